@@ -1,0 +1,166 @@
+//! What the supervisor wants done.
+
+use std::time::Duration;
+
+use crate::{Exit, Generation, Request, SlotId};
+
+/// Something to be done, in the order in which it comes out of
+/// [`Supervisor::next_action`](crate::Supervisor::next_action).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Start a child. Answer with [`Event::Spawned`](crate::Event::Spawned) or
+    /// [`Event::SpawnFailed`](crate::Event::SpawnFailed).
+    Spawn {
+        /// The slot of the new child; it is free.
+        slot: SlotId,
+        /// The generation of the new child.
+        generation: Generation,
+    },
+    /// Ask a child to leave once it has finished what it has in hand.
+    Ask {
+        /// The child's slot.
+        slot: SlotId,
+    },
+    /// Tell a child to leave at once.
+    Interrupt {
+        /// The child's slot.
+        slot: SlotId,
+    },
+    /// End a child by a signal that it cannot refuse.
+    Kill {
+        /// The child's slot.
+        slot: SlotId,
+    },
+    /// Tell whoever waits for the start that the daemon serves. Comes at most once.
+    AnnounceReady,
+    /// From now on, have the first child that turns busy cause
+    /// [`Event::Nudged`](crate::Event::Nudged).
+    ArmNudge,
+    /// See what the children are doing, and answer with
+    /// [`Supervisor::look`](crate::Supervisor::look).
+    Look,
+    /// Run a hook of the program in the parent. Each hook comes at most once.
+    RunHook(Hook),
+    /// Tell the operator.
+    Log(Notice),
+    /// Leave: the last action, and nothing comes after it.
+    Exit(Verdict),
+}
+
+/// A hook of the program that the parent runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hook {
+    /// Before the children are asked to leave and the daemon stops.
+    BeforeShutdown,
+}
+
+/// The measures by which children are made to leave, mildest first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Rung {
+    /// [`Action::Ask`].
+    Ask,
+    /// [`Action::Interrupt`].
+    Interrupt,
+    /// [`Action::Kill`].
+    Kill,
+}
+
+/// Something an operator wants to know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Notice {
+    /// A child ended otherwise than in order: not with status 0, and not because it was told to.
+    DiedAbnormally {
+        /// The slot it had.
+        slot: SlotId,
+        /// How it ended.
+        exit: Exit,
+        /// How long after its spawn.
+        lived: Duration,
+    },
+    /// Children end before they have worked; further spawns are delayed.
+    Throttled {
+        /// The time between two spawns from now on.
+        delay: Duration,
+        /// Whether the last child ended with status 0: a main loop that returns at once.
+        returned: bool,
+    },
+    /// A child works again; spawns are no longer delayed.
+    ThrottleLifted,
+    /// A child could not be started; the next attempt is delayed.
+    SpawnDelayed {
+        /// The time until the next attempt.
+        delay: Duration,
+        /// How many attempts failed in a row.
+        failures: u32,
+    },
+    /// A child could be started again.
+    SpawnRecovered {
+        /// How many attempts had failed in a row.
+        failures: u32,
+    },
+    /// More children are wanted than there may be. Said once, until one has nothing to do again.
+    AtMaximum {
+        /// How many there may be.
+        max_children: u32,
+        /// How many are at work.
+        busy: u32,
+        /// How many connections wait, if that is known.
+        waiting: Option<u32>,
+    },
+    /// An operator has changed the size of the pool at rest, or found it at its limit.
+    Resized {
+        /// How many children the pool has at rest.
+        prefork: u32,
+        /// How many it may have.
+        max_children: u32,
+    },
+    /// The daemon has begun to stop.
+    Stopping {
+        /// What was asked for.
+        request: Request,
+        /// How many children are alive.
+        alive: usize,
+    },
+    /// Some children have not left; a harder measure is taken.
+    Escalated {
+        /// The measure.
+        rung: Rung,
+        /// How many children are alive.
+        alive: usize,
+    },
+}
+
+/// Why a daemon did not come up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StartFailure {
+    /// Children ended before the daemon was ever ready.
+    ChildrenDied {
+        /// How many.
+        deaths: u32,
+        /// How the last one ended.
+        last: Exit,
+    },
+    /// Not all children were ready in time.
+    TimedOut {
+        /// How many were ready.
+        ready: usize,
+        /// How many were wanted.
+        wanted: usize,
+        /// The time limit.
+        limit: Duration,
+    },
+}
+
+/// How the daemon ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It was asked to stop, and no child is left.
+    Stopped,
+    /// It never came up; no child is left.
+    StartFailed(StartFailure),
+    /// Children are left that nothing could end.
+    GaveUp {
+        /// How many children are alive.
+        alive: usize,
+    },
+}

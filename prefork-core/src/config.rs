@@ -1,0 +1,185 @@
+//! The settings of a supervisor.
+
+use std::time::Duration;
+
+use crate::ScalingPolicy;
+
+/// The most children a pool can have: 65,536.
+pub const LARGEST_POOL: u32 = 65_536;
+
+/// The settings of a [`Supervisor`](crate::Supervisor).
+///
+/// # Examples
+///
+/// ```
+/// use prefork_core::Config;
+/// use std::time::Duration;
+///
+/// let mut config = Config::new(3, 150)?;
+/// config.graceful_timeout = Duration::from_secs(5);
+/// # Ok::<(), prefork_core::ConfigError>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Config {
+    prefork: u32,
+    max_children: u32,
+    /// How long children may take to finish what they have in hand. Default 30 s.
+    pub graceful_timeout: Duration,
+    /// How long children may take to leave after [`Action::Interrupt`](crate::Action::Interrupt).
+    /// Default 1 s.
+    pub interrupt_timeout: Duration,
+    /// How long to wait for the kernel to end a child after
+    /// [`Action::Kill`](crate::Action::Kill). Default 5 s.
+    pub kill_timeout: Duration,
+    /// How long the first children may take to be ready. Default 60 s.
+    pub start_timeout: Duration,
+    /// A child that has been in its main loop for this long serves, even if it never says that it
+    /// waits for work. Default 100 ms.
+    pub settle: Duration,
+    /// A child that ends without having worked within this time of its spawn died early. Default
+    /// 1 s.
+    pub early: Duration,
+    /// The delay before the next spawn after a first early death; it doubles with every further
+    /// one. Default 10 ms.
+    pub throttle_first: Duration,
+    /// The longest delay between spawns after early deaths. Default 10 s.
+    pub throttle_cap: Duration,
+    /// The delay after a first spawn that failed; it doubles with every further one. Default
+    /// 10 ms.
+    pub spawn_retry_first: Duration,
+    /// The longest delay after a spawn that failed. Default 1 s.
+    pub spawn_retry_cap: Duration,
+    /// Whether the pool follows its load. Default [`Pool::Fixed`].
+    pub pool: Pool,
+}
+
+/// Whether a pool follows its load.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Pool {
+    /// It has `prefork` children.
+    #[default]
+    Fixed,
+    /// It has from `prefork` up to `max_children`, as [`ScalingPolicy`] decides. Somebody must be
+    /// able to answer [`Action::Look`](crate::Action::Look).
+    ByLoad {
+        /// As [`ScalingPolicy::min_spare`].
+        min_spare: u32,
+        /// As [`ScalingPolicy::max_spare`].
+        max_spare: Option<u32>,
+    },
+}
+
+impl Pool {
+    /// A pool that follows its load, with the documented behaviour: it grows when all children are
+    /// busy.
+    pub const BY_LOAD: Self = Self::ByLoad { min_spare: 1, max_spare: None };
+}
+
+impl Config {
+    /// Makes settings for a pool that starts with `prefork` children and never has more than
+    /// `max_children`, with the default of every time limit.
+    ///
+    /// # Errors
+    ///
+    /// Fails if `prefork` is 0 or greater than `max_children`, or `max_children` is greater than
+    /// [`LARGEST_POOL`].
+    pub const fn new(prefork: u32, max_children: u32) -> Result<Self, ConfigError> {
+        if prefork == 0 {
+            return Err(ConfigError::NoChildren);
+        }
+        if prefork > max_children {
+            return Err(ConfigError::PreforkAboveMaximum { prefork, max_children });
+        }
+        if max_children > LARGEST_POOL {
+            return Err(ConfigError::PoolTooLarge { max_children });
+        }
+        Ok(Self {
+            prefork,
+            max_children,
+            graceful_timeout: Duration::from_secs(30),
+            interrupt_timeout: Duration::from_secs(1),
+            kill_timeout: Duration::from_secs(5),
+            start_timeout: Duration::from_secs(60),
+            settle: Duration::from_millis(100),
+            early: Duration::from_secs(1),
+            throttle_first: Duration::from_millis(10),
+            throttle_cap: Duration::from_secs(10),
+            spawn_retry_first: Duration::from_millis(10),
+            spawn_retry_cap: Duration::from_secs(1),
+            pool: Pool::Fixed,
+        })
+    }
+
+    /// Returns the number of children the pool starts with and goes back to.
+    #[must_use]
+    pub const fn prefork(&self) -> u32 {
+        self.prefork
+    }
+
+    pub(crate) const fn set_prefork(&mut self, prefork: u32) {
+        self.prefork = prefork;
+    }
+
+    /// Returns the policy of a pool that follows its load.
+    pub(crate) fn scaling_policy(&self) -> Option<ScalingPolicy> {
+        match self.pool {
+            Pool::Fixed => None,
+            Pool::ByLoad { min_spare, max_spare } => {
+                let mut policy = ScalingPolicy::new(self.prefork, self.max_children);
+                policy.min_spare = min_spare;
+                policy.max_spare = max_spare;
+                Some(policy)
+            }
+        }
+    }
+
+    /// Returns the number of children that is never exceeded.
+    #[must_use]
+    pub const fn max_children(&self) -> u32 {
+        self.max_children
+    }
+}
+
+/// Why settings make no sense.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConfigError {
+    /// A pool needs children.
+    #[error("prefork is 0: a pool needs at least 1 child")]
+    NoChildren,
+    /// The pool would start above its maximum.
+    #[error("prefork ({prefork}) is greater than max_children ({max_children})")]
+    PreforkAboveMaximum {
+        /// The number of children asked for at the start.
+        prefork: u32,
+        /// The maximum asked for.
+        max_children: u32,
+    },
+    /// The maximum is beyond what a pool can have.
+    #[error("max_children ({max_children}) is greater than {LARGEST_POOL}")]
+    PoolTooLarge {
+        /// The maximum asked for.
+        max_children: u32,
+    },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn limits_are_checked() {
+        assert!(Config::new(1, 1).is_ok());
+        assert!(Config::new(LARGEST_POOL, LARGEST_POOL).is_ok());
+        assert_eq!(Config::new(0, 1), Err(ConfigError::NoChildren));
+        assert_eq!(
+            Config::new(4, 3),
+            Err(ConfigError::PreforkAboveMaximum { prefork: 4, max_children: 3 })
+        );
+        assert_eq!(
+            Config::new(1, LARGEST_POOL + 1),
+            Err(ConfigError::PoolTooLarge { max_children: LARGEST_POOL + 1 })
+        );
+    }
+}

@@ -1,0 +1,131 @@
+//! What the supervisor is told.
+
+use std::fmt;
+
+use crate::Time;
+
+/// The place of a child in the pool, from 0 to `max_children - 1`.
+///
+/// A place is taken from the spawn until the exit of its child has been reported, and then used
+/// again; the lowest free one is always taken first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SlotId(pub u32);
+
+impl SlotId {
+    /// Returns the slot as an index into a table of `max_children` entries.
+    #[must_use]
+    pub const fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+impl fmt::Display for SlotId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// Which program and settings a child was started from; the first is 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Generation(pub u32);
+
+impl fmt::Display for Generation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// How a child ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Exit {
+    /// It exited with this status, 0 to 255.
+    Code(i32),
+    /// It was ended by the signal of this number.
+    Signal {
+        /// The signal's number, as in `signal(7)`.
+        number: i32,
+        /// Whether a core dump was written.
+        core_dumped: bool,
+    },
+}
+
+/// What an operator asks of the daemon, by a signal or otherwise.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Request {
+    /// Finish the requests in hand, then stop. Asked again, it becomes [`Request::StopNow`].
+    StopGracefully,
+    /// Stop without waiting for requests in hand. Asked again, it takes the next harder measure.
+    StopNow,
+    /// Make the pool at rest one child larger, up to the maximum.
+    More,
+    /// Make the pool at rest one child smaller, down to 1.
+    Fewer,
+}
+
+/// Something that happened.
+///
+/// Events about a slot without a child are ignored: children lie, and reports of a child may
+/// arrive after its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Event {
+    /// The daemon is initialized; the pool may be filled.
+    Start,
+    /// An [`Action::Spawn`](crate::Action::Spawn) was carried out.
+    Spawned {
+        /// The slot of the new child.
+        slot: SlotId,
+    },
+    /// An [`Action::Spawn`](crate::Action::Spawn) could not be carried out.
+    SpawnFailed {
+        /// The slot that stays empty.
+        slot: SlotId,
+    },
+    /// A child has entered its main loop. It counts as serving once it reports
+    /// [`Event::Ready`], or has stayed alive for [`Config::settle`](crate::Config::settle).
+    Entered {
+        /// The child's slot.
+        slot: SlotId,
+    },
+    /// A child waits for work.
+    Ready {
+        /// The child's slot.
+        slot: SlotId,
+    },
+    /// A child has taken its first work.
+    Worked {
+        /// The child's slot.
+        slot: SlotId,
+    },
+    /// A child has ended and was reaped.
+    Exited {
+        /// The child's slot, free from now on.
+        slot: SlotId,
+        /// How it ended.
+        exit: Exit,
+    },
+    /// A child has turned busy while the nudge was armed, which it is no more.
+    Nudged,
+    /// An operator asks for something.
+    Requested(Request),
+}
+
+/// What a child is doing, as it says itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Activity {
+    /// It waits for work.
+    Idle {
+        /// Since when.
+        since: Time,
+    },
+    /// It is at work, or what it says makes no sense.
+    Busy,
+}
+
+/// What is to be seen of a pool at one moment.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Sight<'a> {
+    /// What the children are doing, by ascending slot. Who is missing counts as busy.
+    pub activities: &'a [(SlotId, Activity)],
+    /// How many connections wait to be accepted; `None` if that is not known.
+    pub waiting: Option<u32>,
+}

@@ -1,0 +1,75 @@
+//! The decisions of a preforking parent process, as pure code.
+//!
+//! A parent that keeps a pool of child processes has to decide many things: how many children to
+//! start, how fast to replace those that die, when to give up, how long to wait for whom while
+//! stopping. This crate takes those decisions and nothing else. It has no clock, no randomness and
+//! no system call: events go in, together with the time at which they happened, and actions come
+//! out. Whoever owns the processes (the `prefork` crate, a test, a simulation) carries them out.
+//!
+//! # When to use
+//!
+//! - To supervise processes, containers or threads of your own with the policy of `prefork`.
+//! - To test such a policy: a year of crashes and signals takes a moment, and every run can be
+//!   repeated exactly.
+//!
+//! # Examples
+//!
+//! ```
+//! use prefork_core::{Action, Config, Event, Generation, SlotId, Supervisor, Time};
+//!
+//! let mut supervisor = Supervisor::new(Config::new(2, 10)?);
+//! supervisor.handle(Time::ZERO, Event::Start);
+//!
+//! let first = Action::Spawn { slot: SlotId(0), generation: Generation(1) };
+//! assert_eq!(supervisor.next_action(), Some(first));
+//! # Ok::<(), prefork_core::ConfigError>(())
+//! ```
+//!
+//! # The loop around it
+//!
+//! ```no_run
+//! use prefork_core::{Action, Config, Event, Supervisor, Time};
+//!
+//! # fn now() -> Time { Time::ZERO }
+//! # fn wait_until(_: Option<Time>) -> Option<Event> { None }
+//! # fn carry_out(_: Action) -> Option<Event> { None }
+//! let mut supervisor = Supervisor::new(Config::new(3, 150)?);
+//! supervisor.handle(now(), Event::Start);
+//! loop {
+//!     while let Some(action) = supervisor.next_action() {
+//!         if let Action::Exit(verdict) = action {
+//!             println!("{verdict:?}");
+//!             return Ok(());
+//!         }
+//!         if let Some(event) = carry_out(action) {
+//!             supervisor.handle(now(), event);
+//!         }
+//!     }
+//!     match wait_until(supervisor.deadline()) {
+//!         Some(event) => supervisor.handle(now(), event),
+//!         None => supervisor.advance(now()),
+//!     }
+//! }
+//! # #[allow(unreachable_code)]
+//! # Ok::<(), prefork_core::ConfigError>(())
+//! ```
+
+#![forbid(unsafe_code)]
+
+mod action;
+mod backoff;
+mod config;
+mod event;
+mod ladder;
+mod scaling;
+mod slots;
+mod supervisor;
+mod throttle;
+mod time;
+
+pub use action::{Action, Hook, Notice, Rung, StartFailure, Verdict};
+pub use config::{Config, ConfigError, LARGEST_POOL, Pool};
+pub use event::{Activity, Event, Exit, Generation, Request, Sight, SlotId};
+pub use scaling::{Load, Ramp, Scaling, ScalingPolicy, Tally};
+pub use supervisor::Supervisor;
+pub use time::Time;

@@ -1,0 +1,273 @@
+//! How many children a pool should have, given what they are doing.
+//!
+//! Problem: a burst should find its children at once, and afterwards they should go, but a pool must
+//! not flap: every fork costs, and a child that is retired a moment before it is needed costs twice.
+//!
+//! Idea: growing looks at this moment, shrinking at the past. To grow, the policy counts what is
+//! missing *now*: connections that wait, and one child to spare. To shrink, it keeps the highest need
+//! of the last `calm` time (a sliding maximum) and retires only what was not needed in all that time,
+//! slowly first. A shrink that turns out wrong is undone by growing as always, and doubles the calm
+//! time of the next.
+//!
+//! Assumptions: the caller asks again when [`Ramp::due`] says, and whenever load appears.
+
+use std::{collections::VecDeque, time::Duration};
+
+use crate::Time;
+
+/// What the children of a pool are doing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Spawned, not yet able to take work.
+    pub starting: u32,
+    /// Waiting for work.
+    pub idle: u32,
+    /// At work.
+    pub busy: u32,
+    /// Asked to leave, still there.
+    pub leaving: u32,
+}
+
+impl Tally {
+    /// Returns how many take work or will.
+    #[must_use]
+    pub const fn staying(&self) -> u32 {
+        self.starting.saturating_add(self.idle).saturating_add(self.busy)
+    }
+
+    /// Returns how many there are.
+    #[must_use]
+    pub const fn alive(&self) -> u32 {
+        self.staying().saturating_add(self.leaving)
+    }
+}
+
+/// The load of a pool at one moment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Load {
+    /// What the children are doing.
+    pub tally: Tally,
+    /// How many connections wait to be accepted; `None` if that is not known.
+    pub waiting: Option<u32>,
+}
+
+/// What a pool should do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scaling {
+    /// Nothing.
+    Hold,
+    /// Start so many more children.
+    Spawn(u32),
+    /// Ask so many idle children to leave.
+    Retire(u32),
+}
+
+/// Decides how many children a pool should have.
+///
+/// A pure function of the load, of what it remembers in a [`Ramp`], and of the time.
+///
+/// # Growing
+///
+/// A pool has at least [`min`](Self::min) children. It grows when fewer than
+/// [`min_spare`](Self::min_spare) are free to take work, those starting included. Connections that
+/// wait say how many are missing, and all of them are spawned at once, up to
+/// [`step`](Self::step). Where that is not known, growth doubles for as long as all children are busy.
+/// There are never more than [`max`](Self::max), those that are leaving included.
+///
+/// # Shrinking
+///
+/// Children that were not needed at any time in the last [`calm`](Self::calm) are retired, 1 at
+/// first, then 2, 4 and so on every [`pace`](Self::pace), idle ones only, down to exactly `min`. If
+/// the pool has to grow again within the calm time of a retirement, the next calm time is twice as
+/// long, up to 8 times.
+///
+/// # Examples
+///
+/// It can be tested in isolation, here with every load of a small pool:
+///
+/// ```
+/// use prefork_core::{Load, Ramp, Scaling, ScalingPolicy, Tally, Time};
+///
+/// let policy = ScalingPolicy::new(3, 10);
+/// for (starting, idle, busy, leaving) in (0..5000)
+///     .map(|n| (n % 10, n / 10 % 10, n / 100 % 10, n / 1000))
+///     .filter(|(starting, idle, busy, leaving)| starting + idle + busy + leaving <= 10)
+/// {
+///     let tally = Tally { starting, idle, busy, leaving };
+///     for waiting in [None, Some(0), Some(1), Some(1000)] {
+///         let decision = policy.decide(&mut Ramp::new(), Load { tally, waiting }, Time::ZERO);
+///         if let Scaling::Spawn(more) = decision {
+///             assert!(more >= 1 && tally.alive() + more <= 10);
+///         }
+///     }
+/// }
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ScalingPolicy {
+    /// The number of children that a pool at rest has.
+    pub min: u32,
+    /// The number of children that is never exceeded.
+    pub max: u32,
+    /// How many children should be free at any time. Default 1: the pool grows when all are busy.
+    pub min_spare: u32,
+    /// How many free children are never too many, at least `min_spare`; more are retired without
+    /// waiting out the calm time. Default none: what is free is retired after the calm time.
+    pub max_spare: Option<u32>,
+    /// The most children that are spawned at once. Default 64.
+    pub step: u32,
+    /// How long children must not have been needed before they are retired. Default 10 s.
+    pub calm: Duration,
+    /// The time between two steps down. Default 1 s.
+    pub pace: Duration,
+}
+
+/// The longest calm time, as a multiple of [`ScalingPolicy::calm`].
+const MOST_PATIENCE: u32 = 8;
+
+/// What a [`ScalingPolicy`] remembers from one decision to the next.
+#[derive(Clone, Debug, Default)]
+pub struct Ramp {
+    /// The needs of the last calm time that no later one has exceeded: falling, oldest first.
+    needs: VecDeque<(Time, u32)>,
+    /// How many were spawned last, while all children have been busy ever since.
+    growth: u32,
+    /// How many were retired last, while there have been too many ever since.
+    shrink: u32,
+    last_retirement: Option<Time>,
+    patience: u32,
+    due: Option<Time>,
+    short: u32,
+}
+
+impl Ramp {
+    /// Makes a memory without a past.
+    #[must_use]
+    pub fn new() -> Self {
+        Self { patience: 1, ..Self::default() }
+    }
+
+    /// Returns when to decide again if the load does not change; `None` if nothing would follow.
+    #[must_use]
+    pub const fn due(&self) -> Option<Time> {
+        self.due
+    }
+
+    /// Returns how many more children the last decision would have wanted, had `max` allowed.
+    #[must_use]
+    pub const fn short(&self) -> u32 {
+        self.short
+    }
+
+    /// Notes a need and returns the highest of the last `window`, which includes this one.
+    fn highest_need(&mut self, now: Time, need: u32, window: Duration) -> u32 {
+        while self.needs.front().is_some_and(|(at, _)| now.since(*at) >= window) {
+            self.needs.pop_front();
+        }
+        while self.needs.back().is_some_and(|(_, earlier)| *earlier <= need) {
+            self.needs.pop_back();
+        }
+        self.needs.push_back((now, need));
+        self.needs.front().map_or(need, |(_, highest)| *highest)
+    }
+}
+
+impl ScalingPolicy {
+    /// Makes a policy with the default of every other setting.
+    #[must_use]
+    pub const fn new(min: u32, max: u32) -> Self {
+        Self {
+            min,
+            max,
+            min_spare: 1,
+            max_spare: None,
+            step: 64,
+            calm: Duration::from_secs(10),
+            pace: Duration::from_secs(1),
+        }
+    }
+
+    /// Decides what the pool should do now.
+    pub fn decide(&self, ramp: &mut Ramp, load: Load, now: Time) -> Scaling {
+        let Load { tally, waiting } = load;
+        let window = self.calm.saturating_mul(ramp.patience.max(1));
+        let need = self.need(tally.busy, waiting.unwrap_or(0));
+        let highest = ramp.highest_need(now, need, window);
+        let grow = self.grow(ramp, load);
+        if grow > 0 {
+            if let Some(retired) = ramp.last_retirement.take() {
+                let wrong = now.since(retired) < window;
+                ramp.patience = if wrong { (ramp.patience * 2).min(MOST_PATIENCE) } else { 1 };
+            }
+            ramp.shrink = 0;
+            ramp.due = None;
+            return Scaling::Spawn(grow);
+        }
+        self.shrink(ramp, load, highest, window, now)
+    }
+
+    /// The number of children that so many requests need.
+    fn need(&self, busy: u32, waiting: u32) -> u32 {
+        let need = busy.saturating_add(waiting).saturating_add(self.min_spare);
+        // A minimum above the maximum would be a caller's error; the maximum prevails.
+        need.max(self.min).min(self.max)
+    }
+
+    fn grow(&self, ramp: &mut Ramp, Load { tally, waiting }: Load) -> u32 {
+        let free = tally.idle.saturating_add(tally.starting);
+        let missing = self.min_spare.saturating_add(waiting.unwrap_or(0)).saturating_sub(free);
+        if waiting.is_some() || tally.idle >= self.min_spare {
+            ramp.growth = 0;
+        }
+        let wanted = match waiting {
+            Some(_) => missing,
+            None if missing == 0 => 0,
+            None => missing.max(ramp.growth.saturating_mul(2)),
+        };
+        let wanted = wanted.min(self.step);
+        // The minimum is not a matter of load, so the step does not bound it.
+        let wanted = wanted.max(self.min.saturating_sub(tally.staying()));
+        let granted = wanted.min(self.max.saturating_sub(tally.alive()));
+        ramp.short = wanted - granted;
+        if waiting.is_none() && granted > 0 {
+            ramp.growth = granted;
+        }
+        granted
+    }
+
+    fn shrink(
+        &self,
+        ramp: &mut Ramp,
+        Load { tally, waiting }: Load,
+        highest: u32,
+        window: Duration,
+        now: Time,
+    ) -> Scaling {
+        let mut keep = highest;
+        if let Some(spare) = self.max_spare {
+            let enough = tally.busy.saturating_add(spare.max(self.min_spare));
+            keep = keep.min(enough.max(self.min));
+        }
+        let excess = tally.staying().saturating_sub(keep);
+        let excess = if waiting.unwrap_or(0) > 0 { 0 } else { excess.min(tally.idle) };
+        if excess == 0 {
+            ramp.shrink = 0;
+            // Something follows when the highest need is forgotten, if it was more than the least.
+            let lasting = tally.staying() > self.min;
+            let forgotten = ramp.needs.front().map(|(at, _)| *at + window);
+            ramp.due = if lasting { forgotten.map(|due| due.max(now + self.pace)) } else { None };
+            return Scaling::Hold;
+        }
+        if let Some(next) = ramp.last_retirement.map(|last| last + self.pace)
+            && now < next
+        {
+            ramp.due = Some(next);
+            return Scaling::Hold;
+        }
+        let step = ramp.shrink.saturating_mul(2).max(1).min(excess);
+        ramp.shrink = step;
+        ramp.last_retirement = Some(now);
+        ramp.due = Some(now + self.pace);
+        Scaling::Retire(step)
+    }
+}

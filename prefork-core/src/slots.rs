@@ -1,0 +1,144 @@
+//! The table of children.
+
+use std::collections::BTreeSet;
+
+use crate::{Generation, SlotId, Time, ladder::Ladder};
+
+/// How far a child has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stage {
+    /// Spawned, not yet in its main loop.
+    Starting,
+    /// In its main loop since then, but not known to wait for work.
+    Entered { since: Time },
+    /// In its main loop, at work or waiting for it.
+    Serving,
+    /// Told to leave.
+    Leaving { ladder: Ladder },
+}
+
+/// What the supervisor knows of a child.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Child {
+    /// Kept for the decisions that tell children of different generations apart.
+    #[expect(dead_code, reason = "read by the rolling replacement of generations")]
+    pub(crate) generation: Generation,
+    pub(crate) spawned: Time,
+    pub(crate) stage: Stage,
+    pub(crate) worked: bool,
+}
+
+/// A table of `max_children` places, each empty or with one child.
+#[derive(Clone, Debug)]
+pub(crate) struct Slots {
+    children: Vec<Option<Child>>,
+    free: BTreeSet<SlotId>,
+    starting: usize,
+    entered: usize,
+    serving: usize,
+    leaving: usize,
+}
+
+impl Slots {
+    pub(crate) fn new(places: u32) -> Self {
+        Self {
+            children: vec![None; places as usize],
+            free: (0..places).map(SlotId).collect(),
+            starting: 0,
+            entered: 0,
+            serving: 0,
+            leaving: 0,
+        }
+    }
+
+    /// Puts a child into the lowest free place; `None` if there is none.
+    pub(crate) fn take(&mut self, child: Child) -> Option<SlotId> {
+        let slot = self.free.pop_first()?;
+        *self.count(child.stage) += 1;
+        self.children[slot.index()] = Some(child);
+        Some(slot)
+    }
+
+    /// Takes a child out of its place.
+    pub(crate) fn release(&mut self, slot: SlotId) -> Option<Child> {
+        let child = self.children.get_mut(slot.index())?.take()?;
+        self.free.insert(slot);
+        *self.count(child.stage) -= 1;
+        Some(child)
+    }
+
+    pub(crate) fn get(&self, slot: SlotId) -> Option<&Child> {
+        self.children.get(slot.index())?.as_ref()
+    }
+
+    /// Notes that a child is in its main loop.
+    pub(crate) fn enter(&mut self, slot: SlotId, now: Time) {
+        if self.get(slot).is_some_and(|child| child.stage == Stage::Starting) {
+            self.set_stage(slot, Stage::Entered { since: now });
+        }
+    }
+
+    /// Notes that a child serves.
+    pub(crate) fn serve(&mut self, slot: SlotId) {
+        match self.get(slot).map(|child| child.stage) {
+            Some(Stage::Starting | Stage::Entered { .. }) => self.set_stage(slot, Stage::Serving),
+            Some(Stage::Serving | Stage::Leaving { .. }) | None => {}
+        }
+    }
+
+    /// Notes that a child was told to leave.
+    pub(crate) fn leave(&mut self, slot: SlotId, ladder: Ladder) {
+        self.set_stage(slot, Stage::Leaving { ladder });
+    }
+
+    /// Notes that a child has taken work.
+    pub(crate) fn work(&mut self, slot: SlotId) {
+        if let Some(Some(child)) = self.children.get_mut(slot.index()) {
+            child.worked = true;
+        }
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (SlotId, &Child)> {
+        (0u32..)
+            .zip(&self.children)
+            .filter_map(|(place, child)| Some((SlotId(place), child.as_ref()?)))
+    }
+
+    pub(crate) fn alive(&self) -> usize {
+        self.children.len() - self.free.len()
+    }
+
+    /// How many are there and were not told to leave.
+    pub(crate) fn staying(&self) -> usize {
+        self.alive() - self.leaving
+    }
+
+    pub(crate) const fn leaving(&self) -> usize {
+        self.leaving
+    }
+
+    /// How many are in their main loop but not known to serve.
+    pub(crate) const fn entered(&self) -> usize {
+        self.entered
+    }
+
+    pub(crate) const fn serving(&self) -> usize {
+        self.serving
+    }
+
+    fn set_stage(&mut self, slot: SlotId, stage: Stage) {
+        let Some(Some(child)) = self.children.get_mut(slot.index()) else { return };
+        let before = std::mem::replace(&mut child.stage, stage);
+        *self.count(before) -= 1;
+        *self.count(stage) += 1;
+    }
+
+    fn count(&mut self, stage: Stage) -> &mut usize {
+        match stage {
+            Stage::Starting => &mut self.starting,
+            Stage::Entered { .. } => &mut self.entered,
+            Stage::Serving => &mut self.serving,
+            Stage::Leaving { .. } => &mut self.leaving,
+        }
+    }
+}

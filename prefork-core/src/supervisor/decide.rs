@@ -1,0 +1,216 @@
+//! What follows from the state and the time.
+
+use super::{Phase, Supervisor};
+use crate::{
+    Action, Hook, Notice, Rung, SlotId, StartFailure, Time, Verdict,
+    ladder::{Ladder, Next},
+    slots::{Child, Stage},
+};
+
+impl Supervisor {
+    pub(super) fn decide(&mut self, now: Time) {
+        self.decide_settled(now);
+        self.decide_start(now);
+        self.decide_throttle(now);
+        self.decide_climb(now);
+        self.decide_look(now);
+        self.decide_surplus(now);
+        self.decide_top_up(now);
+        self.decide_stop(now);
+    }
+
+    /// Counts children as serving that have been in their main loop for long enough.
+    fn decide_settled(&mut self, now: Time) {
+        let settled: Vec<_> =
+            self.settling().filter(|(due, _)| now >= *due).map(|(_, slot)| slot).collect();
+        for slot in settled {
+            self.slots.serve(slot);
+        }
+    }
+
+    /// Announces readiness when all of the first children serve, or fails the start.
+    fn decide_start(&mut self, now: Time) {
+        let Phase::Starting { deadline, .. } = self.phase else { return };
+        let (ready, wanted) = (self.slots.serving(), self.target as usize);
+        if ready >= wanted {
+            self.phase = Phase::Serving;
+            self.actions.push_back(Action::AnnounceReady);
+            if let Some(watch) = &mut self.watch {
+                watch.begin(now);
+            }
+        } else if now >= deadline {
+            let limit = self.config.start_timeout;
+            let failure = StartFailure::TimedOut { ready, wanted, limit };
+            self.stop(now, Rung::Ask, Verdict::StartFailed(failure));
+        }
+    }
+
+    /// Lifts the throttle when a new child has served for long enough.
+    fn decide_throttle(&mut self, now: Time) {
+        if self.proof_due().is_some_and(|due| now >= due) {
+            self.lift_throttle();
+        }
+    }
+
+    /// Takes harder measures against single children that were asked to leave and have not.
+    fn decide_climb(&mut self, now: Time) {
+        if !matches!(self.phase, Phase::Starting { .. } | Phase::Serving) {
+            return;
+        }
+        let due: Vec<_> =
+            self.climbing().filter(|(due, _)| now >= *due).map(|(_, slot)| slot).collect();
+        for slot in due {
+            let Some(Stage::Leaving { ladder }) = self.slots.get(slot).map(|child| child.stage)
+            else {
+                continue;
+            };
+            let rung = match ladder.next() {
+                Next::Climb(rung) => rung,
+                // Not even the kernel can end it now; it will in time, and is asked again then.
+                Next::GiveUp => Rung::Kill,
+            };
+            self.push_rung(slot, rung);
+            self.slots.leave(slot, Ladder::new(now, rung, &self.config));
+        }
+    }
+
+    /// Where nobody can tell who is idle, asks the newest children to leave when there are too many.
+    fn decide_surplus(&mut self, now: Time) {
+        if self.watch.is_some() || !matches!(self.phase, Phase::Serving) {
+            return;
+        }
+        let surplus = self.slots.staying().saturating_sub(self.target as usize);
+        if surplus == 0 {
+            return;
+        }
+        let staying: Vec<_> = self
+            .slots
+            .iter()
+            .filter(|(_, child)| !matches!(child.stage, Stage::Leaving { .. }))
+            .map(|(slot, _)| slot)
+            .collect();
+        for slot in staying.into_iter().rev().take(surplus) {
+            self.ask_to_leave(now, slot);
+        }
+    }
+
+    /// Fills the pool, as fast as throttle and failing spawns allow.
+    fn decide_top_up(&mut self, now: Time) {
+        if !matches!(self.phase, Phase::Starting { .. } | Phase::Serving) {
+            return;
+        }
+        while self.is_short() && self.may_spawn(now) {
+            let generation = self.generation;
+            let child = Child { generation, spawned: now, stage: Stage::Starting, worked: false };
+            let Some(slot) = self.slots.take(child) else { break };
+            self.throttle.spawned(now);
+            self.spawn_retry.attempt(now);
+            self.actions.push_back(Action::Spawn { slot, generation });
+        }
+    }
+
+    /// Leaves when no child is left, or takes the next rung of the ladder.
+    fn decide_stop(&mut self, now: Time) {
+        let Phase::Stopping { ladder, verdict } = self.phase else { return };
+        if self.slots.alive() == 0 {
+            self.exit(verdict);
+        } else if now >= ladder.deadline() {
+            match ladder.next() {
+                Next::Climb(rung) => self.climb(now, rung),
+                Next::GiveUp => self.exit(Verdict::GaveUp { alive: self.slots.alive() }),
+            }
+        }
+    }
+
+    // What the decisions look at.
+
+    /// Whether a child is missing and there is room for one.
+    pub(super) fn is_short(&self) -> bool {
+        self.slots.staying() < self.target as usize
+            && self.slots.alive() < self.config.max_children() as usize
+    }
+
+    fn may_spawn(&self, now: Time) -> bool {
+        self.spawn_due().is_none_or(|due| now >= due)
+    }
+
+    /// When the next spawn is allowed, if it has to wait.
+    pub(super) fn spawn_due(&self) -> Option<Time> {
+        self.throttle.not_before().max(self.spawn_retry.not_before())
+    }
+
+    /// The children that are in their main loop, with the time at which they count as serving.
+    pub(super) fn settling(&self) -> impl Iterator<Item = (Time, SlotId)> {
+        let children = (self.slots.entered() > 0).then(|| self.slots.iter());
+        children.into_iter().flatten().filter_map(|(slot, child)| match child.stage {
+            Stage::Entered { since } => Some((since + self.config.settle, slot)),
+            Stage::Starting | Stage::Serving | Stage::Leaving { .. } => None,
+        })
+    }
+
+    /// The children that were asked to leave, with the time of the next measure.
+    pub(super) fn climbing(&self) -> impl Iterator<Item = (Time, SlotId)> {
+        let children = (self.slots.leaving() > 0).then(|| self.slots.iter());
+        children.into_iter().flatten().filter_map(|(slot, child)| match child.stage {
+            Stage::Leaving { ladder } => Some((ladder.deadline(), slot)),
+            Stage::Starting | Stage::Entered { .. } | Stage::Serving => None,
+        })
+    }
+
+    /// When a child spawned since the first early death will have served for long enough.
+    pub(super) fn proof_due(&self) -> Option<Time> {
+        if !self.throttle.is_active() {
+            return None;
+        }
+        self.slots
+            .iter()
+            .filter(|(_, child)| child.stage == Stage::Serving)
+            .filter(|(_, child)| self.throttle.is_evidence(child.spawned))
+            .map(|(_, child)| child.spawned + self.config.early)
+            .min()
+    }
+
+    // The means.
+
+    pub(super) fn lift_throttle(&mut self) {
+        self.throttle.lift();
+        self.log(Notice::ThrottleLifted);
+    }
+
+    /// Asks one child to leave and begins to watch that it does.
+    pub(super) fn ask_to_leave(&mut self, now: Time, slot: SlotId) {
+        self.push_rung(slot, Rung::Ask);
+        self.slots.leave(slot, Ladder::new(now, Rung::Ask, &self.config));
+    }
+
+    pub(super) fn stop(&mut self, now: Time, rung: Rung, verdict: Verdict) {
+        self.actions.push_back(Action::RunHook(Hook::BeforeShutdown));
+        self.enter_rung(now, rung, verdict);
+    }
+
+    pub(super) fn climb(&mut self, now: Time, rung: Rung) {
+        let Phase::Stopping { verdict, .. } = self.phase else { return };
+        self.log(Notice::Escalated { rung, alive: self.slots.alive() });
+        self.enter_rung(now, rung, verdict);
+    }
+
+    fn enter_rung(&mut self, now: Time, rung: Rung, verdict: Verdict) {
+        self.phase = Phase::Stopping { ladder: Ladder::new(now, rung, &self.config), verdict };
+        for slot in self.slots.iter().map(|(slot, _)| slot).collect::<Vec<_>>() {
+            self.push_rung(slot, rung);
+        }
+    }
+
+    fn push_rung(&mut self, slot: SlotId, rung: Rung) {
+        self.actions.push_back(match rung {
+            Rung::Ask => Action::Ask { slot },
+            Rung::Interrupt => Action::Interrupt { slot },
+            Rung::Kill => Action::Kill { slot },
+        });
+    }
+
+    fn exit(&mut self, verdict: Verdict) {
+        self.phase = Phase::Over;
+        self.actions.push_back(Action::Exit(verdict));
+    }
+}

@@ -1,0 +1,162 @@
+//! The state machine of the whole parent.
+//!
+//! [`Supervisor::handle`] first notes what happened (`note.rs`: one small method an event, no
+//! decision), then takes every decision that the new state calls for (`decide.rs`), in a fixed order.
+//! A further decision is a further method there and, if time can trigger it, a further line in
+//! `deadline`. The decisions look only at the state and the time, so that none depends on the order
+//! in which the events of one moment arrive.
+
+mod decide;
+mod note;
+mod watch;
+
+use std::collections::VecDeque;
+
+use crate::{
+    Action, Config, Event, Generation, Sight, Time, Verdict, backoff::Backoff, ladder::Ladder,
+    slots::Slots, throttle::Throttle,
+};
+
+use watch::Watch;
+
+/// Decides everything that a preforking parent has to decide.
+///
+/// Feed it events with [`handle`](Self::handle), carry out what
+/// [`next_action`](Self::next_action) returns until it returns `None`, then wait for the next event
+/// or [`deadline`](Self::deadline), whichever is first.
+///
+/// # Early deaths
+///
+/// A child that ends within [`Config::early`] of its spawn without having worked died early. That
+/// delays the next spawn by [`Config::throttle_first`], and one child at a time is spawned with that
+/// delay between; every early death of a child spawned since doubles it, up to
+/// [`Config::throttle_cap`]. A child spawned since the first of those deaths that works, or serves
+/// for [`Config::early`], lifts the delay, and all missing children are spawned. Deaths of children
+/// that had worked delay nothing. Before the daemon was ever ready, as many early deaths as it has
+/// children to start, and at least 3, make the start fail.
+///
+/// # Scaling
+///
+/// With [`Config::pool`] set to [`Pool::ByLoad`](crate::Pool::ByLoad), the pool follows its load as [`ScalingPolicy`](crate::ScalingPolicy)
+/// describes. [`Action::Look`] asks what the children are doing, to be answered with
+/// [`look`](Self::look). Looks are asked for when a child that had nothing to do nudges
+/// ([`Event::Nudged`]), soon after growing, and when something may be too much; under any load at
+/// most 20 times a second but for those after growing, and never while nobody has anything to do.
+///
+/// # Stopping
+///
+/// Children are asked, after [`Config::graceful_timeout`] interrupted, after
+/// [`Config::interrupt_timeout`] killed, and after [`Config::kill_timeout`] given up. A request to
+/// stop during the stop takes the next rung at once.
+/// [`Hook::BeforeShutdown`](crate::Hook::BeforeShutdown) is run first. A single child that is retired
+/// climbs the same ladder, except that nobody gives it up.
+#[derive(Clone, Debug)]
+pub struct Supervisor {
+    config: Config,
+    phase: Phase,
+    generation: Generation,
+    /// How many children there should be, not counting those that are leaving.
+    target: u32,
+    slots: Slots,
+    throttle: Throttle,
+    spawn_retry: Backoff,
+    watch: Option<Watch>,
+    actions: VecDeque<Action>,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Phase {
+    /// [`Event::Start`] has not come.
+    New,
+    /// Not all of the first children were ready yet.
+    Starting {
+        deadline: Time,
+        early_deaths: u32,
+    },
+    Serving,
+    Stopping {
+        ladder: Ladder,
+        verdict: Verdict,
+    },
+    Over,
+}
+
+impl Supervisor {
+    /// Makes a supervisor that waits for [`Event::Start`].
+    #[must_use]
+    pub fn new(config: Config) -> Self {
+        Self {
+            phase: Phase::New,
+            generation: Generation(1),
+            target: config.prefork(),
+            slots: Slots::new(config.max_children()),
+            throttle: Throttle::new(&config),
+            spawn_retry: Backoff::new(config.spawn_retry_first, config.spawn_retry_cap),
+            watch: config.scaling_policy().map(Watch::new),
+            actions: VecDeque::new(),
+            config,
+        }
+    }
+
+    /// Takes in an event that happened at `now` and decides what follows.
+    pub fn handle(&mut self, now: Time, event: Event) {
+        self.note(now, event);
+        self.decide(now);
+    }
+
+    /// Takes in what the children are doing at `now`, in answer to [`Action::Look`].
+    ///
+    /// It is gossip: slots without a child, and children that say what they cannot be doing, change
+    /// at most how many children there are, within the limits.
+    pub fn look(&mut self, now: Time, sight: &Sight<'_>) {
+        self.note_sight(now, sight);
+        self.decide(now);
+    }
+
+    /// Decides what follows from the mere passing of time until `now`.
+    ///
+    /// To be called when [`deadline`](Self::deadline) has been reached; harmless at any other time.
+    pub fn advance(&mut self, now: Time) {
+        self.decide(now);
+    }
+
+    /// Returns the next thing to do, in order.
+    pub fn next_action(&mut self) -> Option<Action> {
+        self.actions.pop_front()
+    }
+
+    /// Returns the time at which [`advance`](Self::advance) is to be called if nothing happens
+    /// before; `None` while nothing is due, however long.
+    #[must_use]
+    pub fn deadline(&self) -> Option<Time> {
+        match self.phase {
+            Phase::New | Phase::Over => None,
+            Phase::Starting { deadline, .. } => {
+                Some(self.pool_deadline().map_or(deadline, |due| due.min(deadline)))
+            }
+            Phase::Serving => self.pool_deadline(),
+            Phase::Stopping { ladder, .. } => Some(ladder.deadline()),
+        }
+    }
+
+    /// Returns the number of children that were spawned and have not been reported as ended.
+    #[must_use]
+    pub fn alive(&self) -> usize {
+        self.slots.alive()
+    }
+
+    /// Returns the slots of the children that were spawned and have not been reported as ended,
+    /// lowest first: those whose activity [`Action::Look`] asks for.
+    pub fn slots(&self) -> impl Iterator<Item = crate::SlotId> {
+        self.slots.iter().map(|(slot, _)| slot)
+    }
+
+    /// When the pool next needs a look, if nothing happens.
+    fn pool_deadline(&self) -> Option<Time> {
+        let spawn = if self.is_short() { self.spawn_due() } else { None };
+        let settle = self.settling().map(|(due, _)| due).min();
+        let climb = self.climbing().map(|(due, _)| due).min();
+        let watch = self.watch_due();
+        [spawn, settle, climb, watch, self.proof_due()].into_iter().flatten().min()
+    }
+}

@@ -1,0 +1,137 @@
+//! What happened, noted without deciding anything.
+
+use super::{Phase, Supervisor};
+use crate::{
+    Action, Event, Exit, Notice, Request, Rung, SlotId, StartFailure, Time, Verdict,
+    ladder::Next,
+    slots::{Child, Stage},
+};
+
+/// The fewest early deaths that make a start fail.
+const START_ATTEMPTS: u32 = 3;
+
+impl Supervisor {
+    pub(super) fn note(&mut self, now: Time, event: Event) {
+        match event {
+            Event::Start => self.start(now),
+            Event::Spawned { slot } => self.spawned(slot),
+            Event::SpawnFailed { slot } => self.spawn_failed(now, slot),
+            Event::Entered { slot } => self.slots.enter(slot, now),
+            Event::Ready { slot } => self.slots.serve(slot),
+            Event::Worked { slot } => self.worked(slot),
+            Event::Exited { slot, exit } => self.exited(now, slot, exit),
+            Event::Nudged => self.nudged(now),
+            Event::Requested(request) => self.requested(now, request),
+        }
+    }
+
+    fn start(&mut self, now: Time) {
+        if let Phase::New = self.phase {
+            let deadline = now + self.config.start_timeout;
+            self.phase = Phase::Starting { deadline, early_deaths: 0 };
+        }
+    }
+
+    fn spawned(&mut self, slot: SlotId) {
+        if self.slots.get(slot).is_none() {
+            return;
+        }
+        let failures = self.spawn_retry.succeed();
+        if failures > 0 {
+            self.log(Notice::SpawnRecovered { failures });
+        }
+    }
+
+    fn spawn_failed(&mut self, now: Time, slot: SlotId) {
+        if self.slots.release(slot).is_none() {
+            return;
+        }
+        let delay = self.spawn_retry.fail(now);
+        self.log(Notice::SpawnDelayed { delay, failures: self.spawn_retry.failures() });
+    }
+
+    fn worked(&mut self, slot: SlotId) {
+        self.slots.work(slot);
+        self.slots.serve(slot);
+        let spawned = self.slots.get(slot).map(|child| child.spawned);
+        if spawned.is_some_and(|spawned| self.throttle.is_evidence(spawned)) {
+            self.lift_throttle();
+        }
+    }
+
+    fn exited(&mut self, now: Time, slot: SlotId, exit: Exit) {
+        let Some(child) = self.slots.release(slot) else { return };
+        let told = match self.phase {
+            Phase::Stopping { .. } | Phase::Over => true,
+            Phase::New | Phase::Starting { .. } | Phase::Serving => {
+                matches!(child.stage, Stage::Leaving { .. })
+            }
+        };
+        if told {
+            return;
+        }
+        let lived = now.since(child.spawned);
+        if exit != Exit::Code(0) {
+            self.log(Notice::DiedAbnormally { slot, exit, lived });
+        }
+        if !child.worked && lived < self.config.early {
+            self.died_early(now, &child, exit);
+        }
+    }
+
+    fn died_early(&mut self, now: Time, child: &Child, exit: Exit) {
+        if let Some(delay) = self.throttle.died_early(now, child.spawned) {
+            self.log(Notice::Throttled { delay, returned: exit == Exit::Code(0) });
+        }
+        if let Phase::Starting { early_deaths, .. } = &mut self.phase {
+            *early_deaths += 1;
+            let deaths = *early_deaths;
+            if deaths >= self.config.prefork().max(START_ATTEMPTS) {
+                let failure = StartFailure::ChildrenDied { deaths, last: exit };
+                self.stop(now, Rung::Ask, Verdict::StartFailed(failure));
+            }
+        }
+    }
+
+    fn requested(&mut self, now: Time, request: Request) {
+        match request {
+            Request::StopGracefully => self.requested_stop(now, request, Rung::Ask),
+            Request::StopNow => self.requested_stop(now, request, Rung::Interrupt),
+            Request::More => self.resize(now, 1),
+            Request::Fewer => self.resize(now, -1),
+        }
+    }
+
+    fn requested_stop(&mut self, now: Time, request: Request, rung: Rung) {
+        match self.phase {
+            Phase::New | Phase::Starting { .. } | Phase::Serving => {
+                self.log(Notice::Stopping { request, alive: self.slots.alive() });
+                self.stop(now, rung, Verdict::Stopped);
+            }
+            Phase::Stopping { ladder, .. } if rung > ladder.rung() => self.climb(now, rung),
+            Phase::Stopping { ladder, .. } => match ladder.next() {
+                Next::Climb(rung) => self.climb(now, rung),
+                Next::GiveUp => {}
+            },
+            Phase::Over => {}
+        }
+    }
+
+    /// Moves the size of the pool at rest by one, within 1 and the maximum.
+    fn resize(&mut self, now: Time, by: i32) {
+        let before = self.config.prefork();
+        let prefork = before.saturating_add_signed(by).clamp(1, self.config.max_children());
+        self.config.set_prefork(prefork);
+        self.log(Notice::Resized { prefork, max_children: self.config.max_children() });
+        if let Some(watch) = &mut self.watch {
+            watch.resize(prefork, now);
+            self.target = self.target.max(prefork);
+        } else {
+            self.target = prefork;
+        }
+    }
+
+    pub(super) fn log(&mut self, notice: Notice) {
+        self.actions.push_back(Action::Log(notice));
+    }
+}

@@ -1,0 +1,179 @@
+//! When to look at what the children are doing.
+//!
+//! Looking costs a reading of the scoreboard, and being told costs the child a system call and the
+//! parent a wake-up, so both are rationed. While the nudge is *armed*, the first child that turns busy
+//! tells; that disarms it. A look follows a moment later, when a burst has arrived whole, and the
+//! nudge is armed again after a pause, with one more look for what was missed meanwhile. That makes
+//! three wake-ups a round, and a round takes at least [`PAUSE`]: 20 a second at most. While nobody
+//! turns busy there is none. Growing is looked after more closely, but that ends with the growth.
+
+use std::time::Duration;
+
+use super::{Phase, Supervisor};
+use crate::{
+    Action, Activity, Load, Notice, Ramp, Scaling, ScalingPolicy, Sight, SlotId, Tally, Time,
+    slots::Stage,
+};
+
+/// How long after a nudge the parent looks.
+const GATHER: Duration = Duration::from_millis(5);
+
+/// How long after a nudge the next one can come.
+const PAUSE: Duration = Duration::from_millis(150);
+
+/// How long after growing the parent looks again, and for how long it does so while children start.
+const GROWING: Duration = Duration::from_millis(10);
+const GROWING_FOR: Duration = Duration::from_secs(1);
+
+/// The policy with its memory, and when to feed it.
+#[derive(Clone, Debug)]
+pub(super) struct Watch {
+    policy: ScalingPolicy,
+    ramp: Ramp,
+    look_at: Option<Time>,
+    arm_at: Option<Time>,
+    /// Whether a look was asked for and not answered yet; then it is asked for again at `look_at`.
+    looking: bool,
+    grew_at: Option<Time>,
+    /// Whether it has been said that the pool is as large as it may be, and not large enough.
+    said_at_maximum: bool,
+}
+
+impl Watch {
+    pub(super) fn new(policy: ScalingPolicy) -> Self {
+        Self {
+            policy,
+            ramp: Ramp::new(),
+            look_at: None,
+            arm_at: None,
+            looking: false,
+            grew_at: None,
+            said_at_maximum: false,
+        }
+    }
+
+    pub(super) fn begin(&mut self, now: Time) {
+        self.arm_at = Some(now);
+    }
+
+    pub(super) fn resize(&mut self, prefork: u32, now: Time) {
+        self.policy.min = prefork;
+        self.look_at = Some(now);
+    }
+
+    fn due(&self) -> Option<Time> {
+        if self.looking {
+            return self.look_at;
+        }
+        [self.look_at, self.arm_at, self.ramp.due()].into_iter().flatten().min()
+    }
+}
+
+impl Supervisor {
+    pub(super) fn watch_due(&self) -> Option<Time> {
+        match self.phase {
+            Phase::Serving => self.watch.as_ref()?.due(),
+            Phase::New | Phase::Starting { .. } | Phase::Stopping { .. } | Phase::Over => None,
+        }
+    }
+
+    pub(super) fn nudged(&mut self, now: Time) {
+        if let Some(watch) = &mut self.watch {
+            watch.look_at = Some(watch.look_at.map_or(now + GATHER, |at| at.min(now + GATHER)));
+            watch.arm_at = Some(now + PAUSE);
+        }
+    }
+
+    /// Asks for a look when one is due; arms the nudge first, so that nothing falls between.
+    pub(super) fn decide_look(&mut self, now: Time) {
+        if self.watch_due().is_none_or(|due| now < due) {
+            return;
+        }
+        let Some(watch) = &mut self.watch else { return };
+        if watch.arm_at.take_if(|at| now >= *at).is_some() {
+            self.actions.push_back(Action::ArmNudge);
+        }
+        watch.looking = true;
+        watch.look_at = Some(now + PAUSE);
+        self.actions.push_back(Action::Look);
+    }
+
+    /// Takes in what the children are doing, and follows the policy.
+    pub(super) fn note_sight(&mut self, now: Time, sight: &Sight<'_>) {
+        let (Phase::Serving, Some(mut watch)) = (self.phase, self.watch.take()) else { return };
+        watch.looking = false;
+        watch.look_at = None;
+        let tally = self.tally(sight);
+        let load = Load { tally, waiting: sight.waiting };
+        match watch.policy.decide(&mut watch.ramp, load, now) {
+            Scaling::Spawn(more) => {
+                let target = tally.staying().saturating_add(more);
+                self.target = self.target.max(target).min(self.config.max_children());
+                watch.grew_at = Some(now);
+            }
+            Scaling::Retire(fewer) => self.retire(now, sight, fewer),
+            Scaling::Hold => {}
+        }
+        let growing = watch.grew_at.is_some_and(|at| now.since(at) < GROWING_FOR);
+        if growing && (watch.grew_at == Some(now) || tally.starting > 0) {
+            watch.look_at = Some(now + GROWING);
+        }
+        self.say_at_maximum(&mut watch, load);
+        self.watch = Some(watch);
+    }
+
+    /// Says once that more children are wanted than there may be, until there is one to spare again.
+    fn say_at_maximum(&mut self, watch: &mut Watch, load: Load) {
+        if load.tally.idle > 0 {
+            watch.said_at_maximum = false;
+        } else if watch.ramp.short() > 0 && !watch.said_at_maximum {
+            watch.said_at_maximum = true;
+            let (busy, waiting) = (load.tally.busy, load.waiting);
+            let max_children = self.config.max_children();
+            self.log(Notice::AtMaximum { max_children, busy, waiting });
+        }
+    }
+
+    /// Counts the children. What the table knows goes before what they say.
+    fn tally(&self, sight: &Sight<'_>) -> Tally {
+        let mut tally = Tally::default();
+        let mut said = sight.activities.iter().copied().peekable();
+        for (slot, child) in self.slots.iter() {
+            while said.next_if(|(other, _)| *other < slot).is_some() {}
+            let activity = said.next_if(|(other, _)| *other == slot).map(|(_, activity)| activity);
+            *match child.stage {
+                Stage::Leaving { .. } => &mut tally.leaving,
+                Stage::Starting | Stage::Entered { .. } => &mut tally.starting,
+                Stage::Serving => match activity {
+                    Some(Activity::Idle { .. }) => &mut tally.idle,
+                    // What cannot be understood is not free to take work.
+                    Some(Activity::Busy) | None => &mut tally.busy,
+                },
+            } += 1;
+        }
+        tally
+    }
+
+    /// Asks the children that have been idle for longest to leave.
+    fn retire(&mut self, now: Time, sight: &Sight<'_>, fewer: u32) {
+        let mut idle: Vec<(Time, SlotId)> = sight
+            .activities
+            .iter()
+            .filter_map(|(slot, activity)| match activity {
+                Activity::Idle { since } => Some((*since, *slot)),
+                Activity::Busy => None,
+            })
+            .filter(|(_, slot)| self.is_serving(*slot))
+            .collect();
+        idle.sort_unstable();
+        let retired = idle.into_iter().take(fewer as usize).map(|(_, slot)| slot);
+        for slot in retired.collect::<Vec<_>>() {
+            self.target = self.target.saturating_sub(1);
+            self.ask_to_leave(now, slot);
+        }
+    }
+
+    fn is_serving(&self, slot: SlotId) -> bool {
+        self.slots.get(slot).is_some_and(|child| child.stage == Stage::Serving)
+    }
+}

@@ -1,0 +1,54 @@
+//! Points in monotonic time, as handed in from outside.
+
+use std::{ops::Add, time::Duration};
+
+/// A point in monotonic time: so long after an origin that the caller chose.
+///
+/// [`std::time::Instant`] can only be had from a clock, which this crate does not have. Read
+/// `CLOCK_MONOTONIC` (see `clock_gettime(2)`), never the wall clock: that one is set back and
+/// forth. Arithmetic saturates, so no time however far off can make it panic.
+///
+/// # Examples
+///
+/// ```
+/// use prefork_core::Time;
+/// use std::time::Duration;
+///
+/// let start = Time::ZERO;
+/// let later = start + Duration::from_secs(3);
+/// assert_eq!(later.since(start), Duration::from_secs(3));
+/// assert_eq!(start.since(later), Duration::ZERO);
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Time(Duration);
+
+impl Time {
+    /// The origin.
+    pub const ZERO: Self = Self(Duration::ZERO);
+
+    /// Makes the point that lies `elapsed` after the origin.
+    #[must_use]
+    pub const fn after_origin(elapsed: Duration) -> Self {
+        Self(elapsed)
+    }
+
+    /// Returns how long after the origin this point lies.
+    #[must_use]
+    pub const fn since_origin(self) -> Duration {
+        self.0
+    }
+
+    /// Returns how long after `earlier` this point lies; zero if it lies before.
+    #[must_use]
+    pub const fn since(self, earlier: Self) -> Duration {
+        self.0.saturating_sub(earlier.0)
+    }
+}
+
+impl Add<Duration> for Time {
+    type Output = Self;
+
+    fn add(self, duration: Duration) -> Self {
+        Self(self.0.saturating_add(duration))
+    }
+}

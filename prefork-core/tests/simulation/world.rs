@@ -1,0 +1,359 @@
+//! A world of simulated children around one supervisor.
+//!
+//! It keeps its own account of who lives, and after every event it checks what must never be
+//! broken: no child above the maximum, none in a slot that is taken, none forgotten, nothing done
+//! to a slot without a child, nothing after the exit, no deadline in the past.
+
+use std::{
+    cmp::Reverse,
+    collections::{BTreeMap, BinaryHeap},
+    time::Duration,
+};
+
+use prefork_core::{
+    Action, Config, Event, Exit, Hook, Notice, Request, SlotId, Supervisor, Time, Verdict,
+};
+
+/// How a child will live, unless told to leave.
+#[derive(Clone, Debug)]
+pub(crate) struct Life {
+    pub(crate) enters_after: Option<Duration>,
+    pub(crate) ready_after: Option<Duration>,
+    pub(crate) works_after: Option<Duration>,
+    pub(crate) dies_after: Option<Duration>,
+    pub(crate) heeds_ask: bool,
+    pub(crate) heeds_interrupt: bool,
+}
+
+impl Life {
+    pub(crate) const fn healthy() -> Self {
+        Self {
+            enters_after: Some(Duration::from_millis(1)),
+            ready_after: Some(Duration::from_millis(2)),
+            works_after: Some(Duration::from_millis(20)),
+            dies_after: None,
+            heeds_ask: true,
+            heeds_interrupt: true,
+        }
+    }
+
+    pub(crate) const fn crashing() -> Self {
+        Self {
+            enters_after: Some(Duration::from_millis(1)),
+            ready_after: None,
+            works_after: None,
+            dies_after: Some(Duration::from_millis(2)),
+            heeds_ask: true,
+            heeds_interrupt: true,
+        }
+    }
+}
+
+/// Something that is done to the world.
+#[derive(Clone, Debug)]
+pub(crate) enum Step {
+    /// Children spawned from now on live so, in turn.
+    Lives(Vec<Life>),
+    /// The next so many forks fail.
+    FailForks(u32),
+    /// So many children are killed from outside, lowest slots first.
+    Kill(usize),
+    /// Time passes.
+    Run(Duration),
+    /// The parent is stopped while time passes, and then learns everything at once.
+    Sleep(Duration),
+    /// Something about slots that need not have a child is claimed.
+    Gossip(u32),
+    /// An operator asks for something.
+    Request(Request),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Milestone {
+    Enters,
+    Ready,
+    Works,
+    Dies,
+}
+
+struct Child {
+    serial: u64,
+    life: Life,
+    serves: bool,
+    immortal: bool,
+}
+
+pub(crate) struct World {
+    config: Config,
+    supervisor: Supervisor,
+    now: Time,
+    children: BTreeMap<SlotId, Child>,
+    agenda: BinaryHeap<Reverse<(Time, u64, SlotId, Milestone)>>,
+    lives: Vec<Life>,
+    serial: u64,
+    failing_forks: u32,
+    forks: usize,
+    events: u64,
+    notices: Vec<Notice>,
+    announced: bool,
+    hooks: usize,
+    verdict: Option<Verdict>,
+}
+
+impl World {
+    pub(crate) fn new(config: Config) -> Self {
+        Self {
+            supervisor: Supervisor::new(config.clone()),
+            config,
+            now: Time::after_origin(Duration::from_secs(1_000_000)),
+            children: BTreeMap::new(),
+            agenda: BinaryHeap::new(),
+            lives: vec![Life::healthy()],
+            serial: 0,
+            failing_forks: 0,
+            forks: 0,
+            events: 0,
+            notices: Vec::new(),
+            announced: false,
+            hooks: 0,
+            verdict: None,
+        }
+    }
+
+    pub(crate) fn start(&mut self) {
+        self.tell(Event::Start);
+    }
+
+    pub(crate) fn run_until_ready(&mut self) {
+        self.start();
+        self.run(Duration::from_millis(200), false);
+        assert!(self.announced, "healthy children were not announced");
+        self.run(self.config.early, false);
+    }
+
+    pub(crate) fn step(&mut self, step: Step) {
+        match step {
+            Step::Lives(lives) => self.lives = lives,
+            Step::FailForks(count) => self.failing_forks = count,
+            Step::Kill(count) => {
+                for slot in self.children.keys().copied().take(count).collect::<Vec<_>>() {
+                    self.bury(slot, Exit::Signal { number: 9, core_dumped: false });
+                }
+            }
+            Step::Run(time) => self.run(time, false),
+            Step::Sleep(time) => self.run(time, true),
+            Step::Gossip(word) => self.gossip(word),
+            Step::Request(request) => self.tell(Event::Requested(request)),
+        }
+    }
+
+    /// Replaces children that would misbehave later on, and lets forks succeed.
+    pub(crate) fn heal(&mut self) {
+        self.failing_forks = 0;
+        self.step(Step::Kill(usize::MAX));
+    }
+
+    pub(crate) fn make_one_immortal(&mut self) {
+        if let Some(child) = self.children.values_mut().next() {
+            child.immortal = true;
+            child.life.dies_after = None;
+            let serial = child.serial;
+            self.agenda
+                .retain(|Reverse((_, of, _, what))| *of != serial || *what != Milestone::Dies);
+        }
+    }
+
+    pub(crate) fn immortals(&self) -> usize {
+        self.children.values().filter(|child| child.immortal).count()
+    }
+
+    pub(crate) fn forget_counts(&mut self) {
+        self.forks = 0;
+        self.notices.clear();
+    }
+
+    pub(crate) fn alive(&self) -> usize {
+        self.children.len()
+    }
+
+    pub(crate) fn serving(&self) -> usize {
+        self.children.values().filter(|child| child.serves).count()
+    }
+
+    pub(crate) fn deadline(&self) -> Option<Time> {
+        self.supervisor.deadline()
+    }
+
+    pub(crate) const fn verdict(&self) -> Option<Verdict> {
+        self.verdict
+    }
+
+    pub(crate) const fn shutdown_hooks(&self) -> usize {
+        self.hooks
+    }
+
+    pub(crate) const fn forks(&self) -> usize {
+        self.forks
+    }
+
+    pub(crate) const fn log_lines(&self) -> usize {
+        self.notices.len()
+    }
+
+    pub(crate) fn notices(&self) -> &[Notice] {
+        &self.notices
+    }
+
+    pub(crate) const fn announced(&self) -> bool {
+        self.announced
+    }
+
+    pub(crate) const fn events(&self) -> u64 {
+        self.events
+    }
+
+    fn run(&mut self, time: Duration, parent_sleeps: bool) {
+        let end = self.now + time;
+        if parent_sleeps {
+            self.now = end;
+        }
+        loop {
+            let happens = self.agenda.peek().map(|Reverse((at, ..))| *at);
+            let next = match (happens, self.supervisor.deadline()) {
+                (Some(a), Some(b)) => a.min(b),
+                (Some(a), None) | (None, Some(a)) => a,
+                (None, None) => break,
+            };
+            if next > end {
+                break;
+            }
+            self.now = self.now.max(next);
+            if happens.is_some_and(|at| at <= next) {
+                self.happen();
+            } else {
+                self.supervisor.advance(self.now);
+                self.obey();
+            }
+        }
+        self.now = end;
+    }
+
+    /// Lets the next item of the agenda come true.
+    fn happen(&mut self) {
+        let Some(Reverse((_, serial, slot, what))) = self.agenda.pop() else { return };
+        let Some(child) = self.children.get_mut(&slot).filter(|child| child.serial == serial)
+        else {
+            return;
+        };
+        match what {
+            Milestone::Enters => self.tell(Event::Entered { slot }),
+            Milestone::Ready => {
+                child.serves = true;
+                self.tell(Event::Ready { slot });
+            }
+            Milestone::Works => {
+                child.serves = true;
+                self.tell(Event::Worked { slot });
+            }
+            Milestone::Dies => self.bury(slot, Exit::Code(1)),
+        }
+    }
+
+    fn bury(&mut self, slot: SlotId, exit: Exit) {
+        if self.children.get(&slot).is_some_and(|child| !child.immortal) {
+            self.children.remove(&slot);
+            self.tell(Event::Exited { slot, exit });
+        }
+    }
+
+    fn gossip(&mut self, word: u32) {
+        let slot = SlotId(self.config.max_children() + word % 7);
+        for event in [
+            Event::Worked { slot },
+            Event::Ready { slot },
+            Event::Entered { slot },
+            Event::Spawned { slot },
+            Event::SpawnFailed { slot },
+            Event::Exited { slot, exit: Exit::Code(0) },
+            Event::Exited { slot: SlotId(u32::MAX), exit: Exit::Code(0) },
+        ] {
+            self.tell(event);
+        }
+    }
+
+    fn tell(&mut self, event: Event) {
+        self.events += 1;
+        self.supervisor.handle(self.now, event);
+        self.obey();
+    }
+
+    fn obey(&mut self) {
+        while let Some(action) = self.supervisor.next_action() {
+            assert_eq!(self.verdict, None, "{action:?} came after the exit");
+            self.carry_out(action);
+        }
+        self.check();
+    }
+
+    fn carry_out(&mut self, action: Action) {
+        match action {
+            Action::Spawn { slot, .. } => self.fork(slot),
+            Action::Ask { slot } => self.tell_to_leave(slot, |life| life.heeds_ask),
+            Action::Interrupt { slot } => self.tell_to_leave(slot, |life| life.heeds_interrupt),
+            Action::Kill { slot } => self.tell_to_leave(slot, |_| true),
+            Action::AnnounceReady => {
+                assert!(!self.announced, "ready was announced twice");
+                assert_eq!(self.alive(), self.config.prefork() as usize);
+                self.announced = true;
+            }
+            Action::ArmNudge | Action::Look => {
+                panic!("a pool of fixed size has nothing to look at")
+            }
+            Action::RunHook(Hook::BeforeShutdown) => self.hooks += 1,
+            Action::Log(notice) => self.notices.push(notice),
+            Action::Exit(verdict) => self.verdict = Some(verdict),
+        }
+    }
+
+    fn fork(&mut self, slot: SlotId) {
+        self.forks += 1;
+        assert!(!self.children.contains_key(&slot), "{slot} is taken");
+        if self.failing_forks > 0 {
+            self.failing_forks -= 1;
+            self.supervisor.handle(self.now, Event::SpawnFailed { slot });
+            return;
+        }
+        self.serial += 1;
+        let turn = usize::try_from(self.serial).expect("fits") % self.lives.len();
+        let life = self.lives[turn].clone();
+        for (after, what) in [
+            (life.enters_after, Milestone::Enters),
+            (life.enters_after.and(life.ready_after), Milestone::Ready),
+            (life.enters_after.and(life.works_after), Milestone::Works),
+            (life.dies_after, Milestone::Dies),
+        ] {
+            if let Some(after) = after {
+                self.agenda.push(Reverse((self.now + after, self.serial, slot, what)));
+            }
+        }
+        let child = Child { serial: self.serial, life, serves: false, immortal: false };
+        self.children.insert(slot, child);
+        self.supervisor.handle(self.now, Event::Spawned { slot });
+    }
+
+    fn tell_to_leave(&mut self, slot: SlotId, heeds: impl Fn(&Life) -> bool) {
+        let child = self.children.get(&slot).unwrap_or_else(|| panic!("no child in {slot}"));
+        if heeds(&child.life) {
+            let leaves = self.now + Duration::from_millis(1);
+            self.agenda.push(Reverse((leaves, child.serial, slot, Milestone::Dies)));
+        }
+    }
+
+    fn check(&self) {
+        assert!(self.children.len() <= self.config.max_children() as usize, "too many children");
+        assert_eq!(self.children.len(), self.supervisor.alive(), "a child was forgotten");
+        if let Some(deadline) = self.supervisor.deadline() {
+            assert!(deadline > self.now, "the deadline {deadline:?} is not after {:?}", self.now);
+        }
+    }
+}
