@@ -128,8 +128,10 @@ const MOST_PATIENCE: u32 = 8;
 /// What a [`ScalingPolicy`] remembers from one decision to the next.
 #[derive(Clone, Debug, Default)]
 pub struct Ramp {
-    /// The needs of the last calm time that no later one has exceeded: falling, oldest first.
+    /// The needs of the longest calm time that no later one has exceeded: falling, oldest first.
     needs: VecDeque<(Time, u32)>,
+    /// Whether anything was decided yet.
+    begun: bool,
     /// How many were spawned last, while all children have been busy ever since.
     growth: u32,
     /// How many were retired last, while there have been too many ever since.
@@ -159,16 +161,20 @@ impl Ramp {
         self.short
     }
 
-    /// Notes a need and returns the highest of the last `window`, which includes this one.
-    fn highest_need(&mut self, now: Time, need: u32, window: Duration) -> u32 {
-        while self.needs.front().is_some_and(|(at, _)| now.since(*at) >= window) {
+    /// Notes a need; what was needed `longest` ago is forgotten.
+    fn note_need(&mut self, now: Time, need: u32, longest: Duration) {
+        while self.needs.front().is_some_and(|(at, _)| now.since(*at) >= longest) {
             self.needs.pop_front();
         }
         while self.needs.back().is_some_and(|(_, earlier)| *earlier <= need) {
             self.needs.pop_back();
         }
         self.needs.push_back((now, need));
-        self.needs.front().map_or(need, |(_, highest)| *highest)
+    }
+
+    /// Returns the highest need of the last `window`, with its time.
+    fn highest_need(&self, now: Time, window: Duration) -> Option<(Time, u32)> {
+        self.needs.iter().find(|(at, _)| now.since(*at) < window).copied()
     }
 }
 
@@ -191,8 +197,12 @@ impl ScalingPolicy {
     pub fn decide(&self, ramp: &mut Ramp, load: Load, now: Time) -> Scaling {
         let Load { tally, waiting } = load;
         let window = self.calm.saturating_mul(ramp.patience.max(1));
-        let need = self.need(tally.busy, waiting.unwrap_or(0));
-        let highest = ramp.highest_need(now, need, window);
+        let mut need = self.need(tally.busy, waiting.unwrap_or(0));
+        if !std::mem::replace(&mut ramp.begun, true) {
+            // What was before is not known: all that are there may have been needed.
+            need = need.max(tally.staying());
+        }
+        ramp.note_need(now, need, self.calm.saturating_mul(MOST_PATIENCE));
         let grow = self.grow(ramp, load);
         if grow > 0 {
             if let Some(retired) = ramp.last_retirement.take() {
@@ -203,7 +213,7 @@ impl ScalingPolicy {
             ramp.due = None;
             return Scaling::Spawn(grow);
         }
-        self.shrink(ramp, load, highest, window, now)
+        self.shrink(ramp, load, window, now)
     }
 
     /// The number of children that so many requests need.
@@ -239,11 +249,10 @@ impl ScalingPolicy {
         &self,
         ramp: &mut Ramp,
         Load { tally, waiting }: Load,
-        highest: u32,
         window: Duration,
         now: Time,
     ) -> Scaling {
-        let mut keep = highest;
+        let (needed_at, mut keep) = ramp.highest_need(now, window).unwrap_or((now, self.max));
         if let Some(spare) = self.max_spare {
             let enough = tally.busy.saturating_add(spare.max(self.min_spare));
             keep = keep.min(enough.max(self.min));
@@ -254,8 +263,8 @@ impl ScalingPolicy {
             ramp.shrink = 0;
             // Something follows when the highest need is forgotten, if it was more than the least.
             let lasting = tally.staying() > self.min;
-            let forgotten = ramp.needs.front().map(|(at, _)| *at + window);
-            ramp.due = if lasting { forgotten.map(|due| due.max(now + self.pace)) } else { None };
+            let forgotten = (needed_at + window).max(now + self.pace);
+            ramp.due = lasting.then_some(forgotten);
             return Scaling::Hold;
         }
         if let Some(next) = ramp.last_retirement.map(|last| last + self.pace)
