@@ -1,0 +1,69 @@
+//! What a report costs the worker, and what reading costs the parent.
+
+use divan::{Bencher, black_box};
+use prefork_scoreboard::{OwnedBoard, Slot, Snapshot, State};
+
+fn main() {
+    divan::main();
+}
+
+fn slot() -> Slot {
+    let board = OwnedBoard::anonymous(1).expect("memory for a board");
+    board.assign(0, 1).expect("a slot");
+    board.enter(0).expect("a page")
+}
+
+/// One change of state, time stamp included.
+#[divan::bench]
+fn state_change(bencher: Bencher<'_, '_>) {
+    let mut slot = slot();
+    let mut states = [State::Idle, State::Reading].into_iter().cycle();
+    bencher.bench_local(|| slot.set(black_box(states.next().expect("endless"))));
+}
+
+/// The start and the end of a request: two changes, one with a new label.
+#[divan::bench]
+fn request(bencher: Bencher<'_, '_>) {
+    let mut slot = slot();
+    let mut labels = ["GET /index.html HTTP/1.1", "GET /style.css HTTP/1.1"].into_iter().cycle();
+    bencher.bench_local(|| {
+        slot.writing(black_box(labels.next().expect("endless")));
+        slot.finished();
+    });
+}
+
+/// The clock alone, for comparison.
+#[divan::bench]
+fn clock() -> prefork_scoreboard::Monotonic {
+    prefork_scoreboard::Monotonic::now()
+}
+
+fn full(slots: usize) -> OwnedBoard {
+    let board = OwnedBoard::anonymous(slots).expect("memory for a board");
+    for index in 0..slots {
+        board.assign(index, 1).expect("a slot");
+        let mut slot = board.enter(index).expect("a page");
+        slot.client("192.0.2.200:54321");
+        slot.writing("GET /index.html HTTP/1.1");
+    }
+    board
+}
+
+#[divan::bench(args = [150, 10_000])]
+fn snapshot(bencher: Bencher<'_, '_>, slots: usize) {
+    let board = full(slots);
+    let mut buffer = Snapshot::new();
+    bencher.bench_local(|| board.snapshot_into(&mut buffer).expect("a whole board"));
+}
+
+#[divan::bench(args = [150, 10_000])]
+fn tally(bencher: Bencher<'_, '_>, slots: usize) {
+    let board = full(slots);
+    bencher.bench_local(|| board.tally(0..slots).expect("a whole board"));
+}
+
+#[divan::bench]
+fn assign(bencher: Bencher<'_, '_>) {
+    let board = OwnedBoard::anonymous(1).expect("memory for a board");
+    bencher.bench_local(|| board.assign(0, 1).expect("a slot"));
+}

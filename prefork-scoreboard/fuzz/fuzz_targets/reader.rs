@@ -1,0 +1,107 @@
+//! Feeds the reader files of any contents.
+//!
+//! The first byte of the input says how much of the file is made right afterwards, since no fuzzer
+//! guesses a checksum: nothing, the header, or the header and every record. The checksum is written
+//! here once more, from the documentation.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use prefork_scoreboard::{Board, Class, Snapshot};
+use std::cell::RefCell;
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::path::PathBuf;
+
+const SLOTS: usize = 3;
+const PAGE: usize = 4096;
+
+struct Scratch {
+    path: PathBuf,
+    file: File,
+    snapshot: Snapshot,
+}
+
+thread_local! {
+    static SCRATCH: RefCell<Scratch> = RefCell::new({
+        let path = PathBuf::from(format!("/dev/shm/scoreboard-fuzz-{}", std::process::id()));
+        let file = File::create(&path).expect("a file in /dev/shm");
+        Scratch { path, file, snapshot: Snapshot::new() }
+    });
+}
+
+fn checksum(bytes: &[u8], skip: usize) -> u64 {
+    let words = bytes.chunks_exact(8).enumerate().filter(|&(index, _)| index != skip);
+    words.fold(0, |sum: u64, (index, chunk)| {
+        let word = u64::from_le_bytes(chunk.try_into().expect("eight bytes"));
+        let multiplier = (index as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+        let y = (word ^ word >> 32).wrapping_mul(multiplier);
+        sum.wrapping_add(y ^ y >> 29)
+    })
+}
+
+/// Spreads the input over the parts of a file that mean something.
+fn spread(mut input: &[u8]) -> Vec<u8> {
+    let mut bytes = vec![0; (SLOTS + 1) * PAGE];
+    for (page, length) in (0..=SLOTS).map(|page| (page, if page == 0 { 104 } else { 256 })) {
+        let (now, later) = input.split_at(length.min(input.len()));
+        bytes[page * PAGE..][..now.len()].copy_from_slice(now);
+        input = later;
+    }
+    bytes
+}
+
+fn repair(bytes: &mut [u8], mode: u8) {
+    if mode & 1 == 1 {
+        bytes[..12].copy_from_slice(b"PFSBOARD\x01\0\0\0");
+        if mode & 2 == 2 {
+            bytes[12..28].copy_from_slice(b"\x01\0\0\0\0\x10\0\0\0\x01\0\0\x03\0\0\0");
+        }
+        let sum = checksum(&bytes[..104], 12);
+        bytes[96..104].copy_from_slice(&sum.to_le_bytes());
+    }
+    if mode & 4 == 4 {
+        for page in 1..=SLOTS {
+            let record = &mut bytes[page * PAGE..][..256];
+            record[0] &= !1;
+            let sum = checksum(record, 1);
+            record[8..16].copy_from_slice(&sum.to_le_bytes());
+        }
+    }
+}
+
+fuzz_target!(|input: &[u8]| {
+    let Some((&mode, input)) = input.split_first() else { return };
+    let mut bytes = if mode & 8 == 8 { input.to_vec() } else { spread(input) };
+    if bytes.len() == (SLOTS + 1) * PAGE {
+        repair(&mut bytes, mode);
+    }
+    SCRATCH.with_borrow_mut(|scratch| {
+        scratch.file.set_len(0).expect("cut");
+        scratch.file.write_all_at(&bytes, 0).expect("written");
+        let Ok(board) = Board::open(&scratch.path) else { return };
+        read(&board, &mut scratch.snapshot, mode & 7 == 7);
+    });
+});
+
+fn read(board: &Board, snapshot: &mut Snapshot, repaired: bool) {
+    board.snapshot_into(snapshot).expect("the size was checked");
+    assert_eq!(snapshot.records().len(), board.slots());
+    assert_eq!(snapshot.tally().total(), board.slots());
+    let _ = (board.creator(), board.created(), board.kind(), snapshot.to_string());
+    for record in snapshot.records() {
+        let texts = [record.label(), record.client()];
+        assert!(texts[0].len() <= 96 && texts[1].len() <= 64);
+        assert!(texts.iter().all(|text| !text.contains(char::is_control)));
+        assert!(record.pid().is_none_or(|pid| (1..=1 << 22).contains(&pid)));
+        assert!(record.updated().is_none_or(|updated| {
+            updated.since(record.read_at()).as_secs_f64() <= 1.0
+        }));
+        let _ = (record.since_update(), record.request_time(), record.started_wall());
+        let unknown = matches!(
+            record.status(),
+            prefork_scoreboard::Status::Stalled(prefork_scoreboard::Stall::UnknownState(_))
+        );
+        assert!(!repaired || unknown || record.status().class() != Class::Stalled);
+    }
+    assert!(board.record(board.slots()).is_err());
+}

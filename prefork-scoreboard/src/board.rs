@@ -1,0 +1,246 @@
+//! A board as its readers have it.
+
+use crate::clock::Monotonic;
+use crate::error::{Foreign, HeaderFault, OpenError, SlotError};
+use crate::format::{HEADER_SIZE, WORDS};
+use crate::header::{Header, Kind};
+use crate::process;
+use crate::read::{self, Patience};
+use crate::record::{self, Record, Times};
+use crate::snapshot::{Snapshot, Tally};
+use crate::state::Status;
+use rustix::fs::{Mode, OFlags};
+use std::fs::File;
+use std::io::{self, ErrorKind};
+use std::os::unix::fs::FileExt;
+use std::path::{self, Path, PathBuf};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// A scoreboard opened for reading.
+///
+/// Any number of processes may read a board while others write it; readers and writers never wait
+/// for each other. Everything read is checked, nothing read is used as an index or a length, and
+/// the file is never mapped, so neither its contents nor its truncation can harm the reader. The
+/// geometry is read once and kept.
+///
+/// # Fork
+///
+/// A child may go on reading through an inherited board: no file position is involved.
+///
+/// # Examples
+///
+/// ```
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let directory = tempfile::tempdir()?;
+/// # let path = directory.path().join("board");
+/// use prefork_scoreboard::{Board, OwnedBoard};
+///
+/// let owner = OwnedBoard::create(&path, 4)?;
+/// owner.assign(2, 1)?;
+///
+/// let board = Board::open(&path)?;
+/// assert_eq!(board.snapshot()?.to_string(), "..S.");
+/// assert_eq!(board.tally(0..board.slots())?.starting, 1);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct Board {
+    pub(crate) file: File,
+    /// The path for messages: a word in brackets where the board has none.
+    pub(crate) name: PathBuf,
+    pub(crate) header: Header,
+    times: Times,
+}
+
+impl Board {
+    /// Opens the board at `path` for reading.
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError`] if there is no such file, it may not be read, it is not a regular file, or its
+    /// header is not that of a board.
+    pub fn open(path: impl AsRef<Path>) -> Result<Self, OpenError> {
+        let path = path.as_ref();
+        let file = open_file(path, OFlags::RDONLY)?;
+        // Later messages, and claims, must not depend on the directory of the moment.
+        let name = path::absolute(path).unwrap_or_else(|_| path.to_owned());
+        Self::from_file(file, name)
+    }
+
+    pub(crate) fn from_file(file: File, name: PathBuf) -> Result<Self, OpenError> {
+        match read_header(&file) {
+            Ok(Ok(header)) => Ok(Self::with_header(file, name, header)),
+            Ok(Err(reason)) => Err(OpenError::Header { path: name, reason }),
+            Err(source) => Err(OpenError::Io { action: "read", path: name, source }),
+        }
+    }
+
+    pub(crate) fn with_header(file: File, name: PathBuf, header: Header) -> Self {
+        let times = match process::boot_id() {
+            Some(id) if id != header.boot_id && header.boot_id != [0; 16] => Times::OtherBoot,
+            Some(_) | None => Times::ThisBoot,
+        };
+        Self { file, name, header, times }
+    }
+
+    /// Returns how many slots the board has; the last is one less.
+    #[must_use]
+    pub fn slots(&self) -> usize {
+        self.header.slots as usize
+    }
+
+    /// Returns who decides whose a slot is.
+    #[must_use]
+    pub const fn kind(&self) -> Kind {
+        self.header.kind
+    }
+
+    /// Returns the pid of the process that created the board, as the header has it.
+    ///
+    /// It is for people. The process may be gone and the pid another's: never send it a signal.
+    #[must_use]
+    pub fn creator(&self) -> Option<u32> {
+        process::plausible_pid(u64::from(self.header.creator))
+    }
+
+    /// Returns the wall time of the board's creation.
+    #[must_use]
+    pub fn created(&self) -> SystemTime {
+        let since = Duration::from_nanos(self.header.created_wall);
+        UNIX_EPOCH.checked_add(since).unwrap_or(UNIX_EPOCH)
+    }
+
+    /// Tells whether the board is of this boot, so that its monotonic times mean something.
+    #[must_use]
+    pub fn is_of_this_boot(&self) -> bool {
+        self.times == Times::ThisBoot
+    }
+
+    /// Reads one slot.
+    ///
+    /// # Errors
+    ///
+    /// [`SlotError`] if there is no such slot, or the file has become too short to hold it.
+    pub fn record(&self, slot: usize) -> Result<Record, SlotError> {
+        let copy = self.copy(slot, &mut Patience::new())?;
+        Ok(Record::decode(slot, &copy, self.times))
+    }
+
+    /// Reads the state of one slot, which is cheaper than all of it.
+    ///
+    /// # Errors
+    ///
+    /// As of [`record`](Self::record).
+    pub fn status(&self, slot: usize) -> Result<Status, SlotError> {
+        self.copy(slot, &mut Patience::new()).map(|copy| record::status(&copy))
+    }
+
+    /// Counts the states of `slots`, which need not be in order.
+    ///
+    /// # Errors
+    ///
+    /// As of [`record`](Self::record), for the first slot that fails.
+    pub fn tally(&self, slots: impl IntoIterator<Item = usize>) -> Result<Tally, SlotError> {
+        let mut patience = Patience::new();
+        let mut tally = Tally::default();
+        for slot in slots {
+            tally.add(record::status(&self.copy(slot, &mut patience)?).class());
+        }
+        Ok(tally)
+    }
+
+    /// Reads all slots.
+    ///
+    /// # Errors
+    ///
+    /// As of [`record`](Self::record).
+    pub fn snapshot(&self) -> Result<Snapshot, SlotError> {
+        let mut snapshot = Snapshot::new();
+        self.snapshot_into(&mut snapshot)?;
+        Ok(snapshot)
+    }
+
+    /// Reads all slots into a buffer, allocating nothing if it was used for as many before.
+    ///
+    /// The time is bounded whatever the board says: a record that is being written is looked at a
+    /// few times, then reported as stalled.
+    ///
+    /// # Errors
+    ///
+    /// As of [`record`](Self::record). The buffer then holds the slots read so far.
+    pub fn snapshot_into(&self, snapshot: &mut Snapshot) -> Result<(), SlotError> {
+        snapshot.records.clear();
+        snapshot.records.reserve(self.slots());
+        snapshot.tally = Tally::default();
+        snapshot.begun = Some(Monotonic::now());
+        let mut patience = Patience::new();
+        for slot in 0..self.slots() {
+            let record = Record::decode(slot, &self.copy(slot, &mut patience)?, self.times);
+            snapshot.tally.add(record.status().class());
+            snapshot.records.push(record);
+        }
+        Ok(())
+    }
+
+    fn copy(&self, slot: usize, patience: &mut Patience) -> Result<[u64; WORDS], SlotError> {
+        let offset = self.offset(slot)?;
+        read::record(&self.file, offset, patience)
+            .map_err(|source| self.slot_error("read", slot, source))
+    }
+
+    /// Tells where `slot` begins in the file.
+    pub(crate) fn offset(&self, slot: usize) -> Result<u64, SlotError> {
+        if slot < self.slots() {
+            Ok(self.header.offset(slot))
+        } else {
+            Err(SlotError::NoSuchSlot { path: self.name.clone(), slot, slots: self.slots() })
+        }
+    }
+
+    pub(crate) fn slot_error(
+        &self,
+        action: &'static str,
+        slot: usize,
+        source: io::Error,
+    ) -> SlotError {
+        let path = self.name.clone();
+        match source.kind() {
+            ErrorKind::UnexpectedEof => SlotError::Truncated { path, slot },
+            _ => SlotError::Io { action, path, slot, source },
+        }
+    }
+}
+
+/// Opens a file that may be anything, without following a last symbolic link and without waiting
+/// for the other end of a FIFO.
+pub(crate) fn open_file(path: &Path, access: OFlags) -> Result<File, OpenError> {
+    let flags = access | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
+    let file = match rustix::fs::open(path, flags, Mode::empty()) {
+        Ok(descriptor) => File::from(descriptor),
+        Err(rustix::io::Errno::LOOP) => {
+            return Err(OpenError::Foreign { path: path.into(), reason: Foreign::SymbolicLink });
+        }
+        Err(errno) => {
+            return Err(OpenError::Io { action: "open", path: path.into(), source: errno.into() });
+        }
+    };
+    match file.metadata() {
+        Ok(metadata) if metadata.is_file() => Ok(file),
+        Ok(_) => Err(OpenError::Foreign { path: path.into(), reason: Foreign::NotRegular }),
+        Err(source) => Err(OpenError::Io { action: "examine", path: path.into(), source }),
+    }
+}
+
+/// Reads and checks the header; the outer error is the system's, the inner one the contents'.
+pub(crate) fn read_header(file: &File) -> io::Result<Result<Header, HeaderFault>> {
+    let size = file.metadata()?.len();
+    let mut bytes = [0; HEADER_SIZE];
+    match file.read_exact_at(&mut bytes, 0) {
+        Ok(()) => Ok(Header::decode(&bytes, size)),
+        Err(error) if error.kind() == ErrorKind::UnexpectedEof => {
+            Ok(Err(HeaderFault::Truncated { expected: HEADER_SIZE as u64, found: size }))
+        }
+        Err(error) => Err(error),
+    }
+}

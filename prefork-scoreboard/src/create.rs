@@ -1,0 +1,317 @@
+//! Making the file of a board.
+//!
+//! A board appears at its path whole or not at all, and never over one that is alive. The order:
+//!
+//! 1. open and lock a temporary file with a fixed name beside the path, so that there is one
+//!    creator at a time, and what a killed creator left behind is used again;
+//! 2. lock what is at the path, if anything: whoever cannot be locked out is alive;
+//! 3. reserve all space, so that a full disk is an error now and no SIGBUS later;
+//! 4. write the header, then rename over the path.
+//!
+//! Each lock counts only if the path still leads to the locked file afterwards: between opening and
+//! locking, its holder may have removed or replaced it.
+
+use crate::board::{open_file, read_header};
+use crate::claim;
+use crate::error::{CreateError, Foreign, OpenError};
+use crate::file::{Identity, Lock, Locked, refuse_foreign, try_lock};
+use crate::format::{MAGIC, MAX_SLOTS};
+use crate::header::{Header, Kind};
+use crate::process;
+use rustix::fs::{FallocateFlags, Mode, OFlags};
+use rustix::io::Errno;
+use std::ffi::OsString;
+use std::fs::{self, File, Permissions};
+use std::io::{self, ErrorKind};
+use std::os::unix::fs::{FileExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+/// How often a file that changes under our hands is looked at anew.
+const ATTEMPTS: usize = 100;
+
+/// What came of creating a board.
+#[derive(Debug)]
+pub(crate) enum Created {
+    /// A new one.
+    New {
+        /// For reading, writing and mapping.
+        file: File,
+        /// Holds the lock. Of a description of its own: a mapping keeps the description it was
+        /// made through open, and with it the lock, long after the descriptor is closed.
+        lock: File,
+        header: Header,
+    },
+    /// There is a shared board already that can be used.
+    Exists,
+}
+
+/// Checks the number of slots that a caller asks for.
+pub(crate) fn check_slots(slots: usize) -> Result<u32, CreateError> {
+    match u32::try_from(slots) {
+        Ok(number) if (1..=MAX_SLOTS).contains(&slots) => Ok(number),
+        Ok(_) | Err(_) => Err(CreateError::Slots { slots, max: MAX_SLOTS }),
+    }
+}
+
+/// Creates a board at `path`. `own` is a file there that the caller holds itself.
+pub(crate) fn create(
+    path: &Path,
+    kind: Kind,
+    slots: u32,
+    own: Option<Identity>,
+) -> Result<Created, CreateError> {
+    let (lock, mut temporary) = Temporary::take(path)?;
+    // Held until after the rename, so that nobody takes the old file for free in between.
+    let _old = match occupant(path, kind, own)? {
+        Occupant::Usable => return Ok(Created::Exists),
+        Occupant::Nobody => None,
+        Occupant::Stale(old) => Some(old),
+    };
+    let header = Header::new(kind, slots);
+    let bytes = header.file_size();
+    let file = temporary.open_again(&lock)?;
+    reserve(&file, bytes).map_err(|source| CreateError::Space {
+        path: path.into(),
+        bytes,
+        source,
+    })?;
+    file.write_all_at(&header.encode(), 0).map_err(io_error("write", path))?;
+    temporary.rename(path)?;
+    Ok(Created::New { file, lock, header })
+}
+
+fn io_error(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> CreateError {
+    let path = path.to_owned();
+    move |source| CreateError::Io { action, path, source }
+}
+
+/// The name of the file that becomes the board; removed on drop unless it did.
+///
+/// To be dropped before the file, whose lock says that the name is ours to remove.
+struct Temporary {
+    path: PathBuf,
+    fate: Fate,
+}
+
+#[derive(PartialEq, Eq)]
+enum Fate {
+    Temporary,
+    Renamed,
+}
+
+impl Temporary {
+    fn take(board: &Path) -> Result<(File, Self), CreateError> {
+        let path = temporary_path(board)?;
+        for _ in 0..ATTEMPTS {
+            let file = open_temporary(&path)?;
+            match try_lock(&file).map_err(io_error("lock", &path))? {
+                Lock::Taken => {}
+                Lock::Contended => return Err(CreateError::Creating { path: board.into() }),
+            }
+            let own = Identity::of(&file).map_err(io_error("examine", &path))?;
+            if Identity::at(&path).map_err(io_error("examine", &path))? == Some(own) {
+                let temporary = Self { path, fate: Fate::Temporary };
+                empty(&file).map_err(io_error("prepare", &temporary.path))?;
+                return Ok((file, temporary));
+            }
+        }
+        Err(CreateError::Creating { path: board.into() })
+    }
+
+    /// Opens the locked file once more, as a description without a lock.
+    fn open_again(&self, locked: &File) -> Result<File, CreateError> {
+        let file = open_temporary(&self.path)?;
+        let examine = || io_error("examine", &self.path);
+        if Identity::of(&file).map_err(examine())? == Identity::of(locked).map_err(examine())? {
+            Ok(file)
+        } else {
+            Err(CreateError::Creating { path: self.path.clone() })
+        }
+    }
+
+    fn rename(&mut self, board: &Path) -> Result<(), CreateError> {
+        fs::rename(&self.path, board).map_err(io_error("rename", board))?;
+        self.fate = Fate::Renamed;
+        Ok(())
+    }
+}
+
+impl Drop for Temporary {
+    fn drop(&mut self) {
+        if self.fate == Fate::Temporary {
+            // The lock is held, so it is ours to remove. Nothing is left to do if that fails.
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}
+
+/// Makes it a private file without contents, whatever the umask and a former creator did.
+fn empty(file: &File) -> io::Result<()> {
+    file.set_permissions(Permissions::from_mode(0o600))?;
+    file.set_len(0)
+}
+
+/// The name beside the board that all its creators agree on.
+fn temporary_path(board: &Path) -> Result<PathBuf, CreateError> {
+    let no_name = || CreateError::NoFileName { path: board.into() };
+    let mut name = OsString::from(".");
+    name.push(board.file_name().ok_or_else(no_name)?);
+    name.push(".new");
+    Ok(board.with_file_name(name))
+}
+
+fn open_temporary(path: &Path) -> Result<File, CreateError> {
+    let flags =
+        OFlags::RDWR | OFlags::CREATE | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
+    let file = match rustix::fs::open(path, flags, Mode::RUSR | Mode::WUSR) {
+        Ok(descriptor) => File::from(descriptor),
+        Err(Errno::LOOP) => {
+            return Err(CreateError::Foreign { path: path.into(), reason: Foreign::SymbolicLink });
+        }
+        Err(errno) => {
+            return Err(io_error("create", path)(errno.into()));
+        }
+    };
+    let metadata = file.metadata().map_err(io_error("examine", path))?;
+    refuse_foreign(&metadata)
+        .map_err(|reason| CreateError::Foreign { path: path.into(), reason })?;
+    Ok(file)
+}
+
+/// What is at the path of the board to be.
+enum Occupant {
+    Nobody,
+    /// A board that nobody holds any more, locked; or the caller's own.
+    Stale(Locked),
+    /// A shared board of this boot.
+    Usable,
+}
+
+fn occupant(path: &Path, kind: Kind, own: Option<Identity>) -> Result<Occupant, CreateError> {
+    for _ in 0..ATTEMPTS {
+        let Some(file) = open_occupant(path)? else { return Ok(Occupant::Nobody) };
+        let metadata = file.metadata().map_err(io_error("examine", path))?;
+        let identity = Identity::from(&metadata);
+        if own == Some(identity) {
+            return Ok(Occupant::Stale(Locked::new(file)));
+        }
+        refuse_foreign(&metadata)
+            .map_err(|reason| CreateError::Foreign { path: path.into(), reason })?;
+        if try_lock(&file).map_err(io_error("lock", path))? == Lock::Contended {
+            return Err(CreateError::Held { path: path.into(), pid: creator(&file) });
+        }
+        let file = Locked::new(file);
+        if Identity::at(path).map_err(io_error("examine", path))? == Some(identity) {
+            return judge_occupant(path, file, kind);
+        }
+    }
+    Err(CreateError::Creating { path: path.into() })
+}
+
+fn open_occupant(path: &Path) -> Result<Option<File>, CreateError> {
+    match open_file(path, OFlags::RDWR) {
+        Ok(file) => Ok(Some(file)),
+        Err(OpenError::Io { source, .. }) if source.kind() == ErrorKind::NotFound => Ok(None),
+        Err(OpenError::Io { action, path, source }) => {
+            Err(CreateError::Io { action, path, source })
+        }
+        Err(OpenError::Foreign { path, reason }) => Err(CreateError::Foreign { path, reason }),
+        Err(OpenError::Header { path, .. }) => {
+            Err(CreateError::Foreign { path, reason: Foreign::Contents })
+        }
+    }
+}
+
+/// Decides about a file that is locked, and so nobody's who would hold a lock.
+fn judge_occupant(path: &Path, file: Locked, kind: Kind) -> Result<Occupant, CreateError> {
+    let header = match read_header(&file).map_err(io_error("read", path))? {
+        Ok(header) => header,
+        Err(_) if begins_like_a_board(&file).map_err(io_error("read", path))? => {
+            return Ok(Occupant::Stale(file));
+        }
+        Err(_) => {
+            return Err(CreateError::Foreign { path: path.into(), reason: Foreign::Contents });
+        }
+    };
+    if header.kind == Kind::Owned || process::boot_id().is_some_and(|id| id != header.boot_id) {
+        return Ok(Occupant::Stale(file));
+    }
+    if kind == Kind::Shared {
+        return Ok(Occupant::Usable);
+    }
+    match claim::first_living(&file, &header) {
+        Some(pid) => Err(CreateError::Shared { path: path.into(), pid }),
+        None => Ok(Occupant::Stale(file)),
+    }
+}
+
+/// Tells a damaged board, or an empty file, from a file that means something to somebody.
+fn begins_like_a_board(file: &File) -> io::Result<bool> {
+    let mut magic = [0; MAGIC.len()];
+    if file.metadata()?.len() == 0 {
+        return Ok(true);
+    }
+    match file.read_exact_at(&mut magic, 0) {
+        Ok(()) => Ok(magic == MAGIC),
+        Err(error) if error.kind() == ErrorKind::UnexpectedEof => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+fn creator(file: &File) -> Option<u32> {
+    let header = read_header(file).ok()?.ok()?;
+    process::plausible_pid(u64::from(header.creator))
+}
+
+/// Gives the file all its space now: see `fallocate(2)`.
+pub(crate) fn reserve(file: &File, bytes: u64) -> io::Result<()> {
+    for _ in 0..ATTEMPTS {
+        match rustix::fs::fallocate(file, FallocateFlags::empty(), 0, bytes) {
+            Ok(()) => return Ok(()),
+            // tmpfs gives up at a signal, and gives back what it had.
+            Err(Errno::INTR) => {}
+            Err(Errno::OPNOTSUPP | Errno::NOSYS) => return write_zeros(file, bytes),
+            Err(errno) => return Err(errno.into()),
+        }
+    }
+    Err(ErrorKind::Interrupted.into())
+}
+
+/// What is left on file systems that cannot reserve.
+fn write_zeros(file: &File, bytes: u64) -> io::Result<()> {
+    const CHUNK: usize = 64 * 1024;
+    for offset in (0..bytes).step_by(CHUNK) {
+        let rest = usize::try_from(bytes - offset).unwrap_or(CHUNK).min(CHUNK);
+        file.write_all_at(&[0; CHUNK][..rest], offset)?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn zeros_fill_the_whole_file() {
+        let file = tempfile::tempfile().expect("a temporary file");
+        write_zeros(&file, 200_000).expect("room for 200 kB");
+        assert_eq!(file.metadata().expect("its size").len(), 200_000);
+    }
+
+    #[test]
+    fn a_path_without_a_name_is_refused() {
+        for path in ["/", "..", "/run/.."] {
+            let error = temporary_path(Path::new(path)).expect_err("no file name");
+            assert!(matches!(error, CreateError::NoFileName { .. }), "{path}: {error}");
+        }
+    }
+
+    #[test]
+    fn numbers_of_slots_are_checked() {
+        for (slots, accepted) in
+            [(0, false), (1, true), (MAX_SLOTS, true), (MAX_SLOTS + 1, false), (usize::MAX, false)]
+        {
+            assert_eq!(check_slots(slots).is_ok(), accepted, "{slots} slots");
+        }
+    }
+}

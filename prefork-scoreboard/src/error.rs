@@ -1,0 +1,347 @@
+//! What can go wrong, one enum a family of operations.
+
+use std::io;
+use std::path::PathBuf;
+use std::time::Duration;
+use thiserror::Error;
+
+/// Why a scoreboard could not be created.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum CreateError {
+    /// The number of slots is out of range.
+    #[error("a scoreboard has 1 to {max} slots, not {slots}: ask for a number in that range")]
+    Slots {
+        /// The number asked for.
+        slots: usize,
+        /// The most there may be: [`MAX_SLOTS`](crate::format::MAX_SLOTS).
+        max: usize,
+    },
+    /// The path names no file.
+    #[error("{path} cannot be a scoreboard: the path must end with a file name")]
+    NoFileName {
+        /// The path asked for.
+        path: PathBuf,
+    },
+    /// A running process owns the board at this path.
+    #[error("scoreboard {path} is in use by {}: stop that one first or choose another path", owner(*.pid))]
+    Held {
+        /// The path of the board.
+        path: PathBuf,
+        /// The owner as the board has it, for a message only: it is not to be trusted.
+        pid: Option<u32>,
+    },
+    /// A living process has a slot of the shared board at this path.
+    #[error("scoreboard {path} is shared and process {pid} has a slot of it: choose another path")]
+    Shared {
+        /// The path of the board.
+        path: PathBuf,
+        /// The process, for a message only: it is not to be trusted.
+        pid: u32,
+    },
+    /// Another process is creating a board at this path at this moment.
+    #[error("scoreboard {path} is being created by another process: start only one")]
+    Creating {
+        /// The path of the board.
+        path: PathBuf,
+    },
+    /// What is at the path is no scoreboard, and so is left alone.
+    #[error("{path} exists and {reason}: remove it or choose another path")]
+    Foreign {
+        /// The path in question, that of the board or of the temporary file next to it.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: Foreign,
+    },
+    /// There is no room for the board.
+    #[error("cannot reserve {bytes} bytes for scoreboard {path}: make room or ask for fewer slots")]
+    Space {
+        /// The path of the board.
+        path: PathBuf,
+        /// The size of the board.
+        bytes: u64,
+        /// What the kernel said.
+        source: io::Error,
+    },
+    /// A system call failed.
+    #[error("cannot {action} scoreboard {path}")]
+    Io {
+        /// What was attempted.
+        action: &'static str,
+        /// The path of the board, or of the temporary file next to it.
+        path: PathBuf,
+        /// What the kernel said.
+        source: io::Error,
+    },
+}
+
+fn owner(pid: Option<u32>) -> String {
+    pid.map_or_else(|| "another process".to_owned(), |pid| format!("process {pid}"))
+}
+
+/// Why a file is not replaced by a scoreboard.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum Foreign {
+    /// It is a symbolic link.
+    #[error("is a symbolic link")]
+    SymbolicLink,
+    /// It is a directory, a FIFO, a device or a socket.
+    #[error("is not a regular file")]
+    NotRegular,
+    /// It has other names than this one.
+    #[error("has {links} hard links")]
+    Linked {
+        /// How many names it has.
+        links: u64,
+    },
+    /// It belongs to somebody else.
+    #[error("belongs to user {uid}")]
+    Owner {
+        /// Whose it is.
+        uid: u32,
+    },
+    /// It is neither empty nor a scoreboard.
+    #[error("is not a scoreboard")]
+    Contents,
+}
+
+/// Why a scoreboard could not be opened.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// It could not be opened or read.
+    #[error("cannot {action} scoreboard {path}")]
+    Io {
+        /// What was attempted.
+        action: &'static str,
+        /// The path of the board.
+        path: PathBuf,
+        /// What the kernel said.
+        source: io::Error,
+    },
+    /// The path leads to something that cannot be a board.
+    #[error("{path} cannot be a scoreboard: it {reason}")]
+    Foreign {
+        /// The path in question.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: Foreign,
+    },
+    /// The header is not that of a board.
+    #[error("{path} is no scoreboard that can be read: {reason}")]
+    Header {
+        /// The path in question.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: HeaderFault,
+    },
+}
+
+/// What is wrong with the header of a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum HeaderFault {
+    /// It does not begin with the bytes every board begins with.
+    #[error("it does not begin like one")]
+    Magic,
+    /// It is of a version this crate does not know.
+    #[error("its version is {found}, supported is {supported}")]
+    Version {
+        /// The version found.
+        found: u32,
+        /// The version this crate reads.
+        supported: u32,
+    },
+    /// The checksum does not match.
+    #[error("the checksum of its header is wrong")]
+    Checksum,
+    /// The kind is unknown.
+    #[error("its kind is {found}, known are 1 and 2")]
+    Kind {
+        /// The number found.
+        found: u32,
+    },
+    /// The distance between two slots is out of range.
+    #[error("its slots are {found} bytes apart, which is no power of two from 4096 to 1048576")]
+    Stride {
+        /// The number found.
+        found: u32,
+    },
+    /// The size of a record is not that of this version.
+    #[error("its records are {found} bytes long, those of this version are 256")]
+    RecordSize {
+        /// The number found.
+        found: u32,
+    },
+    /// The number of slots is out of range.
+    #[error("it claims {found} slots, allowed are 1 to 65536")]
+    Slots {
+        /// The number found.
+        found: u32,
+    },
+    /// The file is shorter than its header says.
+    #[error("it is {found} bytes long, but must be at least {expected}")]
+    Truncated {
+        /// The least size in bytes.
+        expected: u64,
+        /// The size found.
+        found: u64,
+    },
+}
+
+/// Why a slot could not be read or written through the file.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum SlotError {
+    /// The board has no such slot.
+    #[error("scoreboard {path} has {slots} slots, so there is no slot {slot}: the first is 0")]
+    NoSuchSlot {
+        /// The path of the board.
+        path: PathBuf,
+        /// The slot asked for.
+        slot: usize,
+        /// How many there are.
+        slots: usize,
+    },
+    /// The board was made on a machine with smaller pages.
+    #[error("the slots of scoreboard {path} are {stride} bytes apart, but pages here have {page}")]
+    PageSize {
+        /// The path of the board.
+        path: PathBuf,
+        /// The distance between two slots in bytes.
+        stride: usize,
+        /// The page size of this machine in bytes.
+        page: usize,
+    },
+    /// The file has become too short to hold the slot.
+    #[error("scoreboard {path} was truncated and has lost slot {slot}: create it anew")]
+    Truncated {
+        /// The path of the board.
+        path: PathBuf,
+        /// The slot asked for.
+        slot: usize,
+    },
+    /// A system call failed.
+    #[error("cannot {action} slot {slot} of scoreboard {path}")]
+    Io {
+        /// What was attempted.
+        action: &'static str,
+        /// The path of the board.
+        path: PathBuf,
+        /// The slot asked for.
+        slot: usize,
+        /// What the kernel said.
+        source: io::Error,
+    },
+}
+
+/// Why a process could not claim a slot.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum ClaimError {
+    /// The board has an owner who assigns the slots.
+    #[error("the slots of scoreboard {path} are assigned by its owner: claim on a shared board")]
+    Owned {
+        /// The path of the board.
+        path: PathBuf,
+    },
+    /// All slots belong to living processes.
+    #[error("all {slots} slots of scoreboard {path} are taken: try later or create a larger one")]
+    Full {
+        /// The path of the board.
+        path: PathBuf,
+        /// How many there are.
+        slots: usize,
+    },
+    /// The lock of the board was not to be had in time.
+    #[error("scoreboard {path} has been locked for {waited:?}: try later")]
+    Locked {
+        /// The path of the board.
+        path: PathBuf,
+        /// How long the call waited.
+        waited: Duration,
+    },
+    /// The board was made in another pid namespace, where pids mean other processes.
+    #[error("scoreboard {path} is of another pid namespace: share a board within one only")]
+    Namespace {
+        /// The path of the board.
+        path: PathBuf,
+    },
+    /// The board is left over from another boot.
+    #[error("scoreboard {path} is of another boot: let `Board::share` replace it")]
+    Boot {
+        /// The path of the board.
+        path: PathBuf,
+    },
+    /// The path does not lead to this board any more.
+    #[error("scoreboard {path} was removed or replaced: open it again")]
+    Replaced {
+        /// The path of the board.
+        path: PathBuf,
+    },
+    /// The board cannot be opened for writing.
+    #[error("cannot claim a slot of a scoreboard")]
+    Open {
+        /// What is wrong.
+        #[from]
+        source: OpenError,
+    },
+    /// A slot could not be read or mapped.
+    #[error("cannot claim a slot of a scoreboard")]
+    Slot {
+        /// What is wrong.
+        #[from]
+        source: SlotError,
+    },
+    /// The lock failed.
+    #[error("cannot lock scoreboard {path}")]
+    Lock {
+        /// The path of the board.
+        path: PathBuf,
+        /// What the kernel said.
+        source: io::Error,
+    },
+}
+
+/// What has happened to the file of a board in use.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum Fault {
+    /// The path leads nowhere.
+    #[error("scoreboard {path} was removed: create it anew")]
+    Removed {
+        /// The path of the board.
+        path: PathBuf,
+    },
+    /// The path leads to another file.
+    #[error("scoreboard {path} was replaced by another file: create it anew")]
+    Replaced {
+        /// The path of the board.
+        path: PathBuf,
+    },
+    /// The file has become shorter.
+    #[error("scoreboard {path} was cut from {expected} to {found} bytes: create it anew")]
+    Truncated {
+        /// The path of the board.
+        path: PathBuf,
+        /// Its size at creation.
+        expected: u64,
+        /// Its size now.
+        found: u64,
+    },
+    /// The header is not the one that was written.
+    #[error("the header of scoreboard {path} was overwritten: create it anew")]
+    Overwritten {
+        /// The path of the board.
+        path: PathBuf,
+    },
+    /// A system call failed.
+    #[error("cannot examine scoreboard {path}")]
+    Io {
+        /// The path of the board.
+        path: PathBuf,
+        /// What the kernel said.
+        source: io::Error,
+    },
+}

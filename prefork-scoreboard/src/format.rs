@@ -1,0 +1,132 @@
+#![doc = include_str!("../docs/format.md")]
+
+/// The first eight bytes of every scoreboard.
+pub const MAGIC: [u8; 8] = *b"PFSBOARD";
+
+/// The version of the format that this crate reads and writes.
+pub const VERSION: u32 = 1;
+
+/// The most slots a scoreboard may have; the least is 1.
+///
+/// A board of this size takes 256 MiB where pages are 4096 bytes long.
+pub const MAX_SLOTS: usize = 65_536;
+
+/// The smallest distance in bytes between two slots.
+pub const MIN_STRIDE: usize = 4096;
+
+/// The largest distance in bytes between two slots that a reader accepts.
+pub const MAX_STRIDE: usize = 1 << 20;
+
+/// The bytes of the header that carry meaning.
+pub const HEADER_SIZE: usize = 104;
+
+/// The bytes of a slot's record, from the start of its page.
+pub const RECORD_SIZE: usize = 256;
+
+/// The longest label in bytes.
+pub const LABEL_SIZE: usize = 96;
+
+/// The longest client address in bytes.
+pub const CLIENT_SIZE: usize = 64;
+
+/// Byte offsets in the header, from the start of the file.
+pub mod header {
+    /// Eight bytes: [`MAGIC`](super::MAGIC).
+    pub const MAGIC: usize = 0;
+    /// `u32`: [`VERSION`](super::VERSION).
+    pub const VERSION: usize = 8;
+    /// `u32`: 1 where one parent assigns the slots, 2 where processes claim them.
+    pub const KIND: usize = 12;
+    /// `u32`: bytes from one slot to the next, and from the start of the file to the first slot.
+    pub const STRIDE: usize = 16;
+    /// `u32`: [`RECORD_SIZE`](super::RECORD_SIZE).
+    pub const RECORD: usize = 20;
+    /// `u32`: how many slots there are.
+    pub const SLOTS: usize = 24;
+    /// `u32`: the process that created the board.
+    pub const CREATOR: usize = 28;
+    /// `u64`: `CLOCK_MONOTONIC` at creation, in nanoseconds.
+    pub const CREATED_MONOTONIC: usize = 32;
+    /// `u64`: `CLOCK_REALTIME` at creation, in nanoseconds since 1970.
+    pub const CREATED_WALL: usize = 40;
+    /// `u64`: start of the creator, in clock ticks since boot; 0 where unknown.
+    pub const CREATOR_START: usize = 48;
+    /// `u64`: inode of the creator's pid namespace; 0 where unknown.
+    pub const PID_NAMESPACE: usize = 56;
+    /// Sixteen bytes: the boot id of the kernel; zero where unknown.
+    pub const BOOT_ID: usize = 64;
+    /// Sixteen bytes, zero in this version.
+    pub const RESERVED: usize = 80;
+    /// `u64`: checksum of the twelve words before it.
+    pub const CHECKSUM: usize = 96;
+}
+
+/// Byte offsets in a record, from the start of its slot.
+pub mod record {
+    /// `u64`: sequence of the record; odd while it is being written.
+    pub const SEQUENCE: usize = 0;
+    /// `u64`: checksum of all other words of the record, the sequence among them.
+    pub const CHECKSUM: usize = 8;
+    /// `u8`: the state letter; 0 where the slot is empty.
+    pub const STATE: usize = 16;
+    /// `u8`: bytes of the label in use.
+    pub const LABEL_LENGTH: usize = 17;
+    /// `u8`: bytes of the client address in use.
+    pub const CLIENT_LENGTH: usize = 18;
+    /// `u32`: pid of the process; 0 until it has entered.
+    pub const PID: usize = 24;
+    /// `u64`: generation of the process.
+    pub const GENERATION: usize = 32;
+    /// `u64`: requests served.
+    pub const REQUESTS: usize = 40;
+    /// `u64`: `CLOCK_MONOTONIC` when the slot was assigned or claimed, in nanoseconds.
+    pub const STARTED_MONOTONIC: usize = 48;
+    /// `u64`: `CLOCK_REALTIME` at the same moment, in nanoseconds since 1970.
+    pub const STARTED_WALL: usize = 56;
+    /// `u64`: start of the process in clock ticks since boot; 0 where unknown.
+    pub const PROCESS_START: usize = 64;
+    /// `u64`: `CLOCK_MONOTONIC` at the start of the latest request; 0 before the first.
+    pub const REQUEST_STARTED: usize = 72;
+    /// `u64`: `CLOCK_MONOTONIC` at the latest change of the record.
+    pub const UPDATED: usize = 80;
+    /// `u64`, zero in this version.
+    pub const RESERVED: usize = 88;
+    /// [`LABEL_SIZE`](super::LABEL_SIZE) bytes, padded with zeros.
+    pub const LABEL: usize = 96;
+    /// [`CLIENT_SIZE`](super::CLIENT_SIZE) bytes, padded with zeros.
+    pub const CLIENT: usize = 192;
+}
+
+/// Words of eight bytes in a record.
+pub(crate) const WORDS: usize = RECORD_SIZE / 8;
+
+/// Words of eight bytes in a header.
+pub(crate) const HEADER_WORDS: usize = HEADER_SIZE / 8;
+
+/// The word of a record that begins at byte `offset`.
+pub(crate) const fn word(offset: usize) -> usize {
+    offset / 8
+}
+
+const _: () = {
+    assert!(MIN_STRIDE.is_power_of_two() && MAX_STRIDE.is_power_of_two());
+    assert!(HEADER_SIZE <= MIN_STRIDE && RECORD_SIZE <= MIN_STRIDE);
+    assert!(RECORD_SIZE.is_multiple_of(8) && HEADER_SIZE.is_multiple_of(8) && WORDS <= 32);
+    assert!(header::CREATED_MONOTONIC == header::CREATOR + 4);
+    assert!(header::RESERVED == header::BOOT_ID + 16);
+    assert!(header::CHECKSUM == header::RESERVED + 16);
+    assert!(header::CHECKSUM + 8 == HEADER_SIZE);
+    assert!(record::CHECKSUM == record::SEQUENCE + 8);
+    assert!(record::STATE == record::CHECKSUM + 8);
+    assert!(
+        record::PID.is_multiple_of(8)
+            && record::LABEL.is_multiple_of(8)
+            && record::CLIENT.is_multiple_of(8)
+    );
+    assert!(record::LABEL == record::RESERVED + 8);
+    assert!(record::CLIENT == record::LABEL + LABEL_SIZE);
+    assert!(record::CLIENT + CLIENT_SIZE == RECORD_SIZE);
+    assert!(LABEL_SIZE >= 64 && LABEL_SIZE <= u8::MAX as usize);
+    assert!(CLIENT_SIZE <= u8::MAX as usize);
+    assert!(MAX_SLOTS >= 65_536 && MAX_SLOTS <= u32::MAX as usize);
+};

@@ -1,0 +1,110 @@
+//! A shared-memory scoreboard of worker processes that stands on its own.
+//!
+//! Workers report what they are doing, each in a slot of its own; a parent, a status page or a
+//! person reads all slots at any time. Nobody waits for anybody: a report is a few stores to
+//! memory, a reading is a few copies of it.
+//!
+//! # When to use
+//!
+//! - A server that forks workers wants to know how many are busy, to fork more or fewer:
+//!   [`OwnedBoard`]. The parent assigns slots to children, which report through a [`Slot`].
+//! - Processes that were not forked by a common parent, cron jobs say, want to show what they do:
+//!   [`Board::share`] and [`Board::claim`].
+//! - A tool wants to show either: [`Board::open`] and [`Board::snapshot`].
+//!
+//! Threads of one process are better served by atomics of their own. For counters that must be
+//! exact, or that must outlive a crash of the machine, use something else: a board is gossip.
+//!
+//! # Example
+//!
+//! ```
+//! use prefork_scoreboard::{Board, OwnedBoard};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let directory = tempfile::tempdir()?;
+//! # let path = directory.path().join("board");
+//! let owner = OwnedBoard::create(&path, 150)?;
+//!
+//! // Before each fork the parent gives the child a slot ...
+//! owner.assign(0, 1)?;
+//! // ... which the child enters, to report what it does.
+//! let mut slot = owner.enter(0)?;
+//! slot.idle();
+//! slot.client("192.0.2.1:4711");
+//! slot.writing("GET /index.html");
+//!
+//! // Anybody with the right to read the file sees it.
+//! let snapshot = Board::open(&path)?.snapshot()?;
+//! assert_eq!(snapshot.tally().busy, 1);
+//! let record = &snapshot.records()[0];
+//! assert_eq!((record.status().letter(), record.label()), ('W', "GET /index.html"));
+//!
+//! // The parent empties the slot once it has reaped the child.
+//! drop(slot);
+//! owner.clear(0)?;
+//! owner.remove()?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # What is promised
+//!
+//! - A record is read as it was published at one moment, or reported as [`Stall`]ed; it is never a
+//!   mixture, though its process may be killed anywhere.
+//! - Reading takes bounded time and memory, and never harms the reader, whatever the file holds and
+//!   whatever becomes of it. The parent never maps a slot.
+//! - A board is complete, with all its space, before it appears at its path. It never replaces one
+//!   that is alive, nor a file that is no board.
+//! - A child maps its own page alone, so a stray pointer does not reach the slots of others.
+//! - Nothing is cleaned up by a process that merely inherited it over fork.
+//!
+//! # Limitations
+//!
+//! - Linux only.
+//! - What a board says is what the processes say. Never send a signal to a pid read from it. A
+//!   child that is hostile, rather than broken, can write anything to its own slot, and by
+//!   `mremap(2)` to others': count on the board for scaling and for show, not for safety.
+//! - The file must be on a local file system, best in memory, as `/run` is: writing the page of a
+//!   board on a disk may wait for the disk, network file systems do not share memory, and one that
+//!   compresses or copies on write cannot keep the promise about space.
+//! - Truncating the file ends those who report in it with SIGBUS, at their next report. A board
+//!   without a name, [`OwnedBoard::anonymous`], is sealed against that.
+//! - A slot costs a page of the board, and each process that has one costs one private page more,
+//!   by which it notices that it was forked.
+//! - Moments are on `CLOCK_MONOTONIC`, which a time namespace shifts: ages read from outside of it
+//!   are wrong by that shift.
+//!
+//! The format of the file is documented in [`format`](mod@format), for readers in other languages.
+
+mod board;
+mod checksum;
+mod claim;
+mod clock;
+mod create;
+mod error;
+mod file;
+pub mod format;
+mod guard;
+mod header;
+mod memfd;
+mod owned;
+mod process;
+mod protocol;
+mod read;
+mod record;
+mod slot;
+mod snapshot;
+mod state;
+mod sys;
+mod text;
+mod write;
+
+pub use board::Board;
+pub use clock::Monotonic;
+pub use error::{ClaimError, CreateError, Fault, Foreign, HeaderFault, OpenError, SlotError};
+pub use header::Kind;
+pub use owned::{OwnedBoard, Removal};
+pub use record::Record;
+pub use slot::{Slot, Update};
+pub use snapshot::{Snapshot, Tally};
+pub use state::{Class, Stall, State, Status};

@@ -1,0 +1,301 @@
+//! A board as the parent has it that owns it.
+
+use crate::board::{Board, read_header};
+use crate::clock::{Monotonic, wall_now};
+use crate::create::{self, Created};
+use crate::error::{CreateError, Fault, HeaderFault, SlotError};
+use crate::file::Identity;
+use crate::format::{record, word};
+use crate::guard::Maker;
+use crate::header::{Header, Kind};
+use crate::memfd;
+use crate::protocol::Shadow;
+use crate::slot::Slot;
+use crate::state::State;
+use crate::write;
+use std::fs::{self, File};
+use std::io;
+use std::ops::Deref;
+use std::path::{self, Path, PathBuf};
+
+/// A scoreboard of the process that made it: a parent that assigns the slots to its children.
+///
+/// The parent never maps a slot. It reads copies and checks them, and writes through the file, so
+/// nothing that children or strangers do to the board can harm it: not forged contents, not
+/// truncation, not removal. It reads through the [`Board`] that it dereferences to.
+///
+/// A board in a file is locked as long as this value lives, and removed when it is dropped.
+///
+/// # Fork
+///
+/// Make the board after the last fork of daemonizing. The life of a slot:
+///
+/// 1. the parent calls [`assign`](Self::assign) before it forks;
+/// 2. the child calls [`enter`](Self::enter), then drops its copy of this value, which closes the
+///    descriptor and does nothing else: only the process that made the board ever removes it. A
+///    child that keeps the copy keeps the lock too, and could write to all slots;
+/// 3. the child reports through its [`Slot`];
+/// 4. the parent calls [`clear`](Self::clear) once it has reaped the child.
+///
+/// # Examples
+///
+/// ```
+/// use prefork_scoreboard::OwnedBoard;
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let board = OwnedBoard::anonymous(2)?;
+/// board.assign(0, 1)?;
+/// // In the child, after fork:
+/// let mut slot = board.enter(0)?;
+/// slot.writing("GET /");
+/// // In the parent:
+/// assert_eq!(board.tally([0])?.busy, 1);
+/// board.clear(0)?;
+/// assert_eq!(board.snapshot()?.to_string(), "..");
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct OwnedBoard {
+    board: Board,
+    place: Place,
+    maker: Maker,
+}
+
+/// Where a board is.
+#[derive(Debug)]
+enum Place {
+    /// At this absolute path, if it still is this file.
+    File {
+        path: PathBuf,
+        identity: Identity,
+        /// Open for the sake of its lock.
+        _lock: File,
+    },
+    /// Nowhere, or not there any more.
+    Nowhere,
+}
+
+/// What became of the file of a board that was to be removed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Removal {
+    /// It was removed.
+    Removed,
+    /// There was nothing to remove: it is gone, another file is in its place, or there never was
+    /// one.
+    NothingThere,
+    /// This process did not make the board, so it left the file alone.
+    NotTheMaker,
+}
+
+impl OwnedBoard {
+    /// Creates a board of `slots` empty slots in a file at `path`.
+    ///
+    /// `slots` is 1 to 65,536; the file takes a page for each and one more. The mode is 0600. The
+    /// space is reserved at once, so a full file system is an error here. A board left behind by a
+    /// process that is gone is replaced, and so is an empty file; anything else is left alone. A
+    /// relative path is resolved now: a later change of directory does not matter.
+    ///
+    /// Choose a local file system in memory, such as `/run`, in a directory that only the user of
+    /// the parent may write.
+    ///
+    /// # Errors
+    ///
+    /// [`CreateError`]; among others if a living process owns a board there, which is not harmed.
+    pub fn create(path: impl AsRef<Path>, slots: usize) -> Result<Self, CreateError> {
+        let slots = create::check_slots(slots)?;
+        Self::create_at(path.as_ref(), slots, None)
+    }
+
+    fn create_at(path: &Path, slots: u32, own: Option<Identity>) -> Result<Self, CreateError> {
+        let io_error = |source| CreateError::Io { action: "examine", path: path.into(), source };
+        if path.file_name().is_none() {
+            return Err(CreateError::NoFileName { path: path.into() });
+        }
+        let path = path::absolute(path).map_err(io_error)?;
+        match create::create(&path, Kind::Owned, slots, own)? {
+            Created::New { file, lock, header } => {
+                let identity = Identity::of(&file).map_err(io_error)?;
+                let board = Board::with_header(file, path.clone(), header);
+                Ok(Self {
+                    board,
+                    place: Place::File { path, identity, _lock: lock },
+                    maker: Maker::new(),
+                })
+            }
+            Created::Exists => unreachable!("only shared boards are taken over"),
+        }
+    }
+
+    /// Creates a board of `slots` empty slots in memory that has no name.
+    ///
+    /// It is sealed against changes of its size, so writing to it cannot end in SIGBUS. Only
+    /// processes forked from this one can reach it. Otherwise as [`create`](Self::create).
+    ///
+    /// # Errors
+    ///
+    /// [`CreateError`] if `slots` is out of range or there is no memory.
+    pub fn anonymous(slots: usize) -> Result<Self, CreateError> {
+        let slots = create::check_slots(slots)?;
+        let header = Header::new(Kind::Owned, slots);
+        let file = memfd::create(&header)?;
+        let board = Board::with_header(file, memfd::NAME.into(), header);
+        Ok(Self { board, place: Place::Nowhere, maker: Maker::new() })
+    }
+
+    /// Replaces the board by a new one of the same place and size, all slots empty.
+    ///
+    /// This is the way back after a [`Fault`]. Children that entered the old board go on writing
+    /// to it, unseen; those started from now on are seen. If it fails the old board stays.
+    ///
+    /// # Errors
+    ///
+    /// As of [`create`](Self::create).
+    pub fn recreate(&mut self) -> Result<(), CreateError> {
+        let slots = self.board.header.slots;
+        let fresh = match &self.place {
+            Place::File { path, identity, .. } => Self::create_at(path, slots, Some(*identity))?,
+            Place::Nowhere => Self::anonymous(self.board.slots())?,
+        };
+        // The old value is dropped; the path leads to the new file by now, so that removes nothing.
+        *self = fresh;
+        Ok(())
+    }
+
+    /// Returns the absolute path of the board, or `None` for one without a name.
+    #[must_use]
+    pub fn path(&self) -> Option<&Path> {
+        match &self.place {
+            Place::File { path, .. } => Some(path),
+            Place::Nowhere => None,
+        }
+    }
+
+    /// Gives `slot` to a child about to be forked: state `S`, this generation, started now, pid not
+    /// known yet.
+    ///
+    /// It works whatever was in the slot before, a half-written record included. Call it only when
+    /// the slot's former child has been reaped: a record has one writer at a time.
+    ///
+    /// # Errors
+    ///
+    /// [`SlotError`] if there is no such slot or the file has been truncated. There is no SIGBUS.
+    pub fn assign(&self, slot: usize, generation: u64) -> Result<(), SlotError> {
+        self.rewrite(slot, |shadow| {
+            let now = Monotonic::now().as_nanos();
+            shadow.set(word(record::STATE), u64::from(State::Starting.byte()));
+            shadow.set(word(record::GENERATION), generation);
+            shadow.set(word(record::STARTED_MONOTONIC), now);
+            shadow.set(word(record::STARTED_WALL), wall_now());
+            shadow.set(word(record::UPDATED), now);
+        })
+    }
+
+    /// Takes `slot` over in the child it was assigned to, and writes the child's pid.
+    ///
+    /// Only the page of this slot is mapped, so a stray pointer of one child cannot reach the slot
+    /// of another. Drop the board afterwards. Privileges may be dropped before or after: no file is
+    /// opened.
+    ///
+    /// A parent that does the work itself, without children, may enter a slot of its own board. Let
+    /// that board be [`anonymous`](Self::anonymous): through a mapped file, truncation would kill
+    /// the parent.
+    ///
+    /// # Errors
+    ///
+    /// [`SlotError`] if there is no such slot, the file has been truncated, or the page cannot be
+    /// mapped.
+    pub fn enter(&self, slot: usize) -> Result<Slot, SlotError> {
+        Slot::enter(&self.board, slot)
+    }
+
+    /// Empties `slot` after its child has been reaped.
+    ///
+    /// # Errors
+    ///
+    /// As of [`assign`](Self::assign).
+    pub fn clear(&self, slot: usize) -> Result<(), SlotError> {
+        self.rewrite(slot, |_| {})
+    }
+
+    fn rewrite(&self, slot: usize, fill: impl FnOnce(&mut Shadow)) -> Result<(), SlotError> {
+        let offset = self.board.offset(slot)?;
+        write::rewrite(&self.board.file, offset, fill)
+            .map_err(|source| self.board.slot_error("write", slot, source))
+    }
+
+    /// Examines the file of the board: whether it still is at its path, has its size and header.
+    ///
+    /// A few system calls; now and then is often enough. A board without a name cannot be removed
+    /// or truncated, but its header is compared too.
+    ///
+    /// # Errors
+    ///
+    /// [`Fault`] says what has happened. The board stays usable as far as it goes; see
+    /// [`recreate`](Self::recreate).
+    pub fn check(&self) -> Result<(), Fault> {
+        let name = || self.board.name.clone();
+        let io_error = |source: io::Error| Fault::Io { path: name(), source };
+        if let Place::File { path, identity, .. } = &self.place {
+            match Identity::at(path).map_err(io_error)? {
+                Some(found) if found == *identity => {}
+                Some(_) => return Err(Fault::Replaced { path: name() }),
+                None => return Err(Fault::Removed { path: name() }),
+            }
+        }
+        let expected = self.board.header.file_size();
+        let found = self.board.file.metadata().map_err(io_error)?.len();
+        if found < expected {
+            return Err(Fault::Truncated { path: name(), expected, found });
+        }
+        match read_header(&self.board.file).map_err(io_error)? {
+            Ok(header) if header == self.board.header => Ok(()),
+            Err(HeaderFault::Truncated { found, .. }) => {
+                Err(Fault::Truncated { path: name(), expected, found })
+            }
+            Ok(_) | Err(_) => Err(Fault::Overwritten { path: name() }),
+        }
+    }
+
+    /// Removes the file of the board and gives the board up.
+    ///
+    /// It does what dropping does, and tells what came of it. The file is removed only by the
+    /// process that made the board, and only if the path still leads to this very file.
+    ///
+    /// # Errors
+    ///
+    /// What the kernel said about the path: see `unlink(2)`.
+    pub fn remove(mut self) -> io::Result<Removal> {
+        self.unlink()
+    }
+
+    fn unlink(&mut self) -> io::Result<Removal> {
+        if !self.maker.is_surely_here() {
+            return Ok(Removal::NotTheMaker);
+        }
+        let place = std::mem::replace(&mut self.place, Place::Nowhere);
+        let Place::File { path, identity, _lock } = place else {
+            return Ok(Removal::NothingThere);
+        };
+        // Nobody replaces the file between these two: creators lock it first, and we hold the lock.
+        if Identity::at(&path)? != Some(identity) {
+            return Ok(Removal::NothingThere);
+        }
+        fs::remove_file(path).map(|()| Removal::Removed)
+    }
+}
+
+impl Deref for OwnedBoard {
+    type Target = Board;
+
+    fn deref(&self) -> &Board {
+        &self.board
+    }
+}
+
+impl Drop for OwnedBoard {
+    fn drop(&mut self) {
+        // Whoever wants to know calls `remove`.
+        let _ = self.unlink();
+    }
+}

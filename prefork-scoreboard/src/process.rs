@@ -1,0 +1,125 @@
+//! What the kernel says about processes, namespaces and boots.
+
+use rustix::io::Errno;
+use rustix::process::{Pid, test_kill_process};
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+
+/// The largest pid that Linux gives: `PID_MAX_LIMIT` of `proc_sys_kernel(5)`.
+const PID_MAX: u32 = 1 << 22;
+
+/// A pid that a kernel could have given, or `None`.
+pub(crate) fn plausible_pid(number: u64) -> Option<u32> {
+    u32::try_from(number).ok().filter(|pid| (1..=PID_MAX).contains(pid))
+}
+
+/// When this process started, in clock ticks since boot, if `/proc` tells.
+pub(crate) fn own_start() -> Option<u64> {
+    match stat("self") {
+        Stat::Running { start } => Some(start),
+        Stat::Ended | Stat::Unknown => None,
+    }
+}
+
+/// Tells whether the process that wrote `pid` and `start` may still run.
+///
+/// In doubt the answer is yes: a slot too many in use does less harm than one used twice. `start`
+/// of zero means that the process did not know its own.
+pub(crate) fn may_live(pid: u64, start: u64) -> bool {
+    let Some(pid) = plausible_pid(pid) else { return false };
+    let raw = i32::try_from(pid).ok().and_then(Pid::from_raw);
+    let Some(raw) = raw else { return false };
+    // Sends nothing: it only asks whether the pid is in use. See kill(2).
+    if test_kill_process(raw) == Err(Errno::SRCH) {
+        return false;
+    }
+    match stat(&pid.to_string()) {
+        Stat::Running { start: found } => start == 0 || start == found,
+        Stat::Ended => false,
+        // No /proc, or one that hides the processes of others (hidepid).
+        Stat::Unknown => true,
+    }
+}
+
+enum Stat {
+    Running { start: u64 },
+    Ended,
+    Unknown,
+}
+
+/// Reads `/proc/PID/stat`: see `proc_pid_stat(5)`.
+fn stat(pid: &str) -> Stat {
+    fs::read(format!("/proc/{pid}/stat")).map_or(Stat::Unknown, |text| parse_stat(&text))
+}
+
+/// The name of the program is the second field, stands in parentheses and may contain anything, so
+/// the fields are counted from the last closing one.
+fn parse_stat(text: &[u8]) -> Stat {
+    let Some(end) = text.iter().rposition(|&byte| byte == b')') else { return Stat::Unknown };
+    let rest = String::from_utf8_lossy(&text[end + 1..]);
+    let mut fields = rest.split_ascii_whitespace();
+    match (fields.next(), fields.nth(18).and_then(|start| start.parse().ok())) {
+        (Some("Z" | "X" | "x"), _) => Stat::Ended,
+        (Some(_), Some(start)) => Stat::Running { start },
+        (_, None) | (None, _) => Stat::Unknown,
+    }
+}
+
+/// The inode of this process's pid namespace, if `/proc` tells.
+pub(crate) fn pid_namespace() -> Option<u64> {
+    fs::metadata("/proc/self/ns/pid").ok().map(|namespace| namespace.ino())
+}
+
+/// The id of this boot of the kernel, if `/proc` tells: see `random(4)`.
+pub(crate) fn boot_id() -> Option<[u8; 16]> {
+    parse_boot_id(&fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?)
+}
+
+fn parse_boot_id(text: &str) -> Option<[u8; 16]> {
+    let digits: String = text.trim().chars().filter(|&character| character != '-').collect();
+    let number = u128::from_str_radix(&digits, 16).ok()?;
+    (digits.len() == 32).then(|| number.to_be_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_number_that_is_not_a_pid_is_alive() {
+        for number in [0, u64::from(PID_MAX) + 1, u64::from(u32::MAX), 1 << 32, u64::MAX] {
+            assert!(!may_live(number, 0), "{number} is taken for a living process");
+        }
+    }
+
+    #[test]
+    fn this_process_lives_only_with_its_own_start() {
+        let (pid, start) = (u64::from(std::process::id()), own_start().expect("/proc is mounted"));
+        assert!(may_live(pid, start));
+        assert!(may_live(pid, 0), "an unknown start must not count as another one");
+        assert!(!may_live(pid, start + 1), "a reused pid counts as the old process");
+    }
+
+    #[test]
+    fn finds_the_start_after_any_program_name() {
+        let tail = " S 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 4711 20";
+        for name in ["(sh)", "(a) R 9)", "() ) ()", "(\u{fffd}\n)"] {
+            let text = format!("42 {name}{tail}");
+            assert!(
+                matches!(parse_stat(text.as_bytes()), Stat::Running { start: 4711 }),
+                "cannot read the start in {text:?}"
+            );
+        }
+        assert!(matches!(parse_stat(b"42 (sh) Z 1 2 3"), Stat::Ended));
+        assert!(matches!(parse_stat(b"42 (sh) S 1"), Stat::Unknown));
+        assert!(matches!(parse_stat(b""), Stat::Unknown));
+    }
+
+    #[test]
+    fn reads_a_boot_id() {
+        assert!(boot_id().is_some());
+        let id = parse_boot_id("01020304-0506-0708-090a-0b0c0d0e0f10\n").expect("a boot id");
+        assert_eq!(id, [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16]);
+        assert_eq!(parse_boot_id("12"), None);
+    }
+}

@@ -1,0 +1,277 @@
+//! One slot as a reader sees it.
+
+use crate::clock::Monotonic;
+use crate::format::{CLIENT_SIZE, LABEL_SIZE, WORDS, record, word};
+use crate::process::plausible_pid;
+use crate::protocol::{Verdict, judge};
+use crate::state::{Stall, State, Status};
+use crate::text::Text;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// How far in the future a moment may lie before it is not believed.
+const TOLERANCE: Duration = Duration::from_secs(1);
+
+/// What a slot said at one moment, checked.
+///
+/// Everything in it was written by another process, which may be confused or hostile. It is good
+/// for looking at and for counting. It is not good for sending signals to, nor as an index of
+/// anything.
+///
+/// Of a stalled slot whose record is half-written or damaged nothing but the slot's number is
+/// reported: all other fields are as in an empty slot.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Record {
+    slot: usize,
+    status: Status,
+    pid: Option<u32>,
+    generation: u64,
+    requests: u64,
+    started: Option<Monotonic>,
+    started_wall: Option<SystemTime>,
+    request_started: Option<Monotonic>,
+    updated: Option<Monotonic>,
+    read: Monotonic,
+    label: Text<LABEL_SIZE>,
+    client: Text<CLIENT_SIZE>,
+}
+
+/// Whether the moments in a board are of the clock that runs now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Times {
+    ThisBoot,
+    OtherBoot,
+}
+
+impl Record {
+    pub(crate) fn decode(slot: usize, copy: &[u64; WORDS], times: Times) -> Self {
+        let read = Monotonic::now();
+        let status = status(copy);
+        let mut found = Self::blank(slot, status, read);
+        match status {
+            Status::Empty | Status::Stalled(Stall::HalfWritten | Stall::Damaged) => return found,
+            Status::Live(_) | Status::Stalled(Stall::UnknownState(_)) => {}
+        }
+        let field = |offset| copy[word(offset)];
+        let moment = |offset| match times {
+            Times::ThisBoot => believable(field(offset), read),
+            Times::OtherBoot => None,
+        };
+        found.pid = plausible_pid(field(record::PID));
+        found.generation = field(record::GENERATION);
+        found.requests = field(record::REQUESTS);
+        found.started = moment(record::STARTED_MONOTONIC);
+        found.started_wall = wall(field(record::STARTED_WALL));
+        found.request_started = moment(record::REQUEST_STARTED);
+        found.updated = moment(record::UPDATED);
+        found.label = text(copy, record::LABEL, state_byte(copy, record::LABEL_LENGTH));
+        found.client = text(copy, record::CLIENT, state_byte(copy, record::CLIENT_LENGTH));
+        found
+    }
+
+    fn blank(slot: usize, status: Status, read: Monotonic) -> Self {
+        Self {
+            slot,
+            status,
+            pid: None,
+            generation: 0,
+            requests: 0,
+            started: None,
+            started_wall: None,
+            request_started: None,
+            updated: None,
+            read,
+            label: Text::EMPTY,
+            client: Text::EMPTY,
+        }
+    }
+
+    /// Returns the number of the slot; the first is 0.
+    #[must_use]
+    pub const fn slot(&self) -> usize {
+        self.slot
+    }
+
+    /// Returns what was found in the slot.
+    #[must_use]
+    pub const fn status(&self) -> Status {
+        self.status
+    }
+
+    /// Returns the pid, unless it is not written yet or no kernel could have given it.
+    ///
+    /// It is what the slot's process claims. Never send a signal to it.
+    #[must_use]
+    pub const fn pid(&self) -> Option<u32> {
+        self.pid
+    }
+
+    /// Returns the generation the slot was assigned to; 0 for a claimed slot.
+    #[must_use]
+    pub const fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    /// Returns the number of requests served.
+    #[must_use]
+    pub const fn requests(&self) -> u64 {
+        self.requests
+    }
+
+    /// Returns when the slot was assigned or claimed.
+    ///
+    /// `None` if the moment is missing, in the future, or of another boot, here and in
+    /// [`request_started`](Self::request_started) and [`updated`](Self::updated).
+    #[must_use]
+    pub const fn started(&self) -> Option<Monotonic> {
+        self.started
+    }
+
+    /// Returns the wall time at which the slot was assigned or claimed.
+    ///
+    /// For people only: a wall clock that is set does not change it, so it may lie in the future.
+    #[must_use]
+    pub const fn started_wall(&self) -> Option<SystemTime> {
+        self.started_wall
+    }
+
+    /// Returns when the latest request began, the one in hand or the last one finished.
+    #[must_use]
+    pub const fn request_started(&self) -> Option<Monotonic> {
+        self.request_started
+    }
+
+    /// Returns when the process last changed its record.
+    #[must_use]
+    pub const fn updated(&self) -> Option<Monotonic> {
+        self.updated
+    }
+
+    /// Returns how long before the reading the process last changed its record.
+    #[must_use]
+    pub fn since_update(&self) -> Option<Duration> {
+        self.updated.map(|updated| self.read.since(updated))
+    }
+
+    /// Returns how long the request in hand had taken at the reading, if there was one.
+    #[must_use]
+    pub fn request_time(&self) -> Option<Duration> {
+        let in_hand = self.status.state().is_some_and(State::has_request);
+        self.request_started.filter(|_| in_hand).map(|started| self.read.since(started))
+    }
+
+    /// Returns when the record was read.
+    #[must_use]
+    pub const fn read_at(&self) -> Monotonic {
+        self.read
+    }
+
+    /// Returns the label: at most 96 bytes of text, safe for a terminal, not escaped for HTML.
+    #[must_use]
+    pub fn label(&self) -> &str {
+        self.label.as_str()
+    }
+
+    /// Returns the client: at most 64 bytes of text, safe for a terminal, not escaped for HTML.
+    #[must_use]
+    pub fn client(&self) -> &str {
+        self.client.as_str()
+    }
+}
+
+/// Judges a copy and reads its state letter, which is all that counting needs.
+pub(crate) fn status(copy: &[u64; WORDS]) -> Status {
+    match judge(copy) {
+        Verdict::HalfWritten => Status::Stalled(Stall::HalfWritten),
+        Verdict::Damaged => Status::Stalled(Stall::Damaged),
+        Verdict::Whole => match state_byte(copy, record::STATE) {
+            0 => Status::Empty,
+            byte => State::from_byte(byte)
+                .map_or(Status::Stalled(Stall::UnknownState(byte)), Status::Live),
+        },
+    }
+}
+
+/// One byte of the word that holds the state and the lengths.
+fn state_byte(copy: &[u64; WORDS], offset: usize) -> u8 {
+    copy[word(record::STATE)].to_le_bytes()[offset - record::STATE]
+}
+
+fn text<const N: usize>(copy: &[u64; WORDS], offset: usize, len: u8) -> Text<N> {
+    let mut bytes = [0; N];
+    for (chunk, word) in bytes.as_chunks_mut().0.iter_mut().zip(&copy[word(offset)..]) {
+        *chunk = word.to_le_bytes();
+    }
+    Text::printable(&bytes, usize::from(len))
+}
+
+fn believable(nanoseconds: u64, now: Monotonic) -> Option<Monotonic> {
+    let moment = Monotonic::from_nanos(nanoseconds);
+    (nanoseconds != 0 && moment.since(now) <= TOLERANCE).then_some(moment)
+}
+
+fn wall(nanoseconds: u64) -> Option<SystemTime> {
+    let since = Duration::from_nanos(nanoseconds);
+    UNIX_EPOCH.checked_add(since).filter(|_| nanoseconds != 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::Shadow;
+    use proptest::prelude::*;
+
+    #[test]
+    fn zero_is_empty() {
+        let found = Record::decode(7, &[0; WORDS], Times::ThisBoot);
+        assert_eq!((found.slot(), found.status(), found.pid()), (7, Status::Empty, None));
+    }
+
+    #[test]
+    fn moments_of_another_boot_are_not_believed() {
+        let mut shadow = Shadow::following(0);
+        shadow.set(word(record::STATE), u64::from(b'_'));
+        shadow.set(word(record::UPDATED), 1);
+        let copy = shadow.next_words();
+        assert!(Record::decode(0, &copy, Times::ThisBoot).since_update().is_some());
+        assert_eq!(Record::decode(0, &copy, Times::OtherBoot).since_update(), None);
+    }
+
+    #[test]
+    fn a_moment_in_the_future_is_not_believed() {
+        let now = Monotonic::from_nanos(10_000_000_000);
+        for (nanoseconds, believed) in
+            [(0, false), (1, true), (10_500_000_000, true), (11_000_000_001, false)]
+        {
+            assert_eq!(believable(nanoseconds, now).is_some(), believed, "{nanoseconds} ns");
+        }
+        assert_eq!(believable(u64::MAX, now), None);
+    }
+
+    proptest! {
+        /// Whatever the words say, each field is in bounds and nothing panics.
+        #[test]
+        fn any_words_become_a_bounded_record(
+            words: [u64; WORDS], state in prop::option::of(prop::sample::select(&State::ALL[..])),
+        ) {
+            let mut words = words.map(|word| word & !1);
+            if let Some(state) = state {
+                words[word(record::STATE)] = words[word(record::STATE)] & !0xff
+                    | u64::from(state.byte());
+            }
+            let copy = Shadow::adopt(words).next_words();
+            let found = Record::decode(3, &copy, Times::ThisBoot);
+            prop_assert_eq!(found.slot(), 3);
+            prop_assert!(found.label().len() <= LABEL_SIZE && found.client().len() <= CLIENT_SIZE);
+            prop_assert!(found.pid().is_none_or(|pid| (1..=1 << 22).contains(&pid)));
+            if let Some(state) = state {
+                prop_assert_eq!(found.status(), Status::Live(state));
+            }
+            let _ = (found.since_update(), found.request_time(), found.started_wall());
+        }
+
+        #[test]
+        fn words_that_were_never_published_are_stalled(words: [u64; WORDS]) {
+            prop_assert!(matches!(status(&words), Status::Stalled(_)));
+        }
+    }
+}

@@ -1,0 +1,308 @@
+//! A slot as the process has it whose slot it is.
+
+use crate::board::Board;
+use crate::clock::Monotonic;
+use crate::error::SlotError;
+use crate::format::{CLIENT_SIZE, LABEL_SIZE, WORDS, record, word};
+use crate::guard::Maker;
+use crate::protocol::{CHECKSUM, SEQUENCE, Shadow, Verdict, judge};
+use crate::read::record_once;
+use crate::state::State;
+use crate::sys::SlotPage;
+use crate::text::{Clipped, head};
+use std::fmt::Display;
+
+/// A slot of this process, to report in what it is doing.
+///
+/// Every report is one consistent change, stamped with the present time: readers see all of it or
+/// none. It takes no lock, allocates nothing and is no system call, where the clock is none.
+///
+/// Methods take `&mut self`: a record has one writer at a time, and the compiler sees to it.
+///
+/// # Fork
+///
+/// A slot belongs to the process that entered or claimed it. In a child forked from that process
+/// its methods do nothing, and dropping it releases nothing. A process that execs without dropping
+/// a claimed slot keeps it until it ends.
+///
+/// # Signals
+///
+/// If somebody truncates the file of the board, the next report ends the process with SIGBUS. A
+/// board without a name is sealed against that. A process killed in the middle of a report leaves a
+/// half-written record, which readers call stalled.
+///
+/// # Examples
+///
+/// ```
+/// use prefork_scoreboard::{OwnedBoard, State};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let board = OwnedBoard::anonymous(1)?;
+/// board.assign(0, 1)?;
+/// let mut slot = board.enter(0)?;
+/// slot.idle();
+/// slot.update(|report| {
+///     report.state(State::Reading).client("192.0.2.1:4711");
+/// });
+/// slot.writing("GET /index.html");
+/// slot.finished();
+///
+/// let record = board.record(0)?;
+/// assert_eq!((record.requests(), record.client()), (1, "192.0.2.1:4711"));
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct Slot {
+    page: SlotPage,
+    shadow: Shadow,
+    maker: Maker,
+    index: usize,
+    release: Release,
+}
+
+/// Who empties the slot in the end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Release {
+    /// The parent, once it has reaped the process.
+    ByParent,
+    /// The process, when it drops the slot.
+    OnDrop,
+}
+
+impl Slot {
+    pub(crate) fn enter(board: &Board, index: usize) -> Result<Self, SlotError> {
+        let mut slot = Self::map(board, index, Release::ByParent)?;
+        slot.shadow.set(word(record::PID), u64::from(std::process::id()));
+        slot.update(|report| {
+            report.state(State::Starting);
+        });
+        Ok(slot)
+    }
+
+    /// Maps the slot and goes on from what is in it, if that is whole.
+    pub(crate) fn map(board: &Board, index: usize, release: Release) -> Result<Self, SlotError> {
+        let offset = board.offset(index)?;
+        let io_error = |action| move |source| board.slot_error(action, index, source);
+        let stride = board.header.stride as usize;
+        let page = rustix::param::page_size();
+        if !stride.is_multiple_of(page) {
+            return Err(SlotError::PageSize { path: board.name.clone(), stride, page });
+        }
+        let size = board.file.metadata().map_err(io_error("examine"))?.len();
+        if size < offset + stride as u64 {
+            return Err(SlotError::Truncated { path: board.name.clone(), slot: index });
+        }
+        let copy = record_once(&board.file, offset).map_err(io_error("read"))?;
+        let shadow = match judge(&copy) {
+            Verdict::Whole => Shadow::adopt(copy),
+            Verdict::HalfWritten | Verdict::Damaged => Shadow::following(copy[SEQUENCE]),
+        };
+        let page = SlotPage::map(&board.file, offset, stride).map_err(io_error("map"))?;
+        Ok(Self { page, shadow, maker: Maker::new(), index, release })
+    }
+
+    /// Returns the number of the slot on its board; the first is 0.
+    #[must_use]
+    pub const fn index(&self) -> usize {
+        self.index
+    }
+
+    /// Returns the generation that the slot was assigned to; 0 for a claimed slot.
+    #[must_use]
+    pub const fn generation(&self) -> u64 {
+        self.shadow.get(word(record::GENERATION))
+    }
+
+    /// Returns how many requests this process has counted.
+    #[must_use]
+    pub const fn requests(&self) -> u64 {
+        self.shadow.get(word(record::REQUESTS))
+    }
+
+    /// Reports `_`: waiting for a request. The label stays: it then tells of the last request.
+    #[inline]
+    pub fn idle(&mut self) {
+        self.set(State::Idle);
+    }
+
+    /// Reports `_` and counts one request more.
+    #[inline]
+    pub fn finished(&mut self) {
+        self.update(|report| {
+            report.state(State::Idle).count_requests(1);
+        });
+    }
+
+    /// Reports `R`: reading a request.
+    #[inline]
+    pub fn reading(&mut self) {
+        self.set(State::Reading);
+    }
+
+    /// Reports `W`: working on the request that `label` describes, in at most 96 bytes.
+    #[inline]
+    pub fn writing(&mut self, label: &str) {
+        self.update(|report| {
+            report.state(State::Writing).label(label);
+        });
+    }
+
+    /// Reports `K`: holding a connection open for its next request.
+    #[inline]
+    pub fn keepalive(&mut self) {
+        self.set(State::Keepalive);
+    }
+
+    /// Reports `C`: closing a connection.
+    #[inline]
+    pub fn closing(&mut self) {
+        self.set(State::Closing);
+    }
+
+    /// Reports `G`: finishing the request in hand, then leaving.
+    #[inline]
+    pub fn draining(&mut self) {
+        self.set(State::Draining);
+    }
+
+    /// Reports any state.
+    #[inline]
+    pub fn set(&mut self, state: State) {
+        self.update(|report| {
+            report.state(state);
+        });
+    }
+
+    /// Reports what the process is doing in words, at most 96 bytes; the rest is cut off.
+    ///
+    /// Whoever may read the board reads it: leave secrets out.
+    #[inline]
+    pub fn label(&mut self, label: &str) {
+        self.update(|report| {
+            report.label(label);
+        });
+    }
+
+    /// Reports whom the process is working for, at most 64 bytes; the rest is cut off.
+    ///
+    /// A [`SocketAddr`](std::net::SocketAddr) goes as it is, a path with
+    /// [`display`](std::path::Path::display).
+    pub fn client(&mut self, client: impl Display) {
+        self.update(|report| {
+            report.client(client);
+        });
+    }
+
+    /// Reports several things as one change.
+    ///
+    /// The time of the change is taken before `report` runs. Even one that changes nothing renews
+    /// the time stamp. If `report` panics, what it changed is published by the next change.
+    #[inline]
+    pub fn update(&mut self, report: impl FnOnce(&mut Update<'_>)) {
+        if !self.maker.is_here() {
+            return;
+        }
+        let now = Monotonic::now().as_nanos();
+        report(&mut Update { shadow: &mut self.shadow, now });
+        self.shadow.set(word(record::UPDATED), now);
+        self.shadow.publish(self.page.words());
+    }
+
+    /// Empties the record but for the pid, by which other processes know whose it was in case this
+    /// one dies half-way.
+    fn release(&mut self) {
+        let kept = [SEQUENCE, CHECKSUM, word(record::PID), word(record::PROCESS_START)];
+        for index in (0..WORDS).filter(|index| !kept.contains(index)) {
+            self.shadow.set(index, 0);
+        }
+        self.shadow.publish(self.page.words());
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        match self.release {
+            Release::OnDrop if self.maker.is_surely_here() => self.release(),
+            Release::OnDrop | Release::ByParent => {}
+        }
+    }
+}
+
+/// The parts of one change: see [`Slot::update`].
+#[derive(Debug)]
+pub struct Update<'a> {
+    shadow: &'a mut Shadow,
+    now: u64,
+}
+
+impl Update<'_> {
+    /// Changes the state.
+    ///
+    /// Going to `R`, `W`, `D` or `L` from any other state begins a request: the time is noted.
+    #[inline]
+    pub fn state(&mut self, state: State) -> &mut Self {
+        let old = self.shadow.get(word(record::STATE));
+        let had_request = State::from_byte((old & 0xff) as u8).is_some_and(State::has_request);
+        if state.has_request() && !had_request {
+            self.begin_request();
+        }
+        self.shadow.set(word(record::STATE), old & !0xff | u64::from(state.byte()));
+        self
+    }
+
+    /// Notes that a request begins now, for loops that go from one to the next in the same state.
+    #[inline]
+    pub fn begin_request(&mut self) -> &mut Self {
+        self.shadow.set(word(record::REQUEST_STARTED), self.now);
+        self
+    }
+
+    /// Counts `more` requests.
+    #[inline]
+    pub fn count_requests(&mut self, more: u64) -> &mut Self {
+        let count = self.shadow.get(word(record::REQUESTS)).wrapping_add(more);
+        self.shadow.set(word(record::REQUESTS), count);
+        self
+    }
+
+    /// Changes the label; at most 96 bytes of it are kept.
+    #[inline]
+    pub fn label(&mut self, label: &str) -> &mut Self {
+        self.text::<LABEL_SIZE>(record::LABEL, record::LABEL_LENGTH, head(label, LABEL_SIZE));
+        self
+    }
+
+    /// Changes the client; at most 64 bytes of it are kept.
+    #[inline]
+    pub fn client(&mut self, client: impl Display) -> &mut Self {
+        let clipped = Clipped::<CLIENT_SIZE>::format(client);
+        self.text::<CLIENT_SIZE>(record::CLIENT, record::CLIENT_LENGTH, clipped.as_str());
+        self
+    }
+
+    /// Changes a text, which the caller has cut to `N` bytes, and its length.
+    #[inline]
+    fn text<const N: usize>(&mut self, offset: usize, length_offset: usize, text: &str) {
+        let shift = 8 * (length_offset - record::STATE);
+        let state = self.shadow.get(word(record::STATE));
+        let old_length = usize::from((state >> shift & 0xff) as u8);
+        let (chunks, rest) = text.as_bytes().as_chunks();
+        let mut index = word(offset);
+        for chunk in chunks {
+            self.shadow.set(index, u64::from_le_bytes(*chunk));
+            index += 1;
+        }
+        if !rest.is_empty() {
+            let mut last = [0; 8];
+            last[..rest.len()].copy_from_slice(rest);
+            self.shadow.set(index, u64::from_le_bytes(last));
+            index += 1;
+        }
+        for index in index..word(offset + old_length.min(N) + 7) {
+            self.shadow.set(index, 0);
+        }
+        let state = state & !(0xff << shift) | (text.len() as u64) << shift;
+        self.shadow.set(word(record::STATE), state);
+    }
+}

@@ -1,0 +1,82 @@
+//! The two places where memory is shared with somebody: all unsafe code of the crate.
+#![expect(unsafe_code, reason = "a mapping is reached through a pointer")]
+
+use crate::format::{MIN_STRIDE, WORDS};
+use memmap2::{MmapMut, MmapOptions, MmapRaw};
+use rustix::mm::{Advice, madvise};
+use std::fs::File;
+use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// The page of one slot, mapped for reading and writing, shared with whoever maps or reads the file.
+///
+/// The memory is only ever reached through atomics: no reference to plain bytes of it exists, since
+/// another process may change them at any time. Should the file be truncated, the next access is
+/// SIGBUS, which ends the process and breaks no promise of the language.
+#[derive(Debug)]
+pub(crate) struct SlotPage {
+    map: MmapRaw,
+}
+
+impl SlotPage {
+    /// Maps the `stride` bytes at `offset` of `file`, both multiples of the page size.
+    pub(crate) fn map(file: &File, offset: u64, stride: usize) -> io::Result<Self> {
+        // `words` relies on these two.
+        assert!(stride >= size_of::<[AtomicU64; WORDS]>(), "a slot is smaller than its record");
+        assert!(offset.is_multiple_of(MIN_STRIDE as u64), "a slot does not begin at a page");
+        let map = MmapOptions::new().offset(offset).len(stride).map_raw(file)?;
+        Ok(Self { map })
+    }
+
+    #[inline]
+    pub(crate) fn words(&self) -> &[AtomicU64; WORDS] {
+        let record = self.map.as_mut_ptr().cast::<[AtomicU64; WORDS]>();
+        // SAFETY: the mapping is writable, lives as long as `self`, begins at a multiple of 4096
+        // and is at least as long as the record (both asserted in `map`). Any bits are a valid
+        // AtomicU64, and within this process the memory is reached through such references alone.
+        unsafe { &*record }
+    }
+}
+
+/// Remembers which process made it, across fork, at the cost of one load to ask.
+///
+/// A private page is marked `MADV_WIPEONFORK`, so a forked child finds zero where the maker finds
+/// one. Comparing pids would take a system call each time, and is deceived by pid namespaces.
+#[derive(Debug)]
+pub(crate) struct ForkMark {
+    /// `None` where the kernel offers no such page; then every process counts as the maker.
+    page: Option<MmapRaw>,
+}
+
+impl ForkMark {
+    pub(crate) fn new() -> Self {
+        let mark = Self { page: wiped_on_fork().ok() };
+        if let Some(word) = mark.word() {
+            word.store(1, Ordering::Relaxed);
+        }
+        mark
+    }
+
+    /// Tells whether this process made the mark, rather than having inherited it.
+    #[inline]
+    pub(crate) fn is_own(&self) -> bool {
+        // Relaxed: only this process writes the page, once, before it hands the mark out.
+        self.word().is_none_or(|word| word.load(Ordering::Relaxed) == 1)
+    }
+
+    #[inline]
+    fn word(&self) -> Option<&AtomicU64> {
+        let word = self.page.as_ref()?.as_mut_ptr().cast::<AtomicU64>();
+        // SAFETY: the mapping is writable, private to this process, aligned to a page, longer than
+        // a word and lives as long as `self`. Any bits are a valid AtomicU64.
+        Some(unsafe { &*word })
+    }
+}
+
+fn wiped_on_fork() -> io::Result<MmapRaw> {
+    let page = MmapRaw::from(MmapMut::map_anon(rustix::param::page_size())?);
+    // SAFETY: the range is exactly one mapping that nothing else knows of. The advice changes
+    // nothing in this process.
+    unsafe { madvise(page.as_mut_ptr().cast(), page.len(), Advice::LinuxWipeOnFork) }?;
+    Ok(page)
+}

@@ -1,0 +1,45 @@
+//! Writing a record through the file, for processes that map no slot.
+
+use crate::format::{RECORD_SIZE, WORDS, record};
+use crate::protocol::{SEQUENCE, Shadow};
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::sync::atomic::{Ordering, fence};
+
+/// Replaces the record at `offset` by an empty one that `fill` may change.
+///
+/// The sequence goes on from the one found, even if that is odd: its writer died. The number found
+/// decides nothing else. A file that is too short is `UnexpectedEof`; it is not made longer, since
+/// the look at the old sequence comes first.
+pub(crate) fn rewrite(file: &File, offset: u64, fill: impl FnOnce(&mut Shadow)) -> io::Result<()> {
+    let mut last = [0; 8];
+    file.read_exact_at(&mut last, offset + record::SEQUENCE as u64)?;
+    let mut shadow = Shadow::following(u64::from_le_bytes(last));
+    fill(&mut shadow);
+    publish(file, offset, &shadow.next_words())
+}
+
+/// Writes as the sequence lock demands: odd sequence, the rest, even sequence.
+///
+/// Readers of this crate would notice a mixture by the checksum alone. The order is for those that
+/// map the page; the fences keep it on processors that reorder stores, for which it makes no
+/// difference that the kernel does the storing. An interruption half-way, by a full disk or death,
+/// leaves a record that readers call half-written.
+fn publish(file: &File, offset: u64, words: &[u64; WORDS]) -> io::Result<()> {
+    let mut bytes = [0; RECORD_SIZE];
+    for (chunk, word) in bytes.as_chunks_mut().0.iter_mut().zip(words) {
+        *chunk = word.to_le_bytes();
+    }
+    let body = record::SEQUENCE + 8;
+    file.write_all_at(&words[SEQUENCE].wrapping_sub(1).to_le_bytes(), offset)?;
+    fence(Ordering::Release);
+    file.write_all_at(&bytes[body..], offset + body as u64)?;
+    fence(Ordering::Release);
+    file.write_all_at(&bytes[..body], offset)
+}
+
+/// Writes one word of the record at `offset`, outside of any protocol.
+pub(crate) fn word(file: &File, offset: u64, field: usize, value: u64) -> io::Result<()> {
+    file.write_all_at(&value.to_le_bytes(), offset + field as u64)
+}

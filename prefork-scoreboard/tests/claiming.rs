@@ -1,0 +1,202 @@
+//! Processes that do not know each other share a board.
+mod common;
+
+use common::{
+    Forked, Numbers, Started, alone, directory, endurance, give_directory, given_directory,
+    own_role, role, wait_for,
+};
+use prefork_scoreboard::{Board, ClaimError, CreateError, Kind, OwnedBoard, State, Status, format};
+use std::fs;
+use std::io::Read;
+use std::process::Stdio;
+use std::time::Instant;
+
+/// What the original never managed: 8 processes, 8 slots, 8 pids.
+#[test]
+fn never_gives_one_slot_to_two_processes() {
+    let name = "never_gives_one_slot_to_two_processes";
+    if own_role().is_some() {
+        let board = Board::share(given_directory().join("board"), 8).expect("a board");
+        let mut slot = board.claim().expect("a slot");
+        slot.writing("here");
+        let _ = std::io::stdin().read(&mut [0]);
+        return;
+    }
+    let directory = directory();
+    let path = directory.path().join("board");
+    let mut claimers: Vec<_> = (0..8)
+        .map(|_| {
+            let mut command = role(name, "claim");
+            Started::new(give_directory(&mut command, &directory).stdin(Stdio::piped()))
+        })
+        .collect();
+    wait_for("the board", || Board::open(&path).is_ok());
+    let board = Board::open(&path).expect("the board");
+    wait_for("all eight", || board.tally(0..8).expect("a tally").busy == 8);
+    let mut pids: Vec<_> =
+        (0..8).map(|slot| board.record(slot).expect("a record").pid().expect("a pid")).collect();
+    let mut expected: Vec<_> = claimers.iter().map(|claimer| claimer.0.id()).collect();
+    pids.sort_unstable();
+    expected.sort_unstable();
+    assert_eq!(pids, expected);
+    assert!(matches!(board.claim(), Err(ClaimError::Full { slots: 8, .. })));
+    let error = OwnedBoard::create(&path, 1).expect_err("processes use the board");
+    assert!(matches!(error, CreateError::Shared { .. }), "{error}");
+
+    // One leaves in order, one is killed: two slots are free, the dead one's after the empty one.
+    drop(claimers[3].0.stdin.take());
+    claimers.remove(3).succeed("a claimer");
+    drop(claimers.remove(5));
+    assert_eq!(board.tally(0..8).expect("a tally").empty, 1);
+    let (one, other) = (board.claim().expect("the empty one"), board.claim().expect("the dead's"));
+    assert_ne!(one.index(), other.index());
+    assert!(matches!(board.claim(), Err(ClaimError::Full { .. })));
+    drop((one, other));
+    assert_eq!(board.tally(0..8).expect("a tally").empty, 2);
+}
+
+/// Claimers that come, go and are killed, each watching over its own slot.
+#[test]
+fn claims_survive_churn_and_kills() {
+    let name = "claims_survive_churn_and_kills";
+    if own_role().is_some() {
+        let board = Board::share(given_directory().join("board"), 6).expect("a board");
+        loop {
+            let Ok(mut slot) = board.claim() else { continue };
+            for round in 0..20 {
+                slot.update(|report| {
+                    report.state(State::Writing).count_requests(1).label("mine");
+                });
+                let record = board.record(slot.index()).expect("a record");
+                assert_eq!(record.pid(), Some(std::process::id()), "somebody else's slot");
+                assert_eq!((record.requests(), record.label()), (round + 1, "mine"));
+            }
+        }
+    }
+    let directory = directory();
+    let start = || {
+        let mut command = role(name, "churn");
+        Started::new(give_directory(&mut command, &directory).stdout(Stdio::null()))
+    };
+    let mut claimers: Vec<_> = (0..8).map(|_| start()).collect();
+    let mut numbers = Numbers::new();
+    let deadline = Instant::now() + endurance();
+    let mut kills = 0;
+    while Instant::now() < deadline {
+        std::thread::sleep(std::time::Duration::from_micros(numbers.next() % 20_000));
+        for claimer in &mut claimers {
+            let ended = claimer.0.try_wait().expect("ours");
+            assert_eq!(ended, None, "a claimer failed; see its message above");
+        }
+        let victim = numbers.below(claimers.len());
+        drop(std::mem::replace(&mut claimers[victim], start()));
+        kills += 1;
+    }
+    drop(claimers);
+    println!("{kills} claimers killed");
+    // All are gone, so every slot can be had, though most were killed in the midst of something.
+    let board = Board::open(directory.path().join("board")).expect("the board");
+    let slots: Vec<_> = (0..6).map(|_| board.claim().expect("a slot of a dead process")).collect();
+    let mut indexes: Vec<_> = slots.iter().map(prefork_scoreboard::Slot::index).collect();
+    indexes.sort_unstable();
+    assert_eq!(indexes, [0, 1, 2, 3, 4, 5]);
+}
+
+#[test]
+fn a_forked_child_releases_nothing() {
+    alone("a_forked_child_releases_nothing", || {
+        let directory = directory();
+        let board = Board::share(directory.path().join("board"), 2).expect("a board");
+        let mut slot = Some(board.claim().expect("a slot"));
+        Forked::new(|| {
+            drop(slot.take());
+            0
+        })
+        .succeed();
+        assert_eq!(board.status(0).expect("a status"), Status::Live(State::Starting));
+        // A child that claims for itself gets another slot, and excludes its parent from it.
+        let child = Forked::new(|| {
+            let own = board.claim().expect("the other slot");
+            assert_eq!(own.index(), 1);
+            std::mem::drop(own);
+            0
+        });
+        child.succeed();
+        drop(slot);
+        assert_eq!(board.snapshot().expect("a snapshot").to_string(), "..");
+    });
+}
+
+/// Were the pid cleared, a slot whose owner is put to sleep while giving it back would pass for
+/// abandoned, and be written by two processes.
+#[test]
+fn a_slot_given_back_still_names_its_last_owner() {
+    let directory = directory();
+    let path = directory.path().join("board");
+    let board = Board::share(&path, 1).expect("a board");
+    let mut slot = board.claim().expect("a slot");
+    slot.writing("secret");
+    drop(slot);
+    assert_eq!(board.status(0).expect("a status"), Status::Empty);
+    assert_eq!(board.record(0).expect("a record").pid(), None, "an empty slot has no pid");
+    let bytes = fs::read(&path).expect("the board");
+    let pid = &bytes[4096 + format::record::PID..][..4];
+    assert_eq!(pid, std::process::id().to_le_bytes());
+    assert!(!bytes.windows(6).any(|text| text == b"secret"), "the label was left behind");
+}
+
+#[test]
+fn a_zombie_has_no_slot() {
+    alone("a_zombie_has_no_slot", || {
+        let directory = directory();
+        let board = Board::share(directory.path().join("board"), 1).expect("a board");
+        let child = Forked::new(|| {
+            // Left without dropping the slot, as by a crash.
+            let _slot = std::mem::ManuallyDrop::new(board.claim().expect("a slot"));
+            0
+        });
+        let stat = format!("/proc/{}/stat", child.pid());
+        wait_for("the child to be a zombie", || {
+            fs::read_to_string(&stat).expect("not reaped yet").contains(") Z ")
+        });
+        board.claim().expect("the slot of a zombie");
+        child.succeed();
+    });
+}
+
+#[test]
+fn boards_with_an_owner_are_not_for_claiming() {
+    let directory = directory();
+    let path = directory.path().join("board");
+    let owner = OwnedBoard::create(&path, 2).expect("a board");
+    let board = Board::open(&path).expect("the board");
+    assert_eq!(board.kind(), Kind::Owned);
+    assert!(matches!(board.claim(), Err(ClaimError::Owned { .. })));
+    assert!(matches!(Board::share(&path, 2), Err(CreateError::Held { .. })));
+    owner.check().expect("unharmed");
+    let anonymous = OwnedBoard::anonymous(1).expect("a board");
+    assert!(matches!(anonymous.claim(), Err(ClaimError::Owned { .. })));
+}
+
+#[test]
+fn a_replaced_board_is_not_claimed_by_its_old_readers() {
+    let directory = directory();
+    let path = directory.path().join("board");
+    let old = Board::share(&path, 2).expect("a board");
+    fs::remove_file(&path).expect("removed");
+    assert!(matches!(old.claim(), Err(ClaimError::Open { .. })));
+    let _new = Board::share(&path, 2).expect("a new board");
+    assert!(matches!(old.claim(), Err(ClaimError::Replaced { .. })));
+}
+
+#[test]
+fn the_number_of_slots_is_that_of_the_board_there_is() {
+    let directory = directory();
+    let path = directory.path().join("board");
+    assert_eq!(Board::share(&path, 3).expect("a board").slots(), 3);
+    assert_eq!(Board::share(&path, 9).expect("the same board").slots(), 3);
+    // Nobody uses it, so a parent may have the path.
+    let owner = OwnedBoard::create(&path, 5).expect("nobody uses the old one");
+    assert_eq!(owner.slots(), 5);
+    drop(owner);
+}
