@@ -1,0 +1,238 @@
+//! Opening the log of a daemon.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::ffi::OsStringExt;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{Mode, OFlags, PROC_SUPER_MAGIC};
+use rustix::io::Errno;
+
+use crate::nofollow::{Found, Kind};
+
+/// No chain of links is followed further; the kernel's own limit is 40, see symlink(7).
+const MAX_LINKS: u32 = 16;
+
+/// How often a file may come and go while it is opened.
+const ROUNDS: u32 = 100;
+
+/// Owner reads and writes, group reads: logs tell about users.
+const MODE: Mode = Mode::from_raw_mode(0o640);
+
+/// Why a log could not be opened.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum LogError {
+    /// The path is empty, or relative to a directory that is gone.
+    #[error("cannot make the path of log {} absolute", path.display())]
+    #[non_exhaustive]
+    Path {
+        /// The log.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The directory is missing.
+    #[error("cannot create log {}: its directory does not exist; create it first", path.display())]
+    #[non_exhaustive]
+    NoDirectory {
+        /// The log.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// What stands there cannot be a log.
+    #[error(
+        "log {} is {kind}; give a regular file or a character device",
+        path.display()
+    )]
+    #[non_exhaustive]
+    NotAFile {
+        /// The log.
+        path: PathBuf,
+        /// What stands there, with its article: "a FIFO".
+        kind: String,
+    },
+    /// The file has further names, so it may be somebody's file in disguise.
+    #[error("log {} has {links} hard links; remove it or choose another path", path.display())]
+    #[non_exhaustive]
+    HardLinked {
+        /// The log.
+        path: PathBuf,
+        /// How many names it has.
+        links: u64,
+    },
+    /// A symbolic link of somebody else, who could lead the log anywhere.
+    #[error(
+        "log {} is a symbolic link of user {uid}; it must belong to root or to the user that \
+         runs the daemon",
+        path.display()
+    )]
+    #[non_exhaustive]
+    ForeignLink {
+        /// The log.
+        path: PathBuf,
+        /// The owner of the link.
+        uid: u32,
+    },
+    /// Links that lead nowhere, or in a circle.
+    #[error("log {} is a symbolic link that leads to no file; create its target", path.display())]
+    #[non_exhaustive]
+    DanglingLink {
+        /// The log.
+        path: PathBuf,
+    },
+    /// The file cannot be opened or created.
+    #[error("cannot open log {} for appending", path.display())]
+    #[non_exhaustive]
+    Open {
+        /// The log.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+/// Opens a log for appending, and creates it if need be.
+///
+/// Every write goes to the end of the file (`O_APPEND`), so that several processes can share
+/// it and a rotation by copy and truncate leaves no hole. A file that is created has mode 0640
+/// whatever the umask is; one that exists keeps its mode. Close-on-exec, never a controlling
+/// terminal, and never waits for anybody.
+///
+/// Allowed are regular files with one name, and character devices such as `/dev/null`. Refused
+/// at once are directories, FIFOs, sockets, block devices and files with several hard links.
+///
+/// A symbolic link as the last component is followed when it belongs to root or to the user that
+/// runs the daemon, and so are the links behind it: for a root daemon, links of root alone. Who
+/// owns the directory of a log can thus not make root append to a file elsewhere. Links that lead
+/// to no file are refused, not followed by creating one. Which user owns the file itself does not
+/// matter: log rotation commonly gives logs to the user of the children. Links among the
+/// *directories* of the path are followed as everywhere, so these must not be writable by others.
+///
+/// # Errors
+///
+/// [`LogError`] names the path, what is wrong with it, and mostly what to do about it.
+///
+/// # Examples
+///
+/// ```
+/// use std::io::Write;
+///
+/// # let directory = tempfile::tempdir()?;
+/// # let path = directory.path().join("tinyd.log");
+/// let mut log = prefork_daemonize::open_log(&path)?;
+/// writeln!(log, "started")?;
+/// assert_eq!(std::fs::read_to_string(&path)?, "started\n");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub fn open_log(path: impl AsRef<Path>) -> Result<File, LogError> {
+    let given = path.as_ref();
+    let path = crate::absolute(given)
+        .map_err(|source| LogError::Path { path: given.to_owned(), source })?;
+    for _ in 0..ROUNDS {
+        match find(&path)? {
+            Some(found) => return open_found(&path, &found),
+            None => {
+                if let Some(file) = create(&path)? {
+                    return Ok(file);
+                }
+            }
+        }
+    }
+    Err(open_error(&path, io::Error::other("the file comes and goes")))
+}
+
+/// Looks at what the path leads to, judging every link on the way; `None` for nothing at all.
+fn find(path: &Path) -> Result<Option<Found>, LogError> {
+    let mut at = path.to_owned();
+    for link in 0..=MAX_LINKS {
+        let found = match Found::at(&at) {
+            Ok(found) => found,
+            Err(error) if error.kind() == io::ErrorKind::NotFound && link == 0 => return Ok(None),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => break,
+            Err(source) => return Err(open_error(path, source)),
+        };
+        if found.kind() != Kind::Symlink {
+            return Ok(Some(found));
+        }
+        let me = rustix::process::geteuid().as_raw();
+        if found.owner() != 0 && found.owner() != me {
+            return Err(LogError::ForeignLink { path: path.to_owned(), uid: found.owner() });
+        }
+        if is_magic(&found).map_err(|source| open_error(path, source))? {
+            return Found::behind(&at).map(Some).map_err(|source| open_error(path, source));
+        }
+        at = target(&found, &at).map_err(|source| open_error(path, source))?;
+    }
+    Err(LogError::DanglingLink { path: path.to_owned() })
+}
+
+/// Tells whether the link is one of procfs (`/dev/stdout` leads to one), whose text is no path.
+fn is_magic(link: &Found) -> io::Result<bool> {
+    let fs = rustix::fs::fstatfs(link.handle())?;
+    Ok(fs.f_type == PROC_SUPER_MAGIC)
+}
+
+/// Reads the very link that was judged, not whatever stands there by now.
+fn target(link: &Found, at: &Path) -> io::Result<PathBuf> {
+    let text = rustix::fs::readlinkat(link.handle(), "", Vec::new())?;
+    let target = PathBuf::from(std::ffi::OsString::from_vec(text.into_bytes()));
+    // An absolute target replaces the whole path.
+    Ok(at.parent().unwrap_or(Path::new("/")).join(target))
+}
+
+fn open_found(path: &Path, found: &Found) -> Result<File, LogError> {
+    match found.kind() {
+        Kind::Regular if found.links() > 1 => {
+            let links = found.links();
+            return Err(LogError::HardLinked { path: path.to_owned(), links });
+        }
+        Kind::Regular | Kind::CharacterDevice => {}
+        kind @ (Kind::Directory
+        | Kind::Symlink
+        | Kind::Fifo
+        | Kind::Socket
+        | Kind::BlockDevice
+        | Kind::Unknown) => {
+            return Err(LogError::NotAFile { path: path.to_owned(), kind: kind.to_string() });
+        }
+    }
+    found
+        .open(OFlags::WRONLY | OFlags::APPEND)
+        .and_then(blocking)
+        .map_err(|source| open_error(path, source))
+}
+
+/// Creates the file; `None` when it is there by now.
+fn create(path: &Path) -> Result<Option<File>, LogError> {
+    let flags = OFlags::WRONLY
+        | OFlags::APPEND
+        | OFlags::CREATE
+        | OFlags::EXCL
+        | OFlags::NOFOLLOW
+        | OFlags::NOCTTY
+        | OFlags::CLOEXEC;
+    let file: File = match rustix::fs::open(path, flags, MODE) {
+        Ok(fd) => fd.into(),
+        Err(Errno::EXIST) => return Ok(None),
+        Err(Errno::NOENT) => {
+            let source = Errno::NOENT.into();
+            return Err(LogError::NoDirectory { path: path.to_owned(), source });
+        }
+        Err(errno) => return Err(open_error(path, errno.into())),
+    };
+    rustix::fs::fchmod(&file, MODE).map_err(|errno| open_error(path, errno.into()))?;
+    Ok(Some(file))
+}
+
+/// Opening must not wait, but a slow terminal is no reason to lose lines later.
+fn blocking(file: File) -> io::Result<File> {
+    let flags = rustix::fs::fcntl_getfl(&file)?;
+    rustix::fs::fcntl_setfl(&file, flags - OFlags::NONBLOCK)?;
+    Ok(file)
+}
+
+fn open_error(path: &Path, source: io::Error) -> LogError {
+    LogError::Open { path: path.to_owned(), source }
+}

@@ -1,0 +1,144 @@
+//! Why there is no pid file.
+
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::pid::Pid;
+
+/// Why a pid file could not be made, kept or removed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PidFileError {
+    /// Somebody holds the file.
+    #[error("{}", HeldText { path, pid: *pid })]
+    #[non_exhaustive]
+    Held {
+        /// The pid file.
+        path: PathBuf,
+        /// The daemon, as the kernel names it. `None` when the lock is held and no process
+        /// proves to own it: children of a daemon that was killed, as a rule, or an owner in a
+        /// pid namespace that this process cannot see.
+        pid: Option<Pid>,
+    },
+    /// Something that is no regular file stands at the path; it was not touched.
+    #[error("pid file {} is {kind}; remove it or choose another path", path.display())]
+    #[non_exhaustive]
+    NotAFile {
+        /// The pid file.
+        path: PathBuf,
+        /// What stands there, with its article: "a symbolic link".
+        kind: String,
+    },
+    /// The file has further names, so it may be somebody's file in disguise.
+    #[error("pid file {} has {links} hard links; remove it or choose another path", path.display())]
+    #[non_exhaustive]
+    HardLinked {
+        /// The pid file.
+        path: PathBuf,
+        /// How many names it has.
+        links: u64,
+    },
+    /// The file belongs to neither this user nor root.
+    #[error("pid file {} belongs to user {uid}; remove it or choose another path", path.display())]
+    #[non_exhaustive]
+    ForeignOwner {
+        /// The pid file.
+        path: PathBuf,
+        /// Its owner.
+        uid: u32,
+    },
+    /// The path is empty, or relative to a directory that is gone.
+    #[error("cannot make the path of pid file {} absolute", path.display())]
+    #[non_exhaustive]
+    Path {
+        /// The pid file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The directory is missing.
+    #[error(
+        "cannot create pid file {}: its directory does not exist; create it first",
+        path.display()
+    )]
+    #[non_exhaustive]
+    NoDirectory {
+        /// The pid file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The file cannot be created or opened.
+    #[error("cannot open pid file {}", path.display())]
+    #[non_exhaustive]
+    Open {
+        /// The pid file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The file cannot be locked, for example because the file system knows no locks.
+    #[error("cannot lock pid file {}", path.display())]
+    #[non_exhaustive]
+    Lock {
+        /// The pid file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The pid cannot be written, for example because the disk is full; the file is removed.
+    #[error("cannot write pid file {}", path.display())]
+    #[non_exhaustive]
+    Write {
+        /// The pid file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The file cannot be removed.
+    #[error("cannot remove pid file {}", path.display())]
+    #[non_exhaustive]
+    Remove {
+        /// The pid file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The file at the path was replaced over and over.
+    #[error("pid file {} is replaced faster than it can be locked", path.display())]
+    #[non_exhaustive]
+    Unsettled {
+        /// The pid file.
+        path: PathBuf,
+    },
+    /// The calling process is not the one that made the file.
+    #[error("pid file {} belongs to process {owner}, not to this one", path.display())]
+    #[non_exhaustive]
+    NotOwner {
+        /// The pid file.
+        path: PathBuf,
+        /// The process that made it.
+        owner: Pid,
+    },
+}
+
+/// The text of `Held`, which depends on what is known.
+struct HeldText<'a> {
+    path: &'a Path,
+    pid: Option<Pid>,
+}
+
+impl fmt::Display for HeldText<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let path = self.path.display();
+        match self.pid {
+            Some(pid) => write!(f, "already running (pid {pid}): it holds pid file {path}"),
+            None => write!(
+                f,
+                "pid file {path} is still held by children of a daemon that has died, \
+                 or by a process that cannot be seen from here; `fuser {path}` names them"
+            ),
+        }
+    }
+}
