@@ -139,6 +139,12 @@ impl Supervisor {
         }
     }
 
+    /// Tells whether the daemon is stopping or has stopped.
+    #[must_use]
+    pub const fn is_stopping(&self) -> bool {
+        matches!(self.phase, Phase::Stopping { .. } | Phase::Over)
+    }
+
     /// Returns the number of children that were spawned and have not been reported as ended.
     #[must_use]
     pub fn alive(&self) -> usize {

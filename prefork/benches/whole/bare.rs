@@ -1,0 +1,44 @@
+//! The yardstick: the least that a preforking server can do.
+
+use std::{
+    env,
+    io::{Read, Write},
+    net::TcpListener,
+    process::ExitCode,
+    thread,
+    time::Duration,
+};
+
+/// The bytes that `hello` answers with, so that both send as much.
+const RESPONSE: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n\
+    Content-Length: 6\r\nConnection: close\r\n\r\nhello\n";
+
+/// Serves at the address in the first argument with as many children as the second one says.
+pub(crate) fn main() -> ExitCode {
+    let mut args = env::args().skip(1);
+    let address = args.next().expect("an address");
+    let children: usize = args.next().and_then(|n| n.parse().ok()).expect("a number of children");
+    let listener = TcpListener::bind(address).expect("a free address");
+    for _ in 0..children {
+        if sys_fork_is_child() {
+            serve(&listener);
+        }
+    }
+    loop {
+        thread::sleep(Duration::from_secs(3600));
+    }
+}
+
+fn sys_fork_is_child() -> bool {
+    crate::sys::fork_tied_to_parent()
+}
+
+fn serve(listener: &TcpListener) -> ! {
+    let mut buffer = [0; 8192];
+    loop {
+        let Ok((mut connection, _)) = listener.accept() else { continue };
+        if connection.read(&mut buffer).is_ok() {
+            let _ = connection.write_all(RESPONSE);
+        }
+    }
+}

@@ -1,0 +1,29 @@
+//! Whole processes, measured from outside: `hello` beside a bare loop that forks as many children
+//! and does nothing but blocking accept, read, write and close.
+//!
+//! ```text
+//! cargo bench -p prefork --bench whole
+//! ```
+//!
+//! All in one run, the two in turn, so that ratios hold while the machine's speed drifts. CPU time
+//! is that of the whole process tree in nanoseconds, from `/proc/PID/schedstat`. Loopback only, and
+//! bounded. The program starts itself again for each role.
+
+mod bare;
+#[path = "../../examples/hello/main.rs"]
+mod hello;
+mod load;
+mod measure;
+mod process;
+mod sys;
+
+use std::{env, process::ExitCode};
+
+fn main() -> ExitCode {
+    match env::var("PREFORK_BENCH_ROLE").as_deref() {
+        Ok("hello") => hello::main(),
+        Ok("bare") => bare::main(),
+        Ok("load") => load::main(),
+        _ => measure::main(),
+    }
+}

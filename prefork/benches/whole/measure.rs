@@ -1,0 +1,127 @@
+//! The measurements, and the table.
+
+use std::{
+    process::ExitCode,
+    thread,
+    time::{Duration, Instant},
+};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::process::{Started, children, private_kb, schedstat};
+
+const ROUNDS: usize = 7;
+const REQUESTS: usize = 10_000;
+
+pub(crate) fn main() -> ExitCode {
+    for (children, clients) in [(4, 1), (4, 8), (100, 1), (100, 8)] {
+        cpu_per_request(children, clients);
+    }
+    respawn();
+    for children in [4, 150] {
+        stop(children);
+    }
+    at_rest();
+    ExitCode::SUCCESS
+}
+
+/// CPU time per request of the whole tree, `hello` and the bare loop in turn.
+fn cpu_per_request(children: usize, clients: usize) {
+    let mut ratios = Vec::new();
+    let mut costs = [Vec::new(), Vec::new()];
+    for _ in 0..ROUNDS {
+        for (role, costs) in ["hello", "bare"].into_iter().zip(&mut costs) {
+            let server = Started::server(role, children);
+            ask(&server, clients, 500);
+            let before = server.cpu();
+            ask(&server, clients, REQUESTS);
+            let spent = server.cpu() - before;
+            costs.push(spent as f64 / 1000.0 / REQUESTS as f64);
+        }
+        ratios.push(costs[0][costs[0].len() - 1] / costs[1][costs[1].len() - 1]);
+    }
+    println!(
+        "CPU per request, {children:>3} children, {clients} clients: hello {:.1} us, bare loop \
+         {:.1} us, ratio {:.3} ({:.3} to {:.3})",
+        median(&mut costs[0]),
+        median(&mut costs[1]),
+        median(&mut ratios),
+        ratios[0],
+        ratios[ratios.len() - 1],
+    );
+}
+
+fn ask(server: &Started, clients: usize, requests: usize) {
+    let each = (requests / clients).to_string();
+    let mut load = Started::new("load", &[&server.address, &clients.to_string(), &each, "/"]);
+    assert!(load.process.wait().expect("waited").success(), "requests failed");
+}
+
+/// From `kill -9` of a child to its replacement, seen from outside.
+fn respawn() {
+    let server = Started::server("hello", 4);
+    thread::sleep(Duration::from_millis(1200));
+    let mut times = Vec::new();
+    for _ in 0..50 {
+        let before = server.children();
+        let victim = before[before.len() / 2];
+        let began = Instant::now();
+        signal(victim, Signal::KILL);
+        while !children(server.pid()).iter().any(|pid| !before.contains(pid)) {}
+        times.push(began.elapsed().as_secs_f64() * 1000.0);
+        // Until it is old enough for its death not to count as early.
+        thread::sleep(Duration::from_millis(1100));
+        if times.len() == 20 {
+            break;
+        }
+    }
+    report("kill -9 of a child to its replacement", &mut times);
+}
+
+/// From `SIGTERM` to the parent, the children being idle, until all are gone.
+fn stop(children: usize) {
+    let mut times = Vec::new();
+    for _ in 0..ROUNDS {
+        let mut server = Started::server("hello", children);
+        thread::sleep(Duration::from_millis(200));
+        let began = Instant::now();
+        signal(server.pid(), Signal::TERM);
+        assert!(server.process.wait().expect("waited").success(), "did not stop in order");
+        times.push(began.elapsed().as_secs_f64() * 1000.0);
+    }
+    report(&format!("stop of {children} children"), &mut times);
+}
+
+/// A pool that nobody asks anything.
+fn at_rest() {
+    let server = Started::server("hello", 100);
+    ask(&server, 1, 500);
+    thread::sleep(Duration::from_millis(1500));
+    let before = schedstat(server.pid()).1;
+    thread::sleep(Duration::from_secs(5));
+    let woken = schedstat(server.pid()).1 - before;
+    println!("parent at rest: {woken} wake-ups in 5 s");
+    let mut memory: Vec<f64> =
+        server.children().into_iter().map(|child| private_kb(child) as f64).collect();
+    println!(
+        "private memory of a child: {:.0} kB ({:.0} to {:.0})",
+        median(&mut memory),
+        memory[0],
+        memory[memory.len() - 1]
+    );
+}
+
+fn report(what: &str, times: &mut [f64]) {
+    let median = median(times);
+    println!("{what}: {median:.2} ms ({:.2} to {:.2})", times[0], times[times.len() - 1]);
+}
+
+fn signal(pid: u32, signal: Signal) {
+    let pid = i32::try_from(pid).ok().and_then(Pid::from_raw).expect("a pid");
+    kill_process(pid, signal).expect("a process of ours");
+}
+
+fn median(values: &mut [f64]) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}

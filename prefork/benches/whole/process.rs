@@ -1,0 +1,101 @@
+//! Looking at processes through `/proc`.
+
+use std::{
+    env, fs,
+    net::TcpStream,
+    process::{Child, Command, Stdio},
+    sync::atomic::{AtomicU8, Ordering},
+    thread,
+    time::{Duration, Instant},
+};
+
+/// A process that was started in one of the roles, ended when dropped.
+pub(crate) struct Started {
+    pub(crate) process: Child,
+    /// Where a server listens: an address of its own, as its predecessor may not be gone yet.
+    pub(crate) address: String,
+}
+
+static SERVERS: AtomicU8 = AtomicU8::new(1);
+
+impl Started {
+    pub(crate) fn new(role: &str, args: &[&str]) -> Self {
+        let program = env::current_exe().expect("the path of this program");
+        let process = Command::new(program)
+            .args(args)
+            .env("PREFORK_BENCH_ROLE", role)
+            .stdout(Stdio::null())
+            .stderr(if role == "load" { Stdio::inherit() } else { Stdio::null() })
+            .spawn()
+            .expect("started");
+        Self { process, address: String::new() }
+    }
+
+    /// Starts a server and waits until it has its children and answers.
+    pub(crate) fn server(role: &str, children: usize) -> Self {
+        let address = format!("127.0.18.{}:18080", SERVERS.fetch_add(1, Ordering::Relaxed));
+        let address = address.as_str();
+        let count = children.to_string();
+        let args: &[&str] = match role {
+            "hello" => &["--listen", address, "--prefork", &count, "--max-children", "1000"],
+            _ => &[address, &count],
+        };
+        let mut started = Self::new(role, args);
+        started.address = address.to_owned();
+        started.until("serving", |server| {
+            server.children().len() == children && TcpStream::connect(address).is_ok()
+        });
+        started
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.process.id()
+    }
+
+    pub(crate) fn children(&self) -> Vec<u32> {
+        children(self.pid())
+    }
+
+    /// CPU time of the process and its living children, in nanoseconds.
+    pub(crate) fn cpu(&self) -> u64 {
+        let own = [self.pid()].into_iter().chain(self.children());
+        own.map(|pid| schedstat(pid).0).sum()
+    }
+
+    pub(crate) fn until(&self, what: &str, mut holds: impl FnMut(&Self) -> bool) {
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while !holds(self) {
+            assert!(Instant::now() < deadline, "not {what} after 20 s");
+            thread::sleep(Duration::from_millis(1));
+        }
+    }
+}
+
+impl Drop for Started {
+    fn drop(&mut self) {
+        // Its children die with it.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+pub(crate) fn children(pid: u32) -> Vec<u32> {
+    let list = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
+    list.split_whitespace().filter_map(|pid| pid.parse().ok()).collect()
+}
+
+/// CPU time in nanoseconds, and how often the process was put on a processor.
+pub(crate) fn schedstat(pid: u32) -> (u64, u64) {
+    let text = fs::read_to_string(format!("/proc/{pid}/schedstat")).unwrap_or_default();
+    let mut fields = text.split_whitespace().map(|field| field.parse().unwrap_or(0));
+    (fields.next().unwrap_or(0), fields.nth(1).unwrap_or(0))
+}
+
+/// Memory that no other process shares, in kB.
+pub(crate) fn private_kb(pid: u32) -> u64 {
+    let text = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap_or_default();
+    text.lines()
+        .filter(|line| line.starts_with("Private_"))
+        .filter_map(|line| line.split_whitespace().nth(1)?.parse::<u64>().ok())
+        .sum()
+}

@@ -1,0 +1,67 @@
+//! A preforked HTTP server.
+//!
+//! ```text
+//! cargo run --release --example hello
+//! ```
+
+mod cli;
+mod http;
+
+use std::{io, net::TcpStream, process::ExitCode};
+
+use clap::Parser;
+use prefork::{Args, BoxError, Child, Ended, Prefork, Report};
+
+use cli::Cli;
+
+pub(crate) fn main() -> ExitCode {
+    match serve(Cli::parse()) {
+        Ok(Ended::Launched { pid }) => {
+            println!("hello: serving as pid {pid}");
+            ExitCode::SUCCESS
+        }
+        Ok(Ended::Stopped) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("hello: {}", Report(&*error));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn serve(cli: Cli) -> Result<Ended, BoxError> {
+    let addresses = cli.listen.clone();
+    let args = cli
+        .apply(Args::new().name("hello"))
+        // Once, in the parent: what this returns is handed to every child.
+        .after_init(move |init| {
+            let mut listeners = Vec::new();
+            for address in addresses {
+                let listener = init.listen(address)?;
+                if !init.is_daemon() {
+                    cli::print_what_to_try(listener.local_addr()?);
+                }
+                listeners.push(listener);
+            }
+            Ok(listeners)
+        })
+        // In each child: one connection at a time, until asked to leave.
+        .main_loop(|child, listeners| {
+            while let Some((connection, peer)) = child.accept(listeners)? {
+                // A client that misbehaves or has gone is no reason to end the child, and neither is
+                // a full disk.
+                let line = answer(child, connection).unwrap_or_else(|error| format!("- {error}"));
+                let _ = child.access_log().line(format_args!("{peer} {line}"));
+            }
+            Ok(())
+        });
+    Ok(Prefork::new(args)?.run()?)
+}
+
+/// Serves one connection, and returns a line for the access log.
+fn answer(child: &mut Child, mut connection: TcpStream) -> io::Result<String> {
+    let request = http::read(&mut connection)?;
+    child.busy(request.line());
+    let response = http::respond(&request, child.pid());
+    http::send(connection, &request, &response)?;
+    Ok(format!("\"{}\" {response}", request.line()))
+}

@@ -1,0 +1,150 @@
+//! The access log: whole lines, from any number of processes.
+
+use std::{
+    fmt::{self, Display},
+    fs::File,
+    io::{self, Write},
+    sync::atomic::{AtomicU32, Ordering},
+};
+
+use crate::{sanitize::Sanitized, sys::SharedWord};
+
+/// Writes lines to the access log.
+///
+/// Every line is one `write(2)`; with the file opened for appending, the kernel puts it at the end,
+/// so lines of several children never mix, and a file truncated by somebody else is simply
+/// continued. Control characters in a line are escaped: a client cannot forge a line.
+pub struct AccessLog {
+    destination: Destination,
+    line: Vec<u8>,
+}
+
+enum Destination {
+    Nowhere,
+    /// With a word that is not zero while the file ends in a torn line, whichever process tore it.
+    File(File, SharedWord),
+    Handle(Box<dyn Write>),
+}
+
+impl AccessLog {
+    pub(crate) const fn nowhere() -> Self {
+        Self::to(Destination::Nowhere)
+    }
+
+    pub(crate) fn file(file: File) -> io::Result<Self> {
+        Ok(Self::to(Destination::File(file, SharedWord::new()?)))
+    }
+
+    pub(crate) fn handle(handle: Box<dyn Write>) -> Self {
+        Self::to(Destination::Handle(handle))
+    }
+
+    const fn to(destination: Destination) -> Self {
+        Self { destination, line: Vec::new() }
+    }
+
+    /// Writes one line; the line feed is added.
+    ///
+    /// Without `access_log_path` and `access_log_handle`, the line goes nowhere.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the line could not be written whole, as on a full disk. The next line, of whatever
+    /// child, then begins on a line of its own. Most servers go on serving when that happens.
+    pub fn line(&mut self, line: impl Display) -> io::Result<()> {
+        if let Destination::Nowhere = self.destination {
+            return Ok(());
+        }
+        self.line.clear();
+        let text = line.to_string();
+        writeln!(self.line, "{}", Sanitized(&text))?;
+        self.destination.write(&mut self.line)
+    }
+}
+
+impl Destination {
+    fn write(&mut self, line: &mut Vec<u8>) -> io::Result<()> {
+        match self {
+            Self::Nowhere => Ok(()),
+            Self::File(file, torn) => append(file, torn.get(), line),
+            Self::Handle(handle) => {
+                handle.write_all(line)?;
+                handle.flush()
+            }
+        }
+    }
+}
+
+/// Writes in one go. What a full disk has cut short is ended by the next line that is written.
+fn append(file: &mut File, torn: &AtomicU32, line: &mut Vec<u8>) -> io::Result<()> {
+    let mends = torn.swap(0, Ordering::Relaxed) != 0;
+    if mends {
+        line.insert(0, b'\n');
+    }
+    let written = loop {
+        match file.write(line) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            result => break result,
+        }
+    };
+    let still_torn = match written {
+        Ok(count) => count < line.len(),
+        Err(_) => mends,
+    };
+    if still_torn {
+        torn.store(1, Ordering::Relaxed);
+    }
+    match written? {
+        count if count < line.len() => {
+            Err(io::Error::new(io::ErrorKind::WriteZero, "the line was cut short"))
+        }
+        _ => Ok(()),
+    }
+}
+
+impl fmt::Debug for AccessLog {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AccessLog").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{cell::RefCell, rc::Rc};
+
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Shared(Rc<RefCell<Vec<u8>>>);
+
+    impl Write for Shared {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.borrow_mut().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_line_cannot_hold_another() {
+        let shared = Shared::default();
+        let mut log = AccessLog::handle(Box::new(shared.clone()));
+        log.line(format_args!("GET {}", "/\n127.0.0.1 forged")).expect("written");
+        assert_eq!(*shared.0.borrow(), b"GET /\\n127.0.0.1 forged\n");
+    }
+
+    #[test]
+    fn a_torn_line_does_not_spoil_the_next() {
+        let path = std::env::temp_dir().join(format!("prefork-torn-{}", std::process::id()));
+        let open = || File::options().create(true).append(true).open(&path).expect("opened");
+        let torn = AtomicU32::new(1);
+        append(&mut open(), &torn, &mut b"whole\n".to_vec()).expect("written");
+        append(&mut open(), &torn, &mut b"next\n".to_vec()).expect("written");
+        let content = std::fs::read(&path).expect("read");
+        std::fs::remove_file(&path).expect("removed");
+        assert_eq!(content, b"\nwhole\nnext\n");
+    }
+}

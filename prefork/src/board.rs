@@ -1,0 +1,102 @@
+//! The parent's scoreboard: opened, read, and lived without when somebody has damaged it.
+
+use std::time::Duration;
+
+use prefork_core::{Activity, Generation, SlotId, Time};
+use prefork_scoreboard::{Class, CreateError, Monotonic, OwnedBoard, Slot, SlotError};
+
+use crate::{
+    Report,
+    check::{Pool, Scoreboard, Settings},
+    log::Log,
+};
+
+/// A board that reports a fault once and not at every reading.
+#[derive(Debug)]
+pub(crate) struct ParentBoard {
+    board: OwnedBoard,
+    faulty: bool,
+}
+
+/// Opens the scoreboard that the settings ask for.
+pub(crate) fn open(settings: &Settings) -> Result<Option<ParentBoard>, CreateError> {
+    let slots = match &settings.pool {
+        Pool::Solo => 1,
+        Pool::Children(config) => config.max_children() as usize,
+    };
+    let board = match &settings.scoreboard {
+        Scoreboard::None => return Ok(None),
+        Scoreboard::File(path) => OwnedBoard::create(path, slots)?,
+        Scoreboard::InMemory => OwnedBoard::anonymous(slots)?,
+    };
+    Ok(Some(ParentBoard { board, faulty: false }))
+}
+
+impl ParentBoard {
+    /// Gives a slot to a child about to be forked.
+    pub(crate) fn assign(&mut self, slot: SlotId, generation: Generation, log: &Log) {
+        let assigned = self.board.assign(slot.index(), u64::from(generation.0));
+        self.judge(assigned, log);
+    }
+
+    /// Empties the slot of a child that was reaped.
+    pub(crate) fn clear(&mut self, slot: SlotId, log: &Log) {
+        let cleared = self.board.clear(slot.index());
+        self.judge(cleared, log);
+    }
+
+    /// Maps the slot of this process, a child, and closes the board.
+    ///
+    /// A board that cannot be entered, as one that somebody has truncated, is no reason not to serve.
+    pub(crate) fn enter(mut self, slot: SlotId, log: &Log) -> Option<Slot> {
+        self.enter_here(slot, log)
+    }
+
+    /// Maps a slot in the process that owns the board.
+    pub(crate) fn enter_here(&mut self, slot: SlotId, log: &Log) -> Option<Slot> {
+        let slot = self.board.enter(slot.index());
+        slot.inspect_err(|error| {
+            log.error(format_args!("serving without the scoreboard: {}", Report(error)));
+        })
+        .ok()
+    }
+
+    /// Reads what the children in these slots are doing; `None` while the board is damaged.
+    pub(crate) fn activities(
+        &mut self,
+        slots: impl Iterator<Item = SlotId>,
+        log: &Log,
+    ) -> Option<Vec<(SlotId, Activity)>> {
+        let read = slots.map(|slot| Ok((slot, self.activity(slot)?))).collect();
+        self.judge(read, log)
+    }
+
+    fn activity(&self, slot: SlotId) -> Result<Activity, SlotError> {
+        let record = self.board.record(slot.index())?;
+        Ok(match record.status().class() {
+            Class::Idle => Activity::Idle { since: record.updated().map_or(Time::ZERO, time) },
+            Class::Starting | Class::Busy | Class::Draining | Class::Stalled | Class::Empty => {
+                Activity::Busy
+            }
+        })
+    }
+
+    /// Says once that the board cannot be used, and once that it can be again.
+    fn judge<T>(&mut self, result: Result<T, SlotError>, log: &Log) -> Option<T> {
+        match result {
+            Ok(value) => Some(value),
+            Err(error) => {
+                if !std::mem::replace(&mut self.faulty, true) {
+                    let error = Report(&error);
+                    log.error(format_args!("{error}; the number of children stays as it is"));
+                }
+                None
+            }
+        }
+    }
+}
+
+/// The board's clock is the parent's (`CLOCK_MONOTONIC`).
+fn time(monotonic: Monotonic) -> Time {
+    Time::after_origin(Duration::from_nanos(monotonic.as_nanos()))
+}

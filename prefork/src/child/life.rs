@@ -1,0 +1,99 @@
+//! A child's life, from the fork to its end.
+//!
+//! The order matters, each step for its reason: with all signals blocked since before the fork, the
+//! child first parts with what is the parent's, then ties itself to the parent (after any change of
+//! user, which unties it again), then lets signals in, and only then runs code of the program. It
+//! never returns: what lies above it on the stack is the parent's.
+
+use std::io::{self, Write};
+
+use prefork_core::{Generation, SlotId};
+
+use super::{By, Child, ChildParts, Stop, Work};
+use crate::{
+    AccessLog, Report,
+    args::MainLoop,
+    board::ParentBoard,
+    hooks::{self, Failure},
+    log::{Log, Role},
+    nudge::Nudge,
+    os::{self, Lifeline, Reports, Signals, Title, set_signal_mask},
+    sys,
+};
+
+/// What a child takes with it from the parent.
+#[derive(Debug)]
+pub(crate) struct Seat {
+    pub(crate) slot: SlotId,
+    pub(crate) generation: Generation,
+    pub(crate) name: String,
+    pub(crate) title: Title,
+    pub(crate) signals: Signals,
+    pub(crate) talk: Talk,
+    pub(crate) access_log: AccessLog,
+}
+
+/// The ways between parent and child.
+#[derive(Debug)]
+pub(crate) struct Talk {
+    pub(crate) lifeline: Lifeline,
+    pub(crate) reports: Reports,
+    pub(crate) board: Option<ParentBoard>,
+    pub(crate) nudge: Nudge,
+}
+
+/// Lives the life of a child, in a process just forked.
+pub(crate) fn live<S>(seat: Seat, main_loop: &mut MainLoop<S>, state: &S) -> ! {
+    let log = Log::new(&seat.name, Role::Child);
+    let status = match settle(seat, &log) {
+        Ok(Some(mut child)) => run_main_loop(&mut child, main_loop, state, &log),
+        // The parent has died, and nobody is left who would want to hear of it.
+        Ok(None) => 1,
+        Err(error) => {
+            log.error(format_args!("cannot start: {error}"));
+            1
+        }
+    };
+    end(status)
+}
+
+/// Parts with the parent's side of everything; `None` if the parent has gone meanwhile.
+fn settle(seat: Seat, log: &Log) -> io::Result<Option<Child>> {
+    let Seat { slot, generation, mut title, signals, talk, access_log, .. } = seat;
+    let Talk { lifeline, reports, board, nudge } = talk;
+    let mask = *signals.before();
+    drop(signals);
+    let reporter = reports.into_reporter();
+    title.become_child();
+    let Ok(tether) = lifeline.tether() else { return Ok(None) };
+    let work = Work::new(board.and_then(|board| board.enter(slot, log)), nudge)?;
+    let stop = Stop::new(By::Signal)?;
+    set_signal_mask(&mask)?;
+    reporter.say(os::Report::Entered)?;
+    let (tether, reporter, log) = (Some(tether), Some(reporter), log.clone());
+    let parts = ChildParts { slot, generation, stop, work, tether, reporter, access_log, log };
+    Ok(Some(Child::new(parts)))
+}
+
+/// Runs the main loop and returns the exit status that its outcome deserves.
+fn run_main_loop<S>(child: &mut Child, main_loop: &mut MainLoop<S>, state: &S, log: &Log) -> i32 {
+    match hooks::call(|| main_loop(child, state)) {
+        Ok(()) => 0,
+        Err(Failure::Error(error)) => {
+            log.error(format_args!("main_loop failed: {}", Report(&*error)));
+            1
+        }
+        Err(Failure::Panic(message)) => {
+            log.error(format_args!("main_loop panicked: {message}"));
+            101
+        }
+    }
+}
+
+/// Ends the process: what it has buffered is written, what is the parent's is left alone.
+fn end(status: i32) -> ! {
+    // Nothing can be done about a closed or full output now.
+    let _ = io::stdout().flush();
+    sys::flush_c_streams();
+    sys::exit_now(status)
+}

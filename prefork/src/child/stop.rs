@@ -1,0 +1,70 @@
+//! How a child learns that it is to leave.
+
+use std::{
+    io,
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use rustix::event::{EventfdFlags, eventfd};
+use signal_hook::consts::SIGTERM;
+
+use crate::sys;
+
+/// A flag to check and a descriptor to wait for, both set once when the child is to leave.
+#[derive(Clone, Debug)]
+pub(crate) struct Stop {
+    asked: Arc<AtomicBool>,
+    attended: Arc<AtomicBool>,
+    wake: Arc<OwnedFd>,
+    by: By,
+}
+
+/// Who asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum By {
+    /// The parent, by `SIGTERM`, which ends a process that does not attend.
+    Signal,
+    /// Another thread of the process, by [`Stop::ask`].
+    Thread,
+}
+
+impl Stop {
+    /// Makes an unset flag; to be called in the process that it concerns.
+    pub(crate) fn new(by: By) -> io::Result<Self> {
+        let wake = Arc::new(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?);
+        Ok(Self { asked: Arc::default(), attended: Arc::default(), wake, by })
+    }
+
+    /// Promises that the flag will be looked at, from the first call on.
+    pub(crate) fn attend(&self) {
+        if !self.attended.swap(true, Ordering::Relaxed) && self.by == By::Signal {
+            sys::raise_on_signal(SIGTERM, self.asked.clone(), self.wake.clone())
+                .expect("SIGTERM can be handled");
+        }
+    }
+
+    /// Tells whether the flag will be looked at.
+    pub(crate) fn is_attended(&self) -> bool {
+        self.attended.load(Ordering::Relaxed)
+    }
+
+    /// Asks, from another thread.
+    pub(crate) fn ask(&self) {
+        self.asked.store(true, Ordering::Release);
+        // It cannot fail but for being full, and then it is readable.
+        let _ = rustix::io::write(self.wake.as_fd(), &1u64.to_ne_bytes());
+    }
+
+    pub(crate) fn is_asked(&self) -> bool {
+        // Acquire: pairs with the release in `ask` and in the signal handler.
+        self.asked.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn fd(&self) -> BorrowedFd<'_> {
+        self.wake.as_fd()
+    }
+}

@@ -1,0 +1,167 @@
+//! What the supervisor says, in words.
+
+use std::{
+    fmt::{self, Display},
+    time::Duration,
+};
+
+use nix::sys::signal::Signal;
+use prefork_core::{Exit, Notice, Request, Rung};
+use rustix::process::Pid;
+
+use crate::log::{Level, Log};
+
+/// How a child ended: `exited with status 1`, `was killed by SIGKILL`, with a hint where one helps.
+#[derive(Debug)]
+pub(crate) struct Ended(pub(crate) Exit);
+
+impl Display for Ended {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Exit::Code(101) => f.write_str("exited with status 101 (a panic)"),
+            Exit::Code(code) => write!(f, "exited with status {code}"),
+            Exit::Signal { number, core_dumped } => {
+                match Signal::try_from(number) {
+                    Ok(signal) => write!(f, "was ended by {signal}{}", hint(signal))?,
+                    Err(_) => write!(f, "was ended by signal {number}")?,
+                }
+                f.write_str(if core_dumped { " (core dumped)" } else { "" })
+            }
+        }
+    }
+}
+
+fn hint(signal: Signal) -> &'static str {
+    match signal {
+        Signal::SIGKILL => " (out of memory? see the kernel log)",
+        Signal::SIGSEGV | Signal::SIGBUS | Signal::SIGILL | Signal::SIGFPE => " (a crash)",
+        Signal::SIGABRT => " (an abort)",
+        Signal::SIGSYS => " (a forbidden system call)",
+        Signal::SIGXCPU => " (the limit of CPU time)",
+        Signal::SIGXFSZ => " (the limit of file size)",
+        _ => "",
+    }
+}
+
+/// A duration as people say it: `250 ms`, `1.5 s`, `30 s`.
+#[derive(Debug)]
+pub(crate) struct Span(pub(crate) Duration);
+
+impl Display for Span {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let ms = self.0.as_millis();
+        match ms {
+            0..1000 => write!(f, "{ms} ms"),
+            1000..10_000 if !ms.is_multiple_of(1000) => {
+                write!(f, "{}.{} s", ms / 1000, ms / 100 % 10)
+            }
+            _ => write!(f, "{} s", ms / 1000),
+        }
+    }
+}
+
+/// A number of children: `no child`, `1 child`, `3 children`.
+#[derive(Debug)]
+pub(crate) struct Children(pub(crate) usize);
+
+impl Display for Children {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            0 => f.write_str("no child"),
+            1 => f.write_str("1 child"),
+            many => write!(f, "{many} children"),
+        }
+    }
+}
+
+/// Logs a notice. `pid` is that of the child it speaks of, if any.
+pub(crate) fn tell(log: &Log, notice: Notice, pid: Option<Pid>) {
+    let (level, text) = words(notice, pid);
+    match level {
+        Level::Info => log.info(text),
+        Level::Warning => log.warning(text),
+        Level::Error => log.error(text),
+    }
+}
+
+fn words(notice: Notice, pid: Option<Pid>) -> (Level, String) {
+    let pid = pid.map_or_else(|| "?".to_owned(), |pid| pid.as_raw_nonzero().to_string());
+    match notice {
+        Notice::DiedAbnormally { slot, exit, lived } => (
+            Level::Error,
+            format!("child {pid} (slot {slot}) {} after {}", Ended(exit), Span(lived)),
+        ),
+        Notice::Throttled { delay, returned } => {
+            let what = if returned { "return from main_loop" } else { "end" };
+            let delay = Span(delay);
+            (
+                Level::Warning,
+                format!("children {what} before they have worked; the next one starts in {delay}"),
+            )
+        }
+        Notice::ThrottleLifted => (Level::Info, "children work again".to_owned()),
+        Notice::SpawnDelayed { delay, failures } => (
+            Level::Error,
+            format!("cannot start a child ({failures} in a row); next attempt in {}", Span(delay)),
+        ),
+        Notice::SpawnRecovered { failures } => {
+            (Level::Info, format!("children can be started again, after {failures} failures"))
+        }
+        Notice::AtMaximum { max_children, busy, waiting } => {
+            let waiting = waiting.map(|n| format!(", {n} connections waiting")).unwrap_or_default();
+            (
+                Level::Warning,
+                format!("max_children ({max_children}) reached: {busy} busy{waiting}; raise it?"),
+            )
+        }
+        Notice::Resized { prefork, max_children } => {
+            (Level::Info, format!("prefork is now {prefork}, of at most {max_children}"))
+        }
+        Notice::Stopping { request, alive } => {
+            let how = match request {
+                Request::StopNow => "now",
+                Request::StopGracefully | Request::More | Request::Fewer => "gracefully",
+            };
+            (Level::Info, format!("stopping {how}, with {}", Children(alive)))
+        }
+        Notice::Escalated { rung, alive } => {
+            let alive = Children(alive);
+            let what = match rung {
+                Rung::Ask => "asked to leave",
+                Rung::Interrupt => "interrupted (SIGINT)",
+                Rung::Kill => "killed (SIGKILL)",
+            };
+            (Level::Warning, format!("not gone yet: {alive}, now {what}"))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn endings_are_told_with_a_hint() {
+        let told = |exit| Ended(exit).to_string();
+        assert_eq!(told(Exit::Code(3)), "exited with status 3");
+        assert_eq!(told(Exit::Code(101)), "exited with status 101 (a panic)");
+        assert_eq!(
+            told(Exit::Signal { number: 9, core_dumped: false }),
+            "was ended by SIGKILL (out of memory? see the kernel log)"
+        );
+        assert_eq!(
+            told(Exit::Signal { number: 11, core_dumped: true }),
+            "was ended by SIGSEGV (a crash) (core dumped)"
+        );
+        assert_eq!(told(Exit::Signal { number: 40, core_dumped: false }), "was ended by signal 40");
+    }
+
+    #[test]
+    fn spans_are_short() {
+        let told = |ms| Span(Duration::from_millis(ms)).to_string();
+        assert_eq!(
+            [told(0), told(640), told(1000), told(1280), told(10_240)],
+            ["0 ms", "640 ms", "1 s", "1.2 s", "10 s"]
+        );
+    }
+}

@@ -1,0 +1,196 @@
+//! What can go wrong, in the words for who has to mend it.
+
+use std::{
+    error::Error as StdError,
+    fmt::{self, Display},
+    io,
+    time::Duration,
+};
+
+use prefork_core::{Exit, StartFailure};
+use prefork_daemonize::{DaemonizeError, LogError, PidFileError};
+use prefork_scoreboard::CreateError;
+
+use crate::describe::Ended as HowEnded;
+
+/// Any error, as hooks and main loops return it.
+pub type BoxError = Box<dyn StdError + Send + Sync + 'static>;
+
+/// What hooks and main loops return.
+pub type Result<T = (), E = BoxError> = std::result::Result<T, E>;
+
+/// Arguments that make no sense, all of them.
+#[derive(Debug)]
+pub struct ArgsError {
+    faults: Vec<Fault>,
+}
+
+impl ArgsError {
+    pub(crate) const fn new(faults: Vec<Fault>) -> Self {
+        Self { faults }
+    }
+
+    /// Returns every fault that was found; there is at least one.
+    #[must_use]
+    pub fn faults(&self) -> &[Fault] {
+        &self.faults
+    }
+}
+
+impl Display for ArgsError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("invalid arguments")?;
+        let mut separator = ": ";
+        for fault in &self.faults {
+            write!(f, "{separator}{fault}")?;
+            separator = "; ";
+        }
+        Ok(())
+    }
+}
+
+impl StdError for ArgsError {}
+
+/// What is wrong with one argument.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fault {
+    pub(crate) argument: &'static str,
+    pub(crate) problem: String,
+}
+
+impl Fault {
+    /// Returns the name of the argument.
+    #[must_use]
+    pub const fn argument(&self) -> &'static str {
+        self.argument
+    }
+
+    /// Returns what is wrong with it and what to do.
+    #[must_use]
+    pub fn problem(&self) -> &str {
+        &self.problem
+    }
+}
+
+impl Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.argument, self.problem)
+    }
+}
+
+/// Why a daemon did not start, or did not end in order.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RunError {
+    /// The process has other threads, so forking it would be unsafe (see `fork(2)`).
+    #[error(
+        "cannot fork: {count} threads are running where only the main thread may; start threads \
+         (and async runtimes) in main_loop instead"
+    )]
+    Threads {
+        /// How many threads the process has, the main one included.
+        count: usize,
+    },
+    /// A log file cannot be used.
+    #[error(transparent)]
+    Log(#[from] LogError),
+    /// The pid file cannot be used, or another daemon holds it.
+    #[error(transparent)]
+    PidFile(#[from] PidFileError),
+    /// The scoreboard cannot be made, or another daemon holds it.
+    #[error(transparent)]
+    Scoreboard(#[from] CreateError),
+    /// The process could not be turned into a daemon, or the daemon could not start; then the text
+    /// is the daemon's own.
+    #[error(transparent)]
+    Daemonize(#[from] DaemonizeError),
+    /// A hook of the program failed.
+    #[error("{hook} failed")]
+    Hook {
+        /// The name of the argument.
+        hook: &'static str,
+        /// What the hook said.
+        source: BoxError,
+    },
+    /// The system refused something that a daemon cannot do without.
+    #[error("cannot {action}")]
+    System {
+        /// What was attempted.
+        action: &'static str,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The children ended before the daemon was ready.
+    #[error("{deaths} children ended before the daemon was ready; the last one {last}")]
+    ChildrenDied {
+        /// How many.
+        deaths: u32,
+        /// How the last one ended, in words.
+        last: String,
+    },
+    /// Not all children were ready in time.
+    #[error("only {ready} of {wanted} children were ready within {} s", limit.as_secs())]
+    StartTimedOut {
+        /// How many were ready.
+        ready: usize,
+        /// How many were wanted.
+        wanted: usize,
+        /// The time limit.
+        limit: Duration,
+    },
+    /// Children are left that not even `SIGKILL` has ended.
+    #[error("{alive} children are left that SIGKILL does not end; see their state in ps")]
+    ChildrenLeft {
+        /// How many.
+        alive: usize,
+    },
+}
+
+impl RunError {
+    /// Makes an error of `action`, for `map_err`.
+    pub(crate) fn system(action: &'static str) -> impl FnOnce(io::Error) -> Self {
+        move |source| Self::System { action, source }
+    }
+}
+
+impl From<StartFailure> for RunError {
+    fn from(failure: StartFailure) -> Self {
+        match failure {
+            StartFailure::ChildrenDied { deaths, last } => {
+                Self::ChildrenDied { deaths, last: how(last) }
+            }
+            StartFailure::TimedOut { ready, wanted, limit } => {
+                Self::StartTimedOut { ready, wanted, limit }
+            }
+        }
+    }
+}
+
+fn how(exit: Exit) -> String {
+    HowEnded(exit).to_string()
+}
+
+/// Shows an error with everything that caused it, on one line: `a: b: c`.
+///
+/// # Examples
+///
+/// ```
+/// use prefork::{Args, Prefork, Report};
+///
+/// let error = Prefork::new(Args::new()).expect_err("there is no main_loop");
+/// eprintln!("hello: {}", Report(&error));
+/// ```
+#[derive(Debug)]
+pub struct Report<'a>(pub &'a (dyn StdError + 'static));
+
+impl Display for Report<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0)?;
+        let mut cause = self.0.source();
+        while let Some(error) = cause {
+            write!(f, ": {error}")?;
+            cause = error.source();
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,150 @@
+//! What `after_init` can ask and have.
+
+use std::{
+    io,
+    net::{TcpListener, ToSocketAddrs},
+    os::{
+        fd::{AsFd, OwnedFd},
+        unix::net::UnixListener,
+    },
+    path::Path,
+};
+
+use crate::sys;
+
+/// The daemon as it is after its initialization, before children are started.
+#[derive(Debug)]
+pub struct Init {
+    name: String,
+    in_background: bool,
+    listeners: Vec<OwnedFd>,
+}
+
+impl Init {
+    pub(crate) const fn new(name: String, in_background: bool) -> Self {
+        Self { name, in_background, listeners: Vec::new() }
+    }
+
+    /// Returns the name of the daemon.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Tells whether the daemon runs in the background, with its standard error in a log.
+    #[must_use]
+    pub const fn is_daemon(&self) -> bool {
+        self.in_background
+    }
+
+    /// Listens on a TCP address.
+    ///
+    /// The parent keeps an eye on the socket: connections that wait to be accepted tell how many
+    /// children are missing, so that a burst is met at once. The socket is close-on-exec, can be
+    /// bound again at once after a stop (`SO_REUSEADDR`), and has the longest queue that the system
+    /// allows (`net.core.somaxconn`, see `listen(2)`).
+    ///
+    /// # Errors
+    ///
+    /// Fails if the address is in use, is not one of this machine, or needs a privilege; the text
+    /// names the address.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use prefork::Args;
+    ///
+    /// let args = Args::new().after_init(|init| Ok(init.listen("127.0.0.1:0")?));
+    /// # drop(args);
+    /// ```
+    pub fn listen(
+        &mut self,
+        address: impl ToSocketAddrs + std::fmt::Debug,
+    ) -> io::Result<TcpListener> {
+        let listener = TcpListener::bind(&address).map_err(|error| named(&address, &error))?;
+        rustix::net::listen(&listener, BACKLOG)?;
+        self.watch(listener)
+    }
+
+    /// Listens on a UNIX socket at `path`.
+    ///
+    /// The kernel does not tell cheaply how many connections wait there, so a pool grows by
+    /// doubling while all children are busy.
+    ///
+    /// # Errors
+    ///
+    /// Fails if something stands at `path` already, or the directory is missing or not writable; the
+    /// text names the path.
+    pub fn listen_unix(&mut self, path: impl AsRef<Path>) -> io::Result<UnixListener> {
+        let path = path.as_ref();
+        let listener = UnixListener::bind(path).map_err(|error| named(path.display(), &error))?;
+        rustix::net::listen(&listener, BACKLOG)?;
+        self.watch(listener)
+    }
+
+    fn watch<L: AsFd>(&mut self, listener: L) -> io::Result<L> {
+        self.listeners.push(listener.as_fd().try_clone_to_owned()?);
+        Ok(listener)
+    }
+
+    pub(crate) fn into_listeners(self) -> Listeners {
+        Listeners { sockets: self.listeners }
+    }
+}
+
+/// More than any system allows; the kernel cuts it to `net.core.somaxconn`.
+const BACKLOG: i32 = i32::MAX;
+
+/// The same error, naming the address.
+fn named(address: impl std::fmt::Debug, error: &io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("cannot listen on {address:?}: {error}"))
+}
+
+/// The parent's copies of the sockets that it listens on.
+#[derive(Debug, Default)]
+pub(crate) struct Listeners {
+    sockets: Vec<OwnedFd>,
+}
+
+impl Listeners {
+    /// Returns how many connections wait at all of them; `None` if that is not known.
+    pub(crate) fn waiting(&self) -> Option<u32> {
+        if self.sockets.is_empty() {
+            return None;
+        }
+        let queues = self.sockets.iter().map(|socket| sys::accept_queue(socket.as_fd()));
+        queues.sum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpStream;
+
+    use super::*;
+
+    #[test]
+    fn waiting_connections_are_counted() {
+        let mut init = Init::new("test".to_owned(), false);
+        let listener = init.listen("127.0.0.1:0").expect("bound");
+        let listeners = init.into_listeners();
+        assert_eq!(listeners.waiting(), Some(0));
+        let address = listener.local_addr().expect("bound");
+        let clients: Vec<_> =
+            (0..5).map(|_| TcpStream::connect(address).expect("connected")).collect();
+        assert_eq!(listeners.waiting(), Some(5));
+        drop(listener.accept().expect("accepted"));
+        assert_eq!(listeners.waiting(), Some(4));
+        drop(clients);
+    }
+
+    #[test]
+    fn a_taken_address_is_named() {
+        let mut init = Init::new("test".to_owned(), false);
+        let listener = init.listen("127.0.0.1:0").expect("bound");
+        let address = listener.local_addr().expect("bound");
+        let error = init.listen(address).expect_err("taken");
+        assert!(error.to_string().contains(&address.to_string()), "{error}");
+        assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
+    }
+}

@@ -1,0 +1,36 @@
+#![doc = include_str!("../README.md")]
+
+#[cfg(not(target_os = "linux"))]
+compile_error!("prefork supports Linux; a port is a sibling of src/linux");
+
+mod access_log;
+mod args;
+mod board;
+mod check;
+mod child;
+mod clock;
+mod describe;
+mod error;
+mod hooks;
+mod init;
+mod log;
+mod nudge;
+#[path = "linux/mod.rs"]
+mod os;
+mod parent;
+mod ready;
+mod run;
+mod sanitize;
+mod solo;
+mod sys;
+mod threads;
+
+pub use access_log::AccessLog;
+pub use args::Args;
+pub use child::{Child, Listener};
+pub use error::{ArgsError, BoxError, Fault, Report, Result, RunError};
+pub use init::Init;
+pub use prefork_core as core;
+pub use prefork_daemonize as daemonize;
+pub use prefork_scoreboard as scoreboard;
+pub use run::{Ended, Prefork};

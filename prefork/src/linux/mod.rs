@@ -1,0 +1,15 @@
+//! What the library uses of Linux and of no other system.
+//!
+//! A port is a sibling of this folder with the same names in it, chosen in `lib.rs`.
+
+mod lifeline;
+mod poller;
+mod reports;
+mod signals;
+mod title;
+
+pub(crate) use lifeline::{Lifeline, Tether};
+pub(crate) use poller::{Poller, Source};
+pub(crate) use reports::{Report, Reporter, Reports};
+pub(crate) use signals::{Signals, block_all_signals, set_signal_mask, unblock_answered_signals};
+pub(crate) use title::Title;

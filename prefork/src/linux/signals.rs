@@ -1,0 +1,113 @@
+//! Signals of the parent, read from a descriptor.
+//!
+//! The parent blocks the signals it answers to and reads them from a `signalfd(2)`. So no code runs
+//! between two instructions of ours, no signal can slip by between a check and a sleep, and no
+//! handler is installed that children would inherit: what a child does with its signals is exactly
+//! what the program had set before. The descriptor is never shared: a child closes its copy first
+//! thing, and reads of a `signalfd` concern the signals of the reader alone.
+
+use std::{
+    io,
+    os::fd::{AsFd, BorrowedFd},
+};
+
+use nix::sys::{
+    signal::{SaFlags, SigAction, SigHandler, SigSet, SigmaskHow, Signal, pthread_sigmask},
+    signalfd::{SfdFlags, SignalFd},
+};
+
+use crate::sys;
+
+/// The signals that the parent answers to.
+const ANSWERED: [Signal; 6] = [
+    Signal::SIGTERM,
+    Signal::SIGINT,
+    Signal::SIGQUIT,
+    Signal::SIGCHLD,
+    Signal::SIGTTIN,
+    Signal::SIGTTOU,
+];
+
+/// The open signal descriptor, with the mask that was in force before.
+#[derive(Debug)]
+pub(crate) struct Signals {
+    fd: SignalFd,
+    before: SigSet,
+}
+
+impl Signals {
+    /// Blocks the answered signals and opens the descriptor.
+    pub(crate) fn open() -> io::Result<Self> {
+        let answered: SigSet = ANSWERED.into_iter().collect();
+        let mut before = SigSet::empty();
+        pthread_sigmask(SigmaskHow::SIG_BLOCK, Some(&answered), Some(&mut before))?;
+        // Whoever started us may have had them blocked; children and the end of the program must
+        // not inherit that.
+        for signal in ANSWERED {
+            before.remove(signal);
+            heed(signal)?;
+        }
+        let fd = SignalFd::with_flags(&answered, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?;
+        Ok(Self { fd, before })
+    }
+
+    /// Takes the next signal that waits, with the pid of who sent it.
+    pub(crate) fn next(&self) -> io::Result<Option<(Signal, u32)>> {
+        loop {
+            match self.fd.read_signal() {
+                Ok(Some(info)) => {
+                    let number = i32::try_from(info.ssi_signo).map_err(io::Error::other)?;
+                    return Ok(Some((Signal::try_from(number)?, info.ssi_pid)));
+                }
+                Ok(None) => return Ok(None),
+                Err(nix::Error::EINTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    /// The mask of before, for children.
+    pub(crate) const fn before(&self) -> &SigSet {
+        &self.before
+    }
+}
+
+impl AsFd for Signals {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
+/// Makes sure that a signal is not ignored: an ignored one is dropped even while it is blocked, and
+/// ignoring `SIGCHLD` makes the kernel reap children behind our back.
+fn heed(signal: Signal) -> io::Result<()> {
+    let default = SigAction::new(SigHandler::SigDfl, SaFlags::empty(), SigSet::empty());
+    let before = sys::set_disposition(signal, &default)?;
+    match before.handler() {
+        SigHandler::SigDfl | SigHandler::SigIgn => {}
+        SigHandler::Handler(_) | SigHandler::SigAction(_) => {
+            // The program's own handler. It never runs in the parent, where the signal is blocked,
+            // and it is the program's choice for its children.
+            sys::set_disposition(signal, &before)?;
+        }
+    }
+    Ok(())
+}
+
+/// Blocks every signal and returns the mask of before.
+pub(crate) fn block_all_signals() -> io::Result<SigSet> {
+    let mut before = SigSet::empty();
+    pthread_sigmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::all()), Some(&mut before))?;
+    Ok(before)
+}
+
+/// Sets the signal mask.
+pub(crate) fn set_signal_mask(mask: &SigSet) -> io::Result<()> {
+    Ok(pthread_sigmask(SigmaskHow::SIG_SETMASK, Some(mask), None)?)
+}
+
+/// Unblocks the signals that are answered, where they are answered by handlers.
+pub(crate) fn unblock_answered_signals() -> io::Result<()> {
+    let answered: SigSet = ANSWERED.into_iter().collect();
+    Ok(pthread_sigmask(SigmaskHow::SIG_UNBLOCK, Some(&answered), None)?)
+}

@@ -1,0 +1,114 @@
+//! The daemon's own messages.
+//!
+//! One line a message, each by one write to standard error, which in a daemon is the error log:
+//! lines of several processes never mix, and nothing is buffered that a crash could lose or a fork
+//! double. With the `tracing` feature, a program that has installed a subscriber gets them as
+//! events instead.
+
+use std::{
+    fmt::{self, Display},
+    time::SystemTime,
+};
+
+use crate::sanitize::Sanitized;
+
+/// How much a message matters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Level {
+    Info,
+    Warning,
+    Error,
+}
+
+/// Who speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Role {
+    Parent,
+    Child,
+}
+
+/// Writes messages of one process.
+#[derive(Clone, Debug)]
+pub(crate) struct Log {
+    name: String,
+    pid: u32,
+    role: Role,
+}
+
+impl Log {
+    pub(crate) fn new(name: &str, role: Role) -> Self {
+        Self { name: name.to_owned(), pid: std::process::id(), role }
+    }
+
+    pub(crate) fn info(&self, message: impl Display) {
+        self.write(Level::Info, &message);
+    }
+
+    pub(crate) fn warning(&self, message: impl Display) {
+        self.write(Level::Warning, &message);
+    }
+
+    pub(crate) fn error(&self, message: impl Display) {
+        self.write(Level::Error, &message);
+    }
+
+    fn write(&self, level: Level, message: &dyn Display) {
+        #[cfg(feature = "tracing")]
+        if tracing::dispatcher::has_been_set() {
+            self.trace(level, message);
+            return;
+        }
+        let line = self.line(SystemTime::now(), level, message);
+        // Where standard error is gone or its disk is full, there is nobody left to tell, and the
+        // service goes on.
+        let _ = rustix::io::write(rustix::stdio::stderr(), line.as_bytes());
+    }
+
+    fn line(&self, now: SystemTime, level: Level, message: &dyn Display) -> String {
+        let Self { name, pid, role } = self;
+        let time = humantime::format_rfc3339_millis(now);
+        let message = message.to_string();
+        format!("{time} {name}[{pid}] {role} {level}: {}\n", Sanitized(&message))
+    }
+
+    #[cfg(feature = "tracing")]
+    fn trace(&self, level: Level, message: &dyn Display) {
+        let (name, pid, role) = (self.name.as_str(), self.pid, self.role);
+        match level {
+            Level::Info => tracing::info!(name, pid, %role, "{message}"),
+            Level::Warning => tracing::warn!(name, pid, %role, "{message}"),
+            Level::Error => tracing::error!(name, pid, %role, "{message}"),
+        }
+    }
+}
+
+impl Display for Level {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Info => "info",
+            Self::Warning => "warning",
+            Self::Error => "error",
+        })
+    }
+}
+
+impl Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Parent => "parent",
+            Self::Child => "child",
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_is_one_line_with_time_pid_and_role() {
+        let log = Log { name: "hello".into(), pid: 42, role: Role::Child };
+        let line = log.line(SystemTime::UNIX_EPOCH, Level::Warning, &"two\nlines");
+        assert_eq!(line, "1970-01-01T00:00:00.000Z hello[42] child warning: two\\nlines\n");
+    }
+}

@@ -1,0 +1,108 @@
+//! Doing what the supervisor decides.
+
+use std::io::{self, Write};
+
+use prefork_core::{Action, Event, Generation, Hook, Notice, Sight, SlotId, Verdict};
+use rustix::process::{Signal, kill_process};
+
+use super::Parent;
+use crate::{
+    RunError, clock, describe, hooks,
+    os::{block_all_signals, set_signal_mask},
+    ready,
+    sys::{self, Forked},
+};
+
+/// What ends the parent's loop.
+pub(super) enum Done {
+    /// The daemon is over.
+    Over(Verdict),
+    /// This process is a child just forked.
+    Forked(SlotId, Generation),
+}
+
+impl Parent<'_> {
+    pub(super) fn carry_out(&mut self, action: Action) -> Result<Option<Done>, RunError> {
+        match action {
+            Action::Spawn { slot, generation } => return self.spawn(slot, generation),
+            Action::Ask { slot } => self.signal(slot, Signal::TERM),
+            Action::Interrupt { slot } => self.signal(slot, Signal::INT),
+            Action::Kill { slot } => self.signal(slot, Signal::KILL),
+            Action::AnnounceReady => {
+                let children = self.supervisor.alive();
+                ready::announce(self.readiness, &mut self.supervisor, children, &self.log);
+            }
+            Action::ArmNudge => self.nudge.arm(),
+            Action::Look => self.look(),
+            Action::RunHook(Hook::BeforeShutdown) => {
+                hooks::run_before_shutdown(&mut self.before_shutdown, &self.log);
+            }
+            Action::Log(notice) => self.tell(notice),
+            Action::Exit(verdict) => return Ok(Some(Done::Over(verdict))),
+        }
+        Ok(None)
+    }
+
+    /// Forks, with every signal blocked: the child must not be interrupted before it has parted
+    /// with what is the parent's.
+    fn spawn(&mut self, slot: SlotId, generation: Generation) -> Result<Option<Done>, RunError> {
+        // What is buffered now would be written by both.
+        let _ = io::stdout().flush();
+        sys::flush_c_streams();
+        if let Some(board) = &mut self.board {
+            board.assign(slot, generation, &self.log);
+        }
+        let mask = block_all_signals().map_err(RunError::system("block signals"))?;
+        match sys::fork() {
+            Ok(Forked::Child) => return Ok(Some(Done::Forked(slot, generation))),
+            Ok(Forked::Parent { child }) => {
+                self.table.insert(child, slot);
+                self.supervisor.handle(clock::now(), Event::Spawned { slot });
+            }
+            Err(error) => {
+                if self.fork_error != error.raw_os_error() {
+                    self.fork_error = error.raw_os_error();
+                    self.log.error(format_args!("cannot fork: {error}"));
+                }
+                self.supervisor.handle(clock::now(), Event::SpawnFailed { slot });
+            }
+        }
+        set_signal_mask(&mask).map_err(RunError::system("unblock signals"))?;
+        Ok(None)
+    }
+
+    /// Reads the board. While that cannot be done, nothing is told: the pool stays as it is.
+    fn look(&mut self) {
+        let Some(board) = &mut self.board else { return };
+        if let Some(activities) = board.activities(self.supervisor.slots(), &self.log) {
+            let waiting = self.listeners.waiting();
+            let sight = Sight { activities: &activities, waiting };
+            self.supervisor.look(clock::now(), &sight);
+        }
+    }
+
+    /// Signals a child that has not been reaped: until then, its pid is nobody else's.
+    fn signal(&self, slot: SlotId, signal: Signal) {
+        if let Some(pid) = self.table.pid(slot)
+            && let Err(error) = kill_process(pid, signal)
+        {
+            let pid = pid.as_raw_nonzero();
+            self.log.error(format_args!("cannot send {signal:?} to child {pid}: {error}"));
+        }
+    }
+
+    fn tell(&self, notice: Notice) {
+        let pid = match notice {
+            Notice::DiedAbnormally { slot, .. } => self.table.buried(slot),
+            Notice::Throttled { .. }
+            | Notice::ThrottleLifted
+            | Notice::SpawnDelayed { .. }
+            | Notice::SpawnRecovered { .. }
+            | Notice::AtMaximum { .. }
+            | Notice::Resized { .. }
+            | Notice::Stopping { .. }
+            | Notice::Escalated { .. } => None,
+        };
+        describe::tell(&self.log, notice, pid);
+    }
+}

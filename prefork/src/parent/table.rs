@@ -1,0 +1,45 @@
+//! Which process is in which slot.
+
+use std::collections::HashMap;
+
+use prefork_core::SlotId;
+use rustix::process::Pid;
+
+/// The parent's private list of its unreaped children: the only pids that are ever signalled.
+///
+/// A pid stays the child's until the child has been reaped (see `wait(2)`); a number from any other
+/// place may belong to anybody.
+#[derive(Debug, Default)]
+pub(crate) struct Table {
+    slots: HashMap<Pid, SlotId>,
+    pids: HashMap<SlotId, Pid>,
+    buried: HashMap<SlotId, Pid>,
+}
+
+impl Table {
+    pub(crate) fn insert(&mut self, pid: Pid, slot: SlotId) {
+        self.slots.insert(pid, slot);
+        self.pids.insert(slot, pid);
+    }
+
+    /// Takes a reaped child off the list; `None` if it was none of ours.
+    pub(crate) fn remove(&mut self, pid: Pid) -> Option<SlotId> {
+        let slot = self.slots.remove(&pid)?;
+        self.pids.remove(&slot);
+        self.buried.insert(slot, pid);
+        Some(slot)
+    }
+
+    pub(crate) fn slot(&self, pid: Pid) -> Option<SlotId> {
+        self.slots.get(&pid).copied()
+    }
+
+    pub(crate) fn pid(&self, slot: SlotId) -> Option<Pid> {
+        self.pids.get(&slot).copied()
+    }
+
+    /// The pid of the last child that was taken off a slot, for messages about it.
+    pub(crate) fn buried(&self, slot: SlotId) -> Option<Pid> {
+        self.buried.get(&slot).copied()
+    }
+}

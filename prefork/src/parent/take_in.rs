@@ -1,0 +1,99 @@
+//! Telling the supervisor what has happened.
+
+use std::io;
+
+use nix::sys::signal::Signal;
+use prefork_core::{Event, Exit, Request, Time};
+use rustix::process::Pid;
+
+use super::{Parent, reap};
+use crate::{clock, os::Report};
+
+/// How many messages are read at a time, so that a child that does nothing but talk cannot keep the
+/// parent from its work.
+const MOST_REPORTS: usize = 1024;
+
+/// What the kernel had to tell.
+struct Collected {
+    requests: Vec<Request>,
+    ended: Vec<(Pid, Exit)>,
+}
+
+impl Parent<'_> {
+    /// Takes in all that has happened, in the order that the head of this module explains.
+    pub(super) fn take_in(&mut self) -> io::Result<()> {
+        let Collected { requests, ended } = self.collect()?;
+        let now = clock::now();
+        self.hear(now)?;
+        if self.nudge.take() {
+            self.supervisor.handle(now, Event::Nudged);
+        }
+        for request in requests {
+            self.supervisor.handle(now, Event::Requested(request));
+        }
+        for (pid, exit) in ended {
+            self.bury(now, pid, exit);
+        }
+        self.supervisor.advance(now);
+        Ok(())
+    }
+
+    /// Reads the signals that wait, and takes ended children from the kernel if one tells of them.
+    fn collect(&self) -> io::Result<Collected> {
+        let mut requests = Vec::new();
+        let mut children_ended = false;
+        while let Some((signal, sender)) = self.signals.next()? {
+            match request(signal) {
+                Some(request) => {
+                    self.log.info(format_args!("{signal} from pid {sender}"));
+                    requests.push(request);
+                }
+                None => children_ended = true,
+            }
+        }
+        let mut ended = Vec::new();
+        while children_ended && let Some(end) = reap::next()? {
+            ended.push(end);
+        }
+        Ok(Collected { requests, ended })
+    }
+
+    /// Passes on what children say.
+    fn hear(&mut self, now: Time) -> io::Result<()> {
+        for _ in 0..MOST_REPORTS {
+            let Some((sender, report)) = self.reports.receive()? else { break };
+            // From what strangers say, and from what no child says, nothing follows.
+            let slot = sender.and_then(|pid| self.table.slot(pid));
+            let (Some(slot), Some(report)) = (slot, report) else { continue };
+            let event = match report {
+                Report::Entered => Event::Entered { slot },
+                Report::Ready => Event::Ready { slot },
+                Report::Worked => Event::Worked { slot },
+            };
+            self.supervisor.handle(now, event);
+        }
+        Ok(())
+    }
+
+    /// Passes on the end of a child. One that is not in the table was adopted, as happens to
+    /// process 1; that it has been reaped is all there is to do.
+    fn bury(&mut self, now: Time, pid: Pid, exit: Exit) {
+        if let Some(slot) = self.table.remove(pid) {
+            if let Some(board) = &mut self.board {
+                board.clear(slot, &self.log);
+            }
+            self.supervisor.handle(now, Event::Exited { slot, exit });
+        }
+    }
+}
+
+/// What a signal to the parent asks for; `None` if it only tells of children.
+fn request(signal: Signal) -> Option<Request> {
+    match signal {
+        Signal::SIGTERM => Some(Request::StopGracefully),
+        Signal::SIGINT | Signal::SIGQUIT => Some(Request::StopNow),
+        Signal::SIGTTIN => Some(Request::More),
+        Signal::SIGTTOU => Some(Request::Fewer),
+        _ => None,
+    }
+}

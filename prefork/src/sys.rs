@@ -1,0 +1,220 @@
+//! Every `unsafe` of this crate.
+//!
+//! fork, C's standard output, signal dispositions, the signal handler of a child, the pages
+//! that hold the process title and the word shared with children, and the accept queue. Each wrapper states what makes it sound; callers need no `unsafe`.
+
+#![expect(unsafe_code, reason = "what the operating system offers in no safe form")]
+
+use std::{
+    io,
+    os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
+    process,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU32, Ordering},
+    },
+};
+
+use nix::{
+    libc,
+    sys::signal::{SigAction, SigSet, SigmaskHow, Signal},
+    unistd::ForkResult,
+};
+use rustix::{
+    mm::{MapFlags, MprotectFlags, ProtFlags, mmap_anonymous, mprotect},
+    process::{Pid, PrctlMmMap, configure_virtual_memory_map},
+};
+
+/// Which of the two processes a fork has returned in.
+#[derive(Debug)]
+pub(crate) enum Forked {
+    Parent { child: Pid },
+    Child,
+}
+
+/// Forks this process.
+///
+/// The caller has made sure that it has no other thread ([`crate::threads`]): then the child is a
+/// whole copy, in which everything works that worked before.
+pub(crate) fn fork() -> io::Result<Forked> {
+    // SAFETY: fork is dangerous in a process of several threads, where the child may only call what
+    // is async-signal-safe. Whoever reaches this line has counted the threads of the process and
+    // refused if there was more than this one.
+    let forked = unsafe { nix::unistd::fork() }?;
+    Ok(match forked {
+        ForkResult::Parent { child } => {
+            let child = Pid::from_raw(child.as_raw()).ok_or(io::ErrorKind::InvalidData)?;
+            Forked::Parent { child }
+        }
+        ForkResult::Child => Forked::Child,
+    })
+}
+
+/// Writes out what C code in this process has buffered, so that a fork does not double it and
+/// [`exit_now`] does not lose it.
+pub(crate) fn flush_c_streams() {
+    // SAFETY: fflush accepts a null pointer, which stands for all output streams (see `fflush(3)`).
+    unsafe { libc::fflush(std::ptr::null_mut()) };
+}
+
+/// Ends the process without running exit handlers or destructors, which are the parent's.
+pub(crate) fn exit_now(status: i32) -> ! {
+    // SAFETY: _exit can be called in any state of the process.
+    unsafe { libc::_exit(status) }
+}
+
+/// Sets what a signal does and returns what it did before.
+///
+/// To be called with the default disposition or with one that this function has returned.
+pub(crate) fn set_disposition(signal: Signal, action: &SigAction) -> io::Result<SigAction> {
+    // SAFETY: sigaction is unsafe because a handler may be one that is not async-signal-safe. No
+    // handler is made here: the callers pass the default, or put back what was there.
+    Ok(unsafe { nix::sys::signal::sigaction(signal, action) }?)
+}
+
+/// From now on, has `signal` raise `flag` and make `wake` readable, in this process.
+///
+/// A process forked from this one, which has a copy of the handler, does with the signal what it
+/// does by default: it was not the one that was asked.
+pub(crate) fn raise_on_signal(
+    signal: i32,
+    flag: Arc<AtomicBool>,
+    wake: Arc<OwnedFd>,
+) -> io::Result<()> {
+    let owner = process::id();
+    let handler = move || {
+        if process::id() == owner {
+            // Release: pairs with the acquire of whoever reads the flag; nothing is published with
+            // it today, and it costs nothing.
+            flag.store(true, Ordering::Release);
+            // A full eventfd is readable already, and there is nobody to tell of an error.
+            let _ = rustix::io::write(wake.as_fd(), &1u64.to_ne_bytes());
+        } else {
+            let _ = signal_hook::low_level::emulate_default_handler(signal);
+        }
+    };
+    // Registering first installs the handler and then its table; a signal in between would find
+    // neither the handler's table nor the default, and be lost. Blocked, it waits for both.
+    let only: SigSet = [Signal::try_from(signal)?].into_iter().collect();
+    let before = only.thread_swap_mask(SigmaskHow::SIG_BLOCK)?;
+    // SAFETY: the handler is async-signal-safe: getpid, a store to an atomic, a write to a
+    // descriptor that the handler itself keeps open, and a function documented as safe to call in a
+    // handler. It neither allocates nor locks nor panics, and rustix calls the kernel directly, so
+    // errno is left alone.
+    let registered = unsafe { signal_hook::low_level::register(signal, handler) };
+    before.thread_set_mask()?;
+    registered?;
+    Ok(())
+}
+
+/// A page of memory that holds the title of this process and is never freed.
+///
+/// Never, because the kernel reads it whenever somebody asks for the command line.
+#[derive(Debug)]
+pub(crate) struct TitlePage {
+    text: &'static mut [u8],
+}
+
+impl TitlePage {
+    const SIZE: usize = 4096;
+
+    /// Makes a page that begins with `text`; what follows is zeros.
+    pub(crate) fn new(text: &[u8]) -> io::Result<Self> {
+        let (protection, flags) = (ProtFlags::READ | ProtFlags::WRITE, MapFlags::PRIVATE);
+        // SAFETY: the kernel chooses the address (the hint is null), so no memory of ours is
+        // mapped over.
+        let start = unsafe { mmap_anonymous(std::ptr::null_mut(), Self::SIZE, protection, flags) }?;
+        // SAFETY: the mapping is SIZE bytes long, readable, writable, zeroed, private to this
+        // process, referred to by nobody else, and never unmapped.
+        let text_space = unsafe { std::slice::from_raw_parts_mut(start.cast::<u8>(), Self::SIZE) };
+        let mut page = Self { text: text_space };
+        page.write(text);
+        Ok(page)
+    }
+
+    /// Replaces the text.
+    pub(crate) fn write(&mut self, text: &[u8]) {
+        let length = text.len().min(Self::SIZE - 1);
+        self.text.fill(0);
+        self.text[..length].copy_from_slice(&text[..length]);
+    }
+
+    pub(crate) fn address(&self) -> u64 {
+        self.text.as_ptr() as u64
+    }
+}
+
+/// Returns the current end of the heap.
+pub(crate) fn program_break() -> u64 {
+    // SAFETY: sbrk with 0 changes nothing (see `sbrk(2)`).
+    let end = unsafe { libc::sbrk(0) };
+    end as u64
+}
+
+/// Tells the kernel where the parts of this process lie, as `prctl(2)` describes under
+/// `PR_SET_MM_MAP`.
+///
+/// To be called with what the kernel itself reports (`/proc/self/stat`), but for the arguments,
+/// which are a [`TitlePage`].
+pub(crate) fn set_memory_map(map: &PrctlMmMap) -> io::Result<()> {
+    // SAFETY: the kernel validates the addresses and uses them for what it shows in /proc, except
+    // for the break, which is the current one: the process has one thread and allocates nothing
+    // between reading it and here.
+    unsafe { configure_virtual_memory_map(map) }?;
+    Ok(())
+}
+
+/// A word of memory shared with all processes forked from this one, never freed.
+#[derive(Clone, Debug)]
+pub(crate) struct SharedWord {
+    word: &'static AtomicU32,
+}
+
+impl SharedWord {
+    const SIZE: usize = 4096;
+
+    /// Makes a word that is zero.
+    pub(crate) fn new() -> io::Result<Self> {
+        let (protection, flags) = (ProtFlags::READ | ProtFlags::WRITE, MapFlags::SHARED);
+        // SAFETY: the kernel chooses the address (the hint is null), so no memory of ours is
+        // mapped over.
+        let start = unsafe { mmap_anonymous(std::ptr::null_mut(), Self::SIZE, protection, flags) }?;
+        // SAFETY: the mapping is zeroed, page-aligned, large enough, never unmapped, and reached
+        // only through this atomic, here and in the processes forked from here. A process that has
+        // made it read-only only loads.
+        let word = unsafe { AtomicU32::from_ptr(start.cast()) };
+        Ok(Self { word })
+    }
+
+    pub(crate) const fn get(&self) -> &AtomicU32 {
+        self.word
+    }
+
+    /// From now on, storing to the word ends this process; loading goes on.
+    pub(crate) fn make_read_only(&self) -> io::Result<()> {
+        let start = self.word.as_ptr().cast();
+        // SAFETY: the range is exactly the mapping made above, and this process does not store to
+        // it any more.
+        unsafe { mprotect(start, Self::SIZE, MprotectFlags::READ) }?;
+        Ok(())
+    }
+}
+
+/// Returns how many connections wait to be accepted at a listening TCP socket; `None` if the kernel
+/// does not say, as for other sockets.
+pub(crate) fn accept_queue(listener: BorrowedFd<'_>) -> Option<u32> {
+    /// The length of the queue is where the kernel has `tcpi_unacked` for connections (see
+    /// `struct tcp_info` in `linux/tcp.h`), after 8 bytes and four words.
+    const QUEUE: usize = 24;
+    const STATE_LISTEN: u8 = 10;
+    let mut info = [0u8; 32];
+    let mut length: libc::socklen_t = 32;
+    let (level, name) = (libc::IPPROTO_TCP, libc::TCP_INFO);
+    let into = info.as_mut_ptr().cast();
+    // SAFETY: the kernel writes at most `length` bytes to `into`, which is as long, and the new
+    // length to `length`.
+    let result = unsafe { libc::getsockopt(listener.as_raw_fd(), level, name, into, &mut length) };
+    let queue = info[QUEUE..].first_chunk()?;
+    let known = result == 0 && length as usize >= QUEUE + 4 && info[0] == STATE_LISTEN;
+    known.then(|| u32::from_ne_bytes(*queue))
+}
