@@ -29,7 +29,7 @@ fn pool(children: u32) -> (Supervisor, Vec<(SlotId, Activity)>) {
     let activities = (0..children)
         .map(|slot| {
             let idle = Activity::Idle { since: Time::ZERO };
-            (SlotId(slot), if slot % 2 == 0 { idle } else { Activity::Busy })
+            (SlotId(slot), if slot % 2 == 0 { idle } else { Activity::Busy { since: None } })
         })
         .collect();
     (supervisor, activities)

@@ -26,6 +26,11 @@ pub enum Action {
         /// The child's slot.
         slot: SlotId,
     },
+    /// End a child by a signal that leaves a trace of what it was doing, such as a core dump.
+    Abort {
+        /// The child's slot.
+        slot: SlotId,
+    },
     /// End a child by a signal that it cannot refuse.
     Kill {
         /// The child's slot.
@@ -39,6 +44,10 @@ pub enum Action {
     /// See what the children are doing, and answer with
     /// [`Supervisor::look`](crate::Supervisor::look).
     Look,
+    /// Take no new connections, and have children that are asked to leave take what waits already.
+    Drain,
+    /// Open the logs anew.
+    ReopenLogs,
     /// Run a hook of the program in the parent. Each hook comes at most once.
     RunHook(Hook),
     /// Tell the operator.
@@ -61,6 +70,8 @@ pub enum Rung {
     Ask,
     /// [`Action::Interrupt`].
     Interrupt,
+    /// [`Action::Abort`].
+    Abort,
     /// [`Action::Kill`].
     Kill,
 }
@@ -113,6 +124,39 @@ pub enum Notice {
         prefork: u32,
         /// How many it may have.
         max_children: u32,
+    },
+    /// All children are about to be replaced.
+    Reloading {
+        /// The generation of the new ones.
+        generation: Generation,
+    },
+    /// All children have been replaced; old ones may still finish what they have in hand.
+    Reloaded {
+        /// The generation of the new ones.
+        generation: Generation,
+        /// How long it took.
+        took: Duration,
+    },
+    /// A new child ended before it had worked, so the other old ones stay.
+    ReloadFailed {
+        /// The generation that fails.
+        generation: Generation,
+        /// How many old children stay.
+        old: usize,
+    },
+    /// A child has been at work on one request for too long.
+    Hung {
+        /// The child's slot.
+        slot: SlotId,
+        /// For how long.
+        busy: Duration,
+    },
+    /// A child did not reach its main loop in time.
+    StuckStarting {
+        /// The child's slot.
+        slot: SlotId,
+        /// The time limit.
+        limit: Duration,
     },
     /// The daemon has begun to stop.
     Stopping {

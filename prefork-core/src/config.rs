@@ -52,6 +52,15 @@ pub struct Config {
     pub spawn_retry_cap: Duration,
     /// Whether the pool follows its load. Default [`Pool::Fixed`].
     pub pool: Pool,
+    /// How many children may be replaced at a time, 1 to `max_children`: so many more than the
+    /// maximum there can be meanwhile. Default: a quarter of `prefork`, at least 1.
+    pub max_unavailable: u32,
+    /// How old a child may get before it is replaced, give or take a tenth, so that children of one
+    /// age do not all go at once. Default none.
+    pub max_lifetime: Option<Duration>,
+    /// How long a child may be at work on one request. It is then ended, by a signal that leaves a
+    /// trace at first. Default none. Needs [`Pool::ByLoad`], as somebody must tell.
+    pub request_timeout: Option<Duration>,
 }
 
 /// Whether a pool follows its load.
@@ -108,6 +117,9 @@ impl Config {
             spawn_retry_first: Duration::from_millis(10),
             spawn_retry_cap: Duration::from_secs(1),
             pool: Pool::Fixed,
+            max_unavailable: if prefork < 8 { 1 } else { prefork / 4 },
+            max_lifetime: None,
+            request_timeout: None,
         })
     }
 
@@ -115,6 +127,12 @@ impl Config {
     #[must_use]
     pub const fn prefork(&self) -> u32 {
         self.prefork
+    }
+
+    /// Returns how many slots a pool needs: the maximum, and those that stand in for others.
+    #[must_use]
+    pub const fn slots(&self) -> u32 {
+        self.max_children.saturating_add(self.max_unavailable)
     }
 
     pub(crate) const fn set_prefork(&mut self, prefork: u32) {

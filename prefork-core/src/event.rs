@@ -1,6 +1,6 @@
 //! What the supervisor is told.
 
-use std::fmt;
+use std::{fmt, time::Duration};
 
 use crate::Time;
 
@@ -56,6 +56,10 @@ pub enum Request {
     StopGracefully,
     /// Stop without waiting for requests in hand. Asked again, it takes the next harder measure.
     StopNow,
+    /// Replace all children by new ones, a few at a time.
+    Reload,
+    /// Open the logs anew, then replace all children by new ones, which write to them.
+    Reopen,
     /// Make the pool at rest one child larger, up to the maximum.
     More,
     /// Make the pool at rest one child smaller, down to 1.
@@ -96,6 +100,18 @@ pub enum Event {
         /// The child's slot.
         slot: SlotId,
     },
+    /// A child would like to be replaced, as one that has served its number of requests.
+    Tired {
+        /// The child's slot.
+        slot: SlotId,
+    },
+    /// A child wants more time for the request it has in hand.
+    Extended {
+        /// The child's slot.
+        slot: SlotId,
+        /// How much from now, at least.
+        by: Duration,
+    },
     /// A child has ended and was reaped.
     Exited {
         /// The child's slot, free from now on.
@@ -118,7 +134,10 @@ pub enum Activity {
         since: Time,
     },
     /// It is at work, or what it says makes no sense.
-    Busy,
+    Busy {
+        /// Since when, if that is known.
+        since: Option<Time>,
+    },
 }
 
 /// What is to be seen of a pool at one moment.

@@ -30,7 +30,7 @@ impl Ladder {
     pub(crate) const fn next(&self) -> Next {
         match self.rung {
             Rung::Ask => Next::Climb(Rung::Interrupt),
-            Rung::Interrupt => Next::Climb(Rung::Kill),
+            Rung::Interrupt | Rung::Abort => Next::Climb(Rung::Kill),
             Rung::Kill => Next::GiveUp,
         }
     }
@@ -43,7 +43,7 @@ impl Ladder {
 const fn patience(rung: Rung, config: &Config) -> Duration {
     match rung {
         Rung::Ask => config.graceful_timeout,
-        Rung::Interrupt => config.interrupt_timeout,
+        Rung::Interrupt | Rung::Abort => config.interrupt_timeout,
         Rung::Kill => config.kill_timeout,
     }
 }

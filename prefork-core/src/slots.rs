@@ -20,12 +20,18 @@ pub(crate) enum Stage {
 /// What the supervisor knows of a child.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Child {
-    /// Kept for the decisions that tell children of different generations apart.
-    #[expect(dead_code, reason = "read by the rolling replacement of generations")]
     pub(crate) generation: Generation,
+    /// Counts the children that there ever were.
+    pub(crate) serial: u64,
     pub(crate) spawned: Time,
     pub(crate) stage: Stage,
     pub(crate) worked: bool,
+    /// It would like to be replaced.
+    pub(crate) tired: bool,
+    /// It did not reach its main loop in time.
+    pub(crate) stuck: bool,
+    /// Until when it may be at work on the request it has in hand, at least.
+    pub(crate) extended: Time,
 }
 
 /// A table of `max_children` places, each empty or with one child.
@@ -91,6 +97,15 @@ impl Slots {
         self.set_stage(slot, Stage::Leaving { ladder });
     }
 
+    /// Changes what is known of a child.
+    pub(crate) fn update(&mut self, slot: SlotId, change: impl FnOnce(&mut Child)) {
+        if let Some(Some(child)) = self.children.get_mut(slot.index()) {
+            let stage = child.stage;
+            change(child);
+            debug_assert_eq!(child.stage, stage, "stages are counted: use the methods for them");
+        }
+    }
+
     /// Notes that a child has taken work.
     pub(crate) fn work(&mut self, slot: SlotId) {
         if let Some(Some(child)) = self.children.get_mut(slot.index()) {
@@ -106,6 +121,10 @@ impl Slots {
 
     pub(crate) fn alive(&self) -> usize {
         self.children.len() - self.free.len()
+    }
+
+    pub(crate) const fn starting(&self) -> usize {
+        self.starting
     }
 
     /// How many are there and were not told to leave.

@@ -12,7 +12,10 @@ impl Supervisor {
         self.decide_settled(now);
         self.decide_start(now);
         self.decide_throttle(now);
+        self.decide_stuck(now);
         self.decide_climb(now);
+        self.decide_roll(now);
+        self.decide_replace(now);
         self.decide_look(now);
         self.decide_surplus(now);
         self.decide_top_up(now);
@@ -76,20 +79,25 @@ impl Supervisor {
 
     /// Where nobody can tell who is idle, asks the newest children to leave when there are too many.
     fn decide_surplus(&mut self, now: Time) {
-        if self.watch.is_some() || !matches!(self.phase, Phase::Serving) {
+        if self.watch.is_some()
+            || !matches!(self.phase, Phase::Serving)
+            || self.outgoing().next().is_some()
+        {
             return;
         }
         let surplus = self.slots.staying().saturating_sub(self.target as usize);
         if surplus == 0 {
             return;
         }
-        let staying: Vec<_> = self
-            .slots
-            .iter()
-            .filter(|(_, child)| !matches!(child.stage, Stage::Leaving { .. }))
-            .map(|(slot, _)| slot)
-            .collect();
-        for slot in staying.into_iter().rev().take(surplus) {
+        // Who does not serve yet is missed least; of the others, only as many as others serve besides.
+        let (serving, starting): (Vec<_>, Vec<_>) =
+            self.staying().partition(|(_, child)| child.stage == Stage::Serving);
+        let spare = serving.len().saturating_sub(self.target as usize);
+        let newest = |children: Vec<(SlotId, &Child)>| {
+            children.into_iter().rev().map(|(slot, _)| slot).collect::<Vec<_>>()
+        };
+        let serving = newest(serving).into_iter().take(spare);
+        for slot in newest(starting).into_iter().chain(serving).take(surplus).collect::<Vec<_>>() {
             self.ask_to_leave(now, slot);
         }
     }
@@ -101,7 +109,17 @@ impl Supervisor {
         }
         while self.is_short() && self.may_spawn(now) {
             let generation = self.generation;
-            let child = Child { generation, spawned: now, stage: Stage::Starting, worked: false };
+            self.spawned += 1;
+            let child = Child {
+                generation,
+                serial: self.spawned,
+                spawned: now,
+                stage: Stage::Starting,
+                worked: false,
+                tired: false,
+                stuck: false,
+                extended: now,
+            };
             let Some(slot) = self.slots.take(child) else { break };
             self.throttle.spawned(now);
             self.spawn_retry.attempt(now);
@@ -126,8 +144,10 @@ impl Supervisor {
 
     /// Whether a child is missing and there is room for one.
     pub(super) fn is_short(&self) -> bool {
-        self.slots.staying() < self.target as usize
-            && self.slots.alive() < self.config.max_children() as usize
+        let stand_ins = self.stand_ins();
+        let room = if stand_ins > 0 { self.config.slots() } else { self.config.max_children() };
+        self.slots.staying() < self.target as usize + stand_ins
+            && self.slots.alive() < room as usize
     }
 
     fn may_spawn(&self, now: Time) -> bool {
@@ -179,12 +199,20 @@ impl Supervisor {
 
     /// Asks one child to leave and begins to watch that it does.
     pub(super) fn ask_to_leave(&mut self, now: Time, slot: SlotId) {
-        self.push_rung(slot, Rung::Ask);
-        self.slots.leave(slot, Ladder::new(now, Rung::Ask, &self.config));
+        self.end(now, slot, Rung::Ask);
+    }
+
+    /// Begins to end one child by harder means.
+    pub(super) fn end(&mut self, now: Time, slot: SlotId, rung: Rung) {
+        self.push_rung(slot, rung);
+        self.slots.leave(slot, Ladder::new(now, rung, &self.config));
     }
 
     pub(super) fn stop(&mut self, now: Time, rung: Rung, verdict: Verdict) {
         self.actions.push_back(Action::RunHook(Hook::BeforeShutdown));
+        if rung == Rung::Ask {
+            self.actions.push_back(Action::Drain);
+        }
         self.enter_rung(now, rung, verdict);
     }
 
@@ -205,6 +233,7 @@ impl Supervisor {
         self.actions.push_back(match rung {
             Rung::Ask => Action::Ask { slot },
             Rung::Interrupt => Action::Interrupt { slot },
+            Rung::Abort => Action::Abort { slot },
             Rung::Kill => Action::Kill { slot },
         });
     }

@@ -8,6 +8,7 @@
 
 mod decide;
 mod note;
+mod replace;
 mod watch;
 
 use std::collections::VecDeque;
@@ -17,6 +18,7 @@ use crate::{
     slots::Slots, throttle::Throttle,
 };
 
+use replace::Roll;
 use watch::Watch;
 
 /// Decides everything that a preforking parent has to decide.
@@ -43,6 +45,18 @@ use watch::Watch;
 /// ([`Event::Nudged`]), soon after growing, and when something may be too much; under any load at
 /// most 20 times a second but for those after growing, and never while nobody has anything to do.
 ///
+/// # Replacing
+///
+/// On [`Request::Reload`](crate::Request::Reload) all children are replaced by a new generation,
+/// [`Config::max_unavailable`] at a time: a new child must serve before an old one is asked to leave,
+/// and there are never more than `max_children` and so many besides. When a new child dies early, the
+/// old ones that are left stay. Requests that come meanwhile make one more round. Children that are
+/// tired ([`Event::Tired`]) or older than [`Config::max_lifetime`] are replaced in the same way.
+///
+/// A child that is at work on one request for longer than [`Config::request_timeout`] is aborted,
+/// then killed; one that does not reach its main loop within [`Config::start_timeout`] is interrupted,
+/// then killed.
+///
 /// # Stopping
 ///
 /// Children are asked, after [`Config::graceful_timeout`] interrupted, after
@@ -61,6 +75,10 @@ pub struct Supervisor {
     throttle: Throttle,
     spawn_retry: Backoff,
     watch: Option<Watch>,
+    roll: Option<Roll>,
+    /// Whether another roll was asked for that has not begun.
+    roll_again: bool,
+    spawned: u64,
     actions: VecDeque<Action>,
 }
 
@@ -89,10 +107,13 @@ impl Supervisor {
             phase: Phase::New,
             generation: Generation(1),
             target: config.prefork(),
-            slots: Slots::new(config.max_children()),
+            slots: Slots::new(config.slots()),
             throttle: Throttle::new(&config),
             spawn_retry: Backoff::new(config.spawn_retry_first, config.spawn_retry_cap),
             watch: config.scaling_policy().map(Watch::new),
+            roll: None,
+            roll_again: false,
+            spawned: 0,
             actions: VecDeque::new(),
             config,
         }
@@ -163,6 +184,7 @@ impl Supervisor {
         let settle = self.settling().map(|(due, _)| due).min();
         let climb = self.climbing().map(|(due, _)| due).min();
         let watch = self.watch_due();
-        [spawn, settle, climb, watch, self.proof_due()].into_iter().flatten().min()
+        let (stuck, old) = (self.stuck_due(), self.old_age_due());
+        [spawn, settle, climb, watch, stuck, old, self.proof_due()].into_iter().flatten().min()
     }
 }

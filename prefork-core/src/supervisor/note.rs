@@ -19,6 +19,10 @@ impl Supervisor {
             Event::Entered { slot } => self.slots.enter(slot, now),
             Event::Ready { slot } => self.slots.serve(slot),
             Event::Worked { slot } => self.worked(slot),
+            Event::Tired { slot } => self.slots.update(slot, |child| child.tired = true),
+            Event::Extended { slot, by } => {
+                self.slots.update(slot, |child| child.extended = now + by);
+            }
             Event::Exited { slot, exit } => self.exited(now, slot, exit),
             Event::Nudged => self.nudged(now),
             Event::Requested(request) => self.requested(now, request),
@@ -64,7 +68,7 @@ impl Supervisor {
         let told = match self.phase {
             Phase::Stopping { .. } | Phase::Over => true,
             Phase::New | Phase::Starting { .. } | Phase::Serving => {
-                matches!(child.stage, Stage::Leaving { .. })
+                matches!(child.stage, Stage::Leaving { .. }) && !child.stuck
             }
         };
         if told {
@@ -74,7 +78,7 @@ impl Supervisor {
         if exit != Exit::Code(0) {
             self.log(Notice::DiedAbnormally { slot, exit, lived });
         }
-        if !child.worked && lived < self.config.early {
+        if !child.worked && (child.stuck || lived < self.config.early) {
             self.died_early(now, &child, exit);
         }
     }
@@ -83,6 +87,7 @@ impl Supervisor {
         if let Some(delay) = self.throttle.died_early(now, child.spawned) {
             self.log(Notice::Throttled { delay, returned: exit == Exit::Code(0) });
         }
+        self.fail_roll(child);
         if let Phase::Starting { early_deaths, .. } = &mut self.phase {
             *early_deaths += 1;
             let deaths = *early_deaths;
@@ -97,6 +102,14 @@ impl Supervisor {
         match request {
             Request::StopGracefully => self.requested_stop(now, request, Rung::Ask),
             Request::StopNow => self.requested_stop(now, request, Rung::Interrupt),
+            // Who stops has no other wishes.
+            Request::Reload | Request::Reopen | Request::More | Request::Fewer
+                if self.is_stopping() => {}
+            Request::Reload => self.roll_again = true,
+            Request::Reopen => {
+                self.actions.push_back(Action::ReopenLogs);
+                self.roll_again = true;
+            }
             Request::More => self.resize(now, 1),
             Request::Fewer => self.resize(now, -1),
         }

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use super::{Phase, Supervisor};
 use crate::{
-    Action, Activity, Load, Notice, Ramp, Scaling, ScalingPolicy, Sight, SlotId, Tally, Time,
+    Action, Activity, Load, Notice, Ramp, Rung, Scaling, ScalingPolicy, Sight, SlotId, Tally, Time,
     slots::Stage,
 };
 
@@ -25,6 +25,9 @@ const PAUSE: Duration = Duration::from_millis(150);
 const GROWING: Duration = Duration::from_millis(10);
 const GROWING_FOR: Duration = Duration::from_secs(1);
 
+/// A look that comes so much later than it was due finds a parent that was stopped.
+const LATE: Duration = Duration::from_secs(1);
+
 /// The policy with its memory, and when to feed it.
 #[derive(Clone, Debug)]
 pub(super) struct Watch {
@@ -35,6 +38,10 @@ pub(super) struct Watch {
     /// Whether a look was asked for and not answered yet; then it is asked for again at `look_at`.
     looking: bool,
     grew_at: Option<Time>,
+    /// When a child will have been at work for too long, if it still is by then.
+    hung_at: Option<Time>,
+    /// Until when nobody is ended for being at work for too long.
+    pardoned: Time,
     /// Whether it has been said that the pool is as large as it may be, and not large enough.
     said_at_maximum: bool,
 }
@@ -48,6 +55,8 @@ impl Watch {
             arm_at: None,
             looking: false,
             grew_at: None,
+            hung_at: None,
+            pardoned: Time::ZERO,
             said_at_maximum: false,
         }
     }
@@ -65,7 +74,7 @@ impl Watch {
         if self.looking {
             return self.look_at;
         }
-        [self.look_at, self.arm_at, self.ramp.due()].into_iter().flatten().min()
+        [self.look_at, self.arm_at, self.hung_at, self.ramp.due()].into_iter().flatten().min()
     }
 }
 
@@ -111,6 +120,8 @@ impl Supervisor {
                 self.target = self.target.max(target).min(self.config.max_children());
                 watch.grew_at = Some(now);
             }
+            // Those that stand in for others are not too many.
+            Scaling::Retire(_) if self.outgoing().next().is_some() => {}
             Scaling::Retire(fewer) => self.retire(now, sight, fewer),
             Scaling::Hold => {}
         }
@@ -119,7 +130,35 @@ impl Supervisor {
             watch.look_at = Some(now + GROWING);
         }
         self.say_at_maximum(&mut watch, load);
+        self.end_hung(now, &mut watch, sight);
         self.watch = Some(watch);
+    }
+
+    /// Ends children that have been at work on one request for too long.
+    ///
+    /// If this look comes much later than it was due, the parent itself was stopped, perhaps with its
+    /// children: then everybody gets the whole time again.
+    fn end_hung(&mut self, now: Time, watch: &mut Watch, sight: &Sight<'_>) {
+        let Some(limit) = self.config.request_timeout else { return };
+        let late = watch.hung_at.is_some_and(|due| now.since(due) > LATE);
+        watch.hung_at = None;
+        if late {
+            watch.pardoned = now + limit;
+        }
+        for (slot, activity) in sight.activities {
+            let Activity::Busy { since: Some(since) } = activity else { continue };
+            let Some(child) = self.slots.get(*slot).filter(|child| child.stage == Stage::Serving)
+            else {
+                continue;
+            };
+            let due = (*since + limit).max(child.extended).max(watch.pardoned);
+            if now >= due {
+                self.log(Notice::Hung { slot: *slot, busy: now.since(*since) });
+                self.end(now, *slot, Rung::Abort);
+            } else {
+                watch.hung_at = Some(watch.hung_at.map_or(due, |at| at.min(due)));
+            }
+        }
     }
 
     /// Says once that more children are wanted than there may be, until there is one to spare again.
@@ -147,7 +186,7 @@ impl Supervisor {
                 Stage::Serving => match activity {
                     Some(Activity::Idle { .. }) => &mut tally.idle,
                     // What cannot be understood is not free to take work.
-                    Some(Activity::Busy) | None => &mut tally.busy,
+                    Some(Activity::Busy { .. }) | None => &mut tally.busy,
                 },
             } += 1;
         }
@@ -161,7 +200,7 @@ impl Supervisor {
             .iter()
             .filter_map(|(slot, activity)| match activity {
                 Activity::Idle { since } => Some((*since, *slot)),
-                Activity::Busy => None,
+                Activity::Busy { .. } => None,
             })
             .filter(|(_, slot)| self.is_serving(*slot))
             .collect();

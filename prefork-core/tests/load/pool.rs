@@ -32,6 +32,9 @@ impl Ours {
                 Action::Look => self.look = true,
                 Action::AnnounceReady | Action::Log(_) => {}
                 Action::Interrupt { .. }
+                | Action::Abort { .. }
+                | Action::Drain
+                | Action::ReopenLogs
                 | Action::Kill { .. }
                 | Action::RunHook(_)
                 | Action::Exit(_) => panic!("{action:?}"),
@@ -62,7 +65,7 @@ impl Manager for Ours {
                 .iter()
                 .map(|(slot, child)| match child.doing {
                     Doing::Idle { since } => (*slot, Activity::Idle { since }),
-                    Doing::Busy | Doing::Starting => (*slot, Activity::Busy),
+                    Doing::Busy | Doing::Starting => (*slot, Activity::Busy { since: None }),
                 })
                 .collect();
             let sight = Sight { activities: &activities, waiting: Some(waiting) };

@@ -33,6 +33,15 @@ fn arb_request() -> impl Strategy<Value = Request> {
     prop_oneof![Just(Request::StopGracefully), Just(Request::StopNow)]
 }
 
+fn arb_wish() -> impl Strategy<Value = Request> {
+    prop_oneof![
+        Just(Request::Reload),
+        Just(Request::Reopen),
+        Just(Request::More),
+        Just(Request::Fewer)
+    ]
+}
+
 fn arb_step() -> impl Strategy<Value = Step> {
     prop_oneof![
         3 => prop::collection::vec(arb_life(), 1..5).prop_map(Step::Lives),
@@ -41,6 +50,8 @@ fn arb_step() -> impl Strategy<Value = Step> {
         6 => (0u64..20_000).prop_map(|t| Step::Run(ms(t))),
         1 => (0u64..100_000_000).prop_map(|t| Step::Sleep(ms(t))),
         1 => any::<u32>().prop_map(Step::Gossip),
+        2 => prop_oneof![Just(Request::Reload), Just(Request::Reopen)].prop_map(Step::Request),
+        1 => (1usize..10).prop_map(Step::Tire),
     ]
 }
 
@@ -113,6 +124,57 @@ proptest! {
         prop_assert_eq!(world.shutdown_hooks(), 1);
     }
 
+    /// After any number of reloads, whatever happens meanwhile, all children are of one generation.
+    #[test]
+    fn a_reload_replaces_every_child(
+        config in arb_pool(),
+        steps in prop::collection::vec(arb_step(), 0..20),
+        reloads in 1usize..20,
+    ) {
+        let mut world = World::new(config.clone());
+        world.run_until_ready();
+        for step in steps {
+            world.step(step);
+        }
+        world.step(Step::Lives(vec![Life::healthy()]));
+        world.heal();
+        world.step(Step::Run(Duration::from_secs(100)));
+        let before = world.generations();
+        for _ in 0..reloads {
+            world.step(Step::Request(Request::Reload));
+        }
+        world.step(Step::Run(Duration::from_secs(5)));
+        let after = world.generations();
+        prop_assert_eq!(after.len(), config.prefork() as usize);
+        prop_assert!(after.iter().all(|generation| *generation == after[0]), "{:?}", after);
+        prop_assert!(before.iter().all(|generation| *generation < after[0]));
+        prop_assert!(after[0] <= before[0] + 2, "reloads coalesce: {:?} to {:?}", before, after);
+        prop_assert_eq!(world.deadline(), None, "nothing is left to do");
+    }
+
+    /// Any wishes of operators leave a pool within its limits.
+    #[test]
+    fn wishes_are_granted_within_limits(
+        config in arb_pool(),
+        wishes in prop::collection::vec((arb_wish(), 0u64..50), 0..60),
+    ) {
+        let mut world = World::new(config.clone());
+        world.run_until_ready();
+        let mut size = config.prefork();
+        for (wish, pause) in wishes {
+            match wish {
+                Request::More => size = (size + 1).min(config.max_children()),
+                Request::Fewer => size = (size - 1).max(1),
+                _ => {}
+            }
+            world.step(Step::Request(wish));
+            world.step(Step::Run(ms(pause)));
+        }
+        world.step(Step::Run(Duration::from_secs(10)));
+        prop_assert_eq!(world.alive(), size as usize);
+        prop_assert_eq!(world.deadline(), None);
+    }
+
     /// Children that die at once cost a bounded number of forks and log lines a minute.
     #[test]
     fn a_crash_loop_is_bounded(config in arb_pool(), lives in 0u64..990) {
@@ -154,6 +216,44 @@ proptest! {
         prop_assert!(!world.announced());
         prop_assert_eq!(world.alive(), 0);
     }
+}
+
+#[test]
+fn a_new_generation_that_dies_leaves_the_old_one_serving() {
+    let mut world = World::new(Config::new(12, 20).expect("valid"));
+    world.run_until_ready();
+    world.step(Step::Lives(vec![Life::crashing()]));
+    world.step(Step::Request(Request::Reload));
+    world.step(Step::Run(Duration::from_secs(60)));
+    let old = world.generations().iter().filter(|generation| **generation == 1).count();
+    assert_eq!(old, 12, "{:?}", world.generations());
+    let failed = |notice: &&Notice| matches!(notice, Notice::ReloadFailed { old: 12, .. });
+    assert_eq!(world.notices().iter().filter(failed).count(), 1);
+}
+
+#[test]
+fn a_new_child_that_hangs_in_its_start_does_not_cost_an_old_one() {
+    let mut world = World::new(Config::new(4, 8).expect("valid"));
+    world.run_until_ready();
+    world.step(Step::Lives(vec![Life { enters_after: None, ..Life::healthy() }]));
+    world.step(Step::Request(Request::Reload));
+    world.step(Step::Run(Duration::from_secs(300)));
+    let old = world.generations().iter().filter(|generation| **generation == 1).count();
+    assert_eq!(old, 4, "{:?}", world.generations());
+    let stuck = |notice: &&Notice| matches!(notice, Notice::StuckStarting { .. });
+    assert_eq!(world.notices().iter().filter(stuck).count(), 1);
+}
+
+#[test]
+fn old_children_are_replaced_one_by_one() {
+    let mut config = Config::new(10, 10).expect("valid");
+    config.max_lifetime = Some(Duration::from_secs(3600));
+    let mut world = World::new(config);
+    world.run_until_ready();
+    world.forget_counts();
+    world.step(Step::Run(Duration::from_secs(24 * 3600)));
+    assert!((200..=280).contains(&world.forks()), "{} forks in a day", world.forks());
+    assert_eq!(world.alive(), 10);
 }
 
 #[test]

@@ -66,6 +66,8 @@ pub(crate) enum Step {
     Gossip(u32),
     /// An operator asks for something.
     Request(Request),
+    /// So many children would like to be replaced, lowest slots first.
+    Tire(usize),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -80,7 +82,16 @@ struct Child {
     serial: u64,
     life: Life,
     serves: bool,
+    told: bool,
     immortal: bool,
+    generation: u32,
+}
+
+impl Child {
+    /// Whether it is in its main loop; the supervisor counts those that settle without a word.
+    const fn serves_visibly(&self) -> bool {
+        self.serves || self.life.enters_after.is_some()
+    }
 }
 
 pub(crate) struct World {
@@ -97,6 +108,8 @@ pub(crate) struct World {
     notices: Vec<Notice>,
     announced: bool,
     hooks: usize,
+    reopened: usize,
+    resized: bool,
     verdict: Option<Verdict>,
 }
 
@@ -116,6 +129,8 @@ impl World {
             notices: Vec::new(),
             announced: false,
             hooks: 0,
+            reopened: 0,
+            resized: false,
             verdict: None,
         }
     }
@@ -143,7 +158,15 @@ impl World {
             Step::Run(time) => self.run(time, false),
             Step::Sleep(time) => self.run(time, true),
             Step::Gossip(word) => self.gossip(word),
-            Step::Request(request) => self.tell(Event::Requested(request)),
+            Step::Request(request) => {
+                self.resized |= matches!(request, Request::More | Request::Fewer);
+                self.tell(Event::Requested(request));
+            }
+            Step::Tire(count) => {
+                for slot in self.children.keys().copied().take(count).collect::<Vec<_>>() {
+                    self.tell(Event::Tired { slot });
+                }
+            }
         }
     }
 
@@ -174,6 +197,11 @@ impl World {
 
     pub(crate) fn alive(&self) -> usize {
         self.children.len()
+    }
+
+    /// The generations of the living children.
+    pub(crate) fn generations(&self) -> Vec<u32> {
+        self.children.values().map(|child| child.generation).collect()
     }
 
     pub(crate) fn serving(&self) -> usize {
@@ -267,13 +295,15 @@ impl World {
     }
 
     fn gossip(&mut self, word: u32) {
-        let slot = SlotId(self.config.max_children() + word % 7);
+        let slot = SlotId(self.config.slots() + word % 7);
         for event in [
             Event::Worked { slot },
             Event::Ready { slot },
             Event::Entered { slot },
             Event::Spawned { slot },
             Event::SpawnFailed { slot },
+            Event::Tired { slot },
+            Event::Extended { slot, by: Duration::from_secs(u64::from(word)) },
             Event::Exited { slot, exit: Exit::Code(0) },
             Event::Exited { slot: SlotId(u32::MAX), exit: Exit::Code(0) },
         ] {
@@ -297,15 +327,20 @@ impl World {
 
     fn carry_out(&mut self, action: Action) {
         match action {
-            Action::Spawn { slot, .. } => self.fork(slot),
-            Action::Ask { slot } => self.tell_to_leave(slot, |life| life.heeds_ask),
+            Action::Spawn { slot, generation } => self.fork(slot, generation.0),
+            Action::Ask { slot } => {
+                self.check_replaced(slot);
+                self.tell_to_leave(slot, |life| life.heeds_ask);
+            }
             Action::Interrupt { slot } => self.tell_to_leave(slot, |life| life.heeds_interrupt),
-            Action::Kill { slot } => self.tell_to_leave(slot, |_| true),
+            Action::Abort { slot } | Action::Kill { slot } => self.tell_to_leave(slot, |_| true),
             Action::AnnounceReady => {
                 assert!(!self.announced, "ready was announced twice");
                 assert_eq!(self.alive(), self.config.prefork() as usize);
                 self.announced = true;
             }
+            Action::Drain => assert!(self.supervisor.is_stopping()),
+            Action::ReopenLogs => self.reopened += 1,
             Action::ArmNudge | Action::Look => {
                 panic!("a pool of fixed size has nothing to look at")
             }
@@ -315,7 +350,7 @@ impl World {
         }
     }
 
-    fn fork(&mut self, slot: SlotId) {
+    fn fork(&mut self, slot: SlotId, generation: u32) {
         self.forks += 1;
         assert!(!self.children.contains_key(&slot), "{slot} is taken");
         if self.failing_forks > 0 {
@@ -336,21 +371,45 @@ impl World {
                 self.agenda.push(Reverse((self.now + after, self.serial, slot, what)));
             }
         }
-        let child = Child { serial: self.serial, life, serves: false, immortal: false };
+        let child = Child {
+            serial: self.serial,
+            life,
+            serves: false,
+            told: false,
+            immortal: false,
+            generation,
+        };
         self.children.insert(slot, child);
         self.supervisor.handle(self.now, Event::Spawned { slot });
     }
 
     fn tell_to_leave(&mut self, slot: SlotId, heeds: impl Fn(&Life) -> bool) {
-        let child = self.children.get(&slot).unwrap_or_else(|| panic!("no child in {slot}"));
+        let child = self.children.get_mut(&slot).unwrap_or_else(|| panic!("no child in {slot}"));
+        child.told = true;
         if heeds(&child.life) {
             let leaves = self.now + Duration::from_millis(1);
             self.agenda.push(Reverse((leaves, child.serial, slot, Milestone::Dies)));
         }
     }
 
+    /// A child that serves, in a pool of fixed size, is asked to leave only when others are enough
+    /// without it.
+    fn check_replaced(&self, slot: SlotId) {
+        let serves = self.children.get(&slot).is_some_and(|child| child.serves);
+        if self.supervisor.is_stopping() || self.resized || !serves {
+            return;
+        }
+        let others = self
+            .children
+            .iter()
+            .filter(|(other, child)| **other != slot && child.serves_visibly() && !child.told);
+        let (others, wanted) = (others.count(), self.config.prefork() as usize);
+        assert!(others >= wanted, "{slot} was asked to leave with {others} others, not {wanted}");
+    }
+
     fn check(&self) {
-        assert!(self.children.len() <= self.config.max_children() as usize, "too many children");
+        let most = self.config.slots() as usize;
+        assert!(self.children.len() <= most, "too many children");
         assert_eq!(self.children.len(), self.supervisor.alive(), "a child was forgotten");
         if let Some(deadline) = self.supervisor.deadline() {
             assert!(deadline > self.now, "the deadline {deadline:?} is not after {:?}", self.now);

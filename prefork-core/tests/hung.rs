@@ -1,0 +1,130 @@
+//! Children that are at work on one request for too long.
+
+use std::time::Duration;
+
+use prefork_core::{
+    Action, Activity, Config, Event, Exit, Notice, Pool, Sight, SlotId, Supervisor, Time,
+};
+
+const LIMIT: Duration = Duration::from_secs(10);
+const SLOT: SlotId = SlotId(0);
+const IDLE: Activity = Activity::Idle { since: Time::ZERO };
+
+const fn at(ms: u64) -> Time {
+    Time::after_origin(Duration::from_millis(ms))
+}
+
+/// A pool of two, ready at time 0.
+fn pool() -> Supervisor {
+    let mut config = Config::new(2, 4).expect("valid");
+    config.pool = Pool::BY_LOAD;
+    config.request_timeout = Some(LIMIT);
+    let mut supervisor = Supervisor::new(config);
+    supervisor.handle(at(0), Event::Start);
+    for slot in [0, 1].map(SlotId) {
+        supervisor.handle(at(0), Event::Spawned { slot });
+        supervisor.handle(at(0), Event::Ready { slot });
+    }
+    supervisor
+}
+
+/// Does as the hands would until `end`, with the first child at work since `busy`; returns what was
+/// done to it and when.
+fn run(supervisor: &mut Supervisor, busy: Option<Time>, end: Time) -> Vec<(Time, Action)> {
+    let mut done = Vec::new();
+    let mut now = at(1);
+    loop {
+        while let Some(action) = supervisor.next_action() {
+            match action {
+                Action::Look => {
+                    let first = match busy {
+                        Some(since) => Activity::Busy { since: Some(since) },
+                        None => IDLE,
+                    };
+                    let activities = [(SLOT, first), (SlotId(1), IDLE)];
+                    let sight = Sight { activities: &activities, waiting: Some(0) };
+                    supervisor.look(now, &sight);
+                }
+                Action::Abort { .. } | Action::Kill { .. } => done.push((now, action)),
+                Action::Log(Notice::Hung { .. }) => done.push((now, action)),
+                _ => {}
+            }
+        }
+        match supervisor.deadline() {
+            Some(due) if due <= end => {
+                now = due;
+                supervisor.advance(now);
+            }
+            _ => return done,
+        }
+    }
+}
+
+#[test]
+fn is_aborted_when_the_time_is_up_and_killed_a_second_later() {
+    let mut supervisor = pool();
+    let done = run(&mut supervisor, Some(at(1)), at(20_000));
+    let hung = Action::Log(Notice::Hung { slot: SLOT, busy: LIMIT });
+    assert_eq!(
+        done,
+        [
+            (at(10_001), hung),
+            (at(10_001), Action::Abort { slot: SLOT }),
+            (at(11_001), Action::Kill { slot: SLOT }),
+            (at(16_001), Action::Kill { slot: SLOT }),
+        ]
+    );
+    let exit = Exit::Signal { number: 9, core_dumped: false };
+    supervisor.handle(at(20_000), Event::Exited { slot: SLOT, exit });
+    let actions: Vec<_> = std::iter::from_fn(|| supervisor.next_action()).collect();
+    assert!(
+        !actions.iter().any(|action| matches!(action, Action::Spawn { .. })),
+        "replaced before"
+    );
+}
+
+#[test]
+fn has_its_successor_at_once() {
+    let mut supervisor = pool();
+    run(&mut supervisor, Some(at(1)), at(10_000));
+    supervisor.advance(at(10_001));
+    let look = std::iter::from_fn(|| supervisor.next_action()).last();
+    assert_eq!(look, Some(Action::Look));
+    let busy = Activity::Busy { since: Some(at(1)) };
+    supervisor.look(
+        at(10_001),
+        &Sight { activities: &[(SLOT, busy), (SlotId(1), IDLE)], waiting: Some(0) },
+    );
+    let actions: Vec<_> = std::iter::from_fn(|| supervisor.next_action()).collect();
+    assert!(matches!(actions[..], [_, Action::Abort { .. }, Action::Spawn { .. }]), "{actions:?}");
+}
+
+#[test]
+fn is_left_alone_when_it_asked_for_more_time() {
+    let mut supervisor = pool();
+    let by = Duration::from_secs(30);
+    supervisor.handle(at(2), Event::Extended { slot: SLOT, by });
+    let done = run(&mut supervisor, Some(at(1)), at(35_000));
+    assert_eq!(done.first().map(|(at, _)| *at), Some(at(30_002)));
+}
+
+#[test]
+fn is_not_judged_by_a_parent_that_was_stopped_itself() {
+    let mut supervisor = pool();
+    run(&mut supervisor, Some(at(1)), at(9_000));
+    // The parent was stopped for an hour.
+    let back = at(3_600_000);
+    supervisor.advance(back);
+    assert_eq!(supervisor.next_action(), Some(Action::Look));
+    let busy = Activity::Busy { since: Some(at(1)) };
+    supervisor
+        .look(back, &Sight { activities: &[(SLOT, busy), (SlotId(1), IDLE)], waiting: Some(0) });
+    assert_eq!(supervisor.next_action(), None);
+    assert_eq!(supervisor.deadline(), Some(back + LIMIT));
+}
+
+#[test]
+fn idle_children_are_never_hung() {
+    let mut supervisor = pool();
+    assert_eq!(run(&mut supervisor, None, at(100_000)), []);
+}
