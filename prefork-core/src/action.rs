@@ -174,6 +174,29 @@ pub enum Notice {
     },
 }
 
+impl Notice {
+    /// Returns the slot of the child that it speaks of.
+    #[must_use]
+    pub const fn slot(&self) -> Option<SlotId> {
+        match self {
+            Self::DiedAbnormally { slot, .. }
+            | Self::Hung { slot, .. }
+            | Self::StuckStarting { slot, .. } => Some(*slot),
+            Self::Throttled { .. }
+            | Self::ThrottleLifted
+            | Self::SpawnDelayed { .. }
+            | Self::SpawnRecovered { .. }
+            | Self::AtMaximum { .. }
+            | Self::Resized { .. }
+            | Self::Reloading { .. }
+            | Self::Reloaded { .. }
+            | Self::ReloadFailed { .. }
+            | Self::Stopping { .. }
+            | Self::Escalated { .. } => None,
+        }
+    }
+}
+
 /// Why a daemon did not come up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StartFailure {

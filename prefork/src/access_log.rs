@@ -4,10 +4,16 @@ use std::{
     fmt::{self, Display},
     fs::File,
     io::{self, Write},
-    sync::atomic::{AtomicU32, Ordering},
+    path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU32, Ordering},
+    },
 };
 
-use crate::{sanitize::Sanitized, sys::SharedWord};
+use prefork_daemonize::{LogError, open_log};
+
+use crate::{RunError, sanitize::Sanitized, sys::SharedWord};
 
 /// Writes lines to the access log.
 ///
@@ -17,30 +23,47 @@ use crate::{sanitize::Sanitized, sys::SharedWord};
 pub struct AccessLog {
     destination: Destination,
     line: Vec<u8>,
+    reopen: Arc<AtomicBool>,
 }
 
 enum Destination {
     Nowhere,
-    /// With a word that is not zero while the file ends in a torn line, whichever process tore it.
-    File(File, SharedWord),
+    /// Where the file is, and a word that is not zero while it ends in a torn line, whichever process
+    /// tore it.
+    File(File, PathBuf, SharedWord),
     Handle(Box<dyn Write>),
 }
 
 impl AccessLog {
-    pub(crate) const fn nowhere() -> Self {
+    pub(crate) fn nowhere() -> Self {
         Self::to(Destination::Nowhere)
     }
 
-    pub(crate) fn file(file: File) -> io::Result<Self> {
-        Ok(Self::to(Destination::File(file, SharedWord::new()?)))
+    pub(crate) fn file(path: &Path) -> Result<Self, RunError> {
+        let file = open_log(path)?;
+        let torn = SharedWord::new().map_err(RunError::system("share memory with children"))?;
+        Ok(Self::to(Destination::File(file, path.to_owned(), torn)))
+    }
+
+    /// Returns a flag by which another thread has the file opened anew with the next line.
+    pub(crate) fn reopen_on_request(&self) -> Arc<AtomicBool> {
+        self.reopen.clone()
+    }
+
+    /// Opens the file anew, if there is one, after it was renamed for example.
+    pub(crate) fn reopen(&mut self) -> Result<(), LogError> {
+        if let Destination::File(file, path, _) = &mut self.destination {
+            *file = open_log(path)?;
+        }
+        Ok(())
     }
 
     pub(crate) fn handle(handle: Box<dyn Write>) -> Self {
         Self::to(Destination::Handle(handle))
     }
 
-    const fn to(destination: Destination) -> Self {
-        Self { destination, line: Vec::new() }
+    fn to(destination: Destination) -> Self {
+        Self { destination, line: Vec::new(), reopen: Arc::default() }
     }
 
     /// Writes one line; the line feed is added.
@@ -55,6 +78,9 @@ impl AccessLog {
         if let Destination::Nowhere = self.destination {
             return Ok(());
         }
+        if self.reopen.swap(false, Ordering::Acquire) {
+            self.reopen().map_err(io::Error::other)?;
+        }
         self.line.clear();
         let text = line.to_string();
         writeln!(self.line, "{}", Sanitized(&text))?;
@@ -66,7 +92,7 @@ impl Destination {
     fn write(&mut self, line: &mut Vec<u8>) -> io::Result<()> {
         match self {
             Self::Nowhere => Ok(()),
-            Self::File(file, torn) => append(file, torn.get(), line),
+            Self::File(file, _, torn) => append(file, torn.get(), line),
             Self::Handle(handle) => {
                 handle.write_all(line)?;
                 handle.flush()

@@ -22,7 +22,7 @@ pub(crate) struct ParentBoard {
 pub(crate) fn open(settings: &Settings) -> Result<Option<ParentBoard>, CreateError> {
     let slots = match &settings.pool {
         Pool::Solo => 1,
-        Pool::Children(config) => config.max_children() as usize,
+        Pool::Children(config) => config.slots() as usize,
     };
     let board = match &settings.scoreboard {
         Scoreboard::None => return Ok(None),
@@ -75,10 +75,17 @@ impl ParentBoard {
         let record = self.board.record(slot.index())?;
         Ok(match record.status().class() {
             Class::Idle => Activity::Idle { since: record.updated().map_or(Time::ZERO, time) },
-            Class::Starting | Class::Busy | Class::Draining | Class::Stalled | Class::Empty => {
-                Activity::Busy
+            Class::Busy => Activity::Busy { since: record.request_started().map(time) },
+            Class::Starting | Class::Draining | Class::Stalled | Class::Empty => {
+                Activity::Busy { since: None }
             }
         })
+    }
+
+    /// Reads what the child in a slot says that it is doing; empty if it says nothing.
+    pub(crate) fn label(&self, slot: SlotId) -> String {
+        let record = self.board.record(slot.index());
+        record.map(|record| record.label().to_owned()).unwrap_or_default()
     }
 
     /// Says once that the board cannot be used, and once that it can be again.

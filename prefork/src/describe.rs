@@ -117,11 +117,26 @@ fn words(notice: Notice, pid: Option<Pid>) -> (Level, String) {
         Notice::Resized { prefork, max_children } => {
             (Level::Info, format!("prefork is now {prefork}, of at most {max_children}"))
         }
+        Notice::Reloading { generation } => {
+            (Level::Info, format!("replacing all children by generation {generation}"))
+        }
+        Notice::Reloaded { generation, took } => (
+            Level::Info,
+            format!("all children are of generation {generation} now, after {}", Span(took)),
+        ),
+        Notice::ReloadFailed { generation, old } => (
+            Level::Error,
+            format!("generation {generation} does not work; {} of before stay", Children(old)),
+        ),
+        Notice::Hung { slot, busy } => (
+            Level::Error,
+            format!("child {pid} (slot {slot}) has been at one request for {}", Span(busy)),
+        ),
+        Notice::StuckStarting { slot, limit } => {
+            (Level::Error, format!("child {pid} (slot {slot}) has not come up in {}", Span(limit)))
+        }
         Notice::Stopping { request, alive } => {
-            let how = match request {
-                Request::StopNow => "now",
-                Request::StopGracefully | Request::More | Request::Fewer => "gracefully",
-            };
+            let how = if request == Request::StopNow { "now" } else { "gracefully" };
             (Level::Info, format!("stopping {how}, with {}", Children(alive)))
         }
         Notice::Escalated { rung, alive } => {
@@ -129,6 +144,7 @@ fn words(notice: Notice, pid: Option<Pid>) -> (Level, String) {
             let what = match rung {
                 Rung::Ask => "asked to leave",
                 Rung::Interrupt => "interrupted (SIGINT)",
+                Rung::Abort => "aborted (SIGABRT)",
                 Rung::Kill => "killed (SIGKILL)",
             };
             (Level::Warning, format!("not gone yet: {alive}, now {what}"))

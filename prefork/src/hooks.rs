@@ -35,11 +35,18 @@ pub(crate) fn call<T>(code: impl FnOnce() -> Result<T>) -> std::result::Result<T
     }
 }
 
+/// Calls a hook whose failure is logged and changes nothing.
+pub(crate) fn call_and_log(name: &str, log: &Log, code: impl FnOnce() -> Result) {
+    if let Err(failure) = call(code) {
+        let error = failure.into_error();
+        log.error(format_args!("{name} failed: {}", Report(&*error)));
+    }
+}
+
 /// Runs the hook `before_shutdown` if there is one and it has not run yet.
 pub(crate) fn run_before_shutdown(hook: &mut Option<BeforeShutdown>, log: &Log) {
-    if let Some(Err(failure)) = hook.take().map(call) {
-        let error = failure.into_error();
-        log.error(format_args!("before_shutdown failed: {}", Report(&*error)));
+    if let Some(hook) = hook.take() {
+        call_and_log("before_shutdown", log, hook);
     }
 }
 

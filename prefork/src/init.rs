@@ -107,6 +107,18 @@ pub(crate) struct Listeners {
 }
 
 impl Listeners {
+    /// Lets no more connections in; those that wait stay.
+    ///
+    /// A client that comes now is not answered at all, tries again after a second (see `tcp(7)`), and
+    /// finds a successor or a closed port. UNIX sockets, which cannot be filtered, let in one more.
+    pub(crate) fn close_doors(&self) {
+        for socket in &self.sockets {
+            // What cannot be closed is drained all the same.
+            let _ = sys::drop_arrivals(socket.as_fd());
+            let _ = rustix::net::listen(socket, 0);
+        }
+    }
+
     /// Returns how many connections wait at all of them; `None` if that is not known.
     pub(crate) fn waiting(&self) -> Option<u32> {
         if self.sockets.is_empty() {

@@ -14,6 +14,7 @@ mod error;
 mod hooks;
 mod init;
 mod log;
+mod logs;
 mod nudge;
 #[path = "linux/mod.rs"]
 mod os;
@@ -24,13 +25,15 @@ mod sanitize;
 mod solo;
 mod sys;
 mod threads;
+mod told;
 
 pub use access_log::AccessLog;
 pub use args::Args;
-pub use child::{Child, Listener};
+pub use child::{Child, Listener, Requests};
 pub use error::{ArgsError, BoxError, Fault, Report, Result, RunError};
 pub use init::Init;
 pub use prefork_core as core;
 pub use prefork_daemonize as daemonize;
 pub use prefork_scoreboard as scoreboard;
 pub use run::{Ended, Prefork};
+pub use told::{ChildExit, HungChild};

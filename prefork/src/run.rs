@@ -1,19 +1,21 @@
 //! `new` and `run`: the order in which a daemon comes up and goes down.
 
-use std::{fmt, io, os::fd::OwnedFd, time::Duration};
+use std::{fmt, io, time::Duration};
 
 use prefork_core::{Config, Verdict};
-use prefork_daemonize::{Daemonize, Outcome, PidFile, Readiness, open_log};
+use prefork_daemonize::{Daemonize, Outcome, PidFile, Readiness};
 
 use crate::{
     AccessLog, Args, ArgsError, Init, Report, RunError,
-    args::{AfterInit, BeforeShutdown, MainLoop},
+    args::{AfterInit, ParentHooks},
     board::{self, ParentBoard},
-    check::{AccessTarget, Checked, ErrorLog, Pool, Settings, check},
-    child, hooks,
+    check::{Checked, Pool, Settings, Users, check},
+    child::{self, Body},
+    hooks,
     init::Listeners,
     log::{Log, Role},
-    os::{Signals, Title},
+    logs::{open_access_log, open_error_log, redirect_stderr},
+    os::{Privileges, Signals, Title},
     parent::{Became, Parent, Parts},
     solo, sys, threads,
 };
@@ -77,11 +79,8 @@ impl<S> Prefork<S> {
     /// not waited for.
     pub fn run(self) -> Result<Ended, RunError> {
         let Checked { settings, error_log, access_log, before_daemonize, .. } = self.checked;
-        let program = Program {
-            after_init: self.checked.after_init,
-            main_loop: self.checked.main_loop,
-            before_shutdown: self.checked.before_shutdown,
-        };
+        let Checked { users, after_init, body, parent_hooks, .. } = self.checked;
+        let program = Program { users, after_init, body, parent_hooks };
         refuse_threads(&settings)?;
         if let Some(hook) = before_daemonize {
             call("before_daemonize", hook)?;
@@ -90,10 +89,7 @@ impl<S> Prefork<S> {
         let access_log = open_access_log(access_log)?;
         sys::flush_c_streams();
         if !settings.daemonize {
-            if let Some(log) = error_log {
-                let redirect = RunError::system("redirect standard error to the error log");
-                rustix::stdio::dup2_stderr(log).map_err(io::Error::from).map_err(redirect)?;
-            }
+            error_log.map(redirect_stderr).transpose()?;
             return serve(&settings, program, access_log, &mut None);
         }
         // The launcher waits a little longer than the daemon tries, to hear its reason.
@@ -126,9 +122,10 @@ impl<S> fmt::Debug for Prefork<S> {
 
 /// The code of the program that is still to be run.
 pub(crate) struct Program<S> {
+    pub(crate) users: Users,
     pub(crate) after_init: AfterInit<S>,
-    pub(crate) main_loop: MainLoop<S>,
-    pub(crate) before_shutdown: Option<BeforeShutdown>,
+    pub(crate) body: Body<S>,
+    pub(crate) parent_hooks: ParentHooks,
 }
 
 /// Brings the daemon up, lets it serve, and takes it down again.
@@ -151,11 +148,14 @@ fn serve_pool<S>(
     access_log: AccessLog,
     readiness: &mut Option<Readiness>,
 ) -> Result<Ended, RunError> {
-    let Program { after_init, mut main_loop, before_shutdown } = program;
+    let Program { users, after_init, mut body, parent_hooks } = program;
     // From here on a signal waits until somebody can act on it in order.
     let signals = Signals::open().map_err(RunError::system("open the signal descriptor"))?;
     let Initialized { state, listeners, title, belongings } = initialize(settings, after_init)?;
     let Belongings { board, pid_file } = belongings;
+    if users.drop_parent {
+        drop_privileges(&users.children)?;
+    }
     let parts = Parts {
         config: config.clone(),
         signals,
@@ -163,16 +163,17 @@ fn serve_pool<S>(
         access_log,
         board,
         listeners,
-        before_shutdown,
+        hooks: parent_hooks,
+        privileges: users.children,
         readiness,
     };
     let verdict = match Parent::new(settings, parts)?.run()? {
-        Became::Child(seat) => child::live(*seat, &mut main_loop, &state),
+        Became::Child(seat) => child::live(*seat, &mut body, &state),
         Became::Over(verdict) => verdict,
     };
     // Sockets are closed before the pid file goes: who waits for that can bind at once.
     drop(state);
-    drop(main_loop);
+    drop(body);
     Belongings { board: None, pid_file }.remove(settings);
     match verdict {
         Verdict::Stopped => Ok(Ended::Stopped),
@@ -232,24 +233,14 @@ pub(crate) fn call<T>(
     hooks::call(code).map_err(|failure| RunError::Hook { hook, source: failure.into_error() })
 }
 
+/// Makes this process what its children are to be. Everything that needs more has been done.
+pub(crate) fn drop_privileges(privileges: &Privileges) -> Result<(), RunError> {
+    let drop = RunError::system("drop privileges");
+    privileges.apply().map_err(io::Error::other).map_err(drop)
+}
+
 fn refuse_threads(settings: &Settings) -> Result<(), RunError> {
     let forks = settings.daemonize || matches!(settings.pool, Pool::Children(_));
     let count = threads::count().map_err(RunError::system("count the threads of this process"))?;
     if forks && count > 1 { Err(RunError::Threads { count }) } else { Ok(()) }
-}
-
-fn open_error_log(log: ErrorLog) -> Result<OwnedFd, RunError> {
-    Ok(match log {
-        ErrorLog::Path(path) => open_log(path)?.into(),
-        ErrorLog::Handle(handle) => handle,
-    })
-}
-
-fn open_access_log(log: Option<AccessTarget>) -> Result<AccessLog, RunError> {
-    Ok(match log {
-        None => AccessLog::nowhere(),
-        Some(AccessTarget::Path(path)) => AccessLog::file(open_log(path)?)
-            .map_err(RunError::system("share memory with children"))?,
-        Some(AccessTarget::Handle(handle)) => AccessLog::handle(handle),
-    })
 }

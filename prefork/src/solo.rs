@@ -22,19 +22,21 @@ use prefork_core::{
 };
 use prefork_daemonize::Readiness;
 use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd};
-use signal_hook::consts::{SIGINT, SIGQUIT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1};
 
 use crate::{
     AccessLog, Ended, RunError,
-    args::BeforeShutdown,
+    args::{BeforeShutdown, ParentHooks, Ready},
     check::Settings,
-    child::{By, Child, ChildParts, Stop, Work},
+    child::{By, Child, ChildParts, Failed, Stop, Work},
     clock, describe, hooks,
+    init::Listeners,
     log::{Log, Role},
+    logs,
     os::unblock_answered_signals,
     ready,
-    run::{Belongings, Initialized, Program, call, initialize},
-    sys,
+    run::{Belongings, Initialized, Program, drop_privileges, initialize},
+    sys::{self, SharedWord},
 };
 
 /// The one place in this pool, and who is in it.
@@ -48,54 +50,72 @@ pub(crate) fn serve<S>(
     access_log: AccessLog,
     readiness: &mut Option<Readiness>,
 ) -> Result<Ended, RunError> {
-    let Program { after_init, mut main_loop, before_shutdown } = program;
+    let Program { users, after_init, mut body, parent_hooks } = program;
     let bell = Arc::new(Bell::new().map_err(RunError::system("set up signals"))?);
-    let Initialized { state, belongings, .. } = initialize(settings, after_init)?;
+    let Initialized { state, mut belongings, listeners, .. } = initialize(settings, after_init)?;
+    let log = Log::new(&settings.name, Role::Parent);
+    let slot = belongings.board.as_mut().and_then(|board| {
+        board.assign(SLOT, GENERATION, &log);
+        board.enter_here(SLOT, &log)
+    });
     let stop = Stop::new(By::Thread).map_err(RunError::system("open an event descriptor"))?;
-    let mut config = Config::new(1, 1).expect("one of one is within limits");
-    config.graceful_timeout = settings.graceful_timeout;
+    let draining = SharedWord::new().map_err(RunError::system("share memory"))?;
+    // This process is what children are elsewhere. Now, while it has but one thread.
+    drop_privileges(&users.children)?;
+    let ParentHooks { ready, before_shutdown, .. } = parent_hooks;
     let mut watcher = Watcher {
         settings: settings.clone(),
-        supervisor: Supervisor::new(config),
+        supervisor: Supervisor::new(pool_of_one(settings)),
         bell: bell.clone(),
         stop: stop.clone(),
+        draining: draining.clone(),
+        listeners,
+        reopen_access_log: access_log.reopen_on_request(),
         belongings,
         before_shutdown,
-        log: Log::new(&settings.name, Role::Parent),
+        log: log.clone(),
     };
-    if let Some(Verdict::Stopped) = watcher.begin(readiness) {
+    if let Some(Verdict::Stopped) = watcher.begin(&mut Launch { ready, readiness }) {
         drop(state);
         watcher.belongings.remove(settings);
         return Ok(Ended::Stopped);
     }
-    let log = watcher.log.clone();
-    let slot = watcher.belongings.board.as_mut().and_then(|board| {
-        board.assign(SLOT, GENERATION, &log);
-        board.enter_here(SLOT, &log)
-    });
     let watcher = thread::Builder::new()
         .name("signals".to_owned())
         .spawn(move || watcher.watch())
         .map_err(RunError::system("start a thread"))?;
-    let parts = ChildParts {
+    let mut child = Child::new(ChildParts {
         slot: SLOT,
         generation: GENERATION,
         stop,
         work: Work::alone(slot),
         tether: None,
         reporter: None,
+        draining,
+        limits: settings.limits,
         access_log,
-        log,
-    };
-    let mut child = Child::new(parts);
-    let outcome = call("main_loop", || main_loop(&mut child, &state));
+        log: log.clone(),
+    });
+    let outcome = body.run(&mut child, &state, &log).map_err(Failed::into_error);
     bell.ring_for_end();
     let belongings = watcher.join().unwrap_or_default();
     drop(child);
     drop(state);
-    drop(main_loop);
+    drop(body);
     belongings.remove(settings);
     outcome.map(|()| Ended::Stopped)
+}
+
+fn pool_of_one(settings: &Settings) -> Config {
+    let mut config = Config::new(1, 1).expect("one of one is within limits");
+    config.graceful_timeout = settings.graceful_timeout;
+    config
+}
+
+/// What is called once, when the loop is about to run.
+struct Launch<'a> {
+    ready: Option<Ready>,
+    readiness: &'a mut Option<Readiness>,
 }
 
 /// What wakes the watcher.
@@ -104,6 +124,8 @@ struct Bell {
     wake: Arc<OwnedFd>,
     stop_gracefully: Arc<AtomicBool>,
     stop_now: Arc<AtomicBool>,
+    reload: Arc<AtomicBool>,
+    reopen: Arc<AtomicBool>,
     loop_ended: AtomicBool,
 }
 
@@ -115,11 +137,15 @@ impl Bell {
             wake,
             stop_gracefully: Arc::default(),
             stop_now: Arc::default(),
+            reload: Arc::default(),
+            reopen: Arc::default(),
             loop_ended: AtomicBool::new(false),
         };
         sys::raise_on_signal(SIGTERM, bell.stop_gracefully.clone(), bell.wake.clone())?;
         sys::raise_on_signal(SIGINT, bell.stop_now.clone(), bell.wake.clone())?;
         sys::raise_on_signal(SIGQUIT, bell.stop_now.clone(), bell.wake.clone())?;
+        sys::raise_on_signal(SIGHUP, bell.reload.clone(), bell.wake.clone())?;
+        sys::raise_on_signal(SIGUSR1, bell.reopen.clone(), bell.wake.clone())?;
         unblock_answered_signals()?;
         Ok(bell)
     }
@@ -158,6 +184,9 @@ struct Watcher {
     supervisor: Supervisor,
     bell: Arc<Bell>,
     stop: Stop,
+    draining: SharedWord,
+    listeners: Listeners,
+    reopen_access_log: Arc<AtomicBool>,
     belongings: Belongings,
     before_shutdown: Option<BeforeShutdown>,
     log: Log,
@@ -165,12 +194,12 @@ struct Watcher {
 
 impl Watcher {
     /// Starts the pool of one; returns the verdict if the stop came before the loop.
-    fn begin(&mut self, readiness: &mut Option<Readiness>) -> Option<Verdict> {
+    fn begin(&mut self, launch: &mut Launch<'_>) -> Option<Verdict> {
         self.take_in();
         for event in [Event::Start, Event::Spawned { slot: SLOT }, Event::Ready { slot: SLOT }] {
             self.supervisor.handle(clock::now(), event);
         }
-        self.obey(readiness)
+        self.obey(Some(launch))
     }
 
     /// Watches until the loop has ended, and hands back what is to be removed.
@@ -182,7 +211,7 @@ impl Watcher {
                 return self.belongings;
             }
             self.take_in();
-            if self.obey(&mut None).is_some() {
+            if self.obey(None).is_some() {
                 return self.belongings;
             }
         }
@@ -190,6 +219,14 @@ impl Watcher {
 
     fn take_in(&mut self) {
         let now = clock::now();
+        if self.bell.reload.swap(false, Ordering::Acquire) {
+            self.log.info("SIGHUP: there are no children to replace");
+        }
+        if self.bell.reopen.swap(false, Ordering::Acquire) {
+            logs::reopen_error_log(&self.settings, &self.log);
+            // The access log belongs to the loop, which does it with its next line.
+            self.reopen_access_log.store(true, Ordering::Release);
+        }
         for event in self.bell.heard() {
             if let Event::Exited { .. } = event
                 && !self.supervisor.is_stopping()
@@ -202,21 +239,26 @@ impl Watcher {
         self.supervisor.advance(now);
     }
 
-    fn obey(&mut self, readiness: &mut Option<Readiness>) -> Option<Verdict> {
+    fn obey(&mut self, mut launch: Option<&mut Launch<'_>>) -> Option<Verdict> {
         while let Some(action) = self.supervisor.next_action() {
             match action {
                 // It is about to run, on the other thread.
                 Action::Spawn { .. } => {}
                 // Decided before its end was known.
-                Action::Ask { .. } | Action::Interrupt { .. } | Action::Kill { .. }
+                Action::Ask { .. }
+                | Action::Interrupt { .. }
+                | Action::Abort { .. }
+                | Action::Kill { .. }
                     if self.bell.has_loop_ended() => {}
+                Action::Drain => self.drain(),
                 Action::Ask { .. } if self.stop.is_attended() => self.stop.ask(),
-                Action::Ask { .. } | Action::Interrupt { .. } | Action::Kill { .. } => self.leave(),
-                Action::AnnounceReady => {
-                    ready::announce(readiness, &mut self.supervisor, 0, &self.log);
-                }
-                // A pool of one has a fixed size.
-                Action::ArmNudge | Action::Look => {}
+                Action::Ask { .. }
+                | Action::Interrupt { .. }
+                | Action::Abort { .. }
+                | Action::Kill { .. } => self.leave(),
+                Action::AnnounceReady => self.announce(launch.as_deref_mut()),
+                // A pool of one has a fixed size, and its one child nobody replaces.
+                Action::ArmNudge | Action::Look | Action::ReopenLogs => {}
                 Action::RunHook(Hook::BeforeShutdown) => {
                     hooks::run_before_shutdown(&mut self.before_shutdown, &self.log);
                 }
@@ -229,6 +271,19 @@ impl Watcher {
             }
         }
         None
+    }
+
+    fn announce(&mut self, launch: Option<&mut Launch<'_>>) {
+        let Some(launch) = launch else { return };
+        if let Some(hook) = launch.ready.take() {
+            hooks::call_and_log("ready", &self.log, hook);
+        }
+        ready::announce(launch.readiness, &mut self.supervisor, 0, &self.log);
+    }
+
+    fn drain(&self) {
+        self.draining.get().store(1, Ordering::Relaxed);
+        self.listeners.close_doors();
     }
 
     /// Ends the daemon around a loop that cannot be asked.

@@ -38,6 +38,33 @@ pub(crate) struct Cli {
     /// Number of waiting children that are not too many [default: any, for 10 s]
     #[arg(long, value_name = "N")]
     max_spare: Option<u32>,
+    /// Number of children that may be replaced at a time [default: a quarter of --prefork]
+    #[arg(long, value_name = "N")]
+    max_unavailable: Option<u32>,
+    /// Number of requests after which a child is replaced, about
+    #[arg(long, value_name = "N")]
+    max_requests: Option<u64>,
+    /// Seconds after which a child is replaced, about
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    max_lifetime: Option<Duration>,
+    /// Bytes of resident memory above which a child is replaced
+    #[arg(long, value_name = "BYTES")]
+    max_memory: Option<u64>,
+    /// Seconds after which a child that is at one request is ended; needs a scoreboard
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    request_timeout: Option<Duration>,
+    /// User that the children run as
+    #[arg(long, value_name = "USER")]
+    user: Option<String>,
+    /// Group that the children run as [default: that of the user]
+    #[arg(long, value_name = "GROUP")]
+    group: Option<String>,
+    /// Keep the children from gaining privileges by executing programs
+    #[arg(long)]
+    no_new_privs: bool,
+    /// Number of descriptors that a child may have
+    #[arg(long, value_name = "N")]
+    rlimit_nofile: Option<u64>,
     /// Refuse to start when not root
     #[arg(long)]
     require_root: bool,
@@ -56,30 +83,33 @@ impl Cli {
             .daemonize(self.daemonize)
             .prefork(self.prefork)
             .require_root(self.require_root)
+            .no_new_privs(self.no_new_privs)
             .graceful_timeout(self.graceful_timeout)
             .start_timeout(self.start_timeout);
-        if let Some(children) = self.max_children {
-            args = args.max_children(children);
-        }
-        if let Some(children) = self.min_spare {
-            args = args.min_spare(children);
-        }
-        if let Some(children) = self.max_spare {
-            args = args.max_spare(children);
-        }
-        if let Some(path) = self.scoreboard_path {
-            args = args.scoreboard_path(path);
-        }
-        if let Some(path) = self.pid_path {
-            args = args.pid_path(path);
-        }
-        if let Some(path) = self.error_log_path {
-            args = args.error_log_path(path);
-        }
-        if let Some(path) = self.access_log_path {
-            args = args.access_log_path(path);
-        }
+        args = given(args, self.max_children, Args::max_children);
+        args = given(args, self.min_spare, Args::min_spare);
+        args = given(args, self.max_spare, Args::max_spare);
+        args = given(args, self.max_unavailable, Args::max_unavailable);
+        args = given(args, self.max_requests, Args::max_requests);
+        args = given(args, self.max_lifetime, Args::max_lifetime);
+        args = given(args, self.max_memory, Args::max_memory);
+        args = given(args, self.request_timeout, Args::request_timeout);
+        args = given(args, self.rlimit_nofile, Args::rlimit_nofile);
+        args = given(args, self.user, Args::user);
+        args = given(args, self.group, Args::group);
+        args = given(args, self.scoreboard_path, Args::scoreboard_path);
+        args = given(args, self.pid_path, Args::pid_path);
+        args = given(args, self.error_log_path, Args::error_log_path);
+        args = given(args, self.access_log_path, Args::access_log_path);
         args
+    }
+}
+
+/// Sets an argument that was given; the others keep their defaults.
+fn given<T>(args: Args, value: Option<T>, set: impl FnOnce(Args, T) -> Args) -> Args {
+    match value {
+        Some(value) => set(args, value),
+        None => args,
     }
 }
 

@@ -1,6 +1,6 @@
 //! Accepting connections until asked to leave.
 
-use std::io;
+use std::{io, os::fd::AsRawFd, sync::atomic::Ordering};
 
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
@@ -8,7 +8,11 @@ use rustix::{
 };
 
 use super::{Child, Listener};
-use crate::os::Source;
+use crate::{os::Source, sys};
+
+/// How many connections are taken at the most, of those that wait at a socket whose queue the kernel
+/// does not tell.
+const MOST_UNKNOWN: u32 = 4096;
 
 /// How long a child without free descriptors waits before it tries again.
 const PAUSE: Timespec = Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
@@ -61,11 +65,11 @@ impl Child {
         let mut starved = false;
         loop {
             if self.stop.is_asked() {
-                return Ok(None);
+                return Ok(self.drain(listener));
             }
             let socket = match self.poller()?.wait()? {
                 Source::Listener(socket) => socket,
-                Source::Stop => return Ok(None),
+                Source::Stop => return Ok(self.drain(listener)),
             };
             // A socket of an earlier call with other listeners: not for this one.
             let Some(accepted) = listener.accept_from(socket) else {
@@ -73,11 +77,7 @@ impl Child {
                 continue;
             };
             match accepted {
-                Ok(connection) => {
-                    self.work.accepted(L::peer(&connection));
-                    self.say_worked();
-                    return Ok(Some(connection));
-                }
+                Ok(connection) => return Ok(Some(self.take::<L>(connection))),
                 Err(error) => match verdict(&error) {
                     Verdict::Again => {}
                     Verdict::Pause => {
@@ -90,6 +90,38 @@ impl Child {
                 },
             }
         }
+    }
+
+    /// Takes a connection in hand.
+    fn take<L: Listener + ?Sized>(&mut self, connection: L::Connection) -> L::Connection {
+        self.usage.count_request();
+        self.work.accepted(L::peer(&connection));
+        self.say_worked();
+        connection
+    }
+
+    /// Takes one of the connections that waited when the daemon began to stop; nobody else will.
+    ///
+    /// A child that is merely replaced leaves them to its siblings. Their number is taken once, so
+    /// that clients who keep coming to a socket that the parent cannot close do not keep the child.
+    fn drain<L: Listener + ?Sized>(&mut self, listener: &L) -> Option<L::Connection> {
+        if self.draining.get().load(Ordering::Relaxed) == 0 {
+            return None;
+        }
+        let mut sockets = Vec::new();
+        let mut waiting = 0u32;
+        let _ = listener.each(&mut |socket| {
+            sockets.push(socket.as_raw_fd());
+            waiting = waiting.saturating_add(sys::accept_queue(socket).unwrap_or(MOST_UNKNOWN));
+            Ok(())
+        });
+        let left = self.left_to_drain.get_or_insert(waiting);
+        if *left == 0 {
+            return None;
+        }
+        *left -= 1;
+        let accepted = sockets.into_iter().find_map(|fd| listener.accept_from(fd)?.ok())?;
+        Some(self.take::<L>(accepted))
     }
 
     /// Waits a moment, or until asked to leave.

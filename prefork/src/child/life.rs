@@ -5,20 +5,21 @@
 //! user, which unties it again), then lets signals in, and only then runs code of the program. It
 //! never returns: what lies above it on the stack is the parent's.
 
-use std::io::{self, Write};
+use std::{
+    io::{self, Write},
+    rc::Rc,
+};
 
 use prefork_core::{Generation, SlotId};
 
-use super::{By, Child, ChildParts, Stop, Work};
+use super::{Body, By, Child, ChildParts, Limits, Stop, Work};
 use crate::{
-    AccessLog, Report,
-    args::MainLoop,
+    AccessLog,
     board::ParentBoard,
-    hooks::{self, Failure},
     log::{Log, Role},
     nudge::Nudge,
-    os::{self, Lifeline, Reports, Signals, Title, set_signal_mask},
-    sys,
+    os::{Lifeline, Privileges, Reports, Signals, Title, set_signal_mask},
+    sys::{self, SharedWord},
 };
 
 /// What a child takes with it from the parent.
@@ -30,6 +31,8 @@ pub(crate) struct Seat {
     pub(crate) title: Title,
     pub(crate) signals: Signals,
     pub(crate) talk: Talk,
+    pub(crate) limits: Limits,
+    pub(crate) privileges: Rc<Privileges>,
     pub(crate) access_log: AccessLog,
 }
 
@@ -40,13 +43,20 @@ pub(crate) struct Talk {
     pub(crate) reports: Reports,
     pub(crate) board: Option<ParentBoard>,
     pub(crate) nudge: Nudge,
+    pub(crate) draining: SharedWord,
 }
 
 /// Lives the life of a child, in a process just forked.
-pub(crate) fn live<S>(seat: Seat, main_loop: &mut MainLoop<S>, state: &S) -> ! {
+pub(crate) fn live<S>(seat: Seat, body: &mut Body<S>, state: &S) -> ! {
     let log = Log::new(&seat.name, Role::Child);
     let status = match settle(seat, &log) {
-        Ok(Some(mut child)) => run_main_loop(&mut child, main_loop, state, &log),
+        Ok(Some(mut child)) => match body.run(&mut child, state, &log) {
+            Ok(()) => 0,
+            Err(failed) => {
+                failed.log(&log);
+                failed.status()
+            }
+        },
         // The parent has died, and nobody is left who would want to hear of it.
         Ok(None) => 1,
         Err(error) => {
@@ -59,35 +69,32 @@ pub(crate) fn live<S>(seat: Seat, main_loop: &mut MainLoop<S>, state: &S) -> ! {
 
 /// Parts with the parent's side of everything; `None` if the parent has gone meanwhile.
 fn settle(seat: Seat, log: &Log) -> io::Result<Option<Child>> {
-    let Seat { slot, generation, mut title, signals, talk, access_log, .. } = seat;
-    let Talk { lifeline, reports, board, nudge } = talk;
+    let Seat { slot, generation, mut title, signals, talk, limits, privileges, access_log, .. } =
+        seat;
+    let Talk { lifeline, reports, board, nudge, draining } = talk;
     let mask = *signals.before();
     drop(signals);
     let reporter = reports.into_reporter();
     title.become_child();
+    // Before the tie to the parent, which the kernel cuts when the user changes.
+    privileges.apply().map_err(io::Error::other)?;
     let Ok(tether) = lifeline.tether() else { return Ok(None) };
     let work = Work::new(board.and_then(|board| board.enter(slot, log)), nudge)?;
     let stop = Stop::new(By::Signal)?;
     set_signal_mask(&mask)?;
-    reporter.say(os::Report::Entered)?;
-    let (tether, reporter, log) = (Some(tether), Some(reporter), log.clone());
-    let parts = ChildParts { slot, generation, stop, work, tether, reporter, access_log, log };
+    let parts = ChildParts {
+        slot,
+        generation,
+        stop,
+        work,
+        tether: Some(tether),
+        reporter: Some(reporter),
+        draining,
+        limits,
+        access_log,
+        log: log.clone(),
+    };
     Ok(Some(Child::new(parts)))
-}
-
-/// Runs the main loop and returns the exit status that its outcome deserves.
-fn run_main_loop<S>(child: &mut Child, main_loop: &mut MainLoop<S>, state: &S, log: &Log) -> i32 {
-    match hooks::call(|| main_loop(child, state)) {
-        Ok(()) => 0,
-        Err(Failure::Error(error)) => {
-            log.error(format_args!("main_loop failed: {}", Report(&*error)));
-            1
-        }
-        Err(Failure::Panic(message)) => {
-            log.error(format_args!("main_loop panicked: {message}"));
-            101
-        }
-    }
 }
 
 /// Ends the process: what it has buffered is written, what is the parent's is left alone.

@@ -1,20 +1,29 @@
 //! The child: what its main loop is handed, and how its life goes.
 
 mod accept;
+mod body;
 mod life;
+mod limits;
 mod listener;
+mod requests;
 mod stop;
 mod work;
 
 use std::{
     io,
     os::fd::{AsFd, BorrowedFd},
+    rc::Rc,
+    time::Duration,
 };
 
 use prefork_core::{Generation, SlotId};
 
+pub(crate) use body::{Body, Failed};
 pub(crate) use life::{Seat, Talk, live};
+pub(crate) use limits::Limits;
+use limits::Usage;
 pub use listener::Listener;
+pub use requests::Requests;
 pub(crate) use stop::{By, Stop};
 pub(crate) use work::Work;
 
@@ -22,6 +31,7 @@ use crate::{
     AccessLog,
     log::Log,
     os::{Poller, Report, Reporter, Tether},
+    sys::SharedWord,
 };
 
 /// What a main loop knows of the process it runs in, and how it takes work.
@@ -37,7 +47,13 @@ pub struct Child {
     stop: Stop,
     work: Work,
     tether: Option<Tether>,
-    reporter: Option<Reporter>,
+    reporter: Option<Rc<Reporter>>,
+    draining: SharedWord,
+    /// How many connections are still to be taken of those that waited when the daemon began to
+    /// stop.
+    left_to_drain: Option<u32>,
+    usage: Usage,
+    said_tired: bool,
     said_ready: bool,
     said_worked: bool,
     poller: Option<Poller>,
@@ -47,7 +63,8 @@ pub struct Child {
 
 impl Child {
     pub(crate) fn new(seat: ChildParts) -> Self {
-        let ChildParts { slot, generation, stop, work, tether, reporter, access_log, log } = seat;
+        let ChildParts { slot, generation, stop, work, tether, reporter, access_log, log, .. } =
+            seat;
         // Where there is no parent to tell, all has been said.
         let silent = reporter.is_none();
         Self {
@@ -56,7 +73,11 @@ impl Child {
             stop,
             work,
             tether,
-            reporter,
+            reporter: reporter.map(Rc::new),
+            draining: seat.draining,
+            left_to_drain: None,
+            usage: Usage::new(seat.limits),
+            said_tired: silent,
             said_ready: silent,
             said_worked: silent,
             poller: None,
@@ -117,6 +138,9 @@ impl Child {
     /// most 96 bytes of it to whoever may read the file, so leave secrets out. Without a scoreboard
     /// it only tells the parent, once, that this child works.
     pub fn busy(&mut self, label: &str) {
+        if !self.work.is_in_hand() {
+            self.usage.count_request();
+        }
         self.work.begin(label);
         self.say_worked();
     }
@@ -127,6 +151,55 @@ impl Child {
     pub fn idle(&mut self) {
         self.work.end();
         self.say_ready();
+        if !self.said_tired && self.usage.is_used_up() {
+            self.said_tired = self.try_say(Report::Tired);
+        }
+    }
+
+    /// Asks for more time for the request in hand: `by` from now, if that is longer than
+    /// [`request_timeout`](crate::Args::request_timeout) gives.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the parent has gone.
+    pub fn extend_deadline(&self, by: Duration) -> io::Result<()> {
+        self.reporter.as_ref().map_or(Ok(()), |reporter| reporter.say(Report::Extend(by)))
+    }
+
+    /// Counts requests up to about `max`, for loops that take their work from elsewhere than
+    /// [`accept`](Self::accept): the documented `for` loop of a main loop.
+    ///
+    /// It ends when the child is asked to leave. After `max` requests the child asks to be replaced,
+    /// and goes on until its successor serves, for as many requests again at most.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use prefork::Args;
+    /// # fn take_job() -> String { String::new() }
+    /// let args = Args::new().main_loop(|child, ()| {
+    ///     for _ in child.requests(1000) {
+    ///         let job = take_job();
+    ///         child.busy(&job);
+    ///         // do it
+    ///         child.idle();
+    ///     }
+    ///     Ok(())
+    /// });
+    /// # drop(args);
+    /// ```
+    pub fn requests(&mut self, max: u64) -> Requests {
+        self.stop.attend();
+        self.say_ready();
+        Requests::new(self.stop.clone(), self.reporter.clone(), max)
+    }
+
+    /// Tells the parent that this child is in its main loop.
+    fn say_entered(&self) {
+        if let Some(reporter) = &self.reporter {
+            // A parent that cannot be told has gone, and its children with it.
+            let _ = reporter.say(Report::Entered);
+        }
     }
 
     /// Returns this child's slot of the scoreboard, for reporting more than
@@ -184,6 +257,8 @@ pub(crate) struct ChildParts {
     pub(crate) work: Work,
     pub(crate) tether: Option<Tether>,
     pub(crate) reporter: Option<Reporter>,
+    pub(crate) draining: SharedWord,
+    pub(crate) limits: Limits,
     pub(crate) access_log: AccessLog,
     pub(crate) log: Log,
 }

@@ -27,24 +27,32 @@ impl Work {
 
     /// Work has begun that `label` describes.
     pub(crate) fn begin(&mut self, label: &str) {
-        let Some(slot) = &mut self.slot else { return };
-        slot.writing(label);
+        if let Some(slot) = &mut self.slot {
+            slot.writing(label);
+        }
         self.turned_busy();
     }
 
     /// A connection was accepted.
     pub(crate) fn accepted(&mut self, client: impl Display) {
-        let Some(slot) = &mut self.slot else { return };
-        slot.update(|report| {
-            report.state(State::Reading).begin_request().label("").client(client);
-        });
+        if let Some(slot) = &mut self.slot {
+            slot.update(|report| {
+                report.state(State::Reading).begin_request().label("").client(client);
+            });
+        }
         self.turned_busy();
     }
 
     /// The work in hand is finished, or there was none: the child waits.
     pub(crate) fn end(&mut self) {
-        let Some(slot) = &mut self.slot else { return };
-        if std::mem::take(&mut self.in_hand) { slot.finished() } else { slot.idle() }
+        let had_work = std::mem::take(&mut self.in_hand);
+        if let Some(slot) = &mut self.slot {
+            if had_work { slot.finished() } else { slot.idle() }
+        }
+    }
+
+    pub(crate) const fn is_in_hand(&self) -> bool {
+        self.in_hand
     }
 
     pub(crate) const fn slot(&mut self) -> Option<&mut Slot> {

@@ -4,12 +4,14 @@
 
 mod lifeline;
 mod poller;
+mod privileges;
 mod reports;
 mod signals;
 mod title;
 
 pub(crate) use lifeline::{Lifeline, Tether};
 pub(crate) use poller::{Poller, Source};
+pub(crate) use privileges::{Privileges, Wanted};
 pub(crate) use reports::{Report, Reporter, Reports};
 pub(crate) use signals::{Signals, block_all_signals, set_signal_mask, unblock_answered_signals};
 pub(crate) use title::Title;

@@ -1,4 +1,4 @@
-//! What children tell the parent: one byte at a time, over one socket for all.
+//! What children tell the parent: a few bytes at a time, over one socket for all.
 //!
 //! Each child is told apart not by what it says but by what the kernel says: `SO_PASSCRED` makes it
 //! attach the sender's pid to every message (see `unix(7)`). So no child can speak for another, the
@@ -7,6 +7,7 @@
 use std::{
     io,
     os::fd::{AsRawFd, OwnedFd},
+    time::Duration,
 };
 
 use nix::sys::socket::{ControlMessageOwned, MsgFlags, UnixCredentials, recvmsg};
@@ -28,22 +29,40 @@ pub(crate) enum Report {
     Ready,
     /// It has taken its first work.
     Worked,
+    /// It would like to be replaced.
+    Tired,
+    /// It wants more time for the request it has in hand.
+    Extend(Duration),
 }
 
+/// The length of the longest message.
+const LONGEST: usize = 9;
+
 impl Report {
-    const fn to_byte(self) -> u8 {
-        match self {
+    /// A letter, and for a time its milliseconds, little endian.
+    fn encode(self, message: &mut [u8; LONGEST]) -> &[u8] {
+        message[0] = match self {
             Self::Entered => b'E',
             Self::Ready => b'R',
             Self::Worked => b'W',
-        }
+            Self::Tired => b'T',
+            Self::Extend(_) => b'X',
+        };
+        let Self::Extend(by) = self else { return &message[..1] };
+        let ms = u64::try_from(by.as_millis()).unwrap_or(u64::MAX);
+        message[1..].copy_from_slice(&ms.to_le_bytes());
+        &message[..]
     }
 
-    const fn from_byte(byte: u8) -> Option<Self> {
-        match byte {
-            b'E' => Some(Self::Entered),
-            b'R' => Some(Self::Ready),
-            b'W' => Some(Self::Worked),
+    fn decode(message: &[u8]) -> Option<Self> {
+        match message {
+            b"E" => Some(Self::Entered),
+            b"R" => Some(Self::Ready),
+            b"W" => Some(Self::Worked),
+            b"T" => Some(Self::Tired),
+            [b'X', ms @ ..] => {
+                Some(Self::Extend(Duration::from_millis(u64::from_le_bytes(ms.try_into().ok()?))))
+            }
             _ => None,
         }
     }
@@ -73,9 +92,9 @@ impl Reports {
     /// `None` in the place of the report stands for a message that no child of ours sends; `None`
     /// in the place of the sender for one that is not in our pid namespace.
     pub(crate) fn receive(&self) -> io::Result<Option<(Option<Pid>, Option<Report>)>> {
-        let mut byte = [0u8; 1];
+        let mut bytes = [0u8; LONGEST + 1];
         let mut control = nix::cmsg_space!(UnixCredentials);
-        let mut into = [io::IoSliceMut::new(&mut byte)];
+        let mut into = [io::IoSliceMut::new(&mut bytes)];
         let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_CMSG_CLOEXEC;
         let message = loop {
             let fd = self.receiver.as_raw_fd();
@@ -90,8 +109,8 @@ impl Reports {
             ControlMessageOwned::ScmCredentials(credentials) => Pid::from_raw(credentials.pid()),
             _ => None,
         });
-        let whole = message.bytes == 1;
-        Ok(Some((sender, if whole { Report::from_byte(byte[0]) } else { None })))
+        let length = message.bytes;
+        Ok(Some((sender, bytes.get(..length).and_then(Report::decode))))
     }
 
     /// Turns the inherited copy into the child's end.
@@ -112,12 +131,16 @@ impl Reporter {
     /// A parent that is stopped does not read, and a full socket must not stop the service.
     pub(crate) fn try_say(&self, report: Report) -> bool {
         let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
-        retry_on_intr(|| send(&self.sender, &[report.to_byte()], flags)).is_ok()
+        let mut space = [0; LONGEST];
+        let message = report.encode(&mut space);
+        retry_on_intr(|| send(&self.sender, message, flags)).is_ok()
     }
 
     /// Says something, waiting until the parent has room for it.
     pub(crate) fn say(&self, report: Report) -> io::Result<()> {
-        retry_on_intr(|| send(&self.sender, &[report.to_byte()], SendFlags::NOSIGNAL))?;
+        let mut space = [0; LONGEST];
+        let message = report.encode(&mut space);
+        retry_on_intr(|| send(&self.sender, message, SendFlags::NOSIGNAL))?;
         Ok(())
     }
 }
@@ -136,6 +159,19 @@ mod tests {
         assert_eq!(reports.receive().expect("one"), Some((Some(me), Some(Report::Ready))));
         assert_eq!(reports.receive().expect("one"), Some((Some(me), None)));
         assert_eq!(reports.receive().expect("empty"), None);
+    }
+
+    #[test]
+    fn every_report_comes_through() {
+        let by = Duration::from_millis(123_456);
+        for report in
+            [Report::Entered, Report::Ready, Report::Worked, Report::Tired, Report::Extend(by)]
+        {
+            assert_eq!(Report::decode(report.encode(&mut [0; LONGEST])), Some(report));
+        }
+        for nonsense in [&b""[..], b"EE", b"X", b"X1234567", b"X123456789", b"?"] {
+            assert_eq!(Report::decode(nonsense), None, "{nonsense:?}");
+        }
     }
 
     #[test]

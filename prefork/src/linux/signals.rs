@@ -19,7 +19,9 @@ use nix::sys::{
 use crate::sys;
 
 /// The signals that the parent answers to.
-const ANSWERED: [Signal; 6] = [
+const ANSWERED: [Signal; 8] = [
+    Signal::SIGHUP,
+    Signal::SIGUSR1,
     Signal::SIGTERM,
     Signal::SIGINT,
     Signal::SIGQUIT,

@@ -1,13 +1,17 @@
 //! Doing what the supervisor decides.
 
-use std::io::{self, Write};
+use std::{
+    io::{self, Write},
+    sync::atomic::Ordering,
+    time::Duration,
+};
 
 use prefork_core::{Action, Event, Generation, Hook, Notice, Sight, SlotId, Verdict};
-use rustix::process::{Signal, kill_process};
+use rustix::process::{Pid, Signal, kill_process};
 
 use super::Parent;
 use crate::{
-    RunError, clock, describe, hooks,
+    HungChild, RunError, clock, describe, hooks, logs,
     os::{block_all_signals, set_signal_mask},
     ready,
     sys::{self, Forked},
@@ -27,15 +31,21 @@ impl Parent<'_> {
             Action::Spawn { slot, generation } => return self.spawn(slot, generation),
             Action::Ask { slot } => self.signal(slot, Signal::TERM),
             Action::Interrupt { slot } => self.signal(slot, Signal::INT),
+            Action::Abort { slot } => self.signal(slot, Signal::ABORT),
             Action::Kill { slot } => self.signal(slot, Signal::KILL),
             Action::AnnounceReady => {
                 let children = self.supervisor.alive();
+                if let Some(hook) = self.hooks.ready.take() {
+                    hooks::call_and_log("ready", &self.log, hook);
+                }
                 ready::announce(self.readiness, &mut self.supervisor, children, &self.log);
             }
+            Action::Drain => self.drain(),
+            Action::ReopenLogs => logs::reopen(&self.settings, &mut self.access_log, &self.log),
             Action::ArmNudge => self.nudge.arm(),
             Action::Look => self.look(),
             Action::RunHook(Hook::BeforeShutdown) => {
-                hooks::run_before_shutdown(&mut self.before_shutdown, &self.log);
+                hooks::run_before_shutdown(&mut self.hooks.before_shutdown, &self.log);
             }
             Action::Log(notice) => self.tell(notice),
             Action::Exit(verdict) => return Ok(Some(Done::Over(verdict))),
@@ -56,7 +66,7 @@ impl Parent<'_> {
         match sys::fork() {
             Ok(Forked::Child) => return Ok(Some(Done::Forked(slot, generation))),
             Ok(Forked::Parent { child }) => {
-                self.table.insert(child, slot);
+                self.table.insert(child, slot, generation);
                 self.supervisor.handle(clock::now(), Event::Spawned { slot });
             }
             Err(error) => {
@@ -91,18 +101,33 @@ impl Parent<'_> {
         }
     }
 
-    fn tell(&self, notice: Notice) {
-        let pid = match notice {
-            Notice::DiedAbnormally { slot, .. } => self.table.buried(slot),
-            Notice::Throttled { .. }
-            | Notice::ThrottleLifted
-            | Notice::SpawnDelayed { .. }
-            | Notice::SpawnRecovered { .. }
-            | Notice::AtMaximum { .. }
-            | Notice::Resized { .. }
-            | Notice::Stopping { .. }
-            | Notice::Escalated { .. } => None,
-        };
+    /// Closes the doors, and has children that leave take what is already inside.
+    fn drain(&mut self) {
+        self.draining.get().store(1, Ordering::Relaxed);
+        self.listeners.close_doors();
+    }
+
+    fn tell(&mut self, notice: Notice) {
+        let pid = notice.slot().and_then(|slot| self.table.pid(slot).or(self.table.buried(slot)));
         describe::tell(&self.log, notice, pid);
+        if let (Notice::Hung { slot, busy }, Some(pid)) = (notice, pid) {
+            self.tell_of_hung(slot, pid, busy);
+        }
+    }
+
+    /// Logs what a child was doing that is about to be ended, and lets the program have a look at it.
+    fn tell_of_hung(&mut self, slot: SlotId, pid: Pid, busy: Duration) {
+        let label = self.label(slot);
+        self.log.error(format_args!("child {} was doing: {label}", pid.as_raw_nonzero()));
+        if let Some(hook) = &mut self.hooks.on_timeout {
+            let pid = pid.as_raw_nonzero().get().unsigned_abs();
+            let hung = HungChild { pid, slot: slot.0, label, busy };
+            hooks::call_and_log("on_timeout", &self.log, || hook(&hung));
+        }
+    }
+
+    /// What a child says that it is doing.
+    pub(super) fn label(&self, slot: SlotId) -> String {
+        self.board.as_ref().map(|board| board.label(slot)).unwrap_or_default()
     }
 }

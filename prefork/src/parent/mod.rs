@@ -12,7 +12,7 @@ mod reap;
 mod table;
 mod take_in;
 
-use std::{io, os::fd::AsFd};
+use std::{io, os::fd::AsFd, rc::Rc};
 
 use prefork_core::{Config, Event, Generation, SlotId, Supervisor, Verdict};
 use prefork_daemonize::Readiness;
@@ -20,7 +20,7 @@ use rustix::event::{PollFd, PollFlags};
 
 use crate::{
     AccessLog, RunError,
-    args::BeforeShutdown,
+    args::ParentHooks,
     board::ParentBoard,
     check::Settings,
     child::{Seat, Talk},
@@ -28,7 +28,8 @@ use crate::{
     init::Listeners,
     log::{Log, Role},
     nudge::Nudge,
-    os::{Lifeline, Reports, Signals, Title},
+    os::{Lifeline, Privileges, Reports, Signals, Title},
+    sys::SharedWord,
 };
 
 use carry_out::Done;
@@ -36,7 +37,8 @@ use table::Table;
 
 /// The parent of a pool.
 pub(crate) struct Parent<'a> {
-    name: String,
+    settings: Settings,
+    privileges: Rc<Privileges>,
     supervisor: Supervisor,
     table: Table,
     signals: Signals,
@@ -46,8 +48,9 @@ pub(crate) struct Parent<'a> {
     access_log: AccessLog,
     board: Option<ParentBoard>,
     nudge: Nudge,
+    draining: SharedWord,
     listeners: Listeners,
-    before_shutdown: Option<BeforeShutdown>,
+    hooks: ParentHooks,
     readiness: &'a mut Option<Readiness>,
     /// Why the last fork failed, so that it is said once and not at every attempt.
     fork_error: Option<i32>,
@@ -68,16 +71,19 @@ pub(crate) struct Parts<'a> {
     pub(crate) access_log: AccessLog,
     pub(crate) board: Option<ParentBoard>,
     pub(crate) listeners: Listeners,
-    pub(crate) before_shutdown: Option<BeforeShutdown>,
+    pub(crate) hooks: ParentHooks,
+    pub(crate) privileges: Rc<Privileges>,
     pub(crate) readiness: &'a mut Option<Readiness>,
 }
 
 impl<'a> Parent<'a> {
     pub(crate) fn new(settings: &Settings, parts: Parts<'a>) -> Result<Self, RunError> {
         let Parts { config, signals, title, access_log, board, listeners, .. } = parts;
-        let Parts { before_shutdown, readiness, .. } = parts;
+        let Parts { hooks, privileges, readiness, .. } = parts;
+        let share = "share memory with children";
         Ok(Self {
-            name: settings.name.clone(),
+            settings: settings.clone(),
+            privileges,
             supervisor: Supervisor::new(config),
             table: Table::default(),
             signals,
@@ -86,9 +92,10 @@ impl<'a> Parent<'a> {
             title,
             access_log,
             board,
-            nudge: Nudge::new().map_err(RunError::system("share memory with children"))?,
+            nudge: Nudge::new().map_err(RunError::system(share))?,
+            draining: SharedWord::new().map_err(RunError::system(share))?,
             listeners,
-            before_shutdown,
+            hooks,
             readiness,
             fork_error: None,
             log: Log::new(&settings.name, Role::Parent),
@@ -132,8 +139,10 @@ impl<'a> Parent<'a> {
     fn into_seat(self, slot: SlotId, generation: Generation) -> Seat {
         // The child's copy of the way to the launcher; the word is the parent's to say.
         drop(self.readiness.take());
-        let Self { name, title, signals, lifeline, reports, access_log, board, nudge, .. } = self;
-        let talk = Talk { lifeline, reports, board, nudge };
-        Seat { slot, generation, name, title, signals, talk, access_log }
+        let Self { settings, title, signals, access_log, privileges, .. } = self;
+        let Self { lifeline, reports, board, nudge, draining, .. } = self;
+        let talk = Talk { lifeline, reports, board, nudge, draining };
+        let Settings { name, limits, .. } = settings;
+        Seat { slot, generation, name, title, signals, talk, limits, privileges, access_log }
     }
 }

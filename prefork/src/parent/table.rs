@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use prefork_core::SlotId;
+use prefork_core::{Generation, SlotId};
 use rustix::process::Pid;
 
 /// The parent's private list of its unreaped children: the only pids that are ever signalled.
@@ -11,27 +11,27 @@ use rustix::process::Pid;
 /// place may belong to anybody.
 #[derive(Debug, Default)]
 pub(crate) struct Table {
-    slots: HashMap<Pid, SlotId>,
+    children: HashMap<Pid, (SlotId, Generation)>,
     pids: HashMap<SlotId, Pid>,
     buried: HashMap<SlotId, Pid>,
 }
 
 impl Table {
-    pub(crate) fn insert(&mut self, pid: Pid, slot: SlotId) {
-        self.slots.insert(pid, slot);
+    pub(crate) fn insert(&mut self, pid: Pid, slot: SlotId, generation: Generation) {
+        self.children.insert(pid, (slot, generation));
         self.pids.insert(slot, pid);
     }
 
     /// Takes a reaped child off the list; `None` if it was none of ours.
-    pub(crate) fn remove(&mut self, pid: Pid) -> Option<SlotId> {
-        let slot = self.slots.remove(&pid)?;
+    pub(crate) fn remove(&mut self, pid: Pid) -> Option<(SlotId, Generation)> {
+        let (slot, generation) = self.children.remove(&pid)?;
         self.pids.remove(&slot);
         self.buried.insert(slot, pid);
-        Some(slot)
+        Some((slot, generation))
     }
 
     pub(crate) fn slot(&self, pid: Pid) -> Option<SlotId> {
-        self.slots.get(&pid).copied()
+        self.children.get(&pid).map(|(slot, _)| *slot)
     }
 
     pub(crate) fn pid(&self, slot: SlotId) -> Option<Pid> {

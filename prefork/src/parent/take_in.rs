@@ -7,7 +7,7 @@ use prefork_core::{Event, Exit, Request, Time};
 use rustix::process::Pid;
 
 use super::{Parent, reap};
-use crate::{clock, os::Report};
+use crate::{ChildExit, clock, hooks, os::Report};
 
 /// How many messages are read at a time, so that a child that does nothing but talk cannot keep the
 /// parent from its work.
@@ -69,6 +69,8 @@ impl Parent<'_> {
                 Report::Entered => Event::Entered { slot },
                 Report::Ready => Event::Ready { slot },
                 Report::Worked => Event::Worked { slot },
+                Report::Tired => Event::Tired { slot },
+                Report::Extend(by) => Event::Extended { slot, by },
             };
             self.supervisor.handle(now, event);
         }
@@ -78,11 +80,17 @@ impl Parent<'_> {
     /// Passes on the end of a child. One that is not in the table was adopted, as happens to
     /// process 1; that it has been reaped is all there is to do.
     fn bury(&mut self, now: Time, pid: Pid, exit: Exit) {
-        if let Some(slot) = self.table.remove(pid) {
-            if let Some(board) = &mut self.board {
-                board.clear(slot, &self.log);
-            }
-            self.supervisor.handle(now, Event::Exited { slot, exit });
+        let Some((slot, generation)) = self.table.remove(pid) else { return };
+        let label = self.label(slot);
+        if let Some(board) = &mut self.board {
+            board.clear(slot, &self.log);
+        }
+        self.supervisor.handle(now, Event::Exited { slot, exit });
+        if let Some(hook) = &mut self.hooks.on_child_exit {
+            let pid = pid.as_raw_nonzero().get().unsigned_abs();
+            let (slot, generation) = (slot.0, generation.0);
+            let child = ChildExit { pid, slot, generation, exit, label };
+            hooks::call_and_log("on_child_exit", &self.log, || hook(&child));
         }
     }
 }
@@ -92,6 +100,8 @@ fn request(signal: Signal) -> Option<Request> {
     match signal {
         Signal::SIGTERM => Some(Request::StopGracefully),
         Signal::SIGINT | Signal::SIGQUIT => Some(Request::StopNow),
+        Signal::SIGHUP => Some(Request::Reload),
+        Signal::SIGUSR1 => Some(Request::Reopen),
         Signal::SIGTTIN => Some(Request::More),
         Signal::SIGTTOU => Some(Request::Fewer),
         _ => None,

@@ -1,0 +1,196 @@
+//! The arguments that are plain data.
+
+use std::{io::Write, os::fd::OwnedFd, path::PathBuf, time::Duration};
+
+use super::Args;
+
+impl<S> Args<S> {
+    /// Sets the name of the daemon, shown in `ps` and in its log. Default: the file name of the
+    /// program.
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.data.name = Some(name.into());
+        self
+    }
+
+    /// Refuses to start when not running as root. Default off.
+    pub fn require_root(mut self, require_root: bool) -> Self {
+        self.data.require_root = require_root;
+        self
+    }
+
+    /// Goes to the background, off the terminal. Default on.
+    ///
+    /// The program that was started returns from [`run`](crate::Prefork::run) once the daemon
+    /// serves, or has failed to. With this off the caller becomes the parent, as container runtimes
+    /// and service managers want it.
+    pub fn daemonize(mut self, daemonize: bool) -> Self {
+        self.data.daemonize = Some(daemonize);
+        self
+    }
+
+    /// Sets the file to which standard error goes, and with it the daemon's own messages. Required
+    /// with [`daemonize`](Self::daemonize), unless [`error_log_handle`](Self::error_log_handle) is
+    /// given.
+    ///
+    /// It is created with mode 0640 if it does not exist. A daemon's standard output goes there as
+    /// well. A relative path is taken from the directory in which [`Prefork::new`] was called.
+    ///
+    /// [`Prefork::new`]: crate::Prefork::new
+    pub fn error_log_path(mut self, path: impl Into<PathBuf>) -> Self {
+        self.data.error_log_path = Some(path.into());
+        self
+    }
+
+    /// Sets an open file, pipe or socket in the place of [`error_log_path`](Self::error_log_path).
+    pub fn error_log_handle(mut self, handle: impl Into<OwnedFd>) -> Self {
+        self.data.error_log_handle = Some(handle.into());
+        self
+    }
+
+    /// Sets the file to which [`Child::access_log`](crate::Child::access_log) writes. Required with
+    /// [`daemonize`](Self::daemonize), unless [`access_log_handle`](Self::access_log_handle) is
+    /// given. Without either, the lines go nowhere.
+    ///
+    /// It is created with mode 0640 if it does not exist.
+    pub fn access_log_path(mut self, path: impl Into<PathBuf>) -> Self {
+        self.data.access_log_path = Some(path.into());
+        self
+    }
+
+    /// Sets a writer in the place of [`access_log_path`](Self::access_log_path). Each child has its
+    /// own copy; every line is written and flushed at once.
+    pub fn access_log_handle(mut self, handle: impl Write + 'static) -> Self {
+        self.data.access_log_handle = Some(Box::new(handle));
+        self
+    }
+
+    /// Sets the file that holds the pid of the parent while it runs, and that keeps a second daemon
+    /// from starting. Required with [`daemonize`](Self::daemonize).
+    ///
+    /// It is written with mode 0644 and removed on an orderly stop.
+    pub fn pid_path(mut self, path: impl Into<PathBuf>) -> Self {
+        self.data.pid_path = Some(path.into());
+        self
+    }
+
+    /// Sets the file in which children tell the parent, and whoever may read it, what they are
+    /// doing. Default none: then nothing is told, and the number of children stays at
+    /// [`prefork`](Self::prefork).
+    ///
+    /// The format is that of the crate [`scoreboard`](crate::scoreboard). The file has mode 0600 and
+    /// is removed on an orderly stop; choose a directory in memory, such as `/run`, that only the
+    /// parent's user may write.
+    pub fn scoreboard_path(mut self, path: impl Into<PathBuf>) -> Self {
+        self.data.scoreboard_path = Some(path.into());
+        self
+    }
+
+    /// Keeps the scoreboard in memory, where nobody else can read it, instead of in a file. Default
+    /// off.
+    ///
+    /// For pools that are to follow their load without a file.
+    pub fn scoreboard_in_memory(mut self, in_memory: bool) -> Self {
+        self.data.scoreboard_in_memory = in_memory;
+        self
+    }
+
+    /// Sets the number of children that the pool starts with and comes back to, 0 to
+    /// [`max_children`](Self::max_children). Default 3.
+    ///
+    /// With 0, [`main_loop`](Self::main_loop) runs in the parent itself: nothing is forked (see
+    /// [`Prefork::run`](crate::Prefork::run)).
+    pub fn prefork(mut self, children: u32) -> Self {
+        self.data.prefork = Some(children);
+        self
+    }
+
+    /// Sets the number of children that is never exceeded, up to 65,536. Default 150.
+    ///
+    /// With a scoreboard the pool grows towards it when all children are busy, at once by as many as
+    /// connections wait at the sockets of [`Init::listen`], and by doubling where that is not known.
+    /// Children that were not needed for 10 s are retired, idle ones only, in growing steps a second
+    /// apart, until there are [`prefork`](Self::prefork) again: from 150 to 3 in at most 20 s.
+    /// Without a scoreboard the pool keeps its size; that is said at the start if this was set to
+    /// more.
+    pub fn max_children(mut self, children: u32) -> Self {
+        self.data.max_children = Some(children);
+        self
+    }
+
+    /// Sets how many children should be waiting for work at any time, up to
+    /// [`max_children`](Self::max_children), as `MinSpareServers` does in Apache. Default 1: the pool
+    /// grows when all are busy. Needs a scoreboard.
+    pub fn min_spare(mut self, children: u32) -> Self {
+        self.data.min_spare = Some(children);
+        self
+    }
+
+    /// Sets how many waiting children are not too many, at least [`min_spare`](Self::min_spare), as
+    /// `MaxSpareServers` does in Apache. More are retired without waiting for calm, but never below
+    /// [`prefork`](Self::prefork). Default none. Needs a scoreboard.
+    pub fn max_spare(mut self, children: u32) -> Self {
+        self.data.max_spare = Some(children);
+        self
+    }
+
+    /// Sets how long the start may take, until every child is in its main loop. Default 60 s.
+    pub fn start_timeout(mut self, limit: Duration) -> Self {
+        self.data.start_timeout = Some(limit);
+        self
+    }
+
+    /// Sets how long children may take to finish the requests in hand when the daemon stops.
+    /// Default 30 s.
+    pub fn graceful_timeout(mut self, limit: Duration) -> Self {
+        self.data.graceful_timeout = Some(limit);
+        self
+    }
+
+    /// Sets how many children may be replaced at a time, 1 to
+    /// [`max_children`](Self::max_children): so many more than that there can be meanwhile. Default: a
+    /// quarter of [`prefork`](Self::prefork), at least 1.
+    ///
+    /// On a reload, and when a child is to be replaced for any other reason while it still serves, a
+    /// new child must be in its main loop before the old one is asked to leave.
+    pub fn max_unavailable(mut self, children: u32) -> Self {
+        self.data.max_unavailable = Some(children);
+        self
+    }
+
+    /// Has a child replaced once it has served about so many requests, at least 1, give or take a
+    /// tenth so that children of one age do not all go at once. Default none.
+    ///
+    /// Requests are counted by [`Child::accept`](crate::Child::accept) and
+    /// [`Child::busy`](crate::Child::busy). The child goes on serving until its successor does.
+    pub fn max_requests(mut self, requests: u64) -> Self {
+        self.data.max_requests = Some(requests);
+        self
+    }
+
+    /// Has a child replaced once it is about so old, give or take a tenth. Default none.
+    pub fn max_lifetime(mut self, limit: Duration) -> Self {
+        self.data.max_lifetime = Some(limit);
+        self
+    }
+
+    /// Has a child replaced once it has more than so many bytes of memory resident, shared memory
+    /// included, at the end of a request. Default none.
+    ///
+    /// See `resident` in `proc_pid_statm(5)`.
+    pub fn max_memory(mut self, bytes: u64) -> Self {
+        self.data.max_memory = Some(bytes);
+        self
+    }
+
+    /// Ends a child that is at work on one request for longer than this. Default never. Needs a
+    /// scoreboard.
+    ///
+    /// What it was doing is logged, [`on_timeout`](Self::on_timeout) is run, the child is sent
+    /// `SIGABRT`, which leaves a core dump where those are enabled, and a second later `SIGKILL`. Its
+    /// successor is started at once. [`Child::extend_deadline`](crate::Child::extend_deadline) asks
+    /// for more time. A parent that was stopped itself gives everybody the whole time again.
+    pub fn request_timeout(mut self, limit: Duration) -> Self {
+        self.data.request_timeout = Some(limit);
+        self
+    }
+}

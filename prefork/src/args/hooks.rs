@@ -1,0 +1,117 @@
+//! The arguments that are code.
+
+use super::Args;
+use crate::{Child, ChildExit, HungChild, Init, Result, child::Body};
+
+impl<S> Args<S> {
+    /// Runs `hook` in the caller, before anything is opened or forked. Default none.
+    ///
+    /// If it fails, [`run`](crate::Prefork::run) fails.
+    pub fn before_daemonize(mut self, hook: impl FnOnce() -> Result + 'static) -> Self {
+        self.before_daemonize = Some(Box::new(hook));
+        self
+    }
+
+    /// Runs `hook` in the parent, after the daemon has initialized itself (gone to the background,
+    /// written its pid file, opened its logs), before children are started. This is the place to
+    /// bind to sockets. Default none.
+    ///
+    /// What it returns is handed to every [`main_loop`](Self::main_loop). If it fails or panics, the
+    /// start fails. Set it before `main_loop`, `child_init` and
+    /// `child_exit`, which are handed what it returns.
+    ///
+    /// # Signals
+    ///
+    /// The signals that the parent answers to are blocked in it, and acted upon when the hook has
+    /// returned. A program that the hook starts inherits that mask.
+    pub fn after_init<T>(self, hook: impl FnOnce(&mut Init) -> Result<T> + 'static) -> Args<T> {
+        let mut too_early = self.too_early;
+        too_early.extend(self.body.names());
+        Args {
+            data: self.data,
+            before_daemonize: self.before_daemonize,
+            after_init: Box::new(hook),
+            parent_hooks: self.parent_hooks,
+            body: Body::default(),
+            too_early,
+        }
+    }
+
+    /// Runs `hook` in each child at its beginning, before the main loop, with the child's privileges.
+    /// Default none.
+    ///
+    /// If it fails or panics, that is logged and the child ends with status 1 or 101; until a child
+    /// works, the next ones are started ever more slowly. Set it after `after_init`.
+    pub fn child_init(mut self, hook: impl FnMut(&mut Child, &S) -> Result + 'static) -> Self {
+        self.body.child_init = Some(Box::new(hook));
+        self
+    }
+
+    /// Runs `hook` in each child when its main loop has returned, failed or panicked, with the child's
+    /// privileges. Default none.
+    ///
+    /// It does not run in a child that is ended by a signal. An error or a panic is logged.
+    pub fn child_exit(mut self, hook: impl FnMut(&mut Child, &S) -> Result + 'static) -> Self {
+        self.body.child_exit = Some(Box::new(hook));
+        self
+    }
+
+    /// Runs `hook` in the parent, once, when every first child is in its main loop, before whoever
+    /// started the daemon is told. Default none.
+    ///
+    /// An error or a panic is logged, and the daemon serves.
+    pub fn ready(mut self, hook: impl FnOnce() -> Result + 'static) -> Self {
+        self.parent_hooks.ready = Some(Box::new(hook));
+        self
+    }
+
+    /// Runs `hook` in the parent whenever a child has ended and was reaped. Default none.
+    ///
+    /// The parent does nothing else meanwhile, so it should be quick. An error or a panic is logged.
+    pub fn on_child_exit(mut self, hook: impl FnMut(&ChildExit) -> Result + 'static) -> Self {
+        self.parent_hooks.on_child_exit = Some(Box::new(hook));
+        self
+    }
+
+    /// Runs `hook` in the parent when a child was at work on one request for longer than
+    /// [`request_timeout`](Self::request_timeout), before the child is ended. Default none.
+    ///
+    /// The child still lives and can be examined, but not for long: the parent does nothing else
+    /// meanwhile. An error or a panic is logged, and the child is ended.
+    pub fn on_timeout(mut self, hook: impl FnMut(&HungChild) -> Result + 'static) -> Self {
+        self.parent_hooks.on_timeout = Some(Box::new(hook));
+        self
+    }
+
+    /// Sets what each child does. Required.
+    ///
+    /// It runs once in each child, at its beginning; when it returns, the child ends, and another
+    /// takes its place. An error or a panic is logged, and the child's exit status is 1 or 101.
+    ///
+    /// # Signals
+    ///
+    /// A loop that uses [`Child::accept`](crate::Child::accept) or another of the stopping methods
+    /// is asked to leave, and leaves when it has finished what it has in hand. One that uses none
+    /// of them is ended by `SIGTERM` wherever it is.
+    ///
+    /// # Fork
+    ///
+    /// Every child begins as a copy of the parent: with a copy of its random state too. Seed random
+    /// generators here and not in `after_init`, or all children draw the same numbers; the order of
+    /// a `HashMap` made with the standard hasher is the same in all of them. What `after_init`
+    /// returned is not dropped in a child.
+    pub fn main_loop(mut self, main_loop: impl FnMut(&mut Child, &S) -> Result + 'static) -> Self {
+        self.body.main_loop = Some(Box::new(main_loop));
+        self
+    }
+
+    /// Runs `hook` in the parent, once, before the children are asked to leave and the daemon shuts
+    /// down, whatever the reason. Default none.
+    ///
+    /// An error or a panic is logged, and the daemon shuts down. With [`prefork`](Self::prefork) 0
+    /// it runs on a thread beside the main loop, which is why it must be `Send`.
+    pub fn before_shutdown(mut self, hook: impl FnOnce() -> Result + Send + 'static) -> Self {
+        self.parent_hooks.before_shutdown = Some(Box::new(hook));
+        self
+    }
+}

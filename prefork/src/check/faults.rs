@@ -1,0 +1,71 @@
+//! Collecting what is wrong with arguments.
+
+use std::{
+    os::unix::ffi::OsStrExt,
+    path::{Path, PathBuf},
+};
+
+use prefork_daemonize::absolute;
+
+use crate::Fault;
+
+/// The faults found so far.
+#[derive(Default)]
+pub(super) struct Faults(pub(super) Vec<Fault>);
+
+impl Faults {
+    pub(super) fn add(&mut self, argument: &'static str, problem: impl Into<String>) {
+        self.0.push(Fault { argument, problem: problem.into() });
+    }
+
+    /// Makes a path absolute, as the daemon will leave the current directory.
+    pub(super) fn path(&mut self, argument: &'static str, path: &Path) -> Option<PathBuf> {
+        let bytes = path.as_os_str().as_bytes();
+        if bytes.is_empty() {
+            self.add(argument, "is empty; give the path of a file");
+        } else if bytes.contains(&0) {
+            self.add(argument, "holds a NUL byte, which no path can");
+        } else if bytes.ends_with(b"/") || path.file_name().is_none() {
+            self.add(argument, format!("{} is a directory; give a file", path.display()));
+        } else {
+            match absolute(path) {
+                Ok(path) => return Some(path),
+                Err(error) => self.add(argument, format!("cannot be made absolute: {error}")),
+            }
+        }
+        None
+    }
+
+    pub(super) fn distinct(
+        &mut self,
+        first: &'static str,
+        first_path: Option<&Path>,
+        second: &'static str,
+        second_path: Option<&Path>,
+    ) {
+        if let (Some(path), Some(other)) = (first_path, second_path)
+            && path == other
+        {
+            self.add(second, format!("is the same file as {first}: {}", path.display()));
+        }
+    }
+
+    pub(super) fn one_of<T>(
+        &mut self,
+        names: [&'static str; 2],
+        a: Option<T>,
+        b: Option<T>,
+    ) -> Option<T> {
+        if a.is_some() && b.is_some() {
+            self.add(names[1], format!("cannot be given together with {}", names[0]));
+        }
+        a.or(b)
+    }
+
+    /// Demands an argument, unless it was given and found wrong.
+    pub(super) fn required(&mut self, argument: &'static str, when: &str) {
+        if !self.0.iter().any(|fault| fault.argument == argument) {
+            self.add(argument, format!("is required{when}"));
+        }
+    }
+}

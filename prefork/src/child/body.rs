@@ -1,0 +1,90 @@
+//! The code of the program that a child runs.
+
+use super::Child;
+use crate::{
+    Report, Result, RunError,
+    hooks::{self, Failure},
+    log::Log,
+};
+
+pub(crate) type ChildHook<S> = Box<dyn FnMut(&mut Child, &S) -> Result>;
+
+/// What a child does, from its beginning to its end.
+pub(crate) struct Body<S> {
+    pub(crate) child_init: Option<ChildHook<S>>,
+    pub(crate) main_loop: Option<ChildHook<S>>,
+    pub(crate) child_exit: Option<ChildHook<S>>,
+}
+
+impl<S> Default for Body<S> {
+    fn default() -> Self {
+        Self { child_init: None, main_loop: None, child_exit: None }
+    }
+}
+
+/// Which part has failed, and how.
+pub(crate) struct Failed {
+    hook: &'static str,
+    failure: Failure,
+}
+
+impl<S> Body<S> {
+    /// Returns the names of what is set.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &'static str> + use<S> {
+        let set = [
+            ("child_init", self.child_init.is_some()),
+            ("main_loop", self.main_loop.is_some()),
+            ("child_exit", self.child_exit.is_some()),
+        ];
+        set.into_iter().filter(|(_, is_set)| *is_set).map(|(name, _)| name)
+    }
+
+    /// Runs it all. The main loop is set: the arguments have been checked.
+    pub(crate) fn run(
+        &mut self,
+        child: &mut Child,
+        state: &S,
+        log: &Log,
+    ) -> std::result::Result<(), Failed> {
+        run("child_init", &mut self.child_init, child, state)?;
+        child.say_entered();
+        let outcome = run("main_loop", &mut self.main_loop, child, state);
+        if let Err(failed) = run("child_exit", &mut self.child_exit, child, state) {
+            failed.log(log);
+        }
+        outcome
+    }
+}
+
+fn run<S>(
+    name: &'static str,
+    hook: &mut Option<ChildHook<S>>,
+    child: &mut Child,
+    state: &S,
+) -> std::result::Result<(), Failed> {
+    let Some(hook) = hook else { return Ok(()) };
+    hooks::call(|| hook(child, state)).map_err(|failure| Failed { hook: name, failure })
+}
+
+impl Failed {
+    pub(crate) fn log(&self, log: &Log) {
+        match &self.failure {
+            Failure::Error(error) => {
+                log.error(format_args!("{} failed: {}", self.hook, Report(&**error)));
+            }
+            Failure::Panic(message) => log.error(format_args!("{} panicked: {message}", self.hook)),
+        }
+    }
+
+    /// The exit status that this deserves: that of a Rust program that fails so.
+    pub(crate) const fn status(&self) -> i32 {
+        match self.failure {
+            Failure::Error(_) => 1,
+            Failure::Panic(_) => 101,
+        }
+    }
+
+    pub(crate) fn into_error(self) -> RunError {
+        RunError::Hook { hook: self.hook, source: self.failure.into_error() }
+    }
+}
