@@ -13,7 +13,7 @@ use std::{
 
 use prefork_daemonize::{LogError, open_log};
 
-use crate::{RunError, sanitize::Sanitized, sys::SharedWord};
+use crate::{RunError, sanitize::Sanitized, sys::SharedWords};
 
 /// Writes lines to the access log.
 ///
@@ -30,7 +30,7 @@ enum Destination {
     Nowhere,
     /// Where the file is, and a word that is not zero while it ends in a torn line, whichever process
     /// tore it.
-    File(File, PathBuf, SharedWord),
+    File(File, PathBuf, SharedWords),
     Handle(Box<dyn Write>),
 }
 
@@ -41,7 +41,7 @@ impl AccessLog {
 
     pub(crate) fn file(path: &Path) -> Result<Self, RunError> {
         let file = open_log(path)?;
-        let torn = SharedWord::new().map_err(RunError::system("share memory with children"))?;
+        let torn = SharedWords::new(1).map_err(RunError::system("share memory with children"))?;
         Ok(Self::to(Destination::File(file, path.to_owned(), torn)))
     }
 
@@ -92,7 +92,7 @@ impl Destination {
     fn write(&mut self, line: &mut Vec<u8>) -> io::Result<()> {
         match self {
             Self::Nowhere => Ok(()),
-            Self::File(file, _, torn) => append(file, torn.get(), line),
+            Self::File(file, _, torn) => append(file, torn.get(0), line),
             Self::Handle(handle) => {
                 handle.write_all(line)?;
                 handle.flush()

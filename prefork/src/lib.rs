@@ -5,6 +5,7 @@ compile_error!("prefork supports Linux; a port is a sibling of src/linux");
 
 mod access_log;
 mod args;
+mod asks;
 mod board;
 mod check;
 mod child;

@@ -11,24 +11,24 @@ use std::{
 
 use rustix::event::{EventfdFlags, eventfd};
 
-use crate::sys::SharedWord;
+use crate::sys::SharedWords;
 
 /// The parent's side, and what children take of it.
 #[derive(Debug)]
 pub(crate) struct Nudge {
     /// Not zero while armed. Written by the parent alone.
-    armed: SharedWord,
+    armed: SharedWords,
     wake: OwnedFd,
 }
 
 impl Nudge {
     pub(crate) fn new() -> io::Result<Self> {
         let wake = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
-        Ok(Self { armed: SharedWord::new()?, wake })
+        Ok(Self { armed: SharedWords::new(1)?, wake })
     }
 
     pub(crate) fn arm(&self) {
-        self.armed.get().store(1, Ordering::Relaxed);
+        self.armed.get(0).store(1, Ordering::Relaxed);
         // Arm first, look then. Pairs with the fence in `turned_busy`: either the look that follows
         // sees the child busy, or the child sees the nudge armed.
         fence(Ordering::SeqCst);
@@ -38,7 +38,7 @@ impl Nudge {
     pub(crate) fn take(&self) -> bool {
         let nudged = rustix::io::read(&self.wake, &mut [0u8; 8]).is_ok();
         if nudged {
-            self.armed.get().store(0, Ordering::Relaxed);
+            self.armed.get(0).store(0, Ordering::Relaxed);
         }
         nudged
     }
@@ -57,7 +57,7 @@ impl Nudge {
 /// A child's side.
 #[derive(Debug)]
 pub(crate) struct Nudger {
-    armed: SharedWord,
+    armed: SharedWords,
     wake: OwnedFd,
 }
 
@@ -66,7 +66,7 @@ impl Nudger {
     pub(crate) fn turned_busy(&self) {
         // Report first, ask then; see `arm`.
         fence(Ordering::SeqCst);
-        if self.armed.get().load(Ordering::Relaxed) != 0 {
+        if self.armed.get(0).load(Ordering::Relaxed) != 0 {
             // It cannot fail but for being full, and then the parent is about to wake.
             let _ = rustix::io::write(&self.wake, &1u64.to_ne_bytes());
         }

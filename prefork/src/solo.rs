@@ -36,7 +36,7 @@ use crate::{
     os::unblock_answered_signals,
     ready,
     run::{Belongings, Initialized, Program, drop_privileges, initialize},
-    sys::{self, SharedWord},
+    sys,
 };
 
 /// The one place in this pool, and who is in it.
@@ -58,8 +58,7 @@ pub(crate) fn serve<S>(
         board.assign(SLOT, GENERATION, &log);
         board.enter_here(SLOT, &log)
     });
-    let stop = Stop::new(By::Thread).map_err(RunError::system("open an event descriptor"))?;
-    let draining = SharedWord::new().map_err(RunError::system("share memory"))?;
+    let stop = Stop::new(By::Thread, None).map_err(RunError::system("open an event descriptor"))?;
     // This process is what children are elsewhere. Now, while it has but one thread.
     drop_privileges(&users.children)?;
     let ParentHooks { ready, before_shutdown, .. } = parent_hooks;
@@ -68,7 +67,6 @@ pub(crate) fn serve<S>(
         supervisor: Supervisor::new(pool_of_one(settings)),
         bell: bell.clone(),
         stop: stop.clone(),
-        draining: draining.clone(),
         listeners,
         reopen_access_log: access_log.reopen_on_request(),
         belongings,
@@ -91,7 +89,6 @@ pub(crate) fn serve<S>(
         work: Work::alone(slot),
         tether: None,
         reporter: None,
-        draining,
         limits: settings.limits,
         access_log,
         log: log.clone(),
@@ -184,7 +181,6 @@ struct Watcher {
     supervisor: Supervisor,
     bell: Arc<Bell>,
     stop: Stop,
-    draining: SharedWord,
     listeners: Listeners,
     reopen_access_log: Arc<AtomicBool>,
     belongings: Belongings,
@@ -250,7 +246,7 @@ impl Watcher {
                 | Action::Abort { .. }
                 | Action::Kill { .. }
                     if self.bell.has_loop_ended() => {}
-                Action::Drain => self.drain(),
+                Action::Drain => self.listeners.close_doors(),
                 Action::Ask { .. } if self.stop.is_attended() => self.stop.ask(),
                 Action::Ask { .. }
                 | Action::Interrupt { .. }
@@ -279,11 +275,6 @@ impl Watcher {
             hooks::call_and_log("ready", &self.log, hook);
         }
         ready::announce(launch.readiness, &mut self.supervisor, 0, &self.log);
-    }
-
-    fn drain(&self) {
-        self.draining.get().store(1, Ordering::Relaxed);
-        self.listeners.close_doors();
     }
 
     /// Ends the daemon around a loop that cannot be asked.

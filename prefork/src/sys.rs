@@ -164,38 +164,42 @@ pub(crate) fn set_memory_map(map: &PrctlMmMap) -> io::Result<()> {
     Ok(())
 }
 
-/// A word of memory shared with all processes forked from this one, never freed.
+/// Words of memory shared with all processes forked from this one, never freed.
 #[derive(Clone, Debug)]
-pub(crate) struct SharedWord {
-    word: &'static AtomicU32,
+pub(crate) struct SharedWords {
+    words: &'static [AtomicU32],
 }
 
-impl SharedWord {
-    const SIZE: usize = 4096;
-
-    /// Makes a word that is zero.
-    pub(crate) fn new() -> io::Result<Self> {
+impl SharedWords {
+    /// Makes so many words, all zero.
+    pub(crate) fn new(count: usize) -> io::Result<Self> {
+        let size = count.max(1) * size_of::<AtomicU32>();
         let (protection, flags) = (ProtFlags::READ | ProtFlags::WRITE, MapFlags::SHARED);
         // SAFETY: the kernel chooses the address (the hint is null), so no memory of ours is
         // mapped over.
-        let start = unsafe { mmap_anonymous(std::ptr::null_mut(), Self::SIZE, protection, flags) }?;
-        // SAFETY: the mapping is zeroed, page-aligned, large enough, never unmapped, and reached
-        // only through this atomic, here and in the processes forked from here. A process that has
-        // made it read-only only loads.
-        let word = unsafe { AtomicU32::from_ptr(start.cast()) };
-        Ok(Self { word })
+        let start = unsafe { mmap_anonymous(std::ptr::null_mut(), size, protection, flags) }?;
+        // SAFETY: the mapping is zeroed, page-aligned, long enough for `count` words, never unmapped,
+        // and reached only through these atomics, here and in the processes forked from here. A
+        // process that has made it read-only only loads.
+        let words = unsafe { std::slice::from_raw_parts(start.cast::<AtomicU32>(), count) };
+        Ok(Self { words })
     }
 
-    pub(crate) const fn get(&self) -> &AtomicU32 {
-        self.word
+    /// Returns one word.
+    ///
+    /// # Panics
+    ///
+    /// Panics if there is no such word.
+    pub(crate) const fn get(&self, index: usize) -> &AtomicU32 {
+        &self.words[index]
     }
 
-    /// From now on, storing to the word ends this process; loading goes on.
+    /// From now on, storing to a word ends this process; loading goes on.
     pub(crate) fn make_read_only(&self) -> io::Result<()> {
-        let start = self.word.as_ptr().cast();
+        let start = self.words.as_ptr().cast_mut().cast();
         // SAFETY: the range is exactly the mapping made above, and this process does not store to
         // it any more.
-        unsafe { mprotect(start, Self::SIZE, MprotectFlags::READ) }?;
+        unsafe { mprotect(start, size_of_val(self.words), MprotectFlags::READ) }?;
         Ok(())
     }
 }

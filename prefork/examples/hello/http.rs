@@ -48,10 +48,13 @@ pub(crate) fn read(connection: &mut TcpStream) -> io::Result<Request> {
     let mut buffer = [0; LONGEST_REQUEST];
     let mut length = 0;
     loop {
-        match connection.read(&mut buffer[length..])? {
-            0 if length == 0 => return Err(io::ErrorKind::UnexpectedEof.into()),
-            0 => return Ok(Request::nonsense()),
-            count => length += count,
+        match connection.read(&mut buffer[length..]) {
+            Ok(0) if length == 0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+            Ok(0) => return Ok(Request::nonsense()),
+            Ok(count) => length += count,
+            // A SIGTERM from outside interrupts what has a time limit.
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) => return Err(error),
         }
         let mut headers = [httparse::EMPTY_HEADER; MOST_HEADERS];
         let mut request = httparse::Request::new(&mut headers);

@@ -1,6 +1,6 @@
 //! Accepting connections until asked to leave.
 
-use std::{io, os::fd::AsRawFd, sync::atomic::Ordering};
+use std::{io, os::fd::AsRawFd};
 
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
@@ -34,8 +34,8 @@ impl Child {
     ///
     /// # Signals
     ///
-    /// From the first call on, `SIGTERM` no longer ends the process but makes this return `None`
-    /// once the request in hand is finished.
+    /// From the first call on, `SIGTERM` no longer ends the process but makes this return `None`. The
+    /// parent asks without a signal, so the request in hand is never interrupted.
     ///
     /// # Examples
     ///
@@ -70,6 +70,7 @@ impl Child {
             let socket = match self.poller()?.wait()? {
                 Source::Listener(socket) => socket,
                 Source::Stop => return Ok(self.drain(listener)),
+                Source::Wake => continue,
             };
             // A socket of an earlier call with other listeners: not for this one.
             let Some(accepted) = listener.accept_from(socket) else {
@@ -105,7 +106,7 @@ impl Child {
     /// A child that is merely replaced leaves them to its siblings. Their number is taken once, so
     /// that clients who keep coming to a socket that the parent cannot close do not keep the child.
     fn drain<L: Listener + ?Sized>(&mut self, listener: &L) -> Option<L::Connection> {
-        if self.draining.get().load(Ordering::Relaxed) == 0 {
+        if !self.stop.is_draining() {
             return None;
         }
         let mut sockets = Vec::new();

@@ -15,11 +15,12 @@ use prefork_core::{Generation, SlotId};
 use super::{Body, By, Child, ChildParts, Limits, Stop, Work};
 use crate::{
     AccessLog,
+    asks::Asks,
     board::ParentBoard,
     log::{Log, Role},
     nudge::Nudge,
     os::{Lifeline, Privileges, Reports, Signals, Title, set_signal_mask},
-    sys::{self, SharedWord},
+    sys,
 };
 
 /// What a child takes with it from the parent.
@@ -43,7 +44,7 @@ pub(crate) struct Talk {
     pub(crate) reports: Reports,
     pub(crate) board: Option<ParentBoard>,
     pub(crate) nudge: Nudge,
-    pub(crate) draining: SharedWord,
+    pub(crate) asks: Asks,
 }
 
 /// Lives the life of a child, in a process just forked.
@@ -71,7 +72,7 @@ pub(crate) fn live<S>(seat: Seat, body: &mut Body<S>, state: &S) -> ! {
 fn settle(seat: Seat, log: &Log) -> io::Result<Option<Child>> {
     let Seat { slot, generation, mut title, signals, talk, limits, privileges, access_log, .. } =
         seat;
-    let Talk { lifeline, reports, board, nudge, draining } = talk;
+    let Talk { lifeline, reports, board, nudge, asks } = talk;
     let mask = *signals.before();
     drop(signals);
     let reporter = reports.into_reporter();
@@ -80,7 +81,7 @@ fn settle(seat: Seat, log: &Log) -> io::Result<Option<Child>> {
     privileges.apply().map_err(io::Error::other)?;
     let Ok(tether) = lifeline.tether() else { return Ok(None) };
     let work = Work::new(board.and_then(|board| board.enter(slot, log)), nudge)?;
-    let stop = Stop::new(By::Signal)?;
+    let stop = Stop::new(By::Signal, Some(asks.into_asked(slot)?))?;
     set_signal_mask(&mask)?;
     let parts = ChildParts {
         slot,
@@ -89,7 +90,6 @@ fn settle(seat: Seat, log: &Log) -> io::Result<Option<Child>> {
         work,
         tether: Some(tether),
         reporter: Some(reporter),
-        draining,
         limits,
         access_log,
         log: log.clone(),

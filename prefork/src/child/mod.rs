@@ -31,7 +31,6 @@ use crate::{
     AccessLog,
     log::Log,
     os::{Poller, Report, Reporter, Tether},
-    sys::SharedWord,
 };
 
 /// What a main loop knows of the process it runs in, and how it takes work.
@@ -48,12 +47,12 @@ pub struct Child {
     work: Work,
     tether: Option<Tether>,
     reporter: Option<Rc<Reporter>>,
-    draining: SharedWord,
     /// How many connections are still to be taken of those that waited when the daemon began to
     /// stop.
     left_to_drain: Option<u32>,
     usage: Usage,
     said_tired: bool,
+    said_polls: bool,
     said_ready: bool,
     said_worked: bool,
     poller: Option<Poller>,
@@ -74,10 +73,10 @@ impl Child {
             work,
             tether,
             reporter: reporter.map(Rc::new),
-            draining: seat.draining,
             left_to_drain: None,
             usage: Usage::new(seat.limits),
             said_tired: silent,
+            said_polls: silent,
             said_ready: silent,
             said_worked: silent,
             poller: None,
@@ -112,9 +111,9 @@ impl Child {
     ///
     /// # Signals
     ///
-    /// From the first call on, `SIGTERM` no longer ends the process but makes this return `true`.
-    /// System calls that it interrupts are restarted, but for those that never are, such as sleeps
-    /// and `poll` (see `signal(7)`).
+    /// From the first call on, `SIGTERM` no longer ends the process but makes this return `true`. The
+    /// parent asks without a signal, so it never interrupts a system call; a `SIGTERM` from elsewhere
+    /// does, with what `signal(7)` says of restarting.
     pub fn should_stop(&mut self) -> bool {
         self.stop.attend();
         self.say_ready();
@@ -125,9 +124,18 @@ impl Child {
     ///
     /// For loops that wait in `poll` or in an async runtime. Do not read from it. A runtime must be
     /// started in the main loop, after the fork.
+    ///
+    /// # Signals
+    ///
+    /// As with [`should_stop`](Self::should_stop), but from the first call on the parent asks by
+    /// `SIGTERM`, which makes this readable, and which can interrupt system calls.
     pub fn stop_fd(&mut self) -> BorrowedFd<'_> {
         self.stop.attend();
         self.say_ready();
+        if let Some(reporter) = self.reporter.as_ref().filter(|_| !self.said_polls) {
+            // A parent that cannot be told has gone, and its children with it.
+            self.said_polls = reporter.say(Report::Polls).is_ok();
+        }
         self.stop.fd()
     }
 
@@ -242,7 +250,7 @@ impl Child {
     fn poller(&mut self) -> io::Result<&mut Poller> {
         let poller = match self.poller.take() {
             Some(poller) => poller,
-            None => Poller::new(self.stops())?,
+            None => Poller::new(self.stops(), self.stop.parent_wake())?,
         };
         Ok(self.poller.insert(poller))
     }
@@ -257,7 +265,6 @@ pub(crate) struct ChildParts {
     pub(crate) work: Work,
     pub(crate) tether: Option<Tether>,
     pub(crate) reporter: Option<Reporter>,
-    pub(crate) draining: SharedWord,
     pub(crate) limits: Limits,
     pub(crate) access_log: AccessLog,
     pub(crate) log: Log,

@@ -12,7 +12,7 @@ use std::{
 use rustix::event::{EventfdFlags, eventfd};
 use signal_hook::consts::SIGTERM;
 
-use crate::sys;
+use crate::{asks::Asked, sys};
 
 /// A flag to check and a descriptor to wait for, both set once when the child is to leave.
 #[derive(Clone, Debug)]
@@ -21,12 +21,13 @@ pub(crate) struct Stop {
     attended: Arc<AtomicBool>,
     wake: Arc<OwnedFd>,
     by: By,
+    asked_by_parent: Option<Asked>,
 }
 
 /// Who asks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum By {
-    /// The parent, by `SIGTERM`, which ends a process that does not attend.
+    /// The parent, by its word, and anybody by `SIGTERM`, which ends a process that does not attend.
     Signal,
     /// Another thread of the process, by [`Stop::ask`].
     Thread,
@@ -34,9 +35,9 @@ pub(crate) enum By {
 
 impl Stop {
     /// Makes an unset flag; to be called in the process that it concerns.
-    pub(crate) fn new(by: By) -> io::Result<Self> {
+    pub(crate) fn new(by: By, asked_by_parent: Option<Asked>) -> io::Result<Self> {
         let wake = Arc::new(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?);
-        Ok(Self { asked: Arc::default(), attended: Arc::default(), wake, by })
+        Ok(Self { asked: Arc::default(), attended: Arc::default(), wake, by, asked_by_parent })
     }
 
     /// Promises that the flag will be looked at, from the first call on.
@@ -62,6 +63,18 @@ impl Stop {
     pub(crate) fn is_asked(&self) -> bool {
         // Acquire: pairs with the release in `ask` and in the signal handler.
         self.asked.load(Ordering::Acquire)
+            || self.asked_by_parent.as_ref().is_some_and(Asked::is_asked)
+    }
+
+    /// Whether connections that wait are to be taken before leaving.
+    pub(crate) fn is_draining(&self) -> bool {
+        // Where there is no parent, nobody else will take them.
+        self.asked_by_parent.as_ref().is_none_or(Asked::is_draining)
+    }
+
+    /// What becomes readable, again and again, when the parent asks anybody.
+    pub(crate) fn parent_wake(&self) -> Option<BorrowedFd<'_>> {
+        self.asked_by_parent.as_ref().map(Asked::wake)
     }
 
     pub(crate) fn fd(&self) -> BorrowedFd<'_> {

@@ -22,11 +22,14 @@ use rustix::{
 pub(crate) enum Source {
     /// The child was asked to leave, or its parent is gone.
     Stop,
+    /// Somebody was asked to leave: it may be this child.
+    Wake,
     /// A connection waits at the listener with this descriptor.
     Listener(RawFd),
 }
 
 const STOP: u64 = u64::MAX;
+const WAKE: u64 = u64::MAX - 1;
 
 /// An epoll descriptor with what a child waits for.
 #[derive(Debug)]
@@ -36,11 +39,19 @@ pub(crate) struct Poller {
 }
 
 impl Poller {
-    /// Makes a poller that wakes when one of `stops` becomes readable or hangs up.
-    pub(crate) fn new<'a>(stops: impl Iterator<Item = BorrowedFd<'a>>) -> io::Result<Self> {
+    /// Makes a poller that wakes when one of `stops` becomes readable or hangs up, and every time that
+    /// `wake` is written to.
+    pub(crate) fn new<'a>(
+        stops: impl Iterator<Item = BorrowedFd<'a>>,
+        wake: Option<BorrowedFd<'_>>,
+    ) -> io::Result<Self> {
         let epoll = epoll::create(CreateFlags::CLOEXEC)?;
         for stop in stops {
             epoll::add(&epoll, stop, EventData::new_u64(STOP), EventFlags::IN)?;
+        }
+        if let Some(wake) = wake {
+            let every_time = EventFlags::IN | EventFlags::ET;
+            epoll::add(&epoll, wake, EventData::new_u64(WAKE), every_time)?;
         }
         Ok(Self { epoll, listeners: Vec::new() })
     }
@@ -76,15 +87,19 @@ impl Poller {
                 Err(Errno::INTR) => continue,
                 Err(error) => return Err(error.into()),
             };
-            let mut stop = false;
+            let mut other = None;
             for event in events.iter() {
-                match RawFd::try_from(event.data.u64()) {
-                    Ok(fd) => return Ok(Source::Listener(fd)),
-                    Err(_) => stop = true,
+                match (event.data.u64(), other) {
+                    (STOP, _) => other = Some(Source::Stop),
+                    (WAKE, None) => other = Some(Source::Wake),
+                    (WAKE, Some(_)) => {}
+                    (fd, _) => {
+                        return RawFd::try_from(fd).map(Source::Listener).map_err(io::Error::other);
+                    }
                 }
             }
-            if stop {
-                return Ok(Source::Stop);
+            if let Some(other) = other {
+                return Ok(other);
             }
         }
     }

@@ -31,6 +31,8 @@ pub(crate) enum Report {
     Worked,
     /// It would like to be replaced.
     Tired,
+    /// It waits for its own stop descriptor, which only a signal makes readable.
+    Polls,
     /// It wants more time for the request it has in hand.
     Extend(Duration),
 }
@@ -46,6 +48,7 @@ impl Report {
             Self::Ready => b'R',
             Self::Worked => b'W',
             Self::Tired => b'T',
+            Self::Polls => b'P',
             Self::Extend(_) => b'X',
         };
         let Self::Extend(by) = self else { return &message[..1] };
@@ -60,6 +63,7 @@ impl Report {
             b"R" => Some(Self::Ready),
             b"W" => Some(Self::Worked),
             b"T" => Some(Self::Tired),
+            b"P" => Some(Self::Polls),
             [b'X', ms @ ..] => {
                 Some(Self::Extend(Duration::from_millis(u64::from_le_bytes(ms.try_into().ok()?))))
             }
@@ -164,9 +168,14 @@ mod tests {
     #[test]
     fn every_report_comes_through() {
         let by = Duration::from_millis(123_456);
-        for report in
-            [Report::Entered, Report::Ready, Report::Worked, Report::Tired, Report::Extend(by)]
-        {
+        for report in [
+            Report::Entered,
+            Report::Ready,
+            Report::Worked,
+            Report::Tired,
+            Report::Polls,
+            Report::Extend(by),
+        ] {
             assert_eq!(Report::decode(report.encode(&mut [0; LONGEST])), Some(report));
         }
         for nonsense in [&b""[..], b"EE", b"X", b"X1234567", b"X123456789", b"?"] {

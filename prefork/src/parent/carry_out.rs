@@ -2,7 +2,6 @@
 
 use std::{
     io::{self, Write},
-    sync::atomic::Ordering,
     time::Duration,
 };
 
@@ -29,7 +28,7 @@ impl Parent<'_> {
     pub(super) fn carry_out(&mut self, action: Action) -> Result<Option<Done>, RunError> {
         match action {
             Action::Spawn { slot, generation } => return self.spawn(slot, generation),
-            Action::Ask { slot } => self.signal(slot, Signal::TERM),
+            Action::Ask { slot } => self.ask(slot),
             Action::Interrupt { slot } => self.signal(slot, Signal::INT),
             Action::Abort { slot } => self.signal(slot, Signal::ABORT),
             Action::Kill { slot } => self.signal(slot, Signal::KILL),
@@ -59,6 +58,7 @@ impl Parent<'_> {
         // What is buffered now would be written by both.
         let _ = io::stdout().flush();
         sys::flush_c_streams();
+        self.asks.reset(slot);
         if let Some(board) = &mut self.board {
             board.assign(slot, generation, &self.log);
         }
@@ -91,8 +91,16 @@ impl Parent<'_> {
         }
     }
 
+    /// Asks a child to leave, by a signal only if it would not notice otherwise.
+    fn ask(&mut self, slot: SlotId) {
+        self.asks.ask(slot);
+        if self.table.needs_signal(slot) {
+            self.signal(slot, Signal::TERM);
+        }
+    }
+
     /// Signals a child that has not been reaped: until then, its pid is nobody else's.
-    fn signal(&self, slot: SlotId, signal: Signal) {
+    pub(super) fn signal(&self, slot: SlotId, signal: Signal) {
         if let Some(pid) = self.table.pid(slot)
             && let Err(error) = kill_process(pid, signal)
         {
@@ -103,7 +111,7 @@ impl Parent<'_> {
 
     /// Closes the doors, and has children that leave take what is already inside.
     fn drain(&mut self) {
-        self.draining.get().store(1, Ordering::Relaxed);
+        self.asks.drain();
         self.listeners.close_doors();
     }
 

@@ -21,6 +21,7 @@ use rustix::event::{PollFd, PollFlags};
 use crate::{
     AccessLog, RunError,
     args::ParentHooks,
+    asks::Asks,
     board::ParentBoard,
     check::Settings,
     child::{Seat, Talk},
@@ -29,7 +30,6 @@ use crate::{
     log::{Log, Role},
     nudge::Nudge,
     os::{Lifeline, Privileges, Reports, Signals, Title},
-    sys::SharedWord,
 };
 
 use carry_out::Done;
@@ -48,7 +48,7 @@ pub(crate) struct Parent<'a> {
     access_log: AccessLog,
     board: Option<ParentBoard>,
     nudge: Nudge,
-    draining: SharedWord,
+    asks: Asks,
     listeners: Listeners,
     hooks: ParentHooks,
     readiness: &'a mut Option<Readiness>,
@@ -80,6 +80,7 @@ impl<'a> Parent<'a> {
     pub(crate) fn new(settings: &Settings, parts: Parts<'a>) -> Result<Self, RunError> {
         let Parts { config, signals, title, access_log, board, listeners, .. } = parts;
         let Parts { hooks, privileges, readiness, .. } = parts;
+        let slots = config.slots() as usize;
         let share = "share memory with children";
         Ok(Self {
             settings: settings.clone(),
@@ -93,7 +94,7 @@ impl<'a> Parent<'a> {
             access_log,
             board,
             nudge: Nudge::new().map_err(RunError::system(share))?,
-            draining: SharedWord::new().map_err(RunError::system(share))?,
+            asks: Asks::new(slots).map_err(RunError::system(share))?,
             listeners,
             hooks,
             readiness,
@@ -119,6 +120,7 @@ impl<'a> Parent<'a> {
                     }
                 }
             }
+            self.asks.wake_children();
             self.wait().map_err(RunError::system("wait for events"))?;
             self.take_in().map_err(RunError::system("take in events"))?;
         }
@@ -140,8 +142,8 @@ impl<'a> Parent<'a> {
         // The child's copy of the way to the launcher; the word is the parent's to say.
         drop(self.readiness.take());
         let Self { settings, title, signals, access_log, privileges, .. } = self;
-        let Self { lifeline, reports, board, nudge, draining, .. } = self;
-        let talk = Talk { lifeline, reports, board, nudge, draining };
+        let Self { lifeline, reports, board, nudge, asks, .. } = self;
+        let talk = Talk { lifeline, reports, board, nudge, asks };
         let Settings { name, limits, .. } = settings;
         Seat { slot, generation, name, title, signals, talk, limits, privileges, access_log }
     }

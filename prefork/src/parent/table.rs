@@ -1,9 +1,11 @@
 //! Which process is in which slot.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use prefork_core::{Generation, SlotId};
 use rustix::process::Pid;
+
+use crate::os::Report;
 
 /// The parent's private list of its unreaped children: the only pids that are ever signalled.
 ///
@@ -14,12 +16,33 @@ pub(crate) struct Table {
     children: HashMap<Pid, (SlotId, Generation)>,
     pids: HashMap<SlotId, Pid>,
     buried: HashMap<SlotId, Pid>,
+    /// The children that look at the parent's word, and notice it.
+    attentive: HashSet<SlotId>,
 }
 
 impl Table {
     pub(crate) fn insert(&mut self, pid: Pid, slot: SlotId, generation: Generation) {
         self.children.insert(pid, (slot, generation));
         self.pids.insert(slot, pid);
+        self.attentive.remove(&slot);
+    }
+
+    /// Notes what a report says of how its child can be asked to leave.
+    pub(crate) fn note(&mut self, slot: SlotId, report: Report) {
+        match report {
+            Report::Ready => {
+                self.attentive.insert(slot);
+            }
+            Report::Polls => {
+                self.attentive.remove(&slot);
+            }
+            Report::Entered | Report::Worked | Report::Tired | Report::Extend(_) => {}
+        }
+    }
+
+    /// Tells whether a child notices only a signal.
+    pub(crate) fn needs_signal(&self, slot: SlotId) -> bool {
+        !self.attentive.contains(&slot)
     }
 
     /// Takes a reaped child off the list; `None` if it was none of ours.

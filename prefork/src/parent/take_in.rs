@@ -65,7 +65,14 @@ impl Parent<'_> {
             // From what strangers say, and from what no child says, nothing follows.
             let slot = sender.and_then(|pid| self.table.slot(pid));
             let (Some(slot), Some(report)) = (slot, report) else { continue };
+            self.table.note(slot, report);
             let event = match report {
+                // It may have been asked in a way that it does not notice any more.
+                Report::Polls if self.asks.was_asked(slot) => {
+                    self.signal(slot, rustix::process::Signal::TERM);
+                    continue;
+                }
+                Report::Polls => continue,
                 Report::Entered => Event::Entered { slot },
                 Report::Ready => Event::Ready { slot },
                 Report::Worked => Event::Worked { slot },
