@@ -113,9 +113,11 @@ impl Listeners {
     /// finds a successor or a closed port. UNIX sockets, which cannot be filtered, let in one more.
     pub(crate) fn close_doors(&self) {
         for socket in &self.sockets {
-            // What cannot be closed is drained all the same.
-            let _ = sys::drop_arrivals(socket.as_fd());
-            let _ = rustix::net::listen(socket, 0);
+            let is_tcp = sys::accept_queue(socket.as_fd()).is_some();
+            if !is_tcp || sys::drop_newcomers(socket.as_fd()).is_err() {
+                // What cannot be closed is drained all the same.
+                let _ = rustix::net::listen(socket, 0);
+            }
         }
     }
 
@@ -148,6 +150,22 @@ mod tests {
         drop(listener.accept().expect("accepted"));
         assert_eq!(listeners.waiting(), Some(4));
         drop(clients);
+    }
+
+    #[test]
+    fn closed_doors_keep_those_who_are_inside() {
+        let mut init = Init::new("test".to_owned(), false);
+        let listener = init.listen("127.0.0.1:0").expect("bound");
+        let listeners = init.into_listeners();
+        let address = listener.local_addr().expect("bound");
+        let client = TcpStream::connect(address).expect("connected");
+        listeners.close_doors();
+        let limit = std::time::Duration::from_millis(100);
+        let late = TcpStream::connect_timeout(&address, limit).expect_err("nobody answers");
+        assert_eq!(late.kind(), io::ErrorKind::TimedOut);
+        assert_eq!(listeners.waiting(), Some(1));
+        drop(listener.accept().expect("it still waits"));
+        drop(client);
     }
 
     #[test]

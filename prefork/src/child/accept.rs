@@ -10,6 +10,9 @@ use rustix::{
 use super::{Child, Listener};
 use crate::{os::Source, sys};
 
+/// How many connections are taken besides, that were about to be established when they were counted.
+const ENTERING: u32 = 64;
+
 /// How many connections are taken at the most, of those that wait at a socket whose queue the kernel
 /// does not tell.
 const MOST_UNKNOWN: u32 = 4096;
@@ -116,7 +119,7 @@ impl Child {
             waiting = waiting.saturating_add(sys::accept_queue(socket).unwrap_or(MOST_UNKNOWN));
             Ok(())
         });
-        let left = self.left_to_drain.get_or_insert(waiting);
+        let left = self.left_to_drain.get_or_insert(waiting.saturating_add(ENTERING));
         if *left == 0 {
             return None;
         }
