@@ -42,7 +42,8 @@ pub enum Action {
     /// [`Event::Nudged`](crate::Event::Nudged).
     ArmNudge,
     /// See what the children are doing, and answer with
-    /// [`Supervisor::look`](crate::Supervisor::look).
+    /// [`Supervisor::look`](crate::Supervisor::look) or
+    /// [`Supervisor::look_failed`](crate::Supervisor::look_failed).
     Look,
     /// Take no new connections, and have children that are asked to leave take what waits already.
     Drain,
@@ -109,11 +110,11 @@ pub enum Notice {
         /// How many attempts had failed in a row.
         failures: u32,
     },
-    /// More children are wanted than there may be. Said once, until one has nothing to do again.
+    /// More children are wanted than there may be. Said once, until it has not been so for 10 s.
     AtMaximum {
         /// How many there may be.
         max_children: u32,
-        /// How many are at work.
+        /// How many are at work, or about to be.
         busy: u32,
         /// How many connections wait, if that is known.
         waiting: Option<u32>,

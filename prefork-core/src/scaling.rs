@@ -258,13 +258,19 @@ impl ScalingPolicy {
             keep = keep.min(enough.max(self.min));
         }
         let excess = tally.staying().saturating_sub(keep);
-        let excess = if waiting.unwrap_or(0) > 0 { 0 } else { excess.min(tally.idle) };
         if excess == 0 {
             ramp.shrink = 0;
             // Something follows when the highest need is forgotten, if it was more than the least.
             let lasting = tally.staying() > self.min;
             let forgotten = (needed_at + window).max(now + self.pace);
             ramp.due = lasting.then_some(forgotten);
+            return Scaling::Hold;
+        }
+        // That some wait or none is idle at this moment says nothing of the past, which the needs
+        // tell; it is only not the moment.
+        let excess = if waiting.unwrap_or(0) > 0 { 0 } else { excess.min(tally.idle) };
+        if excess == 0 {
+            ramp.due = Some(now + self.pace);
             return Scaling::Hold;
         }
         if let Some(next) = ramp.last_retirement.map(|last| last + self.pace)

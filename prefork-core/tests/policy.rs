@@ -102,6 +102,25 @@ fn shrinking_waits_for_calm_and_goes_in_growing_steps() {
 }
 
 #[test]
+fn a_light_load_does_not_slow_the_shrinking_down() {
+    let policy = ScalingPolicy::new(3, 150);
+    let mut ramp = Ramp::new();
+    let busy = Load { tally: tally(0, 0, 100, 0), waiting: Some(0) };
+    policy.decide(&mut ramp, busy, at(0));
+    let (mut staying, mut looks) = (101, 0);
+    while staying > 6 && looks < 1000 {
+        looks += 1;
+        // Three at work, and every third look sees a connection that is about to be taken.
+        let waiting = Some(u32::from(looks % 3 == 0));
+        let load = Load { tally: tally(0, staying - 3, 3, 0), waiting };
+        if let Scaling::Retire(fewer) = policy.decide(&mut ramp, load, at(looks * 150)) {
+            staying -= fewer;
+        }
+    }
+    assert!(looks * 150 <= 20_000, "{staying} are left after {} ms", looks * 150);
+}
+
+#[test]
 fn a_wrong_shrink_is_undone_at_once_and_makes_the_next_one_slower() {
     let policy = ScalingPolicy::new(3, 150);
     let mut ramp = Ramp::new();
@@ -188,9 +207,12 @@ impl Oracle {
         if let Some(max_spare) = policy.max_spare {
             keep = keep.min(policy.min.max(tally.busy + max_spare.max(policy.min_spare)));
         }
-        let excess = tally.staying().saturating_sub(keep).min(tally.idle);
-        if excess == 0 || queue > 0 {
+        let excess = tally.staying().saturating_sub(keep);
+        if excess == 0 {
             self.shrink = 0;
+        }
+        let excess = excess.min(tally.idle);
+        if excess == 0 || queue > 0 {
             return Scaling::Hold;
         }
         if self.retired.is_some_and(|retired| now < retired + policy.pace) {

@@ -1,6 +1,6 @@
 //! The parent's scoreboard: opened, read, and lived without when somebody has damaged it.
 
-use std::time::Duration;
+use std::{error::Error, time::Duration};
 
 use prefork_core::{Activity, Generation, SlotId, Time};
 use prefork_scoreboard::{Class, CreateError, Monotonic, OwnedBoard, Slot, SlotError};
@@ -36,13 +36,13 @@ impl ParentBoard {
     /// Gives a slot to a child about to be forked.
     pub(crate) fn assign(&mut self, slot: SlotId, generation: Generation, log: &Log) {
         let assigned = self.board.assign(slot.index(), u64::from(generation.0));
-        self.judge(assigned, log);
+        self.judge(assigned.as_ref().map_err(as_error), log);
     }
 
     /// Empties the slot of a child that was reaped.
     pub(crate) fn clear(&mut self, slot: SlotId, log: &Log) {
         let cleared = self.board.clear(slot.index());
-        self.judge(cleared, log);
+        self.judge(cleared.as_ref().map_err(as_error), log);
     }
 
     /// Maps the slot of this process, a child, and closes the board.
@@ -67,8 +67,27 @@ impl ParentBoard {
         slots: impl Iterator<Item = SlotId>,
         log: &Log,
     ) -> Option<Vec<(SlotId, Activity)>> {
-        let read = slots.map(|slot| Ok((slot, self.activity(slot)?))).collect();
-        self.judge(read, log)
+        // One that was only removed can be read all the same; but nobody else can see it.
+        if let Err(fault) = self.board.check() {
+            self.judge::<()>(Err(&fault), log);
+        }
+        let read: Result<_, _> = slots.map(|slot| Ok((slot, self.activity(slot)?))).collect();
+        self.judge(read.as_ref().map_err(as_error), log)?;
+        read.ok()
+    }
+
+    /// Makes a new board in the place of one that somebody has damaged, for the children to come.
+    pub(crate) fn renew(&mut self, log: &Log) {
+        if !self.faulty {
+            return;
+        }
+        match self.board.recreate() {
+            Ok(()) => {
+                self.faulty = false;
+                log.info("the scoreboard is made anew");
+            }
+            Err(error) => log.error(format_args!("no new scoreboard: {}", Report(&error))),
+        }
     }
 
     fn activity(&self, slot: SlotId) -> Result<Activity, SlotError> {
@@ -88,19 +107,21 @@ impl ParentBoard {
         record.map(|record| record.label().to_owned()).unwrap_or_default()
     }
 
-    /// Says once that the board cannot be used, and once that it can be again.
-    fn judge<T>(&mut self, result: Result<T, SlotError>, log: &Log) -> Option<T> {
-        match result {
-            Ok(value) => Some(value),
-            Err(error) => {
+    /// Says once that the board cannot be used, until it is made anew.
+    fn judge<T>(&mut self, result: Result<T, &(dyn Error + 'static)>, log: &Log) -> Option<T> {
+        result
+            .inspect_err(|error| {
                 if !std::mem::replace(&mut self.faulty, true) {
-                    let error = Report(&error);
-                    log.error(format_args!("{error}; the number of children stays as it is"));
+                    let error = Report(*error);
+                    log.error(format_args!("{error}; the next reload makes a new scoreboard"));
                 }
-                None
-            }
-        }
+            })
+            .ok()
     }
+}
+
+fn as_error(error: &SlotError) -> &(dyn Error + 'static) {
+    error
 }
 
 /// The board's clock is the parent's (`CLOCK_MONOTONIC`).

@@ -134,6 +134,14 @@ impl Supervisor {
         self.decide(now);
     }
 
+    /// Takes in that what the children are doing cannot be seen, in answer to [`Action::Look`].
+    ///
+    /// The pool then stays as it is until a child nudges again.
+    pub fn look_failed(&mut self, now: Time) {
+        self.note_blindness();
+        self.decide(now);
+    }
+
     /// Decides what follows from the mere passing of time until `now`.
     ///
     /// To be called when [`deadline`](Self::deadline) has been reached; harmless at any other time.

@@ -25,6 +25,9 @@ const PAUSE: Duration = Duration::from_millis(150);
 const GROWING: Duration = Duration::from_millis(10);
 const GROWING_FOR: Duration = Duration::from_secs(1);
 
+/// After so long without it, being at the maximum is news again.
+const EPISODE: Duration = Duration::from_secs(10);
+
 /// A look that comes so much later than it was due finds a parent that was stopped.
 const LATE: Duration = Duration::from_secs(1);
 
@@ -42,8 +45,8 @@ pub(super) struct Watch {
     hung_at: Option<Time>,
     /// Until when nobody is ended for being at work for too long.
     pardoned: Time,
-    /// Whether it has been said that the pool is as large as it may be, and not large enough.
-    said_at_maximum: bool,
+    /// When the pool was last as large as it may be, and not large enough.
+    last_short: Option<Time>,
 }
 
 impl Watch {
@@ -57,7 +60,7 @@ impl Watch {
             grew_at: None,
             hung_at: None,
             pardoned: Time::ZERO,
-            said_at_maximum: false,
+            last_short: None,
         }
     }
 
@@ -107,6 +110,17 @@ impl Supervisor {
         self.actions.push_back(Action::Look);
     }
 
+    /// Takes in that nobody can tell what the children are doing: the pool stays as it is until a child
+    /// nudges.
+    pub(super) fn note_blindness(&mut self) {
+        if let Some(watch) = &mut self.watch {
+            watch.looking = false;
+            watch.look_at = None;
+            watch.hung_at = None;
+            watch.ramp = Ramp::new();
+        }
+    }
+
     /// Takes in what the children are doing, and follows the policy.
     pub(super) fn note_sight(&mut self, now: Time, sight: &Sight<'_>) {
         let (Phase::Serving, Some(mut watch)) = (self.phase, self.watch.take()) else { return };
@@ -129,7 +143,7 @@ impl Supervisor {
         if growing && (watch.grew_at == Some(now) || tally.starting > 0) {
             watch.look_at = Some(now + GROWING);
         }
-        self.say_at_maximum(&mut watch, load);
+        self.say_at_maximum(now, &mut watch, load);
         self.end_hung(now, &mut watch, sight);
         self.watch = Some(watch);
     }
@@ -161,13 +175,15 @@ impl Supervisor {
         }
     }
 
-    /// Says once that more children are wanted than there may be, until there is one to spare again.
-    fn say_at_maximum(&mut self, watch: &mut Watch, load: Load) {
-        if load.tally.idle > 0 {
-            watch.said_at_maximum = false;
-        } else if watch.ramp.short() > 0 && !watch.said_at_maximum {
-            watch.said_at_maximum = true;
-            let (busy, waiting) = (load.tally.busy, load.waiting);
+    /// Says that more children are wanted than there may be, once until that has not been so for a
+    /// while: a child that is seen between two requests does not end it.
+    fn say_at_maximum(&mut self, now: Time, watch: &mut Watch, load: Load) {
+        if watch.ramp.short() == 0 {
+            return;
+        }
+        let before = watch.last_short.replace(now);
+        if before.is_none_or(|before| now.since(before) > EPISODE) {
+            let (busy, waiting) = (load.tally.busy + load.tally.starting, load.waiting);
             let max_children = self.config.max_children();
             self.log(Notice::AtMaximum { max_children, busy, waiting });
         }

@@ -78,7 +78,8 @@ impl<S> Args<S> {
     /// [`prefork`](Self::prefork).
     ///
     /// The format is that of the crate [`scoreboard`](crate::scoreboard). The file has mode 0600 and
-    /// is removed on an orderly stop; choose a directory in memory, such as `/run`, that only the
+    /// is removed on an orderly stop. With [`prefork`](Self::prefork) 0 the daemon itself writes to the
+    /// file through memory, and would be ended by whoever truncates it. Choose a directory in memory, such as `/run`, that only the
     /// parent's user may write.
     pub fn scoreboard_path(mut self, path: impl Into<PathBuf>) -> Self {
         self.data.scoreboard_path = Some(path.into());

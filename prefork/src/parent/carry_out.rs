@@ -81,13 +81,16 @@ impl Parent<'_> {
         Ok(None)
     }
 
-    /// Reads the board. While that cannot be done, nothing is told: the pool stays as it is.
+    /// Reads the board.
     fn look(&mut self) {
         let Some(board) = &mut self.board else { return };
-        if let Some(activities) = board.activities(self.supervisor.slots(), &self.log) {
-            let waiting = self.listeners.waiting();
-            let sight = Sight { activities: &activities, waiting };
-            self.supervisor.look(clock::now(), &sight);
+        match board.activities(self.supervisor.slots(), &self.log) {
+            Some(activities) => {
+                let waiting = self.listeners.waiting();
+                let sight = Sight { activities: &activities, waiting };
+                self.supervisor.look(clock::now(), &sight);
+            }
+            None => self.supervisor.look_failed(clock::now()),
         }
     }
 
@@ -118,6 +121,9 @@ impl Parent<'_> {
     fn tell(&mut self, notice: Notice) {
         let pid = notice.slot().and_then(|slot| self.table.pid(slot).or(self.table.buried(slot)));
         describe::tell(&self.log, notice, pid);
+        if let (Notice::Reloading { .. }, Some(board)) = (notice, &mut self.board) {
+            board.renew(&self.log);
+        }
         if let (Notice::Hung { slot, busy }, Some(pid)) = (notice, pid) {
             self.tell_of_hung(slot, pid, busy);
         }
