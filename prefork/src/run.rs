@@ -59,7 +59,8 @@ impl<S> Prefork<S> {
     /// With [`prefork`](Args::prefork) 0 nothing is forked: the main loop runs in this process, on
     /// this thread, and a thread of the library's waits for signals beside it. The daemon ends when
     /// the loop returns. A loop that does not use the stopping methods of [`Child`](crate::Child)
-    /// is not asked on a signal: the daemon then ends in order around it.
+    /// is not asked on a signal: the daemon then ends in order around it. It reaps only what the loop
+    /// itself waits for: as process 1 of a container, have an init beside it.
     ///
     /// # Errors
     ///
@@ -168,7 +169,12 @@ fn serve_pool<S>(
         readiness,
     };
     let verdict = match Parent::new(settings, parts)?.run()? {
-        Became::Child(seat) => child::live(*seat, &mut body, &state),
+        Became::Child(seat) => {
+            // It is open for writing: a child that was taken over could put another's pid there, for
+            // a script of root's to kill. In a child, dropping it only closes it.
+            drop(pid_file);
+            child::live(*seat, &mut body, &state)
+        }
         Became::Over(verdict) => verdict,
     };
     // Sockets are closed before the pid file goes: who waits for that can bind at once.

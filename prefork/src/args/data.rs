@@ -78,7 +78,8 @@ impl<S> Args<S> {
     /// [`prefork`](Self::prefork).
     ///
     /// The format is that of the crate [`scoreboard`](crate::scoreboard). The file has mode 0600 and
-    /// is removed on an orderly stop. With [`prefork`](Self::prefork) 0 the daemon itself writes to the
+    /// is removed on an orderly stop. Whoever truncates it ends every child at its next report, and the
+    /// parent lives on and replaces them. With [`prefork`](Self::prefork) 0 the daemon itself writes to the
     /// file through memory, and would be ended by whoever truncates it. Choose a directory in memory, such as `/run`, that only the
     /// parent's user may write.
     pub fn scoreboard_path(mut self, path: impl Into<PathBuf>) -> Self {
@@ -108,7 +109,7 @@ impl<S> Args<S> {
     /// Sets the number of children that is never exceeded, up to 65,536. Default 150.
     ///
     /// With a scoreboard the pool grows towards it when all children are busy, at once by as many as
-    /// connections wait at the sockets of [`Init::listen`], and by doubling where that is not known.
+    /// connections wait at the sockets of [`Init::listen`](crate::Init::listen), and by doubling where that is not known.
     /// Children that were not needed for 10 s are retired, idle ones only, in growing steps a second
     /// apart, until there are [`prefork`](Self::prefork) again: from 150 to 3 in at most 20 s.
     /// Without a scoreboard the pool keeps its size; that is said at the start if this was set to

@@ -84,12 +84,6 @@ pub(crate) enum PrivilegesError {
     },
 }
 
-impl From<PrivilegesError> for io::Error {
-    fn from(error: PrivilegesError) -> Self {
-        Self::other(error)
-    }
-}
-
 impl Privileges {
     /// Makes this process what was wanted; where nothing was, without a system call.
     ///
