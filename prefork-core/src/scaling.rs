@@ -202,7 +202,8 @@ impl ScalingPolicy {
             // What was before is not known: all that are there may have been needed.
             need = need.max(tally.staying());
         }
-        ramp.note_need(now, need, self.calm.saturating_mul(MOST_PATIENCE));
+        let longest = self.calm.saturating_mul(MOST_PATIENCE);
+        ramp.note_need(now, need, longest);
         let grow = self.grow(ramp, load);
         if grow > 0 {
             if let Some(retired) = ramp.last_retirement.take() {
@@ -211,6 +212,9 @@ impl ScalingPolicy {
             }
             ramp.shrink = 0;
             ramp.due = None;
+            // What is spawned now was needed now, even where doubling goes beyond the need.
+            let size = tally.staying().saturating_add(grow).min(self.max);
+            ramp.note_need(now, size, longest);
             return Scaling::Spawn(grow);
         }
         self.shrink(ramp, load, window, now)
@@ -257,7 +261,8 @@ impl ScalingPolicy {
             let enough = tally.busy.saturating_add(spare.max(self.min_spare));
             keep = keep.min(enough.max(self.min));
         }
-        let excess = tally.staying().saturating_sub(keep);
+        // Those that start may never come up; nobody who works is retired on their account.
+        let excess = tally.busy.saturating_add(tally.idle).saturating_sub(keep);
         if excess == 0 {
             ramp.shrink = 0;
             // Something follows when the highest need is forgotten, if it was more than the least.

@@ -144,6 +144,22 @@ fn a_wrong_shrink_is_undone_at_once_and_makes_the_next_one_slower() {
 }
 
 #[test]
+fn what_doubling_has_spawned_is_not_retired_a_moment_later() {
+    let policy = ScalingPolicy::new(2, 20);
+    let mut ramp = Ramp::new();
+    let mut decide = |starting, idle, busy, ms| {
+        let load = Load { tally: tally(starting, idle, busy, 0), waiting: None };
+        policy.decide(&mut ramp, load, at(ms))
+    };
+    assert_eq!(decide(0, 2, 0, 0), Scaling::Hold);
+    assert_eq!(decide(0, 0, 2, 100), Scaling::Spawn(1));
+    assert_eq!(decide(1, 0, 2, 110), Scaling::Hold);
+    assert_eq!(decide(0, 0, 3, 120), Scaling::Spawn(2));
+    assert_eq!(decide(2, 1, 2, 130), Scaling::Hold);
+    assert_eq!(decide(2, 3, 0, 5000), Scaling::Hold);
+}
+
+#[test]
 fn spares_are_kept_as_apache_keeps_them() {
     let mut policy = ScalingPolicy::new(5, 150);
     policy.min_spare = 5;
@@ -202,12 +218,13 @@ impl Oracle {
                     if now.since(retired) < calm { (2 * self.patience.max(1)).min(8) } else { 1 };
             }
             self.shrink = 0;
+            self.history.push((now, (tally.staying() + grow).min(policy.max)));
             return Scaling::Spawn(grow);
         }
         if let Some(max_spare) = policy.max_spare {
             keep = keep.min(policy.min.max(tally.busy + max_spare.max(policy.min_spare)));
         }
-        let excess = tally.staying().saturating_sub(keep);
+        let excess = (tally.busy + tally.idle).saturating_sub(keep);
         if excess == 0 {
             self.shrink = 0;
         }

@@ -14,7 +14,7 @@ use prefork_core::{Generation, SlotId};
 
 use super::{Body, By, Child, ChildParts, Limits, Stop, Work};
 use crate::{
-    AccessLog,
+    AccessLog, BoxError, Report,
     asks::Asks,
     board::ParentBoard,
     log::{Log, Role},
@@ -61,7 +61,7 @@ pub(crate) fn live<S>(seat: Seat, body: &mut Body<S>, state: &S) -> ! {
         // The parent has died, and nobody is left who would want to hear of it.
         Ok(None) => 1,
         Err(error) => {
-            log.error(format_args!("cannot start: {error}"));
+            log.error(format_args!("cannot start: {}", Report(&*error)));
             1
         }
     };
@@ -69,7 +69,7 @@ pub(crate) fn live<S>(seat: Seat, body: &mut Body<S>, state: &S) -> ! {
 }
 
 /// Parts with the parent's side of everything; `None` if the parent has gone meanwhile.
-fn settle(seat: Seat, log: &Log) -> io::Result<Option<Child>> {
+fn settle(seat: Seat, log: &Log) -> Result<Option<Child>, BoxError> {
     let Seat { slot, generation, mut title, signals, talk, limits, privileges, access_log, .. } =
         seat;
     let Talk { lifeline, reports, board, nudge, asks } = talk;
@@ -78,7 +78,7 @@ fn settle(seat: Seat, log: &Log) -> io::Result<Option<Child>> {
     let reporter = reports.into_reporter();
     title.become_child();
     // Before the tie to the parent, which the kernel cuts when the user changes.
-    privileges.apply().map_err(io::Error::other)?;
+    privileges.apply()?;
     let Ok(tether) = lifeline.tether() else { return Ok(None) };
     let work = Work::new(board.and_then(|board| board.enter(slot, log)), nudge)?;
     let stop = Stop::new(By::Signal, Some(asks.into_asked(slot)?))?;
