@@ -170,8 +170,10 @@ fn serve_pool<S>(
     };
     let verdict = match Parent::new(settings, parts)?.run()? {
         Became::Child(seat) => {
-            // It is open for writing: a child that was taken over could put another's pid there, for
-            // a script of root's to kill. In a child, dropping it only closes it.
+            // The child keeps a share of the lock, so that no second daemon starts beside orphans,
+            // but nothing to write with: one that was taken over could put another's pid there, for
+            // a script of root's to kill. A child that can have no descriptor does without.
+            let _lock = pid_file.as_ref().and_then(|pid_file| pid_file.share().ok());
             drop(pid_file);
             child::live(*seat, &mut body, &state)
         }

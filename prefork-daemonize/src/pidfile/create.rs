@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, Write};
+use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
@@ -62,9 +63,14 @@ fn attempt(path: &Path) -> Result<Try, PidFileError> {
         },
         Err(source) => return Err(open_error(path, source)),
     };
+    // Locked through a description of its own, which children inherit and can only read.
+    let lock = match File::open(format!("/proc/self/fd/{}", file.as_raw_fd())) {
+        Ok(lock) => lock,
+        Err(source) => return Err(open_error(path, source)),
+    };
     // fs2's by name: the standard library has a method of the same name.
-    match fs2::FileExt::try_lock_exclusive(&file) {
-        Ok(()) => claim(path, file),
+    match fs2::FileExt::try_lock_exclusive(&lock) {
+        Ok(()) => claim(path, file, lock),
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => held(path, &file),
         Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(Try::Changed),
         Err(source) => Err(lock_error(path, source)),
@@ -111,7 +117,11 @@ fn create_new(path: &Path) -> Result<Option<File>, PidFileError> {
         | OFlags::NONBLOCK
         | OFlags::CLOEXEC;
     match rustix::fs::open(path, flags, MODE) {
-        Ok(fd) => Ok(Some(fd.into())),
+        Ok(fd) => {
+            // At once: under umask 777 not even its maker could open it a second time.
+            rustix::fs::fchmod(&fd, MODE).map_err(|errno| open_error(path, errno.into()))?;
+            Ok(Some(fd.into()))
+        }
         Err(Errno::EXIST) => Ok(None),
         Err(Errno::NOENT) => {
             Err(PidFileError::NoDirectory { path: path.to_owned(), source: Errno::NOENT.into() })
@@ -139,7 +149,7 @@ fn held(path: &Path, file: &File) -> Result<Try, PidFileError> {
 }
 
 /// Makes the locked file ours, if it still is the one at the path.
-fn claim(path: &Path, file: File) -> Result<Try, PidFileError> {
+fn claim(path: &Path, file: File, lock: File) -> Result<Try, PidFileError> {
     if !still_at(path, &file)? {
         return Ok(Try::Changed);
     }
@@ -170,7 +180,8 @@ fn claim(path: &Path, file: File) -> Result<Try, PidFileError> {
     unfinished.due = false;
     registry::remember(identity, path.to_owned());
     let path = path.to_owned();
-    Ok(Try::Owned(PidFile { file, path, identity, owner: Pid::current(), removal: Removal::Due }))
+    let owner = Pid::current();
+    Ok(Try::Owned(PidFile { file, lock, path, identity, owner, removal: Removal::Due }))
 }
 
 /// Writes the pid as the whole content, readable by all.

@@ -23,7 +23,7 @@ mod registry;
 
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 pub use error::PidFileError;
@@ -45,9 +45,10 @@ use crate::pid::Pid;
 ///
 /// # Fork
 ///
-/// Children inherit the descriptor and with it a share of the exclusive lock: no other daemon
-/// starts while one of them lives. They never remove the file, neither by [`remove`](Self::remove)
-/// nor by dropping their copy.
+/// Children inherit a share of the exclusive lock: no other daemon starts while one of them holds
+/// it. They also inherit a descriptor through which they could write; one that is not trusted keeps
+/// only what [`share`](Self::share) returns. They never remove the file, neither by
+/// [`remove`](Self::remove) nor by dropping their copy.
 ///
 /// # Limitations
 ///
@@ -84,7 +85,10 @@ use crate::pid::Pid;
 #[derive(Debug)]
 #[must_use = "the pid file is removed when this is dropped"]
 pub struct PidFile {
+    /// Open for writing, with the record lock.
     file: File,
+    /// Open for reading, with the flock.
+    lock: File,
     path: PathBuf,
     identity: Identity,
     owner: Pid,
@@ -163,6 +167,24 @@ impl PidFile {
         self.remove_name()
     }
 
+    /// Returns a share of the exclusive lock: a descriptor that keeps the file locked while it is open,
+    /// and through which nothing can be written.
+    ///
+    /// For a child that then drops its copy of this value. While the share is open a second daemon
+    /// cannot start, and [`stop`](crate::stop) does not report that all is gone.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the process can have no further descriptor.
+    ///
+    /// # Fork
+    ///
+    /// To be called in a child: closing it in the owner loses the record lock, see
+    /// [`renew`](Self::renew).
+    pub fn share(&self) -> io::Result<OwnedFd> {
+        Ok(self.lock.try_clone()?.into())
+    }
+
     fn remove_name(&mut self) -> Result<(), PidFileError> {
         if self.removal == Removal::Done || Pid::current() != self.owner {
             return Ok(());
@@ -192,8 +214,8 @@ impl Drop for PidFile {
 }
 
 impl AsFd for PidFile {
-    /// Lends the locked descriptor, to be kept across an exec for example: both locks stay held
-    /// by the new program for as long as the descriptor stays open in it. Closing a duplicate of it
+    /// Lends the descriptor with the record lock, which stays held across an exec for as long as the
+    /// descriptor stays open. Closing a duplicate of it
     /// in this process loses the record lock, see [`renew`](PidFile::renew).
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.file.as_fd()

@@ -211,7 +211,10 @@ fn serve(settings: &Settings<'_>, ready: Readiness, heard: &[Number]) -> Result<
         settings.get("listen").map(std::os::unix::net::UnixListener::bind).transpose()?;
     if let (Some(_), Some(pid_file)) = (settings.get("child"), &pid_file) {
         // A child that shares the lock, as a forked one would.
-        rustix::io::fcntl_setfd(pid_file, rustix::io::FdFlags::empty())?;
+        let share = pid_file.share()?;
+        rustix::io::fcntl_setfd(&share, rustix::io::FdFlags::empty())?;
+        // Closing it here, in the owner, would take the record lock.
+        let _ = std::os::fd::IntoRawFd::into_raw_fd(share);
         let child =
             Command::new(std::env::current_exe()?).arg("sleep").stdin(Stdio::null()).spawn()?;
         settings.event(&format!("child {}", child.id()));
