@@ -1,0 +1,33 @@
+//! The harness of the end-to-end tests: real daemons, watched from outside.
+//!
+//! A test makes a [`Scene`] with [`scene!`], starts programs in it, and asserts. Everything that a
+//! scene has started carries its mark in the environment, so that all of it, orphans included, is
+//! found in `/proc`, shown when the test fails, and killed and reaped at the end. The directory of
+//! a scene is kept when the test fails.
+//!
+//! # Limitations
+//!
+//! - Linux with `/proc`. Tests that need root or a program that is not there say so and pass.
+//! - A test program that is itself killed leaves its daemons behind.
+
+mod census;
+mod daemon;
+mod http;
+mod launch;
+mod load;
+mod pause;
+mod proc;
+mod reaper;
+mod scene;
+mod skip;
+
+pub use census::{Census, Population};
+pub use daemon::Daemon;
+pub use http::{Reply, get, get_patiently};
+pub use launch::{Finished, Launch, Running};
+pub use load::{Load, Tally};
+pub use pause::{PATIENCE, holds_for, wait_until};
+pub use proc::{Process, all as all_processes, children, find as find_process, ticks};
+pub use reaper::{End, kill};
+pub use scene::{Programs, Scene};
+pub use skip::{require_root, require_tool};

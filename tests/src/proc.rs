@@ -1,0 +1,103 @@
+//! What `/proc` tells of processes.
+
+use std::{fs, time::Duration};
+
+/// A process as `/proc/PID/stat` shows it (see `proc_pid_stat(5)`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Process {
+    /// Its pid.
+    pub pid: u32,
+    /// The state letter: `R`, `S`, `D`, `T` (stopped), `Z` (zombie) ...
+    pub state: char,
+    /// The pid of its parent.
+    pub parent: u32,
+    /// The pid of the leader of its session.
+    pub session: u32,
+    /// The number of its terminal, 0 for none.
+    pub terminal: i64,
+    /// The CPU time that it has used.
+    pub cpu: Duration,
+}
+
+impl Process {
+    /// Tells whether it has ended and waits to be reaped.
+    #[must_use]
+    pub fn is_zombie(&self) -> bool {
+        matches!(self.state, 'Z' | 'X')
+    }
+
+    /// Returns the command line, as `ps` shows it.
+    #[must_use]
+    pub fn command_line(&self) -> String {
+        let line = fs::read(format!("/proc/{}/cmdline", self.pid)).unwrap_or_default();
+        String::from_utf8_lossy(&line).trim_end_matches('\0').replace('\0', " ")
+    }
+
+    /// Tells whether this line is in its environment.
+    #[must_use]
+    pub fn has_in_environment(&self, entry: &str) -> bool {
+        let environment = fs::read(format!("/proc/{}/environ", self.pid)).unwrap_or_default();
+        environment.split(|byte| *byte == 0).any(|found| found == entry.as_bytes())
+    }
+}
+
+/// Returns how long `ticks` of `times(2)` are; Linux has counted 100 a second to programs for ever.
+#[must_use]
+pub const fn ticks(ticks: u64) -> Duration {
+    Duration::from_millis(ticks * 10)
+}
+
+/// Returns the process with this pid, a zombie too.
+#[must_use]
+pub fn find(pid: u32) -> Option<Process> {
+    parse(pid, &fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
+}
+
+/// Returns every process that there is.
+#[must_use]
+pub fn all() -> Vec<Process> {
+    let entries = fs::read_dir("/proc").expect("/proc can be read");
+    let names = entries.flatten().filter_map(|entry| entry.file_name().into_string().ok());
+    names.filter_map(|name| name.parse().ok()).filter_map(find).collect()
+}
+
+/// Returns the children of a process, zombies too.
+#[must_use]
+pub fn children(pid: u32) -> Vec<Process> {
+    all().into_iter().filter(|process| process.parent == pid).collect()
+}
+
+fn parse(pid: u32, stat: &str) -> Option<Process> {
+    let (_, rest) = stat.rsplit_once(") ")?;
+    let fields: Vec<&str> = rest.split_ascii_whitespace().collect();
+    // The first field here is the third there.
+    let field = |number: usize| fields.get(number - 3).copied();
+    let used = field(14)?.parse::<u64>().ok()? + field(15)?.parse::<u64>().ok()?;
+    Some(Process {
+        pid,
+        state: field(3)?.chars().next()?,
+        parent: field(4)?.parse().ok()?,
+        session: field(6)?.parse().ok()?,
+        terminal: field(7)?.parse().ok()?,
+        cpu: ticks(used),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_of_stat_is_read_behind_any_name() {
+        let line = "7 (a) b) S 3 7 5 0 -1 4194304 1 0 0 0 12 30 0 0 20 0 1 0 99 1 1";
+        let process = parse(7, line).expect("parsed");
+        assert_eq!((process.state, process.parent, process.session), ('S', 3, 5));
+        assert_eq!((process.terminal, process.cpu), (0, Duration::from_millis(420)));
+    }
+
+    #[test]
+    fn this_process_is_found() {
+        let me = find(std::process::id()).expect("there");
+        assert!(!me.is_zombie() && all().iter().any(|process| process.pid == me.pid));
+    }
+}

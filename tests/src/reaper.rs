@@ -1,0 +1,107 @@
+//! Starting, reaping and killing.
+//!
+//! The test program makes itself a child subreaper (see `prctl(2)`): daemons whose launcher has
+//! gone, and orphans, become its children. So it can reap them all and learn how they ended. For
+//! that, nothing in the program may wait for children but this module.
+
+use std::{
+    collections::HashMap,
+    fmt, io,
+    process::Command,
+    sync::{LazyLock, Mutex, MutexGuard, PoisonError},
+};
+
+use rustix::process::{
+    Pid, PidfdFlags, Signal, WaitOptions, getpid, pidfd_open, pidfd_send_signal,
+    set_child_subreaper, wait,
+};
+
+use crate::proc;
+
+/// How a process ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// It exited with this status.
+    Exited(i32),
+    /// This signal killed it.
+    Killed(i32),
+}
+
+impl End {
+    /// Tells whether it exited with status 0.
+    #[must_use]
+    pub fn is_success(self) -> bool {
+        self == Self::Exited(0)
+    }
+}
+
+impl fmt::Display for End {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Exited(status) => write!(f, "exited with status {status}"),
+            Self::Killed(signal) => write!(f, "was killed by signal {signal}"),
+        }
+    }
+}
+
+/// How the processes ended that have been reaped; locked while one is spawned, so that it cannot
+/// be reaped before an older end under the same pid has been forgotten.
+static ENDS: LazyLock<Mutex<HashMap<u32, End>>> = LazyLock::new(|| {
+    set_child_subreaper(Some(getpid())).expect("this process can become a subreaper");
+    Mutex::default()
+});
+
+fn ends() -> MutexGuard<'static, HashMap<u32, End>> {
+    ENDS.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Starts a process and returns its pid.
+pub(crate) fn spawn(command: &mut Command) -> io::Result<u32> {
+    let mut ends = ends();
+    // Dropping the handle neither ends the process nor reaps it.
+    let pid = command.spawn()?.id();
+    ends.remove(&pid);
+    Ok(pid)
+}
+
+/// Returns how a child ended, adopted or not; `None` if it has not.
+pub(crate) fn end_of(pid: u32) -> Option<End> {
+    let mut ends = ends();
+    collect(&mut ends);
+    ends.get(&pid).copied()
+}
+
+/// Reaps every child that has ended.
+pub(crate) fn collect_all() {
+    collect(&mut ends());
+}
+
+fn collect(ends: &mut HashMap<u32, End>) {
+    while let Ok(Some((pid, status))) = wait(WaitOptions::NOHANG) {
+        let end = match (status.exit_status(), status.terminating_signal()) {
+            (Some(status), _) => End::Exited(status),
+            (None, Some(signal)) => End::Killed(signal),
+            (None, None) => continue,
+        };
+        ends.insert(pid.as_raw_nonzero().get().unsigned_abs(), end);
+    }
+}
+
+/// Sends a signal to a process if it is there and, once that is certain, `is_meant`.
+///
+/// Through a pidfd, which goes on meaning the same process when the number has been given to
+/// another.
+pub(crate) fn signal_if(pid: u32, signal: Signal, is_meant: impl FnOnce() -> bool) -> bool {
+    let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) else { return false };
+    let Ok(process) = pidfd_open(pid, PidfdFlags::empty()) else { return false };
+    is_meant() && pidfd_send_signal(&process, signal).is_ok()
+}
+
+/// Sends a signal to a process that this program has started, or that such a one has; tells whether
+/// it was there.
+pub fn kill(pid: u32, signal: Signal) -> bool {
+    let me = format!("{}={}", crate::scene::MARK, std::process::id());
+    signal_if(pid, signal, || {
+        proc::find(pid).is_some_and(|process| process.has_in_environment(&me))
+    })
+}

@@ -1,0 +1,254 @@
+//! One test with its directory, its address and its processes.
+
+use std::{
+    fs,
+    net::{Ipv4Addr, SocketAddr},
+    path::{Path, PathBuf},
+    process,
+    sync::{
+        Mutex,
+        atomic::{AtomicU32, Ordering},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use rustix::process::Signal;
+
+use crate::{Launch, PATIENCE, Process, proc, reaper};
+
+/// The variable that holds the pid of the test program, in every process of every scene.
+pub(crate) const MARK: &str = "PREFORK_TESTS";
+
+/// The variable that tells the scenes of one test program apart.
+const SCENE: &str = "PREFORK_TESTS_SCENE";
+
+/// How many scenes this test program has had.
+static SCENES: AtomicU32 = AtomicU32::new(0);
+
+/// How many of the last commands, and of the last lines of each file, a failing test prints.
+const COMMANDS_SHOWN: usize = 10;
+const LINES_SHOWN: usize = 60;
+
+/// The programs under test, and where their files go; cargo tells integration tests alone.
+#[derive(Clone, Copy, Debug)]
+pub struct Programs {
+    /// The example.
+    pub hello: &'static str,
+    /// The daemon that misbehaves on request.
+    pub probe: &'static str,
+    /// The folder for the directories of tests.
+    pub folder: &'static str,
+}
+
+/// Makes a [`Scene`] named after the test in which it stands.
+#[macro_export]
+macro_rules! scene {
+    () => {{
+        fn here() {}
+        let programs = $crate::Programs {
+            hello: env!("CARGO_BIN_EXE_hello"),
+            probe: env!("CARGO_BIN_EXE_probe"),
+            folder: env!("CARGO_TARGET_TMPDIR"),
+        };
+        $crate::Scene::new(std::any::type_name_of_val(&here), programs)
+    }};
+}
+
+/// A test: its directory, its address, and all processes that it has started.
+///
+/// When it is dropped, all of them are killed and reaped, by pid. When it is dropped because the
+/// test has failed, what helps to find out why is printed first, and the directory is kept.
+#[derive(Debug)]
+pub struct Scene {
+    programs: Programs,
+    directory: PathBuf,
+    mark: String,
+    number: u32,
+    commands: Mutex<Vec<String>>,
+}
+
+impl Scene {
+    /// Begins a scene; to be called through [`scene!`](crate::scene).
+    ///
+    /// # Panics
+    ///
+    /// Panics if the directory cannot be made.
+    #[must_use]
+    pub fn new(test: &str, programs: Programs) -> Self {
+        let number = SCENES.fetch_add(1, Ordering::Relaxed);
+        let name = test.trim_end_matches("::here").replace("::", ".");
+        let name = format!("{name}.{}.{number}", process::id());
+        let directory = Path::new(programs.folder).join(&name);
+        fs::create_dir_all(&directory).expect("the directory of the test can be made");
+        Self {
+            programs,
+            directory,
+            mark: format!("{SCENE}={name}"),
+            number,
+            commands: Mutex::default(),
+        }
+    }
+
+    /// Returns the path of a file in the directory of the test.
+    #[must_use]
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.directory.join(name)
+    }
+
+    /// Returns what is in a file of the test; nothing if it is not there.
+    #[must_use]
+    pub fn read(&self, name: &str) -> String {
+        String::from_utf8_lossy(&fs::read(self.path(name)).unwrap_or_default()).into_owned()
+    }
+
+    /// Returns the lines of a file of the test that contain `text`.
+    #[must_use]
+    pub fn lines_with(&self, name: &str, text: &str) -> Vec<String> {
+        self.read(name).lines().filter(|line| line.contains(text)).map(str::to_owned).collect()
+    }
+
+    /// Returns an address of loopback on which no other test listens.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        let [_, _, high, low] = process::id().to_be_bytes();
+        let [.., number] = self.number.to_be_bytes();
+        // 127.0.0.0 and 127.255.255.255 are no addresses of hosts.
+        SocketAddr::from((Ipv4Addr::new(127, 1 + high % 254, low, 1 + number % 254), 8080))
+    }
+
+    /// Prepares to start the example.
+    pub fn hello(&self) -> Launch<'_> {
+        Launch::new(self, self.programs.hello).args(["--listen", &self.address().to_string()])
+    }
+
+    /// Prepares to start the daemon that misbehaves on request.
+    pub fn probe(&self) -> Launch<'_> {
+        Launch::new(self, self.programs.probe).args(["--listen", &self.address().to_string()])
+    }
+
+    /// Prepares to start any other program.
+    pub fn tool(&self, program: &str) -> Launch<'_> {
+        Launch::new(self, program)
+    }
+
+    /// Returns all processes of this scene that are alive.
+    ///
+    /// A process that has ended has no environment any more, so no zombie is among them.
+    #[must_use]
+    pub fn processes(&self) -> Vec<Process> {
+        let mut all = proc::all();
+        all.retain(|process| !process.is_zombie() && process.has_in_environment(&self.mark));
+        all
+    }
+
+    /// Waits until no process of this scene is alive.
+    ///
+    /// # Panics
+    ///
+    /// Panics after `limit`.
+    #[track_caller]
+    pub fn wait_until_deserted(&self, limit: Duration) {
+        crate::wait_until(limit, "no process is left", || self.processes().is_empty());
+    }
+
+    /// Asserts that no process is alive and no file is left that means a daemon.
+    ///
+    /// # Panics
+    ///
+    /// Panics otherwise.
+    #[track_caller]
+    pub fn assert_nothing_is_left(&self) {
+        for file in ["pid", "scoreboard"] {
+            assert!(!self.path(file).exists(), "{file} is left");
+        }
+        let left = self.processes();
+        assert!(left.is_empty(), "processes are left: {left:?}");
+    }
+
+    pub(crate) fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    pub(crate) fn marks(&self) -> [(&str, String); 2] {
+        let (name, value) = self.mark.split_once('=').expect("it has one");
+        [(name, value.to_owned()), (MARK, process::id().to_string())]
+    }
+
+    pub(crate) fn note_command(&self, command: String) -> usize {
+        let mut commands = self.commands.lock().expect("no holder panics");
+        commands.push(command);
+        commands.len()
+    }
+
+    /// Prints what there is to know about a failure.
+    fn report(&self) {
+        eprintln!("---- scene {}", self.directory.display());
+        let commands = self.commands.lock().expect("no holder panics");
+        // More than that is a loop, of which the last rounds matter.
+        let shown = &commands[commands.len().saturating_sub(COMMANDS_SHOWN)..];
+        shown.iter().for_each(|command| eprintln!("  {command}"));
+        self.report_processes();
+        self.report_files();
+    }
+
+    fn report_processes(&self) {
+        eprintln!("---- processes (pid, parent, session, state)");
+        let mine = self.processes();
+        let zombies = proc::all().into_iter().filter(|process| {
+            process.is_zombie() && mine.iter().any(|parent| parent.pid == process.parent)
+        });
+        for process in mine.iter().cloned().chain(zombies) {
+            let Process { pid, parent, session, state, .. } = process;
+            eprintln!("  {pid} {parent} {session} {state} {}", process.command_line());
+        }
+    }
+
+    fn report_files(&self) {
+        let Ok(entries) = fs::read_dir(&self.directory) else { return };
+        let mut paths: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
+        paths.sort();
+        for path in paths.iter().filter(|path| path.is_file()) {
+            let content = fs::read(path).unwrap_or_default();
+            let content = String::from_utf8_lossy(&content);
+            let lines: Vec<&str> = content.lines().collect();
+            let shown = &lines[lines.len().saturating_sub(LINES_SHOWN)..];
+            if !shown.is_empty() {
+                eprintln!("---- {} ({} lines)", path.display(), lines.len());
+                shown.iter().for_each(|line| eprintln!("  {line}"));
+            }
+        }
+    }
+
+    /// Kills and reaps all processes.
+    fn clear(&self) {
+        let begun = Instant::now();
+        loop {
+            let processes = self.processes();
+            if processes.is_empty() || begun.elapsed() > PATIENCE {
+                break;
+            }
+            for Process { pid, .. } in processes {
+                let is_meant = || {
+                    proc::find(pid).is_some_and(|process| process.has_in_environment(&self.mark))
+                };
+                reaper::signal_if(pid, Signal::KILL, is_meant);
+            }
+            thread::sleep(Duration::from_millis(2));
+        }
+        reaper::collect_all();
+    }
+}
+
+impl Drop for Scene {
+    fn drop(&mut self) {
+        let failed = thread::panicking();
+        if failed {
+            self.report();
+        }
+        self.clear();
+        if !failed {
+            let _ = fs::remove_dir_all(&self.directory);
+        }
+    }
+}

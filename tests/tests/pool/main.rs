@@ -1,0 +1,233 @@
+//! A pool that follows its load.
+
+mod trouble;
+
+use std::{
+    fs, thread,
+    time::{Duration, Instant},
+};
+
+use prefork::scoreboard::{Board, Monotonic, Record};
+use prefork_tests::{Census, Daemon, Launch, Load, PATIENCE, Scene, scene, wait_until};
+use rustix::process::Signal;
+
+/// How long a pool may take to be back at `prefork`. The documentation says 20 s.
+const CALM: Duration = Duration::from_secs(30);
+
+/// F4: from rest to a hundred clients and back: within bounds, back at `prefork` in time, and no
+/// request fails, also of those that come in the moment in which their child is told to leave; and
+/// then the parent sleeps.
+#[test]
+fn a_pool_grows_with_its_clients_and_shrinks_without_them() {
+    let scene = scene!();
+    let daemon = scene.pool(8, 120).daemon();
+    let census = Census::begin(daemon.pid());
+    let crowd = Load::start(100, scene.address(), "/sleep?ms=200");
+    wait_until(PATIENCE, "each client has a child", || daemon.living().len() > 100);
+    let tally = crowd.stop();
+    assert!(tally.answered >= 100 && tally.failures.is_empty(), "{tally:?}");
+
+    // So few that they need no more children than there are at rest.
+    let (begun, few) = (Instant::now(), Load::start(3, scene.address(), "/sleep?ms=2"));
+    wait_until(CALM, "8 children are left", || daemon.living().len() == 8);
+    println!("back at 8 children after {:?}", begun.elapsed());
+    let tally = few.stop();
+    assert!(tally.answered > 100 && tally.failures.is_empty(), "while it shrank: {tally:?}");
+    let population = census.end();
+    assert!(population.fewest >= 8 && population.most <= 120, "{population:?}");
+    let board = Board::open(scene.path("scoreboard")).expect("a board");
+    wait_until(PATIENCE, "the slots of those that have left are empty", || {
+        board.snapshot().expect("whole").tally().taken() == 8
+    });
+    assert_sleeps(&daemon);
+    daemon.stop_in_order();
+}
+
+/// F4: a burst finds its children at once.
+#[test]
+fn a_burst_is_met_at_once() {
+    let scene = scene!();
+    let daemon = scene.pool(3, 150).daemon();
+    let begun = Instant::now();
+    let tally = Load::bounded(100, 1, scene.address(), "/sleep").finish();
+    let took = begun.elapsed();
+    println!("100 requests of 1 s on 3 children took {took:?}");
+    assert_eq!((tally.answered, tally.failures), (100, vec![]));
+    assert!(took < Duration::from_secs(10), "it took {took:?}");
+    daemon.stop_in_order();
+}
+
+/// Where nobody can tell how many connections wait, the pool doubles while all children are busy.
+#[test]
+fn a_pool_that_cannot_see_its_queue_grows_by_doubling() {
+    let scene = scene!();
+    let args = ["--prefork", "2", "--max-children", "32"];
+    // The probe binds its socket by itself, so the parent does not know it.
+    let daemon = scene.probe().args(args).board().path("--witness", "witness").daemon();
+    let census = Census::begin(daemon.pid());
+    let begun = Instant::now();
+    let load = Load::bounded(60, 2, scene.address(), "/sleep/1000");
+    wait_until(PATIENCE, "the pool has grown to 32", || daemon.living().len() == 32);
+    println!("from 2 to 32 children in {:?}", begun.elapsed());
+    let starts = starts(&scene);
+    let tally = load.finish();
+    assert_eq!((tally.answered, tally.failures), (120, vec![]));
+    // Between two looks there are 5 ms at the least, so these came of one look.
+    let is_wave = |starts: &[u64]| starts[3] - starts[0] < 4_000_000;
+    assert!(starts.windows(4).any(is_wave), "never 4 children at once, but at (ns): {starts:?}");
+    assert!(census.end().most <= 32);
+    daemon.stop_in_order();
+}
+
+/// TTIN and TTOU move a pool of fixed size by one child, down to 1 and up to the maximum.
+#[test]
+fn a_pool_of_fixed_size_is_moved_by_signals() {
+    let scene = scene!();
+    let daemon = scene.hello().args(["--max-children", "5"]).daemon();
+    for (signal, sizes) in
+        [(Signal::TTIN, &[4, 5, 5][..]), (Signal::TTOU, &[4, 3, 2, 1, 1]), (Signal::TTIN, &[2, 3])]
+    {
+        for size in sizes {
+            resize(&scene, &daemon, signal, *size);
+            daemon.wait_for_children(PATIENCE, *size, &[]);
+            daemon.get("/").expect("it serves");
+        }
+    }
+    daemon.stop_in_order();
+}
+
+/// TTIN and TTOU move the size at rest of a pool that follows its load.
+#[test]
+fn a_pool_that_follows_its_load_is_moved_by_signals() {
+    let scene = scene!();
+    let daemon = scene.pool(2, 4).daemon();
+    let census = Census::begin(daemon.pid());
+    for size in [3, 4, 4] {
+        resize(&scene, &daemon, Signal::TTIN, size);
+        daemon.wait_for_children(PATIENCE, size, &[]);
+    }
+    for size in [3, 2, 1, 1] {
+        resize(&scene, &daemon, Signal::TTOU, size);
+    }
+    // Retiring waits until what was needed has not been for a while.
+    daemon.wait_for_children(CALM, 1, &[]);
+    let population = census.end();
+    assert!(population.fewest >= 1 && population.most <= 4, "{population:?}");
+    let tally = Load::bounded(3, 3, scene.address(), "/sleep?ms=50").finish();
+    assert_eq!((tally.answered, tally.failures), (9, vec![]));
+    daemon.stop_in_order();
+}
+
+/// However many requests there are, the parent is woken at most 20 times a second.
+#[test]
+fn constant_load_wakes_the_parent_rarely() {
+    const TIME: Duration = Duration::from_secs(5);
+    let scene = scene!();
+    let daemon = scene.pool(3, 8).daemon();
+    let load = Load::start(2, scene.address(), "/");
+    // What follows growth is over.
+    thread::sleep(Duration::from_millis(1500));
+    let (begun, before, cpu) = (Instant::now(), wakes(daemon.pid()), daemon.cpu());
+    thread::sleep(TIME);
+    let (woken, time, used) = (wakes(daemon.pid()) - before, begun.elapsed(), daemon.cpu() - cpu);
+    let tally = load.stop();
+    println!("{woken} wake-ups and {used:?} of CPU in {time:?}, {} answers", tally.answered);
+    assert!(tally.answered > 100 && tally.failures.is_empty(), "{tally:?}");
+    assert!(woken <= 25 * time.as_secs(), "{woken} wake-ups in {time:?}");
+    assert!(woken > 5, "the load was not noticed at all");
+    daemon.stop_in_order();
+}
+
+/// A pool that is as large as it may be and not large enough says so, once each time that happens,
+/// also if a child has nothing to do for a moment now and then.
+#[test]
+fn reaching_the_maximum_is_said_once_each_time() {
+    let scene = scene!();
+    let daemon = scene.pool(2, 4).daemon();
+    let said = || scene.lines_with("error.log", "max_children (4) reached").len();
+    for episode in [1, 2] {
+        if episode > 1 {
+            // Until the one before is over by any standard, also that of the calm time.
+            let few = Load::start(1, scene.address(), "/sleep?ms=5");
+            thread::sleep(Duration::from_secs(11));
+            assert_eq!(few.stop().failures, [""; 0]);
+        }
+        let crowd = ["/sleep?ms=200", "/sleep?ms=3", "/"];
+        let crowd = crowd.map(|path| Load::start(4, scene.address(), path));
+        wait_until(PATIENCE, &format!("episode {episode} is told"), || said() >= episode);
+        thread::sleep(Duration::from_millis(2500));
+        for load in crowd {
+            assert_eq!(load.stop().failures, [""; 0]);
+        }
+        let lines = scene.lines_with("error.log", "max_children");
+        assert_eq!(said(), episode, "in {episode} episodes: {lines:#?}");
+    }
+    daemon.stop_in_order();
+}
+
+/// Pools with a board.
+trait Pools {
+    /// Prepares to start the example with a board, from `prefork` up to `max_children`.
+    fn pool(&self, prefork: u32, max_children: u32) -> Launch<'_>;
+}
+
+impl Pools for Scene {
+    fn pool(&self, prefork: u32, max_children: u32) -> Launch<'_> {
+        let (prefork, max_children) = (prefork.to_string(), max_children.to_string());
+        self.hello().args(["--prefork", &prefork, "--max-children", &max_children]).board()
+    }
+}
+
+/// Sends TTIN or TTOU and waits until the parent says what the size is now.
+///
+/// Two signals that wait at once are one (see `signal(7)`).
+#[track_caller]
+fn resize(scene: &Scene, daemon: &Daemon<'_>, signal: Signal, size: usize) {
+    let lines = || scene.lines_with("error.log", "prefork is now");
+    let before = lines().len();
+    daemon.signal(signal);
+    wait_until(PATIENCE, "the parent says its size", || lines().len() > before);
+    let said = lines().pop().expect("a line");
+    assert!(said.contains(&format!("prefork is now {size},")), "not {size}: {said}");
+}
+
+/// Returns when the children that there are were started, in nanoseconds, in order.
+fn starts(scene: &Scene) -> Vec<u64> {
+    let board = Board::open(scene.path("scoreboard")).expect("a board");
+    let snapshot = board.snapshot().expect("whole");
+    let started = snapshot.records().iter().filter_map(Record::started);
+    let mut starts: Vec<u64> = started.map(Monotonic::as_nanos).collect();
+    starts.sort_unstable();
+    starts
+}
+
+/// Waits until the parent has slept for three seconds without a single wake-up.
+#[track_caller]
+fn assert_sleeps(daemon: &Daemon<'_>) {
+    let mut before = switches(daemon.pid());
+    let mut calm = 0;
+    wait_until(PATIENCE, "the parent sleeps for 3 s", || {
+        thread::sleep(Duration::from_millis(100));
+        let now = switches(daemon.pid());
+        calm = if now == before { calm + 1 } else { 0 };
+        before = now;
+        calm == 30
+    });
+}
+
+/// How often a process was woken: it has gone to sleep as often.
+fn wakes(pid: u32) -> u64 {
+    count(pid, "voluntary_ctxt_switches:")
+}
+
+/// How often a process was woken or interrupted.
+fn switches(pid: u32) -> u64 {
+    wakes(pid) + count(pid, "nonvoluntary_ctxt_switches:")
+}
+
+fn count(pid: u32, field: &str) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("the process lives");
+    let mut counts = status.lines().filter_map(|line| line.strip_prefix(field));
+    let count = counts.next().expect("the kernel counts");
+    count.trim().parse().expect("a number")
+}

@@ -1,0 +1,221 @@
+//! Children that end, strangers that end, a parent that ends, clocks that jump.
+
+use std::{
+    fs, thread,
+    time::{Duration, Instant},
+};
+
+use prefork_tests::{
+    Load, PATIENCE, find_process, holds_for, kill, require_tool, scene, wait_until,
+};
+use rustix::process::Signal;
+
+/// How long an orphan may live. The scenario says one second; an orphan that is one lives for ever,
+/// so more costs nothing on a machine that is busy.
+const ORPHAN: Duration = Duration::from_secs(5);
+
+/// R1: a child that is killed costs the request that it had in hand, and nothing else.
+#[test]
+fn killed_children_cost_no_more_than_the_requests_in_hand() {
+    let scene = scene!();
+    let daemon = scene.hello().args(["--prefork", "4"]).daemon();
+    let load = Load::start(8, scene.address(), "/sleep?ms=3");
+    let mut kills = 0;
+    for round in 0..60 {
+        let living = daemon.living();
+        if let Some(victim) = living.get(round % 4)
+            && kill(*victim, Signal::KILL)
+        {
+            kills += 1;
+        }
+        thread::sleep(Duration::from_millis(25));
+    }
+    let tally = load.stop();
+    assert!(kills >= 20, "only {kills} children were killed");
+    assert!(tally.answered > 100, "{tally:?}");
+    let failures = tally.failures.len();
+    assert!(failures <= kills, "{kills} kills cost {failures} requests: {tally:?}");
+    daemon.wait_for_children(PATIENCE, 4, &[]);
+    daemon.stop_in_order();
+}
+
+/// R2: children that died while the parent was stopped are all reaped and replaced.
+#[test]
+fn a_parent_that_was_stopped_catches_up() {
+    let scene = scene!();
+    let daemon = scene.probe().args(["--prefork", "8"]).daemon();
+    // Children that have worked: their deaths are no reason to be careful.
+    let tally = Load::bounded(8, 1, scene.address(), "/sleep/300").finish();
+    assert_eq!(tally.answered, 8, "{tally:?}");
+    let before = daemon.living();
+    daemon.signal(Signal::STOP);
+    for child in &before {
+        assert!(kill(*child, Signal::KILL), "child {child} was there");
+    }
+    wait_until(PATIENCE, "all are dead", || daemon.living().is_empty());
+    assert_eq!(daemon.children().len(), 8, "a stopped parent reaps nobody");
+    let begun = Instant::now();
+    daemon.signal(Signal::CONT);
+    daemon.wait_for_children(Duration::from_secs(3), 8, &before);
+    println!("caught up in {:?}", begun.elapsed());
+    daemon.get("/").expect("it serves");
+    daemon.stop_in_order();
+}
+
+/// R6: children do not outlive a parent that is killed at any moment of its start.
+#[test]
+fn a_parent_killed_while_it_starts_leaves_no_orphan() {
+    let scene = scene!();
+    for delay in 0..=50 {
+        let running = scene.hello().args(["--prefork", "8"]).paths().start();
+        thread::sleep(Duration::from_millis(delay));
+        running.signal(Signal::KILL);
+        let _ = running.finish();
+        scene.wait_until_deserted(ORPHAN);
+    }
+}
+
+/// R6: nor one in the background; and its launcher says that it failed.
+#[test]
+fn a_daemon_killed_while_it_starts_leaves_no_orphan() {
+    let scene = scene!();
+    for delay in 0..=25 {
+        let _ = fs::remove_file(scene.path("pid"));
+        let args = ["--daemonize", "--prefork", "8"];
+        let launcher = scene.hello().args(args).paths().start();
+        let mut pid = 0;
+        wait_until(PATIENCE, "the pid file is written", || {
+            pid = scene.read("pid").trim().parse().unwrap_or(0);
+            pid != 0
+        });
+        thread::sleep(Duration::from_millis(2 * delay));
+        assert!(kill(pid, Signal::KILL), "the daemon was there");
+        let end = launcher.finish();
+        // Either it was ready before, or the launcher must say how it ended.
+        if !end.end.is_success() {
+            end.assert_refused("killed by SIGKILL");
+        }
+        scene.wait_until_deserted(ORPHAN);
+    }
+}
+
+/// R6: nor when it dies before a child has tied itself to it.
+#[test]
+fn a_parent_killed_before_a_child_is_tied_to_it_leaves_no_orphan() {
+    if !require_tool("strace") {
+        return;
+    }
+    let scene = scene!();
+    let log = scene.path("strace").display().to_string();
+    // The child asks the kernel for the tie, and this takes its time.
+    let slowly = "inject=prctl:delay_enter=500000";
+    let strace = ["strace", "-f", "-o", &log, "-e", "trace=prctl", "-e", slowly];
+    let args = ["--prefork", "1", "--main-loop", "sleep"];
+    let running = scene.probe().args(args).paths().under(strace).start();
+    let mut parent = None;
+    wait_until(PATIENCE, "there is a child", || {
+        let ours = scene.processes();
+        let child = ours.iter().find(|child| {
+            child.parent != running.pid() && ours.iter().any(|other| other.pid == child.parent)
+        });
+        parent = child.map(|child| child.parent);
+        parent.is_some()
+    });
+    assert!(kill(parent.expect("it was found"), Signal::KILL), "the parent was there");
+    scene.wait_until_deserted(ORPHAN);
+    assert!(scene.read("strace").contains("PDEATHSIG"), "the child came as far as that");
+}
+
+/// R6: children in the middle of something do not outlive their parent either.
+#[test]
+fn children_at_work_do_not_outlive_their_parent() {
+    for main_loop in ["serve", "sleep", "deaf", "poll", "freeze"] {
+        let scene = scene!();
+        let daemon = scene.probe().args(["--main-loop", main_loop]).foreground();
+        assert_eq!(daemon.living().len(), 3);
+        daemon.signal(Signal::KILL);
+        scene.wait_until_deserted(ORPHAN);
+    }
+}
+
+/// R7: a wall clock that jumps by a year kills nobody, and time limits stay what they are.
+///
+/// Only what asks the C library for the wall clock is fooled here, which is everything that Rust's
+/// `SystemTime` stands for; the log proves that the daemon saw the jump.
+#[test]
+fn a_wall_clock_that_jumps_changes_nothing() {
+    const LIBRARY: &str = "/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1";
+    if !require_tool(LIBRARY) {
+        return;
+    }
+    let scene = scene!();
+    let set_clock = |offset: &str| {
+        // By rename: the daemon must never see an empty file.
+        fs::write(scene.path("offset.new"), offset).expect("written");
+        fs::rename(scene.path("offset.new"), scene.path("offset")).expect("renamed");
+    };
+    set_clock("+0d");
+    let daemon = scene
+        .probe()
+        .args(["--main-loop", "deaf", "--graceful-timeout", "1000"])
+        .path("--witness", "witness")
+        .variable("LD_PRELOAD", LIBRARY)
+        .variable("FAKETIME_TIMESTAMP_FILE", scene.path("offset"))
+        .variable("FAKETIME_NO_CACHE", "1")
+        .variable("DONT_FAKE_MONOTONIC", "1")
+        .variable("FAKETIME_DONT_FAKE_MONOTONIC", "1")
+        .foreground();
+    let children = daemon.living();
+    let year_in_log = || scene.read("error.log").lines().last().map(|line| line[..4].to_owned());
+    let this_year = year_in_log().expect("it has logged").parse::<i32>().expect("a year");
+
+    for offset in ["+366d", "-366d"] {
+        set_clock(offset);
+        let time = Duration::from_millis(1200);
+        holds_for(time, "the same children", || daemon.living() == children);
+    }
+    set_clock("+366d");
+    let begun = Instant::now();
+    daemon.signal(Signal::TERM);
+    wait_until(PATIENCE, "it begins to stop", || scene.read("error.log").contains("stopping"));
+    set_clock("-366d");
+    daemon.assert_ends_in_order(Duration::from_secs(10));
+    let took = begun.elapsed();
+    // A second for the requests in hand, one to be interrupted in; then they are killed.
+    assert!(took >= Duration::from_millis(1900), "it ended too early, after {took:?}");
+    let stopping = scene.lines_with("error.log", "stopping gracefully");
+    let year = (this_year + 1).to_string();
+    assert!(stopping[0].starts_with(&year), "the daemon did not see the jump: {stopping:?}");
+    let killed = scene.lines_with("error.log", "SIGKILL");
+    let year = (this_year - 1).to_string();
+    assert!(killed[0].starts_with(&year), "the daemon did not see the jump: {killed:?}");
+}
+
+/// R8: a process that the parent did not start is reaped, and nothing else follows.
+#[test]
+fn a_stranger_that_ends_is_reaped_in_silence() {
+    let scene = scene!();
+    let daemon = scene.hello().after_shell("sleep 1 &").foreground();
+    let stranger = daemon.children().into_iter().find(|child| child.command_line() == "sleep 1");
+    let stranger = stranger.expect("the stranger is a child of the parent").pid;
+    let before = daemon.living();
+    let log = scene.read("error.log");
+    wait_until(PATIENCE, "the stranger is reaped", || find_process(stranger).is_none());
+    let rest: Vec<u32> = before.into_iter().filter(|pid| *pid != stranger).collect();
+    holds_for(Duration::from_millis(300), "nothing has changed", || daemon.living() == rest);
+    assert_eq!(scene.read("error.log"), log, "it has said something");
+    daemon.get("/").expect("it serves");
+    daemon.stop_in_order();
+}
+
+/// R8: also one that ended before the daemon had begun to look.
+#[test]
+fn a_stranger_that_ended_before_the_start_is_reaped() {
+    let scene = scene!();
+    let daemon = scene.probe().args(["--dawdle", "400"]).after_shell("sleep 0.1 &").foreground();
+    wait_until(PATIENCE, "no zombie is left", || {
+        daemon.children().iter().all(|child| !child.is_zombie())
+    });
+    daemon.wait_for_children(PATIENCE, 3, &[]);
+    daemon.stop_in_order();
+}

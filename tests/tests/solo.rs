@@ -1,0 +1,118 @@
+//! `prefork = 0`: the main loop runs in the parent.
+
+use std::time::Duration;
+
+use prefork::daemonize::{StopOptions, Stopped, stop};
+use prefork_tests::{Load, PATIENCE, children, scene, wait_until};
+use rustix::process::Signal;
+
+/// H1: it serves by itself, finishes what it has in hand, and goes in order.
+#[test]
+fn a_daemon_without_children_stops_in_order() {
+    let scene = scene!();
+    for is_daemon in [true, false] {
+        let launch = scene.probe().args(["--prefork", "0"]).path("--witness", "witness");
+        let daemon = if is_daemon { launch.daemon() } else { launch.foreground() };
+        assert_eq!(daemon.get("/pid").expect("it serves").number(), daemon.pid());
+        assert_eq!(children(daemon.pid()), [], "it has children");
+        let load = Load::bounded(1, 1, scene.address(), "/sleep/500");
+        let in_hand = || !scene.lines_with("witness", "request").is_empty();
+        wait_until(PATIENCE, "the request is in hand", in_hand);
+        daemon.stop_in_order();
+        assert_eq!(load.finish().answered, 1, "the request in hand was abandoned");
+        assert_eq!(scene.lines_with("error.log", "not gone yet"), [""; 0], "it left by itself");
+        for event in ["before_shutdown", "drop"] {
+            let expected = [format!("{event} {}", daemon.pid())];
+            assert_eq!(scene.lines_with("witness", event), expected);
+        }
+        for file in ["witness", "error.log"] {
+            std::fs::remove_file(scene.path(file)).expect("removed");
+        }
+    }
+}
+
+/// H2: a loop that cannot be asked is ended around it, files and exit status in order.
+#[test]
+fn a_loop_that_never_asks_ends_in_order() {
+    for signal in [Signal::TERM, Signal::INT, Signal::QUIT] {
+        let scene = scene!();
+        let daemon = scene
+            .probe()
+            .args(["--prefork", "0", "--main-loop", "sleep"])
+            .path("--witness", "witness")
+            .daemon();
+        daemon.signal(signal);
+        daemon.assert_ends_in_order(PATIENCE);
+        let expected = [format!("before_shutdown {}", daemon.pid())];
+        assert_eq!(scene.lines_with("witness", "before_shutdown"), expected);
+    }
+}
+
+/// H2: and so is one that was asked and does not come to an end.
+#[test]
+fn a_loop_that_does_not_leave_ends_within_the_ladder() {
+    let scene = scene!();
+    let daemon = scene
+        .probe()
+        .args(["--prefork", "0", "--graceful-timeout", "500"])
+        .path("--witness", "witness")
+        .daemon();
+    let load = Load::bounded(1, 1, scene.address(), "/sleep/60000");
+    let in_hand = || !scene.lines_with("witness", "request").is_empty();
+    wait_until(PATIENCE, "the request is in hand", in_hand);
+    daemon.signal(Signal::TERM);
+    daemon.assert_ends_in_order(Duration::from_secs(8));
+    assert_eq!(load.finish().failures.len(), 1);
+}
+
+/// H3: a second signal does not wait.
+#[test]
+fn a_second_term_is_fast() {
+    let scene = scene!();
+    let daemon = scene.probe().args(["--prefork", "0"]).path("--witness", "witness").daemon();
+    let load = Load::bounded(1, 1, scene.address(), "/sleep/60000");
+    let in_hand = || !scene.lines_with("witness", "request").is_empty();
+    wait_until(PATIENCE, "the request is in hand", in_hand);
+    daemon.signal(Signal::TERM);
+    wait_until(PATIENCE, "it begins to stop", || scene.read("error.log").contains("stopping"));
+    daemon.signal(Signal::TERM);
+    daemon.assert_ends_in_order(Duration::from_secs(8));
+    assert_eq!(load.finish().failures.len(), 1);
+}
+
+/// F5: a loop that ends by itself ends the daemon, and its failure is the daemon's.
+#[test]
+fn a_loop_that_ends_ends_the_daemon() {
+    for (how, success) in [("return", true), ("fail", false), ("panic", false)] {
+        let scene = scene!();
+        let args = ["--prefork", "0", "--main-loop", how];
+        let end = scene.probe().args(args).paths().finish().end;
+        assert_eq!(end.is_success(), success, "a loop that does {how}: {end}");
+        assert!(!scene.path("pid").exists(), "{how}: the pid file is left");
+    }
+}
+
+/// R8: a child that somebody else started for it is left to whoever waits for it, and nothing ends.
+#[test]
+fn a_stranger_that_ends_changes_nothing() {
+    let scene = scene!();
+    let daemon = scene.hello().args(["--prefork", "0"]).after_shell("sleep 0.5 &").foreground();
+    wait_until(PATIENCE, "the stranger has ended", || {
+        children(daemon.pid()).iter().all(prefork_tests::Process::is_zombie)
+    });
+    daemon.get("/").expect("it serves");
+    daemon.stop_in_order();
+}
+
+/// P1, P2: the pid file means the same as with children.
+#[test]
+fn it_is_found_and_stopped_by_its_pid_file() {
+    let scene = scene!();
+    let daemon = scene.hello().args(["--prefork", "0"]).daemon();
+    let second = scene.hello().args(["--prefork", "0", "--daemonize"]).paths().finish();
+    second.assert_refused("already running");
+    second.assert_refused(&daemon.pid().to_string());
+    let stopped = stop(scene.path("pid"), &StopOptions::new()).expect("stopped");
+    assert!(matches!(stopped, Stopped::Terminated { .. }), "{stopped:?}");
+    daemon.assert_ends_in_order(PATIENCE);
+}
