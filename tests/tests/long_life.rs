@@ -186,13 +186,11 @@ fn rotated_logs_have_every_line_once() {
 fn a_reload_survives_the_death_of_old_and_new_children() {
     let scene = scene!();
     let daemon = scene.hello().args(["--prefork", "6"]).daemon();
-    let mut generation = 1;
-    for _ in 0..10 {
+    for generation in 2..12 {
         daemon.signal(Signal::HUP);
         if let Some(child) = daemon.living().last() {
             kill(*child, Signal::KILL);
         }
-        generation += 1;
         // One that dies before it has worked may end the reload: then the next one is complete.
         wait_until(PATIENCE, "the reload is over", || {
             said(&scene, &format!("are of generation {generation} now"))
