@@ -13,10 +13,16 @@ use crate::process::{Started, children, private_kb, schedstat};
 const ROUNDS: usize = 7;
 const REQUESTS: usize = 10_000;
 
+/// The pause between two looks at the children: whoever spins instead keeps a processor from them.
+const GLANCE: Duration = Duration::from_micros(50);
+
 pub(crate) fn main() -> ExitCode {
     for (children, clients) in [(4, 1), (4, 8), (100, 1), (100, 8)] {
         cpu_per_request(children, clients);
     }
+    cost_of_scaling();
+    burst();
+    reload();
     respawn();
     for children in [4, 150] {
         stop(children);
@@ -51,6 +57,83 @@ fn cpu_per_request(children: usize, clients: usize) {
     );
 }
 
+/// CPU time per request with a pool that follows its load and with one that does not, in turn.
+fn cost_of_scaling() {
+    let mut ratios = Vec::new();
+    for round in 0..4 * ROUNDS {
+        let cost = |more: &[&str]| {
+            let server = Started::server_with("hello", 10, more);
+            ask(&server, 4, 500);
+            let before = server.cpu();
+            ask(&server, 4, REQUESTS);
+            (server.cpu() - before) as f64
+        };
+        let board = scratch("board");
+        let with = ["--scoreboard-path", board.as_str()];
+        // Each goes first as often as the other.
+        let (on, off) = if round % 2 == 0 {
+            let on = cost(&with);
+            (on, cost(&[]))
+        } else {
+            let off = cost(&[]);
+            (cost(&with), off)
+        };
+        ratios.push(on / off);
+    }
+    println!(
+        "CPU per request with scoreboard and scaling: ratio {:.3} ({:.3} to {:.3})",
+        median(&mut ratios),
+        ratios[0],
+        ratios[ratios.len() - 1]
+    );
+}
+
+/// A hundred clients at once, a second of work each, on a pool of 3; then back to 3.
+fn burst() {
+    let board = scratch("board");
+    let mut times = Vec::new();
+    for _ in 0..ROUNDS {
+        let server = Started::server_with("hello", 3, &["--scoreboard-path", &board]);
+        let began = Instant::now();
+        let mut load = Started::new("load", &[&server.address, "100", "1", "/sleep"]);
+        assert!(load.process.wait().expect("waited").success(), "requests failed");
+        times.push(began.elapsed().as_secs_f64() * 1000.0);
+        if times.len() == ROUNDS {
+            let calm = Instant::now();
+            server.until("at rest", |server| server.children().len() == 3);
+            println!("from {} back to 3 children: {:.1} s", 101, calm.elapsed().as_secs_f64());
+        }
+    }
+    report("100 clients at once ask /sleep (1 s) of 3 children", &mut times);
+}
+
+/// `SIGHUP` to 150 idle children, until all are new; and how many there were at most.
+fn reload() {
+    let mut times = Vec::new();
+    let mut most = 0;
+    for _ in 0..ROUNDS {
+        let server = Started::server("hello", 150);
+        let before = server.children();
+        let began = Instant::now();
+        signal(server.pid(), Signal::HUP);
+        loop {
+            let now = server.children();
+            most = most.max(now.len());
+            thread::sleep(GLANCE);
+            if now.len() == 150 && !now.iter().any(|pid| before.contains(pid)) {
+                break;
+            }
+        }
+        times.push(began.elapsed().as_secs_f64() * 1000.0);
+    }
+    report(&format!("reload of 150 children (at most {most} at a time)"), &mut times);
+}
+
+fn scratch(name: &str) -> String {
+    let path = std::env::temp_dir().join(format!("prefork-bench-{}-{name}", std::process::id()));
+    path.to_string_lossy().into_owned()
+}
+
 fn ask(server: &Started, clients: usize, requests: usize) {
     let each = (requests / clients).to_string();
     let mut load = Started::new("load", &[&server.address, &clients.to_string(), &each, "/"]);
@@ -62,18 +145,17 @@ fn respawn() {
     let server = Started::server("hello", 4);
     thread::sleep(Duration::from_millis(1200));
     let mut times = Vec::new();
-    for _ in 0..50 {
+    for _ in 0..20 {
         let before = server.children();
         let victim = before[before.len() / 2];
         let began = Instant::now();
         signal(victim, Signal::KILL);
-        while !children(server.pid()).iter().any(|pid| !before.contains(pid)) {}
+        while !children(server.pid()).iter().any(|pid| !before.contains(pid)) {
+            thread::sleep(GLANCE);
+        }
         times.push(began.elapsed().as_secs_f64() * 1000.0);
         // Until it is old enough for its death not to count as early.
         thread::sleep(Duration::from_millis(1100));
-        if times.len() == 20 {
-            break;
-        }
     }
     report("kill -9 of a child to its replacement", &mut times);
 }

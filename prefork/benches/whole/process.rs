@@ -33,14 +33,20 @@ impl Started {
 
     /// Starts a server and waits until it has its children and answers.
     pub(crate) fn server(role: &str, children: usize) -> Self {
+        Self::server_with(role, children, &[])
+    }
+
+    /// The same, with further arguments.
+    pub(crate) fn server_with(role: &str, children: usize, more: &[&str]) -> Self {
         let address = format!("127.0.18.{}:18080", SERVERS.fetch_add(1, Ordering::Relaxed));
         let address = address.as_str();
         let count = children.to_string();
-        let args: &[&str] = match role {
-            "hello" => &["--listen", address, "--prefork", &count, "--max-children", "1000"],
-            _ => &[address, &count],
+        let mut args = match role {
+            "hello" => vec!["--listen", address, "--prefork", &count, "--max-children", "1000"],
+            _ => vec![address, &count],
         };
-        let mut started = Self::new(role, args);
+        args.extend(more);
+        let mut started = Self::new(role, &args);
         started.address = address.to_owned();
         started.until("serving", |server| {
             server.children().len() == children && TcpStream::connect(address).is_ok()
