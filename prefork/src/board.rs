@@ -93,11 +93,13 @@ impl ParentBoard {
     fn activity(&self, slot: SlotId) -> Result<Activity, SlotError> {
         let record = self.board.record(slot.index())?;
         Ok(match record.status().class() {
-            Class::Idle => Activity::Idle { since: record.updated().map_or(Time::ZERO, time) },
-            Class::Busy => Activity::Busy { since: record.request_started().map(time) },
-            Class::Starting | Class::Draining | Class::Stalled | Class::Empty => {
-                Activity::Busy { since: None }
+            // One that serves and has never said anything may be doing anything; a pool of such loops
+            // must not grow for that.
+            Class::Idle | Class::Starting => {
+                Activity::Idle { since: record.updated().map_or(Time::ZERO, time) }
             }
+            Class::Busy => Activity::Busy { since: record.request_started().map(time) },
+            Class::Draining | Class::Stalled | Class::Empty => Activity::Busy { since: None },
         })
     }
 

@@ -106,13 +106,16 @@ impl<S> Args<S> {
         self
     }
 
-    /// Sets the number of children that is never exceeded, up to 65,536. Default 150.
+    /// Sets the number of children that is never exceeded, up to 65,536, but for those that stand in
+    /// for others that are being replaced ([`max_unavailable`](Self::max_unavailable)). Default 150.
     ///
     /// With a scoreboard the pool grows towards it when all children are busy, at once by as many as
     /// connections wait at the sockets of [`Init::listen`](crate::Init::listen), and by doubling where that is not known.
     /// Children that were not needed for 10 s are retired, idle ones only, in growing steps a second
     /// apart, until there are [`prefork`](Self::prefork) again: from 150 to 3 in at most 20 s.
-    /// Without a scoreboard the pool keeps its size; that is said at the start if this was set to
+    /// Children say what they do by [`Child::accept`](crate::Child::accept), or by
+    /// [`busy`](crate::Child::busy) and [`idle`](crate::Child::idle); those that never say anything
+    /// count as waiting. Without a scoreboard the pool keeps its size; that is said at the start if this was set to
     /// more.
     pub fn max_children(mut self, children: u32) -> Self {
         self.data.max_children = Some(children);

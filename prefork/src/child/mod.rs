@@ -225,6 +225,9 @@ impl Child {
     fn say_ready(&mut self) {
         if !self.said_ready {
             self.said_ready = self.try_say(Report::Ready);
+            if !self.work.is_in_hand() {
+                self.work.end();
+            }
         }
     }
 
