@@ -37,6 +37,7 @@ fn serve(cli: Cli) -> Result<Ended, BoxError> {
             let mut listeners = Vec::new();
             for address in addresses {
                 let listener = init.listen(address)?;
+                http::limit_patience(&listener)?;
                 if !init.is_daemon() {
                     cli::print_what_to_try(listener.local_addr()?);
                 }
