@@ -202,3 +202,22 @@ fn a_reload_survives_the_death_of_old_and_new_children() {
     assert_eq!(daemon.get("/").expect("it serves").status, 200);
     daemon.stop_in_order();
 }
+
+/// H4: a stop in the middle of growing and reloading is an orderly stop.
+#[test]
+fn a_term_while_growing_and_reloading_leaves_nothing() {
+    for delay in [0, 1, 3, 6, 10, 20, 40, 80] {
+        let scene = scene!();
+        let daemon = scene.hello().board().args(["--max-children", "40"]).daemon();
+        let load = Load::bounded(30, 1, scene.address(), "/sleep?ms=100");
+        thread::sleep(Duration::from_millis(delay / 2));
+        daemon.signal(Signal::HUP);
+        thread::sleep(Duration::from_millis(delay));
+        daemon.stop_in_order();
+        // Who came before the stop was answered, and who came after was refused.
+        let cut_off = |failure: &String| !failure.contains("refused");
+        let failures = load.finish().failures;
+        assert!(!failures.iter().any(cut_off), "{delay} ms: {failures:?}");
+        assert!(!scene.path("pid").exists() && !scene.path("scoreboard").exists());
+    }
+}
