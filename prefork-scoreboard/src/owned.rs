@@ -3,7 +3,7 @@
 use crate::board::{Board, read_header};
 use crate::clock::{Monotonic, wall_now};
 use crate::create::{self, Created};
-use crate::error::{CreateError, Fault, HeaderFault, SlotError};
+use crate::error::{CreateError, Fault, Foreign, HeaderFault, OpenError, SlotError};
 use crate::file::Identity;
 use crate::format::{record, word};
 use crate::guard::Maker;
@@ -16,6 +16,7 @@ use crate::write;
 use std::fs::{self, File};
 use std::io;
 use std::ops::Deref;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{self, Path, PathBuf};
 
 /// A scoreboard of the process that made it: a parent that assigns the slots to its children.
@@ -70,7 +71,7 @@ enum Place {
         path: PathBuf,
         identity: Identity,
         /// Open for the sake of its lock.
-        _lock: File,
+        lock: File,
     },
     /// Nowhere, or not there any more.
     Nowhere,
@@ -117,11 +118,7 @@ impl OwnedBoard {
             Created::New { file, lock, header } => {
                 let identity = Identity::of(&file).map_err(io_error)?;
                 let board = Board::with_header(file, path.clone(), header);
-                Ok(Self {
-                    board,
-                    place: Place::File { path, identity, _lock: lock },
-                    maker: Maker::new(),
-                })
+                Ok(Self { board, place: Place::File { path, identity, lock }, maker: Maker::new() })
             }
             Created::Exists => unreachable!("only shared boards are taken over"),
         }
@@ -152,14 +149,75 @@ impl OwnedBoard {
     ///
     /// As of [`create`](Self::create).
     pub fn recreate(&mut self) -> Result<(), CreateError> {
-        let slots = self.board.header.slots;
+        self.replace(self.board.header.slots)
+    }
+
+    /// Replaces the board by a new one of the same place with so many slots, all empty.
+    ///
+    /// Otherwise as [`recreate`](Self::recreate).
+    ///
+    /// # Errors
+    ///
+    /// As of [`create`](Self::create).
+    pub fn resize(&mut self, slots: usize) -> Result<(), CreateError> {
+        self.replace(create::check_slots(slots)?)
+    }
+
+    fn replace(&mut self, slots: u32) -> Result<(), CreateError> {
         let fresh = match &self.place {
             Place::File { path, identity, .. } => Self::create_at(path, slots, Some(*identity))?,
-            Place::Nowhere => Self::anonymous(self.board.slots())?,
+            Place::Nowhere => Self::anonymous(slots as usize)?,
         };
         // The old value is dropped; the path leads to the new file by now, so that removes nothing.
         *self = fresh;
         Ok(())
+    }
+
+    /// Takes over the board that another program has made in this very process, before it executed
+    /// this one; the children of before go on reporting.
+    ///
+    /// Have the other program clear close-on-exec for the descriptors that
+    /// [`descriptors`](Self::descriptors) returns, and tell their numbers and [`path`](Self::path); the lock
+    /// survives `execve(2)` with them (see `flock(2)`). A board without a name has no lock.
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError`] if `file` is no board that this process has made; whether it still is at its path
+    /// does not matter here, but see [`check`](Self::check).
+    pub fn adopt(
+        path: Option<&Path>,
+        file: OwnedFd,
+        lock: Option<OwnedFd>,
+    ) -> Result<Self, OpenError> {
+        let name = path.unwrap_or(Path::new(memfd::NAME)).to_owned();
+        let file = File::from(file);
+        let io_error = |source| OpenError::Io { action: "examine", path: name.clone(), source };
+        let header = read_header(&file)
+            .map_err(io_error)?
+            .map_err(|reason| OpenError::Header { path: name.clone(), reason })?;
+        if header.kind != Kind::Owned || header.creator != std::process::id() {
+            return Err(OpenError::Foreign { path: name, reason: Foreign::Contents });
+        }
+        let place = match (path, lock) {
+            (Some(path), Some(lock)) => {
+                let identity = Identity::of(&file).map_err(io_error)?;
+                Place::File { path: path.to_owned(), identity, lock: lock.into() }
+            }
+            _ => Place::Nowhere,
+        };
+        let board = Board::with_header(file, name, header);
+        Ok(Self { board, place, maker: Maker::new() })
+    }
+
+    /// Returns the descriptors of the board and of its lock, in the order that [`adopt`](Self::adopt)
+    /// takes them.
+    #[must_use]
+    pub fn descriptors(&self) -> (BorrowedFd<'_>, Option<BorrowedFd<'_>>) {
+        let lock = match &self.place {
+            Place::File { lock, .. } => Some(lock.as_fd()),
+            Place::Nowhere => None,
+        };
+        (self.board.file.as_fd(), lock)
     }
 
     /// Returns the absolute path of the board, or `None` for one without a name.
@@ -274,7 +332,7 @@ impl OwnedBoard {
             return Ok(Removal::NotTheMaker);
         }
         let place = std::mem::replace(&mut self.place, Place::Nowhere);
-        let Place::File { path, identity, _lock } = place else {
+        let Place::File { path, identity, lock: _lock } = place else {
             return Ok(Removal::NothingThere);
         };
         // Nobody replaces the file between these two: creators lock it first, and we hold the lock.

@@ -69,6 +69,13 @@ pub enum PidFileError {
         /// What the system said.
         source: io::Error,
     },
+    /// Descriptors were handed over that are not those of one pid file of this process.
+    #[error("what was handed over as pid file {} is not that file", path.display())]
+    #[non_exhaustive]
+    Mismatch {
+        /// The pid file.
+        path: PathBuf,
+    },
     /// The file cannot be created or opened.
     #[error("cannot open pid file {}", path.display())]
     #[non_exhaustive]

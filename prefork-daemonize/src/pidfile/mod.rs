@@ -124,6 +124,45 @@ impl PidFile {
         create::create(path.as_ref())
     }
 
+    /// Takes over the pid file that another program has made in this very process, before it executed
+    /// this one.
+    ///
+    /// Both locks survive `execve(2)` if the descriptors do: have the other program clear
+    /// close-on-exec for those that [`descriptors`](Self::descriptors) returns, and tell their numbers and
+    /// [`path`](Self::path). Close neither before: closing one loses the record lock.
+    ///
+    /// # Errors
+    ///
+    /// [`PidFileError::Mismatch`] when these are not the descriptors of one pid file of this process.
+    pub fn adopt(
+        path: impl AsRef<Path>,
+        file: OwnedFd,
+        lock: OwnedFd,
+    ) -> Result<Self, PidFileError> {
+        let path = path.as_ref().to_owned();
+        let (file, lock) = (File::from(file), File::from(lock));
+        let mismatch = || PidFileError::Mismatch { path: path.clone() };
+        let open_error = |source| PidFileError::Open { path: path.clone(), source };
+        let identity = Identity::of(&file).map_err(open_error)?;
+        if Identity::of(&lock).map_err(open_error)? != identity {
+            return Err(mismatch());
+        }
+        match record_lock::take(&file) {
+            Ok(RecordLock::Taken) => {}
+            Ok(RecordLock::Busy) => return Err(mismatch()),
+            Err(source) => return Err(PidFileError::Lock { path, source }),
+        }
+        registry::remember(identity, path.clone());
+        Ok(Self { file, lock, path, identity, owner: Pid::current(), removal: Removal::Due })
+    }
+
+    /// Returns the descriptors that hold the file and its lock, in the order that
+    /// [`adopt`](Self::adopt) takes them.
+    #[must_use]
+    pub fn descriptors(&self) -> [BorrowedFd<'_>; 2] {
+        [self.file.as_fd(), self.lock.as_fd()]
+    }
+
     /// Returns the absolute path.
     #[must_use]
     pub fn path(&self) -> &Path {
