@@ -51,6 +51,18 @@ pub enum Action {
     ReopenLogs,
     /// Run a hook of the program in the parent. Each hook comes at most once.
     RunHook(Hook),
+    /// Run the program as its file is now, as a probe: a process beside this one that finds out
+    /// whether it would work. Answer with [`Event::ProbeReady`](crate::Event::ProbeReady),
+    /// [`Event::ProbeFailed`](crate::Event::ProbeFailed) or
+    /// [`Event::ProgramBusy`](crate::Event::ProgramBusy).
+    Probe,
+    /// End the probe, whose answer is no longer wanted.
+    EndProbe,
+    /// Become the program that the probe has tried, with what
+    /// [`Supervisor::hand_over`](crate::Supervisor::hand_over) tells. Answer with
+    /// [`Event::UpgradeFailed`](crate::Event::UpgradeFailed) if that is refused; else there is nobody
+    /// left who could answer.
+    Upgrade,
     /// Tell the operator.
     Log(Notice),
     /// Leave: the last action, and nothing comes after it.
@@ -66,6 +78,7 @@ pub enum Hook {
 
 /// The measures by which children are made to leave, mildest first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum Rung {
     /// [`Action::Ask`].
     Ask,
@@ -145,6 +158,21 @@ pub enum Notice {
         /// How many old children stay.
         old: usize,
     },
+    /// The program as its file is now is being tried.
+    Probing,
+    /// The new program has not said in time whether it works; the running one goes on.
+    ProbeTimedOut {
+        /// The time limit.
+        limit: Duration,
+    },
+    /// The new program could not be run for a long time, as its file is being written; the running
+    /// one goes on.
+    ProgramBusy {
+        /// For how long it was tried.
+        tried: Duration,
+    },
+    /// The new program works, and is about to take over.
+    Upgrading,
     /// A child has been at work on one request for too long.
     Hung {
         /// The child's slot.
@@ -192,6 +220,10 @@ impl Notice {
             | Self::Reloading { .. }
             | Self::Reloaded { .. }
             | Self::ReloadFailed { .. }
+            | Self::Probing
+            | Self::ProbeTimedOut { .. }
+            | Self::ProgramBusy { .. }
+            | Self::Upgrading
             | Self::Stopping { .. }
             | Self::Escalated { .. } => None,
         }

@@ -9,6 +9,7 @@ use crate::Time;
 /// A place is taken from the spawn until the exit of its child has been reported, and then used
 /// again; the lowest free one is always taken first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct SlotId(pub u32);
 
 impl SlotId {
@@ -27,6 +28,7 @@ impl fmt::Display for SlotId {
 
 /// Which program and settings a child was started from; the first is 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Generation(pub u32);
 
 impl fmt::Display for Generation {
@@ -60,6 +62,8 @@ pub enum Request {
     Reload,
     /// Open the logs anew, then replace all children by new ones, which write to them.
     Reopen,
+    /// Try the program as its file is now, and go on as that if it works.
+    Upgrade,
     /// Make the pool at rest one child larger, up to the maximum.
     More,
     /// Make the pool at rest one child smaller, down to 1.
@@ -123,6 +127,14 @@ pub enum Event {
     Nudged,
     /// An operator asks for something.
     Requested(Request),
+    /// The new program, run as a probe, says that it works.
+    ProbeReady,
+    /// The new program does not work, or could not be run.
+    ProbeFailed,
+    /// The new program cannot be run yet: its file is being written.
+    ProgramBusy,
+    /// An [`Action::Upgrade`](crate::Action::Upgrade) could not be carried out: this program goes on.
+    UpgradeFailed,
 }
 
 /// What a child is doing, as it says itself.

@@ -23,6 +23,11 @@ impl Ladder {
         Self { rung, deadline: now + patience(rung, config) }
     }
 
+    /// Stands where another supervisor has stood.
+    pub(crate) const fn resume(rung: Rung, deadline: Time) -> Self {
+        Self { rung, deadline }
+    }
+
     pub(crate) const fn deadline(&self) -> Time {
         self.deadline
     }

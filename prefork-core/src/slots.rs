@@ -2,7 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use crate::{Generation, SlotId, Time, ladder::Ladder};
+use crate::{Generation, LARGEST_POOL, SlotId, Time, ladder::Ladder};
+
+/// No pool has more places: the largest, with as many children that stand in for others.
+const MOST_PLACES: usize = 2 * LARGEST_POOL as usize;
 
 /// How far a child has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,10 +38,14 @@ pub(crate) struct Child {
 }
 
 /// A table of `max_children` places, each empty or with one child.
+///
+/// Children that were adopted from a larger pool may stand beyond; their places are not used again.
 #[derive(Clone, Debug)]
 pub(crate) struct Slots {
     children: Vec<Option<Child>>,
     free: BTreeSet<SlotId>,
+    places: u32,
+    alive: usize,
     starting: usize,
     entered: usize,
     serving: usize,
@@ -50,6 +57,8 @@ impl Slots {
         Self {
             children: vec![None; places as usize],
             free: (0..places).map(SlotId).collect(),
+            places,
+            alive: 0,
             starting: 0,
             entered: 0,
             serving: 0,
@@ -60,16 +69,38 @@ impl Slots {
     /// Puts a child into the lowest free place; `None` if there is none.
     pub(crate) fn take(&mut self, child: Child) -> Option<SlotId> {
         let slot = self.free.pop_first()?;
-        *self.count(child.stage) += 1;
-        self.children[slot.index()] = Some(child);
+        self.put(slot, child);
         Some(slot)
+    }
+
+    /// Puts a child into the place that it has already; `false` if another one is there, or no pool
+    /// has such a place.
+    pub(crate) fn adopt(&mut self, slot: SlotId, child: Child) -> bool {
+        if self.get(slot).is_some() || slot.index() >= MOST_PLACES {
+            return false;
+        }
+        if slot.index() >= self.children.len() {
+            self.children.resize(slot.index() + 1, None);
+        }
+        self.free.remove(&slot);
+        self.put(slot, child);
+        true
+    }
+
+    fn put(&mut self, slot: SlotId, child: Child) {
+        *self.count(child.stage) += 1;
+        self.alive += 1;
+        self.children[slot.index()] = Some(child);
     }
 
     /// Takes a child out of its place.
     pub(crate) fn release(&mut self, slot: SlotId) -> Option<Child> {
         let child = self.children.get_mut(slot.index())?.take()?;
-        self.free.insert(slot);
+        if slot.0 < self.places {
+            self.free.insert(slot);
+        }
         *self.count(child.stage) -= 1;
+        self.alive -= 1;
         Some(child)
     }
 
@@ -119,8 +150,8 @@ impl Slots {
             .filter_map(|(place, child)| Some((SlotId(place), child.as_ref()?)))
     }
 
-    pub(crate) fn alive(&self) -> usize {
-        self.children.len() - self.free.len()
+    pub(crate) const fn alive(&self) -> usize {
+        self.alive
     }
 
     pub(crate) const fn starting(&self) -> usize {
@@ -128,8 +159,8 @@ impl Slots {
     }
 
     /// How many are there and were not told to leave.
-    pub(crate) fn staying(&self) -> usize {
-        self.alive() - self.leaving
+    pub(crate) const fn staying(&self) -> usize {
+        self.alive - self.leaving
     }
 
     pub(crate) const fn leaving(&self) -> usize {

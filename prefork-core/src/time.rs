@@ -20,6 +20,7 @@ use std::{ops::Add, time::Duration};
 /// assert_eq!(start.since(later), Duration::ZERO);
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Time(Duration);
 
 impl Time {

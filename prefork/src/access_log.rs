@@ -4,6 +4,7 @@ use std::{
     fmt::{self, Display},
     fs::File,
     io::{self, Write},
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
     path::{Path, PathBuf},
     sync::{
         Arc,
@@ -43,6 +44,20 @@ impl AccessLog {
         let file = open_log(path)?;
         let torn = SharedWords::new(1).map_err(RunError::system("share memory with children"))?;
         Ok(Self::to(Destination::File(file, path.to_owned(), torn)))
+    }
+
+    /// Goes on writing to a file that the program of before had open and this one may not open.
+    pub(crate) fn inherited(file: OwnedFd, path: &Path) -> Result<Self, RunError> {
+        let torn = SharedWords::new(1).map_err(RunError::system("share memory with children"))?;
+        Ok(Self::to(Destination::File(file.into(), path.to_owned(), torn)))
+    }
+
+    /// Where the file is, and the file, if it is one that has a path.
+    pub(crate) fn open_file(&self) -> Option<(&Path, BorrowedFd<'_>)> {
+        match &self.destination {
+            Destination::File(file, path, _) => Some((path, file.as_fd())),
+            Destination::Nowhere | Destination::Handle(_) => None,
+        }
     }
 
     /// Returns a flag by which another thread has the file opened anew with the next line.

@@ -16,7 +16,7 @@ use std::{
     sync::{Arc, atomic::Ordering},
 };
 
-use prefork_core::SlotId;
+use prefork_core::{LARGEST_POOL, SlotId};
 use rustix::event::{EventfdFlags, eventfd};
 
 use crate::sys::SharedWords;
@@ -29,14 +29,32 @@ const FIRST_SLOT: usize = 1;
 #[derive(Debug)]
 pub(crate) struct Asks {
     words: SharedWords,
+    /// The file in memory in which the words are.
+    memory: OwnedFd,
     wake: OwnedFd,
     unheard: bool,
 }
 
+/// As many words as the largest pool needs: the next program in this process may have more slots than
+/// this one, and shares the words with the same children. What is not used takes no memory.
+const MOST_WORDS: usize = FIRST_SLOT + 2 * LARGEST_POOL as usize;
+
 impl Asks {
-    pub(crate) fn new(slots: usize) -> io::Result<Self> {
+    pub(crate) fn new() -> io::Result<Self> {
         let wake = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
-        Ok(Self { words: SharedWords::new(FIRST_SLOT + slots)?, wake, unheard: false })
+        let (words, memory) = SharedWords::in_memory_file(MOST_WORDS)?;
+        Ok(Self { words, memory, wake, unheard: false })
+    }
+
+    /// What another program in this process needs to go on with it.
+    pub(crate) const fn descriptors(&self) -> [&OwnedFd; 2] {
+        [&self.memory, &self.wake]
+    }
+
+    /// Goes on with what another program in this process has left.
+    pub(crate) fn adopt([memory, wake]: [OwnedFd; 2]) -> io::Result<Self> {
+        // Somebody may have been asked and not been woken any more.
+        Ok(Self { words: SharedWords::of_memory_file(&memory)?, memory, wake, unheard: true })
     }
 
     /// Forgets what the last child in a slot was asked.
@@ -117,7 +135,7 @@ mod tests {
 
     #[test]
     fn only_the_child_that_is_meant_is_asked() {
-        let mut asks = Asks::new(3).expect("made");
+        let mut asks = Asks::new().expect("made");
         let asked = |slot| Asked {
             words: asks.words.clone(),
             slot: SlotId(slot),
@@ -132,5 +150,14 @@ mod tests {
         asks.reset(SlotId(1));
         assert_eq!(children.each_ref().map(Asked::is_asked), [false; 3]);
         assert!(children[0].is_draining());
+    }
+
+    #[test]
+    fn another_program_asks_the_same_children() {
+        let asks = Asks::new().expect("made");
+        let handed = asks.descriptors().map(|fd| fd.try_clone().expect("duplicated"));
+        let mut successor = Asks::adopt(handed).expect("adopted");
+        successor.ask(SlotId(2 * LARGEST_POOL - 1));
+        assert!(asks.was_asked(SlotId(2 * LARGEST_POOL - 1)));
     }
 }

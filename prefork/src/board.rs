@@ -1,9 +1,14 @@
 //! The parent's scoreboard: opened, read, and lived without when somebody has damaged it.
 
-use std::{error::Error, time::Duration};
+use std::{
+    error::Error,
+    os::fd::{BorrowedFd, OwnedFd},
+    path::Path,
+    time::Duration,
+};
 
 use prefork_core::{Activity, Generation, SlotId, Time};
-use prefork_scoreboard::{Class, CreateError, Monotonic, OwnedBoard, Slot, SlotError};
+use prefork_scoreboard::{Class, CreateError, Monotonic, OpenError, OwnedBoard, Slot, SlotError};
 
 use crate::{
     Report,
@@ -15,32 +20,63 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct ParentBoard {
     board: OwnedBoard,
+    /// How many slots it should have.
+    slots: usize,
     faulty: bool,
 }
 
 /// Opens the scoreboard that the settings ask for.
 pub(crate) fn open(settings: &Settings) -> Result<Option<ParentBoard>, CreateError> {
-    let slots = match &settings.pool {
-        Pool::Solo => 1,
-        Pool::Children(config) => config.slots() as usize,
-    };
+    let slots = slots(settings);
     let board = match &settings.scoreboard {
         Scoreboard::None => return Ok(None),
         Scoreboard::File(path) => OwnedBoard::create(path, slots)?,
         Scoreboard::InMemory => OwnedBoard::anonymous(slots)?,
     };
-    Ok(Some(ParentBoard { board, faulty: false }))
+    Ok(Some(ParentBoard { board, slots, faulty: false }))
+}
+
+fn slots(settings: &Settings) -> usize {
+    match &settings.pool {
+        Pool::Solo => 1,
+        Pool::Children(config) => config.slots() as usize,
+    }
 }
 
 impl ParentBoard {
+    /// Takes over the board of the program that ran before in this process. One of another size is made
+    /// anew with the next reload, which in a new program is at once.
+    pub(crate) fn adopt(
+        settings: &Settings,
+        path: Option<&Path>,
+        file: OwnedFd,
+        lock: Option<OwnedFd>,
+    ) -> Result<Self, OpenError> {
+        let board = OwnedBoard::adopt(path, file, lock)?;
+        let slots = slots(settings);
+        let faulty = board.slots() != slots;
+        Ok(Self { board, slots, faulty })
+    }
+
+    /// What another program in this process needs to go on with it.
+    pub(crate) fn descriptors(&self) -> (BorrowedFd<'_>, Option<BorrowedFd<'_>>) {
+        self.board.descriptors()
+    }
+
     /// Gives a slot to a child about to be forked.
     pub(crate) fn assign(&mut self, slot: SlotId, generation: Generation, log: &Log) {
+        if !self.has(slot) {
+            return;
+        }
         let assigned = self.board.assign(slot.index(), u64::from(generation.0));
         self.judge(assigned.as_ref().map_err(as_error), log);
     }
 
     /// Empties the slot of a child that was reaped.
     pub(crate) fn clear(&mut self, slot: SlotId, log: &Log) {
+        if !self.has(slot) {
+            return;
+        }
         let cleared = self.board.clear(slot.index());
         self.judge(cleared.as_ref().map_err(as_error), log);
     }
@@ -81,7 +117,7 @@ impl ParentBoard {
         if !self.faulty {
             return;
         }
-        match self.board.recreate() {
+        match self.board.resize(self.slots) {
             Ok(()) => {
                 self.faulty = false;
                 log.info("the scoreboard is made anew");
@@ -90,7 +126,15 @@ impl ParentBoard {
         }
     }
 
+    /// Whether a slot is on the board: children of before an upgrade can be beyond a smaller new one.
+    fn has(&self, slot: SlotId) -> bool {
+        slot.index() < self.board.slots()
+    }
+
     fn activity(&self, slot: SlotId) -> Result<Activity, SlotError> {
+        if !self.has(slot) {
+            return Ok(Activity::Busy { since: None });
+        }
         let record = self.board.record(slot.index())?;
         Ok(match record.status().class() {
             // One that serves and has never said anything may be doing anything; a pool of such loops

@@ -128,6 +128,22 @@ fn words(notice: Notice, pid: Option<Pid>) -> (Level, String) {
             Level::Error,
             format!("generation {generation} does not work; {} of before stay", Children(old)),
         ),
+        Notice::Probing => (Level::Info, "trying the new program".to_owned()),
+        Notice::ProbeTimedOut { limit } => (
+            Level::Error,
+            format!(
+                "the new program is no good: it was not ready in {}; this one goes on",
+                Span(limit)
+            ),
+        ),
+        Notice::ProgramBusy { tried } => (
+            Level::Error,
+            format!(
+                "the new program is no good: its file has been written to for {}; this one goes on",
+                Span(tried)
+            ),
+        ),
+        Notice::Upgrading => (Level::Info, "the new program works; becoming it".to_owned()),
         Notice::Hung { slot, busy } => (
             Level::Error,
             format!("child {pid} (slot {slot}) has been at one request for {}", Span(busy)),

@@ -120,6 +120,9 @@ pub enum RunError {
         /// What the system said.
         source: io::Error,
     },
+    /// A daemon without children cannot take over one that has some.
+    #[error("prefork is 0, but the daemon has children: restart it instead of upgrading")]
+    NoPool,
     /// The children ended before the daemon was ready.
     #[error("{deaths} children ended before the daemon was ready; the last one {last}")]
     ChildrenDied {

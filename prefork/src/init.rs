@@ -2,7 +2,7 @@
 
 use std::{
     io,
-    net::{TcpListener, ToSocketAddrs},
+    net::{SocketAddr, TcpListener, ToSocketAddrs},
     os::{
         fd::{AsFd, OwnedFd},
         unix::net::UnixListener,
@@ -10,19 +10,31 @@ use std::{
     path::Path,
 };
 
-use crate::sys;
+use crate::{
+    sys,
+    upgrade::{Asked, InheritedListener, Role},
+};
 
 /// The daemon as it is after its initialization, before children are started.
 #[derive(Debug)]
 pub struct Init {
     name: String,
     in_background: bool,
-    listeners: Vec<OwnedFd>,
+    role: Option<Role>,
+    /// What the program of before has left and nobody has asked for yet.
+    inherited: Vec<InheritedListener>,
+    listeners: Vec<Listening>,
 }
 
 impl Init {
     pub(crate) const fn new(name: String, in_background: bool) -> Self {
-        Self { name, in_background, listeners: Vec::new() }
+        Self { name, in_background, role: None, inherited: Vec::new(), listeners: Vec::new() }
+    }
+
+    /// Goes on with the sockets that the program of before has left.
+    pub(crate) fn inherit(&mut self, role: Role, listeners: Vec<InheritedListener>) {
+        self.role = Some(role);
+        self.inherited = listeners;
     }
 
     /// Returns the name of the daemon.
@@ -37,12 +49,31 @@ impl Init {
         self.in_background
     }
 
+    /// Tells whether this is only a probe: a process beside the daemon that finds out whether this
+    /// program would work in its place (see [the crate's documentation](crate#upgrading)).
+    ///
+    /// Everything that a start needs should be tried, and nothing changed that the running daemon uses.
+    /// What the hook returns is never dropped in a probe.
+    #[must_use]
+    pub fn is_probe(&self) -> bool {
+        self.role == Some(Role::Probe)
+    }
+
+    /// Tells whether this program takes over a daemon that serves, or tries to, as a probe.
+    #[must_use]
+    pub const fn is_upgrade(&self) -> bool {
+        self.role.is_some()
+    }
+
     /// Listens on a TCP address.
     ///
     /// The parent keeps an eye on the socket: connections that wait to be accepted tell how many
     /// children are missing, so that a burst is met at once. The socket is close-on-exec, can be
     /// bound again at once after a stop (`SO_REUSEADDR`), and has the longest queue that the system
     /// allows (`net.core.somaxconn`, see `listen(2)`).
+    ///
+    /// After an upgrade this is the very socket that the program of before has listened on, if it has
+    /// asked for the same address: no connection is lost, and port 0 stays the port that it became.
     ///
     /// # Errors
     ///
@@ -61,9 +92,14 @@ impl Init {
         &mut self,
         address: impl ToSocketAddrs + std::fmt::Debug,
     ) -> io::Result<TcpListener> {
-        let listener = TcpListener::bind(&address).map_err(|error| named(&address, &error))?;
+        let naming = |error| named(&address, &error);
+        let asked: Vec<SocketAddr> = address.to_socket_addrs().map_err(naming)?.collect();
+        let listener = match self.claim(|listener| listener.is_tcp(&asked)) {
+            Some(socket) => socket.into(),
+            None => TcpListener::bind(&asked[..]).map_err(naming)?,
+        };
         rustix::net::listen(&listener, BACKLOG)?;
-        self.watch(listener)
+        self.watch(listener, Asked::Tcp(asked))
     }
 
     /// Listens on a UNIX socket at `path`.
@@ -73,17 +109,29 @@ impl Init {
     ///
     /// # Errors
     ///
-    /// Fails if something stands at `path` already, or the directory is missing or not writable; the
+    /// Fails if something stands at `path` already (but after an upgrade the socket of before), or the directory is missing or not writable; the
     /// text names the path.
     pub fn listen_unix(&mut self, path: impl AsRef<Path>) -> io::Result<UnixListener> {
         let path = path.as_ref();
-        let listener = UnixListener::bind(path).map_err(|error| named(path.display(), &error))?;
+        let naming = |error| named(path.display(), &error);
+        let asked = Asked::Unix(std::path::absolute(path).map_err(naming)?.into());
+        let listener = match self.claim(|listener| listener.asked == asked) {
+            Some(socket) => socket.into(),
+            None => UnixListener::bind(path).map_err(naming)?,
+        };
         rustix::net::listen(&listener, BACKLOG)?;
-        self.watch(listener)
+        self.watch(listener, asked)
     }
 
-    fn watch<L: AsFd>(&mut self, listener: L) -> io::Result<L> {
-        self.listeners.push(listener.as_fd().try_clone_to_owned()?);
+    /// Takes the first of the inherited sockets that is the one.
+    fn claim(&mut self, is_it: impl Fn(&InheritedListener) -> bool) -> Option<OwnedFd> {
+        let place = self.inherited.iter().position(is_it)?;
+        Some(self.inherited.remove(place).socket)
+    }
+
+    fn watch<L: AsFd>(&mut self, listener: L, asked: Asked) -> io::Result<L> {
+        let socket = listener.as_fd().try_clone_to_owned()?;
+        self.listeners.push(Listening { asked, socket });
         Ok(listener)
     }
 
@@ -100,19 +148,40 @@ fn named(address: impl std::fmt::Debug, error: &io::Error) -> io::Error {
     io::Error::new(error.kind(), format!("cannot listen on {address:?}: {error}"))
 }
 
+impl InheritedListener {
+    /// Whether it is what listening on one of these addresses has led to, or would.
+    fn is_tcp(&self, wanted: &[SocketAddr]) -> bool {
+        let Asked::Tcp(asked) = &self.asked else { return false };
+        let bound = rustix::net::getsockname(&self.socket).ok();
+        let bound = bound.and_then(|address| SocketAddr::try_from(address).ok());
+        asked == wanted || bound.is_some_and(|bound| wanted.contains(&bound))
+    }
+}
+
 /// The parent's copies of the sockets that it listens on.
 #[derive(Debug, Default)]
 pub(crate) struct Listeners {
-    sockets: Vec<OwnedFd>,
+    sockets: Vec<Listening>,
+}
+
+/// A socket, and the address that was asked for.
+#[derive(Debug)]
+pub(crate) struct Listening {
+    pub(crate) asked: Asked,
+    pub(crate) socket: OwnedFd,
 }
 
 impl Listeners {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Listening> {
+        self.sockets.iter()
+    }
+
     /// Lets no more connections in; those that wait stay.
     ///
     /// A client that comes now is not answered at all, tries again after a second (see `tcp(7)`), and
     /// finds a successor or a closed port. UNIX sockets, which cannot be filtered, let in one more.
     pub(crate) fn close_doors(&self) {
-        for socket in &self.sockets {
+        for Listening { socket, .. } in &self.sockets {
             let is_tcp = sys::accept_queue(socket.as_fd()).is_some();
             if !is_tcp || sys::drop_newcomers(socket.as_fd()).is_err() {
                 // What cannot be closed is drained all the same.
@@ -126,7 +195,8 @@ impl Listeners {
         if self.sockets.is_empty() {
             return None;
         }
-        let queues = self.sockets.iter().map(|socket| sys::accept_queue(socket.as_fd()));
+        let queues = self.sockets.iter().map(|listening| listening.socket.as_fd());
+        let queues = queues.map(sys::accept_queue);
         queues.sum()
     }
 }

@@ -24,9 +24,11 @@ mod ready;
 mod run;
 mod sanitize;
 mod solo;
+mod start;
 mod sys;
 mod threads;
 mod told;
+mod upgrade;
 
 pub use access_log::AccessLog;
 pub use args::Args;

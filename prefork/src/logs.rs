@@ -8,27 +8,55 @@ use crate::{
     AccessLog, Report, RunError,
     check::{AccessTarget, ErrorLog, Settings},
     log::Log,
+    upgrade::Inherited,
 };
 
-pub(crate) fn open_error_log(log: ErrorLog) -> Result<OwnedFd, RunError> {
-    Ok(match log {
-        ErrorLog::Path(path) => open_log(path)?.into(),
-        ErrorLog::Handle(handle) => handle,
-    })
+/// Opens the error log. `None`, where there is nothing to be opened: standard error goes where it went
+/// before, as it also does after an upgrade of a parent that may not open the file of before any more
+/// (see [`Args::drop_parent`](crate::Args::drop_parent)).
+pub(crate) fn open_error_log(
+    log: Option<ErrorLog>,
+    inherited: Option<&Inherited>,
+) -> Result<Option<OwnedFd>, RunError> {
+    match log {
+        None => Ok(None),
+        Some(ErrorLog::Handle(handle)) => Ok(Some(handle)),
+        Some(ErrorLog::Path(path)) => match open_log(&path) {
+            Ok(file) => Ok(Some(file.into())),
+            Err(_) if inherited.is_some_and(|inherited| inherited.has_error_log(&path)) => Ok(None),
+            Err(error) => Err(error.into()),
+        },
+    }
 }
 
-pub(crate) fn open_access_log(log: Option<AccessTarget>) -> Result<AccessLog, RunError> {
-    Ok(match log {
-        None => AccessLog::nowhere(),
-        Some(AccessTarget::Path(path)) => AccessLog::file(&path)?,
-        Some(AccessTarget::Handle(handle)) => AccessLog::handle(handle),
-    })
+/// Opens the access log; one that may not be opened any more is taken from the program of before.
+pub(crate) fn open_access_log(
+    log: Option<AccessTarget>,
+    inherited: Option<&Inherited>,
+) -> Result<AccessLog, RunError> {
+    match log {
+        None => Ok(AccessLog::nowhere()),
+        Some(AccessTarget::Handle(handle)) => Ok(AccessLog::handle(handle)),
+        Some(AccessTarget::Path(path)) => AccessLog::file(&path).or_else(|error| {
+            let file = inherited.and_then(|inherited| inherited.access_log(&path));
+            file.map_or(Err(error), |file| AccessLog::inherited(file, &path))
+        }),
+    }
 }
 
 /// Sends standard error to the error log.
 pub(crate) fn redirect_stderr(log: OwnedFd) -> Result<(), RunError> {
     let redirect = RunError::system("redirect standard error to the error log");
     rustix::stdio::dup2_stderr(log).map_err(io::Error::from).map_err(redirect)
+}
+
+/// Sends standard error to the error log, and in the background standard output too.
+pub(crate) fn redirect(settings: &Settings, log: OwnedFd) -> Result<(), RunError> {
+    if settings.daemonize {
+        let redirect = RunError::system("redirect standard output to the error log");
+        rustix::stdio::dup2_stdout(&log).map_err(io::Error::from).map_err(redirect)?;
+    }
+    redirect_stderr(log)
 }
 
 /// Opens the logs that have a path anew. One that cannot be opened goes on as it was.
@@ -48,10 +76,5 @@ pub(crate) fn reopen_error_log(settings: &Settings, log: &Log) {
 
 fn replace_error_log(settings: &Settings) -> Result<(), RunError> {
     let Some(path) = &settings.error_log_path else { return Ok(()) };
-    let file: OwnedFd = open_log(path)?.into();
-    if settings.daemonize {
-        let redirect = RunError::system("redirect standard output to the error log");
-        rustix::stdio::dup2_stdout(&file).map_err(io::Error::from).map_err(redirect)?;
-    }
-    redirect_stderr(file)
+    redirect(settings, open_log(path)?.into())
 }

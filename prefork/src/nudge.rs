@@ -18,13 +18,26 @@ use crate::sys::SharedWords;
 pub(crate) struct Nudge {
     /// Not zero while armed. Written by the parent alone.
     armed: SharedWords,
+    /// The file in memory in which the word is.
+    memory: OwnedFd,
     wake: OwnedFd,
 }
 
 impl Nudge {
     pub(crate) fn new() -> io::Result<Self> {
         let wake = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
-        Ok(Self { armed: SharedWords::new(1)?, wake })
+        let (armed, memory) = SharedWords::in_memory_file(1)?;
+        Ok(Self { armed, memory, wake })
+    }
+
+    /// What another program in this process needs to go on with it.
+    pub(crate) const fn descriptors(&self) -> [&OwnedFd; 2] {
+        [&self.memory, &self.wake]
+    }
+
+    /// Goes on with what another program in this process has left.
+    pub(crate) fn adopt([memory, wake]: [OwnedFd; 2]) -> io::Result<Self> {
+        Ok(Self { armed: SharedWords::of_memory_file(&memory)?, memory, wake })
     }
 
     pub(crate) fn arm(&self) {
@@ -80,9 +93,8 @@ mod tests {
     #[test]
     fn a_nudge_comes_through_only_while_armed() {
         let nudge = Nudge::new().expect("made");
-        let nudger =
-            Nudge { armed: nudge.armed.clone(), wake: nudge.wake.try_clone().expect("duplicated") };
-        let nudger = Nudger { armed: nudger.armed, wake: nudger.wake };
+        let wake = nudge.wake.try_clone().expect("duplicated");
+        let nudger = Nudger { armed: nudge.armed.clone(), wake };
         nudger.turned_busy();
         assert!(!nudge.take(), "not armed yet");
         nudge.arm();

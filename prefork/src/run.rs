@@ -1,28 +1,29 @@
 //! `new` and `run`: the order in which a daemon comes up and goes down.
 
-use std::{fmt, io, time::Duration};
+use std::{fmt, io, os::fd::OwnedFd, time::Duration};
 
 use prefork_core::{Config, Verdict};
-use prefork_daemonize::{Daemonize, Outcome, PidFile, Readiness};
+use prefork_daemonize::{Daemonize, Outcome, Readiness};
 
 use crate::{
-    AccessLog, Args, ArgsError, Init, Report, RunError,
+    AccessLog, Args, ArgsError, RunError,
     args::{AfterInit, ParentHooks},
-    board::{self, ParentBoard},
     check::{Checked, Pool, Settings, Users, check},
     child::{self, Body},
-    hooks,
-    init::Listeners,
     log::{Log, Role},
-    logs::{open_access_log, open_error_log, redirect_stderr},
-    os::{Privileges, Signals, Title},
-    parent::{Became, Parent, Parts},
-    solo, sys, threads,
+    logs::{open_access_log, open_error_log, redirect, redirect_stderr},
+    os::Signals,
+    parent::{Became, Channels, Parent, Parts},
+    solo,
+    start::{Belongings, Initialized, call, drop_privileges, initialize},
+    sys, threads,
+    upgrade::{Adopted, Inherited, Origin, inherited},
 };
 
 /// A daemon whose arguments make sense, ready to be run.
 pub struct Prefork<S = ()> {
     checked: Checked<S>,
+    origin: io::Result<Origin>,
 }
 
 /// How [`Prefork::run`] ended well.
@@ -47,7 +48,17 @@ impl<S> Prefork<S> {
     ///
     /// Fails with every fault found, each naming its argument.
     pub fn new(args: Args<S>) -> Result<Self, ArgsError> {
-        Ok(Self { checked: check(args)? })
+        let inherited = inherited();
+        let origin = Origin::of_this_process(inherited.as_ref().map(Inherited::program));
+        match check(args) {
+            Ok(checked) => Ok(Self { checked, origin }),
+            Err(error) => {
+                if let Some(inherited) = &*inherited {
+                    inherited.refuse(origin.as_ref().ok(), None, &error);
+                }
+                Err(error)
+            }
+        }
     }
 
     /// Runs the daemon.
@@ -79,19 +90,27 @@ impl<S> Prefork<S> {
     /// parent reaps every child of the process, also those that code of the program has started and
     /// not waited for.
     pub fn run(self) -> Result<Ended, RunError> {
-        let Checked { settings, error_log, access_log, before_daemonize, .. } = self.checked;
-        let Checked { users, after_init, body, parent_hooks, .. } = self.checked;
-        let program = Program { users, after_init, body, parent_hooks };
-        refuse_threads(&settings)?;
-        if let Some(hook) = before_daemonize {
-            call("before_daemonize", hook)?;
+        let Self { checked, origin } = self;
+        let inherited = inherited().take();
+        let prepared = prepare(checked, inherited.as_ref());
+        let (mut settings, error_log, access_log, program) = match prepared {
+            Ok(prepared) => prepared,
+            Err(error) => {
+                if let Some(inherited) = &inherited {
+                    inherited.refuse(origin.as_ref().ok(), None, &error);
+                }
+                return Err(error);
+            }
+        };
+        if let Some(inherited) = inherited {
+            // Whether it runs in the background was decided when the daemon was started.
+            settings.daemonize = inherited.is_in_background();
+            return succeed(&settings, program, error_log, access_log, origin, inherited);
         }
-        let error_log = error_log.map(open_error_log).transpose()?;
-        let access_log = open_access_log(access_log)?;
         sys::flush_c_streams();
         if !settings.daemonize {
             error_log.map(redirect_stderr).transpose()?;
-            return serve(&settings, program, access_log, &mut None);
+            return serve(&settings, program, access_log, origin, &mut None);
         }
         // The launcher waits a little longer than the daemon tries, to hear its reason.
         let limit = settings.start_timeout.saturating_add(Duration::from_secs(1));
@@ -105,7 +124,7 @@ impl<S> Prefork<S> {
             }
             Outcome::Daemon(readiness) => {
                 let mut readiness = Some(readiness);
-                let result = serve(&settings, program, access_log, &mut readiness);
+                let result = serve(&settings, program, access_log, origin, &mut readiness);
                 if let (Err(error), Some(readiness)) = (&result, readiness) {
                     readiness.failed(error);
                 }
@@ -129,46 +148,140 @@ pub(crate) struct Program<S> {
     pub(crate) parent_hooks: ParentHooks,
 }
 
+/// Does what comes before the daemon goes to the background.
+fn prepare<S>(
+    checked: Checked<S>,
+    inherited: Option<&Inherited>,
+) -> Result<(Settings, Option<OwnedFd>, AccessLog, Program<S>), RunError> {
+    let Checked { settings, error_log, access_log, before_daemonize, .. } = checked;
+    let Checked { users, after_init, body, parent_hooks, .. } = checked;
+    let program = Program { users, after_init, body, parent_hooks };
+    refuse_threads(&settings)?;
+    if let Some(hook) = before_daemonize {
+        call("before_daemonize", hook)?;
+    }
+    let error_log = open_error_log(error_log, inherited)?;
+    Ok((settings, error_log, open_access_log(access_log, inherited)?, program))
+}
+
 /// Brings the daemon up, lets it serve, and takes it down again.
 fn serve<S>(
     settings: &Settings,
     program: Program<S>,
     access_log: AccessLog,
+    origin: io::Result<Origin>,
     readiness: &mut Option<Readiness>,
 ) -> Result<Ended, RunError> {
-    match &settings.pool {
-        Pool::Solo => solo::serve(settings, program, access_log, readiness),
-        Pool::Children(config) => serve_pool(settings, config, program, access_log, readiness),
-    }
+    let config = match &settings.pool {
+        Pool::Solo => return solo::serve(settings, program, access_log, readiness),
+        Pool::Children(config) => config,
+    };
+    let Program { users, after_init, body, parent_hooks } = program;
+    // From here on a signal waits until somebody can act on it in order.
+    let signals = open_signals()?;
+    let initialized = initialize(settings, after_init)?;
+    let channels = Channels::open().map_err(RunError::system("open the ways to the children"))?;
+    let pool = Pooled {
+        config: config.clone(),
+        users,
+        signals,
+        access_log,
+        origin,
+        initialized,
+        channels,
+        adopted: None,
+        hooks: parent_hooks,
+    };
+    supervise(settings, pool, body, readiness)
 }
 
-fn serve_pool<S>(
+/// Takes over the daemon that the program of before has run in this process; or, as a probe, finds out
+/// whether that would work, and never returns if it would.
+fn succeed<S>(
     settings: &Settings,
-    config: &Config,
     program: Program<S>,
+    error_log: Option<OwnedFd>,
     access_log: AccessLog,
+    origin: io::Result<Origin>,
+    inherited: Inherited,
+) -> Result<Ended, RunError> {
+    let Program { users, after_init, body, parent_hooks } = program;
+    let attempt = || {
+        let Pool::Children(config) = &settings.pool else { return Err(RunError::NoPool) };
+        // A probe ends by any signal, as it has nothing to put in order.
+        let signals = if inherited.is_probe() { None } else { Some(open_signals()?) };
+        Ok((config, signals, inherited.initialize(settings, after_init)?))
+    };
+    let (config, signals, succession) = match attempt() {
+        Ok(ready) => ready,
+        Err(error) => {
+            inherited.refuse(origin.as_ref().ok(), Some(&settings.name), &error);
+            return Err(error);
+        }
+    };
+    let Some(signals) = signals else { inherited.pass(settings, succession) };
+    if let Some(log) = error_log {
+        redirect(settings, log)?;
+    }
+    let log = Log::new(&settings.name, Role::Parent);
+    let Some((initialized, channels, adopted)) = inherited.claim(settings, succession, &log) else {
+        return Err(RunError::NoPool);
+    };
+    let pool = Pooled {
+        config: config.clone(),
+        users,
+        signals,
+        access_log,
+        origin,
+        initialized,
+        channels,
+        adopted: Some(adopted),
+        hooks: parent_hooks,
+    };
+    supervise(settings, pool, body, &mut None)
+}
+
+/// A daemon that is ready to have children, or has some.
+struct Pooled<S> {
+    config: Box<Config>,
+    users: Users,
+    signals: Signals,
+    access_log: AccessLog,
+    origin: io::Result<Origin>,
+    initialized: Initialized<S>,
+    channels: Channels,
+    adopted: Option<Adopted>,
+    hooks: ParentHooks,
+}
+
+/// Runs the pool until it is over, and takes away what is left.
+fn supervise<S>(
+    settings: &Settings,
+    pool: Pooled<S>,
+    mut body: Body<S>,
     readiness: &mut Option<Readiness>,
 ) -> Result<Ended, RunError> {
-    let Program { users, after_init, mut body, parent_hooks } = program;
-    // From here on a signal waits until somebody can act on it in order.
-    let signals = Signals::open().map_err(RunError::system("open the signal descriptor"))?;
-    let Initialized { state, listeners, title, belongings } = initialize(settings, after_init)?;
+    let Pooled { config, users, signals, access_log, origin, channels, adopted, hooks, .. } = pool;
+    let Initialized { state, listeners, title, belongings } = pool.initialized;
     let Belongings { board, pid_file } = belongings;
     if users.drop_parent {
         drop_privileges(&users.children)?;
     }
     let parts = Parts {
-        config: config.clone(),
+        config: *config,
         signals,
         title,
         access_log,
+        origin,
         board,
+        pid_file: pid_file.as_ref(),
         listeners,
-        hooks: parent_hooks,
+        channels,
+        hooks,
         privileges: users.children,
         readiness,
     };
-    let verdict = match Parent::new(settings, parts)?.run()? {
+    let verdict = match Parent::new(settings, parts, adopted).run()? {
         Became::Child(seat) => {
             // The child keeps a share of the lock, so that no second daemon starts beside orphans,
             // but nothing to write with: one that was taken over could put another's pid there, for
@@ -190,61 +303,8 @@ fn serve_pool<S>(
     }
 }
 
-/// What a daemon has before it starts children.
-pub(crate) struct Initialized<S> {
-    pub(crate) state: S,
-    pub(crate) listeners: Listeners,
-    pub(crate) title: Title,
-    pub(crate) belongings: Belongings,
-}
-
-/// What a daemon leaves in the file system, to be taken away at the end: the pid file last, as its
-/// absence tells that the daemon is gone.
-#[derive(Default)]
-pub(crate) struct Belongings {
-    pub(crate) board: Option<ParentBoard>,
-    pub(crate) pid_file: Option<PidFile>,
-}
-
-impl Belongings {
-    pub(crate) fn remove(self, settings: &Settings) {
-        drop(self.board);
-        // That it cannot be removed is no reason for a failed stop: a stale one is harmless.
-        if let Some(Err(error)) = self.pid_file.map(PidFile::remove) {
-            Log::new(&settings.name, Role::Parent).warning(Report(&error));
-        }
-    }
-}
-
-/// Does what comes between the logs and the children.
-pub(crate) fn initialize<S>(
-    settings: &Settings,
-    after_init: AfterInit<S>,
-) -> Result<Initialized<S>, RunError> {
-    let pid_file = settings.pid_path.as_ref().map(PidFile::create).transpose()?;
-    let board = board::open(settings)?;
-    if settings.wants_scoreboard {
-        let log = Log::new(&settings.name, Role::Parent);
-        log.warning("the pool stays at prefork: to grow to max_children, set scoreboard_path");
-    }
-    let title = Title::parent(&settings.name);
-    let mut init = Init::new(settings.name.clone(), settings.daemonize);
-    let state = call("after_init", || after_init(&mut init))?;
-    let belongings = Belongings { board, pid_file };
-    Ok(Initialized { state, listeners: init.into_listeners(), title, belongings })
-}
-
-pub(crate) fn call<T>(
-    hook: &'static str,
-    code: impl FnOnce() -> crate::Result<T>,
-) -> Result<T, RunError> {
-    hooks::call(code).map_err(|failure| RunError::Hook { hook, source: failure.into_error() })
-}
-
-/// Makes this process what its children are to be. Everything that needs more has been done.
-pub(crate) fn drop_privileges(privileges: &Privileges) -> Result<(), RunError> {
-    let drop = RunError::system("drop privileges");
-    privileges.apply().map_err(io::Error::other).map_err(drop)
+fn open_signals() -> Result<Signals, RunError> {
+    Signals::open().map_err(RunError::system("open the signal descriptor"))
 }
 
 fn refuse_threads(settings: &Settings) -> Result<(), RunError> {

@@ -35,7 +35,8 @@ use crate::{
     logs,
     os::unblock_answered_signals,
     ready,
-    run::{Belongings, Initialized, Program, drop_privileges, initialize},
+    run::Program,
+    start::{Belongings, Initialized, drop_privileges, initialize},
     sys,
 };
 
@@ -254,7 +255,12 @@ impl Watcher {
                 | Action::Kill { .. } => self.leave(),
                 Action::AnnounceReady => self.announce(launch.as_deref_mut()),
                 // A pool of one has a fixed size, and its one child nobody replaces.
-                Action::ArmNudge | Action::Look | Action::ReopenLogs => {}
+                Action::ArmNudge
+                | Action::Look
+                | Action::ReopenLogs
+                | Action::Probe
+                | Action::EndProbe
+                | Action::Upgrade => {}
                 Action::RunHook(Hook::BeforeShutdown) => {
                     hooks::run_before_shutdown(&mut self.before_shutdown, &self.log);
                 }

@@ -1,13 +1,15 @@
 //! Every `unsafe` of this crate.
 //!
-//! fork, C's standard output, signal dispositions, the signal handler of a child, the pages
-//! that hold the process title and the word shared with children, and the accept queue. Each wrapper states what makes it sound; callers need no `unsafe`.
+//! fork, C's standard output, signal dispositions, the signal handler of a child, the pages that hold
+//! the process title and the words shared with children, descriptors known by their numbers, the
+//! environment, and the accept queue. Each wrapper states what makes it sound; callers need no
+//! `unsafe`.
 
 #![expect(unsafe_code, reason = "what the operating system offers in no safe form")]
 
 use std::{
     io,
-    os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
+    os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd},
     process,
     sync::{
         Arc,
@@ -21,7 +23,8 @@ use nix::{
     unistd::ForkResult,
 };
 use rustix::{
-    mm::{MapFlags, MprotectFlags, ProtFlags, mmap_anonymous, mprotect},
+    fs::{MemfdFlags, SealFlags, fcntl_add_seals, fcntl_get_seals, ftruncate, memfd_create},
+    mm::{MapFlags, MprotectFlags, ProtFlags, mmap, mmap_anonymous, mprotect},
     process::{Pid, PrctlMmMap, configure_virtual_memory_map},
 };
 
@@ -164,6 +167,37 @@ pub(crate) fn set_memory_map(map: &PrctlMmMap) -> io::Result<()> {
     Ok(())
 }
 
+/// Returns what is open under this number; `None` if nothing is.
+pub(crate) fn borrow_descriptor(number: RawFd) -> Option<BorrowedFd<'static>> {
+    if number < 0 {
+        return None;
+    }
+    // SAFETY: the number is not -1. If it is not open, or is closed later on, the kernel says so at the
+    // next use; nobody takes the borrow for ownership.
+    let fd = unsafe { BorrowedFd::borrow_raw(number) };
+    rustix::io::fcntl_getfd(fd).is_ok().then_some(fd)
+}
+
+/// Takes what the program of before has left open under this number, and keeps it from the programs
+/// that this one starts; `None` if nothing is open there.
+///
+/// To be called once for each number of a handover that was written for this process.
+pub(crate) fn adopt_descriptor(number: RawFd) -> Option<OwnedFd> {
+    let open = borrow_descriptor(number)?;
+    rustix::io::fcntl_setfd(open, rustix::io::FdFlags::CLOEXEC).ok()?;
+    // SAFETY: the descriptor is open, and was since before this program began: the program of before
+    // has left it for the one that reads the handover, and nothing else in this program knows of it.
+    Some(unsafe { OwnedFd::from_raw_fd(number) })
+}
+
+/// Removes a variable from the environment, unless there are threads that might read it just now.
+pub(crate) fn forget_variable(name: &str) {
+    if crate::threads::count().is_ok_and(|count| count == 1) {
+        // SAFETY: no other thread exists, so nobody reads or changes the environment meanwhile.
+        unsafe { std::env::remove_var(name) };
+    }
+}
+
 /// Words of memory shared with all processes forked from this one, never freed.
 #[derive(Clone, Debug)]
 pub(crate) struct SharedWords {
@@ -181,6 +215,36 @@ impl SharedWords {
         // SAFETY: the mapping is zeroed, page-aligned, long enough for `count` words, never unmapped,
         // and reached only through these atomics, here and in the processes forked from here. A
         // process that has made it read-only only loads.
+        let words = unsafe { std::slice::from_raw_parts(start.cast::<AtomicU32>(), count) };
+        Ok(Self { words })
+    }
+
+    /// Makes so many words, all zero, that are also in a file in memory: another program in this process
+    /// can have them too.
+    pub(crate) fn in_memory_file(count: usize) -> io::Result<(Self, OwnedFd)> {
+        let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
+        let memory = memfd_create("prefork-words", flags)?;
+        ftruncate(&memory, (count * size_of::<AtomicU32>()) as u64)?;
+        fcntl_add_seals(&memory, Self::SEALS)?;
+        Ok((Self::of_memory_file(&memory)?, memory))
+    }
+
+    /// No size is ever changed, so that no access can end in SIGBUS.
+    const SEALS: SealFlags = SealFlags::SEAL.union(SealFlags::SHRINK).union(SealFlags::GROW);
+
+    /// Maps the words in such a file.
+    pub(crate) fn of_memory_file(memory: &OwnedFd) -> io::Result<Self> {
+        if !fcntl_get_seals(memory)?.contains(Self::SEALS) {
+            return Err(io::ErrorKind::InvalidInput.into());
+        }
+        let size = usize::try_from(rustix::fs::fstat(memory)?.st_size).map_err(io::Error::other)?;
+        let (protection, flags) = (ProtFlags::READ | ProtFlags::WRITE, MapFlags::SHARED);
+        // SAFETY: the kernel chooses the address (the hint is null), so no memory of ours is
+        // mapped over.
+        let start = unsafe { mmap(std::ptr::null_mut(), size, protection, flags, memory, 0) }?;
+        let count = size / size_of::<AtomicU32>();
+        // SAFETY: the mapping is page-aligned, as long as the file, whose size is sealed, never unmapped,
+        // and reached only through these atomics, whichever process and program maps it.
         let words = unsafe { std::slice::from_raw_parts(start.cast::<AtomicU32>(), count) };
         Ok(Self { words })
     }

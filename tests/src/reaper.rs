@@ -64,6 +64,13 @@ pub(crate) fn spawn(command: &mut Command) -> io::Result<u32> {
     Ok(pid)
 }
 
+/// Does something while no process is being spawned, which would for a moment hold what is open here: a
+/// program file that is open for writing anywhere cannot be executed.
+pub(crate) fn between_spawns<T>(work: impl FnOnce() -> T) -> T {
+    let _ends = ends();
+    work()
+}
+
 /// Returns how a child ended, adopted or not; `None` if it has not.
 pub(crate) fn end_of(pid: u32) -> Option<End> {
     let mut ends = ends();

@@ -15,7 +15,7 @@ use std::{
 
 use rustix::process::Signal;
 
-use crate::{Launch, PATIENCE, Process, proc, reaper};
+use crate::{Launch, PATIENCE, Process, Program, proc, reaper};
 
 /// The variable that holds the pid of the test program, in every process of every scene.
 pub(crate) const MARK: &str = "PREFORK_TESTS";
@@ -127,6 +127,12 @@ impl Scene {
         Launch::new(self, self.programs.probe).args(["--listen", &self.address().to_string()])
     }
 
+    /// Makes a program file of the scene's own, the daemon that misbehaves on request.
+    #[must_use]
+    pub fn program(&self) -> Program<'_> {
+        Program::new(self, self.programs.probe)
+    }
+
     /// Prepares to start any other program.
     pub fn tool(&self, program: &str) -> Launch<'_> {
         Launch::new(self, program)
@@ -210,6 +216,10 @@ impl Scene {
         paths.sort();
         for path in paths.iter().filter(|path| path.is_file()) {
             let content = fs::read(path).unwrap_or_default();
+            if content.contains(&0) {
+                eprintln!("---- {} ({} bytes)", path.display(), content.len());
+                continue;
+            }
             let content = String::from_utf8_lossy(&content);
             let lines: Vec<&str> = content.lines().collect();
             let shown = &lines[lines.len().saturating_sub(LINES_SHOWN)..];

@@ -19,6 +19,7 @@ impl Supervisor {
         self.decide_look(now);
         self.decide_surplus(now);
         self.decide_top_up(now);
+        self.decide_upgrade(now);
         self.decide_stop(now);
     }
 
@@ -209,6 +210,7 @@ impl Supervisor {
     }
 
     pub(super) fn stop(&mut self, now: Time, rung: Rung, verdict: Verdict) {
+        self.forgo_upgrade();
         self.actions.push_back(Action::RunHook(Hook::BeforeShutdown));
         if rung == Rung::Ask {
             self.actions.push_back(Action::Drain);

@@ -7,8 +7,10 @@
 //! in which the events of one moment arrive.
 
 mod decide;
+mod hand_over;
 mod note;
 mod replace;
+mod upgrade;
 mod watch;
 
 use std::collections::VecDeque;
@@ -18,7 +20,9 @@ use crate::{
     slots::Slots, throttle::Throttle,
 };
 
+pub use hand_over::{AdoptedAs, Handover, HandoverChild, HandoverStage};
 use replace::Roll;
+use upgrade::Upgrade;
 use watch::Watch;
 
 /// Decides everything that a preforking parent has to decide.
@@ -57,6 +61,16 @@ use watch::Watch;
 /// then killed; one that does not reach its main loop within [`Config::start_timeout`] is interrupted,
 /// then killed.
 ///
+/// # Upgrading
+///
+/// On [`Request::Upgrade`](crate::Request::Upgrade) the program as its file is now is first run as a
+/// probe ([`Action::Probe`]). Only when that says that it works does the process become the new
+/// program ([`Action::Upgrade`]), with what [`hand_over`](Self::hand_over) tells; there,
+/// [`adopt`](Self::adopt) goes on with the children there are and replaces them as a reload does. A
+/// probe that fails, or says nothing within [`Config::start_timeout`], changes nothing. A file that
+/// is being written is tried again, for a minute. Requests that come meanwhile make one more
+/// upgrade. It waits until the daemon serves, and a stop puts an end to it.
+///
 /// # Stopping
 ///
 /// Children are asked, after [`Config::graceful_timeout`] interrupted, after
@@ -78,6 +92,7 @@ pub struct Supervisor {
     roll: Option<Roll>,
     /// Whether another roll was asked for that has not begun.
     roll_again: bool,
+    upgrade: Upgrade,
     spawned: u64,
     actions: VecDeque<Action>,
 }
@@ -113,6 +128,7 @@ impl Supervisor {
             watch: config.scaling_policy().map(Watch::new),
             roll: None,
             roll_again: false,
+            upgrade: Upgrade::No,
             spawned: 0,
             actions: VecDeque::new(),
             config,
@@ -151,7 +167,7 @@ impl Supervisor {
 
     /// Returns the next thing to do, in order.
     pub fn next_action(&mut self) -> Option<Action> {
-        self.actions.pop_front()
+        self.actions.pop_front().or_else(|| self.last_action())
     }
 
     /// Returns the time at which [`advance`](Self::advance) is to be called if nothing happens
@@ -193,6 +209,9 @@ impl Supervisor {
         let climb = self.climbing().map(|(due, _)| due).min();
         let watch = self.watch_due();
         let (stuck, old) = (self.stuck_due(), self.old_age_due());
-        [spawn, settle, climb, watch, stuck, old, self.proof_due()].into_iter().flatten().min()
+        [spawn, settle, climb, watch, stuck, old, self.proof_due(), self.upgrade_due()]
+            .into_iter()
+            .flatten()
+            .min()
     }
 }

@@ -26,6 +26,10 @@ impl Supervisor {
             Event::Exited { slot, exit } => self.exited(now, slot, exit),
             Event::Nudged => self.nudged(now),
             Event::Requested(request) => self.requested(now, request),
+            Event::ProbeReady => self.probe_ready(),
+            Event::ProbeFailed => self.probe_failed(),
+            Event::ProgramBusy => self.program_busy(now),
+            Event::UpgradeFailed => self.upgrade_failed(),
         }
     }
 
@@ -103,13 +107,18 @@ impl Supervisor {
             Request::StopGracefully => self.requested_stop(now, request, Rung::Ask),
             Request::StopNow => self.requested_stop(now, request, Rung::Interrupt),
             // Who stops has no other wishes.
-            Request::Reload | Request::Reopen | Request::More | Request::Fewer
+            Request::Reload
+            | Request::Reopen
+            | Request::Upgrade
+            | Request::More
+            | Request::Fewer
                 if self.is_stopping() => {}
             Request::Reload => self.roll_again = true,
             Request::Reopen => {
                 self.actions.push_back(Action::ReopenLogs);
                 self.roll_again = true;
             }
+            Request::Upgrade => self.want_upgrade(),
             Request::More => self.resize(now, 1),
             Request::Fewer => self.resize(now, -1),
         }

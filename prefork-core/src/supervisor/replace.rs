@@ -17,7 +17,7 @@ use crate::{
 /// The replacement of a generation by the next.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Roll {
-    began: Time,
+    pub(super) began: Time,
 }
 
 impl Supervisor {

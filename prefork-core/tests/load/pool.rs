@@ -37,6 +37,9 @@ impl Ours {
                 | Action::ReopenLogs
                 | Action::Kill { .. }
                 | Action::RunHook(_)
+                | Action::Probe
+                | Action::EndProbe
+                | Action::Upgrade
                 | Action::Exit(_) => panic!("{action:?}"),
             }
         }

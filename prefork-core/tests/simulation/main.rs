@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use prefork_core::{Config, Notice, Request, Verdict};
 use proptest::prelude::*;
-use world::{Life, Step, World};
+use world::{Life, Program, Step, World};
 
 const fn ms(ms: u64) -> Duration {
     Duration::from_millis(ms)
@@ -50,8 +50,20 @@ fn arb_step() -> impl Strategy<Value = Step> {
         6 => (0u64..20_000).prop_map(|t| Step::Run(ms(t))),
         1 => (0u64..100_000_000).prop_map(|t| Step::Sleep(ms(t))),
         1 => any::<u32>().prop_map(Step::Gossip),
-        2 => prop_oneof![Just(Request::Reload), Just(Request::Reopen)].prop_map(Step::Request),
+        2 => prop_oneof![Just(Request::Reload), Just(Request::Reopen), Just(Request::Upgrade)]
+            .prop_map(Step::Request),
+        1 => arb_program().prop_map(Step::Program),
         1 => (1usize..10).prop_map(Step::Tire),
+    ]
+}
+
+fn arb_program() -> impl Strategy<Value = Program> {
+    prop_oneof![
+        3 => Just(Program::Good),
+        1 => Just(Program::Bad),
+        1 => Just(Program::Unlucky),
+        1 => Just(Program::Hangs),
+        1 => Just(Program::Busy),
     ]
 }
 
@@ -78,6 +90,9 @@ proptest! {
         }
         world.step(Step::Lives(vec![Life::healthy()]));
         world.heal();
+        if world.is_probing() {
+            world.step(Step::Run(config.start_timeout));
+        }
         let longest = config.throttle_cap + config.spawn_retry_cap + config.early + ms(1000);
         world.step(Step::Run(longest));
         prop_assert_eq!(world.alive(), config.prefork() as usize);
@@ -122,6 +137,40 @@ proptest! {
             prop_assert_eq!(world.alive(), 0);
         }
         prop_assert_eq!(world.shutdown_hooks(), 1);
+        prop_assert!(!world.is_probing(), "a probe was left behind");
+    }
+
+    /// However often upgrades are asked for, whatever the program file is meanwhile: in the end a good
+    /// one runs, in all children, and the pool is what it was.
+    #[test]
+    fn the_last_good_program_runs_in_the_end(
+        config in arb_pool(),
+        steps in prop::collection::vec(
+            prop_oneof![
+                arb_step(),
+                arb_program().prop_map(Step::Program),
+                Just(Step::Request(Request::Upgrade)),
+            ],
+            0..40,
+        ),
+    ) {
+        let mut world = World::new(config.clone());
+        world.run_until_ready();
+        for step in steps {
+            world.step(step);
+        }
+        world.step(Step::Lives(vec![Life::healthy()]));
+        world.heal();
+        world.step(Step::Run(config.start_timeout + Duration::from_secs(100)));
+        let (before, upgrades) = (world.generations(), world.upgrades());
+        world.step(Step::Request(Request::Upgrade));
+        world.step(Step::Run(Duration::from_secs(5)));
+        let after = world.generations();
+        prop_assert_eq!(world.upgrades(), upgrades + 1);
+        prop_assert_eq!(after.len(), config.prefork() as usize);
+        prop_assert!(after.iter().all(|generation| *generation == after[0]), "{:?}", after);
+        prop_assert!(before.iter().all(|generation| *generation < after[0]));
+        prop_assert_eq!(world.deadline(), None, "nothing is left to do");
     }
 
     /// After any number of reloads, whatever happens meanwhile, all children are of one generation.
@@ -216,6 +265,60 @@ proptest! {
         prop_assert!(!world.announced());
         prop_assert_eq!(world.alive(), 0);
     }
+}
+
+#[test]
+fn a_program_that_does_not_work_changes_nothing() {
+    for program in [Program::Bad, Program::Unlucky, Program::Hangs] {
+        let mut world = World::new(Config::new(4, 8).expect("valid"));
+        world.run_until_ready();
+        world.forget_counts();
+        world.step(Step::Program(program));
+        world.step(Step::Request(Request::Upgrade));
+        world.step(Step::Run(Duration::from_secs(3600)));
+        assert_eq!((world.probes(), world.upgrades(), world.forks()), (1, 0, 0), "{program:?}");
+        assert_eq!(world.generations(), [1; 4], "{program:?}");
+        assert_eq!(world.deadline(), None, "{program:?}");
+    }
+}
+
+#[test]
+fn a_program_that_is_being_written_is_tried_again_for_a_minute() {
+    let mut world = World::new(Config::new(2, 2).expect("valid"));
+    world.run_until_ready();
+    world.step(Step::Program(Program::Busy));
+    world.step(Step::Request(Request::Upgrade));
+    world.step(Step::Run(Duration::from_secs(3600)));
+    assert!((100..=130).contains(&world.probes()), "{} probes", world.probes());
+    let gave_up = |notice: &&Notice| matches!(notice, Notice::ProgramBusy { .. });
+    assert_eq!(world.notices().iter().filter(gave_up).count(), 1);
+    world.step(Step::Request(Request::Upgrade));
+    world.step(Step::Run(Duration::from_secs(10)));
+    world.step(Step::Program(Program::Good));
+    world.step(Step::Run(Duration::from_secs(2)));
+    assert_eq!(world.upgrades(), 1);
+}
+
+#[test]
+fn requests_during_a_probe_make_one_more_upgrade() {
+    let mut world = World::new(Config::new(2, 2).expect("valid"));
+    world.run_until_ready();
+    for _ in 0..20 {
+        world.step(Step::Request(Request::Upgrade));
+    }
+    world.step(Step::Run(Duration::from_secs(10)));
+    assert_eq!(world.upgrades(), 2);
+}
+
+#[test]
+fn an_upgrade_asked_for_during_the_start_waits_for_it() {
+    let mut world = World::new(Config::new(2, 2).expect("valid"));
+    world.start();
+    world.step(Step::Request(Request::Upgrade));
+    assert_eq!(world.probes(), 0);
+    world.step(Step::Run(Duration::from_secs(5)));
+    assert!(world.announced());
+    assert_eq!(world.upgrades(), 1);
 }
 
 #[test]

@@ -11,7 +11,8 @@ use std::{
 };
 
 use prefork_core::{
-    Action, Config, Event, Exit, Hook, Notice, Request, SlotId, Supervisor, Time, Verdict,
+    Action, AdoptedAs, Config, Event, Exit, Hook, Notice, Request, SlotId, Supervisor, Time,
+    Verdict,
 };
 
 /// How a child will live, unless told to leave.
@@ -68,6 +69,23 @@ pub(crate) enum Step {
     Request(Request),
     /// So many children would like to be replaced, lowest slots first.
     Tire(usize),
+    /// The program file is from now on such a one.
+    Program(Program),
+}
+
+/// What comes of trying the program file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Program {
+    /// It works.
+    Good,
+    /// It refuses, after a while.
+    Bad,
+    /// It works as a probe, and cannot be executed afterwards.
+    Unlucky,
+    /// It never says anything.
+    Hangs,
+    /// It is being written.
+    Busy,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -110,6 +128,11 @@ pub(crate) struct World {
     hooks: usize,
     reopened: usize,
     resized: bool,
+    program: Program,
+    /// Whether a probe is at work, and when it will say what.
+    probe: Option<(Option<Time>, Event)>,
+    probes: usize,
+    upgrades: usize,
     verdict: Option<Verdict>,
 }
 
@@ -131,6 +154,10 @@ impl World {
             hooks: 0,
             reopened: 0,
             resized: false,
+            program: Program::Good,
+            probe: None,
+            probes: 0,
+            upgrades: 0,
             verdict: None,
         }
     }
@@ -167,12 +194,14 @@ impl World {
                     self.tell(Event::Tired { slot });
                 }
             }
+            Step::Program(program) => self.program = program,
         }
     }
 
-    /// Replaces children that would misbehave later on, and lets forks succeed.
+    /// Replaces children that would misbehave later on, and lets forks and upgrades succeed.
     pub(crate) fn heal(&mut self) {
         self.failing_forks = 0;
+        self.program = Program::Good;
         self.step(Step::Kill(usize::MAX));
     }
 
@@ -212,6 +241,18 @@ impl World {
         self.supervisor.deadline()
     }
 
+    pub(crate) const fn probes(&self) -> usize {
+        self.probes
+    }
+
+    pub(crate) const fn is_probing(&self) -> bool {
+        self.probe.is_some()
+    }
+
+    pub(crate) const fn upgrades(&self) -> usize {
+        self.upgrades
+    }
+
     pub(crate) const fn verdict(&self) -> Option<Verdict> {
         self.verdict
     }
@@ -247,16 +288,13 @@ impl World {
         }
         loop {
             let happens = self.agenda.peek().map(|Reverse((at, ..))| *at);
-            let next = match (happens, self.supervisor.deadline()) {
-                (Some(a), Some(b)) => a.min(b),
-                (Some(a), None) | (None, Some(a)) => a,
-                (None, None) => break,
-            };
-            if next > end {
-                break;
-            }
+            let probed = self.probe.and_then(|(at, _)| at);
+            let next = [happens, probed, self.supervisor.deadline()].into_iter().flatten().min();
+            let Some(next) = next.filter(|next| *next <= end) else { break };
             self.now = self.now.max(next);
-            if happens.is_some_and(|at| at <= next) {
+            if probed.is_some_and(|at| at <= next) {
+                self.answer_probe();
+            } else if happens.is_some_and(|at| at <= next) {
                 self.happen();
             } else {
                 self.supervisor.advance(self.now);
@@ -285,6 +323,32 @@ impl World {
             }
             Milestone::Dies => self.bury(slot, Exit::Code(1)),
         }
+    }
+
+    fn answer_probe(&mut self) {
+        let Some((_, event)) = self.probe else { return };
+        // One that works stays until it is not needed any more.
+        self.probe = (event == Event::ProbeReady).then_some((None, event));
+        self.tell(event);
+    }
+
+    /// Becomes another program, with settings of its own.
+    fn upgrade(&mut self) {
+        assert_eq!(self.probe, Some((None, Event::ProbeReady)), "a program was not tried");
+        assert!(!self.supervisor.is_stopping(), "a stop goes first");
+        self.probe = None;
+        if self.program == Program::Unlucky {
+            self.supervisor.handle(self.now, Event::UpgradeFailed);
+            return;
+        }
+        self.upgrades += 1;
+        let handover = self.supervisor.hand_over();
+        let there: Vec<_> = self.children.keys().copied().collect();
+        let mut known: Vec<_> = handover.children.iter().map(|child| child.slot).collect();
+        known.sort_unstable();
+        assert_eq!(known, there, "the children are handed over");
+        let (config, adopted_as) = (self.config.clone(), AdoptedAs::NewProgram);
+        self.supervisor = Supervisor::adopt(config, self.now, &handover, adopted_as);
     }
 
     fn bury(&mut self, slot: SlotId, exit: Exit) {
@@ -344,6 +408,21 @@ impl World {
             Action::ArmNudge | Action::Look => {
                 panic!("a pool of fixed size has nothing to look at")
             }
+            Action::Probe => {
+                assert_eq!(self.probe, None, "one program is tried at a time");
+                self.probes += 1;
+                let in_ms = |ms| Some(self.now + Duration::from_millis(ms));
+                self.probe = match self.program {
+                    Program::Good | Program::Unlucky => Some((in_ms(300), Event::ProbeReady)),
+                    Program::Bad => Some((in_ms(100), Event::ProbeFailed)),
+                    Program::Hangs => Some((None, Event::ProbeFailed)),
+                    Program::Busy => Some((in_ms(1), Event::ProgramBusy)),
+                };
+            }
+            Action::EndProbe => {
+                assert!(self.probe.take().is_some(), "there is no probe to end");
+            }
+            Action::Upgrade => self.upgrade(),
             Action::RunHook(Hook::BeforeShutdown) => self.hooks += 1,
             Action::Log(notice) => self.notices.push(notice),
             Action::Exit(verdict) => self.verdict = Some(verdict),

@@ -26,6 +26,16 @@ impl Lifeline {
         Ok(Self { parent: getpid(), write, read })
     }
 
+    /// What another program in this process needs to go on with it.
+    pub(crate) const fn descriptors(&self) -> [&OwnedFd; 2] {
+        [&self.read, &self.write]
+    }
+
+    /// Goes on with what another program in this process has left.
+    pub(crate) fn adopt([read, write]: [OwnedFd; 2]) -> Self {
+        Self { parent: getpid(), write, read }
+    }
+
     /// Turns the inherited copy into the child's end.
     ///
     /// To be called in the child, after its last change of user. Fails if the parent has gone: then

@@ -87,6 +87,16 @@ impl Reports {
         Ok(Self { receiver, sender })
     }
 
+    /// What another program in this process needs to go on with it.
+    pub(crate) const fn descriptors(&self) -> [&OwnedFd; 2] {
+        [&self.receiver, &self.sender]
+    }
+
+    /// Goes on with what another program in this process has left.
+    pub(crate) fn adopt([receiver, sender]: [OwnedFd; 2]) -> Self {
+        Self { receiver, sender }
+    }
+
     pub(crate) const fn fd(&self) -> &OwnedFd {
         &self.receiver
     }

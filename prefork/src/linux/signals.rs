@@ -19,9 +19,10 @@ use nix::sys::{
 use crate::sys;
 
 /// The signals that the parent answers to.
-const ANSWERED: [Signal; 8] = [
+const ANSWERED: [Signal; 9] = [
     Signal::SIGHUP,
     Signal::SIGUSR1,
+    Signal::SIGUSR2,
     Signal::SIGTERM,
     Signal::SIGINT,
     Signal::SIGQUIT,

@@ -41,8 +41,12 @@ impl Parent<'_> {
             }
             Action::Drain => self.drain(),
             Action::ReopenLogs => logs::reopen(&self.settings, &mut self.access_log, &self.log),
-            Action::ArmNudge => self.nudge.arm(),
+            Action::ArmNudge => self.channels.nudge.arm(),
             Action::Look => self.look(),
+            Action::Probe => self.start_probe(),
+            // Dropping it ends it.
+            Action::EndProbe => self.probe = None,
+            Action::Upgrade => self.upgrade(),
             Action::RunHook(Hook::BeforeShutdown) => {
                 hooks::run_before_shutdown(&mut self.hooks.before_shutdown, &self.log);
             }
@@ -58,7 +62,7 @@ impl Parent<'_> {
         // What is buffered now would be written by both.
         let _ = io::stdout().flush();
         sys::flush_c_streams();
-        self.asks.reset(slot);
+        self.channels.asks.reset(slot);
         if let Some(board) = &mut self.board {
             board.assign(slot, generation, &self.log);
         }
@@ -83,8 +87,8 @@ impl Parent<'_> {
 
     /// Reads the board.
     fn look(&mut self) {
-        let Some(board) = &mut self.board else { return };
-        match board.activities(self.supervisor.slots(), &self.log) {
+        let seen = self.board.as_mut();
+        match seen.and_then(|board| board.activities(self.supervisor.slots(), &self.log)) {
             Some(activities) => {
                 let waiting = self.listeners.waiting();
                 let sight = Sight { activities: &activities, waiting };
@@ -96,7 +100,7 @@ impl Parent<'_> {
 
     /// Asks a child to leave, by a signal only if it would not notice otherwise.
     fn ask(&mut self, slot: SlotId) {
-        self.asks.ask(slot);
+        self.channels.asks.ask(slot);
         if self.table.needs_signal(slot) {
             self.signal(slot, Signal::TERM);
         }
@@ -114,7 +118,7 @@ impl Parent<'_> {
 
     /// Closes the doors, and has children that leave take what is already inside.
     fn drain(&mut self) {
-        self.asks.drain();
+        self.channels.asks.drain();
         self.listeners.close_doors();
     }
 

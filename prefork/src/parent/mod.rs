@@ -8,31 +8,34 @@
 //! of ours meanwhile, since only this loop forks.
 
 mod carry_out;
+mod channels;
 mod reap;
 mod table;
 mod take_in;
+mod upgrade;
 
 use std::{io, os::fd::AsFd, rc::Rc};
 
 use prefork_core::{Config, Event, Generation, SlotId, Supervisor, Verdict};
-use prefork_daemonize::Readiness;
+use prefork_daemonize::{PidFile, Readiness};
 use rustix::event::{PollFd, PollFlags};
 
 use crate::{
     AccessLog, RunError,
     args::ParentHooks,
-    asks::Asks,
     board::ParentBoard,
     check::Settings,
     child::{Seat, Talk},
     clock,
+    describe::Children,
     init::Listeners,
     log::{Log, Role},
-    nudge::Nudge,
-    os::{Lifeline, Privileges, Reports, Signals, Title},
+    os::{Privileges, Signals, Title},
+    upgrade::{Adopted, Origin, Probe},
 };
 
 use carry_out::Done;
+pub(crate) use channels::Channels;
 use table::Table;
 
 /// The parent of a pool.
@@ -42,16 +45,19 @@ pub(crate) struct Parent<'a> {
     supervisor: Supervisor,
     table: Table,
     signals: Signals,
-    reports: Reports,
-    lifeline: Lifeline,
+    channels: Channels,
     title: Title,
     access_log: AccessLog,
     board: Option<ParentBoard>,
-    nudge: Nudge,
-    asks: Asks,
+    pid_file: Option<&'a PidFile>,
     listeners: Listeners,
     hooks: ParentHooks,
     readiness: &'a mut Option<Readiness>,
+    /// How this program was started, or why that is not known.
+    origin: io::Result<Origin>,
+    probe: Option<Probe>,
+    /// Whether the end of some child may not have been told by a signal.
+    must_reap: bool,
     /// Why the last fork failed, so that it is said once and not at every attempt.
     fork_error: Option<i32>,
     log: Log,
@@ -69,44 +75,58 @@ pub(crate) struct Parts<'a> {
     pub(crate) signals: Signals,
     pub(crate) title: Title,
     pub(crate) access_log: AccessLog,
+    pub(crate) origin: io::Result<Origin>,
     pub(crate) board: Option<ParentBoard>,
+    pub(crate) pid_file: Option<&'a PidFile>,
     pub(crate) listeners: Listeners,
+    pub(crate) channels: Channels,
     pub(crate) hooks: ParentHooks,
     pub(crate) privileges: Rc<Privileges>,
     pub(crate) readiness: &'a mut Option<Readiness>,
 }
 
 impl<'a> Parent<'a> {
-    pub(crate) fn new(settings: &Settings, parts: Parts<'a>) -> Result<Self, RunError> {
-        let Parts { config, signals, title, access_log, board, listeners, .. } = parts;
-        let Parts { hooks, privileges, readiness, .. } = parts;
-        let slots = config.slots() as usize;
-        let share = "share memory with children";
-        Ok(Self {
+    /// Makes the parent of a new pool, or of one that the program of before has had in this process.
+    pub(crate) fn new(settings: &Settings, parts: Parts<'a>, adopted: Option<Adopted>) -> Self {
+        let Parts { config, signals, title, access_log, origin, board, pid_file, .. } = parts;
+        let Parts { listeners, channels, hooks, privileges, readiness, .. } = parts;
+        let log = Log::new(&settings.name, Role::Parent);
+        let mut table = Table::default();
+        let supervisor = match adopted {
+            None => Supervisor::new(config),
+            Some(adopted) => {
+                let children = Children(adopted.children.len());
+                log.info(format_args!("this program goes on with the {children} of before"));
+                table.adopt(&adopted);
+                let Adopted { adopted_as, supervisor, .. } = adopted;
+                Supervisor::adopt(config, clock::now(), &supervisor, adopted_as)
+            }
+        };
+        Self {
             settings: settings.clone(),
             privileges,
-            supervisor: Supervisor::new(config),
-            table: Table::default(),
+            supervisor,
+            table,
             signals,
-            reports: Reports::new().map_err(RunError::system("open a socket pair"))?,
-            lifeline: Lifeline::new().map_err(RunError::system("open a pipe"))?,
+            channels,
             title,
             access_log,
             board,
-            nudge: Nudge::new().map_err(RunError::system(share))?,
-            asks: Asks::new(slots).map_err(RunError::system(share))?,
+            pid_file,
             listeners,
             hooks,
             readiness,
+            origin,
+            probe: None,
+            // Who ended before the signal was blocked, or while a program took over from another.
+            must_reap: true,
             fork_error: None,
-            log: Log::new(&settings.name, Role::Parent),
-        })
+            log,
+        }
     }
 
     /// Runs the pool until it is over, or this process has become one of its children.
     pub(crate) fn run(mut self) -> Result<Became, RunError> {
-        // Strangers that ended before the signal was blocked: nothing will tell of them any more.
-        while reap::next().map_err(RunError::system("reap"))?.is_some() {}
         // A request to stop that came during the initialization goes before the first child.
         self.take_in().map_err(RunError::system("take in events"))?;
         self.supervisor.handle(clock::now(), Event::Start);
@@ -120,7 +140,7 @@ impl<'a> Parent<'a> {
                     }
                 }
             }
-            self.asks.wake_children();
+            self.channels.asks.wake_children();
             self.wait().map_err(RunError::system("wait for events"))?;
             self.take_in().map_err(RunError::system("take in events"))?;
         }
@@ -128,11 +148,12 @@ impl<'a> Parent<'a> {
 
     /// Sleeps until something happens or the supervisor's deadline is reached.
     fn wait(&self) -> io::Result<()> {
-        let mut fds = [
-            PollFd::from_borrowed_fd(self.signals.as_fd(), PollFlags::IN),
-            PollFd::from_borrowed_fd(self.reports.fd().as_fd(), PollFlags::IN),
-            PollFd::from_borrowed_fd(self.nudge.fd(), PollFlags::IN),
-        ];
+        let Channels { reports, nudge, .. } = &self.channels;
+        let mut fds: Vec<_> = [self.signals.as_fd(), reports.fd().as_fd(), nudge.fd()]
+            .into_iter()
+            .chain(self.probe.iter().flat_map(Probe::fds))
+            .map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN))
+            .collect();
         clock::sleep(&mut fds, self.supervisor.deadline())
     }
 
@@ -142,7 +163,7 @@ impl<'a> Parent<'a> {
         // The child's copy of the way to the launcher; the word is the parent's to say.
         drop(self.readiness.take());
         let Self { settings, title, signals, access_log, privileges, .. } = self;
-        let Self { lifeline, reports, board, nudge, asks, .. } = self;
+        let Self { channels: Channels { lifeline, reports, nudge, asks }, board, .. } = self;
         let talk = Talk { lifeline, reports, board, nudge, asks };
         let Settings { name, limits, .. } = settings;
         Seat { slot, generation, name, title, signals, talk, limits, privileges, access_log }

@@ -5,7 +5,10 @@ use std::collections::{HashMap, HashSet};
 use prefork_core::{Generation, SlotId};
 use rustix::process::Pid;
 
-use crate::os::Report;
+use crate::{
+    os::Report,
+    upgrade::{Adopted, HandedChild},
+};
 
 /// The parent's private list of its unreaped children: the only pids that are ever signalled.
 ///
@@ -25,6 +28,29 @@ impl Table {
         self.children.insert(pid, (slot, generation));
         self.pids.insert(slot, pid);
         self.attentive.remove(&slot);
+    }
+
+    /// Goes on with the children of the program of before, who are still this process's own, and not
+    /// reaped.
+    pub(crate) fn adopt(&mut self, adopted: &Adopted) {
+        for HandedChild { slot, pid, attentive } in adopted.children.iter().copied() {
+            let child = adopted.supervisor.children.iter().find(|child| child.slot == slot);
+            let (Some(child), Some(pid)) = (child, Pid::from_raw(pid)) else { continue };
+            self.insert(pid, slot, child.generation);
+            if attentive {
+                self.attentive.insert(slot);
+            }
+        }
+    }
+
+    /// Tells of all children, for the next program in this process.
+    pub(crate) fn hand_over(&self) -> Vec<HandedChild> {
+        let children = self.children.iter().map(|(pid, (slot, _))| HandedChild {
+            slot: *slot,
+            pid: pid.as_raw_nonzero().get(),
+            attentive: self.attentive.contains(slot),
+        });
+        children.collect()
     }
 
     /// Notes what a report says of how its child can be asked to leave.

@@ -25,9 +25,10 @@ impl Parent<'_> {
         let Collected { requests, ended } = self.collect()?;
         let now = clock::now();
         self.hear(now)?;
-        if self.nudge.take() {
+        if self.channels.nudge.take() {
             self.supervisor.handle(now, Event::Nudged);
         }
+        self.hear_probe(now);
         for request in requests {
             self.supervisor.handle(now, Event::Requested(request));
         }
@@ -39,9 +40,9 @@ impl Parent<'_> {
     }
 
     /// Reads the signals that wait, and takes ended children from the kernel if one tells of them.
-    fn collect(&self) -> io::Result<Collected> {
+    fn collect(&mut self) -> io::Result<Collected> {
         let mut requests = Vec::new();
-        let mut children_ended = false;
+        let mut children_ended = std::mem::take(&mut self.must_reap);
         while let Some((signal, sender)) = self.signals.next()? {
             match request(signal) {
                 Some(request) => {
@@ -61,14 +62,14 @@ impl Parent<'_> {
     /// Passes on what children say.
     fn hear(&mut self, now: Time) -> io::Result<()> {
         for _ in 0..MOST_REPORTS {
-            let Some((sender, report)) = self.reports.receive()? else { break };
+            let Some((sender, report)) = self.channels.reports.receive()? else { break };
             // From what strangers say, and from what no child says, nothing follows.
             let slot = sender.and_then(|pid| self.table.slot(pid));
             let (Some(slot), Some(report)) = (slot, report) else { continue };
             self.table.note(slot, report);
             let event = match report {
                 // It may have been asked in a way that it does not notice any more.
-                Report::Polls if self.asks.was_asked(slot) => {
+                Report::Polls if self.channels.asks.was_asked(slot) => {
                     self.signal(slot, rustix::process::Signal::TERM);
                     continue;
                 }
@@ -87,6 +88,9 @@ impl Parent<'_> {
     /// Passes on the end of a child. One that is not in the table was adopted, as happens to
     /// process 1; that it has been reaped is all there is to do.
     fn bury(&mut self, now: Time, pid: Pid, exit: Exit) {
+        if self.bury_probe(now, pid, exit) {
+            return;
+        }
         let Some((slot, generation)) = self.table.remove(pid) else { return };
         let label = self.label(slot);
         if let Some(board) = &mut self.board {
@@ -109,6 +113,7 @@ fn request(signal: Signal) -> Option<Request> {
         Signal::SIGINT | Signal::SIGQUIT => Some(Request::StopNow),
         Signal::SIGHUP => Some(Request::Reload),
         Signal::SIGUSR1 => Some(Request::Reopen),
+        Signal::SIGUSR2 => Some(Request::Upgrade),
         Signal::SIGTTIN => Some(Request::More),
         Signal::SIGTTOU => Some(Request::Fewer),
         _ => None,

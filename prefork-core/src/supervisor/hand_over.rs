@@ -1,0 +1,160 @@
+//! Handing the pool over to a new program in the same process.
+//!
+//! What goes over is what the children cannot be asked again: who is where, how far each has come, and
+//! how large the pool had grown. Everything else the new program decides by settings of its own.
+
+use super::{Phase, Roll, Supervisor, Upgrade};
+use crate::{
+    Config, Generation, Pool, Rung, SlotId, Time,
+    ladder::Ladder,
+    slots::{Child, Stage},
+};
+
+/// What a supervisor knows of its pool, for the one that takes over.
+///
+/// With the `serde` feature it can be written down and read again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct Handover {
+    /// The newest generation.
+    pub generation: Generation,
+    /// How many children there should be, not counting those that are leaving.
+    pub target: u32,
+    /// Whether older children were being replaced.
+    pub reloading: bool,
+    /// Whether one more upgrade was asked for meanwhile.
+    pub upgrade_again: bool,
+    /// The children, in the order of their spawns.
+    pub children: Vec<HandoverChild>,
+}
+
+/// What is handed over of one child.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct HandoverChild {
+    /// Its slot.
+    pub slot: SlotId,
+    /// Its generation.
+    pub generation: Generation,
+    /// When it was spawned.
+    pub spawned: Time,
+    /// Until when it may be at work on the request it has in hand, at least.
+    pub extended: Time,
+    /// Whether it has ever taken work.
+    pub worked: bool,
+    /// Whether it would like to be replaced.
+    pub tired: bool,
+    /// Whether it did not reach its main loop in time.
+    pub stuck: bool,
+    /// How far it has come.
+    pub stage: HandoverStage,
+}
+
+/// How far a child has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub enum HandoverStage {
+    /// Spawned, not yet in its main loop.
+    Starting,
+    /// In its main loop, but not known to wait for work.
+    Entered {
+        /// Since when.
+        since: Time,
+    },
+    /// At work or waiting for it.
+    Serving,
+    /// Told to leave.
+    Leaving {
+        /// The measure that was taken last.
+        rung: Rung,
+        /// When the next one is due.
+        deadline: Time,
+    },
+}
+
+/// As what a program takes a pool over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AdoptedAs {
+    /// It is a new program: the children, which run the old one, are to be replaced.
+    NewProgram,
+    /// It is the program that the children run: the new one could not take over after all.
+    SameProgram,
+}
+
+impl Supervisor {
+    /// Tells what another supervisor needs to go on with this pool.
+    #[must_use]
+    pub fn hand_over(&self) -> Handover {
+        let mut children: Vec<_> = self.slots.iter().collect();
+        children.sort_unstable_by_key(|(_, child)| child.serial);
+        Handover {
+            generation: self.generation,
+            target: self.target,
+            reloading: self.roll.is_some() || self.roll_again,
+            upgrade_again: matches!(self.upgrade, Upgrade::Due { again: true, .. }),
+            children: children.into_iter().map(hand_over_child).collect(),
+        }
+    }
+
+    /// Makes a supervisor that goes on with a pool at `now`.
+    ///
+    /// It serves from the first moment: there is no [`Event::Start`](crate::Event::Start) to wait for, and
+    /// no [`Action::AnnounceReady`](crate::Action::AnnounceReady). Limits are those of `config`: children
+    /// that are too many for it leave, and the pool keeps the size to which its load has made it grow
+    /// as far as they allow. Two children in one slot cannot be; the second one is ignored.
+    #[must_use]
+    pub fn adopt(config: Config, now: Time, handover: &Handover, adopted_as: AdoptedAs) -> Self {
+        let mut supervisor = Self::new(config);
+        supervisor.phase = Phase::Serving;
+        supervisor.generation = handover.generation;
+        if let Pool::ByLoad { .. } = supervisor.config.pool {
+            let most = supervisor.config.max_children();
+            supervisor.target = handover.target.clamp(supervisor.target, most);
+        }
+        for child in &handover.children {
+            supervisor.spawned += 1;
+            let serial = supervisor.spawned;
+            supervisor.slots.adopt(child.slot, adopt_child(child, serial));
+        }
+        match adopted_as {
+            AdoptedAs::NewProgram => supervisor.roll_again = true,
+            AdoptedAs::SameProgram => {
+                supervisor.roll = handover.reloading.then_some(Roll { began: now });
+            }
+        }
+        if handover.upgrade_again {
+            supervisor.want_upgrade();
+        }
+        if let Some(watch) = &mut supervisor.watch {
+            watch.begin(now);
+        }
+        supervisor.decide(now);
+        supervisor
+    }
+}
+
+fn hand_over_child((slot, child): (SlotId, &Child)) -> HandoverChild {
+    let Child { generation, spawned, extended, worked, tired, stuck, .. } = *child;
+    let stage = match child.stage {
+        Stage::Starting => HandoverStage::Starting,
+        Stage::Entered { since } => HandoverStage::Entered { since },
+        Stage::Serving => HandoverStage::Serving,
+        Stage::Leaving { ladder } => {
+            HandoverStage::Leaving { rung: ladder.rung(), deadline: ladder.deadline() }
+        }
+    };
+    HandoverChild { slot, generation, spawned, extended, worked, tired, stuck, stage }
+}
+
+const fn adopt_child(child: &HandoverChild, serial: u64) -> Child {
+    let HandoverChild { generation, spawned, extended, worked, tired, stuck, .. } = *child;
+    let stage = match child.stage {
+        HandoverStage::Starting => Stage::Starting,
+        HandoverStage::Entered { since } => Stage::Entered { since },
+        HandoverStage::Serving => Stage::Serving,
+        HandoverStage::Leaving { rung, deadline } => {
+            Stage::Leaving { ladder: Ladder::resume(rung, deadline) }
+        }
+    };
+    Child { generation, serial, spawned, stage, worked, tired, stuck, extended }
+}

@@ -1,0 +1,153 @@
+//! Becoming a new program, once that has shown that it works.
+
+use std::time::Duration;
+
+use super::{Phase, Supervisor};
+use crate::{Action, Notice, Time};
+
+/// How long after it was found busy a program file is tried again, and for how long that goes on.
+const BUSY_PAUSE: Duration = Duration::from_millis(500);
+const BUSY_PATIENCE: Duration = Duration::from_secs(60);
+
+/// How far an upgrade has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Upgrade {
+    No,
+    /// It begins as soon as the daemon serves.
+    Wanted,
+    /// The program file was being written when it was last tried.
+    Busy {
+        since: Time,
+        retry: Time,
+    },
+    /// A probe is at work.
+    Probing {
+        since: Time,
+        again: bool,
+        /// Since when the file was found busy, if the probe is not the first.
+        busy_since: Option<Time>,
+    },
+    /// The process is to become the new program, once everything else is done.
+    Due {
+        again: bool,
+        told: bool,
+    },
+}
+
+impl Supervisor {
+    pub(super) fn want_upgrade(&mut self) {
+        self.upgrade = match self.upgrade {
+            Upgrade::No | Upgrade::Wanted | Upgrade::Busy { .. } => Upgrade::Wanted,
+            Upgrade::Probing { since, busy_since, .. } => {
+                Upgrade::Probing { since, again: true, busy_since }
+            }
+            Upgrade::Due { told, .. } => Upgrade::Due { again: true, told },
+        };
+    }
+
+    pub(super) fn probe_ready(&mut self) {
+        let Upgrade::Probing { again, .. } = self.upgrade else { return };
+        self.log(Notice::Upgrading);
+        self.upgrade = Upgrade::Due { again, told: false };
+    }
+
+    /// Returns what comes after all other actions: who is handed over is there, and has been told all
+    /// that was decided.
+    pub(super) const fn last_action(&mut self) -> Option<Action> {
+        match self.upgrade {
+            Upgrade::Due { again, told: false } => {
+                self.upgrade = Upgrade::Due { again, told: true };
+                Some(Action::Upgrade)
+            }
+            Upgrade::No
+            | Upgrade::Wanted
+            | Upgrade::Busy { .. }
+            | Upgrade::Probing { .. }
+            | Upgrade::Due { told: true, .. } => None,
+        }
+    }
+
+    pub(super) const fn probe_failed(&mut self) {
+        if let Upgrade::Probing { again, .. } = self.upgrade {
+            self.upgrade = Self::after_failure(again);
+        }
+    }
+
+    pub(super) fn program_busy(&mut self, now: Time) {
+        let Upgrade::Probing { again, busy_since, .. } = self.upgrade else { return };
+        let since = busy_since.unwrap_or(now);
+        let tried = now.since(since);
+        self.upgrade = if again {
+            Upgrade::Wanted
+        } else if tried < BUSY_PATIENCE {
+            Upgrade::Busy { since, retry: now + BUSY_PAUSE }
+        } else {
+            self.log(Notice::ProgramBusy { tried });
+            Upgrade::No
+        };
+    }
+
+    pub(super) const fn upgrade_failed(&mut self) {
+        if let Upgrade::Due { again, .. } = self.upgrade {
+            self.upgrade = Self::after_failure(again);
+        }
+    }
+
+    /// Who was asked again meanwhile may find a better file.
+    const fn after_failure(again: bool) -> Upgrade {
+        if again { Upgrade::Wanted } else { Upgrade::No }
+    }
+
+    /// Starts a probe that is due, and gives up one that takes too long.
+    pub(super) fn decide_upgrade(&mut self, now: Time) {
+        if !matches!(self.phase, Phase::Serving) {
+            return;
+        }
+        match self.upgrade {
+            Upgrade::Wanted => {
+                self.log(Notice::Probing);
+                self.probe(now, None);
+            }
+            Upgrade::Busy { since, retry } if now >= retry => self.probe(now, Some(since)),
+            Upgrade::Probing { since, again, .. }
+                if now.since(since) >= self.config.start_timeout =>
+            {
+                self.actions.push_back(Action::EndProbe);
+                self.log(Notice::ProbeTimedOut { limit: self.config.start_timeout });
+                self.upgrade = Upgrade::No;
+                if again {
+                    self.want_upgrade();
+                    self.decide_upgrade(now);
+                }
+            }
+            Upgrade::No | Upgrade::Busy { .. } | Upgrade::Probing { .. } | Upgrade::Due { .. } => {}
+        }
+    }
+
+    fn probe(&mut self, now: Time, busy_since: Option<Time>) {
+        self.upgrade = Upgrade::Probing { since: now, again: false, busy_since };
+        self.actions.push_back(Action::Probe);
+    }
+
+    /// When an upgrade needs a decision, if nothing happens.
+    pub(super) fn upgrade_due(&self) -> Option<Time> {
+        if !matches!(self.phase, Phase::Serving) {
+            return None;
+        }
+        match self.upgrade {
+            Upgrade::No | Upgrade::Wanted | Upgrade::Due { .. } => None,
+            Upgrade::Busy { retry, .. } => Some(retry),
+            Upgrade::Probing { since, .. } => Some(since + self.config.start_timeout),
+        }
+    }
+
+    /// Lets an upgrade be: who stops has no other wishes.
+    pub(super) fn forgo_upgrade(&mut self) {
+        match std::mem::replace(&mut self.upgrade, Upgrade::No) {
+            Upgrade::No | Upgrade::Wanted | Upgrade::Busy { .. } => {}
+            Upgrade::Probing { .. } | Upgrade::Due { .. } => {
+                self.actions.push_back(Action::EndProbe);
+            }
+        }
+    }
+}

@@ -1,0 +1,186 @@
+//! Pools that go over to a supervisor with other settings.
+
+use std::time::Duration;
+
+use prefork_core::{
+    Action, AdoptedAs, Config, Event, Exit, Generation, Handover, HandoverChild, HandoverStage,
+    Notice, Pool, Request, Rung, SlotId, Supervisor, Time,
+};
+
+const NOW: Time = Time::after_origin(Duration::from_secs(100));
+
+fn serving(slot: u32) -> HandoverChild {
+    HandoverChild {
+        slot: SlotId(slot),
+        generation: Generation(3),
+        spawned: Time::after_origin(Duration::from_secs(50)),
+        extended: Time::ZERO,
+        worked: true,
+        tired: false,
+        stuck: false,
+        stage: HandoverStage::Serving,
+    }
+}
+
+fn pool(children: Vec<HandoverChild>) -> Handover {
+    Handover {
+        generation: Generation(3),
+        target: u32::try_from(children.len()).expect("few"),
+        reloading: false,
+        upgrade_again: false,
+        children,
+    }
+}
+
+fn config(prefork: u32, max_children: u32) -> Config {
+    Config::new(prefork, max_children).expect("valid")
+}
+
+/// Does as healthy children would until nothing is left to do; returns the most that lived.
+fn run(supervisor: &mut Supervisor) -> usize {
+    let mut now = NOW;
+    let mut most = 0;
+    for _ in 0..10_000 {
+        while let Some(action) = supervisor.next_action() {
+            match action {
+                Action::Spawn { slot, .. } => {
+                    supervisor.handle(now, Event::Spawned { slot });
+                    supervisor.handle(now, Event::Ready { slot });
+                }
+                Action::Ask { slot } => {
+                    supervisor.handle(now, Event::Exited { slot, exit: Exit::Code(0) });
+                }
+                _ => {}
+            }
+            most = most.max(supervisor.alive());
+        }
+        match supervisor.deadline() {
+            Some(due) => now = due,
+            None => return most,
+        }
+        supervisor.advance(now);
+    }
+    panic!("it never comes to rest");
+}
+
+#[test]
+fn a_new_program_replaces_all_children() {
+    let handover = pool((0..4).map(serving).collect());
+    let mut supervisor = Supervisor::adopt(config(4, 10), NOW, &handover, AdoptedAs::NewProgram);
+    assert_eq!(run(&mut supervisor), 5);
+    let after = supervisor.hand_over();
+    assert!(after.children.iter().all(|child| child.generation == Generation(4)), "{after:?}");
+    assert_eq!(after.children.len(), 4);
+}
+
+#[test]
+fn the_same_program_leaves_them_alone() {
+    let handover = pool((0..4).map(serving).collect());
+    let mut supervisor = Supervisor::adopt(config(4, 10), NOW, &handover, AdoptedAs::SameProgram);
+    run(&mut supervisor);
+    assert_eq!(supervisor.hand_over(), handover);
+}
+
+#[test]
+fn the_same_program_finishes_a_reload_that_was_under_way() {
+    let mut handover = pool((0..4).map(serving).collect());
+    handover.generation = Generation(4);
+    handover.reloading = true;
+    let mut supervisor = Supervisor::adopt(config(4, 10), NOW, &handover, AdoptedAs::SameProgram);
+    run(&mut supervisor);
+    let after = supervisor.hand_over();
+    assert!(after.children.iter().all(|child| child.generation == Generation(4)), "{after:?}");
+}
+
+#[test]
+fn children_beyond_smaller_limits_leave() {
+    let handover = pool((0..40).map(serving).collect());
+    let mut supervisor = Supervisor::adopt(config(2, 3), NOW, &handover, AdoptedAs::NewProgram);
+    assert_eq!(run(&mut supervisor), 40);
+    let slots: Vec<_> = supervisor.slots().collect();
+    assert_eq!(slots.len(), 2);
+    assert!(slots.iter().all(|slot| slot.0 < 4), "{slots:?}");
+}
+
+#[test]
+fn a_larger_pool_is_filled() {
+    let handover = pool(vec![serving(0)]);
+    let mut supervisor = Supervisor::adopt(config(20, 30), NOW, &handover, AdoptedAs::NewProgram);
+    run(&mut supervisor);
+    assert_eq!(supervisor.alive(), 20);
+}
+
+#[test]
+fn a_pool_that_has_grown_keeps_its_size_within_the_limits() {
+    let handover = pool((0..40).map(serving).collect());
+    for (max_children, expected) in [(150, 40), (25, 25)] {
+        let mut config = config(3, max_children);
+        config.pool = Pool::BY_LOAD;
+        let supervisor = Supervisor::adopt(config, NOW, &handover, AdoptedAs::NewProgram);
+        assert_eq!(supervisor.hand_over().target, expected);
+    }
+}
+
+#[test]
+fn what_was_decided_of_a_child_stays_decided() {
+    let deadline = NOW + Duration::from_secs(5);
+    let leaving =
+        HandoverChild { stage: HandoverStage::Leaving { rung: Rung::Ask, deadline }, ..serving(7) };
+    let handover = pool(vec![serving(0), leaving]);
+    let mut supervisor = Supervisor::adopt(config(1, 2), NOW, &handover, AdoptedAs::SameProgram);
+    while supervisor.next_action().is_some() {}
+    assert_eq!(supervisor.deadline(), Some(deadline));
+    supervisor.advance(deadline);
+    assert_eq!(supervisor.next_action(), Some(Action::Interrupt { slot: SlotId(7) }));
+}
+
+#[test]
+fn nonsense_is_ignored() {
+    let beyond = serving(u32::MAX);
+    let handover = pool(vec![serving(0), serving(0), beyond]);
+    let supervisor = Supervisor::adopt(config(1, 2), NOW, &handover, AdoptedAs::SameProgram);
+    assert_eq!(supervisor.alive(), 1);
+}
+
+#[test]
+fn a_stop_comes_before_an_upgrade_that_is_due() {
+    let handover = pool(vec![serving(0)]);
+    let mut supervisor = Supervisor::adopt(config(1, 2), NOW, &handover, AdoptedAs::SameProgram);
+    supervisor.handle(NOW, Event::Requested(Request::Upgrade));
+    supervisor.handle(NOW, Event::ProbeReady);
+    supervisor.handle(NOW, Event::Requested(Request::StopGracefully));
+    let actions: Vec<_> = std::iter::from_fn(|| supervisor.next_action()).collect();
+    assert!(actions.contains(&Action::EndProbe), "{actions:?}");
+    assert!(!actions.contains(&Action::Upgrade), "{actions:?}");
+}
+
+/// Who is handed over is there: a child that was only decided upon is spawned first.
+#[test]
+fn an_upgrade_comes_after_everything_else() {
+    let handover = pool(vec![serving(0)]);
+    let mut supervisor = Supervisor::adopt(config(1, 2), NOW, &handover, AdoptedAs::SameProgram);
+    supervisor.handle(NOW, Event::Requested(Request::Upgrade));
+    supervisor.handle(NOW, Event::ProbeReady);
+    supervisor.handle(NOW, Event::Exited { slot: SlotId(0), exit: Exit::Code(0) });
+    let actions: Vec<_> = std::iter::from_fn(|| supervisor.next_action()).collect();
+    let spawn = Action::Spawn { slot: SlotId(0), generation: Generation(3) };
+    assert_eq!(
+        actions,
+        [
+            Action::Log(Notice::Probing),
+            Action::Probe,
+            Action::Log(Notice::Upgrading),
+            spawn,
+            Action::Upgrade
+        ]
+    );
+}
+
+#[cfg(feature = "serde")]
+#[test]
+fn a_handover_survives_being_written_down() {
+    let mut handover = pool(vec![serving(0), serving(5)]);
+    handover.children[1].stage = HandoverStage::Leaving { rung: Rung::Kill, deadline: NOW };
+    let text = serde_json::to_string(&handover).expect("written");
+    assert_eq!(serde_json::from_str::<Handover>(&text).expect("read"), handover);
+}

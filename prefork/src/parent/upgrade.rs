@@ -1,0 +1,98 @@
+//! Trying a new program, and becoming it.
+
+use std::io::{self, Write};
+
+use prefork_core::{Event, Exit, Time};
+use rustix::process::Pid;
+
+use super::Parent;
+use crate::{
+    Report, clock, sys,
+    upgrade::{Estate, Probe, Word},
+};
+
+impl Parent<'_> {
+    /// Starts the program as its file is now, as a probe.
+    pub(super) fn start_probe(&mut self) {
+        let origin = match &self.origin {
+            Ok(origin) => origin,
+            Err(error) => {
+                let why = format!("it is not known how it was started: {error}");
+                return self.refuse(&why);
+            }
+        };
+        flush();
+        match self.estate().probe(origin, self.signals.before()) {
+            Ok(probe) => self.probe = Some(probe),
+            Err(error) => {
+                let why = Report(&error).to_string();
+                self.refuse(&why);
+            }
+        }
+    }
+
+    /// Passes on what the probe says.
+    pub(super) fn hear_probe(&mut self, now: Time) {
+        let word = self.probe.as_mut().and_then(Probe::hear);
+        match word {
+            None => {}
+            Some(Word::Ready) => self.supervisor.handle(now, Event::ProbeReady),
+            Some(Word::Busy) => {
+                self.probe = None;
+                self.supervisor.handle(now, Event::ProgramBusy);
+            }
+        }
+    }
+
+    /// Passes on the end of the probe, if it is that.
+    pub(super) fn bury_probe(&mut self, now: Time, pid: Pid, exit: Exit) -> bool {
+        match self.probe.take_if(|probe| probe.pid() == pid) {
+            None => false,
+            Some(probe) => {
+                let why = probe.why(exit);
+                self.say_refused(&why);
+                self.supervisor.handle(now, Event::ProbeFailed);
+                true
+            }
+        }
+    }
+
+    /// Becomes the program that the probe runs. If this returns, that was refused.
+    pub(super) fn upgrade(&mut self) {
+        if let (Some(probe), Ok(origin)) = (&self.probe, &self.origin) {
+            flush();
+            let error = self.estate().hand_over(origin, probe);
+            self.say_refused(&format!("it cannot be executed in place: {error}"));
+        }
+        self.probe = None;
+        self.supervisor.handle(clock::now(), Event::UpgradeFailed);
+    }
+
+    fn estate(&self) -> Estate<'_> {
+        Estate {
+            settings: &self.settings,
+            listeners: &self.listeners,
+            access_log: &self.access_log,
+            board: self.board.as_ref(),
+            pid_file: self.pid_file,
+            channels: &self.channels,
+            children: self.table.hand_over(),
+            supervisor: self.supervisor.hand_over(),
+        }
+    }
+
+    fn refuse(&mut self, why: &str) {
+        self.say_refused(why);
+        self.supervisor.handle(clock::now(), Event::ProbeFailed);
+    }
+
+    fn say_refused(&self, why: &str) {
+        self.log.error(format_args!("the new program is no good: {why}; this one goes on"));
+    }
+}
+
+/// Writes out what is buffered: the next program knows nothing of it, and a probe would write it too.
+fn flush() {
+    let _ = io::stdout().flush();
+    sys::flush_c_streams();
+}

@@ -1,0 +1,73 @@
+//! What a daemon has before it starts children, and what it leaves in the file system.
+
+use std::io;
+
+use prefork_daemonize::PidFile;
+
+use crate::{
+    Report, RunError,
+    args::AfterInit,
+    board::{self, ParentBoard},
+    check::Settings,
+    hooks,
+    init::{Init, Listeners},
+    log::{Log, Role},
+    os::{Privileges, Title},
+};
+
+/// What a daemon has before it starts children.
+pub(crate) struct Initialized<S> {
+    pub(crate) state: S,
+    pub(crate) listeners: Listeners,
+    pub(crate) title: Title,
+    pub(crate) belongings: Belongings,
+}
+
+/// What a daemon leaves in the file system, to be taken away at the end: the pid file last, as its
+/// absence tells that the daemon is gone.
+#[derive(Default)]
+pub(crate) struct Belongings {
+    pub(crate) board: Option<ParentBoard>,
+    pub(crate) pid_file: Option<PidFile>,
+}
+
+impl Belongings {
+    pub(crate) fn remove(self, settings: &Settings) {
+        drop(self.board);
+        // That it cannot be removed is no reason for a failed stop: a stale one is harmless.
+        if let Some(Err(error)) = self.pid_file.map(PidFile::remove) {
+            Log::new(&settings.name, Role::Parent).warning(Report(&error));
+        }
+    }
+}
+
+/// Does what comes between the logs and the children.
+pub(crate) fn initialize<S>(
+    settings: &Settings,
+    after_init: AfterInit<S>,
+) -> Result<Initialized<S>, RunError> {
+    let pid_file = settings.pid_path.as_ref().map(PidFile::create).transpose()?;
+    let board = board::open(settings)?;
+    if settings.wants_scoreboard {
+        let log = Log::new(&settings.name, Role::Parent);
+        log.warning("the pool stays at prefork: to grow to max_children, set scoreboard_path");
+    }
+    let title = Title::parent(&settings.name);
+    let mut init = Init::new(settings.name.clone(), settings.daemonize);
+    let state = call("after_init", || after_init(&mut init))?;
+    let belongings = Belongings { board, pid_file };
+    Ok(Initialized { state, listeners: init.into_listeners(), title, belongings })
+}
+
+pub(crate) fn call<T>(
+    hook: &'static str,
+    code: impl FnOnce() -> crate::Result<T>,
+) -> Result<T, RunError> {
+    hooks::call(code).map_err(|failure| RunError::Hook { hook, source: failure.into_error() })
+}
+
+/// Makes this process what its children are to be. Everything that needs more has been done.
+pub(crate) fn drop_privileges(privileges: &Privileges) -> Result<(), RunError> {
+    let drop = RunError::system("drop privileges");
+    privileges.apply().map_err(io::Error::other).map_err(drop)
+}

@@ -1,0 +1,114 @@
+//! What the parent leaves to the next program in its process.
+
+use std::{
+    ffi::OsString,
+    io,
+    os::fd::{AsRawFd, OwnedFd},
+    process,
+};
+
+use nix::sys::signal::SigSet;
+use prefork_daemonize::PidFile;
+use rustix::fs::{Mode, OFlags, open};
+
+use super::{
+    NoProbe, Origin, Passed, Probe,
+    handover::{HandedBoard, HandedChild, HandedListener, HandedLog, HandedPool, Handover},
+    probe::open_program,
+};
+use crate::{
+    AccessLog,
+    board::ParentBoard,
+    check::{Scoreboard, Settings},
+    init::Listeners,
+    parent::Channels,
+};
+
+/// All of it.
+pub(crate) struct Estate<'a> {
+    pub(crate) settings: &'a Settings,
+    pub(crate) listeners: &'a Listeners,
+    pub(crate) access_log: &'a AccessLog,
+    pub(crate) board: Option<&'a ParentBoard>,
+    pub(crate) pid_file: Option<&'a PidFile>,
+    pub(crate) channels: &'a Channels,
+    pub(crate) children: Vec<HandedChild>,
+    pub(crate) supervisor: prefork_core::Handover,
+}
+
+impl Estate<'_> {
+    /// Starts the program as its file is now, as a probe that knows of the listening sockets alone.
+    pub(crate) fn probe(&self, origin: &Origin, mask: &SigSet) -> Result<Probe, NoProbe> {
+        let program = open_program(origin.program.clone())?;
+        let mut passed = Passed::default();
+        let handover = self.handover(origin, &mut passed).write()?;
+        Ok(Probe::start(origin, program, &handover, passed, mask)?)
+    }
+
+    /// Becomes the program that the probe runs; returns only if that is refused.
+    pub(crate) fn hand_over(&self, origin: &Origin, probe: &Probe) -> io::Error {
+        let refused = || -> io::Result<io::Error> {
+            // The very file that runs now, whatever stands at its path, to come back to.
+            let flags = OFlags::PATH | OFlags::CLOEXEC;
+            let own: OwnedFd = open("/proc/self/exe", flags, Mode::empty())?;
+            let mut passed = Passed::default();
+            let mut handover = self.handover(origin, &mut passed);
+            handover.pool = Some(self.pool(&mut passed, &own));
+            let memory = handover.write()?;
+            let message = format!("successor:{}:{}", passed.pass(&memory), own.as_raw_fd());
+            Ok(passed.become_program(origin, probe.program(), &message))
+        };
+        refused().unwrap_or_else(|error| error)
+    }
+
+    fn handover<'a>(&'a self, origin: &Origin, passed: &mut Passed<'a>) -> Handover {
+        let listeners = self.listeners.iter().map(|listener| HandedListener {
+            fd: passed.pass(&listener.socket),
+            asked: listener.asked.clone(),
+        });
+        Handover {
+            parent: process::id(),
+            program: origin.program.clone().into(),
+            in_background: self.settings.daemonize,
+            listeners: listeners.collect(),
+            error_log_path: self.settings.error_log_path.clone().map(Into::into),
+            access_log: self.access_log.open_file().map(|(path, file)| HandedLog {
+                fd: passed.pass_borrowed(file),
+                path: path.into(),
+            }),
+            pid_path: self.pid_file.map(|pid_file| pid_file.path().into()),
+            scoreboard_path: self.settings.scoreboard_path().map(OsString::from),
+            has_board: self.board.is_some(),
+            pool: None,
+        }
+    }
+
+    fn pool<'a>(&'a self, passed: &mut Passed<'a>, own: &'a OwnedFd) -> HandedPool {
+        let board = self.board.map(|board| {
+            let (file, lock) = board.descriptors();
+            HandedBoard {
+                file: passed.pass_borrowed(file),
+                lock: lock.map(|lock| passed.pass_borrowed(lock)),
+            }
+        });
+        let pid_file =
+            self.pid_file.map(|pid_file| pid_file.descriptors().map(|fd| passed.pass_borrowed(fd)));
+        HandedPool {
+            supervisor: self.supervisor.clone(),
+            children: self.children.clone(),
+            channels: self.channels.pass(passed),
+            board,
+            pid_file,
+            program: passed.pass(own),
+        }
+    }
+}
+
+impl Settings {
+    fn scoreboard_path(&self) -> Option<&std::path::Path> {
+        match &self.scoreboard {
+            Scoreboard::File(path) => Some(path),
+            Scoreboard::None | Scoreboard::InMemory => None,
+        }
+    }
+}

@@ -1,0 +1,283 @@
+//! What one program in a process tells the next.
+//!
+//! A text in JSON, in a sealed memory file: whoever reads it can be sure that nobody changes it
+//! meanwhile. Fields that are added need a default, so that programs built with an older or newer
+//! library understand each other. A change that cannot be understood so gets a new [`FORMAT`]; then the
+//! probe of a program that does not know it says so, and the old program stays.
+
+use std::{
+    ffi::OsString,
+    io::{self, Write},
+    net::SocketAddr,
+    os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd},
+};
+
+use prefork_core::SlotId;
+use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, fcntl_get_seals, memfd_create};
+use serde::{Deserialize, Serialize};
+
+/// The version of the format.
+const FORMAT: u32 = 1;
+
+/// More than the largest pool needs.
+const LONGEST: u64 = 256 << 20;
+
+/// What both the probe and the successor are told.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Handover {
+    /// For whom it is: the process that becomes the next program, or the parent of the probe.
+    pub(super) parent: u32,
+    /// Where the program was started from.
+    pub(super) program: OsString,
+    /// Whether the daemon has gone to the background.
+    pub(super) in_background: bool,
+    pub(super) listeners: Vec<HandedListener>,
+    /// Where the error log is, which is standard error by then.
+    pub(super) error_log_path: Option<OsString>,
+    pub(super) access_log: Option<HandedLog>,
+    /// Where the pid file and the scoreboard are, if there are any.
+    pub(super) pid_path: Option<OsString>,
+    pub(super) scoreboard_path: Option<OsString>,
+    /// Whether there is a scoreboard, if only in memory.
+    pub(super) has_board: bool,
+    /// What only the successor gets.
+    pub(super) pool: Option<HandedPool>,
+}
+
+/// A listening socket.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct HandedListener {
+    pub(super) fd: RawFd,
+    pub(super) asked: Asked,
+}
+
+/// An open log, for a parent that may not open it again.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct HandedLog {
+    pub(super) fd: RawFd,
+    pub(super) path: OsString,
+}
+
+/// The address that was asked for, by which a listener is known again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Asked {
+    Tcp(Vec<SocketAddr>),
+    Unix(OsString),
+}
+
+/// The children and all ways between them and the parent.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct HandedPool {
+    pub(super) supervisor: prefork_core::Handover,
+    pub(super) children: Vec<HandedChild>,
+    pub(super) channels: HandedChannels,
+    pub(super) board: Option<HandedBoard>,
+    pub(super) pid_file: Option<[RawFd; 2]>,
+    /// The file of the program that hands over, to go back to.
+    pub(super) program: RawFd,
+}
+
+/// A process.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub(crate) struct HandedChild {
+    pub(crate) slot: SlotId,
+    pub(crate) pid: i32,
+    /// Whether it notices without a signal that it is asked to leave.
+    pub(crate) attentive: bool,
+}
+
+/// The descriptors of [`crate::parent::Channels`].
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub(crate) struct HandedChannels {
+    pub(crate) reports: [RawFd; 2],
+    pub(crate) lifeline: [RawFd; 2],
+    pub(crate) nudge: [RawFd; 2],
+    pub(crate) asks: [RawFd; 2],
+}
+
+/// The scoreboard.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub(super) struct HandedBoard {
+    pub(super) file: RawFd,
+    pub(super) lock: Option<RawFd>,
+}
+
+/// What every version of the format begins with.
+#[derive(Debug, Serialize, Deserialize)]
+struct Envelope<T> {
+    format: u32,
+    parent: u32,
+    content: T,
+}
+
+/// Why a handover cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Unreadable {
+    /// It was not written for this process.
+    #[error("it is not for this process")]
+    NotForUs,
+    /// It was written by a library of another time.
+    #[error("it is of format {found}, and this program reads {FORMAT}: restart the daemon instead")]
+    Format {
+        /// The version found.
+        found: u32,
+    },
+    /// It makes no sense.
+    #[error("it cannot be understood: restart the daemon instead")]
+    Content {
+        /// Where and why.
+        source: serde_json::Error,
+    },
+    /// It cannot be read.
+    #[error("it cannot be read")]
+    Io {
+        /// What the system said.
+        #[from]
+        source: io::Error,
+    },
+}
+
+impl Handover {
+    /// Writes it down.
+    pub(super) fn write(&self) -> io::Result<OwnedFd> {
+        let envelope = Envelope { format: FORMAT, parent: self.parent, content: self };
+        write(&serde_json::to_vec(&envelope)?)
+    }
+
+    /// Reads what was written for the process `parent`, to which `fd` may well not lead.
+    pub(super) fn read(fd: BorrowedFd<'_>, parent: u32) -> Result<Self, Unreadable> {
+        if !fcntl_get_seals(fd).is_ok_and(|seals| seals.contains(SEALS)) {
+            return Err(Unreadable::NotForUs);
+        }
+        let text = read(fd)?;
+        let unclear = |source| Unreadable::Content { source };
+        let Ok(envelope) = serde_json::from_slice::<Envelope<serde::de::IgnoredAny>>(&text) else {
+            return Err(Unreadable::NotForUs);
+        };
+        if envelope.parent != parent {
+            return Err(Unreadable::NotForUs);
+        }
+        if envelope.format != FORMAT {
+            return Err(Unreadable::Format { found: envelope.format });
+        }
+        let envelope: Envelope<Self> = serde_json::from_slice(&text).map_err(unclear)?;
+        Ok(envelope.content)
+    }
+
+    /// All descriptors that it speaks of.
+    pub(super) fn descriptors(&self) -> Vec<RawFd> {
+        let mut all: Vec<RawFd> = self.listeners.iter().map(|listener| listener.fd).collect();
+        all.extend(self.access_log.as_ref().map(|log| log.fd));
+        if let Some(pool) = &self.pool {
+            let HandedChannels { reports, lifeline, nudge, asks } = pool.channels;
+            all.extend([reports, lifeline, nudge, asks].into_iter().flatten());
+            all.extend(pool.board.map(|board| board.file));
+            all.extend(pool.board.and_then(|board| board.lock));
+            all.extend(pool.pid_file.into_iter().flatten());
+            all.push(pool.program);
+        }
+        all
+    }
+}
+
+/// The seals that make a memory file one that nobody can change.
+const SEALS: SealFlags =
+    SealFlags::SEAL.union(SealFlags::SHRINK).union(SealFlags::GROW).union(SealFlags::WRITE);
+
+fn write(text: &[u8]) -> io::Result<OwnedFd> {
+    let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
+    let mut file = std::fs::File::from(memfd_create("prefork-handover", flags)?);
+    file.write_all(text)?;
+    fcntl_add_seals(&file, SEALS)?;
+    Ok(file.into())
+}
+
+fn read(fd: BorrowedFd<'_>) -> io::Result<Vec<u8>> {
+    let length = rustix::fs::fstat(fd)?.st_size.unsigned_abs();
+    if length > LONGEST {
+        return Err(io::ErrorKind::FileTooLarge.into());
+    }
+    let mut text = vec![0; usize::try_from(length).map_err(io::Error::other)?];
+    let mut filled = 0;
+    while filled < text.len() {
+        // From where it begins, wherever others have read to.
+        match rustix::io::pread(fd.as_fd(), &mut text[filled..], filled as u64)? {
+            0 => break,
+            count => filled += count,
+        }
+    }
+    text.truncate(filled);
+    Ok(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::ffi::OsStringExt;
+
+    use super::*;
+
+    fn handover() -> Handover {
+        Handover {
+            parent: 42,
+            program: OsString::from_vec(b"/opt/\xff/hello".to_vec()),
+            in_background: true,
+            listeners: vec![HandedListener {
+                fd: 7,
+                asked: Asked::Tcp(vec!["127.0.0.1:0".parse().expect("an address")]),
+            }],
+            error_log_path: None,
+            access_log: None,
+            pid_path: Some("/run/hello.pid".into()),
+            scoreboard_path: None,
+            has_board: false,
+            pool: None,
+        }
+    }
+
+    #[test]
+    fn what_is_written_is_read() {
+        let written = handover();
+        let fd = written.write().expect("written");
+        let read = Handover::read(fd.as_fd(), 42).expect("read");
+        assert_eq!(read.program, written.program);
+        assert_eq!(read.listeners[0].asked, written.listeners[0].asked);
+        assert_eq!(read.descriptors(), [7]);
+        // Again, as a file is read that others have read.
+        assert!(Handover::read(fd.as_fd(), 42).is_ok());
+    }
+
+    #[test]
+    fn what_is_not_for_us_is_left_alone() {
+        let fd = handover().write().expect("written");
+        assert!(matches!(Handover::read(fd.as_fd(), 43), Err(Unreadable::NotForUs)));
+        for text in [&b""[..], b"{}", b"hello", b"{\"format\":1}"] {
+            let fd = write(text).expect("written");
+            assert!(matches!(Handover::read(fd.as_fd(), 42), Err(Unreadable::NotForUs)));
+        }
+        let unsealed = memfd_create("x", MemfdFlags::CLOEXEC).expect("made");
+        assert!(matches!(Handover::read(unsealed.as_fd(), 42), Err(Unreadable::NotForUs)));
+        assert!(matches!(Handover::read(rustix::stdio::stderr(), 42), Err(Unreadable::NotForUs)));
+    }
+
+    #[test]
+    fn other_formats_are_told_by_their_number() {
+        let newer = write(br#"{"format":2,"parent":42,"content":["anything"]}"#).expect("written");
+        let error = Handover::read(newer.as_fd(), 42).expect_err("too new");
+        assert!(matches!(error, Unreadable::Format { found: 2 }), "{error}");
+        let broken = write(br#"{"format":1,"parent":42,"content":{}}"#).expect("written");
+        let error = Handover::read(broken.as_fd(), 42).expect_err("no sense");
+        assert!(matches!(error, Unreadable::Content { .. }), "{error}");
+    }
+
+    #[test]
+    fn fields_of_later_libraries_are_passed_over() {
+        let text = serde_json::to_string(&Envelope { format: 1, parent: 42, content: handover() });
+        let text = text.expect("written").replacen(
+            "\"in_background\"",
+            "\"new\":[1],\"in_background\"",
+            1,
+        );
+        let fd = write(text.as_bytes()).expect("written");
+        assert!(Handover::read(fd.as_fd(), 42).expect("read").in_background);
+    }
+}

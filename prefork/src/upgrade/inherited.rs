@@ -1,0 +1,216 @@
+//! What the program of before has left, taken by the program that runs now.
+
+use std::{
+    collections::HashMap,
+    env,
+    error::Error,
+    os::{
+        fd::{AsFd, OwnedFd, RawFd},
+        unix::process::parent_id,
+    },
+    path::Path,
+    process,
+    sync::{Mutex, MutexGuard, OnceLock, PoisonError},
+};
+
+use super::{
+    Origin, Passed,
+    handover::{Asked, Handover, Unreadable},
+    trial::Tester,
+};
+use crate::{
+    Report,
+    log::{Log, Role as Speaker},
+    sys,
+};
+
+/// The variable of the environment that says where the handover is.
+pub(super) const VARIABLE: &str = "PREFORK_HANDOVER";
+
+/// As what this program runs, if not as one that was started in the usual way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Role {
+    /// It tries whether it would work.
+    Probe,
+    /// It takes the daemon over from another program.
+    Successor,
+    /// It was the daemon, and takes it back from a program that could not take it over.
+    Returned,
+}
+
+/// What the program of before has left.
+#[derive(Debug)]
+pub(crate) struct Inherited {
+    pub(crate) role: Role,
+    pub(super) handover: Handover,
+    /// The descriptors of the handover, by their numbers.
+    descriptors: HashMap<RawFd, OwnedFd>,
+    /// The handover itself.
+    memory: OwnedFd,
+    /// Where a probe says what it has found.
+    pub(super) tester: Option<Tester>,
+}
+
+/// A listening socket that was left.
+#[derive(Debug)]
+pub(crate) struct InheritedListener {
+    pub(crate) asked: Asked,
+    pub(crate) socket: OwnedFd,
+}
+
+/// Returns what was left to this program, until it is taken; `None` for a program that was started in
+/// the usual way.
+///
+/// In a global, as there is one inheritance in a process, and a program may well check its arguments
+/// more than once before it runs.
+pub(crate) fn inherited() -> MutexGuard<'static, Option<Inherited>> {
+    static INHERITED: OnceLock<Mutex<Option<Inherited>>> = OnceLock::new();
+    let inherited = INHERITED.get_or_init(|| Mutex::new(look()));
+    // Nothing panics while it is held.
+    inherited.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Looks for an inheritance, and makes sure that no other process gets it.
+fn look() -> Option<Inherited> {
+    let message = env::var(VARIABLE).ok()?;
+    sys::forget_variable(VARIABLE);
+    let mut words = message.split(':');
+    let (role, mut numbers) = (words.next()?, words.map(str::parse::<RawFd>));
+    let (number, other) = (numbers.next()?.ok()?, numbers.next());
+    let role = match role {
+        "probe" => Role::Probe,
+        "successor" => Role::Successor,
+        "returned" => Role::Returned,
+        _ => return None,
+    };
+    let parent = if role == Role::Probe { parent_id() } else { process::id() };
+    let handover = match Handover::read(sys::borrow_descriptor(number)?, parent) {
+        Ok(handover) => handover,
+        // Somebody above us was started with it, and we are not meant.
+        Err(Unreadable::NotForUs) => return None,
+        Err(error) => give_back(role, &error, other, &message),
+    };
+    let memory = sys::adopt_descriptor(number)?;
+    let numbers = handover.descriptors();
+    let descriptors =
+        numbers.into_iter().filter_map(|number| Some((number, sys::adopt_descriptor(number)?)));
+    let descriptors = descriptors.collect();
+    let tester = other.and_then(Result::ok).filter(|_| role == Role::Probe);
+    let tester = tester.and_then(sys::adopt_descriptor).map(Tester::new);
+    Some(Inherited { role, handover, descriptors, memory, tester })
+}
+
+/// Ends a program that does not understand what it was left; in the daemon's own process the old
+/// program, whose file is open as `other`, then goes on.
+fn give_back(
+    role: Role,
+    error: &Unreadable,
+    other: Option<Result<RawFd, std::num::ParseIntError>>,
+    message: &str,
+) -> ! {
+    let reason = format!("the handover: {}", Report(error));
+    let other = other.and_then(Result::ok).and_then(sys::adopt_descriptor);
+    match (role, other) {
+        (Role::Probe, Some(channel)) => Tester::new(channel).refuse(&reason),
+        (Role::Successor, Some(program)) => {
+            if let Ok(origin) = Origin::of_this_process(None) {
+                // Everything else was left open for us, and still is.
+                let mut passed = Passed::default();
+                passed.pass(&program);
+                let message = message.replacen("successor", "returned", 1);
+                passed.become_program(&origin, program.as_fd(), &message);
+            }
+        }
+        (Role::Probe | Role::Successor | Role::Returned, _) => {}
+    }
+    eprintln!("prefork: {reason}");
+    process::exit(1)
+}
+
+impl Inherited {
+    /// Where the program was started from, at first.
+    pub(crate) fn program(&self) -> std::path::PathBuf {
+        self.handover.program.clone().into()
+    }
+
+    pub(crate) fn is_probe(&self) -> bool {
+        self.role == Role::Probe
+    }
+
+    /// Whether the daemon has gone to the background.
+    pub(crate) const fn is_in_background(&self) -> bool {
+        self.handover.in_background
+    }
+
+    /// Whether standard error already goes to the log at this path.
+    pub(crate) fn has_error_log(&self, path: &Path) -> bool {
+        self.handover.error_log_path.as_ref().map(Path::new) == Some(path)
+    }
+
+    /// Returns the access log of before, if it is the one at this path.
+    pub(crate) fn access_log(&self, path: &Path) -> Option<OwnedFd> {
+        let log = self.handover.access_log.as_ref().filter(|log| Path::new(&log.path) == path)?;
+        self.descriptors.get(&log.fd)?.try_clone().ok()
+    }
+
+    /// Returns the listening sockets; the originals stay here until all is settled.
+    pub(crate) fn listeners(&self) -> std::io::Result<Vec<InheritedListener>> {
+        let listeners = self.handover.listeners.iter();
+        let listeners = listeners.filter_map(|listener| {
+            let socket = self.descriptors.get(&listener.fd)?.try_clone();
+            let asked = listener.asked.clone();
+            Some(socket.map(|socket| InheritedListener { asked, socket }))
+        });
+        listeners.collect()
+    }
+
+    pub(super) fn descriptor(&self, number: RawFd) -> Option<&OwnedFd> {
+        self.descriptors.get(&number)
+    }
+
+    /// Takes a descriptor of the handover, for good.
+    pub(super) fn take(&mut self, number: RawFd) -> Option<OwnedFd> {
+        self.descriptors.remove(&number)
+    }
+
+    /// Gives up: a probe says why, and a successor hands the daemon back to the program of before,
+    /// in which case this does not return.
+    pub(crate) fn refuse(
+        &self,
+        origin: Option<&Origin>,
+        name: Option<&str>,
+        error: &(dyn Error + 'static),
+    ) {
+        match self.role {
+            Role::Probe => {
+                if let Some(tester) = &self.tester {
+                    tester.refuse(&Report(error).to_string());
+                }
+            }
+            Role::Successor => {
+                let log = Log::new(name.unwrap_or("prefork"), Speaker::Parent);
+                let reason = Report(error);
+                log.error(format_args!(
+                    "the new program has failed to take over: {reason}; the one of before goes on"
+                ));
+                if let Some(refusal) = origin.and_then(|origin| self.hand_back(origin)) {
+                    log.error(format_args!("cannot go back to the program of before: {refusal}"));
+                }
+            }
+            // There is nobody left to hand it to.
+            Role::Returned => {}
+        }
+    }
+
+    /// Executes the program of before; returns why not if it cannot.
+    fn hand_back(&self, origin: &Origin) -> Option<std::io::Error> {
+        let pool = self.handover.pool.as_ref()?;
+        let program = self.descriptors.get(&pool.program)?;
+        let mut passed = Passed::default();
+        for descriptor in self.descriptors.values() {
+            passed.pass(descriptor);
+        }
+        let message = format!("returned:{}", passed.pass(&self.memory));
+        Some(passed.become_program(origin, program.as_fd(), &message))
+    }
+}

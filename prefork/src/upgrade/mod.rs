@@ -1,0 +1,44 @@
+//! Becoming another program without ceasing to be the same process.
+//!
+//! # Problem
+//!
+//! A daemon whose program file has changed should run the new program, with the same pid, the same
+//! sockets and no request lost; and if the new program is no good, nothing should have happened.
+//!
+//! # Idea
+//!
+//! An `execve(2)` in place keeps the pid, the open descriptors, the locks, the children, and the signals
+//! that wait. But it cannot be undone. So the new program is first run as a *probe*: as a child of the
+//! parent's that goes the same way, up to the end of `after_init`, with the sockets of the parent, and
+//! says whether it got there. The probe then stays until the parent has executed the very file that it
+//! runs, opened once for both: a file that is being executed cannot be written to.
+//!
+//! What the next program needs is written to a sealed memory file ([`Handover`]), and the numbers of the
+//! descriptors in it are left open over the exec. There the *successor* goes its way again, takes what it
+//! asks for, and only when nothing can fail any more it claims the pid file, the board and the children.
+//! If something fails all the same, it executes the old program, whose file it has open, and hands all
+//! back.
+//!
+//! # In which process
+//!
+//! - `origin.rs`, `estate.rs`, `probe.rs`, `exec.rs`: the parent, before.
+//! - `inherited.rs`: the new program, as probe and as successor; `trial.rs`: as probe alone;
+//!   `succession.rs`: as successor alone.
+//! - `handover.rs`: what is said between them.
+
+mod estate;
+mod exec;
+mod handover;
+mod inherited;
+mod origin;
+mod probe;
+mod succession;
+mod trial;
+
+pub(crate) use estate::Estate;
+pub(crate) use exec::Passed;
+pub(crate) use handover::{Asked, HandedChannels, HandedChild};
+pub(crate) use inherited::{Inherited, InheritedListener, Role, inherited};
+pub(crate) use origin::Origin;
+pub(crate) use probe::{NoProbe, Probe, Word};
+pub(crate) use succession::Adopted;

@@ -1,0 +1,193 @@
+//! Taking a daemon over from the program of before.
+//!
+//! First all that can fail, with nothing claimed: until then the daemon can be handed back. Then, in one
+//! go, what cannot fail, or is no reason not to serve.
+
+use std::{
+    ffi::CString,
+    io,
+    os::{
+        fd::{OwnedFd, RawFd},
+        unix::ffi::OsStrExt,
+    },
+    path::Path,
+};
+
+use prefork_core::AdoptedAs;
+use prefork_daemonize::PidFile;
+use rustix::{
+    fs::Mode,
+    process::{chdir, umask},
+};
+
+use super::{HandedChild, Inherited, Role};
+use crate::{
+    Report, RunError,
+    args::AfterInit,
+    board::{self, ParentBoard},
+    check::{Scoreboard, Settings},
+    init::Init,
+    log::Log,
+    os::Title,
+    parent::Channels,
+    start::{Belongings, Initialized, call},
+};
+
+/// The children, and how they can be reached.
+#[derive(Debug)]
+pub(crate) struct Adopted {
+    pub(crate) adopted_as: AdoptedAs,
+    pub(crate) supervisor: prefork_core::Handover,
+    pub(crate) children: Vec<HandedChild>,
+}
+
+/// A daemon that can be taken over: nothing can fail any more.
+pub(crate) struct Succession<S> {
+    initialized: Initialized<S>,
+    channels: Option<Channels>,
+}
+
+impl Inherited {
+    /// Does what comes between the logs and the children, claiming nothing of what was left.
+    ///
+    /// A probe does this too, and then leaves it at that.
+    pub(crate) fn initialize<S>(
+        &self,
+        settings: &Settings,
+        after_init: AfterInit<S>,
+    ) -> Result<Succession<S>, RunError> {
+        self.show_name();
+        if self.handover.in_background {
+            // As at the first start, once the paths of the arguments had been made absolute.
+            let enter = RunError::system("enter the directory /");
+            chdir("/").map_err(io::Error::from).map_err(enter)?;
+            umask(Mode::from_raw_mode(0o022));
+        }
+        let pid_file = self.new_pid_path(settings).map(PidFile::create).transpose()?;
+        let board = if self.keeps_board(settings) { None } else { board::open(settings)? };
+        let title = Title::parent(&settings.name);
+        let listeners = self.listeners();
+        let listeners = listeners.map_err(RunError::system("take over the listening sockets"))?;
+        let mut init = Init::new(settings.name.clone(), settings.daemonize);
+        init.inherit(self.role, listeners);
+        let state = call("after_init", || after_init(&mut init))?;
+        let channels = self
+            .handover
+            .pool
+            .as_ref()
+            .map(|pool| Channels::adopt(pool.channels, |number| self.copy(number)));
+        let channels = channels.transpose();
+        let channels = channels.map_err(RunError::system("take over the ways to the children"))?;
+        let belongings = Belongings { board, pid_file };
+        let initialized =
+            Initialized { state, listeners: init.into_listeners(), title, belongings };
+        Ok(Succession { initialized, channels })
+    }
+
+    /// Says that this program works and ends, with nothing of it left behind.
+    pub(crate) fn pass<S>(self, settings: &Settings, succession: Succession<S>) -> ! {
+        let Initialized { belongings, .. } = succession.initialized;
+        belongings.remove(settings);
+        match self.tester {
+            Some(tester) => tester.pass(),
+            None => crate::sys::exit_now(0),
+        }
+    }
+
+    /// Claims all that was left, and closes what the program does not want; `None` for a probe, which
+    /// was left nothing.
+    pub(crate) fn claim<S>(
+        mut self,
+        settings: &Settings,
+        succession: Succession<S>,
+        log: &Log,
+    ) -> Option<(Initialized<S>, Channels, Adopted)> {
+        let Succession { mut initialized, channels } = succession;
+        let (pool, channels) = (self.handover.pool.take()?, channels?);
+        if let Some([file, lock]) = pool.pid_file {
+            let keeps = initialized.belongings.pid_file.is_none() && settings.pid_path.is_some();
+            let pid_file = self.claim_pid_file(file, lock, log);
+            if keeps {
+                initialized.belongings.pid_file = pid_file;
+            } else {
+                Belongings { board: None, pid_file }.remove(settings);
+            }
+        }
+        if let Some(handed) = pool.board {
+            let board = self.claim_board(settings, handed.file, handed.lock, log);
+            if self.keeps_board(settings) {
+                initialized.belongings.board = board;
+            }
+        }
+        let adopted_as = match self.role {
+            Role::Probe | Role::Successor => AdoptedAs::NewProgram,
+            Role::Returned => AdoptedAs::SameProgram,
+        };
+        let (supervisor, children) = (pool.supervisor, pool.children);
+        Some((initialized, channels, Adopted { adopted_as, supervisor, children }))
+    }
+
+    /// Shows the name of the file that runs, where an older kernel shows a number for what was executed
+    /// by a descriptor (see `execveat(2)`).
+    fn show_name(&self) {
+        let name = Path::new(&self.handover.program).file_name();
+        if let Some(Ok(name)) = name.map(|name| CString::new(name.as_bytes())) {
+            // For people alone.
+            let _ = rustix::thread::set_name(&name);
+        }
+    }
+
+    fn claim_pid_file(&mut self, file: RawFd, lock: RawFd, log: &Log) -> Option<PidFile> {
+        let path = self.handover.pid_path.clone()?;
+        let (file, lock) = (self.take(file)?, self.take(lock)?);
+        let adopted = PidFile::adopt(path, file, lock);
+        adopted.inspect_err(|error| log.error(format_args!("no pid file: {}", Report(error)))).ok()
+    }
+
+    /// Takes the board over; one that somebody has damaged is made anew.
+    fn claim_board(
+        &mut self,
+        settings: &Settings,
+        file: RawFd,
+        lock: Option<RawFd>,
+        log: &Log,
+    ) -> Option<ParentBoard> {
+        let path = self.handover.scoreboard_path.clone();
+        let (file, lock) = (self.take(file)?, lock.and_then(|lock| self.take(lock)));
+        let adopted = ParentBoard::adopt(settings, path.as_ref().map(Path::new), file, lock);
+        let error = match adopted {
+            Ok(board) => return Some(board),
+            Err(error) => error,
+        };
+        log.error(format_args!("{}; making a new scoreboard", Report(&error)));
+        if !self.keeps_board(settings) {
+            return None;
+        }
+        let fresh = board::open(settings);
+        fresh
+            .inspect_err(|error| log.error(format_args!("no scoreboard: {}", Report(error))))
+            .ok()
+            .flatten()
+    }
+
+    fn copy(&self, number: RawFd) -> io::Result<OwnedFd> {
+        let found = self.descriptor(number);
+        found.ok_or_else(|| io::Error::other("a descriptor is missing"))?.try_clone()
+    }
+
+    /// Where a pid file is to be made, if not where it is.
+    fn new_pid_path<'a>(&self, settings: &'a Settings) -> Option<&'a Path> {
+        let is_new = |path: &&Path| self.handover.pid_path.as_ref().map(Path::new) != Some(*path);
+        settings.pid_path.as_deref().filter(is_new)
+    }
+
+    /// Whether the scoreboard stays where it is.
+    fn keeps_board(&self, settings: &Settings) -> bool {
+        let path = self.handover.scoreboard_path.as_ref().map(Path::new);
+        match &settings.scoreboard {
+            Scoreboard::None => false,
+            Scoreboard::File(wanted) => path == Some(wanted),
+            Scoreboard::InMemory => self.handover.has_board && path.is_none(),
+        }
+    }
+}

@@ -1,0 +1,152 @@
+//! L2: programs that are no good.
+
+use std::fs;
+
+use prefork_tests::{Daemon, Load, PATIENCE, Scene, children, kill, scene, wait_until};
+use rustix::process::Signal;
+
+use super::{upgrade, wait_for_lines, wait_for_version};
+
+/// Makes the program no good, asks for it, and asserts that nothing comes of it but one line with
+/// `reason` in it.
+#[track_caller]
+fn assert_refused(scene: &Scene, daemon: &Daemon<'_>, reason: &str, spoil: impl FnOnce()) {
+    let before = daemon.living();
+    let refused = "the new program is no good";
+    let lines = scene.lines_with("error.log", refused).len();
+    spoil();
+    daemon.signal(Signal::USR2);
+    wait_for_lines(scene, refused, lines + 1);
+    let said = scene.lines_with("error.log", refused);
+    assert_eq!(said.len(), lines + 1, "{said:?}");
+    assert!(said[lines].contains(reason), "{reason:?} should be in {:?}", said[lines]);
+    assert!(said[lines].ends_with("; this one goes on"), "{:?}", said[lines]);
+    assert_eq!(daemon.get("/version").expect("it serves").body, "1", "{reason}");
+    wait_until(PATIENCE, "no probe is left", || children(daemon.pid()).len() == before.len());
+    assert_eq!(daemon.living(), before, "the children are left alone: {reason}");
+}
+
+#[test]
+fn a_program_that_is_no_good_changes_nothing() {
+    let scene = scene!();
+    let program = scene.program();
+    let daemon = program.launch().board().args(["--start-timeout", "1500"]).daemon();
+    let content = program.content("");
+    let with = |arguments: &'static str| {
+        let program = &program;
+        move || program.install(arguments)
+    };
+    type Case<'a> = (&'a str, Box<dyn FnOnce() + 'a>);
+    let cases: [Case<'_>; 14] = [
+        ("Permission denied", Box::new(|| program.install_bytes(&content, 0o644))),
+        ("Exec format error", Box::new(|| program.install_bytes(b"", 0o755))),
+        ("Exec format error", Box::new(|| program.install_bytes(b"garbage\n", 0o755))),
+        (
+            "it was ended by SIG",
+            Box::new(|| program.install_bytes(&content[..content.len() / 10], 0o755)),
+        ),
+        ("cannot execute it", Box::new(|| program.install_bytes(&content[..100], 0o755))),
+        ("it exited with status 7: exiting as asked", Box::new(with("--manner exits"))),
+        ("refusing as asked", Box::new(with("--manner refuses"))),
+        ("panicked: panicking as asked", Box::new(with("--manner panics"))),
+        ("it was ended by SIGABRT", Box::new(with("--manner crashes"))),
+        ("it was not ready in 1.5 s", Box::new(with("--manner hangs"))),
+        ("unexpected argument '--bogus'", Box::new(with("--bogus"))),
+        ("prefork (9) is greater than max_children (2)", {
+            Box::new(with("--prefork 9 --max-children 2"))
+        }),
+        ("prefork is 0", Box::new(with("--prefork 0"))),
+        ("No such file", Box::new(|| fs::remove_file(program.path()).expect("removed"))),
+    ];
+    for (reason, spoil) in cases {
+        assert_refused(&scene, &daemon, reason, spoil);
+    }
+    upgrade(&daemon, &program, 2);
+    daemon.stop_in_order();
+}
+
+/// A program that knows nothing of the library is given its time, and ended with all that it has
+/// started.
+#[test]
+fn any_other_program_is_no_good_either() {
+    let scene = scene!();
+    let program = scene.program();
+    let daemon = program.launch().args(["--start-timeout", "1000"]).daemon();
+    assert_refused(&scene, &daemon, "it exited with status 0", || {
+        program.install_bytes(&fs::read("/bin/true").expect("there"), 0o755);
+    });
+    let shell = "/bin/sh\n";
+    assert_refused(&scene, &daemon, "", || {
+        program.install_bytes(format!("#!{shell}sleep 1000 & wait\n").as_bytes(), 0o755);
+    });
+    wait_until(PATIENCE, "all that it started is gone", || scene.processes().len() == 4);
+    daemon.stop_in_order();
+}
+
+/// A program that works as a probe, and fails when it counts, is left for the old one again.
+#[test]
+fn a_program_that_fails_after_all_hands_back() {
+    let scene = scene!();
+    let program = scene.program();
+    let size = ["--prefork", "4", "--max-children", "4"];
+    let daemon = program.launch().board().args(size).daemon();
+    let before = daemon.living();
+    let load = Load::start(4, scene.address(), "/version");
+    for round in 1..4 {
+        program.install("--manner betrays --version 2");
+        daemon.signal(Signal::USR2);
+        wait_for_lines(&scene, "has failed to take over: after_init failed: betraying", round);
+        wait_for_lines(&scene, "goes on with the 4 children of before", round);
+        assert_eq!(daemon.living(), before, "the children are left alone");
+        assert_eq!(daemon.get("/version").expect("it serves").body, "1");
+    }
+    upgrade(&daemon, &program, 3);
+    let tally = load.stop();
+    assert_eq!(tally.failures, [""; 0], "of {} requests", tally.answered);
+    daemon.stop_in_order();
+}
+
+/// A new program whose children do not work leaves the old children serving, until a better one comes.
+#[test]
+fn children_of_a_program_whose_children_fail_stay() {
+    let scene = scene!();
+    let program = scene.program();
+    let daemon = program.launch().args(["--prefork", "4"]).daemon();
+    program.install("--main-loop fail --version 2");
+    daemon.signal(Signal::USR2);
+    wait_for_lines(&scene, "generation 2 does not work; 4 children of before stay", 1);
+    assert_eq!(daemon.get("/version").expect("the old ones serve").body, "1");
+    program.install("--version 3");
+    daemon.signal(Signal::USR2);
+    wait_for_version(&daemon, 3);
+    daemon.wait_for_children(PATIENCE, 4, &[]);
+    daemon.stop_in_order();
+}
+
+/// A socket that the program binds by itself cannot be bound twice, and that is said.
+#[test]
+fn sockets_bound_by_hand_are_told_of() {
+    let scene = scene!();
+    let program = scene.program();
+    let daemon = program.launch().args(["--by-hand"]).daemon();
+    assert_refused(&scene, &daemon, "Address already in use", || program.install("--version 2"));
+    daemon.stop_in_order();
+}
+
+/// The probe can be killed like any process; that is no more than a program that ends.
+#[test]
+fn a_probe_that_is_killed_is_no_good() {
+    let scene = scene!();
+    let program = scene.program();
+    let daemon = program.launch().daemon();
+    let before = daemon.living();
+    program.install("--manner hangs");
+    daemon.signal(Signal::USR2);
+    let probe = || daemon.living().into_iter().find(|pid| !before.contains(pid));
+    wait_until(PATIENCE, "there is a probe", || probe().is_some());
+    kill(probe().expect("there"), Signal::KILL);
+    wait_for_lines(&scene, "the new program is no good: it was ended by SIGKILL", 1);
+    assert_eq!(daemon.living(), before);
+    upgrade(&daemon, &program, 2);
+    daemon.stop_in_order();
+}
