@@ -6,8 +6,9 @@ use prefork_core::{Config, Verdict};
 use prefork_daemonize::{Daemonize, Outcome, Readiness};
 
 use crate::{
-    AccessLog, Args, ArgsError, RunError,
+    AccessLog, Args, ArgsError, Fault, Report, RunError,
     args::{AfterInit, ParentHooks},
+    auto_reload::AutoReload,
     check::{Checked, Pool, Settings, Users, check},
     child::{self, Body},
     log::{Log, Role},
@@ -50,7 +51,11 @@ impl<S> Prefork<S> {
     pub fn new(args: Args<S>) -> Result<Self, ArgsError> {
         let inherited = inherited();
         let origin = Origin::of_this_process(inherited.as_ref().map(Inherited::program));
-        match check(args) {
+        let checked = check(args).and_then(|checked| {
+            distrust_program(&checked, origin.as_ref().ok())?;
+            Ok(checked)
+        });
+        match checked {
             Ok(checked) => Ok(Self { checked, origin }),
             Err(error) => {
                 if let Some(inherited) = &*inherited {
@@ -146,6 +151,7 @@ pub(crate) struct Program<S> {
     pub(crate) after_init: AfterInit<S>,
     pub(crate) body: Body<S>,
     pub(crate) parent_hooks: ParentHooks,
+    pub(crate) auto_reload: Option<AutoReload>,
 }
 
 /// Does what comes before the daemon goes to the background.
@@ -154,8 +160,8 @@ fn prepare<S>(
     inherited: Option<&Inherited>,
 ) -> Result<(Settings, Option<OwnedFd>, AccessLog, Program<S>), RunError> {
     let Checked { settings, error_log, access_log, before_daemonize, .. } = checked;
-    let Checked { users, after_init, body, parent_hooks, .. } = checked;
-    let program = Program { users, after_init, body, parent_hooks };
+    let Checked { users, after_init, body, parent_hooks, auto_reload, .. } = checked;
+    let program = Program { users, after_init, body, parent_hooks, auto_reload };
     refuse_threads(&settings)?;
     if let Some(hook) = before_daemonize {
         call("before_daemonize", hook)?;
@@ -176,7 +182,7 @@ fn serve<S>(
         Pool::Solo => return solo::serve(settings, program, access_log, readiness),
         Pool::Children(config) => config,
     };
-    let Program { users, after_init, body, parent_hooks } = program;
+    let Program { users, after_init, body, parent_hooks, auto_reload } = program;
     // From here on a signal waits until somebody can act on it in order.
     let signals = open_signals()?;
     let initialized = initialize(settings, after_init)?;
@@ -191,6 +197,7 @@ fn serve<S>(
         channels,
         adopted: None,
         hooks: parent_hooks,
+        auto_reload,
     };
     supervise(settings, pool, body, readiness)
 }
@@ -205,7 +212,7 @@ fn succeed<S>(
     origin: io::Result<Origin>,
     inherited: Inherited,
 ) -> Result<Ended, RunError> {
-    let Program { users, after_init, body, parent_hooks } = program;
+    let Program { users, after_init, body, parent_hooks, auto_reload } = program;
     let attempt = || {
         let Pool::Children(config) = &settings.pool else { return Err(RunError::NoPool) };
         // A probe ends by any signal, as it has nothing to put in order.
@@ -237,6 +244,7 @@ fn succeed<S>(
         channels,
         adopted: Some(adopted),
         hooks: parent_hooks,
+        auto_reload,
     };
     supervise(settings, pool, body, &mut None)
 }
@@ -252,6 +260,7 @@ struct Pooled<S> {
     channels: Channels,
     adopted: Option<Adopted>,
     hooks: ParentHooks,
+    auto_reload: Option<AutoReload>,
 }
 
 /// Runs the pool until it is over, and takes away what is left.
@@ -262,6 +271,7 @@ fn supervise<S>(
     readiness: &mut Option<Readiness>,
 ) -> Result<Ended, RunError> {
     let Pooled { config, users, signals, access_log, origin, channels, adopted, hooks, .. } = pool;
+    let auto_reload = pool.auto_reload;
     let Initialized { state, listeners, title, belongings } = pool.initialized;
     let Belongings { board, pid_file } = belongings;
     if users.drop_parent {
@@ -278,6 +288,7 @@ fn supervise<S>(
         listeners,
         channels,
         hooks,
+        auto_reload,
         privileges: users.children,
         readiness,
     };
@@ -301,6 +312,16 @@ fn supervise<S>(
         Verdict::StartFailed(failure) => Err(failure.into()),
         Verdict::GaveUp { alive } => Err(RunError::ChildrenLeft { alive }),
     }
+}
+
+/// A root daemon that becomes whatever stands at some path says at the start if others decide that.
+fn distrust_program<S>(checked: &Checked<S>, origin: Option<&Origin>) -> Result<(), ArgsError> {
+    let upgrades = checked.auto_reload.as_ref().is_some_and(|auto| auto.handler.always_upgrades());
+    let (true, Some(origin)) = (upgrades, origin) else { return Ok(()) };
+    origin.distrust_path().map_err(|distrust| {
+        let problem = format!("root would run what others can change: {}", Report(&distrust));
+        ArgsError::new(vec![Fault { argument: "auto_reload_handler", problem }])
+    })
 }
 
 fn open_signals() -> Result<Signals, RunError> {

@@ -22,7 +22,7 @@ use prefork_core::{
 };
 use prefork_daemonize::Readiness;
 use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd};
-use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2};
 
 use crate::{
     AccessLog, Ended, RunError,
@@ -51,7 +51,7 @@ pub(crate) fn serve<S>(
     access_log: AccessLog,
     readiness: &mut Option<Readiness>,
 ) -> Result<Ended, RunError> {
-    let Program { users, after_init, mut body, parent_hooks } = program;
+    let Program { users, after_init, mut body, parent_hooks, .. } = program;
     let bell = Arc::new(Bell::new().map_err(RunError::system("set up signals"))?);
     let Initialized { state, mut belongings, listeners, .. } = initialize(settings, after_init)?;
     let log = Log::new(&settings.name, Role::Parent);
@@ -123,6 +123,7 @@ struct Bell {
     stop_gracefully: Arc<AtomicBool>,
     stop_now: Arc<AtomicBool>,
     reload: Arc<AtomicBool>,
+    upgrade: Arc<AtomicBool>,
     reopen: Arc<AtomicBool>,
     loop_ended: AtomicBool,
 }
@@ -136,6 +137,7 @@ impl Bell {
             stop_gracefully: Arc::default(),
             stop_now: Arc::default(),
             reload: Arc::default(),
+            upgrade: Arc::default(),
             reopen: Arc::default(),
             loop_ended: AtomicBool::new(false),
         };
@@ -143,6 +145,7 @@ impl Bell {
         sys::raise_on_signal(SIGINT, bell.stop_now.clone(), bell.wake.clone())?;
         sys::raise_on_signal(SIGQUIT, bell.stop_now.clone(), bell.wake.clone())?;
         sys::raise_on_signal(SIGHUP, bell.reload.clone(), bell.wake.clone())?;
+        sys::raise_on_signal(SIGUSR2, bell.upgrade.clone(), bell.wake.clone())?;
         sys::raise_on_signal(SIGUSR1, bell.reopen.clone(), bell.wake.clone())?;
         unblock_answered_signals()?;
         Ok(bell)
@@ -218,6 +221,10 @@ impl Watcher {
         let now = clock::now();
         if self.bell.reload.swap(false, Ordering::Acquire) {
             self.log.info("SIGHUP: there are no children to replace");
+        }
+        if self.bell.upgrade.swap(false, Ordering::Acquire) {
+            self.log
+                .info("SIGUSR2: a daemon without children does not upgrade; restart it instead");
         }
         if self.bell.reopen.swap(false, Ordering::Acquire) {
             logs::reopen_error_log(&self.settings, &self.log);

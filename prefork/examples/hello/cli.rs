@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use clap::Parser;
-use prefork::Args;
+use prefork::{Args, OnChange};
 
 /// A preforked HTTP server that says hello.
 #[derive(Debug, Parser)]
@@ -53,6 +53,9 @@ pub(crate) struct Cli {
     /// Seconds after which a child that is at one request is ended; needs a scoreboard
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     request_timeout: Option<Duration>,
+    /// Seconds between two looks at the program file; when it has changed, hello becomes it
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    auto_reload_check_every: Option<Duration>,
     /// User that the children run as
     #[arg(long, value_name = "USER")]
     user: Option<String>,
@@ -95,6 +98,9 @@ impl Cli {
         args = given(args, self.max_memory, Args::max_memory);
         args = given(args, self.request_timeout, Args::request_timeout);
         args = given(args, self.rlimit_nofile, Args::rlimit_nofile);
+        if let Some(interval) = self.auto_reload_check_every {
+            args = args.auto_reload_check_every(interval).auto_reload_handler(OnChange::Upgrade);
+        }
         args = given(args, self.user, Args::user);
         args = given(args, self.group, Args::group);
         args = given(args, self.scoreboard_path, Args::scoreboard_path);

@@ -2,6 +2,8 @@
 
 use std::{io::Write, os::fd::OwnedFd, path::PathBuf, time::Duration};
 
+use prefork_reload::WatchList;
+
 use super::Args;
 
 impl<S> Args<S> {
@@ -184,6 +186,41 @@ impl<S> Args<S> {
     /// See `resident` in `proc_pid_statm(5)`.
     pub fn max_memory(mut self, bytes: u64) -> Self {
         self.data.max_memory = Some(bytes);
+        self
+    }
+
+    /// Looks so often whether watched files have changed, and has
+    /// [`auto_reload_handler`](Self::auto_reload_handler) see to it when they have. Default never.
+    ///
+    /// What is watched is the program, or what [`auto_reload_watch`](Self::auto_reload_watch) says. Where the
+    /// kernel tells of changes (`inotify(7)`) they are noticed at once, and the interval is for the rest, such
+    /// as network file systems. Files must have been at rest for 200 ms.
+    pub fn auto_reload_check_every(mut self, interval: Duration) -> Self {
+        self.data.auto_reload_check_every = Some(interval);
+        self
+    }
+
+    /// Sets which files are watched, in the place of the program: see
+    /// [`WatchList`]. Needs
+    /// [`auto_reload_check_every`](Self::auto_reload_check_every).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use prefork::{Args, OnChange, reload::WatchList};
+    /// use std::time::Duration;
+    ///
+    /// let mut list = WatchList::new();
+    /// list.file("/etc/hello.conf")?.glob("/etc/hello.d/*.conf")?;
+    /// let args = Args::new()
+    ///     .auto_reload_check_every(Duration::from_secs(5))
+    ///     .auto_reload_watch(list)
+    ///     .auto_reload_handler(OnChange::Reload);
+    /// # drop(args);
+    /// # Ok::<(), prefork::reload::WatchError>(())
+    /// ```
+    pub fn auto_reload_watch(mut self, list: WatchList) -> Self {
+        self.data.auto_reload_watch = Some(list);
         self
     }
 

@@ -1,7 +1,7 @@
 //! The arguments that are code.
 
 use super::Args;
-use crate::{Child, ChildExit, HungChild, Init, Result, child::Body};
+use crate::{AutoReloadHandler, Child, ChildExit, HungChild, Init, Result, child::Body};
 
 impl<S> Args<S> {
     /// Runs `hook` in the caller, before anything is opened or forked. Default none.
@@ -80,6 +80,39 @@ impl<S> Args<S> {
     /// meanwhile. An error or a panic is logged, and the child is ended.
     pub fn on_timeout(mut self, hook: impl FnMut(&HungChild) -> Result + 'static) -> Self {
         self.parent_hooks.on_timeout = Some(Box::new(hook));
+        self
+    }
+
+    /// Sets what the daemon does when watched files have changed and come to rest. Required with
+    /// [`auto_reload_check_every`](Self::auto_reload_check_every).
+    ///
+    /// [`OnChange::Upgrade`](crate::OnChange::Upgrade) becomes the new program,
+    /// [`OnChange::Reload`](crate::OnChange::Reload) replaces the children. A closure is called in the
+    /// parent, which does nothing else meanwhile, is told what has changed, and returns one of these; an
+    /// error or a panic is logged, and nothing is done.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use prefork::{Args, OnChange};
+    /// use std::time::Duration;
+    ///
+    /// let every = Duration::from_secs(1);
+    /// let args = Args::new()
+    ///     .auto_reload_check_every(every)
+    ///     .auto_reload_handler(OnChange::Upgrade);
+    /// # drop(args);
+    /// // Or, to look at what has changed first:
+    /// let args = Args::new().auto_reload_check_every(every).auto_reload_handler(
+    ///     |changes: &prefork::reload::Changes| {
+    ///         println!("{changes}");
+    ///         Ok(OnChange::Reload)
+    ///     },
+    /// );
+    /// # drop(args);
+    /// ```
+    pub fn auto_reload_handler(mut self, handler: impl AutoReloadHandler) -> Self {
+        self.parent_hooks.auto_reload_handler = Some(handler.into_handler());
         self
     }
 

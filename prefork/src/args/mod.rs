@@ -6,7 +6,9 @@ mod privileges;
 
 use std::{fmt, io::Write, os::fd::OwnedFd, path::PathBuf, time::Duration};
 
-use crate::{ChildExit, HungChild, Init, Result, child::Body, os::Wanted};
+use prefork_reload::WatchList;
+
+use crate::{ChildExit, HungChild, Init, Result, auto_reload::Handler, child::Body, os::Wanted};
 
 pub(crate) type BeforeDaemonize = Box<dyn FnOnce() -> Result>;
 pub(crate) type AfterInit<S> = Box<dyn FnOnce(&mut Init) -> Result<S>>;
@@ -77,6 +79,8 @@ pub(crate) struct Data {
     pub(crate) graceful_timeout: Option<Duration>,
     pub(crate) privileges: Wanted,
     pub(crate) drop_parent: bool,
+    pub(crate) auto_reload_check_every: Option<Duration>,
+    pub(crate) auto_reload_watch: Option<WatchList>,
 }
 
 /// The hooks that the parent runs while there are children.
@@ -86,6 +90,7 @@ pub(crate) struct ParentHooks {
     pub(crate) on_child_exit: Option<Told<ChildExit>>,
     pub(crate) on_timeout: Option<Told<HungChild>>,
     pub(crate) before_shutdown: Option<BeforeShutdown>,
+    pub(crate) auto_reload_handler: Option<Handler>,
 }
 
 impl Args {

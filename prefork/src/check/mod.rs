@@ -6,10 +6,12 @@ mod settings;
 use std::{env, path::Path, rc::Rc, time::Duration};
 
 use prefork_core::{Config, ConfigError};
+use prefork_reload::WatchList;
 
 use crate::{
     Args, ArgsError,
     args::{AfterInit, BeforeDaemonize, Data, ParentHooks},
+    auto_reload::AutoReload,
     child::{Body, Limits},
     os::Privileges,
 };
@@ -33,11 +35,12 @@ pub(crate) struct Checked<S> {
     pub(crate) after_init: AfterInit<S>,
     pub(crate) body: Body<S>,
     pub(crate) parent_hooks: ParentHooks,
+    pub(crate) auto_reload: Option<AutoReload>,
 }
 
 /// Checks every argument and names each that is wrong.
 pub(crate) fn check<S>(args: Args<S>) -> Result<Checked<S>, ArgsError> {
-    let Args { data, before_daemonize, after_init, parent_hooks, body, too_early } = args;
+    let Args { mut data, before_daemonize, after_init, mut parent_hooks, body, too_early } = args;
     let mut faults = Faults::default();
     for name in too_early {
         faults.add(name, "must be set after after_init, as it is handed what that returns");
@@ -45,6 +48,7 @@ pub(crate) fn check<S>(args: Args<S>) -> Result<Checked<S>, ArgsError> {
     if body.main_loop.is_none() {
         faults.required("main_loop", "");
     }
+    let auto_reload = auto_reload(&mut data, &mut parent_hooks, &mut faults);
     let (settings, users, error_log, access_log) = check_data(data, &mut faults);
     if !faults.0.is_empty() {
         return Err(ArgsError::new(faults.0));
@@ -58,6 +62,7 @@ pub(crate) fn check<S>(args: Args<S>) -> Result<Checked<S>, ArgsError> {
         after_init,
         body,
         parent_hooks,
+        auto_reload,
     })
 }
 
@@ -194,6 +199,38 @@ fn pool(data: &Data, faults: &mut Faults) -> Pool {
     Pool::Children(Box::new(config))
 }
 
+fn auto_reload(
+    data: &mut Data,
+    hooks: &mut ParentHooks,
+    faults: &mut Faults,
+) -> Option<AutoReload> {
+    let (list, handler) = (data.auto_reload_watch.take(), hooks.auto_reload_handler.take());
+    let Some(interval) = data.auto_reload_check_every else {
+        for (name, given) in
+            [("auto_reload_watch", list.is_some()), ("auto_reload_handler", handler.is_some())]
+        {
+            if given {
+                faults.add(name, "does nothing without auto_reload_check_every; set that too");
+            }
+        }
+        return None;
+    };
+    if interval.is_zero() {
+        faults.add("auto_reload_check_every", "must be longer than 0; leave it out for never");
+    }
+    if data.prefork == Some(0) {
+        faults.add("auto_reload_check_every", "needs children to reload: prefork is 0");
+    }
+    if list.as_ref().is_some_and(WatchList::is_empty) {
+        faults.add("auto_reload_watch", "is empty; leave it out to watch the program");
+    }
+    let Some(handler) = handler else {
+        faults.required("auto_reload_handler", " with auto_reload_check_every");
+        return None;
+    };
+    Some(AutoReload { interval, list, handler })
+}
+
 fn limits(data: &Data, faults: &mut Faults) -> Limits {
     for (name, limit) in [("max_requests", data.max_requests), ("max_memory", data.max_memory)] {
         if limit == Some(0) {
@@ -223,6 +260,7 @@ const fn blame(error: ConfigError) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::OnChange;
 
     fn faults<S>(args: Args<S>) -> Vec<(&'static str, String)> {
         let error = check(args).err().map(|error| error.faults().to_vec()).unwrap_or_default();
@@ -285,6 +323,22 @@ mod tests {
         assert_eq!(names(complete().max_memory(0)), ["max_memory"]);
         assert_eq!(names(complete().max_unavailable(0)), ["max_unavailable"]);
         assert_eq!(names(complete().max_unavailable(151)), ["max_unavailable"]);
+        let second = Duration::from_secs(1);
+        assert_eq!(names(complete().auto_reload_check_every(second)), ["auto_reload_handler"]);
+        assert_eq!(
+            names(complete().auto_reload_handler(OnChange::Reload)),
+            ["auto_reload_handler"]
+        );
+        assert_eq!(names(complete().auto_reload_watch(WatchList::new())), ["auto_reload_watch"]);
+        let reloading =
+            |every| complete().auto_reload_check_every(every).auto_reload_handler(OnChange::Reload);
+        assert_eq!(faults(reloading(second)), []);
+        assert_eq!(names(reloading(Duration::ZERO)), ["auto_reload_check_every"]);
+        assert_eq!(names(reloading(second).prefork(0)), ["auto_reload_check_every"]);
+        assert_eq!(
+            names(reloading(second).auto_reload_watch(WatchList::new())),
+            ["auto_reload_watch"]
+        );
         assert_eq!(names(complete().umask(0o1000)), ["umask"]);
         assert_eq!(names(complete().user("no-such-user")), ["user"]);
         assert_eq!(names(complete().name("")), ["name"]);

@@ -16,13 +16,14 @@ mod upgrade;
 
 use std::{io, os::fd::AsFd, rc::Rc};
 
-use prefork_core::{Config, Event, Generation, SlotId, Supervisor, Verdict};
+use prefork_core::{AdoptedAs, Config, Event, Generation, SlotId, Supervisor, Verdict};
 use prefork_daemonize::{PidFile, Readiness};
 use rustix::event::{PollFd, PollFlags};
 
 use crate::{
     AccessLog, RunError,
     args::ParentHooks,
+    auto_reload::{AutoReload, FileWatch},
     board::ParentBoard,
     check::Settings,
     child::{Seat, Talk},
@@ -56,6 +57,10 @@ pub(crate) struct Parent<'a> {
     /// How this program was started, or why that is not known.
     origin: io::Result<Origin>,
     probe: Option<Probe>,
+    auto_reload: Option<AutoReload>,
+    file_watch: Option<FileWatch>,
+    /// Whether the program is one that has come back.
+    has_returned: bool,
     /// Whether the end of some child may not have been told by a signal.
     must_reap: bool,
     /// Why the last fork failed, so that it is said once and not at every attempt.
@@ -81,6 +86,7 @@ pub(crate) struct Parts<'a> {
     pub(crate) listeners: Listeners,
     pub(crate) channels: Channels,
     pub(crate) hooks: ParentHooks,
+    pub(crate) auto_reload: Option<AutoReload>,
     pub(crate) privileges: Rc<Privileges>,
     pub(crate) readiness: &'a mut Option<Readiness>,
 }
@@ -89,9 +95,10 @@ impl<'a> Parent<'a> {
     /// Makes the parent of a new pool, or of one that the program of before has had in this process.
     pub(crate) fn new(settings: &Settings, parts: Parts<'a>, adopted: Option<Adopted>) -> Self {
         let Parts { config, signals, title, access_log, origin, board, pid_file, .. } = parts;
-        let Parts { listeners, channels, hooks, privileges, readiness, .. } = parts;
+        let Parts { listeners, channels, hooks, auto_reload, privileges, readiness, .. } = parts;
         let log = Log::new(&settings.name, Role::Parent);
         let mut table = Table::default();
+        let mut has_returned = false;
         let supervisor = match adopted {
             None => Supervisor::new(config),
             Some(adopted) => {
@@ -99,6 +106,7 @@ impl<'a> Parent<'a> {
                 log.info(format_args!("this program goes on with the {children} of before"));
                 table.adopt(&adopted);
                 let Adopted { adopted_as, supervisor, .. } = adopted;
+                has_returned = adopted_as == AdoptedAs::SameProgram;
                 Supervisor::adopt(config, clock::now(), &supervisor, adopted_as)
             }
         };
@@ -118,6 +126,9 @@ impl<'a> Parent<'a> {
             readiness,
             origin,
             probe: None,
+            auto_reload,
+            file_watch: None,
+            has_returned,
             // Who ended before the signal was blocked, or while a program took over from another.
             must_reap: true,
             fork_error: None,
@@ -127,6 +138,7 @@ impl<'a> Parent<'a> {
 
     /// Runs the pool until it is over, or this process has become one of its children.
     pub(crate) fn run(mut self) -> Result<Became, RunError> {
+        self.watch_files();
         // A request to stop that came during the initialization goes before the first child.
         self.take_in().map_err(RunError::system("take in events"))?;
         self.supervisor.handle(clock::now(), Event::Start);
@@ -141,20 +153,38 @@ impl<'a> Parent<'a> {
                 }
             }
             self.channels.asks.wake_children();
-            self.wait().map_err(RunError::system("wait for events"))?;
+            let stirred = self.wait().map_err(RunError::system("wait for events"))?;
+            if stirred && let Some(watch) = &mut self.file_watch {
+                watch.stirred(clock::now());
+            }
             self.take_in().map_err(RunError::system("take in events"))?;
         }
     }
 
-    /// Sleeps until something happens or the supervisor's deadline is reached.
-    fn wait(&self) -> io::Result<()> {
+    /// Begins to watch files, if that was asked for.
+    fn watch_files(&mut self) {
+        let program = self.origin.as_ref().ok().map(|origin| origin.program.as_path());
+        self.file_watch = self.auto_reload.take().map(|auto_reload| {
+            FileWatch::begin(auto_reload, program, self.has_returned, clock::now())
+        });
+    }
+
+    /// Sleeps until something happens or the next deadline is reached; tells whether files have stirred.
+    fn wait(&self) -> io::Result<bool> {
+        // Who stops does not care for files any more.
+        let watch = self.file_watch.as_ref().filter(|_| !self.supervisor.is_stopping());
+        let files = watch.and_then(FileWatch::fd);
         let Channels { reports, nudge, .. } = &self.channels;
         let mut fds: Vec<_> = [self.signals.as_fd(), reports.fd().as_fd(), nudge.fd()]
             .into_iter()
             .chain(self.probe.iter().flat_map(Probe::fds))
+            .chain(files)
             .map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN))
             .collect();
-        clock::sleep(&mut fds, self.supervisor.deadline())
+        let deadlines = [self.supervisor.deadline(), watch.and_then(FileWatch::due)];
+        clock::sleep(&mut fds, deadlines.into_iter().flatten().min())?;
+        let last = fds.last().filter(|_| files.is_some());
+        Ok(last.is_some_and(|files| !files.revents().is_empty()))
     }
 
     /// Turns into what a child needs of the parent. The rest is dropped, as the child's copy of it

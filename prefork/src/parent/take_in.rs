@@ -35,6 +35,7 @@ impl Parent<'_> {
         for (pid, exit) in ended {
             self.bury(now, pid, exit);
         }
+        self.check_files(now);
         self.supervisor.advance(now);
         Ok(())
     }
@@ -83,6 +84,17 @@ impl Parent<'_> {
             self.supervisor.handle(now, event);
         }
         Ok(())
+    }
+
+    /// Passes on what is to be done about files that have changed.
+    fn check_files(&mut self, now: Time) {
+        let Some(watch) = self.file_watch.as_mut().filter(|_| !self.supervisor.is_stopping())
+        else {
+            return;
+        };
+        if let Some(request) = watch.check(now, &self.log) {
+            self.supervisor.handle(now, Event::Requested(request));
+        }
     }
 
     /// Passes on the end of a child. One that is not in the table was adopted, as happens to

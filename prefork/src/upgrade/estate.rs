@@ -39,7 +39,7 @@ pub(crate) struct Estate<'a> {
 impl Estate<'_> {
     /// Starts the program as its file is now, as a probe that knows of the listening sockets alone.
     pub(crate) fn probe(&self, origin: &Origin, mask: &SigSet) -> Result<Probe, NoProbe> {
-        let program = open_program(origin.program.clone())?;
+        let program = open_program(origin)?;
         let mut passed = Passed::default();
         let handover = self.handover(origin, &mut passed).write()?;
         Ok(Probe::start(origin, program, &handover, passed, mask)?)

@@ -3,7 +3,8 @@
 use std::{
     env,
     ffi::{CString, OsStr},
-    fs, io,
+    fs::{self, File},
+    io,
     os::{
         fd::OwnedFd,
         unix::{ffi::OsStrExt, fs::MetadataExt},
@@ -11,6 +12,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use prefork_reload::{Distrust, trusted, trusted_file};
 use rustix::fs::{Mode, OFlags, open};
 
 use super::inherited::VARIABLE;
@@ -41,6 +43,22 @@ impl Origin {
             environment: environment()?,
             directory: open(".", flags, Mode::empty())?,
         })
+    }
+}
+
+impl Origin {
+    /// Says if this process is root, and somebody else could change what stands where the program is.
+    pub(crate) fn distrust_path(&self) -> Result<(), Distrust> {
+        if rustix::process::geteuid().is_root() { trusted(&self.program, 0) } else { Ok(()) }
+    }
+
+    /// The same of the program file that has been opened.
+    pub(super) fn distrust(&self, program: &File) -> Result<(), Distrust> {
+        if rustix::process::geteuid().is_root() {
+            trusted_file(program, &self.program, 0)
+        } else {
+            Ok(())
+        }
     }
 }
 

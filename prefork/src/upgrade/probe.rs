@@ -2,6 +2,7 @@
 
 use std::{
     collections::VecDeque,
+    fs::File,
     io,
     os::fd::{AsFd, BorrowedFd, OwnedFd},
     path::PathBuf,
@@ -9,8 +10,9 @@ use std::{
 
 use nix::sys::signal::SigSet;
 use prefork_core::Exit;
+use prefork_reload::Distrust;
 use rustix::{
-    fs::{FileType, Mode, OFlags, open},
+    fs::{Mode, OFlags, open},
     io::{Errno, retry_on_intr},
     net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, recv, send, socketpair},
     pipe::{PipeFlags, pipe_with},
@@ -62,6 +64,13 @@ pub(crate) enum NoProbe {
         /// The program.
         path: PathBuf,
     },
+    /// Somebody else decides what this daemon of root would become.
+    #[error("root does not run what others can change")]
+    Distrusted {
+        /// Who, and where.
+        #[from]
+        source: Distrust,
+    },
     /// It cannot be run.
     #[error("cannot start the probe")]
     System {
@@ -91,18 +100,19 @@ pub(crate) struct Probe {
 }
 
 /// Opens the program file, once for all that follows.
-pub(super) fn open_program(path: PathBuf) -> Result<OwnedFd, NoProbe> {
+pub(super) fn open_program(origin: &Origin) -> Result<OwnedFd, NoProbe> {
+    let path = origin.program.clone();
     // To execute a file, nobody needs to be able to read it.
     let flags = OFlags::PATH | OFlags::CLOEXEC;
-    let program = match open(&path, flags, Mode::empty()) {
-        Ok(program) => program,
+    let program: File = match open(&path, flags, Mode::empty()) {
+        Ok(program) => program.into(),
         Err(error) => return Err(NoProbe::Open { path, source: error.into() }),
     };
-    let stat = rustix::fs::fstat(&program).map_err(io::Error::from)?;
-    match FileType::from_raw_mode(stat.st_mode) {
-        FileType::RegularFile => Ok(program),
-        _ => Err(NoProbe::NotAFile { path }),
+    if !program.metadata()?.is_file() {
+        return Err(NoProbe::NotAFile { path });
     }
+    origin.distrust(&program)?;
+    Ok(program.into())
 }
 
 impl Probe {

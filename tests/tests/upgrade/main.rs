@@ -1,5 +1,6 @@
 //! Upgrades: the daemon becomes a new program, or stays what it is, and never falls over.
 
+mod auto_reload;
 mod broken;
 mod settings;
 mod stop;

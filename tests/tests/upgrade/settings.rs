@@ -138,8 +138,6 @@ fn privileges_are_what_they_were() {
     for parent in [&[][..], &["--drop-parent"]] {
         let scene = scene!();
         let program = scene.program();
-        fs::set_permissions(scene.path("."), std::os::unix::fs::PermissionsExt::from_mode(0o777))
-            .expect("set");
         let daemon = program.launch().args(["--user", "nobody"]).args(parent).daemon();
         upgrade(&daemon, &program, 2);
         upgrade(&daemon, &program, 3);

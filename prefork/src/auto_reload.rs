@@ -1,0 +1,155 @@
+//! What to do when watched files have changed.
+
+use std::{fmt, fs, os::fd::BorrowedFd, time::Duration};
+
+use prefork_core::{Request, Time};
+use prefork_reload::{Changes, Stamp, WatchList, Watcher};
+
+use crate::{Report, Result, hooks, log::Log};
+
+/// What the daemon does when watched files have changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnChange {
+    /// It becomes the program as its file is now, if that works (see
+    /// [the crate's documentation](crate#upgrading)).
+    Upgrade,
+    /// It replaces all children, which then read their files anew.
+    Reload,
+    /// Nothing more: all has been done.
+    Nothing,
+}
+
+/// What [`Args::auto_reload_handler`](crate::Args::auto_reload_handler) takes: an [`OnChange`], or a
+/// closure that is told what has changed and returns one.
+///
+/// It cannot be implemented elsewhere.
+pub trait AutoReloadHandler: sealed::Sealed {
+    #[doc(hidden)]
+    fn into_handler(self) -> Handler;
+}
+
+impl AutoReloadHandler for OnChange {
+    fn into_handler(self) -> Handler {
+        Handler(Kind::Always(self))
+    }
+}
+
+impl<F: FnMut(&Changes) -> Result<OnChange> + 'static> AutoReloadHandler for F {
+    fn into_handler(self) -> Handler {
+        Handler(Kind::Asked(Box::new(self)))
+    }
+}
+
+mod sealed {
+    use super::{Changes, OnChange, Result};
+
+    pub trait Sealed {}
+
+    impl Sealed for OnChange {}
+    impl<F: FnMut(&Changes) -> Result<OnChange> + 'static> Sealed for F {}
+}
+
+/// A handler in its only form.
+pub struct Handler(Kind);
+
+type Code = Box<dyn FnMut(&Changes) -> Result<OnChange>>;
+
+enum Kind {
+    Always(OnChange),
+    Asked(Code),
+}
+
+impl fmt::Debug for Handler {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Handler").finish_non_exhaustive()
+    }
+}
+
+impl Handler {
+    /// Whether it becomes another program without being asked.
+    pub(crate) const fn always_upgrades(&self) -> bool {
+        matches!(self.0, Kind::Always(OnChange::Upgrade))
+    }
+
+    fn decide(&mut self, changes: &Changes, log: &Log) -> OnChange {
+        match &mut self.0 {
+            Kind::Always(reaction) => *reaction,
+            Kind::Asked(code) => hooks::call(|| code(changes)).unwrap_or_else(|failure| {
+                let error = failure.into_error();
+                log.error(format_args!("auto_reload_handler failed: {}", Report(&*error)));
+                OnChange::Nothing
+            }),
+        }
+    }
+}
+
+/// The arguments about it, checked.
+#[derive(Debug)]
+pub(crate) struct AutoReload {
+    pub(crate) interval: Duration,
+    /// What is watched; without one, the program.
+    pub(crate) list: Option<WatchList>,
+    pub(crate) handler: Handler,
+}
+
+/// The files under watch.
+#[derive(Debug)]
+pub(crate) struct FileWatch {
+    watcher: Watcher,
+    handler: Handler,
+}
+
+impl FileWatch {
+    /// Begins to watch, with the running program taken as known: what has been put in its place since it
+    /// was executed is a change. But not where that has just been tried and `was_refused`.
+    pub(crate) fn begin(
+        auto_reload: AutoReload,
+        program: Option<&std::path::Path>,
+        was_refused: bool,
+        now: Time,
+    ) -> Self {
+        let AutoReload { interval, list, handler } = auto_reload;
+        let watches_program = list.is_none();
+        let list = list.unwrap_or_else(|| {
+            let mut list = WatchList::new();
+            // It is absolute: nothing can be wrong with it.
+            let _ = program.map(|program| list.file(program).map(drop));
+            list
+        });
+        let mut watcher = Watcher::new(list, interval);
+        let mut known = watcher.begin(now);
+        let running = fs::metadata("/proc/self/exe");
+        if let (true, false, Some(program), Ok(running)) =
+            (watches_program, was_refused, program, running)
+            && known.get(program).is_some()
+        {
+            known.insert(program, Stamp::of(&running));
+            watcher.begin_from(now, &known);
+        }
+        Self { watcher, handler }
+    }
+
+    /// What to wait for before [`stirred`](Self::stirred).
+    pub(crate) fn fd(&self) -> Option<BorrowedFd<'_>> {
+        self.watcher.fd()
+    }
+
+    pub(crate) fn due(&self) -> Option<Time> {
+        self.watcher.due()
+    }
+
+    pub(crate) fn stirred(&mut self, now: Time) {
+        self.watcher.woken(now);
+    }
+
+    /// Looks, if it is time to, and asks the handler what to do about what has changed.
+    pub(crate) fn check(&mut self, now: Time, log: &Log) -> Option<Request> {
+        let changes = self.watcher.check(now)?;
+        log.info(&changes);
+        match self.handler.decide(&changes, log) {
+            OnChange::Upgrade => Some(Request::Upgrade),
+            OnChange::Reload => Some(Request::Reload),
+            OnChange::Nothing => None,
+        }
+    }
+}
