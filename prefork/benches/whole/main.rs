@@ -3,6 +3,7 @@
 //!
 //! ```text
 //! cargo bench -p prefork --bench whole
+//! cargo bench -p prefork --bench whole -- cpu upgrade
 //! ```
 //!
 //! All in one run, the two in turn, so that ratios hold while the machine's speed drifts. CPU time
@@ -16,6 +17,7 @@ mod load;
 mod measure;
 mod process;
 mod sys;
+mod upgrade;
 
 use std::{env, process::ExitCode};
 

@@ -1,6 +1,7 @@
 //! The measurements, and the table.
 
 use std::{
+    env,
     process::ExitCode,
     thread,
     time::{Duration, Instant},
@@ -8,7 +9,10 @@ use std::{
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::process::{Started, children, private_kb, schedstat};
+use crate::{
+    process::{Started, children, private_kb, schedstat},
+    upgrade,
+};
 
 const ROUNDS: usize = 7;
 const REQUESTS: usize = 10_000;
@@ -17,18 +21,35 @@ const REQUESTS: usize = 10_000;
 const GLANCE: Duration = Duration::from_micros(50);
 
 pub(crate) fn main() -> ExitCode {
+    let all: [(&str, fn()); 8] = [
+        ("cpu", cpu),
+        ("scaling", cost_of_scaling),
+        ("burst", burst),
+        ("reload", reload),
+        ("upgrade", upgrade::measure),
+        ("respawn", respawn),
+        ("stop", stops),
+        ("rest", at_rest),
+    ];
+    let wanted: Vec<String> = env::args().skip(1).filter(|arg| !arg.starts_with('-')).collect();
+    for (name, measure) in all {
+        if wanted.is_empty() || wanted.iter().any(|wanted| wanted == name) {
+            measure();
+        }
+    }
+    ExitCode::SUCCESS
+}
+
+fn cpu() {
     for (children, clients) in [(4, 1), (4, 8), (100, 1), (100, 8)] {
         cpu_per_request(children, clients);
     }
-    cost_of_scaling();
-    burst();
-    reload();
-    respawn();
+}
+
+fn stops() {
     for children in [4, 150] {
         stop(children);
     }
-    at_rest();
-    ExitCode::SUCCESS
 }
 
 /// CPU time per request of the whole tree, `hello` and the bare loop in turn.
@@ -129,7 +150,7 @@ fn reload() {
     report(&format!("reload of 150 children (at most {most} at a time)"), &mut times);
 }
 
-fn scratch(name: &str) -> String {
+pub(crate) fn scratch(name: &str) -> String {
     let path = std::env::temp_dir().join(format!("prefork-bench-{}-{name}", std::process::id()));
     path.to_string_lossy().into_owned()
 }
@@ -193,12 +214,12 @@ fn at_rest() {
     );
 }
 
-fn report(what: &str, times: &mut [f64]) {
+pub(crate) fn report(what: &str, times: &mut [f64]) {
     let median = median(times);
     println!("{what}: {median:.2} ms ({:.2} to {:.2})", times[0], times[times.len() - 1]);
 }
 
-fn signal(pid: u32, signal: Signal) {
+pub(crate) fn signal(pid: u32, signal: Signal) {
     let pid = i32::try_from(pid).ok().and_then(Pid::from_raw).expect("a pid");
     kill_process(pid, signal).expect("a process of ours");
 }

@@ -3,6 +3,7 @@
 use std::{
     env, fs,
     net::TcpStream,
+    path::Path,
     process::{Child, Command, Stdio},
     sync::atomic::{AtomicU8, Ordering},
     thread,
@@ -20,7 +21,11 @@ static SERVERS: AtomicU8 = AtomicU8::new(1);
 
 impl Started {
     pub(crate) fn new(role: &str, args: &[&str]) -> Self {
-        let program = env::current_exe().expect("the path of this program");
+        Self::program(&env::current_exe().expect("the path of this program"), role, args)
+    }
+
+    /// Starts a copy of this program.
+    pub(crate) fn program(program: &Path, role: &str, args: &[&str]) -> Self {
         let process = Command::new(program)
             .args(args)
             .env("PREFORK_BENCH_ROLE", role)
@@ -38,6 +43,12 @@ impl Started {
 
     /// The same, with further arguments.
     pub(crate) fn server_with(role: &str, children: usize, more: &[&str]) -> Self {
+        let program = env::current_exe().expect("the path of this program");
+        Self::server_of(&program, role, children, more)
+    }
+
+    /// The same, of a copy of this program.
+    pub(crate) fn server_of(program: &Path, role: &str, children: usize, more: &[&str]) -> Self {
         let address = format!("127.0.18.{}:18080", SERVERS.fetch_add(1, Ordering::Relaxed));
         let address = address.as_str();
         let count = children.to_string();
@@ -46,7 +57,7 @@ impl Started {
             _ => vec![address, &count],
         };
         args.extend(more);
-        let mut started = Self::new(role, &args);
+        let mut started = Self::program(program, role, &args);
         started.address = address.to_owned();
         started.until("serving", |server| {
             server.children().len() == children && TcpStream::connect(address).is_ok()
