@@ -1,0 +1,28 @@
+//! Where connections are read from.
+
+pub(crate) mod netstat;
+pub(crate) mod proc_net;
+pub(crate) mod sock_diag;
+
+use crate::{Connection, Filter, SourceError};
+
+/// Something that tells the connections of this machine, or of this network namespace of it.
+pub trait Source {
+    /// Reads the connections that pass `filter` to the end of `rows`, in any order.
+    ///
+    /// Those in [`TimeWait`](crate::State::TimeWait) and other states in which no process has a
+    /// connection may be left out.
+    ///
+    /// # Errors
+    ///
+    /// [`SourceError`]; then `rows` may hold a part of them.
+    fn read(&mut self, filter: &Filter, rows: &mut Vec<Connection>) -> Result<(), SourceError>;
+
+    /// Looks again for a connection that was missing in a reading; in any state, but only with the
+    /// same protocol and addresses.
+    ///
+    /// # Errors
+    ///
+    /// [`SourceError`].
+    fn find(&mut self, connection: &Connection) -> Result<Option<Connection>, SourceError>;
+}

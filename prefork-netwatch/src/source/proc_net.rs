@@ -1,0 +1,106 @@
+//! Connections as /proc/net/tcp and /proc/net/tcp6 show them.
+
+use crate::{Connection, Endpoint, Filter, Proto, Source, SourceError, State};
+use std::fs::File;
+use std::io::{ErrorKind, Read};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::Path;
+
+/// Reads `/proc/net/tcp` and `/proc/net/tcp6`: see `proc_pid_net(5)`.
+///
+/// For where netlink may not be used, by a seccomp filter say. The kernel writes out every
+/// connection of the machine, so it is many times slower than [`SockDiag`](crate::SockDiag). It
+/// tells nothing of UNIX sockets, whose table does not show whether they have a peer.
+#[derive(Debug, Default)]
+pub struct ProcNet {
+    text: Vec<u8>,
+}
+
+impl ProcNet {
+    /// Makes the source; nothing is opened yet.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self { text: Vec::new() }
+    }
+
+    fn each(
+        &mut self,
+        filter: &Filter,
+        mut row: impl FnMut(Connection),
+    ) -> Result<(), SourceError> {
+        for (proto, path) in [(Proto::Tcp, "/proc/net/tcp"), (Proto::Tcp6, "/proc/net/tcp6")] {
+            if filter.wants(proto) && self.load(proto, Path::new(path))? {
+                parse(proto, &self.text).filter(|found| filter.matches(found)).for_each(&mut row);
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads a whole file; `false` if there is none because there is no IPv6.
+    fn load(&mut self, proto: Proto, path: &Path) -> Result<bool, SourceError> {
+        self.text.clear();
+        let read = File::open(path).and_then(|mut file| file.read_to_end(&mut self.text));
+        match read {
+            Ok(_) => Ok(true),
+            Err(error) if error.kind() == ErrorKind::NotFound && proto == Proto::Tcp6 => Ok(false),
+            Err(source) => Err(SourceError::File { path: path.into(), source }),
+        }
+    }
+}
+
+impl Source for ProcNet {
+    fn read(&mut self, filter: &Filter, rows: &mut Vec<Connection>) -> Result<(), SourceError> {
+        self.each(filter, |row| rows.extend(Some(row).filter(|row| row.state.may_be_held())))
+    }
+
+    fn find(&mut self, connection: &Connection) -> Result<Option<Connection>, SourceError> {
+        let mut found = None;
+        self.each(&Filter::listening([connection.local.clone()]), |row| {
+            if row.has_addresses_of(connection) {
+                found = Some(row);
+            }
+        })?;
+        Ok(found)
+    }
+}
+
+/// Parses the text of `/proc/net/tcp` or, for [`Proto::Tcp6`], of `/proc/net/tcp6`.
+///
+/// Lines that are no rows, the heading among them, are left out.
+pub fn parse(proto: Proto, text: &[u8]) -> impl Iterator<Item = Connection> {
+    text.split(|&byte| byte == b'\n').filter_map(move |line| row(proto, line))
+}
+
+fn row(proto: Proto, line: &[u8]) -> Option<Connection> {
+    let line = std::str::from_utf8(line).ok()?;
+    let mut fields = line.split_ascii_whitespace().skip(1);
+    let (local, foreign) = (address(proto, fields.next()?)?, address(proto, fields.next()?)?);
+    let state = State::from_number(u8::from_str_radix(fields.next()?, 16).ok()?)?;
+    // Queues, timer, retransmissions, user, probes.
+    let inode = fields.nth(5)?.parse().ok()?;
+    Some(Connection { proto, local, foreign, state, inode, pid: None, interface: 0 })
+}
+
+/// Parses `0100007F:0050`: words of 32 bits, each as the machine reads its bytes, then the port.
+fn address(proto: Proto, text: &str) -> Option<Endpoint> {
+    let (ip, port) = text.split_once(':')?;
+    let port = u16::from_str_radix(port, 16).ok()?;
+    let ip = match proto {
+        Proto::Tcp => IpAddr::V4(Ipv4Addr::from(words::<1, 4>(ip)?)),
+        Proto::Tcp6 => Ipv6Addr::from(words::<4, 16>(ip)?).to_canonical(),
+        Proto::Unix => return None,
+    };
+    Some(Endpoint::Ip(SocketAddr::new(ip, port)))
+}
+
+fn words<const WORDS: usize, const BYTES: usize>(text: &str) -> Option<[u8; BYTES]> {
+    if text.len() != WORDS * 8 || !text.is_ascii() {
+        return None;
+    }
+    let mut bytes = [0; BYTES];
+    for (index, target) in bytes.chunks_exact_mut(4).enumerate() {
+        let word = u32::from_str_radix(&text[index * 8..][..8], 16).ok()?;
+        target.copy_from_slice(&word.to_ne_bytes());
+    }
+    Some(bytes)
+}
