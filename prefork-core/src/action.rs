@@ -45,6 +45,9 @@ pub enum Action {
     /// [`Supervisor::look`](crate::Supervisor::look) or
     /// [`Supervisor::look_failed`](crate::Supervisor::look_failed).
     Look,
+    /// See whether clients of children at work have gone, and answer with
+    /// [`Event::ConnectionsChecked`](crate::Event::ConnectionsChecked).
+    CheckConnections,
     /// Take no new connections, and have children that are asked to leave take what waits already.
     Drain,
     /// Open the logs anew.

@@ -61,6 +61,12 @@ pub struct Config {
     /// How long a child may be at work on one request. It is then ended, by a signal that leaves a
     /// trace at first. Default none. Needs [`Pool::ByLoad`], as somebody must tell.
     pub request_timeout: Option<Duration>,
+    /// How often to see whether clients of children at work have gone. Default never. Needs
+    /// [`Pool::ByLoad`], as somebody must tell who is at work.
+    pub netwatch_interval: Option<Duration>,
+    /// How long a child may take to leave by itself after
+    /// [`Event::Cancelled`](crate::Event::Cancelled). Default 200 ms.
+    pub cancel_timeout: Duration,
 }
 
 /// Whether a pool follows its load.
@@ -120,6 +126,8 @@ impl Config {
             max_unavailable: if prefork < 8 { 1 } else { prefork / 4 },
             max_lifetime: None,
             request_timeout: None,
+            netwatch_interval: None,
+            cancel_timeout: Duration::from_millis(200),
         })
     }
 

@@ -125,6 +125,18 @@ pub enum Event {
     },
     /// A child has turned busy while the nudge was armed, which it is no more.
     Nudged,
+    /// Nobody waits any more for the request that a child has been at since then.
+    Cancelled {
+        /// The child's slot.
+        slot: SlotId,
+        /// When it began with that request.
+        since: Time,
+    },
+    /// An [`Action::CheckConnections`](crate::Action::CheckConnections) was carried out.
+    ConnectionsChecked {
+        /// Whether any child was at work.
+        busy: bool,
+    },
     /// An operator asks for something.
     Requested(Request),
     /// The new program, run as a probe, says that it works.

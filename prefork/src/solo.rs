@@ -264,6 +264,7 @@ impl Watcher {
                 // A pool of one has a fixed size, and its one child nobody replaces.
                 Action::ArmNudge
                 | Action::Look
+                | Action::CheckConnections
                 | Action::ReopenLogs
                 | Action::Probe
                 | Action::EndProbe

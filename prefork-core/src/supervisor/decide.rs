@@ -17,6 +17,7 @@ impl Supervisor {
         self.decide_roll(now);
         self.decide_replace(now);
         self.decide_look(now);
+        self.decide_connections(now);
         self.decide_surplus(now);
         self.decide_top_up(now);
         self.decide_upgrade(now);

@@ -6,6 +6,7 @@
 //! `deadline`. The decisions look only at the state and the time, so that none depends on the order
 //! in which the events of one moment arrive.
 
+mod clients;
 mod decide;
 mod hand_over;
 mod note;
@@ -60,6 +61,14 @@ use watch::Watch;
 /// A child that is at work on one request for longer than [`Config::request_timeout`] is aborted,
 /// then killed; one that does not reach its main loop within [`Config::start_timeout`] is interrupted,
 /// then killed.
+///
+/// # Clients
+///
+/// With [`Config::netwatch_interval`], [`Action::CheckConnections`] asks to see whether clients have gone:
+/// at once when children begin to work in a pool that was at rest, then every interval, and not at all
+/// while nobody works. A child whose request is [`Cancelled`](Event::Cancelled) is asked to leave, and its
+/// successor is spawned at once; if it is still at that request after [`Config::cancel_timeout`], it is
+/// interrupted, then killed. One that has gone on to another request is left to finish that.
 ///
 /// # Upgrading
 ///
@@ -209,9 +218,19 @@ impl Supervisor {
         let climb = self.climbing().map(|(due, _)| due).min();
         let watch = self.watch_due();
         let (stuck, old) = (self.stuck_due(), self.old_age_due());
-        [spawn, settle, climb, watch, stuck, old, self.proof_due(), self.upgrade_due()]
-            .into_iter()
-            .flatten()
-            .min()
+        [
+            spawn,
+            settle,
+            climb,
+            watch,
+            stuck,
+            old,
+            self.proof_due(),
+            self.upgrade_due(),
+            self.connections_due(),
+        ]
+        .into_iter()
+        .flatten()
+        .min()
     }
 }

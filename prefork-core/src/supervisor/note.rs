@@ -25,6 +25,8 @@ impl Supervisor {
             }
             Event::Exited { slot, exit } => self.exited(now, slot, exit),
             Event::Nudged => self.nudged(now),
+            Event::Cancelled { slot, since } => self.cancelled(now, slot, since),
+            Event::ConnectionsChecked { busy } => self.connections_checked(now, busy),
             Event::Requested(request) => self.requested(now, request),
             Event::ProbeReady => self.probe_ready(),
             Event::ProbeFailed => self.probe_failed(),

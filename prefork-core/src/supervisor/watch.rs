@@ -9,7 +9,7 @@
 
 use std::time::Duration;
 
-use super::{Phase, Supervisor};
+use super::{Phase, Supervisor, clients::Clients};
 use crate::{
     Action, Activity, Load, Notice, Ramp, Rung, Scaling, ScalingPolicy, Sight, SlotId, Tally, Time,
     slots::Stage,
@@ -47,6 +47,7 @@ pub(super) struct Watch {
     pardoned: Time,
     /// When the pool was last as large as it may be, and not large enough.
     last_short: Option<Time>,
+    pub(super) clients: Clients,
 }
 
 impl Watch {
@@ -61,6 +62,7 @@ impl Watch {
             hung_at: None,
             pardoned: Time::ZERO,
             last_short: None,
+            clients: Clients::default(),
         }
     }
 
@@ -77,7 +79,10 @@ impl Watch {
         if self.looking {
             return self.look_at;
         }
-        [self.look_at, self.arm_at, self.hung_at, self.ramp.due()].into_iter().flatten().min()
+        [self.look_at, self.arm_at, self.hung_at, self.clients.judged_at(), self.ramp.due()]
+            .into_iter()
+            .flatten()
+            .min()
     }
 }
 
@@ -117,6 +122,7 @@ impl Supervisor {
             watch.looking = false;
             watch.look_at = None;
             watch.hung_at = None;
+            watch.clients.forget_cancelled();
             watch.ramp = Ramp::new();
         }
     }
@@ -145,6 +151,8 @@ impl Supervisor {
         }
         self.say_at_maximum(now, &mut watch, load);
         self.end_hung(now, &mut watch, sight);
+        self.end_cancelled(now, &mut watch.clients, sight);
+        watch.clients.note_work(now, &self.config, sight);
         self.watch = Some(watch);
     }
 

@@ -37,6 +37,7 @@ impl Ours {
                 | Action::ReopenLogs
                 | Action::Kill { .. }
                 | Action::RunHook(_)
+                | Action::CheckConnections
                 | Action::Probe
                 | Action::EndProbe
                 | Action::Upgrade

@@ -405,7 +405,7 @@ impl World {
             }
             Action::Drain => assert!(self.supervisor.is_stopping()),
             Action::ReopenLogs => self.reopened += 1,
-            Action::ArmNudge | Action::Look => {
+            Action::ArmNudge | Action::Look | Action::CheckConnections => {
                 panic!("a pool of fixed size has nothing to look at")
             }
             Action::Probe => {

@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use clap::Parser;
-use prefork::{Args, OnChange};
+use prefork::{Args, OnChange, OnDisconnect};
 
 /// A preforked HTTP server that says hello.
 #[derive(Debug, Parser)]
@@ -56,6 +56,12 @@ pub(crate) struct Cli {
     /// Seconds between two looks at the program file; when it has changed, hello becomes it
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     auto_reload_check_every: Option<Duration>,
+    /// Give up requests whose clients have gone; needs a scoreboard, in memory if no file is given
+    #[arg(long)]
+    cancel_on_disconnect: bool,
+    /// Seconds between two looks at clients [default: 2]
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    netwatch_interval: Option<Duration>,
     /// User that the children run as
     #[arg(long, value_name = "USER")]
     user: Option<String>,
@@ -101,6 +107,11 @@ impl Cli {
         if let Some(interval) = self.auto_reload_check_every {
             args = args.auto_reload_check_every(interval).auto_reload_handler(OnChange::Upgrade);
         }
+        if self.cancel_on_disconnect {
+            args = args.on_client_disconnect(OnDisconnect::Cancel);
+            args = args.scoreboard_in_memory(self.scoreboard_path.is_none());
+        }
+        args = given(args, self.netwatch_interval, Args::netwatch_interval);
         args = given(args, self.user, Args::user);
         args = given(args, self.group, Args::group);
         args = given(args, self.scoreboard_path, Args::scoreboard_path);

@@ -224,6 +224,13 @@ impl<S> Args<S> {
         self
     }
 
+    /// Sets how often the parent looks whether clients of children at work have gone, at least 50 ms.
+    /// Default 2 s. Needs [`on_client_disconnect`](Self::on_client_disconnect).
+    pub fn netwatch_interval(mut self, interval: Duration) -> Self {
+        self.data.netwatch_interval = Some(interval);
+        self
+    }
+
     /// Ends a child that is at work on one request for longer than this. Default never. Needs a
     /// scoreboard.
     ///

@@ -1,7 +1,9 @@
 //! The arguments that are code.
 
 use super::Args;
-use crate::{AutoReloadHandler, Child, ChildExit, HungChild, Init, Result, child::Body};
+use crate::{
+    AutoReloadHandler, Child, ChildExit, DisconnectHandler, HungChild, Init, Result, child::Body,
+};
 
 impl<S> Args<S> {
     /// Runs `hook` in the caller, before anything is opened or forked. Default none.
@@ -113,6 +115,57 @@ impl<S> Args<S> {
     /// ```
     pub fn auto_reload_handler(mut self, handler: impl AutoReloadHandler) -> Self {
         self.parent_hooks.auto_reload_handler = Some(handler.into_handler());
+        self
+    }
+
+    /// Sets what is done when a client has gone while a child works for it. Default nothing. Needs a
+    /// scoreboard, which says who is at work, and sockets of [`Init::listen`](crate::Init::listen) or
+    /// [`Init::listen_unix`](crate::Init::listen_unix).
+    ///
+    /// [`OnDisconnect::Cancel`](crate::OnDisconnect::Cancel) has the child give the job up. A closure is told of
+    /// the client and returns what is to be done; an error or a panic is logged, and nothing is done.
+    ///
+    /// The parent looks every [`netwatch_interval`](Self::netwatch_interval) while children are at work,
+    /// and not at all while none is. Each connection is reported once:
+    ///
+    /// - [`Seen::PeerClosed`](crate::netwatch::Seen::PeerClosed): the client sends no more. It has closed the
+    ///   connection, or only its own side of it and still waits for the answer: TCP does not tell which.
+    ///   Leave such clients alone where they are to be expected.
+    /// - [`Seen::Gone`](crate::netwatch::Seen::Gone): the connection is no more, by a reset for example. One
+    ///   that is made and reset between two looks is not noticed.
+    ///
+    /// A connection that the child itself has closed is not reported. The parent must be allowed to look at
+    /// the descriptors of its children: as root, with `CAP_SYS_PTRACE` where they have another
+    /// [`user`](Self::user) and a container limits the capabilities; else that is logged.
+    ///
+    /// # Fork
+    ///
+    /// A closure runs in a process of its own, forked from the parent and with its rights, so that the
+    /// parent goes on however long it takes; after 30 s it is killed. What it changes in memory is lost with
+    /// it. Clients that go meanwhile wait their turn.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use prefork::{Args, Disconnect, OnDisconnect, netwatch::Seen};
+    ///
+    /// let args = Args::new()
+    ///     .scoreboard_path("/run/hello.board")
+    ///     .on_client_disconnect(OnDisconnect::Cancel);
+    /// # drop(args);
+    /// // Or, to leave those alone who may still wait for the answer:
+    /// let args = Args::new().scoreboard_path("/run/hello.board").on_client_disconnect(
+    ///     |client: &Disconnect| {
+    ///         Ok(match client.seen {
+    ///             Seen::Gone => OnDisconnect::Cancel,
+    ///             Seen::PeerClosed => OnDisconnect::Nothing,
+    ///         })
+    ///     },
+    /// );
+    /// # drop(args);
+    /// ```
+    pub fn on_client_disconnect(mut self, handler: impl DisconnectHandler) -> Self {
+        self.parent_hooks.on_client_disconnect = Some(handler.into_handler());
         self
     }
 

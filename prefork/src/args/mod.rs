@@ -8,7 +8,7 @@ use std::{fmt, io::Write, os::fd::OwnedFd, path::PathBuf, time::Duration};
 
 use prefork_reload::WatchList;
 
-use crate::{ChildExit, HungChild, Init, Result, auto_reload::Handler, child::Body, os::Wanted};
+use crate::{ChildExit, HungChild, Init, Result, auto_reload, child::Body, disconnect, os::Wanted};
 
 pub(crate) type BeforeDaemonize = Box<dyn FnOnce() -> Result>;
 pub(crate) type AfterInit<S> = Box<dyn FnOnce(&mut Init) -> Result<S>>;
@@ -81,6 +81,7 @@ pub(crate) struct Data {
     pub(crate) drop_parent: bool,
     pub(crate) auto_reload_check_every: Option<Duration>,
     pub(crate) auto_reload_watch: Option<WatchList>,
+    pub(crate) netwatch_interval: Option<Duration>,
 }
 
 /// The hooks that the parent runs while there are children.
@@ -90,7 +91,8 @@ pub(crate) struct ParentHooks {
     pub(crate) on_child_exit: Option<Told<ChildExit>>,
     pub(crate) on_timeout: Option<Told<HungChild>>,
     pub(crate) before_shutdown: Option<BeforeShutdown>,
-    pub(crate) auto_reload_handler: Option<Handler>,
+    pub(crate) auto_reload_handler: Option<auto_reload::Handler>,
+    pub(crate) on_client_disconnect: Option<disconnect::Handler>,
 }
 
 impl Args {

@@ -24,6 +24,8 @@ const DEFAULT_PREFORK: u32 = 3;
 const DEFAULT_MAX_CHILDREN: u32 = 150;
 const DEFAULT_START_TIMEOUT: Duration = Duration::from_secs(60);
 const DEFAULT_GRACEFUL_TIMEOUT: Duration = Duration::from_secs(30);
+const DEFAULT_NETWATCH_INTERVAL: Duration = Duration::from_secs(2);
+const SHORTEST_NETWATCH_INTERVAL: Duration = Duration::from_millis(50);
 
 /// Arguments that make sense together.
 pub(crate) struct Checked<S> {
@@ -49,6 +51,11 @@ pub(crate) fn check<S>(args: Args<S>) -> Result<Checked<S>, ArgsError> {
         faults.required("main_loop", "");
     }
     let auto_reload = auto_reload(&mut data, &mut parent_hooks, &mut faults);
+    let watches_clients = parent_hooks.on_client_disconnect.is_some();
+    check_netwatch(&data, watches_clients, &mut faults);
+    if watches_clients {
+        data.netwatch_interval.get_or_insert(DEFAULT_NETWATCH_INTERVAL);
+    }
     let (settings, users, error_log, access_log) = check_data(data, &mut faults);
     if !faults.0.is_empty() {
         return Err(ArgsError::new(faults.0));
@@ -147,7 +154,7 @@ fn name(given: Option<String>, faults: &mut Faults) -> String {
 }
 
 fn pool(data: &Data, faults: &mut Faults) -> Pool {
-    let has_scoreboard = data.scoreboard_path.is_some() || data.scoreboard_in_memory;
+    let has_scoreboard = has_scoreboard(data);
     for (name, given) in [
         ("min_spare", data.min_spare.is_some()),
         ("max_spare", data.max_spare.is_some()),
@@ -193,6 +200,7 @@ fn pool(data: &Data, faults: &mut Faults) -> Pool {
     config.max_unavailable = data.max_unavailable.unwrap_or(config.max_unavailable);
     config.max_lifetime = data.max_lifetime;
     config.request_timeout = data.request_timeout;
+    config.netwatch_interval = data.netwatch_interval;
     if has_scoreboard {
         config.pool = prefork_core::Pool::ByLoad { min_spare, max_spare: data.max_spare };
     }
@@ -231,6 +239,26 @@ fn auto_reload(
     Some(AutoReload { interval, list, handler })
 }
 
+fn check_netwatch(data: &Data, watches_clients: bool, faults: &mut Faults) {
+    if let Some(interval) = data.netwatch_interval {
+        if !watches_clients {
+            faults.add("netwatch_interval", "does nothing without on_client_disconnect");
+        } else if interval < SHORTEST_NETWATCH_INTERVAL {
+            let shortest = SHORTEST_NETWATCH_INTERVAL.as_millis();
+            faults.add("netwatch_interval", format!("must be at least {shortest} ms"));
+        }
+    }
+    if watches_clients && data.prefork == Some(0) {
+        faults.add("on_client_disconnect", "is about children: prefork is 0");
+    } else if watches_clients && !has_scoreboard(data) {
+        faults.add("on_client_disconnect", "needs a scoreboard: set scoreboard_path");
+    }
+}
+
+const fn has_scoreboard(data: &Data) -> bool {
+    data.scoreboard_path.is_some() || data.scoreboard_in_memory
+}
+
 fn limits(data: &Data, faults: &mut Faults) -> Limits {
     for (name, limit) in [("max_requests", data.max_requests), ("max_memory", data.max_memory)] {
         if limit == Some(0) {
@@ -260,7 +288,7 @@ const fn blame(error: ConfigError) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::OnChange;
+    use crate::{OnChange, OnDisconnect};
 
     fn faults<S>(args: Args<S>) -> Vec<(&'static str, String)> {
         let error = check(args).err().map(|error| error.faults().to_vec()).unwrap_or_default();
@@ -339,6 +367,14 @@ mod tests {
             names(reloading(second).auto_reload_watch(WatchList::new())),
             ["auto_reload_watch"]
         );
+        let cancel = OnDisconnect::Cancel;
+        assert_eq!(names(complete().on_client_disconnect(cancel)), ["on_client_disconnect"]);
+        assert_eq!(faults(board().on_client_disconnect(cancel)), []);
+        let without = board().on_client_disconnect(cancel).prefork(0);
+        assert_eq!(names(without), ["on_client_disconnect"]);
+        assert_eq!(names(board().netwatch_interval(second)), ["netwatch_interval"]);
+        let quick = board().on_client_disconnect(cancel).netwatch_interval(Duration::ZERO);
+        assert_eq!(names(quick), ["netwatch_interval"]);
         assert_eq!(names(complete().umask(0o1000)), ["umask"]);
         assert_eq!(names(complete().user("no-such-user")), ["user"]);
         assert_eq!(names(complete().name("")), ["name"]);

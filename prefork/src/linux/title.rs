@@ -36,8 +36,17 @@ impl Title {
 
     /// Shows `NAME [child]` instead, in a forked process.
     pub(crate) fn become_child(&mut self) {
+        self.show("child");
+    }
+
+    /// Shows `NAME [errand]` instead, in a forked process.
+    pub(crate) fn become_errand(&mut self) {
+        self.show("errand");
+    }
+
+    fn show(&mut self, role: &str) {
         if let Some(page) = &mut self.page {
-            page.write(format!("{} [child]", self.name).as_bytes());
+            page.write(format!("{} [{role}]", self.name).as_bytes());
         }
     }
 }

@@ -43,6 +43,7 @@ impl Parent<'_> {
             Action::ReopenLogs => logs::reopen(&self.settings, &mut self.access_log, &self.log),
             Action::ArmNudge => self.channels.nudge.arm(),
             Action::Look => self.look(),
+            Action::CheckConnections => self.check_connections(),
             Action::Probe => self.start_probe(),
             // Dropping it ends it.
             Action::EndProbe => self.probe = None,

@@ -9,6 +9,7 @@
 
 mod carry_out;
 mod channels;
+mod clients;
 mod reap;
 mod table;
 mod take_in;
@@ -29,6 +30,7 @@ use crate::{
     child::{Seat, Talk},
     clock,
     describe::Children,
+    disconnect::{ClientWatch, Errand, Gone},
     init::Listeners,
     log::{Log, Role},
     os::{Privileges, Signals, Title},
@@ -59,6 +61,11 @@ pub(crate) struct Parent<'a> {
     probe: Option<Probe>,
     auto_reload: Option<AutoReload>,
     file_watch: Option<FileWatch>,
+    client_watch: Option<ClientWatch>,
+    /// Code of the program that decides about clients that have gone.
+    errand: Option<Errand>,
+    /// The clients about which it has not been asked yet.
+    gone: Vec<Gone>,
     /// Whether the program is one that has come back.
     has_returned: bool,
     /// Whether the end of some child may not have been told by a signal.
@@ -97,6 +104,8 @@ impl<'a> Parent<'a> {
         let Parts { config, signals, title, access_log, origin, board, pid_file, .. } = parts;
         let Parts { listeners, channels, hooks, auto_reload, privileges, readiness, .. } = parts;
         let log = Log::new(&settings.name, Role::Parent);
+        let watches = hooks.on_client_disconnect.is_some();
+        let client_watch = watches.then(|| ClientWatch::new(&listeners, &log));
         let mut table = Table::default();
         let mut has_returned = false;
         let supervisor = match adopted {
@@ -128,6 +137,9 @@ impl<'a> Parent<'a> {
             probe: None,
             auto_reload,
             file_watch: None,
+            client_watch,
+            errand: None,
+            gone: Vec::new(),
             has_returned,
             // Who ended before the signal was blocked, or while a program took over from another.
             must_reap: true,
@@ -178,10 +190,12 @@ impl<'a> Parent<'a> {
         let mut fds: Vec<_> = [self.signals.as_fd(), reports.fd().as_fd(), nudge.fd()]
             .into_iter()
             .chain(self.probe.iter().flat_map(Probe::fds))
+            .chain(self.errand.as_ref().and_then(Errand::fd))
             .chain(files)
             .map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN))
             .collect();
-        let deadlines = [self.supervisor.deadline(), watch.and_then(FileWatch::due)];
+        let errand = self.errand.as_ref().map(Errand::due);
+        let deadlines = [self.supervisor.deadline(), watch.and_then(FileWatch::due), errand];
         clock::sleep(&mut fds, deadlines.into_iter().flatten().min())?;
         let last = fds.last().filter(|_| files.is_some());
         Ok(last.is_some_and(|files| !files.revents().is_empty()))

@@ -29,6 +29,7 @@ impl Parent<'_> {
             self.supervisor.handle(now, Event::Nudged);
         }
         self.hear_probe(now);
+        self.hear_errand(now);
         for request in requests {
             self.supervisor.handle(now, Event::Requested(request));
         }
@@ -100,7 +101,7 @@ impl Parent<'_> {
     /// Passes on the end of a child. One that is not in the table was adopted, as happens to
     /// process 1; that it has been reaped is all there is to do.
     fn bury(&mut self, now: Time, pid: Pid, exit: Exit) {
-        if self.bury_probe(now, pid, exit) {
+        if self.bury_probe(now, pid, exit) || self.bury_errand(now, pid) {
             return;
         }
         let Some((slot, generation)) = self.table.remove(pid) else { return };

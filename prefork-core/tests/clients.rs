@@ -1,0 +1,205 @@
+//! Clients that go away while a child works for them.
+
+use std::time::Duration;
+
+use prefork_core::{
+    Action, Activity, Config, Event, Exit, Pool, Request, Sight, SlotId, Supervisor, Time,
+};
+
+const INTERVAL: Duration = Duration::from_secs(2);
+const SLOT: SlotId = SlotId(0);
+const IDLE: Activity = Activity::Idle { since: Time::ZERO };
+
+const fn at(ms: u64) -> Time {
+    Time::after_origin(Duration::from_millis(ms))
+}
+
+const fn busy(since: Time) -> Activity {
+    Activity::Busy { since: Some(since) }
+}
+
+/// A pool of two, ready at time 0, whose hands do as they are told.
+struct World {
+    supervisor: Supervisor,
+    now: Time,
+    /// What the first child is doing.
+    first: Activity,
+    done: Vec<(Time, Action)>,
+}
+
+impl World {
+    fn new() -> Self {
+        let mut config = Config::new(2, 4).expect("valid");
+        config.pool = Pool::BY_LOAD;
+        config.netwatch_interval = Some(INTERVAL);
+        let mut supervisor = Supervisor::new(config);
+        supervisor.handle(at(0), Event::Start);
+        for slot in [0, 1].map(SlotId) {
+            supervisor.handle(at(0), Event::Spawned { slot });
+            supervisor.handle(at(0), Event::Ready { slot });
+        }
+        let mut world = Self { supervisor, now: at(0), first: IDLE, done: Vec::new() };
+        world.run(at(1));
+        world
+    }
+
+    /// The first child turns busy, and says so.
+    fn work(&mut self) {
+        self.first = busy(self.now);
+        self.tell(Event::Nudged);
+    }
+
+    fn tell(&mut self, event: Event) {
+        self.supervisor.handle(self.now, event);
+        self.obey();
+    }
+
+    fn run(&mut self, end: Time) {
+        self.obey();
+        while let Some(due) = self.supervisor.deadline().filter(|due| *due <= end) {
+            self.now = due;
+            self.supervisor.advance(due);
+            self.obey();
+        }
+        self.now = end;
+    }
+
+    fn obey(&mut self) {
+        while let Some(action) = self.supervisor.next_action() {
+            match action {
+                Action::Look => {
+                    let activities = [(SLOT, self.first), (SlotId(1), IDLE)];
+                    let sight = Sight { activities: &activities, waiting: Some(0) };
+                    self.supervisor.look(self.now, &sight);
+                }
+                Action::CheckConnections => {
+                    self.done.push((self.now, action));
+                    let busy = matches!(self.first, Activity::Busy { .. });
+                    self.supervisor.handle(self.now, Event::ConnectionsChecked { busy });
+                }
+                Action::Spawn { slot, .. } => {
+                    self.done.push((self.now, action));
+                    self.supervisor.handle(self.now, Event::Spawned { slot });
+                    self.supervisor.handle(self.now, Event::Ready { slot });
+                }
+                Action::Ask { .. } | Action::Interrupt { .. } | Action::Kill { .. } => {
+                    self.done.push((self.now, action));
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// When connections were checked.
+    fn checks(&self) -> Vec<Time> {
+        let checks = self.done.iter().filter(|(_, action)| *action == Action::CheckConnections);
+        checks.map(|(time, _)| *time).collect()
+    }
+
+    /// What was done to the first child.
+    fn measures(&self) -> Vec<(Time, Action)> {
+        let all = [Action::Ask { slot: SLOT }, Action::Interrupt { slot: SLOT }]
+            .into_iter()
+            .chain([Action::Kill { slot: SLOT }])
+            .collect::<Vec<_>>();
+        self.done.iter().copied().filter(|(_, action)| all.contains(action)).collect()
+    }
+}
+
+#[test]
+fn a_pool_at_rest_has_nothing_checked() {
+    let mut world = World::new();
+    world.run(at(60_000));
+    assert_eq!(world.checks(), []);
+    assert_eq!(world.supervisor.deadline(), None);
+}
+
+#[test]
+fn work_is_looked_at_at_once_and_then_every_interval() {
+    let mut world = World::new();
+    world.run(at(10_000));
+    world.work();
+    world.run(at(15_000));
+    assert_eq!(world.checks(), [at(10_005), at(12_005), at(14_005)]);
+    world.first = IDLE;
+    world.run(at(60_000));
+    assert_eq!(world.checks().len(), 4, "once more, and then never");
+    assert_eq!(world.supervisor.deadline(), None);
+}
+
+#[test]
+fn short_jobs_do_not_have_more_checked_than_the_interval_says() {
+    let mut world = World::new();
+    world.run(at(10_000));
+    for ms in (10_000..20_000).step_by(40) {
+        world.work();
+        world.run(at(ms + 10));
+        world.first = IDLE;
+        world.run(at(ms + 40));
+    }
+    assert!((5..=6).contains(&world.checks().len()), "{:?}", world.checks());
+}
+
+#[test]
+fn a_child_that_stays_at_a_cancelled_request_is_ended_and_replaced_at_once() {
+    let mut world = World::new();
+    world.run(at(10_000));
+    world.work();
+    world.run(at(11_000));
+    world.tell(Event::Cancelled { slot: SLOT, since: at(10_000) });
+    let spawned = world.done.iter().any(|(time, action)| {
+        *time == at(11_000) && matches!(action, Action::Spawn { slot: SlotId(2), .. })
+    });
+    assert!(spawned, "{:?}", world.done);
+    world.run(at(15_000));
+    assert_eq!(
+        world.measures(),
+        [
+            (at(11_000), Action::Ask { slot: SLOT }),
+            (at(11_200), Action::Interrupt { slot: SLOT }),
+            (at(12_200), Action::Kill { slot: SLOT }),
+        ]
+    );
+}
+
+#[test]
+fn a_child_that_has_gone_on_to_another_request_is_left_to_finish_that() {
+    let mut world = World::new();
+    world.run(at(10_000));
+    world.work();
+    world.run(at(11_000));
+    world.tell(Event::Cancelled { slot: SLOT, since: at(10_000) });
+    // It had accepted the next one when it was asked.
+    world.first = busy(at(11_000));
+    world.run(at(30_000));
+    assert_eq!(world.measures(), [(at(11_000), Action::Ask { slot: SLOT })]);
+}
+
+#[test]
+fn a_child_that_leaves_when_asked_is_not_interrupted() {
+    let mut world = World::new();
+    world.run(at(10_000));
+    world.work();
+    world.tell(Event::Cancelled { slot: SLOT, since: at(10_000) });
+    world.tell(Event::Exited { slot: SLOT, exit: Exit::Code(0) });
+    world.first = IDLE;
+    world.run(at(30_000));
+    assert_eq!(world.measures(), [(at(10_000), Action::Ask { slot: SLOT })]);
+}
+
+#[test]
+fn nobody_is_cancelled_twice_or_during_a_stop() {
+    let mut world = World::new();
+    world.run(at(10_000));
+    world.work();
+    world.tell(Event::Cancelled { slot: SLOT, since: at(10_000) });
+    world.tell(Event::Cancelled { slot: SLOT, since: at(10_000) });
+    world.tell(Event::Cancelled { slot: SlotId(77), since: at(10_000) });
+    let asked = world.measures();
+    assert_eq!(asked, [(at(10_000), Action::Ask { slot: SLOT })]);
+    world.tell(Event::Requested(Request::StopGracefully));
+    world.tell(Event::Cancelled { slot: SlotId(1), since: at(10_000) });
+    world.run(at(20_000));
+    let interrupted = world.measures().iter().any(|(_, a)| matches!(a, Action::Interrupt { .. }));
+    assert!(!interrupted, "a stop has a ladder of its own");
+}

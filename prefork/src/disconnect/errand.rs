@@ -1,0 +1,158 @@
+//! A process in which code of the program decides about clients that have gone.
+//!
+//! It is forked from the parent and knows all that the parent knows, but what it changes is lost with it.
+//! It tells its verdicts one by one, so that the first does not wait for the last.
+
+use std::{
+    io::{self, Write},
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    time::Duration,
+};
+
+use nix::sys::signal::SigSet;
+use prefork_core::Time;
+use rustix::{
+    io::{Errno, retry_on_intr},
+    pipe::{PipeFlags, pipe_with},
+    process::{Pid, Signal, getpid, getppid, kill_process, set_parent_process_death_signal},
+};
+
+use super::{OnDisconnect, handler::Kind, watch::Gone};
+use crate::{
+    Report, hooks,
+    log::{Log, Role},
+    os::{Title, block_all_signals, set_signal_mask},
+    sys::{self, Forked},
+};
+
+/// How long it may take for all that it was given.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// The bytes that stand for verdicts.
+const CANCEL: u8 = b'c';
+const NOTHING: u8 = b'n';
+
+/// What the parent does with what code has decided.
+#[derive(Debug)]
+pub(crate) enum Verdict {
+    /// The request is to be given up.
+    Cancel(Gone),
+    Nothing,
+}
+
+/// An errand that is being run.
+#[derive(Debug)]
+pub(crate) struct Errand {
+    pid: Pid,
+    verdicts: Option<OwnedFd>,
+    /// What is not decided yet, in the order in which it will be.
+    open: std::vec::IntoIter<Gone>,
+    due: Time,
+    /// The process that has sent it; a child forked meanwhile has nothing to do with it.
+    sender: Pid,
+    reaped: bool,
+}
+
+impl Errand {
+    /// Sends one.
+    pub(crate) fn send(
+        gone: Vec<Gone>,
+        kind: &Kind,
+        title: &mut Title,
+        name: &str,
+        mask: &SigSet,
+        now: Time,
+    ) -> io::Result<Self> {
+        let (verdicts, far) = pipe_with(PipeFlags::CLOEXEC)?;
+        rustix::io::ioctl_fionbio(&verdicts, true)?;
+        let sender = getpid();
+        // What is buffered now would be written by both.
+        let _ = io::stdout().flush();
+        sys::flush_c_streams();
+        let blocked = block_all_signals()?;
+        match sys::fork() {
+            Ok(Forked::Child) => {
+                drop(verdicts);
+                title.become_errand();
+                let tied = set_parent_process_death_signal(Some(Signal::KILL)).is_ok();
+                if tied && getppid() == Some(sender) && set_signal_mask(mask).is_ok() {
+                    run(&gone, kind, &far, &Log::new(name, Role::Parent));
+                }
+                let _ = io::stdout().flush();
+                sys::flush_c_streams();
+                sys::exit_now(0)
+            }
+            Ok(Forked::Parent { child: pid }) => {
+                set_signal_mask(&blocked)?;
+                let (verdicts, open) = (Some(verdicts), gone.into_iter());
+                Ok(Self { pid, verdicts, open, due: now + PATIENCE, sender, reaped: false })
+            }
+            Err(error) => {
+                set_signal_mask(&blocked)?;
+                Err(error)
+            }
+        }
+    }
+
+    /// What to wait for before [`hear`](Self::hear).
+    pub(crate) fn fd(&self) -> Option<BorrowedFd<'_>> {
+        self.verdicts.as_ref().map(AsFd::as_fd)
+    }
+
+    /// When it has taken too long.
+    pub(crate) const fn due(&self) -> Time {
+        self.due
+    }
+
+    /// Takes the next verdict that has come in.
+    pub(crate) fn hear(&mut self) -> Option<Verdict> {
+        let fd = self.verdicts.as_ref()?;
+        let mut byte = [0];
+        match retry_on_intr(|| rustix::io::read(fd, &mut byte)) {
+            Ok(1) => {
+                let gone = self.open.next()?;
+                Some(if byte[0] == CANCEL { Verdict::Cancel(gone) } else { Verdict::Nothing })
+            }
+            Err(Errno::AGAIN) => None,
+            Ok(_) | Err(_) => {
+                self.verdicts = None;
+                None
+            }
+        }
+    }
+
+    /// Notes that a process has ended and was reaped; tells whether it was this one.
+    pub(crate) fn is_over(&mut self, pid: Pid) -> bool {
+        self.reaped |= self.pid == pid;
+        self.pid == pid
+    }
+}
+
+impl Drop for Errand {
+    fn drop(&mut self) {
+        if getpid() == self.sender && !self.reaped {
+            // Not reaped yet: the pid is its own. Reaping it is left to the parent's loop.
+            let _ = kill_process(self.pid, Signal::KILL);
+        }
+    }
+}
+
+fn run(gone: &[Gone], kind: &Kind, verdicts: &OwnedFd, log: &Log) {
+    for gone in gone {
+        let verdict = match kind {
+            Kind::Always(verdict) => *verdict,
+            Kind::Asked(code) => hooks::call(|| code(&gone.disconnect)).unwrap_or_else(|failure| {
+                let error = failure.into_error();
+                log.error(format_args!("on_client_disconnect failed: {}", Report(&*error)));
+                OnDisconnect::Nothing
+            }),
+        };
+        let byte = match verdict {
+            OnDisconnect::Cancel => CANCEL,
+            OnDisconnect::Nothing => NOTHING,
+        };
+        if retry_on_intr(|| rustix::io::write(verdicts, &[byte])).is_err() {
+            return;
+        }
+    }
+}

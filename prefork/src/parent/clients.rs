@@ -1,0 +1,108 @@
+//! Seeing whether clients have gone, and having something done about it.
+
+use prefork_core::{Activity, Event, Time};
+use rustix::process::Pid;
+
+use super::Parent;
+use crate::{
+    clock,
+    disconnect::{Busy, Errand, Gone, Kind, OnDisconnect, Verdict},
+};
+
+impl Parent<'_> {
+    /// Looks at the clients of children at work.
+    pub(super) fn check_connections(&mut self) {
+        let now = clock::now();
+        let busy = self.busy_children();
+        if let (false, Some(watch)) = (busy.is_empty(), &mut self.client_watch) {
+            let board = &self.board;
+            let label = |slot| board.as_ref().map(|board| board.label(slot)).unwrap_or_default();
+            let gone = watch.check(now, &busy, label, &self.log);
+            self.handle_gone(now, gone);
+        }
+        self.supervisor.handle(now, Event::ConnectionsChecked { busy: !busy.is_empty() });
+    }
+
+    fn busy_children(&mut self) -> Vec<Busy> {
+        let board = self.board.as_mut();
+        let activities =
+            board.and_then(|board| board.activities(self.supervisor.slots(), &self.log));
+        let busy = activities.unwrap_or_default().into_iter().filter_map(|(slot, activity)| {
+            let Activity::Busy { since: Some(since) } = activity else { return None };
+            let pid = self.table.pid(slot)?.as_raw_nonzero().get().unsigned_abs();
+            Some(Busy { pid, slot, since })
+        });
+        busy.collect()
+    }
+
+    fn handle_gone(&mut self, now: Time, gone: Vec<Gone>) {
+        let handler = self.hooks.on_client_disconnect.as_ref().map(|handler| &handler.0);
+        match handler {
+            None => {}
+            Some(Kind::Always(OnDisconnect::Nothing)) => {
+                gone.iter()
+                    .for_each(|gone| self.log.info(format_args!("client {}", gone.disconnect)));
+            }
+            Some(Kind::Always(OnDisconnect::Cancel)) => {
+                gone.iter().for_each(|gone| self.cancel(now, gone));
+            }
+            Some(Kind::Asked(_)) => {
+                self.gone.extend(gone);
+                self.send_errand(now);
+            }
+        }
+    }
+
+    /// Has code of the program decide about those who wait for it, unless it is at it already.
+    fn send_errand(&mut self, now: Time) {
+        let Some(handler) = self.hooks.on_client_disconnect.as_ref() else { return };
+        if self.errand.is_some() || self.gone.is_empty() {
+            return;
+        }
+        let gone = std::mem::take(&mut self.gone);
+        let (mask, name) = (self.signals.before(), &self.settings.name);
+        match Errand::send(gone, &handler.0, &mut self.title, name, mask, now) {
+            Ok(errand) => self.errand = Some(errand),
+            Err(error) => {
+                self.log.error(format_args!("cannot run on_client_disconnect: {error}"));
+            }
+        }
+    }
+
+    /// Passes on what code of the program has decided, and ends it when it takes too long.
+    pub(super) fn hear_errand(&mut self, now: Time) {
+        while let Some(verdict) = self.errand.as_mut().and_then(Errand::hear) {
+            match verdict {
+                Verdict::Cancel(gone) => self.cancel(now, &gone),
+                Verdict::Nothing => {}
+            }
+        }
+        if self.errand.take_if(|errand| now >= errand.due()).is_some() {
+            self.log.error("on_client_disconnect takes too long and is killed");
+            self.send_errand(now);
+        }
+    }
+
+    /// Notes the end of an errand, if it is that, and sends the next one.
+    pub(super) fn bury_errand(&mut self, now: Time, pid: Pid) -> bool {
+        if !self.errand.as_mut().is_some_and(|errand| errand.is_over(pid)) {
+            return false;
+        }
+        // What it said before its end.
+        self.hear_errand(now);
+        self.errand = None;
+        self.send_errand(now);
+        true
+    }
+
+    /// Has a child give up its request, if it still is the child and the request that was meant.
+    fn cancel(&mut self, now: Time, gone: &Gone) {
+        let is_meant = |busy: &Busy| {
+            (busy.pid, busy.slot, busy.since) == (gone.disconnect.pid, gone.slot, gone.since)
+        };
+        if self.busy_children().iter().any(is_meant) {
+            self.log.info(format_args!("client {}: cancelling", gone.disconnect));
+            self.supervisor.handle(now, Event::Cancelled { slot: gone.slot, since: gone.since });
+        }
+    }
+}
