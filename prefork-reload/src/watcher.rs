@@ -219,6 +219,7 @@ impl Watcher {
         }
         let scan = scan::scan(&self.list);
         let changes = self.policy.observe(now, &scan.stamps);
+        // What the kernel says nothing of, a mount for one, may have brought other directories.
         self.stale |= self.policy.sees_movement();
         if let Some(notifier) = &mut self.notifier
             && mem::take(&mut self.stale)

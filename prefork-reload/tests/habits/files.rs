@@ -274,4 +274,13 @@ pub(crate) const HABITS: &[Habit] = &[
         },
         reported: &["var/lib/app/state appeared"],
     },
+    Habit {
+        name: "chmod of a directory that is watched itself, beside a file in it",
+        watched: &[Named("etc"), Named("etc/app.conf")],
+        act: |world| {
+            let permissions = Permissions::from_mode(0o700);
+            fs::set_permissions(world.path("etc"), permissions).expect("its owner may");
+        },
+        reported: &["etc changed"],
+    },
 ];

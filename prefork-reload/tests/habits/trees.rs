@@ -171,4 +171,10 @@ pub(crate) const HABITS: &[Habit] = &[
         },
         reported: &["etc/two\\nlines appeared and etc/\u{fffd}.conf appeared"],
     },
+    Habit {
+        name: "write in place to a file whose directory is found by a wildcard",
+        watched: &[Glob("releases/*/bin/app")],
+        act: |world| world.write("releases/2/bin/app", "three\n"),
+        reported: &["releases/2/bin/app changed"],
+    },
 ];
