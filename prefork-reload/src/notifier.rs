@@ -170,10 +170,7 @@ impl Round<'_> {
     }
 
     fn place(&mut self, place: &Place) {
-        let flags = match &place.entries {
-            Entries::Named(_) => COMING_AND_GOING,
-            Entries::Matching(_) | Entries::All => COMING_AND_GOING | WRITTEN,
-        };
+        let flags = COMING_AND_GOING | WRITTEN;
         self.add(&place.directory, flags, Some(place.entries.clone()));
     }
 
@@ -190,12 +187,11 @@ impl Round<'_> {
             Entry::Occupied(mut occupied) => {
                 let known = occupied.get_mut();
                 known.entries.extend(entries);
-                // Adding has replaced the flags of before.
-                if known.flags.difference(flags).is_empty() {
-                    known.flags = flags;
-                } else {
-                    known.flags |= flags;
-                    let _ = inotify::add_watch(self.instance, path, known.flags);
+                let all = known.flags | flags;
+                known.flags = all;
+                if all != flags {
+                    // Adding has replaced the flags of before.
+                    let _ = inotify::add_watch(self.instance, path, all);
                 }
             }
         }

@@ -112,7 +112,8 @@ impl WatchList {
     ///
     /// `*`, `?` and `[...]` match within a name, `**` is any number of directories; the rest is as
     /// in [`glob::Pattern`], with a literal `*` written `[*]`. No wildcard matches the leading dot
-    /// of a hidden file. Links to directories are followed, except under `**`.
+    /// of a hidden file. Links to directories are followed, except under `**`. A pattern without a
+    /// wildcard is the name of a [`file`](Self::file).
     ///
     /// Files that appear and vanish are changes. While the directory before the first wildcard is
     /// missing, everything below it counts as unchanged.

@@ -86,8 +86,8 @@ enum Hush {
 }
 
 /// How long the caller is not woken after it was for nothing; doubled each time, up to a cap.
-const HUSH_FIRST: Duration = Duration::from_millis(200);
-const HUSH_DOUBLINGS: u32 = 3;
+const HUSH_FIRST: Duration = Duration::from_millis(25);
+const HUSH_DOUBLINGS: u32 = 6;
 
 impl Watcher {
     /// Makes a watcher that looks at least every `interval`.
@@ -219,6 +219,7 @@ impl Watcher {
         }
         let scan = scan::scan(&self.list);
         let changes = self.policy.observe(now, &scan.stamps);
+        // What the kernel says nothing of, a mount for one, may have brought other directories.
         self.stale |= self.policy.sees_movement();
         if let Some(notifier) = &mut self.notifier
             && mem::take(&mut self.stale)

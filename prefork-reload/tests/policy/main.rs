@@ -1,0 +1,291 @@
+//! The policy alone: tables of courses of events; properties, and an oracle.
+
+mod properties;
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::sync::LazyLock;
+use std::time::Duration;
+
+use prefork_core::Time;
+use prefork_reload::{Changes, Policy, Stamp, Stamps};
+
+const SETTLE: Duration = Duration::from_millis(200);
+const INTERVAL: Duration = Duration::from_secs(2);
+
+const fn at(ms: u64) -> Time {
+    Time::after_origin(Duration::from_millis(ms))
+}
+
+/// A number of different stamps.
+static STAMPS: LazyLock<Vec<Stamp>> = LazyLock::new(|| {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    (0..64)
+        .map(|n| {
+            let path = directory.path().join(n.to_string());
+            fs::write(&path, "").expect("writable");
+            Stamp::of(&fs::metadata(&path).expect("just written"))
+        })
+        .collect()
+});
+
+/// A look at files called `/0`, `/1` ...: `None` where there is nothing.
+fn look(files: &[Option<usize>]) -> Stamps {
+    let mut stamps = Stamps::new();
+    for (n, file) in files.iter().enumerate() {
+        if let Some(file) = file {
+            stamps.insert(format!("/{n}"), STAMPS[*file]);
+        }
+    }
+    stamps
+}
+
+/// A look that finds the named file `/0` missing, besides others.
+fn look_without_the_first(others: &[Option<usize>]) -> Stamps {
+    let mut stamps = Stamps::new();
+    for (path, stamp) in look(&[&[None], others].concat()).iter() {
+        stamps.insert(path, stamp);
+    }
+    stamps.insert_untold("/0");
+    stamps
+}
+
+fn text(changes: Option<Changes>) -> String {
+    changes.map_or_else(String::new, |changes| changes.to_string())
+}
+
+/// Looks and their times.
+type Course = Vec<(u64, Stamps)>;
+
+/// What is to be reported, and when.
+type Reports = &'static [(u64, &'static str)];
+
+/// Runs a course of looks, and says at which times what was reported.
+fn reports(course: &[(u64, Stamps)]) -> Vec<(u64, String)> {
+    let mut policy = Policy::new(INTERVAL);
+    course
+        .iter()
+        .map(|(ms, seen)| (*ms, text(policy.observe(at(*ms), seen))))
+        .filter(|(_, text)| !text.is_empty())
+        .collect()
+}
+
+#[test]
+fn courses_of_events_as_a_table() {
+    let a = || look(&[Some(0)]);
+    let b = || look(&[Some(1)]);
+    let gone = || look(&[None]);
+    let missing = || look_without_the_first(&[]);
+    let table: [(&str, Course, Reports); 14] = [
+        ("nothing changes", vec![(0, a()), (2000, a()), (4000, a())], &[]),
+        ("a change settles", vec![(0, a()), (2000, b()), (2200, b())], &[(2200, "/0 changed")]),
+        ("not yet", vec![(0, a()), (2000, b()), (2199, b())], &[]),
+        (
+            "looks in between do not matter",
+            vec![(0, a()), (2000, b()), (2100, b()), (2199, b()), (2200, b())],
+            &[(2200, "/0 changed")],
+        ),
+        (
+            "once",
+            vec![(0, a()), (2000, b()), (2200, b()), (2400, b()), (9000, b())],
+            &[(2200, "/0 changed")],
+        ),
+        (
+            "moved in between",
+            vec![(0, a()), (2000, b()), (2100, look(&[Some(2)])), (2200, b())],
+            &[],
+        ),
+        ("back again", vec![(0, a()), (2000, b()), (2100, a()), (2300, a()), (9000, a())], &[]),
+        (
+            "a file of a directory vanishes",
+            vec![(0, a()), (2000, gone()), (2200, gone())],
+            &[(2200, "/0 vanished")],
+        ),
+        ("appears", vec![(0, gone()), (2000, a()), (2200, a())], &[(2200, "/0 appeared")]),
+        ("a named file is missing", vec![(0, a()), (2000, missing()), (90_000, missing())], &[]),
+        (
+            "deleted, then made anew",
+            vec![(0, a()), (2000, missing()), (4000, missing()), (6000, b()), (6200, b())],
+            &[(6200, "/0 changed")],
+        ),
+        (
+            "missing from the start",
+            vec![(0, missing()), (2000, missing()), (4000, a()), (4200, a())],
+            &[(4200, "/0 appeared")],
+        ),
+        (
+            "another file does not wait for the missing one",
+            vec![
+                (0, look(&[Some(0), Some(1)])),
+                (2000, look_without_the_first(&[Some(2)])),
+                (2200, look_without_the_first(&[Some(2)])),
+                (4000, look(&[Some(3), Some(2)])),
+                (4200, look(&[Some(3), Some(2)])),
+            ],
+            &[(2200, "/1 changed"), (4200, "/0 changed")],
+        ),
+        (
+            "all that moved is one report",
+            vec![
+                (0, look(&[Some(0), Some(1), None])),
+                (2000, look(&[Some(2), Some(1), None])),
+                (2100, look(&[Some(2), None, None])),
+                (2200, look(&[Some(2), None, Some(3)])),
+                (2400, look(&[Some(2), None, Some(3)])),
+            ],
+            &[(2400, "/0 changed, /1 vanished and /2 appeared")],
+        ),
+    ];
+    for (case, course, expected) in table {
+        let reports = reports(&course);
+        let reports: Vec<_> = reports.iter().map(|(ms, text)| (*ms, text.as_str())).collect();
+        assert_eq!(reports, expected, "{case}");
+    }
+}
+
+#[test]
+fn a_file_that_never_rests_is_looked_at_less_and_less_and_never_reported() {
+    let mut policy = Policy::new(INTERVAL);
+    policy.begin(at(0), &look(&[Some(0)]));
+    let mut looks = 0;
+    // A day, with something to hear every millisecond that anybody listens.
+    while let Some(due) = policy.due().filter(|due| *due < at(86_400_000)) {
+        looks += 1;
+        assert_eq!(policy.observe(due, &look(&[Some(looks % 64)])), None);
+        policy.hint(due + Duration::from_millis(1));
+    }
+    assert!((54_000..54_010).contains(&looks), "{looks} looks, one every 1.6 s are 54,000");
+}
+
+#[test]
+fn hints_that_lead_to_nothing_are_heeded_less_and_less() {
+    let mut policy = Policy::new(Duration::MAX);
+    policy.begin(at(0), &look(&[Some(0)]));
+    assert_eq!(policy.due(), None, "only hints count");
+    let mut now = at(0);
+    let mut gaps = Vec::new();
+    for _ in 0..6 {
+        policy.hint(now + Duration::from_millis(1));
+        assert!(!policy.heeds_hints(), "one is enough");
+        let due = policy.due().expect("there was a hint");
+        gaps.push(due.since(now).as_millis());
+        now = due;
+        assert_eq!(policy.observe(now, &look(&[Some(0)])), None);
+    }
+    assert_eq!(gaps, [200, 400, 800, 1600, 1600, 1600]);
+    // After a quiet time the first one is heeded at once ...
+    let later = now + Duration::from_secs(5);
+    policy.hint(later);
+    assert_eq!(policy.due(), Some(later));
+    // ... and what it leads to is reported without delay.
+    assert_eq!(policy.observe(later, &look(&[Some(1)])), None);
+    assert_eq!(policy.due(), Some(later + SETTLE));
+    assert!(policy.observe(later + SETTLE, &look(&[Some(1)])).is_some());
+    assert_eq!(policy.due(), None);
+}
+
+#[test]
+fn what_could_not_be_tried_comes_again_after_a_doubling_delay() {
+    let mut policy = Policy::new(INTERVAL);
+    policy.begin(at(0), &look(&[Some(0)]));
+    assert_eq!(policy.retry_later(at(0)), None, "there was no verdict");
+    let new = look(&[Some(1)]);
+    policy.observe(at(2000), &new);
+    let mut now = at(2200);
+    let first = policy.observe(now, &new).expect("settled");
+    let mut delays = Vec::new();
+    for _ in 0..9 {
+        let again = policy.retry_later(now).expect("there was a verdict");
+        assert_eq!(policy.retry_later(now), None, "it is taken back once");
+        let tried = now;
+        let repeated = loop {
+            now = policy.due().expect("there is an interval");
+            match policy.observe(now, &new) {
+                Some(changes) => break changes,
+                None => assert!(now < again),
+            }
+        };
+        assert_eq!((now, &repeated), (again, &first));
+        delays.push(now.since(tried).as_secs());
+    }
+    assert_eq!(delays, [1, 2, 4, 8, 16, 32, 60, 60, 60]);
+    // Dealt with at last: it does not come again, and the next trouble begins anew.
+    assert_eq!(policy.observe(now + INTERVAL, &new), None);
+    let newer = look(&[Some(2)]);
+    now = now + INTERVAL * 2;
+    policy.observe(now, &newer);
+    assert!(policy.observe(now + SETTLE, &newer).is_some());
+    assert_eq!(policy.retry_later(now + SETTLE), Some(now + SETTLE + Duration::from_secs(1)));
+}
+
+#[test]
+fn a_further_change_does_not_wait_for_the_retry_and_brings_the_rest_along() {
+    let mut policy = Policy::new(INTERVAL);
+    policy.begin(at(0), &look(&[Some(0), Some(1)]));
+    policy.observe(at(2000), &look(&[Some(2), Some(1)]));
+    assert!(policy.observe(at(2200), &look(&[Some(2), Some(1)])).is_some());
+    policy.retry_later(at(2300));
+    policy.hint(at(2450));
+    assert_eq!(policy.observe(at(2450), &look(&[Some(2), Some(3)])), None);
+    let changes = policy.observe(at(2650), &look(&[Some(2), Some(3)]));
+    assert_eq!(text(changes), "/0 changed and /1 changed");
+}
+
+#[test]
+fn what_moves_when_it_is_taken_back_is_one_verdict_later() {
+    let mut policy = Policy::new(INTERVAL);
+    policy.begin(at(0), &look(&[Some(0), Some(1)]));
+    policy.observe(at(2000), &look(&[Some(2), Some(1)]));
+    assert!(policy.observe(at(2200), &look(&[Some(2), Some(1)])).is_some());
+    assert_eq!(policy.observe(at(4200), &look(&[Some(2), Some(3)])), None);
+    assert_eq!(policy.retry_later(at(4300)), Some(at(4400)));
+    let changes = policy.observe(at(4400), &look(&[Some(2), Some(3)]));
+    assert_eq!(text(changes), "/0 changed and /1 changed");
+}
+
+#[test]
+fn a_look_that_took_long_counts_from_its_end() {
+    let mut policy = Policy::new(INTERVAL);
+    policy.begin(at(0), &look(&[Some(0)]));
+    // The process was stopped for a day in the middle of a look.
+    let mut slow = look(&[Some(1)]);
+    slow.set_took(Duration::from_secs(86_400));
+    assert_eq!(policy.observe(at(2000), &slow), None);
+    assert_eq!(policy.observe(at(86_402_001), &look(&[Some(1)])), None, "it may be in motion");
+    assert!(policy.observe(at(86_402_200), &look(&[Some(1)])).is_some());
+}
+
+#[test]
+fn a_day_without_looks_is_no_rest() {
+    let mut policy = Policy::new(INTERVAL);
+    policy.begin(at(0), &look(&[Some(0)]));
+    policy.observe(at(2000), &look(&[Some(1)]));
+    let day = at(86_400_000);
+    assert_eq!(policy.observe(day, &look(&[Some(2)])), None, "it is in motion");
+    assert_eq!(policy.due().map(|due| due.since(day) <= 2 * SETTLE), Some(true));
+    let due = policy.due().expect("there is an interval");
+    assert!(policy.observe(due, &look(&[Some(2)])).is_some());
+}
+
+#[test]
+fn the_times_are_kept_within_sense() {
+    let mut policy = Policy::new(Duration::ZERO).settle(Duration::ZERO);
+    policy.begin(at(0), &look(&[]));
+    assert_eq!(policy.due(), Some(at(20)));
+    let mut policy = Policy::new(Duration::MAX).settle(Duration::MAX);
+    let end = Time::after_origin(Duration::MAX);
+    policy.begin(end, &look(&[]));
+    policy.hint(end);
+    assert_eq!(policy.observe(end, &look(&[Some(1)])), None);
+    assert_eq!(policy.due(), None);
+    assert_eq!(policy.retry_later(end), None);
+}
+
+#[test]
+fn the_stamps_of_the_tests_differ() {
+    for (n, stamp) in STAMPS.iter().enumerate() {
+        assert!(!STAMPS[..n].contains(stamp), "{stamp:?}");
+    }
+    let root = fs::metadata("/").expect("always there");
+    assert_ne!(root.ino(), 0, "a stamp is of something");
+}
