@@ -11,6 +11,7 @@
 //! bounded. The program starts itself again for each role.
 
 mod bare;
+mod clients;
 #[path = "../../examples/hello/main.rs"]
 mod hello;
 mod load;

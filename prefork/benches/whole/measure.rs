@@ -10,6 +10,7 @@ use std::{
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::{
+    clients,
     process::{Started, children, private_kb, schedstat},
     upgrade,
 };
@@ -18,15 +19,16 @@ const ROUNDS: usize = 7;
 const REQUESTS: usize = 10_000;
 
 /// The pause between two looks at the children: whoever spins instead keeps a processor from them.
-const GLANCE: Duration = Duration::from_micros(50);
+pub(crate) const GLANCE: Duration = Duration::from_micros(50);
 
 pub(crate) fn main() -> ExitCode {
-    let all: [(&str, fn()); 8] = [
+    let all: [(&str, fn()); 9] = [
         ("cpu", cpu),
         ("scaling", cost_of_scaling),
         ("burst", burst),
         ("reload", reload),
         ("upgrade", upgrade::measure),
+        ("clients", clients::measure),
         ("respawn", respawn),
         ("stop", stops),
         ("rest", at_rest),
