@@ -20,6 +20,7 @@ mod proc;
 mod reaper;
 mod scene;
 mod skip;
+mod terminal;
 
 pub use census::{Census, Population};
 pub use daemon::Daemon;
@@ -31,3 +32,4 @@ pub use proc::{Process, all as all_processes, children, find as find_process, ti
 pub use reaper::{End, kill};
 pub use scene::{Programs, Scene};
 pub use skip::{require_root, require_tool};
+pub use terminal::Terminal;

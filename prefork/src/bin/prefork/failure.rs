@@ -23,7 +23,7 @@ pub(crate) enum Failure {
     #[error("not running: no daemon holds pid file {}", path.display())]
     NotRunning { path: PathBuf },
     #[error(
-        "pid file {} is held, but by no process that proves to be the daemon; \
+        "pid file {} is locked, but no process proves to own it; \
          `fuser {}` names those that hold it", path.display(), path.display()
     )]
     Unproven { path: PathBuf },

@@ -8,6 +8,8 @@ use ratatui::{
     widgets::{Cell, Paragraph, RenderDirection, Row as TableRow, Sparkline, SparklineBar, Table},
 };
 
+use unicode_width::UnicodeWidthStr;
+
 use super::{
     app::App,
     columns::{Align, Column, columns},
@@ -22,6 +24,9 @@ const TALL: u16 = 14;
 
 /// The words in front of a sparkline, with their figure.
 const LEGEND: u16 = 12;
+
+/// The least room in the title that is worth shortening a path to.
+const SHORTEST_PATH: usize = 12;
 
 /// Draws everything.
 pub(super) fn draw(frame: &mut Frame<'_>, app: &mut App, palette: &Palette) {
@@ -74,8 +79,11 @@ fn draw_title(frame: &mut Frame<'_>, area: Rect, app: &App, palette: &Palette) {
     );
     let age = view.age.map_or_else(|| "of another boot".to_owned(), duration);
     let paused = if app.is_paused() { "PAUSED  " } else { "" };
-    let rights = [format!("{paused}{creator}  {age} "), format!("{paused}{age} "), paused.into()];
-    sides(frame, area, format!(" {}", view.path), rights, palette.bar());
+    let right = format!("{paused}{creator}  {age} ");
+    let room = usize::from(area.width).saturating_sub(right.width() + 3);
+    let path = if room < SHORTEST_PATH { view.path.clone() } else { tail(&view.path, room) };
+    let rights = [right, format!("{paused}{age} "), paused.into()];
+    sides(frame, area, format!(" {path}"), rights, palette.bar());
 }
 
 fn draw_summary(frame: &mut Frame<'_>, area: Rect, app: &App, palette: &Palette) {
@@ -96,6 +104,21 @@ fn draw_summary(frame: &mut Frame<'_>, area: Rect, app: &App, palette: &Palette)
     let longest = format!("longest {longest} ");
     let rate = app.rate().map_or_else(String::new, |rate| format!("{rate:.0} requests/s  "));
     sides(frame, area, left, [format!("{rate}{longest}"), longest], Style::new());
+}
+
+/// Shortens a path to its end, where paths differ.
+fn tail(path: &str, room: usize) -> String {
+    if path.width() <= room {
+        return path.to_owned();
+    }
+    let mut start = path.len();
+    for (place, _) in path.char_indices().rev() {
+        if path[place..].width() >= room {
+            break;
+        }
+        start = place;
+    }
+    format!("\u{2026}{}", &path[start..])
 }
 
 /// Writes texts at both ends of a line: of those for the right end, the first for which there is

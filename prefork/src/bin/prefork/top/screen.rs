@@ -2,7 +2,14 @@
 
 use std::io;
 
-use ratatui::{DefaultTerminal, Frame, crossterm::terminal::size};
+use ratatui::{
+    DefaultTerminal, Frame,
+    crossterm::{
+        execute,
+        terminal::{EnterAlternateScreen, enable_raw_mode},
+    },
+    layout::{Position, Rect},
+};
 use signal_hook::{consts::SIGSTOP, low_level};
 
 /// The terminal in raw mode, on its other screen, until this is dropped.
@@ -27,6 +34,7 @@ impl Screen {
 
     /// Gives the terminal back and stops, as Ctrl-Z does; goes on when told to.
     pub(super) fn suspend(&mut self) -> io::Result<()> {
+        self.terminal.show_cursor()?;
         ratatui::try_restore()?;
         low_level::raise(SIGSTOP)?;
         self.resume()
@@ -34,13 +42,12 @@ impl Screen {
 
     /// Takes the terminal over again: whoever had it meanwhile has left it in another mode.
     pub(super) fn resume(&mut self) -> io::Result<()> {
-        size()?;
-        ratatui::crossterm::terminal::enable_raw_mode()?;
-        ratatui::crossterm::execute!(
-            io::stdout(),
-            ratatui::crossterm::terminal::EnterAlternateScreen
-        )?;
-        self.terminal.clear()
+        enable_raw_mode()?;
+        execute!(io::stdout(), EnterAlternateScreen)?;
+        // Draws everything anew, as `Terminal::clear` would; but that asks the terminal where its
+        // cursor is, and the answer goes to the thread that waits for keys.
+        let size = self.terminal.size()?;
+        self.terminal.resize(Rect::from((Position::ORIGIN, size)))
     }
 }
 

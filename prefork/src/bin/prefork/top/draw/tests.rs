@@ -106,3 +106,16 @@ fn what_a_child_says_cannot_leave_its_place() {
     assert!(table[0].starts_with(" SLOT"), "{picture}");
     assert!(table[1].contains("4006 reading") && table[1].ends_with("xxxxxxx"), "{picture}");
 }
+
+#[test]
+fn a_long_path_is_shortened_to_its_end() {
+    let table = [
+        ("/run/x", 6, "/run/x"),
+        ("/run/x", 5, "\u{2026}un/x"),
+        ("/run/\u{65e5}\u{672c}", 6, "\u{2026}/\u{65e5}\u{672c}"),
+        ("/run/\u{65e5}\u{672c}", 4, "\u{2026}\u{672c}"),
+    ];
+    for (path, room, expected) in table {
+        assert_eq!(tail(path, room), expected, "{path} {room}");
+    }
+}
