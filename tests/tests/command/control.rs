@@ -3,7 +3,7 @@
 use std::fs;
 
 use prefork::daemonize::PidFile;
-use prefork_tests::{Daemon, End, Load, PATIENCE, Scene, scene, wait_until};
+use prefork_tests::{Daemon, End, Load, PATIENCE, Scene, require_tool, scene, wait_until};
 use rustix::process::Signal;
 
 use crate::{command, run};
@@ -165,6 +165,9 @@ fn a_signal_by_name_reaches_the_daemon() {
 /// P8: a file that only children of a killed daemon hold leads to nobody.
 #[test]
 fn a_file_without_a_proven_owner_is_its_own_case() {
+    if !require_tool("flock") {
+        return;
+    }
     let scene = scene!();
     // An exclusive lock without a record lock: what children have inherited.
     fs::write(scene.path("pid"), "1\n").expect("written");

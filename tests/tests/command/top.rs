@@ -16,6 +16,11 @@ fn top<'a>(scene: &'a Scene, terminal: &'a Terminal) -> Running<'a> {
 /// Asserts that it has ended so, and that the terminal is as it was.
 #[track_caller]
 fn assert_given_back(top: &Running<'_>, terminal: &Terminal, modes: &str, end: End) {
+    // Looked at all the time: a terminal that nobody reads holds a writer up.
+    wait_until(PATIENCE, "it ends", || {
+        let _ = terminal.text();
+        top.end().is_some()
+    });
     let finished = top.finish();
     assert_eq!(finished.end, end, "{finished:?}");
     assert_eq!(finished.stderr, "");

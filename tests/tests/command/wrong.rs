@@ -21,6 +21,9 @@ fn errors_say_what_to_do() {
     symlink(scene.path("stale"), scene.path("link")).expect("made");
     fs::write(scene.path("foreign"), [0x5a; 100_000]).expect("written");
     let board = Board::share(scene.path("shared"), 2).expect("made");
+    let _short = Board::share(scene.path("short"), 2).expect("made");
+    let file = fs::File::options().write(true).open(scene.path("short")).expect("it is there");
+    file.set_len(5000).expect("it can be cut");
     for name in ["status", "status --json", "metrics"] {
         for (file, text) in [
             ("nothing", "no such board: "),
@@ -29,6 +32,7 @@ fn errors_say_what_to_do() {
             ("foreign", "it does not begin like one"),
             ("directory", "is not a regular file"),
             ("link", "is a symbolic link"),
+            ("short", "it is 5000 bytes long, but must be at least"),
         ] {
             run(&scene, &format!("{name} @{file}"), 1).assert_refused(text);
         }
@@ -40,6 +44,7 @@ fn errors_say_what_to_do() {
             ("directory", 1, "is a directory"),
             ("link", 1, "is a symbolic link"),
             ("shared", 1, "is a scoreboard, not a pid file"),
+            ("short", 1, "is a scoreboard, not a pid file"),
         ] {
             run(&scene, &format!("{name} @{file}"), status).assert_refused(text);
         }
@@ -52,6 +57,7 @@ fn errors_say_what_to_do() {
         ("directory", 1, "is not a regular file"),
         ("link", 1, "is a symbolic link"),
         ("shared", 0, "a shared scoreboard; all is well"),
+        ("short", 1, "it is 5000 bytes long, but must be at least"),
     ] {
         let found = run(&scene, &format!("check @{file}"), status);
         assert!(found.stdout.contains(text), "{file}: {found:?}");

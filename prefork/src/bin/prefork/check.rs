@@ -1,8 +1,6 @@
 //! Saying of a file what it is, and whether all is well with it.
 
 use std::{
-    fs::File,
-    io::{self, Read},
     path::{Path, PathBuf},
     thread,
     time::Duration,
@@ -13,21 +11,17 @@ use prefork::{
     daemonize::{self, Holder},
     scoreboard::{Class, HeaderFault, Kind, Life, OpenError},
 };
-use rustix::fs::{Mode, OFlags};
 
 use crate::{
     exit::Exit,
     failure::Failure,
-    output,
+    look, output,
     text::printable,
     view::{self, View, duration, plural},
 };
 
 /// How long after the first look the second comes, at what seemed wrong at the first.
 const AGAIN: Duration = Duration::from_millis(100);
-
-/// The most bytes of a pid file that mean anything.
-const LONGEST_PID_FILE: u64 = 32;
 
 /// What was found out about one file.
 #[derive(Debug, PartialEq, Eq)]
@@ -69,7 +63,7 @@ fn check(path: &Path) -> Finding {
         Err(Failure::Board(OpenError::Header {
             reason: HeaderFault::Magic | HeaderFault::Truncated { .. },
             ..
-        })) => pid_file(path),
+        })) if !look::begins_like_a_board(path) => pid_file(path),
         Err(failure) => Finding { exit: Exit::Failed, text: Report(&failure).to_string() },
     }
 }
@@ -85,7 +79,7 @@ fn pid_file(path: &Path) -> Finding {
              one that was killed, as a rule; `fuser` names them"
                 .to_owned(),
         ),
-        Ok(Holder::Nobody) => match read(path) {
+        Ok(Holder::Nobody) => match look::beginning(path) {
             Ok(bytes) if is_pid(&bytes) => {
                 (Exit::NotRunning, "a pid file that nobody holds; no daemon runs".to_owned())
             }
@@ -95,15 +89,6 @@ fn pid_file(path: &Path) -> Finding {
         Err(error) => (Exit::Failed, Report(&error).to_string()),
     };
     Finding { exit, text }
-}
-
-/// Reads a file that may be anything, without following a link or waiting.
-fn read(path: &Path) -> io::Result<Vec<u8>> {
-    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
-    let file = File::from(rustix::fs::open(path, flags, Mode::empty())?);
-    let mut bytes = Vec::new();
-    file.take(LONGEST_PID_FILE).read_to_end(&mut bytes)?;
-    Ok(bytes)
 }
 
 /// An empty file is what a daemon leaves that was killed before it wrote its pid.

@@ -11,6 +11,7 @@ mod cli;
 mod daemon;
 mod exit;
 mod failure;
+mod look;
 mod output;
 mod pages;
 mod text;

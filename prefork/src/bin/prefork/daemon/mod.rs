@@ -8,12 +8,9 @@ use std::{
     time::Duration,
 };
 
-use prefork::{
-    daemonize::{self, Holder, Pid, Signal, Signalled, StopOptions, Stopped},
-    scoreboard::Board,
-};
+use prefork::daemonize::{self, Holder, Pid, Signal, Signalled, StopOptions, Stopped};
 
-use crate::{exit::Exit, failure::Failure, output};
+use crate::{exit::Exit, failure::Failure, look, output};
 use rollout::Rollout;
 
 /// Whether to wait until the children are replaced.
@@ -118,7 +115,7 @@ fn not_running(path: &Path) -> Failure {
 /// Puts something better in the place of what comes of the two files being mixed up.
 fn explain(path: &Path, failure: Failure) -> Failure {
     match failure.exit() {
-        Exit::NotRunning | Exit::Unproven if Board::open(path).is_ok() => {
+        Exit::NotRunning | Exit::Unproven if look::begins_like_a_board(path) => {
             Failure::IsABoard { path: path.to_owned() }
         }
         Exit::Done

@@ -24,7 +24,7 @@ use signal_hook::{
     low_level::emulate_default_handler,
 };
 
-use crate::{exit::Exit, failure::Failure, view::View};
+use crate::{exit::Exit, failure::Failure, text::printable, view::View};
 use app::{App, Verdict};
 use palette::Palette;
 use screen::Screen;
@@ -102,7 +102,8 @@ fn show(
         }
         let now = Instant::now();
         if now >= due && !app.is_paused() {
-            app.take(View::read(path).map_err(|failure| Report(&failure).to_string()));
+            let found = View::read(path);
+            app.take(found.map_err(|failure| printable(&Report(&failure).to_string())));
             due = now + app.interval();
         }
     }
