@@ -123,7 +123,8 @@ mod tests {
         let (_owner, board) = owned();
         assert_eq!(board.creator_life(), Life::Running);
         assert!(board.age().is_some_and(|age| age < Duration::from_secs(60)));
-        let table: [(fn(&mut Header), Life); 6] = [
+        type Change = fn(&mut Header);
+        let table: [(Change, Life); 6] = [
             (|header| header.creator_start += 1, Life::Gone),
             (|header| header.creator_start = 0, Life::Unknown),
             (|header| header.creator = 0, Life::Unknown),

@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, time::Duration};
 
-use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
+use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
 use super::{
     history::{History, Sample},

@@ -4,6 +4,7 @@ mod app;
 mod columns;
 mod draw;
 mod history;
+mod keys;
 mod palette;
 mod screen;
 mod sort;
@@ -16,16 +17,17 @@ use std::{
     time::{Duration, Instant},
 };
 
+use crossterm::event::KeyEvent;
 use prefork::Report;
-use ratatui::crossterm::event::{self, Event, KeyEvent, KeyEventKind};
 use signal_hook::{
-    consts::{SIGCONT, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTSTP},
+    consts::{SIGCONT, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTSTP, SIGWINCH},
     iterator::Signals,
     low_level::emulate_default_handler,
 };
 
 use crate::{exit::Exit, failure::Failure, text::printable, view::View};
 use app::{App, Verdict};
+use keys::Keys;
 use palette::Palette;
 use screen::Screen;
 
@@ -33,7 +35,6 @@ use screen::Screen;
 #[derive(Debug)]
 enum Happening {
     Key(KeyEvent),
-    Resized,
     Signal(i32),
     /// The terminal is gone.
     Lost(io::Error),
@@ -56,7 +57,7 @@ pub(crate) fn run(path: &Path, interval: Duration) -> Result<Exit, Failure> {
     let (sender, receiver) = mpsc::channel();
     watch_signals(sender.clone()).map_err(terminal)?;
     let mut screen = Screen::enter().map_err(terminal)?;
-    watch_keys(sender);
+    watch_keys(sender).map_err(terminal)?;
     let app = App::new(interval, view);
     let end = show(path, app, &mut screen, &receiver);
     drop(screen);
@@ -92,7 +93,8 @@ fn show(
                     Verdict::Quit => return Ok(End::Quit),
                     Verdict::Suspend => screen.suspend()?,
                 },
-                Happening::Resized => {}
+                // Drawing looks at the size each time.
+                Happening::Signal(SIGWINCH) => {}
                 Happening::Signal(SIGTSTP) => screen.suspend()?,
                 Happening::Signal(SIGCONT) => screen.resume()?,
                 Happening::Signal(signal) => return Ok(End::Signal(signal)),
@@ -111,7 +113,7 @@ fn show(
 
 /// Waits for signals on a thread of its own, so that nothing has to poll for them.
 fn watch_signals(sender: Sender<Happening>) -> io::Result<()> {
-    let mut signals = Signals::new([SIGTERM, SIGINT, SIGQUIT, SIGHUP, SIGTSTP, SIGCONT])?;
+    let mut signals = Signals::new([SIGTERM, SIGINT, SIGQUIT, SIGHUP, SIGTSTP, SIGCONT, SIGWINCH])?;
     thread::spawn(move || {
         for signal in signals.forever() {
             if sender.send(Happening::Signal(signal)).is_err() {
@@ -123,19 +125,13 @@ fn watch_signals(sender: Sender<Happening>) -> io::Result<()> {
 }
 
 /// Waits for keys on a thread of its own, likewise.
-fn watch_keys(sender: Sender<Happening>) {
+fn watch_keys(sender: Sender<Happening>) -> io::Result<()> {
+    let keys = Keys::open()?;
     thread::spawn(move || {
-        loop {
-            let happening = match event::read() {
-                Ok(Event::Key(key)) if key.kind != KeyEventKind::Release => Happening::Key(key),
-                Ok(Event::Resize(..)) => Happening::Resized,
-                Ok(_) => continue,
-                Err(error) => Happening::Lost(error),
-            };
-            let is_lost = matches!(happening, Happening::Lost(_));
-            if sender.send(happening).is_err() || is_lost {
-                return;
-            }
+        if let Err(error) = keys.watch(|key| sender.send(Happening::Key(key)).is_ok()) {
+            // Nobody takes it when the view has ended already.
+            let _ = sender.send(Happening::Lost(error));
         }
     });
+    Ok(())
 }

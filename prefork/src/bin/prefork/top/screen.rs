@@ -2,12 +2,12 @@
 
 use std::io;
 
+use crossterm::{
+    execute,
+    terminal::{EnterAlternateScreen, enable_raw_mode},
+};
 use ratatui::{
     DefaultTerminal, Frame,
-    crossterm::{
-        execute,
-        terminal::{EnterAlternateScreen, enable_raw_mode},
-    },
     layout::{Position, Rect},
 };
 use signal_hook::{consts::SIGSTOP, low_level};

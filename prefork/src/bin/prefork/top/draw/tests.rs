@@ -2,12 +2,9 @@
 
 use std::time::Duration;
 
+use crossterm::event::{KeyCode, KeyEvent};
 use prefork::scoreboard::{State, Status};
-use ratatui::{
-    Terminal,
-    backend::TestBackend,
-    crossterm::event::{KeyCode, KeyEvent},
-};
+use ratatui::{Terminal, backend::TestBackend};
 
 use super::*;
 use crate::view::tests::{of_rows, row, view};
