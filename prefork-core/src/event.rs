@@ -136,6 +136,8 @@ pub enum Event {
     ConnectionsChecked {
         /// Whether any child was at work.
         busy: bool,
+        /// How long it took.
+        took: Duration,
     },
     /// An operator asks for something.
     Requested(Request),

@@ -24,6 +24,9 @@ struct World {
     now: Time,
     /// What the first child is doing.
     first: Activity,
+    /// How long a check takes.
+    took: Duration,
+    armed: bool,
     done: Vec<(Time, Action)>,
 }
 
@@ -38,15 +41,19 @@ impl World {
             supervisor.handle(at(0), Event::Spawned { slot });
             supervisor.handle(at(0), Event::Ready { slot });
         }
-        let mut world = Self { supervisor, now: at(0), first: IDLE, done: Vec::new() };
+        let took = Duration::from_micros(100);
+        let mut world =
+            Self { supervisor, now: at(0), first: IDLE, took, armed: false, done: Vec::new() };
         world.run(at(1));
         world
     }
 
-    /// The first child turns busy, and says so.
+    /// The first child turns busy, and says so if it is to.
     fn work(&mut self) {
         self.first = busy(self.now);
-        self.tell(Event::Nudged);
+        if std::mem::take(&mut self.armed) {
+            self.tell(Event::Nudged);
+        }
     }
 
     fn tell(&mut self, event: Event) {
@@ -72,10 +79,12 @@ impl World {
                     let sight = Sight { activities: &activities, waiting: Some(0) };
                     self.supervisor.look(self.now, &sight);
                 }
+                Action::ArmNudge => self.armed = true,
                 Action::CheckConnections => {
                     self.done.push((self.now, action));
                     let busy = matches!(self.first, Activity::Busy { .. });
-                    self.supervisor.handle(self.now, Event::ConnectionsChecked { busy });
+                    let took = self.took;
+                    self.supervisor.handle(self.now, Event::ConnectionsChecked { busy, took });
                 }
                 Action::Spawn { slot, .. } => {
                     self.done.push((self.now, action));
@@ -128,16 +137,25 @@ fn work_is_looked_at_at_once_and_then_every_interval() {
 }
 
 #[test]
-fn short_jobs_do_not_have_more_checked_than_the_interval_says() {
-    let mut world = World::new();
-    world.run(at(10_000));
+fn new_work_is_looked_at_soon_as_far_as_that_is_cheap() {
+    for (took, fewest, most) in [(100, 50, 100), (2_000, 18, 28), (20_000, 5, 6)] {
+        let mut world = World::new();
+        world.took = Duration::from_micros(took);
+        world.run(at(10_000));
+        short_jobs(&mut world);
+        let checks = world.checks().len();
+        assert!((fewest..=most).contains(&checks), "{checks} checks of {took} us in 10 s");
+    }
+}
+
+/// Jobs of 30 ms for ten seconds, with the child idle for a moment between two.
+fn short_jobs(world: &mut World) {
     for ms in (10_000..20_000).step_by(40) {
         world.work();
-        world.run(at(ms + 10));
+        world.run(at(ms + 30));
         world.first = IDLE;
         world.run(at(ms + 40));
     }
-    assert!((5..=6).contains(&world.checks().len()), "{:?}", world.checks());
 }
 
 #[test]

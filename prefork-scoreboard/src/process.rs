@@ -16,7 +16,7 @@ pub(crate) fn plausible_pid(number: u64) -> Option<u32> {
 /// When this process started, in clock ticks since boot, if `/proc` tells.
 pub(crate) fn own_start() -> Option<u64> {
     match stat("self") {
-        Stat::Running { start } => Some(start),
+        Stat::Running { start, .. } => Some(start),
         Stat::Ended | Stat::Unknown => None,
     }
 }
@@ -26,23 +26,41 @@ pub(crate) fn own_start() -> Option<u64> {
 /// In doubt the answer is yes: a slot too many in use does less harm than one used twice. `start`
 /// of zero means that the process did not know its own.
 pub(crate) fn may_live(pid: u64, start: u64) -> bool {
-    let Some(pid) = plausible_pid(pid) else { return false };
-    let raw = i32::try_from(pid).ok().and_then(Pid::from_raw);
-    let Some(raw) = raw else { return false };
+    match plausible_pid(pid).map_or(Found::Nobody, find) {
+        Found::Running { start: found, .. } => start == 0 || start == found,
+        Found::Nobody => false,
+        Found::Hidden => true,
+    }
+}
+
+/// What there is under a pid.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Found {
+    /// A process that started at this clock tick since boot, and its parent's pid.
+    Running { start: u64, parent: u32 },
+    /// Nothing, or what nobody has reaped yet.
+    Nobody,
+    /// Something of which nothing more can be learnt.
+    Hidden,
+}
+
+/// Looks at what there is under a pid.
+pub(crate) fn find(pid: u32) -> Found {
+    let Some(raw) = i32::try_from(pid).ok().and_then(Pid::from_raw) else { return Found::Nobody };
     // Sends nothing: it only asks whether the pid is in use. See kill(2).
     if test_kill_process(raw) == Err(Errno::SRCH) {
-        return false;
+        return Found::Nobody;
     }
     match stat(&pid.to_string()) {
-        Stat::Running { start: found } => start == 0 || start == found,
-        Stat::Ended => false,
+        Stat::Running { start, parent } => Found::Running { start, parent },
+        Stat::Ended => Found::Nobody,
         // No /proc, or one that hides the processes of others (hidepid).
-        Stat::Unknown => true,
+        Stat::Unknown => Found::Hidden,
     }
 }
 
 enum Stat {
-    Running { start: u64 },
+    Running { start: u64, parent: u32 },
     Ended,
     Unknown,
 }
@@ -58,10 +76,13 @@ fn parse_stat(text: &[u8]) -> Stat {
     let Some(end) = text.iter().rposition(|&byte| byte == b')') else { return Stat::Unknown };
     let rest = String::from_utf8_lossy(&text[end + 1..]);
     let mut fields = rest.split_ascii_whitespace();
-    match (fields.next(), fields.nth(18).and_then(|start| start.parse().ok())) {
-        (Some("Z" | "X" | "x"), _) => Stat::Ended,
-        (Some(_), Some(start)) => Stat::Running { start },
-        (_, None) | (None, _) => Stat::Unknown,
+    let state = fields.next();
+    let parent = fields.next().and_then(|parent| parent.parse().ok());
+    let start = fields.nth(17).and_then(|start| start.parse().ok());
+    match (state, parent, start) {
+        (Some("Z" | "X" | "x"), _, _) => Stat::Ended,
+        (Some(_), Some(parent), Some(start)) => Stat::Running { start, parent },
+        (_, None, _) | (_, _, None) | (None, _, _) => Stat::Unknown,
     }
 }
 
@@ -106,7 +127,7 @@ mod tests {
         for name in ["(sh)", "(a) R 9)", "() ) ()", "(\u{fffd}\n)"] {
             let text = format!("42 {name}{tail}");
             assert!(
-                matches!(parse_stat(text.as_bytes()), Stat::Running { start: 4711 }),
+                matches!(parse_stat(text.as_bytes()), Stat::Running { start: 4711, parent: 1 }),
                 "cannot read the start in {text:?}"
             );
         }

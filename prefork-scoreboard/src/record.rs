@@ -30,6 +30,7 @@ pub struct Record {
     started_wall: Option<SystemTime>,
     request_started: Option<Monotonic>,
     updated: Option<Monotonic>,
+    process_start: u64,
     read: Monotonic,
     label: Text<LABEL_SIZE>,
     client: Text<CLIENT_SIZE>,
@@ -63,6 +64,7 @@ impl Record {
         found.started_wall = wall(field(record::STARTED_WALL));
         found.request_started = moment(record::REQUEST_STARTED);
         found.updated = moment(record::UPDATED);
+        found.process_start = field(record::PROCESS_START);
         found.label = text(copy, record::LABEL, state_byte(copy, record::LABEL_LENGTH));
         found.client = text(copy, record::CLIENT, state_byte(copy, record::CLIENT_LENGTH));
         found
@@ -79,6 +81,7 @@ impl Record {
             started_wall: None,
             request_started: None,
             updated: None,
+            process_start: 0,
             read,
             label: Text::EMPTY,
             client: Text::EMPTY,
@@ -159,6 +162,16 @@ impl Record {
         self.request_started.filter(|_| in_hand).map(|started| self.read.since(started))
     }
 
+    /// When the process started, in clock ticks since boot; zero if it has not said.
+    pub(crate) const fn process_start(&self) -> u64 {
+        self.process_start
+    }
+
+    #[cfg(test)]
+    pub(crate) fn with_process_start(&self, process_start: u64) -> Self {
+        Self { process_start, ..self.clone() }
+    }
+
     /// Returns when the record was read.
     #[must_use]
     pub const fn read_at(&self) -> Monotonic {
@@ -204,7 +217,7 @@ fn text<const N: usize>(copy: &[u64; WORDS], offset: usize, len: u8) -> Text<N> 
     Text::printable(&bytes, usize::from(len))
 }
 
-fn believable(nanoseconds: u64, now: Monotonic) -> Option<Monotonic> {
+pub(crate) fn believable(nanoseconds: u64, now: Monotonic) -> Option<Monotonic> {
     let moment = Monotonic::from_nanos(nanoseconds);
     (nanoseconds != 0 && moment.since(now) <= TOLERANCE).then_some(moment)
 }

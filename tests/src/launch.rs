@@ -10,7 +10,7 @@ use std::{
 
 use rustix::process::{Pid, Signal, kill_process_group};
 
-use crate::{Daemon, End, PATIENCE, Scene, reaper, wait_until};
+use crate::{Daemon, End, PATIENCE, Scene, Terminal, reaper, wait_until};
 
 /// A program about to be started.
 #[derive(Clone, Debug)]
@@ -21,12 +21,13 @@ pub struct Launch<'a> {
     program: OsString,
     args: Vec<OsString>,
     variables: Vec<(OsString, OsString)>,
+    terminal: Option<&'a Terminal>,
 }
 
 impl<'a> Launch<'a> {
     pub(crate) fn new(scene: &'a Scene, program: impl Into<OsString>) -> Self {
         let (wrapper, args, variables) = (Vec::new(), Vec::new(), Vec::new());
-        Self { scene, wrapper, program: program.into(), args, variables }
+        Self { scene, wrapper, program: program.into(), args, variables, terminal: None }
     }
 
     /// Adds arguments.
@@ -72,6 +73,12 @@ impl<'a> Launch<'a> {
         self.under(["/bin/sh", "-c", &format!("{prelude}\nexec \"$@\""), "sh"])
     }
 
+    /// Lets it read from and write to a terminal.
+    pub fn on(mut self, terminal: &'a Terminal) -> Self {
+        self.terminal = Some(terminal);
+        self
+    }
+
     /// Starts it, in a process group of its own.
     ///
     /// Its output goes to files and not to pipes, on which a daemon that wrongly kept one could make
@@ -97,6 +104,9 @@ impl<'a> Launch<'a> {
             .stdin(Stdio::null())
             .stdout(create(&stdout))
             .stderr(create(&stderr));
+        if let Some(terminal) = self.terminal {
+            command.stdin(terminal.other_end()).stdout(terminal.other_end());
+        }
         let pid = reaper::spawn(&mut command)
             .unwrap_or_else(|error| panic!("cannot start {command:?}: {error}"));
         Running { scene: self.scene, pid, stdout, stderr }

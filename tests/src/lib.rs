@@ -21,6 +21,7 @@ mod program;
 mod reaper;
 mod scene;
 mod skip;
+mod terminal;
 
 pub use census::{Census, Population};
 pub use daemon::Daemon;
@@ -33,3 +34,4 @@ pub use program::Program;
 pub use reaper::{End, kill};
 pub use scene::{Programs, Scene};
 pub use skip::{require_root, require_tool};
+pub use terminal::Terminal;

@@ -1,15 +1,23 @@
 //! Clients that go away while a child works for them.
 
+use std::time::Duration;
+
 use super::{Phase, Supervisor};
 use crate::{Action, Activity, Config, Rung, Sight, SlotId, Time, slots::Stage};
+
+/// Checks for the sake of new work take at most this part of the time: one in 200.
+const COST: u32 = 200;
+
+/// The shortest time between two of them.
+const SOONEST: Duration = Duration::from_millis(100);
 
 /// When to look for them, and whose work was cancelled.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Clients {
     /// When connections are to be checked, while anybody is at work.
     check_at: Option<Time>,
-    /// When they were last checked.
-    checked: Option<Time>,
+    /// When they were last checked, and how long that took.
+    checked: Option<(Time, Duration)>,
     cancelled: Vec<Cancelled>,
 }
 
@@ -28,15 +36,22 @@ impl Clients {
         self.cancelled.iter().map(|cancelled| cancelled.due).min()
     }
 
-    /// Takes in whether anybody works: after a rest the first check comes at once, so that a client that
-    /// goes soon is known.
+    /// Takes in who works. Clients of work that has begun since the last check are looked at soon, so that
+    /// they are known when they go.
     pub(super) fn note_work(&mut self, now: Time, config: &Config, sight: &Sight<'_>) {
-        let works = |(_, activity): &(SlotId, Activity)| matches!(activity, Activity::Busy { .. });
-        if let (Some(interval), None) = (config.netwatch_interval, self.check_at)
-            && sight.activities.iter().any(works)
-        {
-            let earliest = self.checked.map_or(now, |checked| checked + interval);
-            self.check_at = Some(now.max(earliest));
+        let Some(interval) = config.netwatch_interval else { return };
+        let is_new = |(_, activity): &(SlotId, Activity)| match activity {
+            Activity::Idle { .. } => false,
+            Activity::Busy { since } => {
+                self.checked.is_none_or(|(checked, _)| since.is_none_or(|since| since > checked))
+            }
+        };
+        if sight.activities.iter().any(is_new) {
+            let earliest = self.checked.map_or(now, |(checked, took)| {
+                checked + (took * COST).clamp(SOONEST.min(interval), interval)
+            });
+            let soon = now.max(earliest);
+            self.check_at = Some(self.check_at.map_or(soon, |at| at.min(soon)));
         }
     }
 
@@ -71,10 +86,10 @@ impl Supervisor {
         }
     }
 
-    pub(super) fn connections_checked(&mut self, now: Time, busy: bool) {
+    pub(super) fn connections_checked(&mut self, now: Time, busy: bool, took: Duration) {
         let interval = self.config.netwatch_interval.filter(|_| busy);
         if let Some(watch) = &mut self.watch {
-            watch.clients.checked = Some(now);
+            watch.clients.checked = Some((now, took));
             watch.clients.check_at = interval.map(|interval| now + interval);
         }
     }

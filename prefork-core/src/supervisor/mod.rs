@@ -65,8 +65,8 @@ use watch::Watch;
 /// # Clients
 ///
 /// With [`Config::netwatch_interval`], [`Action::CheckConnections`] asks to see whether clients have gone:
-/// at once when children begin to work in a pool that was at rest, then every interval, and not at all
-/// while nobody works. A child whose request is [`Cancelled`](Event::Cancelled) is asked to leave, and its
+/// every interval while children work, and not at all while nobody does. It comes sooner after a child has
+/// begun to work, so that its client is known when it goes; how much sooner depends on what it costs. A child whose request is [`Cancelled`](Event::Cancelled) is asked to leave, and its
 /// successor is spawned at once; if it is still at that request after [`Config::cancel_timeout`], it is
 /// interrupted, then killed. One that has gone on to another request is left to finish that.
 ///

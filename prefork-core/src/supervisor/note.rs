@@ -26,7 +26,9 @@ impl Supervisor {
             Event::Exited { slot, exit } => self.exited(now, slot, exit),
             Event::Nudged => self.nudged(now),
             Event::Cancelled { slot, since } => self.cancelled(now, slot, since),
-            Event::ConnectionsChecked { busy } => self.connections_checked(now, busy),
+            Event::ConnectionsChecked { busy, took } => {
+                self.connections_checked(now, busy, took);
+            }
             Event::Requested(request) => self.requested(now, request),
             Event::ProbeReady => self.probe_ready(),
             Event::ProbeFailed => self.probe_failed(),

@@ -105,6 +105,20 @@ pub enum StopError {
         /// How long it was waited for after SIGKILL.
         waited: Duration,
     },
+    /// The daemon was told to stop, has not ended in time, and was to be left alone then.
+    #[error(
+        "process {pid}, which holds pid file {}, is still stopping after {waited:?}",
+        path.display()
+    )]
+    #[non_exhaustive]
+    StillStopping {
+        /// The pid file.
+        path: PathBuf,
+        /// The daemon.
+        pid: Pid,
+        /// How long it was waited for after SIGTERM.
+        waited: Duration,
+    },
     /// The daemon has ended, but processes that it started live on and hold its lock.
     #[error(
         "process {pid} has ended, but its children still hold pid file {}; \

@@ -32,6 +32,14 @@ const CHILDREN: Duration = Duration::from_secs(2);
 pub struct StopOptions {
     grace: Duration,
     kill_wait: Duration,
+    at_the_end_of_grace: Escalation,
+}
+
+/// What happens to a daemon that has not ended when its grace is over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Escalation {
+    Kill,
+    GiveUp,
 }
 
 impl Default for StopOptions {
@@ -44,7 +52,11 @@ impl StopOptions {
     /// Begins with every setting at its default.
     #[must_use]
     pub fn new() -> Self {
-        Self { grace: Duration::from_secs(30), kill_wait: Duration::from_secs(5) }
+        Self {
+            grace: Duration::from_secs(30),
+            kill_wait: Duration::from_secs(5),
+            at_the_end_of_grace: Escalation::Kill,
+        }
     }
 
     /// Sets how long the daemon may take after SIGTERM before it is sent SIGKILL. Default: 30
@@ -52,6 +64,14 @@ impl StopOptions {
     #[must_use]
     pub fn grace(mut self, grace: Duration) -> Self {
         self.grace = grace;
+        self
+    }
+
+    /// Never sends SIGKILL: when the grace is over, [`stop`] fails with
+    /// [`StopError::StillStopping`], and the daemon goes on stopping.
+    #[must_use]
+    pub fn never_kill(mut self) -> Self {
+        self.at_the_end_of_grace = Escalation::GiveUp;
         self
     }
 
@@ -91,8 +111,8 @@ pub enum Stopped {
 ///
 /// # Errors
 ///
-/// Those of [`signal`](crate::signal()), and [`StopError::StillAlive`] or
-/// [`StopError::LeftBehind`] when the end did not come.
+/// Those of [`signal`](crate::signal()), and [`StopError::StillAlive`],
+/// [`StopError::StillStopping`] or [`StopError::LeftBehind`] when the end did not come.
 ///
 /// # Signals
 ///
@@ -125,6 +145,13 @@ pub fn stop(path: impl AsRef<Path>, options: &StopOptions) -> Result<Stopped, St
     if has_exited(&daemon, grace)? {
         released(&daemon, grace)?;
         return Ok(Stopped::Terminated { pid });
+    }
+    match options.at_the_end_of_grace {
+        Escalation::Kill => {}
+        Escalation::GiveUp => {
+            let path = daemon.pid_file.path().to_owned();
+            return Err(StopError::StillStopping { path, pid, waited: options.grace });
+        }
     }
     send(&daemon, Signal::Kill)?;
     let kill_wait = Deadline::after(options.kill_wait);

@@ -2,7 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use prefork_daemonize::{Holder, Signalled, StopOptions, Stopped, running, signal, stop};
+use prefork_daemonize::{
+    Holder, Signalled, StopError, StopOptions, Stopped, running, signal, stop,
+};
 use rustix::process::{Signal, kill_process};
 
 use crate::harness::{Scratch, fixture, lives, reap, run, skip, start, status, tests, text, until};
@@ -10,6 +12,7 @@ use crate::harness::{Scratch, fixture, lives, reap, run, skip, start, status, te
 tests![
     ends_a_daemon_that_listens,
     kills_a_daemon_that_does_not_listen,
+    leaves_a_daemon_alone_that_is_not_to_be_killed,
     ends_a_daemon_that_is_stopped,
     finds_nothing_to_stop,
     sends_one_signal_to_the_owner,
@@ -49,6 +52,16 @@ fn kills_a_daemon_that_does_not_listen(scratch: &Scratch) {
     assert!(!lives(pid), "stop returned while it lives");
     assert_eq!(running(scratch.path("pid")).expect("refused"), Holder::Nobody);
     daemon(scratch, &[]);
+}
+
+fn leaves_a_daemon_alone_that_is_not_to_be_killed(scratch: &Scratch) {
+    let daemon = daemon(scratch, &["life=deaf"]);
+    let grace = Duration::from_millis(300);
+    let options = StopOptions::new().grace(grace).never_kill();
+    let refused = stop(scratch.path("pid"), &options).expect_err("it does not end by itself");
+    let StopError::StillStopping { pid, waited, .. } = refused else { panic!("{refused:?}") };
+    assert_eq!((Some(pid), waited), (raw(daemon), grace));
+    assert!(lives(daemon), "it was killed");
 }
 
 fn ends_a_daemon_that_is_stopped(scratch: &Scratch) {

@@ -132,7 +132,7 @@ impl<S> Args<S> {
     ///   connection, or only its own side of it and still waits for the answer: TCP does not tell which.
     ///   Leave such clients alone where they are to be expected.
     /// - [`Seen::Gone`](crate::netwatch::Seen::Gone): the connection is no more, by a reset for example. One
-    ///   that is made and reset between two looks is not noticed.
+    ///   that is made and reset at once, before the parent has seen it, is not noticed.
     ///
     /// A connection that the child itself has closed is not reported. The parent must be allowed to look at
     /// the descriptors of its children: as root, with `CAP_SYS_PTRACE` where they have another

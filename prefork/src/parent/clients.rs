@@ -20,7 +20,8 @@ impl Parent<'_> {
             let gone = watch.check(now, &busy, label, &self.log);
             self.handle_gone(now, gone);
         }
-        self.supervisor.handle(now, Event::ConnectionsChecked { busy: !busy.is_empty() });
+        let (busy, took) = (!busy.is_empty(), clock::now().since(now));
+        self.supervisor.handle(clock::now(), Event::ConnectionsChecked { busy, took });
     }
 
     fn busy_children(&mut self) -> Vec<Busy> {

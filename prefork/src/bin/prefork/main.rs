@@ -1,0 +1,58 @@
+//! The command `prefork`, for those who run a daemon rather than write one.
+//!
+//! It reads a daemon's scoreboard (`status`, `top`, `metrics`), and steers the daemon by its pid
+//! file (`stop`, `reload` and the like). What it reads is believed only as far as it is shown; whom
+//! it signals, the kernel says. `docs/command.md` is its manual.
+
+#![forbid(unsafe_code)]
+
+mod check;
+mod cli;
+mod daemon;
+mod exit;
+mod failure;
+mod look;
+mod output;
+mod pages;
+mod text;
+mod top;
+mod view;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use cli::{Cli, Command};
+use exit::Exit;
+use failure::Failure;
+use view::View;
+
+fn main() -> ExitCode {
+    let exit = run(Cli::parse().command).unwrap_or_else(|failure| {
+        output::complain(&failure);
+        failure.exit()
+    });
+    exit.into()
+}
+
+fn run(command: Command) -> Result<Exit, Failure> {
+    match command {
+        Command::Status { board, json: true, all } => {
+            output::print(&view::json(&View::read(&board)?, all.into()))
+        }
+        Command::Status { board, json: false, all } => {
+            output::print(&view::table(&View::read(&board)?, all.into()))
+        }
+        Command::Top { board, interval } => top::run(&board, interval),
+        Command::Metrics { board } => output::print(&view::metrics(&View::read(&board)?)),
+        Command::Check { files } => check::run(&files),
+        Command::Running { pid_file } => daemon::running(&pid_file),
+        Command::Stop { pid_file, patience } => daemon::stop(&pid_file, &patience.into()),
+        Command::Reload { pid_file, wait } => daemon::reload(&pid_file, &wait.into()),
+        Command::Upgrade { pid_file, wait } => daemon::upgrade(&pid_file, &wait.into()),
+        Command::Reopen { pid_file } => daemon::reopen(&pid_file),
+        Command::Signal { signal, pid_file } => daemon::signal(&pid_file, signal),
+        Command::Completions { shell } => output::print(&pages::completions(shell)),
+        Command::Man { command } => output::print(&pages::man(command.as_deref())?),
+    }
+}

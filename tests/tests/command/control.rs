@@ -1,0 +1,187 @@
+//! Steering a daemon.
+
+use std::fs;
+
+use prefork::daemonize::PidFile;
+use prefork_tests::{Daemon, End, Load, PATIENCE, Scene, require_tool, scene, wait_until};
+use rustix::process::Signal;
+
+use crate::{command, run};
+
+/// Tells whether a signal waits for a process that is stopped (the mask has signal 1 at the bottom).
+fn is_pending(daemon: &Daemon<'_>, signal: Signal) -> bool {
+    let status = fs::read_to_string(format!("/proc/{}/status", daemon.pid())).unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("ShdPnd:"));
+    let mask = mask.and_then(|digits| u64::from_str_radix(digits.trim(), 16).ok());
+    mask.is_some_and(|mask| mask >> (signal.as_raw() - 1) & 1 == 1)
+}
+
+fn deaf(scene: &Scene) -> Daemon<'_> {
+    let daemon = scene
+        .probe()
+        .args(["--main-loop", "deaf", "--graceful-timeout", "60000"])
+        .path("--witness", "witness")
+        .daemon();
+    wait_until(PATIENCE, "all are deaf", || scene.lines_with("witness", "deaf").len() == 3);
+    daemon
+}
+
+/// H1: a stop returns 0 when the daemon is gone, and what it had in hand is answered; another one
+/// finds nothing to stop.
+#[test]
+fn stop_returns_when_the_daemon_is_gone() {
+    let scene = scene!();
+    let daemon = scene.probe().path("--witness", "witness").daemon();
+    let running = run(&scene, "running @pid", 0);
+    assert_eq!(running.stdout, format!("{}\n", daemon.pid()));
+    let load = Load::bounded(3, 1, scene.address(), "/sleep/500");
+    let in_hand = || scene.lines_with("witness", "request").len();
+    wait_until(PATIENCE, "3 requests are in hand", || in_hand() == 3);
+    let stopped = run(&scene, "stop @pid", 0);
+    scene.assert_nothing_is_left();
+    assert_eq!(stopped.stdout, format!("stopped process {}\n", daemon.pid()));
+    assert_eq!(daemon.wait_for_end(PATIENCE), End::Exited(0));
+    assert_eq!(load.finish().answered, 3);
+    for words in ["stop @pid", "running @pid", "reload @pid", "signal TERM @pid"] {
+        run(&scene, words, 3).assert_refused("not running: no daemon holds pid file");
+    }
+}
+
+/// H2: a daemon that does not stop is left alone if that is wanted, and killed otherwise.
+#[test]
+fn stop_kills_unless_it_must_not() {
+    let scene = scene!();
+    let daemon = deaf(&scene);
+    let patient = run(&scene, "stop --no-kill --timeout 0.3 @pid", 5);
+    patient.assert_refused(&format!("process {}, which holds pid file", daemon.pid()));
+    patient.assert_refused("is still stopping after 300ms");
+    run(&scene, "running @pid", 0);
+    let killed = run(&scene, "stop --timeout 0.3 @pid", 0);
+    assert!(killed.stderr.contains(&format!("killed process {}", daemon.pid())), "{killed:?}");
+    assert_eq!(daemon.wait_for_end(PATIENCE), End::Killed(9));
+    scene.wait_until_deserted(PATIENCE);
+    run(&scene, "stop @pid", 3);
+}
+
+/// L1: a reload that waits returns when all children are new, and no request fails meanwhile.
+#[test]
+fn reload_waits_until_all_children_are_new() {
+    let scene = scene!();
+    let daemon = scene.hello().board().daemon();
+    let load = Load::start(2, scene.address(), "/");
+    for generation in 2..7 {
+        let before = daemon.living();
+        let reloaded = run(&scene, "reload --wait --board @scoreboard @pid", 0);
+        let after = daemon.living();
+        assert!(!before.iter().any(|pid| after.contains(pid)), "{before:?} {after:?}");
+        assert!(reloaded.stdout.contains(&format!("of generation {generation}")), "{reloaded:?}");
+    }
+    let tally = load.stop();
+    assert_eq!(tally.failures, [""; 0], "{} answered", tally.answered);
+    let told = run(&scene, "reload @pid", 0);
+    assert_eq!(told.stdout, format!("told process {} to replace its children\n", daemon.pid()));
+    daemon.stop_in_order();
+}
+
+/// A reload that does not come about is not called one.
+#[test]
+fn reload_says_when_it_has_waited_in_vain() {
+    let scene = scene!();
+    let daemon = scene.hello().board().daemon();
+    let before = daemon.living();
+    daemon.signal(Signal::STOP);
+    let late = run(&scene, "reload --wait --board @scoreboard --timeout 0.3 @pid", 5);
+    late.assert_refused("3 of 3 children are still of an old generation after 300ms");
+    daemon.signal(Signal::CONT);
+    daemon.wait_for_children(PATIENCE, 3, &before);
+
+    daemon.signal(Signal::STOP);
+    let waiting = command(&scene, "reload --wait --board @scoreboard @pid").start();
+    wait_until(PATIENCE, "it is told", || is_pending(&daemon, Signal::HUP));
+    assert_eq!(waiting.end(), None);
+    daemon.signal(Signal::KILL);
+    let ended = waiting.finish();
+    assert_eq!(ended.end, End::Exited(3), "{ended:?}");
+    ended.assert_refused(&format!("process {} ended before its children", daemon.pid()));
+}
+
+/// The board of another daemon tells nothing about this one.
+#[test]
+fn reload_refuses_the_board_of_another_daemon() {
+    let (scene, other) = (scene!(), scene!());
+    let daemon = scene.hello().board().daemon();
+    let neighbour = other.hello().board().daemon();
+    let before = daemon.living();
+    let refused =
+        command(&scene, "reload @pid --wait --board").args([other.path("scoreboard")]).finish();
+    assert_eq!(refused.end, End::Exited(1));
+    refused.assert_refused(&format!("was made by process {}, but", neighbour.pid()));
+    run(&scene, "reload @pid --wait --board @nothing", 1).assert_refused("no such board");
+    assert_eq!(daemon.living(), before, "it was told to reload all the same");
+    neighbour.stop_in_order();
+    daemon.stop_in_order();
+}
+
+/// What a daemon does not answer to would end it, so it is not told.
+#[test]
+fn nobody_dies_of_a_signal_that_he_does_not_know() {
+    let scene = scene!();
+    // This program has no handler for any of them.
+    let pid_file = PidFile::create(scene.path("pid")).expect("nobody holds it");
+    for (name, signal) in [("reload", "SIGHUP"), ("upgrade", "SIGUSR2"), ("reopen", "SIGUSR1")] {
+        let refused = run(&scene, &format!("{name} @pid"), 1);
+        refused.assert_refused(&format!("does not answer to {signal}, which would end it"));
+    }
+    pid_file.remove().expect("it is ours");
+}
+
+/// G1: rotated logs are opened anew.
+#[test]
+fn reopen_makes_new_logs() {
+    let scene = scene!();
+    let daemon = scene.hello().daemon();
+    daemon.get("/").expect("it serves");
+    fs::rename(scene.path("access.log"), scene.path("access.log.1")).expect("renamed");
+    run(&scene, "reopen @pid", 0);
+    wait_until(PATIENCE, "there is a new log", || scene.path("access.log").exists());
+    daemon.stop_in_order();
+}
+
+/// A signal by name reaches the daemon and does what it does.
+#[test]
+fn a_signal_by_name_reaches_the_daemon() {
+    let scene = scene!();
+    let daemon = scene.hello().daemon();
+    let sent = run(&scene, "signal ttin @pid", 0);
+    assert_eq!(sent.stdout, format!("sent SIGTTIN to process {}\n", daemon.pid()));
+    daemon.wait_for_children(PATIENCE, 4, &[]);
+    run(&scene, "signal SIGTTOU @pid", 0);
+    daemon.wait_for_children(PATIENCE, 3, &[]);
+    run(&scene, "signal STOP @pid", 2);
+    run(&scene, "signal INT @pid", 0);
+    daemon.assert_ends_in_order(PATIENCE);
+}
+
+/// P8: a file that only children of a killed daemon hold leads to nobody.
+#[test]
+fn a_file_without_a_proven_owner_is_its_own_case() {
+    if !require_tool("flock") {
+        return;
+    }
+    let scene = scene!();
+    // An exclusive lock without a record lock: what children have inherited.
+    fs::write(scene.path("pid"), "1\n").expect("written");
+    let holder = scene.tool("flock").args([scene.path("pid")]).args(["sleep", "60"]).start();
+    let is_locked = || {
+        let file = fs::File::open(scene.path("pid")).expect("it is there");
+        file.try_lock_shared().is_err()
+    };
+    wait_until(PATIENCE, "it is locked", is_locked);
+    for words in ["running @pid", "stop @pid", "reload @pid", "signal HUP @pid"] {
+        run(&scene, words, 4).assert_refused("is locked, but no process proves to own it");
+    }
+    assert!(run(&scene, "check @pid", 4).stdout.contains("held by no process which proves"));
+    holder.signal_group(Signal::KILL);
+    let _ = holder.finish();
+    wait_until(PATIENCE, "it is free", || !is_locked());
+}
