@@ -16,6 +16,8 @@ const SOONEST: Duration = Duration::from_millis(100);
 pub(super) struct Clients {
     /// When connections are to be checked, while anybody is at work.
     check_at: Option<Time>,
+    /// Whether a check was asked for and not answered yet.
+    checking: bool,
     /// When they were last checked, and how long that took.
     checked: Option<(Time, Duration)>,
     cancelled: Vec<Cancelled>,
@@ -39,7 +41,7 @@ impl Clients {
     /// Takes in who works. Clients of work that has begun since the last check are looked at soon, so that
     /// they are known when they go.
     pub(super) fn note_work(&mut self, now: Time, config: &Config, sight: &Sight<'_>) {
-        let Some(interval) = config.netwatch_interval else { return };
+        let Some(interval) = config.netwatch_interval.filter(|_| !self.checking) else { return };
         let is_new = |(_, activity): &(SlotId, Activity)| match activity {
             Activity::Idle { .. } => false,
             Activity::Busy { since } => {
@@ -89,6 +91,7 @@ impl Supervisor {
     pub(super) fn connections_checked(&mut self, now: Time, busy: bool, took: Duration) {
         let interval = self.config.netwatch_interval.filter(|_| busy);
         if let Some(watch) = &mut self.watch {
+            watch.clients.checking = false;
             watch.clients.checked = Some((now, took));
             watch.clients.check_at = interval.map(|interval| now + interval);
         }
@@ -101,6 +104,7 @@ impl Supervisor {
         }
         if let Some(watch) = &mut self.watch {
             watch.clients.check_at = None;
+            watch.clients.checking = true;
             self.actions.push_back(Action::CheckConnections);
         }
     }
