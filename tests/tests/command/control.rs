@@ -63,6 +63,27 @@ fn stop_kills_unless_it_must_not() {
     run(&scene, "stop @pid", 3);
 }
 
+/// L3: an upgrade that waits returns when all children are of the new program, even where that makes the
+/// board anew; one whose program is no good is waited for in vain.
+#[test]
+fn upgrade_waits_for_the_children_of_the_new_program() {
+    let scene = scene!();
+    let program = scene.program();
+    let daemon = program.launch().board().daemon();
+    for arguments in ["--version 2", "--version 3 --max-children 200"] {
+        let before = daemon.living();
+        program.install(arguments);
+        run(&scene, "upgrade --wait --board @scoreboard @pid", 0);
+        assert!(!daemon.living().iter().any(|pid| before.contains(pid)), "{arguments}");
+    }
+    assert_eq!(daemon.get("/version").expect("it serves").body, "3");
+    program.install("--manner refuses");
+    let late = run(&scene, "upgrade --wait --board @scoreboard --timeout 0.5 @pid", 5);
+    late.assert_refused("still of an old generation");
+    run(&scene, "upgrade @pid", 0);
+    daemon.stop_in_order();
+}
+
 /// L1: a reload that waits returns when all children are new, and no request fails meanwhile.
 #[test]
 fn reload_waits_until_all_children_are_new() {
