@@ -9,6 +9,8 @@ use std::{
     fmt, io,
     process::Command,
     sync::{LazyLock, Mutex, MutexGuard, PoisonError},
+    thread,
+    time::Duration,
 };
 
 use rustix::process::{
@@ -109,6 +111,14 @@ pub(crate) fn signal_if(pid: u32, signal: Signal, is_meant: impl FnOnce() -> boo
 pub fn kill(pid: u32, signal: Signal) -> bool {
     let me = format!("{}={}", crate::scene::MARK, std::process::id());
     signal_if(pid, signal, || {
-        proc::find(pid).is_some_and(|process| process.has_in_environment(&me))
+        for _ in 0..100 {
+            match proc::find(pid) {
+                Some(process) if process.has_in_environment(&me) => return true,
+                // One that is just executing another program shows no environment for a moment.
+                Some(process) if !process.is_zombie() => thread::sleep(Duration::from_millis(1)),
+                Some(_) | None => return false,
+            }
+        }
+        false
     })
 }

@@ -99,6 +99,10 @@ impl Errand {
         self.verdicts.as_ref().map(AsFd::as_fd)
     }
 
+    pub(crate) const fn pid(&self) -> Pid {
+        self.pid
+    }
+
     /// When it has taken too long.
     pub(crate) const fn due(&self) -> Time {
         self.due

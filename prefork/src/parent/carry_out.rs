@@ -45,8 +45,7 @@ impl Parent<'_> {
             Action::Look => self.look(),
             Action::CheckConnections => self.check_connections(),
             Action::Probe => self.start_probe(),
-            // Dropping it ends it.
-            Action::EndProbe => self.probe = None,
+            Action::EndProbe => self.end_probe(),
             Action::Upgrade => self.upgrade(),
             Action::RunHook(Hook::BeforeShutdown) => {
                 hooks::run_before_shutdown(&mut self.hooks.before_shutdown, &self.log);

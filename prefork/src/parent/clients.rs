@@ -78,9 +78,18 @@ impl Parent<'_> {
                 Verdict::Nothing => {}
             }
         }
-        if self.errand.take_if(|errand| now >= errand.due()).is_some() {
+        if self.errand.as_ref().is_some_and(|errand| now >= errand.due()) {
+            self.end_errand();
             self.log.error("on_client_disconnect takes too long and is killed");
             self.send_errand(now);
+        }
+    }
+
+    /// Ends the errand, if there is one.
+    pub(super) fn end_errand(&mut self) {
+        if let Some(errand) = self.errand.take() {
+            // Dropping it kills it.
+            self.leftovers.note(errand.pid());
         }
     }
 

@@ -10,6 +10,7 @@
 mod carry_out;
 mod channels;
 mod clients;
+mod leftovers;
 mod reap;
 mod table;
 mod take_in;
@@ -39,6 +40,7 @@ use crate::{
 
 use carry_out::Done;
 pub(crate) use channels::Channels;
+use leftovers::Leftovers;
 use table::Table;
 
 /// The parent of a pool.
@@ -66,6 +68,7 @@ pub(crate) struct Parent<'a> {
     errand: Option<Errand>,
     /// The clients about which it has not been asked yet.
     gone: Vec<Gone>,
+    leftovers: Leftovers,
     /// Whether the program is one that has come back.
     has_returned: bool,
     /// Whether the end of some child may not have been told by a signal.
@@ -108,12 +111,14 @@ impl<'a> Parent<'a> {
         let client_watch = watches.then(|| ClientWatch::new(&listeners, &log));
         let mut table = Table::default();
         let mut has_returned = false;
+        let mut leftovers = Leftovers::default();
         let supervisor = match adopted {
             None => Supervisor::new(config),
             Some(adopted) => {
                 let children = Children(adopted.children.len());
                 log.info(format_args!("this program goes on with the {children} of before"));
                 table.adopt(&adopted);
+                adopted.probe.into_iter().for_each(|probe| leftovers.note(probe));
                 let Adopted { adopted_as, supervisor, .. } = adopted;
                 has_returned = adopted_as == AdoptedAs::SameProgram;
                 Supervisor::adopt(config, clock::now(), &supervisor, adopted_as)
@@ -140,6 +145,7 @@ impl<'a> Parent<'a> {
             client_watch,
             errand: None,
             gone: Vec::new(),
+            leftovers,
             has_returned,
             // Who ended before the signal was blocked, or while a program took over from another.
             must_reap: true,
@@ -158,7 +164,12 @@ impl<'a> Parent<'a> {
             while let Some(action) = self.supervisor.next_action() {
                 match self.carry_out(action)? {
                     None => {}
-                    Some(Done::Over(verdict)) => return Ok(Became::Over(verdict)),
+                    Some(Done::Over(verdict)) => {
+                        self.end_probe();
+                        self.end_errand();
+                        self.leftovers.end();
+                        return Ok(Became::Over(verdict));
+                    }
                     Some(Done::Forked(slot, generation)) => {
                         return Ok(Became::Child(Box::new(self.into_seat(slot, generation))));
                     }

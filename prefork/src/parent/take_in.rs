@@ -101,6 +101,7 @@ impl Parent<'_> {
     /// Passes on the end of a child. One that is not in the table was adopted, as happens to
     /// process 1; that it has been reaped is all there is to do.
     fn bury(&mut self, now: Time, pid: Pid, exit: Exit) {
+        self.leftovers.forget(pid);
         if self.bury_probe(now, pid, exit) || self.bury_errand(now, pid) {
             return;
         }

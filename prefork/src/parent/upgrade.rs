@@ -38,7 +38,7 @@ impl Parent<'_> {
             None => {}
             Some(Word::Ready) => self.supervisor.handle(now, Event::ProbeReady),
             Some(Word::Busy) => {
-                self.probe = None;
+                self.end_probe();
                 self.supervisor.handle(now, Event::ProgramBusy);
             }
         }
@@ -57,6 +57,14 @@ impl Parent<'_> {
         }
     }
 
+    /// Ends the probe, if there is one.
+    pub(super) fn end_probe(&mut self) {
+        if let Some(probe) = self.probe.take() {
+            // Dropping it kills it.
+            self.leftovers.note(probe.pid());
+        }
+    }
+
     /// Becomes the program that the probe runs. If this returns, that was refused.
     pub(super) fn upgrade(&mut self) {
         if let (Some(probe), Ok(origin)) = (&self.probe, &self.origin) {
@@ -64,7 +72,7 @@ impl Parent<'_> {
             let error = self.estate().hand_over(origin, probe);
             self.say_refused(&format!("it cannot be executed in place: {error}"));
         }
-        self.probe = None;
+        self.end_probe();
         self.supervisor.handle(clock::now(), Event::UpgradeFailed);
     }
 

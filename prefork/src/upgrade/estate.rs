@@ -53,7 +53,7 @@ impl Estate<'_> {
             let own: OwnedFd = open("/proc/self/exe", flags, Mode::empty())?;
             let mut passed = Passed::default();
             let mut handover = self.handover(origin, &mut passed);
-            handover.pool = Some(self.pool(&mut passed, &own));
+            handover.pool = Some(self.pool(&mut passed, &own, probe));
             let memory = handover.write()?;
             let message = format!("successor:{}:{}", passed.pass(&memory), own.as_raw_fd());
             Ok(passed.become_program(origin, probe.program(), &message))
@@ -83,7 +83,7 @@ impl Estate<'_> {
         }
     }
 
-    fn pool<'a>(&'a self, passed: &mut Passed<'a>, own: &'a OwnedFd) -> HandedPool {
+    fn pool<'a>(&'a self, passed: &mut Passed<'a>, own: &'a OwnedFd, probe: &Probe) -> HandedPool {
         let board = self.board.map(|board| {
             let (file, lock) = board.descriptors();
             HandedBoard {
@@ -100,6 +100,7 @@ impl Estate<'_> {
             board,
             pid_file,
             program: passed.pass(own),
+            probe: Some(probe.pid().as_raw_nonzero().get()),
         }
     }
 }

@@ -75,6 +75,9 @@ pub(super) struct HandedPool {
     pub(super) pid_file: Option<[RawFd; 2]>,
     /// The file of the program that hands over, to go back to.
     pub(super) program: RawFd,
+    /// The probe, which is about to end.
+    #[serde(default)]
+    pub(super) probe: Option<i32>,
 }
 
 /// A process.

@@ -17,7 +17,7 @@ use prefork_core::AdoptedAs;
 use prefork_daemonize::PidFile;
 use rustix::{
     fs::Mode,
-    process::{chdir, umask},
+    process::{Pid, chdir, umask},
 };
 
 use super::{HandedChild, Inherited, Role};
@@ -39,6 +39,8 @@ pub(crate) struct Adopted {
     pub(crate) adopted_as: AdoptedAs,
     pub(crate) supervisor: prefork_core::Handover,
     pub(crate) children: Vec<HandedChild>,
+    /// The probe, which ends when it notices that it is not needed any more.
+    pub(crate) probe: Option<Pid>,
 }
 
 /// A daemon that can be taken over: nothing can fail any more.
@@ -124,7 +126,8 @@ impl Inherited {
             Role::Returned => AdoptedAs::SameProgram,
         };
         let (supervisor, children) = (pool.supervisor, pool.children);
-        Some((initialized, channels, Adopted { adopted_as, supervisor, children }))
+        let probe = pool.probe.and_then(Pid::from_raw);
+        Some((initialized, channels, Adopted { adopted_as, supervisor, children, probe }))
     }
 
     /// Shows the name of the file that runs, where an older kernel shows a number for what was executed
