@@ -17,11 +17,11 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// They hold what the parent holds, the listening sockets among it. Whoever waits for the end of the daemon
 /// is to find these closed.
 #[derive(Debug, Default)]
-pub(super) struct Leftovers(Vec<Pid>);
+pub(crate) struct Leftovers(Vec<Pid>);
 
 impl Leftovers {
     /// Notes one that ends, or was killed.
-    pub(super) fn note(&mut self, pid: Pid) {
+    pub(crate) fn note(&mut self, pid: Pid) {
         self.0.push(pid);
     }
 
@@ -31,7 +31,7 @@ impl Leftovers {
     }
 
     /// Kills and reaps all of them.
-    pub(super) fn end(&mut self) {
+    pub(crate) fn end(&mut self) {
         let deadline = clock::now() + PATIENCE;
         for pid in self.0.drain(..) {
             // Not reaped: the pid is still its own.

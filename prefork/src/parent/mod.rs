@@ -40,7 +40,7 @@ use crate::{
 
 use carry_out::Done;
 pub(crate) use channels::Channels;
-use leftovers::Leftovers;
+pub(crate) use leftovers::Leftovers;
 use table::Table;
 
 /// The parent of a pool.
@@ -111,14 +111,12 @@ impl<'a> Parent<'a> {
         let client_watch = watches.then(|| ClientWatch::new(&listeners, &log));
         let mut table = Table::default();
         let mut has_returned = false;
-        let mut leftovers = Leftovers::default();
         let supervisor = match adopted {
             None => Supervisor::new(config),
             Some(adopted) => {
                 let children = Children(adopted.children.len());
                 log.info(format_args!("this program goes on with the {children} of before"));
                 table.adopt(&adopted);
-                adopted.probe.into_iter().for_each(|probe| leftovers.note(probe));
                 let Adopted { adopted_as, supervisor, .. } = adopted;
                 has_returned = adopted_as == AdoptedAs::SameProgram;
                 Supervisor::adopt(config, clock::now(), &supervisor, adopted_as)
@@ -145,7 +143,7 @@ impl<'a> Parent<'a> {
             client_watch,
             errand: None,
             gone: Vec::new(),
-            leftovers,
+            leftovers: Leftovers::default(),
             has_returned,
             // Who ended before the signal was blocked, or while a program took over from another.
             must_reap: true,

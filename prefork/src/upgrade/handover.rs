@@ -75,7 +75,7 @@ pub(super) struct HandedPool {
     pub(super) pid_file: Option<[RawFd; 2]>,
     /// The file of the program that hands over, to go back to.
     pub(super) program: RawFd,
-    /// The probe, which is about to end.
+    /// The probe, a child of this process, which is not needed any more.
     #[serde(default)]
     pub(super) probe: Option<i32>,
 }

@@ -11,7 +11,8 @@
 //! that wait. But it cannot be undone. So the new program is first run as a *probe*: as a child of the
 //! parent's that goes the same way, up to the end of `after_init`, with the sockets of the parent, and
 //! says whether it got there. The probe then stays until the parent has executed the very file that it
-//! runs, opened once for both: a file that is being executed cannot be written to.
+//! runs, opened once for both: a file that is being executed cannot be written to. What it has bound, the
+//! next program can bind as soon as the probe has gone.
 //!
 //! What the next program needs is written to a sealed memory file ([`Handover`]), and the numbers of the
 //! descriptors in it are left open over the exec. There the *successor* goes its way again, takes what it

@@ -29,7 +29,7 @@ use crate::{
     init::Init,
     log::Log,
     os::Title,
-    parent::Channels,
+    parent::{Channels, Leftovers},
     start::{Belongings, Initialized, call},
 };
 
@@ -39,8 +39,6 @@ pub(crate) struct Adopted {
     pub(crate) adopted_as: AdoptedAs,
     pub(crate) supervisor: prefork_core::Handover,
     pub(crate) children: Vec<HandedChild>,
-    /// The probe, which ends when it notices that it is not needed any more.
-    pub(crate) probe: Option<Pid>,
 }
 
 /// A daemon that can be taken over: nothing can fail any more.
@@ -59,6 +57,7 @@ impl Inherited {
         after_init: AfterInit<S>,
     ) -> Result<Succession<S>, RunError> {
         self.show_name();
+        self.end_probe();
         if self.handover.in_background {
             // As at the first start, once the paths of the arguments had been made absolute.
             let enter = RunError::system("enter the directory /");
@@ -126,8 +125,15 @@ impl Inherited {
             Role::Returned => AdoptedAs::SameProgram,
         };
         let (supervisor, children) = (pool.supervisor, pool.children);
-        let probe = pool.probe.and_then(Pid::from_raw);
-        Some((initialized, channels, Adopted { adopted_as, supervisor, children, probe }))
+        Some((initialized, channels, Adopted { adopted_as, supervisor, children }))
+    }
+
+    /// Ends the probe of this program: it has bound what is to be bound here.
+    fn end_probe(&self) {
+        let probe = self.handover.pool.as_ref().and_then(|pool| Pid::from_raw(pool.probe?));
+        let mut leftovers = Leftovers::default();
+        probe.into_iter().for_each(|probe| leftovers.note(probe));
+        leftovers.end();
     }
 
     /// Shows the name of the file that runs, where an older kernel shows a number for what was executed
