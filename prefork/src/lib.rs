@@ -4,6 +4,7 @@
 compile_error!("prefork supports Linux; a port is a sibling of src/linux");
 
 mod access_log;
+mod activation;
 mod args;
 mod asks;
 mod auto_reload;
@@ -17,6 +18,7 @@ mod hooks;
 mod init;
 mod log;
 mod logs;
+mod manager;
 mod nudge;
 #[path = "linux/mod.rs"]
 mod os;

@@ -36,6 +36,7 @@ impl Parent<'_> {
             self.bury(now, pid, exit);
         }
         self.check_files(now);
+        self.reporting.advance(now);
         self.supervisor.advance(now);
         Ok(())
     }
