@@ -10,7 +10,10 @@ use std::{
     path::Path,
 };
 
+use rustix::net::sockopt;
+
 use crate::{
+    activation::{Activated, tcp_address, unix_address},
     sys,
     upgrade::{Asked, InheritedListener, Role},
 };
@@ -23,18 +26,26 @@ pub struct Init {
     role: Option<Role>,
     /// What the program of before has left and nobody has asked for yet.
     inherited: Vec<InheritedListener>,
+    /// What the service manager has passed and nobody has asked for yet.
+    activated: Vec<Activated>,
     listeners: Vec<Listening>,
 }
 
 impl Init {
-    pub(crate) const fn new(name: String, in_background: bool) -> Self {
-        Self { name, in_background, role: None, inherited: Vec::new(), listeners: Vec::new() }
+    pub(crate) fn new(name: String, in_background: bool) -> Self {
+        let (inherited, activated, listeners) = (Vec::new(), Vec::new(), Vec::new());
+        Self { name, in_background, role: None, inherited, activated, listeners }
     }
 
     /// Goes on with the sockets that the program of before has left.
     pub(crate) fn inherit(&mut self, role: Role, listeners: Vec<InheritedListener>) {
         self.role = Some(role);
         self.inherited = listeners;
+    }
+
+    /// Goes on with the sockets that the service manager has passed.
+    pub(crate) fn activate(&mut self, activated: Vec<Activated>) {
+        self.activated = activated;
     }
 
     /// Returns the name of the daemon.
@@ -75,6 +86,11 @@ impl Init {
     /// After an upgrade this is the very socket that the program of before has listened on, if it has
     /// asked for the same address: no connection is lost, and port 0 stays the port that it became.
     ///
+    /// If the service manager has bound this very address and passed the socket (`LISTEN_FDS`, see
+    /// `sd_listen_fds(3)`), that one is used, with the queue that it was given. `0.0.0.0` is also found in a
+    /// socket for `[::]` that takes IPv4; a socket that is open to more than `address` otherwise is not used.
+    /// It stays open to clients while the daemon stops: who comes meanwhile waits for the next start.
+    ///
     /// # Errors
     ///
     /// Fails if the address is in use, is not one of this machine, or needs a privilege; the text
@@ -94,12 +110,12 @@ impl Init {
     ) -> io::Result<TcpListener> {
         let naming = |error| named(&address, &error);
         let asked: Vec<SocketAddr> = address.to_socket_addrs().map_err(naming)?.collect();
-        let listener = match self.claim(|listener| listener.is_tcp(&asked)) {
-            Some(socket) => socket.into(),
-            None => TcpListener::bind(&asked[..]).map_err(naming)?,
+        let found = self.claim(|listener| listener.is_tcp(&asked), |passed| passed.is_tcp(&asked));
+        let found = match found {
+            Some(found) => found,
+            None => Found::new(TcpListener::bind(&asked[..]).map_err(naming)?),
         };
-        rustix::net::listen(&listener, BACKLOG)?;
-        self.watch(listener, Asked::Tcp(asked))
+        self.watch(found, Asked::Tcp(asked))
     }
 
     /// Listens on a UNIX socket at `path`.
@@ -115,28 +131,97 @@ impl Init {
         let path = path.as_ref();
         let naming = |error| named(path.display(), &error);
         let asked = Asked::Unix(std::path::absolute(path).map_err(naming)?.into());
-        let listener = match self.claim(|listener| listener.asked == asked) {
-            Some(socket) => socket.into(),
-            None => UnixListener::bind(path).map_err(naming)?,
+        let wanted = std::path::absolute(path).map_err(naming)?;
+        let found =
+            self.claim(|listener| listener.asked == asked, |passed| passed.is_unix(&wanted));
+        let found = match found {
+            Some(found) => found,
+            None => Found::new(UnixListener::bind(path).map_err(naming)?),
         };
-        rustix::net::listen(&listener, BACKLOG)?;
-        self.watch(listener, asked)
+        self.watch(found, asked)
     }
 
-    /// Takes the first of the inherited sockets that is the one.
-    fn claim(&mut self, is_it: impl Fn(&InheritedListener) -> bool) -> Option<OwnedFd> {
-        let place = self.inherited.iter().position(is_it)?;
-        Some(self.inherited.remove(place).socket)
+    /// Returns the next descriptor that the service manager has passed under this name
+    /// (`FileDescriptorName=` in `systemd.socket(5)`; `unknown` if it has none); `None` when there is none
+    /// left.
+    ///
+    /// For sockets that [`listen`](Self::listen) and [`listen_unix`](Self::listen_unix) do not find by their
+    /// address: datagrams, FIFOs, abstract names, or whatever address the administrator chooses. The
+    /// descriptor is close-on-exec. After an upgrade it is still there under its name; what a program has
+    /// not asked for at the end of [`after_init`](crate::Args::after_init) is closed, and comes back with the
+    /// next start alone.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the process can have no more descriptors.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use prefork::Args;
+    /// use std::net::TcpListener;
+    ///
+    /// let args = Args::new().after_init(|init| match init.activated("http")? {
+    ///     Some(socket) => Ok(TcpListener::from(socket)),
+    ///     None => Ok(init.listen("127.0.0.1:8080")?),
+    /// });
+    /// # drop(args);
+    /// ```
+    pub fn activated(&mut self, name: &str) -> io::Result<Option<OwnedFd>> {
+        let is_named = |listener: &InheritedListener| listener.activated.as_deref() == Some(name);
+        let Some(found) = self.claim(is_named, |passed| passed.name == name) else {
+            return Ok(None);
+        };
+        let asked = if let Some(address) = tcp_address(&found.socket) {
+            Asked::Tcp(vec![address])
+        } else {
+            let address = unix_address(&found.socket);
+            let path = address.as_ref().and_then(|address| address.as_pathname());
+            path.map_or(Asked::ByName, |path| Asked::Unix(path.into()))
+        };
+        self.watch(found, asked).map(Some)
     }
 
-    fn watch<L: AsFd>(&mut self, listener: L, asked: Asked) -> io::Result<L> {
-        let socket = listener.as_fd().try_clone_to_owned()?;
-        self.listeners.push(Listening { asked, socket });
-        Ok(listener)
+    /// Takes the first of the inherited sockets that is the one, or of those that were passed.
+    fn claim(
+        &mut self,
+        is_it: impl Fn(&InheritedListener) -> bool,
+        is_passed: impl Fn(&Activated) -> bool,
+    ) -> Option<Found> {
+        if let Some(place) = self.inherited.iter().position(is_it) {
+            let InheritedListener { socket, activated, .. } = self.inherited.remove(place);
+            return Some(Found { socket, activated });
+        }
+        let place = self.activated.iter().position(is_passed)?;
+        let Activated { name, socket } = self.activated.remove(place);
+        Some(Found { socket, activated: Some(name) })
+    }
+
+    fn watch<L: From<OwnedFd>>(&mut self, found: Found, asked: Asked) -> io::Result<L> {
+        let Found { socket: listener, activated } = found;
+        if activated.is_none() {
+            rustix::net::listen(&listener, BACKLOG)?;
+        }
+        let socket = listener.try_clone()?;
+        self.listeners.push(Listening { asked, activated, socket });
+        Ok(listener.into())
     }
 
     pub(crate) fn into_listeners(self) -> Listeners {
         Listeners { sockets: self.listeners }
+    }
+}
+
+/// A socket to listen on.
+struct Found {
+    socket: OwnedFd,
+    /// The name that the service manager has given it, if it comes from there.
+    activated: Option<String>,
+}
+
+impl Found {
+    fn new(listener: impl Into<OwnedFd>) -> Self {
+        Self { socket: listener.into(), activated: None }
     }
 }
 
@@ -152,9 +237,7 @@ impl InheritedListener {
     /// Whether it is what listening on one of these addresses has led to, or would.
     fn is_tcp(&self, wanted: &[SocketAddr]) -> bool {
         let Asked::Tcp(asked) = &self.asked else { return false };
-        let bound = rustix::net::getsockname(&self.socket).ok();
-        let bound = bound.and_then(|address| SocketAddr::try_from(address).ok());
-        asked == wanted || bound.is_some_and(|bound| wanted.contains(&bound))
+        asked == wanted || tcp_address(&self.socket).is_some_and(|bound| wanted.contains(&bound))
     }
 }
 
@@ -168,6 +251,8 @@ pub(crate) struct Listeners {
 #[derive(Debug)]
 pub(crate) struct Listening {
     pub(crate) asked: Asked,
+    /// The name that the service manager has given it, if it comes from there.
+    pub(crate) activated: Option<String>,
     pub(crate) socket: OwnedFd,
 }
 
@@ -179,9 +264,14 @@ impl Listeners {
     /// Lets no more connections in; those that wait stay.
     ///
     /// A client that comes now is not answered at all, tries again after a second (see `tcp(7)`), and
-    /// finds a successor or a closed port. UNIX sockets, which cannot be filtered, let in one more.
+    /// finds a successor or a closed port. UNIX sockets, which cannot be filtered, let in one more. Sockets
+    /// of the service manager stay as they are: whoever comes waits for the next start, and nobody could
+    /// open them again.
     pub(crate) fn close_doors(&self) {
-        for Listening { socket, .. } in &self.sockets {
+        for Listening { socket, activated, .. } in &self.sockets {
+            if activated.is_some() {
+                continue;
+            }
             let is_tcp = sys::accept_queue(socket.as_fd()).is_some();
             if !is_tcp || sys::drop_newcomers(socket.as_fd()).is_err() {
                 // What cannot be closed is drained all the same.
@@ -195,9 +285,22 @@ impl Listeners {
         if self.sockets.is_empty() {
             return None;
         }
-        let queues = self.sockets.iter().map(|listening| listening.socket.as_fd());
-        let queues = queues.map(sys::accept_queue);
-        queues.sum()
+        let queues = self.sockets.iter().filter(|listening| listening.can_queue());
+        queues.map(|listening| sys::accept_queue(listening.socket.as_fd())).sum()
+    }
+
+    /// Whether those who wait are to be served by those who leave: nobody else will, unless every socket
+    /// comes from the service manager.
+    pub(crate) fn end_with_the_daemon(&self) -> bool {
+        self.sockets.is_empty()
+            || self.sockets.iter().any(|listening| listening.activated.is_none())
+    }
+}
+
+impl Listening {
+    /// Whether connections can wait there, and not only datagrams or bytes.
+    fn can_queue(&self) -> bool {
+        self.activated.is_none() || sockopt::socket_acceptconn(&self.socket) == Ok(true)
     }
 }
 

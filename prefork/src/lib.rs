@@ -4,6 +4,7 @@
 compile_error!("prefork supports Linux; a port is a sibling of src/linux");
 
 mod access_log;
+mod activation;
 mod args;
 mod asks;
 mod auto_reload;
@@ -18,6 +19,7 @@ mod hooks;
 mod init;
 mod log;
 mod logs;
+mod manager;
 mod nudge;
 #[path = "linux/mod.rs"]
 mod os;
@@ -25,6 +27,7 @@ mod parent;
 mod ready;
 mod run;
 mod sanitize;
+mod settings;
 mod solo;
 mod start;
 mod sys;
@@ -45,4 +48,5 @@ pub use prefork_netwatch as netwatch;
 pub use prefork_reload as reload;
 pub use prefork_scoreboard as scoreboard;
 pub use run::{Ended, Prefork};
+pub use settings::Settings;
 pub use told::{ChildExit, HungChild};

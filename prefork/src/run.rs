@@ -7,12 +7,14 @@ use prefork_daemonize::{Daemonize, Outcome, Readiness};
 
 use crate::{
     AccessLog, Args, ArgsError, Fault, Report, RunError,
+    activation::{self, Activated},
     args::{AfterInit, ParentHooks},
     auto_reload::AutoReload,
     check::{Checked, Pool, Settings, Users, check},
     child::{self, Body},
     log::{Log, Role},
     logs::{open_access_log, open_error_log, redirect, redirect_stderr},
+    manager::Manager,
     os::Signals,
     parent::{Became, Channels, Parent, Parts},
     solo,
@@ -148,6 +150,7 @@ impl<S> fmt::Debug for Prefork<S> {
 /// The code of the program that is still to be run.
 pub(crate) struct Program<S> {
     pub(crate) users: Users,
+    pub(crate) activated: Vec<Activated>,
     pub(crate) after_init: AfterInit<S>,
     pub(crate) body: Body<S>,
     pub(crate) parent_hooks: ParentHooks,
@@ -159,15 +162,28 @@ fn prepare<S>(
     checked: Checked<S>,
     inherited: Option<&Inherited>,
 ) -> Result<(Settings, Option<OwnedFd>, AccessLog, Program<S>), RunError> {
-    let Checked { settings, error_log, access_log, before_daemonize, .. } = checked;
+    let Checked { mut settings, error_log, access_log, before_daemonize, .. } = checked;
     let Checked { users, after_init, body, parent_hooks, auto_reload, .. } = checked;
-    let program = Program { users, after_init, body, parent_hooks, auto_reload };
     refuse_threads(&settings)?;
+    let in_place = inherited.is_some_and(Inherited::is_in_background);
+    settings.manager = Manager::from_environment(in_place);
+    let activated = take_activated(&settings, inherited);
     if let Some(hook) = before_daemonize {
         call("before_daemonize", hook)?;
     }
     let error_log = open_error_log(error_log, inherited)?;
+    let program = Program { users, activated, after_init, body, parent_hooks, auto_reload };
     Ok((settings, error_log, open_access_log(access_log, inherited)?, program))
+}
+
+/// Takes over the sockets of the service manager, before anybody can inherit or close them.
+fn take_activated(settings: &Settings, inherited: Option<&Inherited>) -> Vec<Activated> {
+    if inherited.is_some() {
+        // They are among what was inherited, and the numbers mean something else by now.
+        activation::forget();
+        return Vec::new();
+    }
+    activation::take(&Log::new(&settings.name, Role::Parent))
 }
 
 /// Brings the daemon up, lets it serve, and takes it down again.
@@ -182,10 +198,10 @@ fn serve<S>(
         Pool::Solo => return solo::serve(settings, program, access_log, readiness),
         Pool::Children(config) => config,
     };
-    let Program { users, after_init, body, parent_hooks, auto_reload } = program;
+    let Program { users, activated, after_init, body, parent_hooks, auto_reload } = program;
     // From here on a signal waits until somebody can act on it in order.
     let signals = open_signals()?;
-    let initialized = initialize(settings, after_init)?;
+    let initialized = initialize(settings, activated, after_init)?;
     let channels = Channels::open().map_err(RunError::system("open the ways to the children"))?;
     let pool = Pooled {
         config: config.clone(),
@@ -212,7 +228,7 @@ fn succeed<S>(
     origin: io::Result<Origin>,
     inherited: Inherited,
 ) -> Result<Ended, RunError> {
-    let Program { users, after_init, body, parent_hooks, auto_reload } = program;
+    let Program { users, after_init, body, parent_hooks, auto_reload, .. } = program;
     let attempt = || {
         let Pool::Children(config) = &settings.pool else { return Err(RunError::NoPool) };
         // A probe ends by any signal, as it has nothing to put in order.

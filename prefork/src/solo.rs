@@ -33,6 +33,7 @@ use crate::{
     init::Listeners,
     log::{Log, Role},
     logs,
+    manager::{Begun, Occasion, Reporting},
     os::unblock_answered_signals,
     ready,
     run::Program,
@@ -51,9 +52,10 @@ pub(crate) fn serve<S>(
     access_log: AccessLog,
     readiness: &mut Option<Readiness>,
 ) -> Result<Ended, RunError> {
-    let Program { users, after_init, mut body, parent_hooks, .. } = program;
+    let Program { users, activated, after_init, mut body, parent_hooks, .. } = program;
     let bell = Arc::new(Bell::new().map_err(RunError::system("set up signals"))?);
-    let Initialized { state, mut belongings, listeners, .. } = initialize(settings, after_init)?;
+    let Initialized { state, mut belongings, listeners, .. } =
+        initialize(settings, activated, after_init)?;
     let log = Log::new(&settings.name, Role::Parent);
     let slot = belongings.board.as_mut().and_then(|board| {
         board.assign(SLOT, GENERATION, &log);
@@ -72,6 +74,7 @@ pub(crate) fn serve<S>(
         reopen_access_log: access_log.reopen_on_request(),
         belongings,
         before_shutdown,
+        reporting: settings.manager.report(&pool_of_one(settings), Begun::Alone, &log),
         log: log.clone(),
     };
     if let Some(Verdict::Stopped) = watcher.begin(&mut Launch { ready, readiness }) {
@@ -189,6 +192,7 @@ struct Watcher {
     reopen_access_log: Arc<AtomicBool>,
     belongings: Belongings,
     before_shutdown: Option<BeforeShutdown>,
+    reporting: Reporting,
     log: Log,
 }
 
@@ -206,7 +210,8 @@ impl Watcher {
     fn watch(mut self) -> Belongings {
         loop {
             let mut fds = [PollFd::new(&*self.bell.wake, PollFlags::IN)];
-            if let Err(error) = clock::sleep(&mut fds, self.supervisor.deadline()) {
+            let deadlines = [self.supervisor.deadline(), self.reporting.due()];
+            if let Err(error) = clock::sleep(&mut fds, deadlines.into_iter().flatten().min()) {
                 self.log.error(format_args!("cannot wait for signals: {error}"));
                 return self.belongings;
             }
@@ -221,6 +226,7 @@ impl Watcher {
         let now = clock::now();
         if self.bell.reload.swap(false, Ordering::Acquire) {
             self.log.info("SIGHUP: there are no children to replace");
+            self.reporting.on(Occasion::NothingToReload);
         }
         if self.bell.upgrade.swap(false, Ordering::Acquire) {
             self.log
@@ -228,6 +234,7 @@ impl Watcher {
         }
         if self.bell.reopen.swap(false, Ordering::Acquire) {
             logs::reopen_error_log(&self.settings, &self.log);
+            self.reporting.on(Occasion::NothingToReload);
             // The access log belongs to the loop, which does it with its next line.
             self.reopen_access_log.store(true, Ordering::Release);
         }
@@ -240,6 +247,7 @@ impl Watcher {
             }
             self.supervisor.handle(now, event);
         }
+        self.reporting.advance(now);
         self.supervisor.advance(now);
     }
 
@@ -275,8 +283,12 @@ impl Watcher {
                 Action::Log(Notice::Stopping { request, .. }) => {
                     // The one that the supervisor counts is no process.
                     describe::tell(&self.log, Notice::Stopping { request, alive: 0 }, None);
+                    self.reporting.on(Occasion::Stopping);
                 }
-                Action::Log(notice) => describe::tell(&self.log, notice, None),
+                Action::Log(notice) => {
+                    describe::tell(&self.log, notice, None);
+                    self.reporting.on_notice(notice);
+                }
                 Action::Exit(verdict) => return Some(verdict),
             }
         }
@@ -289,6 +301,7 @@ impl Watcher {
             hooks::call_and_log("ready", &self.log, hook);
         }
         ready::announce(launch.readiness, &mut self.supervisor, 0, &self.log);
+        self.reporting.on(Occasion::Ready);
     }
 
     /// Ends the daemon around a loop that cannot be asked.

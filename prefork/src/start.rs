@@ -6,6 +6,7 @@ use prefork_daemonize::PidFile;
 
 use crate::{
     Report, RunError,
+    activation::Activated,
     args::AfterInit,
     board::{self, ParentBoard},
     check::Settings,
@@ -44,6 +45,7 @@ impl Belongings {
 /// Does what comes between the logs and the children.
 pub(crate) fn initialize<S>(
     settings: &Settings,
+    activated: Vec<Activated>,
     after_init: AfterInit<S>,
 ) -> Result<Initialized<S>, RunError> {
     let pid_file = settings.pid_path.as_ref().map(PidFile::create).transpose()?;
@@ -54,6 +56,7 @@ pub(crate) fn initialize<S>(
     }
     let title = Title::parent(&settings.name);
     let mut init = Init::new(settings.name.clone(), settings.daemonize);
+    init.activate(activated);
     let state = call("after_init", || after_init(&mut init))?;
     let belongings = Belongings { board, pid_file };
     Ok(Initialized { state, listeners: init.into_listeners(), title, belongings })

@@ -178,15 +178,17 @@ pub(crate) fn borrow_descriptor(number: RawFd) -> Option<BorrowedFd<'static>> {
     rustix::io::fcntl_getfd(fd).is_ok().then_some(fd)
 }
 
-/// Takes what the program of before has left open under this number, and keeps it from the programs
-/// that this one starts; `None` if nothing is open there.
+/// Takes what was left open under this number for this program, and keeps it from the programs that this
+/// one starts; `None` if nothing is open there.
 ///
-/// To be called once for each number of a handover that was written for this process.
+/// To be called once for each number of a handover that was written for this process, or of the
+/// descriptors that a service manager has passed to it.
 pub(crate) fn adopt_descriptor(number: RawFd) -> Option<OwnedFd> {
     let open = borrow_descriptor(number)?;
     rustix::io::fcntl_setfd(open, rustix::io::FdFlags::CLOEXEC).ok()?;
     // SAFETY: the descriptor is open, and was since before this program began: the program of before
-    // has left it for the one that reads the handover, and nothing else in this program knows of it.
+    // has left it for the one that reads the handover, or the service manager for this process, and
+    // nothing else in this program owns it.
     Some(unsafe { OwnedFd::from_raw_fd(number) })
 }
 

@@ -1,16 +1,20 @@
-//! The command line: the documented arguments, in kebab case.
+//! The command line: the documented arguments, in kebab case, over those of a file.
 
-use std::{net::SocketAddr, path::PathBuf, time::Duration};
+use std::{fs, net::SocketAddr, path::PathBuf, time::Duration};
 
 use clap::Parser;
-use prefork::{Args, OnChange, OnDisconnect};
+use prefork::{Args, BoxError, OnChange, OnDisconnect, Settings};
+use serde::Deserialize;
 
 /// A preforked HTTP server that says hello.
 #[derive(Debug, Parser)]
 pub(crate) struct Cli {
-    /// Address to listen on; repeatable
-    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8080")]
-    pub(crate) listen: Vec<SocketAddr>,
+    /// File of settings; flags go before what it says
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Address to listen on; repeatable [default: 127.0.0.1:8080]
+    #[arg(long, value_name = "ADDR")]
+    listen: Vec<SocketAddr>,
     /// Go to the background; needs the paths below
     #[arg(long)]
     daemonize: bool,
@@ -26,9 +30,9 @@ pub(crate) struct Cli {
     /// File in which children tell what they are doing
     #[arg(long, value_name = "FILE")]
     scoreboard_path: Option<PathBuf>,
-    /// Number of children; 0 serves from the parent itself
-    #[arg(long, value_name = "N", default_value_t = 3)]
-    prefork: u32,
+    /// Number of children; 0 serves from the parent itself [default: 3]
+    #[arg(long, value_name = "N")]
+    prefork: Option<u32>,
     /// Number of children that is never exceeded; to grow, the pool needs a scoreboard [default: 150]
     #[arg(long, value_name = "N")]
     max_children: Option<u32>,
@@ -77,24 +81,50 @@ pub(crate) struct Cli {
     /// Refuse to start when not root
     #[arg(long)]
     require_root: bool,
-    /// Seconds that children may take to finish their requests when stopping
-    #[arg(long, value_name = "SECONDS", default_value = "30", value_parser = seconds)]
-    graceful_timeout: Duration,
-    /// Seconds that the start may take
-    #[arg(long, value_name = "SECONDS", default_value = "60", value_parser = seconds)]
-    start_timeout: Duration,
+    /// Seconds that children may take to finish their requests when stopping [default: 30]
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    graceful_timeout: Option<Duration>,
+    /// Seconds that the start may take [default: 60]
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    start_timeout: Option<Duration>,
+}
+
+/// The file: what is hello's own, and what every daemon has.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Config {
+    #[serde(default)]
+    listen: Vec<SocketAddr>,
+    #[serde(default)]
+    daemon: Settings,
 }
 
 impl Cli {
+    /// Reads the file, if one was given.
+    pub(crate) fn config(&self) -> Result<Config, BoxError> {
+        let Some(path) = &self.config else { return Ok(Config::default()) };
+        let text = fs::read_to_string(path)
+            .map_err(|error| format!("cannot read {}: {error}", path.display()))?;
+        toml::from_str(&text).map_err(|error: toml::de::Error| {
+            format!("{}: {}", path.display(), error.to_string().trim_end()).into()
+        })
+    }
+
+    /// Returns where to listen.
+    pub(crate) fn addresses(&self, config: &Config) -> Vec<SocketAddr> {
+        let given = [&self.listen, &config.listen].into_iter().find(|given| !given.is_empty());
+        given.cloned().unwrap_or_else(|| vec![([127, 0, 0, 1], 8080).into()])
+    }
+
     /// Hands what was given over to the daemon's arguments.
-    pub(crate) fn apply(self, mut args: Args) -> Args {
-        args = args
-            .daemonize(self.daemonize)
-            .prefork(self.prefork)
-            .require_root(self.require_root)
-            .no_new_privs(self.no_new_privs)
-            .graceful_timeout(self.graceful_timeout)
-            .start_timeout(self.start_timeout);
+    pub(crate) fn apply(self, args: Args, config: Config) -> Args {
+        let mut args = args.daemonize(false).settings(config.daemon);
+        args = given(args, self.daemonize.then_some(true), Args::daemonize);
+        args = given(args, self.require_root.then_some(true), Args::require_root);
+        args = given(args, self.no_new_privs.then_some(true), Args::no_new_privs);
+        args = given(args, self.prefork, Args::prefork);
+        args = given(args, self.graceful_timeout, Args::graceful_timeout);
+        args = given(args, self.start_timeout, Args::start_timeout);
         args = given(args, self.max_children, Args::max_children);
         args = given(args, self.min_spare, Args::min_spare);
         args = given(args, self.max_spare, Args::max_spare);

@@ -29,9 +29,10 @@ pub(crate) fn main() -> ExitCode {
 }
 
 fn serve(cli: Cli) -> Result<Ended, BoxError> {
-    let addresses = cli.listen.clone();
+    let config = cli.config()?;
+    let addresses = cli.addresses(&config);
     let args = cli
-        .apply(Args::new().name("hello"))
+        .apply(Args::new().name("hello"), config)
         // Once, in the parent: what this returns is handed to every child.
         .after_init(move |init| {
             let mut listeners = Vec::new();

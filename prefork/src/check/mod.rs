@@ -13,6 +13,7 @@ use crate::{
     args::{AfterInit, BeforeDaemonize, Data, ParentHooks},
     auto_reload::AutoReload,
     child::{Body, Limits},
+    manager::Manager,
     os::Privileges,
 };
 
@@ -133,6 +134,7 @@ fn check_data(
         limits,
         start_timeout: data.start_timeout.unwrap_or(DEFAULT_START_TIMEOUT),
         graceful_timeout: data.graceful_timeout.unwrap_or(DEFAULT_GRACEFUL_TIMEOUT),
+        manager: Manager::default(),
     };
     (settings, users, error_log, access_log)
 }

@@ -4,7 +4,7 @@ use std::{io::Write, os::fd::OwnedFd, path::PathBuf, rc::Rc, time::Duration};
 
 use prefork_core::Config;
 
-use crate::{child::Limits, os::Privileges};
+use crate::{child::Limits, manager::Manager, os::Privileges};
 
 /// The plain data among the arguments.
 #[derive(Clone, Debug)]
@@ -20,6 +20,8 @@ pub(crate) struct Settings {
     pub(crate) limits: Limits,
     pub(crate) start_timeout: Duration,
     pub(crate) graceful_timeout: Duration,
+    /// Who is to be told; known once the daemon is run.
+    pub(crate) manager: Manager,
 }
 
 /// As whom the daemon runs.

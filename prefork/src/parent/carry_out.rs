@@ -11,6 +11,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use super::Parent;
 use crate::{
     HungChild, RunError, clock, describe, hooks, logs,
+    manager::Occasion,
     os::{block_all_signals, set_signal_mask},
     ready,
     sys::{self, Forked},
@@ -38,6 +39,7 @@ impl Parent<'_> {
                     hooks::call_and_log("ready", &self.log, hook);
                 }
                 ready::announce(self.readiness, &mut self.supervisor, children, &self.log);
+                self.reporting.on(Occasion::Ready);
             }
             Action::Drain => self.drain(),
             Action::ReopenLogs => logs::reopen(&self.settings, &mut self.access_log, &self.log),
@@ -118,13 +120,16 @@ impl Parent<'_> {
 
     /// Closes the doors, and has children that leave take what is already inside.
     fn drain(&mut self) {
-        self.channels.asks.drain();
+        if self.listeners.end_with_the_daemon() {
+            self.channels.asks.drain();
+        }
         self.listeners.close_doors();
     }
 
     fn tell(&mut self, notice: Notice) {
         let pid = notice.slot().and_then(|slot| self.table.pid(slot).or(self.table.buried(slot)));
         describe::tell(&self.log, notice, pid);
+        self.reporting.on_notice(notice);
         if let (Notice::Reloading { .. }, Some(board)) = (notice, &mut self.board) {
             board.renew(&self.log);
         }

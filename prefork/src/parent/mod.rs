@@ -34,6 +34,7 @@ use crate::{
     disconnect::{ClientWatch, Errand, Gone},
     init::Listeners,
     log::{Log, Role},
+    manager::{Begun, Occasion, Reporting},
     os::{Privileges, Signals, Title},
     upgrade::{Adopted, Origin, Probe},
 };
@@ -75,6 +76,8 @@ pub(crate) struct Parent<'a> {
     must_reap: bool,
     /// Why the last fork failed, so that it is said once and not at every attempt.
     fork_error: Option<i32>,
+    /// To the service manager.
+    reporting: Reporting,
     log: Log,
 }
 
@@ -111,14 +114,22 @@ impl<'a> Parent<'a> {
         let client_watch = watches.then(|| ClientWatch::new(&listeners, &log));
         let mut table = Table::default();
         let mut has_returned = false;
+        let begun = if adopted.is_some() { Begun::InPlace } else { Begun::Anew };
+        let mut reporting = settings.manager.report(&config, begun, &log);
         let supervisor = match adopted {
-            None => Supervisor::new(config),
+            None => {
+                reporting.on(Occasion::Starting);
+                Supervisor::new(config)
+            }
             Some(adopted) => {
                 let children = Children(adopted.children.len());
                 log.info(format_args!("this program goes on with the {children} of before"));
                 table.adopt(&adopted);
                 let Adopted { adopted_as, supervisor, .. } = adopted;
                 has_returned = adopted_as == AdoptedAs::SameProgram;
+                if has_returned {
+                    reporting.on(Occasion::Back);
+                }
                 Supervisor::adopt(config, clock::now(), &supervisor, adopted_as)
             }
         };
@@ -148,6 +159,7 @@ impl<'a> Parent<'a> {
             // Who ended before the signal was blocked, or while a program took over from another.
             must_reap: true,
             fork_error: None,
+            reporting,
             log,
         }
     }
@@ -203,8 +215,9 @@ impl<'a> Parent<'a> {
             .chain(files)
             .map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN))
             .collect();
-        let errand = self.errand.as_ref().map(Errand::due);
-        let deadlines = [self.supervisor.deadline(), watch.and_then(FileWatch::due), errand];
+        let files_due = watch.and_then(FileWatch::due);
+        let errand_due = self.errand.as_ref().map(Errand::due);
+        let deadlines = [self.supervisor.deadline(), files_due, errand_due, self.reporting.due()];
         clock::sleep(&mut fds, deadlines.into_iter().flatten().min())?;
         let last = fds.last().filter(|_| files.is_some());
         Ok(last.is_some_and(|files| !files.revents().is_empty()))

@@ -37,6 +37,7 @@ impl Parent<'_> {
             self.bury(now, pid, exit);
         }
         self.check_files(now);
+        self.reporting.advance(now);
         self.supervisor.advance(now);
         Ok(())
     }

@@ -7,7 +7,9 @@ use rustix::process::Pid;
 
 use super::Parent;
 use crate::{
-    Report, clock, sys,
+    Report, clock,
+    manager::Occasion,
+    sys,
     upgrade::{Estate, Probe, Word},
 };
 
@@ -67,9 +69,14 @@ impl Parent<'_> {
 
     /// Becomes the program that the probe runs. If this returns, that was refused.
     pub(super) fn upgrade(&mut self) {
-        if let (Some(probe), Ok(origin)) = (&self.probe, &self.origin) {
-            flush();
-            let error = self.estate().hand_over(origin, probe);
+        let refused = match (&self.probe, &self.origin) {
+            (Some(probe), Ok(origin)) => {
+                flush();
+                Some(self.estate().hand_over(origin, probe))
+            }
+            (None, _) | (_, Err(_)) => None,
+        };
+        if let Some(error) = refused {
             self.say_refused(&format!("it cannot be executed in place: {error}"));
         }
         self.end_probe();
@@ -94,8 +101,9 @@ impl Parent<'_> {
         self.supervisor.handle(clock::now(), Event::ProbeFailed);
     }
 
-    fn say_refused(&self, why: &str) {
+    fn say_refused(&mut self, why: &str) {
         self.log.error(format_args!("the new program is no good: {why}; this one goes on"));
+        self.reporting.on(Occasion::UpgradeRefused);
     }
 }
 

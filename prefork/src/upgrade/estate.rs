@@ -65,6 +65,7 @@ impl Estate<'_> {
         let listeners = self.listeners.iter().map(|listener| HandedListener {
             fd: passed.pass(&listener.socket),
             asked: listener.asked.clone(),
+            activated: listener.activated.clone(),
         });
         Handover {
             parent: process::id(),

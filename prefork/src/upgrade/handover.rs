@@ -49,6 +49,9 @@ pub(super) struct Handover {
 pub(super) struct HandedListener {
     pub(super) fd: RawFd,
     pub(super) asked: Asked,
+    /// The name that the service manager has given it, if it comes from there.
+    #[serde(default)]
+    pub(super) activated: Option<String>,
 }
 
 /// An open log, for a parent that may not open it again.
@@ -63,6 +66,8 @@ pub(super) struct HandedLog {
 pub(crate) enum Asked {
     Tcp(Vec<SocketAddr>),
     Unix(OsString),
+    /// None: it was asked for by the name that the service manager has given it.
+    ByName,
 }
 
 /// The children and all ways between them and the parent.
@@ -227,6 +232,7 @@ mod tests {
             listeners: vec![HandedListener {
                 fd: 7,
                 asked: Asked::Tcp(vec!["127.0.0.1:0".parse().expect("an address")]),
+                activated: None,
             }],
             error_log_path: None,
             access_log: None,

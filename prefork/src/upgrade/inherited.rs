@@ -55,6 +55,7 @@ pub(crate) struct Inherited {
 #[derive(Debug)]
 pub(crate) struct InheritedListener {
     pub(crate) asked: Asked,
+    pub(crate) activated: Option<String>,
     pub(crate) socket: OwnedFd,
 }
 
@@ -158,8 +159,8 @@ impl Inherited {
         let listeners = self.handover.listeners.iter();
         let listeners = listeners.filter_map(|listener| {
             let socket = self.descriptors.get(&listener.fd)?.try_clone();
-            let asked = listener.asked.clone();
-            Some(socket.map(|socket| InheritedListener { asked, socket }))
+            let (asked, activated) = (listener.asked.clone(), listener.activated.clone());
+            Some(socket.map(|socket| InheritedListener { asked, activated, socket }))
         });
         listeners.collect()
     }

@@ -16,6 +16,7 @@ use prefork_reload::{Distrust, trusted, trusted_file};
 use rustix::fs::{Mode, OFlags, open};
 
 use super::inherited::VARIABLE;
+use crate::activation::VARIABLES;
 
 /// What a program is started with, as it was when this one was.
 #[derive(Debug)]
@@ -65,9 +66,12 @@ impl Origin {
 /// Reads the environment as the process was given it: what code has changed since, it will change again.
 fn environment() -> io::Result<Vec<CString>> {
     let block = fs::read("/proc/self/environ")?;
-    let own = format!("{VARIABLE}=");
+    // The sockets of the service manager are in the handover, not under the numbers that it speaks of.
+    let own = VARIABLES.into_iter().chain([VARIABLE]).map(|name| format!("{name}="));
+    let own: Vec<_> = own.collect();
+    let is_own = |entry: &[u8]| own.iter().any(|name| entry.starts_with(name.as_bytes()));
     let entries = block.split(|byte| *byte == 0);
-    let entries = entries.filter(|entry| !entry.is_empty() && !entry.starts_with(own.as_bytes()));
+    let entries = entries.filter(|entry| !entry.is_empty() && !is_own(entry));
     Ok(entries.filter_map(|entry| CString::new(entry).ok()).collect())
 }
 

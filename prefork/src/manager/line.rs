@@ -1,0 +1,84 @@
+//! The way to the service manager.
+
+use std::{
+    ffi::OsStr,
+    io,
+    os::{
+        linux::net::SocketAddrExt,
+        unix::{
+            ffi::OsStrExt,
+            net::{SocketAddr, UnixDatagram},
+        },
+    },
+    time::Duration,
+};
+
+/// How long the parent waits for a manager whose queue is full. Without an answer to a reload or a start
+/// it would time out, so a moment is well spent.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// The address of the manager.
+///
+/// Every message goes by a socket of its own, so that none is open in children, and a manager that has
+/// been started anew is found again.
+#[derive(Clone, Debug)]
+pub(super) struct Line {
+    address: SocketAddr,
+}
+
+impl Line {
+    /// Understands the value of `NOTIFY_SOCKET`: a path, or a name in the abstract namespace of `unix(7)`
+    /// behind an `@`. What begins otherwise is not for us, as addresses of virtual machines are.
+    pub(super) fn to(address: &OsStr) -> Option<Self> {
+        let address = match address.as_bytes() {
+            [b'@', name @ ..] if !name.is_empty() => SocketAddr::from_abstract_name(name),
+            [b'/', ..] => SocketAddr::from_pathname(address),
+            _ => return None,
+        };
+        Some(Self { address: address.ok()? })
+    }
+
+    pub(super) fn send(&self, message: &str) -> io::Result<()> {
+        let socket = UnixDatagram::unbound()?;
+        socket.set_write_timeout(Some(PATIENCE))?;
+        socket.send_to_addr(message.as_bytes(), &self.address).map(drop)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_an_address_is_one() {
+        for (value, is_address) in [
+            ("/run/systemd/notify", true),
+            ("@/org/example", true),
+            ("", false),
+            ("@", false),
+            ("relative", false),
+            ("vsock:2:1234", false),
+        ] {
+            assert_eq!(Line::to(OsStr::new(value)).is_some(), is_address, "{value:?}");
+        }
+        assert!(Line::to(OsStr::new(&format!("/{}", "x".repeat(200)))).is_none());
+    }
+
+    #[test]
+    fn an_abstract_name_is_reached() {
+        let name = format!("prefork-test-{}", std::process::id());
+        let address = SocketAddr::from_abstract_name(&name).expect("a name");
+        let manager = UnixDatagram::bind_addr(&address).expect("bound");
+        let line = Line::to(OsStr::new(&format!("@{name}"))).expect("an address");
+        line.send("READY=1").expect("sent");
+        let mut buffer = [0; 64];
+        let length = manager.recv(&mut buffer).expect("received");
+        assert_eq!(&buffer[..length], b"READY=1");
+    }
+
+    #[test]
+    fn nobody_there_is_an_error() {
+        let line = Line::to(OsStr::new("/no-such-folder/notify")).expect("an address");
+        assert_eq!(line.send("x").expect_err("nobody").kind(), io::ErrorKind::NotFound);
+    }
+}

@@ -1,0 +1,161 @@
+//! Keeping the service manager informed, as systemd wants it (see `sd_notify(3)`).
+//!
+//! - `words.rs`: what is said when, decided from what the supervisor says and does.
+//! - `line.rs`: the way to the manager, found in the environment.
+//!
+//! The variables that lead to the manager are taken out of the environment, so that no program started by
+//! the daemon speaks in its name. The next program in this process has them again, as it is started with
+//! the environment that the daemon was started with.
+
+mod line;
+mod words;
+
+use std::time::Duration;
+
+use prefork_core::{Config, Notice, Time};
+
+use crate::{clock, log::Log, sys};
+
+use line::Line;
+pub(crate) use words::Occasion;
+use words::{Conversation, Size};
+
+/// What the environment says about the service manager.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Manager {
+    line: Option<Line>,
+    /// How often a sign of life is due.
+    interval: Option<Duration>,
+}
+
+impl Manager {
+    /// Reads the variables and takes them out of the environment.
+    ///
+    /// `in_place` is for a program that goes on with a daemon in the background: the pid for which the
+    /// manager has started the watchdog was that of the launcher.
+    pub(crate) fn from_environment(in_place: bool) -> Self {
+        let line = std::env::var_os("NOTIFY_SOCKET").and_then(|address| Line::to(&address));
+        let read = |name| std::env::var(name).ok();
+        let pid = read("WATCHDOG_PID").filter(|_| !in_place);
+        let is_ours = pid.is_none_or(|pid| pid == std::process::id().to_string());
+        let limit = read("WATCHDOG_USEC").filter(|_| is_ours).and_then(|limit| limit.parse().ok());
+        for name in ["NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC"] {
+            if std::env::var_os(name).is_some() {
+                sys::forget_variable(name);
+            }
+        }
+        Self { interval: line.as_ref().and(limit).and_then(beat), line }
+    }
+
+    /// Begins to report on a pool.
+    pub(crate) fn report(&self, config: &Config, begun: Begun, log: &Log) -> Reporting {
+        let conversation = match begun {
+            Begun::Anew => Conversation::new(Size::of(config)),
+            Begun::InPlace => Conversation::in_place(Size::of(config)),
+            Begun::Alone => Conversation::new(Size::Fixed { prefork: 0 }),
+        };
+        let stop = [config.graceful_timeout, config.interrupt_timeout, config.kill_timeout];
+        Reporting {
+            line: self.line.clone(),
+            conversation: conversation
+                .with_stop(stop.iter().fold(MARGIN, |sum, part| sum.saturating_add(*part))),
+            interval: self.interval,
+            next_beat: clock::now(),
+            was_deaf: false,
+            log: log.clone(),
+        }
+    }
+}
+
+/// How a daemon has come to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Begun {
+    Anew,
+    /// By an upgrade, or by the return from one.
+    InPlace,
+    /// Without children.
+    Alone,
+}
+
+/// How much longer than the measures take that make children leave a stop may take, for hooks and files.
+const MARGIN: Duration = Duration::from_secs(5);
+
+/// Half of the limit, as `sd_watchdog_enabled(3)` recommends; none is no watchdog.
+fn beat(limit_in_microseconds: u64) -> Option<Duration> {
+    let half = limit_in_microseconds / 2;
+    (half > 0).then(|| Duration::from_micros(half))
+}
+
+/// The reports on one pool.
+#[derive(Debug)]
+pub(crate) struct Reporting {
+    line: Option<Line>,
+    conversation: Conversation,
+    interval: Option<Duration>,
+    next_beat: Time,
+    /// Whether the last message did not get through, so that it is said once.
+    was_deaf: bool,
+    log: Log,
+}
+
+impl Reporting {
+    /// Says what there is to say about a notice of the supervisor.
+    pub(crate) fn on_notice(&mut self, notice: Notice) {
+        if let Some(occasion) = Occasion::of(notice) {
+            self.on(occasion);
+        }
+    }
+
+    /// Says what there is to say on an occasion.
+    pub(crate) fn on(&mut self, occasion: Occasion) {
+        if occasion == Occasion::Upgrading {
+            // The next program has its own initialization to do before it gives a sign.
+            self.next_beat = Time::ZERO;
+            self.advance(clock::now());
+        }
+        if self.line.is_some()
+            && let Some(message) =
+                self.conversation.hear(occasion, clock::now(), std::process::id())
+        {
+            self.say(&message);
+        }
+    }
+
+    /// When the next sign of life is due; never without a watchdog.
+    pub(crate) fn due(&self) -> Option<Time> {
+        self.interval.map(|_| self.next_beat)
+    }
+
+    /// Gives a sign of life, if it is time to.
+    pub(crate) fn advance(&mut self, now: Time) {
+        if let Some(interval) = self.interval
+            && now >= self.next_beat
+        {
+            self.next_beat = now + interval;
+            self.say("WATCHDOG=1");
+        }
+    }
+
+    fn say(&mut self, message: &str) {
+        let Some(line) = &self.line else { return };
+        match line.send(message) {
+            Ok(()) => self.was_deaf = false,
+            Err(error) => {
+                if !std::mem::replace(&mut self.was_deaf, true) {
+                    self.log.warning(format_args!("cannot notify the service manager: {error}"));
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sign_of_life_comes_twice_in_the_limit() {
+        assert_eq!(beat(30_000_000), Some(Duration::from_secs(15)));
+        assert_eq!([beat(0), beat(1)], [None, None]);
+    }
+}

@@ -1,0 +1,255 @@
+//! What the service manager is told, from the start to the end.
+
+use std::{fs, thread, time::Duration};
+
+use prefork_tests::{Daemon, Launch, Mailbox, PATIENCE, Scene, holds_for, scene, wait_until};
+use rustix::process::Signal;
+
+/// Starts it in the foreground under a manager, and hears it come up.
+#[track_caller]
+fn start<'a>(launch: Launch<'a>, mailbox: &Mailbox, size: &str) -> Daemon<'a> {
+    let daemon = launch.variable("NOTIFY_SOCKET", mailbox.path()).foreground();
+    mailbox.expect(&[
+        &format!("MAINPID={} STATUS=starting {size}", daemon.pid()),
+        &format!("READY=1 MAINPID={} STATUS=serving, {size}", daemon.pid()),
+    ]);
+    daemon
+}
+
+#[track_caller]
+fn stop(daemon: &Daemon<'_>, mailbox: &Mailbox, microseconds: u64) {
+    daemon.stop_in_order();
+    let stopping = format!("STOPPING=1 EXTEND_TIMEOUT_USEC={microseconds} STATUS=stopping");
+    assert_eq!(mailbox.drain(), [stopping]);
+}
+
+/// The time of the monotonic clock in a message, in microseconds.
+#[track_caller]
+fn time(message: &str) -> u64 {
+    let time = message.split(' ').find_map(|part| part.strip_prefix("MONOTONIC_USEC="));
+    time.and_then(|time| time.parse().ok()).unwrap_or_else(|| panic!("no time in {message:?}"))
+}
+
+fn now() -> u64 {
+    let uptime = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+    uptime.tv_sec.unsigned_abs() * 1_000_000 + uptime.tv_nsec.unsigned_abs() / 1000
+}
+
+#[track_caller]
+fn reload(daemon: &Daemon<'_>, mailbox: &Mailbox, signal: Signal) {
+    let before = now();
+    daemon.signal(signal);
+    let reloading = mailbox.next();
+    assert!(reloading.starts_with("RELOADING=1 MONOTONIC_USEC="), "{reloading:?}");
+    assert!((before..=now()).contains(&time(&reloading)), "{reloading:?} at {before}");
+    mailbox.expect(&[&format!("READY=1 MAINPID={} STATUS=serving, ", daemon.pid())]);
+}
+
+#[test]
+fn a_whole_life_is_told() {
+    let scene = scene!();
+    let mailbox = Mailbox::new();
+    let daemon = start(scene.hello(), &mailbox, "3 children");
+    reload(&daemon, &mailbox, Signal::HUP);
+    reload(&daemon, &mailbox, Signal::USR1);
+    // Nothing that clients do is told.
+    for _ in 0..20 {
+        daemon.get("/").expect("it serves");
+    }
+    assert_eq!(mailbox.drain(), [""; 0]);
+    stop(&daemon, &mailbox, (30 + 1 + 5 + 5) * 1_000_000);
+}
+
+/// The manager hears the parent, not the launcher, and under its name.
+#[test]
+fn a_daemon_in_the_background_tells_it_too() {
+    let scene = scene!();
+    let mailbox = Mailbox::new();
+    let launch = scene.hello().board().args(["--graceful-timeout", "2"]);
+    let daemon = launch.variable("NOTIFY_SOCKET", mailbox.path()).daemon();
+    mailbox.expect(&[
+        &format!("MAINPID={} STATUS=starting 3 to 150 children", daemon.pid()),
+        &format!("READY=1 MAINPID={} STATUS=serving, 3 to 150 children", daemon.pid()),
+    ]);
+    daemon.signal(Signal::TTIN);
+    mailbox.expect(&["STATUS=serving, 4 to 150 children"]);
+    stop(&daemon, &mailbox, (2 + 1 + 5 + 5) * 1_000_000);
+}
+
+#[test]
+fn a_reload_that_fails_is_over_too() {
+    let scene = scene!();
+    let mailbox = Mailbox::new();
+    let daemon = start(scene.probe().path("--spoiled-by", "spoiled"), &mailbox, "3 children");
+    fs::write(scene.path("spoiled"), "").expect("written");
+    daemon.signal(Signal::HUP);
+    mailbox.expect(&["RELOADING=1 MONOTONIC_USEC="]);
+    // Which of the two comes first is the supervisor's business.
+    let said = [mailbox.next(), mailbox.next()];
+    let ready = format!(
+        "READY=1 MAINPID={} STATUS=serving; generation 2 did not work, old children stay",
+        daemon.pid()
+    );
+    assert!(said.contains(&ready), "{said:?}");
+    daemon.stop_in_order();
+}
+
+#[test]
+fn an_upgrade_is_a_reload_to_the_manager() {
+    let scene = scene!();
+    let mailbox = Mailbox::new();
+    let program = scene.program();
+    let daemon = start(program.launch(), &mailbox, "3 children");
+    for version in 2..4 {
+        program.install(&format!("--version {version}"));
+        daemon.signal(Signal::USR2);
+        let ready = format!("READY=1 MAINPID={} STATUS=serving, 3 children", daemon.pid());
+        let probing = mailbox.next();
+        assert!(probing.starts_with("RELOADING=1"), "{probing:?}");
+        assert!(probing.ends_with("STATUS=trying the new program"), "{probing:?}");
+        mailbox.expect(&["STATUS=becoming the new program", "RELOADING=1", &ready]);
+    }
+    stop(&daemon, &mailbox, (30 + 1 + 5 + 5) * 1_000_000);
+}
+
+/// However a new program fails, as a probe or after it was executed.
+#[test]
+fn an_upgrade_that_fails_is_over_too() {
+    for (manner, steps) in [("refuses", &[][..]), ("betrays", &["STATUS=becoming the new program"])]
+    {
+        let scene = scene!();
+        let mailbox = Mailbox::new();
+        let program = scene.program();
+        let daemon = start(program.launch(), &mailbox, "3 children");
+        program.install(&format!("--manner {manner}"));
+        daemon.signal(Signal::USR2);
+        mailbox.expect(&["RELOADING=1 MONOTONIC_USEC="]);
+        mailbox.expect(steps);
+        mailbox.expect(&[&format!(
+            "READY=1 MAINPID={} STATUS=serving; the new program was no good",
+            daemon.pid()
+        )]);
+        daemon.stop_in_order();
+    }
+}
+
+#[test]
+fn a_daemon_without_children_tells_it_too() {
+    let scene = scene!();
+    let mailbox = Mailbox::new();
+    let launch = scene.hello().args(["--prefork", "0"]);
+    let daemon = launch.variable("NOTIFY_SOCKET", mailbox.path()).foreground();
+    mailbox.expect(&[&format!("READY=1 MAINPID={} STATUS=serving, no child", daemon.pid())]);
+    for signal in [Signal::HUP, Signal::USR1] {
+        daemon.signal(signal);
+        let message = mailbox.next();
+        assert!(message.starts_with("RELOADING=1") && message.contains(" READY=1 "), "{message:?}");
+    }
+    stop(&daemon, &mailbox, (30 + 1 + 5 + 5) * 1_000_000);
+}
+
+/// With a watchdog there are signs of life, before and after an upgrade, and in the background.
+#[test]
+fn signs_of_life_go_on_through_an_upgrade() {
+    for in_background in [false, true] {
+        let scene = scene!();
+        let mailbox = Mailbox::new();
+        let program = scene.program();
+        let launch = program
+            .launch()
+            .variable("NOTIFY_SOCKET", mailbox.path())
+            .variable("WATCHDOG_USEC", "400000")
+            .after_shell("export WATCHDOG_PID=$$");
+        let daemon = if in_background { launch.daemon() } else { launch.foreground() };
+        mailbox.expect(&["MAINPID=", "READY=1"]);
+        (0..3).for_each(|_| mailbox.expect_beat());
+        program.install("--version 2");
+        daemon.signal(Signal::USR2);
+        mailbox.expect(&["RELOADING=1", "STATUS=becoming", "RELOADING=1", "READY=1"]);
+        (0..3).for_each(|_| mailbox.expect_beat());
+        daemon.stop_in_order();
+    }
+}
+
+#[test]
+fn signs_of_life_come_without_children_too() {
+    let scene = scene!();
+    let mailbox = Mailbox::new();
+    let launch = scene.hello().args(["--prefork", "0"]).variable("WATCHDOG_USEC", "400000");
+    let daemon = launch.variable("NOTIFY_SOCKET", mailbox.path()).foreground();
+    mailbox.expect(&["READY=1"]);
+    (0..3).for_each(|_| mailbox.expect_beat());
+    daemon.stop_in_order();
+}
+
+/// A watchdog that was set for another process is none of ours, and nothing wakes the parent then.
+#[test]
+fn without_a_watchdog_there_is_no_sign_and_no_wakeup() {
+    let scene = scene!();
+    let mailbox = Mailbox::new();
+    let launch = scene.hello().variable("WATCHDOG_USEC", "400000").variable("WATCHDOG_PID", "1");
+    let daemon = start(launch, &mailbox, "3 children");
+    let switches = || {
+        let status =
+            fs::read_to_string(format!("/proc/{}/status", daemon.pid())).expect("it lives");
+        let line = status.lines().find(|line| line.starts_with("voluntary_ctxt_switches"));
+        line.map(str::to_owned)
+    };
+    // What children report of their first moments.
+    let mut last = switches();
+    wait_until(PATIENCE, "the parent is at rest", || {
+        thread::sleep(Duration::from_millis(500));
+        std::mem::replace(&mut last, switches()) == last
+    });
+    let at_rest = switches();
+    holds_for(Duration::from_secs(1), "the parent sleeps", || switches() == at_rest);
+    assert_eq!(mailbox.drain(), [""; 0]);
+    daemon.stop_in_order();
+}
+
+/// The way to the manager is the parent's alone: nobody whom it or a child starts has it.
+#[test]
+fn children_do_not_have_the_way_to_the_manager() {
+    let scene = scene!();
+    let mailbox = Mailbox::new();
+    let launch = scene.probe().variable("WATCHDOG_USEC", "60000000");
+    let daemon = start(launch, &mailbox, "3 children");
+    let reply = daemon.get("/environment").expect("it serves").body;
+    let mine = ["NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"];
+    let kept: Vec<_> = reply.split(' ').filter(|name| mine.contains(name)).collect();
+    assert_eq!(kept, [""; 0]);
+    assert!(reply.contains("PATH"), "{reply:?}");
+    daemon.stop_in_order();
+}
+
+/// A manager that is not there, or whose address makes no sense, keeps nobody from serving.
+#[test]
+fn a_manager_that_is_not_there_is_no_trouble() {
+    for (address, warnings) in [("/no-such-folder/notify", 1), ("nonsense", 0), ("", 0)] {
+        let scene = scene!();
+        let daemon = scene.hello().variable("NOTIFY_SOCKET", address).foreground();
+        daemon.signal(Signal::HUP);
+        wait_until(PATIENCE, "the reload is over", || reloaded(&scene));
+        daemon.stop_in_order();
+        let said = scene.lines_with("error.log", "cannot notify the service manager");
+        assert_eq!(said.len(), warnings, "{address:?}: {said:?}");
+    }
+}
+
+fn reloaded(scene: &Scene) -> bool {
+    !scene.lines_with("error.log", "all children are of generation 2").is_empty()
+}
+
+/// A manager that takes nothing holds nobody up for long.
+#[test]
+fn a_manager_that_does_not_listen_holds_nobody_up() {
+    let scene = scene!();
+    let mailbox = Mailbox::new();
+    let sender = std::os::unix::net::UnixDatagram::unbound().expect("made");
+    sender.set_nonblocking(true).expect("set");
+    while sender.send_to(b"STATUS=full", mailbox.path()).is_ok() {}
+    let daemon = scene.hello().variable("NOTIFY_SOCKET", mailbox.path()).foreground();
+    daemon.get("/").expect("it serves");
+    daemon.stop_in_order();
+    assert_eq!(scene.lines_with("error.log", "cannot notify the service manager").len(), 1);
+}
