@@ -167,6 +167,13 @@ pub(crate) fn set_memory_map(map: &PrctlMmMap) -> io::Result<()> {
     Ok(())
 }
 
+/// Tells whether this program runs with more rights than whoever has started it, as a set-user-ID one
+/// does (see `AT_SECURE` in `getauxval(3)`).
+pub(crate) fn has_gained_rights() -> bool {
+    // SAFETY: getauxval only reads what the kernel has told this process at its start.
+    unsafe { libc::getauxval(libc::AT_SECURE) != 0 }
+}
+
 /// Returns what is open under this number; `None` if nothing is.
 pub(crate) fn borrow_descriptor(number: RawFd) -> Option<BorrowedFd<'static>> {
     if number < 0 {

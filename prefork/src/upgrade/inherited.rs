@@ -73,6 +73,10 @@ pub(crate) fn inherited() -> MutexGuard<'static, Option<Inherited>> {
 
 /// Looks for an inheritance, and makes sure that no other process gets it.
 fn look() -> Option<Inherited> {
+    // Who starts a program that has more rights than himself does not say what it goes on with.
+    if sys::has_gained_rights() {
+        return None;
+    }
     let message = env::var(VARIABLE).ok()?;
     sys::forget_variable(VARIABLE);
     let mut words = message.split(':');
