@@ -41,6 +41,8 @@ use crate::{
 /// [`graceful_timeout`](crate::Args::graceful_timeout).
 #[derive(Debug)]
 pub struct Child {
+    /// Asked of the kernel once: a program may want it with every request.
+    pid: u32,
     slot: SlotId,
     generation: Generation,
     stop: Stop,
@@ -67,6 +69,7 @@ impl Child {
         // Where there is no parent to tell, all has been said.
         let silent = reporter.is_none();
         Self {
+            pid: std::process::id(),
             slot,
             generation,
             stop,
@@ -85,10 +88,10 @@ impl Child {
         }
     }
 
-    /// Returns the pid of this process.
+    /// Returns the pid of this child.
     #[must_use]
-    pub fn pid(&self) -> u32 {
-        std::process::id()
+    pub const fn pid(&self) -> u32 {
+        self.pid
     }
 
     /// Returns the place of this child in the pool, 0 to `max_children - 1`.
