@@ -65,6 +65,11 @@ impl Holders {
         Ok(())
     }
 
+    /// How many sockets have a holder.
+    pub(crate) fn len(&self) -> usize {
+        self.by_inode.len()
+    }
+
     pub(crate) fn of(&self, inode: u64) -> Option<Holder> {
         self.by_inode.get(&inode).copied()
     }

@@ -1,8 +1,60 @@
 //! Telling which connections of a set of processes have ended.
 //!
-//! A process that computes an answer for a minute does not notice that its client hung up after a
-//! second. Its parent can: the kernel's tables tell which connections have ended, and
-//! `/proc/PID/fd` tells whose they are.
+//! A process that works on an answer for a minute does not notice that its client hung up after a
+//! second. Another one, its parent say, can: the kernel's tables tell which connections have ended,
+//! and `/proc/PID/fd` tells whose they were. So it can end work that nobody waits for.
+//!
+//! # When to use
+//!
+//! - A server with a process per request: [`Watch`], checked every while with the processes that
+//!   are busy.
+//! - Other tables, or tables of other machines: a [`Source`] of your own, or a [`History`], which is
+//!   the same without a single system call.
+//!
+//! A process that can poll its own sockets needs nothing of this: `POLLRDHUP` in `poll(2)`.
+//!
+//! # Example
+//!
+//! ```
+//! use prefork_netwatch::{Endpoint, Filter, Watch};
+//! use std::net::{TcpListener, TcpStream};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let listener = TcpListener::bind("127.0.0.1:0")?;
+//! let mut watch = Watch::new(Filter::listening([Endpoint::of_socket(&listener)?]));
+//!
+//! let client = TcpStream::connect(listener.local_addr()?)?;
+//! let (_served, _) = listener.accept()?;
+//! drop(client);
+//!
+//! for event in watch.check([std::process::id()])?.events {
+//!     println!("{event}"); // 4711 tcp 127.0.0.1:80 127.0.0.1:50000 peer closed
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # What is promised
+//!
+//! - One [`Event`] for each connection over its life, and it says what was [`Seen`]: the peer's FIN,
+//!   after which it may still be reading, or that the connection is no more.
+//! - No event for what the process itself closed, for connections that wait to be accepted, nor for
+//!   those that it opened to others, given a [`Filter`] of its listeners.
+//! - A connection that merely was not in a reading, as happens while others come and go, is looked
+//!   for again and is not reported.
+//! - Only `/proc/PID/fd` of the processes asked about is read, and only when something has ended.
+//!   One that may not be read is named as [`Unreadable`], and the others are watched.
+//!
+//! # Limitations
+//!
+//! - Linux only, and the network namespace of the calling thread only.
+//! - A reset leaves nothing in the tables. It is reported if a check saw the connection before, in
+//!   whatever process; one that is reset before the first check after it was accepted is not.
+//! - Where both sides close between two checks, what came first cannot be told in two cases: the
+//!   process sends its FIN after the peer's, or is reset after its own, and holds the descriptor
+//!   still. Both are reported as [`Seen::Gone`].
+//! - In UNIX, `shutdown(2)` of its own receiving side looks like a half-close by the peer; and that
+//!   the peer has gone is told by [`SockDiag`] alone.
 
 #![forbid(unsafe_code)]
 
@@ -27,3 +79,8 @@ pub use source::netstat::{Netstat, parse as parse_netstat};
 pub use source::proc_net::{ProcNet, parse as parse_proc_net};
 pub use source::sock_diag::{SockDiag, parse as parse_sock_diag};
 pub use watch::{Report, Watch};
+
+/// Compiles the examples of the README.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -51,7 +51,8 @@ pub struct Watch<S = SockDiag> {
 pub struct Report {
     /// The connections that have ended, in the order of their sockets' inodes.
     pub events: Vec<Event>,
-    /// The processes that could not be looked at. They are named anew in every check.
+    /// The processes that could not be looked at when that was needed. They are named anew in every
+    /// such check.
     pub unreadable: Vec<Unreadable>,
 }
 
@@ -91,11 +92,12 @@ impl<S: Source> Watch<S> {
         self.source.read(&self.filter, &mut self.rows)?;
         self.history.take_in(&self.rows);
         let mut report = Report::default();
-        if self.history.suspects().next().is_none() {
-            return Ok(report);
-        }
+        let suspects = self.history.suspects().count();
         self.holders.clear();
         for pid in pids {
+            if self.holders.len() == suspects {
+                break;
+            }
             let wanted = |inode| self.history.is_suspect(inode);
             report.unreadable.extend(self.holders.look_at(pid, wanted).err());
         }

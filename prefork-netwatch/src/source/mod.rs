@@ -7,6 +7,8 @@ pub(crate) mod sock_diag;
 use crate::{Connection, Filter, SourceError};
 
 /// Something that tells the connections of this machine, or of this network namespace of it.
+///
+/// A boxed one is one too, so that it may be chosen at run time.
 pub trait Source {
     /// Reads the connections that pass `filter` to the end of `rows`, in any order.
     ///
@@ -25,4 +27,14 @@ pub trait Source {
     ///
     /// [`SourceError`].
     fn find(&mut self, connection: &Connection) -> Result<Option<Connection>, SourceError>;
+}
+
+impl<S: Source + ?Sized> Source for Box<S> {
+    fn read(&mut self, filter: &Filter, rows: &mut Vec<Connection>) -> Result<(), SourceError> {
+        (**self).read(filter, rows)
+    }
+
+    fn find(&mut self, connection: &Connection) -> Result<Option<Connection>, SourceError> {
+        (**self).find(connection)
+    }
 }

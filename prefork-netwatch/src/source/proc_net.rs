@@ -23,26 +23,29 @@ impl ProcNet {
         Self { text: Vec::new() }
     }
 
-    fn each(
+    /// Returns all connections of TCP of one kind, in whatever state.
+    fn all(
         &mut self,
-        filter: &Filter,
-        mut row: impl FnMut(Connection),
-    ) -> Result<(), SourceError> {
-        for (proto, path) in [(Proto::Tcp, "/proc/net/tcp"), (Proto::Tcp6, "/proc/net/tcp6")] {
-            if filter.wants(proto) && self.load(proto, Path::new(path))? {
-                parse(proto, &self.text).filter(|found| filter.matches(found)).for_each(&mut row);
-            }
+        proto: Proto,
+    ) -> Result<impl Iterator<Item = Connection> + use<'_>, SourceError> {
+        let path = match proto {
+            Proto::Tcp => Some("/proc/net/tcp"),
+            Proto::Tcp6 => Some("/proc/net/tcp6"),
+            Proto::Unix => None,
+        };
+        self.text.clear();
+        if let Some(path) = path {
+            self.load(proto, Path::new(path))?;
         }
-        Ok(())
+        Ok(parse(proto, &self.text))
     }
 
-    /// Reads a whole file; `false` if there is none because there is no IPv6.
-    fn load(&mut self, proto: Proto, path: &Path) -> Result<bool, SourceError> {
-        self.text.clear();
+    /// Reads a whole file; without IPv6 there is none of it.
+    fn load(&mut self, proto: Proto, path: &Path) -> Result<(), SourceError> {
         let read = File::open(path).and_then(|mut file| file.read_to_end(&mut self.text));
         match read {
-            Ok(_) => Ok(true),
-            Err(error) if error.kind() == ErrorKind::NotFound && proto == Proto::Tcp6 => Ok(false),
+            Ok(_) => Ok(()),
+            Err(error) if error.kind() == ErrorKind::NotFound && proto == Proto::Tcp6 => Ok(()),
             Err(source) => Err(SourceError::File { path: path.into(), source }),
         }
     }
@@ -50,17 +53,17 @@ impl ProcNet {
 
 impl Source for ProcNet {
     fn read(&mut self, filter: &Filter, rows: &mut Vec<Connection>) -> Result<(), SourceError> {
-        self.each(filter, |row| rows.extend(Some(row).filter(|row| row.state.may_be_held())))
+        for proto in [Proto::Tcp, Proto::Tcp6] {
+            if filter.wants(proto) {
+                let all = self.all(proto)?;
+                rows.extend(all.filter(|row| row.state.may_be_held() && filter.matches(row)));
+            }
+        }
+        Ok(())
     }
 
     fn find(&mut self, connection: &Connection) -> Result<Option<Connection>, SourceError> {
-        let mut found = None;
-        self.each(&Filter::listening([connection.local.clone()]), |row| {
-            if row.has_addresses_of(connection) {
-                found = Some(row);
-            }
-        })?;
-        Ok(found)
+        Ok(self.all(connection.proto)?.find(|row| row.has_addresses_of(connection)))
     }
 }
 
@@ -94,7 +97,7 @@ fn address(proto: Proto, text: &str) -> Option<Endpoint> {
 }
 
 fn words<const WORDS: usize, const BYTES: usize>(text: &str) -> Option<[u8; BYTES]> {
-    if text.len() != WORDS * 8 || !text.is_ascii() {
+    if text.len() != WORDS * 8 || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
         return None;
     }
     let mut bytes = [0; BYTES];

@@ -4,14 +4,20 @@ use super::wire::{self, Message};
 use crate::{Connection, Filter, Proto, SourceError};
 use rustix::io::Errno;
 use rustix::net::netlink::{self, SocketAddrNetlink};
+use rustix::net::sockopt::{Timeout, set_socket_timeout};
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketAddrAny, SocketFlags, SocketType};
 use std::os::fd::OwnedFd;
+use std::time::Duration;
 
 /// The kernel sends up to 32 KiB at a time, to those who have room for it.
 const BUFFER: usize = 64 * 1024;
 
 /// How often an answer may be broken off before this is an error.
 const TRIES: u32 = 8;
+
+/// How long the kernel may take for the next part of an answer. It answers within the call, so this
+/// is never reached; but a parent must not wait for ever.
+const LIMIT: Duration = Duration::from_secs(5);
 
 /// A netlink socket.
 #[derive(Debug)]
@@ -37,7 +43,11 @@ impl<'a> Exchange<'a> {
             Some(netlink::SOCK_DIAG),
         );
         match socket {
-            Ok(socket) => Ok(Self { socket, proto, buffer }),
+            Ok(socket) => {
+                set_socket_timeout(&socket, Timeout::Recv, Some(LIMIT))
+                    .map_err(|errno| failed("prepare", proto, errno))?;
+                Ok(Self { socket, proto, buffer })
+            }
             Err(errno @ (Errno::PROTONOSUPPORT | Errno::AFNOSUPPORT | Errno::PERM)) => {
                 Err(unsupported(proto, errno))
             }
