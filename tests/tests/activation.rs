@@ -111,3 +111,18 @@ fn nobody_is_lost_between_two_daemons() {
     daemon.signal(Signal::TERM);
     assert!(manager.finish().end.is_success());
 }
+
+#[test]
+fn variables_that_make_no_sense_are_no_trouble() {
+    for (count, warnings) in [("x", 1), ("-1", 1), ("2147483647", 1), ("2147483000", 0), ("0", 0)] {
+        let scene = scene!();
+        let hello = scene.hello().variable("LISTEN_FDS", count);
+        let hello = hello.after_shell("export LISTEN_PID=$$ LISTEN_FDNAMES=:::");
+        let launcher = hello.args(["--daemonize"]).paths().finish();
+        assert!(launcher.end.is_success(), "{count:?}: {launcher:?}");
+        assert_eq!(launcher.stderr.matches("LISTEN_FDS").count(), warnings, "{count:?}");
+        let daemon = Daemon::of_pid_file(&scene);
+        daemon.get("/").expect("it serves");
+        daemon.stop_in_order();
+    }
+}
