@@ -25,6 +25,8 @@ fn wait_for_version(daemon: &Daemon<'_>, version: &str) {
     wait_until(PATIENCE, &format!("version {version} answers"), || {
         (0..4).all(|_| daemon.get("/version").is_ok_and(|reply| reply.body == version))
     });
+    // The probe has gone as well.
+    daemon.wait_for_children(PATIENCE, 3, &[]);
 }
 
 /// Nobody else could bind the address, so whoever serves there has found the socket.
