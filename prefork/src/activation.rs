@@ -56,10 +56,11 @@ pub(crate) fn take(log: &Log) -> Vec<Activated> {
         }
     };
     let mut names = names.as_deref().map(|names| names.split(':')).into_iter().flatten();
-    let passed = numbers.filter_map(|number| {
+    // As sd_listen_fds(3), up to the first that is not there: the count may be anything.
+    let open = numbers.map_while(|number| Some((number, sys::borrow_descriptor(number)?)));
+    let passed = open.filter_map(|(number, open)| {
         // As sd_listen_fds_with_names(3) calls what has no name.
         let name = names.next().unwrap_or("unknown").to_owned();
-        let open = sys::borrow_descriptor(number)?;
         let is_inherited = fcntl_getfd(open).is_ok_and(|flags| !flags.contains(FdFlags::CLOEXEC));
         let socket = if is_inherited { sys::adopt_descriptor(number) } else { None };
         Some(Activated { name, socket: socket? })

@@ -350,4 +350,45 @@ mod tests {
         assert!(error.to_string().contains(&address.to_string()), "{error}");
         assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
     }
+
+    fn activated(name: &str, socket: impl Into<OwnedFd>) -> Activated {
+        Activated { name: name.to_owned(), socket: socket.into() }
+    }
+
+    #[test]
+    fn sockets_that_were_passed_are_found_by_address_path_or_name() {
+        let folder = std::env::temp_dir().join(format!("prefork-init-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).expect("made");
+        let path = folder.join("socket");
+        let tcp = TcpListener::bind("127.0.0.1:0").expect("bound");
+        let address = tcp.local_addr().expect("bound");
+        let datagrams = std::net::UdpSocket::bind("127.0.0.1:0").expect("bound");
+        let mut init = Init::new("test".to_owned(), false);
+        init.activate(vec![
+            activated("tcp", tcp),
+            activated("unix", UnixListener::bind(&path).expect("bound")),
+            activated("udp", datagrams),
+        ]);
+        assert_eq!(init.listen(address).expect("found").local_addr().expect("bound"), address);
+        init.listen_unix(&path).expect("found");
+        assert!(init.activated("tcp").expect("asked").is_none(), "it has been found already");
+        assert!(init.activated("udp").expect("asked").is_some());
+        assert!(init.activated("udp").expect("asked").is_none());
+        std::fs::remove_dir_all(folder).expect("removed");
+    }
+
+    /// The service manager gives the same socket to the next daemon.
+    #[test]
+    fn doors_of_the_service_manager_stay_open() {
+        let tcp = TcpListener::bind("127.0.0.1:0").expect("bound");
+        let address = tcp.local_addr().expect("bound");
+        let mut init = Init::new("test".to_owned(), false);
+        init.activate(vec![activated("tcp", tcp.try_clone().expect("duplicated"))]);
+        drop(init.activated("tcp").expect("asked"));
+        let listeners = init.into_listeners();
+        assert!(!listeners.end_with_the_daemon());
+        listeners.close_doors();
+        TcpStream::connect_timeout(&address, std::time::Duration::from_secs(5)).expect("let in");
+        assert_eq!(listeners.waiting(), Some(1));
+    }
 }

@@ -21,6 +21,8 @@ mod log;
 mod logs;
 mod manager;
 mod nudge;
+#[doc = include_str!("../docs/operating.md")]
+pub mod operating {}
 #[path = "linux/mod.rs"]
 mod os;
 mod parent;

@@ -109,6 +109,8 @@ fn an_upgrade_is_a_reload_to_the_manager() {
         assert!(probing.ends_with("STATUS=trying the new program"), "{probing:?}");
         mailbox.expect(&["STATUS=becoming the new program", "RELOADING=1", &ready]);
     }
+    // The probe has gone as well.
+    daemon.wait_for_children(PATIENCE, 3, &[]);
     stop(&daemon, &mailbox, (30 + 1 + 5 + 5) * 1_000_000);
 }
 
@@ -129,6 +131,7 @@ fn an_upgrade_that_fails_is_over_too() {
             "READY=1 MAINPID={} STATUS=serving; the new program was no good",
             daemon.pid()
         )]);
+        daemon.wait_for_children(PATIENCE, 3, &[]);
         daemon.stop_in_order();
     }
 }
@@ -167,6 +170,7 @@ fn signs_of_life_go_on_through_an_upgrade() {
         daemon.signal(Signal::USR2);
         mailbox.expect(&["RELOADING=1", "STATUS=becoming", "RELOADING=1", "READY=1"]);
         (0..3).for_each(|_| mailbox.expect_beat());
+        daemon.wait_for_children(PATIENCE, 3, &[]);
         daemon.stop_in_order();
     }
 }

@@ -141,8 +141,7 @@ mod tests {
 
     #[test]
     fn what_is_not_set_stays() {
-        let mut settings = Settings::default();
-        settings.prefork = Some(7);
+        let settings = Settings { prefork: Some(7), ..Settings::default() };
         let args = Args::new().prefork(4).max_children(9).settings(settings);
         assert_eq!((args.data.prefork, args.data.max_children), (Some(7), Some(9)));
         let args = args.settings(Settings::default());

@@ -82,18 +82,20 @@ mod tests {
                 "auto_reload_handler": "reload"}"#,
         )
         .expect("read");
-        let mut expected = Settings::default();
-        expected.name = Some("x".to_owned());
-        expected.daemonize = Some(false);
-        expected.pid_path = Some("/run/x".into());
-        expected.prefork = Some(4);
-        expected.max_memory = Some(5_000_000_000);
-        expected.graceful_timeout = Some(Duration::from_secs(90));
-        expected.start_timeout = Some(Duration::from_millis(500));
-        expected.max_lifetime = Some(Duration::from_secs(3600));
-        expected.umask = Some(0o027);
-        expected.supplementary_groups = Some(vec!["a".to_owned(), "b".to_owned()]);
-        expected.auto_reload_handler = Some(OnChange::Reload);
+        let expected = Settings {
+            name: Some("x".to_owned()),
+            daemonize: Some(false),
+            pid_path: Some("/run/x".into()),
+            prefork: Some(4),
+            max_memory: Some(5_000_000_000),
+            graceful_timeout: Some(Duration::from_secs(90)),
+            start_timeout: Some(Duration::from_millis(500)),
+            max_lifetime: Some(Duration::from_secs(3600)),
+            umask: Some(0o027),
+            supplementary_groups: Some(vec!["a".to_owned(), "b".to_owned()]),
+            auto_reload_handler: Some(OnChange::Reload),
+            ..Settings::default()
+        };
         assert_eq!(settings, expected);
     }
 

@@ -1,0 +1,130 @@
+//! Sockets that the service manager has bound.
+
+use std::{
+    fs,
+    net::{SocketAddr, TcpStream},
+};
+
+use prefork_tests::{Daemon, Launch, Load, PATIENCE, get, scene, wait_until};
+use rustix::process::Signal;
+
+/// Starts it with sockets, by name.
+fn with_sockets<'a>(
+    launch: Launch<'a>,
+    options: &[&str],
+    sockets: &[(&str, SocketAddr)],
+) -> Launch<'a> {
+    let sockets = sockets.iter().map(|(name, address)| format!("{name}={address}"));
+    let words = [env!("CARGO_BIN_EXE_activator")].into_iter().chain(options.iter().copied());
+    let words = words.map(str::to_owned).chain(sockets).chain(["--".to_owned()]);
+    launch.under(words.collect::<Vec<_>>())
+}
+
+#[track_caller]
+fn wait_for_version(daemon: &Daemon<'_>, version: &str) {
+    wait_until(PATIENCE, &format!("version {version} answers"), || {
+        (0..4).all(|_| daemon.get("/version").is_ok_and(|reply| reply.body == version))
+    });
+    // The probe has gone as well.
+    daemon.wait_for_children(PATIENCE, 3, &[]);
+}
+
+/// Nobody else could bind the address, so whoever serves there has found the socket.
+#[test]
+fn the_socket_for_an_address_is_found() {
+    for in_background in [true, false] {
+        let scene = scene!();
+        let launch = with_sockets(scene.probe(), &[], &[("web", scene.address())]);
+        let daemon = if in_background { launch.daemon() } else { launch.foreground() };
+        let names = daemon.get("/environment").expect("it serves").body;
+        assert!(!names.contains("LISTEN_"), "{names}");
+        daemon.stop_in_order();
+    }
+}
+
+#[test]
+fn sockets_for_another_process_are_left_alone() {
+    let scene = scene!();
+    let launch = with_sockets(scene.hello(), &["--pid", "1"], &[("web", scene.address())]);
+    launch.finish().assert_refused("cannot listen on");
+}
+
+/// One found by its name stays found; one that nobody asks for is closed.
+#[test]
+fn a_socket_is_found_by_its_name_and_the_rest_is_closed() {
+    let scene = scene!();
+    let program = scene.program();
+    let other: SocketAddr = (scene.address().ip(), 8081).into();
+    let sockets = [("other", other), ("web", scene.address())];
+    let launch = with_sockets(program.launch(), &[], &sockets);
+    let daemon = launch.args(["--activated", "web"]).daemon();
+    assert!(TcpStream::connect(other).is_err(), "the socket that nobody wants is open");
+    for version in ["2", "3"] {
+        program.install(&format!("--version {version}"));
+        daemon.signal(Signal::USR2);
+        wait_for_version(&daemon, version);
+    }
+    daemon.stop_in_order();
+}
+
+/// The pid is still the one that was meant, and the numbers mean something else by then.
+#[test]
+fn an_upgrade_does_not_take_other_descriptors_for_sockets() {
+    for in_background in [true, false] {
+        let scene = scene!();
+        let program = scene.program();
+        let other: SocketAddr = (scene.address().ip(), 8081).into();
+        let sockets = [("web", scene.address()), ("other", other)];
+        let launch = with_sockets(program.launch().board(), &[], &sockets);
+        let daemon = if in_background { launch.daemon() } else { launch.foreground() };
+        let load = Load::start(2, scene.address(), "/");
+        for version in ["2", "3", "4"] {
+            program.install(&format!("--version {version}"));
+            daemon.signal(Signal::USR2);
+            wait_for_version(&daemon, version);
+            let block = fs::read(format!("/proc/{}/environ", daemon.pid())).expect("it lives");
+            let block = String::from_utf8_lossy(&block).into_owned();
+            assert!(!block.contains("LISTEN_"), "{block:?}");
+        }
+        assert_eq!(load.stop().failures, [""; 0]);
+        assert_eq!(scene.lines_with("error.log", "error:"), [""; 0]);
+        daemon.stop_in_order();
+    }
+}
+
+/// The manager keeps the socket: whoever comes between two daemons is served by the second.
+#[test]
+fn nobody_is_lost_between_two_daemons() {
+    let scene = scene!();
+    let launch = with_sockets(scene.hello(), &["--rounds", "3"], &[("web", scene.address())]);
+    let manager = launch.paths().start();
+    let mut daemon = manager.ready();
+    let load = Load::start(4, scene.address(), "/");
+    for round in 2..4 {
+        daemon.signal(Signal::TERM);
+        wait_until(PATIENCE, &format!("daemon {round} is ready"), || {
+            scene.lines_with("error.log", "parent info: ready").len() == round
+        });
+        daemon = Daemon::of_pid_file(&scene);
+    }
+    let tally = load.stop();
+    assert_eq!(tally.failures, [""; 0], "of {} requests", tally.answered);
+    get(scene.address(), "/").expect("the last one serves");
+    daemon.signal(Signal::TERM);
+    assert!(manager.finish().end.is_success());
+}
+
+#[test]
+fn variables_that_make_no_sense_are_no_trouble() {
+    for (count, warnings) in [("x", 1), ("-1", 1), ("2147483647", 1), ("2147483000", 0), ("0", 0)] {
+        let scene = scene!();
+        let hello = scene.hello().variable("LISTEN_FDS", count);
+        let hello = hello.after_shell("export LISTEN_PID=$$ LISTEN_FDNAMES=:::");
+        let launcher = hello.args(["--daemonize"]).paths().finish();
+        assert!(launcher.end.is_success(), "{count:?}: {launcher:?}");
+        assert_eq!(launcher.stderr.matches("LISTEN_FDS").count(), warnings, "{count:?}");
+        let daemon = Daemon::of_pid_file(&scene);
+        daemon.get("/").expect("it serves");
+        daemon.stop_in_order();
+    }
+}
