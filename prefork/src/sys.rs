@@ -190,6 +190,13 @@ pub(crate) fn adopt_descriptor(number: RawFd) -> Option<OwnedFd> {
     Some(unsafe { OwnedFd::from_raw_fd(number) })
 }
 
+/// Tells whether the program file has given this process privileges that whoever started it does not have:
+/// set-user-ID, set-group-ID, capabilities (see `AT_SECURE` in `getauxval(3)`).
+pub(crate) fn is_privileged_by_file() -> bool {
+    // SAFETY: getauxval only reads what the kernel has handed to the process.
+    unsafe { libc::getauxval(libc::AT_SECURE) != 0 }
+}
+
 /// Removes a variable from the environment, unless there are threads that might read it just now.
 pub(crate) fn forget_variable(name: &str) {
     if crate::threads::count().is_ok_and(|count| count == 1) {

@@ -2,6 +2,7 @@
 
 mod auto_reload;
 mod broken;
+mod privileged;
 mod settings;
 mod stop;
 
