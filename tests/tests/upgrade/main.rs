@@ -3,6 +3,7 @@
 mod auto_reload;
 mod broken;
 mod privileged;
+mod scarce;
 mod settings;
 mod stop;
 
