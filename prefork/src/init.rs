@@ -7,7 +7,7 @@ use std::{
         fd::{AsFd, OwnedFd},
         unix::net::UnixListener,
     },
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 use crate::{
@@ -24,11 +24,20 @@ pub struct Init {
     /// What the program of before has left and nobody has asked for yet.
     inherited: Vec<InheritedListener>,
     listeners: Vec<Listening>,
+    /// The UNIX sockets that this program has put into the file system.
+    made: Vec<PathBuf>,
 }
 
 impl Init {
     pub(crate) const fn new(name: String, in_background: bool) -> Self {
-        Self { name, in_background, role: None, inherited: Vec::new(), listeners: Vec::new() }
+        Self {
+            name,
+            in_background,
+            role: None,
+            inherited: Vec::new(),
+            listeners: Vec::new(),
+            made: Vec::new(),
+        }
     }
 
     /// Goes on with the sockets that the program of before has left.
@@ -117,7 +126,11 @@ impl Init {
         let asked = Asked::Unix(std::path::absolute(path).map_err(naming)?.into());
         let listener = match self.claim(|listener| listener.asked == asked) {
             Some(socket) => socket.into(),
-            None => UnixListener::bind(path).map_err(naming)?,
+            None => {
+                let listener = UnixListener::bind(path).map_err(naming)?;
+                self.made.extend(std::path::absolute(path));
+                listener
+            }
         };
         rustix::net::listen(&listener, BACKLOG)?;
         self.watch(listener, asked)
@@ -136,7 +149,7 @@ impl Init {
     }
 
     pub(crate) fn into_listeners(self) -> Listeners {
-        Listeners { sockets: self.listeners }
+        Listeners { sockets: self.listeners, made: self.made }
     }
 }
 
@@ -162,6 +175,7 @@ impl InheritedListener {
 #[derive(Debug, Default)]
 pub(crate) struct Listeners {
     sockets: Vec<Listening>,
+    made: Vec<PathBuf>,
 }
 
 /// A socket, and the address that was asked for.
@@ -174,6 +188,15 @@ pub(crate) struct Listening {
 impl Listeners {
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Listening> {
         self.sockets.iter()
+    }
+
+    /// Takes away the UNIX sockets that this program has made: nobody listens there, and the next who
+    /// wants to finds the path taken.
+    pub(crate) fn remove_made(&self) {
+        for path in &self.made {
+            // It may be gone, and there is nobody to tell.
+            let _ = std::fs::remove_file(path);
+        }
     }
 
     /// Lets no more connections in; those that wait stay.
