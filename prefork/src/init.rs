@@ -7,7 +7,7 @@ use std::{
         fd::{AsFd, OwnedFd},
         unix::net::UnixListener,
     },
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 use rustix::net::sockopt;
@@ -29,12 +29,21 @@ pub struct Init {
     /// What the service manager has passed and nobody has asked for yet.
     activated: Vec<Activated>,
     listeners: Vec<Listening>,
+    /// The UNIX sockets that this program has put into the file system.
+    made: Vec<PathBuf>,
 }
 
 impl Init {
-    pub(crate) fn new(name: String, in_background: bool) -> Self {
-        let (inherited, activated, listeners) = (Vec::new(), Vec::new(), Vec::new());
-        Self { name, in_background, role: None, inherited, activated, listeners }
+    pub(crate) const fn new(name: String, in_background: bool) -> Self {
+        Self {
+            name,
+            in_background,
+            role: None,
+            inherited: Vec::new(),
+            activated: Vec::new(),
+            listeners: Vec::new(),
+            made: Vec::new(),
+        }
     }
 
     /// Goes on with the sockets that the program of before has left.
@@ -136,7 +145,11 @@ impl Init {
             self.claim(|listener| listener.asked == asked, |passed| passed.is_unix(&wanted));
         let found = match found {
             Some(found) => found,
-            None => Found::new(UnixListener::bind(path).map_err(naming)?),
+            None => {
+                let listener = UnixListener::bind(path).map_err(naming)?;
+                self.made.push(wanted);
+                Found::new(listener)
+            }
         };
         self.watch(found, asked)
     }
@@ -208,7 +221,7 @@ impl Init {
     }
 
     pub(crate) fn into_listeners(self) -> Listeners {
-        Listeners { sockets: self.listeners }
+        Listeners { sockets: self.listeners, made: self.made }
     }
 }
 
@@ -245,6 +258,7 @@ impl InheritedListener {
 #[derive(Debug, Default)]
 pub(crate) struct Listeners {
     sockets: Vec<Listening>,
+    made: Vec<PathBuf>,
 }
 
 /// A socket, and the address that was asked for.
@@ -259,6 +273,15 @@ pub(crate) struct Listening {
 impl Listeners {
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Listening> {
         self.sockets.iter()
+    }
+
+    /// Takes away the UNIX sockets that this program has made: nobody listens there, and the next who
+    /// wants to finds the path taken.
+    pub(crate) fn remove_made(&self) {
+        for path in &self.made {
+            // It may be gone, and there is nobody to tell.
+            let _ = std::fs::remove_file(path);
+        }
     }
 
     /// Lets no more connections in; those that wait stay.

@@ -167,13 +167,6 @@ pub(crate) fn set_memory_map(map: &PrctlMmMap) -> io::Result<()> {
     Ok(())
 }
 
-/// Tells whether this program runs with more rights than whoever has started it, as a set-user-ID one
-/// does (see `AT_SECURE` in `getauxval(3)`).
-pub(crate) fn has_gained_rights() -> bool {
-    // SAFETY: getauxval only reads what the kernel has told this process at its start.
-    unsafe { libc::getauxval(libc::AT_SECURE) != 0 }
-}
-
 /// Returns what is open under this number; `None` if nothing is.
 pub(crate) fn borrow_descriptor(number: RawFd) -> Option<BorrowedFd<'static>> {
     if number < 0 {
@@ -197,6 +190,13 @@ pub(crate) fn adopt_descriptor(number: RawFd) -> Option<OwnedFd> {
     // has left it for the one that reads the handover, or the service manager for this process, and
     // nothing else in this program owns it.
     Some(unsafe { OwnedFd::from_raw_fd(number) })
+}
+
+/// Tells whether the program file has given this process privileges that whoever started it does not have:
+/// set-user-ID, set-group-ID, capabilities (see `AT_SECURE` in `getauxval(3)`).
+pub(crate) fn is_privileged_by_file() -> bool {
+    // SAFETY: getauxval only reads what the kernel has handed to the process.
+    unsafe { libc::getauxval(libc::AT_SECURE) != 0 }
 }
 
 /// Removes a variable from the environment, unless there are threads that might read it just now.

@@ -24,6 +24,10 @@ use crate::{
     parent::Channels,
 };
 
+/// How many descriptors a program opens that takes over, sockets aside: the ways to the children once more,
+/// logs, files, signals, a directory, with some room.
+const SPARE: usize = 20;
+
 /// All of it.
 pub(crate) struct Estate<'a> {
     pub(crate) settings: &'a Settings,
@@ -55,10 +59,20 @@ impl Estate<'_> {
             let mut handover = self.handover(origin, &mut passed);
             handover.pool = Some(self.pool(&mut passed, &own, probe));
             let memory = handover.write()?;
+            self.require_spare_descriptors(&own)?;
             let message = format!("successor:{}:{}", passed.pass(&memory), own.as_raw_fd());
             Ok(passed.become_program(origin, probe.program(), &message))
         };
         refused().unwrap_or_else(|error| error)
+    }
+
+    /// Makes sure that the next program does not run out of descriptors: until all is settled it has what
+    /// it was left, copies of that, and what it opens itself. The probe was left less, so it cannot tell;
+    /// and the program of before needs as many to come back.
+    fn require_spare_descriptors(&self, any: &OwnedFd) -> io::Result<()> {
+        let copies_of_listeners = 2 * self.listeners.iter().count();
+        let spare = (0..SPARE + copies_of_listeners).map(|_| any.try_clone());
+        spare.collect::<io::Result<Vec<_>>>().map(drop)
     }
 
     fn handover<'a>(&'a self, origin: &Origin, passed: &mut Passed<'a>) -> Handover {

@@ -73,12 +73,13 @@ pub(crate) fn inherited() -> MutexGuard<'static, Option<Inherited>> {
 
 /// Looks for an inheritance, and makes sure that no other process gets it.
 fn look() -> Option<Inherited> {
-    // Who starts a program that has more rights than himself does not say what it goes on with.
-    if sys::has_gained_rights() {
-        return None;
-    }
     let message = env::var(VARIABLE).ok()?;
     sys::forget_variable(VARIABLE);
+    if sys::is_privileged_by_file() {
+        // Whoever started a set-user-ID program may have written the handover, and would have it execute
+        // any file and signal any process. Such a program does not upgrade (see `Origin`).
+        return None;
+    }
     let mut words = message.split(':');
     let (role, mut numbers) = (words.next()?, words.map(str::parse::<RawFd>));
     let (number, other) = (numbers.next()?.ok()?, numbers.next());

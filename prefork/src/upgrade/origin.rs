@@ -16,7 +16,7 @@ use prefork_reload::{Distrust, trusted, trusted_file};
 use rustix::fs::{Mode, OFlags, open};
 
 use super::inherited::VARIABLE;
-use crate::activation::VARIABLES;
+use crate::{activation::VARIABLES, sys};
 
 /// What a program is started with, as it was when this one was.
 #[derive(Debug)]
@@ -33,6 +33,12 @@ pub(crate) struct Origin {
 impl Origin {
     /// Finds it out; `program` is where the program of before was, if there was one in this process.
     pub(crate) fn of_this_process(program: Option<PathBuf>) -> io::Result<Self> {
+        if sys::is_privileged_by_file() {
+            return Err(io::Error::other(
+                "its file gives it privileges (set-user-ID, set-group-ID or capabilities) that who \
+                 started it does not have; restart it instead of upgrading",
+            ));
+        }
         let arguments: Vec<_> = env::args_os().map(|word| c_string(&word)).collect();
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         Ok(Self {

@@ -71,23 +71,26 @@ impl Inherited {
         let listeners = listeners.map_err(RunError::system("take over the listening sockets"))?;
         let mut init = Init::new(settings.name.clone(), settings.daemonize);
         init.inherit(self.role, listeners);
-        let state = call("after_init", || after_init(&mut init))?;
+        let state = call("after_init", || after_init(&mut init));
+        let listeners = init.into_listeners();
+        let state = state.inspect_err(|_| listeners.remove_made())?;
         let channels = self
             .handover
             .pool
             .as_ref()
             .map(|pool| Channels::adopt(pool.channels, |number| self.copy(number)));
         let channels = channels.transpose();
-        let channels = channels.map_err(RunError::system("take over the ways to the children"))?;
+        let channels = channels.map_err(RunError::system("take over the ways to the children"));
+        let channels = channels.inspect_err(|_| listeners.remove_made())?;
         let belongings = Belongings { board, pid_file };
-        let initialized =
-            Initialized { state, listeners: init.into_listeners(), title, belongings };
+        let initialized = Initialized { state, listeners, title, belongings };
         Ok(Succession { initialized, channels })
     }
 
     /// Says that this program works and ends, with nothing of it left behind.
     pub(crate) fn pass<S>(self, settings: &Settings, succession: Succession<S>) -> ! {
-        let Initialized { belongings, .. } = succession.initialized;
+        let Initialized { belongings, listeners, .. } = succession.initialized;
+        listeners.remove_made();
         belongings.remove(settings);
         match self.tester {
             Some(tester) => tester.pass(),

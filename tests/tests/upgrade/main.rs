@@ -2,6 +2,8 @@
 
 mod auto_reload;
 mod broken;
+mod privileged;
+mod scarce;
 mod settings;
 mod stop;
 

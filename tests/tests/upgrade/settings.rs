@@ -3,6 +3,7 @@
 use std::{
     fs,
     net::{SocketAddr, TcpStream},
+    os::unix::net::UnixStream,
     time::Duration,
 };
 
@@ -52,6 +53,32 @@ fn another_address_is_bound_and_the_old_one_closed() {
     wait_until(PATIENCE, "the old address is closed", || {
         TcpStream::connect_timeout(&scene.address(), Duration::from_secs(1)).is_err()
     });
+    daemon.stop_in_order();
+}
+
+/// A UNIX socket that is new: neither the probe nor a program that has failed leaves one in the way.
+#[test]
+fn a_new_unix_socket_is_not_in_its_own_way() {
+    let scene = scene!();
+    let program = scene.program();
+    let daemon = program.launch().daemon();
+    let socket = scene.path("socket");
+    let with = |arguments: &str| format!("--unix {} {arguments}", socket.display());
+    for (manner, said) in
+        [("refuses", "the new program is no good"), ("betrays", "has failed to take over")]
+    {
+        program.install(&with(&format!("--manner {manner}")));
+        daemon.signal(Signal::USR2);
+        wait_for_lines(&scene, &format!("{said}: after_init failed"), 1);
+        assert_eq!(daemon.get("/version").expect("it serves").body, "1");
+        assert!(!socket.exists(), "{manner}");
+    }
+    for version in 2..4 {
+        program.install(&with(&format!("--version {version}")));
+        daemon.signal(Signal::USR2);
+        wait_for_version(&daemon, version);
+        assert!(UnixStream::connect(&socket).is_ok(), "{version}");
+    }
     daemon.stop_in_order();
 }
 

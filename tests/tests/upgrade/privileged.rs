@@ -1,0 +1,82 @@
+//! Programs whose file gives them privileges that whoever starts them does not have.
+
+use std::{
+    fs::{self, File, Permissions},
+    io::Write,
+    os::{
+        fd::AsRawFd,
+        unix::fs::{PermissionsExt, chown},
+    },
+    process,
+};
+
+use prefork_tests::{Launch, Scene, require_root, require_tool, scene};
+use rustix::{
+    fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create},
+    process::Signal,
+};
+
+use super::wait_for_lines;
+
+/// What another user does before starting a program.
+const AS_NOBODY: [&str; 6] = ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups"];
+
+/// Prepares to start a set-user-ID program of root's as nobody; `None` where that has no effect.
+fn set_user_id(scene: &Scene) -> Option<Launch<'_>> {
+    let program = scene.program();
+    chown(program.path(), Some(0), Some(0)).expect("root's");
+    fs::set_permissions(program.path(), Permissions::from_mode(0o4755)).expect("set");
+    let path = program.path().to_str()?.to_owned();
+    // Where set-user-ID is not heeded, or nobody cannot come here, this is not a test.
+    let tried = scene.tool(&path).args(["--help"]).under(AS_NOBODY).finish();
+    if !tried.end.is_success() {
+        println!("SKIPPED: nobody cannot run the program");
+        return None;
+    }
+    Some(program.launch().under(AS_NOBODY))
+}
+
+#[test]
+fn a_set_user_id_program_does_not_upgrade() {
+    if !require_root() || !require_tool("setpriv") {
+        return;
+    }
+    let scene = scene!();
+    let Some(launch) = set_user_id(&scene) else { return };
+    let daemon = launch.daemon();
+    daemon.signal(Signal::USR2);
+    wait_for_lines(&scene, "its file gives it privileges", 1);
+    assert_eq!(daemon.get("/version").expect("it serves").body, "1");
+    daemon.stop_in_order();
+}
+
+/// Whoever starts such a program could write a handover, by which it would execute any file.
+#[test]
+fn a_forged_handover_is_not_believed() {
+    if !require_root() || !require_tool("setpriv") {
+        return;
+    }
+    let scene = scene!();
+    let Some(launch) = set_user_id(&scene) else { return };
+    let parent = process::id();
+    let mut memory: File =
+        memfd_create("forged", MemfdFlags::ALLOW_SEALING).expect("a memory file").into();
+    let bytes = |text: &str| format!("{{\"Unix\":{:?}}}", text.as_bytes());
+    let program = bytes("/bin/true");
+    write!(
+        memory,
+        "{{\"format\":1,\"parent\":{parent},\"content\":{{\"parent\":{parent},\"program\":{program},\
+         \"in_background\":false,\"listeners\":[],\"error_log_path\":null,\"access_log\":null,\
+         \"pid_path\":null,\"scoreboard_path\":null,\"has_board\":false,\"pool\":null}}}}"
+    )
+    .expect("written");
+    let seals = SealFlags::SEAL | SealFlags::SHRINK | SealFlags::GROW | SealFlags::WRITE;
+    fcntl_add_seals(&memory, seals).expect("sealed");
+    let message = format!("probe:{}:-1", memory.as_raw_fd());
+    let running =
+        launch.path("--witness", "witness").variable("PREFORK_HANDOVER", message).paths().start();
+    let daemon = running.ready();
+    assert_eq!(scene.lines_with("witness", "of a probe"), [""; 0]);
+    daemon.signal(Signal::TERM);
+    assert!(running.finish().end.is_success());
+}
