@@ -5,7 +5,7 @@ use std::{
     net::{SocketAddr, TcpStream},
 };
 
-use prefork_tests::{Daemon, Launch, Load, PATIENCE, get, scene, wait_until};
+use prefork_tests::{Daemon, Launch, Load, PATIENCE, find_process, get, scene, wait_until};
 use rustix::process::Signal;
 
 /// Starts it with sockets, by name.
@@ -25,8 +25,11 @@ fn wait_for_version(daemon: &Daemon<'_>, version: &str) {
     wait_until(PATIENCE, &format!("version {version} answers"), || {
         (0..4).all(|_| daemon.get("/version").is_ok_and(|reply| reply.body == version))
     });
-    // The probe has gone as well.
-    daemon.wait_for_children(PATIENCE, 3, &[]);
+    // The probe has a session of its own, and may need a moment to end.
+    let session = |pid| find_process(pid).map(|process| process.session);
+    wait_until(PATIENCE, "the probe has gone", || {
+        daemon.children().iter().all(|child| session(daemon.pid()) == Some(child.session))
+    });
 }
 
 /// Nobody else could bind the address, so whoever serves there has found the socket.
