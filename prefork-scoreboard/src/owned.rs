@@ -108,6 +108,24 @@ impl OwnedBoard {
         Self::create_at(path.as_ref(), slots, None)
     }
 
+    /// Creates a board as [`create`](Self::create) does, and also if `own` is at the path: the file of a
+    /// board that this process has, however damaged, such as one that [`adopt`](Self::adopt) has refused.
+    ///
+    /// # Errors
+    ///
+    /// As of [`create`](Self::create).
+    pub fn create_over(
+        path: impl AsRef<Path>,
+        slots: usize,
+        own: impl AsFd,
+    ) -> Result<Self, CreateError> {
+        let (path, slots) = (path.as_ref(), create::check_slots(slots)?);
+        let io_error = |source| CreateError::Io { action: "examine", path: path.into(), source };
+        let own = own.as_fd().try_clone_to_owned().map_err(io_error)?;
+        let own = Identity::of(&own.into()).map_err(io_error)?;
+        Self::create_at(path, slots, Some(own))
+    }
+
     fn create_at(path: &Path, slots: u32, own: Option<Identity>) -> Result<Self, CreateError> {
         let io_error = |source| CreateError::Io { action: "examine", path: path.into(), source };
         if path.file_name().is_none() {

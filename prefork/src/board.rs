@@ -36,6 +36,17 @@ pub(crate) fn open(settings: &Settings) -> Result<Option<ParentBoard>, CreateErr
     Ok(Some(ParentBoard { board, slots, faulty: false }))
 }
 
+/// The same, where the board of before may be in the place, damaged: it is the file `own`.
+pub(crate) fn open_over(
+    settings: &Settings,
+    own: &OwnedFd,
+) -> Result<Option<ParentBoard>, CreateError> {
+    let Scoreboard::File(path) = &settings.scoreboard else { return open(settings) };
+    let slots = slots(settings);
+    let board = OwnedBoard::create_over(path, slots, own)?;
+    Ok(Some(ParentBoard { board, slots, faulty: false }))
+}
+
 fn slots(settings: &Settings) -> usize {
     match &settings.pool {
         Pool::Solo => 1,

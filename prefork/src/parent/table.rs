@@ -33,10 +33,13 @@ impl Table {
     /// Goes on with the children of the program of before, who are still this process's own, and not
     /// reaped.
     pub(crate) fn adopt(&mut self, adopted: &Adopted) {
+        let children = adopted.supervisor.children.iter();
+        let generations: HashMap<SlotId, Generation> =
+            children.map(|child| (child.slot, child.generation)).collect();
         for HandedChild { slot, pid, attentive } in adopted.children.iter().copied() {
-            let child = adopted.supervisor.children.iter().find(|child| child.slot == slot);
-            let (Some(child), Some(pid)) = (child, Pid::from_raw(pid)) else { continue };
-            self.insert(pid, slot, child.generation);
+            let (generation, pid) = (generations.get(&slot), Pid::from_raw(pid));
+            let (Some(generation), Some(pid)) = (generation, pid) else { continue };
+            self.insert(pid, slot, *generation);
             if attentive {
                 self.attentive.insert(slot);
             }

@@ -166,6 +166,7 @@ impl Inherited {
     ) -> Option<ParentBoard> {
         let path = self.handover.scoreboard_path.clone();
         let (file, lock) = (self.take(file)?, lock.and_then(|lock| self.take(lock)));
+        let own = file.try_clone();
         let adopted = ParentBoard::adopt(settings, path.as_ref().map(Path::new), file, lock);
         let error = match adopted {
             Ok(board) => return Some(board),
@@ -175,7 +176,10 @@ impl Inherited {
         if !self.keeps_board(settings) {
             return None;
         }
-        let fresh = board::open(settings);
+        let fresh = match &own {
+            Ok(own) => board::open_over(settings, own),
+            Err(_) => board::open(settings),
+        };
         fresh
             .inspect_err(|error| log.error(format_args!("no scoreboard: {}", Report(error))))
             .ok()
