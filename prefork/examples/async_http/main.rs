@@ -17,7 +17,9 @@
 
 use std::{
     env,
-    net::TcpListener,
+    future::pending,
+    io,
+    net::{SocketAddr, TcpListener},
     os::fd::OwnedFd,
     process::{self, ExitCode},
     sync::{
@@ -33,14 +35,20 @@ use axum::{
     middleware::{self, Next},
     response::Response,
     routing::get,
+    serve::Listener,
 };
 use prefork::{Args, BoxError, Child, Prefork, Report};
 use tokio::{
     io::{Interest, unix::AsyncFd},
+    net::TcpStream,
     runtime,
     sync::Notify,
     time::sleep,
 };
+
+/// How long a child that is to leave waits for the requests of clients that have just connected. A
+/// graceful shutdown closes connections on which nothing was sent yet.
+const GRACE: Duration = Duration::from_secs(1);
 
 pub(crate) fn main() -> ExitCode {
     match serve() {
@@ -74,7 +82,7 @@ fn serve() -> Result<(), BoxError> {
 
 /// Serves until asked to leave, and then finishes the requests in hand.
 async fn answer(child: &mut Child, listener: TcpListener) -> prefork::Result {
-    let stop = stop(child.stop_fd().try_clone_to_owned()?)?;
+    let stop = stop_of(child)?;
     let at_work = Arc::new(AtWork::default());
     let app = Router::new()
         .route("/", get(async || "hello\n"))
@@ -88,7 +96,13 @@ async fn answer(child: &mut Child, listener: TcpListener) -> prefork::Result {
         )
         .layer(middleware::from_fn_with_state(at_work.clone(), count));
     let listener = tokio::net::TcpListener::from_std(listener)?;
-    let server = axum::serve(listener, app).with_graceful_shutdown(stop).into_future();
+    let door = Door { listener, stop: stop_of(child)? };
+    let shutdown = async move {
+        // A runtime that cannot wait any more is a reason to leave as well.
+        let _ = stop.readable().await;
+        sleep(GRACE).await;
+    };
+    let server = axum::serve(door, app).with_graceful_shutdown(shutdown).into_future();
     tokio::pin!(server);
     // The child belongs to this task, which tells for all: busy while any request is in hand. With a
     // scoreboard that makes the pool grow, and an async child is better given more requests: so this
@@ -104,17 +118,33 @@ async fn answer(child: &mut Child, listener: TcpListener) -> prefork::Result {
     }
 }
 
-/// Becomes ready when the child is asked to leave.
-#[expect(
-    deprecated,
-    reason = "its successor is unsafe for types other than this; an OwnedFd keeps its promise"
-)]
-fn stop(fd: OwnedFd) -> std::io::Result<impl Future<Output = ()> + Send + 'static> {
-    let fd = AsyncFd::with_interest(fd, Interest::READABLE)?;
-    Ok(async move {
-        // A runtime that cannot wait any more is a reason to leave as well.
-        let _ = fd.readable().await;
-    })
+/// Returns what becomes readable when the child is asked to leave.
+#[expect(deprecated, reason = "its successor is unsafe, for types that are no OwnedFd")]
+fn stop_of(child: &mut Child) -> io::Result<AsyncFd<OwnedFd>> {
+    AsyncFd::with_interest(child.stop_fd().try_clone_to_owned()?, Interest::READABLE)
+}
+
+/// A listener that is closed for new connections as soon as the child is asked to leave.
+struct Door {
+    listener: tokio::net::TcpListener,
+    stop: AsyncFd<OwnedFd>,
+}
+
+impl Listener for Door {
+    type Io = TcpStream;
+    type Addr = SocketAddr;
+
+    async fn accept(&mut self) -> (TcpStream, SocketAddr) {
+        tokio::select! {
+            biased;
+            _ = self.stop.readable() => pending().await,
+            accepted = Listener::accept(&mut self.listener) => accepted,
+        }
+    }
+
+    fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
 }
 
 /// How many requests are in hand.
