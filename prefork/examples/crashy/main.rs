@@ -44,9 +44,9 @@ fn serve() -> Result<(), BoxError> {
         .name("crashy")
         .daemonize(false)
         .prefork(4)
-        // Against hanging: who is at one request for a second is ended. Somebody must tell who is.
+        // Against hanging: who is at one request for 3 s is ended. Somebody must tell who is.
         .scoreboard_in_memory(true)
-        .request_timeout(Duration::from_secs(1))
+        .request_timeout(Duration::from_secs(3))
         // Against leaking: replaced when it has grown too large, once its successor serves.
         .max_memory(TOO_MUCH)
         .after_init(move |init| Ok(init.listen(address.as_str())?))
