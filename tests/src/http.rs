@@ -37,7 +37,8 @@ impl Reply {
 pub fn get(address: SocketAddr, path: &str) -> io::Result<Reply> {
     let mut connection = TcpStream::connect_timeout(&address, PATIENCE)?;
     connection.set_read_timeout(Some(PATIENCE))?;
-    connection.write_all(format!("GET {path} HTTP/1.1\r\nHost: test\r\n\r\n").as_bytes())?;
+    let request = format!("GET {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n");
+    connection.write_all(request.as_bytes())?;
     let mut answer = String::new();
     connection.read_to_string(&mut answer)?;
     parse(&answer).ok_or_else(|| io::Error::other(format!("a broken answer: {answer:?}")))
@@ -66,7 +67,8 @@ pub fn get_patiently(address: SocketAddr, path: &str) -> Reply {
 fn parse(answer: &str) -> Option<Reply> {
     let (header, body) = answer.split_once("\r\n\r\n")?;
     let status = header.strip_prefix("HTTP/1.1 ")?.get(..3)?.parse().ok()?;
-    let length = header.lines().find_map(|line| line.strip_prefix("Content-Length: "))?;
+    let mut fields = header.lines().filter_map(|line| line.split_once(": "));
+    let (_, length) = fields.find(|(name, _)| name.eq_ignore_ascii_case("content-length"))?;
     let is_whole = length.parse() == Ok(body.len());
     is_whole.then(|| Reply { status, body: body.trim().to_owned() })
 }

@@ -1,0 +1,50 @@
+//! The service that does not care.
+
+use std::time::Duration;
+
+use prefork_tests::{Load, PATIENCE, get, get_patiently, scene, wait_until};
+
+use crate::{living, said, stop_in_order};
+
+/// Whoever asks for trouble has it, and nobody else.
+#[test]
+fn other_clients_notice_nothing_of_crashes() {
+    let scene = scene!();
+    let address = scene.address();
+    let daemon = scene.tool(env!("CARGO_BIN_EXE_crashy")).args([address.to_string()]).start();
+    assert_eq!(get_patiently(address, "/").body, "hello");
+    let load = Load::start(2, address, "/");
+    for round in 1..=2 {
+        for path in ["/abort", "/overflow", "/memory", "/hang"] {
+            get(address, path).expect_err("who asks for trouble gets no answer");
+        }
+        // Each has ended a child.
+        wait_until(PATIENCE, "the log tells of them", || {
+            said(&scene, "was ended by SIGABRT").len() == 3 * round
+                && said(&scene, "has been at one request for").len() == round
+        });
+    }
+    let tally = load.stop();
+    assert!(tally.answered > 0 && tally.failures.is_empty(), "{tally:?}");
+    wait_until(PATIENCE, "as many children as ever", || living(&daemon).len() >= 4);
+    stop_in_order(&daemon, &scene);
+}
+
+/// Children that leak are replaced before they have grown large, and their clients are answered.
+#[test]
+fn children_that_leak_are_replaced() {
+    let scene = scene!();
+    let address = scene.address();
+    let daemon = scene.tool(env!("CARGO_BIN_EXE_crashy")).args([address.to_string()]).start();
+    assert_eq!(get_patiently(address, "/").body, "hello");
+    let before = living(&daemon);
+    // 60 leaks of 20 MiB: more than four children could hold that may have 512 MiB at the most, were it
+    // not that those are replaced which have more than 64.
+    let tally = Load::bounded(2, 60, address, "/leak").finish();
+    assert_eq!((tally.answered, tally.failures), (120, vec![]));
+    wait_until(Duration::from_secs(10), "all first children are replaced", || {
+        let now = living(&daemon);
+        now.len() >= 4 && !before.iter().any(|pid| now.contains(pid))
+    });
+    stop_in_order(&daemon, &scene);
+}

@@ -1,0 +1,108 @@
+//! The examples do what they say.
+
+mod crashy;
+mod jobs;
+
+use std::{
+    io::{Read, Write},
+    net::{Shutdown, TcpStream},
+    os::unix::net::UnixStream,
+    time::Duration,
+};
+
+use prefork_tests::{
+    Load, PATIENCE, Running, Scene, children, get, get_patiently, scene, wait_until,
+};
+use rustix::process::Signal;
+
+/// Sends the parent a SIGTERM, and asserts that all ends in order.
+#[track_caller]
+fn stop_in_order(running: &Running<'_>, scene: &Scene) {
+    running.signal(Signal::TERM);
+    let finished = running.finish();
+    assert!(finished.end.is_success(), "{finished:?}");
+    scene.wait_until_deserted(PATIENCE);
+}
+
+/// Returns the pids of the children that are alive.
+fn living(running: &Running<'_>) -> Vec<u32> {
+    let alive = children(running.pid()).into_iter().filter(|child| !child.is_zombie());
+    alive.map(|child| child.pid).collect()
+}
+
+/// Returns what the daemon has said, in words that contain `text`; it says them on standard error.
+fn said(scene: &Scene, text: &str) -> Vec<String> {
+    scene.lines_with("1.stderr", text)
+}
+
+/// What comes in at either socket goes out again, and a client that stays does not keep a daemon that
+/// is to stop.
+#[test]
+fn echo_answers_at_both_sockets() {
+    let scene = scene!();
+    // The path of a UNIX socket has room for 107 bytes, which the directory of a test may not leave.
+    let directory = tempfile::tempdir().expect("a directory");
+    let (address, path) = (scene.address().to_string(), directory.path().join("socket"));
+    let echo = scene.tool(env!("CARGO_BIN_EXE_echo")).args([&address]).args([&path]).start();
+    wait_until(PATIENCE, "it is ready", || !said(&scene, "ready").is_empty());
+    for _ in 0..10 {
+        let mut tcp = TcpStream::connect(scene.address()).expect("it listens");
+        let mut unix = UnixStream::connect(&path).expect("it listens");
+        let text = vec![b'x'; 100_000];
+        let mut answers = [Vec::new(), Vec::new()];
+        // In pieces that no buffer is too small for.
+        for piece in text.chunks(2000) {
+            for (client, answer) in
+                [&mut tcp as &mut dyn ReadWrite, &mut unix].into_iter().zip(&mut answers)
+            {
+                client.write_all(piece).expect("sent");
+                let mut back = vec![0; piece.len()];
+                client.read_exact(&mut back).expect("it comes back");
+                answer.extend(back);
+            }
+        }
+        tcp.shutdown(Shutdown::Write).expect("half closed");
+        unix.shutdown(Shutdown::Write).expect("half closed");
+        assert_eq!(tcp.read(&mut [0]).expect("closed in order"), 0);
+        assert_eq!(unix.read(&mut [0]).expect("closed in order"), 0);
+        assert!(answers.iter().all(|answer| *answer == text));
+    }
+    let mut stays = TcpStream::connect(scene.address()).expect("it listens");
+    stays.write_all(b"hello").expect("sent");
+    stays.read_exact(&mut [0; 5]).expect("it comes back");
+    stop_in_order(&echo, &scene);
+    assert_eq!(stays.read(&mut [0]).expect("closed in order"), 0);
+    assert!(!path.exists(), "the socket is left");
+}
+
+trait ReadWrite: Read + Write {}
+impl<T: Read + Write> ReadWrite for T {}
+
+/// A reload loses no request, and whoever is being answered at a stop is answered.
+#[test]
+fn async_children_reload_and_stop_without_losing_requests() {
+    let scene = scene!();
+    let address = scene.address();
+    let server = scene.tool(env!("CARGO_BIN_EXE_async_http")).args([address.to_string()]).start();
+    assert_eq!(get_patiently(address, "/").body, "hello");
+    let load = Load::start(4, address, "/");
+    for round in 1..=3 {
+        let before = living(&server);
+        server.signal(Signal::HUP);
+        wait_until(PATIENCE, &format!("all children are new, round {round}"), || {
+            let now = living(&server);
+            now.len() == 2 && now.iter().all(|pid| !before.contains(pid))
+        });
+    }
+    let tally = load.stop();
+    assert!(tally.answered > 0 && tally.failures.is_empty(), "{tally:?}");
+    // One process answers many at once: ten seconds of sleep are over long before that.
+    let begun = std::time::Instant::now();
+    let sleepers = Load::bounded(10, 1, address, "/sleep");
+    std::thread::sleep(Duration::from_millis(300));
+    stop_in_order(&server, &scene);
+    let tally = sleepers.finish();
+    assert_eq!((tally.answered, tally.failures), (10, vec![]));
+    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+    get(address, "/").expect_err("it has stopped");
+}
