@@ -113,7 +113,7 @@ fn unix_sockets_are_shown_in_the_state_of_tcp_that_means_the_same() {
     let paths = rows.iter().filter_map(|row| row.local.name()?.path());
     let mut paths: Vec<_> = paths.collect();
     paths.sort_unstable();
-    assert_eq!(paths, [Path::new("/tmp/nwx/a b"), Path::new("/tmp/nwx/plain")]);
+    assert_eq!(paths, [Path::new("/srv/web/a b"), Path::new("/srv/web/plain")]);
 }
 
 /// Netstat does not tell whether there is a peer, and cuts names off at blanks.
