@@ -112,10 +112,16 @@ impl ParentBoard {
         read.ok()
     }
 
-    /// Makes a new board in the place of one that somebody has damaged, for the children to come.
-    pub(crate) fn renew(&mut self, log: &Log) {
+    /// Reads how many requests the child in a slot says that it has answered.
+    pub(crate) fn requests(&self, slot: SlotId) -> Option<u64> {
+        self.board.record(slot.index()).ok().map(|record| record.requests())
+    }
+
+    /// Makes a new board in the place of one that somebody has damaged, for the children to come; tells
+    /// whether there is another board now.
+    pub(crate) fn renew(&mut self, log: &Log) -> bool {
         if !self.faulty {
-            return;
+            return false;
         }
         match self.board.resize(self.slots) {
             Ok(()) => {
@@ -124,6 +130,7 @@ impl ParentBoard {
             }
             Err(error) => log.error(format_args!("no new scoreboard: {}", Report(&error))),
         }
+        !self.faulty
     }
 
     /// Whether a slot is on the board: children of before an upgrade can be beyond a smaller new one.

@@ -190,13 +190,27 @@ impl Listeners {
         }
     }
 
+    /// Returns how many connections wait at all of them, and may; `None` if that is not known.
+    #[cfg(feature = "status")]
+    pub(crate) fn queue(&self) -> Option<sys::Queue> {
+        let queues =
+            self.sockets.iter().map(|listening| sys::accept_queue(listening.socket.as_fd()));
+        queues.reduce(|sum, queue| {
+            let (sum, queue) = (sum?, queue?);
+            Some(sys::Queue {
+                waiting: sum.waiting.saturating_add(queue.waiting),
+                limit: sum.limit.saturating_add(queue.limit),
+            })
+        })?
+    }
+
     /// Returns how many connections wait at all of them; `None` if that is not known.
     pub(crate) fn waiting(&self) -> Option<u32> {
         if self.sockets.is_empty() {
             return None;
         }
         let queues = self.sockets.iter().map(|listening| listening.socket.as_fd());
-        let queues = queues.map(sys::accept_queue);
+        let queues = queues.map(|queue| Some(sys::accept_queue(queue)?.waiting));
         queues.sum()
     }
 }

@@ -20,6 +20,8 @@ pub(crate) struct Settings {
     pub(crate) limits: Limits,
     pub(crate) start_timeout: Duration,
     pub(crate) graceful_timeout: Duration,
+    /// Where the status page is.
+    pub(crate) status: Option<crate::status::Address>,
 }
 
 /// As whom the daemon runs.

@@ -11,6 +11,7 @@ mod carry_out;
 mod channels;
 mod clients;
 mod reap;
+mod status;
 mod table;
 mod take_in;
 mod upgrade;
@@ -29,11 +30,13 @@ use crate::{
     check::Settings,
     child::{Seat, Talk},
     clock,
+    counters::{Counter, Counters},
     describe::Children,
     disconnect::{ClientWatch, Errand, Gone},
     init::Listeners,
     log::{Log, Role},
     os::{Privileges, Signals, Title},
+    status::Service,
     upgrade::{Adopted, Origin, Probe},
 };
 
@@ -66,6 +69,8 @@ pub(crate) struct Parent<'a> {
     errand: Option<Errand>,
     /// The clients about which it has not been asked yet.
     gone: Vec<Gone>,
+    counters: Counters,
+    status: Option<Service>,
     /// Whether the program is one that has come back.
     has_returned: bool,
     /// Whether the end of some child may not have been told by a signal.
@@ -94,6 +99,7 @@ pub(crate) struct Parts<'a> {
     pub(crate) channels: Channels,
     pub(crate) hooks: ParentHooks,
     pub(crate) auto_reload: Option<AutoReload>,
+    pub(crate) status: Option<Service>,
     pub(crate) privileges: Rc<Privileges>,
     pub(crate) readiness: &'a mut Option<Readiness>,
 }
@@ -103,6 +109,8 @@ impl<'a> Parent<'a> {
     pub(crate) fn new(settings: &Settings, parts: Parts<'a>, adopted: Option<Adopted>) -> Self {
         let Parts { config, signals, title, access_log, origin, board, pid_file, .. } = parts;
         let Parts { listeners, channels, hooks, auto_reload, privileges, readiness, .. } = parts;
+        let status = parts.status;
+        let mut counters = Counters::new(clock::now(), config.prefork(), config.max_children());
         let log = Log::new(&settings.name, Role::Parent);
         let watches = hooks.on_client_disconnect.is_some();
         let client_watch = watches.then(|| ClientWatch::new(&listeners, &log));
@@ -115,6 +123,11 @@ impl<'a> Parent<'a> {
                 log.info(format_args!("this program goes on with the {children} of before"));
                 table.adopt(&adopted);
                 let Adopted { adopted_as, supervisor, .. } = adopted;
+                counters.adopt(&adopted.counters, supervisor.generation.0);
+                counters.count(match adopted_as {
+                    AdoptedAs::NewProgram => Counter::Upgrades,
+                    AdoptedAs::SameProgram => Counter::UpgradesRefused,
+                });
                 has_returned = adopted_as == AdoptedAs::SameProgram;
                 Supervisor::adopt(config, clock::now(), &supervisor, adopted_as)
             }
@@ -140,6 +153,8 @@ impl<'a> Parent<'a> {
             client_watch,
             errand: None,
             gone: Vec::new(),
+            counters,
+            status,
             has_returned,
             // Who ended before the signal was blocked, or while a program took over from another.
             must_reap: true,
@@ -165,6 +180,7 @@ impl<'a> Parent<'a> {
                 }
             }
             self.channels.asks.wake_children();
+            self.keep_status();
             let stirred = self.wait().map_err(RunError::system("wait for events"))?;
             if stirred && let Some(watch) = &mut self.file_watch {
                 watch.stirred(clock::now());
@@ -195,7 +211,10 @@ impl<'a> Parent<'a> {
             .map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN))
             .collect();
         let errand = self.errand.as_ref().map(Errand::due);
-        let deadlines = [self.supervisor.deadline(), watch.and_then(FileWatch::due), errand];
+        let status = self.status.as_ref().filter(|_| !self.supervisor.is_stopping());
+        let status = status.and_then(Service::due);
+        let files_due = watch.and_then(FileWatch::due);
+        let deadlines = [self.supervisor.deadline(), files_due, errand, status];
         clock::sleep(&mut fds, deadlines.into_iter().flatten().min())?;
         let last = fds.last().filter(|_| files.is_some());
         Ok(last.is_some_and(|files| !files.revents().is_empty()))

@@ -7,7 +7,10 @@ use rustix::process::Pid;
 
 use super::Parent;
 use crate::{
-    Report, clock, sys,
+    Report, clock,
+    counters::Counter,
+    status::Service,
+    sys,
     upgrade::{Estate, Probe, Word},
 };
 
@@ -78,6 +81,8 @@ impl Parent<'_> {
             channels: &self.channels,
             children: self.table.hand_over(),
             supervisor: self.supervisor.hand_over(),
+            counters: self.counters.hand_over(clock::now()),
+            status: self.status.as_ref().map(Service::socket),
         }
     }
 
@@ -86,7 +91,8 @@ impl Parent<'_> {
         self.supervisor.handle(clock::now(), Event::ProbeFailed);
     }
 
-    fn say_refused(&self, why: &str) {
+    fn say_refused(&mut self, why: &str) {
+        self.counters.count(Counter::UpgradesRefused);
         self.log.error(format_args!("the new program is no good: {why}; this one goes on"));
     }
 }
