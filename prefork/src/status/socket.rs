@@ -168,6 +168,9 @@ mod tests {
 
     use super::*;
 
+    /// The mask of new files is the whole process's, and tests have threads.
+    static ONE: std::sync::Mutex<()> = std::sync::Mutex::new(());
+
     /// A path of this test's own, with nothing there.
     fn path(name: &str) -> PathBuf {
         let path = std::env::temp_dir().join(format!("prefork-{name}-{}", process::id()));
@@ -181,6 +184,7 @@ mod tests {
 
     #[test]
     fn a_stale_socket_is_replaced_and_ours_is_removed() {
+        let _alone = ONE.lock().expect("no test fails");
         let path = path("stale");
         drop(UnixListener::bind(&path).expect("bound"));
         let socket = StatusSocket::bind(&unix(&path)).expect("replaced");
@@ -192,6 +196,7 @@ mod tests {
 
     #[test]
     fn what_is_alive_or_no_socket_is_left_alone() {
+        let _alone = ONE.lock().expect("no test fails");
         let path = path("alive");
         let alive = UnixListener::bind(&path).expect("bound");
         let error = StatusSocket::bind(&unix(&path)).expect_err("taken");
@@ -207,6 +212,7 @@ mod tests {
 
     #[test]
     fn another_socket_at_our_path_is_not_removed() {
+        let _alone = ONE.lock().expect("no test fails");
         let path = path("other");
         let socket = StatusSocket::bind(&unix(&path)).expect("bound");
         fs::remove_file(&path).expect("removed");
