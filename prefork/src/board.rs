@@ -63,6 +63,12 @@ impl ParentBoard {
         self.board.descriptors()
     }
 
+    /// Where it is, if it is not in memory.
+    #[cfg(feature = "status")]
+    pub(crate) fn path(&self) -> Option<&Path> {
+        self.board.path()
+    }
+
     /// Gives a slot to a child about to be forked.
     pub(crate) fn assign(&mut self, slot: SlotId, generation: Generation, log: &Log) {
         if !self.has(slot) {

@@ -1,6 +1,7 @@
 //! The process that answers.
 
 use std::{
+    fs::File,
     os::fd::{AsFd, OwnedFd},
     path::Path,
 };
@@ -9,7 +10,7 @@ use nix::sys::signal::SigSet;
 use prefork_scoreboard::Board;
 use rustix::process::{Pid, Signal, getppid, set_parent_process_death_signal};
 
-use super::{page, report::Source, server, service::file};
+use super::{page, report::Source, server, service::Reopened};
 use crate::{
     BoxError, Report,
     init::Listeners,
@@ -25,7 +26,7 @@ pub(super) struct Desk<'a> {
     pub(super) parent: Pid,
     pub(super) socket: &'a OwnedFd,
     pub(super) memory: &'a OwnedFd,
-    pub(super) board: Option<&'a OwnedFd>,
+    pub(super) board: Option<&'a Reopened>,
     /// Whose queues are looked at.
     pub(super) listeners: &'a Listeners,
     /// Hangs up when the clerk is to leave.
@@ -56,7 +57,8 @@ fn settle<'a>(
     privileges: &Privileges,
     mask: &SigSet,
 ) -> Result<Option<Source<'a>>, BoxError> {
-    let kept = [desk.socket, desk.memory, desk.leave].into_iter().chain(desk.board);
+    let kept =
+        [desk.socket, desk.memory, desk.leave].into_iter().chain(desk.board.map(|it| &it.file));
     let listening = desk.listeners.iter().map(|listening| &listening.socket);
     let kept: Vec<_> = kept.chain(listening).map(AsFd::as_fd).collect();
     // Not the pid file's lock, not a way to the children, not what the program has opened. What owns them
@@ -68,8 +70,9 @@ fn settle<'a>(
     if getppid() != Some(desk.parent) {
         return Ok(None);
     }
-    let board = desk.board.map(|board| {
-        Board::of_file(file(board)?, Path::new("[scoreboard]")).map_err(BoxError::from)
+    let board = desk.board.map(|Reopened { file, path }| {
+        let board = Board::of_file(File::from(file.try_clone()?), Path::new(path))?;
+        Ok::<_, BoxError>((board, path.as_str()))
     });
     let board = board.transpose()?;
     let reader = page::Reader::new(desk.memory)?;

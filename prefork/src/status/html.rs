@@ -86,7 +86,7 @@ fn write_figures(to: &mut String, report: &Report) -> fmt::Result {
     let figures = &report.figures;
     writeln!(to, "<dl class=\"figures\">")?;
     if let Some(requests) = report.requests {
-        figure(to, "requests", grouped(requests), "")?;
+        figure(to, "requests", grouped(requests), "since the start")?;
     }
     figure(
         to,
@@ -95,30 +95,25 @@ fn write_figures(to: &mut String, report: &Report) -> fmt::Result {
         &format!("of {}, {} at rest", figures.max_children, figures.prefork),
     )?;
     if let Some(view) = &report.view {
-        figure(to, "at work", view.tally.busy, "")?;
+        figure(to, "at work", view.tally.busy, "children")?;
         let longest = view.longest_request().map_or("-".to_owned(), duration);
-        figure(to, "longest request", longest, "")?;
+        figure(to, "longest request", longest, "in hand")?;
     }
     if let Some(queue) = report.queue {
-        figure(
-            to,
-            "connections waiting",
-            queue.waiting,
-            &format!("of {}", grouped(queue.limit.into())),
-        )?;
+        figure(to, "waiting", queue.waiting, &format!("of {}", grouped(queue.limit.into())))?;
     }
     let memory = report
         .view
         .as_ref()
         .and_then(|view| view.rows.iter().filter_map(|row| row.memory).reduce(u64::saturating_add));
     if let Some(memory) = memory {
-        figure(to, "memory of children", bytes(memory), "")?;
+        figure(to, "memory", bytes(memory), "of all children")?;
     }
     writeln!(to, "</dl>")
 }
 
 fn figure(to: &mut String, name: &str, value: impl Display, note: &str) -> fmt::Result {
-    writeln!(to, "<div class=\"card\"><dt>{name}</dt><dd>{value} <small>{note}</small></dd></div>")
+    writeln!(to, "<div class=\"card\"><dt>{name}</dt><dd>{value}<small>{note}</small></dd></div>")
 }
 
 fn write_pool(to: &mut String, report: &Report) -> fmt::Result {
@@ -146,7 +141,10 @@ fn write_pool(to: &mut String, report: &Report) -> fmt::Result {
     for (class, count) in parts {
         write!(to, "<span><i class=\"{class}\"></i>{count} {class}</span>")?;
     }
-    writeln!(to, "<span class=\"soft\"><i class=\"free\"></i>{free} more may be</span></div></div>")
+    writeln!(
+        to,
+        "<span class=\"soft\"><i class=\"free\"></i>room for {free} more</span></div></div>"
+    )
 }
 
 fn write_children(to: &mut String, report: &Report, slots: Slots) -> fmt::Result {

@@ -21,7 +21,8 @@ pub(super) struct Source<'a> {
     name: &'a str,
     parent: Pid,
     reader: Reader,
-    board: Option<Board>,
+    /// With its path.
+    board: Option<(Board, &'a str)>,
     listeners: &'a Listeners,
     /// The most requests that were ever told of.
     requests: Cell<u64>,
@@ -46,7 +47,7 @@ impl<'a> Source<'a> {
         name: &'a str,
         parent: Pid,
         reader: Reader,
-        board: Option<Board>,
+        board: Option<(Board, &'a str)>,
         listeners: &'a Listeners,
     ) -> Self {
         Self { name, parent, reader, board, listeners, requests: Cell::new(0) }
@@ -55,7 +56,7 @@ impl<'a> Source<'a> {
     /// Looks at everything.
     pub(super) fn report(&self) -> Report {
         // A board that was truncated cannot be read any more.
-        let view = || self.board.as_ref().and_then(|board| View::read(board, "").ok());
+        let view = || self.board.as_ref().and_then(|(board, path)| View::read(board, path).ok());
         let (figures, view) = self.reader.read(clock::now, view);
         let requests = view.as_ref().map(|view| self.requests(&figures, view));
         Report {

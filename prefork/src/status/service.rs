@@ -1,9 +1,8 @@
 //! The parent's side: the socket, the page, and the clerk that is to be there.
 
 use std::{
-    fs::File,
     io::{self, Write},
-    os::fd::{AsFd, AsRawFd, OwnedFd},
+    os::fd::{AsRawFd, OwnedFd},
     time::Duration,
 };
 
@@ -48,12 +47,20 @@ pub(crate) struct Service {
     socket: StatusSocket,
     page: Page,
     /// The board, open for reading alone; none if there is none, or it cannot be had.
-    board: Option<OwnedFd>,
+    board: Option<Reopened>,
     clerk: Option<Clerk>,
     /// When the next clerk may be forked.
     not_before: Time,
     /// The last failure, so that it is said once.
     trouble: Option<String>,
+}
+
+/// The board, open for reading alone.
+#[derive(Debug)]
+pub(super) struct Reopened {
+    pub(super) file: OwnedFd,
+    /// Where it is; empty for one in memory.
+    pub(super) path: String,
 }
 
 /// A clerk that is alive, or not reaped.
@@ -186,20 +193,14 @@ impl Drop for Service {
 }
 
 /// Opens the board once more, for reading alone and without its lock.
-fn reopen(board: Option<&ParentBoard>, log: &Log) -> Option<OwnedFd> {
-    let (file, _lock) = board?.descriptors();
-    let path = format!("/proc/self/fd/{}", file.as_fd().as_raw_fd());
-    let flags = OFlags::RDONLY | OFlags::CLOEXEC;
-    open(path, flags, Mode::empty())
-        .inspect_err(|error| {
-            log.error(format_args!(
-                "the status page is without children: no board to read: {error}"
-            ));
-        })
-        .ok()
-}
-
-/// Takes a copy of a descriptor as a file.
-pub(super) fn file(descriptor: &OwnedFd) -> io::Result<File> {
-    Ok(File::from(descriptor.try_clone()?))
+fn reopen(board: Option<&ParentBoard>, log: &Log) -> Option<Reopened> {
+    let board = board?;
+    let (file, _lock) = board.descriptors();
+    let link = format!("/proc/self/fd/{}", file.as_raw_fd());
+    let opened = open(link, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty());
+    let opened = opened.inspect_err(|error| {
+        log.error(format_args!("the status page is without children: no board to read: {error}"));
+    });
+    let path = board.path().map(|path| path.to_string_lossy().into_owned());
+    Some(Reopened { file: opened.ok()?, path: path.unwrap_or_default() })
 }

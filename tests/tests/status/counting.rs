@@ -25,6 +25,7 @@ fn all_pages_tell_what_the_daemon_does() {
 
     let board = json(&scene);
     assert_eq!((&board["schema"], &board["slots"]), (&1.into(), &5.into()));
+    assert_eq!(board["path"], scene.path("scoreboard").display().to_string());
     let daemon_said = &board["daemon"];
     assert_eq!(daemon_said["pid"], daemon.pid());
     assert_eq!(daemon_said["name"], "hello");
@@ -197,5 +198,7 @@ fn disconnects_are_counted() {
     drop(client);
     wait_for_count(&scene, "cancelled", 1);
     assert_eq!(count(&scene, "disconnects"), 1);
+    // It is interrupted in its sleep.
+    wait_for_count(&scene, "deaths_signalled", 1);
     daemon.stop_in_order();
 }
