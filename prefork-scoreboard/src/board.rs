@@ -68,6 +68,34 @@ impl Board {
         Self::from_file(file, name)
     }
 
+    /// Reads the board in a file that is open already; `name` stands for it in messages.
+    ///
+    /// For a process that may not open it any more, or a board that has no path. The file is read at given
+    /// places, so that others who have it open do not matter; it need not be open for writing.
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError`] if the file cannot be read, or its header is not that of a board.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use prefork_scoreboard::{Board, OwnedBoard};
+    /// use std::fs::File;
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let directory = tempfile::tempdir()?;
+    /// # let path = directory.path().join("board");
+    /// let owner = OwnedBoard::create(&path, 4)?;
+    /// let board = Board::of_file(File::open(&path)?, &path)?;
+    /// assert_eq!(board.slots(), owner.slots());
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn of_file(file: File, name: impl Into<PathBuf>) -> Result<Self, OpenError> {
+        Self::from_file(file, name.into())
+    }
+
     pub(crate) fn from_file(file: File, name: PathBuf) -> Result<Self, OpenError> {
         match read_header(&file) {
             Ok(Ok(header)) => Ok(Self::with_header(file, name, header)),

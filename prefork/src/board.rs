@@ -74,6 +74,12 @@ impl ParentBoard {
         self.board.descriptors()
     }
 
+    /// Where it is, if it is not in memory.
+    #[cfg(feature = "status")]
+    pub(crate) fn path(&self) -> Option<&Path> {
+        self.board.path()
+    }
+
     /// Gives a slot to a child about to be forked.
     pub(crate) fn assign(&mut self, slot: SlotId, generation: Generation, log: &Log) {
         if !self.has(slot) {
@@ -123,10 +129,16 @@ impl ParentBoard {
         read.ok()
     }
 
-    /// Makes a new board in the place of one that somebody has damaged, for the children to come.
-    pub(crate) fn renew(&mut self, log: &Log) {
+    /// Reads how many requests the child in a slot says that it has answered.
+    pub(crate) fn requests(&self, slot: SlotId) -> Option<u64> {
+        self.board.record(slot.index()).ok().map(|record| record.requests())
+    }
+
+    /// Makes a new board in the place of one that somebody has damaged, for the children to come; tells
+    /// whether there is another board now.
+    pub(crate) fn renew(&mut self, log: &Log) -> bool {
         if !self.faulty {
-            return;
+            return false;
         }
         match self.board.resize(self.slots) {
             Ok(()) => {
@@ -135,6 +147,7 @@ impl ParentBoard {
             }
             Err(error) => log.error(format_args!("no new scoreboard: {}", Report(&error))),
         }
+        !self.faulty
     }
 
     /// Whether a slot is on the board: children of before an upgrade can be beyond a smaller new one.

@@ -303,13 +303,28 @@ impl Listeners {
         }
     }
 
+    /// Returns how many connections wait at all of them, and may; `None` if that is not known.
+    #[cfg(feature = "status")]
+    pub(crate) fn queue(&self) -> Option<sys::Queue> {
+        let queues =
+            self.sockets.iter().map(|listening| sys::accept_queue(listening.socket.as_fd()));
+        queues.reduce(|sum, queue| {
+            let (sum, queue) = (sum?, queue?);
+            Some(sys::Queue {
+                waiting: sum.waiting.saturating_add(queue.waiting),
+                limit: sum.limit.saturating_add(queue.limit),
+            })
+        })?
+    }
+
     /// Returns how many connections wait at all of them; `None` if that is not known.
     pub(crate) fn waiting(&self) -> Option<u32> {
         if self.sockets.is_empty() {
             return None;
         }
         let queues = self.sockets.iter().filter(|listening| listening.can_queue());
-        queues.map(|listening| sys::accept_queue(listening.socket.as_fd())).sum()
+        let queues = queues.map(|listening| sys::accept_queue(listening.socket.as_fd()));
+        queues.map(|queue| Some(queue?.waiting)).sum()
     }
 
     /// Whether those who wait are to be served by those who leave: nobody else will, unless every socket

@@ -3,6 +3,10 @@
 #[cfg(not(target_os = "linux"))]
 compile_error!("prefork supports Linux; a port is a sibling of src/linux");
 
+// The command is made of some of the same modules, where the library has this name.
+#[cfg(feature = "status")]
+extern crate self as prefork;
+
 mod access_log;
 mod activation;
 mod args;
@@ -12,6 +16,7 @@ mod board;
 mod check;
 mod child;
 mod clock;
+mod counters;
 mod describe;
 mod disconnect;
 mod error;
@@ -32,10 +37,14 @@ mod sanitize;
 mod settings;
 mod solo;
 mod start;
+#[cfg_attr(not(feature = "status"), path = "no_status.rs")]
+mod status;
 mod sys;
 mod threads;
 mod told;
 mod upgrade;
+#[cfg(feature = "status")]
+mod view;
 
 pub use access_log::AccessLog;
 pub use args::Args;
@@ -51,4 +60,6 @@ pub use prefork_reload as reload;
 pub use prefork_scoreboard as scoreboard;
 pub use run::{Ended, Prefork};
 pub use settings::Settings;
+#[cfg(feature = "status")]
+pub use status::StatusAddress;
 pub use told::{ChildExit, HungChild};

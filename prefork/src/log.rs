@@ -25,6 +25,8 @@ pub(crate) enum Level {
 pub(crate) enum Role {
     Parent,
     Child,
+    #[cfg(feature = "status")]
+    Status,
 }
 
 /// Writes messages of one process.
@@ -97,6 +99,8 @@ impl Display for Role {
         f.write_str(match self {
             Self::Parent => "parent",
             Self::Child => "child",
+            #[cfg(feature = "status")]
+            Self::Status => "status",
         })
     }
 }

@@ -10,6 +10,7 @@ use crate::{
     activation::{self, Activated},
     args::{AfterInit, ParentHooks},
     auto_reload::AutoReload,
+    board::ParentBoard,
     check::{Checked, Pool, Settings, Users, check},
     child::{self, Body},
     log::{Log, Role},
@@ -19,6 +20,7 @@ use crate::{
     parent::{Became, Channels, Parent, Parts},
     solo,
     start::{Belongings, Initialized, call, drop_privileges, initialize},
+    status::{Service, StatusSocket},
     sys, threads,
     upgrade::{Adopted, Inherited, Origin, inherited},
 };
@@ -289,7 +291,8 @@ fn supervise<S>(
     let Pooled { config, users, signals, access_log, origin, channels, adopted, hooks, .. } = pool;
     let auto_reload = pool.auto_reload;
     let Initialized { state, listeners, title, belongings } = pool.initialized;
-    let Belongings { board, pid_file } = belongings;
+    let Belongings { status, board, pid_file } = belongings;
+    let status = status.and_then(|socket| open_status(settings, socket, board.as_ref()));
     if users.drop_parent {
         drop_privileges(&users.children)?;
     }
@@ -305,6 +308,7 @@ fn supervise<S>(
         channels,
         hooks,
         auto_reload,
+        status,
         privileges: users.children,
         readiness,
     };
@@ -322,7 +326,7 @@ fn supervise<S>(
     // Sockets are closed before the pid file goes: who waits for that can bind at once.
     drop(state);
     drop(body);
-    Belongings { board: None, pid_file }.remove(settings);
+    Belongings { pid_file, ..Belongings::default() }.remove(settings);
     match verdict {
         Verdict::Stopped => Ok(Ended::Stopped),
         Verdict::StartFailed(failure) => Err(failure.into()),
@@ -338,6 +342,17 @@ fn distrust_program<S>(checked: &Checked<S>, origin: Option<&Origin>) -> Result<
         let problem = format!("root would run what others can change: {}", Report(&distrust));
         ArgsError::new(vec![Fault { argument: "auto_reload_handler", problem }])
     })
+}
+
+/// Makes the status page ready, while the board can be opened. A daemon that serves does not end for it.
+fn open_status(
+    settings: &Settings,
+    socket: StatusSocket,
+    board: Option<&ParentBoard>,
+) -> Option<Service> {
+    let log = Log::new(&settings.name, Role::Parent);
+    let service = Service::new(socket, board, &log);
+    service.inspect_err(|error| log.error(format_args!("no status page: {error}"))).ok()
 }
 
 fn open_signals() -> Result<Signals, RunError> {

@@ -14,6 +14,7 @@ use crate::{
     init::{Init, Listeners},
     log::{Log, Role},
     os::{Privileges, Title},
+    status::StatusSocket,
 };
 
 /// What a daemon has before it starts children.
@@ -28,12 +29,14 @@ pub(crate) struct Initialized<S> {
 /// absence tells that the daemon is gone.
 #[derive(Default)]
 pub(crate) struct Belongings {
+    pub(crate) status: Option<StatusSocket>,
     pub(crate) board: Option<ParentBoard>,
     pub(crate) pid_file: Option<PidFile>,
 }
 
 impl Belongings {
     pub(crate) fn remove(self, settings: &Settings) {
+        drop(self.status);
         drop(self.board);
         // That it cannot be removed is no reason for a failed stop: a stale one is harmless.
         if let Some(Err(error)) = self.pid_file.map(PidFile::remove) {
@@ -54,11 +57,13 @@ pub(crate) fn initialize<S>(
         let log = Log::new(&settings.name, Role::Parent);
         log.warning("the pool stays at prefork: to grow to max_children, set scoreboard_path");
     }
+    let status = settings.status.as_ref().map(StatusSocket::bind).transpose();
+    let status = status.map_err(RunError::system("open the status page"))?;
     let title = Title::parent(&settings.name);
     let mut init = Init::new(settings.name.clone(), settings.daemonize);
     init.activate(activated);
     let state = call("after_init", || after_init(&mut init))?;
-    let belongings = Belongings { board, pid_file };
+    let belongings = Belongings { status, board, pid_file };
     Ok(Initialized { state, listeners: init.into_listeners(), title, belongings })
 }
 

@@ -17,11 +17,16 @@ use std::{
     },
 };
 
+#[cfg(feature = "status")]
+use std::sync::atomic::AtomicU64;
+
 use nix::{
     libc,
     sys::signal::{SigAction, SigSet, SigmaskHow, Signal},
     unistd::ForkResult,
 };
+#[cfg(feature = "status")]
+use rustix::mm::{Advice, madvise};
 use rustix::{
     fs::{MemfdFlags, SealFlags, fcntl_add_seals, fcntl_get_seals, ftruncate, memfd_create},
     mm::{MapFlags, MprotectFlags, ProtFlags, mmap, mmap_anonymous, mprotect},
@@ -277,12 +282,20 @@ impl SharedWords {
     }
 }
 
+/// How many connections wait to be accepted at a listening socket, and how many may.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Queue {
+    pub(crate) waiting: u32,
+    pub(crate) limit: u32,
+}
+
 /// Returns how many connections wait to be accepted at a listening TCP socket; `None` if the kernel
 /// does not say, as for other sockets.
-pub(crate) fn accept_queue(listener: BorrowedFd<'_>) -> Option<u32> {
+pub(crate) fn accept_queue(listener: BorrowedFd<'_>) -> Option<Queue> {
     /// The length of the queue is where the kernel has `tcpi_unacked` for connections (see
-    /// `struct tcp_info` in `linux/tcp.h`), after 8 bytes and four words.
+    /// `struct tcp_info` in `linux/tcp.h`), after 8 bytes and four words; its limit is in the next word.
     const QUEUE: usize = 24;
+    const LIMIT: usize = QUEUE + 4;
     const STATE_LISTEN: u8 = 10;
     let mut info = [0u8; 32];
     let mut length: libc::socklen_t = 32;
@@ -291,9 +304,10 @@ pub(crate) fn accept_queue(listener: BorrowedFd<'_>) -> Option<u32> {
     // SAFETY: the kernel writes at most `length` bytes to `into`, which is as long, and the new
     // length to `length`.
     let result = unsafe { libc::getsockopt(listener.as_raw_fd(), level, name, into, &mut length) };
-    let queue = info[QUEUE..].first_chunk()?;
-    let known = result == 0 && length as usize >= QUEUE + 4 && info[0] == STATE_LISTEN;
-    known.then(|| u32::from_ne_bytes(*queue))
+    let word = |at: usize| info[at..].first_chunk().copied().map(u32::from_ne_bytes);
+    let known = result == 0 && length as usize >= LIMIT + 4 && info[0] == STATE_LISTEN;
+    let queue = Queue { waiting: word(QUEUE)?, limit: word(LIMIT)? };
+    known.then_some(queue)
 }
 
 /// From now on, has the kernel drop whoever newly knocks at a listening TCP socket. What waits in its
@@ -317,4 +331,80 @@ pub(crate) fn drop_newcomers(listener: BorrowedFd<'_>) -> io::Result<()> {
     // the kernel copies and checks them.
     let result = unsafe { libc::setsockopt(listener.as_raw_fd(), level, name, value, length) };
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Figures in memory that this process writes and others only read, never freed.
+#[cfg(feature = "status")]
+#[derive(Debug)]
+pub(crate) struct SharedFigures {
+    figures: &'static [AtomicU64],
+}
+
+#[cfg(feature = "status")]
+impl SharedFigures {
+    /// Makes so many figures, all zero, and a file in memory by which others can read them. Processes
+    /// forked from here do not have the memory, and nobody can get it to write to.
+    pub(crate) fn new(count: usize) -> io::Result<(Self, OwnedFd)> {
+        let size = count.max(1) * size_of::<AtomicU64>();
+        let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
+        let memory = memfd_create("prefork-figures", flags)?;
+        ftruncate(&memory, size as u64)?;
+        let figures = Self::map(&memory, size, ProtFlags::READ | ProtFlags::WRITE)?;
+        let start = figures.figures.as_ptr().cast_mut().cast();
+        // SAFETY: the range is exactly the mapping just made; only this process goes on using it.
+        unsafe { madvise(start, size, Advice::LinuxDontFork) }?;
+        // The mapping made before the seal stays writable (see `F_SEAL_FUTURE_WRITE` in `fcntl(2)`).
+        let seals = SealFlags::SEAL | SealFlags::SHRINK | SealFlags::GROW;
+        fcntl_add_seals(&memory, seals | SealFlags::FUTURE_WRITE)?;
+        Ok((figures, memory))
+    }
+
+    /// Maps the figures in such a file, to be read alone.
+    pub(crate) fn of_memory_file(memory: &OwnedFd) -> io::Result<Self> {
+        if !fcntl_get_seals(memory)?.contains(SealFlags::SHRINK) {
+            return Err(io::ErrorKind::InvalidInput.into());
+        }
+        let size = usize::try_from(rustix::fs::fstat(memory)?.st_size).map_err(io::Error::other)?;
+        Self::map(memory, size, ProtFlags::READ)
+    }
+
+    fn map(memory: &OwnedFd, size: usize, protection: ProtFlags) -> io::Result<Self> {
+        // SAFETY: the kernel chooses the address (the hint is null), so no memory of ours is
+        // mapped over.
+        let start =
+            unsafe { mmap(std::ptr::null_mut(), size, protection, MapFlags::SHARED, memory, 0) }?;
+        let count = size / size_of::<AtomicU64>();
+        // SAFETY: the mapping is page-aligned, as long as the file, which is never made shorter, never
+        // unmapped, and reached only through these atomics. Who has mapped it to read only loads.
+        let figures = unsafe { std::slice::from_raw_parts(start.cast::<AtomicU64>(), count) };
+        Ok(Self { figures })
+    }
+
+    /// Returns the figures.
+    pub(crate) const fn get(&self) -> &'static [AtomicU64] {
+        self.figures
+    }
+}
+
+/// Closes all descriptors from 3 up but these, in a process that keeps nothing else of what it was
+/// forked from.
+///
+/// To be called by one that never returns to code that has opened them.
+#[cfg(feature = "status")]
+pub(crate) fn close_all_but(kept: &[BorrowedFd<'_>]) -> io::Result<()> {
+    let mut kept: Vec<u32> = kept.iter().map(|fd| fd.as_raw_fd().unsigned_abs()).collect();
+    kept.sort_unstable();
+    let mut first = 3;
+    for number in kept.into_iter().filter(|number| *number >= 3).chain([u32::MAX]) {
+        if first < number {
+            // SAFETY: what is closed here nobody in this process uses or closes any more, as the caller
+            // has promised.
+            let result = unsafe { libc::syscall(libc::SYS_close_range, first, number - 1, 0) };
+            if result != 0 {
+                return Err(io::Error::last_os_error());
+            }
+        }
+        first = number.saturating_add(1);
+    }
+    Ok(())
 }

@@ -100,6 +100,7 @@ impl Supervisor {
         };
         let serving = newest(serving).into_iter().take(spare);
         for slot in newest(starting).into_iter().chain(serving).take(surplus).collect::<Vec<_>>() {
+            self.deeds.retired += 1;
             self.ask_to_leave(now, slot);
         }
     }

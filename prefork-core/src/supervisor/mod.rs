@@ -8,6 +8,7 @@
 
 mod clients;
 mod decide;
+mod deeds;
 mod hand_over;
 mod note;
 mod replace;
@@ -21,6 +22,7 @@ use crate::{
     slots::Slots, throttle::Throttle,
 };
 
+pub use deeds::Deeds;
 pub use hand_over::{AdoptedAs, Handover, HandoverChild, HandoverStage};
 use replace::Roll;
 use upgrade::Upgrade;
@@ -103,6 +105,7 @@ pub struct Supervisor {
     roll_again: bool,
     upgrade: Upgrade,
     spawned: u64,
+    deeds: Deeds,
     actions: VecDeque<Action>,
 }
 
@@ -139,6 +142,7 @@ impl Supervisor {
             roll_again: false,
             upgrade: Upgrade::No,
             spawned: 0,
+            deeds: Deeds::default(),
             actions: VecDeque::new(),
             config,
         }
@@ -203,6 +207,12 @@ impl Supervisor {
     #[must_use]
     pub fn alive(&self) -> usize {
         self.slots.alive()
+    }
+
+    /// Returns how often this supervisor has done what no [`Notice`](crate::Notice) tells of.
+    #[must_use]
+    pub const fn deeds(&self) -> Deeds {
+        self.deeds
     }
 
     /// Returns the slots of the children that were spawned and have not been reported as ended,

@@ -92,6 +92,7 @@ impl Supervisor {
     }
 
     fn died_early(&mut self, now: Time, child: &Child, exit: Exit) {
+        self.deeds.early_deaths += 1;
         if let Some(delay) = self.throttle.died_early(now, child.spawned) {
             self.log(Notice::Throttled { delay, returned: exit == Exit::Code(0) });
         }

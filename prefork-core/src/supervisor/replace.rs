@@ -73,6 +73,7 @@ impl Supervisor {
             .collect();
         outgoing.sort_unstable();
         for (_, slot) in outgoing.into_iter().take(spare) {
+            self.deeds.replaced += 1;
             self.ask_to_leave(now, slot);
         }
     }

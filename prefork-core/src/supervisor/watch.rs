@@ -232,6 +232,7 @@ impl Supervisor {
         let retired = idle.into_iter().take(fewer as usize).map(|(_, slot)| slot);
         for slot in retired.collect::<Vec<_>>() {
             self.target = self.target.saturating_sub(1);
+            self.deeds.retired += 1;
             self.ask_to_leave(now, slot);
         }
     }

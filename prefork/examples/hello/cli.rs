@@ -30,6 +30,9 @@ pub(crate) struct Cli {
     /// File in which children tell what they are doing
     #[arg(long, value_name = "FILE")]
     scoreboard_path: Option<PathBuf>,
+    /// Where to show what the daemon does: a loopback ADDR:PORT, or the path of a socket
+    #[arg(long, value_name = "ADDR")]
+    status_listen: Option<String>,
     /// Number of children; 0 serves from the parent itself [default: 3]
     #[arg(long, value_name = "N")]
     prefork: Option<u32>,
@@ -144,6 +147,7 @@ impl Cli {
         args = given(args, self.netwatch_interval, Args::netwatch_interval);
         args = given(args, self.user, Args::user);
         args = given(args, self.group, Args::group);
+        args = given(args, self.status_listen, Args::status_listen);
         args = given(args, self.scoreboard_path, Args::scoreboard_path);
         args = given(args, self.pid_path, Args::pid_path);
         args = given(args, self.error_log_path, Args::error_log_path);

@@ -98,6 +98,29 @@ impl<S> Args<S> {
         self
     }
 
+    /// Serves a page of what the daemon does at this address: `127.0.0.1:9000`, or the path of a UNIX socket.
+    /// Default none.
+    ///
+    /// `/status` is for people, `/status.json` for programs (as is `/status` for those who accept only
+    /// JSON), `/metrics` for Prometheus, in the OpenMetrics format; see [the crate's
+    /// documentation](crate#the-status-page). What children do is on it with a
+    /// [scoreboard](Self::scoreboard_path) only.
+    ///
+    /// Only loopback addresses are taken, as there is neither encryption nor a password: whoever can
+    /// connect can read. A UNIX socket has mode 0600 unless [`StatusAddress::mode`] says otherwise, and is
+    /// removed at an orderly stop. A process of its own serves the page, as the user of the children; it
+    /// is replaced when it ends.
+    ///
+    /// With [`prefork`](Self::prefork) 0 this is refused: where the main loop may start threads, no process
+    /// can be forked.
+    ///
+    /// [`StatusAddress::mode`]: crate::StatusAddress::mode
+    #[cfg(feature = "status")]
+    pub fn status_listen(mut self, address: impl Into<crate::StatusAddress>) -> Self {
+        self.data.status_listen = Some(address.into());
+        self
+    }
+
     /// Sets the number of children that the pool starts with and comes back to, 0 to
     /// [`max_children`](Self::max_children). Default 3.
     ///

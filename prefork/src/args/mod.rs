@@ -82,6 +82,8 @@ pub(crate) struct Data {
     pub(crate) auto_reload_check_every: Option<Duration>,
     pub(crate) auto_reload_watch: Option<WatchList>,
     pub(crate) netwatch_interval: Option<Duration>,
+    #[cfg(feature = "status")]
+    pub(crate) status_listen: Option<crate::StatusAddress>,
 }
 
 /// The hooks that the parent runs while there are children.

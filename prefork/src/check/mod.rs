@@ -122,6 +122,7 @@ fn check_data(
             }
         }
     }
+    let status = status(&mut data, faults);
     let settings = Settings {
         name,
         daemonize,
@@ -135,6 +136,7 @@ fn check_data(
         start_timeout: data.start_timeout.unwrap_or(DEFAULT_START_TIMEOUT),
         graceful_timeout: data.graceful_timeout.unwrap_or(DEFAULT_GRACEFUL_TIMEOUT),
         manager: Manager::default(),
+        status,
     };
     (settings, users, error_log, access_log)
 }
@@ -255,6 +257,23 @@ fn check_netwatch(data: &Data, watches_clients: bool, faults: &mut Faults) {
     } else if watches_clients && !has_scoreboard(data) {
         faults.add("on_client_disconnect", "needs a scoreboard: set scoreboard_path");
     }
+}
+
+#[cfg(feature = "status")]
+fn status(data: &mut Data, faults: &mut Faults) -> Option<crate::status::Address> {
+    let address = data.status_listen.take()?;
+    if data.prefork == Some(0) {
+        faults.add(
+            "status_listen",
+            "needs a process of its own: prefork is 0, where nothing is forked",
+        );
+    }
+    crate::status::check(address).map_err(|problem| faults.add("status_listen", problem)).ok()
+}
+
+#[cfg(not(feature = "status"))]
+const fn status(_: &mut Data, _: &mut Faults) -> Option<crate::status::Address> {
+    None
 }
 
 const fn has_scoreboard(data: &Data) -> bool {
@@ -386,6 +405,16 @@ mod tests {
             names(complete().require_root(true)),
             if root { vec![] } else { vec!["require_root"] }
         );
+    }
+
+    #[cfg(feature = "status")]
+    #[test]
+    fn a_status_page_is_for_this_machine_and_a_pool() {
+        assert_eq!(faults(complete().status_listen("127.0.0.1:0")), []);
+        assert_eq!(faults(complete().status_listen("/tmp/x.status")), []);
+        assert_eq!(names(complete().status_listen("0.0.0.0:9000")), ["status_listen"]);
+        assert_eq!(names(complete().status_listen("nonsense")), ["status_listen"]);
+        assert_eq!(names(complete().status_listen("127.0.0.1:0").prefork(0)), ["status_listen"]);
     }
 
     #[test]

@@ -22,6 +22,8 @@ pub(crate) struct Settings {
     pub(crate) graceful_timeout: Duration,
     /// Who is to be told; known once the daemon is run.
     pub(crate) manager: Manager,
+    /// Where the status page is.
+    pub(crate) status: Option<crate::status::Address>,
 }
 
 /// As whom the daemon runs.

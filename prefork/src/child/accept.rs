@@ -116,7 +116,9 @@ impl Child {
         let mut waiting = 0u32;
         let _ = listener.each(&mut |socket| {
             sockets.push(socket.as_raw_fd());
-            waiting = waiting.saturating_add(sys::accept_queue(socket).unwrap_or(MOST_UNKNOWN));
+            waiting = waiting.saturating_add(
+                sys::accept_queue(socket).map_or(MOST_UNKNOWN, |queue| queue.waiting),
+            );
             Ok(())
         });
         let left = self.left_to_drain.get_or_insert(waiting.saturating_add(ENTERING));

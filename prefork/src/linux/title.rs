@@ -44,6 +44,12 @@ impl Title {
         self.show("errand");
     }
 
+    /// Shows `NAME [status]` instead, in a forked process.
+    #[cfg(feature = "status")]
+    pub(crate) fn become_clerk(&mut self) {
+        self.show("status");
+    }
+
     fn show(&mut self, role: &str) {
         if let Some(page) = &mut self.page {
             page.write(format!("{} [{role}]", self.name).as_bytes());

@@ -10,7 +10,9 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use super::Parent;
 use crate::{
-    HungChild, RunError, clock, describe, hooks, logs,
+    HungChild, RunError, clock,
+    counters::Counter,
+    describe, hooks, logs,
     manager::Occasion,
     os::{block_all_signals, set_signal_mask},
     ready,
@@ -42,7 +44,10 @@ impl Parent<'_> {
                 self.reporting.on(Occasion::Ready);
             }
             Action::Drain => self.drain(),
-            Action::ReopenLogs => logs::reopen(&self.settings, &mut self.access_log, &self.log),
+            Action::ReopenLogs => {
+                logs::reopen(&self.settings, &mut self.access_log, &self.log);
+                self.renew_status();
+            }
             Action::ArmNudge => self.channels.nudge.arm(),
             Action::Look => self.look(),
             Action::CheckConnections => self.check_connections(),
@@ -73,9 +78,11 @@ impl Parent<'_> {
             Ok(Forked::Child) => return Ok(Some(Done::Forked(slot, generation))),
             Ok(Forked::Parent { child }) => {
                 self.table.insert(child, slot, generation);
+                self.counters.count(Counter::Spawns);
                 self.supervisor.handle(clock::now(), Event::Spawned { slot });
             }
             Err(error) => {
+                self.counters.count(Counter::SpawnFailures);
                 if self.fork_error != error.raw_os_error() {
                     self.fork_error = error.raw_os_error();
                     self.log.error(format_args!("cannot fork: {error}"));
@@ -130,8 +137,11 @@ impl Parent<'_> {
         let pid = notice.slot().and_then(|slot| self.table.pid(slot).or(self.table.buried(slot)));
         describe::tell(&self.log, notice, pid);
         self.reporting.on_notice(notice);
-        if let (Notice::Reloading { .. }, Some(board)) = (notice, &mut self.board) {
-            board.renew(&self.log);
+        self.counters.note(&notice);
+        if let (Notice::Reloading { .. }, Some(board)) = (notice, &mut self.board)
+            && board.renew(&self.log)
+        {
+            self.renew_status();
         }
         if let (Notice::Hung { slot, busy }, Some(pid)) = (notice, pid) {
             self.tell_of_hung(slot, pid, busy);

@@ -6,6 +6,7 @@ use rustix::process::Pid;
 use super::Parent;
 use crate::{
     clock,
+    counters::Counter,
     disconnect::{Busy, Errand, Gone, Kind, OnDisconnect, Verdict},
 };
 
@@ -37,6 +38,7 @@ impl Parent<'_> {
     }
 
     fn handle_gone(&mut self, now: Time, gone: Vec<Gone>) {
+        self.counters.add(Counter::Disconnects, gone.len() as u64);
         let handler = self.hooks.on_client_disconnect.as_ref().map(|handler| &handler.0);
         match handler {
             None => {}
@@ -112,6 +114,7 @@ impl Parent<'_> {
         };
         if self.busy_children().iter().any(is_meant) {
             self.log.info(format_args!("client {}: cancelling", gone.disconnect));
+            self.counters.count(Counter::Cancelled);
             self.supervisor.handle(now, Event::Cancelled { slot: gone.slot, since: gone.since });
         }
     }

@@ -12,6 +12,7 @@ mod channels;
 mod clients;
 mod leftovers;
 mod reap;
+mod status;
 mod table;
 mod take_in;
 mod upgrade;
@@ -30,12 +31,14 @@ use crate::{
     check::Settings,
     child::{Seat, Talk},
     clock,
+    counters::{Counter, Counters},
     describe::Children,
     disconnect::{ClientWatch, Errand, Gone},
     init::Listeners,
     log::{Log, Role},
     manager::{Begun, Occasion, Reporting},
     os::{Privileges, Signals, Title},
+    status::Service,
     upgrade::{Adopted, Origin, Probe},
 };
 
@@ -70,6 +73,8 @@ pub(crate) struct Parent<'a> {
     /// The clients about which it has not been asked yet.
     gone: Vec<Gone>,
     leftovers: Leftovers,
+    counters: Counters,
+    status: Option<Service>,
     /// Whether the program is one that has come back.
     has_returned: bool,
     /// Whether the end of some child may not have been told by a signal.
@@ -100,6 +105,7 @@ pub(crate) struct Parts<'a> {
     pub(crate) channels: Channels,
     pub(crate) hooks: ParentHooks,
     pub(crate) auto_reload: Option<AutoReload>,
+    pub(crate) status: Option<Service>,
     pub(crate) privileges: Rc<Privileges>,
     pub(crate) readiness: &'a mut Option<Readiness>,
 }
@@ -109,6 +115,8 @@ impl<'a> Parent<'a> {
     pub(crate) fn new(settings: &Settings, parts: Parts<'a>, adopted: Option<Adopted>) -> Self {
         let Parts { config, signals, title, access_log, origin, board, pid_file, .. } = parts;
         let Parts { listeners, channels, hooks, auto_reload, privileges, readiness, .. } = parts;
+        let status = parts.status;
+        let mut counters = Counters::new(clock::now(), config.prefork(), config.max_children());
         let log = Log::new(&settings.name, Role::Parent);
         let watches = hooks.on_client_disconnect.is_some();
         let client_watch = watches.then(|| ClientWatch::new(&listeners, &log));
@@ -126,6 +134,11 @@ impl<'a> Parent<'a> {
                 log.info(format_args!("this program goes on with the {children} of before"));
                 table.adopt(&adopted);
                 let Adopted { adopted_as, supervisor, .. } = adopted;
+                counters.adopt(&adopted.counters, supervisor.generation.0);
+                counters.count(match adopted_as {
+                    AdoptedAs::NewProgram => Counter::Upgrades,
+                    AdoptedAs::SameProgram => Counter::UpgradesRefused,
+                });
                 has_returned = adopted_as == AdoptedAs::SameProgram;
                 if has_returned {
                     reporting.on(Occasion::Back);
@@ -155,6 +168,8 @@ impl<'a> Parent<'a> {
             errand: None,
             gone: Vec::new(),
             leftovers: Leftovers::default(),
+            counters,
+            status,
             has_returned,
             // Who ended before the signal was blocked, or while a program took over from another.
             must_reap: true,
@@ -186,6 +201,7 @@ impl<'a> Parent<'a> {
                 }
             }
             self.channels.asks.wake_children();
+            self.keep_status();
             let stirred = self.wait().map_err(RunError::system("wait for events"))?;
             if stirred && let Some(watch) = &mut self.file_watch {
                 watch.stirred(clock::now());
@@ -215,9 +231,12 @@ impl<'a> Parent<'a> {
             .chain(files)
             .map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN))
             .collect();
-        let files_due = watch.and_then(FileWatch::due);
         let errand_due = self.errand.as_ref().map(Errand::due);
-        let deadlines = [self.supervisor.deadline(), files_due, errand_due, self.reporting.due()];
+        let status = self.status.as_ref().filter(|_| !self.supervisor.is_stopping());
+        let status_due = status.and_then(Service::due);
+        let files_due = watch.and_then(FileWatch::due);
+        let (own, told) = (self.supervisor.deadline(), self.reporting.due());
+        let deadlines = [own, files_due, errand_due, status_due, told];
         clock::sleep(&mut fds, deadlines.into_iter().flatten().min())?;
         let last = fds.last().filter(|_| files.is_some());
         Ok(last.is_some_and(|files| !files.revents().is_empty()))

@@ -106,8 +106,16 @@ impl Parent<'_> {
         if self.bury_probe(now, pid, exit) || self.bury_errand(now, pid) {
             return;
         }
+        if self.status.as_mut().is_some_and(|status| status.bury(pid)) {
+            return;
+        }
         let Some((slot, generation)) = self.table.remove(pid) else { return };
         let label = self.label(slot);
+        if let Some(status) = &mut self.status {
+            status.begin();
+        }
+        let requests = self.board.as_ref().and_then(|board| board.requests(slot));
+        self.counters.died(exit, requests);
         if let Some(board) = &mut self.board {
             board.clear(slot, &self.log);
         }

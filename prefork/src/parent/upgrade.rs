@@ -8,7 +8,9 @@ use rustix::process::Pid;
 use super::Parent;
 use crate::{
     Report, clock,
+    counters::Counter,
     manager::Occasion,
+    status::Service,
     sys,
     upgrade::{Estate, Probe, Word},
 };
@@ -93,6 +95,8 @@ impl Parent<'_> {
             channels: &self.channels,
             children: self.table.hand_over(),
             supervisor: self.supervisor.hand_over(),
+            counters: self.counters.hand_over(clock::now()),
+            status: self.status.as_ref().map(Service::socket),
         }
     }
 
@@ -102,6 +106,7 @@ impl Parent<'_> {
     }
 
     fn say_refused(&mut self, why: &str) {
+        self.counters.count(Counter::UpgradesRefused);
         self.log.error(format_args!("the new program is no good: {why}; this one goes on"));
         self.reporting.on(Occasion::UpgradeRefused);
     }

@@ -20,8 +20,10 @@ use crate::{
     AccessLog,
     board::ParentBoard,
     check::{Scoreboard, Settings},
+    counters::HandedCounters,
     init::Listeners,
     parent::Channels,
+    status::StatusSocket,
 };
 
 /// How many descriptors a program opens that takes over, sockets aside: the ways to the children once more,
@@ -38,6 +40,8 @@ pub(crate) struct Estate<'a> {
     pub(crate) channels: &'a Channels,
     pub(crate) children: Vec<HandedChild>,
     pub(crate) supervisor: prefork_core::Handover,
+    pub(crate) counters: HandedCounters,
+    pub(crate) status: Option<&'a StatusSocket>,
 }
 
 impl Estate<'_> {
@@ -94,6 +98,11 @@ impl Estate<'_> {
             pid_path: self.pid_file.map(|pid_file| pid_file.path().into()),
             scoreboard_path: self.settings.scoreboard_path().map(OsString::from),
             has_board: self.board.is_some(),
+            status: self.status.map(|status| HandedListener {
+                fd: passed.pass(status.descriptor()),
+                asked: status.asked().clone(),
+                activated: None,
+            }),
             pool: None,
         }
     }
@@ -114,6 +123,7 @@ impl Estate<'_> {
             channels: self.channels.pass(passed),
             board,
             pid_file,
+            counters: self.counters.clone(),
             program: passed.pass(own),
             probe: Some(probe.pid().as_raw_nonzero().get()),
         }

@@ -16,6 +16,8 @@ use prefork_core::SlotId;
 use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, fcntl_get_seals, memfd_create};
 use serde::{Deserialize, Serialize};
 
+use crate::counters::HandedCounters;
+
 /// The version of the format.
 const FORMAT: u32 = 1;
 
@@ -40,6 +42,9 @@ pub(super) struct Handover {
     pub(super) scoreboard_path: Option<OsString>,
     /// Whether there is a scoreboard, if only in memory.
     pub(super) has_board: bool,
+    /// Where the status page listens.
+    #[serde(default)]
+    pub(super) status: Option<HandedListener>,
     /// What only the successor gets.
     pub(super) pool: Option<HandedPool>,
 }
@@ -78,6 +83,8 @@ pub(super) struct HandedPool {
     pub(super) channels: HandedChannels,
     pub(super) board: Option<HandedBoard>,
     pub(super) pid_file: Option<[RawFd; 2]>,
+    #[serde(default)]
+    pub(super) counters: HandedCounters,
     /// The file of the program that hands over, to go back to.
     pub(super) program: RawFd,
     /// The probe, a child of this process, which is not needed any more.
@@ -176,6 +183,7 @@ impl Handover {
     pub(super) fn descriptors(&self) -> Vec<RawFd> {
         let mut all: Vec<RawFd> = self.listeners.iter().map(|listener| listener.fd).collect();
         all.extend(self.access_log.as_ref().map(|log| log.fd));
+        all.extend(self.status.as_ref().map(|status| status.fd));
         if let Some(pool) = &self.pool {
             let HandedChannels { reports, lifeline, nudge, asks } = pool.channels;
             all.extend([reports, lifeline, nudge, asks].into_iter().flatten());
@@ -239,6 +247,7 @@ mod tests {
             pid_path: Some("/run/hello.pid".into()),
             scoreboard_path: None,
             has_board: false,
+            status: None,
             pool: None,
         }
     }
@@ -276,6 +285,15 @@ mod tests {
         let broken = write(br#"{"format":1,"parent":42,"content":{}}"#).expect("written");
         let error = Handover::read(broken.as_fd(), 42).expect_err("no sense");
         assert!(matches!(error, Unreadable::Content { .. }), "{error}");
+    }
+
+    #[test]
+    fn a_handover_of_an_earlier_library_has_no_status_page() {
+        let text = serde_json::to_string(&Envelope { format: 1, parent: 42, content: handover() });
+        let text = text.expect("written").replacen("\"status\":null,", "", 1);
+        assert!(!text.contains("status"), "{text}");
+        let fd = write(text.as_bytes()).expect("written");
+        assert!(Handover::read(fd.as_fd(), 42).expect("read").status.is_none());
     }
 
     #[test]

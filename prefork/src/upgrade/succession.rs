@@ -26,11 +26,13 @@ use crate::{
     args::AfterInit,
     board::{self, ParentBoard},
     check::{Scoreboard, Settings},
+    counters::HandedCounters,
     init::Init,
     log::Log,
     os::Title,
     parent::{Channels, Leftovers},
     start::{Belongings, Initialized, call},
+    status::StatusSocket,
 };
 
 /// The children, and how they can be reached.
@@ -39,6 +41,7 @@ pub(crate) struct Adopted {
     pub(crate) adopted_as: AdoptedAs,
     pub(crate) supervisor: prefork_core::Handover,
     pub(crate) children: Vec<HandedChild>,
+    pub(crate) counters: HandedCounters,
 }
 
 /// A daemon that can be taken over: nothing can fail any more.
@@ -66,6 +69,8 @@ impl Inherited {
         }
         let pid_file = self.new_pid_path(settings).map(PidFile::create).transpose()?;
         let board = if self.keeps_board(settings) { None } else { board::open(settings)? };
+        let status = self.status_socket(settings);
+        let status = status.map_err(RunError::system("open the status page"))?;
         let title = Title::parent(&settings.name);
         let listeners = self.listeners();
         let listeners = listeners.map_err(RunError::system("take over the listening sockets"))?;
@@ -82,7 +87,7 @@ impl Inherited {
         let channels = channels.transpose();
         let channels = channels.map_err(RunError::system("take over the ways to the children"));
         let channels = channels.inspect_err(|_| listeners.remove_made())?;
-        let belongings = Belongings { board, pid_file };
+        let belongings = Belongings { status, board, pid_file };
         let initialized = Initialized { state, listeners, title, belongings };
         Ok(Succession { initialized, channels })
     }
@@ -114,7 +119,7 @@ impl Inherited {
             if keeps {
                 initialized.belongings.pid_file = pid_file;
             } else {
-                Belongings { board: None, pid_file }.remove(settings);
+                Belongings { pid_file, ..Belongings::default() }.remove(settings);
             }
         }
         if let Some(handed) = pool.board {
@@ -123,12 +128,13 @@ impl Inherited {
                 initialized.belongings.board = board;
             }
         }
+        self.claim_status(&mut initialized.belongings);
         let adopted_as = match self.role {
             Role::Probe | Role::Successor => AdoptedAs::NewProgram,
             Role::Returned => AdoptedAs::SameProgram,
         };
-        let (supervisor, children) = (pool.supervisor, pool.children);
-        Some((initialized, channels, Adopted { adopted_as, supervisor, children }))
+        let (supervisor, children, counters) = (pool.supervisor, pool.children, pool.counters);
+        Some((initialized, channels, Adopted { adopted_as, supervisor, children, counters }))
     }
 
     /// Ends the probe of this program: it has bound what is to be bound here.
@@ -146,6 +152,28 @@ impl Inherited {
         if let Some(Ok(name)) = name.map(|name| CString::new(name.as_bytes())) {
             // For people alone.
             let _ = rustix::thread::set_name(&name);
+        }
+    }
+
+    /// Listens where the status page is to be, by the socket of before if that is there.
+    fn status_socket(&self, settings: &Settings) -> io::Result<Option<StatusSocket>> {
+        let Some(address) = &settings.status else { return Ok(None) };
+        let handed = self.handover.status.as_ref();
+        let inherited =
+            handed.map(|handed| Ok::<_, io::Error>((self.copy(handed.fd)?, handed.asked.clone())));
+        StatusSocket::obtain(address, inherited.transpose()?).map(Some)
+    }
+
+    /// Takes charge of the socket of the status page, or gives up the one of before.
+    fn claim_status(&self, belongings: &mut Belongings) {
+        let Some(handed) = &self.handover.status else { return };
+        match &mut belongings.status {
+            Some(status) if *status.asked() == handed.asked => status.own(),
+            Some(_) | None => {
+                if let Some(socket) = self.descriptor(handed.fd) {
+                    StatusSocket::discard(socket, &handed.asked);
+                }
+            }
         }
     }
 

@@ -15,7 +15,8 @@ use prefork::{
 use crate::{
     exit::Exit,
     failure::Failure,
-    look, output,
+    look::{self, read},
+    output,
     text::printable,
     view::{self, View, duration, plural},
 };
@@ -45,7 +46,7 @@ pub(crate) fn run(files: &[PathBuf]) -> Result<Exit, Failure> {
 }
 
 fn check(path: &Path) -> Finding {
-    match View::read(path) {
+    match read(path) {
         Ok(first) => {
             let first = judge(&first);
             if first.exit == Exit::Done {
@@ -53,7 +54,7 @@ fn check(path: &Path) -> Finding {
             }
             // A child may have been at its record, or between its end and its successor.
             thread::sleep(AGAIN);
-            View::read(path).map_or(first, |second| judge(&second))
+            read(path).map_or(first, |second| judge(&second))
         }
         Err(Failure::NoBoard { .. }) => Finding {
             exit: Exit::NotRunning,
@@ -108,7 +109,10 @@ fn judge(view: &View) -> Finding {
         let age = view.age.map_or_else(|| "-".to_owned(), duration);
         let children = plural(view.tally.taken(), "child", "children");
         let full = if is_at_the_limit(view) { "; all slots are taken and busy" } else { "" };
-        format!("all is well after {age} with {children}: {}{full}", view::tally(&view.tally))
+        format!(
+            "all is well after {age} with {children}: {}{full}",
+            view::words::tally(&view.tally)
+        )
     } else {
         troubles.into_iter().map(|(_, text)| text).collect::<Vec<_>>().join("; ")
     };

@@ -1,4 +1,4 @@
-//! A first look at a file that may be anything.
+//! Looking at a board, or at a file that may be anything.
 
 use std::{
     fs::File,
@@ -6,11 +6,19 @@ use std::{
     path::Path,
 };
 
-use prefork::scoreboard::format::MAGIC;
+use prefork::scoreboard::{Board, format::MAGIC};
 use rustix::fs::{Mode, OFlags};
+
+use crate::{failure::Failure, text::printable, view::View};
 
 /// More than any pid file has to say.
 const BEGINNING: u64 = 32;
+
+/// Reads the board at a path.
+pub(crate) fn read(path: &Path) -> Result<View, Failure> {
+    let board = Board::open(path)?;
+    Ok(View::read(&board, &printable(&path.to_string_lossy()))?)
+}
 
 /// Reads the first bytes, without following a link or waiting for the other end of a FIFO.
 pub(crate) fn beginning(path: &Path) -> io::Result<Vec<u8>> {

@@ -14,8 +14,10 @@ mod failure;
 mod look;
 mod output;
 mod pages;
+mod table;
 mod text;
 mod top;
+#[path = "../../view/mod.rs"]
 mod view;
 
 use std::process::ExitCode;
@@ -25,7 +27,8 @@ use clap::Parser;
 use cli::{Cli, Command};
 use exit::Exit;
 use failure::Failure;
-use view::View;
+use look::read;
+use view::Shown;
 
 fn main() -> ExitCode {
     let exit = run(Cli::parse().command).unwrap_or_else(|failure| {
@@ -38,13 +41,15 @@ fn main() -> ExitCode {
 fn run(command: Command) -> Result<Exit, Failure> {
     match command {
         Command::Status { board, json: true, all } => {
-            output::print(&view::json(&View::read(&board)?, all.into()))
+            output::print(&view::pretty(&Shown::new(&read(&board)?, all.into())))
         }
         Command::Status { board, json: false, all } => {
-            output::print(&view::table(&View::read(&board)?, all.into()))
+            output::print(&table::table(&read(&board)?, all.into()))
         }
         Command::Top { board, interval } => top::run(&board, interval),
-        Command::Metrics { board } => output::print(&view::metrics(&View::read(&board)?)),
+        Command::Metrics { board } => {
+            output::print(&view::text(&view::registry(Some(read(&board)?))))
+        }
         Command::Check { files } => check::run(&files),
         Command::Running { pid_file } => daemon::running(&pid_file),
         Command::Stop { pid_file, patience } => daemon::stop(&pid_file, &patience.into()),

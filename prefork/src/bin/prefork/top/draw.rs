@@ -17,7 +17,10 @@ use super::{
     palette::Palette,
     sort::Key,
 };
-use crate::view::{Row, duration, life, tally};
+use crate::view::{
+    Row, duration,
+    words::{life, tally},
+};
 
 /// The least height at which there is room for the sparklines, and for the whole footer.
 const TALL: u16 = 14;

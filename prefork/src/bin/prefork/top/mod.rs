@@ -25,7 +25,7 @@ use signal_hook::{
     low_level::emulate_default_handler,
 };
 
-use crate::{exit::Exit, failure::Failure, text::printable, view::View};
+use crate::{exit::Exit, failure::Failure, look::read, text::printable};
 use app::{App, Verdict};
 use keys::Keys;
 use palette::Palette;
@@ -52,7 +52,7 @@ pub(crate) fn run(path: &Path, interval: Duration) -> Result<Exit, Failure> {
         return Err(Failure::NoTerminal);
     }
     // A wrong path is said at once; one that vanishes later is waited for.
-    let view = View::read(path)?;
+    let view = read(path)?;
     let terminal = |source| Failure::Terminal { source };
     let (sender, receiver) = mpsc::channel();
     watch_signals(sender.clone()).map_err(terminal)?;
@@ -104,7 +104,7 @@ fn show(
         }
         let now = Instant::now();
         if now >= due && !app.is_paused() {
-            let found = View::read(path);
+            let found = read(path);
             app.take(found.map_err(|failure| printable(&Report(&failure).to_string())));
             due = now + app.interval();
         }

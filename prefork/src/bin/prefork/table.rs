@@ -4,7 +4,7 @@ use anstyle::{AnsiColor, Style};
 use prefork::scoreboard::{Class, Kind, Life};
 use unicode_width::UnicodeWidthStr;
 
-use super::{Row, Slots, View, bytes, duration, plural, words};
+use crate::view::{self, Row, Slots, View, bytes, duration, plural};
 
 /// How many letters of the summary stand in a line, as in Apache's server status.
 const LETTERS: usize = 64;
@@ -44,7 +44,7 @@ fn header(view: &View) -> String {
     let bold = Style::new().bold();
     let creator = view.creator.map_or_else(
         || "an unknown process".to_owned(),
-        |pid| format!("process {pid} ({})", words::life(view.creator_life)),
+        |pid| format!("process {pid} ({})", view::words::life(view.creator_life)),
     );
     let made = match view.kind {
         Kind::Owned => "of",
@@ -56,7 +56,7 @@ fn header(view: &View) -> String {
     );
     let children = plural(tally.taken(), "child", "children");
     let slots = plural(view.slots(), "slot", "slots");
-    let (counts, letters) = (words::tally(tally), letters(view));
+    let (counts, letters) = (view::words::tally(tally), letters(view));
     format!(
         "{bold}{path}{bold:#}: {made} {creator}, {age}\n\
          {children} in {slots}: {counts}\n\
@@ -86,7 +86,7 @@ fn cells(row: &Row) -> [String; 11] {
             (Some(pid), Life::Running | Life::Unknown) => pid.to_string(),
             (None, _) => dash(),
         },
-        format!("{} {}", row.status.letter(), words::state(row.status)),
+        format!("{} {}", row.status.letter(), view::state(row.status)),
         row.generation.to_string(),
         row.requests.to_string(),
         row.age.map_or_else(dash, duration),
@@ -135,8 +135,8 @@ mod tests {
     use anstream::adapter::strip_str;
     use prefork::scoreboard::{State, Status};
 
-    use super::super::tests::{of_rows, row, view};
     use super::*;
+    use crate::view::tests::{of_rows, row, view};
 
     fn plain(view: &View, slots: Slots) -> String {
         strip_str(&table(view, slots)).to_string()

@@ -10,8 +10,9 @@ use super::{Row, Slots, View, words};
 /// Raised when something is removed or changes its meaning; what is added does not raise it.
 const SCHEMA: u32 = 1;
 
+/// A board as it is shown.
 #[derive(Serialize)]
-struct Board<'a> {
+pub(crate) struct Shown<'a> {
     schema: u32,
     path: &'a str,
     kind: &'static str,
@@ -57,35 +58,39 @@ struct Child<'a> {
     label: &'a str,
 }
 
-/// Renders a board as one JSON object, a line break behind it.
-pub(crate) fn json(view: &View, slots: Slots) -> String {
-    let tally = &view.tally;
-    let created = view.created.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    let board = Board {
-        schema: SCHEMA,
-        path: &view.path,
-        kind: match view.kind {
-            Kind::Owned => "owned",
-            Kind::Shared => "shared",
-        },
-        creator: Creator { pid: view.creator, life: words::life(view.creator_life) },
-        created_unix_seconds: created.as_secs_f64(),
-        age_seconds: seconds(view.age),
-        slots: view.slots(),
-        tally: Tally {
-            empty: tally.empty,
-            starting: tally.starting,
-            idle: tally.idle,
-            busy: tally.busy,
-            draining: tally.draining,
-            stalled: tally.stalled,
-        },
-        children: view.rows.iter().filter(|row| slots.show(row)).map(Child::new).collect(),
-    };
-    let mut text =
-        serde_json::to_string_pretty(&board).expect("no map has keys other than strings");
+/// Renders what is shown as one JSON object, a line break behind it.
+pub(crate) fn pretty(shown: &impl Serialize) -> String {
+    let mut text = serde_json::to_string_pretty(shown).expect("no map has keys other than strings");
     text.push('\n');
     text
+}
+
+impl<'a> Shown<'a> {
+    pub(crate) fn new(view: &'a View, slots: Slots) -> Self {
+        let tally = &view.tally;
+        let created = view.created.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        Self {
+            schema: SCHEMA,
+            path: &view.path,
+            kind: match view.kind {
+                Kind::Owned => "owned",
+                Kind::Shared => "shared",
+            },
+            creator: Creator { pid: view.creator, life: words::life(view.creator_life) },
+            created_unix_seconds: created.as_secs_f64(),
+            age_seconds: seconds(view.age),
+            slots: view.slots(),
+            tally: Tally {
+                empty: tally.empty,
+                starting: tally.starting,
+                idle: tally.idle,
+                busy: tally.busy,
+                draining: tally.draining,
+                stalled: tally.stalled,
+            },
+            children: view.rows.iter().filter(|row| slots.show(row)).map(Child::new).collect(),
+        }
+    }
 }
 
 impl<'a> Child<'a> {
@@ -132,7 +137,7 @@ mod tests {
     use super::*;
 
     fn parsed(slots: Slots) -> Value {
-        serde_json::from_str(&super::json(&view(), slots)).expect("JSON")
+        serde_json::from_str(&pretty(&Shown::new(&view(), slots))).expect("JSON")
     }
 
     #[test]

@@ -1,26 +1,22 @@
 //! What a board says, taken out of it to be shown.
+//!
+//! Both the command `prefork` and the daemon's own status page are made of this, each as a module of its
+//! own: it is no part of the library's interface. What neither of them shares stays with it.
 
 mod human;
 mod json;
 mod memory;
-mod metrics;
-mod table;
-mod words;
+pub(crate) mod metrics;
+pub(crate) mod words;
 
-use std::{
-    path::Path,
-    time::{Duration, SystemTime},
-};
+use std::time::{Duration, SystemTime};
 
-use prefork::scoreboard::{Board, Class, Kind, Life, Record, Status, Tally};
-
-use crate::{failure::Failure, text::printable};
+use prefork::scoreboard::{Board, Class, Kind, Life, Record, SlotError, Status, Tally};
 
 pub(crate) use human::{bytes, duration, plural};
-pub(crate) use json::json;
-pub(crate) use metrics::metrics;
-pub(crate) use table::table;
-pub(crate) use words::{life, state, tally};
+pub(crate) use json::{Shown, pretty};
+pub(crate) use metrics::{registry, text};
+pub(crate) use words::state;
 
 /// Which slots are shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,7 +26,7 @@ pub(crate) enum Slots {
 }
 
 impl Slots {
-    fn show(self, row: &Row) -> bool {
+    pub(crate) fn show(self, row: &Row) -> bool {
         match self {
             Self::Taken => row.status != Status::Empty,
             Self::All => true,
@@ -73,19 +69,18 @@ pub(crate) struct Row {
 }
 
 impl View {
-    /// Reads the board at a path.
-    pub(crate) fn read(path: &Path) -> Result<Self, Failure> {
-        let board = Board::open(path)?;
+    /// Reads a board, which is shown under this path.
+    pub(crate) fn read(board: &Board, path: &str) -> Result<Self, SlotError> {
         let snapshot = board.snapshot()?;
         Ok(Self {
-            path: printable(&path.to_string_lossy()),
+            path: path.to_owned(),
             kind: board.kind(),
             creator: board.creator(),
             creator_life: board.creator_life(),
             created: board.created(),
             age: board.age(),
             tally: snapshot.tally(),
-            rows: snapshot.records().iter().map(|record| Row::new(&board, record)).collect(),
+            rows: snapshot.records().iter().map(|record| Row::new(board, record)).collect(),
         })
     }
 

@@ -5,21 +5,29 @@ use std::{fmt, time::Duration};
 use prefork::scoreboard::{Life, Stall, State, Status};
 use prometheus_client::{
     collector::Collector,
-    encoding::{DescriptorEncoder, EncodeGaugeValue, EncodeMetric, text},
+    encoding::{DescriptorEncoder, EncodeGaugeValue, EncodeMetric},
     metrics::{MetricType, gauge::ConstGauge},
     registry::{Registry, Unit},
 };
 
 use super::{View, words};
 
-/// Renders a board as OpenMetrics text.
+/// Registers what a board says, if there is one.
 ///
 /// All are gauges: what a child has counted goes with it, so nothing here only ever grows.
-pub(crate) fn metrics(view: &View) -> String {
+pub(crate) fn registry(view: Option<View>) -> Registry {
     let mut registry = Registry::with_prefix("prefork");
-    registry.register_collector(Box::new(Reading(view.clone())));
+    if let Some(view) = view {
+        registry.register_collector(Box::new(Reading(view)));
+    }
+    registry
+}
+
+/// Renders what is registered as OpenMetrics text.
+pub(crate) fn text(registry: &Registry) -> String {
     let mut text = String::new();
-    text::encode(&mut text, &registry).expect("a string takes any text");
+    prometheus_client::encoding::text::encode(&mut text, registry)
+        .expect("a string takes any text");
     text
 }
 
@@ -86,7 +94,7 @@ fn seconds(
 }
 
 /// Writes one figure; nothing if it is not known.
-fn gauge<N: EncodeGaugeValue>(
+pub(crate) fn gauge<N: EncodeGaugeValue>(
     to: &mut DescriptorEncoder<'_>,
     name: &str,
     help: &str,
@@ -103,6 +111,10 @@ mod tests {
 
     use super::super::tests::{of_rows, row, view};
     use super::*;
+
+    fn metrics(view: &View) -> String {
+        super::text(&registry(Some(view.clone())))
+    }
 
     /// Reads the text back, line by line, as strictly as the format has it.
     fn parsed(text: &str) -> BTreeMap<&str, f64> {

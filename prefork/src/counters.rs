@@ -1,0 +1,327 @@
+//! What has happened in the life of a daemon, in numbers.
+//!
+//! Kept in the parent's own memory, where nobody else writes, and handed from program to program over
+//! upgrades. Nothing follows from them: they are to be looked at.
+
+use std::{
+    collections::BTreeMap,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use prefork_core::{Deeds, Exit, Notice, Time};
+use serde::{Deserialize, Serialize};
+
+/// Declares the counters, each with its name for the handover and for programs.
+macro_rules! counters {
+    ($($(#[doc = $doc:literal])* $variant:ident = $name:literal,)*) => {
+        /// Something that is counted.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub(crate) enum Counter {
+            $($(#[doc = $doc])* $variant,)*
+        }
+
+        impl Counter {
+            /// All of them, in the order of their numbers.
+            pub(crate) const ALL: &[Self] = &[$(Self::$variant,)*];
+
+            /// Returns the name, which is part of the handover and of what programs are shown.
+            pub(crate) const fn name(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $name,)*
+                }
+            }
+        }
+    };
+}
+
+counters! {
+    /// Requests answered by children that have ended.
+    RequestsOfEnded = "requests_of_ended_children",
+    Spawns = "spawns",
+    SpawnFailures = "spawn_failures",
+    /// Children that ended with status 0.
+    Exited = "deaths_exited",
+    /// Children that ended with another status.
+    Failed = "deaths_failed",
+    /// Children that were ended by SIGKILL: by the parent as a last measure, or for want of memory.
+    Killed = "deaths_killed",
+    /// Children that were ended by SIGABRT.
+    Aborted = "deaths_aborted",
+    /// Children that were ended by SIGSEGV, SIGBUS, SIGILL, SIGFPE or SIGSYS.
+    Crashed = "deaths_crashed",
+    /// Children that were ended by any other signal.
+    Signalled = "deaths_signalled",
+    EarlyDeaths = "early_deaths",
+    Retired = "retired",
+    Replaced = "replaced",
+    Timeouts = "timeouts",
+    StuckStarts = "stuck_starts",
+    Disconnects = "disconnects",
+    Cancelled = "cancelled",
+    Reloads = "reloads",
+    ReloadsFailed = "reloads_failed",
+    Upgrades = "upgrades",
+    UpgradesRefused = "upgrades_refused",
+}
+
+impl Counter {
+    const fn of_end(exit: Exit) -> Self {
+        use nix::libc::{SIGABRT, SIGBUS, SIGFPE, SIGILL, SIGKILL, SIGSEGV, SIGSYS};
+        match exit {
+            Exit::Code(0) => Self::Exited,
+            Exit::Code(_) => Self::Failed,
+            Exit::Signal { number, .. } => match number {
+                SIGKILL => Self::Killed,
+                SIGABRT => Self::Aborted,
+                SIGSEGV | SIGBUS | SIGILL | SIGFPE | SIGSYS => Self::Crashed,
+                _ => Self::Signalled,
+            },
+        }
+    }
+}
+
+/// How often everything has happened, and how large the pool is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Counters {
+    counts: [u64; Counter::ALL.len()],
+    /// What of the supervisor's deeds is counted already.
+    deeds: Deeds,
+    /// When the daemon was started, by both clocks.
+    pub(crate) started: Time,
+    pub(crate) started_unix: Duration,
+    pub(crate) prefork: u32,
+    pub(crate) max_children: u32,
+    pub(crate) generation: u32,
+    /// For how long there were as many children as there may be, until [`at_maximum_since`].
+    ///
+    /// [`at_maximum_since`]: Self::at_maximum_since
+    pub(crate) at_maximum: Duration,
+    /// Since when there are, if there are now.
+    pub(crate) at_maximum_since: Option<Time>,
+}
+
+impl Counters {
+    /// Begins to count, for a pool of this size.
+    pub(crate) fn new(now: Time, prefork: u32, max_children: u32) -> Self {
+        Self {
+            counts: [0; Counter::ALL.len()],
+            deeds: Deeds::default(),
+            started: now,
+            started_unix: SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default(),
+            prefork,
+            max_children,
+            generation: 1,
+            at_maximum: Duration::ZERO,
+            at_maximum_since: None,
+        }
+    }
+
+    /// Goes on where the program of before was.
+    pub(crate) fn adopt(&mut self, handed: &HandedCounters, generation: u32) {
+        let HandedCounters { counts, started, started_unix, at_maximum } = handed;
+        for counter in Counter::ALL {
+            self.add(*counter, counts.get(counter.name()).copied().unwrap_or(0));
+        }
+        self.started = started.unwrap_or(self.started);
+        self.started_unix = started_unix.unwrap_or(self.started_unix);
+        self.at_maximum = *at_maximum;
+        self.generation = generation;
+    }
+
+    /// What the next program needs to go on.
+    pub(crate) fn hand_over(&self, now: Time) -> HandedCounters {
+        let counts = Counter::ALL.iter().map(|it| (it.name().to_owned(), self.get(*it)));
+        let running = self.at_maximum_since.map_or(Duration::ZERO, |since| now.since(since));
+        HandedCounters {
+            counts: counts.collect(),
+            started: Some(self.started),
+            started_unix: Some(self.started_unix),
+            at_maximum: self.at_maximum + running,
+        }
+    }
+
+    pub(crate) const fn get(&self, counter: Counter) -> u64 {
+        self.counts[counter as usize]
+    }
+
+    pub(crate) const fn add(&mut self, counter: Counter, more: u64) {
+        let count = &mut self.counts[counter as usize];
+        *count = count.saturating_add(more);
+    }
+
+    pub(crate) const fn count(&mut self, counter: Counter) {
+        self.add(counter, 1);
+    }
+
+    /// Counts the end of a child, and what it has answered, as far as that is known.
+    pub(crate) const fn died(&mut self, exit: Exit, requests: Option<u64>) {
+        self.count(Counter::of_end(exit));
+        if let Some(requests) = requests {
+            self.add(Counter::RequestsOfEnded, requests);
+        }
+    }
+
+    /// Counts what is told to the operator.
+    pub(crate) const fn note(&mut self, notice: &Notice) {
+        match notice {
+            Notice::Hung { .. } => self.count(Counter::Timeouts),
+            Notice::StuckStarting { .. } => self.count(Counter::StuckStarts),
+            Notice::Reloading { generation } => self.generation = generation.0,
+            Notice::Reloaded { .. } => self.count(Counter::Reloads),
+            Notice::ReloadFailed { .. } => self.count(Counter::ReloadsFailed),
+            Notice::ProbeTimedOut { .. } | Notice::ProgramBusy { .. } => {
+                self.count(Counter::UpgradesRefused);
+            }
+            Notice::Resized { prefork, max_children } => {
+                (self.prefork, self.max_children) = (*prefork, *max_children);
+            }
+            // Counted where they happen, or nothing to count.
+            Notice::DiedAbnormally { .. }
+            | Notice::Throttled { .. }
+            | Notice::ThrottleLifted
+            | Notice::SpawnDelayed { .. }
+            | Notice::SpawnRecovered { .. }
+            | Notice::AtMaximum { .. }
+            | Notice::Probing
+            | Notice::Upgrading
+            | Notice::Stopping { .. }
+            | Notice::Escalated { .. } => {}
+        }
+    }
+
+    /// Counts what the supervisor has done since the last time, and for how long the pool is full.
+    pub(crate) fn observe(&mut self, now: Time, deeds: Deeds, alive: usize) {
+        self.add(Counter::EarlyDeaths, deeds.early_deaths - self.deeds.early_deaths);
+        self.add(Counter::Retired, deeds.retired - self.deeds.retired);
+        self.add(Counter::Replaced, deeds.replaced - self.deeds.replaced);
+        self.deeds = deeds;
+        let is_full = alive >= self.max_children as usize;
+        match self.at_maximum_since {
+            None if is_full => self.at_maximum_since = Some(now),
+            Some(since) if !is_full => {
+                self.at_maximum += now.since(since);
+                self.at_maximum_since = None;
+            }
+            None | Some(_) => {}
+        }
+    }
+}
+
+/// What one program tells the next of what was counted. What it does not tell was never counted.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct HandedCounters {
+    /// By name: what a program does not know, it does not go on counting.
+    counts: BTreeMap<String, u64>,
+    started: Option<Time>,
+    started_unix: Option<Duration>,
+    at_maximum: Duration,
+}
+
+#[cfg(test)]
+mod tests {
+    use prefork_core::{Generation, SlotId};
+
+    use super::*;
+
+    const fn at(seconds: u64) -> Time {
+        Time::after_origin(Duration::from_secs(seconds))
+    }
+
+    fn counters() -> Counters {
+        Counters::new(at(10), 3, 5)
+    }
+
+    #[test]
+    fn names_are_unique() {
+        let mut names: Vec<_> = Counter::ALL.iter().map(|counter| counter.name()).collect();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), Counter::ALL.len());
+    }
+
+    #[test]
+    fn ends_are_counted_by_their_cause() {
+        let signal = |number| Exit::Signal { number, core_dumped: false };
+        let table = [
+            (Exit::Code(0), Counter::Exited),
+            (Exit::Code(101), Counter::Failed),
+            (signal(9), Counter::Killed),
+            (signal(6), Counter::Aborted),
+            (signal(11), Counter::Crashed),
+            (signal(15), Counter::Signalled),
+            (signal(64), Counter::Signalled),
+        ];
+        for (exit, counter) in table {
+            let mut counters = counters();
+            counters.died(exit, Some(7));
+            let counted: Vec<_> =
+                Counter::ALL.iter().filter(|counter| counters.get(**counter) == 1).collect();
+            assert_eq!(counted, [&counter], "{exit:?}");
+            assert_eq!(counters.get(Counter::RequestsOfEnded), 7);
+        }
+    }
+
+    #[test]
+    fn what_is_told_is_counted() {
+        let mut counters = counters();
+        let slot = SlotId(1);
+        let generation = Generation(2);
+        let second = Duration::from_secs(1);
+        for (notice, counter) in [
+            (Notice::Hung { slot, busy: second }, Counter::Timeouts),
+            (Notice::StuckStarting { slot, limit: second }, Counter::StuckStarts),
+            (Notice::Reloaded { generation, took: second }, Counter::Reloads),
+            (Notice::ReloadFailed { generation, old: 1 }, Counter::ReloadsFailed),
+            (Notice::ProgramBusy { tried: second }, Counter::UpgradesRefused),
+        ] {
+            counters.note(&notice);
+            assert_eq!(counters.get(counter), 1, "{notice:?}");
+        }
+        counters.note(&Notice::Reloading { generation });
+        counters.note(&Notice::Resized { prefork: 4, max_children: 6 });
+        assert_eq!((counters.generation, counters.prefork, counters.max_children), (2, 4, 6));
+    }
+
+    #[test]
+    fn the_time_with_a_full_pool_adds_up() {
+        let mut counters = counters();
+        for (now, alive) in [(11, 4), (12, 5), (13, 6), (14, 4), (20, 5)] {
+            counters.observe(at(now), Deeds::default(), alive);
+        }
+        assert_eq!(counters.at_maximum, Duration::from_secs(2));
+        assert_eq!(counters.at_maximum_since, Some(at(20)));
+        assert_eq!(counters.hand_over(at(21)).at_maximum, Duration::from_secs(3));
+    }
+
+    #[test]
+    fn the_next_program_goes_on_counting() {
+        let mut before = counters();
+        before.add(Counter::Spawns, 7);
+        before.died(Exit::Code(0), Some(u64::MAX));
+        let text = serde_json::to_string(&before.hand_over(at(30))).expect("written");
+        let handed: HandedCounters = serde_json::from_str(&text).expect("read");
+        let mut next = Counters::new(at(40), 3, 5);
+        next.adopt(&handed, 4);
+        next.count(Counter::Spawns);
+        assert_eq!((next.get(Counter::Spawns), next.get(Counter::Exited)), (8, 1));
+        assert_eq!((next.started, next.generation), (at(10), 4));
+        next.died(Exit::Code(0), Some(1));
+        assert_eq!(next.get(Counter::RequestsOfEnded), u64::MAX, "no overflow");
+    }
+
+    #[test]
+    fn a_program_that_counts_less_is_understood() {
+        let handed: HandedCounters =
+            serde_json::from_str(r#"{"counts":{"spawns":3,"of a later library":1}}"#)
+                .expect("read");
+        let mut next = counters();
+        next.adopt(&handed, 1);
+        assert_eq!((next.get(Counter::Spawns), next.get(Counter::Reloads)), (3, 0));
+        assert_eq!(next.started, at(10));
+        assert_eq!(
+            serde_json::from_str::<HandedCounters>("{}").expect("read"),
+            HandedCounters::default()
+        );
+    }
+}

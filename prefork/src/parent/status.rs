@@ -1,0 +1,33 @@
+//! Keeping the status page and its figures up.
+
+use super::Parent;
+use crate::{clock, status::World};
+
+impl Parent<'_> {
+    /// Before the parent sleeps: what was counted is there to be read, and somebody there to tell it.
+    pub(super) fn keep_status(&mut self) {
+        let (now, alive) = (clock::now(), self.supervisor.alive());
+        self.counters.observe(now, self.supervisor.deeds(), alive);
+        let Some(status) = &mut self.status else { return };
+        status.publish(&self.counters, alive);
+        if self.supervisor.is_stopping() {
+            return;
+        }
+        let world = World {
+            name: &self.settings.name,
+            listeners: &self.listeners,
+            privileges: &self.privileges,
+            title: &mut self.title,
+            mask: self.signals.before(),
+            log: &self.log,
+        };
+        status.tend(now, world);
+    }
+
+    /// Has the page go on with the board and the log that are there now.
+    pub(super) fn renew_status(&mut self) {
+        if let Some(status) = &mut self.status {
+            status.renew(self.board.as_ref(), &self.log);
+        }
+    }
+}

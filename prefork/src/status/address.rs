@@ -1,0 +1,170 @@
+//! Where the status page is.
+
+use std::{
+    fmt::{self, Display},
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
+
+use prefork_daemonize::absolute;
+
+/// Where [`Args::status_listen`](crate::Args::status_listen) listens: a TCP address of loopback, or the path
+/// of a UNIX socket.
+///
+/// # Examples
+///
+/// ```
+/// use prefork::StatusAddress;
+///
+/// let tcp = StatusAddress::from("127.0.0.1:9000");
+/// let socket = StatusAddress::from("/run/hello/status");
+/// let for_a_group = StatusAddress::unix("/run/hello/status").mode(0o660);
+/// # let _ = (tcp, socket, for_a_group);
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StatusAddress(Place);
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Place {
+    Tcp(SocketAddr),
+    Unix {
+        path: PathBuf,
+        mode: u32,
+    },
+    /// What is neither, to be told of when all arguments are checked.
+    Neither(String),
+}
+
+/// An address that was found to make sense.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Address {
+    Tcp(SocketAddr),
+    Unix { path: PathBuf, mode: u32 },
+}
+
+impl StatusAddress {
+    /// Makes a TCP address. It must be one of loopback; port 0 lets the system choose.
+    #[must_use]
+    pub const fn tcp(address: SocketAddr) -> Self {
+        Self(Place::Tcp(address))
+    }
+
+    /// Makes the address of a UNIX socket, with mode 0600.
+    #[must_use]
+    pub fn unix(path: impl Into<PathBuf>) -> Self {
+        Self(Place::Unix { path: path.into(), mode: 0o600 })
+    }
+
+    /// Sets the mode of a UNIX socket, up to 0777: who may write to it may ask. Default 0600.
+    ///
+    /// Of a TCP address it changes nothing.
+    #[must_use]
+    pub fn mode(mut self, bits: u32) -> Self {
+        if let Place::Unix { mode, .. } = &mut self.0 {
+            *mode = bits;
+        }
+        self
+    }
+}
+
+/// Takes `ADDRESS:PORT`, or the path of a UNIX socket, which has a slash in it. Anything else becomes a
+/// [`Fault`](crate::Fault) in [`Prefork::new`](crate::Prefork::new).
+impl From<&str> for StatusAddress {
+    fn from(text: &str) -> Self {
+        match text.parse() {
+            Ok(address) => Self::tcp(address),
+            Err(_) if text.contains('/') => Self::unix(text),
+            Err(_) => Self(Place::Neither(text.to_owned())),
+        }
+    }
+}
+
+impl From<String> for StatusAddress {
+    fn from(text: String) -> Self {
+        Self::from(text.as_str())
+    }
+}
+
+impl From<SocketAddr> for StatusAddress {
+    fn from(address: SocketAddr) -> Self {
+        Self::tcp(address)
+    }
+}
+
+impl From<&Path> for StatusAddress {
+    fn from(path: &Path) -> Self {
+        Self::unix(path)
+    }
+}
+
+impl From<PathBuf> for StatusAddress {
+    fn from(path: PathBuf) -> Self {
+        Self::unix(path)
+    }
+}
+
+impl Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(address) => write!(f, "http://{address}/status"),
+            Self::Unix { path, .. } => path.display().fmt(f),
+        }
+    }
+}
+
+/// Checks an address; fails with what is wrong with it.
+pub(crate) fn check(address: StatusAddress) -> Result<Address, String> {
+    match address.0 {
+        Place::Tcp(address) if address.ip().to_canonical().is_loopback() => {
+            Ok(Address::Tcp(address))
+        }
+        Place::Tcp(address) => Err(format!(
+            "{address} is not an address of loopback; what the page shows is not for strangers"
+        )),
+        Place::Unix { mode, .. } if mode > 0o777 => {
+            Err(format!("mode {mode:o} has more than the bits 777"))
+        }
+        Place::Unix { path, mode } => check_path(&path).map(|path| Address::Unix { path, mode }),
+        Place::Neither(text) => {
+            Err(format!("{text:?} is neither ADDRESS:PORT nor a path with a slash in it"))
+        }
+    }
+}
+
+fn check_path(path: &Path) -> Result<PathBuf, String> {
+    /// What `struct sockaddr_un` has room for, with a NUL behind it (see `unix(7)`).
+    const LONGEST: usize = 107;
+    let text = path.as_os_str().as_encoded_bytes();
+    if text.is_empty() || text.contains(&0) || text.ends_with(b"/") || path.file_name().is_none() {
+        return Err(format!("{path:?} is not the path of a file"));
+    }
+    let path = absolute(path).map_err(|error| format!("cannot be made absolute: {error}"))?;
+    let length = path.as_os_str().len();
+    if length > LONGEST {
+        return Err(format!("{} is too long for a UNIX socket: {length} bytes", path.display()));
+    }
+    Ok(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_loopback_and_paths_are_taken() {
+        let good =
+            ["127.0.0.1:9000", "127.9.9.9:0", "[::1]:9000", "[::ffff:127.0.0.1]:1", "/run/x"];
+        for text in good {
+            assert!(check(text.into()).is_ok(), "{text}");
+        }
+        let long = format!("/{}", "x".repeat(107));
+        let bad =
+            ["0.0.0.0:9000", "192.0.2.1:80", "[::]:80", "localhost:80", "9000", "", "/run/", &long];
+        for text in bad {
+            assert!(check(text.into()).is_err(), "{text}");
+        }
+        assert!(check(StatusAddress::unix("/run/x").mode(0o4777)).is_err());
+        let found = check(StatusAddress::unix("/run/x").mode(0o660));
+        assert_eq!(found, Ok(Address::Unix { path: "/run/x".into(), mode: 0o660 }));
+    }
+}

@@ -1,0 +1,81 @@
+//! The process that answers.
+
+use std::{
+    fs::File,
+    os::fd::{AsFd, OwnedFd},
+    path::Path,
+};
+
+use nix::sys::signal::SigSet;
+use prefork_scoreboard::Board;
+use rustix::process::{Pid, Signal, getppid, set_parent_process_death_signal};
+
+use super::{page, report::Source, server, service::Reopened};
+use crate::{
+    BoxError, Report,
+    init::Listeners,
+    log::{Log, Role},
+    os::{Privileges, set_signal_mask},
+    sys,
+};
+
+/// What a clerk keeps of the parent's.
+#[derive(Debug)]
+pub(super) struct Desk<'a> {
+    pub(super) name: &'a str,
+    pub(super) parent: Pid,
+    pub(super) socket: &'a OwnedFd,
+    pub(super) memory: &'a OwnedFd,
+    pub(super) board: Option<&'a Reopened>,
+    /// Whose queues are looked at.
+    pub(super) listeners: &'a Listeners,
+    /// Hangs up when the clerk is to leave.
+    pub(super) leave: &'a OwnedFd,
+}
+
+/// Lives the life of a clerk, in a process just forked, with all signals blocked.
+pub(super) fn live(desk: &Desk<'_>, privileges: &Privileges, mask: &SigSet) -> ! {
+    let log = Log::new(desk.name, Role::Status);
+    let status = match settle(desk, privileges, mask) {
+        Ok(Some(source)) => {
+            server::serve(desk.socket.as_fd(), desk.leave.as_fd(), &source);
+            0
+        }
+        // The parent has died.
+        Ok(None) => 1,
+        Err(error) => {
+            log.error(format_args!("cannot start: {}", Report(&*error)));
+            1
+        }
+    };
+    sys::exit_now(status)
+}
+
+/// Parts with all that is the parent's; `None` if the parent has gone meanwhile.
+fn settle<'a>(
+    desk: &Desk<'a>,
+    privileges: &Privileges,
+    mask: &SigSet,
+) -> Result<Option<Source<'a>>, BoxError> {
+    let kept =
+        [desk.socket, desk.memory, desk.leave].into_iter().chain(desk.board.map(|it| &it.file));
+    let listening = desk.listeners.iter().map(|listening| &listening.socket);
+    let kept: Vec<_> = kept.chain(listening).map(AsFd::as_fd).collect();
+    // Not the pid file's lock, not a way to the children, not what the program has opened. What owns them
+    // stays on the stack below and is never used again, as this process never returns there.
+    sys::close_all_but(&kept)?;
+    privileges.apply()?;
+    // Not before the change of user, which undoes it.
+    set_parent_process_death_signal(Some(Signal::KILL))?;
+    if getppid() != Some(desk.parent) {
+        return Ok(None);
+    }
+    let board = desk.board.map(|Reopened { file, path }| {
+        let board = Board::of_file(File::from(file.try_clone()?), Path::new(path))?;
+        Ok::<_, BoxError>((board, path.as_str()))
+    });
+    let board = board.transpose()?;
+    let reader = page::Reader::new(desk.memory)?;
+    set_signal_mask(mask)?;
+    Ok(Some(Source::new(desk.name, desk.parent, reader, board, desk.listeners)))
+}

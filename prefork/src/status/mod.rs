@@ -1,0 +1,42 @@
+//! The daemon's own page of what it does.
+//!
+//! # Problem
+//!
+//! Operators and Prometheus want to ask a daemon what it does, over HTTP. The parent is single-threaded,
+//! often root, and keeps everybody alive: it must neither read what strangers send nor wait for them.
+//!
+//! # Idea
+//!
+//! A process of its own answers, the *clerk*: forked from the parent, with the rights of a child and nothing
+//! of the parent's but the listening sockets, the scoreboard to read, and a page of figures to read. The
+//! parent writes its [`Counters`](crate::counters::Counters) to that page before it sleeps. When the clerk
+//! ends, another one is forked, at most once a second.
+//!
+//! The clerk holds one end of a pipe, and leaves when the other end is closed: by the parent, or by the
+//! kernel when the parent executes another program, which then has a clerk of its own. The listening socket
+//! is handed over, so nobody is refused meanwhile.
+//!
+//! # Files
+//!
+//! - `address.rs`, `socket.rs`, `service.rs`: the parent.
+//! - `page.rs`: both sides.
+//! - `clerk.rs`: the process; `server.rs`, `connection.rs`, `request.rs`: talking HTTP; `answer.rs`,
+//!   `report.rs`, `html.rs`, `openmetrics.rs`: what is said.
+
+mod address;
+mod answer;
+mod clerk;
+mod connection;
+mod html;
+mod openmetrics;
+mod page;
+mod report;
+mod request;
+mod server;
+mod service;
+mod socket;
+
+pub use address::StatusAddress;
+pub(crate) use address::{Address, check};
+pub(crate) use service::{Service, World};
+pub(crate) use socket::StatusSocket;

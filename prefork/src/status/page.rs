@@ -1,0 +1,236 @@
+//! The page of figures that the parent writes and the clerk reads.
+
+use std::{
+    io,
+    os::fd::OwnedFd,
+    sync::atomic::{AtomicU64, Ordering, fence},
+    thread,
+    time::Duration,
+};
+
+use prefork_core::Time;
+
+use crate::{
+    counters::{Counter, Counters},
+    sys::SharedFigures,
+};
+
+/// The first word is the version: odd while the parent is at it. Then come the counters, then these.
+const VERSION: usize = 0;
+const FIRST_COUNTER: usize = 1;
+const FIRST_OTHER: usize = FIRST_COUNTER + Counter::ALL.len();
+const STARTED: usize = FIRST_OTHER;
+const STARTED_UNIX: usize = FIRST_OTHER + 1;
+const PREFORK: usize = FIRST_OTHER + 2;
+const MAX_CHILDREN: usize = FIRST_OTHER + 3;
+const GENERATION: usize = FIRST_OTHER + 4;
+const ALIVE: usize = FIRST_OTHER + 5;
+const AT_MAXIMUM: usize = FIRST_OTHER + 6;
+const AT_MAXIMUM_SINCE: usize = FIRST_OTHER + 7;
+const WORDS: usize = FIRST_OTHER + 8;
+
+/// How often, and how long apart, the clerk looks again while the parent is at it. The parent is quick, but
+/// may have been stopped: then its figures are as good as they get.
+const LOOKS: u32 = 50;
+const PAUSE: Duration = Duration::from_millis(1);
+
+/// The parent's side.
+#[derive(Debug)]
+pub(super) struct Page {
+    figures: SharedFigures,
+    memory: OwnedFd,
+    version: u64,
+}
+
+/// The figures at one moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Figures {
+    counts: [u64; Counter::ALL.len()],
+    pub(super) started: Time,
+    pub(super) started_unix: Duration,
+    pub(super) prefork: u64,
+    pub(super) max_children: u64,
+    pub(super) generation: u64,
+    pub(super) alive: u64,
+    pub(super) at_maximum: Duration,
+}
+
+impl Page {
+    pub(super) fn new() -> io::Result<Self> {
+        let (figures, memory) = SharedFigures::new(WORDS)?;
+        Ok(Self { figures, memory, version: 0 })
+    }
+
+    /// What the clerk reads by.
+    pub(super) const fn memory(&self) -> &OwnedFd {
+        &self.memory
+    }
+
+    /// Tells readers to wait until [`publish`](Self::publish): what is on the scoreboard and what is here
+    /// does not fit together until then.
+    pub(super) fn begin(&mut self) {
+        if self.version.is_multiple_of(2) {
+            self.version += 1;
+            self.words()[VERSION].store(self.version, Ordering::Relaxed);
+            // Odd before anything changes, here or on the board; pairs with the fence of the reader.
+            fence(Ordering::SeqCst);
+        }
+    }
+
+    /// Writes everything down.
+    pub(super) fn publish(&mut self, counters: &Counters, alive: usize) {
+        self.begin();
+        let counts = Counter::ALL.iter().map(|counter| counters.get(*counter));
+        let others = [
+            nanos(counters.started.since(Time::ZERO)),
+            nanos(counters.started_unix),
+            u64::from(counters.prefork),
+            u64::from(counters.max_children),
+            u64::from(counters.generation),
+            alive as u64,
+            nanos(counters.at_maximum),
+            counters.at_maximum_since.map_or(0, |since| nanos(since.since(Time::ZERO))),
+        ];
+        for (word, value) in self.words()[FIRST_COUNTER..].iter().zip(counts.chain(others)) {
+            word.store(value, Ordering::Relaxed);
+        }
+        self.version += 1;
+        // After everything; pairs with the acquire of the reader.
+        self.words()[VERSION].store(self.version, Ordering::Release);
+    }
+
+    const fn words(&self) -> &'static [AtomicU64] {
+        self.figures.get()
+    }
+}
+
+/// The clerk's side.
+#[derive(Debug)]
+pub(super) struct Reader(SharedFigures);
+
+impl Reader {
+    pub(super) fn new(memory: &OwnedFd) -> io::Result<Self> {
+        let figures = SharedFigures::of_memory_file(memory)?;
+        if figures.get().len() < WORDS {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        Ok(Self(figures))
+    }
+
+    /// Reads the figures, and with `other` what is to fit to them.
+    pub(super) fn read<T>(
+        &self,
+        now: impl Fn() -> Time,
+        mut other: impl FnMut() -> T,
+    ) -> (Figures, T) {
+        let words = self.0.get();
+        let mut looks = 0;
+        loop {
+            let before = words[VERSION].load(Ordering::Acquire);
+            let both = (figures(words, now()), other());
+            // All that was read before this is; pairs with the fence of the parent.
+            fence(Ordering::SeqCst);
+            let after = words[VERSION].load(Ordering::Relaxed);
+            looks += 1;
+            if (before == after && before.is_multiple_of(2)) || looks == LOOKS {
+                return both;
+            }
+            thread::sleep(PAUSE);
+        }
+    }
+}
+
+impl Figures {
+    pub(super) const fn get(&self, counter: Counter) -> u64 {
+        self.counts[counter as usize]
+    }
+}
+
+fn figures(words: &[AtomicU64], now: Time) -> Figures {
+    let load = |index: usize| words[index].load(Ordering::Relaxed);
+    let duration = |index| Duration::from_nanos(load(index));
+    let since = load(AT_MAXIMUM_SINCE);
+    let running = if since == 0 { Duration::ZERO } else { now.since(time(since)) };
+    Figures {
+        counts: std::array::from_fn(|index| load(FIRST_COUNTER + index)),
+        started: time(load(STARTED)),
+        started_unix: duration(STARTED_UNIX),
+        prefork: load(PREFORK),
+        max_children: load(MAX_CHILDREN),
+        generation: load(GENERATION),
+        alive: load(ALIVE),
+        at_maximum: duration(AT_MAXIMUM) + running,
+    }
+}
+
+const fn time(nanos: u64) -> Time {
+    Time::after_origin(Duration::from_nanos(nanos))
+}
+
+fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    const fn at(seconds: u64) -> Time {
+        Time::after_origin(Duration::from_secs(seconds))
+    }
+
+    /// Figures of a daemon that has seen something of the world.
+    pub(in crate::status) fn some_figures() -> Figures {
+        let mut counters = Counters::new(at(100), 3, 10);
+        counters.started_unix = Duration::from_secs(1_700_000_000);
+        counters.add(Counter::RequestsOfEnded, 1000);
+        counters.add(Counter::Spawns, 12);
+        counters.add(Counter::Killed, 2);
+        counters.at_maximum_since = Some(at(140));
+        let mut page = Page::new().expect("made");
+        page.publish(&counters, 6);
+        let reader = Reader::new(page.memory()).expect("mapped");
+        reader.read(|| at(150), || ()).0
+    }
+
+    #[test]
+    fn what_is_published_is_read() {
+        let figures = some_figures();
+        assert_eq!((figures.get(Counter::Spawns), figures.get(Counter::Killed)), (12, 2));
+        assert_eq!((figures.prefork, figures.max_children, figures.alive), (3, 10, 6));
+        assert_eq!((figures.started, figures.generation), (at(100), 1));
+        assert_eq!(figures.at_maximum, Duration::from_secs(10));
+    }
+
+    #[test]
+    fn a_reader_waits_for_what_fits_together() {
+        let mut page = Page::new().expect("made");
+        let reader = Reader::new(page.memory()).expect("mapped");
+        let mut counters = Counters::new(at(1), 3, 5);
+        page.publish(&counters, 0);
+        page.begin();
+        let mut looks = 0;
+        let (figures, looked) = reader.read(
+            || at(1),
+            || {
+                looks += 1;
+                if looks == 3 {
+                    counters.count(Counter::Spawns);
+                    page.publish(&counters, 1);
+                }
+                looks
+            },
+        );
+        assert_eq!((figures.get(Counter::Spawns), figures.alive, looked), (1, 1, 4));
+    }
+
+    #[test]
+    fn a_parent_that_was_stopped_is_not_waited_for_without_end() {
+        let mut page = Page::new().expect("made");
+        let reader = Reader::new(page.memory()).expect("mapped");
+        page.begin();
+        let mut looks = 0;
+        reader.read(|| at(1), || looks += 1);
+        assert_eq!(looks, LOOKS);
+    }
+}

@@ -1,0 +1,181 @@
+//! As much of a request as matters.
+
+use std::net::IpAddr;
+
+/// The most bytes of a request, and the most header fields.
+pub(super) const LONGEST: usize = 8192;
+const MOST_FIELDS: usize = 64;
+
+/// What is to be done about what was read so far.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Parsed {
+    /// It goes on.
+    Partial,
+    Request(Request),
+    Refused(Refusal),
+}
+
+/// A request that is understood.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Request {
+    pub(super) method: Method,
+    pub(super) path: String,
+    pub(super) query: String,
+    /// Whether JSON is asked for rather than HTML.
+    pub(super) wants_json: bool,
+}
+
+/// What may be asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Method {
+    Get,
+    Head,
+}
+
+/// Why a request is not answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Refusal {
+    /// It is no HTTP.
+    Nonsense,
+    /// It is longer than any that is meant for us.
+    TooLong,
+    /// It wants something done.
+    Method,
+    /// It is for somebody else: a browser was told that his name is our address.
+    OtherHost,
+}
+
+/// How a request has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Way {
+    Tcp,
+    /// Nobody comes that way by mistake.
+    Unix,
+}
+
+impl Request {
+    /// Whether the query has this word, alone or with a value.
+    pub(super) fn asks(&self, word: &str) -> bool {
+        self.query.split('&').any(|part| part.split('=').next() == Some(word))
+    }
+}
+
+/// Reads a request.
+pub(super) fn parse(bytes: &[u8], way: Way) -> Parsed {
+    let mut fields = [httparse::EMPTY_HEADER; MOST_FIELDS];
+    let mut request = httparse::Request::new(&mut fields);
+    match request.parse(bytes) {
+        Ok(httparse::Status::Complete(_)) => judge(&request, way),
+        Ok(httparse::Status::Partial) if bytes.len() < LONGEST => Parsed::Partial,
+        Ok(httparse::Status::Partial) | Err(httparse::Error::TooManyHeaders) => {
+            Parsed::Refused(Refusal::TooLong)
+        }
+        Err(_) => Parsed::Refused(Refusal::Nonsense),
+    }
+}
+
+fn judge(request: &httparse::Request<'_, '_>, way: Way) -> Parsed {
+    let field = |name: &str| {
+        let found = request.headers.iter().find(|field| field.name.eq_ignore_ascii_case(name));
+        found.map(|field| String::from_utf8_lossy(field.value))
+    };
+    let host = field("host");
+    if way == Way::Tcp && !host.as_deref().is_none_or(is_here) {
+        return Parsed::Refused(Refusal::OtherHost);
+    }
+    if host.is_none() && request.version == Some(1) {
+        return Parsed::Refused(Refusal::Nonsense);
+    }
+    let method = match request.method {
+        Some("GET") => Method::Get,
+        Some("HEAD") => Method::Head,
+        _ => return Parsed::Refused(Refusal::Method),
+    };
+    let target = request.path.unwrap_or_default();
+    let (path, query) = target.split_once('?').unwrap_or((target, ""));
+    let wants_json = field("accept").is_some_and(|accept| prefers_json(&accept));
+    Parsed::Request(Request { method, path: path.to_owned(), query: query.to_owned(), wants_json })
+}
+
+/// Whether the host of a request is this machine by number or as `localhost`: anything else is a name by
+/// which a stranger's page could have a browser ask us (DNS rebinding).
+fn is_here(host: &str) -> bool {
+    let name = match host.strip_prefix('[') {
+        Some(rest) => rest.split(']').next().unwrap_or_default(),
+        None => host.split(':').next().unwrap_or_default(),
+    };
+    name.eq_ignore_ascii_case("localhost") || name.parse::<IpAddr>().is_ok()
+}
+
+/// Whether JSON comes before HTML among what is accepted.
+fn prefers_json(accept: &str) -> bool {
+    let first = accept.split(',').map(|kind| kind.split(';').next().unwrap_or_default().trim());
+    let mut known = first.filter(|kind| ["application/json", "text/html"].contains(kind));
+    known.next() == Some("application/json")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(text: &str) -> Option<Refusal> {
+        match parse(text.as_bytes(), Way::Tcp) {
+            Parsed::Refused(refusal) => Some(refusal),
+            Parsed::Partial | Parsed::Request(_) => None,
+        }
+    }
+
+    #[test]
+    fn a_request_is_what_comes_before_the_empty_line() {
+        let text = "HEAD /status?refresh HTTP/1.1\r\nHost: localhost:9000\r\nAccept: application/json\r\n\r\n";
+        let expected = Request {
+            method: Method::Head,
+            path: "/status".into(),
+            query: "refresh".into(),
+            wants_json: true,
+        };
+        assert_eq!(parse(text.as_bytes(), Way::Tcp), Parsed::Request(expected));
+        for length in 0..text.len() {
+            assert_eq!(parse(&text.as_bytes()[..length], Way::Tcp), Parsed::Partial, "{length}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_answered_is_refused_for_its_reason() {
+        let table = [
+            ("\u{0}\u{1}\u{2}\r\n\r\n", Refusal::Nonsense),
+            ("GET / HTTP/9.9\r\n\r\n", Refusal::Nonsense),
+            ("GET / HTTP/1.1\r\n\r\n", Refusal::Nonsense),
+            ("POST / HTTP/1.1\r\nHost: localhost\r\n\r\n", Refusal::Method),
+            ("GET / HTTP/1.1\r\nHost: evil.example\r\n\r\n", Refusal::OtherHost),
+        ];
+        for (text, refusal) in table {
+            assert_eq!(refused(text), Some(refusal), "{text:?}");
+        }
+        let long = format!("GET /{} HTTP/1.1\r\n", "x".repeat(LONGEST));
+        assert_eq!(refused(&long[..LONGEST]), Some(Refusal::TooLong));
+        let fields = format!("GET / HTTP/1.1\r\n{}\r\n", "a: b\r\n".repeat(100));
+        assert_eq!(refused(&fields), Some(Refusal::TooLong));
+        assert_eq!(refused("GET / HTTP/1.0\r\n\r\n"), None);
+    }
+
+    #[test]
+    fn names_of_strangers_are_not_here() {
+        for host in ["localhost", "LOCALHOST:9000", "127.0.0.1", "127.0.0.1:9000", "[::1]:9000"] {
+            assert!(is_here(host), "{host}");
+        }
+        for host in ["evil.example", "localhost.evil.example:9000", "", "[evil.example]", ":80"] {
+            assert!(!is_here(host), "{host}");
+        }
+        let request = b"GET / HTTP/1.1\r\nHost: anything\r\n\r\n";
+        assert!(matches!(parse(request, Way::Unix), Parsed::Request(_)));
+    }
+
+    #[test]
+    fn a_browser_gets_html() {
+        assert!(!prefers_json("text/html,application/xhtml+xml,application/json;q=0.9,*/*;q=0.8"));
+        assert!(prefers_json("application/json"));
+        assert!(prefers_json("application/json;q=1, text/html"));
+        assert!(!prefers_json("*/*"));
+    }
+}

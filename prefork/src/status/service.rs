@@ -1,0 +1,206 @@
+//! The parent's side: the socket, the page, and the clerk that is to be there.
+
+use std::{
+    io::{self, Write},
+    os::fd::{AsRawFd, OwnedFd},
+    time::Duration,
+};
+
+use nix::sys::signal::SigSet;
+use prefork_core::Time;
+use rustix::{
+    fs::{Mode, OFlags, open},
+    pipe::{PipeFlags, pipe_with},
+    process::{Pid, Signal, WaitOptions, getpid, kill_process, waitpid},
+};
+
+use super::{
+    StatusSocket,
+    clerk::{self, Desk},
+    page::Page,
+};
+use crate::{
+    board::ParentBoard,
+    counters::Counters,
+    init::Listeners,
+    log::Log,
+    os::{Privileges, Title, block_all_signals, set_signal_mask},
+    sys::{self, Forked},
+};
+
+/// Two clerks are not forked within less.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// What the parent has and a clerk is made of.
+pub(crate) struct World<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) listeners: &'a Listeners,
+    pub(crate) privileges: &'a Privileges,
+    pub(crate) title: &'a mut Title,
+    pub(crate) mask: &'a SigSet,
+    pub(crate) log: &'a Log,
+}
+
+/// The status page as the parent keeps it up.
+#[derive(Debug)]
+pub(crate) struct Service {
+    socket: StatusSocket,
+    page: Page,
+    /// The board, open for reading alone; none if there is none, or it cannot be had.
+    board: Option<Reopened>,
+    clerk: Option<Clerk>,
+    /// When the next clerk may be forked.
+    not_before: Time,
+    /// The last failure, so that it is said once.
+    trouble: Option<String>,
+}
+
+/// The board, open for reading alone.
+#[derive(Debug)]
+pub(super) struct Reopened {
+    pub(super) file: OwnedFd,
+    /// Where it is; empty for one in memory.
+    pub(super) path: String,
+}
+
+/// A clerk that is alive, or not reaped.
+#[derive(Debug)]
+struct Clerk {
+    pid: Pid,
+    /// The parent's end of the pipe: the clerk leaves when it is closed.
+    _stay: OwnedFd,
+    /// The process that has forked it; a child forked meanwhile has nothing to do with it.
+    parent: Pid,
+}
+
+impl Service {
+    /// Makes it ready, in a process that may still open the board.
+    pub(crate) fn new(
+        socket: StatusSocket,
+        board: Option<&ParentBoard>,
+        log: &Log,
+    ) -> io::Result<Self> {
+        rustix::net::listen(socket.descriptor(), i32::from(i16::MAX))?;
+        let (page, board) = (Page::new()?, reopen(board, log));
+        Ok(Self { socket, page, board, clerk: None, not_before: Time::ZERO, trouble: None })
+    }
+
+    /// What the next program needs to go on with the socket.
+    pub(crate) const fn socket(&self) -> &StatusSocket {
+        &self.socket
+    }
+
+    /// When a clerk is to be forked, if nothing happens; `None` while there is one.
+    pub(crate) const fn due(&self) -> Option<Time> {
+        match self.clerk {
+            None => Some(self.not_before),
+            Some(_) => None,
+        }
+    }
+
+    /// Tells readers that figures are about to change together with the board.
+    pub(crate) fn begin(&mut self) {
+        self.page.begin();
+    }
+
+    /// Lets readers have the figures.
+    pub(crate) fn publish(&mut self, counters: &Counters, alive: usize) {
+        self.page.publish(counters, alive);
+    }
+
+    /// Forks a clerk if there is none and one is due.
+    pub(crate) fn tend(&mut self, now: Time, world: World<'_>) {
+        if self.due().is_none_or(|due| now < due) {
+            return;
+        }
+        self.not_before = now + PAUSE;
+        let log = world.log;
+        match self.fork(world) {
+            Ok(clerk) => {
+                self.clerk = Some(clerk);
+                self.trouble = None;
+            }
+            Err(error) => {
+                let text = error.to_string();
+                if self.trouble.as_ref() != Some(&text) {
+                    log.error(format_args!("no status page: {text}"));
+                    self.trouble = Some(text);
+                }
+            }
+        }
+    }
+
+    /// Has the clerk replaced by one that reads the board which is there now.
+    pub(crate) fn renew(&mut self, board: Option<&ParentBoard>, log: &Log) {
+        self.board = reopen(board, log);
+        // It finishes what it has in hand, and the loop reaps it.
+        self.clerk = None;
+        self.not_before = Time::ZERO;
+    }
+
+    /// Notes that a process has ended and was reaped; tells whether it was the clerk.
+    pub(crate) fn bury(&mut self, pid: Pid) -> bool {
+        self.clerk.take_if(|clerk| clerk.pid == pid).is_some()
+    }
+
+    /// Kills the clerk and waits for its end.
+    pub(crate) fn end(&mut self) {
+        if let Some(clerk) = self.clerk.take_if(|clerk| clerk.parent == getpid()) {
+            // Not reaped yet: the pid is its own.
+            let _ = kill_process(clerk.pid, Signal::KILL);
+            let _ = waitpid(Some(clerk.pid), WaitOptions::empty());
+        }
+    }
+
+    fn fork(&self, world: World<'_>) -> io::Result<Clerk> {
+        let World { name, listeners, privileges, title, mask, .. } = world;
+        let (leave, stay) = pipe_with(PipeFlags::CLOEXEC)?;
+        let parent = getpid();
+        // What is buffered now would be written by both.
+        let _ = io::stdout().flush();
+        sys::flush_c_streams();
+        let blocked = block_all_signals()?;
+        match sys::fork() {
+            Ok(Forked::Child) => {
+                title.become_clerk();
+                let desk = Desk {
+                    name,
+                    parent,
+                    socket: self.socket.descriptor(),
+                    memory: self.page.memory(),
+                    board: self.board.as_ref(),
+                    listeners,
+                    leave: &leave,
+                };
+                clerk::live(&desk, privileges, mask)
+            }
+            Ok(Forked::Parent { child: pid }) => {
+                set_signal_mask(&blocked)?;
+                Ok(Clerk { pid, _stay: stay, parent })
+            }
+            Err(error) => {
+                set_signal_mask(&blocked)?;
+                Err(error)
+            }
+        }
+    }
+}
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+/// Opens the board once more, for reading alone and without its lock.
+fn reopen(board: Option<&ParentBoard>, log: &Log) -> Option<Reopened> {
+    let board = board?;
+    let (file, _lock) = board.descriptors();
+    let link = format!("/proc/self/fd/{}", file.as_raw_fd());
+    let opened = open(link, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty());
+    let opened = opened.inspect_err(|error| {
+        log.error(format_args!("the status page is without children: no board to read: {error}"));
+    });
+    let path = board.path().map(|path| path.to_string_lossy().into_owned());
+    Some(Reopened { file: opened.ok()?, path: path.unwrap_or_default() })
+}

@@ -1,0 +1,152 @@
+//! The process that serves the page.
+
+use std::{
+    fs,
+    os::unix::{fs::PermissionsExt, net::UnixListener},
+    time::Duration,
+};
+
+use prefork_tests::{PATIENCE, find_process, kill, require_root, scene, ticks, wait_until};
+use rustix::process::Signal;
+
+use crate::{clerk, clerks, get, get_unix, json, workers};
+
+/// One that is killed is replaced, as often as it takes, at most once a second.
+#[test]
+fn a_clerk_that_is_killed_is_replaced() {
+    let scene = scene!();
+    let page = format!("{}:9000", scene.address().ip());
+    let daemon = scene.hello().board().args(["--status-listen", &page]).daemon();
+    let before = workers(&daemon);
+    for _ in 0..3 {
+        let old = clerk(&daemon).pid;
+        assert!(kill(old, Signal::KILL));
+        wait_until(Duration::from_secs(2), "there is another clerk", || {
+            clerks(&daemon).iter().any(|clerk| clerk.pid != old && !clerk.is_zombie())
+        });
+        assert_eq!(get(&scene, "/status").status, 200);
+    }
+    assert_eq!(workers(&daemon), before, "children have nothing to do with it");
+    assert_eq!(json(&scene)["daemon"]["counters"]["deaths_killed"], 0, "it is no child");
+    daemon.stop_in_order();
+}
+
+/// It has the user of the children, their board to read, and nothing else of the parent's.
+#[test]
+fn a_clerk_has_the_rights_of_a_child_and_less() {
+    if !require_root() {
+        return;
+    }
+    let scene = scene!();
+    let args = ["--user", "nobody"];
+    let daemon = scene.hello().board().path("--status-listen", "status").args(args).daemon();
+    let clerk = clerk(&daemon);
+    let ids = |pid: u32| {
+        let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("it is there");
+        let lines = status.lines().filter(|line| {
+            ["Uid:", "Gid:", "Groups:", "CapEff:", "NoNewPrivs:"]
+                .iter()
+                .any(|it| line.starts_with(it))
+        });
+        lines.map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert_eq!(get_unix(&scene, "/status").expect("it serves").status, 200);
+    assert_eq!(ids(clerk.pid), ids(workers(&daemon)[0]));
+    let open = fs::read_dir(format!("/proc/{}/fd", clerk.pid)).expect("root may look").flatten();
+    let open: Vec<_> = open
+        .map(|entry| {
+            let target = fs::read_link(entry.path()).expect("it is open");
+            let info = entry.path().display().to_string().replace("/fd/", "/fdinfo/");
+            let info = fs::read_to_string(info).expect("it is open");
+            let flags = info.lines().find_map(|line| line.strip_prefix("flags:\t")).expect("flags");
+            let flags = u32::from_str_radix(flags.trim(), 8).expect("a number");
+            (target.display().to_string(), flags & 3)
+        })
+        .collect();
+    let boards: Vec<_> = open.iter().filter(|(name, _)| name.contains("scoreboard")).collect();
+    assert!(!boards.is_empty() && boards.iter().all(|(_, access)| *access == 0), "{open:?}");
+    assert!(
+        !open.iter().any(|(name, _)| name.ends_with("/pid") || name.contains("access.log")),
+        "{open:?}"
+    );
+    daemon.stop_in_order();
+    assert!(!scene.path("status").exists());
+}
+
+/// A UNIX socket is for its owner, replaces one that a crash has left, and goes with the daemon.
+#[test]
+fn a_unix_socket_comes_and_goes_with_the_daemon() {
+    let scene = scene!();
+    drop(UnixListener::bind(scene.path("status")).expect("bound"));
+    let daemon = scene.hello().board().path("--status-listen", "status").daemon();
+    let mode = fs::symlink_metadata(scene.path("status")).expect("there").permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    assert!(get_unix(&scene, "/status").expect("it serves").body.contains("hello"));
+    // A second daemon does not take it away.
+    let other = scene.hello().path("--status-listen", "status");
+    let other = other.args(["--listen", "127.0.0.1:0"]).finish();
+    other.assert_refused("status_listen");
+    assert_eq!(get_unix(&scene, "/metrics").expect("it serves").status, 200);
+    daemon.signal(Signal::TERM);
+    daemon.assert_ends_in_order(PATIENCE);
+    assert!(!scene.path("status").exists());
+}
+
+/// When the parent is killed, nobody is left.
+#[test]
+fn a_clerk_goes_with_its_parent() {
+    let scene = scene!();
+    let page = format!("{}:9000", scene.address().ip());
+    let daemon = scene.hello().board().args(["--status-listen", &page]).daemon();
+    clerk(&daemon);
+    daemon.signal(Signal::KILL);
+    scene.wait_until_deserted(PATIENCE);
+}
+
+/// A board that was made anew is the one that is shown.
+#[test]
+fn a_new_board_is_shown() {
+    let scene = scene!();
+    let page = format!("{}:9000", scene.address().ip());
+    let daemon = scene.hello().board().args(["--prefork", "2", "--status-listen", &page]).daemon();
+    wait_until(PATIENCE, "two children wait", || json(&scene)["tally"]["idle"] == 2);
+    fs::remove_file(scene.path("scoreboard")).expect("removed");
+    // The parent notices when it looks at the board, which it does when children turn busy.
+    wait_until(PATIENCE, "the parent has noticed", || {
+        daemon.get("/").expect("it serves");
+        !scene.lines_with("error.log", "the next reload makes a new scoreboard").is_empty()
+    });
+    daemon.signal(Signal::HUP);
+    wait_until(PATIENCE, "the new board is shown", || {
+        scene.path("scoreboard").exists()
+            && json(&scene)["children"].as_array().is_some_and(|children| {
+                children.len() == 2 && children.iter().all(|child| child["generation"] == 2)
+            })
+    });
+    wait_until(PATIENCE, "one clerk is left", || clerks(&daemon).len() == 1);
+    daemon.stop_in_order();
+}
+
+/// A pool at rest costs nothing, with a page too; and asking for the page does not wake the parent.
+#[test]
+fn the_parent_sleeps_while_the_page_is_served() {
+    let scene = scene!();
+    let page = format!("{}:9000", scene.address().ip());
+    let daemon = scene.hello().board().args(["--status-listen", &page]).daemon();
+    let clerk = clerk(&daemon).pid;
+    // Until it has settled.
+    std::thread::sleep(Duration::from_millis(500));
+    let wakeups = |pid: u32| {
+        let stat = fs::read_to_string(format!("/proc/{pid}/schedstat")).expect("lives");
+        stat.split_whitespace().nth(2).and_then(|count| count.parse::<u64>().ok()).expect("a count")
+    };
+    let (parent, idle) = (wakeups(daemon.pid()), wakeups(clerk));
+    std::thread::sleep(Duration::from_secs(1));
+    assert_eq!((wakeups(daemon.pid()), wakeups(clerk)), (parent, idle));
+    for _ in 0..50 {
+        assert_eq!(get(&scene, "/status").status, 200);
+    }
+    assert_eq!(wakeups(daemon.pid()), parent);
+    assert!(find_process(daemon.pid()).expect("lives").cpu <= ticks(10));
+    daemon.stop_in_order();
+}
