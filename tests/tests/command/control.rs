@@ -149,7 +149,15 @@ fn nobody_dies_of_a_signal_that_he_does_not_know() {
     let scene = scene!();
     // This program has no handler for any of them.
     let pid_file = PidFile::create(scene.path("pid")).expect("nobody holds it");
+    let status = fs::read_to_string("/proc/self/status").expect("read");
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:")).expect("there");
+    let ignored = u64::from_str_radix(ignored.trim(), 16).expect("a mask");
     for (name, signal) in [("reload", "SIGHUP"), ("upgrade", "SIGUSR2"), ("reopen", "SIGUSR1")] {
+        // Whoever started the tests, nohup say, may have had this process ignore it.
+        if signal == "SIGHUP" && ignored & 1 != 0 {
+            println!("SKIPPED: SIGHUP is ignored here");
+            continue;
+        }
         let refused = run(&scene, &format!("{name} @pid"), 1);
         refused.assert_refused(&format!("does not answer to {signal}, which would end it"));
     }
