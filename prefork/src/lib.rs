@@ -13,6 +13,7 @@ mod child;
 mod clock;
 mod describe;
 mod disconnect;
+pub mod docs;
 mod error;
 mod hooks;
 mod init;
