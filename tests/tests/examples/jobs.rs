@@ -43,6 +43,13 @@ impl<'a> Redis<'a> {
     }
 }
 
+/// Redis writes its title over its environment, so the scene does not know it as its own.
+impl Drop for Redis<'_> {
+    fn drop(&mut self) {
+        self.server.signal(Signal::KILL);
+    }
+}
+
 /// The number of entries of a list.
 fn length(redis: &mut Connection, list: &str) -> usize {
     redis.llen(list).expect("it answers")
