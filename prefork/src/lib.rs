@@ -19,6 +19,7 @@ mod clock;
 mod counters;
 mod describe;
 mod disconnect;
+pub mod docs;
 mod error;
 mod hooks;
 mod init;

@@ -8,9 +8,10 @@ command -v redis-server >/dev/null || { echo "redis-server is not installed" >&2
 
 directory=$(mktemp -d)
 socket="$directory/redis.socket"
-redis-server --port 0 --unixsocket "$socket" --dir "$directory" --save '' >"$directory/log" &
+# In a session of its own: Ctrl-C is for the daemon, which may still need its Redis to stop.
+setsid redis-server --port 0 --unixsocket "$socket" --dir "$directory" --save '' >"$directory/log" &
 redis=$!
-trap 'kill "$redis"; wait "$redis" || true; rm -r "$directory"' EXIT
+trap 'kill "$redis" || true; wait "$redis" || true; rm -r "$directory"' EXIT
 # The daemon stops in order on these, and then this script does.
 trap : INT TERM
 until redis-cli -s "$socket" ping >/dev/null 2>&1; do
