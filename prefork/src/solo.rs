@@ -22,7 +22,7 @@ use prefork_core::{
 };
 use prefork_daemonize::Readiness;
 use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd};
-use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTTIN, SIGTTOU, SIGUSR1, SIGUSR2};
 
 use crate::{
     AccessLog, Ended, RunError,
@@ -127,6 +127,7 @@ struct Bell {
     stop_now: Arc<AtomicBool>,
     reload: Arc<AtomicBool>,
     upgrade: Arc<AtomicBool>,
+    resize: Arc<AtomicBool>,
     reopen: Arc<AtomicBool>,
     loop_ended: AtomicBool,
 }
@@ -141,6 +142,7 @@ impl Bell {
             stop_now: Arc::default(),
             reload: Arc::default(),
             upgrade: Arc::default(),
+            resize: Arc::default(),
             reopen: Arc::default(),
             loop_ended: AtomicBool::new(false),
         };
@@ -148,6 +150,9 @@ impl Bell {
         sys::raise_on_signal(SIGINT, bell.stop_now.clone(), bell.wake.clone())?;
         sys::raise_on_signal(SIGQUIT, bell.stop_now.clone(), bell.wake.clone())?;
         sys::raise_on_signal(SIGHUP, bell.reload.clone(), bell.wake.clone())?;
+        // By default these stop a process in the background.
+        sys::raise_on_signal(SIGTTIN, bell.resize.clone(), bell.wake.clone())?;
+        sys::raise_on_signal(SIGTTOU, bell.resize.clone(), bell.wake.clone())?;
         sys::raise_on_signal(SIGUSR2, bell.upgrade.clone(), bell.wake.clone())?;
         sys::raise_on_signal(SIGUSR1, bell.reopen.clone(), bell.wake.clone())?;
         unblock_answered_signals()?;
@@ -227,6 +232,9 @@ impl Watcher {
         if self.bell.reload.swap(false, Ordering::Acquire) {
             self.log.info("SIGHUP: there are no children to replace");
             self.reporting.on(Occasion::NothingToReload);
+        }
+        if self.bell.resize.swap(false, Ordering::Acquire) {
+            self.log.info("SIGTTIN, SIGTTOU: there are no children of which to have more or fewer");
         }
         if self.bell.upgrade.swap(false, Ordering::Acquire) {
             self.log

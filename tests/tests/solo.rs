@@ -31,6 +31,25 @@ fn a_daemon_without_children_stops_in_order() {
     }
 }
 
+/// R3: what there is nothing to do about is said, and changes nothing.
+#[test]
+fn signals_about_children_change_nothing() {
+    let scene = scene!();
+    let daemon = scene.probe().args(["--prefork", "0"]).daemon();
+    for (signal, said) in [
+        (Signal::HUP, "there are no children to replace"),
+        (Signal::TTIN, "there are no children of which"),
+        (Signal::TTOU, "there are no children of which"),
+        (Signal::USR2, "a daemon without children does not upgrade"),
+    ] {
+        let before = scene.lines_with("error.log", said).len();
+        daemon.signal(signal);
+        wait_until(PATIENCE, said, || scene.lines_with("error.log", said).len() > before);
+        assert_eq!(daemon.get("/pid").expect("it serves").number(), daemon.pid(), "{signal:?}");
+    }
+    daemon.stop_in_order();
+}
+
 /// H2: a loop that cannot be asked is ended around it, files and exit status in order.
 #[test]
 fn a_loop_that_never_asks_ends_in_order() {
