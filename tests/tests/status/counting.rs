@@ -100,7 +100,7 @@ fn deaths_reloads_and_requests_are_counted() {
         (count(&scene, "requests"), json(&scene)["daemon"]["generation"].as_u64()),
         (100, Some(2))
     );
-    assert_eq!((count(&scene, "early_deaths"), count(&scene, "retired")), (0, 0));
+    assert_eq!((count(&scene, "deaths_failed"), count(&scene, "retired")), (0, 0));
     let full = json(&scene)["daemon"]["at_maximum_seconds"].as_f64();
     assert!(full.is_some_and(|seconds| seconds > 0.0), "{full:?}");
     daemon.stop_in_order();
