@@ -1,6 +1,8 @@
 //! In the place of the status page where the feature `status` is off: none of this can be made, so none of
 //! it is ever called.
 
+#![expect(clippy::needless_pass_by_value, reason = "as the status page takes them")]
+
 use std::{convert::Infallible, io, os::fd::OwnedFd};
 
 use nix::sys::signal::SigSet;

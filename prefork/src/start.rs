@@ -36,8 +36,7 @@ pub(crate) struct Belongings {
 
 impl Belongings {
     pub(crate) fn remove(self, settings: &Settings) {
-        drop(self.status);
-        drop(self.board);
+        drop((self.status, self.board));
         // That it cannot be removed is no reason for a failed stop: a stale one is harmless.
         if let Some(Err(error)) = self.pid_file.map(PidFile::remove) {
             Log::new(&settings.name, Role::Parent).warning(Report(&error));

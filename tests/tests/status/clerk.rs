@@ -108,7 +108,8 @@ fn a_clerk_goes_with_its_parent() {
 fn a_new_board_is_shown() {
     let scene = scene!();
     let page = format!("{}:9000", scene.address().ip());
-    let daemon = scene.hello().board().args(["--prefork", "2", "--status-listen", &page]).daemon();
+    let args = ["--prefork", "2", "--max-children", "2", "--status-listen", &page];
+    let daemon = scene.hello().board().args(args).daemon();
     wait_until(PATIENCE, "two children wait", || json(&scene)["tally"]["idle"] == 2);
     fs::remove_file(scene.path("scoreboard")).expect("removed");
     // The parent notices when it looks at the board, which it does when children turn busy.

@@ -42,7 +42,7 @@ fn all_pages_tell_what_the_daemon_does() {
     let metrics = get(&scene, "/metrics");
     let kind = "\r\nContent-Type: application/openmetrics-text; version=1.0.0; charset=utf-8\r\n";
     assert!(metrics.head.contains(kind), "{}", metrics.head);
-    for line in ["prefork_requests_total 7", "prefork_busy_ratio 0.25", "prefork_spawns_total 2"] {
+    for line in ["prefork_requests_total 7", "prefork_busy_ratio 0.25", "prefork_max_children 4"] {
         assert!(metrics.body.lines().any(|found| found == line), "{line} in {}", metrics.body);
     }
     assert!(metrics.body.ends_with("# EOF\n"));
@@ -100,7 +100,7 @@ fn deaths_reloads_and_requests_are_counted() {
         (count(&scene, "requests"), json(&scene)["daemon"]["generation"].as_u64()),
         (100, Some(2))
     );
-    assert_eq!((count(&scene, "early_deaths"), count(&scene, "retired")), (0, 0));
+    assert_eq!((count(&scene, "deaths_failed"), count(&scene, "retired")), (0, 0));
     let full = json(&scene)["daemon"]["at_maximum_seconds"].as_f64();
     assert!(full.is_some_and(|seconds| seconds > 0.0), "{full:?}");
     daemon.stop_in_order();
@@ -132,7 +132,8 @@ fn counters_survive_upgrades() {
     let scene = scene!();
     let page = format!("{}:9000", scene.address().ip());
     let program = scene.program();
-    let daemon = program.launch().board().args(["--status-listen", &page]).daemon();
+    let args = ["--max-children", "3", "--status-listen", &page];
+    let daemon = program.launch().board().args(args).daemon();
     for _ in 0..5 {
         daemon.get("/").expect("it serves");
     }
