@@ -5,7 +5,7 @@ use std::{
     io::Write,
     os::unix::fs::PermissionsExt,
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use prefork_tests::{Load, PATIENCE, holds_for, require_root, scene, wait_until};
@@ -74,12 +74,16 @@ fn a_file_that_moves_is_left_alone() {
     // The running file cannot be opened for writing; its times can be set all the same.
     assert!(touch.is_err(), "the file is being executed");
     let file = File::open(program.path()).expect("opened");
+    let (mut touched, mut longest) = (Instant::now(), Duration::ZERO);
     for _ in 0..800 {
         file.set_modified(std::time::SystemTime::now()).expect("touched");
+        longest = longest.max(touched.elapsed());
+        touched = Instant::now();
         thread::sleep(Duration::from_millis(1));
     }
-    assert_eq!(tried(), 1, "tried while it was touched");
-    wait_until(PATIENCE, "it is tried once it is at rest", || tried() == 2);
+    // On a busy machine the file may have been at rest.
+    assert!(tried() == 1 || longest > Duration::from_millis(50), "tried while it was touched");
+    wait_until(PATIENCE, "it is tried once it is at rest", || tried() >= 2);
     wait_for_lines(&scene, "generation 3 now", 1);
     assert_eq!(scene.lines_with("error.log", "error:"), [""; 0]);
     daemon.stop_in_order();
