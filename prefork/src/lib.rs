@@ -23,6 +23,7 @@ pub mod docs;
 mod error;
 mod hooks;
 mod init;
+mod listeners;
 mod log;
 mod logs;
 mod manager;

@@ -12,7 +12,7 @@ use rustix::process::Pid;
 use crate::{
     board::ParentBoard,
     counters::Counters,
-    init::Listeners,
+    listeners::Listeners,
     log::Log,
     os::{Privileges, Title},
     upgrade::Asked,

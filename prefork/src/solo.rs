@@ -30,7 +30,7 @@ use crate::{
     check::Settings,
     child::{By, Child, ChildParts, Failed, Stop, Work},
     clock, describe, hooks,
-    init::Listeners,
+    listeners::Listeners,
     log::{Log, Role},
     logs,
     manager::{Begun, Occasion, Reporting},

@@ -6,7 +6,7 @@ use prefork_core::{SlotId, Time};
 use prefork_netwatch::{Endpoint, Filter, Netstat, ProcNet, SockDiag, Source, SourceError, Watch};
 
 use super::Disconnect;
-use crate::{Report, init::Listeners, log::Log};
+use crate::{Report, listeners::Listeners, log::Log};
 
 /// A child at work.
 #[derive(Clone, Copy, Debug)]

@@ -34,7 +34,7 @@ use crate::{
     counters::{Counter, Counters},
     describe::Children,
     disconnect::{ClientWatch, Errand, Gone},
-    init::Listeners,
+    listeners::Listeners,
     log::{Log, Role},
     manager::{Begun, Occasion, Reporting},
     os::{Privileges, Signals, Title},

@@ -13,7 +13,7 @@ use rustix::process::{Pid, Signal, getppid, set_parent_process_death_signal};
 use super::{page, report::Source, server, service::Reopened};
 use crate::{
     BoxError, Report,
-    init::Listeners,
+    listeners::Listeners,
     log::{Log, Role},
     os::{Privileges, set_signal_mask},
     sys,

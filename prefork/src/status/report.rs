@@ -10,7 +10,7 @@ use super::page::{Figures, Reader};
 use crate::{
     clock,
     counters::Counter,
-    init::Listeners,
+    listeners::Listeners,
     sys::Queue,
     view::{Shown, Slots, View, pretty},
 };

@@ -22,7 +22,7 @@ use super::{
 use crate::{
     board::ParentBoard,
     counters::Counters,
-    init::Listeners,
+    listeners::Listeners,
     log::Log,
     os::{Privileges, Title, block_all_signals, set_signal_mask},
     sys::{self, Forked},

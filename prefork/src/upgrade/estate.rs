@@ -21,7 +21,7 @@ use crate::{
     board::ParentBoard,
     check::{Scoreboard, Settings},
     counters::HandedCounters,
-    init::Listeners,
+    listeners::Listeners,
     parent::Channels,
     status::StatusSocket,
 };

@@ -1,0 +1,102 @@
+//! The parent's own hold on the sockets that it listens on.
+
+use std::{
+    os::fd::{AsFd, OwnedFd},
+    path::PathBuf,
+};
+
+use rustix::net::sockopt;
+
+use crate::{sys, upgrade::Asked};
+
+/// The parent's copies of the sockets that it listens on.
+#[derive(Debug, Default)]
+pub(crate) struct Listeners {
+    sockets: Vec<Listening>,
+    made: Vec<PathBuf>,
+}
+
+/// A socket, and the address that was asked for.
+#[derive(Debug)]
+pub(crate) struct Listening {
+    pub(crate) asked: Asked,
+    /// The name that the service manager has given it, if it comes from there.
+    pub(crate) activated: Option<String>,
+    pub(crate) socket: OwnedFd,
+}
+
+impl Listeners {
+    pub(crate) const fn new(sockets: Vec<Listening>, made: Vec<PathBuf>) -> Self {
+        Self { sockets, made }
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Listening> {
+        self.sockets.iter()
+    }
+
+    /// Takes away the UNIX sockets that this program has made: nobody listens there, and the next who
+    /// wants to finds the path taken.
+    pub(crate) fn remove_made(&self) {
+        for path in &self.made {
+            // It may be gone, and there is nobody to tell.
+            let _ = std::fs::remove_file(path);
+        }
+    }
+
+    /// Lets no more connections in; those that wait stay.
+    ///
+    /// A client that comes now is not answered at all, tries again after a second (see `tcp(7)`), and
+    /// finds a successor or a closed port. UNIX sockets, which cannot be filtered, let in one more. Sockets
+    /// of the service manager stay as they are: whoever comes waits for the next start, and nobody could
+    /// open them again.
+    pub(crate) fn close_doors(&self) {
+        for Listening { socket, activated, .. } in &self.sockets {
+            if activated.is_some() {
+                continue;
+            }
+            let is_tcp = sys::accept_queue(socket.as_fd()).is_some();
+            if !is_tcp || sys::drop_newcomers(socket.as_fd()).is_err() {
+                // What cannot be closed is drained all the same.
+                let _ = rustix::net::listen(socket, 0);
+            }
+        }
+    }
+
+    /// Returns how many connections wait at all of them, and may; `None` if that is not known.
+    #[cfg(feature = "status")]
+    pub(crate) fn queue(&self) -> Option<sys::Queue> {
+        let queues =
+            self.sockets.iter().map(|listening| sys::accept_queue(listening.socket.as_fd()));
+        queues.reduce(|sum, queue| {
+            let (sum, queue) = (sum?, queue?);
+            Some(sys::Queue {
+                waiting: sum.waiting.saturating_add(queue.waiting),
+                limit: sum.limit.saturating_add(queue.limit),
+            })
+        })?
+    }
+
+    /// Returns how many connections wait at all of them; `None` if that is not known.
+    pub(crate) fn waiting(&self) -> Option<u32> {
+        if self.sockets.is_empty() {
+            return None;
+        }
+        let queues = self.sockets.iter().filter(|listening| listening.can_queue());
+        let queues = queues.map(|listening| sys::accept_queue(listening.socket.as_fd()));
+        queues.map(|queue| Some(queue?.waiting)).sum()
+    }
+
+    /// Whether those who wait are to be served by those who leave: nobody else will, unless every socket
+    /// comes from the service manager.
+    pub(crate) fn end_with_the_daemon(&self) -> bool {
+        self.sockets.is_empty()
+            || self.sockets.iter().any(|listening| listening.activated.is_none())
+    }
+}
+
+impl Listening {
+    /// Whether connections can wait there, and not only datagrams or bytes.
+    fn can_queue(&self) -> bool {
+        self.activated.is_none() || sockopt::socket_acceptconn(&self.socket) == Ok(true)
+    }
+}
