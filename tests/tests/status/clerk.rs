@@ -21,7 +21,8 @@ fn a_clerk_that_is_killed_is_replaced() {
     for _ in 0..3 {
         let old = clerk(&daemon).pid;
         assert!(kill(old, Signal::KILL));
-        wait_until(Duration::from_secs(2), "there is another clerk", || {
+        // Within a second, but that everything takes its time on a machine under load.
+        wait_until(Duration::from_secs(5), "there is another clerk", || {
             clerks(&daemon).iter().any(|clerk| clerk.pid != old && !clerk.is_zombie())
         });
         assert_eq!(get(&scene, "/status").status, 200);

@@ -20,8 +20,12 @@ fn all_pages_tell_what_the_daemon_does() {
     wait_for_count(&scene, "requests", 7);
     let html = get(&scene, "/status").body;
     assert!(html.contains("&lt;script&gt;") && !html.contains("<script"), "{html}");
-    let load = Load::bounded(1, 1, scene.address(), "/sleep?ms=1500");
-    wait_until(PATIENCE, "a child is busy", || json(&scene)["tally"]["busy"] == 1);
+    let load = Load::bounded(1, 1, scene.address(), "/sleep?ms=3000");
+    // A child is busy as soon as it has accepted, and says later what it does.
+    wait_until(PATIENCE, "a child says what it does", || {
+        let found = json(&scene);
+        found["tally"]["busy"] == 1 && found.to_string().contains("GET /sleep?ms=3000")
+    });
 
     let board = json(&scene);
     assert_eq!((&board["schema"], &board["slots"]), (&1.into(), &5.into()));
@@ -36,7 +40,7 @@ fn all_pages_tell_what_the_daemon_does() {
 
     let html = get(&scene, "/status");
     assert!(html.head.contains("\r\nContent-Type: text/html; charset=utf-8\r\n"), "{}", html.head);
-    assert!(html.body.contains("GET /sleep?ms=1500"), "{}", html.body);
+    assert!(html.body.contains("GET /sleep?ms=3000"), "{}", html.body);
     assert!(html.body.contains(&format!("process {}", daemon.pid())));
 
     let metrics = get(&scene, "/metrics");
