@@ -11,7 +11,8 @@ use rustix::net::sockopt::set_socket_linger;
 
 use crate::{
     measure::{GLANCE, report},
-    process::{Started, schedstat},
+    proc::schedstat,
+    process::Started,
 };
 
 const ROUNDS: u32 = 9;

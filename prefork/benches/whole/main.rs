@@ -16,6 +16,8 @@ mod clients;
 mod hello;
 mod load;
 mod measure;
+#[path = "../common/proc.rs"]
+mod proc;
 mod process;
 mod sys;
 mod upgrade;

@@ -11,7 +11,8 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::{
     clients,
-    process::{Started, children, private_kb, schedstat},
+    proc::{children, private_kb, schedstat},
+    process::Started,
     upgrade,
 };
 

@@ -1,7 +1,7 @@
-//! Looking at processes through `/proc`.
+//! Processes that are started to be measured.
 
 use std::{
-    env, fs,
+    env,
     net::TcpStream,
     path::Path,
     process::{Child, Command, Stdio},
@@ -9,6 +9,8 @@ use std::{
     thread,
     time::{Duration, Instant},
 };
+
+use crate::proc::{children, schedstat};
 
 /// A process that was started in one of the roles, ended when dropped.
 pub(crate) struct Started {
@@ -94,25 +96,4 @@ impl Drop for Started {
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
-}
-
-pub(crate) fn children(pid: u32) -> Vec<u32> {
-    let list = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
-    list.split_whitespace().filter_map(|pid| pid.parse().ok()).collect()
-}
-
-/// CPU time in nanoseconds, and how often the process was put on a processor.
-pub(crate) fn schedstat(pid: u32) -> (u64, u64) {
-    let text = fs::read_to_string(format!("/proc/{pid}/schedstat")).unwrap_or_default();
-    let mut fields = text.split_whitespace().map(|field| field.parse().unwrap_or(0));
-    (fields.next().unwrap_or(0), fields.nth(1).unwrap_or(0))
-}
-
-/// Memory that no other process shares, in kB.
-pub(crate) fn private_kb(pid: u32) -> u64 {
-    let text = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap_or_default();
-    text.lines()
-        .filter(|line| line.starts_with("Private_"))
-        .filter_map(|line| line.split_whitespace().nth(1)?.parse::<u64>().ok())
-        .sum()
 }

@@ -13,7 +13,8 @@ use rustix::process::Signal;
 
 use crate::{
     measure::{report, scratch, signal},
-    process::{Started, private_kb},
+    proc::private_kb,
+    process::Started,
 };
 
 const UNDER_LOAD: usize = 100;
