@@ -3,7 +3,7 @@
 use std::{
     env,
     io::{Read, Write},
-    net::TcpListener,
+    net::{TcpListener, TcpStream},
     process::ExitCode,
     thread,
     time::Duration,
@@ -34,11 +34,21 @@ fn sys_fork_is_child() -> bool {
 }
 
 fn serve(listener: &TcpListener) -> ! {
-    let mut buffer = [0; 8192];
+    let mut buffer = buffer();
     loop {
-        let Ok((mut connection, _)) = listener.accept() else { continue };
-        if connection.read(&mut buffer).is_ok() {
-            let _ = connection.write_all(RESPONSE);
-        }
+        let Ok((connection, _)) = listener.accept() else { continue };
+        answer(connection, &mut buffer);
+    }
+}
+
+/// Returns the memory that requests are read into.
+pub(crate) const fn buffer() -> [u8; 8192] {
+    [0; 8192]
+}
+
+/// Answers and closes, whatever was asked.
+pub(crate) fn answer(mut connection: TcpStream, buffer: &mut [u8]) {
+    if connection.read(buffer).is_ok() {
+        let _ = connection.write_all(RESPONSE);
     }
 }

@@ -1,12 +1,13 @@
 //! Whole processes, measured from outside: `hello` beside a bare loop that forks as many children
-//! and does nothing but blocking accept, read, write and close.
+//! and does nothing but blocking accept, read, write and close. Between the two there is the twin,
+//! which does that and no more, but in children of this library.
 //!
 //! ```text
 //! cargo bench -p prefork --bench whole
 //! cargo bench -p prefork --bench whole -- cpu upgrade
 //! ```
 //!
-//! All in one run, the two in turn, so that ratios hold while the machine's speed drifts. CPU time
+//! In one run and in turn, so that ratios hold while the machine's speed drifts. CPU time
 //! is that of the whole process tree in nanoseconds, from `/proc/PID/schedstat`. Loopback only, and
 //! bounded. The program starts itself again for each role.
 
@@ -20,6 +21,7 @@ mod measure;
 mod proc;
 mod process;
 mod sys;
+mod twin;
 mod upgrade;
 
 use std::{env, process::ExitCode};
@@ -28,6 +30,7 @@ fn main() -> ExitCode {
     match env::var("PREFORK_BENCH_ROLE").as_deref() {
         Ok("hello") => hello::main(),
         Ok("bare") => bare::main(),
+        Ok("twin") => twin::main(),
         Ok("load") => load::main(),
         _ => measure::main(),
     }

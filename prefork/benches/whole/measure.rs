@@ -16,7 +16,7 @@ use crate::{
     upgrade,
 };
 
-const ROUNDS: usize = 7;
+const ROUNDS: usize = 9;
 const REQUESTS: usize = 10_000;
 
 /// The pause between two looks at the children: whoever spins instead keeps a processor from them.
@@ -55,30 +55,34 @@ fn stops() {
     }
 }
 
-/// CPU time per request of the whole tree, `hello` and the bare loop in turn.
+/// CPU time per request of the whole tree, all servers in turn, forth and back.
 fn cpu_per_request(children: usize, clients: usize) {
-    let mut ratios = Vec::new();
-    let mut costs = [Vec::new(), Vec::new()];
-    for _ in 0..ROUNDS {
-        for (role, costs) in ["hello", "bare"].into_iter().zip(&mut costs) {
-            let server = Started::server(role, children);
+    let roles = ["bare", "twin", "hello"];
+    let mut rounds = Vec::new();
+    for round in 0..ROUNDS {
+        let mut costs = [0.0; 3];
+        for turn in 0..roles.len() {
+            let turn = if round % 2 == 0 { turn } else { roles.len() - 1 - turn };
+            let server = Started::server(roles[turn], children);
             ask(&server, clients, 500);
             let before = server.cpu();
             ask(&server, clients, REQUESTS);
             let spent = server.cpu() - before;
-            costs.push(spent as f64 / 1000.0 / REQUESTS as f64);
+            costs[turn] = spent as f64 / 1000.0 / REQUESTS as f64;
         }
-        ratios.push(costs[0][costs[0].len() - 1] / costs[1][costs[1].len() - 1]);
+        rounds.push(costs);
     }
+    let mut bare: Vec<f64> = rounds.iter().map(|costs| costs[0]).collect();
     println!(
-        "CPU per request, {children:>3} children, {clients} clients: hello {:.1} us, bare loop \
-         {:.1} us, ratio {:.3} ({:.3} to {:.3})",
-        median(&mut costs[0]),
-        median(&mut costs[1]),
-        median(&mut ratios),
-        ratios[0],
-        ratios[ratios.len() - 1],
+        "CPU per request, {children:>3} children, {clients} clients: bare loop {:.1} us",
+        median(&mut bare)
     );
+    for (turn, what) in [(1, "its work in our children"), (2, "hello")] {
+        let mut ratios: Vec<f64> = rounds.iter().map(|costs| costs[turn] / costs[0]).collect();
+        let middle = median(&mut ratios);
+        let (lower, upper) = (ratios[ratios.len() / 4], ratios[ratios.len() * 3 / 4]);
+        println!("  {what}: ratio {middle:.3} (middle half {lower:.3} to {upper:.3})");
+    }
 }
 
 /// CPU time per request with a pool that follows its load and with one that does not, in turn.
@@ -207,6 +211,8 @@ fn at_rest() {
     thread::sleep(Duration::from_secs(5));
     let woken = schedstat(server.pid()).1 - before;
     println!("parent at rest: {woken} wake-ups in 5 s");
+    // What serving touches counts.
+    ask(&server, 8, 2000);
     let mut memory: Vec<f64> =
         server.children().into_iter().map(|child| private_kb(child) as f64).collect();
     println!(

@@ -54,8 +54,10 @@ impl Started {
         let address = format!("127.0.18.{}:18080", SERVERS.fetch_add(1, Ordering::Relaxed));
         let address = address.as_str();
         let count = children.to_string();
+        // The default, unless those who are being replaced need more.
+        let most = (2 * children).max(150).to_string();
         let mut args = match role {
-            "hello" => vec!["--listen", address, "--prefork", &count, "--max-children", "1000"],
+            "hello" => vec!["--listen", address, "--prefork", &count, "--max-children", &most],
             _ => vec![address, &count],
         };
         args.extend(more);

@@ -17,7 +17,7 @@ mod table;
 mod take_in;
 mod upgrade;
 
-use std::{io, os::fd::AsFd, rc::Rc};
+use std::{io, mem::ManuallyDrop, os::fd::AsFd, rc::Rc};
 
 use prefork_core::{AdoptedAs, Config, Event, Generation, SlotId, Supervisor, Verdict};
 use prefork_daemonize::{PidFile, Readiness};
@@ -249,6 +249,8 @@ impl<'a> Parent<'a> {
         drop(self.readiness.take());
         let Self { settings, title, signals, access_log, privileges, .. } = self;
         let Self { channels: Channels { lifeline, reports, nudge, asks }, board, .. } = self;
+        // Left alone, their memory stays shared with the parent; freeing it would make copies of it.
+        let _shared = ManuallyDrop::new((self.supervisor, self.table, self.counters));
         let talk = Talk { lifeline, reports, board, nudge, asks };
         let Settings { name, limits, .. } = settings;
         Seat { slot, generation, name, title, signals, talk, limits, privileges, access_log }
