@@ -73,5 +73,6 @@ pub use config::{Config, ConfigError, LARGEST_POOL, Pool};
 pub use event::{Activity, Event, Exit, Generation, Request, Sight, SlotId};
 pub use jitter::{jittered, jittered_count};
 pub use scaling::{Load, Ramp, Scaling, ScalingPolicy, Tally};
+pub use slots::Extension;
 pub use supervisor::{AdoptedAs, Deeds, Handover, HandoverChild, HandoverStage, Supervisor};
 pub use time::Time;
