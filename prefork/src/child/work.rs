@@ -30,6 +30,9 @@ impl Work {
 
     /// Work has begun that `label` describes.
     pub(crate) fn begin(&mut self, label: &str) {
+        if !self.in_hand {
+            self.extended = Time::ZERO;
+        }
         if let Some(slot) = &mut self.slot {
             slot.writing(label);
         }

@@ -112,11 +112,7 @@ pub(crate) struct Parts<'a> {
 
 impl<'a> Parent<'a> {
     /// Makes the parent of a new pool, or of one that the program of before has had in this process.
-    pub(crate) fn new(
-        settings: &Settings,
-        parts: Parts<'a>,
-        adopted: Option<Adopted>,
-    ) -> Box<Self> {
+    pub(crate) fn new(settings: &Settings, parts: Parts<'a>, adopted: Option<Adopted>) -> Self {
         let Parts { config, signals, title, access_log, origin, board, pid_file, .. } = parts;
         let Parts { listeners, channels, hooks, auto_reload, privileges, readiness, .. } = parts;
         let status = parts.status;
@@ -150,8 +146,7 @@ impl<'a> Parent<'a> {
                 Supervisor::adopt(config, clock::now(), &supervisor, adopted_as)
             }
         };
-        // Not on the stack, of which every child would have copies.
-        Box::new(Self {
+        Self {
             settings: settings.clone(),
             privileges,
             supervisor,
@@ -181,11 +176,11 @@ impl<'a> Parent<'a> {
             fork_error: None,
             reporting,
             log,
-        })
+        }
     }
 
     /// Runs the pool until it is over, or this process has become one of its children.
-    pub(crate) fn run(mut self: Box<Self>) -> Result<Became, RunError> {
+    pub(crate) fn run(mut self) -> Result<Became, RunError> {
         self.watch_files();
         // A request to stop that came during the initialization goes before the first child.
         self.take_in().map_err(RunError::system("take in events"))?;
@@ -249,11 +244,11 @@ impl<'a> Parent<'a> {
 
     /// Turns into what a child needs of the parent. The rest is dropped, as the child's copy of it
     /// is of no use.
-    fn into_seat(self: Box<Self>, slot: SlotId, generation: Generation) -> Seat {
+    fn into_seat(self, slot: SlotId, generation: Generation) -> Seat {
         // The child's copy of the way to the launcher; the word is the parent's to say.
         drop(self.readiness.take());
-        let Self { settings, title, signals, access_log, privileges, .. } = *self;
-        let Self { channels: Channels { lifeline, reports, nudge, asks }, board, .. } = *self;
+        let Self { settings, title, signals, access_log, privileges, .. } = self;
+        let Self { channels: Channels { lifeline, reports, nudge, asks }, board, .. } = self;
         // Left alone, their memory stays shared with the parent; freeing it would make copies of it.
         let _shared = ManuallyDrop::new((self.supervisor, self.table, self.counters));
         let talk = Talk { lifeline, reports, board, nudge, asks };
