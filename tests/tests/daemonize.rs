@@ -135,7 +135,21 @@ fn children_hold_none_of_the_parents_channels() {
         // The listener, and the one for reports.
         assert_eq!(open.iter().filter(is_socket).count(), 2, "child {pid} has {open:?}");
         let is_pipe = |path: &&PathBuf| path.to_string_lossy().starts_with("pipe:");
-        assert_eq!(open.iter().filter(is_pipe).count(), 1, "child {pid} has {open:?}");
+        // The parent's life, and its asking: the ends to read from.
+        assert_eq!(open.iter().filter(is_pipe).count(), 2, "child {pid} has {open:?}");
+        for entry in fs::read_dir(format!("/proc/{pid}/fd")).expect("it lives") {
+            let entry = entry.expect("it lives").path();
+            if fs::read_link(&entry).is_ok_and(|path| is_pipe(&&path)) {
+                let number = entry.file_name().expect("a number").to_string_lossy().into_owned();
+                let info = fs::read_to_string(format!("/proc/{pid}/fdinfo/{number}"));
+                let info = info.expect("it lives");
+                let flags = info.lines().find_map(|line| line.strip_prefix("flags:"));
+                assert!(
+                    flags.is_some_and(|flags| flags.ends_with('0')),
+                    "{number} can write: {info}"
+                );
+            }
+        }
     }
     daemon.stop_in_order();
 }
