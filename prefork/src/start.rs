@@ -55,7 +55,10 @@ pub(crate) fn initialize<S>(
     let board = board::open(settings)?;
     if settings.wants_scoreboard {
         let log = Log::new(&settings.name, Role::Parent);
-        log.warning("the pool stays at prefork: to grow to max_children, set scoreboard_path");
+        log.warning(
+            "the pool stays at prefork: to grow to max_children, set scoreboard_path or \
+             scoreboard_in_memory",
+        );
     }
     let status = settings.status.as_ref().map(StatusSocket::bind).transpose();
     let status = status.map_err(RunError::system("open the status page"))?;

@@ -125,7 +125,11 @@ impl<S> Args<S> {
     /// [`max_children`](Self::max_children). Default 3.
     ///
     /// With 0, [`main_loop`](Self::main_loop) runs in the parent itself: nothing is forked (see
-    /// [`Prefork::run`](crate::Prefork::run)).
+    /// [`Prefork::run`](crate::Prefork::run)). Arguments that are about children would do nothing then, and are
+    /// refused unless they only repeat their default: the other numbers of children, the limits for a child,
+    /// [`request_timeout`](Self::request_timeout) with [`on_timeout`](Self::on_timeout),
+    /// [`on_child_exit`](Self::on_child_exit), [`on_client_disconnect`](Self::on_client_disconnect),
+    /// [`auto_reload_check_every`](Self::auto_reload_check_every) and `status_listen`.
     pub fn prefork(mut self, children: u32) -> Self {
         self.data.prefork = Some(children);
         self
@@ -163,7 +167,7 @@ impl<S> Args<S> {
         self
     }
 
-    /// Sets how long the start may take, until every child is in its main loop. Default 60 s.
+    /// Sets how long the start may take, until every child is in its main loop; longer than 0. Default 60 s.
     pub fn start_timeout(mut self, limit: Duration) -> Self {
         self.data.start_timeout = Some(limit);
         self

@@ -76,7 +76,7 @@ impl<S> Args<S> {
     }
 
     /// Runs `hook` in the parent when a child was at work on one request for longer than
-    /// [`request_timeout`](Self::request_timeout), before the child is ended. Default none.
+    /// [`request_timeout`](Self::request_timeout), before the child is ended. Default none. Needs that limit.
     ///
     /// The child still lives and can be examined, but not for long: the parent does nothing else
     /// meanwhile. An error or a panic is logged, and the child is ended.
