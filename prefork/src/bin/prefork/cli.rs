@@ -104,8 +104,8 @@ pub(crate) enum Command {
 /// How long a daemon may take to stop, and what happens then.
 #[derive(Debug, Args)]
 pub(crate) struct PatienceArgs {
-    /// Seconds that it may take before it is sent SIGKILL
-    #[arg(long, value_name = "SECONDS", default_value = "30", value_parser = seconds)]
+    /// Seconds that it may take before it is sent SIGKILL; more than its graceful_timeout and 6 s
+    #[arg(long, value_name = "SECONDS", default_value = "40", value_parser = seconds)]
     timeout: Duration,
     /// Fail rather than send SIGKILL
     #[arg(long)]
@@ -252,6 +252,15 @@ mod tests {
         assert!(parse("reload x --board y").is_err());
         assert!(parse("upgrade x --wait --board y --timeout 0.5").is_ok());
         assert!(parse("reload x").is_ok());
+    }
+
+    /// A daemon with defaults takes up to 36 s: 30 for requests in hand, and 6 for harder measures.
+    #[test]
+    fn a_stop_waits_as_long_as_a_daemon_takes_by_default() {
+        let Command::Stop { patience, .. } = parse("stop x").expect("parsed").command else {
+            panic!("another command");
+        };
+        assert!(patience.timeout > Duration::from_secs(36));
     }
 
     #[test]
