@@ -6,6 +6,7 @@ use prefork_daemonize::open_log;
 
 use crate::{
     AccessLog, Report, RunError,
+    access_log::NotReopened,
     check::{AccessTarget, ErrorLog, Settings},
     log::Log,
     upgrade::Inherited,
@@ -63,7 +64,7 @@ pub(crate) fn redirect(settings: &Settings, log: OwnedFd) -> Result<(), RunError
 pub(crate) fn reopen(settings: &Settings, access_log: &mut AccessLog, log: &Log) {
     reopen_error_log(settings, log);
     if let Err(error) = access_log.reopen() {
-        log.error(format_args!("the access log stays as it was: {}", Report(&error)));
+        log.error(NotReopened(&error));
     }
 }
 
