@@ -11,7 +11,7 @@ use prefork_core::{Exit, StartFailure};
 use prefork_daemonize::{DaemonizeError, LogError, PidFileError};
 use prefork_scoreboard::CreateError;
 
-use crate::describe::Ended as HowEnded;
+use crate::describe::{Ended as HowEnded, Span};
 
 /// Any error, as hooks and main loops return it.
 pub type BoxError = Box<dyn StdError + Send + Sync + 'static>;
@@ -132,7 +132,7 @@ pub enum RunError {
         last: String,
     },
     /// Not all children were ready in time.
-    #[error("only {ready} of {wanted} children were ready within {} s", limit.as_secs())]
+    #[error("only {ready} of {wanted} children were ready within {}", Span(*limit))]
     StartTimedOut {
         /// How many were ready.
         ready: usize,
@@ -195,5 +195,17 @@ impl Display for Report<'_> {
             cause = error.source();
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_short_limit_is_told_as_it_is() {
+        let limit = Duration::from_millis(500);
+        let error = RunError::StartTimedOut { ready: 0, wanted: 3, limit };
+        assert_eq!(error.to_string(), "only 0 of 3 children were ready within 500 ms");
     }
 }
