@@ -20,20 +20,16 @@ pub(super) fn check(data: &Data, faults: &mut Faults) -> Pool {
         faults.add(argument, problem);
         substitute(max_children)
     });
-    let min_spare = data.min_spare.unwrap_or(defaults::MIN_SPARE);
-    for (name, value) in [
-        ("min_spare", min_spare),
-        ("max_unavailable", data.max_unavailable.unwrap_or(config.max_unavailable)),
-    ] {
-        if value == 0 || value > config.max_children() {
-            let limit = or_default(data.max_children, config.max_children());
-            faults.add(name, format!("must be 1 to max_children ({limit}), but is {value}"));
+    within_pool("max_unavailable", data.max_unavailable, data, &config, faults);
+    if has_scoreboard(data) {
+        let min_spare = data.min_spare.unwrap_or(defaults::MIN_SPARE);
+        within_pool("min_spare", data.min_spare, data, &config, faults);
+        if let Some(max_spare) = data.max_spare.filter(|max_spare| *max_spare < min_spare) {
+            let least = or_default(data.min_spare, min_spare);
+            let problem = format!("must be at least min_spare ({least}), but is {max_spare}");
+            faults.add("max_spare", problem);
         }
-    }
-    if let Some(max_spare) = data.max_spare.filter(|max_spare| *max_spare < min_spare) {
-        let least = or_default(data.min_spare, min_spare);
-        faults
-            .add("max_spare", format!("must be at least min_spare ({least}), but is {max_spare}"));
+        config.pool = prefork_core::Pool::ByLoad { min_spare, max_spare: data.max_spare };
     }
     config.start_timeout = data.start_timeout.unwrap_or(defaults::START_TIMEOUT);
     config.graceful_timeout = data.graceful_timeout.unwrap_or(defaults::GRACEFUL_TIMEOUT);
@@ -41,10 +37,22 @@ pub(super) fn check(data: &Data, faults: &mut Faults) -> Pool {
     config.max_lifetime = data.max_lifetime;
     config.request_timeout = data.request_timeout;
     config.netwatch_interval = data.netwatch_interval;
-    if has_scoreboard(data) {
-        config.pool = prefork_core::Pool::ByLoad { min_spare, max_spare: data.max_spare };
-    }
     Pool::Children(Box::new(config))
+}
+
+/// Checks a number of children that there must be in the pool.
+fn within_pool(
+    argument: &'static str,
+    given: Option<u32>,
+    data: &Data,
+    config: &Config,
+    faults: &mut Faults,
+) {
+    let most = config.max_children();
+    if let Some(value) = given.filter(|value| !(1..=most).contains(value)) {
+        let most = or_default(data.max_children, most);
+        faults.add(argument, format!("must be 1 to max_children ({most}), but is {value}"));
+    }
 }
 
 /// Checks what a child may use up.

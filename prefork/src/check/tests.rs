@@ -48,6 +48,7 @@ fn each_wrong_argument_is_named() {
     let both = complete().scoreboard_path("/tmp/x.board").scoreboard_in_memory(true);
     assert_eq!(names(both), ["scoreboard_in_memory"]);
     assert_eq!(names(complete().min_spare(2)), ["min_spare"]);
+    assert_eq!(names(complete().min_spare(0).max_spare(0)), ["min_spare", "max_spare"]);
     assert_eq!(names(complete().max_spare(2)), ["max_spare"]);
     let board = || complete().scoreboard_in_memory(true);
     assert_eq!(faults(board().min_spare(2).max_spare(4)), []);
@@ -126,7 +127,7 @@ fn what_does_nothing_without_children_is_refused() {
     let (argument, problem) = &faults(alone().max_requests(2))[0];
     assert_eq!(
         format!("{argument}: {problem}"),
-        "max_requests: does nothing with prefork 0, where there are no children; leave it out"
+        "max_requests: does nothing with prefork 0, where there are no children"
     );
 }
 
@@ -200,8 +201,8 @@ fn a_pool_of_no_sense_hides_no_other_fault() {
         [
             "max_lifetime: must be longer than 0; leave it out for no limit",
             "prefork: 200 is greater than max_children (150, the default)",
-            "min_spare: must be 1 to max_children (150, the default), but is 0",
             "max_unavailable: must be 1 to max_children (150, the default), but is 0",
+            "min_spare: must be 1 to max_children (150, the default), but is 0",
         ]
     );
     assert_eq!(
