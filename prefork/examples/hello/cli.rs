@@ -173,9 +173,9 @@ fn given<T>(args: Args, value: Option<T>, set: impl FnOnce(Args, T) -> Args) -> 
     }
 }
 
-fn seconds(text: &str) -> Result<Duration, String> {
-    let seconds: f64 = text.parse().map_err(|error| format!("{error}"))?;
-    Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())
+fn seconds(text: &str) -> Result<Duration, &'static str> {
+    let seconds = text.parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+    seconds.ok_or("must be a number of seconds, such as 30 or 0.5")
 }
 
 /// Prints what a user can do with a server at this address.

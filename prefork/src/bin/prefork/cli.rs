@@ -207,16 +207,15 @@ impl From<Signal> for daemonize::Signal {
     }
 }
 
-fn seconds(text: &str) -> Result<Duration, String> {
-    let seconds: f64 =
-        text.parse().map_err(|error| format!("{text:?} is no number of seconds: {error}"))?;
-    Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())
+fn seconds(text: &str) -> Result<Duration, &'static str> {
+    let seconds = text.parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+    seconds.ok_or("must be a number of seconds, such as 30 or 0.5")
 }
 
-fn interval(text: &str) -> Result<Duration, String> {
+fn interval(text: &str) -> Result<Duration, &'static str> {
     let interval = seconds(text)?;
     let is_sensible = (Duration::from_millis(100)..=Duration::from_secs(3600)).contains(&interval);
-    if is_sensible { Ok(interval) } else { Err("not within 0.1 to 3600 seconds".to_owned()) }
+    if is_sensible { Ok(interval) } else { Err("must be 0.1 to 3600 seconds") }
 }
 
 #[cfg(test)]
