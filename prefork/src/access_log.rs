@@ -47,7 +47,7 @@ impl AccessLog {
     }
 
     pub(crate) fn file(path: &Path) -> Result<Self, RunError> {
-        let file = open_log(path)?;
+        let file = open_log(path).map_err(RunError::Log)?;
         let torn = SharedWords::new(1).map_err(RunError::system("share memory with children"))?;
         Ok(Self::to(Destination::File(file, path.to_owned(), torn)))
     }

@@ -25,7 +25,7 @@ pub(crate) fn open_error_log(
         Some(ErrorLog::Path(path)) => match open_log(&path) {
             Ok(file) => Ok(Some(file.into())),
             Err(_) if inherited.is_some_and(|inherited| inherited.has_error_log(&path)) => Ok(None),
-            Err(error) => Err(error.into()),
+            Err(error) => Err(RunError::Log(error)),
         },
     }
 }
@@ -77,5 +77,5 @@ pub(crate) fn reopen_error_log(settings: &Settings, log: &Log) {
 
 fn replace_error_log(settings: &Settings) -> Result<(), RunError> {
     let Some(path) = &settings.error_log_path else { return Ok(()) };
-    redirect(settings, open_log(path)?.into())
+    redirect(settings, open_log(path).map_err(RunError::Log)?.into())
 }

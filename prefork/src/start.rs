@@ -51,8 +51,9 @@ pub(crate) fn initialize<S>(
     activated: Vec<Activated>,
     after_init: AfterInit<S>,
 ) -> Result<Initialized<S>, RunError> {
-    let pid_file = settings.pid_path.as_ref().map(PidFile::create).transpose()?;
-    let board = board::open(settings)?;
+    let pid_file = settings.pid_path.as_ref().map(PidFile::create).transpose();
+    let pid_file = pid_file.map_err(RunError::PidFile)?;
+    let board = board::open(settings).map_err(RunError::Scoreboard)?;
     if settings.wants_scoreboard {
         let log = Log::new(&settings.name, Role::Parent);
         log.warning(

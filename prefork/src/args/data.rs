@@ -234,7 +234,7 @@ impl<S> Args<S> {
     /// # Examples
     ///
     /// ```
-    /// use prefork::{Args, OnChange, reload::WatchList};
+    /// use prefork::{Args, OnChange, WatchList};
     /// use std::time::Duration;
     ///
     /// let mut list = WatchList::new();
