@@ -28,8 +28,6 @@ mod log;
 mod logs;
 mod manager;
 mod nudge;
-#[doc = include_str!("../docs/operating.md")]
-pub mod operating {}
 #[path = "linux/mod.rs"]
 mod os;
 mod parent;
@@ -39,6 +37,7 @@ mod sanitize;
 mod settings;
 mod solo;
 mod start;
+mod statm;
 #[cfg_attr(not(feature = "status"), path = "no_status.rs")]
 mod status;
 mod sys;
