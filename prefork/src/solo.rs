@@ -293,6 +293,9 @@ impl Watcher {
                     describe::tell(&self.log, Notice::Stopping { request, alive: 0 }, None);
                     self.reporting.on(Occasion::Stopping);
                 }
+                Action::Log(Notice::Escalated { .. }) => self
+                    .log
+                    .warning("not gone yet: the main loop; the daemon is about to end around it"),
                 Action::Log(notice) => {
                     describe::tell(&self.log, notice, None);
                     self.reporting.on_notice(notice);

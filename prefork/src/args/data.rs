@@ -37,6 +37,9 @@ impl<S> Args<S> {
     /// It is created with mode 0640 if it does not exist. A daemon's standard output goes there as
     /// well. A relative path is taken from the directory in which [`Prefork::new`] was called.
     ///
+    /// In the foreground it is standard error from then on: where a start fails after that, a program
+    /// that prints the reason to standard error writes to this file, and not to the terminal.
+    ///
     /// [`Prefork::new`]: crate::Prefork::new
     pub fn error_log_path(mut self, path: impl Into<PathBuf>) -> Self {
         self.data.error_log_path = Some(path.into());
