@@ -6,6 +6,10 @@ use crate::{Exit, Generation, Request, SlotId};
 
 /// Something to be done, in the order in which it comes out of
 /// [`Supervisor::next_action`](crate::Supervisor::next_action).
+///
+/// Where a child is to be asked or ended, it may have ended meanwhile, or never been started: then there is
+/// nothing to do. A driver has to do all of these, so there is deliberately no room for more without its
+/// noticing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action {
     /// Start a child. Answer with [`Event::Spawned`](crate::Event::Spawned) or
@@ -43,10 +47,10 @@ pub enum Action {
     ArmNudge,
     /// See what the children are doing, and answer with
     /// [`Supervisor::look`](crate::Supervisor::look) or
-    /// [`Supervisor::look_failed`](crate::Supervisor::look_failed).
+    /// [`Supervisor::look_failed`](crate::Supervisor::look_failed). Asked again every 150 ms until then.
     Look,
     /// See whether clients of children at work have gone, and answer with
-    /// [`Event::ConnectionsChecked`](crate::Event::ConnectionsChecked).
+    /// [`Event::ConnectionsChecked`](crate::Event::ConnectionsChecked). Not asked again before that.
     CheckConnections,
     /// Take no new connections, and have children that are asked to leave take what waits already.
     Drain,
@@ -96,7 +100,8 @@ pub enum Rung {
 /// Something an operator wants to know.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Notice {
-    /// A child ended otherwise than in order: not with status 0, and not because it was told to.
+    /// A child ended otherwise than in order: not with status 0, and not because it was told to. A child
+    /// that crashes on its way out was not told to.
     DiedAbnormally {
         /// The slot it had.
         slot: SlotId,
@@ -190,6 +195,12 @@ pub enum Notice {
         /// The time limit.
         limit: Duration,
     },
+    /// A child was killed and is still there, as one is that waits for a disk that does not answer. It is
+    /// said once; the kill is repeated.
+    Lingers {
+        /// The child's slot.
+        slot: SlotId,
+    },
     /// The daemon has begun to stop.
     Stopping {
         /// What was asked for.
@@ -213,7 +224,8 @@ impl Notice {
         match self {
             Self::DiedAbnormally { slot, .. }
             | Self::Hung { slot, .. }
-            | Self::StuckStarting { slot, .. } => Some(*slot),
+            | Self::StuckStarting { slot, .. }
+            | Self::Lingers { slot } => Some(*slot),
             Self::Throttled { .. }
             | Self::ThrottleLifted
             | Self::SpawnDelayed { .. }

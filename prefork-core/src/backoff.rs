@@ -4,6 +4,9 @@ use std::time::Duration;
 
 use crate::Time;
 
+/// The least delay that follows a failure: without any, failing would take all the time there is.
+const LEAST: Duration = Duration::from_millis(1);
+
 /// Spaces attempts: no delay until the first failure, then `first`, doubling up to `cap`.
 #[derive(Clone, Debug)]
 pub(crate) struct Backoff {
@@ -22,7 +25,8 @@ impl Backoff {
     /// Counts a failure and returns the delay that follows it.
     pub(crate) fn fail(&mut self, now: Time) -> Duration {
         self.failures = self.failures.saturating_add(1);
-        self.delay = self.delay.saturating_mul(2).clamp(self.first, self.cap);
+        let first = self.first.max(LEAST);
+        self.delay = self.delay.saturating_mul(2).max(first).min(self.cap.max(first));
         self.not_before = now + self.delay;
         self.delay
     }
@@ -64,5 +68,13 @@ mod tests {
         assert_eq!(backoff.succeed(), 5);
         assert_eq!(backoff.not_before(), None);
         assert_eq!(backoff.fail(Time::ZERO), 10 * MS);
+    }
+
+    #[test]
+    fn odd_limits_neither_panic_nor_spin() {
+        let mut backoff = Backoff::new(10 * MS, MS);
+        assert_eq!([(); 2].map(|()| backoff.fail(Time::ZERO)), [10 * MS, 10 * MS]);
+        let mut backoff = Backoff::new(Duration::ZERO, Duration::ZERO);
+        assert_eq!([(); 2].map(|()| backoff.fail(Time::ZERO)), [MS, MS]);
     }
 }

@@ -26,34 +26,38 @@ pub struct Config {
     max_children: u32,
     /// How long children may take to finish what they have in hand. Default 30 s.
     pub graceful_timeout: Duration,
-    /// How long children may take to leave after [`Action::Interrupt`](crate::Action::Interrupt).
-    /// Default 1 s.
+    /// How long children may take to leave after [`Action::Interrupt`](crate::Action::Interrupt) or
+    /// [`Action::Abort`](crate::Action::Abort), the writing of a core dump included. Default 1 s.
     pub interrupt_timeout: Duration,
     /// How long to wait for the kernel to end a child after
     /// [`Action::Kill`](crate::Action::Kill). Default 5 s.
     pub kill_timeout: Duration,
-    /// How long the first children may take to be ready. Default 60 s.
+    /// How long the first children may take to be ready; later, how long each child may take to be in
+    /// its main loop, and a new program to say that it works. Default 60 s.
     pub start_timeout: Duration,
+    /// How much of [`start_timeout`](Self::start_timeout) was used up before
+    /// [`Event::Start`](crate::Event::Start). Default 0.
+    pub start_used: Duration,
     /// A child that has been in its main loop for this long serves, even if it never says that it
     /// waits for work. Default 100 ms.
     pub settle: Duration,
-    /// A child that ends without having worked within this time of its spawn died early. Default
-    /// 1 s.
+    /// A child that ends without having worked within this time of its spawn, or before it ever
+    /// served, died early. Default 1 s.
     pub early: Duration,
     /// The delay before the next spawn after a first early death; it doubles with every further
-    /// one. Default 10 ms.
+    /// one. At least 1 ms. Default 10 ms.
     pub throttle_first: Duration,
-    /// The longest delay between spawns after early deaths. Default 10 s.
+    /// The longest delay between spawns after early deaths; at least the first one. Default 10 s.
     pub throttle_cap: Duration,
-    /// The delay after a first spawn that failed; it doubles with every further one. Default
-    /// 10 ms.
+    /// The delay after a first spawn that failed; it doubles with every further one. At
+    /// least 1 ms. Default 10 ms.
     pub spawn_retry_first: Duration,
-    /// The longest delay after a spawn that failed. Default 1 s.
+    /// The longest delay after a spawn that failed; at least the first one. Default 1 s.
     pub spawn_retry_cap: Duration,
     /// Whether the pool follows its load. Default [`Pool::Fixed`].
     pub pool: Pool,
-    /// How many children may be replaced at a time, 1 to `max_children`: so many more than the
-    /// maximum there can be meanwhile. Default: a quarter of `prefork`, at least 1.
+    /// How many children may be replaced at a time, 1 to `max_children` (what is beyond is taken as the
+    /// nearest): so many more than the maximum there can be meanwhile. Default: a quarter of `prefork`, at least 1.
     pub max_unavailable: u32,
     /// How old a child may get before it is replaced, give or take a tenth, so that children of one
     /// age do not all go at once. Default none.
@@ -116,6 +120,7 @@ impl Config {
             interrupt_timeout: Duration::from_secs(1),
             kill_timeout: Duration::from_secs(5),
             start_timeout: Duration::from_secs(60),
+            start_used: Duration::ZERO,
             settle: Duration::from_millis(100),
             early: Duration::from_secs(1),
             throttle_first: Duration::from_millis(10),
@@ -140,7 +145,16 @@ impl Config {
     /// Returns how many slots a pool needs: the maximum, and those that stand in for others.
     #[must_use]
     pub const fn slots(&self) -> u32 {
-        self.max_children.saturating_add(self.max_unavailable)
+        self.max_children.saturating_add(self.stand_ins())
+    }
+
+    /// Returns how many may stand in for others at a time.
+    pub(crate) const fn stand_ins(&self) -> u32 {
+        match self.max_unavailable {
+            0 => 1,
+            many if many > self.max_children => self.max_children,
+            some => some,
+        }
     }
 
     pub(crate) const fn set_prefork(&mut self, prefork: u32) {

@@ -4,7 +4,11 @@ use std::{fmt, time::Duration};
 
 use crate::Time;
 
-/// The place of a child in the pool, from 0 to `max_children - 1`.
+/// The place of a child in the pool.
+///
+/// There are [`Config::slots`](crate::Config::slots) of them, from 0 on: one for each of `max_children` and
+/// of those that stand in for others while they are replaced. Only children that were adopted from a
+/// larger pool stand beyond.
 ///
 /// A place is taken from the spawn until the exit of its child has been reported, and then used
 /// again; the lowest free one is always taken first.
@@ -13,7 +17,7 @@ use crate::Time;
 pub struct SlotId(pub u32);
 
 impl SlotId {
-    /// Returns the slot as an index into a table of `max_children` entries.
+    /// Returns the slot as an index into a table.
     #[must_use]
     pub const fn index(self) -> usize {
         self.0 as usize
@@ -40,7 +44,7 @@ impl fmt::Display for Generation {
 /// How a child ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Exit {
-    /// It exited with this status, 0 to 255.
+    /// It exited with this status, 0 to 255 as `wait(2)` tells it.
     Code(i32),
     /// It was ended by the signal of this number.
     Signal {
@@ -49,6 +53,15 @@ pub enum Exit {
         /// Whether a core dump was written.
         core_dumped: bool,
     },
+}
+
+impl Exit {
+    /// Whether no measure of the supervisor's explains it: a signal other than those by which children
+    /// are made to leave.
+    pub(crate) const fn is_crash(self) -> bool {
+        // As in `signal(7)`: HUP, INT, QUIT, ABRT, KILL, TERM.
+        !matches!(self, Self::Code(_) | Self::Signal { number: 1 | 2 | 3 | 6 | 9 | 15, .. })
+    }
 }
 
 /// What an operator asks of the daemon, by a signal or otherwise.
@@ -109,7 +122,8 @@ pub enum Event {
         /// The child's slot.
         slot: SlotId,
     },
-    /// A child wants more time for the request it has in hand.
+    /// A child wants more time for the request it has in hand; this takes the place of what it asked
+    /// for before.
     Extended {
         /// The child's slot.
         slot: SlotId,

@@ -74,5 +74,6 @@ pub use event::{Activity, Event, Exit, Generation, Request, Sight, SlotId};
 pub(crate) use jitter::jittered;
 pub use jitter::jittered_count;
 pub use scaling::{Load, Ramp, Scaling, ScalingPolicy, Tally};
+pub use slots::Extension;
 pub use supervisor::{AdoptedAs, Deeds, Handover, HandoverChild, HandoverStage, Supervisor};
 pub use time::Time;

@@ -126,7 +126,7 @@ pub struct ScalingPolicy {
 const MOST_PATIENCE: u32 = 8;
 
 /// What a [`ScalingPolicy`] remembers from one decision to the next.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Ramp {
     /// The needs of the longest calm time that no later one has exceeded: falling, oldest first.
     needs: VecDeque<(Time, u32)>,
@@ -142,11 +142,26 @@ pub struct Ramp {
     short: u32,
 }
 
+impl Default for Ramp {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl Ramp {
     /// Makes a memory without a past.
     #[must_use]
-    pub fn new() -> Self {
-        Self { patience: 1, ..Self::default() }
+    pub const fn new() -> Self {
+        Self {
+            needs: VecDeque::new(),
+            begun: false,
+            growth: 0,
+            shrink: 0,
+            last_retirement: None,
+            patience: 1,
+            due: None,
+            short: 0,
+        }
     }
 
     /// Returns when to decide again if the load does not change; `None` if nothing would follow.

@@ -20,6 +20,23 @@ pub(crate) enum Stage {
     Leaving { ladder: Ladder },
 }
 
+/// More time that a child has asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct Extension {
+    /// When it asked: for the request it had in hand then.
+    pub asked: Time,
+    /// Until when it may be at work on that, at least.
+    pub until: Time,
+}
+
+impl Extension {
+    /// Until when a child may be at work on the request that it has been at since then.
+    pub(crate) fn of(self, since: Time) -> Option<Time> {
+        (since <= self.asked).then_some(self.until)
+    }
+}
+
 /// What the supervisor knows of a child.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Child {
@@ -33,11 +50,12 @@ pub(crate) struct Child {
     pub(crate) tired: bool,
     /// It did not reach its main loop in time.
     pub(crate) stuck: bool,
-    /// Until when it may be at work on the request it has in hand, at least.
-    pub(crate) extended: Time,
+    /// It was killed, and is still there.
+    pub(crate) lingers: bool,
+    pub(crate) extension: Option<Extension>,
 }
 
-/// A table of `max_children` places, each empty or with one child.
+/// A table of places, each empty or with one child.
 ///
 /// Children that were adopted from a larger pool may stand beyond; their places are not used again.
 #[derive(Clone, Debug)]
@@ -137,13 +155,6 @@ impl Slots {
         }
     }
 
-    /// Notes that a child has taken work.
-    pub(crate) fn work(&mut self, slot: SlotId) {
-        if let Some(Some(child)) = self.children.get_mut(slot.index()) {
-            child.worked = true;
-        }
-    }
-
     pub(crate) fn iter(&self) -> impl Iterator<Item = (SlotId, &Child)> {
         (0u32..)
             .zip(&self.children)
@@ -165,6 +176,12 @@ impl Slots {
 
     pub(crate) const fn leaving(&self) -> usize {
         self.leaving
+    }
+
+    /// How many of those that leave will do so by themselves or by further measures.
+    pub(crate) fn leaving_soon(&self) -> usize {
+        let lingering = || self.children.iter().flatten().filter(|child| child.lingers).count();
+        if self.leaving == 0 { 0 } else { self.leaving - lingering() }
     }
 
     /// How many are in their main loop but not known to serve.

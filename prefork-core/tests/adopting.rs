@@ -14,7 +14,7 @@ fn serving(slot: u32) -> HandoverChild {
         slot: SlotId(slot),
         generation: Generation(3),
         spawned: Time::after_origin(Duration::from_secs(50)),
-        extended: Time::ZERO,
+        extension: None,
         worked: true,
         tired: false,
         stuck: false,

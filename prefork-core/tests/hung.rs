@@ -109,6 +109,25 @@ fn is_left_alone_when_it_asked_for_more_time() {
 }
 
 #[test]
+fn more_time_is_for_the_request_in_hand_alone() {
+    let mut supervisor = pool();
+    let by = Duration::from_secs(3600);
+    supervisor.handle(at(2), Event::Extended { slot: SLOT, by });
+    let done = run(&mut supervisor, Some(at(1000)), at(35_000));
+    assert_eq!(done.first().map(|(at, _)| *at), Some(at(11_000)));
+}
+
+#[test]
+fn what_it_asks_for_last_counts() {
+    let mut supervisor = pool();
+    for (now, by) in [(2, 3600), (3, 30)] {
+        supervisor.handle(at(now), Event::Extended { slot: SLOT, by: Duration::from_secs(by) });
+    }
+    let done = run(&mut supervisor, Some(at(1)), at(35_000));
+    assert_eq!(done.first().map(|(at, _)| *at), Some(at(30_003)));
+}
+
+#[test]
 fn is_not_judged_by_a_parent_that_was_stopped_itself() {
     let mut supervisor = pool();
     run(&mut supervisor, Some(at(1)), at(9_000));

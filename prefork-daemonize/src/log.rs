@@ -1,5 +1,6 @@
 //! Opening the log of a daemon.
 
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io;
 use std::os::unix::ffi::OsStringExt;
@@ -101,7 +102,9 @@ pub enum LogError {
 /// terminal, and never waits for anybody.
 ///
 /// Allowed are regular files with one name, and character devices such as `/dev/null`. Refused
-/// at once are directories, FIFOs, sockets, block devices and files with several hard links.
+/// at once are directories, FIFOs, sockets, block devices and files with several hard links. But
+/// `/dev/stdout` and `/dev/stderr` may lead to a pipe or a socket of this process, as they do in a
+/// container or under a service manager; that is then shared, as a pipe may block its writers.
 ///
 /// A symbolic link as the last component is followed when it belongs to root or to the user that
 /// runs the daemon, and so are the links behind it: for a root daemon, links of root alone. Who
@@ -132,7 +135,8 @@ pub fn open_log(path: impl AsRef<Path>) -> Result<File, LogError> {
         .map_err(|source| LogError::Path { path: given.to_owned(), source })?;
     for _ in 0..ROUNDS {
         match find(&path)? {
-            Some(found) => return open_found(&path, &found),
+            Some(Target::File(found)) => return open_found(&path, &found),
+            Some(Target::Standard(file)) => return Ok(file),
             None => {
                 if let Some(file) = create(&path)? {
                     return Ok(file);
@@ -143,8 +147,16 @@ pub fn open_log(path: impl AsRef<Path>) -> Result<File, LogError> {
     Err(open_error(&path, io::Error::other("the file comes and goes")))
 }
 
+/// What the path of a log leads to.
+enum Target {
+    /// What stands there.
+    File(Found),
+    /// A pipe or a socket that is a standard descriptor of this process, and has no other name.
+    Standard(File),
+}
+
 /// Looks at what the path leads to, judging every link on the way; `None` for nothing at all.
-fn find(path: &Path) -> Result<Option<Found>, LogError> {
+fn find(path: &Path) -> Result<Option<Target>, LogError> {
     let mut at = path.to_owned();
     for link in 0..=MAX_LINKS {
         let found = match Found::at(&at) {
@@ -154,14 +166,14 @@ fn find(path: &Path) -> Result<Option<Found>, LogError> {
             Err(source) => return Err(open_error(path, source)),
         };
         if found.kind() != Kind::Symlink {
-            return Ok(Some(found));
+            return Ok(Some(Target::File(found)));
         }
         let me = rustix::process::geteuid().as_raw();
         if found.owner() != 0 && found.owner() != me {
             return Err(LogError::ForeignLink { path: path.to_owned(), uid: found.owner() });
         }
         if is_magic(&found).map_err(|source| open_error(path, source))? {
-            return Found::behind(&at).map(Some).map_err(|source| open_error(path, source));
+            return behind(&at).map(Some).map_err(|source| open_error(path, source));
         }
         at = target(&found, &at).map_err(|source| open_error(path, source))?;
     }
@@ -172,6 +184,36 @@ fn find(path: &Path) -> Result<Option<Found>, LogError> {
 fn is_magic(link: &Found) -> io::Result<bool> {
     let fs = rustix::fs::fstatfs(link.handle())?;
     Ok(fs.f_type == PROC_SUPER_MAGIC)
+}
+
+/// Looks at what a link of procfs leads to.
+fn behind(link: &Path) -> io::Result<Target> {
+    let found = Found::behind(link)?;
+    let standard = match found.kind() {
+        Kind::Fifo | Kind::Socket => standard(link)?,
+        Kind::Regular
+        | Kind::Directory
+        | Kind::Symlink
+        | Kind::CharacterDevice
+        | Kind::BlockDevice
+        | Kind::Unknown => None,
+    };
+    Ok(standard.map_or(Target::File(found), Target::Standard))
+}
+
+/// Returns the standard output or error of this process, if the link leads to that.
+fn standard(link: &Path) -> io::Result<Option<File>> {
+    let own = format!("/proc/{}/fd", rustix::process::getpid().as_raw_nonzero());
+    let directory = link.parent().unwrap_or(link);
+    if std::fs::canonicalize(directory)? != Path::new(&own) {
+        return Ok(None);
+    }
+    let descriptor = match link.file_name().and_then(OsStr::to_str) {
+        Some("1") => rustix::stdio::stdout(),
+        Some("2") => rustix::stdio::stderr(),
+        _ => return Ok(None),
+    };
+    Ok(Some(rustix::io::fcntl_dupfd_cloexec(descriptor, 3)?.into()))
 }
 
 /// Reads the very link that was judged, not whatever stands there by now.

@@ -105,10 +105,7 @@ impl Board {
     }
 
     pub(crate) fn with_header(file: File, name: PathBuf, header: Header) -> Self {
-        let times = match process::boot_id() {
-            Some(id) if id != header.boot_id && header.boot_id != [0; 16] => Times::OtherBoot,
-            Some(_) | None => Times::ThisBoot,
-        };
+        let times = if header.is_of_this_boot() { Times::ThisBoot } else { Times::OtherBoot };
         Self { file, name, header, times }
     }
 
@@ -243,7 +240,12 @@ impl Board {
 /// Opens a file that may be anything, without following a last symbolic link and without waiting
 /// for the other end of a FIFO.
 pub(crate) fn open_file(path: &Path, access: OFlags) -> Result<File, OpenError> {
-    let flags = access | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
+    // Opening a device may start it, so nothing is opened that is none of ours at the first look; what
+    // counts is the second one.
+    if std::fs::symlink_metadata(path).is_ok_and(|found| !found.is_file() && !found.is_symlink()) {
+        return Err(OpenError::Foreign { path: path.into(), reason: Foreign::NotRegular });
+    }
+    let flags = access | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
     let file = match rustix::fs::open(path, flags, Mode::empty()) {
         Ok(descriptor) => File::from(descriptor),
         Err(rustix::io::Errno::LOOP) => {

@@ -4,7 +4,7 @@
 //! inherited over fork would share its lock, and exclude nobody. It is given back without the lock,
 //! by one change to "empty", so that leaving needs no descriptor and never waits.
 //!
-//! Whoever takes a slot writes its pid first, before the record becomes half-written, and whoever
+//! Whoever takes a slot first writes whose it is, the start of the process and its pid, before the record becomes half-written, and whoever
 //! gives one back leaves the pid. So at any moment at which a process may be killed, the pid in the
 //! slot is that of a process that is gone, or of the one writing; a slot whose record is not whole
 //! is never taken from a living process.
@@ -65,6 +65,13 @@ impl Board {
                 Ok(Created::New { lock, .. }) => drop(Locked::new(lock)),
                 Ok(Created::Exists) => {}
                 Err(CreateError::Creating { .. }) => sleep(PAUSE),
+                // Whoever has just made the board, or claims a slot of it, holds its lock for a moment.
+                Err(CreateError::Held { pid, .. }) if !is_owned(&path) => {
+                    if Instant::now() > deadline {
+                        return Err(CreateError::Held { path, pid });
+                    }
+                    sleep(PAUSE);
+                }
                 Err(error) => return Err(error),
             }
             if Instant::now() > deadline {
@@ -137,6 +144,11 @@ impl Board {
         let own = Identity::of(&self.file).map_err(examine)?;
         Ok(Identity::at(&self.name).map_err(examine)? == Some(own))
     }
+}
+
+/// Whether the board at `path` belongs to one process.
+fn is_owned(path: &Path) -> bool {
+    Board::open(path).is_ok_and(|board| board.kind() == Kind::Owned)
 }
 
 /// Locks `board`, waiting for others that claim.

@@ -221,7 +221,7 @@ fn open_occupant(path: &Path) -> Result<Option<File>, CreateError> {
             Err(CreateError::Io { action, path, source })
         }
         Err(OpenError::Foreign { path, reason }) => Err(CreateError::Foreign { path, reason }),
-        Err(OpenError::Header { path, .. }) => {
+        Err(OpenError::Header { path, .. } | OpenError::NotOurs { path }) => {
             Err(CreateError::Foreign { path, reason: Foreign::Contents })
         }
     }
@@ -238,7 +238,7 @@ fn judge_occupant(path: &Path, file: Locked, kind: Kind) -> Result<Occupant, Cre
             return Err(CreateError::Foreign { path: path.into(), reason: Foreign::Contents });
         }
     };
-    if header.kind == Kind::Owned || process::boot_id().is_some_and(|id| id != header.boot_id) {
+    if header.kind == Kind::Owned || !header.is_of_this_boot() {
         return Ok(Occupant::Stale(file));
     }
     if kind == Kind::Shared {

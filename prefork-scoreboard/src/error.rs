@@ -134,6 +134,12 @@ pub enum OpenError {
         /// What is wrong with it.
         reason: Foreign,
     },
+    /// What was handed over is not a board of this process with its lock.
+    #[error("what was handed over as scoreboard {path} is not that of this process")]
+    NotOurs {
+        /// The path of the board.
+        path: PathBuf,
+    },
     /// The header is not that of a board.
     #[error("{path} is no scoreboard that can be read: {reason}")]
     Header {

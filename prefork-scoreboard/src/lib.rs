@@ -110,3 +110,8 @@ pub use record::Record;
 pub use slot::{Slot, Update};
 pub use snapshot::{Snapshot, Tally};
 pub use state::{Class, Stall, State, Status};
+
+/// Compiles the examples of the README.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

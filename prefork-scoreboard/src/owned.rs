@@ -3,8 +3,8 @@
 use crate::board::{Board, read_header};
 use crate::clock::{Monotonic, wall_now};
 use crate::create::{self, Created};
-use crate::error::{CreateError, Fault, Foreign, HeaderFault, OpenError, SlotError};
-use crate::file::Identity;
+use crate::error::{CreateError, Fault, HeaderFault, OpenError, SlotError};
+use crate::file::{Identity, Lock, try_lock};
 use crate::format::{record, word};
 use crate::guard::Maker;
 use crate::header::{Header, Kind};
@@ -94,7 +94,8 @@ impl OwnedBoard {
     ///
     /// `slots` is 1 to 65,536; the file takes a page for each and one more. The mode is 0600. The
     /// space is reserved at once, so a full file system is an error here. A board left behind by a
-    /// process that is gone is replaced, and so is an empty file; anything else is left alone. A
+    /// process that is gone is replaced, even if it is damaged, and so is an empty file; anything else is
+    /// left alone. A
     /// relative path is resolved now: a later change of directory does not matter.
     ///
     /// Choose a local file system in memory, such as `/run`, in a directory that only the user of
@@ -200,28 +201,38 @@ impl OwnedBoard {
     ///
     /// # Errors
     ///
-    /// [`OpenError`] if `file` is no board that this process has made; whether it still is at its path
-    /// does not matter here, but see [`check`](Self::check).
+    /// [`OpenError`] if `file` is no board that this process has made, or `path` and `lock` do not go
+    /// together with it; whether it still is at its path does not matter here, but see
+    /// [`check`](Self::check).
     pub fn adopt(
         path: Option<&Path>,
         file: OwnedFd,
         lock: Option<OwnedFd>,
     ) -> Result<Self, OpenError> {
         let name = path.unwrap_or(Path::new(memfd::NAME)).to_owned();
-        let file = File::from(file);
+        let (file, lock) = (File::from(file), lock.map(File::from));
+        let not_ours = || OpenError::NotOurs { path: name.clone() };
         let io_error = |source| OpenError::Io { action: "examine", path: name.clone(), source };
         let header = read_header(&file)
             .map_err(io_error)?
             .map_err(|reason| OpenError::Header { path: name.clone(), reason })?;
         if header.kind != Kind::Owned || header.creator != std::process::id() {
-            return Err(OpenError::Foreign { path: name, reason: Foreign::Contents });
+            return Err(not_ours());
         }
         let place = match (path, lock) {
             (Some(path), Some(lock)) => {
+                let path = path::absolute(path).map_err(io_error)?;
                 let identity = Identity::of(&file).map_err(io_error)?;
-                Place::File { path: path.to_owned(), identity, lock: lock.into() }
+                // Taking the lock changes nothing for whoever holds it already.
+                if Identity::of(&lock).map_err(io_error)? != identity
+                    || try_lock(&lock).map_err(io_error)? != Lock::Taken
+                {
+                    return Err(not_ours());
+                }
+                Place::File { path, identity, lock }
             }
-            _ => Place::Nowhere,
+            (None, None) => Place::Nowhere,
+            (Some(_), None) | (None, Some(_)) => return Err(not_ours()),
         };
         let board = Board::with_header(file, name, header);
         Ok(Self { board, place, maker: Maker::new() })

@@ -11,11 +11,13 @@ use std::sync::atomic::{Ordering, fence};
 ///
 /// The sequence goes on from the one found, even if that is odd: its writer died. The number found
 /// decides nothing else. A file that is too short is `UnexpectedEof`; it is not made longer, since
-/// the look at the old sequence comes first.
+/// the old record is read first, whole.
 pub(crate) fn rewrite(file: &File, offset: u64, fill: impl FnOnce(&mut Shadow)) -> io::Result<()> {
-    let mut last = [0; 8];
-    file.read_exact_at(&mut last, offset + record::SEQUENCE as u64)?;
-    let mut shadow = Shadow::following(u64::from_le_bytes(last));
+    let mut old = [0; RECORD_SIZE];
+    file.read_exact_at(&mut old, offset)?;
+    let mut shadow = Shadow::following(
+        old.as_chunks().0.get(SEQUENCE).map_or(0, |last| u64::from_le_bytes(*last)),
+    );
     fill(&mut shadow);
     publish(file, offset, &shadow.next_words())
 }

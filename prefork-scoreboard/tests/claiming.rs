@@ -9,7 +9,7 @@ use prefork_scoreboard::{Board, ClaimError, CreateError, Kind, OwnedBoard, State
 use std::fs;
 use std::io::Read;
 use std::process::Stdio;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// What the original never managed: 8 processes, 8 slots, 8 pids.
 #[test]
@@ -53,6 +53,43 @@ fn never_gives_one_slot_to_two_processes() {
     assert!(matches!(board.claim(), Err(ClaimError::Full { .. })));
     drop((one, other));
     assert_eq!(board.tally(0..8).expect("a tally").empty, 2);
+}
+
+/// As from a table of jobs: whoever is first makes the board, and nobody takes that for an owner.
+#[test]
+fn all_who_start_together_have_a_slot() {
+    let directory = directory();
+    for round in 0..200 {
+        let path = directory.path().join(format!("board{round}"));
+        std::thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| {
+                    let board = Board::share(&path, 8).expect("a board");
+                    drop(board.claim().expect("a slot"));
+                });
+            }
+        });
+        fs::remove_file(&path).expect("nobody's to remove, so ours");
+    }
+}
+
+/// The lock says that somebody is at it, not that the board belongs to somebody.
+#[test]
+fn who_is_just_making_the_board_is_waited_for() {
+    let directory = directory();
+    let path = directory.path().join("board");
+    let file = fs::File::create(&path).expect("an empty file");
+    fs2::FileExt::lock_exclusive(&file).expect("locked");
+    std::thread::scope(|scope| {
+        let sharing = scope.spawn(|| Board::share(&path, 8));
+        // It would be over at once, if it were not waiting.
+        let begun = Instant::now();
+        wait_for("somebody to wait for the lock", || {
+            sharing.is_finished() || begun.elapsed() > Duration::from_millis(50)
+        });
+        fs2::FileExt::unlock(&file).expect("unlocked");
+        sharing.join().expect("no panic").expect("a board");
+    });
 }
 
 /// Claimers that come, go and are killed, each watching over its own slot.

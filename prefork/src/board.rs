@@ -8,7 +8,9 @@ use std::{
 };
 
 use prefork_core::{Activity, Generation, SlotId, Time};
-use prefork_scoreboard::{Class, CreateError, Monotonic, OpenError, OwnedBoard, Slot, SlotError};
+use prefork_scoreboard::{
+    Class, CreateError, Monotonic, OpenError, OwnedBoard, Slot, SlotError, State,
+};
 
 use crate::{
     Report,
@@ -165,6 +167,10 @@ impl ParentBoard {
             // must not grow for that.
             Class::Idle | Class::Starting => {
                 Activity::Idle { since: record.updated().map_or(Time::ZERO, time) }
+            }
+            // Between two requests of a connection nothing is in hand that could take too long.
+            Class::Busy if record.status().state() == Some(State::Keepalive) => {
+                Activity::Busy { since: None }
             }
             Class::Busy => Activity::Busy { since: record.request_started().map(time) },
             Class::Draining | Class::Stalled | Class::Empty => Activity::Busy { since: None },

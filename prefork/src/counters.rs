@@ -177,6 +177,7 @@ impl Counters {
             }
             // Counted where they happen, or nothing to count.
             Notice::DiedAbnormally { .. }
+            | Notice::Lingers { .. }
             | Notice::Throttled { .. }
             | Notice::ThrottleLifted
             | Notice::SpawnDelayed { .. }

@@ -151,6 +151,10 @@ fn words(notice: Notice, pid: Option<Pid>) -> (Level, String) {
         Notice::StuckStarting { slot, limit } => {
             (Level::Error, format!("child {pid} (slot {slot}) has not come up in {}", Span(limit)))
         }
+        Notice::Lingers { slot } => (
+            Level::Error,
+            format!("child {pid} (slot {slot}) was killed and is still there; nobody waits for it"),
+        ),
         Notice::Stopping { request, alive } => {
             let how = if request == Request::StopNow { "now" } else { "gracefully" };
             (Level::Info, format!("stopping {how}, with {}", Children(alive)))

@@ -13,6 +13,7 @@ use crate::{
     board::ParentBoard,
     check::{Checked, Pool, Settings, Users, check},
     child::{self, Body},
+    clock,
     log::{Log, Role},
     logs::{open_access_log, open_error_log, redirect, redirect_stderr},
     manager::Manager,
@@ -205,10 +206,14 @@ fn serve<S>(
     let Program { users, activated, after_init, body, parent_hooks, auto_reload } = program;
     // From here on a signal waits until somebody can act on it in order.
     let signals = open_signals()?;
+    let began = clock::now();
     let initialized = initialize(settings, activated, after_init)?;
     let channels = Channels::open().map_err(RunError::system("open the ways to the children"))?;
+    let mut config = config.clone();
+    // The launcher's time runs already.
+    config.start_used = clock::now().since(began);
     let pool = Pooled {
-        config: config.clone(),
+        config,
         users,
         signals,
         access_log,

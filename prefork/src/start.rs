@@ -9,13 +9,14 @@ use crate::{
     activation::Activated,
     args::AfterInit,
     board::{self, ParentBoard},
-    check::Settings,
+    check::{Pool, Settings},
     hooks,
     init::Init,
     listeners::Listeners,
     log::{Log, Role},
     os::{Privileges, Title},
     status::StatusSocket,
+    threads,
 };
 
 /// What a daemon has before it starts children.
@@ -66,9 +67,36 @@ pub(crate) fn initialize<S>(
     let title = Title::parent(&settings.name);
     let mut init = Init::new(settings.name.clone(), settings.daemonize);
     init.activate(activated);
-    let state = call("after_init", || after_init(&mut init))?;
+    let state = call_after_init(settings, &mut init, after_init)?;
     let belongings = Belongings { status, board, pid_file };
     Ok(Initialized { state, listeners: init.into_listeners(), title, belongings })
+}
+
+/// Runs `after_init`, and sees that it has left no thread: children would lack it, and the locks that it
+/// holds at the moment of a fork would stay locked in them.
+pub(crate) fn call_after_init<S>(
+    settings: &Settings,
+    init: &mut Init,
+    after_init: AfterInit<S>,
+) -> Result<S, RunError> {
+    call("after_init", || {
+        let state = after_init(init)?;
+        let others = match &settings.pool {
+            Pool::Solo => 0,
+            Pool::Children(_) => threads::count()?.saturating_sub(1),
+        };
+        if others == 0 { Ok(state) } else { Err(LeftThreads { others }.into()) }
+    })
+}
+
+/// A hook has left threads where children are to be forked.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "threads are left running besides the main one ({others}), which children would not have: start them \
+     in child_init or main_loop instead"
+)]
+struct LeftThreads {
+    others: usize,
 }
 
 pub(crate) fn call<T>(

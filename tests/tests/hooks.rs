@@ -68,6 +68,27 @@ fn a_child_that_asks_for_more_time_gets_it() {
 }
 
 #[test]
+fn waiting_for_the_next_request_of_a_connection_is_not_one() {
+    let scene = scene!();
+    let daemon = steward(&scene, "keep-alive").daemon();
+    let survived = || scene.lines_with("witness", "survived with 2").len() >= 2;
+    wait_until(PATIENCE, "both have finished", survived);
+    assert_eq!(scene.lines_with("witness", "on_timeout").len(), 0);
+    daemon.stop_in_order();
+}
+
+/// Children would lack the thread, and a lock that it held would stay locked in them.
+#[test]
+fn a_thread_that_after_init_leaves_makes_the_start_fail() {
+    let scene = scene!();
+    let finished = steward(&scene, "thread").args(["--daemonize"]).paths().finish();
+    finished.assert_refused("after_init");
+    finished.assert_refused("threads are left running besides the main one (1)");
+    assert!(scene.lines_with("witness", "main_loop").is_empty());
+    scene.assert_nothing_is_left();
+}
+
+#[test]
 fn counted_requests_end_when_a_successor_serves() {
     let scene = scene!();
     let daemon = steward(&scene, "requests").daemon();

@@ -47,6 +47,27 @@ fn lines_of_many_writers_never_mix() {
     assert!(seen > 200, "{seen} lines");
 }
 
+/// In a container, and under a service manager, standard output is a pipe or a socket.
+#[test]
+fn standard_output_can_be_the_access_log_also_as_a_pipe() {
+    let scene = scene!();
+    let (pipe, log) = (scene.path("pipe"), scene.path("piped.log"));
+    let (pipe, log) = (pipe.display(), log.display());
+    let daemon = scene
+        .hello()
+        .path("--pid-path", "pid")
+        .path("--error-log-path", "error.log")
+        .args(["--access-log-path", "/dev/stdout"])
+        .after_shell(&format!("mkfifo '{pipe}'; cat '{pipe}' > '{log}' & exec > '{pipe}'"))
+        .start()
+        .ready();
+    get(scene.address(), "/pid").expect("answered");
+    wait_until(PATIENCE, "the line has come through the pipe", || {
+        scene.read("piped.log").contains("\"GET /pid\" 200")
+    });
+    daemon.stop_in_order();
+}
+
 /// G2: every request has one line, however many clients and children there are.
 #[test]
 fn every_request_has_one_line() {

@@ -82,7 +82,12 @@ impl Supervisor {
             clients.cancelled.extract_if(.., |cancelled| now >= cancelled.due).collect();
         for Cancelled { slot, since, .. } in due {
             let still = (slot, Activity::Busy { since: Some(since) });
-            if sight.activities.contains(&still) && self.slots.get(slot).is_some() {
+            // Who is being ended by harder measures is not let off.
+            let is_asked = self.slots.get(slot).is_some_and(|child| match child.stage {
+                Stage::Leaving { ladder } => ladder.rung() == Rung::Ask,
+                Stage::Starting | Stage::Entered { .. } | Stage::Serving => true,
+            });
+            if is_asked && sight.activities.contains(&still) {
                 self.end(now, slot, Rung::Interrupt);
             }
         }

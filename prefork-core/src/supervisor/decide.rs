@@ -1,5 +1,7 @@
 //! What follows from the state and the time.
 
+use std::cmp::Reverse;
+
 use super::{Phase, Supervisor};
 use crate::{
     Action, Hook, Notice, Rung, SlotId, StartFailure, Time, Verdict,
@@ -72,10 +74,21 @@ impl Supervisor {
             let rung = match ladder.next() {
                 Next::Climb(rung) => rung,
                 // Not even the kernel can end it now; it will in time, and is asked again then.
-                Next::GiveUp => Rung::Kill,
+                Next::GiveUp => {
+                    self.note_lingering(slot);
+                    Rung::Kill
+                }
             };
             self.push_rung(slot, rung);
             self.slots.leave(slot, Ladder::new(now, rung, &self.config));
+        }
+    }
+
+    /// Takes in that a child was killed and is still there: nobody waits for it any more.
+    fn note_lingering(&mut self, slot: SlotId) {
+        if self.slots.get(slot).is_some_and(|child| !child.lingers) {
+            self.slots.update(slot, |child| child.lingers = true);
+            self.log(Notice::Lingers { slot });
         }
     }
 
@@ -95,8 +108,9 @@ impl Supervisor {
         let (serving, starting): (Vec<_>, Vec<_>) =
             self.staying().partition(|(_, child)| child.stage == Stage::Serving);
         let spare = serving.len().saturating_sub(self.target as usize);
-        let newest = |children: Vec<(SlotId, &Child)>| {
-            children.into_iter().rev().map(|(slot, _)| slot).collect::<Vec<_>>()
+        let newest = |mut children: Vec<(SlotId, &Child)>| {
+            children.sort_unstable_by_key(|(_, child)| Reverse(child.serial));
+            children.into_iter().map(|(slot, _)| slot).collect::<Vec<_>>()
         };
         let serving = newest(serving).into_iter().take(spare);
         for slot in newest(starting).into_iter().chain(serving).take(surplus).collect::<Vec<_>>() {
@@ -121,7 +135,8 @@ impl Supervisor {
                 worked: false,
                 tired: false,
                 stuck: false,
-                extended: now,
+                lingers: false,
+                extension: None,
             };
             let Some(slot) = self.slots.take(child) else { break };
             self.throttle.spawned(now);

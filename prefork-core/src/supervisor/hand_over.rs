@@ -7,7 +7,7 @@ use super::{Phase, Roll, Supervisor, Upgrade};
 use crate::{
     Config, Generation, Pool, Rung, SlotId, Time,
     ladder::Ladder,
-    slots::{Child, Stage},
+    slots::{Child, Extension, Stage},
 };
 
 /// What a supervisor knows of its pool, for the one that takes over.
@@ -38,8 +38,8 @@ pub struct HandoverChild {
     pub generation: Generation,
     /// When it was spawned.
     pub spawned: Time,
-    /// Until when it may be at work on the request it has in hand, at least.
-    pub extended: Time,
+    /// More time that it has asked for.
+    pub extension: Option<Extension>,
     /// Whether it has ever taken work.
     pub worked: bool,
     /// Whether it would like to be replaced.
@@ -101,7 +101,8 @@ impl Supervisor {
     /// It serves from the first moment: there is no [`Event::Start`](crate::Event::Start) to wait for, and
     /// no [`Action::AnnounceReady`](crate::Action::AnnounceReady). Limits are those of `config`: children
     /// that are too many for it leave, and the pool keeps the size to which its load has made it grow
-    /// as far as they allow. Two children in one slot cannot be; the second one is ignored.
+    /// as far as they allow. Two children in one slot cannot be; the second one is ignored, and so is one in a
+    /// slot that no pool has.
     #[must_use]
     pub fn adopt(config: Config, now: Time, handover: &Handover, adopted_as: AdoptedAs) -> Self {
         let mut supervisor = Self::new(config);
@@ -134,7 +135,7 @@ impl Supervisor {
 }
 
 fn hand_over_child((slot, child): (SlotId, &Child)) -> HandoverChild {
-    let Child { generation, spawned, extended, worked, tired, stuck, .. } = *child;
+    let Child { generation, spawned, extension, worked, tired, stuck, .. } = *child;
     let stage = match child.stage {
         Stage::Starting => HandoverStage::Starting,
         Stage::Entered { since } => HandoverStage::Entered { since },
@@ -143,11 +144,11 @@ fn hand_over_child((slot, child): (SlotId, &Child)) -> HandoverChild {
             HandoverStage::Leaving { rung: ladder.rung(), deadline: ladder.deadline() }
         }
     };
-    HandoverChild { slot, generation, spawned, extended, worked, tired, stuck, stage }
+    HandoverChild { slot, generation, spawned, extension, worked, tired, stuck, stage }
 }
 
 const fn adopt_child(child: &HandoverChild, serial: u64) -> Child {
-    let HandoverChild { generation, spawned, extended, worked, tired, stuck, .. } = *child;
+    let HandoverChild { generation, spawned, extension, worked, tired, stuck, .. } = *child;
     let stage = match child.stage {
         HandoverStage::Starting => Stage::Starting,
         HandoverStage::Entered { since } => Stage::Entered { since },
@@ -156,5 +157,7 @@ const fn adopt_child(child: &HandoverChild, serial: u64) -> Child {
             Stage::Leaving { ladder: Ladder::resume(rung, deadline) }
         }
     };
-    Child { generation, serial, spawned, stage, worked, tired, stuck, extended }
+    // Whoever lingers is found out again.
+    let lingers = false;
+    Child { generation, serial, spawned, stage, worked, tired, stuck, lingers, extension }
 }

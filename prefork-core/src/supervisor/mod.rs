@@ -1,10 +1,11 @@
 //! The state machine of the whole parent.
 //!
-//! [`Supervisor::handle`] first notes what happened (`note.rs`: one small method an event, no
-//! decision), then takes every decision that the new state calls for (`decide.rs`), in a fixed order.
-//! A further decision is a further method there and, if time can trigger it, a further line in
-//! `deadline`. The decisions look only at the state and the time, so that none depends on the order
-//! in which the events of one moment arrive.
+//! [`Supervisor::handle`] first notes what happened (`note.rs`: one small method an event, with what
+//! follows from that event alone: a death is early, a request to stop is the second one), then takes
+//! every decision that the new state calls for (`decide.rs`), in a fixed order. A further decision is a
+//! further method there and, if time can trigger it, a further line in `deadline`. Those decisions look
+//! only at the state and the time, so that they do not depend on the order in which the events of one
+//! moment arrive.
 
 mod clients;
 mod decide;
@@ -36,7 +37,8 @@ use watch::Watch;
 ///
 /// # Early deaths
 ///
-/// A child that ends within [`Config::early`] of its spawn without having worked died early. That
+/// A child that ends within [`Config::early`] of its spawn without having worked, or whenever before it
+/// serves, died early. That
 /// delays the next spawn by [`Config::throttle_first`], and one child at a time is spawned with that
 /// delay between; every early death of a child spawned since doubles it, up to
 /// [`Config::throttle_cap`]. A child spawned since the first of those deaths that works, or serves
@@ -68,8 +70,9 @@ use watch::Watch;
 ///
 /// With [`Config::netwatch_interval`], [`Action::CheckConnections`] asks to see whether clients have gone:
 /// every interval while children work, and not at all while nobody does. It comes sooner after a child has
-/// begun to work, so that its client is known when it goes; how much sooner depends on what it costs. A child whose request is [`Cancelled`](Event::Cancelled) is asked to leave, and its
-/// successor is spawned at once; if it is still at that request after [`Config::cancel_timeout`], it is
+/// begun to work, so that its client is known when it goes; how much sooner depends on what it costs. A
+/// child whose request is [`Cancelled`](Event::Cancelled) is asked to leave, and its successor is spawned
+/// at once, or once there is room for it; if it is still at that request after [`Config::cancel_timeout`], it is
 /// interrupted, then killed. One that has gone on to another request is left to finish that.
 ///
 /// # Upgrading
@@ -88,7 +91,8 @@ use watch::Watch;
 /// [`Config::interrupt_timeout`] killed, and after [`Config::kill_timeout`] given up. A request to
 /// stop during the stop takes the next rung at once.
 /// [`Hook::BeforeShutdown`](crate::Hook::BeforeShutdown) is run first. A single child that is retired
-/// climbs the same ladder, except that nobody gives it up.
+/// climbs the same ladder, except that nobody gives it up; one that is not even ended by a kill holds up
+/// no other's replacement.
 #[derive(Clone, Debug)]
 pub struct Supervisor {
     config: Config,
@@ -150,8 +154,10 @@ impl Supervisor {
 
     /// Takes in an event that happened at `now` and decides what follows.
     pub fn handle(&mut self, now: Time, event: Event) {
-        self.note(now, event);
-        self.decide(now);
+        if !self.is_over() {
+            self.note(now, event);
+            self.decide(now);
+        }
     }
 
     /// Takes in what the children are doing at `now`, in answer to [`Action::Look`].
@@ -159,23 +165,29 @@ impl Supervisor {
     /// It is gossip: slots without a child, and children that say what they cannot be doing, change
     /// at most how many children there are, within the limits.
     pub fn look(&mut self, now: Time, sight: &Sight<'_>) {
-        self.note_sight(now, sight);
-        self.decide(now);
+        if !self.is_over() {
+            self.note_sight(now, sight);
+            self.decide(now);
+        }
     }
 
     /// Takes in that what the children are doing cannot be seen, in answer to [`Action::Look`].
     ///
     /// The pool then stays as it is until a child nudges again.
     pub fn look_failed(&mut self, now: Time) {
-        self.note_blindness();
-        self.decide(now);
+        if !self.is_over() {
+            self.note_blindness();
+            self.decide(now);
+        }
     }
 
     /// Decides what follows from the mere passing of time until `now`.
     ///
     /// To be called when [`deadline`](Self::deadline) has been reached; harmless at any other time.
     pub fn advance(&mut self, now: Time) {
-        self.decide(now);
+        if !self.is_over() {
+            self.decide(now);
+        }
     }
 
     /// Returns the next thing to do, in order.
@@ -201,6 +213,11 @@ impl Supervisor {
     #[must_use]
     pub const fn is_stopping(&self) -> bool {
         matches!(self.phase, Phase::Stopping { .. } | Phase::Over)
+    }
+
+    /// Whether [`Action::Exit`] was decided: nothing comes after it.
+    const fn is_over(&self) -> bool {
+        matches!(self.phase, Phase::Over)
     }
 
     /// Returns the number of children that were spawned and have not been reported as ended.

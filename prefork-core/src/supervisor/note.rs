@@ -1,10 +1,10 @@
-//! What happened, noted without deciding anything.
+//! What happened, noted; and what follows from that one event alone.
 
 use super::{Phase, Supervisor};
 use crate::{
     Action, Event, Exit, Notice, Request, Rung, SlotId, StartFailure, Time, Verdict,
     ladder::Next,
-    slots::{Child, Stage},
+    slots::{Child, Extension, Stage},
 };
 
 /// The fewest early deaths that make a start fail.
@@ -21,7 +21,8 @@ impl Supervisor {
             Event::Worked { slot } => self.worked(slot),
             Event::Tired { slot } => self.slots.update(slot, |child| child.tired = true),
             Event::Extended { slot, by } => {
-                self.slots.update(slot, |child| child.extended = now + by);
+                let extension = Extension { asked: now, until: now + by };
+                self.slots.update(slot, |child| child.extension = Some(extension));
             }
             Event::Exited { slot, exit } => self.exited(now, slot, exit),
             Event::Nudged => self.nudged(now),
@@ -39,7 +40,7 @@ impl Supervisor {
 
     fn start(&mut self, now: Time) {
         if let Phase::New = self.phase {
-            let deadline = now + self.config.start_timeout;
+            let deadline = now + self.config.start_timeout.saturating_sub(self.config.start_used);
             self.phase = Phase::Starting { deadline, early_deaths: 0 };
         }
     }
@@ -58,12 +59,23 @@ impl Supervisor {
         if self.slots.release(slot).is_none() {
             return;
         }
+        self.forgo_spawns();
         let delay = self.spawn_retry.fail(now);
         self.log(Notice::SpawnDelayed { delay, failures: self.spawn_retry.failures() });
     }
 
+    /// Takes back the spawns that were decided before one has failed: they would fail too, or come all
+    /// at once where one at a time is to be tried.
+    fn forgo_spawns(&mut self) {
+        let slots = &mut self.slots;
+        self.actions.retain(|action| match action {
+            Action::Spawn { slot, .. } => slots.release(*slot).is_none(),
+            _ => true,
+        });
+    }
+
     fn worked(&mut self, slot: SlotId) {
-        self.slots.work(slot);
+        self.slots.update(slot, |child| child.worked = true);
         self.slots.serve(slot);
         let spawned = self.slots.get(slot).map(|child| child.spawned);
         if spawned.is_some_and(|spawned| self.throttle.is_evidence(spawned)) {
@@ -79,14 +91,15 @@ impl Supervisor {
                 matches!(child.stage, Stage::Leaving { .. }) && !child.stuck
             }
         };
+        let lived = now.since(child.spawned);
+        if exit.is_crash() || (!told && exit != Exit::Code(0)) {
+            self.log(Notice::DiedAbnormally { slot, exit, lived });
+        }
         if told {
             return;
         }
-        let lived = now.since(child.spawned);
-        if exit != Exit::Code(0) {
-            self.log(Notice::DiedAbnormally { slot, exit, lived });
-        }
-        if !child.worked && (child.stuck || lived < self.config.early) {
+        let never_served = matches!(child.stage, Stage::Starting | Stage::Entered { .. });
+        if !child.worked && (child.stuck || never_served || lived < self.config.early) {
             self.died_early(now, &child, exit);
         }
     }

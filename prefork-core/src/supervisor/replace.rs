@@ -28,6 +28,7 @@ impl Supervisor {
         }
         let generation = self.generation;
         if let Some(roll) = self.roll
+            && self.slots.serving() > 0
             && !self
                 .staying()
                 .any(|(_, child)| child.generation < generation || child.stage != Stage::Serving)
@@ -63,6 +64,7 @@ impl Supervisor {
             self.slots.update(slot, |child| child.tired = true);
         }
         let spare = self.slots.serving().saturating_sub(self.target as usize);
+        let spare = if self.has_no_place_left() { spare.max(1) } else { spare };
         if spare == 0 {
             return;
         }
@@ -97,8 +99,17 @@ impl Supervisor {
         if !matches!(self.phase, Phase::Serving) {
             return 0;
         }
-        let room = (self.config.max_unavailable as usize).saturating_sub(self.slots.leaving());
+        let room = (self.config.stand_ins() as usize).saturating_sub(self.slots.leaving_soon());
         if room == 0 { 0 } else { self.outgoing().take(room).count() }
+    }
+
+    /// Whether those who linger have all the places in which somebody could stand in, so that one must go
+    /// before another can come.
+    fn has_no_place_left(&self) -> bool {
+        let on_the_move = self.slots.leaving_soon() + self.slots.starting() + self.slots.entered();
+        self.slots.leaving() > 0
+            && on_the_move == 0
+            && self.slots.alive() >= self.config.slots() as usize
     }
 
     /// The children that serve until somebody else does in their place.

@@ -173,7 +173,8 @@ impl Supervisor {
             else {
                 continue;
             };
-            let due = (*since + limit).max(child.extended).max(watch.pardoned);
+            let extended = child.extension.and_then(|extension| extension.of(*since));
+            let due = (*since + limit).max(watch.pardoned).max(extended.unwrap_or(Time::ZERO));
             if now >= due {
                 self.log(Notice::Hung { slot: *slot, busy: now.since(*since) });
                 self.end(now, *slot, Rung::Abort);

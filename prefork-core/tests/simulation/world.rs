@@ -15,40 +15,10 @@ use prefork_core::{
     Verdict,
 };
 
-/// How a child will live, unless told to leave.
-#[derive(Clone, Debug)]
-pub(crate) struct Life {
-    pub(crate) enters_after: Option<Duration>,
-    pub(crate) ready_after: Option<Duration>,
-    pub(crate) works_after: Option<Duration>,
-    pub(crate) dies_after: Option<Duration>,
-    pub(crate) heeds_ask: bool,
-    pub(crate) heeds_interrupt: bool,
-}
-
-impl Life {
-    pub(crate) const fn healthy() -> Self {
-        Self {
-            enters_after: Some(Duration::from_millis(1)),
-            ready_after: Some(Duration::from_millis(2)),
-            works_after: Some(Duration::from_millis(20)),
-            dies_after: None,
-            heeds_ask: true,
-            heeds_interrupt: true,
-        }
-    }
-
-    pub(crate) const fn crashing() -> Self {
-        Self {
-            enters_after: Some(Duration::from_millis(1)),
-            ready_after: None,
-            works_after: None,
-            dies_after: Some(Duration::from_millis(2)),
-            heeds_ask: true,
-            heeds_interrupt: true,
-        }
-    }
-}
+use crate::{
+    count,
+    life::{Child, Life, Milestone, Program},
+};
 
 /// Something that is done to the world.
 #[derive(Clone, Debug)]
@@ -71,45 +41,6 @@ pub(crate) enum Step {
     Tire(usize),
     /// The program file is from now on such a one.
     Program(Program),
-}
-
-/// What comes of trying the program file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Program {
-    /// It works.
-    Good,
-    /// It refuses, after a while.
-    Bad,
-    /// It works as a probe, and cannot be executed afterwards.
-    Unlucky,
-    /// It never says anything.
-    Hangs,
-    /// It is being written.
-    Busy,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Milestone {
-    Enters,
-    Ready,
-    Works,
-    Dies,
-}
-
-struct Child {
-    serial: u64,
-    life: Life,
-    serves: bool,
-    told: bool,
-    immortal: bool,
-    generation: u32,
-}
-
-impl Child {
-    /// Whether it is in its main loop; the supervisor counts those that settle without a word.
-    const fn serves_visibly(&self) -> bool {
-        self.serves || self.life.enters_after.is_some()
-    }
 }
 
 pub(crate) struct World {
@@ -493,5 +424,11 @@ impl World {
         if let Some(deadline) = self.supervisor.deadline() {
             assert!(deadline > self.now, "the deadline {deadline:?} is not after {:?}", self.now);
         }
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        count::add(self.events);
     }
 }

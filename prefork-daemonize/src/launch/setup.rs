@@ -68,13 +68,19 @@ fn redirect_stdio(output: Option<&OwnedFd>) -> io::Result<()> {
 /// Returns the same open file under a number from 3 upwards.
 ///
 /// A process that was started with 0, 1 or 2 closed gets those numbers from its next open.
-/// Such a low number is left open on purpose: it is about to be replaced, or better occupied
-/// than free.
+/// Such a low number is better occupied than free, so `/dev/null` is left there; not the same file,
+/// as one end of a socket that is open somewhere keeps the other end from seeing it closed.
 pub(crate) fn above_stdio(fd: OwnedFd) -> io::Result<OwnedFd> {
     if fd.as_raw_fd() > 2 {
         return Ok(fd);
     }
     let high = rustix::io::fcntl_dupfd_cloexec(&fd, 3)?;
-    let _occupied = fd.into_raw_fd();
+    let null = rustix::fs::open("/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())?;
+    let mut low = fd;
+    retry_on_intr(|| rustix::io::dup2(&null, &mut low))?;
+    let _occupied = low.into_raw_fd();
+    if null.as_raw_fd() <= 2 {
+        let _occupied = null.into_raw_fd();
+    }
     Ok(high)
 }

@@ -46,18 +46,26 @@ fn watch(daemon: Pid, launcher: &Channel) -> ! {
             give_up(launcher, Step::Watch, &error.into());
         }
     };
+    let mut told = false;
+    // Once: to a daemon that stops gracefully a second one may say that it should hurry.
+    let mut tell = || {
+        if !std::mem::replace(&mut told, true) {
+            terminate(daemon);
+        }
+    };
     loop {
         if let Err(error) = readable(&[launcher.as_fd(), pidfd.as_fd()], Deadline::NEVER) {
+            tell();
             give_up(launcher, Step::Watch, &error);
         }
         match launcher.receive() {
-            Ok(Received::Message(Some(Message::Stop))) => terminate(daemon),
+            Ok(Received::Message(Some(Message::Stop))) => tell(),
             Ok(Received::Message(Some(Message::Noted))) => sys::exit_now(0),
             Ok(Received::Message(_) | Received::Nothing) => {}
             // The launcher was killed or has reported a failure: what it started must
             // not live on behind that.
             Ok(Received::Closed) | Err(_) => {
-                terminate(daemon);
+                tell();
                 sys::exit_now(0);
             }
         }

@@ -139,7 +139,9 @@ impl PidFile {
         file: OwnedFd,
         lock: OwnedFd,
     ) -> Result<Self, PidFileError> {
-        let path = path.as_ref().to_owned();
+        let path = path.as_ref();
+        let path = crate::absolute(path)
+            .map_err(|source| PidFileError::Open { path: path.to_owned(), source })?;
         let (file, lock) = (File::from(file), File::from(lock));
         let mismatch = || PidFileError::Mismatch { path: path.clone() };
         let open_error = |source| PidFileError::Open { path: path.clone(), source };
@@ -147,10 +149,16 @@ impl PidFile {
         if Identity::of(&lock).map_err(open_error)? != identity {
             return Err(mismatch());
         }
-        match record_lock::take(&file) {
-            Ok(RecordLock::Taken) => {}
-            Ok(RecordLock::Busy) => return Err(mismatch()),
-            Err(source) => return Err(PidFileError::Lock { path, source }),
+        let lock_error = |source| PidFileError::Lock { path: path.clone(), source };
+        match record_lock::take(&file).map_err(lock_error)? {
+            RecordLock::Taken => {}
+            RecordLock::Busy => return Err(mismatch()),
+        }
+        // Nothing new for whoever holds it already.
+        match fs2::FileExt::try_lock_exclusive(&lock) {
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Err(mismatch()),
+            Err(source) => return Err(lock_error(source)),
         }
         registry::remember(identity, path.clone());
         Ok(Self { file, lock, path, identity, owner: Pid::current(), removal: Removal::Due })
@@ -264,6 +272,23 @@ impl AsFd for PidFile {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_who_holds_the_lock_goes_on_with_it() {
+        let directory = tempfile::tempdir().expect("cannot make a directory");
+        let path = directory.path().join("pid");
+        let made = PidFile::create(&path).expect("refused");
+        let copy = |fd: BorrowedFd<'_>| fd.try_clone_to_owned().expect("duplicated");
+        let [file, lock] = made.descriptors().map(copy);
+        let anew = OwnedFd::from(File::open(&path).expect("opened"));
+        let other = PidFile::adopt(&path, copy(file.as_fd()), anew);
+        assert!(matches!(other, Err(PidFileError::Mismatch { .. })), "{other:?}");
+        let adopted = PidFile::adopt(&path, file, lock).expect("these are the ones");
+        assert_eq!(adopted.path(), path);
+        drop(adopted);
+        assert!(!path.exists());
+        made.remove().expect("it is gone, which is no error");
+    }
 
     /// A forked child has a copy of everything, and is not the owner.
     #[test]

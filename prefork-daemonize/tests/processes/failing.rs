@@ -15,6 +15,7 @@ tests![
     says_how_a_silent_daemon_ended,
     reports_a_daemon_that_gives_up_its_readiness,
     gives_up_after_the_time_limit,
+    tells_a_late_daemon_once,
     does_not_let_a_late_daemon_serve,
     ends_with_its_launcher,
     is_not_believed_by_a_launcher_that_is_gone,
@@ -72,6 +73,18 @@ fn gives_up_after_the_time_limit(scratch: &Scratch) {
     assert!(begun.elapsed() >= Duration::from_millis(200), "too early: {:?}", begun.elapsed());
     reap(daemon);
     assert_eq!(children(), [], "a process is left over");
+}
+
+/// A second SIGTERM may mean that it should hurry, and leave requests in hand.
+fn tells_a_late_daemon_once(scratch: &Scratch) {
+    let events = format!("events={}", text(&scratch.path("events")));
+    let done = run(&mut fixture(&["daemon", "life=polite", "timeout=100", &events]));
+    done.assert_failed("was not ready within 100ms");
+    let daemon = daemon_of(scratch);
+    assert_eq!(children(), [daemon], "the watcher has gone, and has said what it had to say");
+    kill_process(daemon, Signal::KILL).expect("it lives");
+    reap(daemon);
+    assert_eq!(scratch.read("events").matches("term").count(), 1, "{}", scratch.read("events"));
 }
 
 /// The launcher has reported a failure, so the daemon must not believe that it serves.

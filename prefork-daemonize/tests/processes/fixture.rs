@@ -136,6 +136,9 @@ fn daemon(settings: &Settings<'_>) -> Result<(), Failure> {
 
 /// The daemon's life, after the setting `life=`.
 fn live(settings: &Settings<'_>, readiness: Readiness) -> Result<(), Failure> {
+    if settings.get("life") == Some("polite") {
+        SigSet::all().thread_block()?;
+    }
     settings.event(&format!("daemon {}", std::process::id()));
     match settings.get("life").unwrap_or("serve") {
         "serve" => serve(settings, readiness, &[Number::SIGTERM, Number::SIGHUP]),
@@ -163,6 +166,15 @@ fn live(settings: &Settings<'_>, readiness: Readiness) -> Result<(), Failure> {
             drop(readiness);
             sleep(Duration::from_secs(60));
             Ok(())
+        }
+        // Notes every SIGTERM, and is never ready.
+        "polite" => {
+            let mut term = SigSet::empty();
+            term.add(Number::SIGTERM);
+            loop {
+                term.wait()?;
+                settings.event("term");
+            }
         }
         "hang" => {
             sleep(Duration::from_secs(60));

@@ -28,15 +28,15 @@ pub(crate) use stop::{By, Stop};
 pub(crate) use work::Work;
 
 use crate::{
-    AccessLog,
+    AccessLog, clock,
     log::Log,
     os::{Poller, Report, Reporter, Tether},
 };
 
 /// What a main loop knows of the process it runs in, and how it takes work.
 ///
-/// Using any of [`accept`](Self::accept), [`should_stop`](Self::should_stop) and
-/// [`stop_fd`](Self::stop_fd) promises that the loop leaves when it is asked to: from then on
+/// Using any of [`accept`](Self::accept), [`requests`](Self::requests),
+/// [`should_stop`](Self::should_stop) and [`stop_fd`](Self::stop_fd) promises that the loop leaves when it is asked to: from then on
 /// `SIGTERM` asks, and no longer ends the process. A loop that breaks the promise is ended after
 /// [`graceful_timeout`](crate::Args::graceful_timeout).
 #[derive(Debug)]
@@ -94,9 +94,11 @@ impl Child {
         self.pid
     }
 
-    /// Returns the place of this child in the pool, 0 to `max_children - 1`.
+    /// Returns the place of this child in the pool; the first is 0.
     ///
-    /// No other living child has the same one; a later child gets it again.
+    /// No other living child has the same one; a later child gets it again, lowest first. While children
+    /// are replaced, there are up to [`max_unavailable`](crate::Args::max_unavailable) more of them than
+    /// `max_children`, so a table by slots needs as many places more.
     #[must_use]
     pub const fn slot(&self) -> u32 {
         self.slot.0
@@ -145,7 +147,9 @@ impl Child {
     /// Says that the child is at work on what `label` describes: `"GET /index.html"`, a job's name.
     ///
     /// For loops that take their work from elsewhere than [`accept`](Self::accept), which says by
-    /// itself that a connection is being served; there it adds the label. The scoreboard shows at
+    /// itself that a connection is being served; there it adds the label. While a request is in hand, it is
+    /// one and the same: say [`idle`](Self::idle) or [`keep_alive`](Self::keep_alive) between two. The
+    /// scoreboard shows at
     /// most 96 bytes of it to whoever may read the file, so leave secrets out. Without a scoreboard
     /// it only tells the parent, once, that this child works.
     pub fn busy(&mut self, label: &str) {
@@ -156,25 +160,63 @@ impl Child {
         self.say_worked();
     }
 
+    /// Says that a request is answered, and that the child waits for the next one on the same connection.
+    ///
+    /// For protocols with several requests a connection, such as HTTP/1.1: say [`busy`](Self::busy) when the
+    /// next one comes, which is then counted and has all its time (see
+    /// [`request_timeout`](crate::Args::request_timeout)); or go back to [`accept`](Self::accept) to close.
+    /// Meanwhile the child can take no other connection, so for the size of the pool it counts as busy.
+    /// Limit how long that lasts, and leave soon when [`should_stop`](Self::should_stop).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use prefork::Args;
+    /// # use std::{io, net::TcpStream};
+    /// # fn read_request(_: &mut TcpStream) -> io::Result<Option<String>> { Ok(None) }
+    /// # fn answer(_: &mut TcpStream, _: &str) -> io::Result<()> { Ok(()) }
+    /// let args = Args::new()
+    ///     .after_init(|init| Ok(init.listen("127.0.0.1:0")?))
+    ///     .main_loop(|child, listener| {
+    ///         while let Some((mut connection, _peer)) = child.accept(listener)? {
+    ///             // With a time limit for reading, so that silent clients do not keep children.
+    ///             while let Ok(Some(request)) = read_request(&mut connection) {
+    ///                 child.busy(&request);
+    ///                 if answer(&mut connection, &request).is_err() || child.should_stop() {
+    ///                     break;
+    ///                 }
+    ///                 child.keep_alive();
+    ///             }
+    ///         }
+    ///         Ok(())
+    ///     });
+    /// # drop(args);
+    /// ```
+    pub fn keep_alive(&mut self) {
+        self.work.keep_alive();
+        self.say_if_tired();
+    }
+
     /// Says that the child has finished its work and waits for more.
     ///
     /// [`accept`](Self::accept) does so by itself.
     pub fn idle(&mut self) {
         self.work.end();
         self.say_ready();
-        if !self.said_tired && self.usage.is_used_up() {
-            self.said_tired = self.try_say(Report::Tired);
-        }
+        self.say_if_tired();
     }
 
     /// Asks for more time for the request in hand: `by` from now, if that is longer than
-    /// [`request_timeout`](crate::Args::request_timeout) gives.
+    /// [`request_timeout`](crate::Args::request_timeout) gives, and no less than was asked for already.
+    ///
+    /// The next request has the usual time again.
     ///
     /// # Errors
     ///
     /// Fails if the parent has gone.
-    pub fn extend_deadline(&self, by: Duration) -> io::Result<()> {
-        self.reporter.as_ref().map_or(Ok(()), |reporter| reporter.say(Report::Extend(by)))
+    pub fn extend_deadline(&mut self, by: Duration) -> io::Result<()> {
+        let Some(reporter) = &self.reporter else { return Ok(()) };
+        reporter.say(Report::Extend(self.work.extend(clock::now(), by)))
     }
 
     /// Counts requests up to about `max`, for loops that take their work from elsewhere than
@@ -225,6 +267,13 @@ impl Child {
     /// Returns the access log.
     pub const fn access_log(&mut self) -> &mut AccessLog {
         &mut self.access_log
+    }
+
+    /// Tells the parent once that this child has served enough.
+    fn say_if_tired(&mut self) {
+        if !self.said_tired && self.usage.is_used_up() {
+            self.said_tired = self.try_say(Report::Tired);
+        }
     }
 
     /// Tells the parent once that this child waits for work.

@@ -60,6 +60,7 @@ impl Occasion {
             | Notice::AtMaximum { .. }
             | Notice::Hung { .. }
             | Notice::StuckStarting { .. }
+            | Notice::Lingers { .. }
             | Notice::Escalated { .. } => None,
         }
     }

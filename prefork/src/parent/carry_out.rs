@@ -82,6 +82,9 @@ impl Parent<'_> {
                 self.supervisor.handle(clock::now(), Event::Spawned { slot });
             }
             Err(error) => {
+                if let Some(board) = &mut self.board {
+                    board.clear(slot, &self.log);
+                }
                 self.counters.count(Counter::SpawnFailures);
                 if self.fork_error != error.raw_os_error() {
                     self.fork_error = error.raw_os_error();

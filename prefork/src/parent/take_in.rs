@@ -23,8 +23,8 @@ impl Parent<'_> {
     /// Takes in all that has happened, in the order that the head of this module explains.
     pub(super) fn take_in(&mut self) -> io::Result<()> {
         let Collected { requests, ended } = self.collect()?;
+        self.hear()?;
         let now = clock::now();
-        self.hear(now)?;
         if self.channels.nudge.take() {
             self.supervisor.handle(now, Event::Nudged);
         }
@@ -63,9 +63,11 @@ impl Parent<'_> {
     }
 
     /// Passes on what children say.
-    fn hear(&mut self, now: Time) -> io::Result<()> {
+    fn hear(&mut self) -> io::Result<()> {
         for _ in 0..MOST_REPORTS {
             let Some((sender, report)) = self.channels.reports.receive()? else { break };
+            // After it was said: it may be of a request that has just begun.
+            let now = clock::now();
             // From what strangers say, and from what no child says, nothing follows.
             let slot = sender.and_then(|pid| self.table.slot(pid));
             let (Some(slot), Some(report)) = (slot, report) else { continue };

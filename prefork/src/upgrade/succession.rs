@@ -31,7 +31,7 @@ use crate::{
     log::Log,
     os::Title,
     parent::{Channels, Leftovers},
-    start::{Belongings, Initialized, call},
+    start::{Belongings, Initialized, call_after_init},
     status::StatusSocket,
 };
 
@@ -78,7 +78,7 @@ impl Inherited {
         let listeners = listeners.map_err(RunError::system("take over the listening sockets"))?;
         let mut init = Init::new(settings.name.clone(), settings.daemonize);
         init.inherit(self.role, listeners);
-        let state = call("after_init", || after_init(&mut init));
+        let state = call_after_init(settings, &mut init, after_init);
         let listeners = init.into_listeners();
         let state = state.inspect_err(|_| listeners.remove_made())?;
         let channels = self

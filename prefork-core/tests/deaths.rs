@@ -1,0 +1,200 @@
+//! Children that do not come up, do not go, or end as they should not.
+
+use std::time::Duration;
+
+use prefork_core::{
+    Action, Config, Event, Exit, Generation, Notice, Request, SlotId, StartFailure, Supervisor,
+    Time, Verdict,
+};
+
+const FAILED: Exit = Exit::Code(1);
+const CRASHED: Exit = Exit::Signal { number: 11, core_dumped: false };
+
+const fn at(ms: u64) -> Time {
+    Time::after_origin(Duration::from_millis(ms))
+}
+
+fn actions(supervisor: &mut Supervisor) -> Vec<Action> {
+    std::iter::from_fn(|| supervisor.next_action()).collect()
+}
+
+fn notices(supervisor: &mut Supervisor) -> Vec<Notice> {
+    let told = |action| match action {
+        Action::Log(notice) => Some(notice),
+        _ => None,
+    };
+    actions(supervisor).into_iter().filter_map(told).collect()
+}
+
+fn spawned(actions: &[Action]) -> Vec<SlotId> {
+    let slot = |action: &Action| match action {
+        Action::Spawn { slot, .. } => Some(*slot),
+        _ => None,
+    };
+    actions.iter().filter_map(slot).collect()
+}
+
+/// A pool that has asked for its first children.
+fn starting(prefork: u32) -> Supervisor {
+    let mut supervisor = Supervisor::new(Config::new(prefork, prefork).expect("valid"));
+    supervisor.handle(at(0), Event::Start);
+    assert_eq!(spawned(&actions(&mut supervisor)).len(), prefork as usize);
+    supervisor
+}
+
+/// A pool whose first children serve.
+fn serving(prefork: u32) -> Supervisor {
+    let mut supervisor = starting(prefork);
+    for slot in (0..prefork).map(SlotId) {
+        supervisor.handle(at(1), Event::Ready { slot });
+        supervisor.handle(at(1), Event::Worked { slot });
+    }
+    assert!(actions(&mut supervisor).contains(&Action::AnnounceReady));
+    supervisor
+}
+
+/// Whoever waits for the start hears why it failed, also when failing takes its time.
+#[test]
+fn a_start_fails_of_children_that_fail_slowly() {
+    let mut supervisor = starting(3);
+    for slot in [0, 1, 2].map(SlotId) {
+        supervisor.handle(at(5000), Event::Exited { slot, exit: FAILED });
+    }
+    for slot in supervisor.slots().collect::<Vec<_>>() {
+        supervisor.handle(at(5001), Event::Exited { slot, exit: FAILED });
+    }
+    let failure = StartFailure::ChildrenDied { deaths: 3, last: FAILED };
+    assert_eq!(actions(&mut supervisor).last(), Some(&Action::Exit(Verdict::StartFailed(failure))));
+}
+
+#[test]
+fn a_reload_fails_of_children_that_fail_slowly() {
+    let mut supervisor = serving(1);
+    supervisor.handle(at(10), Event::Requested(Request::Reload));
+    assert_eq!(spawned(&actions(&mut supervisor)), [SlotId(1)]);
+    supervisor.handle(at(2010), Event::Exited { slot: SlotId(1), exit: FAILED });
+    let failed = Notice::ReloadFailed { generation: Generation(2), old: 1 };
+    assert!(notices(&mut supervisor).contains(&failed));
+}
+
+/// What was used up before counts.
+#[test]
+fn a_start_that_began_earlier_ends_earlier() {
+    let mut config = Config::new(1, 1).expect("valid");
+    config.start_timeout = Duration::from_secs(10);
+    config.start_used = Duration::from_secs(7);
+    let mut supervisor = Supervisor::new(config);
+    supervisor.handle(at(0), Event::Start);
+    assert_eq!(supervisor.deadline(), Some(at(3000)));
+}
+
+/// A hundred spawns that were decided before the first one failed are not a hundred failures.
+#[test]
+fn a_wave_of_failed_spawns_counts_once() {
+    let mut supervisor = Supervisor::new(Config::new(100, 100).expect("valid"));
+    supervisor.handle(at(0), Event::Start);
+    let Some(Action::Spawn { slot, .. }) = supervisor.next_action() else { panic!("no spawn") };
+    supervisor.handle(at(0), Event::SpawnFailed { slot });
+    let delay = Duration::from_millis(10);
+    let after = actions(&mut supervisor);
+    assert_eq!(after, [Action::Log(Notice::SpawnDelayed { delay, failures: 1 })]);
+    assert_eq!(supervisor.alive(), 0);
+    supervisor.advance(at(10));
+    assert_eq!(spawned(&actions(&mut supervisor)).len(), 1, "one at a time");
+    supervisor.handle(at(10), Event::Spawned { slot: SlotId(0) });
+    assert_eq!(spawned(&actions(&mut supervisor)).len(), 99, "and all once it works again");
+}
+
+/// A child that waits for a disk that does not answer is nobody's to wait for.
+#[test]
+fn whom_not_even_a_kill_ends_holds_up_no_reload() {
+    let mut supervisor = serving(3);
+    supervisor.handle(at(10), Event::Requested(Request::Reload));
+    let mut now = at(10);
+    let (mut lingers, mut reloaded) = (0, false);
+    while now < at(120_000) {
+        for action in actions(&mut supervisor) {
+            match action {
+                Action::Spawn { slot, .. } => supervisor.handle(now, Event::Ready { slot }),
+                // The first child never leaves.
+                Action::Ask { slot } if slot != SlotId(0) => {
+                    supervisor.handle(now, Event::Exited { slot, exit: Exit::Code(0) });
+                }
+                Action::Log(Notice::Lingers { slot }) => {
+                    assert_eq!(slot, SlotId(0));
+                    lingers += 1;
+                }
+                Action::Log(Notice::Reloaded { .. }) => reloaded = true,
+                _ => {}
+            }
+        }
+        now = supervisor.deadline().unwrap_or(at(120_000)).max(now);
+        supervisor.advance(now);
+    }
+    assert_eq!(lingers, 1, "said once");
+    assert!(reloaded);
+    assert!(supervisor.alive() <= 4, "{}", supervisor.alive());
+}
+
+#[test]
+fn a_reload_is_not_over_while_nobody_serves() {
+    let mut supervisor = serving(1);
+    supervisor.handle(at(10), Event::Requested(Request::Reload));
+    let [SlotId(1)] = spawned(&actions(&mut supervisor))[..] else { panic!("no stand-in") };
+    supervisor.handle(at(10), Event::SpawnFailed { slot: SlotId(1) });
+    supervisor.handle(at(11), Event::Exited { slot: SlotId(0), exit: CRASHED });
+    let reloaded = |notice: &Notice| matches!(notice, Notice::Reloaded { .. });
+    assert!(!notices(&mut supervisor).iter().any(reloaded));
+    supervisor.advance(at(20));
+    let [slot] = spawned(&actions(&mut supervisor))[..] else { panic!("nobody to serve") };
+    supervisor.handle(at(21), Event::Ready { slot });
+    assert!(notices(&mut supervisor).iter().any(reloaded));
+}
+
+/// Being told to leave does not explain a segmentation fault.
+#[test]
+fn a_crash_on_the_way_out_is_told() {
+    for (exit, is_told) in [
+        (CRASHED, true),
+        (Exit::Code(0), false),
+        (Exit::Code(1), false),
+        (Exit::Signal { number: 15, core_dumped: false }, false),
+        (Exit::Signal { number: 9, core_dumped: false }, false),
+    ] {
+        let mut supervisor = serving(1);
+        supervisor.handle(at(10), Event::Requested(Request::StopGracefully));
+        assert!(actions(&mut supervisor).contains(&Action::Ask { slot: SlotId(0) }));
+        supervisor.handle(at(20), Event::Exited { slot: SlotId(0), exit });
+        let died = |notice: &Notice| matches!(notice, Notice::DiedAbnormally { .. });
+        assert_eq!(notices(&mut supervisor).iter().any(died), is_told, "{exit:?}");
+    }
+}
+
+#[test]
+fn nothing_comes_after_the_exit() {
+    let mut supervisor = serving(1);
+    supervisor.handle(at(10), Event::Requested(Request::StopNow));
+    let mut now = at(10);
+    while let Some(due) = supervisor.deadline() {
+        now = due;
+        supervisor.advance(now);
+    }
+    let done = actions(&mut supervisor);
+    assert_eq!(done.last(), Some(&Action::Exit(Verdict::GaveUp { alive: 1 })));
+    supervisor.handle(now, Event::Worked { slot: SlotId(0) });
+    supervisor.handle(now, Event::Requested(Request::Reload));
+    supervisor.handle(now, Event::Exited { slot: SlotId(0), exit: CRASHED });
+    supervisor.advance(at(1_000_000));
+    assert_eq!(actions(&mut supervisor), []);
+}
+
+/// Slots are used again, so that the highest is not the newest.
+#[test]
+fn of_too_many_the_newest_leave() {
+    let mut supervisor = serving(3);
+    supervisor.handle(at(10_000), Event::Exited { slot: SlotId(0), exit: CRASHED });
+    assert_eq!(spawned(&actions(&mut supervisor)), [SlotId(0)]);
+    supervisor.handle(at(10_001), Event::Ready { slot: SlotId(0) });
+    supervisor.handle(at(10_002), Event::Requested(Request::Fewer));
+    assert!(actions(&mut supervisor).contains(&Action::Ask { slot: SlotId(0) }));
+}

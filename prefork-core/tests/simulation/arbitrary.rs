@@ -1,0 +1,68 @@
+//! What may happen to a pool, drawn at random.
+
+use prefork_core::{Config, Request};
+use proptest::prelude::*;
+
+use crate::{
+    life::{Life, Program},
+    ms,
+    world::Step,
+};
+
+pub(crate) fn arb_life() -> impl Strategy<Value = Life> {
+    prop_oneof![
+        6 => Just(Life::healthy()),
+        2 => (0u64..3000).prop_map(|die| Life { dies_after: Some(ms(die)), ..Life::healthy() }),
+        1 => (0u64..3000)
+            .prop_map(|die| Life { dies_after: Some(ms(die)), works_after: None, ..Life::healthy() }),
+        1 => Just(Life::crashing()),
+        1 => Just(Life { enters_after: None, ..Life::healthy() }),
+        1 => Just(Life { ready_after: None, works_after: None, ..Life::healthy() }),
+        1 => Just(Life { heeds_ask: false, ..Life::healthy() }),
+        1 => Just(Life { heeds_ask: false, heeds_interrupt: false, ..Life::healthy() }),
+    ]
+}
+
+pub(crate) fn arb_request() -> impl Strategy<Value = Request> {
+    prop_oneof![Just(Request::StopGracefully), Just(Request::StopNow)]
+}
+
+pub(crate) fn arb_wish() -> impl Strategy<Value = Request> {
+    prop_oneof![
+        Just(Request::Reload),
+        Just(Request::Reopen),
+        Just(Request::More),
+        Just(Request::Fewer)
+    ]
+}
+
+pub(crate) fn arb_step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        3 => prop::collection::vec(arb_life(), 1..5).prop_map(Step::Lives),
+        2 => (0u32..30).prop_map(Step::FailForks),
+        3 => (1usize..20).prop_map(Step::Kill),
+        6 => (0u64..20_000).prop_map(|t| Step::Run(ms(t))),
+        1 => (0u64..100_000_000).prop_map(|t| Step::Sleep(ms(t))),
+        1 => any::<u32>().prop_map(Step::Gossip),
+        2 => prop_oneof![Just(Request::Reload), Just(Request::Reopen), Just(Request::Upgrade)]
+            .prop_map(Step::Request),
+        1 => arb_program().prop_map(Step::Program),
+        1 => (1usize..10).prop_map(Step::Tire),
+    ]
+}
+
+pub(crate) fn arb_program() -> impl Strategy<Value = Program> {
+    prop_oneof![
+        3 => Just(Program::Good),
+        1 => Just(Program::Bad),
+        1 => Just(Program::Unlucky),
+        1 => Just(Program::Hangs),
+        1 => Just(Program::Busy),
+    ]
+}
+
+pub(crate) fn arb_pool() -> impl Strategy<Value = Config> {
+    (1u32..40, 0u32..40).prop_map(|(prefork, more)| {
+        Config::new(prefork, prefork + more).expect("prefork is within max_children")
+    })
+}
