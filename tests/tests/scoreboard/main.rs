@@ -92,7 +92,7 @@ fn a_path_that_leads_elsewhere_is_refused() {
         ("is not a regular file", |scene| {
             mkfifoat(CWD, scene.path("scoreboard"), Mode::RWXU).expect("made");
         }),
-        ("Is a directory", |scene| fs::create_dir(scene.path("scoreboard")).expect("made")),
+        ("is not a regular file", |scene| fs::create_dir(scene.path("scoreboard")).expect("made")),
     ];
     for (reason, prepare) in cases {
         let scene = scene!();
