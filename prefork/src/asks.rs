@@ -3,21 +3,30 @@
 //! A signal would interrupt them: a handler, whatever its flags, ends a `read` from a socket with a
 //! time limit, a `connect`, a `poll`, a `sleep` with `EINTR` (see `signal(7)`), and few programs expect
 //! that. Blocking the signal instead would be inherited by every program that a child starts. So the
-//! parent raises a word in memory that children can only read, and then makes one shared descriptor
-//! readable, for which idle children wait edge-triggered: each wakes once, looks at its own word, and
-//! sleeps on if it was not meant. A busy child looks when it has finished.
+//! parent raises a word in memory that children can only read, and then writes to a pipe, for which idle
+//! children wait edge-triggered: each wakes once, looks at its own word, and sleeps on if it was not meant.
+//! A busy child looks when it has finished.
+//!
+//! A pipe and not an eventfd, which is one open file for all who hold it: a child could fill it, clear its
+//! `O_NONBLOCK`, and have the parent wait for ever. Children have one open file of the pipe, the parent two
+//! others: one to write to, and one to take out what nobody else does. What a child can still do is to
+//! read what is written before others see it; then these are asked as late as
+//! [`graceful_timeout`](crate::Args::graceful_timeout) allows.
 //!
 //! Loops that never look, or that wait for the descriptor of their own ([`crate::Child::stop_fd`]),
 //! are sent `SIGTERM`.
 
 use std::{
     io,
-    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
     sync::{Arc, atomic::Ordering},
 };
 
 use prefork_core::{LARGEST_POOL, SlotId};
-use rustix::event::{EventfdFlags, eventfd};
+use rustix::{
+    fs::{Mode, OFlags, open},
+    pipe::{PipeFlags, pipe_with},
+};
 
 use crate::sys::SharedWords;
 
@@ -31,7 +40,12 @@ pub(crate) struct Asks {
     words: SharedWords,
     /// The file in memory in which the words are.
     memory: OwnedFd,
-    wake: OwnedFd,
+    /// In no child.
+    write: OwnedFd,
+    /// What children wait for.
+    read: OwnedFd,
+    /// The same end, opened once more: in no child.
+    empty: OwnedFd,
     unheard: bool,
 }
 
@@ -41,20 +55,23 @@ const MOST_WORDS: usize = FIRST_SLOT + 2 * LARGEST_POOL as usize;
 
 impl Asks {
     pub(crate) fn new() -> io::Result<Self> {
-        let wake = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
+        let (read, write) = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK)?;
+        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let empty = open(format!("/proc/self/fd/{}", read.as_raw_fd()), flags, Mode::empty())?;
         let (words, memory) = SharedWords::in_memory_file(MOST_WORDS)?;
-        Ok(Self { words, memory, wake, unheard: false })
+        Ok(Self { words, memory, write, read, empty, unheard: false })
     }
 
     /// What another program in this process needs to go on with it.
-    pub(crate) const fn descriptors(&self) -> [&OwnedFd; 2] {
-        [&self.memory, &self.wake]
+    pub(crate) const fn descriptors(&self) -> [&OwnedFd; 4] {
+        [&self.memory, &self.write, &self.read, &self.empty]
     }
 
     /// Goes on with what another program in this process has left.
-    pub(crate) fn adopt([memory, wake]: [OwnedFd; 2]) -> io::Result<Self> {
+    pub(crate) fn adopt([memory, write, read, empty]: [OwnedFd; 4]) -> io::Result<Self> {
+        let words = SharedWords::of_memory_file(&memory, MOST_WORDS)?;
         // Somebody may have been asked and not been woken any more.
-        Ok(Self { words: SharedWords::of_memory_file(&memory)?, memory, wake, unheard: true })
+        Ok(Self { words, memory, write, read, empty, unheard: true })
     }
 
     /// Forgets what the last child in a slot was asked.
@@ -80,16 +97,17 @@ impl Asks {
     /// Wakes idle children, if any was asked since the last time: one call for any number.
     pub(crate) fn wake_children(&mut self) {
         if std::mem::take(&mut self.unheard) {
+            // One byte of the last time, so that it never fills. Every write to an empty pipe wakes all.
+            let _ = rustix::io::read(&self.empty, &mut [0u8; 64]);
             // Release order is the kernel's: what was stored before the call is seen by whom it wakes.
-            // It cannot fail but for being full after 2^64 calls.
-            let _ = rustix::io::write(&self.wake, &1u64.to_ne_bytes());
+            let _ = rustix::io::write(&self.write, &[1]);
         }
     }
 
     /// Turns the inherited copy into the side of the child in a slot, which can only read the words.
     pub(crate) fn into_asked(self, slot: SlotId) -> io::Result<Asked> {
-        self.words.make_read_only()?;
-        Ok(Asked { words: self.words, slot, wake: Arc::new(self.wake) })
+        self.words.make_read_only(&self.memory)?;
+        Ok(Asked { words: self.words, slot, wake: Arc::new(self.read) })
     }
 }
 
@@ -139,7 +157,7 @@ mod tests {
         let asked = |slot| Asked {
             words: asks.words.clone(),
             slot: SlotId(slot),
-            wake: Arc::new(asks.wake.try_clone().expect("duplicated")),
+            wake: Arc::new(asks.read.try_clone().expect("duplicated")),
         };
         let children = [asked(0), asked(1), asked(2)];
         asks.ask(SlotId(1));
@@ -150,6 +168,21 @@ mod tests {
         asks.reset(SlotId(1));
         assert_eq!(children.each_ref().map(Asked::is_asked), [false; 3]);
         assert!(children[0].is_draining());
+    }
+
+    /// What children hold is shared by all of them, and nothing that they do to it keeps the parent waiting.
+    #[test]
+    fn the_parent_never_waits_to_be_heard() {
+        let mut asks = Asks::new().expect("made");
+        let pipe = asks.read.try_clone().expect("duplicated");
+        rustix::fs::fcntl_setfl(&pipe, OFlags::empty()).expect("set");
+        for round in 0..100_000 {
+            asks.ask(SlotId(0));
+            asks.wake_children();
+            if round % 1000 == 0 {
+                assert_eq!(rustix::io::read(&pipe, &mut [0; 64]), Ok(1), "round {round}");
+            }
+        }
     }
 
     #[test]

@@ -93,7 +93,7 @@ impl Service {
         match self.0 {}
     }
 
-    pub(crate) const fn renew(&mut self, _: Option<&ParentBoard>, _: &Log) {
+    pub(crate) const fn renew(&mut self, _: Option<&ParentBoard>, _: &Log) -> Option<Pid> {
         match self.0 {}
     }
 

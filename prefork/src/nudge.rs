@@ -1,7 +1,11 @@
 //! How a busy child wakes the parent, and only when the parent wants to be woken.
 //!
-//! The parent *arms* the nudge; the first child that turns busy then writes to an eventfd. While it is
-//! not armed, turning busy costs a child one load from memory.
+//! The parent *arms* the nudge; the first child that turns busy then writes to a pipe. While it is not
+//! armed, turning busy costs a child one load from memory.
+//!
+//! A pipe and not an eventfd, which is one open file for all who hold it: a child could clear its
+//! `O_NONBLOCK` and have the parent wait for ever. The ends of a pipe are two open files, and the parent's
+//! is in no child.
 
 use std::{
     io,
@@ -9,7 +13,7 @@ use std::{
     sync::atomic::{Ordering, fence},
 };
 
-use rustix::event::{EventfdFlags, eventfd};
+use rustix::pipe::{PipeFlags, pipe_with};
 
 use crate::sys::SharedWords;
 
@@ -20,24 +24,26 @@ pub(crate) struct Nudge {
     armed: SharedWords,
     /// The file in memory in which the word is.
     memory: OwnedFd,
-    wake: OwnedFd,
+    /// Read by the parent alone, which also keeps the other end open for children to come.
+    read: OwnedFd,
+    write: OwnedFd,
 }
 
 impl Nudge {
     pub(crate) fn new() -> io::Result<Self> {
-        let wake = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
+        let (read, write) = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK)?;
         let (armed, memory) = SharedWords::in_memory_file(1)?;
-        Ok(Self { armed, memory, wake })
+        Ok(Self { armed, memory, read, write })
     }
 
     /// What another program in this process needs to go on with it.
-    pub(crate) const fn descriptors(&self) -> [&OwnedFd; 2] {
-        [&self.memory, &self.wake]
+    pub(crate) const fn descriptors(&self) -> [&OwnedFd; 3] {
+        [&self.memory, &self.read, &self.write]
     }
 
     /// Goes on with what another program in this process has left.
-    pub(crate) fn adopt([memory, wake]: [OwnedFd; 2]) -> io::Result<Self> {
-        Ok(Self { armed: SharedWords::of_memory_file(&memory)?, memory, wake })
+    pub(crate) fn adopt([memory, read, write]: [OwnedFd; 3]) -> io::Result<Self> {
+        Ok(Self { armed: SharedWords::of_memory_file(&memory, 1)?, memory, read, write })
     }
 
     pub(crate) fn arm(&self) {
@@ -49,7 +55,8 @@ impl Nudge {
 
     /// Disarms; tells whether a child had nudged.
     pub(crate) fn take(&self) -> bool {
-        let nudged = rustix::io::read(&self.wake, &mut [0u8; 8]).is_ok();
+        // More than ever waits there, unless a child does nothing but nudge.
+        let nudged = rustix::io::read(&self.read, &mut [0u8; 4096]).is_ok();
         if nudged {
             self.armed.get(0).store(0, Ordering::Relaxed);
         }
@@ -57,13 +64,13 @@ impl Nudge {
     }
 
     pub(crate) fn fd(&self) -> BorrowedFd<'_> {
-        self.wake.as_fd()
+        self.read.as_fd()
     }
 
     /// Turns the inherited copy into the child's side, which can only read the word.
     pub(crate) fn into_nudger(self) -> io::Result<Nudger> {
-        self.armed.make_read_only()?;
-        Ok(Nudger { armed: self.armed, wake: self.wake })
+        self.armed.make_read_only(&self.memory)?;
+        Ok(Nudger { armed: self.armed, write: self.write })
     }
 }
 
@@ -71,30 +78,33 @@ impl Nudge {
 #[derive(Debug)]
 pub(crate) struct Nudger {
     armed: SharedWords,
-    wake: OwnedFd,
+    write: OwnedFd,
 }
 
 impl Nudger {
-    /// Wakes the parent, after the board says that this child is busy, if it wants to know that a child has turned busy.
+    /// Wakes the parent, after the board says that this child is busy, if it wants to know that a child has
+    /// turned busy.
     pub(crate) fn turned_busy(&self) {
         // Report first, ask then; see `arm`.
         fence(Ordering::SeqCst);
         if self.armed.get(0).load(Ordering::Relaxed) != 0 {
-            // It cannot fail but for being full, and then the parent is about to wake.
-            let _ = rustix::io::write(&self.wake, &1u64.to_ne_bytes());
+            // If it is full, the parent is about to wake.
+            let _ = rustix::io::write(&self.write, &[1]);
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use rustix::fs::{OFlags, fcntl_setfl};
+
     use super::*;
 
     #[test]
     fn a_nudge_comes_through_only_while_armed() {
         let nudge = Nudge::new().expect("made");
-        let wake = nudge.wake.try_clone().expect("duplicated");
-        let nudger = Nudger { armed: nudge.armed.clone(), wake };
+        let write = nudge.write.try_clone().expect("duplicated");
+        let nudger = Nudger { armed: nudge.armed.clone(), write };
         nudger.turned_busy();
         assert!(!nudge.take(), "not armed yet");
         nudge.arm();
@@ -103,5 +113,13 @@ mod tests {
         assert!(nudge.take());
         nudger.turned_busy();
         assert!(!nudge.take(), "taking has disarmed it");
+    }
+
+    /// What children hold is shared by all of them, and nothing that they do to it keeps the parent waiting.
+    #[test]
+    fn the_parent_never_waits_for_a_nudge() {
+        let nudge = Nudge::new().expect("made");
+        fcntl_setfl(&nudge.write, OFlags::empty()).expect("set");
+        assert!(!nudge.take());
     }
 }

@@ -7,7 +7,7 @@
 //! watcher takes the whole daemon down in order, files and exit status included, around it.
 
 use std::{
-    io::{self, Write},
+    io,
     os::fd::OwnedFd,
     process,
     sync::{
@@ -318,7 +318,7 @@ impl Watcher {
     /// Ends the daemon around a loop that cannot be asked.
     fn leave(&mut self) {
         std::mem::take(&mut self.belongings).remove(&self.settings);
-        let _ = io::stdout().flush();
+        // It flushes standard output too, unless the loop holds that.
         process::exit(0);
     }
 }

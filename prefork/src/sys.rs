@@ -28,8 +28,11 @@ use nix::{
 #[cfg(feature = "status")]
 use rustix::mm::{Advice, madvise};
 use rustix::{
-    fs::{MemfdFlags, SealFlags, fcntl_add_seals, fcntl_get_seals, ftruncate, memfd_create},
-    mm::{MapFlags, MprotectFlags, ProtFlags, mmap, mmap_anonymous, mprotect},
+    fs::{
+        MemfdFlags, Mode, OFlags, SealFlags, fcntl_add_seals, fcntl_get_seals, ftruncate,
+        memfd_create, open,
+    },
+    mm::{MapFlags, ProtFlags, mmap, mmap_anonymous},
     process::{Pid, PrctlMmMap, configure_virtual_memory_map},
 };
 
@@ -42,12 +45,12 @@ pub(crate) enum Forked {
 
 /// Forks this process.
 ///
-/// The caller has made sure that it has no other thread ([`crate::threads`]): then the child is a
-/// whole copy, in which everything works that worked before.
+/// Fails if it has another thread, which a hook of the program may have left: else the child is a whole copy,
+/// in which everything works that worked before.
 pub(crate) fn fork() -> io::Result<Forked> {
+    crate::threads::require_one()?;
     // SAFETY: fork is dangerous in a process of several threads, where the child may only call what
-    // is async-signal-safe. Whoever reaches this line has counted the threads of the process and
-    // refused if there was more than this one.
+    // is async-signal-safe. This is the only thread, and so nobody can start another before the fork.
     let forked = unsafe { nix::unistd::fork() }?;
     Ok(match forked {
         ForkResult::Parent { child } => {
@@ -240,18 +243,19 @@ impl SharedWords {
         let memory = memfd_create("prefork-words", flags)?;
         ftruncate(&memory, (count * size_of::<AtomicU32>()) as u64)?;
         fcntl_add_seals(&memory, Self::SEALS)?;
-        Ok((Self::of_memory_file(&memory)?, memory))
+        Ok((Self::of_memory_file(&memory, count)?, memory))
     }
 
     /// No size is ever changed, so that no access can end in SIGBUS.
     const SEALS: SealFlags = SealFlags::SEAL.union(SealFlags::SHRINK).union(SealFlags::GROW);
 
-    /// Maps the words in such a file.
-    pub(crate) fn of_memory_file(memory: &OwnedFd) -> io::Result<Self> {
-        if !fcntl_get_seals(memory)?.contains(Self::SEALS) {
+    /// Maps the words in such a file, which must be at least so many.
+    pub(crate) fn of_memory_file(memory: &OwnedFd, least: usize) -> io::Result<Self> {
+        let size = usize::try_from(rustix::fs::fstat(memory)?.st_size).map_err(io::Error::other)?;
+        if !fcntl_get_seals(memory)?.contains(Self::SEALS) || size / size_of::<AtomicU32>() < least
+        {
             return Err(io::ErrorKind::InvalidInput.into());
         }
-        let size = usize::try_from(rustix::fs::fstat(memory)?.st_size).map_err(io::Error::other)?;
         let (protection, flags) = (ProtFlags::READ | ProtFlags::WRITE, MapFlags::SHARED);
         // SAFETY: the kernel chooses the address (the hint is null), so no memory of ours is
         // mapped over.
@@ -272,12 +276,17 @@ impl SharedWords {
         &self.words[index]
     }
 
-    /// From now on, storing to a word ends this process; loading goes on.
-    pub(crate) fn make_read_only(&self) -> io::Result<()> {
+    /// From now on, storing to a word of this file ends this process; loading goes on. It cannot be taken
+    /// back, as a change of protection alone could.
+    pub(crate) fn make_read_only(&self, memory: &OwnedFd) -> io::Result<()> {
+        let path = format!("/proc/self/fd/{}", memory.as_raw_fd());
+        let reading = open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
         let start = self.words.as_ptr().cast_mut().cast();
-        // SAFETY: the range is exactly the mapping made above, and this process does not store to
-        // it any more.
-        unsafe { mprotect(start, size_of_val(self.words), MprotectFlags::READ) }?;
+        let (size, flags) = (size_of_val(self.words), MapFlags::SHARED | MapFlags::FIXED);
+        // SAFETY: the range is exactly the mapping of this file made above, which the same words of the
+        // same file take the place of, and this process does not store to them any more.
+        let mapped = unsafe { mmap(start, size, ProtFlags::READ, flags, reading, 0) }?;
+        debug_assert_eq!(mapped, start, "see MAP_FIXED in mmap(2)");
         Ok(())
     }
 }

@@ -25,7 +25,7 @@ use crate::{
     sys::{self, Forked},
 };
 
-/// How long it may take for all that it was given.
+/// How long it may take for each.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The bytes that stand for verdicts.
@@ -55,6 +55,10 @@ pub(crate) struct Errand {
 
 impl Errand {
     /// Sends one.
+    ///
+    /// # Errors
+    ///
+    /// What prevents it, and what it was to decide.
     pub(crate) fn send(
         gone: Vec<Gone>,
         kind: &Kind,
@@ -62,7 +66,24 @@ impl Errand {
         name: &str,
         mask: &SigSet,
         now: Time,
-    ) -> io::Result<Self> {
+    ) -> Result<Self, (io::Error, Vec<Gone>)> {
+        match Self::fork(&gone, kind, title, name, mask) {
+            Ok((pid, verdicts)) => {
+                let (verdicts, open) = (Some(verdicts), gone.into_iter());
+                let (due, sender) = (now + PATIENCE, getpid());
+                Ok(Self { pid, verdicts, open, due, sender, reaped: false })
+            }
+            Err(error) => Err((error, gone)),
+        }
+    }
+
+    fn fork(
+        gone: &[Gone],
+        kind: &Kind,
+        title: &mut Title,
+        name: &str,
+        mask: &SigSet,
+    ) -> io::Result<(Pid, OwnedFd)> {
         let (verdicts, far) = pipe_with(PipeFlags::CLOEXEC)?;
         rustix::io::ioctl_fionbio(&verdicts, true)?;
         let sender = getpid();
@@ -76,7 +97,7 @@ impl Errand {
                 title.become_errand();
                 let tied = set_parent_process_death_signal(Some(Signal::KILL)).is_ok();
                 if tied && getppid() == Some(sender) && set_signal_mask(mask).is_ok() {
-                    run(&gone, kind, &far, &Log::new(name, Role::Parent));
+                    run(gone, kind, &far, &Log::new(name, Role::Parent));
                 }
                 let _ = io::stdout().flush();
                 sys::flush_c_streams();
@@ -84,8 +105,7 @@ impl Errand {
             }
             Ok(Forked::Parent { child: pid }) => {
                 set_signal_mask(&blocked)?;
-                let (verdicts, open) = (Some(verdicts), gone.into_iter());
-                Ok(Self { pid, verdicts, open, due: now + PATIENCE, sender, reaped: false })
+                Ok((pid, verdicts))
             }
             Err(error) => {
                 set_signal_mask(&blocked)?;
@@ -109,12 +129,13 @@ impl Errand {
     }
 
     /// Takes the next verdict that has come in.
-    pub(crate) fn hear(&mut self) -> Option<Verdict> {
+    pub(crate) fn hear(&mut self, now: Time) -> Option<Verdict> {
         let fd = self.verdicts.as_ref()?;
         let mut byte = [0];
         match retry_on_intr(|| rustix::io::read(fd, &mut byte)) {
             Ok(1) => {
                 let gone = self.open.next()?;
+                self.due = now + PATIENCE;
                 Some(if byte[0] == CANCEL { Verdict::Cancel(gone) } else { Verdict::Nothing })
             }
             Err(Errno::AGAIN) => None,
@@ -125,10 +146,18 @@ impl Errand {
         }
     }
 
-    /// Notes that a process has ended and was reaped; tells whether it was this one.
-    pub(crate) fn is_over(&mut self, pid: Pid) -> bool {
+    /// Notes that a process has ended and was reaped.
+    pub(crate) fn note_reaped(&mut self, pid: Pid) {
         self.reaped |= self.pid == pid;
-        self.pid == pid
+    }
+
+    pub(crate) const fn is_reaped(&self) -> bool {
+        self.reaped
+    }
+
+    /// Returns what is not decided: first the one that it has been at.
+    pub(crate) fn take_open(&mut self) -> impl Iterator<Item = Gone> + use<> {
+        std::mem::replace(&mut self.open, Vec::new().into_iter())
     }
 }
 

@@ -113,10 +113,12 @@ static OTHERS: [fn() -> Box<dyn Source>; 2] =
 /// Whether a source will not be there the next time either.
 fn is_for_good(error: &SourceError) -> bool {
     match error {
-        SourceError::Unsupported { .. } | SourceError::File { .. } => true,
-        SourceError::Netlink { source, .. } => {
-            matches!(source.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::Unsupported)
-        }
+        SourceError::Unsupported { .. } => true,
+        // Others pass, such as having no descriptors.
+        SourceError::Netlink { source, .. } | SourceError::File { source, .. } => matches!(
+            source.kind(),
+            io::ErrorKind::PermissionDenied | io::ErrorKind::NotFound | io::ErrorKind::Unsupported
+        ),
         _ => false,
     }
 }

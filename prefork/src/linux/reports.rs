@@ -3,6 +3,9 @@
 //! Each child is told apart not by what it says but by what the kernel says: `SO_PASSCRED` makes it
 //! attach the sender's pid to every message (see `unix(7)`). So no child can speak for another, the
 //! parent needs one descriptor however many children there are, and an unknown sender is ignored.
+//!
+//! What a child sends, however odd, is no error of the parent's. And the socket is everybody's, so one that
+//! shuts it down has shut it for all: then the parent needs another, and children that have that.
 
 use std::{
     io,
@@ -72,6 +75,18 @@ impl Report {
     }
 }
 
+/// What the parent hears.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Heard {
+    /// A message: whose it is, if it comes from our pid namespace, and what it says, if a child of ours says
+    /// such things.
+    Message { sender: Option<Pid>, report: Option<Report> },
+    /// No message waits.
+    Nothing,
+    /// None will come any more: somebody has shut the socket down.
+    Closed,
+}
+
 /// The parent's end, which also holds the children's until they take it with them.
 #[derive(Debug)]
 pub(crate) struct Reports {
@@ -102,10 +117,7 @@ impl Reports {
     }
 
     /// Takes the next message, if one waits.
-    ///
-    /// `None` in the place of the report stands for a message that no child of ours sends; `None`
-    /// in the place of the sender for one that is not in our pid namespace.
-    pub(crate) fn receive(&self) -> io::Result<Option<(Option<Pid>, Option<Report>)>> {
+    pub(crate) fn receive(&self) -> io::Result<Heard> {
         let mut bytes = [0u8; LONGEST + 1];
         let mut control = nix::cmsg_space!(UnixCredentials);
         let mut into = [io::IoSliceMut::new(&mut bytes)];
@@ -114,17 +126,26 @@ impl Reports {
             let fd = self.receiver.as_raw_fd();
             match recvmsg::<()>(fd, &mut into, Some(&mut control), flags) {
                 Ok(message) => break message,
-                Err(nix::Error::EAGAIN) => return Ok(None),
+                Err(nix::Error::EAGAIN) => return Ok(Heard::Nothing),
                 Err(nix::Error::EINTR) => {}
                 Err(error) => return Err(error.into()),
             }
         };
-        let sender = message.cmsgs()?.find_map(|message| match message {
-            ControlMessageOwned::ScmCredentials(credentials) => Pid::from_raw(credentials.pid()),
-            _ => None,
+        // There is no room for more than the credentials, so descriptors that somebody sends along are dropped
+        // by the kernel; that the message is cut then makes it nobody's.
+        let credentials = message.cmsgs().ok().and_then(|mut messages| {
+            messages.find_map(|message| match message {
+                ControlMessageOwned::ScmCredentials(credentials) => Some(credentials),
+                _ => None,
+            })
         });
-        let length = message.bytes;
-        Ok(Some((sender, bytes.get(..length).and_then(Report::decode))))
+        let (length, is_cut) = (message.bytes, message.flags.contains(MsgFlags::MSG_CTRUNC));
+        if length == 0 && credentials.is_none() && !is_cut {
+            // Every message comes with credentials, also an empty one.
+            return Ok(Heard::Closed);
+        }
+        let sender = credentials.and_then(|credentials| Pid::from_raw(credentials.pid()));
+        Ok(Heard::Message { sender, report: bytes.get(..length).and_then(Report::decode) })
     }
 
     /// Turns the inherited copy into the child's end.
@@ -161,18 +182,59 @@ impl Reporter {
 
 #[cfg(test)]
 mod tests {
+    use std::io::IoSlice;
+
+    use nix::sys::socket::{ControlMessage, sendmsg};
+    use rustix::net::{Shutdown, shutdown};
+
     use super::*;
+
+    fn message(sender: Option<Pid>, report: Option<Report>) -> Heard {
+        Heard::Message { sender, report }
+    }
 
     #[test]
     fn the_kernel_names_the_sender() {
         let reports = Reports::new().expect("socketpair");
-        assert_eq!(reports.receive().expect("empty"), None);
+        let receive = || reports.receive().expect("nothing is wrong");
+        assert_eq!(receive(), Heard::Nothing);
         send(&reports.sender, b"R", SendFlags::empty()).expect("send");
         send(&reports.sender, b"?", SendFlags::empty()).expect("send");
-        let me = rustix::process::getpid();
-        assert_eq!(reports.receive().expect("one"), Some((Some(me), Some(Report::Ready))));
-        assert_eq!(reports.receive().expect("one"), Some((Some(me), None)));
-        assert_eq!(reports.receive().expect("empty"), None);
+        send(&reports.sender, b"", SendFlags::empty()).expect("send");
+        let me = Some(rustix::process::getpid());
+        assert_eq!(receive(), message(me, Some(Report::Ready)));
+        assert_eq!(receive(), message(me, None));
+        assert_eq!(receive(), message(me, None), "an empty message is one");
+        assert_eq!(receive(), Heard::Nothing);
+    }
+
+    /// It would have been an error, and the end of the daemon.
+    #[test]
+    fn descriptors_that_are_sent_along_do_no_harm() {
+        let reports = Reports::new().expect("socketpair");
+        let count = || std::fs::read_dir("/proc/self/fd").expect("there").count();
+        let before = count();
+        for _ in 0..3 {
+            let rights = [ControlMessage::ScmRights(&[0, 1, 2])];
+            let bytes = [IoSlice::new(b"R")];
+            let fd = reports.sender.as_raw_fd();
+            sendmsg::<()>(fd, &bytes, &rights, MsgFlags::empty(), None).expect("sent");
+            let heard = reports.receive().expect("no error of the parent's");
+            assert!(matches!(heard, Heard::Message { .. }), "{heard:?}");
+        }
+        assert_eq!(reports.receive().expect("nothing is wrong"), Heard::Nothing);
+        // Other tests open and close some as well.
+        assert!(count() < before + 9, "they stay open");
+    }
+
+    #[test]
+    fn a_socket_that_somebody_has_shut_down_is_told() {
+        let reports = Reports::new().expect("socketpair");
+        let reporter = reports.sender.try_clone().expect("dup");
+        send(&reporter, b"R", SendFlags::empty()).expect("send");
+        shutdown(&reporter, Shutdown::Write).expect("shut down");
+        assert!(matches!(reports.receive(), Ok(Heard::Message { .. })));
+        assert!(matches!(reports.receive(), Ok(Heard::Closed)));
     }
 
     #[test]
@@ -199,7 +261,7 @@ mod tests {
         let reporter = Reporter { sender: reports.sender.try_clone().expect("dup") };
         let said = std::iter::from_fn(|| reporter.try_say(Report::Worked).then_some(())).count();
         assert!(said > 0);
-        reports.receive().expect("one").expect("one");
+        assert!(matches!(reports.receive(), Ok(Heard::Message { .. })));
         assert!(reporter.try_say(Report::Worked), "there is room again");
     }
 }

@@ -27,7 +27,9 @@ impl Title {
     pub(crate) fn parent(name: &str) -> Self {
         let name: String = name.chars().take(LONGEST_NAME / 4).collect();
         let text = format!("{name} [parent]");
-        let page = TitlePage::new(text.as_bytes()).and_then(|page| {
+        // Another thread could move the end of the heap meanwhile, which is part of what the kernel is told.
+        let alone = crate::threads::require_one();
+        let page = alone.and_then(|()| TitlePage::new(text.as_bytes())).and_then(|page| {
             move_arguments(&page, text.len())?;
             Ok(page)
         });

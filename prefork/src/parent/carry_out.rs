@@ -78,6 +78,7 @@ impl Parent<'_> {
             Ok(Forked::Child) => return Ok(Some(Done::Forked(slot, generation))),
             Ok(Forked::Parent { child }) => {
                 self.table.insert(child, slot, generation);
+                self.fork_error = None;
                 self.counters.count(Counter::Spawns);
                 self.supervisor.handle(clock::now(), Event::Spawned { slot });
             }
@@ -86,9 +87,10 @@ impl Parent<'_> {
                     board.clear(slot, &self.log);
                 }
                 self.counters.count(Counter::SpawnFailures);
-                if self.fork_error != error.raw_os_error() {
-                    self.fork_error = error.raw_os_error();
+                let error = error.to_string();
+                if self.fork_error.as_ref() != Some(&error) {
                     self.log.error(format_args!("cannot fork: {error}"));
+                    self.fork_error = Some(error);
                 }
                 self.supervisor.handle(clock::now(), Event::SpawnFailed { slot });
             }

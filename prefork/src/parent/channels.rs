@@ -19,6 +19,8 @@ pub(crate) struct Channels {
     pub(crate) lifeline: Lifeline,
     pub(crate) nudge: Nudge,
     pub(crate) asks: Asks,
+    /// Whether nothing can be heard of children.
+    pub(crate) is_deaf: bool,
 }
 
 impl Channels {
@@ -28,17 +30,17 @@ impl Channels {
             lifeline: Lifeline::new()?,
             nudge: Nudge::new()?,
             asks: Asks::new()?,
+            is_deaf: false,
         })
     }
 
     /// Leaves all of them to the next program in this process.
     pub(crate) fn pass<'a>(&'a self, passed: &mut Passed<'a>) -> HandedChannels {
-        let mut pass = |fds: [&'a OwnedFd; 2]| fds.map(|fd| passed.pass(fd));
         HandedChannels {
-            reports: pass(self.reports.descriptors()),
-            lifeline: pass(self.lifeline.descriptors()),
-            nudge: pass(self.nudge.descriptors()),
-            asks: pass(self.asks.descriptors()),
+            reports: self.reports.descriptors().map(|fd| passed.pass(fd)),
+            lifeline: self.lifeline.descriptors().map(|fd| passed.pass(fd)),
+            nudge: self.nudge.descriptors().map(|fd| passed.pass(fd)),
+            asks: self.asks.descriptors().map(|fd| passed.pass(fd)),
         }
     }
 
@@ -47,12 +49,14 @@ impl Channels {
         handed: HandedChannels,
         mut get: impl FnMut(RawFd) -> io::Result<OwnedFd>,
     ) -> io::Result<Self> {
-        let mut pair = |[a, b]: [RawFd; 2]| Ok::<_, io::Error>([get(a)?, get(b)?]);
+        let HandedChannels { reports: [a, b], lifeline: [c, d], .. } = handed;
+        let HandedChannels { nudge: [e, f, g], asks: [h, i, j, k], .. } = handed;
         Ok(Self {
-            reports: Reports::adopt(pair(handed.reports)?),
-            lifeline: Lifeline::adopt(pair(handed.lifeline)?),
-            nudge: Nudge::adopt(pair(handed.nudge)?)?,
-            asks: Asks::adopt(pair(handed.asks)?)?,
+            reports: Reports::adopt([get(a)?, get(b)?]),
+            lifeline: Lifeline::adopt([get(c)?, get(d)?]),
+            nudge: Nudge::adopt([get(e)?, get(f)?, get(g)?])?,
+            asks: Asks::adopt([get(h)?, get(i)?, get(j)?, get(k)?])?,
+            is_deaf: false,
         })
     }
 }

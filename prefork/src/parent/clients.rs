@@ -57,7 +57,7 @@ impl Parent<'_> {
     }
 
     /// Has code of the program decide about those who wait for it, unless it is at it already.
-    fn send_errand(&mut self, now: Time) {
+    pub(super) fn send_errand(&mut self, now: Time) {
         let Some(handler) = self.hooks.on_client_disconnect.as_ref() else { return };
         if self.errand.is_some() || self.gone.is_empty() {
             return;
@@ -66,7 +66,9 @@ impl Parent<'_> {
         let (mask, name) = (self.signals.before(), &self.settings.name);
         match Errand::send(gone, &handler.0, &mut self.title, name, mask, now) {
             Ok(errand) => self.errand = Some(errand),
-            Err(error) => {
+            Err((error, gone)) => {
+                // Asked again with the next look at clients.
+                self.gone = gone;
                 self.log.error(format_args!("cannot run on_client_disconnect: {error}"));
             }
         }
@@ -74,7 +76,7 @@ impl Parent<'_> {
 
     /// Passes on what code of the program has decided, and ends it when it takes too long.
     pub(super) fn hear_errand(&mut self, now: Time) {
-        while let Some(verdict) = self.errand.as_mut().and_then(Errand::hear) {
+        while let Some(verdict) = self.errand.as_mut().and_then(|errand| errand.hear(now)) {
             match verdict {
                 Verdict::Cancel(gone) => self.cancel(now, &gone),
                 Verdict::Nothing => {}
@@ -82,28 +84,47 @@ impl Parent<'_> {
         }
         if self.errand.as_ref().is_some_and(|errand| now >= errand.due()) {
             self.end_errand();
+            self.give_up_first();
             self.log.error("on_client_disconnect takes too long and is killed");
-            self.send_errand(now);
         }
     }
 
-    /// Ends the errand, if there is one.
+    /// Ends the errand, if there is one; what it has not decided is for the next one.
     pub(super) fn end_errand(&mut self) {
-        if let Some(errand) = self.errand.take() {
+        if let Some(mut errand) = self.errand.take() {
+            self.gone.splice(..0, errand.take_open());
             // Dropping it kills it.
-            self.leftovers.note(errand.pid());
+            if !errand.is_reaped() {
+                self.leftovers.note(errand.pid());
+            }
         }
     }
 
-    /// Notes the end of an errand, if it is that, and sends the next one.
+    /// Decides nothing about the client that code of the program has not come to an end with.
+    fn give_up_first(&mut self) {
+        if !self.gone.is_empty() {
+            self.gone.remove(0);
+        }
+    }
+
+    /// Notes the end of an errand, if it is that.
     pub(super) fn bury_errand(&mut self, now: Time, pid: Pid) -> bool {
-        if !self.errand.as_mut().is_some_and(|errand| errand.is_over(pid)) {
+        if self.errand.as_ref().is_none_or(|errand| errand.pid() != pid) {
             return false;
         }
         // What it said before its end.
         self.hear_errand(now);
+        let is_undone = self.errand.as_mut().is_some_and(|errand| {
+            let open: Vec<Gone> = errand.take_open().collect();
+            let is_undone = !open.is_empty();
+            self.gone.splice(..0, open);
+            is_undone
+        });
         self.errand = None;
-        self.send_errand(now);
+        if is_undone {
+            self.give_up_first();
+            self.log.error("on_client_disconnect has ended before it had decided");
+        }
         true
     }
 

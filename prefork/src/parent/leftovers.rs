@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use rustix::{
     event::{PollFd, PollFlags},
+    io::retry_on_intr,
     process::{Pid, PidfdFlags, Signal, WaitOptions, kill_process, pidfd_open, waitpid},
 };
 
@@ -11,6 +12,9 @@ use crate::clock;
 
 /// How long they may take to end once they are killed.
 const PATIENCE: Duration = Duration::from_secs(1);
+
+/// The pause between two looks where nothing tells of their end.
+const ROUND: Duration = Duration::from_millis(1);
 
 /// Those that have not been reaped yet.
 ///
@@ -34,14 +38,25 @@ impl Leftovers {
     pub(crate) fn end(&mut self) {
         let deadline = clock::now() + PATIENCE;
         for pid in self.0.drain(..) {
-            // Not reaped: the pid is still its own.
+            // Only while it is a child that was not reaped, the pid is certainly its own. A program of before
+            // may have reaped it.
+            if !is_unreaped(pid) {
+                continue;
+            }
             let _ = kill_process(pid, Signal::KILL);
-            let Ok(process) = pidfd_open(pid, PidfdFlags::empty()) else { continue };
-            while let Ok(None) = waitpid(Some(pid), WaitOptions::NOHANG)
-                && clock::now() < deadline
-            {
-                let _ = clock::sleep(&mut [PollFd::new(&process, PollFlags::IN)], Some(deadline));
+            let process = pidfd_open(pid, PidfdFlags::empty()).ok();
+            while is_unreaped(pid) && clock::now() < deadline {
+                let mut end: Vec<_> =
+                    process.iter().map(|process| PollFd::new(process, PollFlags::IN)).collect();
+                // Without a descriptor to wait for, in short rounds.
+                let pause = if end.is_empty() { clock::now() + ROUND } else { deadline };
+                let _ = clock::sleep(&mut end, Some(pause.min(deadline)));
             }
         }
     }
+}
+
+/// Reaps a child if it has ended; tells whether it is one that has not.
+fn is_unreaped(pid: Pid) -> bool {
+    matches!(retry_on_intr(|| waitpid(Some(pid), WaitOptions::NOHANG)), Ok(None))
 }

@@ -24,7 +24,7 @@ use prefork_daemonize::{PidFile, Readiness};
 use rustix::event::{PollFd, PollFlags};
 
 use crate::{
-    AccessLog, RunError,
+    AccessLog, Report, RunError,
     args::ParentHooks,
     auto_reload::{AutoReload, FileWatch},
     board::ParentBoard,
@@ -80,7 +80,7 @@ pub(crate) struct Parent<'a> {
     /// Whether the end of some child may not have been told by a signal.
     must_reap: bool,
     /// Why the last fork failed, so that it is said once and not at every attempt.
-    fork_error: Option<i32>,
+    fork_error: Option<String>,
     /// To the service manager.
     reporting: Reporting,
     log: Log,
@@ -213,6 +213,11 @@ impl<'a> Parent<'a> {
     /// Begins to watch files, if that was asked for.
     fn watch_files(&mut self) {
         let program = self.origin.as_ref().ok().map(|origin| origin.program.as_path());
+        if let (Some(AutoReload { list: None, .. }), Err(error)) = (&self.auto_reload, &self.origin)
+        {
+            let log = &self.log;
+            log.error(format_args!("the program file is not watched: {}", Report(error)));
+        }
         self.file_watch = self.auto_reload.take().map(|auto_reload| {
             FileWatch::begin(auto_reload, program, self.has_returned, clock::now())
         });
@@ -223,9 +228,11 @@ impl<'a> Parent<'a> {
         // Who stops does not care for files any more.
         let watch = self.file_watch.as_ref().filter(|_| !self.supervisor.is_stopping());
         let files = watch.and_then(FileWatch::fd);
-        let Channels { reports, nudge, .. } = &self.channels;
-        let mut fds: Vec<_> = [self.signals.as_fd(), reports.fd().as_fd(), nudge.fd()]
+        let Channels { reports, nudge, is_deaf, .. } = &self.channels;
+        let reports = (!is_deaf).then(|| reports.fd().as_fd());
+        let mut fds: Vec<_> = [self.signals.as_fd(), nudge.fd()]
             .into_iter()
+            .chain(reports)
             .chain(self.probe.iter().flat_map(Probe::fds))
             .chain(self.errand.as_ref().and_then(Errand::fd))
             .chain(files)
@@ -248,7 +255,7 @@ impl<'a> Parent<'a> {
         // The child's copy of the way to the launcher; the word is the parent's to say.
         drop(self.readiness.take());
         let Self { settings, title, signals, access_log, privileges, .. } = self;
-        let Self { channels: Channels { lifeline, reports, nudge, asks }, board, .. } = self;
+        let Self { channels: Channels { lifeline, reports, nudge, asks, .. }, board, .. } = self;
         // Left alone, their memory stays shared with the parent; freeing it would make copies of it.
         let _shared = ManuallyDrop::new((self.supervisor, self.table, self.counters));
         let talk = Talk { lifeline, reports, board, nudge, asks };

@@ -27,7 +27,8 @@ impl Parent<'_> {
     /// Has the page go on with the board and the log that are there now.
     pub(super) fn renew_status(&mut self) {
         if let Some(status) = &mut self.status {
-            status.renew(self.board.as_ref(), &self.log);
+            let leaving = status.renew(self.board.as_ref(), &self.log);
+            leaving.into_iter().for_each(|pid| self.leftovers.note(pid));
         }
     }
 }

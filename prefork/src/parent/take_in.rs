@@ -7,7 +7,10 @@ use prefork_core::{Event, Exit, Request, Time};
 use rustix::process::Pid;
 
 use super::{Parent, reap};
-use crate::{ChildExit, clock, hooks, os::Report};
+use crate::{
+    ChildExit, clock, hooks,
+    os::{Heard, Report, Reports},
+};
 
 /// How many messages are read at a time, so that a child that does nothing but talk cannot keep the
 /// parent from its work.
@@ -23,6 +26,9 @@ impl Parent<'_> {
     /// Takes in all that has happened, in the order that the head of this module explains.
     pub(super) fn take_in(&mut self) -> io::Result<()> {
         let Collected { requests, ended } = self.collect()?;
+        for (pid, _) in &ended {
+            self.note_reaped(*pid);
+        }
         self.hear()?;
         let now = clock::now();
         if self.channels.nudge.take() {
@@ -36,6 +42,8 @@ impl Parent<'_> {
         for (pid, exit) in ended {
             self.bury(now, pid, exit);
         }
+        // Not before: a process that is forked can have the pid of one that is reaped and not buried.
+        self.send_errand(now);
         self.check_files(now);
         self.reporting.advance(now);
         self.supervisor.advance(now);
@@ -65,7 +73,14 @@ impl Parent<'_> {
     /// Passes on what children say.
     fn hear(&mut self) -> io::Result<()> {
         for _ in 0..MOST_REPORTS {
-            let Some((sender, report)) = self.channels.reports.receive()? else { break };
+            let (sender, report) = match self.channels.reports.receive()? {
+                Heard::Message { sender, report } => (sender, report),
+                Heard::Nothing => break,
+                Heard::Closed => {
+                    self.hear_anew();
+                    break;
+                }
+            };
             // After it was said: it may be of a request that has just begun.
             let now = clock::now();
             // From what strangers say, and from what no child says, nothing follows.
@@ -90,6 +105,25 @@ impl Parent<'_> {
         Ok(())
     }
 
+    /// Opens another way for reports in the place of one that a child has shut down for all, and has the
+    /// children replaced, who could not be heard any more.
+    fn hear_anew(&mut self) {
+        match Reports::new() {
+            Ok(reports) => {
+                self.channels.reports = reports;
+                self.channels.is_deaf = false;
+                self.log.error("a child has shut down what all children report by; replacing them");
+                self.supervisor.handle(clock::now(), Event::Requested(Request::Reload));
+            }
+            Err(error) => {
+                // Not to be waited for, as it is always readable; tried again with whatever happens next.
+                if !std::mem::replace(&mut self.channels.is_deaf, true) {
+                    self.log.error(format_args!("children cannot be heard any more: {error}"));
+                }
+            }
+        }
+    }
+
     /// Passes on what is to be done about files that have changed.
     fn check_files(&mut self, now: Time) {
         let Some(watch) = self.file_watch.as_mut().filter(|_| !self.supervisor.is_stopping())
@@ -101,10 +135,20 @@ impl Parent<'_> {
         }
     }
 
+    /// Notes that a pid belongs to nobody of ours any more, before anything else is done.
+    fn note_reaped(&mut self, pid: Pid) {
+        self.leftovers.forget(pid);
+        if let Some(probe) = &mut self.probe {
+            probe.note_reaped(pid);
+        }
+        if let Some(errand) = &mut self.errand {
+            errand.note_reaped(pid);
+        }
+    }
+
     /// Passes on the end of a child. One that is not in the table was adopted, as happens to
     /// process 1; that it has been reaped is all there is to do.
     fn bury(&mut self, now: Time, pid: Pid, exit: Exit) {
-        self.leftovers.forget(pid);
         if self.bury_probe(now, pid, exit) || self.bury_errand(now, pid) {
             return;
         }

@@ -65,12 +65,17 @@ impl Parent<'_> {
     pub(super) fn end_probe(&mut self) {
         if let Some(probe) = self.probe.take() {
             // Dropping it kills it.
-            self.leftovers.note(probe.pid());
+            if !probe.is_reaped() {
+                self.leftovers.note(probe.pid());
+            }
         }
     }
 
     /// Becomes the program that the probe runs. If this returns, that was refused.
     pub(super) fn upgrade(&mut self) {
+        // It holds what this process holds, and the next program would not know of it.
+        self.end_errand();
+        self.leftovers.end();
         let refused = match (&self.probe, &self.origin) {
             (Some(probe), Ok(origin)) => {
                 flush();

@@ -130,12 +130,11 @@ impl Service {
         }
     }
 
-    /// Has the clerk replaced by one that reads the board which is there now.
-    pub(crate) fn renew(&mut self, board: Option<&ParentBoard>, log: &Log) {
+    /// Has the clerk replaced by one that reads the board which is there now; returns the pid of the one
+    /// that leaves, which finishes what it has in hand.
+    pub(crate) fn renew(&mut self, board: Option<&ParentBoard>, log: &Log) -> Option<Pid> {
         self.board = reopen(board, log);
-        // It finishes what it has in hand, and the loop reaps it.
-        self.clerk = None;
-        self.not_before = Time::ZERO;
+        self.clerk.take().map(|clerk| clerk.pid)
     }
 
     /// Notes that a process has ended and was reaped; tells whether it was the clerk.

@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 use crate::counters::HandedCounters;
 
 /// The version of the format.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
 /// More than the largest pool needs.
 const LONGEST: u64 = 256 << 20;
@@ -106,8 +106,8 @@ pub(crate) struct HandedChild {
 pub(crate) struct HandedChannels {
     pub(crate) reports: [RawFd; 2],
     pub(crate) lifeline: [RawFd; 2],
-    pub(crate) nudge: [RawFd; 2],
-    pub(crate) asks: [RawFd; 2],
+    pub(crate) nudge: [RawFd; 3],
+    pub(crate) asks: [RawFd; 4],
 }
 
 /// The scoreboard.
@@ -186,7 +186,7 @@ impl Handover {
         all.extend(self.status.as_ref().map(|status| status.fd));
         if let Some(pool) = &self.pool {
             let HandedChannels { reports, lifeline, nudge, asks } = pool.channels;
-            all.extend([reports, lifeline, nudge, asks].into_iter().flatten());
+            all.extend(reports.into_iter().chain(lifeline).chain(nudge).chain(asks));
             all.extend(pool.board.map(|board| board.file));
             all.extend(pool.board.and_then(|board| board.lock));
             all.extend(pool.pid_file.into_iter().flatten());
@@ -279,17 +279,17 @@ mod tests {
 
     #[test]
     fn other_formats_are_told_by_their_number() {
-        let newer = write(br#"{"format":2,"parent":42,"content":["anything"]}"#).expect("written");
+        let newer = write(br#"{"format":9,"parent":42,"content":["anything"]}"#).expect("written");
         let error = Handover::read(newer.as_fd(), 42).expect_err("too new");
-        assert!(matches!(error, Unreadable::Format { found: 2 }), "{error}");
-        let broken = write(br#"{"format":1,"parent":42,"content":{}}"#).expect("written");
+        assert!(matches!(error, Unreadable::Format { found: 9 }), "{error}");
+        let broken = write(br#"{"format":2,"parent":42,"content":{}}"#).expect("written");
         let error = Handover::read(broken.as_fd(), 42).expect_err("no sense");
         assert!(matches!(error, Unreadable::Content { .. }), "{error}");
     }
 
     #[test]
     fn a_handover_of_an_earlier_library_has_no_status_page() {
-        let text = serde_json::to_string(&Envelope { format: 1, parent: 42, content: handover() });
+        let text = serde_json::to_string(&Envelope { format: FORMAT, parent: 42, content: handover() });
         let text = text.expect("written").replacen("\"status\":null,", "", 1);
         assert!(!text.contains("status"), "{text}");
         let fd = write(text.as_bytes()).expect("written");
@@ -298,7 +298,7 @@ mod tests {
 
     #[test]
     fn fields_of_later_libraries_are_passed_over() {
-        let text = serde_json::to_string(&Envelope { format: 1, parent: 42, content: handover() });
+        let text = serde_json::to_string(&Envelope { format: FORMAT, parent: 42, content: handover() });
         let text = text.expect("written").replacen(
             "\"in_background\"",
             "\"new\":[1],\"in_background\"",

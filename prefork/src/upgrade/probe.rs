@@ -247,6 +247,15 @@ impl Probe {
         }
     }
 
+    /// Notes that a process has ended and was reaped.
+    pub(crate) fn note_reaped(&mut self, pid: Pid) {
+        self.reaped |= self.pid == pid;
+    }
+
+    pub(crate) const fn is_reaped(&self) -> bool {
+        self.reaped
+    }
+
     /// Tells why it does not work, once it has ended and was reaped.
     pub(crate) fn why(mut self, exit: Exit) -> String {
         self.reaped = true;
