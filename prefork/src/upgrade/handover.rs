@@ -289,7 +289,8 @@ mod tests {
 
     #[test]
     fn a_handover_of_an_earlier_library_has_no_status_page() {
-        let text = serde_json::to_string(&Envelope { format: FORMAT, parent: 42, content: handover() });
+        let text =
+            serde_json::to_string(&Envelope { format: FORMAT, parent: 42, content: handover() });
         let text = text.expect("written").replacen("\"status\":null,", "", 1);
         assert!(!text.contains("status"), "{text}");
         let fd = write(text.as_bytes()).expect("written");
@@ -298,7 +299,8 @@ mod tests {
 
     #[test]
     fn fields_of_later_libraries_are_passed_over() {
-        let text = serde_json::to_string(&Envelope { format: FORMAT, parent: 42, content: handover() });
+        let text =
+            serde_json::to_string(&Envelope { format: FORMAT, parent: 42, content: handover() });
         let text = text.expect("written").replacen(
             "\"in_background\"",
             "\"new\":[1],\"in_background\"",
