@@ -3,24 +3,22 @@
 use std::time::Duration;
 
 /// Spreads a time limit by up to a tenth either way, by a number that differs from child to child.
-///
-/// # Examples
-///
-/// ```
-/// use prefork_core::jittered;
-/// use std::time::Duration;
-///
-/// let hour = Duration::from_secs(3600);
-/// assert_ne!(jittered(hour, 1), jittered(hour, 2));
-/// assert_eq!(jittered(hour, 1), jittered(hour, 1));
-/// ```
-#[must_use]
-pub fn jittered(limit: Duration, seed: u64) -> Duration {
+pub(crate) fn jittered(limit: Duration, seed: u64) -> Duration {
     let tenth = limit / 10;
     limit.saturating_sub(tenth).saturating_add((tenth * 2).mul_f64(scatter(seed)))
 }
 
-/// Spreads a count as [`jittered`] spreads a time; never below 1.
+/// Spreads a count by up to a tenth either way, by a number that differs from child to child; never
+/// below 1.
+///
+/// # Examples
+///
+/// ```
+/// use prefork_core::jittered_count;
+///
+/// assert_ne!(jittered_count(1000, 1), jittered_count(1000, 2));
+/// assert_eq!(jittered_count(1000, 1), jittered_count(1000, 1));
+/// ```
 #[must_use]
 pub fn jittered_count(limit: u64, seed: u64) -> u64 {
     let tenth = limit / 10;

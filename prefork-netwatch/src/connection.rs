@@ -5,6 +5,7 @@ use std::fmt;
 
 /// The protocol of a connection, under the names that netstat(8) gives them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Proto {
     /// TCP through an IPv4 socket.
     Tcp,

@@ -5,6 +5,7 @@ use std::fmt;
 
 /// What was seen of the end of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Seen {
     /// The peer has said that it sends no more: a FIN in TCP.
     ///

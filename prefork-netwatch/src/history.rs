@@ -81,6 +81,7 @@ impl Phase {
 
 /// A connection that has ended as far as the tables tell.
 #[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
 pub struct Suspect<'a> {
     /// The connection, as it was seen last.
     pub connection: &'a Connection,

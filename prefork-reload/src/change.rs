@@ -31,6 +31,7 @@ impl fmt::Display for Kind {
 
 /// One changed file.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub struct Change {
     /// The path by which the file is watched, absolute, symbolic links not resolved.
     pub path: PathBuf,

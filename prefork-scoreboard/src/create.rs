@@ -103,7 +103,12 @@ impl Temporary {
     fn take(board: &Path) -> Result<(File, Self), CreateError> {
         let path = temporary_path(board)?;
         for _ in 0..ATTEMPTS {
-            let file = open_temporary(&path)?;
+            let file = match open_temporary(&path) {
+                Err(CreateError::Io { source, .. }) if source.kind() == ErrorKind::NotFound => {
+                    return Err(CreateError::NoDirectory { path: board.into() });
+                }
+                opened => opened?,
+            };
             match try_lock(&file).map_err(io_error("lock", &path))? {
                 Lock::Taken => {}
                 Lock::Contended => return Err(CreateError::Creating { path: board.into() }),

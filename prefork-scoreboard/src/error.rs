@@ -23,6 +23,12 @@ pub enum CreateError {
         /// The path asked for.
         path: PathBuf,
     },
+    /// The directory of the path does not exist.
+    #[error("cannot create scoreboard {path}: its directory does not exist; create it first")]
+    NoDirectory {
+        /// The path asked for.
+        path: PathBuf,
+    },
     /// A running process owns the board at this path.
     #[error("scoreboard {path} is in use by {}: stop that one first or choose another path", owner(*.pid))]
     Held {

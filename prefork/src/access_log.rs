@@ -14,7 +14,7 @@ use std::{
 
 use prefork_daemonize::{LogError, open_log};
 
-use crate::{RunError, sanitize::Sanitized, sys::SharedWords};
+use crate::{Report, RunError, log::Log, sanitize::Sanitized, sys::SharedWords};
 
 /// Writes lines to the access log.
 ///
@@ -24,7 +24,13 @@ use crate::{RunError, sanitize::Sanitized, sys::SharedWords};
 pub struct AccessLog {
     destination: Destination,
     line: Vec<u8>,
-    reopen: Arc<AtomicBool>,
+    asked: Option<Asked>,
+}
+
+/// How another thread asks for the file to be opened anew, and who says that it could not be.
+struct Asked {
+    flag: Arc<AtomicBool>,
+    log: Log,
 }
 
 enum Destination {
@@ -41,7 +47,7 @@ impl AccessLog {
     }
 
     pub(crate) fn file(path: &Path) -> Result<Self, RunError> {
-        let file = open_log(path)?;
+        let file = open_log(path).map_err(RunError::Log)?;
         let torn = SharedWords::new(1).map_err(RunError::system("share memory with children"))?;
         Ok(Self::to(Destination::File(file, path.to_owned(), torn)))
     }
@@ -61,8 +67,22 @@ impl AccessLog {
     }
 
     /// Returns a flag by which another thread has the file opened anew with the next line.
-    pub(crate) fn reopen_on_request(&self) -> Arc<AtomicBool> {
-        self.reopen.clone()
+    pub(crate) fn reopen_on_request(&mut self, log: Log) -> Arc<AtomicBool> {
+        let flag = Arc::<AtomicBool>::default();
+        self.asked = Some(Asked { flag: flag.clone(), log });
+        flag
+    }
+
+    /// Opens the file anew if another thread has asked for that. Where it cannot be, the old one goes on:
+    /// nobody could ask again before the next rotation.
+    fn reopen_if_asked(&mut self) {
+        let flag = self.asked.as_ref().map(|asked| &asked.flag);
+        if !flag.is_some_and(|flag| flag.swap(false, Ordering::Acquire)) {
+            return;
+        }
+        if let (Err(error), Some(Asked { log, .. })) = (self.reopen(), &self.asked) {
+            log.error(NotReopened(&error));
+        }
     }
 
     /// Opens the file anew, if there is one, after it was renamed for example.
@@ -78,7 +98,7 @@ impl AccessLog {
     }
 
     fn to(destination: Destination) -> Self {
-        Self { destination, line: Vec::new(), reopen: Arc::default() }
+        Self { destination, line: Vec::new(), asked: None }
     }
 
     /// Writes one line; the line feed is added.
@@ -93,13 +113,20 @@ impl AccessLog {
         if let Destination::Nowhere = self.destination {
             return Ok(());
         }
-        if self.reopen.swap(false, Ordering::Acquire) {
-            self.reopen().map_err(io::Error::other)?;
-        }
+        self.reopen_if_asked();
         self.line.clear();
         let text = line.to_string();
         writeln!(self.line, "{}", Sanitized(&text))?;
         self.destination.write(&mut self.line)
+    }
+}
+
+/// Says that the old file goes on.
+pub(crate) struct NotReopened<'a>(pub(crate) &'a LogError);
+
+impl Display for NotReopened<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the access log stays as it was: {}", Report(self.0))
     }
 }
 
@@ -154,6 +181,7 @@ mod tests {
     use std::{cell::RefCell, rc::Rc};
 
     use super::*;
+    use crate::log::Role;
 
     #[derive(Clone, Default)]
     struct Shared(Rc<RefCell<Vec<u8>>>);
@@ -175,6 +203,26 @@ mod tests {
         let mut log = AccessLog::handle(Box::new(shared.clone()));
         log.line(format_args!("GET {}", "/\n127.0.0.1 forged")).expect("written");
         assert_eq!(*shared.0.borrow(), b"GET /\\n127.0.0.1 forged\n");
+    }
+
+    /// With `prefork` 0, after the change of user: the new file may not be made, and nobody asks twice.
+    #[test]
+    fn a_file_that_cannot_be_opened_anew_goes_on() {
+        let folder = tempfile::tempdir().expect("made");
+        let (path, rotated) = (folder.path().join("log"), folder.path().join("log.1"));
+        let mut log = AccessLog::file(&path).expect("opened");
+        let flag = log.reopen_on_request(Log::new("test", Role::Parent));
+        std::fs::rename(&path, &rotated).expect("renamed");
+        std::fs::create_dir(&path).expect("in the way");
+        flag.store(true, Ordering::Release);
+        for line in ["one", "two"] {
+            log.line(line).expect("written");
+        }
+        assert_eq!(std::fs::read(&rotated).expect("read"), b"one\ntwo\n");
+        std::fs::remove_dir(&path).expect("out of the way");
+        flag.store(true, Ordering::Release);
+        log.line("three").expect("written");
+        assert_eq!(std::fs::read(&path).expect("read"), b"three\n");
     }
 
     #[test]

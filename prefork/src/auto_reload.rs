@@ -9,6 +9,7 @@ use crate::{Report, Result, hooks, log::Log};
 
 /// What the daemon does when watched files have changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum OnChange {
     /// It becomes the program as its file is now, if that works (see
     /// [the crate's documentation](crate#upgrading)).

@@ -11,7 +11,7 @@ use rustix::process::Pid;
 
 use crate::log::{Level, Log};
 
-/// How a child ended: `exited with status 1`, `was killed by SIGKILL`, with a hint where one helps.
+/// How a child ended: `exited with status 1`, `was ended by SIGKILL`, with a hint where one helps.
 #[derive(Debug)]
 pub(crate) struct Ended(pub(crate) Exit);
 

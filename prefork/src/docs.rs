@@ -1,5 +1,8 @@
 //! More to read: reasons, signals, security, and how to do things.
 
+#[doc = include_str!("../docs/command.md")]
+pub mod command {}
+
 #[doc = include_str!("../docs/comparison.md")]
 pub mod comparison {}
 
@@ -8,6 +11,12 @@ pub mod design {}
 
 #[doc = include_str!("../docs/fork_safety.md")]
 pub mod fork_safety {}
+
+#[doc = include_str!("../docs/operating.md")]
+pub mod operating {}
+
+#[doc = include_str!("../docs/peers.md")]
+pub mod peers {}
 
 #[doc = include_str!("../docs/perl.md")]
 pub mod perl {}

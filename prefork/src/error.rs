@@ -7,11 +7,11 @@ use std::{
     time::Duration,
 };
 
-use prefork_core::{Exit, StartFailure};
+use prefork_core::StartFailure;
 use prefork_daemonize::{DaemonizeError, LogError, PidFileError};
 use prefork_scoreboard::CreateError;
 
-use crate::describe::Ended as HowEnded;
+use crate::describe::{Ended as HowEnded, Span};
 
 /// Any error, as hooks and main loops return it.
 pub type BoxError = Box<dyn StdError + Send + Sync + 'static>;
@@ -87,25 +87,27 @@ pub enum RunError {
         "cannot fork: {count} threads are running where only the main thread may; start threads \
          (and async runtimes) in main_loop instead"
     )]
+    #[non_exhaustive]
     Threads {
         /// How many threads the process has, the main one included.
         count: usize,
     },
     /// A log file cannot be used.
     #[error(transparent)]
-    Log(#[from] LogError),
+    Log(LogError),
     /// The pid file cannot be used, or another daemon holds it.
     #[error(transparent)]
-    PidFile(#[from] PidFileError),
+    PidFile(PidFileError),
     /// The scoreboard cannot be made, or another daemon holds it.
     #[error(transparent)]
-    Scoreboard(#[from] CreateError),
+    Scoreboard(CreateError),
     /// The process could not be turned into a daemon, or the daemon could not start; then the text
     /// is the daemon's own.
     #[error(transparent)]
-    Daemonize(#[from] DaemonizeError),
+    Daemonize(DaemonizeError),
     /// A hook of the program failed.
     #[error("{hook} failed")]
+    #[non_exhaustive]
     Hook {
         /// The name of the argument.
         hook: &'static str,
@@ -114,6 +116,7 @@ pub enum RunError {
     },
     /// The system refused something that a daemon cannot do without.
     #[error("cannot {action}")]
+    #[non_exhaustive]
     System {
         /// What was attempted.
         action: &'static str,
@@ -125,6 +128,7 @@ pub enum RunError {
     NoPool,
     /// The children ended before the daemon was ready.
     #[error("{deaths} children ended before the daemon was ready; the last one {last}")]
+    #[non_exhaustive]
     ChildrenDied {
         /// How many.
         deaths: u32,
@@ -132,7 +136,8 @@ pub enum RunError {
         last: String,
     },
     /// Not all children were ready in time.
-    #[error("only {ready} of {wanted} children were ready within {} s", limit.as_secs())]
+    #[error("only {ready} of {wanted} children were ready within {}", Span(*limit))]
+    #[non_exhaustive]
     StartTimedOut {
         /// How many were ready.
         ready: usize,
@@ -143,6 +148,7 @@ pub enum RunError {
     },
     /// Children are left that not even `SIGKILL` has ended.
     #[error("{alive} children are left that SIGKILL does not end; see their state in ps")]
+    #[non_exhaustive]
     ChildrenLeft {
         /// How many.
         alive: usize,
@@ -154,23 +160,18 @@ impl RunError {
     pub(crate) fn system(action: &'static str) -> impl FnOnce(io::Error) -> Self {
         move |source| Self::System { action, source }
     }
-}
 
-impl From<StartFailure> for RunError {
-    fn from(failure: StartFailure) -> Self {
+    /// Says in words what the supervisor has decided.
+    pub(crate) fn start_failed(failure: StartFailure) -> Self {
         match failure {
             StartFailure::ChildrenDied { deaths, last } => {
-                Self::ChildrenDied { deaths, last: how(last) }
+                Self::ChildrenDied { deaths, last: HowEnded(last).to_string() }
             }
             StartFailure::TimedOut { ready, wanted, limit } => {
                 Self::StartTimedOut { ready, wanted, limit }
             }
         }
     }
-}
-
-fn how(exit: Exit) -> String {
-    HowEnded(exit).to_string()
 }
 
 /// Shows an error with everything that caused it, on one line: `a: b: c`.
@@ -195,5 +196,17 @@ impl Display for Report<'_> {
             cause = error.source();
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_short_limit_is_told_as_it_is() {
+        let limit = Duration::from_millis(500);
+        let error = RunError::StartTimedOut { ready: 0, wanted: 3, limit };
+        assert_eq!(error.to_string(), "only 0 of 3 children were ready within 500 ms");
     }
 }

@@ -28,8 +28,6 @@ mod log;
 mod logs;
 mod manager;
 mod nudge;
-#[doc = include_str!("../docs/operating.md")]
-pub mod operating {}
 #[path = "linux/mod.rs"]
 mod os;
 mod parent;
@@ -39,6 +37,7 @@ mod sanitize;
 mod settings;
 mod solo;
 mod start;
+mod statm;
 #[cfg_attr(not(feature = "status"), path = "no_status.rs")]
 mod status;
 mod sys;
@@ -55,11 +54,11 @@ pub use child::{Child, Listener, Requests};
 pub use disconnect::{Disconnect, DisconnectHandler, OnDisconnect};
 pub use error::{ArgsError, BoxError, Fault, Report, Result, RunError};
 pub use init::Init;
-pub use prefork_core as core;
+pub use prefork_core::{self as policy, Exit};
 pub use prefork_daemonize as daemonize;
-pub use prefork_netwatch as netwatch;
-pub use prefork_reload as reload;
-pub use prefork_scoreboard as scoreboard;
+pub use prefork_netwatch::{self as netwatch, Proto, Seen};
+pub use prefork_reload::{self as reload, Changes, WatchList};
+pub use prefork_scoreboard::{self as scoreboard, Slot};
 pub use run::{Ended, Prefork};
 pub use settings::Settings;
 #[cfg(feature = "status")]

@@ -6,6 +6,7 @@ use prefork_daemonize::open_log;
 
 use crate::{
     AccessLog, Report, RunError,
+    access_log::NotReopened,
     check::{AccessTarget, ErrorLog, Settings},
     log::Log,
     upgrade::Inherited,
@@ -24,7 +25,7 @@ pub(crate) fn open_error_log(
         Some(ErrorLog::Path(path)) => match open_log(&path) {
             Ok(file) => Ok(Some(file.into())),
             Err(_) if inherited.is_some_and(|inherited| inherited.has_error_log(&path)) => Ok(None),
-            Err(error) => Err(error.into()),
+            Err(error) => Err(RunError::Log(error)),
         },
     }
 }
@@ -63,7 +64,7 @@ pub(crate) fn redirect(settings: &Settings, log: OwnedFd) -> Result<(), RunError
 pub(crate) fn reopen(settings: &Settings, access_log: &mut AccessLog, log: &Log) {
     reopen_error_log(settings, log);
     if let Err(error) = access_log.reopen() {
-        log.error(format_args!("the access log stays as it was: {}", Report(&error)));
+        log.error(NotReopened(&error));
     }
 }
 
@@ -76,5 +77,5 @@ pub(crate) fn reopen_error_log(settings: &Settings, log: &Log) {
 
 fn replace_error_log(settings: &Settings) -> Result<(), RunError> {
     let Some(path) = &settings.error_log_path else { return Ok(()) };
-    redirect(settings, open_log(path)?.into())
+    redirect(settings, open_log(path).map_err(RunError::Log)?.into())
 }

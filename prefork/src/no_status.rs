@@ -3,7 +3,7 @@
 
 #![expect(clippy::needless_pass_by_value, reason = "as the status page takes them")]
 
-use std::{convert::Infallible, io, os::fd::OwnedFd};
+use std::{convert::Infallible, io, os::fd::OwnedFd, path::Path};
 
 use nix::sys::signal::SigSet;
 use prefork_core::Time;
@@ -35,6 +35,12 @@ pub(crate) struct World<'a> {
     pub(crate) title: &'a mut Title,
     pub(crate) mask: &'a SigSet,
     pub(crate) log: &'a Log,
+}
+
+impl Address {
+    pub(crate) const fn path(&self) -> Option<&Path> {
+        match self.0 {}
+    }
 }
 
 impl StatusSocket {

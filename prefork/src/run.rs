@@ -34,8 +34,10 @@ pub struct Prefork<S = ()> {
 
 /// How [`Prefork::run`] ended well.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Ended {
     /// This is the process that was started, and the daemon now serves in the background.
+    #[non_exhaustive]
     Launched {
         /// The pid of the daemon's parent process.
         pid: u32,
@@ -128,7 +130,7 @@ impl<S> Prefork<S> {
         if let Some(log) = error_log {
             daemonize = daemonize.output(log);
         }
-        match daemonize.start()? {
+        match daemonize.start().map_err(RunError::Daemonize)? {
             Outcome::Launcher(launched) => {
                 Ok(Ended::Launched { pid: launched.pid.as_raw().unsigned_abs() })
             }
@@ -334,7 +336,7 @@ fn supervise<S>(
     Belongings { pid_file, ..Belongings::default() }.remove(settings);
     match verdict {
         Verdict::Stopped => Ok(Ended::Stopped),
-        Verdict::StartFailed(failure) => Err(failure.into()),
+        Verdict::StartFailed(failure) => Err(RunError::start_failed(failure)),
         Verdict::GaveUp { alive } => Err(RunError::ChildrenLeft { alive }),
     }
 }

@@ -49,7 +49,7 @@ const GENERATION: Generation = Generation(1);
 pub(crate) fn serve<S>(
     settings: &Settings,
     program: Program<S>,
-    access_log: AccessLog,
+    mut access_log: AccessLog,
     readiness: &mut Option<Readiness>,
 ) -> Result<Ended, RunError> {
     let Program { users, activated, after_init, mut body, parent_hooks, .. } = program;
@@ -71,7 +71,7 @@ pub(crate) fn serve<S>(
         bell: bell.clone(),
         stop: stop.clone(),
         listeners,
-        reopen_access_log: access_log.reopen_on_request(),
+        reopen_access_log: access_log.reopen_on_request(log.clone()),
         belongings,
         before_shutdown,
         reporting: settings.manager.report(&pool_of_one(settings), Begun::Alone, &log),
@@ -293,6 +293,9 @@ impl Watcher {
                     describe::tell(&self.log, Notice::Stopping { request, alive: 0 }, None);
                     self.reporting.on(Occasion::Stopping);
                 }
+                Action::Log(Notice::Escalated { .. }) => self
+                    .log
+                    .warning("not gone yet: the main loop; the daemon is about to end around it"),
                 Action::Log(notice) => {
                     describe::tell(&self.log, notice, None);
                     self.reporting.on_notice(notice);

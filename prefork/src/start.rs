@@ -52,11 +52,15 @@ pub(crate) fn initialize<S>(
     activated: Vec<Activated>,
     after_init: AfterInit<S>,
 ) -> Result<Initialized<S>, RunError> {
-    let pid_file = settings.pid_path.as_ref().map(PidFile::create).transpose()?;
-    let board = board::open(settings)?;
+    let pid_file = settings.pid_path.as_ref().map(PidFile::create).transpose();
+    let pid_file = pid_file.map_err(RunError::PidFile)?;
+    let board = board::open(settings).map_err(RunError::Scoreboard)?;
     if settings.wants_scoreboard {
         let log = Log::new(&settings.name, Role::Parent);
-        log.warning("the pool stays at prefork: to grow to max_children, set scoreboard_path");
+        log.warning(
+            "the pool stays at prefork: to grow to max_children, set scoreboard_path or \
+             scoreboard_in_memory",
+        );
     }
     let status = settings.status.as_ref().map(StatusSocket::bind).transpose();
     let status = status.map_err(RunError::system("open the status page"))?;

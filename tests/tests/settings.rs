@@ -24,6 +24,44 @@ fn the_file_says_what_flags_do_not() {
     }
 }
 
+/// A flag that needs a board looks for one in the file as well, and one that names a board goes before
+/// what the file says.
+#[test]
+fn flags_and_the_file_agree_on_one_board() {
+    let board = "[daemon]\nscoreboard_path = \"scoreboard\"\n";
+    let in_memory = "[daemon]\nscoreboard_in_memory = true\n";
+    let cancel = "[daemon]\non_client_disconnect = \"cancel\"\nscoreboard_in_memory = true\n";
+    for (text, flags) in [
+        (board, &["--cancel-on-disconnect"][..]),
+        (in_memory, &["--cancel-on-disconnect"]),
+        (in_memory, &["--scoreboard-path", "scoreboard"]),
+        (cancel, &["--netwatch-interval", "0.5"]),
+        ("", &["--cancel-on-disconnect"]),
+    ] {
+        let scene = scene!();
+        fs::write(scene.path("hello.toml"), text).expect("written");
+        let hello = scene.hello().path("--config", "hello.toml").args(flags);
+        let daemon = hello.foreground();
+        daemon.get("/").expect("it serves");
+        let wants_file = text == board || flags.contains(&"scoreboard");
+        assert_eq!(scene.path("scoreboard").exists(), wants_file, "{text:?} {flags:?}");
+        daemon.stop_in_order();
+    }
+}
+
+/// What the file says of children is refused where there are none.
+#[test]
+fn what_the_file_says_in_vain_is_named() {
+    let scene = scene!();
+    let text = "[daemon]\nmax_children = 32\nmin_spare = 1\nmax_requests = 9\n";
+    fs::write(scene.path("hello.toml"), text).expect("written");
+    let end = scene.hello().path("--config", "hello.toml").args(["--prefork", "0"]).finish();
+    for argument in ["max_children", "max_requests"] {
+        end.assert_refused(&format!("{argument}: does nothing with prefork 0"));
+    }
+    assert!(!end.stderr.contains("min_spare"), "{end:?}");
+}
+
 #[test]
 fn what_is_wrong_with_the_file_is_said() {
     for (text, expected) in [

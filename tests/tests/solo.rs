@@ -82,6 +82,7 @@ fn a_loop_that_does_not_leave_ends_within_the_ladder() {
     daemon.signal(Signal::TERM);
     daemon.assert_ends_in_order(Duration::from_secs(8));
     assert_eq!(load.finish().failures.len(), 1);
+    assert_eq!(scene.lines_with("error.log", "not gone yet: the main loop").len(), 1);
 }
 
 /// H3: a second signal does not wait.

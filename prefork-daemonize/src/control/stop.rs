@@ -53,14 +53,15 @@ impl StopOptions {
     #[must_use]
     pub fn new() -> Self {
         Self {
-            grace: Duration::from_secs(30),
+            grace: Duration::from_secs(40),
             kill_wait: Duration::from_secs(5),
             at_the_end_of_grace: Escalation::Kill,
         }
     }
 
-    /// Sets how long the daemon may take after SIGTERM before it is sent SIGKILL. Default: 30
-    /// seconds. [`Duration::MAX`] never kills.
+    /// Sets how long the daemon may take after SIGTERM before it is sent SIGKILL. Default: 40
+    /// seconds, more than the 30 that many daemons give to requests in hand and what they need
+    /// to end those that are late. [`Duration::MAX`] never kills.
     #[must_use]
     pub fn grace(mut self, grace: Duration) -> Self {
         self.grace = grace;

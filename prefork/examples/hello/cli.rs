@@ -60,7 +60,8 @@ pub(crate) struct Cli {
     /// Seconds after which a child that is at one request is ended; needs a scoreboard
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     request_timeout: Option<Duration>,
-    /// Seconds between two looks at the program file; when it has changed, hello becomes it
+    /// Seconds between two looks at the program file; when it has changed, hello becomes it, unless the file
+    /// of settings says otherwise
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     auto_reload_check_every: Option<Duration>,
     /// Give up requests whose clients have gone; needs a scoreboard, in memory if no file is given
@@ -121,6 +122,11 @@ impl Cli {
 
     /// Hands what was given over to the daemon's arguments.
     pub(crate) fn apply(self, args: Args, config: Config) -> Args {
+        let file = &config.daemon;
+        let has_board = self.scoreboard_path.is_some()
+            || file.scoreboard_path.is_some()
+            || file.scoreboard_in_memory == Some(true);
+        let on_change = file.auto_reload_handler.unwrap_or(OnChange::Upgrade);
         let mut args = args.daemonize(false).settings(config.daemon);
         args = given(args, self.daemonize.then_some(true), Args::daemonize);
         args = given(args, self.require_root.then_some(true), Args::require_root);
@@ -138,17 +144,20 @@ impl Cli {
         args = given(args, self.request_timeout, Args::request_timeout);
         args = given(args, self.rlimit_nofile, Args::rlimit_nofile);
         if let Some(interval) = self.auto_reload_check_every {
-            args = args.auto_reload_check_every(interval).auto_reload_handler(OnChange::Upgrade);
+            args = args.auto_reload_check_every(interval).auto_reload_handler(on_change);
         }
         if self.cancel_on_disconnect {
             args = args.on_client_disconnect(OnDisconnect::Cancel);
-            args = args.scoreboard_in_memory(self.scoreboard_path.is_none());
+            args = if has_board { args } else { args.scoreboard_in_memory(true) };
         }
         args = given(args, self.netwatch_interval, Args::netwatch_interval);
         args = given(args, self.user, Args::user);
         args = given(args, self.group, Args::group);
         args = given(args, self.status_listen, Args::status_listen);
-        args = given(args, self.scoreboard_path, Args::scoreboard_path);
+        if let Some(path) = self.scoreboard_path {
+            // It goes before a board in memory that the file asks for.
+            args = args.scoreboard_in_memory(false).scoreboard_path(path);
+        }
         args = given(args, self.pid_path, Args::pid_path);
         args = given(args, self.error_log_path, Args::error_log_path);
         args = given(args, self.access_log_path, Args::access_log_path);
@@ -164,9 +173,9 @@ fn given<T>(args: Args, value: Option<T>, set: impl FnOnce(Args, T) -> Args) -> 
     }
 }
 
-fn seconds(text: &str) -> Result<Duration, String> {
-    let seconds: f64 = text.parse().map_err(|error| format!("{error}"))?;
-    Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())
+fn seconds(text: &str) -> Result<Duration, &'static str> {
+    let seconds = text.parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+    seconds.ok_or("must be a number of seconds, such as 30 or 0.5")
 }
 
 /// Prints what a user can do with a server at this address.

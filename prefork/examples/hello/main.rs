@@ -16,11 +16,12 @@ use cli::Cli;
 
 pub(crate) fn main() -> ExitCode {
     match serve(Cli::parse()) {
-        Ok(Ended::Launched { pid }) => {
-            println!("hello: serving as pid {pid}");
+        Ok(ended) => {
+            if let Ended::Launched { pid, .. } = ended {
+                println!("hello: serving as pid {pid}");
+            }
             ExitCode::SUCCESS
         }
-        Ok(Ended::Stopped) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("hello: {}", Report(&*error));
             ExitCode::FAILURE

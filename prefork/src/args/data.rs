@@ -37,6 +37,9 @@ impl<S> Args<S> {
     /// It is created with mode 0640 if it does not exist. A daemon's standard output goes there as
     /// well. A relative path is taken from the directory in which [`Prefork::new`] was called.
     ///
+    /// In the foreground it is standard error from then on: where a start fails after that, a program
+    /// that prints the reason to standard error writes to this file, and not to the terminal.
+    ///
     /// [`Prefork::new`]: crate::Prefork::new
     pub fn error_log_path(mut self, path: impl Into<PathBuf>) -> Self {
         self.data.error_log_path = Some(path.into());
@@ -125,7 +128,11 @@ impl<S> Args<S> {
     /// [`max_children`](Self::max_children). Default 3.
     ///
     /// With 0, [`main_loop`](Self::main_loop) runs in the parent itself: nothing is forked (see
-    /// [`Prefork::run`](crate::Prefork::run)).
+    /// [`Prefork::run`](crate::Prefork::run)). Arguments that are about children would do nothing then, and are
+    /// refused unless they only repeat their default: the other numbers of children, the limits for a child,
+    /// [`request_timeout`](Self::request_timeout) with [`on_timeout`](Self::on_timeout),
+    /// [`on_child_exit`](Self::on_child_exit), [`on_client_disconnect`](Self::on_client_disconnect),
+    /// [`auto_reload_check_every`](Self::auto_reload_check_every) and `status_listen`.
     pub fn prefork(mut self, children: u32) -> Self {
         self.data.prefork = Some(children);
         self
@@ -163,7 +170,7 @@ impl<S> Args<S> {
         self
     }
 
-    /// Sets how long the start may take, until every child is in its main loop. Default 60 s.
+    /// Sets how long the start may take, until every child is in its main loop; longer than 0. Default 60 s.
     pub fn start_timeout(mut self, limit: Duration) -> Self {
         self.data.start_timeout = Some(limit);
         self
@@ -230,7 +237,7 @@ impl<S> Args<S> {
     /// # Examples
     ///
     /// ```
-    /// use prefork::{Args, OnChange, reload::WatchList};
+    /// use prefork::{Args, OnChange, WatchList};
     /// use std::time::Duration;
     ///
     /// let mut list = WatchList::new();

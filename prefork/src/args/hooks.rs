@@ -76,7 +76,7 @@ impl<S> Args<S> {
     }
 
     /// Runs `hook` in the parent when a child was at work on one request for longer than
-    /// [`request_timeout`](Self::request_timeout), before the child is ended. Default none.
+    /// [`request_timeout`](Self::request_timeout), before the child is ended. Default none. Needs that limit.
     ///
     /// The child still lives and can be examined, but not for long: the parent does nothing else
     /// meanwhile. An error or a panic is logged, and the child is ended.
@@ -96,7 +96,7 @@ impl<S> Args<S> {
     /// # Examples
     ///
     /// ```
-    /// use prefork::{Args, OnChange};
+    /// use prefork::{Args, Changes, OnChange};
     /// use std::time::Duration;
     ///
     /// let every = Duration::from_secs(1);
@@ -106,7 +106,7 @@ impl<S> Args<S> {
     /// # drop(args);
     /// // Or, to look at what has changed first:
     /// let args = Args::new().auto_reload_check_every(every).auto_reload_handler(
-    ///     |changes: &prefork::reload::Changes| {
+    ///     |changes: &Changes| {
     ///         println!("{changes}");
     ///         Ok(OnChange::Reload)
     ///     },
@@ -128,10 +128,10 @@ impl<S> Args<S> {
     /// The parent looks every [`netwatch_interval`](Self::netwatch_interval) while children are at work,
     /// and not at all while none is. Each connection is reported once:
     ///
-    /// - [`Seen::PeerClosed`](crate::netwatch::Seen::PeerClosed): the client sends no more. It has closed the
+    /// - [`Seen::PeerClosed`](crate::Seen::PeerClosed): the client sends no more. It has closed the
     ///   connection, or only its own side of it and still waits for the answer: TCP does not tell which.
     ///   Leave such clients alone where they are to be expected.
-    /// - [`Seen::Gone`](crate::netwatch::Seen::Gone): the connection is no more, by a reset for example. One
+    /// - [`Seen::Gone`](crate::Seen::Gone): the connection is no more, by a reset for example. One
     ///   that is made and reset at once, before the parent has seen it, is not noticed.
     ///
     /// A connection that the child itself has closed is not reported. The parent must be allowed to look at
@@ -147,7 +147,7 @@ impl<S> Args<S> {
     /// # Examples
     ///
     /// ```
-    /// use prefork::{Args, Disconnect, OnDisconnect, netwatch::Seen};
+    /// use prefork::{Args, Disconnect, OnDisconnect, Seen};
     ///
     /// let args = Args::new()
     ///     .scoreboard_path("/run/hello.board")
@@ -156,10 +156,8 @@ impl<S> Args<S> {
     /// // Or, to leave those alone who may still wait for the answer:
     /// let args = Args::new().scoreboard_path("/run/hello.board").on_client_disconnect(
     ///     |client: &Disconnect| {
-    ///         Ok(match client.seen {
-    ///             Seen::Gone => OnDisconnect::Cancel,
-    ///             Seen::PeerClosed => OnDisconnect::Nothing,
-    ///         })
+    ///         let is_gone = client.seen == Seen::Gone;
+    ///         Ok(if is_gone { OnDisconnect::Cancel } else { OnDisconnect::Nothing })
     ///     },
     /// );
     /// # drop(args);

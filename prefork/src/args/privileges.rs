@@ -113,7 +113,8 @@ impl<S> Args<S> {
     }
 
     /// Has the parent become what its children are, once it has written its pid file and
-    /// [`after_init`](Self::after_init) has bound its sockets. Default off.
+    /// [`after_init`](Self::after_init) has bound its sockets. Default off. Needs [`user`](Self::user),
+    /// [`group`](Self::group) or [`supplementary_groups`](Self::supplementary_groups).
     ///
     /// A parent that has done so can no longer remove its files from directories that its new user
     /// may not write, nor open logs anew there, and nothing keeps a child that was taken over from

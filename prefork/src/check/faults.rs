@@ -36,17 +36,17 @@ impl Faults {
         None
     }
 
-    pub(super) fn distinct(
-        &mut self,
-        first: &'static str,
-        first_path: Option<&Path>,
-        second: &'static str,
-        second_path: Option<&Path>,
-    ) {
-        if let (Some(path), Some(other)) = (first_path, second_path)
-            && path == other
-        {
-            self.add(second, format!("is the same file as {first}: {}", path.display()));
+    /// Refuses one file for two things, except for the two logs, which may be one.
+    pub(super) fn distinct(&mut self, files: &[(&'static str, Option<&Path>)]) {
+        for (index, (name, path)) in files.iter().enumerate() {
+            let Some(path) = path else { continue };
+            let same = files[..index].iter().find(|(first, other)| {
+                !(is_log(first) && is_log(name))
+                    && other.is_some_and(|other| real(other) == real(path))
+            });
+            if let Some((first, _)) = same {
+                self.add(name, format!("is the same file as {first}: {}", path.display()));
+            }
         }
     }
 
@@ -67,5 +67,18 @@ impl Faults {
         if !self.0.iter().any(|fault| fault.argument == argument) {
             self.add(argument, format!("is required{when}"));
         }
+    }
+}
+
+fn is_log(argument: &str) -> bool {
+    ["error_log_path", "access_log_path"].contains(&argument)
+}
+
+/// Follows links on the way to a file: `/var/run` is `/run` on most systems.
+fn real(path: &Path) -> PathBuf {
+    let folder = path.parent().and_then(|folder| folder.canonicalize().ok());
+    match (folder, path.file_name()) {
+        (Some(folder), Some(name)) => folder.join(name),
+        _ => path.to_owned(),
     }
 }

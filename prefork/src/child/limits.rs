@@ -4,6 +4,8 @@ use std::{fs::File, os::unix::fs::FileExt};
 
 use prefork_core::jittered_count;
 
+use crate::statm;
+
 /// What a child may use up before it is replaced.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Limits {
@@ -46,7 +48,7 @@ impl Usage {
                 .is_some_and(|limit| self.resident().is_some_and(|bytes| bytes > limit))
     }
 
-    /// Reads how much memory is resident (see `proc_pid_statm(5)`).
+    /// Reads how much memory is resident.
     fn resident(&mut self) -> Option<u64> {
         if self.requests == 0 {
             return None;
@@ -56,8 +58,7 @@ impl Usage {
         }
         let mut text = [0; 128];
         let length = self.statm.as_ref()?.read_at(&mut text, 0).ok()?;
-        let pages = std::str::from_utf8(&text[..length]).ok()?.split(' ').nth(1)?;
-        Some(pages.parse::<u64>().ok()? * rustix::param::page_size() as u64)
+        statm::resident(std::str::from_utf8(&text[..length]).ok()?)
     }
 }
 

@@ -257,6 +257,9 @@ impl Child {
 
     /// Returns this child's slot of the scoreboard, for reporting more than
     /// [`busy`](Self::busy) and [`idle`](Self::idle) do; `None` without a scoreboard.
+    ///
+    /// What is reported there is seen when the parent next looks, but does not have it look: a pool
+    /// that is to grow at once needs [`accept`](Self::accept), or `busy` and `idle`.
     pub const fn scoreboard(&mut self) -> Option<&mut prefork_scoreboard::Slot> {
         self.work.slot()
     }

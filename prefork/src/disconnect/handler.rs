@@ -66,15 +66,14 @@ impl Display for Disconnect {
         if !self.label.is_empty() {
             write!(f, " ({})", Sanitized(&self.label))?;
         }
-        f.write_str(match self.seen {
-            Seen::PeerClosed => " has closed its side",
-            Seen::Gone => " is gone",
-        })
+        let is_gone = self.seen == Seen::Gone;
+        f.write_str(if is_gone { " is gone" } else { " has closed its side" })
     }
 }
 
 /// What is done about a client that has gone while a child worked for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum OnDisconnect {
     /// The child gives the job up: it is asked to leave, so that
     /// [`Child::should_stop`](crate::Child::should_stop) returns `true`; if it is still at it 200 ms later,

@@ -7,13 +7,15 @@ mod value;
 
 use std::{path::PathBuf, time::Duration};
 
-use crate::{Args, OnChange};
+#[cfg(feature = "status")]
+use crate::StatusAddress;
+use crate::{Args, OnChange, OnDisconnect};
 #[cfg(feature = "serde")]
 use value::Field;
 
 /// Makes the struct, what applies it, and what reads it, from one list.
 macro_rules! settings {
-    ($($(#[$doc:meta])* $name:ident: $type:ty,)*) => {
+    ($($(#[$doc:meta])* $name:ident: $type:ty $(where feature = $feature:literal)?,)*) => {
         /// The arguments that are plain data, each under its name, to be read from a file.
         ///
         /// What is not set keeps its default: that of [`Args`], or what was set there before. Apply them
@@ -22,8 +24,9 @@ macro_rules! settings {
         ///
         /// With the feature `serde` they can be deserialized from any format that describes itself, such as
         /// TOML, YAML or JSON. Times are numbers of seconds (`30`, `0.5`) or texts (`"30s"`, `"1m 30s"`,
-        /// `"500ms"`); numbers of bytes are whole numbers; `umask` is a number or an octal text (`"027"`);
-        /// `auto_reload_handler` is `"upgrade"`, `"reload"` or `"nothing"`. Every unknown key and every wrong
+        /// `"500ms"`); numbers of bytes are whole numbers; `umask` is an octal text (`"027"`), as a number would
+        /// be read as decimal; `auto_reload_handler` is `"upgrade"`, `"reload"` or `"nothing"`;
+        /// `on_client_disconnect` is `"cancel"` or `"nothing"`. Every unknown key and every wrong
         /// value is named in one error.
         ///
         /// # Examples
@@ -41,13 +44,13 @@ macro_rules! settings {
         #[derive(Clone, Debug, Default, PartialEq, Eq)]
         #[non_exhaustive]
         pub struct Settings {
-            $($(#[$doc])* pub $name: Option<$type>,)*
+            $($(#[$doc])* $(#[cfg(feature = $feature)])? pub $name: Option<$type>,)*
         }
 
         impl<S> Args<S> {
             /// Sets every argument that `settings` has, over what was set before; the others stay.
             pub fn settings(mut self, settings: Settings) -> Self {
-                $(if let Some(value) = settings.$name {
+                $($(#[cfg(feature = $feature)])? if let Some(value) = settings.$name {
                     self = self.$name(value);
                 })*
                 self
@@ -57,7 +60,7 @@ macro_rules! settings {
         #[cfg(feature = "serde")]
         impl Settings {
             /// The names, as they are documented.
-            const KEYS: &[&str] = &[$(stringify!($name)),*];
+            const KEYS: &[&str] = &[$($(#[cfg(feature = $feature)])? stringify!($name)),*];
 
             /// Sets one by its name; `None` if there is none of that name.
             fn set(&mut self, key: &str, value: &value::Value) -> Option<Result<(), String>> {
@@ -66,7 +69,7 @@ macro_rules! settings {
                     return Some(mask.map(|value::Mask(mask)| self.umask = Some(mask)));
                 }
                 match key {
-                    $(stringify!($name) => Some(Field::from_value(value).map(|read| {
+                    $($(#[cfg(feature = $feature)])? stringify!($name) => Some(Field::from_value(value).map(|read| {
                         self.$name = Some(read);
                     })),)*
                     _ => None,
@@ -93,6 +96,8 @@ settings! {
     scoreboard_path: PathBuf,
     /// See [`Args::scoreboard_in_memory`]. Default off.
     scoreboard_in_memory: bool,
+    /// See [`Args::status_listen`]: `"127.0.0.1:9000"`, or the path of a UNIX socket. Default none.
+    status_listen: StatusAddress where feature = "status",
     /// See [`Args::prefork`]. Default 3.
     prefork: u32,
     /// See [`Args::max_children`]. Default 150.
@@ -119,6 +124,10 @@ settings! {
     auto_reload_check_every: Duration,
     /// See [`Args::auto_reload_handler`]. Required with `auto_reload_check_every`.
     auto_reload_handler: OnChange,
+    /// See [`Args::on_client_disconnect`]. Default nothing.
+    on_client_disconnect: OnDisconnect,
+    /// See [`Args::netwatch_interval`]. Default 2 s.
+    netwatch_interval: Duration,
     /// See [`Args::user`]. Default: the one of the parent.
     user: String,
     /// See [`Args::group`]. Default: that of `user`.
@@ -146,5 +155,25 @@ mod tests {
         assert_eq!((args.data.prefork, args.data.max_children), (Some(7), Some(9)));
         let args = args.settings(Settings::default());
         assert_eq!(args.data.prefork, Some(7));
+    }
+
+    /// What a file could not hold: open files, and a list that can be wrong in itself.
+    #[cfg(feature = "serde")]
+    const NOT_PLAIN: [&str; 3] = ["error_log_handle", "access_log_handle", "auto_reload_watch"];
+
+    #[cfg(feature = "serde")]
+    #[test]
+    fn every_argument_that_is_plain_data_is_a_setting() {
+        let sources = [include_str!("../args/data.rs"), include_str!("../args/privileges.rs")];
+        let setters = sources.iter().flat_map(|source| source.split("    pub fn ").skip(1));
+        let names = setters.map(|rest| rest.split_once(['(', '<']).map_or(rest, |(name, _)| name));
+        let has_status = cfg!(feature = "status");
+        let wanted: Vec<_> = names
+            .filter(|name| !NOT_PLAIN.contains(name) && (has_status || *name != "status_listen"))
+            .collect();
+        assert!(wanted.len() > 25, "{wanted:?}");
+        for name in wanted {
+            assert!(Settings::KEYS.contains(&name), "{name} cannot be read from a file");
+        }
     }
 }

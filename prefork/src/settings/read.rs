@@ -61,7 +61,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::OnChange;
+    use crate::{OnChange, OnDisconnect};
 
     fn read(json: &str) -> Result<Settings, String> {
         serde_json::from_str(json).map_err(|error| error.to_string())
@@ -79,7 +79,8 @@ mod tests {
             r#"{"name": "x", "daemonize": false, "pid_path": "/run/x", "prefork": 4,
                 "max_memory": 5000000000, "graceful_timeout": "1m 30s", "start_timeout": 0.5,
                 "max_lifetime": 3600, "umask": "027", "supplementary_groups": ["a", "b"],
-                "auto_reload_handler": "reload"}"#,
+                "auto_reload_handler": "reload", "on_client_disconnect": "cancel",
+                "netwatch_interval": "100ms"}"#,
         )
         .expect("read");
         let expected = Settings {
@@ -94,9 +95,33 @@ mod tests {
             umask: Some(0o027),
             supplementary_groups: Some(vec!["a".to_owned(), "b".to_owned()]),
             auto_reload_handler: Some(OnChange::Reload),
+            on_client_disconnect: Some(OnDisconnect::Cancel),
+            netwatch_interval: Some(Duration::from_millis(100)),
             ..Settings::default()
         };
         assert_eq!(settings, expected);
+    }
+
+    #[test]
+    fn masks_are_octal() {
+        for (json, mask) in
+            [(r#""022""#, 0o22), (r#""22""#, 0o22), (r#""0o027""#, 0o27), (r#""0""#, 0), ("0", 0)]
+        {
+            let settings = read(&format!("{{\"umask\": {json}}}")).expect("read");
+            assert_eq!(settings.umask, Some(mask), "{json}");
+        }
+    }
+
+    #[cfg(feature = "status")]
+    #[test]
+    fn the_address_of_the_status_page_is_a_text() {
+        let settings = read(r#"{"status_listen": "127.0.0.1:9000"}"#).expect("read");
+        assert_eq!(settings.status_listen, Some("127.0.0.1:9000".into()));
+        assert_eq!(
+            refused(r#"{"status_listen": 9000}"#),
+            "status_listen: must be an address such as \"127.0.0.1:9000\" or the path of a socket, \
+             not 9000"
+        );
     }
 
     #[test]
@@ -142,7 +167,25 @@ mod tests {
                 r#"{"start_timeout": 1e300}"#,
                 "start_timeout: must be a number of seconds or a time such as \"30s\", not 1e300",
             ),
-            (r#"{"umask": "9"}"#, "umask: must be a whole number or an octal text, not \"9\""),
+            (
+                r#"{"umask": "9"}"#,
+                "umask: must be a text of octal digits such as \"022\" (a number would be decimal), \
+                 not \"9\"",
+            ),
+            (
+                r#"{"umask": 22}"#,
+                "umask: must be a text of octal digits such as \"022\" (a number would be decimal), \
+                 not 22",
+            ),
+            (
+                r#"{"umask": "+22"}"#,
+                "umask: must be a text of octal digits such as \"022\" (a number would be decimal), \
+                 not \"+22\"",
+            ),
+            (
+                r#"{"on_client_disconnect": "kill"}"#,
+                "on_client_disconnect: must be \"cancel\" or \"nothing\", not \"kill\"",
+            ),
             (r#"{"name": ["x"]}"#, "name: must be a text, not a list"),
             (r#"{"name": null}"#, "name: must be a text, not nothing"),
             (r#"{"pid_path": {"a": 1}}"#, "pid_path: must be a path, not a table"),

@@ -8,7 +8,9 @@ use std::{
 
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
-use crate::OnChange;
+#[cfg(feature = "status")]
+use crate::StatusAddress;
+use crate::{OnChange, OnDisconnect};
 
 /// What a file says, before it is known what it should say: one wrong value must not hide the next.
 #[derive(Clone, Debug, PartialEq)]
@@ -205,16 +207,51 @@ impl Field for OnChange {
     }
 }
 
-/// A file mode creation mask: a number, or its digits in octal as people write them.
+impl Field for OnDisconnect {
+    const WANTED: &str = "\"cancel\" or \"nothing\"";
+
+    fn read(value: &Value) -> Option<Self> {
+        match String::read(value)?.as_str() {
+            "cancel" => Some(Self::Cancel),
+            "nothing" => Some(Self::Nothing),
+            _ => None,
+        }
+    }
+}
+
+#[cfg(feature = "status")]
+impl Field for StatusAddress {
+    const WANTED: &str = "an address such as \"127.0.0.1:9000\" or the path of a socket";
+
+    fn read(value: &Value) -> Option<Self> {
+        String::read(value).map(Into::into)
+    }
+}
+
+/// A file mode creation mask, in octal as people write it.
+///
+/// A number is refused: it was meant to be octal as well, and `22` would be read as `0o26`. 0 is 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Mask(pub(super) u32);
 
 impl Field for Mask {
-    const WANTED: &str = "a whole number or an octal text";
+    const WANTED: &str = "a text of octal digits such as \"022\" (a number would be decimal)";
 
     fn read(value: &Value) -> Option<Self> {
-        let digits = |text: &String| u32::from_str_radix(text.trim_start_matches("0o"), 8).ok();
-        let text = if let Value::Text(text) = value { digits(text) } else { None };
-        text.or_else(|| u32::read(value)).map(Self)
+        match value {
+            Value::Text(text) => {
+                let digits = text.strip_prefix("0o").unwrap_or(text);
+                let is_octal = digits.bytes().all(|digit| digit.is_ascii_digit());
+                let mask = u32::from_str_radix(digits, 8).ok().filter(|_| is_octal);
+                mask.map(Self)
+            }
+            Value::Whole(0) => Some(Self(0)),
+            Value::Nothing
+            | Value::Truth(_)
+            | Value::Whole(_)
+            | Value::Real(_)
+            | Value::List(_)
+            | Value::Table => None,
+        }
     }
 }

@@ -67,6 +67,16 @@ impl StatusAddress {
     }
 }
 
+impl Address {
+    /// Returns the path of a UNIX socket.
+    pub(crate) fn path(&self) -> Option<&Path> {
+        match self {
+            Self::Tcp(_) => None,
+            Self::Unix { path, .. } => Some(path),
+        }
+    }
+}
+
 /// Takes `ADDRESS:PORT`, or the path of a UNIX socket, which has a slash in it. Anything else becomes a
 /// [`Fault`](crate::Fault) in [`Prefork::new`](crate::Prefork::new).
 impl From<&str> for StatusAddress {

@@ -67,8 +67,10 @@ impl Inherited {
             chdir("/").map_err(io::Error::from).map_err(enter)?;
             umask(Mode::from_raw_mode(0o022));
         }
-        let pid_file = self.new_pid_path(settings).map(PidFile::create).transpose()?;
-        let board = if self.keeps_board(settings) { None } else { board::open(settings)? };
+        let pid_file = self.new_pid_path(settings).map(PidFile::create).transpose();
+        let pid_file = pid_file.map_err(RunError::PidFile)?;
+        let board = if self.keeps_board(settings) { Ok(None) } else { board::open(settings) };
+        let board = board.map_err(RunError::Scoreboard)?;
         let status = self.status_socket(settings);
         let status = status.map_err(RunError::system("open the status page"))?;
         let title = Title::parent(&settings.name);

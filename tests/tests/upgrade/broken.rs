@@ -52,7 +52,7 @@ fn a_program_that_is_no_good_changes_nothing() {
         ("it was ended by SIGABRT", Box::new(with("--manner crashes"))),
         ("it was not ready in 1.5 s", Box::new(with("--manner hangs"))),
         ("unexpected argument '--bogus'", Box::new(with("--bogus"))),
-        ("prefork (9) is greater than max_children (2)", {
+        ("prefork: 9 is greater than max_children (2)", {
             Box::new(with("--prefork 9 --max-children 2"))
         }),
         ("prefork is 0", Box::new(with("--prefork 0"))),

@@ -17,7 +17,7 @@ use crate::{
     failure::Failure,
     look::{self, read},
     output,
-    text::printable,
+    sanitize::Sanitized,
     view::{self, View, duration, plural},
 };
 
@@ -37,8 +37,8 @@ pub(crate) fn run(files: &[PathBuf]) -> Result<Exit, Failure> {
     let mut text = String::new();
     for path in files {
         let Finding { exit, text: found } = check(path);
-        let name = printable(&path.to_string_lossy());
-        text.push_str(&format!("{name}: {}\n", printable(&found)));
+        let name = path.to_string_lossy();
+        text.push_str(&format!("{}: {}\n", Sanitized(&name), Sanitized(&found)));
         worst = worst.max(exit);
     }
     output::print(&text)?;

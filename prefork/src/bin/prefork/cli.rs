@@ -104,8 +104,8 @@ pub(crate) enum Command {
 /// How long a daemon may take to stop, and what happens then.
 #[derive(Debug, Args)]
 pub(crate) struct PatienceArgs {
-    /// Seconds that it may take before it is sent SIGKILL
-    #[arg(long, value_name = "SECONDS", default_value = "30", value_parser = seconds)]
+    /// Seconds that it may take before it is sent SIGKILL; more than its graceful_timeout and 6 s
+    #[arg(long, value_name = "SECONDS", default_value = "40", value_parser = seconds)]
     timeout: Duration,
     /// Fail rather than send SIGKILL
     #[arg(long)]
@@ -207,16 +207,15 @@ impl From<Signal> for daemonize::Signal {
     }
 }
 
-fn seconds(text: &str) -> Result<Duration, String> {
-    let seconds: f64 =
-        text.parse().map_err(|error| format!("{text:?} is no number of seconds: {error}"))?;
-    Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())
+fn seconds(text: &str) -> Result<Duration, &'static str> {
+    let seconds = text.parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+    seconds.ok_or("must be a number of seconds, such as 30 or 0.5")
 }
 
-fn interval(text: &str) -> Result<Duration, String> {
+fn interval(text: &str) -> Result<Duration, &'static str> {
     let interval = seconds(text)?;
     let is_sensible = (Duration::from_millis(100)..=Duration::from_secs(3600)).contains(&interval);
-    if is_sensible { Ok(interval) } else { Err("not within 0.1 to 3600 seconds".to_owned()) }
+    if is_sensible { Ok(interval) } else { Err("must be 0.1 to 3600 seconds") }
 }
 
 #[cfg(test)]
@@ -252,6 +251,15 @@ mod tests {
         assert!(parse("reload x --board y").is_err());
         assert!(parse("upgrade x --wait --board y --timeout 0.5").is_ok());
         assert!(parse("reload x").is_ok());
+    }
+
+    /// A daemon with defaults takes up to 36 s: 30 for requests in hand, and 6 for harder measures.
+    #[test]
+    fn a_stop_waits_as_long_as_a_daemon_takes_by_default() {
+        let Command::Stop { patience, .. } = parse("stop x").expect("parsed").command else {
+            panic!("another command");
+        };
+        assert!(patience.timeout > Duration::from_secs(36));
     }
 
     #[test]

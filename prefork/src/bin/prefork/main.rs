@@ -14,8 +14,11 @@ mod failure;
 mod look;
 mod output;
 mod pages;
+#[path = "../../sanitize.rs"]
+mod sanitize;
+#[path = "../../statm.rs"]
+mod statm;
 mod table;
-mod text;
 mod top;
 #[path = "../../view/mod.rs"]
 mod view;

@@ -4,7 +4,7 @@ use std::io::{self, ErrorKind, Write};
 
 use prefork::Report;
 
-use crate::{exit::Exit, failure::Failure, text::printable};
+use crate::{exit::Exit, failure::Failure, sanitize::Sanitized};
 
 /// Prints text whole, without its colours where nobody could see them (`NO_COLOR`, no terminal).
 ///
@@ -26,5 +26,5 @@ pub(crate) fn complain(failure: &Failure) {
 /// Says something on standard error, in one line.
 pub(crate) fn warn(text: &str) {
     // Nobody is left to be told that this failed.
-    let _ = writeln!(io::stderr(), "prefork: {}", printable(text));
+    let _ = writeln!(io::stderr(), "prefork: {}", Sanitized(text));
 }

@@ -25,7 +25,7 @@ use signal_hook::{
     low_level::emulate_default_handler,
 };
 
-use crate::{exit::Exit, failure::Failure, look::read, text::printable};
+use crate::{exit::Exit, failure::Failure, look::read, sanitize::Sanitized};
 use app::{App, Verdict};
 use keys::Keys;
 use palette::Palette;
@@ -105,7 +105,7 @@ fn show(
         let now = Instant::now();
         if now >= due && !app.is_paused() {
             let found = read(path);
-            app.take(found.map_err(|failure| printable(&Report(&failure).to_string())));
+            app.take(found.map_err(|failure| Sanitized(&Report(&failure).to_string()).to_string()));
             due = now + app.interval();
         }
     }
