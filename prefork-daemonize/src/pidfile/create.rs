@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::AsRawFd;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
@@ -18,6 +19,9 @@ use crate::wait::Deadline;
 
 /// How long a lock may be held by somebody who does not show itself before that is believed.
 const PATIENCE: Duration = Duration::from_secs(1);
+
+/// No pid file is longer, whoever has written it; in bytes.
+const LONGEST: usize = 64;
 
 /// The pause between two looks.
 const PAUSE: Duration = Duration::from_millis(5);
@@ -164,6 +168,9 @@ fn claim(path: &Path, file: File, lock: File) -> Result<Try, PidFileError> {
             return Err(PidFileError::Held { path: path.to_owned(), pid: None });
         }
     }
+    if is_something_else(&file).map_err(|source| open_error(path, source))? {
+        return Err(PidFileError::Contents { path: path.to_owned() });
+    }
     let mut unfinished = Unfinished { path, due: true };
     let written = write_pid(&file);
     written.map_err(|source| PidFileError::Write { path: path.to_owned(), source })?;
@@ -182,6 +189,18 @@ fn claim(path: &Path, file: File, lock: File) -> Result<Try, PidFileError> {
     let path = path.to_owned();
     let owner = Pid::current();
     Ok(Try::Owned(PidFile { file, lock, path, identity, owner, removal: Removal::Due }))
+}
+
+/// Whether the file is certainly no pid file but something that is missed if it goes: so long, and not
+/// a number. What is short may be a pid file that was damaged, as by a crash of the machine.
+fn is_something_else(file: &File) -> io::Result<bool> {
+    let mut head = [0; LONGEST];
+    if file.metadata()?.len() <= LONGEST as u64 {
+        return Ok(false);
+    }
+    let length = file.read_at(&mut head, 0)?;
+    let is_usual = |byte: &u8| byte.is_ascii_digit() || byte.is_ascii_whitespace() || *byte == 0;
+    Ok(!head[..length].iter().all(is_usual))
 }
 
 /// Writes the pid as the whole content, readable by all.

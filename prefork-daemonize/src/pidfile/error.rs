@@ -48,6 +48,13 @@ pub enum PidFileError {
         /// Its owner.
         uid: u32,
     },
+    /// The file holds what no pid file does; it was not touched.
+    #[error("pid file {} holds something else than a pid; choose another path", path.display())]
+    #[non_exhaustive]
+    Contents {
+        /// The pid file.
+        path: PathBuf,
+    },
     /// The path is empty, or relative to a directory that is gone.
     #[error("cannot make the path of pid file {} absolute", path.display())]
     #[non_exhaustive]

@@ -113,7 +113,9 @@ impl PidFile {
     ///
     /// # Errors
     ///
-    /// [`PidFileError::Held`] when a daemon, or what a dead one left behind, holds it. The others
+    /// [`PidFileError::Held`] when a daemon, or what a dead one left behind, holds it.
+    /// [`PidFileError::Contents`] when it is longer than 64 bytes and no number, so that a file which was
+    /// named by mistake is not lost. The others
     /// name what stands at the path or what the system refused; nothing is changed then, and a
     /// file that could not be filled is removed again.
     ///

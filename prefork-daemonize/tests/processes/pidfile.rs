@@ -17,6 +17,7 @@ use crate::harness::{
 tests![
     says_who_runs_already,
     takes_over_any_stale_file,
+    leaves_what_is_certainly_no_pid_file,
     never_signals_because_of_the_content,
     refuses_what_is_no_pid_file_and_leaves_it_alone,
     names_what_keeps_it_from_creating,
@@ -62,6 +63,16 @@ fn contents(victim: Pid) -> Vec<Vec<u8>> {
 }
 
 /// P3, P4.
+/// A path that was mistyped must not cost a file.
+fn leaves_what_is_certainly_no_pid_file(scratch: &Scratch) {
+    let path = scratch.path("fstab");
+    let precious = "/dev/sda1 / ext4 errors=remount-ro 0 1\n".repeat(3);
+    std::fs::write(&path, &precious).expect("cannot write");
+    let error = PidFile::create(&path).expect_err("taken over");
+    assert!(matches!(error, PidFileError::Contents { .. }), "{error}");
+    assert_eq!(std::fs::read_to_string(&path).expect("it is gone"), precious);
+}
+
 fn takes_over_any_stale_file(scratch: &Scratch) {
     let path = scratch.path("pid");
     for content in contents(rustix::process::getpid()) {
