@@ -1,5 +1,6 @@
 //! Where connections are read from.
 
+mod command;
 pub(crate) mod netstat;
 pub(crate) mod proc_net;
 pub(crate) mod sock_diag;

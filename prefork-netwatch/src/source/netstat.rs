@@ -1,9 +1,14 @@
 //! Connections as netstat(8) prints them.
 
+use super::command::output;
 use crate::{Connection, Endpoint, Filter, Proto, Source, SourceError, State, UnixName};
 use std::net::{IpAddr, SocketAddr};
-use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+/// How long it may take. Whoever looks at clients waits for it.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Runs `netstat` of net-tools and reads what it prints: see `netstat(8)`.
 ///
@@ -16,10 +21,13 @@ pub struct Netstat {
 }
 
 impl Netstat {
-    /// Makes the source; the program is looked for in `PATH`.
+    /// Makes the source; the program is looked for where systems have it, and not in `PATH`, as this may
+    /// run as root.
     #[must_use]
     pub fn new() -> Self {
-        Self::at("netstat")
+        let places = ["/usr/bin/netstat", "/bin/netstat", "/usr/sbin/netstat", "/sbin/netstat"];
+        let there = places.into_iter().find(|place| Path::new(place).exists());
+        Self::at(there.unwrap_or(places[0]))
     }
 
     /// Makes the source with the path of the program.
@@ -31,10 +39,10 @@ impl Netstat {
         let mut command = Command::new(&self.program);
         // Whose a socket is takes netstat long to find out, and is known better here: so no "-p",
         // but "-e", which shows the inode. "-W" keeps long addresses whole.
-        command.arg("-antxeW").env("LC_ALL", "C").stdin(Stdio::null());
+        command.arg("-antxeW").env("LC_ALL", "C");
         let program = || self.program.clone();
-        let output =
-            command.output().map_err(|source| SourceError::Run { program: program(), source })?;
+        let output = output(&mut command, PATIENCE)
+            .map_err(|source| SourceError::Run { program: program(), source })?;
         if output.status.success() {
             return Ok(output.stdout);
         }
