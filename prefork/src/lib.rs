@@ -64,3 +64,8 @@ pub use settings::Settings;
 #[cfg(feature = "status")]
 pub use status::StatusAddress;
 pub use told::{ChildExit, HungChild};
+
+/// Compiles the example of the front page.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct FrontPage;
