@@ -7,9 +7,12 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use rustix::fs::Mode;
+
 use crate::{
     activation::{Activated, tcp_address, unix_address},
     listeners::{Listeners, Listening},
+    socket_file::{self, Identity, SocketFile},
     upgrade::{Asked, InheritedListener, Role},
 };
 
@@ -18,26 +21,29 @@ use crate::{
 pub struct Init {
     name: String,
     in_background: bool,
+    /// Where the program was started, from which relative paths are taken; unknown if that is gone.
+    directory: Option<PathBuf>,
     role: Option<Role>,
     /// What the program of before has left and nobody has asked for yet.
     inherited: Vec<InheritedListener>,
     /// What the service manager has passed and nobody has asked for yet.
     activated: Vec<Activated>,
     listeners: Vec<Listening>,
-    /// The UNIX sockets that this program has put into the file system.
-    made: Vec<PathBuf>,
+    /// The UNIX sockets that this program has put into the file system; they go if the start fails.
+    files: Vec<SocketFile>,
 }
 
 impl Init {
-    pub(crate) const fn new(name: String, in_background: bool) -> Self {
+    pub(crate) const fn new(name: String, in_background: bool, directory: Option<PathBuf>) -> Self {
         Self {
             name,
             in_background,
+            directory,
             role: None,
             inherited: Vec::new(),
             activated: Vec::new(),
             listeners: Vec::new(),
-            made: Vec::new(),
+            files: Vec::new(),
         }
     }
 
@@ -122,31 +128,94 @@ impl Init {
         self.watch(found, Asked::Tcp(asked))
     }
 
-    /// Listens on a UNIX socket at `path`.
+    /// Listens on a UNIX socket at `path`. A relative path is taken from where
+    /// [`Prefork::new`](crate::Prefork::new) was called.
+    ///
+    /// The socket goes with the daemon: it is removed at the end, when the start fails, and when an upgrade
+    /// does not ask for it any more. One that a killed daemon has left is replaced, if it is this user's or
+    /// this user is root. Not so a socket that the service manager has bound and passed: that is used, and
+    /// left to it. So is one that may not be removed any more, as with
+    /// [`drop_parent`](crate::Args::drop_parent) in a directory of root's, until the next start.
+    ///
+    /// Who may connect is who may write to the file (see `unix(7)`). The mask of the process decides; in the
+    /// background that is 022, so only this user (and root) may. For others there is
+    /// [`listen_unix_with_mode`](Self::listen_unix_with_mode).
     ///
     /// The kernel does not tell cheaply how many connections wait there, so a pool grows by
     /// doubling while all children are busy.
     ///
     /// # Errors
     ///
-    /// Fails if something stands at `path` already (but after an upgrade the socket of before), or the directory is missing or not writable; the
-    /// text names the path.
+    /// Fails if a process listens at `path`, other than the program of before, or a file stands there that
+    /// is no socket; if the directory is missing or not writable; or if the whole path has more than 107
+    /// bytes. The text says which, and names the path.
     pub fn listen_unix(&mut self, path: impl AsRef<Path>) -> io::Result<UnixListener> {
+        self.listen_at(path.as_ref(), None)
+    }
+
+    /// Listens on a UNIX socket at `path` whose file has the permissions `mode`, up to 0777, from its first
+    /// moment on: `0o660` for a group, `0o666` for everybody. All else is as with
+    /// [`listen_unix`](Self::listen_unix).
+    ///
+    /// A socket of the program of before, or of the service manager, keeps the mode that it has. Threads that
+    /// the program has started, as it may with [`prefork`](crate::Args::prefork) 0, should make no files
+    /// meanwhile: the mask is the whole process's.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`listen_unix`](Self::listen_unix), and if `mode` has other bits.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use prefork::Args;
+    ///
+    /// // A web server of the same group may connect.
+    /// let args = Args::new()
+    ///     .after_init(|init| Ok(init.listen_unix_with_mode("/run/hello/socket", 0o660)?));
+    /// # drop(args);
+    /// ```
+    pub fn listen_unix_with_mode(
+        &mut self,
+        path: impl AsRef<Path>,
+        mode: u32,
+    ) -> io::Result<UnixListener> {
         let path = path.as_ref();
+        if mode > 0o777 {
+            let problem = format!("mode {mode:o} has more than the bits 777");
+            let error = io::Error::new(io::ErrorKind::InvalidInput, problem);
+            return Err(named(path.display(), &error));
+        }
+        self.listen_at(path, Some(Mode::from_raw_mode(mode)))
+    }
+
+    fn listen_at(&mut self, path: &Path, mode: Option<Mode>) -> io::Result<UnixListener> {
         let naming = |error| named(path.display(), &error);
-        let asked = Asked::Unix(std::path::absolute(path).map_err(naming)?.into());
-        let wanted = std::path::absolute(path).map_err(naming)?;
+        let wanted = self.absolute(path).map_err(naming)?;
+        let asked = Asked::Unix(wanted.clone().into());
         let found =
             self.claim(|listener| listener.asked == asked, |passed| passed.is_unix(&wanted));
         let found = match found {
             Some(found) => found,
             None => {
-                let listener = UnixListener::bind(path).map_err(naming)?;
-                self.made.push(wanted);
-                Found::new(listener)
+                let (listener, file) = socket_file::bind(&wanted, mode).map_err(naming)?;
+                let identity = file.as_ref().map(SocketFile::identity);
+                self.files.extend(file);
+                Found { file: identity, ..Found::new(listener) }
             }
         };
         self.watch(found, asked)
+    }
+
+    /// Takes a relative path from where the program was started: by now the directory may be `/`.
+    fn absolute(&self, path: &Path) -> io::Result<PathBuf> {
+        if path.is_absolute() || path.as_os_str().is_empty() {
+            return std::path::absolute(path);
+        }
+        let gone = "the directory that it is taken from is gone";
+        let directory = self.directory.as_ref();
+        let directory = directory.ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, gone))?;
+        std::path::absolute(directory.join(path))
     }
 
     /// Returns the next descriptor that the service manager has passed under this name
@@ -197,26 +266,27 @@ impl Init {
         is_passed: impl Fn(&Activated) -> bool,
     ) -> Option<Found> {
         if let Some(place) = self.inherited.iter().position(is_it) {
-            let InheritedListener { socket, activated, .. } = self.inherited.remove(place);
-            return Some(Found { socket, activated });
+            let InheritedListener { socket, activated, file, .. } = self.inherited.remove(place);
+            return Some(Found { socket, activated, file });
         }
         let place = self.activated.iter().position(is_passed)?;
         let Activated { name, socket } = self.activated.remove(place);
-        Some(Found { socket, activated: Some(name) })
+        Some(Found { socket, activated: Some(name), file: None })
     }
 
     fn watch<L: From<OwnedFd>>(&mut self, found: Found, asked: Asked) -> io::Result<L> {
-        let Found { socket: listener, activated } = found;
+        let Found { socket: listener, activated, file } = found;
         if activated.is_none() {
             rustix::net::listen(&listener, BACKLOG)?;
         }
         let socket = listener.try_clone()?;
-        self.listeners.push(Listening { asked, activated, socket });
+        self.listeners.push(Listening { asked, activated, file, socket });
         Ok(listener.into())
     }
 
-    pub(crate) fn into_listeners(self) -> Listeners {
-        Listeners::new(self.listeners, self.made)
+    /// The sockets, and the files of those that this program has made.
+    pub(crate) fn into_listeners(self) -> (Listeners, Vec<SocketFile>) {
+        (Listeners::new(self.listeners), self.files)
     }
 }
 
@@ -225,11 +295,13 @@ struct Found {
     socket: OwnedFd,
     /// The name that the service manager has given it, if it comes from there.
     activated: Option<String>,
+    /// The file of a UNIX socket that the daemon has made.
+    file: Option<Identity>,
 }
 
 impl Found {
     fn new(listener: impl Into<OwnedFd>) -> Self {
-        Self { socket: listener.into(), activated: None }
+        Self { socket: listener.into(), activated: None, file: None }
     }
 }
 
@@ -254,12 +326,17 @@ mod tests {
     use std::net::TcpStream;
 
     use super::*;
+    use crate::socket_file::tests::alone;
+
+    fn init() -> Init {
+        Init::new("test".to_owned(), false, std::env::current_dir().ok())
+    }
 
     #[test]
     fn waiting_connections_are_counted() {
-        let mut init = Init::new("test".to_owned(), false);
+        let mut init = init();
         let listener = init.listen("127.0.0.1:0").expect("bound");
-        let listeners = init.into_listeners();
+        let listeners = init.into_listeners().0;
         assert_eq!(listeners.waiting(), Some(0));
         let address = listener.local_addr().expect("bound");
         let clients: Vec<_> =
@@ -272,9 +349,9 @@ mod tests {
 
     #[test]
     fn closed_doors_keep_those_who_are_inside() {
-        let mut init = Init::new("test".to_owned(), false);
+        let mut init = init();
         let listener = init.listen("127.0.0.1:0").expect("bound");
-        let listeners = init.into_listeners();
+        let listeners = init.into_listeners().0;
         let address = listener.local_addr().expect("bound");
         let client = TcpStream::connect(address).expect("connected");
         listeners.close_doors();
@@ -288,7 +365,7 @@ mod tests {
 
     #[test]
     fn a_taken_address_is_named() {
-        let mut init = Init::new("test".to_owned(), false);
+        let mut init = init();
         let listener = init.listen("127.0.0.1:0").expect("bound");
         let address = listener.local_addr().expect("bound");
         let error = init.listen(address).expect_err("taken");
@@ -308,7 +385,7 @@ mod tests {
         let tcp = TcpListener::bind("127.0.0.1:0").expect("bound");
         let address = tcp.local_addr().expect("bound");
         let datagrams = std::net::UdpSocket::bind("127.0.0.1:0").expect("bound");
-        let mut init = Init::new("test".to_owned(), false);
+        let mut init = init();
         init.activate(vec![
             activated("tcp", tcp),
             activated("unix", UnixListener::bind(&path).expect("bound")),
@@ -322,15 +399,53 @@ mod tests {
         std::fs::remove_dir_all(folder).expect("removed");
     }
 
+    #[test]
+    fn sockets_that_were_made_go_and_those_that_were_passed_stay() {
+        let _alone = alone();
+        let folder = tempfile::tempdir().expect("a directory");
+        let [made, passed] = ["made", "passed"].map(|name| folder.path().join(name));
+        let mut init = init();
+        init.activate(vec![activated("unix", UnixListener::bind(&passed).expect("bound"))]);
+        init.listen_unix(&made).expect("bound");
+        init.listen_unix(&passed).expect("found");
+        let taken = init.listen_unix(&made).expect_err("taken");
+        assert!(taken.to_string().ends_with("/made\": a process listens there"), "{taken}");
+        let (listeners, files) = init.into_listeners();
+        let mine: Vec<_> = listeners.iter().map(|listening| listening.file).collect();
+        assert_eq!(mine, [Some(files[0].identity()), None]);
+        drop((listeners, files));
+        assert!(!made.exists() && passed.exists());
+    }
+
+    #[test]
+    fn relative_paths_are_taken_from_where_the_program_was_started() {
+        let _alone = alone();
+        let folder = tempfile::tempdir().expect("a directory");
+        let mut init = Init::new("test".to_owned(), true, Some(folder.path().to_owned()));
+        init.listen_unix("socket").expect("bound");
+        assert!(folder.path().join("socket").exists());
+        init.listen_unix("").expect_err("no path");
+        let mut lost = Init::new("test".to_owned(), true, None);
+        let error = lost.listen_unix("socket").expect_err("nobody knows where");
+        assert_eq!(error.kind(), io::ErrorKind::NotFound);
+    }
+
+    #[test]
+    fn a_mode_has_permissions_and_no_more() {
+        let error = init().listen_unix_with_mode("/nowhere/x", 0o4660).expect_err("too many");
+        assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
+        assert!(error.to_string().contains("mode 4660"), "{error}");
+    }
+
     /// The service manager gives the same socket to the next daemon.
     #[test]
     fn doors_of_the_service_manager_stay_open() {
         let tcp = TcpListener::bind("127.0.0.1:0").expect("bound");
         let address = tcp.local_addr().expect("bound");
-        let mut init = Init::new("test".to_owned(), false);
+        let mut init = init();
         init.activate(vec![activated("tcp", tcp.try_clone().expect("duplicated"))]);
         drop(init.activated("tcp").expect("asked"));
-        let listeners = init.into_listeners();
+        let listeners = init.into_listeners().0;
         assert!(!listeners.end_with_the_daemon());
         listeners.close_doors();
         TcpStream::connect_timeout(&address, std::time::Duration::from_secs(5)).expect("let in");

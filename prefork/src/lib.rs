@@ -37,6 +37,7 @@ mod ready;
 mod run;
 mod sanitize;
 mod settings;
+mod socket_file;
 mod solo;
 mod start;
 #[cfg_attr(not(feature = "status"), path = "no_status.rs")]

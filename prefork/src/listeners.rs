@@ -1,19 +1,15 @@
 //! The parent's own hold on the sockets that it listens on.
 
-use std::{
-    os::fd::{AsFd, OwnedFd},
-    path::PathBuf,
-};
+use std::os::fd::{AsFd, OwnedFd};
 
 use rustix::net::sockopt;
 
-use crate::{sys, upgrade::Asked};
+use crate::{socket_file::Identity, sys, upgrade::Asked};
 
 /// The parent's copies of the sockets that it listens on.
 #[derive(Debug, Default)]
 pub(crate) struct Listeners {
     sockets: Vec<Listening>,
-    made: Vec<PathBuf>,
 }
 
 /// A socket, and the address that was asked for.
@@ -22,25 +18,18 @@ pub(crate) struct Listening {
     pub(crate) asked: Asked,
     /// The name that the service manager has given it, if it comes from there.
     pub(crate) activated: Option<String>,
+    /// The file of a UNIX socket that the daemon has made, and is to remove.
+    pub(crate) file: Option<Identity>,
     pub(crate) socket: OwnedFd,
 }
 
 impl Listeners {
-    pub(crate) const fn new(sockets: Vec<Listening>, made: Vec<PathBuf>) -> Self {
-        Self { sockets, made }
+    pub(crate) const fn new(sockets: Vec<Listening>) -> Self {
+        Self { sockets }
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Listening> {
         self.sockets.iter()
-    }
-
-    /// Takes away the UNIX sockets that this program has made: nobody listens there, and the next who
-    /// wants to finds the path taken.
-    pub(crate) fn remove_made(&self) {
-        for path in &self.made {
-            // It may be gone, and there is nobody to tell.
-            let _ = std::fs::remove_file(path);
-        }
     }
 
     /// Lets no more connections in; those that wait stay.

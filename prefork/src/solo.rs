@@ -314,6 +314,7 @@ impl Watcher {
 
     /// Ends the daemon around a loop that cannot be asked.
     fn leave(&mut self) {
+        drop(std::mem::take(&mut self.listeners));
         std::mem::take(&mut self.belongings).remove(&self.settings);
         let _ = io::stdout().flush();
         process::exit(0);

@@ -39,7 +39,6 @@ fn serve() -> Result<(), BoxError> {
     let mut arguments = env::args().skip(1);
     let address = arguments.next().unwrap_or_else(|| "127.0.0.1:7007".to_owned());
     let path = arguments.next().unwrap_or_else(|| "/tmp/echo.socket".to_owned());
-    let in_the_end = path.clone();
     let args = Args::new()
         .name("echo")
         .daemonize(false)
@@ -67,9 +66,7 @@ fn serve() -> Result<(), BoxError> {
                 }
             }
             Ok(())
-        })
-        // The socket is the program's own file: nobody else removes it.
-        .before_shutdown(move || Ok(std::fs::remove_file(in_the_end)?));
+        });
     Prefork::new(args)?.run()?;
     Ok(())
 }

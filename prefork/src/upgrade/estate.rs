@@ -84,6 +84,7 @@ impl Estate<'_> {
             fd: passed.pass(&listener.socket),
             asked: listener.asked.clone(),
             activated: listener.activated.clone(),
+            file: listener.file,
         });
         Handover {
             parent: process::id(),
@@ -102,6 +103,7 @@ impl Estate<'_> {
                 fd: passed.pass(status.descriptor()),
                 asked: status.asked().clone(),
                 activated: None,
+                file: None,
             }),
             pool: None,
         }

@@ -16,7 +16,7 @@ use prefork_core::SlotId;
 use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, fcntl_get_seals, memfd_create};
 use serde::{Deserialize, Serialize};
 
-use crate::counters::HandedCounters;
+use crate::{counters::HandedCounters, socket_file::Identity};
 
 /// The version of the format.
 const FORMAT: u32 = 1;
@@ -57,6 +57,9 @@ pub(super) struct HandedListener {
     /// The name that the service manager has given it, if it comes from there.
     #[serde(default)]
     pub(super) activated: Option<String>,
+    /// The file of a UNIX socket that the daemon has made: the next program's to remove.
+    #[serde(default)]
+    pub(super) file: Option<Identity>,
 }
 
 /// An open log, for a parent that may not open it again.
@@ -241,6 +244,7 @@ mod tests {
                 fd: 7,
                 asked: Asked::Tcp(vec!["127.0.0.1:0".parse().expect("an address")]),
                 activated: None,
+                file: None,
             }],
             error_log_path: None,
             access_log: None,

@@ -21,6 +21,7 @@ use super::{
 use crate::{
     Report,
     log::{Log, Role as Speaker},
+    socket_file::Identity,
     sys,
 };
 
@@ -56,6 +57,7 @@ pub(crate) struct Inherited {
 pub(crate) struct InheritedListener {
     pub(crate) asked: Asked,
     pub(crate) activated: Option<String>,
+    pub(crate) file: Option<Identity>,
     pub(crate) socket: OwnedFd,
 }
 
@@ -165,7 +167,8 @@ impl Inherited {
         let listeners = listeners.filter_map(|listener| {
             let socket = self.descriptors.get(&listener.fd)?.try_clone();
             let (asked, activated) = (listener.asked.clone(), listener.activated.clone());
-            Some(socket.map(|socket| InheritedListener { asked, activated, socket }))
+            let file = listener.file;
+            Some(socket.map(|socket| InheritedListener { asked, activated, file, socket }))
         });
         listeners.collect()
     }

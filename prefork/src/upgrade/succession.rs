@@ -20,7 +20,7 @@ use rustix::{
     process::{Pid, chdir, umask},
 };
 
-use super::{HandedChild, Inherited, Role};
+use super::{Asked, HandedChild, Inherited, Role};
 use crate::{
     Report, RunError,
     args::AfterInit,
@@ -31,6 +31,7 @@ use crate::{
     log::Log,
     os::Title,
     parent::{Channels, Leftovers},
+    socket_file::SocketFile,
     start::{Belongings, Initialized, call},
     status::StatusSocket,
 };
@@ -74,29 +75,26 @@ impl Inherited {
         let title = Title::parent(&settings.name);
         let listeners = self.listeners();
         let listeners = listeners.map_err(RunError::system("take over the listening sockets"))?;
-        let mut init = Init::new(settings.name.clone(), settings.daemonize);
+        let mut init =
+            Init::new(settings.name.clone(), settings.daemonize, settings.directory.clone());
         init.inherit(self.role, listeners);
-        let state = call("after_init", || after_init(&mut init));
-        let listeners = init.into_listeners();
-        let state = state.inspect_err(|_| listeners.remove_made())?;
+        let state = call("after_init", || after_init(&mut init))?;
+        let (listeners, sockets) = init.into_listeners();
         let channels = self
             .handover
             .pool
             .as_ref()
             .map(|pool| Channels::adopt(pool.channels, |number| self.copy(number)));
         let channels = channels.transpose();
-        let channels = channels.map_err(RunError::system("take over the ways to the children"));
-        let channels = channels.inspect_err(|_| listeners.remove_made())?;
-        let belongings = Belongings { status, board, pid_file };
+        let channels = channels.map_err(RunError::system("take over the ways to the children"))?;
+        let belongings = Belongings { sockets, status, board, pid_file };
         let initialized = Initialized { state, listeners, title, belongings };
         Ok(Succession { initialized, channels })
     }
 
     /// Says that this program works and ends, with nothing of it left behind.
     pub(crate) fn pass<S>(self, settings: &Settings, succession: Succession<S>) -> ! {
-        let Initialized { belongings, listeners, .. } = succession.initialized;
-        listeners.remove_made();
-        belongings.remove(settings);
+        succession.initialized.belongings.remove(settings);
         match self.tester {
             Some(tester) => tester.pass(),
             None => crate::sys::exit_now(0),
@@ -129,6 +127,7 @@ impl Inherited {
             }
         }
         self.claim_status(&mut initialized.belongings);
+        self.claim_socket_files(&mut initialized);
         let adopted_as = match self.role {
             Role::Probe | Role::Successor => AdoptedAs::NewProgram,
             Role::Returned => AdoptedAs::SameProgram,
@@ -173,6 +172,20 @@ impl Inherited {
                 if let Some(socket) = self.descriptor(handed.fd) {
                     StatusSocket::discard(socket, &handed.asked);
                 }
+            }
+        }
+    }
+
+    /// Takes charge of the UNIX sockets that this program goes on with, and removes the others: whoever came
+    /// there now would find nobody for long.
+    fn claim_socket_files<S>(&self, initialized: &mut Initialized<S>) {
+        for handed in &self.handover.listeners {
+            let (Asked::Unix(path), Some(identity)) = (&handed.asked, handed.file) else {
+                continue;
+            };
+            let file = SocketFile::known(path.into(), identity);
+            if initialized.listeners.iter().any(|listening| listening.file == Some(identity)) {
+                initialized.belongings.sockets.push(file);
             }
         }
     }
