@@ -10,10 +10,11 @@ use std::{
 use rustix::fs::Mode;
 
 use crate::{
-    activation::{Activated, tcp_address, unix_address},
-    listeners::{Listeners, Listening},
+    activation::Activated,
+    bound::{listens, tcp_address, unix_address},
+    listeners::{KnownBy, Listeners, Listening},
     socket_file::{self, Identity, SocketFile},
-    upgrade::{Asked, InheritedListener, Role},
+    upgrade::{InheritedListener, Role},
 };
 
 /// The daemon as it is after its initialization, before children are started.
@@ -125,24 +126,24 @@ impl Init {
             Some(found) => found,
             None => Found::new(TcpListener::bind(&asked[..]).map_err(naming)?),
         };
-        self.watch(found, Asked::Tcp(asked))
+        self.watch(found, KnownBy::Tcp(asked))
     }
 
     /// Listens on a UNIX socket at `path`. A relative path is taken from where
     /// [`Prefork::new`](crate::Prefork::new) was called.
     ///
-    /// The socket goes with the daemon: it is removed at the end, when the start fails, and when an upgrade
+    /// The file goes with the daemon: it is removed at the end, when the start fails, and when an upgrade
     /// does not ask for it any more. One that a killed daemon has left is replaced, if it is this user's or
-    /// this user is root. Not so a socket that the service manager has bound and passed: that is used, and
-    /// left to it. So is one that may not be removed any more, as with
-    /// [`drop_parent`](crate::Args::drop_parent) in a directory of root's, until the next start.
+    /// this user is root. So is, by the next start, one that the parent may not remove any more, as with
+    /// [`drop_parent`](crate::Args::drop_parent) in a directory of root's. A socket that the service manager
+    /// has bound and passed is used, and its file left alone.
     ///
-    /// Who may connect is who may write to the file (see `unix(7)`). The mask of the process decides; in the
-    /// background that is 022, so only this user (and root) may. For others there is
+    /// Only who may write to the file may connect (see `unix(7)`). The mask of the process decides; in the
+    /// background that is 022, which leaves this user and root. For others there is
     /// [`listen_unix_with_mode`](Self::listen_unix_with_mode).
     ///
-    /// The kernel does not tell cheaply how many connections wait there, so a pool grows by
-    /// doubling while all children are busy.
+    /// The kernel does not tell cheaply how many connections wait there, so a pool that has such a socket
+    /// grows by doubling while all children are busy.
     ///
     /// # Errors
     ///
@@ -190,21 +191,20 @@ impl Init {
     }
 
     fn listen_at(&mut self, path: &Path, mode: Option<Mode>) -> io::Result<UnixListener> {
-        let naming = |error| named(path.display(), &error);
-        let wanted = self.absolute(path).map_err(naming)?;
-        let asked = Asked::Unix(wanted.clone().into());
+        let wanted = self.absolute(path).map_err(|error| named(path.display(), &error))?;
         let found =
-            self.claim(|listener| listener.asked == asked, |passed| passed.is_unix(&wanted));
+            self.claim(|listener| listener.is_unix(&wanted), |passed| passed.is_unix(&wanted));
         let found = match found {
             Some(found) => found,
             None => {
+                let naming = |error| named(wanted.display(), &error);
                 let (listener, file) = socket_file::bind(&wanted, mode).map_err(naming)?;
                 let identity = file.as_ref().map(SocketFile::identity);
                 self.files.extend(file);
                 Found { file: identity, ..Found::new(listener) }
             }
         };
-        self.watch(found, asked)
+        self.watch(found, KnownBy::Unix(wanted.into()))
     }
 
     /// Takes a relative path from where the program was started: by now the directory may be `/`.
@@ -249,14 +249,8 @@ impl Init {
         let Some(found) = self.claim(is_named, |passed| passed.name == name) else {
             return Ok(None);
         };
-        let asked = if let Some(address) = tcp_address(&found.socket) {
-            Asked::Tcp(vec![address])
-        } else {
-            let address = unix_address(&found.socket);
-            let path = address.as_ref().and_then(|address| address.as_pathname());
-            path.map_or(Asked::ByName, |path| Asked::Unix(path.into()))
-        };
-        self.watch(found, asked).map(Some)
+        let known_by = known_by(&found.socket);
+        self.watch(found, known_by).map(Some)
     }
 
     /// Takes the first of the inherited sockets that is the one, or of those that were passed.
@@ -274,13 +268,13 @@ impl Init {
         Some(Found { socket, activated: Some(name), file: None })
     }
 
-    fn watch<L: From<OwnedFd>>(&mut self, found: Found, asked: Asked) -> io::Result<L> {
+    fn watch<L: From<OwnedFd>>(&mut self, found: Found, known_by: KnownBy) -> io::Result<L> {
         let Found { socket: listener, activated, file } = found;
         if activated.is_none() {
             rustix::net::listen(&listener, BACKLOG)?;
         }
         let socket = listener.try_clone()?;
-        self.listeners.push(Listening { asked, activated, file, socket });
+        self.listeners.push(Listening { known_by, activated, file, socket });
         Ok(listener.into())
     }
 
@@ -313,142 +307,18 @@ fn named(address: impl std::fmt::Debug, error: &io::Error) -> io::Error {
     io::Error::new(error.kind(), format!("cannot listen on {address:?}: {error}"))
 }
 
-impl InheritedListener {
-    /// Whether it is what listening on one of these addresses has led to, or would.
-    fn is_tcp(&self, wanted: &[SocketAddr]) -> bool {
-        let Asked::Tcp(asked) = &self.asked else { return false };
-        asked == wanted || tcp_address(&self.socket).is_some_and(|bound| wanted.contains(&bound))
+/// By what a socket that was asked for by its name is known besides: an address where it listens.
+fn known_by(socket: &OwnedFd) -> KnownBy {
+    if !listens(socket) {
+        return KnownBy::Name;
     }
+    if let Some(address) = tcp_address(socket) {
+        return KnownBy::Tcp(vec![address]);
+    }
+    let address = unix_address(socket);
+    let path = address.as_ref().and_then(|address| address.as_pathname());
+    path.map_or(KnownBy::Name, |path| KnownBy::Unix(path.into()))
 }
 
 #[cfg(test)]
-mod tests {
-    use std::net::TcpStream;
-
-    use super::*;
-    use crate::socket_file::tests::alone;
-
-    fn init() -> Init {
-        Init::new("test".to_owned(), false, std::env::current_dir().ok())
-    }
-
-    #[test]
-    fn waiting_connections_are_counted() {
-        let mut init = init();
-        let listener = init.listen("127.0.0.1:0").expect("bound");
-        let listeners = init.into_listeners().0;
-        assert_eq!(listeners.waiting(), Some(0));
-        let address = listener.local_addr().expect("bound");
-        let clients: Vec<_> =
-            (0..5).map(|_| TcpStream::connect(address).expect("connected")).collect();
-        assert_eq!(listeners.waiting(), Some(5));
-        drop(listener.accept().expect("accepted"));
-        assert_eq!(listeners.waiting(), Some(4));
-        drop(clients);
-    }
-
-    #[test]
-    fn closed_doors_keep_those_who_are_inside() {
-        let mut init = init();
-        let listener = init.listen("127.0.0.1:0").expect("bound");
-        let listeners = init.into_listeners().0;
-        let address = listener.local_addr().expect("bound");
-        let client = TcpStream::connect(address).expect("connected");
-        listeners.close_doors();
-        let limit = std::time::Duration::from_millis(100);
-        let late = TcpStream::connect_timeout(&address, limit).expect_err("nobody answers");
-        assert_eq!(late.kind(), io::ErrorKind::TimedOut);
-        assert_eq!(listeners.waiting(), Some(1));
-        drop(listener.accept().expect("it still waits"));
-        drop(client);
-    }
-
-    #[test]
-    fn a_taken_address_is_named() {
-        let mut init = init();
-        let listener = init.listen("127.0.0.1:0").expect("bound");
-        let address = listener.local_addr().expect("bound");
-        let error = init.listen(address).expect_err("taken");
-        assert!(error.to_string().contains(&address.to_string()), "{error}");
-        assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
-    }
-
-    fn activated(name: &str, socket: impl Into<OwnedFd>) -> Activated {
-        Activated { name: name.to_owned(), socket: socket.into() }
-    }
-
-    #[test]
-    fn sockets_that_were_passed_are_found_by_address_path_or_name() {
-        let folder = std::env::temp_dir().join(format!("prefork-init-{}", std::process::id()));
-        std::fs::create_dir_all(&folder).expect("made");
-        let path = folder.join("socket");
-        let tcp = TcpListener::bind("127.0.0.1:0").expect("bound");
-        let address = tcp.local_addr().expect("bound");
-        let datagrams = std::net::UdpSocket::bind("127.0.0.1:0").expect("bound");
-        let mut init = init();
-        init.activate(vec![
-            activated("tcp", tcp),
-            activated("unix", UnixListener::bind(&path).expect("bound")),
-            activated("udp", datagrams),
-        ]);
-        assert_eq!(init.listen(address).expect("found").local_addr().expect("bound"), address);
-        init.listen_unix(&path).expect("found");
-        assert!(init.activated("tcp").expect("asked").is_none(), "it has been found already");
-        assert!(init.activated("udp").expect("asked").is_some());
-        assert!(init.activated("udp").expect("asked").is_none());
-        std::fs::remove_dir_all(folder).expect("removed");
-    }
-
-    #[test]
-    fn sockets_that_were_made_go_and_those_that_were_passed_stay() {
-        let _alone = alone();
-        let folder = tempfile::tempdir().expect("a directory");
-        let [made, passed] = ["made", "passed"].map(|name| folder.path().join(name));
-        let mut init = init();
-        init.activate(vec![activated("unix", UnixListener::bind(&passed).expect("bound"))]);
-        init.listen_unix(&made).expect("bound");
-        init.listen_unix(&passed).expect("found");
-        let taken = init.listen_unix(&made).expect_err("taken");
-        assert!(taken.to_string().ends_with("/made\": a process listens there"), "{taken}");
-        let (listeners, files) = init.into_listeners();
-        let mine: Vec<_> = listeners.iter().map(|listening| listening.file).collect();
-        assert_eq!(mine, [Some(files[0].identity()), None]);
-        drop((listeners, files));
-        assert!(!made.exists() && passed.exists());
-    }
-
-    #[test]
-    fn relative_paths_are_taken_from_where_the_program_was_started() {
-        let _alone = alone();
-        let folder = tempfile::tempdir().expect("a directory");
-        let mut init = Init::new("test".to_owned(), true, Some(folder.path().to_owned()));
-        init.listen_unix("socket").expect("bound");
-        assert!(folder.path().join("socket").exists());
-        init.listen_unix("").expect_err("no path");
-        let mut lost = Init::new("test".to_owned(), true, None);
-        let error = lost.listen_unix("socket").expect_err("nobody knows where");
-        assert_eq!(error.kind(), io::ErrorKind::NotFound);
-    }
-
-    #[test]
-    fn a_mode_has_permissions_and_no_more() {
-        let error = init().listen_unix_with_mode("/nowhere/x", 0o4660).expect_err("too many");
-        assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
-        assert!(error.to_string().contains("mode 4660"), "{error}");
-    }
-
-    /// The service manager gives the same socket to the next daemon.
-    #[test]
-    fn doors_of_the_service_manager_stay_open() {
-        let tcp = TcpListener::bind("127.0.0.1:0").expect("bound");
-        let address = tcp.local_addr().expect("bound");
-        let mut init = init();
-        init.activate(vec![activated("tcp", tcp.try_clone().expect("duplicated"))]);
-        drop(init.activated("tcp").expect("asked"));
-        let listeners = init.into_listeners().0;
-        assert!(!listeners.end_with_the_daemon());
-        listeners.close_doors();
-        TcpStream::connect_timeout(&address, std::time::Duration::from_secs(5)).expect("let in");
-        assert_eq!(listeners.waiting(), Some(1));
-    }
-}
+mod tests;

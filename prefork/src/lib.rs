@@ -13,6 +13,7 @@ mod args;
 mod asks;
 mod auto_reload;
 mod board;
+mod bound;
 mod check;
 mod child;
 mod clock;

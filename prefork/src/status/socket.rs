@@ -1,18 +1,14 @@
 //! The listening socket, and its file if it has one.
 
-use std::{
-    io,
-    net::{SocketAddr, TcpListener},
-    os::fd::OwnedFd,
-    path::Path,
-};
+use std::{io, net::TcpListener, os::fd::OwnedFd, path::Path};
 
 use rustix::fs::Mode;
 
 use super::address::Address;
 use crate::{
+    bound::tcp_address,
+    listeners::KnownBy,
     socket_file::{self, SocketFile},
-    upgrade::Asked,
 };
 
 /// A socket that listens for those who ask.
@@ -23,7 +19,7 @@ pub(crate) struct StatusSocket {
     /// The first to go: while the socket is open, no other file has its number.
     file: Option<SocketFile>,
     socket: OwnedFd,
-    asked: Asked,
+    known_by: KnownBy,
 }
 
 impl StatusSocket {
@@ -43,16 +39,16 @@ impl StatusSocket {
             }
         };
         rustix::io::ioctl_fionbio(&socket, true)?;
-        Ok(Self { socket, asked: asked(address), file })
+        Ok(Self { socket, known_by: known_by(address), file })
     }
 
     /// Listens, or goes on with the socket of the program of before, if that is the one; its file stays that
     /// program's until [`own`](Self::own).
     pub(crate) fn obtain(
         address: &Address,
-        inherited: Option<(OwnedFd, Asked)>,
+        inherited: Option<(OwnedFd, KnownBy)>,
     ) -> io::Result<Self> {
-        let inherited = inherited.map(|(socket, asked)| Self { file: None, socket, asked });
+        let inherited = inherited.map(|(socket, known_by)| Self { file: None, socket, known_by });
         match inherited.filter(|inherited| inherited.is_at(address)) {
             Some(inherited) => Ok(inherited),
             None => Self::bind(address),
@@ -60,43 +56,40 @@ impl StatusSocket {
     }
 
     /// Gives up a socket of the program of before that this one does not want, with its file.
-    pub(crate) fn discard(socket: &OwnedFd, asked: &Asked) {
+    pub(crate) fn discard(socket: &OwnedFd, known_by: &KnownBy) {
         // While this is open, no other file has its number.
         let Ok(socket) = socket.try_clone() else { return };
-        Self { file: None, socket, asked: asked.clone() }.own();
+        Self { file: None, socket, known_by: known_by.clone() }.own();
     }
 
     pub(crate) const fn descriptor(&self) -> &OwnedFd {
         &self.socket
     }
 
-    /// The address that was asked for.
-    pub(crate) const fn asked(&self) -> &Asked {
-        &self.asked
+    /// By what it is known again.
+    pub(crate) const fn known_by(&self) -> &KnownBy {
+        &self.known_by
     }
 
     /// Takes charge of the file too.
     pub(crate) fn own(&mut self) {
-        if let (Asked::Unix(path), None) = (&self.asked, &self.file) {
+        if let (KnownBy::Unix(path), None) = (&self.known_by, &self.file) {
             self.file = SocketFile::at(Path::new(path));
         }
     }
 
     /// Whether listening at `address` leads, or has led, to this socket.
     fn is_at(&self, address: &Address) -> bool {
-        let bound = || {
-            let bound = rustix::net::getsockname(&self.socket).ok();
-            bound.and_then(|bound| SocketAddr::try_from(bound).ok())
-        };
-        self.asked == asked(address)
-            || matches!(address, Address::Tcp(address) if bound() == Some(*address))
+        let is_bound = |address| tcp_address(&self.socket) == Some(address);
+        self.known_by == known_by(address)
+            || matches!(address, Address::Tcp(address) if is_bound(*address))
     }
 }
 
-fn asked(address: &Address) -> Asked {
+fn known_by(address: &Address) -> KnownBy {
     match address {
-        Address::Tcp(address) => Asked::Tcp(vec![*address]),
-        Address::Unix { path, .. } => Asked::Unix(path.clone().into()),
+        Address::Tcp(address) => KnownBy::Tcp(vec![*address]),
+        Address::Unix { path, .. } => KnownBy::Unix(path.clone().into()),
     }
 }
 
@@ -140,7 +133,7 @@ mod tests {
         let before = UnixListener::bind(&path).expect("bound");
         let obtain = || {
             let socket = before.try_clone().expect("duplicated").into();
-            StatusSocket::obtain(&address, Some((socket, asked(&address)))).expect("obtained")
+            StatusSocket::obtain(&address, Some((socket, known_by(&address)))).expect("obtained")
         };
         drop(obtain());
         assert!(path.exists());

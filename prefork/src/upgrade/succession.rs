@@ -20,7 +20,7 @@ use rustix::{
     process::{Pid, chdir, umask},
 };
 
-use super::{Asked, HandedChild, Inherited, Role};
+use super::{HandedChild, Inherited, Role};
 use crate::{
     Report, RunError,
     args::AfterInit,
@@ -28,6 +28,7 @@ use crate::{
     check::{Scoreboard, Settings},
     counters::HandedCounters,
     init::Init,
+    listeners::KnownBy,
     log::Log,
     os::Title,
     parent::{Channels, Leftovers},
@@ -158,8 +159,8 @@ impl Inherited {
     fn status_socket(&self, settings: &Settings) -> io::Result<Option<StatusSocket>> {
         let Some(address) = &settings.status else { return Ok(None) };
         let handed = self.handover.status.as_ref();
-        let inherited =
-            handed.map(|handed| Ok::<_, io::Error>((self.copy(handed.fd)?, handed.asked.clone())));
+        let inherited = handed
+            .map(|handed| Ok::<_, io::Error>((self.copy(handed.fd)?, handed.known_by.clone())));
         StatusSocket::obtain(address, inherited.transpose()?).map(Some)
     }
 
@@ -167,10 +168,10 @@ impl Inherited {
     fn claim_status(&self, belongings: &mut Belongings) {
         let Some(handed) = &self.handover.status else { return };
         match &mut belongings.status {
-            Some(status) if *status.asked() == handed.asked => status.own(),
+            Some(status) if *status.known_by() == handed.known_by => status.own(),
             Some(_) | None => {
                 if let Some(socket) = self.descriptor(handed.fd) {
-                    StatusSocket::discard(socket, &handed.asked);
+                    StatusSocket::discard(socket, &handed.known_by);
                 }
             }
         }
@@ -180,7 +181,7 @@ impl Inherited {
     /// there now would find nobody for long.
     fn claim_socket_files<S>(&self, initialized: &mut Initialized<S>) {
         for handed in &self.handover.listeners {
-            let (Asked::Unix(path), Some(identity)) = (&handed.asked, handed.file) else {
+            let (KnownBy::Unix(path), Some(identity)) = (&handed.known_by, handed.file) else {
                 continue;
             };
             let file = SocketFile::known(path.into(), identity);
