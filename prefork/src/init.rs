@@ -10,7 +10,9 @@ use std::{
 use rustix::fs::Mode;
 
 use crate::{
+    AnyListener,
     activation::Activated,
+    address::{self, Written},
     bound::{listens, tcp_address, unix_address},
     listeners::{KnownBy, Listeners, Listening},
     socket_file::{self, Identity, SocketFile},
@@ -188,6 +190,37 @@ impl Init {
             return Err(named(path.display(), &error));
         }
         self.listen_at(path, Some(Mode::from_raw_mode(mode)))
+    }
+
+    /// Listens on a TCP address or a UNIX socket, whichever the text says: a UNIX socket where it has a slash
+    /// in it or begins with `unix:`, as `/run/hello/socket` and `unix:socket` do, else TCP, as
+    /// `127.0.0.1:8080` and `localhost:8080` do.
+    ///
+    /// All else is as with [`listen`](Self::listen) and [`listen_unix`](Self::listen_unix). Several of these
+    /// make an array or a vector that [`Child::accept`](crate::Child::accept) takes.
+    ///
+    /// # Errors
+    ///
+    /// Those of the one or the other.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use prefork::{AnyListener, Args};
+    /// use std::{env, io};
+    ///
+    /// // Wherever the command line says.
+    /// let args = Args::new().after_init(|init| {
+    ///     let sockets = env::args().skip(1).map(|address| init.listen_any(&address));
+    ///     Ok(sockets.collect::<io::Result<Vec<AnyListener>>>()?)
+    /// });
+    /// # drop(args);
+    /// ```
+    pub fn listen_any(&mut self, address: impl AsRef<str>) -> io::Result<AnyListener> {
+        match address::read(address.as_ref()) {
+            Written::Tcp(address) => self.listen(address).map(AnyListener::from),
+            Written::Unix(path) => self.listen_unix(path).map(AnyListener::from),
+        }
     }
 
     fn listen_at(&mut self, path: &Path, mode: Option<Mode>) -> io::Result<UnixListener> {

@@ -9,6 +9,7 @@ extern crate self as prefork;
 
 mod access_log;
 mod activation;
+mod address;
 mod args;
 mod asks;
 mod auto_reload;
@@ -53,7 +54,7 @@ mod view;
 pub use access_log::AccessLog;
 pub use args::Args;
 pub use auto_reload::{AutoReloadHandler, OnChange};
-pub use child::{Child, Listener, Requests};
+pub use child::{AnyAddr, AnyListener, AnyStream, Child, Listener, Requests};
 pub use disconnect::{Disconnect, DisconnectHandler, OnDisconnect};
 pub use error::{ArgsError, BoxError, Fault, Report, Result, RunError};
 pub use init::Init;

@@ -1,6 +1,7 @@
 //! The child: what its main loop is handed, and how its life goes.
 
 mod accept;
+mod any;
 mod body;
 mod life;
 mod limits;
@@ -18,6 +19,7 @@ use std::{
 
 use prefork_core::{Generation, SlotId};
 
+pub use any::{AnyAddr, AnyListener, AnyStream};
 pub(crate) use body::{Body, Failed};
 pub(crate) use life::{Seat, Talk, live};
 pub(crate) use limits::Limits;

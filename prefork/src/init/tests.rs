@@ -113,6 +113,31 @@ fn a_mode_has_permissions_and_no_more() {
     assert!(error.to_string().contains("mode 4660"), "{error}");
 }
 
+#[test]
+fn one_text_says_which_kind_of_socket() {
+    let _alone = alone();
+    let folder = tempfile::tempdir().expect("a directory");
+    let mut init = Init::new("test".to_owned(), false, Some(folder.path().to_owned()));
+    for (address, expected) in [
+        ("127.0.0.1:0".to_owned(), "127.0.0.1:"),
+        ("localhost:0".to_owned(), ""),
+        ("./a".to_owned(), "unix:/"),
+        ("unix:b".to_owned(), "unix:/"),
+        (format!("unix:{}/c", folder.path().display()), "unix:/"),
+    ] {
+        let socket = init.listen_any(&address).expect("bound");
+        let bound = socket.local_addr().expect("bound").to_string();
+        assert!(bound.starts_with(expected), "{address}: {bound}");
+    }
+    for name in ["a", "b", "c"] {
+        assert!(folder.path().join(name).exists(), "{name}");
+    }
+    for nonsense in ["", "unix:", "nonsense", "80", "/no/such/folder/x"] {
+        let error = init.listen_any(nonsense).expect_err(nonsense);
+        assert!(error.to_string().starts_with("cannot listen on \""), "{error}");
+    }
+}
+
 /// What an earlier program may have noted of a datagram socket.
 fn left(name: &str, known_by: KnownBy, socket: impl Into<OwnedFd>) -> InheritedListener {
     let activated = Some(name.to_owned());
