@@ -100,8 +100,8 @@ fn clear(path: &Path) -> Option<String> {
             return Some("a process listens there".to_owned());
         }
         Err(Errno::CONNREFUSED) => {}
-        // Binding says that something is there.
-        Err(_) => return None,
+        // Whoever may not connect is not told whether somebody listens.
+        Err(_) => return Some(format!("a socket of user id {} stands there", found.uid())),
     }
     let user = geteuid();
     if !user.is_root() && user.as_raw() != found.uid() {
@@ -245,6 +245,20 @@ pub(crate) mod tests {
         drop(file);
         // Bound, and nobody listens.
         drop(UnixDatagram::bind(&path).expect("bound"));
+        bind(&path, None).expect("replaced");
+    }
+
+    #[test]
+    fn root_replaces_what_another_user_has_left() {
+        if !geteuid().is_root() {
+            eprintln!("skipped: only root can give a file to another user");
+            return;
+        }
+        let _alone = alone();
+        let folder = folder();
+        let path = folder.path().join("socket");
+        drop(UnixListener::bind(&path).expect("bound"));
+        std::os::unix::fs::chown(&path, Some(65534), None).expect("given away");
         bind(&path, None).expect("replaced");
     }
 
