@@ -23,6 +23,9 @@ const MOST_UNKNOWN: u32 = 4096;
 /// How long a child without free descriptors waits before it tries again.
 const PAUSE: Timespec = Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
 
+/// How often it does so, 5 s in all, when it has been asked to leave and somebody still waits.
+const MOST_PAUSES: u32 = 50;
+
 impl Child {
     /// Waits for the next connection; `None` when the child has been asked to leave.
     ///
@@ -111,13 +114,15 @@ impl Child {
     ///
     /// A child that is merely replaced leaves them to its siblings. Their number is taken once, so
     /// that clients who keep coming to a socket that the parent cannot close do not keep the child.
-    /// Nor does a process that stays without descriptors: then the parent loses its patience.
+    /// Nor does a lack of descriptors that does not pass.
     fn drain<L: Listener + ?Sized>(&mut self, listener: &L) -> io::Result<Option<L::Connection>> {
         if !self.stop.is_draining() {
             return Ok(None);
         }
         let mut left = self.left_to_drain.unwrap_or_else(|| waiting(listener));
+        let mut pauses = 0;
         while left > 0
+            && pauses < MOST_PAUSES
             && let Some(socket) = who_is_ready(listener)?
         {
             left -= 1;
@@ -131,6 +136,7 @@ impl Child {
                 Verdict::Again => {}
                 Verdict::Pause => {
                     left += 1;
+                    pauses += 1;
                     self.say_starved(&error);
                     // It has been asked to leave, and now only wants to know that its parent is there.
                     let tether = self.tether.as_ref().map(|tether| tether.read.as_fd());

@@ -4,6 +4,8 @@ use std::{
     cell::RefCell,
     fmt::Display,
     net::{SocketAddr, TcpListener, TcpStream},
+    thread,
+    time::Duration,
 };
 
 use prefork_core::{Generation, SlotId};
@@ -14,6 +16,9 @@ use crate::{
     child::{By, ChildParts, Limits, Stop, Work, listener::sealed::Sockets},
     log::{Log, Role},
 };
+
+/// After how long a child that waits for what does not come is asked to leave, so that its test fails.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A child of nobody, with the way to ask it to leave.
 fn child() -> (Child, Stop) {
@@ -28,6 +33,11 @@ fn child() -> (Child, Stop) {
         limits: Limits { max_requests: None, max_memory: None },
         access_log: AccessLog::nowhere(),
         log: Log::new("test", Role::Child),
+    });
+    let in_the_end = stop.clone();
+    thread::spawn(move || {
+        thread::sleep(PATIENCE);
+        in_the_end.ask();
     });
     (child, stop)
 }
