@@ -15,6 +15,7 @@ use crate::{
     listeners::{KnownBy, Listeners},
     log::Log,
     os::{Privileges, Title},
+    socket_file::Identity,
 };
 
 #[derive(Clone, Debug)]
@@ -45,7 +46,11 @@ impl StatusSocket {
         match address.0 {}
     }
 
-    pub(crate) fn own(&mut self) {
+    pub(crate) const fn file(&self) -> Option<Identity> {
+        match self.0 {}
+    }
+
+    pub(crate) const fn own(&mut self, _: Option<Identity>) {
         match self.0 {}
     }
 
@@ -58,7 +63,7 @@ impl StatusSocket {
     }
 
     /// The program of before had a page, and this one cannot: the file of a socket stays, and is stale.
-    pub(crate) const fn discard(_: &OwnedFd, _: &KnownBy) {}
+    pub(crate) const fn discard(_: &OwnedFd, _: &KnownBy, _: Option<Identity>) {}
 }
 
 impl Service {

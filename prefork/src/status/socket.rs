@@ -8,7 +8,7 @@ use super::address::Address;
 use crate::{
     bound::tcp_address,
     listeners::KnownBy,
-    socket_file::{self, SocketFile},
+    socket_file::{self, Identity, SocketFile},
 };
 
 /// A socket that listens for those who ask.
@@ -56,10 +56,10 @@ impl StatusSocket {
     }
 
     /// Gives up a socket of the program of before that this one does not want, with its file.
-    pub(crate) fn discard(socket: &OwnedFd, known_by: &KnownBy) {
+    pub(crate) fn discard(socket: &OwnedFd, known_by: &KnownBy, file: Option<Identity>) {
         // While this is open, no other file has its number.
         let Ok(socket) = socket.try_clone() else { return };
-        Self { file: None, socket, known_by: known_by.clone() }.own();
+        Self { file: None, socket, known_by: known_by.clone() }.own(file);
     }
 
     pub(crate) const fn descriptor(&self) -> &OwnedFd {
@@ -71,10 +71,20 @@ impl StatusSocket {
         &self.known_by
     }
 
-    /// Takes charge of the file too.
-    pub(crate) fn own(&mut self) {
+    /// Which file it has, if one.
+    pub(crate) fn file(&self) -> Option<Identity> {
+        self.file.as_ref().map(SocketFile::identity)
+    }
+
+    /// Takes charge of the file too: this one, or, where an earlier library has not noted which, the one that
+    /// stands there.
+    pub(crate) fn own(&mut self, file: Option<Identity>) {
         if let (KnownBy::Unix(path), None) = (&self.known_by, &self.file) {
-            self.file = SocketFile::at(Path::new(path));
+            let path = Path::new(path);
+            self.file = match file {
+                Some(identity) => Some(SocketFile::known(path.to_owned(), identity)),
+                None => SocketFile::at(path),
+            };
         }
     }
 
@@ -138,8 +148,14 @@ mod tests {
         drop(obtain());
         assert!(path.exists());
         let mut socket = obtain();
-        socket.own();
+        socket.own(None);
+        let file = socket.file();
         drop(socket);
         assert!(!path.exists());
+        let _other = UnixListener::bind(&path).expect("bound");
+        let mut socket = obtain();
+        socket.own(file);
+        drop(socket);
+        assert!(path.exists(), "another has put it there");
     }
 }

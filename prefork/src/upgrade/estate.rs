@@ -103,7 +103,7 @@ impl Estate<'_> {
                 fd: passed.pass(status.descriptor()),
                 known_by: status.known_by().clone(),
                 activated: None,
-                file: None,
+                file: status.file(),
             }),
             pool: None,
         }

@@ -168,10 +168,10 @@ impl Inherited {
     fn claim_status(&self, belongings: &mut Belongings) {
         let Some(handed) = &self.handover.status else { return };
         match &mut belongings.status {
-            Some(status) if *status.known_by() == handed.known_by => status.own(),
+            Some(status) if *status.known_by() == handed.known_by => status.own(handed.file),
             Some(_) | None => {
                 if let Some(socket) = self.descriptor(handed.fd) {
-                    StatusSocket::discard(socket, &handed.known_by);
+                    StatusSocket::discard(socket, &handed.known_by, handed.file);
                 }
             }
         }
