@@ -10,7 +10,7 @@ use rustix::{
     io::{Errno, retry_on_intr},
 };
 
-use super::{Child, Listener};
+use super::{Child, INSIDE, Listener};
 use crate::{os::Source, sys};
 
 /// How many connections are taken besides, that were about to be established when they were counted.
@@ -83,7 +83,8 @@ impl Child {
                 Source::Wake => continue,
             };
             // It is one of these: the poller waits at no other.
-            let accepted = listener.accept_from(socket).unwrap_or_else(|| Err(Errno::BADF.into()));
+            let accepted =
+                listener.accept_from(INSIDE, socket).unwrap_or_else(|| Err(Errno::BADF.into()));
             let error = match accepted {
                 Ok(connection) => return Ok(Some(self.take::<L>(connection))),
                 Err(error) => error,
@@ -105,7 +106,7 @@ impl Child {
     fn take<L: Listener + ?Sized>(&mut self, connection: L::Connection) -> L::Connection {
         self.starvation.end();
         self.usage.count_request();
-        self.work.accepted(L::peer(&connection));
+        self.work.accepted(L::peer(INSIDE, &connection));
         self.say_worked();
         connection
     }
@@ -127,7 +128,7 @@ impl Child {
         {
             left -= 1;
             self.left_to_drain = Some(left);
-            let error = match listener.accept_from(socket) {
+            let error = match listener.accept_from(INSIDE, socket) {
                 Some(Ok(connection)) => return Ok(Some(self.take::<L>(connection))),
                 Some(Err(error)) => error,
                 None => break,
@@ -160,7 +161,7 @@ impl Child {
 /// How many connections may be taken of those that wait now.
 fn waiting<L: Listener + ?Sized>(listener: &L) -> u32 {
     let mut waiting = ENTERING;
-    let _ = listener.each(&mut |socket| {
+    let _ = listener.each(INSIDE, &mut |socket| {
         let queue = sys::accept_queue(socket);
         waiting = waiting.saturating_add(queue.map_or(MOST_UNKNOWN, |queue| queue.waiting));
         Ok(())
@@ -174,7 +175,7 @@ fn waiting<L: Listener + ?Sized>(listener: &L) -> u32 {
 /// by one, as `poll(2)` takes no more than a process may have open.
 fn who_is_ready<L: Listener + ?Sized>(listener: &L) -> io::Result<Option<RawFd>> {
     let mut ready = None;
-    listener.each(&mut |socket| {
+    listener.each(INSIDE, &mut |socket| {
         let mut fds = [PollFd::from_borrowed_fd(socket, PollFlags::IN)];
         if ready.is_none() && retry_on_intr(|| poll(&mut fds, Some(&Timespec::default())))? > 0 {
             ready = Some(socket.as_raw_fd());

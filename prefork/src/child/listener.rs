@@ -39,6 +39,13 @@ pub(super) type Visit<'a> = &'a mut dyn FnMut(BorrowedFd<'_>) -> io::Result<()>;
 pub(super) mod sealed {
     use super::{Display, RawFd, Visit, io};
 
+    /// Only the library has one: what takes it cannot be called from elsewhere, not even by code that is
+    /// generic over [`Listener`](super::Listener), which sees the methods of this trait.
+    #[derive(Clone, Copy, Debug)]
+    pub struct Inside(());
+
+    pub(crate) const INSIDE: Inside = Inside(());
+
     /// What the library does with a [`Listener`](super::Listener).
     #[diagnostic::on_unimplemented(
         message = "a child cannot accept connections from `{Self}`",
@@ -48,17 +55,18 @@ pub(super) mod sealed {
         type Accepted;
 
         /// Shows whom a connection is from.
-        fn peer(accepted: &Self::Accepted) -> impl Display;
+        fn peer(_: Inside, accepted: &Self::Accepted) -> impl Display;
 
         /// Calls `visit` with each socket.
-        fn each(&self, visit: Visit<'_>) -> io::Result<()>;
+        fn each(&self, _: Inside, visit: Visit<'_>) -> io::Result<()>;
 
         /// Accepts from the socket with this descriptor; `None` if it is not one of these.
-        fn accept_from(&self, fd: RawFd) -> Option<io::Result<Self::Accepted>>;
+        fn accept_from(&self, _: Inside, fd: RawFd) -> Option<io::Result<Self::Accepted>>;
     }
 }
 
-use sealed::Sockets;
+pub(crate) use sealed::INSIDE;
+use sealed::{Inside, Sockets};
 
 /// Has a socket be one that can be accepted from, yielding `$stream` and `$address`.
 macro_rules! one_socket {
@@ -70,15 +78,15 @@ macro_rules! one_socket {
         impl Sockets for $socket {
             type Accepted = ($stream, $address);
 
-            fn peer((_, address): &Self::Accepted) -> impl Display {
+            fn peer(_: Inside, (_, address): &Self::Accepted) -> impl Display {
                 $shown(address)
             }
 
-            fn each(&self, visit: Visit<'_>) -> io::Result<()> {
+            fn each(&self, _: Inside, visit: Visit<'_>) -> io::Result<()> {
                 visit(self.as_fd())
             }
 
-            fn accept_from(&self, fd: RawFd) -> Option<io::Result<Self::Accepted>> {
+            fn accept_from(&self, _: Inside, fd: RawFd) -> Option<io::Result<Self::Accepted>> {
                 (self.as_raw_fd() == fd).then(|| self.accept())
             }
         }
@@ -96,16 +104,16 @@ impl<L: Listener> Listener for [L] {
 impl<L: Listener> Sockets for [L] {
     type Accepted = L::Connection;
 
-    fn peer(accepted: &Self::Accepted) -> impl Display {
-        L::peer(accepted)
+    fn peer(_: Inside, accepted: &Self::Accepted) -> impl Display {
+        L::peer(INSIDE, accepted)
     }
 
-    fn each(&self, visit: Visit<'_>) -> io::Result<()> {
-        self.iter().try_for_each(|listener| listener.each(visit))
+    fn each(&self, _: Inside, visit: Visit<'_>) -> io::Result<()> {
+        self.iter().try_for_each(|listener| listener.each(INSIDE, visit))
     }
 
-    fn accept_from(&self, fd: RawFd) -> Option<io::Result<Self::Accepted>> {
-        self.iter().find_map(|listener| listener.accept_from(fd))
+    fn accept_from(&self, _: Inside, fd: RawFd) -> Option<io::Result<Self::Accepted>> {
+        self.iter().find_map(|listener| listener.accept_from(INSIDE, fd))
     }
 }
 
@@ -119,16 +127,16 @@ macro_rules! leads_to {
         impl<$($generics)*> Sockets for $type {
             type Accepted = L::Connection;
 
-            fn peer(accepted: &Self::Accepted) -> impl Display {
-                L::peer(accepted)
+            fn peer(_: Inside, accepted: &Self::Accepted) -> impl Display {
+                L::peer(INSIDE, accepted)
             }
 
-            fn each(&self, visit: Visit<'_>) -> io::Result<()> {
-                <$listener>::each(self, visit)
+            fn each(&self, _: Inside, visit: Visit<'_>) -> io::Result<()> {
+                <$listener>::each(self, INSIDE, visit)
             }
 
-            fn accept_from(&self, fd: RawFd) -> Option<io::Result<Self::Accepted>> {
-                <$listener>::accept_from(self, fd)
+            fn accept_from(&self, _: Inside, fd: RawFd) -> Option<io::Result<Self::Accepted>> {
+                <$listener>::accept_from(self, INSIDE, fd)
             }
         }
     )* };
@@ -163,9 +171,9 @@ mod tests {
             sockets.push(socket.as_raw_fd());
             Ok(())
         };
-        listener.each(visit).expect("nothing fails");
-        assert!(listener.accept_from(-1).is_none());
-        sockets.iter().filter(|fd| listener.accept_from(**fd).is_some()).count()
+        listener.each(INSIDE, visit).expect("nothing fails");
+        assert!(listener.accept_from(INSIDE, -1).is_none());
+        sockets.iter().filter(|fd| listener.accept_from(INSIDE, **fd).is_some()).count()
     }
 
     fn bound() -> TcpListener {

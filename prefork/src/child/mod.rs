@@ -25,6 +25,7 @@ pub(crate) use body::{Body, Failed};
 pub(crate) use life::{Seat, Talk, live};
 pub(crate) use limits::Limits;
 use limits::Usage;
+pub(crate) use listener::INSIDE;
 pub use listener::Listener;
 pub use requests::Requests;
 use starvation::Starvation;

@@ -17,7 +17,7 @@ use rustix::{
     io::Errno,
 };
 
-use crate::Listener;
+use crate::{Listener, child::INSIDE};
 
 /// What woke a child.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,7 +62,7 @@ impl Poller {
             epoll::add(&epoll, wake, EventData::new_u64(WAKE), every_time)?;
         }
         let mut poller = Self { epoll, listeners: Vec::new() };
-        listener.each(&mut |socket| poller.add(socket))?;
+        listener.each(INSIDE, &mut |socket| poller.add(socket))?;
         if poller.listeners.is_empty() {
             let problem = "no listeners to accept from";
             return Err(io::Error::new(io::ErrorKind::InvalidInput, problem));
@@ -73,7 +73,7 @@ impl Poller {
     /// Whether it waits at these listeners, in this order, and at no others.
     pub(crate) fn waits_at<L: Listener + ?Sized>(&self, listener: &L) -> io::Result<bool> {
         let (mut waits, mut at) = (self.listeners.iter(), true);
-        listener.each(&mut |socket| {
+        listener.each(INSIDE, &mut |socket| {
             at &= waits.next() == Some(&socket.as_raw_fd());
             Ok(())
         })?;

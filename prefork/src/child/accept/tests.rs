@@ -13,7 +13,10 @@ use prefork_core::{Generation, SlotId};
 use super::*;
 use crate::{
     AccessLog, AnyListener,
-    child::{By, ChildParts, Limits, Stop, Work, listener::sealed::Sockets},
+    child::{
+        By, ChildParts, Limits, Stop, Work,
+        listener::sealed::{Inside, Sockets},
+    },
     log::{Log, Role},
 };
 
@@ -79,18 +82,22 @@ impl Listener for Failing {
 impl Sockets for Failing {
     type Accepted = (TcpStream, SocketAddr);
 
-    fn peer((_, address): &Self::Accepted) -> impl Display {
+    fn peer(_: Inside, (_, address): &Self::Accepted) -> impl Display {
         address
     }
 
-    fn each(&self, visit: &mut dyn FnMut(BorrowedFd<'_>) -> io::Result<()>) -> io::Result<()> {
-        self.listener.each(visit)
+    fn each(
+        &self,
+        inside: Inside,
+        visit: &mut dyn FnMut(BorrowedFd<'_>) -> io::Result<()>,
+    ) -> io::Result<()> {
+        self.listener.each(inside, visit)
     }
 
-    fn accept_from(&self, fd: RawFd) -> Option<io::Result<Self::Accepted>> {
+    fn accept_from(&self, inside: Inside, fd: RawFd) -> Option<io::Result<Self::Accepted>> {
         match self.errors.borrow_mut().pop() {
             Some(error) => Some(Err(error.into())),
-            None => self.listener.accept_from(fd),
+            None => self.listener.accept_from(inside, fd),
         }
     }
 }
