@@ -10,22 +10,22 @@
 //! that outlasts this daemon: neither are their doors closed at the end, nor their queues changed.
 
 use std::{
-    env, fs, io,
+    env, fs,
     net::{IpAddr, SocketAddr},
-    os::{
-        fd::{AsFd, OwnedFd, RawFd},
-        linux::net::SocketAddrExt,
-        unix::net,
-    },
+    os::fd::{OwnedFd, RawFd},
     path::Path,
 };
 
 use rustix::{
     io::{FdFlags, fcntl_getfd},
-    net::{SocketType, getsockname, sockopt},
+    net::sockopt,
 };
 
-use crate::{log::Log, sys};
+use crate::{
+    bound::{listens, tcp_address, unix_address},
+    log::Log,
+    sys,
+};
 
 /// The variables, and the number of the first descriptor.
 pub(crate) const VARIABLES: [&str; 4] =
@@ -86,7 +86,7 @@ fn numbers(count: &str) -> Option<std::ops::Range<RawFd>> {
 impl Activated {
     /// Whether it listens where listening on one of these addresses would.
     pub(crate) fn is_tcp(&self, wanted: &[SocketAddr]) -> bool {
-        self.listens()
+        listens(&self.socket)
             && tcp_address(&self.socket).is_some_and(|bound| {
                 let serves_both = || sockopt::ipv6_v6only(&self.socket).is_ok_and(|only| !only);
                 wanted.iter().any(|wanted| is_same(*wanted, bound, serves_both))
@@ -95,16 +95,11 @@ impl Activated {
 
     /// Whether it listens at this path.
     pub(crate) fn is_unix(&self, wanted: &Path) -> bool {
-        self.listens()
+        listens(&self.socket)
             && unix_address(&self.socket).is_some_and(|bound| {
                 let bound = bound.as_pathname();
                 bound.is_some_and(|bound| bound == wanted || is_same_file(bound, wanted))
             })
-    }
-
-    fn listens(&self) -> bool {
-        sockopt::socket_type(&self.socket) == Ok(SocketType::STREAM)
-            && sockopt::socket_acceptconn(&self.socket) == Ok(true)
     }
 }
 
@@ -123,25 +118,6 @@ fn is_same(wanted: SocketAddr, bound: SocketAddr, serves_both: impl Fn() -> bool
 /// Whether two paths, such as `/var/run/x` and `/run/x`, lead to one file.
 fn is_same_file(a: &Path, b: &Path) -> bool {
     fs::canonicalize(a).is_ok_and(|a| fs::canonicalize(b).is_ok_and(|b| a == b))
-}
-
-/// Returns the address that a socket is bound to, if that is one of TCP or UDP.
-pub(crate) fn tcp_address(socket: impl AsFd) -> Option<SocketAddr> {
-    SocketAddr::try_from(getsockname(socket).ok()?).ok()
-}
-
-/// Returns the address that a socket is bound to, if that is one of `unix(7)`.
-pub(crate) fn unix_address(socket: impl AsFd) -> Option<net::SocketAddr> {
-    let address = rustix::net::SocketAddrUnix::try_from(getsockname(socket).ok()?).ok()?;
-    let made: Option<io::Result<_>> = match (address.path_bytes(), address.abstract_name()) {
-        (Some(path), _) => {
-            let path: &std::ffi::OsStr = std::os::unix::ffi::OsStrExt::from_bytes(path);
-            Some(net::SocketAddr::from_pathname(path))
-        }
-        (None, Some(name)) => Some(net::SocketAddr::from_abstract_name(name)),
-        (None, None) => None,
-    };
-    made?.ok()
 }
 
 #[cfg(test)]

@@ -7,10 +7,16 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use rustix::fs::Mode;
+
 use crate::{
-    activation::{Activated, tcp_address, unix_address},
-    listeners::{Listeners, Listening},
-    upgrade::{Asked, InheritedListener, Role},
+    AnyListener,
+    activation::Activated,
+    address::{self, Written},
+    bound::{listens, tcp_address, unix_address},
+    listeners::{KnownBy, Listeners, Listening},
+    socket_file::{self, Identity, SocketFile},
+    upgrade::{InheritedListener, Role},
 };
 
 /// The daemon as it is after its initialization, before children are started.
@@ -18,26 +24,29 @@ use crate::{
 pub struct Init {
     name: String,
     in_background: bool,
+    /// Where the program was started, from which relative paths are taken; unknown if that is gone.
+    directory: Option<PathBuf>,
     role: Option<Role>,
     /// What the program of before has left and nobody has asked for yet.
     inherited: Vec<InheritedListener>,
     /// What the service manager has passed and nobody has asked for yet.
     activated: Vec<Activated>,
     listeners: Vec<Listening>,
-    /// The UNIX sockets that this program has put into the file system.
-    made: Vec<PathBuf>,
+    /// The UNIX sockets that this program has put into the file system; they go if the start fails.
+    files: Vec<SocketFile>,
 }
 
 impl Init {
-    pub(crate) const fn new(name: String, in_background: bool) -> Self {
+    pub(crate) const fn new(name: String, in_background: bool, directory: Option<PathBuf>) -> Self {
         Self {
             name,
             in_background,
+            directory,
             role: None,
             inherited: Vec::new(),
             activated: Vec::new(),
             listeners: Vec::new(),
-            made: Vec::new(),
+            files: Vec::new(),
         }
     }
 
@@ -119,34 +128,127 @@ impl Init {
             Some(found) => found,
             None => Found::new(TcpListener::bind(&asked[..]).map_err(naming)?),
         };
-        self.watch(found, Asked::Tcp(asked))
+        self.watch(found, KnownBy::Tcp(asked))
     }
 
-    /// Listens on a UNIX socket at `path`.
+    /// Listens on a UNIX socket at `path`. A relative path is taken from where
+    /// [`Prefork::new`](crate::Prefork::new) was called.
     ///
-    /// The kernel does not tell cheaply how many connections wait there, so a pool grows by
-    /// doubling while all children are busy.
+    /// The file goes with the daemon: it is removed at the end, when the start fails, and when an upgrade
+    /// does not ask for it any more. One that a killed daemon has left is replaced, if it is this user's or
+    /// this user is root. So is, by the next start, one that the parent may not remove any more, as with
+    /// [`drop_parent`](crate::Args::drop_parent) in a directory of root's. A socket that the service manager
+    /// has bound and passed is used, and its file left alone.
+    ///
+    /// Only who may write to the file may connect (see `unix(7)`). The mask of the process decides; in the
+    /// background that is 022, which leaves this user and root. For others there is
+    /// [`listen_unix_with_mode`](Self::listen_unix_with_mode).
+    ///
+    /// The kernel does not tell cheaply how many connections wait there, so a pool that has such a socket
+    /// grows by doubling while all children are busy.
     ///
     /// # Errors
     ///
-    /// Fails if something stands at `path` already (but after an upgrade the socket of before), or the directory is missing or not writable; the
-    /// text names the path.
+    /// Fails if a process listens at `path`, other than the program of before, or a file stands there that
+    /// is no socket; if the directory is missing or not writable; or if the whole path has more than 107
+    /// bytes. The text says which, and names the path.
     pub fn listen_unix(&mut self, path: impl AsRef<Path>) -> io::Result<UnixListener> {
+        self.listen_at(path.as_ref(), None)
+    }
+
+    /// Listens on a UNIX socket at `path` whose file has the permissions `mode`, up to 0777, from its first
+    /// moment on: `0o660` for a group, `0o666` for everybody. All else is as with
+    /// [`listen_unix`](Self::listen_unix).
+    ///
+    /// A socket of the program of before, or of the service manager, keeps the mode that it has. Threads that
+    /// the program has started, as it may with [`prefork`](crate::Args::prefork) 0, should make no files
+    /// meanwhile: the mask is the whole process's.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`listen_unix`](Self::listen_unix), and if `mode` has other bits.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use prefork::Args;
+    ///
+    /// // A web server of the same group may connect.
+    /// let args = Args::new()
+    ///     .after_init(|init| Ok(init.listen_unix_with_mode("/run/hello/socket", 0o660)?));
+    /// # drop(args);
+    /// ```
+    pub fn listen_unix_with_mode(
+        &mut self,
+        path: impl AsRef<Path>,
+        mode: u32,
+    ) -> io::Result<UnixListener> {
         let path = path.as_ref();
-        let naming = |error| named(path.display(), &error);
-        let asked = Asked::Unix(std::path::absolute(path).map_err(naming)?.into());
-        let wanted = std::path::absolute(path).map_err(naming)?;
+        if mode > 0o777 {
+            let problem = format!("mode {mode:o} has more than the bits 777");
+            let error = io::Error::new(io::ErrorKind::InvalidInput, problem);
+            return Err(named(path.display(), &error));
+        }
+        self.listen_at(path, Some(Mode::from_raw_mode(mode)))
+    }
+
+    /// Listens on a TCP address or a UNIX socket, whichever the text says: a UNIX socket where it has a slash
+    /// in it or begins with `unix:`, as `/run/hello/socket` and `unix:socket` do, else TCP, as
+    /// `127.0.0.1:8080` and `localhost:8080` do.
+    ///
+    /// All else is as with [`listen`](Self::listen) and [`listen_unix`](Self::listen_unix). Several of these
+    /// make an array or a vector that [`Child::accept`](crate::Child::accept) takes.
+    ///
+    /// # Errors
+    ///
+    /// Those of the one or the other.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use prefork::{AnyListener, Args};
+    /// use std::{env, io};
+    ///
+    /// // Wherever the command line says.
+    /// let args = Args::new().after_init(|init| {
+    ///     let sockets = env::args().skip(1).map(|address| init.listen_any(&address));
+    ///     Ok(sockets.collect::<io::Result<Vec<AnyListener>>>()?)
+    /// });
+    /// # drop(args);
+    /// ```
+    pub fn listen_any(&mut self, address: impl AsRef<str>) -> io::Result<AnyListener> {
+        match address::read(address.as_ref()) {
+            Written::Tcp(address) => self.listen(address).map(AnyListener::from),
+            Written::Unix(path) => self.listen_unix(path).map(AnyListener::from),
+        }
+    }
+
+    fn listen_at(&mut self, path: &Path, mode: Option<Mode>) -> io::Result<UnixListener> {
+        let wanted = self.absolute(path).map_err(|error| named(path.display(), &error))?;
         let found =
-            self.claim(|listener| listener.asked == asked, |passed| passed.is_unix(&wanted));
+            self.claim(|listener| listener.is_unix(&wanted), |passed| passed.is_unix(&wanted));
         let found = match found {
             Some(found) => found,
             None => {
-                let listener = UnixListener::bind(path).map_err(naming)?;
-                self.made.push(wanted);
-                Found::new(listener)
+                let naming = |error| named(wanted.display(), &error);
+                let (listener, file) = socket_file::bind(&wanted, mode).map_err(naming)?;
+                let identity = file.as_ref().map(SocketFile::identity);
+                self.files.extend(file);
+                Found { file: identity, ..Found::new(listener) }
             }
         };
-        self.watch(found, asked)
+        self.watch(found, KnownBy::Unix(wanted.into()))
+    }
+
+    /// Takes a relative path from where the program was started: by now the directory may be `/`.
+    fn absolute(&self, path: &Path) -> io::Result<PathBuf> {
+        if path.is_absolute() || path.as_os_str().is_empty() {
+            return std::path::absolute(path);
+        }
+        let gone = "the directory that it is taken from is gone";
+        let directory = self.directory.as_ref();
+        let directory = directory.ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, gone))?;
+        std::path::absolute(directory.join(path))
     }
 
     /// Returns the next descriptor that the service manager has passed under this name
@@ -180,14 +282,8 @@ impl Init {
         let Some(found) = self.claim(is_named, |passed| passed.name == name) else {
             return Ok(None);
         };
-        let asked = if let Some(address) = tcp_address(&found.socket) {
-            Asked::Tcp(vec![address])
-        } else {
-            let address = unix_address(&found.socket);
-            let path = address.as_ref().and_then(|address| address.as_pathname());
-            path.map_or(Asked::ByName, |path| Asked::Unix(path.into()))
-        };
-        self.watch(found, asked).map(Some)
+        let known_by = known_by(&found.socket);
+        self.watch(found, known_by).map(Some)
     }
 
     /// Takes the first of the inherited sockets that is the one, or of those that were passed.
@@ -197,26 +293,27 @@ impl Init {
         is_passed: impl Fn(&Activated) -> bool,
     ) -> Option<Found> {
         if let Some(place) = self.inherited.iter().position(is_it) {
-            let InheritedListener { socket, activated, .. } = self.inherited.remove(place);
-            return Some(Found { socket, activated });
+            let InheritedListener { socket, activated, file, .. } = self.inherited.remove(place);
+            return Some(Found { socket, activated, file });
         }
         let place = self.activated.iter().position(is_passed)?;
         let Activated { name, socket } = self.activated.remove(place);
-        Some(Found { socket, activated: Some(name) })
+        Some(Found { socket, activated: Some(name), file: None })
     }
 
-    fn watch<L: From<OwnedFd>>(&mut self, found: Found, asked: Asked) -> io::Result<L> {
-        let Found { socket: listener, activated } = found;
+    fn watch<L: From<OwnedFd>>(&mut self, found: Found, known_by: KnownBy) -> io::Result<L> {
+        let Found { socket: listener, activated, file } = found;
         if activated.is_none() {
             rustix::net::listen(&listener, BACKLOG)?;
         }
         let socket = listener.try_clone()?;
-        self.listeners.push(Listening { asked, activated, socket });
+        self.listeners.push(Listening { known_by, activated, file, socket });
         Ok(listener.into())
     }
 
-    pub(crate) fn into_listeners(self) -> Listeners {
-        Listeners::new(self.listeners, self.made)
+    /// The sockets, and the files of those that this program has made.
+    pub(crate) fn into_listeners(self) -> (Listeners, Vec<SocketFile>) {
+        (Listeners::new(self.listeners), self.files)
     }
 }
 
@@ -225,11 +322,13 @@ struct Found {
     socket: OwnedFd,
     /// The name that the service manager has given it, if it comes from there.
     activated: Option<String>,
+    /// The file of a UNIX socket that the daemon has made.
+    file: Option<Identity>,
 }
 
 impl Found {
     fn new(listener: impl Into<OwnedFd>) -> Self {
-        Self { socket: listener.into(), activated: None }
+        Self { socket: listener.into(), activated: None, file: None }
     }
 }
 
@@ -241,99 +340,18 @@ fn named(address: impl std::fmt::Debug, error: &io::Error) -> io::Error {
     io::Error::new(error.kind(), format!("cannot listen on {address:?}: {error}"))
 }
 
-impl InheritedListener {
-    /// Whether it is what listening on one of these addresses has led to, or would.
-    fn is_tcp(&self, wanted: &[SocketAddr]) -> bool {
-        let Asked::Tcp(asked) = &self.asked else { return false };
-        asked == wanted || tcp_address(&self.socket).is_some_and(|bound| wanted.contains(&bound))
+/// By what a socket that was asked for by its name is known besides: an address where it listens.
+fn known_by(socket: &OwnedFd) -> KnownBy {
+    if !listens(socket) {
+        return KnownBy::Name;
     }
+    if let Some(address) = tcp_address(socket) {
+        return KnownBy::Tcp(vec![address]);
+    }
+    let address = unix_address(socket);
+    let path = address.as_ref().and_then(|address| address.as_pathname());
+    path.map_or(KnownBy::Name, |path| KnownBy::Unix(path.into()))
 }
 
 #[cfg(test)]
-mod tests {
-    use std::net::TcpStream;
-
-    use super::*;
-
-    #[test]
-    fn waiting_connections_are_counted() {
-        let mut init = Init::new("test".to_owned(), false);
-        let listener = init.listen("127.0.0.1:0").expect("bound");
-        let listeners = init.into_listeners();
-        assert_eq!(listeners.waiting(), Some(0));
-        let address = listener.local_addr().expect("bound");
-        let clients: Vec<_> =
-            (0..5).map(|_| TcpStream::connect(address).expect("connected")).collect();
-        assert_eq!(listeners.waiting(), Some(5));
-        drop(listener.accept().expect("accepted"));
-        assert_eq!(listeners.waiting(), Some(4));
-        drop(clients);
-    }
-
-    #[test]
-    fn closed_doors_keep_those_who_are_inside() {
-        let mut init = Init::new("test".to_owned(), false);
-        let listener = init.listen("127.0.0.1:0").expect("bound");
-        let listeners = init.into_listeners();
-        let address = listener.local_addr().expect("bound");
-        let client = TcpStream::connect(address).expect("connected");
-        listeners.close_doors();
-        let limit = std::time::Duration::from_millis(100);
-        let late = TcpStream::connect_timeout(&address, limit).expect_err("nobody answers");
-        assert_eq!(late.kind(), io::ErrorKind::TimedOut);
-        assert_eq!(listeners.waiting(), Some(1));
-        drop(listener.accept().expect("it still waits"));
-        drop(client);
-    }
-
-    #[test]
-    fn a_taken_address_is_named() {
-        let mut init = Init::new("test".to_owned(), false);
-        let listener = init.listen("127.0.0.1:0").expect("bound");
-        let address = listener.local_addr().expect("bound");
-        let error = init.listen(address).expect_err("taken");
-        assert!(error.to_string().contains(&address.to_string()), "{error}");
-        assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
-    }
-
-    fn activated(name: &str, socket: impl Into<OwnedFd>) -> Activated {
-        Activated { name: name.to_owned(), socket: socket.into() }
-    }
-
-    #[test]
-    fn sockets_that_were_passed_are_found_by_address_path_or_name() {
-        let folder = std::env::temp_dir().join(format!("prefork-init-{}", std::process::id()));
-        std::fs::create_dir_all(&folder).expect("made");
-        let path = folder.join("socket");
-        let tcp = TcpListener::bind("127.0.0.1:0").expect("bound");
-        let address = tcp.local_addr().expect("bound");
-        let datagrams = std::net::UdpSocket::bind("127.0.0.1:0").expect("bound");
-        let mut init = Init::new("test".to_owned(), false);
-        init.activate(vec![
-            activated("tcp", tcp),
-            activated("unix", UnixListener::bind(&path).expect("bound")),
-            activated("udp", datagrams),
-        ]);
-        assert_eq!(init.listen(address).expect("found").local_addr().expect("bound"), address);
-        init.listen_unix(&path).expect("found");
-        assert!(init.activated("tcp").expect("asked").is_none(), "it has been found already");
-        assert!(init.activated("udp").expect("asked").is_some());
-        assert!(init.activated("udp").expect("asked").is_none());
-        std::fs::remove_dir_all(folder).expect("removed");
-    }
-
-    /// The service manager gives the same socket to the next daemon.
-    #[test]
-    fn doors_of_the_service_manager_stay_open() {
-        let tcp = TcpListener::bind("127.0.0.1:0").expect("bound");
-        let address = tcp.local_addr().expect("bound");
-        let mut init = Init::new("test".to_owned(), false);
-        init.activate(vec![activated("tcp", tcp.try_clone().expect("duplicated"))]);
-        drop(init.activated("tcp").expect("asked"));
-        let listeners = init.into_listeners();
-        assert!(!listeners.end_with_the_daemon());
-        listeners.close_doors();
-        TcpStream::connect_timeout(&address, std::time::Duration::from_secs(5)).expect("let in");
-        assert_eq!(listeners.waiting(), Some(1));
-    }
-}
+mod tests;

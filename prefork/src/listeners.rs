@@ -1,46 +1,52 @@
 //! The parent's own hold on the sockets that it listens on.
 
 use std::{
+    ffi::OsString,
+    net::SocketAddr,
     os::fd::{AsFd, OwnedFd},
-    path::PathBuf,
 };
 
 use rustix::net::sockopt;
+use serde::{Deserialize, Serialize};
 
-use crate::{sys, upgrade::Asked};
+use crate::{socket_file::Identity, sys};
 
 /// The parent's copies of the sockets that it listens on.
 #[derive(Debug, Default)]
 pub(crate) struct Listeners {
     sockets: Vec<Listening>,
-    made: Vec<PathBuf>,
 }
 
-/// A socket, and the address that was asked for.
+/// A socket, and by what it is known again.
 #[derive(Debug)]
 pub(crate) struct Listening {
-    pub(crate) asked: Asked,
+    pub(crate) known_by: KnownBy,
     /// The name that the service manager has given it, if it comes from there.
     pub(crate) activated: Option<String>,
+    /// The file of a UNIX socket that the daemon has made, and is to remove.
+    pub(crate) file: Option<Identity>,
     pub(crate) socket: OwnedFd,
 }
 
+/// By what a program asks for a socket, and the next one finds it again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum KnownBy {
+    /// The addresses that were asked for; of these it is bound to one.
+    Tcp(Vec<SocketAddr>),
+    /// The path that was asked for.
+    Unix(OsString),
+    /// The name that the service manager has given it, and nothing else.
+    #[serde(rename = "ByName")]
+    Name,
+}
+
 impl Listeners {
-    pub(crate) const fn new(sockets: Vec<Listening>, made: Vec<PathBuf>) -> Self {
-        Self { sockets, made }
+    pub(crate) const fn new(sockets: Vec<Listening>) -> Self {
+        Self { sockets }
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Listening> {
         self.sockets.iter()
-    }
-
-    /// Takes away the UNIX sockets that this program has made: nobody listens there, and the next who
-    /// wants to finds the path taken.
-    pub(crate) fn remove_made(&self) {
-        for path in &self.made {
-            // It may be gone, and there is nobody to tell.
-            let _ = std::fs::remove_file(path);
-        }
     }
 
     /// Lets no more connections in; those that wait stay.
@@ -62,11 +68,11 @@ impl Listeners {
         }
     }
 
-    /// Returns how many connections wait at all of them, and may; `None` if that is not known.
-    #[cfg(feature = "status")]
+    /// Returns how many connections wait at all of them, and may; `None` if that is not known of one, or no
+    /// connection can wait at any.
     pub(crate) fn queue(&self) -> Option<sys::Queue> {
-        let queues =
-            self.sockets.iter().map(|listening| sys::accept_queue(listening.socket.as_fd()));
+        let listening = self.sockets.iter().filter(|listening| listening.can_queue());
+        let queues = listening.map(|listening| sys::accept_queue(listening.socket.as_fd()));
         queues.reduce(|sum, queue| {
             let (sum, queue) = (sum?, queue?);
             Some(sys::Queue {
@@ -76,14 +82,9 @@ impl Listeners {
         })?
     }
 
-    /// Returns how many connections wait at all of them; `None` if that is not known.
+    /// Returns how many connections wait at all of them; `None` as with [`queue`](Self::queue).
     pub(crate) fn waiting(&self) -> Option<u32> {
-        if self.sockets.is_empty() {
-            return None;
-        }
-        let queues = self.sockets.iter().filter(|listening| listening.can_queue());
-        let queues = queues.map(|listening| sys::accept_queue(listening.socket.as_fd()));
-        queues.map(|queue| Some(queue?.waiting)).sum()
+        self.queue().map(|queue| queue.waiting)
     }
 
     /// Whether those who wait are to be served by those who leave: nobody else will, unless every socket

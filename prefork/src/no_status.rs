@@ -12,10 +12,10 @@ use rustix::process::Pid;
 use crate::{
     board::ParentBoard,
     counters::Counters,
-    listeners::Listeners,
+    listeners::{KnownBy, Listeners},
     log::Log,
     os::{Privileges, Title},
-    upgrade::Asked,
+    socket_file::Identity,
 };
 
 #[derive(Clone, Debug)]
@@ -48,15 +48,19 @@ impl StatusSocket {
         match address.0 {}
     }
 
-    pub(crate) fn obtain(address: &Address, _: Option<(OwnedFd, Asked)>) -> io::Result<Self> {
+    pub(crate) fn obtain(address: &Address, _: Option<(OwnedFd, KnownBy)>) -> io::Result<Self> {
         match address.0 {}
     }
 
-    pub(crate) fn own(&mut self) {
+    pub(crate) const fn file(&self) -> Option<Identity> {
         match self.0 {}
     }
 
-    pub(crate) const fn asked(&self) -> &Asked {
+    pub(crate) const fn own(&mut self, _: Option<Identity>) {
+        match self.0 {}
+    }
+
+    pub(crate) const fn known_by(&self) -> &KnownBy {
         match self.0 {}
     }
 
@@ -65,7 +69,7 @@ impl StatusSocket {
     }
 
     /// The program of before had a page, and this one cannot: the file of a socket stays, and is stale.
-    pub(crate) const fn discard(_: &OwnedFd, _: &Asked) {}
+    pub(crate) const fn discard(_: &OwnedFd, _: &KnownBy, _: Option<Identity>) {}
 }
 
 impl Service {

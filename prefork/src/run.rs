@@ -20,7 +20,7 @@ use crate::{
     os::Signals,
     parent::{Became, Channels, Parent, Parts},
     solo,
-    start::{Belongings, Initialized, call, drop_privileges, initialize},
+    start::{Initialized, call, drop_privileges, initialize},
     status::{Service, StatusSocket},
     sys, threads,
     upgrade::{Adopted, Inherited, Origin, inherited},
@@ -297,8 +297,8 @@ fn supervise<S>(
 ) -> Result<Ended, RunError> {
     let Pooled { config, users, signals, access_log, origin, channels, adopted, hooks, .. } = pool;
     let auto_reload = pool.auto_reload;
-    let Initialized { state, listeners, title, belongings } = pool.initialized;
-    let Belongings { status, board, pid_file } = belongings;
+    let Initialized { state, listeners, title, mut belongings } = pool.initialized;
+    let (status, board) = (belongings.status.take(), belongings.board.take());
     let status = status.and_then(|socket| open_status(settings, socket, board.as_ref()));
     if users.drop_parent {
         drop_privileges(&users.children)?;
@@ -310,7 +310,7 @@ fn supervise<S>(
         access_log,
         origin,
         board,
-        pid_file: pid_file.as_ref(),
+        pid_file: belongings.pid_file.as_ref(),
         listeners,
         channels,
         hooks,
@@ -324,8 +324,10 @@ fn supervise<S>(
             // The child keeps a share of the lock, so that no second daemon starts beside orphans,
             // but nothing to write with: one that was taken over could put another's pid there, for
             // a script of root's to kill. A child that can have no descriptor does without.
-            let _lock = pid_file.as_ref().and_then(|pid_file| pid_file.share().ok());
-            drop(pid_file);
+            let pid_file = belongings.pid_file.as_ref();
+            let _lock = pid_file.and_then(|pid_file| pid_file.share().ok());
+            // Its copies of the rest: what it leaves in the file system is the parent's.
+            drop(belongings);
             child::live(*seat, &mut body, &state)
         }
         Became::Over(verdict) => verdict,
@@ -333,7 +335,7 @@ fn supervise<S>(
     // Sockets are closed before the pid file goes: who waits for that can bind at once.
     drop(state);
     drop(body);
-    Belongings { pid_file, ..Belongings::default() }.remove(settings);
+    belongings.remove(settings);
     match verdict {
         Verdict::Stopped => Ok(Ended::Stopped),
         Verdict::StartFailed(failure) => Err(RunError::start_failed(failure)),

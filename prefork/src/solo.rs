@@ -317,6 +317,7 @@ impl Watcher {
 
     /// Ends the daemon around a loop that cannot be asked.
     fn leave(&mut self) {
+        drop(std::mem::take(&mut self.listeners));
         std::mem::take(&mut self.belongings).remove(&self.settings);
         // It flushes standard output too, unless the loop holds that.
         process::exit(0);

@@ -15,6 +15,7 @@ use crate::{
     listeners::Listeners,
     log::{Log, Role},
     os::{Privileges, Title},
+    socket_file::SocketFile,
     status::StatusSocket,
     threads,
 };
@@ -31,6 +32,8 @@ pub(crate) struct Initialized<S> {
 /// absence tells that the daemon is gone.
 #[derive(Default)]
 pub(crate) struct Belongings {
+    /// The UNIX sockets on which it listens.
+    pub(crate) sockets: Vec<SocketFile>,
     pub(crate) status: Option<StatusSocket>,
     pub(crate) board: Option<ParentBoard>,
     pub(crate) pid_file: Option<PidFile>,
@@ -38,7 +41,7 @@ pub(crate) struct Belongings {
 
 impl Belongings {
     pub(crate) fn remove(self, settings: &Settings) {
-        drop((self.status, self.board));
+        drop((self.sockets, self.status, self.board));
         // That it cannot be removed is no reason for a failed stop: a stale one is harmless.
         if let Some(Err(error)) = self.pid_file.map(PidFile::remove) {
             Log::new(&settings.name, Role::Parent).warning(Report(&error));
@@ -65,11 +68,12 @@ pub(crate) fn initialize<S>(
     let status = settings.status.as_ref().map(StatusSocket::bind).transpose();
     let status = status.map_err(RunError::system("open the status page"))?;
     let title = Title::parent(&settings.name);
-    let mut init = Init::new(settings.name.clone(), settings.daemonize);
+    let mut init = Init::new(settings.name.clone(), settings.daemonize, settings.directory.clone());
     init.activate(activated);
     let state = call_after_init(settings, &mut init, after_init)?;
-    let belongings = Belongings { status, board, pid_file };
-    Ok(Initialized { state, listeners: init.into_listeners(), title, belongings })
+    let (listeners, sockets) = init.into_listeners();
+    let belongings = Belongings { sockets, status, board, pid_file };
+    Ok(Initialized { state, listeners, title, belongings })
 }
 
 /// Runs `after_init`, and sees that it has left no thread: children would lack it, and the locks that it

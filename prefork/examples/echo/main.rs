@@ -1,4 +1,4 @@
-//! An echo server on a TCP port and a UNIX socket at once.
+//! An echo server on TCP ports and UNIX sockets at once, and for clients that stay as long as they like.
 //!
 //! ```text
 //! cargo run --example echo -- 127.0.0.1:7007 /tmp/echo.socket
@@ -6,23 +6,20 @@
 //!
 //! Then `nc 127.0.0.1 7007`, or `nc -U /tmp/echo.socket`, in another terminal.
 //!
-//! [`Child::accept`] takes sockets of one kind. A loop that waits for several kinds of things waits by
-//! itself, and for [`Child::stop_fd`] besides. Where many children wait in `poll(2)` for one socket, a
-//! connection wakes them all, and one gets it; `accept` wakes one alone.
+//! A client that is silent keeps its child, and must not keep a daemon that is to stop: while the child waits
+//! for more to echo, it waits by itself, and for [`Child::stop_fd`] besides. Connections it need not wait for
+//! so: [`Child::accept`] is asked to leave, and wakes one child alone, where `poll(2)` would wake them all.
 
 use std::{
     env,
-    fs::File,
     io::{self, Read, Write},
-    os::fd::{AsFd, BorrowedFd, OwnedFd},
     process::ExitCode,
 };
 
-use prefork::{Args, BoxError, Child, Prefork, Report};
+use prefork::{AnyListener, AnyStream, Args, BoxError, Child, Prefork, Report};
 use rustix::{
     event::{PollFd, PollFlags, poll},
-    io::{Errno, ioctl_fionbio},
-    net::{SocketFlags, accept_with},
+    io::Errno,
 };
 
 pub(crate) fn main() -> ExitCode {
@@ -36,48 +33,34 @@ pub(crate) fn main() -> ExitCode {
 }
 
 fn serve() -> Result<(), BoxError> {
-    let mut arguments = env::args().skip(1);
-    let address = arguments.next().unwrap_or_else(|| "127.0.0.1:7007".to_owned());
-    let path = arguments.next().unwrap_or_else(|| "/tmp/echo.socket".to_owned());
-    let in_the_end = path.clone();
+    let mut addresses: Vec<String> = env::args().skip(1).collect();
+    if addresses.is_empty() {
+        addresses = ["127.0.0.1:7007", "/tmp/echo.socket"].map(str::to_owned).into();
+    }
     let args = Args::new()
         .name("echo")
         .daemonize(false)
         .scoreboard_in_memory(true)
         .after_init(move |init| {
-            let sockets: [OwnedFd; 2] =
-                [init.listen(address.as_str())?.into(), init.listen_unix(path)?.into()];
-            for socket in &sockets {
-                // A child that was told of a connection may find that another has taken it.
-                ioctl_fionbio(socket, true)?;
-            }
-            Ok(sockets)
+            let sockets = addresses.iter().map(|address| init.listen_any(address));
+            Ok(sockets.collect::<io::Result<Vec<AnyListener>>>()?)
         })
         .main_loop(|child, sockets| {
-            while let Some(ready) = wait(child, sockets)? {
-                match accept_with(ready, SocketFlags::CLOEXEC) {
-                    Ok(connection) => {
-                        child.busy("echoing");
-                        // A client that has gone is no reason to end the child.
-                        let _ = echo(child, connection.into());
-                        child.idle();
-                    }
-                    Err(Errno::AGAIN | Errno::INTR | Errno::CONNABORTED) => {}
-                    Err(error) => return Err(error.into()),
-                }
+            while let Some((connection, _peer)) = child.accept(sockets)? {
+                child.busy("echoing");
+                // A client that has gone is no reason to end the child.
+                let _ = echo(child, connection);
             }
             Ok(())
-        })
-        // The socket is the program's own file: nobody else removes it.
-        .before_shutdown(move || Ok(std::fs::remove_file(in_the_end)?));
+        });
     Prefork::new(args)?.run()?;
     Ok(())
 }
 
-/// Sends all that comes back, until the client has finished or the child is asked to leave.
-fn echo(child: &mut Child, mut connection: File) -> io::Result<()> {
+/// Sends back all that comes, until the client has finished or the child is asked to leave.
+fn echo(child: &mut Child, mut connection: AnyStream) -> io::Result<()> {
     let mut buffer = [0; 4096];
-    while wait(child, std::slice::from_ref(&connection))?.is_some() {
+    while has_more(child, &connection)? {
         let length = connection.read(&mut buffer)?;
         if length == 0 {
             break;
@@ -87,24 +70,16 @@ fn echo(child: &mut Child, mut connection: File) -> io::Result<()> {
     Ok(())
 }
 
-/// Waits until one of these can be read; `None` when the child is asked to leave.
-fn wait<'a>(child: &mut Child, of: &'a [impl AsFd]) -> io::Result<Option<BorrowedFd<'a>>> {
-    let stop = child.stop_fd();
+/// Waits until there is something to read, or the end; `false` when the child is asked to leave.
+fn has_more(child: &mut Child, connection: &AnyStream) -> io::Result<bool> {
+    let stop = PollFd::from_borrowed_fd(child.stop_fd(), PollFlags::IN);
+    let mut fds = [PollFd::new(connection, PollFlags::IN), stop];
     loop {
-        let mut fds: Vec<PollFd<'_>> = of.iter().map(|fd| PollFd::new(fd, PollFlags::IN)).collect();
-        fds.push(PollFd::from_borrowed_fd(stop, PollFlags::IN));
         match poll(&mut fds, None) {
             // The SIGTERM that asks a child interrupts; the descriptor then says so.
             Err(Errno::INTR) => continue,
             Err(error) => return Err(error.into()),
-            Ok(_) => {}
-        }
-        let is_ready = |fd: &PollFd<'_>| !fd.revents().is_empty();
-        if fds.last().is_some_and(is_ready) {
-            return Ok(None);
-        }
-        if let Some(place) = fds.iter().position(is_ready) {
-            return Ok(Some(of[place].as_fd()));
+            Ok(_) => return Ok(fds[1].revents().is_empty()),
         }
     }
 }

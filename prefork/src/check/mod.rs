@@ -93,6 +93,7 @@ fn check_data(
     let settings = Settings {
         name,
         daemonize,
+        directory: env::current_dir().ok(),
         pid_path,
         error_log_path,
         wants_scoreboard: matches!((&scoreboard, &pool), (Scoreboard::None, Pool::Children(config))

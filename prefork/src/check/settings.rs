@@ -11,6 +11,8 @@ use crate::{child::Limits, manager::Manager, os::Privileges};
 pub(crate) struct Settings {
     pub(crate) name: String,
     pub(crate) daemonize: bool,
+    /// Where the program was started, from which relative paths are taken; none if that is gone.
+    pub(crate) directory: Option<PathBuf>,
     pub(crate) pid_path: Option<PathBuf>,
     pub(crate) error_log_path: Option<PathBuf>,
     pub(crate) scoreboard: Scoreboard,

@@ -1,13 +1,16 @@
 //! Accepting connections until asked to leave.
 
-use std::{io, os::fd::AsRawFd};
+use std::{
+    io,
+    os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd},
+};
 
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
-    io::Errno,
+    io::{Errno, retry_on_intr},
 };
 
-use super::{Child, Listener};
+use super::{Child, INSIDE, Listener};
 use crate::{os::Source, sys};
 
 /// How many connections are taken besides, that were about to be established when they were counted.
@@ -20,20 +23,25 @@ const MOST_UNKNOWN: u32 = 4096;
 /// How long a child without free descriptors waits before it tries again.
 const PAUSE: Timespec = Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
 
+/// How often it does so, 5 s in all, when it has been asked to leave and somebody still waits.
+const MOST_PAUSES: u32 = 50;
+
 impl Child {
     /// Waits for the next connection; `None` when the child has been asked to leave.
     ///
     /// However many children wait on one listener, one of them is woken for a connection.
     /// Connections that were aborted before they could be accepted are passed over. When the
-    /// process or the system is out of descriptors or memory, that is logged once and tried again
-    /// every 100 ms, in which time other children may take the connection.
+    /// process or the system is out of descriptors or memory, that is logged once, until it is over,
+    /// and tried again every 100 ms, in which time other children may take the connection.
     ///
-    /// The listener is made non-blocking, for every process that holds it; accepted connections are
-    /// blocking. It must stay open as long as the child accepts from it.
+    /// Each call may be about other listeners; one that always is about the same costs least. They are
+    /// made non-blocking, for every process that holds them; accepted connections are blocking. They
+    /// must stay open as long as the child accepts from them.
     ///
     /// # Errors
     ///
-    /// Fails if `listener` is not a listening socket, or the child cannot set up its own waiting.
+    /// Fails if `listener` is not a listening socket or an empty list of them, or the child cannot set up
+    /// its own waiting.
     ///
     /// # Signals
     ///
@@ -62,44 +70,43 @@ impl Child {
         listener: &L,
     ) -> io::Result<Option<L::Connection>> {
         self.stop.attend();
-        let poller = self.poller()?;
-        listener.each(&mut |socket| poller.add(socket))?;
+        self.poller(listener)?;
         self.idle();
-        let mut starved = false;
+        self.starvation.begin();
         loop {
             if self.stop.is_asked() {
-                return Ok(self.drain(listener));
+                return self.drain(listener);
             }
-            let socket = match self.poller()?.wait()? {
+            let socket = match self.poller(listener)?.wait()? {
                 Source::Listener(socket) => socket,
-                Source::Stop => return Ok(self.drain(listener)),
+                Source::Stop => return self.drain(listener),
                 Source::Wake => continue,
             };
-            // A socket of an earlier call with other listeners: not for this one.
-            let Some(accepted) = listener.accept_from(socket) else {
-                self.pause()?;
-                continue;
-            };
-            match accepted {
+            // It is one of these: the poller waits at no other.
+            let accepted =
+                listener.accept_from(INSIDE, socket).unwrap_or_else(|| Err(Errno::BADF.into()));
+            let error = match accepted {
                 Ok(connection) => return Ok(Some(self.take::<L>(connection))),
-                Err(error) => match verdict(&error) {
-                    Verdict::Again => {}
-                    Verdict::Pause => {
-                        if !std::mem::replace(&mut starved, true) {
-                            self.log.error(format_args!("cannot accept a connection: {error}"));
-                        }
-                        self.pause()?;
+                Err(error) => error,
+            };
+            match verdict(&error) {
+                Verdict::Again => {}
+                Verdict::Pause => {
+                    self.say_starved(&error);
+                    if pause(self.stops())? {
+                        return self.drain(listener);
                     }
-                    Verdict::Fail => return Err(error),
-                },
+                }
+                Verdict::Fail => return Err(error),
             }
         }
     }
 
     /// Takes a connection in hand.
     fn take<L: Listener + ?Sized>(&mut self, connection: L::Connection) -> L::Connection {
+        self.starvation.end();
         self.usage.count_request();
-        self.work.accepted(L::peer(&connection));
+        self.work.accepted(L::peer(INSIDE, &connection));
         self.say_worked();
         connection
     }
@@ -108,36 +115,84 @@ impl Child {
     ///
     /// A child that is merely replaced leaves them to its siblings. Their number is taken once, so
     /// that clients who keep coming to a socket that the parent cannot close do not keep the child.
-    fn drain<L: Listener + ?Sized>(&mut self, listener: &L) -> Option<L::Connection> {
+    /// Nor does a lack of descriptors that does not pass.
+    fn drain<L: Listener + ?Sized>(&mut self, listener: &L) -> io::Result<Option<L::Connection>> {
         if !self.stop.is_draining() {
-            return None;
+            return Ok(None);
         }
-        let mut sockets = Vec::new();
-        let mut waiting = 0u32;
-        let _ = listener.each(&mut |socket| {
-            sockets.push(socket.as_raw_fd());
-            waiting = waiting.saturating_add(
-                sys::accept_queue(socket).map_or(MOST_UNKNOWN, |queue| queue.waiting),
-            );
-            Ok(())
-        });
-        let left = self.left_to_drain.get_or_insert(waiting.saturating_add(ENTERING));
-        if *left == 0 {
-            return None;
+        let mut left = self.left_to_drain.unwrap_or_else(|| waiting(listener));
+        let mut pauses = 0;
+        while left > 0
+            && pauses < MOST_PAUSES
+            && let Some(socket) = who_is_ready(listener)?
+        {
+            left -= 1;
+            self.left_to_drain = Some(left);
+            let error = match listener.accept_from(INSIDE, socket) {
+                Some(Ok(connection)) => return Ok(Some(self.take::<L>(connection))),
+                Some(Err(error)) => error,
+                None => break,
+            };
+            match verdict(&error) {
+                Verdict::Again => {}
+                Verdict::Pause => {
+                    left += 1;
+                    pauses += 1;
+                    self.say_starved(&error);
+                    // It has been asked to leave, and now only wants to know that its parent is there.
+                    let tether = self.tether.as_ref().map(|tether| tether.read.as_fd());
+                    if pause(tether)? {
+                        break;
+                    }
+                }
+                Verdict::Fail => return Err(error),
+            }
         }
-        *left -= 1;
-        let accepted = sockets.into_iter().find_map(|fd| listener.accept_from(fd)?.ok())?;
-        Some(self.take::<L>(accepted))
+        Ok(None)
     }
 
-    /// Waits a moment, or until asked to leave.
-    fn pause(&self) -> io::Result<()> {
-        let mut stops: Vec<_> =
-            self.stops().map(|stop| PollFd::from_borrowed_fd(stop, PollFlags::IN)).collect();
-        match poll(&mut stops, Some(&PAUSE)) {
-            Ok(_) | Err(Errno::INTR) => Ok(()),
-            Err(error) => Err(error.into()),
+    fn say_starved(&mut self, error: &io::Error) {
+        if self.starvation.is_new() {
+            self.log.error(format_args!("cannot accept a connection: {error}"));
         }
+    }
+}
+
+/// How many connections may be taken of those that wait now.
+fn waiting<L: Listener + ?Sized>(listener: &L) -> u32 {
+    let mut waiting = ENTERING;
+    let _ = listener.each(INSIDE, &mut |socket| {
+        let queue = sys::accept_queue(socket);
+        waiting = waiting.saturating_add(queue.map_or(MOST_UNKNOWN, |queue| queue.waiting));
+        Ok(())
+    });
+    waiting
+}
+
+/// Returns the first socket at which a connection waits.
+///
+/// A process without free descriptors is told so by `accept(2)` whether one waits or not. They are asked one
+/// by one, as `poll(2)` takes no more than a process may have open.
+fn who_is_ready<L: Listener + ?Sized>(listener: &L) -> io::Result<Option<RawFd>> {
+    let mut ready = None;
+    listener.each(INSIDE, &mut |socket| {
+        let mut fds = [PollFd::from_borrowed_fd(socket, PollFlags::IN)];
+        if ready.is_none() && retry_on_intr(|| poll(&mut fds, Some(&Timespec::default())))? > 0 {
+            ready = Some(socket.as_raw_fd());
+        }
+        Ok(())
+    })?;
+    Ok(ready)
+}
+
+/// Waits a moment, or until one of these becomes readable or hangs up; tells whether one has.
+fn pause<'a>(until: impl IntoIterator<Item = BorrowedFd<'a>>) -> io::Result<bool> {
+    let until = until.into_iter();
+    let mut fds: Vec<_> = until.map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)).collect();
+    match poll(&mut fds, Some(&PAUSE)) {
+        Ok(count) => Ok(count > 0),
+        Err(Errno::INTR) => Ok(false),
+        Err(error) => Err(error.into()),
     }
 }
 
@@ -175,18 +230,4 @@ fn verdict(error: &io::Error) -> Verdict {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn errors_of_accept_are_sorted() {
-        let sorted = |errno: Errno| verdict(&errno.into());
-        assert_eq!(sorted(Errno::AGAIN), Verdict::Again);
-        assert_eq!(sorted(Errno::CONNABORTED), Verdict::Again);
-        assert_eq!(sorted(Errno::MFILE), Verdict::Pause);
-        assert_eq!(sorted(Errno::NOMEM), Verdict::Pause);
-        assert_eq!(sorted(Errno::BADF), Verdict::Fail);
-        assert_eq!(sorted(Errno::INVAL), Verdict::Fail);
-        assert_eq!(verdict(&io::Error::other("?")), Verdict::Fail);
-    }
-}
+mod tests;

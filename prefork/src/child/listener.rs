@@ -8,129 +8,202 @@ use std::{
         fd::{AsFd, AsRawFd, BorrowedFd, RawFd},
         unix::net::{self as unix, UnixListener, UnixStream},
     },
+    rc::Rc,
+    sync::Arc,
 };
+
+use super::{AnyAddr, AnyListener, AnyStream};
 
 /// One or several listening sockets, for [`Child::accept`](crate::Child::accept).
 ///
-/// Implemented for the listeners of the standard library and for slices, arrays and vectors of
-/// them. It cannot be implemented elsewhere.
-pub trait Listener: sealed::Sealed {
+/// Implemented for the listeners of the standard library, and for [`AnyListener`], which may be either; for
+/// slices, arrays and vectors of them; and for references, `Box`, `Rc` and `Arc` of all these. It cannot be
+/// implemented elsewhere.
+#[diagnostic::on_unimplemented(
+    message = "a child cannot accept connections from `{Self}`",
+    label = "neither a listening socket nor several of one type",
+    note = "the main loop is handed what `after_init` returns: end that with `Ok(init.listen(...)?)`",
+    note = "it can from a `TcpListener`, a `UnixListener` or an `AnyListener`, and from slices, arrays and \
+            vectors of one of these",
+    note = "for TCP and UNIX sockets at once, make each an `AnyListener`, as `Init::listen_any` does",
+    note = "for the listener of an async runtime, wait for `Child::stop_fd` besides"
+)]
+pub trait Listener: sealed::Sockets<Accepted = <Self as Listener>::Connection> {
     /// What accepting yields: the connection and the peer's address.
     type Connection;
-
-    /// Shows whom a connection is from.
-    #[doc(hidden)]
-    fn peer(connection: &Self::Connection) -> impl Display;
-
-    /// Calls `visit` with each socket.
-    #[doc(hidden)]
-    fn each(&self, visit: &mut dyn FnMut(BorrowedFd<'_>) -> io::Result<()>) -> io::Result<()>;
-
-    /// Accepts from the socket with this descriptor; `None` if it is not one of these.
-    #[doc(hidden)]
-    fn accept_from(&self, fd: RawFd) -> Option<io::Result<Self::Connection>>;
 }
 
-impl Listener for TcpListener {
-    type Connection = (TcpStream, net::SocketAddr);
+/// What is done with each socket.
+pub(super) type Visit<'a> = &'a mut dyn FnMut(BorrowedFd<'_>) -> io::Result<()>;
 
-    fn peer((_, address): &Self::Connection) -> impl Display {
-        address
-    }
+pub(super) mod sealed {
+    use super::{Display, RawFd, Visit, io};
 
-    fn each(&self, visit: &mut dyn FnMut(BorrowedFd<'_>) -> io::Result<()>) -> io::Result<()> {
-        visit(self.as_fd())
-    }
+    /// Only the library has one: what takes it cannot be called from elsewhere, not even by code that is
+    /// generic over [`Listener`](super::Listener), which sees the methods of this trait.
+    #[derive(Clone, Copy, Debug)]
+    pub struct Inside(());
 
-    fn accept_from(&self, fd: RawFd) -> Option<io::Result<Self::Connection>> {
-        (self.as_raw_fd() == fd).then(|| self.accept())
+    pub(crate) const INSIDE: Inside = Inside(());
+
+    /// What the library does with a [`Listener`](super::Listener).
+    #[diagnostic::on_unimplemented(
+        message = "a child cannot accept connections from `{Self}`",
+        label = "neither a listening socket nor several of one type"
+    )]
+    pub trait Sockets {
+        type Accepted;
+
+        /// Shows whom a connection is from.
+        fn peer(_: Inside, accepted: &Self::Accepted) -> impl Display;
+
+        /// Calls `visit` with each socket.
+        fn each(&self, _: Inside, visit: Visit<'_>) -> io::Result<()>;
+
+        /// Accepts from the socket with this descriptor; `None` if it is not one of these.
+        fn accept_from(&self, _: Inside, fd: RawFd) -> Option<io::Result<Self::Accepted>>;
     }
 }
 
-impl Listener for UnixListener {
-    type Connection = (UnixStream, unix::SocketAddr);
+pub(crate) use sealed::INSIDE;
+use sealed::{Inside, Sockets};
 
-    fn peer((_, address): &Self::Connection) -> impl Display {
-        UnixPeer(address)
-    }
+/// Has a socket be one that can be accepted from, yielding `$stream` and `$address`.
+macro_rules! one_socket {
+    ($socket:ty, $stream:ty, $address:ty, $shown:expr) => {
+        impl Listener for $socket {
+            type Connection = ($stream, $address);
+        }
 
-    fn each(&self, visit: &mut dyn FnMut(BorrowedFd<'_>) -> io::Result<()>) -> io::Result<()> {
-        visit(self.as_fd())
-    }
+        impl Sockets for $socket {
+            type Accepted = ($stream, $address);
 
-    fn accept_from(&self, fd: RawFd) -> Option<io::Result<Self::Connection>> {
-        (self.as_raw_fd() == fd).then(|| self.accept())
-    }
+            fn peer(_: Inside, (_, address): &Self::Accepted) -> impl Display {
+                $shown(address)
+            }
+
+            fn each(&self, _: Inside, visit: Visit<'_>) -> io::Result<()> {
+                visit(self.as_fd())
+            }
+
+            fn accept_from(&self, _: Inside, fd: RawFd) -> Option<io::Result<Self::Accepted>> {
+                (self.as_raw_fd() == fd).then(|| self.accept())
+            }
+        }
+    };
 }
+
+one_socket!(TcpListener, TcpStream, net::SocketAddr, std::convert::identity);
+one_socket!(UnixListener, UnixStream, unix::SocketAddr, UnixPeer);
+one_socket!(AnyListener, AnyStream, AnyAddr, std::convert::identity);
 
 impl<L: Listener> Listener for [L] {
     type Connection = L::Connection;
+}
 
-    fn peer(connection: &Self::Connection) -> impl Display {
-        L::peer(connection)
+impl<L: Listener> Sockets for [L] {
+    type Accepted = L::Connection;
+
+    fn peer(_: Inside, accepted: &Self::Accepted) -> impl Display {
+        L::peer(INSIDE, accepted)
     }
 
-    fn each(&self, visit: &mut dyn FnMut(BorrowedFd<'_>) -> io::Result<()>) -> io::Result<()> {
-        self.iter().try_for_each(|listener| listener.each(visit))
+    fn each(&self, _: Inside, visit: Visit<'_>) -> io::Result<()> {
+        self.iter().try_for_each(|listener| listener.each(INSIDE, visit))
     }
 
-    fn accept_from(&self, fd: RawFd) -> Option<io::Result<Self::Connection>> {
-        self.iter().find_map(|listener| listener.accept_from(fd))
+    fn accept_from(&self, _: Inside, fd: RawFd) -> Option<io::Result<Self::Accepted>> {
+        self.iter().find_map(|listener| listener.accept_from(INSIDE, fd))
     }
 }
 
-impl<L: Listener, const N: usize> Listener for [L; N] {
-    type Connection = L::Connection;
+/// Has what leads to a listener be one.
+macro_rules! leads_to {
+    ($listener:ty, $([$($generics:tt)*] $type:ty)*) => { $(
+        impl<$($generics)*> Listener for $type {
+            type Connection = L::Connection;
+        }
 
-    fn peer(connection: &Self::Connection) -> impl Display {
-        L::peer(connection)
-    }
+        impl<$($generics)*> Sockets for $type {
+            type Accepted = L::Connection;
 
-    fn each(&self, visit: &mut dyn FnMut(BorrowedFd<'_>) -> io::Result<()>) -> io::Result<()> {
-        self.as_slice().each(visit)
-    }
+            fn peer(_: Inside, accepted: &Self::Accepted) -> impl Display {
+                L::peer(INSIDE, accepted)
+            }
 
-    fn accept_from(&self, fd: RawFd) -> Option<io::Result<Self::Connection>> {
-        self.as_slice().accept_from(fd)
-    }
+            fn each(&self, _: Inside, visit: Visit<'_>) -> io::Result<()> {
+                <$listener>::each(self, INSIDE, visit)
+            }
+
+            fn accept_from(&self, _: Inside, fd: RawFd) -> Option<io::Result<Self::Accepted>> {
+                <$listener>::accept_from(self, INSIDE, fd)
+            }
+        }
+    )* };
 }
 
-impl<L: Listener> Listener for Vec<L> {
-    type Connection = L::Connection;
+leads_to!([L], [L: Listener, const N: usize] [L; N] [L: Listener] Vec<L>);
+leads_to!(L, [L: Listener + ?Sized] &L [L: Listener + ?Sized] Box<L>);
+leads_to!(L, [L: Listener + ?Sized] Rc<L> [L: Listener + ?Sized] Arc<L>);
 
-    fn peer(connection: &Self::Connection) -> impl Display {
-        L::peer(connection)
-    }
-
-    fn each(&self, visit: &mut dyn FnMut(BorrowedFd<'_>) -> io::Result<()>) -> io::Result<()> {
-        self.as_slice().each(visit)
-    }
-
-    fn accept_from(&self, fd: RawFd) -> Option<io::Result<Self::Connection>> {
-        self.as_slice().accept_from(fd)
-    }
-}
-
-/// The peer of a UNIX socket: its path if it has one, which clients rarely do.
-struct UnixPeer<'a>(&'a unix::SocketAddr);
+/// The peer of a UNIX socket: its name if it has one, which clients rarely do.
+pub(super) struct UnixPeer<'a>(pub(super) &'a unix::SocketAddr);
 
 impl Display for UnixPeer<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0.as_pathname() {
-            Some(path) => write!(f, "unix:{}", path.display()),
-            None => f.write_str("unix:"),
+        use std::os::linux::net::SocketAddrExt;
+
+        match (self.0.as_pathname(), self.0.as_abstract_name()) {
+            (Some(path), _) => write!(f, "unix:{}", path.display()),
+            (None, Some(name)) => write!(f, "unix:@{}", name.escape_ascii()),
+            (None, None) => f.write_str("unix:"),
         }
     }
 }
 
-mod sealed {
-    use super::{TcpListener, UnixListener};
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-    pub trait Sealed {}
+    fn count<L: Listener + ?Sized>(listener: &L) -> usize {
+        let mut sockets = Vec::new();
+        let visit = &mut |socket: BorrowedFd<'_>| {
+            sockets.push(socket.as_raw_fd());
+            Ok(())
+        };
+        listener.each(INSIDE, visit).expect("nothing fails");
+        assert!(listener.accept_from(INSIDE, -1).is_none());
+        sockets.iter().filter(|fd| listener.accept_from(INSIDE, **fd).is_some()).count()
+    }
 
-    impl Sealed for TcpListener {}
-    impl Sealed for UnixListener {}
-    impl<L: Sealed> Sealed for [L] {}
-    impl<L: Sealed, const N: usize> Sealed for [L; N] {}
-    impl<L: Sealed> Sealed for Vec<L> {}
+    fn bound() -> TcpListener {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("bound");
+        listener.set_nonblocking(true).expect("set");
+        listener
+    }
+
+    #[test]
+    fn whatever_leads_to_listeners_is_one() {
+        assert_eq!(count(&bound()), 1);
+        assert_eq!(count(&&bound()), 1);
+        assert_eq!(count(&Box::new(bound())), 1);
+        assert_eq!(count(&Rc::new([bound(), bound()])), 2);
+        assert_eq!(count(&Arc::new(vec![bound(), bound()])), 2);
+        let boxed: Box<[TcpListener]> = Box::new([bound(), bound()]);
+        assert_eq!(count(&boxed), 2);
+        assert_eq!(count(&[vec![AnyListener::from(bound())], vec![]]), 1);
+        assert_eq!(count::<[TcpListener]>(&[]), 0);
+    }
+
+    #[test]
+    fn peers_without_a_name_are_told_from_others() {
+        use std::os::linux::net::SocketAddrExt;
+
+        let named = unix::SocketAddr::from_pathname("/run/x").expect("an address");
+        assert_eq!(UnixPeer(&named).to_string(), "unix:/run/x");
+        let named = unix::SocketAddr::from_abstract_name(b"a\0b").expect("an address");
+        assert_eq!(UnixPeer(&named).to_string(), "unix:@a\\x00b");
+        let (end, _other) = UnixStream::pair().expect("a pair");
+        assert_eq!(UnixPeer(&end.peer_addr().expect("an address")).to_string(), "unix:");
+    }
 }

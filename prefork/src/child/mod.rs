@@ -1,11 +1,13 @@
 //! The child: what its main loop is handed, and how its life goes.
 
 mod accept;
+mod any;
 mod body;
 mod life;
 mod limits;
 mod listener;
 mod requests;
+mod starvation;
 mod stop;
 mod work;
 
@@ -18,12 +20,15 @@ use std::{
 
 use prefork_core::{Generation, SlotId};
 
+pub use any::{AnyAddr, AnyListener, AnyStream};
 pub(crate) use body::{Body, Failed};
 pub(crate) use life::{Seat, Talk, live};
 pub(crate) use limits::Limits;
 use limits::Usage;
+pub(crate) use listener::INSIDE;
 pub use listener::Listener;
 pub use requests::Requests;
+use starvation::Starvation;
 pub(crate) use stop::{By, Stop};
 pub(crate) use work::Work;
 
@@ -52,6 +57,7 @@ pub struct Child {
     /// How many connections are still to be taken of those that waited when the daemon began to
     /// stop.
     left_to_drain: Option<u32>,
+    starvation: Starvation,
     usage: Usage,
     said_tired: bool,
     said_polls: bool,
@@ -77,6 +83,7 @@ impl Child {
             tether,
             reporter: reporter.map(Rc::new),
             left_to_drain: None,
+            starvation: Starvation::default(),
             usage: Usage::new(seat.limits),
             said_tired: silent,
             said_polls: silent,
@@ -304,11 +311,19 @@ impl Child {
         [Some(self.stop.fd()), tether].into_iter().flatten()
     }
 
-    /// The poller, made when it is first needed: after the fork.
-    fn poller(&mut self) -> io::Result<&mut Poller> {
+    /// The poller that waits at these sockets, made when it is first needed: after the fork.
+    ///
+    /// When they are not those of the last time it is made anew. One that went on waiting at the others
+    /// would take the wake-up for a connection there, which nobody here accepts; and a socket that was
+    /// closed meanwhile cannot be taken out of it any more.
+    fn poller<L: Listener + ?Sized>(&mut self, listener: &L) -> io::Result<&Poller> {
         let poller = match self.poller.take() {
-            Some(poller) => poller,
-            None => Poller::new(self.stops(), self.stop.parent_wake())?,
+            Some(poller) if poller.waits_at(listener)? => poller,
+            other => {
+                // First, so that a process without free descriptors has this one.
+                drop(other);
+                Poller::new(listener, self.stops(), self.stop.parent_wake())?
+            }
         };
         Ok(self.poller.insert(poller))
     }

@@ -17,6 +17,8 @@ use rustix::{
     io::Errno,
 };
 
+use crate::{Listener, child::INSIDE};
+
 /// What woke a child.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Source {
@@ -35,13 +37,19 @@ const WAKE: u64 = u64::MAX - 1;
 #[derive(Debug)]
 pub(crate) struct Poller {
     epoll: OwnedFd,
+    /// The listeners in the order in which they were added, some of them perhaps more than once.
     listeners: Vec<RawFd>,
 }
 
 impl Poller {
-    /// Makes a poller that wakes when one of `stops` becomes readable or hangs up, and every time that
-    /// `wake` is written to.
-    pub(crate) fn new<'a>(
+    /// Makes a poller that wakes when a connection waits at one of these listeners, when one of `stops`
+    /// becomes readable or hangs up, and every time that `wake` is written to.
+    ///
+    /// # Errors
+    ///
+    /// Fails if there is no listener: it would wait for nothing.
+    pub(crate) fn new<'a, L: Listener + ?Sized>(
+        listener: &L,
         stops: impl Iterator<Item = BorrowedFd<'a>>,
         wake: Option<BorrowedFd<'_>>,
     ) -> io::Result<Self> {
@@ -53,16 +61,34 @@ impl Poller {
             let every_time = EventFlags::IN | EventFlags::ET;
             epoll::add(&epoll, wake, EventData::new_u64(WAKE), every_time)?;
         }
-        Ok(Self { epoll, listeners: Vec::new() })
+        let mut poller = Self { epoll, listeners: Vec::new() };
+        listener.each(INSIDE, &mut |socket| poller.add(socket))?;
+        if poller.listeners.is_empty() {
+            let problem = "no listeners to accept from";
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, problem));
+        }
+        Ok(poller)
     }
 
-    /// Adds a listener, once, and makes it non-blocking.
+    /// Whether it waits at these listeners, in this order, and at no others.
+    pub(crate) fn waits_at<L: Listener + ?Sized>(&self, listener: &L) -> io::Result<bool> {
+        let (mut waits, mut at) = (self.listeners.iter(), true);
+        listener.each(INSIDE, &mut |socket| {
+            at &= waits.next() == Some(&socket.as_raw_fd());
+            Ok(())
+        })?;
+        Ok(at && waits.next().is_none())
+    }
+
+    /// Adds a listener and makes it non-blocking.
     ///
     /// `O_NONBLOCK` belongs to the open file and so to every process that holds it; accepted
     /// connections do not inherit it on Linux (see `accept(2)`).
-    pub(crate) fn add(&mut self, listener: BorrowedFd<'_>) -> io::Result<()> {
+    fn add(&mut self, listener: BorrowedFd<'_>) -> io::Result<()> {
         let fd = listener.as_raw_fd();
-        if self.listeners.contains(&fd) {
+        let is_there = self.listeners.contains(&fd);
+        self.listeners.push(fd);
+        if is_there {
             return Ok(());
         }
         let flags = fcntl_getfl(listener)?;
@@ -71,7 +97,6 @@ impl Poller {
         }
         let data = EventData::new_u64(u64::from(fd.unsigned_abs()));
         epoll::add(&self.epoll, listener, data, EventFlags::IN | EventFlags::EXCLUSIVE)?;
-        self.listeners.push(fd);
         Ok(())
     }
 

@@ -8,6 +8,8 @@ use std::{
 
 use prefork_daemonize::absolute;
 
+use crate::address::{self, Written};
+
 /// Where [`Args::status_listen`](crate::Args::status_listen) listens: a TCP address of loopback, or the path
 /// of a UNIX socket.
 ///
@@ -77,14 +79,16 @@ impl Address {
     }
 }
 
-/// Takes `ADDRESS:PORT`, or the path of a UNIX socket, which has a slash in it. Anything else becomes a
-/// [`Fault`](crate::Fault) in [`Prefork::new`](crate::Prefork::new).
+/// Takes `ADDRESS:PORT`, or the path of a UNIX socket, which has a slash in it or `unix:` before it. Anything
+/// else becomes a [`Fault`](crate::Fault) in [`Prefork::new`](crate::Prefork::new).
 impl From<&str> for StatusAddress {
     fn from(text: &str) -> Self {
-        match text.parse() {
-            Ok(address) => Self::tcp(address),
-            Err(_) if text.contains('/') => Self::unix(text),
-            Err(_) => Self(Place::Neither(text.to_owned())),
+        match address::read(text) {
+            Written::Unix(path) => Self::unix(path),
+            Written::Tcp(address) => match address.parse() {
+                Ok(address) => Self::tcp(address),
+                Err(_) => Self(Place::Neither(text.to_owned())),
+            },
         }
     }
 }
@@ -162,14 +166,29 @@ mod tests {
 
     #[test]
     fn only_loopback_and_paths_are_taken() {
-        let good =
-            ["127.0.0.1:9000", "127.9.9.9:0", "[::1]:9000", "[::ffff:127.0.0.1]:1", "/run/x"];
+        let good = [
+            "127.0.0.1:9000",
+            "127.9.9.9:0",
+            "[::1]:9000",
+            "[::ffff:127.0.0.1]:1",
+            "/run/x",
+            "unix:x",
+        ];
         for text in good {
             assert!(check(text.into()).is_ok(), "{text}");
         }
         let long = format!("/{}", "x".repeat(107));
-        let bad =
-            ["0.0.0.0:9000", "192.0.2.1:80", "[::]:80", "localhost:80", "9000", "", "/run/", &long];
+        let bad = [
+            "0.0.0.0:9000",
+            "192.0.2.1:80",
+            "[::]:80",
+            "localhost:80",
+            "9000",
+            "",
+            "/run/",
+            "unix:",
+            &long,
+        ];
         for text in bad {
             assert!(check(text.into()).is_err(), "{text}");
         }

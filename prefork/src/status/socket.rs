@@ -1,28 +1,15 @@
 //! The listening socket, and its file if it has one.
 
-use std::{
-    fs, io,
-    net::{SocketAddr, TcpListener},
-    os::{
-        fd::OwnedFd,
-        unix::{
-            fs::{FileTypeExt, MetadataExt},
-            net::UnixListener,
-        },
-    },
-    path::{Path, PathBuf},
-    process,
-};
+use std::{io, net::TcpListener, os::fd::OwnedFd, path::Path};
 
-use rustix::{
-    fs::Mode,
-    io::Errno,
-    net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with},
-    process::umask,
-};
+use rustix::fs::Mode;
 
 use super::address::Address;
-use crate::upgrade::Asked;
+use crate::{
+    bound::tcp_address,
+    listeners::KnownBy,
+    socket_file::{self, Identity, SocketFile},
+};
 
 /// A socket that listens for those who ask.
 ///
@@ -32,16 +19,7 @@ pub(crate) struct StatusSocket {
     /// The first to go: while the socket is open, no other file has its number.
     file: Option<SocketFile>,
     socket: OwnedFd,
-    asked: Asked,
-}
-
-/// The file of a UNIX socket that is this daemon's to remove.
-#[derive(Debug)]
-struct SocketFile {
-    path: PathBuf,
-    device: u64,
-    inode: u64,
-    owner: u32,
+    known_by: KnownBy,
 }
 
 impl StatusSocket {
@@ -54,27 +32,23 @@ impl StatusSocket {
         let socket: OwnedFd = match address {
             Address::Tcp(address) => TcpListener::bind(address).map_err(named)?.into(),
             Address::Unix { path, mode } => {
-                remove_stale(path).map_err(named)?;
-                // So the socket never has another mode, not for a moment. There is one thread.
-                let before = umask(Mode::from_raw_mode(!mode & 0o777));
-                let listener = UnixListener::bind(path);
-                umask(before);
-                let listener = listener.map_err(named)?;
-                file = SocketFile::at(path);
+                let mode = Some(Mode::from_raw_mode(*mode));
+                let (listener, made) = socket_file::bind(path, mode).map_err(named)?;
+                file = made;
                 listener.into()
             }
         };
         rustix::io::ioctl_fionbio(&socket, true)?;
-        Ok(Self { socket, asked: asked(address), file })
+        Ok(Self { socket, known_by: known_by(address), file })
     }
 
     /// Listens, or goes on with the socket of the program of before, if that is the one; its file stays that
     /// program's until [`own`](Self::own).
     pub(crate) fn obtain(
         address: &Address,
-        inherited: Option<(OwnedFd, Asked)>,
+        inherited: Option<(OwnedFd, KnownBy)>,
     ) -> io::Result<Self> {
-        let inherited = inherited.map(|(socket, asked)| Self { file: None, socket, asked });
+        let inherited = inherited.map(|(socket, known_by)| Self { file: None, socket, known_by });
         match inherited.filter(|inherited| inherited.is_at(address)) {
             Some(inherited) => Ok(inherited),
             None => Self::bind(address),
@@ -82,143 +56,106 @@ impl StatusSocket {
     }
 
     /// Gives up a socket of the program of before that this one does not want, with its file.
-    pub(crate) fn discard(socket: &OwnedFd, asked: &Asked) {
+    pub(crate) fn discard(socket: &OwnedFd, known_by: &KnownBy, file: Option<Identity>) {
         // While this is open, no other file has its number.
         let Ok(socket) = socket.try_clone() else { return };
-        Self { file: None, socket, asked: asked.clone() }.own();
+        Self { file: None, socket, known_by: known_by.clone() }.own(file);
     }
 
     pub(crate) const fn descriptor(&self) -> &OwnedFd {
         &self.socket
     }
 
-    /// The address that was asked for.
-    pub(crate) const fn asked(&self) -> &Asked {
-        &self.asked
+    /// By what it is known again.
+    pub(crate) const fn known_by(&self) -> &KnownBy {
+        &self.known_by
     }
 
-    /// Takes charge of the file too.
-    pub(crate) fn own(&mut self) {
-        if let (Asked::Unix(path), None) = (&self.asked, &self.file) {
-            self.file = SocketFile::at(Path::new(path));
+    /// Which file it has, if one.
+    pub(crate) fn file(&self) -> Option<Identity> {
+        self.file.as_ref().map(SocketFile::identity)
+    }
+
+    /// Takes charge of the file too: this one, or, where an earlier library has not noted which, the one that
+    /// stands there.
+    pub(crate) fn own(&mut self, file: Option<Identity>) {
+        if let (KnownBy::Unix(path), None) = (&self.known_by, &self.file) {
+            let path = Path::new(path);
+            self.file = match file {
+                Some(identity) => Some(SocketFile::known(path.to_owned(), identity)),
+                None => SocketFile::at(path),
+            };
         }
     }
 
     /// Whether listening at `address` leads, or has led, to this socket.
     fn is_at(&self, address: &Address) -> bool {
-        let bound = || {
-            let bound = rustix::net::getsockname(&self.socket).ok();
-            bound.and_then(|bound| SocketAddr::try_from(bound).ok())
-        };
-        self.asked == asked(address)
-            || matches!(address, Address::Tcp(address) if bound() == Some(*address))
+        let is_bound = |address| tcp_address(&self.socket) == Some(address);
+        self.known_by == known_by(address)
+            || matches!(address, Address::Tcp(address) if is_bound(*address))
     }
 }
 
-fn asked(address: &Address) -> Asked {
+fn known_by(address: &Address) -> KnownBy {
     match address {
-        Address::Tcp(address) => Asked::Tcp(vec![*address]),
-        Address::Unix { path, .. } => Asked::Unix(path.clone().into()),
-    }
-}
-
-/// Removes a socket that nobody listens to any more, if it is this user's.
-fn remove_stale(path: &Path) -> io::Result<()> {
-    let Ok(metadata) = fs::symlink_metadata(path) else { return Ok(()) };
-    let is_ours = metadata.uid() == rustix::process::geteuid().as_raw();
-    if !metadata.file_type().is_socket() || !is_ours {
-        // Binding says that something is there.
-        return Ok(());
-    }
-    // Who listens and has no time yet is not waited for.
-    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-    let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
-    match connect(&socket, &SocketAddrUnix::new(path)?) {
-        Err(Errno::CONNREFUSED) => fs::remove_file(path),
-        Ok(()) | Err(_) => Ok(()),
-    }
-}
-
-impl SocketFile {
-    fn at(path: &Path) -> Option<Self> {
-        let metadata = fs::symlink_metadata(path).ok()?;
-        let path = path.to_owned();
-        let is_socket = metadata.file_type().is_socket();
-        let (device, inode) = (metadata.dev(), metadata.ino());
-        is_socket.then(|| Self { path, device, inode, owner: process::id() })
-    }
-}
-
-impl Drop for SocketFile {
-    fn drop(&mut self) {
-        let is_there = || {
-            fs::symlink_metadata(&self.path)
-                .is_ok_and(|found| (found.dev(), found.ino()) == (self.device, self.inode))
-        };
-        if process::id() == self.owner && is_there() {
-            // A stale one is replaced by the next start.
-            let _ = fs::remove_file(&self.path);
-        }
+        Address::Tcp(address) => KnownBy::Tcp(vec![*address]),
+        Address::Unix { path, .. } => KnownBy::Unix(path.clone().into()),
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::{fs::PermissionsExt, net::UnixStream};
+    use std::{
+        fs,
+        os::unix::{
+            fs::PermissionsExt,
+            net::{UnixListener, UnixStream},
+        },
+    };
 
     use super::*;
-
-    /// The mask of new files is the whole process's, and tests have threads.
-    static ONE: std::sync::Mutex<()> = std::sync::Mutex::new(());
-
-    /// A path of this test's own, with nothing there.
-    fn path(name: &str) -> PathBuf {
-        let path = std::env::temp_dir().join(format!("prefork-{name}-{}", process::id()));
-        let _ = fs::remove_file(&path);
-        path
-    }
-
-    fn unix(path: &Path) -> Address {
-        Address::Unix { path: path.to_owned(), mode: 0o640 }
-    }
+    use crate::socket_file::tests::alone;
 
     #[test]
     fn a_stale_socket_is_replaced_and_ours_is_removed() {
-        let _alone = ONE.lock().expect("no test fails");
-        let path = path("stale");
-        drop(UnixListener::bind(&path).expect("bound"));
-        let socket = StatusSocket::bind(&unix(&path)).expect("replaced");
+        let _alone = alone();
+        let folder = tempfile::tempdir().expect("a directory");
+        let path = folder.path().join("status");
+        let address = Address::Unix { path: path.clone(), mode: 0o640 };
+        let alive = UnixListener::bind(&path).expect("bound");
+        let error = StatusSocket::bind(&address).expect_err("taken");
+        assert!(error.to_string().starts_with("status_listen: "), "{error}");
+        drop(alive);
+        let socket = StatusSocket::bind(&address).expect("replaced");
         let metadata = fs::symlink_metadata(&path).expect("there");
         assert_eq!(metadata.permissions().mode() & 0o777, 0o640);
+        UnixStream::connect(&path).expect("it listens");
         drop(socket);
         assert!(!path.exists());
     }
 
     #[test]
-    fn what_is_alive_or_no_socket_is_left_alone() {
-        let _alone = ONE.lock().expect("no test fails");
-        let path = path("alive");
-        let alive = UnixListener::bind(&path).expect("bound");
-        let error = StatusSocket::bind(&unix(&path)).expect_err("taken");
-        assert!(error.to_string().contains("status_listen"), "{error}");
-        assert!(UnixStream::connect(&path).is_ok(), "it still listens");
-        drop(alive);
-        fs::remove_file(&path).expect("removed");
-        fs::write(&path, "precious").expect("written");
-        assert!(StatusSocket::bind(&unix(&path)).is_err());
-        assert_eq!(fs::read(&path).expect("read"), b"precious");
-        fs::remove_file(&path).expect("removed");
-    }
-
-    #[test]
-    fn another_socket_at_our_path_is_not_removed() {
-        let _alone = ONE.lock().expect("no test fails");
-        let path = path("other");
-        let socket = StatusSocket::bind(&unix(&path)).expect("bound");
-        fs::remove_file(&path).expect("removed");
-        let _other = UnixListener::bind(&path).expect("bound");
-        drop(socket);
+    fn the_file_of_an_inherited_socket_is_left_until_it_is_owned() {
+        let _alone = alone();
+        let folder = tempfile::tempdir().expect("a directory");
+        let path = folder.path().join("status");
+        let address = Address::Unix { path: path.clone(), mode: 0o600 };
+        let before = UnixListener::bind(&path).expect("bound");
+        let obtain = || {
+            let socket = before.try_clone().expect("duplicated").into();
+            StatusSocket::obtain(&address, Some((socket, known_by(&address)))).expect("obtained")
+        };
+        drop(obtain());
         assert!(path.exists());
-        fs::remove_file(&path).expect("removed");
+        let mut socket = obtain();
+        socket.own(None);
+        let file = socket.file();
+        drop(socket);
+        assert!(!path.exists());
+        let _other = UnixListener::bind(&path).expect("bound");
+        let mut socket = obtain();
+        socket.own(file);
+        drop(socket);
+        assert!(path.exists(), "another has put it there");
     }
 }

@@ -82,8 +82,9 @@ impl Estate<'_> {
     fn handover<'a>(&'a self, origin: &Origin, passed: &mut Passed<'a>) -> Handover {
         let listeners = self.listeners.iter().map(|listener| HandedListener {
             fd: passed.pass(&listener.socket),
-            asked: listener.asked.clone(),
+            known_by: listener.known_by.clone(),
             activated: listener.activated.clone(),
+            file: listener.file,
         });
         Handover {
             parent: process::id(),
@@ -100,8 +101,9 @@ impl Estate<'_> {
             has_board: self.board.is_some(),
             status: self.status.map(|status| HandedListener {
                 fd: passed.pass(status.descriptor()),
-                asked: status.asked().clone(),
+                known_by: status.known_by().clone(),
                 activated: None,
+                file: status.file(),
             }),
             pool: None,
         }

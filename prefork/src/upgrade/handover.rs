@@ -8,7 +8,6 @@
 use std::{
     ffi::OsString,
     io::{self, Write},
-    net::SocketAddr,
     os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd},
 };
 
@@ -16,7 +15,7 @@ use prefork_core::SlotId;
 use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, fcntl_get_seals, memfd_create};
 use serde::{Deserialize, Serialize};
 
-use crate::counters::HandedCounters;
+use crate::{counters::HandedCounters, listeners::KnownBy, socket_file::Identity};
 
 /// The version of the format.
 const FORMAT: u32 = 2;
@@ -53,10 +52,14 @@ pub(super) struct Handover {
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct HandedListener {
     pub(super) fd: RawFd,
-    pub(super) asked: Asked,
+    #[serde(rename = "asked")]
+    pub(super) known_by: KnownBy,
     /// The name that the service manager has given it, if it comes from there.
     #[serde(default)]
     pub(super) activated: Option<String>,
+    /// The file of a UNIX socket that the daemon has made: the next program's to remove.
+    #[serde(default)]
+    pub(super) file: Option<Identity>,
 }
 
 /// An open log, for a parent that may not open it again.
@@ -64,15 +67,6 @@ pub(super) struct HandedListener {
 pub(super) struct HandedLog {
     pub(super) fd: RawFd,
     pub(super) path: OsString,
-}
-
-/// The address that was asked for, by which a listener is known again.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) enum Asked {
-    Tcp(Vec<SocketAddr>),
-    Unix(OsString),
-    /// None: it was asked for by the name that the service manager has given it.
-    ByName,
 }
 
 /// The children and all ways between them and the parent.
@@ -239,8 +233,9 @@ mod tests {
             in_background: true,
             listeners: vec![HandedListener {
                 fd: 7,
-                asked: Asked::Tcp(vec!["127.0.0.1:0".parse().expect("an address")]),
+                known_by: KnownBy::Tcp(vec!["127.0.0.1:0".parse().expect("an address")]),
                 activated: None,
+                file: None,
             }],
             error_log_path: None,
             access_log: None,
@@ -258,7 +253,7 @@ mod tests {
         let fd = written.write().expect("written");
         let read = Handover::read(fd.as_fd(), 42).expect("read");
         assert_eq!(read.program, written.program);
-        assert_eq!(read.listeners[0].asked, written.listeners[0].asked);
+        assert_eq!(read.listeners[0].known_by, written.listeners[0].known_by);
         assert_eq!(read.descriptors(), [7]);
         // Again, as a file is read that others have read.
         assert!(Handover::read(fd.as_fd(), 42).is_ok());
@@ -295,6 +290,15 @@ mod tests {
         assert!(!text.contains("status"), "{text}");
         let fd = write(text.as_bytes()).expect("written");
         assert!(Handover::read(fd.as_fd(), 42).expect("read").status.is_none());
+    }
+
+    #[test]
+    fn listeners_of_an_earlier_library_are_understood() {
+        let read = |text| serde_json::from_str::<HandedListener>(text).expect("understood");
+        let unix = read(r#"{"fd":7,"asked":{"Unix":{"Unix":[47,120]}},"activated":null}"#);
+        assert_eq!((unix.known_by, unix.file), (KnownBy::Unix("/x".into()), None));
+        let named = read(r#"{"fd":7,"asked":"ByName","activated":"dns"}"#);
+        assert_eq!(named.known_by, KnownBy::Name);
     }
 
     #[test]

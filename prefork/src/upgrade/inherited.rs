@@ -4,6 +4,7 @@ use std::{
     collections::HashMap,
     env,
     error::Error,
+    net::SocketAddr,
     os::{
         fd::{AsFd, OwnedFd, RawFd},
         unix::process::parent_id,
@@ -15,12 +16,15 @@ use std::{
 
 use super::{
     Origin, Passed,
-    handover::{Asked, Handover, Unreadable},
+    handover::{Handover, Unreadable},
     trial::Tester,
 };
 use crate::{
     Report,
+    bound::{listens, tcp_address},
+    listeners::KnownBy,
     log::{Log, Role as Speaker},
+    socket_file::Identity,
     sys,
 };
 
@@ -54,9 +58,26 @@ pub(crate) struct Inherited {
 /// A listening socket that was left.
 #[derive(Debug)]
 pub(crate) struct InheritedListener {
-    pub(crate) asked: Asked,
+    pub(crate) known_by: KnownBy,
     pub(crate) activated: Option<String>,
+    pub(crate) file: Option<Identity>,
     pub(crate) socket: OwnedFd,
+}
+
+impl InheritedListener {
+    /// Whether it is what listening on one of these addresses has led to, or would.
+    pub(crate) fn is_tcp(&self, wanted: &[SocketAddr]) -> bool {
+        let KnownBy::Tcp(asked) = &self.known_by else { return false };
+        let is_bound = || tcp_address(&self.socket).is_some_and(|bound| wanted.contains(&bound));
+        // Earlier libraries have noted the addresses of datagram sockets too.
+        listens(&self.socket) && (asked == wanted || is_bound())
+    }
+
+    /// Whether it is what listening at this path has led to.
+    pub(crate) fn is_unix(&self, wanted: &Path) -> bool {
+        let KnownBy::Unix(asked) = &self.known_by else { return false };
+        listens(&self.socket) && asked == wanted
+    }
 }
 
 /// Returns what was left to this program, until it is taken; `None` for a program that was started in
@@ -164,8 +185,9 @@ impl Inherited {
         let listeners = self.handover.listeners.iter();
         let listeners = listeners.filter_map(|listener| {
             let socket = self.descriptors.get(&listener.fd)?.try_clone();
-            let (asked, activated) = (listener.asked.clone(), listener.activated.clone());
-            Some(socket.map(|socket| InheritedListener { asked, activated, socket }))
+            let (known_by, activated) = (listener.known_by.clone(), listener.activated.clone());
+            let file = listener.file;
+            Some(socket.map(|socket| InheritedListener { known_by, activated, file, socket }))
         });
         listeners.collect()
     }

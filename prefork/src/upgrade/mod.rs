@@ -38,7 +38,7 @@ mod trial;
 
 pub(crate) use estate::Estate;
 pub(crate) use exec::Passed;
-pub(crate) use handover::{Asked, HandedChannels, HandedChild};
+pub(crate) use handover::{HandedChannels, HandedChild};
 pub(crate) use inherited::{Inherited, InheritedListener, Role, inherited};
 pub(crate) use origin::Origin;
 pub(crate) use probe::{NoProbe, Probe, Word};

@@ -28,9 +28,11 @@ use crate::{
     check::{Scoreboard, Settings},
     counters::HandedCounters,
     init::Init,
+    listeners::KnownBy,
     log::Log,
     os::Title,
     parent::{Channels, Leftovers},
+    socket_file::SocketFile,
     start::{Belongings, Initialized, call_after_init},
     status::StatusSocket,
 };
@@ -76,29 +78,26 @@ impl Inherited {
         let title = Title::parent(&settings.name);
         let listeners = self.listeners();
         let listeners = listeners.map_err(RunError::system("take over the listening sockets"))?;
-        let mut init = Init::new(settings.name.clone(), settings.daemonize);
+        let mut init =
+            Init::new(settings.name.clone(), settings.daemonize, settings.directory.clone());
         init.inherit(self.role, listeners);
-        let state = call_after_init(settings, &mut init, after_init);
-        let listeners = init.into_listeners();
-        let state = state.inspect_err(|_| listeners.remove_made())?;
+        let state = call_after_init(settings, &mut init, after_init)?;
+        let (listeners, sockets) = init.into_listeners();
         let channels = self
             .handover
             .pool
             .as_ref()
             .map(|pool| Channels::adopt(pool.channels, |number| self.copy(number)));
         let channels = channels.transpose();
-        let channels = channels.map_err(RunError::system("take over the ways to the children"));
-        let channels = channels.inspect_err(|_| listeners.remove_made())?;
-        let belongings = Belongings { status, board, pid_file };
+        let channels = channels.map_err(RunError::system("take over the ways to the children"))?;
+        let belongings = Belongings { sockets, status, board, pid_file };
         let initialized = Initialized { state, listeners, title, belongings };
         Ok(Succession { initialized, channels })
     }
 
     /// Says that this program works and ends, with nothing of it left behind.
     pub(crate) fn pass<S>(self, settings: &Settings, succession: Succession<S>) -> ! {
-        let Initialized { belongings, listeners, .. } = succession.initialized;
-        listeners.remove_made();
-        belongings.remove(settings);
+        succession.initialized.belongings.remove(settings);
         match self.tester {
             Some(tester) => tester.pass(),
             None => crate::sys::exit_now(0),
@@ -131,6 +130,7 @@ impl Inherited {
             }
         }
         self.claim_status(&mut initialized.belongings);
+        self.claim_socket_files(&mut initialized);
         let adopted_as = match self.role {
             Role::Probe | Role::Successor => AdoptedAs::NewProgram,
             Role::Returned => AdoptedAs::SameProgram,
@@ -161,8 +161,8 @@ impl Inherited {
     fn status_socket(&self, settings: &Settings) -> io::Result<Option<StatusSocket>> {
         let Some(address) = &settings.status else { return Ok(None) };
         let handed = self.handover.status.as_ref();
-        let inherited =
-            handed.map(|handed| Ok::<_, io::Error>((self.copy(handed.fd)?, handed.asked.clone())));
+        let inherited = handed
+            .map(|handed| Ok::<_, io::Error>((self.copy(handed.fd)?, handed.known_by.clone())));
         StatusSocket::obtain(address, inherited.transpose()?).map(Some)
     }
 
@@ -170,11 +170,25 @@ impl Inherited {
     fn claim_status(&self, belongings: &mut Belongings) {
         let Some(handed) = &self.handover.status else { return };
         match &mut belongings.status {
-            Some(status) if *status.asked() == handed.asked => status.own(),
+            Some(status) if *status.known_by() == handed.known_by => status.own(handed.file),
             Some(_) | None => {
                 if let Some(socket) = self.descriptor(handed.fd) {
-                    StatusSocket::discard(socket, &handed.asked);
+                    StatusSocket::discard(socket, &handed.known_by, handed.file);
                 }
+            }
+        }
+    }
+
+    /// Takes charge of the UNIX sockets that this program goes on with, and removes the others: whoever came
+    /// there now would find nobody for long.
+    fn claim_socket_files<S>(&self, initialized: &mut Initialized<S>) {
+        for handed in &self.handover.listeners {
+            let (KnownBy::Unix(path), Some(identity)) = (&handed.known_by, handed.file) else {
+                continue;
+            };
+            let file = SocketFile::known(path.into(), identity);
+            if initialized.listeners.iter().any(|listening| listening.file == Some(identity)) {
+                initialized.belongings.sockets.push(file);
             }
         }
     }

@@ -1,0 +1,35 @@
+//! What the kernel tells of a socket: where it is bound, and whether it listens.
+
+use std::{
+    ffi::OsStr,
+    net::SocketAddr,
+    os::{
+        fd::AsFd,
+        linux::net::SocketAddrExt,
+        unix::{ffi::OsStrExt, net},
+    },
+};
+
+use rustix::net::{SocketAddrUnix, SocketType, getsockname, sockopt};
+
+/// Whether connections can be accepted from it: it is no datagram socket, no connection, no file.
+pub(crate) fn listens(socket: impl AsFd) -> bool {
+    sockopt::socket_type(&socket) == Ok(SocketType::STREAM)
+        && sockopt::socket_acceptconn(&socket) == Ok(true)
+}
+
+/// Returns the address that a socket is bound to, if that is one of TCP or UDP.
+pub(crate) fn tcp_address(socket: impl AsFd) -> Option<SocketAddr> {
+    SocketAddr::try_from(getsockname(socket).ok()?).ok()
+}
+
+/// Returns the address that a socket is bound to, if that is one of `unix(7)`.
+pub(crate) fn unix_address(socket: impl AsFd) -> Option<net::SocketAddr> {
+    let address = SocketAddrUnix::try_from(getsockname(socket).ok()?).ok()?;
+    let made = match (address.path_bytes(), address.abstract_name()) {
+        (Some(path), _) => net::SocketAddr::from_pathname(OsStr::from_bytes(path)),
+        (None, Some(name)) => net::SocketAddr::from_abstract_name(name),
+        (None, None) => return None,
+    };
+    made.ok()
+}
