@@ -242,7 +242,11 @@ fn succeed<S>(
         let Pool::Children(config) = &settings.pool else { return Err(RunError::NoPool) };
         // A probe ends by any signal, as it has nothing to put in order.
         let signals = if inherited.is_probe() { None } else { Some(open_signals()?) };
-        Ok((config, signals, inherited.initialize(settings, after_init)?))
+        let succession = inherited.initialize(settings, after_init)?;
+        if let (Some(log), false) = (error_log, inherited.is_probe()) {
+            redirect(settings, log)?;
+        }
+        Ok((config, signals, succession))
     };
     let (config, signals, succession) = match attempt() {
         Ok(ready) => ready,
@@ -251,10 +255,15 @@ fn succeed<S>(
             return Err(error);
         }
     };
-    let Some(signals) = signals else { inherited.pass(settings, succession) };
-    if let Some(log) = error_log {
-        redirect(settings, log)?;
-    }
+    let Some(signals) = signals else {
+        succession.leave(settings);
+        // The last that can fail of what is to come, tried here by a process that is thrown away.
+        if let Err(error) = drop_privileges(&users.children) {
+            inherited.refuse(None, None, &error);
+            return Err(error);
+        }
+        inherited.pass()
+    };
     let log = Log::new(&settings.name, Role::Parent);
     let Some((initialized, channels, adopted)) = inherited.claim(settings, succession, &log) else {
         return Err(RunError::NoPool);

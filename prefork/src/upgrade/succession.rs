@@ -6,6 +6,7 @@
 use std::{
     ffi::CString,
     io,
+    mem::ManuallyDrop,
     os::{
         fd::{OwnedFd, RawFd},
         unix::ffi::OsStrExt,
@@ -52,6 +53,16 @@ pub(crate) struct Succession<S> {
     channels: Option<Channels>,
 }
 
+impl<S> Succession<S> {
+    /// Removes what a probe has put into the file system. The rest is the daemon's, and never dropped here.
+    pub(crate) fn leave(self, settings: &Settings) {
+        let Self { initialized: Initialized { state, listeners, title, belongings }, channels } =
+            self;
+        let _kept = ManuallyDrop::new((state, listeners, title, channels));
+        belongings.remove(settings);
+    }
+}
+
 impl Inherited {
     /// Does what comes between the logs and the children, claiming nothing of what was left.
     ///
@@ -95,9 +106,8 @@ impl Inherited {
         Ok(Succession { initialized, channels })
     }
 
-    /// Says that this program works and ends, with nothing of it left behind.
-    pub(crate) fn pass<S>(self, settings: &Settings, succession: Succession<S>) -> ! {
-        succession.initialized.belongings.remove(settings);
+    /// Says that this program works, and ends.
+    pub(crate) fn pass(self) -> ! {
         match self.tester {
             Some(tester) => tester.pass(),
             None => crate::sys::exit_now(0),
