@@ -2,7 +2,9 @@
 
 use std::fs;
 
-use prefork_tests::{Daemon, Load, PATIENCE, Scene, children, kill, scene, wait_until};
+use prefork_tests::{
+    Daemon, Load, PATIENCE, Scene, children, kill, require_root, require_tool, scene, wait_until,
+};
 use rustix::process::Signal;
 
 use super::{upgrade, wait_for_lines, wait_for_version};
@@ -81,6 +83,29 @@ fn any_other_program_is_no_good_either() {
     });
     wait_until(PATIENCE, "all that it started is gone", || scene.processes().len() == 4);
     daemon.stop_in_order();
+}
+
+/// What children are to be is tried by the probe; the program itself would find out too late to go back.
+#[test]
+fn a_program_whose_children_could_not_change_their_user_is_no_good() {
+    if !require_root() || !require_tool("strace") {
+        return;
+    }
+    for parent in ["", " --drop-parent"] {
+        let scene = scene!();
+        let program = scene.program();
+        let refusing = ["-e", "trace=setresuid", "-e", "inject=setresuid:error=EPERM"];
+        let strace = ["strace", "-f", "-qq", "-o", "/dev/null"].into_iter().chain(refusing);
+        let daemon = program.launch().under(strace).foreground();
+        let before = daemon.living();
+        assert_refused(&scene, &daemon, "cannot drop privileges", || {
+            program.install(&format!("--user nobody{parent}"));
+        });
+        assert_eq!(daemon.living(), before);
+        upgrade(&daemon, &program, 2);
+        daemon.signal(Signal::TERM);
+        scene.wait_until_deserted(PATIENCE);
+    }
 }
 
 /// A program that works as a probe, and fails when it counts, is left for the old one again.
