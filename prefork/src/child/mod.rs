@@ -35,7 +35,7 @@ pub(crate) use work::Work;
 use crate::{
     AccessLog, clock,
     log::Log,
-    os::{Poller, Report, Reporter, Tether},
+    os::{Message, Poller, Reporter, Tether},
 };
 
 /// What a main loop knows of the process it runs in, and how it takes work.
@@ -146,7 +146,7 @@ impl Child {
         self.say_ready();
         if let Some(reporter) = self.reporter.as_ref().filter(|_| !self.said_polls) {
             // A parent that cannot be told has gone, and its children with it.
-            self.said_polls = reporter.say(Report::Polls).is_ok();
+            self.said_polls = reporter.say(Message::Polls).is_ok();
         }
         self.stop.fd()
     }
@@ -223,7 +223,7 @@ impl Child {
     /// Fails if the parent has gone.
     pub fn extend_deadline(&mut self, by: Duration) -> io::Result<()> {
         let Some(reporter) = &self.reporter else { return Ok(()) };
-        reporter.say(Report::Extend(self.work.extend(clock::now(), by)))
+        reporter.say(Message::Extend(self.work.extend(clock::now(), by)))
     }
 
     /// Counts requests up to about `max`, for loops that take their work from elsewhere than
@@ -258,7 +258,7 @@ impl Child {
     fn say_entered(&self) {
         if let Some(reporter) = &self.reporter {
             // A parent that cannot be told has gone, and its children with it.
-            let _ = reporter.say(Report::Entered);
+            let _ = reporter.say(Message::Entered);
         }
     }
 
@@ -279,14 +279,14 @@ impl Child {
     /// Tells the parent once that this child has served enough.
     fn say_if_tired(&mut self) {
         if !self.said_tired && self.usage.is_used_up() {
-            self.said_tired = self.try_say(Report::Tired);
+            self.said_tired = self.try_say(Message::Tired);
         }
     }
 
     /// Tells the parent once that this child waits for work.
     fn say_ready(&mut self) {
         if !self.said_ready {
-            self.said_ready = self.try_say(Report::Ready);
+            self.said_ready = self.try_say(Message::Ready);
             if !self.work.is_in_hand() {
                 self.work.end();
             }
@@ -296,13 +296,13 @@ impl Child {
     /// Tells the parent once that this child has taken work.
     fn say_worked(&mut self) {
         if !self.said_worked {
-            self.said_worked = self.try_say(Report::Worked);
+            self.said_worked = self.try_say(Message::Worked);
         }
     }
 
     /// Says something if the parent has room for it; else the next occasion will do.
-    fn try_say(&self, report: Report) -> bool {
-        self.reporter.as_ref().is_none_or(|reporter| reporter.try_say(report))
+    fn try_say(&self, message: Message) -> bool {
+        self.reporter.as_ref().is_none_or(|reporter| reporter.try_say(message))
     }
 
     /// What becomes readable when the child is to leave, or its parent is gone.

@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use super::Stop;
-use crate::os::{Report, Reporter};
+use crate::os::{Message, Reporter};
 
 /// An iterator over the requests that a child serves; see [`Child::requests`](crate::Child::requests).
 #[derive(Debug)]
@@ -33,7 +33,7 @@ impl Iterator for Requests {
         }
         if self.count >= self.max && !self.said_tired {
             let reporter = self.reporter.as_ref();
-            self.said_tired = reporter.is_none_or(|reporter| reporter.try_say(Report::Tired));
+            self.said_tired = reporter.is_none_or(|reporter| reporter.try_say(Message::Tired));
         }
         let number = self.count;
         self.count += 1;

@@ -12,6 +12,6 @@ mod title;
 pub(crate) use lifeline::{Lifeline, Tether};
 pub(crate) use poller::{Poller, Source};
 pub(crate) use privileges::{Privileges, Wanted};
-pub(crate) use reports::{Heard, Report, Reporter, Reports};
+pub(crate) use reports::{Heard, Message, Reporter, Reports};
 pub(crate) use signals::{Signals, block_all_signals, set_signal_mask, unblock_answered_signals};
 pub(crate) use title::Title;

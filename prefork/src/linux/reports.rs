@@ -25,7 +25,7 @@ use rustix::{
 
 /// What a child can say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Report {
+pub(crate) enum Message {
     /// It has entered its main loop.
     Entered,
     /// It waits for work.
@@ -43,7 +43,7 @@ pub(crate) enum Report {
 /// The length of the longest message.
 const LONGEST: usize = 9;
 
-impl Report {
+impl Message {
     /// A letter, and for a time its milliseconds, little endian.
     fn encode(self, message: &mut [u8; LONGEST]) -> &[u8] {
         message[0] = match self {
@@ -80,7 +80,7 @@ impl Report {
 pub(crate) enum Heard {
     /// A message: whose it is, if it comes from our pid namespace, and what it says, if a child of ours says
     /// such things.
-    Message { sender: Option<Pid>, report: Option<Report> },
+    Said { sender: Option<Pid>, message: Option<Message> },
     /// No message waits.
     Nothing,
     /// None will come any more: somebody has shut the socket down.
@@ -145,7 +145,7 @@ impl Reports {
             return Ok(Heard::Closed);
         }
         let sender = credentials.and_then(|credentials| Pid::from_raw(credentials.pid()));
-        Ok(Heard::Message { sender, report: bytes.get(..length).and_then(Report::decode) })
+        Ok(Heard::Said { sender, message: bytes.get(..length).and_then(Message::decode) })
     }
 
     /// Turns the inherited copy into the child's end.
@@ -164,18 +164,18 @@ impl Reporter {
     /// Says something without ever waiting; tells whether it was said.
     ///
     /// A parent that is stopped does not read, and a full socket must not stop the service.
-    pub(crate) fn try_say(&self, report: Report) -> bool {
+    pub(crate) fn try_say(&self, message: Message) -> bool {
         let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
         let mut space = [0; LONGEST];
-        let message = report.encode(&mut space);
-        retry_on_intr(|| send(&self.sender, message, flags)).is_ok()
+        let bytes = message.encode(&mut space);
+        retry_on_intr(|| send(&self.sender, bytes, flags)).is_ok()
     }
 
     /// Says something, waiting until the parent has room for it.
-    pub(crate) fn say(&self, report: Report) -> io::Result<()> {
+    pub(crate) fn say(&self, message: Message) -> io::Result<()> {
         let mut space = [0; LONGEST];
-        let message = report.encode(&mut space);
-        retry_on_intr(|| send(&self.sender, message, SendFlags::NOSIGNAL))?;
+        let bytes = message.encode(&mut space);
+        retry_on_intr(|| send(&self.sender, bytes, SendFlags::NOSIGNAL))?;
         Ok(())
     }
 }
@@ -189,8 +189,8 @@ mod tests {
 
     use super::*;
 
-    fn message(sender: Option<Pid>, report: Option<Report>) -> Heard {
-        Heard::Message { sender, report }
+    fn said(sender: Option<Pid>, message: Option<Message>) -> Heard {
+        Heard::Said { sender, message }
     }
 
     #[test]
@@ -202,9 +202,9 @@ mod tests {
         send(&reports.sender, b"?", SendFlags::empty()).expect("send");
         send(&reports.sender, b"", SendFlags::empty()).expect("send");
         let me = Some(rustix::process::getpid());
-        assert_eq!(receive(), message(me, Some(Report::Ready)));
-        assert_eq!(receive(), message(me, None));
-        assert_eq!(receive(), message(me, None), "an empty message is one");
+        assert_eq!(receive(), said(me, Some(Message::Ready)));
+        assert_eq!(receive(), said(me, None));
+        assert_eq!(receive(), said(me, None), "an empty message is one");
         assert_eq!(receive(), Heard::Nothing);
     }
 
@@ -220,7 +220,7 @@ mod tests {
             let fd = reports.sender.as_raw_fd();
             sendmsg::<()>(fd, &bytes, &rights, MsgFlags::empty(), None).expect("sent");
             let heard = reports.receive().expect("no error of the parent's");
-            assert!(matches!(heard, Heard::Message { .. }), "{heard:?}");
+            assert!(matches!(heard, Heard::Said { .. }), "{heard:?}");
         }
         assert_eq!(reports.receive().expect("nothing is wrong"), Heard::Nothing);
         // Other tests open and close some as well.
@@ -233,25 +233,25 @@ mod tests {
         let reporter = reports.sender.try_clone().expect("dup");
         send(&reporter, b"R", SendFlags::empty()).expect("send");
         shutdown(&reporter, Shutdown::Write).expect("shut down");
-        assert!(matches!(reports.receive(), Ok(Heard::Message { .. })));
+        assert!(matches!(reports.receive(), Ok(Heard::Said { .. })));
         assert!(matches!(reports.receive(), Ok(Heard::Closed)));
     }
 
     #[test]
-    fn every_report_comes_through() {
+    fn every_message_comes_through() {
         let by = Duration::from_millis(123_456);
-        for report in [
-            Report::Entered,
-            Report::Ready,
-            Report::Worked,
-            Report::Tired,
-            Report::Polls,
-            Report::Extend(by),
+        for message in [
+            Message::Entered,
+            Message::Ready,
+            Message::Worked,
+            Message::Tired,
+            Message::Polls,
+            Message::Extend(by),
         ] {
-            assert_eq!(Report::decode(report.encode(&mut [0; LONGEST])), Some(report));
+            assert_eq!(Message::decode(message.encode(&mut [0; LONGEST])), Some(message));
         }
         for nonsense in [&b""[..], b"EE", b"X", b"X1234567", b"X123456789", b"?"] {
-            assert_eq!(Report::decode(nonsense), None, "{nonsense:?}");
+            assert_eq!(Message::decode(nonsense), None, "{nonsense:?}");
         }
     }
 
@@ -259,9 +259,9 @@ mod tests {
     fn a_full_socket_does_not_block() {
         let reports = Reports::new().expect("socketpair");
         let reporter = Reporter { sender: reports.sender.try_clone().expect("dup") };
-        let said = std::iter::from_fn(|| reporter.try_say(Report::Worked).then_some(())).count();
+        let said = std::iter::from_fn(|| reporter.try_say(Message::Worked).then_some(())).count();
         assert!(said > 0);
-        assert!(matches!(reports.receive(), Ok(Heard::Message { .. })));
-        assert!(reporter.try_say(Report::Worked), "there is room again");
+        assert!(matches!(reports.receive(), Ok(Heard::Said { .. })));
+        assert!(reporter.try_say(Message::Worked), "there is room again");
     }
 }

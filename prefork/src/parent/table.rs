@@ -6,7 +6,7 @@ use prefork_core::{Generation, SlotId};
 use rustix::process::Pid;
 
 use crate::{
-    os::Report,
+    os::Message,
     upgrade::{Adopted, HandedChild},
 };
 
@@ -56,16 +56,16 @@ impl Table {
         children.collect()
     }
 
-    /// Notes what a report says of how its child can be asked to leave.
-    pub(crate) fn note(&mut self, slot: SlotId, report: Report) {
-        match report {
-            Report::Ready => {
+    /// Notes what a message says of how its child can be asked to leave.
+    pub(crate) fn note(&mut self, slot: SlotId, message: Message) {
+        match message {
+            Message::Ready => {
                 self.attentive.insert(slot);
             }
-            Report::Polls => {
+            Message::Polls => {
                 self.attentive.remove(&slot);
             }
-            Report::Entered | Report::Worked | Report::Tired | Report::Extend(_) => {}
+            Message::Entered | Message::Worked | Message::Tired | Message::Extend(_) => {}
         }
     }
 

@@ -9,7 +9,7 @@ use rustix::process::Pid;
 use super::{Parent, reap};
 use crate::{
     ChildExit, clock, hooks,
-    os::{Heard, Report, Reports},
+    os::{Heard, Message, Reports},
 };
 
 /// How many messages are read at a time, so that a child that does nothing but talk cannot keep the
@@ -73,8 +73,8 @@ impl Parent<'_> {
     /// Passes on what children say.
     fn hear(&mut self) -> io::Result<()> {
         for _ in 0..MOST_REPORTS {
-            let (sender, report) = match self.channels.reports.receive()? {
-                Heard::Message { sender, report } => (sender, report),
+            let (sender, message) = match self.channels.reports.receive()? {
+                Heard::Said { sender, message } => (sender, message),
                 Heard::Nothing => break,
                 Heard::Closed => {
                     self.hear_anew();
@@ -85,20 +85,20 @@ impl Parent<'_> {
             let now = clock::now();
             // From what strangers say, and from what no child says, nothing follows.
             let slot = sender.and_then(|pid| self.table.slot(pid));
-            let (Some(slot), Some(report)) = (slot, report) else { continue };
-            self.table.note(slot, report);
-            let event = match report {
+            let (Some(slot), Some(message)) = (slot, message) else { continue };
+            self.table.note(slot, message);
+            let event = match message {
                 // It may have been asked in a way that it does not notice any more.
-                Report::Polls if self.channels.asks.was_asked(slot) => {
+                Message::Polls if self.channels.asks.was_asked(slot) => {
                     self.signal(slot, rustix::process::Signal::TERM);
                     continue;
                 }
-                Report::Polls => continue,
-                Report::Entered => Event::Entered { slot },
-                Report::Ready => Event::Ready { slot },
-                Report::Worked => Event::Worked { slot },
-                Report::Tired => Event::Tired { slot },
-                Report::Extend(by) => Event::Extended { slot, by },
+                Message::Polls => continue,
+                Message::Entered => Event::Entered { slot },
+                Message::Ready => Event::Ready { slot },
+                Message::Worked => Event::Worked { slot },
+                Message::Tired => Event::Tired { slot },
+                Message::Extend(by) => Event::Extended { slot, by },
             };
             self.supervisor.handle(now, event);
         }
