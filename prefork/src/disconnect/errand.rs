@@ -21,7 +21,7 @@ use super::{OnDisconnect, handler::Kind, watch::Gone};
 use crate::{
     Report, hooks,
     log::{Log, Role},
-    os::{Title, block_all_signals, set_signal_mask},
+    os::{Title, fork, set_signal_mask},
     sys::{self, Forked},
 };
 
@@ -87,12 +87,8 @@ impl Errand {
         let (verdicts, far) = pipe_with(PipeFlags::CLOEXEC)?;
         rustix::io::ioctl_fionbio(&verdicts, true)?;
         let sender = getpid();
-        // What is buffered now would be written by both.
-        let _ = io::stdout().flush();
-        sys::flush_c_streams();
-        let blocked = block_all_signals()?;
-        match sys::fork() {
-            Ok(Forked::Child) => {
+        match fork()? {
+            Forked::Child => {
                 drop(verdicts);
                 title.become_errand();
                 let tied = set_parent_process_death_signal(Some(Signal::KILL)).is_ok();
@@ -103,14 +99,7 @@ impl Errand {
                 sys::flush_c_streams();
                 sys::exit_now(0)
             }
-            Ok(Forked::Parent { child: pid }) => {
-                set_signal_mask(&blocked)?;
-                Ok((pid, verdicts))
-            }
-            Err(error) => {
-                set_signal_mask(&blocked)?;
-                Err(error)
-            }
+            Forked::Parent { child } => Ok((child, verdicts)),
         }
     }
 

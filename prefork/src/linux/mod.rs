@@ -2,6 +2,7 @@
 //!
 //! A port is a sibling of this folder with the same names in it, chosen in `lib.rs`.
 
+mod fork;
 mod lifeline;
 mod poller;
 mod privileges;
@@ -9,9 +10,10 @@ mod reports;
 mod signals;
 mod title;
 
+pub(crate) use fork::fork;
 pub(crate) use lifeline::{Lifeline, Tether};
 pub(crate) use poller::{Poller, Source};
 pub(crate) use privileges::{Privileges, Wanted};
 pub(crate) use reports::{Heard, Message, Reporter, Reports};
-pub(crate) use signals::{Signals, block_all_signals, set_signal_mask, unblock_answered_signals};
+pub(crate) use signals::{Signals, set_signal_mask, unblock_answered_signals};
 pub(crate) use title::Title;

@@ -1,22 +1,14 @@
 //! Doing what the supervisor decides.
 
-use std::{
-    io::{self, Write},
-    time::Duration,
-};
+use std::time::Duration;
 
 use prefork_core::{Action, Event, Generation, Hook, Notice, Sight, SlotId, Verdict};
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::Parent;
 use crate::{
-    HungChild, RunError, clock,
-    counters::Counter,
-    describe, hooks, logs,
-    manager::Occasion,
-    os::{block_all_signals, set_signal_mask},
-    ready,
-    sys::{self, Forked},
+    HungChild, RunError, clock, counters::Counter, describe, hooks, logs, manager::Occasion,
+    os::fork, ready, sys::Forked,
 };
 
 /// What ends the parent's loop.
@@ -30,7 +22,7 @@ pub(super) enum Done {
 impl Parent<'_> {
     pub(super) fn carry_out(&mut self, action: Action) -> Result<Option<Done>, RunError> {
         match action {
-            Action::Spawn { slot, generation } => return self.spawn(slot, generation),
+            Action::Spawn { slot, generation } => return Ok(self.spawn(slot, generation)),
             Action::Ask { slot } => self.ask(slot),
             Action::Interrupt { slot } => self.signal(slot, Signal::INT),
             Action::Abort { slot } => self.signal(slot, Signal::ABORT),
@@ -63,19 +55,14 @@ impl Parent<'_> {
         Ok(None)
     }
 
-    /// Forks, with every signal blocked: the child must not be interrupted before it has parted
-    /// with what is the parent's.
-    fn spawn(&mut self, slot: SlotId, generation: Generation) -> Result<Option<Done>, RunError> {
-        // What is buffered now would be written by both.
-        let _ = io::stdout().flush();
-        sys::flush_c_streams();
+    /// Forks a child, in which this returns that it is one.
+    fn spawn(&mut self, slot: SlotId, generation: Generation) -> Option<Done> {
         self.channels.asks.reset(slot);
         if let Some(board) = &mut self.board {
             board.assign(slot, generation, &self.log);
         }
-        let mask = block_all_signals().map_err(RunError::system("block signals"))?;
-        match sys::fork() {
-            Ok(Forked::Child) => return Ok(Some(Done::Forked(slot, generation))),
+        match fork() {
+            Ok(Forked::Child) => return Some(Done::Forked(slot, generation)),
             Ok(Forked::Parent { child }) => {
                 self.table.insert(child, slot, generation);
                 self.fork_error = None;
@@ -95,8 +82,7 @@ impl Parent<'_> {
                 self.supervisor.handle(clock::now(), Event::SpawnFailed { slot });
             }
         }
-        set_signal_mask(&mask).map_err(RunError::system("unblock signals"))?;
-        Ok(None)
+        None
     }
 
     /// Reads the board.

@@ -25,7 +25,6 @@ impl Parent<'_> {
                 return self.refuse(&why);
             }
         };
-        flush();
         match self.estate().probe(origin, self.signals.before()) {
             Ok(probe) => self.probe = Some(probe),
             Err(error) => {
@@ -117,7 +116,7 @@ impl Parent<'_> {
     }
 }
 
-/// Writes out what is buffered: the next program knows nothing of it, and a probe would write it too.
+/// Writes out what is buffered, of which the next program knows nothing.
 fn flush() {
     let _ = io::stdout().flush();
     sys::flush_c_streams();

@@ -1,7 +1,7 @@
 //! The parent's side: the socket, the page, and the clerk that is to be there.
 
 use std::{
-    io::{self, Write},
+    io,
     os::fd::{AsRawFd, OwnedFd},
     time::Duration,
 };
@@ -24,8 +24,8 @@ use crate::{
     counters::Counters,
     listeners::Listeners,
     log::Log,
-    os::{Privileges, Title, block_all_signals, set_signal_mask},
-    sys::{self, Forked},
+    os::{Privileges, Title, fork},
+    sys::Forked,
 };
 
 /// Two clerks are not forked within less.
@@ -155,12 +155,8 @@ impl Service {
         let World { name, listeners, privileges, title, mask, .. } = world;
         let (leave, stay) = pipe_with(PipeFlags::CLOEXEC)?;
         let parent = getpid();
-        // What is buffered now would be written by both.
-        let _ = io::stdout().flush();
-        sys::flush_c_streams();
-        let blocked = block_all_signals()?;
-        match sys::fork() {
-            Ok(Forked::Child) => {
+        match fork()? {
+            Forked::Child => {
                 title.become_clerk();
                 let desk = Desk {
                     name,
@@ -173,14 +169,7 @@ impl Service {
                 };
                 clerk::live(&desk, privileges, mask)
             }
-            Ok(Forked::Parent { child: pid }) => {
-                set_signal_mask(&blocked)?;
-                Ok(Clerk { pid, _stay: stay, parent })
-            }
-            Err(error) => {
-                set_signal_mask(&blocked)?;
-                Err(error)
-            }
+            Forked::Parent { child: pid } => Ok(Clerk { pid, _stay: stay, parent }),
         }
     }
 }

@@ -25,7 +25,7 @@ use rustix::{
 use super::{Origin, Passed};
 use crate::{
     describe::Ended,
-    os::{block_all_signals, set_signal_mask},
+    os::{fork, set_signal_mask},
     sys::{self, Forked},
 };
 
@@ -134,9 +134,8 @@ impl Probe {
         let mut passed = passed;
         let message = format!("probe:{}:{}", passed.pass(handover), passed.pass(&far));
         let parent = getpid();
-        let blocked = block_all_signals()?;
-        match sys::fork() {
-            Ok(Forked::Child) => {
+        match fork()? {
+            Forked::Child => {
                 let run = || -> io::Result<io::Error> {
                     set_parent_process_death_signal(Some(Signal::KILL))?;
                     if getppid() != Some(parent) {
@@ -156,23 +155,16 @@ impl Probe {
                 let _ = send(&far, &text, SendFlags::NOSIGNAL);
                 sys::exit_now(127)
             }
-            Ok(Forked::Parent { child: pid }) => {
-                set_signal_mask(&blocked)?;
-                Ok(Self {
-                    pid,
-                    program,
-                    channel: Some(channel),
-                    stderr: Some(stderr),
-                    errors: VecDeque::new(),
-                    reason: None,
-                    parent,
-                    reaped: false,
-                })
-            }
-            Err(error) => {
-                set_signal_mask(&blocked)?;
-                Err(error)
-            }
+            Forked::Parent { child: pid } => Ok(Self {
+                pid,
+                program,
+                channel: Some(channel),
+                stderr: Some(stderr),
+                errors: VecDeque::new(),
+                reason: None,
+                parent,
+                reaped: false,
+            }),
         }
     }
 

@@ -1,0 +1,26 @@
+//! Forking, in the way in which everything is forked here.
+
+use std::io::{self, Write};
+
+use super::signals::{block_all_signals, set_signal_mask};
+use crate::sys::{self, Forked};
+
+/// Forks with nothing buffered, which both would write, and with every signal blocked, so that nothing
+/// interrupts the child before it has parted with what is the parent's.
+///
+/// In the parent the signal mask is as before; the child has to set one.
+///
+/// # Errors
+///
+/// Fails as `fork(2)` does, and if there are further threads.
+pub(crate) fn fork() -> io::Result<Forked> {
+    let _ = io::stdout().flush();
+    sys::flush_c_streams();
+    let before = block_all_signals()?;
+    let forked = sys::fork();
+    if !matches!(forked, Ok(Forked::Child)) {
+        // A mask that was read is one that can be set: see `pthread_sigmask(3)`.
+        let _ = set_signal_mask(&before);
+    }
+    forked
+}
