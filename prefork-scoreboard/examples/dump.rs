@@ -2,6 +2,7 @@
 
 use prefork_scoreboard::{Board, Class};
 use std::error::Error;
+use std::io::{self, Write};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
@@ -11,6 +12,8 @@ fn main() -> ExitCode {
     };
     match dump(path.as_ref()) {
         Ok(()) => ExitCode::SUCCESS,
+        // Whoever reads has seen enough.
+        Err(error) if is_broken_pipe(&*error) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("dump: {error}");
             let mut source = error.source();
@@ -23,12 +26,19 @@ fn main() -> ExitCode {
     }
 }
 
+fn is_broken_pipe(error: &(dyn Error + 'static)) -> bool {
+    let error = error.downcast_ref::<io::Error>();
+    error.is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+}
+
 fn dump(path: &std::path::Path) -> Result<(), Box<dyn Error>> {
     let board = Board::open(path)?;
     let snapshot = board.snapshot()?;
     let tally = snapshot.tally();
-    println!("{snapshot}");
-    println!(
+    let mut out = io::stdout().lock();
+    writeln!(out, "{snapshot}")?;
+    writeln!(
+        out,
         "{} slots: {} idle, {} busy, {} starting, {} draining, {} stalled",
         tally.total(),
         tally.idle,
@@ -36,13 +46,14 @@ fn dump(path: &std::path::Path) -> Result<(), Box<dyn Error>> {
         tally.starting,
         tally.draining,
         tally.stalled
-    );
-    println!("slot  pid      gen  requests  state  since      client                  label");
+    )?;
+    writeln!(out, "slot  pid      gen  requests  state  since      client                  label")?;
     for record in snapshot.records() {
         if record.status().class() == Class::Empty {
             continue;
         }
-        println!(
+        writeln!(
+            out,
             "{:<5} {:<8} {:<4} {:<9} {:<6} {:<10} {:<23} {}",
             record.slot(),
             record.pid().map_or_else(|| "-".to_owned(), |pid| pid.to_string()),
@@ -52,7 +63,7 @@ fn dump(path: &std::path::Path) -> Result<(), Box<dyn Error>> {
             record.since_update().map_or_else(|| "-".to_owned(), |since| format!("{since:.1?}")),
             record.client(),
             record.label(),
-        );
+        )?;
     }
     Ok(())
 }
