@@ -29,6 +29,7 @@ mod listeners;
 mod log;
 mod logs;
 mod manager;
+mod memory_file;
 mod nudge;
 #[path = "linux/mod.rs"]
 mod os;

@@ -28,13 +28,12 @@ use nix::{
 #[cfg(feature = "status")]
 use rustix::mm::{Advice, madvise};
 use rustix::{
-    fs::{
-        MemfdFlags, Mode, OFlags, SealFlags, fcntl_add_seals, fcntl_get_seals, ftruncate,
-        memfd_create, open,
-    },
+    fs::{Mode, OFlags, SealFlags, fcntl_add_seals, fcntl_get_seals, ftruncate, open},
     mm::{MapFlags, ProtFlags, mmap, mmap_anonymous},
     process::{Pid, PrctlMmMap, configure_virtual_memory_map},
 };
+
+use crate::memory_file;
 
 /// Which of the two processes a fork has returned in.
 #[derive(Debug)]
@@ -239,8 +238,7 @@ impl SharedWords {
     /// Makes so many words, all zero, that are also in a file in memory: another program in this process
     /// can have them too.
     pub(crate) fn in_memory_file(count: usize) -> io::Result<(Self, OwnedFd)> {
-        let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
-        let memory = memfd_create("prefork-words", flags)?;
+        let memory = memory_file::create("prefork-words")?;
         ftruncate(&memory, (count * size_of::<AtomicU32>()) as u64)?;
         fcntl_add_seals(&memory, Self::SEALS)?;
         Ok((Self::of_memory_file(&memory, count)?, memory))
@@ -355,8 +353,7 @@ impl SharedFigures {
     /// forked from here do not have the memory, and nobody can get it to write to.
     pub(crate) fn new(count: usize) -> io::Result<(Self, OwnedFd)> {
         let size = count.max(1) * size_of::<AtomicU64>();
-        let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
-        let memory = memfd_create("prefork-figures", flags)?;
+        let memory = memory_file::create("prefork-figures")?;
         ftruncate(&memory, size as u64)?;
         let figures = Self::map(&memory, size, ProtFlags::READ | ProtFlags::WRITE)?;
         let start = figures.figures.as_ptr().cast_mut().cast();

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{MemfdFlags, memfd_create};
+use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 /// Runs it to its end, without input; kills it when `limit` is over.
@@ -41,14 +42,19 @@ fn wait(child: &Child, limit: Duration) -> io::Result<bool> {
         let rest = Timespec::try_from(rest).map_err(io::Error::other)?;
         match poll(&mut [PollFd::new(&process, PollFlags::IN)], Some(&rest)) {
             Ok(count) => return Ok(count > 0),
-            Err(rustix::io::Errno::INTR) => {}
+            Err(Errno::INTR) => {}
             Err(error) => return Err(error.into()),
         }
     }
 }
 
 fn memory() -> io::Result<File> {
-    Ok(memfd_create("prefork-output", MemfdFlags::CLOEXEC)?.into())
+    // As a system may demand (`vm.memfd_noexec`, see memfd_create(2)), from Linux 6.3 on.
+    let sealed = memfd_create("prefork-output", MemfdFlags::CLOEXEC | MemfdFlags::NOEXEC_SEAL);
+    match sealed {
+        Err(Errno::INVAL) => Ok(memfd_create("prefork-output", MemfdFlags::CLOEXEC)?.into()),
+        made => Ok(made?.into()),
+    }
 }
 
 fn contents(file: &mut File) -> io::Result<Vec<u8>> {

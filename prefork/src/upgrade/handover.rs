@@ -12,10 +12,10 @@ use std::{
 };
 
 use prefork_core::SlotId;
-use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, fcntl_get_seals, memfd_create};
+use rustix::fs::{SealFlags, fcntl_add_seals, fcntl_get_seals};
 use serde::{Deserialize, Serialize};
 
-use crate::{counters::HandedCounters, listeners::KnownBy, socket_file::Identity};
+use crate::{counters::HandedCounters, listeners::KnownBy, memory_file, socket_file::Identity};
 
 /// The version of the format.
 const FORMAT: u32 = 2;
@@ -195,8 +195,7 @@ const SEALS: SealFlags =
     SealFlags::SEAL.union(SealFlags::SHRINK).union(SealFlags::GROW).union(SealFlags::WRITE);
 
 fn write(text: &[u8]) -> io::Result<OwnedFd> {
-    let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
-    let mut file = std::fs::File::from(memfd_create("prefork-handover", flags)?);
+    let mut file = std::fs::File::from(memory_file::create("prefork-handover")?);
     file.write_all(text)?;
     fcntl_add_seals(&file, SEALS)?;
     Ok(file.into())
@@ -223,6 +222,8 @@ fn read(fd: BorrowedFd<'_>) -> io::Result<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use std::os::unix::ffi::OsStringExt;
+
+    use rustix::fs::{MemfdFlags, memfd_create};
 
     use super::*;
 
