@@ -1,12 +1,13 @@
 //! A daemon that serves.
 
-use std::{io, time::Duration};
+use std::{io, mem, thread, time::Duration};
 
 use prefork::daemonize::{Holder, running};
 use rustix::process::Signal;
 
 use crate::{
-    End, PATIENCE, Process, Reply, Scene, children, find_process, get, reaper, wait_until,
+    End, PATIENCE, Process, Reply, Scene, children, find_process, get, listening_ports, reaper,
+    turns, wait_until,
 };
 
 /// A daemon: its parent process, found by the lock of its pid file.
@@ -38,8 +39,19 @@ impl<'a> Daemon<'a> {
     }
 
     /// Sends its parent a signal.
+    ///
+    /// # Panics
+    ///
+    /// Panics if it is not there.
+    #[track_caller]
     pub fn signal(&self, signal: Signal) {
-        crate::kill(self.pid, signal);
+        assert!(self.try_signal(signal), "{signal:?} cannot be sent to the parent {}", self.pid);
+    }
+
+    /// Sends its parent a signal if it is there, and tells whether it was.
+    #[must_use]
+    pub fn try_signal(&self, signal: Signal) -> bool {
+        crate::kill(self.pid, signal)
     }
 
     /// Asks for `path`.
@@ -89,6 +101,31 @@ impl<'a> Daemon<'a> {
     #[track_caller]
     pub fn cpu(&self) -> Duration {
         find_process(self.pid).expect("the parent is there").cpu
+    }
+
+    /// Waits until the parent sleeps: until it has, for half a second.
+    ///
+    /// # Panics
+    ///
+    /// Panics if it does not within [`PATIENCE`].
+    #[track_caller]
+    pub fn wait_for_rest(&self) {
+        let mut last = turns(self.pid);
+        wait_until(PATIENCE, "the parent is at rest", || {
+            thread::sleep(Duration::from_millis(500));
+            mem::replace(&mut last, turns(self.pid)) == last
+        });
+    }
+
+    /// Returns the ports at which it listens for TCP, in order.
+    ///
+    /// # Panics
+    ///
+    /// Panics if it is gone.
+    #[must_use]
+    #[track_caller]
+    pub fn listening_ports(&self) -> Vec<u16> {
+        listening_ports(self.pid)
     }
 
     /// Waits for the end of the parent, and returns how it ended.

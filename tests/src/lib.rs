@@ -5,9 +5,13 @@
 //! found in `/proc`, shown when the test fails, and killed and reaped at the end. The directory of
 //! a scene is kept when the test fails.
 //!
+//! The letters and numbers in the doc lines of tests are the faults that the daemon has to live through;
+//! `README.md` beside this crate says what they are, and where each is tested.
+//!
 //! # Limitations
 //!
-//! - Linux with `/proc`. Tests that need root or a program that is not there say so and pass.
+//! - Linux with `/proc`. Tests that need root or a program that is not there say so on the standard error
+//!   and pass; with `PREFORK_NO_SKIP=1` they fail, unless the system cannot do what they need.
 //! - A test program that is itself killed leaves its daemons behind.
 
 mod census;
@@ -22,6 +26,7 @@ mod program;
 mod reaper;
 mod scene;
 mod skip;
+mod sockets;
 mod terminal;
 
 pub use census::{Census, Population};
@@ -31,9 +36,10 @@ pub use launch::{Finished, Launch, Running};
 pub use load::{Load, Tally};
 pub use mailbox::Mailbox;
 pub use pause::{PATIENCE, holds_for, wait_until};
-pub use proc::{Process, all as all_processes, children, find as find_process, ticks};
+pub use proc::{Process, all as all_processes, children, find as find_process, ticks, turns};
 pub use program::Program;
 pub use reaper::{End, kill};
 pub use scene::{Programs, Scene};
-pub use skip::{require_root, require_tool};
+pub use skip::{Lack, require_root, require_tool, skip};
+pub use sockets::{connections, listening_ports};
 pub use terminal::Terminal;

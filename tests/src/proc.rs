@@ -1,6 +1,13 @@
 //! What `/proc` tells of processes.
 
-use std::{fs, time::Duration};
+use std::{
+    fs::{self, File},
+    io::Read,
+    time::Duration,
+};
+
+/// More than the programs of tests have.
+const LONGEST_ENVIRONMENT: usize = 1 << 17;
 
 /// A process as `/proc/PID/stat` shows it (see `proc_pid_stat(5)`).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,8 +43,18 @@ impl Process {
     /// Tells whether this line is in its environment.
     #[must_use]
     pub fn has_in_environment(&self, entry: &str) -> bool {
-        let environment = fs::read(format!("/proc/{}/environ", self.pid)).unwrap_or_default();
-        environment.split(|byte| *byte == 0).any(|found| found == entry.as_bytes())
+        self.is_marked(entry) == Some(true)
+    }
+
+    /// The same; `None` if it shows no environment.
+    pub(crate) fn is_marked(&self, entry: &str) -> Option<bool> {
+        // By one read: between two, a program that is executed takes the place of the one of before, and
+        // what was read is cut short.
+        let mut environment = vec![0; LONGEST_ENVIRONMENT];
+        let file = File::open(format!("/proc/{}/environ", self.pid));
+        let length = file.and_then(|mut file| file.read(&mut environment)).unwrap_or(0);
+        let mut entries = environment[..length].split(|byte| *byte == 0);
+        (length > 0).then(|| entries.any(|found| found == entry.as_bytes()))
     }
 }
 
@@ -45,6 +62,20 @@ impl Process {
 #[must_use]
 pub const fn ticks(ticks: u64) -> Duration {
     Duration::from_millis(ticks * 10)
+}
+
+/// Returns how often a process has been given a processor (see `/proc/PID/schedstat`): while it sleeps
+/// that does not change.
+///
+/// # Panics
+///
+/// Panics if it is gone.
+#[must_use]
+#[track_caller]
+pub fn turns(pid: u32) -> u64 {
+    let stat = fs::read_to_string(format!("/proc/{pid}/schedstat")).expect("the process lives");
+    let count = stat.split_whitespace().nth(2).and_then(|count| count.parse().ok());
+    count.expect("the kernel counts")
 }
 
 /// Returns the process with this pid, a zombie too.

@@ -10,7 +10,7 @@ use std::{
     process::Command,
     sync::{LazyLock, Mutex, MutexGuard, PoisonError},
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use rustix::process::{
@@ -18,7 +18,7 @@ use rustix::process::{
     set_child_subreaper, wait,
 };
 
-use crate::proc;
+use crate::{PATIENCE, proc};
 
 /// How a process ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -108,17 +108,21 @@ pub(crate) fn signal_if(pid: u32, signal: Signal, is_meant: impl FnOnce() -> boo
 
 /// Sends a signal to a process that this program has started, or that such a one has; tells whether
 /// it was there.
+#[must_use]
 pub fn kill(pid: u32, signal: Signal) -> bool {
     let me = format!("{}={}", crate::scene::MARK, std::process::id());
     signal_if(pid, signal, || {
-        for _ in 0..100 {
-            match proc::find(pid) {
-                Some(process) if process.has_in_environment(&me) => return true,
-                // One that is just executing another program shows no environment for a moment.
-                Some(process) if !process.is_zombie() => thread::sleep(Duration::from_millis(1)),
-                Some(_) | None => return false,
+        let begun = Instant::now();
+        loop {
+            match proc::find(pid).filter(|process| !process.is_zombie()) {
+                Some(process) => match process.is_marked(&me) {
+                    Some(is_ours) => return is_ours,
+                    None if begun.elapsed() > PATIENCE => return false,
+                    // One that is just executing another program shows no environment for a moment.
+                    None => thread::sleep(Duration::from_millis(1)),
+                },
+                None => return false,
             }
         }
-        false
     })
 }

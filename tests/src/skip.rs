@@ -1,20 +1,67 @@
 //! Leaving out what cannot be tested here, aloud.
 
-use std::{env, path::Path};
+use std::{
+    env,
+    io::{self, Write},
+    path::Path,
+    thread,
+};
 
-/// Tells whether the test runs as root, and prints that it is skipped if not.
+/// The variable that makes a failure of every test that is left out for want of something.
+const FORBIDDEN: &str = "PREFORK_NO_SKIP";
+
+/// Why something is not tested.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lack<'a> {
+    /// Something that can be had: a program, a user, a module.
+    Missing(&'a str),
+    /// What this system does not do, whatever is installed.
+    Platform(&'a str),
+}
+
+/// Says that the rest of the test is skipped, on the standard error of the whole program: what a test
+/// that passes prints is seen by nobody.
+///
+/// # Panics
+///
+/// Panics where `PREFORK_NO_SKIP` is set, unless the platform is the reason.
+#[track_caller]
+pub fn skip(lack: Lack<'_>) {
+    let (Lack::Missing(reason) | Lack::Platform(reason)) = lack;
+    let thread = thread::current();
+    let line = format!("SKIPPED: {}: {reason}\n", thread.name().unwrap_or("a test"));
+    // Not by a macro: the output of those is captured.
+    let _ = io::stderr().write_all(line.as_bytes());
+    let is_forbidden = env::var_os(FORBIDDEN).is_some_and(|value| !value.is_empty());
+    match lack {
+        Lack::Missing(reason) => assert!(!is_forbidden, "{FORBIDDEN} is set, and {reason}"),
+        Lack::Platform(_) => {}
+    }
+}
+
+/// Tells whether the test runs as root, and says that it is skipped if not.
+///
+/// # Panics
+///
+/// Panics as [`skip`] does.
 #[must_use]
+#[track_caller]
 pub fn require_root() -> bool {
     let is_root = rustix::process::geteuid().is_root();
     if !is_root {
-        println!("SKIPPED: needs root");
+        skip(Lack::Missing("it needs root"));
     }
     is_root
 }
 
-/// Tells whether a program (or, with a slash in the name, a file) is there, and prints that the
-/// test is skipped if not.
+/// Tells whether a program (or, with a slash in the name, a file) is there, and says that the test is
+/// skipped if not.
+///
+/// # Panics
+///
+/// Panics as [`skip`] does.
 #[must_use]
+#[track_caller]
 pub fn require_tool(name: &str) -> bool {
     let path = env::var_os("PATH").unwrap_or_default();
     let is_there = if name.contains('/') {
@@ -23,7 +70,7 @@ pub fn require_tool(name: &str) -> bool {
         env::split_paths(&path).any(|folder| folder.join(name).exists())
     };
     if !is_there {
-        println!("SKIPPED: {name} is not installed");
+        skip(Lack::Missing(&format!("{name} is not installed")));
     }
     is_there
 }

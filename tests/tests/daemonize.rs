@@ -14,16 +14,28 @@ use prefork_tests::{
 };
 use rustix::process::Signal;
 
+/// Asserts that the daemon has said that it is ready, and that every child is in its main loop. A
+/// connection alone proves nothing: the socket listens long before.
+#[track_caller]
+fn assert_ready(scene: &Scene) {
+    assert_eq!(scene.lines_with("error.log", "parent info: ready").len(), 1);
+    assert_eq!(scene.lines_with("witness", "main_loop").len(), 3);
+}
+
 /// D1: the launcher returns only when the daemon serves.
 #[test]
 fn a_launcher_that_returns_has_a_daemon_that_answers() {
     let scene = scene!();
     for _ in 0..50 {
-        let daemon = scene.hello().daemon();
-        let reply = daemon.get("/").expect("the daemon answers at once");
-        assert_eq!(reply.body, "hello");
+        let daemon = scene.probe().path("--witness", "witness").daemon();
+        assert_ready(&scene);
+        let reply = daemon.get("/version").expect("the daemon answers at once");
+        assert_eq!(reply.body, "1");
         assert_eq!(daemon.living().len(), 3, "every child is there");
         daemon.stop_in_order();
+        for file in ["error.log", "witness"] {
+            fs::remove_file(scene.path(file)).expect("it is there");
+        }
     }
 }
 
@@ -31,7 +43,10 @@ fn a_launcher_that_returns_has_a_daemon_that_answers() {
 #[test]
 fn a_launcher_waits_for_a_slow_initialization() {
     let scene = scene!();
-    let daemon = scene.probe().args(["--init-delay", "700"]).daemon();
+    let slow = ["--init-delay", "700", "--child-delay", "700"];
+    let launch = scene.probe().args(slow).path("--witness", "witness");
+    let daemon = launch.daemon();
+    assert_ready(&scene);
     daemon.get("/").expect("the daemon answers at once");
     daemon.stop_in_order();
 }
@@ -47,6 +62,8 @@ fn a_port_that_is_taken_fails_the_start() {
             let is_daemon = !mode.is_empty();
             // In the foreground standard error is the error log by then.
             let said = if is_daemon { start.stderr.clone() } else { scene.read("error.log") };
+            // What is said next is said anew.
+            let _ = fs::remove_file(scene.path("error.log"));
             assert!(!start.end.is_success(), "{start:?}");
             assert!(said.contains("cannot listen on 127."), "said {said:?}");
             assert!(said.contains("in use"), "said {said:?}");
@@ -221,7 +238,7 @@ fn signals_that_were_ignored_or_blocked_are_heeded() {
                 let launch = scene.probe().args(["--main-loop", main_loop]).under(shunned);
                 let daemon = if is_daemon { launch.daemon() } else { launch.foreground() };
                 let before = daemon.living();
-                kill(before[0], Signal::KILL);
+                assert!(kill(before[0], Signal::KILL));
                 daemon.wait_for_children(PATIENCE, 3, &before[..1]);
                 let begun = Instant::now();
                 daemon.stop_in_order();
@@ -262,7 +279,7 @@ fn process_1_of_a_container_stops_and_reaps() {
     });
     // They wait for a writer, and for its end: now all of them end at once.
     drop(fs::File::options().write(true).open(gate).expect("opened"));
-    wait_until(Duration::from_secs(5), "all orphans are reaped", || {
+    wait_until(Duration::from_secs(1), "all orphans are reaped", || {
         children(daemon.pid()).len() == 3
     });
 

@@ -2,7 +2,7 @@
 
 use std::{fs, path::Path};
 
-use prefork_tests::{Scene, require_tool, scene};
+use prefork_tests::{Lack, Scene, require_tool, scene, skip};
 
 const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../prefork/deploy");
 
@@ -47,7 +47,8 @@ fn systemd_accepts_the_units() {
         version.stdout.split(' ').nth(1).and_then(|number| number.parse().ok());
     let knows_reload = version.is_some_and(|version| version >= 253);
     if !knows_reload {
-        println!("SKIPPED: Type=notify-reload, which systemd {version:?} does not know");
+        let what = format!("Type=notify-reload, which systemd {version:?} does not know");
+        skip(Lack::Platform(&what));
     }
     let units = ["hello.service", "hello.socket", "hello-forking.service"].map(|name| {
         let mut text = read(name).replace("/usr/local/bin/hello", env!("CARGO_BIN_EXE_hello"));
@@ -77,7 +78,7 @@ fn the_settings_of_the_unit_serve() {
 }
 
 #[test]
-fn the_image_serves() {
+fn the_arguments_of_the_image_serve() {
     let scene = scene!();
     let text = read("Dockerfile");
     let command = text.lines().find_map(|line| line.strip_prefix("CMD ")).expect("it has one");
@@ -99,9 +100,9 @@ fn whoever_waits_for_the_daemon_waits_long_enough() {
     assert!(grace > pre_stop + graceful + HARDER_MEASURES, "{grace} s are too short");
 }
 
-/// It is YAML, the parts belong together, and the pod's command serves.
+/// It is YAML, the parts belong together, and what the pod's command is given serves.
 #[test]
-fn the_pod_serves() {
+fn the_arguments_of_the_pod_serve() {
     const SCRIPT: &str = r#"
 import sys, yaml
 parts = {part["kind"]: part for part in yaml.safe_load_all(open(sys.argv[1]))}
@@ -123,7 +124,7 @@ print("\n".join(container["args"]))
     }
     let scene = scene!();
     if !scene.tool("python3").args(["-c", "import yaml"]).finish().end.is_success() {
-        println!("SKIPPED: python3 has no module yaml");
+        skip(Lack::Missing("python3 has no module yaml"));
         return;
     }
     let file = Path::new(FOLDER).join("kubernetes.yaml");

@@ -21,7 +21,7 @@ fn failing_forks_are_survived_at_rest() {
     let running = scene.hello().paths().under(failing_forks(&scene, "4..23")).start();
     let daemon = running.ready();
     let before = daemon.living();
-    kill(before[0], Signal::KILL);
+    assert!(kill(before[0], Signal::KILL));
     let (begun, cpu) = (Instant::now(), daemon.cpu());
     wait_until(PATIENCE, "a fork has failed", || {
         scene.read("error.log").contains("cannot start a child")
@@ -132,7 +132,7 @@ fn a_crash_loop_is_bounded_and_heals() {
     );
     let (forks_before, lines_before) = (forks(), lines());
     for child in daemon.living() {
-        kill(child, Signal::KILL);
+        assert!(kill(child, Signal::KILL));
     }
     // The pauses are 10 ms, 20 ms, 40 ms ...: nine of them make five seconds. Three children may be
     // started at once at first.

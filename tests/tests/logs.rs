@@ -122,7 +122,7 @@ fn a_full_log_disk_does_not_stop_the_service() {
     }
     assert!(refused > 0, "the disk was not full");
     // Its own messages cannot be written either, and that must not matter.
-    kill(daemon.living()[0], Signal::KILL);
+    assert!(kill(daemon.living()[0], Signal::KILL));
     daemon.wait_for_children(PATIENCE, 2, &[]);
     daemon.get("/").expect("it serves");
 

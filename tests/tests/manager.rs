@@ -1,6 +1,6 @@
 //! What the service manager is told, from the start to the end.
 
-use std::{fs, thread, time::Duration};
+use std::{fs, time::Duration};
 
 use prefork_tests::{Daemon, Launch, Mailbox, PATIENCE, Scene, holds_for, scene, wait_until};
 use rustix::process::Signal;
@@ -200,11 +200,7 @@ fn without_a_watchdog_there_is_no_sign_and_no_wakeup() {
         line.map(str::to_owned)
     };
     // What children report of their first moments.
-    let mut last = switches();
-    wait_until(PATIENCE, "the parent is at rest", || {
-        thread::sleep(Duration::from_millis(500));
-        std::mem::replace(&mut last, switches()) == last
-    });
+    daemon.wait_for_rest();
     let at_rest = switches();
     holds_for(Duration::from_secs(1), "the parent sleeps", || switches() == at_rest);
     assert_eq!(mailbox.drain(), [""; 0]);

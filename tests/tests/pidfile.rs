@@ -9,11 +9,17 @@ use std::{
 };
 
 use prefork::daemonize::{StopOptions, Stopped, stop};
-use prefork_tests::{Daemon, PATIENCE, Running, Scene, holds_for, kill, scene, wait_until};
+use prefork_tests::{
+    Daemon, End, Lack, PATIENCE, Running, Scene, holds_for, kill, require_root, require_tool,
+    scene, skip, wait_until,
+};
 use rustix::process::Signal;
 
 /// How long a refusal may take: it must not wait for anything.
 const QUICKLY: Duration = Duration::from_secs(5);
+
+/// Starts what follows as process 1.
+const CONTAINER: [&str; 4] = ["unshare", "-pfm", "--mount-proc", "--kill-child"];
 
 /// P1: of many starts at once, one wins, and the others say why not.
 #[test]
@@ -120,6 +126,68 @@ fn a_number_in_the_file_means_nobody() {
     assert_eq!(stranger.end(), None, "the bystander was signalled");
 }
 
+/// P3: process 1 of a container that was killed finds its own number there, and nobody's it is.
+#[test]
+fn process_1_starts_over_the_number_1() {
+    if !require_root() || !require_tool("unshare") || !require_tool("nsenter") {
+        return;
+    }
+    let scene = scene!();
+    fs::write(scene.path("pid"), "1\n").expect("written");
+    let running = scene.hello().paths().under(CONTAINER).start();
+    let daemon = running.ready();
+    assert_eq!(scene.read("pid"), "1\n");
+    daemon.get("/").expect("it serves");
+    let pid = daemon.pid().to_string();
+    // Whoever says so may be gone before it can tell: it ends with the container.
+    let _ = scene.tool("nsenter").args(["-t", &pid, "-p", "-m", "kill", "-TERM", "1"]).finish();
+    assert!(running.finish().end.is_success());
+    scene.assert_nothing_is_left();
+}
+
+/// P3: the number of a daemon that was killed has become another process's: a stop leaves it alone, and
+/// so does the next daemon.
+#[test]
+fn a_number_that_is_somebody_elses_by_now_means_nobody() {
+    /// In a container of its own, where nobody else starts processes. `kill -0` would be content with a
+    /// process that has been killed and not reaped.
+    const SCRIPT: &str = r#"
+lives() { grep -q '^State:.[RSD]' "/proc/$1/status"; }
+"$@" || exit 10
+read -r pid < "$PID_PATH"
+kill -KILL "$pid"
+while [ -e "/proc/$pid" ]; do sleep 0.01; done
+tries=0
+until echo $((pid - 1)) > /proc/sys/kernel/ns_last_pid || exit 77; sleep 1000 & [ $! = "$pid" ]; do
+    kill $!
+    tries=$((tries + 1))
+    [ $tries -lt 100 ] || exit 11
+done
+"$COMMAND" stop "$PID_PATH"
+[ $? = 3 ] && lives "$pid" || exit 12
+"$@" && lives "$pid" || exit 13
+read -r now < "$PID_PATH"
+[ "$now" != "$pid" ] && lives "$now" || exit 14
+echo "$pid" > "$PID_PATH"
+"$COMMAND" stop "$PID_PATH" && lives "$pid" || exit 15
+[ ! -e "$PID_PATH" ] && ! lives "$now" || exit 16
+"#;
+    if !require_root() || !require_tool("unshare") {
+        return;
+    }
+    let scene = scene!();
+    let launch = scene.hello().args(["--daemonize"]).paths();
+    let launch = launch.variable("PID_PATH", scene.path("pid"));
+    let launch = launch.variable("COMMAND", env!("CARGO_BIN_EXE_prefork-command"));
+    let done = launch.under(["sh", "-c", SCRIPT, "sh"]).under(CONTAINER).finish();
+    if done.end == End::Exited(77) {
+        skip(Lack::Platform("the numbers of processes cannot be chosen"));
+        return;
+    }
+    assert!(done.end.is_success(), "{done:?}");
+    scene.wait_until_deserted(PATIENCE);
+}
+
 /// P4: nonsense in the file is nobody either.
 #[test]
 fn nonsense_in_the_file_signals_nobody() {
@@ -163,6 +231,8 @@ fn what_is_no_pid_file_is_refused_and_untouched() {
             let start = scene.hello().args(mode).paths().finish();
             assert!(!start.end.is_success(), "{start:?}");
             let said = start.stderr.clone() + &scene.read("error.log");
+            // What is said next is said anew.
+            let _ = fs::remove_file(scene.path("error.log"));
             assert!(said.contains(what), "said {said:?}");
             assert!(begun.elapsed() < QUICKLY, "it took {:?}", begun.elapsed());
             stop(&path, &StopOptions::new()).expect_err("nothing here can be stopped");
@@ -196,7 +266,7 @@ fn dying_children_leave_the_pid_file() {
     for round in 0..10 {
         let before = daemon.living();
         if round % 2 == 0 {
-            kill(before[0], Signal::KILL);
+            assert!(kill(before[0], Signal::KILL));
         } else {
             daemon.get("/panic").expect_err("a child that panics does not answer");
         }

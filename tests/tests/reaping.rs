@@ -1,12 +1,15 @@
 //! Children that end, strangers that end, a parent that ends, clocks that jump.
 
 use std::{
-    fs, thread,
+    fs,
+    path::PathBuf,
+    thread,
     time::{Duration, Instant},
 };
 
 use prefork_tests::{
-    Load, PATIENCE, find_process, holds_for, kill, require_tool, scene, wait_until,
+    Lack, Load, PATIENCE, Process, Scene, find_process, holds_for, kill, require_root,
+    require_tool, scene, skip, wait_until,
 };
 use rustix::process::Signal;
 
@@ -56,7 +59,7 @@ fn a_parent_that_was_stopped_catches_up() {
     assert_eq!(daemon.children().len(), 8, "a stopped parent reaps nobody");
     let begun = Instant::now();
     daemon.signal(Signal::CONT);
-    daemon.wait_for_children(Duration::from_secs(3), 8, &before);
+    daemon.wait_for_children(Duration::from_secs(1), 8, &before);
     println!("caught up in {:?}", begun.elapsed());
     daemon.get("/").expect("it serves");
     daemon.stop_in_order();
@@ -65,9 +68,22 @@ fn a_parent_that_was_stopped_catches_up() {
 /// R6: children do not outlive a parent that is killed at any moment of its start.
 #[test]
 fn a_parent_killed_while_it_starts_leaves_no_orphan() {
-    let scene = scene!();
+    assert_no_start_leaves_an_orphan(&scene!(), &[]);
+}
+
+/// R6: nor children that become another user, which unties them from their parent for a moment (see
+/// `PR_SET_PDEATHSIG(2const)`).
+#[test]
+fn a_parent_killed_while_its_children_change_user_leaves_no_orphan() {
+    if require_root() {
+        assert_no_start_leaves_an_orphan(&scene!(), &["--user", "nobody"]);
+    }
+}
+
+#[track_caller]
+fn assert_no_start_leaves_an_orphan(scene: &Scene, args: &[&str]) {
     for delay in 0..=50 {
-        let running = scene.hello().args(["--prefork", "8"]).paths().start();
+        let running = scene.hello().args(["--prefork", "8"]).args(args).paths().start();
         thread::sleep(Duration::from_millis(delay));
         running.signal(Signal::KILL);
         let _ = running.finish();
@@ -138,16 +154,24 @@ fn children_at_work_do_not_outlive_their_parent() {
     }
 }
 
+/// The library that fools programs about the time, in the folder of whatever processor this is.
+fn faketime() -> Option<PathBuf> {
+    let folders = fs::read_dir("/usr/lib").ok()?.flatten().map(|entry| entry.path());
+    let folders = folders.chain([PathBuf::from("/usr/lib"), PathBuf::from("/usr/lib64")]);
+    let mut files = folders.map(|folder| folder.join("faketime/libfaketime.so.1"));
+    files.find(|file| file.exists())
+}
+
 /// R7: a wall clock that jumps by a year kills nobody, and time limits stay what they are.
 ///
 /// Only what asks the C library for the wall clock is fooled here, which is everything that Rust's
 /// `SystemTime` stands for; the log proves that the daemon saw the jump.
 #[test]
 fn a_wall_clock_that_jumps_changes_nothing() {
-    const LIBRARY: &str = "/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1";
-    if !require_tool(LIBRARY) {
+    let Some(library) = faketime() else {
+        skip(Lack::Missing("libfaketime is not installed"));
         return;
-    }
+    };
     let scene = scene!();
     let set_clock = |offset: &str| {
         // By rename: the daemon must never see an empty file.
@@ -159,7 +183,7 @@ fn a_wall_clock_that_jumps_changes_nothing() {
         .probe()
         .args(["--main-loop", "deaf", "--graceful-timeout", "1000"])
         .path("--witness", "witness")
-        .variable("LD_PRELOAD", LIBRARY)
+        .variable("LD_PRELOAD", library)
         .variable("FAKETIME_TIMESTAMP_FILE", scene.path("offset"))
         .variable("FAKETIME_NO_CACHE", "1")
         .variable("DONT_FAKE_MONOTONIC", "1")
@@ -195,11 +219,22 @@ fn a_wall_clock_that_jumps_changes_nothing() {
 #[test]
 fn a_stranger_that_ends_is_reaped_in_silence() {
     let scene = scene!();
-    let daemon = scene.hello().after_shell("sleep 1 &").foreground();
-    let stranger = daemon.children().into_iter().find(|child| child.command_line() == "sleep 1");
-    let stranger = stranger.expect("the stranger is a child of the parent").pid;
+    // It lives until somebody opens the gate and closes it again.
+    let gate = scene.path("gate");
+    let waits = format!("mkfifo '{0}'; cat '{0}' &", gate.display());
+    let daemon = scene.hello().after_shell(&waits).foreground();
+    let is_stranger = |child: &Process| child.command_line().starts_with("cat ");
+    // The shell may not have executed it yet.
+    let mut found = None;
+    wait_until(PATIENCE, "the stranger is a child of the parent", || {
+        found = daemon.children().into_iter().find(is_stranger);
+        found.is_some()
+    });
+    let stranger = found.expect("just found").pid;
     let before = daemon.living();
+    assert!(before.contains(&stranger) && before.len() == 4, "{before:?}");
     let log = scene.read("error.log");
+    drop(fs::File::options().write(true).open(gate).expect("somebody reads"));
     wait_until(PATIENCE, "the stranger is reaped", || find_process(stranger).is_none());
     let rest: Vec<u32> = before.into_iter().filter(|pid| *pid != stranger).collect();
     holds_for(Duration::from_millis(300), "nothing has changed", || daemon.living() == rest);
@@ -212,7 +247,11 @@ fn a_stranger_that_ends_is_reaped_in_silence() {
 #[test]
 fn a_stranger_that_ended_before_the_start_is_reaped() {
     let scene = scene!();
-    let daemon = scene.probe().args(["--dawdle", "400"]).after_shell("sleep 0.1 &").foreground();
+    // The shell becomes the daemon when the stranger has ended. It only looks, as a shell that runs other
+    // programs reaps.
+    let ended = "true & state=; while [ -e /proc/$! ] && [ \"$state\" != Z ]; do \
+                 read -r pid name state rest < /proc/$!/stat || :; done";
+    let daemon = scene.probe().args(["--dawdle", "400"]).after_shell(ended).foreground();
     wait_until(PATIENCE, "no zombie is left", || {
         daemon.children().iter().all(|child| !child.is_zombie())
     });

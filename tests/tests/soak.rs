@@ -1,6 +1,8 @@
 //! Everything at once, for as long as is asked for: `PREFORK_SOAK=30 cargo test -p prefork-tests --test soak`
 //! takes 30 minutes; without the variable it takes ten seconds.
 //!
+//! `PREFORK_RELOADS=1000` is for the other test: so many reloads, one after the other; 200 without it.
+//!
 //! What is done, and to whom, follows from a seed that is printed; `PREFORK_SOAK_SEED` repeats it, as far
 //! as processes can be repeated.
 
@@ -41,19 +43,57 @@ struct Account {
 struct Footprint {
     descriptors: usize,
     private_kb: u64,
+    /// What it shares with children, as long as neither writes to it, among it.
+    anonymous_kb: u64,
 }
 
 impl Footprint {
     fn of(daemon: &Daemon<'_>) -> Option<Self> {
         let descriptors = fs::read_dir(format!("/proc/{}/fd", daemon.pid())).ok()?.count();
         let memory = fs::read_to_string(format!("/proc/{}/smaps_rollup", daemon.pid())).ok()?;
-        let private = memory.lines().filter(|line| line.starts_with("Private_"));
-        let private =
-            private.filter_map(|line| line.split_whitespace().nth(1)?.parse::<u64>().ok());
-        Some(Self { descriptors, private_kb: private.sum() })
+        let sum = |field: &str| {
+            let lines = memory.lines().filter(|line| line.starts_with(field));
+            lines.filter_map(|line| line.split_whitespace().nth(1)?.parse::<u64>().ok()).sum()
+        };
+        Some(Self { descriptors, private_kb: sum("Private_"), anonymous_kb: sum("Anonymous:") })
     }
 }
 
+/// L5: any number of reloads leaves descriptors, memory and environment of the parent as they were.
+#[test]
+fn reloads_leave_nothing_behind() {
+    // By then everything has been done once.
+    const SETTLED: u32 = 5;
+    let asked = env::var("PREFORK_RELOADS").ok().and_then(|text| text.parse::<u32>().ok());
+    let reloads = asked.unwrap_or(200).max(SETTLED + 1);
+    let scene = scene!();
+    let daemon = scene.probe().board().daemon();
+    // What a child has is what the parent has.
+    let environment = || daemon.get("/environment").expect("it serves").body;
+    let mut settled = None;
+    for generation in 2..=reloads + 1 {
+        daemon.signal(Signal::HUP);
+        let done = format!("all children are of generation {generation} now");
+        wait_until(PATIENCE, &done, || !scene.lines_with("error.log", &done).is_empty());
+        if generation == SETTLED + 1 {
+            daemon.wait_for_children(PATIENCE, 3, &[]);
+            daemon.wait_for_rest();
+            settled = Some((Footprint::of(&daemon).expect("it lives"), environment()));
+        }
+    }
+    daemon.wait_for_children(PATIENCE, 3, &[]);
+    daemon.wait_for_rest();
+    let (before, names) = settled.expect("there were more");
+    let after = Footprint::of(&daemon).expect("it lives");
+    println!("{reloads} reloads: {before:?} became {after:?}");
+    assert_eq!(after.descriptors, before.descriptors);
+    assert_eq!(environment(), names);
+    // What is private at a moment depends on what children have still in common with their parent.
+    assert!(after.anonymous_kb <= before.anonymous_kb + 64, "{before:?} became {after:?}");
+    daemon.stop_in_order();
+}
+
+/// R1, R3, L1, L2, L5: children killed, signals of all kinds, good programs and bad ones, under load.
 #[test]
 fn everything_at_once_for_as_long_as_is_asked_for() {
     let minutes = env::var("PREFORK_SOAK").ok().and_then(|text| text.parse::<f64>().ok());

@@ -60,7 +60,7 @@ fn a_child_that_is_frozen_ends_within_the_ladder() {
     let scene = scene!();
     let daemon = scene.probe().args(["--graceful-timeout", "500"]).foreground();
     for child in daemon.living() {
-        kill(child, Signal::STOP);
+        assert!(kill(child, Signal::STOP));
     }
     let frozen = || daemon.children().iter().all(|child| child.state == 'T');
     wait_until(PATIENCE, "all are stopped", frozen);
@@ -186,7 +186,8 @@ fn a_term_while_children_die_leaves_nothing() {
             scope.spawn(|| {
                 for _ in 0..5 {
                     for victim in victims.iter().chain(&daemon.living()) {
-                        kill(*victim, Signal::KILL);
+                        // Dead already, now and then.
+                        let _ = kill(*victim, Signal::KILL);
                     }
                 }
             });
@@ -242,7 +243,7 @@ fn a_term_in_a_crash_loop_leaves_nothing() {
     let daemon = scene.probe().path("--spoiled-by", "spoiled").daemon();
     fs::write(scene.path("spoiled"), "").expect("written");
     for child in daemon.living() {
-        kill(child, Signal::KILL);
+        assert!(kill(child, Signal::KILL));
     }
     wait_until(PATIENCE, "the throttle is on", || {
         scene.lines_with("error.log", "before they have worked").len() > 3
@@ -259,7 +260,7 @@ fn buffers_exit_handlers_and_destructors_happen_once() {
     let daemon = running.ready();
     // One of each kind of end.
     let killed = daemon.living()[0];
-    kill(killed, Signal::KILL);
+    assert!(kill(killed, Signal::KILL));
     wait_until(PATIENCE, "it is replaced", || {
         let now = daemon.living();
         now.len() == 3 && !now.contains(&killed)
@@ -364,7 +365,7 @@ fn a_child_that_is_told_to_leave_finishes_and_is_replaced() {
     let load = Load::bounded(1, 1, scene.address(), "/sleep/300");
     let in_hand = || !scene.lines_with("witness", "request").is_empty();
     wait_until(PATIENCE, "the request is in hand", in_hand);
-    kill(before[0], Signal::TERM);
+    assert!(kill(before[0], Signal::TERM));
     assert_eq!(load.finish().answered, 1, "it was abandoned");
     daemon.wait_for_children(PATIENCE, 1, &before);
     daemon.stop_in_order();

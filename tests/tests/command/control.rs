@@ -3,7 +3,9 @@
 use std::fs;
 
 use prefork::daemonize::PidFile;
-use prefork_tests::{Daemon, End, Load, PATIENCE, Scene, require_tool, scene, wait_until};
+use prefork_tests::{
+    Daemon, End, Lack, Load, PATIENCE, Scene, require_tool, scene, skip, wait_until,
+};
 use rustix::process::Signal;
 
 use crate::{command, run};
@@ -155,7 +157,7 @@ fn nobody_dies_of_a_signal_that_he_does_not_know() {
     for (name, signal) in [("reload", "SIGHUP"), ("upgrade", "SIGUSR2"), ("reopen", "SIGUSR1")] {
         // Whoever started the tests, nohup say, may have had this process ignore it.
         if signal == "SIGHUP" && ignored & 1 != 0 {
-            println!("SKIPPED: SIGHUP is ignored here");
+            skip(Lack::Platform("SIGHUP is ignored here"));
             continue;
         }
         let refused = run(&scene, &format!("{name} @pid"), 1);

@@ -135,7 +135,7 @@ fn a_child_that_is_gone_is_shown_as_gone() {
     wait_for_idle(&scene, 1);
     daemon.signal(Signal::STOP);
     let child = daemon.living()[0];
-    prefork_tests::kill(child, Signal::KILL);
+    assert!(prefork_tests::kill(child, Signal::KILL));
     wait_until(PATIENCE, "the child is dead", || daemon.living().is_empty());
     let board = json(&scene);
     assert_eq!(

@@ -39,7 +39,7 @@ fn top_shows_a_busy_child_and_quits() {
         let top = top(&scene, &terminal);
         terminal.wait_for(PATIENCE, &format!("process {} running", daemon.pid()));
         terminal.wait_for(PATIENCE, "3 idle, 0 busy");
-        let load = Load::bounded(1, 1, scene.address(), "/sleep?ms=3000");
+        let load = Load::bounded(1, 1, scene.address(), "/sleep?ms=8000");
         terminal.wait_for(PATIENCE, "2 idle, 1 busy");
         terminal.wait_for(PATIENCE, "GET /sleep");
         terminal.wait_for(PATIENCE, "127.");

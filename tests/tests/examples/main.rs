@@ -11,7 +11,7 @@ use std::{
 };
 
 use prefork_tests::{
-    Load, PATIENCE, Running, Scene, children, get, get_patiently, scene, wait_until,
+    Load, PATIENCE, Running, Scene, children, connections, get, get_patiently, scene, wait_until,
 };
 use rustix::process::Signal;
 
@@ -78,7 +78,7 @@ fn echo_answers_at_both_sockets() {
 trait ReadWrite: Read + Write {}
 impl<T: Read + Write> ReadWrite for T {}
 
-/// A reload loses no request, and whoever is being answered at a stop is answered.
+/// L1, H1: a reload loses no request, and whoever is being answered at a stop is answered.
 #[test]
 fn async_children_reload_and_stop_without_losing_requests() {
     let scene = scene!();
@@ -99,7 +99,7 @@ fn async_children_reload_and_stop_without_losing_requests() {
     // One process answers many at once: ten seconds of sleep are over long before that.
     let begun = std::time::Instant::now();
     let sleepers = Load::bounded(10, 1, address, "/sleep");
-    std::thread::sleep(Duration::from_millis(300));
+    wait_until(PATIENCE, "all have connected", || connections(address) == 10);
     stop_in_order(&server, &scene);
     let tally = sleepers.finish();
     assert_eq!((tally.answered, tally.failures), (10, vec![]));

@@ -11,14 +11,26 @@ use prefork::scoreboard::{Board, Monotonic, Record};
 use prefork_tests::{Census, Daemon, Launch, Load, PATIENCE, Scene, scene, wait_until};
 use rustix::process::Signal;
 
-/// How long a pool may take to be back at `prefork`. The documentation says 20 s.
-const CALM: Duration = Duration::from_secs(30);
+/// How long a pool may take to be back at `prefork`, as the documentation says.
+const CALM: Duration = Duration::from_secs(20);
 
-/// F4: from rest to a hundred clients and back: within bounds, back at `prefork` in time, and no
-/// request fails, also of those that come in the moment in which their child is told to leave; and
-/// then the parent sleeps.
+/// F4: back to few clients: so few that they need no more children than there are at rest. No request
+/// fails, also of those that come in the moment in which their child is told to leave.
+#[test]
+fn a_pool_grows_with_its_clients_and_shrinks_when_few_are_left() {
+    assert_grows_and_shrinks(3);
+}
+
+/// F4: back to no clients at all.
 #[test]
 fn a_pool_grows_with_its_clients_and_shrinks_without_them() {
+    assert_grows_and_shrinks(0);
+}
+
+/// From rest to a hundred clients and back to so many: within bounds, back at `prefork` in time, without
+/// a failed request; and then the parent sleeps.
+#[track_caller]
+fn assert_grows_and_shrinks(left: usize) {
     let scene = scene!();
     let daemon = scene.pool(8, 120).daemon();
     let census = Census::begin(daemon.pid());
@@ -27,12 +39,12 @@ fn a_pool_grows_with_its_clients_and_shrinks_without_them() {
     let tally = crowd.stop();
     assert!(tally.answered >= 100 && tally.failures.is_empty(), "{tally:?}");
 
-    // So few that they need no more children than there are at rest.
-    let (begun, few) = (Instant::now(), Load::start(3, scene.address(), "/sleep?ms=2"));
+    let (begun, few) = (Instant::now(), Load::start(left, scene.address(), "/sleep?ms=2"));
     wait_until(CALM, "8 children are left", || daemon.living().len() == 8);
-    println!("back at 8 children after {:?}", begun.elapsed());
+    println!("back at 8 children for {left} clients after {:?}", begun.elapsed());
     let tally = few.stop();
-    assert!(tally.answered > 100 && tally.failures.is_empty(), "while it shrank: {tally:?}");
+    assert_eq!(tally.failures, [""; 0], "while it shrank");
+    assert!(tally.answered >= 30 * left, "{tally:?}");
     let population = census.end();
     assert!(population.fewest >= 8 && population.most <= 120, "{population:?}");
     let board = Board::open(scene.path("scoreboard")).expect("a board");
@@ -61,7 +73,7 @@ fn a_burst_is_met_at_once() {
 #[test]
 fn a_pool_that_cannot_see_its_queue_grows_by_doubling() {
     let scene = scene!();
-    let args = ["--prefork", "2", "--max-children", "32"];
+    let args = ["--by-hand", "--prefork", "2", "--max-children", "32"];
     // The probe binds its socket by itself, so the parent does not know it.
     let daemon = scene.probe().args(args).board().path("--witness", "witness").daemon();
     let census = Census::begin(daemon.pid());

@@ -107,7 +107,7 @@ fn a_user_has_the_groups_of_the_database() {
     for file in ["passwd", "group"] {
         fs::write(scene.path(file), "").expect("written");
     }
-    kill(before[0], Signal::KILL);
+    assert!(kill(before[0], Signal::KILL));
     daemon.wait_for_children(PATIENCE, 1, &before);
     daemon.get("/").expect("it serves");
     assert_eq!(shown(daemon.living()[0]), expected);
@@ -161,7 +161,7 @@ fn a_parent_can_become_what_its_children_are() {
     for orderly in [true, false] {
         let daemon = scene.probe().args(NUMBERS).args(flags).daemon();
         let before = daemon.living();
-        kill(before[0], Signal::KILL);
+        assert!(kill(before[0], Signal::KILL));
         daemon.wait_for_children(PATIENCE, 3, &before[..1]);
         daemon.get("/").expect("it serves");
         for pid in daemon.living().into_iter().chain([daemon.pid()]) {

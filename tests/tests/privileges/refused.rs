@@ -2,7 +2,7 @@
 
 use std::os::unix::fs::chown;
 
-use prefork_tests::{PATIENCE, require_root, require_tool, scene};
+use prefork_tests::{Lack, PATIENCE, require_root, require_tool, scene, skip};
 
 use crate::{NUMBERS, status};
 
@@ -60,7 +60,7 @@ fn who_is_not_root_can_stay_what_it_is() {
     let program = env!("CARGO_BIN_EXE_probe");
     let reached = scene.tool("test").args(["-x", program]).under(wrapper).finish();
     if !reached.end.is_success() {
-        println!("SKIPPED: other users cannot reach {program}");
+        skip(Lack::Platform(&format!("other users cannot reach {program}")));
         return;
     }
     chown(scene.path(""), Some(54321), Some(54322)).expect("root can");

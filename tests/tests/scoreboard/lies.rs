@@ -38,7 +38,7 @@ fn a_truncated_board_is_survived() {
         // What is left serves as before, and can be replaced.
         let serves = || get(scene.address(), "/").is_ok();
         wait_until(PATIENCE, "it serves", serves);
-        kill(daemon.living()[0], Signal::KILL);
+        assert!(kill(daemon.living()[0], Signal::KILL));
         let census = Census::begin(daemon.pid());
         let ask = Load::start(6, scene.address(), "/sleep?ms=3");
         holds_for(Duration::from_secs(1), "the same parent", || is_alive(&daemon));

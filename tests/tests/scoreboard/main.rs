@@ -185,11 +185,14 @@ fn the_board_tells_what_a_child_does() {
     }
 
     let mut client = TcpStream::connect(scene.address()).expect("it listens");
-    client.write_all(b"GET /sleep?ms=400 HTTP/1.1\r\n\r\n").expect("sent");
-    let in_hand = |record: &Record| record.label() == "GET /sleep?ms=400";
-    wait_until(PATIENCE, "the board tells of the request", || records().iter().any(in_hand));
-    let found = records();
-    let record = found.iter().find(|record| in_hand(record)).expect("it takes 400 ms");
+    client.write_all(b"GET /sleep?ms=4000 HTTP/1.1\r\n\r\n").expect("sent");
+    let in_hand = |record: &Record| record.label() == "GET /sleep?ms=4000";
+    let mut found = None;
+    wait_until(PATIENCE, "the board tells of the request", || {
+        found = records().into_iter().find(in_hand);
+        found.is_some()
+    });
+    let record = found.expect("just found");
     let me = client.local_addr().expect("connected").to_string();
     assert_eq!((record.status().letter(), record.client()), ('W', &*me), "{record:?}");
     assert_eq!((record.generation(), record.requests()), (1, 0), "{record:?}");
@@ -202,7 +205,9 @@ fn the_board_tells_what_a_child_does() {
     client.read_to_end(&mut Vec::new()).expect("an answer");
     let done = |record: &Record| record.pid() == Some(pid) && record.requests() == 1;
     wait_until(PATIENCE, "the request is counted", || records().iter().any(done));
-    assert!(records().iter().all(|record| record.status().letter() == '_'), "all wait again");
+    wait_until(PATIENCE, "all wait again", || {
+        records().iter().all(|record| record.status().letter() == '_')
+    });
     let tally = Load::bounded(2, 50, scene.address(), "/").finish();
     assert_eq!((tally.answered, tally.failures), (100, vec![]));
     wait_until(PATIENCE, "all requests are counted", || {
@@ -221,9 +226,9 @@ fn a_daemon_without_children_reports_itself() {
     let record = || board.record(0).expect("whole");
     wait_until(PATIENCE, "it waits", || record().status().letter() == '_');
     assert_eq!(record().pid(), Some(daemon.pid()));
-    let load = Load::bounded(1, 1, scene.address(), "/sleep?ms=300");
+    let load = Load::bounded(1, 1, scene.address(), "/sleep?ms=4000");
     wait_until(PATIENCE, "the board tells of the request", || {
-        record().label() == "GET /sleep?ms=300" && record().status().letter() == 'W'
+        record().label() == "GET /sleep?ms=4000" && record().status().letter() == 'W'
     });
     assert_eq!(load.finish().answered, 1);
     wait_until(PATIENCE, "it is counted", || {

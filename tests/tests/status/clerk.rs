@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use prefork_tests::{PATIENCE, find_process, kill, require_root, scene, ticks, wait_until};
+use prefork_tests::{PATIENCE, kill, require_root, scene, turns, wait_until};
 use rustix::process::Signal;
 
 use crate::{clerk, clerks, get, get_unix, json, workers};
@@ -136,19 +136,14 @@ fn the_parent_sleeps_while_the_page_is_served() {
     let page = format!("{}:9000", scene.address().ip());
     let daemon = scene.hello().board().args(["--status-listen", &page]).daemon();
     let clerk = clerk(&daemon).pid;
-    // Until it has settled.
-    std::thread::sleep(Duration::from_millis(500));
-    let wakeups = |pid: u32| {
-        let stat = fs::read_to_string(format!("/proc/{pid}/schedstat")).expect("lives");
-        stat.split_whitespace().nth(2).and_then(|count| count.parse::<u64>().ok()).expect("a count")
-    };
-    let (parent, idle) = (wakeups(daemon.pid()), wakeups(clerk));
+    daemon.wait_for_rest();
+    let (parent, idle, cpu) = (turns(daemon.pid()), turns(clerk), daemon.cpu());
     std::thread::sleep(Duration::from_secs(1));
-    assert_eq!((wakeups(daemon.pid()), wakeups(clerk)), (parent, idle));
+    assert_eq!((turns(daemon.pid()), turns(clerk)), (parent, idle));
     for _ in 0..50 {
         assert_eq!(get(&scene, "/status").status, 200);
     }
-    assert_eq!(wakeups(daemon.pid()), parent);
-    assert!(find_process(daemon.pid()).expect("lives").cpu <= ticks(10));
+    assert_eq!(turns(daemon.pid()), parent);
+    assert_eq!(daemon.cpu(), cpu);
     daemon.stop_in_order();
 }

@@ -17,7 +17,7 @@ use crate::{clerk, clerks, connect, get, wait_for_workers, workers};
 fn assert_supervised(daemon: &Daemon<'_>) {
     let before = workers(daemon);
     assert!(kill(before[0], Signal::KILL));
-    wait_until(Duration::from_secs(2), "it is replaced", || {
+    wait_until(Duration::from_secs(4), "it is replaced", || {
         let now = workers(daemon);
         now.len() == before.len() && !now.contains(&before[0])
     });

@@ -144,19 +144,27 @@ fn environment(pid: u32) -> Vec<String> {
     block.split('\0').map(|entry| entry.split('=').next().unwrap_or_default().to_owned()).collect()
 }
 
-/// A request in hand is finished by the old child; the new program sees to it.
+/// L1: a request in hand is finished by the old child; the new program sees to it.
 #[test]
 fn the_request_in_hand_is_finished_by_the_old_program() {
     let scene = scene!();
     let program = scene.program();
-    let daemon = program.launch().board().args(["--prefork", "2"]).daemon();
-    let load = Load::bounded(1, 1, scene.address(), "/sleep/1500");
-    thread::sleep(Duration::from_millis(200));
+    let launch = program.launch().board().path("--witness", "witness");
+    let daemon = launch.args(["--prefork", "2"]).daemon();
+    let load = Load::bounded(1, 1, scene.address(), "/sleep/4000");
+    wait_until_in_hand(&scene);
     upgrade_while_busy(&scene, &daemon, &program);
     let tally = load.finish();
     assert_eq!((tally.answered, tally.failures), (1, vec![]));
     daemon.wait_for_children(PATIENCE, 2, &[]);
     daemon.stop_in_order();
+}
+
+#[track_caller]
+fn wait_until_in_hand(scene: &Scene) {
+    wait_until(PATIENCE, "the request is in hand", || {
+        !scene.lines_with("witness", "request").is_empty()
+    });
 }
 
 fn upgrade_while_busy(scene: &Scene, daemon: &Daemon<'_>, program: &Program<'_>) {
@@ -208,12 +216,13 @@ fn a_symbolic_link_to_the_program_is_followed_anew() {
 fn old_children_are_still_understood() {
     let scene = scene!();
     let program = scene.program();
-    let daemon = program.launch().board().args(["--prefork", "1", "--max-children", "4"]).daemon();
-    let load = Load::bounded(1, 1, scene.address(), "/sleep/3000");
-    thread::sleep(Duration::from_millis(200));
+    let launch = program.launch().board().path("--witness", "witness");
+    let daemon = launch.args(["--prefork", "1", "--max-children", "4"]).daemon();
+    let load = Load::bounded(1, 1, scene.address(), "/sleep/8000");
+    wait_until_in_hand(&scene);
     upgrade_while_busy(&scene, &daemon, &program);
     // Two: the old one at work, and a new one. The pool grows by what both say.
-    let more = Load::bounded(3, 1, scene.address(), "/sleep/500");
+    let more = Load::bounded(3, 1, scene.address(), "/sleep/3000");
     wait_until(PATIENCE, "the pool has grown", || daemon.living().len() >= 4);
     assert_eq!(more.finish().failures, [""; 0]);
     assert_eq!(load.finish().failures, [""; 0]);

@@ -10,7 +10,7 @@ use std::{
     process,
 };
 
-use prefork_tests::{Launch, Scene, require_root, require_tool, scene};
+use prefork_tests::{Lack, Launch, Scene, require_root, require_tool, scene, skip};
 use rustix::{
     fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create},
     process::Signal,
@@ -30,7 +30,7 @@ fn set_user_id(scene: &Scene) -> Option<Launch<'_>> {
     // Where set-user-ID is not heeded, or nobody cannot come here, this is not a test.
     let tried = scene.tool(&path).args(["--help"]).under(AS_NOBODY).finish();
     if !tried.end.is_success() {
-        println!("SKIPPED: nobody cannot run the program");
+        skip(Lack::Platform("nobody cannot run the program where it is"));
         return None;
     }
     Some(program.launch().under(AS_NOBODY))

@@ -90,7 +90,7 @@ fn a_port_that_the_kernel_chose_is_kept() {
     let listen = format!("{}:0", scene.address().ip());
     let daemon = program.launch().args(["--listen", &listen]).daemon();
     let port = || {
-        let listening = listening_ports(daemon.pid());
+        let listening = daemon.listening_ports();
         assert_eq!(listening.len(), 1, "{listening:?}");
         listening[0]
     };
@@ -104,20 +104,6 @@ fn a_port_that_the_kernel_chose_is_kept() {
         "2"
     );
     daemon.stop_in_order();
-}
-
-/// The ports on which the sockets listen that a process has, from `/proc`.
-fn listening_ports(pid: u32) -> Vec<u16> {
-    const LISTEN: &str = "0A";
-    let entries = fs::read_dir(format!("/proc/{pid}/fd")).expect("it lives");
-    let targets = entries.flatten().filter_map(|entry| fs::read_link(entry.path()).ok());
-    let mine: Vec<String> = targets.map(|target| target.to_string_lossy().into_owned()).collect();
-    let table = fs::read_to_string(format!("/proc/{pid}/net/tcp")).expect("read");
-    let rows = table.lines().map(|row| row.split_whitespace().collect::<Vec<_>>());
-    rows.filter(|row| row.get(3) == Some(&LISTEN))
-        .filter(|row| mine.contains(&format!("socket:[{}]", row[9])))
-        .filter_map(|row| u16::from_str_radix(row[1].split_once(':')?.1, 16).ok())
-        .collect()
 }
 
 /// Other places for the pid file and the board: the new ones are made, and the old ones removed.

@@ -1,4 +1,4 @@
-//! H4: stops, deaths and other wishes in the middle of upgrades.
+//! Stops, deaths and other wishes in the middle of upgrades.
 
 use std::{thread, time::Duration};
 
@@ -7,7 +7,7 @@ use rustix::process::Signal;
 
 use super::{wait_for_lines, wait_for_version};
 
-/// A stop wins: at whatever moment of an upgrade it comes, all ends in order.
+/// H4: a stop wins: at whatever moment of an upgrade it comes, all ends in order.
 #[test]
 fn a_stop_at_any_moment_of_an_upgrade_is_an_orderly_stop() {
     for delay in [0, 200, 500, 1000, 2000, 3000, 4000, 5000, 7000, 10_000, 15_000, 30_000] {
@@ -21,6 +21,7 @@ fn a_stop_at_any_moment_of_an_upgrade_is_an_orderly_stop() {
     }
 }
 
+/// H4: nor does a stop wait for a program that is being tried.
 #[test]
 fn a_probe_that_hangs_does_not_delay_a_stop() {
     let scene = scene!();
@@ -82,7 +83,7 @@ fn children_killed_during_an_upgrade_are_replaced() {
         daemon.signal(Signal::USR2);
         thread::sleep(Duration::from_millis(delay));
         for child in &before[..3] {
-            kill(*child, Signal::KILL);
+            assert!(kill(*child, Signal::KILL));
         }
         wait_for_version(&daemon, 2);
         daemon.wait_for_children(PATIENCE, 4, &before);
@@ -90,7 +91,7 @@ fn children_killed_during_an_upgrade_are_replaced() {
     }
 }
 
-/// An upgrade that is asked for before the daemon serves comes when it does.
+/// H4: an upgrade that is asked for before the daemon serves comes when it does.
 #[test]
 fn an_upgrade_during_the_start_waits_for_it() {
     let scene = scene!();
