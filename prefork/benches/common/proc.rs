@@ -17,6 +17,11 @@ pub(crate) fn schedstat(pid: u32) -> (u64, u64) {
     })
 }
 
+/// CPU time of a process and its living children, in nanoseconds.
+pub(crate) fn tree_cpu(pid: u32) -> u64 {
+    [pid].into_iter().chain(children(pid)).map(|pid| schedstat(pid).0).sum()
+}
+
 /// Memory that no other process shares, in kB.
 pub(crate) fn private_kb(pid: u32) -> u64 {
     let text = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap_or_default();

@@ -21,7 +21,7 @@ use crate::{
     clients,
     launch::{self, Pool},
     peer::Peer,
-    proc::{children, schedstat},
+    proc::{children, tree_cpu},
 };
 
 /// The pause between two looks: whoever spins instead keeps a processor from the others.
@@ -96,8 +96,7 @@ impl Server {
 
     /// CPU time of the process and its living children, in nanoseconds.
     pub(crate) fn cpu(&self) -> u64 {
-        let own = [self.pid()].into_iter().chain(self.children());
-        own.map(|pid| schedstat(pid).0).sum()
+        tree_cpu(self.pid())
     }
 
     /// Returns how long it took until this held, if it did in time.

@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::proc::{children, schedstat};
+use crate::proc::{children, tree_cpu};
 
 /// A process that was started in one of the roles, ended when dropped.
 pub(crate) struct Started {
@@ -79,8 +79,7 @@ impl Started {
 
     /// CPU time of the process and its living children, in nanoseconds.
     pub(crate) fn cpu(&self) -> u64 {
-        let own = [self.pid()].into_iter().chain(self.children());
-        own.map(|pid| schedstat(pid).0).sum()
+        tree_cpu(self.pid())
     }
 
     pub(crate) fn until(&self, what: &str, mut holds: impl FnMut(&Self) -> bool) {

@@ -83,28 +83,31 @@ impl Parent<'_> {
             }
         }
         if self.errand.as_ref().is_some_and(|errand| now >= errand.due()) {
-            self.end_errand();
-            self.give_up_first();
+            self.fail_errand();
             self.log.error("on_client_disconnect takes too long and is killed");
         }
     }
 
-    /// Ends the errand, if there is one; what it has not decided is for the next one.
-    pub(super) fn end_errand(&mut self) {
-        if let Some(mut errand) = self.errand.take() {
-            self.gone.splice(..0, errand.take_open());
-            // Dropping it kills it.
-            if !errand.is_reaped() {
-                self.leftovers.note(errand.pid());
-            }
+    /// Ends the errand, if there is one; what it has not decided is for the next one. Tells whether there is any.
+    pub(super) fn end_errand(&mut self) -> bool {
+        let Some(mut errand) = self.errand.take() else { return false };
+        // Dropping it kills it.
+        if !errand.is_reaped() {
+            self.leftovers.note(errand.pid());
         }
+        let before = self.gone.len();
+        self.gone.splice(..0, errand.take_open());
+        self.gone.len() > before
     }
 
-    /// Decides nothing about the client that code of the program has not come to an end with.
-    fn give_up_first(&mut self) {
-        if !self.gone.is_empty() {
+    /// Ends the errand that has not come to an end with a client, about which nothing is decided then. Tells
+    /// whether there was one.
+    fn fail_errand(&mut self) -> bool {
+        let is_undone = self.end_errand();
+        if is_undone {
             self.gone.remove(0);
         }
+        is_undone
     }
 
     /// Notes the end of an errand, if it is that.
@@ -114,15 +117,7 @@ impl Parent<'_> {
         }
         // What it said before its end.
         self.hear_errand(now);
-        let is_undone = self.errand.as_mut().is_some_and(|errand| {
-            let open: Vec<Gone> = errand.take_open().collect();
-            let is_undone = !open.is_empty();
-            self.gone.splice(..0, open);
-            is_undone
-        });
-        self.errand = None;
-        if is_undone {
-            self.give_up_first();
+        if self.fail_errand() {
             self.log.error("on_client_disconnect has ended before it had decided");
         }
         true
