@@ -115,6 +115,34 @@ mod tests {
         assert!(!nudge.take(), "taking has disarmed it");
     }
 
+    /// Not even by a change of protection, which the kernel would grant for memory that may be written.
+    #[test]
+    fn the_word_cannot_be_made_writable_again() {
+        let nudge = Nudge::new().expect("made");
+        let address = std::ptr::from_ref(nudge.armed.get(0)).addr();
+        assert!(flags(address).contains(" mw"), "the parent arms it: {}", flags(address));
+        nudge.arm();
+        let nudger = nudge.into_nudger().expect("a child's side");
+        assert_eq!(nudger.armed.get(0).load(Ordering::Relaxed), 1, "it is the same word");
+        let flags = flags(address);
+        assert!(!flags.contains(" wr") && !flags.contains(" mw"), "{flags}");
+    }
+
+    /// Returns the flags of the memory that is mapped there: see `VmFlags` in `proc_pid_smaps(5)`.
+    fn flags(address: usize) -> String {
+        let maps = std::fs::read_to_string("/proc/self/smaps").expect("there");
+        let is_there = |line: &&str| {
+            let range = line.split(' ').next().and_then(|range| range.split_once('-'));
+            let bound = |text| usize::from_str_radix(text, 16).ok();
+            range.is_some_and(|(start, end)| {
+                bound(start).is_some_and(|start| start <= address)
+                    && bound(end).is_some_and(|end| address < end)
+            })
+        };
+        let mut lines = maps.lines().skip_while(|line| !is_there(line));
+        lines.find(|line| line.starts_with("VmFlags:")).expect("it is mapped").to_owned()
+    }
+
     /// What children hold is shared by all of them, and nothing that they do to it keeps the parent waiting.
     #[test]
     fn the_parent_never_waits_for_a_nudge() {
