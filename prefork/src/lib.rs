@@ -23,6 +23,7 @@ mod describe;
 mod disconnect;
 pub mod docs;
 mod error;
+mod helper;
 mod hooks;
 mod init;
 mod listeners;

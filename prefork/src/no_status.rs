@@ -12,6 +12,7 @@ use rustix::process::Pid;
 use crate::{
     board::ParentBoard,
     counters::Counters,
+    helper::Helper,
     listeners::{KnownBy, Listeners},
     log::Log,
     os::{Privileges, Title},
@@ -97,7 +98,7 @@ impl Service {
         match self.0 {}
     }
 
-    pub(crate) const fn renew(&mut self, _: Option<&ParentBoard>, _: &Log) -> Option<Pid> {
+    pub(crate) const fn renew(&mut self, _: Option<&ParentBoard>, _: &Log) -> Option<Helper> {
         match self.0 {}
     }
 

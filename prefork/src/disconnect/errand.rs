@@ -14,12 +14,14 @@ use prefork_core::Time;
 use rustix::{
     io::{Errno, retry_on_intr},
     pipe::{PipeFlags, pipe_with},
-    process::{Pid, Signal, getpid, getppid, kill_process, set_parent_process_death_signal},
+    process::{Pid, Signal, getpid, getppid, set_parent_process_death_signal},
 };
 
 use super::{OnDisconnect, handler::Kind, watch::Gone};
 use crate::{
-    Report, hooks,
+    Report,
+    helper::Helper,
+    hooks,
     log::{Log, Role},
     os::{Title, fork, set_signal_mask},
     sys::{self, Forked},
@@ -43,14 +45,11 @@ pub(crate) enum Verdict {
 /// An errand that is being run.
 #[derive(Debug)]
 pub(crate) struct Errand {
-    pid: Pid,
+    helper: Helper,
     verdicts: Option<OwnedFd>,
     /// What is not decided yet, in the order in which it will be.
     open: std::vec::IntoIter<Gone>,
     due: Time,
-    /// The process that has sent it; a child forked meanwhile has nothing to do with it.
-    sender: Pid,
-    reaped: bool,
 }
 
 impl Errand {
@@ -70,8 +69,7 @@ impl Errand {
         match Self::fork(&gone, kind, title, name, mask) {
             Ok((pid, verdicts)) => {
                 let (verdicts, open) = (Some(verdicts), gone.into_iter());
-                let (due, sender) = (now + PATIENCE, getpid());
-                Ok(Self { pid, verdicts, open, due, sender, reaped: false })
+                Ok(Self { helper: Helper::new(pid), verdicts, open, due: now + PATIENCE })
             }
             Err(error) => Err((error, gone)),
         }
@@ -108,8 +106,13 @@ impl Errand {
         self.verdicts.as_ref().map(AsFd::as_fd)
     }
 
-    pub(crate) const fn pid(&self) -> Pid {
-        self.pid
+    /// The process.
+    pub(crate) const fn helper(&self) -> &Helper {
+        &self.helper
+    }
+
+    pub(crate) const fn helper_mut(&mut self) -> &mut Helper {
+        &mut self.helper
     }
 
     /// When it has taken too long.
@@ -135,15 +138,6 @@ impl Errand {
         }
     }
 
-    /// Notes that a process has ended and was reaped.
-    pub(crate) fn note_reaped(&mut self, pid: Pid) {
-        self.reaped |= self.pid == pid;
-    }
-
-    pub(crate) const fn is_reaped(&self) -> bool {
-        self.reaped
-    }
-
     /// Returns what is not decided: first the one that it has been at.
     pub(crate) fn take_open(&mut self) -> impl Iterator<Item = Gone> + use<> {
         std::mem::replace(&mut self.open, Vec::new().into_iter())
@@ -152,10 +146,7 @@ impl Errand {
 
 impl Drop for Errand {
     fn drop(&mut self) {
-        if getpid() == self.sender && !self.reaped {
-            // Not reaped yet: the pid is its own. Reaping it is left to the parent's loop.
-            let _ = kill_process(self.pid, Signal::KILL);
-        }
+        self.helper.kill();
     }
 }
 

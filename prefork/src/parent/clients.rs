@@ -92,9 +92,7 @@ impl Parent<'_> {
     pub(super) fn end_errand(&mut self) -> bool {
         let Some(mut errand) = self.errand.take() else { return false };
         // Dropping it kills it.
-        if !errand.is_reaped() {
-            self.leftovers.note(errand.pid());
-        }
+        self.leftovers.take_over(errand.helper());
         let before = self.gone.len();
         self.gone.splice(..0, errand.take_open());
         self.gone.len() > before
@@ -112,7 +110,7 @@ impl Parent<'_> {
 
     /// Notes the end of an errand, if it is that.
     pub(super) fn bury_errand(&mut self, now: Time, pid: Pid) -> bool {
-        if self.errand.as_ref().is_none_or(|errand| errand.pid() != pid) {
+        if self.errand.as_ref().is_none_or(|errand| errand.helper().pid() != pid) {
             return false;
         }
         // What it said before its end.

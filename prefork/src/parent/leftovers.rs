@@ -8,7 +8,7 @@ use rustix::{
     process::{Pid, PidfdFlags, Signal, WaitOptions, kill_process, pidfd_open, waitpid},
 };
 
-use crate::clock;
+use crate::{clock, helper::Helper};
 
 /// How long they may take to end once they are killed.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -24,7 +24,14 @@ const ROUND: Duration = Duration::from_millis(1);
 pub(crate) struct Leftovers(Vec<Pid>);
 
 impl Leftovers {
-    /// Notes one that ends, or was killed.
+    /// Notes one that ends, or is about to be killed, unless it was reaped already.
+    pub(crate) fn take_over(&mut self, helper: &Helper) {
+        if helper.is_ours() {
+            self.note(helper.pid());
+        }
+    }
+
+    /// Notes one by its pid.
     pub(crate) fn note(&mut self, pid: Pid) {
         self.0.push(pid);
     }

@@ -28,7 +28,7 @@ impl Parent<'_> {
     pub(super) fn renew_status(&mut self) {
         if let Some(status) = &mut self.status {
             let leaving = status.renew(self.board.as_ref(), &self.log);
-            leaving.into_iter().for_each(|pid| self.leftovers.note(pid));
+            leaving.iter().for_each(|clerk| self.leftovers.take_over(clerk));
         }
     }
 }

@@ -8,8 +8,11 @@ use rustix::process::Pid;
 
 use super::{Parent, reap};
 use crate::{
-    ChildExit, clock, hooks,
+    ChildExit, clock,
+    disconnect::Errand,
+    hooks,
     os::{Heard, Message, Reports},
+    upgrade::Probe,
 };
 
 /// How many messages are read at a time, so that a child that does nothing but talk cannot keep the
@@ -138,12 +141,9 @@ impl Parent<'_> {
     /// Notes that a pid belongs to nobody of ours any more, before anything else is done.
     fn note_reaped(&mut self, pid: Pid) {
         self.leftovers.forget(pid);
-        if let Some(probe) = &mut self.probe {
-            probe.note_reaped(pid);
-        }
-        if let Some(errand) = &mut self.errand {
-            errand.note_reaped(pid);
-        }
+        let probe = self.probe.as_mut().map(Probe::helper_mut);
+        let errand = self.errand.as_mut().map(Errand::helper_mut);
+        probe.into_iter().chain(errand).for_each(|helper| helper.note_reaped(pid));
     }
 
     /// Passes on the end of a child. One that is not in the table was adopted, as happens to

@@ -49,7 +49,7 @@ impl Parent<'_> {
 
     /// Passes on the end of the probe, if it is that.
     pub(super) fn bury_probe(&mut self, now: Time, pid: Pid, exit: Exit) -> bool {
-        match self.probe.take_if(|probe| probe.pid() == pid) {
+        match self.probe.take_if(|probe| probe.helper().pid() == pid) {
             None => false,
             Some(probe) => {
                 let why = probe.why(exit);
@@ -64,9 +64,7 @@ impl Parent<'_> {
     pub(super) fn end_probe(&mut self) {
         if let Some(probe) = self.probe.take() {
             // Dropping it kills it.
-            if !probe.is_reaped() {
-                self.leftovers.note(probe.pid());
-            }
+            self.leftovers.take_over(probe.helper());
         }
     }
 

@@ -11,7 +11,7 @@ use prefork_core::Time;
 use rustix::{
     fs::{Mode, OFlags, open},
     pipe::{PipeFlags, pipe_with},
-    process::{Pid, Signal, WaitOptions, getpid, kill_process, waitpid},
+    process::{Pid, WaitOptions, getpid, waitpid},
 };
 
 use super::{
@@ -22,6 +22,7 @@ use super::{
 use crate::{
     board::ParentBoard,
     counters::Counters,
+    helper::Helper,
     listeners::Listeners,
     log::Log,
     os::{Privileges, Title, fork},
@@ -66,11 +67,9 @@ pub(super) struct Reopened {
 /// A clerk that is alive, or not reaped.
 #[derive(Debug)]
 struct Clerk {
-    pid: Pid,
+    helper: Helper,
     /// The parent's end of the pipe: the clerk leaves when it is closed.
     _stay: OwnedFd,
-    /// The process that has forked it; a child forked meanwhile has nothing to do with it.
-    parent: Pid,
 }
 
 impl Service {
@@ -130,24 +129,23 @@ impl Service {
         }
     }
 
-    /// Has the clerk replaced by one that reads the board which is there now; returns the pid of the one
-    /// that leaves, which finishes what it has in hand.
-    pub(crate) fn renew(&mut self, board: Option<&ParentBoard>, log: &Log) -> Option<Pid> {
+    /// Has the clerk replaced by one that reads the board which is there now; returns the one that
+    /// leaves, which finishes what it has in hand.
+    pub(crate) fn renew(&mut self, board: Option<&ParentBoard>, log: &Log) -> Option<Helper> {
         self.board = reopen(board, log);
-        self.clerk.take().map(|clerk| clerk.pid)
+        self.clerk.take().map(|clerk| clerk.helper)
     }
 
     /// Notes that a process has ended and was reaped; tells whether it was the clerk.
     pub(crate) fn bury(&mut self, pid: Pid) -> bool {
-        self.clerk.take_if(|clerk| clerk.pid == pid).is_some()
+        self.clerk.take_if(|clerk| clerk.helper.pid() == pid).is_some()
     }
 
     /// Kills the clerk and waits for its end.
     pub(crate) fn end(&mut self) {
-        if let Some(clerk) = self.clerk.take_if(|clerk| clerk.parent == getpid()) {
-            // Not reaped yet: the pid is its own.
-            let _ = kill_process(clerk.pid, Signal::KILL);
-            let _ = waitpid(Some(clerk.pid), WaitOptions::empty());
+        if let Some(clerk) = self.clerk.take_if(|clerk| clerk.helper.is_ours()) {
+            clerk.helper.kill();
+            let _ = waitpid(Some(clerk.helper.pid()), WaitOptions::empty());
         }
     }
 
@@ -169,7 +167,7 @@ impl Service {
                 };
                 clerk::live(&desk, privileges, mask)
             }
-            Forked::Parent { child: pid } => Ok(Clerk { pid, _stay: stay, parent }),
+            Forked::Parent { child } => Ok(Clerk { helper: Helper::new(child), _stay: stay }),
         }
     }
 }

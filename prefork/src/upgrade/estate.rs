@@ -127,7 +127,7 @@ impl Estate<'_> {
             pid_file,
             counters: self.counters.clone(),
             program: passed.pass(own),
-            probe: Some(probe.pid().as_raw_nonzero().get()),
+            probe: Some(probe.helper().pid().as_raw_nonzero().get()),
         }
     }
 }

@@ -17,14 +17,14 @@ use rustix::{
     net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, recv, send, socketpair},
     pipe::{PipeFlags, pipe_with},
     process::{
-        Pid, Signal, getpid, getppid, kill_process, kill_process_group,
-        set_parent_process_death_signal, setsid,
+        Signal, getpid, getppid, kill_process_group, set_parent_process_death_signal, setsid,
     },
 };
 
 use super::{Origin, Passed};
 use crate::{
     describe::Ended,
+    helper::Helper,
     os::{fork, set_signal_mask},
     sys::{self, Forked},
 };
@@ -85,7 +85,7 @@ pub(crate) enum NoProbe {
 /// It is killed when this is dropped; reaping it is left to the parent's loop.
 #[derive(Debug)]
 pub(crate) struct Probe {
-    pid: Pid,
+    helper: Helper,
     /// What it runs, and what the parent is to run.
     program: OwnedFd,
     channel: Option<OwnedFd>,
@@ -94,9 +94,6 @@ pub(crate) struct Probe {
     errors: VecDeque<u8>,
     /// Why it does not work, in its own words.
     reason: Option<String>,
-    /// The process that started it; a child forked meanwhile has nothing to do with it.
-    parent: Pid,
-    reaped: bool,
 }
 
 /// Opens the program file, once for all that follows.
@@ -155,21 +152,24 @@ impl Probe {
                 let _ = send(&far, &text, SendFlags::NOSIGNAL);
                 sys::exit_now(127)
             }
-            Forked::Parent { child: pid } => Ok(Self {
-                pid,
+            Forked::Parent { child } => Ok(Self {
+                helper: Helper::new(child),
                 program,
                 channel: Some(channel),
                 stderr: Some(stderr),
                 errors: VecDeque::new(),
                 reason: None,
-                parent,
-                reaped: false,
             }),
         }
     }
 
-    pub(crate) const fn pid(&self) -> Pid {
-        self.pid
+    /// The process.
+    pub(crate) const fn helper(&self) -> &Helper {
+        &self.helper
+    }
+
+    pub(crate) const fn helper_mut(&mut self) -> &mut Helper {
+        &mut self.helper
     }
 
     /// The file that it runs.
@@ -239,18 +239,9 @@ impl Probe {
         }
     }
 
-    /// Notes that a process has ended and was reaped.
-    pub(crate) fn note_reaped(&mut self, pid: Pid) {
-        self.reaped |= self.pid == pid;
-    }
-
-    pub(crate) const fn is_reaped(&self) -> bool {
-        self.reaped
-    }
-
     /// Tells why it does not work, once it has ended and was reaped.
     pub(crate) fn why(mut self, exit: Exit) -> String {
-        self.reaped = true;
+        self.helper.note_reaped(self.helper.pid());
         // The last it said is read after its end, so that nothing is missed.
         let _ = self.hear();
         if let Some(reason) = self.reason.take() {
@@ -282,11 +273,11 @@ fn last_words(text: &str) -> String {
 
 impl Drop for Probe {
     fn drop(&mut self) {
-        if getpid() == self.parent && !self.reaped {
-            // Until it is reaped, the pid is the probe's, and so is the group that it leads. Before it leads
-            // one, there is only the process.
-            let _ = kill_process_group(self.pid, Signal::KILL);
-            let _ = kill_process(self.pid, Signal::KILL);
+        if self.helper.is_ours() {
+            // While the pid is the probe's, so is the group that it leads. Before it leads one, there is only
+            // the process.
+            let _ = kill_process_group(self.helper.pid(), Signal::KILL);
+            self.helper.kill();
         }
     }
 }

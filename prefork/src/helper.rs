@@ -1,0 +1,40 @@
+//! Processes that the parent has beside its children: a probe, an errand, the clerk of the status page.
+
+use rustix::process::{Pid, Signal, getpid, kill_process};
+
+/// One of them, as the process that has forked it knows it.
+#[derive(Debug)]
+pub(crate) struct Helper {
+    pid: Pid,
+    maker: Pid,
+    reaped: bool,
+}
+
+impl Helper {
+    /// Takes note of one that this process has just forked.
+    pub(crate) fn new(pid: Pid) -> Self {
+        Self { pid, maker: getpid(), reaped: false }
+    }
+
+    pub(crate) const fn pid(&self) -> Pid {
+        self.pid
+    }
+
+    /// Notes that a process has ended and was reaped, which may be this one.
+    pub(crate) fn note_reaped(&mut self, pid: Pid) {
+        self.reaped |= self.pid == pid;
+    }
+
+    /// Whether it is this process's, and not reaped, so that its pid is its own. A child forked meanwhile has
+    /// a copy of this, and nothing to do with it.
+    pub(crate) fn is_ours(&self) -> bool {
+        !self.reaped && getpid() == self.maker
+    }
+
+    /// Kills it, if it is ours; reaping it is left to the parent's loop.
+    pub(crate) fn kill(&self) {
+        if self.is_ours() {
+            let _ = kill_process(self.pid, Signal::KILL);
+        }
+    }
+}
