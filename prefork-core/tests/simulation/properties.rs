@@ -23,13 +23,7 @@ proptest! {
         config in arb_pool(),
         steps in prop::collection::vec(arb_step(), 0..40),
     ) {
-        let mut world = World::new(config.clone());
-        world.run_until_ready();
-        for step in steps {
-            world.step(step);
-        }
-        world.step(Step::Lives(vec![Life::healthy()]));
-        world.heal();
+        let mut world = World::healed_after(config.clone(), steps);
         if world.is_probing() {
             world.step(Step::Run(config.start_timeout));
         }
@@ -94,13 +88,7 @@ proptest! {
             0..40,
         ),
     ) {
-        let mut world = World::new(config.clone());
-        world.run_until_ready();
-        for step in steps {
-            world.step(step);
-        }
-        world.step(Step::Lives(vec![Life::healthy()]));
-        world.heal();
+        let mut world = World::healed_after(config.clone(), steps);
         world.step(Step::Run(config.start_timeout + Duration::from_secs(100)));
         let (before, upgrades) = (world.generations(), world.upgrades());
         world.step(Step::Request(Request::Upgrade));
@@ -120,13 +108,7 @@ proptest! {
         steps in prop::collection::vec(arb_step(), 0..20),
         reloads in 1usize..20,
     ) {
-        let mut world = World::new(config.clone());
-        world.run_until_ready();
-        for step in steps {
-            world.step(step);
-        }
-        world.step(Step::Lives(vec![Life::healthy()]));
-        world.heal();
+        let mut world = World::healed_after(config.clone(), steps);
         world.step(Step::Run(Duration::from_secs(100)));
         let before = world.generations();
         for _ in 0..reloads {

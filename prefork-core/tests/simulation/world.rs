@@ -93,6 +93,18 @@ impl World {
         }
     }
 
+    /// A pool that has been ready, to which all this has been done, and where all is well from now on.
+    pub(crate) fn healed_after(config: Config, steps: Vec<Step>) -> Self {
+        let mut world = Self::new(config);
+        world.run_until_ready();
+        for step in steps {
+            world.step(step);
+        }
+        world.step(Step::Lives(vec![Life::healthy()]));
+        world.heal();
+        world
+    }
+
     pub(crate) fn start(&mut self) {
         self.tell(Event::Start);
     }
