@@ -42,7 +42,7 @@ pub enum Action {
     },
     /// Tell whoever waits for the start that the daemon serves. Comes at most once.
     AnnounceReady,
-    /// From now on, have the first child that turns busy cause
+    /// From now on, have the first child that begins or finishes work cause
     /// [`Event::Nudged`](crate::Event::Nudged).
     ArmNudge,
     /// See what the children are doing, and answer with
@@ -201,6 +201,17 @@ pub enum Notice {
         /// The child's slot.
         slot: SlotId,
     },
+    /// A child does little but wake the parent, and is ended for it.
+    Flooding {
+        /// The child's slot.
+        slot: SlotId,
+    },
+    /// A child claims to have answered more requests than is possible, or fewer than before. It is not
+    /// believed, and retired.
+    Implausible {
+        /// The child's slot.
+        slot: SlotId,
+    },
     /// The daemon has begun to stop.
     Stopping {
         /// What was asked for.
@@ -225,7 +236,9 @@ impl Notice {
             Self::DiedAbnormally { slot, .. }
             | Self::Hung { slot, .. }
             | Self::StuckStarting { slot, .. }
-            | Self::Lingers { slot } => Some(*slot),
+            | Self::Lingers { slot }
+            | Self::Flooding { slot }
+            | Self::Implausible { slot } => Some(*slot),
             Self::Throttled { .. }
             | Self::ThrottleLifted
             | Self::SpawnDelayed { .. }

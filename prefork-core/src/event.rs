@@ -137,8 +137,18 @@ pub enum Event {
         /// How it ended.
         exit: Exit,
     },
-    /// A child has turned busy while the nudge was armed, which it is no more.
+    /// A child has begun or finished work while the nudge was armed, which it is no more.
     Nudged,
+    /// A child has woken the parent, whatever for.
+    Rang {
+        /// The child's slot.
+        slot: SlotId,
+    },
+    /// A child claims what cannot be: see [`RequestCount`](crate::RequestCount).
+    Lied {
+        /// The child's slot.
+        slot: SlotId,
+    },
     /// Nobody waits any more for the request that a child has been at since then.
     Cancelled {
         /// The child's slot.

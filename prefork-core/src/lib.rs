@@ -57,7 +57,9 @@
 #![forbid(unsafe_code)]
 
 mod action;
+mod allowance;
 mod backoff;
+mod claims;
 mod config;
 mod event;
 mod jitter;
@@ -69,6 +71,8 @@ mod throttle;
 mod time;
 
 pub use action::{Action, Hook, Notice, Rung, StartFailure, Verdict};
+pub use allowance::Allowance;
+pub use claims::{Implausible, RequestCount};
 pub use config::{Config, ConfigError, LARGEST_POOL, Pool};
 pub use event::{Activity, Event, Exit, Generation, Request, Sight, SlotId};
 pub(crate) use jitter::jittered;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::{Generation, LARGEST_POOL, SlotId, Time, ladder::Ladder};
+use crate::{Allowance, Generation, LARGEST_POOL, SlotId, Time, ladder::Ladder};
 
 /// No pool has more places: the largest, with as many children that stand in for others.
 const MOST_PLACES: usize = 2 * LARGEST_POOL as usize;
@@ -52,6 +52,12 @@ pub(crate) struct Child {
     pub(crate) stuck: bool,
     /// It was killed, and is still there.
     pub(crate) lingers: bool,
+    /// It was ended for waking the parent without end.
+    pub(crate) expelled: bool,
+    /// It claimed what cannot be.
+    pub(crate) lied: bool,
+    /// How often it may still wake the parent.
+    pub(crate) rings: Allowance,
     pub(crate) extension: Option<Extension>,
 }
 

@@ -2,7 +2,7 @@
 
 use std::cmp::Reverse;
 
-use super::{Phase, Supervisor};
+use super::{Phase, Supervisor, distrust::RINGS};
 use crate::{
     Action, Hook, Notice, Rung, SlotId, StartFailure, Time, Verdict,
     ladder::{Ladder, Next},
@@ -136,6 +136,9 @@ impl Supervisor {
                 tired: false,
                 stuck: false,
                 lingers: false,
+                expelled: false,
+                lied: false,
+                rings: RINGS,
                 extension: None,
             };
             let Some(slot) = self.slots.take(child) else { break };

@@ -3,7 +3,7 @@
 //! What goes over is what the children cannot be asked again: who is where, how far each has come, and
 //! how large the pool had grown. Everything else the new program decides by settings of its own.
 
-use super::{Phase, Roll, Supervisor, Upgrade};
+use super::{Phase, Roll, Supervisor, Upgrade, distrust::RINGS};
 use crate::{
     Config, Generation, Pool, Rung, SlotId, Time,
     ladder::Ladder,
@@ -157,7 +157,20 @@ const fn adopt_child(child: &HandoverChild, serial: u64) -> Child {
             Stage::Leaving { ladder: Ladder::resume(rung, deadline) }
         }
     };
-    // Whoever lingers is found out again.
-    let lingers = false;
-    Child { generation, serial, spawned, stage, worked, tired, stuck, lingers, extension }
+    // Whoever lingers, floods or lies is found out again.
+    let (lingers, expelled, lied, rings) = (false, false, false, RINGS);
+    Child {
+        generation,
+        serial,
+        spawned,
+        stage,
+        worked,
+        tired,
+        stuck,
+        lingers,
+        expelled,
+        lied,
+        rings,
+        extension,
+    }
 }

@@ -10,6 +10,7 @@
 mod clients;
 mod decide;
 mod deeds;
+mod distrust;
 mod hand_over;
 mod note;
 mod replace;
@@ -65,6 +66,12 @@ use watch::Watch;
 /// A child that is at work on one request for longer than [`Config::request_timeout`] is aborted,
 /// then killed; one that does not reach its main loop within [`Config::start_timeout`] is interrupted,
 /// then killed.
+///
+/// # Distrust
+///
+/// A child may be confused, or taken over. One that wakes its parent ([`Event::Rang`]) more than 64 times at once
+/// and 64 times a second after that is killed; one that claims what cannot be ([`Event::Lied`]) is not believed
+/// and asked to leave. Either is said once.
 ///
 /// # Clients
 ///

@@ -26,6 +26,8 @@ impl Supervisor {
             }
             Event::Exited { slot, exit } => self.exited(now, slot, exit),
             Event::Nudged => self.nudged(now),
+            Event::Rang { slot } => self.rang(now, slot),
+            Event::Lied { slot } => self.lied(now, slot),
             Event::Cancelled { slot, since } => self.cancelled(now, slot, since),
             Event::ConnectionsChecked { busy, took } => {
                 self.connections_checked(now, busy, took);
@@ -96,6 +98,10 @@ impl Supervisor {
             self.log(Notice::DiedAbnormally { slot, exit, lived });
         }
         if told {
+            // What does nothing but flood must not be forked as fast as it is ended.
+            if child.expelled && !child.worked && !self.is_stopping() {
+                self.died_early(now, &child, exit);
+            }
             return;
         }
         let never_served = matches!(child.stage, Stage::Starting | Stage::Entered { .. });

@@ -1,0 +1,38 @@
+//! Children that harm their parent, or try to.
+
+use std::time::Duration;
+
+use super::Supervisor;
+use crate::{Allowance, Notice, Rung, SlotId, Time, slots::Stage};
+
+/// How often a child may wake its parent. One that behaves does so a few times while it starts, and then no
+/// more than a few times a second.
+pub(super) const RINGS: Allowance = Allowance::new(64, Duration::from_nanos(15_625_000));
+
+impl Supervisor {
+    /// Takes in that a child has woken the parent, and ends one that does little else.
+    pub(super) fn rang(&mut self, now: Time, slot: SlotId) {
+        let Some(child) = self.slots.get(slot) else { return };
+        let mut rings = child.rings;
+        let is_too_often = !rings.take(now) && !child.expelled;
+        self.slots.update(slot, |child| {
+            child.rings = rings;
+            child.expelled |= is_too_often;
+        });
+        if is_too_often {
+            self.log(Notice::Flooding { slot });
+            self.end(now, slot, Rung::Kill);
+        }
+    }
+
+    /// Takes in that a child claims what cannot be.
+    pub(super) fn lied(&mut self, now: Time, slot: SlotId) {
+        let Some(child) = self.slots.get(slot).filter(|child| !child.lied) else { return };
+        let is_leaving = matches!(child.stage, Stage::Leaving { .. }) || self.is_stopping();
+        self.slots.update(slot, |child| child.lied = true);
+        self.log(Notice::Implausible { slot });
+        if !is_leaving {
+            self.ask_to_leave(now, slot);
+        }
+    }
+}
