@@ -10,6 +10,8 @@
 //!   [`OwnedBoard`]. The parent assigns slots to children, which report through a [`Slot`].
 //! - Processes that were not forked by a common parent, cron jobs say, want to show what they do:
 //!   [`Board::share`] and [`Board::claim`].
+//! - Parent and children share memory anyway, and the file is for others to look at: [`SlotMemory`] is a
+//!   slot there, and [`OwnedBoard::publish`] copies what was read of it.
 //! - A tool wants to show either: [`Board::open`] and [`Board::snapshot`].
 //!
 //! Threads of one process are better served by atomics of their own. For counters that must be
@@ -88,6 +90,7 @@ mod guard;
 mod header;
 mod life;
 mod memfd;
+mod memory;
 mod owned;
 mod process;
 mod protocol;
@@ -105,6 +108,7 @@ pub use clock::Monotonic;
 pub use error::{ClaimError, CreateError, Fault, Foreign, HeaderFault, OpenError, SlotError};
 pub use header::Kind;
 pub use life::Life;
+pub use memory::SlotMemory;
 pub use owned::{OwnedBoard, Removal};
 pub use record::Record;
 pub use slot::{Slot, Update};

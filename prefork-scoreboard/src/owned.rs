@@ -10,6 +10,7 @@ use crate::guard::Maker;
 use crate::header::{Header, Kind};
 use crate::memfd;
 use crate::protocol::Shadow;
+use crate::record::Record;
 use crate::slot::Slot;
 use crate::state::State;
 use crate::write;
@@ -303,6 +304,39 @@ impl OwnedBoard {
     /// As of [`assign`](Self::assign).
     pub fn clear(&self, slot: usize) -> Result<(), SlotError> {
         self.rewrite(slot, |_| {})
+    }
+
+    /// Writes `record` into `slot`, for a parent whose children report elsewhere, as in a
+    /// [`SlotMemory`](crate::SlotMemory): the board then shows what the parent has read, and found
+    /// believable, at that moment.
+    ///
+    /// A stalled record is shown as stalled. Call it only for slots that no process has entered.
+    ///
+    /// # Errors
+    ///
+    /// As of [`assign`](Self::assign).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use prefork_scoreboard::{OwnedBoard, SlotMemory};
+    /// use std::sync::atomic::AtomicU64;
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// static WORDS: [AtomicU64; SlotMemory::WORDS] =
+    ///     [const { AtomicU64::new(0) }; SlotMemory::WORDS];
+    /// let (memory, board) = (SlotMemory::new(&WORDS), OwnedBoard::anonymous(1)?);
+    /// memory.assign(1);
+    /// memory.enter(0).writing("GET /");
+    /// let read = memory.record(0);
+    /// let believed = read.requests().min(1_000_000);
+    /// board.publish(0, &read.with_requests(believed))?;
+    /// assert_eq!(board.record(0)?.label(), "GET /");
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn publish(&self, slot: usize, record: &Record) -> Result<(), SlotError> {
+        self.rewrite(slot, |shadow| record.fill(shadow))
     }
 
     fn rewrite(&self, slot: usize, fill: impl FnOnce(&mut Shadow)) -> Result<(), SlotError> {

@@ -3,7 +3,7 @@
 use crate::clock::Monotonic;
 use crate::format::{CLIENT_SIZE, LABEL_SIZE, WORDS, record, word};
 use crate::process::plausible_pid;
-use crate::protocol::{Verdict, judge};
+use crate::protocol::{Shadow, Verdict, judge};
 use crate::state::{Stall, State, Status};
 use crate::text::Text;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -162,6 +162,71 @@ impl Record {
         self.request_started.filter(|_| in_hand).map(|started| self.read.since(started))
     }
 
+    /// Returns the same record with another number of requests, such as the most that can be true.
+    #[must_use]
+    pub fn with_requests(self, requests: u64) -> Self {
+        Self { requests, ..self }
+    }
+
+    /// Returns what `report` says its process is doing, of the process that this record is about: pid,
+    /// generation and start stay.
+    ///
+    /// For a parent that knows these by itself and need not take a child's word for them.
+    #[must_use]
+    pub fn doing(&self, report: &Self) -> Self {
+        Self {
+            status: report.status,
+            requests: report.requests,
+            request_started: report.request_started,
+            updated: report.updated,
+            read: report.read,
+            label: report.label,
+            client: report.client,
+            ..self.clone()
+        }
+    }
+
+    /// Returns the same record as that of the process with this pid.
+    #[must_use]
+    pub fn of_process(self, pid: u32) -> Self {
+        Self { pid: plausible_pid(u64::from(pid)), ..self }
+    }
+
+    /// Writes all of it into an empty record to be published.
+    pub(crate) fn fill(&self, shadow: &mut Shadow) {
+        /// No state has this letter, so readers report the slot as stalled.
+        const STALLED: u8 = b'?';
+        let state = match self.status {
+            Status::Empty => return,
+            Status::Live(state) => state.byte(),
+            Status::Stalled(Stall::UnknownState(byte)) => byte,
+            Status::Stalled(Stall::HalfWritten | Stall::Damaged) => STALLED,
+        };
+        let moment = |moment: Option<Monotonic>| moment.map_or(0, Monotonic::as_nanos);
+        let wall = self.started_wall.and_then(|wall| wall.duration_since(UNIX_EPOCH).ok());
+        let wall = wall.and_then(|since| u64::try_from(since.as_nanos()).ok());
+        let (label, client) = (self.label.as_str(), self.client.as_str());
+        let length = |text: &str| u8::try_from(text.len()).unwrap_or(u8::MAX);
+        let lengths = [state, length(label), length(client), 0, 0, 0, 0, 0];
+        let mut set = |offset, value| shadow.set(word(offset), value);
+        set(record::STATE, u64::from_le_bytes(lengths));
+        set(record::PID, self.pid.map_or(0, u64::from));
+        set(record::GENERATION, self.generation);
+        set(record::REQUESTS, self.requests);
+        set(record::STARTED_MONOTONIC, moment(self.started));
+        set(record::STARTED_WALL, wall.unwrap_or(0));
+        set(record::PROCESS_START, self.process_start);
+        set(record::REQUEST_STARTED, moment(self.request_started));
+        set(record::UPDATED, moment(self.updated));
+        for (offset, text) in [(record::LABEL, label), (record::CLIENT, client)] {
+            for (index, chunk) in text.as_bytes().chunks(8).enumerate() {
+                let mut bytes = [0; 8];
+                bytes[..chunk.len()].copy_from_slice(chunk);
+                set(offset + 8 * index, u64::from_le_bytes(bytes));
+            }
+        }
+    }
+
     /// When the process started, in clock ticks since boot; zero if it has not said.
     pub(crate) const fn process_start(&self) -> u64 {
         self.process_start
@@ -230,7 +295,6 @@ fn wall(nanoseconds: u64) -> Option<SystemTime> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::protocol::Shadow;
     use proptest::prelude::*;
 
     #[test]
@@ -280,6 +344,26 @@ mod tests {
                 prop_assert_eq!(found.status(), Status::Live(state));
             }
             let _ = (found.since_update(), found.request_time(), found.started_wall());
+        }
+
+        /// What is read of words is what is read of its publication, but for what a publication adds.
+        #[test]
+        fn a_record_that_is_published_is_read_again(
+            words: [u64; WORDS], state in prop::option::of(prop::sample::select(&State::ALL[..])),
+        ) {
+            let mut words = words.map(|word| word & !1);
+            if let Some(state) = state {
+                words[word(record::STATE)] = words[word(record::STATE)] & !0xff
+                    | u64::from(state.byte());
+            }
+            let found = Record::decode(3, &Shadow::adopt(words).next_words(), Times::ThisBoot);
+            let mut published = Shadow::following(0);
+            found.fill(&mut published);
+            let again = Record::decode(3, &published.next_words(), Times::ThisBoot);
+            let again = Record { read: found.read, ..again };
+            if found.status != Status::Empty {
+                prop_assert_eq!(again, found);
+            }
         }
 
         #[test]

@@ -11,6 +11,7 @@ use crate::state::State;
 use crate::sys::SlotPage;
 use crate::text::{Clipped, head};
 use std::fmt::Display;
+use std::sync::atomic::AtomicU64;
 
 /// A slot of this process, to report in what it is doing.
 ///
@@ -54,11 +55,30 @@ use std::fmt::Display;
 /// ```
 #[derive(Debug)]
 pub struct Slot {
-    page: SlotPage,
+    page: Page,
     shadow: Shadow,
     maker: Maker,
     index: usize,
     release: Release,
+}
+
+/// Where the record is.
+#[derive(Debug)]
+enum Page {
+    /// In the file of a board.
+    Mapped(SlotPage),
+    /// In memory that its owner shares: see [`SlotMemory`](crate::SlotMemory).
+    Shared(&'static [AtomicU64; WORDS]),
+}
+
+impl Page {
+    #[inline]
+    fn words(&self) -> &[AtomicU64; WORDS] {
+        match self {
+            Self::Mapped(page) => page.words(),
+            Self::Shared(words) => words,
+        }
+    }
 }
 
 /// Who empties the slot in the end.
@@ -72,12 +92,26 @@ pub(crate) enum Release {
 
 impl Slot {
     pub(crate) fn enter(board: &Board, index: usize) -> Result<Self, SlotError> {
-        let mut slot = Self::map(board, index, Release::ByParent)?;
-        slot.shadow.set(word(record::PID), u64::from(std::process::id()));
-        slot.update(|report| {
+        Ok(Self::map(board, index, Release::ByParent)?.entered())
+    }
+
+    /// Goes on in memory from the record that `shadow` has taken over.
+    pub(crate) fn in_memory(
+        words: &'static [AtomicU64; WORDS],
+        shadow: Shadow,
+        index: usize,
+    ) -> Self {
+        let page = Page::Shared(words);
+        Self { page, shadow, maker: Maker::new(), index, release: Release::ByParent }.entered()
+    }
+
+    /// Writes whose the slot is from now on.
+    fn entered(mut self) -> Self {
+        self.shadow.set(word(record::PID), u64::from(std::process::id()));
+        self.update(|report| {
             report.state(State::Starting);
         });
-        Ok(slot)
+        self
     }
 
     /// Maps the slot and goes on from what is in it, if that is whole.
@@ -99,6 +133,7 @@ impl Slot {
             Verdict::HalfWritten | Verdict::Damaged => Shadow::following(copy[SEQUENCE]),
         };
         let page = SlotPage::map(&board.file, offset, stride).map_err(io_error("map"))?;
+        let page = Page::Mapped(page);
         Ok(Self { page, shadow, maker: Maker::new(), index, release })
     }
 

@@ -1,0 +1,175 @@
+//! A slot in memory that parent and child share in a way of their own.
+//!
+//! A board in a file has to live with whatever becomes of the file. Where parent and child share memory
+//! anyway, a slot can be there: nobody else can reach it, cut it short or write to it. The parent can
+//! then publish what it has read, and believes, on a board in a file: see
+//! [`OwnedBoard::publish`](crate::OwnedBoard::publish).
+
+use crate::clock::{Monotonic, wall_now};
+use crate::format::{WORDS, record, word};
+use crate::protocol::{SEQUENCE, Shadow, Verdict, judge};
+use crate::record::{Record, Times};
+use crate::slot::Slot;
+use crate::state::State;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// The memory of one slot, which a parent and one of its children share.
+///
+/// How they come to share it is theirs to arrange: by `mmap(2)` before a fork, or of a file in memory
+/// that only they have. It begins as zeros, which is an empty slot. One process writes at a time: the
+/// parent calls [`assign`](Self::assign) before the fork and [`clear`](Self::clear) once the child was
+/// reaped, and the child reports between the two. Reading is always possible, and bounded, whatever is
+/// in the memory.
+///
+/// # Examples
+///
+/// ```
+/// use prefork_scoreboard::SlotMemory;
+/// use std::sync::atomic::AtomicU64;
+///
+/// // In earnest, memory that is shared with a process forked later.
+/// static WORDS: [AtomicU64; SlotMemory::WORDS] = [const { AtomicU64::new(0) }; SlotMemory::WORDS];
+///
+/// let memory = SlotMemory::new(&WORDS);
+/// memory.assign(1);
+/// // In the child:
+/// let mut slot = memory.enter(0);
+/// slot.writing("GET /");
+/// // In the parent:
+/// assert_eq!(memory.record(0).label(), "GET /");
+/// ```
+#[derive(Debug, Clone, Copy)]
+pub struct SlotMemory {
+    words: &'static [AtomicU64; WORDS],
+}
+
+impl SlotMemory {
+    /// How many words a slot takes.
+    pub const WORDS: usize = WORDS;
+
+    /// Takes the memory of a slot.
+    #[must_use]
+    pub const fn new(words: &'static [AtomicU64; WORDS]) -> Self {
+        Self { words }
+    }
+
+    /// Gives the slot to a child about to be forked: state `S`, this generation, started now, pid not
+    /// known yet.
+    ///
+    /// It works whatever was there before, a half-written record included.
+    pub fn assign(self, generation: u64) {
+        self.rewrite(|shadow| {
+            let now = Monotonic::now().as_nanos();
+            shadow.set(word(record::STATE), u64::from(State::Starting.byte()));
+            shadow.set(word(record::GENERATION), generation);
+            shadow.set(word(record::STARTED_MONOTONIC), now);
+            shadow.set(word(record::STARTED_WALL), wall_now());
+            shadow.set(word(record::UPDATED), now);
+        });
+    }
+
+    /// Empties the slot after its child has been reaped.
+    pub fn clear(self) {
+        self.rewrite(|_| {});
+    }
+
+    /// Takes the slot over in the child that it was assigned to, and writes the child's pid; `slot` is the
+    /// number by which the child is to know it.
+    #[must_use]
+    pub fn enter(self, slot: usize) -> Slot {
+        let copy = self.copy();
+        let shadow = match judge(&copy) {
+            Verdict::Whole => Shadow::adopt(copy),
+            Verdict::HalfWritten | Verdict::Damaged => Shadow::following(copy[SEQUENCE]),
+        };
+        Slot::in_memory(self.words, shadow, slot)
+    }
+
+    /// Reads the slot, to which the record then gives the number `slot`.
+    ///
+    /// A record that is being written is looked at a few times, then reported as stalled.
+    #[must_use]
+    pub fn record(self, slot: usize) -> Record {
+        /// A writer needs a few nanoseconds, unless it was put to sleep or killed.
+        const LOOKS: usize = 4;
+        let mut copy = self.copy();
+        for _ in 1..LOOKS {
+            match judge(&copy) {
+                Verdict::Whole => break,
+                Verdict::HalfWritten | Verdict::Damaged => copy = self.copy(),
+            }
+        }
+        Record::decode(slot, &copy, Times::ThisBoot)
+    }
+
+    /// Returns a number that is another after each report, so that a reader can pass over what it has
+    /// read already.
+    #[must_use]
+    pub fn version(self) -> u64 {
+        // Relaxed: only compared with what it was before.
+        self.words[SEQUENCE].load(Ordering::Relaxed)
+    }
+
+    fn rewrite(self, fill: impl FnOnce(&mut Shadow)) {
+        let mut shadow = Shadow::following(self.version());
+        fill(&mut shadow);
+        shadow.publish(self.words);
+    }
+
+    /// Copies the words in any order, which the checksum makes good.
+    fn copy(self) -> [u64; WORDS] {
+        self.words.each_ref().map(|word| u64::from_le(word.load(Ordering::Relaxed)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::state::Status;
+
+    fn memory() -> SlotMemory {
+        SlotMemory::new(Box::leak(Box::new([const { AtomicU64::new(0) }; WORDS])))
+    }
+
+    #[test]
+    fn a_slot_is_empty_assigned_entered_and_cleared() {
+        let memory = memory();
+        assert_eq!(memory.record(3).status(), Status::Empty);
+        memory.assign(7);
+        let assigned = memory.record(3);
+        assert_eq!(assigned.status(), Status::Live(State::Starting));
+        assert_eq!((assigned.slot(), assigned.generation(), assigned.pid()), (3, 7, None));
+        let mut slot = memory.enter(3);
+        assert_eq!(memory.record(3).pid(), Some(std::process::id()));
+        slot.update(|report| {
+            report.state(State::Reading).client("192.0.2.1:4711").count_requests(2);
+        });
+        let read = memory.record(3);
+        assert_eq!((read.requests(), read.client(), read.generation()), (2, "192.0.2.1:4711", 7));
+        drop(slot);
+        assert_eq!(memory.record(3).status(), Status::Live(State::Reading), "the parent clears it");
+        memory.clear();
+        assert_eq!(memory.record(3).status(), Status::Empty);
+    }
+
+    #[test]
+    fn each_report_has_another_version() {
+        let memory = memory();
+        memory.assign(1);
+        let mut slot = memory.enter(0);
+        let before = memory.version();
+        slot.idle();
+        assert_ne!(memory.version(), before);
+    }
+
+    #[test]
+    fn whatever_was_there_a_slot_can_be_assigned() {
+        let memory = memory();
+        for garbage in [0, 1, u64::MAX, u64::MAX - 1] {
+            memory.words.iter().for_each(|word| word.store(garbage, Ordering::Relaxed));
+            let _ = memory.record(0);
+            memory.assign(9);
+            assert_eq!(memory.record(0).generation(), 9, "after {garbage:#x}");
+        }
+    }
+}
