@@ -186,10 +186,10 @@ impl Record {
         }
     }
 
-    /// Returns the same record as that of the process with this pid.
+    /// Returns the same record as that of the process with this pid, of this generation.
     #[must_use]
-    pub fn of_process(self, pid: u32) -> Self {
-        Self { pid: plausible_pid(u64::from(pid)), ..self }
+    pub fn of_process(self, pid: u32, generation: u64) -> Self {
+        Self { pid: plausible_pid(u64::from(pid)), generation, ..self }
     }
 
     /// Writes all of it into an empty record to be published.

@@ -1,168 +1,180 @@
-//! The parent's scoreboard: opened, read, and lived without when somebody has damaged it.
+//! What the parent reads of its children, and the scoreboard on which it shows that.
+//!
+//! Children report in pages that only they and the parent have (`channels/pages.rs`). Here the parent reads
+//! them, holds each claim against what is possible, and draws from it what it decides by. The scoreboard,
+//! which others may read, is a copy of what was believed: the parent alone writes to it, and never reads it.
+//! So nothing that anybody does to the file matters to a child or to a decision, and a file that was damaged
+//! is made again at once, with all that was on it.
 
-use std::{
-    error::Error,
-    os::fd::{BorrowedFd, OwnedFd},
-    path::Path,
-    time::Duration,
-};
+mod public;
 
-use prefork_core::{Activity, Generation, SlotId, Time};
-use prefork_scoreboard::{
-    Class, CreateError, Monotonic, OpenError, OwnedBoard, Slot, SlotError, State,
-};
+use prefork_core::{Activity, Generation, RequestCount, SlotId, Time};
+use prefork_scoreboard::{Class, Monotonic, Record, State};
+use rustix::process::Pid;
+use std::time::Duration;
+
+pub(crate) use public::Public;
 
 use crate::{
-    Report,
-    check::{Pool, Scoreboard, Settings},
+    channels::Pages,
+    check::{Pool, Settings},
     log::Log,
 };
 
-/// A board that reports a fault once and not at every reading.
+/// What is known of the children's reports.
 #[derive(Debug)]
 pub(crate) struct ParentBoard {
-    board: OwnedBoard,
-    /// How many slots it should have.
-    slots: usize,
-    faulty: bool,
+    readings: Vec<Option<Reading>>,
+    public: Public,
 }
 
-/// Opens the scoreboard that the settings ask for.
-pub(crate) fn open(settings: &Settings) -> Result<Option<ParentBoard>, CreateError> {
-    let slots = slots(settings);
-    let board = match &settings.scoreboard {
-        Scoreboard::None => return Ok(None),
-        Scoreboard::File(path) => OwnedBoard::create(path, slots)?,
-        Scoreboard::InMemory => OwnedBoard::anonymous(slots)?,
-    };
-    Ok(Some(ParentBoard { board, slots, faulty: false }))
+/// What was read of one child.
+#[derive(Debug)]
+struct Reading {
+    /// Who it is, by the parent's own knowledge.
+    identity: Record,
+    count: RequestCount,
+    /// Which report was read last.
+    version: u64,
+    activity: Activity,
+    /// Since when its record cannot be understood.
+    unclear: Option<Time>,
+    /// Until when it wants time for what it has in hand.
+    extended: Option<Time>,
 }
 
-/// The same, where the board of before may be in the place, damaged: it is the file `own`.
-pub(crate) fn open_over(
-    settings: &Settings,
-    own: &OwnedFd,
-) -> Result<Option<ParentBoard>, CreateError> {
-    let Scoreboard::File(path) = &settings.scoreboard else { return open(settings) };
-    let slots = slots(settings);
-    let board = OwnedBoard::create_over(path, slots, own)?;
-    Ok(Some(ParentBoard { board, slots, faulty: false }))
-}
-
-fn slots(settings: &Settings) -> usize {
-    match &settings.pool {
-        Pool::Solo => 1,
-        Pool::Children(config) => config.slots() as usize,
-    }
+/// What there is to see in all pages.
+#[derive(Debug, Default)]
+pub(crate) struct Look {
+    /// What the children are doing, by ascending slot.
+    pub(crate) activities: Vec<(SlotId, Activity)>,
+    /// Who wants more time for the request in hand, and until when, if that is new.
+    pub(crate) extended: Vec<(SlotId, Time)>,
+    /// Who claims what cannot be.
+    pub(crate) implausible: Vec<SlotId>,
 }
 
 impl ParentBoard {
-    /// Takes over the board of the program that ran before in this process. One of another size is made
-    /// anew with the next reload, which in a new program is at once.
-    pub(crate) fn adopt(
-        settings: &Settings,
-        path: Option<&Path>,
-        file: OwnedFd,
-        lock: Option<OwnedFd>,
-    ) -> Result<Self, OpenError> {
-        let board = OwnedBoard::adopt(path, file, lock)?;
-        let slots = slots(settings);
-        let faulty = board.slots() != slots;
-        Ok(Self { board, slots, faulty })
+    /// Begins with no child, and a scoreboard that is there or will be.
+    pub(crate) const fn new(public: Public) -> Self {
+        Self { readings: Vec::new(), public }
     }
 
-    /// What another program in this process needs to go on with it.
-    pub(crate) fn descriptors(&self) -> (BorrowedFd<'_>, Option<BorrowedFd<'_>>) {
-        self.board.descriptors()
+    /// The scoreboard.
+    pub(crate) const fn public(&self) -> &Public {
+        &self.public
     }
 
-    /// Where it is, if it is not in memory.
-    #[cfg(feature = "status")]
-    pub(crate) fn path(&self) -> Option<&Path> {
-        self.board.path()
+    pub(crate) const fn public_mut(&mut self) -> &mut Public {
+        &mut self.public
     }
 
-    /// Gives a slot to a child about to be forked.
-    pub(crate) fn assign(&mut self, slot: SlotId, generation: Generation, log: &Log) {
-        if !self.has(slot) {
-            return;
-        }
-        let assigned = self.board.assign(slot.index(), u64::from(generation.0));
-        self.judge(assigned.as_ref().map_err(as_error), log);
-    }
-
-    /// Empties the slot of a child that was reaped.
-    pub(crate) fn clear(&mut self, slot: SlotId, log: &Log) {
-        if !self.has(slot) {
-            return;
-        }
-        let cleared = self.board.clear(slot.index());
-        self.judge(cleared.as_ref().map_err(as_error), log);
-    }
-
-    /// Maps the slot of this process, a child, and closes the board.
-    ///
-    /// A board that cannot be entered, as one that somebody has truncated, is no reason not to serve.
-    pub(crate) fn enter(mut self, slot: SlotId, log: &Log) -> Option<Slot> {
-        self.enter_here(slot, log)
-    }
-
-    /// Maps a slot in the process that owns the board.
-    pub(crate) fn enter_here(&mut self, slot: SlotId, log: &Log) -> Option<Slot> {
-        let slot = self.board.enter(slot.index());
-        slot.inspect_err(|error| {
-            log.error(format_args!("serving without the scoreboard: {}", Report(error)));
-        })
-        .ok()
-    }
-
-    /// Reads what the children in these slots are doing; `None` while the board is damaged.
-    pub(crate) fn activities(
+    /// Notes a child that was just forked, or, of the old program's, that is still there.
+    pub(crate) fn assign(
         &mut self,
-        slots: impl Iterator<Item = SlotId>,
+        (slot, pid, generation): (SlotId, Pid, Generation),
+        count: RequestCount,
+        pages: &Pages,
         log: &Log,
-    ) -> Option<Vec<(SlotId, Activity)>> {
-        // One that was only removed can be read all the same; but nobody else can see it.
-        if let Err(fault) = self.board.check() {
-            self.judge::<()>(Err(&fault), log);
+    ) {
+        let Some(record) = pages.record(slot) else { return };
+        let pid = pid.as_raw_nonzero().get().unsigned_abs();
+        let identity = record.of_process(pid, u64::from(generation.0));
+        self.public.publish(slot, &identity, log);
+        let activity = Activity::Idle { since: Time::ZERO };
+        let reading =
+            Reading { identity, count, version: 0, activity, unclear: None, extended: None };
+        if self.readings.len() <= slot.index() {
+            self.readings.resize_with(slot.index() + 1, || None);
         }
-        let read: Result<_, _> = slots.map(|slot| Ok((slot, self.activity(slot)?))).collect();
-        self.judge(read.as_ref().map_err(as_error), log)?;
-        read.ok()
+        self.readings[slot.index()] = Some(reading);
     }
 
-    /// Reads how many requests the child in a slot says that it has answered.
-    pub(crate) fn requests(&self, slot: SlotId) -> Option<u64> {
-        self.board.record(slot.index()).ok().map(|record| record.requests())
+    /// Forgets a child that was reaped; returns how many requests it has answered, as far as that is
+    /// believed.
+    pub(crate) fn clear(&mut self, slot: SlotId, now: Time, pages: &Pages, log: &Log) -> u64 {
+        let reading = self.readings.get_mut(slot.index()).and_then(Option::take);
+        self.public.clear(slot, log);
+        let Some(mut reading) = reading else { return 0 };
+        if let Some(record) = pages.record(slot).filter(|record| record.status().state().is_some())
+        {
+            let _ = reading.count.claim(now, record.requests());
+        }
+        reading.count.believed()
     }
 
-    /// Makes a new board in the place of one that somebody has damaged, for the children to come; tells
-    /// whether there is another board now.
-    pub(crate) fn renew(&mut self, log: &Log) -> bool {
-        if !self.faulty {
+    /// Reads what the children in these slots are doing, and shows what has changed.
+    pub(crate) fn look(
+        &mut self,
+        now: Time,
+        slots: impl Iterator<Item = SlotId>,
+        pages: &Pages,
+        log: &Log,
+    ) -> Look {
+        let mut look = Look::default();
+        for slot in slots {
+            let Some(Some(reading)) = self.readings.get_mut(slot.index()) else { continue };
+            reading.read(now, slot, pages, &mut self.public, &mut look, log);
+            look.activities.push((slot, reading.activity));
+        }
+        look
+    }
+
+    /// Makes the scoreboard again, if it was damaged or could not be made before, and shows all children on it;
+    /// tells whether there is another one now.
+    pub(crate) fn heal(&mut self, now: Time, log: &Log) -> bool {
+        if !self.public.heal(now, log) {
             return false;
         }
-        match self.board.resize(self.slots) {
-            Ok(()) => {
-                self.faulty = false;
-                log.info("the scoreboard is made anew");
+        for (index, reading) in self.readings.iter_mut().enumerate() {
+            if let (Some(reading), Ok(slot)) = (reading, u32::try_from(index)) {
+                self.public.publish(SlotId(slot), &reading.identity, log);
+                // The rest with the next look.
+                reading.version = 0;
             }
-            Err(error) => log.error(format_args!("no new scoreboard: {}", Report(&error))),
         }
-        !self.faulty
+        true
+    }
+}
+
+impl Reading {
+    fn read(
+        &mut self,
+        now: Time,
+        slot: SlotId,
+        pages: &Pages,
+        public: &mut Public,
+        look: &mut Look,
+        log: &Log,
+    ) {
+        let version = pages.version(slot);
+        // One that cannot be understood is looked at again, as its version may be anything.
+        if version == self.version && self.unclear.is_none() {
+            return;
+        }
+        let Some(record) = pages.record(slot) else { return };
+        self.version = version;
+        let state = record.status().state();
+        if state.is_some() && self.count.claim(now, record.requests()).is_err() {
+            look.implausible.push(slot);
+        }
+        let extended = pages.extended(slot);
+        if std::mem::replace(&mut self.extended, extended) != extended
+            && let Some(until) = extended
+        {
+            look.extended.push((slot, until));
+        }
+        self.unclear = match record.status().class() {
+            Class::Stalled | Class::Empty => Some(self.unclear.unwrap_or(now)),
+            Class::Idle | Class::Starting | Class::Busy | Class::Draining => None,
+        };
+        self.activity = self.activity(&record);
+        let shown = self.identity.doing(&record).with_requests(self.count.believed());
+        public.publish(slot, &shown, log);
     }
 
-    /// Whether a slot is on the board: children of before an upgrade can be beyond a smaller new one.
-    fn has(&self, slot: SlotId) -> bool {
-        slot.index() < self.board.slots()
-    }
-
-    fn activity(&self, slot: SlotId) -> Result<Activity, SlotError> {
-        if !self.has(slot) {
-            return Ok(Activity::Busy { since: None });
-        }
-        let record = self.board.record(slot.index())?;
-        Ok(match record.status().class() {
+    fn activity(&self, record: &Record) -> Activity {
+        match record.status().class() {
             // One that serves and has never said anything may be doing anything; a pool of such loops
             // must not grow for that.
             Class::Idle | Class::Starting => {
@@ -173,34 +185,22 @@ impl ParentBoard {
                 Activity::Busy { since: None }
             }
             Class::Busy => Activity::Busy { since: record.request_started().map(time) },
-            Class::Draining | Class::Stalled | Class::Empty => Activity::Busy { since: None },
-        })
-    }
-
-    /// Reads what the child in a slot says that it is doing; empty if it says nothing.
-    pub(crate) fn label(&self, slot: SlotId) -> String {
-        let record = self.board.record(slot.index());
-        record.map(|record| record.label().to_owned()).unwrap_or_default()
-    }
-
-    /// Says once that the board cannot be used, until it is made anew.
-    fn judge<T>(&mut self, result: Result<T, &(dyn Error + 'static)>, log: &Log) -> Option<T> {
-        result
-            .inspect_err(|error| {
-                if !std::mem::replace(&mut self.faulty, true) {
-                    let error = Report(*error);
-                    log.error(format_args!("{error}; the next reload makes a new scoreboard"));
-                }
-            })
-            .ok()
+            Class::Draining => Activity::Busy { since: None },
+            // Whoever leaves a record that nobody understands has as much time for it as for a request.
+            Class::Stalled | Class::Empty => Activity::Busy { since: self.unclear },
+        }
     }
 }
 
-fn as_error(error: &SlotError) -> &(dyn Error + 'static) {
-    error
-}
-
-/// The board's clock is the parent's (`CLOCK_MONOTONIC`).
+/// The pages' clock is the parent's (`CLOCK_MONOTONIC`).
 fn time(monotonic: Monotonic) -> Time {
     Time::after_origin(Duration::from_nanos(monotonic.as_nanos()))
+}
+
+/// How many slots a pool has.
+pub(crate) fn slots(settings: &Settings) -> u32 {
+    match &settings.pool {
+        Pool::Solo => 1,
+        Pool::Children(config) => config.slots(),
+    }
 }

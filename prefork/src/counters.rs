@@ -178,6 +178,8 @@ impl Counters {
             // Counted where they happen, or nothing to count.
             Notice::DiedAbnormally { .. }
             | Notice::Lingers { .. }
+            | Notice::Flooding { .. }
+            | Notice::Implausible { .. }
             | Notice::Throttled { .. }
             | Notice::ThrottleLifted
             | Notice::SpawnDelayed { .. }

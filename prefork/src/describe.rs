@@ -155,6 +155,17 @@ fn words(notice: Notice, pid: Option<Pid>) -> (Level, String) {
             Level::Error,
             format!("child {pid} (slot {slot}) was killed and is still there; nobody waits for it"),
         ),
+        Notice::Flooding { slot } => (
+            Level::Error,
+            format!("child {pid} (slot {slot}) does little but wake the parent; killed"),
+        ),
+        Notice::Implausible { slot } => (
+            Level::Error,
+            format!(
+                "child {pid} (slot {slot}) claims more requests than it can have answered; not \
+                 believed, and retired"
+            ),
+        ),
         Notice::Stopping { request, alive } => {
             let how = if request == Request::StopNow { "now" } else { "gracefully" };
             (Level::Info, format!("stopping {how}, with {}", Children(alive)))

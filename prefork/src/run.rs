@@ -10,15 +10,16 @@ use crate::{
     activation::{self, Activated},
     args::{AfterInit, ParentHooks},
     auto_reload::AutoReload,
-    board::ParentBoard,
+    board::{self, ParentBoard},
+    channels::Channels,
     check::{Checked, Pool, Settings, Users, check},
     child::{self, Body},
     clock,
     log::{Log, Role},
     logs::{open_access_log, open_error_log, redirect, redirect_stderr},
     manager::Manager,
-    os::Signals,
-    parent::{Became, Channels, Parent, Parts},
+    os::{Signals, pidfds_work},
+    parent::{Became, Parent, Parts},
     solo,
     start::{Initialized, call, drop_privileges, initialize},
     status::{Service, StatusSocket},
@@ -170,6 +171,7 @@ fn prepare<S>(
     let Checked { mut settings, error_log, access_log, before_daemonize, .. } = checked;
     let Checked { users, after_init, body, parent_hooks, auto_reload, .. } = checked;
     refuse_threads(&settings)?;
+    require_pidfds(&settings)?;
     let in_place = inherited.is_some_and(Inherited::is_in_background);
     settings.manager = Manager::from_environment(in_place);
     let activated = take_activated(&settings, inherited);
@@ -208,7 +210,14 @@ fn serve<S>(
     let signals = open_signals()?;
     let began = clock::now();
     let initialized = initialize(settings, activated, after_init)?;
-    let channels = Channels::open().map_err(RunError::system("open the ways to the children"))?;
+    if !sys::pages::can_seal() {
+        Log::new(&settings.name, Role::Parent).info(
+            "this kernel has no mseal(2), which Linux 6.10 has: a child that was taken over can write \
+             to what the others report (docs/security.md)",
+        );
+    }
+    let channels = Channels::open(board::slots(settings))
+        .map_err(RunError::system("open the channels to the children"))?;
     let mut config = config.clone();
     // The launcher's time runs already.
     config.start_used = clock::now().since(began);
@@ -328,7 +337,7 @@ fn supervise<S>(
         privileges: users.children,
         readiness,
     };
-    let verdict = match Parent::new(settings, parts, adopted).run()? {
+    let verdict = match Parent::new(settings, parts, adopted)?.run()? {
         Became::Child(seat) => {
             // The child keeps a share of the lock, so that no second daemon starts beside orphans,
             // but nothing to write with: one that was taken over could put another's pid there, for
@@ -375,6 +384,15 @@ fn open_status(
 
 fn open_signals() -> Result<Signals, RunError> {
     Signals::open().map_err(RunError::system("open the signal descriptor"))
+}
+
+/// Processes are signalled by descriptors alone, so that no number is ever mistaken for another process.
+fn require_pidfds(settings: &Settings) -> Result<(), RunError> {
+    let Pool::Children(_) = settings.pool else { return Ok(()) };
+    pidfds_work().map_err(RunError::system(
+        "signal processes by pidfd_open(2) and pidfd_send_signal(2), as Linux 5.9 and later can where \
+         no sandbox forbids it",
+    ))
 }
 
 fn refuse_threads(settings: &Settings) -> Result<(), RunError> {

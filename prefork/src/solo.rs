@@ -54,13 +54,10 @@ pub(crate) fn serve<S>(
 ) -> Result<Ended, RunError> {
     let Program { users, activated, after_init, mut body, parent_hooks, .. } = program;
     let bell = Arc::new(Bell::new().map_err(RunError::system("set up signals"))?);
-    let Initialized { state, mut belongings, listeners, .. } =
+    let Initialized { state, belongings, listeners, .. } =
         initialize(settings, activated, after_init)?;
     let log = Log::new(&settings.name, Role::Parent);
-    let slot = belongings.board.as_mut().and_then(|board| {
-        board.assign(SLOT, GENERATION, &log);
-        board.enter_here(SLOT, &log)
-    });
+    let slot = belongings.board.as_ref().and_then(|board| board.public().enter(SLOT, &log));
     let stop = Stop::new(By::Thread, None).map_err(RunError::system("open an event descriptor"))?;
     // This process is what children are elsewhere. Now, while it has but one thread.
     drop_privileges(&users.children)?;

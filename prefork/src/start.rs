@@ -8,7 +8,7 @@ use crate::{
     Report, RunError,
     activation::Activated,
     args::AfterInit,
-    board::{self, ParentBoard},
+    board::{ParentBoard, Public},
     check::{Pool, Settings},
     hooks,
     init::Init,
@@ -57,7 +57,7 @@ pub(crate) fn initialize<S>(
 ) -> Result<Initialized<S>, RunError> {
     let pid_file = settings.pid_path.as_ref().map(PidFile::create).transpose();
     let pid_file = pid_file.map_err(RunError::PidFile)?;
-    let board = board::open(settings).map_err(RunError::Scoreboard)?;
+    let board = Public::create(settings).map_err(RunError::Scoreboard)?.map(ParentBoard::new);
     if settings.wants_scoreboard {
         let log = Log::new(&settings.name, Role::Parent);
         log.warning(

@@ -19,17 +19,10 @@ fn whatever_a_child_does_to_what_it_holds_the_parent_goes_on() {
     let program = env!("CARGO_BIN_EXE_saboteur");
     let address = scene.address().to_string();
     let daemon = scene.tool(program).args(["--listen", &address]).daemon();
-    // Whoever is asked first turns bad.
-    let log = |text: &str| !scene.lines_with("error.log", text).is_empty();
-    wait_until(PATIENCE, "the parent has noticed", || {
+    // Whoever is asked turns bad, before it answers.
+    for _ in 0..20 {
         let _ = get(scene.address(), "/");
-        log("a child has shut down what all children report by")
-    });
-    // All are replaced, by themselves, as nobody could hear them any more.
-    wait_until(PATIENCE, "another generation serves", || {
-        generation(&daemon).is_some_and(|generation| generation >= 2)
-    });
-    wait_until(PATIENCE, "the replacement is over", || log("all children are of generation 2"));
+    }
     // It rests: nothing that is readable for ever wakes it.
     let before = daemon.cpu();
     thread::sleep(Duration::from_secs(1));
@@ -38,8 +31,10 @@ fn whatever_a_child_does_to_what_it_holds_the_parent_goes_on() {
     // It hears operators, and is heard by its children.
     daemon.signal(Signal::HUP);
     wait_until(PATIENCE, "a reload works", || {
-        generation(&daemon).is_some_and(|generation| generation >= 3)
+        generation(&daemon).is_some_and(|generation| generation >= 2)
     });
+    let log = |text: &str| !scene.lines_with("error.log", text).is_empty();
+    wait_until(PATIENCE, "the reload is over", || log("all children are of generation 2"));
     let begun = Instant::now();
     daemon.stop_in_order();
     assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());

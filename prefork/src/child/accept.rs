@@ -80,7 +80,10 @@ impl Child {
             let socket = match self.poller(listener)?.wait()? {
                 Source::Listener(socket) => socket,
                 Source::Stop => return self.drain(listener),
-                Source::Wake => continue,
+                Source::Call => {
+                    self.stop.take_call();
+                    continue;
+                }
             };
             // It is one of these: the poller waits at no other.
             let accepted =
@@ -140,7 +143,7 @@ impl Child {
                     pauses += 1;
                     self.say_starved(&error);
                     // It has been asked to leave, and now only wants to know that its parent is there.
-                    let tether = self.tether.as_ref().map(|tether| tether.read.as_fd());
+                    let tether = self.tether.as_ref().map(|tether| tether.parent.as_fd());
                     if pause(tether)? {
                         break;
                     }

@@ -12,14 +12,12 @@ use std::{
 
 use prefork_core::{Generation, SlotId};
 
-use super::{Body, By, Child, ChildParts, Limits, Stop, Work};
+use super::{Body, By, Child, ChildParts, Limits, Parent, Stop, Work};
 use crate::{
     AccessLog, BoxError, Report,
-    asks::Asks,
-    board::ParentBoard,
+    channels::{Bell, Channels, ChildChannels, Reporter},
     log::{Log, Role},
-    nudge::Nudge,
-    os::{Lifeline, Privileges, Reports, Signals, Title, set_signal_mask},
+    os::{Privileges, Signals, Title, set_signal_mask},
     sys,
 };
 
@@ -31,20 +29,13 @@ pub(crate) struct Seat {
     pub(crate) name: String,
     pub(crate) title: Title,
     pub(crate) signals: Signals,
-    pub(crate) talk: Talk,
+    pub(crate) channels: Channels,
+    pub(crate) bell: Bell,
+    /// Whether there is a scoreboard, in which the child reports what it is doing.
+    pub(crate) has_board: bool,
     pub(crate) limits: Limits,
     pub(crate) privileges: Rc<Privileges>,
     pub(crate) access_log: AccessLog,
-}
-
-/// The ways between parent and child.
-#[derive(Debug)]
-pub(crate) struct Talk {
-    pub(crate) lifeline: Lifeline,
-    pub(crate) reports: Reports,
-    pub(crate) board: Option<ParentBoard>,
-    pub(crate) nudge: Nudge,
-    pub(crate) asks: Asks,
 }
 
 /// Lives the life of a child, in a process just forked.
@@ -70,18 +61,18 @@ pub(crate) fn live<S>(seat: Seat, body: &mut Body<S>, state: &S) -> ! {
 
 /// Parts with the parent's side of everything; `None` if the parent has gone meanwhile.
 fn settle(seat: Seat, log: &Log) -> Result<Option<Child>, BoxError> {
-    let Seat { slot, generation, mut title, signals, talk, limits, privileges, access_log, .. } =
-        seat;
-    let Talk { lifeline, reports, board, nudge, asks } = talk;
+    let Seat { slot, generation, mut title, signals, channels, bell, privileges, .. } = seat;
+    let Seat { has_board, limits, access_log, .. } = seat;
     let mask = *signals.before();
     drop(signals);
-    let reporter = reports.into_reporter();
     title.become_child();
     // Before the tie to the parent, which the kernel cuts when the user changes.
     privileges.apply()?;
-    let Ok(tether) = lifeline.tether() else { return Ok(None) };
-    let work = Work::new(board.and_then(|board| board.enter(slot, log)), nudge)?;
-    let stop = Stop::new(By::Signal, Some(asks.into_asked(slot)?))?;
+    let Some(channels) = channels.into_child(slot, bell)? else { return Ok(None) };
+    let ChildChannels { page, bell, called, tether } = channels;
+    let reporter = Reporter::new(page, bell);
+    let work = Work::new(has_board.then(|| page.enter()), reporter.clone());
+    let stop = Stop::new(By::Signal, Some(Parent { page, called }))?;
     set_signal_mask(&mask)?;
     let parts = ChildParts {
         slot,

@@ -14,7 +14,6 @@ mod work;
 use std::{
     io,
     os::fd::{AsFd, BorrowedFd},
-    rc::Rc,
     time::Duration,
 };
 
@@ -22,20 +21,22 @@ use prefork_core::{Generation, SlotId};
 
 pub use any::{AnyAddr, AnyListener, AnyStream};
 pub(crate) use body::{Body, Failed};
-pub(crate) use life::{Seat, Talk, live};
+pub(crate) use life::{Seat, live};
 pub(crate) use limits::Limits;
 use limits::Usage;
 pub(crate) use listener::INSIDE;
 pub use listener::Listener;
 pub use requests::Requests;
 use starvation::Starvation;
-pub(crate) use stop::{By, Stop};
+pub(crate) use stop::{By, Parent, Stop};
 pub(crate) use work::Work;
 
 use crate::{
-    AccessLog, clock,
+    AccessLog,
+    channels::{Report, Reporter},
+    clock,
     log::Log,
-    os::{Message, Poller, Reporter, Tether},
+    os::{Poller, Tether},
 };
 
 /// What a main loop knows of the process it runs in, and how it takes work.
@@ -53,14 +54,13 @@ pub struct Child {
     stop: Stop,
     work: Work,
     tether: Option<Tether>,
-    reporter: Option<Rc<Reporter>>,
+    /// To the parent; none where there is no parent.
+    reporter: Option<Reporter>,
     /// How many connections are still to be taken of those that waited when the daemon began to
     /// stop.
     left_to_drain: Option<u32>,
     starvation: Starvation,
     usage: Usage,
-    said_tired: bool,
-    said_polls: bool,
     said_ready: bool,
     said_worked: bool,
     poller: Option<Poller>,
@@ -72,8 +72,6 @@ impl Child {
     pub(crate) fn new(seat: ChildParts) -> Self {
         let ChildParts { slot, generation, stop, work, tether, reporter, access_log, log, .. } =
             seat;
-        // Where there is no parent to tell, all has been said.
-        let silent = reporter.is_none();
         Self {
             pid: std::process::id(),
             slot,
@@ -81,14 +79,12 @@ impl Child {
             stop,
             work,
             tether,
-            reporter: reporter.map(Rc::new),
+            reporter,
             left_to_drain: None,
             starvation: Starvation::default(),
             usage: Usage::new(seat.limits),
-            said_tired: silent,
-            said_polls: silent,
-            said_ready: silent,
-            said_worked: silent,
+            said_ready: false,
+            said_worked: false,
             poller: None,
             access_log,
             log,
@@ -144,10 +140,7 @@ impl Child {
     pub fn stop_fd(&mut self) -> BorrowedFd<'_> {
         self.stop.attend();
         self.say_ready();
-        if let Some(reporter) = self.reporter.as_ref().filter(|_| !self.said_polls) {
-            // A parent that cannot be told has gone, and its children with it.
-            self.said_polls = reporter.say(Message::Polls).is_ok();
-        }
+        self.report(Report::Polls);
         self.stop.fd()
     }
 
@@ -222,8 +215,11 @@ impl Child {
     ///
     /// Fails if the parent has gone.
     pub fn extend_deadline(&mut self, by: Duration) -> io::Result<()> {
-        let Some(reporter) = &self.reporter else { return Ok(()) };
-        reporter.say(Message::Extend(self.work.extend(clock::now(), by)))
+        self.work.extend(clock::now(), by);
+        if self.tether.as_ref().is_some_and(Tether::is_cut) {
+            return Err(io::Error::new(io::ErrorKind::BrokenPipe, "the parent has gone"));
+        }
+        Ok(())
     }
 
     /// Counts requests up to about `max`, for loops that take their work from elsewhere than
@@ -256,10 +252,7 @@ impl Child {
 
     /// Tells the parent that this child is in its main loop.
     fn say_entered(&self) {
-        if let Some(reporter) = &self.reporter {
-            // A parent that cannot be told has gone, and its children with it.
-            let _ = reporter.say(Message::Entered);
-        }
+        self.report(Report::Entered);
     }
 
     /// Returns this child's slot of the scoreboard, for reporting more than
@@ -278,15 +271,15 @@ impl Child {
 
     /// Tells the parent once that this child has served enough.
     fn say_if_tired(&mut self) {
-        if !self.said_tired && self.usage.is_used_up() {
-            self.said_tired = self.try_say(Message::Tired);
+        if self.usage.is_used_up() {
+            self.report(Report::Tired);
         }
     }
 
     /// Tells the parent once that this child waits for work.
     fn say_ready(&mut self) {
-        if !self.said_ready {
-            self.said_ready = self.try_say(Message::Ready);
+        if !std::mem::replace(&mut self.said_ready, true) {
+            self.report(Report::Ready);
             if !self.work.is_in_hand() {
                 self.work.end();
             }
@@ -295,19 +288,21 @@ impl Child {
 
     /// Tells the parent once that this child has taken work.
     fn say_worked(&mut self) {
-        if !self.said_worked {
-            self.said_worked = self.try_say(Message::Worked);
+        if !std::mem::replace(&mut self.said_worked, true) {
+            self.report(Report::Worked);
         }
     }
 
-    /// Says something if the parent has room for it; else the next occasion will do.
-    fn try_say(&self, message: Message) -> bool {
-        self.reporter.as_ref().is_none_or(|reporter| reporter.try_say(message))
+    /// Reports something to the parent, if there is one. It never waits.
+    fn report(&self, report: Report) {
+        if let Some(reporter) = &self.reporter {
+            reporter.report(report);
+        }
     }
 
     /// What becomes readable when the child is to leave, or its parent is gone.
     fn stops(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
-        let tether = self.tether.as_ref().map(|tether| tether.read.as_fd());
+        let tether = self.tether.as_ref().map(|tether| tether.parent.as_fd());
         [Some(self.stop.fd()), tether].into_iter().flatten()
     }
 
@@ -322,7 +317,7 @@ impl Child {
             other => {
                 // First, so that a process without free descriptors has this one.
                 drop(other);
-                Poller::new(listener, self.stops(), self.stop.parent_wake())?
+                Poller::new(listener, self.stops(), self.stop.call())?
             }
         };
         Ok(self.poller.insert(poller))

@@ -1,23 +1,20 @@
 //! Counting requests in loops that do not accept.
 
-use std::rc::Rc;
-
 use super::Stop;
-use crate::os::{Message, Reporter};
+use crate::channels::{Report, Reporter};
 
 /// An iterator over the requests that a child serves; see [`Child::requests`](crate::Child::requests).
 #[derive(Debug)]
 pub struct Requests {
     stop: Stop,
-    reporter: Option<Rc<Reporter>>,
+    reporter: Option<Reporter>,
     max: u64,
     count: u64,
-    said_tired: bool,
 }
 
 impl Requests {
-    pub(super) const fn new(stop: Stop, reporter: Option<Rc<Reporter>>, max: u64) -> Self {
-        Self { stop, reporter, max, count: 0, said_tired: false }
+    pub(super) const fn new(stop: Stop, reporter: Option<Reporter>, max: u64) -> Self {
+        Self { stop, reporter, max, count: 0 }
     }
 }
 
@@ -31,9 +28,10 @@ impl Iterator for Requests {
         if self.stop.is_asked() || self.count >= most {
             return None;
         }
-        if self.count >= self.max && !self.said_tired {
-            let reporter = self.reporter.as_ref();
-            self.said_tired = reporter.is_none_or(|reporter| reporter.try_say(Message::Tired));
+        if self.count >= self.max
+            && let Some(reporter) = &self.reporter
+        {
+            reporter.report(Report::Tired);
         }
         let number = self.count;
         self.count += 1;

@@ -1,53 +1,55 @@
 //! What a child says of its work: to the scoreboard, and to a parent that wants to know.
 
-use std::{fmt::Display, io, time::Duration};
+use std::{fmt::Display, time::Duration};
 
 use prefork_core::Time;
 use prefork_scoreboard::{Slot, State};
 
-use crate::nudge::{Nudge, Nudger};
+use crate::channels::Reporter;
 
-/// The child's slot of the scoreboard, with the way to nudge the parent.
+/// The child's slot of the scoreboard, with the way to have the parent look at it.
 #[derive(Debug)]
 pub(crate) struct Work {
     slot: Option<Slot>,
-    nudger: Option<Nudger>,
+    reporter: Option<Reporter>,
     in_hand: bool,
     /// Until when more time was asked for, for what is in hand.
     extended: Time,
 }
 
 impl Work {
-    pub(crate) fn new(slot: Option<Slot>, nudge: Nudge) -> io::Result<Self> {
-        let nudger = if slot.is_some() { Some(nudge.into_nudger()?) } else { None };
-        Ok(Self { slot, nudger, in_hand: false, extended: Time::ZERO })
+    pub(crate) const fn new(slot: Option<Slot>, reporter: Reporter) -> Self {
+        Self { slot, reporter: Some(reporter), in_hand: false, extended: Time::ZERO }
     }
 
-    /// Takes a slot where there is no parent to nudge.
+    /// Takes a slot where there is no parent that would look.
     pub(crate) const fn alone(slot: Option<Slot>) -> Self {
-        Self { slot, nudger: None, in_hand: false, extended: Time::ZERO }
+        Self { slot, reporter: None, in_hand: false, extended: Time::ZERO }
     }
 
     /// Work has begun that `label` describes.
     pub(crate) fn begin(&mut self, label: &str) {
         if !self.in_hand {
-            self.extended = Time::ZERO;
+            self.forget_extension();
         }
         if let Some(slot) = &mut self.slot {
             slot.writing(label);
         }
-        self.turned_busy();
+        if !std::mem::replace(&mut self.in_hand, true) {
+            self.changed();
+        }
     }
 
     /// A connection was accepted.
     pub(crate) fn accepted(&mut self, client: impl Display) {
-        self.extended = Time::ZERO;
+        self.forget_extension();
         if let Some(slot) = &mut self.slot {
             slot.update(|report| {
                 report.state(State::Reading).begin_request().label("").client(client);
             });
         }
-        self.turned_busy();
+        self.in_hand = true;
+        self.changed();
     }
 
     /// The work in hand is finished, or there was none: the child waits.
@@ -56,6 +58,7 @@ impl Work {
         if let Some(slot) = &mut self.slot {
             if had_work { slot.finished() } else { slot.idle() }
         }
+        self.changed();
     }
 
     /// The request in hand is finished, and the connection waits for its next one.
@@ -66,19 +69,30 @@ impl Work {
                 report.state(State::Keepalive).count_requests(u64::from(had_work));
             });
         }
+        self.changed();
     }
 
     /// Lays down what is in hand; tells whether there was anything.
-    const fn put_down(&mut self) -> bool {
-        self.extended = Time::ZERO;
+    fn put_down(&mut self) -> bool {
+        self.forget_extension();
         std::mem::replace(&mut self.in_hand, false)
     }
 
-    /// How much time is to be asked for, so that what is in hand has `by` from now and no less than it was
-    /// given before.
-    pub(crate) fn extend(&mut self, now: Time, by: Duration) -> Duration {
+    /// Asks for more time for what is in hand: `by` from now, and no less than it was given before.
+    pub(crate) fn extend(&mut self, now: Time, by: Duration) {
         self.extended = self.extended.max(now + by);
-        self.extended.since(now)
+        if let Some(reporter) = &self.reporter {
+            reporter.extend(self.extended);
+        }
+    }
+
+    /// Takes back what was asked for, before the record says that something else is in hand.
+    fn forget_extension(&mut self) {
+        if std::mem::replace(&mut self.extended, Time::ZERO) != Time::ZERO
+            && let Some(reporter) = &self.reporter
+        {
+            reporter.extend(Time::ZERO);
+        }
     }
 
     pub(crate) const fn is_in_hand(&self) -> bool {
@@ -89,11 +103,12 @@ impl Work {
         self.slot.as_mut()
     }
 
-    fn turned_busy(&mut self) {
-        if !std::mem::replace(&mut self.in_hand, true)
-            && let Some(nudger) = &self.nudger
+    /// Has the parent look at the record, which has changed, if it wants to know.
+    fn changed(&self) {
+        if self.slot.is_some()
+            && let Some(reporter) = &self.reporter
         {
-            nudger.turned_busy();
+            reporter.changed();
         }
     }
 }
@@ -107,16 +122,20 @@ mod tests {
         let mut work = Work::alone(None);
         let at = |seconds| Time::after_origin(Duration::from_secs(seconds));
         let hour = Duration::from_secs(3600);
+        let until = |work: &mut Work, seconds, by| {
+            work.extend(at(seconds), by);
+            work.extended
+        };
         work.begin("a job");
-        assert_eq!(work.extend(at(0), hour), hour);
+        assert_eq!(until(&mut work, 0, hour), at(3600));
         let less = Duration::from_secs(1);
-        assert_eq!(work.extend(at(600), less), Duration::from_secs(3000), "what is given stays");
+        assert_eq!(until(&mut work, 600, less), at(3600), "what is given stays");
         work.end();
         work.begin("another");
-        assert_eq!(work.extend(at(601), less), less);
+        assert_eq!(until(&mut work, 601, less), at(602));
         work.keep_alive();
         assert!(!work.is_in_hand());
         work.accepted("somebody");
-        assert_eq!(work.extend(at(602), less), less);
+        assert_eq!(until(&mut work, 602, less), at(603));
     }
 }

@@ -1,39 +1,31 @@
 //! How children learn that their parent is gone, however it went.
 //!
-//! Two ways, because each has a gap. The kernel kills the child when the parent dies (`PDEATHSIG`,
-//! see `prctl(2)`), but forgets to when the child changes its user later on. And a pipe whose only
-//! write end is the parent's reports the end of the parent, but only to a child that looks.
+//! Two ways, because each has a gap. The kernel kills the child when the parent dies (`PDEATHSIG`, see
+//! `prctl(2)`), but forgets to when the child changes its user later on. And a descriptor of the parent's
+//! process (see `pidfd_open(2)`) becomes readable at its end, but only a child that looks sees that. It
+//! stays good when the parent executes another program, and gives nobody a right over the parent.
 
 use std::{io, os::fd::OwnedFd};
 
 use rustix::{
-    pipe::{PipeFlags, pipe_with},
-    process::{Pid, Signal, getpid, getppid, set_parent_process_death_signal},
+    event::{PollFd, PollFlags, Timespec, poll},
+    process::{
+        Pid, PidfdFlags, Signal, getpid, getppid, pidfd_open, set_parent_process_death_signal,
+    },
 };
 
-/// The parent's end: while it is open in one process, that one is alive.
+/// The parent's end.
 #[derive(Debug)]
 pub(crate) struct Lifeline {
     parent: Pid,
-    /// Never written to. Held by the parent alone.
-    write: OwnedFd,
-    read: OwnedFd,
+    pidfd: OwnedFd,
 }
 
 impl Lifeline {
+    /// Opens it in the parent.
     pub(crate) fn new() -> io::Result<Self> {
-        let (read, write) = pipe_with(PipeFlags::CLOEXEC)?;
-        Ok(Self { parent: getpid(), write, read })
-    }
-
-    /// What another program in this process needs to go on with it.
-    pub(crate) const fn descriptors(&self) -> [&OwnedFd; 2] {
-        [&self.read, &self.write]
-    }
-
-    /// Goes on with what another program in this process has left.
-    pub(crate) fn adopt([read, write]: [OwnedFd; 2]) -> Self {
-        Self { parent: getpid(), write, read }
+        let parent = getpid();
+        Ok(Self { parent, pidfd: pidfd_open(parent, PidfdFlags::empty())? })
     }
 
     /// Turns the inherited copy into the child's end.
@@ -41,7 +33,6 @@ impl Lifeline {
     /// To be called in the child, after its last change of user. Fails if the parent has gone: then
     /// no signal will ever tell.
     pub(crate) fn tether(self) -> io::Result<Tether> {
-        drop(self.write);
         set_parent_process_death_signal(Some(Signal::KILL))?;
         // It may have died before the line above. A child is never reparented back to it, and the
         // comparison is with its pid, not with 1: orphans may go to a subreaper, and the parent may
@@ -49,12 +40,32 @@ impl Lifeline {
         if getppid() != Some(self.parent) {
             return Err(io::Error::other("the parent has gone"));
         }
-        Ok(Tether { read: self.read })
+        Ok(Tether { parent: self.pidfd })
     }
 }
 
-/// A child's end: hangs up when the parent is gone.
+/// A child's end: becomes readable when the parent is gone.
 #[derive(Debug)]
 pub(crate) struct Tether {
-    pub(crate) read: OwnedFd,
+    pub(crate) parent: OwnedFd,
+}
+
+impl Tether {
+    /// Tells whether the parent has gone.
+    pub(crate) fn is_cut(&self) -> bool {
+        let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
+        let mut fds = [PollFd::new(&self.parent, PollFlags::IN)];
+        poll(&mut fds, Some(&at_once)).is_ok_and(|count| count > 0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_parent_that_lives_is_there() {
+        let Lifeline { pidfd, .. } = Lifeline::new().expect("opened");
+        assert!(!Tether { parent: pidfd }.is_cut());
+    }
 }

@@ -6,7 +6,7 @@ mod fork;
 mod lifeline;
 mod poller;
 mod privileges;
-mod reports;
+mod process;
 mod signals;
 mod title;
 
@@ -14,6 +14,6 @@ pub(crate) use fork::fork;
 pub(crate) use lifeline::{Lifeline, Tether};
 pub(crate) use poller::{Poller, Source};
 pub(crate) use privileges::{Privileges, Wanted};
-pub(crate) use reports::{Heard, Message, Reporter, Reports};
+pub(crate) use process::{Process, Reserve, pidfds_work};
 pub(crate) use signals::{Signals, set_signal_mask, unblock_answered_signals};
 pub(crate) use title::Title;

@@ -25,13 +25,13 @@ pub(crate) enum Source {
     /// The child was asked to leave, or its parent is gone.
     Stop,
     /// Somebody was asked to leave: it may be this child.
-    Wake,
+    Call,
     /// A connection waits at the listener with this descriptor.
     Listener(RawFd),
 }
 
 const STOP: u64 = u64::MAX;
-const WAKE: u64 = u64::MAX - 1;
+const CALL: u64 = u64::MAX - 1;
 
 /// An epoll descriptor with what a child waits for.
 #[derive(Debug)]
@@ -43,7 +43,7 @@ pub(crate) struct Poller {
 
 impl Poller {
     /// Makes a poller that wakes when a connection waits at one of these listeners, when one of `stops`
-    /// becomes readable or hangs up, and every time that `wake` is written to.
+    /// becomes readable, and with every `call`.
     ///
     /// # Errors
     ///
@@ -51,15 +51,15 @@ impl Poller {
     pub(crate) fn new<'a, L: Listener + ?Sized>(
         listener: &L,
         stops: impl Iterator<Item = BorrowedFd<'a>>,
-        wake: Option<BorrowedFd<'_>>,
+        call: Option<BorrowedFd<'_>>,
     ) -> io::Result<Self> {
         let epoll = epoll::create(CreateFlags::CLOEXEC)?;
         for stop in stops {
             epoll::add(&epoll, stop, EventData::new_u64(STOP), EventFlags::IN)?;
         }
-        if let Some(wake) = wake {
+        if let Some(call) = call {
             let every_time = EventFlags::IN | EventFlags::ET;
-            epoll::add(&epoll, wake, EventData::new_u64(WAKE), every_time)?;
+            epoll::add(&epoll, call, EventData::new_u64(CALL), every_time)?;
         }
         let mut poller = Self { epoll, listeners: Vec::new() };
         listener.each(INSIDE, &mut |socket| poller.add(socket))?;
@@ -116,8 +116,8 @@ impl Poller {
             for event in events.iter() {
                 match (event.data.u64(), other) {
                     (STOP, _) => other = Some(Source::Stop),
-                    (WAKE, None) => other = Some(Source::Wake),
-                    (WAKE, Some(_)) => {}
+                    (CALL, None) => other = Some(Source::Call),
+                    (CALL, Some(_)) => {}
                     (fd, _) => {
                         return RawFd::try_from(fd).map(Source::Listener).map_err(io::Error::other);
                     }

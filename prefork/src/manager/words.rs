@@ -61,6 +61,8 @@ impl Occasion {
             | Notice::Hung { .. }
             | Notice::StuckStarting { .. }
             | Notice::Lingers { .. }
+            | Notice::Flooding { .. }
+            | Notice::Implausible { .. }
             | Notice::Escalated { .. } => None,
         }
     }

@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use prefork_core::{Action, Event, Generation, Hook, Notice, Sight, SlotId, Verdict};
-use rustix::process::{Pid, Signal, kill_process};
+use prefork_core::{Action, Event, Generation, Hook, Notice, RequestCount, SlotId, Verdict};
+use rustix::process::{Pid, Signal};
 
 use super::Parent;
 use crate::{
-    HungChild, RunError, clock, counters::Counter, describe, hooks, logs, manager::Occasion,
-    os::fork, ready, sys::Forked,
+    HungChild, RunError, channels::Bell, clock, counters::Counter, describe, hooks, logs,
+    manager::Occasion, os::fork, ready, sys::Forked,
 };
 
 /// What ends the parent's loop.
@@ -16,7 +16,7 @@ pub(super) enum Done {
     /// The daemon is over.
     Over(Verdict),
     /// This process is a child just forked.
-    Forked(SlotId, Generation),
+    Forked { slot: SlotId, generation: Generation, bell: Bell },
 }
 
 impl Parent<'_> {
@@ -40,7 +40,7 @@ impl Parent<'_> {
                 logs::reopen(&self.settings, &mut self.access_log, &self.log);
                 self.renew_status();
             }
-            Action::ArmNudge => self.channels.nudge.arm(),
+            Action::ArmNudge => self.arm(),
             Action::Look => self.look(),
             Action::CheckConnections => self.check_connections(),
             Action::Probe => self.start_probe(),
@@ -57,22 +57,25 @@ impl Parent<'_> {
 
     /// Forks a child, in which this returns that it is one.
     fn spawn(&mut self, slot: SlotId, generation: Generation) -> Option<Done> {
-        self.channels.asks.reset(slot);
-        if let Some(board) = &mut self.board {
-            board.assign(slot, generation, &self.log);
-        }
-        match fork() {
-            Ok(Forked::Child) => return Some(Done::Forked(slot, generation)),
-            Ok(Forked::Parent { child }) => {
-                self.table.insert(child, slot, generation);
+        self.channels.pages.assign(slot, generation);
+        let id = self.table.next_bell(slot);
+        let forked = self.channels.bells.make(id).and_then(|bell| Ok((fork()?, bell)));
+        match forked {
+            Ok((Forked::Child, bell)) => return Some(Done::Forked { slot, generation, bell }),
+            // The parent's copy of the bell is closed with this.
+            Ok((Forked::Parent { child }, _bell)) => {
+                self.table.insert(child, generation, id);
+                if let Some(board) = &mut self.board {
+                    let count = RequestCount::new(clock::now());
+                    let who = (slot, child, generation);
+                    board.assign(who, count, &self.channels.pages, &self.log);
+                }
                 self.fork_error = None;
                 self.counters.count(Counter::Spawns);
                 self.supervisor.handle(clock::now(), Event::Spawned { slot });
             }
             Err(error) => {
-                if let Some(board) = &mut self.board {
-                    board.clear(slot, &self.log);
-                }
+                self.channels.pages.clear(slot);
                 self.counters.count(Counter::SpawnFailures);
                 let error = error.to_string();
                 if self.fork_error.as_ref() != Some(&error) {
@@ -85,31 +88,18 @@ impl Parent<'_> {
         None
     }
 
-    /// Reads the board.
-    fn look(&mut self) {
-        let seen = self.board.as_mut();
-        match seen.and_then(|board| board.activities(self.supervisor.slots(), &self.log)) {
-            Some(activities) => {
-                let waiting = self.listeners.waiting();
-                let sight = Sight { activities: &activities, waiting };
-                self.supervisor.look(clock::now(), &sight);
-            }
-            None => self.supervisor.look_failed(clock::now()),
-        }
-    }
-
     /// Asks a child to leave, by a signal only if it would not notice otherwise.
     fn ask(&mut self, slot: SlotId) {
-        self.channels.asks.ask(slot);
+        self.channels.ask(slot);
         if self.table.needs_signal(slot) {
             self.signal(slot, Signal::TERM);
         }
     }
 
-    /// Signals a child that has not been reaped: until then, its pid is nobody else's.
-    pub(super) fn signal(&self, slot: SlotId, signal: Signal) {
-        if let Some(pid) = self.table.pid(slot)
-            && let Err(error) = kill_process(pid, signal)
+    /// Signals a child, if it has not ended.
+    pub(super) fn signal(&mut self, slot: SlotId, signal: Signal) {
+        if let Err(error) = self.table.signal(slot, signal)
+            && let Some(pid) = self.table.pid(slot)
         {
             let pid = pid.as_raw_nonzero();
             self.log.error(format_args!("cannot send {signal:?} to child {pid}: {error}"));
@@ -119,7 +109,7 @@ impl Parent<'_> {
     /// Closes the doors, and has children that leave take what is already inside.
     fn drain(&mut self) {
         if self.listeners.end_with_the_daemon() {
-            self.channels.asks.drain();
+            self.channels.pages.drain(self.supervisor.slots());
         }
         self.listeners.close_doors();
     }
@@ -129,11 +119,6 @@ impl Parent<'_> {
         describe::tell(&self.log, notice, pid);
         self.reporting.on_notice(notice);
         self.counters.note(&notice);
-        if let (Notice::Reloading { .. }, Some(board)) = (notice, &mut self.board)
-            && board.renew(&self.log)
-        {
-            self.renew_status();
-        }
         if let (Notice::Hung { slot, busy }, Some(pid)) = (notice, pid) {
             self.tell_of_hung(slot, pid, busy);
         }
@@ -152,6 +137,7 @@ impl Parent<'_> {
 
     /// What a child says that it is doing.
     pub(super) fn label(&self, slot: SlotId) -> String {
-        self.board.as_ref().map(|board| board.label(slot)).unwrap_or_default()
+        let record = self.board.as_ref().and_then(|_| self.channels.pages.record(slot));
+        record.map(|record| record.label().to_owned()).unwrap_or_default()
     }
 }

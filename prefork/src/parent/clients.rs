@@ -16,8 +16,10 @@ impl Parent<'_> {
         let now = clock::now();
         let busy = self.busy_children();
         if let (false, Some(watch)) = (busy.is_empty(), &mut self.client_watch) {
-            let board = &self.board;
-            let label = |slot| board.as_ref().map(|board| board.label(slot)).unwrap_or_default();
+            let pages = &self.channels.pages;
+            let label = |slot| {
+                pages.record(slot).map(|record| record.label().to_owned()).unwrap_or_default()
+            };
             let gone = watch.check(now, &busy, label, &self.log);
             self.handle_gone(now, gone);
         }
@@ -26,10 +28,8 @@ impl Parent<'_> {
     }
 
     fn busy_children(&mut self) -> Vec<Busy> {
-        let board = self.board.as_mut();
-        let activities =
-            board.and_then(|board| board.activities(self.supervisor.slots(), &self.log));
-        let busy = activities.unwrap_or_default().into_iter().filter_map(|(slot, activity)| {
+        let activities = self.activities().unwrap_or_default();
+        let busy = activities.into_iter().filter_map(|(slot, activity)| {
             let Activity::Busy { since: Some(since) } = activity else { return None };
             let pid = self.table.pid(slot)?.as_raw_nonzero().get().unsigned_abs();
             Some(Busy { pid, slot, since })

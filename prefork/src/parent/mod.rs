@@ -7,9 +7,10 @@
 //! after that, so that nothing the dead have said is missed; the kernel gives their pids to nobody
 //! of ours meanwhile, since only this loop forks.
 
+mod bells;
 mod carry_out;
-mod channels;
 mod clients;
+mod gossip;
 mod leftovers;
 mod reap;
 mod status;
@@ -19,7 +20,7 @@ mod upgrade;
 
 use std::{io, mem::ManuallyDrop, os::fd::AsFd, rc::Rc};
 
-use prefork_core::{AdoptedAs, Config, Event, Generation, SlotId, Supervisor, Verdict};
+use prefork_core::{AdoptedAs, Allowance, Config, Event, Generation, SlotId, Supervisor, Verdict};
 use prefork_daemonize::{PidFile, Readiness};
 use rustix::event::{PollFd, PollFlags};
 
@@ -28,8 +29,9 @@ use crate::{
     args::ParentHooks,
     auto_reload::{AutoReload, FileWatch},
     board::ParentBoard,
+    channels::{Bell, Channels},
     check::Settings,
-    child::{Seat, Talk},
+    child::Seat,
     clock,
     counters::{Counter, Counters},
     describe::Children,
@@ -43,7 +45,6 @@ use crate::{
 };
 
 use carry_out::Done;
-pub(crate) use channels::Channels;
 pub(crate) use leftovers::Leftovers;
 use table::Table;
 
@@ -55,6 +56,8 @@ pub(crate) struct Parent<'a> {
     table: Table,
     signals: Signals,
     channels: Channels,
+    /// How often children may wake the parent, all together.
+    wakes: Allowance,
     title: Title,
     access_log: AccessLog,
     board: Option<ParentBoard>,
@@ -112,7 +115,11 @@ pub(crate) struct Parts<'a> {
 
 impl<'a> Parent<'a> {
     /// Makes the parent of a new pool, or of one that the program of before has had in this process.
-    pub(crate) fn new(settings: &Settings, parts: Parts<'a>, adopted: Option<Adopted>) -> Self {
+    pub(crate) fn new(
+        settings: &Settings,
+        parts: Parts<'a>,
+        adopted: Option<Adopted>,
+    ) -> Result<Self, RunError> {
         let Parts { config, signals, title, access_log, origin, board, pid_file, .. } = parts;
         let Parts { listeners, channels, hooks, auto_reload, privileges, readiness, .. } = parts;
         let status = parts.status;
@@ -120,7 +127,7 @@ impl<'a> Parent<'a> {
         let log = Log::new(&settings.name, Role::Parent);
         let watches = hooks.on_client_disconnect.is_some();
         let client_watch = watches.then(|| ClientWatch::new(&listeners, &log));
-        let mut table = Table::default();
+        let mut table = Table::new().map_err(RunError::system("keep a descriptor in reserve"))?;
         let mut has_returned = false;
         let begun = if adopted.is_some() { Begun::InPlace } else { Begun::Anew };
         let mut reporting = settings.manager.report(&config, begun, &log);
@@ -146,13 +153,14 @@ impl<'a> Parent<'a> {
                 Supervisor::adopt(config, clock::now(), &supervisor, adopted_as)
             }
         };
-        Self {
+        let mut parent = Self {
             settings: settings.clone(),
             privileges,
             supervisor,
             table,
             signals,
             channels,
+            wakes: bells::ALLOWANCE,
             title,
             access_log,
             board,
@@ -176,7 +184,9 @@ impl<'a> Parent<'a> {
             fork_error: None,
             reporting,
             log,
-        }
+        };
+        parent.adopt_gossip();
+        Ok(parent)
     }
 
     /// Runs the pool until it is over, or this process has become one of its children.
@@ -186,6 +196,7 @@ impl<'a> Parent<'a> {
         self.take_in().map_err(RunError::system("take in events"))?;
         self.supervisor.handle(clock::now(), Event::Start);
         loop {
+            self.keep_board();
             while let Some(action) = self.supervisor.next_action() {
                 match self.carry_out(action)? {
                     None => {}
@@ -195,12 +206,13 @@ impl<'a> Parent<'a> {
                         self.leftovers.end();
                         return Ok(Became::Over(verdict));
                     }
-                    Some(Done::Forked(slot, generation)) => {
-                        return Ok(Became::Child(Box::new(self.into_seat(slot, generation))));
+                    Some(Done::Forked { slot, generation, bell }) => {
+                        let seat = self.into_seat(slot, generation, bell);
+                        return Ok(Became::Child(Box::new(seat)));
                     }
                 }
             }
-            self.channels.asks.wake_children();
+            self.channels.wake_children();
             self.keep_status();
             let stirred = self.wait().map_err(RunError::system("wait for events"))?;
             if stirred && let Some(watch) = &mut self.file_watch {
@@ -228,11 +240,13 @@ impl<'a> Parent<'a> {
         // Who stops does not care for files any more.
         let watch = self.file_watch.as_ref().filter(|_| !self.supervisor.is_stopping());
         let files = watch.and_then(FileWatch::fd);
-        let Channels { reports, nudge, is_deaf, .. } = &self.channels;
-        let reports = (!is_deaf).then(|| reports.fd().as_fd());
-        let mut fds: Vec<_> = [self.signals.as_fd(), nudge.fd()]
+        let now = clock::now();
+        // Bells that ring without end are heard no more often than that.
+        let bells_due = self.wakes.due(now);
+        let bells = bells_due.is_none().then(|| self.channels.bells.descriptor().as_fd());
+        let mut fds: Vec<_> = [self.signals.as_fd()]
             .into_iter()
-            .chain(reports)
+            .chain(bells)
             .chain(self.probe.iter().flat_map(Probe::fds))
             .chain(self.errand.as_ref().and_then(Errand::fd))
             .chain(files)
@@ -243,7 +257,7 @@ impl<'a> Parent<'a> {
         let status_due = status.and_then(Service::due);
         let files_due = watch.and_then(FileWatch::due);
         let (own, told) = (self.supervisor.deadline(), self.reporting.due());
-        let deadlines = [own, files_due, errand_due, status_due, told];
+        let deadlines = [own, files_due, errand_due, status_due, told, bells_due, self.board_due()];
         clock::sleep(&mut fds, deadlines.into_iter().flatten().min())?;
         let last = fds.last().filter(|_| files.is_some());
         Ok(last.is_some_and(|files| !files.revents().is_empty()))
@@ -251,15 +265,32 @@ impl<'a> Parent<'a> {
 
     /// Turns into what a child needs of the parent. The rest is dropped, as the child's copy of it
     /// is of no use.
-    fn into_seat(self, slot: SlotId, generation: Generation) -> Seat {
+    fn into_seat(self, slot: SlotId, generation: Generation, bell: Bell) -> Seat {
         // The child's copy of the way to the launcher; the word is the parent's to say.
         drop(self.readiness.take());
         let Self { settings, title, signals, access_log, privileges, .. } = self;
-        let Self { channels: Channels { lifeline, reports, nudge, asks, .. }, board, .. } = self;
+        let Self { channels, board, hooks, .. } = self;
         // Left alone, their memory stays shared with the parent; freeing it would make copies of it.
-        let _shared = ManuallyDrop::new((self.supervisor, self.table, self.counters));
-        let talk = Talk { lifeline, reports, board, nudge, asks };
+        let _shared = ManuallyDrop::new((self.supervisor, self.counters));
+        // What the hooks of the parent have captured is not the child's to drop: it would undo, with the
+        // parent's rights and once in each child, what the parent has done once.
+        let _hooks = ManuallyDrop::new(hooks);
+        let has_board = board.is_some();
+        // Closed, and removed nowhere but in the parent.
+        drop(board);
         let Settings { name, limits, .. } = settings;
-        Seat { slot, generation, name, title, signals, talk, limits, privileges, access_log }
+        Seat {
+            slot,
+            generation,
+            name,
+            title,
+            signals,
+            channels,
+            bell,
+            has_board,
+            limits,
+            privileges,
+            access_log,
+        }
     }
 }

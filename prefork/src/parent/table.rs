@@ -1,93 +1,135 @@
 //! Which process is in which slot.
 
-use std::collections::{HashMap, HashSet};
+use std::{collections::HashMap, io};
 
 use prefork_core::{Generation, SlotId};
-use rustix::process::Pid;
+use rustix::process::{Pid, Signal};
 
 use crate::{
-    os::Message,
+    channels::{BellId, Report, Reports},
+    os::{Process, Reserve},
     upgrade::{Adopted, HandedChild},
 };
 
-/// The parent's private list of its unreaped children: the only pids that are ever signalled.
-///
-/// A pid stays the child's until the child has been reaped (see `wait(2)`); a number from any other
-/// place may belong to anybody.
-#[derive(Debug, Default)]
+/// The parent's private list of its unreaped children: the only processes that are ever signalled.
+#[derive(Debug)]
 pub(crate) struct Table {
-    children: HashMap<Pid, (SlotId, Generation)>,
-    pids: HashMap<SlotId, Pid>,
+    children: HashMap<SlotId, Child>,
+    slots: HashMap<Pid, SlotId>,
     buried: HashMap<SlotId, Pid>,
-    /// The children that look at the parent's word, and notice it.
-    attentive: HashSet<SlotId>,
+    /// Tells the bells of one child from those of the slot's other children.
+    serial: u32,
+    reserve: Reserve,
+}
+
+/// A child, as its parent knows it.
+#[derive(Debug)]
+pub(crate) struct Child {
+    process: Process,
+    generation: Generation,
+    bell: BellId,
+    /// What it has reported, as far as that was read.
+    reports: Reports,
 }
 
 impl Table {
-    pub(crate) fn insert(&mut self, pid: Pid, slot: SlotId, generation: Generation) {
-        self.children.insert(pid, (slot, generation));
-        self.pids.insert(slot, pid);
-        self.attentive.remove(&slot);
+    pub(crate) fn new() -> io::Result<Self> {
+        let (children, slots, buried) = Default::default();
+        Ok(Self { children, slots, buried, serial: 0, reserve: Reserve::new()? })
     }
 
-    /// Goes on with the children of the program of before, who are still this process's own, and not
-    /// reaped.
+    /// Names the bell of a child that is about to be forked.
+    pub(crate) const fn next_bell(&mut self, slot: SlotId) -> BellId {
+        self.serial = self.serial.wrapping_add(1);
+        BellId { slot, serial: self.serial }
+    }
+
+    /// Notes a child that was just forked, with this bell.
+    pub(crate) fn insert(&mut self, pid: Pid, generation: Generation, bell: BellId) {
+        self.put(pid, generation, bell, Reports::default());
+    }
+
+    fn put(&mut self, pid: Pid, generation: Generation, bell: BellId, reports: Reports) {
+        let process = Process::of_our_own(pid);
+        self.slots.insert(pid, bell.slot);
+        self.children.insert(bell.slot, Child { process, generation, bell, reports });
+    }
+
+    /// Goes on with the children of the old program, which are still this process's own, and not reaped.
     pub(crate) fn adopt(&mut self, adopted: &Adopted) {
         let children = adopted.supervisor.children.iter();
         let generations: HashMap<SlotId, Generation> =
             children.map(|child| (child.slot, child.generation)).collect();
-        for HandedChild { slot, pid, attentive } in adopted.children.iter().copied() {
+        for HandedChild { slot, pid, bell, reports } in adopted.children.iter().copied() {
             let (generation, pid) = (generations.get(&slot), Pid::from_raw(pid));
             let (Some(generation), Some(pid)) = (generation, pid) else { continue };
-            self.insert(pid, slot, *generation);
-            if attentive {
-                self.attentive.insert(slot);
-            }
+            self.put(pid, *generation, BellId { slot, serial: bell }, reports);
+            self.serial = self.serial.max(bell);
         }
     }
 
-    /// Tells of all children, for the next program in this process.
+    /// All children, with their slots and generations.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (SlotId, Pid, Generation)> {
+        let children = self.children.iter();
+        children.map(|(slot, child)| (*slot, child.process.pid(), child.generation))
+    }
+
+    /// Describes all children, for the next program in this process.
     pub(crate) fn hand_over(&self) -> Vec<HandedChild> {
-        let children = self.children.iter().map(|(pid, (slot, _))| HandedChild {
+        let children = self.children.iter().map(|(slot, child)| HandedChild {
             slot: *slot,
-            pid: pid.as_raw_nonzero().get(),
-            attentive: self.attentive.contains(slot),
+            pid: child.process.pid().as_raw_nonzero().get(),
+            bell: child.bell.serial,
+            reports: child.reports,
         });
         children.collect()
     }
 
-    /// Notes what a message says of how its child can be asked to leave.
-    pub(crate) fn note(&mut self, slot: SlotId, message: Message) {
-        match message {
-            Message::Ready => {
-                self.attentive.insert(slot);
-            }
-            Message::Polls => {
-                self.attentive.remove(&slot);
-            }
-            Message::Entered | Message::Worked | Message::Tired | Message::Extend(_) => {}
-        }
+    /// Returns the slot of the child whose bell it is; `None` if that is none that lives.
+    pub(crate) fn slot_of(&self, bell: BellId) -> Option<SlotId> {
+        self.children.get(&bell.slot).filter(|child| child.bell == bell).map(|_| bell.slot)
     }
 
-    /// Tells whether a child notices only a signal.
+    /// Notes what a child has reported, and returns what of it is new.
+    pub(crate) fn note(
+        &mut self,
+        slot: SlotId,
+        reports: Reports,
+    ) -> impl Iterator<Item = Report> + use<> {
+        let known = match self.children.get_mut(&slot) {
+            Some(child) => std::mem::replace(&mut child.reports, reports),
+            None => reports,
+        };
+        reports.since(known)
+    }
+
+    /// Tells whether a child notices only a signal: it has never looked at its page, or does not any more.
     pub(crate) fn needs_signal(&self, slot: SlotId) -> bool {
-        !self.attentive.contains(&slot)
+        let reports = self.children.get(&slot).map(|child| child.reports).unwrap_or_default();
+        !reports.contains(Report::Ready) || reports.contains(Report::Polls)
     }
 
-    /// Takes a reaped child off the list; `None` if it was none of ours.
+    /// Takes a child off the list that has ended and is about to be reaped; `None` if it was none of ours.
     pub(crate) fn remove(&mut self, pid: Pid) -> Option<(SlotId, Generation)> {
-        let (slot, generation) = self.children.remove(&pid)?;
-        self.pids.remove(&slot);
+        let slot = self.slots.remove(&pid)?;
         self.buried.insert(slot, pid);
-        Some((slot, generation))
+        self.children.remove(&slot).map(|child| (slot, child.generation))
     }
 
     pub(crate) fn slot(&self, pid: Pid) -> Option<SlotId> {
-        self.children.get(&pid).map(|(slot, _)| *slot)
+        self.slots.get(&pid).copied()
+    }
+
+    /// Signals the child in a slot, if there is one.
+    pub(crate) fn signal(&mut self, slot: SlotId, signal: Signal) -> io::Result<()> {
+        let Some(child) = self.children.get(&slot) else { return Ok(()) };
+        let sent = child.process.signal(signal, &mut self.reserve);
+        self.reserve.restore();
+        sent
     }
 
     pub(crate) fn pid(&self, slot: SlotId) -> Option<Pid> {
-        self.pids.get(&slot).copied()
+        self.children.get(&slot).map(|child| child.process.pid())
     }
 
     /// The pid of the last child that was taken off a slot, for messages about it.

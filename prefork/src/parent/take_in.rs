@@ -7,17 +7,7 @@ use prefork_core::{Event, Exit, Request, Time};
 use rustix::process::Pid;
 
 use super::{Parent, reap};
-use crate::{
-    ChildExit, clock,
-    disconnect::Errand,
-    hooks,
-    os::{Heard, Message, Reports},
-    upgrade::Probe,
-};
-
-/// How many messages are read at a time, so that a child that does nothing but talk cannot keep the
-/// parent from its work.
-const MOST_REPORTS: usize = 1024;
+use crate::{ChildExit, clock, disconnect::Errand, hooks, upgrade::Probe};
 
 /// What the kernel had to tell.
 struct Collected {
@@ -32,11 +22,14 @@ impl Parent<'_> {
         for (pid, _) in &ended {
             self.note_reaped(*pid);
         }
-        self.hear()?;
         let now = clock::now();
-        if self.channels.nudge.take() {
-            self.supervisor.handle(now, Event::Nudged);
+        for (pid, _) in &ended {
+            // What the dead have reported, they have while they lived.
+            if let Some(slot) = self.table.slot(*pid) {
+                self.take_reports(now, slot);
+            }
         }
+        self.take_bells(now)?;
         self.hear_probe(now);
         self.hear_errand(now);
         for request in requests {
@@ -73,60 +66,6 @@ impl Parent<'_> {
         Ok(Collected { requests, ended })
     }
 
-    /// Passes on what children say.
-    fn hear(&mut self) -> io::Result<()> {
-        for _ in 0..MOST_REPORTS {
-            let (sender, message) = match self.channels.reports.receive()? {
-                Heard::Said { sender, message } => (sender, message),
-                Heard::Nothing => break,
-                Heard::Closed => {
-                    self.hear_anew();
-                    break;
-                }
-            };
-            // After it was said: it may be of a request that has just begun.
-            let now = clock::now();
-            // From what strangers say, and from what no child says, nothing follows.
-            let slot = sender.and_then(|pid| self.table.slot(pid));
-            let (Some(slot), Some(message)) = (slot, message) else { continue };
-            self.table.note(slot, message);
-            let event = match message {
-                // It may have been asked in a way that it does not notice any more.
-                Message::Polls if self.channels.asks.was_asked(slot) => {
-                    self.signal(slot, rustix::process::Signal::TERM);
-                    continue;
-                }
-                Message::Polls => continue,
-                Message::Entered => Event::Entered { slot },
-                Message::Ready => Event::Ready { slot },
-                Message::Worked => Event::Worked { slot },
-                Message::Tired => Event::Tired { slot },
-                Message::Extend(by) => Event::Extended { slot, by },
-            };
-            self.supervisor.handle(now, event);
-        }
-        Ok(())
-    }
-
-    /// Opens another way for reports in the place of one that a child has shut down for all, and has the
-    /// children replaced, who could not be heard any more.
-    fn hear_anew(&mut self) {
-        match Reports::new() {
-            Ok(reports) => {
-                self.channels.reports = reports;
-                self.channels.is_deaf = false;
-                self.log.error("a child has shut down what all children report by; replacing them");
-                self.supervisor.handle(clock::now(), Event::Requested(Request::Reload));
-            }
-            Err(error) => {
-                // Not to be waited for, as it is always readable; tried again with whatever happens next.
-                if !std::mem::replace(&mut self.channels.is_deaf, true) {
-                    self.log.error(format_args!("children cannot be heard any more: {error}"));
-                }
-            }
-        }
-    }
-
     /// Passes on what is to be done about files that have changed.
     fn check_files(&mut self, now: Time) {
         let Some(watch) = self.file_watch.as_mut().filter(|_| !self.supervisor.is_stopping())
@@ -160,11 +99,10 @@ impl Parent<'_> {
         if let Some(status) = &mut self.status {
             status.begin();
         }
-        let requests = self.board.as_ref().and_then(|board| board.requests(slot));
+        let pages = &self.channels.pages;
+        let requests = self.board.as_mut().map(|board| board.clear(slot, now, pages, &self.log));
+        pages.clear(slot);
         self.counters.died(exit, requests);
-        if let Some(board) = &mut self.board {
-            board.clear(slot, &self.log);
-        }
         self.supervisor.handle(now, Event::Exited { slot, exit });
         if let Some(hook) = &mut self.hooks.on_child_exit {
             let pid = pid.as_raw_nonzero().get().unsigned_abs();

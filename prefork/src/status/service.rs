@@ -181,12 +181,12 @@ impl Drop for Service {
 /// Opens the board once more, for reading alone and without its lock.
 fn reopen(board: Option<&ParentBoard>, log: &Log) -> Option<Reopened> {
     let board = board?;
-    let (file, _lock) = board.descriptors();
+    let (file, _lock) = board.public().descriptors()?;
     let link = format!("/proc/self/fd/{}", file.as_raw_fd());
     let opened = open(link, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty());
     let opened = opened.inspect_err(|error| {
         log.error(format_args!("the status page is without children: no board to read: {error}"));
     });
-    let path = board.path().map(|path| path.to_string_lossy().into_owned());
+    let path = board.public().path().map(|path| path.to_string_lossy().into_owned());
     Some(Reopened { file: opened.ok()?, path: path.unwrap_or_default() })
 }

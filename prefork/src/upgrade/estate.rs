@@ -19,10 +19,10 @@ use super::{
 use crate::{
     AccessLog,
     board::ParentBoard,
+    channels::Channels,
     check::{Scoreboard, Settings},
     counters::HandedCounters,
     listeners::Listeners,
-    parent::Channels,
     status::StatusSocket,
 };
 
@@ -110,12 +110,10 @@ impl Estate<'_> {
     }
 
     fn pool<'a>(&'a self, passed: &mut Passed<'a>, own: &'a OwnedFd, probe: &Probe) -> HandedPool {
-        let board = self.board.map(|board| {
-            let (file, lock) = board.descriptors();
-            HandedBoard {
-                file: passed.pass_borrowed(file),
-                lock: lock.map(|lock| passed.pass_borrowed(lock)),
-            }
+        let board = self.board.and_then(|board| board.public().descriptors());
+        let board = board.map(|(file, lock)| HandedBoard {
+            file: passed.pass_borrowed(file),
+            lock: lock.map(|lock| passed.pass_borrowed(lock)),
         });
         let pid_file =
             self.pid_file.map(|pid_file| pid_file.descriptors().map(|fd| passed.pass_borrowed(fd)));

@@ -15,10 +15,13 @@ use prefork_core::SlotId;
 use rustix::fs::{SealFlags, fcntl_add_seals, fcntl_get_seals};
 use serde::{Deserialize, Serialize};
 
-use crate::{counters::HandedCounters, listeners::KnownBy, memory_file, socket_file::Identity};
+use crate::{
+    channels::Reports, counters::HandedCounters, listeners::KnownBy, memory_file,
+    socket_file::Identity,
+};
 
 /// The version of the format.
-const FORMAT: u32 = 2;
+const FORMAT: u32 = 3;
 
 /// More than the largest pool needs.
 const LONGEST: u64 = 256 << 20;
@@ -91,17 +94,18 @@ pub(super) struct HandedPool {
 pub(crate) struct HandedChild {
     pub(crate) slot: SlotId,
     pub(crate) pid: i32,
-    /// Whether it notices without a signal that it is asked to leave.
-    pub(crate) attentive: bool,
+    /// By which number its bell is known.
+    pub(crate) bell: u32,
+    /// What it has reported, as far as that was read.
+    pub(crate) reports: Reports,
 }
 
-/// The descriptors of [`crate::parent::Channels`].
+/// The descriptors of [`crate::channels::Channels`].
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(crate) struct HandedChannels {
-    pub(crate) reports: [RawFd; 2],
-    pub(crate) lifeline: [RawFd; 2],
-    pub(crate) nudge: [RawFd; 3],
-    pub(crate) asks: [RawFd; 4],
+    pub(crate) pages: RawFd,
+    pub(crate) bells: RawFd,
+    pub(crate) call: RawFd,
 }
 
 /// The scoreboard.
@@ -179,8 +183,8 @@ impl Handover {
         all.extend(self.access_log.as_ref().map(|log| log.fd));
         all.extend(self.status.as_ref().map(|status| status.fd));
         if let Some(pool) = &self.pool {
-            let HandedChannels { reports, lifeline, nudge, asks } = pool.channels;
-            all.extend(reports.into_iter().chain(lifeline).chain(nudge).chain(asks));
+            let HandedChannels { pages, bells, call } = pool.channels;
+            all.extend([pages, bells, call]);
             all.extend(pool.board.map(|board| board.file));
             all.extend(pool.board.and_then(|board| board.lock));
             all.extend(pool.pid_file.into_iter().flatten());
@@ -278,7 +282,7 @@ mod tests {
         let newer = write(br#"{"format":9,"parent":42,"content":["anything"]}"#).expect("written");
         let error = Handover::read(newer.as_fd(), 42).expect_err("too new");
         assert!(matches!(error, Unreadable::Format { found: 9 }), "{error}");
-        let broken = write(br#"{"format":2,"parent":42,"content":{}}"#).expect("written");
+        let broken = write(br#"{"format":3,"parent":42,"content":{}}"#).expect("written");
         let error = Handover::read(broken.as_fd(), 42).expect_err("no sense");
         assert!(matches!(error, Unreadable::Content { .. }), "{error}");
     }

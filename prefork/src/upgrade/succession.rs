@@ -16,6 +16,7 @@ use std::{
 
 use prefork_core::AdoptedAs;
 use prefork_daemonize::PidFile;
+use prefork_scoreboard::OwnedBoard;
 use rustix::{
     fs::Mode,
     process::{Pid, chdir, umask},
@@ -25,14 +26,15 @@ use super::{HandedChild, Inherited, Role};
 use crate::{
     Report, RunError,
     args::AfterInit,
-    board::{self, ParentBoard},
+    board::{self, ParentBoard, Public},
+    channels::Channels,
     check::{Scoreboard, Settings},
     counters::HandedCounters,
     init::Init,
     listeners::KnownBy,
     log::Log,
     os::Title,
-    parent::{Channels, Leftovers},
+    parent::Leftovers,
     socket_file::SocketFile,
     start::{Belongings, Initialized, call_after_init},
     status::StatusSocket,
@@ -82,8 +84,8 @@ impl Inherited {
         }
         let pid_file = self.new_pid_path(settings).map(PidFile::create).transpose();
         let pid_file = pid_file.map_err(RunError::PidFile)?;
-        let board = if self.keeps_board(settings) { Ok(None) } else { board::open(settings) };
-        let board = board.map_err(RunError::Scoreboard)?;
+        let board = if self.keeps_board(settings) { Ok(None) } else { Public::create(settings) };
+        let board = board.map_err(RunError::Scoreboard)?.map(ParentBoard::new);
         let status = self.status_socket(settings);
         let status = status.map_err(RunError::system("open the status page"))?;
         let title = Title::parent(&settings.name);
@@ -94,11 +96,9 @@ impl Inherited {
         init.inherit(self.role, listeners);
         let state = call_after_init(settings, &mut init, after_init)?;
         let (listeners, sockets) = init.into_listeners();
-        let channels = self
-            .handover
-            .pool
-            .as_ref()
-            .map(|pool| Channels::adopt(pool.channels, |number| self.copy(number)));
+        let channels = self.handover.pool.as_ref().map(|pool| {
+            Channels::adopt(pool.channels, board::slots(settings), |number| self.copy(number))
+        });
         let channels = channels.transpose();
         let channels = channels.map_err(RunError::system("take over the ways to the children"))?;
         let belongings = Belongings { sockets, status, board, pid_file };
@@ -133,11 +133,15 @@ impl Inherited {
                 Belongings { pid_file, ..Belongings::default() }.remove(settings);
             }
         }
-        if let Some(handed) = pool.board {
-            let board = self.claim_board(settings, handed.file, handed.lock, log);
-            if self.keeps_board(settings) {
-                initialized.belongings.board = board;
-            }
+        let board = pool.board.and_then(|board| {
+            Some((self.take(board.file)?, board.lock.and_then(|lock| self.take(lock))))
+        });
+        if self.keeps_board(settings) {
+            initialized.belongings.board =
+                Public::adopt(settings, board, log).map(ParentBoard::new);
+        } else if let (Some((file, lock)), Some(path)) = (board, &self.handover.scoreboard_path) {
+            // Dropped at once, as this program wants none there.
+            drop(OwnedBoard::adopt(Some(Path::new(path)), file, lock));
         }
         self.claim_status(&mut initialized.belongings);
         self.claim_socket_files(&mut initialized);
@@ -208,36 +212,6 @@ impl Inherited {
         let (file, lock) = (self.take(file)?, self.take(lock)?);
         let adopted = PidFile::adopt(path, file, lock);
         adopted.inspect_err(|error| log.error(format_args!("no pid file: {}", Report(error)))).ok()
-    }
-
-    /// Takes the board over; one that somebody has damaged is made anew.
-    fn claim_board(
-        &mut self,
-        settings: &Settings,
-        file: RawFd,
-        lock: Option<RawFd>,
-        log: &Log,
-    ) -> Option<ParentBoard> {
-        let path = self.handover.scoreboard_path.clone();
-        let (file, lock) = (self.take(file)?, lock.and_then(|lock| self.take(lock)));
-        let own = file.try_clone();
-        let adopted = ParentBoard::adopt(settings, path.as_ref().map(Path::new), file, lock);
-        let error = match adopted {
-            Ok(board) => return Some(board),
-            Err(error) => error,
-        };
-        log.error(format_args!("{}; making a new scoreboard", Report(&error)));
-        if !self.keeps_board(settings) {
-            return None;
-        }
-        let fresh = match &own {
-            Ok(own) => board::open_over(settings, own),
-            Err(_) => board::open(settings),
-        };
-        fresh
-            .inspect_err(|error| log.error(format_args!("no scoreboard: {}", Report(error))))
-            .ok()
-            .flatten()
     }
 
     fn copy(&self, number: RawFd) -> io::Result<OwnedFd> {

@@ -7,6 +7,8 @@
 
 #![expect(unsafe_code, reason = "what the operating system offers in no safe form")]
 
+pub(crate) mod pages;
+
 use std::{
     io,
     os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd},
@@ -26,10 +28,12 @@ use nix::{
     unistd::ForkResult,
 };
 #[cfg(feature = "status")]
-use rustix::mm::{Advice, madvise};
 use rustix::{
-    fs::{Mode, OFlags, SealFlags, fcntl_add_seals, fcntl_get_seals, ftruncate, open},
-    mm::{MapFlags, ProtFlags, mmap, mmap_anonymous},
+    fs::{SealFlags, fcntl_add_seals, fcntl_get_seals, ftruncate},
+    mm::{Advice, madvise, mmap},
+};
+use rustix::{
+    mm::{MapFlags, ProtFlags, mmap_anonymous},
     process::{Pid, PrctlMmMap, configure_virtual_memory_map},
 };
 
@@ -235,36 +239,6 @@ impl SharedWords {
         Ok(Self { words })
     }
 
-    /// Makes so many words, all zero, that are also in a file in memory: another program in this process
-    /// can have them too.
-    pub(crate) fn in_memory_file(count: usize) -> io::Result<(Self, OwnedFd)> {
-        let memory = memory_file::create("prefork-words")?;
-        ftruncate(&memory, (count * size_of::<AtomicU32>()) as u64)?;
-        fcntl_add_seals(&memory, Self::SEALS)?;
-        Ok((Self::of_memory_file(&memory, count)?, memory))
-    }
-
-    /// No size is ever changed, so that no access can end in SIGBUS.
-    const SEALS: SealFlags = SealFlags::SEAL.union(SealFlags::SHRINK).union(SealFlags::GROW);
-
-    /// Maps the words in such a file, which must be at least so many.
-    pub(crate) fn of_memory_file(memory: &OwnedFd, least: usize) -> io::Result<Self> {
-        let size = usize::try_from(rustix::fs::fstat(memory)?.st_size).map_err(io::Error::other)?;
-        if !fcntl_get_seals(memory)?.contains(Self::SEALS) || size / size_of::<AtomicU32>() < least
-        {
-            return Err(io::ErrorKind::InvalidInput.into());
-        }
-        let (protection, flags) = (ProtFlags::READ | ProtFlags::WRITE, MapFlags::SHARED);
-        // SAFETY: the kernel chooses the address (the hint is null), so no memory of ours is
-        // mapped over.
-        let start = unsafe { mmap(std::ptr::null_mut(), size, protection, flags, memory, 0) }?;
-        let count = size / size_of::<AtomicU32>();
-        // SAFETY: the mapping is page-aligned, as long as the file, whose size is sealed, never unmapped,
-        // and reached only through these atomics, whichever process and program maps it.
-        let words = unsafe { std::slice::from_raw_parts(start.cast::<AtomicU32>(), count) };
-        Ok(Self { words })
-    }
-
     /// Returns one word.
     ///
     /// # Panics
@@ -273,20 +247,14 @@ impl SharedWords {
     pub(crate) const fn get(&self, index: usize) -> &AtomicU32 {
         &self.words[index]
     }
+}
 
-    /// From now on, storing to a word of this file ends this process; loading goes on. It cannot be taken
-    /// back, as a change of protection alone could.
-    pub(crate) fn make_read_only(&self, memory: &OwnedFd) -> io::Result<()> {
-        let path = format!("/proc/self/fd/{}", memory.as_raw_fd());
-        let reading = open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
-        let start = self.words.as_ptr().cast_mut().cast();
-        let (size, flags) = (size_of_val(self.words), MapFlags::SHARED | MapFlags::FIXED);
-        // SAFETY: the range is exactly the mapping of this file made above, which the same words of the
-        // same file take the place of, and this process does not store to them any more.
-        let mapped = unsafe { mmap(start, size, ProtFlags::READ, flags, reading, 0) }?;
-        debug_assert_eq!(mapped, start, "see MAP_FIXED in mmap(2)");
-        Ok(())
-    }
+/// Asks the kernel whether a process could be signalled by a descriptor, and sends nothing.
+pub(crate) fn send_nothing(pidfd: BorrowedFd<'_>) -> io::Result<()> {
+    let (number, info) = (libc::SYS_pidfd_send_signal, std::ptr::null::<libc::siginfo_t>());
+    // SAFETY: a null pointer stands for no information (see `pidfd_send_signal(2)`), and signal 0 for none.
+    let result = unsafe { libc::syscall(number, pidfd.as_raw_fd(), 0, info, 0) };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
 /// How many connections wait to be accepted at a listening socket, and how many may.

@@ -1,0 +1,213 @@
+//! The scoreboard for others to read, which the parent writes and keeps in repair.
+
+use std::{
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use prefork_core::{SlotId, Time};
+use prefork_scoreboard::{CreateError, OwnedBoard, Record, Slot};
+
+use super::slots;
+use crate::{
+    Report,
+    check::{Pool, Scoreboard, Settings},
+    log::Log,
+};
+
+/// How long after one attempt to make a scoreboard the next one comes.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// A scoreboard that is there, or is to be.
+#[derive(Debug)]
+pub(crate) struct Public {
+    place: Place,
+    slots: usize,
+    board: Option<OwnedBoard>,
+    /// The file of a damaged one, which a new one may replace.
+    damaged: Option<OwnedFd>,
+    /// What is to be done about it.
+    repair: Repair,
+}
+
+/// Where it is.
+#[derive(Debug)]
+enum Place {
+    File(PathBuf),
+    Memory,
+    /// Nobody is to read it.
+    Nowhere,
+}
+
+#[derive(Debug)]
+enum Repair {
+    /// Nothing.
+    No,
+    /// It is to be made; not before then. `said` is why it could not be the last time.
+    Due { not_before: Time, said: Option<String> },
+}
+
+impl Public {
+    /// Makes the scoreboard that the settings ask for; `None` if they ask for none.
+    pub(crate) fn create(settings: &Settings) -> Result<Option<Self>, CreateError> {
+        let Some(mut public) = Self::absent(settings) else { return Ok(None) };
+        public.board = match &public.place {
+            Place::File(path) => Some(OwnedBoard::create(path, public.slots)?),
+            Place::Memory => Some(OwnedBoard::anonymous(public.slots)?),
+            Place::Nowhere => None,
+        };
+        public.repair = Repair::No;
+        Ok(Some(public))
+    }
+
+    /// Takes over the scoreboard of the old program in this process, with its lock; what is missing, damaged
+    /// or of another size is made again as soon as that is possible.
+    pub(crate) fn adopt(
+        settings: &Settings,
+        handed: Option<(OwnedFd, Option<OwnedFd>)>,
+        log: &Log,
+    ) -> Option<Self> {
+        let mut public = Self::absent(settings)?;
+        let Some((file, lock)) = handed else { return Some(public) };
+        public.damaged = file.try_clone().ok();
+        match OwnedBoard::adopt(public.path(), file, lock) {
+            Ok(board) => {
+                if board.slots() == public.slots {
+                    public.repair = Repair::No;
+                }
+                public.board = Some(board);
+            }
+            Err(error) => log.error(format_args!("{}; making a new scoreboard", Report(&error))),
+        }
+        Some(public)
+    }
+
+    /// A scoreboard that is to be made.
+    fn absent(settings: &Settings) -> Option<Self> {
+        let place = match &settings.scoreboard {
+            Scoreboard::None => return None,
+            Scoreboard::File(path) => Place::File(path.clone()),
+            // The status page reads it, or the main loop writes it.
+            Scoreboard::InMemory
+                if settings.status.is_some() || matches!(settings.pool, Pool::Solo) =>
+            {
+                Place::Memory
+            }
+            Scoreboard::InMemory => Place::Nowhere,
+        };
+        let repair = match place {
+            Place::File(_) | Place::Memory => Repair::Due { not_before: Time::ZERO, said: None },
+            Place::Nowhere => Repair::No,
+        };
+        let slots = slots(settings) as usize;
+        Some(Self { place, slots, board: None, damaged: None, repair })
+    }
+
+    /// Where it is, if it is in a file.
+    pub(crate) fn path(&self) -> Option<&Path> {
+        match &self.place {
+            Place::File(path) => Some(path),
+            Place::Memory | Place::Nowhere => None,
+        }
+    }
+
+    /// What another program in this process needs to go on with it.
+    pub(crate) fn descriptors(&self) -> Option<(BorrowedFd<'_>, Option<BorrowedFd<'_>>)> {
+        let damaged = || self.damaged.as_ref().map(|file| (file.as_fd(), None));
+        self.board.as_ref().map(OwnedBoard::descriptors).or_else(damaged)
+    }
+
+    /// Maps a slot in this very process, for a main loop that runs in it.
+    pub(crate) fn enter(&self, slot: SlotId, log: &Log) -> Option<Slot> {
+        let board = self.board.as_ref()?;
+        let entered = board.assign(slot.index(), 1).and_then(|()| board.enter(slot.index()));
+        entered
+            .inspect_err(|error| {
+                log.error(format_args!("serving without the scoreboard: {}", Report(error)));
+            })
+            .ok()
+    }
+
+    /// Shows what a child is doing.
+    pub(super) fn publish(&mut self, slot: SlotId, record: &Record, log: &Log) {
+        // Children of a larger pool before an upgrade can be beyond a smaller new board.
+        if let Some(board) = self.board.as_ref().filter(|board| slot.index() < board.slots())
+            && let Err(error) = board.publish(slot.index(), record)
+        {
+            self.condemn(&Report(&error), log);
+        }
+    }
+
+    /// Empties the slot of a child that was reaped.
+    pub(super) fn clear(&mut self, slot: SlotId, log: &Log) {
+        if let Some(board) = self.board.as_ref().filter(|board| slot.index() < board.slots())
+            && let Err(error) = board.clear(slot.index())
+        {
+            self.condemn(&Report(&error), log);
+        }
+    }
+
+    /// Looks whether somebody has damaged it.
+    pub(crate) fn examine(&mut self, log: &Log) {
+        if matches!(self.repair, Repair::No)
+            && let Some(Err(fault)) = self.board.as_ref().map(OwnedBoard::check)
+        {
+            self.condemn(&Report(&fault), log);
+        }
+    }
+
+    fn condemn(&mut self, why: &Report<'_>, log: &Log) {
+        if matches!(self.repair, Repair::No) {
+            log.error(format_args!("{why}; making the scoreboard again"));
+            self.repair = Repair::Due { not_before: Time::ZERO, said: None };
+        }
+    }
+
+    /// When it is to be made, if nothing happens before.
+    pub(crate) const fn due(&self) -> Option<Time> {
+        match self.repair {
+            Repair::No => None,
+            Repair::Due { not_before, .. } => Some(not_before),
+        }
+    }
+
+    /// Makes it again if that is due; tells whether there is a new one.
+    pub(super) fn heal(&mut self, now: Time, log: &Log) -> bool {
+        let Repair::Due { not_before, said } = &mut self.repair else { return false };
+        if now < *not_before {
+            return false;
+        }
+        let made = match (&mut self.board, &self.place, &self.damaged) {
+            (Some(board), _, _) => board.resize(self.slots),
+            (board, Place::File(path), Some(damaged)) => {
+                OwnedBoard::create_over(path, self.slots, damaged).map(|new| *board = Some(new))
+            }
+            (board, Place::File(path), None) => {
+                OwnedBoard::create(path, self.slots).map(|new| *board = Some(new))
+            }
+            (board, Place::Memory, _) => {
+                OwnedBoard::anonymous(self.slots).map(|new| *board = Some(new))
+            }
+            (None, Place::Nowhere, _) => Ok(()),
+        };
+        match made {
+            Ok(()) => {
+                if said.is_some() {
+                    log.info("the scoreboard is there again");
+                }
+                self.damaged = None;
+                self.repair = Repair::No;
+                true
+            }
+            Err(error) => {
+                let why = Report(&error).to_string();
+                if said.as_ref() != Some(&why) {
+                    log.error(format_args!("no scoreboard, tried again every second: {why}"));
+                }
+                self.repair = Repair::Due { not_before: now + PAUSE, said: Some(why) };
+                false
+            }
+        }
+    }
+}

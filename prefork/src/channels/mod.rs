@@ -1,0 +1,135 @@
+//! Everything between the parent and its children.
+//!
+//! # Problem
+//!
+//! Children run code that crashes and that may be taken over, and the parent may be root. So what lies
+//! between them must carry nothing but what it is for: no descriptor, no signal, no pid that a child made up.
+//! The parent must never wait for it, whatever children do, and who speaks must be known by construction
+//! and not by what is said.
+//!
+//! # Idea
+//!
+//! What is *said* is in memory, and what *wakes* carries nothing:
+//!
+//! - **Pages** (`pages.rs`). One sealed file in memory, of one page for each slot. The parent has mapped all
+//!   of them, each child its own alone. The child writes there what it is doing and how far it has come, and
+//!   the parent whether the child is asked to leave. So who speaks is known by the page.
+//! - **Bells** (`bells.rs`), from a child to the parent. Each child has an eventfd of its own; the parent's
+//!   epoll waits at it. The parent never reads or writes one, so nothing that a child does to it can keep the
+//!   parent waiting; and which bell has rung is the kernel's word.
+//! - **The call** (`call.rs`), from the parent to all children: an eventfd that only the parent has. Each
+//!   child waits at it through an epoll in which it was registered before the child closed it: so a child can
+//!   be woken by it, and can do nothing to it.
+//! - **The lifeline** (`os::Lifeline`): a pidfd of the parent, readable when that has ended.
+//!
+//! The parent has two descriptors for all of this, however many children there are, and forking copies no
+//! more. What children hold is what they could have made themselves.
+//!
+//! # Why no signal asks a child to leave
+//!
+//! A handler, whatever its flags, ends a `read` from a socket with a time limit, a `connect`, a `poll`, a
+//! `sleep` with `EINTR` (see `signal(7)`), and few programs expect that. Blocking the signal instead would be
+//! inherited by every program that a child starts. So the parent raises a word in the child's page, and the
+//! call wakes all idle children: each looks at its own word and sleeps on if it was not meant. A busy child
+//! looks when it has finished. Loops that never look, or that wait for the descriptor of their own
+//! ([`crate::Child::stop_fd`]), are sent `SIGTERM`.
+
+mod bells;
+mod call;
+mod pages;
+mod reporter;
+
+use std::{
+    io,
+    os::fd::{OwnedFd, RawFd},
+};
+
+use prefork_core::SlotId;
+
+pub(crate) use bells::{Bell, BellId, Bells};
+pub(crate) use call::{Call, Called};
+pub(crate) use pages::{OwnPage, Pages, Report, Reports};
+pub(crate) use reporter::Reporter;
+
+use crate::{
+    os::{Lifeline, Tether},
+    upgrade::{HandedChannels, Passed},
+};
+
+/// The parent's side.
+#[derive(Debug)]
+pub(crate) struct Channels {
+    pub(crate) pages: Pages,
+    pub(crate) bells: Bells,
+    pub(crate) call: Call,
+    pub(crate) lifeline: Lifeline,
+}
+
+impl Channels {
+    /// Opens them for a pool of so many slots.
+    pub(crate) fn open(slots: u32) -> io::Result<Self> {
+        Ok(Self {
+            pages: Pages::new(slots)?,
+            bells: Bells::new()?,
+            call: Call::new()?,
+            lifeline: Lifeline::new()?,
+        })
+    }
+
+    /// Leaves them to the next program in this process.
+    pub(crate) fn pass<'a>(&'a self, passed: &mut Passed<'a>) -> HandedChannels {
+        HandedChannels {
+            pages: passed.pass(self.pages.memory()),
+            bells: passed.pass(self.bells.descriptor()),
+            call: passed.pass(self.call.descriptor()),
+        }
+    }
+
+    /// Goes on with what the old program has left, in a pool of so many slots; `get` finds a descriptor by
+    /// its number.
+    pub(crate) fn adopt(
+        handed: HandedChannels,
+        slots: u32,
+        mut get: impl FnMut(RawFd) -> io::Result<OwnedFd>,
+    ) -> io::Result<Self> {
+        Ok(Self {
+            pages: Pages::adopt(get(handed.pages)?, slots)?,
+            bells: Bells::adopt(get(handed.bells)?),
+            call: Call::adopt(get(handed.call)?),
+            lifeline: Lifeline::new()?,
+        })
+    }
+
+    /// Asks the child in a slot to leave, as soon as [`wake_children`](Self::wake_children) is called.
+    pub(crate) fn ask(&mut self, slot: SlotId) {
+        self.pages.ask(slot);
+        self.call.request();
+    }
+
+    /// Wakes idle children, if any was asked since the last time: one call for any number.
+    pub(crate) fn wake_children(&mut self) {
+        self.call.wake();
+    }
+
+    /// Turns the inherited copies into the side of the child in a slot.
+    ///
+    /// To be called in the child, after its last change of user. `None` if the parent has gone meanwhile.
+    pub(crate) fn into_child(self, slot: SlotId, bell: Bell) -> io::Result<Option<ChildChannels>> {
+        let Self { pages, bells, call, lifeline } = self;
+        // The parent's: a child could have it ring, or silence others there.
+        drop(bells);
+        let Ok(tether) = lifeline.tether() else { return Ok(None) };
+        let page = pages.into_own(slot)?;
+        let called = call.into_called()?;
+        Ok(Some(ChildChannels { page, bell, called, tether }))
+    }
+}
+
+/// A child's side.
+#[derive(Debug)]
+pub(crate) struct ChildChannels {
+    pub(crate) page: OwnPage,
+    pub(crate) bell: Bell,
+    pub(crate) called: Called,
+    pub(crate) tether: Tether,
+}

@@ -1,0 +1,376 @@
+//! What parent and child say to each other: a page of shared memory for each slot.
+//!
+//! The first words of a page are the child's record, as on a scoreboard. Then come, each in a cache line of
+//! its own, the words that the child writes and those that the parent writes. A child could write to either:
+//! what it does to its own page is no harm to anybody else, as the parent draws no more from it than what a
+//! child may say anyway.
+
+use std::{
+    io,
+    os::fd::OwnedFd,
+    sync::atomic::{AtomicU64, Ordering, fence},
+    time::Duration,
+};
+
+use prefork_core::{Generation, SlotId, Time};
+use prefork_scoreboard::{Record, Slot, SlotMemory};
+use rustix::fs::{FallocateFlags, Mode, SealFlags, fallocate, fchmod, fcntl_add_seals, ftruncate};
+
+use crate::{
+    memory_file,
+    sys::pages::{self, Page, WORDS},
+};
+
+/// Written by the child: how far it has come, a bit for each [`Report`].
+const REPORTS: usize = 64;
+/// Written by the child: until when it wants time for the request in hand, in nanoseconds of
+/// `CLOCK_MONOTONIC`; 0 if it has not asked.
+const EXTENDED: usize = 65;
+/// Written by the child: the last round in which it has woken the parent for a change of its record.
+const RUNG: usize = 66;
+/// Written by the parent: whether the child is asked to leave.
+const ASKED: usize = 72;
+/// Written by the parent: whether connections that wait are to be taken before leaving.
+const DRAINING: usize = 73;
+/// Written by the parent: the number of the round in which it wants to be woken by a change of the record;
+/// 0 for not at all.
+const ARMED: usize = 74;
+
+const _: () = assert!(SlotMemory::WORDS <= REPORTS && ARMED < WORDS);
+
+/// Something that a child reports once in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Report {
+    /// It has entered its main loop.
+    Entered,
+    /// It waits for work.
+    Ready,
+    /// It has taken its first work.
+    Worked,
+    /// It would like to be replaced.
+    Tired,
+    /// It waits for its own stop descriptor, which only a signal makes readable.
+    Polls,
+}
+
+impl Report {
+    /// In the order in which they follow from each other.
+    const ALL: [Self; 5] = [Self::Entered, Self::Ready, Self::Worked, Self::Tired, Self::Polls];
+
+    const fn bit(self) -> u64 {
+        1 << self as u64
+    }
+}
+
+/// A set of reports.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub(crate) struct Reports(u64);
+
+impl Reports {
+    pub(crate) const fn contains(self, report: Report) -> bool {
+        self.0 & report.bit() != 0
+    }
+
+    /// Those that are not in `known`, in the order in which they follow from each other. Bits that no child
+    /// sets mean nothing.
+    pub(crate) fn since(self, known: Self) -> impl Iterator<Item = Report> {
+        let new = self.0 & !known.0;
+        Report::ALL.into_iter().filter(move |report| new & report.bit() != 0)
+    }
+}
+
+/// The parent's side: all pages.
+#[derive(Debug)]
+pub(crate) struct Pages {
+    pages: pages::Pages,
+    memory: OwnedFd,
+    /// The last round in which changes were to be known, and whether it lasts.
+    round: u64,
+    is_armed: bool,
+}
+
+impl Pages {
+    pub(super) fn new(slots: u32) -> io::Result<Self> {
+        let memory = memory_file::create("prefork-pages")?;
+        // Whoever else may look into /proc/PID/fd of this process cannot open it again.
+        fchmod(&memory, Mode::RUSR | Mode::WUSR)?;
+        let pages = Self::reserve(&memory, slots)?;
+        // Nobody can cut it, so that no access ends in SIGBUS. A later program may make it larger.
+        fcntl_add_seals(&memory, SealFlags::SHRINK | SealFlags::SEAL)?;
+        Ok(Self { pages, memory, round: 0, is_armed: false })
+    }
+
+    /// Goes on with the pages that the old program in this process has left, and its children report in.
+    pub(super) fn adopt(memory: OwnedFd, slots: u32) -> io::Result<Self> {
+        let pages = Self::reserve(&memory, slots)?;
+        // Rounds count from the clock's time, so that none comes twice: see `arm`.
+        Ok(Self { pages, memory, round: 0, is_armed: false })
+    }
+
+    /// Makes sure that there is memory for so many slots at the least, and maps all that there are.
+    fn reserve(memory: &OwnedFd, slots: u32) -> io::Result<pages::Pages> {
+        let stride = pages::Pages::stride() as u64;
+        let (found, wanted) =
+            (rustix::fs::fstat(memory)?.st_size.unsigned_abs(), u64::from(slots) * stride);
+        if found < wanted {
+            ftruncate(memory, wanted)?;
+        }
+        // Now, so that a lack of memory is an error here and no SIGBUS later.
+        fallocate(memory, FallocateFlags::empty(), 0, wanted)?;
+        let count = found.max(wanted) / stride;
+        pages::Pages::map(memory, usize::try_from(count).map_err(io::Error::other)?)
+    }
+
+    /// What the next program in this process needs.
+    pub(super) const fn memory(&self) -> &OwnedFd {
+        &self.memory
+    }
+
+    /// Gives a page to a child about to be forked.
+    pub(crate) fn assign(&self, slot: SlotId, generation: Generation) {
+        let Some(page) = self.page(slot) else { return };
+        page[SlotMemory::WORDS..].iter().for_each(|word| word.store(0, Ordering::Relaxed));
+        record(page).assign(u64::from(generation.0));
+        if self.is_armed {
+            self.store(slot, ARMED, self.round);
+        }
+    }
+
+    /// Empties the page of a child that was reaped.
+    pub(crate) fn clear(&self, slot: SlotId) {
+        if let Some(page) = self.page(slot) {
+            record(page).clear();
+        }
+    }
+
+    /// Reads how far a child says that it has come.
+    pub(crate) fn reports(&self, slot: SlotId) -> Reports {
+        // Acquire: pairs with the release of the child, though nothing is published with it today.
+        Reports(self.word(slot, REPORTS).map_or(0, |word| word.load(Ordering::Acquire)))
+    }
+
+    /// Reads until when a child wants time for the request that it has in hand; to be read after its record.
+    pub(crate) fn extended(&self, slot: SlotId) -> Option<Time> {
+        let nanos = self.word(slot, EXTENDED)?.load(Ordering::Acquire);
+        (nanos != 0).then(|| Time::after_origin(Duration::from_nanos(nanos)))
+    }
+
+    /// Returns a number that is another after each change of a record.
+    pub(crate) fn version(&self, slot: SlotId) -> u64 {
+        self.page(slot).map_or(0, |page| record(page).version())
+    }
+
+    /// Reads the record of a child.
+    pub(crate) fn record(&self, slot: SlotId) -> Option<Record> {
+        let record = record(self.page(slot)?).record(slot.index());
+        // What is read after this is of the same request or a later one: see `OwnPage::extend`.
+        fence(Ordering::Acquire);
+        Some(record)
+    }
+
+    pub(super) fn ask(&self, slot: SlotId) {
+        // Seen by whom the call wakes, and otherwise soon.
+        self.store(slot, ASKED, 1);
+    }
+
+    pub(crate) fn was_asked(&self, slot: SlotId) -> bool {
+        self.word(slot, ASKED).is_some_and(|word| word.load(Ordering::Relaxed) != 0)
+    }
+
+    /// Has these children take the connections that wait, when they leave.
+    pub(crate) fn drain(&self, slots: impl Iterator<Item = SlotId>) {
+        slots.for_each(|slot| self.store(slot, DRAINING, 1));
+    }
+
+    /// Has the first change of each of these records, and of those that are assigned meanwhile, ring the
+    /// child's bell, once.
+    pub(crate) fn arm(&mut self, now: Time, slots: impl Iterator<Item = SlotId>) {
+        // A child rings once a round, so a round must be another than those of an earlier program.
+        let nanos = u64::try_from(now.since(Time::ZERO).as_nanos()).unwrap_or(u64::MAX);
+        self.round = nanos.max(self.round + 1);
+        self.is_armed = true;
+        slots.for_each(|slot| self.store(slot, ARMED, self.round));
+        // Arm first, look then. Pairs with the fence in `OwnPage::wants_bell`: either the look that follows
+        // sees the change, or the child sees that it is to ring.
+        fence(Ordering::SeqCst);
+    }
+
+    /// Tells whether a child has rung since its record has changed in this round.
+    pub(crate) fn has_changed(&self, slot: SlotId) -> bool {
+        let rung = self.word(slot, RUNG).map(|word| word.load(Ordering::Acquire));
+        self.is_armed && rung == Some(self.round)
+    }
+
+    /// Takes back what [`arm`](Self::arm) has wanted.
+    pub(crate) fn disarm(&mut self, slots: impl Iterator<Item = SlotId>) {
+        self.is_armed = false;
+        slots.for_each(|slot| self.store(slot, ARMED, 0));
+    }
+
+    fn store(&self, slot: SlotId, word: usize, value: u64) {
+        if let Some(word) = self.word(slot, word) {
+            word.store(value, Ordering::Relaxed);
+        }
+    }
+
+    fn word(&self, slot: SlotId, word: usize) -> Option<&'static AtomicU64> {
+        self.page(slot)?.get(word)
+    }
+
+    fn page(&self, slot: SlotId) -> Option<&'static Page> {
+        self.pages.get(slot.index())
+    }
+
+    /// Turns the inherited copy into the side of the child in a slot, and closes the file.
+    pub(super) fn into_own(self, slot: SlotId) -> io::Result<OwnPage> {
+        let page = pages::Pages::map_own(&self.memory, slot.index())?;
+        Ok(OwnPage { page, slot })
+    }
+}
+
+fn record(page: &'static Page) -> SlotMemory {
+    let words = page.first_chunk().expect("a page is longer than a record");
+    SlotMemory::new(words)
+}
+
+/// A child's side: its own page.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct OwnPage {
+    page: &'static Page,
+    slot: SlotId,
+}
+
+impl OwnPage {
+    /// Takes the record over.
+    pub(crate) fn enter(self) -> Slot {
+        record(self.page).enter(self.slot.index())
+    }
+
+    /// Reports something; tells whether that is new.
+    pub(crate) fn report(self, report: Report) -> bool {
+        let before = self.page[REPORTS].fetch_or(report.bit(), Ordering::Release);
+        before & report.bit() == 0
+    }
+
+    /// Asks for time until then; [`Time::ZERO`] takes that back, before the record says that another request
+    /// has begun.
+    pub(crate) fn extend(self, until: Time) {
+        let nanos = u64::try_from(until.since(Time::ZERO).as_nanos()).unwrap_or(u64::MAX);
+        self.page[EXTENDED].store(nanos, Ordering::Release);
+    }
+
+    pub(crate) fn is_asked(self) -> bool {
+        self.page[ASKED].load(Ordering::Relaxed) != 0
+    }
+
+    pub(crate) fn is_draining(self) -> bool {
+        self.page[DRAINING].load(Ordering::Relaxed) != 0
+    }
+
+    /// Tells whether the parent is to be woken, after the record has changed: once in each round.
+    pub(crate) fn wants_bell(self) -> bool {
+        // Report first, ask then: see `Pages::arm`.
+        fence(Ordering::SeqCst);
+        let round = self.page[ARMED].load(Ordering::Relaxed);
+        // Release: pairs with the acquire of `Pages::has_changed`.
+        round != 0 && self.page[RUNG].swap(round, Ordering::Release) != round
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use prefork_scoreboard::State;
+
+    use super::*;
+
+    const SLOT: SlotId = SlotId(1);
+
+    fn at(seconds: u64) -> Time {
+        Time::after_origin(Duration::from_secs(seconds))
+    }
+
+    /// The parent's side, and that of the child in one slot, in the same process.
+    fn both() -> (Pages, OwnPage) {
+        let pages = Pages::new(3).expect("made");
+        pages.assign(SLOT, Generation(4));
+        let own = OwnPage { page: pages.page(SLOT).expect("there"), slot: SLOT };
+        (pages, own)
+    }
+
+    #[test]
+    fn what_a_child_reports_is_read_once_and_in_order() {
+        let (pages, own) = both();
+        assert!(own.report(Report::Worked));
+        assert!(own.report(Report::Entered));
+        assert!(!own.report(Report::Entered), "it is not new");
+        let first = pages.reports(SLOT);
+        assert!(first.since(Reports::default()).eq([Report::Entered, Report::Worked]));
+        own.report(Report::Tired);
+        assert!(pages.reports(SLOT).since(first).eq([Report::Tired]));
+        assert_eq!(pages.reports(SlotId(0)), Reports::default(), "nobody else has said anything");
+    }
+
+    #[test]
+    fn bits_that_no_child_sets_mean_nothing() {
+        let (pages, own) = both();
+        own.page[REPORTS].store(u64::MAX, Ordering::Relaxed);
+        assert_eq!(pages.reports(SLOT).since(Reports::default()).count(), Report::ALL.len());
+    }
+
+    #[test]
+    fn only_the_child_that_is_meant_is_asked() {
+        let (pages, own) = both();
+        let other = OwnPage { page: pages.page(SlotId(2)).expect("there"), slot: SlotId(2) };
+        pages.ask(SLOT);
+        pages.drain([SLOT].into_iter());
+        assert!(own.is_asked() && own.is_draining() && pages.was_asked(SLOT));
+        assert!(!other.is_asked() && !other.is_draining());
+        pages.assign(SLOT, Generation(5));
+        assert!(!own.is_asked() && !own.is_draining(), "the next child is asked by itself");
+    }
+
+    #[test]
+    fn a_child_rings_once_in_each_round() {
+        let (mut pages, own) = both();
+        assert!(!own.wants_bell(), "nobody wants to know yet");
+        for now in [at(5), at(5), at(3), at(9)] {
+            pages.arm(now, [SLOT].into_iter());
+            assert!(!pages.has_changed(SLOT));
+            assert!(own.wants_bell() && !own.wants_bell(), "once in a round");
+            assert!(pages.has_changed(SLOT));
+        }
+        pages.arm(at(10), [SLOT].into_iter());
+        pages.assign(SLOT, Generation(5));
+        assert!(own.wants_bell(), "who comes meanwhile rings too");
+        pages.arm(at(11), [SLOT].into_iter());
+        pages.disarm([SLOT].into_iter());
+        assert!(!own.wants_bell());
+        pages.assign(SLOT, Generation(6));
+        assert!(!own.wants_bell());
+    }
+
+    #[test]
+    fn a_later_program_has_the_same_pages_and_may_have_more() {
+        let (pages, own) = both();
+        own.enter().idle();
+        own.extend(at(7));
+        let memory = pages.memory.try_clone().expect("duplicated");
+        let later = Pages::adopt(memory, 1000).expect("adopted");
+        assert_eq!(
+            later.record(SLOT).and_then(|record| record.status().state()),
+            Some(State::Idle)
+        );
+        assert_eq!(later.extended(SLOT), Some(at(7)));
+        later.assign(SlotId(999), Generation(1));
+        assert!(later.record(SlotId(999)).is_some() && later.record(SlotId(1000)).is_none());
+        let fewer =
+            Pages::adopt(later.memory.try_clone().expect("duplicated"), 1).expect("adopted");
+        assert!(fewer.record(SlotId(999)).is_some(), "the children beyond are still there");
+    }
+
+    #[test]
+    fn nobody_can_cut_the_pages() {
+        let (pages, _own) = both();
+        assert!(ftruncate(&pages.memory, 4096).is_err());
+    }
+}

@@ -1,0 +1,39 @@
+//! What a child has to say for itself, and the bell that has the parent look.
+
+use std::rc::Rc;
+
+use prefork_core::Time;
+
+use super::{Bell, OwnPage, Report};
+
+/// A child's voice.
+#[derive(Clone, Debug)]
+pub(crate) struct Reporter {
+    page: OwnPage,
+    bell: Rc<Bell>,
+}
+
+impl Reporter {
+    pub(crate) fn new(page: OwnPage, bell: Bell) -> Self {
+        Self { page, bell: Rc::new(bell) }
+    }
+
+    /// Reports something once; it never waits.
+    pub(crate) fn report(&self, report: Report) {
+        if self.page.report(report) {
+            self.bell.ring();
+        }
+    }
+
+    /// Asks for time until then, for the request in hand. The parent reads it when the usual time is over.
+    pub(crate) fn extend(&self, until: Time) {
+        self.page.extend(until);
+    }
+
+    /// Has the parent look, after the record has changed, if it wants to know.
+    pub(crate) fn changed(&self) {
+        if self.page.wants_bell() {
+            self.bell.ring();
+        }
+    }
+}

@@ -1,0 +1,65 @@
+//! Children that wake the parent, and what they want.
+
+use std::{io, time::Duration};
+
+use prefork_core::{Allowance, Event, SlotId, Time};
+use rustix::process::Signal;
+
+use super::Parent;
+use crate::channels::Report;
+
+/// How often bells are heard, all together: with up to 64 bells each time that is more than any pool needs,
+/// and it bounds what those cost the parent who do nothing but ring.
+pub(super) const ALLOWANCE: Allowance = Allowance::new(256, Duration::from_millis(4));
+
+impl Parent<'_> {
+    /// Takes in who has rung, and what they report.
+    pub(super) fn take_bells(&mut self, now: Time) -> io::Result<()> {
+        if self.wakes.due(now).is_some() {
+            return Ok(());
+        }
+        let rung = self.channels.bells.rung()?;
+        if rung.is_empty() {
+            return Ok(());
+        }
+        self.wakes.take(now);
+        let mut has_changed = false;
+        for bell in rung {
+            // A bell that outlives its child is rung by nobody who is known.
+            let Some(slot) = self.table.slot_of(bell) else { continue };
+            self.supervisor.handle(now, Event::Rang { slot });
+            self.take_reports(now, slot);
+            has_changed |= self.channels.pages.has_changed(slot);
+        }
+        if has_changed {
+            self.channels.pages.disarm(self.supervisor.slots());
+            self.supervisor.handle(now, Event::Nudged);
+        }
+        Ok(())
+    }
+
+    /// Takes in what a child has reported.
+    pub(super) fn take_reports(&mut self, now: Time, slot: SlotId) {
+        let reports = self.channels.pages.reports(slot);
+        for report in self.table.note(slot, reports) {
+            let event = match report {
+                Report::Entered => Event::Entered { slot },
+                Report::Ready => Event::Ready { slot },
+                Report::Worked => Event::Worked { slot },
+                Report::Tired => Event::Tired { slot },
+                // It may have been asked in a way that it does not notice any more.
+                Report::Polls if self.channels.pages.was_asked(slot) => {
+                    self.signal(slot, Signal::TERM);
+                    continue;
+                }
+                Report::Polls => continue,
+            };
+            self.supervisor.handle(now, event);
+        }
+    }
+
+    /// Has the first child that begins or finishes work ring.
+    pub(super) fn arm(&mut self) {
+        self.channels.pages.arm(crate::clock::now(), self.supervisor.slots());
+    }
+}

@@ -1,0 +1,63 @@
+//! What children say that they are doing, and the scoreboard that shows it.
+
+use prefork_core::{Activity, Event, RequestCount, Sight, SlotId, Time};
+
+use super::Parent;
+use crate::{board::Look, clock};
+
+impl Parent<'_> {
+    /// Goes on with the children of the old program.
+    pub(super) fn adopt_gossip(&mut self) {
+        let Some(board) = &mut self.board else { return };
+        let now = clock::now();
+        for (slot, pid, generation) in self.table.iter() {
+            let record = self.channels.pages.record(slot);
+            let claimed = record.as_ref().map_or(0, prefork_scoreboard::Record::requests);
+            // How long it has lived is not known here; what it claims was bounded by the old program.
+            let count = RequestCount::adopt(Time::ZERO, now, claimed);
+            board.assign((slot, pid, generation), count, &self.channels.pages, &self.log);
+        }
+    }
+
+    /// Looks at what all children are doing.
+    pub(super) fn look(&mut self) {
+        match self.activities() {
+            Some(activities) => {
+                let waiting = self.listeners.waiting();
+                let sight = Sight { activities: &activities, waiting };
+                self.supervisor.look(clock::now(), &sight);
+            }
+            None => self.supervisor.look_failed(clock::now()),
+        }
+    }
+
+    /// Reads what the children are doing, and passes on what follows from that; `None` without a scoreboard.
+    pub(super) fn activities(&mut self) -> Option<Vec<(SlotId, Activity)>> {
+        let (board, pages, now) = (self.board.as_mut()?, &self.channels.pages, clock::now());
+        let look = board.look(now, self.supervisor.slots(), pages, &self.log);
+        board.public_mut().examine(&self.log);
+        let Look { activities, extended, implausible } = look;
+        for (slot, until) in extended {
+            self.supervisor.handle(now, Event::Extended { slot, by: until.since(now) });
+        }
+        for slot in implausible {
+            self.supervisor.handle(now, Event::Lied { slot });
+        }
+        Some(activities)
+    }
+
+    /// When the scoreboard is to be made again.
+    pub(super) fn board_due(&self) -> Option<Time> {
+        self.board.as_ref()?.public().due()
+    }
+
+    /// Makes the scoreboard again, if that is due.
+    pub(super) fn keep_board(&mut self) {
+        let log = &self.log;
+        if self.board.as_mut().is_some_and(|board| board.heal(clock::now(), log)) {
+            // All that is known is shown at once.
+            let _ = self.activities();
+            self.renew_status();
+        }
+    }
+}
