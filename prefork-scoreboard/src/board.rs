@@ -208,7 +208,11 @@ impl Board {
         Ok(())
     }
 
-    fn copy(&self, slot: usize, patience: &mut Patience) -> Result<[u64; WORDS], SlotError> {
+    pub(crate) fn copy(
+        &self,
+        slot: usize,
+        patience: &mut Patience,
+    ) -> Result<[u64; WORDS], SlotError> {
         let offset = self.offset(slot)?;
         read::record(&self.file, offset, patience)
             .map_err(|source| self.slot_error("read", slot, source))

@@ -5,11 +5,12 @@ use crate::clock::{Monotonic, wall_now};
 use crate::create::{self, Created};
 use crate::error::{CreateError, Fault, HeaderFault, OpenError, SlotError};
 use crate::file::{Identity, Lock, try_lock};
-use crate::format::{record, word};
+use crate::format::{WORDS, record, word};
 use crate::guard::Maker;
 use crate::header::{Header, Kind};
 use crate::memfd;
-use crate::protocol::Shadow;
+use crate::protocol::{CHECKSUM, SEQUENCE, Shadow, Verdict, judge};
+use crate::read::Patience;
 use crate::record::Record;
 use crate::slot::Slot;
 use crate::state::State;
@@ -337,6 +338,24 @@ impl OwnedBoard {
     /// ```
     pub fn publish(&self, slot: usize, record: &Record) -> Result<(), SlotError> {
         self.rewrite(slot, |shadow| record.fill(shadow))
+    }
+
+    /// Tells whether `slot` shows what [`publish`](Self::publish) has written there; `None` stands for an
+    /// empty slot. Somebody else may have written to the file.
+    ///
+    /// # Errors
+    ///
+    /// As of [`Board::record`].
+    pub fn shows(&self, slot: usize, record: Option<&Record>) -> Result<bool, SlotError> {
+        let copy = self.board.copy(slot, &mut Patience::new())?;
+        let mut wanted = Shadow::following(0);
+        if let Some(record) = record {
+            record.fill(&mut wanted);
+        }
+        let is_whole = judge(&copy) == Verdict::Whole;
+        let own = [SEQUENCE, CHECKSUM];
+        let mut words = (0..WORDS).filter(|index| !own.contains(index));
+        Ok(is_whole && words.all(|index| copy[index] == wanted.get(index)))
     }
 
     fn rewrite(&self, slot: usize, fill: impl FnOnce(&mut Shadow)) -> Result<(), SlotError> {

@@ -41,6 +41,8 @@ struct Reading {
     unclear: Option<Time>,
     /// Until when it wants time for what it has in hand.
     extended: Option<Time>,
+    /// What others are shown of it.
+    shown: Record,
 }
 
 /// What there is to see in all pages.
@@ -65,10 +67,6 @@ impl ParentBoard {
         &self.public
     }
 
-    pub(crate) const fn public_mut(&mut self) -> &mut Public {
-        &mut self.public
-    }
-
     /// Notes a child that was just forked, or, of the old program's, that is still there.
     pub(crate) fn assign(
         &mut self,
@@ -81,9 +79,10 @@ impl ParentBoard {
         let pid = pid.as_raw_nonzero().get().unsigned_abs();
         let identity = record.of_process(pid, u64::from(generation.0));
         self.public.publish(slot, &identity, log);
+        let shown = identity.clone();
         let activity = Activity::Idle { since: Time::ZERO };
         let reading =
-            Reading { identity, count, version: 0, activity, unclear: None, extended: None };
+            Reading { identity, count, version: 0, activity, unclear: None, extended: None, shown };
         if self.readings.len() <= slot.index() {
             self.readings.resize_with(slot.index() + 1, || None);
         }
@@ -117,7 +116,16 @@ impl ParentBoard {
             reading.read(now, slot, pages, &mut self.public, &mut look, log);
             look.activities.push((slot, reading.activity));
         }
+        self.examine(now, log);
         look
+    }
+
+    /// Looks whether the scoreboard is still what the parent has made of it, and writes again what others have
+    /// written over.
+    pub(crate) fn examine(&mut self, now: Time, log: &Log) {
+        let readings = &self.readings;
+        let shown = |slot: usize| Some(&readings.get(slot)?.as_ref()?.shown);
+        self.public.examine(now, shown, log);
     }
 
     /// Makes the scoreboard again, if it was damaged or could not be made before, and shows all children on it;
@@ -126,11 +134,9 @@ impl ParentBoard {
         if !self.public.heal(now, log) {
             return false;
         }
-        for (index, reading) in self.readings.iter_mut().enumerate() {
+        for (index, reading) in self.readings.iter().enumerate() {
             if let (Some(reading), Ok(slot)) = (reading, u32::try_from(index)) {
-                self.public.publish(SlotId(slot), &reading.identity, log);
-                // The rest with the next look.
-                reading.version = 0;
+                self.public.publish(SlotId(slot), &reading.shown, log);
             }
         }
         true
@@ -169,8 +175,8 @@ impl Reading {
             Class::Idle | Class::Starting | Class::Busy | Class::Draining => None,
         };
         self.activity = self.activity(&record);
-        let shown = self.identity.doing(&record).with_requests(self.count.believed());
-        public.publish(slot, &shown, log);
+        self.shown = self.identity.doing(&record).with_requests(self.count.believed());
+        public.publish(slot, &self.shown, log);
     }
 
     fn activity(&self, record: &Record) -> Activity {

@@ -6,8 +6,8 @@ use std::{
     time::Duration,
 };
 
-use prefork_core::{SlotId, Time};
-use prefork_scoreboard::{CreateError, OwnedBoard, Record, Slot};
+use prefork_core::{Allowance, SlotId, Time};
+use prefork_scoreboard::{CreateError, OwnedBoard, Record, Slot, SlotError};
 
 use super::slots;
 use crate::{
@@ -29,6 +29,8 @@ pub(crate) struct Public {
     damaged: Option<OwnedFd>,
     /// What is to be done about it.
     repair: Repair,
+    /// How often it is logged that others write over it.
+    complaints: Allowance,
 }
 
 /// Where it is.
@@ -101,7 +103,8 @@ impl Public {
             Place::Nowhere => Repair::No,
         };
         let slots = slots(settings) as usize;
-        Some(Self { place, slots, board: None, damaged: None, repair })
+        let complaints = Allowance::new(1, Duration::from_secs(60));
+        Some(Self { place, slots, board: None, damaged: None, repair, complaints })
     }
 
     /// Where it is, if it is in a file.
@@ -148,12 +151,39 @@ impl Public {
         }
     }
 
-    /// Looks whether somebody has damaged it.
-    pub(crate) fn examine(&mut self, log: &Log) {
-        if matches!(self.repair, Repair::No)
-            && let Some(Err(fault)) = self.board.as_ref().map(OwnedBoard::check)
-        {
-            self.condemn(&Report(&fault), log);
+    /// Looks whether somebody has damaged it, and writes records again that are not those that are to be
+    /// `shown`.
+    pub(super) fn examine<'a>(
+        &mut self,
+        now: Time,
+        shown: impl Fn(usize) -> Option<&'a Record>,
+        log: &Log,
+    ) {
+        let Some(board) = self.board.as_ref().filter(|_| matches!(self.repair, Repair::No)) else {
+            return;
+        };
+        if let Err(fault) = board.check() {
+            return self.condemn(&Report(&fault), log);
+        }
+        let mut overwritten = 0;
+        let mut examine = |slot: usize| {
+            let shown = shown(slot);
+            if !board.shows(slot, shown)? {
+                overwritten += 1;
+                shown.map_or_else(|| board.clear(slot), |shown| board.publish(slot, shown))?;
+            }
+            Ok::<_, SlotError>(())
+        };
+        let examined = (0..board.slots()).try_for_each(&mut examine);
+        if let Err(error) = examined {
+            return self.condemn(&Report(&error), log);
+        }
+        if overwritten > 0 && self.complaints.take(now) {
+            let path = self.path().unwrap_or(Path::new("in memory"));
+            log.warning(format_args!(
+                "scoreboard {}: {overwritten} slots were written over by another process; written again",
+                path.display()
+            ));
         }
     }
 

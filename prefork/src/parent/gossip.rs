@@ -35,7 +35,6 @@ impl Parent<'_> {
     pub(super) fn activities(&mut self) -> Option<Vec<(SlotId, Activity)>> {
         let (board, pages, now) = (self.board.as_mut()?, &self.channels.pages, clock::now());
         let look = board.look(now, self.supervisor.slots(), pages, &self.log);
-        board.public_mut().examine(&self.log);
         let Look { activities, extended, implausible } = look;
         for (slot, until) in extended {
             self.supervisor.handle(now, Event::Extended { slot, by: until.since(now) });
@@ -55,8 +54,6 @@ impl Parent<'_> {
     pub(super) fn keep_board(&mut self) {
         let log = &self.log;
         if self.board.as_mut().is_some_and(|board| board.heal(clock::now(), log)) {
-            // All that is known is shown at once.
-            let _ = self.activities();
             self.renew_status();
         }
     }
