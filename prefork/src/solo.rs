@@ -28,13 +28,13 @@ use crate::{
     AccessLog, Ended, RunError,
     args::{BeforeShutdown, ParentHooks, Ready},
     check::Settings,
-    child::{By, Child, ChildParts, Failed, Stop, Work},
+    child::{By, Child, ChildParts, Failed, Stop, Work, stops},
     clock, describe, hooks,
     listeners::Listeners,
     log::{Log, Role},
     logs,
     manager::{Begun, Occasion, Reporting},
-    os::unblock_answered_signals,
+    os::{Poller, unblock_answered_signals},
     ready,
     run::Program,
     start::{Belongings, Initialized, drop_privileges, initialize},
@@ -83,6 +83,7 @@ pub(crate) fn serve<S>(
         .name("signals".to_owned())
         .spawn(move || watcher.watch())
         .map_err(RunError::system("start a thread"))?;
+    let poller = Poller::new(stops(&stop, None)).map_err(RunError::system("wait for events"))?;
     let mut child = Child::new(ChildParts {
         slot: SLOT,
         generation: GENERATION,
@@ -90,6 +91,7 @@ pub(crate) fn serve<S>(
         work: Work::alone(slot),
         tether: None,
         reporter: None,
+        poller,
         limits: settings.limits,
         access_log,
         log: log.clone(),

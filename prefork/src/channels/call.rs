@@ -1,22 +1,22 @@
 //! How the parent wakes all idle children at once.
 //!
-//! The *call* is an eventfd of the parent's. A child puts it into an epoll of its own as the first thing in
-//! its life, edge-triggered, and closes it: the epoll goes on waking as long as the parent has the call open
-//! (see `epoll(7)`), and the child holds nothing by which it could write to it, read from it, or change what
-//! it is. So one write wakes all children that wait, none of them can keep it from another, and the write
-//! never blocks, as nobody else can fill it.
+//! The *call* is an eventfd of the parent's. A child puts it into the epoll in which it waits, edge-triggered,
+//! as one of the first things in its life, and closes it: the epoll goes on waking as long as the parent has
+//! the call open (see `epoll(7)`), and the child holds nothing by which it could write to it, read from it, or
+//! change what it is. So one write wakes all children that wait, none of them can keep it from another, and
+//! the write never blocks, as nobody else can fill it.
+//!
+//! It is in the very epoll that the child waits in, and not in one inside that: of the latter kind the kernel
+//! allows 500 for one file.
 
 use std::{
     io,
-    os::fd::{AsFd, BorrowedFd, OwnedFd},
-    sync::Arc,
+    os::fd::{AsFd, OwnedFd},
 };
 
-use rustix::event::{
-    EventfdFlags, Timespec,
-    epoll::{self, CreateFlags, EventData, EventFlags},
-    eventfd,
-};
+use rustix::event::{EventfdFlags, eventfd};
+
+use crate::os::Poller;
 
 /// The parent's side.
 #[derive(Debug)]
@@ -56,78 +56,55 @@ impl Call {
         }
     }
 
-    /// Turns the inherited copy into a child's side.
-    pub(super) fn into_called(self) -> io::Result<Called> {
-        let epoll = epoll::create(CreateFlags::CLOEXEC)?;
-        epoll::add(&epoll, &self.eventfd, EventData::new_u64(0), EventFlags::IN | EventFlags::ET)?;
-        let called = Called { epoll: Arc::new(epoll) };
-        // Registering finds the calls of earlier times, which were not for this child.
-        called.take();
-        Ok(called)
-    }
-}
-
-/// A child's side: wakes with every call.
-#[derive(Clone, Debug)]
-pub(crate) struct Called {
-    epoll: Arc<OwnedFd>,
-}
-
-impl Called {
-    /// What to wait for, edge-triggered, before looking whether this child is meant.
-    pub(crate) fn descriptor(&self) -> BorrowedFd<'_> {
-        self.epoll.as_fd()
-    }
-
-    /// Takes the call in, so that only the next one is news.
-    pub(crate) fn take(&self) {
-        let mut space = [std::mem::MaybeUninit::<epoll::Event>::uninit(); 1];
-        let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
-        let _ = epoll::wait(&self.epoll, &mut space, Some(&at_once));
+    /// Turns the inherited copy into a child's side: `poller` wakes with every call from now on, and perhaps
+    /// once with those of earlier times.
+    pub(super) fn into_called(self, poller: &Poller) -> io::Result<()> {
+        poller.add_call(self.eventfd.as_fd())
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use rustix::event::{PollFd, PollFlags, poll};
+    use std::net::TcpListener;
 
     use super::*;
+    use crate::os::Source;
 
-    fn called(call: &Call) -> Called {
+    /// The waiting of a child that was called, and one that wakes it otherwise.
+    fn called(call: &Call) -> (Poller, TcpListener) {
         let eventfd = call.eventfd.try_clone().expect("duplicated");
-        Call { eventfd, requested: false }.into_called().expect("a child's side")
-    }
-
-    fn is_called(called: &Called) -> bool {
-        let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
-        let mut fds = [PollFd::from_borrowed_fd(called.descriptor(), PollFlags::IN)];
-        poll(&mut fds, Some(&at_once)).expect("polled") > 0
+        let mut poller = Poller::new([].into_iter()).expect("made");
+        Call { eventfd, requested: false }.into_called(&poller).expect("a child's side");
+        let listener = TcpListener::bind("127.0.0.1:0").expect("bound");
+        poller.wait_at(&listener).expect("registered");
+        (poller, listener)
     }
 
     #[test]
     fn a_call_reaches_everybody_who_does_not_hold_it() {
         let mut call = Call::new().expect("made");
-        let children = [called(&call), called(&call)];
-        call.wake();
-        assert!(!children.iter().any(is_called), "nobody was asked");
+        // More than the kernel would allow of an epoll in an epoll.
+        let children: Vec<_> = (0..600).map(|_| called(&call)).collect();
         for _ in 0..3 {
             call.request();
             call.wake();
-            assert!(children.iter().all(is_called));
-            children.iter().for_each(Called::take);
-            assert!(!children.iter().any(is_called), "the call is taken in");
+            for (poller, _) in &children {
+                assert_eq!(poller.wait().expect("woken"), Source::Call);
+            }
         }
     }
 
     #[test]
-    fn who_comes_later_is_not_woken_by_earlier_calls() {
+    fn nobody_is_called_when_nobody_was_asked() {
         let mut call = Call::new().expect("made");
+        let (poller, listener) = called(&call);
+        call.wake();
+        let address = listener.local_addr().expect("bound");
+        let _client = std::net::TcpStream::connect(address).expect("connected");
+        assert!(matches!(poller.wait().expect("woken"), Source::Listener(_)));
         call.request();
         call.wake();
-        let late = called(&call);
-        assert!(!is_called(&late));
-        call.request();
-        call.wake();
-        assert!(is_called(&late));
+        let _taken = listener.accept().expect("accepted");
+        assert_eq!(poller.wait().expect("woken"), Source::Call);
     }
 }

@@ -18,8 +18,8 @@
 //!   epoll waits at it. The parent never reads or writes one, so nothing that a child does to it can keep the
 //!   parent waiting; and which bell has rung is the kernel's word.
 //! - **The call** (`call.rs`), from the parent to all children: an eventfd that only the parent has. Each
-//!   child waits at it through an epoll in which it was registered before the child closed it: so a child can
-//!   be woken by it, and can do nothing to it.
+//!   child waits in an epoll in which it was registered before the child closed it: so a child can be woken by
+//!   it, and can do nothing to it.
 //! - **The lifeline** (`os::Lifeline`): a pidfd of the parent, readable when that has ended.
 //!
 //! The parent has two descriptors for all of this, however many children there are, and forking copies no
@@ -47,12 +47,12 @@ use std::{
 use prefork_core::SlotId;
 
 pub(crate) use bells::{Bell, BellId, Bells};
-pub(crate) use call::{Call, Called};
+pub(crate) use call::Call;
 pub(crate) use pages::{OwnPage, Pages, Report, Reports};
 pub(crate) use reporter::Reporter;
 
 use crate::{
-    os::{Lifeline, Tether},
+    os::{Lifeline, Poller, Tether},
     upgrade::{HandedChannels, Passed},
 };
 
@@ -111,17 +111,22 @@ impl Channels {
         self.call.wake();
     }
 
-    /// Turns the inherited copies into the side of the child in a slot.
+    /// Turns the inherited copies into the side of the child in a slot, which waits by `poller`.
     ///
     /// To be called in the child, after its last change of user. `None` if the parent has gone meanwhile.
-    pub(crate) fn into_child(self, slot: SlotId, bell: Bell) -> io::Result<Option<ChildChannels>> {
+    pub(crate) fn into_child(
+        self,
+        slot: SlotId,
+        bell: Bell,
+        poller: &Poller,
+    ) -> io::Result<Option<ChildChannels>> {
         let Self { pages, bells, call, lifeline } = self;
         // The parent's: a child could have it ring, or silence others there.
         drop(bells);
         let Ok(tether) = lifeline.tether() else { return Ok(None) };
         let page = pages.into_own(slot)?;
-        let called = call.into_called()?;
-        Ok(Some(ChildChannels { page, bell, called, tether }))
+        call.into_called(poller)?;
+        Ok(Some(ChildChannels { page, bell, tether }))
     }
 }
 
@@ -130,6 +135,5 @@ impl Channels {
 pub(crate) struct ChildChannels {
     pub(crate) page: OwnPage,
     pub(crate) bell: Bell,
-    pub(crate) called: Called,
     pub(crate) tether: Tether,
 }

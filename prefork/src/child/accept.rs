@@ -80,10 +80,7 @@ impl Child {
             let socket = match self.poller(listener)?.wait()? {
                 Source::Listener(socket) => socket,
                 Source::Stop => return self.drain(listener),
-                Source::Call => {
-                    self.stop.take_call();
-                    continue;
-                }
+                Source::Call => continue,
             };
             // It is one of these: the poller waits at no other.
             let accepted =

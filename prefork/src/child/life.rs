@@ -12,12 +12,12 @@ use std::{
 
 use prefork_core::{Generation, SlotId};
 
-use super::{Body, By, Child, ChildParts, Limits, Parent, Stop, Work};
+use super::{Body, By, Child, ChildParts, Limits, Stop, Work, stops};
 use crate::{
     AccessLog, BoxError, Report,
     channels::{Bell, Channels, ChildChannels, Reporter},
     log::{Log, Role},
-    os::{Privileges, Signals, Title, set_signal_mask},
+    os::{Poller, Privileges, Signals, Title, set_signal_mask},
     sys,
 };
 
@@ -68,11 +68,13 @@ fn settle(seat: Seat, log: &Log) -> Result<Option<Child>, BoxError> {
     title.become_child();
     // Before the tie to the parent, which the kernel cuts when the user changes.
     privileges.apply()?;
-    let Some(channels) = channels.into_child(slot, bell)? else { return Ok(None) };
-    let ChildChannels { page, bell, called, tether } = channels;
+    let poller = Poller::new(std::iter::empty())?;
+    let Some(channels) = channels.into_child(slot, bell, &poller)? else { return Ok(None) };
+    let ChildChannels { page, bell, tether } = channels;
     let reporter = Reporter::new(page, bell);
     let work = Work::new(has_board.then(|| page.enter()), reporter.clone());
-    let stop = Stop::new(By::Signal, Some(Parent { page, called }))?;
+    let stop = Stop::new(By::Signal, Some(page))?;
+    poller.add_stops(stops(&stop, Some(&tether)))?;
     set_signal_mask(&mask)?;
     let parts = ChildParts {
         slot,
@@ -81,6 +83,7 @@ fn settle(seat: Seat, log: &Log) -> Result<Option<Child>, BoxError> {
         work,
         tether: Some(tether),
         reporter: Some(reporter),
+        poller,
         limits,
         access_log,
         log: log.clone(),

@@ -28,7 +28,7 @@ pub(crate) use listener::INSIDE;
 pub use listener::Listener;
 pub use requests::Requests;
 use starvation::Starvation;
-pub(crate) use stop::{By, Parent, Stop};
+pub(crate) use stop::{By, Stop};
 pub(crate) use work::Work;
 
 use crate::{
@@ -36,7 +36,7 @@ use crate::{
     channels::{Report, Reporter},
     clock,
     log::Log,
-    os::{Poller, Tether},
+    os::{Poller, Stale, Tether},
 };
 
 /// What a main loop knows of the process it runs in, and how it takes work.
@@ -63,15 +63,15 @@ pub struct Child {
     usage: Usage,
     said_ready: bool,
     said_worked: bool,
-    poller: Option<Poller>,
+    poller: Poller,
     access_log: AccessLog,
     log: Log,
 }
 
 impl Child {
     pub(crate) fn new(seat: ChildParts) -> Self {
-        let ChildParts { slot, generation, stop, work, tether, reporter, access_log, log, .. } =
-            seat;
+        let ChildParts { slot, generation, stop, work, tether, reporter, poller, .. } = seat;
+        let ChildParts { access_log, log, .. } = seat;
         Self {
             pid: std::process::id(),
             slot,
@@ -85,7 +85,7 @@ impl Child {
             usage: Usage::new(seat.limits),
             said_ready: false,
             said_worked: false,
-            poller: None,
+            poller,
             access_log,
             log,
         }
@@ -302,26 +302,31 @@ impl Child {
 
     /// What becomes readable when the child is to leave, or its parent is gone.
     fn stops(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
-        let tether = self.tether.as_ref().map(|tether| tether.parent.as_fd());
-        [Some(self.stop.fd()), tether].into_iter().flatten()
+        stops(&self.stop, self.tether.as_ref())
     }
 
-    /// The poller that waits at these sockets, made when it is first needed: after the fork.
+    /// The poller, which waits at these sockets from now on and at no others.
     ///
-    /// When they are not those of the last time it is made anew. One that went on waiting at the others
-    /// would take the wake-up for a connection there, which nobody here accepts; and a socket that was
-    /// closed meanwhile cannot be taken out of it any more.
+    /// One that went on waiting at the others would take the wake-up for a connection there, which nobody here
+    /// accepts. A socket that was closed meanwhile cannot be taken out of it any more. Then another poller is
+    /// made, which does not hear the parent's call: so the parent has to ask this child by a signal.
     fn poller<L: Listener + ?Sized>(&mut self, listener: &L) -> io::Result<&Poller> {
-        let poller = match self.poller.take() {
-            Some(poller) if poller.waits_at(listener)? => poller,
-            other => {
-                // First, so that a process without free descriptors has this one.
-                drop(other);
-                Poller::new(listener, self.stops(), self.stop.call())?
-            }
-        };
-        Ok(self.poller.insert(poller))
+        if let Err(Stale) = self.poller.leave_unless_at(listener)? {
+            self.poller.replace(stops(&self.stop, self.tether.as_ref()))?;
+            self.report(Report::Polls);
+        }
+        self.poller.wait_at(listener)?;
+        Ok(&self.poller)
     }
+}
+
+/// What becomes readable when a child is to leave, or its parent is gone.
+pub(crate) fn stops<'a>(
+    stop: &'a Stop,
+    tether: Option<&'a Tether>,
+) -> impl Iterator<Item = BorrowedFd<'a>> {
+    let tether = tether.map(|tether| tether.parent.as_fd());
+    [Some(stop.fd()), tether].into_iter().flatten()
 }
 
 /// What a [`Child`] is made of.
@@ -333,6 +338,8 @@ pub(crate) struct ChildParts {
     pub(crate) work: Work,
     pub(crate) tether: Option<Tether>,
     pub(crate) reporter: Option<Reporter>,
+    /// Waits for what asks the child to leave, but for no listener yet.
+    pub(crate) poller: Poller,
     pub(crate) limits: Limits,
     pub(crate) access_log: AccessLog,
     pub(crate) log: Log,

@@ -12,10 +12,7 @@ use std::{
 use rustix::event::{EventfdFlags, eventfd};
 use signal_hook::consts::SIGTERM;
 
-use crate::{
-    channels::{Called, OwnPage},
-    sys,
-};
+use crate::{channels::OwnPage, sys};
 
 /// A flag to check and a descriptor to wait for, both set once when the child is to leave.
 #[derive(Clone, Debug)]
@@ -24,16 +21,8 @@ pub(crate) struct Stop {
     attended: Arc<AtomicBool>,
     wake: Arc<OwnedFd>,
     by: By,
-    parent: Option<Parent>,
-}
-
-/// How the parent asks.
-#[derive(Clone, Debug)]
-pub(crate) struct Parent {
-    /// Where it says so.
-    pub(crate) page: OwnPage,
-    /// What wakes the child to look there.
-    pub(crate) called: Called,
+    /// Where the parent asks.
+    page: Option<OwnPage>,
 }
 
 /// Who asks.
@@ -47,9 +36,9 @@ pub(crate) enum By {
 
 impl Stop {
     /// Makes an unset flag; to be called in the process that it concerns.
-    pub(crate) fn new(by: By, parent: Option<Parent>) -> io::Result<Self> {
+    pub(crate) fn new(by: By, page: Option<OwnPage>) -> io::Result<Self> {
         let wake = Arc::new(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?);
-        Ok(Self { asked: Arc::default(), attended: Arc::default(), wake, by, parent })
+        Ok(Self { asked: Arc::default(), attended: Arc::default(), wake, by, page })
     }
 
     /// Promises that the flag will be looked at, from the first call on.
@@ -74,26 +63,13 @@ impl Stop {
 
     pub(crate) fn is_asked(&self) -> bool {
         // Acquire: pairs with the release in `ask` and in the signal handler.
-        self.asked.load(Ordering::Acquire)
-            || self.parent.as_ref().is_some_and(|parent| parent.page.is_asked())
+        self.asked.load(Ordering::Acquire) || self.page.is_some_and(OwnPage::is_asked)
     }
 
     /// Whether connections that wait are to be taken before leaving.
     pub(crate) fn is_draining(&self) -> bool {
         // Where there is no parent, nobody else will take them.
-        self.parent.as_ref().is_none_or(|parent| parent.page.is_draining())
-    }
-
-    /// What becomes readable, again and again, when the parent asks anybody.
-    pub(crate) fn call(&self) -> Option<BorrowedFd<'_>> {
-        self.parent.as_ref().map(|parent| parent.called.descriptor())
-    }
-
-    /// Takes in that the parent has asked somebody.
-    pub(crate) fn take_call(&self) {
-        if let Some(parent) = &self.parent {
-            parent.called.take();
-        }
+        self.page.is_none_or(OwnPage::is_draining)
     }
 
     pub(crate) fn fd(&self) -> BorrowedFd<'_> {

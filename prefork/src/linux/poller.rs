@@ -17,7 +17,7 @@ use rustix::{
     io::Errno,
 };
 
-use crate::{Listener, child::INSIDE};
+use crate::{Listener, child::INSIDE, sys};
 
 /// What woke a child.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,38 +36,88 @@ const CALL: u64 = u64::MAX - 1;
 /// An epoll descriptor with what a child waits for.
 #[derive(Debug)]
 pub(crate) struct Poller {
-    epoll: OwnedFd,
+    /// None only where a new one could not be had.
+    epoll: Option<OwnedFd>,
     /// The listeners in the order in which they were added, some of them perhaps more than once.
     listeners: Vec<RawFd>,
 }
 
+/// A listener was closed that a poller still waits at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Stale;
+
 impl Poller {
-    /// Makes a poller that wakes when a connection waits at one of these listeners, when one of `stops`
-    /// becomes readable, and with every `call`.
+    /// Makes a poller that wakes when one of `stops` becomes readable.
+    pub(crate) fn new<'a>(stops: impl Iterator<Item = BorrowedFd<'a>>) -> io::Result<Self> {
+        let poller =
+            Self { epoll: Some(epoll::create(CreateFlags::CLOEXEC)?), listeners: Vec::new() };
+        poller.add_stops(stops)?;
+        Ok(poller)
+    }
+
+    /// Has it wake when one of these becomes readable.
+    pub(crate) fn add_stops<'a>(
+        &self,
+        mut stops: impl Iterator<Item = BorrowedFd<'a>>,
+    ) -> io::Result<()> {
+        let add = |stop| epoll::add(self.epoll()?, stop, EventData::new_u64(STOP), EventFlags::IN);
+        Ok(stops.try_for_each(add)?)
+    }
+
+    /// Has it wake every time that `call` is written to, even after this process has closed it.
+    pub(crate) fn add_call(&self, call: BorrowedFd<'_>) -> io::Result<()> {
+        let every_time = EventFlags::IN | EventFlags::ET;
+        Ok(epoll::add(self.epoll()?, call, EventData::new_u64(CALL), every_time)?)
+    }
+
+    /// Goes on with an epoll descriptor that waits for these alone.
+    pub(crate) fn replace<'a>(
+        &mut self,
+        stops: impl Iterator<Item = BorrowedFd<'a>>,
+    ) -> io::Result<()> {
+        // Closed first, so that a process without free descriptors has this one.
+        self.epoll = None;
+        *self = Self::new(stops)?;
+        Ok(())
+    }
+
+    /// Gives up the listeners that it waits at, unless they are these, in this order.
+    pub(crate) fn leave_unless_at<L: Listener + ?Sized>(
+        &mut self,
+        listener: &L,
+    ) -> io::Result<Result<(), Stale>> {
+        if self.listeners.is_empty() || self.waits_at(listener)? {
+            return Ok(Ok(()));
+        }
+        let mut listeners = std::mem::take(&mut self.listeners);
+        listeners.sort_unstable();
+        listeners.dedup();
+        let epoll = self.epoll()?;
+        let leave =
+            |fd| sys::borrow_descriptor(fd).is_some_and(|fd| epoll::delete(epoll, fd).is_ok());
+        // What has another listener's number by now is not taken out in its place: see `epoll_ctl(2)`.
+        Ok(if listeners.into_iter().all(leave) { Ok(()) } else { Err(Stale) })
+    }
+
+    /// Waits at these listeners too, if it waits at none.
     ///
     /// # Errors
     ///
     /// Fails if there is no listener: it would wait for nothing.
-    pub(crate) fn new<'a, L: Listener + ?Sized>(
-        listener: &L,
-        stops: impl Iterator<Item = BorrowedFd<'a>>,
-        call: Option<BorrowedFd<'_>>,
-    ) -> io::Result<Self> {
-        let epoll = epoll::create(CreateFlags::CLOEXEC)?;
-        for stop in stops {
-            epoll::add(&epoll, stop, EventData::new_u64(STOP), EventFlags::IN)?;
+    pub(crate) fn wait_at<L: Listener + ?Sized>(&mut self, listener: &L) -> io::Result<()> {
+        if !self.listeners.is_empty() {
+            return Ok(());
         }
-        if let Some(call) = call {
-            let every_time = EventFlags::IN | EventFlags::ET;
-            epoll::add(&epoll, call, EventData::new_u64(CALL), every_time)?;
-        }
-        let mut poller = Self { epoll, listeners: Vec::new() };
-        listener.each(INSIDE, &mut |socket| poller.add(socket))?;
-        if poller.listeners.is_empty() {
+        listener.each(INSIDE, &mut |socket| self.add(socket))?;
+        if self.listeners.is_empty() {
             let problem = "no listeners to accept from";
             return Err(io::Error::new(io::ErrorKind::InvalidInput, problem));
         }
-        Ok(poller)
+        Ok(())
+    }
+
+    fn epoll(&self) -> Result<&OwnedFd, Errno> {
+        self.epoll.as_ref().ok_or(Errno::BADF)
     }
 
     /// Whether it waits at these listeners, in this order, and at no others.
@@ -96,7 +146,7 @@ impl Poller {
             fcntl_setfl(listener, flags | OFlags::NONBLOCK)?;
         }
         let data = EventData::new_u64(u64::from(fd.unsigned_abs()));
-        epoll::add(&self.epoll, listener, data, EventFlags::IN | EventFlags::EXCLUSIVE)?;
+        epoll::add(self.epoll()?, listener, data, EventFlags::IN | EventFlags::EXCLUSIVE)?;
         Ok(())
     }
 
@@ -107,7 +157,7 @@ impl Poller {
     pub(crate) fn wait(&self) -> io::Result<Source> {
         let mut space = [MaybeUninit::<epoll::Event>::uninit(); 8];
         loop {
-            let (events, _) = match epoll::wait(&self.epoll, &mut space, None) {
+            let (events, _) = match epoll::wait(self.epoll()?, &mut space, None) {
                 Ok(events) => events,
                 Err(Errno::INTR) => continue,
                 Err(error) => return Err(error.into()),

@@ -16,8 +16,10 @@ use crate::{
     child::{
         By, ChildParts, Limits, Stop, Work,
         listener::sealed::{Inside, Sockets},
+        stops,
     },
     log::{Log, Role},
+    os::Poller,
 };
 
 /// After how long a child that waits for what does not come is asked to leave, so that its test fails.
@@ -33,6 +35,7 @@ fn child() -> (Child, Stop) {
         work: Work::alone(None),
         tether: None,
         reporter: None,
+        poller: Poller::new(stops(&stop, None)).expect("an epoll descriptor"),
         limits: Limits { max_requests: None, max_memory: None },
         access_log: AccessLog::nowhere(),
         log: Log::new("test", Role::Child),
@@ -122,7 +125,7 @@ fn only_the_listeners_of_this_call_are_waited_for() {
     let clients = [connect(&a), connect(&a), connect(&b)];
     assert_eq!(from(child.accept(&a).expect("accepted")), own(&clients[0]));
     assert_eq!(from(child.accept(&b).expect("accepted")), own(&clients[2]));
-    let poller = child.poller.as_ref().expect("there is one");
+    let poller = &child.poller;
     assert!(poller.waits_at(&b).expect("known"));
     assert!(!poller.waits_at(&[&a, &b]).expect("known"));
     assert_eq!(from(child.accept(&a).expect("accepted")), own(&clients[1]));
@@ -140,7 +143,7 @@ fn a_listener_that_was_closed_is_let_go() {
     drop(a);
     let (_waits, client) = (connect(&elsewhere), connect(&b));
     assert_eq!(from(child.accept(&b).expect("accepted")), own(&client));
-    let poller = child.poller.as_ref().expect("there is one");
+    let poller = &child.poller;
     let next = connect(&b);
     assert_eq!(poller.wait().expect("waited"), Source::Listener(b.as_raw_fd()));
     drop(next);
