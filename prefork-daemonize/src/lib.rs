@@ -79,7 +79,7 @@ pub use launch::{
 pub use log::{LogError, open_log};
 pub use path::absolute;
 pub use pid::Pid;
-pub use pidfile::{PidFile, PidFileError};
+pub use pidfile::{PidFile, PidFileError, Restored};
 pub use signals::{InheritedSignals, reset_signals};
 
 /// Compiles the examples of the README.

@@ -339,12 +339,9 @@ fn supervise<S>(
     };
     let verdict = match Parent::new(settings, parts, adopted)?.run()? {
         Became::Child(seat) => {
-            // The child keeps a share of the lock, so that no second daemon starts beside orphans,
-            // but nothing to write with: one that was taken over could put another's pid there, for
-            // a script of root's to kill. A child that can have no descriptor does without.
-            let pid_file = belongings.pid_file.as_ref();
-            let _lock = pid_file.and_then(|pid_file| pid_file.share().ok());
-            // Its copies of the rest: what it leaves in the file system is the parent's.
+            // Its copies: what is in the file system is the parent's, and so is the lock of the pid file,
+            // which whoever has the descriptor could release, and the pid in it, by which scripts of
+            // root's may kill.
             drop(belongings);
             child::live(*seat, &mut body, &state)
         }

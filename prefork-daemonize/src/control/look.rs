@@ -138,11 +138,10 @@ pub(super) fn look(path: &Path) -> Result<Look, StopError> {
         identity: found.identity(),
         file_owner: found.owner(),
     };
-    let holder = pid_file.holder()?;
-    if holder == Owner::Nobody && pid_file.is_unlocked()? {
-        return Ok(Look::Nobody);
+    match pid_file.holder()? {
+        Owner::Nobody => Ok(Look::Nobody),
+        holder @ (Owner::Process(_) | Owner::Invisible) => Ok(Look::Held { pid_file, holder }),
     }
-    Ok(Look::Held { pid_file, holder })
 }
 
 /// A process that is certain to be the daemon: the pidfd means it and nothing else.
@@ -183,27 +182,13 @@ impl OpenPidFile {
         owner_of(&self.file).map_err(|source| self.read_error(source))
     }
 
-    /// Tells whether nobody holds the exclusive lock, by holding a shared one for an instant.
-    ///
-    /// A start that meets this instant looks again, see
-    /// [`PidFile::create`](crate::PidFile::create).
-    fn is_unlocked(&self) -> Result<bool, StopError> {
-        // fs2's by name: the standard library has methods of the same names.
-        match fs2::FileExt::try_lock_shared(&self.file) {
-            Ok(()) => {
-                fs2::FileExt::unlock(&self.file).map_err(|source| self.read_error(source))?;
-                Ok(true)
-            }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(false),
-            Err(source) => Err(self.read_error(source)),
-        }
-    }
-
     /// Tells whether the daemon that has ended keeps nobody from starting: the lock is free, or the
     /// name leads elsewhere, or somebody has started already and taken the file over.
     pub(super) fn is_released(&self) -> Result<bool, StopError> {
-        let taken_over = matches!(self.holder()?, Owner::Process(_));
-        Ok(taken_over || !self.is_at_path()? || self.is_unlocked()?)
+        Ok(match self.holder()? {
+            Owner::Nobody | Owner::Process(_) => true,
+            Owner::Invisible => !self.is_at_path()?,
+        })
     }
 
     fn is_at_path(&self) -> Result<bool, StopError> {

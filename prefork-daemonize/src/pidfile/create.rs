@@ -1,18 +1,17 @@
 //! Making a pid file, or taking over a stale one.
 
 use std::fs::File;
-use std::io::{self, Write};
-use std::os::fd::AsRawFd;
+use std::io;
 use std::os::unix::fs::FileExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
-use rustix::fs::{Mode, OFlags};
-use rustix::io::Errno;
+use rustix::fs::OFlags;
 
-use super::record_lock::{self, Owner, RecordLock};
-use super::{PidFile, PidFileError, Removal, registry};
+use super::draft::{self, Draft, NoDraft, Over};
+use super::locks::{self, Lock, Owner};
+use super::{PidFile, PidFileError, Predecessor, lock_error, open_error, registry};
 use crate::nofollow::{Found, Identity, Kind};
 use crate::pid::Pid;
 use crate::wait::Deadline;
@@ -30,165 +29,174 @@ const PAUSE: Duration = Duration::from_millis(5);
 /// process owning it, so the number is far more than any race needs.
 const ROUNDS: u32 = 1000;
 
-/// What one try gave, short of an error.
-enum Try {
-    /// It is ours.
-    Owned(PidFile),
+/// Why one try gave no pid file.
+#[derive(Debug)]
+pub(super) enum Setback {
     /// What stands at the path has changed meanwhile: look again.
     Changed,
     /// Held by nobody we can name: wait a little.
     Unexplained(PidFileError),
+    /// It cannot be had.
+    Refused(PidFileError),
 }
 
+impl From<PidFileError> for Setback {
+    fn from(error: PidFileError) -> Self {
+        Self::Refused(error)
+    }
+}
+
+/// Makes the file, and waits a little for whoever may be about to give it up.
 pub(super) fn create(path: &Path) -> Result<PidFile, PidFileError> {
     let path = crate::absolute(path)
         .map_err(|source| PidFileError::Path { path: path.to_owned(), source })?;
     let patience = Deadline::after(PATIENCE);
     for _ in 0..ROUNDS {
-        match attempt(&path)? {
-            Try::Owned(pid_file) => return Ok(pid_file),
-            Try::Changed => {}
-            Try::Unexplained(error) if patience.has_passed() => return Err(error),
-            Try::Unexplained(_) => thread::sleep(PAUSE),
+        match attempt(&path, None) {
+            Ok(pid_file) => {
+                let synced = pid_file.file.sync_all();
+                synced.map_err(|source| PidFileError::Write { path, source })?;
+                return Ok(pid_file);
+            }
+            Err(Setback::Changed) => {}
+            Err(Setback::Unexplained(error)) if patience.has_passed() => return Err(error),
+            Err(Setback::Unexplained(_)) => thread::sleep(PAUSE),
+            Err(Setback::Refused(error)) => return Err(error),
         }
     }
     Err(PidFileError::Unsettled { path })
 }
 
-fn attempt(path: &Path) -> Result<Try, PidFileError> {
-    let file = match Found::at(path) {
-        Ok(found) => match open_existing(path, &found)? {
-            Ok(file) => file,
-            Err(not_yet) => return Ok(not_yet),
-        },
-        Err(error) if error.kind() == io::ErrorKind::NotFound => match create_new(path)? {
-            Some(file) => file,
-            None => return Ok(Try::Changed),
-        },
-        Err(source) => return Err(open_error(path, source)),
+/// Makes the file again that this process had, `own`, or fails at once.
+pub(super) fn create_again(path: &Path, own: Identity) -> Result<PidFile, PidFileError> {
+    attempt(path, Some(own)).map_err(|setback| match setback {
+        Setback::Changed => PidFileError::Unsettled { path: path.to_owned() },
+        Setback::Unexplained(error) | Setback::Refused(error) => error,
+    })
+}
+
+fn attempt(path: &Path, own: Option<Identity>) -> Result<PidFile, Setback> {
+    // Before anything is made: a daemon that runs is the usual reason to end here.
+    let place = judge(path, own)?;
+    let draft = match Draft::take(path) {
+        Ok(draft) => draft,
+        Err(NoDraft::Other(setback)) => return Err(setback),
+        Err(NoDraft::Directory(source)) => {
+            return match place {
+                Place::Stale(file) => take_over_in_place(path, file),
+                Place::Free | Place::Own => Err(open_error(path, source).into()),
+            };
+        }
     };
-    // Locked through a description of its own, which children inherit and can only read.
-    let lock = match File::open(format!("/proc/self/fd/{}", file.as_raw_fd())) {
-        Ok(lock) => lock,
-        Err(source) => return Err(open_error(path, source)),
+    // And again, as nobody else makes one now.
+    let place = judge(path, own)?;
+    let (over, predecessor) = match &place {
+        Place::Free => (Over::Nothing, Predecessor::None),
+        Place::Own => (Over::Anything, Predecessor::None),
+        Place::Stale(stale) => {
+            keep_out(path, stale)?;
+            (Over::Anything, Predecessor::Died)
+        }
     };
-    // fs2's by name: the standard library has a method of the same name.
-    match fs2::FileExt::try_lock_exclusive(&lock) {
-        Ok(()) => claim(path, file, lock),
-        Err(error) if error.kind() == io::ErrorKind::WouldBlock => held(path, &file),
-        Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(Try::Changed),
-        Err(source) => Err(lock_error(path, source)),
+    let file = draft.publish(path, over)?;
+    let identity = identity(path, &file)?;
+    Ok(PidFile::new(file, path.to_owned(), identity, predecessor))
+}
+
+/// What stands at the path, and may be replaced.
+#[derive(Debug)]
+enum Place {
+    Free,
+    /// Left by somebody who has ended.
+    Stale(File),
+    /// The file that this process had.
+    Own,
+}
+
+/// Judges what stands at the path.
+fn judge(path: &Path, own: Option<Identity>) -> Result<Place, Setback> {
+    let found = match Found::at(path) {
+        Ok(found) => found,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Place::Free),
+        Err(source) => return Err(open_error(path, source).into()),
+    };
+    if own == Some(found.identity()) {
+        return Ok(Place::Own);
+    }
+    let file = open_existing(path, &found)?;
+    match locks::owner_of(&file).map_err(|source| lock_error(path, source))? {
+        Owner::Nobody if is_something_else(&file).map_err(|source| open_error(path, source))? => {
+            Err(PidFileError::Contents { path: path.to_owned() }.into())
+        }
+        Owner::Nobody => Ok(Place::Stale(file)),
+        Owner::Process(_) | Owner::Invisible if !still_at(path, &file)? => Err(Setback::Changed),
+        Owner::Process(pid) => {
+            Err(PidFileError::Held { path: path.to_owned(), pid: Some(pid) }.into())
+        }
+        Owner::Invisible => {
+            Err(Setback::Unexplained(PidFileError::Held { path: path.to_owned(), pid: None }))
+        }
     }
 }
 
-/// Judges what stands at the path, and opens it if it may be a pid file of ours.
-fn open_existing(path: &Path, found: &Found) -> Result<Result<File, Try>, PidFileError> {
+/// Opens what stands at the path if it may be a pid file of ours.
+fn open_existing(path: &Path, found: &Found) -> Result<File, Setback> {
     if found.kind() != Kind::Regular {
         let kind = found.kind().to_string();
-        return Err(PidFileError::NotAFile { path: path.to_owned(), kind });
+        return Err(PidFileError::NotAFile { path: path.to_owned(), kind }.into());
     }
     if found.links() == 0 {
-        return Ok(Err(Try::Changed));
+        return Err(Setback::Changed);
     }
     if found.links() > 1 {
         let links = found.links();
-        return Err(PidFileError::HardLinked { path: path.to_owned(), links });
+        return Err(PidFileError::HardLinked { path: path.to_owned(), links }.into());
     }
     let me = rustix::process::geteuid().as_raw();
     if found.owner() != me && found.owner() != 0 {
-        return Err(PidFileError::ForeignOwner { path: path.to_owned(), uid: found.owner() });
+        let uid = found.owner();
+        return Err(PidFileError::ForeignOwner { path: path.to_owned(), uid }.into());
     }
     if registry::is_ours(found.identity()) {
         // Opening it would, at the close, take the record lock of the one we have.
-        return Err(PidFileError::Held { path: path.to_owned(), pid: Some(Pid::current()) });
+        let pid = Some(Pid::current());
+        return Err(PidFileError::Held { path: path.to_owned(), pid }.into());
     }
-    match found.open(OFlags::RDWR) {
-        Ok(file) => Ok(Ok(file)),
-        // Under umask 777 a file has mode 000 until its maker has set it.
-        Err(error) if error.kind() == io::ErrorKind::PermissionDenied && found.owner() == me => {
-            Ok(Err(Try::Unexplained(open_error(path, error))))
-        }
-        Err(source) => Err(open_error(path, source)),
+    Ok(found.open(OFlags::RDWR).map_err(|source| open_error(path, source))?)
+}
+
+/// Keeps those out who take over a stale file as it is, for as long as this copy of it is open. Where a
+/// reader has it locked they cannot lock it either, and look for a draft before they go on.
+fn keep_out(path: &Path, stale: &File) -> Result<(), Setback> {
+    match locks::take(stale).map_err(|source| lock_error(path, source))? {
+        Lock::Taken => Ok(()),
+        Lock::Busy => match locks::owner_of(stale).map_err(|source| lock_error(path, source))? {
+            Owner::Nobody => Ok(()),
+            Owner::Process(_) | Owner::Invisible => Err(Setback::Changed),
+        },
     }
 }
 
-/// Creates the file; `None` when somebody else was faster.
-fn create_new(path: &Path) -> Result<Option<File>, PidFileError> {
-    let flags = OFlags::RDWR
-        | OFlags::CREATE
-        | OFlags::EXCL
-        | OFlags::NOFOLLOW
-        | OFlags::NONBLOCK
-        | OFlags::CLOEXEC;
-    match rustix::fs::open(path, flags, MODE) {
-        Ok(fd) => {
-            // At once: under umask 777 not even its maker could open it a second time.
-            rustix::fs::fchmod(&fd, MODE).map_err(|errno| open_error(path, errno.into()))?;
-            Ok(Some(fd.into()))
-        }
-        Err(Errno::EXIST) => Ok(None),
-        Err(Errno::NOENT) => {
-            Err(PidFileError::NoDirectory { path: path.to_owned(), source: Errno::NOENT.into() })
-        }
-        Err(errno) => Err(open_error(path, errno.into())),
-    }
-}
-
-/// Readable by all, writable by the owner.
-const MODE: Mode = Mode::from_raw_mode(0o644);
-
-/// Finds out who holds the lock that we did not get.
-fn held(path: &Path, file: &File) -> Result<Try, PidFileError> {
-    let owner = record_lock::owner_of(file).map_err(|source| lock_error(path, source))?;
-    if !still_at(path, file)? {
-        return Ok(Try::Changed);
-    }
-    let path = path.to_owned();
-    match owner {
-        Owner::Process(pid) => Err(PidFileError::Held { path, pid: Some(pid) }),
-        Owner::Nobody | Owner::Invisible => {
-            Ok(Try::Unexplained(PidFileError::Held { path, pid: None }))
+/// Takes over a stale file as it is, where the directory does not let us put another in its place.
+fn take_over_in_place(path: &Path, file: File) -> Result<PidFile, Setback> {
+    match locks::take(&file).map_err(|source| lock_error(path, source))? {
+        Lock::Taken => {}
+        Lock::Busy => {
+            return Err(Setback::Unexplained(lock_error(path, io::ErrorKind::WouldBlock.into())));
         }
     }
-}
-
-/// Makes the locked file ours, if it still is the one at the path.
-fn claim(path: &Path, file: File, lock: File) -> Result<Try, PidFileError> {
+    // Before it is compared: whoever has a draft may have judged the file before it was locked.
+    if draft::is_there(path) {
+        let (path, draft) = (path.to_owned(), draft::path_of(path));
+        return Err(Setback::Unexplained(PidFileError::InTheMaking { path, draft, pid: None }));
+    }
     if !still_at(path, &file)? {
-        return Ok(Try::Changed);
+        return Err(Setback::Changed);
     }
-    // An owner can have lost its flock only by a child that unlocked the shared descriptor; its
-    // record lock still says that it lives.
-    match record_lock::owner_of(&file).map_err(|source| lock_error(path, source))? {
-        Owner::Nobody => {}
-        Owner::Process(pid) => {
-            return Err(PidFileError::Held { path: path.to_owned(), pid: Some(pid) });
-        }
-        Owner::Invisible => {
-            return Err(PidFileError::Held { path: path.to_owned(), pid: None });
-        }
-    }
-    if is_something_else(&file).map_err(|source| open_error(path, source))? {
-        return Err(PidFileError::Contents { path: path.to_owned() });
-    }
-    let mut unfinished = Unfinished { path, due: true };
-    let written = write_pid(&file);
+    let written = draft::make_readable(&file).and_then(|()| draft::write_pid(&file));
     written.map_err(|source| PidFileError::Write { path: path.to_owned(), source })?;
-    match record_lock::take(&file) {
-        Ok(RecordLock::Taken) => {}
-        // Somebody who may only read the file has locked it for reading, to keep us out: the
-        // file goes, and a new one is made that nobody has open.
-        Ok(RecordLock::Busy) => return Ok(Try::Changed),
-        Err(source) => return Err(lock_error(path, source)),
-    }
-    let synced = file.sync_all();
-    synced.map_err(|source| PidFileError::Write { path: path.to_owned(), source })?;
     let identity = identity(path, &file)?;
-    unfinished.due = false;
-    registry::remember(identity, path.to_owned());
-    let path = path.to_owned();
-    let owner = Pid::current();
-    Ok(Try::Owned(PidFile { file, lock, path, identity, owner, removal: Removal::Due }))
+    Ok(PidFile::new(file, path.to_owned(), identity, Predecessor::Died))
 }
 
 /// Whether the file is certainly no pid file but something that is missed if it goes: so long, and not
@@ -203,41 +211,11 @@ fn is_something_else(file: &File) -> io::Result<bool> {
     Ok(!head[..length].iter().all(is_usual))
 }
 
-/// Writes the pid as the whole content, readable by all.
-fn write_pid(mut file: &File) -> io::Result<()> {
-    rustix::fs::fchmod(file, MODE)?;
-    file.set_len(0)?;
-    file.write_all(format!("{}\n", Pid::current()).as_bytes())
-}
-
-fn still_at(path: &Path, file: &File) -> Result<bool, PidFileError> {
+pub(super) fn still_at(path: &Path, file: &File) -> Result<bool, PidFileError> {
     let found = Identity::at(path).map_err(|source| open_error(path, source))?;
     Ok(found == Some(identity(path, file)?))
 }
 
 fn identity(path: &Path, file: &File) -> Result<Identity, PidFileError> {
     Identity::of(file).map_err(|source| open_error(path, source))
-}
-
-/// Removes the name of a file that did not become a pid file; the lock is held meanwhile, as
-/// the file is dropped after this.
-struct Unfinished<'a> {
-    path: &'a Path,
-    due: bool,
-}
-
-impl Drop for Unfinished<'_> {
-    fn drop(&mut self) {
-        if self.due {
-            let _ = std::fs::remove_file(self.path);
-        }
-    }
-}
-
-fn open_error(path: &Path, source: io::Error) -> PidFileError {
-    PidFileError::Open { path: PathBuf::from(path), source }
-}
-
-fn lock_error(path: &Path, source: io::Error) -> PidFileError {
-    PidFileError::Lock { path: PathBuf::from(path), source }
 }

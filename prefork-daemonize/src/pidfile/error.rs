@@ -17,8 +17,22 @@ pub enum PidFileError {
         /// The pid file.
         path: PathBuf,
         /// The daemon, as the kernel names it. `None` when the lock is held and no process
-        /// proves to own it: children of a daemon that was killed, as a rule, or an owner in a
-        /// pid namespace that this process cannot see.
+        /// proves to own it: children of a daemon that was killed and that have kept its descriptor, or
+        /// an owner in a pid namespace that this process cannot see.
+        pid: Option<Pid>,
+    },
+    /// Another process is making a pid file at the path, and has been for a while.
+    #[error(
+        "pid file {} is being made by {}; if that does not go on, end it and remove {}",
+        path.display(), maker(*pid), draft.display()
+    )]
+    #[non_exhaustive]
+    InTheMaking {
+        /// The pid file.
+        path: PathBuf,
+        /// The file beside it that is to become the pid file.
+        draft: PathBuf,
+        /// The process, where it can be known.
         pid: Option<Pid>,
     },
     /// Something that is no regular file stands at the path; it was not touched.
@@ -76,7 +90,7 @@ pub enum PidFileError {
         /// What the system said.
         source: io::Error,
     },
-    /// Descriptors were handed over that are not those of one pid file of this process.
+    /// A descriptor was handed over that is not that of a pid file which this process holds.
     #[error("what was handed over as pid file {} is not that file", path.display())]
     #[non_exhaustive]
     Mismatch {
@@ -101,7 +115,7 @@ pub enum PidFileError {
         /// What the system said.
         source: io::Error,
     },
-    /// The pid cannot be written, for example because the disk is full; the file is removed.
+    /// The pid cannot be written, for example because the disk is full; nothing is changed.
     #[error("cannot write pid file {}", path.display())]
     #[non_exhaustive]
     Write {
@@ -135,6 +149,10 @@ pub enum PidFileError {
         /// The process that made it.
         owner: Pid,
     },
+}
+
+fn maker(pid: Option<Pid>) -> String {
+    pid.map_or_else(|| "another process".to_owned(), |pid| format!("process {pid}"))
 }
 
 /// The text of `Held`, which depends on what is known.

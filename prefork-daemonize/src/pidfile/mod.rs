@@ -1,34 +1,51 @@
 //! The pid file: one daemon at a time, and proof of which process it is.
 //!
-//! Two locks on one file, because each does what the other cannot:
+//! # Problem
 //!
-//! - flock(2) *excludes*. It belongs to the open file, so children that inherit the descriptor
-//!   hold it too, and a second daemon cannot start while orphans of the first still serve.
-//! - a record lock (fcntl_locking(2), `F_SETLK`) *identifies*. It belongs to the process, is not
-//!   inherited by fork, survives exec and ends with the process; `F_GETLK` tells anybody the
-//!   holder's pid, translated into the asker's pid namespace. It is a write lock, and only who
-//!   may write the file can have one.
+//! A lock that keeps a second daemon out must be nobody's to release, and nobody's to take but a daemon's:
+//! no child's, and no stranger's who can read the file. And it should name its holder. No lock does all:
 //!
-//! The number in the file is for people and scripts. Nothing here ever reads it.
+//! - flock(2) needs no right to write, so any reader can take it; and whoever has inherited the descriptor
+//!   can release it.
+//! - A record lock (fcntl_locking(2), `F_SETLK`) belongs to the process: fork does not inherit it, exec
+//!   keeps it, and `F_GETLK` returns the holder's pid. But it is lost when its process closes *any*
+//!   descriptor of the file.
+//! - A lock of the open file description (`F_OFD_SETLK`) is lost with the last copy of its descriptor alone,
+//!   and has no pid.
 //!
-//! Who may remove or fill the file: only who holds the flock *of the file that stands at the
-//! path*. A newcomer therefore locks first and then compares; if the path leads elsewhere by
-//! then, it begins again. An owner removes the name while it still holds the lock, so nobody
-//! can have put a new file there in between.
+//! # Idea
+//!
+//! The last two, as write locks, which take a descriptor that is open for writing (`locks.rs`): the one
+//! excludes, the other identifies. A reader can still take read locks, and so be in the way of a write lock.
+//! So a daemon makes its file where nobody else can open it, locks it, and then puts it at the path by a
+//! rename (`draft.rs`). No lock is ever taken on a file that was already there, and what stands at the path
+//! without a write lock is stale for good, whatever readers have on it. Makers keep each other out by the
+//! lock of the draft, which has one name.
+//!
+//! An owner removes the name while it still holds the locks. The number in the file is for people and
+//! scripts. Nothing here ever believes it.
+//!
+//! # Assumptions
+//!
+//! Only root and the daemon's user can write to the directory. Where that user cannot, and the file is made
+//! for it in advance, the file itself is locked: a reader can then keep a daemon from starting, which fails
+//! and names the file.
 
 mod create;
+mod draft;
 mod error;
-mod record_lock;
+mod locks;
 mod registry;
 
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 pub use error::PidFileError;
-use record_lock::RecordLock;
-pub(crate) use record_lock::{Owner, owner_of};
+use locks::Lock;
+pub(crate) use locks::{Owner, owner_of};
 pub(crate) use registry::{held_here, is_ours};
 
 use crate::nofollow::Identity;
@@ -45,27 +62,24 @@ use crate::pid::Pid;
 ///
 /// # Fork
 ///
-/// Children inherit a share of the exclusive lock: no other daemon starts while one of them holds
-/// it. They also inherit a descriptor through which they could write; one that is not trusted keeps
-/// only what [`share`](Self::share) returns. They never remove the file, neither by
-/// [`remove`](Self::remove) nor by dropping their copy.
+/// Children inherit the descriptor, and with it the right to write and to release the exclusive lock: one
+/// that is not trusted drops its copy of this value, or closes all that it has inherited. As long as one
+/// keeps it, no other daemon starts. Children never remove the file, neither by [`remove`](Self::remove)
+/// nor by dropping their copy.
 ///
 /// # Limitations
 ///
-/// A record lock is lost when its process closes *any* descriptor of the file
-/// (fcntl_locking(2)): code in the daemon that reads its own pid file by hand does that.
-/// [`running`](crate::running), [`stop`](crate::stop) and [`create`](Self::create) take care not
-/// to. If it happens, nothing wrong is signalled: [`stop`](crate::stop) refuses because nobody
-/// proves to be the owner, until [`renew`](Self::renew) is called.
+/// Who reads the pid file by hand in the daemon's own process makes it lose the lock that names it
+/// (fcntl_locking(2): closing *any* descriptor of a file does). [`running`](crate::running),
+/// [`stop`](crate::stop) and [`create`](Self::create) take care not to. If it happens, no second daemon
+/// starts and nothing wrong is signalled: [`stop`](crate::stop) refuses because nobody proves to be the
+/// owner, until [`restore`](Self::restore) is called.
 ///
 /// Not for two threads of one process that make, look at or stop the same pid file at the same
 /// moment: the descriptor that one of them closes takes the record lock of the other.
 ///
-/// The file system must be local; NFS makes one kind of lock of the two.
-///
-/// Everybody who may open the file may lock it too, so a stale file can be kept locked by any
-/// user who reads it. Keep pid files in a directory that only the daemon's user may enter or
-/// that is emptied at boot, and never in one that its children may write.
+/// The file system must be local. Only root and the daemon's user may be able to write to the directory,
+/// and to those above it.
 ///
 /// # Examples
 ///
@@ -85,14 +99,13 @@ use crate::pid::Pid;
 #[derive(Debug)]
 #[must_use = "the pid file is removed when this is dropped"]
 pub struct PidFile {
-    /// Open for writing, with the record lock.
+    /// Open for writing, with both locks.
     file: File,
-    /// Open for reading, with the flock.
-    lock: File,
     path: PathBuf,
     identity: Identity,
     owner: Pid,
     removal: Removal,
+    predecessor: Predecessor,
 }
 
 /// Whether the name still has to go.
@@ -102,7 +115,30 @@ enum Removal {
     Done,
 }
 
+/// Who has left a pid file at the path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Predecessor {
+    None,
+    Died,
+}
+
+/// In what state a daemon has found its pid file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Restored {
+    /// It was there, and is as it was.
+    Intact,
+    /// Something else was written in it; it holds the pid again.
+    Rewritten,
+    /// It was removed, or replaced by a file that no daemon holds; a new one is there.
+    MadeAgain,
+}
+
 impl PidFile {
+    fn new(file: File, path: PathBuf, identity: Identity, predecessor: Predecessor) -> Self {
+        registry::remember(identity, path.clone());
+        Self { file, path, identity, owner: Pid::current(), removal: Removal::Due, predecessor }
+    }
+
     /// Makes the file, or takes over a stale one, and locks it for this process.
     ///
     /// The path is made [`absolute`](crate::absolute) first. The file has mode 0644 whatever the
@@ -129,48 +165,27 @@ impl PidFile {
     /// Takes over the pid file that another program has made in this very process, before it executed
     /// this one.
     ///
-    /// Both locks survive `execve(2)` if the descriptors do: have the other program clear
-    /// close-on-exec for those that [`descriptors`](Self::descriptors) returns, and tell their numbers and
-    /// [`path`](Self::path). Close neither before: closing one loses the record lock.
+    /// Both locks survive `execve(2)` if the descriptor does: the other program clears close-on-exec for
+    /// the one that [`as_fd`](Self::as_fd) lends, and passes on its number and [`path`](Self::path). Nothing
+    /// may close a copy of it before.
     ///
     /// # Errors
     ///
-    /// [`PidFileError::Mismatch`] when these are not the descriptors of one pid file of this process.
-    pub fn adopt(
-        path: impl AsRef<Path>,
-        file: OwnedFd,
-        lock: OwnedFd,
-    ) -> Result<Self, PidFileError> {
+    /// [`PidFileError::Mismatch`] when this is not the descriptor of a pid file that this process holds.
+    pub fn adopt(path: impl AsRef<Path>, file: OwnedFd) -> Result<Self, PidFileError> {
         let path = path.as_ref();
         let path = crate::absolute(path)
-            .map_err(|source| PidFileError::Open { path: path.to_owned(), source })?;
-        let (file, lock) = (File::from(file), File::from(lock));
-        let mismatch = || PidFileError::Mismatch { path: path.clone() };
-        let open_error = |source| PidFileError::Open { path: path.clone(), source };
-        let identity = Identity::of(&file).map_err(open_error)?;
-        if Identity::of(&lock).map_err(open_error)? != identity {
-            return Err(mismatch());
+            .map_err(|source| PidFileError::Path { path: path.to_owned(), source })?;
+        let file = File::from(file);
+        let identity = Identity::of(&file).map_err(|source| open_error(&path, source))?;
+        // Nothing new for whoever holds it already. The record lock alone may have got lost.
+        let excludes = locks::take_exclusion(&file).map_err(|source| lock_error(&path, source))?;
+        match excludes {
+            Lock::Taken => {}
+            Lock::Busy => return Err(PidFileError::Mismatch { path }),
         }
-        let lock_error = |source| PidFileError::Lock { path: path.clone(), source };
-        match record_lock::take(&file).map_err(lock_error)? {
-            RecordLock::Taken => {}
-            RecordLock::Busy => return Err(mismatch()),
-        }
-        // Nothing new for whoever holds it already.
-        match fs2::FileExt::try_lock_exclusive(&lock) {
-            Ok(()) => {}
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Err(mismatch()),
-            Err(source) => return Err(lock_error(source)),
-        }
-        registry::remember(identity, path.clone());
-        Ok(Self { file, lock, path, identity, owner: Pid::current(), removal: Removal::Due })
-    }
-
-    /// Returns the descriptors that hold the file and its lock, in the order that
-    /// [`adopt`](Self::adopt) takes them.
-    #[must_use]
-    pub fn descriptors(&self) -> [BorrowedFd<'_>; 2] {
-        [self.file.as_fd(), self.lock.as_fd()]
+        locks::take_name(&file).map_err(|source| lock_error(&path, source))?;
+        Ok(Self::new(file, path, identity, Predecessor::None))
     }
 
     /// Returns the absolute path.
@@ -185,23 +200,54 @@ impl PidFile {
         self.owner
     }
 
-    /// Takes the record lock again, in case some code in this process has opened and closed the
-    /// file and so lost it. Costs one system call and changes nothing when the lock is there.
+    /// Returns whether the file of a daemon that was killed was in its place. What such a daemon has left
+    /// besides, as children that have a socket open, may take a moment to go.
+    #[must_use]
+    pub fn is_taken_over(&self) -> bool {
+        match self.predecessor {
+            Predecessor::None => false,
+            Predecessor::Died => true,
+        }
+    }
+
+    /// Makes sure that the file stands at its path with the pid in it, and that this process proves to own
+    /// it, whatever has been done to it meanwhile.
+    ///
+    /// Never waits, and takes the path from no other daemon.
     ///
     /// # Errors
     ///
-    /// [`PidFileError::NotOwner`] in a process that did not make the file, and
-    /// [`PidFileError::Lock`] when another process has taken a lock meanwhile.
-    pub fn renew(&self) -> Result<(), PidFileError> {
-        let pid = Pid::current();
-        if pid != self.owner {
+    /// [`PidFileError::NotOwner`] in a process that did not make the file; [`PidFileError::Held`] when
+    /// another daemon has the path by now; else those of [`create`](Self::create). This process keeps its
+    /// lock then, on the file that it had.
+    pub fn restore(&mut self) -> Result<Restored, PidFileError> {
+        if Pid::current() != self.owner {
             return Err(PidFileError::NotOwner { path: self.path.clone(), owner: self.owner });
         }
-        match record_lock::take(&self.file) {
-            Ok(RecordLock::Taken) => Ok(()),
-            Ok(RecordLock::Busy) => Err(self.lock_error(io::ErrorKind::WouldBlock.into())),
-            Err(source) => Err(self.lock_error(source)),
+        let found = Identity::at(&self.path).map_err(|source| open_error(&self.path, source))?;
+        let named =
+            locks::take_name(&self.file).map_err(|source| lock_error(&self.path, source))?;
+        if found == Some(self.identity) && named == Lock::Taken {
+            return self.rewrite();
         }
+        let again = create::create_again(&self.path, self.identity)?;
+        let mut old = std::mem::replace(self, again);
+        registry::forget(old.identity);
+        old.removal = Removal::Done;
+        Ok(Restored::MadeAgain)
+    }
+
+    /// Writes the pid, if something else stands in the file.
+    fn rewrite(&self) -> Result<Restored, PidFileError> {
+        let expected = draft::content();
+        let mut found = vec![0; expected.len() + 1];
+        let length = self.file.read_at(&mut found, 0);
+        if length.is_ok_and(|length| found[..length] == *expected.as_bytes()) {
+            return Ok(Restored::Intact);
+        }
+        let written = draft::write_pid(&self.file);
+        written.map_err(|source| PidFileError::Write { path: self.path.clone(), source })?;
+        Ok(Restored::Rewritten)
     }
 
     /// Removes the file, if this process made it and it still stands at the path, then unlocks.
@@ -214,24 +260,6 @@ impl PidFile {
     /// [`PidFileError::Remove`] when the directory refuses; the file is then stale but harmless.
     pub fn remove(mut self) -> Result<(), PidFileError> {
         self.remove_name()
-    }
-
-    /// Returns a share of the exclusive lock: a descriptor that keeps the file locked while it is open,
-    /// and through which nothing can be written.
-    ///
-    /// For a child that then drops its copy of this value. While the share is open a second daemon
-    /// cannot start, and [`stop`](crate::stop) does not report that all is gone.
-    ///
-    /// # Errors
-    ///
-    /// Fails if the process can have no further descriptor.
-    ///
-    /// # Fork
-    ///
-    /// To be called in a child: closing it in the owner loses the record lock, see
-    /// [`renew`](Self::renew).
-    pub fn share(&self) -> io::Result<OwnedFd> {
-        Ok(self.lock.try_clone()?.into())
     }
 
     fn remove_name(&mut self) -> Result<(), PidFileError> {
@@ -249,10 +277,6 @@ impl PidFile {
         };
         removed.map_err(|source| PidFileError::Remove { path: self.path.clone(), source })
     }
-
-    fn lock_error(&self, source: io::Error) -> PidFileError {
-        PidFileError::Lock { path: self.path.clone(), source }
-    }
 }
 
 impl Drop for PidFile {
@@ -263,12 +287,19 @@ impl Drop for PidFile {
 }
 
 impl AsFd for PidFile {
-    /// Lends the descriptor with the record lock, which stays held across an exec for as long as the
-    /// descriptor stays open. Closing a duplicate of it
-    /// in this process loses the record lock, see [`renew`](PidFile::renew).
+    /// Lends the descriptor with the locks, which stay held across an exec for as long as it stays open.
+    /// Closing a copy of it in this process loses the record lock, see [`restore`](PidFile::restore).
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.file.as_fd()
     }
+}
+
+fn open_error(path: &Path, source: io::Error) -> PidFileError {
+    PidFileError::Open { path: path.to_owned(), source }
+}
+
+fn lock_error(path: &Path, source: io::Error) -> PidFileError {
+    PidFileError::Lock { path: path.to_owned(), source }
 }
 
 #[cfg(test)]
@@ -280,16 +311,49 @@ mod tests {
         let directory = tempfile::tempdir().expect("cannot make a directory");
         let path = directory.path().join("pid");
         let made = PidFile::create(&path).expect("refused");
-        let copy = |fd: BorrowedFd<'_>| fd.try_clone_to_owned().expect("duplicated");
-        let [file, lock] = made.descriptors().map(copy);
-        let anew = OwnedFd::from(File::open(&path).expect("opened"));
-        let other = PidFile::adopt(&path, copy(file.as_fd()), anew);
+        let file = made.as_fd().try_clone_to_owned().expect("duplicated");
+        let other = File::options().read(true).write(true).open(&path).expect("opened");
+        let other = PidFile::adopt(&path, other.into());
         assert!(matches!(other, Err(PidFileError::Mismatch { .. })), "{other:?}");
-        let adopted = PidFile::adopt(&path, file, lock).expect("these are the ones");
+        let adopted = PidFile::adopt(&path, file).expect("this is the one");
         assert_eq!(adopted.path(), path);
         drop(adopted);
         assert!(!path.exists());
         made.remove().expect("it is gone, which is no error");
+    }
+
+    #[test]
+    fn it_is_what_it_was_whatever_was_done_to_it() {
+        let directory = tempfile::tempdir().expect("cannot make a directory");
+        let path = directory.path().join("pid");
+        let mut pid_file = PidFile::create(&path).expect("refused");
+        let content = draft::content();
+        let assert_restored = |pid_file: &mut PidFile, expected| {
+            assert_eq!(pid_file.restore().expect("restored"), expected);
+            assert_eq!(std::fs::read_to_string(&path).expect("it is there"), content);
+            // Reading it has lost the lock that names us, which costs no more than another look.
+            assert_eq!(pid_file.restore().expect("restored"), Restored::Intact);
+        };
+        assert_restored(&mut pid_file, Restored::Intact);
+        std::fs::write(&path, "1\n").expect("written");
+        assert_restored(&mut pid_file, Restored::Rewritten);
+        std::fs::write(&path, content.clone() + "1\n").expect("written");
+        assert_restored(&mut pid_file, Restored::Rewritten);
+        std::fs::remove_file(&path).expect("removed");
+        assert_restored(&mut pid_file, Restored::MadeAgain);
+        std::fs::rename(&path, directory.path().join("moved")).expect("moved");
+        assert_restored(&mut pid_file, Restored::MadeAgain);
+        std::fs::write(directory.path().join("other"), "1\n").expect("written");
+        std::fs::rename(directory.path().join("other"), &path).expect("moved");
+        assert_restored(&mut pid_file, Restored::MadeAgain);
+        std::fs::remove_file(&path).expect("removed");
+        std::fs::create_dir(&path).expect("made");
+        let error = pid_file.restore().expect_err("a directory is in the way");
+        assert!(matches!(error, PidFileError::NotAFile { .. }), "{error}");
+        std::fs::remove_dir(&path).expect("removed");
+        assert_restored(&mut pid_file, Restored::MadeAgain);
+        pid_file.remove().expect("removed");
+        assert!(!path.exists());
     }
 
     /// A forked child has a copy of everything, and is not the owner.
@@ -300,7 +364,7 @@ mod tests {
         let mut pid_file = PidFile::create(&path).expect("refused");
         let owner = pid_file.owner;
         pid_file.owner = Pid::from_raw(owner.as_raw() + 1).expect("positive");
-        assert!(matches!(pid_file.renew(), Err(PidFileError::NotOwner { .. })));
+        assert!(matches!(pid_file.restore(), Err(PidFileError::NotOwner { .. })));
         pid_file.remove_name().expect("nothing to do is no error");
         assert!(path.exists(), "a child has removed its parent's pid file");
         pid_file.owner = owner;

@@ -31,7 +31,7 @@ pub(crate) fn forget(identity: Identity) {
     lock().retain(|entry| entry.identity != identity);
 }
 
-/// Tells whether this process owns that file as its pid file.
+/// Returns whether this process owns that file as its pid file.
 pub(crate) fn is_ours(identity: Identity) -> bool {
     let me = Pid::current();
     lock().iter().any(|entry| entry.owner == me && entry.identity == identity)

@@ -46,6 +46,7 @@ fn dispatch(args: &[String]) -> Result<(), Failure> {
         ["hold", path] => hold(path),
         ["lock", path] => lock_like_an_owner(path),
         ["read-lock", path] => lock_for_reading(path),
+        ["grab", path] => grab(path),
         ["own", path] => own(path),
         ["sleep"] => loop {
             sleep(Duration::from_secs(1));
@@ -222,13 +223,11 @@ fn serve(settings: &Settings<'_>, ready: Readiness, heard: &[Number]) -> Result<
     let listener =
         settings.get("listen").map(std::os::unix::net::UnixListener::bind).transpose()?;
     if let (Some(_), Some(pid_file)) = (settings.get("child"), &pid_file) {
-        // A child that shares the lock, as a forked one would.
-        let share = pid_file.share()?;
-        rustix::io::fcntl_setfd(&share, rustix::io::FdFlags::empty())?;
-        // Closing it here, in the owner, would take the record lock.
-        let _ = std::os::fd::IntoRawFd::into_raw_fd(share);
+        // A child that keeps the descriptor, as a forked one may.
+        rustix::io::fcntl_setfd(pid_file, rustix::io::FdFlags::empty())?;
         let child =
             Command::new(std::env::current_exe()?).arg("sleep").stdin(Stdio::null()).spawn()?;
+        rustix::io::fcntl_setfd(pid_file, rustix::io::FdFlags::CLOEXEC)?;
         settings.event(&format!("child {}", child.id()));
     }
     ready.ready()?;
@@ -267,15 +266,32 @@ fn lock_for_reading(path: &str) -> Result<(), Failure> {
 
 fn record_lock(path: &str, kind: i32) -> Result<(), Failure> {
     let file = OpenOptions::new().read(true).write(kind == nix::libc::F_WRLCK).open(path)?;
-    let lock = nix::libc::flock {
-        l_type: i16::try_from(kind)?,
-        l_whence: 0,
-        l_start: 0,
-        l_len: 0,
-        l_pid: 0,
-    };
-    nix::fcntl::fcntl(&file, nix::fcntl::FcntlArg::F_SETLK(&lock))?;
+    nix::fcntl::fcntl(&file, nix::fcntl::FcntlArg::F_SETLK(&whole_file(kind)?))?;
     println!("locked");
+    std::io::stdin().read_to_end(&mut Vec::new())?;
+    Ok(())
+}
+
+pub(crate) fn whole_file(kind: i32) -> Result<nix::libc::flock, Failure> {
+    let l_type = i16::try_from(kind)?;
+    Ok(nix::libc::flock { l_type, l_whence: 0, l_start: 0, l_len: 0, l_pid: 0 })
+}
+
+/// Takes every lock that a reader can have on the file, and releases every lock that it can, until
+/// standard input ends; says which of it was granted.
+fn grab(path: &str) -> Result<(), Failure> {
+    use nix::fcntl::{FcntlArg, fcntl};
+    use rustix::fs::FlockOperation;
+    let file = fs::File::open(path)?;
+    let unlock = whole_file(nix::libc::F_UNLCK)?;
+    let _ = rustix::fs::flock(&file, FlockOperation::Unlock);
+    let _ = fcntl(&file, FcntlArg::F_SETLK(&unlock));
+    let _ = fcntl(&file, FcntlArg::F_OFD_SETLK(&unlock));
+    let flock = rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok();
+    let (read, write) = (whole_file(nix::libc::F_RDLCK)?, whole_file(nix::libc::F_WRLCK)?);
+    let read = fcntl(&file, FcntlArg::F_OFD_SETLK(&read)).is_ok();
+    let write = fcntl(&file, FcntlArg::F_SETLK(&write)).is_ok();
+    println!("grabbed flock {flock} read {read} write {write}");
     std::io::stdin().read_to_end(&mut Vec::new())?;
     Ok(())
 }
@@ -287,14 +303,16 @@ fn own(path: &str) -> Result<(), Failure> {
         Ok(String::from_utf8(output.stdout)?.trim().to_owned())
     };
     let me = format!("Owner {{ pid: {:?} }}", prefork_daemonize::Pid::current());
-    let pid_file = PidFile::create(path)?;
+    let mut pid_file = PidFile::create(path)?;
     println!("second create: {}", PidFile::create(path).expect_err("two pid files in one process"));
     println!("inside: {}", format!("{:?}", running(path)?) == me);
     println!("stop: {}", stop(path, &StopOptions::new()).expect_err("stopped itself"));
     println!("outside: {}", seen_from_outside()? == me);
     drop(fs::read(path)?);
     println!("after a careless read: {}", seen_from_outside()?);
-    pid_file.renew()?;
-    println!("renewed: {}", seen_from_outside()? == me);
+    let second = Command::new(std::env::current_exe()?).args(["hold", path]).output()?;
+    println!("second daemon then: {}", String::from_utf8_lossy(&second.stderr).trim());
+    pid_file.restore()?;
+    println!("restored: {}", seen_from_outside()? == me);
     Ok(())
 }

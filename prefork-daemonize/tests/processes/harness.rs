@@ -164,14 +164,24 @@ pub(crate) fn start(command: &mut Command) -> Started {
 
 /// Starts a fixture that runs until its standard input ends, and waits for its first word.
 pub(crate) fn start_until(word: &str, args: &[&str]) -> Started {
-    let started = start(fixture(args).stdin(Stdio::piped()));
-    until(&format!("{args:?} says {word:?}"), || contents(&started.stdout).contains(word));
+    start_command_until(word, &mut fixture(args))
+}
+
+/// The same of any command.
+pub(crate) fn start_command_until(word: &str, command: &mut Command) -> Started {
+    let started = start(command.stdin(Stdio::piped()));
+    until(&format!("{command:?} says {word:?}"), || started.heard().contains(word));
     started
 }
 
 impl Started {
     pub(crate) fn pid(&self) -> Pid {
         Pid::from_child(&self.child)
+    }
+
+    /// What it has written so far.
+    pub(crate) fn heard(&self) -> String {
+        contents(&self.stdout)
     }
 
     /// Kills it with SIGKILL and reaps it.

@@ -3,6 +3,7 @@
 use std::fs;
 use std::os::unix::fs::{MetadataExt, chown, symlink};
 use std::os::unix::process::CommandExt;
+use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -11,7 +12,8 @@ use rustix::fs::{CWD, FileType, Mode, mknodat};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::harness::{
-    Scratch, fixture, is_root, lives, reap, run, skip, start, start_until, tests, text, until,
+    Scratch, fixture, is_root, lives, reap, run, skip, start, start_command_until, start_until,
+    tests, text, until,
 };
 
 tests![
@@ -26,8 +28,10 @@ tests![
     stays_when_children_die,
     is_not_lost_by_looking_at_it_from_inside,
     is_not_kept_away_by_a_reader_with_a_record_lock,
+    is_nobodys_to_take_or_release,
+    is_taken_over_where_its_user_can_make_no_file,
+    is_no_secret_while_it_is_made,
     is_removed_only_where_it_still_stands,
-    still_excludes_when_a_child_has_unlocked_it,
     is_made_by_an_ordinary_user,
 ];
 
@@ -190,7 +194,8 @@ fn leaves_nothing_half_written_on_a_full_disk(scratch: &Scratch) {
     let left = path.exists();
     fs::write(&path, "").expect("cannot create an empty file");
     let stale = PidFile::create(&path);
-    let left_stale = path.exists();
+    let left_stale = fs::read(&path).ok();
+    let draft_left = disk.join(".pid.new").exists();
     fs::remove_file(disk.join("filler")).expect("cannot remove");
     let with_space = PidFile::create(&path).map(PidFile::remove);
     let unmounted = mount(&["umount", text(&disk)]);
@@ -199,7 +204,9 @@ fn leaves_nothing_half_written_on_a_full_disk(scratch: &Scratch) {
         let error = result.expect_err("written to a full disk");
         assert!(matches!(error, PidFileError::Write { .. }), "{error:?}");
     }
-    assert!(!left && !left_stale, "an empty pid file stays behind");
+    assert!(!left, "an empty pid file stays behind");
+    assert_eq!(left_stale, Some(Vec::new()), "what was there is left as it was");
+    assert!(!draft_left, "a draft stays behind");
     with_space.expect("cannot create").expect("cannot remove");
 }
 
@@ -251,7 +258,8 @@ fn is_not_lost_by_looking_at_it_from_inside(scratch: &Scratch) {
         "it does not signal itself",
         "outside: true",
         "after a careless read: Unproven",
-        "renewed: true",
+        "second daemon then: pid file ",
+        "restored: true",
     ] {
         assert!(done.stdout.contains(line), "{line:?} is missing: {done:?}");
     }
@@ -284,14 +292,81 @@ fn is_removed_only_where_it_still_stands(scratch: &Scratch) {
     assert!(!path.exists());
 }
 
-/// Unlocking the inherited descriptor unlocks the owner's; its record lock still keeps others out.
-fn still_excludes_when_a_child_has_unlocked_it(scratch: &Scratch) {
+/// A7. A stranger who can read the file takes what locks he can before a start and while a daemon runs.
+fn is_nobodys_to_take_or_release(scratch: &Scratch) {
     let path = scratch.path("pid");
-    let pid_file = PidFile::create(&path).expect("refused");
-    rustix::fs::flock(&pid_file, rustix::fs::FlockOperation::Unlock).expect("cannot unlock");
+    let grab = |stage: &str, granted: &str| {
+        let grabber = start_until("grabbed", &["grab", text(&path)]);
+        assert_eq!(grabber.heard(), granted, "{stage}");
+        grabber
+    };
+    fs::write(&path, "123\n").expect("write");
+    let before = grab("stale", "grabbed flock true read true write false");
+    assert_eq!(running(&path).expect("refused"), Holder::Nobody);
+    let daemon = start_until("held", &["hold", text(&path)]);
+    let during = grab("running", "grabbed flock true read false write false");
+    let assert_it_runs = || {
+        let pid = daemon.pid().as_raw_nonzero();
+        run(&mut fixture(&["hold", text(&path)]))
+            .assert_failed(&format!("already running (pid {pid})"));
+        let holder = running(&path).expect("refused").pid().map(prefork_daemonize::Pid::as_raw);
+        assert_eq!(holder, Some(pid.get()));
+    };
+    assert_it_runs();
+    assert!(before.finish().status.success());
+    assert!(during.finish().status.success());
+    assert_it_runs();
+    assert!(daemon.finish().status.success());
+    assert!(!path.exists());
+}
+
+/// As where root has made the file for a user in /run.
+fn is_taken_over_where_its_user_can_make_no_file(scratch: &Scratch) {
+    if !is_root() {
+        return skip("only root can make files for another user");
+    }
+    open_to_all(scratch);
+    let Some(program) = program_for_all(scratch) else {
+        return skip("the test program cannot be copied to where everybody may run it");
+    };
+    let path = scratch.path("pid");
+    fs::write(&path, "").expect("write");
+    chown(&path, Some(12345), Some(12345)).expect("chown");
+    let hold = || as_user(&program, &["hold", text(&path)]);
+    let daemon = start_command_until("held", &mut hold());
+    let pid = daemon.pid().as_raw_nonzero();
+    assert_eq!(scratch.read("pid"), format!("{pid}\n"));
+    let refused = format!("already running (pid {pid})");
+    run(&mut hold()).assert_failed(&refused);
+    // Root could put another in its place, and does not.
+    run(&mut fixture(&["hold", text(&path)])).assert_failed("belongs to user 12345");
+    // Only that the file cannot be removed is an error at the end.
+    assert!(daemon.finish().stderr.contains("cannot remove pid file"));
+    let reader = start_until("grabbed", &["grab", text(&path)]);
+    run(&mut hold()).assert_failed("cannot lock pid file");
+    assert!(reader.finish().status.success());
+    // Somebody makes a file there.
+    fs::write(scratch.path(".pid.new"), "").expect("write");
+    run(&mut hold()).assert_failed("is being made by another process");
+}
+
+/// While a start is stopped in the middle nobody has a lock, and the path is as it was.
+fn is_no_secret_while_it_is_made(scratch: &Scratch) {
+    let (path, draft) = (scratch.path("pid"), scratch.path(".pid.new"));
+    fs::write(&draft, "").expect("write");
+    let maker = start_until("locked", &["lock", text(&draft)]);
     let done = run(&mut fixture(&["hold", text(&path)]));
-    done.assert_failed(&format!("already running (pid {})", std::process::id()));
-    pid_file.remove().expect("cannot remove");
+    done.assert_failed(&format!("is being made by process {}", maker.pid().as_raw_nonzero()));
+    done.assert_failed(text(&draft));
+    assert!(!path.exists());
+    assert!(maker.finish().status.success());
+    // What a start has left that was killed is in nobody's way.
+    assert!(start_until("held", &["hold", text(&path)]).finish().status.success());
+    assert!(!path.exists() && !draft.exists());
+    symlink("pid", scratch.path("link")).expect("symlink");
+    fs::rename(scratch.path("link"), &draft).expect("rename");
+    run(&mut fixture(&["hold", text(&path)])).assert_failed("is a symbolic link");
+    assert!(!path.exists());
 }
 
 fn is_made_by_an_ordinary_user(scratch: &Scratch) {
@@ -299,16 +374,11 @@ fn is_made_by_an_ordinary_user(scratch: &Scratch) {
         return skip("the other tests have shown it: they do not run as root");
     }
     let path = scratch.path("pid");
-    fs::set_permissions(scratch.path(""), std::os::unix::fs::PermissionsExt::from_mode(0o755))
-        .expect("chmod");
+    open_to_all(scratch);
     let Some(program) = program_for_all(scratch) else {
         return skip("the test program cannot be copied to where everybody may run it");
     };
-    let as_user = |args: &[&str]| {
-        let mut command = Command::new(&program);
-        command.args(args).env(crate::fixture::MARK, "1").uid(12345).gid(12345);
-        command
-    };
+    let as_user = |args: &[&str]| as_user(&program, args);
     run(&mut as_user(&["hold", text(&path)])).assert_failed("Permission denied");
     fs::create_dir(scratch.path("own")).expect("mkdir");
     chown(scratch.path("own"), Some(12345), Some(12345)).expect("chown");
@@ -330,6 +400,17 @@ fn is_made_by_an_ordinary_user(scratch: &Scratch) {
     run(&mut fixture(&["stop", text(&bait), "100"])).assert_failed("who has no right to signal");
     assert!(lives(victim.pid()), "root killed a process of root for a user");
     assert!(victim.finish().status.success());
+}
+
+fn open_to_all(scratch: &Scratch) {
+    fs::set_permissions(scratch.path(""), std::os::unix::fs::PermissionsExt::from_mode(0o755))
+        .expect("chmod");
+}
+
+fn as_user(program: &Path, args: &[&str]) -> Command {
+    let mut command = Command::new(program);
+    command.args(args).env(crate::fixture::MARK, "1").uid(12345).gid(12345);
+    command
 }
 
 /// A copy of this program that any user can run; the build directory may be closed to others.

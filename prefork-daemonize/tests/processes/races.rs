@@ -13,7 +13,7 @@ use crate::harness::{
 tests![
     lets_one_of_twenty_starts_live,
     never_has_two_daemons_while_stops_and_starts_race,
-    does_not_own_a_file_that_was_removed_before_it_was_locked,
+    does_not_own_a_file_that_was_gone_before_it_was_locked,
     is_never_kept_from_starting_by_somebody_who_looks,
 ];
 
@@ -97,16 +97,16 @@ fn never_has_two_daemons_while_stops_and_starts_race(scratch: &Scratch) {
     assert!(starts > 0 && stops > 0, "nothing raced");
 }
 
-/// P2, at the worst moment: the old daemon removes the file between the newcomer's open and its
-/// lock. The newcomer would own a file that nobody else ever finds.
-fn does_not_own_a_file_that_was_removed_before_it_was_locked(scratch: &Scratch) {
+/// P2, at the worst moment: between the newcomer's open and its lock the file becomes the pid file of
+/// another daemon, which then ends and removes it. The newcomer would own a file that nobody else ever
+/// finds.
+fn does_not_own_a_file_that_was_gone_before_it_was_locked(scratch: &Scratch) {
     if std::process::Command::new("strace").arg("-V").output().is_err() {
         return skip("strace is not installed");
     }
-    let path = scratch.path("pid");
-    let old = start_until("held", &["hold", text(&path)]);
+    let (path, draft) = (scratch.path("pid"), scratch.path(".pid.new"));
     let mut delayed = std::process::Command::new("strace");
-    delayed.args(["-f", "-qq", "-o", "/dev/null", "-e", "inject=flock:delay_enter=500000"]);
+    delayed.args(["-f", "-qq", "-o", "/dev/null", "-e", "inject=fcntl:delay_enter=500000"]);
     delayed.arg(crate::harness::program()).args(["hold", text(&path)]);
     delayed.env(crate::fixture::MARK, "1").stdin(std::process::Stdio::piped());
     let delayed = start(&mut delayed);
@@ -114,20 +114,21 @@ fn does_not_own_a_file_that_was_removed_before_it_was_locked(scratch: &Scratch) 
     until("the newcomer has opened the file and not locked it", || {
         newcomer = children_of(delayed.pid())
             .into_iter()
-            .find(|pid| descriptors(*pid).iter().any(|(_, to)| *to == path));
+            .find(|pid| descriptors(*pid).iter().any(|(_, to)| *to == draft));
         newcomer.is_some()
     });
-    assert!(old.finish().status.success());
+    let other = start_until("held", &["hold", text(&path)]);
+    assert!(other.finish().status.success());
     let newcomer = newcomer.map(|pid| pid.as_raw_nonzero().get());
     until("the newcomer owns a file", || {
         running(&path)
             .is_ok_and(|holder| holder.pid().map(prefork_daemonize::Pid::as_raw) == newcomer)
     });
     assert!(delayed.finish().status.success());
-    assert!(!path.exists());
+    assert!(!path.exists() && !draft.exists());
 }
 
-/// A look holds the lock for an instant; a start must not take that for a daemon.
+/// A start must not take somebody who looks for a daemon.
 fn is_never_kept_from_starting_by_somebody_who_looks(scratch: &Scratch) {
     let path = scratch.path("pid");
     std::fs::write(&path, "stale\n").expect("cannot write");

@@ -114,7 +114,8 @@ fn waits_for_children_that_hold_the_lock(scratch: &Scratch) {
 fn refuses_a_lock_without_an_owner(scratch: &Scratch) {
     let path = scratch.path("pid");
     let file = std::fs::File::create(&path).expect("cannot create");
-    rustix::fs::flock(&file, rustix::fs::FlockOperation::LockExclusive).expect("cannot lock");
+    let lock = crate::fixture::whole_file(nix::libc::F_WRLCK).expect("in range");
+    nix::fcntl::fcntl(&file, nix::fcntl::FcntlArg::F_OFD_SETLK(&lock)).expect("cannot lock");
     let begun = Instant::now();
     let error = stop(&path, &StopOptions::new()).expect_err("stopped").to_string();
     assert!(error.contains("no process proves to own it"), "{error}");

@@ -115,8 +115,7 @@ impl Estate<'_> {
             file: passed.pass_borrowed(file),
             lock: lock.map(|lock| passed.pass_borrowed(lock)),
         });
-        let pid_file =
-            self.pid_file.map(|pid_file| pid_file.descriptors().map(|fd| passed.pass_borrowed(fd)));
+        let pid_file = self.pid_file.map(|pid_file| passed.pass(pid_file));
         HandedPool {
             supervisor: self.supervisor.clone(),
             children: self.children.clone(),

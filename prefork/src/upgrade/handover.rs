@@ -79,7 +79,7 @@ pub(super) struct HandedPool {
     pub(super) children: Vec<HandedChild>,
     pub(super) channels: HandedChannels,
     pub(super) board: Option<HandedBoard>,
-    pub(super) pid_file: Option<[RawFd; 2]>,
+    pub(super) pid_file: Option<RawFd>,
     #[serde(default)]
     pub(super) counters: HandedCounters,
     /// The file of the program that hands over, to go back to.
@@ -187,7 +187,7 @@ impl Handover {
             all.extend([pages, bells, call]);
             all.extend(pool.board.map(|board| board.file));
             all.extend(pool.board.and_then(|board| board.lock));
-            all.extend(pool.pid_file.into_iter().flatten());
+            all.extend(pool.pid_file);
             all.push(pool.program);
         }
         all

@@ -124,9 +124,9 @@ impl Inherited {
     ) -> Option<(Initialized<S>, Channels, Adopted)> {
         let Succession { mut initialized, channels } = succession;
         let (pool, channels) = (self.handover.pool.take()?, channels?);
-        if let Some([file, lock]) = pool.pid_file {
+        if let Some(file) = pool.pid_file {
             let keeps = initialized.belongings.pid_file.is_none() && settings.pid_path.is_some();
-            let pid_file = self.claim_pid_file(file, lock, log);
+            let pid_file = self.claim_pid_file(file, log);
             if keeps {
                 initialized.belongings.pid_file = pid_file;
             } else {
@@ -207,10 +207,9 @@ impl Inherited {
         }
     }
 
-    fn claim_pid_file(&mut self, file: RawFd, lock: RawFd, log: &Log) -> Option<PidFile> {
+    fn claim_pid_file(&mut self, file: RawFd, log: &Log) -> Option<PidFile> {
         let path = self.handover.pid_path.clone()?;
-        let (file, lock) = (self.take(file)?, self.take(lock)?);
-        let adopted = PidFile::adopt(path, file, lock);
+        let adopted = PidFile::adopt(path, self.take(file)?);
         adopted.inspect_err(|error| log.error(format_args!("no pid file: {}", Report(error)))).ok()
     }
 
