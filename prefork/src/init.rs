@@ -15,6 +15,7 @@ use crate::{
     address::{self, Written},
     bound::{listens, tcp_address, unix_address},
     listeners::{KnownBy, Listeners, Listening},
+    predecessor::Predecessor,
     socket_file::{self, Identity, SocketFile},
     upgrade::{InheritedListener, Role},
 };
@@ -26,6 +27,7 @@ pub struct Init {
     in_background: bool,
     /// Where the program was started, from which relative paths are taken; unknown if that is gone.
     directory: Option<PathBuf>,
+    predecessor: Predecessor,
     role: Option<Role>,
     /// What the program of before has left and nobody has asked for yet.
     inherited: Vec<InheritedListener>,
@@ -42,6 +44,7 @@ impl Init {
             name,
             in_background,
             directory,
+            predecessor: Predecessor::Unknown,
             role: None,
             inherited: Vec::new(),
             activated: Vec::new(),
@@ -54,6 +57,11 @@ impl Init {
     pub(crate) fn inherit(&mut self, role: Role, listeners: Vec<InheritedListener>) {
         self.role = Some(role);
         self.inherited = listeners;
+    }
+
+    /// Binds what a daemon like this may have had.
+    pub(crate) const fn follow(&mut self, predecessor: Predecessor) {
+        self.predecessor = predecessor;
     }
 
     /// Goes on with the sockets that the service manager has passed.
@@ -126,7 +134,10 @@ impl Init {
         let found = self.claim(|listener| listener.is_tcp(&asked), |passed| passed.is_tcp(&asked));
         let found = match found {
             Some(found) => found,
-            None => Found::new(TcpListener::bind(&asked[..]).map_err(naming)?),
+            None => {
+                let bound = self.predecessor.outlast(|| TcpListener::bind(&asked[..]));
+                Found::new(bound.map_err(naming)?)
+            }
         };
         self.watch(found, KnownBy::Tcp(asked))
     }
@@ -231,7 +242,8 @@ impl Init {
             Some(found) => found,
             None => {
                 let naming = |error| named(wanted.display(), &error);
-                let (listener, file) = socket_file::bind(&wanted, mode).map_err(naming)?;
+                let bound = self.predecessor.outlast(|| socket_file::bind(&wanted, mode));
+                let (listener, file) = bound.map_err(naming)?;
                 let identity = file.as_ref().map(SocketFile::identity);
                 self.files.extend(file);
                 Found { file: identity, ..Found::new(listener) }

@@ -34,6 +34,7 @@ mod memory_file;
 #[path = "linux/mod.rs"]
 mod os;
 mod parent;
+mod predecessor;
 mod ready;
 mod run;
 mod sanitize;

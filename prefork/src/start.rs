@@ -15,6 +15,7 @@ use crate::{
     listeners::Listeners,
     log::{Log, Role},
     os::{Privileges, Title},
+    predecessor::Predecessor,
     socket_file::SocketFile,
     status::StatusSocket,
     threads,
@@ -65,11 +66,14 @@ pub(crate) fn initialize<S>(
              scoreboard_in_memory",
         );
     }
-    let status = settings.status.as_ref().map(StatusSocket::bind).transpose();
+    let predecessor = Predecessor::of(pid_file.as_ref());
+    let bind = |address| predecessor.outlast(|| StatusSocket::bind(address));
+    let status = settings.status.as_ref().map(bind).transpose();
     let status = status.map_err(RunError::system("open the status page"))?;
     let title = Title::parent(&settings.name);
     let mut init = Init::new(settings.name.clone(), settings.daemonize, settings.directory.clone());
     init.activate(activated);
+    init.follow(predecessor);
     let state = call_after_init(settings, &mut init, after_init)?;
     let (listeners, sockets) = init.into_listeners();
     let belongings = Belongings { sockets, status, board, pid_file };

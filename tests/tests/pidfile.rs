@@ -298,6 +298,18 @@ fn the_file_of_a_killed_daemon_is_taken_over() {
     }
 }
 
+/// A start follows at once on the end of a parent that was killed, whose children may still have the port.
+#[test]
+fn a_killed_daemon_is_in_nobodys_way() {
+    let scene = scene!();
+    for _ in 0..10 {
+        let daemon = scene.hello().args(["--prefork", "30"]).daemon();
+        daemon.signal(Signal::KILL);
+        let _ = daemon.wait_for_end(PATIENCE);
+    }
+    scene.hello().daemon().stop_in_order();
+}
+
 fn assert_nothing_to_stop(scene: &Scene) {
     let stopped = stop(scene.path("pid"), &StopOptions::new()).expect("looked at");
     assert_eq!(stopped, Stopped::NotRunning);
