@@ -34,6 +34,7 @@ mod memory_file;
 #[path = "linux/mod.rs"]
 mod os;
 mod parent;
+mod pid_file;
 mod predecessor;
 mod ready;
 mod run;

@@ -328,7 +328,7 @@ fn supervise<S>(
         access_log,
         origin,
         board,
-        pid_file: belongings.pid_file.as_ref(),
+        pid_file: belongings.pid_file.as_mut(),
         listeners,
         channels,
         hooks,

@@ -8,7 +8,7 @@
 
 use std::{
     io,
-    os::fd::OwnedFd,
+    os::fd::{AsFd, OwnedFd},
     process,
     sync::{
         Arc,
@@ -18,7 +18,8 @@ use std::{
 };
 
 use prefork_core::{
-    Action, Config, Event, Exit, Generation, Hook, Notice, Request, SlotId, Supervisor, Verdict,
+    Action, Config, Event, Exit, Generation, Hook, Notice, Request, SlotId, Supervisor, Time,
+    Verdict,
 };
 use prefork_daemonize::Readiness;
 use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd};
@@ -35,6 +36,7 @@ use crate::{
     logs,
     manager::{Begun, Occasion, Reporting},
     os::{Poller, unblock_answered_signals},
+    pid_file::KeptPidFile,
     ready,
     run::Program,
     start::{Belongings, Initialized, drop_privileges, initialize},
@@ -213,9 +215,7 @@ impl Watcher {
     /// Watches until the loop has ended, and hands back what is to be removed.
     fn watch(mut self) -> Belongings {
         loop {
-            let mut fds = [PollFd::new(&*self.bell.wake, PollFlags::IN)];
-            let deadlines = [self.supervisor.deadline(), self.reporting.due()];
-            if let Err(error) = clock::sleep(&mut fds, deadlines.into_iter().flatten().min()) {
+            if let Err(error) = self.sleep() {
                 self.log.error(format_args!("cannot wait for signals: {error}"));
                 return self.belongings;
             }
@@ -226,8 +226,22 @@ impl Watcher {
         }
     }
 
+    /// Sleeps until something happens or is due.
+    fn sleep(&self) -> io::Result<()> {
+        let pid_file = self.belongings.pid_file.as_ref();
+        let mut fds: Vec<_> = [self.bell.wake.as_fd()]
+            .into_iter()
+            .chain(pid_file.and_then(KeptPidFile::fd))
+            .map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN))
+            .collect();
+        let pid_file_due = pid_file.and_then(KeptPidFile::due);
+        let deadlines = [self.supervisor.deadline(), self.reporting.due(), pid_file_due];
+        clock::sleep(&mut fds, deadlines.into_iter().flatten().min())
+    }
+
     fn take_in(&mut self) {
         let now = clock::now();
+        self.keep_pid_file(now);
         if self.bell.reload.swap(false, Ordering::Acquire) {
             self.log.info("SIGHUP: there are no children to replace");
             self.reporting.on(Occasion::NothingToReload);
@@ -256,6 +270,14 @@ impl Watcher {
         }
         self.reporting.advance(now);
         self.supervisor.advance(now);
+    }
+
+    fn keep_pid_file(&mut self, now: Time) {
+        let Some(pid_file) = &mut self.belongings.pid_file else { return };
+        if self.bell.reload.load(Ordering::Acquire) {
+            pid_file.doubt(now);
+        }
+        pid_file.check(now, &self.log);
     }
 
     fn obey(&mut self, mut launch: Option<&mut Launch<'_>>) -> Option<Verdict> {

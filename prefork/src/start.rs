@@ -5,7 +5,7 @@ use std::io;
 use prefork_daemonize::PidFile;
 
 use crate::{
-    Report, RunError,
+    RunError,
     activation::Activated,
     args::AfterInit,
     board::{ParentBoard, Public},
@@ -15,6 +15,7 @@ use crate::{
     listeners::Listeners,
     log::{Log, Role},
     os::{Privileges, Title},
+    pid_file::KeptPidFile,
     predecessor::Predecessor,
     socket_file::SocketFile,
     status::StatusSocket,
@@ -37,15 +38,14 @@ pub(crate) struct Belongings {
     pub(crate) sockets: Vec<SocketFile>,
     pub(crate) status: Option<StatusSocket>,
     pub(crate) board: Option<ParentBoard>,
-    pub(crate) pid_file: Option<PidFile>,
+    pub(crate) pid_file: Option<KeptPidFile>,
 }
 
 impl Belongings {
     pub(crate) fn remove(self, settings: &Settings) {
         drop((self.sockets, self.status, self.board));
-        // That it cannot be removed is no reason for a failed stop: a stale one is harmless.
-        if let Some(Err(error)) = self.pid_file.map(PidFile::remove) {
-            Log::new(&settings.name, Role::Parent).warning(Report(&error));
+        if let Some(pid_file) = self.pid_file {
+            pid_file.remove(&Log::new(&settings.name, Role::Parent));
         }
     }
 }
@@ -56,17 +56,18 @@ pub(crate) fn initialize<S>(
     activated: Vec<Activated>,
     after_init: AfterInit<S>,
 ) -> Result<Initialized<S>, RunError> {
+    let log = Log::new(&settings.name, Role::Parent);
     let pid_file = settings.pid_path.as_ref().map(PidFile::create).transpose();
     let pid_file = pid_file.map_err(RunError::PidFile)?;
+    let predecessor = Predecessor::of(pid_file.as_ref());
+    let pid_file = pid_file.map(|file| KeptPidFile::begin(file, &log));
     let board = Public::create(settings).map_err(RunError::Scoreboard)?.map(ParentBoard::new);
     if settings.wants_scoreboard {
-        let log = Log::new(&settings.name, Role::Parent);
         log.warning(
             "the pool stays at prefork: to grow to max_children, set scoreboard_path or \
              scoreboard_in_memory",
         );
     }
-    let predecessor = Predecessor::of(pid_file.as_ref());
     let bind = |address| predecessor.outlast(|| StatusSocket::bind(address));
     let status = settings.status.as_ref().map(bind).transpose();
     let status = status.map_err(RunError::system("open the status page"))?;

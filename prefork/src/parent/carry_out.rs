@@ -119,6 +119,9 @@ impl Parent<'_> {
         describe::tell(&self.log, notice, pid);
         self.reporting.on_notice(notice);
         self.counters.note(&notice);
+        if let (Notice::Reloading { .. }, Some(pid_file)) = (notice, &mut self.pid_file) {
+            pid_file.doubt(clock::now());
+        }
         if let (Notice::Hung { slot, busy }, Some(pid)) = (notice, pid) {
             self.tell_of_hung(slot, pid, busy);
         }

@@ -21,7 +21,7 @@ mod upgrade;
 use std::{io, mem::ManuallyDrop, os::fd::AsFd, rc::Rc};
 
 use prefork_core::{AdoptedAs, Allowance, Config, Event, Generation, SlotId, Supervisor, Verdict};
-use prefork_daemonize::{PidFile, Readiness};
+use prefork_daemonize::Readiness;
 use rustix::event::{PollFd, PollFlags};
 
 use crate::{
@@ -40,6 +40,7 @@ use crate::{
     log::{Log, Role},
     manager::{Begun, Occasion, Reporting},
     os::{Privileges, Signals, Title},
+    pid_file::KeptPidFile,
     status::Service,
     upgrade::{Adopted, Origin, Probe},
 };
@@ -61,7 +62,7 @@ pub(crate) struct Parent<'a> {
     title: Title,
     access_log: AccessLog,
     board: Option<ParentBoard>,
-    pid_file: Option<&'a PidFile>,
+    pid_file: Option<&'a mut KeptPidFile>,
     listeners: Listeners,
     hooks: ParentHooks,
     readiness: &'a mut Option<Readiness>,
@@ -103,7 +104,7 @@ pub(crate) struct Parts<'a> {
     pub(crate) access_log: AccessLog,
     pub(crate) origin: io::Result<Origin>,
     pub(crate) board: Option<ParentBoard>,
-    pub(crate) pid_file: Option<&'a PidFile>,
+    pub(crate) pid_file: Option<&'a mut KeptPidFile>,
     pub(crate) listeners: Listeners,
     pub(crate) channels: Channels,
     pub(crate) hooks: ParentHooks,
@@ -249,6 +250,7 @@ impl<'a> Parent<'a> {
             .chain(bells)
             .chain(self.probe.iter().flat_map(Probe::fds))
             .chain(self.errand.as_ref().and_then(Errand::fd))
+            .chain(self.pid_file.as_ref().and_then(|pid_file| pid_file.fd()))
             .chain(files)
             .map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN))
             .collect();
@@ -257,7 +259,10 @@ impl<'a> Parent<'a> {
         let status_due = status.and_then(Service::due);
         let files_due = watch.and_then(FileWatch::due);
         let (own, told) = (self.supervisor.deadline(), self.reporting.due());
-        let deadlines = [own, files_due, errand_due, status_due, told, bells_due, self.board_due()];
+        let pid_file_due = self.pid_file.as_ref().and_then(|pid_file| pid_file.due());
+        let board_due = self.board_due();
+        let deadlines =
+            [own, files_due, errand_due, status_due, told, bells_due, board_due, pid_file_due];
         clock::sleep(&mut fds, deadlines.into_iter().flatten().min())?;
         let last = fds.last().filter(|_| files.is_some());
         Ok(last.is_some_and(|files| !files.revents().is_empty()))

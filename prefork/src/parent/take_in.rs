@@ -41,6 +41,9 @@ impl Parent<'_> {
         // Not before: a process that is forked can have the pid of one that is reaped and not buried.
         self.send_errand(now);
         self.check_files(now);
+        if let Some(pid_file) = &mut self.pid_file {
+            pid_file.check(now, &self.log);
+        }
         self.reporting.advance(now);
         self.supervisor.advance(now);
         Ok(())

@@ -93,7 +93,7 @@ impl Parent<'_> {
             listeners: &self.listeners,
             access_log: &self.access_log,
             board: self.board.as_ref(),
-            pid_file: self.pid_file,
+            pid_file: self.pid_file.as_ref().map(|pid_file| pid_file.file()),
             channels: &self.channels,
             children: self.table.hand_over(),
             supervisor: self.supervisor.hand_over(),

@@ -29,12 +29,14 @@ use crate::{
     board::{self, ParentBoard, Public},
     channels::Channels,
     check::{Scoreboard, Settings},
+    clock,
     counters::HandedCounters,
     init::Init,
     listeners::KnownBy,
-    log::Log,
+    log::{Log, Role as Speaker},
     os::Title,
     parent::Leftovers,
+    pid_file::KeptPidFile,
     socket_file::SocketFile,
     start::{Belongings, Initialized, call_after_init},
     status::StatusSocket,
@@ -84,6 +86,8 @@ impl Inherited {
         }
         let pid_file = self.new_pid_path(settings).map(PidFile::create).transpose();
         let pid_file = pid_file.map_err(RunError::PidFile)?;
+        let log = Log::new(&settings.name, Speaker::Parent);
+        let pid_file = pid_file.map(|file| KeptPidFile::begin(file, &log));
         let board = if self.keeps_board(settings) { Ok(None) } else { Public::create(settings) };
         let board = board.map_err(RunError::Scoreboard)?.map(ParentBoard::new);
         let status = self.status_socket(settings);
@@ -207,10 +211,15 @@ impl Inherited {
         }
     }
 
-    fn claim_pid_file(&mut self, file: RawFd, log: &Log) -> Option<PidFile> {
+    fn claim_pid_file(&mut self, file: RawFd, log: &Log) -> Option<KeptPidFile> {
         let path = self.handover.pid_path.clone()?;
         let adopted = PidFile::adopt(path, self.take(file)?);
-        adopted.inspect_err(|error| log.error(format_args!("no pid file: {}", Report(error)))).ok()
+        let adopted =
+            adopted.inspect_err(|error| log.error(format_args!("no pid file: {}", Report(error))));
+        let mut pid_file = KeptPidFile::begin(adopted.ok()?, log);
+        // Whatever has happened to it while nobody watched.
+        pid_file.doubt(clock::now());
+        Some(pid_file)
     }
 
     fn copy(&self, number: RawFd) -> io::Result<OwnedFd> {

@@ -1,5 +1,8 @@
 //! The pid file, at the level of the whole daemon.
 
+mod hostile;
+mod lost;
+
 use std::{
     fs,
     os::unix::fs::symlink,
