@@ -4,6 +4,7 @@ use std::ffi::OsStr;
 use std::fs::File;
 use std::io;
 use std::os::unix::ffi::OsStringExt;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{Mode, OFlags, PROC_SUPER_MAGIC};
@@ -63,6 +64,19 @@ pub enum LogError {
         /// How many names it has.
         links: u64,
     },
+    /// A file of somebody else, in a directory where everybody can make files, such as `/tmp`.
+    #[error(
+        "log {} belongs to user {uid}, who has put it where everybody can; remove it or choose \
+         another path",
+        path.display()
+    )]
+    #[non_exhaustive]
+    ForeignFile {
+        /// The log.
+        path: PathBuf,
+        /// The owner of the file.
+        uid: u32,
+    },
     /// A symbolic link of somebody else, who could lead the log anywhere.
     #[error(
         "log {} is a symbolic link of user {uid}; it must belong to root or to the user that \
@@ -110,8 +124,9 @@ pub enum LogError {
 /// runs the daemon, and so are the links behind it: for a root daemon, links of root alone. Who
 /// owns the directory of a log can thus not make root append to a file elsewhere. Links that lead
 /// to no file are refused, not followed by creating one. Which user owns the file itself does not
-/// matter: log rotation commonly gives logs to the user of the children. Links among the
-/// *directories* of the path are followed as everywhere, so these must not be writable by others.
+/// matter, unless its directory is one where everybody can make files, such as `/tmp`: log rotation commonly
+/// gives logs to the user of the children. Links among the *directories* of the path are followed as
+/// everywhere, so these must not be writable by others.
 ///
 /// # Errors
 ///
@@ -165,11 +180,15 @@ fn find(path: &Path) -> Result<Option<Target>, LogError> {
             Err(error) if error.kind() == io::ErrorKind::NotFound => break,
             Err(source) => return Err(open_error(path, source)),
         };
+        let me = rustix::process::geteuid().as_raw();
+        let is_foreign = found.owner() != 0 && found.owner() != me;
         if found.kind() != Kind::Symlink {
+            if is_foreign && is_for_everybody(&at).map_err(|source| open_error(path, source))? {
+                return Err(LogError::ForeignFile { path: path.to_owned(), uid: found.owner() });
+            }
             return Ok(Some(Target::File(found)));
         }
-        let me = rustix::process::geteuid().as_raw();
-        if found.owner() != 0 && found.owner() != me {
+        if is_foreign {
             return Err(LogError::ForeignLink { path: path.to_owned(), uid: found.owner() });
         }
         if is_magic(&found).map_err(|source| open_error(path, source))? {
@@ -180,7 +199,14 @@ fn find(path: &Path) -> Result<Option<Target>, LogError> {
     Err(LogError::DanglingLink { path: path.to_owned() })
 }
 
-/// Tells whether the link is one of procfs (`/dev/stdout` leads to one), whose text is no path.
+/// Returns whether everybody can make files beside this one, and its owner alone can rename or remove it.
+fn is_for_everybody(path: &Path) -> io::Result<bool> {
+    const STICKY_AND_WRITABLE: u32 = 0o1002;
+    let directory = path.parent().unwrap_or(path).metadata()?;
+    Ok(directory.mode() & STICKY_AND_WRITABLE == STICKY_AND_WRITABLE)
+}
+
+/// Returns whether the link is one of procfs (`/dev/stdout` leads to one), whose text is no path.
 fn is_magic(link: &Found) -> io::Result<bool> {
     let fs = rustix::fs::fstatfs(link.handle())?;
     Ok(fs.f_type == PROC_SUPER_MAGIC)

@@ -22,6 +22,14 @@ pub(crate) struct Hop<'a> {
     pub(crate) metadata: &'a io::Result<Metadata>,
 }
 
+/// Whether the way is followed further.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Step {
+    On,
+    /// It ends at the directory of this hop.
+    Stop,
+}
+
 /// Follows an absolute path, calling `visit` at each hop; returns where it ends, free of links.
 ///
 /// Hops upwards, `..`, are not visited: they lead back to directories that were.
@@ -31,7 +39,7 @@ pub(crate) struct Hop<'a> {
 /// The path of the hop that leads nowhere, and why; or what `visit` returned.
 pub(crate) fn follow<E>(
     path: &Path,
-    mut visit: impl FnMut(&Hop<'_>) -> Result<(), E>,
+    mut visit: impl FnMut(&Hop<'_>) -> Result<Step, E>,
     failed: impl Fn(PathBuf, io::Error) -> E,
 ) -> Result<PathBuf, E> {
     let mut real = PathBuf::from("/");
@@ -45,7 +53,10 @@ pub(crate) fn follow<E>(
         }
         let entry = real.join(&name);
         let metadata = fs::symlink_metadata(&entry);
-        visit(&Hop { directory: &real, name: &name, entry: &entry, metadata: &metadata })?;
+        match visit(&Hop { directory: &real, name: &name, entry: &entry, metadata: &metadata })? {
+            Step::On => {}
+            Step::Stop => return Ok(real),
+        }
         let metadata = metadata.map_err(|error| failed(entry.clone(), error))?;
         if !metadata.is_symlink() {
             if !metadata.is_dir() && !ahead.is_empty() {

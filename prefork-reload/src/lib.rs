@@ -12,7 +12,8 @@
 //! - [`Watcher`] is all of it, for a program with a loop;
 //! - [`WatchList`] says which files: named, trees of directories, globs;
 //! - [`Policy`] is the decision alone, without files and without a clock;
-//! - [`trusted`] tells whether somebody else could have changed the file.
+//! - [`trusted`] returns whether somebody else could have changed the file, and [`trusted_way`] whether they
+//!   could put another in its place.
 //!
 //! # When to use
 //!
@@ -89,7 +90,7 @@ pub use error::WatchError;
 pub use policy::Policy;
 pub use scan::MAX_ENTRIES;
 pub use stamp::{Stamp, Stamps};
-pub use trust::{Distrust, Writers, trusted, trusted_file};
+pub use trust::{Distrust, Writers, trusted, trusted_file, trusted_way};
 pub use watch_list::WatchList;
 pub use watcher::Watcher;
 

@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::inotify::{self, CreateFlags, ReadFlags, Reader, WatchFlags};
 
-use crate::hops;
+use crate::hops::{self, Step};
 use crate::scan::{Entries, Place, Scan};
 use crate::watch_list::{OPTIONS, WatchList};
 
@@ -155,7 +155,7 @@ impl Round<'_> {
             |hop| {
                 let (directory, name) = (hop.directory.to_owned(), hop.name.to_owned());
                 places.push(Place { directory, entries: Entries::Named(name) });
-                Ok(())
+                Ok(Step::On)
             },
             |path, _| path,
         );

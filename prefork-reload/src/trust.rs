@@ -6,7 +6,9 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use crate::hops;
+use rustix::fs::PROC_SUPER_MAGIC;
+
+use crate::hops::{self, Step};
 use crate::one_line::OneLine;
 
 /// Tells that nobody but root and `uid` could change what stands at `path`.
@@ -37,13 +39,45 @@ use crate::one_line::OneLine;
 /// ```
 pub fn trusted(path: impl AsRef<Path>, uid: u32) -> Result<(), Distrust> {
     let path = absolute(path.as_ref())?;
-    let end = walk(&path, uid)?;
+    let end = walk(&path, uid, Purpose::ToBelieve)?;
     let metadata = end.symlink_metadata().map_err(|source| Distrust::Io { path: end, source })?;
     judge(&path, &metadata, uid)?;
     judge_modes(&path, &metadata)
 }
 
-/// Tells the same of a file that is already open, for whoever opens first, judges, then uses just
+/// Tells that nobody but root and `uid` could put something else where `path` leads to, whatever stands there
+/// now, if anything does.
+///
+/// For a file that a privileged process is about to create, or to write to without believing what is in it: a
+/// pid file, a log, a socket. All that leads to it is examined as by [`trusted`], but not the file itself: it
+/// may belong to others, and be written by them. Only where others may write to its directory, under the
+/// sticky bit, the file must belong to root or `uid`, if it is there; whoever creates it there must see to it
+/// that it was not there before (`O_EXCL`).
+///
+/// Two exceptions. `/var/log` may be writable by a group, as long as it belongs to root: Ubuntu gives it to the
+/// one that writes the system's own logs. And what procfs shows is the kernel's: where `/dev/stdout` leads to is
+/// not examined further.
+///
+/// # Errors
+///
+/// As of [`trusted`]. That something is missing is no error.
+///
+/// # Examples
+///
+/// ```
+/// assert!(prefork_reload::trusted_way("/run/exampled.pid", 0).is_ok());
+/// assert!(prefork_reload::trusted_way("/dev/stdout", 0).is_ok());
+/// ```
+pub fn trusted_way(path: impl AsRef<Path>, uid: u32) -> Result<(), Distrust> {
+    let path = absolute(path.as_ref())?;
+    match walk(&path, uid, Purpose::ToWrite) {
+        Ok(_) => Ok(()),
+        Err(Distrust::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(distrust) => Err(distrust),
+    }
+}
+
+/// Tells the same as [`trusted`] of a file that is already open, for whoever opens first, judges, then uses just
 /// what was judged.
 ///
 /// The owner and the mode are those of the open file (`fstat(2)`), so it does not matter if `path`
@@ -54,7 +88,7 @@ pub fn trusted(path: impl AsRef<Path>, uid: u32) -> Result<(), Distrust> {
 /// As of [`trusted`].
 pub fn trusted_file(file: &File, path: impl AsRef<Path>, uid: u32) -> Result<(), Distrust> {
     let path = absolute(path.as_ref())?;
-    walk(&path, uid)?;
+    walk(&path, uid, Purpose::ToBelieve)?;
     let metadata = file.metadata().map_err(|source| Distrust::Io { path: path.clone(), source })?;
     judge(&path, &metadata, uid)?;
     judge_modes(&path, &metadata)
@@ -140,34 +174,61 @@ impl fmt::Display for Writers {
     }
 }
 
+/// What is to be done with that to which a path leads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Purpose {
+    /// It is run, or believed.
+    ToBelieve,
+    /// It is made, or written to.
+    ToWrite,
+}
+
 fn absolute(path: &Path) -> Result<PathBuf, Distrust> {
     std::path::absolute(path).map_err(|source| Distrust::Io { path: path.to_owned(), source })
 }
 
 /// Judges all that leads to a path, but not what stands there; returns where that is.
-fn walk(path: &Path, uid: u32) -> Result<PathBuf, Distrust> {
+fn walk(path: &Path, uid: u32, purpose: Purpose) -> Result<PathBuf, Distrust> {
     let failed = |path, source| Distrust::Io { path, source };
     hops::follow(
         path,
         |hop| {
+            if purpose == Purpose::ToWrite && is_of_the_kernel(hop.directory) {
+                return Ok(Step::Stop);
+            }
             let metadata = hop
                 .directory
                 .symlink_metadata()
                 .map_err(|source| failed(hop.directory.to_owned(), source))?;
             judge(hop.directory, &metadata, uid)?;
             // Under the sticky bit all depends on who owns the entry.
-            if metadata.mode() & STICKY == 0 {
+            let is_sticky = metadata.mode() & STICKY != 0;
+            if !is_sticky && !is_shared_on_purpose(hop.directory, &metadata, purpose) {
                 judge_modes(hop.directory, &metadata)?;
             }
             match hop.metadata {
-                Ok(entry) if entry.is_symlink() || metadata.mode() & STICKY != 0 => {
-                    judge(hop.entry, entry, uid)
-                }
-                Ok(_) | Err(_) => Ok(()),
+                Ok(entry) if entry.is_symlink() || is_sticky => judge(hop.entry, entry, uid)?,
+                Ok(_) | Err(_) => {}
             }
+            Ok(Step::On)
         },
         failed,
     )
+}
+
+/// Whether a directory is one of procfs, where links may lead to what has no path.
+fn is_of_the_kernel(directory: &Path) -> bool {
+    rustix::fs::statfs(directory).is_ok_and(|found| found.f_type == PROC_SUPER_MAGIC)
+}
+
+/// Whether a group may write to this directory of root's because that group writes the system's own logs.
+fn is_shared_on_purpose(directory: &Path, metadata: &Metadata, purpose: Purpose) -> bool {
+    match purpose {
+        Purpose::ToBelieve => false,
+        Purpose::ToWrite => {
+            directory == Path::new("/var/log") && metadata.mode() & OTHERS_WRITE == 0
+        }
+    }
 }
 
 const STICKY: u32 = 0o1000;

@@ -8,6 +8,7 @@ use glob::{MatchOptions, Pattern};
 
 use crate::error::WatchError;
 use crate::stamp::Stamps;
+use crate::trust::{Distrust, trusted_way};
 
 /// The files to watch: named ones, trees of directories, globs.
 ///
@@ -168,6 +169,17 @@ impl WatchList {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.files.is_empty() && self.globs.is_empty()
+    }
+
+    /// Returns all that others than root and `uid` could do to what the list leads to: put another file in
+    /// the place of a named one, or one among those of a tree or glob (see
+    /// [`trusted_way`](crate::trusted_way)). For a privileged process that acts on changes.
+    #[must_use]
+    pub fn distrust(&self, uid: u32) -> Vec<Distrust> {
+        // What is below a root may be called anything.
+        let roots = self.globs.iter().map(|glob| glob.root.join("*"));
+        let paths = self.files.iter().cloned().chain(roots);
+        paths.filter_map(|path| trusted_way(path, uid).err()).collect()
     }
 
     /// Looks at all files now.

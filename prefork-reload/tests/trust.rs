@@ -4,7 +4,7 @@ use std::fs::{self, File, Permissions};
 use std::os::unix::fs::{PermissionsExt, chown, lchown, symlink};
 use std::path::Path;
 
-use prefork_reload::{Distrust, trusted, trusted_file};
+use prefork_reload::{Distrust, WatchList, trusted, trusted_file, trusted_way};
 
 const MINE: u32 = 1234;
 const OTHER: u32 = 4321;
@@ -170,6 +170,101 @@ fn trust_as_a_table() {
         }
     }
     assert!(failures.is_empty(), "{}", failures.join("\n"));
+}
+
+/// What decides is who could put another file there, not whose the file is.
+#[test]
+fn ways_as_a_table() {
+    if !is_root() {
+        return;
+    }
+    type Change = fn(&Path);
+    let table: &[(&str, Change, &str, &str)] = &[
+        ("all of it root's", |_| {}, "a/b/file", ""),
+        ("nothing there yet", |_| {}, "a/b/new", ""),
+        ("no directory there yet", |_| {}, "a/c/new", ""),
+        ("somebody else's file", |root| set(root, "a/b/file", OTHER, 0, 0o666), "a/b/file", ""),
+        (
+            "a directory of the user that children have",
+            |root| set(root, "a/b", OTHER, 0, 0o755),
+            "a/b/new",
+            "R/a/b belongs to user 4321 (mode 0755), who could change it: run `chown 1234 R/a/b`",
+        ),
+        (
+            "a directory that a group may write",
+            |root| set(root, "a/b", 0, 50, 0o2775),
+            "a/b/new",
+            "R/a/b can be written by group 50 (owner 0, mode 2775): run `chmod g-w R/a/b`",
+        ),
+        (
+            "one in the middle that everybody may write",
+            |root| set(root, "a", 0, 0, 0o777),
+            "a/b/file",
+            "R/a can be written by everybody (owner 0, mode 0777): run `chmod o-w R/a`",
+        ),
+        ("sticky, and nothing there", |root| set(root, "a/b", 0, 0, 0o1777), "a/b/new", ""),
+        ("sticky, and root's file", |root| set(root, "a/b", 0, 0, 0o1777), "a/b/file", ""),
+        (
+            "sticky, and somebody else's file",
+            |root| {
+                set(root, "a/b", 0, 0, 0o1777);
+                set(root, "a/b/file", OTHER, 0, 0o600);
+            },
+            "a/b/file",
+            "R/a/b/file belongs to user 4321 (mode 0600), who could change it: \
+             run `chown 1234 R/a/b/file`",
+        ),
+        (
+            "behind a link",
+            |root| set(root, "a", 0, 50, 0o770),
+            "link/new",
+            "R/a can be written by group 50 (owner 0, mode 0770): run `chmod g-w R/a`",
+        ),
+        (
+            "behind a link in the place of the file",
+            |root| {
+                symlink("a/b/new", root.join("log")).expect("linked");
+                set(root, "a/b", OTHER, 0, 0o755);
+            },
+            "log",
+            "R/a/b belongs to user 4321 (mode 0755), who could change it: run `chown 1234 R/a/b`",
+        ),
+        (
+            "a link of procfs, which leads to a pipe",
+            |root| symlink("/proc/self/fd/1", root.join("out")).expect("linked"),
+            "out",
+            "",
+        ),
+    ];
+    for (case, change, path, expected) in table {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let root = directory.path();
+        files(root);
+        change(root);
+        let found = trusted_way(root.join(path), MINE);
+        let text = found.err().map_or_else(String::new, |error| error.to_string());
+        assert_eq!(text.replace(root.to_str().expect("ascii"), "R"), *expected, "{case}");
+    }
+}
+
+#[test]
+fn a_list_is_distrusted_where_others_can_add_to_it() {
+    if !is_root() {
+        return;
+    }
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let root = directory.path();
+    files(root);
+    let mut list = WatchList::new();
+    list.file(root.join("a/b/file")).expect("absolute");
+    list.directory(root.join("a/b")).expect("absolute");
+    assert!(list.distrust(MINE).is_empty());
+    set(root, "a/b", OTHER, 0, 0o755);
+    let distrust = list.distrust(MINE);
+    assert!(
+        matches!(&distrust[..], [Distrust::Owner { .. }, Distrust::Owner { .. }]),
+        "{distrust:?}"
+    );
 }
 
 #[test]

@@ -14,8 +14,8 @@
 //!
 //! # Assumptions
 //!
-//! Others may be allowed to write to the directory, or to one above it. So it is looked up once, and what
-//! was looked at and what is removed are in the same one.
+//! Where this process is root, nobody else can write to the directory, or to one above it. Else others may,
+//! so it is looked up once, and what was looked at and what is removed are in the same one.
 
 use std::{
     ffi::OsStr,
@@ -32,6 +32,7 @@ use std::{
     process,
 };
 
+use prefork_reload::{Distrust, trusted_way};
 use rustix::{
     fs::{AtFlags, Mode, OFlags, open, openat, unlinkat},
     io::Errno,
@@ -39,6 +40,8 @@ use rustix::{
     process::{geteuid, umask},
 };
 use serde::{Deserialize, Serialize};
+
+use crate::Report;
 
 /// The file of a UNIX socket that is this daemon's to remove: when this is dropped, in the process that has
 /// made it.
@@ -64,11 +67,15 @@ pub(crate) struct Identity {
 /// # Errors
 ///
 /// Fails if something else stands there, and says what; if the directory is missing or may not be written
-/// to; or if the path has more than the 107 bytes that `unix(7)` has room for.
+/// to; if this process is root and others may write to it or to one above; or if the path has more than the 107 bytes that `unix(7)` has room for.
 pub(crate) fn bind(
     path: &Path,
     mode: Option<Mode>,
 ) -> io::Result<(UnixListener, Option<SocketFile>)> {
+    if geteuid().is_root() {
+        // Before anything is removed there.
+        trusted_way(path, 0).map_err(distrusted)?;
+    }
     let obstacle = clear(path);
     // The mask is the process's; before the children there is one thread.
     let mask = mode.map(|mode| umask(Mode::from_raw_mode(0o777).difference(mode)));
@@ -81,6 +88,14 @@ pub(crate) fn bind(
         }
         (Err(error), _) => Err(error),
     }
+}
+
+fn distrusted(distrust: Distrust) -> io::Error {
+    let problem = format!(
+        "others could put a socket of theirs there: {}, or choose another path",
+        Report(&distrust)
+    );
+    io::Error::new(io::ErrorKind::PermissionDenied, problem)
 }
 
 /// Removes a socket that nobody listens at any more, if it is this user's or this user is root; returns what

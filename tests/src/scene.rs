@@ -79,7 +79,7 @@ impl Scene {
         let number = SCENES.fetch_add(1, Ordering::Relaxed);
         let name = test.trim_end_matches("::here").replace("::", ".");
         let name = format!("{name}.{}.{number}", process::id());
-        let directory = Path::new(programs.folder).join(&name);
+        let directory = folder(programs).join(&name);
         fs::create_dir_all(&directory).expect("the directory of the test can be made");
         Self {
             programs,
@@ -247,6 +247,18 @@ impl Scene {
             thread::sleep(Duration::from_millis(2));
         }
         reaper::collect_all();
+    }
+}
+
+/// Where the directories of tests go. A daemon of root's makes no files in a folder of somebody else's, as
+/// that of the build is when root tests what another user has checked out.
+fn folder(programs: Programs) -> PathBuf {
+    let folder = PathBuf::from(programs.folder);
+    let is_root = rustix::process::geteuid().is_root();
+    if is_root && prefork::reload::trusted_way(folder.join("test"), 0).is_err() {
+        std::env::temp_dir()
+    } else {
+        folder
     }
 }
 

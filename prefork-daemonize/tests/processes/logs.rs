@@ -18,6 +18,7 @@ tests![
     names_a_missing_log_directory,
     follows_links_of_the_right_users_only,
     follows_standard_output,
+    takes_nobody_elses_file_where_everybody_can_make_some,
 ];
 
 fn appends_and_keeps_the_mode_of_an_old_log(scratch: &Scratch) {
@@ -106,6 +107,23 @@ fn follows_links_of_the_right_users_only(scratch: &Scratch) {
     }
     chown(scratch.path("target"), Some(12345), None).expect("chown");
     open_log(scratch.path("target")).expect("rotation gives logs to the children's user");
+}
+
+fn takes_nobody_elses_file_where_everybody_can_make_some(scratch: &Scratch) {
+    if !is_root() {
+        return skip("only root can make files of another user");
+    }
+    let log = scratch.path("log");
+    fs::write(&log, "").expect("write");
+    chown(&log, Some(12345), None).expect("chown");
+    fs::set_permissions(scratch.path(""), fs::Permissions::from_mode(0o1777)).expect("chmod");
+    let error = open_log(&log).expect_err("opened");
+    assert!(matches!(error, LogError::ForeignFile { uid: 12345, .. }), "{error:?}");
+    symlink("log", scratch.path("link")).expect("symlink");
+    let error = open_log(scratch.path("link")).expect_err("opened");
+    assert!(matches!(error, LogError::ForeignFile { uid: 12345, .. }), "{error:?}");
+    fs::set_permissions(scratch.path(""), fs::Permissions::from_mode(0o755)).expect("chmod");
+    open_log(&log).expect("only root and its user can have put it there");
 }
 
 /// `/dev/stdout` is a link to a link of procfs that leads to no path.

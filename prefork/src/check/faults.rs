@@ -6,8 +6,9 @@ use std::{
 };
 
 use prefork_daemonize::absolute;
+use prefork_reload::{Distrust, trusted_way};
 
-use crate::Fault;
+use crate::{Fault, Report};
 
 /// The faults found so far.
 #[derive(Default)]
@@ -34,6 +35,24 @@ impl Faults {
             }
         }
         None
+    }
+
+    /// Refuses a path that others could lead elsewhere, where this process is root: what it writes there, and
+    /// who reads it, would be theirs to choose. Anybody else has no more rights than such a path could lend.
+    pub(super) fn way(&mut self, argument: &'static str, path: &Path) {
+        if rustix::process::geteuid().is_root()
+            && let Err(distrust) = trusted_way(path, 0)
+        {
+            self.distrust(argument, &distrust);
+        }
+    }
+
+    pub(super) fn distrust(&mut self, argument: &'static str, distrust: &Distrust) {
+        let problem = format!(
+            "others could put a file of theirs there: {}, or choose another path",
+            Report(distrust)
+        );
+        self.add(argument, problem);
     }
 
     /// Refuses one file for two things, except for the two logs, which may be one.

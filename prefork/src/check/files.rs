@@ -21,13 +21,19 @@ impl Files {
         let error_log_path = path("error_log_path", data.error_log_path.as_deref());
         let access_log_path = path("access_log_path", data.access_log_path.as_deref());
         let scoreboard_path = path("scoreboard_path", data.scoreboard_path.as_deref());
-        faults.distinct(&[
+        let all = [
             ("pid_path", pid_path.as_deref()),
             ("scoreboard_path", scoreboard_path.as_deref()),
             ("error_log_path", error_log_path.as_deref()),
             ("access_log_path", access_log_path.as_deref()),
             ("status_listen", status.and_then(Address::path)),
-        ]);
+        ];
+        faults.distinct(&all);
+        for (name, path) in all {
+            if let Some(path) = path {
+                faults.way(name, path);
+            }
+        }
         let scoreboard = faults.one_of(
             ["scoreboard_path", "scoreboard_in_memory"],
             scoreboard_path.map(Scoreboard::File),

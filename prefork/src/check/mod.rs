@@ -138,6 +138,10 @@ fn auto_reload(
     if list.as_ref().is_some_and(WatchList::is_empty) {
         faults.add("auto_reload_watch", "is empty; leave it out to watch the program");
     }
+    if rustix::process::geteuid().is_root() {
+        let distrust = list.as_ref().map(|list| list.distrust(0)).unwrap_or_default();
+        distrust.iter().for_each(|distrust| faults.distrust("auto_reload_watch", distrust));
+    }
     let Some(handler) = handler else {
         faults.required("auto_reload_handler", " with auto_reload_check_every");
         return None;

@@ -97,6 +97,5 @@ fn a_parent_without_the_right_to_make_it_again_says_so() {
     reload(&daemon);
     holds_for(Duration::from_millis(1500), "it is said once", || said() == 1);
     daemon.get("/").expect("it serves");
-    daemon.signal(Signal::TERM);
-    daemon.assert_ends_in_order(PATIENCE);
+    daemon.stop_in_order();
 }
