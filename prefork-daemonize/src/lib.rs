@@ -59,6 +59,8 @@
 //! - Privileges are not dropped here; do it after the pid file and the logs are open.
 
 mod control;
+#[cfg(test)]
+mod error_texts;
 mod launch;
 mod log;
 mod nofollow;

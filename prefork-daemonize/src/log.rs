@@ -7,6 +7,7 @@ use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use prefork_core::one_line;
 use rustix::fs::{Mode, OFlags, PROC_SUPER_MAGIC};
 use rustix::io::Errno;
 
@@ -26,7 +27,7 @@ const MODE: Mode = Mode::from_raw_mode(0o640);
 #[non_exhaustive]
 pub enum LogError {
     /// The path is empty, or relative to a directory that is gone.
-    #[error("cannot make the path of log {} absolute", path.display())]
+    #[error("cannot make the path of log {} absolute", one_line(path))]
     #[non_exhaustive]
     Path {
         /// The log.
@@ -35,7 +36,7 @@ pub enum LogError {
         source: io::Error,
     },
     /// The directory is missing.
-    #[error("cannot create log {}: its directory does not exist; create it first", path.display())]
+    #[error("cannot create log {}: its directory does not exist; create it first", one_line(path))]
     #[non_exhaustive]
     NoDirectory {
         /// The log.
@@ -44,10 +45,7 @@ pub enum LogError {
         source: io::Error,
     },
     /// What stands there cannot be a log.
-    #[error(
-        "log {} is {kind}; give a regular file or a character device",
-        path.display()
-    )]
+    #[error("log {} is {kind}; give a regular file or a character device", one_line(path))]
     #[non_exhaustive]
     NotAFile {
         /// The log.
@@ -56,7 +54,7 @@ pub enum LogError {
         kind: String,
     },
     /// The file has further names, so it may be somebody's file in disguise.
-    #[error("log {} has {links} hard links; remove it or choose another path", path.display())]
+    #[error("log {} has {links} hard links; remove it or choose another path", one_line(path))]
     #[non_exhaustive]
     HardLinked {
         /// The log.
@@ -68,7 +66,7 @@ pub enum LogError {
     #[error(
         "log {} belongs to user {uid}, who has put it where everybody can; remove it or choose \
          another path",
-        path.display()
+        one_line(path)
     )]
     #[non_exhaustive]
     ForeignFile {
@@ -81,7 +79,7 @@ pub enum LogError {
     #[error(
         "log {} is a symbolic link of user {uid}; it must belong to root or to the user that \
          runs the daemon",
-        path.display()
+        one_line(path)
     )]
     #[non_exhaustive]
     ForeignLink {
@@ -91,14 +89,14 @@ pub enum LogError {
         uid: u32,
     },
     /// Links that lead nowhere, or in a circle.
-    #[error("log {} is a symbolic link that leads to no file; create its target", path.display())]
+    #[error("log {} is a symbolic link that leads to no file; create its target", one_line(path))]
     #[non_exhaustive]
     DanglingLink {
         /// The log.
         path: PathBuf,
     },
     /// The file cannot be opened or created.
-    #[error("cannot open log {} for appending", path.display())]
+    #[error("cannot open log {} for appending", one_line(path))]
     #[non_exhaustive]
     Open {
         /// The log.

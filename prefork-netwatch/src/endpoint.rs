@@ -9,6 +9,8 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::sync::Arc;
 
+use prefork_core::one_line;
+
 /// One end of a connection, or the address that a socket listens on.
 ///
 /// An IPv4-mapped address, `::ffff:a.b.c.d`, is one of IPv6 here; [`Connection`](crate::Connection)s
@@ -147,8 +149,11 @@ impl UnixName {
 impl fmt::Display for UnixName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.path() {
-            Some(path) => path.display().fmt(f),
-            None => write!(f, "@{}", String::from_utf8_lossy(self.0.get(1..).unwrap_or_default())),
+            Some(path) => one_line(path).fmt(f),
+            None => {
+                let name = std::ffi::OsStr::from_bytes(self.0.get(1..).unwrap_or_default());
+                write!(f, "@{}", one_line(name))
+            }
         }
     }
 }

@@ -1,6 +1,7 @@
 //! What can go wrong, one type a family of operations.
 
 use crate::Proto;
+use prefork_core::one_line;
 use std::io;
 use std::path::PathBuf;
 use std::process::ExitStatus;
@@ -50,7 +51,7 @@ pub enum SourceError {
         source: io::Error,
     },
     /// A file could not be read.
-    #[error("cannot read {path}")]
+    #[error("cannot read {path}", path = one_line(path))]
     File {
         /// The file.
         path: PathBuf,
@@ -58,7 +59,7 @@ pub enum SourceError {
         source: io::Error,
     },
     /// A program could not be run.
-    #[error("cannot run {program}")]
+    #[error("cannot run {program}", program = one_line(program))]
     Run {
         /// The program.
         program: PathBuf,
@@ -66,7 +67,7 @@ pub enum SourceError {
         source: io::Error,
     },
     /// A program failed.
-    #[error("{program} failed with {status}: {message}")]
+    #[error("{program} failed with {status}: {message}", program = one_line(program), message = one_line(message))]
     Failed {
         /// The program.
         program: PathBuf,
@@ -89,4 +90,30 @@ pub struct Unreadable {
     pub pid: u32,
     /// What the kernel said.
     pub source: io::Error,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_error_shows_a_path_or_a_message_as_it_is() {
+        use std::os::unix::process::ExitStatusExt;
+        let evil = || "/bin/\u{1b}[31m\n\u{202e}evil".to_owned();
+        let source = || io::ErrorKind::Other.into();
+        let status = ExitStatus::from_raw(256);
+        for error in [
+            SourceError::File { path: evil().into(), source: source() },
+            SourceError::Run { program: evil().into(), source: source() },
+            SourceError::Failed { program: evil().into(), status, message: String::new() },
+            SourceError::Failed { program: "ss".into(), status, message: evil() },
+        ] {
+            let text = error.to_string();
+            assert!(text.contains("/bin/\\u{1b}[31m\\n\\u{202e}evil"), "{text:?}");
+            assert!(
+                !text.contains(|char: char| char.is_control() || char == '\u{202e}'),
+                "{text:?}"
+            );
+        }
+    }
 }

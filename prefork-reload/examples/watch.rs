@@ -6,7 +6,7 @@ use std::error::Error;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use prefork_core::Time;
+use prefork_core::{Time, one_line};
 use prefork_reload::{WatchList, Watcher};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
@@ -33,7 +33,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let seen = watcher.begin(now());
     println!("watching {} files", seen.len());
     for path in seen.untold() {
-        println!("{} is missing, cannot be read or has too many files", path.display());
+        println!("{} is missing, cannot be read or has too many files", one_line(path));
     }
     if watcher.fd().is_none() {
         println!("inotify is not to be had; looking every 2 seconds");

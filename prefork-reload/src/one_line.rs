@@ -1,7 +1,9 @@
 //! Paths in messages.
 
-use std::fmt::{self, Write};
+use std::fmt;
 use std::path::Path;
+
+use prefork_core::one_line;
 
 /// A path as it is shown in a log line: on one line, and of bounded length.
 pub(crate) struct OneLine<'a>(pub(crate) &'a Path);
@@ -17,13 +19,6 @@ impl fmt::Display for OneLine<'_> {
             f.write_str("...")?;
             shown.nth(excess + 3);
         }
-        for character in shown {
-            if character.is_control() {
-                write!(f, "{}", character.escape_default())?;
-            } else {
-                f.write_char(character)?;
-            }
-        }
-        Ok(())
+        one_line(shown.as_str()).fmt(f)
     }
 }

@@ -1,5 +1,6 @@
 //! What can go wrong, one enum a family of operations.
 
+use prefork_core::one_line;
 use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -18,19 +19,19 @@ pub enum CreateError {
         max: usize,
     },
     /// The path names no file.
-    #[error("{path} cannot be a scoreboard: the path must end with a file name")]
+    #[error("{path} cannot be a scoreboard: the path must end with a file name", path = one_line(path))]
     NoFileName {
         /// The path asked for.
         path: PathBuf,
     },
     /// The directory of the path does not exist.
-    #[error("cannot create scoreboard {path}: its directory does not exist; create it first")]
+    #[error("cannot create scoreboard {path}: its directory does not exist; create it first", path = one_line(path))]
     NoDirectory {
         /// The path asked for.
         path: PathBuf,
     },
     /// A running process owns the board at this path.
-    #[error("scoreboard {path} is in use by {}: stop that one first or choose another path", owner(*.pid))]
+    #[error("scoreboard {path} is in use by {}: stop that one first or choose another path", owner(*.pid), path = one_line(path))]
     Held {
         /// The path of the board.
         path: PathBuf,
@@ -38,7 +39,7 @@ pub enum CreateError {
         pid: Option<u32>,
     },
     /// A living process has a slot of the shared board at this path.
-    #[error("scoreboard {path} is shared and process {pid} has a slot of it: choose another path")]
+    #[error("scoreboard {path} is shared and process {pid} has a slot of it: choose another path", path = one_line(path))]
     Shared {
         /// The path of the board.
         path: PathBuf,
@@ -46,13 +47,13 @@ pub enum CreateError {
         pid: u32,
     },
     /// Another process is creating a board at this path at this moment.
-    #[error("scoreboard {path} is being created by another process: start only one")]
+    #[error("scoreboard {path} is being created by another process: start only one", path = one_line(path))]
     Creating {
         /// The path of the board.
         path: PathBuf,
     },
     /// What is at the path is no scoreboard, and so is left alone.
-    #[error("{path} exists and {reason}: remove it or choose another path")]
+    #[error("{path} exists and {reason}: remove it or choose another path", path = one_line(path))]
     Foreign {
         /// The path in question, that of the board or of the temporary file next to it.
         path: PathBuf,
@@ -60,7 +61,7 @@ pub enum CreateError {
         reason: Foreign,
     },
     /// There is no room for the board.
-    #[error("cannot reserve {bytes} bytes for scoreboard {path}: make room or ask for fewer slots")]
+    #[error("cannot reserve {bytes} bytes for scoreboard {path}: make room or ask for fewer slots", path = one_line(path))]
     Space {
         /// The path of the board.
         path: PathBuf,
@@ -70,7 +71,7 @@ pub enum CreateError {
         source: io::Error,
     },
     /// A system call failed.
-    #[error("cannot {action} scoreboard {path}")]
+    #[error("cannot {action} scoreboard {path}", path = one_line(path))]
     Io {
         /// What was attempted.
         action: &'static str,
@@ -117,7 +118,7 @@ pub enum Foreign {
 #[non_exhaustive]
 pub enum OpenError {
     /// It could not be opened or read.
-    #[error("cannot {action} scoreboard {path}")]
+    #[error("cannot {action} scoreboard {path}", path = one_line(path))]
     Io {
         /// What was attempted.
         action: &'static str,
@@ -127,7 +128,7 @@ pub enum OpenError {
         source: io::Error,
     },
     /// The path leads to something that cannot be a board.
-    #[error("{path} cannot be a scoreboard: it {reason}")]
+    #[error("{path} cannot be a scoreboard: it {reason}", path = one_line(path))]
     Foreign {
         /// The path in question.
         path: PathBuf,
@@ -135,13 +136,13 @@ pub enum OpenError {
         reason: Foreign,
     },
     /// What was handed over is not a board of this process with its lock.
-    #[error("what was handed over as scoreboard {path} is not that of this process")]
+    #[error("what was handed over as scoreboard {path} is not that of this process", path = one_line(path))]
     NotOurs {
         /// The path of the board.
         path: PathBuf,
     },
     /// The header is not that of a board.
-    #[error("{path} is no scoreboard that can be read: {reason}")]
+    #[error("{path} is no scoreboard that can be read: {reason}", path = one_line(path))]
     Header {
         /// The path in question.
         path: PathBuf,
@@ -207,7 +208,7 @@ pub enum HeaderFault {
 #[non_exhaustive]
 pub enum SlotError {
     /// The board has no such slot.
-    #[error("scoreboard {path} has {slots} slots, so there is no slot {slot}: the first is 0")]
+    #[error("scoreboard {path} has {slots} slots, so there is no slot {slot}: the first is 0", path = one_line(path))]
     NoSuchSlot {
         /// The path of the board.
         path: PathBuf,
@@ -217,7 +218,7 @@ pub enum SlotError {
         slots: usize,
     },
     /// The board was made on a machine with smaller pages.
-    #[error("the slots of scoreboard {path} are {stride} bytes apart, but pages here have {page}")]
+    #[error("the slots of scoreboard {path} are {stride} bytes apart, but pages here have {page}", path = one_line(path))]
     PageSize {
         /// The path of the board.
         path: PathBuf,
@@ -227,7 +228,7 @@ pub enum SlotError {
         page: usize,
     },
     /// The file has become too short to hold the slot.
-    #[error("scoreboard {path} was truncated and has lost slot {slot}: create it anew")]
+    #[error("scoreboard {path} was truncated and has lost slot {slot}: create it anew", path = one_line(path))]
     Truncated {
         /// The path of the board.
         path: PathBuf,
@@ -235,7 +236,7 @@ pub enum SlotError {
         slot: usize,
     },
     /// A system call failed.
-    #[error("cannot {action} slot {slot} of scoreboard {path}")]
+    #[error("cannot {action} slot {slot} of scoreboard {path}", path = one_line(path))]
     Io {
         /// What was attempted.
         action: &'static str,
@@ -253,13 +254,13 @@ pub enum SlotError {
 #[non_exhaustive]
 pub enum ClaimError {
     /// The board has an owner who assigns the slots.
-    #[error("the slots of scoreboard {path} are assigned by its owner: claim on a shared board")]
+    #[error("the slots of scoreboard {path} are assigned by its owner: claim on a shared board", path = one_line(path))]
     Owned {
         /// The path of the board.
         path: PathBuf,
     },
     /// All slots belong to living processes.
-    #[error("all {slots} slots of scoreboard {path} are taken: try later or create a larger one")]
+    #[error("all {slots} slots of scoreboard {path} are taken: try later or create a larger one", path = one_line(path))]
     Full {
         /// The path of the board.
         path: PathBuf,
@@ -267,7 +268,7 @@ pub enum ClaimError {
         slots: usize,
     },
     /// The lock of the board was not to be had in time.
-    #[error("scoreboard {path} has been locked for {waited:?}: try later")]
+    #[error("scoreboard {path} has been locked for {waited:?}: try later", path = one_line(path))]
     Locked {
         /// The path of the board.
         path: PathBuf,
@@ -275,19 +276,19 @@ pub enum ClaimError {
         waited: Duration,
     },
     /// The board was made in another pid namespace, where pids mean other processes.
-    #[error("scoreboard {path} is of another pid namespace: share a board within one only")]
+    #[error("scoreboard {path} is of another pid namespace: share a board within one only", path = one_line(path))]
     Namespace {
         /// The path of the board.
         path: PathBuf,
     },
     /// The board is left over from another boot.
-    #[error("scoreboard {path} is of another boot: let `Board::share` replace it")]
+    #[error("scoreboard {path} is of another boot: let `Board::share` replace it", path = one_line(path))]
     Boot {
         /// The path of the board.
         path: PathBuf,
     },
     /// The path does not lead to this board any more.
-    #[error("scoreboard {path} was removed or replaced: open it again")]
+    #[error("scoreboard {path} was removed or replaced: open it again", path = one_line(path))]
     Replaced {
         /// The path of the board.
         path: PathBuf,
@@ -307,7 +308,7 @@ pub enum ClaimError {
         source: SlotError,
     },
     /// The lock failed.
-    #[error("cannot lock scoreboard {path}")]
+    #[error("cannot lock scoreboard {path}", path = one_line(path))]
     Lock {
         /// The path of the board.
         path: PathBuf,
@@ -321,19 +322,19 @@ pub enum ClaimError {
 #[non_exhaustive]
 pub enum Fault {
     /// The path leads nowhere.
-    #[error("scoreboard {path} was removed: create it anew")]
+    #[error("scoreboard {path} was removed: create it anew", path = one_line(path))]
     Removed {
         /// The path of the board.
         path: PathBuf,
     },
     /// The path leads to another file.
-    #[error("scoreboard {path} was replaced by another file: create it anew")]
+    #[error("scoreboard {path} was replaced by another file: create it anew", path = one_line(path))]
     Replaced {
         /// The path of the board.
         path: PathBuf,
     },
     /// The file has become shorter.
-    #[error("scoreboard {path} was cut from {expected} to {found} bytes: create it anew")]
+    #[error("scoreboard {path} was cut from {expected} to {found} bytes: create it anew", path = one_line(path))]
     Truncated {
         /// The path of the board.
         path: PathBuf,
@@ -343,17 +344,77 @@ pub enum Fault {
         found: u64,
     },
     /// The header is not the one that was written.
-    #[error("the header of scoreboard {path} was overwritten: create it anew")]
+    #[error("the header of scoreboard {path} was overwritten: create it anew", path = one_line(path))]
     Overwritten {
         /// The path of the board.
         path: PathBuf,
     },
     /// A system call failed.
-    #[error("cannot examine scoreboard {path}")]
+    #[error("cannot examine scoreboard {path}", path = one_line(path))]
     Io {
         /// The path of the board.
         path: PathBuf,
         /// What the kernel said.
         source: io::Error,
     },
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::ErrorKind;
+
+    use super::*;
+
+    const EVIL: &str = "/dev/shm/\u{1b}[31m\n\u{202e}evil";
+
+    #[track_caller]
+    fn assert_shown(error: &dyn std::error::Error) {
+        let text = error.to_string();
+        assert!(text.contains("/dev/shm/\\u{1b}[31m\\n\\u{202e}evil"), "{text:?}");
+        assert!(!text.contains(|char: char| char.is_control() || char == '\u{202e}'), "{text:?}");
+    }
+
+    fn path() -> PathBuf {
+        EVIL.into()
+    }
+
+    fn source() -> io::Error {
+        ErrorKind::Other.into()
+    }
+
+    #[test]
+    fn no_error_shows_a_path_as_it_is() {
+        let reason = Foreign::Contents;
+        let all: [&dyn std::error::Error; 28] = [
+            &CreateError::NoFileName { path: path() },
+            &CreateError::NoDirectory { path: path() },
+            &CreateError::Held { path: path(), pid: None },
+            &CreateError::Shared { path: path(), pid: 1 },
+            &CreateError::Creating { path: path() },
+            &CreateError::Foreign { path: path(), reason },
+            &CreateError::Space { path: path(), bytes: 1, source: source() },
+            &CreateError::Io { action: "lock", path: path(), source: source() },
+            &OpenError::Io { action: "read", path: path(), source: source() },
+            &OpenError::Foreign { path: path(), reason },
+            &OpenError::NotOurs { path: path() },
+            &OpenError::Header { path: path(), reason: HeaderFault::Magic },
+            &SlotError::NoSuchSlot { path: path(), slot: 1, slots: 1 },
+            &SlotError::PageSize { path: path(), stride: 1, page: 1 },
+            &SlotError::Truncated { path: path(), slot: 1 },
+            &SlotError::Io { action: "map", path: path(), slot: 1, source: source() },
+            &ClaimError::Owned { path: path() },
+            &ClaimError::Full { path: path(), slots: 1 },
+            &ClaimError::Locked { path: path(), waited: Duration::ZERO },
+            &ClaimError::Namespace { path: path() },
+            &ClaimError::Boot { path: path() },
+            &ClaimError::Replaced { path: path() },
+            &ClaimError::Lock { path: path(), source: source() },
+            &Fault::Removed { path: path() },
+            &Fault::Replaced { path: path() },
+            &Fault::Truncated { path: path(), expected: 1, found: 1 },
+            &Fault::Overwritten { path: path() },
+            &Fault::Io { path: path(), source: source() },
+        ];
+        all.into_iter().for_each(assert_shown);
+    }
 }

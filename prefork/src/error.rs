@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use prefork_core::StartFailure;
+use prefork_core::{StartFailure, one_line};
 use prefork_daemonize::{DaemonizeError, LogError, PidFileError};
 use prefork_scoreboard::CreateError;
 
@@ -74,7 +74,7 @@ impl Fault {
 
 impl Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.argument, self.problem)
+        write!(f, "{}: {}", self.argument, one_line(&self.problem))
     }
 }
 
@@ -174,7 +174,8 @@ impl RunError {
     }
 }
 
-/// Shows an error with everything that caused it, on one line: `a: b: c`.
+/// Shows an error with everything that caused it, on one line: `a: b: c`. What would move a terminal or begin
+/// another line is escaped.
 ///
 /// # Examples
 ///
@@ -189,10 +190,10 @@ pub struct Report<'a>(pub &'a (dyn StdError + 'static));
 
 impl Display for Report<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.0)?;
+        write!(f, "{}", one_line(&self.0.to_string()))?;
         let mut cause = self.0.source();
         while let Some(error) = cause {
-            write!(f, ": {error}")?;
+            write!(f, ": {}", one_line(&error.to_string()))?;
             cause = error.source();
         }
         Ok(())

@@ -198,7 +198,7 @@ impl Init {
         if mode > 0o777 {
             let problem = format!("mode {mode:o} has more than the bits 777");
             let error = io::Error::new(io::ErrorKind::InvalidInput, problem);
-            return Err(named(path.display(), &error));
+            return Err(named(path, &error));
         }
         self.listen_at(path, Some(Mode::from_raw_mode(mode)))
     }
@@ -235,13 +235,13 @@ impl Init {
     }
 
     fn listen_at(&mut self, path: &Path, mode: Option<Mode>) -> io::Result<UnixListener> {
-        let wanted = self.absolute(path).map_err(|error| named(path.display(), &error))?;
+        let wanted = self.absolute(path).map_err(|error| named(path, &error))?;
         let found =
             self.claim(|listener| listener.is_unix(&wanted), |passed| passed.is_unix(&wanted));
         let found = match found {
             Some(found) => found,
             None => {
-                let naming = |error| named(wanted.display(), &error);
+                let naming = |error| named(&wanted, &error);
                 let bound = self.predecessor.outlast(|| socket_file::bind(&wanted, mode));
                 let (listener, file) = bound.map_err(naming)?;
                 let identity = file.as_ref().map(SocketFile::identity);

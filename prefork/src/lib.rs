@@ -4,7 +4,6 @@
 compile_error!("prefork supports Linux; a port is a sibling of src/linux");
 
 // The command is made of some of the same modules, where the library has this name.
-#[cfg(feature = "status")]
 extern crate self as prefork;
 
 mod access_log;

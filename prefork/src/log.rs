@@ -76,6 +76,8 @@ impl Log {
     #[cfg(feature = "tracing")]
     fn trace(&self, level: Level, message: &dyn Display) {
         let (name, pid, role) = (self.name.as_str(), self.pid, self.role);
+        let message = message.to_string();
+        let message = Sanitized(&message);
         match level {
             Level::Info => tracing::info!(name, pid, %role, "{message}"),
             Level::Warning => tracing::warn!(name, pid, %role, "{message}"),

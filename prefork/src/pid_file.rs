@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use prefork_core::Time;
+use prefork_core::{Time, one_line};
 use prefork_daemonize::{PidFile, Restored};
 use rustix::{fs::inotify, io::Errno};
 
@@ -51,7 +51,7 @@ impl KeptPidFile {
             let path = file.path();
             log.warning(format_args!(
                 "pid file {} is not watched: {error}; if it is removed, a reload makes it again",
-                path.display(),
+                one_line(path),
             ));
         });
         Self { file, watch: watch.ok(), next: None, retry: RETRY[0], trouble: None }
@@ -100,7 +100,7 @@ impl KeptPidFile {
 
     fn restore(&mut self, now: Time, log: &Log) {
         let restored = self.file.restore();
-        let path = self.file.path().display();
+        let path = one_line(self.file.path());
         match restored {
             Ok(Restored::Intact) => {}
             Ok(Restored::Rewritten) => log

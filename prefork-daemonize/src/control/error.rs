@@ -4,6 +4,8 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use prefork_core::one_line;
+
 use crate::pid::Pid;
 
 /// Why [`stop`](crate::stop), [`signal`](crate::signal) or [`running`](crate::running) did not do
@@ -12,7 +14,7 @@ use crate::pid::Pid;
 #[non_exhaustive]
 pub enum StopError {
     /// The pid file cannot be looked at.
-    #[error("cannot read pid file {}", path.display())]
+    #[error("cannot read pid file {}", one_line(path))]
     #[non_exhaustive]
     Read {
         /// The pid file.
@@ -21,7 +23,7 @@ pub enum StopError {
         source: io::Error,
     },
     /// What stands at the path cannot be a pid file; it was not touched.
-    #[error("pid file {} is {what}; no process was signalled", path.display())]
+    #[error("pid file {} is {what}; no process was signalled", one_line(path))]
     #[non_exhaustive]
     NotAPidFile {
         /// The pid file.
@@ -37,8 +39,8 @@ pub enum StopError {
     #[error(
         "pid file {} is locked, but no process proves to own it; no process was signalled; \
          `fuser {}` names those that hold it",
-        path.display(),
-        path.display()
+        one_line(path),
+        one_line(path)
     )]
     #[non_exhaustive]
     Unproven {
@@ -50,7 +52,7 @@ pub enum StopError {
     #[error(
         "pid file {} belongs to user {uid}, who has no right to signal process {pid}; \
          it was not signalled",
-        path.display()
+        one_line(path)
     )]
     #[non_exhaustive]
     NotTheirs {
@@ -62,14 +64,17 @@ pub enum StopError {
         pid: Pid,
     },
     /// The daemon is the calling process itself.
-    #[error("pid file {} belongs to the calling process; it does not signal itself", path.display())]
+    #[error(
+        "pid file {} belongs to the calling process; it does not signal itself",
+        one_line(path)
+    )]
     #[non_exhaustive]
     OwnProcess {
         /// The pid file.
         path: PathBuf,
     },
     /// The daemon cannot be signalled, for want of permission as a rule.
-    #[error("cannot signal process {pid}, which holds pid file {}", path.display())]
+    #[error("cannot signal process {pid}, which holds pid file {}", one_line(path))]
     #[non_exhaustive]
     Refused {
         /// The pid file.
@@ -80,7 +85,7 @@ pub enum StopError {
         source: io::Error,
     },
     /// The daemon cannot be watched while it stops.
-    #[error("cannot wait for process {pid}, which holds pid file {}", path.display())]
+    #[error("cannot wait for process {pid}, which holds pid file {}", one_line(path))]
     #[non_exhaustive]
     Wait {
         /// The pid file.
@@ -94,7 +99,7 @@ pub enum StopError {
     /// server).
     #[error(
         "process {pid}, which holds pid file {}, is still there {waited:?} after SIGKILL",
-        path.display()
+        one_line(path)
     )]
     #[non_exhaustive]
     StillAlive {
@@ -108,7 +113,7 @@ pub enum StopError {
     /// The daemon was told to stop, has not ended in time, and was to be left alone then.
     #[error(
         "process {pid}, which holds pid file {}, is still stopping after {waited:?}",
-        path.display()
+        one_line(path)
     )]
     #[non_exhaustive]
     StillStopping {
@@ -123,8 +128,8 @@ pub enum StopError {
     #[error(
         "process {pid} has ended, but its children still hold pid file {}; \
          `fuser {}` names them",
-        path.display(),
-        path.display()
+        one_line(path),
+        one_line(path)
     )]
     #[non_exhaustive]
     LeftBehind {

@@ -5,6 +5,8 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use prefork_core::one_line;
+
 use crate::pid::Pid;
 
 /// Why no daemon serves.
@@ -34,7 +36,7 @@ pub enum DaemonizeError {
     /// A pid file is already held; the locks of it would not follow into the daemon.
     #[error(
         "cannot daemonize while holding pid file {}; create it in the daemon, after start",
-        path.display()
+        one_line(path)
     )]
     #[non_exhaustive]
     PidFileHeld {
@@ -63,7 +65,7 @@ pub enum DaemonizeError {
         source: io::Error,
     },
     /// The working directory cannot be entered.
-    #[error("cannot change to directory {}", path.display())]
+    #[error("cannot change to directory {}", one_line(path))]
     #[non_exhaustive]
     Directory {
         /// The directory.
@@ -101,7 +103,7 @@ pub enum DaemonizeError {
     },
     /// The daemon said why it will not serve, see
     /// [`Readiness::failed`](crate::Readiness::failed).
-    #[error("{reason}")]
+    #[error("{}", one_line(reason))]
     #[non_exhaustive]
     Failed {
         /// The daemon's own words: its error and the chain of causes.

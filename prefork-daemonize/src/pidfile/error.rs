@@ -4,6 +4,8 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use prefork_core::one_line;
+
 use crate::pid::Pid;
 
 /// Why a pid file could not be made, kept or removed.
@@ -24,7 +26,7 @@ pub enum PidFileError {
     /// Another process is making a pid file at the path, and has been for a while.
     #[error(
         "pid file {} is being made by {}; if that does not go on, end it and remove {}",
-        path.display(), maker(*pid), draft.display()
+        one_line(path), maker(*pid), one_line(draft)
     )]
     #[non_exhaustive]
     InTheMaking {
@@ -36,7 +38,7 @@ pub enum PidFileError {
         pid: Option<Pid>,
     },
     /// Something that is no regular file stands at the path; it was not touched.
-    #[error("pid file {} is {kind}; remove it or choose another path", path.display())]
+    #[error("pid file {} is {kind}; remove it or choose another path", one_line(path))]
     #[non_exhaustive]
     NotAFile {
         /// The pid file.
@@ -45,7 +47,7 @@ pub enum PidFileError {
         kind: String,
     },
     /// The file has further names, so it may be somebody's file in disguise.
-    #[error("pid file {} has {links} hard links; remove it or choose another path", path.display())]
+    #[error("pid file {} has {links} hard links; remove it or choose another path", one_line(path))]
     #[non_exhaustive]
     HardLinked {
         /// The pid file.
@@ -54,7 +56,7 @@ pub enum PidFileError {
         links: u64,
     },
     /// The file belongs to neither this user nor root.
-    #[error("pid file {} belongs to user {uid}; remove it or choose another path", path.display())]
+    #[error("pid file {} belongs to user {uid}; remove it or choose another path", one_line(path))]
     #[non_exhaustive]
     ForeignOwner {
         /// The pid file.
@@ -63,14 +65,14 @@ pub enum PidFileError {
         uid: u32,
     },
     /// The file holds what no pid file does; it was not touched.
-    #[error("pid file {} holds something else than a pid; choose another path", path.display())]
+    #[error("pid file {} holds something else than a pid; choose another path", one_line(path))]
     #[non_exhaustive]
     Contents {
         /// The pid file.
         path: PathBuf,
     },
     /// The path is empty, or relative to a directory that is gone.
-    #[error("cannot make the path of pid file {} absolute", path.display())]
+    #[error("cannot make the path of pid file {} absolute", one_line(path))]
     #[non_exhaustive]
     Path {
         /// The pid file.
@@ -81,7 +83,7 @@ pub enum PidFileError {
     /// The directory is missing.
     #[error(
         "cannot create pid file {}: its directory does not exist; create it first",
-        path.display()
+        one_line(path)
     )]
     #[non_exhaustive]
     NoDirectory {
@@ -91,14 +93,14 @@ pub enum PidFileError {
         source: io::Error,
     },
     /// A descriptor was handed over that is not that of a pid file which this process holds.
-    #[error("what was handed over as pid file {} is not that file", path.display())]
+    #[error("what was handed over as pid file {} is not that file", one_line(path))]
     #[non_exhaustive]
     Mismatch {
         /// The pid file.
         path: PathBuf,
     },
     /// The file cannot be created or opened.
-    #[error("cannot open pid file {}", path.display())]
+    #[error("cannot open pid file {}", one_line(path))]
     #[non_exhaustive]
     Open {
         /// The pid file.
@@ -107,7 +109,7 @@ pub enum PidFileError {
         source: io::Error,
     },
     /// The file cannot be locked, for example because the file system knows no locks.
-    #[error("cannot lock pid file {}", path.display())]
+    #[error("cannot lock pid file {}", one_line(path))]
     #[non_exhaustive]
     Lock {
         /// The pid file.
@@ -116,7 +118,7 @@ pub enum PidFileError {
         source: io::Error,
     },
     /// The pid cannot be written, for example because the disk is full; nothing is changed.
-    #[error("cannot write pid file {}", path.display())]
+    #[error("cannot write pid file {}", one_line(path))]
     #[non_exhaustive]
     Write {
         /// The pid file.
@@ -125,7 +127,7 @@ pub enum PidFileError {
         source: io::Error,
     },
     /// The file cannot be removed.
-    #[error("cannot remove pid file {}", path.display())]
+    #[error("cannot remove pid file {}", one_line(path))]
     #[non_exhaustive]
     Remove {
         /// The pid file.
@@ -134,14 +136,14 @@ pub enum PidFileError {
         source: io::Error,
     },
     /// The file at the path was replaced over and over.
-    #[error("pid file {} is replaced faster than it can be locked", path.display())]
+    #[error("pid file {} is replaced faster than it can be locked", one_line(path))]
     #[non_exhaustive]
     Unsettled {
         /// The pid file.
         path: PathBuf,
     },
     /// The calling process is not the one that made the file.
-    #[error("pid file {} belongs to process {owner}, not to this one", path.display())]
+    #[error("pid file {} belongs to process {owner}, not to this one", one_line(path))]
     #[non_exhaustive]
     NotOwner {
         /// The pid file.
@@ -163,7 +165,7 @@ struct HeldText<'a> {
 
 impl fmt::Display for HeldText<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let path = self.path.display();
+        let path = one_line(self.path);
         match self.pid {
             Some(pid) => write!(f, "already running (pid {pid}): it holds pid file {path}"),
             None => write!(

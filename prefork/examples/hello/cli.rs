@@ -3,7 +3,9 @@
 use std::{fs::File, io::Read, net::SocketAddr, path::PathBuf, time::Duration};
 
 use clap::Parser;
-use prefork::{Args, BoxError, OnChange, OnDisconnect, Settings, reload::trusted_file};
+use prefork::{
+    Args, BoxError, OnChange, OnDisconnect, Settings, policy::one_line, reload::trusted_file,
+};
 use serde::Deserialize;
 
 /// A preforked HTTP server that says hello.
@@ -109,15 +111,15 @@ impl Cli {
         let Some(path) = &self.config else { return Ok(Config::default()) };
         let mut text = String::new();
         let mut file =
-            File::open(path).map_err(|error| format!("cannot read {}: {error}", path.display()))?;
+            File::open(path).map_err(|error| format!("cannot read {}: {error}", one_line(path)))?;
         if rustix::process::geteuid().is_root() {
             // What it says decides what root runs as whom.
             trusted_file(&file, path, 0)?;
         }
         file.read_to_string(&mut text)
-            .map_err(|error| format!("cannot read {}: {error}", path.display()))?;
+            .map_err(|error| format!("cannot read {}: {error}", one_line(path)))?;
         toml::from_str(&text).map_err(|error: toml::de::Error| {
-            format!("{}: {}", path.display(), error.to_string().trim_end()).into()
+            format!("{}: {}", one_line(path), error.to_string().trim_end()).into()
         })
     }
 

@@ -5,6 +5,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use prefork_core::one_line;
+
 use prefork_daemonize::absolute;
 use prefork_reload::{Distrust, trusted_way};
 
@@ -16,7 +18,8 @@ pub(super) struct Faults(pub(super) Vec<Fault>);
 
 impl Faults {
     pub(super) fn add(&mut self, argument: &'static str, problem: impl Into<String>) {
-        self.0.push(Fault { argument, problem: problem.into() });
+        let problem = one_line(&problem.into()).to_string();
+        self.0.push(Fault { argument, problem });
     }
 
     /// Makes a path absolute, as the daemon will leave the current directory.
@@ -27,7 +30,7 @@ impl Faults {
         } else if bytes.contains(&0) {
             self.add(argument, "holds a NUL byte, which no path can");
         } else if bytes.ends_with(b"/") || path.file_name().is_none() {
-            self.add(argument, format!("{} is a directory; give a file", path.display()));
+            self.add(argument, format!("{} is a directory; give a file", one_line(path)));
         } else {
             match absolute(path) {
                 Ok(path) => return Some(path),
@@ -64,7 +67,7 @@ impl Faults {
                     && other.is_some_and(|other| real(other) == real(path))
             });
             if let Some((first, _)) = same {
-                self.add(name, format!("is the same file as {first}: {}", path.display()));
+                self.add(name, format!("is the same file as {first}: {}", one_line(path)));
             }
         }
     }

@@ -9,6 +9,7 @@ mod vain;
 
 use std::{env, path::Path, rc::Rc, time::Duration};
 
+use prefork_core::one_line;
 use prefork_reload::WatchList;
 
 use crate::{
@@ -116,10 +117,10 @@ fn name(given: Option<String>, faults: &mut Faults) -> String {
         let file = Path::new(&program).file_name().unwrap_or_default();
         match file.to_string_lossy() {
             file if file.is_empty() => "prefork".to_owned(),
-            file => file.replace(char::is_control, "?"),
+            file => one_line(&*file).to_string(),
         }
     });
-    if name.is_empty() || name.contains(char::is_control) {
+    if name.is_empty() || one_line(&name).to_string() != name {
         faults.add("name", "must be a visible text on one line");
     }
     name

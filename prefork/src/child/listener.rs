@@ -12,6 +12,8 @@ use std::{
     sync::Arc,
 };
 
+use prefork_core::one_line;
+
 use super::{AnyAddr, AnyListener, AnyStream};
 
 /// One or several listening sockets, for [`Child::accept`](crate::Child::accept).
@@ -154,7 +156,7 @@ impl Display for UnixPeer<'_> {
         use std::os::linux::net::SocketAddrExt;
 
         match (self.0.as_pathname(), self.0.as_abstract_name()) {
-            (Some(path), _) => write!(f, "unix:{}", path.display()),
+            (Some(path), _) => write!(f, "unix:{}", one_line(path)),
             (None, Some(name)) => write!(f, "unix:@{}", name.escape_ascii()),
             (None, None) => f.write_str("unix:"),
         }

@@ -6,6 +6,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use prefork_core::one_line;
+
 use prefork_daemonize::absolute;
 
 use crate::address::{self, Written};
@@ -121,7 +123,7 @@ impl Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Tcp(address) => write!(f, "http://{address}/status"),
-            Self::Unix { path, .. } => path.display().fmt(f),
+            Self::Unix { path, .. } => one_line(path).fmt(f),
         }
     }
 }
@@ -155,7 +157,7 @@ fn check_path(path: &Path) -> Result<PathBuf, String> {
     let path = absolute(path).map_err(|error| format!("cannot be made absolute: {error}"))?;
     let length = path.as_os_str().len();
     if length > LONGEST {
-        return Err(format!("{} is too long for a UNIX socket: {length} bytes", path.display()));
+        return Err(format!("{} is too long for a UNIX socket: {length} bytes", one_line(&path)));
     }
     Ok(path)
 }

@@ -9,7 +9,7 @@ use std::{
 };
 
 use nix::sys::signal::SigSet;
-use prefork_core::Exit;
+use prefork_core::{Exit, one_line};
 use prefork_reload::Distrust;
 use rustix::{
     fs::{Mode, OFlags, open},
@@ -51,7 +51,7 @@ pub(crate) enum Word {
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum NoProbe {
     /// The file cannot be opened.
-    #[error("cannot open the program {}", path.display())]
+    #[error("cannot open the program {}", one_line(path))]
     Open {
         /// The program.
         path: PathBuf,
@@ -59,7 +59,7 @@ pub(crate) enum NoProbe {
         source: io::Error,
     },
     /// What stands there cannot be executed.
-    #[error("{} is no regular file", path.display())]
+    #[error("{} is no regular file", one_line(path))]
     NotAFile {
         /// The program.
         path: PathBuf,

@@ -9,6 +9,7 @@ use std::{
 use prefork::{
     Report,
     daemonize::{self, Holder},
+    policy::one_line,
     scoreboard::{Class, HeaderFault, Kind, Life, OpenError},
 };
 
@@ -17,7 +18,6 @@ use crate::{
     failure::Failure,
     look::{self, read},
     output,
-    sanitize::Sanitized,
     view::{self, View, duration, plural},
 };
 
@@ -37,8 +37,7 @@ pub(crate) fn run(files: &[PathBuf]) -> Result<Exit, Failure> {
     let mut text = String::new();
     for path in files {
         let Finding { exit, text: found } = check(path);
-        let name = path.to_string_lossy();
-        text.push_str(&format!("{}: {}\n", Sanitized(&name), Sanitized(&found)));
+        text.push_str(&format!("{}: {}\n", one_line(path), one_line(&found)));
         worst = worst.max(exit);
     }
     output::print(&text)?;

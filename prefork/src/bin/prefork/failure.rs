@@ -4,6 +4,7 @@ use std::{io, path::PathBuf, time::Duration};
 
 use prefork::{
     daemonize::{Pid, StopError},
+    policy::one_line,
     scoreboard::{OpenError, SlotError},
 };
 
@@ -12,38 +13,48 @@ use crate::exit::Exit;
 /// What the command says when it fails, and how it exits then.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Failure {
-    #[error("no such board: {}; does the daemon run with scoreboard_path?", path.display())]
+    #[error("no such board: {}; does the daemon run with scoreboard_path?", one_line(path))]
     NoBoard { path: PathBuf },
-    #[error("no right to read board {}: ask as root, or as the user who runs the daemon", path.display())]
+    #[error(
+        "no right to read board {}: ask as root, or as the user who runs the daemon",
+        one_line(path)
+    )]
     BoardForbidden { path: PathBuf },
     #[error(transparent)]
     Board(OpenError),
     #[error(transparent)]
     Slot(#[from] SlotError),
-    #[error("not running: no daemon holds pid file {}", path.display())]
+    #[error("not running: no daemon holds pid file {}", one_line(path))]
     NotRunning { path: PathBuf },
     #[error(
         "pid file {} is locked, but no process proves to own it; \
-         `fuser {}` names those that hold it", path.display(), path.display()
+         `fuser {}` names those that hold it",
+        one_line(path),
+        one_line(path)
     )]
     Unproven { path: PathBuf },
-    #[error("{} is a scoreboard, not a pid file; `prefork status` shows it", path.display())]
+    #[error("{} is a scoreboard, not a pid file; `prefork status` shows it", one_line(path))]
     IsABoard { path: PathBuf },
     #[error(transparent)]
     Daemon(StopError),
     #[error(
         "process {pid}, which holds pid file {}, does not answer to {signal}, which would end it; \
-         nothing was sent", path.display()
+         nothing was sent",
+        one_line(path)
     )]
     Deaf { path: PathBuf, pid: Pid, signal: &'static str },
     #[error("cannot see which signals process {pid} answers to; nothing was sent")]
     Unseen { pid: Pid, source: io::Error },
     #[error(
         "board {} was made by process {creator}, but process {pid} holds the pid file: \
-         name the board of that daemon; nothing was sent", board.display()
+         name the board of that daemon; nothing was sent",
+        one_line(board)
     )]
     OtherBoard { board: PathBuf, creator: u32, pid: Pid },
-    #[error("the slots of board {} are not assigned by a daemon; nothing was sent", board.display())]
+    #[error(
+        "the slots of board {} are not assigned by a daemon; nothing was sent",
+        one_line(board)
+    )]
     SharedBoard { board: PathBuf },
     #[error("process {pid} ended before its children were replaced; see its error log")]
     Ended { pid: Pid },
@@ -58,7 +69,7 @@ pub(crate) enum Failure {
     Terminal { source: io::Error },
     #[error("cannot write to standard output")]
     Output { source: io::Error },
-    #[error("there is no command {name}; `prefork help` lists them")]
+    #[error("there is no command {}; `prefork help` lists them", one_line(name))]
     NoSuchCommand { name: String },
 }
 

@@ -6,10 +6,13 @@ use std::{
     path::Path,
 };
 
-use prefork::scoreboard::{Board, format::MAGIC};
+use prefork::{
+    policy::one_line,
+    scoreboard::{Board, format::MAGIC},
+};
 use rustix::fs::{Mode, OFlags};
 
-use crate::{failure::Failure, sanitize::Sanitized, view::View};
+use crate::{failure::Failure, view::View};
 
 /// More than any pid file has to say.
 const BEGINNING: u64 = 32;
@@ -17,7 +20,7 @@ const BEGINNING: u64 = 32;
 /// Reads the board at a path.
 pub(crate) fn read(path: &Path) -> Result<View, Failure> {
     let board = Board::open(path)?;
-    Ok(View::read(&board, &Sanitized(&path.to_string_lossy()).to_string())?)
+    Ok(View::read(&board, &one_line(path).to_string())?)
 }
 
 /// Reads the first bytes, without following a link or waiting for the other end of a FIFO.

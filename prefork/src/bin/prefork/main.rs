@@ -23,9 +23,10 @@ mod top;
 #[path = "../../view/mod.rs"]
 mod view;
 
-use std::process::ExitCode;
+use std::{env, process::ExitCode};
 
 use clap::Parser;
+use prefork::policy::one_line;
 
 use cli::{Cli, Command};
 use exit::Exit;
@@ -34,11 +35,21 @@ use look::read;
 use view::Shown;
 
 fn main() -> ExitCode {
-    let exit = run(Cli::parse().command).unwrap_or_else(|failure| {
+    let cli = Cli::try_parse().unwrap_or_else(|error| refuse(&error));
+    let exit = run(cli.command).unwrap_or_else(|failure| {
         output::complain(&failure);
         failure.exit()
     });
     exit.into()
+}
+
+/// Says what is wrong with the arguments, or what was asked for about them, and ends.
+///
+/// Arguments are shown in such texts. So they are read once more with everything escaped that would move
+/// the terminal.
+fn refuse(error: &clap::Error) -> ! {
+    let shown = env::args_os().map(|argument| one_line(&argument).to_string());
+    Cli::try_parse_from(shown).err().as_ref().unwrap_or(error).exit()
 }
 
 fn run(command: Command) -> Result<Exit, Failure> {
