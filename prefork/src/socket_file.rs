@@ -74,7 +74,7 @@ pub(crate) fn bind(
 ) -> io::Result<(UnixListener, Option<SocketFile>)> {
     if geteuid().is_root() {
         // Before anything is removed there.
-        trusted_way(path, 0).map_err(distrusted)?;
+        trusted_way(path, 0).map_err(|distrust| distrusted(&distrust))?;
     }
     let obstacle = clear(path);
     // The mask is the process's; before the children there is one thread.
@@ -90,10 +90,10 @@ pub(crate) fn bind(
     }
 }
 
-fn distrusted(distrust: Distrust) -> io::Error {
+fn distrusted(distrust: &Distrust) -> io::Error {
     let problem = format!(
         "others could put a socket of theirs there: {}, or choose another path",
-        Report(&distrust)
+        Report(distrust)
     );
     io::Error::new(io::ErrorKind::PermissionDenied, problem)
 }

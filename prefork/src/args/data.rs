@@ -34,7 +34,8 @@ impl<S> Args<S> {
     /// with [`daemonize`](Self::daemonize), unless [`error_log_handle`](Self::error_log_handle) is
     /// given.
     ///
-    /// It is created with mode 0640 if it does not exist. A daemon's standard output goes there as
+    /// It is created with mode 0640 if it does not exist. As root, it must be where nobody else can put a file
+    /// in its place: see [security](crate::docs::security). A daemon's standard output goes there as
     /// well. A relative path is taken from the directory in which [`Prefork::new`] was called.
     ///
     /// In the foreground it is standard error from then on: where a start fails after that, a program
@@ -56,7 +57,8 @@ impl<S> Args<S> {
     /// [`daemonize`](Self::daemonize), unless [`access_log_handle`](Self::access_log_handle) is
     /// given. Without either, the lines go nowhere.
     ///
-    /// It is created with mode 0640 if it does not exist.
+    /// It is created with mode 0640 if it does not exist. As root, it must be where nobody else can put a file
+    /// in its place: see [security](crate::docs::security).
     pub fn access_log_path(mut self, path: impl Into<PathBuf>) -> Self {
         self.data.access_log_path = Some(path.into());
         self
@@ -72,7 +74,9 @@ impl<S> Args<S> {
     /// Sets the file that holds the pid of the parent while it runs, and that keeps a second daemon
     /// from starting. Required with [`daemonize`](Self::daemonize).
     ///
-    /// It is written with mode 0644 and removed on an orderly stop.
+    /// It is written with mode 0644 and removed on an orderly stop. When somebody removes, replaces or
+    /// overwrites it before, it is made again within a second. As root, in a directory of root's alone: see
+    /// [security](crate::docs::security).
     pub fn pid_path(mut self, path: impl Into<PathBuf>) -> Self {
         self.data.pid_path = Some(path.into());
         self
@@ -86,7 +90,7 @@ impl<S> Args<S> {
     /// is removed on an orderly stop. Whoever truncates it ends every child at its next report, and the
     /// parent lives on and replaces them. With [`prefork`](Self::prefork) 0 the daemon itself writes to the
     /// file through memory, and would be ended by whoever truncates it. Choose a directory in memory, such as `/run`, that only the
-    /// parent's user may write.
+    /// parent's user may write; as root, no other is taken.
     pub fn scoreboard_path(mut self, path: impl Into<PathBuf>) -> Self {
         self.data.scoreboard_path = Some(path.into());
         self

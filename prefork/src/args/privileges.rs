@@ -117,7 +117,8 @@ impl<S> Args<S> {
     /// [`group`](Self::group) or [`supplementary_groups`](Self::supplementary_groups).
     ///
     /// A parent that has done so can no longer remove its files from directories that its new user
-    /// may not write, nor open logs anew there, and nothing keeps a child that was taken over from
+    /// may not write, nor make its pid file again or open logs anew there; and a daemon that is started as
+    /// root refuses directories that it may write. Nothing keeps a child that was taken over from
     /// harming it. Without it the parent keeps its rights and shares nothing with its children that
     /// it trusts.
     pub fn drop_parent(mut self, drop_parent: bool) -> Self {
