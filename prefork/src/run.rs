@@ -6,7 +6,7 @@ use prefork_core::{Config, Verdict};
 use prefork_daemonize::{Daemonize, Outcome, Readiness};
 
 use crate::{
-    AccessLog, Args, ArgsError, Fault, Report, RunError,
+    AccessLog, Args, ArgsError, RunError,
     activation::{self, Activated},
     args::{AfterInit, ParentHooks},
     auto_reload::AutoReload,
@@ -59,10 +59,7 @@ impl<S> Prefork<S> {
     pub fn new(args: Args<S>) -> Result<Self, ArgsError> {
         let inherited = inherited();
         let origin = Origin::of_this_process(inherited.as_ref().map(Inherited::program));
-        let checked = check(args).and_then(|checked| {
-            distrust_program(&checked, origin.as_ref().ok())?;
-            Ok(checked)
-        });
+        let checked = check(args, origin.as_ref().ok());
         match checked {
             Ok(checked) => Ok(Self { checked, origin }),
             Err(error) => {
@@ -356,16 +353,6 @@ fn supervise<S>(
         Verdict::StartFailed(failure) => Err(RunError::start_failed(failure)),
         Verdict::GaveUp { alive } => Err(RunError::ChildrenLeft { alive }),
     }
-}
-
-/// A root daemon that becomes whatever stands at some path says at the start if others decide that.
-fn distrust_program<S>(checked: &Checked<S>, origin: Option<&Origin>) -> Result<(), ArgsError> {
-    let upgrades = checked.auto_reload.as_ref().is_some_and(|auto| auto.handler.always_upgrades());
-    let (true, Some(origin)) = (upgrades, origin) else { return Ok(()) };
-    origin.distrust_path().map_err(|distrust| {
-        let problem = format!("root would run what others can change: {}", Report(&distrust));
-        ArgsError::new(vec![Fault { argument: "auto_reload_handler", problem }])
-    })
 }
 
 /// Makes the status page ready, while the board can be opened. A daemon that serves does not end for it.

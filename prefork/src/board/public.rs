@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use prefork_core::{Allowance, SlotId, Time};
+use prefork_core::{Allowance, SlotId, Time, one_line};
 use prefork_scoreboard::{CreateError, OwnedBoard, Record, Slot, SlotError};
 
 use super::slots;
@@ -182,7 +182,7 @@ impl Public {
             let path = self.path().unwrap_or(Path::new("in memory"));
             log.warning(format_args!(
                 "scoreboard {}: {overwritten} slots were written over by another process; written again",
-                path.display()
+                one_line(path)
             ));
         }
     }

@@ -13,12 +13,13 @@ use prefork_core::one_line;
 use prefork_reload::WatchList;
 
 use crate::{
-    Args, ArgsError,
+    Args, ArgsError, Report,
     args::{AfterInit, BeforeDaemonize, Data, ParentHooks},
     auto_reload::AutoReload,
     child::Body,
     manager::Manager,
     os::Privileges,
+    upgrade::Origin,
 };
 
 use faults::Faults;
@@ -40,8 +41,8 @@ pub(crate) struct Checked<S> {
     pub(crate) auto_reload: Option<AutoReload>,
 }
 
-/// Checks every argument and names each that is wrong.
-pub(crate) fn check<S>(args: Args<S>) -> Result<Checked<S>, ArgsError> {
+/// Checks every argument and names each that is wrong. The program is where the origin says, if it is known.
+pub(crate) fn check<S>(args: Args<S>, origin: Option<&Origin>) -> Result<Checked<S>, ArgsError> {
     let Args { mut data, before_daemonize, after_init, mut parent_hooks, body, too_early } = args;
     let mut faults = Faults::default();
     for name in too_early {
@@ -52,6 +53,9 @@ pub(crate) fn check<S>(args: Args<S>) -> Result<Checked<S>, ArgsError> {
     }
     vain::refuse(&data, &parent_hooks, &mut faults);
     let auto_reload = auto_reload(&mut data, &mut parent_hooks, &mut faults);
+    if let (Some(auto_reload), Some(origin)) = (&auto_reload, origin) {
+        distrust_program(auto_reload, origin, &mut faults);
+    }
     if parent_hooks.on_client_disconnect.is_some() {
         netwatch_interval(&mut data, &mut faults);
     }
@@ -148,6 +152,16 @@ fn auto_reload(
         return None;
     };
     Some(AutoReload { interval, list, handler })
+}
+
+/// A root daemon that becomes whatever stands at some path says at the start if others decide that.
+fn distrust_program(auto_reload: &AutoReload, origin: &Origin, faults: &mut Faults) {
+    if auto_reload.handler.always_upgrades()
+        && let Err(distrust) = origin.distrust_path()
+    {
+        let problem = format!("root would run what others can change: {}", Report(&distrust));
+        faults.add("auto_reload_handler", problem);
+    }
 }
 
 fn netwatch_interval(data: &mut Data, faults: &mut Faults) {

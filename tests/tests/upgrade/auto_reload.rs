@@ -196,11 +196,18 @@ fn a_daemon_of_root_does_not_run_what_others_can_change() {
     let start = program.launch().args(every).paths().finish();
     start.assert_refused("auto_reload_handler: root would run what others can change");
     start.assert_refused("chmod");
-    // Who does not upgrade by itself may start.
-    let daemon = program.launch().daemon();
-    daemon.signal(Signal::USR2);
-    wait_for_lines(&scene, refused, 1);
-    daemon.stop_in_order();
+    // Who does not upgrade by itself, and has its files elsewhere, may start.
+    let elsewhere = tempfile::tempdir().expect("made");
+    let file = |name: &str| elsewhere.path().join(name).into_os_string();
+    let flags = [("--pid-path", "pid"), ("--error-log-path", "log"), ("--access-log-path", "log")];
+    let flags = flags.map(|(flag, name)| [flag.into(), file(name)]).concat();
+    let running = program.launch().args(flags).start();
+    let log = || fs::read_to_string(file("log")).unwrap_or_default();
+    wait_until(PATIENCE, "it is ready", || log().contains("parent info: ready"));
+    running.signal(Signal::USR2);
+    wait_until(PATIENCE, "it refuses", || log().contains(refused));
+    running.signal(Signal::TERM);
+    assert!(running.finish().end.is_success());
 }
 
 /// L4: a program that was replaced while another one took over is not overlooked.
