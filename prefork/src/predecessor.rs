@@ -11,7 +11,7 @@ use std::{
 use prefork_daemonize::PidFile;
 
 /// How long the children of a daemon that was killed may take to end.
-const PATIENCE: Duration = Duration::from_secs(1);
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// The pause between two attempts.
 const PAUSE: Duration = Duration::from_millis(5);

@@ -5,6 +5,7 @@ mod lost;
 
 use std::{
     fs,
+    net::TcpListener,
     os::unix::fs::symlink,
     sync::atomic::{AtomicBool, Ordering},
     thread,
@@ -311,6 +312,25 @@ fn a_killed_daemon_is_in_nobodys_way() {
         let _ = daemon.wait_for_end(PATIENCE);
     }
     scene.hello().daemon().stop_in_order();
+}
+
+/// Only where the pid file says that a daemon was killed, an address in use may soon be free.
+#[test]
+fn a_start_waits_for_the_address_of_a_killed_daemon() {
+    let scene = scene!();
+    let others = TcpListener::bind(scene.address()).expect("bound");
+    let start = || scene.hello().args(["--prefork", "1"]).paths().start();
+    let refused = start().finish();
+    assert!(!refused.end.is_success(), "{refused:?}");
+    fs::remove_file(scene.path("error.log")).expect("there");
+    fs::write(scene.path("pid"), "1\n").expect("written");
+    let running = start();
+    wait_until(PATIENCE, "it has taken the pid file over", || {
+        scene.read("pid") == format!("{}\n", running.pid())
+    });
+    holds_for(Duration::from_millis(200), "it waits", || running.end().is_none());
+    drop(others);
+    running.ready().stop_in_order();
 }
 
 fn assert_nothing_to_stop(scene: &Scene) {
