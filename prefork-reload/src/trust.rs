@@ -45,7 +45,7 @@ pub fn trusted(path: impl AsRef<Path>, uid: u32) -> Result<(), Distrust> {
     judge_modes(&path, &metadata)
 }
 
-/// Tells that nobody but root and `uid` could put something else where `path` leads to, whatever stands there
+/// Examines whether anybody but root and `uid` could put something else where `path` leads to, whatever stands there
 /// now, if anything does.
 ///
 /// For a file that a privileged process is about to create, or to write to without believing what is in it: a

@@ -1,8 +1,8 @@
 //! The pid file of a daemon that serves: noticed when it goes, and made again.
 //!
-//! A watch on the file itself tells by a descriptor (`inotify(7)`), and not one on its directory, where all
-//! daemons of the machine come and go. A directory that is moved with the file in it is noticed at the next
-//! reload.
+//! The file itself is watched (`inotify(7)`), and not its directory, where all daemons of the machine come and
+//! go: nothing wakes while nothing happens to the file. A directory that is moved with the file in it is noticed
+//! at the next reload.
 
 use std::{
     io,
