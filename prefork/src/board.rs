@@ -120,6 +120,11 @@ impl ParentBoard {
         look
     }
 
+    /// Tells whether something may have happened to the scoreboard.
+    pub(crate) fn has_stirred(&mut self, now: Time) -> bool {
+        self.public.has_stirred(now)
+    }
+
     /// Looks whether the scoreboard is still what the parent has made of it, and writes again what others have
     /// written over.
     pub(crate) fn examine(&mut self, now: Time, log: &Log) {

@@ -4,17 +4,12 @@
 //! go: nothing wakes while nothing happens to the file. A directory that is moved with the file in it is noticed
 //! at the next reload.
 
-use std::{
-    io,
-    os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
-    time::Duration,
-};
+use std::{os::fd::BorrowedFd, time::Duration};
 
 use prefork_core::{Time, one_line};
 use prefork_daemonize::{PidFile, Restored};
-use rustix::{fs::inotify, io::Errno};
 
-use crate::{Report, log::Log};
+use crate::{Report, log::Log, os::FileHints};
 
 /// How long hints are left alone after one, so that somebody who touches the file all the time costs little.
 const REST: Duration = Duration::from_millis(500);
@@ -26,7 +21,7 @@ const RETRY: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(600)];
 #[derive(Debug)]
 pub(crate) struct KeptPidFile {
     file: PidFile,
-    watch: Option<Watch>,
+    hints: Option<FileHints>,
     /// What is due without a hint.
     next: Option<Next>,
     retry: Duration,
@@ -46,15 +41,15 @@ enum Next {
 impl KeptPidFile {
     /// Begins to watch the file.
     pub(crate) fn begin(file: PidFile, log: &Log) -> Self {
-        let watch = Watch::new(&file);
-        let watch = watch.inspect_err(|error| {
+        let hints = FileHints::new(&file);
+        let hints = hints.inspect_err(|error| {
             let path = file.path();
             log.warning(format_args!(
                 "pid file {} is not watched: {error}; if it is removed, a reload makes it again",
                 one_line(path),
             ));
         });
-        Self { file, watch: watch.ok(), next: None, retry: RETRY[0], trouble: None }
+        Self { file, hints: hints.ok(), next: None, retry: RETRY[0], trouble: None }
     }
 
     /// The file itself.
@@ -72,7 +67,7 @@ impl KeptPidFile {
 
     /// What to wait for before [`check`](Self::check).
     pub(crate) fn fd(&self) -> Option<BorrowedFd<'_>> {
-        self.watch.as_ref().filter(|_| self.next.is_none()).map(|watch| watch.inotify.as_fd())
+        self.hints.as_ref().filter(|_| self.next.is_none()).map(FileHints::fd)
     }
 
     /// When to [`check`](Self::check) at the latest.
@@ -90,7 +85,7 @@ impl KeptPidFile {
         if self.due().is_some_and(|due| now < due) {
             return;
         }
-        let has_stirred = self.watch.as_ref().is_some_and(Watch::take);
+        let has_stirred = self.hints.as_ref().is_some_and(FileHints::take);
         match self.next.take() {
             Some(Next::Look(_)) => self.restore(now, log),
             Some(Next::Listen(_)) | None if has_stirred => self.restore(now, log),
@@ -108,7 +103,7 @@ impl KeptPidFile {
             Ok(Restored::MadeAgain) => {
                 log.warning(format_args!("pid file {path} was removed or replaced; made it again"));
                 // One that cannot be watched is doubted at the next reload.
-                let _ = self.watch.as_mut().map(|watch| watch.follow(&self.file));
+                let _ = self.hints.as_mut().map(|hints| hints.follow(&self.file));
             }
             Err(error) => {
                 let trouble = Report(&error).to_string();
@@ -122,56 +117,8 @@ impl KeptPidFile {
             }
         }
         (self.trouble, self.retry) = (None, RETRY[0]);
-        self.next = self.watch.as_ref().map(|_| Next::Listen(now + REST));
+        self.next = self.hints.as_ref().map(|_| Next::Listen(now + REST));
     }
-}
-
-/// Hints that something has happened to a file.
-#[derive(Debug)]
-struct Watch {
-    inotify: OwnedFd,
-    watched: i32,
-}
-
-impl Watch {
-    fn new(file: &PidFile) -> io::Result<Self> {
-        let flags = inotify::CreateFlags::CLOEXEC | inotify::CreateFlags::NONBLOCK;
-        let inotify = inotify::init(flags)?;
-        let watched = add(&inotify, file)?;
-        Ok(Self { inotify, watched })
-    }
-
-    /// Goes on with another file.
-    fn follow(&mut self, file: &PidFile) -> io::Result<()> {
-        // Gone already, if its file is.
-        let _ = inotify::remove_watch(&self.inotify, self.watched);
-        self.watched = add(&self.inotify, file)?;
-        Ok(())
-    }
-
-    /// Takes the hints that wait, and returns whether there were any.
-    fn take(&self) -> bool {
-        let mut space = [0; 4096];
-        let mut any = false;
-        // The kernel keeps so many of them that this ends.
-        for _ in 0..16 {
-            match rustix::io::read(&self.inotify, &mut space) {
-                Ok(length) if length > 0 => any = true,
-                Err(Errno::INTR) => {}
-                Ok(_) | Err(_) => break,
-            }
-        }
-        any
-    }
-}
-
-/// Watches the file that is open, whatever its path leads to by now. Removing a name changes an attribute:
-/// how many there are.
-fn add(inotify: &OwnedFd, file: &PidFile) -> io::Result<i32> {
-    use inotify::WatchFlags;
-    let path = format!("/proc/self/fd/{}", file.as_fd().as_raw_fd());
-    let flags = WatchFlags::ATTRIB | WatchFlags::MOVE_SELF | WatchFlags::MODIFY;
-    Ok(inotify::add_watch(inotify, path, flags)?)
 }
 
 #[cfg(test)]

@@ -13,8 +13,13 @@ use super::slots;
 use crate::{
     Report,
     check::{Pool, Scoreboard, Settings},
+    clock,
     log::Log,
+    os::FileHints,
 };
+
+/// How long hints are left alone after the parent has written to the file itself, or somebody else has.
+const REST: Duration = Duration::from_millis(100);
 
 /// How long after one attempt to make a scoreboard the next one comes.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -29,6 +34,10 @@ pub(crate) struct Public {
     damaged: Option<OwnedFd>,
     /// What is to be done about it.
     repair: Repair,
+    /// What happens to the file, the parent's own writing too.
+    hints: Option<FileHints>,
+    /// When hints count again.
+    listen_at: Option<Time>,
     /// How often it is logged that others write over it.
     complaints: Allowance,
 }
@@ -60,6 +69,7 @@ impl Public {
             Place::Nowhere => None,
         };
         public.repair = Repair::No;
+        public.listen();
         Ok(Some(public))
     }
 
@@ -79,6 +89,7 @@ impl Public {
                     public.repair = Repair::No;
                 }
                 public.board = Some(board);
+                public.listen();
             }
             Err(error) => log.error(format_args!("{}; making a new scoreboard", Report(&error))),
         }
@@ -104,7 +115,16 @@ impl Public {
         };
         let slots = slots(settings) as usize;
         let complaints = Allowance::new(1, Duration::from_secs(60));
-        Some(Self { place, slots, board: None, damaged: None, repair, complaints })
+        Some(Self {
+            place,
+            slots,
+            board: None,
+            damaged: None,
+            repair,
+            hints: None,
+            listen_at: None,
+            complaints,
+        })
     }
 
     /// Where it is, if it is in a file.
@@ -135,20 +155,50 @@ impl Public {
     /// Shows what a child is doing.
     pub(super) fn publish(&mut self, slot: SlotId, record: &Record, log: &Log) {
         // Children of a larger pool before an upgrade can be beyond a smaller new board.
-        if let Some(board) = self.board.as_ref().filter(|board| slot.index() < board.slots())
-            && let Err(error) = board.publish(slot.index(), record)
-        {
-            self.condemn(&Report(&error), log);
+        if let Some(board) = self.board.as_ref().filter(|board| slot.index() < board.slots()) {
+            let written = board.publish(slot.index(), record);
+            self.wrote(written, log);
         }
     }
 
     /// Empties the slot of a child that was reaped.
     pub(super) fn clear(&mut self, slot: SlotId, log: &Log) {
-        if let Some(board) = self.board.as_ref().filter(|board| slot.index() < board.slots())
-            && let Err(error) = board.clear(slot.index())
-        {
-            self.condemn(&Report(&error), log);
+        if let Some(board) = self.board.as_ref().filter(|board| slot.index() < board.slots()) {
+            let written = board.clear(slot.index());
+            self.wrote(written, log);
         }
+    }
+
+    fn wrote(&mut self, written: Result<(), SlotError>, log: &Log) {
+        match written {
+            // Hints of this are left until it is quiet again.
+            Ok(()) => self.listen_at = self.hints.as_ref().map(|_| clock::now() + REST),
+            Err(error) => self.condemn(&Report(&error), log),
+        }
+    }
+
+    /// Begins to listen for what happens to the file. Where that cannot be had, it is seen when the parent
+    /// next looks at its children.
+    fn listen(&mut self) {
+        let file = match (&self.place, &self.board) {
+            (Place::File(_), Some(board)) => board.descriptors().0,
+            (Place::File(_) | Place::Memory | Place::Nowhere, _) => return,
+        };
+        self.hints = FileHints::new(file).ok();
+    }
+
+    /// What to wait for before [`has_stirred`](Self::has_stirred).
+    pub(crate) fn fd(&self) -> Option<BorrowedFd<'_>> {
+        self.hints.as_ref().filter(|_| self.listen_at.is_none()).map(FileHints::fd)
+    }
+
+    /// Tells whether something may have happened to the file, if it is time for that.
+    pub(crate) fn has_stirred(&mut self, now: Time) -> bool {
+        if self.listen_at.is_some_and(|at| now < at) {
+            return false;
+        }
+        self.listen_at = None;
+        self.hints.as_ref().is_some_and(FileHints::take)
     }
 
     /// Looks whether somebody has damaged it, and writes records again that are not those that are to be
@@ -162,6 +212,10 @@ impl Public {
         let Some(board) = self.board.as_ref().filter(|_| matches!(self.repair, Repair::No)) else {
             return;
         };
+        // First, so that what happens meanwhile is a hint again.
+        if self.hints.as_ref().is_some_and(FileHints::take) {
+            self.listen_at = None;
+        }
         if let Err(fault) = board.check() {
             return self.condemn(&Report(&fault), log);
         }
@@ -177,6 +231,9 @@ impl Public {
         let examined = (0..board.slots()).try_for_each(&mut examine);
         if let Err(error) = examined {
             return self.condemn(&Report(&error), log);
+        }
+        if overwritten > 0 {
+            self.listen_at = self.hints.as_ref().map(|_| now + REST);
         }
         if overwritten > 0 && self.complaints.take(now) {
             let path = self.path().unwrap_or(Path::new("in memory"));
@@ -194,10 +251,10 @@ impl Public {
         }
     }
 
-    /// When it is to be made, if nothing happens before.
+    /// When it is to be made, or looked at, if nothing happens before.
     pub(crate) const fn due(&self) -> Option<Time> {
         match self.repair {
-            Repair::No => None,
+            Repair::No => self.listen_at,
             Repair::Due { not_before, .. } => Some(not_before),
         }
     }
@@ -228,6 +285,7 @@ impl Public {
                 }
                 self.damaged = None;
                 self.repair = Repair::No;
+                self.listen();
                 true
             }
             Err(error) => {

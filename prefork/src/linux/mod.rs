@@ -2,6 +2,7 @@
 //!
 //! A port is a sibling of this folder with the same names in it, chosen in `lib.rs`.
 
+mod file_hints;
 mod fork;
 mod lifeline;
 mod poller;
@@ -10,6 +11,7 @@ mod process;
 mod signals;
 mod title;
 
+pub(crate) use file_hints::FileHints;
 pub(crate) use fork::fork;
 pub(crate) use lifeline::{Lifeline, Tether};
 pub(crate) use poller::{Poller, Source, Stale};

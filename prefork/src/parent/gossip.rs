@@ -45,7 +45,16 @@ impl Parent<'_> {
         Some(activities)
     }
 
-    /// When the scoreboard is to be made again.
+    /// Looks at the scoreboard if something may have happened to it.
+    pub(super) fn check_board(&mut self, now: Time) {
+        if let Some(board) = &mut self.board
+            && board.has_stirred(now)
+        {
+            board.examine(now, &self.log);
+        }
+    }
+
+    /// When the scoreboard is to be made again, or looked at.
     pub(super) fn board_due(&self) -> Option<Time> {
         self.board.as_ref()?.public().due()
     }

@@ -251,6 +251,7 @@ impl<'a> Parent<'a> {
             .chain(self.probe.iter().flat_map(Probe::fds))
             .chain(self.errand.as_ref().and_then(Errand::fd))
             .chain(self.pid_file.as_ref().and_then(|pid_file| pid_file.fd()))
+            .chain(self.board.as_ref().and_then(|board| board.public().fd()))
             .chain(files)
             .map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN))
             .collect();

@@ -44,6 +44,7 @@ impl Parent<'_> {
         if let Some(pid_file) = &mut self.pid_file {
             pid_file.check(now, &self.log);
         }
+        self.check_board(now);
         self.reporting.advance(now);
         self.supervisor.advance(now);
         Ok(())

@@ -1,6 +1,11 @@
 //! A board that is cut, removed, or says what is not so.
 
-use std::{collections::BTreeSet, fs, path::PathBuf, time::Duration};
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use prefork::scoreboard::{Board, Record};
 use prefork_tests::{
@@ -82,6 +87,34 @@ fn a_removed_board_is_made_again_at_once() {
     assert_is_shown(&scene, &daemon);
     assert_eq!(load.stop().failures, [""; 0]);
     assert_eq!(complaints(&scene), 1, "it was said more than once");
+    daemon.stop_in_order();
+}
+
+/// S2: a pool at rest notices too, whatever is done to the file, and goes back to its sleep.
+#[test]
+fn a_board_is_made_again_while_nobody_works() {
+    let scene = scene!();
+    let daemon = scene.hello().board().daemon();
+    let path = scene.path("scoreboard");
+    let disturb: [fn(&Path); 4] = [
+        |path| fs::remove_file(path).expect("removed"),
+        |path| Forger::open(path).truncate(4096),
+        |path| fs::rename(path, path.with_extension("old")).expect("moved"),
+        |path| Forger::open(path).records(b'W', 1),
+    ];
+    for disturb in disturb {
+        assert_is_shown(&scene, &daemon);
+        daemon.wait_for_rest();
+        disturb(&path);
+        assert_is_shown(&scene, &daemon);
+        let board = || Board::open(&path).ok()?.snapshot().ok();
+        wait_until(PATIENCE, "all children wait", || {
+            board().is_some_and(|board| board.tally().idle == 3 && board.tally().taken() == 3)
+        });
+        daemon.wait_for_rest();
+    }
+    assert_eq!(complaints(&scene), 3, "once for each");
+    assert_eq!(scene.lines_with("error.log", "written over by another process").len(), 1);
     daemon.stop_in_order();
 }
 
