@@ -67,7 +67,8 @@ impl Exit {
 /// What an operator asks of the daemon, by a signal or otherwise.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Request {
-    /// Finish the requests in hand, then stop. Asked again, it becomes [`Request::StopNow`].
+    /// Finish the requests in hand, then stop. Asked again, a second later or more, it becomes
+    /// [`Request::StopNow`]; sooner, it is the same wish.
     StopGracefully,
     /// Stop without waiting for requests in hand. Asked again, it takes the next harder measure.
     StopNow,

@@ -90,7 +90,8 @@ impl<S> Prefork<S> {
     ///
     /// # Signals
     ///
-    /// `SIGTERM` stops gracefully, and a second one now; `SIGINT` and `SIGQUIT` stop now. An orderly
+    /// `SIGTERM` stops gracefully, and another one a second later or more now; `SIGINT` and `SIGQUIT` stop
+    /// now. An orderly
     /// stop returns [`Ended::Stopped`], with these signals and `SIGCHLD` still blocked, so that one
     /// more cannot spoil the exit status.
     ///

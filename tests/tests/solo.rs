@@ -1,6 +1,6 @@
 //! `prefork = 0`: the main loop runs in the parent.
 
-use std::time::Duration;
+use std::{thread, time::Duration};
 
 use prefork::daemonize::{StopOptions, Stopped, stop};
 use prefork_tests::{Load, PATIENCE, children, scene, wait_until};
@@ -95,6 +95,8 @@ fn a_second_term_is_fast() {
     wait_until(PATIENCE, "the request is in hand", in_hand);
     daemon.signal(Signal::TERM);
     wait_until(PATIENCE, "it begins to stop", || scene.read("error.log").contains("stopping"));
+    // Sooner, it would be the same wish.
+    thread::sleep(Duration::from_millis(1100));
     daemon.signal(Signal::TERM);
     daemon.assert_ends_in_order(Duration::from_secs(8));
     assert_eq!(load.finish().failures.len(), 1);

@@ -150,7 +150,7 @@ impl Supervisor {
 
     /// Leaves when no child is left, or takes the next rung of the ladder.
     fn decide_stop(&mut self, now: Time) {
-        let Phase::Stopping { ladder, verdict } = self.phase else { return };
+        let Phase::Stopping { ladder, verdict, .. } = self.phase else { return };
         if self.slots.alive() == 0 {
             self.exit(verdict);
         } else if now >= ladder.deadline() {
@@ -235,17 +235,20 @@ impl Supervisor {
         if rung == Rung::Ask {
             self.actions.push_back(Action::Drain);
         }
-        self.enter_rung(now, rung, verdict);
+        let ladder = Ladder::new(now, rung, &self.config);
+        self.phase = Phase::Stopping { ladder, verdict, wished: now };
+        self.push_rungs(rung);
     }
 
     pub(super) fn climb(&mut self, now: Time, rung: Rung) {
-        let Phase::Stopping { verdict, .. } = self.phase else { return };
+        let Phase::Stopping { ladder, .. } = &mut self.phase else { return };
+        *ladder = Ladder::new(now, rung, &self.config);
         self.log(Notice::Escalated { rung, alive: self.slots.alive() });
-        self.enter_rung(now, rung, verdict);
+        self.push_rungs(rung);
     }
 
-    fn enter_rung(&mut self, now: Time, rung: Rung, verdict: Verdict) {
-        self.phase = Phase::Stopping { ladder: Ladder::new(now, rung, &self.config), verdict };
+    /// Takes a measure against all children that are there.
+    fn push_rungs(&mut self, rung: Rung) {
         for slot in self.slots.iter().map(|(slot, _)| slot).collect::<Vec<_>>() {
             self.push_rung(slot, rung);
         }

@@ -95,8 +95,9 @@ use watch::Watch;
 /// # Stopping
 ///
 /// Children are asked, after [`Config::graceful_timeout`] interrupted, after
-/// [`Config::interrupt_timeout`] killed, and after [`Config::kill_timeout`] given up. A request to
-/// stop during the stop takes the next rung at once.
+/// [`Config::interrupt_timeout`] killed, and after [`Config::kill_timeout`] given up. A further request to
+/// stop takes the next rung at once; but a [`Request::StopGracefully`](crate::Request::StopGracefully) within
+/// a second of the request before it is the same wish, sent twice.
 /// [`Hook::BeforeShutdown`](crate::Hook::BeforeShutdown) is run first. A single child that is retired
 /// climbs the same ladder, except that nobody gives it up; one that is not even ended by a kill holds up
 /// no other's replacement.
@@ -133,6 +134,8 @@ enum Phase {
     Stopping {
         ladder: Ladder,
         verdict: Verdict,
+        /// When the stop began, or was last asked for by another wish than the one under way.
+        wished: Time,
     },
     Over,
 }

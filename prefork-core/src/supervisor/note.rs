@@ -1,5 +1,7 @@
 //! What happened, noted; and what follows from that one event alone.
 
+use std::time::Duration;
+
 use super::{Phase, Supervisor};
 use crate::{
     Action, Event, Exit, Notice, Request, Rung, SlotId, StartFailure, Time, Verdict,
@@ -9,6 +11,13 @@ use crate::{
 
 /// The fewest early deaths that make a start fail.
 const START_ATTEMPTS: u32 = 3;
+
+/// For how long after a request to stop another graceful one is the same wish.
+///
+/// Service managers, shells and process managers send `SIGTERM` twice within a moment: to the process, and to
+/// its group; from a script, and by themselves. So it does not matter who sends it. Who is impatient
+/// sends another one later, or asks for [`Request::StopNow`].
+const SAME_WISH: Duration = Duration::from_secs(1);
 
 impl Supervisor {
     pub(super) fn note(&mut self, now: Time, event: Event) {
@@ -154,12 +163,22 @@ impl Supervisor {
                 self.log(Notice::Stopping { request, alive: self.slots.alive() });
                 self.stop(now, rung, Verdict::Stopped);
             }
-            Phase::Stopping { ladder, .. } if rung > ladder.rung() => self.climb(now, rung),
+            Phase::Stopping { wished, .. }
+                if rung == Rung::Ask && now.since(wished) < SAME_WISH => {}
+            Phase::Stopping { ladder, .. } if rung > ladder.rung() => self.wish(now, rung),
             Phase::Stopping { ladder, .. } => match ladder.next() {
-                Next::Climb(rung) => self.climb(now, rung),
+                Next::Climb(rung) => self.wish(now, rung),
                 Next::GiveUp => {}
             },
             Phase::Over => {}
+        }
+    }
+
+    /// Takes a harder measure because it was asked for.
+    fn wish(&mut self, now: Time, rung: Rung) {
+        self.climb(now, rung);
+        if let Phase::Stopping { wished, .. } = &mut self.phase {
+            *wished = now;
         }
     }
 
