@@ -102,6 +102,10 @@ impl Service {
         match self.0 {}
     }
 
+    pub(crate) const fn release(&mut self) -> Option<Helper> {
+        match self.0 {}
+    }
+
     pub(crate) const fn bury(&mut self, _: Pid) -> bool {
         match self.0 {}
     }

@@ -1,9 +1,9 @@
 //! A child's life, from the fork to its end.
 //!
 //! The order matters, each step for its reason: with all signals blocked since before the fork, the
-//! child first parts with what is the parent's, then ties itself to the parent (after any change of
-//! user, which unties it again), then lets signals in, and only then runs code of the program. It
-//! never returns: what lies above it on the stack is the parent's.
+//! child first leaves the parent's session, and with it the terminal; then parts with what is the parent's;
+//! then ties itself to the parent (after any change of user, which unties it again), then lets signals in,
+//! and only then runs code of the program. It never returns: what lies above it on the stack is the parent's.
 
 use std::{
     io::{self, Write},
@@ -11,6 +11,7 @@ use std::{
 };
 
 use prefork_core::{Generation, SlotId};
+use rustix::process::setsid;
 
 use super::{Body, By, Child, ChildParts, Limits, Stop, Work, stops};
 use crate::{
@@ -63,8 +64,10 @@ pub(crate) fn live<S>(seat: Seat, body: &mut Body<S>, state: &S) -> ! {
 fn settle(seat: Seat, log: &Log) -> Result<Option<Child>, BoxError> {
     let Seat { slot, generation, mut title, signals, channels, bell, privileges, .. } = seat;
     let Seat { has_board, limits, access_log, .. } = seat;
-    let mask = *signals.before();
-    drop(signals);
+    // Before anything else: no terminal reaches it from here on, Ctrl-C and a closed window neither, and a
+    // signal to its own group only what it has started itself.
+    setsid()?;
+    let mask = signals.leave_to_child()?;
     title.become_child();
     // Before the tie to the parent, which the kernel cuts when the user changes.
     privileges.apply()?;

@@ -14,7 +14,7 @@ use prefork_core::Time;
 use rustix::{
     io::{Errno, retry_on_intr},
     pipe::{PipeFlags, pipe_with},
-    process::{Pid, Signal, getpid, getppid, set_parent_process_death_signal},
+    process::{Pid, Signal, getpid, getppid, set_parent_process_death_signal, setsid},
 };
 
 use super::{OnDisconnect, handler::Kind, watch::Gone};
@@ -89,7 +89,9 @@ impl Errand {
             Forked::Child => {
                 drop(verdicts);
                 title.become_errand();
-                let tied = set_parent_process_death_signal(Some(Signal::KILL)).is_ok();
+                // No terminal reaches it.
+                let tied =
+                    setsid().is_ok() && set_parent_process_death_signal(Some(Signal::KILL)).is_ok();
                 if tied && getppid() == Some(sender) && set_signal_mask(mask).is_ok() {
                     run(gone, kind, &far, &Log::new(name, Role::Parent));
                 }

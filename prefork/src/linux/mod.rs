@@ -17,5 +17,5 @@ pub(crate) use lifeline::{Lifeline, Tether};
 pub(crate) use poller::{Poller, Source, Stale};
 pub(crate) use privileges::{Privileges, Wanted};
 pub(crate) use process::{Process, Reserve, pidfds_work};
-pub(crate) use signals::{Signals, set_signal_mask, unblock_answered_signals};
+pub(crate) use signals::{Sender, Signals, set_signal_mask, unblock_answered_signals};
 pub(crate) use title::Title;

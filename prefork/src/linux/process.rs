@@ -40,10 +40,6 @@ impl Process {
         Self { pid }
     }
 
-    pub(crate) const fn pid(&self) -> Pid {
-        self.pid
-    }
-
     /// Opens it.
     pub(crate) fn open(&self, reserve: &mut Reserve) -> io::Result<OwnedFd> {
         match pidfd_open(self.pid, PidfdFlags::empty()) {

@@ -11,9 +11,12 @@ use std::{
     os::fd::{AsFd, BorrowedFd},
 };
 
-use nix::sys::{
-    signal::{SaFlags, SigAction, SigHandler, SigSet, SigmaskHow, Signal, pthread_sigmask},
-    signalfd::{SfdFlags, SignalFd},
+use nix::{
+    libc,
+    sys::{
+        signal::{SaFlags, SigAction, SigHandler, SigSet, SigmaskHow, Signal, pthread_sigmask},
+        signalfd::{SfdFlags, SignalFd},
+    },
 };
 
 use crate::sys;
@@ -31,11 +34,21 @@ const ANSWERED: [Signal; 9] = [
     Signal::SIGTTOU,
 ];
 
+/// Who has sent a signal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Sender {
+    /// A process, by its pid; 0 for one outside this pid namespace.
+    Process(u32),
+    /// The kernel by itself, for a terminal, a timer or a child.
+    Kernel,
+}
+
 /// The open signal descriptor, with the mask that was in force before.
 #[derive(Debug)]
 pub(crate) struct Signals {
     fd: SignalFd,
     before: SigSet,
+    child_before: SigAction,
 }
 
 impl Signals {
@@ -50,17 +63,25 @@ impl Signals {
             before.remove(signal);
             heed(signal)?;
         }
+        let child_before = heed_ends_alone()?;
         let fd = SignalFd::with_flags(&answered, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?;
-        Ok(Self { fd, before })
+        Ok(Self { fd, before, child_before })
     }
 
-    /// Takes the next signal that waits, with the pid of who sent it.
-    pub(crate) fn next(&self) -> io::Result<Option<(Signal, u32)>> {
+    /// Takes the next signal that waits, with its sender.
+    pub(crate) fn next(&self) -> io::Result<Option<(Signal, Sender)>> {
         loop {
             match self.fd.read_signal() {
                 Ok(Some(info)) => {
                     let number = i32::try_from(info.ssi_signo).map_err(io::Error::other)?;
-                    return Ok(Some((Signal::try_from(number)?, info.ssi_pid)));
+                    // The codes of kill(2), sigqueue(3) and tgkill(2) (see `sigaction(2)`).
+                    let sender = match info.ssi_code {
+                        libc::SI_USER | libc::SI_QUEUE | libc::SI_TKILL => {
+                            Sender::Process(info.ssi_pid)
+                        }
+                        _ => Sender::Kernel,
+                    };
+                    return Ok(Some((Signal::try_from(number)?, sender)));
                 }
                 Ok(None) => return Ok(None),
                 Err(nix::Error::EINTR) => {}
@@ -72,6 +93,13 @@ impl Signals {
     /// The mask of before, for children.
     pub(crate) const fn before(&self) -> &SigSet {
         &self.before
+    }
+
+    /// Has `SIGCHLD` do in a child what it did before, and closes the child's copy of the descriptor;
+    /// returns the mask of before, to be set when the child is ready for signals.
+    pub(crate) fn leave_to_child(self) -> io::Result<SigSet> {
+        sys::set_disposition(Signal::SIGCHLD, &self.child_before)?;
+        Ok(self.before)
     }
 }
 
@@ -95,6 +123,18 @@ fn heed(signal: Signal) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+/// Has the kernel send `SIGCHLD` when a child ends, and not when one stops or continues (see
+/// `SA_NOCLDSTOP` in `sigaction(2)`), which it could do a hundred thousand times a second; returns what the
+/// signal did before.
+fn heed_ends_alone() -> io::Result<SigAction> {
+    let default = SigAction::new(SigHandler::SigDfl, SaFlags::empty(), SigSet::empty());
+    let before = sys::set_disposition(Signal::SIGCHLD, &default)?;
+    let flags = before.flags() | SaFlags::SA_NOCLDSTOP;
+    let only_ends = SigAction::new(before.handler(), flags, before.mask());
+    sys::set_disposition(Signal::SIGCHLD, &only_ends)?;
+    Ok(before)
 }
 
 /// Blocks every signal and returns the mask of before.

@@ -8,7 +8,7 @@ use rustix::{
     process::{Pid, PidfdFlags, Signal, WaitOptions, kill_process, pidfd_open, waitpid},
 };
 
-use crate::{clock, helper::Helper};
+use crate::{clock, helper::Helper, log::Log};
 
 /// How long they may take to end once they are killed.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -41,8 +41,9 @@ impl Leftovers {
         self.0.retain(|other| *other != pid);
     }
 
-    /// Kills and reaps all of them.
-    pub(crate) fn end(&mut self) {
+    /// Kills and reaps all of them; one that is not gone in time, as one that another process traces, is left to
+    /// whoever reaps the orphans of the system.
+    pub(crate) fn end(&mut self, log: &Log) {
         let deadline = clock::now() + PATIENCE;
         for pid in self.0.drain(..) {
             // Only while it is a child that was not reaped, the pid is certainly its own. A program of before
@@ -58,6 +59,17 @@ impl Leftovers {
                 // Without a descriptor to wait for, in short rounds.
                 let pause = if end.is_empty() { clock::now() + ROUND } else { deadline };
                 let _ = clock::sleep(&mut end, Some(pause.min(deadline)));
+                // One that is traced has ended for all but its parent.
+                if end.iter().any(|end| !end.revents().is_empty()) && is_unreaped(pid) {
+                    break;
+                }
+            }
+            if is_unreaped(pid) {
+                let pid = pid.as_raw_nonzero();
+                log.warning(format_args!(
+                    "process {pid} of the daemon's own was killed and cannot be reaped, as one that is \
+                     traced; it is not waited for any more"
+                ));
             }
         }
     }

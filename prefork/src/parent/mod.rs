@@ -204,7 +204,8 @@ impl<'a> Parent<'a> {
                     Some(Done::Over(verdict)) => {
                         self.end_probe();
                         self.end_errand();
-                        self.leftovers.end();
+                        self.end_status();
+                        self.leftovers.end(&self.log);
                         return Ok(Became::Over(verdict));
                     }
                     Some(Done::Forked { slot, generation, bell }) => {

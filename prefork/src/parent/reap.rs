@@ -3,27 +3,31 @@
 use std::io;
 
 use prefork_core::Exit;
-use rustix::{
-    io::Errno,
-    process::{Pid, WaitOptions, WaitStatus, wait},
-};
+use rustix::process::{Pid, WaitOptions, WaitStatus, waitpid};
+
+use crate::sys::{self, ChildState};
 
 /// Takes the next ended child, whoever's it is; `None` when none is left.
 ///
-/// One `SIGCHLD` stands for any number of ends, so this is called until it returns `None`.
-pub(crate) fn next() -> io::Result<Option<(Pid, Exit)>> {
-    loop {
-        match wait(WaitOptions::NOHANG) {
-            Ok(Some((pid, status))) => {
-                if let Some(exit) = exit(status) {
-                    return Ok(Some((pid, exit)));
-                }
-            }
-            Ok(None) | Err(Errno::CHILD) => return Ok(None),
-            Err(Errno::INTR) => {}
-            Err(error) => return Err(error.into()),
+/// `leave` is called with its pid while that is still its own: whoever holds the pid lets go of it before the
+/// kernel may give it to another process.
+///
+/// One `SIGCHLD` stands for any number of ends, so this is called until it returns `None`. It never waits: a
+/// child that another process traces is not there to be taken until its tracer lets go (see `ptrace(2)`).
+pub(crate) fn next(mut leave: impl FnMut(Pid)) -> io::Result<Option<(Pid, Exit)>> {
+    while let Some((pid, state)) = sys::look_at_children()? {
+        match state {
+            ChildState::Ended => leave(pid),
+            // One that has made this process its tracer (`PTRACE_TRACEME`) is reported again and again until
+            // the report is taken.
+            ChildState::Stopped => {}
+        }
+        let Some((_, status)) = waitpid(Some(pid), WaitOptions::NOHANG)? else { break };
+        if let Some(exit) = exit(status) {
+            return Ok(Some((pid, exit)));
         }
     }
+    Ok(None)
 }
 
 /// Returns how a child ended; `None` if it has only stopped or continued.

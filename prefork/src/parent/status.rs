@@ -1,7 +1,10 @@
 //! Keeping the status page and its figures up.
 
 use super::Parent;
-use crate::{clock, status::World};
+use crate::{
+    clock,
+    status::{Service, World},
+};
 
 impl Parent<'_> {
     /// Before the parent sleeps: what was counted is there to be read, and somebody there to tell it.
@@ -22,6 +25,12 @@ impl Parent<'_> {
             log: &self.log,
         };
         status.tend(now, world);
+    }
+
+    /// Has nobody serve the page any more.
+    pub(super) fn end_status(&mut self) {
+        let clerk = self.status.as_mut().and_then(Service::release);
+        clerk.iter().for_each(|clerk| self.leftovers.take_over(clerk));
     }
 
     /// Has the page go on with the board and the log that are there now.

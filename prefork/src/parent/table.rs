@@ -25,7 +25,9 @@ pub(crate) struct Table {
 /// A child, as its parent knows it.
 #[derive(Debug)]
 pub(crate) struct Child {
-    process: Process,
+    pid: Pid,
+    /// None once it has ended and is about to be reaped.
+    process: Option<Process>,
     generation: Generation,
     bell: BellId,
     /// What it has reported, as far as that was read.
@@ -50,9 +52,9 @@ impl Table {
     }
 
     fn put(&mut self, pid: Pid, generation: Generation, bell: BellId, reports: Reports) {
-        let process = Process::of_our_own(pid);
+        let process = Some(Process::of_our_own(pid));
         self.slots.insert(pid, bell.slot);
-        self.children.insert(bell.slot, Child { process, generation, bell, reports });
+        self.children.insert(bell.slot, Child { pid, process, generation, bell, reports });
     }
 
     /// Goes on with the children of the old program, which are still this process's own, and not reaped.
@@ -71,14 +73,14 @@ impl Table {
     /// All children, with their slots and generations.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (SlotId, Pid, Generation)> {
         let children = self.children.iter();
-        children.map(|(slot, child)| (*slot, child.process.pid(), child.generation))
+        children.map(|(slot, child)| (*slot, child.pid, child.generation))
     }
 
     /// Describes all children, for the next program in this process.
     pub(crate) fn hand_over(&self) -> Vec<HandedChild> {
         let children = self.children.iter().map(|(slot, child)| HandedChild {
             slot: *slot,
-            pid: child.process.pid().as_raw_nonzero().get(),
+            pid: child.pid.as_raw_nonzero().get(),
             bell: child.bell.serial,
             reports: child.reports,
         });
@@ -109,7 +111,14 @@ impl Table {
         !reports.contains(Report::Ready) || reports.contains(Report::Polls)
     }
 
-    /// Takes a child off the list that has ended and is about to be reaped; `None` if it was none of ours.
+    /// Lets go of a child that has ended and is about to be reaped: it is signalled no more. Tells whether it was
+    /// one of ours.
+    pub(crate) fn let_go(&mut self, pid: Pid) -> bool {
+        let child = self.slots.get(&pid).and_then(|slot| self.children.get_mut(slot));
+        child.is_some_and(|child| child.process.take().is_some())
+    }
+
+    /// Takes a child off the list that has ended and was reaped; `None` if it was none of ours.
     pub(crate) fn remove(&mut self, pid: Pid) -> Option<(SlotId, Generation)> {
         let slot = self.slots.remove(&pid)?;
         self.buried.insert(slot, pid);
@@ -122,14 +131,15 @@ impl Table {
 
     /// Signals the child in a slot, if there is one.
     pub(crate) fn signal(&mut self, slot: SlotId, signal: Signal) -> io::Result<()> {
-        let Some(child) = self.children.get(&slot) else { return Ok(()) };
-        let sent = child.process.signal(signal, &mut self.reserve);
+        let process = self.children.get(&slot).and_then(|child| child.process.as_ref());
+        let Some(process) = process else { return Ok(()) };
+        let sent = process.signal(signal, &mut self.reserve);
         self.reserve.restore();
         sent
     }
 
     pub(crate) fn pid(&self, slot: SlotId) -> Option<Pid> {
-        self.children.get(&slot).map(|child| child.process.pid())
+        self.children.get(&slot).map(|child| child.pid)
     }
 
     /// The pid of the last child that was taken off a slot, for messages about it.

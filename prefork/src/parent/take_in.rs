@@ -7,7 +7,7 @@ use prefork_core::{Event, Exit, Request, Time};
 use rustix::process::Pid;
 
 use super::{Parent, reap};
-use crate::{ChildExit, clock, disconnect::Errand, hooks, upgrade::Probe};
+use crate::{ChildExit, clock, disconnect::Errand, hooks, os::Sender, upgrade::Probe};
 
 /// What the kernel had to tell.
 struct Collected {
@@ -19,9 +19,6 @@ impl Parent<'_> {
     /// Takes in all that has happened, in the order that the head of this module explains.
     pub(super) fn take_in(&mut self) -> io::Result<()> {
         let Collected { requests, ended } = self.collect()?;
-        for (pid, _) in &ended {
-            self.note_reaped(*pid);
-        }
         let now = clock::now();
         for (pid, _) in &ended {
             // What the dead have reported, they have while they lived.
@@ -55,16 +52,22 @@ impl Parent<'_> {
         let mut requests = Vec::new();
         let mut children_ended = std::mem::take(&mut self.must_reap);
         while let Some((signal, sender)) = self.signals.next()? {
-            match request(signal) {
-                Some(request) => {
-                    self.log.info(format_args!("{signal} from pid {sender}"));
+            match (request(signal), sender) {
+                (Some(request), Sender::Process(pid)) => {
+                    self.log.info(format_args!("{signal} from pid {pid}"));
                     requests.push(request);
                 }
-                None => children_ended = true,
+                // What a terminal sends to a job in the background that it does not let read or write.
+                (Some(Request::More | Request::Fewer), Sender::Kernel) => {}
+                (Some(request), Sender::Kernel) => {
+                    self.log.info(format_args!("{signal} from the kernel, as from a terminal"));
+                    requests.push(request);
+                }
+                (None, _) => children_ended = true,
             }
         }
         let mut ended = Vec::new();
-        while children_ended && let Some(end) = reap::next()? {
+        while children_ended && let Some(end) = reap::next(|pid| self.note_reaped(pid))? {
             ended.push(end);
         }
         Ok(Collected { requests, ended })
@@ -81,8 +84,9 @@ impl Parent<'_> {
         }
     }
 
-    /// Notes that a pid belongs to nobody of ours any more, before anything else is done.
+    /// Lets go of a pid that is about to be nobody's of ours any more.
     fn note_reaped(&mut self, pid: Pid) {
+        self.table.let_go(pid);
         self.leftovers.forget(pid);
         let probe = self.probe.as_mut().map(Probe::helper_mut);
         let errand = self.errand.as_mut().map(Errand::helper_mut);

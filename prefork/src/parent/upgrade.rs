@@ -72,7 +72,7 @@ impl Parent<'_> {
     pub(super) fn upgrade(&mut self) {
         // It holds what this process holds, and the next program would not know of it.
         self.end_errand();
-        self.leftovers.end();
+        self.leftovers.end(&self.log);
         let refused = match (&self.probe, &self.origin) {
             (Some(probe), Ok(origin)) => {
                 flush();

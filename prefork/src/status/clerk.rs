@@ -8,7 +8,7 @@ use std::{
 
 use nix::sys::signal::SigSet;
 use prefork_scoreboard::Board;
-use rustix::process::{Pid, Signal, getppid, set_parent_process_death_signal};
+use rustix::process::{Pid, Signal, getppid, set_parent_process_death_signal, setsid};
 
 use super::{page, report::Source, server, service::Reopened};
 use crate::{
@@ -61,6 +61,8 @@ fn settle<'a>(
         [desk.socket, desk.memory, desk.leave].into_iter().chain(desk.board.map(|it| &it.file));
     let listening = desk.listeners.iter().map(|listening| &listening.socket);
     let kept: Vec<_> = kept.chain(listening).map(AsFd::as_fd).collect();
+    // No terminal reaches it.
+    setsid()?;
     // Not the pid file's lock, not a way to the children, not what the program has opened. What owns them
     // stays on the stack below and is never used again, as this process never returns there.
     sys::close_all_but(&kept)?;

@@ -11,7 +11,7 @@ use prefork_core::Time;
 use rustix::{
     fs::{Mode, OFlags, open},
     pipe::{PipeFlags, pipe_with},
-    process::{Pid, WaitOptions, getpid, waitpid},
+    process::{Pid, getpid},
 };
 
 use super::{
@@ -141,12 +141,9 @@ impl Service {
         self.clerk.take_if(|clerk| clerk.helper.pid() == pid).is_some()
     }
 
-    /// Kills the clerk and waits for its end.
-    pub(crate) fn end(&mut self) {
-        if let Some(clerk) = self.clerk.take_if(|clerk| clerk.helper.is_ours()) {
-            clerk.helper.kill();
-            let _ = waitpid(Some(clerk.helper.pid()), WaitOptions::empty());
-        }
+    /// Gives up the clerk, at the end of the daemon; reaping it is left to the caller.
+    pub(crate) fn release(&mut self) -> Option<Helper> {
+        self.clerk.take().map(|clerk| clerk.helper)
     }
 
     fn fork(&self, world: World<'_>) -> io::Result<Clerk> {
@@ -174,7 +171,9 @@ impl Service {
 
 impl Drop for Service {
     fn drop(&mut self) {
-        self.end();
+        if let Some(helper) = self.release() {
+            helper.kill();
+        }
     }
 }
 

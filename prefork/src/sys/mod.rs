@@ -64,6 +64,34 @@ pub(crate) fn fork() -> io::Result<Forked> {
     })
 }
 
+/// What is reported of a child.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ChildState {
+    /// It has ended, and its pid is its own until it is reaped.
+    Ended,
+    /// It has stopped, as one that this process traces.
+    Stopped,
+}
+
+/// Looks for a child that has ended, without reaping it and without waiting.
+pub(crate) fn look_at_children() -> io::Result<Option<(Pid, ChildState)>> {
+    // SAFETY: all of its fields are numbers, for which zero is a value.
+    let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
+    let options = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;
+    // SAFETY: the kernel writes to `info`, which lives, and to nothing else.
+    if unsafe { libc::waitid(libc::P_ALL, 0, &mut info, options) } != 0 {
+        let error = io::Error::last_os_error();
+        return if error.raw_os_error() == Some(libc::ECHILD) { Ok(None) } else { Err(error) };
+    }
+    // SAFETY: waitid has filled in these fields, or there is nothing to report and they are still zero.
+    let pid = unsafe { info.si_pid() };
+    let state = match info.si_code {
+        libc::CLD_EXITED | libc::CLD_KILLED | libc::CLD_DUMPED => ChildState::Ended,
+        _ => ChildState::Stopped,
+    };
+    Ok(Pid::from_raw(pid).map(|pid| (pid, state)))
+}
+
 /// Writes out what C code in this process has buffered, so that a fork does not double it and
 /// [`exit_now`] does not lose it.
 pub(crate) fn flush_c_streams() {
@@ -79,10 +107,10 @@ pub(crate) fn exit_now(status: i32) -> ! {
 
 /// Sets what a signal does and returns what it did before.
 ///
-/// To be called with the default disposition or with one that this function has returned.
+/// To be called with the default disposition, or with one that this function has returned, whatever its flags.
 pub(crate) fn set_disposition(signal: Signal, action: &SigAction) -> io::Result<SigAction> {
     // SAFETY: sigaction is unsafe because a handler may be one that is not async-signal-safe. No
-    // handler is made here: the callers pass the default, or put back what was there.
+    // handler is made here: the callers pass the default, or the one that was there.
     Ok(unsafe { nix::sys::signal::sigaction(signal, action) }?)
 }
 

@@ -77,7 +77,7 @@ impl Inherited {
         after_init: AfterInit<S>,
     ) -> Result<Succession<S>, RunError> {
         self.show_name();
-        self.end_probe();
+        self.end_probe(&Log::new(&settings.name, Speaker::Parent));
         if self.handover.in_background {
             // As at the first start, once the paths of the arguments had been made absolute.
             let enter = RunError::system("enter the directory /");
@@ -158,11 +158,11 @@ impl Inherited {
     }
 
     /// Ends the probe of this program: it has bound what is to be bound here.
-    fn end_probe(&self) {
+    fn end_probe(&self, log: &Log) {
         let probe = self.handover.pool.as_ref().and_then(|pool| Pid::from_raw(pool.probe?));
         let mut leftovers = Leftovers::default();
         probe.into_iter().for_each(|probe| leftovers.note(probe));
-        leftovers.end();
+        leftovers.end(log);
     }
 
     /// Shows the name of the file that runs, where an older kernel shows a number for what was executed
