@@ -52,6 +52,10 @@ pub enum Action {
     /// See whether clients of children at work have gone, and answer with
     /// [`Event::ConnectionsChecked`](crate::Event::ConnectionsChecked). Not asked again before that.
     CheckConnections,
+    /// End what children that have ended had started and left behind, and answer with
+    /// [`Event::DescendantsEnded`](crate::Event::DescendantsEnded). Not asked again before that. Report the end of
+    /// each by [`Event::OrphanEnded`](crate::Event::OrphanEnded).
+    EndDescendants,
     /// Take no new connections, and have children that are asked to leave take what waits already.
     Drain,
     /// Open the logs anew.
@@ -212,6 +216,11 @@ pub enum Notice {
         /// The child's slot.
         slot: SlotId,
     },
+    /// Of what children had started, some could not be ended in time; the daemon ends without them.
+    DescendantsLeft {
+        /// How many processes.
+        left: usize,
+    },
     /// The daemon has begun to stop.
     Stopping {
         /// What was asked for.
@@ -252,6 +261,7 @@ impl Notice {
             | Self::ProbeTimedOut { .. }
             | Self::ProgramBusy { .. }
             | Self::Upgrading
+            | Self::DescendantsLeft { .. }
             | Self::Stopping { .. }
             | Self::Escalated { .. } => None,
         }

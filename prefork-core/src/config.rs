@@ -68,9 +68,22 @@ pub struct Config {
     /// How often to see whether clients of children at work have gone. Default never. Needs
     /// [`Pool::ByLoad`], as somebody must tell who is at work.
     pub netwatch_interval: Option<Duration>,
+    /// What becomes of what children have started, once they have ended. Default [`Descendants::Keep`].
+    pub descendants: Descendants,
     /// How long a child may take to leave by itself after
     /// [`Event::Cancelled`](crate::Event::Cancelled). Default 200 ms.
     pub cancel_timeout: Duration,
+}
+
+/// What becomes of processes that children have started, once these have ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Descendants {
+    /// They live on.
+    #[default]
+    Keep,
+    /// They are ended. Somebody must be able to carry out
+    /// [`Action::EndDescendants`](crate::Action::EndDescendants).
+    End,
 }
 
 /// Whether a pool follows its load.
@@ -132,6 +145,7 @@ impl Config {
             max_lifetime: None,
             request_timeout: None,
             netwatch_interval: None,
+            descendants: Descendants::Keep,
             cancel_timeout: Duration::from_millis(200),
         })
     }

@@ -138,6 +138,16 @@ pub enum Event {
         /// How it ended.
         exit: Exit,
     },
+    /// A process has ended and was reaped that is none of the pool's children, as one that a child had started
+    /// and left behind.
+    OrphanEnded,
+    /// An [`Action::EndDescendants`](crate::Action::EndDescendants) was carried out.
+    DescendantsEnded {
+        /// How many of them are there still: not ended yet, or not reaped.
+        left: usize,
+        /// How long it took to look for them.
+        took: Duration,
+    },
     /// A child has begun or finished work while the nudge was armed, which it is no more.
     Nudged,
     /// A child has woken the parent, whatever for.

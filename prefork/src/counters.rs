@@ -187,6 +187,7 @@ impl Counters {
             | Notice::AtMaximum { .. }
             | Notice::Probing
             | Notice::Upgrading
+            | Notice::DescendantsLeft { .. }
             | Notice::Stopping { .. }
             | Notice::Escalated { .. } => {}
         }

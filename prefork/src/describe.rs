@@ -166,6 +166,12 @@ fn words(notice: Notice, pid: Option<Pid>) -> (Level, String) {
                  believed, and retired"
             ),
         ),
+        Notice::DescendantsLeft { left } => (
+            Level::Error,
+            format!(
+                "processes that children had started could not be ended ({left}); leaving them behind"
+            ),
+        ),
         Notice::Stopping { request, alive } => {
             let how = if request == Request::StopNow { "now" } else { "gracefully" };
             (Level::Info, format!("stopping {how}, with {}", Children(alive)))

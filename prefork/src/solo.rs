@@ -302,6 +302,7 @@ impl Watcher {
                 Action::ArmNudge
                 | Action::Look
                 | Action::CheckConnections
+                | Action::EndDescendants
                 | Action::ReopenLogs
                 | Action::Probe
                 | Action::EndProbe

@@ -22,6 +22,7 @@ impl Supervisor {
         self.decide_connections(now);
         self.decide_surplus(now);
         self.decide_top_up(now);
+        self.decide_descendants(now);
         self.decide_upgrade(now);
         self.decide_stop(now);
     }
@@ -152,7 +153,9 @@ impl Supervisor {
     fn decide_stop(&mut self, now: Time) {
         let Phase::Stopping { ladder, verdict, .. } = self.phase else { return };
         if self.slots.alive() == 0 {
-            self.exit(verdict);
+            if self.may_exit(now) {
+                self.exit(verdict);
+            }
         } else if now >= ladder.deadline() {
             match ladder.next() {
                 Next::Climb(rung) => self.climb(now, rung),

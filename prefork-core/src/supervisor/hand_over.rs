@@ -129,6 +129,8 @@ impl Supervisor {
         if let Some(watch) = &mut supervisor.watch {
             watch.begin(now);
         }
+        // Of those that were left behind until now nothing is handed over but what the system knows.
+        supervisor.descendants.stir();
         supervisor.decide(now);
         supervisor
     }

@@ -10,6 +10,7 @@
 mod clients;
 mod decide;
 mod deeds;
+mod descendants;
 mod distrust;
 mod hand_over;
 mod note;
@@ -25,6 +26,7 @@ use crate::{
 };
 
 pub use deeds::Deeds;
+use descendants::Descendants;
 pub use hand_over::{AdoptedAs, Handover, HandoverChild, HandoverStage};
 use replace::Roll;
 use upgrade::Upgrade;
@@ -92,6 +94,13 @@ use watch::Watch;
 /// is being written is tried again, for a minute. Requests that come meanwhile make one more
 /// upgrade. It waits until the daemon serves, and a stop puts an end to it.
 ///
+/// # Descendants
+///
+/// With [`Config::descendants`] set to [`Descendants::End`](crate::Descendants::End), what children have started
+/// and left behind is ended: [`Action::EndDescendants`] asks for it after everything else of the moment in which
+/// a child has ended, or one of those that were left behind ([`Event::OrphanEnded`]). The end of the daemon
+/// waits for them, for a second at the most.
+///
 /// # Stopping
 ///
 /// Children are asked, after [`Config::graceful_timeout`] interrupted, after
@@ -116,6 +125,7 @@ pub struct Supervisor {
     /// Whether another roll was asked for that has not begun.
     roll_again: bool,
     upgrade: Upgrade,
+    descendants: Descendants,
     spawned: u64,
     deeds: Deeds,
     actions: VecDeque<Action>,
@@ -155,6 +165,7 @@ impl Supervisor {
             roll: None,
             roll_again: false,
             upgrade: Upgrade::No,
+            descendants: Descendants::new(config.descendants),
             spawned: 0,
             deeds: Deeds::default(),
             actions: VecDeque::new(),
@@ -202,21 +213,27 @@ impl Supervisor {
 
     /// Returns the next thing to do, in order.
     pub fn next_action(&mut self) -> Option<Action> {
-        self.actions.pop_front().or_else(|| self.last_action())
+        self.look_for_descendants()
+            .or_else(|| self.actions.pop_front())
+            .or_else(|| self.last_action())
     }
 
     /// Returns the time at which [`advance`](Self::advance) is to be called if nothing happens
     /// before; `None` while nothing is due, however long.
     #[must_use]
     pub fn deadline(&self) -> Option<Time> {
-        match self.phase {
-            Phase::New | Phase::Over => None,
+        let descendants = self.descendants.due();
+        let own = match self.phase {
+            Phase::New | Phase::Over => return None,
             Phase::Starting { deadline, .. } => {
                 Some(self.pool_deadline().map_or(deadline, |due| due.min(deadline)))
             }
             Phase::Serving => self.pool_deadline(),
-            Phase::Stopping { ladder, .. } => Some(ladder.deadline()),
-        }
+            Phase::Stopping { ladder, .. } => {
+                Some(self.descendants.put_off_until().unwrap_or_else(|| ladder.deadline()))
+            }
+        };
+        own.into_iter().chain(descendants).min()
     }
 
     /// Tells whether the daemon is stopping or has stopped.

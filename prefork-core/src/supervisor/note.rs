@@ -34,6 +34,8 @@ impl Supervisor {
                 self.slots.update(slot, |child| child.extension = Some(extension));
             }
             Event::Exited { slot, exit } => self.exited(now, slot, exit),
+            Event::OrphanEnded => self.descendants.stir(),
+            Event::DescendantsEnded { left, took } => self.descendants.looked(now, left, took),
             Event::Nudged => self.nudged(now),
             Event::Rang { slot } => self.rang(now, slot),
             Event::Lied { slot } => self.lied(now, slot),
@@ -96,6 +98,7 @@ impl Supervisor {
 
     fn exited(&mut self, now: Time, slot: SlotId, exit: Exit) {
         let Some(child) = self.slots.release(slot) else { return };
+        self.descendants.stir();
         let told = match self.phase {
             Phase::Stopping { .. } | Phase::Over => true,
             Phase::New | Phase::Starting { .. } | Phase::Serving => {

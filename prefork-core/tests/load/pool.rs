@@ -38,6 +38,7 @@ impl Ours {
                 | Action::Kill { .. }
                 | Action::RunHook(_)
                 | Action::CheckConnections
+                | Action::EndDescendants
                 | Action::Probe
                 | Action::EndProbe
                 | Action::Upgrade

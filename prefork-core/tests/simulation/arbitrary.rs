@@ -18,7 +18,8 @@ pub(crate) fn arb_life() -> impl Strategy<Value = Life> {
         1 => Just(Life::crashing()),
         1 => Just(Life { enters_after: None, ..Life::healthy() }),
         1 => Just(Life { ready_after: None, works_after: None, ..Life::healthy() }),
-        1 => Just(Life { heeds_ask: false, ..Life::healthy() }),
+        2 => (1u32..5).prop_map(|descendants| Life { descendants, ..Life::healthy() }),
+        1 => Just(Life { heeds_ask: false, descendants: 2, ..Life::healthy() }),
         1 => Just(Life { heeds_ask: false, heeds_interrupt: false, ..Life::healthy() }),
     ]
 }
@@ -48,6 +49,7 @@ pub(crate) fn arb_step() -> impl Strategy<Value = Step> {
             .prop_map(Step::Request),
         1 => arb_program().prop_map(Step::Program),
         1 => (1usize..10).prop_map(Step::Tire),
+        1 => Just(Step::Stick),
     ]
 }
 

@@ -11,6 +11,8 @@ pub(crate) struct Life {
     pub(crate) dies_after: Option<Duration>,
     pub(crate) heeds_ask: bool,
     pub(crate) heeds_interrupt: bool,
+    /// How many processes follow each other that it starts and lets go of.
+    pub(crate) descendants: u32,
 }
 
 impl Life {
@@ -22,6 +24,7 @@ impl Life {
             dies_after: None,
             heeds_ask: true,
             heeds_interrupt: true,
+            descendants: 0,
         }
     }
 
@@ -33,6 +36,7 @@ impl Life {
             dies_after: Some(Duration::from_millis(2)),
             heeds_ask: true,
             heeds_interrupt: true,
+            descendants: 0,
         }
     }
 }

@@ -7,6 +7,7 @@
 mod arbitrary;
 mod count;
 mod life;
+mod orphans;
 mod properties;
 mod stories;
 mod world;

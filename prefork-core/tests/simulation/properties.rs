@@ -34,6 +34,29 @@ proptest! {
         prop_assert_eq!(world.deadline(), None, "a pool at rest needs no timer");
     }
 
+    /// Whatever happened, of what a child had started nothing is left a second after its end, while what
+    /// living children have started stays.
+    #[test]
+    fn descendants_end_with_their_child(
+        config in arb_pool(),
+        steps in prop::collection::vec(arb_step(), 0..40),
+    ) {
+        let mut world = World::new(config);
+        world.step(Step::Lives(vec![Life { descendants: 4, ..Life::healthy() }]));
+        world.run_until_ready();
+        let kept = world.kept();
+        prop_assert_eq!(kept, world.alive(), "one each");
+        for step in steps {
+            world.step(step);
+        }
+        world.step(Step::Lives(vec![Life::healthy()]));
+        // Those that could not be ended at once are tried again now and then.
+        let limit = if world.stubborn() > 0 { 11 } else { 1 };
+        world.heal();
+        world.step(Step::Run(Duration::from_secs(limit)));
+        prop_assert_eq!(world.left_behind(), 0);
+    }
+
     /// A stop ends in bounded time at whatever moment it is asked for, with every child gone or,
     /// if the kernel itself cannot end one, said so.
     #[test]
@@ -62,13 +85,14 @@ proptest! {
             world.step(Step::Run(ms(pause)));
         }
         let ladder = config.graceful_timeout + config.interrupt_timeout + config.kill_timeout;
-        world.step(Step::Run(ladder + ms(1)));
+        world.step(Step::Run(ladder + ms(1001)));
         let verdict = world.verdict();
         if immortals > 0 {
             prop_assert_eq!(verdict, Some(Verdict::GaveUp { alive: immortals }));
         } else {
             prop_assert!(verdict.is_some(), "still not over");
             prop_assert_eq!(world.alive(), 0);
+            prop_assert_eq!(world.left_behind(), world.stubborn(), "descendants were left behind");
         }
         prop_assert_eq!(world.shutdown_hooks(), 1);
         prop_assert!(!world.is_probing(), "a probe was left behind");

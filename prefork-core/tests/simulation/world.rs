@@ -6,18 +6,19 @@
 
 use std::{
     cmp::Reverse,
-    collections::{BTreeMap, BinaryHeap},
+    collections::{BTreeMap, BTreeSet, BinaryHeap},
     time::Duration,
 };
 
 use prefork_core::{
-    Action, AdoptedAs, Config, Event, Exit, Hook, Notice, Request, SlotId, Supervisor, Time,
-    Verdict,
+    Action, AdoptedAs, Config, Descendants, Event, Exit, Hook, Notice, Request, SlotId, Supervisor,
+    Time, Verdict,
 };
 
 use crate::{
     count,
     life::{Child, Life, Milestone, Program},
+    orphans::Orphans,
 };
 
 /// Something that is done to the world.
@@ -41,6 +42,8 @@ pub(crate) enum Step {
     Tire(usize),
     /// The program file is from now on such a one.
     Program(Program),
+    /// Nothing ends one of the processes that children have started.
+    Stick,
 }
 
 pub(crate) struct World {
@@ -48,6 +51,7 @@ pub(crate) struct World {
     supervisor: Supervisor,
     now: Time,
     children: BTreeMap<SlotId, Child>,
+    orphans: Orphans,
     agenda: BinaryHeap<Reverse<(Time, u64, SlotId, Milestone)>>,
     lives: Vec<Life>,
     serial: u64,
@@ -68,12 +72,14 @@ pub(crate) struct World {
 }
 
 impl World {
-    pub(crate) fn new(config: Config) -> Self {
+    pub(crate) fn new(mut config: Config) -> Self {
+        config.descendants = Descendants::End;
         Self {
             supervisor: Supervisor::new(config.clone()),
             config,
             now: Time::after_origin(Duration::from_secs(1_000_000)),
             children: BTreeMap::new(),
+            orphans: Orphans::default(),
             agenda: BinaryHeap::new(),
             lives: vec![Life::healthy()],
             serial: 0,
@@ -138,6 +144,7 @@ impl World {
                 }
             }
             Step::Program(program) => self.program = program,
+            Step::Stick => self.orphans.make_one_stubborn(),
         }
     }
 
@@ -145,6 +152,7 @@ impl World {
     pub(crate) fn heal(&mut self) {
         self.failing_forks = 0;
         self.program = Program::Good;
+        self.orphans.heal();
         self.step(Step::Kill(usize::MAX));
     }
 
@@ -169,6 +177,24 @@ impl World {
 
     pub(crate) fn alive(&self) -> usize {
         self.children.len()
+    }
+
+    /// How many processes are there that children have started who live no more.
+    pub(crate) fn left_behind(&self) -> usize {
+        self.orphans.left_behind(&self.living())
+    }
+
+    /// How many processes are there that living children have started.
+    pub(crate) fn kept(&self) -> usize {
+        self.orphans.count() - self.left_behind()
+    }
+
+    pub(crate) fn stubborn(&self) -> usize {
+        self.orphans.stubborn()
+    }
+
+    fn living(&self) -> BTreeSet<u64> {
+        self.children.values().map(|child| child.serial).collect()
     }
 
     /// The generations of the living children.
@@ -232,10 +258,14 @@ impl World {
         loop {
             let happens = self.agenda.peek().map(|Reverse((at, ..))| *at);
             let probed = self.probe.and_then(|(at, _)| at);
-            let next = [happens, probed, self.supervisor.deadline()].into_iter().flatten().min();
+            let (orphan, deadline) = (self.orphans.due(), self.supervisor.deadline());
+            let next = [happens, probed, orphan, deadline].into_iter().flatten().min();
             let Some(next) = next.filter(|next| *next <= end) else { break };
             self.now = self.now.max(next);
-            if probed.is_some_and(|at| at <= next) {
+            if orphan.is_some_and(|at| at <= next) {
+                self.orphans.happen();
+                self.tell(Event::OrphanEnded);
+            } else if probed.is_some_and(|at| at <= next) {
                 self.answer_probe();
             } else if happens.is_some_and(|at| at <= next) {
                 self.happen();
@@ -346,6 +376,11 @@ impl World {
                 assert_eq!(self.alive(), self.config.prefork() as usize);
                 self.announced = true;
             }
+            Action::EndDescendants => {
+                let left = self.orphans.end(self.now, &self.living());
+                let took = Duration::from_millis(1);
+                self.supervisor.handle(self.now, Event::DescendantsEnded { left, took });
+            }
             Action::Drain => assert!(self.supervisor.is_stopping()),
             Action::ReopenLogs => self.reopened += 1,
             Action::ArmNudge | Action::Look | Action::CheckConnections => {
@@ -383,6 +418,9 @@ impl World {
         self.serial += 1;
         let turn = usize::try_from(self.serial).expect("fits") % self.lives.len();
         let life = self.lives[turn].clone();
+        if life.descendants > 0 {
+            self.orphans.appear(self.serial, life.descendants - 1);
+        }
         for (after, what) in [
             (life.enters_after, Milestone::Enters),
             (life.enters_after.and(life.ready_after), Milestone::Ready),

@@ -142,6 +142,18 @@ impl<S> Args<S> {
         self
     }
 
+    /// Lets the processes that children start live on when these have ended. Default off.
+    ///
+    /// Off, all that a child has started is killed within a second of its end, whether it crashed, was retired or
+    /// replaced: its children, theirs, those in sessions of their own, and those that have forked away from it
+    /// (see [the guide to signals](crate::docs::signals#what-children-start)). The daemon's end waits for theirs, so
+    /// that none of them keeps a port or a lock from the next start. Turn it on if children start programs on
+    /// purpose that are to outlive them.
+    pub fn keep_descendants(mut self, keep_descendants: bool) -> Self {
+        self.data.keep_descendants = keep_descendants;
+        self
+    }
+
     /// Sets the number of children that is never exceeded, up to 65,536, but for those that stand in
     /// for others that are being replaced ([`max_unavailable`](Self::max_unavailable)). Default 150.
     ///

@@ -79,6 +79,7 @@ pub(crate) struct Data {
     pub(crate) graceful_timeout: Option<Duration>,
     pub(crate) privileges: Wanted,
     pub(crate) drop_parent: bool,
+    pub(crate) keep_descendants: bool,
     pub(crate) auto_reload_check_every: Option<Duration>,
     pub(crate) auto_reload_watch: Option<WatchList>,
     pub(crate) netwatch_interval: Option<Duration>,

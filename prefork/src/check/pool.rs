@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use prefork_core::{Config, ConfigError, LARGEST_POOL};
+use prefork_core::{Config, ConfigError, Descendants, LARGEST_POOL};
 
 use super::{Faults, Pool, defaults, has_scoreboard};
 use crate::{args::Data, child::Limits};
@@ -37,6 +37,7 @@ pub(super) fn check(data: &Data, faults: &mut Faults) -> Pool {
     config.max_lifetime = data.max_lifetime;
     config.request_timeout = data.request_timeout;
     config.netwatch_interval = data.netwatch_interval;
+    config.descendants = if data.keep_descendants { Descendants::Keep } else { Descendants::End };
     Pool::Children(Box::new(config))
 }
 

@@ -44,7 +44,7 @@ pub(super) fn refuse(data: &Data, hooks: &ParentHooks, faults: &mut Faults) {
     let ends = Another("request_timeout", data.request_timeout.is_some());
     let watches = Another("on_client_disconnect", hooks.on_client_disconnect.is_some());
     let becomes = Another("user (or group, or supplementary_groups)", changes_user);
-    let table: [(&str, bool, &[Need]); 16] = [
+    let table: [(&str, bool, &[Need]); 17] = [
         ("max_children", differs(data.max_children, defaults::MAX_CHILDREN), &[Children]),
         ("min_spare", differs(data.min_spare, defaults::MIN_SPARE), &[Children, Scoreboard]),
         ("max_spare", data.max_spare.is_some(), &[Children, Scoreboard]),
@@ -61,6 +61,7 @@ pub(super) fn refuse(data: &Data, hooks: &ParentHooks, faults: &mut Faults) {
         ("on_client_disconnect", hooks.on_client_disconnect.is_some(), &[Children, Scoreboard]),
         ("netwatch_interval", data.netwatch_interval.is_some(), &[watches]),
         ("drop_parent", data.drop_parent, &[becomes]),
+        ("keep_descendants", data.keep_descendants, &[Children]),
     ];
     for (argument, is_given, needs) in table {
         if is_given && let Some(need) = needs.iter().find(|need| !need.is_met(data)) {

@@ -1,7 +1,8 @@
 //! A child's life, from the fork to its end.
 //!
 //! The order matters, each step for its reason: with all signals blocked since before the fork, the
-//! child first leaves the parent's session, and with it the terminal; then parts with what is the parent's;
+//! child first leaves the parent's session, and with it the terminal; then takes the tag by which all that it
+//! starts will be known; then parts with what is the parent's;
 //! then ties itself to the parent (after any change of user, which unties it again), then lets signals in,
 //! and only then runs code of the program. It never returns: what lies above it on the stack is the parent's.
 
@@ -18,7 +19,7 @@ use crate::{
     AccessLog, BoxError, Report,
     channels::{Bell, Channels, ChildChannels, Reporter},
     log::{Log, Role},
-    os::{Poller, Privileges, Signals, Title, set_signal_mask},
+    os::{Poller, Privileges, Signals, Title, orphans, set_signal_mask},
     sys,
 };
 
@@ -27,6 +28,8 @@ use crate::{
 pub(crate) struct Seat {
     pub(crate) slot: SlotId,
     pub(crate) generation: Generation,
+    /// By which what it starts is known.
+    pub(crate) tag: Option<u64>,
     pub(crate) name: String,
     pub(crate) title: Title,
     pub(crate) signals: Signals,
@@ -63,11 +66,14 @@ pub(crate) fn live<S>(seat: Seat, body: &mut Body<S>, state: &S) -> ! {
 /// Parts with the parent's side of everything; `None` if the parent has gone meanwhile.
 fn settle(seat: Seat, log: &Log) -> Result<Option<Child>, BoxError> {
     let Seat { slot, generation, mut title, signals, channels, bell, privileges, .. } = seat;
-    let Seat { has_board, limits, access_log, .. } = seat;
+    let Seat { tag, has_board, limits, access_log, .. } = seat;
     // Before anything else: no terminal reaches it from here on, Ctrl-C and a closed window neither, and a
     // signal to its own group only what it has started itself.
     setsid()?;
     let mask = signals.leave_to_child()?;
+    if let Some(Err(error)) = tag.map(orphans::set_tag) {
+        log.error(format_args!("what this child starts will not be ended with it: {error}"));
+    }
     title.become_child();
     // Before the tie to the parent, which the kernel cuts when the user changes.
     privileges.apply()?;

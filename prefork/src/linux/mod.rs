@@ -5,6 +5,7 @@
 mod file_hints;
 mod fork;
 mod lifeline;
+pub(crate) mod orphans;
 mod poller;
 mod privileges;
 mod process;
@@ -14,6 +15,7 @@ mod title;
 pub(crate) use file_hints::FileHints;
 pub(crate) use fork::fork;
 pub(crate) use lifeline::{Lifeline, Tether};
+pub(crate) use orphans::Reaper;
 pub(crate) use poller::{Poller, Source, Stale};
 pub(crate) use privileges::{Privileges, Wanted};
 pub(crate) use process::{Process, Reserve, pidfds_work};

@@ -63,6 +63,7 @@ impl Occasion {
             | Notice::Lingers { .. }
             | Notice::Flooding { .. }
             | Notice::Implausible { .. }
+            | Notice::DescendantsLeft { .. }
             | Notice::Escalated { .. } => None,
         }
     }

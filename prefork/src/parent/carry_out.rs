@@ -43,6 +43,7 @@ impl Parent<'_> {
             Action::ArmNudge => self.arm(),
             Action::Look => self.look(),
             Action::CheckConnections => self.check_connections(),
+            Action::EndDescendants => self.end_descendants(),
             Action::Probe => self.start_probe(),
             Action::EndProbe => self.end_probe(),
             Action::Upgrade => self.upgrade(),
@@ -58,6 +59,7 @@ impl Parent<'_> {
     /// Forks a child, in which this returns that it is one.
     fn spawn(&mut self, slot: SlotId, generation: Generation) -> Option<Done> {
         self.channels.pages.assign(slot, generation);
+        self.descendants.assign(slot);
         let id = self.table.next_bell(slot);
         let forked = self.channels.bells.make(id).and_then(|bell| Ok((fork()?, bell)));
         match forked {
@@ -76,6 +78,7 @@ impl Parent<'_> {
             }
             Err(error) => {
                 self.channels.pages.clear(slot);
+                self.descendants.release(slot);
                 self.counters.count(Counter::SpawnFailures);
                 let error = error.to_string();
                 if self.fork_error.as_ref() != Some(&error) {

@@ -10,6 +10,7 @@
 mod bells;
 mod carry_out;
 mod clients;
+mod descendants;
 mod gossip;
 mod leftovers;
 mod reap;
@@ -46,8 +47,13 @@ use crate::{
 };
 
 use carry_out::Done;
+use descendants::Descendants;
 pub(crate) use leftovers::Leftovers;
 use table::Table;
+
+/// How many actions are carried out before events are taken in again: what a thousand replacements take is too
+/// long to wait for operators, and for the ends of others.
+const MOST_ACTIONS: usize = 32;
 
 /// The parent of a pool.
 pub(crate) struct Parent<'a> {
@@ -77,6 +83,7 @@ pub(crate) struct Parent<'a> {
     /// The clients about which it has not been asked yet.
     gone: Vec<Gone>,
     leftovers: Leftovers,
+    descendants: Descendants,
     counters: Counters,
     status: Option<Service>,
     /// Whether the program is one that has come back.
@@ -130,6 +137,8 @@ impl<'a> Parent<'a> {
         let client_watch = watches.then(|| ClientWatch::new(&listeners, &log));
         let mut table = Table::new().map_err(RunError::system("keep a descriptor in reserve"))?;
         let mut has_returned = false;
+        let handed = adopted.as_ref().map(|adopted| &adopted.tags);
+        let descendants = Descendants::begin(config.descendants, handed, &log);
         let begun = if adopted.is_some() { Begun::InPlace } else { Begun::Anew };
         let mut reporting = settings.manager.report(&config, begun, &log);
         let supervisor = match adopted {
@@ -177,6 +186,7 @@ impl<'a> Parent<'a> {
             errand: None,
             gone: Vec::new(),
             leftovers: Leftovers::default(),
+            descendants,
             counters,
             status,
             has_returned,
@@ -198,9 +208,15 @@ impl<'a> Parent<'a> {
         self.supervisor.handle(clock::now(), Event::Start);
         loop {
             self.keep_board();
+            let mut actions = 0_usize;
             while let Some(action) = self.supervisor.next_action() {
                 match self.carry_out(action)? {
-                    None => {}
+                    None => {
+                        actions += 1;
+                        if actions.is_multiple_of(MOST_ACTIONS) {
+                            self.take_in().map_err(RunError::system("take in events"))?;
+                        }
+                    }
                     Some(Done::Over(verdict)) => {
                         self.end_probe();
                         self.end_errand();
@@ -278,7 +294,8 @@ impl<'a> Parent<'a> {
         let Self { settings, title, signals, access_log, privileges, .. } = self;
         let Self { channels, board, hooks, .. } = self;
         // Left alone, their memory stays shared with the parent; freeing it would make copies of it.
-        let _shared = ManuallyDrop::new((self.supervisor, self.counters));
+        let tag = self.descendants.tag(slot);
+        let _shared = ManuallyDrop::new((self.supervisor, self.counters, self.descendants));
         // What the hooks of the parent have captured is not the child's to drop: it would undo, with the
         // parent's rights and once in each child, what the parent has done once.
         let _hooks = ManuallyDrop::new(hooks);
@@ -289,6 +306,7 @@ impl<'a> Parent<'a> {
         Seat {
             slot,
             generation,
+            tag,
             name,
             title,
             signals,

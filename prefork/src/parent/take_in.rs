@@ -86,6 +86,9 @@ impl Parent<'_> {
 
     /// Lets go of a pid that is about to be nobody's of ours any more.
     fn note_reaped(&mut self, pid: Pid) {
+        if self.table.slot(pid).is_some() {
+            self.descendants.end_group(pid);
+        }
         self.table.let_go(pid);
         self.leftovers.forget(pid);
         let probe = self.probe.as_mut().map(Probe::helper_mut);
@@ -93,16 +96,20 @@ impl Parent<'_> {
         probe.into_iter().chain(errand).for_each(|helper| helper.note_reaped(pid));
     }
 
-    /// Passes on the end of a child. One that is not in the table was adopted, as happens to
-    /// process 1; that it has been reaped is all there is to do.
+    /// Passes on the end of a child. One that is not in the table is a helper, or was adopted when it had lost
+    /// its parent.
     fn bury(&mut self, now: Time, pid: Pid, exit: Exit) {
-        if self.bury_probe(now, pid, exit) || self.bury_errand(now, pid) {
+        let Some((slot, generation)) = self.table.remove(pid) else {
+            if !self.bury_probe(now, pid, exit)
+                && !self.bury_errand(now, pid)
+                && let Some(status) = &mut self.status
+            {
+                status.bury(pid);
+            }
+            self.supervisor.handle(now, Event::OrphanEnded);
             return;
-        }
-        if self.status.as_mut().is_some_and(|status| status.bury(pid)) {
-            return;
-        }
-        let Some((slot, generation)) = self.table.remove(pid) else { return };
+        };
+        self.descendants.release(slot);
         let label = self.label(slot);
         if let Some(status) = &mut self.status {
             status.begin();

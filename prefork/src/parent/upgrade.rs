@@ -96,6 +96,7 @@ impl Parent<'_> {
             pid_file: self.pid_file.as_ref().map(|pid_file| pid_file.file()),
             channels: &self.channels,
             children: self.table.hand_over(),
+            tags: self.descendants.hand_over(),
             supervisor: self.supervisor.hand_over(),
             counters: self.counters.hand_over(clock::now()),
             status: self.status.as_ref().map(Service::socket),

@@ -142,6 +142,8 @@ settings! {
     rlimit_nofile: u64,
     /// See [`Args::drop_parent`]. Default off.
     drop_parent: bool,
+    /// See [`Args::keep_descendants`]. Default off.
+    keep_descendants: bool,
 }
 
 #[cfg(test)]

@@ -92,6 +92,36 @@ pub(crate) fn look_at_children() -> io::Result<Option<(Pid, ChildState)>> {
     Ok(Pid::from_raw(pid).map(|pid| (pid, state)))
 }
 
+/// Sends a signal to all processes of the group that this process leads, or has led; fails with `EINVAL` before
+/// Linux 6.9.
+pub(crate) fn signal_group_of(leader: BorrowedFd<'_>, signal: Signal) -> io::Result<()> {
+    /// As in `linux/pidfd.h`, for the flags of `pidfd_send_signal(2)`.
+    const PROCESS_GROUP: libc::c_uint = 1 << 2;
+    let (process, number, no_info) = (leader.as_raw_fd(), signal as i32, std::ptr::null::<()>());
+    // SAFETY: the call takes numbers and a pointer that may be null, and touches no memory of this process.
+    let result = unsafe {
+        libc::syscall(libc::SYS_pidfd_send_signal, process, number, no_info, PROCESS_GROUP)
+    };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Returns the hard limit of file locks of another process; `None` for no limit.
+pub(crate) fn limit_of_locks(pid: Pid) -> io::Result<Option<u64>> {
+    let mut soft_and_hard = [0u64; 2];
+    let (process, resource) = (pid.as_raw_nonzero().get(), libc::RLIMIT_LOCKS);
+    let (nothing_new, into) = (std::ptr::null::<()>(), soft_and_hard.as_mut_ptr());
+    // SAFETY: the kernel writes a `struct rlimit64`, which is two numbers of 64 bits, to where there are two, and
+    // sets nothing, as the new limit is null.
+    let result =
+        unsafe { libc::syscall(libc::SYS_prlimit64, process, resource, nothing_new, into) };
+    if result != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    let hard = soft_and_hard[1];
+    // The number that stands for no limit.
+    Ok((hard != u64::MAX).then_some(hard))
+}
+
 /// Writes out what C code in this process has buffered, so that a fork does not double it and
 /// [`exit_now`] does not lose it.
 pub(crate) fn flush_c_streams() {

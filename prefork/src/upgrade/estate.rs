@@ -8,6 +8,7 @@ use std::{
 };
 
 use nix::sys::signal::SigSet;
+use prefork_core::HandedTags;
 use prefork_daemonize::PidFile;
 use rustix::fs::{Mode, OFlags, open};
 
@@ -39,6 +40,7 @@ pub(crate) struct Estate<'a> {
     pub(crate) pid_file: Option<&'a PidFile>,
     pub(crate) channels: &'a Channels,
     pub(crate) children: Vec<HandedChild>,
+    pub(crate) tags: HandedTags,
     pub(crate) supervisor: prefork_core::Handover,
     pub(crate) counters: HandedCounters,
     pub(crate) status: Option<&'a StatusSocket>,
@@ -119,6 +121,7 @@ impl Estate<'_> {
         HandedPool {
             supervisor: self.supervisor.clone(),
             children: self.children.clone(),
+            tags: self.tags.clone(),
             channels: self.channels.pass(passed),
             board,
             pid_file,

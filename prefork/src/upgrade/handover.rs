@@ -11,7 +11,7 @@ use std::{
     os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd},
 };
 
-use prefork_core::SlotId;
+use prefork_core::{HandedTags, SlotId};
 use rustix::fs::{SealFlags, fcntl_add_seals, fcntl_get_seals};
 use serde::{Deserialize, Serialize};
 
@@ -77,6 +77,8 @@ pub(super) struct HandedLog {
 pub(super) struct HandedPool {
     pub(super) supervisor: prefork_core::Handover,
     pub(super) children: Vec<HandedChild>,
+    #[serde(default)]
+    pub(super) tags: HandedTags,
     pub(super) channels: HandedChannels,
     pub(super) board: Option<HandedBoard>,
     pub(super) pid_file: Option<RawFd>,

@@ -14,7 +14,7 @@ use std::{
     path::Path,
 };
 
-use prefork_core::AdoptedAs;
+use prefork_core::{AdoptedAs, HandedTags};
 use prefork_daemonize::PidFile;
 use prefork_scoreboard::OwnedBoard;
 use rustix::{
@@ -48,6 +48,7 @@ pub(crate) struct Adopted {
     pub(crate) adopted_as: AdoptedAs,
     pub(crate) supervisor: prefork_core::Handover,
     pub(crate) children: Vec<HandedChild>,
+    pub(crate) tags: HandedTags,
     pub(crate) counters: HandedCounters,
 }
 
@@ -153,8 +154,9 @@ impl Inherited {
             Role::Probe | Role::Successor => AdoptedAs::NewProgram,
             Role::Returned => AdoptedAs::SameProgram,
         };
-        let (supervisor, children, counters) = (pool.supervisor, pool.children, pool.counters);
-        Some((initialized, channels, Adopted { adopted_as, supervisor, children, counters }))
+        let (supervisor, children, tags) = (pool.supervisor, pool.children, pool.tags);
+        let counters = pool.counters;
+        Some((initialized, channels, Adopted { adopted_as, supervisor, children, tags, counters }))
     }
 
     /// Ends the probe of this program: it has bound what is to be bound here.
