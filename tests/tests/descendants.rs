@@ -229,3 +229,44 @@ fn started_children(scene: &Scene, daemon: &Daemon<'_>, count: usize) -> Vec<u32
     assert_eq!(children.len(), count);
     children
 }
+
+/// A copy of a child, made by fork without exec, leaves as soon as it uses `Child`, whatever it uses; nothing is
+/// reported in the child's name, and nothing hangs.
+#[test]
+fn a_copy_of_a_child_takes_no_work_and_leaves() {
+    for (uses, expected) in [
+        ("accept", &["accept: Err("][..]),
+        ("should_stop", &["should_stop: true"]),
+        ("requests", &["requests: 0"]),
+        ("stop_fd", &["stop_fd: 1"]),
+        ("reports", &["extend_deadline: Err(", "scoreboard: false"]),
+    ] {
+        let scene = scene!();
+        let copied = family(&scene).args(["--prefork", "1", "--copy-uses", uses]);
+        let daemon = copied.path("--copied", "copied").daemon();
+        let (child, copy) = ask(&scene, "/copy");
+        wait_until(PATIENCE, &format!("the copy that uses {uses} leaves"), || !is_alive(copy));
+        for text in expected {
+            let line = format!("{copy} {text}");
+            assert_eq!(scene.lines_with("copied", &line).len(), 1, "{}", scene.read("copied"));
+        }
+        let logged = format!("process {copy} is a copy of child {child}");
+        assert!(!scene.lines_with("error.log", &logged).is_empty(), "{uses}: it was not logged");
+        assert_eq!(ask(&scene, "/").0, child, "{uses}: the child serves on");
+        daemon.stop_in_order();
+        let ended = scene.lines_with("copied", "child_exit");
+        assert_eq!(ended, [format!("{child} child_exit of {child}")], "{uses}");
+    }
+}
+
+/// Nor does one in a daemon without children, where a thread waits for signals that a copy does not have.
+#[test]
+fn a_copy_of_a_daemon_without_children_leaves() {
+    let scene = scene!();
+    let daemon = family(&scene).args(["--prefork", "0"]).path("--copied", "copied").daemon();
+    let (child, copy) = ask(&scene, "/copy");
+    assert_eq!(child, daemon.pid());
+    wait_until(PATIENCE, "the copy leaves", || !is_alive(copy));
+    assert_eq!(ask(&scene, "/").0, child);
+    daemon.stop_in_order();
+}

@@ -41,7 +41,7 @@ impl Child {
     /// # Errors
     ///
     /// Fails if `listener` is not a listening socket or an empty list of them, or the child cannot set up
-    /// its own waiting.
+    /// its own waiting; and in a copy of the child.
     ///
     /// # Signals
     ///
@@ -69,9 +69,10 @@ impl Child {
         &mut self,
         listener: &L,
     ) -> io::Result<Option<L::Connection>> {
+        self.require_here()?;
         self.stop.attend();
         self.poller(listener)?;
-        self.idle();
+        self.wait_for_work();
         self.starvation.begin();
         loop {
             if self.stop.is_asked() {

@@ -1,6 +1,6 @@
 //! The code of the program that a child runs.
 
-use super::Child;
+use super::{Child, life::end};
 use crate::{
     Report, Result, RunError,
     hooks::{self, Failure},
@@ -49,11 +49,25 @@ impl<S> Body<S> {
         run("child_init", &mut self.child_init, child, state)?;
         child.say_entered();
         let outcome = run("main_loop", &mut self.main_loop, child, state);
+        if !child.is_here() {
+            leave_copy(outcome, log);
+        }
         if let Err(failed) = run("child_exit", &mut self.child_exit, child, state) {
             failed.log(log);
         }
         outcome
     }
+}
+
+/// Ends a copy of the child: what comes after the main loop is the child's, and so are the threads of this process.
+fn leave_copy(outcome: std::result::Result<(), Failed>, log: &Log) -> ! {
+    end(outcome.map_or_else(
+        |failed| {
+            failed.log(log);
+            failed.status()
+        },
+        |()| 0,
+    ))
 }
 
 fn run<S>(

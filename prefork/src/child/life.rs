@@ -101,7 +101,7 @@ fn settle(seat: Seat, log: &Log) -> Result<Option<Child>, BoxError> {
 }
 
 /// Ends the process: what it has buffered is written, what is the parent's is left alone.
-fn end(status: i32) -> ! {
+pub(super) fn end(status: i32) -> ! {
     // Nothing can be done about a closed or full output now.
     let _ = io::stdout().flush();
     sys::flush_c_streams();

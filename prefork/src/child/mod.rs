@@ -3,6 +3,7 @@
 mod accept;
 mod any;
 mod body;
+mod copy;
 mod life;
 mod limits;
 mod listener;
@@ -45,10 +46,20 @@ use crate::{
 /// [`should_stop`](Self::should_stop) and [`stop_fd`](Self::stop_fd) promises that the loop leaves when it is asked to: from then on
 /// `SIGTERM` asks, and no longer ends the process. A loop that breaks the promise is ended after
 /// [`graceful_timeout`](crate::Args::graceful_timeout).
+///
+/// # Fork
+///
+/// It is of use in the child alone. Code that forks and does not execute another program makes a copy of the child:
+/// there, methods that can fail do, with an error that says so; [`should_stop`](Self::should_stop) is true,
+/// [`stop_fd`](Self::stop_fd) is readable, [`requests`](Self::requests) yields nothing,
+/// [`scoreboard`](Self::scoreboard) is `None`, and what only reports does nothing. The first of them logs one line.
+/// When its main loop returns the copy exits, without [`child_exit`](crate::Args::child_exit).
 #[derive(Debug)]
 pub struct Child {
-    /// Asked of the kernel once: a program may want it with every request.
+    /// As the process was when the child was made: a program may want it with every request.
     pid: u32,
+    /// Whether this is a copy that was found out.
+    is_cut_off: bool,
     slot: SlotId,
     generation: Generation,
     stop: Stop,
@@ -74,6 +85,7 @@ impl Child {
         let ChildParts { access_log, log, .. } = seat;
         Self {
             pid: std::process::id(),
+            is_cut_off: false,
             slot,
             generation,
             stop,
@@ -123,6 +135,9 @@ impl Child {
     /// parent asks without a signal, so it never interrupts a system call; a `SIGTERM` from elsewhere
     /// does, with what `signal(7)` says of restarting.
     pub fn should_stop(&mut self) -> bool {
+        if self.is_copy() {
+            return true;
+        }
         self.stop.attend();
         self.say_ready();
         self.stop.is_asked()
@@ -138,6 +153,9 @@ impl Child {
     /// As with [`should_stop`](Self::should_stop), but from the first call on the parent asks by
     /// `SIGTERM`, which makes this readable, and which can interrupt system calls.
     pub fn stop_fd(&mut self) -> BorrowedFd<'_> {
+        if self.is_copy() {
+            return self.stop.fd();
+        }
         self.stop.attend();
         self.say_ready();
         self.report(Report::Polls);
@@ -153,6 +171,9 @@ impl Child {
     /// most 96 bytes of it to whoever may read the file, so leave secrets out. Without a scoreboard
     /// it only tells the parent, once, that this child works.
     pub fn busy(&mut self, label: &str) {
+        if self.is_copy() {
+            return;
+        }
         if !self.work.is_in_hand() {
             self.usage.count_request();
         }
@@ -193,6 +214,9 @@ impl Child {
     /// # drop(args);
     /// ```
     pub fn keep_alive(&mut self) {
+        if self.is_copy() {
+            return;
+        }
         self.work.keep_alive();
         self.say_if_tired();
     }
@@ -201,6 +225,13 @@ impl Child {
     ///
     /// [`accept`](Self::accept) does so by itself.
     pub fn idle(&mut self) {
+        if !self.is_copy() {
+            self.wait_for_work();
+        }
+    }
+
+    /// Reports that it waits for work.
+    fn wait_for_work(&mut self) {
         self.work.end();
         self.say_ready();
         self.say_if_tired();
@@ -213,8 +244,9 @@ impl Child {
     ///
     /// # Errors
     ///
-    /// Fails if the parent has gone.
+    /// Fails if the parent has gone, and in a copy of the child.
     pub fn extend_deadline(&mut self, by: Duration) -> io::Result<()> {
+        self.require_here()?;
         self.work.extend(clock::now(), by);
         if self.tether.as_ref().is_some_and(Tether::is_cut) {
             return Err(io::Error::new(io::ErrorKind::BrokenPipe, "the parent has gone"));
@@ -245,9 +277,11 @@ impl Child {
     /// # drop(args);
     /// ```
     pub fn requests(&mut self, max: u64) -> Requests {
-        self.stop.attend();
-        self.say_ready();
-        Requests::new(self.stop.clone(), self.reporter.clone(), max)
+        if !self.is_copy() {
+            self.stop.attend();
+            self.say_ready();
+        }
+        Requests::new(self.pid, self.stop.clone(), self.reporter.clone(), max)
     }
 
     /// Tells the parent that this child is in its main loop.
@@ -260,8 +294,8 @@ impl Child {
     ///
     /// What is reported there is seen when the parent next looks, but does not have it look: a pool
     /// that is to grow at once needs [`accept`](Self::accept), or `busy` and `idle`.
-    pub const fn scoreboard(&mut self) -> Option<&mut prefork_scoreboard::Slot> {
-        self.work.slot()
+    pub fn scoreboard(&mut self) -> Option<&mut prefork_scoreboard::Slot> {
+        if self.is_copy() { None } else { self.work.slot() }
     }
 
     /// Returns the access log.

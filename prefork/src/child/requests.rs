@@ -1,11 +1,15 @@
 //! Counting requests in loops that do not accept.
 
+use std::process;
+
 use super::Stop;
 use crate::channels::{Report, Reporter};
 
 /// An iterator over the requests that a child serves; see [`Child::requests`](crate::Child::requests).
 #[derive(Debug)]
 pub struct Requests {
+    /// That of the child.
+    pid: u32,
     stop: Stop,
     reporter: Option<Reporter>,
     max: u64,
@@ -13,16 +17,20 @@ pub struct Requests {
 }
 
 impl Requests {
-    pub(super) const fn new(stop: Stop, reporter: Option<Reporter>, max: u64) -> Self {
-        Self { stop, reporter, max, count: 0 }
+    pub(super) const fn new(pid: u32, stop: Stop, reporter: Option<Reporter>, max: u64) -> Self {
+        Self { pid, stop, reporter, max, count: 0 }
     }
 }
 
 impl Iterator for Requests {
     type Item = u64;
 
-    /// Returns the number of the next request, from 0; `None` when the child is to leave.
+    /// Returns the number of the next request, from 0; `None` when the child is to leave, and in a copy of it.
     fn next(&mut self) -> Option<u64> {
+        // A copy of the child has no requests of its own.
+        if process::id() != self.pid {
+            return None;
+        }
         // With no parent that could replace it, a child has its requests and no more.
         let most = if self.reporter.is_some() { self.max.saturating_mul(2) } else { self.max };
         if self.stop.is_asked() || self.count >= most {

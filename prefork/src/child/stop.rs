@@ -41,6 +41,13 @@ impl Stop {
         Ok(Self { asked: Arc::default(), attended: Arc::default(), wake, by, page })
     }
 
+    /// Makes a flag that is set, for a process that is none of the pool's.
+    pub(super) fn of_copy() -> io::Result<Self> {
+        let stop = Self::new(By::Thread, None)?;
+        stop.ask();
+        Ok(stop)
+    }
+
     /// Promises that the flag will be looked at, from the first call on.
     pub(crate) fn attend(&self) {
         if !self.attended.swap(true, Ordering::Relaxed) && self.by == By::Signal {
