@@ -243,18 +243,18 @@ fn a_copy_of_a_child_takes_no_work_and_leaves() {
     ] {
         let scene = scene!();
         let copied = family(&scene).args(["--prefork", "1", "--copy-uses", uses]);
-        let daemon = copied.path("--copied", "copied").daemon();
+        let daemon = copied.path("--witness", "witness").daemon();
         let (child, copy) = ask(&scene, "/copy");
         wait_until(PATIENCE, &format!("the copy that uses {uses} leaves"), || !is_alive(copy));
         for text in expected {
             let line = format!("{copy} {text}");
-            assert_eq!(scene.lines_with("copied", &line).len(), 1, "{}", scene.read("copied"));
+            assert_eq!(scene.lines_with("witness", &line).len(), 1, "{}", scene.read("witness"));
         }
         let logged = format!("process {copy} is a copy of child {child}");
         assert!(!scene.lines_with("error.log", &logged).is_empty(), "{uses}: it was not logged");
         assert_eq!(ask(&scene, "/").0, child, "{uses}: the child serves on");
         daemon.stop_in_order();
-        let ended = scene.lines_with("copied", "child_exit");
+        let ended = scene.lines_with("witness", "child_exit");
         assert_eq!(ended, [format!("{child} child_exit of {child}")], "{uses}");
     }
 }
@@ -263,7 +263,7 @@ fn a_copy_of_a_child_takes_no_work_and_leaves() {
 #[test]
 fn a_copy_of_a_daemon_without_children_leaves() {
     let scene = scene!();
-    let daemon = family(&scene).args(["--prefork", "0"]).path("--copied", "copied").daemon();
+    let daemon = family(&scene).args(["--prefork", "0"]).path("--witness", "witness").daemon();
     let (child, copy) = ask(&scene, "/copy");
     assert_eq!(child, daemon.pid());
     wait_until(PATIENCE, "the copy leaves", || !is_alive(copy));
