@@ -86,10 +86,10 @@ fn a_terminal_that_is_closed_costs_no_request() {
         return;
     }
     let (scene, terminal) = (scene!(), Terminal::new(80, 24));
-    let witness = std::fs::File::create(scene.path("witness")).expect("made");
-    let everybody = std::os::unix::fs::PermissionsExt::from_mode(0o666);
-    witness.set_permissions(everybody).expect("it is ours");
-    let daemon = on_terminal(&scene, &terminal).path("--witness", "witness").foreground();
+    // A shell leads the session; when it ends, all of the group in the foreground is sent SIGHUP.
+    let shell = ["setsid", "--ctty", "--wait", "sh", "-c", "\"$@\"; :", "sh"];
+    let launch = family(&scene).args(["--prefork", "1"]).on(&terminal).under(shell);
+    let daemon = launch.path("--witness", "witness").foreground();
     let address = scene.address();
     let client = thread::spawn(move || get(address, "/sleep/1500"));
     let in_hand = || !scene.lines_with("witness", "sleeps").is_empty();
