@@ -13,7 +13,7 @@ const TABLE: &str = include_str!("../README.md");
 type Mention = (String, String);
 
 /// The letters of subjects.
-const SUBJECTS: &str = "DPSFRHLNGXA";
+const SUBJECTS: &str = "DPSFRHLNGXAIK";
 
 fn is_fault(word: &str) -> bool {
     let mut letters = word.chars();
