@@ -48,7 +48,8 @@ impl Child {
 
     /// Lets go of all by which others would take the copy for the child.
     fn cut_off(&mut self) {
-        (self.poller, self.reporter, self.tether) = (None, None, None);
+        self.poller.close();
+        (self.reporter, self.tether) = (None, None);
         // The child's own descriptor would be made readable for the child as well.
         if let Ok(stop) = Stop::of_copy() {
             self.stop = stop;

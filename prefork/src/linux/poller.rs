@@ -36,7 +36,7 @@ const CALL: u64 = u64::MAX - 1;
 /// An epoll descriptor with what a child waits for.
 #[derive(Debug)]
 pub(crate) struct Poller {
-    /// None only where a new one could not be had.
+    /// None where it was closed, or a new one could not be had.
     epoll: Option<OwnedFd>,
     /// The listeners in the order in which they were added, some of them perhaps more than once.
     listeners: Vec<RawFd>,
@@ -79,6 +79,12 @@ impl Poller {
         self.epoll = None;
         *self = Self::new(stops)?;
         Ok(())
+    }
+
+    /// Waits for nothing any more: every later wait fails.
+    pub(crate) fn close(&mut self) {
+        self.epoll = None;
+        self.listeners.clear();
     }
 
     /// Gives up the listeners that it waits at, unless they are these, in this order.
