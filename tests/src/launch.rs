@@ -42,6 +42,12 @@ impl<'a> Launch<'a> {
         self.args([OsStr::new(name), path.as_os_str()])
     }
 
+    /// Adds one argument that is the path of a UNIX socket of the scene: `--name PATH`.
+    pub fn socket(self, name: &str, file: &str) -> Self {
+        let path = self.scene.socket(file);
+        self.args([OsStr::new(name), path.as_os_str()])
+    }
+
     /// Adds the documented paths: `pid`, `error.log` and `access.log` in the directory of the test.
     pub fn paths(self) -> Self {
         self.path("--pid-path", "pid")

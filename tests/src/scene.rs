@@ -1,12 +1,12 @@
 //! One test with its directory, its address and its processes.
 
 use std::{
-    fs,
-    net::{Ipv4Addr, SocketAddr},
+    env, fs,
+    net::{Ipv4Addr, SocketAddr, TcpListener},
     path::{Path, PathBuf},
     process,
     sync::{
-        Mutex,
+        Mutex, OnceLock,
         atomic::{AtomicU32, Ordering},
     },
     thread,
@@ -14,6 +14,7 @@ use std::{
 };
 
 use rustix::process::Signal;
+use tempfile::TempDir;
 
 use crate::{Launch, PATIENCE, Process, Program, proc, reaper};
 
@@ -22,6 +23,9 @@ pub(crate) const MARK: &str = "PREFORK_TESTS";
 
 /// The variable that tells the scenes of one test program apart.
 const SCENE: &str = "PREFORK_TESTS_SCENE";
+
+/// The variable that names another folder for the directories of tests.
+const FOLDER: &str = "PREFORK_TESTS_FOLDER";
 
 /// How many scenes this test program has had.
 static SCENES: AtomicU32 = AtomicU32::new(0);
@@ -64,7 +68,8 @@ pub struct Scene {
     programs: Programs,
     directory: PathBuf,
     mark: String,
-    number: u32,
+    address: SocketAddr,
+    sockets: OnceLock<TempDir>,
     commands: Mutex<Vec<String>>,
 }
 
@@ -85,7 +90,8 @@ impl Scene {
             programs,
             directory,
             mark: format!("{SCENE}={name}"),
-            number,
+            address: address(process::id(), number),
+            sockets: OnceLock::new(),
             commands: Mutex::default(),
         }
     }
@@ -108,13 +114,35 @@ impl Scene {
         self.read(name).lines().filter(|line| line.contains(text)).map(str::to_owned).collect()
     }
 
-    /// Returns an address of loopback on which no other test listens.
+    /// Returns the path of a UNIX socket of the test, in a directory of its own: a socket's has room for 107
+    /// bytes, which the directory of the test may not leave.
+    ///
+    /// # Panics
+    ///
+    /// Panics if the directory cannot be made.
+    #[must_use]
+    pub fn socket(&self, name: &str) -> PathBuf {
+        let make = || tempfile::Builder::new().prefix("prefork-").tempdir_in("/tmp");
+        self.sockets.get_or_init(|| make().expect("a directory can be made")).path().join(name)
+    }
+
+    /// Returns an address of loopback on which nobody else listens, be it another test or a service of the
+    /// machine.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
-        let [_, _, high, low] = process::id().to_be_bytes();
-        let [.., number] = self.number.to_be_bytes();
-        // 127.0.0.0 and 127.255.255.255 are no addresses of hosts.
-        SocketAddr::from((Ipv4Addr::new(127, 1 + high % 254, low, 1 + number % 254), 8080))
+        self.address
+    }
+
+    /// Returns a second address like that.
+    #[must_use]
+    pub fn other_address(&self) -> SocketAddr {
+        SocketAddr::new(self.address.ip(), self.address.port() + 1)
+    }
+
+    /// Returns a third address like that, for the status page.
+    #[must_use]
+    pub fn page(&self) -> SocketAddr {
+        SocketAddr::new(self.address.ip(), self.address.port() + 2)
     }
 
     /// Prepares to start the example.
@@ -253,13 +281,29 @@ impl Scene {
 /// Where the directories of tests go. A daemon of root's makes no files in a folder of somebody else's, as
 /// that of the build is when root tests what another user has checked out.
 fn folder(programs: Programs) -> PathBuf {
-    let folder = PathBuf::from(programs.folder);
+    let folder = PathBuf::from(env::var_os(FOLDER).unwrap_or_else(|| programs.folder.into()));
     let is_root = rustix::process::geteuid().is_root();
     if is_root && prefork::reload::trusted_way(folder.join("test"), 0).is_err() {
         std::env::temp_dir()
     } else {
         folder
     }
+}
+
+/// Chooses the address of a scene: no two have the same IP address in one test program, nor the same address
+/// and port in any two.
+///
+/// The port and the two after it are below those that the kernel gives to clients, and free.
+fn address(process: u32, scene: u32) -> SocketAddr {
+    let [_, highest, high, low] = process.to_be_bytes();
+    // 127.0.0.1 is for the services of the machine.
+    let network = u8::try_from(1 + scene % 254).expect("it is small");
+    let ip = Ipv4Addr::new(127, network, high, low);
+    // A pid has 22 bits (see `proc_sys_kernel(5)`), of which this is the rest.
+    let first = 10_000 + 10 * (u16::from(highest) % 64);
+    let is_free = |port: &u16| (*port..port + 3).all(|port| TcpListener::bind((ip, port)).is_ok());
+    let port = (first..first + 8).find(is_free).unwrap_or(first);
+    SocketAddr::from((ip, port))
 }
 
 impl Drop for Scene {

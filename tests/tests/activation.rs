@@ -57,7 +57,7 @@ fn sockets_for_another_process_are_left_alone() {
 fn a_socket_is_found_by_its_name_and_the_rest_is_closed() {
     let scene = scene!();
     let program = scene.program();
-    let other: SocketAddr = (scene.address().ip(), 8081).into();
+    let other: SocketAddr = scene.other_address();
     let sockets = [("other", other), ("web", scene.address())];
     let launch = with_sockets(program.launch(), &[], &sockets);
     let daemon = launch.args(["--activated", "web"]).daemon();
@@ -76,7 +76,7 @@ fn an_upgrade_does_not_take_other_descriptors_for_sockets() {
     for in_background in [true, false] {
         let scene = scene!();
         let program = scene.program();
-        let other: SocketAddr = (scene.address().ip(), 8081).into();
+        let other: SocketAddr = scene.other_address();
         let sockets = [("web", scene.address()), ("other", other)];
         let launch = with_sockets(program.launch().board(), &[], &sockets);
         let daemon = if in_background { launch.daemon() } else { launch.foreground() };

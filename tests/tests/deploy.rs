@@ -17,9 +17,8 @@ fn read(name: &str) -> String {
 #[track_caller]
 fn assert_serves(scene: &Scene, args: &[String]) {
     let here = |arg: &String| {
-        let ip = scene.address().ip();
         let arg = arg.replace("0.0.0.0:8080", &scene.address().to_string());
-        let arg = arg.replace("127.0.0.1:9000", &format!("{ip}:9000"));
+        let arg = arg.replace("127.0.0.1:9000", &scene.page().to_string());
         let board = scene.path("scoreboard").display().to_string();
         arg.replace("/dev/shm/hello.scoreboard", &board).replace("/run/hello/scoreboard", &board)
     };

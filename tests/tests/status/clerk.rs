@@ -15,7 +15,7 @@ use crate::{clerk, clerks, get, get_unix, json, workers};
 #[test]
 fn a_clerk_that_is_killed_is_replaced() {
     let scene = scene!();
-    let page = format!("{}:9000", scene.address().ip());
+    let page = scene.page().to_string();
     let daemon = scene.hello().board().args(["--status-listen", &page]).daemon();
     let before = workers(&daemon);
     for _ in 0..3 {
@@ -40,7 +40,7 @@ fn a_clerk_has_the_rights_of_a_child_and_less() {
     }
     let scene = scene!();
     let args = ["--user", "nobody"];
-    let daemon = scene.hello().board().path("--status-listen", "status").args(args).daemon();
+    let daemon = scene.hello().board().socket("--status-listen", "status").args(args).daemon();
     let clerk = clerk(&daemon);
     let ids = |pid: u32| {
         let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("it is there");
@@ -71,33 +71,33 @@ fn a_clerk_has_the_rights_of_a_child_and_less() {
         "{open:?}"
     );
     daemon.stop_in_order();
-    assert!(!scene.path("status").exists());
+    assert!(!scene.socket("status").exists());
 }
 
 /// A UNIX socket is for its owner, replaces one that a crash has left, and goes with the daemon.
 #[test]
 fn a_unix_socket_comes_and_goes_with_the_daemon() {
     let scene = scene!();
-    drop(UnixListener::bind(scene.path("status")).expect("bound"));
-    let daemon = scene.hello().board().path("--status-listen", "status").daemon();
-    let mode = fs::symlink_metadata(scene.path("status")).expect("there").permissions().mode();
+    drop(UnixListener::bind(scene.socket("status")).expect("bound"));
+    let daemon = scene.hello().board().socket("--status-listen", "status").daemon();
+    let mode = fs::symlink_metadata(scene.socket("status")).expect("there").permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
     assert!(get_unix(&scene, "/status").expect("it serves").body.contains("hello"));
     // A second daemon does not take it away.
-    let other = scene.hello().path("--status-listen", "status");
+    let other = scene.hello().socket("--status-listen", "status");
     let other = other.args(["--listen", "127.0.0.1:0"]).finish();
     other.assert_refused("status_listen");
     assert_eq!(get_unix(&scene, "/metrics").expect("it serves").status, 200);
     daemon.signal(Signal::TERM);
     daemon.assert_ends_in_order(PATIENCE);
-    assert!(!scene.path("status").exists());
+    assert!(!scene.socket("status").exists());
 }
 
 /// When the parent is killed, nobody is left.
 #[test]
 fn a_clerk_goes_with_its_parent() {
     let scene = scene!();
-    let page = format!("{}:9000", scene.address().ip());
+    let page = scene.page().to_string();
     let daemon = scene.hello().board().args(["--status-listen", &page]).daemon();
     clerk(&daemon);
     daemon.signal(Signal::KILL);
@@ -108,7 +108,7 @@ fn a_clerk_goes_with_its_parent() {
 #[test]
 fn a_new_board_is_shown() {
     let scene = scene!();
-    let page = format!("{}:9000", scene.address().ip());
+    let page = scene.page().to_string();
     let args = ["--prefork", "2", "--max-children", "2", "--status-listen", &page];
     let daemon = scene.hello().board().args(args).daemon();
     wait_until(PATIENCE, "two children wait", || json(&scene)["tally"]["idle"] == 2);
@@ -129,7 +129,7 @@ fn a_new_board_is_shown() {
 #[test]
 fn the_parent_sleeps_while_the_page_is_served() {
     let scene = scene!();
-    let page = format!("{}:9000", scene.address().ip());
+    let page = scene.page().to_string();
     let daemon = scene.hello().board().args(["--status-listen", &page]).daemon();
     let clerk = clerk(&daemon).pid;
     daemon.wait_for_rest();

@@ -11,7 +11,7 @@ use crate::{ask, clerk, count, get, json, wait_for_count, wait_for_workers, work
 #[test]
 fn all_pages_tell_what_the_daemon_does() {
     let scene = scene!();
-    let page = format!("{}:9000", scene.address().ip());
+    let page = scene.page().to_string();
     let size = ["--prefork", "2", "--max-children", "4", "--status-listen", &page];
     let daemon = scene.hello().board().args(size).daemon();
     for path in ["/", "/", "/", "/", "/", "/", "/<script>"] {
@@ -60,7 +60,7 @@ fn all_pages_tell_what_the_daemon_does() {
 #[test]
 fn other_requests_are_refused_for_their_reasons() {
     let scene = scene!();
-    let page = format!("{}:9000", scene.address().ip());
+    let page = scene.page().to_string();
     let daemon = scene.hello().args(["--status-listen", &page]).daemon();
     assert_eq!(get(&scene, "/").status, 200);
     assert_eq!(get(&scene, "/nowhere").status, 404);
@@ -82,7 +82,7 @@ fn other_requests_are_refused_for_their_reasons() {
 #[test]
 fn deaths_reloads_and_requests_are_counted() {
     let scene = scene!();
-    let page = format!("{}:9000", scene.address().ip());
+    let page = scene.page().to_string();
     let size = ["--prefork", "3", "--max-children", "3", "--status-listen", &page];
     let daemon = scene.hello().board().args(size).daemon();
     let load = || assert_eq!(Load::bounded(2, 25, scene.address(), "/").finish().answered, 50);
@@ -114,7 +114,7 @@ fn deaths_reloads_and_requests_are_counted() {
 #[test]
 fn the_count_of_requests_never_falls() {
     let scene = scene!();
-    let page = format!("{}:9000", scene.address().ip());
+    let page = scene.page().to_string();
     let size = ["--prefork", "4", "--max-requests", "20", "--status-listen", &page];
     let daemon = scene.hello().board().args(size).daemon();
     let load = Load::start(4, scene.address(), "/");
@@ -134,7 +134,7 @@ fn the_count_of_requests_never_falls() {
 #[test]
 fn counters_survive_upgrades() {
     let scene = scene!();
-    let page = format!("{}:9000", scene.address().ip());
+    let page = scene.page().to_string();
     let program = scene.program();
     let args = ["--max-children", "3", "--status-listen", &page];
     let daemon = program.launch().board().args(args).daemon();
@@ -164,7 +164,7 @@ fn counters_survive_upgrades() {
 fn the_page_is_there_during_upgrades_and_can_move() {
     let scene = scene!();
     let program = scene.program();
-    let daemon = program.launch().board().path("--status-listen", "status").daemon();
+    let daemon = program.launch().board().socket("--status-listen", "status").daemon();
     let old = clerk(&daemon).pid;
     program.install("--version 2");
     daemon.signal(Signal::USR2);
@@ -173,10 +173,10 @@ fn the_page_is_there_during_upgrades_and_can_move() {
         assert_eq!(answer.status, 200);
         crate::clerks(&daemon).iter().all(|clerk| clerk.pid != old)
     });
-    let page = format!("{}:9000", scene.address().ip());
+    let page = scene.page().to_string();
     program.install(&format!("--status-listen {page}"));
     daemon.signal(Signal::USR2);
-    wait_until(PATIENCE, "it has moved", || !scene.path("status").exists());
+    wait_until(PATIENCE, "it has moved", || !scene.socket("status").exists());
     wait_for_count(&scene, "upgrades", 2);
     // One that is no good leaves the page where it is, and no file of its own.
     let elsewhere = scene.path("elsewhere");
@@ -191,7 +191,7 @@ fn the_page_is_there_during_upgrades_and_can_move() {
 #[test]
 fn disconnects_are_counted() {
     let scene = scene!();
-    let page = format!("{}:9000", scene.address().ip());
+    let page = scene.page().to_string();
     let watching = ["--cancel-on-disconnect", "--netwatch-interval", "0.05"];
     let args = ["--prefork", "2", "--status-listen", &page];
     let daemon = scene.hello().board().args(args).args(watching).daemon();

@@ -27,7 +27,7 @@ fn assert_supervised(daemon: &Daemon<'_>) {
 #[test]
 fn slow_clients_wait_for_themselves_alone() {
     let scene = scene!();
-    let page = format!("{}:9000", scene.address().ip());
+    let page = scene.page().to_string();
     let daemon = scene.hello().board().args(["--status-listen", &page]).daemon();
     let clerk = clerk(&daemon).pid;
     let silent: Vec<TcpStream> = (0..20).map(|_| connect(&scene)).collect();
@@ -52,7 +52,7 @@ fn slow_clients_wait_for_themselves_alone() {
 #[test]
 fn a_hundred_clients_at_once_are_all_answered() {
     let scene = scene!();
-    let page = format!("{}:9000", scene.address().ip());
+    let page = scene.page().to_string();
     let daemon = scene.hello().board().args(["--status-listen", &page]).daemon();
     let clerk = clerk(&daemon).pid;
     let mut clients: Vec<TcpStream> = (0..100).map(|_| connect(&scene)).collect();
@@ -73,7 +73,7 @@ fn a_hundred_clients_at_once_are_all_answered() {
 #[test]
 fn garbage_and_huge_requests_are_refused() {
     let scene = scene!();
-    let page = format!("{}:9000", scene.address().ip());
+    let page = scene.page().to_string();
     let daemon = scene.hello().board().args(["--status-listen", &page]).daemon();
     let clerk = clerk(&daemon).pid;
     let zeros = vec![0; 100_000];
@@ -108,7 +108,7 @@ fn garbage_and_huge_requests_are_refused() {
 #[test]
 fn a_stop_does_not_wait_for_readers() {
     let scene = scene!();
-    let page = format!("{}:9000", scene.address().ip());
+    let page = scene.page().to_string();
     let daemon = scene.hello().board().args(["--status-listen", &page]).daemon();
     clerk(&daemon);
     let silent: Vec<TcpStream> = (0..40).map(|_| connect(&scene)).collect();

@@ -23,7 +23,7 @@ struct Answer {
 
 /// Where the page of a scene is: where nobody else listens.
 fn address(scene: &Scene) -> SocketAddr {
-    SocketAddr::new(scene.address().ip(), 9000)
+    scene.page()
 }
 
 /// Sends a request as it is, and reads the whole answer.
@@ -60,7 +60,7 @@ fn get(scene: &Scene, path: &str) -> Answer {
 }
 
 fn get_unix(scene: &Scene, path: &str) -> io::Result<Answer> {
-    let connection = UnixStream::connect(scene.path("status"))?;
+    let connection = UnixStream::connect(scene.socket("status"))?;
     connection.set_read_timeout(Some(PATIENCE))?;
     exchange(connection, &format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n"))
 }

@@ -44,7 +44,7 @@ fn another_address_is_bound_and_the_old_one_closed() {
     let scene = scene!();
     let program = scene.program();
     let daemon = program.launch().daemon();
-    let next: SocketAddr = (scene.address().ip(), 8081).into();
+    let next: SocketAddr = scene.other_address();
     program.install(&format!("--version 2 --listen {next}"));
     daemon.signal(Signal::USR2);
     wait_until(PATIENCE, "the new address answers", || {
@@ -62,7 +62,7 @@ fn a_new_unix_socket_is_not_in_its_own_way() {
     let scene = scene!();
     let program = scene.program();
     let daemon = program.launch().daemon();
-    let socket = scene.path("socket");
+    let socket = scene.socket("socket");
     let with = |arguments: &str| format!("--unix {} {arguments}", socket.display());
     for (manner, said) in
         [("refuses", "the new program is no good"), ("betrays", "has failed to take over")]
