@@ -31,7 +31,7 @@ mod terminal;
 
 pub use census::{Census, Population};
 pub use daemon::Daemon;
-pub use http::{Reply, get, get_patiently};
+pub use http::{InHand, Reply, Sent, Worker, get, get_patiently};
 pub use launch::{Finished, Launch, Running};
 pub use load::{Load, Tally};
 pub use mailbox::Mailbox;
@@ -41,5 +41,5 @@ pub use program::Program;
 pub use reaper::{End, kill};
 pub use scene::{Programs, Scene};
 pub use skip::{Lack, require_root, require_tool, skip};
-pub use sockets::{connections, listening_ports};
+pub use sockets::{listening_ports, sockets};
 pub use terminal::Terminal;

@@ -1,13 +1,8 @@
-//! What `/proc` tells of TCP sockets.
+//! What `/proc` tells of the sockets of processes.
 
-use std::{
-    fs,
-    net::{IpAddr, SocketAddr},
-};
+use std::fs;
 
-/// States of `/proc/net/tcp`.
-const ESTABLISHED: &str = "01";
-const CLOSE_WAIT: &str = "08";
+/// A state of `/proc/net/tcp`.
 const LISTEN: &str = "0A";
 
 /// Returns the ports at which the sockets of a process listen, in order.
@@ -36,19 +31,10 @@ pub fn listening_ports(pid: u32) -> Vec<u16> {
     ports
 }
 
-/// Returns how many connections have come to an address of IPv4, those that wait to be accepted included.
-///
-/// # Panics
-///
-/// Panics if it is none.
+/// Returns how many sockets a process has open; none if it is gone.
 #[must_use]
-#[track_caller]
-pub fn connections(address: SocketAddr) -> usize {
-    let IpAddr::V4(ip) = address.ip() else { panic!("{address} is no address of IPv4") };
-    let local = format!("{:08X}:{:04X}", u32::from_ne_bytes(ip.octets()), address.port());
-    let table = fs::read_to_string("/proc/self/net/tcp").expect("/proc can be read");
-    let rows = table.lines().map(|row| row.split_whitespace().collect::<Vec<_>>());
-    rows.filter(|row| row.get(1) == Some(&local.as_str()))
-        .filter(|row| row.get(3).is_some_and(|state| [ESTABLISHED, CLOSE_WAIT].contains(state)))
-        .count()
+pub fn sockets(pid: u32) -> usize {
+    let entries = fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
+    let targets = entries.filter_map(|entry| fs::read_link(entry.path()).ok());
+    targets.filter(|target| target.to_string_lossy().starts_with("socket:")).count()
 }

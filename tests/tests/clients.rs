@@ -1,7 +1,7 @@
 //! Clients that hang up while a child works for them.
 
 use std::{
-    io::{Read, Write},
+    io::Write,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, TcpListener, TcpStream},
     os::unix::net::UnixStream,
     thread,
@@ -9,31 +9,30 @@ use std::{
 };
 
 use prefork_tests::{
-    Lack, Load, PATIENCE, Scene, holds_for, require_root, scene, skip, ticks, turns, wait_until,
+    Daemon, InHand, Lack, Load, PATIENCE, Scene, Sent, holds_for, require_root, scene, skip, ticks,
+    turns, wait_until,
 };
-use rustix::{
-    net::sockopt::set_socket_linger,
-    process::{Resource, Rlimit, Signal, getrlimit, setrlimit},
-};
+use rustix::process::{Resource, Rlimit, Signal, getrlimit, setrlimit};
 
 /// How often the log of a scene says something.
 fn said(scene: &Scene, text: &str) -> usize {
     scene.lines_with("error.log", text).len()
 }
 
-/// Asks for what takes long, and returns the connection.
-fn ask(address: SocketAddr, path: &str) -> TcpStream {
-    let mut connection = TcpStream::connect(address).expect("it listens");
-    let request = format!("GET {path} HTTP/1.1\r\nHost: test\r\n\r\n");
-    connection.write_all(request.as_bytes()).expect("sent");
-    connection
+/// Waits until all children say on the board that they have nothing to do.
+fn wait_until_idle(scene: &Scene) {
+    wait_until(PATIENCE, "nobody works", || {
+        let board = prefork::scoreboard::Board::open(scene.path("scoreboard")).expect("there");
+        board.snapshot().is_ok_and(|snapshot| snapshot.tally().busy == 0)
+    });
 }
 
-/// Waits until so many children say on the board that they work.
-fn wait_until_busy(scene: &Scene, count: usize) {
-    wait_until(PATIENCE, &format!("{count} children work"), || {
-        let board = prefork::scoreboard::Board::open(scene.path("scoreboard")).expect("there");
-        board.snapshot().is_ok_and(|snapshot| snapshot.tally().busy == count)
+/// Waits until one child of those before is gone and replaced, and the others are there.
+#[track_caller]
+fn wait_until_replaced(daemon: &Daemon<'_>, before: &[u32], gone: u32) {
+    wait_until(PATIENCE, &format!("child {gone} alone is replaced"), || {
+        let now = daemon.living();
+        now.len() >= before.len() && before.iter().all(|pid| now.contains(pid) != (*pid == gone))
     });
 }
 
@@ -65,28 +64,27 @@ fn is_cancelled(how: Leaves) -> bool {
     let watching = ["--cancel-on-disconnect", "--netwatch-interval", "0.05"];
     let daemon = scene.hello().board().args(["--prefork", "3"]).args(watching).daemon();
     let before = daemon.living();
-    let client = ask(scene.address(), "/sleep?ms=60000");
-    let other = Load::bounded(1, 1, scene.address(), "/sleep?ms=5000");
-    wait_until_busy(&scene, 2);
+    let client = InHand::at(scene.address(), "/sleep?ms=60000");
+    let victim = client.worker().pid;
+    let other = InHand::at(scene.address(), "/sleep?ms=5000");
     let what = match how {
-        Leaves::Closing => "has closed its side",
+        Leaves::Closing => {
+            drop(client);
+            "has closed its side"
+        }
         Leaves::Resetting { after } => {
             thread::sleep(after);
-            set_socket_linger(&client, Some(Duration::ZERO)).expect("set");
+            client.reset();
             "is gone"
         }
     };
-    drop(client);
-    let tally = other.finish();
-    assert_eq!((tally.answered, tally.failures), (1, vec![]), "{how:?}");
+    let same = other.worker();
+    assert!(other.answer().is_ok_and(|reply| reply.worker() == same), "{how:?}");
     // The other one was answered for five seconds, in which there were a hundred looks.
     if said(&scene, "cancelling") == 0 {
         return false;
     }
-    wait_until(PATIENCE, "one child is replaced", || {
-        let now = daemon.living();
-        now.len() >= 3 && before.iter().filter(|pid| now.contains(pid)).count() == 2
-    });
+    wait_until_replaced(&daemon, &before, victim);
     assert_eq!(said(&scene, &format!("(GET /sleep?ms=60000) {what}: cancelling")), 1);
     assert_eq!(said(&scene, "cancelling"), 1);
     assert_eq!(said(&scene, "error:"), 0);
@@ -100,14 +98,12 @@ fn a_client_that_only_stops_sending_gets_its_answer() {
     let scene = scene!();
     let watching = ["--on-client-disconnect", "tell", "--netwatch-interval", "50"];
     let daemon = scene.probe().board().args(watching).daemon();
-    let mut client = ask(scene.address(), "/sleep/2000");
-    client.shutdown(Shutdown::Write).expect("half closed");
-    let mut answer = String::new();
-    client.read_to_string(&mut answer).expect("answered");
-    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
-    let local = client.local_addr().expect("bound");
+    let request = InHand::at(scene.address(), "/sleep/2000");
+    request.connection().shutdown(Shutdown::Write).expect("half closed");
+    let (client, worker) = (request.client(), request.worker().pid);
+    assert_eq!(request.answer().expect("it is answered").status, 200);
     // A process of its own says so.
-    let told = || said(&scene, &format!("client: {local} of child"));
+    let told = || said(&scene, &format!("client: {client} of child {worker}"));
     wait_until(PATIENCE, "it is told", || told() == 1);
     holds_for(Duration::from_millis(300), "told once", || told() == 1);
     assert_eq!(said(&scene, "has closed its side after"), 1);
@@ -170,10 +166,9 @@ fn thousands_of_strangers_are_never_reported() {
     assert!(tally.answered > 100 && tally.failures.is_empty(), "{tally:?}");
     assert_eq!(said(&scene, "client"), 0);
 
-    let client = ask(scene.address(), "/sleep/5000");
-    let told = format!("client: {} of child", client.local_addr().expect("bound"));
-    wait_until_busy(&scene, 1);
-    drop(client);
+    let request = InHand::at(scene.address(), "/sleep/5000");
+    let told = format!("client: {} of child {}", request.client(), request.worker().pid);
+    drop(request);
     wait_until(PATIENCE, &told, || said(&scene, &told) == 1);
     assert_eq!(said(&scene, "client: "), 1);
     // The queues first: their ends reset, and no address is kept waiting.
@@ -188,9 +183,11 @@ fn clients_that_leave_the_queue_are_noticed_when_they_are_accepted() {
     let watching = ["--on-client-disconnect", "tell", "--netwatch-interval", "50"];
     let size = ["--prefork", "1", "--max-children", "1"];
     let daemon = scene.probe().board().args(size).args(watching).daemon();
-    let first = ask(scene.address(), "/sleep/5000");
-    wait_until_busy(&scene, 1);
-    drop(ask(scene.address(), "/sleep/5000"));
+    let first = InHand::at(scene.address(), "/sleep/5000");
+    // It does not say which it is, so nothing is sent to it before it is noticed.
+    let mut second = TcpStream::connect(scene.address()).expect("it listens");
+    second.write_all(b"GET /sleep/5000 HTTP/1.1\r\n\r\n").expect("sent");
+    drop(second);
     holds_for(Duration::from_secs(1), "silence", || said(&scene, "client:") == 0);
     wait_until(PATIENCE, "the second is noticed", || said(&scene, "client:") == 1);
     drop(first);
@@ -211,12 +208,11 @@ fn clients_with_mapped_addresses_are_noticed() {
     let daemon = scene.probe().board().args(["--listen", "[::]:0"]).args(watching).daemon();
     let [port] = daemon.listening_ports()[..] else { panic!("it listens at one port") };
     for client in [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)] {
-        let connection = ask(SocketAddr::new(client, port), "/sleep/3000");
-        let told = format!("client: {} of child", connection.local_addr().expect("bound"));
-        wait_until_busy(&scene, 1);
-        drop(connection);
+        let request = InHand::at(SocketAddr::new(client, port), "/sleep/3000");
+        let told = format!("client: {} of child {}", request.client(), request.worker().pid);
+        drop(request);
         wait_until(PATIENCE, &told, || said(&scene, &told) == 1);
-        wait_until_busy(&scene, 0);
+        wait_until_idle(&scene);
     }
     assert_eq!(said(&scene, "client: "), 2);
     daemon.stop_in_order();
@@ -227,15 +223,13 @@ fn clients_with_mapped_addresses_are_noticed() {
 fn clients_of_unix_sockets_are_noticed() {
     let scene = scene!();
     let watching = ["--on-client-disconnect", "cancel", "--netwatch-interval", "50"];
-    let daemon = scene.probe().board().path("--listen-unix", "socket").args(watching).daemon();
+    let daemon = scene.probe().board().socket("--listen-unix", "socket").args(watching).daemon();
     let before = daemon.living();
-    let mut client = UnixStream::connect(scene.path("socket")).expect("it listens");
-    client.write_all(b"GET /sleep/60000 HTTP/1.1\r\n\r\n").expect("sent");
-    wait_until_busy(&scene, 1);
-    drop(client);
-    wait_until(PATIENCE, "one child is replaced", || {
-        before.iter().filter(|pid| daemon.living().contains(pid)).count() == 2
-    });
+    let client = UnixStream::connect(scene.socket("socket")).expect("it listens");
+    let request = Sent::over(client, "/sleep/60000").expect("sent").taken();
+    let victim = request.worker().pid;
+    drop(request);
+    wait_until_replaced(&daemon, &before, victim);
     assert_eq!(said(&scene, "cancelling"), 1);
     daemon.stop_in_order();
 }
@@ -250,20 +244,19 @@ fn a_hook_that_is_slow_or_panics_does_not_stop_the_parent() {
     ] {
         let scene = scene!();
         let watching = ["--on-client-disconnect", hook, "--netwatch-interval", "50"];
-        let daemon = scene.probe().board().args(["--prefork", "2"]).args(watching).daemon();
+        let launch = scene.probe().board().args(["--prefork", "2"]).args(watching);
+        let daemon = launch.path("--witness", "witness").daemon();
         for round in 1..=rounds {
-            let client = ask(scene.address(), "/sleep/3000");
-            wait_until_busy(&scene, 1);
-            drop(client);
+            drop(InHand::at(scene.address(), "/sleep/3000"));
             wait_until(PATIENCE, sign, || said(&scene, sign) == round);
-            wait_until_busy(&scene, 0);
+            wait_until_idle(&scene);
         }
-        // It reaps and replaces as ever, with the hook still at it.
-        let victim = daemon.living()[0];
+        // It reaps and replaces as ever, with the hook still at it, which is a child of the parent too.
+        let victim = daemon.get("/").expect("it serves").worker().pid;
         assert!(prefork_tests::kill(victim, Signal::KILL));
-        wait_until(Duration::from_secs(5), "it is replaced", || {
-            let now = daemon.living();
-            !now.contains(&victim) && now.len() >= 2
+        let started = || scene.lines_with("witness", "main_loop").len();
+        wait_until(PATIENCE, "it is replaced", || {
+            !daemon.living().contains(&victim) && started() == 3
         });
         assert_eq!(daemon.get("/").expect("it serves").status, 200);
         daemon.stop_in_order();
@@ -278,9 +271,7 @@ fn a_late_verdict_does_not_hit_the_next_request() {
     let size = ["--prefork", "1", "--max-children", "1"];
     let daemon = scene.probe().board().args(size).args(watching).daemon();
     let before = daemon.living();
-    let client = ask(scene.address(), "/sleep/1000");
-    wait_until_busy(&scene, 1);
-    drop(client);
+    drop(InHand::at(scene.address(), "/sleep/1000"));
     // Accepted by the same child before the verdict comes, which takes three seconds.
     let next = Load::bounded(1, 1, scene.address(), "/sleep/6000");
     wait_until(PATIENCE, "the verdict comes", || said(&scene, "client: ") == 1);
@@ -299,9 +290,7 @@ fn children_of_another_user_are_watched() {
     let scene = scene!();
     let watching = ["--on-client-disconnect", "tell", "--netwatch-interval", "50"];
     let daemon = scene.probe().board().args(watching).args(["--user", "nobody"]).daemon();
-    let client = ask(scene.address(), "/sleep/3000");
-    wait_until_busy(&scene, 1);
-    drop(client);
+    drop(InHand::at(scene.address(), "/sleep/3000"));
     wait_until(PATIENCE, "it is noticed, or said why not", || {
         said(&scene, "client: ") + said(&scene, "the parent needs CAP_SYS_PTRACE") == 1
     });

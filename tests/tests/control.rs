@@ -8,22 +8,27 @@ use std::{
 };
 
 use prefork::daemonize::{StopOptions, Stopped, stop};
-use prefork_tests::{Daemon, End, Load, PATIENCE, scene, wait_until};
+use prefork_tests::{Daemon, End, InHand, PATIENCE, scene, wait_until};
 use rustix::process::Signal;
 
 /// H1: a stop by the pid file waits for requests in hand.
 #[test]
 fn a_stop_waits_for_requests_in_hand() {
     let scene = scene!();
-    let daemon = scene.probe().path("--witness", "witness").daemon();
-    let load = Load::bounded(3, 1, scene.address(), "/sleep/500");
-    let in_hand = || scene.lines_with("witness", "request").len();
-    wait_until(PATIENCE, "3 requests are in hand", || in_hand() == 3);
-    let stopped = stop(scene.path("pid"), &StopOptions::new()).expect("stopped");
+    let daemon = scene.probe().daemon();
+    let requests: Vec<_> = (0..3).map(|_| InHand::at(scene.address(), "/hold")).collect();
+    let stopped = thread::scope(|scope| {
+        let stopping = scope.spawn(|| stop(scene.path("pid"), &StopOptions::new()));
+        wait_until(PATIENCE, "it begins to stop", || scene.read("error.log").contains("stopping"));
+        assert!(!stopping.is_finished(), "it has waited for nobody");
+        for request in requests {
+            request.release().expect("it is answered");
+        }
+        stopping.join().expect("no panic").expect("stopped")
+    });
     let Stopped::Terminated { pid } = stopped else { panic!("{stopped:?}") };
     assert_eq!(pid.as_raw().unsigned_abs(), daemon.pid());
-    daemon.assert_ends_in_order(Duration::from_secs(1));
-    assert_eq!(load.finish().answered, 3);
+    daemon.assert_ends_in_order(PATIENCE);
 }
 
 /// H1: clients that have connected before the stop are answered, accepted or not.

@@ -8,7 +8,7 @@ use std::{
 };
 
 use prefork_tests::{
-    Lack, Load, PATIENCE, Process, Scene, find_process, holds_for, kill, require_root,
+    InHand, Lack, Load, PATIENCE, Process, Scene, find_process, holds_for, kill, require_root,
     require_tool, scene, skip, wait_until,
 };
 use rustix::process::Signal;
@@ -47,10 +47,15 @@ fn killed_children_cost_no_more_than_the_requests_in_hand() {
 fn a_parent_that_was_stopped_catches_up() {
     let scene = scene!();
     let daemon = scene.probe().args(["--prefork", "8"]).daemon();
-    // Children that have worked: their deaths are no reason to be careful.
-    let tally = Load::bounded(8, 1, scene.address(), "/sleep/300").finish();
-    assert_eq!(tally.answered, 8, "{tally:?}");
     let before = daemon.living();
+    // Children that have worked: their deaths are no reason to be careful.
+    let requests: Vec<_> = before.iter().map(|_| InHand::at(scene.address(), "/hold")).collect();
+    let mut worked: Vec<u32> = requests.iter().map(|request| request.worker().pid).collect();
+    worked.sort_unstable();
+    assert_eq!(worked, before);
+    for request in requests {
+        request.release().expect("it is answered");
+    }
     daemon.signal(Signal::STOP);
     for child in &before {
         assert!(kill(*child, Signal::KILL), "child {child} was there");

@@ -36,7 +36,7 @@ fn a_connection_wakes_one_child() {
     let scene = scene!();
     let daemon = scene.hello().args(["--prefork", &CHILDREN.to_string()]).daemon();
     daemon.get("/").expect("it serves");
-    let woken = || daemon.living().into_iter().map(switches).sum::<u64>();
+    let woken = || daemon.living().into_iter().map(sleeps).sum::<u64>();
     let before = woken();
     for _ in 0..REQUESTS {
         daemon.get("/").expect("it serves");
@@ -114,11 +114,20 @@ fn rude_clients_do_no_harm() {
 
 /// How often a process has gone to sleep or been put to sleep.
 fn switches(pid: u32) -> u64 {
+    sleeps(pid) + count(pid, "nonvoluntary_ctxt_switches:")
+}
+
+/// How often a process has gone to sleep.
+fn sleeps(pid: u32) -> u64 {
+    count(pid, "voluntary_ctxt_switches:")
+}
+
+fn count(pid: u32, field: &str) -> u64 {
     let tasks = fs::read_dir(format!("/proc/{pid}/task")).expect("the process lives");
     let of_task = |task: fs::DirEntry| -> u64 {
         let status = fs::read_to_string(task.path().join("status")).expect("the task lives");
-        let counts = status.lines().filter_map(|line| line.split_once("ctxt_switches:"));
-        counts.map(|(_, count)| count.trim().parse::<u64>().expect("a number")).sum()
+        let counts = status.lines().filter_map(|line| line.strip_prefix(field));
+        counts.map(|count| count.trim().parse::<u64>().expect("a number")).sum()
     };
     tasks.flatten().map(of_task).sum()
 }

@@ -3,7 +3,7 @@
 use std::{thread, time::Duration};
 
 use prefork::daemonize::{StopOptions, Stopped, stop};
-use prefork_tests::{Load, PATIENCE, children, scene, wait_until};
+use prefork_tests::{InHand, PATIENCE, children, scene, wait_until};
 use rustix::process::Signal;
 
 /// H1: it serves by itself, finishes what it has in hand, and goes in order.
@@ -15,11 +15,11 @@ fn a_daemon_without_children_stops_in_order() {
         let daemon = if is_daemon { launch.daemon() } else { launch.foreground() };
         assert_eq!(daemon.get("/pid").expect("it serves").number(), daemon.pid());
         assert_eq!(children(daemon.pid()), [], "it has children");
-        let load = Load::bounded(1, 1, scene.address(), "/sleep/500");
-        let in_hand = || !scene.lines_with("witness", "request").is_empty();
-        wait_until(PATIENCE, "the request is in hand", in_hand);
-        daemon.stop_in_order();
-        assert_eq!(load.finish().answered, 1, "the request in hand was abandoned");
+        let request = InHand::at(scene.address(), "/hold");
+        daemon.signal(Signal::TERM);
+        wait_until(PATIENCE, "it begins to stop", || scene.read("error.log").contains("stopping"));
+        request.release().expect("it is answered");
+        daemon.assert_ends_in_order(PATIENCE);
         assert_eq!(scene.lines_with("error.log", "not gone yet"), [""; 0], "it left by itself");
         for event in ["before_shutdown", "drop"] {
             let expected = [format!("{event} {}", daemon.pid())];
@@ -71,17 +71,11 @@ fn a_loop_that_never_asks_ends_in_order() {
 #[test]
 fn a_loop_that_does_not_leave_ends_within_the_ladder() {
     let scene = scene!();
-    let daemon = scene
-        .probe()
-        .args(["--prefork", "0", "--graceful-timeout", "500"])
-        .path("--witness", "witness")
-        .daemon();
-    let load = Load::bounded(1, 1, scene.address(), "/sleep/60000");
-    let in_hand = || !scene.lines_with("witness", "request").is_empty();
-    wait_until(PATIENCE, "the request is in hand", in_hand);
+    let daemon = scene.probe().args(["--prefork", "0", "--graceful-timeout", "500"]).daemon();
+    let request = InHand::at(scene.address(), "/hold");
     daemon.signal(Signal::TERM);
     daemon.assert_ends_in_order(Duration::from_secs(8));
-    assert_eq!(load.finish().failures.len(), 1);
+    request.answer().expect_err("it was abandoned");
     assert_eq!(scene.lines_with("error.log", "not gone yet: the main loop").len(), 1);
 }
 
@@ -89,17 +83,15 @@ fn a_loop_that_does_not_leave_ends_within_the_ladder() {
 #[test]
 fn a_second_term_is_fast() {
     let scene = scene!();
-    let daemon = scene.probe().args(["--prefork", "0"]).path("--witness", "witness").daemon();
-    let load = Load::bounded(1, 1, scene.address(), "/sleep/60000");
-    let in_hand = || !scene.lines_with("witness", "request").is_empty();
-    wait_until(PATIENCE, "the request is in hand", in_hand);
+    let daemon = scene.probe().args(["--prefork", "0"]).daemon();
+    let request = InHand::at(scene.address(), "/hold");
     daemon.signal(Signal::TERM);
     wait_until(PATIENCE, "it begins to stop", || scene.read("error.log").contains("stopping"));
     // Sooner, it would be the same wish.
     thread::sleep(Duration::from_millis(1100));
     daemon.signal(Signal::TERM);
     daemon.assert_ends_in_order(Duration::from_secs(8));
-    assert_eq!(load.finish().failures.len(), 1);
+    request.answer().expect_err("it was abandoned");
 }
 
 /// F5: a loop that ends by itself ends the daemon, and its failure is the daemon's.
@@ -118,7 +110,12 @@ fn a_loop_that_ends_ends_the_daemon() {
 #[test]
 fn a_stranger_that_ends_changes_nothing() {
     let scene = scene!();
-    let daemon = scene.hello().args(["--prefork", "0"]).after_shell("sleep 0.5 &").foreground();
+    // It lives until somebody opens the gate and closes it again.
+    let gate = scene.path("gate");
+    let waits = format!("mkfifo '{0}'; cat '{0}' &", gate.display());
+    let daemon = scene.hello().args(["--prefork", "0"]).after_shell(&waits).foreground();
+    assert_eq!(children(daemon.pid()).len(), 1, "there is a stranger");
+    drop(std::fs::File::options().write(true).open(gate).expect("somebody reads"));
     wait_until(PATIENCE, "the stranger has ended", || {
         children(daemon.pid()).iter().all(prefork_tests::Process::is_zombie)
     });

@@ -7,7 +7,7 @@ use std::{
 };
 
 use prefork_tests::{
-    Daemon, End, Load, PATIENCE, Process, Scene, find_process, get, kill, require_tool, scene,
+    Daemon, End, InHand, PATIENCE, Process, Scene, find_process, kill, require_tool, scene,
     wait_until,
 };
 use rustix::process::Signal;
@@ -16,13 +16,19 @@ use rustix::process::Signal;
 #[test]
 fn requests_in_hand_are_all_answered() {
     let scene = scene!();
-    let daemon = scene.probe().args(["--prefork", "50"]).path("--witness", "witness").daemon();
-    let load = Load::bounded(50, 1, scene.address(), "/sleep/1000");
-    let in_hand = || scene.lines_with("witness", "request").len();
-    wait_until(PATIENCE, "50 requests are in hand", || in_hand() == 50);
-    daemon.stop_in_order();
-    let tally = load.finish();
-    assert_eq!((tally.answered, tally.failures), (50, vec![]));
+    let daemon = scene.probe().args(["--prefork", "50"]).daemon();
+    let requests: Vec<_> = (0..50).map(|_| InHand::at(scene.address(), "/hold")).collect();
+    daemon.signal(Signal::TERM);
+    wait_until(PATIENCE, "it begins to stop", || is_stopping(&scene));
+    for request in requests {
+        let worker = request.worker();
+        assert_eq!(request.release().expect("it is answered").worker(), worker);
+    }
+    daemon.assert_ends_in_order(PATIENCE);
+}
+
+fn is_stopping(scene: &Scene) -> bool {
+    !scene.lines_with("error.log", "stopping").is_empty()
 }
 
 /// H1: a port that has been given up can be taken at once, again and again.
@@ -81,11 +87,8 @@ fn a_second_term_is_fast() {
         &[Signal::QUIT],
     ] {
         let scene = scene!();
-        let daemon = scene.probe().path("--witness", "witness").daemon();
-        let address = scene.address();
-        let client = thread::spawn(move || get(address, "/sleep/60000"));
-        let in_hand = || !scene.lines_with("witness", "request").is_empty();
-        wait_until(PATIENCE, "a request is in hand", in_hand);
+        let daemon = scene.probe().daemon();
+        let request = InHand::at(scene.address(), "/hold");
         let begun = Instant::now();
         for (number, signal) in signals.iter().enumerate() {
             if *signal == Signal::TERM && number > 0 {
@@ -101,7 +104,7 @@ fn a_second_term_is_fast() {
         }
         daemon.assert_ends_in_order(Duration::from_secs(8));
         println!("{signals:?} took {:?}", begun.elapsed());
-        client.join().expect("no panic").expect_err("the request was abandoned");
+        request.answer().expect_err("the request was abandoned");
     }
 }
 
@@ -136,12 +139,13 @@ fn a_term_to_the_whole_group_finishes_requests_in_hand() {
     let scene = scene!();
     let running = scene.probe().path("--witness", "witness").paths().start();
     let daemon = running.ready();
-    let load = Load::bounded(3, 1, scene.address(), "/sleep/500");
-    let in_hand = || scene.lines_with("witness", "request").len();
-    wait_until(PATIENCE, "3 requests are in hand", || in_hand() == 3);
+    let requests: Vec<_> = (0..3).map(|_| InHand::at(scene.address(), "/hold")).collect();
     running.signal_group(Signal::TERM);
+    wait_until(PATIENCE, "it begins to stop", || is_stopping(&scene));
+    for request in requests {
+        request.release().expect("it is answered");
+    }
     daemon.assert_ends_in_order(PATIENCE);
-    assert_eq!(load.finish().answered, 3);
     assert_eq!(scene.lines_with("witness", "main_loop").len(), 3, "children were replaced");
 }
 
@@ -392,14 +396,12 @@ fn a_loop_that_checks_is_asked() {
 #[test]
 fn a_child_that_is_told_to_leave_finishes_and_is_replaced() {
     let scene = scene!();
-    let daemon = scene.probe().args(["--prefork", "1"]).path("--witness", "witness").daemon();
-    let before = daemon.living();
-    let load = Load::bounded(1, 1, scene.address(), "/sleep/300");
-    let in_hand = || !scene.lines_with("witness", "request").is_empty();
-    wait_until(PATIENCE, "the request is in hand", in_hand);
-    assert!(kill(before[0], Signal::TERM));
-    assert_eq!(load.finish().answered, 1, "it was abandoned");
-    daemon.wait_for_children(PATIENCE, 1, &before);
+    let daemon = scene.probe().args(["--prefork", "1"]).daemon();
+    let request = InHand::at(scene.address(), "/hold");
+    let old = request.worker();
+    assert!(kill(old.pid, Signal::TERM));
+    assert_eq!(request.release().expect("it is answered").worker(), old);
+    daemon.wait_for_children(PATIENCE, 1, &[old.pid]);
     daemon.stop_in_order();
 }
 

@@ -4,7 +4,7 @@
 //! cargo run --example async_http -- 127.0.0.1:8081
 //! ```
 //!
-//! Then `curl http://127.0.0.1:8081/`, or `/sleep`, and stop it with Ctrl-C or `kill`.
+//! Then `curl http://127.0.0.1:8081/`, or `/sleep?ms=2000`, and stop it with Ctrl-C or `kill`.
 //!
 //! The listener is made once, in the parent; the runtime is started after the fork, as its threads and
 //! its epoll descriptor would not survive one.
@@ -31,7 +31,7 @@ use std::{
 
 use axum::{
     Router,
-    extract::{Request, State},
+    extract::{RawQuery, Request, State},
     middleware::{self, Next},
     response::Response,
     routing::get,
@@ -89,8 +89,10 @@ async fn answer(child: &mut Child, listener: TcpListener) -> prefork::Result {
         .route("/pid", get(async || format!("{}\n", process::id())))
         .route(
             "/sleep",
-            get(|| async {
-                sleep(Duration::from_secs(1)).await;
+            get(async |RawQuery(query): RawQuery| {
+                let ms = query.as_deref().and_then(|query| query.strip_prefix("ms="));
+                let ms = ms.and_then(|ms| ms.parse().ok()).unwrap_or(1000);
+                sleep(Duration::from_millis(ms)).await;
                 "hello\n"
             }),
         )

@@ -8,6 +8,7 @@ use std::{
     time::Duration,
 };
 
+use prefork::Child;
 use rustix::net::sockopt::{Timeout, set_socket_timeout};
 
 /// How long a client may be silent.
@@ -20,21 +21,28 @@ const MOST_HEADERS: usize = 64;
 /// The most bytes of a body that are read, for nothing.
 const LONGEST_BODY: u64 = 1 << 20;
 
+/// The field by which a client says which request this is, and finds it in the answer.
+const ID: &str = "X-Request-Id";
+
 /// A request, as far as it could be understood.
 pub(crate) struct Request {
     line: String,
+    id: Option<String>,
     /// Whether the client may send more than was read.
     has_more: bool,
 }
 
 impl Request {
-    fn new(method: &str, path: &str, has_more: bool) -> Self {
-        Self { line: format!("{method} {path}"), has_more }
+    fn new(parsed: &httparse::Request<'_, '_>, was_all: bool) -> Self {
+        let (method, path) = (parsed.method.unwrap_or(""), parsed.path.unwrap_or(""));
+        let id = parsed.headers.iter().find(|field| field.name.eq_ignore_ascii_case(ID));
+        let id = id.and_then(|field| str::from_utf8(field.value).ok()).map(str::to_owned);
+        Self { line: format!("{method} {path}"), id, has_more: !was_all || method != "GET" }
     }
 
     /// What is no HTTP.
     const fn nonsense() -> Self {
-        Self { line: String::new(), has_more: true }
+        Self { line: String::new(), id: None, has_more: true }
     }
 
     /// Returns the method and the path.
@@ -69,8 +77,7 @@ pub(crate) fn read(connection: &mut TcpStream) -> io::Result<Request> {
         let mut request = httparse::Request::new(&mut headers);
         match request.parse(&buffer[..length]) {
             Ok(httparse::Status::Complete(end)) => {
-                let (method, path) = (request.method.unwrap_or(""), request.path.unwrap_or(""));
-                return Ok(Request::new(method, path, end < length || method != "GET"));
+                return Ok(Request::new(&request, end == length));
             }
             Ok(httparse::Status::Partial) if length < buffer.len() => {}
             Ok(httparse::Status::Partial) | Err(_) => return Ok(Request::nonsense()),
@@ -82,11 +89,13 @@ pub(crate) fn read(connection: &mut TcpStream) -> io::Result<Request> {
 pub(crate) struct Response {
     status: &'static str,
     body: String,
+    /// How long the work takes of which this is the result.
+    work: Duration,
 }
 
 impl Response {
     fn new(status: &'static str, body: impl Into<String>) -> Self {
-        Self { status, body: body.into() }
+        Self { status, body: body.into(), work: Duration::ZERO }
     }
 }
 
@@ -96,7 +105,7 @@ impl Display for Response {
     }
 }
 
-/// Does what the request asks for.
+/// Says what is answered to the request.
 pub(crate) fn respond(request: &Request, pid: u32) -> Response {
     let (method, path) = request.line.split_once(' ').unwrap_or_default();
     let (path, query) = path.split_once('?').unwrap_or((path, ""));
@@ -105,8 +114,8 @@ pub(crate) fn respond(request: &Request, pid: u32) -> Response {
         ("GET", "/pid") => Response::new("200 OK", format!("{pid}\n")),
         ("GET", "/sleep") => match milliseconds(query) {
             Some(ms) => {
-                thread::sleep(Duration::from_millis(ms));
-                Response::new("200 OK", "hello\n")
+                let work = Duration::from_millis(ms);
+                Response { work, ..Response::new("200 OK", "hello\n") }
             }
             None => Response::new("400 Bad Request", "ask for /sleep?ms=N\n"),
         },
@@ -121,17 +130,34 @@ fn milliseconds(query: &str) -> Option<u64> {
     if query.is_empty() { Some(1000) } else { query.strip_prefix("ms=")?.parse().ok() }
 }
 
-/// Sends the answer and closes the connection.
+/// Works, sends the answer, which says who gives it, and closes the connection.
+///
+/// A client that says which request this is gets the head before the work begins: so it learns who has its
+/// request in hand.
 pub(crate) fn send(
     mut connection: TcpStream,
+    child: &Child,
     request: &Request,
-    Response { status, body }: &Response,
+    Response { status, body, work }: &Response,
 ) -> io::Result<()> {
+    let (pid, slot, generation) = (child.pid(), child.slot(), child.generation());
     let length = body.len();
-    let answer = format!(
+    let mut answer = format!(
         "HTTP/1.1 {status}\r\nContent-Type: text/plain\r\nContent-Length: {length}\r\n\
-         Connection: close\r\n\r\n{body}"
+         Connection: close\r\nX-Child: {pid} {slot} {generation}\r\n"
     );
+    if let Some(id) = &request.id {
+        answer.push_str(&format!("{ID}: {id}\r\n"));
+    }
+    answer.push_str("\r\n");
+    if !work.is_zero() {
+        if request.id.is_some() {
+            connection.write_all(answer.as_bytes())?;
+            answer.clear();
+        }
+        thread::sleep(*work);
+    }
+    answer.push_str(body);
     connection.write_all(answer.as_bytes())?;
     if request.has_more {
         // Closing a socket with unread input resets the connection, and the client may lose the

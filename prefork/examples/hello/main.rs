@@ -65,6 +65,6 @@ fn answer(child: &mut Child, mut connection: TcpStream) -> io::Result<String> {
     let request = http::read(&mut connection)?;
     child.busy(request.line());
     let response = http::respond(&request, child.pid());
-    http::send(connection, &request, &response)?;
+    http::send(connection, child, &request, &response)?;
     Ok(format!("\"{}\" {response}", request.line()))
 }

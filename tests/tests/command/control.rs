@@ -7,7 +7,7 @@ use nix::{
     libc,
 };
 use prefork::daemonize::PidFile;
-use prefork_tests::{Daemon, End, Lack, Load, PATIENCE, Scene, scene, skip, wait_until};
+use prefork_tests::{Daemon, End, InHand, Lack, Load, PATIENCE, Scene, scene, skip, wait_until};
 use rustix::process::Signal;
 
 use crate::{command, run};
@@ -35,17 +35,21 @@ fn deaf(scene: &Scene) -> Daemon<'_> {
 #[test]
 fn stop_returns_when_the_daemon_is_gone() {
     let scene = scene!();
-    let daemon = scene.probe().path("--witness", "witness").daemon();
+    let daemon = scene.probe().daemon();
     let running = run(&scene, "running @pid", 0);
     assert_eq!(running.stdout, format!("{}\n", daemon.pid()));
-    let load = Load::bounded(3, 1, scene.address(), "/sleep/500");
-    let in_hand = || scene.lines_with("witness", "request").len();
-    wait_until(PATIENCE, "3 requests are in hand", || in_hand() == 3);
-    let stopped = run(&scene, "stop @pid", 0);
+    let requests: Vec<_> = (0..3).map(|_| InHand::at(scene.address(), "/hold")).collect();
+    let stopping = command(&scene, "stop @pid").start();
+    wait_until(PATIENCE, "it begins to stop", || scene.read("error.log").contains("stopping"));
+    assert_eq!(stopping.end(), None, "it has waited for nobody");
+    for request in requests {
+        request.release().expect("it is answered");
+    }
+    let stopped = stopping.finish();
+    assert_eq!(stopped.end, End::Exited(0), "{stopped:?}");
     scene.assert_nothing_is_left();
     assert_eq!(stopped.stdout, format!("stopped process {}\n", daemon.pid()));
     assert_eq!(daemon.wait_for_end(PATIENCE), End::Exited(0));
-    assert_eq!(load.finish().answered, 3);
     for words in ["stop @pid", "running @pid", "reload @pid", "signal TERM @pid"] {
         run(&scene, words, 3).assert_refused("not running: no daemon holds pid file");
     }

@@ -1,6 +1,6 @@
 //! What the command tells of a daemon.
 
-use prefork_tests::{Load, PATIENCE, Scene, Terminal, scene, wait_until};
+use prefork_tests::{InHand, PATIENCE, Scene, Terminal, scene, wait_until};
 use rustix::process::Signal;
 use serde_json::Value;
 
@@ -22,19 +22,15 @@ fn status_shows_what_each_child_does() {
     let scene = scene!();
     let daemon = scene.hello().args(["--prefork", "2", "--max-children", "4"]).board().daemon();
     wait_for_idle(&scene, 2);
-    let load = Load::bounded(1, 1, scene.address(), "/sleep?ms=1500");
-    let mut text = String::new();
-    wait_until(PATIENCE, "a child is busy", || {
-        text = run(&scene, "status @scoreboard", 0).stdout;
-        text.contains("GET /sleep?ms=1500")
-    });
+    let request = InHand::at(scene.address(), "/sleep?ms=60000");
+    let text = run(&scene, "status @scoreboard", 0).stdout;
+    assert!(text.contains("GET /sleep?ms=60000"), "{text}");
     assert!(text.contains(&format!("of process {} (running)", daemon.pid())), "{text}");
     assert!(text.contains(&scene.path("scoreboard").display().to_string()), "{text}");
     assert!(!text.contains('\x1b'), "colours in a file: {text:?}");
     let line = text.lines().find(|line| line.contains("/sleep")).expect("found before");
     let words: Vec<&str> = line.split_ascii_whitespace().collect();
-    let pid: u32 = words[1].parse().expect("a pid");
-    assert!(daemon.living().contains(&pid), "{line}");
+    assert_eq!(words[1], request.worker().pid.to_string(), "{line}");
     assert_eq!(words[2..4], ["W", "writing"], "{line}");
     assert!(line.contains("127."), "no client: {line}");
     let heading = text.lines().find(|line| line.starts_with("SLOT")).expect("a heading");
@@ -42,11 +38,12 @@ fn status_shows_what_each_child_does() {
     // The state is two words.
     let memory = words[memory.expect("a column") + 1];
     assert!(memory.ends_with(['K', 'M']), "memory is {memory}: {line}");
-    assert_eq!(load.finish().answered, 1);
     let all = run(&scene, "status --all @scoreboard", 0).stdout;
     // One slot more than children, for a stand-in.
     assert!(all.lines().filter(|line| line.contains(". empty")).count() >= 2, "{all}");
-    daemon.stop_in_order();
+    // Nobody waits for the request.
+    daemon.signal(Signal::INT);
+    daemon.assert_ends_in_order(PATIENCE);
 }
 
 /// A program gets the same as JSON.

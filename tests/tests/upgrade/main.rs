@@ -10,8 +10,8 @@ mod stop;
 use std::{fs, thread, time::Duration};
 
 use prefork_tests::{
-    Daemon, Load, PATIENCE, Program, Scene, find_process, require_root, require_tool, scene,
-    wait_until,
+    Daemon, InHand, Load, PATIENCE, Program, Scene, Sent, find_process, require_root, require_tool,
+    scene, wait_until,
 };
 use rustix::process::Signal;
 
@@ -149,28 +149,22 @@ fn environment(pid: u32) -> Vec<String> {
 fn the_request_in_hand_is_finished_by_the_old_program() {
     let scene = scene!();
     let program = scene.program();
-    let launch = program.launch().board().path("--witness", "witness");
-    let daemon = launch.args(["--prefork", "2"]).daemon();
-    let load = Load::bounded(1, 1, scene.address(), "/sleep/4000");
-    wait_until_in_hand(&scene);
-    upgrade_while_busy(&scene, &daemon, &program);
-    let tally = load.finish();
-    assert_eq!((tally.answered, tally.failures), (1, vec![]));
-    daemon.wait_for_children(PATIENCE, 2, &[]);
+    // Two at a time, as the one at work may be asked first, and takes its time.
+    let size = ["--prefork", "2", "--max-unavailable", "2"];
+    let daemon = program.launch().board().args(size).daemon();
+    let request = InHand::at(scene.address(), "/hold");
+    let old = request.worker();
+    upgrade_while_busy(&daemon, &program);
+    assert_eq!(request.release().expect("it is answered").worker(), old);
+    daemon.wait_for_children(PATIENCE, 2, &[old.pid]);
     daemon.stop_in_order();
 }
 
 #[track_caller]
-fn wait_until_in_hand(scene: &Scene) {
-    wait_until(PATIENCE, "the request is in hand", || {
-        !scene.lines_with("witness", "request").is_empty()
-    });
-}
-
-fn upgrade_while_busy(scene: &Scene, daemon: &Daemon<'_>, program: &Program<'_>) {
+fn upgrade_while_busy(daemon: &Daemon<'_>, program: &Program<'_>) {
     program.install("--version 2");
     daemon.signal(Signal::USR2);
-    wait_for_lines(scene, "generation 2 now", 1);
+    wait_for_version(daemon, 2);
 }
 
 /// L4: while the file is open for writing it cannot be executed; it is tried again until it can.
@@ -216,15 +210,16 @@ fn a_symbolic_link_to_the_program_is_followed_anew() {
 fn old_children_are_still_understood() {
     let scene = scene!();
     let program = scene.program();
-    let launch = program.launch().board().path("--witness", "witness");
-    let daemon = launch.args(["--prefork", "1", "--max-children", "4"]).daemon();
-    let load = Load::bounded(1, 1, scene.address(), "/sleep/8000");
-    wait_until_in_hand(&scene);
-    upgrade_while_busy(&scene, &daemon, &program);
+    let size = ["--prefork", "1", "--max-children", "4", "--max-unavailable", "2"];
+    let daemon = program.launch().board().args(size).daemon();
+    let old = InHand::at(scene.address(), "/hold");
+    upgrade_while_busy(&daemon, &program);
     // Two: the old one at work, and a new one. The pool grows by what both say.
-    let more = Load::bounded(3, 1, scene.address(), "/sleep/3000");
+    let ask = |_| Sent::to(scene.address(), "/hold").expect("it listens");
+    let more: Vec<Sent> = (0..3).map(ask).collect();
     wait_until(PATIENCE, "the pool has grown", || daemon.living().len() >= 4);
-    assert_eq!(more.finish().failures, [""; 0]);
-    assert_eq!(load.finish().failures, [""; 0]);
+    for request in more.into_iter().map(Sent::taken).chain([old]) {
+        request.release().expect("it is answered");
+    }
     daemon.stop_in_order();
 }

@@ -74,6 +74,7 @@ fn upgrades_in_a_storm_of_signals_lose_nothing() {
 /// R1: children that die while a program takes over are reaped and replaced by the new one.
 #[test]
 fn children_killed_during_an_upgrade_are_replaced() {
+    let mut killed = 0;
     for delay in [0, 1, 2, 3, 5, 8] {
         let scene = scene!();
         let program = scene.program();
@@ -82,13 +83,13 @@ fn children_killed_during_an_upgrade_are_replaced() {
         program.install("--version 2");
         daemon.signal(Signal::USR2);
         thread::sleep(Duration::from_millis(delay));
-        for child in &before[..3] {
-            assert!(kill(*child, Signal::KILL));
-        }
+        // One that has been replaced already is not there.
+        killed += before[..3].iter().filter(|child| kill(**child, Signal::KILL)).count();
         wait_for_version(&daemon, 2);
         daemon.wait_for_children(PATIENCE, 4, &before);
         daemon.stop_in_order();
     }
+    assert!(killed > 0, "every upgrade was faster than the end of a child");
 }
 
 /// H4: an upgrade that is asked for before the daemon serves comes when it does.
