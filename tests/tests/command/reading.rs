@@ -23,8 +23,11 @@ fn status_shows_what_each_child_does() {
     let daemon = scene.hello().args(["--prefork", "2", "--max-children", "4"]).board().daemon();
     wait_for_idle(&scene, 2);
     let request = InHand::at(scene.address(), "/sleep?ms=60000");
-    let text = run(&scene, "status @scoreboard", 0).stdout;
-    assert!(text.contains("GET /sleep?ms=60000"), "{text}");
+    let mut text = String::new();
+    wait_until(PATIENCE, "a child is shown to be busy", || {
+        text = run(&scene, "status @scoreboard", 0).stdout;
+        text.contains("GET /sleep?ms=60000")
+    });
     assert!(text.contains(&format!("of process {} (running)", daemon.pid())), "{text}");
     assert!(text.contains(&scene.path("scoreboard").display().to_string()), "{text}");
     assert!(!text.contains('\x1b'), "colours in a file: {text:?}");

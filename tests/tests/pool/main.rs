@@ -72,6 +72,12 @@ fn a_burst_is_met_at_once() {
 /// Where nobody can tell how many connections wait, the pool doubles while all children are busy.
 #[test]
 fn a_pool_that_cannot_see_its_queue_grows_by_doubling() {
+    // On a busy machine the parent may be interrupted in each of its waves.
+    assert!((0..5).any(|_| grows_by_four_at_once()), "never 4 children at once");
+}
+
+/// Lets a pool grow from 2 to 32 children, and tells whether 4 of them came of one look.
+fn grows_by_four_at_once() -> bool {
     let scene = scene!();
     let args = ["--by-hand", "--prefork", "2", "--max-children", "32"];
     // The probe binds its socket by itself, so the parent does not know it.
@@ -84,11 +90,11 @@ fn a_pool_that_cannot_see_its_queue_grows_by_doubling() {
     let starts = starts(&scene);
     let tally = load.finish();
     assert_eq!((tally.answered, tally.failures), (120, vec![]));
-    // Between two looks there are 5 ms at the least, so these came of one look.
-    let is_wave = |starts: &[u64]| starts[3] - starts[0] < 4_000_000;
-    assert!(starts.windows(4).any(is_wave), "never 4 children at once, but at (ns): {starts:?}");
     assert!(census.end().most <= 32);
     daemon.stop_in_order();
+    println!("started at (ns) {starts:?}");
+    // Between two looks there are 5 ms at the least, so these came of one look.
+    starts.windows(4).any(|starts| starts[3] - starts[0] < 4_000_000)
 }
 
 /// TTIN and TTOU move a pool of fixed size by one child, down to 1 and up to the maximum.

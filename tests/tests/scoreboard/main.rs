@@ -5,8 +5,6 @@ mod lies;
 
 use std::{
     fs,
-    io::{Read, Write},
-    net::TcpStream,
     os::unix::fs::{MetadataExt, symlink},
     thread,
     time::{Duration, Instant},
@@ -14,7 +12,7 @@ use std::{
 
 use prefork::scoreboard::{Board, Class, Record, Snapshot, format::header};
 use prefork_tests::{
-    Daemon, End, Load, PATIENCE, Scene, holds_for, kill, require_root, require_tool, scene,
+    Daemon, End, InHand, Load, PATIENCE, Scene, holds_for, kill, require_root, require_tool, scene,
     wait_until,
 };
 use rustix::{
@@ -184,8 +182,8 @@ fn the_board_tells_what_a_child_does() {
         assert_eq!((record.requests(), record.generation()), (0, 1), "{record:?}");
     }
 
-    let mut client = TcpStream::connect(scene.address()).expect("it listens");
-    client.write_all(b"GET /sleep?ms=4000 HTTP/1.1\r\n\r\n").expect("sent");
+    let request = InHand::at(scene.address(), "/sleep?ms=4000");
+    let worker = request.worker();
     let in_hand = |record: &Record| record.label() == "GET /sleep?ms=4000";
     let mut found = None;
     wait_until(PATIENCE, "the board tells of the request", || {
@@ -193,17 +191,16 @@ fn the_board_tells_what_a_child_does() {
         found.is_some()
     });
     let record = found.expect("just found");
-    let me = client.local_addr().expect("connected").to_string();
+    let me = request.client().to_string();
     assert_eq!((record.status().letter(), record.client()), ('W', &*me), "{record:?}");
     assert_eq!((record.generation(), record.requests()), (1, 0), "{record:?}");
-    let pid = record.pid().expect("a pid");
-    assert!(daemon.living().contains(&pid), "{pid} is no child");
+    assert_eq!((record.pid(), record.slot()), (Some(worker.pid), worker.slot as usize));
     let took = record.request_time().expect("a request is in hand");
     assert!(took < PATIENCE, "it has lasted for {took:?}");
     assert_eq!(board.creator(), Some(daemon.pid()));
 
-    client.read_to_end(&mut Vec::new()).expect("an answer");
-    let done = |record: &Record| record.pid() == Some(pid) && record.requests() == 1;
+    request.answer().expect("it is answered");
+    let done = |record: &Record| record.pid() == Some(worker.pid) && record.requests() == 1;
     wait_until(PATIENCE, "the request is counted", || records().iter().any(done));
     wait_until(PATIENCE, "all wait again", || {
         records().iter().all(|record| record.status().letter() == '_')
@@ -226,11 +223,11 @@ fn a_daemon_without_children_reports_itself() {
     let record = || board.record(0).expect("whole");
     wait_until(PATIENCE, "it waits", || record().status().letter() == '_');
     assert_eq!(record().pid(), Some(daemon.pid()));
-    let load = Load::bounded(1, 1, scene.address(), "/sleep?ms=4000");
+    let request = InHand::at(scene.address(), "/sleep?ms=4000");
     wait_until(PATIENCE, "the board tells of the request", || {
         record().label() == "GET /sleep?ms=4000" && record().status().letter() == 'W'
     });
-    assert_eq!(load.finish().answered, 1);
+    request.answer().expect("it is answered");
     wait_until(PATIENCE, "it is counted", || {
         record().requests() == 1 && record().status().class() == Class::Idle
     });
