@@ -5,6 +5,10 @@
 //! found in `/proc`, shown when the test fails, and killed and reaped at the end. The directory of
 //! a scene is kept when the test fails.
 //!
+//! Clients know who works for them ([`InHand`], [`Reply::worker`]), because the programs under test say so.
+//! A test that kills, stops or looks at a child takes the one that has its own request in hand, or any one
+//! where all are alike; never the one that the scoreboard or `/proc` happens to show at work.
+//!
 //! The letters and numbers in the doc lines of tests are the faults that the daemon has to live through;
 //! `README.md` beside this crate says what they are, and where each is tested.
 //!
