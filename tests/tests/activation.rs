@@ -5,7 +5,7 @@ use std::{
     net::{SocketAddr, TcpStream},
 };
 
-use prefork_tests::{Daemon, Launch, Load, PATIENCE, find_process, get, scene, wait_until};
+use prefork_tests::{Daemon, Launch, Load, PATIENCE, get, scene, wait_until};
 use rustix::process::Signal;
 
 /// Starts it with sockets, by name.
@@ -25,10 +25,13 @@ fn wait_for_version(daemon: &Daemon<'_>, version: &str) {
     wait_until(PATIENCE, &format!("version {version} answers"), || {
         (0..4).all(|_| daemon.get("/version").is_ok_and(|reply| reply.body == version))
     });
-    // The probe has a session of its own, and may need a moment to end.
-    let session = |pid| find_process(pid).map(|process| process.session);
+    // The probe may need a moment to end.
+    let is_probe = |pid: u32| {
+        let block = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+        String::from_utf8_lossy(&block).contains("PREFORK_HANDOVER=probe")
+    };
     wait_until(PATIENCE, "the probe has gone", || {
-        daemon.children().iter().all(|child| session(daemon.pid()) == Some(child.session))
+        !daemon.children().iter().any(|child| is_probe(child.pid))
     });
 }
 
