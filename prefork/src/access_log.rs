@@ -2,43 +2,62 @@
 
 use std::{
     fmt::{self, Display},
-    fs::File,
     io::{self, Write},
     os::fd::{AsFd, BorrowedFd, OwnedFd},
     path::{Path, PathBuf},
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU32, Ordering},
+        atomic::{AtomicBool, Ordering},
     },
+    time::Duration,
 };
 
-use prefork_daemonize::{LogError, open_log};
+use prefork_daemonize::open_log;
 
-use crate::{Report, RunError, log::Log, sanitize::Sanitized, sys::SharedWords};
+use crate::{
+    Report, RunError,
+    log::Log,
+    logs::{LineWriter, Lost},
+    sanitize::Sanitized,
+    sys::SharedWords,
+};
+
+/// How long a child waits for whoever reads the log of requests from a pipe or a terminal, when that is behind:
+/// long enough for a burst, and once, until it has caught up.
+const PATIENCE: Duration = Duration::from_millis(100);
 
 /// Writes lines to the access log.
 ///
 /// Every line is one `write(2)`; with the file opened for appending, the kernel puts it at the end,
 /// so lines of several children never mix, and a file truncated by somebody else is simply
 /// continued. Control characters in a line are escaped: a client cannot forge a line.
+///
+/// Each child writes through an open file description of its own, so that none can change how the others write.
+/// No child stands still for a log: whoever reads it from a pipe and is behind is waited for once, for 100 ms;
+/// then lines are lost until a line gets through, and the error log says how many, and why.
 pub struct AccessLog {
     destination: Destination,
     line: Vec<u8>,
-    asked: Option<Asked>,
-}
-
-/// How another thread asks for the file to be opened anew, and who says that it could not be.
-struct Asked {
-    flag: Arc<AtomicBool>,
-    log: Log,
+    /// What was lost, and where that is reported.
+    lost: Lost,
+    log: Option<Log>,
+    /// By which another thread asks for the file to be opened again.
+    asked: Option<Arc<AtomicBool>>,
 }
 
 enum Destination {
     Nowhere,
-    /// Where the file is, and a word that is not zero while it ends in a torn line, whichever process
-    /// tore it.
-    File(File, PathBuf, SharedWords),
+    /// A file as the parent has opened it, to be handed to children.
+    File(Target, OwnedFd),
+    /// A file as one process writes to it.
+    Own(Target, LineWriter),
     Handle(Box<dyn Write>),
+}
+
+/// Where the file is, and a word that is not zero while it ends in a torn line, whichever process tore it.
+struct Target {
+    path: PathBuf,
+    torn: SharedWords,
 }
 
 impl AccessLog {
@@ -47,48 +66,71 @@ impl AccessLog {
     }
 
     pub(crate) fn file(path: &Path) -> Result<Self, RunError> {
-        let file = open_log(path).map_err(RunError::Log)?;
-        let torn = SharedWords::new(1).map_err(RunError::system("share memory with children"))?;
-        Ok(Self::to(Destination::File(file, path.to_owned(), torn)))
+        Self::of(open_log(path).map_err(RunError::Log)?.into(), path)
     }
 
-    /// Goes on writing to a file that the program of before had open and this one may not open.
-    pub(crate) fn inherited(file: OwnedFd, path: &Path) -> Result<Self, RunError> {
+    /// Goes on writing to a file that is open already, as where the previous program had it open and this one may
+    /// not open it.
+    pub(crate) fn of(file: OwnedFd, path: &Path) -> Result<Self, RunError> {
         let torn = SharedWords::new(1).map_err(RunError::system("share memory with children"))?;
-        Ok(Self::to(Destination::File(file.into(), path.to_owned(), torn)))
+        Ok(Self::to(Destination::File(Target { path: path.to_owned(), torn }, file)))
+    }
+
+    /// Makes it this process's own, while that may still open the file: from here on nobody else's flags matter.
+    /// What is lost is reported to `log`.
+    ///
+    /// # Errors
+    ///
+    /// Fails if this process can have no further descriptor.
+    pub(crate) fn make_own(&mut self, log: &Log) -> io::Result<()> {
+        self.log = Some(log.clone());
+        let before = std::mem::replace(&mut self.destination, Destination::Nowhere);
+        self.destination = match before {
+            Destination::File(target, file) => {
+                let writer = LineWriter::of(file.as_fd())?;
+                Destination::Own(target, writer)
+            }
+            other @ (Destination::Nowhere | Destination::Own(..) | Destination::Handle(_)) => other,
+        };
+        Ok(())
     }
 
     /// Where the file is, and the file, if it is one that has a path.
     pub(crate) fn open_file(&self) -> Option<(&Path, BorrowedFd<'_>)> {
         match &self.destination {
-            Destination::File(file, path, _) => Some((path, file.as_fd())),
+            Destination::File(target, file) => Some((&target.path, file.as_fd())),
+            Destination::Own(target, writer) => Some((&target.path, writer.fd())),
             Destination::Nowhere | Destination::Handle(_) => None,
         }
     }
 
-    /// Returns a flag by which another thread has the file opened anew with the next line.
-    pub(crate) fn reopen_on_request(&mut self, log: Log) -> Arc<AtomicBool> {
-        let flag = Arc::<AtomicBool>::default();
-        self.asked = Some(Asked { flag: flag.clone(), log });
-        flag
+    /// Returns a flag by which another thread has the file opened again with the next line.
+    pub(crate) fn reopen_on_request(&mut self) -> Arc<AtomicBool> {
+        self.asked.insert(Arc::default()).clone()
     }
 
-    /// Opens the file anew if another thread has asked for that. Where it cannot be, the old one goes on:
+    /// Opens the file again if another thread has asked for that. Where it cannot be, the old one goes on:
     /// nobody could ask again before the next rotation.
     fn reopen_if_asked(&mut self) {
-        let flag = self.asked.as_ref().map(|asked| &asked.flag);
+        let flag = self.asked.as_ref();
         if !flag.is_some_and(|flag| flag.swap(false, Ordering::Acquire)) {
             return;
         }
-        if let (Err(error), Some(Asked { log, .. })) = (self.reopen(), &self.asked) {
+        if let (Err(error), Some(log)) = (self.reopen(), &self.log) {
             log.error(NotReopened(&error));
         }
     }
 
-    /// Opens the file anew, if there is one, after it was renamed for example.
-    pub(crate) fn reopen(&mut self) -> Result<(), LogError> {
-        if let Destination::File(file, path, _) = &mut self.destination {
-            *file = open_log(path)?;
+    /// Opens the file again, if there is one, after it was renamed for example.
+    pub(crate) fn reopen(&mut self) -> Result<(), RunError> {
+        let open = |path: &Path| open_log(path).map_err(RunError::Log);
+        match &mut self.destination {
+            Destination::File(target, file) => *file = open(&target.path)?.into(),
+            Destination::Own(target, writer) => {
+                let again = RunError::system("open the access log once more");
+                *writer = LineWriter::of(open(&target.path)?.as_fd()).map_err(again)?;
+            }
+            Destination::Nowhere | Destination::Handle(_) => {}
         }
         Ok(())
     }
@@ -98,7 +140,7 @@ impl AccessLog {
     }
 
     fn to(destination: Destination) -> Self {
-        Self { destination, line: Vec::new(), asked: None }
+        Self { destination, line: Vec::new(), lost: Lost::none(), log: None, asked: None }
     }
 
     /// Writes one line; the line feed is added.
@@ -107,8 +149,10 @@ impl AccessLog {
     ///
     /// # Errors
     ///
-    /// Fails if the line could not be written whole, as on a full disk. The next line, of whatever
-    /// child, then begins on a line of its own. Most servers go on serving when that happens.
+    /// Fails if the line could not be written whole, as on a full disk, or where whoever reads it is behind by
+    /// more than 100 ms. The next line, of whatever child, then begins on a line of its own. Most servers go on
+    /// serving when that happens: what was lost is counted, and reported in the error log once a line can be
+    /// written again.
     pub fn line(&mut self, line: impl Display) -> io::Result<()> {
         if let Destination::Nowhere = self.destination {
             return Ok(());
@@ -117,56 +161,45 @@ impl AccessLog {
         self.line.clear();
         let text = line.to_string();
         writeln!(self.line, "{}", Sanitized(&text))?;
-        self.destination.write(&mut self.line)
+        self.write()
     }
-}
 
-/// Says that the old file goes on.
-pub(crate) struct NotReopened<'a>(pub(crate) &'a LogError);
-
-impl Display for NotReopened<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the access log stays as it was: {}", Report(self.0))
-    }
-}
-
-impl Destination {
-    fn write(&mut self, line: &mut Vec<u8>) -> io::Result<()> {
-        match self {
-            Self::Nowhere => Ok(()),
-            Self::File(file, _, torn) => append(file, torn.get(0), line),
-            Self::Handle(handle) => {
-                handle.write_all(line)?;
-                handle.flush()
+    fn write(&mut self) -> io::Result<()> {
+        let (target, writer) = match &mut self.destination {
+            Destination::Nowhere => return Ok(()),
+            Destination::Handle(handle) => {
+                handle.write_all(&self.line)?;
+                return handle.flush();
+            }
+            Destination::Own(target, writer) => (target, writer),
+            // The parent has no requests to write lines about.
+            Destination::File(..) => return Err(io::ErrorKind::Unsupported.into()),
+        };
+        match writer.write(&mut self.line, target.torn.get(0), PATIENCE) {
+            Ok(()) => {
+                if !self.lost.is_none()
+                    && let Some(log) = &self.log
+                {
+                    log.warning(format_args!("access log: {}", self.lost));
+                    self.lost = Lost::none();
+                }
+                Ok(())
+            }
+            Err(error) => {
+                let (kind, errno) = (error.kind(), error.raw_os_error());
+                self.lost.add(error);
+                Err(errno.map_or_else(|| kind.into(), io::Error::from_raw_os_error))
             }
         }
     }
 }
 
-/// Writes in one go. What a full disk has cut short is ended by the next line that is written.
-fn append(file: &mut File, torn: &AtomicU32, line: &mut Vec<u8>) -> io::Result<()> {
-    let mends = torn.swap(0, Ordering::Relaxed) != 0;
-    if mends {
-        line.insert(0, b'\n');
-    }
-    let written = loop {
-        match file.write(line) {
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            result => break result,
-        }
-    };
-    let still_torn = match written {
-        Ok(count) => count < line.len(),
-        Err(_) => mends,
-    };
-    if still_torn {
-        torn.store(1, Ordering::Relaxed);
-    }
-    match written? {
-        count if count < line.len() => {
-            Err(io::Error::new(io::ErrorKind::WriteZero, "the line was cut short"))
-        }
-        _ => Ok(()),
+/// Says that the old file goes on.
+pub(crate) struct NotReopened<'a>(pub(crate) &'a RunError);
+
+impl Display for NotReopened<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the access log stays as it was: {}", Report(self.0))
     }
 }
 
@@ -211,7 +244,8 @@ mod tests {
         let folder = tempfile::tempdir().expect("made");
         let (path, rotated) = (folder.path().join("log"), folder.path().join("log.1"));
         let mut log = AccessLog::file(&path).expect("opened");
-        let flag = log.reopen_on_request(Log::new("test", Role::Parent));
+        log.make_own(&Log::new("test", Role::Parent)).expect("opened");
+        let flag = log.reopen_on_request();
         std::fs::rename(&path, &rotated).expect("renamed");
         std::fs::create_dir(&path).expect("in the way");
         flag.store(true, Ordering::Release);
@@ -223,17 +257,5 @@ mod tests {
         flag.store(true, Ordering::Release);
         log.line("three").expect("written");
         assert_eq!(std::fs::read(&path).expect("read"), b"three\n");
-    }
-
-    #[test]
-    fn a_torn_line_does_not_spoil_the_next() {
-        let path = std::env::temp_dir().join(format!("prefork-torn-{}", std::process::id()));
-        let open = || File::options().create(true).append(true).open(&path).expect("opened");
-        let torn = AtomicU32::new(1);
-        append(&mut open(), &torn, &mut b"whole\n".to_vec()).expect("written");
-        append(&mut open(), &torn, &mut b"next\n".to_vec()).expect("written");
-        let content = std::fs::read(&path).expect("read");
-        std::fs::remove_file(&path).expect("removed");
-        assert_eq!(content, b"\nwhole\nnext\n");
     }
 }

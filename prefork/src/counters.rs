@@ -62,6 +62,8 @@ counters! {
     ReloadsFailed = "reloads_failed",
     Upgrades = "upgrades",
     UpgradesRefused = "upgrades_refused",
+    /// Lines of the parent's own that could not be written to the error log.
+    LogLinesLost = "log_lines_lost",
 }
 
 impl Counter {

@@ -2,7 +2,8 @@
 //!
 //! One line a message, each by one write to standard error, which in a daemon is the error log:
 //! lines of several processes never mix, and nothing is buffered that a crash could lose or a fork
-//! double. With the `tracing` feature, a program that has installed a subscriber gets them as
+//! double. Nobody waits for whoever reads them: what cannot be written at once is counted, and a line
+//! says so as soon as one can be written again. With the `tracing` feature, a program that has installed a subscriber gets them as
 //! events instead.
 
 use std::{
@@ -10,7 +11,10 @@ use std::{
     time::SystemTime,
 };
 
-use crate::sanitize::Sanitized;
+use crate::{
+    logs::{Lost, stderr},
+    sanitize::Sanitized,
+};
 
 /// How much a message matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,10 +64,9 @@ impl Log {
             self.trace(level, message);
             return;
         }
-        let line = self.line(SystemTime::now(), level, message);
-        // Where standard error is gone or its disk is full, there is nobody left to tell, and the
-        // service goes on.
-        let _ = rustix::io::write(rustix::stdio::stderr(), line.as_bytes());
+        let now = SystemTime::now();
+        let describe = |lost: &Lost| self.line(now, Level::Warning, &format_args!("log: {lost}"));
+        stderr::write(self.line(now, level, message), describe);
     }
 
     fn line(&self, now: SystemTime, level: Level, message: &dyn Display) -> String {

@@ -16,9 +16,9 @@ use crate::{
     child::{self, Body},
     clock,
     log::{Log, Role},
-    logs::{open_access_log, open_error_log, redirect, redirect_stderr},
+    logs::{open_access_log, open_error_log, redirect, redirect_stderr, stderr},
     manager::Manager,
-    os::{Signals, pidfds_work},
+    os::{Signals, outlive_failed_writes, pidfds_work},
     parent::{Became, Parent, Parts},
     solo,
     start::{Initialized, call, drop_privileges, initialize},
@@ -102,6 +102,7 @@ impl<S> Prefork<S> {
     /// not waited for.
     pub fn run(self) -> Result<Ended, RunError> {
         let Self { checked, origin } = self;
+        outlive_failed_writes().map_err(RunError::system("set up signals"))?;
         let inherited = inherited().take();
         let prepared = prepare(checked, inherited.as_ref());
         let (mut settings, error_log, access_log, program) = match prepared {
@@ -199,6 +200,7 @@ fn serve<S>(
     origin: io::Result<Origin>,
     readiness: &mut Option<Readiness>,
 ) -> Result<Ended, RunError> {
+    own_stderr()?;
     let config = match &settings.pool {
         Pool::Solo => return solo::serve(settings, program, access_log, readiness),
         Pool::Children(config) => config,
@@ -250,8 +252,9 @@ fn succeed<S>(
         // A probe ends by any signal, as it has nothing to put in order.
         let signals = if inherited.is_probe() { None } else { Some(open_signals()?) };
         let succession = inherited.initialize(settings, after_init)?;
-        if let (Some(log), false) = (error_log, inherited.is_probe()) {
-            redirect(settings, log)?;
+        if !inherited.is_probe() {
+            error_log.map(|log| redirect(settings, log)).transpose()?;
+            own_stderr()?;
         }
         Ok((config, signals, succession))
     };
@@ -365,6 +368,11 @@ fn open_status(
     let log = Log::new(&settings.name, Role::Parent);
     let service = Service::new(socket, board, &log);
     service.inspect_err(|error| log.error(format_args!("no status page: {error}"))).ok()
+}
+
+/// From here on nobody whom standard error is shared with has this process wait.
+fn own_stderr() -> Result<(), RunError> {
+    stderr::open_own().map_err(RunError::system("open standard error once more"))
 }
 
 fn open_signals() -> Result<Signals, RunError> {

@@ -61,6 +61,8 @@ pub(crate) fn serve<S>(
     let log = Log::new(&settings.name, Role::Parent);
     let slot = belongings.board.as_ref().and_then(|board| board.public().enter(SLOT, &log));
     let stop = Stop::new(By::Thread, None).map_err(RunError::system("open an event descriptor"))?;
+    // Before the change of user, who may not open it.
+    access_log.make_own(&log).map_err(RunError::system("open the access log once more"))?;
     // This process is what children are elsewhere. Now, while it has but one thread.
     drop_privileges(&users.children)?;
     let ParentHooks { ready, before_shutdown, .. } = parent_hooks;
@@ -70,7 +72,7 @@ pub(crate) fn serve<S>(
         bell: bell.clone(),
         stop: stop.clone(),
         listeners,
-        reopen_access_log: access_log.reopen_on_request(log.clone()),
+        reopen_access_log: access_log.reopen_on_request(),
         belongings,
         before_shutdown,
         reporting: settings.manager.report(&pool_of_one(settings), Begun::Alone, &log),

@@ -19,6 +19,7 @@ use crate::{
     AccessLog, BoxError, Report,
     channels::{Bell, Channels, ChildChannels, Reporter},
     log::{Log, Role},
+    logs::stderr,
     os::{Poller, Privileges, Signals, Title, orphans, set_signal_mask},
     sys,
 };
@@ -66,7 +67,7 @@ pub(crate) fn live<S>(seat: Seat, body: &mut Body<S>, state: &S) -> ! {
 /// Parts with the parent's side of everything; `None` if the parent has gone meanwhile.
 fn settle(seat: Seat, log: &Log) -> Result<Option<Child>, BoxError> {
     let Seat { slot, generation, mut title, signals, channels, bell, privileges, .. } = seat;
-    let Seat { tag, has_board, limits, access_log, .. } = seat;
+    let Seat { tag, has_board, limits, mut access_log, .. } = seat;
     // Before anything else: no terminal reaches it from here on, Ctrl-C and a closed window neither, and a
     // signal to its own group only what it has started itself.
     setsid()?;
@@ -74,6 +75,9 @@ fn settle(seat: Seat, log: &Log) -> Result<Option<Child>, BoxError> {
     if let Some(Err(error)) = tag.map(orphans::set_tag) {
         log.error(format_args!("what this child starts will not be ended with it: {error}"));
     }
+    // Before the change of user, who may not open the logs.
+    stderr::open_own()?;
+    access_log.make_own(log)?;
     title.become_child();
     // Before the tie to the parent, which the kernel cuts when the user changes.
     privileges.apply()?;

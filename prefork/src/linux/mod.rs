@@ -11,6 +11,7 @@ mod privileges;
 mod process;
 mod signals;
 mod title;
+mod write_signals;
 
 pub(crate) use file_hints::FileHints;
 pub(crate) use fork::fork;
@@ -21,3 +22,4 @@ pub(crate) use privileges::{Privileges, Wanted};
 pub(crate) use process::{Process, Reserve, pidfds_work};
 pub(crate) use signals::{Sender, Signals, set_signal_mask, unblock_answered_signals};
 pub(crate) use title::Title;
+pub(crate) use write_signals::outlive_failed_writes;

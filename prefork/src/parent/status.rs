@@ -3,6 +3,8 @@
 use super::Parent;
 use crate::{
     clock,
+    counters::Counter,
+    logs::stderr,
     status::{Service, World},
 };
 
@@ -11,6 +13,7 @@ impl Parent<'_> {
     pub(super) fn keep_status(&mut self) {
         let (now, alive) = (clock::now(), self.supervisor.alive());
         self.counters.observe(now, self.supervisor.deeds(), alive);
+        self.counters.add(Counter::LogLinesLost, stderr::take_lost());
         let Some(status) = &mut self.status else { return };
         status.publish(&self.counters, alive);
         if self.supervisor.is_stopping() {

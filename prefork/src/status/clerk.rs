@@ -15,6 +15,7 @@ use crate::{
     BoxError, Report,
     listeners::Listeners,
     log::{Log, Role},
+    logs::stderr,
     os::{Privileges, set_signal_mask},
     sys,
 };
@@ -63,9 +64,11 @@ fn settle<'a>(
     let kept: Vec<_> = kept.chain(listening).map(AsFd::as_fd).collect();
     // No terminal reaches it.
     setsid()?;
+    stderr::close_own();
     // Not the pid file's lock, not a way to the children, not what the program has opened. What owns them
     // stays on the stack below and is never used again, as this process never returns there.
     sys::close_all_but(&kept)?;
+    stderr::open_own()?;
     privileges.apply()?;
     // Not before the change of user, which undoes it.
     set_parent_process_death_signal(Some(Signal::KILL))?;

@@ -24,7 +24,7 @@ use std::sync::atomic::AtomicU64;
 
 use nix::{
     libc,
-    sys::signal::{SigAction, SigSet, SigmaskHow, Signal},
+    sys::signal::{SaFlags, SigAction, SigHandler, SigSet, SigmaskHow, Signal},
     unistd::ForkResult,
 };
 #[cfg(feature = "status")]
@@ -142,6 +142,15 @@ pub(crate) fn set_disposition(signal: Signal, action: &SigAction) -> io::Result<
     // SAFETY: sigaction is unsafe because a handler may be one that is not async-signal-safe. No
     // handler is made here: the callers pass the default, or the one that was there.
     Ok(unsafe { nix::sys::signal::sigaction(signal, action) }?)
+}
+
+/// Has a signal do nothing but interrupt: what an `exec` sets to the default again.
+pub(crate) fn notice_only(signal: Signal) -> io::Result<()> {
+    extern "C" fn nothing(_: libc::c_int) {}
+    let action = SigAction::new(SigHandler::Handler(nothing), SaFlags::SA_RESTART, SigSet::empty());
+    // SAFETY: the handler does nothing at all, which is async-signal-safe.
+    unsafe { nix::sys::signal::sigaction(signal, &action) }?;
+    Ok(())
 }
 
 /// From now on, has `signal` raise `flag` and make `wake` readable, in this process.

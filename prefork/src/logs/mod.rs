@@ -1,8 +1,23 @@
-//! Opening the logs, and opening them anew after they were rotated.
+//! Opening the logs, opening them again after they were rotated, and writing to them.
+//!
+//! - `line_writer.rs`: a line, without waiting for whoever reads it; `reconnect.rs`: where that is a socket.
+//! - `stderr.rs`: the error log, as each process has it for itself.
+//! - `lost.rs`: what could not be written.
 
-use std::{io, os::fd::OwnedFd};
+mod line_writer;
+mod lost;
+mod reconnect;
+pub(crate) mod stderr;
+
+use std::{
+    io,
+    os::fd::{AsFd, OwnedFd},
+};
 
 use prefork_daemonize::open_log;
+
+pub(crate) use line_writer::LineWriter;
+pub(crate) use lost::Lost;
 
 use crate::{
     AccessLog, Report, RunError,
@@ -40,15 +55,18 @@ pub(crate) fn open_access_log(
         Some(AccessTarget::Handle(handle)) => Ok(AccessLog::handle(handle)),
         Some(AccessTarget::Path(path)) => AccessLog::file(&path).or_else(|error| {
             let file = inherited.and_then(|inherited| inherited.access_log(&path));
-            file.map_or(Err(error), |file| AccessLog::inherited(file, &path))
+            file.map_or(Err(error), |file| AccessLog::of(file, &path))
         }),
     }
 }
 
 /// Sends standard error to the error log.
 pub(crate) fn redirect_stderr(log: OwnedFd) -> Result<(), RunError> {
-    let redirect = RunError::system("redirect standard error to the error log");
-    rustix::stdio::dup2_stderr(log).map_err(io::Error::from).map_err(redirect)
+    let redirect = || RunError::system("redirect standard error to the error log");
+    let writer = stderr::prepare(log.as_fd()).map_err(redirect())?;
+    rustix::stdio::dup2_stderr(log).map_err(io::Error::from).map_err(redirect())?;
+    stderr::install(writer);
+    Ok(())
 }
 
 /// Sends standard error to the error log, and in the background standard output too.
