@@ -60,8 +60,20 @@ pub enum Action {
     Drain,
     /// Open the logs anew.
     ReopenLogs,
-    /// Run a hook of the program in the parent. Each hook comes at most once.
+    /// Call a hook of the program: [`Hook::Ready`] or [`Hook::BeforeShutdown`], each at most once. Answer with
+    /// [`Event::HookEnded`](crate::Event::HookEnded).
     RunHook(Hook),
+    /// Let the program look at a child that is about to be ended, by [`Hook::OnTimeout`]. Answer with
+    /// [`Event::Examined`](crate::Event::Examined).
+    Examine {
+        /// The child's slot.
+        slot: SlotId,
+        /// How long it has been at its request.
+        busy: Duration,
+    },
+    /// End the call of a hook that is being run, if it has not ended meanwhile: nobody waits for it any more. If further calls of it wait, answer with
+    /// [`Event::HookBegun`](crate::Event::HookBegun) for the next one.
+    EndHook(Hook),
     /// Run the program as its file is now, as a probe: a process beside this one that finds out
     /// whether it would work. Answer with [`Event::ProbeReady`](crate::Event::ProbeReady),
     /// [`Event::ProbeFailed`](crate::Event::ProbeFailed) or
@@ -80,11 +92,47 @@ pub enum Action {
     Exit(Verdict),
 }
 
-/// A hook of the program that the parent runs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// A hook of the program that is run while there are children, in a process of its own: one call of each at a time,
+/// none for longer than [`Config::hook_timeout`](crate::Config::hook_timeout).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Hook {
+    /// When the first children serve, before that is announced.
+    Ready,
     /// Before the children are asked to leave and the daemon stops.
     BeforeShutdown,
+    /// After the end of a child.
+    OnChildExit,
+    /// When a child has been at one request for too long, before it is ended.
+    OnTimeout,
+    /// When watched files have changed.
+    AutoReloadHandler,
+    /// When the client of a child at work has gone.
+    OnClientDisconnect,
+}
+
+impl Hook {
+    /// All of them.
+    pub const ALL: [Self; 6] = [
+        Self::Ready,
+        Self::BeforeShutdown,
+        Self::OnChildExit,
+        Self::OnTimeout,
+        Self::AutoReloadHandler,
+        Self::OnClientDisconnect,
+    ];
+
+    /// Returns the name under which programs set it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Ready => "ready",
+            Self::BeforeShutdown => "before_shutdown",
+            Self::OnChildExit => "on_child_exit",
+            Self::OnTimeout => "on_timeout",
+            Self::AutoReloadHandler => "auto_reload_handler",
+            Self::OnClientDisconnect => "on_client_disconnect",
+        }
+    }
 }
 
 /// The measures by which children are made to leave, mildest first.
@@ -221,6 +269,25 @@ pub enum Notice {
         /// How many processes.
         left: usize,
     },
+    /// The daemon waits for a hook before it goes on to stop.
+    WaitingForHook {
+        /// The hook.
+        hook: Hook,
+        /// For how long at most.
+        left: Duration,
+    },
+    /// A call of a hook has not returned in time and is ended.
+    HookTimedOut {
+        /// The hook.
+        hook: Hook,
+        /// The time limit.
+        limit: Duration,
+    },
+    /// A call of a hook is ended, as an operator does not want to wait.
+    HookCutShort {
+        /// The hook.
+        hook: Hook,
+    },
     /// The daemon has begun to stop.
     Stopping {
         /// What was asked for.
@@ -262,6 +329,9 @@ impl Notice {
             | Self::ProgramBusy { .. }
             | Self::Upgrading
             | Self::DescendantsLeft { .. }
+            | Self::WaitingForHook { .. }
+            | Self::HookTimedOut { .. }
+            | Self::HookCutShort { .. }
             | Self::Stopping { .. }
             | Self::Escalated { .. } => None,
         }

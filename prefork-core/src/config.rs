@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::ScalingPolicy;
+use crate::{Hook, ScalingPolicy};
 
 /// The most children a pool can have: 65,536.
 pub const LARGEST_POOL: u32 = 65_536;
@@ -70,6 +70,10 @@ pub struct Config {
     pub netwatch_interval: Option<Duration>,
     /// What becomes of what children have started, once they have ended. Default [`Descendants::Keep`].
     pub descendants: Descendants,
+    /// The hooks that the program has. Default none.
+    pub hooks: Vec<Hook>,
+    /// How long a call of a hook may take; see [`Hook`](crate::Hook). Default 30 s.
+    pub hook_timeout: Duration,
     /// How long a child may take to leave by itself after
     /// [`Event::Cancelled`](crate::Event::Cancelled). Default 200 ms.
     pub cancel_timeout: Duration,
@@ -146,6 +150,8 @@ impl Config {
             request_timeout: None,
             netwatch_interval: None,
             descendants: Descendants::Keep,
+            hooks: Vec::new(),
+            hook_timeout: Duration::from_secs(30),
             cancel_timeout: Duration::from_millis(200),
         })
     }

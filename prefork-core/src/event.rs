@@ -2,7 +2,7 @@
 
 use std::{fmt, time::Duration};
 
-use crate::Time;
+use crate::{Hook, Time};
 
 /// The place of a child in the pool.
 ///
@@ -173,6 +173,15 @@ pub enum Event {
         busy: bool,
         /// How long it took.
         took: Duration,
+    },
+    /// A call of a hook has begun; the one before, if any, has ended.
+    HookBegun(Hook),
+    /// The call of a hook has ended, however it went, and no other waits.
+    HookEnded(Hook),
+    /// The program has looked at a child that is about to be ended.
+    Examined {
+        /// The child's slot.
+        slot: SlotId,
     },
     /// An operator asks for something.
     Requested(Request),

@@ -37,6 +37,15 @@ impl Extension {
     }
 }
 
+/// A request that a child has been at for too long, and at which the program may look before the child is ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Hung {
+    /// When the child began with that request.
+    pub(crate) since: Time,
+    /// Until when the program may look; then nobody waits for it.
+    pub(crate) until: Time,
+}
+
 /// What the supervisor knows of a child.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Child {
@@ -59,6 +68,8 @@ pub(crate) struct Child {
     /// How often it may still wake the parent.
     pub(crate) rings: Allowance,
     pub(crate) extension: Option<Extension>,
+    /// That it has been at one request for too long.
+    pub(crate) hung: Option<Hung>,
 }
 
 /// A table of places, each empty or with one child.

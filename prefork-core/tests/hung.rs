@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use prefork_core::{
-    Action, Activity, Config, Event, Exit, Notice, Pool, Sight, SlotId, Supervisor, Time,
+    Action, Activity, Config, Event, Exit, Hook, Notice, Pool, Sight, SlotId, Supervisor, Time,
 };
 
 const LIMIT: Duration = Duration::from_secs(10);
@@ -16,7 +16,12 @@ const fn at(ms: u64) -> Time {
 
 /// A pool of two, ready at time 0.
 fn pool() -> Supervisor {
+    pool_with(Vec::new())
+}
+
+fn pool_with(hooks: Vec<Hook>) -> Supervisor {
     let mut config = Config::new(2, 4).expect("valid");
+    config.hooks = hooks;
     config.pool = Pool::BY_LOAD;
     config.request_timeout = Some(LIMIT);
     let mut supervisor = Supervisor::new(config);
@@ -46,7 +51,9 @@ fn run(supervisor: &mut Supervisor, busy: Option<Time>, end: Time) -> Vec<(Time,
                     supervisor.look(now, &sight);
                 }
                 Action::Abort { .. } | Action::Kill { .. } => done.push((now, action)),
-                Action::Log(Notice::Hung { .. }) => done.push((now, action)),
+                Action::Log(Notice::Hung { .. }) | Action::Examine { .. } => {
+                    done.push((now, action));
+                }
                 _ => {}
             }
         }
@@ -146,4 +153,31 @@ fn is_not_judged_by_a_parent_that_was_stopped_itself() {
 fn idle_children_are_never_hung() {
     let mut supervisor = pool();
     assert_eq!(run(&mut supervisor, None, at(100_000)), []);
+}
+
+#[test]
+fn lives_until_the_program_has_looked_at_it() {
+    let mut supervisor = pool_with(vec![Hook::OnTimeout]);
+    let done = run(&mut supervisor, Some(at(1)), at(12_000));
+    let examine = Action::Examine { slot: SLOT, busy: LIMIT };
+    let hung = Action::Log(Notice::Hung { slot: SLOT, busy: LIMIT });
+    assert_eq!(done, [(at(10_001), hung), (at(10_001), examine)]);
+    supervisor.handle(at(12_345), Event::Examined { slot: SLOT });
+    let done = run(&mut supervisor, Some(at(1)), at(12_400));
+    assert!(matches!(done[..], [(_, Action::Abort { slot: SLOT })]), "{done:?}");
+}
+
+#[test]
+fn lives_no_longer_than_the_program_may_look() {
+    let mut supervisor = pool_with(vec![Hook::OnTimeout]);
+    let done = run(&mut supervisor, Some(at(1)), at(41_000));
+    assert_eq!(done[2], (at(40_001), Action::Abort { slot: SLOT }), "{done:?}");
+}
+
+#[test]
+fn is_left_alone_if_it_has_finished_while_the_program_looked() {
+    let mut supervisor = pool_with(vec![Hook::OnTimeout]);
+    assert_eq!(run(&mut supervisor, Some(at(1)), at(12_000)).len(), 2);
+    supervisor.handle(at(12_345), Event::Examined { slot: SLOT });
+    assert_eq!(run(&mut supervisor, Some(at(12_100)), at(22_000)), []);
 }

@@ -2,7 +2,7 @@
 
 use std::cmp::Reverse;
 
-use super::{Phase, Supervisor, distrust::RINGS};
+use super::{Phase, Stop, Supervisor, distrust::RINGS};
 use crate::{
     Action, Hook, Notice, Rung, SlotId, StartFailure, Time, Verdict,
     ladder::{Ladder, Next},
@@ -11,6 +11,7 @@ use crate::{
 
 impl Supervisor {
     pub(super) fn decide(&mut self, now: Time) {
+        self.decide_hooks(now);
         self.decide_settled(now);
         self.decide_start(now);
         self.decide_throttle(now);
@@ -42,7 +43,7 @@ impl Supervisor {
         let (ready, wanted) = (self.slots.serving(), self.target as usize);
         if ready >= wanted {
             self.phase = Phase::Serving;
-            self.actions.push_back(Action::AnnounceReady);
+            self.run_hook(now, Hook::Ready);
             if let Some(watch) = &mut self.watch {
                 watch.begin(now);
             }
@@ -141,6 +142,7 @@ impl Supervisor {
                 lied: false,
                 rings: RINGS,
                 extension: None,
+                hung: None,
             };
             let Some(slot) = self.slots.take(child) else { break };
             self.throttle.spawned(now);
@@ -149,17 +151,28 @@ impl Supervisor {
         }
     }
 
-    /// Leaves when no child is left, or takes the next rung of the ladder.
-    fn decide_stop(&mut self, now: Time) {
-        let Phase::Stopping { ladder, verdict, .. } = self.phase else { return };
-        if self.slots.alive() == 0 {
-            if self.may_exit(now) {
-                self.exit(verdict);
+    /// Leaves when no child is left and no hook at work, or takes the next rung of the ladder.
+    pub(super) fn decide_stop(&mut self, now: Time) {
+        let Phase::Stopping { stop, verdict, wished } = self.phase else { return };
+        match stop {
+            Stop::Hook { .. } => {}
+            Stop::Ladder(_) if self.slots.alive() == 0 => {
+                let until = now + self.config.hook_timeout;
+                self.phase = Phase::Stopping { stop: Stop::LastHooks { until }, verdict, wished };
+                // Now that they are waited for.
+                self.decide_hooks(now);
+                self.decide_last_hooks(now, until);
             }
-        } else if now >= ladder.deadline() {
-            match ladder.next() {
+            Stop::Ladder(ladder) if now >= ladder.deadline() => match ladder.next() {
                 Next::Climb(rung) => self.climb(now, rung),
                 Next::GiveUp => self.exit(Verdict::GaveUp { alive: self.slots.alive() }),
+            },
+            Stop::Ladder(_) => {}
+            Stop::LastHooks { until } => self.decide_last_hooks(now, until),
+            Stop::Descendants => {
+                if self.may_exit(now) {
+                    self.exit(verdict);
+                }
             }
         }
     }
@@ -234,17 +247,25 @@ impl Supervisor {
 
     pub(super) fn stop(&mut self, now: Time, rung: Rung, verdict: Verdict) {
         self.forgo_upgrade();
-        self.actions.push_back(Action::RunHook(Hook::BeforeShutdown));
+        self.phase = Phase::Stopping { stop: Stop::Hook { rung }, verdict, wished: now };
+        self.run_hook(now, Hook::BeforeShutdown);
+    }
+
+    /// Goes on to the children when the hook has ended that comes before them.
+    pub(super) fn leave_hook(&mut self, now: Time) {
+        let Phase::Stopping { stop: Stop::Hook { rung }, verdict, wished } = self.phase else {
+            return;
+        };
         if rung == Rung::Ask {
             self.actions.push_back(Action::Drain);
         }
-        let ladder = Ladder::new(now, rung, &self.config);
-        self.phase = Phase::Stopping { ladder, verdict, wished: now };
+        let stop = Stop::Ladder(Ladder::new(now, rung, &self.config));
+        self.phase = Phase::Stopping { stop, verdict, wished };
         self.push_rungs(rung);
     }
 
     pub(super) fn climb(&mut self, now: Time, rung: Rung) {
-        let Phase::Stopping { ladder, .. } = &mut self.phase else { return };
+        let Phase::Stopping { stop: Stop::Ladder(ladder), .. } = &mut self.phase else { return };
         *ladder = Ladder::new(now, rung, &self.config);
         self.log(Notice::Escalated { rung, alive: self.slots.alive() });
         self.push_rungs(rung);
@@ -266,7 +287,7 @@ impl Supervisor {
         });
     }
 
-    fn exit(&mut self, verdict: Verdict) {
+    pub(super) fn exit(&mut self, verdict: Verdict) {
         self.phase = Phase::Over;
         self.actions.push_back(Action::Exit(verdict));
     }

@@ -159,7 +159,7 @@ const fn adopt_child(child: &HandoverChild, serial: u64) -> Child {
             Stage::Leaving { ladder: Ladder::resume(rung, deadline) }
         }
     };
-    // Whoever lingers, floods or lies is found out again.
+    // Whoever lingers, hangs, floods or lies is found out again.
     let (lingers, expelled, lied, rings) = (false, false, false, RINGS);
     Child {
         generation,
@@ -174,5 +174,6 @@ const fn adopt_child(child: &HandoverChild, serial: u64) -> Child {
         lied,
         rings,
         extension,
+        hung: None,
     }
 }

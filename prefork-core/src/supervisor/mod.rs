@@ -13,6 +13,7 @@ mod deeds;
 mod descendants;
 mod distrust;
 mod hand_over;
+mod hooks;
 mod note;
 mod replace;
 mod upgrade;
@@ -21,13 +22,14 @@ mod watch;
 use std::collections::VecDeque;
 
 use crate::{
-    Action, Config, Event, Generation, Sight, Time, Verdict, backoff::Backoff, ladder::Ladder,
-    slots::Slots, throttle::Throttle,
+    Action, Config, Event, Generation, Rung, Sight, Time, Verdict, backoff::Backoff,
+    ladder::Ladder, slots::Slots, throttle::Throttle,
 };
 
 pub use deeds::Deeds;
 use descendants::Descendants;
 pub use hand_over::{AdoptedAs, Handover, HandoverChild, HandoverStage};
+use hooks::Hooks;
 use replace::Roll;
 use upgrade::Upgrade;
 use watch::Watch;
@@ -107,7 +109,10 @@ use watch::Watch;
 /// [`Config::interrupt_timeout`] killed, and after [`Config::kill_timeout`] given up. A further request to
 /// stop takes the next rung at once; but a [`Request::StopGracefully`](crate::Request::StopGracefully) within
 /// a second of the request before it is the same wish, sent twice.
-/// [`Hook::BeforeShutdown`](crate::Hook::BeforeShutdown) is run first. A single child that is retired
+/// [`Hook::BeforeShutdown`](crate::Hook::BeforeShutdown) is run first, and hooks that are still being run when the last
+/// child has gone are waited for, each time for [`Config::hook_timeout`] at most:
+/// [`Request::StopNow`](crate::Request::StopNow) ends that wait, and a graceful one is answered by saying what is
+/// waited for. A single child that is retired
 /// climbs the same ladder, except that nobody gives it up; one that is not even ended by a kill holds up
 /// no other's replacement.
 #[derive(Clone, Debug)]
@@ -126,6 +131,7 @@ pub struct Supervisor {
     roll_again: bool,
     upgrade: Upgrade,
     descendants: Descendants,
+    hooks: Hooks,
     spawned: u64,
     deeds: Deeds,
     actions: VecDeque<Action>,
@@ -142,12 +148,25 @@ enum Phase {
     },
     Serving,
     Stopping {
-        ladder: Ladder,
+        stop: Stop,
         verdict: Verdict,
         /// When the stop began, or was last asked for by another wish than the one under way.
         wished: Time,
     },
     Over,
+}
+
+/// How far a stop has come.
+#[derive(Clone, Copy, Debug)]
+enum Stop {
+    /// [`Hook::BeforeShutdown`](crate::Hook::BeforeShutdown) is being run; then this rung is taken.
+    Hook { rung: Rung },
+    /// The children leave.
+    Ladder(Ladder),
+    /// They have left, and hooks are still being run.
+    LastHooks { until: Time },
+    /// What children have started is ended.
+    Descendants,
 }
 
 impl Supervisor {
@@ -166,6 +185,7 @@ impl Supervisor {
             roll_again: false,
             upgrade: Upgrade::No,
             descendants: Descendants::new(config.descendants),
+            hooks: Hooks::default(),
             spawned: 0,
             deeds: Deeds::default(),
             actions: VecDeque::new(),
@@ -223,17 +243,21 @@ impl Supervisor {
     #[must_use]
     pub fn deadline(&self) -> Option<Time> {
         let descendants = self.descendants.due();
-        let own = match self.phase {
-            Phase::New | Phase::Over => return None,
+        let phase = match self.phase {
+            Phase::Over => return None,
+            Phase::New => None,
             Phase::Starting { deadline, .. } => {
                 Some(self.pool_deadline().map_or(deadline, |due| due.min(deadline)))
             }
             Phase::Serving => self.pool_deadline(),
-            Phase::Stopping { ladder, .. } => {
-                Some(self.descendants.put_off_until().unwrap_or_else(|| ladder.deadline()))
-            }
+            Phase::Stopping { stop, .. } => match stop {
+                Stop::Hook { .. } => None,
+                Stop::Ladder(ladder) => Some(ladder.deadline()),
+                Stop::LastHooks { until } => Some(until),
+                Stop::Descendants => self.descendants.put_off_until(),
+            },
         };
-        own.into_iter().chain(descendants).min()
+        phase.into_iter().chain(self.hooks_due()).chain(descendants).min()
     }
 
     /// Tells whether the daemon is stopping or has stopped.

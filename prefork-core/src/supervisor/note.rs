@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Phase, Supervisor};
+use super::{Phase, Stop, Supervisor};
 use crate::{
     Action, Event, Exit, Notice, Request, Rung, SlotId, StartFailure, Time, Verdict,
     ladder::Next,
@@ -43,8 +43,11 @@ impl Supervisor {
             Event::ConnectionsChecked { busy, took } => {
                 self.connections_checked(now, busy, took);
             }
+            Event::HookBegun(hook) => self.hooks.begin(now, hook),
+            Event::HookEnded(hook) => self.hook_ended(now, hook),
+            Event::Examined { slot } => self.examined(now, slot),
             Event::Requested(request) => self.requested(now, request),
-            Event::ProbeReady => self.probe_ready(),
+            Event::ProbeReady => self.probe_ready(now),
             Event::ProbeFailed => self.probe_failed(),
             Event::ProgramBusy => self.program_busy(now),
             Event::UpgradeFailed => self.upgrade_failed(),
@@ -168,10 +171,15 @@ impl Supervisor {
             }
             Phase::Stopping { wished, .. }
                 if rung == Rung::Ask && now.since(wished) < SAME_WISH => {}
-            Phase::Stopping { ladder, .. } if rung > ladder.rung() => self.wish(now, rung),
-            Phase::Stopping { ladder, .. } => match ladder.next() {
-                Next::Climb(rung) => self.wish(now, rung),
-                Next::GiveUp => {}
+            Phase::Stopping { stop, .. } => match stop {
+                Stop::Hook { .. } => self.stop_again_in_hook(now, rung),
+                Stop::Ladder(ladder) if rung > ladder.rung() => self.wish(now, rung),
+                Stop::Ladder(ladder) => match ladder.next() {
+                    Next::Climb(rung) => self.wish(now, rung),
+                    Next::GiveUp => {}
+                },
+                Stop::LastHooks { .. } => self.stop_again_in_last_hooks(now, rung),
+                Stop::Descendants => {}
             },
             Phase::Over => {}
         }

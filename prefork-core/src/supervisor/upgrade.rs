@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{Phase, Supervisor};
-use crate::{Action, Notice, Time};
+use crate::{Action, Hook, Notice, Time};
 
 /// How long after it was found busy a program file is tried again, and for how long that goes on.
 const BUSY_PAUSE: Duration = Duration::from_millis(500);
@@ -30,6 +30,8 @@ pub(super) enum Upgrade {
     /// The process is to become the new program, once everything else is done.
     Due {
         again: bool,
+        /// Until when hooks that are being run are waited for, if any are.
+        waits: Option<Time>,
         told: bool,
     },
 }
@@ -41,29 +43,30 @@ impl Supervisor {
             Upgrade::Probing { since, busy_since, .. } => {
                 Upgrade::Probing { since, again: true, busy_since }
             }
-            Upgrade::Due { told, .. } => Upgrade::Due { again: true, told },
+            Upgrade::Due { waits, told, .. } => Upgrade::Due { again: true, waits, told },
         };
     }
 
-    pub(super) fn probe_ready(&mut self) {
+    pub(super) fn probe_ready(&mut self, now: Time) {
         let Upgrade::Probing { again, .. } = self.upgrade else { return };
         self.log(Notice::Upgrading);
-        self.upgrade = Upgrade::Due { again, told: false };
+        let waits = Some(now + self.config.hook_timeout);
+        self.upgrade = Upgrade::Due { again, waits, told: false };
     }
 
     /// Returns what comes after all other actions: who is handed over is there, and has been told all
     /// that was decided.
     pub(super) const fn last_action(&mut self) -> Option<Action> {
         match self.upgrade {
-            Upgrade::Due { again, told: false } => {
-                self.upgrade = Upgrade::Due { again, told: true };
+            Upgrade::Due { again, waits: None, told: false } => {
+                self.upgrade = Upgrade::Due { again, waits: None, told: true };
                 Some(Action::Upgrade)
             }
             Upgrade::No
             | Upgrade::Wanted
             | Upgrade::Busy { .. }
             | Upgrade::Probing { .. }
-            | Upgrade::Due { told: true, .. } => None,
+            | Upgrade::Due { .. } => None,
         }
     }
 
@@ -104,6 +107,8 @@ impl Supervisor {
             return;
         }
         match self.upgrade {
+            // Whoever waits for the start is told of it by this program.
+            Upgrade::Wanted if self.hooks.is_running(Hook::Ready) => {}
             Upgrade::Wanted => {
                 self.log(Notice::Probing);
                 self.probe(now, None);
@@ -118,6 +123,12 @@ impl Supervisor {
                 if again {
                     self.want_upgrade();
                     self.decide_upgrade(now);
+                }
+            }
+            // The next program would not know of a call that has begun.
+            Upgrade::Due { again, waits: Some(until), told } => {
+                if now >= until || !self.hooks.are_about_the_past() {
+                    self.upgrade = Upgrade::Due { again, waits: None, told };
                 }
             }
             Upgrade::No | Upgrade::Busy { .. } | Upgrade::Probing { .. } | Upgrade::Due { .. } => {}
@@ -135,7 +146,8 @@ impl Supervisor {
             return None;
         }
         match self.upgrade {
-            Upgrade::No | Upgrade::Wanted | Upgrade::Due { .. } => None,
+            Upgrade::No | Upgrade::Wanted => None,
+            Upgrade::Due { waits, .. } => waits,
             Upgrade::Busy { retry, .. } => Some(retry),
             Upgrade::Probing { since, .. } => Some(since + self.config.start_timeout),
         }

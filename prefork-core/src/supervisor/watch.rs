@@ -11,8 +11,9 @@ use std::time::Duration;
 
 use super::{Phase, Supervisor, clients::Clients};
 use crate::{
-    Action, Activity, Load, Notice, Ramp, Rung, Scaling, ScalingPolicy, Sight, SlotId, Tally, Time,
-    slots::Stage,
+    Action, Activity, Hook, Load, Notice, Ramp, Rung, Scaling, ScalingPolicy, Sight, SlotId, Tally,
+    Time,
+    slots::{Hung, Stage},
 };
 
 /// How long after a nudge the parent looks.
@@ -175,12 +176,45 @@ impl Supervisor {
             };
             let extended = child.extension.and_then(|extension| extension.of(*since));
             let due = (*since + limit).max(watch.pardoned).max(extended.unwrap_or(Time::ZERO));
-            if now >= due {
-                self.log(Notice::Hung { slot: *slot, busy: now.since(*since) });
-                self.end(now, *slot, Rung::Abort);
-            } else {
-                watch.hung_at = Some(watch.hung_at.map_or(due, |at| at.min(due)));
-            }
+            let due = match child.hung.filter(|hung| hung.since == *since) {
+                _ if now < due => due,
+                None if self.config.hooks.contains(&Hook::OnTimeout) => {
+                    self.examine(now, *slot, *since)
+                }
+                None => {
+                    self.log(Notice::Hung { slot: *slot, busy: now.since(*since) });
+                    self.end(now, *slot, Rung::Abort);
+                    continue;
+                }
+                Some(hung) if now < hung.until => hung.until,
+                Some(_) => {
+                    self.end(now, *slot, Rung::Abort);
+                    continue;
+                }
+            };
+            watch.hung_at = Some(watch.hung_at.map_or(due, |at| at.min(due)));
+        }
+    }
+
+    /// Lets the program look at a child that has been at one request for too long; returns until when it may.
+    fn examine(&mut self, now: Time, slot: SlotId, since: Time) -> Time {
+        let (busy, until) = (now.since(since), now + self.config.hook_timeout);
+        self.log(Notice::Hung { slot, busy });
+        self.actions.push_back(Action::Examine { slot, busy });
+        self.slots.update(slot, |child| child.hung = Some(Hung { since, until }));
+        until
+    }
+
+    /// Takes in that the program has looked at a child. It is ended if it is still at the same request.
+    pub(super) fn examined(&mut self, now: Time, slot: SlotId) {
+        let Some(Hung { since, .. }) = self.slots.get(slot).and_then(|child| child.hung) else {
+            return;
+        };
+        self.slots.update(slot, |child| child.hung = Some(Hung { since, until: now }));
+        if let Some(watch) = &mut self.watch {
+            watch.look_at = Some(now);
+            // An answer that is still to come is to an earlier question, or good enough.
+            watch.looking = false;
         }
     }
 

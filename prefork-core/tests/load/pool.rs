@@ -37,6 +37,8 @@ impl Ours {
                 | Action::ReopenLogs
                 | Action::Kill { .. }
                 | Action::RunHook(_)
+                | Action::Examine { .. }
+                | Action::EndHook(_)
                 | Action::CheckConnections
                 | Action::EndDescendants
                 | Action::Probe

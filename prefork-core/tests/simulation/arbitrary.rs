@@ -1,6 +1,8 @@
 //! What may happen to a pool, drawn at random.
 
-use prefork_core::{Config, Request};
+use std::time::Duration;
+
+use prefork_core::{Config, Hook, Request};
 use proptest::prelude::*;
 
 use crate::{
@@ -50,7 +52,22 @@ pub(crate) fn arb_step() -> impl Strategy<Value = Step> {
         1 => arb_program().prop_map(Step::Program),
         1 => (1usize..10).prop_map(Step::Tire),
         1 => Just(Step::Stick),
+        2 => arb_hook_time().prop_map(Step::Hooks),
     ]
+}
+
+/// Mostly none worth mentioning, sometimes longer than they may, sometimes for ever.
+fn arb_hook_time() -> impl Strategy<Value = Option<Duration>> {
+    prop_oneof![
+        3 => Just(Some(Duration::ZERO)),
+        2 => (0u64..40_000).prop_map(|takes| Some(ms(takes))),
+        1 => Just(None),
+    ]
+}
+
+fn arb_hooks() -> impl Strategy<Value = Vec<Hook>> {
+    let hooks = vec![Hook::Ready, Hook::BeforeShutdown, Hook::OnChildExit];
+    prop::sample::subsequence(hooks, 0..=3)
 }
 
 pub(crate) fn arb_program() -> impl Strategy<Value = Program> {
@@ -64,7 +81,10 @@ pub(crate) fn arb_program() -> impl Strategy<Value = Program> {
 }
 
 pub(crate) fn arb_pool() -> impl Strategy<Value = Config> {
-    (1u32..40, 0u32..40).prop_map(|(prefork, more)| {
-        Config::new(prefork, prefork + more).expect("prefork is within max_children")
+    (1u32..40, 0u32..40, arb_hooks()).prop_map(|(prefork, more, hooks)| {
+        let mut config =
+            Config::new(prefork, prefork + more).expect("prefork is within max_children");
+        config.hooks = hooks;
+        config
     })
 }

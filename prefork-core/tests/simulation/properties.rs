@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use prefork_core::{Request, Verdict};
+use prefork_core::{Hook, Request, Verdict};
 use proptest::prelude::*;
 
 use crate::{
@@ -27,6 +27,8 @@ proptest! {
         if world.is_probing() {
             world.step(Step::Run(config.start_timeout));
         }
+        // Calls of hooks from before that would never end.
+        world.step(Step::Run(config.hook_timeout));
         let longest = config.throttle_cap + config.spawn_retry_cap + config.early + ms(1000);
         world.step(Step::Run(longest));
         prop_assert_eq!(world.alive(), config.prefork() as usize);
@@ -85,7 +87,9 @@ proptest! {
             world.step(Step::Run(ms(pause)));
         }
         let ladder = config.graceful_timeout + config.interrupt_timeout + config.kill_timeout;
-        world.step(Step::Run(ladder + ms(1001)));
+        // Before the children, and after them.
+        let hooks = 2 * config.hook_timeout;
+        world.step(Step::Run(hooks + ladder + ms(1001)));
         let verdict = world.verdict();
         if immortals > 0 {
             prop_assert_eq!(verdict, Some(Verdict::GaveUp { alive: immortals }));
@@ -94,7 +98,8 @@ proptest! {
             prop_assert_eq!(world.alive(), 0);
             prop_assert_eq!(world.left_behind(), world.stubborn(), "descendants were left behind");
         }
-        prop_assert_eq!(world.shutdown_hooks(), 1);
+        let has_hook = config.hooks.contains(&Hook::BeforeShutdown);
+        prop_assert_eq!(world.shutdown_hooks(), usize::from(has_hook));
         prop_assert!(!world.is_probing(), "a probe was left behind");
     }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use prefork_core::{Config, Notice, Request, Verdict};
+use prefork_core::{Config, Hook, Notice, Request, Verdict};
 
 use crate::{
     life::{Life, Program},
@@ -142,6 +142,86 @@ fn young_children_killed_at_once_are_back_within_a_second() {
     world.step(Step::Kill(usize::MAX));
     world.step(Step::Run(Duration::from_secs(1)));
     assert_eq!(world.alive(), 3);
+}
+
+/// A pool of three, ready, with a hook that never returns.
+fn with_hanging(hook: Hook) -> World {
+    let mut config = Config::new(3, 3).expect("valid");
+    config.hooks = vec![hook];
+    let mut world = World::new(config);
+    world.run_until_ready();
+    world.step(Step::Hooks(None));
+    world.forget_counts();
+    world
+}
+
+fn count(world: &World, notice: impl Fn(&Notice) -> bool) -> usize {
+    world.notices().iter().filter(|it| notice(it)).count()
+}
+
+const fn is_waiting(notice: &Notice) -> bool {
+    matches!(notice, Notice::WaitingForHook { hook: Hook::BeforeShutdown, .. })
+}
+
+#[test]
+fn children_serve_until_a_hook_that_hangs_is_ended() {
+    let mut world = with_hanging(Hook::BeforeShutdown);
+    world.step(Step::Request(Request::StopGracefully));
+    world.step(Step::Run(Duration::from_secs(29)));
+    assert_eq!((world.alive(), world.verdict()), (3, None));
+    assert_eq!(count(&world, is_waiting), 1, "{:?}", world.notices());
+    world.step(Step::Run(Duration::from_secs(2)));
+    assert_eq!((world.alive(), world.verdict()), (0, Some(Verdict::Stopped)));
+    assert_eq!(count(&world, |it| matches!(it, Notice::HookTimedOut { .. })), 1);
+}
+
+#[test]
+fn an_operator_is_told_what_a_stop_waits_for_and_can_end_it() {
+    let mut world = with_hanging(Hook::BeforeShutdown);
+    world.step(Step::Request(Request::StopGracefully));
+    world.step(Step::Run(ms(1500)));
+    assert_eq!((count(&world, is_waiting), world.alive()), (1, 3));
+    world.step(Step::Request(Request::StopGracefully));
+    assert_eq!((count(&world, is_waiting), world.alive()), (2, 3));
+    world.step(Step::Request(Request::StopNow));
+    world.step(Step::Run(ms(10)));
+    assert_eq!(world.verdict(), Some(Verdict::Stopped));
+    assert_eq!(count(&world, |it| matches!(it, Notice::HookCutShort { .. })), 1);
+}
+
+#[test]
+fn the_last_child_is_not_the_end_while_a_hook_is_told_of_it() {
+    let mut world = with_hanging(Hook::OnChildExit);
+    world.step(Step::Hooks(Some(Duration::from_secs(5))));
+    world.step(Step::Request(Request::StopGracefully));
+    world.step(Step::Run(Duration::from_secs(4)));
+    assert_eq!((world.alive(), world.verdict()), (0, None));
+    world.step(Step::Run(Duration::from_secs(2)));
+    assert_eq!(world.verdict(), Some(Verdict::Stopped));
+}
+
+#[test]
+fn an_upgrade_waits_for_hooks_but_not_for_ever() {
+    let mut world = with_hanging(Hook::OnChildExit);
+    world.step(Step::Kill(1));
+    world.step(Step::Request(Request::Upgrade));
+    world.step(Step::Run(Duration::from_secs(20)));
+    assert_eq!((world.probes(), world.upgrades()), (1, 0));
+    world.step(Step::Run(Duration::from_secs(11)));
+    assert_eq!(world.upgrades(), 1);
+}
+
+#[test]
+fn ready_is_announced_in_time_whatever_its_hook_does() {
+    let mut config = Config::new(3, 3).expect("valid");
+    config.hooks = vec![Hook::Ready];
+    let mut world = World::new(config);
+    world.step(Step::Hooks(None));
+    world.start();
+    world.step(Step::Run(Duration::from_secs(29)));
+    assert!(!world.announced());
+    world.step(Step::Run(Duration::from_secs(2)));
+    assert!(world.announced());
 }
 
 /// A year of a pool of thousands, with something going wrong every few hours.

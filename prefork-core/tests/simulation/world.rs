@@ -40,6 +40,8 @@ pub(crate) enum Step {
     Request(Request),
     /// So many children would like to be replaced, lowest slots first.
     Tire(usize),
+    /// Hooks take so long from now on, or for ever.
+    Hooks(Option<Duration>),
     /// The program file is from now on such a one.
     Program(Program),
     /// Nothing ends one of the processes that children have started.
@@ -60,6 +62,10 @@ pub(crate) struct World {
     events: u64,
     notices: Vec<Notice>,
     announced: bool,
+    /// How long each call of a hook takes, if it ends at all.
+    hook_takes: Option<Duration>,
+    /// The calls of hooks that are being run, and when each ends.
+    calls: Vec<(Hook, Option<Time>)>,
     hooks: usize,
     reopened: usize,
     resized: bool,
@@ -88,6 +94,8 @@ impl World {
             events: 0,
             notices: Vec::new(),
             announced: false,
+            hook_takes: Some(Duration::ZERO),
+            calls: Vec::new(),
             hooks: 0,
             reopened: 0,
             resized: false,
@@ -143,6 +151,7 @@ impl World {
                     self.tell(Event::Tired { slot });
                 }
             }
+            Step::Hooks(takes) => self.hook_takes = takes,
             Step::Program(program) => self.program = program,
             Step::Stick => self.orphans.make_one_stubborn(),
         }
@@ -153,6 +162,7 @@ impl World {
         self.failing_forks = 0;
         self.program = Program::Good;
         self.orphans.heal();
+        self.hook_takes = Some(Duration::ZERO);
         self.step(Step::Kill(usize::MAX));
     }
 
@@ -258,8 +268,9 @@ impl World {
         loop {
             let happens = self.agenda.peek().map(|Reverse((at, ..))| *at);
             let probed = self.probe.and_then(|(at, _)| at);
+            let returns = self.calls.iter().filter_map(|(_, ends)| *ends).min();
             let (orphan, deadline) = (self.orphans.due(), self.supervisor.deadline());
-            let next = [happens, probed, orphan, deadline].into_iter().flatten().min();
+            let next = [happens, probed, returns, orphan, deadline].into_iter().flatten().min();
             let Some(next) = next.filter(|next| *next <= end) else { break };
             self.now = self.now.max(next);
             if orphan.is_some_and(|at| at <= next) {
@@ -267,6 +278,8 @@ impl World {
                 self.tell(Event::OrphanEnded);
             } else if probed.is_some_and(|at| at <= next) {
                 self.answer_probe();
+            } else if returns.is_some_and(|at| at <= next) {
+                self.return_from_hook(next);
             } else if happens.is_some_and(|at| at <= next) {
                 self.happen();
             } else {
@@ -305,6 +318,34 @@ impl World {
         self.tell(event);
     }
 
+    /// Begins a call of a hook of which none is being run.
+    fn call(&mut self, hook: Hook) {
+        assert!(!self.is_calling(hook), "{hook:?} is called twice at a time");
+        self.calls.push((hook, self.hook_takes.map(|takes| self.now + takes)));
+    }
+
+    pub(crate) fn is_calling(&self, hook: Hook) -> bool {
+        self.calls.iter().any(|(other, _)| *other == hook)
+    }
+
+    /// Ends a call that takes no longer.
+    fn return_from_hook(&mut self, now: Time) {
+        let is_over = |call: &(Hook, Option<Time>)| call.1.is_some_and(|ends| ends <= now);
+        if let Some(which) = self.calls.iter().position(is_over) {
+            let (hook, _) = self.calls.swap_remove(which);
+            self.tell(Event::HookEnded(hook));
+        }
+    }
+
+    /// Has the hook about ends called, unless it is at work: what waits for it is one more call.
+    fn call_on_exit(&mut self) {
+        let hook = Hook::OnChildExit;
+        if self.config.hooks.contains(&hook) && !self.is_calling(hook) {
+            self.call(hook);
+            self.tell(Event::HookBegun(hook));
+        }
+    }
+
     /// Becomes another program, with settings of its own.
     fn upgrade(&mut self) {
         assert_eq!(self.probe, Some((None, Event::ProbeReady)), "a program was not tried");
@@ -326,6 +367,7 @@ impl World {
 
     fn bury(&mut self, slot: SlotId, exit: Exit) {
         if self.children.get(&slot).is_some_and(|child| !child.immortal) {
+            self.call_on_exit();
             self.children.remove(&slot);
             self.tell(Event::Exited { slot, exit });
         }
@@ -367,13 +409,23 @@ impl World {
             Action::Spawn { slot, generation } => self.fork(slot, generation.0),
             Action::Ask { slot } => {
                 self.check_replaced(slot);
+                assert!(
+                    !self.is_calling(Hook::BeforeShutdown),
+                    "the hook comes before the children"
+                );
                 self.tell_to_leave(slot, |life| life.heeds_ask);
             }
             Action::Interrupt { slot } => self.tell_to_leave(slot, |life| life.heeds_interrupt),
             Action::Abort { slot } | Action::Kill { slot } => self.tell_to_leave(slot, |_| true),
             Action::AnnounceReady => {
                 assert!(!self.announced, "ready was announced twice");
-                assert_eq!(self.alive(), self.config.prefork() as usize);
+                assert!(
+                    !self.is_calling(Hook::Ready),
+                    "ready was announced before its hook had ended"
+                );
+                if !self.config.hooks.contains(&Hook::Ready) {
+                    assert_eq!(self.alive(), self.config.prefork() as usize);
+                }
                 self.announced = true;
             }
             Action::EndDescendants => {
@@ -381,7 +433,10 @@ impl World {
                 let took = Duration::from_millis(1);
                 self.supervisor.handle(self.now, Event::DescendantsEnded { left, took });
             }
-            Action::Drain => assert!(self.supervisor.is_stopping()),
+            Action::Drain => {
+                assert!(self.supervisor.is_stopping());
+                assert!(!self.is_calling(Hook::BeforeShutdown), "the hook comes first");
+            }
             Action::ReopenLogs => self.reopened += 1,
             Action::ArmNudge | Action::Look | Action::CheckConnections => {
                 panic!("a pool of fixed size has nothing to look at")
@@ -401,7 +456,16 @@ impl World {
                 assert!(self.probe.take().is_some(), "there is no probe to end");
             }
             Action::Upgrade => self.upgrade(),
-            Action::RunHook(Hook::BeforeShutdown) => self.hooks += 1,
+            Action::RunHook(hook) => {
+                assert!(self.config.hooks.contains(&hook), "there is no {hook:?}");
+                self.hooks += usize::from(hook == Hook::BeforeShutdown);
+                self.call(hook);
+            }
+            Action::EndHook(hook) => {
+                assert!(self.is_calling(hook), "{hook:?} is not being called");
+                self.calls.retain(|(other, _)| *other != hook);
+            }
+            Action::Examine { .. } => panic!("nobody knows who is at work"),
             Action::Log(notice) => self.notices.push(notice),
             Action::Exit(verdict) => self.verdict = Some(verdict),
         }

@@ -1,0 +1,180 @@
+//! How long hooks may take, and what waits for them.
+//!
+//! A hook is code of the program, and may hang. Each call has a time limit, after which it is ended and counts as
+//! done. What comes after a hook comes after that at the latest: the announcement after `ready`, the children after
+//! `before_shutdown`, the end of a child after `on_timeout`, the exit after all of them.
+
+use std::time::Duration;
+
+use super::{Phase, Stop, Supervisor};
+use crate::{Action, Hook, Notice, Rung, Time};
+
+/// After so long, it is logged what a stop waits for.
+const NEWS: Duration = Duration::from_secs(1);
+
+/// The calls that are being run, at most one of each hook.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Hooks([Option<Call>; Hook::ALL.len()]);
+
+#[derive(Clone, Copy, Debug)]
+struct Call {
+    since: Time,
+    /// Whether it was logged that the stop waits for it.
+    told: bool,
+}
+
+impl Hooks {
+    pub(super) const fn begin(&mut self, now: Time, hook: Hook) {
+        self.0[hook as usize] = Some(Call { since: now, told: false });
+    }
+
+    pub(super) const fn is_running(&self, hook: Hook) -> bool {
+        self.0[hook as usize].is_some()
+    }
+
+    /// Whether a call is being run that is about what has happened in this program, and that no other will make
+    /// again.
+    pub(super) fn are_about_the_past(&self) -> bool {
+        self.running().any(|(hook, _)| match hook {
+            Hook::Ready | Hook::BeforeShutdown | Hook::OnChildExit => true,
+            // Who is still there and still hangs, what has changed and who has gone is found out again.
+            Hook::OnTimeout | Hook::AutoReloadHandler | Hook::OnClientDisconnect => false,
+        })
+    }
+
+    fn running(&self) -> impl Iterator<Item = (Hook, Call)> {
+        Hook::ALL.into_iter().filter_map(|hook| Some((hook, self.0[hook as usize]?)))
+    }
+
+    /// Forgets a call; returns whether there was one.
+    const fn end(&mut self, hook: Hook) -> bool {
+        self.0[hook as usize].take().is_some()
+    }
+}
+
+impl Supervisor {
+    /// Has one of the hooks run for which the supervisor waits, and goes on at once where there is none.
+    pub(super) fn run_hook(&mut self, now: Time, hook: Hook) {
+        self.hooks.begin(now, hook);
+        if self.config.hooks.contains(&hook) {
+            self.actions.push_back(Action::RunHook(hook));
+        } else {
+            self.hook_ended(now, hook);
+        }
+    }
+
+    /// Goes on with what has waited for a hook.
+    pub(super) fn hook_ended(&mut self, now: Time, hook: Hook) {
+        if !self.hooks.end(hook) {
+            return;
+        }
+        match hook {
+            // Who stops has not become ready.
+            Hook::Ready if self.is_stopping() => {}
+            Hook::Ready => self.actions.push_back(Action::AnnounceReady),
+            Hook::BeforeShutdown => self.leave_hook(now),
+            Hook::OnChildExit
+            | Hook::OnTimeout
+            | Hook::AutoReloadHandler
+            | Hook::OnClientDisconnect => {}
+        }
+    }
+
+    /// Ends calls that take too long, and says what a stop waits for.
+    pub(super) fn decide_hooks(&mut self, now: Time) {
+        let limit = self.config.hook_timeout;
+        for (hook, call) in self.hooks.running().collect::<Vec<_>>() {
+            if now >= call.since + limit {
+                self.log(Notice::HookTimedOut { hook, limit });
+                self.end_hook(now, hook);
+            } else if self.is_waited_for(hook) && !call.told && now >= call.since + NEWS {
+                self.say_waiting(now, hook);
+            }
+        }
+    }
+
+    /// When a call needs a decision, if nothing happens.
+    pub(super) fn hooks_due(&self) -> Option<Time> {
+        let due = |(hook, call): (Hook, Call)| {
+            let wait = if self.is_waited_for(hook) && !call.told { NEWS } else { Duration::MAX };
+            call.since + wait.min(self.config.hook_timeout)
+        };
+        self.hooks.running().map(due).min()
+    }
+
+    /// Whether the stop goes no further before this hook has ended.
+    const fn is_waited_for(&self, hook: Hook) -> bool {
+        match self.phase {
+            Phase::Stopping { stop: Stop::Hook { .. }, .. } => matches!(hook, Hook::BeforeShutdown),
+            Phase::Stopping { stop: Stop::LastHooks { .. }, .. } => true,
+            Phase::Stopping { stop: Stop::Ladder(_) | Stop::Descendants, .. }
+            | Phase::New
+            | Phase::Starting { .. }
+            | Phase::Serving
+            | Phase::Over => false,
+        }
+    }
+
+    fn say_waiting(&mut self, now: Time, hook: Hook) {
+        let Some(call) = &mut self.hooks.0[hook as usize] else { return };
+        call.told = true;
+        let left = (call.since + self.config.hook_timeout).since(now);
+        self.log(Notice::WaitingForHook { hook, left });
+    }
+
+    fn end_hook(&mut self, now: Time, hook: Hook) {
+        self.actions.push_back(Action::EndHook(hook));
+        self.hook_ended(now, hook);
+    }
+
+    /// Goes on once no hook is being run, or has been for too long.
+    pub(super) fn decide_last_hooks(&mut self, now: Time, until: Time) {
+        let running: Vec<_> = self.hooks.running().map(|(hook, _)| hook).collect();
+        if now >= until {
+            let limit = self.config.hook_timeout;
+            for hook in &running {
+                self.log(Notice::HookTimedOut { hook: *hook, limit });
+            }
+        } else if !running.is_empty() {
+            return;
+        }
+        self.leave_last_hooks();
+        self.decide_stop(now);
+    }
+
+    /// Leaves hooks alone that are still being run.
+    const fn leave_last_hooks(&mut self) {
+        if let Phase::Stopping { stop, .. } = &mut self.phase {
+            *stop = Stop::Descendants;
+        }
+    }
+
+    /// Answers a request to stop while the stop waits for `before_shutdown`: one that is in no hurry by what is
+    /// waited for.
+    pub(super) fn stop_again_in_hook(&mut self, now: Time, rung: Rung) {
+        let hook = Hook::BeforeShutdown;
+        if rung == Rung::Ask {
+            self.say_waiting(now, hook);
+            return;
+        }
+        if let Phase::Stopping { stop, wished, .. } = &mut self.phase {
+            (*stop, *wished) = (Stop::Hook { rung }, now);
+        }
+        self.log(Notice::HookCutShort { hook });
+        self.end_hook(now, hook);
+    }
+
+    /// The same while the stop waits for nothing but hooks.
+    pub(super) fn stop_again_in_last_hooks(&mut self, now: Time, rung: Rung) {
+        for hook in self.hooks.running().map(|(hook, _)| hook).collect::<Vec<_>>() {
+            if rung == Rung::Ask {
+                self.say_waiting(now, hook);
+            } else {
+                self.log(Notice::HookCutShort { hook });
+            }
+        }
+        if rung != Rung::Ask {
+            self.leave_last_hooks();
+        }
+    }
+}
