@@ -2,10 +2,10 @@
 
 use std::{fmt, fs, os::fd::BorrowedFd, time::Duration};
 
-use prefork_core::{Request, Time};
+use prefork_core::Time;
 use prefork_reload::{Changes, Stamp, WatchList, Watcher};
 
-use crate::{Report, Result, hooks, log::Log};
+use crate::Result;
 
 /// What the daemon does when watched files have changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,11 +51,12 @@ mod sealed {
 }
 
 /// A handler in its only form.
-pub struct Handler(Kind);
+pub struct Handler(pub(crate) Kind);
 
 type Code = Box<dyn FnMut(&Changes) -> Result<OnChange>>;
 
-enum Kind {
+/// Its two kinds.
+pub(crate) enum Kind {
     Always(OnChange),
     Asked(Code),
 }
@@ -71,17 +72,6 @@ impl Handler {
     pub(crate) const fn always_upgrades(&self) -> bool {
         matches!(self.0, Kind::Always(OnChange::Upgrade))
     }
-
-    fn decide(&mut self, changes: &Changes, log: &Log) -> OnChange {
-        match &mut self.0 {
-            Kind::Always(reaction) => *reaction,
-            Kind::Asked(code) => hooks::call(|| code(changes)).unwrap_or_else(|failure| {
-                let error = failure.into_error();
-                log.error(format_args!("auto_reload_handler failed: {}", Report(&*error)));
-                OnChange::Nothing
-            }),
-        }
-    }
 }
 
 /// The arguments about it, checked.
@@ -90,14 +80,12 @@ pub(crate) struct AutoReload {
     pub(crate) interval: Duration,
     /// What is watched; without one, the program.
     pub(crate) list: Option<WatchList>,
-    pub(crate) handler: Handler,
 }
 
 /// The files under watch.
 #[derive(Debug)]
 pub(crate) struct FileWatch {
     watcher: Watcher,
-    handler: Handler,
 }
 
 impl FileWatch {
@@ -109,7 +97,7 @@ impl FileWatch {
         was_refused: bool,
         now: Time,
     ) -> Self {
-        let AutoReload { interval, list, handler } = auto_reload;
+        let AutoReload { interval, list } = auto_reload;
         let watches_program = list.is_none();
         let list = list.unwrap_or_else(|| {
             let mut list = WatchList::new();
@@ -127,7 +115,7 @@ impl FileWatch {
             known.insert(program, Stamp::of(&running));
             watcher.begin_from(now, &known);
         }
-        Self { watcher, handler }
+        Self { watcher }
     }
 
     /// What to wait for before [`stirred`](Self::stirred).
@@ -143,14 +131,8 @@ impl FileWatch {
         self.watcher.woken(now);
     }
 
-    /// Looks, if it is time to, and asks the handler what to do about what has changed.
-    pub(crate) fn check(&mut self, now: Time, log: &Log) -> Option<Request> {
-        let changes = self.watcher.check(now)?;
-        log.info(&changes);
-        match self.handler.decide(&changes, log) {
-            OnChange::Upgrade => Some(Request::Upgrade),
-            OnChange::Reload => Some(Request::Reload),
-            OnChange::Nothing => None,
-        }
+    /// Looks, if it is time to, and returns what has changed.
+    pub(crate) fn check(&mut self, now: Time) -> Option<Changes> {
+        self.watcher.check(now)
     }
 }

@@ -62,6 +62,7 @@ counters! {
     ReloadsFailed = "reloads_failed",
     Upgrades = "upgrades",
     UpgradesRefused = "upgrades_refused",
+    HookTimeouts = "hook_timeouts",
     /// Lines of the parent's own that could not be written to the error log.
     LogLinesLost = "log_lines_lost",
 }
@@ -168,6 +169,7 @@ impl Counters {
         match notice {
             Notice::Hung { .. } => self.count(Counter::Timeouts),
             Notice::StuckStarting { .. } => self.count(Counter::StuckStarts),
+            Notice::HookTimedOut { .. } => self.count(Counter::HookTimeouts),
             Notice::Reloading { generation } => self.generation = generation.0,
             Notice::Reloaded { .. } => self.count(Counter::Reloads),
             Notice::ReloadFailed { .. } => self.count(Counter::ReloadsFailed),
@@ -188,6 +190,8 @@ impl Counters {
             | Notice::SpawnRecovered { .. }
             | Notice::AtMaximum { .. }
             | Notice::Probing
+            | Notice::WaitingForHook { .. }
+            | Notice::HookCutShort { .. }
             | Notice::Upgrading
             | Notice::DescendantsLeft { .. }
             | Notice::Stopping { .. }

@@ -172,6 +172,17 @@ fn words(notice: Notice, pid: Option<Pid>) -> (Level, String) {
                 "processes that children had started could not be ended ({left}); leaving them behind"
             ),
         ),
+        Notice::WaitingForHook { hook, left } => (
+            Level::Warning,
+            format!("waiting for {}, up to {}; SIGINT ends it", hook.name(), Span(left)),
+        ),
+        Notice::HookTimedOut { hook, limit } => (
+            Level::Error,
+            format!("{} has not returned in {}; not waiting any longer", hook.name(), Span(limit)),
+        ),
+        Notice::HookCutShort { hook } => {
+            (Level::Warning, format!("{} is cut short, as asked", hook.name()))
+        }
         Notice::Stopping { request, alive } => {
             let how = if request == Request::StopNow { "now" } else { "gracefully" };
             (Level::Info, format!("stopping {how}, with {}", Children(alive)))

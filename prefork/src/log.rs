@@ -29,6 +29,8 @@ pub(crate) enum Level {
 pub(crate) enum Role {
     Parent,
     Child,
+    /// Code of the program that is called for the parent.
+    Hook,
     #[cfg(feature = "status")]
     Status,
 }
@@ -104,6 +106,7 @@ impl Display for Role {
         f.write_str(match self {
             Self::Parent => "parent",
             Self::Child => "child",
+            Self::Hook => "hook",
             #[cfg(feature = "status")]
             Self::Status => "status",
         })

@@ -65,17 +65,18 @@ pub(crate) fn serve<S>(
     access_log.make_own(&log).map_err(RunError::system("open the access log once more"))?;
     // This process is what children are elsewhere. Now, while it has but one thread.
     drop_privileges(&users.children)?;
+    let config = pool_of_one(settings, parent_hooks.set());
     let ParentHooks { ready, before_shutdown, .. } = parent_hooks;
     let mut watcher = Watcher {
         settings: settings.clone(),
-        supervisor: Supervisor::new(pool_of_one(settings)),
+        reporting: settings.manager.report(&config, Begun::Alone, &log),
+        supervisor: Supervisor::new(config),
         bell: bell.clone(),
         stop: stop.clone(),
         listeners,
         reopen_access_log: access_log.reopen_on_request(),
         belongings,
         before_shutdown,
-        reporting: settings.manager.report(&pool_of_one(settings), Begun::Alone, &log),
         log: log.clone(),
     };
     if let Some(Verdict::Stopped) = watcher.begin(&mut Launch { ready, readiness }) {
@@ -110,9 +111,11 @@ pub(crate) fn serve<S>(
     outcome.map(|()| Ended::Stopped)
 }
 
-fn pool_of_one(settings: &Settings) -> Config {
+fn pool_of_one(settings: &Settings, hooks: Vec<Hook>) -> Config {
     let mut config = Config::new(1, 1).expect("one of one is within limits");
     config.graceful_timeout = settings.graceful_timeout;
+    config.hook_timeout = settings.hook_timeout;
+    config.hooks = hooks;
     config
 }
 
@@ -133,6 +136,7 @@ struct Bell {
     resize: Arc<AtomicBool>,
     reopen: Arc<AtomicBool>,
     loop_ended: AtomicBool,
+    hook_ended: AtomicBool,
 }
 
 impl Bell {
@@ -148,6 +152,7 @@ impl Bell {
             resize: Arc::default(),
             reopen: Arc::default(),
             loop_ended: AtomicBool::new(false),
+            hook_ended: AtomicBool::new(false),
         };
         sys::raise_on_signal(SIGTERM, bell.stop_gracefully.clone(), bell.wake.clone())?;
         sys::raise_on_signal(SIGINT, bell.stop_now.clone(), bell.wake.clone())?;
@@ -168,6 +173,12 @@ impl Bell {
         let _ = rustix::io::write(&self.wake, &1u64.to_ne_bytes());
     }
 
+    fn ring_for_hook(&self) {
+        // Release: pairs with the acquire in `heard`.
+        self.hook_ended.store(true, Ordering::Release);
+        let _ = rustix::io::write(&self.wake, &1u64.to_ne_bytes());
+    }
+
     fn has_loop_ended(&self) -> bool {
         self.loop_ended.load(Ordering::Acquire)
     }
@@ -182,6 +193,9 @@ impl Bell {
         }
         if self.stop_now.swap(false, Ordering::Acquire) {
             events.push(Event::Requested(Request::StopNow));
+        }
+        if self.hook_ended.swap(false, Ordering::Acquire) {
+            events.push(Event::HookEnded(Hook::BeforeShutdown));
         }
         if self.has_loop_ended() {
             events.push(Event::Exited { slot: SLOT, exit: Exit::Code(0) });
@@ -211,19 +225,27 @@ impl Watcher {
         for event in [Event::Start, Event::Spawned { slot: SLOT }, Event::Ready { slot: SLOT }] {
             self.supervisor.handle(clock::now(), event);
         }
-        self.obey(Some(launch))
+        let verdict = self.obey(Some(launch));
+        // Who stops before the loop has begun does not begin it.
+        if verdict.is_none() && self.supervisor.is_stopping() { self.wait() } else { verdict }
     }
 
     /// Watches until the loop has ended, and hands back what is to be removed.
     fn watch(mut self) -> Belongings {
+        let _ = self.wait();
+        self.belongings
+    }
+
+    /// Waits until all is over; returns how, if it could wait at all.
+    fn wait(&mut self) -> Option<Verdict> {
         loop {
             if let Err(error) = self.sleep() {
                 self.log.error(format_args!("cannot wait for signals: {error}"));
-                return self.belongings;
+                return None;
             }
             self.take_in();
-            if self.obey(None).is_some() {
-                return self.belongings;
+            if let Some(verdict) = self.obey(None) {
+                return Some(verdict);
             }
         }
     }
@@ -302,6 +324,7 @@ impl Watcher {
                 Action::AnnounceReady => self.announce(launch.as_deref_mut()),
                 // A pool of one has a fixed size, and its one child nobody replaces.
                 Action::ArmNudge
+                | Action::Examine { .. }
                 | Action::Look
                 | Action::CheckConnections
                 | Action::EndDescendants
@@ -309,9 +332,9 @@ impl Watcher {
                 | Action::Probe
                 | Action::EndProbe
                 | Action::Upgrade => {}
-                Action::RunHook(Hook::BeforeShutdown) => {
-                    hooks::run_before_shutdown(&mut self.before_shutdown, &self.log);
-                }
+                Action::RunHook(hook) => self.run_hook(hook, launch.as_deref_mut()),
+                // A thread cannot be ended; it ends with the process.
+                Action::EndHook(_) => {}
                 Action::Log(Notice::Stopping { request, .. }) => {
                     // The one that the supervisor counts is no process.
                     describe::tell(&self.log, Notice::Stopping { request, alive: 0 }, None);
@@ -332,11 +355,41 @@ impl Watcher {
 
     fn announce(&mut self, launch: Option<&mut Launch<'_>>) {
         let Some(launch) = launch else { return };
-        if let Some(hook) = launch.ready.take() {
-            hooks::call_and_log("ready", &self.log, hook);
-        }
         ready::announce(launch.readiness, &mut self.supervisor, 0, &self.log);
         self.reporting.on(Occasion::Ready);
+    }
+
+    fn run_hook(&mut self, hook: Hook, launch: Option<&mut Launch<'_>>) {
+        match hook {
+            // Before the loop, on its thread.
+            Hook::Ready => {
+                if let Some(ready) = launch.and_then(|launch| launch.ready.take()) {
+                    hooks::call_and_log(hook, &self.log, ready);
+                }
+                self.supervisor.handle(clock::now(), Event::HookEnded(hook));
+            }
+            Hook::BeforeShutdown => self.run_before_shutdown(),
+            // There is nothing that these could be told of.
+            Hook::OnChildExit
+            | Hook::OnTimeout
+            | Hook::AutoReloadHandler
+            | Hook::OnClientDisconnect => {}
+        }
+    }
+
+    /// Runs the hook on a thread of its own, which is not waited for longer than it may take.
+    fn run_before_shutdown(&mut self) {
+        let hook = Hook::BeforeShutdown;
+        let Some(code) = self.before_shutdown.take() else { return };
+        let (log, bell) = (self.log.clone(), self.bell.clone());
+        let run = move || {
+            hooks::call_and_log(hook, &log, code);
+            bell.ring_for_hook();
+        };
+        if let Err(error) = thread::Builder::new().name(hook.name().to_owned()).spawn(run) {
+            self.log.error(format_args!("cannot run {}: {error}", hook.name()));
+            self.supervisor.handle(clock::now(), Event::HookEnded(hook));
+        }
     }
 
     /// Ends the daemon around a loop that cannot be asked.

@@ -63,10 +63,12 @@ impl<'a> Daemon<'a> {
         get(self.scene.address(), path)
     }
 
-    /// Returns its children, zombies too.
+    /// Returns its children, zombies too, but not the processes in which hooks are run.
     #[must_use]
     pub fn children(&self) -> Vec<Process> {
-        children(self.pid)
+        let mut children = children(self.pid);
+        children.retain(|child| child.is_zombie() || !child.command_line().contains("[hook]"));
+        children
     }
 
     /// Returns the pids of its children that are alive, in order.

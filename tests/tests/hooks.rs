@@ -1,6 +1,7 @@
 //! The hooks: each in its process, in its order, and what its failure does.
 
-use prefork_tests::{Launch, PATIENCE, Scene, scene, wait_until};
+use prefork_tests::{Launch, PATIENCE, Scene, kill, scene, wait_until};
+use rustix::process::Signal;
 
 fn steward<'a>(scene: &'a Scene, does: &str) -> Launch<'a> {
     let program = env!("CARGO_BIN_EXE_steward");
@@ -24,13 +25,22 @@ fn each_hook_runs_in_its_process_and_in_its_order() {
     for child in &children {
         assert_eq!(seen(&scene, *child), ["child_init", "main_loop", "child_exit"]);
     }
-    let mut parent = seen(&scene, daemon.pid());
-    assert_eq!(parent.drain(..2).collect::<Vec<_>>(), ["ready", "before_shutdown"]);
-    parent.sort();
+    // Nothing of it in the parent, which is not for waiting.
+    assert_eq!(seen(&scene, daemon.pid()), [""; 0]);
+    let events: Vec<String> = ["ready", "before_shutdown", "on_child_exit"]
+        .iter()
+        .flat_map(|event| scene.lines_with("witness", event))
+        .filter_map(|line| line.rsplit_once(' ').map(|(event, _)| event.to_owned()))
+        .collect();
     let mut ends: Vec<_> =
         children.iter().map(|child| format!("on_child_exit of {child} ()")).collect();
     ends.sort();
-    assert_eq!(parent, ends);
+    let mut told = events[2..].to_vec();
+    told.sort();
+    assert_eq!(
+        (&events[..2], told),
+        (&["ready".to_owned(), "before_shutdown".to_owned()][..], ends)
+    );
 }
 
 #[test]
@@ -53,7 +63,7 @@ fn a_child_that_overstays_is_shown_to_the_hook_and_ended() {
     wait_until(PATIENCE, "it has ended", ended);
     assert_eq!(scene.lines_with("witness", "survived").len(), 0);
     let line = &scene.lines_with("witness", "on_timeout")[0];
-    assert!(line.ends_with(&format!(" {}", daemon.pid())), "not in the parent: {line}");
+    assert!(!line.ends_with(&format!(" {}", daemon.pid())), "in the parent: {line}");
     daemon.stop_in_order();
 }
 
@@ -103,5 +113,105 @@ fn counted_requests_end_when_a_successor_serves() {
         .collect();
     // How many more there are until a successor serves is the machine's business.
     assert!(!counts.is_empty() && counts.iter().all(|count| *count >= 5), "{counts:?}");
+    daemon.stop_in_order();
+}
+
+/// A probe one of whose hooks never returns.
+fn with_hanging<'a>(scene: &'a Scene, hook: &str, limit: &str) -> Launch<'a> {
+    let hooks = ["--hanging", hook, "--hook-timeout", limit];
+    scene.probe().args(hooks).args(["--prefork", "2"])
+}
+
+fn said(scene: &Scene, text: &str) -> usize {
+    scene.lines_with("error.log", text).len()
+}
+
+/// The parent answers whoever asks while it waits, and goes on when it is told to.
+#[test]
+fn a_stop_that_waits_for_a_hook_answers_and_can_be_cut_short() {
+    let scene = scene!();
+    let daemon = with_hanging(&scene, "before-shutdown", "600000").daemon();
+    daemon.signal(Signal::TERM);
+    wait_until(PATIENCE, "it says what it waits for", || {
+        said(&scene, "waiting for before_shutdown, up to 59") == 1
+    });
+    // Still there, and at work.
+    assert_eq!(daemon.get("/").expect("an answer").status, 200);
+    daemon.signal(Signal::TERM);
+    wait_until(PATIENCE, "it says so again", || said(&scene, "waiting for before_shutdown") == 2);
+    daemon.signal(Signal::INT);
+    daemon.assert_ends_in_order(PATIENCE);
+    assert_eq!(said(&scene, "before_shutdown is cut short, as asked"), 1);
+}
+
+#[test]
+fn a_hook_that_hangs_delays_the_stop_by_no_more_than_its_time() {
+    for hook in ["before-shutdown", "on-child-exit"] {
+        let scene = scene!();
+        let daemon = with_hanging(&scene, hook, "700").daemon();
+        daemon.stop_in_order();
+        let name = hook.replace('-', "_");
+        assert_eq!(said(&scene, &format!("{name} has not returned in 700 ms")), 1);
+    }
+}
+
+/// Without children, the hook has a thread beside the loop.
+#[test]
+fn a_hook_that_hangs_delays_the_stop_of_a_loop_in_the_parent_no_longer() {
+    let scene = scene!();
+    let hooks = ["--hanging", "before-shutdown", "--hook-timeout", "700"];
+    let daemon = scene.probe().args(hooks).args(["--prefork", "0"]).daemon();
+    daemon.stop_in_order();
+    assert_eq!(said(&scene, "before_shutdown has not returned in 700 ms"), 1);
+    let daemon =
+        with_hanging(&scene, "before-shutdown", "600000").args(["--prefork", "0"]).daemon();
+    daemon.signal(Signal::TERM);
+    wait_until(PATIENCE, "it waits", || said(&scene, "waiting for before_shutdown") == 1);
+    daemon.signal(Signal::INT);
+    daemon.assert_ends_in_order(PATIENCE);
+}
+
+#[test]
+fn whoever_starts_a_daemon_does_not_wait_for_ever_for_its_hook() {
+    let scene = scene!();
+    let daemon = with_hanging(&scene, "ready", "700").daemon();
+    assert_eq!(said(&scene, "ready has not returned in 700 ms"), 1);
+    daemon.stop_in_order();
+}
+
+/// Children that end one after the other while the hook hangs: all are replaced at once, and the hook is told of
+/// each, however long it takes.
+#[test]
+fn the_parent_reaps_and_replaces_while_a_hook_hangs() {
+    let scene = scene!();
+    let daemon = with_hanging(&scene, "on-child-exit", "300").daemon();
+    for _ in 0..5 {
+        let before = daemon.living();
+        assert!(kill(before[0], Signal::KILL));
+        wait_until(PATIENCE, "it is replaced", || {
+            let now = daemon.living();
+            now.iter().filter(|pid| !before.contains(pid)).count() >= 1
+        });
+    }
+    wait_until(PATIENCE, "every call has had its time", || {
+        said(&scene, "on_child_exit has not returned") == 5
+    });
+    daemon.signal(Signal::TERM);
+    daemon.assert_ends_in_order(PATIENCE);
+}
+
+/// A child that hangs lives until the program has looked at it, and no longer than that may take.
+#[test]
+fn a_child_that_hangs_is_ended_though_the_hook_about_it_hangs_too() {
+    let scene = scene!();
+    let hooks = ["--hanging", "on-timeout", "--hook-timeout", "500", "--request-timeout", "300"];
+    let daemon = scene.probe().board().args(hooks).args(["--prefork", "1"]).daemon();
+    let before = daemon.living();
+    daemon.get("/sleep/60000").expect_err("no answer");
+    wait_until(PATIENCE, "it is replaced", || {
+        let now = daemon.living();
+        !now.contains(&before[0]) && !now.is_empty()
+    });
+    assert_eq!(said(&scene, "on_timeout has not returned in 500 ms"), 1);
     daemon.stop_in_order();
 }

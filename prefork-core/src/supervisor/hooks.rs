@@ -35,11 +35,7 @@ impl Hooks {
     /// Whether a call is being run that is about what has happened in this program, and that no other will make
     /// again.
     pub(super) fn are_about_the_past(&self) -> bool {
-        self.running().any(|(hook, _)| match hook {
-            Hook::Ready | Hook::BeforeShutdown | Hook::OnChildExit => true,
-            // Who is still there and still hangs, what has changed and who has gone is found out again.
-            Hook::OnTimeout | Hook::AutoReloadHandler | Hook::OnClientDisconnect => false,
-        })
+        self.running().any(|(hook, _)| is_about_the_past(hook))
     }
 
     fn running(&self) -> impl Iterator<Item = (Hook, Call)> {
@@ -49,6 +45,15 @@ impl Hooks {
     /// Forgets a call; returns whether there was one.
     const fn end(&mut self, hook: Hook) -> bool {
         self.0[hook as usize].take().is_some()
+    }
+}
+
+/// Whether calls of a hook are worth waiting for when nothing else is left to do, as no later one makes up for them.
+const fn is_about_the_past(hook: Hook) -> bool {
+    match hook {
+        Hook::Ready | Hook::BeforeShutdown | Hook::OnChildExit => true,
+        // Who is still there and still hangs, what has changed and who has gone is found out again, or nobody cares.
+        Hook::OnTimeout | Hook::AutoReloadHandler | Hook::OnClientDisconnect => false,
     }
 }
 
@@ -106,7 +111,7 @@ impl Supervisor {
     const fn is_waited_for(&self, hook: Hook) -> bool {
         match self.phase {
             Phase::Stopping { stop: Stop::Hook { .. }, .. } => matches!(hook, Hook::BeforeShutdown),
-            Phase::Stopping { stop: Stop::LastHooks { .. }, .. } => true,
+            Phase::Stopping { stop: Stop::LastHooks { .. }, .. } => is_about_the_past(hook),
             Phase::Stopping { stop: Stop::Ladder(_) | Stop::Descendants, .. }
             | Phase::New
             | Phase::Starting { .. }
@@ -129,11 +134,11 @@ impl Supervisor {
 
     /// Goes on once no hook is being run, or has been for too long.
     pub(super) fn decide_last_hooks(&mut self, now: Time, until: Time) {
-        let running: Vec<_> = self.hooks.running().map(|(hook, _)| hook).collect();
+        let running = self.last_hooks();
         if now >= until {
             let limit = self.config.hook_timeout;
-            for hook in &running {
-                self.log(Notice::HookTimedOut { hook: *hook, limit });
+            for hook in running {
+                self.log(Notice::HookTimedOut { hook, limit });
             }
         } else if !running.is_empty() {
             return;
@@ -147,6 +152,11 @@ impl Supervisor {
         if let Phase::Stopping { stop, .. } = &mut self.phase {
             *stop = Stop::Descendants;
         }
+    }
+
+    /// The hooks that are still worth waiting for.
+    fn last_hooks(&self) -> Vec<Hook> {
+        self.hooks.running().map(|(hook, _)| hook).filter(|hook| is_about_the_past(*hook)).collect()
     }
 
     /// Answers a request to stop while the stop waits for `before_shutdown`: one that is in no hurry by what is
@@ -166,7 +176,7 @@ impl Supervisor {
 
     /// The same while the stop waits for nothing but hooks.
     pub(super) fn stop_again_in_last_hooks(&mut self, now: Time, rung: Rung) {
-        for hook in self.hooks.running().map(|(hook, _)| hook).collect::<Vec<_>>() {
+        for hook in self.last_hooks() {
             if rung == Rung::Ask {
                 self.say_waiting(now, hook);
             } else {

@@ -199,6 +199,19 @@ impl<S> Args<S> {
         self
     }
 
+    /// Sets how long each call of a hook may take that is made while there are children; longer than 0. Default
+    /// 30 s.
+    ///
+    /// It is about [`ready`](Self::ready), [`on_child_exit`](Self::on_child_exit),
+    /// [`on_timeout`](Self::on_timeout), [`auto_reload_handler`](Self::auto_reload_handler),
+    /// [`on_client_disconnect`](Self::on_client_disconnect) and [`before_shutdown`](Self::before_shutdown). A call
+    /// that takes longer is ended by `SIGKILL`, that is logged, and the daemon goes on as if it had returned. A stop
+    /// takes up to this time longer for `before_shutdown`, and as much for `on_child_exit` after the last child.
+    pub fn hook_timeout(mut self, limit: Duration) -> Self {
+        self.data.hook_timeout = Some(limit);
+        self
+    }
+
     /// Sets how many children may be replaced at a time, 1 to
     /// [`max_children`](Self::max_children): so many more than that there can be meanwhile. Default: a
     /// quarter of [`prefork`](Self::prefork), at least 1.

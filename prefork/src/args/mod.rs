@@ -6,6 +6,7 @@ mod privileges;
 
 use std::{fmt, io::Write, os::fd::OwnedFd, path::PathBuf, time::Duration};
 
+use prefork_core::Hook;
 use prefork_reload::WatchList;
 
 use crate::{ChildExit, HungChild, Init, Result, auto_reload, child::Body, disconnect, os::Wanted};
@@ -77,6 +78,7 @@ pub(crate) struct Data {
     pub(crate) request_timeout: Option<Duration>,
     pub(crate) start_timeout: Option<Duration>,
     pub(crate) graceful_timeout: Option<Duration>,
+    pub(crate) hook_timeout: Option<Duration>,
     pub(crate) privileges: Wanted,
     pub(crate) drop_parent: bool,
     pub(crate) keep_descendants: bool,
@@ -96,6 +98,21 @@ pub(crate) struct ParentHooks {
     pub(crate) before_shutdown: Option<BeforeShutdown>,
     pub(crate) auto_reload_handler: Option<auto_reload::Handler>,
     pub(crate) on_client_disconnect: Option<disconnect::Handler>,
+}
+
+impl ParentHooks {
+    /// Returns those that are set.
+    pub(crate) fn set(&self) -> Vec<Hook> {
+        let is_set = |hook: &Hook| match hook {
+            Hook::Ready => self.ready.is_some(),
+            Hook::BeforeShutdown => self.before_shutdown.is_some(),
+            Hook::OnChildExit => self.on_child_exit.is_some(),
+            Hook::OnTimeout => self.on_timeout.is_some(),
+            Hook::AutoReloadHandler => self.auto_reload_handler.is_some(),
+            Hook::OnClientDisconnect => self.on_client_disconnect.is_some(),
+        };
+        Hook::ALL.into_iter().filter(is_set).collect()
+    }
 }
 
 impl Args {

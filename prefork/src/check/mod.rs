@@ -15,7 +15,7 @@ use prefork_reload::WatchList;
 use crate::{
     Args, ArgsError, Report,
     args::{AfterInit, BeforeDaemonize, Data, ParentHooks},
-    auto_reload::AutoReload,
+    auto_reload::{AutoReload, Handler},
     child::Body,
     manager::Manager,
     os::Privileges,
@@ -43,7 +43,7 @@ pub(crate) struct Checked<S> {
 
 /// Checks every argument and names each that is wrong. The program is where the origin says, if it is known.
 pub(crate) fn check<S>(args: Args<S>, origin: Option<&Origin>) -> Result<Checked<S>, ArgsError> {
-    let Args { mut data, before_daemonize, after_init, mut parent_hooks, body, too_early } = args;
+    let Args { mut data, before_daemonize, after_init, parent_hooks, body, too_early } = args;
     let mut faults = Faults::default();
     for name in too_early {
         faults.add(name, "must be set after after_init, as it is handed what that returns");
@@ -52,14 +52,14 @@ pub(crate) fn check<S>(args: Args<S>, origin: Option<&Origin>) -> Result<Checked
         faults.required("main_loop", "");
     }
     vain::refuse(&data, &parent_hooks, &mut faults);
-    let auto_reload = auto_reload(&mut data, &mut parent_hooks, &mut faults);
-    if let (Some(auto_reload), Some(origin)) = (&auto_reload, origin) {
-        distrust_program(auto_reload, origin, &mut faults);
+    let auto_reload = auto_reload(&mut data, &parent_hooks, &mut faults);
+    if let (Some(handler), Some(origin)) = (&parent_hooks.auto_reload_handler, origin) {
+        distrust_program(handler, origin, &mut faults);
     }
     if parent_hooks.on_client_disconnect.is_some() {
         netwatch_interval(&mut data, &mut faults);
     }
-    let (settings, users, error_log, access_log) = check_data(data, &mut faults);
+    let (settings, users, error_log, access_log) = check_data(data, &parent_hooks, &mut faults);
     if !faults.0.is_empty() {
         return Err(ArgsError::new(faults.0));
     }
@@ -78,6 +78,7 @@ pub(crate) fn check<S>(args: Args<S>, origin: Option<&Origin>) -> Result<Checked
 
 fn check_data(
     mut data: Data,
+    hooks: &ParentHooks,
     faults: &mut Faults,
 ) -> (Settings, Users, Option<ErrorLog>, Option<AccessTarget>) {
     let name = name(data.name.take(), faults);
@@ -85,7 +86,7 @@ fn check_data(
         let user = rustix::process::geteuid().as_raw();
         faults.add("require_root", format!("must be run as root, but the user id is {user}"));
     }
-    let pool = pool::check(&data, faults);
+    let pool = pool::check(&data, hooks, faults);
     let users = users(&data, faults);
     let limits = pool::limits(&data, faults);
     let daemonize = data.daemonize.unwrap_or(true);
@@ -108,6 +109,7 @@ fn check_data(
         limits,
         start_timeout: data.start_timeout.unwrap_or(defaults::START_TIMEOUT),
         graceful_timeout: data.graceful_timeout.unwrap_or(defaults::GRACEFUL_TIMEOUT),
+        hook_timeout: data.hook_timeout.unwrap_or(defaults::HOOK_TIMEOUT),
         manager: Manager::default(),
         status,
     };
@@ -130,12 +132,8 @@ fn name(given: Option<String>, faults: &mut Faults) -> String {
     name
 }
 
-fn auto_reload(
-    data: &mut Data,
-    hooks: &mut ParentHooks,
-    faults: &mut Faults,
-) -> Option<AutoReload> {
-    let (list, handler) = (data.auto_reload_watch.take(), hooks.auto_reload_handler.take());
+fn auto_reload(data: &mut Data, hooks: &ParentHooks, faults: &mut Faults) -> Option<AutoReload> {
+    let list = data.auto_reload_watch.take();
     let interval = data.auto_reload_check_every?;
     if interval.is_zero() {
         faults.add("auto_reload_check_every", "must be longer than 0; leave it out for never");
@@ -147,16 +145,15 @@ fn auto_reload(
         let distrust = list.as_ref().map(|list| list.distrust(0)).unwrap_or_default();
         distrust.iter().for_each(|distrust| faults.distrust("auto_reload_watch", distrust));
     }
-    let Some(handler) = handler else {
+    if hooks.auto_reload_handler.is_none() {
         faults.required("auto_reload_handler", " with auto_reload_check_every");
-        return None;
-    };
-    Some(AutoReload { interval, list, handler })
+    }
+    Some(AutoReload { interval, list })
 }
 
 /// A root daemon that becomes whatever stands at some path says at the start if others decide that.
-fn distrust_program(auto_reload: &AutoReload, origin: &Origin, faults: &mut Faults) {
-    if auto_reload.handler.always_upgrades()
+fn distrust_program(handler: &Handler, origin: &Origin, faults: &mut Faults) {
+    if handler.always_upgrades()
         && let Err(distrust) = origin.distrust_path()
     {
         let problem = format!("root would run what others can change: {}", Report(&distrust));

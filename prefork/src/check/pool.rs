@@ -5,10 +5,13 @@ use std::time::Duration;
 use prefork_core::{Config, ConfigError, Descendants, LARGEST_POOL};
 
 use super::{Faults, Pool, defaults, has_scoreboard};
-use crate::{args::Data, child::Limits};
+use crate::{
+    args::{Data, ParentHooks},
+    child::Limits,
+};
 
 /// Checks the size of the pool, and what depends on it.
-pub(super) fn check(data: &Data, faults: &mut Faults) -> Pool {
+pub(super) fn check(data: &Data, hooks: &ParentHooks, faults: &mut Faults) -> Pool {
     check_durations(data, faults);
     let prefork = data.prefork.unwrap_or(defaults::PREFORK);
     if prefork == 0 {
@@ -32,6 +35,8 @@ pub(super) fn check(data: &Data, faults: &mut Faults) -> Pool {
         config.pool = prefork_core::Pool::ByLoad { min_spare, max_spare: data.max_spare };
     }
     config.start_timeout = data.start_timeout.unwrap_or(defaults::START_TIMEOUT);
+    config.hooks = hooks.set();
+    config.hook_timeout = data.hook_timeout.unwrap_or(defaults::HOOK_TIMEOUT);
     config.graceful_timeout = data.graceful_timeout.unwrap_or(defaults::GRACEFUL_TIMEOUT);
     config.max_unavailable = data.max_unavailable.unwrap_or(config.max_unavailable);
     config.max_lifetime = data.max_lifetime;
@@ -73,6 +78,11 @@ fn check_durations(data: &Data, faults: &mut Faults) {
         ("request_timeout", data.request_timeout, no_limit),
         ("max_lifetime", data.max_lifetime, no_limit),
         ("start_timeout", data.start_timeout, no_start),
+        (
+            "hook_timeout",
+            data.hook_timeout,
+            "must be longer than 0, or no hook would ever return in time",
+        ),
     ] {
         if limit == Some(Duration::ZERO) {
             faults.add(name, problem);

@@ -22,6 +22,7 @@ pub(crate) struct Settings {
     pub(crate) limits: Limits,
     pub(crate) start_timeout: Duration,
     pub(crate) graceful_timeout: Duration,
+    pub(crate) hook_timeout: Duration,
     /// Who is to be told; known once the daemon is run.
     pub(crate) manager: Manager,
     /// Where the status page is.

@@ -44,7 +44,8 @@ pub(super) fn refuse(data: &Data, hooks: &ParentHooks, faults: &mut Faults) {
     let ends = Another("request_timeout", data.request_timeout.is_some());
     let watches = Another("on_client_disconnect", hooks.on_client_disconnect.is_some());
     let becomes = Another("user (or group, or supplementary_groups)", changes_user);
-    let table: [(&str, bool, &[Need]); 17] = [
+    let some = Another("a hook that it limits", !hooks.set().is_empty());
+    let table: [(&str, bool, &[Need]); 18] = [
         ("max_children", differs(data.max_children, defaults::MAX_CHILDREN), &[Children]),
         ("min_spare", differs(data.min_spare, defaults::MIN_SPARE), &[Children, Scoreboard]),
         ("max_spare", data.max_spare.is_some(), &[Children, Scoreboard]),
@@ -59,6 +60,7 @@ pub(super) fn refuse(data: &Data, hooks: &ParentHooks, faults: &mut Faults) {
         ("auto_reload_watch", data.auto_reload_watch.is_some(), &[checks]),
         ("auto_reload_handler", hooks.auto_reload_handler.is_some(), &[checks]),
         ("on_client_disconnect", hooks.on_client_disconnect.is_some(), &[Children, Scoreboard]),
+        ("hook_timeout", data.hook_timeout.is_some(), &[some]),
         ("netwatch_interval", data.netwatch_interval.is_some(), &[watches]),
         ("drop_parent", data.drop_parent, &[becomes]),
         ("keep_descendants", data.keep_descendants, &[Children]),

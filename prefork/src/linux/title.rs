@@ -41,9 +41,9 @@ impl Title {
         self.show("child");
     }
 
-    /// Shows `NAME [errand]` instead, in a forked process.
-    pub(crate) fn become_errand(&mut self) {
-        self.show("errand");
+    /// Shows `NAME [hook]` instead, in a forked process.
+    pub(crate) fn become_hook(&mut self) {
+        self.show("hook");
     }
 
     /// Shows `NAME [status]` instead, in a forked process.

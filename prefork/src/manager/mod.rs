@@ -12,7 +12,7 @@ mod words;
 
 use std::time::Duration;
 
-use prefork_core::{Config, Notice, Time};
+use prefork_core::{Config, Hook, Notice, Time};
 
 use crate::{clock, log::Log, sys};
 
@@ -54,7 +54,15 @@ impl Manager {
             Begun::InPlace => Conversation::in_place(Size::of(config)),
             Begun::Alone => Conversation::new(Size::Fixed { prefork: 0 }),
         };
-        let stop = [config.graceful_timeout, config.interrupt_timeout, config.kill_timeout];
+        // Each of them is waited for once.
+        let hooks = config.hooks.iter().filter(|hook| match hook {
+            Hook::BeforeShutdown | Hook::OnChildExit => true,
+            Hook::Ready | Hook::OnTimeout | Hook::AutoReloadHandler | Hook::OnClientDisconnect => {
+                false
+            }
+        });
+        let measures = [config.graceful_timeout, config.interrupt_timeout, config.kill_timeout];
+        let stop: Vec<_> = measures.into_iter().chain(hooks.map(|_| config.hook_timeout)).collect();
         Reporting {
             line: self.line.clone(),
             conversation: conversation
@@ -77,7 +85,7 @@ pub(crate) enum Begun {
     Alone,
 }
 
-/// How much longer than the measures take that make children leave a stop may take, for hooks and files.
+/// How much longer than hooks, and the measures that make children leave, a stop may take, for files.
 const MARGIN: Duration = Duration::from_secs(5);
 
 /// Half of the limit, as `sd_watchdog_enabled(3)` recommends; none is no watchdog.

@@ -64,6 +64,9 @@ impl Occasion {
             | Notice::Flooding { .. }
             | Notice::Implausible { .. }
             | Notice::DescendantsLeft { .. }
+            | Notice::WaitingForHook { .. }
+            | Notice::HookTimedOut { .. }
+            | Notice::HookCutShort { .. }
             | Notice::Escalated { .. } => None,
         }
     }

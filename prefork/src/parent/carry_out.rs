@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use prefork_core::{Action, Event, Generation, Hook, Notice, RequestCount, SlotId, Verdict};
-use rustix::process::{Pid, Signal};
+use prefork_core::{Action, Event, Generation, Notice, RequestCount, SlotId, Verdict};
+use rustix::process::Signal;
 
 use super::Parent;
 use crate::{
-    HungChild, RunError, channels::Bell, clock, counters::Counter, describe, hooks, logs,
+    HungChild, RunError, channels::Bell, clock, counters::Counter, describe, hooks::Call, logs,
     manager::Occasion, os::fork, ready, sys::Forked,
 };
 
@@ -29,9 +29,6 @@ impl Parent<'_> {
             Action::Kill { slot } => self.signal(slot, Signal::KILL),
             Action::AnnounceReady => {
                 let children = self.supervisor.alive();
-                if let Some(hook) = self.hooks.ready.take() {
-                    hooks::call_and_log("ready", &self.log, hook);
-                }
                 ready::announce(self.readiness, &mut self.supervisor, children, &self.log);
                 self.reporting.on(Occasion::Ready);
             }
@@ -47,9 +44,9 @@ impl Parent<'_> {
             Action::Probe => self.start_probe(),
             Action::EndProbe => self.end_probe(),
             Action::Upgrade => self.upgrade(),
-            Action::RunHook(Hook::BeforeShutdown) => {
-                hooks::run_before_shutdown(&mut self.hooks.before_shutdown, &self.log);
-            }
+            Action::RunHook(hook) => self.run_hook(hook),
+            Action::Examine { slot, busy } => self.examine(slot, busy),
+            Action::EndHook(hook) => self.end_hook(hook),
             Action::Log(notice) => self.tell(notice),
             Action::Exit(verdict) => return Ok(Some(Done::Over(verdict))),
         }
@@ -125,20 +122,18 @@ impl Parent<'_> {
         if let (Notice::Reloading { .. }, Some(pid_file)) = (notice, &mut self.pid_file) {
             pid_file.doubt(clock::now());
         }
-        if let (Notice::Hung { slot, busy }, Some(pid)) = (notice, pid) {
-            self.tell_of_hung(slot, pid, busy);
+        if let (Notice::Hung { slot, .. }, Some(pid)) = (notice, pid) {
+            let label = self.label(slot);
+            self.log.error(format_args!("child {} was doing: {label}", pid.as_raw_nonzero()));
         }
     }
 
-    /// Logs what a child was doing that is about to be ended, and lets the program have a look at it.
-    fn tell_of_hung(&mut self, slot: SlotId, pid: Pid, busy: Duration) {
-        let label = self.label(slot);
-        self.log.error(format_args!("child {} was doing: {label}", pid.as_raw_nonzero()));
-        if let Some(hook) = &mut self.hooks.on_timeout {
-            let pid = pid.as_raw_nonzero().get().unsigned_abs();
-            let hung = HungChild { pid, slot: slot.0, label, busy };
-            hooks::call_and_log("on_timeout", &self.log, || hook(&hung));
-        }
+    /// Lets the program look at a child that is about to be ended.
+    fn examine(&mut self, slot: SlotId, busy: Duration) {
+        let Some(pid) = self.table.pid(slot) else { return };
+        let pid = pid.as_raw_nonzero().get().unsigned_abs();
+        let hung = HungChild { pid, slot: slot.0, label: self.label(slot), busy };
+        self.call_hook(clock::now(), Call::OnTimeout(slot, hung));
     }
 
     /// What a child says that it is doing.

@@ -12,6 +12,7 @@ mod carry_out;
 mod clients;
 mod descendants;
 mod gossip;
+mod hooks;
 mod leftovers;
 mod reap;
 mod status;
@@ -36,7 +37,8 @@ use crate::{
     clock,
     counters::{Counter, Counters},
     describe::Children,
-    disconnect::{ClientWatch, Errand, Gone},
+    disconnect::ClientWatch,
+    hooks::HookCalls,
     listeners::Listeners,
     log::{Log, Role},
     manager::{Begun, Occasion, Reporting},
@@ -78,10 +80,8 @@ pub(crate) struct Parent<'a> {
     auto_reload: Option<AutoReload>,
     file_watch: Option<FileWatch>,
     client_watch: Option<ClientWatch>,
-    /// Code of the program that decides about clients that have gone.
-    errand: Option<Errand>,
-    /// The clients about which it has not been asked yet.
-    gone: Vec<Gone>,
+    /// Code of the program that is being run, or is to be.
+    calls: HookCalls,
     leftovers: Leftovers,
     descendants: Descendants,
     counters: Counters,
@@ -183,8 +183,7 @@ impl<'a> Parent<'a> {
             auto_reload,
             file_watch: None,
             client_watch,
-            errand: None,
-            gone: Vec::new(),
+            calls: HookCalls::default(),
             leftovers: Leftovers::default(),
             descendants,
             counters,
@@ -219,7 +218,7 @@ impl<'a> Parent<'a> {
                     }
                     Some(Done::Over(verdict)) => {
                         self.end_probe();
-                        self.end_errand();
+                        self.interrupt_hooks();
                         self.end_status();
                         self.leftovers.end(&self.log);
                         return Ok(Became::Over(verdict));
@@ -231,6 +230,7 @@ impl<'a> Parent<'a> {
                 }
             }
             self.channels.wake_children();
+            self.start_hooks();
             self.keep_status();
             let stirred = self.wait().map_err(RunError::system("wait for events"))?;
             if stirred && let Some(watch) = &mut self.file_watch {
@@ -266,21 +266,20 @@ impl<'a> Parent<'a> {
             .into_iter()
             .chain(bells)
             .chain(self.probe.iter().flat_map(Probe::fds))
-            .chain(self.errand.as_ref().and_then(Errand::fd))
+            .chain(self.calls.fds())
             .chain(self.pid_file.as_ref().and_then(|pid_file| pid_file.fd()))
             .chain(self.board.as_ref().and_then(|board| board.public().fd()))
             .chain(files)
             .map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN))
             .collect();
-        let errand_due = self.errand.as_ref().map(Errand::due);
         let status = self.status.as_ref().filter(|_| !self.supervisor.is_stopping());
         let status_due = status.and_then(Service::due);
         let files_due = watch.and_then(FileWatch::due);
         let (own, told) = (self.supervisor.deadline(), self.reporting.due());
         let pid_file_due = self.pid_file.as_ref().and_then(|pid_file| pid_file.due());
-        let board_due = self.board_due();
+        let (hooks_due, board_due) = (self.calls.due(), self.board_due());
         let deadlines =
-            [own, files_due, errand_due, status_due, told, bells_due, board_due, pid_file_due];
+            [own, files_due, hooks_due, status_due, told, bells_due, board_due, pid_file_due];
         clock::sleep(&mut fds, deadlines.into_iter().flatten().min())?;
         let last = fds.last().filter(|_| files.is_some());
         Ok(last.is_some_and(|files| !files.revents().is_empty()))

@@ -7,7 +7,7 @@ use prefork_core::{Event, Exit, Request, Time};
 use rustix::process::Pid;
 
 use super::{Parent, reap};
-use crate::{ChildExit, clock, disconnect::Errand, hooks, os::Sender, upgrade::Probe};
+use crate::{ChildExit, OnChange, auto_reload, clock, hooks::Call, os::Sender};
 
 /// What the kernel had to tell.
 struct Collected {
@@ -28,15 +28,13 @@ impl Parent<'_> {
         }
         self.take_bells(now)?;
         self.hear_probe(now);
-        self.hear_errand(now);
+        self.read_answers(now);
         for request in requests {
             self.supervisor.handle(now, Event::Requested(request));
         }
         for (pid, exit) in ended {
             self.bury(now, pid, exit);
         }
-        // Not before: a process that is forked can have the pid of one that is reaped and not buried.
-        self.send_errand(now);
         self.check_files(now);
         if let Some(pid_file) = &mut self.pid_file {
             pid_file.check(now, &self.log);
@@ -79,9 +77,25 @@ impl Parent<'_> {
         else {
             return;
         };
-        if let Some(request) = watch.check(now, &self.log) {
-            self.supervisor.handle(now, Event::Requested(request));
+        let Some(changes) = watch.check(now) else { return };
+        self.log.info(&changes);
+        match self.hooks.auto_reload_handler.as_ref().map(|handler| &handler.0) {
+            Some(auto_reload::Kind::Always(reaction)) => self.react(now, *reaction),
+            Some(auto_reload::Kind::Asked(_)) => {
+                self.call_hook(now, Call::AutoReloadHandler(changes));
+            }
+            None => {}
         }
+    }
+
+    /// Does what is to be done when files have changed.
+    pub(super) fn react(&mut self, now: Time, reaction: OnChange) {
+        let request = match reaction {
+            OnChange::Upgrade => Request::Upgrade,
+            OnChange::Reload => Request::Reload,
+            OnChange::Nothing => return,
+        };
+        self.supervisor.handle(now, Event::Requested(request));
     }
 
     /// Lets go of a pid that is about to be nobody's of ours any more.
@@ -91,9 +105,10 @@ impl Parent<'_> {
         }
         self.table.let_go(pid);
         self.leftovers.forget(pid);
-        let probe = self.probe.as_mut().map(Probe::helper_mut);
-        let errand = self.errand.as_mut().map(Errand::helper_mut);
-        probe.into_iter().chain(errand).for_each(|helper| helper.note_reaped(pid));
+        self.calls.note_reaped(pid);
+        if let Some(probe) = &mut self.probe {
+            probe.helper_mut().note_reaped(pid);
+        }
     }
 
     /// Passes on the end of a child. One that is not in the table is a helper, or was adopted when it had lost
@@ -101,7 +116,7 @@ impl Parent<'_> {
     fn bury(&mut self, now: Time, pid: Pid, exit: Exit) {
         let Some((slot, generation)) = self.table.remove(pid) else {
             if !self.bury_probe(now, pid, exit)
-                && !self.bury_errand(now, pid)
+                && !self.bury_hook(now, pid)
                 && let Some(status) = &mut self.status
             {
                 status.bury(pid);
@@ -118,13 +133,14 @@ impl Parent<'_> {
         let requests = self.board.as_mut().map(|board| board.clear(slot, now, pages, &self.log));
         pages.clear(slot);
         self.counters.died(exit, requests);
-        self.supervisor.handle(now, Event::Exited { slot, exit });
-        if let Some(hook) = &mut self.hooks.on_child_exit {
+        if self.hooks.on_child_exit.is_some() {
             let pid = pid.as_raw_nonzero().get().unsigned_abs();
             let (slot, generation) = (slot.0, generation.0);
+            // Before the supervisor knows, who might see nothing left to wait for.
             let child = ChildExit { pid, slot, generation, exit, label };
-            hooks::call_and_log("on_child_exit", &self.log, || hook(&child));
+            self.call_hook(now, Call::OnChildExit(child));
         }
+        self.supervisor.handle(now, Event::Exited { slot, exit });
     }
 }
 

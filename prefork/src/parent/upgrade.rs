@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use prefork_core::{Event, Exit, Time};
+use prefork_core::{Event, Exit, Hook, Time};
 use rustix::process::Pid;
 
 use super::Parent;
@@ -70,8 +70,9 @@ impl Parent<'_> {
 
     /// Becomes the program that the probe runs. If this returns, that was refused.
     pub(super) fn upgrade(&mut self) {
-        // It holds what this process holds, and the next program would not know of it.
-        self.end_errand();
+        // They hold what this process holds, and the next program would not know of them.
+        self.interrupt_hooks();
+        self.say_calls_are_lost();
         self.leftovers.end(&self.log);
         let refused = match (&self.probe, &self.origin) {
             (Some(probe), Ok(origin)) => {
@@ -85,6 +86,15 @@ impl Parent<'_> {
         }
         self.end_probe();
         self.supervisor.handle(clock::now(), Event::UpgradeFailed);
+    }
+
+    /// Logs that children have ended of which the program will not be told, as it takes too long.
+    fn say_calls_are_lost(&self) {
+        let lost = self.calls.open(Hook::OnChildExit);
+        if lost > 0 {
+            self.log
+                .error(format_args!("{lost} calls of on_child_exit are lost with this program"));
+        }
     }
 
     fn estate(&self) -> Estate<'_> {

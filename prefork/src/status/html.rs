@@ -239,6 +239,7 @@ const fn words(counter: Counter) -> Option<&'static str> {
         Counter::ReloadsFailed => "reloads failed",
         Counter::Upgrades => "upgrades",
         Counter::UpgradesRefused => "upgrades refused",
+        Counter::HookTimeouts => "hooks timed out",
         Counter::LogLinesLost => "log lines lost",
     })
 }

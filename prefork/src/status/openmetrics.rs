@@ -65,6 +65,7 @@ fn counters(to: &mut DescriptorEncoder<'_>, report: &Report) -> fmt::Result {
         ("timeouts", "Children ended for being at one request too long", get(C::Timeouts)),
         ("stuck_starts", "Children ended for not starting in time", get(C::StuckStarts)),
         ("disconnects", "Clients that hung up during their requests", get(C::Disconnects)),
+        ("hook_timeouts", "Calls of hooks that have not returned in time", get(C::HookTimeouts)),
         (
             "log_lines_lost",
             "Lines that the parent could not write to its log",

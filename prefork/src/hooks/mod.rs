@@ -1,11 +1,26 @@
-//! Calling code of the program without being brought down by it.
+//! Calling code of the program without being brought down by it, or having to wait for it.
+//!
+//! - What is called before there are children, or in a child, is called where it stands ([`call`]).
+//! - What is called while there are children has a process of its own ([`HookCalls`]): the parent has one thread, and
+//!   that is not for waiting. How long a call may take, and what waits for it, is decided by the supervisor.
+
+mod call;
+mod calls;
+mod lane;
+mod process;
 
 use std::{
     any::Any,
     panic::{AssertUnwindSafe, catch_unwind},
 };
 
-use crate::{BoxError, Report, Result, args::BeforeShutdown, log::Log};
+use prefork_core::Hook;
+
+use crate::{BoxError, Report, Result, log::Log};
+
+pub(crate) use call::{Answer, Call};
+pub(crate) use calls::{HookCalls, Made};
+pub(crate) use process::World;
 
 /// How code of the program went wrong.
 #[derive(Debug)]
@@ -36,17 +51,10 @@ pub(crate) fn call<T>(code: impl FnOnce() -> Result<T>) -> std::result::Result<T
 }
 
 /// Calls a hook whose failure is logged and changes nothing.
-pub(crate) fn call_and_log(name: &str, log: &Log, code: impl FnOnce() -> Result) {
+pub(crate) fn call_and_log(hook: Hook, log: &Log, code: impl FnOnce() -> Result) {
     if let Err(failure) = call(code) {
         let error = failure.into_error();
-        log.error(format_args!("{name} failed: {}", Report(&*error)));
-    }
-}
-
-/// Runs the hook `before_shutdown` if there is one and it has not run yet.
-pub(crate) fn run_before_shutdown(hook: &mut Option<BeforeShutdown>, log: &Log) {
-    if let Some(hook) = hook.take() {
-        call_and_log("before_shutdown", log, hook);
+        log.error(format_args!("{} failed: {}", hook.name(), Report(&*error)));
     }
 }
 

@@ -1,0 +1,137 @@
+//! The calls of all hooks that the parent has made while there are children.
+
+use std::os::fd::BorrowedFd;
+
+use prefork_core::{Event, Hook, Time};
+use rustix::process::Pid;
+
+use super::{
+    Answer, Call, World,
+    lane::{Lane, Queued},
+};
+use crate::{helper::Helper, log::Log};
+
+/// Those that are being made, each hook's in a process of its own, and those that wait.
+#[derive(Debug, Default)]
+pub(crate) struct HookCalls {
+    lanes: [Lane; Hook::ALL.len()],
+    /// Why no process could be had the last time, so that it is said once.
+    trouble: Option<String>,
+}
+
+/// A call that is over.
+#[derive(Debug)]
+pub(crate) struct Made {
+    pub(crate) call: Call,
+    pub(crate) answer: Answer,
+    /// What the supervisor is to know.
+    pub(crate) event: Event,
+}
+
+impl HookCalls {
+    /// Adds a call; returns what the supervisor is to know, if anything.
+    pub(crate) fn add(&mut self, call: Call, log: &Log) -> Option<Event> {
+        let hook = call.hook();
+        match self.lane(hook).add(call) {
+            Queued::Begins => Some(Event::HookBegun(hook)),
+            Queued::Waits | Queued::LeftOut => None,
+            Queued::FirstLeftOut => {
+                log.error(format_args!(
+                    "{} is too slow: further calls of it are left out",
+                    hook.name()
+                ));
+                None
+            }
+        }
+    }
+
+    /// Has processes make the calls that wait, where none is at it.
+    ///
+    /// To be called when all processes that were reaped are forgotten: a new one may have the pid of an old one.
+    pub(crate) fn start(&mut self, now: Time, mut world: World<'_>, log: &Log) {
+        for (hook, lane) in Hook::ALL.into_iter().zip(&mut self.lanes) {
+            let Err(error) = lane.start(now, &mut world) else { continue };
+            let text = format!("cannot run {}: {error}", hook.name());
+            if self.trouble.as_ref() != Some(&text) {
+                log.error(&text);
+                self.trouble = Some(text);
+            }
+        }
+    }
+
+    /// When a process is to be forked, after that has failed.
+    pub(crate) fn due(&self) -> Option<Time> {
+        self.lanes.iter().filter_map(Lane::due).min()
+    }
+
+    /// What to wait for before [`next`](Self::next).
+    pub(crate) fn fds(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+        self.lanes.iter().filter_map(Lane::fd)
+    }
+
+    /// Returns the next call to which the program has answered.
+    pub(crate) fn next(&mut self, log: &Log) -> Option<Made> {
+        let (hook, (call, answer)) = Hook::ALL
+            .into_iter()
+            .zip(&mut self.lanes)
+            .find_map(|(hook, lane)| Some((hook, lane.next()?)))?;
+        Some(Made { call, answer, event: self.follows(hook, log) })
+    }
+
+    /// Returns the processes that have made all their calls, and are killed if they have not ended by themselves.
+    pub(crate) fn take_finished(&mut self) -> impl Iterator<Item = Helper> {
+        self.lanes.iter_mut().filter_map(Lane::take_finished).map(end)
+    }
+
+    /// Notes that a process is about to be reaped, which may be one of these.
+    pub(crate) fn note_reaped(&mut self, pid: Pid) {
+        let helpers = self.lanes.iter_mut().filter_map(Lane::helper_mut);
+        helpers.for_each(|helper| helper.note_reaped(pid));
+    }
+
+    /// Takes in that a process has ended and was reaped; returns the call at which it has, if it is one of these.
+    pub(crate) fn bury(&mut self, pid: Pid, log: &Log) -> Option<Made> {
+        let (hook, call) = Hook::ALL
+            .into_iter()
+            .zip(&mut self.lanes)
+            .find_map(|(hook, lane)| Some((hook, lane.bury(pid)?)))?;
+        log.error(format_args!("{} has ended its process before it returned", hook.name()));
+        Some(Made { call, answer: Answer::Done, event: self.follows(hook, log) })
+    }
+
+    /// Ends the call of a hook that is being made or comes next, with the process that makes it.
+    pub(crate) fn end(&mut self, hook: Hook, log: &Log) -> (Option<Made>, Option<Helper>) {
+        let (call, process) = self.lane(hook).end_call();
+        let made =
+            call.map(|call| Made { call, answer: Answer::Done, event: self.follows(hook, log) });
+        (made, process.map(end))
+    }
+
+    /// Ends all processes. What they have not finished waits.
+    pub(crate) fn interrupt(&mut self) -> impl Iterator<Item = Helper> {
+        self.lanes.iter_mut().filter_map(Lane::interrupt).map(end)
+    }
+
+    /// Returns how many calls of a hook are being made, or wait.
+    pub(crate) fn open(&self, hook: Hook) -> usize {
+        self.lanes[hook as usize].len()
+    }
+
+    const fn lane(&mut self, hook: Hook) -> &mut Lane {
+        &mut self.lanes[hook as usize]
+    }
+
+    /// What the supervisor is to know when a call of a hook is over.
+    fn follows(&mut self, hook: Hook, log: &Log) -> Event {
+        let lane = self.lane(hook);
+        if let Some(count) = lane.take_left_out() {
+            log.error(format_args!("{count} calls of {} were left out", hook.name()));
+        }
+        if lane.len() == 0 { Event::HookEnded(hook) } else { Event::HookBegun(hook) }
+    }
+}
+
+/// Kills a process, and returns what is left to reap.
+fn end(process: super::process::HookProcess) -> Helper {
+    process.into_helper()
+}

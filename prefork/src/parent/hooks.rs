@@ -1,0 +1,97 @@
+//! Having hooks of the program called, and doing what they answer.
+
+use prefork_core::{Event, Hook, Time};
+use rustix::process::Pid;
+
+use super::Parent;
+use crate::{
+    OnChange, clock,
+    hooks::{Answer, Call, Made, World},
+};
+
+impl Parent<'_> {
+    /// Has a hook called as soon as its earlier calls have been made.
+    pub(super) fn call_hook(&mut self, now: Time, call: Call) {
+        if let Some(event) = self.calls.add(call, &self.log) {
+            self.supervisor.handle(now, event);
+        }
+    }
+
+    /// Has one of the hooks called for which the supervisor waits.
+    pub(super) fn run_hook(&mut self, hook: Hook) {
+        let call = match hook {
+            Hook::Ready => Call::Ready,
+            Hook::BeforeShutdown => Call::BeforeShutdown,
+            // These are called with what has happened.
+            Hook::OnChildExit
+            | Hook::OnTimeout
+            | Hook::AutoReloadHandler
+            | Hook::OnClientDisconnect => return,
+        };
+        self.call_hook(clock::now(), call);
+    }
+
+    /// Has processes make the calls that wait.
+    pub(super) fn start_hooks(&mut self) {
+        let world = World {
+            hooks: &mut self.hooks,
+            title: &mut self.title,
+            name: &self.settings.name,
+            mask: self.signals.before(),
+        };
+        self.calls.start(clock::now(), world, &self.log);
+    }
+
+    /// Does what the program has answered.
+    pub(super) fn read_answers(&mut self, now: Time) {
+        while let Some(made) = self.calls.next(&self.log) {
+            self.note_made(now, &made);
+        }
+        for helper in self.calls.take_finished() {
+            self.leftovers.take_over(&helper);
+        }
+    }
+
+    /// Takes in the end of a process, if it is one in which hooks were called.
+    pub(super) fn bury_hook(&mut self, now: Time, pid: Pid) -> bool {
+        let Some(made) = self.calls.bury(pid, &self.log) else { return false };
+        self.note_made(now, &made);
+        true
+    }
+
+    /// Ends the call of a hook, for which nobody waits any more.
+    pub(super) fn end_hook(&mut self, hook: Hook) {
+        let (made, helper) = self.calls.end(hook, &self.log);
+        helper.iter().for_each(|helper| self.leftovers.take_over(helper));
+        if let Some(made) = made {
+            self.note_made(clock::now(), &made);
+        }
+    }
+
+    /// Ends all processes in which hooks are called: they hold what this process holds.
+    pub(super) fn interrupt_hooks(&mut self) {
+        for helper in self.calls.interrupt() {
+            self.leftovers.take_over(&helper);
+        }
+    }
+
+    fn note_made(&mut self, now: Time, made: &Made) {
+        match (&made.call, made.answer) {
+            (Call::OnTimeout(slot, _), _) => {
+                self.supervisor.handle(now, Event::Examined { slot: *slot });
+            }
+            (Call::AutoReloadHandler(_), Answer::Upgrade) => self.react(now, OnChange::Upgrade),
+            (Call::AutoReloadHandler(_), Answer::Reload) => self.react(now, OnChange::Reload),
+            (Call::OnClientDisconnect(gone), Answer::Cancel) => self.cancel(now, gone),
+            (
+                Call::Ready
+                | Call::BeforeShutdown
+                | Call::OnChildExit(_)
+                | Call::AutoReloadHandler(_)
+                | Call::OnClientDisconnect(_),
+                _,
+            ) => {}
+        }
+        self.supervisor.handle(now, made.event);
+    }
+}
