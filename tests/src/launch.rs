@@ -3,9 +3,10 @@
 use std::{
     ffi::{OsStr, OsString},
     fs::{self, File},
-    os::unix::process::CommandExt,
+    os::{fd::OwnedFd, unix::process::CommandExt},
     path::PathBuf,
     process::{Command, Stdio},
+    sync::Arc,
 };
 
 use rustix::process::{Pid, Signal, kill_process_group};
@@ -22,12 +23,23 @@ pub struct Launch<'a> {
     args: Vec<OsString>,
     variables: Vec<(OsString, OsString)>,
     terminal: Option<&'a Terminal>,
+    stdout: Option<Arc<OwnedFd>>,
+    stderr: Option<Arc<OwnedFd>>,
 }
 
 impl<'a> Launch<'a> {
     pub(crate) fn new(scene: &'a Scene, program: impl Into<OsString>) -> Self {
         let (wrapper, args, variables) = (Vec::new(), Vec::new(), Vec::new());
-        Self { scene, wrapper, program: program.into(), args, variables, terminal: None }
+        Self {
+            scene,
+            wrapper,
+            program: program.into(),
+            args,
+            variables,
+            terminal: None,
+            stdout: None,
+            stderr: None,
+        }
     }
 
     /// Adds arguments.
@@ -85,6 +97,18 @@ impl<'a> Launch<'a> {
         self
     }
 
+    /// Has its standard output go where `descriptor` leads, by the same open file description.
+    pub fn stdout(mut self, descriptor: impl Into<OwnedFd>) -> Self {
+        self.stdout = Some(Arc::new(descriptor.into()));
+        self
+    }
+
+    /// Has its standard error go where `descriptor` leads, by the same open file description.
+    pub fn stderr(mut self, descriptor: impl Into<OwnedFd>) -> Self {
+        self.stderr = Some(Arc::new(descriptor.into()));
+        self
+    }
+
     /// Starts it, in a process group of its own.
     ///
     /// Its output goes to files and not to pipes, on which a daemon that wrongly kept one could make
@@ -112,6 +136,13 @@ impl<'a> Launch<'a> {
             .stderr(create(&stderr));
         if let Some(terminal) = self.terminal {
             command.stdin(terminal.other_end()).stdout(terminal.other_end());
+        }
+        let copy = |fd: &Arc<OwnedFd>| fd.try_clone().expect("a descriptor can be had");
+        if let Some(stdout) = &self.stdout {
+            command.stdout(copy(stdout));
+        }
+        if let Some(stderr) = &self.stderr {
+            command.stderr(copy(stderr));
         }
         let pid = reaper::spawn(&mut command)
             .unwrap_or_else(|error| panic!("cannot start {command:?}: {error}"));

@@ -5,6 +5,7 @@ use std::{
     fmt,
     fs::File,
     num::NonZero,
+    os::fd::OwnedFd,
     process::Stdio,
     time::{Duration, Instant},
 };
@@ -13,7 +14,7 @@ use rustix::{
     fs::{Mode, OFlags, fcntl_getfl, fcntl_setfl, open},
     io::Errno,
     pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt},
-    termios::{LocalModes, Termios, Winsize, tcgetattr, tcsetwinsize},
+    termios::{Action, LocalModes, Termios, Winsize, tcflow, tcgetattr, tcsetwinsize},
 };
 
 use crate::wait_until;
@@ -79,6 +80,15 @@ impl Terminal {
         let near = self.near.borrow();
         let written = rustix::io::write(near.as_ref().expect("it is open"), keys.as_bytes());
         assert_eq!(written, Ok(keys.len()), "{keys:?} cannot be typed");
+    }
+
+    /// Stops what is printed there, as Ctrl-S does, or lets it go on.
+    ///
+    /// # Panics
+    ///
+    /// Panics if the system refuses.
+    pub fn flow(&self, action: Action) {
+        tcflow(&self.far, action).expect("it is a terminal");
     }
 
     /// Goes away, as when a window is closed.
@@ -160,8 +170,18 @@ impl Terminal {
         tcgetattr(&self.far).expect("it has modes")
     }
 
-    pub(crate) fn other_end(&self) -> Stdio {
+    /// Returns the side of programs.
+    ///
+    /// # Panics
+    ///
+    /// Panics if no further descriptor can be had.
+    #[must_use]
+    pub fn end(&self) -> OwnedFd {
         self.far.try_clone().expect("descriptors are left").into()
+    }
+
+    pub(crate) fn other_end(&self) -> Stdio {
+        self.end().into()
     }
 
     /// Takes in what has been written to it since.
