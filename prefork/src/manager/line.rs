@@ -10,12 +10,7 @@ use std::{
             net::{SocketAddr, UnixDatagram},
         },
     },
-    time::Duration,
 };
-
-/// How long the parent waits for a manager whose queue is full. Without an answer to a reload or a start
-/// it would time out, so a moment is well spent.
-const PATIENCE: Duration = Duration::from_secs(1);
 
 /// The address of the manager.
 ///
@@ -38,9 +33,10 @@ impl Line {
         Some(Self { address: address.ok()? })
     }
 
+    /// Sends a message without waiting for room; [`io::ErrorKind::WouldBlock`] says that there is none.
     pub(super) fn send(&self, message: &str) -> io::Result<()> {
         let socket = UnixDatagram::unbound()?;
-        socket.set_write_timeout(Some(PATIENCE))?;
+        socket.set_nonblocking(true)?;
         socket.send_to_addr(message.as_bytes(), &self.address).map(drop)
     }
 }
@@ -74,6 +70,17 @@ mod tests {
         let mut buffer = [0; 64];
         let length = manager.recv(&mut buffer).expect("received");
         assert_eq!(&buffer[..length], b"READY=1");
+    }
+
+    #[test]
+    fn a_full_queue_is_not_waited_for() {
+        let folder = tempfile::tempdir().expect("made");
+        let path = folder.path().join("notify");
+        let _manager = UnixDatagram::bind(&path).expect("bound");
+        let line = Line::to(path.as_os_str()).expect("an address");
+        let results: Vec<_> = (0..10_000).map(|_| line.send("x")).collect();
+        let error = results.into_iter().find_map(Result::err).expect("it is full");
+        assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
     }
 
     #[test]

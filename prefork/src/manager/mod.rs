@@ -2,12 +2,14 @@
 //!
 //! - `words.rs`: what is said when, decided from what the supervisor says and does.
 //! - `line.rs`: the way to the manager, found in the environment.
+//! - `outbox.rs`: what waits for a manager that is behind.
 //!
 //! The variables that lead to the manager are taken out of the environment, so that no program started by
 //! the daemon speaks in its name. The next program in this process has them again, as it is started with
 //! the environment that the daemon was started with.
 
 mod line;
+mod outbox;
 mod words;
 
 use std::time::Duration;
@@ -17,6 +19,7 @@ use prefork_core::{Config, Hook, Notice, Time};
 use crate::{clock, log::Log, sys};
 
 use line::Line;
+use outbox::{ALIVE, Outbox};
 pub(crate) use words::Occasion;
 use words::{Conversation, Size};
 
@@ -69,6 +72,7 @@ impl Manager {
                 .with_stop(stop.iter().fold(MARGIN, |sum, part| sum.saturating_add(*part))),
             interval: self.interval,
             next_beat: clock::now(),
+            outbox: Outbox::default(),
             was_deaf: false,
             log: log.clone(),
         }
@@ -101,6 +105,8 @@ pub(crate) struct Reporting {
     conversation: Conversation,
     interval: Option<Duration>,
     next_beat: Time,
+    /// What the manager had no room for yet.
+    outbox: Outbox,
     /// Whether the last message did not get through, so that it is said once.
     was_deaf: bool,
     log: Log,
@@ -125,28 +131,35 @@ impl Reporting {
             && let Some(message) =
                 self.conversation.hear(occasion, clock::now(), std::process::id())
         {
-            self.say(&message);
+            self.say(message);
         }
     }
 
-    /// When the next sign of life is due; never without a watchdog.
+    /// When the next sign of life is due, or the next attempt to send what waits.
     pub(crate) fn due(&self) -> Option<Time> {
-        self.interval.map(|_| self.next_beat)
+        self.interval.map(|_| self.next_beat).into_iter().chain(self.outbox.due()).min()
     }
 
-    /// Gives a sign of life, if it is time to.
+    /// Gives a sign of life, if it is time to, and sends what waits.
     pub(crate) fn advance(&mut self, now: Time) {
         if let Some(interval) = self.interval
             && now >= self.next_beat
         {
             self.next_beat = now + interval;
-            self.say("WATCHDOG=1");
+            self.say(ALIVE.to_owned());
+        } else if self.outbox.due().is_some_and(|due| now >= due) {
+            self.send(now);
         }
     }
 
-    fn say(&mut self, message: &str) {
+    fn say(&mut self, message: String) {
+        self.outbox.push(message);
+        self.send(clock::now());
+    }
+
+    fn send(&mut self, now: Time) {
         let Some(line) = &self.line else { return };
-        match line.send(message) {
+        match self.outbox.send(now, |message| line.send(message)) {
             Ok(()) => self.was_deaf = false,
             Err(error) => {
                 if !std::mem::replace(&mut self.was_deaf, true) {
