@@ -68,6 +68,12 @@ impl Listeners {
         }
     }
 
+    /// Has none of them keep this process waiting when it closes the last descriptor of it: a child that has
+    /// taken a shared socket over can make a connection of it that lingers (see `SO_LINGER` in `socket(7)`).
+    pub(crate) fn close_at_once(&self) {
+        self.sockets.iter().for_each(|listening| close_at_once(&listening.socket));
+    }
+
     /// Returns how many connections wait at all of them, and may; `None` if that is not known of one, or no
     /// connection can wait at any.
     pub(crate) fn queue(&self) -> Option<sys::Queue> {
@@ -95,9 +101,60 @@ impl Listeners {
     }
 }
 
+/// The same for one socket. Any kind of socket takes the option, and it means something for TCP alone.
+pub(crate) fn close_at_once(socket: impl AsFd) {
+    let _ = sockopt::set_socket_linger(socket, None);
+}
+
 impl Listening {
     /// Whether connections can wait there, and not only datagrams or bytes.
     fn can_queue(&self) -> bool {
         self.activated.is_none() || sockopt::socket_acceptconn(&self.socket) == Ok(true)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        net::TcpListener,
+        time::{Duration, Instant},
+    };
+
+    use rustix::{
+        io::Errno,
+        net::{Shutdown, connect, getsockname, shutdown},
+    };
+
+    use super::*;
+
+    /// What a child can do to a socket that it shares with its parent.
+    fn take_over(socket: &OwnedFd, other: &TcpListener) {
+        shutdown(socket, Shutdown::Both).expect("it listened");
+        let address = getsockname(other).expect("bound");
+        connect(socket, &address).expect("connected");
+        sockopt::set_socket_linger(socket, Some(Duration::from_secs(20))).expect("set");
+        rustix::io::ioctl_fionbio(socket, true).expect("set");
+        // Nobody reads what is sent.
+        loop {
+            match rustix::io::write(socket, &[0; 65_536]) {
+                Ok(_) => {}
+                Err(Errno::AGAIN) => return,
+                Err(error) => panic!("{error}"),
+            }
+        }
+    }
+
+    #[test]
+    fn a_socket_that_was_made_to_linger_is_closed_at_once() {
+        let other = TcpListener::bind("127.0.0.1:0").expect("bound");
+        let socket: OwnedFd = TcpListener::bind("127.0.0.1:0").expect("bound").into();
+        take_over(&socket, &other);
+        let known_by = KnownBy::Tcp(Vec::new());
+        let listening = Listening { known_by, activated: None, file: None, socket };
+        let listeners = Listeners::new(vec![listening]);
+        let begun = Instant::now();
+        listeners.close_at_once();
+        drop(listeners);
+        assert!(begun.elapsed() < Duration::from_secs(5), "it has lingered {:?}", begun.elapsed());
     }
 }

@@ -221,6 +221,8 @@ impl<'a> Parent<'a> {
                         self.interrupt_hooks();
                         self.end_status();
                         self.leftovers.end(&self.log);
+                        // Its children are gone, who shared them.
+                        self.listeners.close_at_once();
                         return Ok(Became::Over(verdict));
                     }
                     Some(Done::Forked { slot, generation, bell }) => {
