@@ -3,7 +3,7 @@
 use std::{collections::HashSet, io, time::Duration};
 
 use prefork_core::{SlotId, Time};
-use prefork_netwatch::{Endpoint, Filter, Netstat, ProcNet, SockDiag, Source, SourceError, Watch};
+use prefork_netwatch::{Endpoint, Filter, ProcNet, SockDiag, Source, SourceError, Watch};
 
 use super::Disconnect;
 use crate::{Report, listeners::Listeners, log::Log};
@@ -105,10 +105,10 @@ impl ClientWatch {
     }
 }
 
-/// What to read where the kernel or a sandbox does not offer the best, the better first. The last is
-/// the documented one.
-static OTHERS: [fn() -> Box<dyn Source>; 2] =
-    [|| Box::new(ProcNet::new()), || Box::new(Netstat::new())];
+/// What to read where the kernel or a sandbox does not offer the best.
+///
+/// Not the program `netstat`, which reads nothing else and would have the parent wait for it.
+static OTHERS: [fn() -> Box<dyn Source>; 1] = [|| Box::new(ProcNet::new())];
 
 /// Whether a source will not be there the next time either.
 fn is_for_good(error: &SourceError) -> bool {

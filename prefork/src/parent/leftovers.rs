@@ -41,17 +41,22 @@ impl Leftovers {
         self.0.retain(|other| *other != pid);
     }
 
+    /// Kills all of them, without waiting for their ends.
+    pub(crate) fn kill(&mut self) {
+        // Only while it is a child that was not reaped, the pid is certainly its own. The previous program may
+        // have reaped it.
+        self.0.retain(|pid| is_unreaped(*pid));
+        for pid in &self.0 {
+            let _ = kill_process(*pid, Signal::KILL);
+        }
+    }
+
     /// Kills and reaps all of them; one that is not gone in time, as one that another process traces, is left to
     /// whoever reaps the orphans of the system.
     pub(crate) fn end(&mut self, log: &Log) {
+        self.kill();
         let deadline = clock::now() + PATIENCE;
         for pid in self.0.drain(..) {
-            // Only while it is a child that was not reaped, the pid is certainly its own. A program of before
-            // may have reaped it.
-            if !is_unreaped(pid) {
-                continue;
-            }
-            let _ = kill_process(pid, Signal::KILL);
             let process = pidfd_open(pid, PidfdFlags::empty()).ok();
             while is_unreaped(pid) && clock::now() < deadline {
                 let mut end: Vec<_> =

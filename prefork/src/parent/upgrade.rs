@@ -73,7 +73,8 @@ impl Parent<'_> {
         // They hold what this process holds, and the next program would not know of them.
         self.interrupt_hooks();
         self.say_calls_are_lost();
-        self.leftovers.end(&self.log);
+        // The next program reaps them.
+        self.leftovers.kill();
         let refused = match (&self.probe, &self.origin) {
             (Some(probe), Ok(origin)) => {
                 flush();

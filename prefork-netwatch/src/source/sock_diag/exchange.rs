@@ -155,8 +155,9 @@ impl<'a> Exchange<'a> {
             let received = rustix::net::recvfrom(
                 &self.socket,
                 &mut self.buffer[..],
-                // The true length, of which there may be more than room.
-                RecvFlags::TRUNC,
+                // The true length, of which there may be more than room. The kernel answers while it is asked, and
+                // goes on whenever some of it was read (see `netlink(7)`): what is not there now never comes.
+                RecvFlags::TRUNC | RecvFlags::DONTWAIT,
             );
             match received {
                 Ok((_, _, Some(from))) if !is_kernel(&from) => {}
@@ -164,7 +165,7 @@ impl<'a> Exchange<'a> {
                     return Ok(Some(length).filter(|length| *length <= self.buffer.len()));
                 }
                 Err(Errno::INTR) => {}
-                Err(Errno::NOBUFS) => return Ok(None),
+                Err(Errno::NOBUFS | Errno::AGAIN) => return Ok(None),
                 Err(errno) => return Err(failed("read from", self.proto, errno)),
             }
         }
