@@ -58,28 +58,47 @@ impl<S> Args<S> {
         self
     }
 
-    /// Runs `hook` in the parent, once, when every first child is in its main loop, before whoever
-    /// started the daemon is told. Default none.
+    /// Runs `hook` once, when every first child is in its main loop, before that is reported to whoever has started
+    /// the daemon. Default none.
     ///
-    /// An error or a panic is logged, and the daemon serves.
+    /// An error or a panic is logged, and the daemon serves; so it does after
+    /// [`hook_timeout`](Self::hook_timeout).
+    ///
+    /// # Fork
+    ///
+    /// It runs in a process of its own, forked from the parent and with its rights: what it changes in memory is lost
+    /// with that. With [`prefork`](Self::prefork) 0 it runs before the main loop, on its thread and without a limit.
     pub fn ready(mut self, hook: impl FnOnce() -> Result + 'static) -> Self {
         self.parent_hooks.ready = Some(Box::new(hook));
         self
     }
 
-    /// Runs `hook` in the parent whenever a child has ended and was reaped. Default none.
+    /// Runs `hook` whenever a child has ended and was reaped. Default none.
     ///
-    /// The parent does nothing else meanwhile, so it should be quick. An error or a panic is logged.
+    /// An error or a panic is logged. The last calls delay the end of the daemon, and an upgrade, by up to
+    /// [`hook_timeout`](Self::hook_timeout) altogether. If 1000 calls wait, as the hook is too slow, further ones are
+    /// left out, and that is logged.
+    ///
+    /// # Fork
+    ///
+    /// It runs in a process of its own, forked from the parent and with its rights, one call after the other: what it
+    /// changes in memory is lost with that process, perhaps not before the next call. Its parent goes on, and has
+    /// replaced the child by then.
     pub fn on_child_exit(mut self, hook: impl FnMut(&ChildExit) -> Result + 'static) -> Self {
         self.parent_hooks.on_child_exit = Some(Box::new(hook));
         self
     }
 
-    /// Runs `hook` in the parent when a child was at work on one request for longer than
+    /// Runs `hook` when a child was at work on one request for longer than
     /// [`request_timeout`](Self::request_timeout), before the child is ended. Default none. Needs that limit.
     ///
-    /// The child still lives and can be examined, but not for long: the parent does nothing else
-    /// meanwhile. An error or a panic is logged, and the child is ended.
+    /// The child still lives and can be examined. It is ended when the hook has returned, failed or panicked, or after
+    /// [`hook_timeout`](Self::hook_timeout), if it is still at the same request.
+    ///
+    /// # Fork
+    ///
+    /// It runs in a process of its own, forked from the parent and with its rights: what it changes in memory is lost
+    /// with that.
     pub fn on_timeout(mut self, hook: impl FnMut(&HungChild) -> Result + 'static) -> Self {
         self.parent_hooks.on_timeout = Some(Box::new(hook));
         self
@@ -89,9 +108,14 @@ impl<S> Args<S> {
     /// [`auto_reload_check_every`](Self::auto_reload_check_every).
     ///
     /// [`OnChange::Upgrade`](crate::OnChange::Upgrade) becomes the new program,
-    /// [`OnChange::Reload`](crate::OnChange::Reload) replaces the children. A closure is called in the
-    /// parent, which does nothing else meanwhile, is told what has changed, and returns one of these; an
-    /// error or a panic is logged, and nothing is done.
+    /// [`OnChange::Reload`](crate::OnChange::Reload) replaces the children. A closure gets what has
+    /// changed, and returns one of these; an error or a panic is logged, and nothing is done, as when it takes longer
+    /// than [`hook_timeout`](Self::hook_timeout).
+    ///
+    /// # Fork
+    ///
+    /// A closure runs in a process of its own, forked from the parent and with its rights: what it changes in memory is
+    /// lost with that.
     ///
     /// # Examples
     ///
@@ -141,8 +165,8 @@ impl<S> Args<S> {
     /// # Fork
     ///
     /// A closure runs in a process of its own, forked from the parent and with its rights, so that the
-    /// parent goes on however long it takes; after 30 s it is killed. What it changes in memory is lost with
-    /// it. Clients that go meanwhile wait their turn.
+    /// parent goes on however long it takes; after [`hook_timeout`](Self::hook_timeout) it is killed. What it changes in
+    /// memory is lost with it. Clients that go meanwhile wait their turn.
     ///
     /// # Examples
     ///
@@ -189,11 +213,17 @@ impl<S> Args<S> {
         self
     }
 
-    /// Runs `hook` in the parent, once, before the children are asked to leave and the daemon shuts
-    /// down, whatever the reason. Default none.
+    /// Runs `hook` once, before the children are asked to leave and the daemon shuts down, whatever the reason.
+    /// Default none.
     ///
-    /// An error or a panic is logged, and the daemon shuts down. With [`prefork`](Self::prefork) 0
-    /// it runs on a thread beside the main loop, which is why it must be `Send`.
+    /// The children serve meanwhile. An error or a panic is logged, and the daemon shuts down, as it does after
+    /// [`hook_timeout`](Self::hook_timeout). The log says when the stop waits for it; `SIGINT` or `SIGQUIT` ends that.
+    ///
+    /// # Fork
+    ///
+    /// It runs in a process of its own, forked from the parent and with its rights: what it changes in memory is lost
+    /// with that. With [`prefork`](Self::prefork) 0 it runs on a thread beside the main loop, which is why it must be
+    /// `Send`; one that takes too long is left behind, and ends with the process.
     pub fn before_shutdown(mut self, hook: impl FnOnce() -> Result + Send + 'static) -> Self {
         self.parent_hooks.before_shutdown = Some(Box::new(hook));
         self
