@@ -1,6 +1,6 @@
-//! Processes that the parent has beside its children: a probe, an errand, the clerk of the status page.
+//! Processes that the parent has beside its children: a probe, hook processes, the clerk of the status page.
 
-use rustix::process::{Pid, Signal, getpid, kill_process};
+use rustix::process::{Pid, PidfdFlags, Signal, getpid, pidfd_open, pidfd_send_signal};
 
 /// One of them, as the process that has forked it knows it.
 #[derive(Debug)]
@@ -34,7 +34,15 @@ impl Helper {
     /// Kills it, if it is ours; reaping it is left to the parent's loop.
     pub(crate) fn kill(&self) {
         if self.is_ours() {
-            let _ = kill_process(self.pid, Signal::KILL);
+            kill_unreaped(self.pid);
         }
+    }
+}
+
+/// Kills a process of this one's own that is not reaped, by a descriptor for the moment. Where none can be had, it is
+/// killed later, with whatever is left over.
+pub(crate) fn kill_unreaped(pid: Pid) {
+    if let Ok(process) = pidfd_open(pid, PidfdFlags::empty()) {
+        let _ = pidfd_send_signal(process, Signal::KILL);
     }
 }

@@ -111,7 +111,8 @@ fn an_upgrade_is_a_reload_to_the_manager() {
     }
     // The probe has gone as well.
     daemon.wait_for_children(PATIENCE, 3, &[]);
-    stop(&daemon, &mailbox, (30 + 1 + 5 + 5) * 1_000_000);
+    // Its two hooks may take 30 s each.
+    stop(&daemon, &mailbox, (30 + 1 + 5 + 2 * 30 + 5) * 1_000_000);
 }
 
 /// However a new program fails, as a probe or after it was executed.

@@ -12,7 +12,7 @@ mod line;
 mod outbox;
 mod words;
 
-use std::time::Duration;
+use std::{io, time::Duration};
 
 use prefork_core::{Config, Hook, Notice, Time};
 
@@ -163,7 +163,9 @@ impl Reporting {
             Ok(()) => self.was_deaf = false,
             Err(error) => {
                 if !std::mem::replace(&mut self.was_deaf, true) {
-                    self.log.warning(format_args!("cannot notify the service manager: {error}"));
+                    let later = if error.kind() == io::ErrorKind::WouldBlock { " yet" } else { "" };
+                    self.log
+                        .warning(format_args!("cannot notify the service manager{later}: {error}"));
                 }
             }
         }

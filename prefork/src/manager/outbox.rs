@@ -50,7 +50,7 @@ impl Outbox {
     ///
     /// # Errors
     ///
-    /// Why the last of those was refused.
+    /// Why the last of those was refused; [`io::ErrorKind::WouldBlock`] if there is no room, and all is kept.
     pub(super) fn send(
         &mut self,
         now: Time,
@@ -62,7 +62,7 @@ impl Outbox {
             match send(message) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     self.retry_at = Some(now + PAUSE);
-                    return result;
+                    return Err(error);
                 }
                 sent => result = sent,
             }
@@ -104,7 +104,8 @@ mod tests {
         let mut outbox = Outbox::default();
         for message in ["RELOADING=1", "STATUS=a", "STATUS=b", ALIVE, "READY=1", ALIVE] {
             outbox.push(message.to_owned());
-            outbox.send(at(7), full).expect("nothing is given up");
+            let error = outbox.send(at(7), full).expect_err("there is no room");
+            assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
             assert_eq!(outbox.due(), Some(at(57)));
         }
         assert_eq!(sent(&mut outbox), ["RELOADING=1", "STATUS=b", ALIVE, "READY=1"]);

@@ -1,14 +1,18 @@
-//! Processes of the parent's own that are on their way out: probes and errands.
+//! Processes of the parent's own that are on their way out: probes and hook processes.
 
 use std::time::Duration;
 
 use rustix::{
     event::{PollFd, PollFlags},
     io::retry_on_intr,
-    process::{Pid, PidfdFlags, Signal, WaitOptions, kill_process, pidfd_open, waitpid},
+    process::{Pid, PidfdFlags, WaitOptions, pidfd_open, waitpid},
 };
 
-use crate::{clock, helper::Helper, log::Log};
+use crate::{
+    clock,
+    helper::{Helper, kill_unreaped},
+    log::Log,
+};
 
 /// How long they may take to end once they are killed.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -47,7 +51,7 @@ impl Leftovers {
         // have reaped it.
         self.0.retain(|pid| is_unreaped(*pid));
         for pid in &self.0 {
-            let _ = kill_process(*pid, Signal::KILL);
+            kill_unreaped(*pid);
         }
     }
 
