@@ -174,6 +174,14 @@ pub enum Event {
         /// How long it took.
         took: Duration,
     },
+    /// The program has been told of the end of the child that was in a slot, or never will be. With
+    /// [`Hook::OnChildExit`], no other child is started there before that, for [`Config::hook_timeout`] at most.
+    ///
+    /// [`Config::hook_timeout`]: crate::Config::hook_timeout
+    ExitHandled {
+        /// The slot.
+        slot: SlotId,
+    },
     /// A call of a hook has begun; the one before, if any, has ended.
     HookBegun(Hook),
     /// The call of a hook has ended, however it went, and no other waits.

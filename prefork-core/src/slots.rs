@@ -1,6 +1,6 @@
 //! The table of children.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{Allowance, Generation, LARGEST_POOL, SlotId, Time, ladder::Ladder};
 
@@ -79,6 +79,8 @@ pub(crate) struct Child {
 pub(crate) struct Slots {
     children: Vec<Option<Child>>,
     free: BTreeSet<SlotId>,
+    /// Those without a child in which none may be before the program was told of the last one, until then at most.
+    held: BTreeMap<SlotId, Time>,
     places: u32,
     alive: usize,
     starting: usize,
@@ -92,6 +94,7 @@ impl Slots {
         Self {
             children: vec![None; places as usize],
             free: (0..places).map(SlotId).collect(),
+            held: BTreeMap::new(),
             places,
             alive: 0,
             starting: 0,
@@ -118,6 +121,7 @@ impl Slots {
             self.children.resize(slot.index() + 1, None);
         }
         self.free.remove(&slot);
+        self.held.remove(&slot);
         self.put(slot, child);
         true
     }
@@ -137,6 +141,30 @@ impl Slots {
         *self.count(child.stage) -= 1;
         self.alive -= 1;
         Some(child)
+    }
+
+    /// Lets nobody into a slot without a child before `until`, or before it is let go.
+    pub(crate) fn hold(&mut self, slot: SlotId, until: Time) {
+        if self.free.remove(&slot) {
+            self.held.insert(slot, until);
+        }
+    }
+
+    /// Lets a slot go that was held.
+    pub(crate) fn let_go(&mut self, slot: SlotId) {
+        if self.held.remove(&slot).is_some() {
+            self.free.insert(slot);
+        }
+    }
+
+    /// Returns the slots that are held, each with the time until which it is.
+    pub(crate) fn held(&self) -> impl Iterator<Item = (SlotId, Time)> {
+        self.held.iter().map(|(slot, until)| (*slot, *until))
+    }
+
+    /// Whether there is a slot for one more child.
+    pub(crate) fn has_free(&self) -> bool {
+        !self.free.is_empty()
     }
 
     pub(crate) fn get(&self, slot: SlotId) -> Option<&Child> {

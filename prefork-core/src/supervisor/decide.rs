@@ -185,6 +185,7 @@ impl Supervisor {
         let room = if stand_ins > 0 { self.config.slots() } else { self.config.max_children() };
         self.slots.staying() < self.target as usize + stand_ins
             && self.slots.alive() < room as usize
+            && self.slots.has_free()
     }
 
     fn may_spawn(&self, now: Time) -> bool {

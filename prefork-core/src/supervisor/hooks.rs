@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use super::{Phase, Stop, Supervisor};
-use crate::{Action, Hook, Notice, Rung, Time};
+use crate::{Action, Hook, Notice, Rung, SlotId, Time};
 
 /// After so long, it is logged what a stop waits for.
 const NEWS: Duration = Duration::from_secs(1);
@@ -85,8 +85,17 @@ impl Supervisor {
         }
     }
 
-    /// Ends calls that take too long, and says what a stop waits for.
+    /// Keeps the slot of a child that has ended until the program was told: what it finds by the slot is that child's.
+    pub(super) fn hold_for_hook(&mut self, now: Time, slot: SlotId) {
+        if self.config.hooks.contains(&Hook::OnChildExit) {
+            self.slots.hold(slot, now + self.config.hook_timeout);
+        }
+    }
+
+    /// Ends calls that take too long, lets go of slots that were held for them, and says what a stop waits for.
     pub(super) fn decide_hooks(&mut self, now: Time) {
+        let overdue: Vec<_> = self.slots.held().filter(|(_, until)| now >= *until).collect();
+        overdue.into_iter().for_each(|(slot, _)| self.slots.let_go(slot));
         let limit = self.config.hook_timeout;
         for (hook, call) in self.hooks.running().collect::<Vec<_>>() {
             if now >= call.since + limit {
@@ -104,7 +113,8 @@ impl Supervisor {
             let wait = if self.is_waited_for(hook) && !call.told { NEWS } else { Duration::MAX };
             call.since + wait.min(self.config.hook_timeout)
         };
-        self.hooks.running().map(due).min()
+        let held = self.slots.held().map(|(_, until)| until);
+        self.hooks.running().map(due).chain(held).min()
     }
 
     /// Whether the stop goes no further before this hook has ended.

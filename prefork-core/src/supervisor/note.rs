@@ -43,6 +43,7 @@ impl Supervisor {
             Event::ConnectionsChecked { busy, took } => {
                 self.connections_checked(now, busy, took);
             }
+            Event::ExitHandled { slot } => self.slots.let_go(slot),
             Event::HookBegun(hook) => self.hooks.begin(now, hook),
             Event::HookEnded(hook) => self.hook_ended(now, hook),
             Event::Examined { slot } => self.examined(now, slot),
@@ -102,6 +103,7 @@ impl Supervisor {
     fn exited(&mut self, now: Time, slot: SlotId, exit: Exit) {
         let Some(child) = self.slots.release(slot) else { return };
         self.descendants.stir();
+        self.hold_for_hook(now, slot);
         let told = match self.phase {
             Phase::Stopping { .. } | Phase::Over => true,
             Phase::New | Phase::Starting { .. } | Phase::Serving => {

@@ -200,6 +200,23 @@ fn the_last_child_is_not_the_end_while_a_hook_is_told_of_it() {
     assert_eq!(world.verdict(), Some(Verdict::Stopped));
 }
 
+/// What the program finds by the slot of a child that has ended is that child's, and no successor's.
+#[test]
+fn nobody_is_in_the_slot_of_a_child_of_whose_end_the_program_is_told() {
+    let mut config = Config::new(3, 6).expect("valid");
+    config.hooks = vec![Hook::OnChildExit];
+    let mut world = World::new(config);
+    world.run_until_ready();
+    world.step(Step::Hooks(Some(Duration::from_secs(2))));
+    world.step(Step::Kill(1));
+    world.step(Step::Run(Duration::from_secs(1)));
+    assert_eq!(world.slots(), [1, 2, 3], "replaced at once, elsewhere");
+    world.step(Step::Run(Duration::from_secs(2)));
+    world.step(Step::Kill(1));
+    world.step(Step::Run(Duration::from_secs(1)));
+    assert_eq!(world.slots(), [0, 2, 3], "and there again once it was told");
+}
+
 #[test]
 fn an_upgrade_waits_for_hooks_but_not_for_ever() {
     let mut world = with_hanging(Hook::OnChildExit);

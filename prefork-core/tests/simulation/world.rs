@@ -66,6 +66,8 @@ pub(crate) struct World {
     hook_takes: Option<Duration>,
     /// The calls of hooks that are being run, and when each ends.
     calls: Vec<(Hook, Option<Time>)>,
+    /// The slots of the children of whose ends the program is still to be told.
+    untold: Vec<SlotId>,
     hooks: usize,
     reopened: usize,
     resized: bool,
@@ -96,6 +98,7 @@ impl World {
             announced: false,
             hook_takes: Some(Duration::ZERO),
             calls: Vec::new(),
+            untold: Vec::new(),
             hooks: 0,
             reopened: 0,
             resized: false,
@@ -210,6 +213,11 @@ impl World {
     /// The generations of the living children.
     pub(crate) fn generations(&self) -> Vec<u32> {
         self.children.values().map(|child| child.generation).collect()
+    }
+
+    /// The slots in which children are.
+    pub(crate) fn slots(&self) -> Vec<u32> {
+        self.children.keys().map(|slot| slot.0).collect()
     }
 
     pub(crate) fn serving(&self) -> usize {
@@ -334,12 +342,26 @@ impl World {
         if let Some(which) = self.calls.iter().position(is_over) {
             let (hook, _) = self.calls.swap_remove(which);
             self.tell(Event::HookEnded(hook));
+            self.note_told(hook);
+            self.obey();
         }
     }
 
-    /// Has the hook about ends called, unless it is at work: what waits for it is one more call.
-    fn call_on_exit(&mut self) {
+    /// The program has been told of all ends so far, if it was by this hook.
+    fn note_told(&mut self, hook: Hook) {
+        if hook == Hook::OnChildExit {
+            for slot in std::mem::take(&mut self.untold) {
+                self.supervisor.handle(self.now, Event::ExitHandled { slot });
+            }
+        }
+    }
+
+    /// Has the hook about ends called, unless it is at work: one call is about all that have ended by its end.
+    fn call_on_exit(&mut self, slot: SlotId) {
         let hook = Hook::OnChildExit;
+        if self.config.hooks.contains(&hook) {
+            self.untold.push(slot);
+        }
         if self.config.hooks.contains(&hook) && !self.is_calling(hook) {
             self.call(hook);
             self.tell(Event::HookBegun(hook));
@@ -367,7 +389,7 @@ impl World {
 
     fn bury(&mut self, slot: SlotId, exit: Exit) {
         if self.children.get(&slot).is_some_and(|child| !child.immortal) {
-            self.call_on_exit();
+            self.call_on_exit(slot);
             self.children.remove(&slot);
             self.tell(Event::Exited { slot, exit });
         }
@@ -464,6 +486,7 @@ impl World {
             Action::EndHook(hook) => {
                 assert!(self.is_calling(hook), "{hook:?} is not being called");
                 self.calls.retain(|(other, _)| *other != hook);
+                self.note_told(hook);
             }
             Action::Examine { .. } => panic!("nobody knows who is at work"),
             Action::Log(notice) => self.notices.push(notice),

@@ -82,8 +82,9 @@ impl<S> Args<S> {
     /// # Fork
     ///
     /// It runs in a process of its own, forked from the parent and with its rights, one call after the other: what it
-    /// changes in memory is lost with that process, perhaps not before the next call. Its parent goes on, and has
-    /// replaced the child by then.
+    /// changes in memory is lost with that process, perhaps not before the next call. The parent goes on meanwhile and
+    /// replaces the child, but not in the same slot before the call is over, for
+    /// [`hook_timeout`](Self::hook_timeout) at most: what is found by the slot is that child's.
     pub fn on_child_exit(mut self, hook: impl FnMut(&ChildExit) -> Result + 'static) -> Self {
         self.parent_hooks.on_child_exit = Some(Box::new(hook));
         self

@@ -19,6 +19,16 @@ pub(crate) struct HookCalls {
     trouble: Option<String>,
 }
 
+/// What has become of a call that was to be added.
+#[derive(Debug)]
+pub(crate) enum Added {
+    /// It is made as soon as a process is there.
+    Begins(Hook),
+    Waits,
+    /// There was no room for it.
+    LeftOut(Call),
+}
+
 /// A call that is over.
 #[derive(Debug)]
 pub(crate) struct Made {
@@ -29,18 +39,19 @@ pub(crate) struct Made {
 }
 
 impl HookCalls {
-    /// Adds a call; returns what the supervisor is to know, if anything.
-    pub(crate) fn add(&mut self, call: Call, log: &Log) -> Option<Event> {
+    /// Adds a call.
+    pub(crate) fn add(&mut self, call: Call, log: &Log) -> Added {
         let hook = call.hook();
         match self.lane(hook).add(call) {
-            Queued::Begins => Some(Event::HookBegun(hook)),
-            Queued::Waits | Queued::LeftOut => None,
-            Queued::FirstLeftOut => {
+            Queued::Begins => Added::Begins(hook),
+            Queued::Waits => Added::Waits,
+            Queued::LeftOut(call) => Added::LeftOut(call),
+            Queued::FirstLeftOut(call) => {
                 log.error(format_args!(
                     "{} is too slow: further calls of it are left out",
                     hook.name()
                 ));
-                None
+                Added::LeftOut(call)
             }
         }
     }

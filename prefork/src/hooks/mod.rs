@@ -19,7 +19,7 @@ use prefork_core::Hook;
 use crate::{BoxError, Report, Result, log::Log};
 
 pub(crate) use call::{Answer, Call};
-pub(crate) use calls::{HookCalls, Made};
+pub(crate) use calls::{Added, HookCalls, Made};
 pub(crate) use process::World;
 
 /// How code of the program went wrong.

@@ -1,19 +1,21 @@
 //! Having hooks of the program called, and doing what they answer.
 
-use prefork_core::{Event, Hook, Time};
+use prefork_core::{Event, Hook, SlotId, Time};
 use rustix::process::Pid;
 
 use super::Parent;
 use crate::{
     OnChange, clock,
-    hooks::{Answer, Call, Made, World},
+    hooks::{Added, Answer, Call, Made, World},
 };
 
 impl Parent<'_> {
     /// Has a hook called as soon as its earlier calls have been made.
     pub(super) fn call_hook(&mut self, now: Time, call: Call) {
-        if let Some(event) = self.calls.add(call, &self.log) {
-            self.supervisor.handle(now, event);
+        match self.calls.add(call, &self.log) {
+            Added::Begins(hook) => self.supervisor.handle(now, Event::HookBegun(hook)),
+            Added::Waits => {}
+            Added::LeftOut(call) => self.note_told(now, &call),
         }
     }
 
@@ -75,11 +77,24 @@ impl Parent<'_> {
         }
     }
 
+    /// Takes in that nobody will be told any more what a call was to tell.
+    fn note_told(&mut self, now: Time, call: &Call) {
+        let event = match call {
+            Call::OnTimeout(slot, _) => Event::Examined { slot: *slot },
+            Call::OnChildExit(child) => Event::ExitHandled { slot: SlotId(child.slot) },
+            Call::Ready
+            | Call::BeforeShutdown
+            | Call::AutoReloadHandler(_)
+            | Call::OnClientDisconnect(_) => return,
+        };
+        self.supervisor.handle(now, event);
+    }
+
     fn note_made(&mut self, now: Time, made: &Made) {
+        // First, so that no time limit of this call is applied to the next one.
+        self.supervisor.handle(now, made.event);
+        self.note_told(now, &made.call);
         match (&made.call, made.answer) {
-            (Call::OnTimeout(slot, _), _) => {
-                self.supervisor.handle(now, Event::Examined { slot: *slot });
-            }
             (Call::AutoReloadHandler(_), Answer::Upgrade) => self.react(now, OnChange::Upgrade),
             (Call::AutoReloadHandler(_), Answer::Reload) => self.react(now, OnChange::Reload),
             (Call::OnClientDisconnect(gone), Answer::Cancel) => self.cancel(now, gone),
@@ -87,11 +102,11 @@ impl Parent<'_> {
                 Call::Ready
                 | Call::BeforeShutdown
                 | Call::OnChildExit(_)
+                | Call::OnTimeout(..)
                 | Call::AutoReloadHandler(_)
                 | Call::OnClientDisconnect(_),
                 _,
             ) => {}
         }
-        self.supervisor.handle(now, made.event);
     }
 }
