@@ -8,6 +8,7 @@ use rustix::process::Pid;
 use super::{
     Answer, Call, World,
     lane::{Lane, Queued},
+    process::HookProcess,
 };
 use crate::{helper::Helper, log::Log};
 
@@ -89,9 +90,9 @@ impl HookCalls {
         Some(Made { call, answer, event: self.follows(hook, log) })
     }
 
-    /// Returns the processes that have made all their calls, and are killed if they have not ended by themselves.
+    /// Returns the processes that have made all their calls, and end by themselves.
     pub(crate) fn take_finished(&mut self) -> impl Iterator<Item = Helper> {
-        self.lanes.iter_mut().filter_map(Lane::take_finished).map(end)
+        self.lanes.iter_mut().filter_map(Lane::take_finished).map(HookProcess::let_go)
     }
 
     /// Notes that a process is about to be reaped, which may be one of these.
@@ -115,12 +116,12 @@ impl HookCalls {
         let (call, process) = self.lane(hook).end_call();
         let made =
             call.map(|call| Made { call, answer: Answer::Done, event: self.follows(hook, log) });
-        (made, process.map(end))
+        (made, process.map(HookProcess::kill))
     }
 
     /// Ends all processes. What they have not finished waits.
     pub(crate) fn interrupt(&mut self) -> impl Iterator<Item = Helper> {
-        self.lanes.iter_mut().filter_map(Lane::interrupt).map(end)
+        self.lanes.iter_mut().filter_map(Lane::interrupt).map(HookProcess::kill)
     }
 
     /// Returns how many calls of a hook are being made, or wait.
@@ -140,9 +141,4 @@ impl HookCalls {
         }
         if lane.len() == 0 { Event::HookEnded(hook) } else { Event::HookBegun(hook) }
     }
-}
-
-/// Kills a process, and returns what is left to reap.
-fn end(process: super::process::HookProcess) -> Helper {
-    process.into_helper()
 }

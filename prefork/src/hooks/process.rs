@@ -75,8 +75,13 @@ impl HookProcess {
     }
 
     /// Kills it; what is left is to be reaped.
-    pub(super) fn into_helper(self) -> Helper {
+    pub(super) fn kill(self) -> Helper {
         self.helper.kill();
+        self.helper
+    }
+
+    /// Leaves it to itself: it has made all its calls, and ends.
+    pub(super) fn let_go(self) -> Helper {
         self.helper
     }
 
