@@ -36,6 +36,8 @@ impl Parent<'_> {
         let (board, pages, now) = (self.board.as_mut()?, &self.channels.pages, clock::now());
         let look = board.look(now, self.supervisor.slots(), pages, &self.log);
         let Look { activities, extended, implausible } = look;
+        // After it was read: it may be about a request that has begun during the look.
+        let now = clock::now();
         for (slot, until) in extended {
             self.supervisor.handle(now, Event::Extended { slot, by: until.since(now) });
         }
