@@ -106,7 +106,9 @@ fn process_1_becomes_the_new_program() {
 fn upgrades_under_load_lose_no_request_and_leave_nothing_behind() {
     let scene = scene!();
     let program = scene.program();
-    let daemon = program.launch().board().args(["--prefork", "4"]).daemon();
+    // The parent has descriptors for each child, so there are always as many.
+    let size = ["--prefork", "4", "--max-children", "4"];
+    let daemon = program.launch().board().args(size).daemon();
     let load = Load::start(8, scene.address(), "/");
     let mut first = None;
     for version in 2..22 {
@@ -114,6 +116,7 @@ fn upgrades_under_load_lose_no_request_and_leave_nothing_behind() {
         daemon.signal(Signal::USR2);
         wait_for_version(&daemon, version);
         wait_for_lines(&scene, &format!("generation {version} now"), 1);
+        daemon.wait_for_children(PATIENCE, 4, &[]);
         let now = (descriptors(daemon.pid()), environment(daemon.pid()));
         // The first one may have opened something for good.
         if version > 2 {
