@@ -71,6 +71,16 @@ impl Reports {
         self.0 & report.bit() != 0
     }
 
+    /// A set of these.
+    #[cfg(test)]
+    pub(crate) fn of(reports: &[Report]) -> Self {
+        Self(reports.iter().fold(0, |bits, report| bits | report.bit()))
+    }
+
+    pub(crate) const fn union(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
     /// Those that are not in `known`, in the order in which they follow from each other. Bits that no child
     /// sets mean nothing.
     pub(crate) fn since(self, known: Self) -> impl Iterator<Item = Report> {

@@ -92,14 +92,17 @@ impl Table {
         self.children.get(&bell.slot).filter(|child| child.bell == bell).map(|_| bell.slot)
     }
 
-    /// Notes what a child has reported, and returns what of it is new.
+    /// Notes what a child has reported, and returns what of it is new. What it takes back stays reported.
     pub(crate) fn note(
         &mut self,
         slot: SlotId,
         reports: Reports,
     ) -> impl Iterator<Item = Report> + use<> {
         let known = match self.children.get_mut(&slot) {
-            Some(child) => std::mem::replace(&mut child.reports, reports),
+            Some(child) => {
+                let all = child.reports.union(reports);
+                std::mem::replace(&mut child.reports, all)
+            }
             None => reports,
         };
         reports.since(known)
@@ -129,7 +132,7 @@ impl Table {
         self.slots.get(&pid).copied()
     }
 
-    /// Signals the child in a slot, if there is one.
+    /// Signals the child in a slot, if there is one that was not reaped.
     pub(crate) fn signal(&mut self, slot: SlotId, signal: Signal) -> io::Result<()> {
         let process = self.children.get(&slot).and_then(|child| child.process.as_ref());
         let Some(process) = process else { return Ok(()) };
@@ -145,5 +148,52 @@ impl Table {
     /// The pid of the last child that was taken off a slot, for messages about it.
     pub(crate) fn buried(&self, slot: SlotId) -> Option<Pid> {
         self.buried.get(&slot).copied()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use super::*;
+
+    const SLOT: SlotId = SlotId(2);
+
+    fn with(pid: u32) -> (Table, Pid) {
+        let mut table = Table::new().expect("made");
+        let pid = i32::try_from(pid).ok().and_then(Pid::from_raw).expect("a pid");
+        let bell = table.next_bell(SLOT);
+        table.insert(pid, Generation(1), bell);
+        (table, pid)
+    }
+
+    /// Its number may be another process's by then: here that is this very one.
+    #[test]
+    fn a_child_that_was_reaped_is_not_signalled() {
+        let mut stranger = Command::new("sleep").arg("1000").spawn().expect("started");
+        let (mut table, pid) = with(stranger.id());
+        table.let_go(pid);
+        table.signal(SLOT, Signal::KILL).expect("nothing is done");
+        assert_eq!(table.pid(SLOT), Some(pid), "it can still be named");
+        std::thread::sleep(std::time::Duration::from_millis(50));
+        assert!(stranger.try_wait().expect("looked").is_none());
+        let (mut table, _) = with(stranger.id());
+        table.signal(SLOT, Signal::KILL).expect("sent");
+        assert!(!stranger.wait().expect("reaped").success());
+    }
+
+    #[test]
+    fn what_a_child_takes_back_and_reports_again_is_not_new() {
+        let (mut table, _) = with(1);
+        let set = |reports: &[Report]| Reports::of(reports);
+        let new = |table: &mut Table, reports: &[Report]| {
+            table.note(SLOT, set(reports)).collect::<Vec<_>>()
+        };
+        assert_eq!(
+            new(&mut table, &[Report::Ready, Report::Tired]),
+            [Report::Ready, Report::Tired]
+        );
+        assert_eq!(new(&mut table, &[]), []);
+        assert_eq!(new(&mut table, &[Report::Tired, Report::Polls]), [Report::Polls]);
     }
 }
