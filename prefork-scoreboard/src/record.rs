@@ -171,11 +171,16 @@ impl Record {
     /// Returns what `report` says its process is doing, of the process that this record is about: pid,
     /// generation and start stay.
     ///
-    /// For a parent that knows these by itself and need not take a child's word for them.
+    /// For a parent that knows these by itself and need not take a child's word for them. A process that is there
+    /// cannot report that its slot is empty: then it is shown as stalled, as with any record that makes no sense.
     #[must_use]
     pub fn doing(&self, report: &Self) -> Self {
+        let status = match report.status {
+            Status::Empty => Status::Stalled(Stall::Damaged),
+            Status::Live(_) | Status::Stalled(_) => report.status,
+        };
         Self {
-            status: report.status,
+            status,
             requests: report.requests,
             request_started: report.request_started,
             updated: report.updated,
@@ -364,6 +369,23 @@ mod tests {
             if found.status != Status::Empty {
                 prop_assert_eq!(again, found);
             }
+        }
+
+        /// Whatever a process reports, its slot is shown as that of this process.
+        #[test]
+        fn no_report_hides_its_process(words: [u64; WORDS], state: Option<u8>) {
+            let mut words = words.map(|word| word & !1);
+            if let Some(state) = state {
+                words[word(record::STATE)] = words[word(record::STATE)] & !0xff | u64::from(state);
+            }
+            let copy = Shadow::adopt(words).next_words();
+            let report = Record::decode(3, if state.is_some() { &copy } else { &words }, Times::ThisBoot);
+            let known = Record::decode(3, &[0; WORDS], Times::ThisBoot).of_process(77, 5);
+            let mut published = Shadow::following(0);
+            known.doing(&report).fill(&mut published);
+            let shown = Record::decode(3, &published.next_words(), Times::ThisBoot);
+            prop_assert_ne!(shown.status(), Status::Empty);
+            prop_assert_eq!((shown.pid(), shown.generation()), (Some(77), 5));
         }
 
         #[test]
