@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::{Exit, Generation, Request, SlotId};
+use crate::{Claim, Exit, Generation, Request, SlotId};
 
 /// Something to be done, in the order in which it comes out of
 /// [`Supervisor::next_action`](crate::Supervisor::next_action).
@@ -258,11 +258,12 @@ pub enum Notice {
         /// The child's slot.
         slot: SlotId,
     },
-    /// A child claims to have answered more requests than is possible, or fewer than before. It is not
-    /// believed, and retired.
+    /// A child claims what cannot be. It is not believed, and retired.
     Implausible {
         /// The child's slot.
         slot: SlotId,
+        /// What it claims.
+        claim: Claim,
     },
     /// Of what children had started, some could not be ended in time; the daemon ends without them.
     DescendantsLeft {
@@ -314,7 +315,7 @@ impl Notice {
             | Self::StuckStarting { slot, .. }
             | Self::Lingers { slot }
             | Self::Flooding { slot }
-            | Self::Implausible { slot } => Some(*slot),
+            | Self::Implausible { slot, .. } => Some(*slot),
             Self::Throttled { .. }
             | Self::ThrottleLifted
             | Self::SpawnDelayed { .. }

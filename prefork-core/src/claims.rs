@@ -10,6 +10,78 @@ const FASTEST: Duration = Duration::from_nanos(100);
 /// So many requests may be counted in one go, by loops that count a batch when it is done.
 const BATCH: u64 = 1_000_000;
 
+/// A record that is being written is whole again within nanoseconds. So long, and at so many looks in a row, it
+/// is not by chance.
+const WHOLE_WITHIN: Duration = Duration::from_secs(1);
+const LOOKS: u32 = 3;
+
+/// What a child can claim that cannot be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Claim {
+    /// It has answered more requests than is possible, or fewer than before.
+    Requests,
+    /// It has done something before it was there, or will have done it: see [`are_possible`].
+    Times,
+    /// Nothing that can be understood, for a long time: see [`Unclear`].
+    Nothing,
+}
+
+/// Tells whether a child that was spawned at `spawned` can have reported last at `updated`, and begun its latest
+/// request at `request`, as far as it says so.
+///
+/// A moment that is to come has to be left out by the caller, who knows the clock: one that has reported has done so
+/// at some moment, so that is not possible either.
+///
+/// # Examples
+///
+/// ```
+/// use prefork_core::{Time, are_possible};
+/// use std::time::Duration;
+///
+/// let at = |seconds| Time::after_origin(Duration::from_secs(seconds));
+/// assert!(are_possible(at(5), Some(at(6)), None));
+/// assert!(!are_possible(at(5), Some(at(6)), Some(at(4))));
+/// assert!(!are_possible(at(5), None, None));
+/// ```
+#[must_use]
+pub fn are_possible(spawned: Time, updated: Option<Time>, request: Option<Time>) -> bool {
+    updated.is_some_and(|updated| updated >= spawned)
+        && request.is_none_or(|request| request >= spawned)
+}
+
+/// A record that could not be understood at one look, and at how many since.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Unclear {
+    since: Time,
+    looks: u32,
+}
+
+impl Unclear {
+    /// Begins with the first look, at `now`.
+    #[must_use]
+    pub const fn new(now: Time) -> Self {
+        Self { since: now, looks: 1 }
+    }
+
+    /// Takes in another look that has found the same.
+    #[must_use]
+    pub const fn again(self) -> Self {
+        Self { looks: self.looks.saturating_add(1), ..self }
+    }
+
+    /// When that began.
+    #[must_use]
+    pub const fn since(self) -> Time {
+        self.since
+    }
+
+    /// Tells whether a child that means well cannot have left it so.
+    #[must_use]
+    pub fn is_meant(self, now: Time) -> bool {
+        self.looks >= LOOKS && now.since(self.since) >= WHOLE_WITHIN
+    }
+}
+
 /// How many requests a child has answered, as far as that is believed.
 ///
 /// The number is the child's own, and a child may be confused or hostile. A count never falls, and between two
@@ -102,6 +174,33 @@ mod tests {
             assert_eq!(claim.is_ok(), is_believed, "{before}, {seconds} s later {claimed}");
             assert_eq!(count.believed(), if is_believed { claimed } else { before });
         }
+    }
+
+    #[test]
+    fn nobody_was_at_work_before_he_was_there() {
+        let (before, birth, after) = (Some(at(4)), at(5), Some(at(6)));
+        for (updated, request, is_possible) in [
+            (after, None, true),
+            (Some(birth), Some(birth), true),
+            (after, after, true),
+            (after, before, false),
+            (before, None, false),
+            (before, after, false),
+            (None, None, false),
+            (None, after, false),
+        ] {
+            let found = are_possible(birth, updated, request);
+            assert_eq!(found, is_possible, "{updated:?}, {request:?}");
+        }
+    }
+
+    #[test]
+    fn a_record_is_unclear_on_purpose_after_some_looks_and_some_time() {
+        let first = Unclear::new(at(1));
+        assert!(!first.is_meant(at(100)), "one look may have come in the middle of a report");
+        let third = first.again().again();
+        assert!(!third.is_meant(at(1)) && third.is_meant(at(2)));
+        assert_eq!(third.since(), at(1));
     }
 
     #[test]

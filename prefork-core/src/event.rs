@@ -2,7 +2,7 @@
 
 use std::{fmt, time::Duration};
 
-use crate::{Hook, Time};
+use crate::{Claim, Hook, Time};
 
 /// The place of a child in the pool.
 ///
@@ -155,10 +155,12 @@ pub enum Event {
         /// The child's slot.
         slot: SlotId,
     },
-    /// A child claims what cannot be: see [`RequestCount`](crate::RequestCount).
+    /// A child claims what cannot be.
     Lied {
         /// The child's slot.
         slot: SlotId,
+        /// What it claims.
+        claim: Claim,
     },
     /// Nobody waits any more for the request that a child has been at since then.
     Cancelled {

@@ -74,7 +74,7 @@ mod time;
 
 pub use action::{Action, Hook, Notice, Rung, StartFailure, Verdict};
 pub use allowance::Allowance;
-pub use claims::{Implausible, RequestCount};
+pub use claims::{Claim, Implausible, RequestCount, Unclear, are_possible};
 pub use config::{Config, ConfigError, Descendants, LARGEST_POOL, Pool};
 pub use event::{Activity, Event, Exit, Generation, Request, Sight, SlotId};
 pub(crate) use jitter::jittered;

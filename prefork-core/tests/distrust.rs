@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use prefork_core::{Action, Config, Event, Exit, Generation, Notice, SlotId, Supervisor, Time};
+use prefork_core::{
+    Action, Claim, Config, Event, Exit, Generation, Notice, SlotId, Supervisor, Time,
+};
 
 const FLOODER: SlotId = SlotId(1);
 
@@ -75,10 +77,10 @@ fn children_that_flood_before_they_work_are_not_forked_without_end() {
 fn a_child_that_claims_what_cannot_be_is_asked_to_leave_and_named_once() {
     let mut supervisor = serving();
     for _ in 0..3 {
-        supervisor.handle(at(1), Event::Lied { slot: FLOODER });
+        supervisor.handle(at(1), Event::Lied { slot: FLOODER, claim: Claim::Requests });
     }
     let expected = [
-        Action::Log(Notice::Implausible { slot: FLOODER }),
+        Action::Log(Notice::Implausible { slot: FLOODER, claim: Claim::Requests }),
         Action::Ask { slot: FLOODER },
         Action::Spawn { slot: SlotId(2), generation: Generation(1) },
     ];
@@ -90,7 +92,7 @@ fn nobody_is_accused_in_the_place_of_another() {
     let mut supervisor = serving();
     for _ in 0..1000 {
         supervisor.handle(at(1), Event::Rang { slot: SlotId(3) });
-        supervisor.handle(at(1), Event::Lied { slot: SlotId(77) });
+        supervisor.handle(at(1), Event::Lied { slot: SlotId(77), claim: Claim::Times });
     }
     assert_eq!(take(&mut supervisor), []);
 }

@@ -8,7 +8,9 @@
 
 mod public;
 
-use prefork_core::{Activity, Generation, RequestCount, SlotId, Time};
+use prefork_core::{
+    Activity, Claim, Generation, RequestCount, SlotId, Time, Unclear, are_possible,
+};
 use prefork_scoreboard::{Class, Monotonic, Record, State};
 use rustix::process::Pid;
 use std::time::Duration;
@@ -33,12 +35,14 @@ pub(crate) struct ParentBoard {
 struct Reading {
     /// Who it is, by the parent's own knowledge.
     identity: Record,
+    /// When it was spawned; the origin where that is not known.
+    spawned: Time,
     count: RequestCount,
     /// Which report was read last.
     version: u64,
     activity: Activity,
     /// Since when its record cannot be understood.
-    unclear: Option<Time>,
+    unclear: Option<Unclear>,
     /// Until when it wants time for what it has in hand.
     extended: Option<Time>,
     /// What others are shown of it.
@@ -53,7 +57,7 @@ pub(crate) struct Look {
     /// Who wants more time for the request in hand, and until when, if that is new.
     pub(crate) extended: Vec<(SlotId, Time)>,
     /// Who claims what cannot be.
-    pub(crate) implausible: Vec<SlotId>,
+    pub(crate) implausible: Vec<(SlotId, Claim)>,
 }
 
 impl ParentBoard {
@@ -67,22 +71,31 @@ impl ParentBoard {
         &self.public
     }
 
-    /// Notes a child that was just forked, or, of the old program's, that is still there.
+    /// Notes a child that was just forked, or, of the old program's, that is still there, with a record that
+    /// says when it was.
     pub(crate) fn assign(
         &mut self,
         (slot, pid, generation): (SlotId, Pid, Generation),
+        record: &Record,
         count: RequestCount,
-        pages: &Pages,
         log: &Log,
     ) {
-        let Some(record) = pages.record(slot) else { return };
         let pid = pid.as_raw_nonzero().get().unsigned_abs();
-        let identity = record.of_process(pid, u64::from(generation.0));
+        let identity = record.clone().of_process(pid, u64::from(generation.0));
+        let spawned = identity.started().map_or(Time::ZERO, time);
         self.public.publish(slot, &identity, log);
         let shown = identity.clone();
         let activity = Activity::Idle { since: Time::ZERO };
-        let reading =
-            Reading { identity, count, version: 0, activity, unclear: None, extended: None, shown };
+        let reading = Reading {
+            identity,
+            spawned,
+            count,
+            version: 0,
+            activity,
+            unclear: None,
+            extended: None,
+            shown,
+        };
         if self.readings.len() <= slot.index() {
             self.readings.resize_with(slot.index() + 1, || None);
         }
@@ -166,8 +179,15 @@ impl Reading {
         let Some(record) = pages.record(slot) else { return };
         self.version = version;
         let state = record.status().state();
-        if state.is_some() && self.count.claim(now, record.requests()).is_err() {
-            look.implausible.push(slot);
+        if state.is_some() {
+            if self.count.claim(now, record.requests()).is_err() {
+                look.implausible.push((slot, Claim::Requests));
+            }
+            let (updated, request) =
+                (record.updated().map(time), record.request_started().map(time));
+            if !are_possible(self.spawned, updated, request) {
+                look.implausible.push((slot, Claim::Times));
+            }
         }
         let extended = pages.extended(slot);
         if std::mem::replace(&mut self.extended, extended) != extended
@@ -176,9 +196,14 @@ impl Reading {
             look.extended.push((slot, until));
         }
         self.unclear = match record.status().class() {
-            Class::Stalled | Class::Empty => Some(self.unclear.unwrap_or(now)),
+            Class::Stalled | Class::Empty => {
+                Some(self.unclear.map_or(Unclear::new(now), Unclear::again))
+            }
             Class::Idle | Class::Starting | Class::Busy | Class::Draining => None,
         };
+        if self.unclear.is_some_and(|unclear| unclear.is_meant(now)) {
+            look.implausible.push((slot, Claim::Nothing));
+        }
         self.activity = self.activity(&record);
         self.shown = self.identity.doing(&record).with_requests(self.count.believed());
         public.publish(slot, &self.shown, log);
@@ -198,7 +223,9 @@ impl Reading {
             Class::Busy => Activity::Busy { since: record.request_started().map(time) },
             Class::Draining => Activity::Busy { since: None },
             // Whoever leaves a record that nobody understands has as much time for it as for a request.
-            Class::Stalled | Class::Empty => Activity::Busy { since: self.unclear },
+            Class::Stalled | Class::Empty => {
+                Activity::Busy { since: self.unclear.map(Unclear::since) }
+            }
         }
     }
 }

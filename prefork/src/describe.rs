@@ -6,7 +6,7 @@ use std::{
 };
 
 use nix::sys::signal::Signal;
-use prefork_core::{Exit, Notice, Request, Rung};
+use prefork_core::{Claim, Exit, Notice, Request, Rung};
 use rustix::process::Pid;
 
 use crate::log::{Level, Log};
@@ -159,13 +159,15 @@ fn words(notice: Notice, pid: Option<Pid>) -> (Level, String) {
             Level::Error,
             format!("child {pid} (slot {slot}) does little but wake the parent; killed"),
         ),
-        Notice::Implausible { slot } => (
-            Level::Error,
-            format!(
-                "child {pid} (slot {slot}) claims more requests than it can have answered; not \
-                 believed, and retired"
-            ),
-        ),
+        Notice::Implausible { slot, claim } => {
+            let what = match claim {
+                Claim::Requests => "claims more requests than it can have answered",
+                Claim::Times => "claims to have worked at a time at which that cannot have been",
+                Claim::Nothing => "has not left a whole record in its page for some time",
+            };
+            let text = format!("child {pid} (slot {slot}) {what}; not believed, and retired");
+            (Level::Error, text)
+        }
         Notice::DescendantsLeft { left } => (
             Level::Error,
             format!(

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::Supervisor;
-use crate::{Allowance, Notice, Rung, SlotId, Time, slots::Stage};
+use crate::{Allowance, Claim, Notice, Rung, SlotId, Time, slots::Stage};
 
 /// How often a child may wake its parent. One that behaves does so a few times while it starts, and then no
 /// more than a few times a second.
@@ -26,11 +26,11 @@ impl Supervisor {
     }
 
     /// Takes in that a child claims what cannot be.
-    pub(super) fn lied(&mut self, now: Time, slot: SlotId) {
+    pub(super) fn lied(&mut self, now: Time, slot: SlotId, claim: Claim) {
         let Some(child) = self.slots.get(slot).filter(|child| !child.lied) else { return };
         let is_leaving = matches!(child.stage, Stage::Leaving { .. }) || self.is_stopping();
         self.slots.update(slot, |child| child.lied = true);
-        self.log(Notice::Implausible { slot });
+        self.log(Notice::Implausible { slot, claim });
         if !is_leaving {
             self.ask_to_leave(now, slot);
         }

@@ -38,7 +38,7 @@ impl Supervisor {
             Event::DescendantsEnded { left, took } => self.descendants.looked(now, left, took),
             Event::Nudged => self.nudged(now),
             Event::Rang { slot } => self.rang(now, slot),
-            Event::Lied { slot } => self.lied(now, slot),
+            Event::Lied { slot, claim } => self.lied(now, slot, claim),
             Event::Cancelled { slot, since } => self.cancelled(now, slot, since),
             Event::ConnectionsChecked { busy, took } => {
                 self.connections_checked(now, busy, took);

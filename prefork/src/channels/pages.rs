@@ -136,14 +136,16 @@ impl Pages {
         &self.memory
     }
 
-    /// Gives a page to a child about to be forked.
-    pub(crate) fn assign(&self, slot: SlotId, generation: Generation) {
-        let Some(page) = self.page(slot) else { return };
+    /// Gives a page to a child about to be forked; returns its record, which is the parent's word as long as
+    /// there is no child.
+    pub(crate) fn assign(&self, slot: SlotId, generation: Generation) -> Option<Record> {
+        let page = self.page(slot)?;
         page[SlotMemory::WORDS..].iter().for_each(|word| word.store(0, Ordering::Relaxed));
         record(page).assign(u64::from(generation.0));
         if self.is_armed {
             self.store(slot, ARMED, self.round);
         }
+        self.record(slot)
     }
 
     /// Empties the page of a child that was reaped.

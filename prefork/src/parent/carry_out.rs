@@ -55,7 +55,7 @@ impl Parent<'_> {
 
     /// Forks a child, in which this returns that it is one.
     fn spawn(&mut self, slot: SlotId, generation: Generation) -> Option<Done> {
-        self.channels.pages.assign(slot, generation);
+        let assigned = self.channels.pages.assign(slot, generation);
         self.descendants.assign(slot);
         let id = self.table.next_bell(slot);
         let forked = self.channels.bells.make(id).and_then(|bell| Ok((fork()?, bell)));
@@ -64,10 +64,9 @@ impl Parent<'_> {
             // The parent's copy of the bell is closed with this.
             Ok((Forked::Parent { child }, _bell)) => {
                 self.table.insert(child, generation, id);
-                if let Some(board) = &mut self.board {
+                if let (Some(board), Some(assigned)) = (&mut self.board, &assigned) {
                     let count = RequestCount::new(clock::now());
-                    let who = (slot, child, generation);
-                    board.assign(who, count, &self.channels.pages, &self.log);
+                    board.assign((slot, child, generation), assigned, count, &self.log);
                 }
                 self.fork_error = None;
                 self.counters.count(Counter::Spawns);

@@ -11,11 +11,10 @@ impl Parent<'_> {
         let Some(board) = &mut self.board else { return };
         let now = clock::now();
         for (slot, pid, generation) in self.table.iter() {
-            let record = self.channels.pages.record(slot);
-            let claimed = record.as_ref().map_or(0, prefork_scoreboard::Record::requests);
+            let Some(record) = self.channels.pages.record(slot) else { continue };
             // How long it has lived is not known here; what it claims was bounded by the old program.
-            let count = RequestCount::adopt(Time::ZERO, now, claimed);
-            board.assign((slot, pid, generation), count, &self.channels.pages, &self.log);
+            let count = RequestCount::adopt(Time::ZERO, now, record.requests());
+            board.assign((slot, pid, generation), &record, count, &self.log);
         }
     }
 
@@ -41,8 +40,8 @@ impl Parent<'_> {
         for (slot, until) in extended {
             self.supervisor.handle(now, Event::Extended { slot, by: until.since(now) });
         }
-        for slot in implausible {
-            self.supervisor.handle(now, Event::Lied { slot });
+        for (slot, claim) in implausible {
+            self.supervisor.handle(now, Event::Lied { slot, claim });
         }
         Some(activities)
     }
