@@ -10,6 +10,7 @@ use std::{
     },
 };
 
+use prefork_core::one_line;
 use rustix::net::{SocketAddrUnix, SocketType, getsockname, sockopt};
 
 /// Whether connections can be accepted from it: it is no datagram socket, no connection, no file.
@@ -21,6 +22,19 @@ pub(crate) fn listens(socket: impl AsFd) -> bool {
 /// Returns the address that a socket is bound to, if that is one of TCP or UDP.
 pub(crate) fn tcp_address(socket: impl AsFd) -> Option<SocketAddr> {
     SocketAddr::try_from(getsockname(socket).ok()?).ok()
+}
+
+/// Names a socket by where it is bound, for a message.
+pub(crate) fn name(socket: impl AsFd) -> String {
+    match (tcp_address(&socket), unix_address(&socket)) {
+        (Some(address), _) => address.to_string(),
+        (None, Some(address)) => match (address.as_pathname(), address.as_abstract_name()) {
+            (Some(path), _) => one_line(path).to_string(),
+            (None, Some(name)) => format!("@{}", name.escape_ascii()),
+            (None, None) => "without a name".to_owned(),
+        },
+        (None, None) => "without a name".to_owned(),
+    }
 }
 
 /// Returns the address that a socket is bound to, if that is one of `unix(7)`.

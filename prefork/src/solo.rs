@@ -394,7 +394,7 @@ impl Watcher {
 
     /// Ends the daemon around a loop that cannot be asked.
     fn leave(&mut self) {
-        drop(std::mem::take(&mut self.listeners));
+        drop(std::mem::replace(&mut self.listeners, Listeners::new(Vec::new())));
         std::mem::take(&mut self.belongings).remove(&self.settings);
         // It flushes standard output too, unless the loop holds that.
         process::exit(0);

@@ -25,6 +25,11 @@ impl Reporter {
         }
     }
 
+    /// Has the parent look at what both share, whether there is something to report or not.
+    pub(crate) fn ring(&self) {
+        self.bell.ring();
+    }
+
     /// Asks for time until then, for the request in hand. The parent reads it when the usual time is over.
     pub(crate) fn extend(&self, until: Time) {
         self.page.extend(until);

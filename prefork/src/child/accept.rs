@@ -11,7 +11,7 @@ use rustix::{
 };
 
 use super::{Child, INSIDE, Listener};
-use crate::{os::Source, sys};
+use crate::{listeners::is_deaf, os::Source, sys::listening};
 
 /// How many connections are taken besides, that were about to be established when they were counted.
 const ENTERING: u32 = 64;
@@ -22,6 +22,9 @@ const MOST_UNKNOWN: u32 = 4096;
 
 /// How long a child without free descriptors waits before it tries again.
 const PAUSE: Timespec = Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
+
+/// How often a child looks again whether a socket listens that has listened, 1 s in all, before it gives up.
+const MOST_DEAF: u32 = 10;
 
 /// How often it does so, 5 s in all, when it has been asked to leave and somebody still waits.
 const MOST_PAUSES: u32 = 50;
@@ -74,6 +77,7 @@ impl Child {
         self.poller(listener)?;
         self.wait_for_work();
         self.starvation.begin();
+        let mut deaf = 0;
         loop {
             if self.stop.is_asked() {
                 return self.drain(listener);
@@ -98,7 +102,14 @@ impl Child {
                         return self.drain(listener);
                     }
                 }
-                Verdict::Fail => return Err(error),
+                // Another child has shut it down. If the parent knows the socket, it has it listen again.
+                Verdict::Deaf if deaf < MOST_DEAF && self.ring() => {
+                    if pause(self.stops())? {
+                        return self.drain(listener);
+                    }
+                    deaf = if all_listen(listener) { 0 } else { deaf + 1 };
+                }
+                Verdict::Deaf | Verdict::Fail => return Err(error),
             }
         }
     }
@@ -146,6 +157,8 @@ impl Child {
                         break;
                     }
                 }
+                // Nobody waits there any more.
+                Verdict::Deaf => break,
                 Verdict::Fail => return Err(error),
             }
         }
@@ -163,11 +176,21 @@ impl Child {
 fn waiting<L: Listener + ?Sized>(listener: &L) -> u32 {
     let mut waiting = ENTERING;
     let _ = listener.each(INSIDE, &mut |socket| {
-        let queue = sys::accept_queue(socket);
+        let queue = listening::accept_queue(socket);
         waiting = waiting.saturating_add(queue.map_or(MOST_UNKNOWN, |queue| queue.waiting));
         Ok(())
     });
     waiting
+}
+
+/// Tells whether all of these sockets listen.
+fn all_listen<L: Listener + ?Sized>(listener: &L) -> bool {
+    let all = listener.each(INSIDE, &mut |socket| match is_deaf(socket) {
+        Ok(false) => Ok(()),
+        Ok(true) => Err(io::ErrorKind::NotConnected.into()),
+        Err(error) => Err(error),
+    });
+    all.is_ok()
 }
 
 /// Returns the first socket at which a connection waits.
@@ -204,6 +227,8 @@ enum Verdict {
     Again,
     /// Nothing can be accepted now.
     Pause,
+    /// The socket does not listen.
+    Deaf,
     /// Nothing will ever be accepted.
     Fail,
 }
@@ -225,6 +250,7 @@ fn verdict(error: &io::Error) -> Verdict {
             | Errno::NETUNREACH
             | Errno::TIMEDOUT,
         ) => Verdict::Again,
+        Some(Errno::INVAL) => Verdict::Deaf,
         Some(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM) => Verdict::Pause,
         _ => Verdict::Fail,
     }

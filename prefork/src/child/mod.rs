@@ -334,6 +334,11 @@ impl Child {
         }
     }
 
+    /// Has the parent look at what it shares with this child; tells whether there is a parent.
+    fn ring(&self) -> bool {
+        self.reporter.as_ref().inspect(|reporter| reporter.ring()).is_some()
+    }
+
     /// What becomes readable when the child is to leave, or its parent is gone.
     fn stops(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
         stops(&self.stop, self.tether.as_ref())

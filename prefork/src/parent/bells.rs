@@ -23,6 +23,8 @@ impl Parent<'_> {
             return Ok(());
         }
         self.wakes.take(now);
+        // One that finds its listening socket shut down rings.
+        self.mend_listeners(now);
         let mut has_changed = false;
         for bell in rung {
             // A bell that outlives its child is rung by nobody who is known.

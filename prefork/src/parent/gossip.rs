@@ -20,6 +20,7 @@ impl Parent<'_> {
 
     /// Looks at what all children are doing.
     pub(super) fn look(&mut self) {
+        self.mend_listeners(clock::now());
         match self.activities() {
             Some(activities) => {
                 let waiting = self.listeners.waiting();

@@ -129,7 +129,10 @@ impl<'a> Parent<'a> {
         adopted: Option<Adopted>,
     ) -> Result<Self, RunError> {
         let Parts { config, signals, title, access_log, origin, board, pid_file, .. } = parts;
-        let Parts { listeners, channels, hooks, auto_reload, privileges, readiness, .. } = parts;
+        let Parts { mut listeners, channels, hooks, auto_reload, privileges, readiness, .. } =
+            parts;
+        // What the program has set up is how it is to stay.
+        listeners.settle_terms();
         let status = parts.status;
         let mut counters = Counters::new(clock::now(), config.prefork(), config.max_children());
         let log = Log::new(&settings.name, Role::Parent);
@@ -222,7 +225,7 @@ impl<'a> Parent<'a> {
                         self.end_status();
                         self.leftovers.end(&self.log);
                         // Its children are gone, who shared them.
-                        self.listeners.close_at_once();
+                        self.listeners.disarm();
                         return Ok(Became::Over(verdict));
                     }
                     Some(Done::Forked { slot, generation, bell }) => {

@@ -20,6 +20,9 @@ impl Parent<'_> {
     pub(super) fn take_in(&mut self) -> io::Result<()> {
         let Collected { requests, ended } = self.collect()?;
         let now = clock::now();
+        if !ended.is_empty() {
+            self.mend_listeners(now);
+        }
         for (pid, _) in &ended {
             // What the dead have reported, they have while they lived.
             if let Some(slot) = self.table.slot(*pid) {
@@ -96,6 +99,13 @@ impl Parent<'_> {
             OnChange::Nothing => return,
         };
         self.supervisor.handle(now, Event::Requested(request));
+    }
+
+    /// Sets back what others have done to the listening sockets, as long as these are to let somebody in.
+    pub(super) fn mend_listeners(&mut self, now: Time) {
+        if !self.supervisor.is_stopping() {
+            self.listeners.mend(now, &self.log);
+        }
     }
 
     /// Lets go of a pid that is about to be nobody's of ours any more.

@@ -75,6 +75,7 @@ impl Parent<'_> {
         self.say_calls_are_lost();
         // The next program reaps them.
         self.leftovers.kill();
+        self.mend_listeners(clock::now());
         let refused = match (&self.probe, &self.origin) {
             (Some(probe), Ok(origin)) => {
                 flush();

@@ -11,7 +11,7 @@ use crate::{
     clock,
     counters::Counter,
     listeners::Listeners,
-    sys::Queue,
+    sys::listening::Queue,
     view::{Shown, Slots, View, pretty},
 };
 

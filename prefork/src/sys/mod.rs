@@ -2,11 +2,12 @@
 //!
 //! fork, C's standard output, signal dispositions, the signal handler of a child, the pages that hold
 //! the process title and the words shared with children, descriptors known by their numbers, the
-//! environment, and the accept queue. Each wrapper states what makes it sound; callers need no
+//! environment, and what only listening sockets are asked (`listening.rs`). Each wrapper states what makes it sound; callers need no
 //! `unsafe`.
 
 #![expect(unsafe_code, reason = "what the operating system offers in no safe form")]
 
+pub(crate) mod listening;
 pub(crate) mod pages;
 
 use std::{
@@ -321,57 +322,6 @@ pub(crate) fn send_nothing(pidfd: BorrowedFd<'_>) -> io::Result<()> {
     let (number, info) = (libc::SYS_pidfd_send_signal, std::ptr::null::<libc::siginfo_t>());
     // SAFETY: a null pointer stands for no information (see `pidfd_send_signal(2)`), and signal 0 for none.
     let result = unsafe { libc::syscall(number, pidfd.as_raw_fd(), 0, info, 0) };
-    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
-}
-
-/// How many connections wait to be accepted at a listening socket, and how many may.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Queue {
-    pub(crate) waiting: u32,
-    pub(crate) limit: u32,
-}
-
-/// Returns how many connections wait to be accepted at a listening TCP socket; `None` if the kernel
-/// does not say, as for other sockets.
-pub(crate) fn accept_queue(listener: BorrowedFd<'_>) -> Option<Queue> {
-    /// The length of the queue is where the kernel has `tcpi_unacked` for connections (see
-    /// `struct tcp_info` in `linux/tcp.h`), after 8 bytes and four words; its limit is in the next word.
-    const QUEUE: usize = 24;
-    const LIMIT: usize = QUEUE + 4;
-    const STATE_LISTEN: u8 = 10;
-    let mut info = [0u8; 32];
-    let mut length: libc::socklen_t = 32;
-    let (level, name) = (libc::IPPROTO_TCP, libc::TCP_INFO);
-    let into = info.as_mut_ptr().cast();
-    // SAFETY: the kernel writes at most `length` bytes to `into`, which is as long, and the new
-    // length to `length`.
-    let result = unsafe { libc::getsockopt(listener.as_raw_fd(), level, name, into, &mut length) };
-    let word = |at: usize| info[at..].first_chunk().copied().map(u32::from_ne_bytes);
-    let known = result == 0 && length as usize >= LIMIT + 4 && info[0] == STATE_LISTEN;
-    let queue = Queue { waiting: word(QUEUE)?, limit: word(LIMIT)? };
-    known.then_some(queue)
-}
-
-/// From now on, has the kernel drop whoever newly knocks at a listening TCP socket. What waits in its
-/// queue stays there, and who is about to enter it still does.
-pub(crate) fn drop_newcomers(listener: BorrowedFd<'_>) -> io::Result<()> {
-    const fn instruction(code: u16, jf: u8, k: u32) -> libc::sock_filter {
-        libc::sock_filter { code, jt: 0, jf, k }
-    }
-    // The codes are in `linux/bpf_common.h`; the filter sees the segment from its TCP header on.
-    let mut filter = [
-        instruction(0x30, 0, 13),       // load the byte of flags
-        instruction(0x45, 1, 0x02),     // unless SYN is set, pass over the next
-        instruction(0x06, 0, 0),        // keep nothing
-        instruction(0x06, 0, u32::MAX), // keep all
-    ];
-    let program = libc::sock_fprog { len: 4, filter: filter.as_mut_ptr() };
-    let (level, name) = (libc::SOL_SOCKET, libc::SO_ATTACH_FILTER);
-    let (value, length) = ((&raw const program).cast(), size_of::<libc::sock_fprog>());
-    let length = libc::socklen_t::try_from(length).map_err(io::Error::other)?;
-    // SAFETY: `value` points to a program of four instructions, both alive during the call, in which
-    // the kernel copies and checks them.
-    let result = unsafe { libc::setsockopt(listener.as_raw_fd(), level, name, value, length) };
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 

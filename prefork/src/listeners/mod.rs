@@ -1,20 +1,39 @@
 //! The parent's own hold on the sockets that it listens on.
 
+mod terms;
+
 use std::{
     ffi::OsString,
     net::SocketAddr,
     os::fd::{AsFd, OwnedFd},
+    time::Duration,
 };
 
+use prefork_core::{Allowance, Time};
 use rustix::net::sockopt;
 use serde::{Deserialize, Serialize};
 
-use crate::{socket_file::Identity, sys};
+use crate::{
+    Report, bound,
+    log::Log,
+    socket_file::Identity,
+    sys::listening::{self, Queue},
+};
+pub(crate) use terms::is_deaf;
+use terms::{Damage, Terms};
+
+/// How often it is logged that a socket was mended: one that spoils it again and again fills no log.
+const COMPLAINTS: Allowance = Allowance::new(3, Duration::from_secs(60));
 
 /// The parent's copies of the sockets that it listens on.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Listeners {
     sockets: Vec<Listening>,
+    /// On what terms each of them listens; none for one that does not.
+    terms: Vec<Option<Terms>>,
+    complaints: Allowance,
+    /// Why one could not be mended the last time.
+    beyond_repair: Option<String>,
 }
 
 /// A socket, and by what it is known again.
@@ -42,7 +61,59 @@ pub(crate) enum KnownBy {
 
 impl Listeners {
     pub(crate) const fn new(sockets: Vec<Listening>) -> Self {
-        Self { sockets }
+        Self { sockets, terms: Vec::new(), complaints: COMPLAINTS, beyond_repair: None }
+    }
+
+    /// Takes the terms on which all of them listen for those on which they are to.
+    pub(crate) fn settle_terms(&mut self) {
+        let terms = |listening: &Listening| Terms::of(listening.socket.as_fd()).ok().flatten();
+        self.terms = self.sockets.iter().map(terms).collect();
+    }
+
+    /// Looks whether others, who hold the sockets too, have changed those terms, and sets them back.
+    pub(crate) fn mend(&mut self, now: Time, log: &Log) {
+        for (Listening { socket, .. }, terms) in self.sockets.iter().zip(&self.terms) {
+            let Some(terms) = terms else { continue };
+            match terms.mend(socket.as_fd()) {
+                Ok(damages) if damages.is_empty() => {}
+                Ok(damages) => {
+                    self.beyond_repair = None;
+                    if self.complaints.take(now) {
+                        let words: Vec<_> = damages.into_iter().map(Damage::words).collect();
+                        let (name, words) = (bound::name(socket), words.join(" and "));
+                        log.error(format_args!(
+                            "listening socket {name} {words}, by another process; it is as before \
+                             again"
+                        ));
+                    }
+                }
+                Err(error) => {
+                    let why =
+                        format!("listening socket {}: {}", bound::name(socket), Report(&error));
+                    if self.beyond_repair.as_ref() != Some(&why) {
+                        log.error(format_args!(
+                            "{why}; another process has changed it, restart the daemon"
+                        ));
+                        self.beyond_repair = Some(why);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Sees to it that closing them waits for nothing, whatever others have made of them, when no child is left. Those
+    /// of the service manager are not closed with this process, and set back instead.
+    pub(crate) fn disarm(&self) {
+        for (Listening { socket, activated, .. }, terms) in self.sockets.iter().zip(&self.terms) {
+            match (activated, terms) {
+                (None, _) => terms::disarm(socket.as_fd()),
+                (Some(_), Some(terms)) => {
+                    // Nobody is left who could do anything about it.
+                    let _ = terms.mend(socket.as_fd());
+                }
+                (Some(_), None) => {}
+            }
+        }
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Listening> {
@@ -60,28 +131,22 @@ impl Listeners {
             if activated.is_some() {
                 continue;
             }
-            let is_tcp = sys::accept_queue(socket.as_fd()).is_some();
-            if !is_tcp || sys::drop_newcomers(socket.as_fd()).is_err() {
+            let is_tcp = listening::accept_queue(socket.as_fd()).is_some();
+            if !is_tcp || listening::drop_newcomers(socket.as_fd()).is_err() {
                 // What cannot be closed is drained all the same.
                 let _ = rustix::net::listen(socket, 0);
             }
         }
     }
 
-    /// Has none of them keep this process waiting when it closes the last descriptor of it: a child that has
-    /// taken a shared socket over can make a connection of it that lingers (see `SO_LINGER` in `socket(7)`).
-    pub(crate) fn close_at_once(&self) {
-        self.sockets.iter().for_each(|listening| close_at_once(&listening.socket));
-    }
-
     /// Returns how many connections wait at all of them, and may; `None` if that is not known of one, or no
     /// connection can wait at any.
-    pub(crate) fn queue(&self) -> Option<sys::Queue> {
+    pub(crate) fn queue(&self) -> Option<Queue> {
         let listening = self.sockets.iter().filter(|listening| listening.can_queue());
-        let queues = listening.map(|listening| sys::accept_queue(listening.socket.as_fd()));
+        let queues = listening.map(|listening| listening::accept_queue(listening.socket.as_fd()));
         queues.reduce(|sum, queue| {
             let (sum, queue) = (sum?, queue?);
-            Some(sys::Queue {
+            Some(Queue {
                 waiting: sum.waiting.saturating_add(queue.waiting),
                 limit: sum.limit.saturating_add(queue.limit),
             })
@@ -101,9 +166,10 @@ impl Listeners {
     }
 }
 
-/// The same for one socket. Any kind of socket takes the option, and it means something for TCP alone.
-pub(crate) fn close_at_once(socket: impl AsFd) {
-    let _ = sockopt::set_socket_linger(socket, None);
+/// Has one socket not keep this process waiting when it closes the last descriptor of it: a child that has taken
+/// a shared one over can make a connection of it that lingers (see `SO_LINGER` in `socket(7)`).
+pub(crate) fn close_at_once(socket: &impl AsFd) {
+    terms::disarm(socket.as_fd());
 }
 
 impl Listening {
@@ -151,9 +217,10 @@ mod tests {
         take_over(&socket, &other);
         let known_by = KnownBy::Tcp(Vec::new());
         let listening = Listening { known_by, activated: None, file: None, socket };
-        let listeners = Listeners::new(vec![listening]);
+        let mut listeners = Listeners::new(vec![listening]);
+        listeners.settle_terms();
         let begun = Instant::now();
-        listeners.close_at_once();
+        listeners.disarm();
         drop(listeners);
         assert!(begun.elapsed() < Duration::from_secs(5), "it has lingered {:?}", begun.elapsed());
     }

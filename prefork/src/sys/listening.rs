@@ -1,0 +1,94 @@
+//! What the kernel tells of listening sockets, and what it does to them, beyond what others offer.
+
+use std::{
+    io,
+    os::fd::{AsRawFd, BorrowedFd},
+};
+
+use nix::libc;
+
+/// How many connections wait to be accepted at a listening socket, and how many may.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Queue {
+    pub(crate) waiting: u32,
+    pub(crate) limit: u32,
+}
+
+/// Returns how many connections wait to be accepted at a listening TCP socket; `None` if the kernel
+/// does not say, as for other sockets.
+pub(crate) fn accept_queue(listener: BorrowedFd<'_>) -> Option<Queue> {
+    /// The length of the queue is where the kernel has `tcpi_unacked` for connections (see
+    /// `struct tcp_info` in `linux/tcp.h`), after 8 bytes and four words; its limit is in the next word.
+    const QUEUE: usize = 24;
+    const LIMIT: usize = QUEUE + 4;
+    const STATE_LISTEN: u8 = 10;
+    let mut info = [0u8; 32];
+    let mut length: libc::socklen_t = 32;
+    let (level, name) = (libc::IPPROTO_TCP, libc::TCP_INFO);
+    let into = info.as_mut_ptr().cast();
+    // SAFETY: the kernel writes at most `length` bytes to `into`, which is as long, and the new
+    // length to `length`.
+    let result = unsafe { libc::getsockopt(listener.as_raw_fd(), level, name, into, &mut length) };
+    let word = |at: usize| info[at..].first_chunk().copied().map(u32::from_ne_bytes);
+    let known = result == 0 && length as usize >= LIMIT + 4 && info[0] == STATE_LISTEN;
+    let queue = Queue { waiting: word(QUEUE)?, limit: word(LIMIT)? };
+    known.then_some(queue)
+}
+
+/// From now on, has the kernel drop whoever newly knocks at a listening TCP socket. What waits in its
+/// queue stays there, and who is about to enter it still does.
+pub(crate) fn drop_newcomers(listener: BorrowedFd<'_>) -> io::Result<()> {
+    const fn instruction(code: u16, jf: u8, k: u32) -> libc::sock_filter {
+        libc::sock_filter { code, jt: 0, jf, k }
+    }
+    // The codes are in `linux/bpf_common.h`; the filter sees the segment from its TCP header on.
+    let mut filter = [
+        instruction(0x30, 0, 13),       // load the byte of flags
+        instruction(0x45, 1, 0x02),     // unless SYN is set, pass over the next
+        instruction(0x06, 0, 0),        // keep nothing
+        instruction(0x06, 0, u32::MAX), // keep all
+    ];
+    let program = libc::sock_fprog { len: 4, filter: filter.as_mut_ptr() };
+    let (level, name) = (libc::SOL_SOCKET, libc::SO_ATTACH_FILTER);
+    let (value, length) = ((&raw const program).cast(), size_of::<libc::sock_fprog>());
+    let length = libc::socklen_t::try_from(length).map_err(io::Error::other)?;
+    // SAFETY: `value` points to a program of four instructions, both alive during the call, in which
+    // the kernel copies and checks them.
+    let result = unsafe { libc::setsockopt(listener.as_raw_fd(), level, name, value, length) };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Returns the index of the interface to which a socket is bound; 0 for none (see `SO_BINDTOIFINDEX` in
+/// `socket(7)`).
+pub(crate) fn bound_interface(socket: BorrowedFd<'_>) -> io::Result<libc::c_int> {
+    let (mut index, mut length): (libc::c_int, libc::socklen_t) = (0, 4);
+    let (level, into) = (libc::SOL_SOCKET, (&raw mut index).cast());
+    let fd = socket.as_raw_fd();
+    // SAFETY: the kernel writes at most `length` bytes to `into`, which is as long, and the new length to
+    // `length`.
+    let result = unsafe { libc::getsockopt(fd, level, SO_BINDTOIFINDEX, into, &raw mut length) };
+    if result == 0 { Ok(index) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Binds a socket to the interface with this index; 0 for none.
+pub(crate) fn bind_to_interface(socket: BorrowedFd<'_>, index: libc::c_int) -> io::Result<()> {
+    let (level, value) = (libc::SOL_SOCKET, (&raw const index).cast());
+    let fd = socket.as_raw_fd();
+    // SAFETY: `value` points to a number of four bytes, which the kernel copies.
+    let result = unsafe { libc::setsockopt(fd, level, SO_BINDTOIFINDEX, value, 4) };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// The same number on every architecture that Rust has but SPARC and PA-RISC; see `asm-generic/socket.h`.
+const SO_BINDTOIFINDEX: libc::c_int = 62;
+
+/// Dissolves whatever connection a TCP socket is, without waiting for what is still to be sent (see `AF_UNSPEC` in
+/// `connect(2)`); it stays bound.
+pub(crate) fn disconnect(socket: BorrowedFd<'_>) -> io::Result<()> {
+    let family = libc::sa_family_t::try_from(libc::AF_UNSPEC).map_err(io::Error::other)?;
+    let address = libc::sockaddr { sa_family: family, sa_data: [0; 14] };
+    let length = libc::socklen_t::try_from(size_of_val(&address)).map_err(io::Error::other)?;
+    // SAFETY: `address` is as long as is said, and alive during the call, in which the kernel copies it.
+    let result = unsafe { libc::connect(socket.as_raw_fd(), &raw const address, length) };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
