@@ -17,10 +17,9 @@ const SUBJECTS: &str = "DPSFRHLNGXAIK";
 
 fn is_fault(word: &str) -> bool {
     let mut letters = word.chars();
-    let (subject, number) = (letters.next(), letters.next());
-    subject.is_some_and(|letter| SUBJECTS.contains(letter))
-        && number.is_some_and(|digit| digit.is_ascii_digit())
-        && letters.next().is_none()
+    let is_subject = letters.next().is_some_and(|letter| SUBJECTS.contains(letter));
+    let number = letters.as_str();
+    is_subject && number.len() <= 2 && number.parse::<u32>().is_ok()
 }
 
 /// The rows `| D1 | what | where |`.
