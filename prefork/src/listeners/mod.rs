@@ -166,12 +166,6 @@ impl Listeners {
     }
 }
 
-/// Has one socket not keep this process waiting when it closes the last descriptor of it: a child that has taken
-/// a shared one over can make a connection of it that lingers (see `SO_LINGER` in `socket(7)`).
-pub(crate) fn close_at_once(socket: &impl AsFd) {
-    terms::disarm(socket.as_fd());
-}
-
 impl Listening {
     /// Whether connections can wait there, and not only datagrams or bytes.
     fn can_queue(&self) -> bool {
