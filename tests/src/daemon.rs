@@ -67,7 +67,9 @@ impl<'a> Daemon<'a> {
     #[must_use]
     pub fn children(&self) -> Vec<Process> {
         let mut children = children(self.pid);
-        children.retain(|child| child.is_zombie() || !child.command_line().contains("[hook]"));
+        // One that still shows the title of its parent has just been forked, and may be either.
+        let is_child = |title: &str| !title.contains("[hook]") && !title.contains("[parent]");
+        children.retain(|child| child.is_zombie() || is_child(&child.command_line()));
         children
     }
 
