@@ -69,6 +69,8 @@ impl<'a> Daemon<'a> {
         let mut children = children(self.pid);
         // One that still shows the title of its parent has just been forked, and may be either.
         let is_child = |title: &str| !title.contains("[hook]") && !title.contains("[parent]");
+        // One that ends has no title any more.
+        let is_child = |title: &str| !title.is_empty() && is_child(title);
         children.retain(|child| child.is_zombie() || is_child(&child.command_line()));
         children
     }
