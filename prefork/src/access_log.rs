@@ -7,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU32, Ordering},
     },
     time::Duration,
 };
@@ -19,7 +19,6 @@ use crate::{
     log::Log,
     logs::{LineWriter, Lost},
     sanitize::Sanitized,
-    sys::SharedWords,
 };
 
 /// How long a child waits for whoever reads the log of requests from a pipe or a terminal, when that is behind:
@@ -54,10 +53,10 @@ enum Destination {
     Handle(Box<dyn Write>),
 }
 
-/// Where the file is, and a word that is not zero while it ends in a torn line, whichever process tore it.
+/// Where the file is, and a word that is not zero while it ends in a line that this process has torn.
 struct Target {
     path: PathBuf,
-    torn: SharedWords,
+    torn: AtomicU32,
 }
 
 impl AccessLog {
@@ -66,14 +65,14 @@ impl AccessLog {
     }
 
     pub(crate) fn file(path: &Path) -> Result<Self, RunError> {
-        Self::of(open_log(path).map_err(RunError::Log)?.into(), path)
+        Ok(Self::of(open_log(path).map_err(RunError::Log)?.into(), path))
     }
 
     /// Goes on writing to a file that is open already, as where the previous program had it open and this one may
     /// not open it.
-    pub(crate) fn of(file: OwnedFd, path: &Path) -> Result<Self, RunError> {
-        let torn = SharedWords::new(1).map_err(RunError::system("share memory with children"))?;
-        Ok(Self::to(Destination::File(Target { path: path.to_owned(), torn }, file)))
+    pub(crate) fn of(file: OwnedFd, path: &Path) -> Self {
+        let target = Target { path: path.to_owned(), torn: AtomicU32::new(0) };
+        Self::to(Destination::File(target, file))
     }
 
     /// Makes it this process's own, while that may still open the file: from here on nobody else's flags matter.
@@ -150,7 +149,8 @@ impl AccessLog {
     /// # Errors
     ///
     /// Fails if the line could not be written whole, as on a full disk, or where whoever reads it is behind by
-    /// more than 100 ms. The next line, of whatever child, then begins on a line of its own. Most servers go on
+    /// more than 100 ms. What was written of it is taken back where that is possible, so that the next line, of
+    /// whatever child, begins on a line of its own. Most servers go on
     /// serving when that happens: what was lost is counted, and reported in the error log once a line can be
     /// written again.
     pub fn line(&mut self, line: impl Display) -> io::Result<()> {
@@ -175,7 +175,7 @@ impl AccessLog {
             // The parent has no requests to write lines about.
             Destination::File(..) => return Err(io::ErrorKind::Unsupported.into()),
         };
-        match writer.write(&mut self.line, target.torn.get(0), PATIENCE) {
+        match writer.write(&mut self.line, &target.torn, PATIENCE) {
             Ok(()) => {
                 if !self.lost.is_none()
                     && let Some(log) = &self.log

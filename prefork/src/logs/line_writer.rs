@@ -22,7 +22,7 @@ use std::{
 
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
-    fs::{FileType, Mode, OFlags, fcntl_getfl, fcntl_setfl, fstat, open},
+    fs::{FileType, Mode, OFlags, fcntl_getfl, fcntl_setfl, fstat, ftruncate, open, tell},
     io::{Errno, ReadWriteFlags, fcntl_dupfd_cloexec, pwritev2, retry_on_intr, write},
     net::{SendFlags, send},
 };
@@ -84,8 +84,8 @@ impl LineWriter {
 
     /// Writes a line in one go, with its line feed in it, or not at all.
     ///
-    /// Where only a part of it fits, `torn` is raised, and whoever writes next with the same `torn` begins on a line
-    /// of its own. A reader that is behind has `patience` to catch up, but only once: after a line that was lost
+    /// Where only a part of it fits, that is taken back; where it cannot be, `torn` is raised, and whoever writes next
+    /// with the same `torn` begins on a line of its own. A reader that is behind has `patience` to catch up, but only once: after a line that was lost
     /// nobody waits until one gets through.
     ///
     /// # Errors
@@ -105,8 +105,9 @@ impl LineWriter {
             self.write_within(line, if self.is_stuck { Duration::ZERO } else { patience });
         let result = match written {
             Ok(count) if count == line.len() => Ok(()),
-            Ok(_) => {
-                torn.store(1, Ordering::Relaxed);
+            Ok(count) => {
+                let is_torn = mends || !take_back(self.fd(), count);
+                torn.store(u32::from(is_torn), Ordering::Relaxed);
                 Err(io::Error::new(io::ErrorKind::WriteZero, "the line was cut short"))
             }
             Err(errno) => {
@@ -155,6 +156,19 @@ impl LineWriter {
             }
         }
     }
+}
+
+/// Takes back what a full disk has cut short, if nobody has written behind it: then no process has to know of it.
+/// Tells whether it is gone.
+fn take_back(fd: BorrowedFd<'_>, count: usize) -> bool {
+    let is_last = || {
+        // After a write that appends, the description's offset is where that has ended.
+        let end = tell(fd).ok()?;
+        let found = fstat(fd).ok()?;
+        let is_file = FileType::from_raw_mode(found.st_mode) == FileType::RegularFile;
+        (is_file && found.st_size.unsigned_abs() == end).then_some(end)
+    };
+    is_last().is_some_and(|end| ftruncate(fd, end.saturating_sub(count as u64)).is_ok())
 }
 
 /// Descriptors of ours leave 0 to 2 alone.
@@ -319,6 +333,24 @@ mod tests {
         write(&mut writer, &torn, "whole").expect("written");
         write(&mut writer, &torn, "next").expect("written");
         assert_eq!(std::fs::read(&path).expect("read"), b"\nwhole\nnext\n");
+    }
+
+    /// By whichever process, so that no other has to know.
+    #[test]
+    fn what_was_cut_short_is_taken_back_unless_somebody_has_written_behind_it() {
+        let folder = tempfile::tempdir().expect("made");
+        let path = folder.path().join("log");
+        let file = File::create(&path).expect("made");
+        let content = || std::fs::read_to_string(&path).expect("read");
+        let mut writer = LineWriter::of(file.as_fd()).expect("opened");
+        write(&mut writer, &AtomicU32::new(0), "whole").expect("written");
+        rustix::io::write(writer.fd(), b"cut sh").expect("written");
+        assert!(take_back(writer.fd(), 6));
+        assert_eq!(content(), "whole\n");
+        rustix::io::write(writer.fd(), b"cut sh").expect("written");
+        io::Write::write_all(&mut &file, b"other\n").expect("written");
+        assert!(!take_back(writer.fd(), 6), "it would take the other's line");
+        assert_eq!(content(), "whole\ncut shother\n");
     }
 
     #[test]

@@ -55,7 +55,7 @@ pub(crate) fn open_access_log(
         Some(AccessTarget::Handle(handle)) => Ok(AccessLog::handle(handle)),
         Some(AccessTarget::Path(path)) => AccessLog::file(&path).or_else(|error| {
             let file = inherited.and_then(|inherited| inherited.access_log(&path));
-            file.map_or(Err(error), |file| AccessLog::of(file, &path))
+            file.map_or(Err(error), |file| Ok(AccessLog::of(file, &path)))
         }),
     }
 }

@@ -16,7 +16,7 @@ use std::{
     process,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU32, Ordering},
+        atomic::{AtomicBool, Ordering},
     },
 };
 
@@ -283,37 +283,6 @@ pub(crate) fn forget_variable(name: &str) {
     if crate::threads::count().is_ok_and(|count| count == 1) {
         // SAFETY: no other thread exists, so nobody reads or changes the environment meanwhile.
         unsafe { std::env::remove_var(name) };
-    }
-}
-
-/// Words of memory shared with all processes forked from this one, never freed.
-#[derive(Clone, Debug)]
-pub(crate) struct SharedWords {
-    words: &'static [AtomicU32],
-}
-
-impl SharedWords {
-    /// Makes so many words, all zero.
-    pub(crate) fn new(count: usize) -> io::Result<Self> {
-        let size = count.max(1) * size_of::<AtomicU32>();
-        let (protection, flags) = (ProtFlags::READ | ProtFlags::WRITE, MapFlags::SHARED);
-        // SAFETY: the kernel chooses the address (the hint is null), so no memory of ours is
-        // mapped over.
-        let start = unsafe { mmap_anonymous(std::ptr::null_mut(), size, protection, flags) }?;
-        // SAFETY: the mapping is zeroed, page-aligned, long enough for `count` words, never unmapped,
-        // and reached only through these atomics, here and in the processes forked from here. A
-        // process that has made it read-only only loads.
-        let words = unsafe { std::slice::from_raw_parts(start.cast::<AtomicU32>(), count) };
-        Ok(Self { words })
-    }
-
-    /// Returns one word.
-    ///
-    /// # Panics
-    ///
-    /// Panics if there is no such word.
-    pub(crate) const fn get(&self, index: usize) -> &AtomicU32 {
-        &self.words[index]
     }
 }
 
