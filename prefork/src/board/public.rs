@@ -89,6 +89,7 @@ impl Public {
                     public.repair = Repair::No;
                 }
                 public.board = Some(board);
+                public.damaged = None;
                 public.listen();
             }
             Err(error) => log.error(format_args!("{}; making a new scoreboard", Report(&error))),
