@@ -14,7 +14,7 @@ use crate::{
     channels::Channels,
     check::{Checked, Pool, Settings, Users, check},
     child::{self, Body},
-    clock,
+    clock, hooks,
     log::{Log, Role},
     logs::{open_access_log, open_error_log, redirect, redirect_stderr, stderr},
     manager::Manager,
@@ -345,6 +345,10 @@ fn supervise<S>(
             // root's may kill.
             drop(belongings);
             child::live(*seat, &mut body, &state)
+        }
+        Became::Hook(seat) => {
+            drop(belongings);
+            hooks::live(*seat)
         }
         Became::Over(verdict) => verdict,
     };

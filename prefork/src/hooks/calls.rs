@@ -6,9 +6,9 @@ use prefork_core::{Event, Hook, Time};
 use rustix::process::Pid;
 
 use super::{
-    Answer, Call, World,
+    Answer, Call,
     lane::{Lane, Queued},
-    process::HookProcess,
+    process::{Duty, HookProcess},
 };
 use crate::{helper::Helper, log::Log};
 
@@ -57,18 +57,24 @@ impl HookCalls {
         }
     }
 
-    /// Has processes make the calls that wait, where none is at it.
+    /// Has processes make the calls that wait, where none is at it. In such a process, its duty is returned.
     ///
     /// To be called when all processes that were reaped are forgotten: a new one may have the pid of an old one.
-    pub(crate) fn start(&mut self, now: Time, mut world: World<'_>, log: &Log) {
+    pub(crate) fn start(&mut self, now: Time, log: &Log) -> Option<Duty> {
         for (hook, lane) in Hook::ALL.into_iter().zip(&mut self.lanes) {
-            let Err(error) = lane.start(now, &mut world) else { continue };
-            let text = format!("cannot run {}: {error}", hook.name());
-            if self.trouble.as_ref() != Some(&text) {
-                log.error(&text);
-                self.trouble = Some(text);
+            match lane.start(now) {
+                Ok(None) => {}
+                Ok(Some(duty)) => return Some(duty),
+                Err(error) => {
+                    let text = format!("cannot run {}: {error}", hook.name());
+                    if self.trouble.as_ref() != Some(&text) {
+                        log.error(&text);
+                        self.trouble = Some(text);
+                    }
+                }
             }
         }
+        None
     }
 
     /// When a process is to be forked, after that has failed.

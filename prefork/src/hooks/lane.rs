@@ -5,7 +5,10 @@ use std::{collections::VecDeque, io, os::fd::BorrowedFd, time::Duration};
 use prefork_core::Time;
 use rustix::process::Pid;
 
-use super::{Answer, Call, World, process::HookProcess};
+use super::{
+    Answer, Call,
+    process::{Duty, HookProcess, Started},
+};
 use crate::helper::Helper;
 
 /// How many calls may wait. A hook that is slower than what it is told of misses the newest.
@@ -68,21 +71,24 @@ impl Lane {
         self.not_before.filter(|_| self.process.is_none() && !self.waiting.is_empty())
     }
 
-    /// Forks a process if calls wait and none is at work.
+    /// Forks a process if calls wait and none is at work. In the new process, its duty is returned.
     ///
     /// # Errors
     ///
     /// Fails as a fork does. The calls wait on.
-    pub(super) fn start(&mut self, now: Time, world: &mut World<'_>) -> io::Result<()> {
+    pub(super) fn start(&mut self, now: Time) -> io::Result<Option<Duty>> {
         let is_due = self.not_before.is_none_or(|at| now >= at);
         if self.process.is_some() || self.waiting.is_empty() || !is_due {
-            return Ok(());
+            return Ok(None);
         }
         self.not_before = Some(now + PAUSE);
-        self.process = Some(HookProcess::start(self.waiting.iter(), world)?);
+        match HookProcess::start(&mut self.waiting)? {
+            Started::InHookProcess(duty) => return Ok(Some(duty)),
+            Started::InParent(process) => self.process = Some(process),
+        }
         self.not_before = None;
         self.at_work = std::mem::take(&mut self.waiting);
-        Ok(())
+        Ok(None)
     }
 
     pub(super) fn fd(&self) -> Option<BorrowedFd<'_>> {

@@ -20,7 +20,7 @@ use crate::{BoxError, Report, Result, log::Log};
 
 pub(crate) use call::{Answer, Call};
 pub(crate) use calls::{Added, HookCalls, Made};
-pub(crate) use process::World;
+pub(crate) use process::{Duty, HookSeat, live};
 
 /// How code of the program went wrong.
 #[derive(Debug)]

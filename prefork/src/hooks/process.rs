@@ -1,14 +1,17 @@
 //! A process in which hooks of the program are called.
 //!
-//! It is forked from the parent and knows all that the parent knows, but what it changes is lost with it. It
+//! It is forked from the parent and knows all that the program knows, but what it changes is lost with it. It
 //! answers call by call, so that the first does not wait for the last.
+//!
+//! As a child, it is born by a return from the parent's loop, which gives up all that is the parent's own: a hook
+//! may take hours, start other programs, and be taken over by whoever has sent what it works on.
 
 use std::{
+    collections::VecDeque,
     io::{self, Write as _},
     os::fd::{AsFd, BorrowedFd, OwnedFd},
 };
 
-use nix::sys::signal::SigSet;
 use rustix::{
     io::{Errno, retry_on_intr},
     pipe::{PipeFlags, pipe_with},
@@ -21,16 +24,33 @@ use crate::{
     helper::Helper,
     log::{Log, Role},
     logs::stderr,
-    os::{Title, fork, set_signal_mask},
+    os::{Signals, Title, fork, set_signal_mask},
     sys::{self, Forked},
 };
 
-/// What the parent has and a hook process is made of.
-pub(crate) struct World<'a> {
-    pub(crate) hooks: &'a mut ParentHooks,
-    pub(crate) title: &'a mut Title,
-    pub(crate) name: &'a str,
-    pub(crate) mask: &'a SigSet,
+/// What a hook process takes with it from the parent. All else of the parent's is closed before code of the
+/// program runs.
+pub(crate) struct HookSeat {
+    pub(crate) duty: Duty,
+    pub(crate) name: String,
+    pub(crate) title: Title,
+    pub(crate) signals: Signals,
+    pub(crate) hooks: ParentHooks,
+}
+
+/// What a hook process is there for.
+#[derive(Debug)]
+pub(crate) struct Duty {
+    calls: VecDeque<Call>,
+    answers: OwnedFd,
+    parent: Pid,
+}
+
+/// Which of the two processes a start has returned in.
+#[derive(Debug)]
+pub(super) enum Started {
+    InParent(HookProcess),
+    InHookProcess(Duty),
 }
 
 /// A hook process, as the parent knows it; killing and reaping it is left to the parent's loop.
@@ -41,28 +61,20 @@ pub(super) struct HookProcess {
 }
 
 impl HookProcess {
-    /// Forks one that makes these calls, in their order.
-    pub(super) fn start<'a>(
-        calls: impl Iterator<Item = &'a Call>,
-        world: &mut World<'_>,
-    ) -> io::Result<Self> {
+    /// Forks one that is to make these calls, in their order. They are taken in the new process alone.
+    pub(super) fn start(calls: &mut VecDeque<Call>) -> io::Result<Started> {
         let (answers, far) = pipe_with(PipeFlags::CLOEXEC)?;
         rustix::io::ioctl_fionbio(&answers, true)?;
         let parent = getpid();
-        match fork()? {
+        Ok(match fork()? {
             Forked::Child => {
-                drop(answers);
-                let World { hooks, title, name, mask } = world;
-                title.become_hook();
-                if let Ok(()) = settle(parent, mask) {
-                    run(calls, hooks, &far, &Log::new(name, Role::Hook));
-                }
-                sys::exit_now(0)
+                let calls = std::mem::take(calls);
+                Started::InHookProcess(Duty { calls, answers: far, parent })
             }
             Forked::Parent { child } => {
-                Ok(Self { helper: Helper::new(child), answers: Some(answers) })
+                Started::InParent(Self { helper: Helper::new(child), answers: Some(answers) })
             }
-        }
+        })
     }
 
     /// What to wait for before [`answer`](Self::answer).
@@ -105,24 +117,31 @@ impl HookProcess {
     }
 }
 
-/// Parts with the parent's session, and ties itself to the parent's life.
-fn settle(parent: Pid, mask: &SigSet) -> io::Result<()> {
+/// Lives the life of a hook process, in a process just forked, with all signals blocked.
+pub(crate) fn live(seat: HookSeat) -> ! {
+    let HookSeat { duty, name, mut title, signals, mut hooks } = seat;
+    let Duty { calls, answers, parent } = duty;
+    title.become_hook();
+    if let Ok(()) = settle(parent, signals) {
+        run(&calls, &mut hooks, &answers, &Log::new(&name, Role::Hook));
+    }
+    sys::exit_now(0)
+}
+
+/// Parts with the parent's session and signals, and ties itself to the parent's life.
+fn settle(parent: Pid, signals: Signals) -> io::Result<()> {
     // No terminal reaches it, and it can be ended with all that it has started.
     setsid()?;
+    let mask = signals.leave_to_child()?;
     stderr::open_own()?;
     set_parent_process_death_signal(Some(Signal::KILL))?;
     if getppid() != Some(parent) {
         return Err(io::Error::other("the parent has gone"));
     }
-    set_signal_mask(mask)
+    set_signal_mask(&mask)
 }
 
-fn run<'a>(
-    calls: impl Iterator<Item = &'a Call>,
-    hooks: &mut ParentHooks,
-    answers: &OwnedFd,
-    log: &Log,
-) {
+fn run(calls: &VecDeque<Call>, hooks: &mut ParentHooks, answers: &OwnedFd, log: &Log) {
     for call in calls {
         let answer = call.make(hooks, log);
         // Once the last call is answered, nobody waits for the rest.

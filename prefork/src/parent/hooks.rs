@@ -6,7 +6,7 @@ use rustix::process::Pid;
 use super::Parent;
 use crate::{
     OnChange, clock,
-    hooks::{Added, Answer, Call, Made, World},
+    hooks::{Added, Answer, Call, Duty, Made},
 };
 
 impl Parent<'_> {
@@ -33,15 +33,9 @@ impl Parent<'_> {
         self.call_hook(clock::now(), call);
     }
 
-    /// Has processes make the calls that wait.
-    pub(super) fn start_hooks(&mut self) {
-        let world = World {
-            hooks: &mut self.hooks,
-            title: &mut self.title,
-            name: &self.settings.name,
-            mask: self.signals.before(),
-        };
-        self.calls.start(clock::now(), world, &self.log);
+    /// Has processes make the calls that wait. In such a process, its duty is returned.
+    pub(super) fn start_hooks(&mut self) -> Option<Duty> {
+        self.calls.start(clock::now(), &self.log)
     }
 
     /// Does what the program has answered.

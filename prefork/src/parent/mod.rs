@@ -38,7 +38,7 @@ use crate::{
     counters::{Counter, Counters},
     describe::Children,
     disconnect::ClientWatch,
-    hooks::HookCalls,
+    hooks::{Duty, HookCalls, HookSeat},
     listeners::Listeners,
     log::{Log, Role},
     manager::{Begun, Occasion, Reporting},
@@ -97,10 +97,14 @@ pub(crate) struct Parent<'a> {
     log: Log,
 }
 
-/// What a parent ends as: it is over, or it is not the parent any more but a child just forked.
+/// What a parent ends as: it is over, or it is not the parent any more but a process just forked.
+///
+/// So whatever a parent comes to hold is closed in what is forked from it, unless it is moved into a seat. A status
+/// process closes by number what it is not to have, and a probe executes another program.
 pub(crate) enum Became {
     Over(Verdict),
     Child(Box<Seat>),
+    Hook(Box<HookSeat>),
 }
 
 /// What a parent is made of.
@@ -235,7 +239,9 @@ impl<'a> Parent<'a> {
                 }
             }
             self.channels.wake_children();
-            self.start_hooks();
+            if let Some(duty) = self.start_hooks() {
+                return Ok(Became::Hook(Box::new(self.into_hook_seat(duty))));
+            }
             self.keep_status();
             let stirred = self.wait().map_err(RunError::system("wait for events"))?;
             if stirred && let Some(watch) = &mut self.file_watch {
@@ -321,5 +327,14 @@ impl<'a> Parent<'a> {
             privileges,
             access_log,
         }
+    }
+
+    /// Turns into what a hook process needs of the parent; the rest is dropped.
+    fn into_hook_seat(self, duty: Duty) -> HookSeat {
+        drop(self.readiness.take());
+        let Self { settings, title, signals, hooks, .. } = self;
+        // Left alone, their memory stays shared with the parent.
+        let _shared = ManuallyDrop::new((self.supervisor, self.counters, self.descendants));
+        HookSeat { duty, name: settings.name, title, signals, hooks }
     }
 }
