@@ -174,7 +174,8 @@ impl Reading {
         let version = pages.version(slot);
         // One that cannot be understood is looked at again, as its version may be anything.
         if version == self.version && self.unclear.is_none() {
-            return;
+            // More time may be asked for at any moment of a request.
+            return self.note_extension(slot, pages, look);
         }
         let Some(record) = pages.record(slot) else { return };
         self.version = version;
@@ -189,12 +190,7 @@ impl Reading {
                 look.implausible.push((slot, Claim::Times));
             }
         }
-        let extended = pages.extended(slot);
-        if std::mem::replace(&mut self.extended, extended) != extended
-            && let Some(until) = extended
-        {
-            look.extended.push((slot, until));
-        }
+        self.note_extension(slot, pages, look);
         self.unclear = match record.status().class() {
             Class::Stalled | Class::Empty => {
                 Some(self.unclear.map_or(Unclear::new(now), Unclear::again))
@@ -207,6 +203,16 @@ impl Reading {
         self.activity = self.activity(&record);
         self.shown = self.identity.doing(&record).with_requests(self.count.believed());
         public.publish(slot, &self.shown, log);
+    }
+
+    /// Passes on that a child asks for more time, after what it is doing was read.
+    fn note_extension(&mut self, slot: SlotId, pages: &Pages, look: &mut Look) {
+        let extended = pages.extended(slot);
+        if std::mem::replace(&mut self.extended, extended) != extended
+            && let Some(until) = extended
+        {
+            look.extended.push((slot, until));
+        }
     }
 
     fn activity(&self, record: &Record) -> Activity {
