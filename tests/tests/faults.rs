@@ -56,6 +56,22 @@ fn failing_forks_delay_the_start() {
     assert!(running.finish().end.is_success());
 }
 
+/// A kernel or a sandbox without pidfds is refused before anything is started, by the names of the calls.
+#[test]
+fn a_kernel_that_cannot_signal_by_descriptors_is_refused() {
+    if !require_tool("strace") {
+        return;
+    }
+    for (call, error) in [("pidfd_open", "ENOSYS"), ("pidfd_send_signal", "EPERM")] {
+        let scene = scene!();
+        let rule = format!("inject={call}:error={error}");
+        let launch =
+            scene.hello().paths().under(["strace", "-f", "-qq", "-o", "/dev/null", "-e", &rule]);
+        launch.finish().assert_refused("pidfd_open(2) and pidfd_send_signal(2)");
+        scene.assert_nothing_is_left();
+    }
+}
+
 /// F3: a child out of descriptors waits, without spinning, and goes on when it has some again.
 #[test]
 fn a_child_out_of_descriptors_does_not_spin() {
