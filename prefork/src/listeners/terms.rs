@@ -178,6 +178,11 @@ mod tests {
             (&|| Ok(rustix::net::shutdown(&listener, rustix::net::Shutdown::Both)?), Damage::Deaf),
             (&|| listening::disconnect(listener.as_fd()), Damage::Deaf),
         ] {
+            // Everybody may bind a socket to an interface, and only root change that (see `socket(7)`).
+            if damage == Damage::Interface && !rustix::process::geteuid().is_root() {
+                eprintln!("SKIPPED: interfaces are set back by root alone");
+                continue;
+            }
             spoil().expect("everybody may");
             assert_eq!(terms.mend(socket).expect("mended"), [damage]);
             assert_eq!(Terms::of(socket).expect("read"), Some(terms), "{damage:?}");
