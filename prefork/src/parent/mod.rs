@@ -67,6 +67,8 @@ pub(crate) struct Parent<'a> {
     channels: Channels,
     /// How often children may wake the parent, all together.
     wakes: Allowance,
+    /// How often the ends of processes that it has not forked may wake it.
+    orphan_wakes: Allowance,
     title: Title,
     access_log: AccessLog,
     board: Option<ParentBoard>,
@@ -178,6 +180,7 @@ impl<'a> Parent<'a> {
             signals,
             channels,
             wakes: bells::ALLOWANCE,
+            orphan_wakes: take_in::ORPHANS,
             title,
             access_log,
             board,
@@ -273,7 +276,10 @@ impl<'a> Parent<'a> {
         // Bells that ring without end are heard no more often than that.
         let bells_due = self.wakes.due(now);
         let bells = bells_due.is_none().then(|| self.channels.bells.descriptor().as_fd());
-        let mut fds: Vec<_> = [self.signals.as_fd()]
+        // Nor are signals, where all that they report is orphans without end.
+        let signals_due = self.orphan_wakes.due(now);
+        let signals = signals_due.is_none().then(|| self.signals.as_fd());
+        let mut fds: Vec<_> = signals
             .into_iter()
             .chain(bells)
             .chain(self.probe.iter().flat_map(Probe::fds))
@@ -290,8 +296,10 @@ impl<'a> Parent<'a> {
         let pid_file_due = self.pid_file.as_ref().and_then(|pid_file| pid_file.due());
         let (hooks_due, board_due) = (self.calls.due(), self.board_due());
         let deadlines =
-            [own, files_due, hooks_due, status_due, told, bells_due, board_due, pid_file_due];
-        clock::sleep(&mut fds, deadlines.into_iter().flatten().min())?;
+            [own, files_due, hooks_due, status_due, told, bells_due, board_due, pid_file_due]
+                .into_iter()
+                .chain([signals_due]);
+        clock::sleep(&mut fds, deadlines.flatten().min())?;
         let last = fds.last().filter(|_| files.is_some());
         Ok(last.is_some_and(|files| !files.revents().is_empty()))
     }

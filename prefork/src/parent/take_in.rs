@@ -1,13 +1,17 @@
 //! Telling the supervisor what has happened.
 
-use std::io;
+use std::{io, time::Duration};
 
 use nix::sys::signal::Signal;
-use prefork_core::{Event, Exit, Request, Time};
+use prefork_core::{Allowance, Event, Exit, Request, Time};
 use rustix::process::Pid;
 
 use super::{Parent, reap};
 use crate::{ChildExit, OnChange, auto_reload, clock, hooks::Call, os::Sender};
+
+/// After so many ends of orphans at once, signals are read every 4 ms: often enough for the end of a child, which is
+/// replaced within 10 ms, and seldom enough for a child that leaves orphans without end.
+pub(super) const ORPHANS: Allowance = Allowance::new(64, Duration::from_millis(4));
 
 /// What the kernel had to tell.
 struct Collected {
@@ -131,6 +135,8 @@ impl Parent<'_> {
             {
                 status.bury(pid);
             }
+            // Whoever leaves orphans without end has the parent reap them in heaps.
+            self.orphan_wakes.take(now);
             self.supervisor.handle(now, Event::OrphanEnded);
             return;
         };
