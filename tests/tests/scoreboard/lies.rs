@@ -189,7 +189,7 @@ fn forged_pids_are_never_signalled() {
         .paths();
     let is_traced = require_tool("strace");
     if is_traced {
-        let signals = "trace=kill,tkill,tgkill,pidfd_send_signal,rt_sigqueueinfo,rt_tgsigqueueinfo";
+        let signals = "trace=clone,clone3,fork,vfork,kill,tkill,tgkill,pidfd_send_signal,rt_sigqueueinfo,rt_tgsigqueueinfo";
         let output = scene.path("strace").display().to_string();
         probe =
             probe.under(["strace", "-f", "-yy", "-o", &output, "-e", signals, "-e", "signal=none"]);
@@ -224,16 +224,22 @@ fn forged_pids_are_never_signalled() {
 /// Looks through the trace for the targets of all signals that the parent has sent.
 #[track_caller]
 fn assert_only_children_were_signalled(scene: &Scene, parent: u32) {
-    let witness = scene.lines_with("witness", "main_loop");
-    let children: BTreeSet<&str> =
-        witness.iter().filter_map(|line| line.split(' ').nth(1)).collect();
+    // Whom the parent has forked: children, and processes for hooks.
+    let forked = |line: &String| {
+        let is_fork = line.starts_with(&parent.to_string())
+            && ["clone", "fork"].iter().any(|call| line.contains(call));
+        let (_, result) = line.rsplit_once("= ").filter(|_| is_fork)?;
+        result.parse::<u32>().ok().map(|pid| pid.to_string())
+    };
+    let children: BTreeSet<String> =
+        scene.lines_with("strace", "= ").iter().filter_map(forked).collect();
     let mut signalled = BTreeSet::new();
     for line in scene.lines_with("strace", "(") {
         let mut words = line.split_ascii_whitespace();
         if words.next() == Some(&parent.to_string()) {
             let call = words.next().unwrap_or_default();
             // Calls that are too new for strace are shown whatever is asked for.
-            if call.starts_with("syscall_") {
+            if call.starts_with("syscall_") || call.contains("clone") || call.contains("fork") {
                 continue;
             }
             // By a descriptor, as `strace -y` shows it: `pidfd_send_signal(9<pid:1234>, ...`.
