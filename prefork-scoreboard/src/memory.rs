@@ -58,14 +58,7 @@ impl SlotMemory {
     ///
     /// It works whatever was there before, a half-written record included.
     pub fn assign(self, generation: u64) {
-        self.rewrite(|shadow| {
-            let now = Monotonic::now().as_nanos();
-            shadow.set(word(record::STATE), u64::from(State::Starting.byte()));
-            shadow.set(word(record::GENERATION), generation);
-            shadow.set(word(record::STARTED_MONOTONIC), now);
-            shadow.set(word(record::STARTED_WALL), wall_now());
-            shadow.set(word(record::UPDATED), now);
-        });
+        self.rewrite(|shadow| begin(shadow, generation));
     }
 
     /// Empties the slot after its child has been reaped.
@@ -120,6 +113,16 @@ impl SlotMemory {
     fn copy(self) -> [u64; WORDS] {
         self.words.each_ref().map(|word| u64::from_le(word.load(Ordering::Relaxed)))
     }
+}
+
+/// Writes the record of a child about to be forked.
+pub(crate) fn begin(shadow: &mut Shadow, generation: u64) {
+    let now = Monotonic::now().as_nanos();
+    shadow.set(word(record::STATE), u64::from(State::Starting.byte()));
+    shadow.set(word(record::GENERATION), generation);
+    shadow.set(word(record::STARTED_MONOTONIC), now);
+    shadow.set(word(record::STARTED_WALL), wall_now());
+    shadow.set(word(record::UPDATED), now);
 }
 
 #[cfg(test)]

@@ -1,19 +1,18 @@
 //! A board as the parent has it that owns it.
 
 use crate::board::{Board, read_header};
-use crate::clock::{Monotonic, wall_now};
 use crate::create::{self, Created};
 use crate::error::{CreateError, Fault, HeaderFault, OpenError, SlotError};
 use crate::file::{Identity, Lock, try_lock};
-use crate::format::{WORDS, record, word};
+use crate::format::WORDS;
 use crate::guard::Maker;
 use crate::header::{Header, Kind};
 use crate::memfd;
+use crate::memory::begin;
 use crate::protocol::{CHECKSUM, SEQUENCE, Shadow, Verdict, judge};
 use crate::read::Patience;
 use crate::record::Record;
 use crate::slot::Slot;
-use crate::state::State;
 use crate::write;
 use std::fs::{self, File};
 use std::io;
@@ -270,14 +269,7 @@ impl OwnedBoard {
     ///
     /// [`SlotError`] if there is no such slot or the file has been truncated. There is no SIGBUS.
     pub fn assign(&self, slot: usize, generation: u64) -> Result<(), SlotError> {
-        self.rewrite(slot, |shadow| {
-            let now = Monotonic::now().as_nanos();
-            shadow.set(word(record::STATE), u64::from(State::Starting.byte()));
-            shadow.set(word(record::GENERATION), generation);
-            shadow.set(word(record::STARTED_MONOTONIC), now);
-            shadow.set(word(record::STARTED_WALL), wall_now());
-            shadow.set(word(record::UPDATED), now);
-        })
+        self.rewrite(slot, |shadow| begin(shadow, generation))
     }
 
     /// Takes `slot` over in the child it was assigned to, and writes the child's pid.

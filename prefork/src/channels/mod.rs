@@ -22,7 +22,7 @@
 //!   it, and can do nothing to it.
 //! - **The lifeline** (`os::Lifeline`): a pidfd of the parent, readable when that has ended.
 //!
-//! The parent has two descriptors for all of this, however many children there are, and forking copies no
+//! The parent has four descriptors for all of this, however many children there are, and forking copies no
 //! more. What children hold is what they could have made themselves.
 //!
 //! # Why no signal asks a child to leave
