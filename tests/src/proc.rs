@@ -9,6 +9,9 @@ use std::{
 /// More than the programs of tests have.
 const LONGEST_ENVIRONMENT: usize = 1 << 17;
 
+/// `PF_EXITING` of the kernel's flags of a process: set before anything of it is given back.
+const EXITING: u64 = 4;
+
 /// A process as `/proc/PID/stat` shows it (see `proc_pid_stat(5)`).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Process {
@@ -24,6 +27,8 @@ pub struct Process {
     pub terminal: i64,
     /// The CPU time that it has used.
     pub cpu: Duration,
+    /// Whether it is ending, or has ended.
+    is_ending: bool,
 }
 
 impl Process {
@@ -31,6 +36,12 @@ impl Process {
     #[must_use]
     pub fn is_zombie(&self) -> bool {
         matches!(self.state, 'Z' | 'X')
+    }
+
+    /// Tells whether it is on its way out: it may still hold files and their locks, but shows no environment
+    /// any more.
+    pub(crate) fn is_leaving(&self) -> bool {
+        self.is_ending && !self.is_zombie()
     }
 
     /// Returns the command line, as `ps` shows it.
@@ -111,6 +122,7 @@ fn parse(pid: u32, stat: &str) -> Option<Process> {
         session: field(6)?.parse().ok()?,
         terminal: field(7)?.parse().ok()?,
         cpu: ticks(used),
+        is_ending: field(9)?.parse::<u64>().ok()? & EXITING != 0,
     })
 }
 
@@ -124,6 +136,14 @@ mod tests {
         let process = parse(7, line).expect("parsed");
         assert_eq!((process.state, process.parent, process.session), ('S', 3, 5));
         assert_eq!((process.terminal, process.cpu), (0, Duration::from_millis(420)));
+        assert!(!process.is_leaving());
+    }
+
+    #[test]
+    fn one_that_leaves_is_no_zombie_yet() {
+        let line = |state| format!("7 (a) {state} 3 7 5 0 -1 4194308 1 0 0 0 12 30 0 0 20 0 1 0 99 1 1");
+        let is_leaving = |state| parse(7, &line(state)).expect("parsed").is_leaving();
+        assert!(is_leaving('R') && !is_leaving('Z'));
     }
 
     #[test]

@@ -176,7 +176,7 @@ impl Scene {
         all
     }
 
-    /// Waits until no process of this scene is alive.
+    /// Waits until no process of this scene is alive, and what they held is given back.
     ///
     /// # Panics
     ///
@@ -184,6 +184,11 @@ impl Scene {
     #[track_caller]
     pub fn wait_until_deserted(&self, limit: Duration) {
         crate::wait_until(limit, "no process is left", || self.processes().is_empty());
+        // Whoever is leaving just now does not show any more whose it is.
+        for leaving in proc::all().into_iter().filter(Process::is_leaving) {
+            let has_left = || proc::find(leaving.pid).is_none_or(|process| !process.is_leaving());
+            crate::wait_until(limit, &format!("process {} has left", leaving.pid), has_left);
+        }
     }
 
     /// Asserts that no process is alive and no file is left that means a daemon.
