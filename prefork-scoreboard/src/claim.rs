@@ -224,6 +224,7 @@ fn occupy(file: &File, offset: u64) -> io::Result<()> {
         shadow.set(word(record::STARTED_WALL), wall_now());
         shadow.set(word(record::UPDATED), now);
     })
+    .map(drop)
 }
 
 /// The pid of a living process that has a slot of the board, if there is one.

@@ -128,6 +128,7 @@ pub(crate) fn begin(shadow: &mut Shadow, generation: u64) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::stamp::Stamp;
     use crate::state::Status;
 
     fn memory() -> SlotMemory {
@@ -159,23 +160,22 @@ mod tests {
     fn a_board_shows_what_was_published_until_somebody_writes_over_it() {
         let memory = memory();
         let board = crate::OwnedBoard::anonymous(2).expect("memory");
-        assert!(board.shows(0, None).expect("read"));
+        assert!(board.shows(0, Stamp::EMPTY).expect("read"));
         memory.assign(7);
         memory.enter(0).writing("GET /");
         let record = memory.record(0);
-        assert!(!board.shows(0, Some(&record)).expect("read"), "not yet");
-        board.publish(0, &record).expect("written");
-        assert!(board.shows(0, Some(&record)).expect("read"));
-        assert!(!board.shows(0, None).expect("read"));
+        let stamp = board.publish(0, &record).expect("written");
+        assert!(board.shows(0, stamp).expect("read"));
+        assert!(!board.shows(0, Stamp::EMPTY).expect("read"));
         board.enter(0).expect("mapped").writing("GET /forged");
-        assert!(!board.shows(0, Some(&record)).expect("read"));
-        board.publish(0, &record).expect("written");
-        assert!(board.shows(0, Some(&record)).expect("read"));
+        assert!(!board.shows(0, stamp).expect("read"));
+        assert_eq!(board.publish(0, &record).expect("written"), stamp);
+        assert!(board.shows(0, stamp).expect("read"));
         // Half-written records are shown as such.
         memory.words[0].fetch_or(1, Ordering::Relaxed);
         let stalled = memory.record(0);
-        board.publish(0, &stalled).expect("written");
-        assert!(board.shows(0, Some(&stalled)).expect("read"));
+        let stamp = board.publish(0, &stalled).expect("written");
+        assert!(board.shows(0, stamp).expect("read"));
         assert!(matches!(board.status(0), Ok(Status::Stalled(_))));
     }
 

@@ -4,15 +4,15 @@ use crate::board::{Board, read_header};
 use crate::create::{self, Created};
 use crate::error::{CreateError, Fault, HeaderFault, OpenError, SlotError};
 use crate::file::{Identity, Lock, try_lock};
-use crate::format::WORDS;
 use crate::guard::Maker;
 use crate::header::{Header, Kind};
 use crate::memfd;
 use crate::memory::begin;
-use crate::protocol::{CHECKSUM, SEQUENCE, Shadow, Verdict, judge};
+use crate::protocol::{Shadow, Verdict, judge};
 use crate::read::Patience;
 use crate::record::Record;
 use crate::slot::Slot;
+use crate::stamp::Stamp;
 use crate::write;
 use std::fs::{self, File};
 use std::io;
@@ -269,7 +269,7 @@ impl OwnedBoard {
     ///
     /// [`SlotError`] if there is no such slot or the file has been truncated. There is no SIGBUS.
     pub fn assign(&self, slot: usize, generation: u64) -> Result<(), SlotError> {
-        self.rewrite(slot, |shadow| begin(shadow, generation))
+        self.rewrite(slot, |shadow| begin(shadow, generation)).map(drop)
     }
 
     /// Takes `slot` over in the child it was assigned to, and writes the child's pid.
@@ -296,14 +296,15 @@ impl OwnedBoard {
     ///
     /// As of [`assign`](Self::assign).
     pub fn clear(&self, slot: usize) -> Result<(), SlotError> {
-        self.rewrite(slot, |_| {})
+        self.rewrite(slot, |_| {}).map(drop)
     }
 
     /// Writes `record` into `slot`, for a parent whose children report elsewhere, as in a
     /// [`SlotMemory`](crate::SlotMemory): the board then shows what the parent has read, and found
     /// believable, at that moment.
     ///
-    /// A stalled record is shown as stalled. Call it only for slots that no process has entered.
+    /// A stalled record is shown as stalled. Call it only for slots that no process has entered. The
+    /// stamp that it returns is for [`shows`](Self::shows).
     ///
     /// # Errors
     ///
@@ -328,29 +329,22 @@ impl OwnedBoard {
     /// # Ok(())
     /// # }
     /// ```
-    pub fn publish(&self, slot: usize, record: &Record) -> Result<(), SlotError> {
+    pub fn publish(&self, slot: usize, record: &Record) -> Result<Stamp, SlotError> {
         self.rewrite(slot, |shadow| record.fill(shadow))
     }
 
-    /// Tells whether `slot` shows what [`publish`](Self::publish) has written there; `None` stands for an
-    /// empty slot. Somebody else may have written to the file.
+    /// Tells whether `slot` still shows what [`publish`](Self::publish) has returned this stamp for.
+    /// Somebody else may have written to the file.
     ///
     /// # Errors
     ///
     /// As of [`Board::record`].
-    pub fn shows(&self, slot: usize, record: Option<&Record>) -> Result<bool, SlotError> {
+    pub fn shows(&self, slot: usize, stamp: Stamp) -> Result<bool, SlotError> {
         let copy = self.board.copy(slot, &mut Patience::new())?;
-        let mut wanted = Shadow::following(0);
-        if let Some(record) = record {
-            record.fill(&mut wanted);
-        }
-        let is_whole = judge(&copy) == Verdict::Whole;
-        let own = [SEQUENCE, CHECKSUM];
-        let mut words = (0..WORDS).filter(|index| !own.contains(index));
-        Ok(is_whole && words.all(|index| copy[index] == wanted.get(index)))
+        Ok(judge(&copy) == Verdict::Whole && Stamp::of(&copy) == stamp)
     }
 
-    fn rewrite(&self, slot: usize, fill: impl FnOnce(&mut Shadow)) -> Result<(), SlotError> {
+    fn rewrite(&self, slot: usize, fill: impl FnOnce(&mut Shadow)) -> Result<Stamp, SlotError> {
         let offset = self.board.offset(slot)?;
         write::rewrite(&self.board.file, offset, fill)
             .map_err(|source| self.board.slot_error("write", slot, source))

@@ -2,6 +2,7 @@
 
 use crate::clock::Monotonic;
 use crate::format::{CLIENT_SIZE, LABEL_SIZE, WORDS, record, word};
+use crate::holder::Holder;
 use crate::process::plausible_pid;
 use crate::protocol::{Shadow, Verdict, judge};
 use crate::state::{Stall, State, Status};
@@ -168,33 +169,27 @@ impl Record {
         Self { requests, ..self }
     }
 
-    /// Returns what `report` says its process is doing, of the process that this record is about: pid,
-    /// generation and start stay.
-    ///
-    /// For a parent that knows these by itself and need not take a child's word for them. A process that is there
-    /// cannot report that its slot is empty: then it is shown as stalled, as with any record that makes no sense.
+    /// Returns whose slot it is.
     #[must_use]
-    pub fn doing(&self, report: &Self) -> Self {
-        let status = match report.status {
-            Status::Empty => Status::Stalled(Stall::Damaged),
-            Status::Live(_) | Status::Stalled(_) => report.status,
-        };
-        Self {
-            status,
-            requests: report.requests,
-            request_started: report.request_started,
-            updated: report.updated,
-            read: report.read,
-            label: report.label,
-            client: report.client,
-            ..self.clone()
+    pub const fn holder(&self) -> Holder {
+        Holder {
+            slot: self.slot,
+            pid: self.pid,
+            generation: self.generation,
+            started: self.started,
+            started_wall: self.started_wall,
+            process_start: self.process_start,
         }
     }
 
-    /// Returns the same record as that of the process with this pid, of this generation.
-    #[must_use]
-    pub fn of_process(self, pid: u32, generation: u64) -> Self {
-        Self { pid: plausible_pid(u64::from(pid)), generation, ..self }
+    /// Makes it one of this process, which is there.
+    pub(crate) fn of(self, holder: &Holder) -> Self {
+        let &Holder { slot, pid, generation, started, started_wall, process_start } = holder;
+        let status = match self.status {
+            Status::Empty => Status::Stalled(Stall::Damaged),
+            Status::Live(_) | Status::Stalled(_) => self.status,
+        };
+        Self { slot, status, pid, generation, started, started_wall, process_start, ..self }
     }
 
     /// Writes all of it into an empty record to be published.
@@ -380,7 +375,7 @@ mod tests {
             }
             let copy = Shadow::adopt(words).next_words();
             let report = Record::decode(3, if state.is_some() { &copy } else { &words }, Times::ThisBoot);
-            let known = Record::decode(3, &[0; WORDS], Times::ThisBoot).of_process(77, 5);
+            let known = Record::decode(3, &[0; WORDS], Times::ThisBoot).holder().of_process(77, 5);
             let mut published = Shadow::following(0);
             known.doing(&report).fill(&mut published);
             let shown = Record::decode(3, &published.next_words(), Times::ThisBoot);

@@ -2,24 +2,32 @@
 
 use crate::format::{RECORD_SIZE, WORDS, record};
 use crate::protocol::{SEQUENCE, Shadow};
+use crate::stamp::Stamp;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::sync::atomic::{Ordering, fence};
 
-/// Replaces the record at `offset` by an empty one that `fill` may change.
+/// Replaces the record at `offset` by an empty one that `fill` may change; returns the stamp of what is
+/// there now.
 ///
 /// The sequence goes on from the one found, even if that is odd: its writer died. The number found
 /// decides nothing else. A file that is too short is `UnexpectedEof`; it is not made longer, since
 /// the old record is read first, whole.
-pub(crate) fn rewrite(file: &File, offset: u64, fill: impl FnOnce(&mut Shadow)) -> io::Result<()> {
+pub(crate) fn rewrite(
+    file: &File,
+    offset: u64,
+    fill: impl FnOnce(&mut Shadow),
+) -> io::Result<Stamp> {
     let mut old = [0; RECORD_SIZE];
     file.read_exact_at(&mut old, offset)?;
     let mut shadow = Shadow::following(
         old.as_chunks().0.get(SEQUENCE).map_or(0, |last| u64::from_le_bytes(*last)),
     );
     fill(&mut shadow);
-    publish(file, offset, &shadow.next_words())
+    let words = shadow.next_words();
+    publish(file, offset, &words)?;
+    Ok(Stamp::of(&words))
 }
 
 /// Writes as the sequence lock demands: odd sequence, the rest, even sequence.

@@ -11,7 +11,7 @@ mod public;
 use prefork_core::{
     Activity, Claim, Generation, RequestCount, SlotId, Time, Unclear, are_possible,
 };
-use prefork_scoreboard::{Class, Monotonic, Record, State};
+use prefork_scoreboard::{Class, Holder, Monotonic, Record, Stamp, State};
 use rustix::process::Pid;
 use std::time::Duration;
 
@@ -30,11 +30,11 @@ pub(crate) struct ParentBoard {
     public: Public,
 }
 
-/// What was read of one child.
+/// What was read of one child. Kept small: each fork copies what is known of all.
 #[derive(Debug)]
 struct Reading {
     /// Who it is, by the parent's own knowledge.
-    identity: Record,
+    holder: Holder,
     /// When it was spawned; the origin where that is not known.
     spawned: Time,
     count: RequestCount,
@@ -45,8 +45,8 @@ struct Reading {
     unclear: Option<Unclear>,
     /// Until when it wants time for what it has in hand.
     extended: Option<Time>,
-    /// What others are shown of it.
-    shown: Record,
+    /// By what that which others are shown of it is known again.
+    shown: Stamp,
 }
 
 /// What there is to see in all pages.
@@ -81,13 +81,12 @@ impl ParentBoard {
         log: &Log,
     ) {
         let pid = pid.as_raw_nonzero().get().unsigned_abs();
-        let identity = record.clone().of_process(pid, u64::from(generation.0));
-        let spawned = identity.started().map_or(Time::ZERO, time);
-        self.public.publish(slot, &identity, log);
-        let shown = identity.clone();
+        let holder = record.holder().of_process(pid, u64::from(generation.0));
+        let spawned = holder.started().map_or(Time::ZERO, time);
+        let shown = self.public.publish(slot, &holder.doing(record), log);
         let activity = Activity::Idle { since: Time::ZERO };
         let reading = Reading {
-            identity,
+            holder,
             spawned,
             count,
             version: 0,
@@ -129,32 +128,40 @@ impl ParentBoard {
             reading.read(now, slot, pages, &mut self.public, &mut look, log);
             look.activities.push((slot, reading.activity));
         }
-        self.examine(now, log);
+        self.examine(now, public::Look::Due, pages, log);
         look
     }
 
-    /// Tells whether something may have happened to the scoreboard.
-    pub(crate) fn has_stirred(&mut self, now: Time) -> bool {
-        self.public.has_stirred(now)
+    /// Looks at the scoreboard if something may have happened to it.
+    pub(crate) fn check(&mut self, now: Time, pages: &Pages, log: &Log) {
+        self.examine(now, public::Look::Hinted, pages, log);
     }
 
     /// Looks whether the scoreboard is still what the parent has made of it, and writes again what others have
     /// written over.
-    pub(crate) fn examine(&mut self, now: Time, log: &Log) {
+    fn examine(&mut self, now: Time, look: public::Look, pages: &Pages, log: &Log) {
         let readings = &self.readings;
-        let shown = |slot: usize| Some(&readings.get(slot)?.as_ref()?.shown);
-        self.public.examine(now, shown, log);
+        let shown = |slot: SlotId| {
+            let reading = readings.get(slot.index()).and_then(Option::as_ref);
+            reading.map_or(Stamp::EMPTY, |reading| reading.shown)
+        };
+        for slot in self.public.examine(now, look, shown, log) {
+            match self.readings.get_mut(slot.index()) {
+                Some(Some(reading)) => reading.show(slot, pages, &mut self.public, log),
+                Some(None) | None => self.public.clear(slot, log),
+            }
+        }
     }
 
     /// Makes the scoreboard again, if it was damaged or could not be made before, and shows all children on it;
     /// tells whether there is another one now.
-    pub(crate) fn heal(&mut self, now: Time, log: &Log) -> bool {
+    pub(crate) fn heal(&mut self, now: Time, pages: &Pages, log: &Log) -> bool {
         if !self.public.heal(now, log) {
             return false;
         }
-        for (index, reading) in self.readings.iter().enumerate() {
-            if let (Some(reading), Ok(slot)) = (reading, u32::try_from(index)) {
-                self.public.publish(SlotId(slot), &reading.shown, log);
+        for (slot, reading) in (0..).map(SlotId).zip(&mut self.readings) {
+            if let Some(reading) = reading {
+                reading.show(slot, pages, &mut self.public, log);
             }
         }
         true
@@ -201,8 +208,19 @@ impl Reading {
             look.implausible.push((slot, Claim::Nothing));
         }
         self.activity = self.activity(&record);
-        self.shown = self.identity.doing(&record).with_requests(self.count.believed());
-        public.publish(slot, &self.shown, log);
+        self.shown = self.publish(slot, &record, public, log);
+    }
+
+    /// Shows what it is doing now, whatever was shown before.
+    fn show(&mut self, slot: SlotId, pages: &Pages, public: &mut Public, log: &Log) {
+        if let Some(record) = pages.record(slot) {
+            self.shown = self.publish(slot, &record, public, log);
+        }
+    }
+
+    fn publish(&self, slot: SlotId, record: &Record, public: &mut Public, log: &Log) -> Stamp {
+        let shown = self.holder.doing(record).with_requests(self.count.believed());
+        public.publish(slot, &shown, log)
     }
 
     /// Passes on that a child asks for more time, after what it is doing was read.

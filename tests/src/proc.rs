@@ -141,7 +141,8 @@ mod tests {
 
     #[test]
     fn one_that_leaves_is_no_zombie_yet() {
-        let line = |state| format!("7 (a) {state} 3 7 5 0 -1 4194308 1 0 0 0 12 30 0 0 20 0 1 0 99 1 1");
+        let line =
+            |state| format!("7 (a) {state} 3 7 5 0 -1 4194308 1 0 0 0 12 30 0 0 20 0 1 0 99 1 1");
         let is_leaving = |state| parse(7, &line(state)).expect("parsed").is_leaving();
         assert!(is_leaving('R') && !is_leaving('Z'));
     }

@@ -7,7 +7,7 @@ use std::{
 };
 
 use prefork_core::{Allowance, SlotId, Time, one_line};
-use prefork_scoreboard::{CreateError, OwnedBoard, Record, Slot, SlotError};
+use prefork_scoreboard::{CreateError, OwnedBoard, Record, Slot, SlotError, Stamp};
 
 use super::slots;
 use crate::{
@@ -15,7 +15,7 @@ use crate::{
     check::{Pool, Scoreboard, Settings},
     clock,
     log::Log,
-    os::FileHints,
+    os::{FileHints, Stirred},
 };
 
 /// How long hints are left alone after the parent has written to the file itself, or somebody else has.
@@ -49,6 +49,15 @@ enum Place {
     Memory,
     /// Nobody is to read it.
     Nowhere,
+}
+
+/// Why the file is looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Look {
+    /// Its hints may be there.
+    Hinted,
+    /// The children are looked at too.
+    Due,
 }
 
 #[derive(Debug)]
@@ -153,13 +162,15 @@ impl Public {
             .ok()
     }
 
-    /// Shows what a child is doing.
-    pub(super) fn publish(&mut self, slot: SlotId, record: &Record, log: &Log) {
+    /// Shows what a child is doing; returns by what it is known again.
+    pub(super) fn publish(&mut self, slot: SlotId, record: &Record, log: &Log) -> Stamp {
         // Children of a larger pool before an upgrade can be beyond a smaller new board.
-        if let Some(board) = self.board.as_ref().filter(|board| slot.index() < board.slots()) {
-            let written = board.publish(slot.index(), record);
-            self.wrote(written, log);
-        }
+        let board = self.board.as_ref().filter(|board| slot.index() < board.slots());
+        let Some(board) = board else { return Stamp::EMPTY };
+        let written = board.publish(slot.index(), record);
+        let stamp = written.as_ref().copied().unwrap_or(Stamp::EMPTY);
+        self.wrote(written.map(drop), log);
+        stamp
     }
 
     /// Empties the slot of a child that was reaped.
@@ -181,68 +192,78 @@ impl Public {
     /// Begins to listen for what happens to the file. Where that cannot be had, it is seen when the parent
     /// next looks at its children.
     fn listen(&mut self) {
-        let file = match (&self.place, &self.board) {
-            (Place::File(_), Some(board)) => board.descriptors().0,
-            (Place::File(_) | Place::Memory | Place::Nowhere, _) => return,
-        };
-        self.hints = FileHints::new(file).ok();
+        self.hints =
+            self.board.as_ref().and_then(|board| FileHints::new(board.descriptors().0).ok());
     }
 
-    /// What to wait for before [`has_stirred`](Self::has_stirred).
+    /// What to wait for before [`examine`](Self::examine).
     pub(crate) fn fd(&self) -> Option<BorrowedFd<'_>> {
         self.hints.as_ref().filter(|_| self.listen_at.is_none()).map(FileHints::fd)
     }
 
-    /// Tells whether something may have happened to the file, if it is time for that.
-    pub(crate) fn has_stirred(&mut self, now: Time) -> bool {
-        if self.listen_at.is_some_and(|at| now < at) {
-            return false;
-        }
-        self.listen_at = None;
-        self.hints.as_ref().is_some_and(FileHints::take)
-    }
-
-    /// Looks whether somebody has damaged it, and writes records again that are not those that are to be
-    /// `shown`.
-    pub(super) fn examine<'a>(
+    /// Looks whether somebody has damaged the file, if something may have happened to it; returns the slots
+    /// that do not show what they are to, by these stamps. Only a look that is `due` makes sure where there are no
+    /// hints to go by.
+    pub(super) fn examine(
         &mut self,
         now: Time,
-        shown: impl Fn(usize) -> Option<&'a Record>,
+        look: Look,
+        shown: impl Fn(SlotId) -> Stamp,
         log: &Log,
-    ) {
-        let Some(board) = self.board.as_ref().filter(|_| matches!(self.repair, Repair::No)) else {
-            return;
-        };
+    ) -> Vec<SlotId> {
+        let is_noisy = self.listen_at.is_some();
+        match look {
+            Look::Hinted if self.listen_at.is_some_and(|at| now < at) => return Vec::new(),
+            Look::Hinted => self.listen_at = None,
+            Look::Due => {}
+        }
         // First, so that what happens meanwhile is a hint again.
-        if self.hints.as_ref().is_some_and(FileHints::take) {
-            self.listen_at = None;
-        }
-        if let Err(fault) = board.check() {
-            return self.condemn(&Report(&fault), log);
-        }
-        let mut overwritten = 0;
-        let mut examine = |slot: usize| {
-            let shown = shown(slot);
-            if !board.shows(slot, shown)? {
-                overwritten += 1;
-                shown.map_or_else(|| board.clear(slot), |shown| board.publish(slot, shown))?;
-            }
-            Ok::<_, SlotError>(())
+        let stirred = match (&self.hints, look) {
+            (Some(hints), _) => hints.take(),
+            (None, Look::Due) => Stirred::Changed,
+            (None, Look::Hinted) => Stirred::Nothing,
         };
-        let examined = (0..board.slots()).try_for_each(&mut examine);
-        if let Err(error) = examined {
-            return self.condemn(&Report(&error), log);
+        let Some(board) = self.board.as_ref().filter(|_| matches!(self.repair, Repair::No)) else {
+            return Vec::new();
+        };
+        let is_whole = match stirred {
+            Stirred::Nothing => return Vec::new(),
+            // While the parent itself writes, that it was written to is no news. Whoever else does closes
+            // the file one day, or writes when it is quiet.
+            Stirred::Written => !is_noisy,
+            Stirred::Changed => true,
+        };
+        if let Err(fault) = board.check() {
+            self.condemn(&Report(&fault), log);
+            return Vec::new();
         }
-        if overwritten > 0 {
-            self.listen_at = self.hints.as_ref().map(|_| now + REST);
+        if !is_whole {
+            return Vec::new();
         }
-        if overwritten > 0 && self.complaints.take(now) {
+        // All of it is read, so not again at once.
+        self.listen_at = self.hints.as_ref().map(|_| now + REST);
+        let slots = (0..).map(SlotId).take(board.slots());
+        let wrong = slots.filter_map(|slot| match board.shows(slot.index(), shown(slot)) {
+            Ok(true) => None,
+            Ok(false) => Some(Ok(slot)),
+            Err(error) => Some(Err(error)),
+        });
+        let wrong: Vec<SlotId> = match wrong.collect::<Result<_, _>>() {
+            Ok(wrong) => wrong,
+            Err(error) => {
+                self.condemn(&Report(&error), log);
+                return Vec::new();
+            }
+        };
+        if !wrong.is_empty() && self.complaints.take(now) {
             let path = self.path().unwrap_or(Path::new("in memory"));
             log.warning(format_args!(
-                "scoreboard {}: {overwritten} slots were written over by another process; written again",
-                one_line(path)
+                "scoreboard {}: {} slots were written over by another process; written again",
+                one_line(path),
+                wrong.len()
             ));
         }
+        wrong
     }
 
     fn condemn(&mut self, why: &Report<'_>, log: &Log) {

@@ -5,13 +5,27 @@
 
 use std::{
     io,
+    mem::MaybeUninit,
     os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
 };
 
 use rustix::{
-    fs::inotify::{self, CreateFlags, WatchFlags},
+    fs::inotify::{self, CreateFlags, ReadFlags, Reader, WatchFlags},
     io::Errno,
 };
+
+/// The kernel keeps so many hints by default, so taking them ends (`inotify(7)`).
+const MOST: usize = 16_384;
+
+/// What has happened to a file since the last hints were taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Stirred {
+    Nothing,
+    /// Somebody has written to it; this very process, maybe.
+    Written,
+    /// It was closed by somebody who could write, or has been changed in another way.
+    Changed,
+}
 
 /// An inotify descriptor that watches one file.
 #[derive(Debug)]
@@ -41,25 +55,30 @@ impl FileHints {
         self.inotify.as_fd()
     }
 
-    /// Takes the hints that wait, and returns whether there were any.
-    pub(crate) fn take(&self) -> bool {
-        let mut space = [0; 4096];
-        let mut any = false;
-        // The kernel keeps so many of them that this ends.
-        for _ in 0..16 {
-            match rustix::io::read(&self.inotify, &mut space) {
-                Ok(length) if length > 0 => any = true,
+    /// Takes the hints that wait, and returns the most of what they are about.
+    pub(crate) fn take(&self) -> Stirred {
+        let mut space = [MaybeUninit::uninit(); 4096];
+        let mut reader = Reader::new(&self.inotify, &mut space);
+        let mut stirred = Stirred::Nothing;
+        for _ in 0..MOST {
+            match reader.next() {
+                Ok(event) if event.events() == ReadFlags::MODIFY => {
+                    stirred = stirred.max(Stirred::Written);
+                }
+                Ok(_) => stirred = Stirred::Changed,
                 Err(Errno::INTR) => {}
-                Ok(_) | Err(_) => break,
+                Err(_) => break,
             }
         }
-        any
+        stirred
     }
 }
 
-/// Removing a name changes an attribute: how many there are.
+/// Removing a name changes an attribute: how many there are. Whoever cuts a file without opening it writes
+/// to it.
 fn add(inotify: &OwnedFd, file: BorrowedFd<'_>) -> io::Result<i32> {
     let path = format!("/proc/self/fd/{}", file.as_raw_fd());
-    let flags = WatchFlags::ATTRIB | WatchFlags::MOVE_SELF | WatchFlags::MODIFY;
+    let flags =
+        WatchFlags::ATTRIB | WatchFlags::MOVE_SELF | WatchFlags::MODIFY | WatchFlags::CLOSE_WRITE;
     Ok(inotify::add_watch(inotify, path, flags)?)
 }

@@ -49,10 +49,8 @@ impl Parent<'_> {
 
     /// Looks at the scoreboard if something may have happened to it.
     pub(super) fn check_board(&mut self, now: Time) {
-        if let Some(board) = &mut self.board
-            && board.has_stirred(now)
-        {
-            board.examine(now, &self.log);
+        if let Some(board) = &mut self.board {
+            board.check(now, &self.channels.pages, &self.log);
         }
     }
 
@@ -63,8 +61,8 @@ impl Parent<'_> {
 
     /// Makes the scoreboard again, if that is due.
     pub(super) fn keep_board(&mut self) {
-        let log = &self.log;
-        if self.board.as_mut().is_some_and(|board| board.heal(clock::now(), log)) {
+        let (pages, log) = (&self.channels.pages, &self.log);
+        if self.board.as_mut().is_some_and(|board| board.heal(clock::now(), pages, log)) {
             self.renew_status();
         }
     }

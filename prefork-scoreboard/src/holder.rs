@@ -1,0 +1,43 @@
+//! Whose slot it is, apart from what that process is doing.
+
+use crate::clock::Monotonic;
+use crate::process::plausible_pid;
+use crate::record::Record;
+use std::time::SystemTime;
+
+/// Which process a slot belongs to, of which generation, and since when.
+///
+/// For a parent that knows these by itself and need not take a child's word for them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Holder {
+    pub(crate) slot: usize,
+    pub(crate) pid: Option<u32>,
+    pub(crate) generation: u64,
+    pub(crate) started: Option<Monotonic>,
+    pub(crate) started_wall: Option<SystemTime>,
+    pub(crate) process_start: u64,
+}
+
+impl Holder {
+    /// Returns the same slot, of the process with this pid and of this generation.
+    #[must_use]
+    pub fn of_process(self, pid: u32, generation: u64) -> Self {
+        Self { pid: plausible_pid(u64::from(pid)), generation, ..self }
+    }
+
+    /// Returns when the slot was assigned, if that was of this boot.
+    #[must_use]
+    pub const fn started(&self) -> Option<Monotonic> {
+        self.started
+    }
+
+    /// Returns a record of what `report` says its process is doing, as one of this process: pid,
+    /// generation and start are not taken from it.
+    ///
+    /// A process that is there cannot report that its slot is empty: then it is shown as stalled,
+    /// as with any record that makes no sense.
+    #[must_use]
+    pub fn doing(&self, report: &Record) -> Record {
+        report.clone().of(self)
+    }
+}
