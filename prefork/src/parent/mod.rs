@@ -92,6 +92,8 @@ pub(crate) struct Parent<'a> {
     has_returned: bool,
     /// Whether the end of some child may not have been told by a signal.
     must_reap: bool,
+    /// Whether children have ended, and what they may have done to the listening sockets is to be set back.
+    have_ended: bool,
     /// Why the last fork failed, so that it is said once and not at every attempt.
     fork_error: Option<String>,
     /// To the service manager.
@@ -201,6 +203,7 @@ impl<'a> Parent<'a> {
             has_returned,
             // Who ended before the signal was blocked, or while a program took over from another.
             must_reap: true,
+            have_ended: false,
             fork_error: None,
             reporting,
             log,
@@ -242,6 +245,10 @@ impl<'a> Parent<'a> {
                 }
             }
             self.channels.wake_children();
+            // After those who have ended were replaced, which is not to wait for this.
+            if std::mem::take(&mut self.have_ended) {
+                self.mend_listeners(clock::now());
+            }
             if let Some(duty) = self.start_hooks() {
                 return Ok(Became::Hook(Box::new(self.into_hook_seat(duty))));
             }

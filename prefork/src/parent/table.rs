@@ -14,30 +14,38 @@ use crate::{
 /// The parent's private list of its unreaped children: the only processes that are ever signalled.
 #[derive(Debug)]
 pub(crate) struct Table {
-    children: HashMap<SlotId, Child>,
+    seats: Vec<Seat>,
     slots: HashMap<Pid, SlotId>,
-    buried: HashMap<SlotId, Pid>,
     /// Tells the bells of one child from those of the slot's other children.
     serial: u32,
     reserve: Reserve,
 }
 
+/// A slot.
+#[derive(Debug, Default)]
+struct Seat {
+    child: Option<Child>,
+    /// The last child that was taken off it.
+    buried: Option<Pid>,
+}
+
 /// A child, as its parent knows it.
 #[derive(Debug)]
-pub(crate) struct Child {
+struct Child {
     pid: Pid,
     /// None once it has ended and is about to be reaped.
     process: Option<Process>,
     generation: Generation,
-    bell: BellId,
+    /// That of its bell.
+    serial: u32,
     /// What it has reported, as far as that was read.
     reports: Reports,
 }
 
 impl Table {
     pub(crate) fn new() -> io::Result<Self> {
-        let (children, slots, buried) = Default::default();
-        Ok(Self { children, slots, buried, serial: 0, reserve: Reserve::new()? })
+        let (seats, slots) = Default::default();
+        Ok(Self { seats, slots, serial: 0, reserve: Reserve::new()? })
     }
 
     /// Names the bell of a child that is about to be forked.
@@ -53,8 +61,25 @@ impl Table {
 
     fn put(&mut self, pid: Pid, generation: Generation, bell: BellId, reports: Reports) {
         let process = Some(Process::of_our_own(pid));
-        self.slots.insert(pid, bell.slot);
-        self.children.insert(bell.slot, Child { pid, process, generation, bell, reports });
+        let BellId { slot, serial } = bell;
+        self.slots.insert(pid, slot);
+        if self.seats.len() <= slot.index() {
+            self.seats.resize_with(slot.index() + 1, Seat::default);
+        }
+        self.seats[slot.index()].child = Some(Child { pid, process, generation, serial, reports });
+    }
+
+    fn child(&self, slot: SlotId) -> Option<&Child> {
+        self.seats.get(slot.index())?.child.as_ref()
+    }
+
+    fn child_mut(&mut self, slot: SlotId) -> Option<&mut Child> {
+        self.seats.get_mut(slot.index())?.child.as_mut()
+    }
+
+    fn children(&self) -> impl Iterator<Item = (SlotId, &Child)> {
+        let seats = (0..).map(SlotId).zip(&self.seats);
+        seats.filter_map(|(slot, seat)| Some((slot, seat.child.as_ref()?)))
     }
 
     /// Goes on with the children of the old program, which are still this process's own, and not reaped.
@@ -72,16 +97,15 @@ impl Table {
 
     /// All children, with their slots and generations.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (SlotId, Pid, Generation)> {
-        let children = self.children.iter();
-        children.map(|(slot, child)| (*slot, child.pid, child.generation))
+        self.children().map(|(slot, child)| (slot, child.pid, child.generation))
     }
 
     /// Describes all children, for the next program in this process.
     pub(crate) fn hand_over(&self) -> Vec<HandedChild> {
-        let children = self.children.iter().map(|(slot, child)| HandedChild {
-            slot: *slot,
+        let children = self.children().map(|(slot, child)| HandedChild {
+            slot,
             pid: child.pid.as_raw_nonzero().get(),
-            bell: child.bell.serial,
+            bell: child.serial,
             reports: child.reports,
         });
         children.collect()
@@ -89,7 +113,7 @@ impl Table {
 
     /// Returns the slot of the child whose bell it is; `None` if that is none that lives.
     pub(crate) fn slot_of(&self, bell: BellId) -> Option<SlotId> {
-        self.children.get(&bell.slot).filter(|child| child.bell == bell).map(|_| bell.slot)
+        self.child(bell.slot).filter(|child| child.serial == bell.serial).map(|_| bell.slot)
     }
 
     /// Notes what a child has reported, and returns what of it is new. What it takes back stays reported.
@@ -98,7 +122,7 @@ impl Table {
         slot: SlotId,
         reports: Reports,
     ) -> impl Iterator<Item = Report> + use<> {
-        let known = match self.children.get_mut(&slot) {
+        let known = match self.child_mut(slot) {
             Some(child) => {
                 let all = child.reports.union(reports);
                 std::mem::replace(&mut child.reports, all)
@@ -110,22 +134,23 @@ impl Table {
 
     /// Tells whether a child notices only a signal: it has never looked at its page, or does not any more.
     pub(crate) fn needs_signal(&self, slot: SlotId) -> bool {
-        let reports = self.children.get(&slot).map(|child| child.reports).unwrap_or_default();
+        let reports = self.child(slot).map(|child| child.reports).unwrap_or_default();
         !reports.contains(Report::Ready) || reports.contains(Report::Polls)
     }
 
     /// Lets go of a child that has ended and is about to be reaped: it is signalled no more. Tells whether it was
     /// one of ours.
     pub(crate) fn let_go(&mut self, pid: Pid) -> bool {
-        let child = self.slots.get(&pid).and_then(|slot| self.children.get_mut(slot));
+        let child = self.slot(pid).and_then(|slot| self.child_mut(slot));
         child.is_some_and(|child| child.process.take().is_some())
     }
 
     /// Takes a child off the list that has ended and was reaped; `None` if it was none of ours.
     pub(crate) fn remove(&mut self, pid: Pid) -> Option<(SlotId, Generation)> {
         let slot = self.slots.remove(&pid)?;
-        self.buried.insert(slot, pid);
-        self.children.remove(&slot).map(|child| (slot, child.generation))
+        let seat = self.seats.get_mut(slot.index())?;
+        seat.buried = Some(pid);
+        seat.child.take().map(|child| (slot, child.generation))
     }
 
     pub(crate) fn slot(&self, pid: Pid) -> Option<SlotId> {
@@ -134,20 +159,20 @@ impl Table {
 
     /// Signals the child in a slot, if there is one that was not reaped.
     pub(crate) fn signal(&mut self, slot: SlotId, signal: Signal) -> io::Result<()> {
-        let process = self.children.get(&slot).and_then(|child| child.process.as_ref());
-        let Some(process) = process else { return Ok(()) };
+        let child = self.seats.get(slot.index()).and_then(|seat| seat.child.as_ref());
+        let Some(process) = child.and_then(|child| child.process.as_ref()) else { return Ok(()) };
         let sent = process.signal(signal, &mut self.reserve);
         self.reserve.restore();
         sent
     }
 
     pub(crate) fn pid(&self, slot: SlotId) -> Option<Pid> {
-        self.children.get(&slot).map(|child| child.pid)
+        self.child(slot).map(|child| child.pid)
     }
 
     /// The pid of the last child that was taken off a slot, for messages about it.
     pub(crate) fn buried(&self, slot: SlotId) -> Option<Pid> {
-        self.buried.get(&slot).copied()
+        self.seats.get(slot.index())?.buried
     }
 }
 

@@ -24,9 +24,7 @@ impl Parent<'_> {
     pub(super) fn take_in(&mut self) -> io::Result<()> {
         let Collected { requests, ended } = self.collect()?;
         let now = clock::now();
-        if !ended.is_empty() {
-            self.mend_listeners(now);
-        }
+        self.have_ended |= !ended.is_empty();
         for (pid, _) in &ended {
             // What the dead have reported, they have while they lived.
             if let Some(slot) = self.table.slot(*pid) {
