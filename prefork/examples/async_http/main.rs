@@ -18,7 +18,7 @@
 use std::{
     env,
     future::pending,
-    io,
+    io::{self, Write},
     net::{SocketAddr, TcpListener},
     os::fd::OwnedFd,
     process::{self, ExitCode},
@@ -54,7 +54,7 @@ pub(crate) fn main() -> ExitCode {
     match serve() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("async_http: {}", Report(&*error));
+            let _ = writeln!(io::stderr(), "async_http: {}", Report(&*error));
             ExitCode::FAILURE
         }
     }

@@ -32,7 +32,7 @@ pub(crate) fn main() -> ExitCode {
     match serve() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("crashy: {}", Report(&*error));
+            let _ = writeln!(io::stderr(), "crashy: {}", Report(&*error));
             ExitCode::FAILURE
         }
     }

@@ -26,7 +26,7 @@ pub(crate) fn main() -> ExitCode {
     match serve() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("echo: {}", Report(&*error));
+            let _ = writeln!(io::stderr(), "echo: {}", Report(&*error));
             ExitCode::FAILURE
         }
     }

@@ -1,6 +1,12 @@
 //! The command line: the documented arguments, in kebab case, over those of a file.
 
-use std::{fs::File, io::Read, net::SocketAddr, path::PathBuf, time::Duration};
+use std::{
+    fs::File,
+    io::{self, Read, Write},
+    net::SocketAddr,
+    path::PathBuf,
+    time::Duration,
+};
 
 use clap::Parser;
 use prefork::{
@@ -187,11 +193,16 @@ fn seconds(text: &str) -> Result<Duration, &'static str> {
     seconds.ok_or("must be a number of seconds, such as 30 or 0.5")
 }
 
-/// Prints what a user can do with a server at this address.
+/// Prints what a user can do with a server at this address; where nobody reads that, it does not matter.
 pub(crate) fn print_what_to_try(address: SocketAddr) {
-    println!("Serving http://{address}/ (pid {}). Try:", std::process::id());
-    println!("  curl http://{address}/           says hello");
-    println!("  curl http://{address}/pid        says which child answered");
-    println!("  curl http://{address}/sleep      says hello after a second");
-    println!("  kill -TERM {}        finishes the requests in hand and stops", std::process::id());
+    let pid = std::process::id();
+    let text = format!(
+        "Serving http://{address}/ (pid {pid}). Try:
+  curl http://{address}/           says hello
+  curl http://{address}/pid        says which child answered
+  curl http://{address}/sleep      says hello after a second
+  kill -TERM {pid}        finishes the requests in hand and stops
+"
+    );
+    let _ = io::stdout().write_all(text.as_bytes());
 }

@@ -7,7 +7,11 @@
 mod cli;
 mod http;
 
-use std::{io, net::TcpStream, process::ExitCode};
+use std::{
+    io::{self, Write},
+    net::TcpStream,
+    process::ExitCode,
+};
 
 use clap::Parser;
 use prefork::{Args, BoxError, Child, Ended, Prefork, Report};
@@ -18,12 +22,13 @@ pub(crate) fn main() -> ExitCode {
     match serve(Cli::parse()) {
         Ok(ended) => {
             if let Ended::Launched { pid, .. } = ended {
-                println!("hello: serving as pid {pid}");
+                // Whoever reads that may have gone: no reason to end by a panic, as println! would.
+                let _ = writeln!(io::stdout(), "hello: serving as pid {pid}");
             }
             ExitCode::SUCCESS
         }
         Err(error) => {
-            eprintln!("hello: {}", Report(&*error));
+            let _ = writeln!(io::stderr(), "hello: {}", Report(&*error));
             ExitCode::FAILURE
         }
     }

@@ -19,7 +19,14 @@
 //!
 //! One daemon serves a queue: its lists are named by slots, which are unique within one daemon.
 
-use std::{env, process, process::ExitCode, thread, time::Duration};
+use std::{
+    env,
+    io::{self, Write},
+    process,
+    process::ExitCode,
+    thread,
+    time::Duration,
+};
 
 use prefork::{Args, BoxError, Child, Prefork, Report};
 use redis::{Commands, Connection, Direction};
@@ -44,7 +51,7 @@ pub(crate) fn main() -> ExitCode {
     match serve() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("jobs: {}", Report(&*error));
+            let _ = writeln!(io::stderr(), "jobs: {}", Report(&*error));
             ExitCode::FAILURE
         }
     }
