@@ -64,7 +64,7 @@ impl<S> Prefork<S> {
             Ok(checked) => Ok(Self { checked, origin }),
             Err(error) => {
                 if let Some(inherited) = &*inherited {
-                    inherited.refuse(origin.as_ref().ok(), None, &error);
+                    inherited.refuse(None, &error);
                 }
                 Err(error)
             }
@@ -109,7 +109,7 @@ impl<S> Prefork<S> {
             Ok(prepared) => prepared,
             Err(error) => {
                 if let Some(inherited) = &inherited {
-                    inherited.refuse(origin.as_ref().ok(), None, &error);
+                    inherited.refuse(None, &error);
                 }
                 return Err(error);
             }
@@ -209,7 +209,7 @@ fn serve<S>(
     // From here on a signal waits until somebody can act on it in order.
     let signals = open_signals()?;
     let began = clock::now();
-    let initialized = initialize(settings, activated, after_init)?;
+    let initialized = initialize(settings, activated, after_init)?.for_pool();
     if !sys::pages::can_seal() {
         Log::new(&settings.name, Role::Parent).info(
             "this kernel has no mseal(2), which Linux 6.10 has: a child that was taken over can write \
@@ -261,7 +261,7 @@ fn succeed<S>(
     let (config, signals, succession) = match attempt() {
         Ok(ready) => ready,
         Err(error) => {
-            inherited.refuse(origin.as_ref().ok(), Some(&settings.name), &error);
+            inherited.refuse(Some(&settings.name), &error);
             return Err(error);
         }
     };
@@ -269,15 +269,17 @@ fn succeed<S>(
         succession.leave(settings);
         // The last that can fail of what is to come, tried here by a process that is thrown away.
         if let Err(error) = drop_privileges(&users.children) {
-            inherited.refuse(None, None, &error);
+            inherited.refuse(None, &error);
             return Err(error);
         }
         inherited.pass()
     };
     let log = Log::new(&settings.name, Role::Parent);
+    inherited.log_return(&log);
     let Some((initialized, channels, adopted)) = inherited.claim(settings, succession, &log) else {
         return Err(RunError::NoPool);
     };
+    sys::way_back::close();
     let pool = Pooled {
         config: config.clone(),
         users,
@@ -300,7 +302,8 @@ struct Pooled<S> {
     signals: Signals,
     access_log: AccessLog,
     origin: io::Result<Origin>,
-    initialized: Initialized<S>,
+    /// With none where an old program goes on without what its `after_init` makes.
+    initialized: Initialized<Option<S>>,
     channels: Channels,
     adopted: Option<Adopted>,
     hooks: ParentHooks,
@@ -337,6 +340,7 @@ fn supervise<S>(
         status,
         privileges: users.children,
         readiness,
+        is_bare: state.is_none(),
     };
     let verdict = match run_parent(settings, parts, adopted)? {
         Became::Child(seat) => {
@@ -344,7 +348,11 @@ fn supervise<S>(
             // which whoever has the descriptor could release, and the pid in it, by which scripts of
             // root's may kill.
             drop(belongings);
-            child::live(*seat, &mut body, &state)
+            match &state {
+                Some(state) => child::live(*seat, &mut body, state),
+                // A bare parent forks none.
+                None => sys::exit_now(1),
+            }
         }
         Became::Hook(seat) => {
             drop(belongings);

@@ -30,6 +30,14 @@ pub(crate) struct Initialized<S> {
     pub(crate) belongings: Belongings,
 }
 
+impl<S> Initialized<S> {
+    /// Has what `after_init` has made be what any pool may have: one that was taken over may be without.
+    pub(crate) fn for_pool(self) -> Initialized<Option<S>> {
+        let Self { state, listeners, title, belongings } = self;
+        Initialized { state: Some(state), listeners, title, belongings }
+    }
+}
+
 /// What a daemon leaves in the file system, to be taken away at the end: the pid file last, as its
 /// absence tells that the daemon is gone.
 #[derive(Default)]

@@ -132,8 +132,8 @@ impl<S> Args<S> {
     /// // Or, to look at what has changed first:
     /// let args = Args::new().auto_reload_check_every(every).auto_reload_handler(
     ///     |changes: &Changes| {
-    ///         println!("{changes}");
-    ///         Ok(OnChange::Reload)
+    ///         let is_settings = changes.concern("/etc/hello.toml".as_ref());
+    ///         Ok(if is_settings { OnChange::Reload } else { OnChange::Upgrade })
     ///     },
     /// );
     /// # drop(args);

@@ -55,6 +55,9 @@ impl Parent<'_> {
 
     /// Forks a child, in which this returns that it is one.
     fn spawn(&mut self, slot: SlotId, generation: Generation) -> Option<Done> {
+        if self.lacks_state(slot) {
+            return None;
+        }
         let assigned = self.channels.pages.assign(slot, generation);
         self.descendants.assign(slot);
         let id = self.table.next_bell(slot);

@@ -7,6 +7,7 @@
 //! after that, so that nothing the dead have said is missed; the kernel gives their pids to nobody
 //! of ours meanwhile, since only this loop forks.
 
+mod bare;
 mod bells;
 mod carry_out;
 mod clients;
@@ -48,6 +49,7 @@ use crate::{
     upgrade::{Adopted, Origin, Probe},
 };
 
+use bare::Bare;
 use carry_out::Done;
 use descendants::Descendants;
 pub(crate) use leftovers::Leftovers;
@@ -90,6 +92,8 @@ pub(crate) struct Parent<'a> {
     status: Option<Service>,
     /// Whether the program is one that has come back.
     has_returned: bool,
+    /// Whether it has come back without what children begin with.
+    bare: Option<Bare>,
     /// Whether the end of some child may not have been told by a signal.
     must_reap: bool,
     /// Whether children have ended, and what they may have done to the listening sockets is to be set back.
@@ -127,6 +131,8 @@ pub(crate) struct Parts<'a> {
     pub(crate) status: Option<Service>,
     pub(crate) privileges: Rc<Privileges>,
     pub(crate) readiness: &'a mut Option<Readiness>,
+    /// Whether there is nothing that children could begin with.
+    pub(crate) is_bare: bool,
 }
 
 impl<'a> Parent<'a> {
@@ -201,6 +207,7 @@ impl<'a> Parent<'a> {
             counters,
             status,
             has_returned,
+            bare: parts.is_bare.then(Bare::new),
             // Who ended before the signal was blocked, or while a program took over from another.
             must_reap: true,
             have_ended: false,

@@ -12,12 +12,13 @@ use crate::{
     manager::Occasion,
     status::Service,
     sys,
-    upgrade::{Estate, Probe, Word},
+    upgrade::{Estate, Probe, Which, Word},
 };
 
 impl Parent<'_> {
-    /// Starts the program as its file is now, as a probe.
+    /// Starts the program as its file is now, as a probe; or this one, where that is what may help.
     pub(super) fn start_probe(&mut self) {
+        let which = if self.tries_itself() { Which::Running } else { Which::Installed };
         let origin = match &self.origin {
             Ok(origin) => origin,
             Err(error) => {
@@ -25,7 +26,8 @@ impl Parent<'_> {
                 return self.refuse(&why);
             }
         };
-        match self.estate().probe(origin, self.signals.before()) {
+        let probed = self.estate().probe(origin, which, self.signals.before());
+        match probed {
             Ok(probe) => self.probe = Some(probe),
             Err(error) => {
                 let why = Report(&error).to_string();

@@ -31,6 +31,15 @@ use crate::{
 /// logs, files, signals, a directory, with some room.
 const SPARE: usize = 20;
 
+/// Which program is tried.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Which {
+    /// What stands where this one was started from.
+    Installed,
+    /// This one, which has come back without what its `after_init` makes.
+    Running,
+}
+
 /// All of it.
 pub(crate) struct Estate<'a> {
     pub(crate) settings: &'a Settings,
@@ -47,9 +56,17 @@ pub(crate) struct Estate<'a> {
 }
 
 impl Estate<'_> {
-    /// Starts the program as its file is now, as a probe that knows of the listening sockets alone.
-    pub(crate) fn probe(&self, origin: &Origin, mask: &SigSet) -> Result<Probe, NoProbe> {
-        let program = open_program(origin)?;
+    /// Starts a program as a probe that knows of the listening sockets alone.
+    pub(crate) fn probe(
+        &self,
+        origin: &Origin,
+        which: Which,
+        mask: &SigSet,
+    ) -> Result<Probe, NoProbe> {
+        let program = match which {
+            Which::Installed => open_program(origin)?,
+            Which::Running => open_own_program()?,
+        };
         let mut passed = Passed::default();
         let handover = self.handover(origin, &mut passed).write()?;
         Ok(Probe::start(origin, program, &handover, passed, mask)?)
@@ -59,8 +76,7 @@ impl Estate<'_> {
     pub(crate) fn hand_over(&self, origin: &Origin, probe: &Probe) -> io::Error {
         let refused = || -> io::Result<io::Error> {
             // The very file that runs now, whatever stands at its path, to come back to.
-            let flags = OFlags::PATH | OFlags::CLOEXEC;
-            let own: OwnedFd = open("/proc/self/exe", flags, Mode::empty())?;
+            let own = open_own_program()?;
             let mut passed = Passed::default();
             let mut handover = self.handover(origin, &mut passed);
             handover.pool = Some(self.pool(&mut passed, &own, probe));
@@ -101,6 +117,7 @@ impl Estate<'_> {
             pid_path: self.pid_file.map(|pid_file| pid_file.path().into()),
             scoreboard_path: self.settings.scoreboard_path().map(OsString::from),
             has_board: self.board.is_some(),
+            limit_ms: u64::try_from(self.settings.start_timeout.as_millis()).unwrap_or(u64::MAX),
             status: self.status.map(|status| HandedListener {
                 fd: passed.pass(status.descriptor()),
                 known_by: status.known_by().clone(),
@@ -130,6 +147,10 @@ impl Estate<'_> {
             probe: Some(probe.helper().pid().as_raw_nonzero().get()),
         }
     }
+}
+
+fn open_own_program() -> io::Result<OwnedFd> {
+    Ok(open("/proc/self/exe", OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?)
 }
 
 impl Settings {

@@ -44,11 +44,19 @@ pub(super) struct Handover {
     pub(super) scoreboard_path: Option<OsString>,
     /// Whether there is a scoreboard, if only in memory.
     pub(super) has_board: bool,
+    /// How long a program may take to come up, in milliseconds.
+    #[serde(default = "default_limit")]
+    pub(super) limit_ms: u64,
     /// Where the status page listens.
     #[serde(default)]
     pub(super) status: Option<HandedListener>,
     /// What only the successor gets.
     pub(super) pool: Option<HandedPool>,
+}
+
+/// What [`Args::start_timeout`](crate::Args::start_timeout) is by default, of which earlier libraries say nothing.
+const fn default_limit() -> u64 {
+    60_000
 }
 
 /// A listening socket.
@@ -249,6 +257,7 @@ mod tests {
             pid_path: Some("/run/hello.pid".into()),
             scoreboard_path: None,
             has_board: false,
+            limit_ms: 60_000,
             status: None,
             pool: None,
         }

@@ -18,12 +18,14 @@ use super::{
     Origin, Passed,
     handover::{Handover, Unreadable},
     trial::Tester,
+    way_back::Return,
 };
 use crate::{
     Report,
     bound::{listens, tcp_address},
     listeners::KnownBy,
     log::{Log, Role as Speaker},
+    logs::stderr,
     socket_file::Identity,
     sys,
 };
@@ -50,9 +52,11 @@ pub(crate) struct Inherited {
     /// The descriptors of the handover, by their numbers.
     descriptors: HashMap<RawFd, OwnedFd>,
     /// The handover itself.
-    memory: OwnedFd,
+    _memory: OwnedFd,
     /// Where a probe says what it has found.
     pub(super) tester: Option<Tester>,
+    /// How a program came back.
+    pub(super) returned: Option<Return>,
 }
 
 /// A listening socket that was left.
@@ -104,6 +108,7 @@ fn look() -> Option<Inherited> {
     let mut words = message.split(':');
     let (role, mut numbers) = (words.next()?, words.map(str::parse::<RawFd>));
     let (number, other) = (numbers.next()?.ok()?, numbers.next());
+    let returned = (role == "returned").then(|| Return::read(message.split(':').skip(2)));
     let role = match role {
         "probe" => Role::Probe,
         "successor" => Role::Successor,
@@ -124,7 +129,13 @@ fn look() -> Option<Inherited> {
     let descriptors = descriptors.collect();
     let tester = other.and_then(Result::ok).filter(|_| role == Role::Probe);
     let tester = tester.and_then(sys::adopt_descriptor).map(Tester::new);
-    Some(Inherited { role, handover, descriptors, memory, tester })
+    if role != Role::Probe {
+        // Whoever reads the log has the daemon wait for nothing, from the first line on.
+        let _ = stderr::open_own();
+    }
+    // The way back is for the case that this program does not come so far, or takes over after that.
+    sys::way_back::guard_crashes();
+    Some(Inherited { role, handover, descriptors, _memory: memory, tester, returned })
 }
 
 /// Ends a program that does not understand what it was left; in the daemon's own process the old
@@ -150,7 +161,7 @@ fn give_back(
         }
         (Role::Probe | Role::Successor | Role::Returned, _) => {}
     }
-    eprintln!("prefork: {reason}");
+    Log::new("prefork", Speaker::Parent).error(reason);
     process::exit(1)
 }
 
@@ -201,44 +212,43 @@ impl Inherited {
         self.descriptors.remove(&number)
     }
 
-    /// Gives up: a probe says why, and a successor hands the daemon back to the program of before,
-    /// in which case this does not return.
-    pub(crate) fn refuse(
-        &self,
-        origin: Option<&Origin>,
-        name: Option<&str>,
-        error: &(dyn Error + 'static),
-    ) {
+    /// Gives up: a probe says why; a successor hands the daemon back to the old program, and one that has come
+    /// back is executed again after a pause, in which cases this does not return.
+    pub(crate) fn refuse(&self, name: Option<&str>, error: &(dyn Error + 'static)) {
+        let (name, reason) = (name.unwrap_or("prefork"), Report(error));
         match self.role {
             Role::Probe => {
                 if let Some(tester) = &self.tester {
-                    tester.refuse(&Report(error).to_string());
+                    tester.refuse(&reason.to_string());
                 }
             }
             Role::Successor => {
-                let log = Log::new(name.unwrap_or("prefork"), Speaker::Parent);
-                let reason = Report(error);
-                log.error(format_args!(
-                    "the new program has failed to take over: {reason}; the one of before goes on"
+                Log::new(name, Speaker::Parent).error(format_args!(
+                    "the new program has failed to take over: {reason}; the old one goes on"
                 ));
-                if let Some(refusal) = origin.and_then(|origin| self.hand_back(origin)) {
-                    log.error(format_args!("cannot go back to the program of before: {refusal}"));
-                }
+                sys::way_back::take();
             }
-            // There is nobody left to hand it to.
-            Role::Returned => {}
+            Role::Returned => {
+                Log::new(name, Speaker::Parent).error(format_args!(
+                    "the old program cannot go on: {reason}; its children serve, and it is executed again soon"
+                ));
+                sys::way_back::take();
+            }
         }
     }
 
-    /// Executes the program of before; returns why not if it cannot.
-    fn hand_back(&self, origin: &Origin) -> Option<std::io::Error> {
-        let pool = self.handover.pool.as_ref()?;
-        let program = self.descriptors.get(&pool.program)?;
-        let mut passed = Passed::default();
-        for descriptor in self.descriptors.values() {
-            passed.pass(descriptor);
+    /// Logs what became of the program that was tried, if that has not logged it itself.
+    pub(crate) fn log_return(&self, log: &Log) {
+        let Some(returned) = self.returned else { return };
+        let what = returned.to_string();
+        match (what.is_empty(), returned.attempt) {
+            (true, _) => {}
+            (false, 1) => log.error(format_args!(
+                "the new program has failed to take over: {what}; the old one goes on"
+            )),
+            (false, attempt) => log.error(format_args!(
+                "the old program has failed to go on: {what}; its children serve, attempt {attempt}"
+            )),
         }
-        let message = format!("returned:{}", passed.pass(&self.memory));
-        Some(passed.become_program(origin, program.as_fd(), &message))
     }
 }

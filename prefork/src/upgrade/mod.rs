@@ -18,13 +18,16 @@
 //! descriptors in it are left open over the exec. There the *successor* goes its way again, takes what it
 //! asks for, and only when nothing can fail any more it claims the pid file, the board and the children.
 //! If something fails all the same, it executes the old program, whose file it has open, and hands all
-//! back.
+//! back. So do an exit handler and signal handlers for whatever ends it before, set up before `main`. An old program
+//! that has come back goes on with its children even if its own `after_init` fails (`parent/bare.rs`), and is executed
+//! again after a pause if it does not come so far: with the daemon's process, the children would end.
 //!
 //! # In which process
 //!
 //! - `origin.rs`, `estate.rs`, `probe.rs`, `exec.rs`: the parent, before.
 //! - `inherited.rs`: the new program, as probe and as successor; `trial.rs`: as probe alone;
 //!   `succession.rs`: as successor alone.
+//! - `way_back.rs`, and `sys/way_back.rs`: the new program, before it has taken over, and what the old one is told.
 //! - `handover.rs`: what is said between them.
 
 mod estate;
@@ -35,11 +38,13 @@ mod origin;
 mod probe;
 mod succession;
 mod trial;
+mod way_back;
 
-pub(crate) use estate::Estate;
+pub(crate) use estate::{Estate, Which};
 pub(crate) use exec::Passed;
 pub(crate) use handover::{HandedChannels, HandedChild};
 pub(crate) use inherited::{Inherited, InheritedListener, Role, inherited};
 pub(crate) use origin::Origin;
 pub(crate) use probe::{NoProbe, Probe, Word};
 pub(crate) use succession::Adopted;
+pub(crate) use way_back::way_back;

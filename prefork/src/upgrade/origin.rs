@@ -70,7 +70,7 @@ impl Origin {
 }
 
 /// Reads the environment as the process was given it: what code has changed since, it will change again.
-fn environment() -> io::Result<Vec<CString>> {
+pub(super) fn environment() -> io::Result<Vec<CString>> {
     let block = fs::read("/proc/self/environ")?;
     // The sockets of the service manager are in the handover, not under the numbers that it speaks of.
     let own = VARIABLES.into_iter().chain([VARIABLE]).map(|name| format!("{name}="));

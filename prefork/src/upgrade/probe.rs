@@ -1,7 +1,6 @@
 //! The parent's side of a probe: the new program as a child that only tries whether it would work.
 
 use std::{
-    collections::VecDeque,
     fs::File,
     io,
     os::fd::{AsFd, BorrowedFd, OwnedFd},
@@ -15,7 +14,6 @@ use rustix::{
     fs::{Mode, OFlags, open},
     io::{Errno, retry_on_intr},
     net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, recv, send, socketpair},
-    pipe::{PipeFlags, pipe_with},
     process::{
         Signal, getpid, getppid, kill_process_group, set_parent_process_death_signal, setsid,
     },
@@ -29,9 +27,8 @@ use crate::{
     sys::{self, Forked},
 };
 
-/// The longest message of a probe, and the most of its standard error that is kept.
+/// The longest message of a probe.
 const LONGEST_WORD: usize = 16 << 10;
-const LONGEST_ERRORS: usize = 4 << 10;
 
 /// What a probe says over its channel, as the bytes that stand for it.
 pub(super) const READY: &[u8] = b"ready";
@@ -89,9 +86,6 @@ pub(crate) struct Probe {
     /// What it runs, and what the parent is to run.
     program: OwnedFd,
     channel: Option<OwnedFd>,
-    stderr: Option<OwnedFd>,
-    /// The end of what it has printed to its standard error.
-    errors: VecDeque<u8>,
     /// Why it does not work, in its own words.
     reason: Option<String>,
 }
@@ -125,9 +119,6 @@ impl Probe {
     ) -> io::Result<Self> {
         let (channel, far) =
             socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
-        let (stderr, far_stderr) = pipe_with(PipeFlags::CLOEXEC)?;
-        rustix::io::ioctl_fionbio(&stderr, true)?;
-        let null = open("/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())?;
         let mut passed = passed;
         let message = format!("probe:{}:{}", passed.pass(handover), passed.pass(&far));
         let parent = getpid();
@@ -140,9 +131,8 @@ impl Probe {
                     }
                     // A group of its own, to be ended with all that it starts, and no terminal.
                     setsid()?;
-                    rustix::stdio::dup2_stdin(&null)?;
-                    rustix::stdio::dup2_stdout(&null)?;
-                    rustix::stdio::dup2_stderr(&far_stderr)?;
+                    // Its standard descriptors are the daemon's, as they will be the next program's: what cannot
+                    // print to them is to fail here.
                     set_signal_mask(mask)?;
                     Ok(passed.become_program(origin, program.as_fd(), &message))
                 };
@@ -156,8 +146,6 @@ impl Probe {
                 helper: Helper::new(child),
                 program,
                 channel: Some(channel),
-                stderr: Some(stderr),
-                errors: VecDeque::new(),
                 reason: None,
             }),
         }
@@ -179,12 +167,11 @@ impl Probe {
 
     /// What to wait for before [`hear`](Self::hear).
     pub(crate) fn fds(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
-        [&self.channel, &self.stderr].into_iter().flatten().map(AsFd::as_fd)
+        self.channel.iter().map(AsFd::as_fd)
     }
 
     /// Takes in what it has said.
     pub(crate) fn hear(&mut self) -> Option<Word> {
-        self.hear_errors();
         let channel = self.channel.as_ref()?;
         let mut space = [0; LONGEST_WORD];
         let length = match retry_on_intr(|| recv(channel, &mut space, RecvFlags::DONTWAIT)) {
@@ -219,26 +206,6 @@ impl Probe {
         None
     }
 
-    fn hear_errors(&mut self) {
-        let Some(stderr) = &self.stderr else { return };
-        let mut space = [0; LONGEST_ERRORS];
-        // Whoever writes without end cannot keep the parent: so much at a time.
-        for _ in 0..16 {
-            match retry_on_intr(|| rustix::io::read(stderr, &mut space)) {
-                Err(Errno::AGAIN) => return,
-                Ok(length) if length > 0 => {
-                    self.errors.extend(&space[..length]);
-                    let surplus = self.errors.len().saturating_sub(LONGEST_ERRORS);
-                    self.errors.drain(..surplus);
-                }
-                Ok(_) | Err(_) => {
-                    self.stderr = None;
-                    return;
-                }
-            }
-        }
-    }
-
     /// Tells why it does not work, once it has ended and was reaped.
     pub(crate) fn why(mut self, exit: Exit) -> String {
         self.helper.note_reaped(self.helper.pid());
@@ -247,28 +214,8 @@ impl Probe {
         if let Some(reason) = self.reason.take() {
             return reason;
         }
-        let errors: Vec<u8> = std::mem::take(&mut self.errors).into();
-        let last_words = last_words(&String::from_utf8_lossy(&errors));
-        let separator = if last_words.is_empty() { "" } else { ": " };
-        format!("it {}{separator}{last_words}", Ended(exit))
+        format!("it {}", Ended(exit))
     }
-}
-
-/// Returns the last lines of what a program has printed as one, as many as fit.
-fn last_words(text: &str) -> String {
-    const MOST: usize = 400;
-    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
-    let mut length = 0;
-    let mut last: Vec<&str> = lines
-        .rev()
-        .take_while(|line| {
-            length += line.len();
-            // One line at the least.
-            length <= MOST || length == line.len()
-        })
-        .collect();
-    last.reverse();
-    last.join(" / ").chars().take(MOST).collect()
 }
 
 impl Drop for Probe {
@@ -279,19 +226,5 @@ impl Drop for Probe {
             let _ = kill_process_group(self.helper.pid(), Signal::KILL);
             self.helper.kill();
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn last_words_are_what_fits_on_a_line() {
-        assert_eq!(last_words(""), "");
-        assert_eq!(last_words("error: no\n\n  try --help\n"), "error: no / try --help");
-        let long = "x".repeat(1000);
-        assert_eq!(last_words(&long).len(), 400);
-        assert_eq!(last_words(&format!("{long}\nlast")), "last");
     }
 }

@@ -22,7 +22,7 @@ use rustix::{
     process::{Pid, chdir, umask},
 };
 
-use super::{HandedChild, Inherited, Role};
+use super::{HandedChild, Inherited, InheritedListener, Role};
 use crate::{
     Report, RunError,
     args::AfterInit,
@@ -32,7 +32,7 @@ use crate::{
     clock,
     counters::HandedCounters,
     init::Init,
-    listeners::KnownBy,
+    listeners::{KnownBy, Listeners, Listening},
     log::{Log, Role as Speaker},
     os::Title,
     parent::Leftovers,
@@ -54,7 +54,7 @@ pub(crate) struct Adopted {
 
 /// A daemon that can be taken over: nothing can fail any more.
 pub(crate) struct Succession<S> {
-    initialized: Initialized<S>,
+    initialized: Initialized<Option<S>>,
     channels: Option<Channels>,
 }
 
@@ -94,13 +94,7 @@ impl Inherited {
         let status = self.status_socket(settings);
         let status = status.map_err(RunError::system("open the status page"))?;
         let title = Title::parent(&settings.name);
-        let listeners = self.listeners();
-        let listeners = listeners.map_err(RunError::system("take over the listening sockets"))?;
-        let mut init =
-            Init::new(settings.name.clone(), settings.daemonize, settings.directory.clone());
-        init.inherit(self.role, listeners);
-        let state = call_after_init(settings, &mut init, after_init)?;
-        let (listeners, sockets) = init.into_listeners();
+        let (state, listeners, sockets) = self.make_state(settings, after_init, &log)?;
         let channels = self.handover.pool.as_ref().map(|pool| {
             Channels::adopt(pool.channels, board::slots(settings), |number| self.copy(number))
         });
@@ -109,6 +103,47 @@ impl Inherited {
         let belongings = Belongings { sockets, status, board, pid_file };
         let initialized = Initialized { state, listeners, title, belongings };
         Ok(Succession { initialized, channels })
+    }
+
+    /// Runs `after_init` with the sockets that were left. An old program that has come back goes on without what
+    /// that makes, if it cannot be had, and does not run again what has ended it the last time.
+    fn make_state<S>(
+        &self,
+        settings: &Settings,
+        after_init: AfterInit<S>,
+        log: &Log,
+    ) -> Result<(Option<S>, Listeners, Vec<SocketFile>), RunError> {
+        let left = || self.listeners().map_err(RunError::system("take over the listening sockets"));
+        let outcome = match self.returned {
+            Some(returned) if returned.was_ended_itself() => Err(None),
+            Some(_) | None => {
+                let mut init = Init::new(
+                    settings.name.clone(),
+                    settings.daemonize,
+                    settings.directory.clone(),
+                );
+                init.inherit(self.role, left()?);
+                let made = call_after_init(settings, &mut init, after_init);
+                made.map(|state| (state, init.into_listeners())).map_err(Some)
+            }
+        };
+        match (outcome, self.role) {
+            (Ok((state, (listeners, files))), _) => Ok((Some(state), listeners, files)),
+            (Err(Some(error)), Role::Probe | Role::Successor) => Err(error),
+            (Err(failure), _) => {
+                let why = failure.map(|error| format!(": {}", Report(&error))).unwrap_or_default();
+                log.error(format_args!(
+                    "the old program cannot start children{why}; those that are left serve on, and when another \
+                     one is needed, it tries again every 10 s, or becomes a better program on SIGUSR2"
+                ));
+                let as_left = |left: InheritedListener| {
+                    let InheritedListener { known_by, activated, file, socket } = left;
+                    Listening { known_by, activated, file, socket }
+                };
+                let listeners = left()?.into_iter().map(as_left).collect();
+                Ok((None, Listeners::new(listeners), Vec::new()))
+            }
+        }
     }
 
     /// Says that this program works, and ends.
@@ -126,7 +161,7 @@ impl Inherited {
         settings: &Settings,
         succession: Succession<S>,
         log: &Log,
-    ) -> Option<(Initialized<S>, Channels, Adopted)> {
+    ) -> Option<(Initialized<Option<S>>, Channels, Adopted)> {
         let Succession { mut initialized, channels } = succession;
         let (pool, channels) = (self.handover.pool.take()?, channels?);
         if let Some(file) = pool.pid_file {
@@ -199,7 +234,7 @@ impl Inherited {
         }
     }
 
-    /// Takes charge of the UNIX sockets that this program goes on with, and removes the others: whoever came
+    /// Takes charge of the UNIX sockets that this program goes on with, and removes the others: whoever returned
     /// there now would find nobody for long.
     fn claim_socket_files<S>(&self, initialized: &mut Initialized<S>) {
         for handed in &self.handover.listeners {

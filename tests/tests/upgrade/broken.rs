@@ -49,12 +49,12 @@ fn a_program_that_is_no_good_changes_nothing() {
             Box::new(|| program.install_bytes(&content[..content.len() / 10], 0o755)),
         ),
         ("cannot execute it", Box::new(|| program.install_bytes(&content[..100], 0o755))),
-        ("it exited with status 7: exiting as asked", Box::new(with("--manner exits"))),
+        ("it exited with status 7", Box::new(with("--manner exits"))),
         ("refusing as asked", Box::new(with("--manner refuses"))),
         ("panicked: panicking as asked", Box::new(with("--manner panics"))),
         ("it was ended by SIGABRT", Box::new(with("--manner crashes"))),
         ("it was not ready in 1.5 s", Box::new(with("--manner hangs"))),
-        ("unexpected argument '--bogus'", Box::new(with("--bogus"))),
+        ("it exited with status 2", Box::new(with("--bogus"))),
         ("prefork: 9 is greater than max_children (2)", {
             Box::new(with("--prefork 9 --max-children 2"))
         }),
@@ -63,6 +63,10 @@ fn a_program_that_is_no_good_changes_nothing() {
     ];
     for (reason, spoil) in cases {
         assert_refused(&scene, &daemon, reason, spoil);
+    }
+    // What it has printed stands where the next program's words would.
+    for words in ["exiting as asked", "unexpected argument '--bogus'"] {
+        assert_eq!(scene.lines_with("error.log", words).len(), 1, "{words}");
     }
     upgrade(&daemon, &program, 2);
     daemon.stop_in_order();

@@ -6,6 +6,7 @@ mod privileged;
 mod scarce;
 mod settings;
 mod stop;
+mod way_back;
 
 use std::{fs, thread, time::Duration};
 
