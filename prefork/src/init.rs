@@ -110,7 +110,8 @@ impl Init {
     /// If the service manager has bound this very address and passed the socket (`LISTEN_FDS`, see
     /// `sd_listen_fds(3)`), that one is used, with the queue that it was given. `0.0.0.0` is also found in a
     /// socket for `[::]` that takes IPv4; a socket that is open to more than `address` otherwise is not used.
-    /// It stays open to clients while the daemon stops: who comes meanwhile waits for the next start.
+    /// It stays open to clients while the daemon stops, which all others do not: who comes meanwhile waits for the
+    /// next start (see [signals](crate::docs::signals)).
     ///
     /// # Errors
     ///

@@ -67,6 +67,7 @@ pub(crate) fn serve<S>(
     drop_privileges(&users.children)?;
     let config = pool_of_one(settings, parent_hooks.set());
     let ParentHooks { ready, before_shutdown, .. } = parent_hooks;
+    let outliving = listeners.outliving();
     let mut watcher = Watcher {
         settings: settings.clone(),
         reporting: settings.manager.report(&config, Begun::Alone, &log),
@@ -97,6 +98,7 @@ pub(crate) fn serve<S>(
         tether: None,
         reporter: None,
         poller,
+        outliving,
         limits: settings.limits,
         access_log,
         log: log.clone(),
@@ -315,7 +317,7 @@ impl Watcher {
                 | Action::Abort { .. }
                 | Action::Kill { .. }
                     if self.bell.has_loop_ended() => {}
-                Action::Drain => self.listeners.close_doors(),
+                Action::Drain => self.listeners.close_doors(&self.log),
                 Action::Ask { .. } if self.stop.is_attended() => self.stop.ask(),
                 Action::Ask { .. }
                 | Action::Interrupt { .. }

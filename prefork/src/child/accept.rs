@@ -1,33 +1,20 @@
 //! Accepting connections until asked to leave.
 
-use std::{
-    io,
-    os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd},
-};
+use std::{io, os::fd::BorrowedFd};
 
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
-    io::{Errno, retry_on_intr},
+    io::Errno,
 };
 
 use super::{Child, INSIDE, Listener};
-use crate::{listeners::is_deaf, os::Source, sys::listening};
-
-/// How many connections are taken besides, that were about to be established when they were counted.
-const ENTERING: u32 = 64;
-
-/// How many connections are taken at the most, of those that wait at a socket whose queue the kernel
-/// does not tell.
-const MOST_UNKNOWN: u32 = 4096;
+use crate::{listeners::is_deaf, os::Source};
 
 /// How long a child without free descriptors waits before it tries again.
 const PAUSE: Timespec = Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
 
 /// How often a child looks again whether a socket listens that has listened, 1 s in all, before it gives up.
 const MOST_DEAF: u32 = 10;
-
-/// How often it does so, 5 s in all, when it has been asked to leave and somebody still waits.
-const MOST_PAUSES: u32 = 50;
 
 impl Child {
     /// Waits for the next connection; `None` when the child has been asked to leave.
@@ -115,7 +102,10 @@ impl Child {
     }
 
     /// Takes a connection in hand.
-    fn take<L: Listener + ?Sized>(&mut self, connection: L::Connection) -> L::Connection {
+    pub(super) fn take<L: Listener + ?Sized>(
+        &mut self,
+        connection: L::Connection,
+    ) -> L::Connection {
         self.starvation.end();
         self.usage.count_request();
         self.work.accepted(L::peer(INSIDE, &connection));
@@ -123,64 +113,11 @@ impl Child {
         connection
     }
 
-    /// Takes one of the connections that waited when the daemon began to stop; nobody else will.
-    ///
-    /// A child that is merely replaced leaves them to its siblings. Their number is taken once, so
-    /// that clients who keep coming to a socket that the parent cannot close do not keep the child.
-    /// Nor does a lack of descriptors that does not pass.
-    fn drain<L: Listener + ?Sized>(&mut self, listener: &L) -> io::Result<Option<L::Connection>> {
-        if !self.stop.is_draining() {
-            return Ok(None);
-        }
-        let mut left = self.left_to_drain.unwrap_or_else(|| waiting(listener));
-        let mut pauses = 0;
-        while left > 0
-            && pauses < MOST_PAUSES
-            && let Some(socket) = who_is_ready(listener)?
-        {
-            left -= 1;
-            self.left_to_drain = Some(left);
-            let error = match listener.accept_from(INSIDE, socket) {
-                Some(Ok(connection)) => return Ok(Some(self.take::<L>(connection))),
-                Some(Err(error)) => error,
-                None => break,
-            };
-            match verdict(&error) {
-                Verdict::Again => {}
-                Verdict::Pause => {
-                    left += 1;
-                    pauses += 1;
-                    self.say_starved(&error);
-                    // It has been asked to leave, and now only wants to know that its parent is there.
-                    let tether = self.tether.as_ref().map(|tether| tether.parent.as_fd());
-                    if pause(tether)? {
-                        break;
-                    }
-                }
-                // Nobody waits there any more.
-                Verdict::Deaf => break,
-                Verdict::Fail => return Err(error),
-            }
-        }
-        Ok(None)
-    }
-
-    fn say_starved(&mut self, error: &io::Error) {
+    pub(super) fn say_starved(&mut self, error: &io::Error) {
         if self.starvation.is_new() {
             self.log.error(format_args!("cannot accept a connection: {error}"));
         }
     }
-}
-
-/// How many connections may be taken of those that wait now.
-fn waiting<L: Listener + ?Sized>(listener: &L) -> u32 {
-    let mut waiting = ENTERING;
-    let _ = listener.each(INSIDE, &mut |socket| {
-        let queue = listening::accept_queue(socket);
-        waiting = waiting.saturating_add(queue.map_or(MOST_UNKNOWN, |queue| queue.waiting));
-        Ok(())
-    });
-    waiting
 }
 
 /// Tells whether all of these sockets listen.
@@ -193,24 +130,8 @@ fn all_listen<L: Listener + ?Sized>(listener: &L) -> bool {
     all.is_ok()
 }
 
-/// Returns the first socket at which a connection waits.
-///
-/// A process without free descriptors is told so by `accept(2)` whether one waits or not. They are asked one
-/// by one, as `poll(2)` takes no more than a process may have open.
-fn who_is_ready<L: Listener + ?Sized>(listener: &L) -> io::Result<Option<RawFd>> {
-    let mut ready = None;
-    listener.each(INSIDE, &mut |socket| {
-        let mut fds = [PollFd::from_borrowed_fd(socket, PollFlags::IN)];
-        if ready.is_none() && retry_on_intr(|| poll(&mut fds, Some(&Timespec::default())))? > 0 {
-            ready = Some(socket.as_raw_fd());
-        }
-        Ok(())
-    })?;
-    Ok(ready)
-}
-
 /// Waits a moment, or until one of these becomes readable or hangs up; tells whether one has.
-fn pause<'a>(until: impl IntoIterator<Item = BorrowedFd<'a>>) -> io::Result<bool> {
+pub(super) fn pause<'a>(until: impl IntoIterator<Item = BorrowedFd<'a>>) -> io::Result<bool> {
     let until = until.into_iter();
     let mut fds: Vec<_> = until.map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)).collect();
     match poll(&mut fds, Some(&PAUSE)) {
@@ -222,7 +143,7 @@ fn pause<'a>(until: impl IntoIterator<Item = BorrowedFd<'a>>) -> io::Result<bool
 
 /// What follows from a failed accept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Verdict {
+pub(super) enum Verdict {
     /// The connection is gone, taken by another child or by its client.
     Again,
     /// Nothing can be accepted now.
@@ -234,7 +155,7 @@ enum Verdict {
 }
 
 /// Sorts the errors of `accept(2)`, among them the network errors that it passes on.
-fn verdict(error: &io::Error) -> Verdict {
+pub(super) fn verdict(error: &io::Error) -> Verdict {
     match Errno::from_io_error(error) {
         Some(
             Errno::AGAIN

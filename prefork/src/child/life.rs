@@ -38,6 +38,8 @@ pub(crate) struct Seat {
     pub(crate) bell: Bell,
     /// Whether there is a scoreboard, in which the child reports what it is doing.
     pub(crate) has_board: bool,
+    /// The listening sockets that outlive the daemon, by their cookies.
+    pub(crate) outliving: Vec<u64>,
     pub(crate) limits: Limits,
     pub(crate) privileges: Rc<Privileges>,
     pub(crate) access_log: AccessLog,
@@ -67,7 +69,7 @@ pub(crate) fn live<S>(seat: Seat, body: &mut Body<S>, state: &S) -> ! {
 /// Parts with the parent's side of everything; `None` if the parent has gone meanwhile.
 fn settle(seat: Seat, log: &Log) -> Result<Option<Child>, BoxError> {
     let Seat { slot, generation, mut title, signals, channels, bell, privileges, .. } = seat;
-    let Seat { tag, has_board, limits, mut access_log, .. } = seat;
+    let Seat { tag, has_board, outliving, limits, mut access_log, .. } = seat;
     // Before anything else: no terminal reaches it from here on, Ctrl-C and a closed window neither, and a
     // signal to its own group only what it has started itself.
     setsid()?;
@@ -97,6 +99,7 @@ fn settle(seat: Seat, log: &Log) -> Result<Option<Child>, BoxError> {
         tether: Some(tether),
         reporter: Some(reporter),
         poller,
+        outliving,
         limits,
         access_log,
         log: log.clone(),

@@ -4,6 +4,7 @@ mod accept;
 mod any;
 mod body;
 mod copy;
+mod drain;
 mod life;
 mod limits;
 mod listener;
@@ -22,6 +23,7 @@ use prefork_core::{Generation, SlotId};
 
 pub use any::{AnyAddr, AnyListener, AnyStream};
 pub(crate) use body::{Body, Failed};
+use drain::Drain;
 pub(crate) use life::{Seat, live};
 pub(crate) use limits::Limits;
 use limits::Usage;
@@ -67,9 +69,7 @@ pub struct Child {
     tether: Option<Tether>,
     /// To the parent; none where there is no parent.
     reporter: Option<Reporter>,
-    /// How many connections are still to be taken of those that waited when the daemon began to
-    /// stop.
-    left_to_drain: Option<u32>,
+    drain: Drain,
     starvation: Starvation,
     usage: Usage,
     said_ready: bool,
@@ -92,7 +92,7 @@ impl Child {
             work,
             tether,
             reporter,
-            left_to_drain: None,
+            drain: Drain::new(seat.outliving),
             starvation: Starvation::default(),
             usage: Usage::new(seat.limits),
             said_ready: false,
@@ -379,6 +379,8 @@ pub(crate) struct ChildParts {
     pub(crate) reporter: Option<Reporter>,
     /// Waits for what asks the child to leave, but for no listener yet.
     pub(crate) poller: Poller,
+    /// The listening sockets that outlive the daemon, by their cookies.
+    pub(crate) outliving: Vec<u64>,
     pub(crate) limits: Limits,
     pub(crate) access_log: AccessLog,
     pub(crate) log: Log,

@@ -3,10 +3,14 @@
 use std::net::{TcpStream, UdpSocket};
 
 use super::*;
-use crate::socket_file::tests::alone;
+use crate::{log::Log, socket_file::tests::alone};
 
 fn init() -> Init {
     Init::new("test".to_owned(), false, std::env::current_dir().ok())
+}
+
+fn log() -> Log {
+    Log::new("test", crate::log::Role::Parent)
 }
 
 #[test]
@@ -30,10 +34,9 @@ fn closed_doors_keep_those_who_are_inside() {
     let listeners = init.into_listeners().0;
     let address = listener.local_addr().expect("bound");
     let client = TcpStream::connect(address).expect("connected");
-    listeners.close_doors();
-    let limit = std::time::Duration::from_millis(100);
-    let late = TcpStream::connect_timeout(&address, limit).expect_err("nobody answers");
-    assert_eq!(late.kind(), io::ErrorKind::TimedOut);
+    listeners.close_doors(&log());
+    let late = TcpStream::connect(address).expect_err("it is closed");
+    assert_eq!(late.kind(), io::ErrorKind::ConnectionRefused);
     assert_eq!(listeners.waiting(), Some(1));
     drop(listener.accept().expect("it still waits"));
     drop(client);
@@ -205,8 +208,8 @@ fn doors_of_the_service_manager_stay_open() {
     init.activate(vec![activated("tcp", tcp.try_clone().expect("duplicated"))]);
     drop(init.activated("tcp").expect("asked"));
     let listeners = init.into_listeners().0;
-    assert!(!listeners.end_with_the_daemon());
-    listeners.close_doors();
+    assert_eq!(listeners.outliving().len(), 1);
+    listeners.close_doors(&log());
     TcpStream::connect_timeout(&address, std::time::Duration::from_secs(5)).expect("let in");
     assert_eq!(listeners.waiting(), Some(1));
 }

@@ -1,5 +1,6 @@
 //! The parent's own hold on the sockets that it listens on.
 
+mod door;
 mod terms;
 
 use std::{
@@ -19,6 +20,7 @@ use crate::{
     socket_file::Identity,
     sys::listening::{self, Queue},
 };
+pub(crate) use door::is_closed;
 pub(crate) use terms::is_deaf;
 use terms::{Damage, Terms};
 
@@ -122,21 +124,28 @@ impl Listeners {
 
     /// Lets no more connections in; those that wait stay.
     ///
-    /// A client that comes now is not answered at all, tries again after a second (see `tcp(7)`), and
-    /// finds a successor or a closed port. UNIX sockets, which cannot be filtered, let in one more. Sockets
-    /// of the service manager stay as they are: whoever comes waits for the next start, and nobody could
+    /// Sockets of the service manager stay as they are: whoever comes waits for the next start, and nobody could
     /// open them again.
-    pub(crate) fn close_doors(&self) {
-        for Listening { socket, activated, .. } in &self.sockets {
-            if activated.is_some() {
-                continue;
-            }
-            let is_tcp = listening::accept_queue(socket.as_fd()).is_some();
-            if !is_tcp || listening::drop_newcomers(socket.as_fd()).is_err() {
-                // What cannot be closed is drained all the same.
+    pub(crate) fn close_doors(&self, log: &Log) {
+        for Listening { socket, .. } in self.sockets.iter().filter(|it| it.activated.is_none()) {
+            if let Err(error) = door::close(socket.as_fd()) {
+                log.warning(format_args!(
+                    "listening socket {} cannot be closed to newcomers: {}; those who come until no child is left \
+                     may get no answer",
+                    bound::name(socket),
+                    Report(&error)
+                ));
+                // So few wait there at least.
                 let _ = rustix::net::listen(socket, 0);
             }
         }
+    }
+
+    /// Returns the cookies (`SO_COOKIE` in `socket(7)`) of the sockets that the service manager has: those who
+    /// wait there are served by its next start, and not by those who leave.
+    pub(crate) fn outliving(&self) -> Vec<u64> {
+        let managers = self.sockets.iter().filter(|listening| listening.activated.is_some());
+        managers.filter_map(|it| sockopt::socket_cookie(&it.socket).ok()).collect()
     }
 
     /// Returns how many connections wait at all of them, and may; `None` if that is not known of one, or no
@@ -156,13 +165,6 @@ impl Listeners {
     /// Returns how many connections wait at all of them; `None` as with [`queue`](Self::queue).
     pub(crate) fn waiting(&self) -> Option<u32> {
         self.queue().map(|queue| queue.waiting)
-    }
-
-    /// Whether those who wait are to be served by those who leave: nobody else will, unless every socket
-    /// comes from the service manager.
-    pub(crate) fn end_with_the_daemon(&self) -> bool {
-        self.sockets.is_empty()
-            || self.sockets.iter().any(|listening| listening.activated.is_none())
     }
 }
 

@@ -110,10 +110,8 @@ impl Parent<'_> {
 
     /// Closes the doors, and has children that leave take what is already inside.
     fn drain(&mut self) {
-        if self.listeners.end_with_the_daemon() {
-            self.channels.pages.drain(self.supervisor.slots());
-        }
-        self.listeners.close_doors();
+        self.channels.pages.drain(self.supervisor.slots());
+        self.listeners.close_doors(&self.log);
     }
 
     fn tell(&mut self, notice: Notice) {

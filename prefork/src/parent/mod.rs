@@ -324,7 +324,7 @@ impl<'a> Parent<'a> {
         // The child's copy of the way to the launcher; the word is the parent's to say.
         drop(self.readiness.take());
         let Self { settings, title, signals, access_log, privileges, .. } = self;
-        let Self { channels, board, hooks, .. } = self;
+        let Self { channels, board, hooks, listeners, .. } = self;
         // Left alone, their memory stays shared with the parent; freeing it would make copies of it.
         let tag = self.descendants.tag(slot);
         let _shared = ManuallyDrop::new((self.supervisor, self.counters, self.descendants));
@@ -332,6 +332,7 @@ impl<'a> Parent<'a> {
         // parent's rights and once in each child, what the parent has done once.
         let _hooks = ManuallyDrop::new(hooks);
         let has_board = board.is_some();
+        let outliving = listeners.outliving();
         // Closed, and removed nowhere but in the parent.
         drop(board);
         let Settings { name, limits, .. } = settings;
@@ -345,6 +346,7 @@ impl<'a> Parent<'a> {
             channels,
             bell,
             has_board,
+            outliving,
             limits,
             privileges,
             access_log,

@@ -35,29 +35,6 @@ pub(crate) fn accept_queue(listener: BorrowedFd<'_>) -> Option<Queue> {
     known.then_some(queue)
 }
 
-/// From now on, has the kernel drop whoever newly knocks at a listening TCP socket. What waits in its
-/// queue stays there, and who is about to enter it still does.
-pub(crate) fn drop_newcomers(listener: BorrowedFd<'_>) -> io::Result<()> {
-    const fn instruction(code: u16, jf: u8, k: u32) -> libc::sock_filter {
-        libc::sock_filter { code, jt: 0, jf, k }
-    }
-    // The codes are in `linux/bpf_common.h`; the filter sees the segment from its TCP header on.
-    let mut filter = [
-        instruction(0x30, 0, 13),       // load the byte of flags
-        instruction(0x45, 1, 0x02),     // unless SYN is set, pass over the next
-        instruction(0x06, 0, 0),        // keep nothing
-        instruction(0x06, 0, u32::MAX), // keep all
-    ];
-    let program = libc::sock_fprog { len: 4, filter: filter.as_mut_ptr() };
-    let (level, name) = (libc::SOL_SOCKET, libc::SO_ATTACH_FILTER);
-    let (value, length) = ((&raw const program).cast(), size_of::<libc::sock_fprog>());
-    let length = libc::socklen_t::try_from(length).map_err(io::Error::other)?;
-    // SAFETY: `value` points to a program of four instructions, both alive during the call, in which
-    // the kernel copies and checks them.
-    let result = unsafe { libc::setsockopt(listener.as_raw_fd(), level, name, value, length) };
-    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
-}
-
 /// Returns the index of the interface to which a socket is bound; 0 for none (see `SO_BINDTOIFINDEX` in
 /// `socket(7)`).
 pub(crate) fn bound_interface(socket: BorrowedFd<'_>) -> io::Result<libc::c_int> {

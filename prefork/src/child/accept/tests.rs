@@ -2,17 +2,23 @@
 
 use std::{
     cell::RefCell,
+    collections::BTreeSet,
     fmt::Display,
     net::{SocketAddr, TcpListener, TcpStream},
+    os::{
+        fd::{AsFd, AsRawFd, RawFd},
+        unix::net::UnixStream,
+    },
     thread,
     time::Duration,
 };
 
 use prefork_core::{Generation, SlotId};
+use rustix::net::sockopt;
 
 use super::*;
 use crate::{
-    AccessLog, AnyListener,
+    AccessLog, AnyAddr, AnyListener, AnyStream,
     child::{
         By, ChildParts, Limits, Stop, Work,
         listener::sealed::{Inside, Sockets},
@@ -20,6 +26,7 @@ use crate::{
     },
     log::{Log, Role},
     os::Poller,
+    sys::listening,
 };
 
 /// After how long a child that waits for what does not come is asked to leave, so that its test fails.
@@ -27,6 +34,12 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A child of nobody, with the way to ask it to leave.
 fn child() -> (Child, Stop) {
+    child_beside(&[])
+}
+
+/// The same, where these sockets outlive the daemon.
+fn child_beside(outliving: &[&TcpListener]) -> (Child, Stop) {
+    let cookie = |socket: &&TcpListener| sockopt::socket_cookie(socket).expect("Linux has them");
     let stop = Stop::new(By::Thread, None).expect("an event descriptor");
     let child = Child::new(ChildParts {
         slot: SlotId(0),
@@ -36,6 +49,7 @@ fn child() -> (Child, Stop) {
         tether: None,
         reporter: None,
         poller: Poller::new(stops(&stop, None)).expect("an epoll descriptor"),
+        outliving: outliving.iter().map(cookie).collect(),
         limits: Limits { max_requests: None, max_memory: None },
         access_log: AccessLog::nowhere(),
         log: Log::new("test", Role::Child),
@@ -192,6 +206,42 @@ fn tcp_and_unix_are_accepted_from_at_once() {
     assert_eq!(peer.to_string(), "unix:");
 }
 
+/// However busy one of them is.
+#[test]
+fn listeners_are_served_in_turn() {
+    for count in [2_usize, 16] {
+        let (mut child, _stop) = child();
+        let folder = tempfile::tempdir().expect("a directory");
+        let path = |number| folder.path().join(format!("{number}"));
+        let listener = |number| match number % 2 {
+            0 => AnyListener::from(bound()),
+            _ => std::os::unix::net::UnixListener::bind(path(number)).expect("bound").into(),
+        };
+        let listeners: Vec<_> = (0..count).map(listener).collect();
+        let address = |listener: &AnyListener| listener.local_addr().expect("bound").to_string();
+        let all: BTreeSet<_> = listeners.iter().map(address).collect();
+        let connect = |listener: &AnyListener| match listener.local_addr().expect("bound") {
+            AnyAddr::Tcp(address) => TcpStream::connect(address).expect("connected").into(),
+            AnyAddr::Unix(address) => {
+                AnyStream::from(UnixStream::connect_addr(&address).expect("connected"))
+            }
+        };
+        let mut clients: Vec<_> =
+            listeners.iter().flat_map(|listener| [listener; 10].map(connect)).collect();
+        for round in 0..10 {
+            // More come to one of them than are served.
+            clients.extend([&listeners[0]; 5].map(connect));
+            let mut serve = || {
+                let accepted = child.accept(&listeners).expect("accepted");
+                let (connection, _) = accepted.expect("it is not to leave");
+                connection.local_addr().expect("bound").to_string()
+            };
+            let served: BTreeSet<_> = (0..count).map(|_| serve()).collect();
+            assert_eq!(served, all, "in round {round} each of {count} has its turn");
+        }
+    }
+}
+
 #[test]
 fn a_failed_accept_is_survived() {
     let (mut child, _stop) = child();
@@ -224,6 +274,9 @@ fn a_failed_accept_does_not_end_the_draining() {
     let (mut child, stop) = child();
     let failing = Failing::new(&[Errno::CONNABORTED, Errno::MFILE, Errno::CONNABORTED]);
     let clients = [connect(&failing.listener), connect(&failing.listener)];
+    // As the parent closes it.
+    let nowhere = listening::bind_to_interface(failing.listener.as_fd(), i32::MAX);
+    nowhere.expect("everybody may");
     stop.ask();
     assert_eq!(from(child.accept(&failing).expect("accepted")), own(&clients[0]));
     failing.errors.borrow_mut().push(Errno::NETUNREACH);
@@ -242,4 +295,31 @@ fn clients_that_never_get_through_do_not_keep_a_child() {
     stop.ask();
     assert!(child.accept(&failing).expect("nothing fails").is_none());
     assert!(failing.errors.borrow().len() > 900, "it gave up after as many as may wait");
+}
+
+/// They come in as fast as they are served.
+#[test]
+fn clients_that_keep_coming_to_an_open_socket_do_not_keep_a_child() {
+    let (mut child, stop) = child();
+    let listener = bound();
+    let mut clients = vec![connect(&listener), connect(&listener)];
+    stop.ask();
+    while child.accept(&listener).expect("nothing fails").is_some() {
+        clients.push(connect(&listener));
+        assert!(clients.len() < 100, "it never leaves");
+    }
+    assert_eq!(clients.len(), 4, "those who waited were served, and nobody else");
+}
+
+/// The next start has that socket.
+#[test]
+fn who_waits_at_a_socket_that_outlives_the_daemon_is_left_there() {
+    let (outlives, ends) = (bound(), bound());
+    let (mut child, stop) = child_beside(&[&outlives]);
+    let (left, served) = (connect(&outlives), connect(&ends));
+    let listeners = [outlives.try_clone().expect("duplicated"), ends];
+    stop.ask();
+    assert_eq!(from(child.accept(&listeners).expect("accepted")), own(&served));
+    assert!(child.accept(&listeners).expect("nothing fails").is_none());
+    assert_eq!(outlives.accept().expect("it still waits").1, own(&left).expect("bound"));
 }
