@@ -45,5 +45,5 @@ pub use program::Program;
 pub use reaper::{End, kill};
 pub use scene::{Programs, Scene};
 pub use skip::{Lack, require_root, require_tool, skip};
-pub use sockets::{listening_ports, sockets};
+pub use sockets::{listening_ports, sockets, waiting_at};
 pub use terminal::Terminal;

@@ -1,6 +1,6 @@
 //! What `/proc` tells of the sockets of processes.
 
-use std::fs;
+use std::{fs, net::SocketAddr};
 
 /// A state of `/proc/net/tcp`.
 const LISTEN: &str = "0A";
@@ -29,6 +29,28 @@ pub fn listening_ports(pid: u32) -> Vec<u16> {
     }
     ports.sort_unstable();
     ports
+}
+
+/// Returns how many connections wait to be accepted at an address of IPv4; none if nobody listens there.
+///
+/// # Panics
+///
+/// Panics if the address is one of IPv6.
+#[must_use]
+#[track_caller]
+pub fn waiting_at(address: SocketAddr) -> usize {
+    let SocketAddr::V4(address) = address else { panic!("{address} is not one of IPv4") };
+    let table = fs::read_to_string("/proc/net/tcp").unwrap_or_default();
+    let address =
+        format!("{:08X}:{:04X}", u32::from_ne_bytes(address.ip().octets()), address.port());
+    let rows = table.lines().map(|row| row.split_whitespace().collect::<Vec<_>>());
+    let mut listening =
+        rows.filter(|row| row.get(1) == Some(&address.as_str()) && row[3] == LISTEN);
+    let queue = listening.next().and_then(|row| {
+        let (_, waiting) = row[4].split_once(':')?;
+        usize::from_str_radix(waiting, 16).ok()
+    });
+    queue.unwrap_or(0)
 }
 
 /// Returns how many sockets a process has open; none if it is gone.

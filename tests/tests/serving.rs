@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use prefork_tests::{Load, PATIENCE, get, scene, wait_until};
+use prefork_tests::{Load, PATIENCE, get, scene, wait_until, waiting_at};
 use rustix::process::Signal;
 
 /// Nothing wakes up while nothing happens: neither the parent nor a child has a timer.
@@ -82,6 +82,25 @@ fn every_listener_is_served() {
         let tally = Load::bounded(4, 25, address, "/").finish();
         assert_eq!((tally.answered, tally.failures), (100, vec![]), "at {address}");
     }
+    daemon.stop_in_order();
+}
+
+/// All children are busy, and one listener has more clients than they can serve: whoever comes to another does not wait
+/// until that is over.
+#[test]
+fn a_listener_that_is_busy_does_not_keep_others_waiting() {
+    let (scene, quiet) = (scene!(), scene!());
+    let listen = ["--prefork", "2", "--listen", &quiet.address().to_string()].map(str::to_owned);
+    let daemon = scene.hello().args(listen).daemon();
+    let flood = Load::start(16, scene.address(), "/sleep?ms=5");
+    wait_until(PATIENCE, "the one is flooded", || waiting_at(scene.address()) > 2);
+    let tally = Load::bounded(1, 50, quiet.address(), "/sleep?ms=5").finish();
+    let flood = flood.stop();
+    assert_eq!((tally.answered, tally.failures), (50, vec![]));
+    assert_eq!(flood.failures, [""; 0]);
+    // Each waits for the child that is free next, for which two or three others are served; and this client for a
+    // processor. When the busy listener came first, there were 1,900 others for one.
+    assert!(flood.answered < 50 * 50, "50 were answered, and {} others", flood.answered);
     daemon.stop_in_order();
 }
 

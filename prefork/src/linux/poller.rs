@@ -158,30 +158,24 @@ impl Poller {
 
     /// Waits until something happens.
     ///
-    /// A connection is reported before a stop: the wake-up may have been meant for this child
-    /// alone, and if it left without looking, the connection would wait for the next one to come.
+    /// Events are taken one at a time: the kernel then reports what is ready in turn (see "round robin" in
+    /// `epoll_wait(2)`), so that clients at one listener do not wait for as long as another is busy. And a child that has
+    /// slept is told first what has woken it. That it must look at, before anything else and before it leaves: where that
+    /// is a connection, the wake-up was for this child alone.
     pub(crate) fn wait(&self) -> io::Result<Source> {
-        let mut space = [MaybeUninit::<epoll::Event>::uninit(); 8];
+        let mut space = [MaybeUninit::<epoll::Event>::uninit(); 1];
         loop {
             let (events, _) = match epoll::wait(self.epoll()?, &mut space, None) {
                 Ok(events) => events,
                 Err(Errno::INTR) => continue,
                 Err(error) => return Err(error.into()),
             };
-            let mut other = None;
-            for event in events.iter() {
-                match (event.data.u64(), other) {
-                    (STOP, _) => other = Some(Source::Stop),
-                    (CALL, None) => other = Some(Source::Call),
-                    (CALL, Some(_)) => {}
-                    (fd, _) => {
-                        return RawFd::try_from(fd).map(Source::Listener).map_err(io::Error::other);
-                    }
-                }
-            }
-            if let Some(other) = other {
-                return Ok(other);
-            }
+            let Some(event) = events.first() else { continue };
+            return match event.data.u64() {
+                STOP => Ok(Source::Stop),
+                CALL => Ok(Source::Call),
+                fd => RawFd::try_from(fd).map(Source::Listener).map_err(io::Error::other),
+            };
         }
     }
 }
