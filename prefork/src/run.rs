@@ -212,8 +212,8 @@ fn serve<S>(
     let initialized = initialize(settings, activated, after_init)?.for_pool();
     if !sys::pages::can_seal() {
         Log::new(&settings.name, Role::Parent).info(
-            "this kernel has no mseal(2), which Linux 6.10 has: a child that was taken over can write \
-             to what the others report (docs/security.md)",
+            "mseal(2) is not to be had, as before Linux 6.10 or where a sandbox forbids it: a child that was \
+             taken over can write to what the others report (docs/security.md)",
         );
     }
     let channels = Channels::open(board::slots(settings))

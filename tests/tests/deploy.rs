@@ -99,6 +99,19 @@ fn whoever_waits_for_the_daemon_waits_long_enough() {
     assert!(grace > pre_stop + graceful + HARDER_MEASURES, "{grace} s are too short");
 }
 
+/// Every field is one that Kubernetes knows, at its place and of its type.
+#[test]
+fn kubernetes_accepts_the_manifest() {
+    if !require_tool("kubernetes-validate") {
+        return;
+    }
+    let scene = scene!();
+    let manifest = Path::new(FOLDER).join("kubernetes.yaml");
+    let validate = scene.tool("kubernetes-validate").args(["--strict"]);
+    let validated = validate.args([manifest]).finish();
+    assert!(validated.end.is_success(), "{validated:?}");
+}
+
 /// It is YAML, the parts belong together, and what the pod's command is given serves.
 #[test]
 fn the_arguments_of_the_pod_serve() {

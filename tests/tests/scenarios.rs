@@ -13,7 +13,7 @@ const TABLE: &str = include_str!("../README.md");
 type Mention = (String, String);
 
 /// The letters of subjects.
-const SUBJECTS: &str = "DPSFRHLNGXAIK";
+const SUBJECTS: &str = "DPSFRHLNGXAIKV";
 
 fn is_fault(word: &str) -> bool {
     let mut letters = word.chars();

@@ -56,6 +56,11 @@ impl Parent<'_> {
         let mut children_ended = std::mem::take(&mut self.must_reap);
         while let Some((signal, sender)) = self.signals.next()? {
             match (request(signal), sender) {
+                // Whoever stops a container is not to be seen from inside.
+                (Some(request), Sender::Process(0)) => {
+                    self.log.info(format_args!("{signal} from outside this pid namespace"));
+                    requests.push(request);
+                }
                 (Some(request), Sender::Process(pid)) => {
                     self.log.info(format_args!("{signal} from pid {pid}"));
                     requests.push(request);
