@@ -56,6 +56,12 @@ impl Podman {
         if !podman.run(["image", "exists", BASE]).status.success() {
             podman.import_base()?;
         }
+        let tried = podman.run(["run", "--rm", "--network=host", BASE, "true"]);
+        if !tried.status.success() {
+            let why = String::from_utf8_lossy(&tried.stderr).into_owned();
+            skip(Lack::Platform(&format!("no container runs here: {}", why.trim())));
+            return None;
+        }
         Some(podman)
     }
 
