@@ -16,13 +16,14 @@ use std::{
     path::Path,
 };
 
+use prefork_core::one_line;
 use rustix::{
     io::{FdFlags, fcntl_getfd},
     net::sockopt,
 };
 
 use crate::{
-    bound::{listens, tcp_address, unix_address},
+    bound::{self, listens, tcp_address, unix_address},
     log::Log,
     sys,
 };
@@ -81,6 +82,11 @@ pub(crate) fn forget() {
 fn numbers(count: &str) -> Option<std::ops::Range<RawFd>> {
     let count: RawFd = count.parse().ok().filter(|count| *count >= 0)?;
     Some(FIRST..FIRST.checked_add(count)?)
+}
+
+/// Shows a descriptor that was passed under a name, by where it is bound and by that name.
+pub(crate) fn describe(socket: &OwnedFd, name: &str) -> String {
+    format!("{} (FileDescriptorName={})", bound::name(socket), one_line(name))
 }
 
 impl Activated {

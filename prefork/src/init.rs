@@ -11,10 +11,11 @@ use rustix::fs::Mode;
 
 use crate::{
     AnyListener,
-    activation::Activated,
+    activation::{self, Activated},
     address::{self, Written},
-    bound::{listens, tcp_address, unix_address},
+    bound::{self, listens, tcp_address, unix_address},
     listeners::{KnownBy, Listeners, Listening},
+    log::Log,
     predecessor::Predecessor,
     socket_file::{self, Identity, SocketFile},
     upgrade::{InheritedListener, Role},
@@ -116,7 +117,7 @@ impl Init {
     /// # Errors
     ///
     /// Fails if the address is in use, is not one of this machine, or needs a privilege; the text
-    /// names the address.
+    /// names the address, and those that the service manager has passed and nobody has asked for.
     ///
     /// # Examples
     ///
@@ -130,14 +131,14 @@ impl Init {
         &mut self,
         address: impl ToSocketAddrs + std::fmt::Debug,
     ) -> io::Result<TcpListener> {
-        let naming = |error| named(&address, &error);
-        let asked: Vec<SocketAddr> = address.to_socket_addrs().map_err(naming)?.collect();
+        let asked = address.to_socket_addrs().map_err(|error| named(&address, &error))?;
+        let asked: Vec<SocketAddr> = asked.collect();
         let found = self.claim(|listener| listener.is_tcp(&asked), |passed| passed.is_tcp(&asked));
         let found = match found {
             Some(found) => found,
             None => {
                 let bound = self.predecessor.outlast(|| TcpListener::bind(&asked[..]));
-                Found::new(bound.map_err(naming)?)
+                Found::new(bound.map_err(|error| named(&address, &self.with_passed(error)))?)
             }
         };
         self.watch(found, KnownBy::Tcp(asked))
@@ -242,9 +243,9 @@ impl Init {
         let found = match found {
             Some(found) => found,
             None => {
-                let naming = |error| named(&wanted, &error);
                 let bound = self.predecessor.outlast(|| socket_file::bind(&wanted, mode));
-                let (listener, file) = bound.map_err(naming)?;
+                let (listener, file) =
+                    bound.map_err(|error| named(&wanted, &self.with_passed(error)))?;
                 let identity = file.as_ref().map(SocketFile::identity);
                 self.files.extend(file);
                 Found { file: identity, ..Found::new(listener) }
@@ -271,8 +272,8 @@ impl Init {
     /// For sockets that [`listen`](Self::listen) and [`listen_unix`](Self::listen_unix) do not find by their
     /// address: datagrams, FIFOs, abstract names, or whatever address the administrator chooses. The
     /// descriptor is close-on-exec. After an upgrade it is still there under its name; what a program has
-    /// not asked for at the end of [`after_init`](crate::Args::after_init) is closed, and comes back with the
-    /// next start alone.
+    /// not asked for at the end of [`after_init`](crate::Args::after_init) is named in a warning and closed, and
+    /// comes back with the next start alone.
     ///
     /// # Errors
     ///
@@ -322,6 +323,42 @@ impl Init {
         let socket = listener.try_clone()?;
         self.listeners.push(Listening { known_by, activated, file, socket });
         Ok(listener.into())
+    }
+
+    /// Says of an error that the service manager has passed other addresses, if it has: a typing error there or here is
+    /// the likely reason.
+    fn with_passed(&self, error: io::Error) -> io::Error {
+        let passed = self.activated.iter().filter(|passed| listens(&passed.socket));
+        let passed: Vec<_> =
+            passed.map(|passed| activation::describe(&passed.socket, &passed.name)).collect();
+        if passed.is_empty() {
+            return error;
+        }
+        let problem = format!(
+            "{error}; the service manager has passed {}: one must ask for the address that the other binds",
+            passed.join(" and ")
+        );
+        io::Error::new(error.kind(), problem)
+    }
+
+    /// Logs what the service manager has passed and nobody has asked for: it goes on holding that.
+    pub(crate) fn report_unclaimed(&self, log: &Log) {
+        // The successor of a probe logs it.
+        if self.is_probe() {
+            return;
+        }
+        let passed = self.activated.iter().map(|passed| (&passed.socket, Some(&passed.name)));
+        let left = self.inherited.iter().map(|left| (&left.socket, left.activated.as_ref()));
+        for (socket, name) in passed.chain(left) {
+            let Some(name) = name else { continue };
+            let asked: Vec<_> = self.listeners.iter().map(|it| bound::name(&it.socket)).collect();
+            let asked = if asked.is_empty() { "none".to_owned() } else { asked.join(", ") };
+            log.warning(format_args!(
+                "socket {} of the service manager is not used, and its clients get no answer: the program has \
+                 asked for {asked}",
+                activation::describe(socket, name)
+            ));
+        }
     }
 
     /// The sockets, and the files of those that this program has made.

@@ -84,6 +84,7 @@ pub(crate) fn initialize<S>(
     init.activate(activated);
     init.follow(predecessor);
     let state = call_after_init(settings, &mut init, after_init)?;
+    init.report_unclaimed(&log);
     let (listeners, sockets) = init.into_listeners();
     let belongings = Belongings { sockets, status, board, pid_file };
     Ok(Initialized { state, listeners, title, belongings })

@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    net::{SocketAddr, TcpStream},
+    net::{SocketAddr, TcpListener, TcpStream},
 };
 
 use prefork_tests::{Daemon, Launch, Load, PATIENCE, get, scene, wait_until};
@@ -53,6 +53,53 @@ fn sockets_for_another_process_are_left_alone() {
     let scene = scene!();
     let launch = with_sockets(scene.hello(), &["--pid", "1"], &[("web", scene.address())]);
     launch.finish().assert_refused("cannot listen on");
+}
+
+/// It may be a typing error in the unit: whoever connects there gets no answer, as the manager holds the socket.
+#[test]
+fn a_socket_that_nobody_asks_for_is_named() {
+    let scene = scene!();
+    let other = scene.other_address();
+    let launch = with_sockets(scene.probe(), &[], &[("web", scene.address()), ("admin", other)]);
+    let daemon = launch.daemon();
+    let warnings = scene.lines_with("error.log", "warning:");
+    let [warning] = &warnings[..] else { panic!("one line each: {warnings:?}") };
+    let address = scene.address();
+    for text in [
+        &format!("socket {other} (FileDescriptorName=admin) of the service manager is not used"),
+        &format!("the program has asked for {address}"),
+    ] {
+        assert!(warning.contains(text), "{warning}");
+    }
+    daemon.stop_in_order();
+}
+
+/// The manager's is open to more than the program asks for, or bound elsewhere.
+#[test]
+fn a_socket_for_another_address_is_named_with_the_one_that_was_asked_for() {
+    let scene = scene!();
+    // A port that is free at all addresses, as those of scenes are not.
+    let free = TcpListener::bind("0.0.0.0:0").expect("bound");
+    let everywhere = free.local_addr().expect("bound");
+    drop(free);
+    let loopback = SocketAddr::from(([127, 0, 0, 1], everywhere.port())).to_string();
+    let launch = with_sockets(scene.probe(), &[], &[("web", everywhere)]);
+    let refused = launch.args(["--listen", &loopback]).paths().finish();
+    assert!(!refused.end.is_success(), "{refused:?}");
+    let log = scene.read("error.log");
+    for text in [
+        format!("cannot listen on {loopback}: "),
+        format!("the service manager has passed {everywhere} (FileDescriptorName=web)"),
+    ] {
+        assert!(log.contains(&text), "{log}");
+    }
+    let launch = with_sockets(scene.probe(), &[], &[("web", scene.other_address())]);
+    let daemon = launch.daemon();
+    let (address, other) = (scene.address(), scene.other_address());
+    let warnings = scene.lines_with("error.log", &format!("socket {other} "));
+    assert_eq!(warnings.len(), 1);
+    assert!(warnings[0].ends_with(&format!("asked for {address}")), "{warnings:?}");
+    daemon.stop_in_order();
 }
 
 /// One found by its name stays found; one that nobody asks for is closed.

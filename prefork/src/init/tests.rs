@@ -78,6 +78,29 @@ fn sockets_that_were_passed_are_found_by_address_path_or_name() {
     std::fs::remove_dir_all(folder).expect("removed");
 }
 
+/// The address of the program is open to less than the manager's, or another.
+#[test]
+fn an_error_names_the_sockets_that_were_passed_too() {
+    let passed = TcpListener::bind("0.0.0.0:0").expect("bound");
+    let port = passed.local_addr().expect("bound").port();
+    let mut init = init();
+    init.activate(vec![
+        activated("web", passed),
+        activated("dns", UdpSocket::bind("127.0.0.1:0").expect("bound")),
+    ]);
+    let error = init.listen(("127.0.0.1", port)).expect_err("it is taken");
+    let text = error.to_string();
+    assert!(text.starts_with(&format!("cannot listen on (\"127.0.0.1\", {port}): ")), "{text}");
+    let named = format!("the service manager has passed 0.0.0.0:{port} (FileDescriptorName=web):");
+    assert!(text.contains(&named) && !text.contains("dns"), "{text}");
+    assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
+    let error = init.listen_unix("/no/such/folder/socket").expect_err("there is no folder");
+    assert!(error.to_string().contains(&named), "{error}");
+    init.listen(("0.0.0.0", port)).expect("that is the one");
+    let error = init.listen(("0.0.0.0", port)).expect_err("it is taken");
+    assert!(!error.to_string().contains("service manager"), "{error}");
+}
+
 #[test]
 fn sockets_that_were_made_go_and_those_that_were_passed_stay() {
     let _alone = alone();

@@ -124,6 +124,9 @@ impl Inherited {
                 );
                 init.inherit(self.role, left()?);
                 let made = call_after_init(settings, &mut init, after_init);
+                if made.is_ok() {
+                    init.report_unclaimed(log);
+                }
                 made.map(|state| (state, init.into_listeners())).map_err(Some)
             }
         };
