@@ -275,7 +275,8 @@ pub(crate) fn reserve(file: &File, bytes: u64) -> io::Result<()> {
             Ok(()) => return Ok(()),
             // tmpfs gives up at a signal, and gives back what it had.
             Err(Errno::INTR) => {}
-            Err(Errno::OPNOTSUPP | Errno::NOSYS) => return write_zeros(file, bytes),
+            // Not of this file system, of this kernel, or in this sandbox.
+            Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::PERM) => return write_zeros(file, bytes),
             Err(errno) => return Err(errno.into()),
         }
     }

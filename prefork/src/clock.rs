@@ -9,6 +9,8 @@ use rustix::{
     time::{ClockId, clock_gettime},
 };
 
+use crate::refused::Refusable;
+
 /// Reads the monotonic clock (see `clock_gettime(2)`).
 pub(crate) fn now() -> Time {
     let now = clock_gettime(ClockId::Monotonic);
@@ -25,6 +27,6 @@ pub(crate) fn sleep(fds: &mut [PollFd<'_>], deadline: Option<Time>) -> io::Resul
     let limit = limit.and_then(Result::ok);
     match poll(fds, limit.as_ref()) {
         Ok(_) | Err(Errno::INTR) => Ok(()),
-        Err(error) => Err(error.into()),
+        Err(error) => Err(error).of_call("ppoll(2)"),
     }
 }

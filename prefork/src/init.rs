@@ -17,6 +17,7 @@ use crate::{
     listeners::{KnownBy, Listeners, Listening},
     log::Log,
     predecessor::Predecessor,
+    refused::Refusable,
     socket_file::{self, Identity, SocketFile},
     upgrade::{InheritedListener, Role},
 };
@@ -138,6 +139,7 @@ impl Init {
             Some(found) => found,
             None => {
                 let bound = self.predecessor.outlast(|| TcpListener::bind(&asked[..]));
+                let bound = bound.if_refused(socket_file::LISTENING);
                 Found::new(bound.map_err(|error| named(&address, &self.with_passed(error)))?)
             }
         };

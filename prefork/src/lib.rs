@@ -36,6 +36,7 @@ mod parent;
 mod pid_file;
 mod predecessor;
 mod ready;
+mod refused;
 mod run;
 mod sanitize;
 mod settings;

@@ -7,6 +7,10 @@ use rustix::{
     io::Errno,
 };
 
+use crate::refused::Refusable;
+
+const CALL: &str = "memfd_create(2)";
+
 /// Makes one that can be sealed, and is closed by an exec unless that is changed.
 ///
 /// It can never be executed, which a system may demand of all (`vm.memfd_noexec`, see `memfd_create(2)`).
@@ -14,7 +18,7 @@ pub(crate) fn create(name: &str) -> io::Result<OwnedFd> {
     let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
     match memfd_create(name, flags | MemfdFlags::NOEXEC_SEAL) {
         // Before Linux 6.3.
-        Err(Errno::INVAL) => Ok(memfd_create(name, flags)?),
-        made => Ok(made?),
+        Err(Errno::INVAL) => memfd_create(name, flags).of_call(CALL),
+        made => made.of_call(CALL),
     }
 }

@@ -43,6 +43,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::Report;
 
+/// What listening takes, for errors where one of it is refused.
+pub(crate) const LISTENING: &str = "socket(2), setsockopt(2), bind(2) or listen(2)";
+
 /// The file of a UNIX socket that is this daemon's to remove: when this is dropped, in the process that has
 /// made it.
 #[derive(Debug)]

@@ -56,7 +56,7 @@ fn failing_forks_delay_the_start() {
     assert!(running.finish().end.is_success());
 }
 
-/// A kernel or a sandbox without pidfds is refused before anything is started, by the names of the calls.
+/// F7: a kernel or a sandbox without pidfds is refused before anything is started, by the names of the calls.
 #[test]
 fn a_kernel_that_cannot_signal_by_descriptors_is_refused() {
     if !require_tool("strace") {

@@ -18,6 +18,8 @@ use rustix::{
     io::Errno,
 };
 
+use crate::refused::Refusable;
+
 /// How many bells are taken in at a time. Those beyond are next.
 const MOST: usize = 64;
 
@@ -47,7 +49,7 @@ pub(crate) struct Bells {
 
 impl Bells {
     pub(super) fn new() -> io::Result<Self> {
-        Ok(Self { epoll: epoll::create(CreateFlags::CLOEXEC)? })
+        Ok(Self { epoll: epoll::create(CreateFlags::CLOEXEC).of_call("epoll_create1(2)")? })
     }
 
     /// Goes on where the old program in this process has waited: the registrations are the kernel's.
@@ -62,8 +64,10 @@ impl Bells {
 
     /// Makes a bell for a child about to be forked; the parent closes its copy after that.
     pub(crate) fn make(&self, id: BellId) -> io::Result<Bell> {
-        let bell = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
-        epoll::add(&self.epoll, &bell, id.to_data(), EventFlags::IN | EventFlags::ET)?;
+        let bell =
+            eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK).of_call("eventfd2(2)")?;
+        epoll::add(&self.epoll, &bell, id.to_data(), EventFlags::IN | EventFlags::ET)
+            .of_call("epoll_ctl(2)")?;
         Ok(Bell { eventfd: bell })
     }
 
@@ -76,7 +80,7 @@ impl Bells {
                 Ok(events.iter().map(|event| BellId::from_bits(event.data.u64())).collect())
             }
             Err(Errno::INTR) => Ok(Vec::new()),
-            Err(error) => Err(error.into()),
+            Err(error) => Err(error).of_call("epoll_pwait(2)"),
         }
     }
 }

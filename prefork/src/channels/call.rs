@@ -16,7 +16,7 @@ use std::{
 
 use rustix::event::{EventfdFlags, eventfd};
 
-use crate::os::Poller;
+use crate::{os::Poller, refused::Refusable};
 
 /// The parent's side.
 #[derive(Debug)]
@@ -28,7 +28,8 @@ pub(crate) struct Call {
 
 impl Call {
     pub(super) fn new() -> io::Result<Self> {
-        let eventfd = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
+        let eventfd =
+            eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK).of_call("eventfd2(2)")?;
         Ok(Self { eventfd, requested: false })
     }
 

@@ -123,7 +123,7 @@ impl Channels {
         let Self { pages, bells, call, lifeline } = self;
         // The parent's: a child could have it ring, or silence others there.
         drop(bells);
-        let Ok(tether) = lifeline.tether() else { return Ok(None) };
+        let Some(tether) = lifeline.tether()? else { return Ok(None) };
         let page = pages.into_own(slot)?;
         call.into_called(poller)?;
         Ok(Some(ChildChannels { page, bell, tether }))

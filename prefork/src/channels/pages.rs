@@ -18,6 +18,7 @@ use rustix::fs::{FallocateFlags, Mode, SealFlags, fallocate, fchmod, fcntl_add_s
 
 use crate::{
     memory_file,
+    refused::Refusable,
     sys::pages::{self, Page, WORDS},
 };
 
@@ -103,10 +104,10 @@ impl Pages {
     pub(super) fn new(slots: u32) -> io::Result<Self> {
         let memory = memory_file::create("prefork-pages")?;
         // Whoever else may look into /proc/PID/fd of this process cannot open it again.
-        fchmod(&memory, Mode::RUSR | Mode::WUSR)?;
+        fchmod(&memory, Mode::RUSR | Mode::WUSR).of_call("fchmod(2)")?;
         let pages = Self::reserve(&memory, slots)?;
         // Nobody can cut it, so that no access ends in SIGBUS. A later program may make it larger.
-        fcntl_add_seals(&memory, SealFlags::SHRINK | SealFlags::SEAL)?;
+        fcntl_add_seals(&memory, SealFlags::SHRINK | SealFlags::SEAL).of_call("fcntl(2)")?;
         Ok(Self { pages, memory, round: 0, is_armed: false })
     }
 
@@ -123,10 +124,10 @@ impl Pages {
         let (found, wanted) =
             (rustix::fs::fstat(memory)?.st_size.unsigned_abs(), u64::from(slots) * stride);
         if found < wanted {
-            ftruncate(memory, wanted)?;
+            ftruncate(memory, wanted).of_call("ftruncate(2)")?;
         }
         // Now, so that a lack of memory is an error here and no SIGBUS later.
-        fallocate(memory, FallocateFlags::empty(), 0, wanted)?;
+        fallocate(memory, FallocateFlags::empty(), 0, wanted).of_call("fallocate(2)")?;
         let count = found.max(wanted) / stride;
         pages::Pages::map(memory, usize::try_from(count).map_err(io::Error::other)?)
     }

@@ -8,7 +8,7 @@ use rustix::{
 };
 
 use super::{Child, INSIDE, Listener};
-use crate::{listeners::is_deaf, os::Source};
+use crate::{listeners::is_deaf, os::Source, refused::Refusable};
 
 /// How long a child without free descriptors waits before it tries again.
 const PAUSE: Timespec = Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
@@ -96,7 +96,7 @@ impl Child {
                     }
                     deaf = if all_listen(listener) { 0 } else { deaf + 1 };
                 }
-                Verdict::Deaf | Verdict::Fail => return Err(error),
+                Verdict::Deaf | Verdict::Fail => return Err(error).if_refused("accept4(2)"),
             }
         }
     }
@@ -162,7 +162,6 @@ pub(super) fn verdict(error: &io::Error) -> Verdict {
             | Errno::INTR
             | Errno::CONNABORTED
             | Errno::PROTO
-            | Errno::PERM
             | Errno::NETDOWN
             | Errno::NOPROTOOPT
             | Errno::HOSTDOWN
@@ -172,7 +171,9 @@ pub(super) fn verdict(error: &io::Error) -> Verdict {
             | Errno::TIMEDOUT,
         ) => Verdict::Again,
         Some(Errno::INVAL) => Verdict::Deaf,
-        Some(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM) => Verdict::Pause,
+        Some(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM | Errno::PERM) => {
+            Verdict::Pause
+        }
         _ => Verdict::Fail,
     }
 }

@@ -21,6 +21,7 @@ use crate::{
     log::{Log, Role},
     logs::stderr,
     os::{Poller, Privileges, Signals, Title, orphans, set_signal_mask},
+    refused::Refusable,
     sys,
 };
 
@@ -72,7 +73,7 @@ fn settle(seat: Seat, log: &Log) -> Result<Option<Child>, BoxError> {
     let Seat { tag, has_board, outliving, limits, mut access_log, .. } = seat;
     // Before anything else: no terminal reaches it from here on, Ctrl-C and a closed window neither, and a
     // signal to its own group only what it has started itself.
-    setsid()?;
+    setsid().of_call("setsid(2)")?;
     let mask = signals.leave_to_child()?;
     if let Some(Err(error)) = tag.map(orphans::set_tag) {
         log.error(format_args!("what this child starts will not be ended with it: {error}"));

@@ -25,6 +25,7 @@ use crate::{
     log::{Log, Role},
     logs::stderr,
     os::{Signals, Title, fork, set_signal_mask},
+    refused::Refusable,
     sys::{self, Forked},
 };
 
@@ -63,7 +64,7 @@ pub(super) struct HookProcess {
 impl HookProcess {
     /// Forks one that is to make these calls, in their order. They are taken in the new process alone.
     pub(super) fn start(calls: &mut VecDeque<Call>) -> io::Result<Started> {
-        let (answers, far) = pipe_with(PipeFlags::CLOEXEC)?;
+        let (answers, far) = pipe_with(PipeFlags::CLOEXEC).of_call("pipe2(2)")?;
         rustix::io::ioctl_fionbio(&answers, true)?;
         let parent = getpid();
         Ok(match fork()? {
@@ -131,10 +132,10 @@ pub(crate) fn live(seat: HookSeat) -> ! {
 /// Parts with the parent's session and signals, and ties itself to the parent's life.
 fn settle(parent: Pid, signals: Signals) -> io::Result<()> {
     // No terminal reaches it, and it can be ended with all that it has started.
-    setsid()?;
+    setsid().of_call("setsid(2)")?;
     let mask = signals.leave_to_child()?;
     stderr::open_own()?;
-    set_parent_process_death_signal(Some(Signal::KILL))?;
+    set_parent_process_death_signal(Some(Signal::KILL)).of_call("prctl(2)")?;
     if getppid() != Some(parent) {
         return Err(io::Error::other("the parent has gone"));
     }

@@ -14,6 +14,8 @@ use rustix::{
     },
 };
 
+use crate::refused::Refusable;
+
 /// The parent's end.
 #[derive(Debug)]
 pub(crate) struct Lifeline {
@@ -25,22 +27,25 @@ impl Lifeline {
     /// Opens it in the parent.
     pub(crate) fn new() -> io::Result<Self> {
         let parent = getpid();
-        Ok(Self { parent, pidfd: pidfd_open(parent, PidfdFlags::empty())? })
+        Ok(Self {
+            parent,
+            pidfd: pidfd_open(parent, PidfdFlags::empty()).of_call("pidfd_open(2)")?,
+        })
     }
 
     /// Turns the inherited copy into the child's end.
     ///
-    /// To be called in the child, after its last change of user. Fails if the parent has gone: then
+    /// To be called in the child, after its last change of user. `None` if the parent has gone: then
     /// no signal will ever tell.
-    pub(crate) fn tether(self) -> io::Result<Tether> {
-        set_parent_process_death_signal(Some(Signal::KILL))?;
+    pub(crate) fn tether(self) -> io::Result<Option<Tether>> {
+        set_parent_process_death_signal(Some(Signal::KILL)).of_call("prctl(2)")?;
         // It may have died before the line above. A child is never reparented back to it, and the
         // comparison is with its pid, not with 1: orphans may go to a subreaper, and the parent may
         // itself be process 1.
         if getppid() != Some(self.parent) {
-            return Err(io::Error::other("the parent has gone"));
+            return Ok(None);
         }
-        Ok(Tether { parent: self.pidfd })
+        Ok(Some(Tether { parent: self.pidfd }))
     }
 }
 

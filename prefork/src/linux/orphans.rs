@@ -12,12 +12,12 @@ use std::{
 use rustix::{
     io::Errno,
     process::{
-        Pid, PidfdFlags, Resource, Rlimit, Signal, WaitId, WaitIdOptions, getpid, getrlimit,
-        pidfd_open, pidfd_send_signal, set_child_subreaper, setrlimit, waitid,
+        Pid, PidfdFlags, Resource, Rlimit, Signal, WaitId, WaitIdOptions, getpid, pidfd_open,
+        pidfd_send_signal, set_child_subreaper, setrlimit, waitid,
     },
 };
 
-use crate::sys;
+use crate::{refused::Refusable, sys};
 
 /// The limit by whose value the processes of a child are known: Linux has stopped enforcing it with 2.4.25 (see
 /// `RLIMIT_LOCKS` in `getrlimit(2)`), and inherits it like any other.
@@ -41,18 +41,18 @@ impl Reaper {
             Self::OfAll => Some(getpid()),
             Self::OfNone => None,
         };
-        Ok(set_child_subreaper(this)?)
+        set_child_subreaper(this).of_call("prctl(2)")
     }
 }
 
 /// Returns the tag that this process has itself; `None` if it has none.
 pub(crate) fn own_tag() -> Option<u64> {
-    getrlimit(TAG).maximum
+    sys::limit_of_locks(getpid()).ok().flatten()
 }
 
 /// Marks this process, and all that it will start, for good: without privileges it can only lower it.
 pub(crate) fn set_tag(tag: u64) -> io::Result<()> {
-    Ok(setrlimit(TAG, Rlimit { current: Some(tag), maximum: Some(tag) })?)
+    setrlimit(TAG, Rlimit { current: Some(tag), maximum: Some(tag) }).of_call("prlimit64(2)")
 }
 
 /// Returns the tag of a child of this process, if it has one; `None` if the child is not to be seen.

@@ -17,7 +17,7 @@ use rustix::{
     io::Errno,
 };
 
-use crate::{Listener, child::INSIDE, sys};
+use crate::{Listener, child::INSIDE, refused::Refusable, sys};
 
 /// What woke a child.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,8 +49,10 @@ pub(crate) struct Stale;
 impl Poller {
     /// Makes a poller that wakes when one of `stops` becomes readable.
     pub(crate) fn new<'a>(stops: impl Iterator<Item = BorrowedFd<'a>>) -> io::Result<Self> {
-        let poller =
-            Self { epoll: Some(epoll::create(CreateFlags::CLOEXEC)?), listeners: Vec::new() };
+        let poller = Self {
+            epoll: Some(epoll::create(CreateFlags::CLOEXEC).of_call("epoll_create1(2)")?),
+            listeners: Vec::new(),
+        };
         poller.add_stops(stops)?;
         Ok(poller)
     }
@@ -61,13 +63,14 @@ impl Poller {
         mut stops: impl Iterator<Item = BorrowedFd<'a>>,
     ) -> io::Result<()> {
         let add = |stop| epoll::add(self.epoll()?, stop, EventData::new_u64(STOP), EventFlags::IN);
-        Ok(stops.try_for_each(add)?)
+        stops.try_for_each(add).of_call("epoll_ctl(2)")
     }
 
     /// Has it wake every time that `call` is written to, even after this process has closed it.
     pub(crate) fn add_call(&self, call: BorrowedFd<'_>) -> io::Result<()> {
         let every_time = EventFlags::IN | EventFlags::ET;
-        Ok(epoll::add(self.epoll()?, call, EventData::new_u64(CALL), every_time)?)
+        epoll::add(self.epoll()?, call, EventData::new_u64(CALL), every_time)
+            .of_call("epoll_ctl(2)")
     }
 
     /// Goes on with an epoll descriptor that waits for these alone.
@@ -168,7 +171,7 @@ impl Poller {
             let (events, _) = match epoll::wait(self.epoll()?, &mut space, None) {
                 Ok(events) => events,
                 Err(Errno::INTR) => continue,
-                Err(error) => return Err(error.into()),
+                Err(error) => return Err(error).of_call("epoll_pwait(2)"),
             };
             let Some(event) = events.first() else { continue };
             return match event.data.u64() {

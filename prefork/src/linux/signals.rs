@@ -19,7 +19,7 @@ use nix::{
     },
 };
 
-use crate::sys;
+use crate::{refused::Refusable, sys};
 
 /// The signals that the parent answers to.
 const ANSWERED: [Signal; 9] = [
@@ -64,7 +64,8 @@ impl Signals {
             heed(signal)?;
         }
         let child_before = heed_ends_alone()?;
-        let fd = SignalFd::with_flags(&answered, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?;
+        let fd = SignalFd::with_flags(&answered, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)
+            .of_call("signalfd4(2)")?;
         Ok(Self { fd, before, child_before })
     }
 

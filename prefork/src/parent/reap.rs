@@ -5,7 +5,10 @@ use std::io;
 use prefork_core::Exit;
 use rustix::process::{Pid, WaitOptions, WaitStatus, waitpid};
 
-use crate::sys::{self, ChildState};
+use crate::{
+    refused::Refusable,
+    sys::{self, ChildState},
+};
 
 /// Takes the next ended child, whoever's it is; `None` when none is left.
 ///
@@ -22,7 +25,9 @@ pub(crate) fn next(mut leave: impl FnMut(Pid)) -> io::Result<Option<(Pid, Exit)>
             // the report is taken.
             ChildState::Stopped => {}
         }
-        let Some((_, status)) = waitpid(Some(pid), WaitOptions::NOHANG)? else { break };
+        let Some((_, status)) = waitpid(Some(pid), WaitOptions::NOHANG).of_call("wait4(2)")? else {
+            break;
+        };
         if let Some(exit) = exit(status) {
             return Ok(Some((pid, exit)));
         }

@@ -17,6 +17,7 @@ use crate::{
     log::{Log, Role},
     logs::stderr,
     os::{Privileges, set_signal_mask},
+    refused::Refusable,
     sys,
 };
 
@@ -63,7 +64,7 @@ fn settle<'a>(
     let listening = desk.listeners.iter().map(|listening| &listening.socket);
     let kept: Vec<_> = kept.chain(listening).map(AsFd::as_fd).collect();
     // No terminal reaches it.
-    setsid()?;
+    setsid().of_call("setsid(2)")?;
     stderr::close_own();
     // Not the pid file's lock, not a way to the children, not what the program has opened. What owns them
     // stays on the stack below and is never used again, as this process never returns there.
@@ -71,7 +72,7 @@ fn settle<'a>(
     stderr::open_own()?;
     privileges.apply()?;
     // Not before the change of user, which undoes it.
-    set_parent_process_death_signal(Some(Signal::KILL))?;
+    set_parent_process_death_signal(Some(Signal::KILL)).of_call("prctl(2)")?;
     if getppid() != Some(desk.parent) {
         return Ok(None);
     }

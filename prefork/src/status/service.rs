@@ -26,6 +26,7 @@ use crate::{
     listeners::Listeners,
     log::Log,
     os::{Privileges, Title, fork},
+    refused::Refusable,
     sys::Forked,
 };
 
@@ -148,7 +149,7 @@ impl Service {
 
     fn fork(&self, world: World<'_>) -> io::Result<Clerk> {
         let World { name, listeners, privileges, title, mask, .. } = world;
-        let (leave, stay) = pipe_with(PipeFlags::CLOEXEC)?;
+        let (leave, stay) = pipe_with(PipeFlags::CLOEXEC).of_call("pipe2(2)")?;
         let parent = getpid();
         match fork()? {
             Forked::Child => {

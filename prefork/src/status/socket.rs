@@ -8,6 +8,7 @@ use super::address::Address;
 use crate::{
     bound::tcp_address,
     listeners::KnownBy,
+    refused::Refusable,
     socket_file::{self, Identity, SocketFile},
 };
 
@@ -30,10 +31,14 @@ impl StatusSocket {
         };
         let mut file = None;
         let socket: OwnedFd = match address {
-            Address::Tcp(address) => TcpListener::bind(address).map_err(named)?.into(),
+            Address::Tcp(address) => {
+                TcpListener::bind(address).if_refused(socket_file::LISTENING).map_err(named)?.into()
+            }
             Address::Unix { path, mode } => {
                 let mode = Some(Mode::from_raw_mode(*mode));
-                let (listener, made) = socket_file::bind(path, mode).map_err(named)?;
+                let (listener, made) = socket_file::bind(path, mode)
+                    .if_refused(socket_file::LISTENING)
+                    .map_err(named)?;
                 file = made;
                 listener.into()
             }

@@ -40,7 +40,7 @@ use rustix::{
     process::{Pid, PrctlMmMap, configure_virtual_memory_map},
 };
 
-use crate::memory_file;
+use crate::{memory_file, refused::Refusable};
 
 /// Which of the two processes a fork has returned in.
 #[derive(Debug)]
@@ -84,7 +84,10 @@ pub(crate) fn look_at_children() -> io::Result<Option<(Pid, ChildState)>> {
     // SAFETY: the kernel writes to `info`, which lives, and to nothing else.
     if unsafe { libc::waitid(libc::P_ALL, 0, &mut info, options) } != 0 {
         let error = io::Error::last_os_error();
-        return if error.raw_os_error() == Some(libc::ECHILD) { Ok(None) } else { Err(error) };
+        return match error.raw_os_error() {
+            Some(libc::ECHILD) => Ok(None),
+            _ => Err(error).of_call("waitid(2)"),
+        };
     }
     // SAFETY: waitid has filled in these fields, or there is nothing to report and they are still zero.
     let pid = unsafe { info.si_pid() };
@@ -348,6 +351,25 @@ impl SharedFigures {
     }
 }
 
+/// Closes all descriptors of a range, which nobody in this process uses or closes any more.
+#[cfg(feature = "status")]
+fn close_range(first: u32, last: u32) -> io::Result<()> {
+    // SAFETY: what is closed here nobody uses or closes any more, as the caller has promised.
+    if unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) } == 0 {
+        return Ok(());
+    }
+    // Before Linux 5.9, and in sandboxes that do not know it.
+    let names = std::fs::read_dir("/proc/self/fd")?.flatten().map(|entry| entry.file_name());
+    let open: Vec<u32> = names.filter_map(|name| name.to_str()?.parse().ok()).collect();
+    for fd in open.into_iter().filter(|fd| (first..=last).contains(fd)) {
+        if let Ok(fd) = libc::c_int::try_from(fd) {
+            // SAFETY: as above. The directory itself is closed by now, and is no error.
+            unsafe { libc::close(fd) };
+        }
+    }
+    Ok(())
+}
+
 /// Closes all descriptors from 3 up but these, in a process that keeps nothing else of what it was
 /// forked from.
 ///
@@ -359,12 +381,7 @@ pub(crate) fn close_all_but(kept: &[BorrowedFd<'_>]) -> io::Result<()> {
     let mut first = 3;
     for number in kept.into_iter().filter(|number| *number >= 3).chain([u32::MAX]) {
         if first < number {
-            // SAFETY: what is closed here nobody in this process uses or closes any more, as the caller
-            // has promised.
-            let result = unsafe { libc::syscall(libc::SYS_close_range, first, number - 1, 0) };
-            if result != 0 {
-                return Err(io::Error::last_os_error());
-            }
+            close_range(first, number - 1)?;
         }
         first = number.saturating_add(1);
     }

@@ -8,6 +8,8 @@ use std::{io, os::fd::OwnedFd, sync::atomic::AtomicU64};
 use nix::libc;
 use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap};
 
+use crate::refused::Refusable;
+
 /// The words of a page. Where the pages of the machine are larger, the rest is not used.
 pub(crate) const WORDS: usize = 4096 / size_of::<AtomicU64>();
 
@@ -33,7 +35,7 @@ impl Pages {
         let size = count.max(1) * Self::stride();
         let start = map(memory, size, 0)?;
         // SAFETY: the range is exactly the mapping just made.
-        unsafe { madvise(start.cast(), size, Advice::LinuxDontFork) }?;
+        unsafe { madvise(start.cast(), size, Advice::LinuxDontFork) }.of_call("madvise(2)")?;
         // SAFETY: the mapping is aligned to a page, longer than a word, never unmapped in this process, and
         // reached through atomics alone, whichever process maps it. A forked process, which does not have
         // it, never uses this value: the facade gives it up there.
@@ -61,7 +63,7 @@ impl Pages {
         let (size, offset) = (Self::stride(), index * Self::stride());
         let start = map(memory, size, offset as u64)?;
         // SAFETY: the range is exactly the mapping just made.
-        unsafe { madvise(start.cast(), size, Advice::LinuxDontFork) }?;
+        unsafe { madvise(start.cast(), size, Advice::LinuxDontFork) }.of_call("madvise(2)")?;
         seal(start.cast(), size)?;
         // SAFETY: the mapping is aligned to a page, a whole page long, never unmapped, and reached through
         // atomics alone. A process forked from this one does not have it: whoever holds the reference sees
@@ -75,7 +77,8 @@ fn map(memory: &OwnedFd, size: usize, offset: u64) -> io::Result<*mut AtomicU64>
     let protection = ProtFlags::READ | ProtFlags::WRITE;
     // SAFETY: the kernel chooses the address (the hint is null), so no memory of ours is mapped over.
     let start =
-        unsafe { mmap(std::ptr::null_mut(), size, protection, MapFlags::SHARED, memory, offset) }?;
+        unsafe { mmap(std::ptr::null_mut(), size, protection, MapFlags::SHARED, memory, offset) }
+            .of_call("mmap(2)")?;
     Ok(start.cast())
 }
 

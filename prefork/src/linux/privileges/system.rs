@@ -4,10 +4,11 @@ use std::{ffi::CString, fs, io};
 
 use nix::{
     errno::Errno,
+    sys::resource::{Resource, getrlimit},
     unistd::{self, Gid, Group, Uid, User},
 };
 use rustix::{
-    process::{Resource, geteuid, getrlimit},
+    process::geteuid,
     thread::{CapabilitySet, capabilities},
 };
 
@@ -92,7 +93,8 @@ impl System for Real {
     fn descriptors(&self) -> Descriptors {
         let most = fs::read_to_string("/proc/sys/fs/nr_open").ok();
         Descriptors {
-            hard: getrlimit(Resource::Nofile).maximum,
+            // rustix would panic where a sandbox forbids to ask.
+            hard: getrlimit(Resource::RLIMIT_NOFILE).ok().map(|(_, hard)| hard),
             most: most.and_then(|most| most.trim().parse().ok()),
             may_raise: powers().contains(CapabilitySet::SYS_RESOURCE),
         }
