@@ -5,7 +5,7 @@ use std::{fmt, fs, os::fd::BorrowedFd, time::Duration};
 use prefork_core::Time;
 use prefork_reload::{Changes, Stamp, WatchList, Watcher};
 
-use crate::Result;
+use crate::{Result, upgrade::Origin};
 
 /// What the daemon does when watched files have changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -93,7 +93,7 @@ impl FileWatch {
     /// was executed is a change. But not where that has just been tried and `was_refused`.
     pub(crate) fn begin(
         auto_reload: AutoReload,
-        program: Option<&std::path::Path>,
+        origin: Option<&Origin>,
         was_refused: bool,
         now: Time,
     ) -> Self {
@@ -101,16 +101,19 @@ impl FileWatch {
         let watches_program = list.is_none();
         let list = list.unwrap_or_else(|| {
             let mut list = WatchList::new();
-            // It is absolute: nothing can be wrong with it.
-            let _ = program.map(|program| list.file(program).map(drop));
+            // They are absolute: nothing can be wrong with them.
+            for path in origin.map(Origin::files).unwrap_or_default() {
+                let _ = list.file(path);
+            }
             list
         });
         let mut watcher = Watcher::new(list, interval);
         let mut known = watcher.begin(now);
         let running = fs::metadata("/proc/self/exe");
-        if let (true, false, Some(program), Ok(running)) =
-            (watches_program, was_refused, program, running)
-            && known.get(program).is_some()
+        if let (true, false, Some(origin), Ok(running)) =
+            (watches_program, was_refused, origin, running)
+            && let Some(program) = origin.path_of_running()
+            && known.get(&program).is_some()
         {
             known.insert(program, Stamp::of(&running));
             watcher.begin_from(now, &known);

@@ -58,7 +58,7 @@ impl<S> Prefork<S> {
     /// Fails with every fault found, each naming its argument.
     pub fn new(args: Args<S>) -> Result<Self, ArgsError> {
         let inherited = inherited();
-        let origin = Origin::of_this_process(inherited.as_ref().map(Inherited::program));
+        let origin = Origin::of_this_process(inherited.as_ref().and_then(Inherited::command));
         let checked = check(args, origin.as_ref().ok());
         match checked {
             Ok(checked) => Ok(Self { checked, origin }),
@@ -267,6 +267,7 @@ fn succeed<S>(
     };
     let Some(signals) = signals else {
         succession.leave(settings);
+        inherited.report(origin.as_ref().ok());
         // The last that can fail of what is to come, tried here by a process that is thrown away.
         if let Err(error) = drop_privileges(&users.children) {
             inherited.refuse(None, &error);

@@ -48,6 +48,11 @@ impl Parent<'_> {
         true
     }
 
+    /// Tells whether the next probe is of the program that runs.
+    pub(super) fn is_about_to_try_itself(&self) -> bool {
+        self.bare.as_ref().is_some_and(|bare| bare.is_due)
+    }
+
     /// Tells whether the probe that is to be started is of the program that runs.
     pub(super) fn tries_itself(&mut self) -> bool {
         self.bare.as_mut().is_some_and(|bare| std::mem::take(&mut bare.is_due))

@@ -116,7 +116,10 @@ impl Parent<'_> {
 
     fn tell(&mut self, notice: Notice) {
         let pid = notice.slot().and_then(|slot| self.table.pid(slot).or(self.table.buried(slot)));
-        describe::tell(&self.log, notice, pid);
+        match self.words_of_upgrade(notice) {
+            Some(words) => self.log.info(words),
+            None => describe::tell(&self.log, notice, pid),
+        }
         self.reporting.on_notice(notice);
         self.counters.note(&notice);
         if let (Notice::Reloading { .. }, Some(pid_file)) = (notice, &mut self.pid_file) {

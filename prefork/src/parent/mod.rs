@@ -270,14 +270,14 @@ impl<'a> Parent<'a> {
 
     /// Begins to watch files, if that was asked for.
     fn watch_files(&mut self) {
-        let program = self.origin.as_ref().ok().map(|origin| origin.program.as_path());
         if let (Some(AutoReload { list: None, .. }), Err(error)) = (&self.auto_reload, &self.origin)
         {
             let log = &self.log;
             log.error(format_args!("the program file is not watched: {}", Report(error)));
         }
         self.file_watch = self.auto_reload.take().map(|auto_reload| {
-            FileWatch::begin(auto_reload, program, self.has_returned, clock::now())
+            let origin = self.origin.as_ref().ok();
+            FileWatch::begin(auto_reload, origin, self.has_returned, clock::now())
         });
     }
 

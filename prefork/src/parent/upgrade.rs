@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use prefork_core::{Event, Exit, Hook, Time};
+use prefork_core::{Event, Exit, Hook, Notice, Time, one_line};
 use rustix::process::Pid;
 
 use super::Parent;
@@ -12,7 +12,7 @@ use crate::{
     manager::Occasion,
     status::Service,
     sys,
-    upgrade::{Estate, Probe, Which, Word},
+    upgrade::{Estate, Probe, Tried, Which, Word},
 };
 
 impl Parent<'_> {
@@ -33,6 +33,35 @@ impl Parent<'_> {
                 let why = Report(&error).to_string();
                 self.refuse(&why);
             }
+        }
+    }
+
+    /// Says which file is tried, which one this process becomes, and whether that is another than before; `None` if
+    /// nothing of the kind is to be said.
+    pub(super) fn words_of_upgrade(&self, notice: Notice) -> Option<String> {
+        let origin = self.origin.as_ref().ok()?;
+        match (notice, &self.probe) {
+            (Notice::Probing, _) if self.is_about_to_try_itself() => {
+                Some(format!("trying the running program again: {}", one_line(origin.running())))
+            }
+            (Notice::Probing, _) => {
+                Some(format!("trying the program {}", one_line(&origin.program())))
+            }
+            (Notice::Upgrading, Some(probe)) => {
+                let Tried { path, is_running } = probe.tried(origin);
+                let (path, running) =
+                    (one_line(&path).to_string(), one_line(origin.running()).to_string());
+                Some(if is_running {
+                    format!(
+                        "the program works and is the same file as before; executing it again: {path}"
+                    )
+                } else if path == running {
+                    format!("the new program works; becoming it: {path}, another file than before")
+                } else {
+                    format!("the new program works; becoming it: {path}, after {running}")
+                })
+            }
+            _ => None,
         }
     }
 

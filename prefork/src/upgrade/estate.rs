@@ -1,21 +1,26 @@
 //! What the parent leaves to the next program in its process.
 
 use std::{
-    ffi::OsString,
+    ffi::{CString, OsStr, OsString},
     io,
-    os::fd::{AsRawFd, OwnedFd},
+    os::{
+        fd::{AsRawFd, OwnedFd},
+        unix::ffi::OsStrExt,
+    },
     process,
 };
 
 use nix::sys::signal::SigSet;
 use prefork_core::HandedTags;
 use prefork_daemonize::PidFile;
-use rustix::fs::{Mode, OFlags, open};
 
 use super::{
-    NoProbe, Origin, Passed, Probe,
-    handover::{HandedBoard, HandedChild, HandedListener, HandedLog, HandedPool, Handover},
-    probe::open_program,
+    Image, NoProbe, Origin, Passed, Probe,
+    handover::{
+        HandedBoard, HandedChild, HandedImage, HandedListener, HandedLog, HandedPool, Handover,
+    },
+    image,
+    probe::Subject,
 };
 use crate::{
     AccessLog,
@@ -63,27 +68,27 @@ impl Estate<'_> {
         which: Which,
         mask: &SigSet,
     ) -> Result<Probe, NoProbe> {
-        let program = match which {
-            Which::Installed => open_program(origin)?,
-            Which::Running => open_own_program()?,
+        let subject = match which {
+            Which::Installed => Subject::installed(origin)?,
+            Which::Running => Subject::running(origin)?,
         };
         let mut passed = Passed::default();
         let handover = self.handover(origin, &mut passed).write()?;
-        Ok(Probe::start(origin, program, &handover, passed, mask)?)
+        Ok(Probe::start(subject, &handover, passed, mask)?)
     }
 
     /// Becomes the program that the probe runs; returns only if that is refused.
     pub(crate) fn hand_over(&self, origin: &Origin, probe: &Probe) -> io::Error {
         let refused = || -> io::Result<io::Error> {
             // The very file that runs now, whatever stands at its path, to come back to.
-            let own = open_own_program()?;
+            let own = image::open_own()?;
             let mut passed = Passed::default();
             let mut handover = self.handover(origin, &mut passed);
-            handover.pool = Some(self.pool(&mut passed, &own, probe));
+            handover.pool = Some(self.pool(&mut passed, origin, &own, probe));
             let memory = handover.write()?;
             self.require_spare_descriptors(&own)?;
             let message = format!("successor:{}:{}", passed.pass(&memory), own.as_raw_fd());
-            Ok(passed.become_program(origin, probe.program(), &message))
+            Ok(passed.become_program(&probe.start_again(), &message))
         };
         refused().unwrap_or_else(|error| error)
     }
@@ -106,7 +111,8 @@ impl Estate<'_> {
         });
         Handover {
             parent: process::id(),
-            program: origin.program.clone().into(),
+            program: origin.command.program(&origin.image).into(),
+            command: Some(origin.command.clone()),
             in_background: self.settings.daemonize,
             listeners: listeners.collect(),
             error_log_path: self.settings.error_log_path.clone().map(Into::into),
@@ -128,7 +134,13 @@ impl Estate<'_> {
         }
     }
 
-    fn pool<'a>(&'a self, passed: &mut Passed<'a>, own: &'a OwnedFd, probe: &Probe) -> HandedPool {
+    fn pool<'a>(
+        &'a self,
+        passed: &mut Passed<'a>,
+        origin: &'a Origin,
+        own: &'a OwnedFd,
+        probe: &Probe,
+    ) -> HandedPool {
         let board = self.board.and_then(|board| board.public().descriptors());
         let board = board.map(|(file, lock)| HandedBoard {
             file: passed.pass_borrowed(file),
@@ -144,13 +156,26 @@ impl Estate<'_> {
             pid_file,
             counters: self.counters.clone(),
             program: passed.pass(own),
+            image: Some(origin.image.hand_over(passed)),
             probe: Some(probe.helper().pid().as_raw_nonzero().get()),
         }
     }
 }
 
-fn open_own_program() -> io::Result<OwnedFd> {
-    Ok(open("/proc/self/exe", OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?)
+impl Image {
+    /// What it takes to execute this program again.
+    fn hand_over<'a>(&'a self, passed: &mut Passed<'a>) -> HandedImage {
+        let (arguments, loaded) = self.arguments_to_return();
+        let texts = |texts: &[CString]| {
+            texts.iter().map(|text| OsStr::from_bytes(text.as_bytes()).to_owned()).collect()
+        };
+        HandedImage {
+            arguments: texts(&arguments),
+            environment: texts(&self.environment),
+            directory: passed.pass(&self.directory),
+            loaded: loaded.map(|file| passed.pass_borrowed(file)),
+        }
+    }
 }
 
 impl Settings {

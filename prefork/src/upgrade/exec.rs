@@ -1,25 +1,46 @@
-//! Executing a program by its open file.
+//! Executing programs that get descriptors of this one's.
 
 use std::{
     convert::Infallible,
-    ffi::CString,
+    ffi::{CStr, CString},
     io,
     os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd},
 };
 
-use nix::{fcntl::AtFlags, unistd::execveat};
+use nix::{
+    fcntl::AtFlags,
+    unistd::{execve, execveat},
+};
 use rustix::{
     fs::{Mode, OFlags, open},
     io::{FdFlags, fcntl_getfd, fcntl_setfd},
     process::fchdir,
 };
 
-use super::{Origin, inherited::VARIABLE};
+use super::inherited::VARIABLE;
 
 /// Descriptors that the next program gets.
 #[derive(Debug, Default)]
 pub(crate) struct Passed<'a> {
     fds: Vec<BorrowedFd<'a>>,
+}
+
+/// A program about to be executed.
+#[derive(Debug)]
+pub(super) struct Start<'a> {
+    pub(super) program: Executable<'a>,
+    pub(super) arguments: &'a [CString],
+    pub(super) environment: &'a [CString],
+    pub(super) directory: BorrowedFd<'a>,
+}
+
+/// By what a program is executed.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Executable<'a> {
+    /// By its path, as a script must be, which its interpreter opens.
+    Path(&'a CStr),
+    /// By its file, whatever stands at its path.
+    File(BorrowedFd<'a>),
 }
 
 impl<'a> Passed<'a> {
@@ -42,24 +63,23 @@ impl<'a> Passed<'a> {
         Ok(())
     }
 
-    /// Becomes `program`, started as `origin` says, with `message` for [`super::inherited()`].
+    /// Becomes a program, with `message` for [`super::inherited()`].
     ///
     /// Returns only if that is refused; all is as before then.
-    pub(crate) fn become_program(
-        &self,
-        origin: &Origin,
-        program: BorrowedFd<'_>,
-        message: &str,
-    ) -> io::Error {
+    pub(super) fn become_program(&self, start: &Start<'_>, message: &str) -> io::Error {
         let before = open(".", OFlags::PATH | OFlags::CLOEXEC, Mode::empty());
         let refused = || -> io::Result<Infallible> {
             self.keep_on_exec(true)?;
-            fchdir(&origin.directory)?;
-            let mut environment = origin.environment.clone();
+            fchdir(start.directory)?;
+            let mut environment = start.environment.to_vec();
             environment.push(CString::new(format!("{VARIABLE}={message}"))?);
-            // By descriptor: what is executed is what was opened and judged.
-            let flags = AtFlags::AT_EMPTY_PATH;
-            Ok(execveat(program, c"", &origin.arguments, &environment, flags)?)
+            Ok(match start.program {
+                Executable::Path(path) => execve(path, start.arguments, &environment)?,
+                Executable::File(file) => {
+                    let flags = AtFlags::AT_EMPTY_PATH;
+                    execveat(file, c"", start.arguments, &environment, flags)?
+                }
+            })
         };
         let error = match refused() {
             Err(error) => error,

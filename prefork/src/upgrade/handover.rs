@@ -15,6 +15,7 @@ use prefork_core::{HandedTags, SlotId};
 use rustix::fs::{SealFlags, fcntl_add_seals, fcntl_get_seals};
 use serde::{Deserialize, Serialize};
 
+use super::Command;
 use crate::{
     channels::Reports, counters::HandedCounters, listeners::KnownBy, memory_file,
     socket_file::Identity,
@@ -33,6 +34,9 @@ pub(super) struct Handover {
     pub(super) parent: u32,
     /// Where the program was started from.
     pub(super) program: OsString,
+    /// By what command; earlier libraries know the path alone.
+    #[serde(default)]
+    pub(super) command: Option<Command>,
     /// Whether the daemon has gone to the background.
     pub(super) in_background: bool,
     pub(super) listeners: Vec<HandedListener>,
@@ -94,9 +98,22 @@ pub(super) struct HandedPool {
     pub(super) counters: HandedCounters,
     /// The file of the program that hands over, to go back to.
     pub(super) program: RawFd,
+    /// As what it was executed; earlier libraries execute all programs alike.
+    #[serde(default)]
+    pub(super) image: Option<HandedImage>,
     /// The probe, a child of this process, which is not needed any more.
     #[serde(default)]
     pub(super) probe: Option<i32>,
+}
+
+/// As what the program that hands over was executed, and is again on the way back.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct HandedImage {
+    pub(super) arguments: Vec<OsString>,
+    pub(super) environment: Vec<OsString>,
+    pub(super) directory: RawFd,
+    /// The file that the linker is to load.
+    pub(super) loaded: Option<RawFd>,
 }
 
 /// A process.
@@ -199,6 +216,8 @@ impl Handover {
             all.extend(pool.board.and_then(|board| board.lock));
             all.extend(pool.pid_file);
             all.push(pool.program);
+            all.extend(pool.image.as_ref().map(|image| image.directory));
+            all.extend(pool.image.as_ref().and_then(|image| image.loaded));
         }
         all
     }
@@ -208,14 +227,16 @@ impl Handover {
 const SEALS: SealFlags =
     SealFlags::SEAL.union(SealFlags::SHRINK).union(SealFlags::GROW).union(SealFlags::WRITE);
 
-fn write(text: &[u8]) -> io::Result<OwnedFd> {
+/// Makes a memory file of a text, which nobody can change any more.
+pub(super) fn write(text: &[u8]) -> io::Result<OwnedFd> {
     let mut file = std::fs::File::from(memory_file::create("prefork-handover")?);
     file.write_all(text)?;
     fcntl_add_seals(&file, SEALS)?;
     Ok(file.into())
 }
 
-fn read(fd: BorrowedFd<'_>) -> io::Result<Vec<u8>> {
+/// Reads one.
+pub(super) fn read(fd: BorrowedFd<'_>) -> io::Result<Vec<u8>> {
     let length = rustix::fs::fstat(fd)?.st_size.unsigned_abs();
     if length > LONGEST {
         return Err(io::ErrorKind::FileTooLarge.into());
@@ -245,6 +266,7 @@ mod tests {
         Handover {
             parent: 42,
             program: OsString::from_vec(b"/opt/\xff/hello".to_vec()),
+            command: None,
             in_background: true,
             listeners: vec![HandedListener {
                 fd: 7,

@@ -15,7 +15,8 @@ use std::{
 };
 
 use super::{
-    Origin, Passed,
+    Command, Image, Origin, Passed,
+    exec::{Executable, Start},
     handover::{Handover, Unreadable},
     trial::Tester,
     way_back::Return,
@@ -151,12 +152,19 @@ fn give_back(
     match (role, other) {
         (Role::Probe, Some(channel)) => Tester::new(channel).refuse(&reason),
         (Role::Successor, Some(program)) => {
-            if let Ok(origin) = Origin::of_this_process(None) {
+            // As what it was executed cannot be read; as what this one was, in most cases.
+            if let Ok(Image { arguments, environment, directory, .. }) = Image::of_this_process() {
                 // Everything else was left open for us, and still is.
                 let mut passed = Passed::default();
                 passed.pass(&program);
                 let message = message.replacen("successor", "returned", 1);
-                passed.become_program(&origin, program.as_fd(), &message);
+                let start = Start {
+                    program: Executable::File(program.as_fd()),
+                    arguments: &arguments,
+                    environment: &environment,
+                    directory: directory.as_fd(),
+                };
+                passed.become_program(&start, &message);
             }
         }
         (Role::Probe | Role::Successor | Role::Returned, _) => {}
@@ -166,9 +174,18 @@ fn give_back(
 }
 
 impl Inherited {
-    /// Where the program was started from, at first.
-    pub(crate) fn program(&self) -> std::path::PathBuf {
-        self.handover.program.clone().into()
+    /// By what command the daemon was started, at first; none if that is not known, as by an earlier library.
+    pub(crate) fn command(&self) -> Option<Command> {
+        self.handover.command.clone()
+    }
+
+    /// A probe reports as what it was executed.
+    pub(crate) fn report(&self, origin: Option<&Origin>) {
+        if let (Some(tester), Some(origin)) = (&self.tester, origin)
+            && let Err(error) = tester.report(&origin.image)
+        {
+            tester.refuse(&format!("it cannot report as what it was executed: {error}"));
+        }
     }
 
     pub(crate) fn is_probe(&self) -> bool {

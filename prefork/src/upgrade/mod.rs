@@ -14,6 +14,10 @@
 //! runs, opened once for both: a file that is being executed cannot be written to. What it has bound, the
 //! next program can bind as soon as the probe has gone.
 //!
+//! *Which* program that is, is found out as a fresh start would (`command.rs`): by the command and the directory, as
+//! names that are followed again each time. A probe may be a script that executes something else, so it reports as
+//! what it was executed in the end (`image.rs`), and just that is executed in place.
+//!
 //! What the next program needs is written to a sealed memory file ([`Handover`]), and the numbers of the
 //! descriptors in it are left open over the exec. There the *successor* goes its way again, takes what it
 //! asks for, and only when nothing can fail any more it claims the pid file, the board and the children.
@@ -24,15 +28,17 @@
 //!
 //! # In which process
 //!
-//! - `origin.rs`, `estate.rs`, `probe.rs`, `exec.rs`: the parent, before.
+//! - `command.rs`, `image.rs`, both together in `origin.rs`; `estate.rs`, `probe.rs`, `exec.rs`: the parent, before.
 //! - `inherited.rs`: the new program, as probe and as successor; `trial.rs`: as probe alone;
 //!   `succession.rs`: as successor alone.
 //! - `way_back.rs`, and `sys/way_back.rs`: the new program, before it has taken over, and what the old one is told.
 //! - `handover.rs`: what is said between them.
 
+mod command;
 mod estate;
 mod exec;
 mod handover;
+mod image;
 mod inherited;
 mod origin;
 mod probe;
@@ -40,11 +46,13 @@ mod succession;
 mod trial;
 mod way_back;
 
+pub(crate) use command::Command;
 pub(crate) use estate::{Estate, Which};
 pub(crate) use exec::Passed;
 pub(crate) use handover::{HandedChannels, HandedChild};
+pub(crate) use image::Image;
 pub(crate) use inherited::{Inherited, InheritedListener, Role, inherited};
 pub(crate) use origin::Origin;
-pub(crate) use probe::{NoProbe, Probe, Word};
+pub(crate) use probe::{NoProbe, Probe, Tried, Word};
 pub(crate) use succession::Adopted;
 pub(crate) use way_back::way_back;

@@ -1,25 +1,37 @@
 //! The parent's side of a probe: the new program as a child that only tries whether it would work.
 
 use std::{
-    fs::File,
-    io,
+    ffi::{CString, OsString},
+    fs::{self, File},
+    io::{self, IoSliceMut},
+    mem::MaybeUninit,
     os::fd::{AsFd, BorrowedFd, OwnedFd},
-    path::PathBuf,
+    path::{Path, PathBuf},
 };
 
 use nix::sys::signal::SigSet;
 use prefork_core::{Exit, one_line};
-use prefork_reload::Distrust;
+use prefork_reload::{Distrust, trusted_file};
 use rustix::{
-    fs::{Mode, OFlags, open},
+    fs::{Mode, OFlags, Stat, fstat, open},
     io::{Errno, retry_on_intr},
-    net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, recv, send, socketpair},
+    net::{
+        AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendFlags,
+        SocketFlags, SocketType, recvmsg, send, socketpair,
+    },
     process::{
-        Signal, getpid, getppid, kill_process_group, set_parent_process_death_signal, setsid,
+        Signal, geteuid, getpid, getppid, kill_process_group, set_parent_process_death_signal,
+        setsid,
     },
 };
 
-use super::{Origin, Passed};
+use super::{
+    Image, Origin, Passed,
+    command::Found,
+    exec::{Executable, Start},
+    handover,
+    image::{self, ProgramFile, Report, c_strings, path_of},
+};
 use crate::{
     describe::Ended,
     helper::Helper,
@@ -33,6 +45,7 @@ const LONGEST_WORD: usize = 16 << 10;
 /// What a probe says over its channel, as the bytes that stand for it.
 pub(super) const READY: &[u8] = b"ready";
 pub(super) const REFUSED: &[u8] = b"refused:";
+pub(super) const EXECUTED: &[u8] = b"executed";
 const NOT_EXECUTED: &[u8] = b"not executed:";
 
 /// What a probe has said.
@@ -68,6 +81,29 @@ pub(crate) enum NoProbe {
         #[from]
         source: Distrust,
     },
+    /// The directory in which a fresh start would begin is not there.
+    #[error(
+        "the working directory {} cannot be entered, where the daemon was started: make it again, or restart \
+         the daemon elsewhere",
+        one_line(path)
+    )]
+    NoDirectory {
+        /// The directory, by its name.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The program is called by a name, and is nowhere along `PATH`.
+    #[error("{} is found nowhere along PATH", one_line(Path::new(name)))]
+    NotInPath {
+        /// The name.
+        name: OsString,
+    },
+    /// The running program was executed from memory.
+    #[error(
+        "it was started from a file in memory, which no name leads to: restart the daemon instead"
+    )]
+    Nameless,
     /// It cannot be run.
     #[error("cannot start the probe")]
     System {
@@ -77,6 +113,75 @@ pub(crate) enum NoProbe {
     },
 }
 
+/// A program that is to be tried, and how it is executed.
+#[derive(Debug)]
+pub(super) struct Subject {
+    /// Where to execute it from; none where it is executed by its file.
+    path: Option<CString>,
+    start: Executed,
+}
+
+/// A program that a probe runs, and as what it was executed.
+#[derive(Debug)]
+struct Executed {
+    program: OwnedFd,
+    arguments: Vec<CString>,
+    environment: Vec<CString>,
+    directory: OwnedFd,
+    file: ProgramFile,
+}
+
+impl Subject {
+    /// What a fresh start would run now.
+    pub(super) fn installed(origin: &Origin) -> Result<Self, NoProbe> {
+        let Origin { command, image } = origin;
+        let Found { directory, path, file, shown } = command.find(image)?;
+        distrust(&file, &shown)?;
+        let mut program = ProgramFile::of(&file, fs::canonicalize(&shown).unwrap_or(shown))?;
+        if let Some(loaded) = &command.loaded {
+            let loaded = command.absolute(Path::new(loaded), image);
+            let opened = open(&loaded, OFlags::PATH | OFlags::CLOEXEC, Mode::empty());
+            let opened: File = match opened {
+                Ok(opened) => opened.into(),
+                Err(error) => return Err(NoProbe::Open { path: loaded, source: error.into() }),
+            };
+            distrust(&opened, &loaded)?;
+            program = ProgramFile::of(&opened, fs::canonicalize(&loaded).unwrap_or(loaded))?;
+        }
+        let (arguments, environment) = (command.c_arguments(), command.c_environment());
+        let start =
+            Executed { program: file.into(), arguments, environment, directory, file: program };
+        Ok(Self { path: Some(path), start })
+    }
+
+    /// What runs.
+    pub(super) fn running(origin: &Origin) -> Result<Self, NoProbe> {
+        let Image { arguments, environment, directory, file, .. } = &origin.image;
+        let start = Executed {
+            program: image::open_own()?,
+            arguments: arguments.clone(),
+            environment: environment.clone(),
+            directory: directory.try_clone()?,
+            file: file.clone(),
+        };
+        Ok(Self { path: None, start })
+    }
+}
+
+/// Says if this process is root, and somebody else could change the program.
+fn distrust(program: &File, path: &Path) -> Result<(), Distrust> {
+    if geteuid().is_root() { trusted_file(program, path, 0) } else { Ok(()) }
+}
+
+/// What has become of a program that was tried.
+#[derive(Clone, Debug)]
+pub(crate) struct Tried {
+    /// Where its file is, with links followed.
+    pub(crate) path: PathBuf,
+    /// Whether it is that which runs.
+    pub(crate) is_running: bool,
+}
+
 /// A probe at work.
 ///
 /// It is killed when this is dropped; reaping it is left to the parent's loop.
@@ -84,26 +189,24 @@ pub(crate) enum NoProbe {
 pub(crate) struct Probe {
     helper: Helper,
     /// What it runs, and what the parent is to run.
-    program: OwnedFd,
+    executed: Executed,
     channel: Option<OwnedFd>,
     /// Why it does not work, in its own words.
     reason: Option<String>,
 }
 
-/// Opens the program file, once for all that follows.
-pub(super) fn open_program(origin: &Origin) -> Result<OwnedFd, NoProbe> {
-    let path = origin.program.clone();
-    // To execute a file, nobody needs to be able to read it.
-    let flags = OFlags::PATH | OFlags::CLOEXEC;
-    let program: File = match open(&path, flags, Mode::empty()) {
-        Ok(program) => program.into(),
-        Err(error) => return Err(NoProbe::Open { path, source: error.into() }),
-    };
-    if !program.metadata()?.is_file() {
-        return Err(NoProbe::NotAFile { path });
+impl Subject {
+    fn start(&self) -> Start<'_> {
+        let by_file = Executable::File(self.start.program.as_fd());
+        self.start.start(self.path.as_deref().map_or(by_file, Executable::Path))
     }
-    origin.distrust(&program)?;
-    Ok(program.into())
+}
+
+impl Executed {
+    fn start<'a>(&'a self, program: Executable<'a>) -> Start<'a> {
+        let Self { arguments, environment, directory, .. } = self;
+        Start { program, arguments, environment, directory: directory.as_fd() }
+    }
 }
 
 impl Probe {
@@ -111,8 +214,7 @@ impl Probe {
     ///
     /// `passed` is what `handover` speaks of.
     pub(super) fn start(
-        origin: &Origin,
-        program: OwnedFd,
+        subject: Subject,
         handover: &OwnedFd,
         passed: Passed<'_>,
         mask: &SigSet,
@@ -134,7 +236,7 @@ impl Probe {
                     // Its standard descriptors are the daemon's, as they will be the next program's: what cannot
                     // print to them is to fail here.
                     set_signal_mask(mask)?;
-                    Ok(passed.become_program(origin, program.as_fd(), &message))
+                    Ok(passed.become_program(&subject.start(), &message))
                 };
                 let error = run().unwrap_or_else(|error| error);
                 let errno = error.raw_os_error().unwrap_or(0);
@@ -144,7 +246,7 @@ impl Probe {
             }
             Forked::Parent { child } => Ok(Self {
                 helper: Helper::new(child),
-                program,
+                executed: subject.start,
                 channel: Some(channel),
                 reason: None,
             }),
@@ -160,9 +262,16 @@ impl Probe {
         &mut self.helper
     }
 
-    /// The file that it runs.
-    pub(super) fn program(&self) -> BorrowedFd<'_> {
-        self.program.as_fd()
+    /// How to execute just what it runs.
+    pub(super) fn start_again(&self) -> Start<'_> {
+        self.executed.start(Executable::File(self.executed.program.as_fd()))
+    }
+
+    /// What it runs, compared with what the daemon does.
+    pub(crate) fn tried(&self, origin: &Origin) -> Tried {
+        let ProgramFile { path, .. } = &self.executed.file;
+        let is_running = self.executed.file.is_same(&origin.image.file);
+        Tried { path: path.clone(), is_running }
     }
 
     /// What to wait for before [`hear`](Self::hear).
@@ -173,17 +282,27 @@ impl Probe {
     /// Takes in what it has said.
     pub(crate) fn hear(&mut self) -> Option<Word> {
         let channel = self.channel.as_ref()?;
-        let mut space = [0; LONGEST_WORD];
-        let length = match retry_on_intr(|| recv(channel, &mut space, RecvFlags::DONTWAIT)) {
+        let (message, descriptors) = match receive(channel) {
             Err(Errno::AGAIN) => return None,
-            Ok((length, _)) if length > 0 => length,
+            Ok((message, descriptors)) if !message.is_empty() => (message, descriptors),
             // It has gone; its end is told by the kernel.
             Ok(_) | Err(_) => {
                 self.channel = None;
                 return None;
             }
         };
-        let message = &space[..length];
+        let message = &message[..];
+        if message == EXECUTED {
+            match Executed::reported(descriptors, &self.executed) {
+                Ok(executed) => self.executed = executed,
+                Err(error) => {
+                    self.reason = Some(crate::Report(&error).to_string());
+                    self.channel = None;
+                    self.helper.kill();
+                }
+            }
+            return None;
+        }
         if message == READY {
             return Some(Word::Ready);
         }
@@ -216,6 +335,51 @@ impl Probe {
         }
         format!("it {}", Ended(exit))
     }
+}
+
+impl Executed {
+    /// Reads what a probe has reported of itself.
+    fn reported(descriptors: Vec<OwnedFd>, judged: &Self) -> Result<Self, NoProbe> {
+        let broken = || io::Error::from(io::ErrorKind::InvalidData);
+        let [memory, program, directory] =
+            <[OwnedFd; 3]>::try_from(descriptors).map_err(|_unusable| broken())?;
+        let report: Report =
+            serde_json::from_slice(&handover::read(memory.as_fd())?).map_err(io::Error::from)?;
+        let Report { arguments, environment, file } = report;
+        let program = File::from(program);
+        let identity = |found: Stat| (found.st_dev, found.st_ino);
+        let is_judged = identity(fstat(&program).map_err(io::Error::from)?)
+            == identity(fstat(&judged.program).map_err(io::Error::from)?);
+        // It is another one than that which was executed, if that is a script.
+        if !is_judged {
+            distrust(&program, &path_of(program.as_fd())?)?;
+        }
+        Ok(Self {
+            program: program.into(),
+            arguments: c_strings(&arguments),
+            environment: c_strings(&environment),
+            directory,
+            file,
+        })
+    }
+}
+
+/// Takes the next message, with the descriptors that come with it.
+fn receive(channel: &OwnedFd) -> rustix::io::Result<(Vec<u8>, Vec<OwnedFd>)> {
+    let mut text = vec![0; LONGEST_WORD];
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(3))];
+    let mut ancillary = RecvAncillaryBuffer::new(&mut space);
+    let flags = RecvFlags::DONTWAIT | RecvFlags::CMSG_CLOEXEC;
+    let received = retry_on_intr(|| {
+        recvmsg(channel, &mut [IoSliceMut::new(&mut text)], &mut ancillary, flags)
+    })?;
+    let descriptors = ancillary.drain().flat_map(|message| match message {
+        RecvAncillaryMessage::ScmRights(descriptors) => descriptors.collect(),
+        _ => Vec::new(),
+    });
+    let descriptors = descriptors.collect();
+    text.truncate(received.bytes);
+    Ok((text, descriptors))
 }
 
 impl Drop for Probe {

@@ -1,13 +1,21 @@
 //! The new program's side of a probe: going the way of a start up to where children would be forked.
 
-use std::os::fd::OwnedFd;
+use std::{
+    io::{self, IoSlice},
+    mem::MaybeUninit,
+    os::fd::{AsFd, OwnedFd},
+};
 
 use rustix::{
     io::retry_on_intr,
-    net::{RecvFlags, SendFlags, recv, send},
+    net::{RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, recv, send, sendmsg},
 };
 
-use super::probe::{READY, REFUSED};
+use super::{
+    Image, handover,
+    image::{self, Report},
+    probe::{EXECUTED, READY, REFUSED},
+};
 use crate::sys;
 
 /// The way to the parent that waits for the outcome.
@@ -27,6 +35,19 @@ impl Tester {
         let end = text.len().min(8 << 10);
         // Whoever started us reads our exit status too.
         let _ = send(&self.channel, &text[..end], SendFlags::NOSIGNAL);
+    }
+
+    /// Reports as what this program was executed, so that the parent can execute just that: its file, its directory,
+    /// and a memory file with the rest.
+    pub(super) fn report(&self, image: &Image) -> io::Result<()> {
+        let memory = handover::write(&serde_json::to_vec(&Report::of(image))?)?;
+        let program = image::open_own()?;
+        let descriptors = [memory.as_fd(), program.as_fd(), image.directory.as_fd()];
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(3))];
+        let mut ancillary = SendAncillaryBuffer::new(&mut space);
+        ancillary.push(SendAncillaryMessage::ScmRights(&descriptors));
+        sendmsg(&self.channel, &[IoSlice::new(EXECUTED)], &mut ancillary, SendFlags::NOSIGNAL)?;
+        Ok(())
     }
 
     /// Says that this program works, stays until the parent has become it or wants nothing more, and

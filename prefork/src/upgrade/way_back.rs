@@ -3,15 +3,16 @@
 
 use std::{
     env,
-    ffi::{CString, OsStr},
     fmt::{self, Display},
-    fs,
-    os::unix::ffi::{OsStrExt, OsStringExt},
     process,
     time::Duration,
 };
 
-use super::{handover::Handover, inherited::VARIABLE, origin::environment};
+use super::{
+    handover::Handover,
+    image::{arguments, c_strings, environment},
+    inherited::VARIABLE,
+};
 use crate::sys::{
     self,
     way_back::{Cause, Route},
@@ -71,25 +72,22 @@ pub(crate) fn way_back() -> Option<Route> {
     let pool = handover.pool.as_ref()?;
     let mut left = handover.descriptors();
     left.push(memory);
+    // Earlier libraries execute all programs alike.
+    let (arguments, environment) = match &pool.image {
+        Some(image) => (c_strings(&image.arguments), c_strings(&image.environment)),
+        None => (arguments().ok()?, environment().ok()?),
+    };
     Some(Route {
         program: pool.program,
-        directory: None,
-        arguments: arguments()?,
-        environment: environment().ok()?,
+        directory: pool.image.as_ref().map(|image| image.directory),
+        arguments,
+        environment,
         variable: format!("{VARIABLE}=returned:{memory}:{attempt}:"),
         left,
         children: pool.children.iter().map(|child| child.pid).collect(),
         pause,
         limit: Duration::from_millis(handover.limit_ms),
     })
-}
-
-/// Reads with what this process was executed. Before `main`, not every C library shows it otherwise.
-fn arguments() -> Option<Vec<CString>> {
-    let mut words: Vec<_> = fs::read("/proc/self/cmdline").ok()?;
-    words.pop_if(|last| *last == 0);
-    let words = words.split(|byte| *byte == 0);
-    words.map(|word| CString::new(OsStr::from_bytes(word).to_owned().into_vec()).ok()).collect()
 }
 
 #[cfg(test)]

@@ -51,7 +51,7 @@ fn a_file_that_moves_is_left_alone() {
     let scene = scene!();
     let program = scene.program();
     let daemon = program.launch().args(["--auto-reload-check-every", "100"]).daemon();
-    let tried = || scene.lines_with("error.log", "trying the new program").len();
+    let tried = || scene.lines_with("error.log", "trying the program").len();
 
     // Deleted, and there again a while later.
     fs::remove_file(program.path()).expect("removed");

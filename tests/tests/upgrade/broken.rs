@@ -82,9 +82,17 @@ fn any_other_program_is_no_good_either() {
     assert_refused(&scene, &daemon, "it exited with status 0", || {
         program.install_bytes(&fs::read("/bin/true").expect("there"), 0o755);
     });
-    // It is executed by a descriptor that is closed by that (see BUGS in execveat(2)).
-    assert_refused(&scene, &daemon, "cannot execute it: No such file", || {
+    assert_refused(&scene, &daemon, "it was not ready in 1 s", || {
         program.install_bytes(b"#!/bin/sh\nsleep 1000\n", 0o755);
+    });
+    assert_refused(&scene, &daemon, "cannot execute it: No such file", || {
+        program.install_bytes(b"#!/no/such/interpreter\n", 0o755);
+    });
+    // Of another architecture, as the header says.
+    assert_refused(&scene, &daemon, "cannot execute it: Exec format error", || {
+        let mut content = program.content("");
+        content[18] ^= 0x55;
+        program.install_bytes(&content, 0o755);
     });
     assert_refused(&scene, &daemon, "it was not ready in 1 s", || {
         program.install("--manner delegates");

@@ -7,6 +7,7 @@ mod scarce;
 mod settings;
 mod stop;
 mod way_back;
+mod ways;
 
 use std::{fs, thread, time::Duration};
 
@@ -185,7 +186,7 @@ fn a_program_that_is_being_written_is_waited_for() {
     program.install("--version 2");
     let writer = fs::File::options().append(true).open(program.path()).expect("opened");
     daemon.signal(Signal::USR2);
-    wait_for_lines(&scene, "trying the new program", 1);
+    wait_for_lines(&scene, "trying the program", 1);
     thread::sleep(Duration::from_millis(700));
     assert_eq!(daemon.get("/version").expect("the old one serves").body, "1");
     drop(writer);

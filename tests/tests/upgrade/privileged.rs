@@ -80,3 +80,31 @@ fn a_forged_handover_is_not_believed() {
     daemon.signal(Signal::TERM);
     assert!(running.finish().end.is_success());
 }
+
+/// L7: a script that is root's own may not lead to a program that others can change.
+#[test]
+fn a_script_that_executes_what_others_can_change_is_not_followed() {
+    if !require_root() {
+        return;
+    }
+    let scene = scene!();
+    let program = scene.program();
+    let daemon = program.launch().daemon();
+    let real = scene.path("real");
+    fs::write(&real, program.content("--version 2")).expect("written");
+    let script = format!("#!/bin/sh\nexec {} \"$@\"\n", real.display());
+    program.install_bytes(script.as_bytes(), 0o755);
+    let refused = "the new program is no good: root does not run what others can change";
+    for (round, mode) in [0o777, 0o757].into_iter().enumerate() {
+        fs::set_permissions(&real, Permissions::from_mode(mode)).expect("set");
+        daemon.signal(Signal::USR2);
+        wait_for_lines(&scene, refused, round + 1);
+        let line = &scene.lines_with("error.log", refused)[round];
+        assert!(line.contains(&*real.to_string_lossy()), "{line}");
+        assert_eq!(daemon.get("/version").expect("it serves").body, "1");
+    }
+    fs::set_permissions(&real, Permissions::from_mode(0o755)).expect("set");
+    daemon.signal(Signal::USR2);
+    super::wait_for_version(&daemon, 2);
+    daemon.stop_in_order();
+}

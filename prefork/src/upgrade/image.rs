@@ -1,0 +1,209 @@
+//! What a process runs, and as what it was executed.
+//!
+//! A probe reports this of itself, and the parent executes just that: the file in which a script or a wrapper has ended,
+//! with the arguments and the environment that it was given there. A parent keeps its own, to be executed again if the
+//! next program fails.
+
+use std::{
+    env,
+    ffi::{CString, OsStr, OsString},
+    fs::{self, File},
+    io,
+    os::{
+        fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
+        unix::{
+            ffi::{OsStrExt, OsStringExt},
+            fs::MetadataExt,
+        },
+    },
+    path::{Path, PathBuf},
+};
+
+use rustix::fs::{Mode, OFlags, open};
+use serde::{Deserialize, Serialize};
+
+use super::inherited::VARIABLE;
+use crate::activation::VARIABLES;
+
+/// It.
+#[derive(Debug)]
+pub(crate) struct Image {
+    pub(super) arguments: Vec<CString>,
+    pub(super) environment: Vec<CString>,
+    /// The working directory, which need not have a name any more.
+    pub(super) directory: OwnedFd,
+    /// The program, as the dynamic linker has loaded it, if that was executed in its place.
+    pub(super) loaded: Option<Loaded>,
+    pub(super) file: ProgramFile,
+}
+
+/// A program that was an argument of the dynamic linker.
+#[derive(Debug)]
+pub(super) struct Loaded {
+    /// Which one.
+    pub(super) index: usize,
+    pub(super) file: OwnedFd,
+}
+
+/// A program's file, as it can be told from others.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct ProgramFile {
+    #[serde(with = "path_as_text")]
+    pub(super) path: PathBuf,
+    device: u64,
+    inode: u64,
+    size: u64,
+    modified: (i64, i64),
+}
+
+impl ProgramFile {
+    /// Looks at an open file.
+    pub(super) fn of(file: &File, path: PathBuf) -> io::Result<Self> {
+        let found = file.metadata()?;
+        let modified = (found.mtime(), found.mtime_nsec());
+        Ok(Self { path, device: found.dev(), inode: found.ino(), size: found.size(), modified })
+    }
+
+    /// Whether it is the same file, by whatever path.
+    pub(super) fn is_same(&self, other: &Self) -> bool {
+        let what = |file: &Self| (file.device, file.inode, file.size, file.modified);
+        what(self) == what(other)
+    }
+}
+
+impl Image {
+    /// Finds out what this process was executed as. To be called before the title changes, by which `/proc` then
+    /// shows other arguments.
+    pub(super) fn of_this_process() -> io::Result<Self> {
+        let flags = OFlags::PATH | OFlags::CLOEXEC;
+        let directory = open(".", flags | OFlags::DIRECTORY, Mode::empty())?;
+        let seen: Vec<OsString> = env::args_os().collect();
+        let arguments = arguments()?;
+        // The linker takes itself, and its own arguments, out of what the program sees.
+        let ends_alike = arguments.len() >= seen.len()
+            && arguments
+                .iter()
+                .rev()
+                .zip(seen[1.min(seen.len())..].iter().rev())
+                .all(|(one, other)| one.as_bytes() == other.as_bytes());
+        let arguments = if ends_alike { arguments } else { c_strings(&seen) };
+        let index = arguments.len() - seen.len().min(arguments.len());
+        let mut image = Self {
+            loaded: None,
+            file: ProgramFile::of(&open_own()?.into(), own_path()?)?,
+            arguments,
+            environment: environment()?,
+            directory,
+        };
+        if index > 0 {
+            let path = Path::new(OsStr::from_bytes(image.arguments[index].as_bytes()));
+            let file = open(path, flags, Mode::empty())?;
+            let real = fs::canonicalize(path)?;
+            image.file = ProgramFile::of(&file.try_clone()?.into(), real)?;
+            image.loaded = Some(Loaded { index, file });
+        }
+        Ok(image)
+    }
+
+    /// Returns the arguments with which the same file is executed again, whatever stands at its path, and the descriptor
+    /// that must stay open for that.
+    pub(super) fn arguments_to_return(&self) -> (Vec<CString>, Option<BorrowedFd<'_>>) {
+        let mut arguments = self.arguments.clone();
+        let loaded = self.loaded.as_ref().map(|loaded| {
+            let path = format!("/proc/self/fd/{}", loaded.file.as_raw_fd());
+            arguments[loaded.index] = CString::new(path).unwrap_or_default();
+            loaded.file.as_fd()
+        });
+        (arguments, loaded)
+    }
+
+    /// Returns where the working directory is now.
+    pub(super) fn directory_path(&self) -> PathBuf {
+        path_of(self.directory.as_fd()).unwrap_or_else(|_| "/".into())
+    }
+}
+
+/// What a probe reports of itself, besides descriptors of its file and its directory.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Report {
+    pub(super) arguments: Vec<OsString>,
+    pub(super) environment: Vec<OsString>,
+    pub(super) file: ProgramFile,
+}
+
+impl Report {
+    pub(super) fn of(image: &Image) -> Self {
+        let texts = |texts: &[CString]| texts.iter().map(os_string).collect();
+        Self {
+            arguments: texts(&image.arguments),
+            environment: texts(&image.environment),
+            file: image.file.clone(),
+        }
+    }
+}
+
+/// Opens the very file that runs, whatever stands at its path.
+pub(super) fn open_own() -> io::Result<OwnedFd> {
+    Ok(open("/proc/self/exe", OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?)
+}
+
+/// Returns where the kernel says that the file is that runs: with symbolic links resolved, and without the note that it
+/// is there no more.
+pub(super) fn own_path() -> io::Result<PathBuf> {
+    let path = fs::read_link("/proc/self/exe")?;
+    let bytes = path.as_os_str().as_bytes();
+    let bytes = bytes.strip_suffix(b" (deleted)").filter(|_| !path.exists()).unwrap_or(bytes);
+    Ok(OsStr::from_bytes(bytes).into())
+}
+
+/// Returns where the kernel says that an open file is.
+pub(super) fn path_of(file: BorrowedFd<'_>) -> io::Result<PathBuf> {
+    fs::read_link(format!("/proc/self/fd/{}", file.as_raw_fd()))
+}
+
+/// Reads the arguments as the process was given them.
+pub(super) fn arguments() -> io::Result<Vec<CString>> {
+    let mut block = fs::read("/proc/self/cmdline")?;
+    block.pop_if(|last| *last == 0);
+    Ok(block.split(|byte| *byte == 0).filter_map(|word| CString::new(word).ok()).collect())
+}
+
+/// Reads the environment as the process was given it: what code has changed since, it will change again.
+pub(super) fn environment() -> io::Result<Vec<CString>> {
+    let block = fs::read("/proc/self/environ")?;
+    // The sockets of the service manager are in the handover, not under the numbers that it speaks of.
+    let own = VARIABLES.into_iter().chain([VARIABLE]).map(|name| format!("{name}="));
+    let own: Vec<_> = own.collect();
+    let is_own = |entry: &[u8]| own.iter().any(|name| entry.starts_with(name.as_bytes()));
+    let entries = block.split(|byte| *byte == 0);
+    let entries = entries.filter(|entry| !entry.is_empty() && !is_own(entry));
+    Ok(entries.filter_map(|entry| CString::new(entry).ok()).collect())
+}
+
+/// Returns texts in the form that the kernel takes. They have no NUL in them, as the kernel has handed them over with
+/// one at the end.
+pub(super) fn c_strings(texts: &[OsString]) -> Vec<CString> {
+    texts.iter().map(|text| CString::new(text.as_bytes()).unwrap_or_default()).collect()
+}
+
+fn os_string(text: &CString) -> OsString {
+    OsString::from_vec(text.as_bytes().to_vec())
+}
+
+/// Paths as `OsString`s, of which any can be written.
+mod path_as_text {
+    use std::{
+        ffi::OsString,
+        path::{Path, PathBuf},
+    };
+
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(path: &Path, to: S) -> Result<S::Ok, S::Error> {
+        path.as_os_str().serialize(to)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<PathBuf, D::Error> {
+        OsString::deserialize(from).map(PathBuf::from)
+    }
+}
