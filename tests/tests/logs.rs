@@ -3,14 +3,21 @@
 use std::{
     collections::HashMap,
     fs::{self, File},
-    io::Write,
+    io::{Read, Write},
+    os::{fd::OwnedFd, unix::net::UnixStream},
+    thread,
     time::Duration,
 };
 
 use prefork_tests::{
-    Daemon, Load, PATIENCE, get, kill, require_root, require_tool, scene, wait_until,
+    Daemon, Load, PATIENCE, Scene, get, kill, require_root, require_tool, scene, wait_until,
 };
-use rustix::process::Signal;
+use rustix::{
+    fs::{Mode, OFlags, open},
+    pipe::{PipeFlags, pipe_with},
+    process::Signal,
+    pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt},
+};
 
 /// G2: lines of twenty writers never mix, while the log is copied and cut again and again.
 #[test]
@@ -81,6 +88,92 @@ fn every_request_has_one_line() {
     let strange: Vec<_> = log.lines().filter(|line| !expected(line)).collect();
     assert_eq!(strange, [""; 0]);
     assert_eq!(log.lines().count(), 400);
+}
+
+/// Has many clients have lines of all lengths logged to standard output, and reads them slowly. Every line that comes is
+/// whole, and those that do not are lines of which the program knows.
+#[track_caller]
+fn assert_lines_are_whole(scene: &Scene, output: impl Into<OwnedFd>, mut input: File) {
+    const LENGTHS: [usize; 6] = [40, 3000, 4095, 6000, 20_000, 50_000];
+    const CLIENTS: usize = 6;
+    const LINES: usize = 30;
+    let running = scene
+        .probe()
+        .args(["--prefork", "6", "--access-log-path", "/dev/stdout"])
+        .path("--pid-path", "pid")
+        .path("--error-log-path", "error.log")
+        .stdout(output)
+        .start();
+    let address = scene.address();
+    wait_until(PATIENCE, "it serves", || get(address, "/").is_ok());
+    let daemon = Daemon::of_pid_file(scene);
+    let reader = thread::spawn(move || {
+        let (mut text, mut part) = (Vec::new(), [0; 4096]);
+        // The other end of a terminal that is closed is an error.
+        while let Ok(count) = input.read(&mut part)
+            && count > 0
+        {
+            text.extend_from_slice(&part[..count]);
+            // Slower than they write, and so that none of them has to give up.
+            thread::sleep(Duration::from_micros(500));
+        }
+        text
+    });
+    let client = |client: usize| {
+        let ask = move |number: usize| {
+            let length = LENGTHS[(client + number) % LENGTHS.len()];
+            let filling = "x".repeat(length);
+            let path = format!("/log/{client}-{number}:{filling}:{length}");
+            !get(address, &path).expect("an answer").body.starts_with("not logged")
+        };
+        thread::spawn(move || (0..LINES).filter(|number| ask(*number)).count())
+    };
+    let clients: Vec<_> = (0..CLIENTS).map(client).collect();
+    let logged: usize = clients.into_iter().map(|client| client.join().expect("answered")).sum();
+    daemon.signal(Signal::TERM);
+    assert!(running.finish().end.is_success());
+    drop(running);
+    let text = String::from_utf8(reader.join().expect("read")).expect("text");
+    let whole = |line: &&str| {
+        let mut parts = line.trim_end_matches('\r').split(':');
+        let (_, filling, length) = (parts.next(), parts.next(), parts.next());
+        length
+            .is_some_and(|length| filling.map(|it| it.len().to_string()).as_deref() == Some(length))
+    };
+    let lines: Vec<&str> = text.lines().collect();
+    let torn: Vec<_> = lines.iter().filter(|line| !whole(line)).map(|line| line.len()).collect();
+    assert_eq!(torn, [0; 0], "of {} lines", lines.len());
+    assert_eq!(lines.len(), logged, "lines that were written");
+    assert!(logged > CLIENTS * LINES / 2, "{logged} lines");
+}
+
+/// I3: also lines of which a pipe takes only the beginning when it is nearly full.
+#[test]
+fn lines_in_a_pipe_that_is_read_slowly_are_whole() {
+    let scene = scene!();
+    let (reader, writer) = pipe_with(PipeFlags::CLOEXEC).expect("made");
+    assert_lines_are_whole(&scene, writer, reader.into());
+}
+
+/// I3: also lines that are longer than one buffer of the socket.
+#[test]
+fn lines_in_a_socket_that_is_read_slowly_are_whole() {
+    let scene = scene!();
+    let (reader, writer) = UnixStream::pair().expect("made");
+    assert_lines_are_whole(&scene, writer, OwnedFd::from(reader).into());
+}
+
+/// I3: on a terminal that is slow.
+#[test]
+fn lines_on_a_terminal_that_is_read_slowly_are_whole() {
+    let scene = scene!();
+    let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
+    let near = openpt(flags).expect("a terminal can be had");
+    grantpt(&near).and_then(|()| unlockpt(&near)).expect("it is ours");
+    let name = ptsname(&near, Vec::new()).expect("it has a name");
+    let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC;
+    let far = open(&*name, flags, Mode::empty()).expect("it has another side");
+    assert_lines_are_whole(&scene, far, near.into());
 }
 
 /// G3: a full disk costs log lines and nothing else; the next lines are whole again.

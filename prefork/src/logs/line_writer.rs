@@ -9,9 +9,14 @@
 //! and need not be: `send(2)` takes `MSG_DONTWAIT`. But a socket can be shut down for all who hold it; it is
 //! then connected again, if its other end has an address, as that of the journal has.
 //!
+//! A file that was opened again for a process that may not open it itself comes as a description that others have
+//! too. There, each write says by itself that it appends (`RWF_APPEND`, see `pwritev2(2)`).
+//!
 //! What remains: a regular file is written to at once, whatever the flags. A disk that is full or at its limit
 //! returns an error; a file server that does not answer makes its writers wait. Logs belong on local file
 //! systems.
+//!
+//! What a line needs to arrive whole, beside others who write: `medium.rs`.
 
 use std::{
     io::{self, IoSlice},
@@ -20,6 +25,7 @@ use std::{
     time::Duration,
 };
 
+use prefork_core::Time;
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
     fs::{FileType, Mode, OFlags, fcntl_getfl, fcntl_setfl, fstat, ftruncate, open, tell},
@@ -27,13 +33,17 @@ use rustix::{
     net::{SendFlags, send},
 };
 
-use super::reconnect::Peer;
+use super::{
+    medium::{Medium, Room, end_turn, take_turn},
+    reconnect::Peer,
+};
 use crate::clock;
 
 /// Where lines go, and how they get there without a wait.
 #[derive(Debug)]
 pub(crate) struct LineWriter {
     way: Way,
+    medium: Medium,
     /// Whether the last line did not get through: then nobody waits for the next one.
     is_stuck: bool,
 }
@@ -49,6 +59,61 @@ enum Way {
     /// By the description that others have too, as this process could not open another: the terminal of another
     /// user, a pipe without a reader. What it refers to is looked at before each write.
     Shared(OwnedFd),
+    /// A regular file by a description that others have too, as this process may not open it.
+    SharedFile(OwnedFd),
+}
+
+/// How long a line may take.
+#[derive(Clone, Copy, Debug)]
+struct Limit {
+    /// For how long nothing may get through.
+    patience: Duration,
+    progressed: Time,
+    begun: Time,
+}
+
+/// A line of which more and more gets through may take so many times the patience.
+const PROGRESSING: u32 = 10;
+
+/// How long a look at the room in a pipe, or at whose turn it is, is waited for the next one.
+const NAP: Duration = Duration::from_millis(1);
+
+impl Limit {
+    fn begin(patience: Duration) -> Self {
+        let now = clock::now();
+        Self { patience, progressed: now, begun: now }
+    }
+
+    fn progress(&mut self) {
+        if !self.patience.is_zero() {
+            self.progressed = clock::now();
+        }
+    }
+
+    fn left(&self) -> Duration {
+        if self.patience.is_zero() {
+            return Duration::ZERO;
+        }
+        let now = clock::now();
+        let all = (self.patience * PROGRESSING).saturating_sub(now.since(self.begun));
+        self.patience.saturating_sub(now.since(self.progressed)).min(all)
+    }
+
+    /// Pauses for a moment; fails when the time is over.
+    fn nap(&self) -> Result<(), Errno> {
+        let left = self.left();
+        if left.is_zero() {
+            return Err(Errno::AGAIN);
+        }
+        std::thread::sleep(left.min(NAP));
+        Ok(())
+    }
+
+    /// Waits until there is room, or something is wrong that a write will report; fails when the time is over.
+    fn wait(&self, fd: BorrowedFd<'_>) -> Result<(), Errno> {
+        let left = self.left();
+        if left.is_zero() || !is_writable(fd, left) { Err(Errno::AGAIN) } else { Ok(()) }
+    }
 }
 
 impl LineWriter {
@@ -58,35 +123,49 @@ impl LineWriter {
     ///
     /// Fails if this process can have no further descriptor.
     pub(crate) fn of(fd: BorrowedFd<'_>) -> io::Result<Self> {
-        let kind = FileType::from_raw_mode(fstat(fd)?.st_mode);
-        let way = if kind == FileType::Socket {
-            Way::Socket { socket: fcntl_dupfd_cloexec(fd, FIRST)?, peer: Peer::of(fd) }
-        } else {
-            if kind == FileType::RegularFile {
-                append_always(fd)?;
+        let medium = Medium::of(fd)?;
+        let way = match medium {
+            Medium::Stream | Medium::Messages => {
+                Way::Socket { socket: fcntl_dupfd_cloexec(fd, FIRST)?, peer: Peer::of(fd) }
             }
-            match open_again(fd) {
-                Ok(own) => Way::Own(own),
-                Err(error @ (Errno::MFILE | Errno::NFILE | Errno::NOMEM)) => {
-                    return Err(error.into());
+            Medium::File | Medium::Pipe | Medium::Device => {
+                if medium == Medium::File {
+                    append_always(fd)?;
                 }
-                Err(_) => Way::Shared(fcntl_dupfd_cloexec(fd, FIRST)?),
+                match open_again(fd) {
+                    Ok(own) => Way::Own(own),
+                    Err(error @ (Errno::MFILE | Errno::NFILE | Errno::NOMEM)) => {
+                        return Err(error.into());
+                    }
+                    Err(Errno::ACCESS | Errno::PERM) if medium == Medium::File => {
+                        Way::SharedFile(fcntl_dupfd_cloexec(fd, FIRST)?)
+                    }
+                    Err(_) => Way::Shared(fcntl_dupfd_cloexec(fd, FIRST)?),
+                }
             }
         };
-        Ok(Self { way, is_stuck: false })
+        Ok(Self { way, medium, is_stuck: false })
     }
 
     /// What it writes through.
     pub(crate) fn fd(&self) -> BorrowedFd<'_> {
-        let (Way::Own(fd) | Way::Shared(fd) | Way::Socket { socket: fd, .. }) = &self.way;
+        let (Way::Own(fd) | Way::Shared(fd) | Way::SharedFile(fd) | Way::Socket { socket: fd, .. }) =
+            &self.way;
         fd.as_fd()
+    }
+
+    /// Whether it writes to the same file as `fd` does.
+    pub(crate) fn leads_to(&self, fd: BorrowedFd<'_>) -> bool {
+        let identity = |fd| fstat(fd).map(|found| (found.st_dev, found.st_ino)).ok();
+        identity(self.fd()).is_some_and(|own| identity(fd) == Some(own))
     }
 
     /// Writes a line in one go, with its line feed in it, or not at all.
     ///
     /// Where only a part of it fits, that is taken back; where it cannot be, `torn` is raised, and whoever writes next
-    /// with the same `torn` begins on a line of its own. A reader that is behind has `patience` to catch up, but only once: after a line that was lost
-    /// nobody waits until one gets through.
+    /// with the same `torn` begins on a line of its own. A reader that is behind has `patience` to catch up, ten times
+    /// as long while more and more of a line gets through, but only once: after a line that was lost nobody waits until
+    /// one gets through.
     ///
     /// # Errors
     ///
@@ -101,9 +180,8 @@ impl LineWriter {
         if mends {
             line.insert(0, b'\n');
         }
-        let written =
-            self.write_within(line, if self.is_stuck { Duration::ZERO } else { patience });
-        let result = match written {
+        let patience = if self.is_stuck { Duration::ZERO } else { patience };
+        let result = match self.write_within(line, Limit::begin(patience)) {
             Ok(count) if count == line.len() => Ok(()),
             Ok(count) => {
                 let is_torn = mends || !take_back(self.fd(), count);
@@ -121,16 +199,62 @@ impl LineWriter {
         result
     }
 
-    fn write_within(&mut self, line: &[u8], patience: Duration) -> Result<usize, Errno> {
-        let begun = clock::now();
-        loop {
-            match retry_on_intr(|| self.attempt(line)) {
-                Err(Errno::AGAIN) => {}
-                result => return result,
+    /// Writes a line when it is this process's turn; returns how much of it, if not nothing.
+    fn write_within(&mut self, line: &[u8], mut limit: Limit) -> Result<usize, Errno> {
+        if !self.medium.has_turns() {
+            return self.write_out(line, &mut limit);
+        }
+        let takes_whole = self.medium.takes_whole(self.fd(), line.len());
+        let has_turn = loop {
+            if take_turn(self.fd()) {
+                break true;
             }
-            let left = patience.saturating_sub(clock::now().since(begun));
-            if left.is_zero() || !is_writable(self.fd(), left) {
-                return Err(Errno::AGAIN);
+            match limit.nap() {
+                Ok(()) => {}
+                // Between the parts of somebody else's line, if that is a long one that only just gets through.
+                Err(_) if takes_whole => break false,
+                Err(error) => return Err(error),
+            }
+        };
+        let fits = if takes_whole { Ok(()) } else { self.wait_for_room(line.len(), &limit) };
+        let written = fits.and_then(|()| self.write_out(line, &mut limit));
+        if has_turn {
+            end_turn(self.fd());
+        }
+        written
+    }
+
+    fn wait_for_room(&self, length: usize, limit: &Limit) -> Result<(), Errno> {
+        loop {
+            match self.medium.room(self.fd(), length)? {
+                Room::Enough => return Ok(()),
+                Room::Never => return Err(Errno::MSGSIZE),
+                Room::Later => limit.nap()?,
+            }
+        }
+    }
+
+    fn write_out(&mut self, line: &[u8], limit: &mut Limit) -> Result<usize, Errno> {
+        let mut done = 0;
+        loop {
+            match retry_on_intr(|| self.attempt(&line[done..])) {
+                Ok(count) => {
+                    done += count;
+                    // Of a file nobody reads anything away: the disk is full.
+                    if done == line.len() || self.medium == Medium::File {
+                        return Ok(done);
+                    }
+                    limit.progress();
+                    continue;
+                }
+                Err(Errno::AGAIN) => {}
+                Err(_) if done > 0 => return Ok(done),
+                Err(error) => return Err(error),
+            }
+            match limit.wait(self.fd()) {
+                Ok(()) => {}
+                Err(_) if done > 0 => return Ok(done),
+                Err(error) => return Err(error),
             }
         }
     }
@@ -154,6 +278,7 @@ impl LineWriter {
                 }
                 write_shared(fd, line)
             }
+            Way::SharedFile(fd) => append(fd, line),
         }
     }
 }
@@ -199,13 +324,22 @@ fn send_at_once(socket: &OwnedFd, line: &[u8]) -> Result<usize, Errno> {
     send(socket, line, SendFlags::DONTWAIT | SendFlags::NOSIGNAL)
 }
 
+/// Where the file is, as `write(2)` has it.
+const HERE: u64 = u64::MAX;
+
+/// Writes at the end of a file, whatever others have made of the description.
+fn append(fd: &OwnedFd, line: &[u8]) -> Result<usize, Errno> {
+    match pwritev2(fd, &[IoSlice::new(line)], HERE, ReadWriteFlags::APPEND) {
+        Err(Errno::OPNOTSUPP | Errno::NOSYS) => write(fd, line),
+        result => result,
+    }
+}
+
 /// Writes through a description whose flags are others' too.
 ///
 /// Pipes know `RWF_NOWAIT` (see `pwritev2(2)`). Of terminals, which do not, it is known only that they had room a
 /// moment ago.
 fn write_shared(fd: &OwnedFd, line: &[u8]) -> Result<usize, Errno> {
-    /// Where the file is, as `write(2)` has it.
-    const HERE: u64 = u64::MAX;
     if !is_writable(fd.as_fd(), Duration::ZERO) {
         return Err(Errno::AGAIN);
     }
@@ -222,145 +356,4 @@ fn is_writable(fd: BorrowedFd<'_>, limit: Duration) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::{fs::File, io::Read, os::unix::net::UnixStream};
-
-    use rustix::pipe::{PipeFlags, pipe, pipe_with};
-
-    use super::*;
-
-    fn write(writer: &mut LineWriter, torn: &AtomicU32, text: &str) -> io::Result<()> {
-        writer.write(&mut format!("{text}\n").into_bytes(), torn, Duration::ZERO)
-    }
-
-    /// Writes until there is no room, not for a byte; returns how many long lines had.
-    fn fill(writer: &mut LineWriter) -> usize {
-        let torn = AtomicU32::new(0);
-        let mut write = |line: &str| {
-            let most = 1 << 20;
-            (0..most).take_while(|_| write(writer, &torn, line).is_ok()).count()
-        };
-        let long = write(&"x".repeat(1000));
-        write("");
-        long
-    }
-
-    #[test]
-    fn a_pipe_that_nobody_reads_takes_what_fits() {
-        let (reader, shared) = pipe().expect("made");
-        let mut writer = LineWriter::of(shared.as_fd()).expect("opened");
-        assert!(fill(&mut writer) > 10);
-        let error = write(&mut writer, &AtomicU32::new(0), "lost").expect_err("it is full");
-        assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
-        let flags = fcntl_getfl(&shared).expect("open");
-        assert!(!flags.contains(OFlags::NONBLOCK), "the others' description is left alone");
-        let mut reader = File::from(reader);
-        reader.read_exact(&mut [0; 10_000]).expect("read");
-        write(&mut writer, &AtomicU32::new(0), "there is room again").expect("written");
-    }
-
-    /// What another holder of the description does to it.
-    #[test]
-    fn nobody_else_decides_about_waiting() {
-        let (_reader, shared) = pipe_with(PipeFlags::NONBLOCK).expect("made");
-        let mut writer = LineWriter::of(shared.as_fd()).expect("opened");
-        fcntl_setfl(&shared, OFlags::empty()).expect("set");
-        assert!(fill(&mut writer) > 10);
-    }
-
-    #[test]
-    fn a_pipe_that_cannot_be_opened_again_is_not_waited_for_either() {
-        let (_reader, shared) = pipe().expect("made");
-        while write_shared(&shared, &[b'x'; 4096]).is_ok() {}
-        assert_eq!(write_shared(&shared, b"lost\n"), Err(Errno::AGAIN));
-    }
-
-    #[test]
-    fn a_pipe_whose_reader_left_is_an_error() {
-        let (reader, shared) = pipe().expect("made");
-        drop(reader);
-        let mut writer = LineWriter::of(shared.as_fd()).expect("held");
-        let error = write(&mut writer, &AtomicU32::new(0), "lost").expect_err("nobody reads");
-        assert_eq!(error.kind(), io::ErrorKind::BrokenPipe);
-    }
-
-    #[test]
-    fn a_full_socket_is_not_waited_for() {
-        let (_reader, shared) = UnixStream::pair().expect("made");
-        let mut writer = LineWriter::of(shared.as_fd()).expect("held");
-        assert!(fill(&mut writer) > 10);
-    }
-
-    #[test]
-    fn a_reader_that_is_behind_is_waited_for_once() {
-        let (_reader, shared) = pipe().expect("made");
-        let mut writer = LineWriter::of(shared.as_fd()).expect("opened");
-        fill(&mut writer);
-        writer.is_stuck = false;
-        let patience = Duration::from_millis(50);
-        let mut took = || {
-            let begun = clock::now();
-            let lost = writer.write(&mut b"x\n".to_vec(), &AtomicU32::new(0), patience);
-            assert!(lost.is_err());
-            clock::now().since(begun)
-        };
-        assert!(took() >= patience);
-        let rest: Duration = (0..100).map(|_| took()).sum();
-        assert!(rest < 100 * patience / 2, "{rest:?} for a hundred lines");
-    }
-
-    #[test]
-    fn lines_are_appended_whoever_else_writes_to_the_file() {
-        let folder = tempfile::tempdir().expect("made");
-        let path = folder.path().join("log");
-        // As a shell opens it for `>`.
-        let mut shared = File::create(&path).expect("made");
-        let mut writer = LineWriter::of(shared.as_fd()).expect("opened");
-        let torn = AtomicU32::new(0);
-        write(&mut writer, &torn, "one").expect("written");
-        io::Write::write_all(&mut shared, b"two\n").expect("written");
-        write(&mut writer, &torn, "three").expect("written");
-        assert_eq!(std::fs::read(&path).expect("read"), b"one\ntwo\nthree\n");
-    }
-
-    #[test]
-    fn a_torn_line_does_not_spoil_the_next() {
-        let folder = tempfile::tempdir().expect("made");
-        let path = folder.path().join("log");
-        let file = File::create(&path).expect("made");
-        let mut writer = LineWriter::of(file.as_fd()).expect("opened");
-        let torn = AtomicU32::new(1);
-        write(&mut writer, &torn, "whole").expect("written");
-        write(&mut writer, &torn, "next").expect("written");
-        assert_eq!(std::fs::read(&path).expect("read"), b"\nwhole\nnext\n");
-    }
-
-    /// By whichever process, so that no other has to know.
-    #[test]
-    fn what_was_cut_short_is_taken_back_unless_somebody_has_written_behind_it() {
-        let folder = tempfile::tempdir().expect("made");
-        let path = folder.path().join("log");
-        let file = File::create(&path).expect("made");
-        let content = || std::fs::read_to_string(&path).expect("read");
-        let mut writer = LineWriter::of(file.as_fd()).expect("opened");
-        write(&mut writer, &AtomicU32::new(0), "whole").expect("written");
-        rustix::io::write(writer.fd(), b"cut sh").expect("written");
-        assert!(take_back(writer.fd(), 6));
-        assert_eq!(content(), "whole\n");
-        rustix::io::write(writer.fd(), b"cut sh").expect("written");
-        io::Write::write_all(&mut &file, b"other\n").expect("written");
-        assert!(!take_back(writer.fd(), 6), "it would take the other's line");
-        assert_eq!(content(), "whole\ncut shother\n");
-    }
-
-    #[test]
-    fn what_is_open_for_reading_alone_is_not_written_to() {
-        let folder = tempfile::tempdir().expect("made");
-        let path = folder.path().join("input");
-        std::fs::write(&path, "kept\n").expect("made");
-        let input = File::open(&path).expect("opened");
-        let mut writer = LineWriter::of(input.as_fd()).expect("held");
-        write(&mut writer, &AtomicU32::new(0), "lost").expect_err("not allowed");
-        assert_eq!(std::fs::read(&path).expect("read"), b"kept\n");
-    }
-}
+mod tests;

@@ -2,10 +2,12 @@
 //!
 //! - `line_writer.rs`: a line, without waiting for whoever reads it; `reconnect.rs`: where that is a socket.
 //! - `stderr.rs`: the error log, as each process has it for itself.
+//! - `medium.rs`: what a line needs to arrive whole.
 //! - `lost.rs`: what could not be written.
 
 mod line_writer;
 mod lost;
+mod medium;
 mod reconnect;
 pub(crate) mod stderr;
 

@@ -2,13 +2,15 @@
 //!
 //! fork, C's standard output, signal dispositions, the signal handler of a child, the pages that hold
 //! the process title and the words shared with children, descriptors known by their numbers, the
-//! environment, what only listening sockets are asked (`listening.rs`), and the way back from an upgrade
-//! (`way_back.rs`). Each wrapper states what makes it sound; callers need no
+//! environment, what only listening sockets are asked (`listening.rs`), what waits in a socket
+//! (`output_queue.rs`), and the way back from an upgrade (`way_back.rs`). Each wrapper states what makes it
+//! sound; callers need no
 //! `unsafe`.
 
 #![expect(unsafe_code, reason = "what the operating system offers in no safe form")]
 
 pub(crate) mod listening;
+pub(crate) mod output_queue;
 pub(crate) mod pages;
 pub(crate) mod way_back;
 

@@ -1,0 +1,142 @@
+//! What reaches whom, and what is lost.
+
+use std::{fs::File, io::Read, os::unix::net::UnixStream};
+
+use rustix::pipe::{PipeFlags, pipe, pipe_with};
+
+use super::*;
+
+fn write(writer: &mut LineWriter, torn: &AtomicU32, text: &str) -> io::Result<()> {
+    writer.write(&mut format!("{text}\n").into_bytes(), torn, Duration::ZERO)
+}
+
+/// Writes until there is no room, not for a byte; returns how many long lines had.
+fn fill(writer: &mut LineWriter) -> usize {
+    let torn = AtomicU32::new(0);
+    let mut write = |line: &str| {
+        let most = 1 << 20;
+        (0..most).take_while(|_| write(writer, &torn, line).is_ok()).count()
+    };
+    let long = write(&"x".repeat(1000));
+    write("");
+    long
+}
+
+#[test]
+fn a_pipe_that_nobody_reads_takes_what_fits() {
+    let (reader, shared) = pipe().expect("made");
+    let mut writer = LineWriter::of(shared.as_fd()).expect("opened");
+    assert!(fill(&mut writer) > 10);
+    let error = write(&mut writer, &AtomicU32::new(0), "lost").expect_err("it is full");
+    assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
+    let flags = fcntl_getfl(&shared).expect("open");
+    assert!(!flags.contains(OFlags::NONBLOCK), "the others' description is left alone");
+    let mut reader = File::from(reader);
+    reader.read_exact(&mut [0; 10_000]).expect("read");
+    write(&mut writer, &AtomicU32::new(0), "there is room again").expect("written");
+}
+
+/// What another holder of the description does to it.
+#[test]
+fn nobody_else_decides_about_waiting() {
+    let (_reader, shared) = pipe_with(PipeFlags::NONBLOCK).expect("made");
+    let mut writer = LineWriter::of(shared.as_fd()).expect("opened");
+    fcntl_setfl(&shared, OFlags::empty()).expect("set");
+    assert!(fill(&mut writer) > 10);
+}
+
+#[test]
+fn a_pipe_that_cannot_be_opened_again_is_not_waited_for_either() {
+    let (_reader, shared) = pipe().expect("made");
+    while write_shared(&shared, &[b'x'; 4096]).is_ok() {}
+    assert_eq!(write_shared(&shared, b"lost\n"), Err(Errno::AGAIN));
+}
+
+#[test]
+fn a_pipe_whose_reader_left_is_an_error() {
+    let (reader, shared) = pipe().expect("made");
+    drop(reader);
+    let mut writer = LineWriter::of(shared.as_fd()).expect("held");
+    let error = write(&mut writer, &AtomicU32::new(0), "lost").expect_err("nobody reads");
+    assert_eq!(error.kind(), io::ErrorKind::BrokenPipe);
+}
+
+#[test]
+fn a_full_socket_is_not_waited_for() {
+    let (_reader, shared) = UnixStream::pair().expect("made");
+    let mut writer = LineWriter::of(shared.as_fd()).expect("held");
+    assert!(fill(&mut writer) > 10);
+}
+
+#[test]
+fn a_reader_that_is_behind_is_waited_for_once() {
+    let (_reader, shared) = pipe().expect("made");
+    let mut writer = LineWriter::of(shared.as_fd()).expect("opened");
+    fill(&mut writer);
+    writer.is_stuck = false;
+    let patience = Duration::from_millis(50);
+    let mut took = || {
+        let begun = clock::now();
+        let lost = writer.write(&mut b"x\n".to_vec(), &AtomicU32::new(0), patience);
+        assert!(lost.is_err());
+        clock::now().since(begun)
+    };
+    assert!(took() >= patience);
+    let rest: Duration = (0..100).map(|_| took()).sum();
+    assert!(rest < 100 * patience / 2, "{rest:?} for a hundred lines");
+}
+
+#[test]
+fn lines_are_appended_whoever_else_writes_to_the_file() {
+    let folder = tempfile::tempdir().expect("made");
+    let path = folder.path().join("log");
+    // As a shell opens it for `>`.
+    let mut shared = File::create(&path).expect("made");
+    let mut writer = LineWriter::of(shared.as_fd()).expect("opened");
+    let torn = AtomicU32::new(0);
+    write(&mut writer, &torn, "one").expect("written");
+    io::Write::write_all(&mut shared, b"two\n").expect("written");
+    write(&mut writer, &torn, "three").expect("written");
+    assert_eq!(std::fs::read(&path).expect("read"), b"one\ntwo\nthree\n");
+}
+
+#[test]
+fn a_torn_line_does_not_spoil_the_next() {
+    let folder = tempfile::tempdir().expect("made");
+    let path = folder.path().join("log");
+    let file = File::create(&path).expect("made");
+    let mut writer = LineWriter::of(file.as_fd()).expect("opened");
+    let torn = AtomicU32::new(1);
+    write(&mut writer, &torn, "whole").expect("written");
+    write(&mut writer, &torn, "next").expect("written");
+    assert_eq!(std::fs::read(&path).expect("read"), b"\nwhole\nnext\n");
+}
+
+/// By whichever process, so that no other has to know.
+#[test]
+fn what_was_cut_short_is_taken_back_unless_somebody_has_written_behind_it() {
+    let folder = tempfile::tempdir().expect("made");
+    let path = folder.path().join("log");
+    let file = File::create(&path).expect("made");
+    let content = || std::fs::read_to_string(&path).expect("read");
+    let mut writer = LineWriter::of(file.as_fd()).expect("opened");
+    write(&mut writer, &AtomicU32::new(0), "whole").expect("written");
+    rustix::io::write(writer.fd(), b"cut sh").expect("written");
+    assert!(take_back(writer.fd(), 6));
+    assert_eq!(content(), "whole\n");
+    rustix::io::write(writer.fd(), b"cut sh").expect("written");
+    io::Write::write_all(&mut &file, b"other\n").expect("written");
+    assert!(!take_back(writer.fd(), 6), "it would take the other's line");
+    assert_eq!(content(), "whole\ncut shother\n");
+}
+
+#[test]
+fn what_is_open_for_reading_alone_is_not_written_to() {
+    let folder = tempfile::tempdir().expect("made");
+    let path = folder.path().join("input");
+    std::fs::write(&path, "kept\n").expect("made");
+    let input = File::open(&path).expect("opened");
+    let mut writer = LineWriter::of(input.as_fd()).expect("held");
+    write(&mut writer, &AtomicU32::new(0), "lost").expect_err("not allowed");
+    assert_eq!(std::fs::read(&path).expect("read"), b"kept\n");
+}
