@@ -58,7 +58,7 @@ pub enum Action {
     EndDescendants,
     /// Take no new connections, and have children that are asked to leave take what waits already.
     Drain,
-    /// Open the logs anew.
+    /// Open the logs again, and have children write to the new ones.
     ReopenLogs,
     /// Call a hook of the program: [`Hook::Ready`] or [`Hook::BeforeShutdown`], each at most once. Answer with
     /// [`Event::HookEnded`](crate::Event::HookEnded).

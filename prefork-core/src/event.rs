@@ -74,7 +74,7 @@ pub enum Request {
     StopNow,
     /// Replace all children by new ones, a few at a time.
     Reload,
-    /// Open the logs anew, then replace all children by new ones, which write to them.
+    /// Open the logs again, and have all processes write to the new ones.
     Reopen,
     /// Try the program as its file is now, and go on as that if it works.
     Upgrade,
@@ -118,7 +118,7 @@ pub enum Event {
         /// The child's slot.
         slot: SlotId,
     },
-    /// A child would like to be replaced, as one that has served its number of requests.
+    /// A child would like to be replaced, as one that has served its number of requests or cannot have new logs.
     Tired {
         /// The child's slot.
         slot: SlotId,

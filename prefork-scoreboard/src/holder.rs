@@ -16,6 +16,7 @@ pub struct Holder {
     pub(crate) started: Option<Monotonic>,
     pub(crate) started_wall: Option<SystemTime>,
     pub(crate) process_start: u64,
+    pub(crate) logs: u64,
 }
 
 impl Holder {
@@ -23,6 +24,13 @@ impl Holder {
     #[must_use]
     pub fn of_process(self, pid: u32, generation: u64) -> Self {
         Self { pid: plausible_pid(u64::from(pid)), generation, ..self }
+    }
+
+    /// Returns the same process, of which it is known that it writes to no older logs than those of this edition:
+    /// see [`Record::logs`].
+    #[must_use]
+    pub const fn with_logs(self, logs: u64) -> Self {
+        Self { logs, ..self }
     }
 
     /// Returns when the slot was assigned, if that was of this boot.

@@ -32,6 +32,7 @@ pub struct Record {
     request_started: Option<Monotonic>,
     updated: Option<Monotonic>,
     process_start: u64,
+    logs: u64,
     read: Monotonic,
     label: Text<LABEL_SIZE>,
     client: Text<CLIENT_SIZE>,
@@ -66,6 +67,7 @@ impl Record {
         found.request_started = moment(record::REQUEST_STARTED);
         found.updated = moment(record::UPDATED);
         found.process_start = field(record::PROCESS_START);
+        found.logs = field(record::LOGS);
         found.label = text(copy, record::LABEL, state_byte(copy, record::LABEL_LENGTH));
         found.client = text(copy, record::CLIENT, state_byte(copy, record::CLIENT_LENGTH));
         found
@@ -83,6 +85,7 @@ impl Record {
             request_started: None,
             updated: None,
             process_start: 0,
+            logs: 0,
             read,
             label: Text::EMPTY,
             client: Text::EMPTY,
@@ -163,6 +166,13 @@ impl Record {
         self.request_started.filter(|_| in_hand).map(|started| self.read.since(started))
     }
 
+    /// Returns the newest edition of the logs of which the parent knows that this process writes to none that is older;
+    /// the first is 1, and 0 is none of which it is known.
+    #[must_use]
+    pub const fn logs(&self) -> u64 {
+        self.logs
+    }
+
     /// Returns the same record with another number of requests, such as the most that can be true.
     #[must_use]
     pub fn with_requests(self, requests: u64) -> Self {
@@ -179,17 +189,18 @@ impl Record {
             started: self.started,
             started_wall: self.started_wall,
             process_start: self.process_start,
+            logs: self.logs,
         }
     }
 
     /// Makes it one of this process, which is there.
     pub(crate) fn of(self, holder: &Holder) -> Self {
-        let &Holder { slot, pid, generation, started, started_wall, process_start } = holder;
+        let &Holder { slot, pid, generation, started, started_wall, process_start, logs } = holder;
         let status = match self.status {
             Status::Empty => Status::Stalled(Stall::Damaged),
             Status::Live(_) | Status::Stalled(_) => self.status,
         };
-        Self { slot, status, pid, generation, started, started_wall, process_start, ..self }
+        Self { slot, status, pid, generation, started, started_wall, process_start, logs, ..self }
     }
 
     /// Writes all of it into an empty record to be published.
@@ -216,6 +227,7 @@ impl Record {
         set(record::STARTED_MONOTONIC, moment(self.started));
         set(record::STARTED_WALL, wall.unwrap_or(0));
         set(record::PROCESS_START, self.process_start);
+        set(record::LOGS, self.logs);
         set(record::REQUEST_STARTED, moment(self.request_started));
         set(record::UPDATED, moment(self.updated));
         for (offset, text) in [(record::LABEL, label), (record::CLIENT, client)] {

@@ -16,8 +16,9 @@ use prefork_daemonize::open_log;
 
 use crate::{
     Report, RunError,
+    channels::WhichLog,
     log::Log,
-    logs::{LineWriter, Lost},
+    logs::{LineWriter, Lost, follow},
     sanitize::Sanitized,
 };
 
@@ -31,7 +32,9 @@ const PATIENCE: Duration = Duration::from_millis(100);
 /// so lines of several children never mix, and a file truncated by somebody else is simply
 /// continued. Control characters in a line are escaped: a client cannot forge a line.
 ///
-/// Each child writes through an open file description of its own, so that none can change how the others write.
+/// Each child writes through an open file description of its own, so that none can change how the others write. A line
+/// that is longer than what a pipe, a socket or a terminal takes at once is whole all the same, as children take turns: see
+/// [logs](crate::docs::logs).
 /// No child stands still for a log: whoever reads it from a pipe and is behind is waited for once, for 100 ms;
 /// then lines are lost until a line gets through, and the error log says how many, and why.
 pub struct AccessLog {
@@ -108,6 +111,31 @@ impl AccessLog {
         self.asked.insert(Arc::default()).clone()
     }
 
+    /// Goes over to a file that the parent has opened again, if there is one: a child that waits has no old one open.
+    pub(crate) fn follow(&mut self) {
+        follow::follow();
+        self.go_over();
+    }
+
+    fn go_over(&mut self) {
+        let Destination::Own(target, writer) = &mut self.destination else { return };
+        let Some(file) = follow::take_access_log() else { return };
+        if writer.leads_to(file.as_fd()) {
+            return;
+        }
+        match LineWriter::of(file.as_fd()) {
+            Ok(new) => {
+                *writer = new;
+                target.torn = AtomicU32::new(0);
+            }
+            Err(error) => {
+                if let Some(log) = &self.log {
+                    log.error(format_args!("the access log stays as it was: {error}"));
+                }
+            }
+        }
+    }
+
     /// Opens the file again if another thread has asked for that. Where it cannot be, the old one goes on:
     /// nobody could ask again before the next rotation.
     fn reopen_if_asked(&mut self) {
@@ -158,6 +186,9 @@ impl AccessLog {
             return Ok(());
         }
         self.reopen_if_asked();
+        // The parent knows by this who still writes to an old file.
+        let _writing = follow::writing(WhichLog::Access);
+        self.go_over();
         self.line.clear();
         let text = line.to_string();
         writeln!(self.line, "{}", Sanitized(&text))?;
@@ -182,12 +213,18 @@ impl AccessLog {
                 {
                     log.warning(format_args!("access log: {}", self.lost));
                     self.lost = Lost::none();
+                    follow::report_lost();
                 }
                 Ok(())
             }
             Err(error) => {
                 let (kind, errno) = (error.kind(), error.raw_os_error());
+                let is_first = self.lost.is_none();
                 self.lost.add(error);
+                follow::count_lost();
+                if is_first {
+                    follow::report_lost();
+                }
                 Err(errno.map_or_else(|| kind.into(), io::Error::from_raw_os_error))
             }
         }

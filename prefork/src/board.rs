@@ -78,10 +78,11 @@ impl ParentBoard {
         (slot, pid, generation): (SlotId, Pid, Generation),
         record: &Record,
         count: RequestCount,
+        logs: u64,
         log: &Log,
     ) {
         let pid = pid.as_raw_nonzero().get().unsigned_abs();
-        let holder = record.holder().of_process(pid, u64::from(generation.0));
+        let holder = record.holder().of_process(pid, u64::from(generation.0)).with_logs(logs);
         let spawned = holder.started().map_or(Time::ZERO, time);
         let shown = self.public.publish(slot, &holder.doing(record), log);
         let activity = Activity::Idle { since: Time::ZERO };
@@ -99,6 +100,16 @@ impl ParentBoard {
             self.readings.resize_with(slot.index() + 1, || None);
         }
         self.readings[slot.index()] = Some(reading);
+    }
+
+    /// Shows that all children write to this edition of the logs, or to newer ones.
+    pub(crate) fn show_logs(&mut self, edition: u64, pages: &Pages, log: &Log) {
+        for (slot, reading) in (0..).map(SlotId).zip(&mut self.readings) {
+            if let Some(reading) = reading {
+                reading.holder = reading.holder.with_logs(edition);
+                reading.show(slot, pages, &mut self.public, log);
+            }
+        }
     }
 
     /// Forgets a child that was reaped; returns how many requests it has answered, as far as that is

@@ -65,6 +65,8 @@ counters! {
     HookTimeouts = "hook_timeouts",
     /// Lines of the parent's own that could not be written to the error log.
     LogLinesLost = "log_lines_lost",
+    /// Lines that children could not write to either log.
+    ChildLogLinesLost = "child_log_lines_lost",
 }
 
 impl Counter {

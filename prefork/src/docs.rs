@@ -12,6 +12,9 @@ pub mod design {}
 #[doc = include_str!("../docs/fork_safety.md")]
 pub mod fork_safety {}
 
+#[doc = include_str!("../docs/logs.md")]
+pub mod logs {}
+
 #[doc = include_str!("../docs/operating.md")]
 pub mod operating {}
 

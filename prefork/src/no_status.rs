@@ -11,10 +11,12 @@ use rustix::process::Pid;
 
 use crate::{
     board::ParentBoard,
+    channels::Handout,
     counters::Counters,
     helper::Helper,
     listeners::{KnownBy, Listeners},
     log::Log,
+    logs::Streams,
     os::{Privileges, Title},
     socket_file::Identity,
 };
@@ -31,6 +33,8 @@ pub(crate) struct Service(Infallible);
 #[expect(dead_code, reason = "the status page reads them")]
 pub(crate) struct World<'a> {
     pub(crate) name: &'a str,
+    pub(crate) handout: &'a Handout,
+    pub(crate) streams: Streams,
     pub(crate) listeners: &'a Listeners,
     pub(crate) privileges: &'a Privileges,
     pub(crate) title: &'a mut Title,

@@ -97,6 +97,12 @@ impl Load {
         self.join()
     }
 
+    /// Whether every client has asked as often as it may.
+    #[must_use]
+    pub fn is_finished(&self) -> bool {
+        self.clients.iter().all(JoinHandle::is_finished)
+    }
+
     /// Waits until every client has asked as often as it may, and returns what they have seen.
     #[must_use]
     pub fn finish(mut self) -> Tally {

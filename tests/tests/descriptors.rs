@@ -61,8 +61,12 @@ fn metrics(scene: &Scene) -> io::Result<String> {
 
 /// How many lines the parent could not write, as its metrics have it.
 fn lost(scene: &Scene) -> u64 {
+    counted(scene, "prefork_log_lines_lost_total ")
+}
+
+fn counted(scene: &Scene, metric: &str) -> u64 {
     let metrics = metrics(scene).unwrap_or_default();
-    let count = metrics.lines().find_map(|line| line.strip_prefix("prefork_log_lines_lost_total "));
+    let count = metrics.lines().find_map(|line| line.strip_prefix(metric));
     count.and_then(|count| count.parse().ok()).unwrap_or(0)
 }
 
@@ -284,9 +288,11 @@ fn requests_are_answered_while_nobody_reads_their_log() {
         let reply = daemon.get(&format!("/log/{number}")).expect("an answer");
         assert!(reply.body.starts_with("not logged"), "{reply:?}");
     }
+    let lost = || counted(&scene, "prefork_child_log_lines_lost_total ");
+    wait_until(PATIENCE, "that is counted", || lost() > 0);
     let mut reader = File::from(reader);
     reader.read_exact(&mut [0; 40_000]).expect("read");
-    wait_until(PATIENCE, "each child has written a line again", || {
+    wait_until(PATIENCE, "a child has written a line again", || {
         daemon.get("/log/again").expect("an answer");
         fs::read_to_string(&errors).unwrap_or_default().contains("child warning: access log: ")
     });
@@ -317,6 +323,39 @@ fn a_file_that_was_not_opened_for_appending_keeps_every_line() {
     assert!(after.starts_with(&before), "a line was overwritten");
     assert!(String::from_utf8_lossy(&after).contains("\nprinted by the program\n"));
     stop(&scene, &daemon, &running);
+}
+
+/// I3: both logs and what the program prints in one file that was opened as by `>`, through a start and an upgrade.
+#[test]
+fn a_file_that_everything_goes_to_keeps_every_line() {
+    let scene = scene!();
+    let path = scene.path("all.log");
+    let log = File::create(&path).expect("made");
+    let running = launch(&scene, log.try_clone().expect("copied"))
+        .stdout(log)
+        .args(["--access-log-path", "/dev/stdout"])
+        .start();
+    let daemon = daemon(&scene, &running);
+    for number in 0..20 {
+        assert!(!daemon.get(&format!("/log/{number}")).expect("an answer").body.starts_with("not"));
+        if number == 10 {
+            let before = workers(&daemon);
+            daemon.signal(Signal::HUP);
+            wait_until(PATIENCE, "all were replaced", || {
+                let now = workers(&daemon);
+                now.len() >= 2 && !now.iter().any(|pid| before.contains(pid))
+            });
+        }
+    }
+    stop(&scene, &daemon, &running);
+    let text = fs::read_to_string(&path).expect("read");
+    assert!(!text.contains('\0'), "{text:?}");
+    let numbers: Vec<String> = (0..20).map(|number| number.to_string()).collect();
+    let found: Vec<&str> = text.lines().filter(|line| line.len() < 3).collect();
+    assert_eq!(found, numbers, "{text}");
+    for event in ["ready, with 2 children", "replacing all children", "stopping gracefully"] {
+        assert_eq!(text.lines().filter(|line| line.contains(event)).count(), 1, "{text}");
+    }
 }
 
 #[test]

@@ -47,7 +47,8 @@ fn no_call_of_the_parent_takes_long_but_its_one_wait() {
     let victim = daemon.living()[0];
     assert!(kill(victim, Signal::KILL));
     replaced(&[victim], "one was replaced");
-    for request in [Signal::HUP, Signal::USR1, Signal::USR2] {
+    daemon.signal(Signal::USR1);
+    for request in [Signal::HUP, Signal::USR2] {
         let before = daemon.living();
         daemon.signal(request);
         replaced(&before, &format!("all were replaced on {request:?}"));

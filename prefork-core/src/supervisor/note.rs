@@ -155,10 +155,7 @@ impl Supervisor {
             | Request::Fewer
                 if self.is_stopping() => {}
             Request::Reload => self.roll_again = true,
-            Request::Reopen => {
-                self.actions.push_back(Action::ReopenLogs);
-                self.roll_again = true;
-            }
+            Request::Reopen => self.actions.push_back(Action::ReopenLogs),
             Request::Upgrade => self.want_upgrade(),
             Request::More => self.resize(now, 1),
             Request::Fewer => self.resize(now, -1),

@@ -38,6 +38,8 @@ impl<S> Args<S> {
     /// in its place: see [security](crate::docs::security). A daemon's standard output goes there as
     /// well. A relative path is taken from the directory in which [`Prefork::new`] was called.
     ///
+    /// `SIGUSR1` has all processes go over to a new file at this path: see [logs](crate::docs::logs).
+    ///
     /// In the foreground it is standard error from then on: where a start fails after that, a program
     /// that prints the reason to standard error writes to this file, and not to the terminal.
     ///
@@ -58,7 +60,8 @@ impl<S> Args<S> {
     /// given. Without either, the lines go nowhere.
     ///
     /// It is created with mode 0640 if it does not exist. As root, it must be where nobody else can put a file
-    /// in its place: see [security](crate::docs::security).
+    /// in its place: see [security](crate::docs::security). `SIGUSR1` has each child go over to a new file at this path
+    /// with its next line, though its user may not open it: see [logs](crate::docs::logs).
     pub fn access_log_path(mut self, path: impl Into<PathBuf>) -> Self {
         self.data.access_log_path = Some(path.into());
         self

@@ -3,7 +3,7 @@
 //! # Problem
 //!
 //! Children run code that crashes and that may be taken over, and the parent may be root. So what lies
-//! between them must carry nothing but what it is for: no descriptor, no signal, no pid that a child made up.
+//! between them must carry nothing but what it is for: no descriptor to the parent, no signal, no pid that a child made up.
 //! The parent must never wait for it, whatever children do, and who speaks must be known by construction
 //! and not by what is said.
 //!
@@ -20,9 +20,11 @@
 //! - **The call** (`call.rs`), from the parent to all children: an eventfd that only the parent has. Each
 //!   child waits in an epoll in which it was registered before the child closed it: so a child can be woken by
 //!   it, and can do nothing to it.
+//! - **The handout** (`handout.rs`), from the parent to all others: the logs that it has opened again, as descriptors,
+//!   over a socket in which nothing can go the other way.
 //! - **The lifeline** (`os::Lifeline`): a pidfd of the parent, readable when that has ended.
 //!
-//! The parent has four descriptors for all of this, however many children there are, and forking copies no
+//! The parent has six descriptors for all of this, however many children there are, and forking copies no
 //! more. What children hold is what they could have made themselves.
 //!
 //! # Why no signal asks a child to leave
@@ -36,19 +38,21 @@
 
 mod bells;
 mod call;
+mod handout;
 mod pages;
 mod reporter;
 
 use std::{
     io,
-    os::fd::{OwnedFd, RawFd},
+    os::fd::{BorrowedFd, OwnedFd, RawFd},
 };
 
 use prefork_core::SlotId;
 
 pub(crate) use bells::{Bell, BellId, Bells};
 pub(crate) use call::Call;
-pub(crate) use pages::{OwnPage, Pages, Report, Reports};
+pub(crate) use handout::{Handout, Logs, Taker};
+pub(crate) use pages::{OwnPage, Pages, Report, Reports, WhichLog};
 pub(crate) use reporter::Reporter;
 
 use crate::{
@@ -62,6 +66,7 @@ pub(crate) struct Channels {
     pub(crate) pages: Pages,
     pub(crate) bells: Bells,
     pub(crate) call: Call,
+    pub(crate) handout: Handout,
     pub(crate) lifeline: Lifeline,
 }
 
@@ -72,6 +77,7 @@ impl Channels {
             pages: Pages::new(slots)?,
             bells: Bells::new()?,
             call: Call::new()?,
+            handout: Handout::new()?,
             lifeline: Lifeline::new()?,
         })
     }
@@ -82,6 +88,8 @@ impl Channels {
             pages: passed.pass(self.pages.memory()),
             bells: passed.pass(self.bells.descriptor()),
             call: passed.pass(self.call.descriptor()),
+            handout: Some(self.handout.descriptors().map(|descriptor| passed.pass(descriptor))),
+            edition: self.handout.edition(),
         }
     }
 
@@ -92,10 +100,16 @@ impl Channels {
         slots: u32,
         mut get: impl FnMut(RawFd) -> io::Result<OwnedFd>,
     ) -> io::Result<Self> {
+        let handout = match handed.handout {
+            Some([giver, taker]) => Handout::adopt(get(giver)?, get(taker)?, handed.edition),
+            // An older program's, whose children are replaced.
+            None => Handout::new()?,
+        };
         Ok(Self {
             pages: Pages::adopt(get(handed.pages)?, slots)?,
             bells: Bells::adopt(get(handed.bells)?),
             call: Call::adopt(get(handed.call)?),
+            handout,
             lifeline: Lifeline::new()?,
         })
     }
@@ -111,6 +125,23 @@ impl Channels {
         self.call.wake();
     }
 
+    /// Has these children, and all others who follow, go over to these logs with their next line, and wakes those who
+    /// wait, so that the old files are closed.
+    ///
+    /// # Errors
+    ///
+    /// Fails if they do not find them; whoever looks for them asks to be replaced.
+    pub(crate) fn hand_out(
+        &mut self,
+        logs: &Logs<BorrowedFd<'_>>,
+        slots: impl Iterator<Item = SlotId>,
+    ) -> io::Result<()> {
+        let given = self.handout.give(logs);
+        self.pages.renew_logs(slots, self.handout.edition());
+        self.call.request();
+        given
+    }
+
     /// Turns the inherited copies into the side of the child in a slot, which waits by `poller`.
     ///
     /// To be called in the child, after its last change of user. `None` if the parent has gone meanwhile.
@@ -120,13 +151,13 @@ impl Channels {
         bell: Bell,
         poller: &Poller,
     ) -> io::Result<Option<ChildChannels>> {
-        let Self { pages, bells, call, lifeline } = self;
+        let Self { pages, bells, call, handout, lifeline } = self;
         // The parent's: a child could have it ring, or silence others there.
         drop(bells);
         let Some(tether) = lifeline.tether()? else { return Ok(None) };
         let page = pages.into_own(slot)?;
         call.into_called(poller)?;
-        Ok(Some(ChildChannels { page, bell, tether }))
+        Ok(Some(ChildChannels { page, bell, logs: handout.into_taker(), tether }))
     }
 }
 
@@ -135,5 +166,7 @@ impl Channels {
 pub(crate) struct ChildChannels {
     pub(crate) page: OwnPage,
     pub(crate) bell: Bell,
+    /// Where it finds logs that were opened again, and which it has.
+    pub(crate) logs: (Taker, u64),
     pub(crate) tether: Tether,
 }

@@ -29,6 +29,10 @@ const REPORTS: usize = 64;
 const EXTENDED: usize = 65;
 /// Written by the child: the last round in which it has woken the parent for a change of its record.
 const RUNG: usize = 66;
+/// Written by the child: to which edition of either log it is writing a line, 0 while it writes none.
+const WRITING: [usize; 2] = [67, 68];
+/// Written by the child: how many lines it could not write.
+const LOST: usize = 69;
 /// Written by the parent: whether the child is asked to leave.
 const ASKED: usize = 72;
 /// Written by the parent: whether connections that wait are to be taken before leaving.
@@ -36,8 +40,10 @@ const DRAINING: usize = 73;
 /// Written by the parent: the number of the round in which it wants to be woken by a change of the record;
 /// 0 for not at all.
 const ARMED: usize = 74;
+/// Written by the parent: the number of the newest edition of the logs.
+const NEWEST: usize = 75;
 
-const _: () = assert!(SlotMemory::WORDS <= REPORTS && ARMED < WORDS);
+const _: () = assert!(SlotMemory::WORDS <= REPORTS && NEWEST < WORDS);
 
 /// Something that a child reports once in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,6 +67,13 @@ impl Report {
     const fn bit(self) -> u64 {
         1 << self as u64
     }
+}
+
+/// One of the two logs that a child writes to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum WhichLog {
+    Error,
+    Access,
 }
 
 /// A set of reports.
@@ -137,15 +150,21 @@ impl Pages {
         &self.memory
     }
 
-    /// Gives a page to a child about to be forked; returns its record, which is the parent's word as long as
-    /// there is no child.
-    pub(crate) fn assign(&self, slot: SlotId, generation: Generation) -> Option<Record> {
+    /// Gives a page to a child about to be forked, which has this edition of the logs; returns its record, which is
+    /// the parent's word as long as there is no child.
+    pub(crate) fn assign(
+        &self,
+        slot: SlotId,
+        generation: Generation,
+        edition: u64,
+    ) -> Option<Record> {
         let page = self.page(slot)?;
         page[SlotMemory::WORDS..].iter().for_each(|word| word.store(0, Ordering::Relaxed));
         record(page).assign(u64::from(generation.0));
         if self.is_armed {
             self.store(slot, ARMED, self.round);
         }
+        self.store(slot, NEWEST, edition);
         self.record(slot)
     }
 
@@ -220,6 +239,28 @@ impl Pages {
         slots.for_each(|slot| self.store(slot, ARMED, 0));
     }
 
+    /// Has these children go over to this edition of the logs, each with its next line.
+    pub(super) fn renew_logs(&self, slots: impl Iterator<Item = SlotId>, edition: u64) {
+        for word in slots.filter_map(|slot| self.word(slot, NEWEST)) {
+            // Before it is looked at who writes; pairs with the child's `write_to` and `newest_logs`.
+            word.store(edition, Ordering::SeqCst);
+        }
+    }
+
+    /// Tells whether a child may be writing a line to older logs than those of this edition.
+    pub(crate) fn writes_to_older_logs(&self, slot: SlotId, edition: u64) -> bool {
+        let mut words = WRITING.iter().filter_map(|word| self.word(slot, *word));
+        words.any(|word| {
+            let writing = word.load(Ordering::SeqCst);
+            writing != 0 && writing < edition
+        })
+    }
+
+    /// Reads how many lines a child says that it could not write.
+    pub(crate) fn lost_lines(&self, slot: SlotId) -> u64 {
+        self.word(slot, LOST).map_or(0, |word| word.load(Ordering::Relaxed))
+    }
+
     fn store(&self, slot: SlotId, word: usize, value: u64) {
         if let Some(word) = self.word(slot, word) {
             word.store(value, Ordering::Relaxed);
@@ -280,6 +321,28 @@ impl OwnPage {
         self.page[DRAINING].load(Ordering::Relaxed) != 0
     }
 
+    /// The number of the newest edition of the logs.
+    pub(crate) fn newest_logs(self) -> u64 {
+        // See `Pages::renew_logs`.
+        self.page[NEWEST].load(Ordering::SeqCst)
+    }
+
+    /// Says that a line is about to be written to this edition of a log.
+    pub(crate) fn write_to(self, log: WhichLog, edition: u64) {
+        // Before it is looked whether there is a newer one: see `Pages::renew_logs`.
+        self.page[WRITING[log as usize]].store(edition, Ordering::SeqCst);
+    }
+
+    /// Says that the line is written.
+    pub(crate) fn wrote(self, log: WhichLog) {
+        // After the write, which the kernel has done.
+        self.page[WRITING[log as usize]].store(0, Ordering::Release);
+    }
+
+    pub(crate) fn count_lost_line(self) {
+        self.page[LOST].fetch_add(1, Ordering::Relaxed);
+    }
+
     /// Tells whether the parent is to be woken, after the record has changed: once in each round.
     pub(crate) fn wants_bell(self) -> bool {
         // Report first, ask then: see `Pages::arm`.
@@ -291,99 +354,4 @@ impl OwnPage {
 }
 
 #[cfg(test)]
-mod tests {
-    use prefork_scoreboard::State;
-
-    use super::*;
-
-    const SLOT: SlotId = SlotId(1);
-
-    fn at(seconds: u64) -> Time {
-        Time::after_origin(Duration::from_secs(seconds))
-    }
-
-    /// The parent's side, and that of the child in one slot, in the same process.
-    fn both() -> (Pages, OwnPage) {
-        let pages = Pages::new(3).expect("made");
-        pages.assign(SLOT, Generation(4));
-        let own = OwnPage { page: pages.page(SLOT).expect("there"), slot: SLOT };
-        (pages, own)
-    }
-
-    #[test]
-    fn what_a_child_reports_is_read_once_and_in_order() {
-        let (pages, own) = both();
-        assert!(own.report(Report::Worked));
-        assert!(own.report(Report::Entered));
-        assert!(!own.report(Report::Entered), "it is not new");
-        let first = pages.reports(SLOT);
-        assert!(first.since(Reports::default()).eq([Report::Entered, Report::Worked]));
-        own.report(Report::Tired);
-        assert!(pages.reports(SLOT).since(first).eq([Report::Tired]));
-        assert_eq!(pages.reports(SlotId(0)), Reports::default(), "nobody else has said anything");
-    }
-
-    #[test]
-    fn bits_that_no_child_sets_mean_nothing() {
-        let (pages, own) = both();
-        own.page[REPORTS].store(u64::MAX, Ordering::Relaxed);
-        assert_eq!(pages.reports(SLOT).since(Reports::default()).count(), Report::ALL.len());
-    }
-
-    #[test]
-    fn only_the_child_that_is_meant_is_asked() {
-        let (pages, own) = both();
-        let other = OwnPage { page: pages.page(SlotId(2)).expect("there"), slot: SlotId(2) };
-        pages.ask(SLOT);
-        pages.drain([SLOT].into_iter());
-        assert!(own.is_asked() && own.is_draining() && pages.was_asked(SLOT));
-        assert!(!other.is_asked() && !other.is_draining());
-        pages.assign(SLOT, Generation(5));
-        assert!(!own.is_asked() && !own.is_draining(), "the next child is asked by itself");
-    }
-
-    #[test]
-    fn a_child_rings_once_in_each_round() {
-        let (mut pages, own) = both();
-        assert!(!own.wants_bell(), "nobody wants to know yet");
-        for now in [at(5), at(5), at(3), at(9)] {
-            pages.arm(now, [SLOT].into_iter());
-            assert!(!pages.has_changed(SLOT));
-            assert!(own.wants_bell() && !own.wants_bell(), "once in a round");
-            assert!(pages.has_changed(SLOT));
-        }
-        pages.arm(at(10), [SLOT].into_iter());
-        pages.assign(SLOT, Generation(5));
-        assert!(own.wants_bell(), "who comes meanwhile rings too");
-        pages.arm(at(11), [SLOT].into_iter());
-        pages.disarm([SLOT].into_iter());
-        assert!(!own.wants_bell());
-        pages.assign(SLOT, Generation(6));
-        assert!(!own.wants_bell());
-    }
-
-    #[test]
-    fn a_later_program_has_the_same_pages_and_may_have_more() {
-        let (pages, own) = both();
-        own.enter().idle();
-        own.extend(at(7));
-        let memory = pages.memory.try_clone().expect("duplicated");
-        let later = Pages::adopt(memory, 1000).expect("adopted");
-        assert_eq!(
-            later.record(SLOT).and_then(|record| record.status().state()),
-            Some(State::Idle)
-        );
-        assert_eq!(later.extended(SLOT), Some(at(7)));
-        later.assign(SlotId(999), Generation(1));
-        assert!(later.record(SlotId(999)).is_some() && later.record(SlotId(1000)).is_none());
-        let fewer =
-            Pages::adopt(later.memory.try_clone().expect("duplicated"), 1).expect("adopted");
-        assert!(fewer.record(SlotId(999)).is_some(), "the children beyond are still there");
-    }
-
-    #[test]
-    fn nobody_can_cut_the_pages() {
-        let (pages, _own) = both();
-        assert!(ftruncate(&pages.memory, 4096).is_err());
-    }
-}
+mod tests;

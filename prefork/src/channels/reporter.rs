@@ -1,6 +1,6 @@
 //! What a child has to say for itself, and the bell that has the parent look.
 
-use std::rc::Rc;
+use std::sync::Arc;
 
 use prefork_core::Time;
 
@@ -10,12 +10,12 @@ use super::{Bell, OwnPage, Report};
 #[derive(Clone, Debug)]
 pub(crate) struct Reporter {
     page: OwnPage,
-    bell: Rc<Bell>,
+    bell: Arc<Bell>,
 }
 
 impl Reporter {
     pub(crate) fn new(page: OwnPage, bell: Bell) -> Self {
-        Self { page, bell: Rc::new(bell) }
+        Self { page, bell: Arc::new(bell) }
     }
 
     /// Reports something once; it never waits.
@@ -28,6 +28,16 @@ impl Reporter {
     /// Has the parent look at what both share, whether there is something to report or not.
     pub(crate) fn ring(&self) {
         self.bell.ring();
+    }
+
+    /// Where the child says what it does.
+    pub(crate) const fn page(&self) -> OwnPage {
+        self.page
+    }
+
+    /// Counts a line that could not be written.
+    pub(crate) fn lost_line(&self) {
+        self.page.count_lost_line();
     }
 
     /// Asks for time until then, for the request in hand. The parent reads it when the usual time is over.

@@ -72,7 +72,10 @@ impl Child {
             let socket = match self.poller(listener)?.wait()? {
                 Source::Listener(socket) => socket,
                 Source::Stop => return self.drain(listener),
-                Source::Call => continue,
+                Source::Call => {
+                    self.access_log.follow();
+                    continue;
+                }
             };
             // It is one of these: the poller waits at no other.
             let accepted =

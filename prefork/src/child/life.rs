@@ -19,7 +19,7 @@ use crate::{
     AccessLog, BoxError, Report,
     channels::{Bell, Channels, ChildChannels, Reporter},
     log::{Log, Role},
-    logs::stderr,
+    logs::{Streams, follow, stderr},
     os::{Poller, Privileges, Signals, Title, orphans, set_signal_mask},
     refused::Refusable,
     sys,
@@ -44,6 +44,7 @@ pub(crate) struct Seat {
     pub(crate) limits: Limits,
     pub(crate) privileges: Rc<Privileges>,
     pub(crate) access_log: AccessLog,
+    pub(crate) streams: Streams,
 }
 
 /// Lives the life of a child, in a process just forked.
@@ -70,7 +71,7 @@ pub(crate) fn live<S>(seat: Seat, body: &mut Body<S>, state: &S) -> ! {
 /// Parts with the parent's side of everything; `None` if the parent has gone meanwhile.
 fn settle(seat: Seat, log: &Log) -> Result<Option<Child>, BoxError> {
     let Seat { slot, generation, mut title, signals, channels, bell, privileges, .. } = seat;
-    let Seat { tag, has_board, outliving, limits, mut access_log, .. } = seat;
+    let Seat { tag, has_board, outliving, limits, mut access_log, streams, .. } = seat;
     // Before anything else: no terminal reaches it from here on, Ctrl-C and a closed window neither, and a
     // signal to its own group only what it has started itself.
     setsid().of_call("setsid(2)")?;
@@ -86,8 +87,9 @@ fn settle(seat: Seat, log: &Log) -> Result<Option<Child>, BoxError> {
     privileges.apply()?;
     let poller = Poller::new(std::iter::empty())?;
     let Some(channels) = channels.into_child(slot, bell, &poller)? else { return Ok(None) };
-    let ChildChannels { page, bell, tether } = channels;
+    let ChildChannels { page, bell, logs, tether } = channels;
     let reporter = Reporter::new(page, bell);
+    follow::begin(logs, streams, Some(reporter.clone()), log);
     let work = Work::new(has_board.then(|| page.enter()), reporter.clone());
     let stop = Stop::new(By::Signal, Some(page))?;
     poller.add_stops(stops(&stop, Some(&tether)))?;

@@ -140,6 +140,7 @@ impl Child {
         }
         self.stop.attend();
         self.say_ready();
+        self.access_log.follow();
         self.stop.is_asked()
     }
 
@@ -232,6 +233,7 @@ impl Child {
 
     /// Reports that it waits for work.
     fn wait_for_work(&mut self) {
+        self.access_log.follow();
         self.work.end();
         self.say_ready();
         self.say_if_tired();

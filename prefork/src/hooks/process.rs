@@ -21,9 +21,10 @@ use rustix::{
 use super::{Answer, Call};
 use crate::{
     args::ParentHooks,
+    channels::Handout,
     helper::Helper,
     log::{Log, Role},
-    logs::stderr,
+    logs::{Streams, follow, stderr},
     os::{Signals, Title, fork, set_signal_mask},
     refused::Refusable,
     sys::{self, Forked},
@@ -37,6 +38,8 @@ pub(crate) struct HookSeat {
     pub(crate) title: Title,
     pub(crate) signals: Signals,
     pub(crate) hooks: ParentHooks,
+    pub(crate) handout: Handout,
+    pub(crate) streams: Streams,
 }
 
 /// What a hook process is there for.
@@ -120,11 +123,13 @@ impl HookProcess {
 
 /// Lives the life of a hook process, in a process just forked, with all signals blocked.
 pub(crate) fn live(seat: HookSeat) -> ! {
-    let HookSeat { duty, name, mut title, signals, mut hooks } = seat;
+    let HookSeat { duty, name, mut title, signals, mut hooks, handout, streams } = seat;
     let Duty { calls, answers, parent } = duty;
     title.become_hook();
+    let log = Log::new(&name, Role::Hook);
     if let Ok(()) = settle(parent, signals) {
-        run(&calls, &mut hooks, &answers, &Log::new(&name, Role::Hook));
+        follow::begin(handout.into_taker(), streams, None, &log);
+        run(&calls, &mut hooks, &answers, &log);
     }
     sys::exit_now(0)
 }

@@ -329,8 +329,14 @@ const HERE: u64 = u64::MAX;
 
 /// Writes at the end of a file, whatever others have made of the description.
 fn append(fd: &OwnedFd, line: &[u8]) -> Result<usize, Errno> {
-    match pwritev2(fd, &[IoSlice::new(line)], HERE, ReadWriteFlags::APPEND) {
+    let append = || pwritev2(fd, &[IoSlice::new(line)], HERE, ReadWriteFlags::APPEND);
+    match append() {
         Err(Errno::OPNOTSUPP | Errno::NOSYS) => write(fd, line),
+        // Lines are of any length and begin anywhere in memory: not for a description that somebody has made direct.
+        Err(Errno::INVAL) => {
+            fcntl_setfl(fd, fcntl_getfl(fd)? - OFlags::DIRECT)?;
+            append()
+        }
         result => result,
     }
 }

@@ -107,6 +107,7 @@ fn room_in_pipe(fd: BorrowedFd<'_>, length: usize) -> Result<Room, Errno> {
     }
     // A larger one is granted up to `/proc/sys/fs/pipe-max-size`, 1 MiB: see `pipe(7)`.
     match fcntl_setpipe_size(fd, needed.saturating_mul(page)) {
+        Ok(size) if used.saturating_add(needed) <= size / page => Ok(Room::Enough),
         Ok(_) => Ok(Room::Later),
         Err(_) => Ok(Room::Never),
     }

@@ -3,27 +3,28 @@
 //! - `line_writer.rs`: a line, without waiting for whoever reads it; `reconnect.rs`: where that is a socket.
 //! - `stderr.rs`: the error log, as each process has it for itself.
 //! - `medium.rs`: what a line needs to arrive whole.
+//! - `follow.rs`: going over to logs that the parent has opened again.
 //! - `lost.rs`: what could not be written.
 
+pub(crate) mod follow;
 mod line_writer;
 mod lost;
 mod medium;
 mod reconnect;
 pub(crate) mod stderr;
 
-use std::{
-    io,
-    os::fd::{AsFd, OwnedFd},
-};
+use std::os::fd::{BorrowedFd, OwnedFd};
 
 use prefork_daemonize::open_log;
 
+pub(crate) use follow::Streams;
 pub(crate) use line_writer::LineWriter;
 pub(crate) use lost::Lost;
 
 use crate::{
     AccessLog, Report, RunError,
     access_log::NotReopened,
+    channels::Logs,
     check::{AccessTarget, ErrorLog, Settings},
     log::Log,
     upgrade::Inherited,
@@ -64,35 +65,51 @@ pub(crate) fn open_access_log(
 
 /// Sends standard error to the error log.
 pub(crate) fn redirect_stderr(log: OwnedFd) -> Result<(), RunError> {
-    let redirect = || RunError::system("redirect standard error to the error log");
-    let writer = stderr::prepare(log.as_fd()).map_err(redirect())?;
-    rustix::stdio::dup2_stderr(log).map_err(io::Error::from).map_err(redirect())?;
-    stderr::install(writer);
-    Ok(())
+    redirect_streams(log, Streams::StandardError)
 }
 
 /// Sends standard error to the error log, and in the background standard output too.
 pub(crate) fn redirect(settings: &Settings, log: OwnedFd) -> Result<(), RunError> {
-    if settings.daemonize {
-        let redirect = RunError::system("redirect standard output to the error log");
-        rustix::stdio::dup2_stdout(&log).map_err(io::Error::from).map_err(redirect)?;
-    }
-    redirect_stderr(log)
+    redirect_streams(log, Streams::of(settings))
 }
 
-/// Opens the logs that have a path anew. One that cannot be opened goes on as it was.
-pub(crate) fn reopen(settings: &Settings, access_log: &mut AccessLog, log: &Log) {
-    reopen_error_log(settings, log);
-    if let Err(error) = access_log.reopen() {
-        log.error(NotReopened(&error));
+fn redirect_streams(log: OwnedFd, streams: Streams) -> Result<(), RunError> {
+    let error = RunError::system("send standard error to the error log");
+    stderr::redirect(log, streams).map_err(error)
+}
+
+impl Streams {
+    pub(crate) const fn of(settings: &Settings) -> Self {
+        if settings.daemonize { Self::Both } else { Self::StandardError }
     }
 }
 
-/// Opens the error log anew, if it has a path.
-pub(crate) fn reopen_error_log(settings: &Settings, log: &Log) {
-    if let Err(error) = replace_error_log(settings) {
-        log.error(format_args!("the error log stays as it was: {}", Report(&error)));
+/// Opens the logs that have a path again, and returns what others are to have of them. One that cannot be opened goes
+/// on as it was.
+pub(crate) fn reopen<'a>(
+    settings: &Settings,
+    access_log: &'a mut AccessLog,
+    log: &Log,
+) -> Logs<BorrowedFd<'a>> {
+    let has_error_log = reopen_error_log(settings, log) && settings.error_log_path.is_some();
+    let reopened = access_log.reopen();
+    if let Err(error) = &reopened {
+        log.error(NotReopened(error));
     }
+    let access_log = access_log.open_file().filter(|_| reopened.is_ok());
+    Logs {
+        error_log: has_error_log.then(rustix::stdio::stderr),
+        access_log: access_log.map(|(_, file)| file),
+    }
+}
+
+/// Opens the error log again, if it has a path; tells whether that did not fail.
+pub(crate) fn reopen_error_log(settings: &Settings, log: &Log) -> bool {
+    let replaced = replace_error_log(settings);
+    if let Err(error) = &replaced {
+        log.error(format_args!("the error log stays as it was: {}", Report(error)));
+    }
+    replaced.is_ok()
 }
 
 fn replace_error_log(settings: &Settings) -> Result<(), RunError> {

@@ -5,7 +5,7 @@
 
 use std::{
     io,
-    os::fd::{AsFd, BorrowedFd},
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
     sync::{Mutex, MutexGuard, PoisonError, atomic::AtomicU32},
     time::Duration,
 };
@@ -13,9 +13,11 @@ use std::{
 use rustix::process::{Pid, getpid};
 
 use super::{
+    Streams, follow,
     line_writer::{LineWriter, append_always},
     lost::Lost,
 };
+use crate::channels::WhichLog;
 
 static STDERR: Mutex<Stderr> = Mutex::new(Stderr {
     writer: None,
@@ -44,20 +46,35 @@ struct Stderr {
 ///
 /// Fails if this process can have no further descriptor.
 pub(crate) fn open_own() -> io::Result<()> {
-    let writer = prepare(rustix::stdio::stderr())?;
+    let writer = LineWriter::of(rustix::stdio::stderr())?;
     // What the program prints there is not to be written over by a log at the same file.
     let _ = append_always_if_file(rustix::stdio::stdout());
     install(writer);
     Ok(())
 }
 
-/// Gets ready to write to what will be standard error.
-pub(super) fn prepare(log: BorrowedFd<'_>) -> io::Result<LineWriter> {
-    LineWriter::of(log)
+/// Sends standard error to a log, and standard output too if that goes there.
+///
+/// # Errors
+///
+/// Fails if this process can have no further descriptor; then everything goes where it went.
+pub(super) fn redirect(log: OwnedFd, streams: Streams) -> io::Result<()> {
+    let is_the_same = lock().writer.as_ref().is_some_and(|writer| writer.leads_to(log.as_fd()));
+    // A description of its own is better than one that others have.
+    let writer = if is_the_same { None } else { Some(LineWriter::of(log.as_fd())?) };
+    match streams {
+        Streams::Both => rustix::stdio::dup2_stdout(&log)?,
+        Streams::StandardError => {}
+    }
+    rustix::stdio::dup2_stderr(log)?;
+    if let Some(writer) = writer {
+        install(writer);
+    }
+    Ok(())
 }
 
 /// From now on, writes there.
-pub(super) fn install(writer: LineWriter) {
+fn install(writer: LineWriter) {
     let mut stderr = lock();
     let me = getpid();
     if stderr.owner.replace(me) != Some(me) {
@@ -78,6 +95,8 @@ pub(crate) fn close_own() {
 /// Writes a line, without waiting; `describe` makes a line that says what was lost before, where that is to be
 /// said.
 pub(crate) fn write(line: String, describe: impl FnOnce(&Lost) -> String) {
+    // First it may go over to another log.
+    let _writing = follow::writing(WhichLog::Error);
     let mut stderr = lock();
     let Stderr { writer, torn, lost, uncounted, .. } = &mut *stderr;
     let mut bytes = line.into_bytes();
@@ -95,9 +114,16 @@ pub(crate) fn write(line: String, describe: impl FnOnce(&Lost) -> String) {
     if reported.is_ok() {
         *lost = Lost::none();
     }
-    if let Err(error) = reported.and_then(|()| write(&mut bytes)) {
+    let written = reported.and_then(|()| write(&mut bytes));
+    if let Err(error) = written {
+        let is_first = lost.is_none();
         lost.add(error);
         *uncounted = uncounted.saturating_add(1);
+        drop(stderr);
+        follow::count_lost();
+        if is_first {
+            follow::report_lost();
+        }
     }
 }
 

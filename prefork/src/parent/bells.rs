@@ -42,6 +42,7 @@ impl Parent<'_> {
 
     /// Takes in what a child has reported.
     pub(super) fn take_reports(&mut self, now: Time, slot: SlotId) {
+        self.count_lost_lines(now, slot);
         let reports = self.channels.pages.reports(slot);
         for report in self.table.note(slot, reports) {
             let event = match report {

@@ -7,7 +7,7 @@ use rustix::process::Signal;
 
 use super::Parent;
 use crate::{
-    HungChild, RunError, channels::Bell, clock, counters::Counter, describe, hooks::Call, logs,
+    HungChild, RunError, channels::Bell, clock, counters::Counter, describe, hooks::Call,
     manager::Occasion, os::fork, ready, sys::Forked,
 };
 
@@ -33,10 +33,7 @@ impl Parent<'_> {
                 self.reporting.on(Occasion::Ready);
             }
             Action::Drain => self.drain(),
-            Action::ReopenLogs => {
-                logs::reopen(&self.settings, &mut self.access_log, &self.log);
-                self.renew_status();
-            }
+            Action::ReopenLogs => self.reopen_logs(),
             Action::ArmNudge => self.arm(),
             Action::Look => self.look(),
             Action::CheckConnections => self.check_connections(),
@@ -58,7 +55,8 @@ impl Parent<'_> {
         if self.lacks_state(slot) {
             return None;
         }
-        let assigned = self.channels.pages.assign(slot, generation);
+        let edition = self.channels.handout.edition();
+        let assigned = self.channels.pages.assign(slot, generation, edition);
         self.descendants.assign(slot);
         let id = self.table.next_bell(slot);
         let forked = self.channels.bells.make(id).and_then(|bell| Ok((fork()?, bell)));
@@ -69,7 +67,7 @@ impl Parent<'_> {
                 self.table.insert(child, generation, id);
                 if let (Some(board), Some(assigned)) = (&mut self.board, &assigned) {
                     let count = RequestCount::new(clock::now());
-                    board.assign((slot, child, generation), assigned, count, &self.log);
+                    board.assign((slot, child, generation), assigned, count, edition, &self.log);
                 }
                 self.fork_error = None;
                 self.counters.count(Counter::Spawns);

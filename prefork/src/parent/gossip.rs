@@ -14,7 +14,7 @@ impl Parent<'_> {
             let Some(record) = self.channels.pages.record(slot) else { continue };
             // How long it has lived is not known here; what it claims was bounded by the old program.
             let count = RequestCount::adopt(Time::ZERO, now, record.requests());
-            board.assign((slot, pid, generation), &record, count, &self.log);
+            board.assign((slot, pid, generation), &record, count, 0, &self.log);
         }
     }
 

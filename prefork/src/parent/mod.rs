@@ -15,6 +15,7 @@ mod descendants;
 mod gossip;
 mod hooks;
 mod leftovers;
+mod logs;
 mod reap;
 mod status;
 mod table;
@@ -42,6 +43,7 @@ use crate::{
     hooks::{Duty, HookCalls, HookSeat},
     listeners::Listeners,
     log::{Log, Role},
+    logs::Streams,
     manager::{Begun, Occasion, Reporting},
     os::{Privileges, Signals, Title},
     pid_file::KeptPidFile,
@@ -53,6 +55,7 @@ use bare::Bare;
 use carry_out::Done;
 use descendants::Descendants;
 pub(crate) use leftovers::Leftovers;
+use logs::HandoverOfLogs;
 use table::Table;
 
 /// How many actions are carried out before events are taken in again: what a thousand replacements take is too
@@ -102,6 +105,8 @@ pub(crate) struct Parent<'a> {
     fork_error: Option<String>,
     /// To the service manager.
     reporting: Reporting,
+    /// Whether all children have gone over to the logs that were opened again.
+    handover_of_logs: HandoverOfLogs,
     log: Log,
 }
 
@@ -213,6 +218,7 @@ impl<'a> Parent<'a> {
             have_ended: false,
             fork_error: None,
             reporting,
+            handover_of_logs: HandoverOfLogs::default(),
             log,
         };
         parent.adopt_gossip();
@@ -312,7 +318,7 @@ impl<'a> Parent<'a> {
         let deadlines =
             [own, files_due, hooks_due, status_due, told, bells_due, board_due, pid_file_due]
                 .into_iter()
-                .chain([signals_due]);
+                .chain([signals_due, self.handover_of_logs.due()]);
         clock::sleep(&mut fds, deadlines.flatten().min())?;
         let last = fds.last().filter(|_| files.is_some());
         Ok(last.is_some_and(|files| !files.revents().is_empty()))
@@ -323,6 +329,7 @@ impl<'a> Parent<'a> {
     fn into_seat(self, slot: SlotId, generation: Generation, bell: Bell) -> Seat {
         // The child's copy of the way to the launcher; the word is the parent's to say.
         drop(self.readiness.take());
+        let streams = Streams::of(&self.settings);
         let Self { settings, title, signals, access_log, privileges, .. } = self;
         let Self { channels, board, hooks, listeners, .. } = self;
         // Left alone, their memory stays shared with the parent; freeing it would make copies of it.
@@ -350,15 +357,18 @@ impl<'a> Parent<'a> {
             limits,
             privileges,
             access_log,
+            streams,
         }
     }
 
     /// Turns into what a hook process needs of the parent; the rest is dropped.
     fn into_hook_seat(self, duty: Duty) -> HookSeat {
         drop(self.readiness.take());
-        let Self { settings, title, signals, hooks, .. } = self;
+        let streams = Streams::of(&self.settings);
+        let Self { settings, title, signals, hooks, channels, .. } = self;
         // Left alone, their memory stays shared with the parent.
         let _shared = ManuallyDrop::new((self.supervisor, self.counters, self.descendants));
-        HookSeat { duty, name: settings.name, title, signals, hooks }
+        let Channels { handout, .. } = channels;
+        HookSeat { duty, name: settings.name, title, signals, hooks, handout, streams }
     }
 }

@@ -4,7 +4,7 @@ use super::Parent;
 use crate::{
     clock,
     counters::Counter,
-    logs::stderr,
+    logs::{Streams, stderr},
     status::{Service, World},
 };
 
@@ -21,6 +21,8 @@ impl Parent<'_> {
         }
         let world = World {
             name: &self.settings.name,
+            handout: &self.channels.handout,
+            streams: Streams::of(&self.settings),
             listeners: &self.listeners,
             privileges: &self.privileges,
             title: &mut self.title,
@@ -36,7 +38,7 @@ impl Parent<'_> {
         clerk.iter().for_each(|clerk| self.leftovers.take_over(clerk));
     }
 
-    /// Has the page go on with the board and the log that are there now.
+    /// Has the page go on with the board that is there now.
     pub(super) fn renew_status(&mut self) {
         if let Some(status) = &mut self.status {
             let leaving = status.renew(self.board.as_ref(), &self.log);

@@ -2,11 +2,12 @@
 
 use std::{collections::HashMap, io};
 
-use prefork_core::{Generation, SlotId};
+use prefork_core::{Generation, RequestCount, SlotId, Time};
 use rustix::process::{Pid, Signal};
 
 use crate::{
     channels::{BellId, Report, Reports},
+    clock,
     os::{Process, Reserve},
     upgrade::{Adopted, HandedChild},
 };
@@ -40,6 +41,8 @@ struct Child {
     serial: u32,
     /// What it has reported, as far as that was read.
     reports: Reports,
+    /// How many lines it could not write, as far as that is believed: as many can be lost as requests be answered.
+    lost: RequestCount,
 }
 
 impl Table {
@@ -66,7 +69,9 @@ impl Table {
         if self.seats.len() <= slot.index() {
             self.seats.resize_with(slot.index() + 1, Seat::default);
         }
-        self.seats[slot.index()].child = Some(Child { pid, process, generation, serial, reports });
+        let lost = RequestCount::new(clock::now());
+        let child = Child { pid, process, generation, serial, reports, lost };
+        self.seats[slot.index()].child = Some(child);
     }
 
     fn child(&self, slot: SlotId) -> Option<&Child> {
@@ -136,6 +141,21 @@ impl Table {
     pub(crate) fn needs_signal(&self, slot: SlotId) -> bool {
         let reports = self.child(slot).map(|child| child.reports).unwrap_or_default();
         !reports.contains(Report::Ready) || reports.contains(Report::Polls)
+    }
+
+    /// Tells whether a child is in a main loop that has never looked whether it is to leave, or that only waits for
+    /// that: what it prints goes where it went at its start.
+    pub(crate) fn never_looks(&self, slot: SlotId) -> bool {
+        let reports = self.child(slot).map(|child| child.reports).unwrap_or_default();
+        reports.contains(Report::Entered) && self.needs_signal(slot)
+    }
+
+    /// Takes in how many lines a child says that it could not write; returns how many that are more than before.
+    pub(crate) fn count_lost(&mut self, slot: SlotId, now: Time, claimed: u64) -> u64 {
+        let Some(child) = self.child_mut(slot) else { return 0 };
+        let before = child.lost.believed();
+        let _ = child.lost.claim(now, claimed);
+        child.lost.believed() - before
     }
 
     /// Lets go of a child that has ended and is about to be reaped: it is signalled no more. Tells whether it was

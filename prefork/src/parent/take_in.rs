@@ -45,6 +45,7 @@ impl Parent<'_> {
             pid_file.check(now, &self.log);
         }
         self.check_board(now);
+        self.check_logs(now);
         self.reporting.advance(now);
         self.supervisor.advance(now);
         Ok(())

@@ -13,9 +13,10 @@ use rustix::process::{Pid, Signal, getppid, set_parent_process_death_signal, set
 use super::{page, report::Source, server, service::Reopened};
 use crate::{
     BoxError, Report,
+    channels::Handout,
     listeners::Listeners,
     log::{Log, Role},
-    logs::stderr,
+    logs::{Streams, follow, stderr},
     os::{Privileges, set_signal_mask},
     refused::Refusable,
     sys,
@@ -25,6 +26,9 @@ use crate::{
 #[derive(Debug)]
 pub(super) struct Desk<'a> {
     pub(super) name: &'a str,
+    /// Where it finds logs that were opened again.
+    pub(super) handout: &'a Handout,
+    pub(super) streams: Streams,
     pub(super) parent: Pid,
     pub(super) socket: &'a OwnedFd,
     pub(super) memory: &'a OwnedFd,
@@ -38,9 +42,11 @@ pub(super) struct Desk<'a> {
 /// Lives the life of a clerk, in a process just forked, with all signals blocked.
 pub(super) fn live(desk: &Desk<'_>, privileges: &Privileges, mask: &SigSet) -> ! {
     let log = Log::new(desk.name, Role::Status);
-    let status = match settle(desk, privileges, mask) {
+    let status = match settle(desk, privileges, mask, &log) {
         Ok(Some(source)) => {
-            server::serve(desk.socket.as_fd(), desk.leave.as_fd(), &source);
+            let news = follow::wakes();
+            let news = news.as_ref().map(AsFd::as_fd);
+            server::serve(desk.socket.as_fd(), desk.leave.as_fd(), news, &source);
             0
         }
         // The parent has died.
@@ -58,11 +64,13 @@ fn settle<'a>(
     desk: &Desk<'a>,
     privileges: &Privileges,
     mask: &SigSet,
+    log: &Log,
 ) -> Result<Option<Source<'a>>, BoxError> {
+    let taker = desk.handout.taker().again()?;
     let kept =
         [desk.socket, desk.memory, desk.leave].into_iter().chain(desk.board.map(|it| &it.file));
     let listening = desk.listeners.iter().map(|listening| &listening.socket);
-    let kept: Vec<_> = kept.chain(listening).map(AsFd::as_fd).collect();
+    let kept: Vec<_> = kept.chain(listening).map(AsFd::as_fd).chain([taker.as_fd()]).collect();
     // No terminal reaches it.
     setsid().of_call("setsid(2)")?;
     stderr::close_own();
@@ -81,6 +89,7 @@ fn settle<'a>(
         Ok::<_, BoxError>((board, path.as_str()))
     });
     let board = board.transpose()?;
+    follow::begin((taker, desk.handout.edition()), desk.streams, None, log);
     let reader = page::Reader::new(desk.memory)?;
     set_signal_mask(mask)?;
     Ok(Some(Source::new(desk.name, desk.parent, reader, board, desk.listeners)))

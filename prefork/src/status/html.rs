@@ -241,6 +241,7 @@ const fn words(counter: Counter) -> Option<&'static str> {
         Counter::UpgradesRefused => "upgrades refused",
         Counter::HookTimeouts => "hooks timed out",
         Counter::LogLinesLost => "log lines lost",
+        Counter::ChildLogLinesLost => "log lines lost by children",
     })
 }
 

@@ -71,6 +71,11 @@ fn counters(to: &mut DescriptorEncoder<'_>, report: &Report) -> fmt::Result {
             "Lines that the parent could not write to its log",
             get(C::LogLinesLost),
         ),
+        (
+            "child_log_lines_lost",
+            "Lines that children could not write to either log",
+            get(C::ChildLogLinesLost),
+        ),
         ("cancellations", "Requests given up as their clients had gone", get(C::Cancelled)),
     ] {
         counter(to, name, help, None, value)?;

@@ -14,7 +14,7 @@ use super::{
     report::Source,
     request::Way,
 };
-use crate::clock;
+use crate::{clock, logs::follow};
 
 /// More clients than these wait in the queue of the socket.
 const MOST_CLIENTS: usize = 32;
@@ -23,7 +23,14 @@ const MOST_CLIENTS: usize = 32;
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// Serves until the other end of `leave` is closed, and then those who are being served.
-pub(super) fn serve(socket: BorrowedFd<'_>, leave: BorrowedFd<'_>, source: &Source<'_>) {
+///
+/// Goes over to the newest logs when `news` becomes readable, so that old ones are not kept open.
+pub(super) fn serve(
+    socket: BorrowedFd<'_>,
+    leave: BorrowedFd<'_>,
+    news: Option<BorrowedFd<'_>>,
+    source: &Source<'_>,
+) {
     let is_tcp = rustix::net::getsockname(socket)
         .is_ok_and(|address| std::net::SocketAddr::try_from(address).is_ok());
     let way = if is_tcp { Way::Tcp } else { Way::Unix };
@@ -37,6 +44,7 @@ pub(super) fn serve(socket: BorrowedFd<'_>, leave: BorrowedFd<'_>, source: &Sour
         let mut fds: Vec<PollFd<'_>> = clients
             .iter()
             .map(|client| PollFd::from_borrowed_fd(client.fd(), client.interest()))
+            .chain(news.map(|news| PollFd::from_borrowed_fd(news, PollFlags::IN)))
             .collect();
         // Nothing is ever written to it; a hang-up is told of whatever is asked for. After that it is not
         // waited for any more.
@@ -53,6 +61,11 @@ pub(super) fn serve(socket: BorrowedFd<'_>, leave: BorrowedFd<'_>, source: &Sour
         let stirred: Vec<bool> = fds.iter().map(|fd| !fd.revents().is_empty()).collect();
         drop(fds);
         let (of_clients, others) = stirred.split_at(clients.len());
+        let (has_news, others) = others.split_at(usize::from(news.is_some()));
+        if let (Some(news), [true]) = (news, has_news) {
+            follow::quieten(news);
+            follow::follow();
+        }
         let now = clock::now();
         let mut of_clients = of_clients.iter();
         clients.retain_mut(|client| {

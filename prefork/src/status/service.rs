@@ -21,10 +21,12 @@ use super::{
 };
 use crate::{
     board::ParentBoard,
+    channels::Handout,
     counters::Counters,
     helper::Helper,
     listeners::Listeners,
     log::Log,
+    logs::Streams,
     os::{Privileges, Title, fork},
     refused::Refusable,
     sys::Forked,
@@ -36,6 +38,8 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// What the parent has and a clerk is made of.
 pub(crate) struct World<'a> {
     pub(crate) name: &'a str,
+    pub(crate) handout: &'a Handout,
+    pub(crate) streams: Streams,
     pub(crate) listeners: &'a Listeners,
     pub(crate) privileges: &'a Privileges,
     pub(crate) title: &'a mut Title,
@@ -148,7 +152,7 @@ impl Service {
     }
 
     fn fork(&self, world: World<'_>) -> io::Result<Clerk> {
-        let World { name, listeners, privileges, title, mask, .. } = world;
+        let World { name, handout, streams, listeners, privileges, title, mask, .. } = world;
         let (leave, stay) = pipe_with(PipeFlags::CLOEXEC).of_call("pipe2(2)")?;
         let parent = getpid();
         match fork()? {
@@ -156,6 +160,8 @@ impl Service {
                 title.become_clerk();
                 let desk = Desk {
                     name,
+                    handout,
+                    streams,
                     parent,
                     socket: self.socket.descriptor(),
                     memory: self.page.memory(),

@@ -34,7 +34,7 @@ use crate::{
 
 /// How many descriptors a program opens that takes over, sockets aside: the ways to the children once more,
 /// logs, files, signals, a directory, with some room.
-const SPARE: usize = 20;
+const SPARE: usize = 22;
 
 /// Which program is tried.
 #[derive(Clone, Copy, Debug)]

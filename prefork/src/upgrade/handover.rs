@@ -133,6 +133,12 @@ pub(crate) struct HandedChannels {
     pub(crate) pages: RawFd,
     pub(crate) bells: RawFd,
     pub(crate) call: RawFd,
+    /// Both ends.
+    #[serde(default)]
+    pub(crate) handout: Option<[RawFd; 2]>,
+    /// Of the logs, the newest.
+    #[serde(default)]
+    pub(crate) edition: u64,
 }
 
 /// The scoreboard.
@@ -210,8 +216,9 @@ impl Handover {
         all.extend(self.access_log.as_ref().map(|log| log.fd));
         all.extend(self.status.as_ref().map(|status| status.fd));
         if let Some(pool) = &self.pool {
-            let HandedChannels { pages, bells, call } = pool.channels;
+            let HandedChannels { pages, bells, call, handout, edition: _ } = pool.channels;
             all.extend([pages, bells, call]);
+            all.extend(handout.into_iter().flatten());
             all.extend(pool.board.map(|board| board.file));
             all.extend(pool.board.and_then(|board| board.lock));
             all.extend(pool.pid_file);

@@ -79,10 +79,12 @@ pub(crate) enum Command {
         #[command(flatten)]
         wait: WaitArgs,
     },
-    /// Have the daemon open its logs anew, after a rotation (SIGUSR1)
+    /// Have the daemon open its logs again, after a rotation (SIGUSR1)
     Reopen {
         #[arg(value_name = "PIDFILE", value_hint = ValueHint::FilePath)]
         pid_file: PathBuf,
+        #[command(flatten)]
+        wait: WaitArgs,
     },
     /// Send the daemon a signal
     Signal {
@@ -119,10 +121,10 @@ impl From<PatienceArgs> for StopOptions {
     }
 }
 
-/// Waiting until all children are replaced.
+/// Waiting for all children.
 #[derive(Debug, Args)]
 pub(crate) struct WaitArgs {
-    /// Wait until all children are new ones; the board tells
+    /// Wait until all children are new ones, or write to the new logs, as the board shows
     #[arg(long, requires = "board")]
     wait: bool,
     /// Scoreboard of the daemon
@@ -139,7 +141,7 @@ pub(crate) struct WaitArgs {
 impl From<WaitArgs> for Wait {
     fn from(args: WaitArgs) -> Self {
         match args.board {
-            Some(board) => Self::UntilReplaced { board, timeout: args.timeout },
+            Some(board) => Self::UntilAll { board, timeout: args.timeout },
             None => Self::No,
         }
     }

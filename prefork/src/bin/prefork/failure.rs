@@ -63,6 +63,8 @@ pub(crate) enum Failure {
          see the daemon's error log"
     )]
     NotReplaced { old: usize, all: usize, waited: Duration },
+    #[error("children still write to old logs after {waited:?}; see the daemon's error log")]
+    NotReopened { waited: Duration },
     #[error("`top` needs a terminal to draw on; `prefork status` prints to anything")]
     NoTerminal,
     #[error("cannot use the terminal")]
@@ -77,7 +79,7 @@ impl Failure {
     pub(crate) fn exit(&self) -> Exit {
         match self {
             Self::NotRunning { .. } | Self::Ended { .. } => Exit::NotRunning,
-            Self::NotReplaced { .. } => Exit::TimedOut,
+            Self::NotReplaced { .. } | Self::NotReopened { .. } => Exit::TimedOut,
             Self::Unproven { .. } => Exit::Unproven,
             Self::NoTerminal | Self::NoSuchCommand { .. } => Exit::Usage,
             Self::Daemon(error) => of_daemon(error),

@@ -69,7 +69,7 @@ fn run(command: Command) -> Result<Exit, Failure> {
         Command::Stop { pid_file, patience } => daemon::stop(&pid_file, &patience.into()),
         Command::Reload { pid_file, wait } => daemon::reload(&pid_file, &wait.into()),
         Command::Upgrade { pid_file, wait } => daemon::upgrade(&pid_file, &wait.into()),
-        Command::Reopen { pid_file } => daemon::reopen(&pid_file),
+        Command::Reopen { pid_file, wait } => daemon::reopen(&pid_file, &wait.into()),
         Command::Signal { signal, pid_file } => daemon::signal(&pid_file, signal),
         Command::Completions { shell } => output::print(&pages::completions(shell)),
         Command::Man { command } => output::print(&pages::man(command.as_deref())?),

@@ -140,3 +140,51 @@ fn what_is_open_for_reading_alone_is_not_written_to() {
     write(&mut writer, &AtomicU32::new(0), "lost").expect_err("not allowed");
     assert_eq!(std::fs::read(&path).expect("read"), b"kept\n");
 }
+
+/// As another child could do to a description that all have.
+#[test]
+fn lines_in_a_shared_file_are_appended_whatever_becomes_of_the_description() {
+    let folder = tempfile::tempdir().expect("made");
+    let path = folder.path().join("log");
+    std::fs::write(&path, "old\n").expect("made");
+    let shared = File::options().write(true).open(&path).expect("opened");
+    let other = shared.try_clone().expect("copied");
+    let way = Way::SharedFile(shared.into());
+    let mut writer = LineWriter { way, medium: Medium::File, is_stuck: false };
+    let torn = AtomicU32::new(0);
+    for (number, flags) in [OFlags::empty(), OFlags::DIRECT, OFlags::APPEND].into_iter().enumerate()
+    {
+        // Not every file system has it.
+        let _ = fcntl_setfl(&other, flags);
+        write(&mut writer, &torn, &number.to_string()).expect("written");
+    }
+    assert_eq!(std::fs::read(&path).expect("read"), b"old\n0\n1\n2\n");
+}
+
+#[test]
+fn a_line_that_no_pipe_can_hold_is_not_begun() {
+    let (reader, shared) = pipe().expect("made");
+    let mut writer = LineWriter::of(shared.as_fd()).expect("opened");
+    let error = write(&mut writer, &AtomicU32::new(0), &"x".repeat(3 << 20)).expect_err("too long");
+    assert_eq!(error.raw_os_error(), Some(Errno::MSGSIZE.raw_os_error()));
+    write(&mut writer, &AtomicU32::new(0), &"y".repeat(200_000)).expect("the pipe is made larger");
+    let mut text = vec![0; 200_001];
+    File::from(reader).read_exact(&mut text).expect("read");
+    assert!(text.iter().all(|byte| [b'y', b'\n'].contains(byte)));
+}
+
+/// One that fits later is given up, and nothing of it is there.
+#[test]
+fn a_long_line_is_not_begun_where_it_has_no_room() {
+    let (reader, shared) = pipe().expect("made");
+    let mut writer = LineWriter::of(shared.as_fd()).expect("opened");
+    let torn = AtomicU32::new(0);
+    let long = "x".repeat(9000);
+    let count = (0..100).take_while(|_| write(&mut writer, &torn, &long).is_ok()).count();
+    assert!((3..8).contains(&count), "{count} lines of 9 kB in 64 kB");
+    drop(writer);
+    drop(shared);
+    let mut text = String::new();
+    File::from(reader).read_to_string(&mut text).expect("read");
+    assert!(text.lines().all(|line| line == long) && text.lines().count() == count);
+}

@@ -11,13 +11,13 @@ use std::{
 use prefork::daemonize::{self, Holder, Pid, Signal, Signalled, StopOptions, Stopped};
 
 use crate::{exit::Exit, failure::Failure, look, output};
-use rollout::Rollout;
+use rollout::{Goal, Rollout};
 
-/// Whether to wait until the children are replaced.
+/// Whether to wait until all children have done what is asked for.
 #[derive(Debug)]
 pub(crate) enum Wait {
     No,
-    UntilReplaced { board: PathBuf, timeout: Duration },
+    UntilAll { board: PathBuf, timeout: Duration },
 }
 
 /// Prints the pid of the daemon if it runs.
@@ -43,17 +43,17 @@ pub(crate) fn stop(path: &Path, options: &StopOptions) -> Result<Exit, Failure> 
 
 /// Has the children replaced.
 pub(crate) fn reload(path: &Path, wait: &Wait) -> Result<Exit, Failure> {
-    tell(path, Signal::Hup, "SIGHUP", "to replace its children", wait)
+    tell(path, Signal::Hup, "SIGHUP", "to replace its children", Goal::Replaced, wait)
 }
 
 /// Has the daemon run the new program.
 pub(crate) fn upgrade(path: &Path, wait: &Wait) -> Result<Exit, Failure> {
-    tell(path, Signal::Usr2, "SIGUSR2", "to run the new program", wait)
+    tell(path, Signal::Usr2, "SIGUSR2", "to run the new program", Goal::Replaced, wait)
 }
 
-/// Has the daemon open its logs anew.
-pub(crate) fn reopen(path: &Path) -> Result<Exit, Failure> {
-    tell(path, Signal::Usr1, "SIGUSR1", "to open its logs anew", &Wait::No)
+/// Has the daemon open its logs again.
+pub(crate) fn reopen(path: &Path, wait: &Wait) -> Result<Exit, Failure> {
+    tell(path, Signal::Usr1, "SIGUSR1", "to open its logs again", Goal::WritesToNewLogs, wait)
 }
 
 /// Sends the daemon a signal, whatever comes of it.
@@ -68,6 +68,7 @@ fn tell(
     signal: Signal,
     name: &'static str,
     what: &str,
+    goal: Goal,
     wait: &Wait,
 ) -> Result<Exit, Failure> {
     let pid = find(path)?;
@@ -81,11 +82,16 @@ fn tell(
             let pid = send(path, signal)?;
             output::print(&format!("told process {pid} {what}\n"))
         }
-        Wait::UntilReplaced { board, timeout } => {
-            let rollout = Rollout::begin(path, board, pid)?;
+        Wait::UntilAll { board, timeout } => {
+            let rollout = Rollout::begin(path, board, pid, goal)?;
             send(path, signal)?;
             let done = rollout.wait(*timeout)?;
-            output::print(&format!("process {pid} has replaced its children: {done}\n"))
+            output::print(&match goal {
+                Goal::Replaced => format!("process {pid} has replaced its children: {done}\n"),
+                Goal::WritesToNewLogs => {
+                    format!("process {pid} has opened its logs again: {done}\n")
+                }
+            })
         }
     }
 }

@@ -1,8 +1,8 @@
-//! Waiting until a daemon has replaced its children.
+//! Waiting until a daemon has replaced its children, or until all of them write to new logs.
 //!
 //! The board tells of which generation each child is. A generation newer than all that there were
 //! before the signal is its doing; once no other is left, it is done: old children leave only when
-//! new ones serve.
+//! new ones serve. Editions of logs are counted in the same way.
 
 use std::{
     fmt,
@@ -21,12 +21,31 @@ use crate::{failure::Failure, view::plural};
 /// The pause between two looks.
 const PAUSE: Duration = Duration::from_millis(50);
 
+/// What is waited for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Goal {
+    Replaced,
+    /// And to no old one.
+    WritesToNewLogs,
+}
+
+impl Goal {
+    /// What a child has more of once it has got there.
+    const fn number(self, record: &Record) -> u64 {
+        match self {
+            Self::Replaced => record.generation(),
+            Self::WritesToNewLogs => record.logs(),
+        }
+    }
+}
+
 /// What the children were before.
 #[derive(Debug)]
 pub(super) struct Rollout<'a> {
     pid_file: &'a Path,
     board: &'a Path,
     pid: Pid,
+    goal: Goal,
     newest: u64,
 }
 
@@ -40,20 +59,29 @@ enum Progress {
 /// What it has led to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Done {
+    goal: Goal,
     children: usize,
-    generation: u64,
+    newest: u64,
 }
 
 impl fmt::Display for Done {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let children = plural(self.children, "child", "children");
-        write!(f, "{children} of generation {}", self.generation)
+        match self.goal {
+            Goal::Replaced => write!(f, "{children} of generation {}", self.newest),
+            Goal::WritesToNewLogs => write!(f, "no line of {children} goes to the old ones"),
+        }
     }
 }
 
 impl<'a> Rollout<'a> {
     /// Looks at what there is, before the signal is sent.
-    pub(super) fn begin(pid_file: &'a Path, path: &'a Path, pid: Pid) -> Result<Self, Failure> {
+    pub(super) fn begin(
+        pid_file: &'a Path,
+        path: &'a Path,
+        pid: Pid,
+        goal: Goal,
+    ) -> Result<Self, Failure> {
         let board = Board::open(path)?;
         if board.kind() != Kind::Owned {
             return Err(Failure::SharedBoard { board: path.to_owned() });
@@ -66,8 +94,8 @@ impl<'a> Rollout<'a> {
             }
             Some(_) | None => {}
         }
-        let newest = newest(board.snapshot()?.records());
-        Ok(Self { pid_file, board: path, pid, newest })
+        let numbers = taken(board.snapshot()?.records()).map(|record| goal.number(record)).max();
+        Ok(Self { pid_file, board: path, pid, goal, newest: numbers.unwrap_or(0) })
     }
 
     /// Waits until all children are new ones.
@@ -90,9 +118,10 @@ impl<'a> Rollout<'a> {
             if left.is_zero() {
                 return match found? {
                     Progress::Done(done) => Ok(done),
-                    Progress::Waiting { old, all } => {
-                        Err(Failure::NotReplaced { old, all, waited: timeout })
-                    }
+                    Progress::Waiting { old, all } => Err(match self.goal {
+                        Goal::Replaced => Failure::NotReplaced { old, all, waited: timeout },
+                        Goal::WritesToNewLogs => Failure::NotReopened { waited: timeout },
+                    }),
                 };
             }
             thread::sleep(PAUSE.min(left));
@@ -101,7 +130,8 @@ impl<'a> Rollout<'a> {
 
     fn look(&self) -> Result<Progress, Failure> {
         let snapshot = Board::open(self.board)?.snapshot()?;
-        Ok(progress(self.newest, taken(snapshot.records()).map(Record::generation)))
+        let numbers = taken(snapshot.records()).map(|record| self.goal.number(record));
+        Ok(progress(self.goal, self.newest, numbers))
     }
 }
 
@@ -109,20 +139,16 @@ fn taken(records: &[Record]) -> impl Iterator<Item = &Record> {
     records.iter().filter(|record| record.status() != Status::Empty)
 }
 
-fn newest(records: &[Record]) -> u64 {
-    taken(records).map(Record::generation).max().unwrap_or(0)
-}
-
-/// A slot of which nothing can be read reports generation 0, and counts as old.
-fn progress(newest_before: u64, generations: impl Iterator<Item = u64>) -> Progress {
-    let (mut old, mut all, mut generation) = (0, 0, 0);
-    for found in generations {
+/// A slot of which nothing can be read reports 0, and counts as old.
+fn progress(goal: Goal, newest_before: u64, numbers: impl Iterator<Item = u64>) -> Progress {
+    let (mut old, mut all, mut newest) = (0, 0, 0);
+    for found in numbers {
         all += 1;
         old += usize::from(found <= newest_before);
-        generation = generation.max(found);
+        newest = newest.max(found);
     }
     if all > 0 && old == 0 {
-        Progress::Done(Done { children: all, generation })
+        Progress::Done(Done { goal, children: all, newest })
     } else {
         Progress::Waiting { old, all }
     }
@@ -135,7 +161,8 @@ mod tests {
     #[test]
     fn it_is_done_when_all_are_newer_than_the_newest_before() {
         let waiting = |old, all| Progress::Waiting { old, all };
-        let done = |children, generation| Progress::Done(Done { children, generation });
+        let goal = Goal::Replaced;
+        let done = |children, newest| Progress::Done(Done { goal, children, newest });
         let table: [(u64, &[u64], Progress); 8] = [
             (1, &[1, 1, 1], waiting(3, 3)),
             (1, &[1, 2, 2], waiting(1, 3)),
@@ -148,13 +175,15 @@ mod tests {
             (0, &[], waiting(0, 0)),
         ];
         for (before, generations, expected) in table {
-            let found = progress(before, generations.iter().copied());
+            let found = progress(goal, before, generations.iter().copied());
             assert_eq!(found, expected, "{before} {generations:?}");
         }
     }
 
     #[test]
     fn what_was_done_is_said_in_words() {
-        assert_eq!(Done { children: 1, generation: 7 }.to_string(), "1 child of generation 7");
+        let done = |goal| Done { goal, children: 1, newest: 7 }.to_string();
+        assert_eq!(done(Goal::Replaced), "1 child of generation 7");
+        assert_eq!(done(Goal::WritesToNewLogs), "no line of 1 child goes to the old ones");
     }
 }

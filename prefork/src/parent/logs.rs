@@ -1,0 +1,97 @@
+//! Opening the logs again, and seeing to it that everybody writes to the new files.
+
+use std::time::Duration;
+
+use prefork_core::{Event, SlotId, Time};
+
+use super::Parent;
+use crate::{clock, counters::Counter, describe::Span, logs};
+
+/// A line is written within microseconds, so this is mostly looked at once. It may take longer where the disk is slow,
+/// or where a child has to be replaced.
+const SOON: Duration = Duration::from_millis(1);
+const SLOWEST: Duration = Duration::from_secs(1);
+
+/// How far children have gone over to logs that were opened again.
+#[derive(Debug, Default)]
+pub(super) struct HandoverOfLogs {
+    going: Option<Going>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Going {
+    began: Time,
+    pause: Duration,
+    due: Time,
+}
+
+impl HandoverOfLogs {
+    fn begin(&mut self, now: Time) {
+        self.going = Some(Going { began: now, pause: SOON, due: now });
+    }
+
+    /// When it is to be looked at again.
+    pub(super) fn due(&self) -> Option<Time> {
+        self.going.map(|going| going.due)
+    }
+}
+
+impl Parent<'_> {
+    /// Opens the logs again, and hands them to all who write to them.
+    pub(super) fn reopen_logs(&mut self) {
+        let logs = logs::reopen(&self.settings, &mut self.access_log, &self.log);
+        if logs.is_empty() {
+            return;
+        }
+        if let Err(error) = self.channels.hand_out(&logs, self.supervisor.slots()) {
+            self.log.error(format_args!(
+                "new logs cannot be handed to the children: {error}; they are replaced instead"
+            ));
+        }
+        let now = clock::now();
+        self.handover_of_logs.begin(now);
+        // What these print themselves goes to the error log, and they may never look.
+        let unseeing = self.supervisor.slots().filter(|slot| self.table.never_looks(*slot));
+        let unseeing: Vec<SlotId> =
+            unseeing.filter(|_| self.settings.error_log_path.is_some()).collect();
+        for slot in unseeing {
+            self.supervisor.handle(now, Event::Tired { slot });
+        }
+    }
+
+    /// Looks whether nobody writes to old logs any more, if that is due.
+    pub(super) fn check_logs(&mut self, now: Time) {
+        let Some(going) = &mut self.handover_of_logs.going else { return };
+        if now < going.due {
+            return;
+        }
+        let (pages, edition) = (&self.channels.pages, self.channels.handout.edition());
+        let mut slots = self.supervisor.slots();
+        if let Some(late) = slots.find(|slot| pages.writes_to_older_logs(*slot, edition)) {
+            let pause = (going.pause * 2).min(SLOWEST);
+            let is_slow = std::mem::replace(&mut going.pause, pause) < SLOWEST && pause == SLOWEST;
+            going.due = now + pause;
+            if is_slow && let Some(pid) = self.table.pid(late) {
+                let pid = pid.as_raw_nonzero();
+                self.log.warning(format_args!(
+                    "child {pid} still writes to an old log; who waits for that goes on waiting"
+                ));
+            }
+            return;
+        }
+        let took = Span(now.since(going.began));
+        self.log.info(format_args!(
+            "the logs are open again; {took} later no child writes to an old one any more"
+        ));
+        self.handover_of_logs.going = None;
+        if let Some(board) = &mut self.board {
+            board.show_logs(edition, &self.channels.pages, &self.log);
+        }
+    }
+
+    /// Counts the lines that a child could not write, as far as that is plausible.
+    pub(super) fn count_lost_lines(&mut self, now: Time, slot: SlotId) {
+        let claimed = self.channels.pages.lost_lines(slot);
+        self.counters.add(Counter::ChildLogLinesLost, self.table.count_lost(slot, now, claimed));
+    }
+}
