@@ -18,7 +18,7 @@ use crate::{
     Report, RunError,
     channels::WhichLog,
     log::Log,
-    logs::{LineWriter, Lost, follow},
+    logs::{Format, LineWriter, Lost, follow},
     sanitize::Sanitized,
 };
 
@@ -191,8 +191,19 @@ impl AccessLog {
         self.go_over();
         self.line.clear();
         let text = line.to_string();
+        if self.is_journal() {
+            // First, so that no text of a client is taken for a priority.
+            self.line.extend_from_slice(b"<6>");
+        }
         writeln!(self.line, "{}", Sanitized(&text))?;
         self.write()
+    }
+
+    fn is_journal(&self) -> bool {
+        match &self.destination {
+            Destination::Own(_, writer) => writer.format() == Format::Journal,
+            Destination::Nowhere | Destination::File(..) | Destination::Handle(_) => false,
+        }
     }
 
     fn write(&mut self) -> io::Result<()> {

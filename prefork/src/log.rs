@@ -3,7 +3,8 @@
 //! One line a message, each by one write to standard error, which in a daemon is the error log:
 //! lines of several processes never mix, and nothing is buffered that a crash could lose or a fork
 //! double. Nobody waits for whoever reads them: what cannot be written at once is counted, and a line
-//! says so as soon as one can be written again. With the `tracing` feature, a program that has installed a subscriber gets them as
+//! says so as soon as one can be written again. In the journal, which has time and name by itself, a line begins with
+//! its priority instead. With the `tracing` feature, a program that has installed a subscriber gets them as
 //! events instead.
 
 use std::{
@@ -12,7 +13,7 @@ use std::{
 };
 
 use crate::{
-    logs::{Lost, stderr},
+    logs::{Format, Lost, stderr},
     sanitize::Sanitized,
 };
 
@@ -22,6 +23,17 @@ pub(crate) enum Level {
     Info,
     Warning,
     Error,
+}
+
+impl Level {
+    /// As `syslog(3)` and the journal have it.
+    const fn priority(self) -> u8 {
+        match self {
+            Self::Info => 6,
+            Self::Warning => 4,
+            Self::Error => 3,
+        }
+    }
 }
 
 /// Who speaks.
@@ -66,16 +78,27 @@ impl Log {
             self.trace(level, message);
             return;
         }
-        let now = SystemTime::now();
-        let describe = |lost: &Lost| self.line(now, Level::Warning, &format_args!("log: {lost}"));
-        stderr::write(self.line(now, level, message), describe);
+        let (now, format) = (SystemTime::now(), stderr::format());
+        let line = |level, message: &dyn Display| self.line(format, now, level, message);
+        let describe = |lost: &Lost| line(Level::Warning, &format_args!("log: {lost}"));
+        stderr::write(line(level, message), describe);
     }
 
-    fn line(&self, now: SystemTime, level: Level, message: &dyn Display) -> String {
+    fn line(&self, format: Format, now: SystemTime, level: Level, message: &dyn Display) -> String {
         let Self { name, pid, role } = self;
-        let time = humantime::format_rfc3339_millis(now);
         let message = message.to_string();
-        format!("{time} {name}[{pid}] {role} {level}: {}\n", Sanitized(&message))
+        let message = Sanitized(&message);
+        match format {
+            Format::Plain => {
+                let time = humantime::format_rfc3339_millis(now);
+                format!("{time} {name}[{pid}] {role} {level}: {message}\n")
+            }
+            // The journal knows all lines of a daemon by the pid of who had the socket first, its parent.
+            Format::Journal => {
+                let priority = level.priority();
+                format!("<{priority}>{role}[{pid}] {level}: {message}\n")
+            }
+        }
     }
 
     #[cfg(feature = "tracing")]
@@ -120,7 +143,9 @@ mod tests {
     #[test]
     fn a_message_is_one_line_with_time_pid_and_role() {
         let log = Log { name: "hello".into(), pid: 42, role: Role::Child };
-        let line = log.line(SystemTime::UNIX_EPOCH, Level::Warning, &"two\nlines");
-        assert_eq!(line, "1970-01-01T00:00:00.000Z hello[42] child warning: two\\nlines\n");
+        let line = |format| log.line(format, SystemTime::UNIX_EPOCH, Level::Warning, &"two\nlines");
+        let plain = "1970-01-01T00:00:00.000Z hello[42] child warning: two\\nlines\n";
+        assert_eq!(line(Format::Plain), plain);
+        assert_eq!(line(Format::Journal), "<4>child[42] warning: two\\nlines\n");
     }
 }

@@ -15,7 +15,7 @@ use prefork_tests::{
     Daemon, Launch, PATIENCE, Running, Scene, Terminal, get, kill, require_tool, scene, wait_until,
 };
 use rustix::{
-    fs::{OFlags, fcntl_setfl},
+    fs::{OFlags, fcntl_setfl, fstat},
     io::Errno,
     pipe::{PipeFlags, pipe_with},
     process::Signal,
@@ -264,6 +264,37 @@ fn a_journal_that_was_shut_down_is_connected_again() {
         }
         text.contains("prefork is now 3")
     });
+    stop(&scene, &daemon, &running);
+}
+
+/// In the journal each line has its priority, and neither time nor name, which the journal has by itself.
+#[test]
+fn lines_in_the_journal_begin_with_their_priority() {
+    let scene = scene!();
+    let (mut journal, log) = UnixStream::pair().expect("made");
+    let stat = fstat(&log).expect("open");
+    let running = launch(&scene, log.try_clone().expect("copied"))
+        .stdout(log.try_clone().expect("copied"))
+        .variable("JOURNAL_STREAM", format!("{}:{}", stat.st_dev, stat.st_ino))
+        .args(["--access-log-path", "/dev/stdout"])
+        .start();
+    let daemon = daemon(&scene, &running);
+    let child = daemon.get("/pid").expect("it serves").number();
+    daemon.get("/log/<0>forged").expect("it serves");
+    assert!(kill(child, Signal::KILL));
+    let (pid, mut text) = (daemon.pid(), String::new());
+    journal.set_nonblocking(true).expect("set");
+    for line in [
+        format!("<6>parent[{pid}] info: ready, with 2 children\n"),
+        "<6><0>forged\n".to_owned(),
+        format!("<3>parent[{pid}] error: child {child} (slot "),
+    ] {
+        wait_until(PATIENCE, &format!("{line:?} is there"), || {
+            text += &read_what_is_there(&mut journal);
+            text.contains(&line)
+        });
+    }
+    assert!(text.lines().all(|line| line.starts_with('<')), "{text}");
     stop(&scene, &daemon, &running);
 }
 

@@ -35,7 +35,7 @@ use rustix::{
 
 use super::{
     medium::{Medium, Room, end_turn, take_turn},
-    reconnect::Peer,
+    reconnect::{Peer, is_journal},
 };
 use crate::clock;
 
@@ -44,8 +44,25 @@ use crate::clock;
 pub(crate) struct LineWriter {
     way: Way,
     medium: Medium,
+    format: Format,
     /// Whether the last line did not get through: then nobody waits for the next one.
     is_stuck: bool,
+}
+
+/// What lines have to say besides what they are about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Format {
+    /// Time and name.
+    Plain,
+    /// A priority, as `<3>`: the journal adds the others by itself (see `sd-daemon(3)`).
+    Journal,
+}
+
+impl Format {
+    /// Returns that of lines to what `fd` refers to.
+    pub(super) fn of(fd: BorrowedFd<'_>) -> Self {
+        if is_journal(fd) { Self::Journal } else { Self::Plain }
+    }
 }
 
 #[derive(Debug)]
@@ -144,7 +161,7 @@ impl LineWriter {
                 }
             }
         };
-        Ok(Self { way, medium, is_stuck: false })
+        Ok(Self { way, medium, format: Format::of(fd), is_stuck: false })
     }
 
     /// What it writes through.
@@ -152,6 +169,11 @@ impl LineWriter {
         let (Way::Own(fd) | Way::Shared(fd) | Way::SharedFile(fd) | Way::Socket { socket: fd, .. }) =
             &self.way;
         fd.as_fd()
+    }
+
+    /// How lines are to begin that it writes.
+    pub(crate) const fn format(&self) -> Format {
+        self.format
     }
 
     /// Whether it writes to the same file as `fd` does.

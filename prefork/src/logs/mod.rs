@@ -18,7 +18,7 @@ use std::os::fd::{BorrowedFd, OwnedFd};
 use prefork_daemonize::open_log;
 
 pub(crate) use follow::Streams;
-pub(crate) use line_writer::LineWriter;
+pub(crate) use line_writer::{Format, LineWriter};
 pub(crate) use lost::Lost;
 
 use crate::{

@@ -52,7 +52,7 @@ impl Peer {
 
 /// Whether the service manager has connected a socket to the journal (`$JOURNAL_STREAM`, see
 /// `systemd.exec(5)`).
-fn is_journal(socket: BorrowedFd<'_>) -> bool {
+pub(super) fn is_journal(socket: BorrowedFd<'_>) -> bool {
     let stream = env::var("JOURNAL_STREAM").unwrap_or_default();
     let identity = |socket| -> io::Result<String> {
         let stat = fstat(socket)?;

@@ -14,7 +14,7 @@ use rustix::process::{Pid, getpid};
 
 use super::{
     Streams, follow,
-    line_writer::{LineWriter, append_always},
+    line_writer::{Format, LineWriter, append_always},
     lost::Lost,
 };
 use crate::channels::WhichLog;
@@ -90,6 +90,13 @@ fn install(writer: LineWriter) {
 #[cfg(feature = "status")]
 pub(crate) fn close_own() {
     lock().writer = None;
+}
+
+/// Returns how lines are to begin that are written now.
+pub(crate) fn format() -> Format {
+    let stderr = lock();
+    let before = || Format::of(rustix::stdio::stderr());
+    stderr.writer.as_ref().map_or_else(before, LineWriter::format)
 }
 
 /// Writes a line, without waiting; `describe` makes a line that says what was lost before, where that is to be

@@ -150,7 +150,8 @@ fn lines_in_a_shared_file_are_appended_whatever_becomes_of_the_description() {
     let shared = File::options().write(true).open(&path).expect("opened");
     let other = shared.try_clone().expect("copied");
     let way = Way::SharedFile(shared.into());
-    let mut writer = LineWriter { way, medium: Medium::File, is_stuck: false };
+    let mut writer =
+        LineWriter { way, medium: Medium::File, format: Format::Plain, is_stuck: false };
     let torn = AtomicU32::new(0);
     for (number, flags) in [OFlags::empty(), OFlags::DIRECT, OFlags::APPEND].into_iter().enumerate()
     {
