@@ -8,7 +8,7 @@ use rustix::process::Signal;
 const ERRORS: [&str; 2] = ["ENOSYS", "EPERM"];
 
 /// Calls without which it serves, and what it then logs, if anything is missing.
-const DISPENSABLE: [(&str, &str); 16] = [
+const DISPENSABLE: [(&str, &str); 15] = [
     ("close_range", ""),
     ("connect", ""),
     ("getrandom", ""),
@@ -20,7 +20,6 @@ const DISPENSABLE: [(&str, &str); 16] = [
     ("readlink", "is not ended with them"),
     ("sched_getaffinity", ""),
     ("setitimer", ""),
-    ("socketpair", ""),
     ("statfs", ""),
     ("statx", ""),
     ("sysinfo", ""),
@@ -28,7 +27,7 @@ const DISPENSABLE: [(&str, &str); 16] = [
 ];
 
 /// Calls without which it ends before it has served anybody, and how it names them.
-const INDISPENSABLE: [(&str, &str); 26] = [
+const INDISPENSABLE: [(&str, &str); 28] = [
     ("bind", "bind(2)"),
     ("clone", "cannot fork"),
     ("epoll_create1", "epoll_create1(2)"),
@@ -54,6 +53,8 @@ const INDISPENSABLE: [(&str, &str); 26] = [
     ("setsockopt", "setsockopt(2)"),
     ("signalfd4", "signalfd4(2)"),
     ("socket", "socket(2)"),
+    ("shutdown", "shutdown(2)"),
+    ("socketpair", "socketpair(2)"),
     ("waitid", "waitid(2)"),
 ];
 

@@ -18,8 +18,9 @@ use crate::{
     os::{FileHints, Stirred},
 };
 
-/// How long hints are left alone after the parent has written to the file itself, or somebody else has.
-const REST: Duration = Duration::from_millis(100);
+/// How long hints are left alone after the parent has written to the file itself, or somebody else has: longer than it
+/// is between two looks at children that work, which look at the hints too, so that nothing wakes between them.
+const REST: Duration = Duration::from_secs(1);
 
 /// How long after one attempt to make a scoreboard the next one comes.
 const PAUSE: Duration = Duration::from_secs(1);

@@ -39,6 +39,8 @@ use rustix::{
     },
 };
 
+use crate::refused::Refusable;
+
 /// The number of an edition, and which logs are in it.
 const LENGTH: usize = 9;
 
@@ -83,8 +85,9 @@ impl Handout {
     /// Begins with the logs that the daemon was started with, as the first edition.
     pub(super) fn new() -> io::Result<Self> {
         let (giver, socket) =
-            socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
-        shutdown(&giver, Shutdown::Read)?;
+            socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
+                .of_call("socketpair(2)")?;
+        shutdown(&giver, Shutdown::Read).of_call("shutdown(2)")?;
         Ok(Self { giver, taker: Taker { socket }, edition: 1 })
     }
 
