@@ -16,7 +16,7 @@ pub struct Holder {
     pub(crate) started: Option<Monotonic>,
     pub(crate) started_wall: Option<SystemTime>,
     pub(crate) process_start: u64,
-    pub(crate) logs: u64,
+    pub(crate) logs: u32,
 }
 
 impl Holder {
@@ -29,7 +29,7 @@ impl Holder {
     /// Returns the same process, of which it is known that it writes to no older logs than those of this edition:
     /// see [`Record::logs`].
     #[must_use]
-    pub const fn with_logs(self, logs: u64) -> Self {
+    pub const fn with_logs(self, logs: u32) -> Self {
         Self { logs, ..self }
     }
 

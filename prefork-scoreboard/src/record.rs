@@ -32,7 +32,7 @@ pub struct Record {
     request_started: Option<Monotonic>,
     updated: Option<Monotonic>,
     process_start: u64,
-    logs: u64,
+    logs: u32,
     read: Monotonic,
     label: Text<LABEL_SIZE>,
     client: Text<CLIENT_SIZE>,
@@ -67,7 +67,7 @@ impl Record {
         found.request_started = moment(record::REQUEST_STARTED);
         found.updated = moment(record::UPDATED);
         found.process_start = field(record::PROCESS_START);
-        found.logs = field(record::LOGS);
+        found.logs = logs(copy);
         found.label = text(copy, record::LABEL, state_byte(copy, record::LABEL_LENGTH));
         found.client = text(copy, record::CLIENT, state_byte(copy, record::CLIENT_LENGTH));
         found
@@ -169,7 +169,7 @@ impl Record {
     /// Returns the newest edition of the logs of which the parent knows that this process writes to none that is older;
     /// the first is 1, and 0 is none of which it is known.
     #[must_use]
-    pub const fn logs(&self) -> u64 {
+    pub const fn logs(&self) -> u32 {
         self.logs
     }
 
@@ -218,7 +218,8 @@ impl Record {
         let wall = wall.and_then(|since| u64::try_from(since.as_nanos()).ok());
         let (label, client) = (self.label.as_str(), self.client.as_str());
         let length = |text: &str| u8::try_from(text.len()).unwrap_or(u8::MAX);
-        let lengths = [state, length(label), length(client), 0, 0, 0, 0, 0];
+        let [a, b, c, d] = self.logs.to_le_bytes();
+        let lengths = [state, length(label), length(client), 0, a, b, c, d];
         let mut set = |offset, value| shadow.set(word(offset), value);
         set(record::STATE, u64::from_le_bytes(lengths));
         set(record::PID, self.pid.map_or(0, u64::from));
@@ -227,7 +228,6 @@ impl Record {
         set(record::STARTED_MONOTONIC, moment(self.started));
         set(record::STARTED_WALL, wall.unwrap_or(0));
         set(record::PROCESS_START, self.process_start);
-        set(record::LOGS, self.logs);
         set(record::REQUEST_STARTED, moment(self.request_started));
         set(record::UPDATED, moment(self.updated));
         for (offset, text) in [(record::LABEL, label), (record::CLIENT, client)] {
@@ -284,6 +284,12 @@ pub(crate) fn status(copy: &[u64; WORDS]) -> Status {
 /// One byte of the word that holds the state and the lengths.
 fn state_byte(copy: &[u64; WORDS], offset: usize) -> u8 {
     copy[word(record::STATE)].to_le_bytes()[offset - record::STATE]
+}
+
+/// The upper half of that word.
+fn logs(copy: &[u64; WORDS]) -> u32 {
+    let [.., a, b, c, d] = copy[word(record::LOGS)].to_le_bytes();
+    u32::from_le_bytes([a, b, c, d])
 }
 
 fn text<const N: usize>(copy: &[u64; WORDS], offset: usize, len: u8) -> Text<N> {

@@ -82,7 +82,8 @@ impl ParentBoard {
         log: &Log,
     ) {
         let pid = pid.as_raw_nonzero().get().unsigned_abs();
-        let holder = record.holder().of_process(pid, u64::from(generation.0)).with_logs(logs);
+        let holder =
+            record.holder().of_process(pid, u64::from(generation.0)).with_logs(shown(logs));
         let spawned = holder.started().map_or(Time::ZERO, time);
         let shown = self.public.publish(slot, &holder.doing(record), log);
         let activity = Activity::Idle { since: Time::ZERO };
@@ -106,7 +107,7 @@ impl ParentBoard {
     pub(crate) fn show_logs(&mut self, edition: u64, pages: &Pages, log: &Log) {
         for (slot, reading) in (0..).map(SlotId).zip(&mut self.readings) {
             if let Some(reading) = reading {
-                reading.holder = reading.holder.with_logs(edition);
+                reading.holder = reading.holder.with_logs(shown(edition));
                 reading.show(slot, pages, &mut self.public, log);
             }
         }
@@ -263,6 +264,11 @@ impl Reading {
             }
         }
     }
+}
+
+/// An edition of the logs as others are shown it.
+fn shown(edition: u64) -> u32 {
+    u32::try_from(edition).unwrap_or(u32::MAX)
 }
 
 /// The pages' clock is the parent's (`CLOCK_MONOTONIC`).

@@ -34,7 +34,7 @@ impl Goal {
     const fn number(self, record: &Record) -> u64 {
         match self {
             Self::Replaced => record.generation(),
-            Self::WritesToNewLogs => record.logs(),
+            Self::WritesToNewLogs => record.logs() as u64,
         }
     }
 }
