@@ -73,6 +73,8 @@ pub mod record {
     pub const LABEL_LENGTH: usize = 17;
     /// `u8`: bytes of the client address in use.
     pub const CLIENT_LENGTH: usize = 18;
+    /// `u8`: 1 once the parent has asked the process to leave, else 0.
+    pub const LEAVING: usize = 19;
     /// `u32`: how often the parent had opened its logs, the first time included, when this process was last known to
     /// write to none that are older; 0 where unknown.
     pub const LOGS: usize = 20;
@@ -92,8 +94,8 @@ pub mod record {
     pub const REQUEST_STARTED: usize = 72;
     /// `u64`: `CLOCK_MONOTONIC` at the latest change of the record.
     pub const UPDATED: usize = 80;
-    /// `u64`, zero in this version.
-    pub const RESERVED: usize = 88;
+    /// `u64`: the newest generation that was to replace the process and does not work; 0 if there is none.
+    pub const FAILED_ROLLOUT: usize = 88;
     /// [`LABEL_SIZE`](super::LABEL_SIZE) bytes, padded with zeros.
     pub const LABEL: usize = 96;
     /// [`CLIENT_SIZE`](super::CLIENT_SIZE) bytes, padded with zeros.
@@ -126,7 +128,7 @@ const _: () = {
             && record::LABEL.is_multiple_of(8)
             && record::CLIENT.is_multiple_of(8)
     );
-    assert!(record::LABEL == record::RESERVED + 8);
+    assert!(record::LABEL == record::FAILED_ROLLOUT + 8);
     assert!(record::CLIENT == record::LABEL + LABEL_SIZE);
     assert!(record::CLIENT + CLIENT_SIZE == RECORD_SIZE);
     assert!(LABEL_SIZE >= 64 && LABEL_SIZE <= u8::MAX as usize);

@@ -33,6 +33,12 @@ impl Holder {
         Self { logs, ..self }
     }
 
+    /// Returns of which generation the process is; 0 for a claimed slot.
+    #[must_use]
+    pub const fn generation(&self) -> u64 {
+        self.generation
+    }
+
     /// Returns when the slot was assigned, if that was of this boot.
     #[must_use]
     pub const fn started(&self) -> Option<Monotonic> {
@@ -40,7 +46,7 @@ impl Holder {
     }
 
     /// Returns a record of what `report` says its process is doing, as one of this process: pid,
-    /// generation and start are not taken from it.
+    /// generation and start are not taken from it, nor what its parent has decided of it.
     ///
     /// A process that is there cannot report that its slot is empty: then it is shown as stalled,
     /// as with any record that makes no sense.

@@ -33,6 +33,8 @@ pub struct Record {
     updated: Option<Monotonic>,
     process_start: u64,
     logs: u32,
+    is_leaving: bool,
+    failed_rollout: u64,
     read: Monotonic,
     label: Text<LABEL_SIZE>,
     client: Text<CLIENT_SIZE>,
@@ -68,6 +70,8 @@ impl Record {
         found.updated = moment(record::UPDATED);
         found.process_start = field(record::PROCESS_START);
         found.logs = logs(copy);
+        found.is_leaving = state_byte(copy, record::LEAVING) == 1;
+        found.failed_rollout = field(record::FAILED_ROLLOUT);
         found.label = text(copy, record::LABEL, state_byte(copy, record::LABEL_LENGTH));
         found.client = text(copy, record::CLIENT, state_byte(copy, record::CLIENT_LENGTH));
         found
@@ -86,6 +90,8 @@ impl Record {
             updated: None,
             process_start: 0,
             logs: 0,
+            is_leaving: false,
+            failed_rollout: 0,
             read,
             label: Text::EMPTY,
             client: Text::EMPTY,
@@ -116,6 +122,18 @@ impl Record {
     #[must_use]
     pub const fn generation(&self) -> u64 {
         self.generation
+    }
+
+    /// Tells whether the parent has asked the process to leave, which finishes what it has in hand.
+    #[must_use]
+    pub const fn is_leaving(&self) -> bool {
+        self.is_leaving
+    }
+
+    /// Returns the newest generation that was to replace the process and does not work; 0 if there is none.
+    #[must_use]
+    pub const fn failed_rollout(&self) -> u64 {
+        self.failed_rollout
     }
 
     /// Returns the number of requests served.
@@ -193,14 +211,39 @@ impl Record {
         }
     }
 
-    /// Makes it one of this process, which is there.
+    /// Makes it one of this process, which is there, and of which its parent says nothing else.
     pub(crate) fn of(self, holder: &Holder) -> Self {
         let &Holder { slot, pid, generation, started, started_wall, process_start, logs } = holder;
         let status = match self.status {
             Status::Empty => Status::Stalled(Stall::Damaged),
             Status::Live(_) | Status::Stalled(_) => self.status,
         };
-        Self { slot, status, pid, generation, started, started_wall, process_start, logs, ..self }
+        let (is_leaving, failed_rollout) = (false, 0);
+        Self {
+            slot,
+            status,
+            pid,
+            generation,
+            started,
+            started_wall,
+            process_start,
+            logs,
+            is_leaving,
+            failed_rollout,
+            ..self
+        }
+    }
+
+    /// Returns the same record as that of a process that was asked to leave.
+    #[must_use]
+    pub fn asked_to_leave(self) -> Self {
+        Self { is_leaving: true, ..self }
+    }
+
+    /// Returns the same record as that of a process that this generation was to replace, which does not work.
+    #[must_use]
+    pub fn kept_instead_of(self, generation: u64) -> Self {
+        Self { failed_rollout: generation, ..self }
     }
 
     /// Writes all of it into an empty record to be published.
@@ -219,7 +262,8 @@ impl Record {
         let (label, client) = (self.label.as_str(), self.client.as_str());
         let length = |text: &str| u8::try_from(text.len()).unwrap_or(u8::MAX);
         let [a, b, c, d] = self.logs.to_le_bytes();
-        let lengths = [state, length(label), length(client), 0, a, b, c, d];
+        let leaving = u8::from(self.is_leaving);
+        let lengths = [state, length(label), length(client), leaving, a, b, c, d];
         let mut set = |offset, value| shadow.set(word(offset), value);
         set(record::STATE, u64::from_le_bytes(lengths));
         set(record::PID, self.pid.map_or(0, u64::from));
@@ -230,6 +274,7 @@ impl Record {
         set(record::PROCESS_START, self.process_start);
         set(record::REQUEST_STARTED, moment(self.request_started));
         set(record::UPDATED, moment(self.updated));
+        set(record::FAILED_ROLLOUT, self.failed_rollout);
         for (offset, text) in [(record::LABEL, label), (record::CLIENT, client)] {
             for (index, chunk) in text.as_bytes().chunks(8).enumerate() {
                 let mut bytes = [0; 8];
@@ -399,6 +444,11 @@ mod tests {
             let shown = Record::decode(3, &published.next_words(), Times::ThisBoot);
             prop_assert_ne!(shown.status(), Status::Empty);
             prop_assert_eq!((shown.pid(), shown.generation()), (Some(77), 5));
+            prop_assert_eq!((shown.is_leaving(), shown.failed_rollout()), (false, 0));
+            let mut published = Shadow::following(0);
+            known.doing(&report).asked_to_leave().kept_instead_of(9).fill(&mut published);
+            let shown = Record::decode(3, &published.next_words(), Times::ThisBoot);
+            prop_assert_eq!((shown.is_leaving(), shown.failed_rollout()), (true, 9));
         }
 
         #[test]
