@@ -149,6 +149,17 @@ pub enum Rung {
     Kill,
 }
 
+/// What limits the time in which a child that was asked to leave finishes what it has in hand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Limit {
+    /// [`Config::graceful_timeout`](crate::Config::graceful_timeout): the daemon stops.
+    Graceful,
+    /// [`Config::reload_timeout`](crate::Config::reload_timeout): the daemon serves on.
+    Reload,
+    /// The child has claimed what cannot be, and has 10 s.
+    Distrust,
+}
+
 /// Something an operator wants to know.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Notice {
@@ -171,7 +182,8 @@ pub enum Notice {
     },
     /// A child works again; spawns are no longer delayed.
     ThrottleLifted,
-    /// A child could not be started; the next attempt is delayed.
+    /// A child could not be started; the next attempt is delayed. Of attempts that fail in a row the first, second,
+    /// fourth, eighth and so on are logged.
     SpawnDelayed {
         /// The time until the next attempt.
         delay: Duration,
@@ -182,6 +194,12 @@ pub enum Notice {
     SpawnRecovered {
         /// How many attempts had failed in a row.
         failures: u32,
+    },
+    /// No further process can be had while children are to be replaced. From now on an old one ends before a new
+    /// one is started.
+    Crowded {
+        /// How many children are there.
+        alive: usize,
     },
     /// More children are wanted than there may be. Said once, until it has not been so for 10 s.
     AtMaximum {
@@ -210,8 +228,24 @@ pub enum Notice {
         generation: Generation,
         /// How long it took.
         took: Duration,
+        /// How many old ones are still there.
+        old: usize,
     },
-    /// A new child ended before it had worked, so the other old ones stay.
+    /// The last of the old ones that were still there when all had been replaced has left.
+    OldLeft {
+        /// How long after that.
+        took: Duration,
+    },
+    /// A child was asked to leave, has not, and is about to be interrupted: what it has in hand is lost.
+    CutShort {
+        /// The child's slot.
+        slot: SlotId,
+        /// How long ago it was asked.
+        asked: Duration,
+        /// By which limit.
+        limit: Limit,
+    },
+    /// New children end before they have worked, again and again, so the other old ones stay.
     ReloadFailed {
         /// The generation that fails.
         generation: Generation,
@@ -315,15 +349,18 @@ impl Notice {
             | Self::StuckStarting { slot, .. }
             | Self::Lingers { slot }
             | Self::Flooding { slot }
+            | Self::CutShort { slot, .. }
             | Self::Implausible { slot, .. } => Some(*slot),
             Self::Throttled { .. }
             | Self::ThrottleLifted
             | Self::SpawnDelayed { .. }
             | Self::SpawnRecovered { .. }
+            | Self::Crowded { .. }
             | Self::AtMaximum { .. }
             | Self::Resized { .. }
             | Self::Reloading { .. }
             | Self::Reloaded { .. }
+            | Self::OldLeft { .. }
             | Self::ReloadFailed { .. }
             | Self::Probing
             | Self::ProbeTimedOut { .. }

@@ -36,6 +36,11 @@ impl Backoff {
         self.not_before = now + self.delay;
     }
 
+    /// Allows the next attempt at once, as something has changed.
+    pub(crate) fn hasten(&mut self, now: Time) {
+        self.not_before = self.not_before.min(now);
+    }
+
     /// Forgets the failures and returns how many there were.
     pub(crate) fn succeed(&mut self) -> u32 {
         self.delay = Duration::ZERO;

@@ -24,8 +24,11 @@ pub const LARGEST_POOL: u32 = 65_536;
 pub struct Config {
     prefork: u32,
     max_children: u32,
-    /// How long children may take to finish what they have in hand. Default 30 s.
+    /// How long children may take to finish what they have in hand when the daemon stops. Default 30 s.
     pub graceful_timeout: Duration,
+    /// How long a child may take to finish what it has in hand when it is replaced, or is one too many, while the
+    /// daemon serves on. Default none: as long as it takes.
+    pub reload_timeout: Option<Duration>,
     /// How long children may take to leave after [`Action::Interrupt`](crate::Action::Interrupt) or
     /// [`Action::Abort`](crate::Action::Abort), the writing of a core dump included. Default 1 s.
     pub interrupt_timeout: Duration,
@@ -56,8 +59,9 @@ pub struct Config {
     pub spawn_retry_cap: Duration,
     /// Whether the pool follows its load. Default [`Pool::Fixed`].
     pub pool: Pool,
-    /// How many children may be replaced at a time, 1 to `max_children` (what is beyond is taken as the
-    /// nearest): so many more than the maximum there can be meanwhile. Default: a quarter of `prefork`, at least 1.
+    /// How many stand-ins may be started at a time for children that are to be replaced, 1 to `max_children`
+    /// (what is beyond is taken as the nearest): so many more than the maximum there can be meanwhile. Default: a
+    /// quarter of `prefork`, at least 1.
     pub max_unavailable: u32,
     /// How old a child may get before it is replaced, give or take a tenth, so that children of one
     /// age do not all go at once. Default none.
@@ -134,6 +138,7 @@ impl Config {
             prefork,
             max_children,
             graceful_timeout: Duration::from_secs(30),
+            reload_timeout: None,
             interrupt_timeout: Duration::from_secs(1),
             kill_timeout: Duration::from_secs(5),
             start_timeout: Duration::from_secs(60),

@@ -8,7 +8,9 @@ use crate::{Config, Rung, Time};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Ladder {
     rung: Rung,
-    deadline: Time,
+    since: Time,
+    /// None where nobody is in a hurry.
+    deadline: Option<Time>,
 }
 
 /// What follows when children are still alive at the deadline.
@@ -19,17 +21,48 @@ pub(crate) enum Next {
 }
 
 impl Ladder {
-    pub(crate) fn new(now: Time, rung: Rung, config: &Config) -> Self {
-        Self { rung, deadline: now + patience(rung, config) }
+    /// The ladder of all children of a daemon that stops.
+    pub(crate) fn of_all(now: Time, rung: Rung, config: &Config) -> Self {
+        match rung {
+            Rung::Ask => Self::patient(now, Some(config.graceful_timeout)),
+            Rung::Interrupt | Rung::Abort | Rung::Kill => Self::harder(now, rung, config),
+        }
+    }
+
+    /// The ladder of one child, while the daemon serves on.
+    pub(crate) fn of_one(now: Time, rung: Rung, config: &Config) -> Self {
+        match rung {
+            Rung::Ask => Self::patient(now, config.reload_timeout),
+            Rung::Interrupt | Rung::Abort | Rung::Kill => Self::harder(now, rung, config),
+        }
+    }
+
+    /// Stands at the first rung for so long, or for as long as it takes.
+    pub(crate) fn patient(now: Time, patience: Option<Duration>) -> Self {
+        let deadline = patience.map(|patience| now + patience);
+        Self { rung: Rung::Ask, since: now, deadline }
+    }
+
+    fn harder(now: Time, rung: Rung, config: &Config) -> Self {
+        let patience = match rung {
+            Rung::Ask | Rung::Interrupt | Rung::Abort => config.interrupt_timeout,
+            Rung::Kill => config.kill_timeout,
+        };
+        Self { rung, since: now, deadline: Some(now + patience) }
     }
 
     /// Stands where another supervisor has stood.
-    pub(crate) const fn resume(rung: Rung, deadline: Time) -> Self {
-        Self { rung, deadline }
+    pub(crate) const fn resume(now: Time, rung: Rung, deadline: Option<Time>) -> Self {
+        Self { rung, since: now, deadline }
     }
 
-    pub(crate) const fn deadline(&self) -> Time {
+    pub(crate) const fn deadline(&self) -> Option<Time> {
         self.deadline
+    }
+
+    /// Tells whether the next rung is to be taken.
+    pub(crate) fn is_due(&self, now: Time) -> bool {
+        self.deadline.is_some_and(|deadline| now >= deadline)
     }
 
     pub(crate) const fn next(&self) -> Next {
@@ -43,12 +76,9 @@ impl Ladder {
     pub(crate) const fn rung(&self) -> Rung {
         self.rung
     }
-}
 
-const fn patience(rung: Rung, config: &Config) -> Duration {
-    match rung {
-        Rung::Ask => config.graceful_timeout,
-        Rung::Interrupt | Rung::Abort => config.interrupt_timeout,
-        Rung::Kill => config.kill_timeout,
+    /// Since when it stands at its rung.
+    pub(crate) const fn since(&self) -> Time {
+        self.since
     }
 }

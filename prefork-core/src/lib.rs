@@ -72,7 +72,7 @@ mod tags;
 mod throttle;
 mod time;
 
-pub use action::{Action, Hook, Notice, Rung, StartFailure, Verdict};
+pub use action::{Action, Hook, Limit, Notice, Rung, StartFailure, Verdict};
 pub use allowance::Allowance;
 pub use claims::{Claim, Implausible, RequestCount, Unclear, are_possible};
 pub use config::{Config, ConfigError, Descendants, LARGEST_POOL, Pool};

@@ -55,6 +55,8 @@ pub(crate) struct Child {
     pub(crate) spawned: Time,
     pub(crate) stage: Stage,
     pub(crate) worked: bool,
+    /// It had nothing to do when that was last looked at.
+    pub(crate) idle: bool,
     /// It would like to be replaced.
     pub(crate) tired: bool,
     /// It did not reach its main loop in time.
@@ -221,12 +223,6 @@ impl Slots {
 
     pub(crate) const fn leaving(&self) -> usize {
         self.leaving
-    }
-
-    /// How many of those that leave will do so by themselves or by further measures.
-    pub(crate) fn leaving_soon(&self) -> usize {
-        let lingering = || self.children.iter().flatten().filter(|child| child.lingers).count();
-        if self.leaving == 0 { 0 } else { self.leaving - lingering() }
     }
 
     /// How many are in their main loop but not known to serve.

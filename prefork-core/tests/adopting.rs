@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use prefork_core::{
     Action, AdoptedAs, Config, Event, Exit, Generation, Handover, HandoverChild, HandoverStage,
-    Notice, Pool, Request, Rung, SlotId, Supervisor, Time,
+    Limit, Notice, Pool, Request, Rung, SlotId, Supervisor, Time,
 };
 
 const NOW: Time = Time::after_origin(Duration::from_secs(100));
@@ -67,7 +67,8 @@ fn run(supervisor: &mut Supervisor) -> usize {
 fn a_new_program_replaces_all_children() {
     let handover = pool((0..4).map(serving).collect());
     let mut supervisor = Supervisor::adopt(config(4, 10), NOW, &handover, AdoptedAs::NewProgram);
-    assert_eq!(run(&mut supervisor), 5);
+    // One stands in, while the one before that was asked may not have left yet.
+    assert_eq!(run(&mut supervisor), 6);
     let after = supervisor.hand_over();
     assert!(after.children.iter().all(|child| child.generation == Generation(4)), "{after:?}");
     assert_eq!(after.children.len(), 4);
@@ -124,14 +125,33 @@ fn a_pool_that_has_grown_keeps_its_size_within_the_limits() {
 #[test]
 fn what_was_decided_of_a_child_stays_decided() {
     let deadline = NOW + Duration::from_secs(5);
-    let leaving =
-        HandoverChild { stage: HandoverStage::Leaving { rung: Rung::Ask, deadline }, ..serving(7) };
+    let leaving = HandoverChild {
+        stage: HandoverStage::Leaving { rung: Rung::Ask, deadline: Some(deadline) },
+        ..serving(7)
+    };
     let handover = pool(vec![serving(0), leaving]);
     let mut supervisor = Supervisor::adopt(config(1, 2), NOW, &handover, AdoptedAs::SameProgram);
     while supervisor.next_action().is_some() {}
     assert_eq!(supervisor.deadline(), Some(deadline));
     supervisor.advance(deadline);
+    let cut =
+        Notice::CutShort { slot: SlotId(7), asked: Duration::from_secs(5), limit: Limit::Reload };
+    assert_eq!(supervisor.next_action(), Some(Action::Log(cut)));
     assert_eq!(supervisor.next_action(), Some(Action::Interrupt { slot: SlotId(7) }));
+}
+
+/// One that the old program was in no hurry with has the time of the new one.
+#[test]
+fn the_new_program_limits_what_the_old_one_did_not() {
+    let stage = HandoverStage::Leaving { rung: Rung::Ask, deadline: None };
+    let handover = pool(vec![serving(0), HandoverChild { stage, ..serving(7) }]);
+    for limit in [None, Some(Duration::from_secs(3))] {
+        let mut config = config(1, 2);
+        config.reload_timeout = limit;
+        let mut supervisor = Supervisor::adopt(config, NOW, &handover, AdoptedAs::SameProgram);
+        while supervisor.next_action().is_some() {}
+        assert_eq!(supervisor.deadline(), limit.map(|limit| NOW + limit));
+    }
 }
 
 #[test]
@@ -180,7 +200,7 @@ fn an_upgrade_comes_after_everything_else() {
 #[test]
 fn a_handover_survives_being_written_down() {
     let mut handover = pool(vec![serving(0), serving(5)]);
-    handover.children[1].stage = HandoverStage::Leaving { rung: Rung::Kill, deadline: NOW };
+    handover.children[1].stage = HandoverStage::Leaving { rung: Rung::Kill, deadline: Some(NOW) };
     let text = serde_json::to_string(&handover).expect("written");
     assert_eq!(serde_json::from_str::<Handover>(&text).expect("read"), handover);
 }

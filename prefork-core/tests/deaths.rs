@@ -44,7 +44,14 @@ fn starting(prefork: u32) -> Supervisor {
 
 /// A pool whose first children serve.
 fn serving(prefork: u32) -> Supervisor {
-    let mut supervisor = starting(prefork);
+    serving_with(Config::new(prefork, prefork).expect("valid"))
+}
+
+fn serving_with(config: Config) -> Supervisor {
+    let prefork = config.prefork();
+    let mut supervisor = Supervisor::new(config);
+    supervisor.handle(at(0), Event::Start);
+    assert_eq!(spawned(&actions(&mut supervisor)).len(), prefork as usize);
     for slot in (0..prefork).map(SlotId) {
         supervisor.handle(at(1), Event::Ready { slot });
         supervisor.handle(at(1), Event::Worked { slot });
@@ -67,14 +74,69 @@ fn a_start_fails_of_children_that_fail_slowly() {
     assert_eq!(actions(&mut supervisor).last(), Some(&Action::Exit(Verdict::StartFailed(failure))));
 }
 
+/// How often a new child dies, and how, before a reload fails. One that works in between proves the contrary.
 #[test]
-fn a_reload_fails_of_children_that_fail_slowly() {
-    let mut supervisor = serving(1);
+fn a_reload_fails_of_children_that_fail_again_and_again() {
+    const KILLED: Exit = Exit::Signal { number: 9, core_dumped: false };
+    let table = [
+        (vec![FAILED; 3], true),
+        (vec![FAILED; 2], false),
+        (vec![CRASHED; 3], true),
+        (vec![KILLED; 6], true),
+        (vec![KILLED; 5], false),
+        (vec![KILLED, KILLED, FAILED, FAILED], true),
+        (vec![FAILED, KILLED, FAILED], false),
+    ];
+    for (exits, fails) in table {
+        let mut supervisor = serving(1);
+        let mut now = 10;
+        supervisor.handle(at(now), Event::Requested(Request::Reload));
+        let mut found = Vec::new();
+        for exit in &exits {
+            let [slot] = spawned(&actions(&mut supervisor))[..] else { panic!("no spawn") };
+            now += 2000;
+            supervisor.handle(at(now), Event::Exited { slot, exit: *exit });
+            found.extend(notices(&mut supervisor));
+            now += 2000;
+            supervisor.advance(at(now));
+        }
+        let failed = Notice::ReloadFailed { generation: Generation(2), old: 1 };
+        assert_eq!(found.contains(&failed), fails, "{exits:?}: {found:?}");
+        if fails {
+            assert_eq!(spawned(&actions(&mut supervisor)), [], "the old one stays");
+            continue;
+        }
+        let [slot] = spawned(&actions(&mut supervisor))[..] else { panic!("no spawn") };
+        supervisor.handle(at(now), Event::Worked { slot });
+        assert!(actions(&mut supervisor).contains(&Action::Ask { slot: SlotId(0) }));
+        supervisor.handle(at(now), Event::Exited { slot: SlotId(0), exit: Exit::Code(0) });
+        let reloaded = Notice::Reloaded {
+            generation: Generation(2),
+            took: Duration::from_millis(now - 10),
+            old: 0,
+        };
+        assert!(notices(&mut supervisor).contains(&reloaded), "{exits:?}");
+    }
+}
+
+/// All that were spawned before the first of them died count once.
+#[test]
+fn new_children_that_die_together_prove_nothing() {
+    let mut config = Config::new(20, 40).expect("valid");
+    config.max_unavailable = 20;
+    let mut supervisor = Supervisor::new(config);
+    supervisor.handle(at(0), Event::Start);
+    for slot in spawned(&actions(&mut supervisor)) {
+        supervisor.handle(at(1), Event::Worked { slot });
+    }
     supervisor.handle(at(10), Event::Requested(Request::Reload));
-    assert_eq!(spawned(&actions(&mut supervisor)), [SlotId(1)]);
-    supervisor.handle(at(2010), Event::Exited { slot: SlotId(1), exit: FAILED });
-    let failed = Notice::ReloadFailed { generation: Generation(2), old: 1 };
-    assert!(notices(&mut supervisor).contains(&failed));
+    let wave = spawned(&actions(&mut supervisor));
+    assert_eq!(wave.len(), 20);
+    for slot in wave {
+        supervisor.handle(at(20), Event::Exited { slot, exit: FAILED });
+    }
+    let failed = |notice: &Notice| matches!(notice, Notice::ReloadFailed { .. });
+    assert!(!notices(&mut supervisor).iter().any(failed));
 }
 
 /// What was used up before counts.
@@ -108,7 +170,9 @@ fn a_wave_of_failed_spawns_counts_once() {
 /// A child that waits for a disk that does not answer is nobody's to wait for.
 #[test]
 fn whom_not_even_a_kill_ends_holds_up_no_reload() {
-    let mut supervisor = serving(3);
+    let mut config = Config::new(3, 3).expect("valid");
+    config.reload_timeout = Some(Duration::from_secs(30));
+    let mut supervisor = serving_with(config);
     supervisor.handle(at(10), Event::Requested(Request::Reload));
     let mut now = at(10);
     let (mut lingers, mut reloaded) = (0, false);
@@ -142,11 +206,13 @@ fn a_reload_is_not_over_while_nobody_serves() {
     supervisor.handle(at(10), Event::Requested(Request::Reload));
     let [SlotId(1)] = spawned(&actions(&mut supervisor))[..] else { panic!("no stand-in") };
     supervisor.handle(at(10), Event::SpawnFailed { slot: SlotId(1) });
+    let _ = actions(&mut supervisor);
     supervisor.handle(at(11), Event::Exited { slot: SlotId(0), exit: CRASHED });
     let reloaded = |notice: &Notice| matches!(notice, Notice::Reloaded { .. });
-    assert!(!notices(&mut supervisor).iter().any(reloaded));
-    supervisor.advance(at(20));
-    let [slot] = spawned(&actions(&mut supervisor))[..] else { panic!("nobody to serve") };
+    let after = actions(&mut supervisor);
+    assert!(!after.iter().any(|it| matches!(it, Action::Log(notice) if reloaded(notice))));
+    // There may be room now, so that is tried at once.
+    let [slot] = spawned(&after)[..] else { panic!("nobody to serve") };
     supervisor.handle(at(21), Event::Ready { slot });
     assert!(notices(&mut supervisor).iter().any(reloaded));
 }

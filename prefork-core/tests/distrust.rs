@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use prefork_core::{
-    Action, Claim, Config, Event, Exit, Generation, Notice, SlotId, Supervisor, Time,
+    Action, Claim, Config, Event, Exit, Generation, Limit, Notice, SlotId, Supervisor, Time,
 };
 
 const FLOODER: SlotId = SlotId(1);
@@ -85,6 +85,36 @@ fn a_child_that_claims_what_cannot_be_is_asked_to_leave_and_named_once() {
         Action::Spawn { slot: SlotId(2), generation: Generation(1) },
     ];
     assert_eq!(take(&mut supervisor), expected);
+}
+
+/// It has 10 s, and one that was asked before and is in no hurry has no more.
+#[test]
+fn a_child_that_claims_what_cannot_be_does_not_stay() {
+    for was_asked in [false, true] {
+        let mut supervisor = serving();
+        if was_asked {
+            supervisor.handle(at(1), Event::Tired { slot: FLOODER });
+            let standing_in = take(&mut supervisor).into_iter().find_map(|action| match action {
+                Action::Spawn { slot, .. } => Some(slot),
+                _ => None,
+            });
+            let slot = standing_in.expect("a stand-in");
+            supervisor.handle(at(1), Event::Ready { slot });
+            assert!(take(&mut supervisor).contains(&Action::Ask { slot: FLOODER }));
+            supervisor.advance(at(3_600_000));
+            assert_eq!(take(&mut supervisor), [], "nobody is in a hurry");
+        }
+        let now = 3_600_001;
+        supervisor.handle(at(now), Event::Lied { slot: FLOODER, claim: Claim::Requests });
+        let _ = take(&mut supervisor);
+        supervisor.advance(at(now + 9_999));
+        assert!(!take(&mut supervisor).contains(&Action::Interrupt { slot: FLOODER }));
+        supervisor.advance(at(now + 10_000));
+        let asked = Duration::from_secs(10);
+        let cut = Notice::CutShort { slot: FLOODER, asked, limit: Limit::Distrust };
+        let expected = [Action::Log(cut), Action::Interrupt { slot: FLOODER }];
+        assert_eq!(take(&mut supervisor), expected, "asked before: {was_asked}");
+    }
 }
 
 #[test]

@@ -47,6 +47,10 @@ struct Reading {
     extended: Option<Time>,
     /// By what that which others are shown of it is known again.
     shown: Stamp,
+    /// The newest generation that was to replace it and does not work; 0 if there is none.
+    failed_rollout: u32,
+    /// Whether it was asked to leave.
+    is_leaving: bool,
 }
 
 /// What there is to see in all pages.
@@ -96,6 +100,8 @@ impl ParentBoard {
             unclear: None,
             extended: None,
             shown,
+            failed_rollout: 0,
+            is_leaving: false,
         };
         if self.readings.len() <= slot.index() {
             self.readings.resize_with(slot.index() + 1, || None);
@@ -108,6 +114,25 @@ impl ParentBoard {
         for (slot, reading) in (0..).map(SlotId).zip(&mut self.readings) {
             if let Some(reading) = reading {
                 reading.holder = reading.holder.with_logs(shown(edition));
+                reading.show(slot, pages, &mut self.public, log);
+            }
+        }
+    }
+
+    /// Shows that a child was asked to leave.
+    pub(crate) fn mark_leaving(&mut self, slot: SlotId, pages: &Pages, log: &Log) {
+        if let Some(Some(reading)) = self.readings.get_mut(slot.index()) {
+            reading.is_leaving = true;
+            reading.show(slot, pages, &mut self.public, log);
+        }
+    }
+
+    /// Shows of all children of older generations that this one was to replace them, and does not work.
+    pub(crate) fn mark_failed_rollout(&mut self, generation: Generation, pages: &Pages, log: &Log) {
+        for (slot, reading) in (0..).map(SlotId).zip(&mut self.readings) {
+            let Some(reading) = reading else { continue };
+            if reading.holder.generation() < u64::from(generation.0) {
+                reading.failed_rollout = generation.0;
                 reading.show(slot, pages, &mut self.public, log);
             }
         }
@@ -231,7 +256,13 @@ impl Reading {
     }
 
     fn publish(&self, slot: SlotId, record: &Record, public: &mut Public, log: &Log) -> Stamp {
-        let shown = self.holder.doing(record).with_requests(self.count.believed());
+        let mut shown = self.holder.doing(record).with_requests(self.count.believed());
+        if self.is_leaving {
+            shown = shown.asked_to_leave();
+        }
+        if self.failed_rollout > 0 {
+            shown = shown.kept_instead_of(u64::from(self.failed_rollout));
+        }
         public.publish(slot, &shown, log)
     }
 

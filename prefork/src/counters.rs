@@ -55,6 +55,8 @@ counters! {
     Retired = "retired",
     Replaced = "replaced",
     Timeouts = "timeouts",
+    /// Children that were asked to leave, have not, and were interrupted.
+    CutShort = "cut_short",
     StuckStarts = "stuck_starts",
     Disconnects = "disconnects",
     Cancelled = "cancelled",
@@ -170,6 +172,7 @@ impl Counters {
     pub(crate) const fn note(&mut self, notice: &Notice) {
         match notice {
             Notice::Hung { .. } => self.count(Counter::Timeouts),
+            Notice::CutShort { .. } => self.count(Counter::CutShort),
             Notice::StuckStarting { .. } => self.count(Counter::StuckStarts),
             Notice::HookTimedOut { .. } => self.count(Counter::HookTimeouts),
             Notice::Reloading { generation } => self.generation = generation.0,
@@ -190,6 +193,8 @@ impl Counters {
             | Notice::ThrottleLifted
             | Notice::SpawnDelayed { .. }
             | Notice::SpawnRecovered { .. }
+            | Notice::Crowded { .. }
+            | Notice::OldLeft { .. }
             | Notice::AtMaximum { .. }
             | Notice::Probing
             | Notice::WaitingForHook { .. }
@@ -232,7 +237,7 @@ pub(crate) struct HandedCounters {
 
 #[cfg(test)]
 mod tests {
-    use prefork_core::{Generation, SlotId};
+    use prefork_core::{Generation, Limit, SlotId};
 
     use super::*;
 
@@ -282,8 +287,9 @@ mod tests {
         let second = Duration::from_secs(1);
         for (notice, counter) in [
             (Notice::Hung { slot, busy: second }, Counter::Timeouts),
+            (Notice::CutShort { slot, asked: second, limit: Limit::Reload }, Counter::CutShort),
             (Notice::StuckStarting { slot, limit: second }, Counter::StuckStarts),
-            (Notice::Reloaded { generation, took: second }, Counter::Reloads),
+            (Notice::Reloaded { generation, took: second, old: 0 }, Counter::Reloads),
             (Notice::ReloadFailed { generation, old: 1 }, Counter::ReloadsFailed),
             (Notice::ProgramBusy { tried: second }, Counter::UpgradesRefused),
         ] {

@@ -6,7 +6,7 @@ use std::{
 };
 
 use nix::sys::signal::Signal;
-use prefork_core::{Claim, Exit, Notice, Request, Rung};
+use prefork_core::{Claim, Exit, Limit, Notice, Request, Rung};
 use rustix::process::Pid;
 
 use crate::log::{Level, Log};
@@ -74,9 +74,10 @@ impl Display for Children {
     }
 }
 
-/// Logs a notice. `pid` is that of the child it speaks of, if any.
-pub(crate) fn tell(log: &Log, notice: Notice, pid: Option<Pid>) {
+/// Logs a notice, with a detail behind it. `pid` is that of the child it speaks of, if any.
+pub(crate) fn tell(log: &Log, notice: Notice, pid: Option<Pid>, detail: &str) {
     let (level, text) = words(notice, pid);
+    let text = format!("{text}{detail}");
     match level {
         Level::Info => log.info(text),
         Level::Warning => log.warning(text),
@@ -104,6 +105,13 @@ fn words(notice: Notice, pid: Option<Pid>) -> (Level, String) {
             Level::Error,
             format!("cannot start a child ({failures} in a row); next attempt in {}", Span(delay)),
         ),
+        Notice::Crowded { alive } => (
+            Level::Warning,
+            format!(
+                "no process can be had beside these {}: an old one leaves before a new one is started",
+                Children(alive)
+            ),
+        ),
         Notice::SpawnRecovered { failures } => {
             (Level::Info, format!("children can be started again, after {failures} failures"))
         }
@@ -120,13 +128,39 @@ fn words(notice: Notice, pid: Option<Pid>) -> (Level, String) {
         Notice::Reloading { generation } => {
             (Level::Info, format!("replacing all children by generation {generation}"))
         }
-        Notice::Reloaded { generation, took } => (
-            Level::Info,
-            format!("all children are of generation {generation} now, after {}", Span(took)),
-        ),
+        Notice::Reloaded { generation, took, old } => {
+            let rest = match old {
+                0 => String::new(),
+                1 => "; an old one finishes what it has in hand".to_owned(),
+                old => format!("; {old} old ones finish what they have in hand"),
+            };
+            let took = Span(took);
+            let text =
+                format!("all children are of generation {generation} now, after {took}{rest}");
+            (Level::Info, text)
+        }
+        Notice::OldLeft { took } => {
+            (Level::Info, format!("the last old child has left, {} after that", Span(took)))
+        }
+        Notice::CutShort { slot, asked, limit } => {
+            let limit = match limit {
+                Limit::Graceful => "graceful_timeout",
+                Limit::Reload => "reload_timeout",
+                Limit::Distrust => "as it is not trusted",
+            };
+            let asked = Span(asked);
+            let text = format!(
+                "child {pid} (slot {slot}) was asked to leave {asked} ago ({limit}), and is interrupted"
+            );
+            (Level::Warning, text)
+        }
         Notice::ReloadFailed { generation, old } => (
             Level::Error,
-            format!("generation {generation} does not work; {} of before stay", Children(old)),
+            format!(
+                "generation {generation} does not work, as its children end before they have worked; {} \
+                 of the old generation stay",
+                Children(old)
+            ),
         ),
         Notice::Probing => (Level::Info, "trying the new program".to_owned()),
         Notice::ProbeTimedOut { limit } => (

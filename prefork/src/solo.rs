@@ -339,14 +339,16 @@ impl Watcher {
                 Action::EndHook(_) => {}
                 Action::Log(Notice::Stopping { request, .. }) => {
                     // The one that the supervisor counts is no process.
-                    describe::tell(&self.log, Notice::Stopping { request, alive: 0 }, None);
+                    describe::tell(&self.log, Notice::Stopping { request, alive: 0 }, None, "");
                     self.reporting.on(Occasion::Stopping);
                 }
                 Action::Log(Notice::Escalated { .. }) => self
                     .log
                     .warning("not gone yet: the main loop; the daemon is about to end around it"),
+                // The next line is about that.
+                Action::Log(Notice::CutShort { .. }) => {}
                 Action::Log(notice) => {
-                    describe::tell(&self.log, notice, None);
+                    describe::tell(&self.log, notice, None, "");
                     self.reporting.on_notice(notice);
                 }
                 Action::Exit(verdict) => return Some(verdict),

@@ -251,7 +251,7 @@ fn request(line: &str) -> String {
     parts[1].to_owned()
 }
 
-/// Children that are killed while they are being replaced are replaced all the same.
+/// L8: children that are killed while they are being replaced are replaced all the same.
 #[test]
 fn a_reload_survives_the_death_of_old_and_new_children() {
     let scene = scene!();
@@ -262,12 +262,7 @@ fn a_reload_survives_the_death_of_old_and_new_children() {
             // It may be leaving at this moment.
             let _ = kill(*child, Signal::KILL);
         }
-        // One that dies before it has worked may end the reload: then the next one is complete.
-        wait_until(PATIENCE, "the reload is over", || {
-            said(&scene, &format!("are of generation {generation} now"))
-                + said(&scene, &format!("generation {generation} does not work"))
-                > 0
-        });
+        wait_for_generation(&scene, generation);
     }
     daemon.wait_for_children(PATIENCE, 6, &[]);
     assert_eq!(daemon.get("/").expect("it serves").status, 200);

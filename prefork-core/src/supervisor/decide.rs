@@ -1,13 +1,16 @@
 //! What follows from the state and the time.
 
-use std::cmp::Reverse;
+use std::{cmp::Reverse, time::Duration};
 
 use super::{Phase, Stop, Supervisor, distrust::RINGS};
 use crate::{
-    Action, Hook, Notice, Rung, SlotId, StartFailure, Time, Verdict,
+    Action, Hook, Limit, Notice, Rung, SlotId, StartFailure, Time, Verdict,
     ladder::{Ladder, Next},
     slots::{Child, Stage},
 };
+
+/// So many of the children that a stop cuts short are named; the number of all is logged besides.
+const MOST_NAMED: usize = 32;
 
 impl Supervisor {
     pub(super) fn decide(&mut self, now: Time) {
@@ -17,7 +20,7 @@ impl Supervisor {
         self.decide_throttle(now);
         self.decide_stuck(now);
         self.decide_climb(now);
-        self.decide_roll(now);
+        self.decide_rollout(now);
         self.decide_replace(now);
         self.decide_look(now);
         self.decide_connections(now);
@@ -69,20 +72,30 @@ impl Supervisor {
         let due: Vec<_> =
             self.climbing().filter(|(due, _)| now >= *due).map(|(_, slot)| slot).collect();
         for slot in due {
-            let Some(Stage::Leaving { ladder }) = self.slots.get(slot).map(|child| child.stage)
+            let Some((Stage::Leaving { ladder }, lied)) =
+                self.slots.get(slot).map(|child| (child.stage, child.lied))
             else {
                 continue;
             };
             let rung = match ladder.next() {
-                Next::Climb(rung) => rung,
+                Next::Climb(rung) => {
+                    if ladder.rung() == Rung::Ask {
+                        let limit = if lied { Limit::Distrust } else { Limit::Reload };
+                        self.log(Notice::CutShort {
+                            slot,
+                            asked: now.since(ladder.since()),
+                            limit,
+                        });
+                    }
+                    rung
+                }
                 // Not even the kernel can end it now; it will in time, and is asked again then.
                 Next::GiveUp => {
                     self.note_lingering(slot);
                     Rung::Kill
                 }
             };
-            self.push_rung(slot, rung);
-            self.slots.leave(slot, Ladder::new(now, rung, &self.config));
+            self.end(now, slot, rung);
         }
     }
 
@@ -135,6 +148,7 @@ impl Supervisor {
                 spawned: now,
                 stage: Stage::Starting,
                 worked: false,
+                idle: false,
                 tired: false,
                 stuck: false,
                 lingers: false,
@@ -163,8 +177,13 @@ impl Supervisor {
                 self.decide_hooks(now);
                 self.decide_last_hooks(now, until);
             }
-            Stop::Ladder(ladder) if now >= ladder.deadline() => match ladder.next() {
-                Next::Climb(rung) => self.climb(now, rung),
+            Stop::Ladder(ladder) if ladder.is_due(now) => match ladder.next() {
+                Next::Climb(rung) => {
+                    if ladder.rung() == Rung::Ask {
+                        self.log_cut_short(now.since(ladder.since()));
+                    }
+                    self.climb(now, rung);
+                }
                 Next::GiveUp => self.exit(Verdict::GaveUp { alive: self.slots.alive() }),
             },
             Stop::Ladder(_) => {}
@@ -181,10 +200,8 @@ impl Supervisor {
 
     /// Whether a child is missing and there is room for one.
     pub(super) fn is_short(&self) -> bool {
-        let stand_ins = self.stand_ins();
-        let room = if stand_ins > 0 { self.config.slots() } else { self.config.max_children() };
-        self.slots.staying() < self.target as usize + stand_ins
-            && self.slots.alive() < room as usize
+        self.slots.staying() < self.target as usize + self.stand_ins()
+            && self.slots.alive() < self.room()
             && self.slots.has_free()
     }
 
@@ -210,7 +227,7 @@ impl Supervisor {
     pub(super) fn climbing(&self) -> impl Iterator<Item = (Time, SlotId)> {
         let children = (self.slots.leaving() > 0).then(|| self.slots.iter());
         children.into_iter().flatten().filter_map(|(slot, child)| match child.stage {
-            Stage::Leaving { ladder } => Some((ladder.deadline(), slot)),
+            Stage::Leaving { ladder } => Some((ladder.deadline()?, slot)),
             Stage::Starting | Stage::Entered { .. } | Stage::Serving => None,
         })
     }
@@ -232,6 +249,7 @@ impl Supervisor {
 
     pub(super) fn lift_throttle(&mut self) {
         self.throttle.lift();
+        self.clear_evidence();
         self.log(Notice::ThrottleLifted);
     }
 
@@ -243,7 +261,7 @@ impl Supervisor {
     /// Begins to end one child by harder means.
     pub(super) fn end(&mut self, now: Time, slot: SlotId, rung: Rung) {
         self.push_rung(slot, rung);
-        self.slots.leave(slot, Ladder::new(now, rung, &self.config));
+        self.slots.leave(slot, Ladder::of_one(now, rung, &self.config));
     }
 
     pub(super) fn stop(&mut self, now: Time, rung: Rung, verdict: Verdict) {
@@ -260,16 +278,24 @@ impl Supervisor {
         if rung == Rung::Ask {
             self.actions.push_back(Action::Drain);
         }
-        let stop = Stop::Ladder(Ladder::new(now, rung, &self.config));
+        let stop = Stop::Ladder(Ladder::of_all(now, rung, &self.config));
         self.phase = Phase::Stopping { stop, verdict, wished };
         self.push_rungs(rung);
     }
 
     pub(super) fn climb(&mut self, now: Time, rung: Rung) {
         let Phase::Stopping { stop: Stop::Ladder(ladder), .. } = &mut self.phase else { return };
-        *ladder = Ladder::new(now, rung, &self.config);
+        *ladder = Ladder::of_all(now, rung, &self.config);
         self.log(Notice::Escalated { rung, alive: self.slots.alive() });
         self.push_rungs(rung);
+    }
+
+    /// Logs who was asked to leave and is about to be ended, as far as that many can be read.
+    fn log_cut_short(&mut self, asked: Duration) {
+        let slots: Vec<_> = self.slots.iter().map(|(slot, _)| slot).take(MOST_NAMED).collect();
+        for slot in slots {
+            self.log(Notice::CutShort { slot, asked, limit: Limit::Graceful });
+        }
     }
 
     /// Takes a measure against all children that are there.

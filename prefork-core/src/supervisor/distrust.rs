@@ -3,11 +3,14 @@
 use std::time::Duration;
 
 use super::Supervisor;
-use crate::{Allowance, Claim, Notice, Rung, SlotId, Time, slots::Stage};
+use crate::{Allowance, Claim, Notice, Rung, SlotId, Time, ladder::Ladder, slots::Stage};
 
 /// How often a child may wake its parent. One that behaves does so a few times while it starts, and then no
 /// more than a few times a second.
 pub(super) const RINGS: Allowance = Allowance::new(64, Duration::from_nanos(15_625_000));
+
+/// How long a child that claims what cannot be may take to finish what it has in hand: it may do anything but leave.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 impl Supervisor {
     /// Takes in that a child has woken the parent, and ends one that does little else.
@@ -28,11 +31,20 @@ impl Supervisor {
     /// Takes in that a child claims what cannot be.
     pub(super) fn lied(&mut self, now: Time, slot: SlotId, claim: Claim) {
         let Some(child) = self.slots.get(slot).filter(|child| !child.lied) else { return };
-        let is_leaving = matches!(child.stage, Stage::Leaving { .. }) || self.is_stopping();
+        let stage = child.stage;
         self.slots.update(slot, |child| child.lied = true);
         self.log(Notice::Implausible { slot, claim });
-        if !is_leaving {
-            self.ask_to_leave(now, slot);
+        if self.is_stopping() {
+            return;
         }
+        match stage {
+            Stage::Leaving { ladder } if ladder.deadline().is_some() => return,
+            // It was asked, and is in no hurry.
+            Stage::Leaving { .. } => {}
+            Stage::Starting | Stage::Entered { .. } | Stage::Serving => {
+                self.ask_to_leave(now, slot);
+            }
+        }
+        self.slots.leave(slot, Ladder::patient(now, Some(PATIENCE)));
     }
 }

@@ -3,7 +3,7 @@
 //! What goes over is what the children cannot be asked again: who is where, how far each has come, and
 //! how large the pool had grown. Everything else the new program decides by settings of its own.
 
-use super::{Phase, Roll, Supervisor, Upgrade, distrust::RINGS};
+use super::{Phase, Rollout, Supervisor, Upgrade, distrust::RINGS};
 use crate::{
     Config, Generation, Pool, Rung, SlotId, Time,
     ladder::Ladder,
@@ -67,8 +67,8 @@ pub enum HandoverStage {
     Leaving {
         /// The measure that was taken last.
         rung: Rung,
-        /// When the next one is due.
-        deadline: Time,
+        /// When the next one is due, if ever.
+        deadline: Option<Time>,
     },
 }
 
@@ -90,7 +90,7 @@ impl Supervisor {
         Handover {
             generation: self.generation,
             target: self.target,
-            reloading: self.roll.is_some() || self.roll_again,
+            reloading: self.rollout.is_some() || self.rollout_again,
             upgrade_again: matches!(self.upgrade, Upgrade::Due { again: true, .. }),
             children: children.into_iter().map(hand_over_child).collect(),
         }
@@ -114,13 +114,14 @@ impl Supervisor {
         }
         for child in &handover.children {
             supervisor.spawned += 1;
-            let serial = supervisor.spawned;
-            supervisor.slots.adopt(child.slot, adopt_child(child, serial));
+            let (slot, serial) = (child.slot, supervisor.spawned);
+            let child = adopt_child(child, serial, now, &supervisor.config);
+            supervisor.slots.adopt(slot, child);
         }
         match adopted_as {
-            AdoptedAs::NewProgram => supervisor.roll_again = true,
+            AdoptedAs::NewProgram => supervisor.rollout_again = true,
             AdoptedAs::SameProgram => {
-                supervisor.roll = handover.reloading.then_some(Roll { began: now });
+                supervisor.rollout = handover.reloading.then(|| Rollout::new(now));
             }
         }
         if handover.upgrade_again {
@@ -149,14 +150,18 @@ fn hand_over_child((slot, child): (SlotId, &Child)) -> HandoverChild {
     HandoverChild { slot, generation, spawned, extension, worked, tired, stuck, stage }
 }
 
-const fn adopt_child(child: &HandoverChild, serial: u64) -> Child {
+fn adopt_child(child: &HandoverChild, serial: u64, now: Time, config: &Config) -> Child {
     let HandoverChild { generation, spawned, extension, worked, tired, stuck, .. } = *child;
     let stage = match child.stage {
         HandoverStage::Starting => Stage::Starting,
         HandoverStage::Entered { since } => Stage::Entered { since },
         HandoverStage::Serving => Stage::Serving,
         HandoverStage::Leaving { rung, deadline } => {
-            Stage::Leaving { ladder: Ladder::resume(rung, deadline) }
+            let own = match rung {
+                Rung::Ask => Ladder::of_one(now, rung, config).deadline(),
+                Rung::Interrupt | Rung::Abort | Rung::Kill => None,
+            };
+            Stage::Leaving { ladder: Ladder::resume(now, rung, deadline.or(own)) }
         }
     };
     // Whoever lingers, hangs, floods or lies is found out again.
@@ -167,6 +172,7 @@ const fn adopt_child(child: &HandoverChild, serial: u64) -> Child {
         spawned,
         stage,
         worked,
+        idle: false,
         tired,
         stuck,
         lingers,

@@ -16,6 +16,7 @@ mod hand_over;
 mod hooks;
 mod note;
 mod replace;
+mod rollout;
 mod upgrade;
 mod watch;
 
@@ -30,7 +31,7 @@ pub use deeds::Deeds;
 use descendants::Descendants;
 pub use hand_over::{AdoptedAs, Handover, HandoverChild, HandoverStage};
 use hooks::Hooks;
-use replace::Roll;
+use rollout::Rollout;
 use upgrade::Upgrade;
 use watch::Watch;
 
@@ -63,9 +64,13 @@ use watch::Watch;
 ///
 /// On [`Request::Reload`](crate::Request::Reload) all children are replaced by a new generation,
 /// [`Config::max_unavailable`] at a time: a new child must serve before an old one is asked to leave,
-/// and there are never more than `max_children` and so many besides. When a new child dies early, the
-/// old ones that are left stay. Requests that come meanwhile make one more round. Children that are
-/// tired ([`Event::Tired`]) or older than [`Config::max_lifetime`] are replaced in the same way.
+/// and there are never more than `max_children` and so many besides. Those that have nothing to do are asked first.
+/// An old one that has something in hand finishes it, for up to [`Config::reload_timeout`], and holds up nobody else's
+/// replacement. Where no room is left, or no more processes can be had, an old one leaves before a new one is started.
+/// When new children die early again and again (three by themselves, two by hanging in their start, or six killed from
+/// outside, with none in between that comes up), the old ones that are left stay. Requests that come meanwhile make one
+/// more round. Children that are tired ([`Event::Tired`]) or older than [`Config::max_lifetime`] are replaced in the same
+/// way.
 ///
 /// A child that is at work on one request for longer than [`Config::request_timeout`] is aborted,
 /// then killed; one that does not reach its main loop within [`Config::start_timeout`] is interrupted,
@@ -75,7 +80,7 @@ use watch::Watch;
 ///
 /// A child may be confused, or taken over. One that wakes its parent ([`Event::Rang`]) more than 64 times at once
 /// and 64 times a second after that is killed; one that claims what cannot be ([`Event::Lied`]) is not believed
-/// and asked to leave. Either is said once.
+/// and asked to leave within 10 s. Either is said once.
 ///
 /// # Clients
 ///
@@ -112,9 +117,9 @@ use watch::Watch;
 /// [`Hook::BeforeShutdown`](crate::Hook::BeforeShutdown) is run first, and hooks that are still being run when the last
 /// child has gone are waited for, each time for [`Config::hook_timeout`] at most:
 /// [`Request::StopNow`](crate::Request::StopNow) ends that wait, and a graceful one is answered by saying what is
-/// waited for. A single child that is retired
-/// climbs the same ladder, except that nobody gives it up; one that is not even ended by a kill holds up
-/// no other's replacement.
+/// waited for. A single child that is to leave while the daemon serves on
+/// climbs the same ladder, except that it has [`Config::reload_timeout`] to finish what it has in hand, and that nobody
+/// gives it up; one that is not even ended by a kill holds up no other's replacement.
 #[derive(Clone, Debug)]
 pub struct Supervisor {
     config: Config,
@@ -126,9 +131,15 @@ pub struct Supervisor {
     throttle: Throttle,
     spawn_retry: Backoff,
     watch: Option<Watch>,
-    roll: Option<Roll>,
-    /// Whether another roll was asked for that has not begun.
-    roll_again: bool,
+    rollout: Option<Rollout>,
+    /// Whether another rollout was asked for that has not begun.
+    rollout_again: bool,
+    /// Since when children of older generations may be at work that were replaced.
+    old_since: Option<Time>,
+    /// With how many children no further process could be had, while children are to be replaced.
+    crowd: Option<usize>,
+    /// When those that were asked to leave a moment ago will be known to be at work, where that matters.
+    replace_at: Option<Time>,
     upgrade: Upgrade,
     descendants: Descendants,
     hooks: Hooks,
@@ -181,8 +192,11 @@ impl Supervisor {
             throttle: Throttle::new(&config),
             spawn_retry: Backoff::new(config.spawn_retry_first, config.spawn_retry_cap),
             watch: config.scaling_policy().map(Watch::new),
-            roll: None,
-            roll_again: false,
+            rollout: None,
+            rollout_again: false,
+            old_since: None,
+            crowd: None,
+            replace_at: None,
             upgrade: Upgrade::No,
             descendants: Descendants::new(config.descendants),
             hooks: Hooks::default(),
@@ -217,7 +231,7 @@ impl Supervisor {
     /// The pool then stays as it is until a child nudges again.
     pub fn look_failed(&mut self, now: Time) {
         if !self.is_over() {
-            self.note_blindness();
+            self.note_blindness(now);
             self.decide(now);
         }
     }
@@ -252,7 +266,7 @@ impl Supervisor {
             Phase::Serving => self.pool_deadline(),
             Phase::Stopping { stop, .. } => match stop {
                 Stop::Hook { .. } => None,
-                Stop::Ladder(ladder) => Some(ladder.deadline()),
+                Stop::Ladder(ladder) => ladder.deadline(),
                 Stop::LastHooks { until } => Some(until),
                 Stop::Descendants => self.descendants.put_off_until(),
             },
@@ -304,6 +318,7 @@ impl Supervisor {
             stuck,
             old,
             self.proof_due(),
+            self.replace_due(),
             self.upgrade_due(),
             self.connections_due(),
         ]

@@ -78,7 +78,11 @@ impl Supervisor {
         }
         self.forgo_spawns();
         let delay = self.spawn_retry.fail(now);
-        self.log(Notice::SpawnDelayed { delay, failures: self.spawn_retry.failures() });
+        let failures = self.spawn_retry.failures();
+        if failures.is_power_of_two() {
+            self.log(Notice::SpawnDelayed { delay, failures });
+        }
+        self.note_refusal(failures);
     }
 
     /// Takes back the spawns that were decided before one has failed: they would fail too, or come all
@@ -103,6 +107,8 @@ impl Supervisor {
     fn exited(&mut self, now: Time, slot: SlotId, exit: Exit) {
         let Some(child) = self.slots.release(slot) else { return };
         self.descendants.stir();
+        // There may be room for another process now.
+        self.spawn_retry.hasten(now);
         self.hold_for_hook(now, slot);
         let told = match self.phase {
             Phase::Stopping { .. } | Phase::Over => true,
@@ -131,8 +137,9 @@ impl Supervisor {
         self.deeds.early_deaths += 1;
         if let Some(delay) = self.throttle.died_early(now, child.spawned) {
             self.log(Notice::Throttled { delay, returned: exit == Exit::Code(0) });
+            // Of those that died together one counts.
+            self.weigh_death(child, exit);
         }
-        self.fail_roll(child);
         if let Phase::Starting { early_deaths, .. } = &mut self.phase {
             *early_deaths += 1;
             let deaths = *early_deaths;
@@ -154,7 +161,7 @@ impl Supervisor {
             | Request::More
             | Request::Fewer
                 if self.is_stopping() => {}
-            Request::Reload => self.roll_again = true,
+            Request::Reload => self.rollout_again = true,
             Request::Reopen => self.actions.push_back(Action::ReopenLogs),
             Request::Upgrade => self.want_upgrade(),
             Request::More => self.resize(now, 1),

@@ -2,11 +2,17 @@
 //!
 //! All is one rule. A child that is to be replaced is *outgoing*, and goes on serving. For outgoing
 //! children, stand-ins are spawned above the target, [`Config::max_unavailable`] at a time. Whenever
-//! more children serve than the target says, an outgoing one is asked to leave. So the new one is
+//! more children serve than the target says, an outgoing one is asked to leave: one that has nothing to do, if
+//! there is one. It finishes what it has in hand, and holds nobody else up meanwhile. So the new one is
 //! ready before the old one is asked, whatever the reason, and a pool whose new children do not come
 //! up keeps its old ones.
 //!
+//! Where there is no room for a stand-in, because those that leave and have much in hand take it all, or because the
+//! system gives no more processes, it is the other way round: an outgoing one leaves first.
+//!
 //! [`Config::max_unavailable`]: crate::Config::max_unavailable
+
+use std::time::Duration;
 
 use super::{Phase, Supervisor};
 use crate::{
@@ -14,47 +20,18 @@ use crate::{
     slots::{Child, Stage},
 };
 
-/// The replacement of a generation by the next.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Roll {
-    pub(super) began: Time,
-}
+/// Who was asked to leave so long ago has something in hand.
+const SOON: Duration = Duration::from_millis(100);
+
+/// For so long what the children were last seen doing is good enough to choose among them.
+const FRESH: Duration = Duration::from_millis(5);
+
+/// So many attempts to start a stand-in, a little more than a second of them, show that there is no room for any.
+const REFUSALS: u32 = 8;
 
 impl Supervisor {
-    /// Begins a roll that was asked for, and notes the end of one.
-    pub(super) fn decide_roll(&mut self, now: Time) {
-        if !matches!(self.phase, Phase::Serving) {
-            return;
-        }
-        let generation = self.generation;
-        if let Some(roll) = self.roll
-            && self.slots.serving() > 0
-            && !self
-                .staying()
-                .any(|(_, child)| child.generation < generation || child.stage != Stage::Serving)
-        {
-            self.roll = None;
-            self.log(Notice::Reloaded { generation, took: now.since(roll.began) });
-        }
-        if self.roll.is_none() && std::mem::take(&mut self.roll_again) {
-            self.generation = Generation(self.generation.0.saturating_add(1));
-            self.roll = Some(Roll { began: now });
-            self.log(Notice::Reloading { generation: self.generation });
-        }
-    }
-
-    /// Ends the roll when a child of the new generation has died early.
-    pub(super) fn fail_roll(&mut self, child: &Child) {
-        if self.roll.is_none() || child.generation < self.generation {
-            return;
-        }
-        self.roll = None;
-        let generation = self.generation;
-        let old = self.staying().filter(|(_, child)| child.generation < generation).count();
-        self.log(Notice::ReloadFailed { generation, old });
-    }
-
-    /// Asks outgoing children to leave, as far as others serve in their place; longest there first.
+    /// Asks outgoing children to leave, as far as others serve in their place: those that have nothing to do first,
+    /// then those that have been there for longest.
     pub(super) fn decide_replace(&mut self, now: Time) {
         if !matches!(self.phase, Phase::Serving) {
             return;
@@ -63,20 +40,73 @@ impl Supervisor {
         for slot in old.collect::<Vec<_>>() {
             self.slots.update(slot, |child| child.tired = true);
         }
-        let spare = self.slots.serving().saturating_sub(self.target as usize);
-        let spare = if self.has_no_place_left() { spare.max(1) } else { spare };
-        if spare == 0 {
-            return;
+        let is_short_of_room =
+            self.awaited().is_some() || self.stand_ins() > 0 && self.slots.alive() >= self.room();
+        self.replace_at = self.leaving_soon(now).filter(|_| is_short_of_room).min();
+        // Those that were replaced are still in the way.
+        if self.awaited().is_none() && self.slots.leaving() == 0 && self.stand_ins() == 0 {
+            self.crowd = None;
         }
         let mut outgoing: Vec<_> = self
             .outgoing()
             .filter(|(_, child)| child.stage == Stage::Serving)
-            .map(|(slot, child)| (child.serial, slot))
+            .map(|(slot, child)| (!child.idle, child.serial, slot))
             .collect();
+        if outgoing.is_empty() {
+            return;
+        }
+        let spare = match self.slots.serving().saturating_sub(self.target as usize) {
+            0 => self.make_room(now),
+            spare => spare,
+        };
+        // Where there is a choice, it is made by what they are doing now.
+        if spare == 0 || outgoing.len() > spare && !self.knows_idle(now) {
+            return;
+        }
         outgoing.sort_unstable();
-        for (_, slot) in outgoing.into_iter().take(spare) {
+        for (_, _, slot) in outgoing.into_iter().take(spare) {
             self.deeds.replaced += 1;
             self.ask_to_leave(now, slot);
+        }
+    }
+
+    /// Returns how many outgoing children have to leave before others can come, where there is no room for
+    /// stand-ins: some at a time, of which those do not count that have been asked and are at work.
+    fn make_room(&self, now: Time) -> usize {
+        let is_full = self.slots.alive() >= self.room();
+        if !is_full || self.slots.starting() + self.slots.entered() > 0 {
+            return 0;
+        }
+        (self.config.stand_ins() as usize).saturating_sub(self.leaving_soon(now).count())
+    }
+
+    /// When those are at work, or nobody knows at what, that were told to leave a moment ago and have not.
+    pub(super) fn leaving_soon(&self, now: Time) -> impl Iterator<Item = Time> {
+        let children = (self.slots.leaving() > 0).then(|| self.slots.iter());
+        let soon = children.into_iter().flatten().filter_map(|(_, child)| match child.stage {
+            Stage::Leaving { ladder } => Some(ladder.since() + SOON),
+            Stage::Starting | Stage::Entered { .. } | Stage::Serving => None,
+        });
+        soon.filter(move |soon| *soon > now)
+    }
+
+    /// Whether it is known who has nothing to do, as far as anybody can tell; asks for a look if it is not.
+    fn knows_idle(&mut self, now: Time) -> bool {
+        let Some(watch) = &mut self.watch else { return true };
+        let is_known = watch.seen.is_some_and(|seen| now.since(seen) <= FRESH);
+        if !is_known {
+            watch.look_soon(now);
+        }
+        is_known
+    }
+
+    /// Takes in that a child could not be started. If children are to be replaced, and it was not for the first time,
+    /// they leave before others are started from now on, until all are replaced.
+    pub(super) fn note_refusal(&mut self, failures: u32) {
+        if failures >= REFUSALS && self.crowd.is_none() && self.stand_ins() > 0 {
+            let alive = self.slots.alive();
+            self.crowd = Some(alive);
+            self.log(Notice::Crowded { alive });
         }
     }
 
@@ -94,28 +124,55 @@ impl Supervisor {
         }
     }
 
-    /// How many children may be there above the target, for those that are to be replaced.
+    /// How many children may be there above the target, for those that are to be replaced. Who was asked to leave
+    /// has its stand-in already, however long it takes.
     pub(super) fn stand_ins(&self) -> usize {
         if !matches!(self.phase, Phase::Serving) {
             return 0;
         }
-        let room = (self.config.stand_ins() as usize).saturating_sub(self.slots.leaving_soon());
-        if room == 0 { 0 } else { self.outgoing().take(room).count() }
+        let hanging = if self.slots.leaving() == 0 { 0 } else { self.hanging_in_their_start() };
+        let most = (self.config.stand_ins() as usize).saturating_sub(hanging);
+        if most == 0 { 0 } else { self.outgoing().take(most).count() }
     }
 
-    /// Whether those who linger have all the places in which somebody could stand in, so that one must go
-    /// before another can come.
-    fn has_no_place_left(&self) -> bool {
-        let on_the_move = self.slots.leaving_soon() + self.slots.starting() + self.slots.entered();
-        self.slots.leaving() > 0
-            && on_the_move == 0
-            && self.slots.alive() >= self.config.slots() as usize
+    /// How many stand-ins were ended as they do not come up: the next ones are tried once they have gone.
+    fn hanging_in_their_start(&self) -> usize {
+        let hangs = |child: &Child| {
+            child.stuck && !child.lingers && matches!(child.stage, Stage::Leaving { .. })
+        };
+        self.slots.iter().filter(|(_, child)| hangs(child)).count()
+    }
+
+    /// How many children there may be, those included that leave.
+    pub(super) fn room(&self) -> usize {
+        let most = self.config.stand_ins() as usize;
+        let beyond = match self.stand_ins() {
+            0 if self.slots.leaving() == 0 => 0,
+            0 => self.slots.iter().filter(|(_, child)| self.is_replaced(child)).take(most).count(),
+            _ => most,
+        };
+        let room = self.config.max_children() as usize + beyond;
+        self.crowd.map_or(room, |crowd| room.min(crowd))
+    }
+
+    /// Whether a child leaves because another one is there in its place.
+    fn is_replaced(&self, child: &Child) -> bool {
+        matches!(child.stage, Stage::Leaving { .. })
+            && (child.tired || child.generation < self.generation)
     }
 
     /// The children that serve until somebody else does in their place.
     pub(super) fn outgoing(&self) -> impl Iterator<Item = (SlotId, &Child)> {
-        let before = self.roll.map_or(Generation(0), |_| self.generation);
+        let before = self.awaited().unwrap_or(Generation(0));
         self.staying().filter(move |(_, child)| child.tired || child.generation < before)
+    }
+
+    /// When children that were asked to leave will have taken so long that they are at work, where that matters.
+    pub(super) const fn replace_due(&self) -> Option<Time> {
+        match self.phase {
+            Phase::Serving => self.replace_at,
+            Phase::New | Phase::Starting { .. } | Phase::Stopping { .. } | Phase::Over => None,
+        }
     }
 
     /// When a child will have taken too long to start.

@@ -13,7 +13,7 @@ use super::{Phase, Supervisor, clients::Clients};
 use crate::{
     Action, Activity, Hook, Load, Notice, Ramp, Rung, Scaling, ScalingPolicy, Sight, SlotId, Tally,
     Time,
-    slots::{Hung, Stage},
+    slots::{Child, Hung, Stage},
 };
 
 /// How long after a nudge the parent looks.
@@ -41,6 +41,8 @@ pub(super) struct Watch {
     arm_at: Option<Time>,
     /// Whether a look was asked for and not answered yet; then it is asked for again at `look_at`.
     looking: bool,
+    /// When the children were last looked at.
+    pub(super) seen: Option<Time>,
     grew_at: Option<Time>,
     /// When a child will have been at work for too long, if it still is by then.
     hung_at: Option<Time>,
@@ -59,6 +61,7 @@ impl Watch {
             look_at: None,
             arm_at: None,
             looking: false,
+            seen: None,
             grew_at: None,
             hung_at: None,
             pardoned: Time::ZERO,
@@ -74,6 +77,13 @@ impl Watch {
     pub(super) fn resize(&mut self, prefork: u32, now: Time) {
         self.policy.min = prefork;
         self.look_at = Some(now);
+    }
+
+    /// Has the children looked at now, if that is not being done.
+    pub(super) const fn look_soon(&mut self, now: Time) {
+        if !self.looking {
+            self.look_at = Some(now);
+        }
     }
 
     fn due(&self) -> Option<Time> {
@@ -118,9 +128,10 @@ impl Supervisor {
 
     /// Takes in that nobody can tell what the children are doing: the pool stays as it is until a child
     /// nudges.
-    pub(super) fn note_blindness(&mut self) {
+    pub(super) fn note_blindness(&mut self, now: Time) {
         if let Some(watch) = &mut self.watch {
             watch.looking = false;
+            watch.seen = Some(now);
             watch.look_at = None;
             watch.hung_at = None;
             watch.clients.forget_cancelled();
@@ -133,6 +144,8 @@ impl Supervisor {
         let (Phase::Serving, Some(mut watch)) = (self.phase, self.watch.take()) else { return };
         watch.looking = false;
         watch.look_at = None;
+        watch.seen = Some(now);
+        self.note_idle(sight);
         let tally = self.tally(sight);
         let load = Load { tally, waiting: sight.waiting };
         match watch.policy.decide(&mut watch.ramp, load, now) {
@@ -170,8 +183,7 @@ impl Supervisor {
         }
         for (slot, activity) in sight.activities {
             let Activity::Busy { since: Some(since) } = activity else { continue };
-            let Some(child) = self.slots.get(*slot).filter(|child| child.stage == Stage::Serving)
-            else {
+            let Some(child) = self.slots.get(*slot).filter(|child| may_work(child)) else {
                 continue;
             };
             let extended = child.extension.and_then(|extension| extension.of(*since));
@@ -232,6 +244,17 @@ impl Supervisor {
         }
     }
 
+    /// Notes who has nothing to do.
+    fn note_idle(&mut self, sight: &Sight<'_>) {
+        for (slot, activity) in sight.activities {
+            let idle = match activity {
+                Activity::Idle { .. } => true,
+                Activity::Busy { .. } => false,
+            };
+            self.slots.update(*slot, |child| child.idle = idle);
+        }
+    }
+
     /// Counts the children. What the table knows goes before what they say.
     fn tally(&self, sight: &Sight<'_>) -> Tally {
         let mut tally = Tally::default();
@@ -274,5 +297,14 @@ impl Supervisor {
 
     fn is_serving(&self, slot: SlotId) -> bool {
         self.slots.get(slot).is_some_and(|child| child.stage == Stage::Serving)
+    }
+}
+
+/// Whether a child may be at work, and nobody has ended it by harder measures.
+fn may_work(child: &Child) -> bool {
+    match child.stage {
+        Stage::Serving => true,
+        Stage::Leaving { ladder } => ladder.rung() == Rung::Ask,
+        Stage::Starting | Stage::Entered { .. } => false,
     }
 }

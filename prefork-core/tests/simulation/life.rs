@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use prefork_core::Time;
+
 /// How a child will live, unless told to leave.
 #[derive(Clone, Debug)]
 pub(crate) struct Life {
@@ -63,6 +65,8 @@ pub(crate) enum Milestone {
     Ready,
     Works,
     Dies,
+    /// It finishes the request that it has in hand.
+    Finishes,
 }
 
 /// A child that lives.
@@ -72,6 +76,8 @@ pub(crate) struct Child {
     pub(crate) serves: bool,
     pub(crate) told: bool,
     pub(crate) immortal: bool,
+    /// Since when it has a request in hand.
+    pub(crate) busy: Option<Time>,
     pub(crate) generation: u32,
 }
 

@@ -9,6 +9,7 @@ mod count;
 mod life;
 mod orphans;
 mod properties;
+mod rollouts;
 mod stories;
 mod world;
 

@@ -87,7 +87,7 @@ fn a_new_child_that_hangs_in_its_start_does_not_cost_an_old_one() {
     let old = world.generations().iter().filter(|generation| **generation == 1).count();
     assert_eq!(old, 4, "{:?}", world.generations());
     let stuck = |notice: &&Notice| matches!(notice, Notice::StuckStarting { .. });
-    assert_eq!(world.notices().iter().filter(stuck).count(), 1);
+    assert_eq!(world.notices().iter().filter(stuck).count(), 2);
 }
 
 #[test]

@@ -11,8 +11,8 @@ use std::{
 };
 
 use prefork_core::{
-    Action, AdoptedAs, Config, Descendants, Event, Exit, Hook, Notice, Request, SlotId, Supervisor,
-    Time, Verdict,
+    Action, Activity, AdoptedAs, Config, Descendants, Event, Exit, Hook, Notice, Request, Sight,
+    SlotId, Supervisor, Time, Verdict,
 };
 
 use crate::{
@@ -30,6 +30,12 @@ pub(crate) enum Step {
     FailForks(u32),
     /// So many children are killed from outside, lowest slots first.
     Kill(usize),
+    /// So many of the youngest children are killed from outside.
+    KillYoungest(usize),
+    /// So many children that have nothing to do take a request each, lowest slots first, and take so long.
+    Occupy(usize, Duration),
+    /// No more processes than that can be had.
+    Processes(usize),
     /// Time passes.
     Run(Duration),
     /// The parent is stopped while time passes, and then learns everything at once.
@@ -58,6 +64,13 @@ pub(crate) struct World {
     lives: Vec<Life>,
     serial: u64,
     failing_forks: u32,
+    processes: usize,
+    /// How many requests were in hand of children that were ended.
+    cut: usize,
+    /// Whether the supervisor has found that no more processes can be had.
+    crowded: bool,
+    /// Whether the next child that begins or finishes work is to nudge.
+    armed: bool,
     forks: usize,
     events: u64,
     notices: Vec<Notice>,
@@ -92,6 +105,10 @@ impl World {
             lives: vec![Life::healthy()],
             serial: 0,
             failing_forks: 0,
+            processes: usize::MAX,
+            cut: 0,
+            crowded: false,
+            armed: false,
             forks: 0,
             events: 0,
             notices: Vec::new(),
@@ -142,6 +159,19 @@ impl World {
                     self.bury(slot, Exit::Signal { number: 9, core_dumped: false });
                 }
             }
+            Step::KillYoungest(count) => {
+                let mut slots: Vec<_> = self
+                    .children
+                    .iter()
+                    .map(|(slot, child)| (Reverse(child.serial), *slot))
+                    .collect();
+                slots.sort_unstable();
+                for (_, slot) in slots.into_iter().take(count) {
+                    self.bury(slot, Exit::Signal { number: 9, core_dumped: false });
+                }
+            }
+            Step::Occupy(count, time) => self.occupy(count, time),
+            Step::Processes(most) => self.processes = most,
             Step::Run(time) => self.run(time, false),
             Step::Sleep(time) => self.run(time, true),
             Step::Gossip(word) => self.gossip(word),
@@ -163,10 +193,45 @@ impl World {
     /// Replaces children that would misbehave later on, and lets forks and upgrades succeed.
     pub(crate) fn heal(&mut self) {
         self.failing_forks = 0;
+        self.processes = usize::MAX;
         self.program = Program::Good;
         self.orphans.heal();
         self.hook_takes = Some(Duration::ZERO);
         self.step(Step::Kill(usize::MAX));
+    }
+
+    /// Has children take a request each.
+    fn occupy(&mut self, count: usize, time: Duration) {
+        let now = self.now;
+        let idle = |child: &Child| child.serves && !child.told && child.busy.is_none();
+        let chosen = self.children.iter_mut().filter(|(_, child)| idle(child)).take(count);
+        for (slot, child) in chosen {
+            child.busy = Some(now);
+            self.agenda.push(Reverse((now + time, child.serial, *slot, Milestone::Finishes)));
+        }
+        self.nudge();
+    }
+
+    fn nudge(&mut self) {
+        if std::mem::take(&mut self.armed) {
+            self.tell(Event::Nudged);
+        }
+    }
+
+    /// How many requests are in hand.
+    pub(crate) fn in_hand(&self) -> usize {
+        self.children.values().filter(|child| child.busy.is_some()).count()
+    }
+
+    /// How many requests were lost as their child was ended.
+    pub(crate) const fn cut(&self) -> usize {
+        self.cut
+    }
+
+    /// The generations of the children that have no request in hand and were not asked to leave.
+    pub(crate) fn idle_generations(&self) -> Vec<u32> {
+        let idle = self.children.values().filter(|child| child.busy.is_none() && !child.told);
+        idle.map(|child| child.generation).collect()
     }
 
     pub(crate) fn make_one_immortal(&mut self) {
@@ -315,8 +380,33 @@ impl World {
                 child.serves = true;
                 self.tell(Event::Worked { slot });
             }
+            Milestone::Finishes => {
+                child.busy = None;
+                if child.told && child.life.heeds_ask {
+                    self.leave(slot);
+                }
+                self.nudge();
+            }
             Milestone::Dies => self.bury(slot, Exit::Code(1)),
         }
+    }
+
+    /// Has a child end in a moment.
+    fn leave(&mut self, slot: SlotId) {
+        let serial = self.children[&slot].serial;
+        let leaves = self.now + Duration::from_millis(1);
+        self.agenda.push(Reverse((leaves, serial, slot, Milestone::Dies)));
+    }
+
+    /// Shows the supervisor what the children are doing.
+    fn look(&mut self) {
+        let activity = |child: &Child| match child.busy {
+            Some(since) => Activity::Busy { since: Some(since) },
+            None => Activity::Idle { since: Time::ZERO },
+        };
+        let activities: Vec<_> =
+            self.children.iter().map(|(slot, child)| (*slot, activity(child))).collect();
+        self.supervisor.look(self.now, &Sight { activities: &activities, waiting: None });
     }
 
     fn answer_probe(&mut self) {
@@ -435,10 +525,10 @@ impl World {
                     !self.is_calling(Hook::BeforeShutdown),
                     "the hook comes before the children"
                 );
-                self.tell_to_leave(slot, |life| life.heeds_ask);
+                self.ask(slot);
             }
-            Action::Interrupt { slot } => self.tell_to_leave(slot, |life| life.heeds_interrupt),
-            Action::Abort { slot } | Action::Kill { slot } => self.tell_to_leave(slot, |_| true),
+            Action::Interrupt { slot } => self.end(slot, |life| life.heeds_interrupt),
+            Action::Abort { slot } | Action::Kill { slot } => self.end(slot, |_| true),
             Action::AnnounceReady => {
                 assert!(!self.announced, "ready was announced twice");
                 assert!(
@@ -460,9 +550,9 @@ impl World {
                 assert!(!self.is_calling(Hook::BeforeShutdown), "the hook comes first");
             }
             Action::ReopenLogs => self.reopened += 1,
-            Action::ArmNudge | Action::Look | Action::CheckConnections => {
-                panic!("a pool of fixed size has nothing to look at")
-            }
+            Action::ArmNudge => self.armed = true,
+            Action::Look => self.look(),
+            Action::CheckConnections => panic!("nobody watches clients"),
             Action::Probe => {
                 assert_eq!(self.probe, None, "one program is tried at a time");
                 self.probes += 1;
@@ -489,7 +579,10 @@ impl World {
                 self.note_told(hook);
             }
             Action::Examine { .. } => panic!("nobody knows who is at work"),
-            Action::Log(notice) => self.notices.push(notice),
+            Action::Log(notice) => {
+                self.crowded |= matches!(notice, Notice::Crowded { .. });
+                self.notices.push(notice);
+            }
             Action::Exit(verdict) => self.verdict = Some(verdict),
         }
     }
@@ -497,8 +590,8 @@ impl World {
     fn fork(&mut self, slot: SlotId, generation: u32) {
         self.forks += 1;
         assert!(!self.children.contains_key(&slot), "{slot} is taken");
-        if self.failing_forks > 0 {
-            self.failing_forks -= 1;
+        if self.failing_forks > 0 || self.children.len() >= self.processes {
+            self.failing_forks = self.failing_forks.saturating_sub(1);
             self.supervisor.handle(self.now, Event::SpawnFailed { slot });
             return;
         }
@@ -524,23 +617,32 @@ impl World {
             serves: false,
             told: false,
             immortal: false,
+            busy: None,
             generation,
         };
         self.children.insert(slot, child);
         self.supervisor.handle(self.now, Event::Spawned { slot });
     }
 
-    fn tell_to_leave(&mut self, slot: SlotId, heeds: impl Fn(&Life) -> bool) {
+    fn ask(&mut self, slot: SlotId) {
         let child = self.children.get_mut(&slot).unwrap_or_else(|| panic!("no child in {slot}"));
         child.told = true;
-        if heeds(&child.life) {
-            let leaves = self.now + Duration::from_millis(1);
-            self.agenda.push(Reverse((leaves, child.serial, slot, Milestone::Dies)));
+        if child.life.heeds_ask && child.busy.is_none() {
+            self.leave(slot);
         }
     }
 
-    /// A child that serves, in a pool of fixed size, is asked to leave only when others are enough
-    /// without it.
+    fn end(&mut self, slot: SlotId, heeds: impl Fn(&Life) -> bool) {
+        let child = self.children.get_mut(&slot).unwrap_or_else(|| panic!("no child in {slot}"));
+        child.told = true;
+        if heeds(&child.life) {
+            self.cut += usize::from(child.busy.is_some());
+            self.leave(slot);
+        }
+    }
+
+    /// A child that serves is asked to leave only when others are enough without it, or where there is no room for
+    /// others.
     fn check_replaced(&self, slot: SlotId) {
         let serves = self.children.get(&slot).is_some_and(|child| child.serves);
         if self.supervisor.is_stopping() || self.resized || !serves {
@@ -551,6 +653,10 @@ impl World {
             .iter()
             .filter(|(other, child)| **other != slot && child.serves_visibly() && !child.told);
         let (others, wanted) = (others.count(), self.config.prefork() as usize);
+        let is_full = self.crowded || self.children.len() >= self.config.slots() as usize;
+        if is_full {
+            return;
+        }
         assert!(others >= wanted, "{slot} was asked to leave with {others} others, not {wanted}");
     }
 

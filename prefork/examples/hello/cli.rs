@@ -96,6 +96,9 @@ pub(crate) struct Cli {
     /// Seconds that children may take to finish their requests when stopping [default: 30]
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     graceful_timeout: Option<Duration>,
+    /// Seconds that a child may take to finish its request when it is replaced [default: as long as it takes]
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    reload_timeout: Option<Duration>,
     /// Seconds that the start may take [default: 60]
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     start_timeout: Option<Duration>,
@@ -148,6 +151,7 @@ impl Cli {
         args = given(args, self.no_new_privs.then_some(true), Args::no_new_privs);
         args = given(args, self.prefork, Args::prefork);
         args = given(args, self.graceful_timeout, Args::graceful_timeout);
+        args = given(args, self.reload_timeout, Args::reload_timeout);
         args = given(args, self.start_timeout, Args::start_timeout);
         args = given(args, self.max_children, Args::max_children);
         args = given(args, self.min_spare, Args::min_spare);

@@ -195,10 +195,25 @@ impl<S> Args<S> {
         self
     }
 
-    /// Sets how long children may take to finish the requests in hand when the daemon stops.
-    /// Default 30 s.
+    /// Sets how long children may take to finish the requests in hand when the daemon stops, whether or not they were
+    /// being replaced. Default 30 s.
+    ///
+    /// Those that take longer are named in the log, interrupted, and then killed. While the daemon serves on,
+    /// [`reload_timeout`](Self::reload_timeout) is what counts.
     pub fn graceful_timeout(mut self, limit: Duration) -> Self {
         self.data.graceful_timeout = Some(limit);
+        self
+    }
+
+    /// Sets how long a child that is replaced may take to finish the request in hand while the daemon serves on; longer
+    /// than 0. Default none: as long as it takes, so that a reload loses nothing.
+    ///
+    /// It is about reloads, upgrades, and children that are too old, too large or too many. One that takes longer is
+    /// named in the log with its request and client, interrupted, and then killed. Without it an old child may be
+    /// there for long, beside its successor; [`request_timeout`](Self::request_timeout) holds for it as for others, and
+    /// nobody waits for it.
+    pub fn reload_timeout(mut self, limit: Duration) -> Self {
+        self.data.reload_timeout = Some(limit);
         self
     }
 
@@ -215,12 +230,15 @@ impl<S> Args<S> {
         self
     }
 
-    /// Sets how many children may be replaced at a time, 1 to
+    /// Sets how many successors may be started at a time for children that are to be replaced, 1 to
     /// [`max_children`](Self::max_children): so many more than that there can be meanwhile. Default: a
     /// quarter of [`prefork`](Self::prefork), at least 1.
     ///
     /// On a reload, and when a child is to be replaced for any other reason while it still serves, a
-    /// new child must be in its main loop before the old one is asked to leave.
+    /// new child must be in its main loop before the old one is asked to leave. With a scoreboard those that have nothing
+    /// to do are asked first. An old one that is asked finishes its request, and holds up nobody else. Where there is
+    /// no room for a successor, as old children at work have taken it all, or the system gives no more processes, an
+    /// old child leaves first.
     pub fn max_unavailable(mut self, children: u32) -> Self {
         self.data.max_unavailable = Some(children);
         self

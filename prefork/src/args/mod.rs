@@ -78,6 +78,7 @@ pub(crate) struct Data {
     pub(crate) request_timeout: Option<Duration>,
     pub(crate) start_timeout: Option<Duration>,
     pub(crate) graceful_timeout: Option<Duration>,
+    pub(crate) reload_timeout: Option<Duration>,
     pub(crate) hook_timeout: Option<Duration>,
     pub(crate) privileges: Wanted,
     pub(crate) drop_parent: bool,

@@ -38,6 +38,7 @@ pub(super) fn check(data: &Data, hooks: &ParentHooks, faults: &mut Faults) -> Po
     config.hooks = hooks.set();
     config.hook_timeout = data.hook_timeout.unwrap_or(defaults::HOOK_TIMEOUT);
     config.graceful_timeout = data.graceful_timeout.unwrap_or(defaults::GRACEFUL_TIMEOUT);
+    config.reload_timeout = data.reload_timeout;
     config.max_unavailable = data.max_unavailable.unwrap_or(config.max_unavailable);
     config.max_lifetime = data.max_lifetime;
     config.request_timeout = data.request_timeout;
@@ -77,6 +78,7 @@ fn check_durations(data: &Data, faults: &mut Faults) {
     for (name, limit, problem) in [
         ("request_timeout", data.request_timeout, no_limit),
         ("max_lifetime", data.max_lifetime, no_limit),
+        ("reload_timeout", data.reload_timeout, no_limit),
         ("start_timeout", data.start_timeout, no_start),
         (
             "hook_timeout",

@@ -45,11 +45,12 @@ pub(super) fn refuse(data: &Data, hooks: &ParentHooks, faults: &mut Faults) {
     let watches = Another("on_client_disconnect", hooks.on_client_disconnect.is_some());
     let becomes = Another("user (or group, or supplementary_groups)", changes_user);
     let some = Another("a hook that it limits", !hooks.set().is_empty());
-    let table: [(&str, bool, &[Need]); 18] = [
+    let table: [(&str, bool, &[Need]); 19] = [
         ("max_children", differs(data.max_children, defaults::MAX_CHILDREN), &[Children]),
         ("min_spare", differs(data.min_spare, defaults::MIN_SPARE), &[Children, Scoreboard]),
         ("max_spare", data.max_spare.is_some(), &[Children, Scoreboard]),
         ("max_unavailable", data.max_unavailable.is_some(), &[Children]),
+        ("reload_timeout", data.reload_timeout.is_some(), &[Children]),
         ("max_requests", data.max_requests.is_some(), &[Children]),
         ("max_lifetime", data.max_lifetime.is_some(), &[Children]),
         ("max_memory", data.max_memory.is_some(), &[Children]),

@@ -57,6 +57,9 @@ impl Occasion {
             Notice::DiedAbnormally { .. }
             | Notice::SpawnDelayed { .. }
             | Notice::SpawnRecovered { .. }
+            | Notice::Crowded { .. }
+            | Notice::OldLeft { .. }
+            | Notice::CutShort { .. }
             | Notice::AtMaximum { .. }
             | Notice::Hung { .. }
             | Notice::StuckStarting { .. }

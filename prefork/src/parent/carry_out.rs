@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use prefork_core::{Action, Event, Generation, Notice, RequestCount, SlotId, Verdict};
+use prefork_scoreboard::Class;
 use rustix::process::Signal;
 
 use super::Parent;
@@ -91,6 +92,9 @@ impl Parent<'_> {
     /// Asks a child to leave, by a signal only if it would not notice otherwise.
     fn ask(&mut self, slot: SlotId) {
         self.channels.ask(slot);
+        if let Some(board) = &mut self.board {
+            board.mark_leaving(slot, &self.channels.pages, &self.log);
+        }
         if self.table.needs_signal(slot) {
             self.signal(slot, Signal::TERM);
         }
@@ -114,14 +118,22 @@ impl Parent<'_> {
 
     fn tell(&mut self, notice: Notice) {
         let pid = notice.slot().and_then(|slot| self.table.pid(slot).or(self.table.buried(slot)));
+        let in_hand = if let Notice::CutShort { slot, .. } = notice {
+            self.in_hand(slot)
+        } else {
+            String::new()
+        };
         match self.words_of_upgrade(notice) {
             Some(words) => self.log.info(words),
-            None => describe::tell(&self.log, notice, pid),
+            None => describe::tell(&self.log, notice, pid, &in_hand),
         }
         self.reporting.on_notice(notice);
         self.counters.note(&notice);
         if let (Notice::Reloading { .. }, Some(pid_file)) = (notice, &mut self.pid_file) {
             pid_file.doubt(clock::now());
+        }
+        if let (Notice::ReloadFailed { generation, .. }, Some(board)) = (notice, &mut self.board) {
+            board.mark_failed_rollout(generation, &self.channels.pages, &self.log);
         }
         if let (Notice::Hung { slot, .. }, Some(pid)) = (notice, pid) {
             let label = self.label(slot);
@@ -135,6 +147,21 @@ impl Parent<'_> {
         let pid = pid.as_raw_nonzero().get().unsigned_abs();
         let hung = HungChild { pid, slot: slot.0, label: self.label(slot), busy };
         self.call_hook(clock::now(), Call::OnTimeout(slot, hung));
+    }
+
+    /// What a child says that it has in hand, and for whom, to stand behind what is logged of it.
+    fn in_hand(&self, slot: SlotId) -> String {
+        let record = self.board.as_ref().and_then(|_| self.channels.pages.record(slot));
+        let Some(record) = record else { return String::new() };
+        match (record.status().class(), record.label(), record.client()) {
+            (Class::Idle | Class::Empty, _, _) => {
+                "; it says that it has nothing in hand".to_owned()
+            }
+            (_, "", "") => "; it does not say what it has in hand".to_owned(),
+            (_, label, "") => format!("; it has in hand: {label}"),
+            (_, "", client) => format!("; it has a request of {client} in hand"),
+            (_, label, client) => format!("; it has in hand: {label}, of {client}"),
+        }
     }
 
     /// What a child says that it is doing.

@@ -15,6 +15,9 @@ impl Parent<'_> {
             // How long it has lived is not known here; what it claims was bounded by the old program.
             let count = RequestCount::adopt(Time::ZERO, now, record.requests());
             board.assign((slot, pid, generation), &record, count, 0, &self.log);
+            if self.channels.pages.was_asked(slot) {
+                board.mark_leaving(slot, &self.channels.pages, &self.log);
+            }
         }
     }
 

@@ -120,6 +120,8 @@ settings! {
     start_timeout: Duration,
     /// See [`Args::graceful_timeout`]. Default 30 s.
     graceful_timeout: Duration,
+    /// See [`Args::reload_timeout`]. Default none.
+    reload_timeout: Duration,
     /// See [`Args::hook_timeout`]. Default 30 s.
     hook_timeout: Duration,
     /// See [`Args::auto_reload_check_every`]. Default never.

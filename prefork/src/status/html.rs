@@ -9,7 +9,7 @@ use prefork_scoreboard::{Class, Life};
 use super::report::Report;
 use crate::{
     counters::Counter,
-    view::{self, Row, Slots, bytes, duration, plural, words::tally},
+    view::{Row, Slots, bytes, duration, plural, words::tally},
 };
 
 const STYLE: &str = include_str!("page.css");
@@ -176,7 +176,7 @@ fn write_child(to: &mut String, row: &Row) -> fmt::Result {
         or_dash(row.pid.map(|pid| pid.to_string())),
         class(row.class()),
         row.status.letter(),
-        view::state(row.status),
+        row.doing(),
         or_dash(row.request_time.map(duration)),
         grouped(row.requests),
         or_dash(row.age.map(duration)),
@@ -232,6 +232,7 @@ const fn words(counter: Counter) -> Option<&'static str> {
         Counter::Retired => "retired, too many",
         Counter::Replaced => "replaced",
         Counter::Timeouts => "requests timed out",
+        Counter::CutShort => "left too late",
         Counter::StuckStarts => "stuck starts",
         Counter::Disconnects => "clients hung up",
         Counter::Cancelled => "requests cancelled",

@@ -63,6 +63,7 @@ fn counters(to: &mut DescriptorEncoder<'_>, report: &Report) -> fmt::Result {
             get(C::Replaced),
         ),
         ("timeouts", "Children ended for being at one request too long", get(C::Timeouts)),
+        ("cut_short", "Children ended as they had not left in time", get(C::CutShort)),
         ("stuck_starts", "Children ended for not starting in time", get(C::StuckStarts)),
         ("disconnects", "Clients that hung up during their requests", get(C::Disconnects)),
         ("hook_timeouts", "Calls of hooks that have not returned in time", get(C::HookTimeouts)),

@@ -39,6 +39,8 @@ impl Collector for Reading {
         let Self(view) = self;
         gauge(&mut to, "slots", "Slots of the scoreboard", None, Some(view.slots()))?;
         children(&mut to, view)?;
+        let help = "Children that were asked to leave and finish what they have in hand";
+        gauge(&mut to, "leaving_children", help, None, Some(view.leaving()))?;
         let requests = view.rows.iter().map(|row| row.requests);
         gauge(
             &mut to,
@@ -155,6 +157,7 @@ mod tests {
             ("prefork_children{state=\"writing\"}", 1.0),
             ("prefork_children{state=\"keepalive\"}", 0.0),
             ("prefork_children{state=\"stalled\"}", 1.0),
+            ("prefork_leaving_children", 0.0),
             ("prefork_living_children_requests", 25_000.0),
             ("prefork_newest_generation", 1.0),
             ("prefork_children_resident_bytes", 25.0 * 1024.0 * 1024.0),
@@ -167,7 +170,7 @@ mod tests {
             assert_eq!(samples.get(name), Some(&value), "{name} in {text}");
         }
         let children = samples.keys().filter(|name| name.starts_with("prefork_children{")).count();
-        assert_eq!(samples.len(), children + 8);
+        assert_eq!(samples.len(), children + 9);
         assert_eq!(children, State::ALL.len() + 1);
     }
 

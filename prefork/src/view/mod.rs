@@ -57,6 +57,8 @@ pub(crate) struct Row {
     pub(crate) status: Status,
     pub(crate) pid: Option<u32>,
     pub(crate) life: Life,
+    /// Whether it was asked to leave.
+    pub(crate) is_leaving: bool,
     pub(crate) generation: u64,
     pub(crate) requests: u64,
     pub(crate) age: Option<Duration>,
@@ -94,6 +96,11 @@ impl View {
         self.rows.iter().filter(|row| row.status != Status::Empty)
     }
 
+    /// Returns how many were asked to leave, and finish what they have in hand.
+    pub(crate) fn leaving(&self) -> usize {
+        self.rows.iter().filter(|row| row.is_leaving).count()
+    }
+
     /// Returns how long the request has taken that has taken the longest, of those in hand.
     pub(crate) fn longest_request(&self) -> Option<Duration> {
         self.rows.iter().filter_map(|row| row.request_time).max()
@@ -112,6 +119,7 @@ impl Row {
             status: record.status(),
             pid: record.pid(),
             life,
+            is_leaving: record.is_leaving(),
             generation: record.generation(),
             requests: record.requests(),
             age: record.started().map(|started| record.read_at().since(started)),
@@ -125,6 +133,12 @@ impl Row {
 
     pub(crate) fn class(&self) -> Class {
         self.status.class()
+    }
+
+    /// Returns what it is doing, in words.
+    pub(crate) fn doing(&self) -> String {
+        let leaving = if self.is_leaving { " (leaving)" } else { "" };
+        format!("{}{leaving}", state(self.status))
     }
 }
 
@@ -144,6 +158,7 @@ pub(crate) mod tests {
             status,
             pid: (!empty).then_some(4000 + u32::try_from(slot).expect("a small number")),
             life: if empty { Life::Unknown } else { Life::Running },
+            is_leaving: false,
             generation: u64::from(!empty),
             requests: if empty { 0 } else { number * 1000 },
             age: (!empty).then(|| Duration::from_secs(100 * number)),

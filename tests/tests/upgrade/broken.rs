@@ -156,7 +156,7 @@ fn children_of_a_program_whose_children_fail_stay() {
     let daemon = program.launch().args(["--prefork", "4"]).daemon();
     program.install("--main-loop fail --version 2");
     daemon.signal(Signal::USR2);
-    wait_for_lines(&scene, "generation 2 does not work; 4 children of before stay", 1);
+    wait_for_lines(&scene, "4 children of the old generation stay", 1);
     assert_eq!(daemon.get("/version").expect("the old ones serve").body, "1");
     program.install("--version 3");
     daemon.signal(Signal::USR2);

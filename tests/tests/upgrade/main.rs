@@ -9,7 +9,7 @@ mod stop;
 mod way_back;
 mod ways;
 
-use std::{fs, thread, time::Duration};
+use std::{fs, mem, thread, time::Duration};
 
 use prefork_tests::{
     Daemon, InHand, Load, PATIENCE, Program, Scene, Sent, find_process, require_root, require_tool,
@@ -123,8 +123,15 @@ fn upgrades_under_load_lose_no_request_and_leave_nothing_behind() {
         let now = || (descriptors(daemon.pid()), environment(daemon.pid()));
         // The first one may have opened something for good.
         if version > 2 {
-            let first = first.get_or_insert_with(now);
-            // A hook that is called for an earlier child answers by a pipe meanwhile.
+            // A hook that is called for an earlier child, which may have left just now, answers by a pipe meanwhile.
+            let first = first.get_or_insert_with(|| {
+                let mut last = now();
+                wait_until(PATIENCE, "no hook is called any more", || {
+                    thread::sleep(Duration::from_millis(200));
+                    mem::replace(&mut last, now()) == last
+                });
+                last
+            });
             wait_until(PATIENCE, &format!("all is as it was, in version {version}"), || {
                 *first == now()
             });

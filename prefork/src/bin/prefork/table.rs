@@ -57,9 +57,13 @@ fn header(view: &View) -> String {
     let children = plural(tally.taken(), "child", "children");
     let slots = plural(view.slots(), "slot", "slots");
     let (counts, letters) = (view::words::tally(tally), letters(view));
+    let leaving = match view.leaving() {
+        0 => String::new(),
+        leaving => format!("; {leaving} leaving"),
+    };
     format!(
         "{bold}{path}{bold:#}: {made} {creator}, {age}\n\
-         {children} in {slots}: {counts}\n\
+         {children} in {slots}: {counts}{leaving}\n\
          {letters}"
     )
 }
@@ -86,7 +90,7 @@ fn cells(row: &Row) -> [String; 11] {
             (Some(pid), Life::Running | Life::Unknown) => pid.to_string(),
             (None, _) => dash(),
         },
-        format!("{} {}", row.status.letter(), view::state(row.status)),
+        format!("{} {}", row.status.letter(), row.doing()),
         row.generation.to_string(),
         row.requests.to_string(),
         row.age.map_or_else(dash, duration),
@@ -187,6 +191,16 @@ SLOT   PID  STATE       GEN  REQUESTS    AGE  TIME  IDLE  MEMORY  CLIENT        
         let found = plain(&view, Slots::Taken);
         assert!(found.contains("process 3999 (gone), left over from another boot"), "{found}");
         assert!(found.contains("4000 gone"), "{found}");
+    }
+
+    #[test]
+    fn who_finishes_a_request_before_it_leaves_is_shown() {
+        let mut view = view();
+        view.rows[1].is_leaving = true;
+        let found = plain(&view, Slots::Taken);
+        assert!(found.contains("1 stalled; 1 leaving\n"), "{found}");
+        assert!(found.contains("W writing (leaving)"), "{found}");
+        assert_eq!(found.matches("(leaving)").count(), 1, "{found}");
     }
 
     #[test]

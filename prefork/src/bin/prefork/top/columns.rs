@@ -100,6 +100,7 @@ impl Column {
             Key::Slot => row.slot.to_string(),
             Key::Pid => row.pid.map_or_else(dash, |pid| pid.to_string()),
             Key::State if row.life == Life::Gone => "gone".to_owned(),
+            Key::State if row.is_leaving => "leaving".to_owned(),
             Key::State => state(row.status).to_owned(),
             Key::Generation => row.generation.to_string(),
             Key::Requests => count(row.requests),
