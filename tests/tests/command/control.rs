@@ -112,6 +112,47 @@ fn reload_waits_until_all_children_are_new() {
     daemon.stop_in_order();
 }
 
+/// L6: who finishes a request holds no reload up; the command says that there is one, and `status` shows which.
+#[test]
+fn reload_does_not_wait_for_old_children_at_work() {
+    let scene = scene!();
+    let daemon = scene.hello().board().daemon();
+    let request = InHand::at(scene.address(), "/sleep?ms=60000");
+    let busy = request.worker().pid;
+    let reloaded = run(&scene, "reload --wait --board @scoreboard @pid", 0);
+    let told = "3 children of generation 2; 1 old child finishes what it has in hand\n";
+    assert!(reloaded.stdout.ends_with(told), "{reloaded:?}");
+    let status = run(&scene, "status @scoreboard", 0).stdout;
+    assert!(status.contains("; 1 leaving\n"), "{status}");
+    let row = status.lines().find(|line| line.contains(&format!(" {busy} "))).expect("its row");
+    assert!(row.contains("W writing (leaving)") && row.contains("GET /sleep?ms=60000"), "{row}");
+    let json = run(&scene, "status --json @scoreboard", 0).stdout;
+    assert_eq!(json.matches("\"leaving\": true").count(), 1, "{json}");
+    let metrics = run(&scene, "metrics @scoreboard", 0).stdout;
+    assert!(metrics.contains("\nprefork_leaving_children 1\n"), "{metrics}");
+    request.reset();
+    daemon.signal(Signal::INT);
+    daemon.assert_ends_in_order(PATIENCE);
+}
+
+/// A reload whose children do not work is called that as soon as it is clear, and the next one is looked at by itself.
+#[test]
+fn reload_says_when_the_new_children_do_not_work() {
+    let scene = scene!();
+    let daemon = scene.probe().board().path("--spoiled-by", "spoiled").daemon();
+    let before = daemon.living();
+    for generation in [2, 4] {
+        fs::write(scene.path("spoiled"), "").expect("written");
+        let failed = run(&scene, "reload --wait --board @scoreboard @pid", 1);
+        failed.assert_refused(&format!("generation {generation} does not work"));
+        fs::remove_file(scene.path("spoiled")).expect("removed");
+        let reloaded = run(&scene, "reload --wait --board @scoreboard @pid", 0);
+        assert!(reloaded.stdout.contains(&format!("of generation {}", generation + 1)));
+    }
+    daemon.wait_for_children(PATIENCE, 3, &before);
+    daemon.stop_in_order();
+}
+
 /// A reload that does not come about is not called one.
 #[test]
 fn reload_says_when_it_has_waited_in_vain() {

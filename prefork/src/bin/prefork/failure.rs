@@ -8,7 +8,7 @@ use prefork::{
     scoreboard::{OpenError, SlotError},
 };
 
-use crate::exit::Exit;
+use crate::{exit::Exit, view::plural};
 
 /// What the command says when it fails, and how it exits then.
 #[derive(Debug, thiserror::Error)]
@@ -65,6 +65,12 @@ pub(crate) enum Failure {
     NotReplaced { old: usize, all: usize, waited: Duration },
     #[error("children still write to old logs after {waited:?}; see the daemon's error log")]
     NotReopened { waited: Duration },
+    #[error(
+        "generation {generation} does not work: its children end before they have worked, and {} stay; \
+         see the daemon's error log",
+        plural(*old, "old child", "old children")
+    )]
+    RolloutFailed { generation: u64, old: usize },
     #[error("`top` needs a terminal to draw on; `prefork status` prints to anything")]
     NoTerminal,
     #[error("cannot use the terminal")]
@@ -92,6 +98,7 @@ impl Failure {
             | Self::Unseen { .. }
             | Self::OtherBoard { .. }
             | Self::SharedBoard { .. }
+            | Self::RolloutFailed { .. }
             | Self::Terminal { .. }
             | Self::Output { .. } => Exit::Failed,
         }
