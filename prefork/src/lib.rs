@@ -22,6 +22,7 @@ mod describe;
 mod disconnect;
 pub mod docs;
 mod error;
+mod hangup;
 mod helper;
 mod hooks;
 mod init;

@@ -2,7 +2,7 @@
 
 use std::{fmt, io, os::fd::OwnedFd, time::Duration};
 
-use prefork_core::{Config, Verdict};
+use prefork_core::{Config, Hangups, Verdict};
 use prefork_daemonize::{Daemonize, Outcome, Readiness};
 
 use crate::{
@@ -18,7 +18,7 @@ use crate::{
     log::{Log, Role},
     logs::{open_access_log, open_error_log, redirect, redirect_stderr, stderr},
     manager::Manager,
-    os::{Signals, outlive_failed_writes, pidfds_work},
+    os::{Signals, outlive_failed_writes, pidfds_work, terminal},
     parent::{Became, Parent, Parts},
     solo,
     start::{Initialized, call, drop_privileges, initialize},
@@ -208,6 +208,7 @@ fn serve<S>(
     let Program { users, activated, after_init, body, parent_hooks, auto_reload } = program;
     // From here on a signal waits until somebody can act on it in order.
     let signals = open_signals()?;
+    let hangups = terminal::hangups(signals.hangups());
     let began = clock::now();
     let initialized = initialize(settings, activated, after_init)?.for_pool();
     if !sys::pages::can_seal() {
@@ -227,6 +228,7 @@ fn serve<S>(
         signals,
         access_log,
         origin,
+        hangups,
         initialized,
         channels,
         adopted: None,
@@ -265,7 +267,7 @@ fn succeed<S>(
             return Err(error);
         }
     };
-    let Some(signals) = signals else {
+    let Some(mut signals) = signals else {
         succession.leave(settings);
         inherited.report(origin.as_ref().ok());
         // The last that can fail of what is to come, tried here by a process that is thrown away.
@@ -277,6 +279,8 @@ fn succeed<S>(
     };
     let log = Log::new(&settings.name, Role::Parent);
     inherited.log_return(&log);
+    let hangups = inherited.hangups().unwrap_or_else(|| terminal::hangups(signals.hangups()));
+    signals.take_over(hangups.at_start());
     let Some((initialized, channels, adopted)) = inherited.claim(settings, succession, &log) else {
         return Err(RunError::NoPool);
     };
@@ -287,6 +291,7 @@ fn succeed<S>(
         signals,
         access_log,
         origin,
+        hangups,
         initialized,
         channels,
         adopted: Some(adopted),
@@ -303,6 +308,7 @@ struct Pooled<S> {
     signals: Signals,
     access_log: AccessLog,
     origin: io::Result<Origin>,
+    hangups: Hangups,
     /// With none where an old program goes on without what its `after_init` makes.
     initialized: Initialized<Option<S>>,
     channels: Channels,
@@ -319,7 +325,7 @@ fn supervise<S>(
     readiness: &mut Option<Readiness>,
 ) -> Result<Ended, RunError> {
     let Pooled { config, users, signals, access_log, origin, channels, adopted, hooks, .. } = pool;
-    let auto_reload = pool.auto_reload;
+    let (auto_reload, hangups) = (pool.auto_reload, pool.hangups);
     let Initialized { state, listeners, title, mut belongings } = pool.initialized;
     let (status, board) = (belongings.status.take(), belongings.board.take());
     let status = status.and_then(|socket| open_status(settings, socket, board.as_ref()));
@@ -332,6 +338,7 @@ fn supervise<S>(
         title,
         access_log,
         origin,
+        hangups,
         board,
         pid_file: belongings.pid_file.as_mut(),
         listeners,

@@ -18,8 +18,8 @@ use std::{
 };
 
 use prefork_core::{
-    Action, Config, Event, Exit, Generation, Hook, Notice, Request, SlotId, Supervisor, Time,
-    Verdict,
+    Action, Config, Event, Exit, Generation, Hangup, Hangups, Hook, Notice, Request, SlotId,
+    Supervisor, Time, Verdict,
 };
 use prefork_daemonize::Readiness;
 use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd};
@@ -30,12 +30,12 @@ use crate::{
     args::{BeforeShutdown, ParentHooks, Ready},
     check::Settings,
     child::{By, Child, ChildParts, Failed, Stop, Work, stops},
-    clock, describe, hooks,
+    clock, describe, hangup, hooks,
     listeners::Listeners,
     log::{Log, Role},
     logs,
     manager::{Begun, Occasion, Reporting},
-    os::{Poller, unblock_answered_signals},
+    os::{Poller, hangups_now, terminal, unblock_answered_signals},
     pid_file::KeptPidFile,
     ready,
     run::Program,
@@ -55,6 +55,7 @@ pub(crate) fn serve<S>(
     readiness: &mut Option<Readiness>,
 ) -> Result<Ended, RunError> {
     let Program { users, activated, after_init, mut body, parent_hooks, .. } = program;
+    let hangups = terminal::hangups(hangups_now());
     let bell = Arc::new(Bell::new().map_err(RunError::system("set up signals"))?);
     let Initialized { state, belongings, listeners, .. } =
         initialize(settings, activated, after_init)?;
@@ -78,6 +79,7 @@ pub(crate) fn serve<S>(
         reopen_access_log: access_log.reopen_on_request(),
         belongings,
         before_shutdown,
+        hangups,
         log: log.clone(),
     };
     if let Some(Verdict::Stopped) = watcher.begin(&mut Launch { ready, readiness }) {
@@ -217,6 +219,7 @@ struct Watcher {
     belongings: Belongings,
     before_shutdown: Option<BeforeShutdown>,
     reporting: Reporting,
+    hangups: Hangups,
     log: Log,
 }
 
@@ -269,8 +272,17 @@ impl Watcher {
         let now = clock::now();
         self.keep_pid_file(now);
         if self.bell.reload.swap(false, Ordering::Acquire) {
-            self.log.info("SIGHUP: there are no children to replace");
-            self.reporting.on(Occasion::NothingToReload);
+            // A flag does not say who has raised it.
+            match hangup::understand(&mut self.hangups, None, &self.log) {
+                Hangup::Reload => {
+                    self.log.info("SIGHUP: there are no children to replace");
+                    self.reporting.on(Occasion::NothingToReload);
+                }
+                Hangup::Stop => {
+                    self.supervisor.handle(now, Event::Requested(Request::StopGracefully));
+                }
+                Hangup::Outlive => {}
+            }
         }
         if self.bell.resize.swap(false, Ordering::Acquire) {
             self.log.info("SIGTTIN, SIGTTOU: there are no children of which to have more or fewer");

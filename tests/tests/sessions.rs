@@ -1,9 +1,6 @@
 //! Terminals, process groups, and children that abuse what the kernel reports of them.
 
-use std::{
-    thread,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use prefork_tests::{
     Daemon, Launch, PATIENCE, Scene, Terminal, find_process, get, kill, require_tool, scene, turns,
@@ -77,30 +74,6 @@ fn assert_own_sessions(daemon: &Daemon<'_>) {
     for child in children {
         assert_eq!((child.session, child.terminal), (child.pid, 0), "{}", child.command_line());
     }
-}
-
-/// I2: a terminal that is closed reaches the parent alone, for which that is a reload: what is in hand is finished.
-#[test]
-fn a_terminal_that_is_closed_costs_no_request() {
-    if !require_tool("setsid") {
-        return;
-    }
-    let (scene, terminal) = (scene!(), Terminal::new(80, 24));
-    // A shell leads the session; when it ends, all of the group in the foreground is sent SIGHUP.
-    let shell = ["setsid", "--ctty", "--wait", "sh", "-c", "\"$@\"; :", "sh"];
-    let launch = family(&scene).args(["--prefork", "1"]).on(&terminal).under(shell);
-    let daemon = launch.path("--witness", "witness").foreground();
-    let address = scene.address();
-    let client = thread::spawn(move || get(address, "/sleep/1500"));
-    let in_hand = || !scene.lines_with("witness", "sleeps").is_empty();
-    wait_until(PATIENCE, "the request is in hand", in_hand);
-    terminal.close();
-    wait_until(PATIENCE, "the parent reloads", || {
-        !scene.lines_with("error.log", "replacing all children").is_empty()
-    });
-    client.join().expect("no panic").expect("it was answered");
-    assert_eq!(scene.lines_with("error.log", "SIGHUP after"), [""; 0]);
-    stop(&scene, &daemon);
 }
 
 /// TTIN and TTOU change the size of the pool if a process sends them, and not if a terminal does.

@@ -10,6 +10,7 @@ mod poller;
 mod privileges;
 mod process;
 mod signals;
+pub(crate) mod terminal;
 mod title;
 mod write_signals;
 
@@ -20,6 +21,6 @@ pub(crate) use orphans::Reaper;
 pub(crate) use poller::{Poller, Source, Stale};
 pub(crate) use privileges::{Privileges, Wanted};
 pub(crate) use process::{Process, Reserve, pidfds_work};
-pub(crate) use signals::{Sender, Signals, set_signal_mask, unblock_answered_signals};
+pub(crate) use signals::{Sender, Signals, hangups_now, set_signal_mask, unblock_answered_signals};
 pub(crate) use title::Title;
 pub(crate) use write_signals::outlive_failed_writes;

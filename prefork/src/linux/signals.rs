@@ -19,6 +19,8 @@ use nix::{
     },
 };
 
+use prefork_core::HangupsAtStart;
+
 use crate::{refused::Refusable, sys};
 
 /// The signals that the parent answers to.
@@ -49,6 +51,7 @@ pub(crate) struct Signals {
     fd: SignalFd,
     before: SigSet,
     child_before: SigAction,
+    hangups: HangupsAtStart,
 }
 
 impl Signals {
@@ -59,14 +62,17 @@ impl Signals {
         pthread_sigmask(SigmaskHow::SIG_BLOCK, Some(&answered), Some(&mut before))?;
         // Whoever started us may have had them blocked; children and the end of the program must
         // not inherit that.
+        let mut hangups = HangupsAtStart::Heeded;
         for signal in ANSWERED {
             before.remove(signal);
-            heed(signal)?;
+            if let (Signal::SIGHUP, SigHandler::SigIgn) = (signal, heed(signal)?) {
+                hangups = HangupsAtStart::Ignored;
+            }
         }
         let child_before = heed_ends_alone()?;
         let fd = SignalFd::with_flags(&answered, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)
             .of_call("signalfd4(2)")?;
-        Ok(Self { fd, before, child_before })
+        Ok(Self { fd, before, child_before, hangups })
     }
 
     /// Takes the next signal that waits, with its sender.
@@ -91,15 +97,29 @@ impl Signals {
         }
     }
 
+    /// What `SIGHUP` did when the daemon was started.
+    pub(crate) const fn hangups(&self) -> HangupsAtStart {
+        self.hangups
+    }
+
+    /// Takes over what it did then from the old program: what is executed finds what that has set.
+    pub(crate) const fn take_over(&mut self, hangups: HangupsAtStart) {
+        self.hangups = hangups;
+    }
+
     /// The mask of before, for children.
     pub(crate) const fn before(&self) -> &SigSet {
         &self.before
     }
 
-    /// Has `SIGCHLD` do in a child what it did before, and closes the child's copy of the descriptor;
-    /// returns the mask of before, to be set when the child is ready for signals.
+    /// Has `SIGCHLD` do in a child what it did before, and `SIGHUP` nothing if it was ignored then, and closes the
+    /// child's copy of the descriptor; returns the mask of before, to be set when the child is ready for signals.
     pub(crate) fn leave_to_child(self) -> io::Result<SigSet> {
         sys::set_disposition(Signal::SIGCHLD, &self.child_before)?;
+        if self.hangups == HangupsAtStart::Ignored {
+            let ignored = SigAction::new(SigHandler::SigIgn, SaFlags::empty(), SigSet::empty());
+            sys::set_disposition(Signal::SIGHUP, &ignored)?;
+        }
         Ok(self.before)
     }
 }
@@ -111,8 +131,8 @@ impl AsFd for Signals {
 }
 
 /// Makes sure that a signal is not ignored: an ignored one is dropped even while it is blocked, and
-/// ignoring `SIGCHLD` makes the kernel reap children behind our back.
-fn heed(signal: Signal) -> io::Result<()> {
+/// ignoring `SIGCHLD` makes the kernel reap children behind our back. Returns what it did before.
+fn heed(signal: Signal) -> io::Result<SigHandler> {
     let default = SigAction::new(SigHandler::SigDfl, SaFlags::empty(), SigSet::empty());
     let before = sys::set_disposition(signal, &default)?;
     match before.handler() {
@@ -123,7 +143,12 @@ fn heed(signal: Signal) -> io::Result<()> {
             sys::set_disposition(signal, &before)?;
         }
     }
-    Ok(())
+    Ok(before.handler())
+}
+
+/// Finds out what `SIGHUP` does, before anything is done about it.
+pub(crate) fn hangups_now() -> HangupsAtStart {
+    if sys::is_ignored(Signal::SIGHUP) { HangupsAtStart::Ignored } else { HangupsAtStart::Heeded }
 }
 
 /// Has the kernel send `SIGCHLD` when a child ends, and not when one stops or continues (see

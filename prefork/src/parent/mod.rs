@@ -24,7 +24,9 @@ mod upgrade;
 
 use std::{io, mem::ManuallyDrop, os::fd::AsFd, rc::Rc};
 
-use prefork_core::{AdoptedAs, Allowance, Config, Event, Generation, SlotId, Supervisor, Verdict};
+use prefork_core::{
+    AdoptedAs, Allowance, Config, Event, Generation, Hangups, SlotId, Supervisor, Verdict,
+};
 use prefork_daemonize::Readiness;
 use rustix::event::{PollFd, PollFlags};
 
@@ -83,6 +85,7 @@ pub(crate) struct Parent<'a> {
     readiness: &'a mut Option<Readiness>,
     /// How this program was started, or why that is not known.
     origin: io::Result<Origin>,
+    hangups: Hangups,
     probe: Option<Probe>,
     auto_reload: Option<AutoReload>,
     file_watch: Option<FileWatch>,
@@ -127,6 +130,7 @@ pub(crate) struct Parts<'a> {
     pub(crate) title: Title,
     pub(crate) access_log: AccessLog,
     pub(crate) origin: io::Result<Origin>,
+    pub(crate) hangups: Hangups,
     pub(crate) board: Option<ParentBoard>,
     pub(crate) pid_file: Option<&'a mut KeptPidFile>,
     pub(crate) listeners: Listeners,
@@ -202,6 +206,7 @@ impl<'a> Parent<'a> {
             hooks,
             readiness,
             origin,
+            hangups: parts.hangups,
             probe: None,
             auto_reload,
             file_watch: None,

@@ -3,11 +3,11 @@
 use std::{io, time::Duration};
 
 use nix::sys::signal::Signal;
-use prefork_core::{Allowance, Event, Exit, Request, Time};
+use prefork_core::{Allowance, Event, Exit, Hangup, Request, Time};
 use rustix::process::Pid;
 
 use super::{Parent, reap};
-use crate::{ChildExit, OnChange, auto_reload, clock, hooks::Call, os::Sender};
+use crate::{ChildExit, OnChange, auto_reload, clock, hangup, hooks::Call, os::Sender};
 
 /// After so many ends of orphans at once, signals are read every 4 ms: often enough for the end of a child, which is
 /// replaced within 10 ms, and seldom enough for a child that leaves orphans without end.
@@ -56,6 +56,16 @@ impl Parent<'_> {
         let mut requests = Vec::new();
         let mut children_ended = std::mem::take(&mut self.must_reap);
         while let Some((signal, sender)) = self.signals.next()? {
+            if signal == Signal::SIGHUP {
+                match hangup::understand(&mut self.hangups, Some(sender), &self.log) {
+                    Hangup::Reload => {}
+                    Hangup::Stop => {
+                        requests.push(Request::StopGracefully);
+                        continue;
+                    }
+                    Hangup::Outlive => continue,
+                }
+            }
             match (request(signal), sender) {
                 // Whoever stops a container is not to be seen from inside.
                 (Some(request), Sender::Process(0)) => {

@@ -133,6 +133,7 @@ impl Parent<'_> {
     fn estate(&self) -> Estate<'_> {
         Estate {
             settings: &self.settings,
+            hangups: &self.hangups,
             listeners: &self.listeners,
             access_log: &self.access_log,
             board: self.board.as_ref(),

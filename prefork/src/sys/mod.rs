@@ -145,11 +145,21 @@ pub(crate) fn exit_now(status: i32) -> ! {
 
 /// Sets what a signal does and returns what it did before.
 ///
-/// To be called with the default disposition, or with one that this function has returned, whatever its flags.
+/// To be called with the default disposition, that of ignoring it, or one that this function has returned, whatever
+/// its flags.
 pub(crate) fn set_disposition(signal: Signal, action: &SigAction) -> io::Result<SigAction> {
     // SAFETY: sigaction is unsafe because a handler may be one that is not async-signal-safe. No
-    // handler is made here: the callers pass the default, or the one that was there.
+    // handler is made here: the callers pass none, or the one that was there.
     Ok(unsafe { nix::sys::signal::sigaction(signal, action) }?)
+}
+
+/// Tells whether a signal is ignored.
+pub(crate) fn is_ignored(signal: Signal) -> bool {
+    let mut action = std::mem::MaybeUninit::<libc::sigaction>::uninit();
+    // SAFETY: a null pointer says that nothing is to be set, and the kernel writes to what lives.
+    let result = unsafe { libc::sigaction(signal as i32, std::ptr::null(), action.as_mut_ptr()) };
+    // SAFETY: it is filled in if the call has succeeded.
+    result == 0 && unsafe { action.assume_init() }.sa_sigaction == libc::SIG_IGN
 }
 
 /// Has a signal do nothing but interrupt: what an `exec` sets to the default again.

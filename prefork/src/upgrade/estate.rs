@@ -11,7 +11,7 @@ use std::{
 };
 
 use nix::sys::signal::SigSet;
-use prefork_core::HandedTags;
+use prefork_core::{HandedTags, Hangups};
 use prefork_daemonize::PidFile;
 
 use super::{
@@ -48,6 +48,7 @@ pub(crate) enum Which {
 /// All of it.
 pub(crate) struct Estate<'a> {
     pub(crate) settings: &'a Settings,
+    pub(crate) hangups: &'a Hangups,
     pub(crate) listeners: &'a Listeners,
     pub(crate) access_log: &'a AccessLog,
     pub(crate) board: Option<&'a ParentBoard>,
@@ -114,6 +115,7 @@ impl Estate<'_> {
             program: origin.command.program(&origin.image).into(),
             command: Some(origin.command.clone()),
             in_background: self.settings.daemonize,
+            hangups: Some(self.hangups.clone()),
             listeners: listeners.collect(),
             error_log_path: self.settings.error_log_path.clone().map(Into::into),
             access_log: self.access_log.open_file().map(|(path, file)| HandedLog {

@@ -11,7 +11,7 @@ use std::{
     os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd},
 };
 
-use prefork_core::{HandedTags, SlotId};
+use prefork_core::{HandedTags, Hangups, SlotId};
 use rustix::fs::{SealFlags, fcntl_add_seals, fcntl_get_seals};
 use serde::{Deserialize, Serialize};
 
@@ -39,6 +39,9 @@ pub(super) struct Handover {
     pub(super) command: Option<Command>,
     /// Whether the daemon has gone to the background.
     pub(super) in_background: bool,
+    /// What is known of its terminal; earlier libraries took no notice.
+    #[serde(default)]
+    pub(super) hangups: Option<Hangups>,
     pub(super) listeners: Vec<HandedListener>,
     /// Where the error log is, which is standard error by then.
     pub(super) error_log_path: Option<OsString>,
@@ -275,6 +278,7 @@ mod tests {
             program: OsString::from_vec(b"/opt/\xff/hello".to_vec()),
             command: None,
             in_background: true,
+            hangups: None,
             listeners: vec![HandedListener {
                 fd: 7,
                 known_by: KnownBy::Tcp(vec!["127.0.0.1:0".parse().expect("an address")]),

@@ -14,6 +14,8 @@ use std::{
     sync::{Mutex, MutexGuard, OnceLock, PoisonError},
 };
 
+use prefork_core::Hangups;
+
 use super::{
     Command, Image, Origin, Passed,
     exec::{Executable, Start},
@@ -195,6 +197,11 @@ impl Inherited {
     /// Whether the daemon has gone to the background.
     pub(crate) const fn is_in_background(&self) -> bool {
         self.handover.in_background
+    }
+
+    /// What is known of the daemon's terminal.
+    pub(crate) fn hangups(&self) -> Option<Hangups> {
+        self.handover.hangups.clone()
     }
 
     /// Whether standard error already goes to the log at this path.
