@@ -9,11 +9,7 @@ use std::{os::fd::BorrowedFd, time::Duration};
 use prefork_core::{Time, one_line};
 use prefork_daemonize::{PidFile, Restored};
 
-use crate::{
-    Report,
-    log::Log,
-    os::{FileHints, Stirred},
-};
+use crate::{Report, log::Log, os::FileHints};
 
 /// How long hints are left alone after one, so that somebody who touches the file all the time costs little.
 const REST: Duration = Duration::from_millis(500);
@@ -89,7 +85,7 @@ impl KeptPidFile {
         if self.due().is_some_and(|due| now < due) {
             return;
         }
-        let has_stirred = self.hints.as_ref().is_some_and(|hints| hints.take() != Stirred::Nothing);
+        let has_stirred = self.hints.as_ref().is_some_and(FileHints::take);
         match self.next.take() {
             Some(Next::Look(_)) => self.restore(now, log),
             Some(Next::Listen(_)) | None if has_stirred => self.restore(now, log),

@@ -13,14 +13,12 @@ use super::slots;
 use crate::{
     Report,
     check::{Pool, Scoreboard, Settings},
-    clock,
     log::Log,
-    os::{FileHints, Stirred},
+    os::FileHints,
 };
 
-/// How long hints are left alone after the parent has written to the file itself, or somebody else has: longer than it
-/// is between two looks at children that work, which look at the hints too, so that nothing wakes between them.
-const REST: Duration = Duration::from_secs(1);
+/// How long hints are left alone after the whole file was read for some.
+const REST: Duration = Duration::from_millis(100);
 
 /// How long after one attempt to make a scoreboard the next one comes.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -35,7 +33,7 @@ pub(crate) struct Public {
     damaged: Option<OwnedFd>,
     /// What is to be done about it.
     repair: Repair,
-    /// What happens to the file, the parent's own writing too.
+    /// What others do to the file.
     hints: Option<FileHints>,
     /// When hints count again.
     listen_at: Option<Time>,
@@ -183,10 +181,8 @@ impl Public {
     }
 
     fn wrote(&mut self, written: Result<(), SlotError>, log: &Log) {
-        match written {
-            // Hints of this are left until it is quiet again.
-            Ok(()) => self.listen_at = self.hints.as_ref().map(|_| clock::now() + REST),
-            Err(error) => self.condemn(&Report(&error), log),
+        if let Err(error) = written {
+            self.condemn(&Report(&error), log);
         }
     }
 
@@ -212,27 +208,21 @@ impl Public {
         shown: impl Fn(SlotId) -> Stamp,
         log: &Log,
     ) -> Vec<SlotId> {
-        let is_noisy = self.listen_at.is_some();
         match look {
             Look::Hinted if self.listen_at.is_some_and(|at| now < at) => return Vec::new(),
             Look::Hinted => self.listen_at = None,
             Look::Due => {}
         }
         // First, so that what happens meanwhile is a hint again.
-        let stirred = match (&self.hints, look) {
-            (Some(hints), _) => hints.take(),
-            (None, Look::Due) => Stirred::Changed,
-            (None, Look::Hinted) => Stirred::Nothing,
-        };
+        let is_hinted = self.hints.as_ref().map(FileHints::take);
         let Some(board) = self.board.as_ref().filter(|_| matches!(self.repair, Repair::No)) else {
             return Vec::new();
         };
-        let is_whole = match stirred {
-            Stirred::Nothing => return Vec::new(),
-            // While the parent itself writes, that it was written to is no news. Whoever else does closes
-            // the file one day, or writes when it is quiet.
-            Stirred::Written => !is_noisy,
-            Stirred::Changed => true,
+        let is_whole = match (is_hinted, look) {
+            (Some(true), _) | (None, Look::Due) => true,
+            // Cut without having been opened, there is no hint of it.
+            (Some(false), Look::Due) => false,
+            (Some(false) | None, Look::Hinted) => return Vec::new(),
         };
         if let Err(fault) = board.check() {
             self.condemn(&Report(&fault), log);

@@ -5,27 +5,13 @@
 
 use std::{
     io,
-    mem::MaybeUninit,
     os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
 };
 
 use rustix::{
-    fs::inotify::{self, CreateFlags, ReadFlags, Reader, WatchFlags},
+    fs::inotify::{self, CreateFlags, WatchFlags},
     io::Errno,
 };
-
-/// The kernel keeps so many hints by default, so taking them ends (`inotify(7)`).
-const MOST: usize = 16_384;
-
-/// What has happened to a file since the last hints were taken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Stirred {
-    Nothing,
-    /// Somebody has written to it; this very process, maybe.
-    Written,
-    /// It was closed by somebody who could write, or has been changed in another way.
-    Changed,
-}
 
 /// An inotify descriptor that watches one file.
 #[derive(Debug)]
@@ -55,30 +41,26 @@ impl FileHints {
         self.inotify.as_fd()
     }
 
-    /// Takes the hints that wait, and returns the most of what they are about.
-    pub(crate) fn take(&self) -> Stirred {
-        let mut space = [MaybeUninit::uninit(); 4096];
-        let mut reader = Reader::new(&self.inotify, &mut space);
-        let mut stirred = Stirred::Nothing;
-        for _ in 0..MOST {
-            match reader.next() {
-                Ok(event) if event.events() == ReadFlags::MODIFY => {
-                    stirred = stirred.max(Stirred::Written);
-                }
-                Ok(_) => stirred = Stirred::Changed,
+    /// Takes the hints that wait, and returns whether there were any.
+    pub(crate) fn take(&self) -> bool {
+        let mut space = [0; 4096];
+        let mut any = false;
+        // The kernel keeps so many of them that this ends.
+        for _ in 0..16 {
+            match rustix::io::read(&self.inotify, &mut space) {
+                Ok(length) if length > 0 => any = true,
                 Err(Errno::INTR) => {}
-                Err(_) => break,
+                Ok(_) | Err(_) => break,
             }
         }
-        stirred
+        any
     }
 }
 
-/// Removing a name changes an attribute: how many there are. Whoever cuts a file without opening it writes
-/// to it.
+/// Removing a name changes an attribute: how many there are. That it was written to is no hint, as this process itself
+/// writes; whoever else does has opened it for that, and closes it one day.
 fn add(inotify: &OwnedFd, file: BorrowedFd<'_>) -> io::Result<i32> {
     let path = format!("/proc/self/fd/{}", file.as_raw_fd());
-    let flags =
-        WatchFlags::ATTRIB | WatchFlags::MOVE_SELF | WatchFlags::MODIFY | WatchFlags::CLOSE_WRITE;
+    let flags = WatchFlags::ATTRIB | WatchFlags::MOVE_SELF | WatchFlags::CLOSE_WRITE;
     Ok(inotify::add_watch(inotify, path, flags)?)
 }

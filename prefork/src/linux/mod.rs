@@ -14,7 +14,7 @@ pub(crate) mod terminal;
 mod title;
 mod write_signals;
 
-pub(crate) use file_hints::{FileHints, Stirred};
+pub(crate) use file_hints::FileHints;
 pub(crate) use fork::fork;
 pub(crate) use lifeline::{Lifeline, Tether};
 pub(crate) use orphans::Reaper;
