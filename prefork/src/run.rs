@@ -17,7 +17,7 @@ use crate::{
     clock, hooks,
     log::{Log, Role},
     logs::{open_access_log, open_error_log, redirect, redirect_stderr, stderr},
-    manager::Manager,
+    manager::{MainPid, Manager},
     os::{Signals, outlive_failed_writes, pidfds_work, terminal},
     parent::{Became, Parent, Parts},
     solo,
@@ -172,7 +172,9 @@ fn prepare<S>(
     refuse_threads(&settings)?;
     require_pidfds(&settings)?;
     let in_place = inherited.is_some_and(Inherited::is_in_background);
-    settings.manager = Manager::from_environment(in_place);
+    let in_background = inherited.map_or(settings.daemonize, Inherited::is_in_background);
+    let main_pid = if in_background { MainPid::Found } else { MainPid::Reported };
+    settings.manager = Manager::from_environment(in_place, main_pid);
     let activated = take_activated(&settings, inherited);
     if let Some(hook) = before_daemonize {
         call("before_daemonize", hook)?;

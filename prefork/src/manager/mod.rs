@@ -20,8 +20,8 @@ use crate::{clock, log::Log, sys};
 
 use line::Line;
 use outbox::{ALIVE, Outbox};
-pub(crate) use words::Occasion;
 use words::{Conversation, Size};
+pub(crate) use words::{MainPid, Occasion};
 
 /// What the environment says about the service manager.
 #[derive(Clone, Debug, Default)]
@@ -29,6 +29,7 @@ pub(crate) struct Manager {
     line: Option<Line>,
     /// How often a sign of life is due.
     interval: Option<Duration>,
+    main_pid: MainPid,
 }
 
 impl Manager {
@@ -36,7 +37,7 @@ impl Manager {
     ///
     /// `in_place` is for a program that goes on with a daemon in the background: the pid for which the
     /// manager has started the watchdog was that of the launcher.
-    pub(crate) fn from_environment(in_place: bool) -> Self {
+    pub(crate) fn from_environment(in_place: bool, main_pid: MainPid) -> Self {
         let line = std::env::var_os("NOTIFY_SOCKET").and_then(|address| Line::to(&address));
         let read = |name| std::env::var(name).ok();
         let pid = read("WATCHDOG_PID").filter(|_| !in_place);
@@ -47,7 +48,7 @@ impl Manager {
                 sys::forget_variable(name);
             }
         }
-        Self { interval: line.as_ref().and(limit).and_then(beat), line }
+        Self { interval: line.as_ref().and(limit).and_then(beat), line, main_pid }
     }
 
     /// Begins to report on a pool.
@@ -69,6 +70,7 @@ impl Manager {
         Reporting {
             line: self.line.clone(),
             conversation: conversation
+                .with_main_pid(self.main_pid)
                 .with_stop(stop.iter().fold(MARGIN, |sum, part| sum.saturating_add(*part))),
             interval: self.interval,
             next_beat: clock::now(),

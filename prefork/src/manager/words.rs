@@ -113,10 +113,23 @@ impl fmt::Display for Size {
     }
 }
 
+/// Whether the manager is told which process is the main one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum MainPid {
+    /// In the foreground, where a shell may be in front of it.
+    #[default]
+    Reported,
+    /// In the background, where the manager finds it by the pid file once the launcher has ended. Before that it is
+    /// nobody's child that the manager knows: told of it, systemd would take it for a process of somebody else's, and
+    /// kill all processes of the service at once when it is to stop (`service_set_main_pid`).
+    Found,
+}
+
 /// What has been said so far, as far as it matters for what is to be said.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Conversation {
     size: Size,
+    main_pid: MainPid,
     /// How long a stop may take.
     stop: Duration,
     is_serving: bool,
@@ -132,6 +145,7 @@ impl Conversation {
         let stop = Duration::ZERO;
         Self {
             size,
+            main_pid: MainPid::Reported,
             stop,
             is_serving: false,
             is_rolling: false,
@@ -150,6 +164,11 @@ impl Conversation {
         conversation
     }
 
+    pub(super) const fn with_main_pid(mut self, main_pid: MainPid) -> Self {
+        self.main_pid = main_pid;
+        self
+    }
+
     pub(super) const fn with_stop(mut self, stop: Duration) -> Self {
         self.stop = stop;
         self
@@ -163,10 +182,12 @@ impl Conversation {
         }
         let size = self.size;
         match occasion {
-            Occasion::Starting => Some(format!("MAINPID={pid}\nSTATUS=starting {size}")),
+            Occasion::Starting => {
+                Some(format!("{}{}", self.main_pid(pid), status(&format!("starting {size}"))))
+            }
             Occasion::Ready => {
                 self.is_serving = true;
-                Some(ready(pid, &self.serving()))
+                Some(self.ready(pid, &self.serving()))
             }
             Occasion::Reloading => {
                 self.is_rolling = true;
@@ -187,7 +208,8 @@ impl Conversation {
                 self.ended(pid, &status)
             }
             Occasion::NothingToReload => {
-                Some(format!("{}\n{}", reloading(now, "reloading"), ready(pid, &self.serving())))
+                let ready = self.ready(pid, &self.serving());
+                Some(format!("{}\n{ready}", reloading(now, "reloading")))
             }
             Occasion::Probing => {
                 self.is_upgrading = true;
@@ -217,16 +239,24 @@ impl Conversation {
     }
 
     fn ended(self, pid: u32, status: &str) -> Option<String> {
-        self.is_at_rest().then(|| ready(pid, status))
+        self.is_at_rest().then(|| self.ready(pid, status))
+    }
+
+    fn ready(self, pid: u32, text: &str) -> String {
+        format!("READY=1\n{}{}", self.main_pid(pid), status(text))
+    }
+
+    /// Names the main process, where that is to be told.
+    fn main_pid(self, pid: u32) -> String {
+        match self.main_pid {
+            MainPid::Reported => format!("MAINPID={pid}\n"),
+            MainPid::Found => String::new(),
+        }
     }
 
     fn serving(self) -> String {
         format!("serving, {}", self.size)
     }
-}
-
-fn ready(pid: u32, text: &str) -> String {
-    format!("READY=1\nMAINPID={pid}\n{}", status(text))
 }
 
 /// With the time at which it was said, by which the manager tells the answer to its own request from others.
@@ -240,120 +270,4 @@ fn status(text: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const NOW: Time = Time::after_origin(Duration::from_micros(1_234_567));
-
-    fn conversation() -> Conversation {
-        Conversation::new(Size::Fixed { prefork: 3 }).with_stop(Duration::from_secs(41))
-    }
-
-    fn serving() -> Conversation {
-        let mut conversation = conversation();
-        conversation.hear(Occasion::Ready, NOW, 7);
-        conversation
-    }
-
-    /// The messages that follow, one a line, parts joined by spaces.
-    fn said<const N: usize>(
-        mut conversation: Conversation,
-        occasions: [Occasion; N],
-    ) -> [String; N] {
-        occasions.map(|occasion| {
-            conversation.hear(occasion, NOW, 7).unwrap_or_default().replace('\n', " ")
-        })
-    }
-
-    #[test]
-    fn a_life_without_trouble() {
-        let life = [
-            Occasion::Starting,
-            Occasion::Ready,
-            Occasion::Reloading,
-            Occasion::Reloaded,
-            Occasion::Stopping,
-            Occasion::Stopping,
-        ];
-        assert_eq!(
-            said(conversation(), life),
-            [
-                "MAINPID=7 STATUS=starting 3 children",
-                "READY=1 MAINPID=7 STATUS=serving, 3 children",
-                "RELOADING=1 MONOTONIC_USEC=1234567 STATUS=replacing all children",
-                "READY=1 MAINPID=7 STATUS=serving, 3 children",
-                "STOPPING=1 EXTEND_TIMEOUT_USEC=41000000 STATUS=stopping",
-                "",
-            ]
-        );
-    }
-
-    #[test]
-    fn ready_is_said_when_neither_reload_nor_upgrade_is_left() {
-        let ready = "READY=1 MAINPID=7 STATUS=serving; the new program was no good";
-        let [probing, reloading, reloaded, refused] = said(
-            serving(),
-            [
-                Occasion::Probing,
-                Occasion::Reloading,
-                Occasion::ReloadFailed { generation: Generation(2) },
-                Occasion::UpgradeRefused,
-            ],
-        );
-        assert!(probing.starts_with("RELOADING=1 MONOTONIC_USEC="), "{probing}");
-        assert!(reloading.starts_with("RELOADING=1 MONOTONIC_USEC="), "{reloading}");
-        // The end of the roll is not that of the upgrade.
-        assert!(reloaded.is_empty(), "{reloaded}");
-        assert_eq!(refused, ready);
-    }
-
-    #[test]
-    fn a_program_that_goes_on_in_place_ends_the_upgrade() {
-        let size = Size::Fixed { prefork: 1 };
-        let [_, reloaded] =
-            said(Conversation::in_place(size), [Occasion::Reloading, Occasion::Reloaded]);
-        assert_eq!(reloaded, "READY=1 MAINPID=7 STATUS=serving, 1 child");
-        let [back] = said(Conversation::in_place(size), [Occasion::Back]);
-        assert!(back.starts_with("READY=1"), "{back}");
-    }
-
-    #[test]
-    fn a_failed_reload_is_over_too() {
-        let [_, failed] = said(
-            serving(),
-            [Occasion::Reloading, Occasion::ReloadFailed { generation: Generation(2) }],
-        );
-        assert_eq!(
-            failed,
-            "READY=1 MAINPID=7 STATUS=serving; generation 2 did not work, old children stay"
-        );
-    }
-
-    #[test]
-    fn where_there_is_nobody_to_reload_it_is_over_at_once() {
-        let [both] = said(serving(), [Occasion::NothingToReload]);
-        let parts: Vec<_> = both.split(' ').filter(|part| part.contains("=1")).collect();
-        assert_eq!(parts, ["RELOADING=1", "MONOTONIC_USEC=1234567", "READY=1"]);
-    }
-
-    #[test]
-    fn the_status_tells_a_size_that_stays_true() {
-        let size = Size::ByLoad { prefork: 3, max_children: 150 };
-        let resized = Occasion::Resized { prefork: 4, max_children: 150 };
-        let messages = said(Conversation::new(size), [Occasion::Ready, resized]);
-        assert_eq!(
-            messages,
-            [
-                "READY=1 MAINPID=7 STATUS=serving, 3 to 150 children",
-                "STATUS=serving, 4 to 150 children"
-            ]
-        );
-    }
-
-    #[test]
-    fn a_stop_without_limit_is_a_number_all_the_same() {
-        let mut conversation = conversation().with_stop(Duration::MAX);
-        let message = conversation.hear(Occasion::Stopping, NOW, 7).expect("said");
-        assert!(message.contains(&format!("={}\n", u64::MAX - 1)), "{message}");
-    }
-}
+mod tests;

@@ -1,0 +1,122 @@
+//! What is said in the course of a life.
+
+use super::*;
+
+const NOW: Time = Time::after_origin(Duration::from_micros(1_234_567));
+
+fn conversation() -> Conversation {
+    Conversation::new(Size::Fixed { prefork: 3 }).with_stop(Duration::from_secs(41))
+}
+
+fn serving() -> Conversation {
+    let mut conversation = conversation();
+    conversation.hear(Occasion::Ready, NOW, 7);
+    conversation
+}
+
+/// The messages that follow, one a line, parts joined by spaces.
+fn said<const N: usize>(mut conversation: Conversation, occasions: [Occasion; N]) -> [String; N] {
+    occasions
+        .map(|occasion| conversation.hear(occasion, NOW, 7).unwrap_or_default().replace('\n', " "))
+}
+
+#[test]
+fn a_life_without_trouble() {
+    let life = [
+        Occasion::Starting,
+        Occasion::Ready,
+        Occasion::Reloading,
+        Occasion::Reloaded,
+        Occasion::Stopping,
+        Occasion::Stopping,
+    ];
+    assert_eq!(
+        said(conversation(), life),
+        [
+            "MAINPID=7 STATUS=starting 3 children",
+            "READY=1 MAINPID=7 STATUS=serving, 3 children",
+            "RELOADING=1 MONOTONIC_USEC=1234567 STATUS=replacing all children",
+            "READY=1 MAINPID=7 STATUS=serving, 3 children",
+            "STOPPING=1 EXTEND_TIMEOUT_USEC=41000000 STATUS=stopping",
+            "",
+        ]
+    );
+}
+
+#[test]
+fn who_is_in_the_background_does_not_say_which_process_it_is() {
+    let background = conversation().with_main_pid(MainPid::Found);
+    let life = [Occasion::Starting, Occasion::Ready, Occasion::Reloading, Occasion::Reloaded];
+    for message in said(background, life) {
+        assert!(!message.is_empty() && !message.contains("MAINPID"), "{message}");
+    }
+}
+
+#[test]
+fn ready_is_said_when_neither_reload_nor_upgrade_is_left() {
+    let ready = "READY=1 MAINPID=7 STATUS=serving; the new program was no good";
+    let [probing, reloading, reloaded, refused] = said(
+        serving(),
+        [
+            Occasion::Probing,
+            Occasion::Reloading,
+            Occasion::ReloadFailed { generation: Generation(2) },
+            Occasion::UpgradeRefused,
+        ],
+    );
+    assert!(probing.starts_with("RELOADING=1 MONOTONIC_USEC="), "{probing}");
+    assert!(reloading.starts_with("RELOADING=1 MONOTONIC_USEC="), "{reloading}");
+    // The end of the roll is not that of the upgrade.
+    assert!(reloaded.is_empty(), "{reloaded}");
+    assert_eq!(refused, ready);
+}
+
+#[test]
+fn a_program_that_goes_on_in_place_ends_the_upgrade() {
+    let size = Size::Fixed { prefork: 1 };
+    let [_, reloaded] =
+        said(Conversation::in_place(size), [Occasion::Reloading, Occasion::Reloaded]);
+    assert_eq!(reloaded, "READY=1 MAINPID=7 STATUS=serving, 1 child");
+    let [back] = said(Conversation::in_place(size), [Occasion::Back]);
+    assert!(back.starts_with("READY=1"), "{back}");
+}
+
+#[test]
+fn a_failed_reload_is_over_too() {
+    let [_, failed] = said(
+        serving(),
+        [Occasion::Reloading, Occasion::ReloadFailed { generation: Generation(2) }],
+    );
+    assert_eq!(
+        failed,
+        "READY=1 MAINPID=7 STATUS=serving; generation 2 did not work, old children stay"
+    );
+}
+
+#[test]
+fn where_there_is_nobody_to_reload_it_is_over_at_once() {
+    let [both] = said(serving(), [Occasion::NothingToReload]);
+    let parts: Vec<_> = both.split(' ').filter(|part| part.contains("=1")).collect();
+    assert_eq!(parts, ["RELOADING=1", "MONOTONIC_USEC=1234567", "READY=1"]);
+}
+
+#[test]
+fn the_status_tells_a_size_that_stays_true() {
+    let size = Size::ByLoad { prefork: 3, max_children: 150 };
+    let resized = Occasion::Resized { prefork: 4, max_children: 150 };
+    let messages = said(Conversation::new(size), [Occasion::Ready, resized]);
+    assert_eq!(
+        messages,
+        [
+            "READY=1 MAINPID=7 STATUS=serving, 3 to 150 children",
+            "STATUS=serving, 4 to 150 children"
+        ]
+    );
+}
+
+#[test]
+fn a_stop_without_limit_is_a_number_all_the_same() {
+    let mut conversation = conversation().with_stop(Duration::MAX);
+    let message = conversation.hear(Occasion::Stopping, NOW, 7).expect("said");
+    assert!(message.contains(&format!("={}\n", u64::MAX - 1)), "{message}");
+}
