@@ -4,6 +4,7 @@ use std::{
     error::Error as StdError,
     fmt::{self, Display},
     io,
+    process::ExitCode,
     time::Duration,
 };
 
@@ -11,7 +12,10 @@ use prefork_core::{StartFailure, one_line};
 use prefork_daemonize::{DaemonizeError, LogError, PidFileError};
 use prefork_scoreboard::CreateError;
 
-use crate::describe::{Ended as HowEnded, Span};
+use crate::{
+    SettingsError,
+    describe::{Ended as HowEnded, Span},
+};
 
 /// Any error, as hooks and main loops return it.
 pub type BoxError = Box<dyn StdError + Send + Sync + 'static>;
@@ -50,6 +54,43 @@ impl Display for ArgsError {
 }
 
 impl StdError for ArgsError {}
+
+/// Returns the status with which a program should end that could not run for this reason: 78 (`EX_CONFIG` in
+/// `sysexits.h`) where arguments or settings are wrong, and 1 otherwise.
+///
+/// Whoever starts it again by itself can tell by this that it would not help: `RestartPreventExitStatus=78` in a unit of
+/// systemd (`systemd.service(5)`).
+///
+/// # Examples
+///
+/// ```
+/// use prefork::{Args, Prefork, Report, exit_code};
+/// use std::process::ExitCode;
+///
+/// fn main() -> ExitCode {
+///     let args = Args::new().prefork(5).max_children(4).main_loop(|_child, ()| Ok(()));
+///     match Prefork::new(args) {
+///         Ok(_daemon) => ExitCode::SUCCESS, // run() it
+///         Err(error) => {
+///             eprintln!("{}", Report(&error));
+///             exit_code(&error)
+///         }
+///     }
+/// }
+/// # assert_eq!(main(), ExitCode::from(78));
+/// ```
+#[must_use]
+pub fn exit_code(error: &(dyn StdError + 'static)) -> ExitCode {
+    const EX_CONFIG: u8 = 78;
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if error.is::<ArgsError>() || error.is::<SettingsError>() {
+            return ExitCode::from(EX_CONFIG);
+        }
+        next = error.source();
+    }
+    ExitCode::FAILURE
+}
 
 /// What is wrong with one argument.
 #[derive(Clone, Debug, PartialEq, Eq)]

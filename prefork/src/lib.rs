@@ -59,7 +59,7 @@ pub use args::Args;
 pub use auto_reload::{AutoReloadHandler, OnChange};
 pub use child::{AnyAddr, AnyListener, AnyStream, Child, Listener, Requests};
 pub use disconnect::{Disconnect, DisconnectHandler, OnDisconnect};
-pub use error::{ArgsError, BoxError, Fault, Report, Result, RunError};
+pub use error::{ArgsError, BoxError, Fault, Report, Result, RunError, exit_code};
 pub use init::Init;
 pub use prefork_core::{self as policy, Exit};
 pub use prefork_daemonize as daemonize;
@@ -67,7 +67,7 @@ pub use prefork_netwatch::{self as netwatch, Proto, Seen};
 pub use prefork_reload::{self as reload, Changes, WatchList};
 pub use prefork_scoreboard::{self as scoreboard, Slot};
 pub use run::{Ended, Prefork};
-pub use settings::Settings;
+pub use settings::{Settings, SettingsError, read_settings};
 #[cfg(feature = "status")]
 pub use status::StatusAddress;
 pub use told::{ChildExit, HungChild};

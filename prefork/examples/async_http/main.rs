@@ -37,7 +37,7 @@ use axum::{
     routing::get,
     serve::Listener,
 };
-use prefork::{Args, BoxError, Child, Prefork, Report};
+use prefork::{Args, BoxError, Child, Prefork, Report, exit_code};
 use tokio::{
     io::{Interest, unix::AsyncFd},
     net::TcpStream,
@@ -55,7 +55,7 @@ pub(crate) fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             let _ = writeln!(io::stderr(), "async_http: {}", Report(&*error));
-            ExitCode::FAILURE
+            exit_code(&*error)
         }
     }
 }

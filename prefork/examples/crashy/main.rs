@@ -17,7 +17,7 @@ use std::{
     time::Duration,
 };
 
-use prefork::{Args, BoxError, Child, Prefork, Report};
+use prefork::{Args, BoxError, Child, Prefork, Report, exit_code};
 use rustix::process::{Resource, Rlimit, setrlimit};
 
 const MIB: usize = 1 << 20;
@@ -33,7 +33,7 @@ pub(crate) fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             let _ = writeln!(io::stderr(), "crashy: {}", Report(&*error));
-            ExitCode::FAILURE
+            exit_code(&*error)
         }
     }
 }

@@ -16,7 +16,7 @@ use std::{
     process::ExitCode,
 };
 
-use prefork::{AnyListener, AnyStream, Args, BoxError, Child, Prefork, Report};
+use prefork::{AnyListener, AnyStream, Args, BoxError, Child, Prefork, Report, exit_code};
 use rustix::{
     event::{PollFd, PollFlags, poll},
     io::Errno,
@@ -27,7 +27,7 @@ pub(crate) fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             let _ = writeln!(io::stderr(), "echo: {}", Report(&*error));
-            ExitCode::FAILURE
+            exit_code(&*error)
         }
     }
 }

@@ -1,17 +1,14 @@
 //! The command line: the documented arguments, in kebab case, over those of a file.
 
 use std::{
-    fs::File,
-    io::{self, Read, Write},
+    io::{self, Write},
     net::SocketAddr,
     path::PathBuf,
     time::Duration,
 };
 
 use clap::Parser;
-use prefork::{
-    Args, BoxError, OnChange, OnDisconnect, Settings, policy::one_line, reload::trusted_file,
-};
+use prefork::{Args, OnChange, OnDisconnect, Settings, SettingsError, read_settings};
 use serde::Deserialize;
 
 /// A preforked HTTP server that says hello.
@@ -116,20 +113,9 @@ pub(crate) struct Config {
 
 impl Cli {
     /// Reads the file, if one was given.
-    pub(crate) fn config(&self) -> Result<Config, BoxError> {
+    pub(crate) fn config(&self) -> Result<Config, SettingsError> {
         let Some(path) = &self.config else { return Ok(Config::default()) };
-        let mut text = String::new();
-        let mut file =
-            File::open(path).map_err(|error| format!("cannot read {}: {error}", one_line(path)))?;
-        if rustix::process::geteuid().is_root() {
-            // What it says decides what root runs as whom.
-            trusted_file(&file, path, 0)?;
-        }
-        file.read_to_string(&mut text)
-            .map_err(|error| format!("cannot read {}: {error}", one_line(path)))?;
-        toml::from_str(&text).map_err(|error: toml::de::Error| {
-            format!("{}: {}", one_line(path), error.to_string().trim_end()).into()
-        })
+        read_settings(path, |text| toml::from_str(text))
     }
 
     /// Returns where to listen.

@@ -14,7 +14,7 @@ use std::{
 };
 
 use clap::Parser;
-use prefork::{Args, BoxError, Child, Ended, Prefork, Report};
+use prefork::{Args, BoxError, Child, Ended, Prefork, Report, exit_code};
 
 use cli::Cli;
 
@@ -29,7 +29,7 @@ pub(crate) fn main() -> ExitCode {
         }
         Err(error) => {
             let _ = writeln!(io::stderr(), "hello: {}", Report(&*error));
-            ExitCode::FAILURE
+            exit_code(&*error)
         }
     }
 }

@@ -1,11 +1,14 @@
 //! The arguments that are plain data, as values that a file can hold.
 
+mod file;
 #[cfg(feature = "serde")]
 mod read;
 #[cfg(feature = "serde")]
 mod value;
 
 use std::{path::PathBuf, time::Duration};
+
+pub use file::{SettingsError, read_settings};
 
 #[cfg(feature = "status")]
 use crate::StatusAddress;

@@ -1,0 +1,85 @@
+//! Reading a file of settings.
+
+use std::{
+    fmt::Display,
+    fs::File,
+    io::{self, Read},
+    path::{Path, PathBuf},
+};
+
+use prefork_core::one_line;
+use prefork_reload::{Distrust, trusted_file};
+
+/// Why settings cannot be had from a file.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SettingsError {
+    /// It cannot be opened or read.
+    #[error("cannot read settings {}", one_line(path))]
+    #[non_exhaustive]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// It decides what root runs, and others can change it.
+    #[error("settings {} are not root's alone", one_line(path))]
+    #[non_exhaustive]
+    Untrusted {
+        /// The file.
+        path: PathBuf,
+        /// Who can.
+        source: Distrust,
+    },
+    /// What stands there is wrong.
+    #[error("settings {}: {problem}", one_line(path))]
+    #[non_exhaustive]
+    Wrong {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, and where, as whoever has parsed it says.
+        problem: String,
+    },
+}
+
+/// Reads a file of settings, the library's ([`Settings`](crate::Settings)) and the program's own, and has `parse` make
+/// something of the text.
+///
+/// For root the file, its directory and all above must be root's alone, as it decides what root does.
+///
+/// # Errors
+///
+/// [`SettingsError`] names the file and what is wrong. [`exit_code`](crate::exit_code) makes 78 of it.
+///
+/// # Examples
+///
+/// ```
+/// use prefork::{Settings, read_settings};
+///
+/// # let folder = tempfile::tempdir()?;
+/// # let path = folder.path().join("settings.toml");
+/// # std::fs::write(&path, "preforks = 4")?;
+/// let read = read_settings(&path, |text| toml::from_str::<Settings>(text));
+/// let error = read.expect_err("there is no such key").to_string();
+/// assert!(error.contains("settings.toml") && error.contains("did you mean `prefork`?"));
+/// # Ok::<(), std::io::Error>(())
+/// ```
+pub fn read_settings<T, E: Display>(
+    path: impl AsRef<Path>,
+    parse: impl FnOnce(&str) -> Result<T, E>,
+) -> Result<T, SettingsError> {
+    let path = path.as_ref();
+    let read = |source| SettingsError::Read { path: path.to_owned(), source };
+    let mut file = File::open(path).map_err(read)?;
+    if rustix::process::geteuid().is_root() {
+        trusted_file(&file, path, 0)
+            .map_err(|source| SettingsError::Untrusted { path: path.to_owned(), source })?;
+    }
+    let mut text = String::new();
+    file.read_to_string(&mut text).map_err(read)?;
+    parse(&text).map_err(|error| SettingsError::Wrong {
+        path: path.to_owned(),
+        problem: error.to_string().trim_end().to_owned(),
+    })
+}
