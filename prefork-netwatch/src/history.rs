@@ -35,6 +35,8 @@ struct Known {
     shown: u32,
     /// How many readings have not shown it since.
     missed: u8,
+    /// Who says that there is such a connection, as long as no reading has shown it.
+    claimant: Option<u32>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,6 +50,11 @@ enum Phase {
 }
 
 impl Known {
+    fn new(row: &Connection, reading: u32) -> Self {
+        let phase = Phase::Open.after(row.state);
+        Self { connection: row.clone(), phase, shown: reading, missed: 0, claimant: None }
+    }
+
     fn suspect(&self) -> Option<Suspect<'_>> {
         let missing = self.missed > 0;
         let seen = match self.phase {
@@ -117,26 +124,42 @@ impl History {
         });
     }
 
+    /// Takes in that `pid` has accepted a connection, as it says itself: if the next reading does not show it, it is a
+    /// suspect as if this one had, and of that process alone.
+    ///
+    /// What a reading has shown is not changed by what somebody says. A connection that was reported is remembered
+    /// for as long as it is expected before each reading.
+    pub fn expect(&mut self, pid: u32, row: &Connection) {
+        match self.known.entry(row.inode) {
+            Entry::Occupied(mut occupied) => {
+                let known = occupied.get_mut();
+                if known.phase == Phase::Settled && known.connection.has_addresses_of(row) {
+                    known.missed = 0;
+                }
+            }
+            Entry::Vacant(_) if row.inode == 0 => {}
+            Entry::Vacant(vacant) => {
+                vacant.insert(Known { claimant: Some(pid), ..Known::new(row, self.reading) });
+            }
+        }
+    }
+
     fn note(&mut self, row: &Connection) {
-        let fresh = |phase: Phase| Known {
-            connection: row.clone(),
-            phase: phase.after(row.state),
-            shown: self.reading,
-            missed: 0,
-        };
         match self.known.entry(row.inode) {
             Entry::Vacant(vacant) => {
-                vacant.insert(fresh(Phase::Open));
+                vacant.insert(Known::new(row, self.reading));
             }
             Entry::Occupied(mut occupied) => {
                 let known = occupied.get_mut();
                 if known.connection.has_addresses_of(row) {
                     known.phase = known.phase.after(row.state);
                     known.connection.state = row.state;
+                    known.connection.interface = row.interface;
+                    known.claimant = None;
                     known.shown = self.reading;
                     known.missed = 0;
                 } else {
-                    *known = fresh(Phase::Open);
+                    *known = Known::new(row, self.reading);
                 }
             }
         }
@@ -164,7 +187,8 @@ impl History {
         let mut events = Vec::new();
         for (inode, known) in &mut self.known {
             let Some(Suspect { connection, seen, .. }) = known.suspect() else { continue };
-            let Some(pid) = holder(*inode) else { continue };
+            let is_believed = |pid: &u32| known.claimant.is_none_or(|claimant| claimant == *pid);
+            let Some(pid) = holder(*inode).filter(is_believed) else { continue };
             events.push((*inode, Event::new(pid, connection, seen)));
             known.phase = Phase::Settled;
         }

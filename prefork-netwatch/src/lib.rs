@@ -49,7 +49,8 @@
 //!
 //! - Linux only, and the network namespace of the calling thread only.
 //! - A reset leaves nothing in the tables. It is reported if a check saw the connection before, in
-//!   whatever process; one that is reset before the first check after it was accepted is not.
+//!   whatever process, or if the connection was [expected](Watch::expect); else one that is reset before the
+//!   first check after it was accepted is not.
 //! - Where both sides close between two checks, what came first cannot be told in two cases: the
 //!   process sends its FIN after the peer's, or is reset after its own, and holds the descriptor
 //!   still. Both are reported as [`Seen::Gone`].

@@ -77,6 +77,16 @@ impl<S: Source> Watch<S> {
         }
     }
 
+    /// Notes a connection that `pid` has accepted, as it says itself, unless the filter keeps it out: then its end is
+    /// noticed although no check has seen it before. A process that says what is not so gets nobody else reported.
+    ///
+    /// To be noted before each check for as long as the process has it in hand, so that it is not forgotten.
+    pub fn expect(&mut self, pid: u32, connection: &Connection) {
+        if self.filter.matches(connection) {
+            self.history.expect(pid, connection);
+        }
+    }
+
     /// Reads the connections, and returns those that have ended since earlier checks while one of
     /// `pids` holds them.
     ///

@@ -4,7 +4,7 @@ mod common;
 use common::{
     Server, alone, check, filter_for, no_event, one_event, reset, sources, tcp, wait_for,
 };
-use prefork_netwatch::{Seen, Source, State, Watch};
+use prefork_netwatch::{Connection, Seen, SockDiag, Source, State, Watch};
 use std::io::Read;
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 
@@ -58,6 +58,64 @@ fn a_client_that_resets_is_reported_once_and_of_the_right_process() {
         no_event(&mut watch, &pids);
         reset(leaves);
         one_event(&mut watch, &pids, second.pid(), address, Seen::Gone);
+    });
+}
+
+/// What this process has accepted, as the kernel shows it now.
+fn accepted(listener: &TcpListener) -> (TcpStream, Connection) {
+    let (server, client) = listener.accept().expect("a connection");
+    let mut rows = Vec::new();
+    SockDiag::new().read(&filter_for(listener), &mut rows).expect("connections");
+    let is_it = |row: &Connection| row.inode != 0 && row.foreign == client.into();
+    let row = rows.into_iter().find(is_it).expect("it is shown");
+    (server, row)
+}
+
+/// N1: a client that has gone before anybody has looked, if its connection was expected.
+#[test]
+fn a_client_that_resets_before_the_first_check_is_reported_once() {
+    let name = "a_client_that_resets_before_the_first_check_is_reported_once";
+    with_each(name, "127.0.0.1:0", |listener, mut watch| {
+        let me = std::process::id();
+        let (client, address) = connect(&listener);
+        let (_server, expected) = accepted(&listener);
+        reset(client);
+        wait_for("the reset", || {
+            let mut rows = Vec::new();
+            SockDiag::new().read(&filter_for(&listener), &mut rows).expect("connections");
+            rows.iter().all(|row| row.inode != expected.inode)
+        });
+        let mut events = Vec::new();
+        for _ in 0..6 {
+            watch.expect(me, &expected);
+            events.extend(check(&mut watch, &[me]));
+        }
+        let [event] = &events[..] else { panic!("one event: {events:?}") };
+        assert_eq!((event.pid, event.seen), (me, Seen::Gone));
+        assert_eq!(event.foreign, address.into());
+    });
+}
+
+/// N3: a connection that was expected, and that this side has closed since, or has shut down first.
+#[test]
+fn what_this_side_has_closed_is_not_reported_though_it_was_expected() {
+    let name = "what_this_side_has_closed_is_not_reported_though_it_was_expected";
+    with_each(name, "127.0.0.1:0", |listener, mut watch| {
+        let me = std::process::id();
+        let (_stays, _) = connect(&listener);
+        let (closed, first) = accepted(&listener);
+        drop(closed);
+        let (mut leaves, _) = connect(&listener);
+        let (shut, second) = accepted(&listener);
+        shut.shutdown(Shutdown::Write).expect("an open connection");
+        assert_eq!(leaves.read(&mut [0]).expect("an end"), 0);
+        drop(leaves);
+        for _ in 0..6 {
+            watch.expect(me, &first);
+            watch.expect(me, &second);
+            assert_eq!(check(&mut watch, &[me]), []);
+        }
+        drop(shut);
     });
 }
 

@@ -218,3 +218,55 @@ fn a_connection_that_this_side_closed_is_not_suspect_once_settled() {
     history.settle(7);
     assert_eq!(history.report(|_| Some(1)), []);
 }
+
+/// A connection that a process says it has accepted, and what the readings after that show of it.
+#[test]
+fn what_is_expected_and_not_shown_is_gone() {
+    use State::{Close, CloseWait, Established, FinWait2, LastAck};
+    let fin = Some(Seen::PeerClosed);
+    let gone = Some(Seen::Gone);
+    for (readings, held, seen) in [
+        (&[None][..], true, gone),
+        (&[None], false, None),
+        (&[None, None, None, None, None, None], true, gone),
+        (&[None, Some(Established)], true, gone),
+        (&[Some(Established); 6], true, None),
+        (&[Some(Established), None], true, gone),
+        (&[Some(CloseWait), Some(CloseWait), None, None, None, None], true, fin),
+        (&[Some(Close)], true, gone),
+        (&[Some(FinWait2), None, None, None, None, None], true, None),
+        (&[Some(LastAck), None], true, None),
+    ] {
+        let mut history = History::new();
+        let mut found = Vec::new();
+        for state in readings {
+            history.expect(42, &connection(7, 1000, Established));
+            history.take_in(&state.map(|state| connection(7, 1000, state)));
+            found.extend(history.report(|_| held.then_some(42)).iter().map(|event| event.seen));
+        }
+        assert_eq!(found, Vec::from_iter(seen), "{readings:?}, held: {held}");
+    }
+}
+
+/// Nor does it change what is known of a connection.
+#[test]
+fn who_says_what_is_not_so_gets_nobody_else_reported() {
+    let mut history = History::new();
+    history.expect(1, &connection(7, 1000, State::Established));
+    history.take_in([]);
+    assert_eq!(history.report(|_| Some(2)), [], "another process has the socket");
+    let shown = connection(8, 1000, State::CloseWait);
+    history.take_in([&shown]);
+    assert_eq!(history.report(|_| Some(2)).len(), 1);
+    history.expect(1, &connection(8, 2000, State::Established));
+    history.take_in([&shown]);
+    assert_eq!(history.report(|_| Some(2)), [], "it was reported");
+}
+
+#[test]
+fn nothing_is_expected_of_what_nobody_has() {
+    let mut history = History::new();
+    history.expect(1, &connection(0, 1000, State::Established));
+    history.take_in([]);
+    assert_eq!(history.suspects().count(), 0);
+}

@@ -303,6 +303,11 @@ fn shown(edition: u64) -> u32 {
 }
 
 /// The pages' clock is the parent's (`CLOCK_MONOTONIC`).
+/// Tells whether a record is of the request that has begun then.
+pub(crate) fn is_at(record: &Record, since: Time) -> bool {
+    record.status().class() == Class::Busy && record.request_started().map(time) == Some(since)
+}
+
 fn time(monotonic: Monotonic) -> Time {
     Time::after_origin(Duration::from_nanos(monotonic.as_nanos()))
 }

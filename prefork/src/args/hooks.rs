@@ -156,8 +156,9 @@ impl<S> Args<S> {
     /// - [`Seen::PeerClosed`](crate::Seen::PeerClosed): the client sends no more. It has closed the
     ///   connection, or only its own side of it and still waits for the answer: TCP does not tell which.
     ///   Leave such clients alone where they are to be expected.
-    /// - [`Seen::Gone`](crate::Seen::Gone): the connection is no more, by a reset for example. One
-    ///   that is made and reset at once, before the parent has seen it, is not noticed.
+    /// - [`Seen::Gone`](crate::Seen::Gone): the connection is no more, by a reset for example. Over TCP, one that
+    ///   [`Child::accept`](crate::Child::accept) has not returned is not noticed if it is reset before the parent
+    ///   has seen it.
     ///
     /// A connection that the child itself has closed is not reported. The parent must be allowed to look at
     /// the descriptors of its children: as root, with `CAP_SYS_PTRACE` where they have another

@@ -41,6 +41,7 @@ mod call;
 mod handout;
 mod pages;
 mod reporter;
+mod reports;
 
 use std::{
     io,
@@ -52,8 +53,9 @@ use prefork_core::SlotId;
 pub(crate) use bells::{Bell, BellId, Bells};
 pub(crate) use call::Call;
 pub(crate) use handout::{Handout, Logs, Taker};
-pub(crate) use pages::{OwnPage, Pages, Report, Reports, WhichLog};
+pub(crate) use pages::{OwnPage, Pages, WhichLog};
 pub(crate) use reporter::Reporter;
+pub(crate) use reports::{Report, Reports};
 
 use crate::{
     os::{Lifeline, Poller, Tether},

@@ -16,7 +16,9 @@ use prefork_core::{Generation, SlotId, Time};
 use prefork_scoreboard::{Record, Slot, SlotMemory};
 use rustix::fs::{FallocateFlags, Mode, SealFlags, fallocate, fchmod, fcntl_add_seals, ftruncate};
 
+use super::{Report, Reports};
 use crate::{
+    disconnect::Words,
     memory_file,
     refused::Refusable,
     sys::pages::{self, Page, WORDS},
@@ -42,65 +44,18 @@ const DRAINING: usize = 73;
 const ARMED: usize = 74;
 /// Written by the parent: the number of the newest edition of the logs.
 const NEWEST: usize = 75;
+/// Written by the parent: whether it wants to know which connection the child has in hand.
+const WATCHED: usize = 76;
+/// Written by the child: the connection over TCP that it has in hand; 0 first if there is none.
+const CONNECTION: usize = 80;
 
-const _: () = assert!(SlotMemory::WORDS <= REPORTS && NEWEST < WORDS);
-
-/// Something that a child reports once in its life.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Report {
-    /// It has entered its main loop.
-    Entered,
-    /// It waits for work.
-    Ready,
-    /// It has taken its first work.
-    Worked,
-    /// It would like to be replaced.
-    Tired,
-    /// It waits for its own stop descriptor, which only a signal makes readable.
-    Polls,
-}
-
-impl Report {
-    /// In the order in which they follow from each other.
-    const ALL: [Self; 5] = [Self::Entered, Self::Ready, Self::Worked, Self::Tired, Self::Polls];
-
-    const fn bit(self) -> u64 {
-        1 << self as u64
-    }
-}
+const _: () = assert!(SlotMemory::WORDS <= REPORTS && CONNECTION + size_of::<Words>() / 8 <= WORDS);
 
 /// One of the two logs that a child writes to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum WhichLog {
     Error,
     Access,
-}
-
-/// A set of reports.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub(crate) struct Reports(u64);
-
-impl Reports {
-    pub(crate) const fn contains(self, report: Report) -> bool {
-        self.0 & report.bit() != 0
-    }
-
-    /// A set of these.
-    #[cfg(test)]
-    pub(crate) fn of(reports: &[Report]) -> Self {
-        Self(reports.iter().fold(0, |bits, report| bits | report.bit()))
-    }
-
-    pub(crate) const fn union(self, other: Self) -> Self {
-        Self(self.0 | other.0)
-    }
-
-    /// Those that are not in `known`, in the order in which they follow from each other. Bits that no child
-    /// sets mean nothing.
-    pub(crate) fn since(self, known: Self) -> impl Iterator<Item = Report> {
-        let new = self.0 & !known.0;
-        Report::ALL.into_iter().filter(move |report| new & report.bit() != 0)
-    }
 }
 
 /// The parent's side: all pages.
@@ -111,6 +66,8 @@ pub(crate) struct Pages {
     /// The last round in which changes were to be known, and whether it lasts.
     round: u64,
     is_armed: bool,
+    /// Whether clients are watched.
+    are_watched: bool,
 }
 
 impl Pages {
@@ -121,14 +78,14 @@ impl Pages {
         let pages = Self::reserve(&memory, slots)?;
         // Nobody can cut it, so that no access ends in SIGBUS. A later program may make it larger.
         fcntl_add_seals(&memory, SealFlags::SHRINK | SealFlags::SEAL).of_call("fcntl(2)")?;
-        Ok(Self { pages, memory, round: 0, is_armed: false })
+        Ok(Self { pages, memory, round: 0, is_armed: false, are_watched: false })
     }
 
     /// Goes on with the pages that the old program in this process has left, and its children report in.
     pub(super) fn adopt(memory: OwnedFd, slots: u32) -> io::Result<Self> {
         let pages = Self::reserve(&memory, slots)?;
         // Rounds count from the clock's time, so that none comes twice: see `arm`.
-        Ok(Self { pages, memory, round: 0, is_armed: false })
+        Ok(Self { pages, memory, round: 0, is_armed: false, are_watched: false })
     }
 
     /// Makes sure that there is memory for so many slots at the least, and maps all that there are.
@@ -165,6 +122,7 @@ impl Pages {
             self.store(slot, ARMED, self.round);
         }
         self.store(slot, NEWEST, edition);
+        self.store(slot, WATCHED, self.are_watched.into());
         self.record(slot)
     }
 
@@ -212,6 +170,26 @@ impl Pages {
     /// Has these children take the connections that wait, when they leave.
     pub(crate) fn drain(&self, slots: impl Iterator<Item = SlotId>) {
         slots.for_each(|slot| self.store(slot, DRAINING, 1));
+    }
+
+    /// Has these children, and those that are assigned from now on, say which connection they have in hand, or not
+    /// any more.
+    pub(crate) fn watch_clients(&mut self, watched: bool, slots: impl Iterator<Item = SlotId>) {
+        self.are_watched = watched;
+        slots.for_each(|slot| self.store(slot, WATCHED, watched.into()));
+    }
+
+    /// Reads which connection a child says that it has in hand; to be read before its record.
+    pub(crate) fn connection(&self, slot: SlotId) -> Option<Words> {
+        let words = self.page(slot)?.get(CONNECTION..)?;
+        // Acquire: pairs with the release in `OwnPage::connected`.
+        let inode = words.first()?.load(Ordering::Acquire);
+        let mut connection = Words::default();
+        for (word, shared) in connection.iter_mut().zip(words) {
+            *word = shared.load(Ordering::Relaxed);
+        }
+        // What is another meanwhile is looked at the next time.
+        (inode != 0 && connection[0] == inode).then_some(connection)
     }
 
     /// Has the first change of each of these records, and of those that are assigned meanwhile, ring the
@@ -341,6 +319,26 @@ impl OwnPage {
 
     pub(crate) fn count_lost_line(self) {
         self.page[LOST].fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_watched(self) -> bool {
+        self.page[WATCHED].load(Ordering::Relaxed) != 0
+    }
+
+    /// Says which connection is in hand, after the record has said that a request has begun.
+    pub(crate) fn connected(self, connection: Words) {
+        let [inode, rest @ ..] = connection;
+        for (shared, word) in self.page[CONNECTION + 1..].iter().zip(rest) {
+            shared.store(word, Ordering::Relaxed);
+        }
+        // Release: who reads this sees the rest, and a record that is of this request or a later one.
+        self.page[CONNECTION].store(inode, Ordering::Release);
+    }
+
+    /// Says that none is in hand any more, before the record says so.
+    pub(crate) fn disconnected(self) {
+        self.page[CONNECTION].store(0, Ordering::Relaxed);
+        fence(Ordering::Release);
     }
 
     /// Tells whether the parent is to be woken, after the record has changed: once in each round.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use prefork_core::Time;
 
 use super::{Bell, OwnPage, Report};
+use crate::disconnect::Words;
 
 /// A child's voice.
 #[derive(Clone, Debug)]
@@ -43,6 +44,21 @@ impl Reporter {
     /// Asks for time until then, for the request in hand. The parent reads it when the usual time is over.
     pub(crate) fn extend(&self, until: Time) {
         self.page.extend(until);
+    }
+
+    /// Tells whether the parent wants to know which connection is in hand.
+    pub(crate) fn is_watched(&self) -> bool {
+        self.page.is_watched()
+    }
+
+    /// Says which connection is in hand, after the record has said that a request has begun.
+    pub(crate) fn connected(&self, connection: Words) {
+        self.page.connected(connection);
+    }
+
+    /// Says that none is in hand any more, before the record says so.
+    pub(crate) fn disconnected(&self) {
+        self.page.disconnected();
     }
 
     /// Has the parent look, after the record has changed, if it wants to know.

@@ -8,7 +8,7 @@ use rustix::{
 };
 
 use super::{Child, INSIDE, Listener};
-use crate::{listeners::is_deaf, os::Source, refused::Refusable};
+use crate::{disconnect::Accepted, listeners::is_deaf, os::Source, refused::Refusable};
 
 /// How long a child without free descriptors waits before it tries again.
 const PAUSE: Timespec = Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
@@ -111,7 +111,10 @@ impl Child {
     ) -> L::Connection {
         self.starvation.end();
         self.usage.count_request();
-        self.work.accepted(L::peer(INSIDE, &connection));
+        self.work.accepted(L::peer(INSIDE, &connection), || {
+            let (socket, client) = L::tcp(INSIDE, &connection)?;
+            Accepted::new(socket, client).ok()
+        });
         self.say_worked();
         connection
     }

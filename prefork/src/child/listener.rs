@@ -1,6 +1,7 @@
 //! What a child can accept connections from.
 
 use std::{
+    convert::identity,
     fmt::{self, Display},
     io,
     net::{self, TcpListener, TcpStream},
@@ -39,6 +40,8 @@ pub trait Listener: sealed::Sockets<Accepted = <Self as Listener>::Connection> {
 pub(super) type Visit<'a> = &'a mut dyn FnMut(BorrowedFd<'_>) -> io::Result<()>;
 
 pub(super) mod sealed {
+    use std::{net::SocketAddr, os::fd::BorrowedFd};
+
     use super::{Display, RawFd, Visit, io};
 
     /// Only the library has one: what takes it cannot be called from elsewhere, not even by code that is
@@ -59,6 +62,9 @@ pub(super) mod sealed {
         /// Shows whom a connection is from.
         fn peer(_: Inside, accepted: &Self::Accepted) -> impl Display;
 
+        /// Returns the socket of a connection over TCP, and who the client is.
+        fn tcp(_: Inside, accepted: &Self::Accepted) -> Option<(BorrowedFd<'_>, SocketAddr)>;
+
         /// Calls `visit` with each socket.
         fn each(&self, _: Inside, visit: Visit<'_>) -> io::Result<()>;
 
@@ -72,7 +78,7 @@ use sealed::{Inside, Sockets};
 
 /// Has a socket be one that can be accepted from, yielding `$stream` and `$address`.
 macro_rules! one_socket {
-    ($socket:ty, $stream:ty, $address:ty, $shown:expr) => {
+    ($socket:ty, $stream:ty, $address:ty, $shown:expr, $tcp:expr) => {
         impl Listener for $socket {
             type Connection = ($stream, $address);
         }
@@ -82,6 +88,17 @@ macro_rules! one_socket {
 
             fn peer(_: Inside, (_, address): &Self::Accepted) -> impl Display {
                 $shown(address)
+            }
+
+            fn tcp(
+                _: Inside,
+                (stream, address): &Self::Accepted,
+            ) -> Option<(BorrowedFd<'_>, net::SocketAddr)> {
+                let tcp: for<'a> fn(
+                    &'a $stream,
+                    &$address,
+                ) -> Option<(BorrowedFd<'a>, net::SocketAddr)> = $tcp;
+                tcp(stream, address)
             }
 
             fn each(&self, _: Inside, visit: Visit<'_>) -> io::Result<()> {
@@ -95,9 +112,14 @@ macro_rules! one_socket {
     };
 }
 
-one_socket!(TcpListener, TcpStream, net::SocketAddr, std::convert::identity);
-one_socket!(UnixListener, UnixStream, unix::SocketAddr, UnixPeer);
-one_socket!(AnyListener, AnyStream, AnyAddr, std::convert::identity);
+one_socket!(TcpListener, TcpStream, net::SocketAddr, identity, |stream, address| {
+    Some((stream.as_fd(), *address))
+});
+one_socket!(UnixListener, UnixStream, unix::SocketAddr, UnixPeer, |_, _| None);
+one_socket!(AnyListener, AnyStream, AnyAddr, identity, |stream, address| match address {
+    AnyAddr::Tcp(address) => Some((stream.as_fd(), *address)),
+    AnyAddr::Unix(_) => None,
+});
 
 impl<L: Listener> Listener for [L] {
     type Connection = L::Connection;
@@ -108,6 +130,10 @@ impl<L: Listener> Sockets for [L] {
 
     fn peer(_: Inside, accepted: &Self::Accepted) -> impl Display {
         L::peer(INSIDE, accepted)
+    }
+
+    fn tcp(_: Inside, accepted: &Self::Accepted) -> Option<(BorrowedFd<'_>, net::SocketAddr)> {
+        L::tcp(INSIDE, accepted)
     }
 
     fn each(&self, _: Inside, visit: Visit<'_>) -> io::Result<()> {
@@ -131,6 +157,10 @@ macro_rules! leads_to {
 
             fn peer(_: Inside, accepted: &Self::Accepted) -> impl Display {
                 L::peer(INSIDE, accepted)
+            }
+
+            fn tcp(_: Inside, accepted: &Self::Accepted) -> Option<(BorrowedFd<'_>, net::SocketAddr)> {
+                L::tcp(INSIDE, accepted)
             }
 
             fn each(&self, _: Inside, visit: Visit<'_>) -> io::Result<()> {

@@ -5,7 +5,7 @@ use std::{fmt::Display, time::Duration};
 use prefork_core::Time;
 use prefork_scoreboard::{Slot, State};
 
-use crate::channels::Reporter;
+use crate::{channels::Reporter, disconnect::Accepted};
 
 /// The child's slot of the scoreboard, with the way to have the parent look at it.
 #[derive(Debug)]
@@ -13,18 +13,26 @@ pub(crate) struct Work {
     slot: Option<Slot>,
     reporter: Option<Reporter>,
     in_hand: bool,
+    /// Whether the parent was told of a connection.
+    has_said: bool,
     /// Until when more time was asked for, for what is in hand.
     extended: Time,
 }
 
 impl Work {
     pub(crate) const fn new(slot: Option<Slot>, reporter: Reporter) -> Self {
-        Self { slot, reporter: Some(reporter), in_hand: false, extended: Time::ZERO }
+        Self {
+            slot,
+            reporter: Some(reporter),
+            in_hand: false,
+            has_said: false,
+            extended: Time::ZERO,
+        }
     }
 
     /// Takes a slot where there is no parent that would look.
     pub(crate) const fn alone(slot: Option<Slot>) -> Self {
-        Self { slot, reporter: None, in_hand: false, extended: Time::ZERO }
+        Self { slot, reporter: None, in_hand: false, has_said: false, extended: Time::ZERO }
     }
 
     /// Work has begun that `label` describes.
@@ -40,21 +48,34 @@ impl Work {
         }
     }
 
-    /// A connection was accepted.
-    pub(crate) fn accepted(&mut self, client: impl Display) {
+    /// A connection was accepted; `describe` says which, if it is one that can be watched.
+    pub(crate) fn accepted(
+        &mut self,
+        client: impl Display,
+        describe: impl FnOnce() -> Option<Accepted>,
+    ) {
         self.forget_extension();
+        self.forget_connection();
         if let Some(slot) = &mut self.slot {
             slot.update(|report| {
                 report.state(State::Reading).begin_request().label("").client(client);
             });
         }
         self.in_hand = true;
+        let reporter = self.reporter.as_ref().filter(|reporter| reporter.is_watched());
+        if let Some(reporter) = reporter
+            && let Some(connection) = describe()
+        {
+            reporter.connected(connection.into_words());
+            self.has_said = true;
+        }
         self.changed();
     }
 
     /// The work in hand is finished, or there was none: the child waits.
     pub(crate) fn end(&mut self) {
         let had_work = self.put_down();
+        self.forget_connection();
         if let Some(slot) = &mut self.slot {
             if had_work { slot.finished() } else { slot.idle() }
         }
@@ -92,6 +113,15 @@ impl Work {
             && let Some(reporter) = &self.reporter
         {
             reporter.extend(Time::ZERO);
+        }
+    }
+
+    /// Takes back which connection was in hand, before the record says that something else is.
+    fn forget_connection(&mut self) {
+        if std::mem::replace(&mut self.has_said, false)
+            && let Some(reporter) = &self.reporter
+        {
+            reporter.disconnected();
         }
     }
 
@@ -135,7 +165,7 @@ mod tests {
         assert_eq!(until(&mut work, 601, less), at(602));
         work.keep_alive();
         assert!(!work.is_in_hand());
-        work.accepted("somebody");
+        work.accepted("somebody", || None);
         assert_eq!(until(&mut work, 602, less), at(603));
     }
 }

@@ -3,9 +3,11 @@
 //! The supervisor says when to look, the [`ClientWatch`] looks, and an [`OnDisconnect`] says what is to be
 //! done about a client that has gone.
 
+mod accepted;
 mod handler;
 mod watch;
 
+pub(crate) use accepted::{Accepted, Words};
 pub use handler::{Disconnect, DisconnectHandler, OnDisconnect};
 pub(crate) use handler::{Handler, Kind};
 pub(crate) use watch::{Busy, ClientWatch, Gone};

@@ -3,18 +3,22 @@
 use std::{collections::HashSet, io, time::Duration};
 
 use prefork_core::{SlotId, Time};
-use prefork_netwatch::{Endpoint, Filter, ProcNet, SockDiag, Source, SourceError, Watch};
+use prefork_netwatch::{
+    Connection, Endpoint, Filter, ProcNet, SockDiag, Source, SourceError, Watch,
+};
 
 use super::Disconnect;
 use crate::{Report, listeners::Listeners, log::Log};
 
 /// A child at work.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Busy {
     pub(crate) pid: u32,
     pub(crate) slot: SlotId,
     /// Since when it has been at its request.
     pub(crate) since: Time,
+    /// What it says that it has in hand, if that is over TCP and by `Child::accept`.
+    pub(crate) connection: Option<Connection>,
 }
 
 /// A client that has gone, and the request that it waited for.
@@ -61,6 +65,11 @@ impl ClientWatch {
         label: impl Fn(SlotId) -> String,
         log: &Log,
     ) -> Vec<Gone> {
+        for child in busy {
+            if let Some(connection) = &child.connection {
+                self.watch.expect(child.pid, connection);
+            }
+        }
         let report = match self.watch.check(busy.iter().map(|child| child.pid)) {
             Ok(report) => report,
             Err(error) => {

@@ -1,12 +1,13 @@
 //! Seeing whether clients have gone, and having something done about it.
 
-use prefork_core::{Activity, Event, Time};
+use prefork_core::{Activity, Event, SlotId, Time};
+use prefork_netwatch::Connection;
 
 use super::Parent;
 use crate::{
-    clock,
+    board, clock,
     counters::Counter,
-    disconnect::{Busy, Gone, Kind, OnDisconnect},
+    disconnect::{Accepted, Busy, Gone, Kind, OnDisconnect},
     hooks::Call,
 };
 
@@ -32,9 +33,17 @@ impl Parent<'_> {
         let busy = activities.into_iter().filter_map(|(slot, activity)| {
             let Activity::Busy { since: Some(since) } = activity else { return None };
             let pid = self.table.pid(slot)?.as_raw_nonzero().get().unsigned_abs();
-            Some(Busy { pid, slot, since })
+            let connection = self.connection(slot, since);
+            Some(Busy { pid, slot, since, connection })
         });
         busy.collect()
+    }
+
+    /// Reads which connection a child says that it has in hand, with the request that has begun at `since`.
+    fn connection(&self, slot: SlotId, since: Time) -> Option<Connection> {
+        let words = self.channels.pages.connection(slot)?;
+        let record = self.channels.pages.record(slot)?;
+        board::is_at(&record, since).then(|| Accepted::connection(words))
     }
 
     fn handle_gone(&mut self, now: Time, gone: Vec<Gone>) {

@@ -152,8 +152,9 @@ impl<'a> Parent<'a> {
         adopted: Option<Adopted>,
     ) -> Result<Self, RunError> {
         let Parts { config, signals, title, access_log, origin, board, pid_file, .. } = parts;
-        let Parts { mut listeners, channels, hooks, auto_reload, privileges, readiness, .. } =
-            parts;
+        let Parts {
+            mut listeners, mut channels, hooks, auto_reload, privileges, readiness, ..
+        } = parts;
         // What the program has set up is how it is to stay.
         listeners.settle_terms();
         let status = parts.status;
@@ -189,6 +190,7 @@ impl<'a> Parent<'a> {
                 Supervisor::adopt(config, clock::now(), &supervisor, adopted_as)
             }
         };
+        channels.pages.watch_clients(watches, supervisor.slots());
         let mut parent = Self {
             settings: settings.clone(),
             privileges,

@@ -71,6 +71,23 @@ fn a_child_rings_once_in_each_round() {
 }
 
 #[test]
+fn a_connection_is_said_to_a_parent_that_wants_to_know() {
+    let (mut pages, own) = both();
+    assert!(!own.is_watched() && pages.connection(SLOT).is_none());
+    pages.watch_clients(true, [SLOT].into_iter());
+    assert!(own.is_watched());
+    own.connected([9, 8, 7, 6, 5, 4, 3]);
+    assert_eq!(pages.connection(SLOT), Some([9, 8, 7, 6, 5, 4, 3]));
+    assert_eq!(pages.connection(SlotId(2)), None, "it is that child's");
+    own.disconnected();
+    assert_eq!(pages.connection(SLOT), None);
+    own.connected([9; 7]);
+    pages.assign(SLOT, Generation(5), 1);
+    assert!(own.is_watched(), "who comes meanwhile is asked too");
+    assert_eq!(pages.connection(SLOT), None);
+}
+
+#[test]
 fn a_later_program_has_the_same_pages_and_may_have_more() {
     let (pages, own) = both();
     own.enter().idle();

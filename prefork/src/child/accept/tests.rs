@@ -103,6 +103,10 @@ impl Sockets for Failing {
         address
     }
 
+    fn tcp(inside: Inside, accepted: &Self::Accepted) -> Option<(BorrowedFd<'_>, SocketAddr)> {
+        TcpListener::tcp(inside, accepted)
+    }
+
     fn each(
         &self,
         inside: Inside,
