@@ -183,14 +183,14 @@ pub enum Notice {
     /// A child works again; spawns are no longer delayed.
     ThrottleLifted,
     /// A child could not be started; the next attempt is delayed. Of attempts that fail in a row the first, second,
-    /// fourth, eighth and so on are logged.
+    /// fourth, eighth and so on are logged; where it comes and goes, 8 of them at once and then one in 10 minutes.
     SpawnDelayed {
         /// The time until the next attempt.
         delay: Duration,
         /// How many attempts failed in a row.
         failures: u32,
     },
-    /// A child could be started again.
+    /// A child could be started again, and it was logged that it could not.
     SpawnRecovered {
         /// How many attempts had failed in a row.
         failures: u32,

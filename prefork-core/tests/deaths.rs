@@ -167,6 +167,48 @@ fn a_wave_of_failed_spawns_counts_once() {
     assert_eq!(spawned(&actions(&mut supervisor)).len(), 99, "and all once it works again");
 }
 
+/// Where another program takes and gives processes, every other attempt may fail: that is six failures an hour
+/// that are logged, and as many recoveries.
+#[test]
+fn spawns_that_fail_now_and_then_are_logged_ever_more_rarely() {
+    let mut supervisor = serving(1);
+    let (mut now, mut slot) = (1000, SlotId(0));
+    let (mut delayed, mut recovered) = (Vec::new(), 0);
+    while now < 86_400_000 {
+        now += 5000;
+        supervisor.handle(at(now), Event::Exited { slot, exit: CRASHED });
+        let mut fails = true;
+        loop {
+            let Some(action) = supervisor.next_action() else {
+                match supervisor.deadline() {
+                    Some(due) if supervisor.alive() == 0 => {
+                        now = u64::try_from(due.since(Time::ZERO).as_millis()).expect("fits");
+                        supervisor.advance(due);
+                        continue;
+                    }
+                    _ => break,
+                }
+            };
+            match action {
+                Action::Spawn { slot, .. } if std::mem::take(&mut fails) => {
+                    supervisor.handle(at(now), Event::SpawnFailed { slot });
+                }
+                Action::Spawn { slot: new, .. } => {
+                    slot = new;
+                    supervisor.handle(at(now), Event::Spawned { slot });
+                    supervisor.handle(at(now), Event::Worked { slot });
+                }
+                Action::Log(Notice::SpawnDelayed { .. }) => delayed.push(now),
+                Action::Log(Notice::SpawnRecovered { .. }) => recovered += 1,
+                _ => {}
+            }
+        }
+    }
+    let hours = 24;
+    assert!((hours..=hours * 6 + 10).contains(&delayed.len()), "{} lines", delayed.len());
+    assert_eq!(recovered, delayed.len());
+}
+
 /// A child that waits for a disk that does not answer is nobody's to wait for.
 #[test]
 fn whom_not_even_a_kill_ends_holds_up_no_reload() {

@@ -33,8 +33,23 @@ impl<T, E: Into<io::Error>> Refusable<T> for Result<T, E> {
     }
 }
 
+/// The error of a call, with its name.
+#[derive(Debug, thiserror::Error)]
+#[error("{text}")]
+struct Named {
+    text: String,
+    errno: Option<Errno>,
+}
+
 fn named(call: &str, error: &io::Error) -> io::Error {
-    io::Error::new(error.kind(), format!("{call}: {error}"))
+    let (text, errno) = (format!("{call}: {error}"), Errno::from_io_error(error));
+    io::Error::new(error.kind(), Named { text, errno })
+}
+
+/// Returns what the kernel has answered, with the name of the call or without.
+pub(crate) fn errno(error: &io::Error) -> Option<Errno> {
+    let named = error.get_ref().and_then(|inner| inner.downcast_ref::<Named>());
+    Errno::from_io_error(error).or(named.and_then(|named| named.errno))
 }
 
 #[cfg(test)]
@@ -45,6 +60,7 @@ mod tests {
     fn a_refused_call_is_named_and_other_errors_are_left_alone() {
         let refused = Err::<(), _>(Errno::NOSYS).of_call("setsid(2)").expect_err("refused");
         assert_eq!(refused.to_string(), "setsid(2): Function not implemented (os error 38)");
+        assert_eq!(errno(&refused), Some(Errno::NOSYS));
         for (errno, is_named) in
             [(Errno::NOSYS, true), (Errno::PERM, true), (Errno::ADDRINUSE, false)]
         {

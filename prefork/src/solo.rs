@@ -265,7 +265,7 @@ impl Watcher {
             .collect();
         let pid_file_due = pid_file.and_then(KeptPidFile::due);
         let deadlines = [self.supervisor.deadline(), self.reporting.due(), pid_file_due];
-        clock::sleep(&mut fds, deadlines.into_iter().flatten().min())
+        clock::sleep(&mut fds, deadlines.into_iter().flatten().min()).map(drop)
     }
 
     fn take_in(&mut self) {

@@ -23,7 +23,7 @@ mod watch;
 use std::collections::VecDeque;
 
 use crate::{
-    Action, Config, Event, Generation, Rung, Sight, Time, Verdict, backoff::Backoff,
+    Action, Allowance, Config, Event, Generation, Rung, Sight, Time, Verdict, backoff::Backoff,
     ladder::Ladder, slots::Slots, throttle::Throttle,
 };
 
@@ -130,6 +130,10 @@ pub struct Supervisor {
     slots: Slots,
     throttle: Throttle,
     spawn_retry: Backoff,
+    /// How often it is logged that children cannot be spawned.
+    spawn_lines: Allowance,
+    /// Whether that was logged since they could be the last time.
+    told_delay: bool,
     watch: Option<Watch>,
     rollout: Option<Rollout>,
     /// Whether another rollout was asked for that has not begun.
@@ -191,6 +195,8 @@ impl Supervisor {
             slots: Slots::new(config.slots()),
             throttle: Throttle::new(&config),
             spawn_retry: Backoff::new(config.spawn_retry_first, config.spawn_retry_cap),
+            spawn_lines: note::SPAWN_LINES,
+            told_delay: false,
             watch: config.scaling_policy().map(Watch::new),
             rollout: None,
             rollout_again: false,

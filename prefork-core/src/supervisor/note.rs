@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{Phase, Stop, Supervisor};
 use crate::{
-    Action, Event, Exit, Notice, Request, Rung, SlotId, StartFailure, Time, Verdict,
+    Action, Allowance, Event, Exit, Notice, Request, Rung, SlotId, StartFailure, Time, Verdict,
     ladder::Next,
     slots::{Child, Extension, Stage},
 };
@@ -18,6 +18,10 @@ const START_ATTEMPTS: u32 = 3;
 /// its group; from a script, and by themselves. So it does not matter who sends it. Who is impatient
 /// sends another one later, or asks for [`Request::StopNow`].
 const SAME_WISH: Duration = Duration::from_secs(1);
+
+/// How often it is logged that children cannot be spawned, where that comes and goes: 8 times at once, which is for
+/// a little more than two minutes without interruption, and then every 10 minutes.
+pub(super) const SPAWN_LINES: Allowance = Allowance::new(8, Duration::from_secs(600));
 
 impl Supervisor {
     pub(super) fn note(&mut self, now: Time, event: Event) {
@@ -67,7 +71,7 @@ impl Supervisor {
             return;
         }
         let failures = self.spawn_retry.succeed();
-        if failures > 0 {
+        if failures > 0 && std::mem::take(&mut self.told_delay) {
             self.log(Notice::SpawnRecovered { failures });
         }
     }
@@ -79,7 +83,8 @@ impl Supervisor {
         self.forgo_spawns();
         let delay = self.spawn_retry.fail(now);
         let failures = self.spawn_retry.failures();
-        if failures.is_power_of_two() {
+        if failures.is_power_of_two() && self.spawn_lines.take(now) {
+            self.told_delay = true;
             self.log(Notice::SpawnDelayed { delay, failures });
         }
         self.note_refusal(failures);

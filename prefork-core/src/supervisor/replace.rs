@@ -42,7 +42,8 @@ impl Supervisor {
         }
         let is_short_of_room =
             self.awaited().is_some() || self.stand_ins() > 0 && self.slots.alive() >= self.room();
-        self.replace_at = self.leaving_soon(now).filter(|_| is_short_of_room).min();
+        let soon = self.leaving_soon(now).map(|(soon, _)| soon);
+        self.replace_at = soon.filter(|_| is_short_of_room).min();
         // Those that were replaced are still in the way.
         if self.awaited().is_none() && self.slots.leaving() == 0 && self.stand_ins() == 0 {
             self.crowd = None;
@@ -81,13 +82,13 @@ impl Supervisor {
     }
 
     /// When those are at work, or nobody knows at what, that were told to leave a moment ago and have not.
-    pub(super) fn leaving_soon(&self, now: Time) -> impl Iterator<Item = Time> {
+    pub(super) fn leaving_soon(&self, now: Time) -> impl Iterator<Item = (Time, &Child)> {
         let children = (self.slots.leaving() > 0).then(|| self.slots.iter());
         let soon = children.into_iter().flatten().filter_map(|(_, child)| match child.stage {
-            Stage::Leaving { ladder } => Some(ladder.since() + SOON),
+            Stage::Leaving { ladder } => Some((ladder.since() + SOON, child)),
             Stage::Starting | Stage::Entered { .. } | Stage::Serving => None,
         });
-        soon.filter(move |soon| *soon > now)
+        soon.filter(move |(soon, _)| *soon > now)
     }
 
     /// Whether it is known who has nothing to do, as far as anybody can tell; asks for a look if it is not.

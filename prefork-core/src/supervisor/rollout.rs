@@ -44,6 +44,7 @@ impl Supervisor {
         }
         if let Some(rollout) = self.rollout
             && self.slots.serving() >= self.achievable(now).max(1)
+            && !self.is_old_leaving_soon(now)
             && !self
                 .staying()
                 .any(|(_, child)| child.generation < generation || child.stage != Stage::Serving)
@@ -95,6 +96,12 @@ impl Supervisor {
     /// The generation that is to be the only one, while there are others.
     pub(super) fn awaited(&self) -> Option<Generation> {
         self.rollout.map(|_| self.generation)
+    }
+
+    /// Whether it is not clear yet of an old one that was asked a moment ago if it has anything in hand.
+    fn is_old_leaving_soon(&self, now: Time) -> bool {
+        let generation = self.generation;
+        self.leaving_soon(now).any(|(_, child)| child.generation < generation)
     }
 
     /// How many children of older generations finish what they have in hand.

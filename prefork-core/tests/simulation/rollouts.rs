@@ -167,6 +167,8 @@ fn busy_reload(reload_timeout: Option<Duration>) -> World {
 fn one_long_request_holds_nobody_up_and_is_answered() {
     let mut world = busy_reload(None);
     assert_eq!(world.generations(), [1, 2, 2, 2, 2]);
+    // When it is clear that the old one is at work.
+    world.step(Step::Run(ms(20)));
     let reloaded = |it: &Notice| matches!(it, Notice::Reloaded { old: 1, .. });
     assert_eq!(count(&world, reloaded), 1, "{:?}", world.notices());
     world.step(Step::Run(Duration::from_secs(1)));

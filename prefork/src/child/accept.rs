@@ -8,7 +8,12 @@ use rustix::{
 };
 
 use super::{Child, INSIDE, Listener};
-use crate::{disconnect::Accepted, listeners::is_deaf, os::Source, refused::Refusable};
+use crate::{
+    disconnect::Accepted,
+    listeners::is_deaf,
+    os::{Shortage, Source},
+    refused::Refusable,
+};
 
 /// How long a child without free descriptors waits before it tries again.
 const PAUSE: Timespec = Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
@@ -121,7 +126,8 @@ impl Child {
 
     pub(super) fn say_starved(&mut self, error: &io::Error) {
         if self.starvation.is_new() {
-            self.log.error(format_args!("cannot accept a connection: {error}"));
+            let short = Shortage::behind(error);
+            self.log.error(format_args!("cannot accept a connection: {error}{short}"));
         }
     }
 }

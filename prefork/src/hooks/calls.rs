@@ -10,7 +10,7 @@ use super::{
     lane::{Lane, Queued},
     process::{Duty, HookProcess},
 };
-use crate::{helper::Helper, log::Log};
+use crate::{helper::Helper, log::Log, os::Shortage};
 
 /// Those that are being made, each hook's in a process of its own, and those that wait.
 #[derive(Debug, Default)]
@@ -66,7 +66,8 @@ impl HookCalls {
                 Ok(None) => {}
                 Ok(Some(duty)) => return Some(duty),
                 Err(error) => {
-                    let text = format!("cannot run {}: {error}", hook.name());
+                    let short = Shortage::behind(&error);
+                    let text = format!("cannot run {}: {error}{short}", hook.name());
                     if self.trouble.as_ref() != Some(&text) {
                         log.error(&text);
                         self.trouble = Some(text);

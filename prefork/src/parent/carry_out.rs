@@ -1,6 +1,6 @@
 //! Doing what the supervisor decides.
 
-use std::time::Duration;
+use std::{io, time::Duration};
 
 use prefork_core::{Action, Event, Generation, Notice, RequestCount, SlotId, Verdict};
 use prefork_scoreboard::Class;
@@ -8,9 +8,20 @@ use rustix::process::Signal;
 
 use super::Parent;
 use crate::{
-    HungChild, RunError, channels::Bell, clock, counters::Counter, describe, hooks::Call,
-    manager::Occasion, os::fork, ready, sys::Forked,
+    HungChild, RunError,
+    channels::Bell,
+    clock,
+    counters::Counter,
+    describe,
+    hooks::Call,
+    manager::Occasion,
+    os::{Shortage, fork},
+    ready,
+    sys::Forked,
 };
+
+/// After so long the reason why children cannot be forked is logged again.
+const FORK_ERROR_AGAIN: Duration = Duration::from_secs(600);
 
 /// What ends the parent's loop.
 pub(super) enum Done {
@@ -70,7 +81,6 @@ impl Parent<'_> {
                     let count = RequestCount::new(clock::now());
                     board.assign((slot, child, generation), assigned, count, edition, &self.log);
                 }
-                self.fork_error = None;
                 self.counters.count(Counter::Spawns);
                 self.supervisor.handle(clock::now(), Event::Spawned { slot });
             }
@@ -78,15 +88,24 @@ impl Parent<'_> {
                 self.channels.pages.clear(slot);
                 self.descendants.release(slot);
                 self.counters.count(Counter::SpawnFailures);
-                let error = error.to_string();
-                if self.fork_error.as_ref() != Some(&error) {
-                    self.log.error(format_args!("cannot fork: {error}"));
-                    self.fork_error = Some(error);
-                }
+                self.log_fork_error(&error);
                 self.supervisor.handle(clock::now(), Event::SpawnFailed { slot });
             }
         }
         None
+    }
+
+    /// Logs why a child cannot be forked, and what is short, if that is another reason than before, or it was long ago.
+    fn log_fork_error(&mut self, error: &io::Error) {
+        let (now, why) = (clock::now(), error.to_string());
+        let is_known = self
+            .fork_error
+            .as_ref()
+            .is_some_and(|(known, logged)| *known == why && now.since(*logged) < FORK_ERROR_AGAIN);
+        if !is_known {
+            self.log.error(format_args!("cannot fork: {why}{}", Shortage::behind(error)));
+            self.fork_error = Some((why, now));
+        }
     }
 
     /// Asks a child to leave, by a signal only if it would not notice otherwise.

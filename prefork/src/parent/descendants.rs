@@ -13,7 +13,7 @@ use crate::{
     clock,
     log::Log,
     os::{
-        Reaper,
+        Reaper, Shortage,
         orphans::{self, End},
     },
 };
@@ -103,7 +103,8 @@ impl Descendants {
         let (mut killed, mut others, mut trouble) = (0, 0, None);
         let children = orphans::children().unwrap_or_else(|error| {
             // It is tried again, as if somebody were there.
-            (others, trouble) = (1, Some(format!("cannot list them: {error}")));
+            let short = Shortage::behind(&error);
+            (others, trouble) = (1, Some(format!("cannot list them: {error}{short}")));
             Vec::new()
         });
         for pid in children.into_iter().filter(|pid| !is_child(*pid)) {

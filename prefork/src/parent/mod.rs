@@ -25,7 +25,7 @@ mod upgrade;
 use std::{io, mem::ManuallyDrop, os::fd::AsFd, rc::Rc};
 
 use prefork_core::{
-    AdoptedAs, Allowance, Config, Event, Generation, Hangups, SlotId, Supervisor, Verdict,
+    AdoptedAs, Allowance, Config, Event, Generation, Hangups, SlotId, Supervisor, Time, Verdict,
 };
 use prefork_daemonize::Readiness;
 use rustix::event::{PollFd, PollFlags};
@@ -38,7 +38,7 @@ use crate::{
     channels::{Bell, Channels},
     check::Settings,
     child::Seat,
-    clock,
+    clock::{self, Slept},
     counters::{Counter, Counters},
     describe::Children,
     disconnect::ClientWatch,
@@ -47,7 +47,7 @@ use crate::{
     log::{Log, Role},
     logs::Streams,
     manager::{Begun, Occasion, Reporting},
-    os::{Privileges, Signals, Title},
+    os::{Privileges, Shortage, Signals, Title, allowed_descriptors},
     pid_file::KeptPidFile,
     status::Service,
     upgrade::{Adopted, Origin, Probe},
@@ -104,8 +104,10 @@ pub(crate) struct Parent<'a> {
     must_reap: bool,
     /// Whether children have ended, and what they may have done to the listening sockets is to be set back.
     have_ended: bool,
-    /// Why the last fork failed, so that it is said once and not at every attempt.
-    fork_error: Option<String>,
+    /// Why a fork has failed, and when that was logged, so that it is not at every attempt.
+    fork_error: Option<(String, Time)>,
+    /// How many descriptors it was to wait for when these were more than it may.
+    too_many: Option<u64>,
     /// To the service manager.
     reporting: Reporting,
     /// Whether all children have gone over to the logs that were opened again.
@@ -224,6 +226,7 @@ impl<'a> Parent<'a> {
             must_reap: true,
             have_ended: false,
             fork_error: None,
+            too_many: None,
             reporting,
             handover_of_logs: HandoverOfLogs::default(),
             log,
@@ -295,7 +298,7 @@ impl<'a> Parent<'a> {
     }
 
     /// Sleeps until something happens or the next deadline is reached; tells whether files have stirred.
-    fn wait(&self) -> io::Result<bool> {
+    fn wait(&mut self) -> io::Result<bool> {
         // Who stops does not care for files any more.
         let watch = self.file_watch.as_ref().filter(|_| !self.supervisor.is_stopping());
         let files = watch.and_then(FileWatch::fd);
@@ -326,9 +329,32 @@ impl<'a> Parent<'a> {
             [own, files_due, hooks_due, status_due, told, bells_due, board_due, pid_file_due]
                 .into_iter()
                 .chain([signals_due, self.handover_of_logs.due()]);
-        clock::sleep(&mut fds, deadlines.flatten().min())?;
+        let slept = clock::sleep(&mut fds, deadlines.flatten().min())?;
         let last = fds.last().filter(|_| files.is_some());
-        Ok(last.is_some_and(|files| !files.revents().is_empty()))
+        let stirred = last.is_some_and(|files| !files.revents().is_empty());
+        let descriptors = fds.len() as u64;
+        self.note_sleep(slept, descriptors);
+        Ok(stirred)
+    }
+
+    /// Logs that it cannot wait for so many descriptors, and that it can again.
+    fn note_sleep(&mut self, slept: Slept, descriptors: u64) {
+        match (slept, self.too_many) {
+            (Slept::Blindly, None) => {
+                self.too_many = Some(descriptors);
+                let shortage = Shortage::of_descriptors();
+                self.log.error(format_args!(
+                    "fewer descriptors are allowed than are waited for{shortage}; looking 50 times a second \
+                     until that is raised"
+                ));
+            }
+            // Fewer are waited for at times.
+            (Slept::Watching, Some(too_many)) if allowed_descriptors() >= too_many => {
+                self.too_many = None;
+                self.log.info("there are descriptors enough again");
+            }
+            (Slept::Watching, _) | (Slept::Blindly, Some(_)) => {}
+        }
     }
 
     /// Turns into what a child needs of the parent. The rest is dropped, as the child's copy of it

@@ -30,7 +30,7 @@ impl Parent<'_> {
         match probed {
             Ok(probe) => self.probe = Some(probe),
             Err(error) => {
-                let why = Report(&error).to_string();
+                let why = format!("{}{}", Report(&error), error.shortage());
                 self.refuse(&why);
             }
         }

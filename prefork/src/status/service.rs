@@ -27,7 +27,7 @@ use crate::{
     listeners::Listeners,
     log::Log,
     logs::Streams,
-    os::{Privileges, Title, fork},
+    os::{Privileges, Shortage, Title, fork},
     refused::Refusable,
     sys::Forked,
 };
@@ -127,7 +127,8 @@ impl Service {
             Err(error) => {
                 let text = error.to_string();
                 if self.trouble.as_ref() != Some(&text) {
-                    log.error(format_args!("no status page: {text}"));
+                    let short = Shortage::behind(&error);
+                    log.error(format_args!("no status page: {text}{short}"));
                     self.trouble = Some(text);
                 }
             }

@@ -35,7 +35,7 @@ use super::{
 use crate::{
     describe::Ended,
     helper::Helper,
-    os::{fork, set_signal_mask},
+    os::{Shortage, fork, set_signal_mask},
     sys::{self, Forked},
 };
 
@@ -111,6 +111,21 @@ pub(crate) enum NoProbe {
         #[from]
         source: io::Error,
     },
+}
+
+impl NoProbe {
+    /// What is short, if that is why.
+    pub(crate) fn shortage(&self) -> Shortage {
+        match self {
+            Self::System { source }
+            | Self::Open { source, .. }
+            | Self::NoDirectory { source, .. } => Shortage::behind(source),
+            Self::NotAFile { .. }
+            | Self::Distrusted { .. }
+            | Self::NotInPath { .. }
+            | Self::Nameless => Shortage::none(),
+        }
+    }
 }
 
 /// A program that is to be tried, and how it is executed.

@@ -1,0 +1,127 @@
+//! What is short while the daemon serves: descriptors, processes, memory. It goes on, names the limit, and recovers.
+
+use std::{thread, time::Duration};
+
+use prefork_tests::{
+    Daemon, PATIENCE, PidsLimit, Scene, find_process, holds_for, kill, require_tool, scene,
+    wait_until,
+};
+use rustix::process::{Pid, Resource, Rlimit, Signal, prlimit};
+
+/// How often the error log of a scene has a line with `text`.
+fn logged(scene: &Scene, text: &str) -> usize {
+    scene.lines_with("error.log", text).len()
+}
+
+#[track_caller]
+fn wait_for_line(scene: &Scene, text: &str) {
+    wait_until(PATIENCE, text, || logged(scene, text) > 0);
+}
+
+/// Limits how many descriptors the parent may have from now on; what is open stays open.
+fn allow_descriptors(daemon: &Daemon<'_>, most: u64) {
+    let parent = i32::try_from(daemon.pid()).ok().and_then(Pid::from_raw);
+    let limit = Rlimit { current: Some(most), maximum: Some(1024) };
+    prlimit(parent, Resource::Nofile, limit).expect("it is this user's");
+}
+
+/// F9: a limit of descriptors below what the parent has open, and even below what it waits for, ends nobody: it reaps,
+/// serves, names the limit, and is as before when there are enough.
+#[test]
+fn no_limit_of_descriptors_ends_a_parent_that_serves() {
+    for most in [12, 4, 2, 1, 0] {
+        let scene = scene!();
+        let daemon = scene.probe().board().args(["--prefork", "3"]).daemon();
+        let before = daemon.living();
+        allow_descriptors(&daemon, most);
+        assert!(kill(before[0], Signal::KILL));
+        if most < 12 {
+            wait_for_line(&scene, "cannot fork");
+            let line = &scene.lines_with("error.log", "cannot fork")[0];
+            assert!(line.contains(&format!("; RLIMIT_NOFILE of this process is {most}")), "{line}");
+        }
+        daemon.signal(Signal::HUP);
+        wait_for_line(&scene, "replacing all children by generation 2");
+        if most < 3 {
+            wait_for_line(&scene, "looking 50 times a second");
+        }
+        let (parent, cpu) = (daemon.pid(), daemon.cpu());
+        holds_for(Duration::from_secs(2), "alive", || find_process(parent).is_some());
+        let used = daemon.cpu() - cpu;
+        assert!(used < Duration::from_millis(400), "the parent used {used:?} of CPU in 2 s");
+        assert_eq!(daemon.get("/").expect("others serve").status, 200);
+        assert!(logged(&scene, "cannot fork") <= 1, "{}", scene.read("error.log"));
+        assert!(scene.read("error.log").lines().count() < 20, "{}", scene.read("error.log"));
+        allow_descriptors(&daemon, 1024);
+        wait_for_line(&scene, "all children are of generation 2 now");
+        daemon.wait_for_children(PATIENCE, 3, &before);
+        assert_eq!(logged(&scene, "there are descriptors enough again"), usize::from(most < 3));
+        daemon.stop_in_order();
+    }
+}
+
+/// F9: a daemon whose parent may not wait for its descriptors stops in order.
+#[test]
+fn a_parent_that_is_short_of_descriptors_stops_in_order() {
+    let scene = scene!();
+    let daemon = scene.hello().board().daemon();
+    allow_descriptors(&daemon, 1);
+    daemon.stop_in_order();
+}
+
+/// F10: without a process to be had, children that end are replaced once there is one, at once; the limit is named, and
+/// lines come ever more rarely.
+#[test]
+fn a_full_control_group_is_named_and_waited_for() {
+    let scene = scene!();
+    let Some(limit) = PidsLimit::make(&scene) else { return };
+    let launch = scene.hello().board().args(["--prefork", "3", "--max-children", "3"]);
+    let daemon = launch.after_shell(&limit.entrance()).daemon();
+    let before = daemon.living();
+    limit.set(limit.current() - 1);
+    assert!(kill(before[0], Signal::KILL));
+    wait_for_line(&scene, "cannot fork");
+    let line = &scene.lines_with("error.log", "cannot fork")[0];
+    assert!(line.contains("; pids.max of control group /"), "{line}");
+    let cpu = daemon.cpu();
+    thread::sleep(Duration::from_secs(6));
+    let used = daemon.cpu() - cpu;
+    assert!(used < Duration::from_millis(600), "the parent used {used:?} of CPU in 6 s");
+    let lines = logged(&scene, "cannot");
+    assert!((3..=6).contains(&lines), "{}", scene.read("error.log"));
+    assert_eq!(daemon.get("/").expect("others serve").status, 200);
+    limit.set(limit.current() + 10);
+    daemon.wait_for_children(PATIENCE, 3, &before[..1]);
+    wait_for_line(&scene, "children can be started again");
+    daemon.stop_in_order();
+}
+
+/// F10: what is short is named for each error that the kernel gives, and it recovers.
+#[test]
+fn each_reason_why_a_fork_fails_is_named() {
+    if !require_tool("strace") {
+        return;
+    }
+    for (error, words) in [("ENOMEM", "memory.max"), ("EAGAIN", "kernel.pid_max")] {
+        let scene = scene!();
+        // As root; for others it is RLIMIT_NPROC.
+        let is_root = rustix::process::geteuid().is_root();
+        let words = if error == "EAGAIN" && !is_root { "RLIMIT_NPROC" } else { words };
+        let mut strace: Vec<String> =
+            ["strace", "-f", "-qq", "-o", "/dev/null"].map(str::to_owned).into();
+        for call in ["clone", "clone3", "fork", "vfork"] {
+            // The first three are for the first children.
+            strace.extend(["-e".to_owned(), format!("inject={call}:error={error}:when=4..5")]);
+        }
+        let running = scene.hello().paths().under(&strace).start();
+        let daemon = running.ready();
+        let before = daemon.living();
+        assert!(kill(before[0], Signal::KILL));
+        wait_for_line(&scene, "children can be started again");
+        let lines = scene.lines_with("error.log", "cannot fork");
+        assert!(lines.len() == 1 && lines[0].contains(words), "{words}: {lines:?}");
+        daemon.wait_for_children(PATIENCE, 3, &before[..1]);
+        daemon.signal(Signal::TERM);
+        assert!(running.finish().end.is_success());
+    }
+}
