@@ -62,6 +62,8 @@ pub(crate) struct Command {
     pub(super) directory: Option<OsString>,
     /// The program, where `called` is the dynamic linker, which is told to load it.
     pub(super) loaded: Option<OsString>,
+    /// Whether what is called runs itself, and has executed nothing else.
+    pub(super) is_direct: bool,
 }
 
 /// Where a command leads at this moment.
@@ -89,13 +91,14 @@ impl Command {
             environment,
             directory: directory.map(Into::into),
             loaded,
+            is_direct: true,
         };
-        command.called = command.find_called(image)?;
+        (command.called, command.is_direct) = command.find_called(image)?;
         Ok(command)
     }
 
-    /// Believes the first word, if it leads to what runs or may have led there.
-    fn find_called(&self, image: &Image) -> io::Result<Called> {
+    /// Believes the first word, if it leads to what runs or may have led there; tells whether it is what runs.
+    fn find_called(&self, image: &Image) -> io::Result<(Called, bool)> {
         let running = fs::metadata("/proc/self/exe")?;
         let is_running =
             |found: &Metadata| (found.dev(), found.ino()) == (running.dev(), running.ino());
@@ -107,20 +110,21 @@ impl Command {
                 let may_have_led_here = |found: &Metadata| {
                     is_executable(found) && (is_script(&path) || are_akin(&path, &own))
                 };
-                if fs::metadata(&path)
-                    .is_ok_and(|found| is_running(&found) || may_have_led_here(&found))
+                if let Ok(found) = fs::metadata(&path)
+                    && (is_running(&found) || may_have_led_here(&found))
                 {
-                    return Ok(Called::Path(word.clone()));
+                    return Ok((Called::Path(word.clone()), is_running(&found)));
                 }
             } else if !has_slash
                 && let Some(path) = self.search(word, image.directory.as_fd()).last()
                 && fs::metadata(self.absolute(path, image)).is_ok_and(|found| is_running(&found))
             {
-                return Ok(Called::Name(word.clone()));
+                return Ok((Called::Name(word.clone()), true));
             }
         }
         let is_in_memory = own.as_os_str().as_bytes().starts_with(b"/memfd:");
-        Ok(if is_in_memory { Called::Nameless } else { Called::Path(own.into()) })
+        let called = if is_in_memory { Called::Nameless } else { Called::Path(own.into()) };
+        Ok((called, true))
     }
 
     /// Follows it.
@@ -214,13 +218,6 @@ impl Command {
         let path = directory.join(path);
         // That only takes out what leads nowhere else, as `./`.
         std::path::absolute(&path).unwrap_or(path)
-    }
-
-    /// Whether what stands at the path of the program is a script or a kindred program, which has executed what runs.
-    pub(super) fn is_wrapped(&self, program: &Path, image: &Image) -> bool {
-        let real = fs::canonicalize(program).unwrap_or_else(|_| program.to_owned());
-        let has_other_name = real.file_name() != image.file.path.file_name();
-        is_script(&real) || (has_other_name && are_akin(&real, &image.file.path))
     }
 
     pub(super) fn c_arguments(&self) -> Vec<CString> {

@@ -85,6 +85,9 @@ impl Estate<'_> {
             let own = image::open_own()?;
             let mut passed = Passed::default();
             let mut handover = self.handover(origin, &mut passed);
+            if let Some(command) = &mut handover.command {
+                command.is_direct = probe.is_direct();
+            }
             handover.pool = Some(self.pool(&mut passed, origin, &own, probe));
             let memory = handover.write()?;
             self.require_spare_descriptors(&own)?;

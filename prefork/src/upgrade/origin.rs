@@ -50,9 +50,7 @@ impl Origin {
     /// Returns where a fresh start finds the file that was executed, if it is just that and no script that leads to it.
     pub(crate) fn path_of_running(&self) -> Option<PathBuf> {
         let Self { command, image } = self;
-        let program = command.program(image);
-        let is_loaded = image.loaded.is_some();
-        (!is_loaded && !command.is_wrapped(&program, image)).then_some(program)
+        (command.is_direct && image.loaded.is_none()).then(|| command.program(image))
     }
 
     /// Says if this process is root, and somebody else could change what would be run.

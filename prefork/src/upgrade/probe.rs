@@ -205,6 +205,8 @@ pub(crate) struct Probe {
     helper: Helper,
     /// What it runs, and what the parent is to run.
     executed: Executed,
+    /// Whether that is what was called, and not what this has executed.
+    is_direct: bool,
     channel: Option<OwnedFd>,
     /// Why it does not work, in its own words.
     reason: Option<String>,
@@ -262,6 +264,7 @@ impl Probe {
             Forked::Parent { child } => Ok(Self {
                 helper: Helper::new(child),
                 executed: subject.start,
+                is_direct: true,
                 channel: Some(channel),
                 reason: None,
             }),
@@ -280,6 +283,11 @@ impl Probe {
     /// How to execute just what it runs.
     pub(super) fn start_again(&self) -> Start<'_> {
         self.executed.start(Executable::File(self.executed.program.as_fd()))
+    }
+
+    /// Whether it runs what was called, and not something that this has executed.
+    pub(super) const fn is_direct(&self) -> bool {
+        self.is_direct
     }
 
     /// What it runs, compared with what the daemon does.
@@ -309,7 +317,9 @@ impl Probe {
         let message = &message[..];
         if message == EXECUTED {
             match Executed::reported(descriptors, &self.executed) {
-                Ok(executed) => self.executed = executed,
+                Ok((executed, is_direct)) => {
+                    (self.executed, self.is_direct) = (executed, is_direct);
+                }
                 Err(error) => {
                     self.reason = Some(crate::Report(&error).to_string());
                     self.channel = None;
@@ -353,8 +363,8 @@ impl Probe {
 }
 
 impl Executed {
-    /// Reads what a probe has reported of itself.
-    fn reported(descriptors: Vec<OwnedFd>, judged: &Self) -> Result<Self, NoProbe> {
+    /// Reads what a probe has reported of itself; tells whether it is what was judged before.
+    fn reported(descriptors: Vec<OwnedFd>, judged: &Self) -> Result<(Self, bool), NoProbe> {
         let broken = || io::Error::from(io::ErrorKind::InvalidData);
         let [memory, program, directory] =
             <[OwnedFd; 3]>::try_from(descriptors).map_err(|_unusable| broken())?;
@@ -369,13 +379,14 @@ impl Executed {
         if !is_judged {
             distrust(&program, &path_of(program.as_fd())?)?;
         }
-        Ok(Self {
+        let executed = Self {
             program: program.into(),
             arguments: c_strings(&arguments),
             environment: c_strings(&environment),
             directory,
             file,
-        })
+        };
+        Ok((executed, is_judged))
     }
 }
 

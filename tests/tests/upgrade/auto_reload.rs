@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use prefork_tests::{Load, PATIENCE, holds_for, require_root, scene, wait_until};
+use prefork_tests::{Load, PATIENCE, holds_for, require_root, require_tool, scene, wait_until};
 use rustix::process::Signal;
 
 use super::{wait_for_lines, wait_for_version};
@@ -227,4 +227,45 @@ fn a_file_replaced_during_an_upgrade_is_not_overlooked() {
         wait_for_version(&daemon, version + 1);
     }
     daemon.stop_in_order();
+}
+
+/// L1: a launcher may have the name of the program that it executes, and is no change to that.
+#[test]
+fn a_launcher_of_the_same_name_is_no_change() {
+    if !require_tool("cc") {
+        return;
+    }
+    let scene = scene!();
+    let program = scene.program();
+    let real = scene.path("real");
+    fs::create_dir(&real).expect("made");
+    let install = |version: u32| {
+        program.install(&format!("--version {version}"));
+        let fresh = real.join("fresh");
+        fs::copy(program.path(), &fresh).expect("copied");
+        fs::rename(&fresh, real.join("program")).expect("renamed");
+    };
+    let code = format!(
+        "#include <unistd.h>\nint main(int c, char **v) {{ return execv(\"{}/program\", v); }}\n",
+        real.display()
+    );
+    fs::write(scene.path("launcher.c"), code).expect("written");
+    let compiled = scene.tool("cc").args(["-o", "launcher", "launcher.c"]).finish();
+    assert!(compiled.end.is_success(), "{compiled:?}");
+    install(1);
+    let launcher = scene.path("bin");
+    fs::create_dir(&launcher).expect("made");
+    fs::rename(scene.path("launcher"), launcher.join("program")).expect("renamed");
+    let listen = scene.address().to_string();
+    let arguments = ["--listen", &listen, "--auto-reload-check-every", "100"];
+    let running = scene.tool("bin/program").args(arguments).paths().start();
+    let daemon = running.ready();
+    for version in 2..4 {
+        install(version);
+        wait_for_version(&daemon, version);
+    }
+    let tried = || scene.lines_with("error.log", "trying the program").len();
+    holds_for(Duration::from_secs(1), "nothing more is tried", || tried() == 2);
+    daemon.signal(Signal::TERM);
+    assert!(running.finish().end.is_success());
 }

@@ -29,7 +29,8 @@ fn a_script_or_a_kindred_program_may_have_led_to_what_runs() {
         let word = path.to_str().expect("text");
         assert_eq!(with_first_word(word).0.called, Called::Path(own_path().expect("known").into()));
         fs::set_permissions(path, fs::Permissions::from_mode(0o755)).expect("set");
-        assert_eq!(with_first_word(word).0.called, Called::Path(word.into()));
+        let (command, _) = with_first_word(word);
+        assert_eq!((command.called, command.is_direct), (Called::Path(word.into()), false));
     }
     let (command, image) = with_first_word(script.to_str().expect("text"));
     let files = command.files(&image);
