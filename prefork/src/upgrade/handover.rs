@@ -326,7 +326,8 @@ mod tests {
         let newer = write(br#"{"format":9,"parent":42,"content":["anything"]}"#).expect("written");
         let error = Handover::read(newer.as_fd(), 42).expect_err("too new");
         assert!(matches!(error, Unreadable::Format { found: 9 }), "{error}");
-        let broken = write(br#"{"format":3,"parent":42,"content":{}}"#).expect("written");
+        let broken = format!(r#"{{"format":{FORMAT},"parent":42,"content":{{}}}}"#);
+        let broken = write(broken.as_bytes()).expect("written");
         let error = Handover::read(broken.as_fd(), 42).expect_err("no sense");
         assert!(matches!(error, Unreadable::Content { .. }), "{error}");
     }
