@@ -57,6 +57,8 @@ fn replacing_children_leaks_no_descriptor() {
     // Once, so that what is opened at first need is open.
     daemon.get("/exit/0").expect_err("a child that exits does not answer");
     daemon.wait_for_children(PATIENCE, 2, &[]);
+    // The newest child is there before the parent has closed what it has made for it.
+    daemon.wait_for_rest();
     let before = descriptors(daemon.pid());
     let of_child = descriptors(daemon.get("/pid").expect("an answer").number());
     for round in 0..100 {
@@ -67,6 +69,7 @@ fn replacing_children_leaks_no_descriptor() {
             now.len() == 2 && now != living
         });
     }
+    daemon.wait_for_rest();
     assert_eq!(descriptors(daemon.pid()), before, "descriptors of the parent");
     wait_until(PATIENCE, "both children have as many descriptors as the first ones had", || {
         daemon.living().into_iter().all(|child| descriptors(child) == of_child)
