@@ -1,0 +1,193 @@
+//! V1 and V4: the shipped units under a live systemd, of Debian 13 and 12.
+
+use std::path::Path;
+
+use prefork_tests::{Machine, PATIENCE, wait_until};
+
+const DEPLOY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../prefork/deploy");
+
+/// Of which Debian the systemd is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Suite {
+    /// 257
+    Trixie,
+    /// 252
+    Bookworm,
+}
+
+/// Four clients, one request after the other; what curl says of each stands in `/tmp/codes`.
+const LOAD: &str = r"
+rm -f /tmp/stop /tmp/codes
+for client in 1 2 3 4; do
+    (while [ ! -e /tmp/stop ]; do
+        curl -s -m 30 -o /dev/null 'http://127.0.0.1:8080/sleep?ms=30'
+        echo $? >> /tmp/codes
+    done) &
+done
+sleep 0.3
+";
+
+/// Has clients ask while `script` runs; returns what curl says of those that were not answered, each once.
+#[track_caller]
+fn under_load(machine: &Machine, script: &str) -> Vec<String> {
+    let all =
+        format!("{LOAD}\n({script})\nstatus=$?\nsleep 0.3\ntouch /tmp/stop\nwait\nexit $status");
+    machine.must(&all);
+    let answered = machine.must("grep -c '^0$' /tmp/codes");
+    assert!(answered.trim().parse::<u32>().is_ok_and(|count| count > 10), "{answered}");
+    machine.run("grep -v '^0$' /tmp/codes | sort -u").1.lines().map(str::to_owned).collect()
+}
+
+/// Asks three times for what takes longer than `script`, which begins when that is in hand; all have to be answered.
+#[track_caller]
+fn with_requests_in_hand(machine: &Machine, script: &str) {
+    let ask = "curl -s -m 30 'http://127.0.0.1:8080/sleep?ms=1500' >> /tmp/answers &";
+    let all = format!(
+        "rm -f /tmp/answers\n{ask}\n{ask}\n{ask}\nsleep 0.7\n{script}\nstatus=$?\nwait\nexit $status"
+    );
+    machine.must(&all);
+    assert_eq!(machine.must("cat /tmp/answers"), "hello\nhello\nhello\n", "{script}");
+}
+
+fn show(machine: &Machine, unit: &str, property: &str) -> String {
+    machine.must(&format!("systemctl show -P {property} {unit}")).trim().to_owned()
+}
+
+fn restarts(machine: &Machine, unit: &str) -> u32 {
+    show(machine, unit, "NRestarts").parse().expect("a number")
+}
+
+#[track_caller]
+fn assert_serves(machine: &Machine, unit: &str) {
+    assert_eq!(machine.must(&format!("systemctl is-active {unit}")), "active\n");
+    assert_eq!(machine.must("curl -s -m 10 http://127.0.0.1:8080/"), "hello\n");
+}
+
+/// Kills the parent, which is started again.
+#[track_caller]
+fn assert_comes_back(machine: &Machine, unit: &str) {
+    let pid = show(machine, unit, "MainPID");
+    machine.must(&format!("kill -9 {pid}"));
+    wait_until(PATIENCE, "it is started again", || {
+        let is_active = machine.run(&format!("systemctl is-active {unit}")).1 == "active\n";
+        is_active && ![&*pid, "0"].contains(&&*show(machine, unit, "MainPID"))
+    });
+    assert_serves(machine, unit);
+}
+
+fn install(machine: &Machine, units: &[&str]) {
+    for unit in units {
+        machine.install(Path::new(DEPLOY).join(unit), &format!("/etc/systemd/system/{unit}"));
+    }
+    machine.install(env!("CARGO_BIN_EXE_hello"), "/usr/local/bin/hello");
+    machine.must("systemctl daemon-reload");
+}
+
+fn boot(suite: Suite) -> Option<Machine> {
+    let name = match suite {
+        Suite::Trixie => "trixie",
+        Suite::Bookworm => "bookworm",
+    };
+    Machine::boot(env!("CARGO_TARGET_TMPDIR"), name)
+}
+
+#[track_caller]
+fn assert_forking_unit_works(suite: Suite) {
+    let Some(machine) = boot(suite) else { return };
+    let unit = "hello-forking";
+    install(&machine, &["hello-forking.service"]);
+    machine.must(&format!("systemctl start {unit}"));
+    assert_serves(&machine, unit);
+    let pid = machine.must("cat /run/hello/hello.pid").trim().to_owned();
+    assert_eq!(show(&machine, unit, "MainPID"), pid);
+    assert_eq!(show(&machine, unit, "StatusText"), "serving, 3 to 150 children");
+    assert_eq!(under_load(&machine, &format!("systemctl reload {unit}")), [""; 0]);
+    let upgrade = format!("systemctl kill -s USR2 --kill-who=main {unit}; sleep 1");
+    assert_eq!(under_load(&machine, &upgrade), [""; 0]);
+    assert_eq!(show(&machine, unit, "MainPID"), pid);
+    with_requests_in_hand(&machine, &format!("systemctl restart {unit}"));
+    assert_serves(&machine, unit);
+    with_requests_in_hand(&machine, &format!("systemctl stop {unit}"));
+    assert_eq!(show(&machine, unit, "Result"), "success");
+    // Newcomers are refused, and nobody is cut off.
+    machine.must(&format!("systemctl start {unit}"));
+    assert_eq!(under_load(&machine, &format!("systemctl stop {unit}")), ["7"]);
+    machine.must(&format!("systemctl start {unit}"));
+    assert_comes_back(&machine, unit);
+    // V4
+    let before = restarts(&machine, unit);
+    machine.must("mkdir -p /etc/systemd/system/hello-forking.service.d");
+    let wrong = "[Service]\\nEnvironment=X=1\\nExecStart=\\nExecStart=/usr/local/bin/hello --daemonize --prefork 5 --max-children 4";
+    machine.must(&format!(
+        "printf '{wrong}\\n' > /etc/systemd/system/hello-forking.service.d/wrong.conf; \
+         systemctl daemon-reload; ! systemctl restart {unit}; sleep 3"
+    ));
+    assert!(restarts(&machine, unit) <= before, "a storm of restarts");
+    assert!(machine.must(&format!("journalctl -u {unit}")).contains("invalid arguments"));
+}
+
+/// V1, V4: in the background, with a pid file; children are nobody's.
+#[test]
+fn the_unit_that_forks_loses_no_request_under_systemd_257() {
+    assert_forking_unit_works(Suite::Trixie);
+}
+
+/// V1, V4: in the background, with a pid file; children are nobody's.
+#[test]
+fn the_unit_that_forks_loses_no_request_under_systemd_252() {
+    assert_forking_unit_works(Suite::Bookworm);
+}
+
+#[track_caller]
+fn assert_unit_with_socket_works(suite: Suite) {
+    let Some(machine) = boot(suite) else { return };
+    install(&machine, &["hello.service", "hello.socket"]);
+    machine.install(Path::new(DEPLOY).join("hello.toml"), "/etc/hello/hello.toml");
+    if suite == Suite::Bookworm {
+        // As the unit says of older ones.
+        machine.must(
+            "cd /etc/systemd/system; sed -i 's/notify-reload/notify/; /ReloadSignal/d; \
+             /^Type/aExecReload=kill -HUP $MAINPID' hello.service; systemctl daemon-reload",
+        );
+    }
+    machine.must("systemctl start hello.socket");
+    assert_serves(&machine, "hello.socket");
+    assert_serves(&machine, "hello");
+    assert_eq!(show(&machine, "hello", "StatusText"), "serving, 4 to 32 children");
+    let upgrade = "systemctl kill -s USR2 --kill-who=main hello; sleep 1";
+    for script in ["systemctl reload hello; sleep 0.5", upgrade, "systemctl restart hello"] {
+        assert_eq!(under_load(&machine, script), [""; 0], "{script}");
+        assert_serves(&machine, "hello");
+    }
+    with_requests_in_hand(&machine, "systemctl stop hello.socket hello");
+    assert_eq!(show(&machine, "hello", "Result"), "success");
+    machine.must("systemctl start hello.socket hello");
+    assert_comes_back(&machine, "hello");
+    // Time and name are the journal's.
+    let lines = machine.must("journalctl -u hello -o cat");
+    assert!(!lines.contains("Z hello["), "time and name are there twice: {lines}");
+    assert!(lines.contains("info: ready, with 4 children"), "{lines}");
+    // V4: one try, and the socket stays.
+    let before = restarts(&machine, "hello");
+    machine.must(
+        "echo 'max_childern = 3' >> /etc/hello/hello.toml; ! systemctl restart hello; sleep 3",
+    );
+    assert_eq!(show(&machine, "hello", "ExecMainStatus"), "78");
+    assert!(restarts(&machine, "hello") <= before, "a storm of restarts");
+    assert_eq!(machine.must("systemctl is-active hello.socket"), "active\n");
+    assert!(machine.must("journalctl -u hello -o cat").contains("did you mean `max_children`?"));
+    machine.must("sed -i /childern/d /etc/hello/hello.toml");
+    assert_serves(&machine, "hello.socket");
+}
+
+/// V1, V4: in the foreground, with a socket of systemd's, a watchdog, and a user who has nothing.
+#[test]
+fn the_unit_with_a_socket_loses_no_request_under_systemd_257() {
+    assert_unit_with_socket_works(Suite::Trixie);
+}
+
+/// V1, V4: in the foreground, with a socket of systemd's, a watchdog, and a user who has nothing.
+#[test]
+fn the_unit_with_a_socket_loses_no_request_under_systemd_252() {
+    assert_unit_with_socket_works(Suite::Bookworm);
+}
