@@ -165,7 +165,8 @@ fn signs_of_life_go_on_through_an_upgrade() {
             .variable("WATCHDOG_USEC", "400000")
             .after_shell("export WATCHDOG_PID=$$");
         let daemon = if in_background { launch.daemon() } else { launch.foreground() };
-        mailbox.expect(&["MAINPID=", "READY=1"]);
+        let first = if in_background { "STATUS=starting" } else { "MAINPID=" };
+        mailbox.expect(&[first, "READY=1"]);
         (0..3).for_each(|_| mailbox.expect_beat());
         program.install("--version 2");
         daemon.signal(Signal::USR2);
