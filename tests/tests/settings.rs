@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use prefork_tests::{PATIENCE, scene};
+use prefork_tests::{End, PATIENCE, scene};
 
 #[test]
 fn the_file_says_what_flags_do_not() {
@@ -62,6 +62,10 @@ fn what_the_file_says_in_vain_is_named() {
     assert!(!end.stderr.contains("min_spare"), "{end:?}");
 }
 
+/// `EX_CONFIG` in `sysexits.h`.
+const WRONG_SETTINGS: i32 = 78;
+
+/// V4: also by the exit status, for whoever starts it again by itself.
 #[test]
 fn what_is_wrong_with_the_file_is_said() {
     for (text, expected) in [
@@ -81,9 +85,15 @@ fn what_is_wrong_with_the_file_is_said() {
         fs::write(scene.path("hello.toml"), text).expect("written");
         let end = scene.hello().path("--config", "hello.toml").finish();
         expected.iter().for_each(|words| end.assert_refused(words));
+        assert_eq!(end.end, End::Exited(WRONG_SETTINGS), "{text}");
     }
     let scene = scene!();
     let end = scene.hello().path("--config", "missing.toml").finish();
     end.assert_refused("cannot read ");
     end.assert_refused("No such file");
+    assert_eq!(end.end, End::Exited(WRONG_SETTINGS));
+    // What may be mended by another try has another status.
+    let taken = std::net::TcpListener::bind(scene.address()).expect("bound");
+    assert_eq!(scene.hello().finish().end, End::Exited(1));
+    drop(taken);
 }

