@@ -61,7 +61,7 @@ impl Machine {
     /// Panics if what should work does not.
     #[must_use]
     pub fn boot(folder: &str, suite: &str) -> Option<Self> {
-        let tools = ["debootstrap", "unshare", "nsenter", "mount", "pivot_root", "ip"];
+        let tools = ["debootstrap", "setpriv", "unshare", "nsenter", "mount", "pivot_root", "ip"];
         if !require_root() || !tools.into_iter().all(require_tool) {
             return None;
         }
@@ -78,8 +78,10 @@ impl Machine {
             return None;
         }
         let mut shell = Command::new("sh");
-        let enter = r#"echo $$ > "$3/cgroup.procs" && exec unshare --fork --kill-child --pid --mount --uts \
-            --ipc --net --cgroup --propagation private sh -c "$0" boot "$1" "$2""#;
+        // A test program that is killed leaves nothing of it.
+        let enter = r#"echo $$ > "$3/cgroup.procs" && exec setpriv --pdeathsig KILL \
+            unshare --fork --kill-child --pid --mount --uts --ipc --net --cgroup \
+            --propagation private sh -c "$0" boot "$1" "$2""#;
         shell.args(["-c", enter, BOOT]).arg(&tree).arg(changes.path()).arg(&cgroup);
         shell.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         let mut unshare = shell.spawn().expect("sh runs");
