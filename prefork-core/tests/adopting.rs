@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use prefork_core::{
     Action, AdoptedAs, Config, Event, Exit, Generation, Handover, HandoverChild, HandoverStage,
-    Limit, Notice, Pool, Request, Rung, SlotId, Supervisor, Time,
+    Hook, Limit, Notice, Pool, Request, Rung, SlotId, Supervisor, Time,
 };
 
 const NOW: Time = Time::after_origin(Duration::from_secs(100));
@@ -172,6 +172,24 @@ fn a_stop_comes_before_an_upgrade_that_is_due() {
     let actions: Vec<_> = std::iter::from_fn(|| supervisor.next_action()).collect();
     assert!(actions.contains(&Action::EndProbe), "{actions:?}");
     assert!(!actions.contains(&Action::Upgrade), "{actions:?}");
+}
+
+/// A call that begins in the same moment in which a probe is ready is waited for like one that has begun before.
+#[test]
+fn a_hook_that_begins_with_an_upgrade_is_waited_for() {
+    let handover = pool(vec![serving(0)]);
+    let mut supervisor = Supervisor::adopt(config(1, 2), NOW, &handover, AdoptedAs::SameProgram);
+    supervisor.handle(NOW, Event::Requested(Request::Upgrade));
+    supervisor.handle(NOW, Event::ProbeReady);
+    supervisor.handle(NOW, Event::HookBegun(Hook::OnChildExit));
+    let actions = |supervisor: &mut Supervisor| -> Vec<_> {
+        std::iter::from_fn(|| supervisor.next_action()).collect()
+    };
+    let early = actions(&mut supervisor);
+    assert!(!early.contains(&Action::Upgrade), "{early:?}");
+    supervisor.handle(NOW, Event::HookEnded(Hook::OnChildExit));
+    let late = actions(&mut supervisor);
+    assert_eq!(late.last(), Some(&Action::Upgrade), "{late:?}");
 }
 
 /// Who is handed over is there: a child that was only decided upon is spawned first.

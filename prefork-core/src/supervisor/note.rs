@@ -48,7 +48,10 @@ impl Supervisor {
                 self.connections_checked(now, busy, took);
             }
             Event::ExitHandled { slot } => self.slots.let_go(slot),
-            Event::HookBegun(hook) => self.hooks.begin(now, hook),
+            Event::HookBegun(hook) => {
+                self.hooks.begin(now, hook);
+                self.wait_for_hooks_before_upgrade(now);
+            }
             Event::HookEnded(hook) => self.hook_ended(now, hook),
             Event::Examined { slot } => self.examined(now, slot),
             Event::Requested(request) => self.requested(now, request),

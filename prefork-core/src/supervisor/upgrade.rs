@@ -54,6 +54,17 @@ impl Supervisor {
         self.upgrade = Upgrade::Due { again, waits, told: false };
     }
 
+    /// Waits for a call that has begun when nothing more was to be waited for, as that of a child that has ended in
+    /// the moment in which the probe was ready.
+    pub(super) fn wait_for_hooks_before_upgrade(&mut self, now: Time) {
+        if let Upgrade::Due { again, waits: None, told: false } = self.upgrade
+            && self.hooks.are_about_the_past()
+        {
+            let waits = Some(now + self.config.hook_timeout);
+            self.upgrade = Upgrade::Due { again, waits, told: false };
+        }
+    }
+
     /// Returns what comes after all other actions: who is handed over is there, and has been told all
     /// that was decided.
     pub(super) const fn last_action(&mut self) -> Option<Action> {
