@@ -19,14 +19,14 @@ pub(crate) trait Refusable<T> {
 
 impl<T, E: Into<io::Error>> Refusable<T> for Result<T, E> {
     fn of_call(self, call: &'static str) -> io::Result<T> {
-        self.map_err(|error| named(call, &error.into()))
+        self.map_err(|error| named(call, error.into()))
     }
 
     fn if_refused(self, calls: &'static str) -> io::Result<T> {
         self.map_err(|error| {
             let error = error.into();
             match Errno::from_io_error(&error) {
-                Some(Errno::NOSYS | Errno::PERM) => named(calls, &error),
+                Some(Errno::NOSYS | Errno::PERM) => named(calls, error),
                 Some(_) | None => error,
             }
         })
@@ -35,21 +35,20 @@ impl<T, E: Into<io::Error>> Refusable<T> for Result<T, E> {
 
 /// The error of a call, with its name.
 #[derive(Debug, thiserror::Error)]
-#[error("{text}")]
+#[error("{call}: {error}")]
 struct Named {
-    text: String,
-    errno: Option<Errno>,
+    call: &'static str,
+    error: io::Error,
 }
 
-fn named(call: &str, error: &io::Error) -> io::Error {
-    let (text, errno) = (format!("{call}: {error}"), Errno::from_io_error(error));
-    io::Error::new(error.kind(), Named { text, errno })
+fn named(call: &'static str, error: io::Error) -> io::Error {
+    io::Error::new(error.kind(), Named { call, error })
 }
 
 /// Returns what the kernel has answered, with the name of the call or without.
 pub(crate) fn errno(error: &io::Error) -> Option<Errno> {
     let named = error.get_ref().and_then(|inner| inner.downcast_ref::<Named>());
-    Errno::from_io_error(error).or(named.and_then(|named| named.errno))
+    Errno::from_io_error(named.map_or(error, |named| &named.error))
 }
 
 #[cfg(test)]

@@ -33,7 +33,7 @@ pub enum SettingsError {
         source: Distrust,
     },
     /// What stands there is wrong.
-    #[error("settings {}: {problem}", one_line(path))]
+    #[error("settings {}: {}", one_line(path), text(problem))]
     #[non_exhaustive]
     Wrong {
         /// The file.
@@ -77,4 +77,23 @@ pub fn read_settings<T, E: Display>(
         path: path.to_owned(),
         problem: error.to_string().trim_end().to_owned(),
     })
+}
+
+/// What a parser says may show the file, which may hold anything: its lines, each without control characters.
+fn text(problem: &str) -> String {
+    let lines = problem.lines().map(|line| one_line(line).to_string());
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_parser_shows_of_a_file_commands_no_terminal() {
+        let path = PathBuf::from("/etc/x\u{1b}.toml");
+        let wrong = SettingsError::Wrong { path, problem: "line 1\n| a\u{1b}[31m".to_owned() };
+        let expected = "settings /etc/x\\u{1b}.toml: line 1\n| a\\u{1b}[31m";
+        assert_eq!(wrong.to_string(), expected);
+    }
 }
