@@ -39,7 +39,10 @@ fn daemon<'a>(scene: &'a Scene, running: &Running<'a>) -> Daemon<'a> {
         assert_eq!(running.end(), None, "the daemon ended at the start");
         get(scene.address(), "/").is_ok() && scene.path("pid").exists()
     });
-    Daemon::of_pid_file(scene)
+    let daemon = Daemon::of_pid_file(scene);
+    // One that serves may stand beside one that has just been forked.
+    wait_until(PATIENCE, "both children are there", || workers(&daemon).len() == 2);
+    daemon
 }
 
 /// The children that serve, without those that answer for the status page.
