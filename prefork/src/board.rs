@@ -165,24 +165,24 @@ impl ParentBoard {
             reading.read(now, slot, pages, &mut self.public, &mut look, log);
             look.activities.push((slot, reading.activity));
         }
-        self.examine(now, public::Look::Due, pages, log);
+        self.examine(now, public::Occasion::Due, pages, log);
         look
     }
 
     /// Looks at the scoreboard if something may have happened to it.
     pub(crate) fn check(&mut self, now: Time, pages: &Pages, log: &Log) {
-        self.examine(now, public::Look::Hinted, pages, log);
+        self.examine(now, public::Occasion::Hinted, pages, log);
     }
 
     /// Looks whether the scoreboard is still what the parent has made of it, and writes again what others have
     /// written over.
-    fn examine(&mut self, now: Time, look: public::Look, pages: &Pages, log: &Log) {
+    fn examine(&mut self, now: Time, occasion: public::Occasion, pages: &Pages, log: &Log) {
         let readings = &self.readings;
         let shown = |slot: SlotId| {
             let reading = readings.get(slot.index()).and_then(Option::as_ref);
             reading.map_or(Stamp::EMPTY, |reading| reading.shown)
         };
-        for slot in self.public.examine(now, look, shown, log) {
+        for slot in self.public.examine(now, occasion, shown, log) {
             match self.readings.get_mut(slot.index()) {
                 Some(Some(reading)) => reading.show(slot, pages, &mut self.public, log),
                 Some(None) | None => self.public.clear(slot, log),

@@ -20,6 +20,7 @@
 
 mod census;
 mod daemon;
+mod debian;
 mod http;
 mod launch;
 mod load;

@@ -1,14 +1,12 @@
 //! A machine with a systemd of its own, in namespaces of the machine that runs the tests.
 
 use std::{
-    fs::{self, File},
+    fs,
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
 };
 
-use rustix::fs::{FlockOperation, flock};
-
-use crate::{Lack, PATIENCE, require_root, require_tool, skip, wait_until};
+use crate::{Lack, PATIENCE, debian, require_root, require_tool, skip, wait_until};
 
 /// Packages without which systemd does not come up, and what tests use.
 const PACKAGES: &str = "systemd,systemd-sysv,dbus,procps,iproute2,curl,logrotate";
@@ -69,7 +67,7 @@ impl Machine {
             skip(Lack::Platform("no cgroup2 is mounted, which systemd needs"));
             return None;
         };
-        let tree = tree(&Path::new(folder).join("systemd"), suite)?;
+        let tree = debian::tree(&Path::new(folder).join("systemd"), suite, PACKAGES)?;
         let changes = tempfile::tempdir().expect("a folder can be made");
         let name = changes.path().file_name().expect("it has a name");
         let cgroup = cgroups.join(format!("prefork-tests{}", name.display()));
@@ -207,25 +205,4 @@ fn remove_cgroups(folder: &Path) {
             Ok(()) | Err(_) => return,
         }
     }
-}
-
-fn tree(folder: &Path, suite: &str) -> Option<PathBuf> {
-    fs::create_dir_all(folder).expect("the folder can be made");
-    // One at a time: each test program may be the first.
-    let lock = File::create(folder.join("lock")).expect("the lock can be made");
-    flock(&lock, FlockOperation::LockExclusive).expect("locked");
-    let tree = folder.join(suite);
-    if tree.exists() {
-        return Some(tree);
-    }
-    let unfinished = folder.join("unfinished");
-    let _ = fs::remove_dir_all(&unfinished);
-    let mut debootstrap = Command::new("debootstrap");
-    debootstrap.args(["--variant=minbase", &format!("--include={PACKAGES}"), suite]);
-    if !debootstrap.arg(&unfinished).output().expect("debootstrap runs").status.success() {
-        skip(Lack::Missing("debootstrap has failed: a Debian mirror is needed"));
-        return None;
-    }
-    fs::rename(&unfinished, &tree).expect("renamed");
-    Some(tree)
 }

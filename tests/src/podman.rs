@@ -1,17 +1,16 @@
 //! Containers, of images that are built here from Debian's packages alone.
 
 use std::{
-    fs::{self, File},
+    fs,
     path::{Path, PathBuf},
     process::{Command, Output},
 };
 
-use rustix::{
-    fs::{FlockOperation, flock},
-    process::Signal,
-};
+use rustix::process::Signal;
 
-use crate::{Lack, Launch, PATIENCE, Running, Scene, require_root, require_tool, skip, wait_until};
+use crate::{
+    Lack, Launch, PATIENCE, Running, Scene, debian, require_root, require_tool, skip, wait_until,
+};
 
 /// The name in the shipped `Dockerfile`, which a tree of Debian's gets here.
 const BASE: &str = "docker.io/library/debian:bookworm-slim";
@@ -51,8 +50,7 @@ impl Podman {
         fs::write(folder.join("containers.conf"), SETTINGS).expect("written");
         let podman = Self { folder };
         // One at a time: each test program may be the first.
-        let lock = File::create(podman.folder.join("lock")).expect("the lock can be made");
-        flock(&lock, FlockOperation::LockExclusive).expect("locked");
+        let _lock = debian::lock(&podman.folder);
         if !podman.run(["image", "exists", BASE]).status.success() {
             podman.import_base()?;
         }
@@ -73,15 +71,7 @@ impl Podman {
             skip(Lack::Platform("this is no Debian, of which the image could be a copy"));
             return None;
         };
-        let tree = self.folder.join("base");
-        let _ = fs::remove_dir_all(&tree);
-        let mut debootstrap = Command::new("debootstrap");
-        debootstrap.args(["--variant=minbase", "--include=ca-certificates", suite]).arg(&tree);
-        let made = debootstrap.output().expect("debootstrap runs");
-        if !made.status.success() {
-            skip(Lack::Missing("debootstrap has failed: a Debian mirror is needed"));
-            return None;
-        }
+        let tree = debian::tree(&self.folder.join("base"), suite, "ca-certificates")?;
         let file = self.folder.join("base.tar");
         let mut tar = Command::new("tar");
         let packed = tar.arg("-C").arg(&tree).arg("-cf").arg(&file).arg(".").status();

@@ -52,7 +52,7 @@ enum Place {
 
 /// Why the file is looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Look {
+pub(super) enum Occasion {
     /// Its hints may be there.
     Hinted,
     /// The children are looked at too.
@@ -204,25 +204,25 @@ impl Public {
     pub(super) fn examine(
         &mut self,
         now: Time,
-        look: Look,
+        occasion: Occasion,
         shown: impl Fn(SlotId) -> Stamp,
         log: &Log,
     ) -> Vec<SlotId> {
-        match look {
-            Look::Hinted if self.listen_at.is_some_and(|at| now < at) => return Vec::new(),
-            Look::Hinted => self.listen_at = None,
-            Look::Due => {}
+        match occasion {
+            Occasion::Hinted if self.listen_at.is_some_and(|at| now < at) => return Vec::new(),
+            Occasion::Hinted => self.listen_at = None,
+            Occasion::Due => {}
         }
         // First, so that what happens meanwhile is a hint again.
         let is_hinted = self.hints.as_ref().map(FileHints::take);
         let Some(board) = self.board.as_ref().filter(|_| matches!(self.repair, Repair::No)) else {
             return Vec::new();
         };
-        let is_whole = match (is_hinted, look) {
-            (Some(true), _) | (None, Look::Due) => true,
+        let is_whole = match (is_hinted, occasion) {
+            (Some(true), _) | (None, Occasion::Due) => true,
             // Cut without having been opened, there is no hint of it.
-            (Some(false), Look::Due) => false,
-            (Some(false) | None, Look::Hinted) => return Vec::new(),
+            (Some(false), Occasion::Due) => false,
+            (Some(false) | None, Occasion::Hinted) => return Vec::new(),
         };
         if let Err(fault) = board.check() {
             self.condemn(&Report(&fault), log);
