@@ -93,6 +93,9 @@ impl Podman {
         let how = ["--pull=never", "--network=host", "--isolation=chroot", "--layers=false"];
         let built = self.run(["build"].into_iter().chain(how).chain(["-t", name, &context]));
         assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
+        // The one of before has lost its name, and would stay for ever.
+        let pruned = self.run(["image", "prune", "--force"]);
+        assert!(pruned.status.success(), "{pruned:?}");
     }
 
     /// Starts a container of the image, with the address of the scene as its own, in the foreground.
