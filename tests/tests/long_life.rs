@@ -150,8 +150,10 @@ fn a_child_that_is_stopped_is_killed_and_replaced() {
         let told = scene.lines_with("error.log", "at one request for");
         let of_it = told.iter().filter(|line| line.contains(&format!("child {victim} ")));
         assert_eq!(of_it.count(), 1, "{told:?}");
-        // SIGABRT was sent first, and was still pending.
-        let ends = scene.lines_with("witness", &format!("end of {victim} by"));
+        // SIGABRT was sent first, and was still pending. A process of its own tells of the end.
+        let ends = || scene.lines_with("witness", &format!("end of {victim} by"));
+        wait_until(PATIENCE, "the hook has told of it", || !ends().is_empty());
+        let ends = ends();
         assert!(ends.len() == 1 && ends[0].contains("number: 9,"), "{ends:?}");
         assert_eq!(daemon.get("/").expect("the others serve").status, 200);
     }
