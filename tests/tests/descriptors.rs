@@ -248,7 +248,7 @@ fn a_full_journal_stops_nobody() {
 #[test]
 fn a_journal_that_was_shut_down_is_connected_again() {
     let scene = scene!();
-    let path = scene.path("journal");
+    let path = scene.socket("journal");
     let journal = UnixListener::bind(&path).expect("bound");
     let log = UnixStream::connect(&path).expect("connected");
     let running = launch(&scene, log.try_clone().expect("copied")).start();
