@@ -13,7 +13,7 @@ use prefork_core::{
 };
 use prefork_scoreboard::{Class, Holder, Monotonic, Record, Stamp, State};
 use rustix::process::Pid;
-use std::time::Duration;
+use std::{mem::ManuallyDrop, time::Duration};
 
 pub(crate) use public::Public;
 
@@ -68,6 +68,14 @@ impl ParentBoard {
     /// Begins with no child, and a scoreboard that is there or will be.
     pub(crate) const fn new(public: Public) -> Self {
         Self { readings: Vec::new(), public }
+    }
+
+    /// Closes the scoreboard, which is removed nowhere but in the parent, in a process just forked. What is known
+    /// of the children stays in the memory that it shares.
+    pub(crate) fn close(self) {
+        let Self { readings, public } = self;
+        let _shared = ManuallyDrop::new(readings);
+        drop(public);
     }
 
     /// The scoreboard.
@@ -160,6 +168,7 @@ impl ParentBoard {
         log: &Log,
     ) -> Look {
         let mut look = Look::default();
+        look.activities.reserve(self.readings.len());
         for slot in slots {
             let Some(Some(reading)) = self.readings.get_mut(slot.index()) else { continue };
             reading.read(now, slot, pages, &mut self.public, &mut look, log);
@@ -269,10 +278,10 @@ impl Reading {
     /// Passes on that a child asks for more time, after what it is doing was read.
     fn note_extension(&mut self, slot: SlotId, pages: &Pages, look: &mut Look) {
         let extended = pages.extended(slot);
-        if std::mem::replace(&mut self.extended, extended) != extended
-            && let Some(until) = extended
-        {
-            look.extended.push((slot, until));
+        // Nothing is written where nothing has changed: after each fork, it is another page to copy.
+        if extended != self.extended {
+            self.extended = extended;
+            look.extended.extend(extended.map(|until| (slot, until)));
         }
     }
 

@@ -352,7 +352,7 @@ fn supervise<S>(
         readiness,
         is_bare: state.is_none(),
     };
-    let verdict = match run_parent(settings, parts, adopted)? {
+    let verdict = match Parent::new(settings, parts, adopted)?.run()? {
         Became::Child(seat) => {
             // Its copies: what is in the file system is the parent's, and so is the lock of the pid file,
             // which whoever has the descriptor could release, and the pid in it, by which scripts of
@@ -379,17 +379,6 @@ fn supervise<S>(
         Verdict::StartFailed(failure) => Err(RunError::start_failed(failure)),
         Verdict::GaveUp { alive } => Err(RunError::ChildrenLeft { alive }),
     }
-}
-
-/// Is the parent until it is over, or this process has become another. Its large frame is gone from the stack
-/// then, of which a child has a copy of what it touches.
-#[inline(never)]
-fn run_parent(
-    settings: &Settings,
-    parts: Parts<'_>,
-    adopted: Option<Adopted>,
-) -> Result<Became, RunError> {
-    Parent::new(settings, parts, adopted)?.run()
 }
 
 /// Makes the status page ready, while the board can be opened. A daemon that serves does not end for it.

@@ -251,7 +251,10 @@ impl Supervisor {
                 Activity::Idle { .. } => true,
                 Activity::Busy { .. } => false,
             };
-            self.slots.update(*slot, |child| child.idle = idle);
+            // A table that is not written to stays shared with the children that are forked.
+            if self.slots.get(*slot).is_some_and(|child| child.idle != idle) {
+                self.slots.update(*slot, |child| child.idle = idle);
+            }
         }
     }
 

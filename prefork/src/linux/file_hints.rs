@@ -43,7 +43,7 @@ impl FileHints {
 
     /// Takes the hints that wait, and returns whether there were any.
     pub(crate) fn take(&self) -> bool {
-        let mut space = [0; 4096];
+        let mut space = [0; 512];
         let mut any = false;
         // The kernel keeps so many of them that this ends.
         for _ in 0..16 {

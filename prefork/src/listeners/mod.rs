@@ -5,6 +5,7 @@ mod terms;
 
 use std::{
     ffi::OsString,
+    mem::ManuallyDrop,
     net::SocketAddr,
     os::fd::{AsFd, OwnedFd},
     time::Duration,
@@ -146,6 +147,16 @@ impl Listeners {
     pub(crate) fn outliving(&self) -> Vec<u64> {
         let managers = self.sockets.iter().filter(|listening| listening.activated.is_some());
         managers.filter_map(|it| sockopt::socket_cookie(&it.socket).ok()).collect()
+    }
+
+    /// Closes them in a process just forked, whose memory stays as it is.
+    pub(crate) fn close(self) {
+        let Self { mut sockets, terms, complaints: _, beyond_repair } = self;
+        for Listening { known_by, activated, file, socket } in sockets.drain(..) {
+            let _shared = ManuallyDrop::new((known_by, activated, file));
+            drop(socket);
+        }
+        let _shared = ManuallyDrop::new((sockets, terms, beyond_repair));
     }
 
     /// Returns how many connections wait at all of them, and may; `None` if that is not known of one, or no

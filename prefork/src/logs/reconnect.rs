@@ -1,13 +1,13 @@
 //! Connecting again to where a log socket led.
 
 use std::{
-    env, io,
+    env,
     os::fd::{BorrowedFd, OwnedFd},
     path::Path,
 };
 
 use rustix::{
-    fs::fstat,
+    fs::{FileType, fstat},
     io::Errno,
     net::{
         AddressFamily, SendFlags, SocketAddrUnix, SocketFlags, SocketType, connect, getpeername,
@@ -53,12 +53,10 @@ impl Peer {
 /// Whether the service manager has connected a socket to the journal (`$JOURNAL_STREAM`, see
 /// `systemd.exec(5)`).
 pub(super) fn is_journal(socket: BorrowedFd<'_>) -> bool {
-    let stream = env::var("JOURNAL_STREAM").unwrap_or_default();
-    let identity = |socket| -> io::Result<String> {
-        let stat = fstat(socket)?;
-        Ok(format!("{}:{}", stat.st_dev, stat.st_ino))
-    };
-    identity(socket).is_ok_and(|identity| identity == stream)
+    let Ok(stat) = fstat(socket) else { return false };
+    FileType::from_raw_mode(stat.st_mode) == FileType::Socket
+        && env::var("JOURNAL_STREAM")
+            .is_ok_and(|stream| stream == format!("{}:{}", stat.st_dev, stat.st_ino))
 }
 
 /// What the journal wants to be sent before the first line, as `sd_journal_stream_fd(3)` sends it: the name, no

@@ -148,11 +148,15 @@ pub(crate) struct Parts<'a> {
 
 impl<'a> Parent<'a> {
     /// Makes the parent of a new pool, or of one that the program of before has had in this process.
+    ///
+    /// It is not on the stack, nor is anything left there of the making: a loop with small frames writes to few
+    /// pages between two forks, and those are what each fork has copied.
+    #[inline(never)]
     pub(crate) fn new(
         settings: &Settings,
         parts: Parts<'a>,
         adopted: Option<Adopted>,
-    ) -> Result<Self, RunError> {
+    ) -> Result<Box<Self>, RunError> {
         let Parts { config, signals, title, access_log, origin, board, pid_file, .. } = parts;
         let Parts {
             mut listeners, mut channels, hooks, auto_reload, privileges, readiness, ..
@@ -193,7 +197,7 @@ impl<'a> Parent<'a> {
             }
         };
         channels.pages.watch_clients(watches, supervisor.slots());
-        let mut parent = Self {
+        let mut parent = Box::new(Self {
             settings: settings.clone(),
             privileges,
             supervisor,
@@ -230,13 +234,14 @@ impl<'a> Parent<'a> {
             reporting,
             handover_of_logs: HandoverOfLogs::default(),
             log,
-        };
+        });
         parent.adopt_gossip();
         Ok(parent)
     }
 
     /// Runs the pool until it is over, or this process has become one of its children.
-    pub(crate) fn run(mut self) -> Result<Became, RunError> {
+    #[inline(never)]
+    pub(crate) fn run(mut self: Box<Self>) -> Result<Became, RunError> {
         self.watch_files();
         // A request to stop that came during the initialization goes before the first child.
         self.take_in().map_err(RunError::system("take in events"))?;
@@ -359,23 +364,27 @@ impl<'a> Parent<'a> {
 
     /// Turns into what a child needs of the parent. The rest is dropped, as the child's copy of it
     /// is of no use.
-    fn into_seat(self, slot: SlotId, generation: Generation, bell: Bell) -> Seat {
+    fn into_seat(self: Box<Self>, slot: SlotId, generation: Generation, bell: Bell) -> Seat {
         // The child's copy of the way to the launcher; the word is the parent's to say.
         drop(self.readiness.take());
         let streams = Streams::of(&self.settings);
-        let Self { settings, title, signals, access_log, privileges, .. } = self;
-        let Self { channels, board, hooks, listeners, .. } = self;
-        // Left alone, their memory stays shared with the parent; freeing it would make copies of it.
+        let Self { mut settings, title, signals, access_log, privileges, .. } = *self;
+        let Self { channels, board, hooks, listeners, origin, .. } = *self;
         let tag = self.descendants.tag(slot);
-        let _shared = ManuallyDrop::new((self.supervisor, self.counters, self.descendants));
+        let (name, limits) = (std::mem::take(&mut settings.name), settings.limits);
+        // Left alone, their memory stays shared with the parent; freeing it would make copies of it.
+        let _shared =
+            ManuallyDrop::new((self.supervisor, self.counters, self.descendants, settings));
+        let has_board = board.is_some();
+        let outliving = listeners.outliving();
+        let _ = origin.map(Origin::close);
+        if let Some(board) = board {
+            board.close();
+        }
+        listeners.close();
         // What the hooks of the parent have captured is not the child's to drop: it would undo, with the
         // parent's rights and once in each child, what the parent has done once.
         let _hooks = ManuallyDrop::new(hooks);
-        let has_board = board.is_some();
-        let outliving = listeners.outliving();
-        // Closed, and removed nowhere but in the parent.
-        drop(board);
-        let Settings { name, limits, .. } = settings;
         Seat {
             slot,
             generation,
@@ -395,10 +404,10 @@ impl<'a> Parent<'a> {
     }
 
     /// Turns into what a hook process needs of the parent; the rest is dropped.
-    fn into_hook_seat(self, duty: Duty) -> HookSeat {
+    fn into_hook_seat(self: Box<Self>, duty: Duty) -> HookSeat {
         drop(self.readiness.take());
         let streams = Streams::of(&self.settings);
-        let Self { settings, title, signals, hooks, channels, .. } = self;
+        let Self { settings, title, signals, hooks, channels, .. } = *self;
         // Left alone, their memory stays shared with the parent.
         let _shared = ManuallyDrop::new((self.supervisor, self.counters, self.descendants));
         let Channels { handout, .. } = channels;

@@ -9,6 +9,7 @@ use std::{
     ffi::{CString, OsStr, OsString},
     fs::{self, File},
     io,
+    mem::ManuallyDrop,
     os::{
         fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
         unix::{
@@ -115,6 +116,14 @@ impl Image {
             loaded.file.as_fd()
         });
         (arguments, loaded)
+    }
+
+    /// Closes what it holds, and leaves its memory shared with the process that this one was forked from: freeing
+    /// it would make copies of the pages.
+    pub(super) fn close(self) {
+        let Self { arguments, environment, directory, loaded, file } = self;
+        let _shared = ManuallyDrop::new((arguments, environment, file));
+        drop((directory, loaded));
     }
 
     /// Returns where the working directory is now.

@@ -3,6 +3,7 @@
 
 use std::{
     io,
+    mem::ManuallyDrop,
     path::{Path, PathBuf},
 };
 
@@ -30,6 +31,12 @@ impl Origin {
         let image = Image::of_this_process()?;
         let command = command.map_or_else(|| Command::of(&image), Ok)?;
         Ok(Self { command, image })
+    }
+
+    /// Closes what it holds in a process just forked, whose memory stays as it is.
+    pub(crate) fn close(self) {
+        let _shared = ManuallyDrop::new(self.command);
+        self.image.close();
     }
 
     /// Returns the files that matter to what would be run.
