@@ -1,6 +1,6 @@
 //! What is found and what is made.
 
-use std::net::{TcpStream, UdpSocket};
+use std::net::{Ipv4Addr, TcpStream, UdpSocket};
 
 use super::*;
 use crate::{log::Log, socket_file::tests::alone};
@@ -172,7 +172,9 @@ fn left(name: &str, known_by: KnownBy, socket: impl Into<OwnedFd>) -> InheritedL
 
 #[test]
 fn who_wants_to_listen_is_not_given_datagrams() {
-    let datagrams = UdpSocket::bind("127.0.0.1:0").expect("bound");
+    // At an address where nobody else has a port of TCP.
+    let host = Ipv4Addr::from(0x7f80_0000 | (std::process::id() & 0x7f_ffff));
+    let datagrams = UdpSocket::bind((host, 0)).expect("bound");
     let address = datagrams.local_addr().expect("bound");
     let mut init = init();
     init.activate(vec![activated("dns", datagrams.try_clone().expect("duplicated"))]);
