@@ -156,6 +156,7 @@ impl Handout {
         (self.taker, self.edition)
     }
 
+    #[cfg(feature = "status")]
     pub(crate) const fn taker(&self) -> &Taker {
         &self.taker
     }
@@ -260,14 +261,14 @@ mod tests {
     fn everybody_finds_the_newest_logs_however_many_were_given() {
         let folder = tempfile::tempdir().expect("made");
         let mut handout = Handout::new().expect("made");
-        assert!(handout.taker().newest().expect("looked").is_none());
-        handout.taker().take(1).expect_err("nothing was given");
+        assert!(handout.taker.newest().expect("looked").is_none());
+        handout.taker.take(1).expect_err("nothing was given");
         for name in ["one", "two", "three"] {
             let log = file(name, &folder);
             give(&mut handout, None, Some(&log));
             for _ in 0..3 {
-                assert_eq!(handout.taker().newest(), Ok(Some(handout.edition())));
-                let (edition, logs) = handout.taker().take(handout.edition()).expect("taken");
+                assert_eq!(handout.taker.newest(), Ok(Some(handout.edition())));
+                let (edition, logs) = handout.taker.take(handout.edition()).expect("taken");
                 assert_eq!(edition, handout.edition());
                 assert!(logs.error_log.is_none());
                 write(logs.access_log.expect("given"), b"x").expect("written");
@@ -282,7 +283,7 @@ mod tests {
         let (errors, requests) = (file("errors", &folder), file("requests", &folder));
         let mut handout = Handout::new().expect("made");
         give(&mut handout, Some(&errors), Some(&requests));
-        let (_, logs) = handout.taker().take(handout.edition()).expect("taken");
+        let (_, logs) = handout.taker.take(handout.edition()).expect("taken");
         write(logs.error_log.expect("given"), b"error").expect("written");
         write(logs.access_log.expect("given"), b"request").expect("written");
         assert_eq!(std::fs::read(folder.path().join("errors")).expect("read"), b"error");
@@ -307,10 +308,10 @@ mod tests {
         let log = file("log", &folder);
         let logs = || Logs { error_log: None, access_log: Some(log.as_fd()) };
         let mut handout = Handout::new().expect("made");
-        shutdown(&handout.taker().socket, Shutdown::Read).expect("shut down");
+        shutdown(&handout.taker.socket, Shutdown::Read).expect("shut down");
         handout.give(&logs()).expect_err("nobody would find it");
         handout.give(&logs()).expect("a new socket");
-        assert_eq!(handout.taker().take(3).expect("taken").0, 3);
+        assert_eq!(handout.taker.take(3).expect("taken").0, 3);
     }
 
     /// One that was taken away is missed by the siblings, and given again with the next rotation.
@@ -320,9 +321,9 @@ mod tests {
         let log = file("log", &folder);
         let mut handout = Handout::new().expect("made");
         give(&mut handout, None, Some(&log));
-        recv(&handout.taker().socket, &mut [0; 99], RecvFlags::DONTWAIT).expect("taken away");
-        handout.taker().take(2).expect_err("it is gone");
+        recv(&handout.taker.socket, &mut [0; 99], RecvFlags::DONTWAIT).expect("taken away");
+        handout.taker.take(2).expect_err("it is gone");
         give(&mut handout, None, Some(&log));
-        handout.taker().take(3).expect("there is another");
+        handout.taker.take(3).expect("there is another");
     }
 }

@@ -8,8 +8,10 @@
 //! first says that there is a newer one and then looks who writes to an older. So a line goes either to the new file, or
 //! the parent knows of it.
 
+#[cfg(feature = "status")]
+use std::os::fd::BorrowedFd;
 use std::{
-    os::fd::{BorrowedFd, OwnedFd},
+    os::fd::OwnedFd,
     process,
     sync::{Mutex, MutexGuard, PoisonError},
 };

@@ -42,7 +42,9 @@ use rustix::{
     process::{Pid, PrctlMmMap, configure_virtual_memory_map},
 };
 
-use crate::{memory_file, refused::Refusable};
+#[cfg(feature = "status")]
+use crate::memory_file;
+use crate::refused::Refusable;
 
 /// Which of the two processes a fork has returned in.
 #[derive(Debug)]
