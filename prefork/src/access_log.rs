@@ -12,6 +12,7 @@ use std::{
     time::Duration,
 };
 
+use prefork_core::one_line;
 use prefork_daemonize::open_log;
 
 use crate::{
@@ -19,7 +20,6 @@ use crate::{
     channels::WhichLog,
     log::Log,
     logs::{Format, LineWriter, Lost, follow},
-    sanitize::Sanitized,
 };
 
 /// How long a child waits for whoever reads the log of requests from a pipe or a terminal, when that is behind:
@@ -195,7 +195,7 @@ impl AccessLog {
             // First, so that no text of a client is taken for a priority.
             self.line.extend_from_slice(b"<6>");
         }
-        writeln!(self.line, "{}", Sanitized(&text))?;
+        writeln!(self.line, "{}", one_line(&text))?;
         self.write()
     }
 

@@ -215,32 +215,6 @@ impl RunError {
     }
 }
 
-/// Shows an error with everything that caused it, on one line: `a: b: c`. What would move a terminal or begin
-/// another line is escaped.
-///
-/// # Examples
-///
-/// ```
-/// use prefork::{Args, Prefork, Report};
-///
-/// let error = Prefork::new(Args::new()).expect_err("there is no main_loop");
-/// eprintln!("hello: {}", Report(&error));
-/// ```
-#[derive(Debug)]
-pub struct Report<'a>(pub &'a (dyn StdError + 'static));
-
-impl Display for Report<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", one_line(&self.0.to_string()))?;
-        let mut cause = self.0.source();
-        while let Some(error) = cause {
-            write!(f, ": {}", one_line(&error.to_string()))?;
-            cause = error.source();
-        }
-        Ok(())
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -3,9 +3,6 @@
 #[cfg(not(target_os = "linux"))]
 compile_error!("prefork supports Linux; a port is a sibling of src/linux");
 
-// The command is made of some of the same modules, where the library has this name.
-extern crate self as prefork;
-
 mod access_log;
 mod activation;
 mod address;
@@ -39,7 +36,6 @@ mod predecessor;
 mod ready;
 mod refused;
 mod run;
-mod sanitize;
 mod settings;
 mod socket_file;
 mod solo;
@@ -51,17 +47,15 @@ mod sys;
 mod threads;
 mod told;
 mod upgrade;
-#[cfg(feature = "status")]
-mod view;
 
 pub use access_log::AccessLog;
 pub use args::Args;
 pub use auto_reload::{AutoReloadHandler, OnChange};
 pub use child::{AnyAddr, AnyListener, AnyStream, Child, Listener, Requests};
 pub use disconnect::{Disconnect, DisconnectHandler, OnDisconnect};
-pub use error::{ArgsError, BoxError, Fault, Report, Result, RunError, exit_code};
+pub use error::{ArgsError, BoxError, Fault, Result, RunError, exit_code};
 pub use init::Init;
-pub use prefork_core::{self as policy, Exit};
+pub use prefork_core::{self as policy, Exit, Report};
 pub use prefork_daemonize as daemonize;
 pub use prefork_netwatch::{self as netwatch, Proto, Seen};
 pub use prefork_reload::{self as reload, Changes, WatchList};

@@ -12,10 +12,9 @@ use std::{
     time::SystemTime,
 };
 
-use crate::{
-    logs::{Format, Lost, stderr},
-    sanitize::Sanitized,
-};
+use prefork_core::one_line;
+
+use crate::logs::{Format, Lost, stderr};
 
 /// How much a message matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,7 +86,7 @@ impl Log {
     fn line(&self, format: Format, now: SystemTime, level: Level, message: &dyn Display) -> String {
         let Self { name, pid, role } = self;
         let message = message.to_string();
-        let message = Sanitized(&message);
+        let message = one_line(&message);
         match format {
             Format::Plain => {
                 let time = humantime::format_rfc3339_millis(now);
@@ -105,7 +104,7 @@ impl Log {
     fn trace(&self, level: Level, message: &dyn Display) {
         let (name, pid, role) = (self.name.as_str(), self.pid, self.role);
         let message = message.to_string();
-        let message = Sanitized(&message);
+        let message = one_line(&message);
         match level {
             Level::Info => tracing::info!(name, pid, %role, "{message}"),
             Level::Warning => tracing::warn!(name, pid, %role, "{message}"),

@@ -5,9 +5,10 @@ use std::{
     time::Duration,
 };
 
+use prefork_core::one_line;
 use prefork_netwatch::{Event, Proto, Seen};
 
-use crate::{Result, sanitize::Sanitized};
+use crate::Result;
 
 /// A client that has gone while a child worked for it; see
 /// [`Args::on_client_disconnect`](crate::Args::on_client_disconnect).
@@ -64,7 +65,7 @@ impl Display for Disconnect {
         }
         write!(f, " of child {}", self.pid)?;
         if !self.label.is_empty() {
-            write!(f, " ({})", Sanitized(&self.label))?;
+            write!(f, " ({})", one_line(&self.label))?;
         }
         let is_gone = self.seen == Seen::Gone;
         f.write_str(if is_gone { " is gone" } else { " has closed its side" })

@@ -7,7 +7,7 @@ use super::{
     report::Source,
     request::{Method, Refusal, Request},
 };
-use crate::view::Slots;
+use prefork_view::Slots;
 
 const TEXT: &str = "text/plain; charset=utf-8";
 const HTML: &str = "text/html; charset=utf-8";

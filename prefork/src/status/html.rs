@@ -5,12 +5,10 @@
 use std::fmt::{self, Display, Write};
 
 use prefork_scoreboard::{Class, Life};
+use prefork_view::{Row, Slots, bytes, duration, plural, words::tally};
 
 use super::report::Report;
-use crate::{
-    counters::Counter,
-    view::{Row, Slots, bytes, duration, plural, words::tally},
-};
+use crate::counters::Counter;
 
 const STYLE: &str = include_str!("page.css");
 

@@ -2,6 +2,7 @@
 
 use std::{fmt, time::Duration};
 
+use prefork_view::{self as view, metrics::gauge};
 use prometheus_client::{
     collector::Collector,
     encoding::{DescriptorEncoder, EncodeCounterValue, EncodeMetric},
@@ -10,10 +11,7 @@ use prometheus_client::{
 };
 
 use super::report::Report;
-use crate::{
-    counters::Counter,
-    view::{self, metrics::gauge},
-};
+use crate::counters::Counter;
 
 /// Renders everything as OpenMetrics text.
 pub(super) fn text(report: &Report) -> String {

@@ -3,17 +3,12 @@
 use std::{cell::Cell, time::Duration};
 
 use prefork_scoreboard::Board;
+use prefork_view::{Shown, Slots, View, pretty};
 use rustix::process::Pid;
 use serde::Serialize;
 
 use super::page::{Figures, Reader};
-use crate::{
-    clock,
-    counters::Counter,
-    listeners::Listeners,
-    sys::listening::Queue,
-    view::{Shown, Slots, View, pretty},
-};
+use crate::{clock, counters::Counter, listeners::Listeners, sys::listening::Queue};
 
 /// Where everything is read.
 #[derive(Debug)]
@@ -157,7 +152,7 @@ pub(super) mod tests {
             pid: 3999,
             figures: some_figures(),
             uptime: Duration::from_secs(50),
-            view: Some(crate::view::tests::view()),
+            view: Some(prefork_view::samples::view()),
             requests: Some(26_000),
             queue: Some(Queue { waiting: 2, limit: 4096 }),
         }

@@ -1,0 +1,59 @@
+//! An error on one line, as it stands in a log.
+
+use std::{
+    error::Error as StdError,
+    fmt::{self, Display},
+};
+
+use crate::one_line;
+
+/// Shows an error with everything that caused it, on one line: `a: b: c`. What would move a terminal or begin
+/// another line is escaped.
+///
+/// # Examples
+///
+/// ```
+/// use prefork_core::Report;
+///
+/// let error = "7x".parse::<u16>().expect_err("no number");
+/// assert_eq!(Report(&error).to_string(), "invalid digit found in string");
+/// ```
+#[derive(Debug)]
+pub struct Report<'a>(pub &'a (dyn StdError + 'static));
+
+impl Display for Report<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", one_line(&self.0.to_string()))?;
+        let mut cause = self.0.source();
+        while let Some(error) = cause {
+            write!(f, ": {}", one_line(&error.to_string()))?;
+            cause = error.source();
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use super::*;
+
+    #[test]
+    fn causes_follow_and_stay_on_the_line() {
+        #[derive(Debug)]
+        struct Outer(io::Error);
+        impl Display for Outer {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("outer\n")
+            }
+        }
+        impl StdError for Outer {
+            fn source(&self) -> Option<&(dyn StdError + 'static)> {
+                Some(&self.0)
+            }
+        }
+        let error = Outer(io::Error::other("inner\u{1b}[2J"));
+        assert_eq!(Report(&error).to_string(), "outer\\n: inner\\u{1b}[2J");
+    }
+}

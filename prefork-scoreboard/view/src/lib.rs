@@ -1,0 +1,173 @@
+#![doc = include_str!("../README.md")]
+#![forbid(unsafe_code)]
+
+mod human;
+mod json;
+mod memory;
+pub mod metrics;
+#[cfg(any(test, feature = "samples"))]
+pub mod samples;
+pub mod words;
+
+use std::time::{Duration, SystemTime};
+
+use prefork_scoreboard::{Board, Class, Kind, Life, Record, SlotError, Status, Tally};
+
+pub use human::{bytes, duration, plural};
+pub use json::{Shown, pretty};
+pub use metrics::{registry, text};
+pub use words::state;
+
+/// Which slots are shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Slots {
+    /// Those that are somebody's.
+    Taken,
+    /// The empty ones too.
+    All,
+}
+
+impl Slots {
+    /// Whether this one is among them.
+    #[must_use]
+    pub fn show(self, row: &Row) -> bool {
+        match self {
+            Self::Taken => row.status != Status::Empty,
+            Self::All => true,
+        }
+    }
+}
+
+/// A board at about one moment.
+#[derive(Debug, Clone)]
+pub struct View {
+    /// The path, safe for a terminal.
+    pub path: String,
+    /// Whether one process has made it for its children, or anybody claims slots.
+    pub kind: Kind,
+    /// The pid of who has made it, where it says so.
+    pub creator: Option<u32>,
+    /// Whether that still runs.
+    pub creator_life: Life,
+    /// When it was made.
+    pub created: SystemTime,
+    /// How long ago that was; `None` for a board of another boot.
+    pub age: Option<Duration>,
+    /// How many slots there are of each class.
+    pub tally: Tally,
+    /// One for each slot, in order.
+    pub rows: Vec<Row>,
+}
+
+/// A slot.
+#[derive(Debug, Clone)]
+pub struct Row {
+    /// Which one, from 0.
+    pub slot: usize,
+    /// What was found in it.
+    pub status: Status,
+    /// Whose it is.
+    pub pid: Option<u32>,
+    /// Whether that process still runs.
+    pub life: Life,
+    /// Whether it was asked to leave.
+    pub is_leaving: bool,
+    /// Which generation of children it belongs to.
+    pub generation: u64,
+    /// How many requests it has served.
+    pub requests: u64,
+    /// How long ago it was started.
+    pub age: Option<Duration>,
+    /// For how long it has had a request in hand.
+    pub request_time: Option<Duration>,
+    /// How long ago it reported last.
+    pub since_update: Option<Duration>,
+    /// Resident memory in bytes, of a process that is certain enough to be the one meant.
+    pub memory: Option<u64>,
+    /// For whom it is at work.
+    pub client: String,
+    /// What it says that it is doing.
+    pub label: String,
+}
+
+impl View {
+    /// Reads a board, which is shown under this path.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the file has become shorter than its header says.
+    pub fn read(board: &Board, path: &str) -> Result<Self, SlotError> {
+        let snapshot = board.snapshot()?;
+        Ok(Self {
+            path: path.to_owned(),
+            kind: board.kind(),
+            creator: board.creator(),
+            creator_life: board.creator_life(),
+            created: board.created(),
+            age: board.age(),
+            tally: snapshot.tally(),
+            rows: snapshot.records().iter().map(|record| Row::new(board, record)).collect(),
+        })
+    }
+
+    /// Returns how many slots there are.
+    #[must_use]
+    pub fn slots(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// Returns the slots that are somebody's.
+    pub fn taken(&self) -> impl Iterator<Item = &Row> {
+        self.rows.iter().filter(|row| row.status != Status::Empty)
+    }
+
+    /// Returns how many were asked to leave, and finish what they have in hand.
+    #[must_use]
+    pub fn leaving(&self) -> usize {
+        self.rows.iter().filter(|row| row.is_leaving).count()
+    }
+
+    /// Returns how long the request has taken that has taken the longest, of those in hand.
+    #[must_use]
+    pub fn longest_request(&self) -> Option<Duration> {
+        self.rows.iter().filter_map(|row| row.request_time).max()
+    }
+}
+
+impl Row {
+    fn new(board: &Board, record: &Record) -> Self {
+        let life = board.life_of(record);
+        let memory = match life {
+            Life::Running => record.pid().and_then(memory::resident),
+            Life::Gone | Life::Unknown => None,
+        };
+        Self {
+            slot: record.slot(),
+            status: record.status(),
+            pid: record.pid(),
+            life,
+            is_leaving: record.is_leaving(),
+            generation: record.generation(),
+            requests: record.requests(),
+            age: record.started().map(|started| record.read_at().since(started)),
+            request_time: record.request_time(),
+            since_update: record.since_update(),
+            memory,
+            client: record.client().to_owned(),
+            label: record.label().to_owned(),
+        }
+    }
+
+    /// Returns what kind of thing it is doing.
+    #[must_use]
+    pub fn class(&self) -> Class {
+        self.status.class()
+    }
+
+    /// Returns what it is doing, in words.
+    #[must_use]
+    pub fn doing(&self) -> String {
+        let leaving = if self.is_leaving { " (leaving)" } else { "" };
+        format!("{}{leaving}", state(self.status))
+    }
+}

@@ -1,0 +1,67 @@
+//! Boards that were made up, for the tests of what shows them.
+
+use std::time::{Duration, SystemTime};
+
+use prefork_scoreboard::{Class, Kind, Life, Stall, State, Status, Tally};
+
+use crate::{Row, View};
+
+/// A child in the middle of something.
+///
+/// # Panics
+///
+/// Panics if no pid can be made of the number.
+#[must_use]
+pub fn row(slot: usize, status: Status) -> Row {
+    let empty = status == Status::Empty;
+    let number = slot as u64 + 1;
+    let text = |text: &str| if empty { String::new() } else { text.to_owned() };
+    Row {
+        slot,
+        status,
+        pid: (!empty).then_some(4000 + u32::try_from(slot).expect("a small number")),
+        life: if empty { Life::Unknown } else { Life::Running },
+        is_leaving: false,
+        generation: u64::from(!empty),
+        requests: if empty { 0 } else { number * 1000 },
+        age: (!empty).then(|| Duration::from_secs(100 * number)),
+        request_time: (status.class() == Class::Busy).then(|| Duration::from_millis(1250 * number)),
+        since_update: (!empty).then(|| Duration::from_millis(500)),
+        memory: (!empty).then_some(number << 20),
+        client: text("192.0.2.1:4711"),
+        label: text(&format!("GET /page/{slot}")),
+    }
+}
+
+/// A board on which everything happens.
+#[must_use]
+pub fn view() -> View {
+    let statuses = [
+        Status::Live(State::Idle),
+        Status::Live(State::Writing),
+        Status::Empty,
+        Status::Live(State::Starting),
+        Status::Stalled(Stall::HalfWritten),
+        Status::Live(State::Draining),
+        Status::Live(State::Reading),
+        Status::Empty,
+    ];
+    of_rows(statuses.into_iter().enumerate().map(|(slot, status)| row(slot, status)).collect())
+}
+
+/// A board with these slots.
+#[must_use]
+pub fn of_rows(rows: Vec<Row>) -> View {
+    let mut tally = Tally::default();
+    rows.iter().for_each(|row| tally.add(row.class()));
+    View {
+        path: "/run/hello/board".into(),
+        kind: Kind::Owned,
+        creator: Some(3999),
+        creator_life: Life::Running,
+        created: SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000),
+        age: Some(Duration::from_secs(3723)),
+        tally,
+        rows,
+    }
+}

@@ -1,0 +1,271 @@
+//! The command line.
+
+use std::{path::PathBuf, time::Duration};
+
+use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
+use clap_complete::Shell;
+use prefork_daemonize::{self as daemonize, StopOptions};
+
+use crate::{daemon::Wait, exit::Exit};
+
+/// Shows what a preforking daemon does, and steers it
+///
+/// A BOARD is the file that the daemon was given as `scoreboard_path`, a PIDFILE the one that it was
+/// given as `pid_path`. Whom to signal is asked of the kernel, which knows who holds the pid file,
+/// never read from a file.
+#[derive(Debug, Parser)]
+#[command(name = "prefork", version, after_help = Exit::HELP, arg_required_else_help = true)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Show what each child is doing
+    Status {
+        #[arg(value_hint = ValueHint::FilePath)]
+        board: PathBuf,
+        /// Print JSON, for programs
+        #[arg(long)]
+        json: bool,
+        /// Show empty slots too
+        #[arg(long)]
+        all: bool,
+    },
+    /// Watch what the children are doing
+    Top {
+        #[arg(value_hint = ValueHint::FilePath)]
+        board: PathBuf,
+        /// Seconds between two looks, 0.1 at least
+        #[arg(long, short, value_name = "SECONDS", default_value = "1", value_parser = interval)]
+        interval: Duration,
+    },
+    /// Print OpenMetrics text, for Prometheus
+    Metrics {
+        #[arg(value_hint = ValueHint::FilePath)]
+        board: PathBuf,
+    },
+    /// Say of pid files and boards what they are, and whether all is well
+    Check {
+        #[arg(required = true, value_name = "PIDFILE|BOARD", value_hint = ValueHint::FilePath)]
+        files: Vec<PathBuf>,
+    },
+    /// Print the pid of the daemon if it runs
+    Running {
+        #[arg(value_name = "PIDFILE", value_hint = ValueHint::FilePath)]
+        pid_file: PathBuf,
+    },
+    /// Stop the daemon, and wait until it is gone
+    ///
+    /// Sends SIGTERM, on which the daemon finishes the requests in hand, then SIGKILL.
+    Stop {
+        #[arg(value_name = "PIDFILE", value_hint = ValueHint::FilePath)]
+        pid_file: PathBuf,
+        #[command(flatten)]
+        patience: PatienceArgs,
+    },
+    /// Have the children replaced by new ones (SIGHUP)
+    Reload {
+        #[arg(value_name = "PIDFILE", value_hint = ValueHint::FilePath)]
+        pid_file: PathBuf,
+        #[command(flatten)]
+        wait: WaitArgs,
+    },
+    /// Have the daemon run the new program (SIGUSR2)
+    Upgrade {
+        #[arg(value_name = "PIDFILE", value_hint = ValueHint::FilePath)]
+        pid_file: PathBuf,
+        #[command(flatten)]
+        wait: WaitArgs,
+    },
+    /// Have the daemon open its logs again, after a rotation (SIGUSR1)
+    Reopen {
+        #[arg(value_name = "PIDFILE", value_hint = ValueHint::FilePath)]
+        pid_file: PathBuf,
+        #[command(flatten)]
+        wait: WaitArgs,
+    },
+    /// Send the daemon a signal
+    Signal {
+        /// Name of the signal, with or without SIG
+        #[arg(value_enum, ignore_case = true)]
+        signal: Signal,
+        #[arg(value_name = "PIDFILE", value_hint = ValueHint::FilePath)]
+        pid_file: PathBuf,
+    },
+    /// Print what makes a shell complete this command
+    Completions { shell: Shell },
+    /// Print the manual page, for man(1) to show
+    Man {
+        /// Page of this command rather than of all
+        command: Option<String>,
+    },
+}
+
+/// How long a daemon may take to stop, and what happens then.
+#[derive(Debug, Args)]
+pub(crate) struct PatienceArgs {
+    /// Seconds that it may take before it is sent SIGKILL; more than its graceful_timeout and 6 s
+    #[arg(long, value_name = "SECONDS", default_value = "40", value_parser = seconds)]
+    timeout: Duration,
+    /// Fail rather than send SIGKILL
+    #[arg(long)]
+    no_kill: bool,
+}
+
+impl From<PatienceArgs> for StopOptions {
+    fn from(args: PatienceArgs) -> Self {
+        let options = Self::new().grace(args.timeout);
+        if args.no_kill { options.never_kill() } else { options }
+    }
+}
+
+/// Waiting for all children.
+#[derive(Debug, Args)]
+pub(crate) struct WaitArgs {
+    /// Wait until all children are new ones, or write to the new logs, as the board shows
+    #[arg(long, requires = "board")]
+    wait: bool,
+    /// Scoreboard of the daemon
+    #[arg(long, requires = "wait", value_hint = ValueHint::FilePath)]
+    board: Option<PathBuf>,
+    /// Seconds to wait
+    #[arg(
+        long, requires = "wait", value_name = "SECONDS", default_value = "60",
+        value_parser = seconds
+    )]
+    timeout: Duration,
+}
+
+impl From<WaitArgs> for Wait {
+    fn from(args: WaitArgs) -> Self {
+        match args.board {
+            Some(board) => Self::UntilAll { board, timeout: args.timeout },
+            None => Self::No,
+        }
+    }
+}
+
+/// The signals that a daemon is told things with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Signal {
+    /// Stop: finish the requests in hand, then end
+    #[value(name = "TERM", alias = "SIGTERM")]
+    Term,
+    /// Stop now
+    #[value(name = "INT", alias = "SIGINT")]
+    Int,
+    /// Stop now
+    #[value(name = "QUIT", alias = "SIGQUIT")]
+    Quit,
+    /// Reload
+    #[value(name = "HUP", alias = "SIGHUP")]
+    Hup,
+    /// Open the logs anew
+    #[value(name = "USR1", alias = "SIGUSR1")]
+    Usr1,
+    /// Upgrade
+    #[value(name = "USR2", alias = "SIGUSR2")]
+    Usr2,
+    /// One child more
+    #[value(name = "TTIN", alias = "SIGTTIN")]
+    Ttin,
+    /// One child fewer
+    #[value(name = "TTOU", alias = "SIGTTOU")]
+    Ttou,
+    /// What the program makes of it
+    #[value(name = "WINCH", alias = "SIGWINCH")]
+    Winch,
+    /// Go on after a stop by SIGSTOP
+    #[value(name = "CONT", alias = "SIGCONT")]
+    Cont,
+    /// End without a chance to clear up
+    #[value(name = "KILL", alias = "SIGKILL")]
+    Kill,
+}
+
+impl From<Signal> for daemonize::Signal {
+    fn from(signal: Signal) -> Self {
+        match signal {
+            Signal::Term => Self::Term,
+            Signal::Int => Self::Int,
+            Signal::Quit => Self::Quit,
+            Signal::Hup => Self::Hup,
+            Signal::Usr1 => Self::Usr1,
+            Signal::Usr2 => Self::Usr2,
+            Signal::Ttin => Self::Ttin,
+            Signal::Ttou => Self::Ttou,
+            Signal::Winch => Self::Winch,
+            Signal::Cont => Self::Cont,
+            Signal::Kill => Self::Kill,
+        }
+    }
+}
+
+fn seconds(text: &str) -> Result<Duration, &'static str> {
+    let seconds = text.parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+    seconds.ok_or("must be a number of seconds, such as 30 or 0.5")
+}
+
+fn interval(text: &str) -> Result<Duration, &'static str> {
+    let interval = seconds(text)?;
+    let is_sensible = (Duration::from_millis(100)..=Duration::from_secs(3600)).contains(&interval);
+    if is_sensible { Ok(interval) } else { Err("must be 0.1 to 3600 seconds") }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ffi::OsString;
+
+    use clap::CommandFactory;
+
+    use super::*;
+
+    fn parse(words: &str) -> Result<Cli, clap::Error> {
+        let words = words.split_ascii_whitespace().map(OsString::from);
+        Cli::try_parse_from([OsString::from("prefork")].into_iter().chain(words))
+    }
+
+    #[test]
+    fn the_definition_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn signals_are_known_by_both_names_in_any_case() {
+        for name in ["HUP", "hup", "SIGHUP", "sighup"] {
+            let cli = parse(&format!("signal {name} /run/x.pid")).expect(name);
+            assert!(matches!(cli.command, Command::Signal { signal: Signal::Hup, .. }), "{name}");
+        }
+        assert!(parse("signal 1 /run/x.pid").is_err());
+    }
+
+    #[test]
+    fn waiting_needs_a_board_and_a_board_is_for_waiting() {
+        assert!(parse("reload x --wait").is_err());
+        assert!(parse("reload x --board y").is_err());
+        assert!(parse("upgrade x --wait --board y --timeout 0.5").is_ok());
+        assert!(parse("reload x").is_ok());
+    }
+
+    /// A daemon with defaults takes up to 36 s: 30 for requests in hand, and 6 for harder measures.
+    #[test]
+    fn a_stop_waits_as_long_as_a_daemon_takes_by_default() {
+        let Command::Stop { patience, .. } = parse("stop x").expect("parsed").command else {
+            panic!("another command");
+        };
+        assert!(patience.timeout > Duration::from_secs(36));
+    }
+
+    #[test]
+    fn times_are_seconds_within_reason() {
+        for bad in ["-1", "x", "inf", "1e30"] {
+            assert!(parse(&format!("stop x --timeout={bad}")).is_err(), "{bad}");
+        }
+        for bad in ["0", "0.01", "86400"] {
+            assert!(parse(&format!("top x --interval={bad}")).is_err(), "{bad}");
+        }
+        assert!(parse("top x -i 0.5").is_ok());
+    }
+}

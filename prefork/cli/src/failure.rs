@@ -1,0 +1,131 @@
+//! Why the command did not do as asked.
+
+use std::{io, path::PathBuf, time::Duration};
+
+use prefork_core::one_line;
+use prefork_daemonize::{Pid, StopError};
+use prefork_scoreboard::{OpenError, SlotError};
+use prefork_view::plural;
+
+use crate::exit::Exit;
+
+/// What the command says when it fails, and how it exits then.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Failure {
+    #[error("no such board: {}; does the daemon run with scoreboard_path?", one_line(path))]
+    NoBoard { path: PathBuf },
+    #[error(
+        "no right to read board {}: ask as root, or as the user who runs the daemon",
+        one_line(path)
+    )]
+    BoardForbidden { path: PathBuf },
+    #[error(transparent)]
+    Board(OpenError),
+    #[error(transparent)]
+    Slot(#[from] SlotError),
+    #[error("not running: no daemon holds pid file {}", one_line(path))]
+    NotRunning { path: PathBuf },
+    #[error(
+        "pid file {} is locked, but no process proves to own it; \
+         `fuser {}` names those that hold it",
+        one_line(path),
+        one_line(path)
+    )]
+    Unproven { path: PathBuf },
+    #[error("{} is a scoreboard, not a pid file; `prefork status` shows it", one_line(path))]
+    IsABoard { path: PathBuf },
+    #[error(transparent)]
+    Daemon(StopError),
+    #[error(
+        "process {pid}, which holds pid file {}, does not answer to {signal}, which would end it; \
+         nothing was sent",
+        one_line(path)
+    )]
+    Deaf { path: PathBuf, pid: Pid, signal: &'static str },
+    #[error("cannot see which signals process {pid} answers to; nothing was sent")]
+    Unseen { pid: Pid, source: io::Error },
+    #[error(
+        "board {} was made by process {creator}, but process {pid} holds the pid file: \
+         name the board of that daemon; nothing was sent",
+        one_line(board)
+    )]
+    OtherBoard { board: PathBuf, creator: u32, pid: Pid },
+    #[error(
+        "the slots of board {} are not assigned by a daemon; nothing was sent",
+        one_line(board)
+    )]
+    SharedBoard { board: PathBuf },
+    #[error("process {pid} ended before its children were replaced; see its error log")]
+    Ended { pid: Pid },
+    #[error(
+        "{old} of {all} children are still of an old generation after {waited:?}; \
+         see the daemon's error log"
+    )]
+    NotReplaced { old: usize, all: usize, waited: Duration },
+    #[error("children still write to old logs after {waited:?}; see the daemon's error log")]
+    NotReopened { waited: Duration },
+    #[error(
+        "generation {generation} does not work: its children end before they have worked, and {} stay; \
+         see the daemon's error log",
+        plural(*old, "old child", "old children")
+    )]
+    RolloutFailed { generation: u64, old: usize },
+    #[error("`top` needs a terminal to draw on; `prefork status` prints to anything")]
+    NoTerminal,
+    #[error("cannot use the terminal")]
+    Terminal { source: io::Error },
+    #[error("cannot write to standard output")]
+    Output { source: io::Error },
+    #[error("there is no command {}; `prefork help` lists them", one_line(name))]
+    NoSuchCommand { name: String },
+}
+
+impl Failure {
+    pub(crate) fn exit(&self) -> Exit {
+        match self {
+            Self::NotRunning { .. } | Self::Ended { .. } => Exit::NotRunning,
+            Self::NotReplaced { .. } | Self::NotReopened { .. } => Exit::TimedOut,
+            Self::Unproven { .. } => Exit::Unproven,
+            Self::NoTerminal | Self::NoSuchCommand { .. } => Exit::Usage,
+            Self::Daemon(error) => of_daemon(error),
+            Self::NoBoard { .. }
+            | Self::BoardForbidden { .. }
+            | Self::Board(_)
+            | Self::Slot(_)
+            | Self::IsABoard { .. }
+            | Self::Deaf { .. }
+            | Self::Unseen { .. }
+            | Self::OtherBoard { .. }
+            | Self::SharedBoard { .. }
+            | Self::RolloutFailed { .. }
+            | Self::Terminal { .. }
+            | Self::Output { .. } => Exit::Failed,
+        }
+    }
+}
+
+impl From<OpenError> for Failure {
+    /// Says what to do about the usual ones.
+    fn from(error: OpenError) -> Self {
+        match error {
+            OpenError::Io { path, source, .. } if source.kind() == io::ErrorKind::NotFound => {
+                Self::NoBoard { path }
+            }
+            OpenError::Io { path, source, .. }
+                if source.kind() == io::ErrorKind::PermissionDenied =>
+            {
+                Self::BoardForbidden { path }
+            }
+            error => Self::Board(error),
+        }
+    }
+}
+
+fn of_daemon(error: &StopError) -> Exit {
+    match error {
+        StopError::Unproven { .. } | StopError::LeftBehind { .. } => Exit::Unproven,
+        StopError::StillStopping { .. } | StopError::StillAlive { .. } => Exit::TimedOut,
+        // The rest, and what later versions add, is that it could not be done.
+        _ => Exit::Failed,
+    }
+}

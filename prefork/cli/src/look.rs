@@ -1,0 +1,37 @@
+//! Looking at a board, or at a file that may be anything.
+
+use std::{
+    fs::File,
+    io::{self, Read},
+    path::Path,
+};
+
+use prefork_core::one_line;
+use prefork_scoreboard::{Board, format::MAGIC};
+use prefork_view::View;
+use rustix::fs::{Mode, OFlags};
+
+use crate::failure::Failure;
+
+/// More than any pid file has to say.
+const BEGINNING: u64 = 32;
+
+/// Reads the board at a path.
+pub(crate) fn read(path: &Path) -> Result<View, Failure> {
+    let board = Board::open(path)?;
+    Ok(View::read(&board, &one_line(path).to_string())?)
+}
+
+/// Reads the first bytes, without following a link or waiting for the other end of a FIFO.
+pub(crate) fn beginning(path: &Path) -> io::Result<Vec<u8>> {
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
+    let file = File::from(rustix::fs::open(path, flags, Mode::empty())?);
+    let mut bytes = Vec::new();
+    file.take(BEGINNING).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// Tells whether a file begins like a board, damaged or not.
+pub(crate) fn begins_like_a_board(path: &Path) -> bool {
+    beginning(path).is_ok_and(|bytes| bytes.starts_with(&MAGIC))
+}

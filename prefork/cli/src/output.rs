@@ -1,0 +1,30 @@
+//! Standard output and standard error.
+
+use std::io::{self, ErrorKind, Write};
+
+use prefork_core::{Report, one_line};
+
+use crate::{exit::Exit, failure::Failure};
+
+/// Prints text whole, without its colours where nobody could see them (`NO_COLOR`, no terminal).
+///
+/// A reader that has read enough, as `head` does, is content, and so is this.
+pub(crate) fn print(text: &str) -> Result<Exit, Failure> {
+    let mut stdout = anstream::stdout().lock();
+    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+        Ok(()) => Ok(Exit::Done),
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(Exit::Done),
+        Err(source) => Err(Failure::Output { source }),
+    }
+}
+
+/// Says on standard error what went wrong, with its causes.
+pub(crate) fn complain(failure: &Failure) {
+    warn(&Report(failure).to_string());
+}
+
+/// Says something on standard error, in one line.
+pub(crate) fn warn(text: &str) {
+    // Nobody is left to be told that this failed.
+    let _ = writeln!(io::stderr(), "prefork: {}", one_line(text));
+}

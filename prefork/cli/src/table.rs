@@ -1,0 +1,220 @@
+//! A board as a table, for people.
+
+use anstyle::{AnsiColor, Style};
+use prefork_scoreboard::{Class, Kind, Life};
+use unicode_width::UnicodeWidthStr;
+
+use prefork_view::{Row, Slots, View, bytes, duration, plural, words};
+
+/// How many letters of the summary stand in a line, as in Apache's server status.
+const LETTERS: usize = 64;
+
+const HEADINGS: [&str; 11] =
+    ["SLOT", "PID", "STATE", "GEN", "REQUESTS", "AGE", "TIME", "IDLE", "MEMORY", "CLIENT", "LABEL"];
+
+/// The column that has a colour, and the first of those that have words rather than figures.
+const STATE: usize = 2;
+const CLIENT: usize = 9;
+
+/// Renders a board, with colours.
+pub(crate) fn table(view: &View, slots: Slots) -> String {
+    let mut text = header(view);
+    let rows: Vec<&Row> = view.rows.iter().filter(|row| slots.show(row)).collect();
+    if rows.is_empty() {
+        return text;
+    }
+    let cells: Vec<[String; 11]> = rows.iter().map(|row| cells(row)).collect();
+    let headings = HEADINGS.map(str::to_owned);
+    let widths: [usize; 11] = std::array::from_fn(|column| {
+        let all = cells.iter().chain([&headings]);
+        all.map(|line| line[column].width()).max().unwrap_or(0)
+    });
+    let bold = Style::new().bold();
+    let heading = line(&headings, &widths, Style::new());
+    text.push_str(&format!("\n{bold}{heading}{bold:#}\n"));
+    for (row, cells) in rows.iter().zip(&cells) {
+        text.push_str(&line(cells, &widths, colour(row)));
+        text.push('\n');
+    }
+    text
+}
+
+fn header(view: &View) -> String {
+    let View { path, tally, .. } = view;
+    let bold = Style::new().bold();
+    let creator = view.creator.map_or_else(
+        || "an unknown process".to_owned(),
+        |pid| format!("process {pid} ({})", words::life(view.creator_life)),
+    );
+    let made = match view.kind {
+        Kind::Owned => "of",
+        Kind::Shared => "shared, made by",
+    };
+    let age = view.age.map_or_else(
+        || "left over from another boot".to_owned(),
+        |age| format!("created {} ago", duration(age)),
+    );
+    let children = plural(tally.taken(), "child", "children");
+    let slots = plural(view.slots(), "slot", "slots");
+    let (counts, letters) = (words::tally(tally), letters(view));
+    let leaving = match view.leaving() {
+        0 => String::new(),
+        leaving => format!("; {leaving} leaving"),
+    };
+    format!(
+        "{bold}{path}{bold:#}: {made} {creator}, {age}\n\
+         {children} in {slots}: {counts}{leaving}\n\
+         {letters}"
+    )
+}
+
+/// One letter a slot, without the empty ones at the end.
+fn letters(view: &View) -> String {
+    let used = view.rows.iter().rposition(|row| row.class() != Class::Empty);
+    let used = &view.rows[..used.map_or(0, |last| last + 1)];
+    let mut text = String::new();
+    for chunk in used.chunks(LETTERS) {
+        text.extend(chunk.iter().map(|row| row.status.letter()));
+        text.push('\n');
+    }
+    text
+}
+
+fn cells(row: &Row) -> [String; 11] {
+    let dash = || "-".to_owned();
+    let idle = row.since_update.filter(|_| row.class() == Class::Idle);
+    [
+        row.slot.to_string(),
+        match (row.pid, row.life) {
+            (Some(pid), Life::Gone) => format!("{pid} gone"),
+            (Some(pid), Life::Running | Life::Unknown) => pid.to_string(),
+            (None, _) => dash(),
+        },
+        format!("{} {}", row.status.letter(), row.doing()),
+        row.generation.to_string(),
+        row.requests.to_string(),
+        row.age.map_or_else(dash, duration),
+        row.request_time.map_or_else(dash, duration),
+        idle.map_or_else(dash, duration),
+        row.memory.map_or_else(dash, bytes),
+        if row.client.is_empty() { dash() } else { row.client.clone() },
+        if row.label.is_empty() { dash() } else { row.label.clone() },
+    ]
+}
+
+/// Sets cells side by side, figures to the right; the last one as it is.
+fn line(cells: &[String; 11], widths: &[usize; 11], style: Style) -> String {
+    let mut text = String::new();
+    for (column, (cell, width)) in cells.iter().zip(widths).enumerate() {
+        // The width as it is seen; padding of `format!` counts characters.
+        let padding = " ".repeat(width.saturating_sub(cell.width()));
+        if column == STATE {
+            text.push_str(&format!("{style}{cell}{style:#}{padding}  "));
+        } else if column < CLIENT {
+            text.push_str(&format!("{padding}{cell}  "));
+        } else if column == CLIENT {
+            text.push_str(&format!("{cell}{padding}  "));
+        } else {
+            text.push_str(cell);
+        }
+    }
+    text
+}
+
+fn colour(row: &Row) -> Style {
+    if row.life == Life::Gone {
+        return AnsiColor::Red.on_default();
+    }
+    match row.class() {
+        Class::Empty | Class::Idle => Style::new(),
+        Class::Busy => AnsiColor::Green.on_default(),
+        Class::Starting => AnsiColor::Yellow.on_default(),
+        Class::Draining => AnsiColor::Cyan.on_default(),
+        Class::Stalled => AnsiColor::Red.on_default(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use anstream::adapter::strip_str;
+    use prefork_scoreboard::{State, Status};
+
+    use super::*;
+    use prefork_view::samples::{of_rows, row, view};
+
+    fn plain(view: &View, slots: Slots) -> String {
+        strip_str(&table(view, slots)).to_string()
+    }
+
+    #[test]
+    fn a_board_is_a_header_and_a_line_a_child() {
+        let expected = "\
+/run/hello/board: of process 3999 (running), created 1h02m ago
+6 children in 8 slots: 1 idle, 2 busy, 1 starting, 1 draining, 1 stalled
+_W.S?GR
+
+SLOT   PID  STATE       GEN  REQUESTS    AGE  TIME  IDLE  MEMORY  CLIENT          LABEL
+   0  4000  _ idle        1      1000  1m40s     -  0.5s    1.0M  192.0.2.1:4711  GET /page/0
+   1  4001  W writing     1      2000  3m20s  2.5s     -    2.0M  192.0.2.1:4711  GET /page/1
+   3  4003  S starting    1      4000  6m40s     -     -    4.0M  192.0.2.1:4711  GET /page/3
+   4  4004  ? stalled     1      5000  8m20s     -     -    5.0M  192.0.2.1:4711  GET /page/4
+   5  4005  G draining    1      6000  10m00s     -     -    6.0M  192.0.2.1:4711  GET /page/5
+   6  4006  R reading     1      7000  11m40s  8.7s     -    7.0M  192.0.2.1:4711  GET /page/6
+";
+        let found = plain(&view(), Slots::Taken);
+        // Widths follow the contents; that is asserted by another test.
+        let squeezed = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert_eq!(squeezed(&found), squeezed(expected), "\n{found}");
+        assert_eq!(plain(&view(), Slots::All).lines().count(), found.lines().count() + 2);
+    }
+
+    #[test]
+    fn columns_stand_one_below_the_other_whatever_is_in_them() {
+        let mut view = view();
+        view.rows[0].client = "\u{65e5}\u{672c}".into();
+        view.rows[1].client = String::new();
+        view.rows[3].pid = Some(4_000_000);
+        let found = plain(&view, Slots::Taken);
+        let table: Vec<&str> = found.lines().skip(4).collect();
+        let column = table[0].find("LABEL").expect("a heading");
+        for line in &table[1..] {
+            let before = &line[..line.find("GET").expect("a label")];
+            assert_eq!(before.width(), column, "{found}");
+        }
+    }
+
+    #[test]
+    fn what_is_left_over_is_said() {
+        let mut view = of_rows(vec![row(0, Status::Live(State::Idle))]);
+        (view.age, view.creator_life) = (None, Life::Gone);
+        view.rows[0].life = Life::Gone;
+        let found = plain(&view, Slots::Taken);
+        assert!(found.contains("process 3999 (gone), left over from another boot"), "{found}");
+        assert!(found.contains("4000 gone"), "{found}");
+    }
+
+    #[test]
+    fn who_finishes_a_request_before_it_leaves_is_shown() {
+        let mut view = view();
+        view.rows[1].is_leaving = true;
+        let found = plain(&view, Slots::Taken);
+        assert!(found.contains("1 stalled; 1 leaving\n"), "{found}");
+        assert!(found.contains("W writing (leaving)"), "{found}");
+        assert_eq!(found.matches("(leaving)").count(), 1, "{found}");
+    }
+
+    #[test]
+    fn an_empty_board_has_no_table() {
+        let view = of_rows((0..150).map(|slot| row(slot, Status::Empty)).collect());
+        let found = plain(&view, Slots::Taken);
+        assert!(found.ends_with("0 children in 150 slots: 0 idle, 0 busy\n"), "{found}");
+    }
+
+    #[test]
+    fn letters_stand_in_lines_of_64() {
+        let mut rows: Vec<Row> = (0..150).map(|slot| row(slot, Status::Empty)).collect();
+        rows[70].status = Status::Live(State::Writing);
+        let letters = letters(&of_rows(rows));
+        assert_eq!(letters, format!("{}\n{}W\n", ".".repeat(64), ".".repeat(6)));
+    }
+}

@@ -1,0 +1,244 @@
+//! Drawing the live view, in a terminal of any size.
+
+use ratatui::{
+    Frame,
+    layout::{Alignment, Constraint, Layout, Rect},
+    style::Style,
+    text::{Line, Span},
+    widgets::{Cell, Paragraph, RenderDirection, Row as TableRow, Sparkline, SparklineBar, Table},
+};
+
+use unicode_width::UnicodeWidthStr;
+
+use super::{
+    app::App,
+    columns::{Align, Column, columns},
+    history::Sample,
+    palette::Palette,
+    sort::Key,
+};
+use prefork_view::{
+    Row, duration,
+    words::{life, tally},
+};
+
+/// The least height at which there is room for the sparklines, and for the whole footer.
+const TALL: u16 = 14;
+
+/// The words in front of a sparkline, with their figure.
+const LEGEND: u16 = 12;
+
+/// The least room in the title that is worth shortening a path to.
+const SHORTEST_PATH: usize = 12;
+
+/// Draws everything.
+pub(super) fn draw(frame: &mut Frame<'_>, app: &mut App, palette: &Palette) {
+    let tall = frame.area().height >= TALL;
+    let [title, summary, pool, busy, table, footer] = Layout::vertical([
+        Constraint::Length(1),
+        Constraint::Length(1),
+        Constraint::Length(if tall { 2 } else { 0 }),
+        Constraint::Length(if tall { 2 } else { 0 }),
+        Constraint::Min(2),
+        Constraint::Length(if tall { 2 } else { 1 }),
+    ])
+    .areas(frame.area());
+    draw_title(frame, title, app, palette);
+    draw_summary(frame, summary, app, palette);
+    if tall {
+        let tally = app.view().tally;
+        draw_graph(
+            frame,
+            pool,
+            app,
+            &Graph {
+                name: "children",
+                now: tally.taken(),
+                value: |sample| sample.pool,
+                style: palette.pool(),
+            },
+        );
+        draw_graph(
+            frame,
+            busy,
+            app,
+            &Graph {
+                name: "busy",
+                now: tally.busy,
+                value: |sample| sample.busy,
+                style: palette.busy(),
+            },
+        );
+    }
+    draw_table(frame, table, app, palette);
+    draw_footer(frame, footer, app, palette);
+}
+
+fn draw_title(frame: &mut Frame<'_>, area: Rect, app: &App, palette: &Palette) {
+    let view = app.view();
+    let creator = view.creator.map_or_else(
+        || "unknown process".to_owned(),
+        |pid| format!("process {pid} {}", life(view.creator_life)),
+    );
+    let age = view.age.map_or_else(|| "of another boot".to_owned(), duration);
+    let paused = if app.is_paused() { "PAUSED  " } else { "" };
+    let right = format!("{paused}{creator}  {age} ");
+    let room = usize::from(area.width).saturating_sub(right.width() + 3);
+    let path = if room < SHORTEST_PATH { view.path.clone() } else { tail(&view.path, room) };
+    let rights = [right, format!("{paused}{age} "), paused.into()];
+    sides(frame, area, format!(" {path}"), rights, palette.bar());
+}
+
+fn draw_summary(frame: &mut Frame<'_>, area: Rect, app: &App, palette: &Palette) {
+    if let Some(trouble) = app.trouble() {
+        let since = duration(app.lost_for());
+        let text = format!(" {since} without a board, still looking: {trouble}");
+        frame.render_widget(Paragraph::new(text).style(palette.trouble()), area);
+        return;
+    }
+    if let Some(news) = app.news() {
+        frame.render_widget(Paragraph::new(format!(" {news}")).style(palette.news()), area);
+        return;
+    }
+    let view = app.view();
+    let (taken, slots) = (view.tally.taken(), view.slots());
+    let left = format!(" {taken} of {slots} slots: {}", tally(&view.tally));
+    let longest = view.longest_request().map_or_else(|| "-".to_owned(), duration);
+    let longest = format!("longest {longest} ");
+    let rate = app.rate().map_or_else(String::new, |rate| format!("{rate:.0} requests/s  "));
+    sides(frame, area, left, [format!("{rate}{longest}"), longest], Style::new());
+}
+
+/// Shortens a path to its end, where paths differ.
+fn tail(path: &str, room: usize) -> String {
+    if path.width() <= room {
+        return path.to_owned();
+    }
+    let mut start = path.len();
+    for (place, _) in path.char_indices().rev() {
+        if path[place..].width() >= room {
+            break;
+        }
+        start = place;
+    }
+    format!("\u{2026}{}", &path[start..])
+}
+
+/// Writes texts at both ends of a line: of those for the right end, the first for which there is
+/// room.
+fn sides(
+    frame: &mut Frame<'_>,
+    area: Rect,
+    left: String,
+    rights: impl IntoIterator<Item = String>,
+    style: Style,
+) {
+    let left = Line::from(left);
+    let room = usize::from(area.width).saturating_sub(left.width());
+    frame.render_widget(Paragraph::new(left).style(style), area);
+    let right = rights.into_iter().map(Line::from).find(|right| right.width() < room);
+    if let Some(right) = right {
+        let width = u16::try_from(right.width()).unwrap_or(area.width);
+        let place = Rect { x: area.right() - width, width, ..area };
+        frame.render_widget(Paragraph::new(right).style(style), place);
+    }
+}
+
+/// What a sparkline shows.
+struct Graph {
+    name: &'static str,
+    now: usize,
+    value: fn(Sample) -> u64,
+    style: Style,
+}
+
+fn draw_graph(frame: &mut Frame<'_>, area: Rect, app: &App, it: &Graph) {
+    let Graph { name, now, value, style } = *it;
+    let [legend, graph] =
+        Layout::horizontal([Constraint::Length(LEGEND + 2), Constraint::Min(0)]).areas(area);
+    let width = usize::from(LEGEND) - name.len();
+    let legend_line =
+        Line::from(vec![Span::raw(format!(" {name}")), Span::raw(format!("{now:>width$} "))]);
+    // Beside the lower line, on which the graph stands.
+    let lower = Rect { y: legend.bottom().saturating_sub(1), height: 1, ..legend };
+    frame.render_widget(Paragraph::new(legend_line), lower);
+    let (samples, largest) = app.history().latest(graph.width.into());
+    let bars = samples.into_iter().map(|sample| SparklineBar::from(sample.map(value)));
+    let sparkline = Sparkline::default()
+        .data(bars)
+        .max(largest.max(1))
+        .direction(RenderDirection::RightToLeft)
+        .absent_value_symbol(" ")
+        .style(style);
+    frame.render_widget(sparkline, graph);
+}
+
+fn draw_table(frame: &mut Frame<'_>, area: Rect, app: &mut App, palette: &Palette) {
+    let columns = columns(area.width);
+    let sort = app.sort();
+    let heading = columns.iter().map(|column| {
+        let is_sorted = column.key == sort.key;
+        let mark = match (is_sorted, sort.reversed) {
+            (false, _) => "",
+            (true, false) => "\u{25bc}",
+            (true, true) => "\u{25b2}",
+        };
+        aligned(*column, format!("{}{mark}", column.heading))
+    });
+    let heading = TableRow::new(heading).style(palette.heading());
+    let widths: Vec<_> = columns.iter().map(|column| Constraint::Length(column.width)).collect();
+    let stale = app.trouble().is_some();
+    let (rows, _) = app.children(usize::from(area.height.saturating_sub(1)));
+    let lines = rows.iter().map(|row| draw_row(row, &columns, palette));
+    let lines: Vec<_> = lines.collect();
+    let style = if stale { palette.faint() } else { Style::new() };
+    let table = Table::new(lines, widths).header(heading).column_spacing(1).style(style);
+    frame.render_widget(table, area);
+}
+
+fn draw_row<'a>(row: &Row, columns: &[Column], palette: &Palette) -> TableRow<'a> {
+    TableRow::new(columns.iter().map(|column| {
+        let cell = aligned(*column, column.text(row));
+        match column.key {
+            Key::State => cell.style(palette.class(row.class())),
+            Key::Slot
+            | Key::Pid
+            | Key::Generation
+            | Key::Requests
+            | Key::Age
+            | Key::Time
+            | Key::Memory
+            | Key::Client
+            | Key::Label => cell,
+        }
+    }))
+}
+
+fn aligned<'a>(column: Column, text: String) -> Cell<'a> {
+    let alignment = match column.align {
+        Align::Left => Alignment::Left,
+        Align::Right => Alignment::Right,
+    };
+    Cell::from(Line::from(text).alignment(alignment))
+}
+
+fn draw_footer(frame: &mut Frame<'_>, area: Rect, app: &App, palette: &Palette) {
+    let key = |name: String| Span::styled(name, palette.heading());
+    let mut keys = Vec::new();
+    let pause = if app.is_paused() { " go on  " } else { " pause  " };
+    for (name, what) in
+        [("q", " quit  "), ("space", pause), ("r", " reverse  "), ("\u{2191}\u{2193}", " scroll")]
+    {
+        keys.extend([key(format!(" {name}")), Span::raw(what)]);
+    }
+    let mut sorts = vec![Span::raw(" sort:")];
+    for sort in Key::ALL {
+        let (character, word) = sort.name();
+        let style = if app.sort().key == sort { palette.bar() } else { Style::new() };
+        sorts.extend([key(format!(" {character}")), Span::raw(" "), Span::styled(word, style)]);
+    }
+    frame.render_widget(Paragraph::new(vec![Line::from(keys), Line::from(sorts)]), area);
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,175 @@
+//! The order of the children.
+
+use std::cmp::Ordering;
+
+use prefork_scoreboard::Class;
+
+use prefork_view::Row;
+
+/// What children are sorted by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Key {
+    Slot,
+    Pid,
+    State,
+    Generation,
+    Requests,
+    Age,
+    Time,
+    Memory,
+    Client,
+    Label,
+}
+
+impl Key {
+    /// All keys, in the order of the footer.
+    pub(super) const ALL: [Self; 10] = [
+        Self::Slot,
+        Self::Pid,
+        Self::State,
+        Self::Generation,
+        Self::Requests,
+        Self::Age,
+        Self::Time,
+        Self::Memory,
+        Self::Client,
+        Self::Label,
+    ];
+
+    /// Returns the character on the keyboard, and the word for the footer, which need not begin
+    /// with it.
+    pub(super) const fn name(self) -> (char, &'static str) {
+        match self {
+            Self::Slot => ('s', "slot"),
+            Self::Pid => ('p', "pid"),
+            Self::State => ('t', "state"),
+            Self::Generation => ('g', "gen"),
+            Self::Requests => ('n', "reqs"),
+            Self::Age => ('a', "age"),
+            Self::Time => ('d', "time"),
+            Self::Memory => ('m', "mem"),
+            Self::Client => ('c', "client"),
+            Self::Label => ('l', "label"),
+        }
+    }
+
+    fn of(character: char) -> Option<Self> {
+        Self::ALL.into_iter().find(|key| key.name().0 == character)
+    }
+
+    /// Compares as is most useful: of what may be a burden, the greatest comes first.
+    fn compare(self, a: &Row, b: &Row) -> Ordering {
+        match self {
+            Self::Slot => a.slot.cmp(&b.slot),
+            Self::Pid => a.pid.cmp(&b.pid),
+            Self::State => rank(a.class()).cmp(&rank(b.class())),
+            Self::Generation => b.generation.cmp(&a.generation),
+            Self::Requests => b.requests.cmp(&a.requests),
+            Self::Age => b.age.cmp(&a.age),
+            Self::Time => b.request_time.cmp(&a.request_time),
+            Self::Memory => b.memory.cmp(&a.memory),
+            Self::Client => a.client.cmp(&b.client),
+            Self::Label => a.label.cmp(&b.label),
+        }
+    }
+}
+
+const fn rank(class: Class) -> u8 {
+    match class {
+        Class::Stalled => 0,
+        Class::Busy => 1,
+        Class::Draining => 2,
+        Class::Starting => 3,
+        Class::Idle => 4,
+        Class::Empty => 5,
+    }
+}
+
+/// A key, and which way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Sort {
+    pub(super) key: Key,
+    pub(super) reversed: bool,
+}
+
+impl Sort {
+    /// The longest request first.
+    pub(super) const DEFAULT: Self = Self { key: Key::Time, reversed: false };
+
+    /// Chooses by a character; the one that is in force already is reversed.
+    pub(super) fn choose(&mut self, character: char) {
+        match Key::of(character) {
+            Some(key) if key == self.key => self.reverse(),
+            Some(key) => *self = Self { key, reversed: false },
+            None => {}
+        }
+    }
+
+    pub(super) fn reverse(&mut self) {
+        self.reversed = !self.reversed;
+    }
+
+    /// Sorts; equal ones stand in the order of their slots, whichever way.
+    pub(super) fn apply(self, rows: &mut [&Row]) {
+        rows.sort_by(|a, b| {
+            let order = self.key.compare(a, b);
+            let order = if self.reversed { order.reverse() } else { order };
+            order.then(a.slot.cmp(&b.slot))
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use prefork_view::samples::view;
+
+    fn slots(sort: Sort) -> Vec<usize> {
+        let view = view();
+        let mut rows: Vec<&Row> = view.taken().collect();
+        sort.apply(&mut rows);
+        rows.iter().map(|row| row.slot).collect()
+    }
+
+    #[test]
+    fn every_key_has_its_order() {
+        for key in Key::ALL {
+            let expected: &[usize] = match key {
+                Key::Slot | Key::Pid | Key::Client | Key::Label | Key::Generation => {
+                    &[0, 1, 3, 4, 5, 6]
+                }
+                Key::Requests | Key::Age | Key::Memory => &[6, 5, 4, 3, 1, 0],
+                Key::Time => &[6, 1, 0, 3, 4, 5],
+                Key::State => &[4, 1, 6, 5, 3, 0],
+            };
+            assert_eq!(slots(Sort { key, reversed: false }), expected, "{key:?}");
+        }
+    }
+
+    #[test]
+    fn reversed_equals_keep_the_order_of_slots() {
+        assert_eq!(slots(Sort { key: Key::Time, reversed: true }), [0, 3, 4, 5, 1, 6]);
+        assert_eq!(slots(Sort { key: Key::Client, reversed: true }), [0, 1, 3, 4, 5, 6]);
+    }
+
+    #[test]
+    fn choosing_twice_reverses_and_other_characters_do_nothing() {
+        let mut sort = Sort::DEFAULT;
+        sort.choose('m');
+        assert_eq!(sort, Sort { key: Key::Memory, reversed: false });
+        sort.choose('m');
+        sort.choose('x');
+        assert_eq!(sort, Sort { key: Key::Memory, reversed: true });
+    }
+
+    #[test]
+    fn no_two_keys_share_a_character() {
+        let mut all: Vec<char> = Key::ALL.iter().map(|key| key.name().0).collect();
+        // These do something else.
+        all.extend(['q', 'r', ' ', 'j', 'k']);
+        let count = all.len();
+        all.sort_unstable();
+        all.dedup();
+        assert_eq!(all.len(), count);
+    }
+}
