@@ -405,7 +405,7 @@ fn open_signals() -> Result<Signals, RunError> {
 fn require_pidfds(settings: &Settings) -> Result<(), RunError> {
     let Pool::Children(_) = settings.pool else { return Ok(()) };
     pidfds_work().map_err(RunError::system(
-        "signal processes by pidfd_open(2) and pidfd_send_signal(2), as Linux 5.9 and later can where \
+        "signal processes by pidfd_open(2) and pidfd_send_signal(2), as Linux 5.10 and later can where \
          no sandbox forbids it",
     ))
 }

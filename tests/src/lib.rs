@@ -36,6 +36,7 @@ mod scene;
 mod skip;
 mod sockets;
 mod terminal;
+mod virtual_machine;
 
 pub use census::{Census, Population};
 pub use daemon::Daemon;
@@ -54,3 +55,4 @@ pub use scene::{Programs, Scene};
 pub use skip::{Lack, require_root, require_tool, skip};
 pub use sockets::{listening_ports, sockets, waiting_at};
 pub use terminal::Terminal;
+pub use virtual_machine::VirtualMachine;
