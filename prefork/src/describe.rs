@@ -6,10 +6,13 @@ use std::{
 };
 
 use nix::sys::signal::Signal;
-use prefork_core::{Claim, Exit, Limit, Notice, Request, Rung};
+use prefork_core::{Claim, Exit, KillReason, Limit, MemoryGroup, Notice, Request, Rung};
 use rustix::process::Pid;
 
 use crate::log::{Level, Log};
+
+/// The end of what was sent that signal.
+pub(crate) const SIGKILL: Exit = Exit::Signal { number: nix::libc::SIGKILL, core_dumped: false };
 
 /// How a child ended: `exited with status 1`, `was ended by SIGKILL`, with a hint where one helps.
 #[derive(Debug)]
@@ -60,6 +63,40 @@ impl Display for Span {
     }
 }
 
+/// An amount of memory: `512 MiB`, and `1000 bytes` where it is no whole number of them.
+#[derive(Debug)]
+pub(crate) struct Bytes(pub(crate) u64);
+
+impl Display for Bytes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const MIB: u64 = 1 << 20;
+        match self.0 {
+            bytes if bytes.is_multiple_of(MIB) => write!(f, "{} MiB", bytes / MIB),
+            bytes => write!(f, "{bytes} bytes"),
+        }
+    }
+}
+
+/// Why a child was likely sent `SIGKILL`, to stand behind the line about its end.
+#[derive(Debug)]
+pub(crate) struct Killed(pub(crate) KillReason);
+
+impl Display for Killed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            KillReason::Unknown => f.write_str("; out of memory? see the kernel log"),
+            KillReason::NotMemory => Ok(()),
+            KillReason::Group(MemoryGroup { name, limit, .. }) => {
+                write!(f, "; likely out of memory: {name}")?;
+                limit.map_or(Ok(()), |limit| write!(f, " is {}", Bytes(limit)))
+            }
+            KillReason::Elsewhere => f.write_str(
+                "; likely out of memory: the machine, or a control group that cannot be seen from here",
+            ),
+        }
+    }
+}
+
 /// A number of children: `no child`, `1 child`, `3 children`.
 #[derive(Debug)]
 pub(crate) struct Children(pub(crate) usize);
@@ -88,10 +125,14 @@ pub(crate) fn tell(log: &Log, notice: Notice, pid: Option<Pid>, detail: &str) {
 fn words(notice: Notice, pid: Option<Pid>) -> (Level, String) {
     let pid = pid.map_or_else(|| "?".to_owned(), |pid| pid.as_raw_nonzero().to_string());
     match notice {
-        Notice::DiedAbnormally { slot, exit, lived } => (
-            Level::Error,
-            format!("child {pid} (slot {slot}) {} after {}", Ended(exit), Span(lived)),
-        ),
+        Notice::DiedAbnormally { slot, exit, lived } => {
+            let how = match exit {
+                // What is likely behind that is known, and logged at the end of the line.
+                SIGKILL => "was ended by SIGKILL".to_owned(),
+                Exit::Code(_) | Exit::Signal { .. } => Ended(exit).to_string(),
+            };
+            (Level::Error, format!("child {pid} (slot {slot}) {how} after {}", Span(lived)))
+        }
         Notice::Throttled { delay, returned } => {
             let what = if returned { "return from main_loop" } else { "end" };
             let delay = Span(delay);
@@ -254,6 +295,34 @@ mod tests {
             "was ended by SIGSEGV (a crash) (core dumped)"
         );
         assert_eq!(told(Exit::Signal { number: 40, core_dumped: false }), "was ended by signal 40");
+    }
+
+    #[test]
+    fn what_is_behind_a_kill_is_named() {
+        let group = |limit| MemoryGroup {
+            name: "memory.max of control group /pool".to_owned(),
+            limit: Some(limit),
+            refusals: 1,
+        };
+        let table = [
+            (KillReason::Unknown, "; out of memory? see the kernel log"),
+            (KillReason::NotMemory, ""),
+            (
+                KillReason::Group(group(64 << 20)),
+                "; likely out of memory: memory.max of control group /pool is 64 MiB",
+            ),
+            (
+                KillReason::Group(group(4096)),
+                "; likely out of memory: memory.max of control group /pool is 4096 bytes",
+            ),
+            (
+                KillReason::Elsewhere,
+                "; likely out of memory: the machine, or a control group that cannot be seen from here",
+            ),
+        ];
+        for (reason, words) in table {
+            assert_eq!(Killed(reason).to_string(), words);
+        }
     }
 
     #[test]

@@ -19,6 +19,7 @@
 //! - A test program that is itself killed leaves its daemons behind.
 
 mod census;
+mod control_group;
 mod daemon;
 mod debian;
 mod http;
@@ -27,7 +28,6 @@ mod load;
 mod machine;
 mod mailbox;
 mod pause;
-mod pids_limit;
 mod podman;
 mod proc;
 mod program;
@@ -39,6 +39,7 @@ mod terminal;
 mod virtual_machine;
 
 pub use census::{Census, Population};
+pub use control_group::{ControlGroup, Controller};
 pub use daemon::Daemon;
 pub use http::{InHand, Reply, Sent, Worker, get, get_patiently};
 pub use launch::{Finished, Launch, Running};
@@ -46,7 +47,6 @@ pub use load::{Load, Tally};
 pub use machine::Machine;
 pub use mailbox::Mailbox;
 pub use pause::{PATIENCE, holds_for, wait_until};
-pub use pids_limit::PidsLimit;
 pub use podman::{Container, Podman};
 pub use proc::{Process, all as all_processes, children, find as find_process, ticks, turns};
 pub use program::Program;

@@ -152,7 +152,7 @@ impl<'a> VirtualMachine<'a> {
         let qemu = qemu.args([OsStr::new("-kernel"), self.kernel.image.as_os_str()]);
         let qemu = qemu.args([OsStr::new("-initrd"), archive.as_os_str()]);
         let serial = format!("file:{}", console.display());
-        let qemu = qemu.args(["-append", "console=ttyS0 quiet panic=-1", "-serial", &serial]);
+        let qemu = qemu.args(["-append", "console=ttyS0 loglevel=2 panic=-1", "-serial", &serial]);
         let running = qemu.start();
         wait_until(limit, "the script has ended", || running.end().is_some());
         let finished = running.finish();

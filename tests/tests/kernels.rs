@@ -1,9 +1,10 @@
 //! The oldest kernel that is promised, and what holds on the host as in a virtual machine with that.
 
-use std::{env, path::Path, time::Duration};
+use std::{env, path::Path, thread, time::Duration};
 
 use prefork_tests::{
-    Daemon, InHand, Launch, Load, PATIENCE, Program, Scene, VirtualMachine, kill, scene, wait_until,
+    ControlGroup, Controller, Daemon, InHand, Launch, Load, PATIENCE, Program, Scene,
+    VirtualMachine, kill, scene, wait_until,
 };
 use rustix::process::Signal;
 
@@ -13,15 +14,21 @@ const SUITE: &str = "bullseye";
 /// For all tests but that one, as root and as nobody, and to boot: three quarters of a minute on a machine that has nothing else to do.
 const LIMIT: Duration = Duration::from_secs(300);
 
+/// How often the error log of a scene has a line with `text`.
+fn logged(scene: &Scene, text: &str) -> usize {
+    scene.lines_with("error.log", text).len()
+}
+
 #[track_caller]
 fn wait_for_line(scene: &Scene, text: &str) {
-    wait_until(PATIENCE, text, || !scene.lines_with("error.log", text).is_empty());
+    wait_until(PATIENCE, text, || logged(scene, text) > 0);
 }
 
 /// Has a daemon serve clients while a child of it dies, it reloads, becomes another program, and stops.
 #[track_caller]
 fn assert_lives_a_whole_life(scene: &Scene, program: &Program<'_>, daemon: &Daemon<'_>) {
-    let load = Load::start(2, scene.address(), "/");
+    // Paced, so that emulated processors have time for the rest.
+    let load = Load::start(4, scene.address(), "/sleep/20");
     // Without a request in hand that would be lost with it.
     let before = daemon.living();
     let request = InHand::at(scene.address(), "/hold");
@@ -69,6 +76,75 @@ fn a_daemon_in_the_foreground_lives_a_whole_life() {
     assert_lives_a_whole_life(&scene, &program, &daemon);
     assert!(running.finish().end.is_success());
     scene.assert_nothing_is_left();
+}
+
+/// F10: without a process to be had, children that end are replaced once there is one, at once; the limit is named, and
+/// lines come ever more rarely.
+#[test]
+fn a_full_control_group_is_named_and_waited_for() {
+    let scene = scene!();
+    let Some(limit) = ControlGroup::make(&scene, Controller::Pids) else { return };
+    let launch = scene.hello().board().args(["--prefork", "3", "--max-children", "3"]);
+    let daemon = launch.after_shell(&limit.entrance()).daemon();
+    let before = daemon.living();
+    limit.set(limit.current() - 1);
+    assert!(kill(before[0], Signal::KILL));
+    wait_for_line(&scene, "cannot fork");
+    let line = &scene.lines_with("error.log", "cannot fork")[0];
+    assert!(line.contains(&format!("; {} is ", limit.name())), "{line}");
+    let cpu = daemon.cpu();
+    thread::sleep(Duration::from_secs(6));
+    let used = daemon.cpu() - cpu;
+    assert!(used < Duration::from_millis(600), "the parent used {used:?} of CPU in 6 s");
+    let lines = logged(&scene, "cannot");
+    assert!((3..=6).contains(&lines), "{}", scene.read("error.log"));
+    assert_eq!(daemon.get("/").expect("others serve").status, 200);
+    limit.set(limit.current() + 10);
+    daemon.wait_for_children(PATIENCE, 3, &before[..1]);
+    wait_for_line(&scene, "children can be started again");
+    daemon.stop_in_order();
+}
+
+/// F12, K2: a child that the kernel kills for want of memory is replaced, and the group and its limit are named; no request
+/// is lost but those of whom the kernel kills. Of one that another process kills nothing of the kind is logged.
+#[test]
+fn a_child_that_runs_out_of_memory_is_logged_with_the_limit() {
+    let scene = scene!();
+    let Some(limit) = ControlGroup::make(&scene, Controller::Memory) else { return };
+    let launch = scene.probe().args(["--prefork", "2", "--max-children", "2"]);
+    let daemon = launch.after_shell(&limit.entrance()).daemon();
+    let most = limit.current().next_multiple_of(1 << 20) + (32 << 20);
+    limit.set(most);
+    let load = Load::start(1, scene.address(), "/sleep/20");
+    let line_of_the_end = |request: InHand| {
+        let victim = request.worker().pid;
+        request.answer().expect_err("nobody can answer it");
+        let text = format!("child {victim} (slot ");
+        wait_for_line(&scene, &text);
+        daemon.wait_for_children(PATIENCE, 2, &[victim]);
+        scene.lines_with("error.log", &text).remove(0)
+    };
+    let assert_no_memory_is_named = || {
+        let request = InHand::at(scene.address(), "/hold");
+        assert!(kill(request.worker().pid, Signal::KILL));
+        let line = line_of_the_end(request);
+        assert!(line.contains("was ended by SIGKILL after") && !line.contains("memory"), "{line}");
+    };
+    assert_no_memory_is_named();
+    for _ in 0..2 {
+        let line = line_of_the_end(InHand::at(scene.address(), "/eat/64"));
+        let reason = format!("; likely out of memory: {} is {} MiB", limit.name(), most >> 20);
+        assert!(line.contains("was ended by SIGKILL after") && line.ends_with(&reason), "{line}");
+        // What was counted within a second is taken together.
+        thread::sleep(Duration::from_millis(1100));
+    }
+    assert_no_memory_is_named();
+    let tally = load.stop();
+    assert!(tally.answered > 20, "{tally:?}");
+    // Four were meant. On a busy machine the kernel may find that it needs another one before it has the memory of the first.
+    let others = logged(&scene, "was ended by SIGKILL") - 4;
+    assert!(tally.failures.len() <= others, "{others} other children were killed: {tally:?}");
+    daemon.stop_in_order();
 }
 
 /// F11: the tests of this program hold on the oldest kernel too, for daemons of root and of nobody, where control groups are

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use prefork_tests::{
-    Daemon, InHand, PATIENCE, PidsLimit, Scene, holds_for, kill, scene, wait_until,
+    ControlGroup, Controller, Daemon, InHand, PATIENCE, Scene, holds_for, kill, scene, wait_until,
 };
 use rustix::process::Signal;
 
@@ -184,7 +184,7 @@ fn a_new_child_that_is_killed_does_not_end_the_reload() {
 #[test]
 fn a_reload_comes_about_without_room_for_another_process() {
     let scene = scene!();
-    let Some(limit) = PidsLimit::make(&scene) else { return };
+    let Some(limit) = ControlGroup::make(&scene, Controller::Pids) else { return };
     let size = ["--prefork", "4", "--max-children", "8"];
     let daemon = scene.probe().board().args(size).after_shell(&limit.entrance()).daemon();
     let before = daemon.living();

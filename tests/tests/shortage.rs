@@ -1,10 +1,9 @@
 //! What is short while the daemon serves: descriptors, processes, memory. It goes on, names the limit, and recovers.
 
-use std::{thread, time::Duration};
+use std::time::Duration;
 
 use prefork_tests::{
-    Daemon, PATIENCE, PidsLimit, Scene, find_process, holds_for, kill, require_tool, scene,
-    wait_until,
+    Daemon, PATIENCE, Scene, find_process, holds_for, kill, require_tool, scene, wait_until,
 };
 use rustix::process::{Pid, Resource, Rlimit, Signal, prlimit};
 
@@ -66,33 +65,6 @@ fn a_parent_that_is_short_of_descriptors_stops_in_order() {
     let scene = scene!();
     let daemon = scene.hello().board().daemon();
     allow_descriptors(&daemon, 1);
-    daemon.stop_in_order();
-}
-
-/// F10: without a process to be had, children that end are replaced once there is one, at once; the limit is named, and
-/// lines come ever more rarely.
-#[test]
-fn a_full_control_group_is_named_and_waited_for() {
-    let scene = scene!();
-    let Some(limit) = PidsLimit::make(&scene) else { return };
-    let launch = scene.hello().board().args(["--prefork", "3", "--max-children", "3"]);
-    let daemon = launch.after_shell(&limit.entrance()).daemon();
-    let before = daemon.living();
-    limit.set(limit.current() - 1);
-    assert!(kill(before[0], Signal::KILL));
-    wait_for_line(&scene, "cannot fork");
-    let line = &scene.lines_with("error.log", "cannot fork")[0];
-    assert!(line.contains("; pids.max of control group /"), "{line}");
-    let cpu = daemon.cpu();
-    thread::sleep(Duration::from_secs(6));
-    let used = daemon.cpu() - cpu;
-    assert!(used < Duration::from_millis(600), "the parent used {used:?} of CPU in 6 s");
-    let lines = logged(&scene, "cannot");
-    assert!((3..=6).contains(&lines), "{}", scene.read("error.log"));
-    assert_eq!(daemon.get("/").expect("others serve").status, 200);
-    limit.set(limit.current() + 10);
-    daemon.wait_for_children(PATIENCE, 3, &before[..1]);
-    wait_for_line(&scene, "children can be started again");
     daemon.stop_in_order();
 }
 

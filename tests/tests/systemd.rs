@@ -101,6 +101,7 @@ fn assert_forking_unit_works(suite: Suite) {
     let pid = machine.must("cat /run/hello/hello.pid").trim().to_owned();
     assert_eq!(show(&machine, unit, "MainPID"), pid);
     assert_eq!(show(&machine, unit, "StatusText"), "serving, 3 to 150 children");
+    assert_eq!(show(&machine, unit, "OOMPolicy"), "continue");
     assert_eq!(under_load(&machine, &format!("systemctl reload {unit}")), [""; 0]);
     let upgrade = format!("systemctl kill -s USR2 --kill-who=main {unit}; sleep 1");
     assert_eq!(under_load(&machine, &upgrade), [""; 0]);
@@ -154,6 +155,7 @@ fn assert_unit_with_socket_works(suite: Suite) {
     assert_serves(&machine, "hello.socket");
     assert_serves(&machine, "hello");
     assert_eq!(show(&machine, "hello", "StatusText"), "serving, 4 to 32 children");
+    assert_eq!(show(&machine, "hello", "OOMPolicy"), "continue");
     let upgrade = "systemctl kill -s USR2 --kill-who=main hello; sleep 1";
     for script in ["systemctl reload hello; sleep 0.5", upgrade, "systemctl restart hello"] {
         assert_eq!(under_load(&machine, script), [""; 0], "{script}");

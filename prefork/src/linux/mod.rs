@@ -2,9 +2,11 @@
 //!
 //! A port is a sibling of this folder with the same names in it, chosen in `lib.rs`.
 
+mod control_groups;
 mod file_hints;
 mod fork;
 mod lifeline;
+mod memory;
 pub(crate) mod orphans;
 mod poller;
 mod privileges;
@@ -18,6 +20,7 @@ mod write_signals;
 pub(crate) use file_hints::FileHints;
 pub(crate) use fork::fork;
 pub(crate) use lifeline::{Lifeline, Tether};
+pub(crate) use memory::memory_counts;
 pub(crate) use orphans::Reaper;
 pub(crate) use poller::{Poller, Source, Stale};
 pub(crate) use privileges::{Privileges, Wanted};

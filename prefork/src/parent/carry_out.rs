@@ -12,10 +12,10 @@ use crate::{
     channels::Bell,
     clock,
     counters::Counter,
-    describe,
+    describe::{self, Killed, SIGKILL},
     hooks::Call,
     manager::Occasion,
-    os::{Shortage, fork},
+    os::{Shortage, fork, memory_counts},
     ready,
     sys::Forked,
 };
@@ -137,14 +137,16 @@ impl Parent<'_> {
 
     fn tell(&mut self, notice: Notice) {
         let pid = notice.slot().and_then(|slot| self.table.pid(slot).or(self.table.buried(slot)));
-        let in_hand = if let Notice::CutShort { slot, .. } = notice {
+        let detail = if let Notice::CutShort { slot, .. } = notice {
             self.in_hand(slot)
+        } else if let Notice::DiedAbnormally { exit: SIGKILL, .. } = notice {
+            Killed(self.memory.explain(clock::now(), memory_counts())).to_string()
         } else {
             String::new()
         };
         match self.words_of_upgrade(notice) {
             Some(words) => self.log.info(words),
-            None => describe::tell(&self.log, notice, pid, &in_hand),
+            None => describe::tell(&self.log, notice, pid, &detail),
         }
         self.reporting.on_notice(notice);
         self.counters.note(&notice);

@@ -25,7 +25,8 @@ mod upgrade;
 use std::{io, mem::ManuallyDrop, os::fd::AsFd, rc::Rc};
 
 use prefork_core::{
-    AdoptedAs, Allowance, Config, Event, Generation, Hangups, SlotId, Supervisor, Time, Verdict,
+    AdoptedAs, Allowance, Config, Event, Generation, Hangups, OutOfMemory, SlotId, Supervisor,
+    Time, Verdict,
 };
 use prefork_daemonize::Readiness;
 use rustix::event::{PollFd, PollFlags};
@@ -47,7 +48,7 @@ use crate::{
     log::{Log, Role},
     logs::Streams,
     manager::{Begun, Occasion, Reporting},
-    os::{Privileges, Shortage, Signals, Title, allowed_descriptors},
+    os::{Privileges, Shortage, Signals, Title, allowed_descriptors, memory_counts},
     pid_file::KeptPidFile,
     status::Service,
     upgrade::{Adopted, Origin, Probe},
@@ -106,6 +107,8 @@ pub(crate) struct Parent<'a> {
     have_ended: bool,
     /// Why a fork has failed, and when that was logged, so that it is not at every attempt.
     fork_error: Option<(String, Time)>,
+    /// Why children are killed, as far as control groups count that.
+    memory: OutOfMemory,
     /// How many descriptors it was to wait for when these were more than it may.
     too_many: Option<u64>,
     /// To the service manager.
@@ -230,6 +233,7 @@ impl<'a> Parent<'a> {
             must_reap: true,
             have_ended: false,
             fork_error: None,
+            memory: OutOfMemory::since(memory_counts()),
             too_many: None,
             reporting,
             handover_of_logs: HandoverOfLogs::default(),

@@ -1,0 +1,140 @@
+//! Control groups of a test's own, with limits of processes and of memory.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+    thread,
+    time::Duration,
+};
+
+use crate::{Lack, Scene, require_root, skip};
+
+/// What a group limits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Controller {
+    /// How many processes there are.
+    Pids,
+    /// How much memory they have, in bytes.
+    Memory,
+}
+
+/// A control group without a limit at first, of whichever version is there; what is in it when it is dropped must be about
+/// to end.
+#[derive(Debug)]
+pub struct ControlGroup {
+    group: PathBuf,
+    files: Files,
+}
+
+/// The names of its files.
+#[derive(Debug)]
+struct Files {
+    limit: &'static str,
+    current: &'static str,
+}
+
+impl ControlGroup {
+    /// Makes one for the programs of a scene; `None`, and that is said, where that cannot be done.
+    #[must_use]
+    #[track_caller]
+    pub fn make(scene: &Scene, controller: Controller) -> Option<Self> {
+        if !require_root() {
+            return None;
+        }
+        let Some((hierarchy, files)) = hierarchy(controller) else {
+            let why = format!("there is no control group hierarchy that limits {controller:?}");
+            skip(Lack::Platform(&why));
+            return None;
+        };
+        let name = format!("prefork-test-{}", scene.address()).replace(':', "-");
+        let group = hierarchy.join(name);
+        match fs::create_dir(&group) {
+            Ok(()) if group.join(files.limit).exists() => Some(Self { group, files }),
+            made => {
+                let why = made
+                    .err()
+                    .map_or_else(|| format!("no {}", files.limit), |error| error.to_string());
+                let _ = fs::remove_dir(&group);
+                skip(Lack::Platform(&format!("no control group can limit {controller:?}: {why}")));
+                None
+            }
+        }
+    }
+
+    /// What a shell does to be in it, with all that it starts.
+    #[must_use]
+    pub fn entrance(&self) -> String {
+        format!("echo $$ > {}/cgroup.procs || exit 9", self.group.display())
+    }
+
+    /// How its limit is named in logs.
+    #[must_use]
+    pub fn name(&self) -> String {
+        format!("{} of control group {}", self.files.limit, self.group.display())
+    }
+
+    /// Returns how much of what it limits is used.
+    ///
+    /// # Panics
+    ///
+    /// Panics if the kernel does not tell.
+    #[must_use]
+    #[track_caller]
+    pub fn current(&self) -> u64 {
+        let text = fs::read_to_string(self.group.join(self.files.current)).expect("it is there");
+        text.trim().parse().expect("a number")
+    }
+
+    /// Sets how much may be used.
+    ///
+    /// # Panics
+    ///
+    /// Panics if that is refused.
+    #[track_caller]
+    pub fn set(&self, most: u64) {
+        fs::write(self.group.join(self.files.limit), most.to_string()).expect("it can be set");
+    }
+}
+
+impl Drop for ControlGroup {
+    fn drop(&mut self) {
+        for _ in 0..100 {
+            match fs::remove_dir(&self.group) {
+                Err(error) if error.kind() == io::ErrorKind::ResourceBusy => {
+                    thread::sleep(Duration::from_millis(20));
+                }
+                Ok(()) | Err(_) => return,
+            }
+        }
+    }
+}
+
+/// Finds where groups are made that limit this, and by which files.
+fn hierarchy(controller: Controller) -> Option<(PathBuf, Files)> {
+    let mounts = fs::read_to_string("/proc/self/mounts").ok()?;
+    let name = match controller {
+        Controller::Pids => "pids",
+        Controller::Memory => "memory",
+    };
+    mounts.lines().find_map(|line| {
+        let fields: Vec<_> = line.split(' ').collect();
+        let [_, place, kind, options, ..] = fields[..] else { return None };
+        let place = Path::new(place);
+        let (limits, is_first_version) = match kind {
+            "cgroup" => (options.split(',').any(|option| option == name), true),
+            "cgroup2" => {
+                let enabled = fs::read_to_string(place.join("cgroup.subtree_control"));
+                (enabled.is_ok_and(|all| all.split_whitespace().any(|it| it == name)), false)
+            }
+            _ => (false, false),
+        };
+        let files = match controller {
+            Controller::Pids => Files { limit: "pids.max", current: "pids.current" },
+            Controller::Memory if is_first_version => {
+                Files { limit: "memory.limit_in_bytes", current: "memory.usage_in_bytes" }
+            }
+            Controller::Memory => Files { limit: "memory.max", current: "memory.current" },
+        };
+        limits.then(|| (place.to_owned(), files))
+    })
+}
