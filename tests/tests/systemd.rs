@@ -156,11 +156,14 @@ fn assert_unit_with_socket_works(suite: Suite) {
     assert_serves(&machine, "hello");
     assert_eq!(show(&machine, "hello", "StatusText"), "serving, 4 to 32 children");
     assert_eq!(show(&machine, "hello", "OOMPolicy"), "continue");
+    assert_has_what_the_unit_gives(&machine);
     let upgrade = "systemctl kill -s USR2 --kill-who=main hello; sleep 1";
-    for script in ["systemctl reload hello; sleep 0.5", upgrade, "systemctl restart hello"] {
+    let again = "systemctl stop hello; sleep 0.3; systemctl start hello";
+    for script in ["systemctl reload hello; sleep 0.5", upgrade, "systemctl restart hello", again] {
         assert_eq!(under_load(&machine, script), [""; 0], "{script}");
         assert_serves(&machine, "hello");
     }
+    assert_watchdog_bites_who_hangs(&machine);
     with_requests_in_hand(&machine, "systemctl stop hello.socket hello");
     assert_eq!(show(&machine, "hello", "Result"), "success");
     machine.must("systemctl start hello.socket hello");
@@ -180,6 +183,52 @@ fn assert_unit_with_socket_works(suite: Suite) {
     assert!(machine.must("journalctl -u hello -o cat").contains("did you mean `max_children`?"));
     machine.must("sed -i /childern/d /etc/hello/hello.toml");
     assert_serves(&machine, "hello.socket");
+}
+
+/// Asserts that it runs as a user of systemd's making, whose directories they are.
+#[track_caller]
+fn assert_has_what_the_unit_gives(machine: &Machine) {
+    let pid = show(machine, "hello", "MainPID");
+    let status = machine.must(&format!("awk '/^Uid:/ {{ print $2, $3, $4 }}' /proc/{pid}/status"));
+    let users: Vec<u32> = status.split_whitespace().filter_map(|id| id.parse().ok()).collect();
+    // Those of DynamicUser=.
+    assert!(users.len() == 3 && (61184..=65519).contains(&users[0]), "{status}");
+    assert!(users.iter().all(|user| *user == users[0]), "{status}");
+    for folder in ["/run/hello", "/var/lib/hello", "/var/log/hello"] {
+        let owner = machine.must(&format!("stat -L -c %u {folder}"));
+        assert_eq!(owner.trim(), users[0].to_string(), "{folder}");
+    }
+    assert_eq!(machine.must("stat -c %u /run/hello/scoreboard").trim(), users[0].to_string());
+}
+
+/// Asserts that a parent that hangs is killed and another one started, and one that has much to do is left alone; the unit
+/// has a shorter patience for that.
+#[track_caller]
+fn assert_watchdog_bites_who_hangs(machine: &Machine) {
+    machine.must(
+        "mkdir -p /etc/systemd/system/hello.service.d; \
+         printf '[Service]\\nWatchdogSec=2s\\n' > /etc/systemd/system/hello.service.d/watchdog.conf; \
+         systemctl daemon-reload; systemctl restart hello",
+    );
+    let (pid, before) = (show(machine, "hello", "MainPID"), restarts(machine, "hello"));
+    let busy = "for round in 1 2 3 4 5 6 7 8; do systemctl reload hello; sleep 0.6; done";
+    assert_eq!(under_load(machine, busy), [""; 0]);
+    assert_eq!(
+        (show(machine, "hello", "MainPID"), restarts(machine, "hello")),
+        (pid.clone(), before)
+    );
+    let children = machine.must(&format!("cat /proc/{pid}/task/{pid}/children"));
+    machine.must(&format!("kill -STOP {pid}"));
+    wait_until(PATIENCE, "it is killed and started again", || {
+        restarts(machine, "hello") > before
+            && machine.run("systemctl is-active hello").1 == "active\n"
+    });
+    assert_serves(machine, "hello");
+    assert!(machine.must("journalctl -u hello -o cat").contains("Watchdog timeout (limit 2s)"));
+    let left =
+        machine.run(&format!("cd /proc; cat $(printf '%s/comm ' {children}) 2> /dev/null")).1;
+    assert_eq!(left, "", "children of the one that hung are left");
+    machine.must("rm -r /etc/systemd/system/hello.service.d; systemctl daemon-reload; systemctl restart hello");
 }
 
 /// V1, V4: in the foreground, with a socket of systemd's, a watchdog, and a user who has nothing.
