@@ -210,6 +210,16 @@ pub enum Notice {
         /// How many connections wait, if that is known.
         waiting: Option<u32>,
     },
+    /// Seeing whether clients have gone takes so long that it cannot be done as often as is asked for. Said once in
+    /// ten minutes.
+    ClientsNoticedLate {
+        /// What is asked for: [`Config::netwatch_interval`](crate::Config::netwatch_interval).
+        interval: Duration,
+        /// How long it has taken.
+        took: Duration,
+        /// How long it may take until it is noticed that a client has gone.
+        within: Duration,
+    },
     /// An operator has changed the size of the pool at rest, or found it at its limit.
     Resized {
         /// How many children the pool has at rest.
@@ -357,6 +367,7 @@ impl Notice {
             | Self::SpawnRecovered { .. }
             | Self::Crowded { .. }
             | Self::AtMaximum { .. }
+            | Self::ClientsNoticedLate { .. }
             | Self::Resized { .. }
             | Self::Reloading { .. }
             | Self::Reloaded { .. }

@@ -69,7 +69,7 @@ pub struct Config {
     /// How long a child may be at work on one request. It is then ended, by a signal that leaves a
     /// trace at first. Default none. Needs [`Pool::ByLoad`], as somebody must tell.
     pub request_timeout: Option<Duration>,
-    /// How often to see whether clients of children at work have gone. Default never. Needs
+    /// Within what time it is to be noticed that the client of a child at work has gone. Default never. Needs
     /// [`Pool::ByLoad`], as somebody must tell who is at work.
     pub netwatch_interval: Option<Duration>,
     /// What becomes of what children have started, once they have ended. Default [`Descendants::Keep`].

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use prefork_core::{
-    Action, Activity, Config, Event, Exit, Pool, Request, Sight, SlotId, Supervisor, Time,
+    Action, Activity, Config, Event, Exit, Notice, Pool, Request, Sight, SlotId, Supervisor, Time,
 };
 
 const INTERVAL: Duration = Duration::from_secs(2);
@@ -32,9 +32,13 @@ struct World {
 
 impl World {
     fn new() -> Self {
+        Self::looking_every(INTERVAL)
+    }
+
+    fn looking_every(interval: Duration) -> Self {
         let mut config = Config::new(2, 4).expect("valid");
         config.pool = Pool::BY_LOAD;
-        config.netwatch_interval = Some(INTERVAL);
+        config.netwatch_interval = Some(interval);
         let mut supervisor = Supervisor::new(config);
         supervisor.handle(at(0), Event::Start);
         for slot in [0, 1].map(SlotId) {
@@ -84,6 +88,7 @@ impl World {
                     self.done.push((self.now, action));
                     let busy = matches!(self.first, Activity::Busy { .. });
                     let took = self.took;
+                    self.now = self.now + took;
                     self.supervisor.handle(self.now, Event::ConnectionsChecked { busy, took });
                 }
                 Action::Spawn { slot, .. } => {
@@ -91,7 +96,10 @@ impl World {
                     self.supervisor.handle(self.now, Event::Spawned { slot });
                     self.supervisor.handle(self.now, Event::Ready { slot });
                 }
-                Action::Ask { .. } | Action::Interrupt { .. } | Action::Kill { .. } => {
+                Action::Log(Notice::ClientsNoticedLate { .. })
+                | Action::Ask { .. }
+                | Action::Interrupt { .. }
+                | Action::Kill { .. } => {
                     self.done.push((self.now, action));
                 }
                 _ => {}
@@ -103,6 +111,13 @@ impl World {
     fn checks(&self) -> Vec<Time> {
         let checks = self.done.iter().filter(|(_, action)| *action == Action::CheckConnections);
         checks.map(|(time, _)| *time).collect()
+    }
+
+    /// When it was logged that checks take too long.
+    fn complaints(&self) -> Vec<Time> {
+        let is_meant =
+            |action: &Action| matches!(action, Action::Log(Notice::ClientsNoticedLate { .. }));
+        self.done.iter().filter(|(_, action)| is_meant(action)).map(|(time, _)| *time).collect()
     }
 
     /// What was done to the first child.
@@ -124,16 +139,60 @@ fn a_pool_at_rest_has_nothing_checked() {
 }
 
 #[test]
-fn work_is_looked_at_at_once_and_then_every_interval() {
+fn work_is_looked_at_at_once_and_then_within_every_interval() {
     let mut world = World::new();
+    world.took = Duration::ZERO;
     world.run(at(10_000));
     world.work();
     world.run(at(15_000));
-    assert_eq!(world.checks(), [at(10_005), at(12_005), at(14_005)]);
+    assert_eq!(world.checks(), [at(10_005), at(11_755), at(13_505)]);
     world.first = IDLE;
     world.run(at(60_000));
     assert_eq!(world.checks().len(), 4, "once more, and then never");
     assert_eq!(world.supervisor.deadline(), None);
+}
+
+/// Whenever work begins, however little before that the parent has looked, and whenever its client goes.
+#[test]
+fn a_client_that_goes_is_noticed_within_the_interval() {
+    for interval in [50, 100, 200, 2000].map(Duration::from_millis) {
+        for begins in 0..400 {
+            let mut world = World::looking_every(interval);
+            world.took = Duration::from_millis(2);
+            world.run(at(10_000));
+            // This takes up the only bell of the round.
+            world.work();
+            world.run(at(10_001));
+            world.first = IDLE;
+            world.run(at(10_001 + begins));
+            world.work();
+            let mut gone = world.now;
+            let end = at(13_000 + begins);
+            world.run(end);
+            let checks = world.checks().into_iter().filter(|check| *check >= gone);
+            for check in checks.collect::<Vec<_>>().into_iter().chain([end]) {
+                let noticed = (check + world.took).since(gone);
+                assert!(noticed <= interval || check == end, "{noticed:?} after {begins} ms");
+                gone = check;
+            }
+            assert!(end.since(gone) < interval, "it goes on");
+            assert_eq!(world.complaints(), []);
+        }
+    }
+}
+
+#[test]
+fn a_check_that_takes_too_long_for_the_interval_leaves_time_for_others_and_is_logged() {
+    let mut world = World::looking_every(Duration::from_millis(200));
+    world.took = Duration::from_millis(100);
+    world.run(at(10_000));
+    world.work();
+    world.run(at(20_000));
+    let checks = world.checks();
+    assert!((19..=21).contains(&checks.len()), "a fifth of the time: {checks:?}");
+    assert_eq!(world.complaints().len(), 1);
+    world.run(at(620_000));
+    assert_eq!(world.complaints().len(), 2, "once in ten minutes");
 }
 
 #[test]

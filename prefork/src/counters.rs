@@ -196,6 +196,7 @@ impl Counters {
             | Notice::Crowded { .. }
             | Notice::OldLeft { .. }
             | Notice::AtMaximum { .. }
+            | Notice::ClientsNoticedLate { .. }
             | Notice::Probing
             | Notice::WaitingForHook { .. }
             | Notice::HookCutShort { .. }

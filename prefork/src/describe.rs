@@ -163,6 +163,15 @@ fn words(notice: Notice, pid: Option<Pid>) -> (Level, String) {
                 format!("max_children ({max_children}) reached: {busy} busy{waiting}; raise it?"),
             )
         }
+        Notice::ClientsNoticedLate { interval, took, within } => (
+            Level::Warning,
+            format!(
+                "clients that have gone are noticed within {}, later than netwatch_interval ({}) says: a look takes {}",
+                Span(within),
+                Span(interval),
+                Span(took)
+            ),
+        ),
         Notice::Resized { prefork, max_children } => {
             (Level::Info, format!("prefork is now {prefork}, of at most {max_children}"))
         }

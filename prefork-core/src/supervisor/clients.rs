@@ -1,9 +1,13 @@
 //! Clients that go away while a child works for them.
+//!
+//! The interval is a promise: so long after a client has gone that is noticed. So while anybody works the next check
+//! begins before an interval is over since the last one began, with something to spare for its own time, and new work is
+//! known as soon. Where checks take so long that the parent would do little else, they are rarer, and that is logged.
 
 use std::time::Duration;
 
 use super::{Phase, Supervisor};
-use crate::{Action, Activity, Config, Rung, Sight, SlotId, Time, slots::Stage};
+use crate::{Action, Activity, Allowance, Config, Notice, Rung, Sight, SlotId, Time, slots::Stage};
 
 /// Checks for the sake of new work take at most this part of the time: one in 200.
 const COST: u32 = 200;
@@ -11,15 +15,34 @@ const COST: u32 = 200;
 /// The shortest time between two of them.
 const SOONEST: Duration = Duration::from_millis(100);
 
+/// All checks together take at most this part of the time: one in 5.
+const REST: u32 = 4;
+
+/// How many checks in a row must take too long: one that does may have been kept waiting.
+const LATE: u32 = 3;
+
+/// How often it is logged that checks take too long for the interval.
+const COMPLAINTS: Allowance = Allowance::new(1, Duration::from_secs(600));
+
+/// How long after a check has begun the next one does, for who goes between the two to be noticed within an interval,
+/// also where the parent is kept waiting for a moment.
+fn pace(interval: Duration) -> Duration {
+    let spare = (interval / 8).max(Duration::from_millis(50));
+    interval - spare.min(interval / 2)
+}
+
 /// When to look for them, and whose work was cancelled.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(super) struct Clients {
     /// When connections are to be checked, while anybody is at work.
     check_at: Option<Time>,
-    /// Whether a check was asked for and not answered yet.
-    checking: bool,
-    /// When they were last checked, and how long that took.
+    /// Since when a check is asked for that is not answered yet.
+    checking: Option<Time>,
+    /// When the last check was asked for, and how long it took. It has not seen work that has begun since.
     checked: Option<(Time, Duration)>,
+    /// How many checks in a row have taken too long.
+    late: u32,
+    complaints: Allowance,
     cancelled: Vec<Cancelled>,
 }
 
@@ -33,6 +56,17 @@ struct Cancelled {
 }
 
 impl Clients {
+    pub(super) const fn new() -> Self {
+        Self {
+            check_at: None,
+            checking: None,
+            checked: None,
+            late: 0,
+            complaints: COMPLAINTS,
+            cancelled: Vec::new(),
+        }
+    }
+
     /// When it must be seen whether cancelled children have left their requests.
     pub(super) fn judged_at(&self) -> Option<Time> {
         self.cancelled.iter().map(|cancelled| cancelled.due).min()
@@ -41,16 +75,19 @@ impl Clients {
     /// Takes in who works. Clients of work that has begun since the last check are looked at soon, so that
     /// they are known when they go.
     pub(super) fn note_work(&mut self, now: Time, config: &Config, sight: &Sight<'_>) {
-        let Some(interval) = config.netwatch_interval.filter(|_| !self.checking) else { return };
+        let Some(pace) = config.netwatch_interval.map(pace) else { return };
+        if self.checking.is_some() {
+            return;
+        }
         let is_new = |(_, activity): &(SlotId, Activity)| match activity {
             Activity::Idle { .. } => false,
             Activity::Busy { since } => {
-                self.checked.is_none_or(|(checked, _)| since.is_none_or(|since| since > checked))
+                self.checked.is_none_or(|(begun, _)| since.is_none_or(|since| since >= begun))
             }
         };
         if sight.activities.iter().any(is_new) {
-            let earliest = self.checked.map_or(now, |(checked, took)| {
-                checked + (took * COST).clamp(SOONEST.min(interval), interval)
+            let earliest = self.checked.map_or(now, |(begun, took)| {
+                begun + (took * COST).clamp(SOONEST.min(pace), pace.max(took * REST))
             });
             let soon = now.max(earliest);
             self.check_at = Some(self.check_at.map_or(soon, |at| at.min(soon)));
@@ -94,12 +131,25 @@ impl Supervisor {
     }
 
     pub(super) fn connections_checked(&mut self, now: Time, busy: bool, took: Duration) {
-        let interval = self.config.netwatch_interval.filter(|_| busy);
-        if let Some(watch) = &mut self.watch {
-            watch.clients.checking = false;
-            watch.clients.checked = Some((now, took));
-            watch.clients.check_at = interval.map(|interval| now + interval);
+        let (Some(interval), Some(watch)) = (self.config.netwatch_interval, &mut self.watch) else {
+            return;
+        };
+        let begun = watch.clients.checking.take().unwrap_or(now);
+        watch.clients.checked = Some((begun, took));
+        let next = (begun + pace(interval)).max(now + took * REST);
+        watch.clients.check_at = busy.then_some(next);
+        let within = next.since(begun) + took;
+        let late = if busy && within > interval { watch.clients.late + 1 } else { 0 };
+        watch.clients.late = late % LATE;
+        if late == LATE && watch.clients.complaints.take(now) {
+            self.log(Notice::ClientsNoticedLate { interval, took, within });
         }
+    }
+
+    /// How soon after a child has turned busy the next one is noticed that does, at the latest, for the sake of its
+    /// client.
+    pub(super) fn pause_for_clients(&self) -> Option<Duration> {
+        self.config.netwatch_interval.map(pace)
     }
 
     /// Has connections checked when that is due.
@@ -109,7 +159,7 @@ impl Supervisor {
         }
         if let Some(watch) = &mut self.watch {
             watch.clients.check_at = None;
-            watch.clients.checking = true;
+            watch.clients.checking = Some(now);
             self.actions.push_back(Action::CheckConnections);
         }
     }

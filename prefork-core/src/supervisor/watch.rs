@@ -4,8 +4,8 @@
 //! parent a wake-up, so both are rationed. While the nudge is *armed*, the first child that turns busy
 //! tells; that disarms it. A look follows a moment later, when a burst has arrived whole, and the
 //! nudge is armed again after a pause, with one more look for what was missed meanwhile. That makes
-//! three wake-ups a round, and a round takes at least [`PAUSE`]: 20 a second at most. While nobody
-//! turns busy there is none. Growing is looked after more closely, but that ends with the growth.
+//! three wake-ups a round, and a round takes at least [`PAUSE`]: 20 a second at most, more where clients are
+//! watched at shorter intervals. While nobody turns busy there is none. Growing is looked after more closely, but that ends with the growth.
 
 use std::time::Duration;
 
@@ -66,7 +66,7 @@ impl Watch {
             hung_at: None,
             pardoned: Time::ZERO,
             last_short: None,
-            clients: Clients::default(),
+            clients: Clients::new(),
         }
     }
 
@@ -106,9 +106,10 @@ impl Supervisor {
     }
 
     pub(super) fn nudged(&mut self, now: Time) {
+        let pause = self.pause_for_clients().map_or(PAUSE, |pause| pause.min(PAUSE));
         if let Some(watch) = &mut self.watch {
             watch.look_at = Some(watch.look_at.map_or(now + GATHER, |at| at.min(now + GATHER)));
-            watch.arm_at = Some(now + PAUSE);
+            watch.arm_at = Some(now + pause);
         }
     }
 

@@ -61,6 +61,7 @@ impl Occasion {
             | Notice::OldLeft { .. }
             | Notice::CutShort { .. }
             | Notice::AtMaximum { .. }
+            | Notice::ClientsNoticedLate { .. }
             | Notice::Hung { .. }
             | Notice::StuckStarting { .. }
             | Notice::Lingers { .. }
