@@ -61,6 +61,12 @@ impl Filter {
         Self { only: Some(listeners) }
     }
 
+    /// Returns the part of it that is about UNIX sockets; `None` if it lets everything pass.
+    pub(crate) fn about_unix(&self) -> Option<Self> {
+        let only = self.only.as_ref()?;
+        Some(Self { only: Some(Listeners { ip: Vec::new(), unix: only.unix.clone() }) })
+    }
+
     /// Tells whether a connection passes.
     #[must_use]
     pub fn matches(&self, connection: &Connection) -> bool {

@@ -51,6 +51,9 @@
 //! - A reset leaves nothing in the tables. It is reported if a check saw the connection before, in
 //!   whatever process, or if the connection was [expected](Watch::expect); else one that is reset before the
 //!   first check after it was accepted is not.
+//! - A client may use its port again after a reset. If the later connection was closed by this side before the next
+//!   check, it is taken for the first one, which is then not reported; unless the caller
+//!   [knows better](Watch::check_reused).
 //! - Where both sides close between two checks, what came first cannot be told in two cases: the
 //!   process sends its FIN after the peer's, or is reset after its own, and holds the descriptor
 //!   still. Both are reported as [`Seen::Gone`].

@@ -1,7 +1,10 @@
 //! Watching the connections of a set of processes.
 
 use crate::holders::Holders;
-use crate::{Connection, Event, Filter, History, SockDiag, Source, SourceError, State, Unreadable};
+use crate::{
+    Connection, Event, Filter, History, Proto, SockDiag, Source, SourceError, State, Unreadable,
+};
+use std::collections::{HashMap, HashSet};
 
 /// Notices when connections that some processes have in hand come to their end.
 ///
@@ -42,6 +45,8 @@ pub struct Watch<S = SockDiag> {
     source: S,
     history: History,
     holders: Holders,
+    /// What the next check is to find, and whose it is.
+    expected: HashMap<u32, Connection>,
     rows: Vec<Connection>,
 }
 
@@ -73,18 +78,25 @@ impl<S: Source> Watch<S> {
             source,
             history: History::new(),
             holders: Holders::default(),
+            expected: HashMap::new(),
             rows: Vec::new(),
         }
     }
 
-    /// Notes a connection that `pid` has accepted, as it says itself, unless the filter keeps it out: then its end is
-    /// noticed although no check has seen it before. A process that says what is not so gets nobody else reported.
+    /// Notes the connection that `pid` has in hand, as it says itself: then its end is noticed although no check has seen
+    /// it before, unless the filter keeps it out. A process that says what is not so gets nobody else reported.
     ///
-    /// To be noted before each check for as long as the process has it in hand, so that it is not forgotten.
+    /// To be noted before each check for as long as the process has it in hand, so that it is not forgotten. Of one by a
+    /// UNIX socket nothing but the inode counts.
+    ///
+    /// What the process holds besides is not reported in that check. Where all processes of a check have said what they
+    /// have in hand, and the source [finds directly](Source::finds_directly), only those connections are looked for, and
+    /// the check costs the same however many others there are.
     pub fn expect(&mut self, pid: u32, connection: &Connection) {
         if self.filter.matches(connection) {
             self.history.expect(pid, connection);
         }
+        self.expected.insert(pid, connection.clone());
     }
 
     /// Reads the connections, and returns those that have ended since earlier checks while one of
@@ -98,8 +110,30 @@ impl<S: Source> Watch<S> {
     ///
     /// [`SourceError`] if the connections cannot be read. The next check makes up for it.
     pub fn check(&mut self, pids: impl IntoIterator<Item = u32>) -> Result<Report, SourceError> {
+        self.check_reused(pids, |_| false)
+    }
+
+    /// Does the same where the addresses of a connection may be those of another since: `was_reused` tells whether
+    /// that is so of the one with an inode.
+    ///
+    /// When a connection is missing that a process holds, and one with the same addresses was closed by this side first,
+    /// that is taken to be it, and nothing is reported. But a client that has reset may have used its port again.
+    ///
+    /// # Errors
+    ///
+    /// As [`check`](Self::check).
+    pub fn check_reused(
+        &mut self,
+        pids: impl IntoIterator<Item = u32>,
+        was_reused: impl Fn(u64) -> bool,
+    ) -> Result<Report, SourceError> {
+        let pids: Vec<u32> = pids.into_iter().collect();
+        let expected = std::mem::take(&mut self.expected);
         self.rows.clear();
-        self.source.read(&self.filter, &mut self.rows)?;
+        if !self.find_expected(&pids, &expected)? {
+            self.rows.clear();
+            self.source.read(&self.filter, &mut self.rows)?;
+        }
         self.history.take_in(&self.rows);
         let mut report = Report::default();
         let suspects = self.history.suspects().count();
@@ -111,15 +145,53 @@ impl<S: Source> Watch<S> {
             let wanted = |inode| self.history.is_suspect(inode);
             report.unreadable.extend(self.holders.look_at(pid, wanted).err());
         }
-        self.make_sure()?;
-        let held = |inode| self.holders.of(inode).filter(|it| it.still_holds(inode));
+        self.make_sure(was_reused)?;
+        let is_in_hand = |pid: u32, inode| expected.get(&pid).is_none_or(|it| it.inode == inode);
+        let held = |inode| {
+            let holder = self.holders.of(inode);
+            holder.filter(|it| is_in_hand(it.pid, inode) && it.still_holds(inode))
+        };
         report.events = self.history.report(|inode| held(inode).map(|holder| holder.pid));
         Ok(report)
     }
 
+    /// Finds the connections that these processes have in hand, if that is known of all of them; tells whether nothing
+    /// else need be read. Where one is missing that is held, and the source is not sure, a whole reading is to show the
+    /// same: it tells a source that has nothing to say from a connection that is not there.
+    fn find_expected(
+        &mut self,
+        pids: &[u32],
+        expected: &HashMap<u32, Connection>,
+    ) -> Result<bool, SourceError> {
+        let is_known = pids.iter().all(|pid| expected.contains_key(pid));
+        let Some(unix) = self.filter.about_unix().filter(|_| is_known) else { return Ok(false) };
+        if !self.source.finds_directly() {
+            return Ok(false);
+        }
+        let ours = pids.iter().filter_map(|pid| expected.get(pid));
+        let wanted: Vec<_> = ours.filter(|it| self.filter.matches(it)).cloned().collect();
+        let is_sure = self.source.find_all(&wanted, &mut self.rows)?;
+        let found: HashSet<u64> = self.rows.iter().map(|row| row.inode).collect();
+        self.holders.clear();
+        for pid in pids {
+            let is_missing = |inode| !found.contains(&inode);
+            if let Some(connection) = expected.get(pid).filter(|it| is_missing(it.inode)) {
+                // Else it was closed meanwhile, or cannot be looked at, which is for later to say.
+                let _ = self.holders.look_at(*pid, |inode| inode == connection.inode);
+            }
+        }
+        if self.holders.len() > 0 && !is_sure {
+            return Ok(false);
+        }
+        if unix.wants(Proto::Unix) {
+            self.source.read(&unix, &mut self.rows)?;
+        }
+        Ok(true)
+    }
+
     /// Looks again for missing connections that are held: a reading may skip one that is there,
     /// and one may be missing because this side closed it in an orderly way.
-    fn make_sure(&mut self) -> Result<(), SourceError> {
+    fn make_sure(&mut self, was_reused: impl Fn(u64) -> bool) -> Result<(), SourceError> {
         let missing: Vec<_> = self
             .history
             .suspects()
@@ -132,7 +204,8 @@ impl<S: Source> Watch<S> {
             let Some(found) = self.source.find(&connection)? else { continue };
             if found.inode == connection.inode {
                 self.history.recall(&found);
-            } else if found.inode == 0 && closed_first(found.state) {
+            } else if found.inode == 0 && closed_first(found.state) && !was_reused(connection.inode)
+            {
                 self.history.settle(connection.inode);
             }
         }

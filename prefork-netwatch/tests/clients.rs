@@ -4,9 +4,11 @@ mod common;
 use common::{
     Server, alone, check, filter_for, no_event, one_event, reset, sources, tcp, wait_for,
 };
-use prefork_netwatch::{Connection, Seen, SockDiag, Source, State, Watch};
+use prefork_netwatch::{Connection, Filter, Seen, SockDiag, Source, SourceError, State, Watch};
+use std::cell::Cell;
 use std::io::Read;
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::rc::Rc;
 
 /// Runs `body` with a listener and each source, alone in a process.
 fn with_each(name: &str, address: &str, body: impl Fn(TcpListener, Watch<Box<dyn Source>>)) {
@@ -383,6 +385,108 @@ fn the_ports_of_several_listeners_are_told_apart_from_others() {
                 assert_eq!(found, expected, "{count} listeners, through {name}");
                 assert!(rows.iter().all(|row| row.state == State::Established));
             }
+        }
+    });
+}
+
+/// Counts how often everything is read; finds nothing, if it is to.
+struct Spy {
+    source: SockDiag,
+    reads: Rc<Cell<u32>>,
+    finds: bool,
+}
+
+impl Source for Spy {
+    fn read(&mut self, filter: &Filter, rows: &mut Vec<Connection>) -> Result<(), SourceError> {
+        self.reads.set(self.reads.get() + 1);
+        self.source.read(filter, rows)
+    }
+
+    fn find(&mut self, connection: &Connection) -> Result<Option<Connection>, SourceError> {
+        if self.finds { self.source.find(connection) } else { Ok(None) }
+    }
+
+    fn finds_directly(&self) -> bool {
+        true
+    }
+
+    fn find_all(
+        &mut self,
+        connections: &[Connection],
+        rows: &mut Vec<Connection>,
+    ) -> Result<bool, SourceError> {
+        if self.finds { self.source.find_all(connections, rows) } else { Ok(false) }
+    }
+}
+
+/// N1: clients that are expected are found one by one, and noticed when they go all the same; everything is read where a
+/// process says nothing.
+#[test]
+fn connections_that_are_expected_are_found_without_reading_all() {
+    let name = "connections_that_are_expected_are_found_without_reading_all";
+    alone(name, || {
+        let (listener, _) = tcp("127.0.0.1:0");
+        let (me, reads) = (std::process::id(), Rc::new(Cell::new(0)));
+        let spy = Spy { source: SockDiag::new(), reads: Rc::clone(&reads), finds: true };
+        let mut watch = Watch::with_source(filter_for(&listener), spy);
+        for leaves in [drop, reset] {
+            let (client, address) = connect(&listener);
+            let (_server, expected) = accepted(&listener);
+            let before = reads.get();
+            for _ in 0..5 {
+                watch.expect(me, &expected);
+                assert_eq!(check(&mut watch, &[me]), []);
+            }
+            leaves(client);
+            let mut events = Vec::new();
+            wait_for("the end", || {
+                watch.expect(me, &expected);
+                events.extend(check(&mut watch, &[me]));
+                !events.is_empty()
+            });
+            assert_eq!((events[0].pid, events[0].foreign.clone()), (me, address.into()));
+            assert_eq!(reads.get(), before, "nothing else is read");
+        }
+        let before = reads.get();
+        let (_client, _) = connect(&listener);
+        let _server = listener.accept().expect("a connection");
+        assert_eq!(check(&mut watch, &[me]), []);
+        assert_eq!(reads.get(), before + 1, "who says nothing is judged by what all have");
+    });
+}
+
+/// N3: a source that finds nothing has nothing to say about who has gone.
+#[test]
+fn a_connection_that_is_not_found_though_it_is_there_is_not_reported() {
+    let name = "a_connection_that_is_not_found_though_it_is_there_is_not_reported";
+    alone(name, || {
+        let (listener, _) = tcp("127.0.0.1:0");
+        let spy = Spy { source: SockDiag::new(), reads: Rc::default(), finds: false };
+        let mut watch = Watch::with_source(filter_for(&listener), spy);
+        let (_client, _) = connect(&listener);
+        let (_server, expected) = accepted(&listener);
+        for _ in 0..5 {
+            watch.expect(std::process::id(), &expected);
+            assert_eq!(check(&mut watch, &[std::process::id()]), []);
+        }
+    });
+}
+
+/// What a process has in hand is what counts; what it holds besides may be nobody's request.
+#[test]
+fn what_a_process_holds_besides_is_not_reported() {
+    let name = "what_a_process_holds_besides_is_not_reported";
+    with_each(name, "127.0.0.1:0", |listener, mut watch| {
+        let me = std::process::id();
+        let (besides, _) = connect(&listener);
+        let (_first, _) = accepted(&listener);
+        let (_client, _) = connect(&listener);
+        let (_second, in_hand) = accepted(&listener);
+        assert_eq!(check(&mut watch, &[me]), []);
+        reset(besides);
+        for _ in 0..3 {
+            watch.expect(me, &in_hand);
+            assert_eq!(check(&mut watch, &[me]), []);
         }
     });
 }

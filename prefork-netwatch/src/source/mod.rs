@@ -28,6 +28,34 @@ pub trait Source {
     ///
     /// [`SourceError`].
     fn find(&mut self, connection: &Connection) -> Result<Option<Connection>, SourceError>;
+
+    /// Tells whether [`find`](Self::find) costs the same however many connections there are, so that a few are
+    /// better found than picked from a reading.
+    ///
+    /// By default `false`.
+    fn finds_directly(&self) -> bool {
+        false
+    }
+
+    /// Finds several connections, as [`find`](Self::find) does each, and adds those that are there to `rows`. Tells whether
+    /// it is sure of those that are not: a source that fails may look like one in which nothing is found.
+    ///
+    /// By default not.
+    ///
+    /// # Errors
+    ///
+    /// [`SourceError`]; then `rows` may hold a part of them.
+    fn find_all(
+        &mut self,
+        connections: &[Connection],
+        rows: &mut Vec<Connection>,
+    ) -> Result<bool, SourceError> {
+        let before = rows.len();
+        for connection in connections {
+            rows.extend(self.find(connection)?);
+        }
+        Ok(rows.len() - before == connections.len())
+    }
 }
 
 impl<S: Source + ?Sized> Source for Box<S> {
@@ -37,5 +65,17 @@ impl<S: Source + ?Sized> Source for Box<S> {
 
     fn find(&mut self, connection: &Connection) -> Result<Option<Connection>, SourceError> {
         (**self).find(connection)
+    }
+
+    fn finds_directly(&self) -> bool {
+        (**self).finds_directly()
+    }
+
+    fn find_all(
+        &mut self,
+        connections: &[Connection],
+        rows: &mut Vec<Connection>,
+    ) -> Result<bool, SourceError> {
+        (**self).find_all(connections, rows)
     }
 }

@@ -33,6 +33,25 @@ enum End {
     BrokenOff,
 }
 
+/// What is found where a connection is looked for.
+#[derive(Debug)]
+pub(super) enum Found {
+    It(Connection),
+    /// Something else, so that one is not there: the socket that listens for it, as a rule.
+    Other,
+    /// Nothing; or nobody answers for this family.
+    Nothing,
+}
+
+impl Found {
+    pub(super) fn row(self) -> Option<Connection> {
+        match self {
+            Self::It(row) => Some(row),
+            Self::Other | Self::Nothing => None,
+        }
+    }
+}
+
 impl<'a> Exchange<'a> {
     pub(super) fn open(proto: Proto, buffer: &'a mut Vec<u8>) -> Result<Self, SourceError> {
         buffer.resize(BUFFER, 0);
@@ -105,22 +124,30 @@ impl<'a> Exchange<'a> {
 
     /// Asks for one connection.
     pub(super) fn find(
-        mut self,
+        &mut self,
         request: &[u8],
+        sequence: u32,
         connection: &Connection,
-    ) -> Result<Option<Connection>, SourceError> {
+    ) -> Result<Found, SourceError> {
         for _ in 0..TRIES {
             self.send(request)?;
             let Some(length) = self.receive()? else { continue };
             for framed in wire::messages(&self.buffer[..length]) {
-                match framed.map_err(|wire::Malformed(what)| malformed(self.proto, what))?.message {
+                let framed = framed.map_err(|wire::Malformed(what)| malformed(self.proto, what))?;
+                if framed.sequence != sequence {
+                    continue;
+                }
+                match framed.message {
                     // Where the connection is no more, the kernel finds the listening socket.
                     Message::Row(row) => {
-                        return Ok(Some(row).filter(|row| row.has_addresses_of(connection)));
+                        let is_it = row.has_addresses_of(connection);
+                        return Ok(if is_it { Found::It(row) } else { Found::Other });
                     }
-                    Message::Refused(error) if is(error, Errno::NOENT) => return Ok(None),
+                    Message::Refused(error) if is(error, Errno::NOENT) => {
+                        return Ok(Found::Nothing);
+                    }
                     Message::Refused(error) | Message::Done(error) => self.refused(error)?,
-                    Message::Other => return Ok(None),
+                    Message::Other => return Ok(Found::Nothing),
                 }
             }
         }

@@ -4,7 +4,7 @@ mod exchange;
 mod wire;
 
 use crate::{Connection, Filter, Proto, Source, SourceError};
-use exchange::Exchange;
+use exchange::{Exchange, Found};
 use wire::{Framed, Message};
 
 /// Reads connections through netlink, where the kernel sorts out what is of interest: see
@@ -59,7 +59,40 @@ impl Source for SockDiag {
             // A UNIX socket is in the table for as long as a process has it.
             return Ok(None);
         };
-        Exchange::open(connection.proto, &mut self.buffer)?.find(&request, connection)
+        Exchange::open(connection.proto, &mut self.buffer)?
+            .find(&request, 1, connection)
+            .map(Found::row)
+    }
+
+    fn finds_directly(&self) -> bool {
+        true
+    }
+
+    fn find_all(
+        &mut self,
+        connections: &[Connection],
+        rows: &mut Vec<Connection>,
+    ) -> Result<bool, SourceError> {
+        let mut is_sure = true;
+        for proto in [Proto::Tcp, Proto::Tcp6] {
+            let mut wanted = connections.iter().filter(|it| it.proto == proto).zip(1..).peekable();
+            if wanted.peek().is_none() {
+                continue;
+            }
+            let mut exchange = Exchange::open(proto, &mut self.buffer)?;
+            for (connection, sequence) in wanted {
+                let Some(request) = wire::find_request(connection, sequence) else {
+                    is_sure = false;
+                    continue;
+                };
+                match exchange.find(&request, sequence, connection)? {
+                    Found::It(row) => rows.push(row),
+                    Found::Other => {}
+                    Found::Nothing => is_sure = false,
+                }
+            }
+        }
+        Ok(is_sure)
     }
 }
 
