@@ -150,17 +150,24 @@ impl<S> Args<S> {
     /// [`OnDisconnect::Cancel`](crate::OnDisconnect::Cancel) has the child give the job up. A closure is told of
     /// the client and returns what is to be done; an error or a panic is logged, and nothing is done.
     ///
-    /// The parent looks every [`netwatch_interval`](Self::netwatch_interval) while children are at work,
-    /// and not at all while none is. Each connection is reported once:
+    /// That a client has gone is noticed within a [`netwatch_interval`](Self::netwatch_interval), whenever it goes: the parent
+    /// looks while children are at work, and not at all while none is. Each connection is reported once:
     ///
     /// - [`Seen::PeerClosed`](crate::Seen::PeerClosed): the client sends no more. It has closed the
     ///   connection, or only its own side of it and still waits for the answer: TCP does not tell which.
     ///   Leave such clients alone where they are to be expected.
-    /// - [`Seen::Gone`](crate::Seen::Gone): the connection is no more, by a reset for example. Over TCP, one that
-    ///   [`Child::accept`](crate::Child::accept) has not returned is not noticed if it is reset before the parent
-    ///   has seen it.
+    /// - [`Seen::Gone`](crate::Seen::Gone): the connection is no more, by a reset for example.
     ///
-    /// A connection that the child itself has closed is not reported. The parent must be allowed to look at
+    /// Which client a child works for depends on how the connection was accepted:
+    ///
+    /// | accepted | the client is that of |
+    /// | --- | --- |
+    /// | by [`Child::accept`](crate::Child::accept) | the last connection that it has returned, until [`Child::idle`](crate::Child::idle) or the next call |
+    /// | otherwise, with [`Child::busy`](crate::Child::busy) when a request begins | the only connection that the process holds then of those that were accepted from its listening sockets. Looking for it costs each request about 10 us |
+    /// | otherwise, where it holds several, has more than 128 descriptors open, or has closed the listening socket | any connection that it holds. Over TCP, one that is reset before the parent has seen it is not noticed |
+    ///
+    /// A connection that the child itself has closed is not reported, nor one that it has shut down before its client went.
+    /// The parent must be allowed to look at
     /// the descriptors of its children: as root, with `CAP_SYS_PTRACE` where they have another
     /// [`user`](Self::user) and a container limits the capabilities; else that is logged.
     ///

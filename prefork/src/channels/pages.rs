@@ -5,6 +5,8 @@
 //! what it does to its own page is no harm to anybody else, as the parent draws no more from it than what a
 //! child may say anyway.
 
+mod connections;
+
 use std::{
     io,
     os::fd::OwnedFd,
@@ -18,7 +20,6 @@ use rustix::fs::{FallocateFlags, Mode, SealFlags, fallocate, fchmod, fcntl_add_s
 
 use super::{Report, Reports};
 use crate::{
-    disconnect::Words,
     memory_file,
     refused::Refusable,
     sys::pages::{self, Page, WORDS},
@@ -44,12 +45,12 @@ const DRAINING: usize = 73;
 const ARMED: usize = 74;
 /// Written by the parent: the number of the newest edition of the logs.
 const NEWEST: usize = 75;
-/// Written by the parent: whether it wants to know which connection the child has in hand.
+/// Written by the parent: 0 if it does not want to know which connection the child has in hand, else within what time it
+/// is to notice that the client has gone, in milliseconds.
 const WATCHED: usize = 76;
-/// Written by the child: the connection over TCP that it has in hand; 0 first if there is none.
-const CONNECTION: usize = 80;
 
-const _: () = assert!(SlotMemory::WORDS <= REPORTS && CONNECTION + size_of::<Words>() / 8 <= WORDS);
+const _: () = assert!(SlotMemory::WORDS <= REPORTS && WATCHED < connections::WORDS.start);
+const _: () = assert!(connections::WORDS.end <= WORDS);
 
 /// One of the two logs that a child writes to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,8 +67,8 @@ pub(crate) struct Pages {
     /// The last round in which changes were to be known, and whether it lasts.
     round: u64,
     is_armed: bool,
-    /// Whether clients are watched.
-    are_watched: bool,
+    /// Within what time it is to be noticed that clients have gone, in milliseconds; 0 if they are not watched.
+    watched: u64,
 }
 
 impl Pages {
@@ -78,14 +79,14 @@ impl Pages {
         let pages = Self::reserve(&memory, slots)?;
         // Nobody can cut it, so that no access ends in SIGBUS. A later program may make it larger.
         fcntl_add_seals(&memory, SealFlags::SHRINK | SealFlags::SEAL).of_call("fcntl(2)")?;
-        Ok(Self { pages, memory, round: 0, is_armed: false, are_watched: false })
+        Ok(Self { pages, memory, round: 0, is_armed: false, watched: 0 })
     }
 
     /// Goes on with the pages that the old program in this process has left, and its children report in.
     pub(super) fn adopt(memory: OwnedFd, slots: u32) -> io::Result<Self> {
         let pages = Self::reserve(&memory, slots)?;
         // Rounds count from the clock's time, so that none comes twice: see `arm`.
-        Ok(Self { pages, memory, round: 0, is_armed: false, are_watched: false })
+        Ok(Self { pages, memory, round: 0, is_armed: false, watched: 0 })
     }
 
     /// Makes sure that there is memory for so many slots at the least, and maps all that there are.
@@ -122,7 +123,7 @@ impl Pages {
             self.store(slot, ARMED, self.round);
         }
         self.store(slot, NEWEST, edition);
-        self.store(slot, WATCHED, self.are_watched.into());
+        self.store(slot, WATCHED, self.watched);
         self.record(slot)
     }
 
@@ -172,24 +173,15 @@ impl Pages {
         slots.for_each(|slot| self.store(slot, DRAINING, 1));
     }
 
-    /// Has these children, and those that are assigned from now on, say which connection they have in hand, or not
-    /// any more.
-    pub(crate) fn watch_clients(&mut self, watched: bool, slots: impl Iterator<Item = SlotId>) {
-        self.are_watched = watched;
-        slots.for_each(|slot| self.store(slot, WATCHED, watched.into()));
-    }
-
-    /// Reads which connection a child says that it has in hand; to be read before its record.
-    pub(crate) fn connection(&self, slot: SlotId) -> Option<Words> {
-        let words = self.page(slot)?.get(CONNECTION..)?;
-        // Acquire: pairs with the release in `OwnPage::connected`.
-        let inode = words.first()?.load(Ordering::Acquire);
-        let mut connection = Words::default();
-        for (word, shared) in connection.iter_mut().zip(words) {
-            *word = shared.load(Ordering::Relaxed);
-        }
-        // What is another meanwhile is looked at the next time.
-        (inode != 0 && connection[0] == inode).then_some(connection)
+    /// Has these children, and those that are assigned from now on, say which connection they have in hand, as clients
+    /// are looked at every `interval`; or not any more.
+    pub(crate) fn watch_clients(
+        &mut self,
+        interval: Option<Duration>,
+        slots: impl Iterator<Item = SlotId>,
+    ) {
+        self.watched = interval.map_or(0, |interval| millis(interval).max(1));
+        slots.for_each(|slot| self.store(slot, WATCHED, self.watched));
     }
 
     /// Has the first change of each of these records, and of those that are assigned meanwhile, ring the
@@ -260,6 +252,10 @@ impl Pages {
     }
 }
 
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
 fn record(page: &'static Page) -> SlotMemory {
     let words = page.first_chunk().expect("a page is longer than a record");
     SlotMemory::new(words)
@@ -323,22 +319,6 @@ impl OwnPage {
 
     pub(crate) fn is_watched(self) -> bool {
         self.page[WATCHED].load(Ordering::Relaxed) != 0
-    }
-
-    /// Says which connection is in hand, after the record has said that a request has begun.
-    pub(crate) fn connected(self, connection: Words) {
-        let [inode, rest @ ..] = connection;
-        for (shared, word) in self.page[CONNECTION + 1..].iter().zip(rest) {
-            shared.store(word, Ordering::Relaxed);
-        }
-        // Release: who reads this sees the rest, and a record that is of this request or a later one.
-        self.page[CONNECTION].store(inode, Ordering::Release);
-    }
-
-    /// Says that none is in hand any more, before the record says so.
-    pub(crate) fn disconnected(self) {
-        self.page[CONNECTION].store(0, Ordering::Relaxed);
-        fence(Ordering::Release);
     }
 
     /// Tells whether the parent is to be woken, after the record has changed: once in each round.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use prefork_core::Time;
 
 use super::{Bell, OwnPage, Report};
-use crate::disconnect::Words;
+use crate::{clock, disconnect::Words};
 
 /// A child's voice.
 #[derive(Clone, Debug)]
@@ -53,7 +53,7 @@ impl Reporter {
 
     /// Says which connection is in hand, after the record has said that a request has begun.
     pub(crate) fn connected(&self, connection: Words) {
-        self.page.connected(connection);
+        self.page.connected(connection, clock::now());
     }
 
     /// Says that none is in hand any more, before the record says so.

@@ -117,7 +117,7 @@ impl Child {
         self.starvation.end();
         self.usage.count_request();
         self.work.accepted(L::peer(INSIDE, &connection), || {
-            let (socket, client) = L::tcp(INSIDE, &connection)?;
+            let (socket, client) = L::socket(INSIDE, &connection);
             Accepted::new(socket, client).ok()
         });
         self.say_worked();

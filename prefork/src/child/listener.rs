@@ -62,8 +62,8 @@ pub(super) mod sealed {
         /// Shows whom a connection is from.
         fn peer(_: Inside, accepted: &Self::Accepted) -> impl Display;
 
-        /// Returns the socket of a connection over TCP, and who the client is.
-        fn tcp(_: Inside, accepted: &Self::Accepted) -> Option<(BorrowedFd<'_>, SocketAddr)>;
+        /// Returns the socket of a connection, and over TCP who the client is.
+        fn socket(_: Inside, accepted: &Self::Accepted) -> (BorrowedFd<'_>, Option<SocketAddr>);
 
         /// Calls `visit` with each socket.
         fn each(&self, _: Inside, visit: Visit<'_>) -> io::Result<()>;
@@ -78,7 +78,7 @@ use sealed::{Inside, Sockets};
 
 /// Has a socket be one that can be accepted from, yielding `$stream` and `$address`.
 macro_rules! one_socket {
-    ($socket:ty, $stream:ty, $address:ty, $shown:expr, $tcp:expr) => {
+    ($socket:ty, $stream:ty, $address:ty, $shown:expr, $client:expr) => {
         impl Listener for $socket {
             type Connection = ($stream, $address);
         }
@@ -90,15 +90,12 @@ macro_rules! one_socket {
                 $shown(address)
             }
 
-            fn tcp(
+            fn socket(
                 _: Inside,
                 (stream, address): &Self::Accepted,
-            ) -> Option<(BorrowedFd<'_>, net::SocketAddr)> {
-                let tcp: for<'a> fn(
-                    &'a $stream,
-                    &$address,
-                ) -> Option<(BorrowedFd<'a>, net::SocketAddr)> = $tcp;
-                tcp(stream, address)
+            ) -> (BorrowedFd<'_>, Option<net::SocketAddr>) {
+                let client: fn(&$address) -> Option<net::SocketAddr> = $client;
+                (stream.as_fd(), client(address))
             }
 
             fn each(&self, _: Inside, visit: Visit<'_>) -> io::Result<()> {
@@ -112,12 +109,10 @@ macro_rules! one_socket {
     };
 }
 
-one_socket!(TcpListener, TcpStream, net::SocketAddr, identity, |stream, address| {
-    Some((stream.as_fd(), *address))
-});
-one_socket!(UnixListener, UnixStream, unix::SocketAddr, UnixPeer, |_, _| None);
-one_socket!(AnyListener, AnyStream, AnyAddr, identity, |stream, address| match address {
-    AnyAddr::Tcp(address) => Some((stream.as_fd(), *address)),
+one_socket!(TcpListener, TcpStream, net::SocketAddr, identity, |address| Some(*address));
+one_socket!(UnixListener, UnixStream, unix::SocketAddr, UnixPeer, |_| None);
+one_socket!(AnyListener, AnyStream, AnyAddr, identity, |address| match address {
+    AnyAddr::Tcp(address) => Some(*address),
     AnyAddr::Unix(_) => None,
 });
 
@@ -132,8 +127,8 @@ impl<L: Listener> Sockets for [L] {
         L::peer(INSIDE, accepted)
     }
 
-    fn tcp(_: Inside, accepted: &Self::Accepted) -> Option<(BorrowedFd<'_>, net::SocketAddr)> {
-        L::tcp(INSIDE, accepted)
+    fn socket(_: Inside, accepted: &Self::Accepted) -> (BorrowedFd<'_>, Option<net::SocketAddr>) {
+        L::socket(INSIDE, accepted)
     }
 
     fn each(&self, _: Inside, visit: Visit<'_>) -> io::Result<()> {
@@ -159,8 +154,11 @@ macro_rules! leads_to {
                 L::peer(INSIDE, accepted)
             }
 
-            fn tcp(_: Inside, accepted: &Self::Accepted) -> Option<(BorrowedFd<'_>, net::SocketAddr)> {
-                L::tcp(INSIDE, accepted)
+            fn socket(
+                _: Inside,
+                accepted: &Self::Accepted,
+            ) -> (BorrowedFd<'_>, Option<net::SocketAddr>) {
+                L::socket(INSIDE, accepted)
             }
 
             fn each(&self, _: Inside, visit: Visit<'_>) -> io::Result<()> {

@@ -38,6 +38,7 @@ use crate::{
     AccessLog,
     channels::{Report, Reporter},
     clock,
+    disconnect::Accepted,
     log::Log,
     os::{Poller, Stale, Tether},
 };
@@ -178,7 +179,7 @@ impl Child {
         if !self.work.is_in_hand() {
             self.usage.count_request();
         }
-        self.work.begin(label);
+        self.work.begin(label, Accepted::held);
         self.say_worked();
     }
 

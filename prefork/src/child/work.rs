@@ -13,10 +13,20 @@ pub(crate) struct Work {
     slot: Option<Slot>,
     reporter: Option<Reporter>,
     in_hand: bool,
-    /// Whether the parent was told of a connection.
-    has_said: bool,
+    /// Which connection the parent can read of.
+    shown: Shown,
     /// Until when more time was asked for, for what is in hand.
     extended: Time,
+}
+
+/// How it is known which connection is in hand, if it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Shown {
+    None,
+    /// It was accepted here.
+    Accepted,
+    /// It is what this process was found to hold, when a request began.
+    Held,
 }
 
 impl Work {
@@ -25,25 +35,32 @@ impl Work {
             slot,
             reporter: Some(reporter),
             in_hand: false,
-            has_said: false,
+            shown: Shown::None,
             extended: Time::ZERO,
         }
     }
 
     /// Takes a slot where there is no parent that would look.
     pub(crate) const fn alone(slot: Option<Slot>) -> Self {
-        Self { slot, reporter: None, in_hand: false, has_said: false, extended: Time::ZERO }
+        Self { slot, reporter: None, in_hand: false, shown: Shown::None, extended: Time::ZERO }
     }
 
-    /// Work has begun that `label` describes.
-    pub(crate) fn begin(&mut self, label: &str) {
-        if !self.in_hand {
+    /// Work has begun that `label` describes; `find` says for which connection, where that was not accepted here.
+    pub(crate) fn begin(&mut self, label: &str, find: impl FnOnce() -> Option<Accepted>) {
+        let is_new = !std::mem::replace(&mut self.in_hand, true);
+        if is_new {
             self.forget_extension();
+            if self.shown == Shown::Held {
+                self.forget_connection();
+            }
         }
         if let Some(slot) = &mut self.slot {
             slot.writing(label);
         }
-        if !std::mem::replace(&mut self.in_hand, true) {
+        if is_new {
+            if self.shown == Shown::None {
+                self.show(Shown::Held, find);
+            }
             self.changed();
         }
     }
@@ -62,14 +79,19 @@ impl Work {
             });
         }
         self.in_hand = true;
+        self.show(Shown::Accepted, describe);
+        self.changed();
+    }
+
+    /// Has the parent read which connection is in hand, if it wants to know.
+    fn show(&mut self, shown: Shown, connection: impl FnOnce() -> Option<Accepted>) {
         let reporter = self.reporter.as_ref().filter(|reporter| reporter.is_watched());
         if let Some(reporter) = reporter
-            && let Some(connection) = describe()
+            && let Some(connection) = connection()
         {
             reporter.connected(connection.into_words());
-            self.has_said = true;
+            self.shown = shown;
         }
-        self.changed();
     }
 
     /// The work in hand is finished, or there was none: the child waits.
@@ -118,7 +140,7 @@ impl Work {
 
     /// Takes back which connection was in hand, before the record says that something else is.
     fn forget_connection(&mut self) {
-        if std::mem::replace(&mut self.has_said, false)
+        if std::mem::replace(&mut self.shown, Shown::None) != Shown::None
             && let Some(reporter) = &self.reporter
         {
             reporter.disconnected();
@@ -156,12 +178,12 @@ mod tests {
             work.extend(at(seconds), by);
             work.extended
         };
-        work.begin("a job");
+        work.begin("a job", || None);
         assert_eq!(until(&mut work, 0, hour), at(3600));
         let less = Duration::from_secs(1);
         assert_eq!(until(&mut work, 600, less), at(3600), "what is given stays");
         work.end();
-        work.begin("another");
+        work.begin("another", || None);
         assert_eq!(until(&mut work, 601, less), at(602));
         work.keep_alive();
         assert!(!work.is_in_hand());

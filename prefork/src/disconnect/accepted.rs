@@ -1,12 +1,11 @@
 //! The connection that a child has in hand, as it says itself.
 //!
 //! Tables show who has gone by what they showed before. A connection that is reset before the first look is in none, so
-//! the child says what it has accepted: then it is known whether anybody has looked or not. What it says is believed only
-//! as far as it concerns that child: it must hold the socket, and what may follow is the end of its own request.
+//! the child says what it has accepted: then it is known whether anybody has looked or not. And one that is known can be
+//! found among any number of others without reading them all. What a child says is believed only as far as it concerns
+//! that child: it must hold the socket, and what may follow is the end of its own request.
 //!
-//! Signals or an epoll that parent and child share would tell at once and without a look. But a signal ends system calls
-//! of the request in hand, and no child may signal a parent that is another user's; and an epoll has the parent poll
-//! whatever a child has put in, which can take as long as the child likes.
+//! Why a child's sockets do not report by themselves that their clients have gone: `docs/design.md`.
 
 use std::{
     io,
@@ -14,39 +13,56 @@ use std::{
     os::fd::BorrowedFd,
 };
 
-use prefork_netwatch::{Connection, Proto, State};
+use prefork_netwatch::{Connection, Endpoint, Proto, State};
 use rustix::{fs::fstat, net::getsockname};
 
-/// A connection over TCP that a child has accepted.
+/// A connection that a child has accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Accepted {
     inode: u64,
-    /// Whether the socket is one for IPv6, though the client may have come by IPv4.
-    is_ipv6: bool,
-    local: SocketAddr,
-    client: SocketAddr,
+    by: By,
 }
 
-/// The same in shared memory: first the inode, which is never 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum By {
+    Tcp {
+        /// Whether the socket is one for IPv6, though the client may have come by IPv4.
+        is_ipv6: bool,
+        local: SocketAddr,
+        /// `None` if the client had gone before anybody could ask who it is.
+        client: Option<SocketAddr>,
+    },
+    /// By a UNIX socket, which the table shows for as long as somebody holds it.
+    Unix,
+}
+
+/// The same in shared memory: first the inode, which is never 0. A client that is not known has port 0.
 pub(crate) type Words = [u64; 7];
 
 const IPV6: u64 = 1 << 32;
+const UNIX: u64 = 1 << 33;
 
 impl Accepted {
-    /// Describes a connection from `client`, whose end the kernel may not know any more.
-    pub(crate) fn new(connection: BorrowedFd<'_>, client: SocketAddr) -> io::Result<Self> {
-        let local = SocketAddr::try_from(getsockname(connection)?)?;
-        Ok(Self { inode: fstat(connection)?.st_ino, is_ipv6: local.is_ipv6(), local, client })
+    /// Describes a connection, over TCP from `client`, whose end the kernel may not know any more.
+    pub(crate) fn new(connection: BorrowedFd<'_>, client: Option<SocketAddr>) -> io::Result<Self> {
+        let by = match SocketAddr::try_from(getsockname(connection)?) {
+            Ok(local) => By::Tcp { is_ipv6: local.is_ipv6(), local, client },
+            Err(_) => By::Unix,
+        };
+        Ok(Self { inode: fstat(connection)?.st_ino, by })
     }
 
     pub(crate) fn into_words(self) -> Words {
-        let Self { inode, is_ipv6, local, client } = self;
+        let By::Tcp { is_ipv6, local, client } = self.by else {
+            return [self.inode, UNIX, 0, 0, 0, 0, 0];
+        };
+        let client = client.unwrap_or_else(|| (Ipv6Addr::UNSPECIFIED, 0).into());
         let (ports, scope) =
             (u64::from(local.port()) << 16 | u64::from(client.port()), scope(local));
         let kind = if is_ipv6 { IPV6 } else { 0 };
         let [a, b] = halves(local.ip());
         let [c, d] = halves(client.ip());
-        [inode, kind | ports, u64::from(scope), a, b, c, d]
+        [self.inode, kind | ports, u64::from(scope), a, b, c, d]
     }
 
     /// Takes it for what a table of the kernel's would have shown.
@@ -57,15 +73,17 @@ impl Accepted {
         let scope = u32::from_be_bytes(scope);
         let local = address([a, b], u16::from_be_bytes([p, q]), scope);
         let foreign = address([c, d], u16::from_be_bytes([r, s]), scope);
-        Connection {
-            proto: if ports & IPV6 == 0 { Proto::Tcp } else { Proto::Tcp6 },
-            local: local.into(),
-            foreign: foreign.into(),
-            state: State::Established,
-            inode,
-            pid: None,
-            interface: scope,
-        }
+        let proto = match ports & (IPV6 | UNIX) {
+            0 => Proto::Tcp,
+            IPV6 => Proto::Tcp6,
+            _ => Proto::Unix,
+        };
+        let (local, foreign, state) = match (proto, foreign.port()) {
+            (Proto::Tcp | Proto::Tcp6, 0) => (local.into(), Endpoint::Unnamed, State::Close),
+            (Proto::Tcp | Proto::Tcp6, _) => (local.into(), foreign.into(), State::Established),
+            _ => (Endpoint::Unnamed, Endpoint::Unnamed, State::Established),
+        };
+        Connection { proto, local, foreign, state, inode, pid: None, interface: scope }
     }
 }
 
@@ -102,10 +120,10 @@ fn address([high, low]: [u64; 2], port: u16, scope: u32) -> SocketAddr {
 mod tests {
     use std::{
         net::{TcpListener, TcpStream},
-        os::fd::AsFd,
+        os::{fd::AsFd, unix::net::UnixStream},
     };
 
-    use prefork_netwatch::{Endpoint, Filter, SockDiag, Source};
+    use prefork_netwatch::{Filter, SockDiag, Source};
 
     use super::*;
 
@@ -123,13 +141,15 @@ mod tests {
             let port = listener.local_addr().expect("bound").port();
             let _client = TcpStream::connect((host, port)).expect("connected");
             let (server, client) = listener.accept().expect("accepted");
-            let accepted = Accepted::new(server.as_fd(), client).expect("described");
+            let accepted = Accepted::new(server.as_fd(), Some(client)).expect("described");
             let said = Accepted::connection(accepted.into_words());
             let mut rows = Vec::new();
             let endpoint = Endpoint::of_socket(&listener).expect("bound");
             SockDiag::new().read(&Filter::listening([endpoint]), &mut rows).expect("read");
             let shown = rows.iter().find(|row| row.inode == said.inode);
             assert_eq!(shown, Some(&said), "at {bound} from {host}");
+            let found = SockDiag::new().find(&said).expect("looked for");
+            assert_eq!(found, Some(said), "at {bound} from {host}");
         }
     }
 
@@ -137,9 +157,28 @@ mod tests {
     fn an_address_of_one_link_keeps_its_interface() {
         let local = SocketAddrV6::new("fe80::1".parse().expect("an address"), 80, 0, 3).into();
         let client = SocketAddrV6::new("fe80::2".parse().expect("an address"), 4711, 0, 3).into();
-        let accepted = Accepted { inode: 9, is_ipv6: true, local, client };
+        let by = By::Tcp { is_ipv6: true, local, client: Some(client) };
+        let accepted = Accepted { inode: 9, by };
         let said = Accepted::connection(accepted.into_words());
         assert_eq!((said.local, said.foreign), (local.into(), client.into()));
         assert_eq!((said.inode, said.interface, said.proto), (9, 3, Proto::Tcp6));
+    }
+
+    #[test]
+    fn a_connection_whose_client_is_not_known_is_gone() {
+        let local = "192.0.2.1:80".parse().expect("an address");
+        let by = By::Tcp { is_ipv6: false, local, client: None };
+        let said = Accepted::connection(Accepted { inode: 9, by }.into_words());
+        assert_eq!((said.inode, said.proto, said.state), (9, Proto::Tcp, State::Close));
+        assert_eq!((said.local, said.foreign), (local.into(), Endpoint::Unnamed));
+    }
+
+    #[test]
+    fn a_connection_by_a_unix_socket_is_known_by_its_inode() {
+        let (end, _other) = UnixStream::pair().expect("a pair");
+        let accepted = Accepted::new(end.as_fd(), None).expect("described");
+        let said = Accepted::connection(accepted.into_words());
+        assert_eq!((said.inode, said.proto), (accepted.inode, Proto::Unix));
+        assert_eq!((said.local, said.foreign), (Endpoint::Unnamed, Endpoint::Unnamed));
     }
 }

@@ -57,12 +57,14 @@ impl ClientWatch {
         Self { watch, filter, others: OTHERS.iter(), trouble: None, unreadable: HashSet::new() }
     }
 
-    /// Looks at the clients of these children; `label` says what a child is doing.
+    /// Looks at the clients of these children; `label` says what a child is doing, and `was_reused` whether its client's
+    /// address is another's by now.
     pub(crate) fn check(
         &mut self,
         now: Time,
         busy: &[Busy],
         label: impl Fn(SlotId) -> String,
+        was_reused: impl Fn(&Busy) -> bool,
         log: &Log,
     ) -> Vec<Gone> {
         for child in busy {
@@ -70,11 +72,18 @@ impl ClientWatch {
                 self.watch.expect(child.pid, connection);
             }
         }
-        let report = match self.watch.check(busy.iter().map(|child| child.pid)) {
+        let pids = busy.iter().map(|child| child.pid);
+        let is_reused = |inode| {
+            let has_it = |child: &&Busy| {
+                child.connection.as_ref().is_some_and(|connection| connection.inode == inode)
+            };
+            busy.iter().find(has_it).is_some_and(&was_reused)
+        };
+        let report = match self.watch.check_reused(pids, is_reused) {
             Ok(report) => report,
             Err(error) => {
                 if is_for_good(&error) && self.use_another(&error, log) {
-                    return self.check(now, busy, label, log);
+                    return self.check(now, busy, label, was_reused, log);
                 }
                 let text = Report(&error).to_string();
                 if self.trouble.as_ref() != Some(&text) {

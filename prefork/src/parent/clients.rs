@@ -21,7 +21,8 @@ impl Parent<'_> {
             let label = |slot| {
                 pages.record(slot).map(|record| record.label().to_owned()).unwrap_or_default()
             };
-            let gone = watch.check(now, &busy, label, &self.log);
+            let was_reused = |child: &Busy| pages.has_successor(child.slot, now);
+            let gone = watch.check(now, &busy, label, was_reused, &self.log);
             self.handle_gone(now, gone);
         }
         let (busy, took) = (!busy.is_empty(), clock::now().since(now));

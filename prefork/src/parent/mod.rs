@@ -171,6 +171,7 @@ impl<'a> Parent<'a> {
         let log = Log::new(&settings.name, Role::Parent);
         let watches = hooks.on_client_disconnect.is_some();
         let client_watch = watches.then(|| ClientWatch::new(&listeners, &log));
+        let watched = config.netwatch_interval.filter(|_| watches);
         let mut table = Table::new().map_err(RunError::system("keep a descriptor in reserve"))?;
         let mut has_returned = false;
         let handed = adopted.as_ref().map(|adopted| &adopted.tags);
@@ -199,7 +200,7 @@ impl<'a> Parent<'a> {
                 Supervisor::adopt(config, clock::now(), &supervisor, adopted_as)
             }
         };
-        channels.pages.watch_clients(watches, supervisor.slots());
+        channels.pages.watch_clients(watched, supervisor.slots());
         let mut parent = Box::new(Self {
             settings: settings.clone(),
             privileges,

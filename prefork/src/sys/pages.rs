@@ -42,6 +42,11 @@ impl Pages {
         Ok(Self { first: unsafe { &*start }, count })
     }
 
+    /// How many there are.
+    pub(crate) const fn len(&self) -> usize {
+        self.count
+    }
+
     /// Returns one page; `None` if there is no such page.
     pub(crate) fn get(&self, index: usize) -> Option<&'static Page> {
         if index >= self.count {

@@ -74,17 +74,52 @@ fn a_child_rings_once_in_each_round() {
 fn a_connection_is_said_to_a_parent_that_wants_to_know() {
     let (mut pages, own) = both();
     assert!(!own.is_watched() && pages.connection(SLOT).is_none());
-    pages.watch_clients(true, [SLOT].into_iter());
+    pages.watch_clients(Some(Duration::from_secs(2)), [SLOT].into_iter());
     assert!(own.is_watched());
-    own.connected([9, 8, 7, 6, 5, 4, 3]);
+    own.connected([9, 8, 7, 6, 5, 4, 3], at(1));
     assert_eq!(pages.connection(SLOT), Some([9, 8, 7, 6, 5, 4, 3]));
     assert_eq!(pages.connection(SlotId(2)), None, "it is that child's");
     own.disconnected();
     assert_eq!(pages.connection(SLOT), None);
-    own.connected([9; 7]);
+    own.connected([9; 7], at(1));
     pages.assign(SLOT, Generation(5), 1);
     assert!(own.is_watched(), "who comes meanwhile is asked too");
     assert_eq!(pages.connection(SLOT), None);
+}
+
+#[test]
+fn a_connection_whose_addresses_another_child_has_had_since_is_known() {
+    let mut pages = Pages::new(4).expect("there is memory");
+    pages.watch_clients(Some(Duration::from_secs(1)), std::iter::empty());
+    let [first, second] = [0, 1].map(|slot| {
+        pages.assign(SlotId(slot), Generation(4), 1);
+        OwnPage { page: pages.page(SlotId(slot)).expect("there"), slot: SlotId(slot) }
+    });
+    let has_successor = |now| pages.has_successor(SlotId(0), at(now));
+    let other = |port| [9, port, 2, 3, 4, 5, 6];
+    second.connected(other(1), at(1000));
+    assert!(!has_successor(1000), "the first has none in hand");
+    first.connected([7, 1, 2, 3, 4, 5, 6], at(1000));
+    assert!(has_successor(1000));
+    // Spans are 2 s long.
+    assert!(has_successor(1003) && !has_successor(1004));
+    second.connected(other(2), at(1004));
+    assert!(!has_successor(1004), "that is another");
+    let found = (3..2003).filter(|port| {
+        first.connected([7, *port, 2, 3, 4, 5, 6], at(1005));
+        has_successor(1005)
+    });
+    assert_eq!(found.count(), 0, "nobody has had them");
+    (3..2003).for_each(|port| second.connected(other(port), at(1006)));
+    for port in 3..2003 {
+        first.connected([7, port, 2, 3, 4, 5, 6], at(1007));
+        assert!(has_successor(1007) && has_successor(1009), "none is forgotten");
+    }
+    let mistaken = (3000..5000).filter(|port| {
+        first.connected([7, *port, 2, 3, 4, 5, 6], at(1007));
+        has_successor(1007)
+    });
+    assert!(mistaken.count() < 300, "few are taken for others");
 }
 
 #[test]

@@ -103,8 +103,8 @@ impl Sockets for Failing {
         address
     }
 
-    fn tcp(inside: Inside, accepted: &Self::Accepted) -> Option<(BorrowedFd<'_>, SocketAddr)> {
-        TcpListener::tcp(inside, accepted)
+    fn socket(inside: Inside, accepted: &Self::Accepted) -> (BorrowedFd<'_>, Option<SocketAddr>) {
+        TcpListener::socket(inside, accepted)
     }
 
     fn each(

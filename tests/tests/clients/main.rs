@@ -1,5 +1,7 @@
 //! Clients that hang up while a child works for them.
 
+mod moments;
+
 use std::{
     io::Write,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, TcpListener, TcpStream},
@@ -127,54 +129,73 @@ fn clients_that_wait_for_their_answers_are_never_reported() {
 /// who has gone is found.
 #[test]
 fn thousands_of_strangers_are_never_reported() {
-    const STRANGERS: usize = 10_000;
-    let limit = getrlimit(Resource::Nofile);
-    let enough = STRANGERS as u64 + 1000;
-    if limit.maximum.is_some_and(|maximum| maximum < enough) {
-        skip(Lack::Platform("it may not open ten thousand descriptors"));
-        return;
-    }
-    setrlimit(Resource::Nofile, Rlimit { current: Some(enough), ..limit }).expect("raised");
     let scene = scene!();
+    let Some(mut strangers) = Strangers::of(&scene.address(), 10_000) else { return };
     let watching = ["--on-client-disconnect", "tell", "--netwatch-interval", "50"];
     let daemon = scene.probe().board().args(["--prefork", "4"]).args(watching).daemon();
-    // They wait in queues at the same address and other ports, so each is two sockets for the kernel.
-    let elsewhere = (0..4).map(|_| {
-        let listener = TcpListener::bind((scene.address().ip(), 0)).expect("bound");
-        rustix::net::listen(&listener, 4000).expect("its queue is long");
-        listener
-    });
-    let elsewhere: Vec<TcpListener> = elsewhere.collect();
-    let places: Vec<SocketAddr> =
-        elsewhere.iter().map(|place| place.local_addr().expect("bound")).collect();
-    let connect = |number: usize| {
-        let place = &places[number % places.len()];
-        TcpStream::connect_timeout(place, PATIENCE).expect("there is room in the queue")
-    };
-    let mut strangers: Vec<TcpStream> = (0..STRANGERS).map(connect).collect();
-
     let load = Load::start(8, scene.address(), "/sleep/3");
     let looks = turns(daemon.pid());
     for number in 0..4000 {
-        // Their other ends stay in the queue, as if somebody had closed and nobody had noticed.
-        strangers[number] = connect(number + 1);
-        elsewhere[(number + 1) % 4].accept().expect("somebody waits");
+        strangers.replace(number);
         thread::sleep(Duration::from_millis(1));
     }
     let looks = turns(daemon.pid()) - looks;
     assert!(looks > 40, "the parent was awake {looks} times");
     let tally = load.stop();
     assert!(tally.answered > 100 && tally.failures.is_empty(), "{tally:?}");
-    assert_eq!(said(&scene, "client"), 0);
+    assert_eq!(said(&scene, "client: "), 0);
 
     let request = InHand::at(scene.address(), "/sleep/5000");
     let told = format!("client: {} of child {}", request.client(), request.worker().pid);
     drop(request);
     wait_until(PATIENCE, &told, || said(&scene, &told) == 1);
     assert_eq!(said(&scene, "client: "), 1);
-    // The queues first: their ends reset, and no address is kept waiting.
-    drop(elsewhere);
+    drop(strangers);
     daemon.stop_in_order();
+}
+
+/// Sockets that are nobody's business.
+struct Strangers {
+    // First, so that their ends reset, and no address is kept waiting.
+    elsewhere: Vec<TcpListener>,
+    places: Vec<SocketAddr>,
+    clients: Vec<TcpStream>,
+}
+
+impl Strangers {
+    /// Makes so many connections, two sockets each for the kernel: they wait in queues at the same address as `beside`
+    /// and other ports.
+    fn of(beside: &SocketAddr, count: usize) -> Option<Self> {
+        let limit = getrlimit(Resource::Nofile);
+        let enough = count as u64 + 1000;
+        if limit.maximum.is_some_and(|maximum| maximum < enough) {
+            skip(Lack::Platform("it may not open so many descriptors"));
+            return None;
+        }
+        let current = limit.current.map(|current| current.max(enough));
+        setrlimit(Resource::Nofile, Rlimit { current, ..limit }).expect("raised");
+        let elsewhere = (0..4).map(|_| {
+            let listener = TcpListener::bind((beside.ip(), 0)).expect("bound");
+            rustix::net::listen(&listener, 4000).expect("its queue is long");
+            listener
+        });
+        let elsewhere: Vec<_> = elsewhere.collect();
+        let places = elsewhere.iter().map(|place| place.local_addr().expect("bound")).collect();
+        let mut strangers = Self { elsewhere, places, clients: Vec::new() };
+        strangers.clients = (0..count).map(|number| strangers.connect(number)).collect();
+        Some(strangers)
+    }
+
+    fn connect(&self, number: usize) -> TcpStream {
+        let place = &self.places[number % self.places.len()];
+        TcpStream::connect_timeout(place, PATIENCE).expect("there is room in the queue")
+    }
+
+    /// One leaves and another comes. The other end stays in the queue, as if somebody had closed and nobody had noticed.
+    fn replace(&mut self, number: usize) {
+        self.clients[number] = self.connect(number + 1);
+        self.elsewhere[(number + 1) % self.places.len()].accept().expect("somebody waits");
+    }
 }
 
 /// N4: clients in the queue are nobody's yet; once they are accepted, they are told of.
