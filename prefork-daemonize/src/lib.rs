@@ -8,6 +8,7 @@
 //! - [`Daemonize`] forks the daemon and waits for its [`Readiness`];
 //! - [`PidFile`] lets one daemon run at a time and proves which process it is;
 //! - [`running`], [`signal()`] and [`stop()`] find that process from anywhere;
+//! - [`Privileges`] are what a process runs as: looked up by name once, applied in a child, and read back;
 //! - [`open_log`], [`absolute`] and [`reset_signals`] are what a daemon needs besides.
 //!
 //! # When to use
@@ -56,7 +57,7 @@
 //! - Linux 5.4 or later, with `/proc` mounted: pidfds, and `/proc/self/fd`.
 //! - One thread until [`Daemonize::start`] has returned; it refuses to fork with more.
 //! - The pid file must be on a local file system, see [`PidFile`].
-//! - Privileges are not dropped here; do it after the pid file and the logs are open.
+//! - [`Privileges`] are dropped when the program says so: after the pid file and the logs are open.
 
 mod control;
 #[cfg(test)]
@@ -67,6 +68,7 @@ mod nofollow;
 mod path;
 mod pid;
 mod pidfile;
+mod privileges;
 mod signals;
 mod sys;
 mod threads;
@@ -82,6 +84,7 @@ pub use log::{LogError, open_log};
 pub use path::absolute;
 pub use pid::Pid;
 pub use pidfile::{PidFile, PidFileError, Restored};
+pub use privileges::{Privileges, PrivilegesError, PrivilegesFault, WantedPrivileges};
 pub use signals::{InheritedSignals, reset_signals};
 
 /// Compiles the examples of the README.

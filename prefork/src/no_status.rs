@@ -7,6 +7,7 @@ use std::{convert::Infallible, io, os::fd::OwnedFd, path::Path};
 
 use nix::sys::signal::SigSet;
 use prefork_core::Time;
+use prefork_daemonize::Privileges;
 use rustix::process::Pid;
 
 use crate::{
@@ -17,7 +18,7 @@ use crate::{
     listeners::{KnownBy, Listeners},
     log::Log,
     logs::Streams,
-    os::{Privileges, Title},
+    os::Title,
     socket_file::Identity,
 };
 

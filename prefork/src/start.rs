@@ -2,7 +2,7 @@
 
 use std::io;
 
-use prefork_daemonize::PidFile;
+use prefork_daemonize::{PidFile, Privileges};
 
 use crate::{
     RunError,
@@ -14,7 +14,7 @@ use crate::{
     init::Init,
     listeners::Listeners,
     log::{Log, Role},
-    os::{Privileges, Title},
+    os::Title,
     pid_file::KeptPidFile,
     predecessor::Predecessor,
     socket_file::SocketFile,

@@ -7,9 +7,10 @@ mod privileges;
 use std::{fmt, io::Write, os::fd::OwnedFd, path::PathBuf, time::Duration};
 
 use prefork_core::Hook;
+use prefork_daemonize::WantedPrivileges;
 use prefork_reload::WatchList;
 
-use crate::{ChildExit, HungChild, Init, Result, auto_reload, child::Body, disconnect, os::Wanted};
+use crate::{ChildExit, HungChild, Init, Result, auto_reload, child::Body, disconnect};
 
 pub(crate) type BeforeDaemonize = Box<dyn FnOnce() -> Result>;
 pub(crate) type AfterInit<S> = Box<dyn FnOnce(&mut Init) -> Result<S>>;
@@ -80,7 +81,7 @@ pub(crate) struct Data {
     pub(crate) graceful_timeout: Option<Duration>,
     pub(crate) reload_timeout: Option<Duration>,
     pub(crate) hook_timeout: Option<Duration>,
-    pub(crate) privileges: Wanted,
+    pub(crate) privileges: WantedPrivileges,
     pub(crate) drop_parent: bool,
     pub(crate) keep_descendants: bool,
     pub(crate) auto_reload_check_every: Option<Duration>,

@@ -10,6 +10,7 @@ mod vain;
 use std::{env, path::Path, rc::Rc, time::Duration};
 
 use prefork_core::one_line;
+use prefork_daemonize::{Privileges, PrivilegesFault};
 use prefork_reload::WatchList;
 
 use crate::{
@@ -18,7 +19,6 @@ use crate::{
     auto_reload::{AutoReload, Handler},
     child::Body,
     manager::Manager,
-    os::Privileges,
     upgrade::Origin,
 };
 
@@ -192,7 +192,7 @@ const fn has_scoreboard(data: &Data) -> bool {
 
 fn users(data: &Data, faults: &mut Faults) -> Users {
     let privileges = Privileges::resolve(&data.privileges).unwrap_or_else(|problems| {
-        for (argument, problem) in problems {
+        for PrivilegesFault { argument, problem, .. } in problems {
             faults.add(argument, problem);
         }
         Privileges::default()

@@ -3,8 +3,9 @@
 use std::{io::Write, os::fd::OwnedFd, path::PathBuf, rc::Rc, time::Duration};
 
 use prefork_core::Config;
+use prefork_daemonize::Privileges;
 
-use crate::{child::Limits, manager::Manager, os::Privileges};
+use crate::{child::Limits, manager::Manager};
 
 /// The plain data among the arguments.
 #[derive(Clone, Debug)]

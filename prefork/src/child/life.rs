@@ -12,6 +12,7 @@ use std::{
 };
 
 use prefork_core::{Generation, SlotId};
+use prefork_daemonize::Privileges;
 use rustix::process::setsid;
 
 use super::{Body, By, Child, ChildParts, Limits, Stop, Work, stops};
@@ -20,7 +21,7 @@ use crate::{
     channels::{Bell, Channels, ChildChannels, Reporter},
     log::{Log, Role},
     logs::{Streams, follow, stderr},
-    os::{Poller, Privileges, Signals, Title, orphans, set_signal_mask},
+    os::{Poller, Signals, Title, orphans, set_signal_mask},
     refused::Refusable,
     sys,
 };

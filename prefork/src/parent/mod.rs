@@ -28,7 +28,7 @@ use prefork_core::{
     AdoptedAs, Allowance, Config, Event, Generation, Hangups, OutOfMemory, SlotId, Supervisor,
     Time, Verdict,
 };
-use prefork_daemonize::Readiness;
+use prefork_daemonize::{Privileges, Readiness};
 use rustix::event::{PollFd, PollFlags};
 
 use crate::{
@@ -48,7 +48,7 @@ use crate::{
     log::{Log, Role},
     logs::Streams,
     manager::{Begun, Occasion, Reporting},
-    os::{Privileges, Shortage, Signals, Title, allowed_descriptors, memory_counts},
+    os::{Shortage, Signals, Title, allowed_descriptors, memory_counts},
     pid_file::KeptPidFile,
     status::Service,
     upgrade::{Adopted, Origin, Probe},

@@ -7,6 +7,7 @@ use std::{
 };
 
 use nix::sys::signal::SigSet;
+use prefork_daemonize::Privileges;
 use prefork_scoreboard::Board;
 use rustix::process::{Pid, Signal, getppid, set_parent_process_death_signal, setsid};
 
@@ -17,7 +18,7 @@ use crate::{
     listeners::Listeners,
     log::{Log, Role},
     logs::{Streams, follow, stderr},
-    os::{Privileges, set_signal_mask},
+    os::set_signal_mask,
     refused::Refusable,
     sys,
 };

@@ -8,6 +8,7 @@ use std::{
 
 use nix::sys::signal::SigSet;
 use prefork_core::Time;
+use prefork_daemonize::Privileges;
 use rustix::{
     fs::{Mode, OFlags, open},
     pipe::{PipeFlags, pipe_with},
@@ -27,7 +28,7 @@ use crate::{
     listeners::Listeners,
     log::Log,
     logs::Streams,
-    os::{Privileges, Shortage, Title, fork},
+    os::{Shortage, Title, fork},
     refused::Refusable,
     sys::Forked,
 };

@@ -6,7 +6,7 @@ use nix::unistd::{Gid, Uid};
 use rustix::{fs::Mode, thread::CapabilitySet};
 
 use super::{
-    Privileges, Problem, Wanted, in_order,
+    Privileges, PrivilegesFault, WantedPrivileges as Wanted, in_order,
     system::{Account, Identity, System},
 };
 
@@ -18,7 +18,10 @@ const FEWEST_DESCRIPTORS: u64 = 16;
 const UNCHANGED: u32 = u32::MAX;
 
 /// Resolves what is wanted.
-pub(super) fn resolve(wanted: &Wanted, system: &impl System) -> Result<Privileges, Vec<Problem>> {
+pub(super) fn resolve(
+    wanted: &Wanted,
+    system: &impl System,
+) -> Result<Privileges, Vec<PrivilegesFault>> {
     let mut problems = Problems::default();
     let mut plan = ids(wanted, system, &mut problems);
     // A wrong name is told by itself: what it would need is not known.
@@ -38,11 +41,11 @@ pub(super) fn resolve(wanted: &Wanted, system: &impl System) -> Result<Privilege
 
 /// The problems found so far.
 #[derive(Default)]
-struct Problems(Vec<Problem>);
+struct Problems(Vec<PrivilegesFault>);
 
 impl Problems {
     fn add(&mut self, argument: &'static str, problem: String) {
-        self.0.push((argument, problem));
+        self.0.push(PrivilegesFault { argument, problem });
     }
 
     fn take<T>(&mut self, argument: &'static str, result: Result<T, String>) -> Option<T> {
@@ -51,7 +54,7 @@ impl Problems {
 
     /// Adds a problem unless the argument has one already.
     fn add_first(&mut self, argument: &'static str, problem: String) {
-        if !self.0.iter().any(|(known, _)| *known == argument) {
+        if !self.0.iter().any(|known| known.argument == argument) {
             self.add(argument, problem);
         }
     }

@@ -24,7 +24,8 @@ use super::{Privileges, in_order};
 
 /// Why a process is not what was wanted, and must end.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum PrivilegesError {
+#[non_exhaustive]
+pub enum PrivilegesError {
     /// The limit was refused.
     #[error("cannot set the limit of descriptors to {limit}")]
     Limit {
@@ -43,7 +44,7 @@ pub(crate) enum PrivilegesError {
     #[error("cannot change to group id {gid}")]
     Group {
         /// The group wanted.
-        gid: Gid,
+        gid: u32,
         /// What the system said.
         source: io::Error,
     },
@@ -51,7 +52,7 @@ pub(crate) enum PrivilegesError {
     #[error("cannot change to user id {uid}")]
     User {
         /// The user wanted.
-        uid: Uid,
+        uid: u32,
         /// What the system said.
         source: io::Error,
     },
@@ -74,7 +75,7 @@ pub(crate) enum PrivilegesError {
     )]
     StillRoot {
         /// The user wanted.
-        uid: Uid,
+        uid: u32,
     },
     /// New privileges could not be ruled out.
     #[error("cannot rule out new privileges (no_new_privs)")]
@@ -88,8 +89,13 @@ impl Privileges {
     /// Makes this process what was wanted; where nothing was, without a system call.
     ///
     /// To be called in the freshly forked child, with all signals blocked, before it ties itself to
-    /// its parent. After an error it is in between, and must end.
-    pub(crate) fn apply(&self) -> Result<(), PrivilegesError> {
+    /// its parent.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the kernel refuses something, or says that the process is something else than what was wanted. It is
+    /// in between then, and must end.
+    pub fn apply(&self) -> Result<(), PrivilegesError> {
         if let Some(limit) = self.rlimit_nofile {
             set_limit(limit)?;
         }
@@ -112,12 +118,16 @@ impl Privileges {
             setgroups(groups).map_err(|error| PrivilegesError::Groups { source: error.into() })?;
         }
         if let Some(gid) = self.gid {
-            setresgid(gid, gid, gid)
-                .map_err(|error| PrivilegesError::Group { gid, source: error.into() })?;
+            setresgid(gid, gid, gid).map_err(|error| PrivilegesError::Group {
+                gid: gid.as_raw(),
+                source: error.into(),
+            })?;
         }
         if let Some(uid) = self.uid {
-            setresuid(uid, uid, uid)
-                .map_err(|error| PrivilegesError::User { uid, source: error.into() })?;
+            setresuid(uid, uid, uid).map_err(|error| PrivilegesError::User {
+                uid: uid.as_raw(),
+                source: error.into(),
+            })?;
         }
         Ok(())
     }
@@ -140,7 +150,7 @@ impl Privileges {
                 return Err(PrivilegesError::NotTaken { what: "user ids" });
             }
             if !uid.is_root() && unistd::setuid(Uid::from_raw(0)).is_ok() {
-                return Err(PrivilegesError::StillRoot { uid });
+                return Err(PrivilegesError::StillRoot { uid: uid.as_raw() });
             }
         }
         Ok(())

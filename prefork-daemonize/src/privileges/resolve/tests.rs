@@ -1,5 +1,5 @@
 use super::*;
-use crate::os::privileges::system::Descriptors;
+use crate::privileges::system::Descriptors;
 
 const WEB: u32 = 33;
 const NOBODY_HAS: u32 = 4_321;
@@ -106,7 +106,9 @@ fn ids_of(wanted: &Wanted, system: &Fake) -> (Option<u32>, Option<u32>, Option<V
 #[track_caller]
 fn assert_problem(wanted: &Wanted, system: &Fake, argument: &str, words: &str) {
     let problems = resolve(wanted, system).expect_err(&format!("{wanted:?} has a problem"));
-    let [(named, problem)] = &problems[..] else { panic!("one problem, not {problems:?}") };
+    let [PrivilegesFault { argument: named, problem }] = &problems[..] else {
+        panic!("one problem, not {problems:?}")
+    };
     assert_eq!(*named, argument, "{problem}");
     assert!(problem.contains(words), "should say {words:?}: {problem}");
 }
@@ -179,7 +181,7 @@ fn every_wrong_argument_is_told_at_once() {
         ..wanted(Some("x"), Some("y"), Some(&["z", "logs", ""]))
     };
     let problems = resolve(&everything, &root()).expect_err("there are problems");
-    let arguments: Vec<_> = problems.into_iter().map(|(argument, _)| argument).collect();
+    let arguments: Vec<_> = problems.into_iter().map(|fault| fault.argument).collect();
     let twice = "supplementary_groups";
     assert_eq!(arguments, ["user", "group", twice, twice, "umask", "rlimit_nofile"]);
 }
