@@ -173,6 +173,15 @@ pub enum Notice {
         /// How long after its spawn.
         lived: Duration,
     },
+    /// More children ended like that than are logged one by one: 128 at once, and one every 10 s.
+    MoreDied {
+        /// How many, beside those that were logged.
+        deaths: u32,
+        /// How the last of them ended.
+        last: Exit,
+        /// In how long.
+        over: Duration,
+    },
     /// Children end before they have worked; further spawns are delayed.
     Throttled {
         /// The time between two spawns from now on.
@@ -361,7 +370,8 @@ impl Notice {
             | Self::Flooding { slot }
             | Self::CutShort { slot, .. }
             | Self::Implausible { slot, .. } => Some(*slot),
-            Self::Throttled { .. }
+            Self::MoreDied { .. }
+            | Self::Throttled { .. }
             | Self::ThrottleLifted
             | Self::SpawnDelayed { .. }
             | Self::SpawnRecovered { .. }

@@ -278,6 +278,63 @@ fn a_crash_on_the_way_out_is_told() {
     }
 }
 
+/// Children that work and then end, more often than anybody could read of.
+#[test]
+fn deaths_without_end_are_logged_ever_more_rarely_and_all_are_counted() {
+    let mut supervisor = serving(1);
+    let (mut named, mut summed, mut lines) = (0, 0, 0);
+    let mut count = |supervisor: &mut Supervisor| {
+        let all = actions(supervisor);
+        for action in &all {
+            match action {
+                Action::Log(Notice::DiedAbnormally { .. }) => named += 1,
+                Action::Log(Notice::MoreDied { deaths, last, over }) => {
+                    assert_eq!(*last, CRASHED);
+                    assert!(*over <= Duration::from_secs(11), "{over:?}");
+                    summed += deaths;
+                    lines += 1;
+                }
+                _ => {}
+            }
+        }
+        spawned(&all)
+    };
+    let mut slot = SlotId(0);
+    for round in 0..6_000 {
+        let now = at(1_000 + round * 10);
+        supervisor.handle(now, Event::Exited { slot, exit: CRASHED });
+        let [next] = count(&mut supervisor)[..] else { panic!("it is replaced at once") };
+        slot = next;
+        supervisor.handle(now, Event::Ready { slot });
+        supervisor.handle(now, Event::Worked { slot });
+        count(&mut supervisor);
+    }
+    // What is left comes with the time alone.
+    let due = supervisor.deadline().expect("it is still to be logged");
+    assert!(due <= at(61_000 + 10_000), "{due:?}");
+    supervisor.advance(due);
+    count(&mut supervisor);
+    assert_eq!(supervisor.deadline(), None);
+    assert_eq!(named + summed, 6_000);
+    assert!((128..=136).contains(&named), "{named} lines of one child each");
+    assert!((5..=7).contains(&lines), "{lines} sums in a minute");
+}
+
+/// What a stop would leave unsaid is logged before it.
+#[test]
+fn a_stop_does_not_swallow_deaths() {
+    let mut supervisor = serving(200);
+    for slot in (0..200).map(SlotId) {
+        supervisor.handle(at(1_000), Event::Exited { slot, exit: FAILED });
+    }
+    let died = |notice: &&Notice| matches!(notice, Notice::DiedAbnormally { .. });
+    assert_eq!(notices(&mut supervisor).iter().filter(died).count(), 128);
+    supervisor.handle(at(1_500), Event::Requested(Request::StopNow));
+    let over = Duration::from_millis(500);
+    let sum = Notice::MoreDied { deaths: 72, last: FAILED, over };
+    assert!(notices(&mut supervisor).contains(&sum));
+}
+
 #[test]
 fn nothing_comes_after_the_exit() {
     let mut supervisor = serving(1);

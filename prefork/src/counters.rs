@@ -186,6 +186,7 @@ impl Counters {
             }
             // Counted where they happen, or nothing to count.
             Notice::DiedAbnormally { .. }
+            | Notice::MoreDied { .. }
             | Notice::Lingers { .. }
             | Notice::Flooding { .. }
             | Notice::Implausible { .. }

@@ -34,6 +34,14 @@ impl Display for Ended {
     }
 }
 
+/// How a child ended, where what is likely behind a `SIGKILL` is known, and logged at the end of the line.
+fn without_hint(exit: Exit) -> String {
+    match exit {
+        SIGKILL => "was ended by SIGKILL".to_owned(),
+        Exit::Code(_) | Exit::Signal { .. } => Ended(exit).to_string(),
+    }
+}
+
 fn hint(signal: Signal) -> &'static str {
     match signal {
         Signal::SIGKILL => " (out of memory? see the kernel log)",
@@ -126,12 +134,12 @@ fn words(notice: Notice, pid: Option<Pid>) -> (Level, String) {
     let pid = pid.map_or_else(|| "?".to_owned(), |pid| pid.as_raw_nonzero().to_string());
     match notice {
         Notice::DiedAbnormally { slot, exit, lived } => {
-            let how = match exit {
-                // What is likely behind that is known, and logged at the end of the line.
-                SIGKILL => "was ended by SIGKILL".to_owned(),
-                Exit::Code(_) | Exit::Signal { .. } => Ended(exit).to_string(),
-            };
-            (Level::Error, format!("child {pid} (slot {slot}) {how} after {}", Span(lived)))
+            let (how, lived) = (without_hint(exit), Span(lived));
+            (Level::Error, format!("child {pid} (slot {slot}) {how} after {lived}"))
+        }
+        Notice::MoreDied { deaths, last, over } => {
+            let (how, over) = (without_hint(last), Span(over));
+            (Level::Error, format!("{deaths} more ended abnormally in {over}; the last one {how}"))
         }
         Notice::Throttled { delay, returned } => {
             let what = if returned { "return from main_loop" } else { "end" };

@@ -15,6 +15,7 @@ const MOST_NAMED: usize = 32;
 impl Supervisor {
     pub(super) fn decide(&mut self, now: Time) {
         self.decide_hooks(now);
+        self.decide_death_lines(now);
         self.decide_settled(now);
         self.decide_start(now);
         self.decide_throttle(now);

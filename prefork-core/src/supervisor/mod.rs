@@ -8,6 +8,7 @@
 //! moment arrive.
 
 mod clients;
+mod death_lines;
 mod decide;
 mod deeds;
 mod descendants;
@@ -27,6 +28,7 @@ use crate::{
     ladder::Ladder, slots::Slots, throttle::Throttle,
 };
 
+use death_lines::DeathLines;
 pub use deeds::Deeds;
 use descendants::Descendants;
 pub use hand_over::{AdoptedAs, Handover, HandoverChild, HandoverStage};
@@ -49,7 +51,7 @@ use watch::Watch;
 /// delay between; every early death of a child spawned since doubles it, up to
 /// [`Config::throttle_cap`]. A child spawned since the first of those deaths that works, or serves
 /// for [`Config::early`], lifts the delay, and all missing children are spawned. Deaths of children
-/// that had worked delay nothing. Before the daemon was ever ready, as many early deaths as it has
+/// that had worked delay nothing; of more than 128, and one every 10 s, the others are logged as a sum. Before the daemon was ever ready, as many early deaths as it has
 /// children to start, and at least 3, make the start fail.
 ///
 /// # Scaling
@@ -130,6 +132,7 @@ pub struct Supervisor {
     target: u32,
     slots: Slots,
     throttle: Throttle,
+    death_lines: DeathLines,
     spawn_retry: Backoff,
     /// How often it is logged that children cannot be spawned.
     spawn_lines: Allowance,
@@ -195,6 +198,7 @@ impl Supervisor {
             target: config.prefork(),
             slots: Slots::new(config.slots()),
             throttle: Throttle::new(&config),
+            death_lines: DeathLines::new(),
             spawn_retry: Backoff::new(config.spawn_retry_first, config.spawn_retry_cap),
             spawn_lines: note::SPAWN_LINES,
             told_delay: false,
@@ -328,6 +332,7 @@ impl Supervisor {
             self.replace_due(),
             self.upgrade_due(),
             self.connections_due(),
+            self.death_lines.due(),
         ]
         .into_iter()
         .flatten()

@@ -126,7 +126,7 @@ impl Supervisor {
         };
         let lived = now.since(child.spawned);
         if exit.is_crash() || (!told && exit != Exit::Code(0)) {
-            self.log(Notice::DiedAbnormally { slot, exit, lived });
+            self.log_death(now, slot, exit, lived);
         }
         if told {
             // What does nothing but flood must not be forked as fast as it is ended.

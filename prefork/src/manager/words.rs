@@ -55,6 +55,7 @@ impl Occasion {
             Notice::ThrottleLifted => Some(Self::Unthrottled),
             Notice::Stopping { .. } => Some(Self::Stopping),
             Notice::DiedAbnormally { .. }
+            | Notice::MoreDied { .. }
             | Notice::SpawnDelayed { .. }
             | Notice::SpawnRecovered { .. }
             | Notice::Crowded { .. }

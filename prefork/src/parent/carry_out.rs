@@ -139,7 +139,9 @@ impl Parent<'_> {
         let pid = notice.slot().and_then(|slot| self.table.pid(slot).or(self.table.buried(slot)));
         let detail = if let Notice::CutShort { slot, .. } = notice {
             self.in_hand(slot)
-        } else if let Notice::DiedAbnormally { exit: SIGKILL, .. } = notice {
+        } else if let Notice::DiedAbnormally { exit: SIGKILL, .. }
+        | Notice::MoreDied { last: SIGKILL, .. } = notice
+        {
             Killed(self.memory.explain(clock::now(), memory_counts())).to_string()
         } else {
             String::new()
