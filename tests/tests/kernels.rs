@@ -147,6 +147,29 @@ fn a_child_that_runs_out_of_memory_is_logged_with_the_limit() {
     daemon.stop_in_order();
 }
 
+/// A8: a child that has the listening socket keep everybody out, where the kernel allows that, does not succeed for long.
+#[test]
+fn a_filter_on_the_listener_is_removed() {
+    let scene = scene!();
+    let daemon = scene.probe().args(["--prefork", "2", "--max-children", "2"]).daemon();
+    let request = InHand::at(scene.address(), "/hold");
+    let victim = request.worker().pid;
+    let outcome = daemon.get("/filter").expect("it is answered").body;
+    // Its end has the parent look.
+    assert!(kill(victim, Signal::KILL));
+    request.answer().expect_err("nobody can answer it");
+    if outcome == "attached" {
+        wait_for_line(
+            &scene,
+            "was given a filter (SO_ATTACH_FILTER), by another process; it is as before",
+        );
+    } else {
+        assert!(outcome.starts_with("Operation not permitted"), "{outcome}");
+    }
+    assert_eq!(daemon.get("/").expect("somebody is let in").status, 200);
+    daemon.stop_in_order();
+}
+
 /// F11: the tests of this program hold on the oldest kernel too, for daemons of root and of nobody, where control groups are
 /// of the second version.
 #[test]

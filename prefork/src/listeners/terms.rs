@@ -15,7 +15,7 @@ use rustix::{
     net::sockopt,
 };
 
-use crate::sys::listening;
+use crate::{refused::Refusable, sys::listening};
 
 /// As many may wait as the system lets wait (`net.core.somaxconn`), where it is not known how many might.
 const ALL: i32 = i32::MAX;
@@ -32,6 +32,8 @@ pub(super) struct Terms {
     linger: Option<Duration>,
     /// The interface that it is bound to, by its index; 0 for none.
     interface: i32,
+    /// Whether a filter decides what comes to it.
+    is_filtered: bool,
 }
 
 /// What somebody has done to a listening socket.
@@ -45,6 +47,8 @@ pub(crate) enum Damage {
     Linger,
     /// It is bound to another interface, or to one.
     Interface,
+    /// A filter keeps out what it likes. Not every kernel allows that to everybody.
+    Filter,
 }
 
 impl Damage {
@@ -54,6 +58,7 @@ impl Damage {
             Self::Limit => "was set to let fewer connections wait (listen(2))",
             Self::Linger => "was set to close connections otherwise (SO_LINGER)",
             Self::Interface => "was bound to an interface (SO_BINDTOIFINDEX)",
+            Self::Filter => "was given a filter (SO_ATTACH_FILTER)",
         }
     }
 }
@@ -69,6 +74,7 @@ impl Terms {
             linger: sockopt::socket_linger(socket)?,
             // An old kernel does not say; then nobody is accused.
             interface: listening::bound_interface(socket).unwrap_or(0),
+            is_filtered: listening::is_filtered(socket),
         }))
     }
 
@@ -83,6 +89,8 @@ impl Terms {
             (found.limit < self.limit, Damage::Limit),
             (found.linger != self.linger, Damage::Linger),
             (found.interface != self.interface, Damage::Interface),
+            // A filter of the program's own that is gone is nowhere to be had again.
+            (found.is_filtered && !self.is_filtered, Damage::Filter),
         ];
         Ok(all.into_iter().filter_map(|(is_so, damage)| is_so.then_some(damage)).collect())
     }
@@ -121,6 +129,7 @@ impl Terms {
             Damage::Limit => Ok(rustix::net::listen(socket, limit)?),
             Damage::Linger => Ok(sockopt::set_socket_linger(socket, self.linger)?),
             Damage::Interface => listening::bind_to_interface(socket, self.interface),
+            Damage::Filter => listening::remove_filter(socket).of_call("SO_DETACH_FILTER"),
         }
     }
 }
@@ -203,6 +212,37 @@ mod tests {
         assert_eq!(mended, [Damage::Deaf]);
         assert_eq!(Terms::of(listener.as_fd()).expect("read"), Some(terms));
         assert!(TcpStream::connect(listener.local_addr().expect("bound")).is_ok());
+    }
+
+    #[test]
+    fn a_filter_is_removed_and_one_that_is_locked_is_reported() {
+        let (listener, terms) = bound();
+        let socket = listener.as_fd();
+        if let Err(error) = listening::keep_everything_out(socket) {
+            assert_eq!(error.kind(), io::ErrorKind::PermissionDenied, "{error}");
+            eprintln!("SKIPPED: this kernel refuses filters");
+            return;
+        }
+        assert_eq!(terms.mend(socket).expect("mended"), [Damage::Filter]);
+        assert_eq!(Terms::of(socket).expect("read"), Some(terms));
+        assert!(TcpStream::connect(listener.local_addr().expect("bound")).is_ok());
+        listening::keep_everything_out(socket).expect("again");
+        listening::lock_filter(socket).expect("everybody may");
+        let error = terms.mend(socket).expect_err("nobody can").to_string();
+        assert!(error.contains("SO_DETACH_FILTER"), "{error}");
+    }
+
+    /// One of the program's own is none of an attacker's.
+    #[test]
+    fn a_filter_that_was_there_at_first_stays() {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("bound");
+        if listening::keep_everything_out(listener.as_fd()).is_err() {
+            eprintln!("SKIPPED: this kernel refuses filters");
+            return;
+        }
+        let terms = Terms::of(listener.as_fd()).expect("read").expect("it listens");
+        assert_eq!(terms.mend(listener.as_fd()).expect("looked"), []);
+        assert!(listening::is_filtered(listener.as_fd()));
     }
 
     #[test]

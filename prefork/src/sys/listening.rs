@@ -49,15 +49,56 @@ pub(crate) fn bound_interface(socket: BorrowedFd<'_>) -> io::Result<libc::c_int>
 
 /// Binds a socket to the interface with this index; 0 for none.
 pub(crate) fn bind_to_interface(socket: BorrowedFd<'_>, index: libc::c_int) -> io::Result<()> {
-    let (level, value) = (libc::SOL_SOCKET, (&raw const index).cast());
-    let fd = socket.as_raw_fd();
-    // SAFETY: `value` points to a number of four bytes, which the kernel copies.
-    let result = unsafe { libc::setsockopt(fd, level, SO_BINDTOIFINDEX, value, 4) };
-    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+    set_number(socket, SO_BINDTOIFINDEX, index)
 }
 
 /// The same number on every architecture that Rust has but SPARC and PA-RISC; see `asm-generic/socket.h`.
 const SO_BINDTOIFINDEX: libc::c_int = 62;
+
+/// Tells whether a filter decides what comes to a socket (see `SO_ATTACH_FILTER` in `socket(7)`).
+pub(crate) fn is_filtered(socket: BorrowedFd<'_>) -> bool {
+    let (mut instructions, nowhere): (libc::socklen_t, _) = (0, std::ptr::null_mut());
+    let (level, fd) = (libc::SOL_SOCKET, socket.as_raw_fd());
+    // SAFETY: the kernel writes nothing to where 0 bytes are, and how many instructions there are to `instructions`.
+    let result =
+        unsafe { libc::getsockopt(fd, level, libc::SO_GET_FILTER, nowhere, &raw mut instructions) };
+    match result {
+        0 => instructions > 0,
+        // One that was not made of such instructions is not shown.
+        _ => io::Error::last_os_error().raw_os_error() == Some(libc::EACCES),
+    }
+}
+
+/// Removes the filter of a socket.
+pub(crate) fn remove_filter(socket: BorrowedFd<'_>) -> io::Result<()> {
+    set_number(socket, libc::SO_DETACH_FILTER, 0)
+}
+
+/// Has a filter keep everything from a socket, or is refused that.
+#[cfg(test)]
+pub(crate) fn keep_everything_out(socket: BorrowedFd<'_>) -> io::Result<()> {
+    let mut nothing = libc::sock_filter { code: 0x06, jt: 0, jf: 0, k: 0 };
+    let program = libc::sock_fprog { len: 1, filter: &raw mut nothing };
+    let (level, value) = (libc::SOL_SOCKET, (&raw const program).cast());
+    let length = libc::socklen_t::try_from(size_of_val(&program)).map_err(io::Error::other)?;
+    let fd = socket.as_raw_fd();
+    // SAFETY: `value` points to a program of one instruction, which the kernel copies.
+    let result = unsafe { libc::setsockopt(fd, level, libc::SO_ATTACH_FILTER, value, length) };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Has nobody remove the filter of a socket any more.
+#[cfg(test)]
+pub(crate) fn lock_filter(socket: BorrowedFd<'_>) -> io::Result<()> {
+    set_number(socket, libc::SO_LOCK_FILTER, 1)
+}
+
+fn set_number(socket: BorrowedFd<'_>, name: libc::c_int, number: libc::c_int) -> io::Result<()> {
+    let (level, value) = (libc::SOL_SOCKET, (&raw const number).cast());
+    // SAFETY: `value` points to a number of four bytes, which the kernel copies.
+    let result = unsafe { libc::setsockopt(socket.as_raw_fd(), level, name, value, 4) };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
 
 /// Dissolves whatever connection a TCP socket is, without waiting for what is still to be sent (see `AF_UNSPEC` in
 /// `connect(2)`); it stays bound.
