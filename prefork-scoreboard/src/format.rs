@@ -80,6 +80,9 @@ pub mod record {
     pub const LOGS: usize = 20;
     /// `u32`: pid of the process; 0 until it has entered.
     pub const PID: usize = 24;
+    /// `u32`: how many reloads the parent had refused for wrong settings when it did so the last time since this process
+    /// was there; 0 where it has not.
+    pub const REFUSED_SETTINGS: usize = 28;
     /// `u64`: generation of the process.
     pub const GENERATION: usize = 32;
     /// `u64`: requests served.
@@ -128,6 +131,7 @@ const _: () = {
             && record::LABEL.is_multiple_of(8)
             && record::CLIENT.is_multiple_of(8)
     );
+    assert!(record::REFUSED_SETTINGS == record::PID + 4);
     assert!(record::LABEL == record::FAILED_ROLLOUT + 8);
     assert!(record::CLIENT == record::LABEL + LABEL_SIZE);
     assert!(record::CLIENT + CLIENT_SIZE == RECORD_SIZE);

@@ -35,6 +35,7 @@ pub struct Record {
     logs: u32,
     is_leaving: bool,
     failed_rollout: u64,
+    refused_settings: u32,
     read: Monotonic,
     label: Text<LABEL_SIZE>,
     client: Text<CLIENT_SIZE>,
@@ -61,7 +62,7 @@ impl Record {
             Times::ThisBoot => believable(field(offset), read),
             Times::OtherBoot => None,
         };
-        found.pid = plausible_pid(field(record::PID));
+        found.pid = plausible_pid(field(record::PID) & u64::from(u32::MAX));
         found.generation = field(record::GENERATION);
         found.requests = field(record::REQUESTS);
         found.started = moment(record::STARTED_MONOTONIC);
@@ -69,9 +70,10 @@ impl Record {
         found.request_started = moment(record::REQUEST_STARTED);
         found.updated = moment(record::UPDATED);
         found.process_start = field(record::PROCESS_START);
-        found.logs = logs(copy);
+        found.logs = upper_half(copy, record::LOGS);
         found.is_leaving = state_byte(copy, record::LEAVING) == 1;
         found.failed_rollout = field(record::FAILED_ROLLOUT);
+        found.refused_settings = upper_half(copy, record::REFUSED_SETTINGS);
         found.label = text(copy, record::LABEL, state_byte(copy, record::LABEL_LENGTH));
         found.client = text(copy, record::CLIENT, state_byte(copy, record::CLIENT_LENGTH));
         found
@@ -92,6 +94,7 @@ impl Record {
             logs: 0,
             is_leaving: false,
             failed_rollout: 0,
+            refused_settings: 0,
             read,
             label: Text::EMPTY,
             client: Text::EMPTY,
@@ -134,6 +137,13 @@ impl Record {
     #[must_use]
     pub const fn failed_rollout(&self) -> u64 {
         self.failed_rollout
+    }
+
+    /// Returns how many reloads the parent had refused for wrong settings when it did so the last time since the process
+    /// was there; 0 if it has not.
+    #[must_use]
+    pub const fn refused_settings(&self) -> u32 {
+        self.refused_settings
     }
 
     /// Returns the number of requests served.
@@ -218,7 +228,7 @@ impl Record {
             Status::Empty => Status::Stalled(Stall::Damaged),
             Status::Live(_) | Status::Stalled(_) => self.status,
         };
-        let (is_leaving, failed_rollout) = (false, 0);
+        let (is_leaving, failed_rollout, refused_settings) = (false, 0, 0);
         Self {
             slot,
             status,
@@ -230,6 +240,7 @@ impl Record {
             logs,
             is_leaving,
             failed_rollout,
+            refused_settings,
             ..self
         }
     }
@@ -244,6 +255,13 @@ impl Record {
     #[must_use]
     pub fn kept_instead_of(self, generation: u64) -> Self {
         Self { failed_rollout: generation, ..self }
+    }
+
+    /// Returns the same record as that of a process that was there when so many reloads had been refused for wrong
+    /// settings.
+    #[must_use]
+    pub fn kept_with_refused_settings(self, refused: u32) -> Self {
+        Self { refused_settings: refused, ..self }
     }
 
     /// Writes all of it into an empty record to be published.
@@ -266,7 +284,7 @@ impl Record {
         let lengths = [state, length(label), length(client), leaving, a, b, c, d];
         let mut set = |offset, value| shadow.set(word(offset), value);
         set(record::STATE, u64::from_le_bytes(lengths));
-        set(record::PID, self.pid.map_or(0, u64::from));
+        set(record::PID, self.pid.map_or(0, u64::from) | u64::from(self.refused_settings) << 32);
         set(record::GENERATION, self.generation);
         set(record::REQUESTS, self.requests);
         set(record::STARTED_MONOTONIC, moment(self.started));
@@ -331,9 +349,9 @@ fn state_byte(copy: &[u64; WORDS], offset: usize) -> u8 {
     copy[word(record::STATE)].to_le_bytes()[offset - record::STATE]
 }
 
-/// The upper half of that word.
-fn logs(copy: &[u64; WORDS]) -> u32 {
-    let [.., a, b, c, d] = copy[word(record::LOGS)].to_le_bytes();
+/// The field in the upper half of a word.
+fn upper_half(copy: &[u64; WORDS], offset: usize) -> u32 {
+    let [.., a, b, c, d] = copy[word(offset)].to_le_bytes();
     u32::from_le_bytes([a, b, c, d])
 }
 
@@ -445,10 +463,13 @@ mod tests {
             prop_assert_ne!(shown.status(), Status::Empty);
             prop_assert_eq!((shown.pid(), shown.generation()), (Some(77), 5));
             prop_assert_eq!((shown.is_leaving(), shown.failed_rollout()), (false, 0));
+            prop_assert_eq!(shown.refused_settings(), 0);
             let mut published = Shadow::following(0);
-            known.doing(&report).asked_to_leave().kept_instead_of(9).fill(&mut published);
+            let told = known.doing(&report).asked_to_leave().kept_instead_of(9);
+            told.kept_with_refused_settings(u32::MAX).fill(&mut published);
             let shown = Record::decode(3, &published.next_words(), Times::ThisBoot);
             prop_assert_eq!((shown.is_leaving(), shown.failed_rollout()), (true, 9));
+            prop_assert_eq!((shown.refused_settings(), shown.pid()), (u32::MAX, Some(77)));
         }
 
         #[test]
