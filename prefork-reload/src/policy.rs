@@ -111,6 +111,17 @@ impl Policy {
         }
     }
 
+    /// Looks at least every `interval` from now on, counted from the last look.
+    pub fn set_interval(&mut self, interval: Duration) {
+        self.interval = interval;
+        let interval = interval.max(self.settle);
+        if let Some(state) = &mut self.state {
+            let at_rest = state.moves == 0 && !state.hinted && state.retry.is_none();
+            let due = state.looked + interval;
+            state.next = if at_rest { due } else { state.next.min(due) };
+        }
+    }
+
     /// Sets how long files must have been still. Default 200 ms, at least 20 ms.
     #[must_use]
     pub fn settle(mut self, settle: Duration) -> Self {

@@ -105,6 +105,11 @@ impl Watcher {
         Self { list, policy, notifier: None, hush: Hush::Open, stale: false }
     }
 
+    /// Looks at least every `interval` from now on, in the place of the interval that it was made with.
+    pub fn set_interval(&mut self, interval: Duration) {
+        self.policy.set_interval(interval);
+    }
+
     /// Takes the files as they are now as known, and begins to watch. Returns what it has seen.
     ///
     /// Where the kernel cannot be listened to (see [`fd`](Self::fd)), this is no error: what

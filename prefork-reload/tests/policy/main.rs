@@ -289,3 +289,22 @@ fn the_stamps_of_the_tests_differ() {
     let root = fs::metadata("/").expect("always there");
     assert_ne!(root.ino(), 0, "a stamp is of something");
 }
+
+#[test]
+fn another_interval_counts_from_the_last_look() {
+    let seen = look(&[Some(0)]);
+    let mut policy = Policy::new(Duration::from_secs(3600));
+    policy.set_interval(INTERVAL);
+    policy.begin(at(1000), &seen);
+    assert_eq!(policy.due(), Some(at(3000)));
+    policy.set_interval(Duration::from_secs(60));
+    assert_eq!(policy.due(), Some(at(61_000)));
+    policy.set_interval(Duration::ZERO);
+    assert_eq!(policy.due(), Some(at(1200)));
+    policy.set_interval(Duration::MAX);
+    assert_eq!(policy.due(), None);
+    // What is planned for a reason of its own is not put off.
+    policy.hint(at(2000));
+    policy.set_interval(INTERVAL);
+    assert_eq!(policy.due(), Some(at(2000)));
+}
