@@ -74,6 +74,13 @@ pub enum Action {
     /// End the call of a hook that is being run, if it has not ended meanwhile: nobody waits for it any more. If further calls of it wait, answer with
     /// [`Event::HookBegun`](crate::Event::HookBegun) for the next one.
     EndHook(Hook),
+    /// Have the settings read again, without waiting for that. Answer with
+    /// [`Supervisor::reconfigure`](crate::Supervisor::reconfigure),
+    /// [`Event::SettingsRefused`](crate::Event::SettingsRefused) or
+    /// [`Event::SettingsUnread`](crate::Event::SettingsUnread).
+    ReadSettings,
+    /// End the reading of settings, whose answer is no longer wanted.
+    EndReading,
     /// Run the program as its file is now, as a probe: a process beside this one that finds out
     /// whether it would work. Answer with [`Event::ProbeReady`](crate::Event::ProbeReady),
     /// [`Event::ProbeFailed`](crate::Event::ProbeFailed) or
@@ -82,7 +89,7 @@ pub enum Action {
     /// End the probe, whose answer is no longer wanted.
     EndProbe,
     /// Become the program that the probe has tried, with what
-    /// [`Supervisor::hand_over`](crate::Supervisor::hand_over) tells. Answer with
+    /// [`Supervisor::hand_over`](crate::Supervisor::hand_over) tells. Who reads settings is ended with that. Answer with
     /// [`Event::UpgradeFailed`](crate::Event::UpgradeFailed) if that is refused; else there is nobody
     /// left who could answer.
     Upgrade,
@@ -236,6 +243,13 @@ pub enum Notice {
         /// How many it may have.
         max_children: u32,
     },
+    /// The settings are being read again.
+    ReadingSettings,
+    /// The settings could not be read in time: those in force stay, and no child is replaced.
+    SettingsTimedOut {
+        /// The time limit.
+        limit: Duration,
+    },
     /// All children are about to be replaced.
     Reloading {
         /// The generation of the new ones.
@@ -379,6 +393,8 @@ impl Notice {
             | Self::AtMaximum { .. }
             | Self::ClientsNoticedLate { .. }
             | Self::Resized { .. }
+            | Self::ReadingSettings
+            | Self::SettingsTimedOut { .. }
             | Self::Reloading { .. }
             | Self::Reloaded { .. }
             | Self::OldLeft { .. }

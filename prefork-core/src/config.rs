@@ -78,9 +78,21 @@ pub struct Config {
     pub hooks: Vec<Hook>,
     /// How long a call of a hook may take; see [`Hook`](crate::Hook). Default 30 s.
     pub hook_timeout: Duration,
+    /// Whether a reload reads settings again. Default [`Reread::Never`].
+    pub reread: Reread,
     /// How long a child may take to leave by itself after
     /// [`Event::Cancelled`](crate::Event::Cancelled). Default 200 ms.
     pub cancel_timeout: Duration,
+}
+
+/// Whether a reload reads settings again, before children are replaced.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Reread {
+    /// There is nothing to read.
+    #[default]
+    Never,
+    /// It does. Somebody must be able to carry out [`Action::ReadSettings`](crate::Action::ReadSettings).
+    AtReload,
 }
 
 /// What becomes of processes that children have started, once these have ended.
@@ -125,14 +137,8 @@ impl Config {
     /// Fails if `prefork` is 0 or greater than `max_children`, or `max_children` is greater than
     /// [`LARGEST_POOL`].
     pub const fn new(prefork: u32, max_children: u32) -> Result<Self, ConfigError> {
-        if prefork == 0 {
-            return Err(ConfigError::NoChildren);
-        }
-        if prefork > max_children {
-            return Err(ConfigError::PreforkAboveMaximum { prefork, max_children });
-        }
-        if max_children > LARGEST_POOL {
-            return Err(ConfigError::PoolTooLarge { max_children });
+        if let Err(error) = check_size(prefork, max_children) {
+            return Err(error);
         }
         Ok(Self {
             prefork,
@@ -157,8 +163,20 @@ impl Config {
             descendants: Descendants::Keep,
             hooks: Vec::new(),
             hook_timeout: Duration::from_secs(30),
+            reread: Reread::Never,
             cancel_timeout: Duration::from_millis(200),
         })
+    }
+
+    /// Changes how many children the pool goes back to, and how many it never exceeds; all else stays.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`new`](Self::new); nothing is changed then.
+    pub fn resize(&mut self, prefork: u32, max_children: u32) -> Result<(), ConfigError> {
+        check_size(prefork, max_children)?;
+        (self.prefork, self.max_children) = (prefork, max_children);
+        Ok(())
     }
 
     /// Returns the number of children the pool starts with and goes back to.
@@ -204,6 +222,19 @@ impl Config {
     pub const fn max_children(&self) -> u32 {
         self.max_children
     }
+}
+
+const fn check_size(prefork: u32, max_children: u32) -> Result<(), ConfigError> {
+    if prefork == 0 {
+        return Err(ConfigError::NoChildren);
+    }
+    if prefork > max_children {
+        return Err(ConfigError::PreforkAboveMaximum { prefork, max_children });
+    }
+    if max_children > LARGEST_POOL {
+        return Err(ConfigError::PoolTooLarge { max_children });
+    }
+    Ok(())
 }
 
 /// Why settings make no sense.

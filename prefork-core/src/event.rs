@@ -72,7 +72,8 @@ pub enum Request {
     StopGracefully,
     /// Stop without waiting for requests in hand. Asked again, it takes the next harder measure.
     StopNow,
-    /// Replace all children by new ones, a few at a time.
+    /// Read the settings again, where [`Config::reread`](crate::Config::reread) says that there are any, and replace all
+    /// children by new ones, a few at a time.
     Reload,
     /// Open the logs again, and have all processes write to the new ones.
     Reopen,
@@ -195,6 +196,12 @@ pub enum Event {
     },
     /// An operator asks for something.
     Requested(Request),
+    /// The settings that were read are wrong, or could not be read: those in force stay, and no child is replaced. In
+    /// answer to [`Action::ReadSettings`](crate::Action::ReadSettings).
+    SettingsRefused,
+    /// Nobody could be started who would read the settings: children are replaced with those in force. In answer to
+    /// [`Action::ReadSettings`](crate::Action::ReadSettings).
+    SettingsUnread,
     /// The new program, run as a probe, says that it works.
     ProbeReady,
     /// The new program does not work, or could not be run.

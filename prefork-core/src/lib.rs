@@ -78,7 +78,7 @@ mod time;
 pub use action::{Action, Hook, Limit, Notice, Rung, StartFailure, Verdict};
 pub use allowance::Allowance;
 pub use claims::{Claim, Implausible, RequestCount, Unclear, are_possible};
-pub use config::{Config, ConfigError, Descendants, LARGEST_POOL, Pool};
+pub use config::{Config, ConfigError, Descendants, LARGEST_POOL, Pool, Reread};
 pub use event::{Activity, Event, Exit, Generation, Request, Sight, SlotId};
 pub use hangups::{Hangup, HangupSender, Hangups, HangupsAtStart};
 pub(crate) use jitter::jittered;

@@ -106,6 +106,17 @@ impl Slots {
         }
     }
 
+    /// Makes sure that there are so many places at the least.
+    pub(crate) fn grow(&mut self, places: u32) {
+        let added = self.places..places;
+        self.places = self.places.max(places);
+        let len = self.children.len().max(self.places as usize);
+        self.children.resize(len, None);
+        // Children of a larger pool may stand there already.
+        let free = added.map(SlotId).filter(|slot| self.children[slot.index()].is_none());
+        self.free.extend(free);
+    }
+
     /// Puts a child into the lowest free place; `None` if there is none.
     pub(crate) fn take(&mut self, child: Child) -> Option<SlotId> {
         let slot = self.free.pop_first()?;

@@ -121,6 +121,11 @@ impl FileWatch {
         Self { watcher }
     }
 
+    /// Looks so often from now on.
+    pub(crate) fn set_interval(&mut self, interval: Duration) {
+        self.watcher.set_interval(interval);
+    }
+
     /// What to wait for before [`stirred`](Self::stirred).
     pub(crate) fn fd(&self) -> Option<BorrowedFd<'_>> {
         self.watcher.fd()

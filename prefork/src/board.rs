@@ -28,6 +28,8 @@ use crate::{
 pub(crate) struct ParentBoard {
     readings: Vec<Option<Reading>>,
     public: Public,
+    /// How many reloads were refused, as settings were wrong.
+    refused: u32,
 }
 
 /// What was read of one child. Kept small: each fork copies what is known of all.
@@ -49,6 +51,8 @@ struct Reading {
     shown: Stamp,
     /// The newest generation that was to replace it and does not work; 0 if there is none.
     failed_rollout: u32,
+    /// How many reloads had been refused for their settings when one was the last time since this child is there.
+    refused: u32,
     /// Whether it was asked to leave.
     is_leaving: bool,
 }
@@ -67,13 +71,13 @@ pub(crate) struct Look {
 impl ParentBoard {
     /// Begins with no child, and a scoreboard that is there or will be.
     pub(crate) const fn new(public: Public) -> Self {
-        Self { readings: Vec::new(), public }
+        Self { readings: Vec::new(), public, refused: 0 }
     }
 
     /// Closes the scoreboard, which is removed nowhere but in the parent, in a process just forked. What is known
     /// of the children stays in the memory that it shares.
     pub(crate) fn close(self) {
-        let Self { readings, public } = self;
+        let Self { readings, public, refused: _ } = self;
         let _shared = ManuallyDrop::new(readings);
         drop(public);
     }
@@ -109,6 +113,7 @@ impl ParentBoard {
             extended: None,
             shown,
             failed_rollout: 0,
+            refused: 0,
             is_leaving: false,
         };
         if self.readings.len() <= slot.index() {
@@ -122,6 +127,22 @@ impl ParentBoard {
         for (slot, reading) in (0..).map(SlotId).zip(&mut self.readings) {
             if let Some(reading) = reading {
                 reading.holder = reading.holder.with_logs(shown(edition));
+                reading.show(slot, pages, &mut self.public, log);
+            }
+        }
+    }
+
+    /// Has room for so many slots at the least.
+    pub(crate) fn grow(&mut self, slots: u32) {
+        self.public.grow(slots);
+    }
+
+    /// Shows on all children that so many reloads were refused for their settings.
+    pub(crate) fn mark_refused_settings(&mut self, pages: &Pages, log: &Log) {
+        self.refused = self.refused.saturating_add(1);
+        for (slot, reading) in (0..).map(SlotId).zip(&mut self.readings) {
+            if let Some(reading) = reading {
+                reading.refused = self.refused;
                 reading.show(slot, pages, &mut self.public, log);
             }
         }
@@ -268,6 +289,9 @@ impl Reading {
         let mut shown = self.holder.doing(record).with_requests(self.count.believed());
         if self.is_leaving {
             shown = shown.asked_to_leave();
+        }
+        if self.refused > 0 {
+            shown = shown.kept_with_refused_settings(self.refused);
         }
         if self.failed_rollout > 0 {
             shown = shown.kept_instead_of(u64::from(self.failed_rollout));

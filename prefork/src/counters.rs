@@ -177,7 +177,9 @@ impl Counters {
             Notice::HookTimedOut { .. } => self.count(Counter::HookTimeouts),
             Notice::Reloading { generation } => self.generation = generation.0,
             Notice::Reloaded { .. } => self.count(Counter::Reloads),
-            Notice::ReloadFailed { .. } => self.count(Counter::ReloadsFailed),
+            Notice::ReloadFailed { .. } | Notice::SettingsTimedOut { .. } => {
+                self.count(Counter::ReloadsFailed);
+            }
             Notice::ProbeTimedOut { .. } | Notice::ProgramBusy { .. } => {
                 self.count(Counter::UpgradesRefused);
             }
@@ -198,6 +200,7 @@ impl Counters {
             | Notice::OldLeft { .. }
             | Notice::AtMaximum { .. }
             | Notice::ClientsNoticedLate { .. }
+            | Notice::ReadingSettings
             | Notice::Probing
             | Notice::WaitingForHook { .. }
             | Notice::HookCutShort { .. }

@@ -183,6 +183,14 @@ fn words(notice: Notice, pid: Option<Pid>) -> (Level, String) {
         Notice::Resized { prefork, max_children } => {
             (Level::Info, format!("prefork is now {prefork}, of at most {max_children}"))
         }
+        Notice::ReadingSettings => (Level::Info, "reading the settings again".to_owned()),
+        Notice::SettingsTimedOut { limit } => (
+            Level::Error,
+            format!(
+                "reload refused: the settings were not read in {}; those in force stay, and no child is replaced",
+                Span(limit)
+            ),
+        ),
         Notice::Reloading { generation } => {
             (Level::Info, format!("replacing all children by generation {generation}"))
         }

@@ -12,7 +12,7 @@ use crate::{
     auto_reload::AutoReload,
     board::{self, ParentBoard},
     channels::Channels,
-    check::{Checked, Pool, Settings, Users, check},
+    check::{Checked, Pool, Settings, Users, When, check},
     child::{self, Body},
     clock, hooks,
     log::{Log, Role},
@@ -59,7 +59,9 @@ impl<S> Prefork<S> {
     pub fn new(args: Args<S>) -> Result<Self, ArgsError> {
         let inherited = inherited();
         let origin = Origin::of_this_process(inherited.as_ref().and_then(Inherited::command));
-        let checked = check(args, origin.as_ref().ok());
+        let reads = inherited.as_ref().is_some_and(Inherited::reads_settings);
+        let when = if reads { When::AtReload } else { When::AtStart };
+        let checked = check(args, origin.as_ref().ok(), when);
         match checked {
             Ok(checked) => Ok(Self { checked, origin }),
             Err(error) => {
@@ -102,6 +104,9 @@ impl<S> Prefork<S> {
     /// not waited for.
     pub fn run(self) -> Result<Ended, RunError> {
         let Self { checked, origin } = self;
+        if let Some(inherited) = &*inherited() {
+            inherited.report_settings(&checked.settings.in_force);
+        }
         outlive_failed_writes().map_err(RunError::system("set up signals"))?;
         let inherited = inherited().take();
         let prepared = prepare(checked, inherited.as_ref());

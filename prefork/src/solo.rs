@@ -343,6 +343,8 @@ impl Watcher {
                 | Action::CheckConnections
                 | Action::EndDescendants
                 | Action::ReopenLogs
+                | Action::ReadSettings
+                | Action::EndReading
                 | Action::Probe
                 | Action::EndProbe
                 | Action::Upgrade => {}

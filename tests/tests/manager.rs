@@ -42,6 +42,10 @@ fn reload(daemon: &Daemon<'_>, mailbox: &Mailbox, signal: Signal) {
     let reloading = mailbox.next();
     assert!(reloading.starts_with("RELOADING=1 MONOTONIC_USEC="), "{reloading:?}");
     assert!((before..=now()).contains(&time(&reloading)), "{reloading:?} at {before}");
+    if signal == Signal::HUP {
+        assert!(reloading.ends_with("STATUS=reading the settings again"), "{reloading:?}");
+        mailbox.expect(&["STATUS=replacing all children"]);
+    }
     mailbox.expect(&[&format!("READY=1 MAINPID={} STATUS=serving, ", daemon.pid())]);
 }
 

@@ -163,6 +163,7 @@ fn assert_unit_with_socket_works(suite: Suite) {
         assert_eq!(under_load(&machine, script), [""; 0], "{script}");
         assert_serves(&machine, "hello");
     }
+    assert_reload_reads_settings(&machine);
     assert_watchdog_bites_who_hangs(&machine);
     with_requests_in_hand(&machine, "systemctl stop hello.socket hello");
     assert_eq!(show(&machine, "hello", "Result"), "success");
@@ -183,6 +184,21 @@ fn assert_unit_with_socket_works(suite: Suite) {
     assert!(machine.must("journalctl -u hello -o cat").contains("did you mean `max_children`?"));
     machine.must("sed -i /childern/d /etc/hello/hello.toml");
     assert_serves(&machine, "hello.socket");
+}
+
+/// Asserts that a reload is over when the settings are in force, or were refused.
+#[track_caller]
+fn assert_reload_reads_settings(machine: &Machine) {
+    let pid = show(machine, "hello", "MainPID");
+    let edit = |from: u32, to: u32| {
+        let edit = format!("sed -i 's/^prefork = {from}/prefork = {to}/' /etc/hello/hello.toml");
+        machine.must(&format!("{edit}; systemctl reload hello; sleep 0.5"));
+        show(machine, "hello", "StatusText")
+    };
+    assert_eq!(edit(4, 5), "serving, 5 to 32 children");
+    assert_eq!(edit(5, 50), "serving; the settings were refused, the old ones stay in force");
+    assert_eq!(edit(50, 4), "serving, 4 to 32 children");
+    assert_eq!(show(machine, "hello", "MainPID"), pid);
 }
 
 /// Asserts that it runs as a user of systemd's making, whose directories they are.
@@ -231,7 +247,7 @@ fn assert_watchdog_bites_who_hangs(machine: &Machine) {
     machine.must("rm -r /etc/systemd/system/hello.service.d; systemctl daemon-reload; systemctl restart hello");
 }
 
-/// V1, V4: in the foreground, with a socket of systemd's, a watchdog, and a user who has nothing.
+/// V1, V4, L10: in the foreground, with a socket of systemd's, a watchdog, and a user who has nothing.
 #[test]
 fn the_unit_with_a_socket_loses_no_request_under_systemd_257() {
     assert_unit_with_socket_works(Suite::Trixie);

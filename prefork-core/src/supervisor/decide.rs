@@ -28,6 +28,7 @@ impl Supervisor {
         self.decide_surplus(now);
         self.decide_top_up(now);
         self.decide_descendants(now);
+        self.decide_settings(now);
         self.decide_upgrade(now);
         self.decide_stop(now);
     }
@@ -267,6 +268,7 @@ impl Supervisor {
 
     pub(super) fn stop(&mut self, now: Time, rung: Rung, verdict: Verdict) {
         self.forgo_upgrade();
+        self.forgo_settings();
         self.phase = Phase::Stopping { stop: Stop::Hook { rung }, verdict, wished: now };
         self.run_hook(now, Hook::BeforeShutdown);
     }

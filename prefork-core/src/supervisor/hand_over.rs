@@ -3,7 +3,7 @@
 //! What goes over is what the children cannot be asked again: who is where, how far each has come, and
 //! how large the pool had grown. Everything else the new program decides by settings of its own.
 
-use super::{Phase, Rollout, Supervisor, Upgrade, distrust::RINGS};
+use super::{Phase, Reading, Rollout, Supervisor, Upgrade, distrust::RINGS};
 use crate::{
     Config, Generation, Pool, Rung, SlotId, Time,
     ladder::Ladder,
@@ -90,7 +90,7 @@ impl Supervisor {
         Handover {
             generation: self.generation,
             target: self.target,
-            reloading: self.rollout.is_some() || self.rollout_again,
+            reloading: self.rollout.is_some() || self.rollout_again || self.reading != Reading::No,
             upgrade_again: matches!(self.upgrade, Upgrade::Due { again: true, .. }),
             children: children.into_iter().map(hand_over_child).collect(),
         }

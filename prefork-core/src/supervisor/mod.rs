@@ -18,6 +18,7 @@ mod hooks;
 mod note;
 mod replace;
 mod rollout;
+mod settings;
 mod upgrade;
 mod watch;
 
@@ -34,6 +35,7 @@ use descendants::Descendants;
 pub use hand_over::{AdoptedAs, Handover, HandoverChild, HandoverStage};
 use hooks::Hooks;
 use rollout::Rollout;
+use settings::Reading;
 use upgrade::Upgrade;
 use watch::Watch;
 
@@ -61,6 +63,13 @@ use watch::Watch;
 /// [`look`](Self::look). Looks are asked for when a child that had nothing to do nudges
 /// ([`Event::Nudged`]), soon after growing, and when something may be too much; under any load at
 /// most 20 times a second but for those after growing, and never while nobody has anything to do.
+///
+/// # Settings
+///
+/// With [`Config::reread`] set to [`Reread::AtReload`](crate::Reread::AtReload), a reload begins with
+/// [`Action::ReadSettings`]. Once they are read, [`reconfigure`](Self::reconfigure) goes on with them and replaces the
+/// children. Where they are wrong, or are not read within [`Config::start_timeout`], those in force stay and so do the
+/// children. Requests that come meanwhile have them read once more.
 ///
 /// # Replacing
 ///
@@ -148,6 +157,7 @@ pub struct Supervisor {
     crowd: Option<usize>,
     /// When those that were asked to leave a moment ago will be known to be at work, where that matters.
     replace_at: Option<Time>,
+    reading: Reading,
     upgrade: Upgrade,
     descendants: Descendants,
     hooks: Hooks,
@@ -208,6 +218,7 @@ impl Supervisor {
             old_since: None,
             crowd: None,
             replace_at: None,
+            reading: Reading::No,
             upgrade: Upgrade::No,
             descendants: Descendants::new(config.descendants),
             hooks: Hooks::default(),
@@ -245,6 +256,25 @@ impl Supervisor {
             self.note_blindness(now);
             self.decide(now);
         }
+    }
+
+    /// Goes on with the settings that were read, in answer to [`Action::ReadSettings`], and replaces the children as these
+    /// were forked with the old ones.
+    ///
+    /// Limits hold from now on for all children. A pool that is too large for them shrinks, and one that is to be larger
+    /// has new slots; those that it has it keeps. [`Config::pool`] must stay of its kind, and [`Config::hooks`] and
+    /// [`Config::descendants`] as they were: start from [`config`](Self::config).
+    pub fn reconfigure(&mut self, now: Time, config: Config) {
+        if !self.is_over() {
+            self.note_settings(now, config);
+            self.decide(now);
+        }
+    }
+
+    /// Returns the settings in force.
+    #[must_use]
+    pub const fn config(&self) -> &Config {
+        &self.config
     }
 
     /// Decides what follows from the mere passing of time until `now`.
@@ -330,6 +360,7 @@ impl Supervisor {
             old,
             self.proof_due(),
             self.replace_due(),
+            self.reading_due(),
             self.upgrade_due(),
             self.connections_due(),
             self.death_lines.due(),

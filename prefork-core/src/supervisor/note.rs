@@ -55,6 +55,8 @@ impl Supervisor {
             Event::HookEnded(hook) => self.hook_ended(now, hook),
             Event::Examined { slot } => self.examined(now, slot),
             Event::Requested(request) => self.requested(now, request),
+            Event::SettingsRefused => self.settings_refused(),
+            Event::SettingsUnread => self.settings_unread(),
             Event::ProbeReady => self.probe_ready(now),
             Event::ProbeFailed => self.probe_failed(),
             Event::ProgramBusy => self.program_busy(now),
@@ -169,7 +171,7 @@ impl Supervisor {
             | Request::More
             | Request::Fewer
                 if self.is_stopping() => {}
-            Request::Reload => self.rollout_again = true,
+            Request::Reload => self.want_reload(),
             Request::Reopen => self.actions.push_back(Action::ReopenLogs),
             Request::Upgrade => self.want_upgrade(),
             Request::More => self.resize(now, 1),

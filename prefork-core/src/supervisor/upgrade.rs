@@ -104,6 +104,7 @@ impl Supervisor {
     pub(super) const fn upgrade_failed(&mut self) {
         if let Upgrade::Due { again, .. } = self.upgrade {
             self.upgrade = Self::after_failure(again);
+            self.read_again();
         }
     }
 

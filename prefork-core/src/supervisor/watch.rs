@@ -79,6 +79,14 @@ impl Watch {
         self.look_at = Some(now);
     }
 
+    /// Goes on by another policy and other time limits.
+    pub(super) const fn change(&mut self, policy: ScalingPolicy, now: Time) {
+        self.policy = policy;
+        self.look_at = Some(now);
+        // Found out again by the look, for the limit that holds from now on.
+        self.hung_at = None;
+    }
+
     /// Has the children looked at now, if that is not being done.
     pub(super) const fn look_soon(&mut self, now: Time) {
         if !self.looking {

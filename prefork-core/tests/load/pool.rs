@@ -41,6 +41,8 @@ impl Ours {
                 | Action::EndHook(_)
                 | Action::CheckConnections
                 | Action::EndDescendants
+                | Action::ReadSettings
+                | Action::EndReading
                 | Action::Probe
                 | Action::EndProbe
                 | Action::Upgrade

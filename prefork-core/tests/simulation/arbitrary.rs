@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use prefork_core::{Config, Hook, Request};
+use prefork_core::{Config, Hook, Request, Reread};
 use proptest::prelude::*;
 
 use crate::{
-    life::{Life, Program},
+    life::{Life, Program, Settings},
     ms,
     world::Step,
 };
@@ -50,6 +50,7 @@ pub(crate) fn arb_step() -> impl Strategy<Value = Step> {
         2 => prop_oneof![Just(Request::Reload), Just(Request::Reopen), Just(Request::Upgrade)]
             .prop_map(Step::Request),
         1 => arb_program().prop_map(Step::Program),
+        1 => arb_settings().prop_map(Step::Settings),
         1 => (1usize..10).prop_map(Step::Tire),
         1 => Just(Step::Stick),
         2 => arb_hook_time().prop_map(Step::Hooks),
@@ -62,6 +63,15 @@ fn arb_hook_time() -> impl Strategy<Value = Option<Duration>> {
         3 => Just(Some(Duration::ZERO)),
         2 => (0u64..40_000).prop_map(|takes| Some(ms(takes))),
         1 => Just(None),
+    ]
+}
+
+fn arb_settings() -> impl Strategy<Value = Settings> {
+    prop_oneof![
+        2 => Just(Settings::Good),
+        1 => Just(Settings::Wrong),
+        1 => Just(Settings::Unreadable),
+        1 => Just(Settings::Endless),
     ]
 }
 
@@ -81,10 +91,11 @@ pub(crate) fn arb_program() -> impl Strategy<Value = Program> {
 }
 
 pub(crate) fn arb_pool() -> impl Strategy<Value = Config> {
-    (1u32..40, 0u32..40, arb_hooks()).prop_map(|(prefork, more, hooks)| {
+    let reread = prop_oneof![Just(Reread::Never), Just(Reread::AtReload)];
+    (1u32..40, 0u32..40, arb_hooks(), reread).prop_map(|(prefork, more, hooks, reread)| {
         let mut config =
             Config::new(prefork, prefork + more).expect("prefork is within max_children");
-        config.hooks = hooks;
+        (config.hooks, config.reread) = (hooks, reread);
         config
     })
 }

@@ -58,6 +58,17 @@ pub(crate) enum Program {
     Busy,
 }
 
+/// What the file of settings is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Settings {
+    Good,
+    Wrong,
+    /// Nobody can be had to read it.
+    Unreadable,
+    /// It has no end.
+    Endless,
+}
+
 /// What happens in the life of a child.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Milestone {

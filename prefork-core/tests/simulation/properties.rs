@@ -101,6 +101,7 @@ proptest! {
         let has_hook = config.hooks.contains(&Hook::BeforeShutdown);
         prop_assert_eq!(world.shutdown_hooks(), usize::from(has_hook));
         prop_assert!(!world.is_probing(), "a probe was left behind");
+        prop_assert!(!world.is_reading(), "a settings process was left behind");
     }
 
     /// However often upgrades are asked for, whatever the program file is meanwhile: in the end a good

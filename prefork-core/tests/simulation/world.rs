@@ -17,7 +17,7 @@ use prefork_core::{
 
 use crate::{
     count,
-    life::{Child, Life, Milestone, Program},
+    life::{Child, Life, Milestone, Program, Settings},
     orphans::Orphans,
 };
 
@@ -48,6 +48,8 @@ pub(crate) enum Step {
     Tire(usize),
     /// Hooks take so long from now on, or for ever.
     Hooks(Option<Duration>),
+    /// The file of settings is from now on such a one.
+    Settings(Settings),
     /// The program file is from now on such a one.
     Program(Program),
     /// Nothing ends one of the processes that children have started.
@@ -88,6 +90,9 @@ pub(crate) struct World {
     /// Whether a probe is at work, and when it will say what.
     probe: Option<(Option<Time>, Event)>,
     probes: usize,
+    settings: Settings,
+    /// Whether settings are being read, and when that ends, if ever.
+    reading: Option<Option<Time>>,
     upgrades: usize,
     verdict: Option<Verdict>,
 }
@@ -122,9 +127,15 @@ impl World {
             program: Program::Good,
             probe: None,
             probes: 0,
+            settings: Settings::Good,
+            reading: None,
             upgrades: 0,
             verdict: None,
         }
+    }
+
+    pub(crate) const fn is_reading(&self) -> bool {
+        self.reading.is_some()
     }
 
     /// A pool that has been ready, to which all this has been done, and where all is well from now on.
@@ -185,6 +196,7 @@ impl World {
                 }
             }
             Step::Hooks(takes) => self.hook_takes = takes,
+            Step::Settings(settings) => self.settings = settings,
             Step::Program(program) => self.program = program,
             Step::Stick => self.orphans.make_one_stubborn(),
         }
@@ -195,6 +207,9 @@ impl World {
         self.failing_forks = 0;
         self.processes = usize::MAX;
         self.program = Program::Good;
+        self.settings = Settings::Good;
+        // A file that had no end has one now.
+        self.reading = self.reading.map(|ends| ends.or(Some(self.now)));
         self.orphans.heal();
         self.hook_takes = Some(Duration::ZERO);
         self.step(Step::Kill(usize::MAX));
@@ -341,9 +356,11 @@ impl World {
         loop {
             let happens = self.agenda.peek().map(|Reverse((at, ..))| *at);
             let probed = self.probe.and_then(|(at, _)| at);
+            let read = self.reading.flatten();
             let returns = self.calls.iter().filter_map(|(_, ends)| *ends).min();
             let (orphan, deadline) = (self.orphans.due(), self.supervisor.deadline());
-            let next = [happens, probed, returns, orphan, deadline].into_iter().flatten().min();
+            let next =
+                [happens, probed, read, returns, orphan, deadline].into_iter().flatten().min();
             let Some(next) = next.filter(|next| *next <= end) else { break };
             self.now = self.now.max(next);
             if orphan.is_some_and(|at| at <= next) {
@@ -351,6 +368,8 @@ impl World {
                 self.tell(Event::OrphanEnded);
             } else if probed.is_some_and(|at| at <= next) {
                 self.answer_probe();
+            } else if read.is_some_and(|at| at <= next) {
+                self.answer_reading();
             } else if returns.is_some_and(|at| at <= next) {
                 self.return_from_hook(next);
             } else if happens.is_some_and(|at| at <= next) {
@@ -416,6 +435,19 @@ impl World {
         self.tell(event);
     }
 
+    fn answer_reading(&mut self) {
+        self.reading = None;
+        match self.settings {
+            Settings::Good => {
+                let config = self.supervisor.config().clone();
+                self.supervisor.reconfigure(self.now, config);
+                self.obey();
+            }
+            Settings::Wrong | Settings::Endless => self.tell(Event::SettingsRefused),
+            Settings::Unreadable => self.tell(Event::SettingsUnread),
+        }
+    }
+
     /// Begins a call of a hook of which none is being run.
     fn call(&mut self, hook: Hook) {
         assert!(!self.is_calling(hook), "{hook:?} is called twice at a time");
@@ -463,6 +495,8 @@ impl World {
         assert_eq!(self.probe, Some((None, Event::ProbeReady)), "a program was not tried");
         assert!(!self.supervisor.is_stopping(), "a stop goes first");
         self.probe = None;
+        // Whoever reads them ends with the program that has asked.
+        self.reading = None;
         if self.program == Program::Unlucky {
             self.supervisor.handle(self.now, Event::UpgradeFailed);
             return;
@@ -553,6 +587,14 @@ impl World {
             Action::ArmNudge => self.armed = true,
             Action::Look => self.look(),
             Action::CheckConnections => panic!("nobody watches clients"),
+            Action::ReadSettings => {
+                assert_eq!(self.reading, None, "settings are read once at a time");
+                let soon = self.now + Duration::from_millis(10);
+                self.reading = Some((self.settings != Settings::Endless).then_some(soon));
+            }
+            Action::EndReading => {
+                assert!(self.reading.take().is_some(), "nobody reads settings");
+            }
             Action::Probe => {
                 assert_eq!(self.probe, None, "one program is tried at a time");
                 self.probes += 1;

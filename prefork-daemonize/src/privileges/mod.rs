@@ -81,6 +81,18 @@ impl Privileges {
     pub fn resolve(wanted: &WantedPrivileges) -> Result<Self, Vec<PrivilegesFault>> {
         resolve::resolve(wanted, &Real)
     }
+
+    /// Returns the same user and groups with another mask, other limits and so on: what `wanted` says besides the user
+    /// and the groups.
+    ///
+    /// Nothing is checked: it is for what [`resolve`](Self::resolve) has found possible in another process of the same
+    /// rights. Of a mask, the bits above 0o777 are left out.
+    #[must_use]
+    pub fn with_means_of(&self, wanted: &WantedPrivileges) -> Self {
+        let WantedPrivileges { umask, no_new_privs, rlimit_nofile, .. } = *wanted;
+        let umask = umask.map(|mask| Mode::from_raw_mode(mask & 0o777));
+        Self { umask, no_new_privs, rlimit_nofile, ..self.clone() }
+    }
 }
 
 /// Brings groups in order, each once, so that lists can be compared.

@@ -17,6 +17,9 @@ pub(crate) enum Exit {
     Unproven = 4,
     /// It had not come to its end when the time was over.
     TimedOut = 5,
+    /// The daemon's settings are wrong, and it has gone on with the old ones: as a daemon exits that cannot start for that,
+    /// `EX_CONFIG` of `sysexits.h`.
+    WrongSettings = 78,
 }
 
 impl Exit {
@@ -28,7 +31,8 @@ Exit codes:
   2  wrong usage
   3  not running
   4  the pid file is held, but by no process that proves to be the daemon
-  5  timed out";
+  5  timed out
+ 78  the daemon has refused its settings, and goes on with the old ones";
 }
 
 impl From<Exit> for ExitCode {
@@ -50,9 +54,10 @@ mod tests {
             Exit::NotRunning,
             Exit::Unproven,
             Exit::TimedOut,
+            Exit::WrongSettings,
         ];
         for exit in all {
-            assert!(Exit::HELP.contains(&format!("\n  {}  ", exit as u8)), "{exit:?}");
+            assert!(Exit::HELP.contains(&format!("\n{:>3}  ", exit as u8)), "{exit:?}");
         }
     }
 }

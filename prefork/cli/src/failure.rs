@@ -70,6 +70,11 @@ pub(crate) enum Failure {
         plural(*old, "old child", "old children")
     )]
     RolloutFailed { generation: u64, old: usize },
+    #[error(
+        "process {pid} has refused its settings: those in force stay, and its children were not replaced; see its \
+         error log"
+    )]
+    SettingsRefused { pid: Pid },
     #[error("`top` needs a terminal to draw on; `prefork status` prints to anything")]
     NoTerminal,
     #[error("cannot use the terminal")]
@@ -85,6 +90,7 @@ impl Failure {
         match self {
             Self::NotRunning { .. } | Self::Ended { .. } => Exit::NotRunning,
             Self::NotReplaced { .. } | Self::NotReopened { .. } => Exit::TimedOut,
+            Self::SettingsRefused { .. } => Exit::WrongSettings,
             Self::Unproven { .. } => Exit::Unproven,
             Self::NoTerminal | Self::NoSuchCommand { .. } => Exit::Usage,
             Self::Daemon(error) => of_daemon(error),

@@ -190,6 +190,9 @@ impl<S> Args<S> {
     }
 
     /// Sets how long the start may take, until every child is in its main loop; longer than 0. Default 60 s.
+    ///
+    /// As long may each child take that is started later, a new program to show that it works, and a reload to read the
+    /// settings.
     pub fn start_timeout(mut self, limit: Duration) -> Self {
         self.data.start_timeout = Some(limit);
         self

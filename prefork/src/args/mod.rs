@@ -89,6 +89,8 @@ pub(crate) struct Data {
     pub(crate) netwatch_interval: Option<Duration>,
     #[cfg(feature = "status")]
     pub(crate) status_listen: Option<crate::StatusAddress>,
+    /// Whether any of it was set by [`Settings`](crate::Settings), which may be of a file.
+    pub(crate) has_settings: bool,
 }
 
 /// The hooks that the parent runs while there are children.

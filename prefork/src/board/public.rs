@@ -136,6 +136,21 @@ impl Public {
         })
     }
 
+    /// Has room for so many slots at the least, as soon as it can be made again.
+    pub(super) fn grow(&mut self, slots: u32) {
+        let slots = slots as usize;
+        if slots <= self.slots {
+            return;
+        }
+        self.slots = slots;
+        match (&self.place, &self.repair) {
+            (Place::File(_) | Place::Memory, Repair::No) => {
+                self.repair = Repair::Due { not_before: Time::ZERO, said: None };
+            }
+            (Place::File(_) | Place::Memory, Repair::Due { .. }) | (Place::Nowhere, _) => {}
+        }
+    }
+
     /// Where it is, if it is in a file.
     pub(crate) fn path(&self) -> Option<&Path> {
         match &self.place {

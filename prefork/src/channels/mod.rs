@@ -116,6 +116,15 @@ impl Channels {
         })
     }
 
+    /// Has room for so many slots at the least.
+    ///
+    /// # Errors
+    ///
+    /// Fails if there is no memory for more; then it has as many as before.
+    pub(crate) fn grow(&mut self, slots: u32) -> io::Result<()> {
+        self.pages.grow(slots)
+    }
+
     /// Asks the child in a slot to leave, as soon as [`wake_children`](Self::wake_children) is called.
     pub(crate) fn ask(&mut self, slot: SlotId) {
         self.pages.ask(slot);

@@ -89,8 +89,19 @@ impl Pages {
         Ok(Self { pages, memory, round: 0, is_armed: false, watched: 0 })
     }
 
+    /// Makes sure that there are pages for so many slots at the least.
+    pub(super) fn grow(&mut self, slots: u32) -> io::Result<()> {
+        let count = Self::fill(&self.memory, slots)?;
+        self.pages.grow(&self.memory, count)
+    }
+
     /// Makes sure that there is memory for so many slots at the least, and maps all that there are.
     fn reserve(memory: &OwnedFd, slots: u32) -> io::Result<pages::Pages> {
+        pages::Pages::map(memory, Self::fill(memory, slots)?)
+    }
+
+    /// Makes sure that there is memory for so many slots at the least; returns for how many there is.
+    fn fill(memory: &OwnedFd, slots: u32) -> io::Result<usize> {
         let stride = pages::Pages::stride() as u64;
         let (found, wanted) =
             (rustix::fs::fstat(memory)?.st_size.unsigned_abs(), u64::from(slots) * stride);
@@ -99,8 +110,7 @@ impl Pages {
         }
         // Now, so that a lack of memory is an error here and no SIGBUS later.
         fallocate(memory, FallocateFlags::empty(), 0, wanted).of_call("fallocate(2)")?;
-        let count = found.max(wanted) / stride;
-        pages::Pages::map(memory, usize::try_from(count).map_err(io::Error::other)?)
+        usize::try_from(found.max(wanted) / stride).map_err(io::Error::other)
     }
 
     /// What the next program in this process needs.

@@ -19,6 +19,7 @@ use crate::{
     auto_reload::{AutoReload, Handler},
     child::Body,
     manager::Manager,
+    settings::{Fixed, InForce, Live, Mask, Reaction, files_read},
     upgrade::Origin,
 };
 
@@ -41,8 +42,21 @@ pub(crate) struct Checked<S> {
     pub(crate) auto_reload: Option<AutoReload>,
 }
 
+/// When arguments are checked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum When {
+    /// For the daemon that this process becomes.
+    AtStart,
+    /// For one that serves, whose parent may be root no more.
+    AtReload,
+}
+
 /// Checks every argument and names each that is wrong. The program is where the origin says, if it is known.
-pub(crate) fn check<S>(args: Args<S>, origin: Option<&Origin>) -> Result<Checked<S>, ArgsError> {
+pub(crate) fn check<S>(
+    args: Args<S>,
+    origin: Option<&Origin>,
+    when: When,
+) -> Result<Checked<S>, ArgsError> {
     let Args { mut data, before_daemonize, after_init, parent_hooks, body, too_early } = args;
     let mut faults = Faults::default();
     for name in too_early {
@@ -51,7 +65,12 @@ pub(crate) fn check<S>(args: Args<S>, origin: Option<&Origin>) -> Result<Checked
     if body.main_loop.is_none() {
         faults.required("main_loop", "");
     }
+    match when {
+        When::AtStart => require_root(&data, &mut faults),
+        When::AtReload => {}
+    }
     vain::refuse(&data, &parent_hooks, &mut faults);
+    let fixed = Fixed::of(&data, &parent_hooks);
     let auto_reload = auto_reload(&mut data, &parent_hooks, &mut faults);
     if let (Some(handler), Some(origin)) = (&parent_hooks.auto_reload_handler, origin) {
         distrust_program(handler, origin, &mut faults);
@@ -59,7 +78,9 @@ pub(crate) fn check<S>(args: Args<S>, origin: Option<&Origin>) -> Result<Checked
     if parent_hooks.on_client_disconnect.is_some() {
         netwatch_interval(&mut data, &mut faults);
     }
-    let (settings, users, error_log, access_log) = check_data(data, &parent_hooks, &mut faults);
+    let (settings, users, error_log, access_log) =
+        check_data(data, fixed, &parent_hooks, &mut faults);
+
     if !faults.0.is_empty() {
         return Err(ArgsError::new(faults.0));
     }
@@ -76,16 +97,21 @@ pub(crate) fn check<S>(args: Args<S>, origin: Option<&Origin>) -> Result<Checked
     })
 }
 
+fn require_root(data: &Data, faults: &mut Faults) {
+    let user = rustix::process::geteuid();
+    if data.require_root && !user.is_root() {
+        let user = user.as_raw();
+        faults.add("require_root", format!("must be run as root, but the user id is {user}"));
+    }
+}
+
 fn check_data(
     mut data: Data,
+    fixed: Fixed,
     hooks: &ParentHooks,
     faults: &mut Faults,
 ) -> (Settings, Users, Option<ErrorLog>, Option<AccessTarget>) {
     let name = name(data.name.take(), faults);
-    if data.require_root && !rustix::process::geteuid().is_root() {
-        let user = rustix::process::geteuid().as_raw();
-        faults.add("require_root", format!("must be run as root, but the user id is {user}"));
-    }
     let pool = pool::check(&data, hooks, faults);
     let users = users(&data, faults);
     let limits = pool::limits(&data, faults);
@@ -95,6 +121,8 @@ fn check_data(
     if daemonize {
         files.require_all(faults);
     }
+    let live = live(&data, hooks, &pool);
+    let in_force = InForce { live, fixed, files: files_read().clone() };
     let Files { pid_path, error_log_path, error_log, access_log, scoreboard } = files;
     let settings = Settings {
         name,
@@ -112,8 +140,46 @@ fn check_data(
         hook_timeout: data.hook_timeout.unwrap_or(defaults::HOOK_TIMEOUT),
         manager: Manager::default(),
         status,
+        in_force: Box::new(in_force),
     };
     (settings, users, error_log, access_log)
+}
+
+/// What the arguments amount to of which a reload may change something.
+fn live(data: &Data, hooks: &ParentHooks, pool: &Pool) -> Live {
+    let (prefork, max_children, max_unavailable) = match pool {
+        Pool::Solo => (0, 0, 0),
+        Pool::Children(config) => (config.prefork(), config.max_children(), config.max_unavailable),
+    };
+    Live {
+        prefork,
+        max_children,
+        min_spare: data.min_spare.unwrap_or(defaults::MIN_SPARE),
+        max_spare: data.max_spare,
+        max_unavailable,
+        max_requests: data.max_requests,
+        max_lifetime: data.max_lifetime,
+        max_memory: data.max_memory,
+        request_timeout: data.request_timeout,
+        start_timeout: data.start_timeout.unwrap_or(defaults::START_TIMEOUT),
+        graceful_timeout: data.graceful_timeout.unwrap_or(defaults::GRACEFUL_TIMEOUT),
+        reload_timeout: data.reload_timeout,
+        hook_timeout: data.hook_timeout.unwrap_or(defaults::HOOK_TIMEOUT),
+        auto_reload_check_every: data.auto_reload_check_every,
+        auto_reload_handler: Reaction::to_changes(hooks.auto_reload_handler.as_ref()),
+        on_client_disconnect: Reaction::to_disconnects(hooks.on_client_disconnect.as_ref()),
+        netwatch_interval: data.netwatch_interval,
+        umask: data.privileges.umask.map(Mask),
+        no_new_privs: data.privileges.no_new_privs,
+        rlimit_nofile: data.privileges.rlimit_nofile,
+    }
+}
+
+/// The same of arguments that need not make sense together.
+#[cfg(test)]
+pub(crate) fn live_of(data: &Data, hooks: &ParentHooks) -> Live {
+    let pool = pool::check(data, hooks, &mut Faults::default());
+    live(data, hooks, &pool)
 }
 
 /// Returns the name given, or that of the program.

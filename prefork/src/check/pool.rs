@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
-use prefork_core::{Config, ConfigError, Descendants, LARGEST_POOL};
+use prefork_core::{Config, ConfigError, Descendants, LARGEST_POOL, Reread};
 
 use super::{Faults, Pool, defaults, has_scoreboard};
 use crate::{
     args::{Data, ParentHooks},
     child::Limits,
+    settings::files_read,
 };
 
 /// Checks the size of the pool, and what depends on it.
@@ -43,6 +44,8 @@ pub(super) fn check(data: &Data, hooks: &ParentHooks, faults: &mut Faults) -> Po
     config.max_lifetime = data.max_lifetime;
     config.request_timeout = data.request_timeout;
     config.netwatch_interval = data.netwatch_interval;
+    let is_read = data.has_settings || !files_read().is_empty();
+    config.reread = if is_read { Reread::AtReload } else { Reread::Never };
     config.descendants = if data.keep_descendants { Descendants::Keep } else { Descendants::End };
     Pool::Children(Box::new(config))
 }

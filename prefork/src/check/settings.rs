@@ -5,7 +5,7 @@ use std::{io::Write, os::fd::OwnedFd, path::PathBuf, rc::Rc, time::Duration};
 use prefork_core::Config;
 use prefork_daemonize::Privileges;
 
-use crate::{child::Limits, manager::Manager};
+use crate::{child::Limits, manager::Manager, settings::InForce};
 
 /// The plain data among the arguments.
 #[derive(Clone, Debug)]
@@ -28,6 +28,8 @@ pub(crate) struct Settings {
     pub(crate) manager: Manager,
     /// Where the status page is.
     pub(crate) status: Option<crate::status::Address>,
+    /// With what others are compared that are read later.
+    pub(crate) in_force: Box<InForce>,
 }
 
 /// As whom the daemon runs.

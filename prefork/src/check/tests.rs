@@ -4,7 +4,10 @@ use super::*;
 use crate::{OnChange, OnDisconnect};
 
 fn faults<S>(args: Args<S>) -> Vec<(&'static str, String)> {
-    let error = check(args, None).err().map(|error| error.faults().to_vec()).unwrap_or_default();
+    let error = check(args, None, When::AtStart)
+        .err()
+        .map(|error| error.faults().to_vec())
+        .unwrap_or_default();
     error.into_iter().map(|fault| (fault.argument, fault.problem)).collect()
 }
 

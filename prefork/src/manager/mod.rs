@@ -58,20 +58,10 @@ impl Manager {
             Begun::InPlace => Conversation::in_place(Size::of(config)),
             Begun::Alone => Conversation::new(Size::Fixed { prefork: 0 }),
         };
-        // Each of them is waited for once.
-        let hooks = config.hooks.iter().filter(|hook| match hook {
-            Hook::BeforeShutdown | Hook::OnChildExit => true,
-            Hook::Ready | Hook::OnTimeout | Hook::AutoReloadHandler | Hook::OnClientDisconnect => {
-                false
-            }
-        });
-        let measures = [config.graceful_timeout, config.interrupt_timeout, config.kill_timeout];
-        let stop: Vec<_> = measures.into_iter().chain(hooks.map(|_| config.hook_timeout)).collect();
+        let stop = longest_stop(config);
         Reporting {
             line: self.line.clone(),
-            conversation: conversation
-                .with_main_pid(self.main_pid)
-                .with_stop(stop.iter().fold(MARGIN, |sum, part| sum.saturating_add(*part))),
+            conversation: conversation.with_main_pid(self.main_pid).with_stop(stop),
             interval: self.interval,
             next_beat: clock::now(),
             outbox: Outbox::default(),
@@ -79,6 +69,18 @@ impl Manager {
             log: log.clone(),
         }
     }
+}
+
+/// Returns how long a stop may take at most.
+fn longest_stop(config: &Config) -> Duration {
+    // Each of them is waited for once.
+    let hooks = config.hooks.iter().filter(|hook| match hook {
+        Hook::BeforeShutdown | Hook::OnChildExit => true,
+        Hook::Ready | Hook::OnTimeout | Hook::AutoReloadHandler | Hook::OnClientDisconnect => false,
+    });
+    let measures = [config.graceful_timeout, config.interrupt_timeout, config.kill_timeout];
+    let parts = measures.into_iter().chain(hooks.map(|_| config.hook_timeout));
+    parts.fold(MARGIN, Duration::saturating_add)
 }
 
 /// How a daemon has come to be.
@@ -120,6 +122,11 @@ impl Reporting {
         if let Some(occasion) = Occasion::of(notice) {
             self.on(occasion);
         }
+    }
+
+    /// Goes on with other time limits for a stop.
+    pub(crate) fn reconfigure(&mut self, config: &Config) {
+        self.conversation = self.conversation.with_stop(longest_stop(config));
     }
 
     /// Says what there is to say on an occasion.

@@ -15,6 +15,10 @@ pub(crate) enum Occasion {
     /// The first children are about to be started.
     Starting,
     Ready,
+    /// Settings are about to be read again, and are in force or refused.
+    ReadingSettings,
+    Reconfigured,
+    SettingsRefused,
     /// Children are about to be replaced, and have been or not.
     Reloading,
     Reloaded,
@@ -42,6 +46,8 @@ impl Occasion {
     /// Returns what a supervisor's notice is to the manager, if it is anything.
     pub(super) const fn of(notice: Notice) -> Option<Self> {
         match notice {
+            Notice::ReadingSettings => Some(Self::ReadingSettings),
+            Notice::SettingsTimedOut { .. } => Some(Self::SettingsRefused),
             Notice::Reloading { .. } => Some(Self::Reloading),
             Notice::Reloaded { .. } => Some(Self::Reloaded),
             Notice::ReloadFailed { generation, .. } => Some(Self::ReloadFailed { generation }),
@@ -135,6 +141,10 @@ pub(super) struct Conversation {
     /// How long a stop may take.
     stop: Duration,
     is_serving: bool,
+    /// Whether settings are being read.
+    is_reading: bool,
+    /// Whether they were read, and the children are about to be replaced.
+    is_due: bool,
     is_rolling: bool,
     is_upgrading: bool,
     is_stopping: bool,
@@ -150,6 +160,8 @@ impl Conversation {
             main_pid: MainPid::Reported,
             stop,
             is_serving: false,
+            is_reading: false,
+            is_due: false,
             is_rolling: false,
             is_upgrading: false,
             is_stopping: false,
@@ -191,13 +203,28 @@ impl Conversation {
                 self.is_serving = true;
                 Some(self.ready(pid, &self.serving()))
             }
+            Occasion::ReadingSettings => {
+                self.is_reading = true;
+                Some(reloading(now, "reading the settings again"))
+            }
+            Occasion::Reconfigured => {
+                self.is_reading = false;
+                self.is_due = true;
+                None
+            }
+            Occasion::SettingsRefused => {
+                self.is_reading = false;
+                self.ended(pid, "serving; the settings were refused, the old ones stay in force")
+            }
             Occasion::Reloading => {
+                let is_said = std::mem::take(&mut self.is_due);
                 self.is_rolling = true;
                 if std::mem::take(&mut self.is_in_place) {
                     // The roll of a new program is the end of its upgrade.
                     self.is_upgrading = false;
                 }
-                Some(reloading(now, "replacing all children"))
+                let text = "replacing all children";
+                Some(if is_said { status(text) } else { reloading(now, text) })
             }
             Occasion::Reloaded => {
                 self.is_rolling = false;
@@ -237,7 +264,8 @@ impl Conversation {
     }
 
     const fn is_at_rest(self) -> bool {
-        self.is_serving && !self.is_rolling && !self.is_upgrading
+        let is_busy = self.is_reading || self.is_due || self.is_rolling || self.is_upgrading;
+        self.is_serving && !is_busy
     }
 
     fn ended(self, pid: u32, status: &str) -> Option<String> {

@@ -50,6 +50,8 @@ impl Parent<'_> {
             Action::Look => self.look(),
             Action::CheckConnections => self.check_connections(),
             Action::EndDescendants => self.end_descendants(),
+            Action::ReadSettings => self.read_settings(),
+            Action::EndReading => self.end_reading(),
             Action::Probe => self.start_probe(),
             Action::EndProbe => self.end_probe(),
             Action::Upgrade => self.upgrade(),
@@ -154,6 +156,9 @@ impl Parent<'_> {
         self.counters.note(&notice);
         if let (Notice::Reloading { .. }, Some(pid_file)) = (notice, &mut self.pid_file) {
             pid_file.doubt(clock::now());
+        }
+        if let (Notice::SettingsTimedOut { .. }, Some(board)) = (notice, &mut self.board) {
+            board.mark_refused_settings(&self.channels.pages, &self.log);
         }
         if let (Notice::ReloadFailed { generation, .. }, Some(board)) = (notice, &mut self.board) {
             board.mark_failed_rollout(generation, &self.channels.pages, &self.log);

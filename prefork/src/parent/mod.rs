@@ -17,6 +17,7 @@ mod hooks;
 mod leftovers;
 mod logs;
 mod reap;
+mod settings;
 mod status;
 mod table;
 mod take_in;
@@ -51,7 +52,7 @@ use crate::{
     os::{Shortage, Signals, Title, allowed_descriptors, memory_counts},
     pid_file::KeptPidFile,
     status::Service,
-    upgrade::{Adopted, Origin, Probe},
+    upgrade::{Adopted, Origin, Probe, Reading},
 };
 
 use bare::Bare;
@@ -88,6 +89,8 @@ pub(crate) struct Parent<'a> {
     origin: io::Result<Origin>,
     hangups: Hangups,
     probe: Option<Probe>,
+    /// The settings are being read again.
+    reading: Option<Reading>,
     auto_reload: Option<AutoReload>,
     file_watch: Option<FileWatch>,
     client_watch: Option<ClientWatch>,
@@ -220,6 +223,7 @@ impl<'a> Parent<'a> {
             origin,
             hangups: parts.hangups,
             probe: None,
+            reading: None,
             auto_reload,
             file_watch: None,
             client_watch,
@@ -264,6 +268,7 @@ impl<'a> Parent<'a> {
                     }
                     Some(Done::Over(verdict)) => {
                         self.end_probe();
+                        self.end_reading();
                         self.interrupt_hooks();
                         self.end_status();
                         self.leftovers.end(&self.log);
@@ -323,6 +328,7 @@ impl<'a> Parent<'a> {
             .into_iter()
             .chain(bells)
             .chain(self.probe.iter().flat_map(Probe::fds))
+            .chain(self.reading.iter().flat_map(Reading::fds))
             .chain(self.calls.fds())
             .chain(self.pid_file.as_ref().and_then(|pid_file| pid_file.fd()))
             .chain(self.board.as_ref().and_then(|board| board.public().fd()))

@@ -33,6 +33,7 @@ impl Parent<'_> {
         }
         self.take_bells(now)?;
         self.hear_probe(now);
+        self.hear_reading(now);
         self.read_answers(now);
         for request in requests {
             self.supervisor.handle(now, Event::Requested(request));
@@ -137,6 +138,9 @@ impl Parent<'_> {
         if let Some(probe) = &mut self.probe {
             probe.helper_mut().note_reaped(pid);
         }
+        if let Some(reading) = &mut self.reading {
+            reading.helper_mut().note_reaped(pid);
+        }
     }
 
     /// Passes on the end of a child. One that is not in the table is a helper, or was adopted when it had lost
@@ -144,6 +148,7 @@ impl Parent<'_> {
     fn bury(&mut self, now: Time, pid: Pid, exit: Exit) {
         let Some((slot, generation)) = self.table.remove(pid) else {
             if !self.bury_probe(now, pid, exit)
+                && !self.bury_reading(now, pid, exit)
                 && !self.bury_hook(now, pid)
                 && let Some(status) = &mut self.status
             {

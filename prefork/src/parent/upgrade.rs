@@ -103,6 +103,7 @@ impl Parent<'_> {
     pub(super) fn upgrade(&mut self) {
         // They hold what this process holds, and the next program would not know of them.
         self.interrupt_hooks();
+        self.end_reading();
         self.say_calls_are_lost();
         // The next program reaps them.
         self.leftovers.kill();
@@ -130,7 +131,7 @@ impl Parent<'_> {
         }
     }
 
-    fn estate(&self) -> Estate<'_> {
+    pub(super) fn estate(&self) -> Estate<'_> {
         Estate {
             settings: &self.settings,
             hangups: &self.hangups,

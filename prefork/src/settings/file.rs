@@ -5,10 +5,15 @@ use std::{
     fs::File,
     io::{self, Read},
     path::{Path, PathBuf},
+    sync::{Mutex, MutexGuard, PoisonError},
 };
 
 use prefork_core::one_line;
 use prefork_reload::{Distrust, trusted_file};
+use serde::{Deserialize, Serialize};
+
+use super::fingerprint;
+use crate::upgrade::inherited;
 
 /// Why settings cannot be had from a file.
 #[derive(Debug, thiserror::Error)]
@@ -48,6 +53,9 @@ pub enum SettingsError {
 ///
 /// For root the file, its directory and all above must be root's alone, as it decides what root does.
 ///
+/// A daemon of a program that has read its settings so reads them again at each reload: see
+/// [operating](crate::docs::operating#settings).
+///
 /// # Errors
 ///
 /// [`SettingsError`] names the file and what is wrong. [`exit_code`](crate::exit_code) makes 78 of it.
@@ -64,7 +72,18 @@ pub fn read_settings<T, E: Display>(
     path: impl AsRef<Path>,
     parse: impl FnOnce(&str) -> Result<T, E>,
 ) -> Result<T, SettingsError> {
-    let path = path.as_ref();
+    let read = read(path.as_ref(), parse);
+    if let (Err(error), Some(inherited)) = (&read, &*inherited()) {
+        // What the program makes of it is not known; if it goes on without, that is what counts.
+        inherited.explain(error);
+    }
+    read
+}
+
+fn read<T, E: Display>(
+    path: &Path,
+    parse: impl FnOnce(&str) -> Result<T, E>,
+) -> Result<T, SettingsError> {
     let read = |source| SettingsError::Read { path: path.to_owned(), source };
     let mut file = File::open(path).map_err(read)?;
     if rustix::process::geteuid().is_root() {
@@ -73,10 +92,27 @@ pub fn read_settings<T, E: Display>(
     }
     let mut text = String::new();
     file.read_to_string(&mut text).map_err(read)?;
+    files_read().push(ReadFile { path: path.to_owned(), content: fingerprint(&text) });
     parse(&text).map_err(|error| SettingsError::Wrong {
         path: path.to_owned(),
         problem: error.to_string().trim_end().to_owned(),
     })
+}
+
+/// A file of settings that was read.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct ReadFile {
+    pub(crate) path: PathBuf,
+    pub(crate) content: u64,
+}
+
+/// Returns the files of settings that this process has read.
+///
+/// In a global, as settings are read before there is anything of the daemon's that could hold it.
+pub(crate) fn files_read() -> MutexGuard<'static, Vec<ReadFile>> {
+    static FILES: Mutex<Vec<ReadFile>> = Mutex::new(Vec::new());
+    // Nothing panics while it is held.
+    FILES.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// What a parser says may show the file, which may hold anything: its lines, each without control characters.

@@ -1,14 +1,22 @@
 //! The arguments that are plain data, as values that a file can hold.
 
 mod file;
+mod in_force;
 #[cfg(feature = "serde")]
 mod read;
 #[cfg(feature = "serde")]
 mod value;
 
-use std::{path::PathBuf, time::Duration};
+use std::{
+    fmt::Debug,
+    hash::{DefaultHasher, Hash, Hasher},
+    path::PathBuf,
+    time::Duration,
+};
 
+pub(crate) use file::{ReadFile, files_read};
 pub use file::{SettingsError, read_settings};
+pub(crate) use in_force::{Fixed, Held, InForce, Live, Mask, Reaction};
 
 #[cfg(feature = "status")]
 use crate::StatusAddress;
@@ -16,9 +24,28 @@ use crate::{Args, OnChange, OnDisconnect};
 #[cfg(feature = "serde")]
 use value::Field;
 
+/// What brings another value of a setting into force.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Applied {
+    /// A reload: the parent only decides by it, or hands it to the children that it forks from then on.
+    Reload,
+    /// An upgrade: it is about what the parent has opened, made or found out when it came up.
+    Upgrade,
+    /// A start: it is about what comes before the daemon.
+    Restart,
+}
+
+/// Stands for a value that is to be compared alone: every process that is forked has a copy of what the parent keeps.
+fn fingerprint(value: &impl Debug) -> u64 {
+    // With the same keys in every process that runs this program.
+    let mut hasher = DefaultHasher::new();
+    format!("{value:?}").hash(&mut hasher);
+    hasher.finish()
+}
+
 /// Makes the struct, what applies it, and what reads it, from one list.
 macro_rules! settings {
-    ($($(#[$doc:meta])* $name:ident: $type:ty $(where feature = $feature:literal)?,)*) => {
+    ($($(#[$doc:meta])* $name:ident: $type:ty $(where feature = $feature:literal)?, by $applied:ident;)*) => {
         /// The arguments that are plain data, each under its name, to be read from a file.
         ///
         /// What is not set keeps its default: that of [`Args`], or what was set there before. Apply them
@@ -50,9 +77,22 @@ macro_rules! settings {
             $($(#[$doc])* $(#[cfg(feature = $feature)])? pub $name: Option<$type>,)*
         }
 
+        impl Settings {
+            /// The names, each with what brings another value of it into force, and what stands for its value.
+            pub(crate) fn keys(&self) -> Vec<(&'static str, Applied, u64)> {
+                vec![$($(#[cfg(feature = $feature)])?
+                    (stringify!($name), Applied::$applied, fingerprint(&self.$name)),
+                )*]
+            }
+        }
+
         impl<S> Args<S> {
             /// Sets every argument that `settings` has, over what was set before; the others stay.
+            ///
+            /// A daemon whose arguments were set so reads them again at each reload: see
+            /// [operating](crate::docs::operating#settings).
             pub fn settings(mut self, settings: Settings) -> Self {
+                self.data.has_settings = true;
                 $($(#[cfg(feature = $feature)])? if let Some(value) = settings.$name {
                     self = self.$name(value);
                 })*
@@ -84,73 +124,73 @@ macro_rules! settings {
 
 settings! {
     /// See [`Args::name`]. Default: the file name of the program.
-    name: String,
+    name: String, by Upgrade;
     /// See [`Args::require_root`]. Default off.
-    require_root: bool,
+    require_root: bool, by Restart;
     /// See [`Args::daemonize`]. Default on.
-    daemonize: bool,
+    daemonize: bool, by Restart;
     /// See [`Args::error_log_path`]. Required with `daemonize`.
-    error_log_path: PathBuf,
+    error_log_path: PathBuf, by Upgrade;
     /// See [`Args::access_log_path`]. Required with `daemonize`.
-    access_log_path: PathBuf,
+    access_log_path: PathBuf, by Upgrade;
     /// See [`Args::pid_path`]. Required with `daemonize`.
-    pid_path: PathBuf,
+    pid_path: PathBuf, by Upgrade;
     /// See [`Args::scoreboard_path`]. Default none.
-    scoreboard_path: PathBuf,
+    scoreboard_path: PathBuf, by Upgrade;
     /// See [`Args::scoreboard_in_memory`]. Default off.
-    scoreboard_in_memory: bool,
+    scoreboard_in_memory: bool, by Upgrade;
     /// See [`Args::status_listen`]: `"127.0.0.1:9000"`, or the path of a UNIX socket. Default none.
-    status_listen: StatusAddress where feature = "status",
+    status_listen: StatusAddress where feature = "status", by Upgrade;
     /// See [`Args::prefork`]. Default 3.
-    prefork: u32,
+    prefork: u32, by Reload;
     /// See [`Args::max_children`]. Default 150.
-    max_children: u32,
+    max_children: u32, by Reload;
     /// See [`Args::min_spare`]. Default 1.
-    min_spare: u32,
+    min_spare: u32, by Reload;
     /// See [`Args::max_spare`]. Default none.
-    max_spare: u32,
+    max_spare: u32, by Reload;
     /// See [`Args::max_unavailable`]. Default: a quarter of `prefork`, at least 1.
-    max_unavailable: u32,
+    max_unavailable: u32, by Reload;
     /// See [`Args::max_requests`]. Default none.
-    max_requests: u64,
+    max_requests: u64, by Reload;
     /// See [`Args::max_lifetime`]. Default none.
-    max_lifetime: Duration,
+    max_lifetime: Duration, by Reload;
     /// See [`Args::max_memory`], in bytes. Default none.
-    max_memory: u64,
+    max_memory: u64, by Reload;
     /// See [`Args::request_timeout`]. Default none.
-    request_timeout: Duration,
+    request_timeout: Duration, by Reload;
     /// See [`Args::start_timeout`]. Default 60 s.
-    start_timeout: Duration,
+    start_timeout: Duration, by Reload;
     /// See [`Args::graceful_timeout`]. Default 30 s.
-    graceful_timeout: Duration,
+    graceful_timeout: Duration, by Reload;
     /// See [`Args::reload_timeout`]. Default none.
-    reload_timeout: Duration,
+    reload_timeout: Duration, by Reload;
     /// See [`Args::hook_timeout`]. Default 30 s.
-    hook_timeout: Duration,
+    hook_timeout: Duration, by Reload;
     /// See [`Args::auto_reload_check_every`]. Default never.
-    auto_reload_check_every: Duration,
+    auto_reload_check_every: Duration, by Reload;
     /// See [`Args::auto_reload_handler`]. Required with `auto_reload_check_every`.
-    auto_reload_handler: OnChange,
+    auto_reload_handler: OnChange, by Reload;
     /// See [`Args::on_client_disconnect`]. Default nothing.
-    on_client_disconnect: OnDisconnect,
+    on_client_disconnect: OnDisconnect, by Reload;
     /// See [`Args::netwatch_interval`]. Default 2 s.
-    netwatch_interval: Duration,
+    netwatch_interval: Duration, by Reload;
     /// See [`Args::user`]. Default: the one of the parent.
-    user: String,
+    user: String, by Upgrade;
     /// See [`Args::group`]. Default: that of `user`.
-    group: String,
+    group: String, by Upgrade;
     /// See [`Args::supplementary_groups`]. Default: those of `user`.
-    supplementary_groups: Vec<String>,
+    supplementary_groups: Vec<String>, by Upgrade;
     /// See [`Args::umask`]. Default: that of the parent.
-    umask: u32,
+    umask: u32, by Reload;
     /// See [`Args::no_new_privs`]. Default off.
-    no_new_privs: bool,
+    no_new_privs: bool, by Reload;
     /// See [`Args::rlimit_nofile`]. Default: the limits of the parent.
-    rlimit_nofile: u64,
+    rlimit_nofile: u64, by Reload;
     /// See [`Args::drop_parent`]. Default off.
-    drop_parent: bool,
+    drop_parent: bool, by Upgrade;
     /// See [`Args::keep_descendants`]. Default off.
-    keep_descendants: bool,
+    keep_descendants: bool, by Upgrade;
 }
 
 #[cfg(test)]

@@ -19,6 +19,15 @@ pub(crate) type Page = [AtomicU64; WORDS];
 /// All pages, in the parent. Never unmapped.
 #[derive(Debug)]
 pub(crate) struct Pages {
+    /// One, and another each time that there was no room in these for what the file has grown by.
+    mappings: Vec<Mapping>,
+    /// How many pages of the file there are.
+    count: usize,
+}
+
+/// Some of the pages, one after the other.
+#[derive(Debug)]
+struct Mapping {
     first: &'static AtomicU64,
     count: usize,
 }
@@ -32,14 +41,20 @@ impl Pages {
     /// Maps the first `count` pages of a file in memory, which must be as long and sealed against being made
     /// shorter. Processes forked from this one do not have the mapping.
     pub(crate) fn map(memory: &OwnedFd, count: usize) -> io::Result<Self> {
-        let size = count.max(1) * Self::stride();
-        let start = map(memory, size, 0)?;
-        // SAFETY: the range is exactly the mapping just made.
-        unsafe { madvise(start.cast(), size, Advice::LinuxDontFork) }.of_call("madvise(2)")?;
-        // SAFETY: the mapping is aligned to a page, longer than a word, never unmapped in this process, and
-        // reached through atomics alone, whichever process maps it. A forked process, which does not have
-        // it, never uses this value: the facade gives it up there.
-        Ok(Self { first: unsafe { &*start }, count })
+        Ok(Self { mappings: vec![Mapping::new(memory, 0, count.max(1))?], count })
+    }
+
+    /// Maps so many pages of the same file, which must be as long by now; those that are mapped stay where they are.
+    ///
+    /// What is mapped at least doubles each time, so that there are few mappings however often that happens: each costs
+    /// every fork. The file may end before the last of them.
+    pub(crate) fn grow(&mut self, memory: &OwnedFd, count: usize) -> io::Result<()> {
+        let mapped: usize = self.mappings.iter().map(|mapping| mapping.count).sum();
+        if count > mapped {
+            self.mappings.push(Mapping::new(memory, mapped, (count - mapped).max(mapped))?);
+        }
+        self.count = self.count.max(count);
+        Ok(())
     }
 
     /// How many there are.
@@ -52,10 +67,17 @@ impl Pages {
         if index >= self.count {
             return None;
         }
-        let start = std::ptr::from_ref(self.first).cast::<u8>().cast_mut();
-        // SAFETY: the page lies within the mapping, which is `count` strides long.
+        let mut index = index;
+        let mapping = self.mappings.iter().find(|mapping| {
+            let is_here = index < mapping.count;
+            index -= if is_here { 0 } else { mapping.count };
+            is_here
+        })?;
+        let start = std::ptr::from_ref(mapping.first).cast::<u8>().cast_mut();
+        // SAFETY: the page lies within the mapping, which is its own `count` strides long.
         let page = unsafe { start.add(index * Self::stride()) };
-        // SAFETY: as above, aligned to a page, a whole page long, never unmapped, reached through atomics.
+        // SAFETY: aligned to a page, a whole page long, never unmapped, reached through atomics; and the file,
+        // which nobody can cut, reaches as far, as it has `self.count` pages at least.
         Some(unsafe { &*page.cast::<Page>() })
     }
 
@@ -74,6 +96,20 @@ impl Pages {
         // atomics alone. A process forked from this one does not have it: whoever holds the reference sees
         // to it that it is not used there.
         Ok(unsafe { &*start.cast::<Page>() })
+    }
+}
+
+impl Mapping {
+    /// Maps so many pages of a file from the page `first` on. Processes forked from this one do not have it.
+    fn new(memory: &OwnedFd, first: usize, count: usize) -> io::Result<Self> {
+        let (size, offset) = (count * Pages::stride(), first * Pages::stride());
+        let start = map(memory, size, offset as u64)?;
+        // SAFETY: the range is exactly the mapping just made.
+        unsafe { madvise(start.cast(), size, Advice::LinuxDontFork) }.of_call("madvise(2)")?;
+        // SAFETY: the mapping is aligned to a page, longer than a word, never unmapped in this process, and
+        // reached through atomics alone, whichever process maps it. A forked process, which does not have
+        // it, never uses this value: the facade gives it up there.
+        Ok(Self { first: unsafe { &*start }, count })
     }
 }
 

@@ -15,7 +15,7 @@ use prefork_core::{HandedTags, Hangups};
 use prefork_daemonize::PidFile;
 
 use super::{
-    Image, NoProbe, Origin, Passed, Probe,
+    Image, NoProbe, Origin, Passed, Probe, Reading,
     handover::{
         HandedBoard, HandedChild, HandedImage, HandedListener, HandedLog, HandedPool, Handover,
     },
@@ -76,6 +76,14 @@ impl Estate<'_> {
         let mut passed = Passed::default();
         let handover = self.handover(origin, &mut passed).write()?;
         Ok(Probe::start(subject, &handover, passed, mask)?)
+    }
+
+    /// Starts the running program again, to report its settings; it knows of nothing that the daemon has.
+    pub(crate) fn read_settings(&self, origin: &Origin, mask: &SigSet) -> io::Result<Reading> {
+        let handover = self.handover(origin, &mut Passed::default());
+        let knows_nothing =
+            Handover { listeners: Vec::new(), access_log: None, status: None, ..handover };
+        Reading::start(&origin.image, &knows_nothing.write()?, mask)
     }
 
     /// Becomes the program that the probe runs; returns only if that is refused.

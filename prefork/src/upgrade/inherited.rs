@@ -24,11 +24,12 @@ use super::{
     way_back::Return,
 };
 use crate::{
-    Report,
+    Report, SettingsError,
     bound::{listens, tcp_address},
     listeners::KnownBy,
     log::{Log, Role as Speaker},
     logs::stderr,
+    settings::InForce,
     socket_file::Identity,
     sys,
 };
@@ -41,10 +42,22 @@ pub(super) const VARIABLE: &str = "PREFORK_HANDOVER";
 pub(crate) enum Role {
     /// It tries whether it would work.
     Probe,
+    /// It reads its settings, and reports them.
+    Settings,
     /// It takes the daemon over from another program.
     Successor,
     /// It was the daemon, and takes it back from a program that could not take it over.
     Returned,
+}
+
+impl Role {
+    /// Whether it runs in the daemon's own process, and not in one that the daemon has started.
+    const fn is_of_the_daemon(self) -> bool {
+        match self {
+            Self::Probe | Self::Settings => false,
+            Self::Successor | Self::Returned => true,
+        }
+    }
 }
 
 /// What the program of before has left.
@@ -114,11 +127,12 @@ fn look() -> Option<Inherited> {
     let returned = (role == "returned").then(|| Return::read(message.split(':').skip(2)));
     let role = match role {
         "probe" => Role::Probe,
+        "settings" => Role::Settings,
         "successor" => Role::Successor,
         "returned" => Role::Returned,
         _ => return None,
     };
-    let parent = if role == Role::Probe { parent_id() } else { process::id() };
+    let parent = if role.is_of_the_daemon() { process::id() } else { parent_id() };
     let handover = match Handover::read(sys::borrow_descriptor(number)?, parent) {
         Ok(handover) => handover,
         // Somebody above us was started with it, and we are not meant.
@@ -130,9 +144,9 @@ fn look() -> Option<Inherited> {
     let descriptors =
         numbers.into_iter().filter_map(|number| Some((number, sys::adopt_descriptor(number)?)));
     let descriptors = descriptors.collect();
-    let tester = other.and_then(Result::ok).filter(|_| role == Role::Probe);
+    let tester = other.and_then(Result::ok).filter(|_| !role.is_of_the_daemon());
     let tester = tester.and_then(sys::adopt_descriptor).map(Tester::new);
-    if role != Role::Probe {
+    if role.is_of_the_daemon() {
         // Whoever reads the log has the daemon wait for nothing, from the first line on.
         let _ = stderr::open_own();
     }
@@ -152,7 +166,7 @@ fn give_back(
     let reason = format!("the handover: {}", Report(error));
     let other = other.and_then(Result::ok).and_then(sys::adopt_descriptor);
     match (role, other) {
-        (Role::Probe, Some(channel)) => Tester::new(channel).refuse(&reason),
+        (Role::Probe | Role::Settings, Some(channel)) => Tester::new(channel).refuse(&reason),
         (Role::Successor, Some(program)) => {
             // As what it was executed cannot be read; as what this one was, in most cases.
             if let Ok(Image { arguments, environment, directory, .. }) = Image::of_this_process() {
@@ -169,7 +183,7 @@ fn give_back(
                 passed.become_program(&start, &message);
             }
         }
-        (Role::Probe | Role::Successor | Role::Returned, _) => {}
+        (Role::Probe | Role::Settings | Role::Successor | Role::Returned, _) => {}
     }
     Log::new("prefork", Speaker::Parent).error(reason);
     process::exit(1)
@@ -187,6 +201,30 @@ impl Inherited {
             && let Err(error) = tester.report(&origin.image)
         {
             tester.refuse(&format!("it cannot report as what it was executed: {error}"));
+        }
+    }
+
+    /// Whether this process is to report its settings, and nothing else.
+    pub(crate) fn reads_settings(&self) -> bool {
+        self.role == Role::Settings
+    }
+
+    /// Reports the settings, if that is what this process is for, and ends it then: it is no daemon.
+    pub(crate) fn report_settings(&self, settings: &InForce) {
+        if self.reads_settings() {
+            if let Some(tester) = &self.tester {
+                tester.report_settings(settings);
+            }
+            sys::exit_now(0);
+        }
+    }
+
+    /// Says why the settings cannot be read, to who has asked for them.
+    pub(crate) fn explain(&self, error: &SettingsError) {
+        match self.role {
+            Role::Probe | Role::Settings => self.refuse(None, error),
+            // It may well go on without.
+            Role::Successor | Role::Returned => {}
         }
     }
 
@@ -241,7 +279,7 @@ impl Inherited {
     pub(crate) fn refuse(&self, name: Option<&str>, error: &(dyn Error + 'static)) {
         let (name, reason) = (name.unwrap_or("prefork"), Report(error));
         match self.role {
-            Role::Probe => {
+            Role::Probe | Role::Settings => {
                 if let Some(tester) = &self.tester {
                     tester.refuse(&reason.to_string());
                 }

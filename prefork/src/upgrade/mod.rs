@@ -31,6 +31,8 @@
 //! - `command.rs`, `image.rs`, both together in `origin.rs`; `estate.rs`, `probe.rs`, `exec.rs`: the parent, before.
 //! - `inherited.rs`: the new program, as probe and as successor; `trial.rs`: as probe alone;
 //!   `succession.rs`: as successor alone.
+//! - `reading.rs`: the parent, whose program reads its settings again in a process that goes the way of a probe, but only
+//!   as far as to the daemon's arguments.
 //! - `way_back.rs`, and `sys/way_back.rs`: the new program, before it has taken over, and what the old one is told.
 //! - `handover.rs`: what is said between them.
 
@@ -42,6 +44,7 @@ mod image;
 mod inherited;
 mod origin;
 mod probe;
+mod reading;
 mod succession;
 mod trial;
 mod way_back;
@@ -54,5 +57,6 @@ pub(crate) use image::Image;
 pub(crate) use inherited::{Inherited, InheritedListener, Role, inherited};
 pub(crate) use origin::Origin;
 pub(crate) use probe::{NoProbe, Probe, Tried, Word};
+pub(crate) use reading::{Read, Reading};
 pub(crate) use succession::Adopted;
 pub(crate) use way_back::way_back;

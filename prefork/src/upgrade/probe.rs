@@ -46,7 +46,7 @@ const LONGEST_WORD: usize = 16 << 10;
 pub(super) const READY: &[u8] = b"ready";
 pub(super) const REFUSED: &[u8] = b"refused:";
 pub(super) const EXECUTED: &[u8] = b"executed";
-const NOT_EXECUTED: &[u8] = b"not executed:";
+pub(super) const NOT_EXECUTED: &[u8] = b"not executed:";
 
 /// What a probe has said.
 #[derive(Debug, PartialEq, Eq)]
@@ -391,7 +391,7 @@ impl Executed {
 }
 
 /// Takes the next message, with the descriptors that come with it.
-fn receive(channel: &OwnedFd) -> rustix::io::Result<(Vec<u8>, Vec<OwnedFd>)> {
+pub(super) fn receive(channel: &OwnedFd) -> rustix::io::Result<(Vec<u8>, Vec<OwnedFd>)> {
     let mut text = vec![0; LONGEST_WORD];
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(3))];
     let mut ancillary = RecvAncillaryBuffer::new(&mut space);

@@ -132,7 +132,7 @@ impl Inherited {
         };
         match (outcome, self.role) {
             (Ok((state, (listeners, files))), _) => Ok((Some(state), listeners, files)),
-            (Err(Some(error)), Role::Probe | Role::Successor) => Err(error),
+            (Err(Some(error)), Role::Probe | Role::Settings | Role::Successor) => Err(error),
             (Err(failure), _) => {
                 let why = failure.map(|error| format!(": {}", Report(&error))).unwrap_or_default();
                 log.error(format_args!(
@@ -189,7 +189,8 @@ impl Inherited {
         self.claim_status(&mut initialized.belongings);
         self.claim_socket_files(&mut initialized);
         let adopted_as = match self.role {
-            Role::Probe | Role::Successor => AdoptedAs::NewProgram,
+            // The others end before.
+            Role::Probe | Role::Settings | Role::Successor => AdoptedAs::NewProgram,
             Role::Returned => AdoptedAs::SameProgram,
         };
         let (supervisor, children, tags) = (pool.supervisor, pool.children, pool.tags);

@@ -15,8 +15,9 @@ use super::{
     Image, handover,
     image::{self, Report},
     probe::{EXECUTED, READY, REFUSED},
+    reading::SETTINGS,
 };
-use crate::sys;
+use crate::{settings::InForce, sys};
 
 /// The way to the parent that waits for the outcome.
 #[derive(Debug)]
@@ -48,6 +49,14 @@ impl Tester {
         ancillary.push(SendAncillaryMessage::ScmRights(&descriptors));
         sendmsg(&self.channel, &[IoSlice::new(EXECUTED)], &mut ancillary, SendFlags::NOSIGNAL)?;
         Ok(())
+    }
+
+    /// Reports the settings.
+    pub(super) fn report_settings(&self, settings: &InForce) {
+        let text = serde_json::to_vec(settings).unwrap_or_default();
+        if let Err(error) = send(&self.channel, &[SETTINGS, &text].concat(), SendFlags::NOSIGNAL) {
+            self.refuse(&format!("the settings cannot be reported: {error}"));
+        }
     }
 
     /// Says that this program works, stays until the parent has become it or wants nothing more, and

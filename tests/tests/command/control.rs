@@ -7,7 +7,9 @@ use nix::{
     libc,
 };
 use prefork::daemonize::PidFile;
-use prefork_tests::{Daemon, End, InHand, Lack, Load, PATIENCE, Scene, scene, skip, wait_until};
+use prefork_tests::{
+    Daemon, End, InHand, Lack, Load, PATIENCE, Scene, kill, scene, skip, wait_until,
+};
 use rustix::process::Signal;
 
 use crate::{command, run};
@@ -173,6 +175,35 @@ fn reload_says_when_it_has_waited_in_vain() {
     let ended = waiting.finish();
     assert_eq!(ended.end, End::Exited(3), "{ended:?}");
     ended.assert_refused(&format!("process {} ended before its children", daemon.pid()));
+}
+
+/// L10: settings that are wrong have a status of their own, each time, and with `--wait` alone.
+#[test]
+fn reload_says_that_the_settings_were_refused() {
+    let scene = scene!();
+    let write = |text: &str| {
+        fs::write(scene.path("hello.toml"), format!("[daemon]\n{text}\n")).expect("written");
+    };
+    write("prefork = 2");
+    let daemon = scene.hello().board().path("--config", "hello.toml").daemon();
+    let before = daemon.living();
+    write("prefork = 200");
+    for _ in 0..2 {
+        let refused = run(&scene, "reload --wait --board @scoreboard @pid", 78);
+        refused.assert_refused(&format!("process {} has refused its settings", daemon.pid()));
+        assert_eq!(daemon.living(), before);
+    }
+    // One that is killed meanwhile comes back, with the settings in force, and changes nothing of that.
+    assert!(kill(before[0], Signal::KILL));
+    daemon.wait_for_children(PATIENCE, 2, &before[..1]);
+    run(&scene, "reload --wait --board @scoreboard @pid", 78);
+    write("prefork = 5");
+    let reloaded = run(&scene, "reload --wait --board @scoreboard @pid", 0);
+    assert!(reloaded.stdout.contains("children of generation 2"), "{reloaded:?}");
+    daemon.wait_for_children(PATIENCE, 5, &before);
+    write("prefork = [");
+    run(&scene, "reload --wait --board @scoreboard @pid", 78);
+    daemon.stop_in_order();
 }
 
 /// The board of another daemon tells nothing about this one.

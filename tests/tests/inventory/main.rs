@@ -5,6 +5,7 @@ mod table;
 
 use std::{
     collections::BTreeSet,
+    fs::{self, File},
     io::Write,
     net::{SocketAddr, TcpStream},
     os::unix::fs::chown,
@@ -13,6 +14,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use nix::{sys::stat::Mode as FileMode, unistd::mkfifo};
 use prefork_tests::{
     Daemon, Lack, Launch, PATIENCE, Process, Program, Scene, all_processes, find_process, kill,
     require_root, require_tool, scene, skip, wait_until,
@@ -97,6 +99,7 @@ pub(crate) enum Mode {
     Activated,
     Upgraded,
     Probing,
+    Reading,
     Calling,
 }
 
@@ -110,6 +113,7 @@ impl Mode {
             "socket activation" => Some(Self::Activated),
             "after an upgrade" => Some(Self::Upgraded),
             "while it has a probe" => Some(Self::Probing),
+            "while it reads settings" => Some(Self::Reading),
             "while it calls a hook" => Some(Self::Calling),
             other => panic!("{other:?} is no mode"),
         }
@@ -232,6 +236,8 @@ fn status(scene: &Scene) -> SocketAddr {
 fn everything<'a>(launch: Launch<'a>, scene: &Scene) -> Launch<'a> {
     let launch = launch.board().args(["--status-listen", &status(scene).to_string()]);
     let launch = launch.args(["--prefork", "2", "--max-children", "5"]);
+    fs::write(scene.path("settings"), "").expect("written");
+    let launch = launch.path("--settings", "settings");
     launch.args(["--on-client-disconnect", "slow", "--netwatch-interval", "50"])
 }
 
@@ -269,6 +275,19 @@ fn assert_all(mut of: Daemonlike<'_>, program: &Program<'_>, daemon: &Daemon<'_>
     of.compare(Kind::Hook, find(parent, "[hook]"));
     of.modes.insert(Mode::Calling);
     of.compare(Kind::Parent, parent);
+
+    let settings = of.scene.path("settings");
+    fs::remove_file(&settings).expect("removed");
+    mkfifo(&settings, FileMode::from_bits_truncate(0o644)).expect("made");
+    daemon.signal(Signal::HUP);
+    // Nobody writes to it, so it is being opened for ever.
+    of.compare(Kind::Settings, find(parent, &settings.display().to_string()));
+    of.modes.insert(Mode::Reading);
+    of.compare(Kind::Parent, parent);
+    of.modes.remove(&Mode::Reading);
+    drop(File::options().write(true).open(&settings).expect("opened for who reads it"));
+    fs::remove_file(&settings).expect("removed");
+    fs::write(&settings, "").expect("written");
 
     program.install("--init-delay 60000");
     daemon.signal(Signal::USR2);

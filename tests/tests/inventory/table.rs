@@ -14,16 +14,18 @@ pub(crate) enum Kind {
     Child,
     Status,
     Hook,
+    Settings,
     Probe,
     Alone,
 }
 
 impl Kind {
-    const ALL: [(Self, &str); 6] = [
+    const ALL: [(Self, &str); 7] = [
         (Self::Parent, "parent"),
         (Self::Child, "child"),
         (Self::Status, "status process"),
         (Self::Hook, "hook process"),
+        (Self::Settings, "settings process"),
         (Self::Probe, "upgrade probe"),
         (Self::Alone, "`prefork = 0`"),
     ];

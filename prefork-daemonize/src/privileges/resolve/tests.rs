@@ -253,6 +253,17 @@ fn a_root_without_a_capability_is_told_which() {
 }
 
 #[test]
+fn other_means_leave_the_user_and_the_groups() {
+    let user = || Wanted { user: Some("web".to_owned()), ..Wanted::default() };
+    let before = Wanted { umask: Some(0o27), no_new_privs: true, ..user() };
+    let after = Wanted { umask: Some(0o77), rlimit_nofile: Some(100), ..user() };
+    let resolved = |wanted: &Wanted| resolve(wanted, &web()).expect("allowed");
+    let means = Wanted { umask: Some(0o77), rlimit_nofile: Some(100), ..Wanted::default() };
+    assert_eq!(resolved(&before).with_means_of(&means), resolved(&after));
+    assert_eq!(resolved(&before).with_means_of(&Wanted::default()), resolved(&user()));
+}
+
+#[test]
 fn a_umask_has_nine_bits() {
     let plan = |umask| resolve(&Wanted { umask: Some(umask), ..Wanted::default() }, &web());
     for umask in [0, 0o27, 0o777] {

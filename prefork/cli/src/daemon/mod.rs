@@ -129,6 +129,7 @@ fn explain(path: &Path, failure: Failure) -> Failure {
         | Exit::Usage
         | Exit::NotRunning
         | Exit::Unproven
-        | Exit::TimedOut => failure,
+        | Exit::TimedOut
+        | Exit::WrongSettings => failure,
     }
 }

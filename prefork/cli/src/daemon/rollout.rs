@@ -39,10 +39,14 @@ impl Goal {
                 number: record.generation(),
                 is_leaving: record.is_leaving(),
                 failed_rollout: record.failed_rollout(),
+                refused_settings: record.refused_settings(),
             },
-            Self::WritesToNewLogs => {
-                Seen { number: record.logs() as u64, is_leaving: false, failed_rollout: 0 }
-            }
+            Self::WritesToNewLogs => Seen {
+                number: record.logs() as u64,
+                is_leaving: false,
+                failed_rollout: 0,
+                refused_settings: 0,
+            },
         }
     }
 }
@@ -64,6 +68,8 @@ struct Before {
     newest: u64,
     /// The newest generation that has not worked.
     failed: u64,
+    /// How many reloads were refused for their settings.
+    refused: u32,
 }
 
 /// How far it is.
@@ -71,6 +77,7 @@ struct Before {
 enum Progress {
     Waiting { old: usize, all: usize },
     Failed { generation: u64, old: usize },
+    Refused,
     Done(Done),
 }
 
@@ -81,6 +88,7 @@ struct Seen {
     number: u64,
     is_leaving: bool,
     failed_rollout: u64,
+    refused_settings: u32,
 }
 
 /// What it has led to.
@@ -132,7 +140,9 @@ impl<'a> Rollout<'a> {
         let children = || taken(snapshot.records()).map(|record| goal.see(record));
         let newest = children().map(|child| child.number).max().unwrap_or(0);
         let failed = children().map(|child| child.failed_rollout).max().unwrap_or(0);
-        Ok(Self { pid_file, board: path, pid, goal, before: Before { newest, failed } })
+        let refused = children().map(|child| child.refused_settings).max().unwrap_or(0);
+        let before = Before { newest, failed, refused };
+        Ok(Self { pid_file, board: path, pid, goal, before })
     }
 
     /// Waits until all children are new ones.
@@ -147,6 +157,7 @@ impl<'a> Rollout<'a> {
                 Ok(Progress::Failed { generation, old }) => {
                     return Err(Failure::RolloutFailed { generation, old });
                 }
+                Ok(Progress::Refused) => return Err(Failure::SettingsRefused { pid: self.pid }),
                 // Whoever was asked a moment ago may be about to leave.
                 Ok(Progress::Done(done)) if done.leaving == 0 || seen_before == Some(done) => {
                     return Ok(done);
@@ -167,6 +178,7 @@ impl<'a> Rollout<'a> {
                     Progress::Failed { generation, old } => {
                         Err(Failure::RolloutFailed { generation, old })
                     }
+                    Progress::Refused => Err(Failure::SettingsRefused { pid: self.pid }),
                     Progress::Waiting { old, all } => Err(match self.goal {
                         Goal::Replaced => Failure::NotReplaced { old, all, waited: timeout },
                         Goal::WritesToNewLogs => Failure::NotReopened { waited: timeout },
@@ -190,7 +202,8 @@ fn taken(records: &[Record]) -> impl Iterator<Item = &Record> {
 
 /// A slot of which nothing can be read reports 0, and counts as old.
 fn progress(goal: Goal, before: Before, children: impl Iterator<Item = Seen>) -> Progress {
-    let (mut old, mut leaving, mut new, mut newest, mut failed) = (0, 0, 0, 0, 0);
+    let (mut old, mut leaving, mut new, mut newest) = (0, 0, 0, 0);
+    let (mut failed, mut refused) = (0, 0);
     for child in children {
         match (child.number > before.newest, child.is_leaving) {
             (true, _) => new += 1,
@@ -199,8 +212,11 @@ fn progress(goal: Goal, before: Before, children: impl Iterator<Item = Seen>) ->
         }
         newest = newest.max(child.number);
         failed = failed.max(child.failed_rollout);
+        refused = refused.max(child.refused_settings);
     }
-    if failed > before.failed {
+    if refused > before.refused {
+        Progress::Refused
+    } else if failed > before.failed {
         Progress::Failed { generation: failed, old }
     } else if new > 0 && old == 0 {
         Progress::Done(Done { goal, children: new, newest, leaving })
@@ -214,7 +230,7 @@ mod tests {
     use super::*;
 
     const fn child(number: u64) -> Seen {
-        Seen { number, is_leaving: false, failed_rollout: 0 }
+        Seen { number, is_leaving: false, failed_rollout: 0, refused_settings: 0 }
     }
 
     const fn leaving(number: u64) -> Seen {
@@ -225,13 +241,17 @@ mod tests {
         Seen { failed_rollout, ..child(number) }
     }
 
+    const fn refused(number: u64, refused_settings: u32) -> Seen {
+        Seen { refused_settings, ..child(number) }
+    }
+
     #[test]
     fn it_is_done_when_all_that_stay_are_newer_than_the_newest_before() {
         let waiting = |old, all| Progress::Waiting { old, all };
         let goal = Goal::Replaced;
         let done =
             |children, newest, leaving| Progress::Done(Done { goal, children, newest, leaving });
-        let before = |newest| Before { newest, failed: 0 };
+        let before = |newest| Before { newest, failed: 0, refused: 0 };
         let table = [
             (before(1), vec![child(1), child(1), child(1)], waiting(3, 3)),
             (before(1), vec![child(1), child(2), child(2)], waiting(1, 3)),
@@ -247,10 +267,19 @@ mod tests {
             (before(1), vec![leaving(1), child(1), child(2)], waiting(1, 3)),
             (before(1), vec![leaving(1)], waiting(0, 1)),
             (before(1), vec![kept(1, 2), child(1)], Progress::Failed { generation: 2, old: 2 }),
+            (before(1), vec![refused(1, 1), child(1)], Progress::Refused),
+            // Who was started after that shows nothing of it.
+            (before(1), vec![refused(1, 1), child(2), child(2)], Progress::Refused),
+            (Before { newest: 1, failed: 0, refused: 3 }, vec![refused(1, 4)], Progress::Refused),
+            (Before { newest: 1, failed: 0, refused: 3 }, vec![refused(1, 3)], waiting(1, 1)),
             // That was another time.
-            (Before { newest: 1, failed: 2 }, vec![kept(1, 2), child(1)], waiting(2, 2)),
             (
-                Before { newest: 1, failed: 2 },
+                Before { newest: 1, failed: 2, refused: 0 },
+                vec![kept(1, 2), child(1)],
+                waiting(2, 2),
+            ),
+            (
+                Before { newest: 1, failed: 2, refused: 0 },
                 vec![kept(1, 3), child(2)],
                 Progress::Failed { generation: 3, old: 1 },
             ),

@@ -120,3 +120,58 @@ fn a_stop_without_limit_is_a_number_all_the_same() {
     let message = conversation.hear(Occasion::Stopping, NOW, 7).expect("said");
     assert!(message.contains(&format!("={}\n", u64::MAX - 1)), "{message}");
 }
+
+/// From the beginning of the reading to the end of the roll it is one reload.
+#[test]
+fn settings_are_read_within_a_reload() {
+    let [reading, read, rolling, rolled] = said(
+        serving(),
+        [
+            Occasion::ReadingSettings,
+            Occasion::Reconfigured,
+            Occasion::Reloading,
+            Occasion::Reloaded,
+        ],
+    );
+    let expected = "RELOADING=1 MONOTONIC_USEC=1234567 STATUS=reading the settings again";
+    assert_eq!(
+        [reading.as_str(), &read, &rolling],
+        [expected, "", "STATUS=replacing all children"]
+    );
+    assert_eq!(rolled, "READY=1 MAINPID=7 STATUS=serving, 3 children");
+}
+
+/// The end of a roll that was under way is not that of the reload for which settings were read meanwhile.
+#[test]
+fn a_reload_is_not_over_before_the_children_are_replaced_for_it() {
+    let occasions = [
+        Occasion::Reloading,
+        Occasion::ReadingSettings,
+        Occasion::Reloaded,
+        Occasion::Reconfigured,
+        Occasion::Reloading,
+        Occasion::Reloaded,
+    ];
+    let [.., during, read, _, after] = said(serving(), occasions);
+    assert_eq!([during, read], ["", ""]);
+    assert!(after.starts_with("READY=1"), "{after}");
+    let [.., both] = said(
+        serving(),
+        [
+            Occasion::ReadingSettings,
+            Occasion::Reconfigured,
+            Occasion::ReadingSettings,
+            Occasion::SettingsRefused,
+        ],
+    );
+    assert_eq!(both, "", "the first one is still to come about");
+}
+
+#[test]
+fn refused_settings_are_the_end_of_a_reload() {
+    let [_, refused] = said(serving(), [Occasion::ReadingSettings, Occasion::SettingsRefused]);
+    assert_eq!(
+        refused,
+        "READY=1 MAINPID=7 STATUS=serving; the settings were refused, the old ones stay in force"
+    );
+}

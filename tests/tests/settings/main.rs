@@ -1,5 +1,7 @@
 //! `hello --config`: settings in a file, under flags.
 
+mod reload;
+
 use std::fs;
 
 use prefork_tests::{End, PATIENCE, scene};

@@ -1,0 +1,222 @@
+//! Reading settings again, and going on with them.
+
+use std::{io, rc::Rc};
+
+use prefork_core::{Config, Event, Exit, Pool, Time, one_line};
+use prefork_daemonize::WantedPrivileges;
+use rustix::process::Pid;
+
+use super::Parent;
+use crate::{
+    Report, auto_reload, clock,
+    counters::Counter,
+    disconnect,
+    manager::Occasion,
+    os::Shortage,
+    settings::{Held, InForce, Live, Mask},
+    upgrade::{Read, Reading},
+};
+
+impl Parent<'_> {
+    /// Has the settings read again, in a process of its own.
+    pub(super) fn read_settings(&mut self) {
+        let reading = match &self.origin {
+            Ok(origin) => self.estate().read_settings(origin, self.signals.before()),
+            Err(error) => Err(io::Error::other(error.to_string())),
+        };
+        match reading {
+            Ok(reading) => self.reading = Some(reading),
+            Err(error) => self.go_on_unread(clock::now(), &error),
+        }
+    }
+
+    /// Goes on with settings that were read, or without.
+    pub(super) fn hear_reading(&mut self, now: Time) {
+        if let Some(read) = self.reading.as_mut().and_then(Reading::hear) {
+            self.end_reading();
+            self.take_settings(now, read);
+        }
+    }
+
+    /// Passes on the end of the settings process, if it is that.
+    pub(super) fn bury_reading(&mut self, now: Time, pid: Pid, exit: Exit) -> bool {
+        match self.reading.take_if(|reading| reading.helper().pid() == pid) {
+            None => false,
+            Some(reading) => {
+                self.take_settings(now, reading.end(exit));
+                true
+            }
+        }
+    }
+
+    /// Ends the settings process, if there is one.
+    pub(super) fn end_reading(&mut self) {
+        if let Some(reading) = self.reading.take() {
+            // Dropping it kills it.
+            self.leftovers.take_over(reading.helper());
+        }
+    }
+
+    fn take_settings(&mut self, now: Time, read: Read) {
+        match read {
+            Read::Settings(read) => self.change_settings(now, *read),
+            Read::Refused(why) => self.refuse_settings(now, &why),
+            Read::NotRun(error) => self.go_on_unread(now, &error),
+        }
+    }
+
+    /// Replaces the children with the settings in force, as there is nobody to read others.
+    fn go_on_unread(&mut self, now: Time, error: &io::Error) {
+        self.log.error(format_args!(
+            "the settings are not read again: {}{}; children are replaced with those in force",
+            Report(error),
+            Shortage::behind(error)
+        ));
+        self.reporting.on(Occasion::Reconfigured);
+        self.supervisor.handle(now, Event::SettingsUnread);
+    }
+
+    fn refuse_settings(&mut self, now: Time, why: &str) {
+        self.log.error(format_args!(
+            "reload refused: {why}; the settings in force stay, and no child is replaced"
+        ));
+        self.counters.count(Counter::ReloadsFailed);
+        if let Some(board) = &mut self.board {
+            board.mark_refused_settings(&self.channels.pages, &self.log);
+        }
+        self.reporting.on(Occasion::SettingsRefused);
+        self.supervisor.handle(now, Event::SettingsRefused);
+    }
+
+    /// Goes on with other settings, as far as that is possible without another program.
+    fn change_settings(&mut self, now: Time, read: InForce) {
+        if read.live.prefork == 0 {
+            let why = "prefork is 0, which leaves nobody to replace: restart the daemon for that";
+            return self.refuse_settings(now, why);
+        }
+        let mut in_force = self.settings.in_force.clone();
+        let held = in_force.change(read);
+        let config = match self.make_room(&in_force.live) {
+            Ok(config) => config,
+            Err(error) => {
+                let why = format!("there is no room for so many children: {}", Report(&error));
+                return self.refuse_settings(now, &why);
+            }
+        };
+        self.hand_out_settings(&in_force.live);
+        self.settings.in_force = in_force;
+        self.report_settings(&held);
+        self.reporting.reconfigure(&config);
+        self.reporting.on(Occasion::Reconfigured);
+        self.supervisor.reconfigure(now, config);
+    }
+
+    /// Returns what the supervisor is to decide by, and has slots for as many children as there may be then.
+    fn make_room(&mut self, live: &Live) -> io::Result<Config> {
+        let config = configured(self.supervisor.config(), &self.settings.in_force.live, live)?;
+        self.channels.grow(config.slots())?;
+        if let Some(board) = &mut self.board {
+            board.grow(config.slots());
+        }
+        Ok(config)
+    }
+
+    /// Has what is forked and called from now on have them.
+    fn hand_out_settings(&mut self, live: &Live) {
+        let settings = &mut self.settings;
+        settings.limits.max_requests = live.max_requests;
+        settings.limits.max_memory = live.max_memory;
+        settings.start_timeout = live.start_timeout;
+        settings.graceful_timeout = live.graceful_timeout;
+        settings.hook_timeout = live.hook_timeout;
+        let mut means = WantedPrivileges::default();
+        means.umask = live.umask.map(|Mask(mask)| mask);
+        means.no_new_privs = live.no_new_privs;
+        means.rlimit_nofile = live.rlimit_nofile;
+        self.privileges = Rc::new(self.privileges.with_means_of(&means));
+        if let (Some(watch), Some(interval)) = (&mut self.file_watch, live.auto_reload_check_every)
+        {
+            watch.set_interval(interval);
+        }
+        if let Some(reaction) = live.auto_reload_handler.on_change() {
+            let handler = auto_reload::Handler(auto_reload::Kind::Always(reaction));
+            self.hooks.auto_reload_handler = Some(handler);
+        }
+        if let Some(reaction) = live.on_client_disconnect.on_disconnect() {
+            let handler = disconnect::Handler(disconnect::Kind::Always(reaction));
+            self.hooks.on_client_disconnect = Some(handler);
+        }
+    }
+
+    fn report_settings(&self, held: &Held) {
+        let Held { applied, by_upgrade, by_restart, files } = held;
+        self.log.info(match &applied[..] {
+            [] => "settings read again: none that is in force has changed".to_owned(),
+            some => format!("settings read again: {}", some.join("; ")),
+        });
+        for (names, what) in
+            [(by_upgrade, "an upgrade (SIGUSR2)"), (by_restart, "a restart of the daemon")]
+        {
+            if !names.is_empty() {
+                self.log.warning(format_args!(
+                    "settings that have changed and take {what}: {}; what was set before stays in force",
+                    names.join(", ")
+                ));
+            }
+        }
+        for file in files {
+            self.log.info(format_args!(
+                "{} has changed: what is the program's own there, such as addresses to listen on, takes an upgrade \
+                 (SIGUSR2)",
+                one_line(&file.path)
+            ));
+        }
+    }
+}
+
+/// Returns `config` with what is another now than `before`: what operators have changed since by signals stays, unless
+/// the settings say something else than they did.
+fn configured(config: &Config, before: &Live, live: &Live) -> io::Result<Config> {
+    let Live {
+        prefork,
+        max_children,
+        min_spare,
+        max_spare,
+        max_unavailable,
+        max_lifetime,
+        request_timeout,
+        start_timeout,
+        graceful_timeout,
+        reload_timeout,
+        hook_timeout,
+        netwatch_interval,
+        // What children and hooks are given.
+        max_requests: _,
+        max_memory: _,
+        umask: _,
+        no_new_privs: _,
+        rlimit_nofile: _,
+        auto_reload_check_every: _,
+        auto_reload_handler: _,
+        on_client_disconnect: _,
+    } = live;
+    let mut config = config.clone();
+    let prefork = if *prefork == before.prefork { config.prefork() } else { *prefork };
+    config.resize(prefork.min(*max_children), *max_children).map_err(io::Error::other)?;
+    config.pool = match config.pool {
+        Pool::Fixed => Pool::Fixed,
+        Pool::ByLoad { .. } => Pool::ByLoad { min_spare: *min_spare, max_spare: *max_spare },
+    };
+    config.max_unavailable = *max_unavailable;
+    config.max_lifetime = *max_lifetime;
+    config.request_timeout = *request_timeout;
+    config.start_timeout = *start_timeout;
+    config.graceful_timeout = *graceful_timeout;
+    config.reload_timeout = *reload_timeout;
+    config.hook_timeout = *hook_timeout;
+    config.netwatch_interval = *netwatch_interval;
+    Ok(config)
+}
+
+#[cfg(test)]
+mod tests;

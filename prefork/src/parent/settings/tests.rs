@@ -1,0 +1,91 @@
+use std::time::Duration;
+
+use prefork_core::Reread;
+
+use super::*;
+use crate::settings::Reaction;
+
+fn live(prefork: u32, max_children: u32) -> Live {
+    Live {
+        prefork,
+        max_children,
+        min_spare: 1,
+        max_spare: None,
+        max_unavailable: 1,
+        max_requests: None,
+        max_lifetime: None,
+        max_memory: None,
+        request_timeout: None,
+        start_timeout: Duration::from_secs(60),
+        graceful_timeout: Duration::from_secs(30),
+        reload_timeout: None,
+        hook_timeout: Duration::from_secs(30),
+        auto_reload_check_every: None,
+        auto_reload_handler: Reaction::Unset,
+        on_client_disconnect: Reaction::Unset,
+        netwatch_interval: None,
+        umask: None,
+        no_new_privs: false,
+        rlimit_nofile: None,
+    }
+}
+
+fn config(prefork: u32, max_children: u32) -> Config {
+    let mut config = Config::new(prefork, max_children).expect("valid");
+    (config.pool, config.reread) = (Pool::BY_LOAD, Reread::AtReload);
+    config
+}
+
+/// By signals a pool that began with 3 children has 8 now.
+#[test]
+fn what_was_asked_for_by_signals_stays_until_the_settings_say_something_else() {
+    let before = live(3, 10);
+    for (after, expected) in
+        [(live(3, 10), 8), (live(3, 20), 8), (live(4, 10), 4), (live(3, 5), 5), (live(9, 9), 9)]
+    {
+        let config = configured(&config(8, 10), &before, &after).expect("valid");
+        assert_eq!((config.prefork(), config.max_children()), (expected, after.max_children));
+    }
+}
+
+#[test]
+fn all_that_the_supervisor_decides_by_is_what_was_read() {
+    let second = Duration::from_secs(1);
+    let read = Live {
+        min_spare: 2,
+        max_spare: Some(3),
+        max_unavailable: 4,
+        max_lifetime: Some(5 * second),
+        request_timeout: Some(6 * second),
+        start_timeout: 7 * second,
+        graceful_timeout: 8 * second,
+        reload_timeout: Some(9 * second),
+        hook_timeout: 10 * second,
+        netwatch_interval: Some(11 * second),
+        ..live(4, 20)
+    };
+    let mut expected = config(4, 20);
+    expected.pool = Pool::ByLoad { min_spare: 2, max_spare: Some(3) };
+    expected.max_unavailable = 4;
+    expected.max_lifetime = Some(5 * second);
+    expected.request_timeout = Some(6 * second);
+    expected.start_timeout = 7 * second;
+    expected.graceful_timeout = 8 * second;
+    expected.reload_timeout = Some(9 * second);
+    expected.hook_timeout = 10 * second;
+    expected.netwatch_interval = Some(11 * second);
+    assert_eq!(configured(&config(3, 10), &live(3, 10), &read).expect("valid"), expected);
+}
+
+#[test]
+fn a_pool_without_a_scoreboard_keeps_its_kind() {
+    let mut fixed = config(3, 10);
+    fixed.pool = Pool::Fixed;
+    let config = configured(&fixed, &live(3, 10), &live(5, 5)).expect("valid");
+    assert_eq!(config.pool, Pool::Fixed);
+}
+
+#[test]
+fn a_size_that_no_pool_can_have_is_an_error() {
+    assert!(configured(&config(3, 10), &live(3, 10), &live(1, 70_000)).is_err());
+}
