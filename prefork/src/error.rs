@@ -39,6 +39,10 @@ impl ArgsError {
     pub fn faults(&self) -> &[Fault] {
         &self.faults
     }
+
+    pub(crate) fn faults_mut(&mut self) -> &mut [Fault] {
+        &mut self.faults
+    }
 }
 
 impl Display for ArgsError {

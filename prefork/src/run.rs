@@ -20,6 +20,7 @@ use crate::{
     manager::{MainPid, Manager},
     os::{Signals, outlive_failed_writes, pidfds_work, terminal},
     parent::{Became, Parent, Parts},
+    settings::locate,
     solo,
     start::{Initialized, call, drop_privileges, initialize},
     status::{Service, StatusSocket},
@@ -64,7 +65,8 @@ impl<S> Prefork<S> {
         let checked = check(args, origin.as_ref().ok(), when);
         match checked {
             Ok(checked) => Ok(Self { checked, origin }),
-            Err(error) => {
+            Err(mut error) => {
+                locate(&mut error);
                 if let Some(inherited) = &*inherited {
                     inherited.refuse(None, &error);
                 }

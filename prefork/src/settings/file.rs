@@ -12,7 +12,7 @@ use prefork_core::one_line;
 use prefork_reload::{Distrust, trusted_file};
 use serde::{Deserialize, Serialize};
 
-use super::fingerprint;
+use super::{fingerprint, places};
 use crate::upgrade::inherited;
 
 /// Why settings cannot be had from a file.
@@ -43,7 +43,8 @@ pub enum SettingsError {
     Wrong {
         /// The file.
         path: PathBuf,
-        /// What is wrong, and where, as whoever has parsed it says.
+        /// What is wrong, and in which line: of each key of [`Settings`](crate::Settings) its own, of the rest what the
+        /// parser says.
         problem: String,
     },
 }
@@ -93,9 +94,12 @@ fn read<T, E: Display>(
     let mut text = String::new();
     file.read_to_string(&mut text).map_err(read)?;
     files_read().push(ReadFile { path: path.to_owned(), content: fingerprint(&text) });
-    parse(&text).map_err(|error| SettingsError::Wrong {
-        path: path.to_owned(),
-        problem: error.to_string().trim_end().to_owned(),
+    places::begin();
+    parse(&text).map_err(|error| {
+        // A parser knows only where the table stands that has them.
+        let problem = places::located(&text);
+        let problem = problem.unwrap_or_else(|| error.to_string().trim_end().to_owned());
+        SettingsError::Wrong { path: path.to_owned(), problem }
     })
 }
 

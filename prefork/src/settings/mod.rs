@@ -2,6 +2,7 @@
 
 mod file;
 mod in_force;
+mod places;
 #[cfg(feature = "serde")]
 mod read;
 #[cfg(feature = "serde")]
@@ -17,6 +18,7 @@ use std::{
 pub(crate) use file::{ReadFile, files_read};
 pub use file::{SettingsError, read_settings};
 pub(crate) use in_force::{Fixed, Held, InForce, Live, Mask, Reaction};
+pub(crate) use places::locate;
 
 #[cfg(feature = "status")]
 use crate::StatusAddress;

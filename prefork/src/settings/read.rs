@@ -4,7 +4,11 @@ use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, Visitor};
 
-use super::{Settings, value::Value};
+use super::{
+    Settings,
+    places::{self, Fault},
+    value::Value,
+};
 
 /// How alike two names must be for one to be what was meant, from 0 to 1.
 const ALIKE: f64 = 0.8;
@@ -30,12 +34,19 @@ impl<'de> Visitor<'de> for Reader {
         while let Some(key) = map.next_key::<String>()? {
             let value = map.next_value::<Value>()?;
             match settings.set(&key, &value) {
-                None => faults.push(unknown(&key)),
-                Some(Err(problem)) => faults.push(format!("{key}: {problem}")),
+                None => faults.push(Fault { problem: unknown(&key), key }),
+                Some(Err(problem)) => {
+                    faults.push(Fault { problem: format!("{key}: {problem}"), key });
+                }
                 Some(Ok(())) => {}
             }
         }
-        if faults.is_empty() { Ok(settings) } else { Err(A::Error::custom(faults.join("; "))) }
+        if faults.is_empty() {
+            return Ok(settings);
+        }
+        places::note(&faults);
+        let problems: Vec<_> = faults.into_iter().map(|fault| fault.problem).collect();
+        Err(A::Error::custom(problems.join("; ")))
     }
 }
 

@@ -74,12 +74,14 @@ fn what_is_wrong_with_the_file_is_said() {
         (
             "[daemon]\nmax_childern = 9\nprefork = \"many\"\n",
             &[
-                "hello.toml: ",
-                "unknown key `max_childern`; did you mean `max_children`?",
-                "prefork: must be a whole number from 0 to 4294967295, not \"many\"",
+                "hello.toml: line 2: unknown key `max_childern`; did you mean `max_children`?; ",
+                "line 3: prefork: must be a whole number from 0 to 4294967295, not \"many\"",
             ][..],
         ),
-        ("[daemon]\nprefork = 9\nmax_children = 3\n", &["invalid arguments: prefork: "]),
+        (
+            "[daemon]\nprefork = 9\nmax_children = 3\n",
+            &["invalid arguments: prefork: ", "hello.toml, line 2)"],
+        ),
         ("lisen = []\n", &["unknown field `lisen`"]),
         ("[daemon\n", &["hello.toml: ", "line 1"]),
     ] {

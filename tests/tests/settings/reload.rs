@@ -199,9 +199,15 @@ fn wrong_settings_leave_all_as_it_was() {
     let scene = scene!();
     let daemon = hello(&scene, "prefork = 2\nmax_children = 4").daemon();
     for (text, words) in [
-        ("prefork = 9\n", "prefork: 9 is greater than max_children (4"),
-        ("max_childern = 9\n", "unknown key `max_childern`; did you mean `max_children`?"),
-        ("prefork = 1\nstart_timeout = \"soon\"\n", "start_timeout: must be a number of seconds"),
+        ("prefork = 9\n", "prefork: 9 is greater than max_children (4) (in "),
+        (
+            "max_childern = 9\n",
+            "hello.toml: line 2: unknown key `max_childern`; did you mean `max_children`?",
+        ),
+        (
+            "prefork = 1\nstart_timeout = \"soon\"\n",
+            "hello.toml: line 4: start_timeout: must be a number of seconds",
+        ),
         ("prefork = [\n", "hello.toml: "),
         ("prefork = 0\nmax_children = 150\n", "prefork is 0"),
     ] {
