@@ -285,7 +285,10 @@ fn assert_all(mut of: Daemonlike<'_>, program: &Program<'_>, daemon: &Daemon<'_>
     of.modes.insert(Mode::Reading);
     of.compare(Kind::Parent, parent);
     of.modes.remove(&Mode::Reading);
-    drop(File::options().write(true).open(&settings).expect("opened for who reads it"));
+    // What is no text is refused, and nobody is replaced.
+    let mut pipe = File::options().write(true).open(&settings).expect("opened for who reads it");
+    pipe.write_all(b"\xff").expect("it is being read");
+    drop(pipe);
     fs::remove_file(&settings).expect("removed");
     fs::write(&settings, "").expect("written");
 
