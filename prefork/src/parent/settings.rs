@@ -146,6 +146,9 @@ impl Parent<'_> {
             let handler = disconnect::Handler(disconnect::Kind::Always(reaction));
             self.hooks.on_client_disconnect = Some(handler);
         }
+        // How long children are to know which connections they have had.
+        let watched = live.netwatch_interval.filter(|_| self.client_watch.is_some());
+        self.channels.pages.watch_clients(watched, self.supervisor.slots());
     }
 
     fn report_settings(&self, held: &Held) {
