@@ -22,7 +22,7 @@ use crate::{
 };
 
 /// The version of the format.
-const FORMAT: u32 = 4;
+const FORMAT: u32 = 5;
 
 /// More than the largest pool needs.
 const LONGEST: u64 = 256 << 20;

@@ -123,7 +123,7 @@ fn look() -> Option<Inherited> {
     }
     let mut words = message.split(':');
     let (role, mut numbers) = (words.next()?, words.map(str::parse::<RawFd>));
-    let (number, other) = (numbers.next()?.ok()?, numbers.next());
+    let (number, other, words) = (numbers.next()?.ok()?, numbers.next(), numbers.next());
     let returned = (role == "returned").then(|| Return::read(message.split(':').skip(2)));
     let role = match role {
         "probe" => Role::Probe,
@@ -137,15 +137,25 @@ fn look() -> Option<Inherited> {
         Ok(handover) => handover,
         // Somebody above us was started with it, and we are not meant.
         Err(Unreadable::NotForUs) => return None,
-        Err(error) => give_back(role, &error, other, &message),
+        Err(error) => {
+            let other = if role == Role::Probe { words } else { other };
+            give_back(role, &error, other, &message)
+        }
     };
     let memory = sys::adopt_descriptor(number)?;
     let numbers = handover.descriptors();
     let descriptors =
         numbers.into_iter().filter_map(|number| Some((number, sys::adopt_descriptor(number)?)));
     let descriptors = descriptors.collect();
-    let tester = other.and_then(Result::ok).filter(|_| !role.is_of_the_daemon());
-    let tester = tester.and_then(sys::adopt_descriptor).map(Tester::new);
+    let adopt = |number: Option<Result<RawFd, _>>| {
+        number.and_then(Result::ok).and_then(sys::adopt_descriptor)
+    };
+    let tester = match role {
+        Role::Probe => adopt(words).map(|words| Tester::new(adopt(other), words)),
+        // Where it answers is where it says why it does not, as it has the parent's rights to its end.
+        Role::Settings => adopt(other).map(|words| Tester::new(None, words)),
+        Role::Successor | Role::Returned => None,
+    };
     if role.is_of_the_daemon() {
         // Whoever reads the log has the daemon wait for nothing, from the first line on.
         let _ = stderr::open_own();
@@ -156,7 +166,7 @@ fn look() -> Option<Inherited> {
 }
 
 /// Ends a program that does not understand what it was left; in the daemon's own process the old
-/// program, whose file is open as `other`, then goes on.
+/// program, whose file is open as `other`, then goes on. A probe says why by that.
 fn give_back(
     role: Role,
     error: &Unreadable,
@@ -166,7 +176,7 @@ fn give_back(
     let reason = format!("the handover: {}", Report(error));
     let other = other.and_then(Result::ok).and_then(sys::adopt_descriptor);
     match (role, other) {
-        (Role::Probe | Role::Settings, Some(channel)) => Tester::new(channel).refuse(&reason),
+        (Role::Probe | Role::Settings, Some(words)) => Tester::new(None, words).refuse(&reason),
         (Role::Successor, Some(program)) => {
             // As what it was executed cannot be read; as what this one was, in most cases.
             if let Ok(Image { arguments, environment, directory, .. }) = Image::of_this_process() {
@@ -201,6 +211,7 @@ impl Inherited {
             && let Err(error) = tester.report(&origin.image)
         {
             tester.refuse(&format!("it cannot report as what it was executed: {error}"));
+            sys::exit_now(1);
         }
     }
 

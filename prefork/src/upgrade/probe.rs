@@ -1,4 +1,9 @@
 //! The parent's side of a probe: the new program as a child that only tries whether it would work.
+//!
+//! It reports what it was executed as by descriptors, over a socket, as nothing else leads to just that file and that
+//! directory: `/proc/PID` shows them only of a process that the parent may trace, and shows what they are then. So it
+//! does while it has the parent's rights. Before it tries to become what children are to be, it closes the socket; its
+//! words come by a pipe, which can carry nothing to the parent.
 
 use std::{
     ffi::{CString, OsString},
@@ -14,11 +19,12 @@ use prefork_core::{Exit, one_line};
 use prefork_reload::{Distrust, trusted_file};
 use rustix::{
     fs::{Mode, OFlags, Stat, fstat, open},
-    io::{Errno, retry_on_intr},
+    io::{Errno, read, retry_on_intr, write},
     net::{
-        AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendFlags,
-        SocketFlags, SocketType, recvmsg, send, socketpair,
+        AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SocketFlags,
+        SocketType, recvmsg, socketpair,
     },
+    pipe::{PipeFlags, pipe_with},
     process::{
         Signal, geteuid, getpid, getppid, kill_process_group, set_parent_process_death_signal,
         setsid,
@@ -39,14 +45,20 @@ use crate::{
     sys::{self, Forked},
 };
 
-/// The longest message of a probe.
-const LONGEST_WORD: usize = 16 << 10;
+/// The longest message of a probe, which a pipe takes whole or not at all (`PIPE_BUF` in `pipe(7)`).
+pub(super) const LONGEST_WORD: usize = 4096;
 
-/// What a probe says over its channel, as the bytes that stand for it.
+/// The longest message over a socket.
+const LONGEST_MESSAGE: usize = 16 << 10;
+
+/// What a probe reports over the socket, with descriptors.
+pub(super) const EXECUTED: &[u8] = b"executed";
+
+/// What it says by the pipe, each followed by [`END`].
 pub(super) const READY: &[u8] = b"ready";
 pub(super) const REFUSED: &[u8] = b"refused:";
-pub(super) const EXECUTED: &[u8] = b"executed";
 pub(super) const NOT_EXECUTED: &[u8] = b"not executed:";
+pub(super) const END: u8 = 0;
 
 /// What a probe has said.
 #[derive(Debug, PartialEq, Eq)]
@@ -207,7 +219,10 @@ pub(crate) struct Probe {
     executed: Executed,
     /// Whether that is what was called, and not what this has executed.
     is_direct: bool,
+    /// Where it reports as what it was executed, until it has.
     channel: Option<OwnedFd>,
+    /// What else it says.
+    words: Option<OwnedFd>,
     /// Why it does not work, in its own words.
     reason: Option<String>,
 }
@@ -238,8 +253,11 @@ impl Probe {
     ) -> io::Result<Self> {
         let (channel, far) =
             socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
+        // A report of this length never waits, and neither does who reads it.
+        let (words, said) = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK)?;
         let mut passed = passed;
-        let message = format!("probe:{}:{}", passed.pass(handover), passed.pass(&far));
+        let numbers = [handover, &far, &said].map(|fd| passed.pass(fd).to_string());
+        let message = format!("probe:{}", numbers.join(":"));
         let parent = getpid();
         match fork()? {
             Forked::Child => {
@@ -257,8 +275,8 @@ impl Probe {
                 };
                 let error = run().unwrap_or_else(|error| error);
                 let errno = error.raw_os_error().unwrap_or(0);
-                let text = [NOT_EXECUTED, errno.to_string().as_bytes()].concat();
-                let _ = send(&far, &text, SendFlags::NOSIGNAL);
+                let _ =
+                    write(&said, &[NOT_EXECUTED, errno.to_string().as_bytes(), &[END]].concat());
                 sys::exit_now(127)
             }
             Forked::Parent { child } => Ok(Self {
@@ -266,6 +284,7 @@ impl Probe {
                 executed: subject.start,
                 is_direct: true,
                 channel: Some(channel),
+                words: Some(words),
                 reason: None,
             }),
         }
@@ -299,22 +318,38 @@ impl Probe {
 
     /// What to wait for before [`hear`](Self::hear).
     pub(crate) fn fds(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
-        self.channel.iter().map(AsFd::as_fd)
+        self.channel.iter().chain(&self.words).map(AsFd::as_fd)
     }
 
     /// Takes in what it has said.
     pub(crate) fn hear(&mut self) -> Option<Word> {
-        let channel = self.channel.as_ref()?;
-        let (message, descriptors) = match receive(channel) {
-            Err(Errno::AGAIN) => return None,
-            Ok((message, descriptors)) if !message.is_empty() => (message, descriptors),
+        let mut text = [0; LONGEST_WORD];
+        let length = match self.words.as_ref().map(|words| retry_on_intr(|| read(words, &mut text)))
+        {
+            Some(Err(Errno::AGAIN)) | None => 0,
             // It has gone; its end is told by the kernel.
-            Ok(_) | Err(_) => {
-                self.channel = None;
-                return None;
+            Some(Ok(0) | Err(_)) => {
+                self.words = None;
+                0
             }
+            Some(Ok(length)) => length,
         };
-        let message = &message[..];
+        // It says that it is ready after it has reported.
+        self.take_report();
+        let words = text[..length].split(|byte| *byte == END).filter(|word| !word.is_empty());
+        let mut words = words.map(<[u8]>::to_vec).collect::<Vec<_>>().into_iter();
+        words.find_map(|word| self.take_word(&word))
+    }
+
+    /// Takes in as what it was executed, and closes the socket, by which nothing else is to come.
+    fn take_report(&mut self) {
+        let Some(channel) = &self.channel else { return };
+        let (message, descriptors) = match receive(channel) {
+            Err(Errno::AGAIN) => return,
+            Ok(received) => received,
+            Err(_) => (Vec::new(), Vec::new()),
+        };
+        self.channel = None;
         if message == EXECUTED {
             match Executed::reported(descriptors, &self.executed) {
                 Ok((executed, is_direct)) => {
@@ -322,14 +357,19 @@ impl Probe {
                 }
                 Err(error) => {
                     self.reason = Some(crate::Report(&error).to_string());
-                    self.channel = None;
+                    self.words = None;
                     self.helper.kill();
                 }
             }
-            return None;
+        } else if !message.is_empty() {
+            // One built with an earlier library knows of no pipe, and says there why it refuses.
+            let _ = self.take_word(&message);
         }
+    }
+
+    fn take_word(&mut self, message: &[u8]) -> Option<Word> {
         if message == READY {
-            return Some(Word::Ready);
+            return Some(Word::Ready).filter(|_| self.words.is_some());
         }
         let errno = message.strip_prefix(NOT_EXECUTED).and_then(|errno| {
             std::str::from_utf8(errno).ok().and_then(|errno| errno.parse::<i32>().ok())
@@ -392,7 +432,7 @@ impl Executed {
 
 /// Takes the next message, with the descriptors that come with it.
 pub(super) fn receive(channel: &OwnedFd) -> rustix::io::Result<(Vec<u8>, Vec<OwnedFd>)> {
-    let mut text = vec![0; LONGEST_WORD];
+    let mut text = vec![0; LONGEST_MESSAGE];
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(3))];
     let mut ancillary = RecvAncillaryBuffer::new(&mut space);
     let flags = RecvFlags::DONTWAIT | RecvFlags::CMSG_CLOEXEC;

@@ -26,7 +26,7 @@ use super::{
     Image, Passed,
     exec::{Executable, Start},
     image,
-    probe::{NOT_EXECUTED, REFUSED, receive},
+    probe::{END, NOT_EXECUTED, REFUSED, receive},
 };
 use crate::{
     describe::Ended,
@@ -142,6 +142,7 @@ impl Reading {
                 return Some(Read::NotRun(io::Error::from_raw_os_error(errno.unwrap_or(0))));
             }
             let text = message.strip_prefix(REFUSED).unwrap_or(&message);
+            let text = text.strip_suffix(&[END]).unwrap_or(text);
             self.reason = Some(String::from_utf8_lossy(text).trim().to_owned());
         }
     }

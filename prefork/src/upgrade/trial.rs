@@ -1,45 +1,50 @@
 //! The new program's side of a probe: going the way of a start up to where children would be forked.
 
 use std::{
+    cell::RefCell,
     io::{self, IoSlice},
     mem::MaybeUninit,
     os::fd::{AsFd, OwnedFd},
 };
 
 use rustix::{
-    io::retry_on_intr,
-    net::{RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, recv, send, sendmsg},
+    event::{PollFd, PollFlags, poll},
+    io::{retry_on_intr, write},
+    net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg},
 };
 
 use super::{
     Image, handover,
     image::{self, Report},
-    probe::{EXECUTED, READY, REFUSED},
+    probe::{END, EXECUTED, LONGEST_WORD, READY, REFUSED},
     reading::SETTINGS,
 };
 use crate::{settings::InForce, sys};
 
-/// The way to the parent that waits for the outcome.
+/// The ways to the parent that waits for the outcome.
 #[derive(Debug)]
 pub(crate) struct Tester {
-    channel: OwnedFd,
+    /// Closed with the report.
+    channel: RefCell<Option<OwnedFd>>,
+    words: OwnedFd,
 }
 
 impl Tester {
-    pub(super) const fn new(channel: OwnedFd) -> Self {
-        Self { channel }
+    pub(super) const fn new(channel: Option<OwnedFd>, words: OwnedFd) -> Self {
+        Self { channel: RefCell::new(channel), words }
     }
 
     /// Says why this program would not work.
     pub(super) fn refuse(&self, reason: &str) {
-        let text: Vec<u8> = [REFUSED, reason.as_bytes()].concat();
-        let end = text.len().min(8 << 10);
+        let room = LONGEST_WORD - REFUSED.len() - 1;
+        let reason = reason.bytes().filter(|byte| *byte != END).take(room);
+        let text: Vec<u8> = REFUSED.iter().copied().chain(reason).chain([END]).collect();
         // Whoever started us reads our exit status too.
-        let _ = send(&self.channel, &text[..end], SendFlags::NOSIGNAL);
+        let _ = write(&self.words, &text);
     }
 
     /// Reports as what this program was executed, so that the parent can execute just that: its file, its directory,
-    /// and a memory file with the rest.
+    /// and a memory file with the rest. From then on nothing leads to the parent that could carry a descriptor.
     pub(super) fn report(&self, image: &Image) -> io::Result<()> {
         let memory = handover::write(&serde_json::to_vec(&Report::of(image))?)?;
         let program = image::open_own()?;
@@ -47,14 +52,15 @@ impl Tester {
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(3))];
         let mut ancillary = SendAncillaryBuffer::new(&mut space);
         ancillary.push(SendAncillaryMessage::ScmRights(&descriptors));
-        sendmsg(&self.channel, &[IoSlice::new(EXECUTED)], &mut ancillary, SendFlags::NOSIGNAL)?;
+        let Some(channel) = self.channel.take() else { return Ok(()) };
+        sendmsg(&channel, &[IoSlice::new(EXECUTED)], &mut ancillary, SendFlags::NOSIGNAL)?;
         Ok(())
     }
 
     /// Reports the settings.
     pub(super) fn report_settings(&self, settings: &InForce) {
         let text = serde_json::to_vec(settings).unwrap_or_default();
-        if let Err(error) = send(&self.channel, &[SETTINGS, &text].concat(), SendFlags::NOSIGNAL) {
+        if let Err(error) = write(&self.words, &[SETTINGS, &text].concat()) {
             self.refuse(&format!("the settings cannot be reported: {error}"));
         }
     }
@@ -62,8 +68,10 @@ impl Tester {
     /// Says that this program works, stays until the parent has become it or wants nothing more, and
     /// ends the process without running anything of it: what was made belongs to the daemon.
     pub(crate) fn pass(self) -> ! {
-        if send(&self.channel, READY, SendFlags::NOSIGNAL).is_ok() {
-            let _ = retry_on_intr(|| recv(&self.channel, &mut [0u8; 1], RecvFlags::empty()));
+        if write(&self.words, &[READY, &[END]].concat()).is_ok() {
+            // Nobody reads any more: that is all that is reported of the end to which one writes.
+            let mut fds = [PollFd::new(&self.words, PollFlags::empty())];
+            let _ = retry_on_intr(|| poll(&mut fds, None));
         }
         sys::exit_now(0)
     }

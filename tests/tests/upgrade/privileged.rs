@@ -10,13 +10,15 @@ use std::{
     process,
 };
 
-use prefork_tests::{Lack, Launch, Scene, require_root, require_tool, scene, skip};
+use prefork_tests::{
+    Lack, Launch, PATIENCE, Scene, require_root, require_tool, scene, skip, wait_until,
+};
 use rustix::{
     fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create},
     process::Signal,
 };
 
-use super::wait_for_lines;
+use super::{wait_for_lines, wait_for_version};
 
 /// What another user does before starting a program.
 const AS_NOBODY: [&str; 6] = ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups"];
@@ -107,4 +109,44 @@ fn a_script_that_executes_what_others_can_change_is_not_followed() {
     daemon.signal(Signal::USR2);
     super::wait_for_version(&daemon, 2);
     daemon.stop_in_order();
+}
+
+/// A probe that tries to be what children are to be has rights no more, and by then no socket that leads to the parent.
+#[test]
+fn a_probe_without_rights_has_no_socket_to_the_parent() {
+    if !require_root() || !require_tool("strace") {
+        return;
+    }
+    let scene = scene!();
+    let program = scene.program();
+    // It waits until the parent has executed what it runs.
+    let late = ["-e", "trace=execveat", "-e", "inject=execveat:delay_enter=5000000"];
+    let strace = ["strace", "-f", "-qq", "-o", "/dev/null"].into_iter().chain(late);
+    let daemon = program.launch().args(["--user", "nobody"]).under(strace).foreground();
+    let before = daemon.living();
+    program.install("--version 2");
+    daemon.signal(Signal::USR2);
+    let is_nobodys = |pid: &u32| {
+        let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+        status.lines().any(|line| line.starts_with("Uid:\t65534\t65534\t65534\t65534"))
+    };
+    let probe = || {
+        let mut others = scene.processes().into_iter().map(|process| process.pid);
+        others.find(|pid| !before.contains(pid) && is_nobodys(pid))
+    };
+    wait_until(PATIENCE, "the probe has no rights any more", || probe().is_some());
+    let probe = probe().expect("it waits for seconds");
+    let table = fs::read_to_string("/proc/net/unix").expect("there is one");
+    let inodes: Vec<_> = table.lines().filter_map(|line| line.split_whitespace().nth(6)).collect();
+    let held = fs::read_dir(format!("/proc/{probe}/fd")).expect("it is there");
+    let held: Vec<_> = held
+        .filter_map(|entry| Some(fs::read_link(entry.ok()?.path()).ok()?.display().to_string()))
+        .collect();
+    assert!(held.iter().any(|held| held.starts_with("pipe:")), "{held:?}");
+    for socket in held.iter().filter_map(|held| held.strip_prefix("socket:[")) {
+        assert!(!inodes.contains(&socket.trim_end_matches(']')), "{held:?}");
+    }
+    wait_for_version(&daemon, 2);
+    daemon.signal(Signal::TERM);
+    scene.wait_until_deserted(PATIENCE);
 }
