@@ -12,10 +12,10 @@ use crate::{
     channels::Bell,
     clock,
     counters::Counter,
-    describe::{self, Killed, SIGKILL},
+    describe,
     hooks::Call,
     manager::Occasion,
-    os::{Shortage, fork, memory_counts},
+    os::{Shortage, fork},
     ready,
     sys::Forked,
 };
@@ -33,6 +33,10 @@ pub(super) enum Done {
 
 impl Parent<'_> {
     pub(super) fn carry_out(&mut self, action: Action) -> Result<Option<Done>, RunError> {
+        // Nothing but their replacement comes before the dead are logged.
+        if !matches!(action, Action::Spawn { .. } | Action::Log(_)) {
+            self.log_deaths();
+        }
         match action {
             Action::Spawn { slot, generation } => return Ok(self.spawn(slot, generation)),
             Action::Ask { slot } => self.ask(slot),
@@ -99,6 +103,7 @@ impl Parent<'_> {
 
     /// Logs why a child cannot be forked, and what is short, if that is another reason than before, or it was long ago.
     fn log_fork_error(&mut self, error: &io::Error) {
+        self.log_deaths();
         let (now, why) = (clock::now(), error.to_string());
         let is_known = self
             .fork_error
@@ -139,18 +144,16 @@ impl Parent<'_> {
 
     fn tell(&mut self, notice: Notice) {
         let pid = notice.slot().and_then(|slot| self.table.pid(slot).or(self.table.buried(slot)));
-        let detail = if let Notice::CutShort { slot, .. } = notice {
-            self.in_hand(slot)
-        } else if let Notice::DiedAbnormally { exit: SIGKILL, .. }
-        | Notice::MoreDied { last: SIGKILL, .. } = notice
-        {
-            Killed(self.memory.explain(clock::now(), memory_counts())).to_string()
-        } else {
-            String::new()
-        };
-        match self.words_of_upgrade(notice) {
-            Some(words) => self.log.info(words),
-            None => describe::tell(&self.log, notice, pid, &detail),
+        if !self.deaths.hold_back(notice, pid) {
+            self.log_deaths();
+            let detail = match notice {
+                Notice::CutShort { slot, .. } => self.in_hand(slot),
+                _ => String::new(),
+            };
+            match self.words_of_upgrade(notice) {
+                Some(words) => self.log.info(words),
+                None => describe::tell(&self.log, notice, pid, &detail),
+            }
         }
         self.reporting.on_notice(notice);
         self.counters.note(&notice);

@@ -11,6 +11,7 @@ mod bare;
 mod bells;
 mod carry_out;
 mod clients;
+mod deaths;
 mod descendants;
 mod gossip;
 mod hooks;
@@ -26,8 +27,7 @@ mod upgrade;
 use std::{io, mem::ManuallyDrop, os::fd::AsFd, rc::Rc};
 
 use prefork_core::{
-    AdoptedAs, Allowance, Config, Event, Generation, Hangups, OutOfMemory, SlotId, Supervisor,
-    Time, Verdict,
+    AdoptedAs, Allowance, Config, Event, Generation, Hangups, SlotId, Supervisor, Time, Verdict,
 };
 use prefork_daemonize::{Privileges, Readiness};
 use rustix::event::{PollFd, PollFlags};
@@ -49,7 +49,7 @@ use crate::{
     log::{Log, Role},
     logs::Streams,
     manager::{Begun, Occasion, Reporting},
-    os::{Shortage, Signals, Title, allowed_descriptors, memory_counts},
+    os::{Shortage, Signals, Title, allowed_descriptors},
     pid_file::KeptPidFile,
     status::Service,
     upgrade::{Adopted, Origin, Probe, Reading},
@@ -57,6 +57,7 @@ use crate::{
 
 use bare::Bare;
 use carry_out::Done;
+use deaths::Deaths;
 use descendants::Descendants;
 pub(crate) use leftovers::Leftovers;
 use logs::HandoverOfLogs;
@@ -111,7 +112,7 @@ pub(crate) struct Parent<'a> {
     /// Why a fork has failed, and when that was logged, so that it is not at every attempt.
     fork_error: Option<(String, Time)>,
     /// Why children are killed, as far as control groups count that.
-    memory: OutOfMemory,
+    deaths: Deaths,
     /// How many descriptors it was to wait for when these were more than it may.
     too_many: Option<u64>,
     /// To the service manager.
@@ -238,7 +239,7 @@ impl<'a> Parent<'a> {
             must_reap: true,
             have_ended: false,
             fork_error: None,
-            memory: OutOfMemory::since(memory_counts()),
+            deaths: Deaths::new(),
             too_many: None,
             reporting,
             handover_of_logs: HandoverOfLogs::default(),
@@ -267,6 +268,7 @@ impl<'a> Parent<'a> {
                         }
                     }
                     Some(Done::Over(verdict)) => {
+                        self.log_deaths();
                         self.end_probe();
                         self.end_reading();
                         self.interrupt_hooks();
@@ -282,6 +284,7 @@ impl<'a> Parent<'a> {
                     }
                 }
             }
+            self.log_deaths();
             self.channels.wake_children();
             // After those who have ended were replaced, which is not to wait for this.
             if std::mem::take(&mut self.have_ended) {
@@ -384,8 +387,11 @@ impl<'a> Parent<'a> {
         let tag = self.descendants.tag(slot);
         let (name, limits) = (std::mem::take(&mut settings.name), settings.limits);
         // Left alone, their memory stays shared with the parent; freeing it would make copies of it.
-        let _shared =
-            ManuallyDrop::new((self.supervisor, self.counters, self.descendants, settings));
+        let _shared = ManuallyDrop::new((
+            (self.supervisor, self.counters, self.descendants, settings),
+            (self.deaths, self.log),
+        ));
+        self.table.close();
         let has_board = board.is_some();
         let outliving = listeners.outliving();
         let _ = origin.map(Origin::close);

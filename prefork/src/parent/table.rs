@@ -1,6 +1,6 @@
 //! Which process is in which slot.
 
-use std::{collections::HashMap, io};
+use std::{collections::HashMap, io, mem::ManuallyDrop};
 
 use prefork_core::{Generation, RequestCount, SlotId, Time};
 use rustix::process::{Pid, Signal};
@@ -49,6 +49,13 @@ impl Table {
     pub(crate) fn new() -> io::Result<Self> {
         let (seats, slots) = Default::default();
         Ok(Self { seats, slots, serial: 0, reserve: Reserve::new()? })
+    }
+
+    /// Closes what it holds in a process just forked, whose memory stays as it is.
+    pub(crate) fn close(self) {
+        let Self { seats, slots, serial: _, reserve } = self;
+        let _shared = ManuallyDrop::new((seats, slots));
+        drop(reserve);
     }
 
     /// Names the bell of a child that is about to be forked.
