@@ -2,9 +2,13 @@
 
 use std::net::TcpListener;
 
-use prefork_tests::{PATIENCE, scene, wait_until};
+use prefork_tests::{PATIENCE, find_process, kill, require_root, require_tool, scene, wait_until};
+use rustix::process::Signal;
 
-use crate::{puppet::Puppet, siege::Siege};
+use crate::{
+    puppet::Puppet,
+    siege::{Siege, fixture},
+};
 
 /// What the parent logs of a socket that it has mended.
 const MENDED: &str = "it is as before again";
@@ -101,6 +105,36 @@ fn what_a_child_sets_at_the_listener_is_set_back() {
         assert_eq!(siege.logged(&[MENDED]).len(), 1);
         siege.assert_stops();
     }
+}
+
+/// A8: also where nobody takes the place of the child that has ended, whose beginning would have the parent look.
+#[test]
+fn what_a_child_sets_at_the_listener_is_set_back_though_no_child_can_be_forked() {
+    if !require_root() || !require_tool("strace") {
+        return;
+    }
+    let scene = scene!();
+    // The first four are for the first children.
+    let refused = "inject=clone,clone3,fork,vfork:error=EAGAIN:when=5..1000";
+    let strace = ["strace", "-f", "-qq", "-o", "/dev/null", "-e", refused];
+    let daemon = fixture(&scene).under(strace).foreground();
+    let siege = Siege::of(&scene, daemon);
+    let mut attacker = siege.puppet();
+    // No look is due that would find it.
+    siege.daemon.wait_for_rest();
+    assert_eq!(attacker.order("listener/linger").of("")[0], "0");
+    let victim = siege.daemon.living().into_iter().find(|pid| *pid != attacker.pid);
+    assert!(kill(victim.expect("there are others"), Signal::KILL));
+    wait_until(PATIENCE, "it cannot be replaced", || {
+        !siege.logged(&["cannot start a child"]).is_empty()
+    });
+    wait_until(PATIENCE, "it is set back", || {
+        !siege.logged(&["close connections otherwise", MENDED]).is_empty()
+    });
+    drop(attacker);
+    siege.daemon.signal(Signal::TERM);
+    let pid = siege.daemon.pid();
+    wait_until(PATIENCE, "it stops", || find_process(pid).is_none());
 }
 
 /// A8: a socket made blocking is served from as before; a child that then sleeps in `accept(2)` is ended at the stop by
