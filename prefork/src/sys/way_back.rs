@@ -23,16 +23,19 @@ use nix::{
     sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction},
 };
 
-/// What ends a program without its doing, once it has reached the library. Before that, `SIGSEGV` and `SIGBUS` are
-/// Rust's own, which notices by them that a stack has overflowed.
-const CRASHES: [Signal; 6] = [
-    Signal::SIGSEGV,
-    Signal::SIGBUS,
+/// What ends a program by its own doing or by that of its clock, from before `main` on.
+const ENDS: [Signal; 6] = [
+    Signal::SIGABRT,
+    Signal::SIGALRM,
     Signal::SIGILL,
     Signal::SIGFPE,
     Signal::SIGTRAP,
     Signal::SIGSYS,
 ];
+
+/// What else does, once it has reached the library. Before that they are Rust's own, which notices by them that a stack
+/// has overflowed, and only before `main` sees to it that it can.
+const CRASHES: [Signal; 2] = [Signal::SIGSEGV, Signal::SIGBUS];
 
 /// The longest pause between two attempts, in seconds.
 const LONGEST_PAUSE: u8 = 60;
@@ -146,8 +149,7 @@ fn open(route: Route) {
     WAY.store(Box::into_raw(Box::new(prepared)), Ordering::Release);
     // SAFETY: atexit takes a function that stays, and calls it with no argument at an exit (see `atexit(3)`).
     unsafe { libc::atexit(on_exit) };
-    guard(Signal::SIGABRT);
-    guard(Signal::SIGALRM);
+    ENDS.into_iter().for_each(guard);
     set_timer(limit);
 }
 

@@ -41,6 +41,7 @@ fn a_program_that_ends_while_it_takes_over_is_left_for_the_old_one() {
         ("start panic", "it exited"),
         ("start fail", "it exited"),
         ("start abort", "it was ended by SIGABRT"),
+        ("start trap", "it was ended by SIGTRAP"),
         ("start hang", "it was not ready in time"),
         ("init exit", "it exited"),
         ("init panic", "after_init failed: panicked: sabotaged"),
@@ -64,6 +65,34 @@ fn a_program_that_ends_while_it_takes_over_is_left_for_the_old_one() {
     upgrade(&daemon, &program, 3);
     let tally = load.stop();
     assert_eq!(tally.failures, [""; 0], "of {} requests", tally.answered);
+    daemon.stop_in_order();
+}
+
+/// L2: whatever ends a program before it reaches the library ends the probe, and nothing else.
+#[test]
+fn a_program_that_ends_before_it_reaches_the_library_ends_as_a_probe() {
+    let scene = scene!();
+    let program = scene.program();
+    let daemon = daemon(&program, &["--start-timeout", "1500"]);
+    let before = daemon.living();
+    let cases = [
+        ("exit", "it exited with status 3"),
+        ("abort", "it was ended by SIGABRT"),
+        ("trap", "it was ended by SIGTRAP"),
+        ("crash", "it was ended by SIGSEGV"),
+        ("overflow", "it was ended by SIGABRT"),
+        ("hang", "it was not ready in 1.5 s"),
+    ];
+    for (deed, reason) in cases {
+        let line = format!("the new program is no good: {reason}");
+        let refused = scene.lines_with("error.log", &line).len();
+        try_upgrade(&scene, &daemon, &program, &format!("probe start {deed}"));
+        wait_for_lines(&scene, &line, refused + 1);
+        wait_until(PATIENCE, "the children are left alone", || daemon.living() == before);
+        assert_eq!(daemon.get("/version").expect("it serves").body, "1", "{deed}");
+    }
+    sabotage(&scene, "");
+    upgrade(&daemon, &program, 3);
     daemon.stop_in_order();
 }
 
