@@ -133,7 +133,8 @@ fn assert_noticed(scene: &Scene, daemon: &Daemon<'_>, place: &Place) {
 /// Returns how long after a client has left that is noticed.
 #[track_caller]
 fn notice(scene: &Scene, place: &Place, after: Duration, how: Leaves) -> Duration {
-    let lasts = after + 2 * interval();
+    // Long enough for who is late to be noticed all the same.
+    let lasts = after + interval() + Duration::from_secs(1);
     let client = place.ask(&format!("/sleep/{}", lasts.as_millis()));
     let line = format!("of child {} ", client.worker().pid);
     let before = said(scene, &line);
@@ -149,7 +150,7 @@ fn notice(scene: &Scene, place: &Place, after: Duration, how: Leaves) -> Duratio
 
 fn watching() -> Vec<String> {
     let interval = interval().as_millis().to_string();
-    let size = ["--prefork", "4", "--max-children", "8"];
+    let size = ["--prefork", "4", "--max-children", "16"];
     let watching = ["--on-client-disconnect", "note", "--netwatch-interval", &interval];
     size.into_iter().chain(watching).map(str::to_owned).collect()
 }
