@@ -310,7 +310,7 @@ impl<S> Args<S> {
     /// Sets within what time it is noticed that the client of a child at work has gone, at least 50 ms.
     /// Default 2 s. Needs [`on_client_disconnect`](Self::on_client_disconnect).
     ///
-    /// A look costs the parent some 5 us for each child at work, as long as all of them say which connection they have in
+    /// A look costs the parent one question to the kernel for each child at work, as long as all of them say which connection they have in
     /// hand; else as much as it takes to read all TCP connections of the host. The parent spends a fifth of its time on it
     /// at most: where that is not enough, clients are noticed later, and a warning says how much.
     pub fn netwatch_interval(mut self, interval: Duration) -> Self {

@@ -163,7 +163,7 @@ impl<S> Args<S> {
     /// | accepted | the client is that of |
     /// | --- | --- |
     /// | by [`Child::accept`](crate::Child::accept) | the last connection that it has returned, until [`Child::idle`](crate::Child::idle) or the next call |
-    /// | otherwise, with [`Child::busy`](crate::Child::busy) when a request begins | the only connection that the process holds then of those that were accepted from its listening sockets. Looking for it costs each request about 10 us |
+    /// | otherwise, with [`Child::busy`](crate::Child::busy) when a request begins | the only connection that the process holds then of those that were accepted from its listening sockets. Looking for it costs each request a reading of `/proc/self/fd` |
     /// | otherwise, where it holds several, has more than 128 descriptors open, or has closed the listening socket | any connection that it holds. Over TCP, one that is reset before the parent has seen it is not noticed |
     ///
     /// A connection that the child itself has closed is not reported, nor one that it has shut down before its client went.
