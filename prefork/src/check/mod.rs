@@ -176,7 +176,7 @@ fn live(data: &Data, hooks: &ParentHooks, pool: &Pool) -> Live {
 }
 
 /// The same of arguments that need not make sense together.
-#[cfg(test)]
+#[cfg(all(test, feature = "serde"))]
 pub(crate) fn live_of(data: &Data, hooks: &ParentHooks) -> Live {
     let pool = pool::check(data, hooks, &mut Faults::default());
     live(data, hooks, &pool)
