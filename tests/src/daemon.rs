@@ -63,7 +63,7 @@ impl<'a> Daemon<'a> {
         get(self.scene.address(), path)
     }
 
-    /// Returns its children, zombies too, but not the processes in which hooks are run.
+    /// Returns its children, zombies too, but not the processes in which hooks are run and settings are read.
     #[must_use]
     pub fn children(&self) -> Vec<Process> {
         let mut children = children(self.pid);
@@ -71,7 +71,9 @@ impl<'a> Daemon<'a> {
         let is_child = |title: &str| !title.contains("[hook]") && !title.contains("[parent]");
         // One that ends has no title any more.
         let is_child = |title: &str| !title.is_empty() && is_child(title);
-        children.retain(|child| child.is_zombie() || is_child(&child.command_line()));
+        children.retain(|child| {
+            child.is_zombie() || (is_child(&child.command_line()) && !child.reads_settings())
+        });
         children
     }
 

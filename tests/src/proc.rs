@@ -59,13 +59,24 @@ impl Process {
 
     /// The same; `None` if it shows no environment.
     pub(crate) fn is_marked(&self, entry: &str) -> Option<bool> {
+        self.has_entry(|found| found == entry.as_bytes())
+    }
+
+    /// Tells whether the daemon has executed its program once more in this process, to read its settings.
+    pub(crate) fn reads_settings(&self) -> bool {
+        let marks = |entry: &[u8]| entry.starts_with(b"PREFORK_HANDOVER=settings:");
+        self.has_entry(marks) == Some(true)
+    }
+
+    /// Tells whether there is such an entry in its environment; `None` if it shows none.
+    fn has_entry(&self, is_meant: impl Fn(&[u8]) -> bool) -> Option<bool> {
         // By one read: between two, a program that is executed takes the place of the one of before, and
         // what was read is cut short.
         let mut environment = vec![0; LONGEST_ENVIRONMENT];
         let file = File::open(format!("/proc/{}/environ", self.pid));
         let length = file.and_then(|mut file| file.read(&mut environment)).unwrap_or(0);
         let mut entries = environment[..length].split(|byte| *byte == 0);
-        (length > 0).then(|| entries.any(|found| found == entry.as_bytes()))
+        (length > 0).then(|| entries.any(is_meant))
     }
 }
 
