@@ -44,7 +44,7 @@ fn no_code_shows_a_path_as_it_is() {
     let crates = fs::read_dir(ROOT).expect("it can be read").flatten().map(|entry| entry.path());
     let crates = crates.filter(|path| path.file_name() != Some(OsStr::new("tests")));
     let all: Vec<_> = crates
-        .flat_map(|path| [sources(&path.join("src")), sources(&path.join("cli/src"))])
+        .flat_map(|path| ["src", "cli/src", "view/src"].map(|of| sources(&path.join(of))))
         .flatten()
         .chain(sources(&Path::new(ROOT).join("prefork/examples")))
         .filter(|path| !path.ends_with("tests.rs"))

@@ -11,6 +11,7 @@ mod resolve;
 mod system;
 
 use nix::unistd::{Gid, Uid};
+use prefork_core::one_line;
 use rustix::fs::Mode;
 
 use system::Real;
@@ -38,7 +39,7 @@ pub struct WantedPrivileges {
 
 /// What is wrong with one of the [`WantedPrivileges`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{argument} {problem}")]
+#[error("{argument} {}", one_line(problem))]
 #[non_exhaustive]
 pub struct PrivilegesFault {
     /// The field that it is about.
