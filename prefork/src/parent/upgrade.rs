@@ -101,6 +101,8 @@ impl Parent<'_> {
 
     /// Becomes the program that the probe runs. If this returns, that was refused.
     pub(super) fn upgrade(&mut self) {
+        // A board that was just found damaged is not left to the next program, which would find it once more.
+        self.keep_board();
         // They hold what this process holds, and the next program would not know of them.
         self.interrupt_hooks();
         self.end_reading();
