@@ -5,6 +5,8 @@ use rustix::fs::{CWD, Mode, OFlags, RawDir, openat, readlinkat_raw};
 use rustix::io::Errno;
 use std::collections::HashMap;
 use std::ffi::CStr;
+use std::fs;
+use std::io::ErrorKind;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, OwnedFd};
 
@@ -36,6 +38,8 @@ impl Holders {
     ) -> Result<(), Unreadable> {
         let unless_gone = |errno| match errno {
             Errno::NOENT | Errno::SRCH => Ok(()),
+            // What belongs to a process that is ending is root's from a moment on.
+            Errno::ACCESS | Errno::PERM if is_ending(pid) => Ok(()),
             errno => Err(Unreadable { pid, source: errno.into() }),
         };
         let directory = match open_descriptors(pid) {
@@ -84,6 +88,14 @@ impl Holder {
     }
 }
 
+/// Tells whether a process has no memory any more, or is gone: see `/proc/PID/statm` in `proc_pid_statm(5)`.
+fn is_ending(pid: u32) -> bool {
+    match fs::read(format!("/proc/{pid}/statm")) {
+        Ok(pages) => pages.starts_with(b"0 "),
+        Err(error) => error.kind() == ErrorKind::NotFound,
+    }
+}
+
 fn open_descriptors(pid: u32) -> Result<OwnedFd, Errno> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     openat(CWD, format!("/proc/{pid}/fd"), flags, Mode::empty())
@@ -96,4 +108,23 @@ fn socket_inode(directory: impl AsFd, name: &CStr) -> Result<Option<u64>, Errno>
     let (target, _) = readlinkat_raw(directory, name, &mut space)?;
     let inode = target.strip_prefix(b"socket:[").and_then(|rest| rest.strip_suffix(b"]"));
     Ok(inode.and_then(|digits| std::str::from_utf8(digits).ok()?.parse().ok()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use super::*;
+
+    /// Whose memory has gone is not accused of hiding anything: as any user but root, it cannot be looked at.
+    #[test]
+    fn a_process_that_is_ending_holds_nothing() {
+        let mut child = Command::new("true").spawn().expect("started");
+        while !is_ending(child.id()) {
+            std::thread::yield_now();
+        }
+        Holders::default().look_at(child.id(), |_| true).expect("no complaint");
+        child.wait().expect("reaped");
+        assert!(is_ending(child.id()) && !is_ending(std::process::id()));
+    }
 }
