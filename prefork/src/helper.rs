@@ -1,6 +1,8 @@
 //! Processes that the parent has beside its children: a probe, hook processes, the clerk of the status page.
 
-use rustix::process::{Pid, PidfdFlags, Signal, getpid, pidfd_open, pidfd_send_signal};
+use rustix::process::{
+    Pid, PidfdFlags, Signal, getpid, kill_process_group, pidfd_open, pidfd_send_signal,
+};
 
 /// One of them, as the process that has forked it knows it.
 #[derive(Debug)]
@@ -35,6 +37,15 @@ impl Helper {
     pub(crate) fn kill(&self) {
         if self.is_ours() {
             kill_unreaped(self.pid);
+        }
+    }
+
+    /// Kills it with the group that it leads, if it is ours.
+    pub(crate) fn kill_group(&self) {
+        if self.is_ours() {
+            // While the pid is its own, so is the group. Before it leads one, there is only the process.
+            let _ = kill_process_group(self.pid, Signal::KILL);
+            self.kill();
         }
     }
 }

@@ -15,7 +15,7 @@ use std::{
 use rustix::{
     io::{Errno, retry_on_intr},
     pipe::{PipeFlags, pipe_with},
-    process::{Pid, Signal, getpid, getppid, set_parent_process_death_signal, setsid},
+    process::{Pid, getpid, setsid},
 };
 
 use super::{Answer, Call};
@@ -25,7 +25,7 @@ use crate::{
     helper::Helper,
     log::{Log, Role},
     logs::{Streams, follow, stderr},
-    os::{Signals, Title, fork, set_signal_mask},
+    os::{Signals, Title, end_with, fork, set_signal_mask},
     refused::Refusable,
     sys::{self, Forked},
 };
@@ -140,8 +140,7 @@ fn settle(parent: Pid, signals: Signals) -> io::Result<()> {
     setsid().of_call("setsid(2)")?;
     let mask = signals.leave_to_child()?;
     stderr::open_own()?;
-    set_parent_process_death_signal(Some(Signal::KILL)).of_call("prctl(2)")?;
-    if getppid() != Some(parent) {
+    if !end_with(parent)? {
         return Err(io::Error::other("the parent has gone"));
     }
     set_signal_mask(&mask)

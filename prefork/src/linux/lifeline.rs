@@ -38,15 +38,18 @@ impl Lifeline {
     /// To be called in the child, after its last change of user. `None` if the parent has gone: then
     /// no signal will ever tell.
     pub(crate) fn tether(self) -> io::Result<Option<Tether>> {
-        set_parent_process_death_signal(Some(Signal::KILL)).of_call("prctl(2)")?;
-        // It may have died before the line above. A child is never reparented back to it, and the
-        // comparison is with its pid, not with 1: orphans may go to a subreaper, and the parent may
-        // itself be process 1.
-        if getppid() != Some(self.parent) {
-            return Ok(None);
-        }
-        Ok(Some(Tether { parent: self.pidfd }))
+        Ok(end_with(self.parent)?.then_some(Tether { parent: self.pidfd }))
     }
+}
+
+/// Has the kernel kill this process, forked from `parent`, when that ends: until the next change of user. Tells
+/// whether it is still there, as no signal will ever tell if it has gone.
+pub(crate) fn end_with(parent: Pid) -> io::Result<bool> {
+    set_parent_process_death_signal(Some(Signal::KILL)).of_call("prctl(2)")?;
+    // It may have died before the line above. A child is never reparented back to it, and the
+    // comparison is with its pid, not with 1: orphans may go to a subreaper, and the parent may
+    // itself be process 1.
+    Ok(getppid() == Some(parent))
 }
 
 /// A child's end: becomes readable when the parent is gone.

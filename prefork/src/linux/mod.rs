@@ -18,7 +18,7 @@ mod write_signals;
 
 pub(crate) use file_hints::FileHints;
 pub(crate) use fork::fork;
-pub(crate) use lifeline::{Lifeline, Tether};
+pub(crate) use lifeline::{Lifeline, Tether, end_with};
 pub(crate) use memory::memory_counts;
 pub(crate) use orphans::Reaper;
 pub(crate) use poller::{Poller, Source, Stale};

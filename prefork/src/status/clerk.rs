@@ -9,7 +9,7 @@ use std::{
 use nix::sys::signal::SigSet;
 use prefork_daemonize::Privileges;
 use prefork_scoreboard::Board;
-use rustix::process::{Pid, Signal, getppid, set_parent_process_death_signal, setsid};
+use rustix::process::{Pid, setsid};
 
 use super::{page, report::Source, server, service::Reopened};
 use crate::{
@@ -18,7 +18,7 @@ use crate::{
     listeners::Listeners,
     log::{Log, Role},
     logs::{Streams, follow, stderr},
-    os::set_signal_mask,
+    os::{end_with, set_signal_mask},
     refused::Refusable,
     sys,
 };
@@ -81,8 +81,7 @@ fn settle<'a>(
     stderr::open_own()?;
     privileges.apply()?;
     // Not before the change of user, which undoes it.
-    set_parent_process_death_signal(Some(Signal::KILL)).of_call("prctl(2)")?;
-    if getppid() != Some(desk.parent) {
+    if !end_with(desk.parent)? {
         return Ok(None);
     }
     let board = desk.board.map(|Reopened { file, path }| {

@@ -9,15 +9,17 @@ use std::{
 
 use nix::{
     fcntl::AtFlags,
+    sys::signal::SigSet,
     unistd::{execve, execveat},
 };
 use rustix::{
     fs::{Mode, OFlags, open},
     io::{FdFlags, fcntl_getfd, fcntl_setfd},
-    process::fchdir,
+    process::{Pid, fchdir, setsid},
 };
 
 use super::inherited::VARIABLE;
+use crate::os::{end_with, set_signal_mask};
 
 /// Descriptors that the next program gets.
 #[derive(Debug, Default)]
@@ -61,6 +63,28 @@ impl<'a> Passed<'a> {
             fcntl_setfd(fd, flags)?;
         }
         Ok(())
+    }
+
+    /// In a process just forked, becomes a program that ends with its parent and has a signal mask; returns why not.
+    pub(super) fn become_helper(
+        &self,
+        parent: Pid,
+        mask: &SigSet,
+        start: &Start<'_>,
+        message: &str,
+    ) -> io::Error {
+        let settle = || {
+            if !end_with(parent)? {
+                return Err(io::Error::other("the parent has gone"));
+            }
+            // A group of its own, to be ended with all that it starts, and no terminal.
+            setsid()?;
+            set_signal_mask(mask)
+        };
+        match settle() {
+            Ok(()) => self.become_program(start, message),
+            Err(error) => error,
+        }
     }
 
     /// Becomes a program, with `message` for [`super::inherited()`].

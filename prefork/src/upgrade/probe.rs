@@ -25,10 +25,7 @@ use rustix::{
         SocketType, recvmsg, socketpair,
     },
     pipe::{PipeFlags, pipe_with},
-    process::{
-        Signal, geteuid, getpid, getppid, kill_process_group, set_parent_process_death_signal,
-        setsid,
-    },
+    process::{geteuid, getpid},
 };
 
 use super::{
@@ -41,7 +38,8 @@ use super::{
 use crate::{
     describe::Ended,
     helper::Helper,
-    os::{Shortage, fork, set_signal_mask},
+    os::{Shortage, fork},
+    refused,
     sys::{self, Forked},
 };
 
@@ -57,8 +55,20 @@ pub(super) const EXECUTED: &[u8] = b"executed";
 /// What it says by the pipe, each followed by [`END`].
 pub(super) const READY: &[u8] = b"ready";
 pub(super) const REFUSED: &[u8] = b"refused:";
-pub(super) const NOT_EXECUTED: &[u8] = b"not executed:";
 pub(super) const END: u8 = 0;
+const NOT_EXECUTED: &[u8] = b"not executed:";
+
+/// Says why a program could not be executed.
+pub(super) fn not_executed(error: &io::Error) -> Vec<u8> {
+    let errno = refused::errno(error).map_or(0, Errno::raw_os_error);
+    [NOT_EXECUTED, errno.to_string().as_bytes()].concat()
+}
+
+/// Reads [`not_executed`].
+pub(super) fn why_not_executed(message: &[u8]) -> Option<io::Error> {
+    let errno = std::str::from_utf8(message.strip_prefix(NOT_EXECUTED)?).ok()?;
+    Some(io::Error::from_raw_os_error(errno.parse().ok()?))
+}
 
 /// What a probe has said.
 #[derive(Debug, PartialEq, Eq)]
@@ -261,22 +271,10 @@ impl Probe {
         let parent = getpid();
         match fork()? {
             Forked::Child => {
-                let run = || -> io::Result<io::Error> {
-                    set_parent_process_death_signal(Some(Signal::KILL))?;
-                    if getppid() != Some(parent) {
-                        return Ok(io::Error::other("the parent has gone"));
-                    }
-                    // A group of its own, to be ended with all that it starts, and no terminal.
-                    setsid()?;
-                    // Its standard descriptors are the daemon's, as they will be the next program's: what cannot
-                    // print to them is to fail here.
-                    set_signal_mask(mask)?;
-                    Ok(passed.become_program(&subject.start(), &message))
-                };
-                let error = run().unwrap_or_else(|error| error);
-                let errno = error.raw_os_error().unwrap_or(0);
-                let _ =
-                    write(&said, &[NOT_EXECUTED, errno.to_string().as_bytes(), &[END]].concat());
+                // Its standard descriptors are the daemon's, as they will be the next program's: what cannot
+                // print to them is to fail here.
+                let error = passed.become_helper(parent, mask, &subject.start(), &message);
+                let _ = write(&said, &[&not_executed(&error)[..], &[END]].concat());
                 sys::exit_now(127)
             }
             Forked::Parent { child } => Ok(Self {
@@ -371,15 +369,11 @@ impl Probe {
         if message == READY {
             return Some(Word::Ready).filter(|_| self.words.is_some());
         }
-        let errno = message.strip_prefix(NOT_EXECUTED).and_then(|errno| {
-            std::str::from_utf8(errno).ok().and_then(|errno| errno.parse::<i32>().ok())
-        });
-        match errno {
-            Some(errno) if Errno::from_raw_os_error(errno) == Errno::TXTBSY => {
+        match why_not_executed(message) {
+            Some(error) if Errno::from_io_error(&error) == Some(Errno::TXTBSY) => {
                 return Some(Word::Busy);
             }
-            Some(errno) => {
-                let error = io::Error::from_raw_os_error(errno);
+            Some(error) => {
                 self.reason = Some(format!("cannot execute it: {error}"));
             }
             None => {
@@ -450,11 +444,6 @@ pub(super) fn receive(channel: &OwnedFd) -> rustix::io::Result<(Vec<u8>, Vec<Own
 
 impl Drop for Probe {
     fn drop(&mut self) {
-        if self.helper.is_ours() {
-            // While the pid is the probe's, so is the group that it leads. Before it leads one, there is only
-            // the process.
-            let _ = kill_process_group(self.helper.pid(), Signal::KILL);
-            self.helper.kill();
-        }
+        self.helper.kill_group();
     }
 }

@@ -16,9 +16,7 @@ use rustix::{
     fs::{Mode, OFlags, open},
     io::Errno,
     net::{AddressFamily, SendFlags, SocketFlags, SocketType, send, socketpair},
-    process::{
-        Signal, getpid, getppid, kill_process_group, set_parent_process_death_signal, setsid,
-    },
+    process::getpid,
     stdio::{dup2_stdin, dup2_stdout},
 };
 
@@ -26,12 +24,12 @@ use super::{
     Image, Passed,
     exec::{Executable, Start},
     image,
-    probe::{END, NOT_EXECUTED, REFUSED, receive},
+    probe::{END, REFUSED, not_executed, receive, why_not_executed},
 };
 use crate::{
     describe::Ended,
     helper::Helper,
-    os::{fork, set_signal_mask},
+    os::fork,
     settings::InForce,
     sys::{self, Forked},
 };
@@ -75,28 +73,18 @@ impl Reading {
         let parent = getpid();
         match fork()? {
             Forked::Child => {
-                let run = || -> io::Result<io::Error> {
-                    set_parent_process_death_signal(Some(Signal::KILL))?;
-                    if getppid() != Some(parent) {
-                        return Ok(io::Error::other("the parent has gone"));
-                    }
-                    // A group of its own, to be ended with all that it starts, and no terminal.
-                    setsid()?;
-                    dup2_stdin(&nothing)?;
-                    dup2_stdout(&nothing)?;
-                    set_signal_mask(mask)?;
-                    let start = Start {
-                        program: Executable::File(program.as_fd()),
-                        arguments: &arguments,
-                        environment: &image.environment,
-                        directory: image.directory.as_fd(),
-                    };
-                    Ok(passed.become_program(&start, &message))
+                let start = Start {
+                    program: Executable::File(program.as_fd()),
+                    arguments: &arguments,
+                    environment: &image.environment,
+                    directory: image.directory.as_fd(),
                 };
-                let error = run().unwrap_or_else(|error| error);
-                let errno = error.raw_os_error().unwrap_or(0);
-                let text = [NOT_EXECUTED, errno.to_string().as_bytes()].concat();
-                let _ = send(&far, &text, SendFlags::NOSIGNAL);
+                let silent = dup2_stdin(&nothing).and_then(|()| dup2_stdout(&nothing));
+                let error = match silent {
+                    Ok(()) => passed.become_helper(parent, mask, &start, &message),
+                    Err(errno) => errno.into(),
+                };
+                let _ = send(&far, &not_executed(&error), SendFlags::NOSIGNAL);
                 sys::exit_now(127)
             }
             Forked::Parent { child } => {
@@ -137,9 +125,8 @@ impl Reading {
                     Err(error) => Read::Refused(format!("they cannot be understood: {error}")),
                 });
             }
-            if let Some(errno) = message.strip_prefix(NOT_EXECUTED) {
-                let errno = std::str::from_utf8(errno).ok().and_then(|errno| errno.parse().ok());
-                return Some(Read::NotRun(io::Error::from_raw_os_error(errno.unwrap_or(0))));
+            if let Some(error) = why_not_executed(&message) {
+                return Some(Read::NotRun(error));
             }
             let text = message.strip_prefix(REFUSED).unwrap_or(&message);
             let text = text.strip_suffix(&[END]).unwrap_or(text);
@@ -163,10 +150,6 @@ impl Reading {
 
 impl Drop for Reading {
     fn drop(&mut self) {
-        if self.helper.is_ours() {
-            // While the pid is its own, so is the group that it leads. Before it leads one, there is only the process.
-            let _ = kill_process_group(self.helper.pid(), Signal::KILL);
-            self.helper.kill();
-        }
+        self.helper.kill_group();
     }
 }
