@@ -16,7 +16,7 @@ use std::{
 use rustix::process::Signal;
 use tempfile::TempDir;
 
-use crate::{Launch, PATIENCE, Process, Program, proc, reaper};
+use crate::{Launch, PATIENCE, Process, Program, proc, reaper, wait_until};
 
 /// The variable that holds the pid of the test program, in every process of every scene.
 pub(crate) const MARK: &str = "PREFORK_TESTS";
@@ -112,6 +112,22 @@ impl Scene {
     #[must_use]
     pub fn lines_with(&self, name: &str, text: &str) -> Vec<String> {
         self.read(name).lines().filter(|line| line.contains(text)).map(str::to_owned).collect()
+    }
+
+    /// Returns how many lines of the daemon's own log contain `text`.
+    #[must_use]
+    pub fn logged(&self, text: &str) -> usize {
+        self.lines_with("error.log", text).len()
+    }
+
+    /// Waits for a line of the daemon's own log that contains `text`.
+    ///
+    /// # Panics
+    ///
+    /// Panics if there is none in time.
+    #[track_caller]
+    pub fn wait_for_line(&self, text: &str) {
+        wait_until(PATIENCE, text, || self.logged(text) > 0);
     }
 
     /// Returns the path of a UNIX socket of the test, in a directory of its own: a socket's has room for 107

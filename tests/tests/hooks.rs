@@ -122,10 +122,6 @@ fn with_hanging<'a>(scene: &'a Scene, hook: &str, limit: &str) -> Launch<'a> {
     scene.probe().args(hooks).args(["--prefork", "2"])
 }
 
-fn said(scene: &Scene, text: &str) -> usize {
-    scene.lines_with("error.log", text).len()
-}
-
 /// The parent answers whoever asks while it waits, and goes on when it is told to.
 #[test]
 fn a_stop_that_waits_for_a_hook_answers_and_can_be_cut_short() {
@@ -133,15 +129,15 @@ fn a_stop_that_waits_for_a_hook_answers_and_can_be_cut_short() {
     let daemon = with_hanging(&scene, "before-shutdown", "600000").daemon();
     daemon.signal(Signal::TERM);
     wait_until(PATIENCE, "it says what it waits for", || {
-        said(&scene, "waiting for before_shutdown, up to 59") == 1
+        scene.logged("waiting for before_shutdown, up to 59") == 1
     });
     // Still there, and at work.
     assert_eq!(daemon.get("/").expect("an answer").status, 200);
     daemon.signal(Signal::TERM);
-    wait_until(PATIENCE, "it says so again", || said(&scene, "waiting for before_shutdown") == 2);
+    wait_until(PATIENCE, "it says so again", || scene.logged("waiting for before_shutdown") == 2);
     daemon.signal(Signal::INT);
     daemon.assert_ends_in_order(PATIENCE);
-    assert_eq!(said(&scene, "before_shutdown is cut short, as asked"), 1);
+    assert_eq!(scene.logged("before_shutdown is cut short, as asked"), 1);
 }
 
 #[test]
@@ -151,7 +147,7 @@ fn a_hook_that_hangs_delays_the_stop_by_no_more_than_its_time() {
         let daemon = with_hanging(&scene, hook, "700").daemon();
         daemon.stop_in_order();
         let name = hook.replace('-', "_");
-        assert_eq!(said(&scene, &format!("{name} has not returned in 700 ms")), 1);
+        assert_eq!(scene.logged(&format!("{name} has not returned in 700 ms")), 1);
     }
 }
 
@@ -162,11 +158,11 @@ fn a_hook_that_hangs_delays_the_stop_of_a_loop_in_the_parent_no_longer() {
     let hooks = ["--hanging", "before-shutdown", "--hook-timeout", "700"];
     let daemon = scene.probe().args(hooks).args(["--prefork", "0"]).daemon();
     daemon.stop_in_order();
-    assert_eq!(said(&scene, "before_shutdown has not returned in 700 ms"), 1);
+    assert_eq!(scene.logged("before_shutdown has not returned in 700 ms"), 1);
     let daemon =
         with_hanging(&scene, "before-shutdown", "600000").args(["--prefork", "0"]).daemon();
     daemon.signal(Signal::TERM);
-    wait_until(PATIENCE, "it waits", || said(&scene, "waiting for before_shutdown") == 1);
+    wait_until(PATIENCE, "it waits", || scene.logged("waiting for before_shutdown") == 1);
     daemon.signal(Signal::INT);
     daemon.assert_ends_in_order(PATIENCE);
 }
@@ -175,7 +171,7 @@ fn a_hook_that_hangs_delays_the_stop_of_a_loop_in_the_parent_no_longer() {
 fn whoever_starts_a_daemon_does_not_wait_for_ever_for_its_hook() {
     let scene = scene!();
     let daemon = with_hanging(&scene, "ready", "700").daemon();
-    assert_eq!(said(&scene, "ready has not returned in 700 ms"), 1);
+    assert_eq!(scene.logged("ready has not returned in 700 ms"), 1);
     daemon.stop_in_order();
 }
 
@@ -194,7 +190,7 @@ fn the_parent_reaps_and_replaces_while_a_hook_hangs() {
         });
     }
     wait_until(PATIENCE, "every call has had its time", || {
-        said(&scene, "on_child_exit has not returned") == 5
+        scene.logged("on_child_exit has not returned") == 5
     });
     daemon.signal(Signal::TERM);
     daemon.assert_ends_in_order(PATIENCE);
@@ -212,6 +208,6 @@ fn a_child_that_hangs_is_ended_though_the_hook_about_it_hangs_too() {
         let now = daemon.living();
         !now.contains(&before[0]) && !now.is_empty()
     });
-    assert_eq!(said(&scene, "on_timeout has not returned in 500 ms"), 1);
+    assert_eq!(scene.logged("on_timeout has not returned in 500 ms"), 1);
     daemon.stop_in_order();
 }

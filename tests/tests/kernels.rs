@@ -14,16 +14,6 @@ const SUITE: &str = "bullseye";
 /// For all tests but that one, as root and as nobody, and to boot: three quarters of a minute on a machine that has nothing else to do.
 const LIMIT: Duration = Duration::from_secs(300);
 
-/// How often the error log of a scene has a line with `text`.
-fn logged(scene: &Scene, text: &str) -> usize {
-    scene.lines_with("error.log", text).len()
-}
-
-#[track_caller]
-fn wait_for_line(scene: &Scene, text: &str) {
-    wait_until(PATIENCE, text, || logged(scene, text) > 0);
-}
-
 /// Has a daemon serve clients while a child of it dies, it reloads, becomes another program, and stops.
 #[track_caller]
 fn assert_lives_a_whole_life(scene: &Scene, program: &Program<'_>, daemon: &Daemon<'_>) {
@@ -37,10 +27,10 @@ fn assert_lives_a_whole_life(scene: &Scene, program: &Program<'_>, daemon: &Daem
     request.answer().expect_err("nobody can answer it");
     daemon.wait_for_children(PATIENCE, before.len(), &[victim]);
     daemon.signal(Signal::HUP);
-    wait_for_line(scene, "all children are of generation 2 now");
+    scene.wait_for_line("all children are of generation 2 now");
     program.install("--version 2");
     daemon.signal(Signal::USR2);
-    wait_for_line(scene, "all children are of generation 3 now");
+    scene.wait_for_line("all children are of generation 3 now");
     wait_until(PATIENCE, "the new program answers", || {
         daemon.get("/version").is_ok_and(|reply| reply.body == "2")
     });
@@ -89,19 +79,19 @@ fn a_full_control_group_is_named_and_waited_for() {
     let before = daemon.living();
     limit.set(limit.current() - 1);
     assert!(kill(before[0], Signal::KILL));
-    wait_for_line(&scene, "cannot fork");
+    scene.wait_for_line("cannot fork");
     let line = &scene.lines_with("error.log", "cannot fork")[0];
     assert!(line.contains(&format!("; {} is ", limit.name())), "{line}");
     let cpu = daemon.cpu();
     thread::sleep(Duration::from_secs(6));
     let used = daemon.cpu() - cpu;
     assert!(used < Duration::from_millis(600), "the parent used {used:?} of CPU in 6 s");
-    let lines = logged(&scene, "cannot");
+    let lines = scene.logged("cannot");
     assert!((3..=6).contains(&lines), "{}", scene.read("error.log"));
     assert_eq!(daemon.get("/").expect("others serve").status, 200);
     limit.set(limit.current() + 10);
     daemon.wait_for_children(PATIENCE, 3, &before[..1]);
-    wait_for_line(&scene, "children can be started again");
+    scene.wait_for_line("children can be started again");
     daemon.stop_in_order();
 }
 
@@ -120,7 +110,7 @@ fn a_child_that_runs_out_of_memory_is_logged_with_the_limit() {
         let victim = request.worker().pid;
         request.answer().expect_err("nobody can answer it");
         let text = format!("child {victim} (slot ");
-        wait_for_line(&scene, &text);
+        scene.wait_for_line(&text);
         daemon.wait_for_children(PATIENCE, 2, &[victim]);
         scene.lines_with("error.log", &text).remove(0)
     };
@@ -142,7 +132,7 @@ fn a_child_that_runs_out_of_memory_is_logged_with_the_limit() {
     let tally = load.stop();
     assert!(tally.answered > 20, "{tally:?}");
     // Four were meant. On a busy machine the kernel may find that it needs another one before it has the memory of the first.
-    let others = logged(&scene, "was ended by SIGKILL") - 4;
+    let others = scene.logged("was ended by SIGKILL") - 4;
     assert!(tally.failures.len() <= others, "{others} other children were killed: {tally:?}");
     daemon.stop_in_order();
 }
@@ -159,8 +149,7 @@ fn a_filter_on_the_listener_is_removed() {
     assert!(kill(victim, Signal::KILL));
     request.answer().expect_err("nobody can answer it");
     if outcome == "attached" {
-        wait_for_line(
-            &scene,
+        scene.wait_for_line(
             "was given a filter (SO_ATTACH_FILTER), by another process; it is as before",
         );
     } else {

@@ -7,14 +7,9 @@ use prefork_tests::{
 };
 use rustix::process::Signal;
 
-/// How often the error log of a scene has a line with `text`.
-fn said(scene: &Scene, text: &str) -> usize {
-    scene.lines_with("error.log", text).len()
-}
-
 fn wait_for_generation(scene: &Scene, generation: u32) {
     let text = format!("all children are of generation {generation} now");
-    wait_until(PATIENCE, &text, || said(scene, &text) > 0);
+    wait_until(PATIENCE, &text, || scene.logged(&text) > 0);
 }
 
 /// L1: any number of reloads loses no request.
@@ -116,10 +111,10 @@ fn reloads_that_come_too_fast_coalesce() {
     for wish in 1..=WISHES {
         daemon.signal(Signal::HUP);
         // Two of a kind that wait at once are one for the kernel.
-        wait_until(PATIENCE, "it is heard", || said(&scene, "from pid") >= wish);
+        wait_until(PATIENCE, "it is heard", || scene.logged("from pid") >= wish);
     }
     wait_for_generation(&scene, 3);
-    let rounds = said(&scene, "replacing all children");
+    let rounds = scene.logged("replacing all children");
     assert!((2..=3).contains(&rounds), "{rounds} reloads for {WISHES} wishes");
     daemon.stop_in_order();
 }
@@ -157,7 +152,7 @@ fn a_child_that_is_stopped_is_killed_and_replaced() {
         assert!(ends.len() == 1 && ends[0].contains("number: 9,"), "{ends:?}");
         assert_eq!(daemon.get("/").expect("the others serve").status, 200);
     }
-    assert_eq!(said(&scene, "at one request for"), 2);
+    assert_eq!(scene.logged("at one request for"), 2);
     daemon.stop_in_order();
 }
 
@@ -169,14 +164,14 @@ fn a_child_that_hangs_is_ended_and_replaced() {
     let first = daemon.living();
     let request = InHand::at(scene.address(), "/sleep?ms=60000");
     let hung = request.worker().pid;
-    let label = || said(&scene, "was doing: GET /sleep?ms=60000");
+    let label = || scene.logged("was doing: GET /sleep?ms=60000");
     wait_until(PATIENCE, "the child is found hung", || label() == 1);
     wait_until(PATIENCE, "it is gone and replaced, and the others are there", || {
         let now = daemon.living();
         now.len() == 3 && first.iter().all(|pid| now.contains(pid) != (*pid == hung))
     });
     request.answer().expect_err("nobody can answer it");
-    assert_eq!(said(&scene, "has been at one request for 1"), 1);
+    assert_eq!(scene.logged("has been at one request for 1"), 1);
     assert_eq!(daemon.get("/").expect("the others serve").status, 200);
     daemon.stop_in_order();
 }
@@ -196,7 +191,7 @@ fn a_parent_that_was_stopped_judges_nobody() {
     thread::sleep(Duration::from_millis(5500));
     daemon.signal(Signal::CONT);
     request.answer().expect("it is answered");
-    assert_eq!(said(&scene, "at one request"), 0);
+    assert_eq!(scene.logged("at one request"), 0);
     daemon.stop_in_order();
 }
 

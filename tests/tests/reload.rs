@@ -3,21 +3,11 @@
 use std::time::{Duration, Instant};
 
 use prefork_tests::{
-    ControlGroup, Controller, Daemon, InHand, PATIENCE, Scene, holds_for, kill, scene, wait_until,
+    ControlGroup, Controller, Daemon, InHand, PATIENCE, holds_for, kill, scene, wait_until,
 };
 use rustix::process::Signal;
 
 const RELOADED: &str = "all children are of generation 2 now";
-
-/// How often the error log of a scene has a line with `text`.
-fn logged(scene: &Scene, text: &str) -> usize {
-    scene.lines_with("error.log", text).len()
-}
-
-#[track_caller]
-fn wait_for_line(scene: &Scene, text: &str) {
-    wait_until(PATIENCE, text, || logged(scene, text) > 0);
-}
 
 /// Waits for a child that is none of these, and returns its pid as soon as it is there.
 #[track_caller]
@@ -48,7 +38,7 @@ fn one_long_request_holds_no_other_child_up() {
         });
         println!("idle children replaced after {:?}", begun.elapsed());
         let reloaded = format!("all children are of generation {generation} now");
-        wait_for_line(&scene, &reloaded);
+        scene.wait_for_line(&reloaded);
         let line = &scene.lines_with("error.log", &reloaded)[0];
         assert!(line.contains("; an old one finishes what it has in hand"), "{line}");
         // Longer than a stop would let it.
@@ -56,10 +46,10 @@ fn one_long_request_holds_no_other_child_up() {
         assert_eq!(request.release().expect("it is answered").worker().pid, busy);
         daemon.wait_for_children(PATIENCE, 4, &before);
         wait_until(PATIENCE, "it is logged that it has left", || {
-            logged(&scene, "the last old child has left") == generation - 1
+            scene.logged("the last old child has left") == generation - 1
         });
     }
-    assert_eq!(logged(&scene, "was asked to leave"), 0);
+    assert_eq!(scene.logged("was asked to leave"), 0);
     daemon.stop_in_order();
 }
 
@@ -73,7 +63,7 @@ fn reloads_beside_a_long_request_follow_each_other() {
     let busy = request.worker().pid;
     for generation in 2..5 {
         daemon.signal(Signal::HUP);
-        wait_for_line(&scene, &format!("all children are of generation {generation} now"));
+        scene.wait_for_line(&format!("all children are of generation {generation} now"));
         assert!(daemon.living().len() <= 3, "{:?}", daemon.living());
         assert_eq!(daemon.get("/pid").expect("it serves").worker().generation, generation);
     }
@@ -91,7 +81,7 @@ fn an_upgrade_leaves_long_requests_in_hand_alone() {
     let busy = request.worker().pid;
     program.install("--version 2 --graceful-timeout 200");
     daemon.signal(Signal::USR2);
-    wait_for_line(&scene, RELOADED);
+    scene.wait_for_line(RELOADED);
     holds_for(Duration::from_millis(500), "at work", || daemon.living().contains(&busy));
     assert_eq!(daemon.get("/version").expect("it serves").body, "2");
     assert_eq!(request.release().expect("it is answered").worker().pid, busy);
@@ -107,7 +97,7 @@ fn who_is_cut_short_by_reload_timeout_is_named() {
     let request = InHand::at(scene.address(), "/sleep?ms=60000");
     let (busy, client) = (request.worker().pid, request.client());
     daemon.signal(Signal::HUP);
-    wait_for_line(&scene, "was asked to leave");
+    scene.wait_for_line("was asked to leave");
     request.answer().expect_err("it was cut short");
     let lines = scene.lines_with("error.log", "was asked to leave");
     let named = format!("child {busy} (slot ");
@@ -126,7 +116,7 @@ fn a_stop_in_a_rollout_has_the_time_of_a_stop() {
     let daemon = scene.hello().board().args(["--graceful-timeout", "0.5"]).daemon();
     let old = InHand::at(scene.address(), "/sleep?ms=60000");
     daemon.signal(Signal::HUP);
-    wait_for_line(&scene, RELOADED);
+    scene.wait_for_line(RELOADED);
     let new = InHand::at(scene.address(), "/sleep?ms=60001");
     let begun = Instant::now();
     daemon.signal(Signal::TERM);
@@ -149,7 +139,7 @@ fn request_timeout_holds_for_old_children_too() {
     let request = InHand::at(scene.address(), "/sleep?ms=60000");
     let hung = request.worker().pid;
     daemon.signal(Signal::HUP);
-    wait_for_line(&scene, RELOADED);
+    scene.wait_for_line(RELOADED);
     request.answer().expect_err("it was ended");
     daemon.wait_for_children(PATIENCE, 3, &[hung]);
     let line = scene.lines_with("error.log", "at one request for");
@@ -172,10 +162,10 @@ fn a_new_child_that_is_killed_does_not_end_the_reload() {
             assert!(kill(victim, Signal::KILL), "it was there");
             before.push(victim);
         }
-        wait_for_line(&scene, &format!("all children are of generation {generation} now"));
+        scene.wait_for_line(&format!("all children are of generation {generation} now"));
         daemon.wait_for_children(PATIENCE, 3, &old);
     }
-    assert_eq!(logged(&scene, "does not work"), 0);
+    assert_eq!(scene.logged("does not work"), 0);
     daemon.stop_in_order();
 }
 
@@ -194,8 +184,8 @@ fn a_reload_comes_about_without_room_for_another_process() {
     let lines = || scene.read("error.log").lines().count();
     let lines_before = lines();
     daemon.signal(Signal::HUP);
-    wait_for_line(&scene, RELOADED);
-    assert_eq!(logged(&scene, "an old one leaves before a new one is started"), 1);
+    scene.wait_for_line(RELOADED);
+    assert_eq!(scene.logged("an old one leaves before a new one is started"), 1);
     let refused = scene.lines_with("error.log", "cannot fork");
     assert!(
         refused.len() == 1 && refused[0].contains("; pids.max of control group"),
@@ -207,7 +197,7 @@ fn a_reload_comes_about_without_room_for_another_process() {
     // With room, all is as it was.
     limit.set(limit.current() + 10);
     daemon.signal(Signal::HUP);
-    wait_for_line(&scene, "all children are of generation 3 now");
-    assert_eq!(logged(&scene, "cannot fork"), 1);
+    scene.wait_for_line("all children are of generation 3 now");
+    assert_eq!(scene.logged("cannot fork"), 1);
     daemon.stop_in_order();
 }

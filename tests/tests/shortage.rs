@@ -2,20 +2,8 @@
 
 use std::time::Duration;
 
-use prefork_tests::{
-    Daemon, PATIENCE, Scene, find_process, holds_for, kill, require_tool, scene, wait_until,
-};
+use prefork_tests::{Daemon, PATIENCE, find_process, holds_for, kill, require_tool, scene};
 use rustix::process::{Pid, Resource, Rlimit, Signal, prlimit};
-
-/// How often the error log of a scene has a line with `text`.
-fn logged(scene: &Scene, text: &str) -> usize {
-    scene.lines_with("error.log", text).len()
-}
-
-#[track_caller]
-fn wait_for_line(scene: &Scene, text: &str) {
-    wait_until(PATIENCE, text, || logged(scene, text) > 0);
-}
 
 /// Limits how many descriptors the parent may have from now on; what is open stays open.
 fn allow_descriptors(daemon: &Daemon<'_>, most: u64) {
@@ -35,26 +23,26 @@ fn no_limit_of_descriptors_ends_a_parent_that_serves() {
         allow_descriptors(&daemon, most);
         assert!(kill(before[0], Signal::KILL));
         if most < 12 {
-            wait_for_line(&scene, "cannot fork");
+            scene.wait_for_line("cannot fork");
             let line = &scene.lines_with("error.log", "cannot fork")[0];
             assert!(line.contains(&format!("; RLIMIT_NOFILE of this process is {most}")), "{line}");
         }
         daemon.signal(Signal::HUP);
-        wait_for_line(&scene, "replacing all children by generation 2");
+        scene.wait_for_line("replacing all children by generation 2");
         if most < 3 {
-            wait_for_line(&scene, "looking 50 times a second");
+            scene.wait_for_line("looking 50 times a second");
         }
         let (parent, cpu) = (daemon.pid(), daemon.cpu());
         holds_for(Duration::from_secs(2), "alive", || find_process(parent).is_some());
         let used = daemon.cpu() - cpu;
         assert!(used < Duration::from_millis(400), "the parent used {used:?} of CPU in 2 s");
         assert_eq!(daemon.get("/").expect("others serve").status, 200);
-        assert!(logged(&scene, "cannot fork") <= 1, "{}", scene.read("error.log"));
+        assert!(scene.logged("cannot fork") <= 1, "{}", scene.read("error.log"));
         assert!(scene.read("error.log").lines().count() < 20, "{}", scene.read("error.log"));
         allow_descriptors(&daemon, 1024);
-        wait_for_line(&scene, "all children are of generation 2 now");
+        scene.wait_for_line("all children are of generation 2 now");
         daemon.wait_for_children(PATIENCE, 3, &before);
-        assert_eq!(logged(&scene, "there are descriptors enough again"), usize::from(most < 3));
+        assert_eq!(scene.logged("there are descriptors enough again"), usize::from(most < 3));
         daemon.stop_in_order();
     }
 }
@@ -89,7 +77,7 @@ fn each_reason_why_a_fork_fails_is_named() {
         let daemon = running.ready();
         let before = daemon.living();
         assert!(kill(before[0], Signal::KILL));
-        wait_for_line(&scene, "children can be started again");
+        scene.wait_for_line("children can be started again");
         let lines = scene.lines_with("error.log", "cannot fork");
         assert!(lines.len() == 1 && lines[0].contains(words), "{words}: {lines:?}");
         daemon.wait_for_children(PATIENCE, 3, &before[..1]);

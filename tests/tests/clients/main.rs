@@ -16,11 +16,6 @@ use prefork_tests::{
 };
 use rustix::process::{Resource, Rlimit, Signal, getrlimit, setrlimit};
 
-/// How often the log of a scene says something.
-fn said(scene: &Scene, text: &str) -> usize {
-    scene.lines_with("error.log", text).len()
-}
-
 /// Waits until all children say on the board that they have nothing to do.
 fn wait_until_idle(scene: &Scene) {
     wait_until(PATIENCE, "nobody works", || {
@@ -86,11 +81,11 @@ fn assert_cancelled(how: Leaves) {
     let same = other.worker();
     assert!(other.answer().is_ok_and(|reply| reply.worker() == same), "{how:?}");
     // Looks are rarer where they take long, as beside the thousands of another test.
-    wait_until(3 * PATIENCE, &format!("it is noticed: {how:?}"), || said(&scene, "cancelling") > 0);
+    wait_until(3 * PATIENCE, &format!("it is noticed: {how:?}"), || scene.logged("cancelling") > 0);
     wait_until_replaced(&daemon, &before, victim);
-    assert_eq!(said(&scene, &format!("(GET /sleep?ms=60000) {what}: cancelling")), 1);
-    assert_eq!(said(&scene, "cancelling"), 1);
-    assert_eq!(said(&scene, "error:"), 0);
+    assert_eq!(scene.logged(&format!("(GET /sleep?ms=60000) {what}: cancelling")), 1);
+    assert_eq!(scene.logged("cancelling"), 1);
+    assert_eq!(scene.logged("error:"), 0);
     assert_eq!(traffic.stop().failures, [""; 0]);
     daemon.stop_in_order();
 }
@@ -106,10 +101,10 @@ fn a_client_that_only_stops_sending_gets_its_answer() {
     let (client, worker) = (request.client(), request.worker().pid);
     assert_eq!(request.answer().expect("it is answered").status, 200);
     // A process of its own says so.
-    let told = || said(&scene, &format!("client: {client} of child {worker}"));
+    let told = || scene.logged(&format!("client: {client} of child {worker}"));
     wait_until(PATIENCE, "it is told", || told() == 1);
     holds_for(Duration::from_millis(300), "told once", || told() == 1);
-    assert_eq!(said(&scene, "has closed its side after"), 1);
+    assert_eq!(scene.logged("has closed its side after"), 1);
     daemon.stop_in_order();
 }
 
@@ -121,7 +116,7 @@ fn clients_that_wait_for_their_answers_are_never_reported() {
     let daemon = scene.probe().board().args(["--prefork", "4"]).args(watching).daemon();
     let tally = Load::bounded(8, 150, scene.address(), "/sleep/3").finish();
     assert_eq!((tally.answered, tally.failures), (1200, vec![]));
-    assert_eq!(said(&scene, "client:"), 0);
+    assert_eq!(scene.logged("client:"), 0);
     daemon.stop_in_order();
 }
 
@@ -143,13 +138,13 @@ fn thousands_of_strangers_are_never_reported() {
     assert!(looks > 40, "the parent was awake {looks} times");
     let tally = load.stop();
     assert!(tally.answered > 100 && tally.failures.is_empty(), "{tally:?}");
-    assert_eq!(said(&scene, "client: "), 0);
+    assert_eq!(scene.logged("client: "), 0);
 
     let request = InHand::at(scene.address(), "/sleep/5000");
     let told = format!("client: {} of child {}", request.client(), request.worker().pid);
     drop(request);
-    wait_until(PATIENCE, &told, || said(&scene, &told) == 1);
-    assert_eq!(said(&scene, "client: "), 1);
+    wait_until(PATIENCE, &told, || scene.logged(&told) == 1);
+    assert_eq!(scene.logged("client: "), 1);
     drop(strangers);
     daemon.stop_in_order();
 }
@@ -210,8 +205,8 @@ fn clients_that_leave_the_queue_are_noticed_when_they_are_accepted() {
     let mut second = TcpStream::connect(scene.address()).expect("it listens");
     second.write_all(b"GET /sleep/5000 HTTP/1.1\r\n\r\n").expect("sent");
     drop(second);
-    holds_for(Duration::from_secs(1), "silence", || said(&scene, "client:") == 0);
-    wait_until(PATIENCE, "the second is noticed", || said(&scene, "client:") == 1);
+    holds_for(Duration::from_secs(1), "silence", || scene.logged("client:") == 0);
+    wait_until(PATIENCE, "the second is noticed", || scene.logged("client:") == 1);
     drop(first);
     daemon.stop_in_order();
 }
@@ -233,10 +228,10 @@ fn clients_with_mapped_addresses_are_noticed() {
         let request = InHand::at(SocketAddr::new(client, port), "/sleep/3000");
         let told = format!("client: {} of child {}", request.client(), request.worker().pid);
         drop(request);
-        wait_until(PATIENCE, &told, || said(&scene, &told) == 1);
+        wait_until(PATIENCE, &told, || scene.logged(&told) == 1);
         wait_until_idle(&scene);
     }
-    assert_eq!(said(&scene, "client: "), 2);
+    assert_eq!(scene.logged("client: "), 2);
     daemon.stop_in_order();
 }
 
@@ -252,7 +247,7 @@ fn clients_of_unix_sockets_are_noticed() {
     let victim = request.worker().pid;
     drop(request);
     wait_until_replaced(&daemon, &before, victim);
-    assert_eq!(said(&scene, "cancelling"), 1);
+    assert_eq!(scene.logged("cancelling"), 1);
     daemon.stop_in_order();
 }
 
@@ -270,7 +265,7 @@ fn a_hook_that_is_slow_or_panics_does_not_stop_the_parent() {
         let daemon = launch.path("--witness", "witness").daemon();
         for round in 1..=rounds {
             drop(InHand::at(scene.address(), "/sleep/3000"));
-            wait_until(PATIENCE, sign, || said(&scene, sign) == round);
+            wait_until(PATIENCE, sign, || scene.logged(sign) == round);
             wait_until_idle(&scene);
         }
         // It reaps and replaces as ever, with the hook still at it, which is a child of the parent too.
@@ -296,10 +291,10 @@ fn a_late_verdict_does_not_hit_the_next_request() {
     drop(InHand::at(scene.address(), "/sleep/1000"));
     // Accepted by the same child before the verdict comes, which takes three seconds.
     let next = Load::bounded(1, 1, scene.address(), "/sleep/6000");
-    wait_until(PATIENCE, "the verdict comes", || said(&scene, "client: ") == 1);
+    wait_until(PATIENCE, "the verdict comes", || scene.logged("client: ") == 1);
     let tally = next.finish();
     assert_eq!((tally.answered, tally.failures), (1, vec![]));
-    assert_eq!((said(&scene, "cancelling"), daemon.living()), (0, before));
+    assert_eq!((scene.logged("cancelling"), daemon.living()), (0, before));
     daemon.stop_in_order();
 }
 
@@ -314,9 +309,9 @@ fn children_of_another_user_are_watched() {
     let daemon = scene.probe().board().args(watching).args(["--user", "nobody"]).daemon();
     drop(InHand::at(scene.address(), "/sleep/3000"));
     wait_until(PATIENCE, "it is noticed, or said why not", || {
-        said(&scene, "client: ") + said(&scene, "the parent needs CAP_SYS_PTRACE") == 1
+        scene.logged("client: ") + scene.logged("the parent needs CAP_SYS_PTRACE") == 1
     });
-    if said(&scene, "client: ") == 0 {
+    if scene.logged("client: ") == 0 {
         skip(Lack::Platform("this root may not trace other users"));
     }
     daemon.stop_in_order();

@@ -17,7 +17,7 @@ use prefork_tests::{
 };
 use rustix::net::sockopt::set_socket_linger;
 
-use super::{Strangers, said};
+use super::Strangers;
 
 /// How often each is to be done, if that is asked for.
 fn rounds() -> Option<usize> {
@@ -126,7 +126,7 @@ fn assert_noticed(scene: &Scene, daemon: &Daemon<'_>, place: &Place) {
     }
     drop(strangers);
     assert_eq!(late, [], "within {:?}", interval());
-    assert_eq!(said(scene, "error:"), 0);
+    assert_eq!(scene.logged("error:"), 0);
     daemon.stop_in_order();
 }
 
@@ -137,11 +137,11 @@ fn notice(scene: &Scene, place: &Place, after: Duration, how: Leaves) -> Duratio
     let lasts = after + interval() + Duration::from_secs(1);
     let client = place.ask(&format!("/sleep/{}", lasts.as_millis()));
     let line = format!("of child {} ", client.worker().pid);
-    let before = said(scene, &line);
+    let before = scene.logged(&line);
     thread::sleep(after);
     let begun = Instant::now();
     client.leave(how);
-    while said(scene, &line) == before {
+    while scene.logged(&line) == before {
         assert!(begun.elapsed() < PATIENCE, "{how:?} {after:?} after the request: never noticed");
         thread::sleep(Duration::from_millis(1));
     }
@@ -212,7 +212,7 @@ fn a_client_that_resets_in_the_queue_of_a_child_that_accepts_by_itself_is_notice
     });
     set_socket_linger(&waits, Some(Duration::ZERO)).expect("set");
     drop(waits);
-    wait_until(PATIENCE, "it is noticed", || said(&scene, "is gone") == 1);
+    wait_until(PATIENCE, "it is noticed", || scene.logged("is gone") == 1);
     daemon.stop_in_order();
 }
 
@@ -227,11 +227,11 @@ fn quick_requests_are_never_reported() {
         let requests = 125 * rounds().unwrap_or(1);
         let tally = Load::bounded(8, requests, scene.address(), "/").finish();
         assert_eq!((tally.answered, tally.failures), (8 * requests, vec![]));
-        assert_eq!(said(&scene, "client "), 0);
+        assert_eq!(scene.logged("client "), 0);
         // It is watched all the same.
         let client = Place::Tcp(scene.address()).ask("/sleep/3000");
         client.leave(Leaves::Resetting);
-        wait_until(PATIENCE, "who goes is noticed", || said(&scene, "is gone") == 1);
+        wait_until(PATIENCE, "who goes is noticed", || scene.logged("is gone") == 1);
         daemon.stop_in_order();
     }
 }

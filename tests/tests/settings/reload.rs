@@ -25,10 +25,6 @@ fn write(scene: &Scene, settings: &str) {
     fs::write(scene.path("hello.toml"), format!("[daemon]\n{settings}\n")).expect("written");
 }
 
-fn logged(scene: &Scene, text: &str) -> usize {
-    scene.lines_with("error.log", text).len()
-}
-
 /// What tells one program of a process from the next: where its memory is.
 fn image(daemon: &Daemon<'_>) -> String {
     let maps = fs::read_to_string(format!("/proc/{}/maps", daemon.pid())).expect("it is there");
@@ -38,10 +34,10 @@ fn image(daemon: &Daemon<'_>) -> String {
 /// Has the settings read again, and waits until all children are new; returns what is logged of that.
 #[track_caller]
 fn reload(scene: &Scene, daemon: &Daemon<'_>) -> String {
-    let (before, old) = (logged(scene, "all children are of generation"), daemon.living());
+    let (before, old) = (scene.logged("all children are of generation"), daemon.living());
     daemon.signal(Signal::HUP);
     wait_until(PATIENCE, "all children are new", || {
-        logged(scene, "all children are of generation") > before
+        scene.logged("all children are of generation") > before
             && daemon.living().iter().all(|child| !old.contains(child))
     });
     scene.lines_with("error.log", READ).pop().unwrap_or_default()
@@ -50,11 +46,11 @@ fn reload(scene: &Scene, daemon: &Daemon<'_>) -> String {
 /// Has the settings read again, which are wrong: nobody is replaced. Returns why.
 #[track_caller]
 fn refused(scene: &Scene, daemon: &Daemon<'_>) -> String {
-    let (before, old) = (logged(scene, REFUSED), daemon.living());
+    let (before, old) = (scene.logged(REFUSED), daemon.living());
     daemon.signal(Signal::HUP);
-    wait_until(PATIENCE, "the reload is refused", || logged(scene, REFUSED) > before);
+    wait_until(PATIENCE, "the reload is refused", || scene.logged(REFUSED) > before);
     holds_for(Duration::from_millis(300), "nobody is replaced", || {
-        daemon.living() == old && logged(scene, "replacing all children") == 0
+        daemon.living() == old && scene.logged("replacing all children") == 0
     });
     daemon.get("/").expect("it serves");
     scene.lines_with("error.log", REFUSED).pop().unwrap_or_default()
@@ -75,7 +71,7 @@ fn a_reload_applies_what_the_file_says_by_then() {
         daemon.get("/").expect("it serves");
     }
     assert_eq!(image(&daemon), image_before, "it is the same program");
-    assert_eq!(logged(&scene, "error:") + logged(&scene, "trying the program"), 0);
+    assert_eq!(scene.logged("error:") + scene.logged("trying the program"), 0);
     // The board has grown with it, and shows all of them.
     let pages = fs::metadata(scene.path("scoreboard")).expect("there").len() / 4096;
     assert!(pages > 150, "{pages}");
@@ -113,7 +109,7 @@ fn limits_are_in_force_from_then_on() {
     assert!(status.expect("it lives").contains("Umask:\t0077\n"));
     // Who takes longer is ended, and who has answered five requests or so is replaced.
     InHand::at(scene.address(), "/sleep?ms=60000").answer().expect_err("it takes too long");
-    assert_eq!(logged(&scene, "has been at one request for"), 1);
+    assert_eq!(scene.logged("has been at one request for"), 1);
     daemon.wait_for_children(PATIENCE, 1, &[]);
     let first = daemon.living();
     wait_until(PATIENCE, "the child is replaced", || {
@@ -180,12 +176,12 @@ fn what_takes_an_upgrade_is_named() {
     for name in ["require_root", "scoreboard_in_memory", "prefork,", "pid_path"] {
         assert!(!line.contains(name), "{name}: {line}");
     }
-    assert_eq!(logged(&scene, "such as addresses to listen on, takes an upgrade"), 1);
+    assert_eq!(scene.logged("such as addresses to listen on, takes an upgrade"), 1);
     daemon.get("/").expect("it serves where it did");
     assert!(get(page, "/status").is_err() && get(other, "/").is_err());
     // They are not forgotten.
     reload(&scene, &daemon);
-    assert_eq!(logged(&scene, "take an upgrade (SIGUSR2): "), 2);
+    assert_eq!(scene.logged("take an upgrade (SIGUSR2): "), 2);
     daemon.signal(Signal::USR2);
     wait_until(PATIENCE, "it serves where the file says", || {
         get(other, "/").is_ok() && get(page, "/status").is_ok()
@@ -237,18 +233,18 @@ fn a_file_that_never_ends_keeps_nobody() {
     mkfifo(&file, Mode::S_IRUSR).expect("made");
     let old = daemon.living();
     daemon.signal(Signal::HUP);
-    wait_until(PATIENCE, "somebody reads it", || logged(&scene, "reading the settings") == 1);
+    wait_until(PATIENCE, "somebody reads it", || scene.logged("reading the settings") == 1);
     // The parent has other things to do meanwhile.
     daemon.signal(Signal::TTIN);
-    wait_until(PATIENCE, "it answers", || logged(&scene, "prefork is now 3") == 1);
+    wait_until(PATIENCE, "it answers", || scene.logged("prefork is now 3") == 1);
     wait_until(PATIENCE, "it is given up", || {
-        logged(&scene, "the settings were not read in 1 s; those in force stay") == 1
+        scene.logged("the settings were not read in 1 s; those in force stay") == 1
     });
     assert!(old.iter().all(|child| daemon.living().contains(child)));
     daemon.wait_for_children(PATIENCE, 3, &[]);
     // So is one that is asked to stop.
     daemon.signal(Signal::HUP);
-    wait_until(PATIENCE, "somebody reads it", || logged(&scene, "reading the settings") == 2);
+    wait_until(PATIENCE, "somebody reads it", || scene.logged("reading the settings") == 2);
     daemon.stop_in_order();
 }
 
@@ -266,9 +262,9 @@ fn a_parent_that_is_root_no_more_reads_what_it_may() {
     reload(&scene, &daemon);
     daemon.wait_for_children(PATIENCE, 3, &[]);
     fs::set_permissions(&file, Permissions::from_mode(0o600)).expect("set");
-    let count = logged(&scene, REFUSED);
+    let count = scene.logged(REFUSED);
     daemon.signal(Signal::HUP);
-    wait_until(PATIENCE, "it is refused", || logged(&scene, REFUSED) > count);
+    wait_until(PATIENCE, "it is refused", || scene.logged(REFUSED) > count);
     let line = scene.lines_with("error.log", REFUSED).pop().expect("there");
     assert!(line.contains("hello.toml") && line.contains("Permission denied"), "{line}");
     daemon.signal(Signal::TERM);
@@ -297,7 +293,7 @@ fn where_arguments_are_code_nothing_is_read() {
     let old = daemon.living();
     daemon.signal(Signal::HUP);
     daemon.wait_for_children(PATIENCE, 3, &old);
-    assert_eq!(logged(&scene, "settings"), 0);
+    assert_eq!(scene.logged("settings"), 0);
     daemon.stop_in_order();
 }
 
@@ -314,10 +310,10 @@ fn the_last_of_many_reloads_counts() {
     }
     wait_until(PATIENCE, "the last one is in force", || daemon.living().len() == 8);
     wait_until(PATIENCE, "all are new", || {
-        let begun = logged(&scene, "replacing all children");
-        begun == logged(&scene, "all children are of generation") && begun > 0
+        let begun = scene.logged("replacing all children");
+        begun == scene.logged("all children are of generation") && begun > 0
     });
-    assert!(logged(&scene, "reading the settings") <= 12);
-    assert_eq!(logged(&scene, "error:"), 0);
+    assert!(scene.logged("reading the settings") <= 12);
+    assert_eq!(scene.logged("error:"), 0);
     daemon.stop_in_order();
 }
