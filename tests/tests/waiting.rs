@@ -68,6 +68,39 @@ fn no_call_of_the_parent_takes_long_but_its_one_wait() {
     assert!(trace.lines().any(is_the_wait), "nothing was seen");
 }
 
+/// A child that was killed is replaced before anything is found out or logged about that.
+#[test]
+fn nothing_is_read_or_written_for_the_log_between_a_death_and_the_replacement() {
+    if !require_tool("strace") {
+        return;
+    }
+    let scene = scene!();
+    let trace = scene.path("trace").display().to_string();
+    let running = scene
+        .probe()
+        .board()
+        .path("--pid-path", "pid")
+        .args(["--prefork", "3"])
+        .under(["strace", "-qq", "-s", "200", "-o", &trace])
+        .start();
+    wait_until(PATIENCE, "it serves", || prefork_tests::get(scene.address(), "/").is_ok());
+    let daemon = Daemon::of_pid_file(&scene);
+    // One that has worked, whose death is no reason to wait.
+    let victim = daemon.get("/").expect("it serves").worker().pid;
+    assert!(kill(victim, Signal::KILL));
+    daemon.wait_for_children(PATIENCE, 3, &[victim]);
+    daemon.signal(Signal::TERM);
+    assert!(running.finish().end.is_success());
+
+    let trace = scene.read("trace");
+    let reaped = format!("wait4({victim}, ");
+    let since: Vec<&str> = trace.lines().skip_while(|line| !line.starts_with(&reaped)).collect();
+    let find = |what: &str| since.iter().position(|line| line.contains(what)).expect(what);
+    let forked = find("clone");
+    assert!(find("/proc/self/cgroup") > forked, "{since:#?}");
+    assert!(find(&format!("child {victim} (slot")) > forked, "{since:#?}");
+}
+
 fn is_the_wait(line: &str) -> bool {
     line.starts_with("ppoll(") || line.starts_with("poll(")
 }
