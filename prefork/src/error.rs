@@ -14,7 +14,7 @@ use prefork_scoreboard::CreateError;
 
 use crate::{
     SettingsError,
-    describe::{Ended as HowEnded, Span},
+    logs::describe::{Ended as HowEnded, Span},
 };
 
 /// Any error, as hooks and main loops return it.

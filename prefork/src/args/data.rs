@@ -122,10 +122,9 @@ impl<S> Args<S> {
     /// is replaced when it ends.
     ///
     /// With [`prefork`](Self::prefork) 0 this is refused: where the main loop may start threads, no process
-    /// can be forked.
+    /// can be forked. Without the feature `status` of this crate it is refused too.
     ///
     /// [`StatusAddress::mode`]: crate::StatusAddress::mode
-    #[cfg(feature = "status")]
     pub fn status_listen(mut self, address: impl Into<crate::StatusAddress>) -> Self {
         self.data.status_listen = Some(address.into());
         self

@@ -1,16 +1,19 @@
 //! The arguments of `new`, as documented.
 
+pub(crate) mod check;
 mod data;
 mod hooks;
 mod privileges;
+pub(crate) mod settings;
 
+pub use settings::{Settings, SettingsError, read_settings};
 use std::{fmt, io::Write, os::fd::OwnedFd, path::PathBuf, time::Duration};
 
 use prefork_core::Hook;
 use prefork_daemonize::WantedPrivileges;
 use prefork_reload::WatchList;
 
-use crate::{ChildExit, HungChild, Init, Result, auto_reload, child::Body, disconnect};
+use crate::{ChildExit, HungChild, Init, Result, child::Body, disconnect, upgrade::auto_reload};
 
 pub(crate) type BeforeDaemonize = Box<dyn FnOnce() -> Result>;
 pub(crate) type AfterInit<S> = Box<dyn FnOnce(&mut Init) -> Result<S>>;
@@ -87,7 +90,6 @@ pub(crate) struct Data {
     pub(crate) auto_reload_check_every: Option<Duration>,
     pub(crate) auto_reload_watch: Option<WatchList>,
     pub(crate) netwatch_interval: Option<Duration>,
-    #[cfg(feature = "status")]
     pub(crate) status_listen: Option<crate::StatusAddress>,
     /// Whether any of it was set by [`Settings`](crate::Settings), which may be of a file.
     pub(crate) has_settings: bool,

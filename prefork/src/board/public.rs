@@ -12,9 +12,9 @@ use prefork_scoreboard::{CreateError, OwnedBoard, Record, Slot, SlotError, Stamp
 use super::slots;
 use crate::{
     Report,
-    check::{Pool, Scoreboard, Settings},
-    log::Log,
-    os::FileHints,
+    args::check::{Pool, Scoreboard, Settings},
+    logs::log::Log,
+    system::os::FileHints,
 };
 
 /// How long hints are left alone after the whole file was read for some.

@@ -18,7 +18,7 @@ use rustix::{
     io::Errno,
 };
 
-use crate::refused::Refusable;
+use crate::system::refused::Refusable;
 
 /// How many bells are taken in at a time. Those beyond are next.
 const MOST: usize = 64;

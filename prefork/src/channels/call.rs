@@ -16,7 +16,7 @@ use std::{
 
 use rustix::event::{EventfdFlags, eventfd};
 
-use crate::{os::Poller, refused::Refusable};
+use crate::{system::os::Poller, system::refused::Refusable};
 
 /// The parent's side.
 #[derive(Debug)]
@@ -69,7 +69,7 @@ mod tests {
     use std::net::TcpListener;
 
     use super::*;
-    use crate::os::Source;
+    use crate::system::os::Source;
 
     /// The waiting of a child that was called, and one that wakes it otherwise.
     fn called(call: &Call) -> (Poller, TcpListener) {

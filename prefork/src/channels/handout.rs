@@ -39,7 +39,7 @@ use rustix::{
     },
 };
 
-use crate::refused::Refusable;
+use crate::system::refused::Refusable;
 
 /// The number of an edition, and which logs are in it.
 const LENGTH: usize = 9;
@@ -156,7 +156,6 @@ impl Handout {
         (self.taker, self.edition)
     }
 
-    #[cfg(feature = "status")]
     pub(crate) const fn taker(&self) -> &Taker {
         &self.taker
     }
@@ -164,7 +163,6 @@ impl Handout {
 
 impl Taker {
     /// The same once more, for a process that closes the other.
-    #[cfg(feature = "status")]
     pub(crate) fn again(&self) -> io::Result<Self> {
         Ok(Self { socket: self.socket.try_clone()? })
     }

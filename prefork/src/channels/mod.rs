@@ -58,7 +58,7 @@ pub(crate) use reporter::Reporter;
 pub(crate) use reports::{Report, Reports};
 
 use crate::{
-    os::{Lifeline, Poller, Tether},
+    system::os::{Lifeline, Poller, Tether},
     upgrade::{HandedChannels, Passed},
 };
 

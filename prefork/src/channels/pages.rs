@@ -20,9 +20,9 @@ use rustix::fs::{FallocateFlags, Mode, SealFlags, fallocate, fchmod, fcntl_add_s
 
 use super::{Report, Reports};
 use crate::{
-    memory_file,
-    refused::Refusable,
     sys::pages::{self, Page, WORDS},
+    system::memory_file,
+    system::refused::Refusable,
 };
 
 /// Written by the child: how far it has come, a bit for each [`Report`].

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use prefork_core::Time;
 
 use super::{Bell, OwnPage, Report};
-use crate::{clock, disconnect::Words};
+use crate::{disconnect::Words, system::clock};
 
 /// A child's voice.
 #[derive(Clone, Debug)]

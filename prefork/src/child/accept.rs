@@ -10,9 +10,9 @@ use rustix::{
 use super::{Child, INSIDE, Listener};
 use crate::{
     disconnect::Accepted,
-    listeners::is_deaf,
-    os::{Shortage, Source},
-    refused::Refusable,
+    sockets::listeners::is_deaf,
+    system::os::{Shortage, Source},
+    system::refused::Refusable,
 };
 
 /// How long a child without free descriptors waits before it tries again.

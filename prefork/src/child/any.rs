@@ -14,7 +14,7 @@ use std::{
 use rustix::net::{AddressFamily, sockopt::socket_domain};
 
 use super::listener::UnixPeer;
-use crate::bound;
+use crate::sockets::bound;
 
 /// A listening socket, of TCP or of UNIX.
 ///

@@ -4,7 +4,7 @@ use super::{Child, life::end};
 use crate::{
     Report, Result, RunError,
     hooks::{self, Failure},
-    log::Log,
+    logs::log::Log,
 };
 
 pub(crate) type ChildHook<S> = Box<dyn FnMut(&mut Child, &S) -> Result>;

@@ -15,7 +15,7 @@ use super::{
     Child, INSIDE, Listener,
     accept::{Verdict, pause, verdict},
 };
-use crate::{listeners::is_closed, sys::listening};
+use crate::{sockets::listeners::is_closed, sys::listening};
 
 /// How many connections are taken from a socket that still lets newcomers in, where the kernel does not say how many wait.
 const MOST_UNKNOWN: u32 = 64;

@@ -19,11 +19,11 @@ use super::{Body, By, Child, ChildParts, Limits, Stop, Work, stops};
 use crate::{
     AccessLog, BoxError, Report,
     channels::{Bell, Channels, ChildChannels, Reporter},
-    log::{Log, Role},
+    logs::log::{Log, Role},
     logs::{Streams, follow, stderr},
-    os::{Poller, Signals, Title, orphans, set_signal_mask},
-    refused::Refusable,
     sys,
+    system::os::{Poller, Signals, Title, orphans, set_signal_mask},
+    system::refused::Refusable,
 };
 
 /// What a child takes with it from the parent.

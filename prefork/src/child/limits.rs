@@ -4,7 +4,7 @@ use std::{fs::File, os::unix::fs::FileExt};
 
 use prefork_core::jittered_count;
 
-use crate::statm;
+use crate::system::statm;
 
 /// What a child may use up before it is replaced.
 #[derive(Clone, Copy, Debug, Default)]

@@ -37,10 +37,10 @@ pub(crate) use work::Work;
 use crate::{
     AccessLog,
     channels::{Report, Reporter},
-    clock,
     disconnect::Accepted,
-    log::Log,
-    os::{Poller, Stale, Tether},
+    logs::log::Log,
+    system::clock,
+    system::os::{Poller, Stale, Tether},
 };
 
 /// What a main loop knows of the process it runs in, and how it takes work.

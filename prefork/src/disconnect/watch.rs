@@ -8,7 +8,7 @@ use prefork_netwatch::{
 };
 
 use super::Disconnect;
-use crate::{Report, listeners::Listeners, log::Log};
+use crate::{Report, logs::log::Log, sockets::listeners::Listeners};
 
 /// A child at work.
 #[derive(Clone, Debug)]

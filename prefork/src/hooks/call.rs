@@ -6,10 +6,10 @@ use prefork_reload::Changes;
 use crate::{
     ChildExit, HungChild, OnChange, OnDisconnect, Report,
     args::ParentHooks,
-    auto_reload,
     disconnect::{self, Gone},
     hooks,
-    log::Log,
+    logs::log::Log,
+    upgrade::auto_reload,
 };
 
 /// One call, with what the hook is told.

@@ -10,7 +10,7 @@ use super::{
     lane::{Lane, Queued},
     process::{Duty, HookProcess},
 };
-use crate::{helper::Helper, log::Log, os::Shortage};
+use crate::{logs::log::Log, system::helper::Helper, system::os::Shortage};
 
 /// Those that are being made, each hook's in a process of its own, and those that wait.
 #[derive(Debug, Default)]

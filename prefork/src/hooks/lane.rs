@@ -9,7 +9,7 @@ use super::{
     Answer, Call,
     process::{Duty, HookProcess, Started},
 };
-use crate::helper::Helper;
+use crate::system::helper::Helper;
 
 /// How many calls may wait. A hook that is slower than what it is told of misses the newest.
 const MOST_WAITING: usize = 1000;

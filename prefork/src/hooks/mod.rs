@@ -8,6 +8,9 @@ mod call;
 mod calls;
 mod lane;
 mod process;
+mod told;
+
+pub use told::{ChildExit, HungChild};
 
 use std::{
     any::Any,
@@ -16,7 +19,7 @@ use std::{
 
 use prefork_core::Hook;
 
-use crate::{BoxError, Report, Result, log::Log};
+use crate::{BoxError, Report, Result, logs::log::Log};
 
 pub(crate) use call::{Answer, Call};
 pub(crate) use calls::{Added, HookCalls, Made};

@@ -22,12 +22,12 @@ use super::{Answer, Call};
 use crate::{
     args::ParentHooks,
     channels::Handout,
-    helper::Helper,
-    log::{Log, Role},
+    logs::log::{Log, Role},
     logs::{Streams, follow, stderr},
-    os::{Signals, Title, end_with, fork, set_signal_mask},
-    refused::Refusable,
     sys::{self, Forked},
+    system::helper::Helper,
+    system::os::{Signals, Title, end_with, fork, set_signal_mask},
+    system::refused::Refusable,
 };
 
 /// What a hook process takes with it from the parent. All else of the parent's is closed before code of the

@@ -19,7 +19,7 @@ use std::{
 use super::stderr;
 use crate::{
     channels::{Report, Reporter, Taker, WhichLog},
-    log::Log,
+    logs::log::Log,
 };
 
 static FOLLOWER: Mutex<Option<Follower>> = Mutex::new(None);

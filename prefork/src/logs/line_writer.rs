@@ -37,7 +37,7 @@ use super::{
     medium::{Medium, Room, end_turn, take_turn},
     reconnect::{Peer, is_journal},
 };
-use crate::clock;
+use crate::system::clock;
 
 /// Where lines go, and how they get there without a wait.
 #[derive(Debug)]

@@ -6,8 +6,11 @@
 //! - `follow.rs`: going over to logs that the parent has opened again.
 //! - `lost.rs`: what could not be written.
 
+pub(crate) mod access_log;
+pub(crate) mod describe;
 pub(crate) mod follow;
 mod line_writer;
+pub(crate) mod log;
 mod lost;
 mod medium;
 mod reconnect;
@@ -17,16 +20,17 @@ use std::os::fd::{BorrowedFd, OwnedFd};
 
 use prefork_daemonize::open_log;
 
+pub use access_log::AccessLog;
 pub(crate) use follow::Streams;
 pub(crate) use line_writer::{Format, LineWriter};
 pub(crate) use lost::Lost;
 
 use crate::{
-    AccessLog, Report, RunError,
-    access_log::NotReopened,
+    Report, RunError,
+    args::check::{AccessTarget, ErrorLog, Settings},
     channels::Logs,
-    check::{AccessTarget, ErrorLog, Settings},
-    log::Log,
+    logs::access_log::NotReopened,
+    logs::log::Log,
     upgrade::Inherited,
 };
 

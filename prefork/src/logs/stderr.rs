@@ -87,7 +87,6 @@ fn install(writer: LineWriter) {
 }
 
 /// Closes it, before descriptors are closed by their numbers.
-#[cfg(feature = "status")]
 pub(crate) fn close_own() {
     lock().writer = None;
 }

@@ -16,7 +16,7 @@ use std::{io, time::Duration};
 
 use prefork_core::{Config, Hook, Notice, Time};
 
-use crate::{clock, log::Log, sys};
+use crate::{logs::log::Log, sys, system::clock};
 
 use line::Line;
 use outbox::{ALIVE, Outbox};

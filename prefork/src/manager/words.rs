@@ -7,7 +7,7 @@ use std::{fmt, time::Duration};
 
 use prefork_core::{Config, Generation, Notice, Pool, Time};
 
-use crate::describe::Children;
+use crate::logs::describe::Children;
 
 /// Something that the manager may want to know.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -10,7 +10,7 @@ use std::time::Duration;
 use prefork_core::{Event, Request, SlotId, Time};
 
 use super::Parent;
-use crate::{clock, counters::Counter};
+use crate::{status::counters::Counter, system::clock};
 
 /// How long after one attempt the next one may begin.
 const PAUSE: Duration = Duration::from_secs(10);

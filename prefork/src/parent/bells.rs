@@ -63,6 +63,6 @@ impl Parent<'_> {
 
     /// Has the first child that begins or finishes work ring.
     pub(super) fn arm(&mut self) {
-        self.channels.pages.arm(crate::clock::now(), self.supervisor.slots());
+        self.channels.pages.arm(crate::system::clock::now(), self.supervisor.slots());
     }
 }

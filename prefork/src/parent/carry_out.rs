@@ -10,14 +10,14 @@ use super::Parent;
 use crate::{
     HungChild, RunError,
     channels::Bell,
-    clock,
-    counters::Counter,
-    describe,
     hooks::Call,
+    logs::describe,
     manager::Occasion,
-    os::{Shortage, fork},
-    ready,
+    parent::ready,
+    status::counters::Counter,
     sys::Forked,
+    system::clock,
+    system::os::{Shortage, fork},
 };
 
 /// After so long the reason why children cannot be forked is logged again.

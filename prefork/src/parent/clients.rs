@@ -5,10 +5,11 @@ use prefork_netwatch::Connection;
 
 use super::Parent;
 use crate::{
-    board, clock,
-    counters::Counter,
+    board,
     disconnect::{Accepted, Busy, Gone, Kind, OnDisconnect},
     hooks::Call,
+    status::counters::Counter,
+    system::clock,
 };
 
 impl Parent<'_> {

@@ -8,9 +8,9 @@ use rustix::process::Pid;
 
 use super::Parent;
 use crate::{
-    clock,
-    describe::{self, Killed, SIGKILL},
-    os::memory_counts,
+    logs::describe::{self, Killed, SIGKILL},
+    system::clock,
+    system::os::memory_counts,
 };
 
 /// The lines, and what is known to explain them.

@@ -10,9 +10,9 @@ use rustix::process::Pid;
 
 use super::Parent;
 use crate::{
-    clock,
-    log::Log,
-    os::{
+    logs::log::Log,
+    system::clock,
+    system::os::{
         Reaper, Shortage,
         orphans::{self, End},
     },

@@ -3,7 +3,7 @@
 use prefork_core::{Activity, Event, RequestCount, Sight, SlotId, Time};
 
 use super::Parent;
-use crate::{board::Look, clock};
+use crate::{board::Look, system::clock};
 
 impl Parent<'_> {
     /// Goes on with the children of the old program.

@@ -5,8 +5,9 @@ use rustix::process::Pid;
 
 use super::Parent;
 use crate::{
-    OnChange, clock,
+    OnChange,
     hooks::{Added, Answer, Call, Duty, Made},
+    system::clock,
 };
 
 impl Parent<'_> {

@@ -9,9 +9,9 @@ use rustix::{
 };
 
 use crate::{
-    clock,
-    helper::{Helper, kill_unreaped},
-    log::Log,
+    logs::log::Log,
+    system::clock,
+    system::helper::{Helper, kill_unreaped},
 };
 
 /// How long they may take to end once they are killed.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use prefork_core::{Event, SlotId, Time};
 
 use super::Parent;
-use crate::{clock, counters::Counter, describe::Span, logs};
+use crate::{logs, logs::describe::Span, status::counters::Counter, system::clock};
 
 /// A line is written within microseconds, so this is mostly looked at once. It may take longer where the disk is slow,
 /// or where a child has to be replaced.

@@ -14,9 +14,11 @@ mod clients;
 mod deaths;
 mod descendants;
 mod gossip;
+pub(crate) mod hangup;
 mod hooks;
 mod leftovers;
 mod logs;
+pub(crate) mod ready;
 mod reap;
 mod settings;
 mod status;
@@ -35,23 +37,23 @@ use rustix::event::{PollFd, PollFlags};
 use crate::{
     AccessLog, Report, RunError,
     args::ParentHooks,
-    auto_reload::{AutoReload, FileWatch},
+    args::check::Settings,
     board::ParentBoard,
     channels::{Bell, Channels},
-    check::Settings,
     child::Seat,
-    clock::{self, Slept},
-    counters::{Counter, Counters},
-    describe::Children,
     disconnect::ClientWatch,
     hooks::{Duty, HookCalls, HookSeat},
-    listeners::Listeners,
-    log::{Log, Role},
     logs::Streams,
+    logs::describe::Children,
+    logs::log::{Log, Role},
     manager::{Begun, Occasion, Reporting},
-    os::{Shortage, Signals, Title, allowed_descriptors},
-    pid_file::KeptPidFile,
+    sockets::listeners::Listeners,
+    start::pid_file::KeptPidFile,
     status::Service,
+    status::counters::{Counter, Counters},
+    system::clock::{self, Slept},
+    system::os::{Shortage, Signals, Title, allowed_descriptors},
+    upgrade::auto_reload::{AutoReload, FileWatch},
     upgrade::{Adopted, Origin, Probe, Reading},
 };
 

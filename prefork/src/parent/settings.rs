@@ -8,12 +8,14 @@ use rustix::process::Pid;
 
 use super::Parent;
 use crate::{
-    Report, auto_reload, clock,
-    counters::Counter,
+    Report,
+    args::settings::{Held, InForce, Live, Mask},
     disconnect,
     manager::Occasion,
-    os::Shortage,
-    settings::{Held, InForce, Live, Mask},
+    status::counters::Counter,
+    system::clock,
+    system::os::Shortage,
+    upgrade::auto_reload,
     upgrade::{Read, Reading},
 };
 

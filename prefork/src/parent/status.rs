@@ -2,10 +2,10 @@
 
 use super::Parent;
 use crate::{
-    clock,
-    counters::Counter,
     logs::{Streams, stderr},
+    status::counters::Counter,
     status::{Service, World},
+    system::clock,
 };
 
 impl Parent<'_> {

@@ -7,8 +7,8 @@ use rustix::process::{Pid, Signal};
 
 use crate::{
     channels::{BellId, Report, Reports},
-    clock,
-    os::{Process, Reserve},
+    system::clock,
+    system::os::{Process, Reserve},
     upgrade::{Adopted, HandedChild},
 };
 

@@ -7,7 +7,10 @@ use prefork_core::{Allowance, Event, Exit, Hangup, Request, Time};
 use rustix::process::Pid;
 
 use super::{Parent, reap};
-use crate::{ChildExit, OnChange, auto_reload, clock, hangup, hooks::Call, os::Sender};
+use crate::{
+    ChildExit, OnChange, hooks::Call, parent::hangup, system::clock, system::os::Sender,
+    upgrade::auto_reload,
+};
 
 /// After so many ends of orphans at once, signals are read every 4 ms: often enough for the end of a child, which is
 /// replaced within 10 ms, and seldom enough for a child that leaves orphans without end.

@@ -7,11 +7,12 @@ use rustix::process::Pid;
 
 use super::Parent;
 use crate::{
-    Report, clock,
-    counters::Counter,
+    Report,
     manager::Occasion,
     status::Service,
+    status::counters::Counter,
     sys,
+    system::clock,
     upgrade::{Estate, Probe, Tried, Which, Word},
 };
 

@@ -10,7 +10,7 @@ use prefork_core::one_line;
 
 use prefork_daemonize::absolute;
 
-use crate::address::{self, Written};
+use crate::sockets::address::{self, Written};
 
 /// Where [`Args::status_listen`](crate::Args::status_listen) listens: a TCP address of loopback, or the path
 /// of a UNIX socket.

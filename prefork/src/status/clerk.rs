@@ -1,6 +1,7 @@
 //! The process that answers.
 
 use std::{
+    cell::Cell,
     fs::File,
     os::fd::{AsFd, OwnedFd},
     path::Path,
@@ -11,16 +12,16 @@ use prefork_daemonize::Privileges;
 use prefork_scoreboard::Board;
 use rustix::process::{Pid, setsid};
 
-use super::{page, report::Source, server, service::Reopened};
+use super::{page::Reader, service::Reopened};
 use crate::{
     BoxError, Report,
     channels::Handout,
-    listeners::Listeners,
-    log::{Log, Role},
+    logs::log::{Log, Role},
     logs::{Streams, follow, stderr},
-    os::{end_with, set_signal_mask},
-    refused::Refusable,
+    sockets::listeners::Listeners,
     sys,
+    system::os::{end_with, set_signal_mask},
+    system::refused::Refusable,
 };
 
 /// What a clerk keeps of the parent's.
@@ -40,14 +41,25 @@ pub(super) struct Desk<'a> {
     pub(super) leave: &'a OwnedFd,
 }
 
+/// Where everything is read.
+#[derive(Debug)]
+pub(super) struct Source<'a> {
+    pub(super) name: &'a str,
+    pub(super) parent: Pid,
+    pub(super) reader: Reader,
+    /// With its path.
+    pub(super) board: Option<(Board, &'a str)>,
+    pub(super) listeners: &'a Listeners,
+    /// The most requests that were ever told of.
+    pub(super) requests: Cell<u64>,
+}
+
 /// Lives the life of a clerk, in a process just forked, with all signals blocked.
 pub(super) fn live(desk: &Desk<'_>, privileges: &Privileges, mask: &SigSet) -> ! {
     let log = Log::new(desk.name, Role::Status);
     let status = match settle(desk, privileges, mask, &log) {
         Ok(Some(source)) => {
-            let news = follow::wakes();
-            let news = news.as_ref().map(AsFd::as_fd);
-            server::serve(desk.socket.as_fd(), desk.leave.as_fd(), news, &source);
+            serve(desk, &source);
             0
         }
         // The parent has died.
@@ -59,6 +71,17 @@ pub(super) fn live(desk: &Desk<'_>, privileges: &Privileges, mask: &SigSet) -> !
     };
     sys::exit_now(status)
 }
+
+#[cfg(feature = "status")]
+fn serve(desk: &Desk<'_>, source: &Source<'_>) {
+    let news = follow::wakes();
+    let news = news.as_ref().map(AsFd::as_fd);
+    super::http::serve(desk.socket.as_fd(), desk.leave.as_fd(), news, source);
+}
+
+/// No address can be given without the feature, so that there is no such process.
+#[cfg(not(feature = "status"))]
+const fn serve(_: &Desk<'_>, _: &Source<'_>) {}
 
 /// Parts with all that is the parent's; `None` if the parent has gone meanwhile.
 fn settle<'a>(
@@ -90,7 +113,8 @@ fn settle<'a>(
     });
     let board = board.transpose()?;
     follow::begin((taker, desk.handout.edition()), desk.streams, None, log);
-    let reader = page::Reader::new(desk.memory)?;
+    let reader = Reader::new(desk.memory)?;
     set_signal_mask(mask)?;
-    Ok(Some(Source::new(desk.name, desk.parent, reader, board, desk.listeners)))
+    let (name, parent, listeners) = (desk.name, desk.parent, desk.listeners);
+    Ok(Some(Source { name, parent, reader, board, listeners, requests: Cell::new(0) }))
 }

@@ -9,7 +9,7 @@
 //!
 //! A process of its own answers, the *clerk*: forked from the parent, with the rights of a child and nothing
 //! of the parent's but the listening sockets, the scoreboard to read, and a page of figures to read. The
-//! parent writes its [`Counters`](crate::counters::Counters) to that page before it sleeps. When the clerk
+//! parent writes its [`Counters`](crate::status::counters::Counters) to that page before it sleeps. When the clerk
 //! ends, another one is forked, at most once a second.
 //!
 //! The clerk holds one end of a pipe, and leaves when the other end is closed: by the parent, or by the
@@ -23,16 +23,17 @@
 //! - `clerk.rs`: the process; `server.rs`, `connection.rs`, `request.rs`: talking HTTP; `answer.rs`,
 //!   `report.rs`, `html.rs`, `openmetrics.rs`: what is said.
 
+#![cfg_attr(
+    not(feature = "status"),
+    expect(dead_code, reason = "no address can be given, so that there is no such process")
+)]
+
 mod address;
-mod answer;
 mod clerk;
-mod connection;
-mod html;
-mod openmetrics;
+pub(crate) mod counters;
+#[cfg(feature = "status")]
+mod http;
 mod page;
-mod report;
-mod request;
-mod server;
 mod service;
 mod socket;
 

@@ -11,7 +11,7 @@ use std::{
 use prefork_core::Time;
 
 use crate::{
-    counters::{Counter, Counters},
+    status::counters::{Counter, Counters},
     sys::SharedFigures,
 };
 

@@ -23,14 +23,14 @@ use super::{
 use crate::{
     board::ParentBoard,
     channels::Handout,
-    counters::Counters,
-    helper::Helper,
-    listeners::Listeners,
-    log::Log,
     logs::Streams,
-    os::{Shortage, Title, fork},
-    refused::Refusable,
+    logs::log::Log,
+    sockets::listeners::Listeners,
+    status::counters::Counters,
     sys::Forked,
+    system::helper::Helper,
+    system::os::{Shortage, Title, fork},
+    system::refused::Refusable,
 };
 
 /// Two clerks are not forked within less.

@@ -6,10 +6,10 @@ use rustix::fs::Mode;
 
 use super::address::Address;
 use crate::{
-    bound::tcp_address,
-    listeners::KnownBy,
-    refused::Refusable,
-    socket_file::{self, Identity, SocketFile},
+    sockets::bound::tcp_address,
+    sockets::listeners::KnownBy,
+    sockets::socket_file::{self, Identity, SocketFile},
+    system::refused::Refusable,
 };
 
 /// A socket that listens for those who ask.
@@ -119,7 +119,7 @@ mod tests {
     };
 
     use super::*;
-    use crate::socket_file::tests::{alone, in_the_end};
+    use crate::sockets::socket_file::tests::{alone, in_the_end};
 
     #[test]
     fn a_stale_socket_is_replaced_and_ours_is_removed() {

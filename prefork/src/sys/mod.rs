@@ -24,7 +24,6 @@ use std::{
     },
 };
 
-#[cfg(feature = "status")]
 use std::sync::atomic::AtomicU64;
 
 use nix::{
@@ -32,7 +31,6 @@ use nix::{
     sys::signal::{SaFlags, SigAction, SigHandler, SigSet, SigmaskHow, Signal},
     unistd::ForkResult,
 };
-#[cfg(feature = "status")]
 use rustix::{
     fs::{SealFlags, fcntl_add_seals, fcntl_get_seals, ftruncate},
     mm::{Advice, madvise, mmap},
@@ -42,9 +40,8 @@ use rustix::{
     process::{Pid, PrctlMmMap, configure_virtual_memory_map},
 };
 
-#[cfg(feature = "status")]
-use crate::memory_file;
-use crate::refused::Refusable;
+use crate::system::memory_file;
+use crate::system::refused::Refusable;
 
 /// Which of the two processes a fork has returned in.
 #[derive(Debug)]
@@ -58,7 +55,7 @@ pub(crate) enum Forked {
 /// Fails if it has another thread, which a hook of the program may have left: else the child is a whole copy,
 /// in which everything works that worked before.
 pub(crate) fn fork() -> io::Result<Forked> {
-    crate::threads::require_one()?;
+    crate::system::threads::require_one()?;
     // SAFETY: fork is dangerous in a process of several threads, where the child may only call what
     // is async-signal-safe. This is the only thread, and so nobody can start another before the fork.
     let forked = unsafe { nix::unistd::fork() }?;
@@ -299,7 +296,7 @@ pub(crate) fn is_privileged_by_file() -> bool {
 
 /// Removes a variable from the environment, unless there are threads that might read it just now.
 pub(crate) fn forget_variable(name: &str) {
-    if crate::threads::count().is_ok_and(|count| count == 1) {
+    if crate::system::threads::count().is_ok_and(|count| count == 1) {
         // SAFETY: no other thread exists, so nobody reads or changes the environment meanwhile.
         unsafe { std::env::remove_var(name) };
     }
@@ -314,13 +311,11 @@ pub(crate) fn send_nothing(pidfd: BorrowedFd<'_>) -> io::Result<()> {
 }
 
 /// Figures in memory that this process writes and others only read, never freed.
-#[cfg(feature = "status")]
 #[derive(Debug)]
 pub(crate) struct SharedFigures {
     figures: &'static [AtomicU64],
 }
 
-#[cfg(feature = "status")]
 impl SharedFigures {
     /// Makes so many figures, all zero, and a file in memory by which others can read them. Processes
     /// forked from here do not have the memory, and nobody can get it to write to.
@@ -366,7 +361,6 @@ impl SharedFigures {
 }
 
 /// Closes all descriptors of a range, which nobody in this process uses or closes any more.
-#[cfg(feature = "status")]
 fn close_range(first: u32, last: u32) -> io::Result<()> {
     // SAFETY: what is closed here nobody uses or closes any more, as the caller has promised.
     if unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) } == 0 {
@@ -388,7 +382,6 @@ fn close_range(first: u32, last: u32) -> io::Result<()> {
 /// forked from.
 ///
 /// To be called by one that never returns to code that has opened them.
-#[cfg(feature = "status")]
 pub(crate) fn close_all_but(kept: &[BorrowedFd<'_>]) -> io::Result<()> {
     let mut kept: Vec<u32> = kept.iter().map(|fd| fd.as_raw_fd().unsigned_abs()).collect();
     kept.sort_unstable();

@@ -24,12 +24,12 @@ use super::{
 };
 use crate::{
     AccessLog,
+    args::check::{Scoreboard, Settings},
     board::ParentBoard,
     channels::Channels,
-    check::{Scoreboard, Settings},
-    counters::HandedCounters,
-    listeners::Listeners,
+    sockets::listeners::Listeners,
     status::StatusSocket,
+    status::counters::HandedCounters,
 };
 
 /// How many descriptors a program opens that takes over, sockets aside: the ways to the children once more,

@@ -19,7 +19,7 @@ use rustix::{
 };
 
 use super::inherited::VARIABLE;
-use crate::os::{end_with, set_signal_mask};
+use crate::system::os::{end_with, set_signal_mask};
 
 /// Descriptors that the next program gets.
 #[derive(Debug, Default)]

@@ -17,8 +17,8 @@ use serde::{Deserialize, Serialize};
 
 use super::Command;
 use crate::{
-    channels::Reports, counters::HandedCounters, listeners::KnownBy, memory_file,
-    socket_file::Identity,
+    channels::Reports, sockets::listeners::KnownBy, sockets::socket_file::Identity,
+    status::counters::HandedCounters, system::memory_file,
 };
 
 /// The version of the format.

@@ -24,7 +24,7 @@ use rustix::fs::{Mode, OFlags, open};
 use serde::{Deserialize, Serialize};
 
 use super::inherited::VARIABLE;
-use crate::activation::VARIABLES;
+use crate::sockets::activation::VARIABLES;
 
 /// It.
 #[derive(Debug)]

@@ -25,12 +25,12 @@ use super::{
 };
 use crate::{
     Report, SettingsError,
-    bound::{listens, tcp_address},
-    listeners::KnownBy,
-    log::{Log, Role as Speaker},
+    args::settings::InForce,
+    logs::log::{Log, Role as Speaker},
     logs::stderr,
-    settings::InForce,
-    socket_file::Identity,
+    sockets::bound::{listens, tcp_address},
+    sockets::listeners::KnownBy,
+    sockets::socket_file::Identity,
     sys,
 };
 

@@ -36,6 +36,7 @@
 //! - `way_back.rs`, and `sys/way_back.rs`: the new program, before it has taken over, and what the old one is told.
 //! - `handover.rs`: what is said between them.
 
+pub(crate) mod auto_reload;
 mod command;
 mod estate;
 mod exec;
@@ -49,6 +50,7 @@ mod succession;
 mod trial;
 mod way_back;
 
+pub use auto_reload::{AutoReloadHandler, OnChange};
 pub(crate) use command::Command;
 pub(crate) use estate::{Estate, Which};
 pub(crate) use exec::Passed;

@@ -36,11 +36,11 @@ use super::{
     image::{self, ProgramFile, Report, c_strings, path_of},
 };
 use crate::{
-    describe::Ended,
-    helper::Helper,
-    os::{Shortage, fork},
-    refused,
+    logs::describe::Ended,
     sys::{self, Forked},
+    system::helper::Helper,
+    system::os::{Shortage, fork},
+    system::refused,
 };
 
 /// The longest message of a probe, which a pipe takes whole or not at all (`PIPE_BUF` in `pipe(7)`).

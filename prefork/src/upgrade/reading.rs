@@ -27,11 +27,11 @@ use super::{
     probe::{END, REFUSED, not_executed, receive, why_not_executed},
 };
 use crate::{
-    describe::Ended,
-    helper::Helper,
-    os::fork,
-    settings::InForce,
+    args::settings::InForce,
+    logs::describe::Ended,
     sys::{self, Forked},
+    system::helper::Helper,
+    system::os::fork,
 };
 
 /// Before settings, in a message.

@@ -19,7 +19,7 @@ use super::{
     probe::{END, EXECUTED, LONGEST_WORD, READY, REFUSED},
     reading::SETTINGS,
 };
-use crate::{settings::InForce, sys};
+use crate::{args::settings::InForce, sys};
 
 /// The ways to the parent that waits for the outcome.
 #[derive(Debug)]

@@ -24,9 +24,9 @@ use crate::{
         listener::sealed::{Inside, Sockets},
         stops,
     },
-    log::{Log, Role},
-    os::Poller,
+    logs::log::{Log, Role},
     sys::listening,
+    system::os::Poller,
 };
 
 /// After how long a child that waits for what does not come is asked to leave, so that its test fails.

@@ -3,7 +3,7 @@ use std::time::Duration;
 use prefork_core::Reread;
 
 use super::*;
-use crate::settings::Reaction;
+use crate::args::settings::Reaction;
 
 fn live(prefork: u32, max_children: u32) -> Live {
     Live {

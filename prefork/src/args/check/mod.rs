@@ -1,0 +1,267 @@
+//! Checking the arguments, all at once, before anything is started.
+
+mod defaults;
+mod faults;
+mod files;
+mod pool;
+mod settings;
+mod vain;
+
+use std::{env, path::Path, rc::Rc, time::Duration};
+
+use prefork_core::one_line;
+use prefork_daemonize::{Privileges, PrivilegesFault};
+use prefork_reload::WatchList;
+
+use crate::{
+    Args, ArgsError, Report,
+    args::settings::{Fixed, InForce, Live, Mask, Reaction, files_read},
+    args::{AfterInit, BeforeDaemonize, Data, ParentHooks},
+    child::Body,
+    manager::Manager,
+    upgrade::Origin,
+    upgrade::auto_reload::{AutoReload, Handler},
+};
+
+use faults::Faults;
+use files::Files;
+pub(crate) use settings::{AccessTarget, ErrorLog, Pool, Scoreboard, Settings, Users};
+
+const SHORTEST_NETWATCH_INTERVAL: Duration = Duration::from_millis(50);
+
+/// Arguments that make sense together.
+pub(crate) struct Checked<S> {
+    pub(crate) settings: Settings,
+    pub(crate) users: Users,
+    pub(crate) error_log: Option<ErrorLog>,
+    pub(crate) access_log: Option<AccessTarget>,
+    pub(crate) before_daemonize: Option<BeforeDaemonize>,
+    pub(crate) after_init: AfterInit<S>,
+    pub(crate) body: Body<S>,
+    pub(crate) parent_hooks: ParentHooks,
+    pub(crate) auto_reload: Option<AutoReload>,
+}
+
+/// When arguments are checked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum When {
+    /// For the daemon that this process becomes.
+    AtStart,
+    /// For one that serves, whose parent may be root no more.
+    AtReload,
+}
+
+/// Checks every argument and names each that is wrong. The program is where the origin says, if it is known.
+pub(crate) fn check<S>(
+    args: Args<S>,
+    origin: Option<&Origin>,
+    when: When,
+) -> Result<Checked<S>, ArgsError> {
+    let Args { mut data, before_daemonize, after_init, parent_hooks, body, too_early } = args;
+    let mut faults = Faults::default();
+    for name in too_early {
+        faults.add(name, "must be set after after_init, as it is handed what that returns");
+    }
+    if body.main_loop.is_none() {
+        faults.required("main_loop", "");
+    }
+    match when {
+        When::AtStart => require_root(&data, &mut faults),
+        When::AtReload => {}
+    }
+    vain::refuse(&data, &parent_hooks, &mut faults);
+    let fixed = Fixed::of(&data, &parent_hooks);
+    let auto_reload = auto_reload(&mut data, &parent_hooks, &mut faults);
+    if let (Some(handler), Some(origin)) = (&parent_hooks.auto_reload_handler, origin) {
+        distrust_program(handler, origin, &mut faults);
+    }
+    if parent_hooks.on_client_disconnect.is_some() {
+        netwatch_interval(&mut data, &mut faults);
+    }
+    let (settings, users, error_log, access_log) =
+        check_data(data, fixed, &parent_hooks, &mut faults);
+
+    if !faults.0.is_empty() {
+        return Err(ArgsError::new(faults.0));
+    }
+    Ok(Checked {
+        settings,
+        users,
+        error_log,
+        access_log,
+        before_daemonize,
+        after_init,
+        body,
+        parent_hooks,
+        auto_reload,
+    })
+}
+
+fn require_root(data: &Data, faults: &mut Faults) {
+    let user = rustix::process::geteuid();
+    if data.require_root && !user.is_root() {
+        let user = user.as_raw();
+        faults.add("require_root", format!("must be run as root, but the user id is {user}"));
+    }
+}
+
+fn check_data(
+    mut data: Data,
+    fixed: Fixed,
+    hooks: &ParentHooks,
+    faults: &mut Faults,
+) -> (Settings, Users, Option<ErrorLog>, Option<AccessTarget>) {
+    let name = name(data.name.take(), faults);
+    let pool = pool::check(&data, hooks, faults);
+    let users = users(&data, faults);
+    let limits = pool::limits(&data, faults);
+    let daemonize = data.daemonize.unwrap_or(true);
+    let status = status(&mut data, faults);
+    let files = Files::check(&mut data, status.as_ref(), faults);
+    if daemonize {
+        files.require_all(faults);
+    }
+    let live = live(&data, hooks, &pool);
+    let in_force = InForce { live, fixed, files: files_read().clone() };
+    let Files { pid_path, error_log_path, error_log, access_log, scoreboard } = files;
+    let settings = Settings {
+        name,
+        daemonize,
+        directory: env::current_dir().ok(),
+        pid_path,
+        error_log_path,
+        wants_scoreboard: matches!((&scoreboard, &pool), (Scoreboard::None, Pool::Children(config))
+            if data.max_children.is_some() && config.max_children() > config.prefork()),
+        scoreboard,
+        pool,
+        limits,
+        start_timeout: data.start_timeout.unwrap_or(defaults::START_TIMEOUT),
+        graceful_timeout: data.graceful_timeout.unwrap_or(defaults::GRACEFUL_TIMEOUT),
+        hook_timeout: data.hook_timeout.unwrap_or(defaults::HOOK_TIMEOUT),
+        manager: Manager::default(),
+        status,
+        in_force: Box::new(in_force),
+    };
+    (settings, users, error_log, access_log)
+}
+
+/// What the arguments amount to of which a reload may change something.
+fn live(data: &Data, hooks: &ParentHooks, pool: &Pool) -> Live {
+    let (prefork, max_children, max_unavailable) = match pool {
+        Pool::Solo => (0, 0, 0),
+        Pool::Children(config) => (config.prefork(), config.max_children(), config.max_unavailable),
+    };
+    Live {
+        prefork,
+        max_children,
+        min_spare: data.min_spare.unwrap_or(defaults::MIN_SPARE),
+        max_spare: data.max_spare,
+        max_unavailable,
+        max_requests: data.max_requests,
+        max_lifetime: data.max_lifetime,
+        max_memory: data.max_memory,
+        request_timeout: data.request_timeout,
+        start_timeout: data.start_timeout.unwrap_or(defaults::START_TIMEOUT),
+        graceful_timeout: data.graceful_timeout.unwrap_or(defaults::GRACEFUL_TIMEOUT),
+        reload_timeout: data.reload_timeout,
+        hook_timeout: data.hook_timeout.unwrap_or(defaults::HOOK_TIMEOUT),
+        auto_reload_check_every: data.auto_reload_check_every,
+        auto_reload_handler: Reaction::to_changes(hooks.auto_reload_handler.as_ref()),
+        on_client_disconnect: Reaction::to_disconnects(hooks.on_client_disconnect.as_ref()),
+        netwatch_interval: data.netwatch_interval,
+        umask: data.privileges.umask.map(Mask),
+        no_new_privs: data.privileges.no_new_privs,
+        rlimit_nofile: data.privileges.rlimit_nofile,
+    }
+}
+
+/// The same of arguments that need not make sense together.
+#[cfg(all(test, feature = "serde"))]
+pub(crate) fn live_of(data: &Data, hooks: &ParentHooks) -> Live {
+    let pool = pool::check(data, hooks, &mut Faults::default());
+    live(data, hooks, &pool)
+}
+
+/// Returns the name given, or that of the program.
+fn name(given: Option<String>, faults: &mut Faults) -> String {
+    let name = given.unwrap_or_else(|| {
+        let program = env::args_os().next().unwrap_or_default();
+        let file = Path::new(&program).file_name().unwrap_or_default();
+        match file.to_string_lossy() {
+            file if file.is_empty() => "prefork".to_owned(),
+            file => one_line(&*file).to_string(),
+        }
+    });
+    if name.is_empty() || one_line(&name).to_string() != name {
+        faults.add("name", "must be a visible text on one line");
+    }
+    name
+}
+
+fn auto_reload(data: &mut Data, hooks: &ParentHooks, faults: &mut Faults) -> Option<AutoReload> {
+    let list = data.auto_reload_watch.take();
+    let interval = data.auto_reload_check_every?;
+    if interval.is_zero() {
+        faults.add("auto_reload_check_every", "must be longer than 0; leave it out for never");
+    }
+    if list.as_ref().is_some_and(WatchList::is_empty) {
+        faults.add("auto_reload_watch", "is empty; leave it out to watch the program");
+    }
+    if rustix::process::geteuid().is_root() {
+        let distrust = list.as_ref().map(|list| list.distrust(0)).unwrap_or_default();
+        distrust.iter().for_each(|distrust| faults.distrust("auto_reload_watch", distrust));
+    }
+    if hooks.auto_reload_handler.is_none() {
+        faults.required("auto_reload_handler", " with auto_reload_check_every");
+    }
+    Some(AutoReload { interval, list })
+}
+
+/// A root daemon that becomes whatever stands at some path says at the start if others decide that.
+fn distrust_program(handler: &Handler, origin: &Origin, faults: &mut Faults) {
+    if handler.always_upgrades()
+        && let Err(distrust) = origin.distrust_path()
+    {
+        let problem = format!("root would run what others can change: {}", Report(&distrust));
+        faults.add("auto_reload_handler", problem);
+    }
+}
+
+fn netwatch_interval(data: &mut Data, faults: &mut Faults) {
+    let interval = *data.netwatch_interval.get_or_insert(defaults::NETWATCH_INTERVAL);
+    if interval < SHORTEST_NETWATCH_INTERVAL {
+        let shortest = SHORTEST_NETWATCH_INTERVAL.as_millis();
+        faults.add("netwatch_interval", format!("must be at least {shortest} ms"));
+    }
+}
+
+fn status(data: &mut Data, faults: &mut Faults) -> Option<crate::status::Address> {
+    let address = data.status_listen.take()?;
+    if cfg!(not(feature = "status")) {
+        faults.add("status_listen", "needs the feature `status` of the crate `prefork`");
+    }
+    if data.prefork == Some(0) {
+        faults.add(
+            "status_listen",
+            "needs a process of its own: prefork is 0, where nothing is forked",
+        );
+    }
+    crate::status::check(address).map_err(|problem| faults.add("status_listen", problem)).ok()
+}
+
+const fn has_scoreboard(data: &Data) -> bool {
+    data.scoreboard_path.is_some() || data.scoreboard_in_memory
+}
+
+fn users(data: &Data, faults: &mut Faults) -> Users {
+    let privileges = Privileges::resolve(&data.privileges).unwrap_or_else(|problems| {
+        for PrivilegesFault { argument, problem, .. } in problems {
+            faults.add(argument, problem);
+        }
+        Privileges::default()
+    });
+    Users { children: Rc::new(privileges), drop_parent: data.drop_parent }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,71 @@
+//! What the arguments amount to.
+
+use std::{io::Write, os::fd::OwnedFd, path::PathBuf, rc::Rc, time::Duration};
+
+use prefork_core::Config;
+use prefork_daemonize::Privileges;
+
+use crate::{args::settings::InForce, child::Limits, manager::Manager};
+
+/// The plain data among the arguments.
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    pub(crate) name: String,
+    pub(crate) daemonize: bool,
+    /// Where the program was started, from which relative paths are taken; none if that is gone.
+    pub(crate) directory: Option<PathBuf>,
+    pub(crate) pid_path: Option<PathBuf>,
+    pub(crate) error_log_path: Option<PathBuf>,
+    pub(crate) scoreboard: Scoreboard,
+    pub(crate) pool: Pool,
+    /// Whether more children were asked for than a pool without a scoreboard can ever have.
+    pub(crate) wants_scoreboard: bool,
+    pub(crate) limits: Limits,
+    pub(crate) start_timeout: Duration,
+    pub(crate) graceful_timeout: Duration,
+    pub(crate) hook_timeout: Duration,
+    /// Who is to be told; known once the daemon is run.
+    pub(crate) manager: Manager,
+    /// Where the status page is.
+    pub(crate) status: Option<crate::status::Address>,
+    /// With what others are compared that are read later.
+    pub(crate) in_force: Box<InForce>,
+}
+
+/// As whom the daemon runs.
+#[derive(Clone, Debug)]
+pub(crate) struct Users {
+    pub(crate) children: Rc<Privileges>,
+    /// Whether the parent becomes what its children are.
+    pub(crate) drop_parent: bool,
+}
+
+/// Where the scoreboard is.
+#[derive(Clone, Debug)]
+pub(crate) enum Scoreboard {
+    None,
+    File(PathBuf),
+    InMemory,
+}
+
+/// Who runs the main loop.
+#[derive(Clone, Debug)]
+pub(crate) enum Pool {
+    /// The parent itself.
+    Solo,
+    /// Children.
+    Children(Box<Config>),
+}
+
+/// Where standard error goes.
+#[derive(Debug)]
+pub(crate) enum ErrorLog {
+    Path(PathBuf),
+    Handle(OwnedFd),
+}
+
+/// Where the access log goes.
+pub(crate) enum AccessTarget {
+    Path(PathBuf),
+    Handle(Box<dyn Write>),
+}

@@ -1,0 +1,232 @@
+//! Every fault, and that it is named.
+
+use super::*;
+use crate::{OnChange, OnDisconnect};
+
+fn faults<S>(args: Args<S>) -> Vec<(&'static str, String)> {
+    let error = check(args, None, When::AtStart)
+        .err()
+        .map(|error| error.faults().to_vec())
+        .unwrap_or_default();
+    error.into_iter().map(|fault| (fault.argument, fault.problem)).collect()
+}
+
+fn names<S>(args: Args<S>) -> Vec<&'static str> {
+    faults(args).into_iter().map(|(argument, _)| argument).collect()
+}
+
+fn complete() -> Args {
+    let dir = Path::new("/tmp");
+    Args::new()
+        .pid_path(dir.join("x.pid"))
+        .error_log_path(dir.join("x.err"))
+        .access_log_path(dir.join("x.log"))
+        .main_loop(|_, ()| Ok(()))
+}
+
+#[test]
+fn complete_arguments_have_no_fault() {
+    assert_eq!(faults(complete()), []);
+    assert_eq!(faults(Args::new().daemonize(false).main_loop(|_, ()| Ok(()))), []);
+    assert_eq!(faults(complete().prefork(0)), []);
+}
+
+#[test]
+fn all_that_is_missing_is_named_at_once() {
+    assert_eq!(names(Args::new()), ["main_loop", "pid_path", "error_log_path", "access_log_path"]);
+}
+
+#[test]
+fn each_wrong_argument_is_named() {
+    let file = || std::fs::File::open("/dev/null").expect("opened");
+    assert_eq!(names(complete().prefork(151)), ["prefork"]);
+    assert_eq!(names(complete().prefork(70_000).max_children(70_000)), ["max_children"]);
+    assert_eq!(names(complete().pid_path("")), ["pid_path"]);
+    assert_eq!(names(complete().pid_path("/tmp/")), ["pid_path"]);
+    assert_eq!(names(complete().pid_path("a\0b")), ["pid_path"]);
+    assert_eq!(names(complete().error_log_path("/tmp/x.pid")), ["error_log_path"]);
+    assert_eq!(names(complete().error_log_handle(file())), ["error_log_handle"]);
+    assert_eq!(names(complete().access_log_handle(file())), ["access_log_handle"]);
+    assert_eq!(names(complete().scoreboard_path("/tmp/x.pid")), ["scoreboard_path"]);
+    let both = complete().scoreboard_path("/tmp/x.board").scoreboard_in_memory(true);
+    assert_eq!(names(both), ["scoreboard_in_memory"]);
+    assert_eq!(names(complete().min_spare(2)), ["min_spare"]);
+    assert_eq!(names(complete().min_spare(0).max_spare(0)), ["min_spare", "max_spare"]);
+    assert_eq!(names(complete().max_spare(2)), ["max_spare"]);
+    let board = || complete().scoreboard_in_memory(true);
+    assert_eq!(faults(board().min_spare(2).max_spare(4)), []);
+    assert_eq!(names(board().min_spare(0)), ["min_spare"]);
+    assert_eq!(names(board().min_spare(151)), ["min_spare"]);
+    assert_eq!(names(board().min_spare(5).max_spare(4)), ["max_spare"]);
+    assert_eq!(names(complete().request_timeout(Duration::from_secs(1))), ["request_timeout"]);
+    assert_eq!(names(board().request_timeout(Duration::ZERO)), ["request_timeout"]);
+    assert_eq!(names(complete().max_lifetime(Duration::ZERO)), ["max_lifetime"]);
+    assert_eq!(names(complete().max_requests(0)), ["max_requests"]);
+    assert_eq!(names(complete().max_memory(0)), ["max_memory"]);
+    assert_eq!(names(complete().max_unavailable(0)), ["max_unavailable"]);
+    assert_eq!(names(complete().max_unavailable(151)), ["max_unavailable"]);
+    let second = Duration::from_secs(1);
+    assert_eq!(names(complete().auto_reload_check_every(second)), ["auto_reload_handler"]);
+    assert_eq!(names(complete().auto_reload_handler(OnChange::Reload)), ["auto_reload_handler"]);
+    assert_eq!(names(complete().auto_reload_watch(WatchList::new())), ["auto_reload_watch"]);
+    let reloading =
+        |every| complete().auto_reload_check_every(every).auto_reload_handler(OnChange::Reload);
+    assert_eq!(faults(reloading(second)), []);
+    assert_eq!(names(reloading(Duration::ZERO)), ["auto_reload_check_every"]);
+    assert_eq!(names(reloading(second).prefork(0)), ["auto_reload_check_every"]);
+    assert_eq!(names(reloading(second).auto_reload_watch(WatchList::new())), ["auto_reload_watch"]);
+    let cancel = OnDisconnect::Cancel;
+    assert_eq!(names(complete().on_client_disconnect(cancel)), ["on_client_disconnect"]);
+    assert_eq!(faults(board().on_client_disconnect(cancel)), []);
+    let without = board().on_client_disconnect(cancel).prefork(0);
+    assert_eq!(names(without), ["on_client_disconnect"]);
+    assert_eq!(names(board().netwatch_interval(second)), ["netwatch_interval"]);
+    let quick = board().on_client_disconnect(cancel).netwatch_interval(Duration::ZERO);
+    assert_eq!(names(quick), ["netwatch_interval"]);
+    assert_eq!(names(complete().umask(0o1000)), ["umask"]);
+    assert_eq!(names(complete().user("no-such-user")), ["user"]);
+    assert_eq!(names(complete().name("")), ["name"]);
+    assert_eq!(names(complete().name("a\nb")), ["name"]);
+    let root = rustix::process::geteuid().is_root();
+    assert_eq!(
+        names(complete().require_root(true)),
+        if root { vec![] } else { vec!["require_root"] }
+    );
+}
+
+#[cfg(not(feature = "status"))]
+#[test]
+fn a_status_page_without_the_feature_is_refused() {
+    assert_eq!(names(complete().status_listen("127.0.0.1:0")), ["status_listen"]);
+}
+
+#[cfg(feature = "status")]
+#[test]
+fn a_status_page_is_for_this_machine_and_a_pool() {
+    assert_eq!(faults(complete().status_listen("127.0.0.1:0")), []);
+    assert_eq!(faults(complete().status_listen("/tmp/x.status")), []);
+    assert_eq!(names(complete().status_listen("0.0.0.0:9000")), ["status_listen"]);
+    assert_eq!(names(complete().status_listen("nonsense")), ["status_listen"]);
+    assert_eq!(names(complete().status_listen("127.0.0.1:0").prefork(0)), ["status_listen"]);
+}
+
+#[test]
+fn a_main_loop_that_came_before_after_init_is_told_so() {
+    let args = complete().after_init(|_| Ok(1));
+    let [(argument, problem)] = &faults(args)[..] else { panic!("one fault") };
+    assert_eq!(*argument, "main_loop");
+    assert!(problem.contains("after after_init"), "{problem}");
+}
+
+#[test]
+fn what_does_nothing_without_children_is_refused() {
+    let second = Duration::from_secs(1);
+    let alone = || complete().prefork(0).scoreboard_in_memory(true);
+    assert_eq!(names(alone().max_children(0)), ["max_children"]);
+    assert_eq!(names(alone().max_children(9)), ["max_children"]);
+    assert_eq!(names(alone().min_spare(2)), ["min_spare"]);
+    assert_eq!(names(alone().max_spare(2)), ["max_spare"]);
+    assert_eq!(names(alone().max_unavailable(2)), ["max_unavailable"]);
+    assert_eq!(names(alone().max_requests(2)), ["max_requests"]);
+    assert_eq!(names(alone().max_memory(2)), ["max_memory"]);
+    assert_eq!(names(alone().max_lifetime(second)), ["max_lifetime"]);
+    assert_eq!(names(alone().request_timeout(second)), ["request_timeout"]);
+    assert_eq!(names(alone().on_timeout(|_| Ok(()))), ["on_timeout"]);
+    assert_eq!(names(alone().on_child_exit(|_| Ok(()))), ["on_child_exit"]);
+    let (argument, problem) = &faults(alone().max_requests(2))[0];
+    assert_eq!(
+        format!("{argument}: {problem}"),
+        "max_requests: does nothing with prefork 0, where there are no children"
+    );
+}
+
+#[test]
+fn what_works_without_children_is_taken() {
+    let second = Duration::from_secs(1);
+    let alone = complete().prefork(0).scoreboard_in_memory(true).no_new_privs(true);
+    let alone = alone.start_timeout(second).graceful_timeout(second).before_shutdown(|| Ok(()));
+    assert_eq!(faults(alone), []);
+}
+
+/// As settings files have them.
+#[test]
+fn what_only_repeats_its_default_is_taken() {
+    assert_eq!(faults(complete().prefork(0).max_children(150).min_spare(1)), []);
+    assert_eq!(faults(complete().min_spare(1)), []);
+}
+
+#[test]
+fn what_does_nothing_without_another_is_refused() {
+    let (_, problem) = &faults(complete().min_spare(2))[0];
+    assert_eq!(problem, "needs a scoreboard: set scoreboard_path or scoreboard_in_memory");
+    let board = || complete().scoreboard_in_memory(true);
+    let late = |args: Args| args.on_timeout(|_| Ok(()));
+    let (argument, problem) = &faults(late(board()))[0];
+    assert_eq!(
+        (*argument, &**problem),
+        ("on_timeout", "does nothing without request_timeout; set that too")
+    );
+    assert_eq!(faults(late(board().request_timeout(Duration::from_secs(1)))), []);
+    assert_eq!(names(complete().drop_parent(true)), ["drop_parent"]);
+    let me = rustix::process::geteuid().as_raw().to_string();
+    let group = rustix::process::getegid().as_raw().to_string();
+    assert_eq!(faults(complete().drop_parent(true).user(me).group(&group)), []);
+    assert_eq!(faults(complete().drop_parent(true).group(group)), []);
+}
+
+#[test]
+fn a_start_without_time_is_refused() {
+    assert_eq!(names(complete().start_timeout(Duration::ZERO)), ["start_timeout"]);
+    assert_eq!(names(complete().prefork(0).start_timeout(Duration::ZERO)), ["start_timeout"]);
+    assert_eq!(faults(complete().graceful_timeout(Duration::ZERO)), []);
+}
+
+#[test]
+fn each_file_is_for_one_thing() {
+    let args = || complete().scoreboard_path("/tmp/x.board");
+    assert_eq!(names(args().error_log_path("/tmp/x.board")), ["error_log_path"]);
+    assert_eq!(names(args().access_log_path("/tmp/x.board")), ["access_log_path"]);
+    assert_eq!(names(args().access_log_path("/tmp/./x.board")), ["access_log_path"]);
+    assert_eq!(names(args().access_log_path("/proc/self/root/tmp/x.board")), ["access_log_path"]);
+    assert_eq!(faults(args().access_log_path("/tmp/x.err")), [], "logs may be one file");
+    let all = Args::new().main_loop(|_, ()| Ok(())).pid_path("/x").scoreboard_path("/x");
+    let all = all.error_log_path("/x").access_log_path("/x");
+    assert_eq!(names(all), ["scoreboard_path", "error_log_path", "access_log_path"]);
+    #[cfg(feature = "status")]
+    for path in ["/tmp/x.pid", "/tmp/x.board", "/tmp/x.err", "/tmp/x.log"] {
+        assert_eq!(names(args().status_listen(path)), ["status_listen"]);
+    }
+}
+
+#[test]
+fn a_pool_of_no_sense_hides_no_other_fault() {
+    let board = || complete().scoreboard_in_memory(true);
+    let told = |args: Args| {
+        let told = faults(args).into_iter();
+        told.map(|(argument, problem)| format!("{argument}: {problem}")).collect::<Vec<_>>()
+    };
+    assert_eq!(
+        told(board().prefork(200).max_unavailable(0).min_spare(0).max_lifetime(Duration::ZERO)),
+        [
+            "max_lifetime: must be longer than 0; leave it out for no limit",
+            "prefork: 200 is greater than max_children (150, the default)",
+            "max_unavailable: must be 1 to max_children (150, the default), but is 0",
+            "min_spare: must be 1 to max_children (150, the default), but is 0",
+        ]
+    );
+    assert_eq!(
+        told(board().prefork(9).max_children(4)),
+        ["prefork: 9 is greater than max_children (4)"]
+    );
+    for few in [0, 2] {
+        let expected = format!("max_children: {few} is less than prefork (3, the default)");
+        assert_eq!(told(board().max_children(few)), [expected]);
+    }
+    assert_eq!(
+        told(board().max_children(70_000).max_spare(0)),
+        [
+            "max_children: 70000 is greater than 65536",
+            "max_spare: must be at least min_spare (1, the default), but is 0",
+        ]
+    );
+}

@@ -1,0 +1,255 @@
+//! A value of any kind, and what each setting makes of it.
+
+use std::{
+    fmt::{self, Display},
+    path::PathBuf,
+    time::Duration,
+};
+
+use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+
+use crate::StatusAddress;
+use crate::{OnChange, OnDisconnect};
+
+/// What a file says, before it is known what it should say: one wrong value must not hide the next.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Value {
+    Nothing,
+    Truth(bool),
+    Whole(i128),
+    Real(f64),
+    Text(String),
+    List(Vec<Value>),
+    Table,
+}
+
+impl Display for Value {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Nothing => f.write_str("nothing"),
+            Self::Truth(value) => value.fmt(f),
+            Self::Whole(value) => value.fmt(f),
+            // With an exponent where that is shorter.
+            Self::Real(value) => write!(f, "{value:?}"),
+            Self::Text(value) => write!(f, "{value:?}"),
+            Self::List(_) => f.write_str("a list"),
+            Self::Table => f.write_str("a table"),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Value {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(Reader)
+    }
+}
+
+struct Reader;
+
+impl<'de> Visitor<'de> for Reader {
+    type Value = Value;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a value")
+    }
+
+    fn visit_unit<E>(self) -> Result<Value, E> {
+        Ok(Value::Nothing)
+    }
+
+    fn visit_none<E>(self) -> Result<Value, E> {
+        Ok(Value::Nothing)
+    }
+
+    fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
+        Value::deserialize(deserializer)
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
+        Ok(Value::Truth(value))
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
+        Ok(Value::Whole(value.into()))
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
+        Ok(Value::Whole(value.into()))
+    }
+
+    fn visit_i128<E>(self, value: i128) -> Result<Value, E> {
+        Ok(Value::Whole(value))
+    }
+
+    fn visit_f64<E>(self, value: f64) -> Result<Value, E> {
+        Ok(Value::Real(value))
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<Value, E> {
+        Ok(Value::Text(value.to_owned()))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Value, A::Error> {
+        let mut values = Vec::new();
+        while let Some(value) = list.next_element()? {
+            values.push(value);
+        }
+        Ok(Value::List(values))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value, A::Error> {
+        while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+        Ok(Value::Table)
+    }
+}
+
+/// What a setting can be made of.
+pub(super) trait Field: Sized {
+    /// What it should be, in words.
+    const WANTED: &str;
+
+    fn read(value: &Value) -> Option<Self>;
+
+    fn from_value(value: &Value) -> Result<Self, String> {
+        Self::read(value).ok_or_else(|| format!("must be {}, not {value}", Self::WANTED))
+    }
+}
+
+impl Field for bool {
+    const WANTED: &str = "true or false";
+
+    fn read(value: &Value) -> Option<Self> {
+        if let Value::Truth(value) = value { Some(*value) } else { None }
+    }
+}
+
+impl Field for String {
+    const WANTED: &str = "a text";
+
+    fn read(value: &Value) -> Option<Self> {
+        if let Value::Text(value) = value { Some(value.clone()) } else { None }
+    }
+}
+
+impl Field for PathBuf {
+    const WANTED: &str = "a path";
+
+    fn read(value: &Value) -> Option<Self> {
+        String::read(value).map(Into::into)
+    }
+}
+
+impl Field for u32 {
+    const WANTED: &str = "a whole number from 0 to 4294967295";
+
+    fn read(value: &Value) -> Option<Self> {
+        if let Value::Whole(value) = value { (*value).try_into().ok() } else { None }
+    }
+}
+
+impl Field for u64 {
+    const WANTED: &str = "a whole number from 0 to 18446744073709551615";
+
+    fn read(value: &Value) -> Option<Self> {
+        if let Value::Whole(value) = value { (*value).try_into().ok() } else { None }
+    }
+}
+
+impl Field for Duration {
+    const WANTED: &str = "a number of seconds or a time such as \"30s\"";
+
+    fn read(value: &Value) -> Option<Self> {
+        match value {
+            Value::Whole(seconds) => Some(Self::from_secs((*seconds).try_into().ok()?)),
+            Value::Real(seconds) => Self::try_from_secs_f64(*seconds).ok(),
+            Value::Text(text) => humantime::parse_duration(text).ok(),
+            Value::Nothing | Value::Truth(_) | Value::List(_) | Value::Table => None,
+        }
+    }
+}
+
+impl Field for Vec<String> {
+    const WANTED: &str = "a list of texts";
+
+    fn read(value: &Value) -> Option<Self> {
+        let Value::List(values) = value else { return None };
+        values.iter().map(String::read).collect()
+    }
+
+    fn from_value(value: &Value) -> Result<Self, String> {
+        Self::read(value).ok_or_else(|| {
+            let wrong = match value {
+                Value::List(values) => values.iter().find(|value| String::read(value).is_none()),
+                Value::Nothing
+                | Value::Truth(_)
+                | Value::Whole(_)
+                | Value::Real(_)
+                | Value::Text(_)
+                | Value::Table => None,
+            };
+            let with = wrong.map(|wrong| format!(" with {wrong} in it")).unwrap_or_default();
+            format!("must be {}, not {value}{with}", Self::WANTED)
+        })
+    }
+}
+
+impl Field for OnChange {
+    const WANTED: &str = "\"upgrade\", \"reload\" or \"nothing\"";
+
+    fn read(value: &Value) -> Option<Self> {
+        match String::read(value)?.as_str() {
+            "upgrade" => Some(Self::Upgrade),
+            "reload" => Some(Self::Reload),
+            "nothing" => Some(Self::Nothing),
+            _ => None,
+        }
+    }
+}
+
+impl Field for OnDisconnect {
+    const WANTED: &str = "\"cancel\" or \"nothing\"";
+
+    fn read(value: &Value) -> Option<Self> {
+        match String::read(value)?.as_str() {
+            "cancel" => Some(Self::Cancel),
+            "nothing" => Some(Self::Nothing),
+            _ => None,
+        }
+    }
+}
+
+impl Field for StatusAddress {
+    const WANTED: &str = "an address such as \"127.0.0.1:9000\" or the path of a socket";
+
+    fn read(value: &Value) -> Option<Self> {
+        String::read(value).map(Into::into)
+    }
+}
+
+/// A file mode creation mask, in octal as people write it.
+///
+/// A number is refused: it was meant to be octal as well, and `22` would be read as `0o26`. 0 is 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Mask(pub(super) u32);
+
+impl Field for Mask {
+    const WANTED: &str = "a text of octal digits such as \"022\" (a number would be decimal)";
+
+    fn read(value: &Value) -> Option<Self> {
+        match value {
+            Value::Text(text) => {
+                let digits = text.strip_prefix("0o").unwrap_or(text);
+                let is_octal = digits.bytes().all(|digit| digit.is_ascii_digit());
+                let mask = u32::from_str_radix(digits, 8).ok().filter(|_| is_octal);
+                mask.map(Self)
+            }
+            Value::Whole(0) => Some(Self(0)),
+            Value::Nothing
+            | Value::Truth(_)
+            | Value::Whole(_)
+            | Value::Real(_)
+            | Value::List(_)
+            | Value::Table => None,
+        }
+    }
+}

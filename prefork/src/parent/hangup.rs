@@ -1,0 +1,26 @@
+//! Ending with the terminal, or outliving it.
+
+use prefork_core::{Hangup, HangupSender, Hangups};
+
+use crate::{
+    logs::log::Log,
+    system::os::{Sender, terminal::has_terminal},
+};
+
+/// Finds out what a `SIGHUP` means, and logs it if the terminal has gone; `sender` is unknown where a flag has told of it.
+pub(crate) fn understand(hangups: &mut Hangups, sender: Option<Sender>, log: &Log) -> Hangup {
+    let (who, from) = match sender {
+        Some(Sender::Process(pid)) => (HangupSender::Process(pid), format!(" from pid {pid}")),
+        Some(Sender::Kernel) => (HangupSender::Kernel, " from the kernel".to_owned()),
+        None => (HangupSender::Unknown, String::new()),
+    };
+    let hangup = hangups.meaning(who, has_terminal());
+    match hangup {
+        Hangup::Reload => {}
+        Hangup::Stop => log.info(format_args!("SIGHUP{from}: the terminal has gone; ending with it")),
+        Hangup::Outlive => log.info(format_args!(
+            "SIGHUP{from}: the terminal has gone; serving on without it, as SIGHUP was ignored at the start"
+        )),
+    }
+    hangup
+}

@@ -1,0 +1,21 @@
+//! Saying that the daemon serves.
+
+use prefork_core::{Event, Request, Supervisor};
+use prefork_daemonize::Readiness;
+
+use crate::{Report, logs::describe::Children, logs::log::Log, system::clock};
+
+/// Tells the log and, once, whoever waits for the start.
+pub(crate) fn announce(
+    readiness: &mut Option<Readiness>,
+    supervisor: &mut Supervisor,
+    children: usize,
+    log: &Log,
+) {
+    log.info(format_args!("ready, with {}", Children(children)));
+    if let Some(Err(error)) = readiness.take().map(Readiness::ready) {
+        // Whoever started the daemon believes that it failed: it must not stay behind.
+        log.error(format_args!("cannot say that the daemon is ready: {}", Report(&error)));
+        supervisor.handle(clock::now(), Event::Requested(Request::StopNow));
+    }
+}

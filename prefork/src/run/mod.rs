@@ -1,0 +1,427 @@
+//! `new` and `run`: the order in which a daemon comes up and goes down.
+
+mod solo;
+
+use std::{fmt, io, os::fd::OwnedFd, time::Duration};
+
+use prefork_core::{Config, Hangups, Verdict};
+use prefork_daemonize::{Daemonize, Outcome, Readiness};
+
+use crate::{
+    AccessLog, Args, ArgsError, RunError,
+    args::check::{Checked, Pool, Settings, Users, When, check},
+    args::settings::locate,
+    args::{AfterInit, ParentHooks},
+    board::{self, ParentBoard},
+    channels::Channels,
+    child::{self, Body},
+    hooks,
+    logs::log::{Log, Role},
+    logs::{open_access_log, open_error_log, redirect, redirect_stderr, stderr},
+    manager::{MainPid, Manager},
+    parent::{Became, Parent, Parts},
+    sockets::activation::{self, Activated},
+    start::{Initialized, call, drop_privileges, initialize},
+    status::{Service, StatusSocket},
+    sys,
+    system::clock,
+    system::os::{Signals, outlive_failed_writes, pidfds_work, terminal},
+    system::threads,
+    upgrade::auto_reload::AutoReload,
+    upgrade::{Adopted, Inherited, Origin, inherited},
+};
+
+/// A daemon whose arguments make sense, ready to be run.
+pub struct Prefork<S = ()> {
+    checked: Checked<S>,
+    origin: io::Result<Origin>,
+}
+
+/// How [`Prefork::run`] ended well.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Ended {
+    /// This is the process that was started, and the daemon now serves in the background.
+    #[non_exhaustive]
+    Launched {
+        /// The pid of the daemon's parent process.
+        pid: u32,
+    },
+    /// This is the daemon, and it was asked to stop and did.
+    Stopped,
+}
+
+impl<S> Prefork<S> {
+    /// Checks the arguments.
+    ///
+    /// Nothing is opened, written or started yet; relative paths are taken from the current
+    /// directory.
+    ///
+    /// # Errors
+    ///
+    /// Fails with every fault found, each naming its argument.
+    pub fn new(args: Args<S>) -> Result<Self, ArgsError> {
+        let inherited = inherited();
+        let origin = Origin::of_this_process(inherited.as_ref().and_then(Inherited::command));
+        let reads = inherited.as_ref().is_some_and(Inherited::reads_settings);
+        let when = if reads { When::AtReload } else { When::AtStart };
+        let checked = check(args, origin.as_ref().ok(), when);
+        match checked {
+            Ok(checked) => Ok(Self { checked, origin }),
+            Err(mut error) => {
+                locate(&mut error);
+                if let Some(inherited) = &*inherited {
+                    inherited.refuse(None, &error);
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// Runs the daemon.
+    ///
+    /// With [`daemonize`](Args::daemonize) on, this returns twice: in the process that was started,
+    /// as soon as every child is in its main loop or the start has failed; and in the daemon, when
+    /// it has stopped. With it off, the caller becomes the parent. In a child it never returns.
+    ///
+    /// With [`prefork`](Args::prefork) 0 nothing is forked: the main loop runs in this process, on
+    /// this thread, and a thread of the library's waits for signals beside it. The daemon ends when
+    /// the loop returns. A loop that does not use the stopping methods of [`Child`](crate::Child)
+    /// is not asked on a signal: the daemon then ends in order around it. It reaps only what the loop
+    /// itself waits for: as process 1 of a container, have an init beside it.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the daemon could not start, in the words of what prevented it; nothing is left
+    /// running then. Fails also if children are left at the end that nothing could end.
+    ///
+    /// # Signals
+    ///
+    /// `SIGTERM` stops gracefully, and another one a second later or more now; `SIGINT` and `SIGQUIT` stop
+    /// now. An orderly
+    /// stop returns [`Ended::Stopped`], with these signals and `SIGCHLD` still blocked, so that one
+    /// more cannot spoil the exit status.
+    ///
+    /// # Fork
+    ///
+    /// Fails if the process has threads other than the main one: start them in the main loop. The
+    /// parent reaps every child of the process, also those that code of the program has started and
+    /// not waited for.
+    pub fn run(self) -> Result<Ended, RunError> {
+        let Self { checked, origin } = self;
+        if let Some(inherited) = &*inherited() {
+            inherited.report_settings(&checked.settings.in_force);
+        }
+        outlive_failed_writes().map_err(RunError::system("set up signals"))?;
+        let inherited = inherited().take();
+        let prepared = prepare(checked, inherited.as_ref());
+        let (mut settings, error_log, access_log, program) = match prepared {
+            Ok(prepared) => prepared,
+            Err(error) => {
+                if let Some(inherited) = &inherited {
+                    inherited.refuse(None, &error);
+                }
+                return Err(error);
+            }
+        };
+        if let Some(inherited) = inherited {
+            // Whether it runs in the background was decided when the daemon was started.
+            settings.daemonize = inherited.is_in_background();
+            return succeed(&settings, program, error_log, access_log, origin, inherited);
+        }
+        sys::flush_c_streams();
+        if !settings.daemonize {
+            error_log.map(redirect_stderr).transpose()?;
+            return serve(&settings, program, access_log, origin, &mut None);
+        }
+        // The launcher waits a little longer than the daemon tries, to hear its reason.
+        let limit = settings.start_timeout.saturating_add(Duration::from_secs(1));
+        let mut daemonize = Daemonize::new().ready_timeout(limit);
+        if let Some(log) = error_log {
+            daemonize = daemonize.output(log);
+        }
+        match daemonize.start().map_err(RunError::Daemonize)? {
+            Outcome::Launcher(launched) => {
+                Ok(Ended::Launched { pid: launched.pid.as_raw().unsigned_abs() })
+            }
+            Outcome::Daemon(readiness) => {
+                let mut readiness = Some(readiness);
+                let result = serve(&settings, program, access_log, origin, &mut readiness);
+                if let (Err(error), Some(readiness)) = (&result, readiness) {
+                    readiness.failed(error);
+                }
+                result
+            }
+        }
+    }
+}
+
+impl<S> fmt::Debug for Prefork<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Prefork").field("settings", &self.checked.settings).finish_non_exhaustive()
+    }
+}
+
+/// The code of the program that is still to be run.
+pub(crate) struct Program<S> {
+    pub(crate) users: Users,
+    pub(crate) activated: Vec<Activated>,
+    pub(crate) after_init: AfterInit<S>,
+    pub(crate) body: Body<S>,
+    pub(crate) parent_hooks: ParentHooks,
+    pub(crate) auto_reload: Option<AutoReload>,
+}
+
+/// Does what comes before the daemon goes to the background.
+fn prepare<S>(
+    checked: Checked<S>,
+    inherited: Option<&Inherited>,
+) -> Result<(Settings, Option<OwnedFd>, AccessLog, Program<S>), RunError> {
+    let Checked { mut settings, error_log, access_log, before_daemonize, .. } = checked;
+    let Checked { users, after_init, body, parent_hooks, auto_reload, .. } = checked;
+    refuse_threads(&settings)?;
+    require_pidfds(&settings)?;
+    let in_place = inherited.is_some_and(Inherited::is_in_background);
+    let in_background = inherited.map_or(settings.daemonize, Inherited::is_in_background);
+    let main_pid = if in_background { MainPid::Found } else { MainPid::Reported };
+    settings.manager = Manager::from_environment(in_place, main_pid);
+    let activated = take_activated(&settings, inherited);
+    if let Some(hook) = before_daemonize {
+        call("before_daemonize", hook)?;
+    }
+    let error_log = open_error_log(error_log, inherited)?;
+    let program = Program { users, activated, after_init, body, parent_hooks, auto_reload };
+    Ok((settings, error_log, open_access_log(access_log, inherited)?, program))
+}
+
+/// Takes over the sockets of the service manager, before anybody can inherit or close them.
+fn take_activated(settings: &Settings, inherited: Option<&Inherited>) -> Vec<Activated> {
+    if inherited.is_some() {
+        // They are among what was inherited, and the numbers mean something else by now.
+        activation::forget();
+        return Vec::new();
+    }
+    activation::take(&Log::new(&settings.name, Role::Parent))
+}
+
+/// Brings the daemon up, lets it serve, and takes it down again.
+fn serve<S>(
+    settings: &Settings,
+    program: Program<S>,
+    access_log: AccessLog,
+    origin: io::Result<Origin>,
+    readiness: &mut Option<Readiness>,
+) -> Result<Ended, RunError> {
+    own_stderr()?;
+    let config = match &settings.pool {
+        Pool::Solo => return solo::serve(settings, program, access_log, readiness),
+        Pool::Children(config) => config,
+    };
+    let Program { users, activated, after_init, body, parent_hooks, auto_reload } = program;
+    // From here on a signal waits until somebody can act on it in order.
+    let signals = open_signals()?;
+    let hangups = terminal::hangups(signals.hangups());
+    let began = clock::now();
+    let initialized = initialize(settings, activated, after_init)?.for_pool();
+    if !sys::pages::can_seal() {
+        Log::new(&settings.name, Role::Parent).info(
+            "mseal(2) is not to be had, as before Linux 6.10 or where a sandbox forbids it: a child that was \
+             taken over can write to what the others report (docs/security.md)",
+        );
+    }
+    let channels = Channels::open(board::slots(settings))
+        .map_err(RunError::system("open the channels to the children"))?;
+    let mut config = config.clone();
+    // The launcher's time runs already.
+    config.start_used = clock::now().since(began);
+    let pool = Pooled {
+        config,
+        users,
+        signals,
+        access_log,
+        origin,
+        hangups,
+        initialized,
+        channels,
+        adopted: None,
+        hooks: parent_hooks,
+        auto_reload,
+    };
+    supervise(settings, pool, body, readiness)
+}
+
+/// Takes over the daemon that the program of before has run in this process; or, as a probe, finds out
+/// whether that would work, and never returns if it would.
+fn succeed<S>(
+    settings: &Settings,
+    program: Program<S>,
+    error_log: Option<OwnedFd>,
+    access_log: AccessLog,
+    origin: io::Result<Origin>,
+    inherited: Inherited,
+) -> Result<Ended, RunError> {
+    let Program { users, after_init, body, parent_hooks, auto_reload, .. } = program;
+    let attempt = || {
+        let Pool::Children(config) = &settings.pool else { return Err(RunError::NoPool) };
+        // A probe ends by any signal, as it has nothing to put in order.
+        let signals = if inherited.is_probe() { None } else { Some(open_signals()?) };
+        let succession = inherited.initialize(settings, after_init)?;
+        if !inherited.is_probe() {
+            error_log.map(|log| redirect(settings, log)).transpose()?;
+            own_stderr()?;
+        }
+        Ok((config, signals, succession))
+    };
+    let (config, signals, succession) = match attempt() {
+        Ok(ready) => ready,
+        Err(error) => {
+            inherited.refuse(Some(&settings.name), &error);
+            return Err(error);
+        }
+    };
+    let Some(mut signals) = signals else {
+        succession.leave(settings);
+        inherited.report(origin.as_ref().ok());
+        // The last that can fail of what is to come, tried here by a process that is thrown away.
+        if let Err(error) = drop_privileges(&users.children) {
+            inherited.refuse(None, &error);
+            return Err(error);
+        }
+        inherited.pass()
+    };
+    let log = Log::new(&settings.name, Role::Parent);
+    inherited.log_return(&log);
+    let hangups = inherited.hangups().unwrap_or_else(|| terminal::hangups(signals.hangups()));
+    signals.take_over(hangups.at_start());
+    let Some((initialized, channels, adopted)) = inherited.claim(settings, succession, &log) else {
+        return Err(RunError::NoPool);
+    };
+    sys::way_back::close();
+    let pool = Pooled {
+        config: config.clone(),
+        users,
+        signals,
+        access_log,
+        origin,
+        hangups,
+        initialized,
+        channels,
+        adopted: Some(adopted),
+        hooks: parent_hooks,
+        auto_reload,
+    };
+    supervise(settings, pool, body, &mut None)
+}
+
+/// A daemon that is ready to have children, or has some.
+struct Pooled<S> {
+    config: Box<Config>,
+    users: Users,
+    signals: Signals,
+    access_log: AccessLog,
+    origin: io::Result<Origin>,
+    hangups: Hangups,
+    /// With none where an old program goes on without what its `after_init` makes.
+    initialized: Initialized<Option<S>>,
+    channels: Channels,
+    adopted: Option<Adopted>,
+    hooks: ParentHooks,
+    auto_reload: Option<AutoReload>,
+}
+
+/// Runs the pool until it is over, and takes away what is left.
+fn supervise<S>(
+    settings: &Settings,
+    pool: Pooled<S>,
+    mut body: Body<S>,
+    readiness: &mut Option<Readiness>,
+) -> Result<Ended, RunError> {
+    let Pooled { config, users, signals, access_log, origin, channels, adopted, hooks, .. } = pool;
+    let (auto_reload, hangups) = (pool.auto_reload, pool.hangups);
+    let Initialized { state, listeners, title, mut belongings } = pool.initialized;
+    let (status, board) = (belongings.status.take(), belongings.board.take());
+    let status = status.and_then(|socket| open_status(settings, socket, board.as_ref()));
+    if users.drop_parent {
+        drop_privileges(&users.children)?;
+    }
+    let parts = Parts {
+        config: *config,
+        signals,
+        title,
+        access_log,
+        origin,
+        hangups,
+        board,
+        pid_file: belongings.pid_file.as_mut(),
+        listeners,
+        channels,
+        hooks,
+        auto_reload,
+        status,
+        privileges: users.children,
+        readiness,
+        is_bare: state.is_none(),
+    };
+    let verdict = match Parent::new(settings, parts, adopted)?.run()? {
+        Became::Child(seat) => {
+            // Its copies: what is in the file system is the parent's, and so is the lock of the pid file,
+            // which whoever has the descriptor could release, and the pid in it, by which scripts of
+            // root's may kill.
+            drop(belongings);
+            match &state {
+                Some(state) => child::live(*seat, &mut body, state),
+                // A bare parent forks none.
+                None => sys::exit_now(1),
+            }
+        }
+        Became::Hook(seat) => {
+            drop(belongings);
+            hooks::live(*seat)
+        }
+        Became::Over(verdict) => verdict,
+    };
+    // Sockets are closed before the pid file goes: who waits for that can bind at once.
+    drop(state);
+    drop(body);
+    belongings.remove(settings);
+    match verdict {
+        Verdict::Stopped => Ok(Ended::Stopped),
+        Verdict::StartFailed(failure) => Err(RunError::start_failed(failure)),
+        Verdict::GaveUp { alive } => Err(RunError::ChildrenLeft { alive }),
+    }
+}
+
+/// Makes the status page ready, while the board can be opened. A daemon that serves does not end for it.
+fn open_status(
+    settings: &Settings,
+    socket: StatusSocket,
+    board: Option<&ParentBoard>,
+) -> Option<Service> {
+    let log = Log::new(&settings.name, Role::Parent);
+    let service = Service::new(socket, board, &log);
+    service.inspect_err(|error| log.error(format_args!("no status page: {error}"))).ok()
+}
+
+/// From here on nobody whom standard error is shared with has this process wait.
+fn own_stderr() -> Result<(), RunError> {
+    stderr::open_own().map_err(RunError::system("open standard error once more"))
+}
+
+fn open_signals() -> Result<Signals, RunError> {
+    Signals::open().map_err(RunError::system("open the signal descriptor"))
+}
+
+/// Processes are signalled by descriptors alone, so that no number is ever mistaken for another process.
+fn require_pidfds(settings: &Settings) -> Result<(), RunError> {
+    let Pool::Children(_) = settings.pool else { return Ok(()) };
+    pidfds_work().map_err(RunError::system(
+        "signal processes by pidfd_open(2) and pidfd_send_signal(2), as Linux 5.10 and later can where \
+         no sandbox forbids it",
+    ))
+}
+
+fn refuse_threads(settings: &Settings) -> Result<(), RunError> {
+    let forks = settings.daemonize || matches!(settings.pool, Pool::Children(_));
+    let count = threads::count().map_err(RunError::system("count the threads of this process"))?;
+    if forks && count > 1 { Err(RunError::Threads { count }) } else { Ok(()) }
+}

@@ -1,0 +1,422 @@
+//! A daemon without children: the main loop runs in the parent itself.
+//!
+//! The loop has the main thread. A second thread, the watcher, sleeps until a signal comes or the
+//! loop returns, and lets the same supervisor decide that decides for a pool: the loop is its one
+//! child. So signals, hooks, time limits and the pid file mean here what they mean there. What
+//! cannot be done to a loop that runs in one's own process is to end it; when that is decided, the
+//! watcher takes the whole daemon down in order, files and exit status included, around it.
+
+use std::{
+    io,
+    os::fd::{AsFd, OwnedFd},
+    process,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread,
+};
+
+use prefork_core::{
+    Action, Config, Event, Exit, Generation, Hangup, Hangups, Hook, Notice, Request, SlotId,
+    Supervisor, Time, Verdict,
+};
+use prefork_daemonize::Readiness;
+use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTTIN, SIGTTOU, SIGUSR1, SIGUSR2};
+
+use crate::{
+    AccessLog, Ended, RunError,
+    args::check::Settings,
+    args::{BeforeShutdown, ParentHooks, Ready},
+    child::{By, Child, ChildParts, Failed, Stop, Work, stops},
+    hooks, logs,
+    logs::describe,
+    logs::log::{Log, Role},
+    manager::{Begun, Occasion, Reporting},
+    parent::hangup,
+    parent::ready,
+    run::Program,
+    sockets::listeners::Listeners,
+    start::pid_file::KeptPidFile,
+    start::{Belongings, Initialized, drop_privileges, initialize},
+    sys,
+    system::clock,
+    system::os::{Poller, hangups_now, terminal, unblock_answered_signals},
+};
+
+/// The one place in this pool, and who is in it.
+const SLOT: SlotId = SlotId(0);
+const GENERATION: Generation = Generation(1);
+
+/// Brings the daemon up, runs the main loop, and takes the daemon down.
+pub(crate) fn serve<S>(
+    settings: &Settings,
+    program: Program<S>,
+    mut access_log: AccessLog,
+    readiness: &mut Option<Readiness>,
+) -> Result<Ended, RunError> {
+    let Program { users, activated, after_init, mut body, parent_hooks, .. } = program;
+    let hangups = terminal::hangups(hangups_now());
+    let bell = Arc::new(Bell::new().map_err(RunError::system("set up signals"))?);
+    let Initialized { state, belongings, listeners, .. } =
+        initialize(settings, activated, after_init)?;
+    let log = Log::new(&settings.name, Role::Parent);
+    let slot = belongings.board.as_ref().and_then(|board| board.public().enter(SLOT, &log));
+    let stop = Stop::new(By::Thread, None).map_err(RunError::system("open an event descriptor"))?;
+    // Before the change of user, who may not open it.
+    access_log.make_own(&log).map_err(RunError::system("open the access log once more"))?;
+    // This process is what children are elsewhere. Now, while it has but one thread.
+    drop_privileges(&users.children)?;
+    let config = pool_of_one(settings, parent_hooks.set());
+    let ParentHooks { ready, before_shutdown, .. } = parent_hooks;
+    let outliving = listeners.outliving();
+    let mut watcher = Watcher {
+        settings: settings.clone(),
+        reporting: settings.manager.report(&config, Begun::Alone, &log),
+        supervisor: Supervisor::new(config),
+        bell: bell.clone(),
+        stop: stop.clone(),
+        listeners,
+        reopen_access_log: access_log.reopen_on_request(),
+        belongings,
+        before_shutdown,
+        hangups,
+        log: log.clone(),
+    };
+    if let Some(Verdict::Stopped) = watcher.begin(&mut Launch { ready, readiness }) {
+        drop(state);
+        watcher.belongings.remove(settings);
+        return Ok(Ended::Stopped);
+    }
+    let watcher = thread::Builder::new()
+        .name("signals".to_owned())
+        .spawn(move || watcher.watch())
+        .map_err(RunError::system("start a thread"))?;
+    let poller = Poller::new(stops(&stop, None)).map_err(RunError::system("wait for events"))?;
+    let mut child = Child::new(ChildParts {
+        slot: SLOT,
+        generation: GENERATION,
+        stop,
+        work: Work::alone(slot),
+        tether: None,
+        reporter: None,
+        poller,
+        outliving,
+        limits: settings.limits,
+        access_log,
+        log: log.clone(),
+    });
+    let outcome = body.run(&mut child, &state, &log).map_err(Failed::into_error);
+    bell.ring_for_end();
+    let belongings = watcher.join().unwrap_or_default();
+    drop(child);
+    drop(state);
+    drop(body);
+    belongings.remove(settings);
+    outcome.map(|()| Ended::Stopped)
+}
+
+fn pool_of_one(settings: &Settings, hooks: Vec<Hook>) -> Config {
+    let mut config = Config::new(1, 1).expect("one of one is within limits");
+    config.graceful_timeout = settings.graceful_timeout;
+    config.hook_timeout = settings.hook_timeout;
+    config.hooks = hooks;
+    config
+}
+
+/// What is called once, when the loop is about to run.
+struct Launch<'a> {
+    ready: Option<Ready>,
+    readiness: &'a mut Option<Readiness>,
+}
+
+/// What wakes the watcher.
+#[derive(Debug)]
+struct Bell {
+    wake: Arc<OwnedFd>,
+    stop_gracefully: Arc<AtomicBool>,
+    stop_now: Arc<AtomicBool>,
+    reload: Arc<AtomicBool>,
+    upgrade: Arc<AtomicBool>,
+    resize: Arc<AtomicBool>,
+    reopen: Arc<AtomicBool>,
+    loop_ended: AtomicBool,
+    hook_ended: AtomicBool,
+}
+
+impl Bell {
+    /// From now on, signals ring instead of ending the process.
+    fn new() -> io::Result<Self> {
+        let wake = Arc::new(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?);
+        let bell = Self {
+            wake,
+            stop_gracefully: Arc::default(),
+            stop_now: Arc::default(),
+            reload: Arc::default(),
+            upgrade: Arc::default(),
+            resize: Arc::default(),
+            reopen: Arc::default(),
+            loop_ended: AtomicBool::new(false),
+            hook_ended: AtomicBool::new(false),
+        };
+        sys::raise_on_signal(SIGTERM, bell.stop_gracefully.clone(), bell.wake.clone())?;
+        sys::raise_on_signal(SIGINT, bell.stop_now.clone(), bell.wake.clone())?;
+        sys::raise_on_signal(SIGQUIT, bell.stop_now.clone(), bell.wake.clone())?;
+        sys::raise_on_signal(SIGHUP, bell.reload.clone(), bell.wake.clone())?;
+        // By default these stop a process in the background.
+        sys::raise_on_signal(SIGTTIN, bell.resize.clone(), bell.wake.clone())?;
+        sys::raise_on_signal(SIGTTOU, bell.resize.clone(), bell.wake.clone())?;
+        sys::raise_on_signal(SIGUSR2, bell.upgrade.clone(), bell.wake.clone())?;
+        sys::raise_on_signal(SIGUSR1, bell.reopen.clone(), bell.wake.clone())?;
+        unblock_answered_signals()?;
+        Ok(bell)
+    }
+
+    fn ring_for_end(&self) {
+        // Release: pairs with the acquire in `has_loop_ended`.
+        self.loop_ended.store(true, Ordering::Release);
+        let _ = rustix::io::write(&self.wake, &1u64.to_ne_bytes());
+    }
+
+    fn ring_for_hook(&self) {
+        // Release: pairs with the acquire in `heard`.
+        self.hook_ended.store(true, Ordering::Release);
+        let _ = rustix::io::write(&self.wake, &1u64.to_ne_bytes());
+    }
+
+    fn has_loop_ended(&self) -> bool {
+        self.loop_ended.load(Ordering::Acquire)
+    }
+
+    /// Takes what has rung since the last call.
+    fn heard(&self) -> Vec<Event> {
+        // Emptied before the flags are read: what rings in between rings again.
+        let _ = rustix::io::read(&self.wake, &mut [0u8; 8]);
+        let mut events = Vec::new();
+        if self.stop_gracefully.swap(false, Ordering::Acquire) {
+            events.push(Event::Requested(Request::StopGracefully));
+        }
+        if self.stop_now.swap(false, Ordering::Acquire) {
+            events.push(Event::Requested(Request::StopNow));
+        }
+        if self.hook_ended.swap(false, Ordering::Acquire) {
+            events.push(Event::HookEnded(Hook::BeforeShutdown));
+        }
+        if self.has_loop_ended() {
+            events.push(Event::Exited { slot: SLOT, exit: Exit::Code(0) });
+        }
+        events
+    }
+}
+
+/// The parent's hands where the parent has no children.
+struct Watcher {
+    settings: Settings,
+    supervisor: Supervisor,
+    bell: Arc<Bell>,
+    stop: Stop,
+    listeners: Listeners,
+    reopen_access_log: Arc<AtomicBool>,
+    belongings: Belongings,
+    before_shutdown: Option<BeforeShutdown>,
+    reporting: Reporting,
+    hangups: Hangups,
+    log: Log,
+}
+
+impl Watcher {
+    /// Starts the pool of one; returns the verdict if the stop came before the loop.
+    fn begin(&mut self, launch: &mut Launch<'_>) -> Option<Verdict> {
+        self.take_in();
+        for event in [Event::Start, Event::Spawned { slot: SLOT }, Event::Ready { slot: SLOT }] {
+            self.supervisor.handle(clock::now(), event);
+        }
+        let verdict = self.obey(Some(launch));
+        // Who stops before the loop has begun does not begin it.
+        if verdict.is_none() && self.supervisor.is_stopping() { self.wait() } else { verdict }
+    }
+
+    /// Watches until the loop has ended, and hands back what is to be removed.
+    fn watch(mut self) -> Belongings {
+        let _ = self.wait();
+        self.belongings
+    }
+
+    /// Waits until all is over; returns how, if it could wait at all.
+    fn wait(&mut self) -> Option<Verdict> {
+        loop {
+            if let Err(error) = self.sleep() {
+                self.log.error(format_args!("cannot wait for signals: {error}"));
+                return None;
+            }
+            self.take_in();
+            if let Some(verdict) = self.obey(None) {
+                return Some(verdict);
+            }
+        }
+    }
+
+    /// Sleeps until something happens or is due.
+    fn sleep(&self) -> io::Result<()> {
+        let pid_file = self.belongings.pid_file.as_ref();
+        let mut fds: Vec<_> = [self.bell.wake.as_fd()]
+            .into_iter()
+            .chain(pid_file.and_then(KeptPidFile::fd))
+            .map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN))
+            .collect();
+        let pid_file_due = pid_file.and_then(KeptPidFile::due);
+        let deadlines = [self.supervisor.deadline(), self.reporting.due(), pid_file_due];
+        clock::sleep(&mut fds, deadlines.into_iter().flatten().min()).map(drop)
+    }
+
+    fn take_in(&mut self) {
+        let now = clock::now();
+        self.keep_pid_file(now);
+        if self.bell.reload.swap(false, Ordering::Acquire) {
+            // A flag does not say who has raised it.
+            match hangup::understand(&mut self.hangups, None, &self.log) {
+                Hangup::Reload => {
+                    self.log.info("SIGHUP: there are no children to replace");
+                    self.reporting.on(Occasion::NothingToReload);
+                }
+                Hangup::Stop => {
+                    self.supervisor.handle(now, Event::Requested(Request::StopGracefully));
+                }
+                Hangup::Outlive => {}
+            }
+        }
+        if self.bell.resize.swap(false, Ordering::Acquire) {
+            self.log.info("SIGTTIN, SIGTTOU: there are no children of which to have more or fewer");
+        }
+        if self.bell.upgrade.swap(false, Ordering::Acquire) {
+            self.log
+                .info("SIGUSR2: a daemon without children does not upgrade; restart it instead");
+        }
+        if self.bell.reopen.swap(false, Ordering::Acquire) {
+            logs::reopen_error_log(&self.settings, &self.log);
+            self.reporting.on(Occasion::NothingToReload);
+            // The access log belongs to the loop, which does it with its next line.
+            self.reopen_access_log.store(true, Ordering::Release);
+        }
+        for event in self.bell.heard() {
+            if let Event::Exited { .. } = event
+                && !self.supervisor.is_stopping()
+            {
+                // A loop that returns has ended the daemon, and nobody replaces it.
+                self.supervisor.handle(now, Event::Requested(Request::StopGracefully));
+            }
+            self.supervisor.handle(now, event);
+        }
+        self.reporting.advance(now);
+        self.supervisor.advance(now);
+    }
+
+    fn keep_pid_file(&mut self, now: Time) {
+        let Some(pid_file) = &mut self.belongings.pid_file else { return };
+        if self.bell.reload.load(Ordering::Acquire) {
+            pid_file.doubt(now);
+        }
+        pid_file.check(now, &self.log);
+    }
+
+    fn obey(&mut self, mut launch: Option<&mut Launch<'_>>) -> Option<Verdict> {
+        while let Some(action) = self.supervisor.next_action() {
+            match action {
+                // It is about to run, on the other thread.
+                Action::Spawn { .. } => {}
+                // Decided before its end was known.
+                Action::Ask { .. }
+                | Action::Interrupt { .. }
+                | Action::Abort { .. }
+                | Action::Kill { .. }
+                    if self.bell.has_loop_ended() => {}
+                Action::Drain => self.listeners.close_doors(&self.log),
+                Action::Ask { .. } if self.stop.is_attended() => self.stop.ask(),
+                Action::Ask { .. }
+                | Action::Interrupt { .. }
+                | Action::Abort { .. }
+                | Action::Kill { .. } => self.leave(),
+                Action::AnnounceReady => self.announce(launch.as_deref_mut()),
+                // A pool of one has a fixed size, and its one child nobody replaces.
+                Action::ArmNudge
+                | Action::Examine { .. }
+                | Action::Look
+                | Action::CheckConnections
+                | Action::EndDescendants
+                | Action::ReopenLogs
+                | Action::ReadSettings
+                | Action::EndReading
+                | Action::Probe
+                | Action::EndProbe
+                | Action::Upgrade => {}
+                Action::RunHook(hook) => self.run_hook(hook, launch.as_deref_mut()),
+                // A thread cannot be ended; it ends with the process.
+                Action::EndHook(_) => {}
+                Action::Log(Notice::Stopping { request, .. }) => {
+                    // The one that the supervisor counts is no process.
+                    describe::tell(&self.log, Notice::Stopping { request, alive: 0 }, None, "");
+                    self.reporting.on(Occasion::Stopping);
+                }
+                Action::Log(Notice::Escalated { .. }) => self
+                    .log
+                    .warning("not gone yet: the main loop; the daemon is about to end around it"),
+                // The next line is about that.
+                Action::Log(Notice::CutShort { .. }) => {}
+                Action::Log(notice) => {
+                    describe::tell(&self.log, notice, None, "");
+                    self.reporting.on_notice(notice);
+                }
+                Action::Exit(verdict) => return Some(verdict),
+            }
+        }
+        None
+    }
+
+    fn announce(&mut self, launch: Option<&mut Launch<'_>>) {
+        let Some(launch) = launch else { return };
+        ready::announce(launch.readiness, &mut self.supervisor, 0, &self.log);
+        self.reporting.on(Occasion::Ready);
+    }
+
+    fn run_hook(&mut self, hook: Hook, launch: Option<&mut Launch<'_>>) {
+        match hook {
+            // Before the loop, on its thread.
+            Hook::Ready => {
+                if let Some(ready) = launch.and_then(|launch| launch.ready.take()) {
+                    hooks::call_and_log(hook, &self.log, ready);
+                }
+                self.supervisor.handle(clock::now(), Event::HookEnded(hook));
+            }
+            Hook::BeforeShutdown => self.run_before_shutdown(),
+            // There is nothing that these could be told of.
+            Hook::OnChildExit
+            | Hook::OnTimeout
+            | Hook::AutoReloadHandler
+            | Hook::OnClientDisconnect => {}
+        }
+    }
+
+    /// Runs the hook on a thread of its own, which is not waited for longer than it may take.
+    fn run_before_shutdown(&mut self) {
+        let hook = Hook::BeforeShutdown;
+        let Some(code) = self.before_shutdown.take() else { return };
+        let (log, bell) = (self.log.clone(), self.bell.clone());
+        let run = move || {
+            hooks::call_and_log(hook, &log, code);
+            bell.ring_for_hook();
+        };
+        if let Err(error) = thread::Builder::new().name(hook.name().to_owned()).spawn(run) {
+            self.log.error(format_args!("cannot run {}: {error}", hook.name()));
+            self.supervisor.handle(clock::now(), Event::HookEnded(hook));
+        }
+    }
+
+    /// Ends the daemon around a loop that cannot be asked.
+    fn leave(&mut self) {
+        drop(std::mem::replace(&mut self.listeners, Listeners::new(Vec::new())));
+        std::mem::take(&mut self.belongings).remove(&self.settings);
+        // It flushes standard output too, unless the loop holds that.
+        process::exit(0);
+    }
+}

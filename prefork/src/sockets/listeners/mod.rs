@@ -1,0 +1,235 @@
+//! The parent's own hold on the sockets that it listens on.
+
+mod door;
+mod terms;
+
+use std::{
+    ffi::OsString,
+    mem::ManuallyDrop,
+    net::SocketAddr,
+    os::fd::{AsFd, OwnedFd},
+    time::Duration,
+};
+
+use prefork_core::{Allowance, Time};
+use rustix::net::sockopt;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    Report,
+    logs::log::Log,
+    sockets::bound,
+    sockets::socket_file::Identity,
+    sys::listening::{self, Queue},
+};
+pub(crate) use door::is_closed;
+pub(crate) use terms::is_deaf;
+use terms::{Damage, Terms};
+
+/// How often it is logged that a socket was mended: one that spoils it again and again fills no log.
+const COMPLAINTS: Allowance = Allowance::new(3, Duration::from_secs(60));
+
+/// The parent's copies of the sockets that it listens on.
+#[derive(Debug)]
+pub(crate) struct Listeners {
+    sockets: Vec<Listening>,
+    /// On what terms each of them listens; none for one that does not.
+    terms: Vec<Option<Terms>>,
+    complaints: Allowance,
+    /// Why one could not be mended the last time.
+    beyond_repair: Option<String>,
+}
+
+/// A socket, and by what it is known again.
+#[derive(Debug)]
+pub(crate) struct Listening {
+    pub(crate) known_by: KnownBy,
+    /// The name that the service manager has given it, if it comes from there.
+    pub(crate) activated: Option<String>,
+    /// The file of a UNIX socket that the daemon has made, and is to remove.
+    pub(crate) file: Option<Identity>,
+    pub(crate) socket: OwnedFd,
+}
+
+/// By what a program asks for a socket, and the next one finds it again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum KnownBy {
+    /// The addresses that were asked for; of these it is bound to one.
+    Tcp(Vec<SocketAddr>),
+    /// The path that was asked for.
+    Unix(OsString),
+    /// The name that the service manager has given it, and nothing else.
+    #[serde(rename = "ByName")]
+    Name,
+}
+
+impl Listeners {
+    pub(crate) const fn new(sockets: Vec<Listening>) -> Self {
+        Self { sockets, terms: Vec::new(), complaints: COMPLAINTS, beyond_repair: None }
+    }
+
+    /// Takes the terms on which all of them listen for those on which they are to.
+    pub(crate) fn settle_terms(&mut self) {
+        let terms = |listening: &Listening| Terms::of(listening.socket.as_fd()).ok().flatten();
+        self.terms = self.sockets.iter().map(terms).collect();
+    }
+
+    /// Looks whether others, who hold the sockets too, have changed those terms, and sets them back.
+    pub(crate) fn mend(&mut self, now: Time, log: &Log) {
+        for (Listening { socket, .. }, terms) in self.sockets.iter().zip(&self.terms) {
+            let Some(terms) = terms else { continue };
+            match terms.mend(socket.as_fd()) {
+                Ok(damages) if damages.is_empty() => {}
+                Ok(damages) => {
+                    self.beyond_repair = None;
+                    if self.complaints.take(now) {
+                        let words: Vec<_> = damages.into_iter().map(Damage::words).collect();
+                        let (name, words) = (bound::name(socket), words.join(" and "));
+                        log.error(format_args!(
+                            "listening socket {name} {words}, by another process; it is as before \
+                             again"
+                        ));
+                    }
+                }
+                Err(error) => {
+                    let why =
+                        format!("listening socket {}: {}", bound::name(socket), Report(&error));
+                    if self.beyond_repair.as_ref() != Some(&why) {
+                        log.error(format_args!(
+                            "{why}; another process has changed it, restart the daemon"
+                        ));
+                        self.beyond_repair = Some(why);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Sees to it that closing them waits for nothing, whatever others have made of them, when no child is left. Those
+    /// of the service manager are not closed with this process, and set back instead.
+    pub(crate) fn disarm(&self) {
+        for (Listening { socket, activated, .. }, terms) in self.sockets.iter().zip(&self.terms) {
+            match (activated, terms) {
+                (None, _) => terms::disarm(socket.as_fd()),
+                (Some(_), Some(terms)) => {
+                    // Nobody is left who could do anything about it.
+                    let _ = terms.mend(socket.as_fd());
+                }
+                (Some(_), None) => {}
+            }
+        }
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Listening> {
+        self.sockets.iter()
+    }
+
+    /// Lets no more connections in; those that wait stay.
+    ///
+    /// Sockets of the service manager stay as they are: whoever comes waits for the next start, and nobody could
+    /// open them again.
+    pub(crate) fn close_doors(&self, log: &Log) {
+        for Listening { socket, .. } in self.sockets.iter().filter(|it| it.activated.is_none()) {
+            if let Err(error) = door::close(socket.as_fd()) {
+                log.warning(format_args!(
+                    "listening socket {} cannot be closed to newcomers: {}; those who come until no child is left \
+                     may get no answer",
+                    bound::name(socket),
+                    Report(&error)
+                ));
+                // So few wait there at least.
+                let _ = rustix::net::listen(socket, 0);
+            }
+        }
+    }
+
+    /// Returns the cookies (`SO_COOKIE` in `socket(7)`) of the sockets that the service manager has: those who
+    /// wait there are served by its next start, and not by those who leave.
+    pub(crate) fn outliving(&self) -> Vec<u64> {
+        let managers = self.sockets.iter().filter(|listening| listening.activated.is_some());
+        managers.filter_map(|it| sockopt::socket_cookie(&it.socket).ok()).collect()
+    }
+
+    /// Closes them in a process just forked, whose memory stays as it is.
+    pub(crate) fn close(self) {
+        let Self { mut sockets, terms, complaints: _, beyond_repair } = self;
+        for Listening { known_by, activated, file, socket } in sockets.drain(..) {
+            let _shared = ManuallyDrop::new((known_by, activated, file));
+            drop(socket);
+        }
+        let _shared = ManuallyDrop::new((sockets, terms, beyond_repair));
+    }
+
+    /// Returns how many connections wait at all of them, and may; `None` if that is not known of one, or no
+    /// connection can wait at any.
+    pub(crate) fn queue(&self) -> Option<Queue> {
+        let listening = self.sockets.iter().filter(|listening| listening.can_queue());
+        let queues = listening.map(|listening| listening::accept_queue(listening.socket.as_fd()));
+        queues.reduce(|sum, queue| {
+            let (sum, queue) = (sum?, queue?);
+            Some(Queue {
+                waiting: sum.waiting.saturating_add(queue.waiting),
+                limit: sum.limit.saturating_add(queue.limit),
+            })
+        })?
+    }
+
+    /// Returns how many connections wait at all of them; `None` as with [`queue`](Self::queue).
+    pub(crate) fn waiting(&self) -> Option<u32> {
+        self.queue().map(|queue| queue.waiting)
+    }
+}
+
+impl Listening {
+    /// Whether connections can wait there, and not only datagrams or bytes.
+    fn can_queue(&self) -> bool {
+        self.activated.is_none() || sockopt::socket_acceptconn(&self.socket) == Ok(true)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        net::TcpListener,
+        time::{Duration, Instant},
+    };
+
+    use rustix::{
+        io::Errno,
+        net::{Shutdown, connect, getsockname, shutdown},
+    };
+
+    use super::*;
+
+    /// What a child can do to a socket that it shares with its parent.
+    fn take_over(socket: &OwnedFd, other: &TcpListener) {
+        shutdown(socket, Shutdown::Both).expect("it listened");
+        let address = getsockname(other).expect("bound");
+        connect(socket, &address).expect("connected");
+        sockopt::set_socket_linger(socket, Some(Duration::from_secs(20))).expect("set");
+        rustix::io::ioctl_fionbio(socket, true).expect("set");
+        // Nobody reads what is sent.
+        loop {
+            match rustix::io::write(socket, &[0; 65_536]) {
+                Ok(_) => {}
+                Err(Errno::AGAIN) => return,
+                Err(error) => panic!("{error}"),
+            }
+        }
+    }
+
+    #[test]
+    fn a_socket_that_was_made_to_linger_is_closed_at_once() {
+        let other = TcpListener::bind("127.0.0.1:0").expect("bound");
+        let socket: OwnedFd = TcpListener::bind("127.0.0.1:0").expect("bound").into();
+        take_over(&socket, &other);
+        let known_by = KnownBy::Tcp(Vec::new());
+        let listening = Listening { known_by, activated: None, file: None, socket };
+        let mut listeners = Listeners::new(vec![listening]);
+        listeners.settle_terms();
+        let begun = Instant::now();
+        listeners.disarm();
+        drop(listeners);
+        assert!(begun.elapsed() < Duration::from_secs(5), "it has lingered {:?}", begun.elapsed());
+    }
+}

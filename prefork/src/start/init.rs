@@ -1,0 +1,409 @@
+//! What `after_init` can ask and have.
+
+use std::{
+    io,
+    net::{SocketAddr, TcpListener, ToSocketAddrs},
+    os::{fd::OwnedFd, unix::net::UnixListener},
+    path::{Path, PathBuf},
+};
+
+use rustix::fs::Mode;
+
+use crate::{
+    AnyListener,
+    logs::log::Log,
+    sockets::activation::{self, Activated},
+    sockets::address::{self, Written},
+    sockets::bound::{self, listens, tcp_address, unix_address},
+    sockets::listeners::{KnownBy, Listeners, Listening},
+    sockets::predecessor::Predecessor,
+    sockets::socket_file::{self, Identity, SocketFile},
+    system::refused::Refusable,
+    upgrade::{InheritedListener, Role},
+};
+
+/// The daemon as it is after its initialization, before children are started.
+#[derive(Debug)]
+pub struct Init {
+    name: String,
+    in_background: bool,
+    /// Where the program was started, from which relative paths are taken; unknown if that is gone.
+    directory: Option<PathBuf>,
+    predecessor: Predecessor,
+    role: Option<Role>,
+    /// What the program of before has left and nobody has asked for yet.
+    inherited: Vec<InheritedListener>,
+    /// What the service manager has passed and nobody has asked for yet.
+    activated: Vec<Activated>,
+    listeners: Vec<Listening>,
+    /// The UNIX sockets that this program has put into the file system; they go if the start fails.
+    files: Vec<SocketFile>,
+}
+
+impl Init {
+    pub(crate) const fn new(name: String, in_background: bool, directory: Option<PathBuf>) -> Self {
+        Self {
+            name,
+            in_background,
+            directory,
+            predecessor: Predecessor::Unknown,
+            role: None,
+            inherited: Vec::new(),
+            activated: Vec::new(),
+            listeners: Vec::new(),
+            files: Vec::new(),
+        }
+    }
+
+    /// Goes on with the sockets that the program of before has left.
+    pub(crate) fn inherit(&mut self, role: Role, listeners: Vec<InheritedListener>) {
+        self.role = Some(role);
+        self.inherited = listeners;
+    }
+
+    /// Binds what a daemon like this may have had.
+    pub(crate) const fn follow(&mut self, predecessor: Predecessor) {
+        self.predecessor = predecessor;
+    }
+
+    /// Goes on with the sockets that the service manager has passed.
+    pub(crate) fn activate(&mut self, activated: Vec<Activated>) {
+        self.activated = activated;
+    }
+
+    /// Returns the name of the daemon.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Tells whether the daemon runs in the background, with its standard error in a log.
+    #[must_use]
+    pub const fn is_daemon(&self) -> bool {
+        self.in_background
+    }
+
+    /// Tells whether this is only a probe: a process beside the daemon that finds out whether this
+    /// program would work in its place (see [the crate's documentation](crate#upgrading)).
+    ///
+    /// Everything that a start needs should be tried, and nothing changed that the running daemon uses.
+    /// What the hook returns is never dropped in a probe.
+    #[must_use]
+    pub fn is_probe(&self) -> bool {
+        self.role == Some(Role::Probe)
+    }
+
+    /// Tells whether this program takes over a daemon that serves, or tries to, as a probe.
+    #[must_use]
+    pub const fn is_upgrade(&self) -> bool {
+        self.role.is_some()
+    }
+
+    /// Listens on a TCP address.
+    ///
+    /// The parent keeps an eye on the socket: connections that wait to be accepted tell how many
+    /// children are missing, so that a burst is met at once. The socket is close-on-exec, can be
+    /// bound again at once after a stop (`SO_REUSEADDR`), and has the longest queue that the system
+    /// allows (`net.core.somaxconn`, see `listen(2)`).
+    ///
+    /// After an upgrade this is the very socket that the program of before has listened on, if it has
+    /// asked for the same address: no connection is lost, and port 0 stays the port that it became.
+    ///
+    /// If the service manager has bound this very address and passed the socket (`LISTEN_FDS`, see
+    /// `sd_listen_fds(3)`), that one is used, with the queue that it was given. `0.0.0.0` is also found in a
+    /// socket for `[::]` that takes IPv4; a socket that is open to more than `address` otherwise is not used.
+    /// It stays open to clients while the daemon stops, which all others do not: who comes meanwhile waits for the
+    /// next start (see [signals](crate::docs::signals)).
+    ///
+    /// # Errors
+    ///
+    /// Fails if the address is in use, is not one of this machine, or needs a privilege; the text
+    /// names the address, and those that the service manager has passed and nobody has asked for.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use prefork::Args;
+    ///
+    /// let args = Args::new().after_init(|init| Ok(init.listen("127.0.0.1:0")?));
+    /// # drop(args);
+    /// ```
+    pub fn listen(
+        &mut self,
+        address: impl ToSocketAddrs + std::fmt::Debug,
+    ) -> io::Result<TcpListener> {
+        let asked = address.to_socket_addrs().map_err(|error| named(&address, &error))?;
+        let asked: Vec<SocketAddr> = asked.collect();
+        let found = self.claim(|listener| listener.is_tcp(&asked), |passed| passed.is_tcp(&asked));
+        let found = match found {
+            Some(found) => found,
+            None => {
+                let bound = self.predecessor.outlast(|| TcpListener::bind(&asked[..]));
+                let bound = bound.if_refused(socket_file::LISTENING);
+                Found::new(bound.map_err(|error| named(&address, &self.with_passed(error)))?)
+            }
+        };
+        self.watch(found, KnownBy::Tcp(asked))
+    }
+
+    /// Listens on a UNIX socket at `path`. A relative path is taken from where
+    /// [`Prefork::new`](crate::Prefork::new) was called.
+    ///
+    /// The file goes with the daemon: it is removed at the end, when the start fails, and when an upgrade
+    /// does not ask for it any more. One that a killed daemon has left is replaced, if it is this user's or
+    /// this user is root. So is, by the next start, one that the parent may not remove any more, as with
+    /// [`drop_parent`](crate::Args::drop_parent) in a directory of root's. A socket that the service manager
+    /// has bound and passed is used, and its file left alone.
+    ///
+    /// Only who may write to the file may connect (see `unix(7)`). The mask of the process decides; in the
+    /// background that is 022, which leaves this user and root. For others there is
+    /// [`listen_unix_with_mode`](Self::listen_unix_with_mode).
+    ///
+    /// The kernel does not tell cheaply how many connections wait there, so a pool that has such a socket
+    /// grows by doubling while all children are busy.
+    ///
+    /// # Errors
+    ///
+    /// Fails if a process listens at `path`, other than the program of before, or a file stands there that
+    /// is no socket; if the directory is missing or not writable; or if the whole path has more than 107
+    /// bytes. The text says which, and names the path.
+    pub fn listen_unix(&mut self, path: impl AsRef<Path>) -> io::Result<UnixListener> {
+        self.listen_at(path.as_ref(), None)
+    }
+
+    /// Listens on a UNIX socket at `path` whose file has the permissions `mode`, up to 0777, from its first
+    /// moment on: `0o660` for a group, `0o666` for everybody. All else is as with
+    /// [`listen_unix`](Self::listen_unix).
+    ///
+    /// A socket of the program of before, or of the service manager, keeps the mode that it has. Threads that
+    /// the program has started, as it may with [`prefork`](crate::Args::prefork) 0, should make no files
+    /// meanwhile: the mask is the whole process's.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`listen_unix`](Self::listen_unix), and if `mode` has other bits.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use prefork::Args;
+    ///
+    /// // A web server of the same group may connect.
+    /// let args = Args::new()
+    ///     .after_init(|init| Ok(init.listen_unix_with_mode("/run/hello/socket", 0o660)?));
+    /// # drop(args);
+    /// ```
+    pub fn listen_unix_with_mode(
+        &mut self,
+        path: impl AsRef<Path>,
+        mode: u32,
+    ) -> io::Result<UnixListener> {
+        let path = path.as_ref();
+        if mode > 0o777 {
+            let problem = format!("mode {mode:o} has more than the bits 777");
+            let error = io::Error::new(io::ErrorKind::InvalidInput, problem);
+            return Err(named(path, &error));
+        }
+        self.listen_at(path, Some(Mode::from_raw_mode(mode)))
+    }
+
+    /// Listens on a TCP address or a UNIX socket, whichever the text says: a UNIX socket where it has a slash
+    /// in it or begins with `unix:`, as `/run/hello/socket` and `unix:socket` do, else TCP, as
+    /// `127.0.0.1:8080` and `localhost:8080` do.
+    ///
+    /// All else is as with [`listen`](Self::listen) and [`listen_unix`](Self::listen_unix). Several of these
+    /// make an array or a vector that [`Child::accept`](crate::Child::accept) takes.
+    ///
+    /// # Errors
+    ///
+    /// Those of the one or the other.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use prefork::{AnyListener, Args};
+    /// use std::{env, io};
+    ///
+    /// // Wherever the command line says.
+    /// let args = Args::new().after_init(|init| {
+    ///     let sockets = env::args().skip(1).map(|address| init.listen_any(&address));
+    ///     Ok(sockets.collect::<io::Result<Vec<AnyListener>>>()?)
+    /// });
+    /// # drop(args);
+    /// ```
+    pub fn listen_any(&mut self, address: impl AsRef<str>) -> io::Result<AnyListener> {
+        match address::read(address.as_ref()) {
+            Written::Tcp(address) => self.listen(address).map(AnyListener::from),
+            Written::Unix(path) => self.listen_unix(path).map(AnyListener::from),
+        }
+    }
+
+    fn listen_at(&mut self, path: &Path, mode: Option<Mode>) -> io::Result<UnixListener> {
+        let wanted = self.absolute(path).map_err(|error| named(path, &error))?;
+        let found =
+            self.claim(|listener| listener.is_unix(&wanted), |passed| passed.is_unix(&wanted));
+        let found = match found {
+            Some(found) => found,
+            None => {
+                let bound = self.predecessor.outlast(|| socket_file::bind(&wanted, mode));
+                let (listener, file) =
+                    bound.map_err(|error| named(&wanted, &self.with_passed(error)))?;
+                let identity = file.as_ref().map(SocketFile::identity);
+                self.files.extend(file);
+                Found { file: identity, ..Found::new(listener) }
+            }
+        };
+        self.watch(found, KnownBy::Unix(wanted.into()))
+    }
+
+    /// Takes a relative path from where the program was started: by now the directory may be `/`.
+    fn absolute(&self, path: &Path) -> io::Result<PathBuf> {
+        if path.is_absolute() || path.as_os_str().is_empty() {
+            return std::path::absolute(path);
+        }
+        let gone = "the directory that it is taken from is gone";
+        let directory = self.directory.as_ref();
+        let directory = directory.ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, gone))?;
+        std::path::absolute(directory.join(path))
+    }
+
+    /// Returns the next descriptor that the service manager has passed under this name
+    /// (`FileDescriptorName=` in `systemd.socket(5)`; `unknown` if it has none); `None` when there is none
+    /// left.
+    ///
+    /// For sockets that [`listen`](Self::listen) and [`listen_unix`](Self::listen_unix) do not find by their
+    /// address: datagrams, FIFOs, abstract names, or whatever address the administrator chooses. The
+    /// descriptor is close-on-exec. After an upgrade it is still there under its name; what a program has
+    /// not asked for at the end of [`after_init`](crate::Args::after_init) is named in a warning and closed, and
+    /// comes back with the next start alone.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the process can have no more descriptors.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use prefork::Args;
+    /// use std::net::TcpListener;
+    ///
+    /// let args = Args::new().after_init(|init| match init.activated("http")? {
+    ///     Some(socket) => Ok(TcpListener::from(socket)),
+    ///     None => Ok(init.listen("127.0.0.1:8080")?),
+    /// });
+    /// # drop(args);
+    /// ```
+    pub fn activated(&mut self, name: &str) -> io::Result<Option<OwnedFd>> {
+        let is_named = |listener: &InheritedListener| listener.activated.as_deref() == Some(name);
+        let Some(found) = self.claim(is_named, |passed| passed.name == name) else {
+            return Ok(None);
+        };
+        let known_by = known_by(&found.socket);
+        self.watch(found, known_by).map(Some)
+    }
+
+    /// Takes the first of the inherited sockets that is the one, or of those that were passed.
+    fn claim(
+        &mut self,
+        is_it: impl Fn(&InheritedListener) -> bool,
+        is_passed: impl Fn(&Activated) -> bool,
+    ) -> Option<Found> {
+        if let Some(place) = self.inherited.iter().position(is_it) {
+            let InheritedListener { socket, activated, file, .. } = self.inherited.remove(place);
+            return Some(Found { socket, activated, file });
+        }
+        let place = self.activated.iter().position(is_passed)?;
+        let Activated { name, socket } = self.activated.remove(place);
+        Some(Found { socket, activated: Some(name), file: None })
+    }
+
+    fn watch<L: From<OwnedFd>>(&mut self, found: Found, known_by: KnownBy) -> io::Result<L> {
+        let Found { socket: listener, activated, file } = found;
+        if activated.is_none() {
+            rustix::net::listen(&listener, BACKLOG)?;
+        }
+        let socket = listener.try_clone()?;
+        self.listeners.push(Listening { known_by, activated, file, socket });
+        Ok(listener.into())
+    }
+
+    /// Says of an error that the service manager has passed other addresses, if it has: a typing error there or here is
+    /// the likely reason.
+    fn with_passed(&self, error: io::Error) -> io::Error {
+        let passed = self.activated.iter().filter(|passed| listens(&passed.socket));
+        let passed: Vec<_> =
+            passed.map(|passed| activation::describe(&passed.socket, &passed.name)).collect();
+        if passed.is_empty() {
+            return error;
+        }
+        let problem = format!(
+            "{error}; the service manager has passed {}: one must ask for the address that the other binds",
+            passed.join(" and ")
+        );
+        io::Error::new(error.kind(), problem)
+    }
+
+    /// Logs what the service manager has passed and nobody has asked for: it goes on holding that.
+    pub(crate) fn report_unclaimed(&self, log: &Log) {
+        // The successor of a probe logs it.
+        if self.is_probe() {
+            return;
+        }
+        let passed = self.activated.iter().map(|passed| (&passed.socket, Some(&passed.name)));
+        let left = self.inherited.iter().map(|left| (&left.socket, left.activated.as_ref()));
+        for (socket, name) in passed.chain(left) {
+            let Some(name) = name else { continue };
+            let asked: Vec<_> = self.listeners.iter().map(|it| bound::name(&it.socket)).collect();
+            let asked = if asked.is_empty() { "none".to_owned() } else { asked.join(", ") };
+            log.warning(format_args!(
+                "socket {} of the service manager is not used, and its clients get no answer: the program has \
+                 asked for {asked}",
+                activation::describe(socket, name)
+            ));
+        }
+    }
+
+    /// The sockets, and the files of those that this program has made.
+    pub(crate) fn into_listeners(self) -> (Listeners, Vec<SocketFile>) {
+        (Listeners::new(self.listeners), self.files)
+    }
+}
+
+/// A socket to listen on.
+struct Found {
+    socket: OwnedFd,
+    /// The name that the service manager has given it, if it comes from there.
+    activated: Option<String>,
+    /// The file of a UNIX socket that the daemon has made.
+    file: Option<Identity>,
+}
+
+impl Found {
+    fn new(listener: impl Into<OwnedFd>) -> Self {
+        Self { socket: listener.into(), activated: None, file: None }
+    }
+}
+
+/// More than any system allows; the kernel cuts it to `net.core.somaxconn`.
+const BACKLOG: i32 = i32::MAX;
+
+/// The same error, naming the address.
+fn named(address: impl std::fmt::Debug, error: &io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("cannot listen on {address:?}: {error}"))
+}
+
+/// By what a socket that was asked for by its name is known besides: an address where it listens.
+fn known_by(socket: &OwnedFd) -> KnownBy {
+    if !listens(socket) {
+        return KnownBy::Name;
+    }
+    if let Some(address) = tcp_address(socket) {
+        return KnownBy::Tcp(vec![address]);
+    }
+    let address = unix_address(socket);
+    let path = address.as_ref().and_then(|address| address.as_pathname());
+    path.map_or(KnownBy::Name, |path| KnownBy::Unix(path.into()))
+}
+
+#[cfg(test)]
+mod tests;

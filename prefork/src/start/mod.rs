@@ -1,0 +1,134 @@
+//! What a daemon has before it starts children, and what it leaves in the file system.
+
+pub(crate) mod init;
+pub(crate) mod pid_file;
+
+use std::io;
+
+pub use init::Init;
+use prefork_daemonize::{PidFile, Privileges};
+
+use crate::{
+    RunError,
+    args::AfterInit,
+    args::check::{Pool, Settings},
+    board::{ParentBoard, Public},
+    hooks,
+    logs::log::{Log, Role},
+    sockets::activation::Activated,
+    sockets::listeners::Listeners,
+    sockets::predecessor::Predecessor,
+    sockets::socket_file::SocketFile,
+    start::pid_file::KeptPidFile,
+    status::StatusSocket,
+    system::os::Title,
+    system::threads,
+};
+
+/// What a daemon has before it starts children.
+pub(crate) struct Initialized<S> {
+    pub(crate) state: S,
+    pub(crate) listeners: Listeners,
+    pub(crate) title: Title,
+    pub(crate) belongings: Belongings,
+}
+
+impl<S> Initialized<S> {
+    /// Has what `after_init` has made be what any pool may have: one that was taken over may be without.
+    pub(crate) fn for_pool(self) -> Initialized<Option<S>> {
+        let Self { state, listeners, title, belongings } = self;
+        Initialized { state: Some(state), listeners, title, belongings }
+    }
+}
+
+/// What a daemon leaves in the file system, to be taken away at the end: the pid file last, as its
+/// absence tells that the daemon is gone.
+#[derive(Default)]
+pub(crate) struct Belongings {
+    /// The UNIX sockets on which it listens.
+    pub(crate) sockets: Vec<SocketFile>,
+    pub(crate) status: Option<StatusSocket>,
+    pub(crate) board: Option<ParentBoard>,
+    pub(crate) pid_file: Option<KeptPidFile>,
+}
+
+impl Belongings {
+    pub(crate) fn remove(self, settings: &Settings) {
+        drop((self.sockets, self.status, self.board));
+        if let Some(pid_file) = self.pid_file {
+            pid_file.remove(&Log::new(&settings.name, Role::Parent));
+        }
+    }
+}
+
+/// Does what comes between the logs and the children.
+pub(crate) fn initialize<S>(
+    settings: &Settings,
+    activated: Vec<Activated>,
+    after_init: AfterInit<S>,
+) -> Result<Initialized<S>, RunError> {
+    let log = Log::new(&settings.name, Role::Parent);
+    let pid_file = settings.pid_path.as_ref().map(PidFile::create).transpose();
+    let pid_file = pid_file.map_err(RunError::PidFile)?;
+    let predecessor = Predecessor::of(pid_file.as_ref());
+    let pid_file = pid_file.map(|file| KeptPidFile::begin(file, &log));
+    let board = Public::create(settings).map_err(RunError::Scoreboard)?.map(ParentBoard::new);
+    if settings.wants_scoreboard {
+        log.warning(
+            "the pool stays at prefork: to grow to max_children, set scoreboard_path or \
+             scoreboard_in_memory",
+        );
+    }
+    let bind = |address| predecessor.outlast(|| StatusSocket::bind(address));
+    let status = settings.status.as_ref().map(bind).transpose();
+    let status = status.map_err(RunError::system("open the status page"))?;
+    let title = Title::parent(&settings.name);
+    let mut init = Init::new(settings.name.clone(), settings.daemonize, settings.directory.clone());
+    init.activate(activated);
+    init.follow(predecessor);
+    let state = call_after_init(settings, &mut init, after_init)?;
+    init.report_unclaimed(&log);
+    let (listeners, sockets) = init.into_listeners();
+    let belongings = Belongings { sockets, status, board, pid_file };
+    Ok(Initialized { state, listeners, title, belongings })
+}
+
+/// Runs `after_init`, and sees that it has left no thread: children would lack it, and the locks that it
+/// holds at the moment of a fork would stay locked in them.
+pub(crate) fn call_after_init<S>(
+    settings: &Settings,
+    init: &mut Init,
+    after_init: AfterInit<S>,
+) -> Result<S, RunError> {
+    call("after_init", || {
+        let state = after_init(init)?;
+        let others = match &settings.pool {
+            Pool::Solo => 0,
+            Pool::Children(_) => threads::count()?.saturating_sub(1),
+        };
+        if others == 0 { Ok(state) } else { Err(LeftThreads { others }.into()) }
+    })
+}
+
+/// A hook has left threads where children are to be forked.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "threads are left running besides the main one ({others}), which children would not have: start them \
+     in child_init or main_loop instead"
+)]
+struct LeftThreads {
+    others: usize,
+}
+
+pub(crate) fn call<T>(
+    hook: &'static str,
+    code: impl FnOnce() -> crate::Result<T>,
+) -> Result<T, RunError> {
+    hooks::call(code).map_err(|failure| RunError::Hook { hook, source: failure.into_error() })
+}
+
+/// Makes this process what its children are to be. Everything that needs more has been done.
+pub(crate) fn drop_privileges(privileges: &Privileges) -> Result<(), RunError> {
+    let drop = RunError::system("drop privileges");
+    privileges.apply().map_err(io::Error::other).map_err(drop)
+}

@@ -1,0 +1,166 @@
+//! What there is to tell at one moment, taken together.
+
+use std::time::Duration;
+
+use prefork_view::{Shown, Slots, View, pretty};
+use serde::Serialize;
+
+use crate::{
+    status::{clerk::Source, counters::Counter, page::Figures},
+    sys::listening::Queue,
+    system::clock,
+};
+
+/// All of it.
+#[derive(Clone, Debug)]
+pub(super) struct Report {
+    pub(super) name: String,
+    pub(super) pid: i32,
+    pub(super) figures: Figures,
+    pub(super) uptime: Duration,
+    pub(super) view: Option<View>,
+    /// Requests that were answered since the start, if there is a board to tell.
+    pub(super) requests: Option<u64>,
+    /// The connections that wait to be accepted, if the kernel tells.
+    pub(super) queue: Option<Queue>,
+}
+
+impl<'a> Source<'a> {
+    /// Looks at everything.
+    pub(super) fn report(&self) -> Report {
+        // A board that was truncated cannot be read any more.
+        let view = || self.board.as_ref().and_then(|(board, path)| View::read(board, path).ok());
+        let (figures, view) = self.reader.read(clock::now, view);
+        let requests = view.as_ref().map(|view| self.requests(&figures, view));
+        Report {
+            name: self.name.to_owned(),
+            pid: self.parent.as_raw_nonzero().get(),
+            uptime: clock::now().since(figures.started),
+            figures,
+            view,
+            requests,
+            queue: self.listeners.queue(),
+        }
+    }
+
+    /// Adds up what the living and those before them have answered. What a child was just writing when it
+    /// was killed is lost; but a counter never falls.
+    fn requests(&self, figures: &Figures, view: &View) -> u64 {
+        let living = view.rows.iter().map(|row| row.requests);
+        let sum = living.fold(figures.get(Counter::RequestsOfEnded), u64::saturating_add);
+        self.requests.set(sum.max(self.requests.get()));
+        self.requests.get()
+    }
+}
+
+/// The shape of the JSON: that of `prefork status --json`, with the daemon besides.
+#[derive(Serialize)]
+struct Whole<'a> {
+    #[serde(flatten)]
+    board: Option<Shown<'a>>,
+    daemon: Daemon<'a>,
+}
+
+#[derive(Serialize)]
+struct Daemon<'a> {
+    name: &'a str,
+    pid: i32,
+    started_unix_seconds: f64,
+    uptime_seconds: f64,
+    generation: u64,
+    prefork: u64,
+    max_children: u64,
+    alive: u64,
+    busy_ratio: Option<f64>,
+    at_maximum_seconds: f64,
+    queue: Option<u32>,
+    queue_limit: Option<u32>,
+    counters: serde_json::Map<String, serde_json::Value>,
+}
+
+impl Report {
+    /// Renders it as one JSON object; without a board, what that would say is missing.
+    pub(super) fn json(&self, slots: Slots) -> String {
+        let figures = &self.figures;
+        let mut counters = serde_json::Map::new();
+        counters.insert("requests".to_owned(), self.requests.into());
+        for counter in Counter::ALL {
+            if *counter != Counter::RequestsOfEnded {
+                counters.insert(counter.name().to_owned(), figures.get(*counter).into());
+            }
+        }
+        pretty(&Whole {
+            board: self.view.as_ref().map(|view| Shown::new(view, slots)),
+            daemon: Daemon {
+                name: &self.name,
+                pid: self.pid,
+                started_unix_seconds: figures.started_unix.as_secs_f64(),
+                uptime_seconds: self.uptime.as_secs_f64(),
+                generation: figures.generation,
+                prefork: figures.prefork,
+                max_children: figures.max_children,
+                alive: figures.alive,
+                busy_ratio: self.busy_ratio(),
+                at_maximum_seconds: figures.at_maximum.as_secs_f64(),
+                queue: self.queue.map(|queue| queue.waiting),
+                queue_limit: self.queue.map(|queue| queue.limit),
+                counters,
+            },
+        })
+    }
+
+    /// Which part of the children that there may be is at work, 0 to about 1.
+    pub(super) fn busy_ratio(&self) -> Option<f64> {
+        let busy = u32::try_from(self.view.as_ref()?.tally.busy).ok()?;
+        let most = u32::try_from(self.figures.max_children).ok().filter(|most| *most > 0)?;
+        Some(f64::from(busy) / f64::from(most))
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::status::page::tests::some_figures;
+
+    pub(in crate::status) fn report() -> Report {
+        Report {
+            name: "hello".to_owned(),
+            pid: 3999,
+            figures: some_figures(),
+            uptime: Duration::from_secs(50),
+            view: Some(prefork_view::samples::view()),
+            requests: Some(26_000),
+            queue: Some(Queue { waiting: 2, limit: 4096 }),
+        }
+    }
+
+    #[test]
+    fn the_json_is_that_of_the_command_with_the_daemon_besides() {
+        let report = report();
+        let mut found: Value = serde_json::from_str(&report.json(Slots::Taken)).expect("JSON");
+        let daemon = found.as_object_mut().and_then(|found| found.remove("daemon"));
+        let view = report.view.as_ref().expect("there");
+        let command = serde_json::to_value(Shown::new(view, Slots::Taken)).expect("JSON");
+        assert_eq!(found, command);
+        let daemon = daemon.expect("there");
+        assert_eq!(daemon["counters"]["requests"], 26_000);
+        assert_eq!(daemon["counters"]["spawns"], 12);
+        assert_eq!(daemon["counters"]["deaths_killed"], 2);
+        assert_eq!(daemon["counters"]["reloads"], 0);
+        assert_eq!((&daemon["queue"], &daemon["busy_ratio"]), (&json!(2), &json!(0.2)));
+        assert_eq!((&daemon["prefork"], &daemon["max_children"]), (&json!(3), &json!(10)));
+        assert_eq!((&daemon["pid"], &daemon["uptime_seconds"]), (&json!(3999), &json!(50.0)));
+    }
+
+    #[test]
+    fn without_a_board_the_daemon_is_told_of() {
+        let mut report = report();
+        (report.view, report.requests) = (None, None);
+        let found: Value = serde_json::from_str(&report.json(Slots::Taken)).expect("JSON");
+        assert_eq!(found.get("children"), None);
+        assert_eq!(found["daemon"]["counters"]["requests"], Value::Null);
+        assert_eq!(found["daemon"]["counters"]["spawns"], 12);
+    }
+}

@@ -1,0 +1,90 @@
+//! Serving some clients at a time, none of which is waited for.
+
+use std::{os::fd::BorrowedFd, time::Duration};
+
+use prefork_core::Time;
+use rustix::{
+    event::{PollFd, PollFlags},
+    io::Errno,
+    net::{SocketFlags, accept_with},
+};
+
+use super::{
+    connection::{Connection, Next},
+    request::Way,
+};
+use crate::status::clerk::Source;
+use crate::{logs::follow, system::clock};
+
+/// More clients than these wait in the queue of the socket.
+const MOST_CLIENTS: usize = 32;
+
+/// How long nobody is accepted after that has failed, as for want of descriptors.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// Serves until the other end of `leave` is closed, and then those who are being served.
+///
+/// Goes over to the newest logs when `news` becomes readable, so that old ones are not kept open.
+pub(crate) fn serve(
+    socket: BorrowedFd<'_>,
+    leave: BorrowedFd<'_>,
+    news: Option<BorrowedFd<'_>>,
+    source: &Source<'_>,
+) {
+    let is_tcp = rustix::net::getsockname(socket)
+        .is_ok_and(|address| std::net::SocketAddr::try_from(address).is_ok());
+    let way = if is_tcp { Way::Tcp } else { Way::Unix };
+    let mut clients: Vec<Connection> = Vec::new();
+    let mut leaving = false;
+    let mut paused_until: Option<Time> = None;
+    while !(leaving && clients.is_empty()) {
+        let now = clock::now();
+        paused_until = paused_until.filter(|until| now < *until);
+        let accepts = !leaving && clients.len() < MOST_CLIENTS && paused_until.is_none();
+        let mut fds: Vec<PollFd<'_>> = clients
+            .iter()
+            .map(|client| PollFd::from_borrowed_fd(client.fd(), client.interest()))
+            .chain(news.map(|news| PollFd::from_borrowed_fd(news, PollFlags::IN)))
+            .collect();
+        // Nothing is ever written to it; a hang-up is told of whatever is asked for. After that it is not
+        // waited for any more.
+        if !leaving {
+            fds.push(PollFd::from_borrowed_fd(leave, PollFlags::empty()));
+        }
+        if accepts {
+            fds.push(PollFd::from_borrowed_fd(socket, PollFlags::IN));
+        }
+        let due = clients.iter().map(Connection::due).chain(paused_until).min();
+        if clock::sleep(&mut fds, due).is_err() {
+            return;
+        }
+        let stirred: Vec<bool> = fds.iter().map(|fd| !fd.revents().is_empty()).collect();
+        drop(fds);
+        let (of_clients, others) = stirred.split_at(clients.len());
+        let (has_news, others) = others.split_at(usize::from(news.is_some()));
+        if let (Some(news), [true]) = (news, has_news) {
+            follow::quieten(news);
+            follow::follow();
+        }
+        let now = clock::now();
+        let mut of_clients = of_clients.iter();
+        clients.retain_mut(|client| {
+            let has_stirred = of_clients.next().is_some_and(|stirred| *stirred);
+            now < client.due() && (!has_stirred || client.advance(source) == Next::Wait)
+        });
+        leaving |= others.first() == Some(&true);
+        if others.get(1) == Some(&true) {
+            match accept_with(socket, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK) {
+                Ok(accepted) => {
+                    let mut client = Connection::new(accepted, way, now);
+                    // Its request is mostly there already.
+                    if client.advance(source) == Next::Wait {
+                        clients.push(client);
+                    }
+                }
+                Err(Errno::AGAIN | Errno::INTR | Errno::CONNABORTED) => {}
+                Err(_) => paused_until = Some(now + PAUSE),
+            }
+        }
+    }
+}
