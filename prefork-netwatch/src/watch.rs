@@ -6,6 +6,9 @@ use crate::{
 };
 use std::collections::{HashMap, HashSet};
 
+/// How many readings must not show a connection that a process holds, until it is gone.
+const READINGS: usize = 3;
+
 /// Notices when connections that some processes have in hand come to their end.
 ///
 /// Made once and [`check`](Self::check)ed every while, say every 2 s, with the processes that are
@@ -201,7 +204,7 @@ impl<S: Source> Watch<S> {
             .cloned()
             .collect();
         for connection in missing {
-            let Some(found) = self.source.find(&connection)? else { continue };
+            let Some(found) = self.find(&connection)? else { continue };
             if found.inode == connection.inode {
                 self.history.recall(&found);
             } else if found.inode == 0 && closed_first(found.state) && !was_reused(connection.inode)
@@ -210,6 +213,19 @@ impl<S: Source> Watch<S> {
             }
         }
         Ok(())
+    }
+
+    /// Finds a connection. A table that is read from end to end may skip any row while others come and go, so that there
+    /// is none only if several readings agree.
+    fn find(&mut self, connection: &Connection) -> Result<Option<Connection>, SourceError> {
+        let most = if self.source.finds_directly() { 1 } else { READINGS };
+        for _ in 0..most {
+            let found = self.source.find(connection)?;
+            if found.is_some() {
+                return Ok(found);
+            }
+        }
+        Ok(None)
     }
 }
 
