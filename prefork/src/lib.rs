@@ -1,31 +1,51 @@
 #![doc = include_str!("../README.md")]
 
 #[cfg(not(target_os = "linux"))]
-compile_error!("prefork supports Linux; a port is a sibling of src/linux");
+compile_error!("prefork supports Linux; a port is a sibling of src/system/linux");
 
-// The rooms, in the order in which to read them: none uses one above it, as `.ci/check-arrows` sees to.
-mod args;
-mod board;
-mod channels;
-mod child;
-mod disconnect;
-mod error;
-mod hooks;
-mod logs;
-mod manager;
-mod parent;
+// The rooms, in the order in which to read them. None uses one above it: `.ci/check-arrows` sees to that.
+
+// `new` and `run`: coming up and going down, with children and without.
 mod run;
-mod sockets;
-mod start;
-mod status;
-mod sys;
-mod system;
+// The loop: wait, take in what has happened, carry out what was decided.
+mod parent;
+// Becoming another program in place.
 mod upgrade;
+// What there is before the first child, and what is left in the file system.
+mod start;
+// The arguments: as given, from files, checked.
+mod args;
+// The status page, the process that serves it, and what is counted for it.
+mod status;
+// What the parent believes of its children, and the scoreboard that shows it.
+mod board;
+// A child: its life, accepting, stopping.
+mod child;
+// Code of the program, called where it can neither end nor delay the daemon.
+mod hooks;
+// Clients that hang up.
+mod disconnect;
+// The service manager.
+mod manager;
+// Listening sockets: made, found, inherited; the files of UNIX sockets.
+mod sockets;
+// Which program runs, and which a fresh start would run.
+mod program;
+// Errors.
+mod error;
+// Log lines, and how they are written without waiting.
+mod logs;
+// What lies between parent and children.
+mod channels;
+// What is asked of the operating system; what is Linux-only.
+mod system;
+// All `unsafe`.
+mod sys;
 
 pub mod docs;
 
-pub use args::{Args, Settings, SettingsError, read_settings};
-pub use child::{AnyAddr, AnyListener, AnyStream, Child, Listener, Requests};
+pub use args::{Args, Settings, SettingsError};
+pub use child::{Child, Listener, Requests};
 pub use disconnect::{Disconnect, DisconnectHandler, OnDisconnect};
 pub use error::{ArgsError, BoxError, Fault, Result, RunError, exit_code};
 pub use hooks::{ChildExit, HungChild};
@@ -35,10 +55,10 @@ pub use prefork_daemonize as daemonize;
 pub use prefork_netwatch::{self as netwatch, Proto, Seen};
 pub use prefork_reload::{self as reload, Changes, WatchList};
 pub use prefork_scoreboard::{self as scoreboard, Slot};
-pub use run::{Ended, Prefork};
-pub use start::Init;
+pub use program::{AutoReloadHandler, OnChange};
+pub use run::{Ended, Prefork, read_settings};
+pub use sockets::{AnyAddr, AnyListener, AnyStream, Init};
 pub use status::StatusAddress;
-pub use upgrade::{AutoReloadHandler, OnChange};
 
 /// Compiles the example of the front page.
 #[cfg(doctest)]

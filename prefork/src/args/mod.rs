@@ -6,20 +6,16 @@ mod hooks;
 mod privileges;
 pub(crate) mod settings;
 
-pub use settings::{Settings, SettingsError, read_settings};
+pub use settings::{Settings, SettingsError};
 use std::{fmt, io::Write, os::fd::OwnedFd, path::PathBuf, time::Duration};
 
-use prefork_core::Hook;
 use prefork_daemonize::WantedPrivileges;
 use prefork_reload::WatchList;
 
-use crate::{ChildExit, HungChild, Init, Result, child::Body, disconnect, upgrade::auto_reload};
+use crate::{Init, Result, child::Body, hooks::ParentHooks};
 
 pub(crate) type BeforeDaemonize = Box<dyn FnOnce() -> Result>;
 pub(crate) type AfterInit<S> = Box<dyn FnOnce(&mut Init) -> Result<S>>;
-pub(crate) type Ready = Box<dyn FnOnce() -> Result>;
-pub(crate) type Told<T> = Box<dyn FnMut(&T) -> Result>;
-pub(crate) type BeforeShutdown = Box<dyn FnOnce() -> Result + Send>;
 
 /// The arguments of a daemon, under their documented names and with their documented defaults.
 ///
@@ -93,32 +89,6 @@ pub(crate) struct Data {
     pub(crate) status_listen: Option<crate::StatusAddress>,
     /// Whether any of it was set by [`Settings`](crate::Settings), which may be of a file.
     pub(crate) has_settings: bool,
-}
-
-/// The hooks that the parent runs while there are children.
-#[derive(Default)]
-pub(crate) struct ParentHooks {
-    pub(crate) ready: Option<Ready>,
-    pub(crate) on_child_exit: Option<Told<ChildExit>>,
-    pub(crate) on_timeout: Option<Told<HungChild>>,
-    pub(crate) before_shutdown: Option<BeforeShutdown>,
-    pub(crate) auto_reload_handler: Option<auto_reload::Handler>,
-    pub(crate) on_client_disconnect: Option<disconnect::Handler>,
-}
-
-impl ParentHooks {
-    /// Returns those that are set.
-    pub(crate) fn set(&self) -> Vec<Hook> {
-        let is_set = |hook: &Hook| match hook {
-            Hook::Ready => self.ready.is_some(),
-            Hook::BeforeShutdown => self.before_shutdown.is_some(),
-            Hook::OnChildExit => self.on_child_exit.is_some(),
-            Hook::OnTimeout => self.on_timeout.is_some(),
-            Hook::AutoReloadHandler => self.auto_reload_handler.is_some(),
-            Hook::OnClientDisconnect => self.on_client_disconnect.is_some(),
-        };
-        Hook::ALL.into_iter().filter(is_set).collect()
-    }
 }
 
 impl Args {

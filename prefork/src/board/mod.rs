@@ -15,13 +15,9 @@ use prefork_scoreboard::{Class, Holder, Monotonic, Record, Stamp, State};
 use rustix::process::Pid;
 use std::{mem::ManuallyDrop, time::Duration};
 
-pub(crate) use public::Public;
+pub(crate) use public::{Place, Public};
 
-use crate::{
-    args::check::{Pool, Settings},
-    channels::Pages,
-    logs::log::Log,
-};
+use crate::{channels::Pages, logs::log::Log};
 
 /// What is known of the children's reports.
 #[derive(Debug)]
@@ -343,12 +339,4 @@ pub(crate) fn is_at(record: &Record, since: Time) -> bool {
 
 fn time(monotonic: Monotonic) -> Time {
     Time::after_origin(Duration::from_nanos(monotonic.as_nanos()))
-}
-
-/// How many slots a pool has.
-pub(crate) fn slots(settings: &Settings) -> u32 {
-    match &settings.pool {
-        Pool::Solo => 1,
-        Pool::Children(config) => config.slots(),
-    }
 }

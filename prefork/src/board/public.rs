@@ -9,13 +9,7 @@ use std::{
 use prefork_core::{Allowance, SlotId, Time, one_line};
 use prefork_scoreboard::{CreateError, OwnedBoard, Record, Slot, SlotError, Stamp};
 
-use super::slots;
-use crate::{
-    Report,
-    args::check::{Pool, Scoreboard, Settings},
-    logs::log::Log,
-    system::os::FileHints,
-};
+use crate::{Report, logs::log::Log, system::os::FileHints};
 
 /// How long hints are left alone after the whole file was read for some.
 const REST: Duration = Duration::from_millis(100);
@@ -42,8 +36,8 @@ pub(crate) struct Public {
 }
 
 /// Where it is.
-#[derive(Debug)]
-enum Place {
+#[derive(Clone, Debug)]
+pub(crate) enum Place {
     File(PathBuf),
     Memory,
     /// Nobody is to read it.
@@ -68,9 +62,9 @@ enum Repair {
 }
 
 impl Public {
-    /// Makes the scoreboard that the settings ask for; `None` if they ask for none.
-    pub(crate) fn create(settings: &Settings) -> Result<Option<Self>, CreateError> {
-        let Some(mut public) = Self::absent(settings) else { return Ok(None) };
+    /// Makes a scoreboard of so many slots.
+    pub(crate) fn create(place: &Place, slots: u32) -> Result<Self, CreateError> {
+        let mut public = Self::absent(place, slots);
         public.board = match &public.place {
             Place::File(path) => Some(OwnedBoard::create(path, public.slots)?),
             Place::Memory => Some(OwnedBoard::anonymous(public.slots)?),
@@ -78,18 +72,19 @@ impl Public {
         };
         public.repair = Repair::No;
         public.listen();
-        Ok(Some(public))
+        Ok(public)
     }
 
     /// Takes over the scoreboard of the old program in this process, with its lock; what is missing, damaged
     /// or of another size is made again as soon as that is possible.
     pub(crate) fn adopt(
-        settings: &Settings,
+        place: &Place,
+        slots: u32,
         handed: Option<(OwnedFd, Option<OwnedFd>)>,
         log: &Log,
-    ) -> Option<Self> {
-        let mut public = Self::absent(settings)?;
-        let Some((file, lock)) = handed else { return Some(public) };
+    ) -> Self {
+        let mut public = Self::absent(place, slots);
+        let Some((file, lock)) = handed else { return public };
         public.damaged = file.try_clone().ok();
         match OwnedBoard::adopt(public.path(), file, lock) {
             Ok(board) => {
@@ -102,38 +97,26 @@ impl Public {
             }
             Err(error) => log.error(format_args!("{}; making a new scoreboard", Report(&error))),
         }
-        Some(public)
+        public
     }
 
     /// A scoreboard that is to be made.
-    fn absent(settings: &Settings) -> Option<Self> {
-        let place = match &settings.scoreboard {
-            Scoreboard::None => return None,
-            Scoreboard::File(path) => Place::File(path.clone()),
-            // The status page reads it, or the main loop writes it.
-            Scoreboard::InMemory
-                if settings.status.is_some() || matches!(settings.pool, Pool::Solo) =>
-            {
-                Place::Memory
-            }
-            Scoreboard::InMemory => Place::Nowhere,
-        };
+    fn absent(place: &Place, slots: u32) -> Self {
         let repair = match place {
             Place::File(_) | Place::Memory => Repair::Due { not_before: Time::ZERO, said: None },
             Place::Nowhere => Repair::No,
         };
-        let slots = slots(settings) as usize;
         let complaints = Allowance::new(1, Duration::from_secs(60));
-        Some(Self {
-            place,
-            slots,
+        Self {
+            place: place.clone(),
+            slots: slots as usize,
             board: None,
             damaged: None,
             repair,
             hints: None,
             listen_at: None,
             complaints,
-        })
+        }
     }
 
     /// Has room for so many slots at the least, as soon as it can be made again.

@@ -18,7 +18,7 @@ use rustix::{
     io::Errno,
 };
 
-use crate::system::refused::Refusable;
+use crate::sys::refused::Refusable;
 
 /// How many bells are taken in at a time. Those beyond are next.
 const MOST: usize = 64;

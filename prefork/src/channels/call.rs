@@ -16,7 +16,7 @@ use std::{
 
 use rustix::event::{EventfdFlags, eventfd};
 
-use crate::{system::os::Poller, system::refused::Refusable};
+use crate::{sys::refused::Refusable, system::os::Poller};
 
 /// The parent's side.
 #[derive(Debug)]
@@ -77,7 +77,7 @@ mod tests {
         let mut poller = Poller::new([].into_iter()).expect("made");
         Call { eventfd, requested: false }.into_called(&poller).expect("a child's side");
         let listener = TcpListener::bind("127.0.0.1:0").expect("bound");
-        poller.wait_at(&listener).expect("registered");
+        poller.wait_at(|visit| visit(listener.as_fd())).expect("registered");
         (poller, listener)
     }
 

@@ -39,7 +39,7 @@ use rustix::{
     },
 };
 
-use crate::system::refused::Refusable;
+use crate::sys::refused::Refusable;
 
 /// The number of an edition, and which logs are in it.
 const LENGTH: usize = 9;

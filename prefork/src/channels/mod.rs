@@ -49,17 +49,18 @@ use std::{
 };
 
 use prefork_core::SlotId;
+use serde::{Deserialize, Serialize};
 
 pub(crate) use bells::{Bell, BellId, Bells};
 pub(crate) use call::Call;
 pub(crate) use handout::{Handout, Logs, Taker};
-pub(crate) use pages::{OwnPage, Pages, WhichLog};
+pub(crate) use pages::{OwnPage, Pages, WhichLog, Words};
 pub(crate) use reporter::Reporter;
 pub(crate) use reports::{Report, Reports};
 
 use crate::{
+    system::Passed,
     system::os::{Lifeline, Poller, Tether},
-    upgrade::{HandedChannels, Passed},
 };
 
 /// The parent's side.
@@ -170,6 +171,20 @@ impl Channels {
         call.into_called(poller)?;
         Ok(Some(ChildChannels { page, bell, logs: handout.into_taker(), tether }))
     }
+}
+
+/// The descriptors of [`crate::channels::Channels`].
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub(crate) struct HandedChannels {
+    pub(crate) pages: RawFd,
+    pub(crate) bells: RawFd,
+    pub(crate) call: RawFd,
+    /// Both ends.
+    #[serde(default)]
+    pub(crate) handout: Option<[RawFd; 2]>,
+    /// Of the logs, the newest.
+    #[serde(default)]
+    pub(crate) edition: u64,
 }
 
 /// A child's side.

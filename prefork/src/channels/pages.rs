@@ -7,6 +7,8 @@
 
 mod connections;
 
+pub(crate) use connections::Words;
+
 use std::{
     io,
     os::fd::OwnedFd,
@@ -20,9 +22,9 @@ use rustix::fs::{FallocateFlags, Mode, SealFlags, fallocate, fchmod, fcntl_add_s
 
 use super::{Report, Reports};
 use crate::{
+    sys::memory_file,
     sys::pages::{self, Page, WORDS},
-    system::memory_file,
-    system::refused::Refusable,
+    sys::refused::Refusable,
 };
 
 /// Written by the child: how far it has come, a bit for each [`Report`].

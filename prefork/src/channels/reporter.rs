@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use prefork_core::Time;
 
+use super::Words;
 use super::{Bell, OwnPage, Report};
-use crate::{disconnect::Words, system::clock};
+use crate::system::clock;
 
 /// A child's voice.
 #[derive(Clone, Debug)]

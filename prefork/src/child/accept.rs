@@ -11,8 +11,8 @@ use super::{Child, INSIDE, Listener};
 use crate::{
     disconnect::Accepted,
     sockets::listeners::is_deaf,
+    sys::refused::Refusable,
     system::os::{Shortage, Source},
-    system::refused::Refusable,
 };
 
 /// How long a child without free descriptors waits before it tries again.

@@ -22,8 +22,8 @@ use crate::{
     logs::log::{Log, Role},
     logs::{Streams, follow, stderr},
     sys,
+    sys::refused::Refusable,
     system::os::{Poller, Signals, Title, orphans, set_signal_mask},
-    system::refused::Refusable,
 };
 
 /// What a child takes with it from the parent.

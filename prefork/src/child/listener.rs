@@ -2,7 +2,7 @@
 
 use std::{
     convert::identity,
-    fmt::{self, Display},
+    fmt::Display,
     io,
     net::{self, TcpListener, TcpStream},
     os::{
@@ -13,9 +13,7 @@ use std::{
     sync::Arc,
 };
 
-use prefork_core::one_line;
-
-use super::{AnyAddr, AnyListener, AnyStream};
+use crate::{AnyAddr, AnyListener, AnyStream, sockets::UnixPeer};
 
 /// One or several listening sockets, for [`Child::accept`](crate::Child::accept).
 ///
@@ -37,7 +35,7 @@ pub trait Listener: sealed::Sockets<Accepted = <Self as Listener>::Connection> {
 }
 
 /// What is done with each socket.
-pub(super) type Visit<'a> = &'a mut dyn FnMut(BorrowedFd<'_>) -> io::Result<()>;
+pub(super) use crate::system::os::Visit;
 
 pub(super) mod sealed {
     use std::{net::SocketAddr, os::fd::BorrowedFd};
@@ -175,21 +173,6 @@ macro_rules! leads_to {
 leads_to!([L], [L: Listener, const N: usize] [L; N] [L: Listener] Vec<L>);
 leads_to!(L, [L: Listener + ?Sized] &L [L: Listener + ?Sized] Box<L>);
 leads_to!(L, [L: Listener + ?Sized] Rc<L> [L: Listener + ?Sized] Arc<L>);
-
-/// The peer of a UNIX socket: its name if it has one, which clients rarely do.
-pub(super) struct UnixPeer<'a>(pub(super) &'a unix::SocketAddr);
-
-impl Display for UnixPeer<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        use std::os::linux::net::SocketAddrExt;
-
-        match (self.0.as_pathname(), self.0.as_abstract_name()) {
-            (Some(path), _) => write!(f, "unix:{}", one_line(path)),
-            (None, Some(name)) => write!(f, "unix:@{}", name.escape_ascii()),
-            (None, None) => f.write_str("unix:"),
-        }
-    }
-}
 
 #[cfg(test)]
 mod tests {

@@ -1,7 +1,6 @@
 //! The child: what its main loop is handed, and how its life goes.
 
 mod accept;
-mod any;
 mod body;
 mod copy;
 mod drain;
@@ -21,7 +20,6 @@ use std::{
 
 use prefork_core::{Generation, SlotId};
 
-pub use any::{AnyAddr, AnyListener, AnyStream};
 pub(crate) use body::{Body, Failed};
 use drain::Drain;
 pub(crate) use life::{Seat, live};
@@ -353,11 +351,11 @@ impl Child {
     /// accepts. A socket that was closed meanwhile cannot be taken out of it any more. Then another poller is
     /// made, which does not hear the parent's call: so the parent has to ask this child by a signal.
     fn poller<L: Listener + ?Sized>(&mut self, listener: &L) -> io::Result<&Poller> {
-        if let Err(Stale) = self.poller.leave_unless_at(listener)? {
+        if let Err(Stale) = self.poller.leave_unless_at(|visit| listener.each(INSIDE, visit))? {
             self.poller.replace(stops(&self.stop, self.tether.as_ref()))?;
             self.report(Report::Polls);
         }
-        self.poller.wait_at(listener)?;
+        self.poller.wait_at(|visit| listener.each(INSIDE, visit))?;
         Ok(&self.poller)
     }
 }

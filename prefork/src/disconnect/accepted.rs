@@ -7,6 +7,7 @@
 //!
 //! Why a child's sockets do not report by themselves that their clients have gone: `docs/design.md`.
 
+use crate::channels::Words;
 use std::{
     io,
     net::{IpAddr, Ipv6Addr, SocketAddr, SocketAddrV6},
@@ -35,9 +36,6 @@ enum By {
     /// By a UNIX socket, which the table shows for as long as somebody holds it.
     Unix,
 }
-
-/// The same in shared memory: first the inode, which is never 0. A client that is not known has port 0.
-pub(crate) type Words = [u64; 7];
 
 const IPV6: u64 = 1 << 32;
 const UNIX: u64 = 1 << 33;

@@ -9,7 +9,7 @@ mod handler;
 mod held;
 mod watch;
 
-pub(crate) use accepted::{Accepted, Words};
+pub(crate) use accepted::Accepted;
 pub use handler::{Disconnect, DisconnectHandler, OnDisconnect};
 pub(crate) use handler::{Handler, Kind};
 pub(crate) use watch::{Busy, ClientWatch, Gone};

@@ -5,11 +5,11 @@ use prefork_reload::Changes;
 
 use crate::{
     ChildExit, HungChild, OnChange, OnDisconnect, Report,
-    args::ParentHooks,
     disconnect::{self, Gone},
     hooks,
+    hooks::ParentHooks,
     logs::log::Log,
-    upgrade::auto_reload,
+    program,
 };
 
 /// One call, with what the hook is told.
@@ -95,8 +95,8 @@ impl Call {
             Self::AutoReloadHandler(changes) => {
                 let handler = hooks.auto_reload_handler.as_mut();
                 handler.map_or(Ok(Answer::Done), |handler| match &mut handler.0 {
-                    auto_reload::Kind::Always(reaction) => Ok((*reaction).into()),
-                    auto_reload::Kind::Asked(code) => code(changes).map(Answer::from),
+                    program::Kind::Always(reaction) => Ok((*reaction).into()),
+                    program::Kind::Asked(code) => code(changes).map(Answer::from),
                 })
             }
             Self::OnClientDisconnect(gone) => {

@@ -7,9 +7,11 @@
 mod call;
 mod calls;
 mod lane;
+mod parent_hooks;
 mod process;
 mod told;
 
+pub(crate) use parent_hooks::{BeforeShutdown, ParentHooks, Ready};
 pub use told::{ChildExit, HungChild};
 
 use std::{

@@ -20,14 +20,14 @@ use rustix::{
 
 use super::{Answer, Call};
 use crate::{
-    args::ParentHooks,
     channels::Handout,
+    hooks::ParentHooks,
     logs::log::{Log, Role},
     logs::{Streams, follow, stderr},
+    sys::refused::Refusable,
     sys::{self, Forked},
     system::helper::Helper,
     system::os::{Signals, Title, end_with, fork, set_signal_mask},
-    system::refused::Refusable,
 };
 
 /// What a hook process takes with it from the parent. All else of the parent's is closed before code of the

@@ -13,10 +13,10 @@ use std::{
 };
 
 use prefork_core::one_line;
-use prefork_daemonize::open_log;
+use prefork_daemonize::{LogError, open_log};
 
 use crate::{
-    Report, RunError,
+    Report,
     channels::WhichLog,
     logs::log::Log,
     logs::{Format, LineWriter, Lost, follow},
@@ -67,8 +67,8 @@ impl AccessLog {
         Self::to(Destination::Nowhere)
     }
 
-    pub(crate) fn file(path: &Path) -> Result<Self, RunError> {
-        Ok(Self::of(open_log(path).map_err(RunError::Log)?.into(), path))
+    pub(crate) fn file(path: &Path) -> Result<Self, LogError> {
+        Ok(Self::of(open_log(path)?.into(), path))
     }
 
     /// Goes on writing to a file that is open already, as where the previous program had it open and this one may
@@ -144,18 +144,16 @@ impl AccessLog {
             return;
         }
         if let (Err(error), Some(log)) = (self.reopen(), &self.log) {
-            log.error(NotReopened(&error));
+            error.log(log);
         }
     }
 
     /// Opens the file again, if there is one, after it was renamed for example.
-    pub(crate) fn reopen(&mut self) -> Result<(), RunError> {
-        let open = |path: &Path| open_log(path).map_err(RunError::Log);
+    pub(crate) fn reopen(&mut self) -> Result<(), NotReopened> {
         match &mut self.destination {
-            Destination::File(target, file) => *file = open(&target.path)?.into(),
+            Destination::File(target, file) => *file = open_log(&target.path)?.into(),
             Destination::Own(target, writer) => {
-                let again = RunError::system("open the access log once more");
-                *writer = LineWriter::of(open(&target.path)?.as_fd()).map_err(again)?;
+                *writer = LineWriter::of(open_log(&target.path)?.as_fd())?;
             }
             Destination::Nowhere | Destination::Handle(_) => {}
         }
@@ -242,12 +240,18 @@ impl AccessLog {
     }
 }
 
-/// Says that the old file goes on.
-pub(crate) struct NotReopened<'a>(pub(crate) &'a RunError);
+/// Why the old file goes on.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum NotReopened {
+    #[error(transparent)]
+    Open(#[from] LogError),
+    #[error("cannot open it once more")]
+    Again(#[from] io::Error),
+}
 
-impl Display for NotReopened<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the access log stays as it was: {}", Report(self.0))
+impl NotReopened {
+    pub(crate) fn log(&self, log: &Log) {
+        log.error(format_args!("the access log stays as it was: {}", Report(self)));
     }
 }
 

@@ -58,7 +58,7 @@ pub(crate) fn open_own() -> io::Result<()> {
 /// # Errors
 ///
 /// Fails if this process can have no further descriptor; then everything goes where it went.
-pub(super) fn redirect(log: OwnedFd, streams: Streams) -> io::Result<()> {
+pub(crate) fn redirect(log: OwnedFd, streams: Streams) -> io::Result<()> {
     let is_the_same = lock().writer.as_ref().is_some_and(|writer| writer.leads_to(log.as_fd()));
     // A description of its own is better than one that others have.
     let writer = if is_the_same { None } else { Some(LineWriter::of(log.as_fd())?) };

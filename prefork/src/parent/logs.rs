@@ -5,7 +5,7 @@ use std::time::Duration;
 use prefork_core::{Event, SlotId, Time};
 
 use super::Parent;
-use crate::{logs, logs::describe::Span, status::counters::Counter, system::clock};
+use crate::{logs::describe::Span, start::logs::reopen, status::counters::Counter, system::clock};
 
 /// A line is written within microseconds, so this is mostly looked at once. It may take longer where the disk is slow,
 /// or where a child has to be replaced.
@@ -39,7 +39,7 @@ impl HandoverOfLogs {
 impl Parent<'_> {
     /// Opens the logs again, and hands them to all who write to them.
     pub(super) fn reopen_logs(&mut self) {
-        let logs = logs::reopen(&self.settings, &mut self.access_log, &self.log);
+        let logs = reopen(&self.settings, &mut self.access_log, &self.log);
         if logs.is_empty() {
             return;
         }

@@ -16,7 +16,6 @@ mod descendants;
 mod gossip;
 pub(crate) mod hangup;
 mod hooks;
-mod leftovers;
 mod logs;
 pub(crate) mod ready;
 mod reap;
@@ -36,32 +35,32 @@ use rustix::event::{PollFd, PollFlags};
 
 use crate::{
     AccessLog, Report, RunError,
-    args::ParentHooks,
     args::check::Settings,
     board::ParentBoard,
     channels::{Bell, Channels},
     child::Seat,
     disconnect::ClientWatch,
+    hooks::ParentHooks,
     hooks::{Duty, HookCalls, HookSeat},
     logs::Streams,
     logs::describe::Children,
     logs::log::{Log, Role},
     manager::{Begun, Occasion, Reporting},
+    program::Origin,
+    program::{AutoReload, FileWatch},
     sockets::listeners::Listeners,
     start::pid_file::KeptPidFile,
     status::Service,
     status::counters::{Counter, Counters},
     system::clock::{self, Slept},
     system::os::{Shortage, Signals, Title, allowed_descriptors},
-    upgrade::auto_reload::{AutoReload, FileWatch},
-    upgrade::{Adopted, Origin, Probe, Reading},
+    upgrade::{Adopted, Leftovers, Probe, Reading},
 };
 
 use bare::Bare;
 use carry_out::Done;
 use deaths::Deaths;
 use descendants::Descendants;
-pub(crate) use leftovers::Leftovers;
 use logs::HandoverOfLogs;
 use table::Table;
 

@@ -6,8 +6,8 @@ use prefork_core::Exit;
 use rustix::process::{Pid, WaitOptions, WaitStatus, waitpid};
 
 use crate::{
+    sys::refused::Refusable,
     sys::{self, ChildState},
-    system::refused::Refusable,
 };
 
 /// Takes the next ended child, whoever's it is; `None` when none is left.

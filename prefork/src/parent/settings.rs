@@ -12,10 +12,10 @@ use crate::{
     args::settings::{Held, InForce, Live, Mask},
     disconnect,
     manager::Occasion,
+    program,
     status::counters::Counter,
     system::clock,
     system::os::Shortage,
-    upgrade::auto_reload,
     upgrade::{Read, Reading},
 };
 
@@ -141,7 +141,7 @@ impl Parent<'_> {
             watch.set_interval(interval);
         }
         if let Some(reaction) = live.auto_reload_handler.on_change() {
-            let handler = auto_reload::Handler(auto_reload::Kind::Always(reaction));
+            let handler = program::Handler(program::Kind::Always(reaction));
             self.hooks.auto_reload_handler = Some(handler);
         }
         if let Some(reaction) = live.on_client_disconnect.on_disconnect() {

@@ -8,8 +8,7 @@ use rustix::process::Pid;
 
 use super::{Parent, reap};
 use crate::{
-    ChildExit, OnChange, hooks::Call, parent::hangup, system::clock, system::os::Sender,
-    upgrade::auto_reload,
+    ChildExit, OnChange, hooks::Call, parent::hangup, program, system::clock, system::os::Sender,
 };
 
 /// After so many ends of orphans at once, signals are read every 4 ms: often enough for the end of a child, which is
@@ -105,8 +104,8 @@ impl Parent<'_> {
         let Some(changes) = watch.check(now) else { return };
         self.log.info(&changes);
         match self.hooks.auto_reload_handler.as_ref().map(|handler| &handler.0) {
-            Some(auto_reload::Kind::Always(reaction)) => self.react(now, *reaction),
-            Some(auto_reload::Kind::Asked(_)) => {
+            Some(program::Kind::Always(reaction)) => self.react(now, *reaction),
+            Some(program::Kind::Asked(_)) => {
                 self.call_hook(now, Call::AutoReloadHandler(changes));
             }
             None => {}

@@ -1,6 +1,10 @@
 //! `new` and `run`: the order in which a daemon comes up and goes down.
 
+mod open_logs;
+mod read_settings;
 mod solo;
+
+pub use read_settings::read_settings;
 
 use std::{fmt, io, os::fd::OwnedFd, time::Duration};
 
@@ -9,27 +13,31 @@ use prefork_daemonize::{Daemonize, Outcome, Readiness};
 
 use crate::{
     AccessLog, Args, ArgsError, RunError,
+    args::AfterInit,
     args::check::{Checked, Pool, Settings, Users, When, check},
     args::settings::locate,
-    args::{AfterInit, ParentHooks},
-    board::{self, ParentBoard},
+    board::ParentBoard,
     channels::Channels,
     child::{self, Body},
     hooks,
+    hooks::ParentHooks,
     logs::log::{Log, Role},
-    logs::{open_access_log, open_error_log, redirect, redirect_stderr, stderr},
+    logs::stderr,
     manager::{MainPid, Manager},
     parent::{Became, Parent, Parts},
+    program::AutoReload,
+    program::Origin,
     sockets::activation::{self, Activated},
+    start::logs::{redirect, redirect_stderr},
     start::{Initialized, call, drop_privileges, initialize},
     status::{Service, StatusSocket},
     sys,
+    sys::threads,
     system::clock,
     system::os::{Signals, outlive_failed_writes, pidfds_work, terminal},
-    system::threads,
-    upgrade::auto_reload::AutoReload,
-    upgrade::{Adopted, Inherited, Origin, inherited},
+    upgrade::{Adopted, Inherited, inherited},
 };
+use open_logs::{open_access_log, open_error_log};
 
 /// A daemon whose arguments make sense, ready to be run.
 pub struct Prefork<S = ()> {
@@ -229,7 +237,7 @@ fn serve<S>(
              taken over can write to what the others report (docs/security.md)",
         );
     }
-    let channels = Channels::open(board::slots(settings))
+    let channels = Channels::open(settings.slots())
         .map_err(RunError::system("open the channels to the children"))?;
     let mut config = config.clone();
     // The launcher's time runs already.

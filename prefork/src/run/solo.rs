@@ -28,9 +28,9 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTTIN, SIGTTOU, SI
 use crate::{
     AccessLog, Ended, RunError,
     args::check::Settings,
-    args::{BeforeShutdown, ParentHooks, Ready},
     child::{By, Child, ChildParts, Failed, Stop, Work, stops},
-    hooks, logs,
+    hooks,
+    hooks::{BeforeShutdown, ParentHooks, Ready},
     logs::describe,
     logs::log::{Log, Role},
     manager::{Begun, Occasion, Reporting},
@@ -38,6 +38,7 @@ use crate::{
     parent::ready,
     run::Program,
     sockets::listeners::Listeners,
+    start::logs::reopen_error_log,
     start::pid_file::KeptPidFile,
     start::{Belongings, Initialized, drop_privileges, initialize},
     sys,
@@ -294,7 +295,7 @@ impl Watcher {
                 .info("SIGUSR2: a daemon without children does not upgrade; restart it instead");
         }
         if self.bell.reopen.swap(false, Ordering::Acquire) {
-            logs::reopen_error_log(&self.settings, &self.log);
+            reopen_error_log(&self.settings, &self.log);
             self.reporting.on(Occasion::NothingToReload);
             // The access log belongs to the loop, which does it with its next line.
             self.reopen_access_log.store(true, Ordering::Release);

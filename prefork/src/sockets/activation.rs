@@ -24,13 +24,11 @@ use rustix::{
 
 use crate::{
     logs::log::Log,
+    program::ACTIVATION_VARIABLES,
     sockets::bound::{self, listens, tcp_address, unix_address},
     sys,
 };
 
-/// The variables, and the number of the first descriptor.
-pub(crate) const VARIABLES: [&str; 4] =
-    ["LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES", "LISTEN_PIDFDID"];
 const FIRST: RawFd = 3;
 
 /// A descriptor that was passed, and the name that the manager has given it.
@@ -45,7 +43,7 @@ pub(crate) struct Activated {
 /// What has close-on-exec set was opened, or taken over, by code of this program.
 pub(crate) fn take(log: &Log) -> Vec<Activated> {
     let read = |name| env::var(name).ok();
-    let [pid, count, names, _] = VARIABLES.map(read);
+    let [pid, count, names, _] = ACTIVATION_VARIABLES.map(read);
     forget();
     let is_for_us = pid.is_some_and(|pid| pid == std::process::id().to_string());
     let Some(count) = count.filter(|_| is_for_us) else { return Vec::new() };
@@ -71,7 +69,7 @@ pub(crate) fn take(log: &Log) -> Vec<Activated> {
 
 /// Takes the variables out of the environment.
 pub(crate) fn forget() {
-    for name in VARIABLES {
+    for name in ACTIVATION_VARIABLES {
         if env::var_os(name).is_some() {
             sys::forget_variable(name);
         }

@@ -2,7 +2,15 @@
 
 pub(crate) mod activation;
 pub(crate) mod address;
+mod any;
 pub(crate) mod bound;
+mod inherited;
+mod init;
 pub(crate) mod listeners;
 pub(crate) mod predecessor;
 pub(crate) mod socket_file;
+
+pub(crate) use any::UnixPeer;
+pub use any::{AnyAddr, AnyListener, AnyStream};
+pub(crate) use inherited::InheritedListener;
+pub use init::Init;

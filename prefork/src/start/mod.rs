@@ -1,28 +1,27 @@
 //! What a daemon has before it starts children, and what it leaves in the file system.
 
-pub(crate) mod init;
+pub(crate) mod logs;
 pub(crate) mod pid_file;
 
 use std::io;
 
-pub use init::Init;
 use prefork_daemonize::{PidFile, Privileges};
 
 use crate::{
-    RunError,
+    Init, RunError,
     args::AfterInit,
     args::check::{Pool, Settings},
     board::{ParentBoard, Public},
     hooks,
-    logs::log::{Log, Role},
+    logs::log::{self, Log},
     sockets::activation::Activated,
     sockets::listeners::Listeners,
     sockets::predecessor::Predecessor,
     sockets::socket_file::SocketFile,
     start::pid_file::KeptPidFile,
     status::StatusSocket,
+    sys::threads,
     system::os::Title,
-    system::threads,
 };
 
 /// What a daemon has before it starts children.
@@ -56,7 +55,7 @@ impl Belongings {
     pub(crate) fn remove(self, settings: &Settings) {
         drop((self.sockets, self.status, self.board));
         if let Some(pid_file) = self.pid_file {
-            pid_file.remove(&Log::new(&settings.name, Role::Parent));
+            pid_file.remove(&Log::new(&settings.name, log::Role::Parent));
         }
     }
 }
@@ -67,12 +66,12 @@ pub(crate) fn initialize<S>(
     activated: Vec<Activated>,
     after_init: AfterInit<S>,
 ) -> Result<Initialized<S>, RunError> {
-    let log = Log::new(&settings.name, Role::Parent);
+    let log = Log::new(&settings.name, log::Role::Parent);
     let pid_file = settings.pid_path.as_ref().map(PidFile::create).transpose();
     let pid_file = pid_file.map_err(RunError::PidFile)?;
     let predecessor = Predecessor::of(pid_file.as_ref());
     let pid_file = pid_file.map(|file| KeptPidFile::begin(file, &log));
-    let board = Public::create(settings).map_err(RunError::Scoreboard)?.map(ParentBoard::new);
+    let board = create_board(settings)?;
     if settings.wants_scoreboard {
         log.warning(
             "the pool stays at prefork: to grow to max_children, set scoreboard_path or \
@@ -91,6 +90,12 @@ pub(crate) fn initialize<S>(
     let (listeners, sockets) = init.into_listeners();
     let belongings = Belongings { sockets, status, board, pid_file };
     Ok(Initialized { state, listeners, title, belongings })
+}
+
+/// Makes the scoreboard that the settings ask for, if they ask for one.
+pub(crate) fn create_board(settings: &Settings) -> Result<Option<ParentBoard>, RunError> {
+    let create = |place| Public::create(place, settings.slots()).map_err(RunError::Scoreboard);
+    Ok(settings.scoreboard.as_ref().map(create).transpose()?.map(ParentBoard::new))
 }
 
 /// Runs `after_init`, and sees that it has left no thread: children would lack it, and the locks that it

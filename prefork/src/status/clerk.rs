@@ -20,8 +20,8 @@ use crate::{
     logs::{Streams, follow, stderr},
     sockets::listeners::Listeners,
     sys,
+    sys::refused::Refusable,
     system::os::{end_with, set_signal_mask},
-    system::refused::Refusable,
 };
 
 /// What a clerk keeps of the parent's.

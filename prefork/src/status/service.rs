@@ -28,9 +28,9 @@ use crate::{
     sockets::listeners::Listeners,
     status::counters::Counters,
     sys::Forked,
+    sys::refused::Refusable,
     system::helper::Helper,
     system::os::{Shortage, Title, fork},
-    system::refused::Refusable,
 };
 
 /// Two clerks are not forked within less.

@@ -9,7 +9,7 @@ use crate::{
     sockets::bound::tcp_address,
     sockets::listeners::KnownBy,
     sockets::socket_file::{self, Identity, SocketFile},
-    system::refused::Refusable,
+    sys::refused::Refusable,
 };
 
 /// A socket that listens for those who ask.

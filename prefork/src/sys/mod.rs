@@ -10,8 +10,11 @@
 #![expect(unsafe_code, reason = "what the operating system offers in no safe form")]
 
 pub(crate) mod listening;
+pub(crate) mod memory_file;
 pub(crate) mod output_queue;
 pub(crate) mod pages;
+pub(crate) mod refused;
+pub(crate) mod threads;
 pub(crate) mod way_back;
 
 use std::{
@@ -40,8 +43,7 @@ use rustix::{
     process::{Pid, PrctlMmMap, configure_virtual_memory_map},
 };
 
-use crate::system::memory_file;
-use crate::system::refused::Refusable;
+use crate::sys::refused::Refusable;
 
 /// Which of the two processes a fork has returned in.
 #[derive(Debug)]
@@ -55,7 +57,7 @@ pub(crate) enum Forked {
 /// Fails if it has another thread, which a hook of the program may have left: else the child is a whole copy,
 /// in which everything works that worked before.
 pub(crate) fn fork() -> io::Result<Forked> {
-    crate::system::threads::require_one()?;
+    crate::sys::threads::require_one()?;
     // SAFETY: fork is dangerous in a process of several threads, where the child may only call what
     // is async-signal-safe. This is the only thread, and so nobody can start another before the fork.
     let forked = unsafe { nix::unistd::fork() }?;
@@ -296,7 +298,7 @@ pub(crate) fn is_privileged_by_file() -> bool {
 
 /// Removes a variable from the environment, unless there are threads that might read it just now.
 pub(crate) fn forget_variable(name: &str) {
-    if crate::system::threads::count().is_ok_and(|count| count == 1) {
+    if crate::sys::threads::count().is_ok_and(|count| count == 1) {
         // SAFETY: no other thread exists, so nobody reads or changes the environment meanwhile.
         unsafe { std::env::remove_var(name) };
     }

@@ -8,7 +8,7 @@ use std::{io, os::fd::OwnedFd, sync::atomic::AtomicU64};
 use nix::libc;
 use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap};
 
-use crate::system::refused::Refusable;
+use crate::sys::refused::Refusable;
 
 /// The words of a page. Where the pages of the machine are larger, the rest is not used.
 pub(crate) const WORDS: usize = 4096 / size_of::<AtomicU64>();

@@ -9,7 +9,7 @@ use rustix::{
     time::{ClockId, clock_gettime},
 };
 
-use crate::system::refused::Refusable;
+use crate::sys::refused::Refusable;
 
 /// Reads the monotonic clock (see `clock_gettime(2)`).
 pub(crate) fn now() -> Time {

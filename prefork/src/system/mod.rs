@@ -2,9 +2,9 @@
 
 pub(crate) mod clock;
 pub(crate) mod helper;
-pub(crate) mod memory_file;
 #[path = "linux/mod.rs"]
 pub(crate) mod os;
-pub(crate) mod refused;
+mod passed;
 pub(crate) mod statm;
-pub(crate) mod threads;
+
+pub(crate) use passed::Passed;

@@ -15,21 +15,22 @@ use prefork_core::{HandedTags, Hangups};
 use prefork_daemonize::PidFile;
 
 use super::{
-    Image, NoProbe, Origin, Passed, Probe, Reading,
+    Probe, Reading,
     handover::{
         HandedBoard, HandedChild, HandedImage, HandedListener, HandedLog, HandedPool, Handover,
     },
-    image,
     probe::Subject,
 };
 use crate::{
     AccessLog,
-    args::check::{Scoreboard, Settings},
-    board::ParentBoard,
+    args::check::Settings,
+    board::{ParentBoard, Place},
     channels::Channels,
+    program::{self, Image, NoProbe, Origin},
     sockets::listeners::Listeners,
     status::StatusSocket,
     status::counters::HandedCounters,
+    system::Passed,
 };
 
 /// How many descriptors a program opens that takes over, sockets aside: the ways to the children once more,
@@ -90,7 +91,7 @@ impl Estate<'_> {
     pub(crate) fn hand_over(&self, origin: &Origin, probe: &Probe) -> io::Error {
         let refused = || -> io::Result<io::Error> {
             // The very file that runs now, whatever stands at its path, to come back to.
-            let own = image::open_own()?;
+            let own = program::open_own()?;
             let mut passed = Passed::default();
             let mut handover = self.handover(origin, &mut passed);
             if let Some(command) = &mut handover.command {
@@ -194,8 +195,8 @@ impl Image {
 impl Settings {
     fn scoreboard_path(&self) -> Option<&std::path::Path> {
         match &self.scoreboard {
-            Scoreboard::File(path) => Some(path),
-            Scoreboard::None | Scoreboard::InMemory => None,
+            Some(Place::File(path)) => Some(path),
+            Some(Place::Memory | Place::Nowhere) | None => None,
         }
     }
 }

@@ -4,7 +4,7 @@ use std::{
     convert::Infallible,
     ffi::{CStr, CString},
     io,
-    os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd},
+    os::fd::BorrowedFd,
 };
 
 use nix::{
@@ -14,18 +14,11 @@ use nix::{
 };
 use rustix::{
     fs::{Mode, OFlags, open},
-    io::{FdFlags, fcntl_getfd, fcntl_setfd},
     process::{Pid, fchdir, setsid},
 };
 
-use super::inherited::VARIABLE;
 use crate::system::os::{end_with, set_signal_mask};
-
-/// Descriptors that the next program gets.
-#[derive(Debug, Default)]
-pub(crate) struct Passed<'a> {
-    fds: Vec<BorrowedFd<'a>>,
-}
+use crate::{program::HANDOVER_VARIABLE, system::Passed};
 
 /// A program about to be executed.
 #[derive(Debug)]
@@ -45,26 +38,7 @@ pub(super) enum Executable<'a> {
     File(BorrowedFd<'a>),
 }
 
-impl<'a> Passed<'a> {
-    /// Notes one, and returns its number there.
-    pub(crate) fn pass(&mut self, fd: &'a (impl AsFd + ?Sized)) -> RawFd {
-        self.pass_borrowed(fd.as_fd())
-    }
-
-    pub(crate) fn pass_borrowed(&mut self, fd: BorrowedFd<'a>) -> RawFd {
-        self.fds.push(fd);
-        fd.as_raw_fd()
-    }
-
-    fn keep_on_exec(&self, keep: bool) -> io::Result<()> {
-        for fd in &self.fds {
-            let mut flags = fcntl_getfd(fd)?;
-            flags.set(FdFlags::CLOEXEC, !keep);
-            fcntl_setfd(fd, flags)?;
-        }
-        Ok(())
-    }
-
+impl Passed<'_> {
     /// In a process just forked, becomes a program that ends with its parent and has a signal mask; returns why not.
     pub(super) fn become_helper(
         &self,
@@ -96,7 +70,7 @@ impl<'a> Passed<'a> {
             self.keep_on_exec(true)?;
             fchdir(start.directory)?;
             let mut environment = start.environment.to_vec();
-            environment.push(CString::new(format!("{VARIABLE}={message}"))?);
+            environment.push(CString::new(format!("{HANDOVER_VARIABLE}={message}"))?);
             Ok(match start.program {
                 Executable::Path(path) => execve(path, start.arguments, &environment)?,
                 Executable::File(file) => {

@@ -15,10 +15,10 @@ use prefork_core::{HandedTags, Hangups, SlotId};
 use rustix::fs::{SealFlags, fcntl_add_seals, fcntl_get_seals};
 use serde::{Deserialize, Serialize};
 
-use super::Command;
+use crate::{channels::HandedChannels, program::Command};
 use crate::{
     channels::Reports, sockets::listeners::KnownBy, sockets::socket_file::Identity,
-    status::counters::HandedCounters, system::memory_file,
+    status::counters::HandedCounters, sys::memory_file,
 };
 
 /// The version of the format.
@@ -128,20 +128,6 @@ pub(crate) struct HandedChild {
     pub(crate) bell: u32,
     /// What it has reported, as far as that was read.
     pub(crate) reports: Reports,
-}
-
-/// The descriptors of [`crate::channels::Channels`].
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
-pub(crate) struct HandedChannels {
-    pub(crate) pages: RawFd,
-    pub(crate) bells: RawFd,
-    pub(crate) call: RawFd,
-    /// Both ends.
-    #[serde(default)]
-    pub(crate) handout: Option<[RawFd; 2]>,
-    /// Of the logs, the newest.
-    #[serde(default)]
-    pub(crate) edition: u64,
 }
 
 /// The scoreboard.

@@ -4,7 +4,6 @@ use std::{
     collections::HashMap,
     env,
     error::Error,
-    net::SocketAddr,
     os::{
         fd::{AsFd, OwnedFd, RawFd},
         unix::process::parent_id,
@@ -17,7 +16,6 @@ use std::{
 use prefork_core::Hangups;
 
 use super::{
-    Command, Image, Origin, Passed,
     exec::{Executable, Start},
     handover::{Handover, Unreadable},
     trial::Tester,
@@ -28,37 +26,12 @@ use crate::{
     args::settings::InForce,
     logs::log::{Log, Role as Speaker},
     logs::stderr,
-    sockets::bound::{listens, tcp_address},
-    sockets::listeners::KnownBy,
-    sockets::socket_file::Identity,
+    program::Role,
+    program::{Command, HANDOVER_VARIABLE, Image, Origin},
+    sockets::InheritedListener,
     sys,
+    system::Passed,
 };
-
-/// The variable of the environment that says where the handover is.
-pub(super) const VARIABLE: &str = "PREFORK_HANDOVER";
-
-/// As what this program runs, if not as one that was started in the usual way.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Role {
-    /// It tries whether it would work.
-    Probe,
-    /// It reads its settings, and reports them.
-    Settings,
-    /// It takes the daemon over from another program.
-    Successor,
-    /// It was the daemon, and takes it back from a program that could not take it over.
-    Returned,
-}
-
-impl Role {
-    /// Whether it runs in the daemon's own process, and not in one that the daemon has started.
-    const fn is_of_the_daemon(self) -> bool {
-        match self {
-            Self::Probe | Self::Settings => false,
-            Self::Successor | Self::Returned => true,
-        }
-    }
-}
 
 /// What the program of before has left.
 #[derive(Debug)]
@@ -75,31 +48,6 @@ pub(crate) struct Inherited {
     pub(super) returned: Option<Return>,
 }
 
-/// A listening socket that was left.
-#[derive(Debug)]
-pub(crate) struct InheritedListener {
-    pub(crate) known_by: KnownBy,
-    pub(crate) activated: Option<String>,
-    pub(crate) file: Option<Identity>,
-    pub(crate) socket: OwnedFd,
-}
-
-impl InheritedListener {
-    /// Whether it is what listening on one of these addresses has led to, or would.
-    pub(crate) fn is_tcp(&self, wanted: &[SocketAddr]) -> bool {
-        let KnownBy::Tcp(asked) = &self.known_by else { return false };
-        let is_bound = || tcp_address(&self.socket).is_some_and(|bound| wanted.contains(&bound));
-        // Earlier libraries have noted the addresses of datagram sockets too.
-        listens(&self.socket) && (asked == wanted || is_bound())
-    }
-
-    /// Whether it is what listening at this path has led to.
-    pub(crate) fn is_unix(&self, wanted: &Path) -> bool {
-        let KnownBy::Unix(asked) = &self.known_by else { return false };
-        listens(&self.socket) && asked == wanted
-    }
-}
-
 /// Returns what was left to this program, until it is taken; `None` for a program that was started in
 /// the usual way.
 ///
@@ -114,8 +62,8 @@ pub(crate) fn inherited() -> MutexGuard<'static, Option<Inherited>> {
 
 /// Looks for an inheritance, and makes sure that no other process gets it.
 fn look() -> Option<Inherited> {
-    let message = env::var(VARIABLE).ok()?;
-    sys::forget_variable(VARIABLE);
+    let message = env::var(HANDOVER_VARIABLE).ok()?;
+    sys::forget_variable(HANDOVER_VARIABLE);
     if sys::is_privileged_by_file() {
         // Whoever started a set-user-ID program may have written the handover, and would have it execute
         // any file and signal any process. Such a program does not upgrade (see `Origin`).

@@ -36,29 +36,22 @@
 //! - `way_back.rs`, and `sys/way_back.rs`: the new program, before it has taken over, and what the old one is told.
 //! - `handover.rs`: what is said between them.
 
-pub(crate) mod auto_reload;
-mod command;
 mod estate;
 mod exec;
 mod handover;
-mod image;
 mod inherited;
-mod origin;
+mod leftovers;
 mod probe;
 mod reading;
 mod succession;
 mod trial;
 mod way_back;
 
-pub use auto_reload::{AutoReloadHandler, OnChange};
-pub(crate) use command::Command;
 pub(crate) use estate::{Estate, Which};
-pub(crate) use exec::Passed;
-pub(crate) use handover::{HandedChannels, HandedChild};
-pub(crate) use image::Image;
-pub(crate) use inherited::{Inherited, InheritedListener, Role, inherited};
-pub(crate) use origin::Origin;
-pub(crate) use probe::{NoProbe, Probe, Tried, Word};
+pub(crate) use handover::HandedChild;
+pub(crate) use inherited::{Inherited, inherited};
+pub(crate) use leftovers::Leftovers;
+pub(crate) use probe::{Probe, Tried, Word};
 pub(crate) use reading::{Read, Reading};
 pub(crate) use succession::Adopted;
 pub(crate) use way_back::way_back;

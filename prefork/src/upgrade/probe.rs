@@ -6,7 +6,7 @@
 //! words come by a pipe, which can carry nothing to the parent.
 
 use std::{
-    ffi::{CString, OsString},
+    ffi::CString,
     fs::{self, File},
     io::{self, IoSliceMut},
     mem::MaybeUninit,
@@ -15,7 +15,7 @@ use std::{
 };
 
 use nix::sys::signal::SigSet;
-use prefork_core::{Exit, one_line};
+use prefork_core::Exit;
 use prefork_reload::{Distrust, trusted_file};
 use rustix::{
     fs::{Mode, OFlags, Stat, fstat, open},
@@ -29,18 +29,17 @@ use rustix::{
 };
 
 use super::{
-    Image, Origin, Passed,
-    command::Found,
     exec::{Executable, Start},
     handover,
-    image::{self, ProgramFile, Report, c_strings, path_of},
 };
 use crate::{
     logs::describe::Ended,
+    program::{Found, Image, NoProbe, Origin, ProgramFile, Report, c_strings, open_own, path_of},
+    sys::refused,
     sys::{self, Forked},
+    system::Passed,
     system::helper::Helper,
-    system::os::{Shortage, fork},
-    system::refused,
+    system::os::fork,
 };
 
 /// The longest message of a probe, which a pipe takes whole or not at all (`PIPE_BUF` in `pipe(7)`).
@@ -77,77 +76,6 @@ pub(crate) enum Word {
     Ready,
     /// Its file is being written.
     Busy,
-}
-
-/// Why there is no probe.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum NoProbe {
-    /// The file cannot be opened.
-    #[error("cannot open the program {}", one_line(path))]
-    Open {
-        /// The program.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// What stands there cannot be executed.
-    #[error("{} is no regular file", one_line(path))]
-    NotAFile {
-        /// The program.
-        path: PathBuf,
-    },
-    /// Somebody else decides what this daemon of root would become.
-    #[error("root does not run what others can change")]
-    Distrusted {
-        /// Who, and where.
-        #[from]
-        source: Distrust,
-    },
-    /// The directory in which a fresh start would begin is not there.
-    #[error(
-        "the working directory {} cannot be entered, where the daemon was started: make it again, or restart \
-         the daemon elsewhere",
-        one_line(path)
-    )]
-    NoDirectory {
-        /// The directory, by its name.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// The program is called by a name, and is nowhere along `PATH`.
-    #[error("{} is found nowhere along PATH", one_line(Path::new(name)))]
-    NotInPath {
-        /// The name.
-        name: OsString,
-    },
-    /// The running program was executed from memory.
-    #[error(
-        "it was started from a file in memory, which no name leads to: restart the daemon instead"
-    )]
-    Nameless,
-    /// It cannot be run.
-    #[error("cannot start the probe")]
-    System {
-        /// What the system said.
-        #[from]
-        source: io::Error,
-    },
-}
-
-impl NoProbe {
-    /// What is short, if that is why.
-    pub(crate) fn shortage(&self) -> Shortage {
-        match self {
-            Self::System { source }
-            | Self::Open { source, .. }
-            | Self::NoDirectory { source, .. } => Shortage::behind(source),
-            Self::NotAFile { .. }
-            | Self::Distrusted { .. }
-            | Self::NotInPath { .. }
-            | Self::Nameless => Shortage::none(),
-        }
-    }
 }
 
 /// A program that is to be tried, and how it is executed.
@@ -195,7 +123,7 @@ impl Subject {
     pub(super) fn running(origin: &Origin) -> Result<Self, NoProbe> {
         let Image { arguments, environment, directory, file, .. } = &origin.image;
         let start = Executed {
-            program: image::open_own()?,
+            program: open_own()?,
             arguments: arguments.clone(),
             environment: environment.clone(),
             directory: directory.try_clone()?,

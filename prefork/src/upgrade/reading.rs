@@ -21,15 +21,15 @@ use rustix::{
 };
 
 use super::{
-    Image, Passed,
     exec::{Executable, Start},
-    image,
     probe::{END, REFUSED, not_executed, receive, why_not_executed},
 };
 use crate::{
     args::settings::InForce,
     logs::describe::Ended,
+    program::{Image, open_own},
     sys::{self, Forked},
+    system::Passed,
     system::helper::Helper,
     system::os::fork,
 };
@@ -65,7 +65,7 @@ impl Reading {
         let (channel, far) =
             socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
         let nothing = open("/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())?;
-        let program = image::open_own()?;
+        let program = open_own()?;
         let (arguments, loaded) = image.arguments_to_return();
         let mut passed = Passed::default();
         let message = format!("settings:{}:{}", passed.pass(handover), passed.pass(&far));

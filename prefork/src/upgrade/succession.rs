@@ -22,20 +22,21 @@ use rustix::{
     process::{Pid, chdir, umask},
 };
 
-use super::{HandedChild, Inherited, InheritedListener, Role};
+use super::{HandedChild, Inherited, Leftovers};
 use crate::{
     Report, RunError,
     args::AfterInit,
-    args::check::{Scoreboard, Settings},
-    board::{self, ParentBoard, Public},
+    args::check::Settings,
+    board::{ParentBoard, Place, Public},
     channels::Channels,
     logs::log::{Log, Role as Speaker},
-    parent::Leftovers,
+    program::Role,
+    sockets::InheritedListener,
+    sockets::Init,
     sockets::listeners::{KnownBy, Listeners, Listening},
     sockets::socket_file::SocketFile,
-    start::init::Init,
     start::pid_file::KeptPidFile,
-    start::{Belongings, Initialized, call_after_init},
+    start::{Belongings, Initialized, call_after_init, create_board},
     status::StatusSocket,
     status::counters::HandedCounters,
     system::clock,
@@ -89,14 +90,13 @@ impl Inherited {
         let pid_file = pid_file.map_err(RunError::PidFile)?;
         let log = Log::new(&settings.name, Speaker::Parent);
         let pid_file = pid_file.map(|file| KeptPidFile::begin(file, &log));
-        let board = if self.keeps_board(settings) { Ok(None) } else { Public::create(settings) };
-        let board = board.map_err(RunError::Scoreboard)?.map(ParentBoard::new);
+        let board = if self.keeps_board(settings) { None } else { create_board(settings)? };
         let status = self.status_socket(settings);
         let status = status.map_err(RunError::system("open the status page"))?;
         let title = Title::parent(&settings.name);
         let (state, listeners, sockets) = self.make_state(settings, after_init, &log)?;
         let channels = self.handover.pool.as_ref().map(|pool| {
-            Channels::adopt(pool.channels, board::slots(settings), |number| self.copy(number))
+            Channels::adopt(pool.channels, settings.slots(), |number| self.copy(number))
         });
         let channels = channels.transpose();
         let channels = channels.map_err(RunError::system("take over the ways to the children"))?;
@@ -179,9 +179,9 @@ impl Inherited {
         let board = pool.board.and_then(|board| {
             Some((self.take(board.file)?, board.lock.and_then(|lock| self.take(lock))))
         });
-        if self.keeps_board(settings) {
-            initialized.belongings.board =
-                Public::adopt(settings, board, log).map(ParentBoard::new);
+        if let Some(place) = settings.scoreboard.as_ref().filter(|_| self.keeps_board(settings)) {
+            let public = Public::adopt(place, settings.slots(), board, log);
+            initialized.belongings.board = Some(ParentBoard::new(public));
         } else if let (Some((file, lock)), Some(path)) = (board, &self.handover.scoreboard_path) {
             // Dropped at once, as this program wants none there.
             drop(OwnedBoard::adopt(Some(Path::new(path)), file, lock));
@@ -278,9 +278,9 @@ impl Inherited {
     fn keeps_board(&self, settings: &Settings) -> bool {
         let path = self.handover.scoreboard_path.as_ref().map(Path::new);
         match &settings.scoreboard {
-            Scoreboard::None => false,
-            Scoreboard::File(wanted) => path == Some(wanted),
-            Scoreboard::InMemory => self.handover.has_board && path.is_none(),
+            None => false,
+            Some(Place::File(wanted)) => path == Some(wanted),
+            Some(Place::Memory | Place::Nowhere) => self.handover.has_board && path.is_none(),
         }
     }
 }

@@ -14,12 +14,15 @@ use rustix::{
 };
 
 use super::{
-    Image, handover,
-    image::{self, Report},
+    handover,
     probe::{END, EXECUTED, LONGEST_WORD, READY, REFUSED},
     reading::SETTINGS,
 };
-use crate::{args::settings::InForce, sys};
+use crate::{
+    args::settings::InForce,
+    program::{Image, Report, open_own},
+    sys,
+};
 
 /// The ways to the parent that waits for the outcome.
 #[derive(Debug)]
@@ -47,7 +50,7 @@ impl Tester {
     /// and a memory file with the rest. From then on nothing leads to the parent that could carry a descriptor.
     pub(super) fn report(&self, image: &Image) -> io::Result<()> {
         let memory = handover::write(&serde_json::to_vec(&Report::of(image))?)?;
-        let program = image::open_own()?;
+        let program = open_own()?;
         let descriptors = [memory.as_fd(), program.as_fd(), image.directory.as_fd()];
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(3))];
         let mut ancillary = SendAncillaryBuffer::new(&mut space);

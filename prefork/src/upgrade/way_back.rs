@@ -8,11 +8,8 @@ use std::{
     time::Duration,
 };
 
-use super::{
-    handover::Handover,
-    image::{arguments, c_strings, environment},
-    inherited::VARIABLE,
-};
+use super::handover::Handover;
+use crate::program::{HANDOVER_VARIABLE, arguments, c_strings, environment};
 use crate::sys::{
     self,
     way_back::{Cause, Route},
@@ -54,7 +51,7 @@ impl Display for Return {
 /// Finds out, before anything of this program has run, where to go back to if it fails; `None` if it is not one that
 /// takes a daemon over.
 pub(crate) fn way_back() -> Option<Route> {
-    let message = env::var_os(VARIABLE)?.into_string().ok()?;
+    let message = env::var_os(HANDOVER_VARIABLE)?.into_string().ok()?;
     if sys::is_privileged_by_file() {
         return None;
     }
@@ -82,7 +79,7 @@ pub(crate) fn way_back() -> Option<Route> {
         directory: pool.image.as_ref().map(|image| image.directory),
         arguments,
         environment,
-        variable: format!("{VARIABLE}=returned:{memory}:{attempt}:"),
+        variable: format!("{HANDOVER_VARIABLE}=returned:{memory}:{attempt}:"),
         left,
         children: pool.children.iter().map(|child| child.pid).collect(),
         pause,

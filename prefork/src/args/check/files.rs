@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
-use super::{AccessTarget, ErrorLog, Faults, Scoreboard};
-use crate::{args::Data, status::Address};
+use super::{AccessTarget, ErrorLog, Faults};
+use crate::{args::Data, board::Place, status::Address};
 
 /// What the arguments say of files, each with a place of its own.
 pub(super) struct Files {
@@ -11,7 +11,7 @@ pub(super) struct Files {
     pub(super) error_log_path: Option<PathBuf>,
     pub(super) error_log: Option<ErrorLog>,
     pub(super) access_log: Option<AccessTarget>,
-    pub(super) scoreboard: Scoreboard,
+    pub(super) scoreboard: Option<Place>,
 }
 
 impl Files {
@@ -36,8 +36,8 @@ impl Files {
         }
         let scoreboard = faults.one_of(
             ["scoreboard_path", "scoreboard_in_memory"],
-            scoreboard_path.map(Scoreboard::File),
-            data.scoreboard_in_memory.then_some(Scoreboard::InMemory),
+            scoreboard_path.map(Place::File),
+            data.scoreboard_in_memory.then_some(Place::Memory),
         );
         let error_log = faults.one_of(
             ["error_log_path", "error_log_handle"],
@@ -49,7 +49,6 @@ impl Files {
             access_log_path.map(AccessTarget::Path),
             data.access_log_handle.take().map(AccessTarget::Handle),
         );
-        let scoreboard = scoreboard.unwrap_or(Scoreboard::None);
         Self { pid_path, error_log_path, error_log, access_log, scoreboard }
     }
 

@@ -16,16 +16,18 @@ use prefork_reload::WatchList;
 use crate::{
     Args, ArgsError, Report,
     args::settings::{Fixed, InForce, Live, Mask, Reaction, files_read},
-    args::{AfterInit, BeforeDaemonize, Data, ParentHooks},
+    args::{AfterInit, BeforeDaemonize, Data},
+    board::Place,
     child::Body,
+    hooks::ParentHooks,
     manager::Manager,
-    upgrade::Origin,
-    upgrade::auto_reload::{AutoReload, Handler},
+    program::Origin,
+    program::{AutoReload, Handler},
 };
 
 use faults::Faults;
 use files::Files;
-pub(crate) use settings::{AccessTarget, ErrorLog, Pool, Scoreboard, Settings, Users};
+pub(crate) use settings::{AccessTarget, ErrorLog, Pool, Settings, Users};
 
 const SHORTEST_NETWATCH_INTERVAL: Duration = Duration::from_millis(50);
 
@@ -130,9 +132,13 @@ fn check_data(
         directory: env::current_dir().ok(),
         pid_path,
         error_log_path,
-        wants_scoreboard: matches!((&scoreboard, &pool), (Scoreboard::None, Pool::Children(config))
+        wants_scoreboard: matches!((&scoreboard, &pool), (None, Pool::Children(config))
             if data.max_children.is_some() && config.max_children() > config.prefork()),
-        scoreboard,
+        scoreboard: scoreboard.map(|place| match (place, &pool) {
+            // Read by the status page, or written by the main loop; else by nobody.
+            (Place::Memory, Pool::Children(_)) if status.is_none() => Place::Nowhere,
+            (place, _) => place,
+        }),
         pool,
         limits,
         start_timeout: data.start_timeout.unwrap_or(defaults::START_TIMEOUT),

@@ -5,11 +5,7 @@ use std::time::Duration;
 use prefork_core::{Config, ConfigError, Descendants, LARGEST_POOL, Reread};
 
 use super::{Faults, Pool, defaults, has_scoreboard};
-use crate::{
-    args::settings::files_read,
-    args::{Data, ParentHooks},
-    child::Limits,
-};
+use crate::{args::Data, args::settings::files_read, child::Limits, hooks::ParentHooks};
 
 /// Checks the size of the pool, and what depends on it.
 pub(super) fn check(data: &Data, hooks: &ParentHooks, faults: &mut Faults) -> Pool {

@@ -5,7 +5,7 @@ use std::{io::Write, os::fd::OwnedFd, path::PathBuf, rc::Rc, time::Duration};
 use prefork_core::Config;
 use prefork_daemonize::Privileges;
 
-use crate::{args::settings::InForce, child::Limits, manager::Manager};
+use crate::{args::settings::InForce, board::Place, child::Limits, manager::Manager};
 
 /// The plain data among the arguments.
 #[derive(Clone, Debug)]
@@ -16,7 +16,8 @@ pub(crate) struct Settings {
     pub(crate) directory: Option<PathBuf>,
     pub(crate) pid_path: Option<PathBuf>,
     pub(crate) error_log_path: Option<PathBuf>,
-    pub(crate) scoreboard: Scoreboard,
+    /// Where the scoreboard is; `None` for none.
+    pub(crate) scoreboard: Option<Place>,
     pub(crate) pool: Pool,
     /// Whether more children were asked for than a pool without a scoreboard can ever have.
     pub(crate) wants_scoreboard: bool,
@@ -32,20 +33,22 @@ pub(crate) struct Settings {
     pub(crate) in_force: Box<InForce>,
 }
 
+impl Settings {
+    /// How many slots the pool has.
+    pub(crate) fn slots(&self) -> u32 {
+        match &self.pool {
+            Pool::Solo => 1,
+            Pool::Children(config) => config.slots(),
+        }
+    }
+}
+
 /// As whom the daemon runs.
 #[derive(Clone, Debug)]
 pub(crate) struct Users {
     pub(crate) children: Rc<Privileges>,
     /// Whether the parent becomes what its children are.
     pub(crate) drop_parent: bool,
-}
-
-/// Where the scoreboard is.
-#[derive(Clone, Debug)]
-pub(crate) enum Scoreboard {
-    None,
-    File(PathBuf),
-    InMemory,
 }
 
 /// Who runs the main loop.

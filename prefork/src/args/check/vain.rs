@@ -4,7 +4,7 @@
 //! is refused. One that only repeats its default promises nothing, and is taken.
 
 use super::{Faults, defaults, has_scoreboard};
-use crate::args::{Data, ParentHooks};
+use crate::{args::Data, hooks::ParentHooks};
 
 /// What an argument needs to change anything.
 #[derive(Clone, Copy)]

@@ -20,11 +20,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{Applied, ReadFile, Settings, fingerprint};
 use crate::{
-    OnChange, OnDisconnect,
-    args::{Data, ParentHooks},
-    disconnect,
-    logs::describe::Span,
-    upgrade::auto_reload,
+    OnChange, OnDisconnect, args::Data, disconnect, hooks::ParentHooks, logs::describe::Span,
+    program,
 };
 
 /// The settings that a daemon has.
@@ -203,13 +200,13 @@ pub(crate) enum Reaction {
 }
 
 impl Reaction {
-    pub(crate) fn to_changes(handler: Option<&auto_reload::Handler>) -> Self {
+    pub(crate) fn to_changes(handler: Option<&program::Handler>) -> Self {
         match handler.map(|handler| &handler.0) {
             None => Self::Unset,
-            Some(auto_reload::Kind::Always(OnChange::Upgrade)) => Self::Upgrade,
-            Some(auto_reload::Kind::Always(OnChange::Reload)) => Self::Reload,
-            Some(auto_reload::Kind::Always(OnChange::Nothing)) => Self::Nothing,
-            Some(auto_reload::Kind::Asked(_)) => Self::Code,
+            Some(program::Kind::Always(OnChange::Upgrade)) => Self::Upgrade,
+            Some(program::Kind::Always(OnChange::Reload)) => Self::Reload,
+            Some(program::Kind::Always(OnChange::Nothing)) => Self::Nothing,
+            Some(program::Kind::Asked(_)) => Self::Code,
         }
     }
 

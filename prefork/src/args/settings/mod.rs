@@ -15,8 +15,8 @@ use std::{
     time::Duration,
 };
 
-pub(crate) use file::{ReadFile, files_read};
-pub use file::{SettingsError, read_settings};
+pub use file::SettingsError;
+pub(crate) use file::{ReadFile, files_read, read};
 pub(crate) use in_force::{Fixed, Held, InForce, Live, Mask, Reaction};
 pub(crate) use places::locate;
 

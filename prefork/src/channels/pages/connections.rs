@@ -14,7 +14,10 @@ use std::{
 use prefork_core::{SlotId, Time};
 
 use super::{OwnPage, Pages, WATCHED, millis};
-use crate::{disconnect::Words, sys::pages::Page};
+use crate::sys::pages::Page;
+
+/// The same in shared memory: first the inode, which is never 0. A client that is not known has port 0.
+pub(crate) type Words = [u64; 7];
 
 /// The words of a page that this is about.
 pub(super) const WORDS: Range<usize> = CONNECTION..FILTERS + 2 * LENGTH;

@@ -144,8 +144,8 @@ fn only_the_listeners_of_this_call_are_waited_for() {
     assert_eq!(from(child.accept(&a).expect("accepted")), own(&clients[0]));
     assert_eq!(from(child.accept(&b).expect("accepted")), own(&clients[2]));
     let poller = &child.poller;
-    assert!(poller.waits_at(&b).expect("known"));
-    assert!(!poller.waits_at(&[&a, &b]).expect("known"));
+    assert!(poller.waits_at(|visit| b.each(INSIDE, visit)).expect("known"));
+    assert!(!poller.waits_at(|visit| [&a, &b].each(INSIDE, visit)).expect("known"));
     assert_eq!(from(child.accept(&a).expect("accepted")), own(&clients[1]));
 }
 

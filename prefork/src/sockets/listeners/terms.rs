@@ -15,7 +15,7 @@ use rustix::{
     net::sockopt,
 };
 
-use crate::{sys::listening, system::refused::Refusable};
+use crate::{sys::listening, sys::refused::Refusable};
 
 /// As many may wait as the system lets wait (`net.core.somaxconn`), where it is not known how many might.
 const ALL: i32 = i32::MAX;

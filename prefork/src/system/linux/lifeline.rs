@@ -14,7 +14,7 @@ use rustix::{
     },
 };
 
-use crate::system::refused::Refusable;
+use crate::sys::refused::Refusable;
 
 /// The parent's end.
 #[derive(Debug)]

@@ -1,6 +1,6 @@
 //! What the library uses of Linux and of no other system.
 //!
-//! A port is a sibling of this folder with the same names in it, chosen in `lib.rs`.
+//! A port is a sibling of this folder with the same names in it, chosen in `system/mod.rs`.
 
 mod control_groups;
 mod file_hints;
@@ -21,6 +21,7 @@ pub(crate) use fork::fork;
 pub(crate) use lifeline::{Lifeline, Tether, end_with};
 pub(crate) use memory::memory_counts;
 pub(crate) use orphans::Reaper;
+pub(crate) use poller::Visit;
 pub(crate) use poller::{Poller, Source, Stale};
 pub(crate) use process::{Process, Reserve, pidfds_work};
 pub(crate) use shortage::{Shortage, allowed_descriptors};

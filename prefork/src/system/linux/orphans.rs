@@ -17,7 +17,7 @@ use rustix::{
     },
 };
 
-use crate::{sys, system::refused::Refusable};
+use crate::{sys, sys::refused::Refusable};
 
 /// The limit by whose value the processes of a child are known: Linux has stopped enforcing it with 2.4.25 (see
 /// `RLIMIT_LOCKS` in `getrlimit(2)`), and inherits it like any other.

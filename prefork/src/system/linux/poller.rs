@@ -17,7 +17,10 @@ use rustix::{
     io::Errno,
 };
 
-use crate::{Listener, child::INSIDE, sys, system::refused::Refusable};
+use crate::{sys, sys::refused::Refusable};
+
+/// Is called with each socket of some that listen.
+pub(crate) type Visit<'a> = &'a mut dyn FnMut(BorrowedFd<'_>) -> io::Result<()>;
 
 /// What woke a child.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,11 +94,11 @@ impl Poller {
     }
 
     /// Gives up the listeners that it waits at, unless they are these, in this order.
-    pub(crate) fn leave_unless_at<L: Listener + ?Sized>(
+    pub(crate) fn leave_unless_at(
         &mut self,
-        listener: &L,
+        each: impl Fn(Visit<'_>) -> io::Result<()>,
     ) -> io::Result<Result<(), Stale>> {
-        if self.listeners.is_empty() || self.waits_at(listener)? {
+        if self.listeners.is_empty() || self.waits_at(each)? {
             return Ok(Ok(()));
         }
         let mut listeners = std::mem::take(&mut self.listeners);
@@ -113,11 +116,11 @@ impl Poller {
     /// # Errors
     ///
     /// Fails if there is no listener: it would wait for nothing.
-    pub(crate) fn wait_at<L: Listener + ?Sized>(&mut self, listener: &L) -> io::Result<()> {
+    pub(crate) fn wait_at(&mut self, each: impl Fn(Visit<'_>) -> io::Result<()>) -> io::Result<()> {
         if !self.listeners.is_empty() {
             return Ok(());
         }
-        listener.each(INSIDE, &mut |socket| self.add(socket))?;
+        each(&mut |socket| self.add(socket))?;
         if self.listeners.is_empty() {
             let problem = "no listeners to accept from";
             return Err(io::Error::new(io::ErrorKind::InvalidInput, problem));
@@ -130,9 +133,9 @@ impl Poller {
     }
 
     /// Whether it waits at these listeners, in this order, and at no others.
-    pub(crate) fn waits_at<L: Listener + ?Sized>(&self, listener: &L) -> io::Result<bool> {
+    pub(crate) fn waits_at(&self, each: impl Fn(Visit<'_>) -> io::Result<()>) -> io::Result<bool> {
         let (mut waits, mut at) = (self.listeners.iter(), true);
-        listener.each(INSIDE, &mut |socket| {
+        each(&mut |socket| {
             at &= waits.next() == Some(&socket.as_raw_fd());
             Ok(())
         })?;

@@ -11,7 +11,7 @@ use rustix::{
 };
 
 use super::control_groups;
-use crate::system::refused;
+use crate::sys::refused;
 
 /// The limit that is likely to have been reached, to stand behind an error: `; RLIMIT_NOFILE is 64`. Nothing where the
 /// error has nothing to do with limits.

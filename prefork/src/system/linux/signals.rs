@@ -21,7 +21,7 @@ use nix::{
 
 use prefork_core::HangupsAtStart;
 
-use crate::{sys, system::refused::Refusable};
+use crate::{sys, sys::refused::Refusable};
 
 /// The signals that the parent answers to.
 const ANSWERED: [Signal; 9] = [

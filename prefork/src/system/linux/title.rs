@@ -28,7 +28,7 @@ impl Title {
         let name: String = name.chars().take(LONGEST_NAME / 4).collect();
         let text = format!("{name} [parent]");
         // Another thread could move the end of the heap meanwhile, which is part of what the kernel is told.
-        let alone = crate::system::threads::require_one();
+        let alone = crate::sys::threads::require_one();
         let page = alone.and_then(|()| TitlePage::new(text.as_bytes())).and_then(|page| {
             move_arguments(&page, text.len())?;
             Ok(page)

@@ -5,7 +5,7 @@ use std::{fmt, fs, os::fd::BorrowedFd, time::Duration};
 use prefork_core::Time;
 use prefork_reload::{Changes, Stamp, WatchList, Watcher};
 
-use crate::{Result, upgrade::Origin};
+use crate::{Result, program::Origin};
 
 /// What the daemon does when watched files have changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -41,7 +41,7 @@ impl Leftovers {
     }
 
     /// Forgets one that was reaped.
-    pub(super) fn forget(&mut self, pid: Pid) {
+    pub(crate) fn forget(&mut self, pid: Pid) {
         self.0.retain(|other| *other != pid);
     }
 

@@ -7,7 +7,7 @@ use rustix::{
     io::Errno,
 };
 
-use crate::system::refused::Refusable;
+use crate::sys::refused::Refusable;
 
 const CALL: &str = "memfd_create(2)";
 

@@ -15,8 +15,8 @@ use crate::sys;
 /// Both.
 #[derive(Debug)]
 pub(crate) struct Origin {
-    pub(super) command: Command,
-    pub(super) image: Image,
+    pub(crate) command: Command,
+    pub(crate) image: Image,
 }
 
 impl Origin {

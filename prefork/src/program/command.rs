@@ -37,13 +37,13 @@ use rustix::fs::{Access, AtFlags, Mode, OFlags, accessat, open, openat};
 use serde::{Deserialize, Serialize};
 
 use super::{
+    NoProbe,
     image::{Image, c_strings, own_path},
-    probe::NoProbe,
 };
 
 /// How the program is found.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) enum Called {
+pub(crate) enum Called {
     /// By this path; one that is relative is taken from the working directory.
     Path(OsString),
     /// By its name, along `PATH`.
@@ -55,32 +55,32 @@ pub(super) enum Called {
 /// A command, as one would type it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Command {
-    pub(super) called: Called,
-    pub(super) arguments: Vec<OsString>,
-    pub(super) environment: Vec<OsString>,
+    pub(crate) called: Called,
+    pub(crate) arguments: Vec<OsString>,
+    pub(crate) environment: Vec<OsString>,
     /// The working directory by name, if it has one.
-    pub(super) directory: Option<OsString>,
+    pub(crate) directory: Option<OsString>,
     /// The program, where `called` is the dynamic linker, which is told to load it.
-    pub(super) loaded: Option<OsString>,
+    pub(crate) loaded: Option<OsString>,
     /// Whether what is called runs itself, and has executed nothing else.
-    pub(super) is_direct: bool,
+    pub(crate) is_direct: bool,
 }
 
 /// Where a command leads at this moment.
 #[derive(Debug)]
-pub(super) struct Found {
-    pub(super) directory: OwnedFd,
+pub(crate) struct Found {
+    pub(crate) directory: OwnedFd,
     /// What is to be executed, from there.
-    pub(super) path: CString,
+    pub(crate) path: CString,
     /// The same file.
-    pub(super) file: File,
+    pub(crate) file: File,
     /// And as people see it.
-    pub(super) shown: PathBuf,
+    pub(crate) shown: PathBuf,
 }
 
 impl Command {
     /// Finds out by what command this process was started, which has been executed as `image`.
-    pub(super) fn of(image: &Image) -> io::Result<Self> {
+    pub(crate) fn of(image: &Image) -> io::Result<Self> {
         let words: Vec<OsString> = image.arguments.iter().map(os_string).collect();
         let environment: Vec<OsString> = image.environment.iter().map(os_string).collect();
         let directory = directory_by_name(&environment, words.first());
@@ -128,7 +128,7 @@ impl Command {
     }
 
     /// Follows it.
-    pub(super) fn find(&self, image: &Image) -> Result<Found, NoProbe> {
+    pub(crate) fn find(&self, image: &Image) -> Result<Found, NoProbe> {
         let flags = OFlags::PATH | OFlags::CLOEXEC;
         let directory = match &self.directory {
             None => image.directory.try_clone()?,
@@ -180,7 +180,7 @@ impl Command {
 
     /// Returns the files that matter to it: what is called, what may be found before that, and what is loaded or
     /// executed in the end.
-    pub(super) fn files(&self, image: &Image) -> Vec<PathBuf> {
+    pub(crate) fn files(&self, image: &Image) -> Vec<PathBuf> {
         let called = match &self.called {
             Called::Path(path) => vec![path.into()],
             Called::Name(name) => self.search(name, image.directory.as_fd()),
@@ -198,7 +198,7 @@ impl Command {
     }
 
     /// Where it leads, as far as that can be said without looking.
-    pub(super) fn program(&self, image: &Image) -> PathBuf {
+    pub(crate) fn program(&self, image: &Image) -> PathBuf {
         match &self.called {
             Called::Path(path) => self.absolute(Path::new(path), image),
             Called::Name(name) => {
@@ -210,7 +210,7 @@ impl Command {
     }
 
     /// Takes a path from the working directory, by its name.
-    pub(super) fn absolute(&self, path: &Path, image: &Image) -> PathBuf {
+    pub(crate) fn absolute(&self, path: &Path, image: &Image) -> PathBuf {
         let directory = match &self.directory {
             Some(name) => PathBuf::from(name),
             None => image.directory_path(),
@@ -220,11 +220,11 @@ impl Command {
         std::path::absolute(&path).unwrap_or(path)
     }
 
-    pub(super) fn c_arguments(&self) -> Vec<CString> {
+    pub(crate) fn c_arguments(&self) -> Vec<CString> {
         c_strings(&self.arguments)
     }
 
-    pub(super) fn c_environment(&self) -> Vec<CString> {
+    pub(crate) fn c_environment(&self) -> Vec<CString> {
         c_strings(&self.environment)
     }
 }

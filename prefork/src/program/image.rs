@@ -23,34 +23,34 @@ use std::{
 use rustix::fs::{Mode, OFlags, open};
 use serde::{Deserialize, Serialize};
 
-use super::inherited::VARIABLE;
-use crate::sockets::activation::VARIABLES;
+use super::HANDOVER_VARIABLE;
+use crate::program::ACTIVATION_VARIABLES;
 
 /// It.
 #[derive(Debug)]
 pub(crate) struct Image {
-    pub(super) arguments: Vec<CString>,
-    pub(super) environment: Vec<CString>,
+    pub(crate) arguments: Vec<CString>,
+    pub(crate) environment: Vec<CString>,
     /// The working directory, which need not have a name any more.
-    pub(super) directory: OwnedFd,
+    pub(crate) directory: OwnedFd,
     /// The program, as the dynamic linker has loaded it, if that was executed in its place.
-    pub(super) loaded: Option<Loaded>,
-    pub(super) file: ProgramFile,
+    pub(crate) loaded: Option<Loaded>,
+    pub(crate) file: ProgramFile,
 }
 
 /// A program that was an argument of the dynamic linker.
 #[derive(Debug)]
-pub(super) struct Loaded {
+pub(crate) struct Loaded {
     /// Which one.
-    pub(super) index: usize,
-    pub(super) file: OwnedFd,
+    pub(crate) index: usize,
+    pub(crate) file: OwnedFd,
 }
 
 /// A program's file, as it can be told from others.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct ProgramFile {
+pub(crate) struct ProgramFile {
     #[serde(with = "path_as_text")]
-    pub(super) path: PathBuf,
+    pub(crate) path: PathBuf,
     device: u64,
     inode: u64,
     size: u64,
@@ -59,14 +59,14 @@ pub(super) struct ProgramFile {
 
 impl ProgramFile {
     /// Looks at an open file.
-    pub(super) fn of(file: &File, path: PathBuf) -> io::Result<Self> {
+    pub(crate) fn of(file: &File, path: PathBuf) -> io::Result<Self> {
         let found = file.metadata()?;
         let modified = (found.mtime(), found.mtime_nsec());
         Ok(Self { path, device: found.dev(), inode: found.ino(), size: found.size(), modified })
     }
 
     /// Whether it is the same file, by whatever path.
-    pub(super) fn is_same(&self, other: &Self) -> bool {
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
         let what = |file: &Self| (file.device, file.inode, file.size, file.modified);
         what(self) == what(other)
     }
@@ -75,7 +75,7 @@ impl ProgramFile {
 impl Image {
     /// Finds out what this process was executed as. To be called before the title changes, by which `/proc` then
     /// shows other arguments.
-    pub(super) fn of_this_process() -> io::Result<Self> {
+    pub(crate) fn of_this_process() -> io::Result<Self> {
         let flags = OFlags::PATH | OFlags::CLOEXEC;
         let directory = open(".", flags | OFlags::DIRECTORY, Mode::empty())?;
         let seen: Vec<OsString> = env::args_os().collect();
@@ -108,7 +108,7 @@ impl Image {
 
     /// Returns the arguments with which the same file is executed again, whatever stands at its path, and the descriptor
     /// that must stay open for that.
-    pub(super) fn arguments_to_return(&self) -> (Vec<CString>, Option<BorrowedFd<'_>>) {
+    pub(crate) fn arguments_to_return(&self) -> (Vec<CString>, Option<BorrowedFd<'_>>) {
         let mut arguments = self.arguments.clone();
         let loaded = self.loaded.as_ref().map(|loaded| {
             let path = format!("/proc/self/fd/{}", loaded.file.as_raw_fd());
@@ -120,28 +120,28 @@ impl Image {
 
     /// Closes what it holds, and leaves its memory shared with the process that this one was forked from: freeing
     /// it would make copies of the pages.
-    pub(super) fn close(self) {
+    pub(crate) fn close(self) {
         let Self { arguments, environment, directory, loaded, file } = self;
         let _shared = ManuallyDrop::new((arguments, environment, file));
         drop((directory, loaded));
     }
 
     /// Returns where the working directory is now.
-    pub(super) fn directory_path(&self) -> PathBuf {
+    pub(crate) fn directory_path(&self) -> PathBuf {
         path_of(self.directory.as_fd()).unwrap_or_else(|_| "/".into())
     }
 }
 
 /// What a probe reports of itself, besides descriptors of its file and its directory.
 #[derive(Debug, Serialize, Deserialize)]
-pub(super) struct Report {
-    pub(super) arguments: Vec<OsString>,
-    pub(super) environment: Vec<OsString>,
-    pub(super) file: ProgramFile,
+pub(crate) struct Report {
+    pub(crate) arguments: Vec<OsString>,
+    pub(crate) environment: Vec<OsString>,
+    pub(crate) file: ProgramFile,
 }
 
 impl Report {
-    pub(super) fn of(image: &Image) -> Self {
+    pub(crate) fn of(image: &Image) -> Self {
         let texts = |texts: &[CString]| texts.iter().map(os_string).collect();
         Self {
             arguments: texts(&image.arguments),
@@ -152,13 +152,13 @@ impl Report {
 }
 
 /// Opens the very file that runs, whatever stands at its path.
-pub(super) fn open_own() -> io::Result<OwnedFd> {
+pub(crate) fn open_own() -> io::Result<OwnedFd> {
     Ok(open("/proc/self/exe", OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?)
 }
 
 /// Returns where the kernel says that the file is that runs: with symbolic links resolved, and without the note that it
 /// is there no more.
-pub(super) fn own_path() -> io::Result<PathBuf> {
+pub(crate) fn own_path() -> io::Result<PathBuf> {
     let path = fs::read_link("/proc/self/exe")?;
     let bytes = path.as_os_str().as_bytes();
     let bytes = bytes.strip_suffix(b" (deleted)").filter(|_| !path.exists()).unwrap_or(bytes);
@@ -166,22 +166,23 @@ pub(super) fn own_path() -> io::Result<PathBuf> {
 }
 
 /// Returns where the kernel says that an open file is.
-pub(super) fn path_of(file: BorrowedFd<'_>) -> io::Result<PathBuf> {
+pub(crate) fn path_of(file: BorrowedFd<'_>) -> io::Result<PathBuf> {
     fs::read_link(format!("/proc/self/fd/{}", file.as_raw_fd()))
 }
 
 /// Reads the arguments as the process was given them.
-pub(super) fn arguments() -> io::Result<Vec<CString>> {
+pub(crate) fn arguments() -> io::Result<Vec<CString>> {
     let mut block = fs::read("/proc/self/cmdline")?;
     block.pop_if(|last| *last == 0);
     Ok(block.split(|byte| *byte == 0).filter_map(|word| CString::new(word).ok()).collect())
 }
 
 /// Reads the environment as the process was given it: what code has changed since, it will change again.
-pub(super) fn environment() -> io::Result<Vec<CString>> {
+pub(crate) fn environment() -> io::Result<Vec<CString>> {
     let block = fs::read("/proc/self/environ")?;
     // The sockets of the service manager are in the handover, not under the numbers that it speaks of.
-    let own = VARIABLES.into_iter().chain([VARIABLE]).map(|name| format!("{name}="));
+    let own =
+        ACTIVATION_VARIABLES.into_iter().chain([HANDOVER_VARIABLE]).map(|name| format!("{name}="));
     let own: Vec<_> = own.collect();
     let is_own = |entry: &[u8]| own.iter().any(|name| entry.starts_with(name.as_bytes()));
     let entries = block.split(|byte| *byte == 0);
@@ -191,7 +192,7 @@ pub(super) fn environment() -> io::Result<Vec<CString>> {
 
 /// Returns texts in the form that the kernel takes. They have no NUL in them, as the kernel has handed them over with
 /// one at the end.
-pub(super) fn c_strings(texts: &[OsString]) -> Vec<CString> {
+pub(crate) fn c_strings(texts: &[OsString]) -> Vec<CString> {
     texts.iter().map(|text| CString::new(text.as_bytes()).unwrap_or_default()).collect()
 }
 
@@ -208,11 +209,11 @@ mod path_as_text {
 
     use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-    pub(super) fn serialize<S: Serializer>(path: &Path, to: S) -> Result<S::Ok, S::Error> {
+    pub(crate) fn serialize<S: Serializer>(path: &Path, to: S) -> Result<S::Ok, S::Error> {
         path.as_os_str().serialize(to)
     }
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<PathBuf, D::Error> {
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<PathBuf, D::Error> {
         OsString::deserialize(from).map(PathBuf::from)
     }
 }

@@ -12,14 +12,15 @@ use rustix::fs::Mode;
 use crate::{
     AnyListener,
     logs::log::Log,
+    program::Role,
+    sockets::InheritedListener,
     sockets::activation::{self, Activated},
     sockets::address::{self, Written},
     sockets::bound::{self, listens, tcp_address, unix_address},
     sockets::listeners::{KnownBy, Listeners, Listening},
     sockets::predecessor::Predecessor,
     sockets::socket_file::{self, Identity, SocketFile},
-    system::refused::Refusable,
-    upgrade::{InheritedListener, Role},
+    sys::refused::Refusable,
 };
 
 /// The daemon as it is after its initialization, before children are started.

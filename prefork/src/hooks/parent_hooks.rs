@@ -1,0 +1,36 @@
+//! The hooks that the parent runs.
+
+use prefork_core::Hook;
+
+use super::{ChildExit, HungChild};
+use crate::{Result, disconnect, program};
+
+pub(crate) type Ready = Box<dyn FnOnce() -> Result>;
+pub(crate) type Told<T> = Box<dyn FnMut(&T) -> Result>;
+pub(crate) type BeforeShutdown = Box<dyn FnOnce() -> Result + Send>;
+
+/// The hooks that the parent runs while there are children.
+#[derive(Default)]
+pub(crate) struct ParentHooks {
+    pub(crate) ready: Option<Ready>,
+    pub(crate) on_child_exit: Option<Told<ChildExit>>,
+    pub(crate) on_timeout: Option<Told<HungChild>>,
+    pub(crate) before_shutdown: Option<BeforeShutdown>,
+    pub(crate) auto_reload_handler: Option<program::Handler>,
+    pub(crate) on_client_disconnect: Option<disconnect::Handler>,
+}
+
+impl ParentHooks {
+    /// Returns those that are set.
+    pub(crate) fn set(&self) -> Vec<Hook> {
+        let is_set = |hook: &Hook| match hook {
+            Hook::Ready => self.ready.is_some(),
+            Hook::BeforeShutdown => self.before_shutdown.is_some(),
+            Hook::OnChildExit => self.on_child_exit.is_some(),
+            Hook::OnTimeout => self.on_timeout.is_some(),
+            Hook::AutoReloadHandler => self.auto_reload_handler.is_some(),
+            Hook::OnClientDisconnect => self.on_client_disconnect.is_some(),
+        };
+        Hook::ALL.into_iter().filter(is_set).collect()
+    }
+}

@@ -1,0 +1,66 @@
+//! Sending standard error to the error log, and opening the logs again.
+
+use std::os::fd::{BorrowedFd, OwnedFd};
+
+use prefork_daemonize::open_log;
+
+use crate::{
+    AccessLog, Report, RunError,
+    args::check::Settings,
+    channels::Logs,
+    logs::{Streams, log::Log, stderr},
+};
+
+/// Sends standard error to the error log.
+pub(crate) fn redirect_stderr(log: OwnedFd) -> Result<(), RunError> {
+    redirect_streams(log, Streams::StandardError)
+}
+
+/// Sends standard error to the error log, and in the background standard output too.
+pub(crate) fn redirect(settings: &Settings, log: OwnedFd) -> Result<(), RunError> {
+    redirect_streams(log, Streams::of(settings))
+}
+
+fn redirect_streams(log: OwnedFd, streams: Streams) -> Result<(), RunError> {
+    let error = RunError::system("send standard error to the error log");
+    stderr::redirect(log, streams).map_err(error)
+}
+
+impl Streams {
+    pub(crate) const fn of(settings: &Settings) -> Self {
+        if settings.daemonize { Self::Both } else { Self::StandardError }
+    }
+}
+
+/// Opens the logs that have a path again, and returns what others are to have of them. One that cannot be opened goes
+/// on as it was.
+pub(crate) fn reopen<'a>(
+    settings: &Settings,
+    access_log: &'a mut AccessLog,
+    log: &Log,
+) -> Logs<BorrowedFd<'a>> {
+    let has_error_log = reopen_error_log(settings, log) && settings.error_log_path.is_some();
+    let reopened = access_log.reopen();
+    if let Err(error) = &reopened {
+        error.log(log);
+    }
+    let access_log = access_log.open_file().filter(|_| reopened.is_ok());
+    Logs {
+        error_log: has_error_log.then(rustix::stdio::stderr),
+        access_log: access_log.map(|(_, file)| file),
+    }
+}
+
+/// Opens the error log again, if it has a path; tells whether that did not fail.
+pub(crate) fn reopen_error_log(settings: &Settings, log: &Log) -> bool {
+    let replaced = replace_error_log(settings);
+    if let Err(error) = &replaced {
+        log.error(format_args!("the error log stays as it was: {}", Report(error)));
+    }
+    replaced.is_ok()
+}
+
+fn replace_error_log(settings: &Settings) -> Result<(), RunError> {
+    let Some(path) = &settings.error_log_path else { return Ok(()) };
+    redirect(settings, open_log(path).map_err(RunError::Log)?.into())
+}
