@@ -66,7 +66,7 @@ impl Parent<'_> {
     pub(super) fn keep_board(&mut self) {
         let (pages, log) = (&self.channels.pages, &self.log);
         if self.board.as_mut().is_some_and(|board| board.heal(clock::now(), pages, log)) {
-            self.renew_status();
+            self.helpers.renew_status(self.board.as_ref(), &self.log);
         }
     }
 }

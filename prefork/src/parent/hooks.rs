@@ -1,7 +1,6 @@
 //! Having hooks of the program called, and doing what they answer.
 
 use prefork_core::{Event, Hook, SlotId, Time};
-use rustix::process::Pid;
 
 use super::Parent;
 use crate::{
@@ -13,7 +12,7 @@ use crate::{
 impl Parent<'_> {
     /// Has a hook called as soon as its earlier calls have been made.
     pub(super) fn call_hook(&mut self, now: Time, call: Call) {
-        match self.calls.add(call, &self.log) {
+        match self.helpers.calls.add(call, &self.log) {
             Added::Begins(hook) => self.supervisor.handle(now, Event::HookBegun(hook)),
             Added::Waits => {}
             Added::LeftOut(call) => self.note_told(now, &call),
@@ -36,39 +35,21 @@ impl Parent<'_> {
 
     /// Has processes make the calls that wait. In such a process, its duty is returned.
     pub(super) fn start_hooks(&mut self) -> Option<Duty> {
-        self.calls.start(clock::now(), &self.log)
+        self.helpers.calls.start(clock::now(), &self.log)
     }
 
     /// Does what the program has answered.
     pub(super) fn read_answers(&mut self, now: Time) {
-        while let Some(made) = self.calls.next(&self.log) {
+        while let Some(made) = self.helpers.calls.next(&self.log) {
             self.note_made(now, &made);
         }
-        for helper in self.calls.take_finished() {
-            self.leftovers.take_over(&helper);
-        }
-    }
-
-    /// Takes in the end of a process, if it is one in which hooks were called.
-    pub(super) fn bury_hook(&mut self, now: Time, pid: Pid) -> bool {
-        let Some(made) = self.calls.bury(pid, &self.log) else { return false };
-        self.note_made(now, &made);
-        true
+        self.helpers.dismiss_finished();
     }
 
     /// Ends the call of a hook, for which nobody waits any more.
     pub(super) fn end_hook(&mut self, hook: Hook) {
-        let (made, helper) = self.calls.end(hook, &self.log);
-        helper.iter().for_each(|helper| self.leftovers.take_over(helper));
-        if let Some(made) = made {
+        if let Some(made) = self.helpers.end_call(hook, &self.log) {
             self.note_made(clock::now(), &made);
-        }
-    }
-
-    /// Ends all processes in which hooks are called: they hold what this process holds.
-    pub(super) fn interrupt_hooks(&mut self) {
-        for helper in self.calls.interrupt() {
-            self.leftovers.take_over(&helper);
         }
     }
 
@@ -85,7 +66,7 @@ impl Parent<'_> {
         self.supervisor.handle(now, event);
     }
 
-    fn note_made(&mut self, now: Time, made: &Made) {
+    pub(super) fn note_made(&mut self, now: Time, made: &Made) {
         // First, so that no time limit of this call is applied to the next one.
         self.supervisor.handle(now, made.event);
         self.note_told(now, &made.call);

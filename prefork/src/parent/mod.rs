@@ -15,6 +15,7 @@ mod deaths;
 mod descendants;
 mod gossip;
 pub(crate) mod hangup;
+mod helpers;
 mod hooks;
 mod logs;
 pub(crate) mod ready;
@@ -41,7 +42,7 @@ use crate::{
     child::Seat,
     disconnect::ClientWatch,
     hooks::ParentHooks,
-    hooks::{Duty, HookCalls, HookSeat},
+    hooks::{Duty, HookSeat},
     logs::Streams,
     logs::describe::Children,
     logs::log::{Log, Role},
@@ -54,13 +55,14 @@ use crate::{
     status::counters::{Counter, Counters},
     system::clock::{self, Slept},
     system::os::{Shortage, Signals, Title, allowed_descriptors},
-    upgrade::{Adopted, Leftovers, Probe, Reading},
+    upgrade::Adopted,
 };
 
 use bare::Bare;
 use carry_out::Done;
 use deaths::Deaths;
 use descendants::Descendants;
+use helpers::Helpers;
 use logs::HandoverOfLogs;
 use table::Table;
 
@@ -90,18 +92,12 @@ pub(crate) struct Parent<'a> {
     /// How this program was started, or why that is not known.
     origin: io::Result<Origin>,
     hangups: Hangups,
-    probe: Option<Probe>,
-    /// The settings are being read again.
-    reading: Option<Reading>,
     auto_reload: Option<AutoReload>,
     file_watch: Option<FileWatch>,
     client_watch: Option<ClientWatch>,
-    /// Code of the program that is being run, or is to be.
-    calls: HookCalls,
-    leftovers: Leftovers,
+    helpers: Helpers,
     descendants: Descendants,
     counters: Counters,
-    status: Option<Service>,
     /// Whether the program is one that has come back.
     has_returned: bool,
     /// Whether it has come back without what children begin with.
@@ -171,7 +167,6 @@ impl<'a> Parent<'a> {
         } = parts;
         // What the program has set up is how it is to stay.
         listeners.settle_terms();
-        let status = parts.status;
         let mut counters = Counters::new(clock::now(), config.prefork(), config.max_children());
         let log = Log::new(&settings.name, Role::Parent);
         let watches = hooks.on_client_disconnect.is_some();
@@ -224,16 +219,12 @@ impl<'a> Parent<'a> {
             readiness,
             origin,
             hangups: parts.hangups,
-            probe: None,
-            reading: None,
             auto_reload,
             file_watch: None,
             client_watch,
-            calls: HookCalls::default(),
-            leftovers: Leftovers::default(),
+            helpers: Helpers::new(parts.status),
             descendants,
             counters,
-            status,
             has_returned,
             bare: parts.is_bare.then(Bare::new),
             // Who ended before the signal was blocked, or while a program took over from another.
@@ -270,11 +261,7 @@ impl<'a> Parent<'a> {
                     }
                     Some(Done::Over(verdict)) => {
                         self.log_deaths();
-                        self.end_probe();
-                        self.end_reading();
-                        self.interrupt_hooks();
-                        self.end_status();
-                        self.leftovers.end(&self.log);
+                        self.helpers.end_all(&self.log);
                         // Its children are gone, who shared them.
                         self.listeners.disarm();
                         return Ok(Became::Over(verdict));
@@ -331,27 +318,25 @@ impl<'a> Parent<'a> {
         let mut fds: Vec<_> = signals
             .into_iter()
             .chain(bells)
-            .chain(self.probe.iter().flat_map(Probe::fds))
-            .chain(self.reading.iter().flat_map(Reading::fds))
-            .chain(self.calls.fds())
+            .chain(self.helpers.descriptors())
             .chain(self.pid_file.as_ref().and_then(|pid_file| pid_file.fd()))
             .chain(self.board.as_ref().and_then(|board| board.public().fd()))
-            .chain(files)
             .map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN))
             .collect();
-        let status = self.status.as_ref().filter(|_| !self.supervisor.is_stopping());
-        let status_due = status.and_then(Service::due);
+        let files = files.map(|fd| {
+            fds.push(PollFd::from_borrowed_fd(fd, PollFlags::IN));
+            fds.len() - 1
+        });
+        let helpers_due = self.helpers.due(self.supervisor.is_stopping());
         let files_due = watch.and_then(FileWatch::due);
         let (own, told) = (self.supervisor.deadline(), self.reporting.due());
         let pid_file_due = self.pid_file.as_ref().and_then(|pid_file| pid_file.due());
-        let (hooks_due, board_due) = (self.calls.due(), self.board_due());
-        let deadlines =
-            [own, files_due, hooks_due, status_due, told, bells_due, board_due, pid_file_due]
-                .into_iter()
-                .chain([signals_due, self.handover_of_logs.due()]);
+        let board_due = self.board_due();
+        let deadlines = [own, files_due, helpers_due, told, bells_due, board_due, pid_file_due]
+            .into_iter()
+            .chain([signals_due, self.handover_of_logs.due()]);
         let slept = clock::sleep(&mut fds, deadlines.flatten().min())?;
-        let last = fds.last().filter(|_| files.is_some());
-        let stirred = last.is_some_and(|files| !files.revents().is_empty());
+        let stirred = files.is_some_and(|files| !fds[files].revents().is_empty());
         let descriptors = fds.len() as u64;
         self.note_sleep(slept, descriptors);
         Ok(stirred)

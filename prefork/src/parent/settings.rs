@@ -2,9 +2,8 @@
 
 use std::{io, rc::Rc};
 
-use prefork_core::{Config, Event, Exit, Pool, Time, one_line};
+use prefork_core::{Config, Event, Pool, Time, one_line};
 use prefork_daemonize::WantedPrivileges;
-use rustix::process::Pid;
 
 use super::Parent;
 use crate::{
@@ -27,39 +26,20 @@ impl Parent<'_> {
             Err(error) => Err(io::Error::other(error.to_string())),
         };
         match reading {
-            Ok(reading) => self.reading = Some(reading),
+            Ok(reading) => self.helpers.reading = Some(reading),
             Err(error) => self.go_on_unread(clock::now(), &error),
         }
     }
 
     /// Goes on with settings that were read, or without.
     pub(super) fn hear_reading(&mut self, now: Time) {
-        if let Some(read) = self.reading.as_mut().and_then(Reading::hear) {
-            self.end_reading();
+        if let Some(read) = self.helpers.reading.as_mut().and_then(Reading::hear) {
+            self.helpers.end_reading();
             self.take_settings(now, read);
         }
     }
 
-    /// Passes on the end of the settings process, if it is that.
-    pub(super) fn bury_reading(&mut self, now: Time, pid: Pid, exit: Exit) -> bool {
-        match self.reading.take_if(|reading| reading.helper().pid() == pid) {
-            None => false,
-            Some(reading) => {
-                self.take_settings(now, reading.end(exit));
-                true
-            }
-        }
-    }
-
-    /// Ends the settings process, if there is one.
-    pub(super) fn end_reading(&mut self) {
-        if let Some(reading) = self.reading.take() {
-            // Dropping it kills it.
-            self.leftovers.take_over(reading.helper());
-        }
-    }
-
-    fn take_settings(&mut self, now: Time, read: Read) {
+    pub(super) fn take_settings(&mut self, now: Time, read: Read) {
         match read {
             Read::Settings(read) => self.change_settings(now, *read),
             Read::Refused(why) => self.refuse_settings(now, &why),

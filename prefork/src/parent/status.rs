@@ -3,8 +3,8 @@
 use super::Parent;
 use crate::{
     logs::{Streams, stderr},
+    status::World,
     status::counters::Counter,
-    status::{Service, World},
     system::clock,
 };
 
@@ -14,7 +14,7 @@ impl Parent<'_> {
         let (now, alive) = (clock::now(), self.supervisor.alive());
         self.counters.observe(now, self.supervisor.deeds(), alive);
         self.counters.add(Counter::LogLinesLost, stderr::take_lost());
-        let Some(status) = &mut self.status else { return };
+        let Some(status) = &mut self.helpers.status else { return };
         status.publish(&self.counters, alive);
         if self.supervisor.is_stopping() {
             return;
@@ -30,19 +30,5 @@ impl Parent<'_> {
             log: &self.log,
         };
         status.tend(now, world);
-    }
-
-    /// Has nobody serve the page any more.
-    pub(super) fn end_status(&mut self) {
-        let clerk = self.status.as_mut().and_then(Service::release);
-        clerk.iter().for_each(|clerk| self.leftovers.take_over(clerk));
-    }
-
-    /// Has the page go on with the board that is there now.
-    pub(super) fn renew_status(&mut self) {
-        if let Some(status) = &mut self.status {
-            let leaving = status.renew(self.board.as_ref(), &self.log);
-            leaving.iter().for_each(|clerk| self.leftovers.take_over(clerk));
-        }
     }
 }

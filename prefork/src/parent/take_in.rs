@@ -6,7 +6,7 @@ use nix::sys::signal::Signal;
 use prefork_core::{Allowance, Event, Exit, Hangup, Request, Time};
 use rustix::process::Pid;
 
-use super::{Parent, reap};
+use super::{Parent, helpers::Ended, reap};
 use crate::{
     ChildExit, OnChange, hooks::Call, parent::hangup, program, system::clock, system::os::Sender,
 };
@@ -135,26 +135,18 @@ impl Parent<'_> {
             self.descendants.end_group(pid);
         }
         self.table.let_go(pid);
-        self.leftovers.forget(pid);
-        self.calls.note_reaped(pid);
-        if let Some(probe) = &mut self.probe {
-            probe.helper_mut().note_reaped(pid);
-        }
-        if let Some(reading) = &mut self.reading {
-            reading.helper_mut().note_reaped(pid);
-        }
+        self.helpers.note_reaped(pid);
     }
 
     /// Passes on the end of a child. One that is not in the table is a helper, or was adopted when it had lost
     /// its parent.
     fn bury(&mut self, now: Time, pid: Pid, exit: Exit) {
         let Some((slot, generation)) = self.table.remove(pid) else {
-            if !self.bury_probe(now, pid, exit)
-                && !self.bury_reading(now, pid, exit)
-                && !self.bury_hook(now, pid)
-                && let Some(status) = &mut self.status
-            {
-                status.bury(pid);
+            match self.helpers.claim(pid, exit, &self.log) {
+                Ended::Probe(why) => self.refuse(now, &why),
+                Ended::Reading(read) => self.take_settings(now, read),
+                Ended::Call(made) => self.note_made(now, &made),
+                Ended::Nothing => {}
             }
             // Whoever leaves orphans without end has the parent reap them in heaps.
             self.orphan_wakes.take(now);
@@ -163,7 +155,7 @@ impl Parent<'_> {
         };
         self.descendants.release(slot);
         let label = self.label(slot);
-        if let Some(status) = &mut self.status {
+        if let Some(status) = &mut self.helpers.status {
             status.begin();
         }
         let pages = &self.channels.pages;

@@ -2,8 +2,7 @@
 
 use std::io::{self, Write};
 
-use prefork_core::{Event, Exit, Hook, Notice, Time, one_line};
-use rustix::process::Pid;
+use prefork_core::{Event, Hook, Notice, Time, one_line};
 
 use super::Parent;
 use crate::{
@@ -24,15 +23,15 @@ impl Parent<'_> {
             Ok(origin) => origin,
             Err(error) => {
                 let why = format!("it is not known how it was started: {error}");
-                return self.refuse(&why);
+                return self.refuse(clock::now(), &why);
             }
         };
         let probed = self.estate().probe(origin, which, self.signals.before());
         match probed {
-            Ok(probe) => self.probe = Some(probe),
+            Ok(probe) => self.helpers.probe = Some(probe),
             Err(error) => {
                 let why = format!("{}{}", Report(&error), error.shortage());
-                self.refuse(&why);
+                self.refuse(clock::now(), &why);
             }
         }
     }
@@ -41,7 +40,7 @@ impl Parent<'_> {
     /// nothing of the kind is to be said.
     pub(super) fn words_of_upgrade(&self, notice: Notice) -> Option<String> {
         let origin = self.origin.as_ref().ok()?;
-        match (notice, &self.probe) {
+        match (notice, &self.helpers.probe) {
             (Notice::Probing, _) if self.is_about_to_try_itself() => {
                 Some(format!("trying the running program again: {}", one_line(origin.running())))
             }
@@ -68,35 +67,14 @@ impl Parent<'_> {
 
     /// Passes on what the probe says.
     pub(super) fn hear_probe(&mut self, now: Time) {
-        let word = self.probe.as_mut().and_then(Probe::hear);
+        let word = self.helpers.probe.as_mut().and_then(Probe::hear);
         match word {
             None => {}
             Some(Word::Ready) => self.supervisor.handle(now, Event::ProbeReady),
             Some(Word::Busy) => {
-                self.end_probe();
+                self.helpers.end_probe();
                 self.supervisor.handle(now, Event::ProgramBusy);
             }
-        }
-    }
-
-    /// Passes on the end of the probe, if it is that.
-    pub(super) fn bury_probe(&mut self, now: Time, pid: Pid, exit: Exit) -> bool {
-        match self.probe.take_if(|probe| probe.helper().pid() == pid) {
-            None => false,
-            Some(probe) => {
-                let why = probe.why(exit);
-                self.say_refused(&why);
-                self.supervisor.handle(now, Event::ProbeFailed);
-                true
-            }
-        }
-    }
-
-    /// Ends the probe, if there is one.
-    pub(super) fn end_probe(&mut self) {
-        if let Some(probe) = self.probe.take() {
-            // Dropping it kills it.
-            self.leftovers.take_over(probe.helper());
         }
     }
 
@@ -104,14 +82,10 @@ impl Parent<'_> {
     pub(super) fn upgrade(&mut self) {
         // A board that was just found damaged is not left to the next program, which would find it once more.
         self.keep_board();
-        // They hold what this process holds, and the next program would not know of them.
-        self.interrupt_hooks();
-        self.end_reading();
+        self.helpers.end_for_upgrade();
         self.say_calls_are_lost();
-        // The next program reaps them.
-        self.leftovers.kill();
         self.mend_listeners(clock::now());
-        let refused = match (&self.probe, &self.origin) {
+        let refused = match (&self.helpers.probe, &self.origin) {
             (Some(probe), Ok(origin)) => {
                 flush();
                 Some(self.estate().hand_over(origin, probe))
@@ -121,13 +95,13 @@ impl Parent<'_> {
         if let Some(error) = refused {
             self.say_refused(&format!("it cannot be executed in place: {error}"));
         }
-        self.end_probe();
+        self.helpers.end_probe();
         self.supervisor.handle(clock::now(), Event::UpgradeFailed);
     }
 
     /// Logs that children have ended of which the program will not be told, as it takes too long.
     fn say_calls_are_lost(&self) {
-        let lost = self.calls.open(Hook::OnChildExit);
+        let lost = self.helpers.calls.open(Hook::OnChildExit);
         if lost > 0 {
             self.log
                 .error(format_args!("{lost} calls of on_child_exit are lost with this program"));
@@ -147,13 +121,14 @@ impl Parent<'_> {
             tags: self.descendants.hand_over(),
             supervisor: self.supervisor.hand_over(),
             counters: self.counters.hand_over(clock::now()),
-            status: self.status.as_ref().map(Service::socket),
+            status: self.helpers.status.as_ref().map(Service::socket),
         }
     }
 
-    fn refuse(&mut self, why: &str) {
+    /// Passes on that the program was tried in vain.
+    pub(super) fn refuse(&mut self, now: Time, why: &str) {
         self.say_refused(why);
-        self.supervisor.handle(clock::now(), Event::ProbeFailed);
+        self.supervisor.handle(now, Event::ProbeFailed);
     }
 
     fn say_refused(&mut self, why: &str) {
