@@ -59,7 +59,7 @@ pub(crate) use reporter::Reporter;
 pub(crate) use reports::{Report, Reports};
 
 use crate::{
-    system::Passed,
+    system::KeptDescriptors,
     system::os::{Lifeline, Poller, Tether},
 };
 
@@ -86,7 +86,7 @@ impl Channels {
     }
 
     /// Leaves them to the next program in this process.
-    pub(crate) fn pass<'a>(&'a self, passed: &mut Passed<'a>) -> HandedChannels {
+    pub(crate) fn pass<'a>(&'a self, passed: &mut KeptDescriptors<'a>) -> HandedChannels {
         HandedChannels {
             pages: passed.pass(self.pages.memory()),
             bells: passed.pass(self.bells.descriptor()),

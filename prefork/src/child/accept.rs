@@ -89,22 +89,24 @@ impl Child {
                 Ok(connection) => return Ok(Some(self.take::<L>(connection))),
                 Err(error) => error,
             };
-            match verdict(&error) {
-                Verdict::Again => {}
-                Verdict::Pause => {
+            match accept_failure(&error) {
+                AcceptFailure::Again => {}
+                AcceptFailure::Pause => {
                     self.say_starved(&error);
                     if pause(self.stops())? {
                         return self.drain(listener);
                     }
                 }
                 // Another child has shut it down. If the parent knows the socket, it has it listen again.
-                Verdict::Deaf if deaf < MOST_DEAF && self.ring() => {
+                AcceptFailure::Deaf if deaf < MOST_DEAF && self.ring() => {
                     if pause(self.stops())? {
                         return self.drain(listener);
                     }
                     deaf = if all_listen(listener) { 0 } else { deaf + 1 };
                 }
-                Verdict::Deaf | Verdict::Fail => return Err(error).if_refused("accept4(2)"),
+                AcceptFailure::Deaf | AcceptFailure::Fail => {
+                    return Err(error).if_refused("accept4(2)");
+                }
             }
         }
     }
@@ -155,7 +157,7 @@ pub(super) fn pause<'a>(until: impl IntoIterator<Item = BorrowedFd<'a>>) -> io::
 
 /// What follows from a failed accept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Verdict {
+pub(super) enum AcceptFailure {
     /// The connection is gone, taken by another child or by its client.
     Again,
     /// Nothing can be accepted now.
@@ -167,7 +169,7 @@ pub(super) enum Verdict {
 }
 
 /// Sorts the errors of `accept(2)`, among them the network errors that it passes on.
-pub(super) fn verdict(error: &io::Error) -> Verdict {
+pub(super) fn accept_failure(error: &io::Error) -> AcceptFailure {
     match Errno::from_io_error(error) {
         Some(
             Errno::AGAIN
@@ -181,12 +183,12 @@ pub(super) fn verdict(error: &io::Error) -> Verdict {
             | Errno::HOSTUNREACH
             | Errno::NETUNREACH
             | Errno::TIMEDOUT,
-        ) => Verdict::Again,
-        Some(Errno::INVAL) => Verdict::Deaf,
+        ) => AcceptFailure::Again,
+        Some(Errno::INVAL) => AcceptFailure::Deaf,
         Some(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM | Errno::PERM) => {
-            Verdict::Pause
+            AcceptFailure::Pause
         }
-        _ => Verdict::Fail,
+        _ => AcceptFailure::Fail,
     }
 }
 

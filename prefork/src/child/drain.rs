@@ -13,7 +13,7 @@ use rustix::{
 
 use super::{
     Child, INSIDE, Listener,
-    accept::{Verdict, pause, verdict},
+    accept::{AcceptFailure, accept_failure, pause},
 };
 use crate::{sockets::listeners::is_closed, sys::listening};
 
@@ -112,15 +112,17 @@ impl Child {
                 Some(Err(error)) => error,
                 None => return Ok(None),
             };
-            match verdict(&error) {
-                Verdict::Again if error.kind() == io::ErrorKind::WouldBlock => return Ok(None),
-                Verdict::Again => {
+            match accept_failure(&error) {
+                AcceptFailure::Again if error.kind() == io::ErrorKind::WouldBlock => {
+                    return Ok(None);
+                }
+                AcceptFailure::Again => {
                     attempts += 1;
                     self.drain.count(socket);
                 }
                 // accept(2) says so whether somebody waits or not.
-                Verdict::Pause if !may_be_waited_at(listener, socket)? => return Ok(None),
-                Verdict::Pause => {
+                AcceptFailure::Pause if !may_be_waited_at(listener, socket)? => return Ok(None),
+                AcceptFailure::Pause => {
                     pauses += 1;
                     self.say_starved(&error);
                     // It has been asked to leave, and now only wants to know that its parent is there.
@@ -129,8 +131,8 @@ impl Child {
                         return Ok(None);
                     }
                 }
-                Verdict::Deaf => return Ok(None),
-                Verdict::Fail => return Err(error),
+                AcceptFailure::Deaf => return Ok(None),
+                AcceptFailure::Fail => return Err(error),
             }
         }
         Ok(None)

@@ -28,7 +28,7 @@ use crate::{
 
 /// What a child takes with it from the parent.
 #[derive(Debug)]
-pub(crate) struct Seat {
+pub(crate) struct ChildContext {
     pub(crate) slot: SlotId,
     pub(crate) generation: Generation,
     /// By which what it starts is known.
@@ -49,9 +49,9 @@ pub(crate) struct Seat {
 }
 
 /// Lives the life of a child, in a process just forked.
-pub(crate) fn live<S>(seat: Seat, body: &mut Body<S>, state: &S) -> ! {
-    let log = Log::new(&seat.name, Role::Child);
-    let status = match settle(seat, &log) {
+pub(crate) fn live<S>(context: ChildContext, body: &mut Body<S>, state: &S) -> ! {
+    let log = Log::new(&context.name, Role::Child);
+    let status = match settle(context, &log) {
         Ok(Some(mut child)) => match body.run(&mut child, state, &log) {
             Ok(()) => 0,
             Err(failed) => {
@@ -70,9 +70,10 @@ pub(crate) fn live<S>(seat: Seat, body: &mut Body<S>, state: &S) -> ! {
 }
 
 /// Parts with the parent's side of everything; `None` if the parent has gone meanwhile.
-fn settle(seat: Seat, log: &Log) -> Result<Option<Child>, BoxError> {
-    let Seat { slot, generation, mut title, signals, channels, bell, privileges, .. } = seat;
-    let Seat { tag, has_board, outliving, limits, mut access_log, streams, .. } = seat;
+fn settle(context: ChildContext, log: &Log) -> Result<Option<Child>, BoxError> {
+    let ChildContext { slot, generation, mut title, signals, channels, bell, privileges, .. } =
+        context;
+    let ChildContext { tag, has_board, outliving, limits, mut access_log, streams, .. } = context;
     // Before anything else: no terminal reaches it from here on, Ctrl-C and a closed window neither, and a
     // signal to its own group only what it has started itself.
     setsid().of_call("setsid(2)")?;

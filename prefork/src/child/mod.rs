@@ -22,7 +22,7 @@ use prefork_core::{Generation, SlotId};
 
 pub(crate) use body::{Body, Failed};
 use drain::Drain;
-pub(crate) use life::{Seat, live};
+pub(crate) use life::{ChildContext, live};
 pub(crate) use limits::Limits;
 use limits::Usage;
 pub(crate) use listener::INSIDE;

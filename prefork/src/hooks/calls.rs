@@ -109,11 +109,11 @@ impl HookCalls {
     }
 
     /// Takes in that a process has ended and was reaped; returns the call at which it has, if it is one of these.
-    pub(crate) fn bury(&mut self, pid: Pid, log: &Log) -> Option<Made> {
+    pub(crate) fn reaped(&mut self, pid: Pid, log: &Log) -> Option<Made> {
         let (hook, call) = Hook::ALL
             .into_iter()
             .zip(&mut self.lanes)
-            .find_map(|(hook, lane)| Some((hook, lane.bury(pid)?)))?;
+            .find_map(|(hook, lane)| Some((hook, lane.reaped(pid)?)))?;
         log.error(format_args!("{} has ended its process before it returned", hook.name()));
         Some(Made { call, answer: Answer::Done, event: self.follows(hook, log) })
     }

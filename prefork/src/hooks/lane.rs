@@ -108,7 +108,7 @@ impl Lane {
 
     /// Notes that a process has ended and was reaped. If it is this one, the call at which it has ended is returned,
     /// and the others wait for the next one.
-    pub(super) fn bury(&mut self, pid: Pid) -> Option<Call> {
+    pub(super) fn reaped(&mut self, pid: Pid) -> Option<Call> {
         self.process.take_if(|process| process.helper().pid() == pid)?;
         let died = self.at_work.pop_front();
         self.put_back();

@@ -6,13 +6,13 @@
 
 mod call;
 mod calls;
+mod events;
 mod lane;
 mod parent_hooks;
 mod process;
-mod told;
 
+pub use events::{ChildExit, HungChild};
 pub(crate) use parent_hooks::{BeforeShutdown, ParentHooks, Ready};
-pub use told::{ChildExit, HungChild};
 
 use std::{
     any::Any,
@@ -25,7 +25,7 @@ use crate::{BoxError, Report, Result, logs::log::Log};
 
 pub(crate) use call::{Answer, Call};
 pub(crate) use calls::{Added, HookCalls, Made};
-pub(crate) use process::{Duty, HookSeat, live};
+pub(crate) use process::{Duty, HookContext, live};
 
 /// How code of the program went wrong.
 #[derive(Debug)]

@@ -6,15 +6,15 @@ use super::{ChildExit, HungChild};
 use crate::{Result, disconnect, program};
 
 pub(crate) type Ready = Box<dyn FnOnce() -> Result>;
-pub(crate) type Told<T> = Box<dyn FnMut(&T) -> Result>;
+pub(crate) type Observer<T> = Box<dyn FnMut(&T) -> Result>;
 pub(crate) type BeforeShutdown = Box<dyn FnOnce() -> Result + Send>;
 
 /// The hooks that the parent runs while there are children.
 #[derive(Default)]
 pub(crate) struct ParentHooks {
     pub(crate) ready: Option<Ready>,
-    pub(crate) on_child_exit: Option<Told<ChildExit>>,
-    pub(crate) on_timeout: Option<Told<HungChild>>,
+    pub(crate) on_child_exit: Option<Observer<ChildExit>>,
+    pub(crate) on_timeout: Option<Observer<HungChild>>,
     pub(crate) before_shutdown: Option<BeforeShutdown>,
     pub(crate) auto_reload_handler: Option<program::Handler>,
     pub(crate) on_client_disconnect: Option<disconnect::Handler>,

@@ -32,7 +32,7 @@ use crate::{
 
 /// What a hook process takes with it from the parent. All else of the parent's is closed before code of the
 /// program runs.
-pub(crate) struct HookSeat {
+pub(crate) struct HookContext {
     pub(crate) duty: Duty,
     pub(crate) name: String,
     pub(crate) title: Title,
@@ -122,8 +122,8 @@ impl HookProcess {
 }
 
 /// Lives the life of a hook process, in a process just forked, with all signals blocked.
-pub(crate) fn live(seat: HookSeat) -> ! {
-    let HookSeat { duty, name, mut title, signals, mut hooks, handout, streams } = seat;
+pub(crate) fn live(context: HookContext) -> ! {
+    let HookContext { duty, name, mut title, signals, mut hooks, handout, streams } = context;
     let Duty { calls, answers, parent } = duty;
     title.become_hook();
     let log = Log::new(&name, Role::Hook);

@@ -1,16 +1,16 @@
 //! Keeping the service manager informed, as systemd wants it (see `sd_notify(3)`).
 //!
-//! - `words.rs`: what is said when, decided from what the supervisor says and does.
-//! - `line.rs`: the way to the manager, found in the environment.
+//! - `messages.rs`: what is said when, decided from what the supervisor says and does.
+//! - `notify_socket.rs`: the way to the manager, found in the environment.
 //! - `outbox.rs`: what waits for a manager that is behind.
 //!
 //! The variables that lead to the manager are taken out of the environment, so that no program started by
 //! the daemon speaks in its name. The next program in this process has them again, as it is started with
 //! the environment that the daemon was started with.
 
-mod line;
+mod messages;
+mod notify_socket;
 mod outbox;
-mod words;
 
 use std::{io, time::Duration};
 
@@ -18,15 +18,15 @@ use prefork_core::{Config, Hook, Notice, Time};
 
 use crate::{logs::log::Log, sys, system::clock};
 
-use line::Line;
+use messages::{Conversation, Size};
+pub(crate) use messages::{MainPid, Occasion};
+use notify_socket::NotifySocket;
 use outbox::{ALIVE, Outbox};
-use words::{Conversation, Size};
-pub(crate) use words::{MainPid, Occasion};
 
 /// What the environment says about the service manager.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Manager {
-    line: Option<Line>,
+    line: Option<NotifySocket>,
     /// How often a sign of life is due.
     interval: Option<Duration>,
     main_pid: MainPid,
@@ -38,7 +38,7 @@ impl Manager {
     /// `in_place` is for a program that goes on with a daemon in the background: the pid for which the
     /// manager has started the watchdog was that of the launcher.
     pub(crate) fn from_environment(in_place: bool, main_pid: MainPid) -> Self {
-        let line = std::env::var_os("NOTIFY_SOCKET").and_then(|address| Line::to(&address));
+        let line = std::env::var_os("NOTIFY_SOCKET").and_then(|address| NotifySocket::to(&address));
         let read = |name| std::env::var(name).ok();
         let pid = read("WATCHDOG_PID").filter(|_| !in_place);
         let is_ours = pid.is_none_or(|pid| pid == std::process::id().to_string());
@@ -105,7 +105,7 @@ fn beat(limit_in_microseconds: u64) -> Option<Duration> {
 /// The reports on one pool.
 #[derive(Debug)]
 pub(crate) struct Reporting {
-    line: Option<Line>,
+    line: Option<NotifySocket>,
     conversation: Conversation,
     interval: Option<Duration>,
     next_beat: Time,

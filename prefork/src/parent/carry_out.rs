@@ -143,7 +143,7 @@ impl Parent<'_> {
     }
 
     fn tell(&mut self, notice: Notice) {
-        let pid = notice.slot().and_then(|slot| self.table.pid(slot).or(self.table.buried(slot)));
+        let pid = notice.slot().and_then(|slot| self.table.pid(slot).or(self.table.reaped(slot)));
         if !self.deaths.hold_back(notice, pid) {
             self.log_deaths();
             let detail = match notice {

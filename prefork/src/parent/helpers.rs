@@ -82,11 +82,11 @@ impl Helpers {
         if let Some(reading) = self.reading.take_if(|reading| reading.helper().pid() == pid) {
             return Ended::Reading(reading.end(exit));
         }
-        if let Some(made) = self.calls.bury(pid, log) {
+        if let Some(made) = self.calls.reaped(pid, log) {
             return Ended::Call(made);
         }
         if let Some(status) = &mut self.status {
-            status.bury(pid);
+            status.reaped(pid);
         }
         Ended::Nothing
     }

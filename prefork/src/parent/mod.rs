@@ -39,15 +39,15 @@ use crate::{
     args::check::Settings,
     board::ParentBoard,
     channels::{Bell, Channels},
-    child::Seat,
+    child::ChildContext,
     disconnect::ClientWatch,
     hooks::ParentHooks,
-    hooks::{Duty, HookSeat},
+    hooks::{Duty, HookContext},
     logs::Streams,
     logs::describe::Children,
     logs::log::{Log, Role},
     manager::{Begun, Occasion, Reporting},
-    program::Origin,
+    program::Invocation,
     program::{AutoReload, FileWatch},
     sockets::listeners::Listeners,
     start::pid_file::KeptPidFile,
@@ -90,7 +90,7 @@ pub(crate) struct Parent<'a> {
     hooks: ParentHooks,
     readiness: &'a mut Option<Readiness>,
     /// How this program was started, or why that is not known.
-    origin: io::Result<Origin>,
+    invocation: io::Result<Invocation>,
     hangups: Hangups,
     auto_reload: Option<AutoReload>,
     file_watch: Option<FileWatch>,
@@ -121,12 +121,12 @@ pub(crate) struct Parent<'a> {
 
 /// What a parent ends as: it is over, or it is not the parent any more but a process just forked.
 ///
-/// So whatever a parent comes to hold is closed in what is forked from it, unless it is moved into a seat. A status
+/// So whatever a parent comes to hold is closed in what is forked from it, unless it is moved into a context. A status
 /// process closes by number what it is not to have, and a probe executes another program.
 pub(crate) enum Became {
     Over(Verdict),
-    Child(Box<Seat>),
-    Hook(Box<HookSeat>),
+    Child(Box<ChildContext>),
+    Hook(Box<HookContext>),
 }
 
 /// What a parent is made of.
@@ -135,7 +135,7 @@ pub(crate) struct Parts<'a> {
     pub(crate) signals: Signals,
     pub(crate) title: Title,
     pub(crate) access_log: AccessLog,
-    pub(crate) origin: io::Result<Origin>,
+    pub(crate) invocation: io::Result<Invocation>,
     pub(crate) hangups: Hangups,
     pub(crate) board: Option<ParentBoard>,
     pub(crate) pid_file: Option<&'a mut KeptPidFile>,
@@ -151,7 +151,7 @@ pub(crate) struct Parts<'a> {
 }
 
 impl<'a> Parent<'a> {
-    /// Makes the parent of a new pool, or of one that the program of before has had in this process.
+    /// Makes the parent of a new pool, or of one that the old program has had in this process.
     ///
     /// It is not on the stack, nor is anything left there of the making: a loop with small frames writes to few
     /// pages between two forks, and those are what each fork has copied.
@@ -161,7 +161,7 @@ impl<'a> Parent<'a> {
         parts: Parts<'a>,
         adopted: Option<Adopted>,
     ) -> Result<Box<Self>, RunError> {
-        let Parts { config, signals, title, access_log, origin, board, pid_file, .. } = parts;
+        let Parts { config, signals, title, access_log, invocation, board, pid_file, .. } = parts;
         let Parts {
             mut listeners, mut channels, hooks, auto_reload, privileges, readiness, ..
         } = parts;
@@ -217,7 +217,7 @@ impl<'a> Parent<'a> {
             listeners,
             hooks,
             readiness,
-            origin,
+            invocation,
             hangups: parts.hangups,
             auto_reload,
             file_watch: None,
@@ -267,8 +267,8 @@ impl<'a> Parent<'a> {
                         return Ok(Became::Over(verdict));
                     }
                     Some(Done::Forked { slot, generation, bell }) => {
-                        let seat = self.into_seat(slot, generation, bell);
-                        return Ok(Became::Child(Box::new(seat)));
+                        let context = self.into_child_context(slot, generation, bell);
+                        return Ok(Became::Child(Box::new(context)));
                     }
                 }
             }
@@ -279,7 +279,7 @@ impl<'a> Parent<'a> {
                 self.mend_listeners(clock::now());
             }
             if let Some(duty) = self.start_hooks() {
-                return Ok(Became::Hook(Box::new(self.into_hook_seat(duty))));
+                return Ok(Became::Hook(Box::new(self.into_hook_context(duty))));
             }
             self.keep_status();
             let stirred = self.wait().map_err(RunError::system("wait for events"))?;
@@ -292,14 +292,15 @@ impl<'a> Parent<'a> {
 
     /// Begins to watch files, if that was asked for.
     fn watch_files(&mut self) {
-        if let (Some(AutoReload { list: None, .. }), Err(error)) = (&self.auto_reload, &self.origin)
+        if let (Some(AutoReload { list: None, .. }), Err(error)) =
+            (&self.auto_reload, &self.invocation)
         {
             let log = &self.log;
             log.error(format_args!("the program file is not watched: {}", Report(error)));
         }
         self.file_watch = self.auto_reload.take().map(|auto_reload| {
-            let origin = self.origin.as_ref().ok();
-            FileWatch::begin(auto_reload, origin, self.has_returned, clock::now())
+            let invocation = self.invocation.as_ref().ok();
+            FileWatch::begin(auto_reload, invocation, self.has_returned, clock::now())
         });
     }
 
@@ -364,12 +365,17 @@ impl<'a> Parent<'a> {
 
     /// Turns into what a child needs of the parent. The rest is dropped, as the child's copy of it
     /// is of no use.
-    fn into_seat(self: Box<Self>, slot: SlotId, generation: Generation, bell: Bell) -> Seat {
+    fn into_child_context(
+        self: Box<Self>,
+        slot: SlotId,
+        generation: Generation,
+        bell: Bell,
+    ) -> ChildContext {
         // The child's copy of the way to the launcher; the word is the parent's to say.
         drop(self.readiness.take());
         let streams = Streams::of(&self.settings);
         let Self { mut settings, title, signals, access_log, privileges, .. } = *self;
-        let Self { channels, board, hooks, listeners, origin, .. } = *self;
+        let Self { channels, board, hooks, listeners, invocation, .. } = *self;
         let tag = self.descendants.tag(slot);
         let (name, limits) = (std::mem::take(&mut settings.name), settings.limits);
         // Left alone, their memory stays shared with the parent; freeing it would make copies of it.
@@ -380,7 +386,7 @@ impl<'a> Parent<'a> {
         self.table.close();
         let has_board = board.is_some();
         let outliving = listeners.outliving();
-        let _ = origin.map(Origin::close);
+        let _ = invocation.map(Invocation::close);
         if let Some(board) = board {
             board.close();
         }
@@ -388,7 +394,7 @@ impl<'a> Parent<'a> {
         // What the hooks of the parent have captured is not the child's to drop: it would undo, with the
         // parent's rights and once in each child, what the parent has done once.
         let _hooks = ManuallyDrop::new(hooks);
-        Seat {
+        ChildContext {
             slot,
             generation,
             tag,
@@ -407,13 +413,13 @@ impl<'a> Parent<'a> {
     }
 
     /// Turns into what a hook process needs of the parent; the rest is dropped.
-    fn into_hook_seat(self: Box<Self>, duty: Duty) -> HookSeat {
+    fn into_hook_context(self: Box<Self>, duty: Duty) -> HookContext {
         drop(self.readiness.take());
         let streams = Streams::of(&self.settings);
         let Self { settings, title, signals, hooks, channels, .. } = *self;
         // Left alone, their memory stays shared with the parent.
         let _shared = ManuallyDrop::new((self.supervisor, self.counters, self.descendants));
         let Channels { handout, .. } = channels;
-        HookSeat { duty, name: settings.name, title, signals, hooks, handout, streams }
+        HookContext { duty, name: settings.name, title, signals, hooks, handout, streams }
     }
 }

@@ -21,8 +21,8 @@ use crate::{
 impl Parent<'_> {
     /// Has the settings read again, in a process of its own.
     pub(super) fn read_settings(&mut self) {
-        let reading = match &self.origin {
-            Ok(origin) => self.estate().read_settings(origin, self.signals.before()),
+        let reading = match &self.invocation {
+            Ok(invocation) => self.handing_over().read_settings(invocation, self.signals.before()),
             Err(error) => Err(io::Error::other(error.to_string())),
         };
         match reading {

@@ -27,7 +27,7 @@ pub(crate) struct Table {
 struct Seat {
     child: Option<Child>,
     /// The last child that was taken off it.
-    buried: Option<Pid>,
+    reaped: Option<Pid>,
 }
 
 /// A child, as its parent knows it.
@@ -176,7 +176,7 @@ impl Table {
     pub(crate) fn remove(&mut self, pid: Pid) -> Option<(SlotId, Generation)> {
         let slot = self.slots.remove(&pid)?;
         let seat = self.seats.get_mut(slot.index())?;
-        seat.buried = Some(pid);
+        seat.reaped = Some(pid);
         seat.child.take().map(|child| (slot, child.generation))
     }
 
@@ -198,8 +198,8 @@ impl Table {
     }
 
     /// The pid of the last child that was taken off a slot, for messages about it.
-    pub(crate) fn buried(&self, slot: SlotId) -> Option<Pid> {
-        self.seats.get(slot.index())?.buried
+    pub(crate) fn reaped(&self, slot: SlotId) -> Option<Pid> {
+        self.seats.get(slot.index())?.reaped
     }
 }
 

@@ -41,7 +41,7 @@ impl Parent<'_> {
             self.supervisor.handle(now, Event::Requested(request));
         }
         for (pid, exit) in ended {
-            self.bury(now, pid, exit);
+            self.reaped(now, pid, exit);
         }
         self.check_files(now);
         if let Some(pid_file) = &mut self.pid_file {
@@ -140,7 +140,7 @@ impl Parent<'_> {
 
     /// Passes on the end of a child. One that is not in the table is a helper, or was adopted when it had lost
     /// its parent.
-    fn bury(&mut self, now: Time, pid: Pid, exit: Exit) {
+    fn reaped(&mut self, now: Time, pid: Pid, exit: Exit) {
         let Some((slot, generation)) = self.table.remove(pid) else {
             match self.helpers.claim(pid, exit, &self.log) {
                 Ended::Probe(why) => self.refuse(now, &why),

@@ -12,21 +12,21 @@ use crate::{
     status::counters::Counter,
     sys,
     system::clock,
-    upgrade::{Estate, Probe, Tried, Which, Word},
+    upgrade::{HandingOver, Probe, Tried, Which, Word},
 };
 
 impl Parent<'_> {
     /// Starts the program as its file is now, as a probe; or this one, where that is what may help.
     pub(super) fn start_probe(&mut self) {
         let which = if self.tries_itself() { Which::Running } else { Which::Installed };
-        let origin = match &self.origin {
-            Ok(origin) => origin,
+        let invocation = match &self.invocation {
+            Ok(invocation) => invocation,
             Err(error) => {
                 let why = format!("it is not known how it was started: {error}");
                 return self.refuse(clock::now(), &why);
             }
         };
-        let probed = self.estate().probe(origin, which, self.signals.before());
+        let probed = self.handing_over().probe(invocation, which, self.signals.before());
         match probed {
             Ok(probe) => self.helpers.probe = Some(probe),
             Err(error) => {
@@ -39,18 +39,19 @@ impl Parent<'_> {
     /// Says which file is tried, which one this process becomes, and whether that is another than before; `None` if
     /// nothing of the kind is to be said.
     pub(super) fn words_of_upgrade(&self, notice: Notice) -> Option<String> {
-        let origin = self.origin.as_ref().ok()?;
+        let invocation = self.invocation.as_ref().ok()?;
         match (notice, &self.helpers.probe) {
-            (Notice::Probing, _) if self.is_about_to_try_itself() => {
-                Some(format!("trying the running program again: {}", one_line(origin.running())))
-            }
+            (Notice::Probing, _) if self.is_about_to_try_itself() => Some(format!(
+                "trying the running program again: {}",
+                one_line(invocation.running())
+            )),
             (Notice::Probing, _) => {
-                Some(format!("trying the program {}", one_line(&origin.program())))
+                Some(format!("trying the program {}", one_line(&invocation.program())))
             }
             (Notice::Upgrading, Some(probe)) => {
-                let Tried { path, is_running } = probe.tried(origin);
+                let Tried { path, is_running } = probe.tried(invocation);
                 let (path, running) =
-                    (one_line(&path).to_string(), one_line(origin.running()).to_string());
+                    (one_line(&path).to_string(), one_line(invocation.running()).to_string());
                 Some(if is_running {
                     format!(
                         "the program works and is the same file as before; executing it again: {path}"
@@ -85,10 +86,10 @@ impl Parent<'_> {
         self.helpers.end_for_upgrade();
         self.say_calls_are_lost();
         self.mend_listeners(clock::now());
-        let refused = match (&self.helpers.probe, &self.origin) {
-            (Some(probe), Ok(origin)) => {
+        let refused = match (&self.helpers.probe, &self.invocation) {
+            (Some(probe), Ok(invocation)) => {
                 flush();
-                Some(self.estate().hand_over(origin, probe))
+                Some(self.handing_over().hand_over(invocation, probe))
             }
             (None, _) | (_, Err(_)) => None,
         };
@@ -108,8 +109,8 @@ impl Parent<'_> {
         }
     }
 
-    pub(super) fn estate(&self) -> Estate<'_> {
-        Estate {
+    pub(super) fn handing_over(&self) -> HandingOver<'_> {
+        HandingOver {
             settings: &self.settings,
             hangups: &self.hangups,
             listeners: &self.listeners,

@@ -5,7 +5,7 @@ use std::{fmt, fs, os::fd::BorrowedFd, time::Duration};
 use prefork_core::Time;
 use prefork_reload::{Changes, Stamp, WatchList, Watcher};
 
-use crate::{Result, program::Origin};
+use crate::{Result, program::Invocation};
 
 /// What the daemon does when watched files have changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -93,7 +93,7 @@ impl FileWatch {
     /// was executed is a change. But not where that has just been tried and `was_refused`.
     pub(crate) fn begin(
         auto_reload: AutoReload,
-        origin: Option<&Origin>,
+        invocation: Option<&Invocation>,
         was_refused: bool,
         now: Time,
     ) -> Self {
@@ -102,7 +102,7 @@ impl FileWatch {
         let list = list.unwrap_or_else(|| {
             let mut list = WatchList::new();
             // They are absolute: nothing can be wrong with them.
-            for path in origin.map(Origin::files).unwrap_or_default() {
+            for path in invocation.map(Invocation::files).unwrap_or_default() {
                 let _ = list.file(path);
             }
             list
@@ -110,9 +110,9 @@ impl FileWatch {
         let mut watcher = Watcher::new(list, interval);
         let mut known = watcher.begin(now);
         let running = fs::metadata("/proc/self/exe");
-        if let (true, false, Some(origin), Ok(running)) =
-            (watches_program, was_refused, origin, running)
-            && let Some(program) = origin.path_of_running()
+        if let (true, false, Some(invocation), Ok(running)) =
+            (watches_program, was_refused, invocation, running)
+            && let Some(program) = invocation.path_of_running()
             && known.get(&program).is_some()
         {
             known.insert(program, Stamp::of(&running));

@@ -3,8 +3,8 @@
 mod auto_reload;
 mod command;
 mod image;
+mod invocation;
 mod no_probe;
-mod origin;
 mod role;
 
 pub(crate) use auto_reload::{AutoReload, FileWatch, Handler, Kind};
@@ -13,8 +13,8 @@ pub(crate) use command::{Command, Found};
 pub(crate) use image::{
     Image, ProgramFile, Report, arguments, c_strings, environment, open_own, path_of,
 };
+pub(crate) use invocation::Invocation;
 pub(crate) use no_probe::NoProbe;
-pub(crate) use origin::Origin;
 pub(crate) use role::Role;
 
 /// The variable of the environment that says to a program where the handover is.

@@ -26,7 +26,7 @@ use crate::{
     manager::{MainPid, Manager},
     parent::{Became, Parent, Parts},
     program::AutoReload,
-    program::Origin,
+    program::Invocation,
     sockets::activation::{self, Activated},
     start::logs::{redirect, redirect_stderr},
     start::{Initialized, call, drop_privileges, initialize},
@@ -42,7 +42,7 @@ use open_logs::{open_access_log, open_error_log};
 /// A daemon whose arguments make sense, ready to be run.
 pub struct Prefork<S = ()> {
     checked: Checked<S>,
-    origin: io::Result<Origin>,
+    invocation: io::Result<Invocation>,
 }
 
 /// How [`Prefork::run`] ended well.
@@ -70,12 +70,13 @@ impl<S> Prefork<S> {
     /// Fails with every fault found, each naming its argument.
     pub fn new(args: Args<S>) -> Result<Self, ArgsError> {
         let inherited = inherited();
-        let origin = Origin::of_this_process(inherited.as_ref().and_then(Inherited::command));
+        let invocation =
+            Invocation::of_this_process(inherited.as_ref().and_then(Inherited::command));
         let reads = inherited.as_ref().is_some_and(Inherited::reads_settings);
         let when = if reads { When::AtReload } else { When::AtStart };
-        let checked = check(args, origin.as_ref().ok(), when);
+        let checked = check(args, invocation.as_ref().ok(), when);
         match checked {
-            Ok(checked) => Ok(Self { checked, origin }),
+            Ok(checked) => Ok(Self { checked, invocation }),
             Err(mut error) => {
                 locate(&mut error);
                 if let Some(inherited) = &*inherited {
@@ -116,7 +117,7 @@ impl<S> Prefork<S> {
     /// parent reaps every child of the process, also those that code of the program has started and
     /// not waited for.
     pub fn run(self) -> Result<Ended, RunError> {
-        let Self { checked, origin } = self;
+        let Self { checked, invocation } = self;
         if let Some(inherited) = &*inherited() {
             inherited.report_settings(&checked.settings.in_force);
         }
@@ -135,12 +136,12 @@ impl<S> Prefork<S> {
         if let Some(inherited) = inherited {
             // Whether it runs in the background was decided when the daemon was started.
             settings.daemonize = inherited.is_in_background();
-            return succeed(&settings, program, error_log, access_log, origin, inherited);
+            return succeed(&settings, program, error_log, access_log, invocation, inherited);
         }
         sys::flush_c_streams();
         if !settings.daemonize {
             error_log.map(redirect_stderr).transpose()?;
-            return serve(&settings, program, access_log, origin, &mut None);
+            return serve(&settings, program, access_log, invocation, &mut None);
         }
         // The launcher waits a little longer than the daemon tries, to hear its reason.
         let limit = settings.start_timeout.saturating_add(Duration::from_secs(1));
@@ -154,7 +155,7 @@ impl<S> Prefork<S> {
             }
             Outcome::Daemon(readiness) => {
                 let mut readiness = Some(readiness);
-                let result = serve(&settings, program, access_log, origin, &mut readiness);
+                let result = serve(&settings, program, access_log, invocation, &mut readiness);
                 if let (Err(error), Some(readiness)) = (&result, readiness) {
                     readiness.failed(error);
                 }
@@ -217,7 +218,7 @@ fn serve<S>(
     settings: &Settings,
     program: Program<S>,
     access_log: AccessLog,
-    origin: io::Result<Origin>,
+    invocation: io::Result<Invocation>,
     readiness: &mut Option<Readiness>,
 ) -> Result<Ended, RunError> {
     own_stderr()?;
@@ -247,7 +248,7 @@ fn serve<S>(
         users,
         signals,
         access_log,
-        origin,
+        invocation,
         hangups,
         initialized,
         channels,
@@ -258,14 +259,14 @@ fn serve<S>(
     supervise(settings, pool, body, readiness)
 }
 
-/// Takes over the daemon that the program of before has run in this process; or, as a probe, finds out
+/// Takes over the daemon that the old program has run in this process; or, as a probe, finds out
 /// whether that would work, and never returns if it would.
 fn succeed<S>(
     settings: &Settings,
     program: Program<S>,
     error_log: Option<OwnedFd>,
     access_log: AccessLog,
-    origin: io::Result<Origin>,
+    invocation: io::Result<Invocation>,
     inherited: Inherited,
 ) -> Result<Ended, RunError> {
     let Program { users, after_init, body, parent_hooks, auto_reload, .. } = program;
@@ -273,14 +274,14 @@ fn succeed<S>(
         let Pool::Children(config) = &settings.pool else { return Err(RunError::NoPool) };
         // A probe ends by any signal, as it has nothing to put in order.
         let signals = if inherited.is_probe() { None } else { Some(open_signals()?) };
-        let succession = inherited.initialize(settings, after_init)?;
+        let takeover = inherited.initialize(settings, after_init)?;
         if !inherited.is_probe() {
             error_log.map(|log| redirect(settings, log)).transpose()?;
             own_stderr()?;
         }
-        Ok((config, signals, succession))
+        Ok((config, signals, takeover))
     };
-    let (config, signals, succession) = match attempt() {
+    let (config, signals, takeover) = match attempt() {
         Ok(ready) => ready,
         Err(error) => {
             inherited.refuse(Some(&settings.name), &error);
@@ -288,8 +289,8 @@ fn succeed<S>(
         }
     };
     let Some(mut signals) = signals else {
-        succession.leave(settings);
-        inherited.report(origin.as_ref().ok());
+        takeover.leave(settings);
+        inherited.report(invocation.as_ref().ok());
         // The last that can fail of what is to come, tried here by a process that is thrown away.
         if let Err(error) = drop_privileges(&users.children) {
             inherited.refuse(None, &error);
@@ -301,7 +302,7 @@ fn succeed<S>(
     inherited.log_return(&log);
     let hangups = inherited.hangups().unwrap_or_else(|| terminal::hangups(signals.hangups()));
     signals.take_over(hangups.at_start());
-    let Some((initialized, channels, adopted)) = inherited.claim(settings, succession, &log) else {
+    let Some((initialized, channels, adopted)) = inherited.claim(settings, takeover, &log) else {
         return Err(RunError::NoPool);
     };
     sys::way_back::close();
@@ -310,7 +311,7 @@ fn succeed<S>(
         users,
         signals,
         access_log,
-        origin,
+        invocation,
         hangups,
         initialized,
         channels,
@@ -327,7 +328,7 @@ struct Pooled<S> {
     users: Users,
     signals: Signals,
     access_log: AccessLog,
-    origin: io::Result<Origin>,
+    invocation: io::Result<Invocation>,
     hangups: Hangups,
     /// With none where an old program goes on without what its `after_init` makes.
     initialized: Initialized<Option<S>>,
@@ -344,10 +345,11 @@ fn supervise<S>(
     mut body: Body<S>,
     readiness: &mut Option<Readiness>,
 ) -> Result<Ended, RunError> {
-    let Pooled { config, users, signals, access_log, origin, channels, adopted, hooks, .. } = pool;
+    let Pooled { config, users, signals, access_log, invocation, channels, adopted, hooks, .. } =
+        pool;
     let (auto_reload, hangups) = (pool.auto_reload, pool.hangups);
-    let Initialized { state, listeners, title, mut belongings } = pool.initialized;
-    let (status, board) = (belongings.status.take(), belongings.board.take());
+    let Initialized { state, listeners, title, mut runtime_files } = pool.initialized;
+    let (status, board) = (runtime_files.status.take(), runtime_files.board.take());
     let status = status.and_then(|socket| open_status(settings, socket, board.as_ref()));
     if users.drop_parent {
         drop_privileges(&users.children)?;
@@ -357,10 +359,10 @@ fn supervise<S>(
         signals,
         title,
         access_log,
-        origin,
+        invocation,
         hangups,
         board,
-        pid_file: belongings.pid_file.as_mut(),
+        pid_file: runtime_files.pid_file.as_mut(),
         listeners,
         channels,
         hooks,
@@ -371,27 +373,27 @@ fn supervise<S>(
         is_bare: state.is_none(),
     };
     let verdict = match Parent::new(settings, parts, adopted)?.run()? {
-        Became::Child(seat) => {
+        Became::Child(context) => {
             // Its copies: what is in the file system is the parent's, and so is the lock of the pid file,
             // which whoever has the descriptor could release, and the pid in it, by which scripts of
             // root's may kill.
-            drop(belongings);
+            drop(runtime_files);
             match &state {
-                Some(state) => child::live(*seat, &mut body, state),
+                Some(state) => child::live(*context, &mut body, state),
                 // A bare parent forks none.
                 None => sys::exit_now(1),
             }
         }
-        Became::Hook(seat) => {
-            drop(belongings);
-            hooks::live(*seat)
+        Became::Hook(context) => {
+            drop(runtime_files);
+            hooks::live(*context)
         }
         Became::Over(verdict) => verdict,
     };
     // Sockets are closed before the pid file goes: who waits for that can bind at once.
     drop(state);
     drop(body);
-    belongings.remove(settings);
+    runtime_files.remove(settings);
     match verdict {
         Verdict::Stopped => Ok(Ended::Stopped),
         Verdict::StartFailed(failure) => Err(RunError::start_failed(failure)),

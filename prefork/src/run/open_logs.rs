@@ -28,7 +28,7 @@ pub(crate) fn open_error_log(
     }
 }
 
-/// Opens the access log; one that may not be opened any more is taken from the program of before.
+/// Opens the access log; one that may not be opened any more is taken from the old program.
 pub(crate) fn open_access_log(
     log: Option<AccessTarget>,
     inherited: Option<&Inherited>,

@@ -40,7 +40,7 @@ use crate::{
     sockets::listeners::Listeners,
     start::logs::reopen_error_log,
     start::pid_file::KeptPidFile,
-    start::{Belongings, Initialized, drop_privileges, initialize},
+    start::{Initialized, RuntimeFiles, drop_privileges, initialize},
     sys,
     system::clock,
     system::os::{Poller, hangups_now, terminal, unblock_answered_signals},
@@ -60,10 +60,10 @@ pub(crate) fn serve<S>(
     let Program { users, activated, after_init, mut body, parent_hooks, .. } = program;
     let hangups = terminal::hangups(hangups_now());
     let bell = Arc::new(Bell::new().map_err(RunError::system("set up signals"))?);
-    let Initialized { state, belongings, listeners, .. } =
+    let Initialized { state, runtime_files, listeners, .. } =
         initialize(settings, activated, after_init)?;
     let log = Log::new(&settings.name, Role::Parent);
-    let slot = belongings.board.as_ref().and_then(|board| board.public().enter(SLOT, &log));
+    let slot = runtime_files.board.as_ref().and_then(|board| board.public().enter(SLOT, &log));
     let stop = Stop::new(By::Thread, None).map_err(RunError::system("open an event descriptor"))?;
     // Before the change of user, who may not open it.
     access_log.make_own(&log).map_err(RunError::system("open the access log once more"))?;
@@ -80,14 +80,14 @@ pub(crate) fn serve<S>(
         stop: stop.clone(),
         listeners,
         reopen_access_log: access_log.reopen_on_request(),
-        belongings,
+        runtime_files,
         before_shutdown,
         hangups,
         log: log.clone(),
     };
     if let Some(Verdict::Stopped) = watcher.begin(&mut Launch { ready, readiness }) {
         drop(state);
-        watcher.belongings.remove(settings);
+        watcher.runtime_files.remove(settings);
         return Ok(Ended::Stopped);
     }
     let watcher = thread::Builder::new()
@@ -110,11 +110,11 @@ pub(crate) fn serve<S>(
     });
     let outcome = body.run(&mut child, &state, &log).map_err(Failed::into_error);
     bell.ring_for_end();
-    let belongings = watcher.join().unwrap_or_default();
+    let runtime_files = watcher.join().unwrap_or_default();
     drop(child);
     drop(state);
     drop(body);
-    belongings.remove(settings);
+    runtime_files.remove(settings);
     outcome.map(|()| Ended::Stopped)
 }
 
@@ -219,7 +219,7 @@ struct Watcher {
     stop: Stop,
     listeners: Listeners,
     reopen_access_log: Arc<AtomicBool>,
-    belongings: Belongings,
+    runtime_files: RuntimeFiles,
     before_shutdown: Option<BeforeShutdown>,
     reporting: Reporting,
     hangups: Hangups,
@@ -239,9 +239,9 @@ impl Watcher {
     }
 
     /// Watches until the loop has ended, and hands back what is to be removed.
-    fn watch(mut self) -> Belongings {
+    fn watch(mut self) -> RuntimeFiles {
         let _ = self.wait();
-        self.belongings
+        self.runtime_files
     }
 
     /// Waits until all is over; returns how, if it could wait at all.
@@ -260,7 +260,7 @@ impl Watcher {
 
     /// Sleeps until something happens or is due.
     fn sleep(&self) -> io::Result<()> {
-        let pid_file = self.belongings.pid_file.as_ref();
+        let pid_file = self.runtime_files.pid_file.as_ref();
         let mut fds: Vec<_> = [self.bell.wake.as_fd()]
             .into_iter()
             .chain(pid_file.and_then(KeptPidFile::fd))
@@ -314,7 +314,7 @@ impl Watcher {
     }
 
     fn keep_pid_file(&mut self, now: Time) {
-        let Some(pid_file) = &mut self.belongings.pid_file else { return };
+        let Some(pid_file) = &mut self.runtime_files.pid_file else { return };
         if self.bell.reload.load(Ordering::Acquire) {
             pid_file.doubt(now);
         }
@@ -416,7 +416,7 @@ impl Watcher {
     /// Ends the daemon around a loop that cannot be asked.
     fn leave(&mut self) {
         drop(std::mem::replace(&mut self.listeners, Listeners::new(Vec::new())));
-        std::mem::take(&mut self.belongings).remove(&self.settings);
+        std::mem::take(&mut self.runtime_files).remove(&self.settings);
         // It flushes standard output too, unless the loop holds that.
         process::exit(0);
     }

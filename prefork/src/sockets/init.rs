@@ -32,7 +32,7 @@ pub struct Init {
     directory: Option<PathBuf>,
     predecessor: Predecessor,
     role: Option<Role>,
-    /// What the program of before has left and nobody has asked for yet.
+    /// What the old program has left and nobody has asked for yet.
     inherited: Vec<InheritedListener>,
     /// What the service manager has passed and nobody has asked for yet.
     activated: Vec<Activated>,
@@ -56,7 +56,7 @@ impl Init {
         }
     }
 
-    /// Goes on with the sockets that the program of before has left.
+    /// Goes on with the sockets that the old program has left.
     pub(crate) fn inherit(&mut self, role: Role, listeners: Vec<InheritedListener>) {
         self.role = Some(role);
         self.inherited = listeners;
@@ -107,7 +107,7 @@ impl Init {
     /// bound again at once after a stop (`SO_REUSEADDR`), and has the longest queue that the system
     /// allows (`net.core.somaxconn`, see `listen(2)`).
     ///
-    /// After an upgrade this is the very socket that the program of before has listened on, if it has
+    /// After an upgrade this is the very socket that the old program has listened on, if it has
     /// asked for the same address: no connection is lost, and port 0 stays the port that it became.
     ///
     /// If the service manager has bound this very address and passed the socket (`LISTEN_FDS`, see
@@ -165,7 +165,7 @@ impl Init {
     ///
     /// # Errors
     ///
-    /// Fails if a process listens at `path`, other than the program of before, or a file stands there that
+    /// Fails if a process listens at `path`, other than the old program, or a file stands there that
     /// is no socket; if the directory is missing or not writable; or if the whole path has more than 107
     /// bytes. The text says which, and names the path.
     pub fn listen_unix(&mut self, path: impl AsRef<Path>) -> io::Result<UnixListener> {
@@ -176,7 +176,7 @@ impl Init {
     /// moment on: `0o660` for a group, `0o666` for everybody. All else is as with
     /// [`listen_unix`](Self::listen_unix).
     ///
-    /// A socket of the program of before, or of the service manager, keeps the mode that it has. Threads that
+    /// A socket of the old program, or of the service manager, keeps the mode that it has. Threads that
     /// the program has started, as it may with [`prefork`](crate::Args::prefork) 0, should make no files
     /// meanwhile: the mask is the whole process's.
     ///

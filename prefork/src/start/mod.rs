@@ -29,21 +29,21 @@ pub(crate) struct Initialized<S> {
     pub(crate) state: S,
     pub(crate) listeners: Listeners,
     pub(crate) title: Title,
-    pub(crate) belongings: Belongings,
+    pub(crate) runtime_files: RuntimeFiles,
 }
 
 impl<S> Initialized<S> {
     /// Has what `after_init` has made be what any pool may have: one that was taken over may be without.
     pub(crate) fn for_pool(self) -> Initialized<Option<S>> {
-        let Self { state, listeners, title, belongings } = self;
-        Initialized { state: Some(state), listeners, title, belongings }
+        let Self { state, listeners, title, runtime_files } = self;
+        Initialized { state: Some(state), listeners, title, runtime_files }
     }
 }
 
 /// What a daemon leaves in the file system, to be taken away at the end: the pid file last, as its
 /// absence tells that the daemon is gone.
 #[derive(Default)]
-pub(crate) struct Belongings {
+pub(crate) struct RuntimeFiles {
     /// The UNIX sockets on which it listens.
     pub(crate) sockets: Vec<SocketFile>,
     pub(crate) status: Option<StatusSocket>,
@@ -51,7 +51,7 @@ pub(crate) struct Belongings {
     pub(crate) pid_file: Option<KeptPidFile>,
 }
 
-impl Belongings {
+impl RuntimeFiles {
     pub(crate) fn remove(self, settings: &Settings) {
         drop((self.sockets, self.status, self.board));
         if let Some(pid_file) = self.pid_file {
@@ -88,8 +88,8 @@ pub(crate) fn initialize<S>(
     let state = call_after_init(settings, &mut init, after_init)?;
     init.report_unclaimed(&log);
     let (listeners, sockets) = init.into_listeners();
-    let belongings = Belongings { sockets, status, board, pid_file };
-    Ok(Initialized { state, listeners, title, belongings })
+    let runtime_files = RuntimeFiles { sockets, status, board, pid_file };
+    Ok(Initialized { state, listeners, title, runtime_files })
 }
 
 /// Makes the scoreboard that the settings ask for, if they ask for one.

@@ -123,7 +123,7 @@ impl Counters {
         }
     }
 
-    /// Goes on where the program of before was.
+    /// Goes on where the old program was.
     pub(crate) fn adopt(&mut self, handed: &HandedCounters, generation: u32) {
         let HandedCounters { counts, started, started_unix, at_maximum } = handed;
         for counter in Counter::ALL {

@@ -7,20 +7,20 @@
 //!
 //! # Idea
 //!
-//! A process of its own answers, the *clerk*: forked from the parent, with the rights of a child and nothing
+//! A process of its own answers, the *status process*: forked from the parent, with the rights of a child and nothing
 //! of the parent's but the listening sockets, the scoreboard to read, and a page of figures to read. The
-//! parent writes its [`Counters`](crate::status::counters::Counters) to that page before it sleeps. When the clerk
+//! parent writes its [`Counters`](crate::status::counters::Counters) to that page before it sleeps. When the status process
 //! ends, another one is forked, at most once a second.
 //!
-//! The clerk holds one end of a pipe, and leaves when the other end is closed: by the parent, or by the
-//! kernel when the parent executes another program, which then has a clerk of its own. The listening socket
+//! The status process holds one end of a pipe, and leaves when the other end is closed: by the parent, or by the
+//! kernel when the parent executes another program, which then has a status process of its own. The listening socket
 //! is handed over, so nobody is refused meanwhile.
 //!
 //! # Files
 //!
 //! - `address.rs`, `socket.rs`, `service.rs`: the parent.
 //! - `page.rs`: both sides.
-//! - `clerk.rs`: the process; `server.rs`, `connection.rs`, `request.rs`: talking HTTP; `answer.rs`,
+//! - `process.rs`: the process; `server.rs`, `connection.rs`, `request.rs`: talking HTTP; `answer.rs`,
 //!   `report.rs`, `html.rs`, `openmetrics.rs`: what is said.
 
 #![cfg_attr(
@@ -29,11 +29,11 @@
 )]
 
 mod address;
-mod clerk;
 pub(crate) mod counters;
 #[cfg(feature = "status")]
 mod http;
 mod page;
+mod process;
 mod service;
 mod socket;
 

@@ -1,4 +1,4 @@
-//! The page of figures that the parent writes and the clerk reads.
+//! The page of figures that the parent writes and the status process reads.
 
 use std::{
     io,
@@ -29,7 +29,7 @@ const AT_MAXIMUM: usize = FIRST_OTHER + 6;
 const AT_MAXIMUM_SINCE: usize = FIRST_OTHER + 7;
 const WORDS: usize = FIRST_OTHER + 8;
 
-/// How often, and how long apart, the clerk looks again while the parent is at it. The parent is quick, but
+/// How often, and how long apart, the status process looks again while the parent is at it. The parent is quick, but
 /// may have been stopped: then its figures are as good as they get.
 const LOOKS: u32 = 50;
 const PAUSE: Duration = Duration::from_millis(1);
@@ -61,7 +61,7 @@ impl Page {
         Ok(Self { figures, memory, version: 0 })
     }
 
-    /// What the clerk reads by.
+    /// What the status process reads by.
     pub(super) const fn memory(&self) -> &OwnedFd {
         &self.memory
     }
@@ -104,7 +104,7 @@ impl Page {
     }
 }
 
-/// The clerk's side.
+/// The status process's side.
 #[derive(Debug)]
 pub(super) struct Reader(SharedFigures);
 

@@ -1,4 +1,4 @@
-//! The parent's side: the socket, the page, and the clerk that is to be there.
+//! The parent's side: the socket, the page, and the status process that is to be there.
 
 use std::{
     io,
@@ -17,8 +17,8 @@ use rustix::{
 
 use super::{
     StatusSocket,
-    clerk::{self, Desk},
     page::Page,
+    process::{self, Desk},
 };
 use crate::{
     board::ParentBoard,
@@ -33,10 +33,10 @@ use crate::{
     system::os::{Shortage, Title, fork},
 };
 
-/// Two clerks are not forked within less.
+/// Two status processes are not forked within less.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// What the parent has and a clerk is made of.
+/// What the parent has and a status process is made of.
 pub(crate) struct World<'a> {
     pub(crate) name: &'a str,
     pub(crate) handout: &'a Handout,
@@ -55,8 +55,8 @@ pub(crate) struct Service {
     page: Page,
     /// The board, open for reading alone; none if there is none, or it cannot be had.
     board: Option<Reopened>,
-    clerk: Option<Clerk>,
-    /// When the next clerk may be forked.
+    process: Option<StatusProcess>,
+    /// When the next status process may be forked.
     not_before: Time,
     /// The last failure, so that it is said once.
     trouble: Option<String>,
@@ -70,11 +70,11 @@ pub(super) struct Reopened {
     pub(super) path: String,
 }
 
-/// A clerk that is alive, or not reaped.
+/// A status process that is alive, or not reaped.
 #[derive(Debug)]
-struct Clerk {
+struct StatusProcess {
     helper: Helper,
-    /// The parent's end of the pipe: the clerk leaves when it is closed.
+    /// The parent's end of the pipe: the status process leaves when it is closed.
     _stay: OwnedFd,
 }
 
@@ -87,7 +87,7 @@ impl Service {
     ) -> io::Result<Self> {
         rustix::net::listen(socket.descriptor(), i32::from(i16::MAX))?;
         let (page, board) = (Page::new()?, reopen(board, log));
-        Ok(Self { socket, page, board, clerk: None, not_before: Time::ZERO, trouble: None })
+        Ok(Self { socket, page, board, process: None, not_before: Time::ZERO, trouble: None })
     }
 
     /// What the next program needs to go on with the socket.
@@ -95,9 +95,9 @@ impl Service {
         &self.socket
     }
 
-    /// When a clerk is to be forked, if nothing happens; `None` while there is one.
+    /// When a status process is to be forked, if nothing happens; `None` while there is one.
     pub(crate) const fn due(&self) -> Option<Time> {
-        match self.clerk {
+        match self.process {
             None => Some(self.not_before),
             Some(_) => None,
         }
@@ -113,7 +113,7 @@ impl Service {
         self.page.publish(counters, alive);
     }
 
-    /// Forks a clerk if there is none and one is due.
+    /// Forks a status process if there is none and one is due.
     pub(crate) fn tend(&mut self, now: Time, world: World<'_>) {
         if self.due().is_none_or(|due| now < due) {
             return;
@@ -121,8 +121,8 @@ impl Service {
         self.not_before = now + PAUSE;
         let log = world.log;
         match self.fork(world) {
-            Ok(clerk) => {
-                self.clerk = Some(clerk);
+            Ok(process) => {
+                self.process = Some(process);
                 self.trouble = None;
             }
             Err(error) => {
@@ -136,30 +136,30 @@ impl Service {
         }
     }
 
-    /// Has the clerk replaced by one that reads the board which is there now; returns the one that
+    /// Has the status process replaced by one that reads the board which is there now; returns the one that
     /// leaves, which finishes what it has in hand.
     pub(crate) fn renew(&mut self, board: Option<&ParentBoard>, log: &Log) -> Option<Helper> {
         self.board = reopen(board, log);
-        self.clerk.take().map(|clerk| clerk.helper)
+        self.process.take().map(|process| process.helper)
     }
 
-    /// Notes that a process has ended and was reaped; tells whether it was the clerk.
-    pub(crate) fn bury(&mut self, pid: Pid) -> bool {
-        self.clerk.take_if(|clerk| clerk.helper.pid() == pid).is_some()
+    /// Notes that a process has ended and was reaped; tells whether it was the status process.
+    pub(crate) fn reaped(&mut self, pid: Pid) -> bool {
+        self.process.take_if(|process| process.helper.pid() == pid).is_some()
     }
 
-    /// Gives up the clerk, at the end of the daemon; reaping it is left to the caller.
+    /// Gives up the status process, at the end of the daemon; reaping it is left to the caller.
     pub(crate) fn release(&mut self) -> Option<Helper> {
-        self.clerk.take().map(|clerk| clerk.helper)
+        self.process.take().map(|process| process.helper)
     }
 
-    fn fork(&self, world: World<'_>) -> io::Result<Clerk> {
+    fn fork(&self, world: World<'_>) -> io::Result<StatusProcess> {
         let World { name, handout, streams, listeners, privileges, title, mask, .. } = world;
         let (leave, stay) = pipe_with(PipeFlags::CLOEXEC).of_call("pipe2(2)")?;
         let parent = getpid();
         match fork()? {
             Forked::Child => {
-                title.become_clerk();
+                title.become_status_process();
                 let desk = Desk {
                     name,
                     handout,
@@ -171,9 +171,11 @@ impl Service {
                     listeners,
                     leave: &leave,
                 };
-                clerk::live(&desk, privileges, mask)
+                process::live(&desk, privileges, mask)
             }
-            Forked::Parent { child } => Ok(Clerk { helper: Helper::new(child), _stay: stay }),
+            Forked::Parent { child } => {
+                Ok(StatusProcess { helper: Helper::new(child), _stay: stay })
+            }
         }
     }
 }

@@ -47,7 +47,7 @@ impl StatusSocket {
         Ok(Self { socket, known_by: known_by(address), file })
     }
 
-    /// Listens, or goes on with the socket of the program of before, if that is the one; its file stays that
+    /// Listens, or goes on with the socket of the old program, if that is the one; its file stays that
     /// program's until [`own`](Self::own).
     pub(crate) fn obtain(
         address: &Address,
@@ -60,7 +60,7 @@ impl StatusSocket {
         }
     }
 
-    /// Gives up a socket of the program of before that this one does not want, with its file.
+    /// Gives up a socket of the old program that this one does not want, with its file.
     pub(crate) fn discard(socket: &OwnedFd, known_by: &KnownBy, file: Option<Identity>) {
         // While this is open, no other file has its number.
         let Ok(socket) = socket.try_clone() else { return };

@@ -283,7 +283,7 @@ pub(crate) fn borrow_descriptor(number: RawFd) -> Option<BorrowedFd<'static>> {
 pub(crate) fn adopt_descriptor(number: RawFd) -> Option<OwnedFd> {
     let open = borrow_descriptor(number)?;
     rustix::io::fcntl_setfd(open, rustix::io::FdFlags::CLOEXEC).ok()?;
-    // SAFETY: the descriptor is open, and was since before this program began: the program of before
+    // SAFETY: the descriptor is open, and was since before this program began: the old program
     // has left it for the one that reads the handover, or the service manager for this process, and
     // nothing else in this program owns it.
     Some(unsafe { OwnedFd::from_raw_fd(number) })

@@ -1,4 +1,4 @@
-//! Processes that the parent has beside its children: a probe, hook processes, the clerk of the status page.
+//! Processes that the parent has beside its children: a probe, hook processes, the status process of the status page.
 
 use rustix::process::{
     Pid, PidfdFlags, Signal, getpid, kill_process_group, pidfd_open, pidfd_send_signal,

@@ -2,9 +2,9 @@
 
 pub(crate) mod clock;
 pub(crate) mod helper;
+mod kept_descriptors;
 #[path = "linux/mod.rs"]
 pub(crate) mod os;
-mod passed;
 pub(crate) mod statm;
 
-pub(crate) use passed::Passed;
+pub(crate) use kept_descriptors::KeptDescriptors;

@@ -18,7 +18,7 @@ use rustix::{
 };
 
 use crate::system::os::{end_with, set_signal_mask};
-use crate::{program::HANDOVER_VARIABLE, system::Passed};
+use crate::{program::HANDOVER_VARIABLE, system::KeptDescriptors};
 
 /// A program about to be executed.
 #[derive(Debug)]
@@ -38,7 +38,7 @@ pub(super) enum Executable<'a> {
     File(BorrowedFd<'a>),
 }
 
-impl Passed<'_> {
+impl KeptDescriptors<'_> {
     /// In a process just forked, becomes a program that ends with its parent and has a signal mask; returns why not.
     pub(super) fn become_helper(
         &self,

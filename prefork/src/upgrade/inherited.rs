@@ -1,4 +1,4 @@
-//! What the program of before has left, taken by the program that runs now.
+//! What the old program has left, taken by the program that runs now.
 
 use std::{
     collections::HashMap,
@@ -18,7 +18,7 @@ use prefork_core::Hangups;
 use super::{
     exec::{Executable, Start},
     handover::{Handover, Unreadable},
-    trial::Tester,
+    probe_reply::ProbeReply,
     way_back::Return,
 };
 use crate::{
@@ -27,13 +27,13 @@ use crate::{
     logs::log::{Log, Role as Speaker},
     logs::stderr,
     program::Role,
-    program::{Command, HANDOVER_VARIABLE, Image, Origin},
+    program::{Command, HANDOVER_VARIABLE, Image, Invocation},
     sockets::InheritedListener,
     sys,
-    system::Passed,
+    system::KeptDescriptors,
 };
 
-/// What the program of before has left.
+/// What the old program has left.
 #[derive(Debug)]
 pub(crate) struct Inherited {
     pub(crate) role: Role,
@@ -43,7 +43,7 @@ pub(crate) struct Inherited {
     /// The handover itself.
     _memory: OwnedFd,
     /// Where a probe says what it has found.
-    pub(super) tester: Option<Tester>,
+    pub(super) probe_reply: Option<ProbeReply>,
     /// How a program came back.
     pub(super) returned: Option<Return>,
 }
@@ -66,7 +66,7 @@ fn look() -> Option<Inherited> {
     sys::forget_variable(HANDOVER_VARIABLE);
     if sys::is_privileged_by_file() {
         // Whoever started a set-user-ID program may have written the handover, and would have it execute
-        // any file and signal any process. Such a program does not upgrade (see `Origin`).
+        // any file and signal any process. Such a program does not upgrade (see `Invocation`).
         return None;
     }
     let mut words = message.split(':');
@@ -98,10 +98,10 @@ fn look() -> Option<Inherited> {
     let adopt = |number: Option<Result<RawFd, _>>| {
         number.and_then(Result::ok).and_then(sys::adopt_descriptor)
     };
-    let tester = match role {
-        Role::Probe => adopt(words).map(|words| Tester::new(adopt(other), words)),
+    let probe_reply = match role {
+        Role::Probe => adopt(words).map(|words| ProbeReply::new(adopt(other), words)),
         // Where it answers is where it says why it does not, as it has the parent's rights to its end.
-        Role::Settings => adopt(other).map(|words| Tester::new(None, words)),
+        Role::Settings => adopt(other).map(|words| ProbeReply::new(None, words)),
         Role::Successor | Role::Returned => None,
     };
     if role.is_of_the_daemon() {
@@ -110,7 +110,7 @@ fn look() -> Option<Inherited> {
     }
     // The way back is for the case that this program does not come so far, or takes over after that.
     sys::way_back::guard_crashes();
-    Some(Inherited { role, handover, descriptors, _memory: memory, tester, returned })
+    Some(Inherited { role, handover, descriptors, _memory: memory, probe_reply, returned })
 }
 
 /// Ends a program that does not understand what it was left; in the daemon's own process the old
@@ -124,12 +124,12 @@ fn give_back(
     let reason = format!("the handover: {}", Report(error));
     let other = other.and_then(Result::ok).and_then(sys::adopt_descriptor);
     match (role, other) {
-        (Role::Probe | Role::Settings, Some(words)) => Tester::new(None, words).refuse(&reason),
+        (Role::Probe | Role::Settings, Some(words)) => ProbeReply::new(None, words).refuse(&reason),
         (Role::Successor, Some(program)) => {
             // As what it was executed cannot be read; as what this one was, in most cases.
             if let Ok(Image { arguments, environment, directory, .. }) = Image::of_this_process() {
                 // Everything else was left open for us, and still is.
-                let mut passed = Passed::default();
+                let mut passed = KeptDescriptors::default();
                 passed.pass(&program);
                 let message = message.replacen("successor", "returned", 1);
                 let start = Start {
@@ -154,11 +154,11 @@ impl Inherited {
     }
 
     /// A probe reports as what it was executed.
-    pub(crate) fn report(&self, origin: Option<&Origin>) {
-        if let (Some(tester), Some(origin)) = (&self.tester, origin)
-            && let Err(error) = tester.report(&origin.image)
+    pub(crate) fn report(&self, invocation: Option<&Invocation>) {
+        if let (Some(probe_reply), Some(invocation)) = (&self.probe_reply, invocation)
+            && let Err(error) = probe_reply.report(&invocation.image)
         {
-            tester.refuse(&format!("it cannot report as what it was executed: {error}"));
+            probe_reply.refuse(&format!("it cannot report as what it was executed: {error}"));
             sys::exit_now(1);
         }
     }
@@ -171,8 +171,8 @@ impl Inherited {
     /// Reports the settings, if that is what this process is for, and ends it then: it is no daemon.
     pub(crate) fn report_settings(&self, settings: &InForce) {
         if self.reads_settings() {
-            if let Some(tester) = &self.tester {
-                tester.report_settings(settings);
+            if let Some(probe_reply) = &self.probe_reply {
+                probe_reply.report_settings(settings);
             }
             sys::exit_now(0);
         }
@@ -239,8 +239,8 @@ impl Inherited {
         let (name, reason) = (name.unwrap_or("prefork"), Report(error));
         match self.role {
             Role::Probe | Role::Settings => {
-                if let Some(tester) = &self.tester {
-                    tester.refuse(&reason.to_string());
+                if let Some(probe_reply) = &self.probe_reply {
+                    probe_reply.refuse(&reason.to_string());
                 }
             }
             Role::Successor => {

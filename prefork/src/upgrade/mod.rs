@@ -28,30 +28,31 @@
 //!
 //! # In which process
 //!
-//! - `command.rs`, `image.rs`, both together in `origin.rs`; `estate.rs`, `probe.rs`, `exec.rs`: the parent, before.
-//! - `inherited.rs`: the new program, as probe and as successor; `trial.rs`: as probe alone;
-//!   `succession.rs`: as successor alone.
+//! - `handing_over.rs`, `probe.rs`, `exec.rs`: the parent, before; how it was started, and what a fresh start would run,
+//!   is known by `program/`.
+//! - `inherited.rs`: the new program, as probe and as successor; `probe_reply.rs`: as probe alone;
+//!   `takeover.rs`: as successor alone.
 //! - `reading.rs`: the parent, whose program reads its settings again in a process that goes the way of a probe, but only
 //!   as far as to the daemon's arguments.
 //! - `way_back.rs`, and `sys/way_back.rs`: the new program, before it has taken over, and what the old one is told.
 //! - `handover.rs`: what is said between them.
 
-mod estate;
 mod exec;
+mod handing_over;
 mod handover;
 mod inherited;
 mod leftovers;
 mod probe;
+mod probe_reply;
 mod reading;
-mod succession;
-mod trial;
+mod takeover;
 mod way_back;
 
-pub(crate) use estate::{Estate, Which};
+pub(crate) use handing_over::{HandingOver, Which};
 pub(crate) use handover::HandedChild;
 pub(crate) use inherited::{Inherited, inherited};
 pub(crate) use leftovers::Leftovers;
 pub(crate) use probe::{Probe, Tried, Word};
 pub(crate) use reading::{Read, Reading};
-pub(crate) use succession::Adopted;
+pub(crate) use takeover::Adopted;
 pub(crate) use way_back::way_back;

@@ -34,10 +34,12 @@ use super::{
 };
 use crate::{
     logs::describe::Ended,
-    program::{Found, Image, NoProbe, Origin, ProgramFile, Report, c_strings, open_own, path_of},
+    program::{
+        Found, Image, Invocation, NoProbe, ProgramFile, Report, c_strings, open_own, path_of,
+    },
     sys::refused,
     sys::{self, Forked},
-    system::Passed,
+    system::KeptDescriptors,
     system::helper::Helper,
     system::os::fork,
 };
@@ -98,8 +100,8 @@ struct Executed {
 
 impl Subject {
     /// What a fresh start would run now.
-    pub(super) fn installed(origin: &Origin) -> Result<Self, NoProbe> {
-        let Origin { command, image } = origin;
+    pub(super) fn installed(invocation: &Invocation) -> Result<Self, NoProbe> {
+        let Invocation { command, image } = invocation;
         let Found { directory, path, file, shown } = command.find(image)?;
         distrust(&file, &shown)?;
         let mut program = ProgramFile::of(&file, fs::canonicalize(&shown).unwrap_or(shown))?;
@@ -120,8 +122,8 @@ impl Subject {
     }
 
     /// What runs.
-    pub(super) fn running(origin: &Origin) -> Result<Self, NoProbe> {
-        let Image { arguments, environment, directory, file, .. } = &origin.image;
+    pub(super) fn running(invocation: &Invocation) -> Result<Self, NoProbe> {
+        let Image { arguments, environment, directory, file, .. } = &invocation.image;
         let start = Executed {
             program: open_own()?,
             arguments: arguments.clone(),
@@ -186,7 +188,7 @@ impl Probe {
     pub(super) fn start(
         subject: Subject,
         handover: &OwnedFd,
-        passed: Passed<'_>,
+        passed: KeptDescriptors<'_>,
         mask: &SigSet,
     ) -> io::Result<Self> {
         let (channel, far) =
@@ -236,9 +238,9 @@ impl Probe {
     }
 
     /// What it runs, compared with what the daemon does.
-    pub(crate) fn tried(&self, origin: &Origin) -> Tried {
+    pub(crate) fn tried(&self, invocation: &Invocation) -> Tried {
         let ProgramFile { path, .. } = &self.executed.file;
-        let is_running = self.executed.file.is_same(&origin.image.file);
+        let is_running = self.executed.file.is_same(&invocation.image.file);
         Tried { path: path.clone(), is_running }
     }
 

@@ -29,7 +29,7 @@ use crate::{
     logs::describe::Ended,
     program::{Image, open_own},
     sys::{self, Forked},
-    system::Passed,
+    system::KeptDescriptors,
     system::helper::Helper,
     system::os::fork,
 };
@@ -67,7 +67,7 @@ impl Reading {
         let nothing = open("/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())?;
         let program = open_own()?;
         let (arguments, loaded) = image.arguments_to_return();
-        let mut passed = Passed::default();
+        let mut passed = KeptDescriptors::default();
         let message = format!("settings:{}:{}", passed.pass(handover), passed.pass(&far));
         loaded.map(|file| passed.pass_borrowed(file));
         let parent = getpid();

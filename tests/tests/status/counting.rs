@@ -5,7 +5,7 @@ use std::{io::Write, net::TcpStream, time::Duration};
 use prefork_tests::{Load, PATIENCE, holds_for, kill, scene, wait_until};
 use rustix::process::Signal;
 
-use crate::{ask, clerk, count, get, json, wait_for_count, wait_for_workers, workers};
+use crate::{ask, count, get, json, status_process, wait_for_count, wait_for_workers, workers};
 
 /// A person, a program and Prometheus are told the same.
 #[test]
@@ -155,7 +155,9 @@ fn counters_survive_upgrades() {
     daemon.signal(Signal::USR2);
     wait_for_count(&scene, "upgrades_refused", 1);
     assert_eq!(json(&scene)["daemon"]["started_unix_seconds"], start);
-    wait_until(PATIENCE, "one clerk is left", || crate::clerks(&daemon).len() == 1);
+    wait_until(PATIENCE, "one status process is left", || {
+        crate::status_processes(&daemon).len() == 1
+    });
     daemon.stop_in_order();
 }
 
@@ -165,13 +167,13 @@ fn the_page_is_there_during_upgrades_and_can_move() {
     let scene = scene!();
     let program = scene.program();
     let daemon = program.launch().board().socket("--status-listen", "status").daemon();
-    let old = clerk(&daemon).pid;
+    let old = status_process(&daemon).pid;
     program.install("--version 2");
     daemon.signal(Signal::USR2);
-    wait_until(PATIENCE, "another clerk serves", || {
+    wait_until(PATIENCE, "another status process serves", || {
         let answer = crate::get_unix(&scene, "/status.json").expect("nobody is refused");
         assert_eq!(answer.status, 200);
-        crate::clerks(&daemon).iter().all(|clerk| clerk.pid != old)
+        crate::status_processes(&daemon).iter().all(|process| process.pid != old)
     });
     let page = scene.page().to_string();
     program.install(&format!("--status-listen {page}"));

@@ -10,7 +10,7 @@ use std::{
 use prefork_tests::{Daemon, PATIENCE, kill, scene, wait_until};
 use rustix::process::Signal;
 
-use crate::{clerk, clerks, connect, get, wait_for_workers, workers};
+use crate::{connect, get, status_process, status_processes, wait_for_workers, workers};
 
 /// The parent does its work: a child that is killed is replaced soon.
 #[track_caller]
@@ -29,7 +29,7 @@ fn slow_clients_wait_for_themselves_alone() {
     let scene = scene!();
     let page = scene.page().to_string();
     let daemon = scene.hello().board().args(["--status-listen", &page]).daemon();
-    let clerk = clerk(&daemon).pid;
+    let process = status_process(&daemon).pid;
     let silent: Vec<TcpStream> = (0..20).map(|_| connect(&scene)).collect();
     let mut slow = connect(&scene);
     rustix::net::sockopt::set_socket_recv_buffer_size(&slow, 2048).expect("set");
@@ -44,7 +44,10 @@ fn slow_clients_wait_for_themselves_alone() {
         assert_eq!(client.read(&mut [0; 10]).expect("closed in order"), 0);
     }
     assert!(begun.elapsed() >= Duration::from_secs(4), "{:?}", begun.elapsed());
-    assert_eq!(clerks(&daemon).iter().map(|clerk| clerk.pid).collect::<Vec<_>>(), [clerk]);
+    assert_eq!(
+        status_processes(&daemon).iter().map(|process| process.pid).collect::<Vec<_>>(),
+        [process]
+    );
     daemon.stop_in_order();
 }
 
@@ -54,7 +57,7 @@ fn a_hundred_clients_at_once_are_all_answered() {
     let scene = scene!();
     let page = scene.page().to_string();
     let daemon = scene.hello().board().args(["--status-listen", &page]).daemon();
-    let clerk = clerk(&daemon).pid;
+    let process = status_process(&daemon).pid;
     let mut clients: Vec<TcpStream> = (0..100).map(|_| connect(&scene)).collect();
     for client in &mut clients {
         client.write_all(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n").expect("sent");
@@ -64,18 +67,21 @@ fn a_hundred_clients_at_once_are_all_answered() {
         client.read_to_string(&mut answer).expect("answered");
         assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with("# EOF\n"), "{answer:?}");
     }
-    assert_eq!(clerks(&daemon).iter().map(|clerk| clerk.pid).collect::<Vec<_>>(), [clerk]);
+    assert_eq!(
+        status_processes(&daemon).iter().map(|process| process.pid).collect::<Vec<_>>(),
+        [process]
+    );
     assert_supervised(&daemon);
     daemon.stop_in_order();
 }
 
-/// Garbage, in any amount, is refused, and the same clerk serves on.
+/// Garbage, in any amount, is refused, and the same status process serves on.
 #[test]
 fn garbage_and_huge_requests_are_refused() {
     let scene = scene!();
     let page = scene.page().to_string();
     let daemon = scene.hello().board().args(["--status-listen", &page]).daemon();
-    let clerk = clerk(&daemon).pid;
+    let process = status_process(&daemon).pid;
     let zeros = vec![0; 100_000];
     let long = format!("GET /{} HTTP/1.1\r\n\r\n", "x".repeat(500_000)).into_bytes();
     let fields = format!("GET / HTTP/1.1\r\n{}", "a: b\r\n".repeat(50_000)).into_bytes();
@@ -100,7 +106,10 @@ fn garbage_and_huge_requests_are_refused() {
         assert!(begun.elapsed() < PATIENCE, "it is read without end");
     }
     assert_eq!(get(&scene, "/status").status, 200);
-    assert_eq!(clerks(&daemon).iter().map(|clerk| clerk.pid).collect::<Vec<_>>(), [clerk]);
+    assert_eq!(
+        status_processes(&daemon).iter().map(|process| process.pid).collect::<Vec<_>>(),
+        [process]
+    );
     daemon.stop_in_order();
 }
 
@@ -110,7 +119,7 @@ fn a_stop_does_not_wait_for_readers() {
     let scene = scene!();
     let page = scene.page().to_string();
     let daemon = scene.hello().board().args(["--status-listen", &page]).daemon();
-    clerk(&daemon);
+    status_process(&daemon);
     let silent: Vec<TcpStream> = (0..40).map(|_| connect(&scene)).collect();
     wait_for_workers(&daemon, 3, &[]);
     let begun = Instant::now();

@@ -1,8 +1,8 @@
 //! The status page: what it says, and that it never harms the daemon.
 
-mod clerk;
 mod counting;
 mod hostile;
+mod process;
 
 use std::{
     io::{self, Read, Write},
@@ -85,21 +85,21 @@ fn wait_for_count(scene: &Scene, counter: &str, wanted: u64) {
 
 /// The process that serves the page: waits until there is one.
 #[track_caller]
-fn clerk(daemon: &Daemon<'_>) -> Process {
+fn status_process(daemon: &Daemon<'_>) -> Process {
     let mut found = None;
-    wait_until(PATIENCE, "there is a clerk", || {
-        found = clerks(daemon).pop();
+    wait_until(PATIENCE, "there is a status process", || {
+        found = status_processes(daemon).pop();
         found.is_some()
     });
     found.expect("just found")
 }
 
-fn clerks(daemon: &Daemon<'_>) -> Vec<Process> {
+fn status_processes(daemon: &Daemon<'_>) -> Vec<Process> {
     let children = daemon.children().into_iter();
     children.filter(|child| child.command_line().ends_with("[status]")).collect()
 }
 
-/// The pids of children that are not the clerk.
+/// The pids of children that are not the status process.
 fn workers(daemon: &Daemon<'_>) -> Vec<u32> {
     let mut pids = daemon.living();
     pids.retain(|pid| {

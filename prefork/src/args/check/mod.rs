@@ -5,7 +5,7 @@ mod faults;
 mod files;
 mod pool;
 mod settings;
-mod vain;
+mod unused;
 
 use std::{env, path::Path, rc::Rc, time::Duration};
 
@@ -21,7 +21,7 @@ use crate::{
     child::Body,
     hooks::ParentHooks,
     manager::Manager,
-    program::Origin,
+    program::Invocation,
     program::{AutoReload, Handler},
 };
 
@@ -56,7 +56,7 @@ pub(crate) enum When {
 /// Checks every argument and names each that is wrong. The program is where the origin says, if it is known.
 pub(crate) fn check<S>(
     args: Args<S>,
-    origin: Option<&Origin>,
+    invocation: Option<&Invocation>,
     when: When,
 ) -> Result<Checked<S>, ArgsError> {
     let Args { mut data, before_daemonize, after_init, parent_hooks, body, too_early } = args;
@@ -71,11 +71,11 @@ pub(crate) fn check<S>(
         When::AtStart => require_root(&data, &mut faults),
         When::AtReload => {}
     }
-    vain::refuse(&data, &parent_hooks, &mut faults);
+    unused::refuse(&data, &parent_hooks, &mut faults);
     let fixed = Fixed::of(&data, &parent_hooks);
     let auto_reload = auto_reload(&mut data, &parent_hooks, &mut faults);
-    if let (Some(handler), Some(origin)) = (&parent_hooks.auto_reload_handler, origin) {
-        distrust_program(handler, origin, &mut faults);
+    if let (Some(handler), Some(invocation)) = (&parent_hooks.auto_reload_handler, invocation) {
+        distrust_program(handler, invocation, &mut faults);
     }
     if parent_hooks.on_client_disconnect.is_some() {
         netwatch_interval(&mut data, &mut faults);
@@ -224,9 +224,9 @@ fn auto_reload(data: &mut Data, hooks: &ParentHooks, faults: &mut Faults) -> Opt
 }
 
 /// A root daemon that becomes whatever stands at some path says at the start if others decide that.
-fn distrust_program(handler: &Handler, origin: &Origin, faults: &mut Faults) {
+fn distrust_program(handler: &Handler, invocation: &Invocation, faults: &mut Faults) {
     if handler.always_upgrades()
-        && let Err(distrust) = origin.distrust_path()
+        && let Err(distrust) = invocation.distrust_path()
     {
         let problem = format!("root would run what others can change: {}", Report(&distrust));
         faults.add("auto_reload_handler", problem);

@@ -125,14 +125,14 @@ impl Sockets for Failing {
 
 #[test]
 fn errors_of_accept_are_sorted() {
-    let sorted = |errno: Errno| verdict(&errno.into());
-    assert_eq!(sorted(Errno::AGAIN), Verdict::Again);
-    assert_eq!(sorted(Errno::CONNABORTED), Verdict::Again);
-    assert_eq!(sorted(Errno::MFILE), Verdict::Pause);
-    assert_eq!(sorted(Errno::NOMEM), Verdict::Pause);
-    assert_eq!(sorted(Errno::BADF), Verdict::Fail);
-    assert_eq!(sorted(Errno::INVAL), Verdict::Deaf);
-    assert_eq!(verdict(&io::Error::other("?")), Verdict::Fail);
+    let sorted = |errno: Errno| accept_failure(&errno.into());
+    assert_eq!(sorted(Errno::AGAIN), AcceptFailure::Again);
+    assert_eq!(sorted(Errno::CONNABORTED), AcceptFailure::Again);
+    assert_eq!(sorted(Errno::MFILE), AcceptFailure::Pause);
+    assert_eq!(sorted(Errno::NOMEM), AcceptFailure::Pause);
+    assert_eq!(sorted(Errno::BADF), AcceptFailure::Fail);
+    assert_eq!(sorted(Errno::INVAL), AcceptFailure::Deaf);
+    assert_eq!(accept_failure(&io::Error::other("?")), AcceptFailure::Fail);
 }
 
 /// A connection at a listener of an earlier call is left to who still accepts there.

@@ -6,7 +6,7 @@ use super::{
     html, openmetrics,
     request::{Method, Refusal, Request},
 };
-use crate::status::clerk::Source;
+use crate::status::process::Source;
 use prefork_view::Slots;
 
 const TEXT: &str = "text/plain; charset=utf-8";

@@ -16,7 +16,7 @@ use super::{
     answer::{answer, refusal},
     request::{LONGEST, Parsed, Way, parse},
 };
-use crate::status::clerk::Source;
+use crate::status::process::Source;
 
 /// How long a client may take for everything.
 const PATIENCE: Duration = Duration::from_secs(5);

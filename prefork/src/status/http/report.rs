@@ -6,7 +6,7 @@ use prefork_view::{Shown, Slots, View, pretty};
 use serde::Serialize;
 
 use crate::{
-    status::{clerk::Source, counters::Counter, page::Figures},
+    status::{counters::Counter, page::Figures, process::Source},
     sys::listening::Queue,
     system::clock,
 };

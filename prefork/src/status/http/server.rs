@@ -13,7 +13,7 @@ use super::{
     connection::{Connection, Next},
     request::Way,
 };
-use crate::status::clerk::Source;
+use crate::status::process::Source;
 use crate::{logs::follow, system::clock};
 
 /// More clients than these wait in the queue of the socket.

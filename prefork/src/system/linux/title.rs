@@ -47,7 +47,7 @@ impl Title {
     }
 
     /// Shows `NAME [status]` instead, in a forked process.
-    pub(crate) fn become_clerk(&mut self) {
+    pub(crate) fn become_status_process(&mut self) {
         self.show("status");
     }
 

@@ -17,11 +17,11 @@ use std::{
 /// Every message goes by a socket of its own, so that none is open in children, and a manager that has
 /// been started anew is found again.
 #[derive(Clone, Debug)]
-pub(super) struct Line {
+pub(super) struct NotifySocket {
     address: SocketAddr,
 }
 
-impl Line {
+impl NotifySocket {
     /// Understands the value of `NOTIFY_SOCKET`: a path, or a name in the abstract namespace of `unix(7)`
     /// behind an `@`. What begins otherwise is not for us, as addresses of virtual machines are.
     pub(super) fn to(address: &OsStr) -> Option<Self> {
@@ -55,9 +55,9 @@ mod tests {
             ("relative", false),
             ("vsock:2:1234", false),
         ] {
-            assert_eq!(Line::to(OsStr::new(value)).is_some(), is_address, "{value:?}");
+            assert_eq!(NotifySocket::to(OsStr::new(value)).is_some(), is_address, "{value:?}");
         }
-        assert!(Line::to(OsStr::new(&format!("/{}", "x".repeat(200)))).is_none());
+        assert!(NotifySocket::to(OsStr::new(&format!("/{}", "x".repeat(200)))).is_none());
     }
 
     #[test]
@@ -65,7 +65,7 @@ mod tests {
         let name = format!("prefork-test-{}", std::process::id());
         let address = SocketAddr::from_abstract_name(&name).expect("a name");
         let manager = UnixDatagram::bind_addr(&address).expect("bound");
-        let line = Line::to(OsStr::new(&format!("@{name}"))).expect("an address");
+        let line = NotifySocket::to(OsStr::new(&format!("@{name}"))).expect("an address");
         line.send("READY=1").expect("sent");
         let mut buffer = [0; 64];
         let length = manager.recv(&mut buffer).expect("received");
@@ -77,7 +77,7 @@ mod tests {
         let folder = tempfile::tempdir().expect("made");
         let path = folder.path().join("notify");
         let _manager = UnixDatagram::bind(&path).expect("bound");
-        let line = Line::to(path.as_os_str()).expect("an address");
+        let line = NotifySocket::to(path.as_os_str()).expect("an address");
         let results: Vec<_> = (0..10_000).map(|_| line.send("x")).collect();
         let error = results.into_iter().find_map(Result::err).expect("it is full");
         assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
@@ -85,7 +85,7 @@ mod tests {
 
     #[test]
     fn nobody_there_is_an_error() {
-        let line = Line::to(OsStr::new("/no-such-folder/notify")).expect("an address");
+        let line = NotifySocket::to(OsStr::new("/no-such-folder/notify")).expect("an address");
         assert_eq!(line.send("x").expect_err("nobody").kind(), io::ErrorKind::NotFound);
     }
 }

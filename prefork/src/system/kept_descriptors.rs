@@ -9,11 +9,11 @@ use rustix::io::{FdFlags, fcntl_getfd, fcntl_setfd};
 
 /// Descriptors that the next program gets.
 #[derive(Debug, Default)]
-pub(crate) struct Passed<'a> {
+pub(crate) struct KeptDescriptors<'a> {
     fds: Vec<BorrowedFd<'a>>,
 }
 
-impl<'a> Passed<'a> {
+impl<'a> KeptDescriptors<'a> {
     /// Notes one, and returns its number there.
     pub(crate) fn pass(&mut self, fd: &'a (impl AsFd + ?Sized)) -> RawFd {
         self.pass_borrowed(fd.as_fd())

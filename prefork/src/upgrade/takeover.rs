@@ -1,4 +1,4 @@
-//! Taking a daemon over from the program of before.
+//! Taking a daemon over from the old program.
 //!
 //! First all that can fail, with nothing claimed: until then the daemon can be handed back. Then, in one
 //! go, what cannot fail, or is no reason not to serve.
@@ -36,7 +36,7 @@ use crate::{
     sockets::listeners::{KnownBy, Listeners, Listening},
     sockets::socket_file::SocketFile,
     start::pid_file::KeptPidFile,
-    start::{Belongings, Initialized, call_after_init, create_board},
+    start::{Initialized, RuntimeFiles, call_after_init, create_board},
     status::StatusSocket,
     status::counters::HandedCounters,
     system::clock,
@@ -54,18 +54,18 @@ pub(crate) struct Adopted {
 }
 
 /// A daemon that can be taken over: nothing can fail any more.
-pub(crate) struct Succession<S> {
+pub(crate) struct Takeover<S> {
     initialized: Initialized<Option<S>>,
     channels: Option<Channels>,
 }
 
-impl<S> Succession<S> {
+impl<S> Takeover<S> {
     /// Removes what a probe has put into the file system. The rest is the daemon's, and never dropped here.
     pub(crate) fn leave(self, settings: &Settings) {
-        let Self { initialized: Initialized { state, listeners, title, belongings }, channels } =
+        let Self { initialized: Initialized { state, listeners, title, runtime_files }, channels } =
             self;
         let _kept = ManuallyDrop::new((state, listeners, title, channels));
-        belongings.remove(settings);
+        runtime_files.remove(settings);
     }
 }
 
@@ -77,7 +77,7 @@ impl Inherited {
         &self,
         settings: &Settings,
         after_init: AfterInit<S>,
-    ) -> Result<Succession<S>, RunError> {
+    ) -> Result<Takeover<S>, RunError> {
         self.show_name();
         self.end_probe(&Log::new(&settings.name, Speaker::Parent));
         if self.handover.in_background {
@@ -100,9 +100,9 @@ impl Inherited {
         });
         let channels = channels.transpose();
         let channels = channels.map_err(RunError::system("take over the ways to the children"))?;
-        let belongings = Belongings { sockets, status, board, pid_file };
-        let initialized = Initialized { state, listeners, title, belongings };
-        Ok(Succession { initialized, channels })
+        let runtime_files = RuntimeFiles { sockets, status, board, pid_file };
+        let initialized = Initialized { state, listeners, title, runtime_files };
+        Ok(Takeover { initialized, channels })
     }
 
     /// Runs `after_init` with the sockets that were left. An old program that has come back goes on without what
@@ -151,8 +151,8 @@ impl Inherited {
 
     /// Says that this program works, and ends.
     pub(crate) fn pass(self) -> ! {
-        match self.tester {
-            Some(tester) => tester.pass(),
+        match self.probe_reply {
+            Some(probe_reply) => probe_reply.pass(),
             None => crate::sys::exit_now(0),
         }
     }
@@ -162,18 +162,18 @@ impl Inherited {
     pub(crate) fn claim<S>(
         mut self,
         settings: &Settings,
-        succession: Succession<S>,
+        takeover: Takeover<S>,
         log: &Log,
     ) -> Option<(Initialized<Option<S>>, Channels, Adopted)> {
-        let Succession { mut initialized, channels } = succession;
+        let Takeover { mut initialized, channels } = takeover;
         let (pool, channels) = (self.handover.pool.take()?, channels?);
         if let Some(file) = pool.pid_file {
-            let keeps = initialized.belongings.pid_file.is_none() && settings.pid_path.is_some();
+            let keeps = initialized.runtime_files.pid_file.is_none() && settings.pid_path.is_some();
             let pid_file = self.claim_pid_file(file, log);
             if keeps {
-                initialized.belongings.pid_file = pid_file;
+                initialized.runtime_files.pid_file = pid_file;
             } else {
-                Belongings { pid_file, ..Belongings::default() }.remove(settings);
+                RuntimeFiles { pid_file, ..RuntimeFiles::default() }.remove(settings);
             }
         }
         let board = pool.board.and_then(|board| {
@@ -181,12 +181,12 @@ impl Inherited {
         });
         if let Some(place) = settings.scoreboard.as_ref().filter(|_| self.keeps_board(settings)) {
             let public = Public::adopt(place, settings.slots(), board, log);
-            initialized.belongings.board = Some(ParentBoard::new(public));
+            initialized.runtime_files.board = Some(ParentBoard::new(public));
         } else if let (Some((file, lock)), Some(path)) = (board, &self.handover.scoreboard_path) {
             // Dropped at once, as this program wants none there.
             drop(OwnedBoard::adopt(Some(Path::new(path)), file, lock));
         }
-        self.claim_status(&mut initialized.belongings);
+        self.claim_status(&mut initialized.runtime_files);
         self.claim_socket_files(&mut initialized);
         let adopted_as = match self.role {
             // The others end before.
@@ -226,9 +226,9 @@ impl Inherited {
     }
 
     /// Takes charge of the socket of the status page, or gives up the one of before.
-    fn claim_status(&self, belongings: &mut Belongings) {
+    fn claim_status(&self, runtime_files: &mut RuntimeFiles) {
         let Some(handed) = &self.handover.status else { return };
-        match &mut belongings.status {
+        match &mut runtime_files.status {
             Some(status) if *status.known_by() == handed.known_by => status.own(handed.file),
             Some(_) | None => {
                 if let Some(socket) = self.descriptor(handed.fd) {
@@ -247,7 +247,7 @@ impl Inherited {
             };
             let file = SocketFile::known(path.into(), identity);
             if initialized.listeners.iter().any(|listening| listening.file == Some(identity)) {
-                initialized.belongings.sockets.push(file);
+                initialized.runtime_files.sockets.push(file);
             }
         }
     }

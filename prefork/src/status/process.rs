@@ -24,7 +24,7 @@ use crate::{
     system::os::{end_with, set_signal_mask},
 };
 
-/// What a clerk keeps of the parent's.
+/// What a status process keeps of the parent's.
 #[derive(Debug)]
 pub(super) struct Desk<'a> {
     pub(super) name: &'a str,
@@ -37,7 +37,7 @@ pub(super) struct Desk<'a> {
     pub(super) board: Option<&'a Reopened>,
     /// Whose queues are looked at.
     pub(super) listeners: &'a Listeners,
-    /// Hangs up when the clerk is to leave.
+    /// Hangs up when the status process is to leave.
     pub(super) leave: &'a OwnedFd,
 }
 
@@ -54,7 +54,7 @@ pub(super) struct Source<'a> {
     pub(super) requests: Cell<u64>,
 }
 
-/// Lives the life of a clerk, in a process just forked, with all signals blocked.
+/// Lives the life of a status process, in a process just forked, with all signals blocked.
 pub(super) fn live(desk: &Desk<'_>, privileges: &Privileges, mask: &SigSet) -> ! {
     let log = Log::new(desk.name, Role::Status);
     let status = match settle(desk, privileges, mask, &log) {

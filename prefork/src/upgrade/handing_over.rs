@@ -26,11 +26,11 @@ use crate::{
     args::check::Settings,
     board::{ParentBoard, Place},
     channels::Channels,
-    program::{self, Image, NoProbe, Origin},
+    program::{self, Image, Invocation, NoProbe},
     sockets::listeners::Listeners,
     status::StatusSocket,
     status::counters::HandedCounters,
-    system::Passed,
+    system::KeptDescriptors,
 };
 
 /// How many descriptors a program opens that takes over, sockets aside: the ways to the children once more,
@@ -47,7 +47,7 @@ pub(crate) enum Which {
 }
 
 /// All of it.
-pub(crate) struct Estate<'a> {
+pub(crate) struct HandingOver<'a> {
     pub(crate) settings: &'a Settings,
     pub(crate) hangups: &'a Hangups,
     pub(crate) listeners: &'a Listeners,
@@ -62,42 +62,46 @@ pub(crate) struct Estate<'a> {
     pub(crate) status: Option<&'a StatusSocket>,
 }
 
-impl Estate<'_> {
+impl HandingOver<'_> {
     /// Starts a program as a probe that knows of the listening sockets alone.
     pub(crate) fn probe(
         &self,
-        origin: &Origin,
+        invocation: &Invocation,
         which: Which,
         mask: &SigSet,
     ) -> Result<Probe, NoProbe> {
         let subject = match which {
-            Which::Installed => Subject::installed(origin)?,
-            Which::Running => Subject::running(origin)?,
+            Which::Installed => Subject::installed(invocation)?,
+            Which::Running => Subject::running(invocation)?,
         };
-        let mut passed = Passed::default();
-        let handover = self.handover(origin, &mut passed).write()?;
+        let mut passed = KeptDescriptors::default();
+        let handover = self.handover(invocation, &mut passed).write()?;
         Ok(Probe::start(subject, &handover, passed, mask)?)
     }
 
     /// Starts the running program again, to report its settings; it knows of nothing that the daemon has.
-    pub(crate) fn read_settings(&self, origin: &Origin, mask: &SigSet) -> io::Result<Reading> {
-        let handover = self.handover(origin, &mut Passed::default());
+    pub(crate) fn read_settings(
+        &self,
+        invocation: &Invocation,
+        mask: &SigSet,
+    ) -> io::Result<Reading> {
+        let handover = self.handover(invocation, &mut KeptDescriptors::default());
         let knows_nothing =
             Handover { listeners: Vec::new(), access_log: None, status: None, ..handover };
-        Reading::start(&origin.image, &knows_nothing.write()?, mask)
+        Reading::start(&invocation.image, &knows_nothing.write()?, mask)
     }
 
     /// Becomes the program that the probe runs; returns only if that is refused.
-    pub(crate) fn hand_over(&self, origin: &Origin, probe: &Probe) -> io::Error {
+    pub(crate) fn hand_over(&self, invocation: &Invocation, probe: &Probe) -> io::Error {
         let refused = || -> io::Result<io::Error> {
             // The very file that runs now, whatever stands at its path, to come back to.
             let own = program::open_own()?;
-            let mut passed = Passed::default();
-            let mut handover = self.handover(origin, &mut passed);
+            let mut passed = KeptDescriptors::default();
+            let mut handover = self.handover(invocation, &mut passed);
             if let Some(command) = &mut handover.command {
                 command.is_direct = probe.is_direct();
             }
-            handover.pool = Some(self.pool(&mut passed, origin, &own, probe));
+            handover.pool = Some(self.pool(&mut passed, invocation, &own, probe));
             let memory = handover.write()?;
             self.require_spare_descriptors(&own)?;
             let message = format!("successor:{}:{}", passed.pass(&memory), own.as_raw_fd());
@@ -108,14 +112,18 @@ impl Estate<'_> {
 
     /// Makes sure that the next program does not run out of descriptors: until all is settled it has what
     /// it was left, copies of that, and what it opens itself. The probe was left less, so it cannot tell;
-    /// and the program of before needs as many to come back.
+    /// and the old program needs as many to come back.
     fn require_spare_descriptors(&self, any: &OwnedFd) -> io::Result<()> {
         let copies_of_listeners = 2 * self.listeners.iter().count();
         let spare = (0..SPARE + copies_of_listeners).map(|_| any.try_clone());
         spare.collect::<io::Result<Vec<_>>>().map(drop)
     }
 
-    fn handover<'a>(&'a self, origin: &Origin, passed: &mut Passed<'a>) -> Handover {
+    fn handover<'a>(
+        &'a self,
+        invocation: &Invocation,
+        passed: &mut KeptDescriptors<'a>,
+    ) -> Handover {
         let listeners = self.listeners.iter().map(|listener| HandedListener {
             fd: passed.pass(&listener.socket),
             known_by: listener.known_by.clone(),
@@ -124,8 +132,8 @@ impl Estate<'_> {
         });
         Handover {
             parent: process::id(),
-            program: origin.command.program(&origin.image).into(),
-            command: Some(origin.command.clone()),
+            program: invocation.command.program(&invocation.image).into(),
+            command: Some(invocation.command.clone()),
             in_background: self.settings.daemonize,
             hangups: Some(self.hangups.clone()),
             listeners: listeners.collect(),
@@ -150,8 +158,8 @@ impl Estate<'_> {
 
     fn pool<'a>(
         &'a self,
-        passed: &mut Passed<'a>,
-        origin: &'a Origin,
+        passed: &mut KeptDescriptors<'a>,
+        invocation: &'a Invocation,
         own: &'a OwnedFd,
         probe: &Probe,
     ) -> HandedPool {
@@ -170,7 +178,7 @@ impl Estate<'_> {
             pid_file,
             counters: self.counters.clone(),
             program: passed.pass(own),
-            image: Some(origin.image.hand_over(passed)),
+            image: Some(invocation.image.hand_over(passed)),
             probe: Some(probe.helper().pid().as_raw_nonzero().get()),
         }
     }
@@ -178,7 +186,7 @@ impl Estate<'_> {
 
 impl Image {
     /// What it takes to execute this program again.
-    fn hand_over<'a>(&'a self, passed: &mut Passed<'a>) -> HandedImage {
+    fn hand_over<'a>(&'a self, passed: &mut KeptDescriptors<'a>) -> HandedImage {
         let (arguments, loaded) = self.arguments_to_return();
         let texts = |texts: &[CString]| {
             texts.iter().map(|text| OsStr::from_bytes(text.as_bytes()).to_owned()).collect()

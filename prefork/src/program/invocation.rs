@@ -14,12 +14,12 @@ use crate::sys;
 
 /// Both.
 #[derive(Debug)]
-pub(crate) struct Origin {
+pub(crate) struct Invocation {
     pub(crate) command: Command,
     pub(crate) image: Image,
 }
 
-impl Origin {
+impl Invocation {
     /// Finds it out; `command` is that of the old program, if there was one in this process.
     pub(crate) fn of_this_process(command: Option<Command>) -> io::Result<Self> {
         if sys::is_privileged_by_file() {
@@ -82,11 +82,14 @@ mod tests {
 
     #[test]
     fn the_running_program_is_found() {
-        let origin = Origin::of_this_process(None).expect("found");
-        let found = fs::metadata(origin.command.program(&origin.image));
+        let invocation = Invocation::of_this_process(None).expect("found");
+        let found = fs::metadata(invocation.command.program(&invocation.image));
         let running = fs::metadata("/proc/self/exe");
         assert_eq!(found.expect("there").ino(), running.expect("there").ino());
-        assert_eq!(origin.image.arguments.len(), env::args_os().count());
-        assert_eq!(origin.path_of_running(), Some(origin.command.program(&origin.image)));
+        assert_eq!(invocation.image.arguments.len(), env::args_os().count());
+        assert_eq!(
+            invocation.path_of_running(),
+            Some(invocation.command.program(&invocation.image))
+        );
     }
 }

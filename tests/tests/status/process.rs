@@ -9,21 +9,23 @@ use std::{
 use prefork_tests::{PATIENCE, kill, require_root, scene, turns, wait_until};
 use rustix::process::Signal;
 
-use crate::{clerk, clerks, get, get_unix, json, workers};
+use crate::{get, get_unix, json, status_process, status_processes, workers};
 
 /// One that is killed is replaced, as often as it takes, at most once a second.
 #[test]
-fn a_clerk_that_is_killed_is_replaced() {
+fn a_status_process_that_is_killed_is_replaced() {
     let scene = scene!();
     let page = scene.page().to_string();
     let daemon = scene.hello().board().args(["--status-listen", &page]).daemon();
     let before = workers(&daemon);
     for _ in 0..3 {
-        let old = clerk(&daemon).pid;
+        let old = status_process(&daemon).pid;
         assert!(kill(old, Signal::KILL));
         // Within a second, but that everything takes its time on a machine under load.
-        wait_until(Duration::from_secs(5), "there is another clerk", || {
-            clerks(&daemon).iter().any(|clerk| clerk.pid != old && !clerk.is_zombie())
+        wait_until(Duration::from_secs(5), "there is another status process", || {
+            status_processes(&daemon)
+                .iter()
+                .any(|process| process.pid != old && !process.is_zombie())
         });
         assert_eq!(get(&scene, "/status").status, 200);
     }
@@ -34,14 +36,14 @@ fn a_clerk_that_is_killed_is_replaced() {
 
 /// It has the user of the children, their board to read, and nothing else of the parent's.
 #[test]
-fn a_clerk_has_the_rights_of_a_child_and_less() {
+fn a_status_process_has_the_rights_of_a_child_and_less() {
     if !require_root() {
         return;
     }
     let scene = scene!();
     let args = ["--user", "nobody"];
     let daemon = scene.hello().board().socket("--status-listen", "status").args(args).daemon();
-    let clerk = clerk(&daemon);
+    let process = status_process(&daemon);
     let ids = |pid: u32| {
         let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("it is there");
         let lines = status.lines().filter(|line| {
@@ -52,8 +54,8 @@ fn a_clerk_has_the_rights_of_a_child_and_less() {
         lines.map(str::to_owned).collect::<Vec<_>>()
     };
     assert_eq!(get_unix(&scene, "/status").expect("it serves").status, 200);
-    assert_eq!(ids(clerk.pid), ids(workers(&daemon)[0]));
-    let open = fs::read_dir(format!("/proc/{}/fd", clerk.pid)).expect("root may look").flatten();
+    assert_eq!(ids(process.pid), ids(workers(&daemon)[0]));
+    let open = fs::read_dir(format!("/proc/{}/fd", process.pid)).expect("root may look").flatten();
     let open: Vec<_> = open
         .map(|entry| {
             let target = fs::read_link(entry.path()).expect("it is open");
@@ -95,11 +97,11 @@ fn a_unix_socket_comes_and_goes_with_the_daemon() {
 
 /// When the parent is killed, nobody is left.
 #[test]
-fn a_clerk_goes_with_its_parent() {
+fn a_status_process_goes_with_its_parent() {
     let scene = scene!();
     let page = scene.page().to_string();
     let daemon = scene.hello().board().args(["--status-listen", &page]).daemon();
-    clerk(&daemon);
+    status_process(&daemon);
     daemon.signal(Signal::KILL);
     scene.wait_until_deserted(PATIENCE);
 }
@@ -121,7 +123,7 @@ fn a_new_board_is_shown() {
     wait_until(PATIENCE, "the new board is shown", || {
         json(&scene)["children"].as_array().is_some_and(|children| children.len() == 2)
     });
-    wait_until(PATIENCE, "one clerk is left", || clerks(&daemon).len() == 1);
+    wait_until(PATIENCE, "one status process is left", || status_processes(&daemon).len() == 1);
     daemon.stop_in_order();
 }
 
@@ -131,11 +133,11 @@ fn the_parent_sleeps_while_the_page_is_served() {
     let scene = scene!();
     let page = scene.page().to_string();
     let daemon = scene.hello().board().args(["--status-listen", &page]).daemon();
-    let clerk = clerk(&daemon).pid;
+    let process = status_process(&daemon).pid;
     daemon.wait_for_rest();
-    let (parent, idle, cpu) = (turns(daemon.pid()), turns(clerk), daemon.cpu());
+    let (parent, idle, cpu) = (turns(daemon.pid()), turns(process), daemon.cpu());
     std::thread::sleep(Duration::from_secs(1));
-    assert_eq!((turns(daemon.pid()), turns(clerk)), (parent, idle));
+    assert_eq!((turns(daemon.pid()), turns(process)), (parent, idle));
     for _ in 0..50 {
         assert_eq!(get(&scene, "/status").status, 200);
     }

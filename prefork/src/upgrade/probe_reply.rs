@@ -26,13 +26,13 @@ use crate::{
 
 /// The ways to the parent that waits for the outcome.
 #[derive(Debug)]
-pub(crate) struct Tester {
+pub(crate) struct ProbeReply {
     /// Closed with the report.
     channel: RefCell<Option<OwnedFd>>,
     words: OwnedFd,
 }
 
-impl Tester {
+impl ProbeReply {
     pub(super) const fn new(channel: Option<OwnedFd>, words: OwnedFd) -> Self {
         Self { channel: RefCell::new(channel), words }
     }
