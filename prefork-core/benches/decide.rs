@@ -22,7 +22,7 @@ fn pool(children: u32) -> (Supervisor, Vec<(SlotId, Activity)>) {
     supervisor.handle(Time::ZERO, Event::Start);
     while supervisor.next_action().is_some() {}
     for slot in (0..children).map(SlotId) {
-        supervisor.handle(Time::ZERO, Event::Spawned { slot });
+        supervisor.handle(Time::ZERO, Event::Spawned { slot, pid: 100 + slot.0 });
         supervisor.handle(Time::ZERO, Event::Ready { slot });
     }
     while supervisor.next_action().is_some() {}
@@ -69,7 +69,7 @@ fn replace(bencher: Bencher<'_, '_>, children: u32) {
         now = now + Duration::from_secs(2);
         supervisor.handle(now, Event::Exited { slot, exit: Exit::Code(0) });
         while supervisor.next_action().is_some() {}
-        supervisor.handle(now, Event::Spawned { slot });
+        supervisor.handle(now, Event::Spawned { slot, pid: 100 + slot.0 });
         supervisor.handle(now, Event::Ready { slot });
     });
 }

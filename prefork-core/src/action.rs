@@ -93,7 +93,12 @@ pub enum Action {
     /// [`Event::UpgradeFailed`](crate::Event::UpgradeFailed) if that is refused; else there is nobody
     /// left who could answer.
     Upgrade,
-    /// Tell the operator.
+    /// See whether the files are still there by which others find the daemon, such as its pid file, and make again
+    /// what is not.
+    CheckRuntimeFiles,
+    /// Show those who watch from outside, such as a service manager, how far the daemon has come.
+    Show(Progress),
+    /// Write this to the log. Nothing else follows from it: a driver that has no log can leave it out.
     Log(Notice),
     /// Leave: the last action, and nothing comes after it.
     Exit(Verdict),
@@ -167,14 +172,62 @@ pub enum Limit {
     Distrust,
 }
 
+/// How far a daemon has come with what was asked of it, and of what size it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// The settings are being read again.
+    ReadingSettings,
+    /// Settings were read, or nobody could be started to read them, and the children are about to be replaced.
+    Reconfigured,
+    /// The settings are wrong, or were not read in time: those in force stay, and no child is replaced.
+    SettingsRefused,
+    /// All children are about to be replaced.
+    Reloading,
+    /// All children have been replaced.
+    Reloaded,
+    /// The new children do not work, and the other old ones stay.
+    ReloadFailed {
+        /// The generation that does not work.
+        generation: Generation,
+    },
+    /// The program as its file is now is being tried.
+    Probing,
+    /// The new program works, and is about to take over.
+    Upgrading,
+    /// The new program does not work, or could not take over: the running one goes on.
+    UpgradeRefused,
+    /// The size of the pool has changed, or was found at its limit.
+    Resized {
+        /// How many children the pool has at rest.
+        prefork: u32,
+        /// How many it may have.
+        max_children: u32,
+    },
+    /// Children end before they have worked; further spawns are delayed.
+    Throttled,
+    /// Spawns are no longer delayed.
+    Unthrottled,
+    /// The daemon has begun to stop.
+    Stopping,
+}
+
+/// By what a child is named in the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ChildId {
+    /// The slot it has, or had.
+    pub slot: SlotId,
+    /// Its pid; it may have ended, and be another process's by now.
+    pub pid: u32,
+}
+
 /// Something an operator wants to know.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Notice {
     /// A child ended otherwise than in order: not with status 0, and not because it was told to. A child
     /// that crashes on its way out was not told to.
     DiedAbnormally {
-        /// The slot it had.
-        slot: SlotId,
+        /// The child.
+        child: ChildId,
         /// How it ended.
         exit: Exit,
         /// How long after its spawn.
@@ -271,8 +324,8 @@ pub enum Notice {
     },
     /// A child was asked to leave, has not, and is about to be interrupted: what it has in hand is lost.
     CutShort {
-        /// The child's slot.
-        slot: SlotId,
+        /// The child.
+        child: ChildId,
         /// How long ago it was asked.
         asked: Duration,
         /// By which limit.
@@ -302,33 +355,33 @@ pub enum Notice {
     Upgrading,
     /// A child has been at work on one request for too long.
     Hung {
-        /// The child's slot.
-        slot: SlotId,
+        /// The child.
+        child: ChildId,
         /// For how long.
         busy: Duration,
     },
     /// A child did not reach its main loop in time.
     StuckStarting {
-        /// The child's slot.
-        slot: SlotId,
+        /// The child.
+        child: ChildId,
         /// The time limit.
         limit: Duration,
     },
     /// A child was killed and is still there, as one is that waits for a disk that does not answer. It is
     /// said once; the kill is repeated.
     Lingers {
-        /// The child's slot.
-        slot: SlotId,
+        /// The child.
+        child: ChildId,
     },
     /// A child does little but wake the parent, and is ended for it.
     Flooding {
-        /// The child's slot.
-        slot: SlotId,
+        /// The child.
+        child: ChildId,
     },
     /// A child claims what cannot be. It is not believed, and retired.
     Implausible {
-        /// The child's slot.
-        slot: SlotId,
+        /// The child.
+        child: ChildId,
         /// What it claims.
         claim: Claim,
     },
@@ -373,17 +426,17 @@ pub enum Notice {
 }
 
 impl Notice {
-    /// Returns the slot of the child that it speaks of.
+    /// Returns the child that it is about.
     #[must_use]
-    pub const fn slot(&self) -> Option<SlotId> {
+    pub const fn child(&self) -> Option<ChildId> {
         match self {
-            Self::DiedAbnormally { slot, .. }
-            | Self::Hung { slot, .. }
-            | Self::StuckStarting { slot, .. }
-            | Self::Lingers { slot }
-            | Self::Flooding { slot }
-            | Self::CutShort { slot, .. }
-            | Self::Implausible { slot, .. } => Some(*slot),
+            Self::DiedAbnormally { child, .. }
+            | Self::Hung { child, .. }
+            | Self::StuckStarting { child, .. }
+            | Self::Lingers { child }
+            | Self::Flooding { child }
+            | Self::CutShort { child, .. }
+            | Self::Implausible { child, .. } => Some(*child),
             Self::MoreDied { .. }
             | Self::Throttled { .. }
             | Self::ThrottleLifted

@@ -97,6 +97,8 @@ pub enum Event {
     Spawned {
         /// The slot of the new child.
         slot: SlotId,
+        /// Its pid, by which log lines name it.
+        pid: u32,
     },
     /// An [`Action::Spawn`](crate::Action::Spawn) could not be carried out.
     SpawnFailed {

@@ -75,7 +75,7 @@ mod tags;
 mod throttle;
 mod time;
 
-pub use action::{Action, Hook, Limit, Notice, Rung, StartFailure, Verdict};
+pub use action::{Action, ChildId, Hook, Limit, Notice, Progress, Rung, StartFailure, Verdict};
 pub use allowance::Allowance;
 pub use claims::{Claim, Implausible, RequestCount, Unclear, are_possible};
 pub use config::{Config, ConfigError, Descendants, LARGEST_POOL, Pool, Reread};
@@ -88,6 +88,6 @@ pub use out_of_memory::{KillReason, MemoryCounts, MemoryGroup, OutOfMemory};
 pub use report::Report;
 pub use scaling::{Load, Ramp, Scaling, ScalingPolicy, Tally};
 pub use slots::Extension;
-pub use supervisor::{AdoptedAs, Deeds, Handover, HandoverChild, HandoverStage, Supervisor};
+pub use supervisor::{AdoptedAs, Handover, HandoverChild, HandoverStage, Stats, Supervisor};
 pub use tags::{HandedTags, Owner, Tags};
 pub use time::Time;

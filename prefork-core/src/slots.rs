@@ -52,6 +52,8 @@ pub(crate) struct Child {
     pub(crate) generation: Generation,
     /// Counts the children that there ever were.
     pub(crate) serial: u64,
+    /// Its pid, for log lines alone; 0 until it was forked.
+    pub(crate) pid: u32,
     pub(crate) spawned: Time,
     pub(crate) stage: Stage,
     pub(crate) worked: bool,

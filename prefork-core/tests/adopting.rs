@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use prefork_core::{
-    Action, AdoptedAs, Config, Event, Exit, Generation, Handover, HandoverChild, HandoverStage,
-    Hook, Limit, Notice, Pool, Request, Rung, SlotId, Supervisor, Time,
+    Action, AdoptedAs, ChildId, Config, Event, Exit, Generation, Handover, HandoverChild,
+    HandoverStage, Hook, Limit, Notice, Pool, Progress, Request, Rung, SlotId, Supervisor, Time,
 };
 
 const NOW: Time = Time::after_origin(Duration::from_secs(100));
@@ -12,6 +12,7 @@ const NOW: Time = Time::after_origin(Duration::from_secs(100));
 fn serving(slot: u32) -> HandoverChild {
     HandoverChild {
         slot: SlotId(slot),
+        pid: slot.saturating_add(100),
         generation: Generation(3),
         spawned: Time::after_origin(Duration::from_secs(50)),
         extension: None,
@@ -44,7 +45,7 @@ fn run(supervisor: &mut Supervisor) -> usize {
         while let Some(action) = supervisor.next_action() {
             match action {
                 Action::Spawn { slot, .. } => {
-                    supervisor.handle(now, Event::Spawned { slot });
+                    supervisor.handle(now, Event::Spawned { slot, pid: 100 + slot.0 });
                     supervisor.handle(now, Event::Ready { slot });
                 }
                 Action::Ask { slot } => {
@@ -134,8 +135,8 @@ fn what_was_decided_of_a_child_stays_decided() {
     while supervisor.next_action().is_some() {}
     assert_eq!(supervisor.deadline(), Some(deadline));
     supervisor.advance(deadline);
-    let cut =
-        Notice::CutShort { slot: SlotId(7), asked: Duration::from_secs(5), limit: Limit::Reload };
+    let (child, asked) = (ChildId { slot: SlotId(7), pid: 107 }, Duration::from_secs(5));
+    let cut = Notice::CutShort { child, asked, limit: Limit::Reload };
     assert_eq!(supervisor.next_action(), Some(Action::Log(cut)));
     assert_eq!(supervisor.next_action(), Some(Action::Interrupt { slot: SlotId(7) }));
 }
@@ -206,8 +207,10 @@ fn an_upgrade_comes_after_everything_else() {
         actions,
         [
             Action::Log(Notice::Probing),
+            Action::Show(Progress::Probing),
             Action::Probe,
             Action::Log(Notice::Upgrading),
+            Action::Show(Progress::Upgrading),
             spawn,
             Action::Upgrade
         ]
@@ -220,5 +223,7 @@ fn a_handover_survives_being_written_down() {
     let mut handover = pool(vec![serving(0), serving(5)]);
     handover.children[1].stage = HandoverStage::Leaving { rung: Rung::Kill, deadline: Some(NOW) };
     let text = serde_json::to_string(&handover).expect("written");
+    // Whoever hands over knows these better.
+    handover.children.iter_mut().for_each(|child| child.pid = 0);
     assert_eq!(serde_json::from_str::<Handover>(&text).expect("read"), handover);
 }

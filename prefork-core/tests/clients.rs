@@ -42,7 +42,7 @@ impl World {
         let mut supervisor = Supervisor::new(config);
         supervisor.handle(at(0), Event::Start);
         for slot in [0, 1].map(SlotId) {
-            supervisor.handle(at(0), Event::Spawned { slot });
+            supervisor.handle(at(0), Event::Spawned { slot, pid: 100 + slot.0 });
             supervisor.handle(at(0), Event::Ready { slot });
         }
         let took = Duration::from_micros(100);
@@ -93,7 +93,7 @@ impl World {
                 }
                 Action::Spawn { slot, .. } => {
                     self.done.push((self.now, action));
-                    self.supervisor.handle(self.now, Event::Spawned { slot });
+                    self.supervisor.handle(self.now, Event::Spawned { slot, pid: 100 + slot.0 });
                     self.supervisor.handle(self.now, Event::Ready { slot });
                 }
                 Action::Log(Notice::ClientsNoticedLate { .. })

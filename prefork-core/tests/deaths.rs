@@ -163,7 +163,7 @@ fn a_wave_of_failed_spawns_counts_once() {
     assert_eq!(supervisor.alive(), 0);
     supervisor.advance(at(10));
     assert_eq!(spawned(&actions(&mut supervisor)).len(), 1, "one at a time");
-    supervisor.handle(at(10), Event::Spawned { slot: SlotId(0) });
+    supervisor.handle(at(10), Event::Spawned { slot: SlotId(0), pid: 100 });
     assert_eq!(spawned(&actions(&mut supervisor)).len(), 99, "and all once it works again");
 }
 
@@ -195,7 +195,7 @@ fn spawns_that_fail_now_and_then_are_logged_ever_more_rarely() {
                 }
                 Action::Spawn { slot: new, .. } => {
                     slot = new;
-                    supervisor.handle(at(now), Event::Spawned { slot });
+                    supervisor.handle(at(now), Event::Spawned { slot, pid: 100 + slot.0 });
                     supervisor.handle(at(now), Event::Worked { slot });
                 }
                 Action::Log(Notice::SpawnDelayed { .. }) => delayed.push(now),
@@ -226,8 +226,8 @@ fn whom_not_even_a_kill_ends_holds_up_no_reload() {
                 Action::Ask { slot } if slot != SlotId(0) => {
                     supervisor.handle(now, Event::Exited { slot, exit: Exit::Code(0) });
                 }
-                Action::Log(Notice::Lingers { slot }) => {
-                    assert_eq!(slot, SlotId(0));
+                Action::Log(Notice::Lingers { child }) => {
+                    assert_eq!(child.slot, SlotId(0));
                     lingers += 1;
                 }
                 Action::Log(Notice::Reloaded { .. }) => reloaded = true,

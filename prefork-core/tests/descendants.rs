@@ -18,7 +18,7 @@ fn serving(descendants: Descendants) -> Supervisor {
     let mut supervisor = Supervisor::new(config);
     supervisor.handle(at(0), Event::Start);
     for slot in [SlotId(0), SlotId(1)] {
-        supervisor.handle(at(0), Event::Spawned { slot });
+        supervisor.handle(at(0), Event::Spawned { slot, pid: 100 + slot.0 });
         supervisor.handle(at(0), Event::Ready { slot });
     }
     supervisor.advance(at(5000));

@@ -3,10 +3,12 @@
 use std::time::Duration;
 
 use prefork_core::{
-    Action, Claim, Config, Event, Exit, Generation, Limit, Notice, SlotId, Supervisor, Time,
+    Action, ChildId, Claim, Config, Event, Exit, Generation, Limit, Notice, SlotId, Supervisor,
+    Time,
 };
 
 const FLOODER: SlotId = SlotId(1);
+const THE_FLOODER: ChildId = ChildId { slot: FLOODER, pid: 101 };
 
 fn at(ms: u64) -> Time {
     Time::after_origin(Duration::from_millis(ms))
@@ -21,7 +23,7 @@ fn serving() -> Supervisor {
     let mut supervisor = Supervisor::new(Config::new(2, 4).expect("valid"));
     supervisor.handle(at(0), Event::Start);
     for slot in [SlotId(0), FLOODER] {
-        supervisor.handle(at(0), Event::Spawned { slot });
+        supervisor.handle(at(0), Event::Spawned { slot, pid: 100 + slot.0 });
         supervisor.handle(at(0), Event::Entered { slot });
         supervisor.handle(at(0), Event::Ready { slot });
     }
@@ -44,7 +46,7 @@ fn a_child_that_does_nothing_but_ring_is_killed_and_named_once() {
     for _ in 0..10_000 {
         supervisor.handle(at(1), Event::Rang { slot: FLOODER });
     }
-    let flooding = Action::Log(Notice::Flooding { slot: FLOODER });
+    let flooding = Action::Log(Notice::Flooding { child: THE_FLOODER });
     let actions = take(&mut supervisor);
     assert_eq!(actions[..2], [flooding, Action::Kill { slot: FLOODER }]);
     let spawn = |action: &&Action| matches!(action, Action::Spawn { .. });
@@ -65,7 +67,7 @@ fn children_that_flood_before_they_work_are_not_forked_without_end() {
         for action in take(&mut supervisor) {
             if let Action::Spawn { slot, .. } = action {
                 spawns += 1;
-                supervisor.handle(at(now), Event::Spawned { slot });
+                supervisor.handle(at(now), Event::Spawned { slot, pid: 100 + slot.0 });
                 flooders.push(slot);
             }
         }
@@ -80,7 +82,7 @@ fn a_child_that_claims_what_cannot_be_is_asked_to_leave_and_named_once() {
         supervisor.handle(at(1), Event::Lied { slot: FLOODER, claim: Claim::Requests });
     }
     let expected = [
-        Action::Log(Notice::Implausible { slot: FLOODER, claim: Claim::Requests }),
+        Action::Log(Notice::Implausible { child: THE_FLOODER, claim: Claim::Requests }),
         Action::Ask { slot: FLOODER },
         Action::Spawn { slot: SlotId(2), generation: Generation(1) },
     ];
@@ -111,7 +113,7 @@ fn a_child_that_claims_what_cannot_be_does_not_stay() {
         assert!(!take(&mut supervisor).contains(&Action::Interrupt { slot: FLOODER }));
         supervisor.advance(at(now + 10_000));
         let asked = Duration::from_secs(10);
-        let cut = Notice::CutShort { slot: FLOODER, asked, limit: Limit::Distrust };
+        let cut = Notice::CutShort { child: THE_FLOODER, asked, limit: Limit::Distrust };
         let expected = [Action::Log(cut), Action::Interrupt { slot: FLOODER }];
         assert_eq!(take(&mut supervisor), expected, "asked before: {was_asked}");
     }

@@ -3,11 +3,13 @@
 use std::time::Duration;
 
 use prefork_core::{
-    Action, Activity, Config, Event, Exit, Hook, Notice, Pool, Sight, SlotId, Supervisor, Time,
+    Action, Activity, ChildId, Config, Event, Exit, Hook, Notice, Pool, Sight, SlotId, Supervisor,
+    Time,
 };
 
 const LIMIT: Duration = Duration::from_secs(10);
 const SLOT: SlotId = SlotId(0);
+const CHILD: ChildId = ChildId { slot: SLOT, pid: 100 };
 const IDLE: Activity = Activity::Idle { since: Time::ZERO };
 
 const fn at(ms: u64) -> Time {
@@ -27,7 +29,7 @@ fn pool_with(hooks: Vec<Hook>) -> Supervisor {
     let mut supervisor = Supervisor::new(config);
     supervisor.handle(at(0), Event::Start);
     for slot in [0, 1].map(SlotId) {
-        supervisor.handle(at(0), Event::Spawned { slot });
+        supervisor.handle(at(0), Event::Spawned { slot, pid: 100 + slot.0 });
         supervisor.handle(at(0), Event::Ready { slot });
     }
     supervisor
@@ -71,7 +73,7 @@ fn run(supervisor: &mut Supervisor, busy: Option<Time>, end: Time) -> Vec<(Time,
 fn is_aborted_when_the_time_is_up_and_killed_a_second_later() {
     let mut supervisor = pool();
     let done = run(&mut supervisor, Some(at(1)), at(20_000));
-    let hung = Action::Log(Notice::Hung { slot: SLOT, busy: LIMIT });
+    let hung = Action::Log(Notice::Hung { child: CHILD, busy: LIMIT });
     assert_eq!(
         done,
         [
@@ -160,7 +162,7 @@ fn lives_until_the_program_has_looked_at_it() {
     let mut supervisor = pool_with(vec![Hook::OnTimeout]);
     let done = run(&mut supervisor, Some(at(1)), at(12_000));
     let examine = Action::Examine { slot: SLOT, busy: LIMIT };
-    let hung = Action::Log(Notice::Hung { slot: SLOT, busy: LIMIT });
+    let hung = Action::Log(Notice::Hung { child: CHILD, busy: LIMIT });
     assert_eq!(done, [(at(10_001), hung), (at(10_001), examine)]);
     supervisor.handle(at(12_345), Event::Examined { slot: SLOT });
     let done = run(&mut supervisor, Some(at(1)), at(12_400));

@@ -50,7 +50,7 @@ impl World {
         while let Some(action) = self.supervisor.next_action() {
             match action {
                 Action::Spawn { slot, .. } => {
-                    self.supervisor.handle(self.now, Event::Spawned { slot });
+                    self.supervisor.handle(self.now, Event::Spawned { slot, pid: 100 + slot.0 });
                     self.supervisor.handle(self.now, Event::Ready { slot });
                 }
                 Action::Ask { slot } => {

@@ -11,9 +11,11 @@ const fn at(ms: u64) -> Time {
 /// A pool of one, which serves.
 fn serving() -> Supervisor {
     let mut supervisor = Supervisor::new(Config::new(1, 1).expect("valid"));
-    for event in
-        [Event::Start, Event::Spawned { slot: SlotId(0) }, Event::Ready { slot: SlotId(0) }]
-    {
+    for event in [
+        Event::Start,
+        Event::Spawned { slot: SlotId(0), pid: 100 },
+        Event::Ready { slot: SlotId(0) },
+    ] {
         supervisor.handle(at(0), event);
     }
     while supervisor.next_action().is_some() {}
@@ -77,7 +79,7 @@ fn a_second_counts_from_the_first_of_one_wish() {
 fn a_request_just_after_a_stop_of_its_own_is_the_same_wish() {
     let mut supervisor = Supervisor::new(Config::new(1, 1).expect("valid"));
     supervisor.handle(at(0), Event::Start);
-    supervisor.handle(at(0), Event::Spawned { slot: SlotId(0) });
+    supervisor.handle(at(0), Event::Spawned { slot: SlotId(0), pid: 100 });
     supervisor.advance(at(60_000));
     assert_eq!(measures(&mut supervisor), [Rung::Ask]);
     supervisor.handle(at(60_500), Event::Requested(Request::StopGracefully));

@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use super::Supervisor;
-use crate::{Allowance, Exit, Notice, SlotId, Time};
+use crate::{Allowance, ChildId, Exit, Notice, Time};
 
 /// So many at once, and one more in each pause; the others are summed up so often.
 const AT_ONCE: u32 = 128;
@@ -39,10 +39,10 @@ impl DeathLines {
 
 impl Supervisor {
     /// Logs that a child has ended abnormally, or keeps it for a sum.
-    pub(super) fn log_death(&mut self, now: Time, slot: SlotId, exit: Exit, lived: Duration) {
+    pub(super) fn log_death(&mut self, now: Time, child: ChildId, exit: Exit, lived: Duration) {
         // A stop has as many as there are children, and then no more.
         if self.is_stopping() || self.death_lines.allowance.take(now) {
-            self.log(Notice::DiedAbnormally { slot, exit, lived });
+            self.log(Notice::DiedAbnormally { child, exit, lived });
             return;
         }
         let first = LeftOut { deaths: 0, since: now, last: exit };

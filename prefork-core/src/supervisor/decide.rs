@@ -4,7 +4,7 @@ use std::{cmp::Reverse, time::Duration};
 
 use super::{Phase, Stop, Supervisor, distrust::RINGS};
 use crate::{
-    Action, Hook, Limit, Notice, Rung, SlotId, StartFailure, Time, Verdict,
+    Action, Hook, Limit, Notice, Progress, Rung, SlotId, StartFailure, Time, Verdict,
     ladder::{Ladder, Next},
     slots::{Child, Stage},
 };
@@ -83,11 +83,9 @@ impl Supervisor {
                 Next::Climb(rung) => {
                     if ladder.rung() == Rung::Ask {
                         let limit = if lied { Limit::Distrust } else { Limit::Reload };
-                        self.log(Notice::CutShort {
-                            slot,
-                            asked: now.since(ladder.since()),
-                            limit,
-                        });
+                        let (child, asked) = (self.id(slot), now.since(ladder.since()));
+                        self.log(Notice::CutShort { child, asked, limit });
+                        self.stats.cut_short += 1;
                     }
                     rung
                 }
@@ -105,7 +103,7 @@ impl Supervisor {
     fn note_lingering(&mut self, slot: SlotId) {
         if self.slots.get(slot).is_some_and(|child| !child.lingers) {
             self.slots.update(slot, |child| child.lingers = true);
-            self.log(Notice::Lingers { slot });
+            self.log(Notice::Lingers { child: self.id(slot) });
         }
     }
 
@@ -131,7 +129,7 @@ impl Supervisor {
         };
         let serving = newest(serving).into_iter().take(spare);
         for slot in newest(starting).into_iter().chain(serving).take(surplus).collect::<Vec<_>>() {
-            self.deeds.retired += 1;
+            self.stats.retired += 1;
             self.ask_to_leave(now, slot);
         }
     }
@@ -147,6 +145,7 @@ impl Supervisor {
             let child = Child {
                 generation,
                 serial: self.spawned,
+                pid: 0,
                 spawned: now,
                 stage: Stage::Starting,
                 worked: false,
@@ -182,6 +181,7 @@ impl Supervisor {
             Stop::Ladder(ladder) if ladder.is_due(now) => match ladder.next() {
                 Next::Climb(rung) => {
                     if ladder.rung() == Rung::Ask {
+                        self.stats.cut_short += self.slots.alive() as u64;
                         self.log_cut_short(now.since(ladder.since()));
                     }
                     self.climb(now, rung);
@@ -253,6 +253,7 @@ impl Supervisor {
         self.throttle.lift();
         self.clear_evidence();
         self.log(Notice::ThrottleLifted);
+        self.show(Progress::Unthrottled);
     }
 
     /// Asks one child to leave and begins to watch that it does.
@@ -297,7 +298,7 @@ impl Supervisor {
     fn log_cut_short(&mut self, asked: Duration) {
         let slots: Vec<_> = self.slots.iter().map(|(slot, _)| slot).take(MOST_NAMED).collect();
         for slot in slots {
-            self.log(Notice::CutShort { slot, asked, limit: Limit::Graceful });
+            self.log(Notice::CutShort { child: self.id(slot), asked, limit: Limit::Graceful });
         }
     }
 

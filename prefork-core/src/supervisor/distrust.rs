@@ -23,7 +23,7 @@ impl Supervisor {
             child.expelled |= is_too_often;
         });
         if is_too_often {
-            self.log(Notice::Flooding { slot });
+            self.log(Notice::Flooding { child: self.id(slot) });
             self.end(now, slot, Rung::Kill);
         }
     }
@@ -33,7 +33,7 @@ impl Supervisor {
         let Some(child) = self.slots.get(slot).filter(|child| !child.lied) else { return };
         let stage = child.stage;
         self.slots.update(slot, |child| child.lied = true);
-        self.log(Notice::Implausible { slot, claim });
+        self.log(Notice::Implausible { child: self.id(slot), claim });
         if self.is_stopping() {
             return;
         }

@@ -34,6 +34,9 @@ pub struct Handover {
 pub struct HandoverChild {
     /// Its slot.
     pub slot: SlotId,
+    /// Its pid, for log lines. It is not written down with the rest, as those who hand over have it beside.
+    #[cfg_attr(feature = "serde", serde(skip))]
+    pub pid: u32,
     /// Its generation.
     pub generation: Generation,
     /// When it was spawned.
@@ -138,7 +141,7 @@ impl Supervisor {
 }
 
 fn hand_over_child((slot, child): (SlotId, &Child)) -> HandoverChild {
-    let Child { generation, spawned, extension, worked, tired, stuck, .. } = *child;
+    let Child { pid, generation, spawned, extension, worked, tired, stuck, .. } = *child;
     let stage = match child.stage {
         Stage::Starting => HandoverStage::Starting,
         Stage::Entered { since } => HandoverStage::Entered { since },
@@ -147,11 +150,11 @@ fn hand_over_child((slot, child): (SlotId, &Child)) -> HandoverChild {
             HandoverStage::Leaving { rung: ladder.rung(), deadline: ladder.deadline() }
         }
     };
-    HandoverChild { slot, generation, spawned, extension, worked, tired, stuck, stage }
+    HandoverChild { slot, pid, generation, spawned, extension, worked, tired, stuck, stage }
 }
 
 fn adopt_child(child: &HandoverChild, serial: u64, now: Time, config: &Config) -> Child {
-    let HandoverChild { generation, spawned, extension, worked, tired, stuck, .. } = *child;
+    let HandoverChild { pid, generation, spawned, extension, worked, tired, stuck, .. } = *child;
     let stage = match child.stage {
         HandoverStage::Starting => Stage::Starting,
         HandoverStage::Entered { since } => Stage::Entered { since },
@@ -169,6 +172,7 @@ fn adopt_child(child: &HandoverChild, serial: u64, now: Time, config: &Config) -
     Child {
         generation,
         serial,
+        pid,
         spawned,
         stage,
         worked,

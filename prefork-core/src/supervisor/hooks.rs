@@ -99,7 +99,7 @@ impl Supervisor {
         let limit = self.config.hook_timeout;
         for (hook, call) in self.hooks.running().collect::<Vec<_>>() {
             if now >= call.since + limit {
-                self.log(Notice::HookTimedOut { hook, limit });
+                self.note_hook_timeout(hook);
                 self.end_hook(now, hook);
             } else if self.is_waited_for(hook) && !call.told && now >= call.since + NEWS {
                 self.say_waiting(now, hook);
@@ -137,6 +137,11 @@ impl Supervisor {
         self.log(Notice::WaitingForHook { hook, left });
     }
 
+    fn note_hook_timeout(&mut self, hook: Hook) {
+        self.stats.hook_timeouts += 1;
+        self.log(Notice::HookTimedOut { hook, limit: self.config.hook_timeout });
+    }
+
     fn end_hook(&mut self, now: Time, hook: Hook) {
         self.actions.push_back(Action::EndHook(hook));
         self.hook_ended(now, hook);
@@ -146,9 +151,8 @@ impl Supervisor {
     pub(super) fn decide_last_hooks(&mut self, now: Time, until: Time) {
         let running = self.last_hooks();
         if now >= until {
-            let limit = self.config.hook_timeout;
             for hook in running {
-                self.log(Notice::HookTimedOut { hook, limit });
+                self.note_hook_timeout(hook);
             }
         } else if !running.is_empty() {
             return;

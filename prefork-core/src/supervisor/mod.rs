@@ -10,7 +10,6 @@
 mod clients;
 mod death_lines;
 mod decide;
-mod deeds;
 mod descendants;
 mod distrust;
 mod hand_over;
@@ -19,6 +18,7 @@ mod note;
 mod replace;
 mod rollout;
 mod settings;
+mod stats;
 mod upgrade;
 mod watch;
 
@@ -30,12 +30,12 @@ use crate::{
 };
 
 use death_lines::DeathLines;
-pub use deeds::Deeds;
 use descendants::Descendants;
 pub use hand_over::{AdoptedAs, Handover, HandoverChild, HandoverStage};
 use hooks::Hooks;
 use rollout::Rollout;
 use settings::Reading;
+pub use stats::Stats;
 use upgrade::Upgrade;
 use watch::Watch;
 
@@ -162,7 +162,7 @@ pub struct Supervisor {
     descendants: Descendants,
     hooks: Hooks,
     spawned: u64,
-    deeds: Deeds,
+    stats: Stats,
     actions: VecDeque<Action>,
 }
 
@@ -223,7 +223,7 @@ impl Supervisor {
             descendants: Descendants::new(config.descendants),
             hooks: Hooks::default(),
             spawned: 0,
-            deeds: Deeds::default(),
+            stats: Stats::default(),
             actions: VecDeque::new(),
             config,
         }
@@ -269,6 +269,12 @@ impl Supervisor {
             self.note_settings(now, config);
             self.decide(now);
         }
+    }
+
+    /// Returns the newest generation.
+    #[must_use]
+    pub const fn generation(&self) -> Generation {
+        self.generation
     }
 
     /// Returns the settings in force.
@@ -332,10 +338,10 @@ impl Supervisor {
         self.slots.alive()
     }
 
-    /// Returns how often this supervisor has done what no [`Notice`](crate::Notice) tells of.
+    /// Returns how often this supervisor has done what operators count.
     #[must_use]
-    pub const fn deeds(&self) -> Deeds {
-        self.deeds
+    pub const fn stats(&self) -> Stats {
+        self.stats
     }
 
     /// Returns the slots of the children that were spawned and have not been reported as ended,

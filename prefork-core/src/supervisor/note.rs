@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use super::{Phase, Stop, Supervisor};
 use crate::{
-    Action, Allowance, Event, Exit, Notice, Request, Rung, SlotId, StartFailure, Time, Verdict,
+    Action, Allowance, ChildId, Event, Exit, Notice, Progress, Request, Rung, SlotId, StartFailure,
+    Time, Verdict,
     ladder::Next,
     slots::{Child, Extension, Stage},
 };
@@ -27,7 +28,7 @@ impl Supervisor {
     pub(super) fn note(&mut self, now: Time, event: Event) {
         match event {
             Event::Start => self.start(now),
-            Event::Spawned { slot } => self.spawned(slot),
+            Event::Spawned { slot, pid } => self.spawned(slot, pid),
             Event::SpawnFailed { slot } => self.spawn_failed(now, slot),
             Event::Entered { slot } => self.slots.enter(slot, now),
             Event::Ready { slot } => self.slots.serve(slot),
@@ -71,10 +72,11 @@ impl Supervisor {
         }
     }
 
-    fn spawned(&mut self, slot: SlotId) {
+    fn spawned(&mut self, slot: SlotId, pid: u32) {
         if self.slots.get(slot).is_none() {
             return;
         }
+        self.slots.update(slot, |child| child.pid = pid);
         let failures = self.spawn_retry.succeed();
         if failures > 0 && std::mem::take(&mut self.told_delay) {
             self.log(Notice::SpawnRecovered { failures });
@@ -128,7 +130,7 @@ impl Supervisor {
         };
         let lived = now.since(child.spawned);
         if exit.is_crash() || (!told && exit != Exit::Code(0)) {
-            self.log_death(now, slot, exit, lived);
+            self.log_death(now, ChildId { slot, pid: child.pid }, exit, lived);
         }
         if told {
             // What does nothing but flood must not be forked as fast as it is ended.
@@ -144,9 +146,10 @@ impl Supervisor {
     }
 
     fn died_early(&mut self, now: Time, child: &Child, exit: Exit) {
-        self.deeds.early_deaths += 1;
+        self.stats.early_deaths += 1;
         if let Some(delay) = self.throttle.died_early(now, child.spawned) {
             self.log(Notice::Throttled { delay, returned: exit == Exit::Code(0) });
+            self.show(Progress::Throttled);
             // Of those that died together one counts.
             self.weigh_death(child, exit);
         }
@@ -183,6 +186,7 @@ impl Supervisor {
         match self.phase {
             Phase::New | Phase::Starting { .. } | Phase::Serving => {
                 self.log(Notice::Stopping { request, alive: self.slots.alive() });
+                self.show(Progress::Stopping);
                 self.stop(now, rung, Verdict::Stopped);
             }
             Phase::Stopping { wished, .. }
@@ -214,7 +218,7 @@ impl Supervisor {
         let before = self.config.prefork();
         let prefork = before.saturating_add_signed(by).clamp(1, self.config.max_children());
         self.config.set_prefork(prefork);
-        self.log(Notice::Resized { prefork, max_children: self.config.max_children() });
+        self.note_size();
         if let Some(watch) = &mut self.watch {
             watch.resize(prefork, now);
             self.target = self.target.max(prefork);
@@ -223,7 +227,23 @@ impl Supervisor {
         }
     }
 
+    /// Logs and shows of what size the pool is from now on.
+    pub(super) fn note_size(&mut self) {
+        let (prefork, max_children) = (self.config.prefork(), self.config.max_children());
+        self.log(Notice::Resized { prefork, max_children });
+        self.show(Progress::Resized { prefork, max_children });
+    }
+
     pub(super) fn log(&mut self, notice: Notice) {
         self.actions.push_back(Action::Log(notice));
+    }
+
+    pub(super) fn show(&mut self, progress: Progress) {
+        self.actions.push_back(Action::Show(progress));
+    }
+
+    /// Returns by what a child is named.
+    pub(super) fn id(&self, slot: SlotId) -> ChildId {
+        ChildId { slot, pid: self.slots.get(slot).map_or(0, |child| child.pid) }
     }
 }

@@ -66,7 +66,7 @@ impl Supervisor {
         }
         outgoing.sort_unstable();
         for (_, _, slot) in outgoing.into_iter().take(spare) {
-            self.deeds.replaced += 1;
+            self.stats.replaced += 1;
             self.ask_to_leave(now, slot);
         }
     }
@@ -119,7 +119,8 @@ impl Supervisor {
         let limit = self.config.start_timeout;
         let stuck = self.starting().filter(|(_, child)| now.since(child.spawned) >= limit);
         for slot in stuck.map(|(slot, _)| slot).collect::<Vec<_>>() {
-            self.log(Notice::StuckStarting { slot, limit });
+            self.log(Notice::StuckStarting { child: self.id(slot), limit });
+            self.stats.stuck_starts += 1;
             self.slots.update(slot, |child| child.stuck = true);
             self.end(now, slot, Rung::Interrupt);
         }

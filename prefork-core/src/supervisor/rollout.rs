@@ -7,7 +7,7 @@
 
 use super::{Phase, Supervisor};
 use crate::{
-    Exit, Generation, Notice, Time,
+    Action, Exit, Generation, Notice, Progress, Time,
     slots::{Child, Stage},
 };
 
@@ -53,6 +53,8 @@ impl Supervisor {
             let old = self.old_at_work();
             self.old_since = (old > 0).then_some(now);
             self.log(Notice::Reloaded { generation, took: now.since(rollout.began), old });
+            self.stats.reloads += 1;
+            self.show(Progress::Reloaded);
         }
         if self.rollout.is_none() && std::mem::take(&mut self.rollout_again) {
             self.generation = Generation(self.generation.0.saturating_add(1));
@@ -60,6 +62,8 @@ impl Supervisor {
             // They are counted again when this one has come about.
             self.old_since = None;
             self.log(Notice::Reloading { generation: self.generation });
+            self.show(Progress::Reloading);
+            self.actions.push_back(Action::CheckRuntimeFiles);
         }
     }
 
@@ -77,6 +81,8 @@ impl Supervisor {
         let generation = self.generation;
         let old = self.staying().filter(|(_, child)| child.generation < generation).count();
         self.log(Notice::ReloadFailed { generation, old });
+        self.stats.reloads_failed += 1;
+        self.show(Progress::ReloadFailed { generation });
     }
 
     /// Takes in that a child that was started after the last early death has come up.

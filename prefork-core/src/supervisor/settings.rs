@@ -1,7 +1,7 @@
 //! Reading settings again, before children are replaced.
 
 use super::{Phase, Supervisor};
-use crate::{Action, Config, Notice, Reread, Time};
+use crate::{Action, Config, Notice, Progress, Reread, Time};
 
 /// How far the reading of settings has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,6 +34,7 @@ impl Supervisor {
         if !self.end_reading() {
             return;
         }
+        self.show(Progress::Reconfigured);
         let size = |config: &Config| (config.prefork(), config.max_children());
         let before = size(&std::mem::replace(&mut self.config, config));
         let (prefork, max_children) = size(&self.config);
@@ -46,19 +47,23 @@ impl Supervisor {
             (None, _) | (_, None) => self.target = prefork,
         }
         if before != (prefork, max_children) {
-            self.log(Notice::Resized { prefork, max_children });
+            self.note_size();
         }
         self.rollout_again = true;
     }
 
     /// Takes in that they are wrong.
-    pub(super) const fn settings_refused(&mut self) {
-        self.end_reading();
+    pub(super) fn settings_refused(&mut self) {
+        if self.end_reading() {
+            self.stats.reloads_failed += 1;
+            self.show(Progress::SettingsRefused);
+        }
     }
 
     /// Takes in that nobody could read them.
-    pub(super) const fn settings_unread(&mut self) {
+    pub(super) fn settings_unread(&mut self) {
         if self.end_reading() {
+            self.show(Progress::Reconfigured);
             self.rollout_again = true;
         }
     }
@@ -72,12 +77,13 @@ impl Supervisor {
             Reading::Wanted => {
                 self.reading = Reading::Begun { since: now, again: false };
                 self.log(Notice::ReadingSettings);
+                self.show(Progress::ReadingSettings);
                 self.actions.push_back(Action::ReadSettings);
             }
             Reading::Begun { since, .. } if now.since(since) >= self.config.start_timeout => {
                 self.actions.push_back(Action::EndReading);
                 self.log(Notice::SettingsTimedOut { limit: self.config.start_timeout });
-                self.end_reading();
+                self.settings_refused();
                 self.decide_settings(now);
             }
             Reading::No | Reading::Begun { .. } => {}

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{Phase, Supervisor};
-use crate::{Action, Hook, Notice, Time};
+use crate::{Action, Hook, Notice, Progress, Time};
 
 /// How long after it was found busy a program file is tried again, and for how long that goes on.
 const BUSY_PAUSE: Duration = Duration::from_millis(500);
@@ -50,6 +50,7 @@ impl Supervisor {
     pub(super) fn probe_ready(&mut self, now: Time) {
         let Upgrade::Probing { again, .. } = self.upgrade else { return };
         self.log(Notice::Upgrading);
+        self.show(Progress::Upgrading);
         let waits = Some(now + self.config.hook_timeout);
         self.upgrade = Upgrade::Due { again, waits, told: false };
     }
@@ -81,9 +82,9 @@ impl Supervisor {
         }
     }
 
-    pub(super) const fn probe_failed(&mut self) {
+    pub(super) fn probe_failed(&mut self) {
         if let Upgrade::Probing { again, .. } = self.upgrade {
-            self.upgrade = Self::after_failure(again);
+            self.refuse_upgrade(again);
         }
     }
 
@@ -97,20 +98,22 @@ impl Supervisor {
             Upgrade::Busy { since, retry: now + BUSY_PAUSE }
         } else {
             self.log(Notice::ProgramBusy { tried });
-            Upgrade::No
+            return self.refuse_upgrade(again);
         };
     }
 
-    pub(super) const fn upgrade_failed(&mut self) {
+    pub(super) fn upgrade_failed(&mut self) {
         if let Upgrade::Due { again, .. } = self.upgrade {
-            self.upgrade = Self::after_failure(again);
+            self.refuse_upgrade(again);
             self.read_again();
         }
     }
 
-    /// Who was asked again meanwhile may find a better file.
-    const fn after_failure(again: bool) -> Upgrade {
-        if again { Upgrade::Wanted } else { Upgrade::No }
+    /// Gives an upgrade up. Another one that was asked for meanwhile may find a better file.
+    fn refuse_upgrade(&mut self, again: bool) {
+        self.stats.upgrades_refused += 1;
+        self.show(Progress::UpgradeRefused);
+        self.upgrade = if again { Upgrade::Wanted } else { Upgrade::No };
     }
 
     /// Starts a probe that is due, and gives up one that takes too long.
@@ -123,6 +126,7 @@ impl Supervisor {
             Upgrade::Wanted if self.hooks.is_running(Hook::Ready) => {}
             Upgrade::Wanted => {
                 self.log(Notice::Probing);
+                self.show(Progress::Probing);
                 self.probe(now, None);
             }
             Upgrade::Busy { since, retry } if now >= retry => self.probe(now, Some(since)),
@@ -131,11 +135,8 @@ impl Supervisor {
             {
                 self.actions.push_back(Action::EndProbe);
                 self.log(Notice::ProbeTimedOut { limit: self.config.start_timeout });
-                self.upgrade = Upgrade::No;
-                if again {
-                    self.want_upgrade();
-                    self.decide_upgrade(now);
-                }
+                self.refuse_upgrade(again);
+                self.decide_upgrade(now);
             }
             // The next program would not know of a call that has begun.
             Upgrade::Due { again, waits: Some(until), told } => {

@@ -203,7 +203,7 @@ impl Supervisor {
                     self.examine(now, *slot, *since)
                 }
                 None => {
-                    self.log(Notice::Hung { slot: *slot, busy: now.since(*since) });
+                    self.note_hung(now, *slot, *since);
                     self.end(now, *slot, Rung::Abort);
                     continue;
                 }
@@ -217,10 +217,15 @@ impl Supervisor {
         }
     }
 
+    fn note_hung(&mut self, now: Time, slot: SlotId, since: Time) {
+        self.stats.timeouts += 1;
+        self.log(Notice::Hung { child: self.id(slot), busy: now.since(since) });
+    }
+
     /// Lets the program look at a child that has been at one request for too long; returns until when it may.
     fn examine(&mut self, now: Time, slot: SlotId, since: Time) -> Time {
         let (busy, until) = (now.since(since), now + self.config.hook_timeout);
-        self.log(Notice::Hung { slot, busy });
+        self.note_hung(now, slot, since);
         self.actions.push_back(Action::Examine { slot, busy });
         self.slots.update(slot, |child| child.hung = Some(Hung { since, until }));
         until
@@ -302,7 +307,7 @@ impl Supervisor {
         let retired = idle.into_iter().take(fewer as usize).map(|(_, slot)| slot);
         for slot in retired.collect::<Vec<_>>() {
             self.target = self.target.saturating_sub(1);
-            self.deeds.retired += 1;
+            self.stats.retired += 1;
             self.ask_to_leave(now, slot);
         }
     }

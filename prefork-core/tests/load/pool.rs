@@ -30,7 +30,7 @@ impl Ours {
                 Action::Ask { slot } => orders.push(Order::Retire(slot)),
                 Action::ArmNudge => self.armed = true,
                 Action::Look => self.look = true,
-                Action::AnnounceReady | Action::Log(_) => {}
+                Action::AnnounceReady | Action::Show(_) | Action::Log(_) => {}
                 Action::Interrupt { .. }
                 | Action::Abort { .. }
                 | Action::Drain
@@ -41,6 +41,7 @@ impl Ours {
                 | Action::EndHook(_)
                 | Action::CheckConnections
                 | Action::EndDescendants
+                | Action::CheckRuntimeFiles
                 | Action::ReadSettings
                 | Action::EndReading
                 | Action::Probe
@@ -102,7 +103,11 @@ impl Manager for Ours {
     fn fork_fails(&mut self, now: Time, slot: SlotId, orders: &mut Vec<Order>) -> bool {
         let fails = self.failing_forks > 0;
         self.failing_forks = self.failing_forks.saturating_sub(1);
-        let event = if fails { Event::SpawnFailed { slot } } else { Event::Spawned { slot } };
+        let event = if fails {
+            Event::SpawnFailed { slot }
+        } else {
+            Event::Spawned { slot, pid: 100 + slot.0 }
+        };
         self.tell(now, event, orders);
         fails
     }

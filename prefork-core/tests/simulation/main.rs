@@ -8,6 +8,7 @@ mod arbitrary;
 mod count;
 mod life;
 mod orphans;
+mod progress;
 mod properties;
 mod rollouts;
 mod stories;

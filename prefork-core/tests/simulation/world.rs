@@ -11,8 +11,8 @@ use std::{
 };
 
 use prefork_core::{
-    Action, Activity, AdoptedAs, Config, Descendants, Event, Exit, Hook, Notice, Request, Sight,
-    SlotId, Supervisor, Time, Verdict,
+    Action, Activity, AdoptedAs, Config, Descendants, Event, Exit, Hook, Notice, Progress, Request,
+    Sight, SlotId, Stats, Supervisor, Time, Verdict,
 };
 
 use crate::{
@@ -56,6 +56,13 @@ pub(crate) enum Step {
     Stick,
 }
 
+/// What becomes of notices.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Log {
+    Kept,
+    Dropped,
+}
+
 pub(crate) struct World {
     config: Config,
     supervisor: Supervisor,
@@ -69,13 +76,21 @@ pub(crate) struct World {
     processes: usize,
     /// How many requests were in hand of children that were ended.
     cut: usize,
-    /// Whether the supervisor has found that no more processes can be had.
+    /// Whether so many forks in a row have failed that no more processes can be had.
     crowded: bool,
+    refused_forks: u32,
     /// Whether the next child that begins or finishes work is to nudge.
     armed: bool,
     forks: usize,
     events: u64,
+    /// Where notices go.
+    log: Log,
     notices: Vec<Notice>,
+    /// All that was decided otherwise, and when, where somebody wants to know.
+    decided: Option<Vec<(Time, Action)>>,
+    /// How far the daemon has come, as it was shown.
+    shown: Vec<Progress>,
+    checked_files: usize,
     announced: bool,
     /// How long each call of a hook takes, if it ends at all.
     hook_takes: Option<Duration>,
@@ -113,10 +128,15 @@ impl World {
             processes: usize::MAX,
             cut: 0,
             crowded: false,
+            refused_forks: 0,
             armed: false,
             forks: 0,
             events: 0,
+            log: Log::Kept,
             notices: Vec::new(),
+            decided: None,
+            shown: Vec::new(),
+            checked_files: 0,
             announced: false,
             hook_takes: Some(Duration::ZERO),
             calls: Vec::new(),
@@ -266,6 +286,7 @@ impl World {
     pub(crate) fn forget_counts(&mut self) {
         self.forks = 0;
         self.notices.clear();
+        self.shown.clear();
     }
 
     pub(crate) fn alive(&self) -> usize {
@@ -338,6 +359,30 @@ impl World {
 
     pub(crate) fn notices(&self) -> &[Notice] {
         &self.notices
+    }
+
+    /// Does this with notices, and records everything else.
+    pub(crate) fn record(&mut self, log: Log) {
+        (self.log, self.decided) = (log, Some(Vec::new()));
+    }
+
+    /// All that was decided but what to log, and when, since it is recorded.
+    pub(crate) fn decided(&self) -> Option<&[(Time, Action)]> {
+        self.decided.as_deref()
+    }
+
+    pub(crate) fn shown(&self) -> &[Progress] {
+        &self.shown
+    }
+
+    /// How often the files were checked by which others find the daemon.
+    pub(crate) const fn checked_files(&self) -> usize {
+        self.checked_files
+    }
+
+    /// What was counted of this program's life.
+    pub(crate) const fn stats(&self) -> Stats {
+        self.supervisor.stats()
     }
 
     pub(crate) const fn announced(&self) -> bool {
@@ -525,7 +570,7 @@ impl World {
             Event::Worked { slot },
             Event::Ready { slot },
             Event::Entered { slot },
-            Event::Spawned { slot },
+            Event::Spawned { slot, pid: word },
             Event::SpawnFailed { slot },
             Event::Tired { slot },
             Event::Extended { slot, by: Duration::from_secs(u64::from(word)) },
@@ -551,6 +596,10 @@ impl World {
     }
 
     fn carry_out(&mut self, action: Action) {
+        match action {
+            Action::Log(_) => {}
+            _ => self.decided.iter_mut().for_each(|decided| decided.push((self.now, action))),
+        }
         match action {
             Action::Spawn { slot, generation } => self.fork(slot, generation.0),
             Action::Ask { slot } => {
@@ -621,10 +670,12 @@ impl World {
                 self.note_told(hook);
             }
             Action::Examine { .. } => panic!("nobody knows who is at work"),
-            Action::Log(notice) => {
-                self.crowded |= matches!(notice, Notice::Crowded { .. });
-                self.notices.push(notice);
-            }
+            Action::CheckRuntimeFiles => self.checked_files += 1,
+            Action::Show(progress) => self.shown.push(progress),
+            Action::Log(notice) => match self.log {
+                Log::Kept => self.notices.push(notice),
+                Log::Dropped => {}
+            },
             Action::Exit(verdict) => self.verdict = Some(verdict),
         }
     }
@@ -634,6 +685,9 @@ impl World {
         assert!(!self.children.contains_key(&slot), "{slot} is taken");
         if self.failing_forks > 0 || self.children.len() >= self.processes {
             self.failing_forks = self.failing_forks.saturating_sub(1);
+            self.refused_forks += 1;
+            // From then on the supervisor makes room before it starts others.
+            self.crowded |= self.refused_forks == 8;
             self.supervisor.handle(self.now, Event::SpawnFailed { slot });
             return;
         }
@@ -663,7 +717,9 @@ impl World {
             generation,
         };
         self.children.insert(slot, child);
-        self.supervisor.handle(self.now, Event::Spawned { slot });
+        self.refused_forks = 0;
+        let pid = u32::try_from(self.serial).expect("fits");
+        self.supervisor.handle(self.now, Event::Spawned { slot, pid });
     }
 
     fn ask(&mut self, slot: SlotId) {

@@ -6,8 +6,7 @@ use std::{
 };
 
 use nix::sys::signal::Signal;
-use prefork_core::{Claim, Exit, KillReason, Limit, MemoryGroup, Notice, Request, Rung};
-use rustix::process::Pid;
+use prefork_core::{ChildId, Claim, Exit, KillReason, Limit, MemoryGroup, Notice, Request, Rung};
 
 use crate::logs::log::{Level, Log};
 
@@ -119,9 +118,9 @@ impl Display for Children {
     }
 }
 
-/// Logs a notice, with a detail behind it. `pid` is that of the child it speaks of, if any.
-pub(crate) fn tell(log: &Log, notice: Notice, pid: Option<Pid>, detail: &str) {
-    let (level, text) = words(notice, pid);
+/// Logs a notice, with a detail behind it.
+pub(crate) fn tell(log: &Log, notice: Notice, detail: &str) {
+    let (level, text) = words(notice);
     let text = format!("{text}{detail}");
     match level {
         Level::Info => log.info(text),
@@ -130,10 +129,9 @@ pub(crate) fn tell(log: &Log, notice: Notice, pid: Option<Pid>, detail: &str) {
     }
 }
 
-fn words(notice: Notice, pid: Option<Pid>) -> (Level, String) {
-    let pid = pid.map_or_else(|| "?".to_owned(), |pid| pid.as_raw_nonzero().to_string());
+fn words(notice: Notice) -> (Level, String) {
     match notice {
-        Notice::DiedAbnormally { slot, exit, lived } => {
+        Notice::DiedAbnormally { child: ChildId { slot, pid }, exit, lived } => {
             let (how, lived) = (without_hint(exit), Span(lived));
             (Level::Error, format!("child {pid} (slot {slot}) {how} after {lived}"))
         }
@@ -208,7 +206,7 @@ fn words(notice: Notice, pid: Option<Pid>) -> (Level, String) {
         Notice::OldLeft { took } => {
             (Level::Info, format!("the last old child has left, {} after that", Span(took)))
         }
-        Notice::CutShort { slot, asked, limit } => {
+        Notice::CutShort { child: ChildId { slot, pid }, asked, limit } => {
             let limit = match limit {
                 Limit::Graceful => "graceful_timeout",
                 Limit::Reload => "reload_timeout",
@@ -244,22 +242,22 @@ fn words(notice: Notice, pid: Option<Pid>) -> (Level, String) {
             ),
         ),
         Notice::Upgrading => (Level::Info, "the new program works; becoming it".to_owned()),
-        Notice::Hung { slot, busy } => (
+        Notice::Hung { child: ChildId { slot, pid }, busy } => (
             Level::Error,
             format!("child {pid} (slot {slot}) has been at one request for {}", Span(busy)),
         ),
-        Notice::StuckStarting { slot, limit } => {
+        Notice::StuckStarting { child: ChildId { slot, pid }, limit } => {
             (Level::Error, format!("child {pid} (slot {slot}) has not come up in {}", Span(limit)))
         }
-        Notice::Lingers { slot } => (
+        Notice::Lingers { child: ChildId { slot, pid } } => (
             Level::Error,
             format!("child {pid} (slot {slot}) was killed and is still there; nobody waits for it"),
         ),
-        Notice::Flooding { slot } => (
+        Notice::Flooding { child: ChildId { slot, pid } } => (
             Level::Error,
             format!("child {pid} (slot {slot}) does little but wake the parent; killed"),
         ),
-        Notice::Implausible { slot, claim } => {
+        Notice::Implausible { child: ChildId { slot, pid }, claim } => {
             let what = match claim {
                 Claim::Requests => "claims more requests than it can have answered",
                 Claim::Times => "claims to have worked at a time at which that cannot have been",

@@ -5,7 +5,7 @@
 
 use std::{fmt, time::Duration};
 
-use prefork_core::{Config, Generation, Notice, Pool, Time};
+use prefork_core::{Config, Pool, Progress, Time};
 
 use crate::logs::describe::Children;
 
@@ -15,72 +15,12 @@ pub(crate) enum Occasion {
     /// The first children are about to be started.
     Starting,
     Ready,
-    /// Settings are about to be read again, and are in force or refused.
-    ReadingSettings,
-    Reconfigured,
-    SettingsRefused,
-    /// Children are about to be replaced, and have been or not.
-    Reloading,
-    Reloaded,
-    ReloadFailed {
-        generation: Generation,
-    },
     /// There is nobody to replace, and that is all there is to do about it.
     NothingToReload,
-    /// A new program is being tried, and is about to be executed, or not.
-    Probing,
-    Upgrading,
-    UpgradeRefused,
     /// A program in the same process serves again, without having to replace children.
     Back,
-    Resized {
-        prefork: u32,
-        max_children: u32,
-    },
-    Throttled,
-    Unthrottled,
-    Stopping,
-}
-
-impl Occasion {
-    /// Returns what a supervisor's notice is to the manager, if it is anything.
-    pub(super) const fn of(notice: Notice) -> Option<Self> {
-        match notice {
-            Notice::ReadingSettings => Some(Self::ReadingSettings),
-            Notice::SettingsTimedOut { .. } => Some(Self::SettingsRefused),
-            Notice::Reloading { .. } => Some(Self::Reloading),
-            Notice::Reloaded { .. } => Some(Self::Reloaded),
-            Notice::ReloadFailed { generation, .. } => Some(Self::ReloadFailed { generation }),
-            Notice::Probing => Some(Self::Probing),
-            Notice::ProbeTimedOut { .. } | Notice::ProgramBusy { .. } => Some(Self::UpgradeRefused),
-            Notice::Upgrading => Some(Self::Upgrading),
-            Notice::Resized { prefork, max_children } => {
-                Some(Self::Resized { prefork, max_children })
-            }
-            Notice::Throttled { .. } => Some(Self::Throttled),
-            Notice::ThrottleLifted => Some(Self::Unthrottled),
-            Notice::Stopping { .. } => Some(Self::Stopping),
-            Notice::DiedAbnormally { .. }
-            | Notice::MoreDied { .. }
-            | Notice::SpawnDelayed { .. }
-            | Notice::SpawnRecovered { .. }
-            | Notice::Crowded { .. }
-            | Notice::OldLeft { .. }
-            | Notice::CutShort { .. }
-            | Notice::AtMaximum { .. }
-            | Notice::ClientsNoticedLate { .. }
-            | Notice::Hung { .. }
-            | Notice::StuckStarting { .. }
-            | Notice::Lingers { .. }
-            | Notice::Flooding { .. }
-            | Notice::Implausible { .. }
-            | Notice::DescendantsLeft { .. }
-            | Notice::WaitingForHook { .. }
-            | Notice::HookTimedOut { .. }
-            | Notice::HookCutShort { .. }
-            | Notice::Escalated { .. } => None,
-        }
-    }
+    /// What the supervisor shows.
+    Progress(Progress),
 }
 
 /// How many children there may be, which stays true while the pool follows its load.
@@ -203,20 +143,31 @@ impl Conversation {
                 self.is_serving = true;
                 Some(self.ready(pid, &self.serving()))
             }
-            Occasion::ReadingSettings => {
+            Occasion::NothingToReload => {
+                let ready = self.ready(pid, &self.serving());
+                Some(format!("{}\n{ready}", reloading(now, "reloading")))
+            }
+            Occasion::Back => self.upgrade_refused(pid),
+            Occasion::Progress(progress) => self.progress(progress, now, pid),
+        }
+    }
+
+    fn progress(&mut self, progress: Progress, now: Time, pid: u32) -> Option<String> {
+        match progress {
+            Progress::ReadingSettings => {
                 self.is_reading = true;
                 Some(reloading(now, "reading the settings again"))
             }
-            Occasion::Reconfigured => {
+            Progress::Reconfigured => {
                 self.is_reading = false;
                 self.is_due = true;
                 None
             }
-            Occasion::SettingsRefused => {
+            Progress::SettingsRefused => {
                 self.is_reading = false;
                 self.ended(pid, "serving; the settings were refused, the old ones stay in force")
             }
-            Occasion::Reloading => {
+            Progress::Reloading => {
                 let is_said = std::mem::take(&mut self.is_due);
                 self.is_rolling = true;
                 if std::mem::take(&mut self.is_in_place) {
@@ -226,41 +177,39 @@ impl Conversation {
                 let text = "replacing all children";
                 Some(if is_said { status(text) } else { reloading(now, text) })
             }
-            Occasion::Reloaded => {
+            Progress::Reloaded => {
                 self.is_rolling = false;
                 self.ended(pid, &self.serving())
             }
-            Occasion::ReloadFailed { generation } => {
+            Progress::ReloadFailed { generation } => {
                 self.is_rolling = false;
                 let status =
                     format!("serving; generation {generation} did not work, old children stay");
                 self.ended(pid, &status)
             }
-            Occasion::NothingToReload => {
-                let ready = self.ready(pid, &self.serving());
-                Some(format!("{}\n{ready}", reloading(now, "reloading")))
-            }
-            Occasion::Probing => {
+            Progress::Probing => {
                 self.is_upgrading = true;
                 Some(reloading(now, "trying the new program"))
             }
-            Occasion::Upgrading => Some(status("becoming the new program")),
-            Occasion::UpgradeRefused | Occasion::Back => {
-                self.is_upgrading = false;
-                self.ended(pid, "serving; the new program was no good")
-            }
-            Occasion::Resized { prefork, max_children } => {
+            Progress::Upgrading => Some(status("becoming the new program")),
+            Progress::UpgradeRefused => self.upgrade_refused(pid),
+            Progress::Resized { prefork, max_children } => {
                 self.size = self.size.resized(prefork, max_children);
                 self.is_at_rest().then(|| status(&self.serving()))
             }
-            Occasion::Throttled => Some(status("children end before they have worked")),
-            Occasion::Unthrottled => self.is_at_rest().then(|| status(&self.serving())),
-            Occasion::Stopping => {
+            Progress::Throttled => Some(status("children end before they have worked")),
+            Progress::Unthrottled => self.is_at_rest().then(|| status(&self.serving())),
+            Progress::Stopping => {
                 self.is_stopping = true;
                 let limit = self.stop.as_micros().min(u128::from(u64::MAX - 1));
                 Some(format!("STOPPING=1\nEXTEND_TIMEOUT_USEC={limit}\nSTATUS=stopping"))
             }
         }
+    }
+
+    fn upgrade_refused(&mut self, pid: u32) -> Option<String> {
+        self.is_upgrading = false;
+        self.ended(pid, "serving; the new program was no good")
     }
 
     const fn is_at_rest(self) -> bool {

@@ -14,7 +14,7 @@ mod outbox;
 
 use std::{io, time::Duration};
 
-use prefork_core::{Config, Hook, Notice, Time};
+use prefork_core::{Config, Hook, Progress, Time};
 
 use crate::{logs::log::Log, sys, system::clock};
 
@@ -117,13 +117,6 @@ pub(crate) struct Reporting {
 }
 
 impl Reporting {
-    /// Says what there is to say about a notice of the supervisor.
-    pub(crate) fn on_notice(&mut self, notice: Notice) {
-        if let Some(occasion) = Occasion::of(notice) {
-            self.on(occasion);
-        }
-    }
-
     /// Goes on with other time limits for a stop.
     pub(crate) fn reconfigure(&mut self, config: &Config) {
         self.conversation = self.conversation.with_stop(longest_stop(config));
@@ -131,7 +124,7 @@ impl Reporting {
 
     /// Says what there is to say on an occasion.
     pub(crate) fn on(&mut self, occasion: Occasion) {
-        if occasion == Occasion::Upgrading {
+        if occasion == Occasion::Progress(Progress::Upgrading) {
             // The next program has its own initialization to do before it gives a sign.
             self.next_beat = Time::ZERO;
             self.advance(clock::now());

@@ -2,11 +2,13 @@
 
 use std::{io, time::Duration};
 
-use prefork_core::{Action, Event, Generation, Notice, RequestCount, SlotId, Verdict};
+use prefork_core::{
+    Action, ChildId, Event, Generation, Notice, Progress, RequestCount, SlotId, Verdict,
+};
 use prefork_scoreboard::Class;
 use rustix::process::Signal;
 
-use super::Parent;
+use super::{Parent, deaths, table::number};
 use crate::{
     HungChild, RunError,
     channels::Bell,
@@ -34,8 +36,8 @@ pub(super) enum Done {
 impl Parent<'_> {
     pub(super) fn carry_out(&mut self, action: Action) -> Result<Option<Done>, RunError> {
         // Nothing but their replacement comes before the dead are logged.
-        if !matches!(action, Action::Spawn { .. } | Action::Log(_)) {
-            self.log_deaths();
+        if !matches!(action, Action::Spawn { .. } | Action::Show(_) | Action::Log(_)) {
+            self.deaths.log(&self.log);
         }
         match action {
             Action::Spawn { slot, generation } => return Ok(self.spawn(slot, generation)),
@@ -62,7 +64,15 @@ impl Parent<'_> {
             Action::RunHook(hook) => self.run_hook(hook),
             Action::Examine { slot, busy } => self.examine(slot, busy),
             Action::EndHook(hook) => self.end_hook(hook),
-            Action::Log(notice) => self.tell(notice),
+            Action::CheckRuntimeFiles => self.check_runtime_files(),
+            Action::Show(progress) => self.show(progress),
+            Action::Log(notice) if deaths::is_about_a_death(notice) => {
+                self.deaths.hold_back(notice);
+            }
+            Action::Log(notice) => {
+                self.deaths.log(&self.log);
+                self.log_notice(notice);
+            }
             Action::Exit(verdict) => return Ok(Some(Done::Over(verdict))),
         }
         Ok(None)
@@ -88,7 +98,8 @@ impl Parent<'_> {
                     board.assign((slot, child, generation), assigned, count, edition, &self.log);
                 }
                 self.counters.count(Counter::Spawns);
-                self.supervisor.handle(clock::now(), Event::Spawned { slot });
+                let pid = number(child);
+                self.supervisor.handle(clock::now(), Event::Spawned { slot, pid });
             }
             Err(error) => {
                 self.channels.pages.clear(slot);
@@ -103,7 +114,7 @@ impl Parent<'_> {
 
     /// Logs why a child cannot be forked, and what is short, if that is another reason than before, or it was long ago.
     fn log_fork_error(&mut self, error: &io::Error) {
-        self.log_deaths();
+        self.deaths.log(&self.log);
         let (now, why) = (clock::now(), error.to_string());
         let is_known = self
             .fork_error
@@ -142,41 +153,58 @@ impl Parent<'_> {
         self.listeners.close_doors(&self.log);
     }
 
-    fn tell(&mut self, notice: Notice) {
-        let pid = notice.slot().and_then(|slot| self.table.pid(slot).or(self.table.reaped(slot)));
-        if !self.deaths.hold_back(notice, pid) {
-            self.log_deaths();
-            let detail = match notice {
-                Notice::CutShort { slot, .. } => self.in_hand(slot),
-                _ => String::new(),
-            };
-            match self.words_of_upgrade(notice) {
-                Some(words) => self.log.info(words),
-                None => describe::tell(&self.log, notice, pid, &detail),
+    /// Shows how far the daemon has come: to the service manager, and what concerns single children on the
+    /// scoreboard.
+    fn show(&mut self, progress: Progress) {
+        self.reporting.on(Occasion::Progress(progress));
+        let Some(board) = &mut self.board else { return };
+        match progress {
+            Progress::SettingsRefused => {
+                board.mark_refused_settings(&self.channels.pages, &self.log);
             }
+            Progress::ReloadFailed { generation } => {
+                board.mark_failed_rollout(generation, &self.channels.pages, &self.log);
+            }
+            Progress::ReadingSettings
+            | Progress::Reconfigured
+            | Progress::Reloading
+            | Progress::Reloaded
+            | Progress::Probing
+            | Progress::Upgrading
+            | Progress::UpgradeRefused
+            | Progress::Resized { .. }
+            | Progress::Throttled
+            | Progress::Unthrottled
+            | Progress::Stopping => {}
         }
-        self.reporting.on_notice(notice);
-        self.counters.note(&notice);
-        if let (Notice::Reloading { .. }, Some(pid_file)) = (notice, &mut self.pid_file) {
+    }
+
+    /// Has the next look at the pid file not wait for a hint.
+    fn check_runtime_files(&mut self) {
+        if let Some(pid_file) = &mut self.pid_file {
             pid_file.doubt(clock::now());
         }
-        if let (Notice::SettingsTimedOut { .. }, Some(board)) = (notice, &mut self.board) {
-            board.mark_refused_settings(&self.channels.pages, &self.log);
+    }
+
+    /// Logs a notice, with what is known here beside it.
+    fn log_notice(&self, notice: Notice) {
+        if let Some(words) = self.words_of_upgrade(notice) {
+            return self.log.info(words);
         }
-        if let (Notice::ReloadFailed { generation, .. }, Some(board)) = (notice, &mut self.board) {
-            board.mark_failed_rollout(generation, &self.channels.pages, &self.log);
-        }
-        if let (Notice::Hung { slot, .. }, Some(pid)) = (notice, pid) {
-            let label = self.label(slot);
-            self.log.error(format_args!("child {} was doing: {label}", pid.as_raw_nonzero()));
+        let detail = match notice {
+            Notice::CutShort { child, .. } => self.in_hand(child.slot),
+            _ => String::new(),
+        };
+        describe::tell(&self.log, notice, &detail);
+        if let Notice::Hung { child: ChildId { slot, pid }, .. } = notice {
+            self.log.error(format_args!("child {pid} was doing: {}", self.label(slot)));
         }
     }
 
     /// Lets the program look at a child that is about to be ended.
     fn examine(&mut self, slot: SlotId, busy: Duration) {
         let Some(pid) = self.table.pid(slot) else { return };
-        let pid = pid.as_raw_nonzero().get().unsigned_abs();
-        let hung = HungChild { pid, slot: slot.0, label: self.label(slot), busy };
+        let hung = HungChild { pid: number(pid), slot: slot.0, label: self.label(slot), busy };
         self.call_hook(clock::now(), Call::OnTimeout(slot, hung));
     }
 

@@ -3,7 +3,7 @@
 use prefork_core::{Activity, Event, SlotId, Time};
 use prefork_netwatch::Connection;
 
-use super::Parent;
+use super::{Parent, table::number};
 use crate::{
     board,
     disconnect::{Accepted, Busy, Gone, Kind, OnDisconnect},
@@ -34,7 +34,7 @@ impl Parent<'_> {
         let activities = self.activities().unwrap_or_default();
         let busy = activities.into_iter().filter_map(|(slot, activity)| {
             let Activity::Busy { since: Some(since) } = activity else { return None };
-            let pid = self.table.pid(slot)?.as_raw_nonzero().get().unsigned_abs();
+            let pid = number(self.table.pid(slot)?);
             let connection = self.connection(slot, since);
             Some(Busy { pid, slot, since, connection })
         });

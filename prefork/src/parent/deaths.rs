@@ -4,11 +4,10 @@
 //! formatted and written with a lock: that is not to stand between a death and the fork that replaces it.
 
 use prefork_core::{Exit, Notice, OutOfMemory};
-use rustix::process::Pid;
 
-use super::Parent;
 use crate::{
     logs::describe::{self, Killed, SIGKILL},
+    logs::log::Log,
     system::clock,
     system::os::memory_counts,
 };
@@ -16,7 +15,7 @@ use crate::{
 /// The lines, and what is known to explain them.
 #[derive(Debug)]
 pub(super) struct Deaths {
-    held_back: Vec<(Notice, Option<Pid>)>,
+    held_back: Vec<Notice>,
     memory: OutOfMemory,
 }
 
@@ -25,38 +24,33 @@ impl Deaths {
         Self { held_back: Vec::new(), memory: OutOfMemory::since(memory_counts()) }
     }
 
-    /// Holds a notice back, if it is about a death or follows from one; tells whether it is.
-    pub(super) fn hold_back(&mut self, notice: Notice, pid: Option<Pid>) -> bool {
-        let is_about_a_death = matches!(
-            notice,
-            Notice::DiedAbnormally { .. } | Notice::MoreDied { .. } | Notice::Throttled { .. }
-        );
-        if is_about_a_death {
-            self.held_back.push((notice, pid));
-        }
-        is_about_a_death
+    /// Holds a notice back.
+    pub(super) fn hold_back(&mut self, notice: Notice) {
+        self.held_back.push(notice);
     }
-}
 
-impl Parent<'_> {
-    /// Logs the deaths whose lines were held back.
-    pub(super) fn log_deaths(&mut self) {
-        let Deaths { held_back, memory } = &mut self.deaths;
-        if held_back.is_empty() {
-            return;
-        }
+    /// Logs what was held back.
+    pub(super) fn log(&mut self, log: &Log) {
         let mut counts = None;
-        for (notice, pid) in held_back.drain(..) {
+        for notice in self.held_back.drain(..) {
             let detail = match how(notice) {
                 Some(exit) if exit == SIGKILL => {
                     let counts = counts.get_or_insert_with(memory_counts).clone();
-                    Killed(memory.explain(clock::now(), counts)).to_string()
+                    Killed(self.memory.explain(clock::now(), counts)).to_string()
                 }
                 Some(_) | None => String::new(),
             };
-            describe::tell(&self.log, notice, pid, &detail);
+            describe::tell(log, notice, &detail);
         }
     }
+}
+
+/// Whether a notice is about a death, or follows from one.
+pub(super) const fn is_about_a_death(notice: Notice) -> bool {
+    matches!(
+        notice,
+        Notice::DiedAbnormally { .. } | Notice::MoreDied { .. } | Notice::Throttled { .. }
+    )
 }
 
 /// How the child has ended that a notice is about, or the last one of several.

@@ -64,7 +64,7 @@ use deaths::Deaths;
 use descendants::Descendants;
 use helpers::Helpers;
 use logs::HandoverOfLogs;
-use table::Table;
+use table::{Table, number};
 
 /// How many actions are carried out before events are taken in again: what a thousand replacements take is too
 /// long to wait for operators, and for the ends of others.
@@ -187,8 +187,11 @@ impl<'a> Parent<'a> {
                 let children = Children(adopted.children.len());
                 log.info(format_args!("this program goes on with the {children} of before"));
                 table.adopt(&adopted);
-                let Adopted { adopted_as, supervisor, .. } = adopted;
-                counters.adopt(&adopted.counters, supervisor.generation.0);
+                let Adopted { adopted_as, mut supervisor, .. } = adopted;
+                for child in &mut supervisor.children {
+                    child.pid = table.pid(child.slot).map_or(0, number);
+                }
+                counters.adopt(&adopted.counters);
                 counters.count(match adopted_as {
                     AdoptedAs::NewProgram => Counter::Upgrades,
                     AdoptedAs::SameProgram => Counter::UpgradesRefused,
@@ -260,7 +263,7 @@ impl<'a> Parent<'a> {
                         }
                     }
                     Some(Done::Over(verdict)) => {
-                        self.log_deaths();
+                        self.deaths.log(&self.log);
                         self.helpers.end_all(&self.log);
                         // Its children are gone, who shared them.
                         self.listeners.disarm();
@@ -272,7 +275,7 @@ impl<'a> Parent<'a> {
                     }
                 }
             }
-            self.log_deaths();
+            self.deaths.log(&self.log);
             self.channels.wake_children();
             // After those who have ended were replaced, which is not to wait for this.
             if std::mem::take(&mut self.have_ended) {

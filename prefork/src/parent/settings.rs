@@ -9,10 +9,7 @@ use super::Parent;
 use crate::{
     Report,
     args::settings::{Held, InForce, Live, Mask},
-    disconnect,
-    manager::Occasion,
-    program,
-    status::counters::Counter,
+    disconnect, program,
     system::clock,
     system::os::Shortage,
     upgrade::{Read, Reading},
@@ -54,7 +51,6 @@ impl Parent<'_> {
             Report(error),
             Shortage::behind(error)
         ));
-        self.reporting.on(Occasion::Reconfigured);
         self.supervisor.handle(now, Event::SettingsUnread);
     }
 
@@ -62,11 +58,6 @@ impl Parent<'_> {
         self.log.error(format_args!(
             "reload refused: {why}; the settings in force stay, and no child is replaced"
         ));
-        self.counters.count(Counter::ReloadsFailed);
-        if let Some(board) = &mut self.board {
-            board.mark_refused_settings(&self.channels.pages, &self.log);
-        }
-        self.reporting.on(Occasion::SettingsRefused);
         self.supervisor.handle(now, Event::SettingsRefused);
     }
 
@@ -89,7 +80,6 @@ impl Parent<'_> {
         self.settings.in_force = in_force;
         self.report_settings(&held);
         self.reporting.reconfigure(&config);
-        self.reporting.on(Occasion::Reconfigured);
         self.supervisor.reconfigure(now, config);
     }
 

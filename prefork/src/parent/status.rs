@@ -12,7 +12,7 @@ impl Parent<'_> {
     /// Before the parent sleeps: what was counted is there to be read, and somebody there to tell it.
     pub(super) fn keep_status(&mut self) {
         let (now, alive) = (clock::now(), self.supervisor.alive());
-        self.counters.observe(now, self.supervisor.deeds(), alive);
+        self.counters.observe(now, &self.supervisor);
         self.counters.add(Counter::LogLinesLost, stderr::take_lost());
         let Some(status) = &mut self.helpers.status else { return };
         status.publish(&self.counters, alive);

@@ -15,19 +15,12 @@ use crate::{
 /// The parent's private list of its unreaped children: the only processes that are ever signalled.
 #[derive(Debug)]
 pub(crate) struct Table {
-    seats: Vec<Seat>,
+    /// By slot.
+    children: Vec<Option<Child>>,
     slots: HashMap<Pid, SlotId>,
     /// Tells the bells of one child from those of the slot's other children.
     serial: u32,
     reserve: Reserve,
-}
-
-/// A slot.
-#[derive(Debug, Default)]
-struct Seat {
-    child: Option<Child>,
-    /// The last child that was taken off it.
-    reaped: Option<Pid>,
 }
 
 /// A child, as its parent knows it.
@@ -47,14 +40,14 @@ struct Child {
 
 impl Table {
     pub(crate) fn new() -> io::Result<Self> {
-        let (seats, slots) = Default::default();
-        Ok(Self { seats, slots, serial: 0, reserve: Reserve::new()? })
+        let (children, slots) = Default::default();
+        Ok(Self { children, slots, serial: 0, reserve: Reserve::new()? })
     }
 
     /// Closes what it holds in a process just forked, whose memory stays as it is.
     pub(crate) fn close(self) {
-        let Self { seats, slots, serial: _, reserve } = self;
-        let _shared = ManuallyDrop::new((seats, slots));
+        let Self { children, slots, serial: _, reserve } = self;
+        let _shared = ManuallyDrop::new((children, slots));
         drop(reserve);
     }
 
@@ -73,25 +66,25 @@ impl Table {
         let process = Some(Process::of_our_own(pid));
         let BellId { slot, serial } = bell;
         self.slots.insert(pid, slot);
-        if self.seats.len() <= slot.index() {
-            self.seats.resize_with(slot.index() + 1, Seat::default);
+        if self.children.len() <= slot.index() {
+            self.children.resize_with(slot.index() + 1, || None);
         }
         let lost = RequestCount::new(clock::now());
         let child = Child { pid, process, generation, serial, reports, lost };
-        self.seats[slot.index()].child = Some(child);
+        self.children[slot.index()] = Some(child);
     }
 
     fn child(&self, slot: SlotId) -> Option<&Child> {
-        self.seats.get(slot.index())?.child.as_ref()
+        self.children.get(slot.index())?.as_ref()
     }
 
     fn child_mut(&mut self, slot: SlotId) -> Option<&mut Child> {
-        self.seats.get_mut(slot.index())?.child.as_mut()
+        self.children.get_mut(slot.index())?.as_mut()
     }
 
     fn children(&self) -> impl Iterator<Item = (SlotId, &Child)> {
-        let seats = (0..).map(SlotId).zip(&self.seats);
-        seats.filter_map(|(slot, seat)| Some((slot, seat.child.as_ref()?)))
+        let slots = (0..).map(SlotId).zip(&self.children);
+        slots.filter_map(|(slot, child)| Some((slot, child.as_ref()?)))
     }
 
     /// Goes on with the children of the old program, which are still this process's own, and not reaped.
@@ -175,9 +168,8 @@ impl Table {
     /// Takes a child off the list that has ended and was reaped; `None` if it was none of ours.
     pub(crate) fn remove(&mut self, pid: Pid) -> Option<(SlotId, Generation)> {
         let slot = self.slots.remove(&pid)?;
-        let seat = self.seats.get_mut(slot.index())?;
-        seat.reaped = Some(pid);
-        seat.child.take().map(|child| (slot, child.generation))
+        let child = self.children.get_mut(slot.index())?.take()?;
+        Some((slot, child.generation))
     }
 
     pub(crate) fn slot(&self, pid: Pid) -> Option<SlotId> {
@@ -186,7 +178,7 @@ impl Table {
 
     /// Signals the child in a slot, if there is one that was not reaped.
     pub(crate) fn signal(&mut self, slot: SlotId, signal: Signal) -> io::Result<()> {
-        let child = self.seats.get(slot.index()).and_then(|seat| seat.child.as_ref());
+        let child = self.children.get(slot.index()).and_then(Option::as_ref);
         let Some(process) = child.and_then(|child| child.process.as_ref()) else { return Ok(()) };
         let sent = process.signal(signal, &mut self.reserve);
         self.reserve.restore();
@@ -196,11 +188,11 @@ impl Table {
     pub(crate) fn pid(&self, slot: SlotId) -> Option<Pid> {
         self.child(slot).map(|child| child.pid)
     }
+}
 
-    /// The pid of the last child that was taken off a slot, for messages about it.
-    pub(crate) fn reaped(&self, slot: SlotId) -> Option<Pid> {
-        self.seats.get(slot.index())?.reaped
-    }
+/// Returns a pid as the number that others are shown.
+pub(super) fn number(pid: Pid) -> u32 {
+    pid.as_raw_nonzero().get().unsigned_abs()
 }
 
 #[cfg(test)]

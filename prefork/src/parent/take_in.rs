@@ -6,7 +6,7 @@ use nix::sys::signal::Signal;
 use prefork_core::{Allowance, Event, Exit, Hangup, Request, Time};
 use rustix::process::Pid;
 
-use super::{Parent, helpers::Ended, reap};
+use super::{Parent, helpers::Ended, reap, table::number};
 use crate::{
     ChildExit, OnChange, hooks::Call, parent::hangup, program, system::clock, system::os::Sender,
 };
@@ -163,8 +163,7 @@ impl Parent<'_> {
         pages.clear(slot);
         self.counters.died(exit, requests);
         if self.hooks.on_child_exit.is_some() {
-            let pid = pid.as_raw_nonzero().get().unsigned_abs();
-            let (slot, generation) = (slot.0, generation.0);
+            let (pid, slot, generation) = (number(pid), slot.0, generation.0);
             // Before the supervisor knows, who might see nothing left to wait for.
             let child = ChildExit { pid, slot, generation, exit, label };
             self.call_hook(now, Call::OnChildExit(child));

@@ -7,9 +7,7 @@ use prefork_core::{Event, Hook, Notice, Time, one_line};
 use super::Parent;
 use crate::{
     Report,
-    manager::Occasion,
     status::Service,
-    status::counters::Counter,
     sys,
     system::clock,
     upgrade::{HandingOver, Probe, Tried, Which, Word},
@@ -85,6 +83,7 @@ impl Parent<'_> {
         self.keep_board();
         self.helpers.end_for_upgrade();
         self.say_calls_are_lost();
+        self.counters.observe(clock::now(), &self.supervisor);
         self.mend_listeners(clock::now());
         let refused = match (&self.helpers.probe, &self.invocation) {
             (Some(probe), Ok(invocation)) => {
@@ -132,10 +131,8 @@ impl Parent<'_> {
         self.supervisor.handle(now, Event::ProbeFailed);
     }
 
-    fn say_refused(&mut self, why: &str) {
-        self.counters.count(Counter::UpgradesRefused);
+    fn say_refused(&self, why: &str) {
         self.log.error(format_args!("the new program is no good: {why}; this one goes on"));
-        self.reporting.on(Occasion::UpgradeRefused);
     }
 }
 

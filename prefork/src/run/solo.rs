@@ -230,7 +230,8 @@ impl Watcher {
     /// Starts the pool of one; returns the verdict if the stop came before the loop.
     fn begin(&mut self, launch: &mut Launch<'_>) -> Option<Verdict> {
         self.take_in();
-        for event in [Event::Start, Event::Spawned { slot: SLOT }, Event::Ready { slot: SLOT }] {
+        let spawned = Event::Spawned { slot: SLOT, pid: process::id() };
+        for event in [Event::Start, spawned, Event::Ready { slot: SLOT }] {
             self.supervisor.handle(clock::now(), event);
         }
         let verdict = self.obey(Some(launch));
@@ -354,24 +355,29 @@ impl Watcher {
                 Action::RunHook(hook) => self.run_hook(hook, launch.as_deref_mut()),
                 // A thread cannot be ended; it ends with the process.
                 Action::EndHook(_) => {}
-                Action::Log(Notice::Stopping { request, .. }) => {
-                    // The one that the supervisor counts is no process.
-                    describe::tell(&self.log, Notice::Stopping { request, alive: 0 }, None, "");
-                    self.reporting.on(Occasion::Stopping);
-                }
-                Action::Log(Notice::Escalated { .. }) => self
-                    .log
-                    .warning("not gone yet: the main loop; the daemon is about to end around it"),
-                // The next line is about that.
-                Action::Log(Notice::CutShort { .. }) => {}
-                Action::Log(notice) => {
-                    describe::tell(&self.log, notice, None, "");
-                    self.reporting.on_notice(notice);
-                }
+                Action::CheckRuntimeFiles => {}
+                Action::Show(progress) => self.reporting.on(Occasion::Progress(progress)),
+                Action::Log(notice) => self.log_notice(notice),
                 Action::Exit(verdict) => return Some(verdict),
             }
         }
         None
+    }
+
+    fn log_notice(&self, notice: Notice) {
+        match notice {
+            // The one that the supervisor counts is no process.
+            Notice::Stopping { request, .. } => {
+                describe::tell(&self.log, Notice::Stopping { request, alive: 0 }, "");
+            }
+            Notice::Escalated { .. } => {
+                self.log
+                    .warning("not gone yet: the main loop; the daemon is about to end around it");
+            }
+            // The next line is about that.
+            Notice::CutShort { .. } => {}
+            notice => describe::tell(&self.log, notice, ""),
+        }
     }
 
     fn announce(&mut self, launch: Option<&mut Launch<'_>>) {

@@ -8,7 +8,7 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use prefork_core::{Deeds, Exit, Notice, Time};
+use prefork_core::{Exit, Stats, Supervisor, Time};
 use serde::{Deserialize, Serialize};
 
 /// Declares the counters, each with its name for the handover and for programs.
@@ -91,8 +91,8 @@ impl Counter {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Counters {
     counts: [u64; Counter::ALL.len()],
-    /// What of the supervisor's deeds is counted already.
-    deeds: Deeds,
+    /// What the supervisor has done and is counted already.
+    stats: Stats,
     /// When the daemon was started, by both clocks.
     pub(crate) started: Time,
     pub(crate) started_unix: Duration,
@@ -112,7 +112,7 @@ impl Counters {
     pub(crate) fn new(now: Time, prefork: u32, max_children: u32) -> Self {
         Self {
             counts: [0; Counter::ALL.len()],
-            deeds: Deeds::default(),
+            stats: Stats::default(),
             started: now,
             started_unix: SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default(),
             prefork,
@@ -124,7 +124,7 @@ impl Counters {
     }
 
     /// Goes on where the old program was.
-    pub(crate) fn adopt(&mut self, handed: &HandedCounters, generation: u32) {
+    pub(crate) fn adopt(&mut self, handed: &HandedCounters) {
         let HandedCounters { counts, started, started_unix, at_maximum } = handed;
         for counter in Counter::ALL {
             self.add(*counter, counts.get(counter.name()).copied().unwrap_or(0));
@@ -132,7 +132,6 @@ impl Counters {
         self.started = started.unwrap_or(self.started);
         self.started_unix = started_unix.unwrap_or(self.started_unix);
         self.at_maximum = *at_maximum;
-        self.generation = generation;
     }
 
     /// What the next program needs to go on.
@@ -168,55 +167,35 @@ impl Counters {
         }
     }
 
-    /// Counts what is told to the operator.
-    pub(crate) const fn note(&mut self, notice: &Notice) {
-        match notice {
-            Notice::Hung { .. } => self.count(Counter::Timeouts),
-            Notice::CutShort { .. } => self.count(Counter::CutShort),
-            Notice::StuckStarting { .. } => self.count(Counter::StuckStarts),
-            Notice::HookTimedOut { .. } => self.count(Counter::HookTimeouts),
-            Notice::Reloading { generation } => self.generation = generation.0,
-            Notice::Reloaded { .. } => self.count(Counter::Reloads),
-            Notice::ReloadFailed { .. } | Notice::SettingsTimedOut { .. } => {
-                self.count(Counter::ReloadsFailed);
-            }
-            Notice::ProbeTimedOut { .. } | Notice::ProgramBusy { .. } => {
-                self.count(Counter::UpgradesRefused);
-            }
-            Notice::Resized { prefork, max_children } => {
-                (self.prefork, self.max_children) = (*prefork, *max_children);
-            }
-            // Counted where they happen, or nothing to count.
-            Notice::DiedAbnormally { .. }
-            | Notice::MoreDied { .. }
-            | Notice::Lingers { .. }
-            | Notice::Flooding { .. }
-            | Notice::Implausible { .. }
-            | Notice::Throttled { .. }
-            | Notice::ThrottleLifted
-            | Notice::SpawnDelayed { .. }
-            | Notice::SpawnRecovered { .. }
-            | Notice::Crowded { .. }
-            | Notice::OldLeft { .. }
-            | Notice::AtMaximum { .. }
-            | Notice::ClientsNoticedLate { .. }
-            | Notice::ReadingSettings
-            | Notice::Probing
-            | Notice::WaitingForHook { .. }
-            | Notice::HookCutShort { .. }
-            | Notice::Upgrading
-            | Notice::DescendantsLeft { .. }
-            | Notice::Stopping { .. }
-            | Notice::Escalated { .. } => {}
+    /// Counts what the supervisor has done since the last time, and takes in the size of the pool.
+    pub(crate) fn observe(&mut self, now: Time, supervisor: &Supervisor) {
+        self.count_done(supervisor.stats());
+        self.generation = supervisor.generation().0;
+        let config = supervisor.config();
+        (self.prefork, self.max_children) = (config.prefork(), config.max_children());
+        self.note_size(now, supervisor.alive());
+    }
+
+    fn count_done(&mut self, stats: Stats) {
+        let before = std::mem::replace(&mut self.stats, stats);
+        for (counter, count, before) in [
+            (Counter::EarlyDeaths, stats.early_deaths, before.early_deaths),
+            (Counter::Retired, stats.retired, before.retired),
+            (Counter::Replaced, stats.replaced, before.replaced),
+            (Counter::Timeouts, stats.timeouts, before.timeouts),
+            (Counter::CutShort, stats.cut_short, before.cut_short),
+            (Counter::StuckStarts, stats.stuck_starts, before.stuck_starts),
+            (Counter::HookTimeouts, stats.hook_timeouts, before.hook_timeouts),
+            (Counter::Reloads, stats.reloads, before.reloads),
+            (Counter::ReloadsFailed, stats.reloads_failed, before.reloads_failed),
+            (Counter::UpgradesRefused, stats.upgrades_refused, before.upgrades_refused),
+        ] {
+            self.add(counter, count - before);
         }
     }
 
-    /// Counts what the supervisor has done since the last time, and for how long the pool is full.
-    pub(crate) fn observe(&mut self, now: Time, deeds: Deeds, alive: usize) {
-        self.add(Counter::EarlyDeaths, deeds.early_deaths - self.deeds.early_deaths);
-        self.add(Counter::Retired, deeds.retired - self.deeds.retired);
-        self.add(Counter::Replaced, deeds.replaced - self.deeds.replaced);
-        self.deeds = deeds;
+    /// Counts for how long there are as many children as there may be.
+    fn note_size(&mut self, now: Time, alive: usize) {
         let is_full = alive >= self.max_children as usize;
         match self.at_maximum_since {
             None if is_full => self.at_maximum_since = Some(now),
@@ -242,7 +221,7 @@ pub(crate) struct HandedCounters {
 
 #[cfg(test)]
 mod tests {
-    use prefork_core::{Generation, Limit, SlotId};
+    use prefork_core::{Config, Event, Request, Reread, SlotId};
 
     use super::*;
 
@@ -285,32 +264,37 @@ mod tests {
     }
 
     #[test]
-    fn what_is_told_is_counted() {
+    fn what_the_supervisor_has_done_is_counted_once() {
+        let mut config = Config::new(1, 1).expect("within limits");
+        config.reread = Reread::AtReload;
+        let mut supervisor = Supervisor::new(config);
         let mut counters = counters();
-        let slot = SlotId(1);
-        let generation = Generation(2);
-        let second = Duration::from_secs(1);
-        for (notice, counter) in [
-            (Notice::Hung { slot, busy: second }, Counter::Timeouts),
-            (Notice::CutShort { slot, asked: second, limit: Limit::Reload }, Counter::CutShort),
-            (Notice::StuckStarting { slot, limit: second }, Counter::StuckStarts),
-            (Notice::Reloaded { generation, took: second, old: 0 }, Counter::Reloads),
-            (Notice::ReloadFailed { generation, old: 1 }, Counter::ReloadsFailed),
-            (Notice::ProgramBusy { tried: second }, Counter::UpgradesRefused),
+        for event in [
+            Event::Start,
+            Event::Spawned { slot: SlotId(0), pid: 7 },
+            Event::Ready { slot: SlotId(0) },
+            Event::Requested(Request::More),
+            Event::Requested(Request::Reload),
+            Event::SettingsRefused,
+            Event::Requested(Request::Upgrade),
+            Event::ProbeFailed,
+            Event::Requested(Request::Reload),
+            Event::SettingsUnread,
         ] {
-            counters.note(&notice);
-            assert_eq!(counters.get(counter), 1, "{notice:?}");
+            supervisor.handle(at(11), event);
+            counters.observe(at(11), &supervisor);
         }
-        counters.note(&Notice::Reloading { generation });
-        counters.note(&Notice::Resized { prefork: 4, max_children: 6 });
-        assert_eq!((counters.generation, counters.prefork, counters.max_children), (2, 4, 6));
+        let counted: Vec<_> =
+            Counter::ALL.iter().filter(|counter| counters.get(**counter) == 1).collect();
+        assert_eq!(counted, [&Counter::ReloadsFailed, &Counter::UpgradesRefused]);
+        assert_eq!((counters.generation, counters.prefork, counters.max_children), (2, 1, 1));
     }
 
     #[test]
     fn the_time_with_a_full_pool_adds_up() {
         let mut counters = counters();
         for (now, alive) in [(11, 4), (12, 5), (13, 6), (14, 4), (20, 5)] {
-            counters.observe(at(now), Deeds::default(), alive);
+            counters.note_size(at(now), alive);
         }
         assert_eq!(counters.at_maximum, Duration::from_secs(2));
         assert_eq!(counters.at_maximum_since, Some(at(20)));
@@ -325,10 +309,10 @@ mod tests {
         let text = serde_json::to_string(&before.hand_over(at(30))).expect("written");
         let handed: HandedCounters = serde_json::from_str(&text).expect("read");
         let mut next = Counters::new(at(40), 3, 5);
-        next.adopt(&handed, 4);
+        next.adopt(&handed);
         next.count(Counter::Spawns);
         assert_eq!((next.get(Counter::Spawns), next.get(Counter::Exited)), (8, 1));
-        assert_eq!((next.started, next.generation), (at(10), 4));
+        assert_eq!(next.started, at(10));
         next.died(Exit::Code(0), Some(1));
         assert_eq!(next.get(Counter::RequestsOfEnded), u64::MAX, "no overflow");
     }
@@ -339,7 +323,7 @@ mod tests {
             serde_json::from_str(r#"{"counts":{"spawns":3,"of a later library":1}}"#)
                 .expect("read");
         let mut next = counters();
-        next.adopt(&handed, 1);
+        next.adopt(&handed);
         assert_eq!((next.get(Counter::Spawns), next.get(Counter::Reloads)), (3, 0));
         assert_eq!(next.started, at(10));
         assert_eq!(

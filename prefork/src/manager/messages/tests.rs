@@ -1,5 +1,7 @@
 //! What is said in the course of a life.
 
+use prefork_core::Generation;
+
 use super::*;
 
 const NOW: Time = Time::after_origin(Duration::from_micros(1_234_567));
@@ -25,10 +27,10 @@ fn a_life_without_trouble() {
     let life = [
         Occasion::Starting,
         Occasion::Ready,
-        Occasion::Reloading,
-        Occasion::Reloaded,
-        Occasion::Stopping,
-        Occasion::Stopping,
+        Occasion::Progress(Progress::Reloading),
+        Occasion::Progress(Progress::Reloaded),
+        Occasion::Progress(Progress::Stopping),
+        Occasion::Progress(Progress::Stopping),
     ];
     assert_eq!(
         said(conversation(), life),
@@ -46,7 +48,12 @@ fn a_life_without_trouble() {
 #[test]
 fn who_is_in_the_background_does_not_say_which_process_it_is() {
     let background = conversation().with_main_pid(MainPid::Found);
-    let life = [Occasion::Starting, Occasion::Ready, Occasion::Reloading, Occasion::Reloaded];
+    let life = [
+        Occasion::Starting,
+        Occasion::Ready,
+        Occasion::Progress(Progress::Reloading),
+        Occasion::Progress(Progress::Reloaded),
+    ];
     for message in said(background, life) {
         assert!(!message.is_empty() && !message.contains("MAINPID"), "{message}");
     }
@@ -58,10 +65,10 @@ fn ready_is_said_when_neither_reload_nor_upgrade_is_left() {
     let [probing, reloading, reloaded, refused] = said(
         serving(),
         [
-            Occasion::Probing,
-            Occasion::Reloading,
-            Occasion::ReloadFailed { generation: Generation(2) },
-            Occasion::UpgradeRefused,
+            Occasion::Progress(Progress::Probing),
+            Occasion::Progress(Progress::Reloading),
+            Occasion::Progress(Progress::ReloadFailed { generation: Generation(2) }),
+            Occasion::Progress(Progress::UpgradeRefused),
         ],
     );
     assert!(probing.starts_with("RELOADING=1 MONOTONIC_USEC="), "{probing}");
@@ -74,8 +81,10 @@ fn ready_is_said_when_neither_reload_nor_upgrade_is_left() {
 #[test]
 fn a_program_that_goes_on_in_place_ends_the_upgrade() {
     let size = Size::Fixed { prefork: 1 };
-    let [_, reloaded] =
-        said(Conversation::in_place(size), [Occasion::Reloading, Occasion::Reloaded]);
+    let [_, reloaded] = said(
+        Conversation::in_place(size),
+        [Occasion::Progress(Progress::Reloading), Occasion::Progress(Progress::Reloaded)],
+    );
     assert_eq!(reloaded, "READY=1 MAINPID=7 STATUS=serving, 1 child");
     let [back] = said(Conversation::in_place(size), [Occasion::Back]);
     assert!(back.starts_with("READY=1"), "{back}");
@@ -85,7 +94,10 @@ fn a_program_that_goes_on_in_place_ends_the_upgrade() {
 fn a_failed_reload_is_over_too() {
     let [_, failed] = said(
         serving(),
-        [Occasion::Reloading, Occasion::ReloadFailed { generation: Generation(2) }],
+        [
+            Occasion::Progress(Progress::Reloading),
+            Occasion::Progress(Progress::ReloadFailed { generation: Generation(2) }),
+        ],
     );
     assert_eq!(
         failed,
@@ -103,7 +115,7 @@ fn where_there_is_nobody_to_reload_it_is_over_at_once() {
 #[test]
 fn the_status_tells_a_size_that_stays_true() {
     let size = Size::ByLoad { prefork: 3, max_children: 150 };
-    let resized = Occasion::Resized { prefork: 4, max_children: 150 };
+    let resized = Occasion::Progress(Progress::Resized { prefork: 4, max_children: 150 });
     let messages = said(Conversation::new(size), [Occasion::Ready, resized]);
     assert_eq!(
         messages,
@@ -117,7 +129,7 @@ fn the_status_tells_a_size_that_stays_true() {
 #[test]
 fn a_stop_without_limit_is_a_number_all_the_same() {
     let mut conversation = conversation().with_stop(Duration::MAX);
-    let message = conversation.hear(Occasion::Stopping, NOW, 7).expect("said");
+    let message = conversation.hear(Occasion::Progress(Progress::Stopping), NOW, 7).expect("said");
     assert!(message.contains(&format!("={}\n", u64::MAX - 1)), "{message}");
 }
 
@@ -127,10 +139,10 @@ fn settings_are_read_within_a_reload() {
     let [reading, read, rolling, rolled] = said(
         serving(),
         [
-            Occasion::ReadingSettings,
-            Occasion::Reconfigured,
-            Occasion::Reloading,
-            Occasion::Reloaded,
+            Occasion::Progress(Progress::ReadingSettings),
+            Occasion::Progress(Progress::Reconfigured),
+            Occasion::Progress(Progress::Reloading),
+            Occasion::Progress(Progress::Reloaded),
         ],
     );
     let expected = "RELOADING=1 MONOTONIC_USEC=1234567 STATUS=reading the settings again";
@@ -145,12 +157,12 @@ fn settings_are_read_within_a_reload() {
 #[test]
 fn a_reload_is_not_over_before_the_children_are_replaced_for_it() {
     let occasions = [
-        Occasion::Reloading,
-        Occasion::ReadingSettings,
-        Occasion::Reloaded,
-        Occasion::Reconfigured,
-        Occasion::Reloading,
-        Occasion::Reloaded,
+        Occasion::Progress(Progress::Reloading),
+        Occasion::Progress(Progress::ReadingSettings),
+        Occasion::Progress(Progress::Reloaded),
+        Occasion::Progress(Progress::Reconfigured),
+        Occasion::Progress(Progress::Reloading),
+        Occasion::Progress(Progress::Reloaded),
     ];
     let [.., during, read, _, after] = said(serving(), occasions);
     assert_eq!([during, read], ["", ""]);
@@ -158,10 +170,10 @@ fn a_reload_is_not_over_before_the_children_are_replaced_for_it() {
     let [.., both] = said(
         serving(),
         [
-            Occasion::ReadingSettings,
-            Occasion::Reconfigured,
-            Occasion::ReadingSettings,
-            Occasion::SettingsRefused,
+            Occasion::Progress(Progress::ReadingSettings),
+            Occasion::Progress(Progress::Reconfigured),
+            Occasion::Progress(Progress::ReadingSettings),
+            Occasion::Progress(Progress::SettingsRefused),
         ],
     );
     assert_eq!(both, "", "the first one is still to come about");
@@ -169,7 +181,13 @@ fn a_reload_is_not_over_before_the_children_are_replaced_for_it() {
 
 #[test]
 fn refused_settings_are_the_end_of_a_reload() {
-    let [_, refused] = said(serving(), [Occasion::ReadingSettings, Occasion::SettingsRefused]);
+    let [_, refused] = said(
+        serving(),
+        [
+            Occasion::Progress(Progress::ReadingSettings),
+            Occasion::Progress(Progress::SettingsRefused),
+        ],
+    );
     assert_eq!(
         refused,
         "READY=1 MAINPID=7 STATUS=serving; the settings were refused, the old ones stay in force"

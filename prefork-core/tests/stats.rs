@@ -13,7 +13,7 @@ fn settle(supervisor: &mut Supervisor, now: Time) {
     while let Some(action) = supervisor.next_action() {
         match action {
             Action::Spawn { slot, .. } => {
-                supervisor.handle(now, Event::Spawned { slot });
+                supervisor.handle(now, Event::Spawned { slot, pid: 100 + slot.0 });
                 supervisor.handle(now, Event::Ready { slot });
             }
             Action::Ask { slot } => {
@@ -28,7 +28,7 @@ fn serving() -> Supervisor {
     let mut supervisor = Supervisor::new(Config::new(3, 5).expect("within limits"));
     supervisor.handle(at(0), Event::Start);
     settle(&mut supervisor, at(0));
-    assert_eq!(supervisor.deeds(), prefork_core::Deeds::default());
+    assert_eq!(supervisor.stats(), prefork_core::Stats::default());
     supervisor
 }
 
@@ -37,12 +37,12 @@ fn children_that_others_stand_in_for_are_replaced() {
     let mut supervisor = serving();
     supervisor.handle(at(2000), Event::Requested(Request::Reload));
     settle(&mut supervisor, at(2000));
-    let deeds = supervisor.deeds();
-    assert_eq!((deeds.replaced, deeds.retired, deeds.early_deaths), (3, 0, 0));
+    let stats = supervisor.stats();
+    assert_eq!((stats.replaced, stats.retired, stats.early_deaths), (3, 0, 0));
     let slot = supervisor.slots().next().expect("there are children");
     supervisor.handle(at(3000), Event::Tired { slot });
     settle(&mut supervisor, at(3000));
-    assert_eq!(supervisor.deeds().replaced, 4);
+    assert_eq!(supervisor.stats().replaced, 4);
 }
 
 #[test]
@@ -52,8 +52,8 @@ fn children_that_are_too_many_are_retired() {
     settle(&mut supervisor, at(2000));
     supervisor.handle(at(3000), Event::Requested(Request::Fewer));
     settle(&mut supervisor, at(3000));
-    let deeds = supervisor.deeds();
-    assert_eq!((deeds.replaced, deeds.retired, deeds.early_deaths), (0, 1, 0));
+    let stats = supervisor.stats();
+    assert_eq!((stats.replaced, stats.retired, stats.early_deaths), (0, 1, 0));
 }
 
 #[test]
@@ -63,6 +63,6 @@ fn only_early_deaths_are_early_deaths() {
     supervisor.handle(at(10), Event::Worked { slot: slots[0] });
     for (slot, now, early) in [(slots[0], 20, 0), (slots[1], 30, 1), (slots[2], 5000, 1)] {
         supervisor.handle(at(now), Event::Exited { slot, exit: Exit::Code(1) });
-        assert_eq!(supervisor.deeds().early_deaths, early, "{slot} at {now} ms");
+        assert_eq!(supervisor.stats().early_deaths, early, "{slot} at {now} ms");
     }
 }
