@@ -10,7 +10,7 @@
 //! another level between two tags: 2^32 where there is no limit, 2^16 below one of those, 1 below one of these. At
 //! a fourth level tags run into those of a sibling of the daemon.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashSet;
 
 use crate::SlotId;
 
@@ -47,9 +47,10 @@ pub struct Tags {
     places: u64,
     /// Counts those that were given.
     given: u64,
-    by_slot: HashMap<SlotId, u64>,
+    /// The place of each slot's child. These two lie close together: a pool writes to them at each fork.
+    by_slot: Vec<Option<u64>>,
     /// The places whose child lives.
-    living: BTreeMap<u64, SlotId>,
+    living: HashSet<u64>,
 }
 
 /// To whom a process belongs that has lost its parent.
@@ -86,7 +87,7 @@ impl Tags {
         let base = end.saturating_sub(width);
         // The daemon's own value is none of them.
         let places = (end - base).saturating_sub(1) / step;
-        let (by_slot, living) = (HashMap::new(), BTreeMap::new());
+        let (by_slot, living) = (Vec::new(), HashSet::new());
         Self { limit, base, step, places, given: 0, by_slot, living }
     }
 
@@ -100,7 +101,7 @@ impl Tags {
         let place = loop {
             let place = self.given % self.places;
             self.given = self.given.wrapping_add(1);
-            if !self.living.contains_key(&place) {
+            if !self.living.contains(&place) {
                 break place;
             }
         };
@@ -110,7 +111,7 @@ impl Tags {
 
     /// Notes that the child of a slot has ended, or was never started.
     pub fn release(&mut self, slot: SlotId) {
-        if let Some(place) = self.by_slot.remove(&slot) {
+        if let Some(place) = self.by_slot.get_mut(slot.index()).and_then(Option::take) {
             self.living.remove(&place);
         }
     }
@@ -118,7 +119,7 @@ impl Tags {
     /// Returns the tag of the child of a slot.
     #[must_use]
     pub fn tag_of(&self, slot: SlotId) -> Option<u64> {
-        self.by_slot.get(&slot).map(|place| self.tag(*place))
+        (*self.by_slot.get(slot.index())?).map(|place| self.tag(place))
     }
 
     /// Returns to whom a process with this limit belongs; `None` for no limit.
@@ -132,7 +133,7 @@ impl Tags {
             (None, _) => Owner::Stranger,
             (Some(limit), Some(own)) if limit >= own => Owner::Stranger,
             (Some(limit), _) => match self.place(limit) {
-                Some(place) if self.living.contains_key(&place) => Owner::Living,
+                Some(place) if self.living.contains(&place) => Owner::Living,
                 Some(_) | None => Owner::Ended,
             },
         }
@@ -141,7 +142,8 @@ impl Tags {
     /// Tells what the next program needs to go on with these children.
     #[must_use]
     pub fn hand_over(&self) -> HandedTags {
-        let children = self.living.iter().map(|(place, slot)| (*slot, self.tag(*place)));
+        let slots = (0..).map(SlotId).zip(&self.by_slot);
+        let children = slots.filter_map(|(slot, place)| Some((slot, self.tag((*place)?))));
         HandedTags { given: self.given, children: children.collect() }
     }
 
@@ -158,8 +160,11 @@ impl Tags {
 
     fn hold(&mut self, slot: SlotId, place: u64) {
         self.release(slot);
-        self.by_slot.insert(slot, place);
-        self.living.insert(place, slot);
+        if self.by_slot.len() <= slot.index() {
+            self.by_slot.resize(slot.index() + 1, None);
+        }
+        self.by_slot[slot.index()] = Some(place);
+        self.living.insert(place);
     }
 
     /// The highest value of a place.

@@ -14,7 +14,7 @@ use crate::{
     system::clock,
     system::os::{
         Reaper, Shortage,
-        orphans::{self, End},
+        orphans::{self, Children, End},
     },
 };
 
@@ -28,12 +28,13 @@ pub(crate) struct Descendants {
     tags: Option<Tags>,
     /// The last failure, so that it is logged once.
     trouble: Option<String>,
+    children: Children,
 }
 
 impl Descendants {
     /// Begins to collect them, or goes on with those of another program in this process.
     pub(super) fn begin(policy: Policy, handed: Option<&HandedTags>, log: &Log) -> Self {
-        let none = Self { tags: None, trouble: None };
+        let none = Self { tags: None, trouble: None, children: Children::default() };
         let reaper = match (policy, handed) {
             (Policy::End, _) => Reaper::OfAll,
             // What a program has asked for itself stays.
@@ -61,7 +62,7 @@ impl Descendants {
         if let Some(handed) = handed {
             tags.adopt(handed);
         }
-        Self { tags: Some(tags), trouble: None }
+        Self { tags: Some(tags), trouble: None, children: Children::default() }
     }
 
     /// What the next program in this process needs to go on with them.
@@ -101,13 +102,12 @@ impl Descendants {
     fn end(&mut self, is_child: impl Fn(Pid) -> bool, log: &Log) -> usize {
         let Some(tags) = &self.tags else { return 0 };
         let (mut killed, mut others, mut trouble) = (0, 0, None);
-        let children = orphans::children().unwrap_or_else(|error| {
+        if let Err(error) = self.children.read() {
             // It is tried again, as if somebody were there.
             let short = Shortage::behind(&error);
             (others, trouble) = (1, Some(format!("cannot list them: {error}{short}")));
-            Vec::new()
-        });
-        for pid in children.into_iter().filter(|pid| !is_child(*pid)) {
+        }
+        for pid in self.children.iter().filter(|pid| !is_child(*pid)) {
             if killed >= MOST {
                 break;
             }

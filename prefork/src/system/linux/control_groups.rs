@@ -1,7 +1,8 @@
 //! The control groups of this process, of both versions: see `cgroups(7)`.
 
 use std::{
-    fs,
+    fs::{self, File},
+    io::Read,
     path::{Path, PathBuf},
     str::FromStr,
 };
@@ -28,13 +29,13 @@ impl ControlGroup {
     }
 
     /// Reads a file of one number. `max` is no number, and no limit.
-    pub(super) fn number(&self, file: &str) -> Option<u64> {
-        self.read(file)?.trim().parse().ok()
+    pub(super) fn number(&self, file: &str, files: &mut Files) -> Option<u64> {
+        files.read(&self.path, file)?.trim().parse().ok()
     }
 
     /// Reads the number behind a key in a file of such lines.
-    pub(super) fn number_of(&self, file: &str, key: &str) -> Option<u64> {
-        let text = self.read(file)?;
+    pub(super) fn number_of(&self, file: &str, key: &str, files: &mut Files) -> Option<u64> {
+        let text = files.read(&self.path, file)?;
         let mut lines = text.lines().filter_map(|line| line.split_once(' '));
         lines.find(|(found, _)| *found == key).and_then(|(_, number)| u64::from_str(number).ok())
     }
@@ -43,9 +44,24 @@ impl ControlGroup {
     pub(super) fn name_of(&self, file: &str) -> String {
         format!("{file} of control group {}", prefork_core::one_line(&self.path))
     }
+}
 
-    fn read(&self, file: &str) -> Option<String> {
-        fs::read_to_string(self.path.join(file)).ok()
+/// Reads files one after another into the same memory: what the parent allocates, each child that it forks afterwards has
+/// copied.
+#[derive(Debug, Default)]
+pub(super) struct Files {
+    path: PathBuf,
+    text: String,
+}
+
+impl Files {
+    fn read(&mut self, group: &Path, file: &str) -> Option<&str> {
+        self.path.as_mut_os_string().clear();
+        self.path.push(group);
+        self.path.push(file);
+        self.text.clear();
+        File::open(&self.path).ok()?.read_to_string(&mut self.text).ok()?;
+        Some(&self.text)
     }
 }
 

@@ -4,8 +4,8 @@
 //! this process reaps them.
 
 use std::{
-    fs,
-    io::{self, ErrorKind},
+    fs::{self, File},
+    io::{self, ErrorKind, Read},
     os::fd::AsFd,
 };
 
@@ -117,30 +117,44 @@ pub(crate) fn kill_group_of(ended: Pid) {
     }
 }
 
-/// Returns the pids of all children of this process, which has one thread.
-pub(crate) fn children() -> io::Result<Vec<Pid>> {
-    match fs::read_to_string("/proc/thread-self/children") {
-        Ok(list) => Ok(list.split_ascii_whitespace().filter_map(pid).collect()),
-        // A kernel without CONFIG_PROC_CHILDREN.
-        Err(error) if error.kind() == ErrorKind::NotFound => children_by_stat(),
-        Err(error) => Err(error),
+/// The pids of all children of this process, which has one thread, as a text that is read into memory that is kept.
+#[derive(Debug, Default)]
+pub(crate) struct Children(String);
+
+impl Children {
+    /// Reads them again.
+    pub(crate) fn read(&mut self) -> io::Result<()> {
+        self.0.clear();
+        match File::open("/proc/thread-self/children") {
+            Ok(mut list) => list.read_to_string(&mut self.0).map(drop),
+            // A kernel without CONFIG_PROC_CHILDREN.
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                self.0 = children_by_stat()?;
+                Ok(())
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = Pid> {
+        self.0.split_ascii_whitespace().filter_map(pid)
     }
 }
 
 /// The same, by asking each process there is for its parent.
-fn children_by_stat() -> io::Result<Vec<Pid>> {
+fn children_by_stat() -> io::Result<String> {
     let this = getpid().as_raw_nonzero().to_string();
     let names =
         fs::read_dir("/proc")?.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
-    let pids = names.filter_map(|name| pid(&name));
+    let pids = names.filter(|name| pid(name).is_some());
     let ours = pids.filter(|pid| {
-        let stat = fs::read(format!("/proc/{}/stat", pid.as_raw_nonzero())).unwrap_or_default();
+        let stat = fs::read(format!("/proc/{pid}/stat")).unwrap_or_default();
         // The name stands in parentheses, with anything in it; then come the state and the parent.
         let rest = stat.iter().rposition(|byte| *byte == b')').map(|end| &stat[end + 1..]);
         let rest = rest.and_then(|rest| std::str::from_utf8(rest).ok()).unwrap_or_default();
         rest.split_ascii_whitespace().nth(1) == Some(&this)
     });
-    Ok(ours.collect())
+    Ok(ours.collect::<Vec<_>>().join(" "))
 }
 
 fn pid(text: &str) -> Option<Pid> {
@@ -180,7 +194,8 @@ mod tests {
     fn a_child_is_seen_and_ended_and_nobody_else_is() {
         let mut child = std::process::Command::new("sleep").arg("1000").spawn().expect("started");
         let id = i32::try_from(child.id()).ok().and_then(Pid::from_raw).expect("a pid");
-        assert!(children_by_stat().expect("/proc can be read").contains(&id));
+        let children = Children(children_by_stat().expect("/proc can be read"));
+        assert!(children.iter().any(|pid| pid == id));
         assert_eq!((tag_of(id), tag_by_proc(id)), (Some(own_tag()), Some(own_tag())));
         assert_eq!(kill(getpid()).expect("looked at"), End::NotOurs);
         assert_eq!(kill(id).expect("killed"), End::Killed);

@@ -10,7 +10,7 @@ use rustix::{
     process::{Resource, geteuid, getrlimit},
 };
 
-use super::control_groups;
+use super::control_groups::{self, Files};
 use crate::sys::refused;
 
 /// The limit that is likely to have been reached, to stand behind an error: `; RLIMIT_NOFILE is 64`. Nothing where the
@@ -62,9 +62,10 @@ pub(crate) fn allowed_descriptors() -> u64 {
 
 /// Names the limit of processes that is reached.
 fn processes() -> String {
+    let files = &mut Files::default();
     let full = control_groups::of_this_process("pids").into_iter().find_map(|group| {
-        let limit = group.number("pids.max")?;
-        let current = group.number("pids.current")?;
+        let limit = group.number("pids.max", files)?;
+        let current = group.number("pids.current", files)?;
         (current >= limit).then(|| format!("{} is {limit}", group.name_of("pids.max")))
     });
     full.or_else(of_user).or_else(of_system).unwrap_or_else(|| {
