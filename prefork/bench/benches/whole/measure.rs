@@ -7,14 +7,10 @@ use std::{
     time::{Duration, Instant},
 };
 
+use prefork_bench::proc::{children, private_kb, schedstat};
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::{
-    clients,
-    proc::{children, private_kb, schedstat},
-    process::Started,
-    upgrade,
-};
+use crate::{clients, process::Started, upgrade};
 
 const ROUNDS: usize = 9;
 const REQUESTS: usize = 10_000;

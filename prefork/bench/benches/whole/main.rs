@@ -3,32 +3,27 @@
 //! which does that and no more, but in children of this library.
 //!
 //! ```text
-//! cargo bench -p prefork --bench whole
-//! cargo bench -p prefork --bench whole -- cpu upgrade
+//! cargo bench -p prefork-bench --bench whole
+//! cargo bench -p prefork-bench --bench whole -- cpu upgrade
 //! ```
 //!
 //! In one run and in turn, so that ratios hold while the machine's speed drifts. CPU time
 //! is that of the whole process tree in nanoseconds, from `/proc/PID/schedstat`. Loopback only, and
-//! bounded. The program starts itself again for each role.
+//! bounded. The program starts itself again for each role but that of `hello`.
 
-mod bare;
 mod clients;
-#[path = "../../examples/hello/main.rs"]
-mod hello;
 mod load;
 mod measure;
-#[path = "../common/proc.rs"]
-mod proc;
 mod process;
-mod sys;
 mod twin;
 mod upgrade;
 
 use std::{env, process::ExitCode};
 
+use prefork_bench::bare;
+
 fn main() -> ExitCode {
     match env::var("PREFORK_BENCH_ROLE").as_deref() {
-        Ok("hello") => hello::main(),
         Ok("bare") => bare::main(),
         Ok("twin") => twin::main(),
         Ok("load") => load::main(),

@@ -2,13 +2,14 @@
 
 use std::fs;
 
-pub(crate) fn children(pid: u32) -> Vec<u32> {
+/// Pids of the living children of a process.
+pub fn children(pid: u32) -> Vec<u32> {
     let list = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
     list.split_whitespace().filter_map(|pid| pid.parse().ok()).collect()
 }
 
 /// CPU time in nanoseconds, and how often the process was put on a processor: all its threads.
-pub(crate) fn schedstat(pid: u32) -> (u64, u64) {
+pub fn schedstat(pid: u32) -> (u64, u64) {
     let Ok(threads) = fs::read_dir(format!("/proc/{pid}/task")) else { return (0, 0) };
     threads.flatten().fold((0, 0), |(time, times), thread| {
         let text = fs::read_to_string(thread.path().join("schedstat")).unwrap_or_default();
@@ -18,12 +19,12 @@ pub(crate) fn schedstat(pid: u32) -> (u64, u64) {
 }
 
 /// CPU time of a process and its living children, in nanoseconds.
-pub(crate) fn tree_cpu(pid: u32) -> u64 {
+pub fn tree_cpu(pid: u32) -> u64 {
     [pid].into_iter().chain(children(pid)).map(|pid| schedstat(pid).0).sum()
 }
 
 /// Memory that no other process shares, in kB.
-pub(crate) fn private_kb(pid: u32) -> u64 {
+pub fn private_kb(pid: u32) -> u64 {
     let text = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap_or_default();
     text.lines()
         .filter(|line| line.starts_with("Private_"))

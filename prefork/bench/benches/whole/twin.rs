@@ -5,8 +5,7 @@
 use std::{env, process::ExitCode};
 
 use prefork::{Args, Prefork};
-
-use crate::bare;
+use prefork_bench::bare;
 
 /// Serves at the address in the first argument with as many children as the second one says.
 pub(crate) fn main() -> ExitCode {

@@ -7,11 +7,11 @@ use std::{
     time::{Duration, Instant},
 };
 
+use prefork_bench::proc::schedstat;
 use rustix::net::sockopt::set_socket_linger;
 
 use crate::{
     measure::{GLANCE, report},
-    proc::schedstat,
     process::Started,
 };
 

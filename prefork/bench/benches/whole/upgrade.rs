@@ -9,19 +9,19 @@ use std::{
     time::{Duration, Instant},
 };
 
+use prefork_bench::proc::private_kb;
 use rustix::process::Signal;
 
 use crate::{
     measure::{report, scratch, signal},
-    proc::private_kb,
-    process::Started,
+    process::{HELLO, Started},
 };
 
 const UNDER_LOAD: usize = 100;
 const IN_ALL: usize = 200;
 const CHANGES: usize = 9;
 
-/// A copy of this program, to be replaced by others.
+/// A copy of `hello`, to be replaced by others.
 struct Program(PathBuf);
 
 impl Program {
@@ -33,11 +33,11 @@ impl Program {
 
     /// Puts another file in its place, which differs by its last byte.
     fn install(&self, version: usize) {
-        let mut content = fs::read("/proc/self/exe").expect("read");
+        let mut content = fs::read(HELLO).expect("read");
         content.extend(version.to_le_bytes());
         let fresh = self.0.with_extension("new");
         fs::write(&fresh, content).expect("written");
-        let mode = fs::metadata("/proc/self/exe").expect("there").permissions();
+        let mode = fs::metadata(HELLO).expect("there").permissions();
         fs::set_permissions(&fresh, mode).expect("set");
         fs::rename(&fresh, &self.0).expect("renamed");
     }

@@ -9,28 +9,30 @@ use std::{
     time::Duration,
 };
 
+use crate::sys::fork_tied_to_parent;
+
 /// The bytes that `hello` answers with, so that both send as much.
 const RESPONSE: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n\
     Content-Length: 6\r\nConnection: close\r\n\r\nhello\n";
 
 /// Serves at the address in the first argument with as many children as the second one says.
-pub(crate) fn main() -> ExitCode {
+///
+/// # Panics
+///
+/// Where these are missing, or it cannot start.
+pub fn main() -> ExitCode {
     let mut args = env::args().skip(1);
     let address = args.next().expect("an address");
     let children: usize = args.next().and_then(|n| n.parse().ok()).expect("a number of children");
     let listener = TcpListener::bind(address).expect("a free address");
     for _ in 0..children {
-        if sys_fork_is_child() {
+        if fork_tied_to_parent() {
             serve(&listener);
         }
     }
     loop {
         thread::sleep(Duration::from_secs(3600));
     }
-}
-
-fn sys_fork_is_child() -> bool {
-    crate::sys::fork_tied_to_parent()
 }
 
 fn serve(listener: &TcpListener) -> ! {
@@ -42,12 +44,12 @@ fn serve(listener: &TcpListener) -> ! {
 }
 
 /// Returns the memory that requests are read into.
-pub(crate) const fn buffer() -> [u8; 8192] {
+pub const fn buffer() -> [u8; 8192] {
     [0; 8192]
 }
 
 /// Answers and closes, whatever was asked.
-pub(crate) fn answer(mut connection: TcpStream, buffer: &mut [u8]) {
+pub fn answer(mut connection: TcpStream, buffer: &mut [u8]) {
     if connection.read(buffer).is_ok() {
         let _ = connection.write_all(RESPONSE);
     }

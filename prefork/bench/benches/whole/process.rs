@@ -3,14 +3,17 @@
 use std::{
     env,
     net::TcpStream,
-    path::Path,
+    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::atomic::{AtomicU8, Ordering},
     thread,
     time::{Duration, Instant},
 };
 
-use crate::proc::{children, tree_cpu};
+use prefork_bench::proc::{children, tree_cpu};
+
+/// `hello`, the example.
+pub(crate) const HELLO: &str = env!("CARGO_BIN_EXE_bench-hello");
 
 /// A process that was started in one of the roles, ended when dropped.
 pub(crate) struct Started {
@@ -23,10 +26,9 @@ static SERVERS: AtomicU8 = AtomicU8::new(1);
 
 impl Started {
     pub(crate) fn new(role: &str, args: &[&str]) -> Self {
-        Self::program(&env::current_exe().expect("the path of this program"), role, args)
+        Self::program(&program_of(role), role, args)
     }
 
-    /// Starts a copy of this program.
     pub(crate) fn program(program: &Path, role: &str, args: &[&str]) -> Self {
         let process = Command::new(program)
             .args(args)
@@ -45,11 +47,10 @@ impl Started {
 
     /// The same, with further arguments.
     pub(crate) fn server_with(role: &str, children: usize, more: &[&str]) -> Self {
-        let program = env::current_exe().expect("the path of this program");
-        Self::server_of(&program, role, children, more)
+        Self::server_of(&program_of(role), role, children, more)
     }
 
-    /// The same, of a copy of this program.
+    /// The same, of a copy of the program.
     pub(crate) fn server_of(program: &Path, role: &str, children: usize, more: &[&str]) -> Self {
         let address = format!("127.0.18.{}:18080", SERVERS.fetch_add(1, Ordering::Relaxed));
         let address = address.as_str();
@@ -88,6 +89,13 @@ impl Started {
             assert!(Instant::now() < deadline, "not {what} after 20 s");
             thread::sleep(Duration::from_millis(1));
         }
+    }
+}
+
+fn program_of(role: &str) -> PathBuf {
+    match role {
+        "hello" => HELLO.into(),
+        _ => env::current_exe().expect("the path of this program"),
     }
 }
 

@@ -1,39 +1,32 @@
 //! `hello` beside other preforking servers that do the same: answer `hello` and close.
 //!
 //! ```text
-//! cargo bench -p prefork --bench peers
-//! cargo bench -p prefork --bench peers -- --plot
-//! cargo bench -p prefork --bench peers -- four burst stop reload
+//! cargo bench -p prefork-bench --bench peers
+//! cargo bench -p prefork-bench --bench peers -- --plot
+//! cargo bench -p prefork-bench --bench peers -- four burst stop reload
 //! ```
 //!
 //! Names of measurements leave the others out. The table goes to standard output; `--plot` also draws `prefork/docs/peers.svg`. What is not
 //! installed is listed as that. `README.md` beside this file says how to install the others, and
 //! how each is set up. Loopback only, and bounded; everything that is started is ended.
 
-#[path = "../whole/bare.rs"]
-mod bare;
 mod clients;
-#[path = "../../examples/hello/main.rs"]
-mod hello;
 mod launch;
 mod measure;
 mod peer;
 mod plot;
-#[path = "../common/proc.rs"]
-mod proc;
 mod server;
-#[path = "../whole/sys.rs"]
-mod sys;
 mod table;
 
 use std::{env, path::Path, process::ExitCode};
+
+use prefork_bench::bare;
 
 use measure::Row;
 use peer::Peer;
 
 fn main() -> ExitCode {
     match env::var("PREFORK_BENCH_ROLE").as_deref() {
-        Ok("hello") => hello::main(),
         Ok("bare") => bare::main(),
         _ => compare(),
     }
@@ -51,7 +44,7 @@ fn compare() -> ExitCode {
     measure::all(&mut rows, &wanted);
     println!("{}", table::render(&rows, &absent));
     if env::args().any(|arg| arg == "--plot") {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/peers.svg");
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/peers.svg");
         if let Err(error) = plot::draw(&rows, &path) {
             eprintln!("cannot draw {}: {error}", path.display());
             return ExitCode::FAILURE;

@@ -65,20 +65,15 @@ pub(crate) fn command(peer: Peer, dir: &Path, address: SocketAddr, pool: Pool) -
     command
 }
 
-fn role(name: &str) -> Command {
-    let mut command = Command::new(env::current_exe().expect("the path of this program"));
-    command.env("PREFORK_BENCH_ROLE", name);
-    command
-}
-
 fn bare(address: SocketAddr, pool: Pool) -> Command {
-    let mut command = role("bare");
+    let mut command = Command::new(env::current_exe().expect("the path of this program"));
+    command.env("PREFORK_BENCH_ROLE", "bare");
     command.args([address.to_string(), pool.least.to_string()]);
     command
 }
 
 fn hello(dir: &Path, address: SocketAddr, pool: Pool) -> Command {
-    let mut command = role("hello");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_bench-hello"));
     command.args(["--listen", &address.to_string(), "--prefork", &pool.least.to_string()]);
     command.args(["--max-children", &pool.most.to_string()]);
     command.arg("--scoreboard-path").arg(dir.join("board"));

@@ -5,13 +5,13 @@ use std::{
     time::{Duration, Instant},
 };
 
+use prefork_bench::proc::{private_kb, schedstat};
 use rustix::process::Signal;
 
 use crate::{
     clients,
     launch::Pool,
     peer::Peer,
-    proc::{private_kb, schedstat},
     server::{Server, check_interrupt, signal},
 };
 

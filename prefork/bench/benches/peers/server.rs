@@ -13,6 +13,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use prefork_bench::proc::{children, tree_cpu};
 use rustix::process::{Pid, Signal, kill_process};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use tempfile::TempDir;
@@ -21,7 +22,6 @@ use crate::{
     clients,
     launch::{self, Pool},
     peer::Peer,
-    proc::{children, tree_cpu},
 };
 
 /// The pause between two looks: whoever spins instead keeps a processor from the others.

@@ -1,0 +1,5 @@
+//! What both measurements need: the yardstick, and looking at processes.
+
+pub mod bare;
+pub mod proc;
+mod sys;
