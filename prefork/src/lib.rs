@@ -1,4 +1,5 @@
 #![doc = include_str!("../README.md")]
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 #[cfg(not(target_os = "linux"))]
 compile_error!("prefork supports Linux; a port is a sibling of src/system/linux");
@@ -59,8 +60,3 @@ pub use program::{AutoReloadHandler, OnChange};
 pub use run::{Ended, Prefork, read_settings};
 pub use sockets::{AnyAddr, AnyListener, AnyStream, Init};
 pub use status::StatusAddress;
-
-/// Compiles the example of the front page.
-#[cfg(doctest)]
-#[doc = include_str!("../../README.md")]
-struct FrontPage;

@@ -56,3 +56,8 @@ pub use skip::{Lack, require_root, require_tool, skip};
 pub use sockets::{listening_ports, sockets, waiting_at};
 pub use terminal::Terminal;
 pub use virtual_machine::VirtualMachine;
+
+/// Compiles the example of the front page, which is in no package.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct FrontPage;

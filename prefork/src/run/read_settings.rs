@@ -19,9 +19,11 @@ use crate::{SettingsError, args::settings, upgrade::inherited};
 /// # Examples
 ///
 /// ```no_run
+/// # #[cfg(feature = "serde")] {
 /// use prefork::{Settings, read_settings};
 ///
 /// let settings: Settings = read_settings("/etc/hello.toml", |text| toml::from_str(text))?;
+/// # }
 /// # Ok::<(), prefork::SettingsError>(())
 /// ```
 pub fn read_settings<T, E: Display>(
