@@ -54,6 +54,7 @@
 //! # Ok::<(), prefork_core::ConfigError>(())
 //! ```
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
 #![forbid(unsafe_code)]
 
 mod action;

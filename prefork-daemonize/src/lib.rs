@@ -59,6 +59,9 @@
 //! - The pid file must be on a local file system, see [`PidFile`].
 //! - [`Privileges`] are dropped when the program says so: after the pid file and the logs are open.
 
+#[cfg(not(target_os = "linux"))]
+compile_error!("prefork-daemonize needs Linux");
+
 mod control;
 #[cfg(test)]
 mod error_texts;

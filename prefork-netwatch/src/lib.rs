@@ -62,6 +62,9 @@
 
 #![forbid(unsafe_code)]
 
+#[cfg(not(target_os = "linux"))]
+compile_error!("prefork-netwatch needs Linux");
+
 mod connection;
 mod endpoint;
 mod error;

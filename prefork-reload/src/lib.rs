@@ -73,6 +73,9 @@
 
 #![forbid(unsafe_code)]
 
+#[cfg(not(target_os = "linux"))]
+compile_error!("prefork-reload needs Linux");
+
 mod change;
 mod error;
 mod hops;

@@ -78,6 +78,9 @@
 //!
 //! The format of the file is documented in [`format`](mod@format), for readers in other languages.
 
+#[cfg(not(target_os = "linux"))]
+compile_error!("prefork-scoreboard needs Linux");
+
 mod board;
 mod checksum;
 mod claim;

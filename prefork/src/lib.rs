@@ -2,7 +2,7 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 #[cfg(not(target_os = "linux"))]
-compile_error!("prefork supports Linux; a port is a sibling of src/system/linux");
+compile_error!("prefork needs Linux");
 
 // The rooms, in the order in which to read them. None uses one above it: `.ci/check-arrows` sees to that.
 
