@@ -51,7 +51,7 @@ pub use disconnect::{Disconnect, DisconnectHandler, OnDisconnect};
 pub use error::{ArgsError, BoxError, Fault, Result, RunError, exit_code};
 pub use hooks::{ChildExit, HungChild};
 pub use logs::AccessLog;
-pub use prefork_core::{self as policy, Exit, Report};
+pub use prefork_core::{Exit, Report};
 pub use prefork_daemonize as daemonize;
 pub use prefork_netwatch::{self as netwatch, Proto, Seen};
 pub use prefork_reload::{self as reload, Changes, WatchList};
@@ -60,3 +60,9 @@ pub use program::{AutoReloadHandler, OnChange};
 pub use run::{Ended, Prefork, read_settings};
 pub use sockets::{AnyAddr, AnyListener, AnyStream, Init};
 pub use status::StatusAddress;
+
+/// How the pool follows its load, to be tried on figures of one's own. What else the parent decides is in the crate
+/// `prefork-core`, and no part of this one's interface.
+pub mod policy {
+    pub use prefork_core::{Load, Ramp, Scaling, ScalingPolicy, Tally, Time};
+}
