@@ -46,6 +46,18 @@ pub(crate) enum Entries {
     All,
 }
 
+impl WatchList {
+    /// Looks at all files now.
+    ///
+    /// That costs one system call a file, and a few a directory. It never fails: what cannot be
+    /// examined is among the [`untold`](Stamps::untold). It waits for as long as the file system
+    /// does, which for a network file system whose server is gone may be for ever.
+    #[must_use]
+    pub fn scan(&self) -> Stamps {
+        scan(self).stamps
+    }
+}
+
 pub(crate) fn scan(list: &WatchList) -> Scan {
     let begun = Instant::now();
     let mut found = Vec::with_capacity(list.files.len());

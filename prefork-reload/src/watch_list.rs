@@ -7,7 +7,6 @@ use std::path::{Component, Path, PathBuf};
 use glob::{MatchOptions, Pattern};
 
 use crate::error::WatchError;
-use crate::stamp::Stamps;
 use crate::trust::{Distrust, trusted_way};
 
 /// The files to watch: named ones, trees of directories, globs.
@@ -180,16 +179,6 @@ impl WatchList {
         let roots = self.globs.iter().map(|glob| glob.root.join("*"));
         let paths = self.files.iter().cloned().chain(roots);
         paths.filter_map(|path| trusted_way(path, uid).err()).collect()
-    }
-
-    /// Looks at all files now.
-    ///
-    /// That costs one system call a file, and a few a directory. It never fails: what cannot be
-    /// examined is among the [`untold`](Stamps::untold). It waits for as long as the file system
-    /// does, which for a network file system whose server is gone may be for ever.
-    #[must_use]
-    pub fn scan(&self) -> Stamps {
-        crate::scan::scan(self).stamps
     }
 }
 

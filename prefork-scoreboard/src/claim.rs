@@ -11,8 +11,7 @@
 
 use crate::board::{Board, open_file};
 use crate::clock::{Monotonic, wall_now};
-use crate::create::{self, Created};
-use crate::error::{ClaimError, CreateError, OpenError};
+use crate::error::{ClaimError, OpenError};
 use crate::file::{Identity, Lock, Locked, refuse_foreign, try_lock};
 use crate::format::{WORDS, record, word};
 use crate::header::{Header, Kind};
@@ -25,61 +24,16 @@ use crate::write;
 use rustix::fs::OFlags;
 use std::fs::File;
 use std::io;
-use std::path::{self, Path};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 /// How long to wait for somebody who holds the lock, which takes microseconds unless they stopped.
-const WAIT: Duration = Duration::from_secs(5);
+pub(crate) const WAIT: Duration = Duration::from_secs(5);
 
 /// How long to wait between two attempts at the lock.
-const PAUSE: Duration = Duration::from_millis(1);
+pub(crate) const PAUSE: Duration = Duration::from_millis(1);
 
 impl Board {
-    /// Opens the shared board at `path`, creating one of `slots` slots if there is none.
-    ///
-    /// A board left from another boot, and one left by an owner that is gone, are replaced. If a
-    /// board is there its number of slots counts, not `slots`. The file has mode 0600 and is
-    /// nobody's to remove. Waits up to five seconds for another process that creates it.
-    ///
-    /// # Errors
-    ///
-    /// [`CreateError`]; among others if a living process owns a board there.
-    pub fn share(path: impl AsRef<Path>, slots: usize) -> Result<Self, CreateError> {
-        let slots = create::check_slots(slots)?;
-        let path = path::absolute(path.as_ref()).map_err(|source| CreateError::Io {
-            action: "examine",
-            path: path.as_ref().into(),
-            source,
-        })?;
-        let deadline = Instant::now() + WAIT;
-        loop {
-            match Self::open(&path) {
-                Ok(board) if board.kind() == Kind::Shared && board.is_of_this_boot() => {
-                    return Ok(board);
-                }
-                // Absent, stale or foreign: creating finds out which.
-                Ok(_) | Err(_) => {}
-            }
-            match create::create(&path, Kind::Shared, slots, None) {
-                Ok(Created::New { lock, .. }) => drop(Locked::new(lock)),
-                Ok(Created::Exists) => {}
-                Err(CreateError::Creating { .. }) => sleep(PAUSE),
-                // Whoever has just made the board, or claims a slot of it, holds its lock for a moment.
-                Err(CreateError::Held { pid, .. }) if !is_owned(&path) => {
-                    if Instant::now() > deadline {
-                        return Err(CreateError::Held { path, pid });
-                    }
-                    sleep(PAUSE);
-                }
-                Err(error) => return Err(error),
-            }
-            if Instant::now() > deadline {
-                return Err(CreateError::Creating { path });
-            }
-        }
-    }
-
     /// Takes a slot of a shared board for this process, in state `S`.
     ///
     /// The first empty slot is taken, or else the first whose process is gone: no process has its
@@ -144,11 +98,6 @@ impl Board {
         let own = Identity::of(&self.file).map_err(examine)?;
         Ok(Identity::at(&self.name).map_err(examine)? == Some(own))
     }
-}
-
-/// Whether the board at `path` belongs to one process.
-fn is_owned(path: &Path) -> bool {
-    Board::open(path).is_ok_and(|board| board.kind() == Kind::Owned)
 }
 
 /// Locks `board`, waiting for others that claim.

@@ -11,8 +11,8 @@
 //! Each lock counts only if the path still leads to the locked file afterwards: between opening and
 //! locking, its holder may have removed or replaced it.
 
-use crate::board::{open_file, read_header};
-use crate::claim;
+use crate::board::{Board, open_file, read_header};
+use crate::claim::{self, PAUSE, WAIT};
 use crate::error::{CreateError, Foreign, OpenError};
 use crate::file::{Identity, Lock, Locked, refuse_foreign, try_lock};
 use crate::format::{MAGIC, MAX_SLOTS};
@@ -25,6 +25,8 @@ use std::fs::{self, File, Permissions};
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::thread::sleep;
+use std::time::Instant;
 
 /// How often a file that changes under our hands is looked at anew.
 const ATTEMPTS: usize = 100;
@@ -78,6 +80,57 @@ pub(crate) fn create(
     file.write_all_at(&header.encode(), 0).map_err(io_error("write", path))?;
     temporary.rename(path)?;
     Ok(Created::New { file, lock, header })
+}
+
+impl Board {
+    /// Opens the shared board at `path`, creating one of `slots` slots if there is none.
+    ///
+    /// A board left from another boot, and one left by an owner that is gone, are replaced. If a
+    /// board is there its number of slots counts, not `slots`. The file has mode 0600 and is
+    /// nobody's to remove. Waits up to five seconds for another process that creates it.
+    ///
+    /// # Errors
+    ///
+    /// [`CreateError`]; among others if a living process owns a board there.
+    pub fn share(path: impl AsRef<Path>, slots: usize) -> Result<Self, CreateError> {
+        let slots = check_slots(slots)?;
+        let path = std::path::absolute(path.as_ref()).map_err(|source| CreateError::Io {
+            action: "examine",
+            path: path.as_ref().into(),
+            source,
+        })?;
+        let deadline = Instant::now() + WAIT;
+        loop {
+            match Self::open(&path) {
+                Ok(board) if board.kind() == Kind::Shared && board.is_of_this_boot() => {
+                    return Ok(board);
+                }
+                // Absent, stale or foreign: creating finds out which.
+                Ok(_) | Err(_) => {}
+            }
+            match create(&path, Kind::Shared, slots, None) {
+                Ok(Created::New { lock, .. }) => drop(Locked::new(lock)),
+                Ok(Created::Exists) => {}
+                Err(CreateError::Creating { .. }) => sleep(PAUSE),
+                // Whoever has just made the board, or claims a slot of it, holds its lock for a moment.
+                Err(CreateError::Held { pid, .. }) if !is_owned(&path) => {
+                    if Instant::now() > deadline {
+                        return Err(CreateError::Held { path, pid });
+                    }
+                    sleep(PAUSE);
+                }
+                Err(error) => return Err(error),
+            }
+            if Instant::now() > deadline {
+                return Err(CreateError::Creating { path });
+            }
+        }
+    }
+}
+
+/// Whether the board at `path` belongs to one process.
+fn is_owned(path: &Path) -> bool {
+    Board::open(path).is_ok_and(|board| board.kind() == Kind::Owned)
 }
 
 fn io_error(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> CreateError {
