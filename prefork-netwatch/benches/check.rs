@@ -1,10 +1,7 @@
 //! What a check costs, by the number of connections, and what its parts cost.
 
 use divan::{Bencher, black_box};
-use prefork_netwatch::{
-    Connection, Endpoint, Filter, History, ProcNet, SockDiag, Source, Watch, parse_netstat,
-    parse_proc_net, parse_sock_diag,
-};
+use prefork_netwatch::{Connection, Endpoint, Filter, History, ProcNet, SockDiag, Source, Watch};
 use std::net::{TcpListener, TcpStream};
 
 fn main() {
@@ -89,23 +86,4 @@ fn reading_proc_net(bencher: Bencher<'_, '_>, connections: usize) {
 fn taking_in(bencher: Bencher<'_, '_>, connections: usize) {
     let (rows, mut history) = (rows(&pairs(connections)), History::new());
     bencher.bench_local(|| history.take_in(black_box(&rows)));
-}
-
-#[divan::bench]
-fn parsing_a_row_of_sock_diag(bencher: Bencher<'_, '_>) {
-    let answer = include_bytes!("../tests/data/sock_diag_tcp.bin");
-    bencher.bench_local(|| parse_sock_diag(black_box(answer)).next());
-}
-
-#[divan::bench]
-fn parsing_the_text_of_proc_net(bencher: Bencher<'_, '_>) {
-    let text = include_bytes!("../tests/data/proc_net_tcp.txt");
-    let proto = prefork_netwatch::Proto::Tcp;
-    bencher.bench_local(|| parse_proc_net(proto, black_box(text)).count());
-}
-
-#[divan::bench]
-fn parsing_the_text_of_netstat(bencher: Bencher<'_, '_>) {
-    let text = include_bytes!("../tests/data/netstat_anpeW.txt");
-    bencher.bench_local(|| parse_netstat(black_box(text)).count());
 }

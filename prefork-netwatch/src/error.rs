@@ -2,7 +2,7 @@
 
 use crate::Proto;
 use prefork_core::one_line;
-use std::io;
+use std::io::{self, ErrorKind};
 use std::path::PathBuf;
 use std::process::ExitStatus;
 use thiserror::Error;
@@ -76,6 +76,24 @@ pub enum SourceError {
         /// The first line of what it said.
         message: String,
     },
+}
+
+impl SourceError {
+    /// Whether the source will not work the next time either.
+    pub(crate) fn is_for_good(&self) -> bool {
+        match self {
+            Self::Unsupported { .. } => true,
+            // Others pass, such as having no descriptors.
+            Self::Netlink { source, .. } | Self::File { source, .. } => matches!(
+                source.kind(),
+                ErrorKind::PermissionDenied | ErrorKind::NotFound | ErrorKind::Unsupported
+            ),
+            Self::BrokenOff { .. }
+            | Self::Malformed { .. }
+            | Self::Run { .. }
+            | Self::Failed { .. } => false,
+        }
+    }
 }
 
 /// A process whose descriptors may not be looked at, so that its connections are not watched.

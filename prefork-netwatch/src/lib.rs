@@ -70,6 +70,8 @@ mod endpoint;
 mod error;
 mod event;
 mod filter;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod history;
 mod holders;
 mod source;
@@ -82,9 +84,10 @@ pub use event::{Event, Seen};
 pub use filter::Filter;
 pub use history::{History, Suspect};
 pub use source::Source;
-pub use source::netstat::{Netstat, parse as parse_netstat};
-pub use source::proc_net::{ProcNet, parse as parse_proc_net};
-pub use source::sock_diag::{SockDiag, parse as parse_sock_diag};
+pub use source::netstat::Netstat;
+pub use source::proc_net::ProcNet;
+pub use source::sock_diag::SockDiag;
+pub use source::tables::Tables;
 pub use watch::{Report, Watch};
 
 /// Compiles the examples of the README.

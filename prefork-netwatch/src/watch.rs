@@ -2,7 +2,8 @@
 
 use crate::holders::Holders;
 use crate::{
-    Connection, Event, Filter, History, Proto, SockDiag, Source, SourceError, State, Unreadable,
+    Connection, Event, Filter, History, Proto, SockDiag, Source, SourceError, State, Tables,
+    Unreadable,
 };
 use std::collections::{HashMap, HashSet};
 
@@ -69,6 +70,22 @@ impl Watch {
     #[must_use]
     pub fn new(filter: Filter) -> Self {
         Self::with_source(filter, SockDiag::new())
+    }
+}
+
+impl Watch<Tables> {
+    /// Makes a watch over the connections that pass `filter`, read from the kernel in the best way that it offers.
+    #[must_use]
+    pub fn of_tables(filter: Filter) -> Self {
+        Self::with_source(filter, Tables::new())
+    }
+
+    /// Goes over to the next best source after a check has failed; returns whether there is one, and a reason for it. The
+    /// watch begins again then, with nothing seen.
+    pub fn fall_back(&mut self, error: &SourceError) -> bool {
+        let Some(next) = self.source.after(error) else { return false };
+        *self = Self::with_source(self.filter.clone(), next);
+        true
     }
 }
 

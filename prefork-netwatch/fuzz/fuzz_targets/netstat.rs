@@ -5,7 +5,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use prefork_netwatch::{Endpoint, Proto, parse_netstat};
+use prefork_netwatch::{Endpoint, Proto, fuzzing::parse_netstat};
 
 fuzz_target!(|text: &[u8]| {
     let rows: Vec<_> = parse_netstat(text).collect();

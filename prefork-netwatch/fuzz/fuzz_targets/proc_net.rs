@@ -5,7 +5,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use prefork_netwatch::{Connection, Endpoint, Proto, State, parse_proc_net};
+use prefork_netwatch::{Connection, Endpoint, Proto, State, fuzzing::parse_proc_net};
 use std::net::IpAddr;
 
 fuzz_target!(|text: &[u8]| {

@@ -6,7 +6,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use prefork_netwatch::{Endpoint, Proto, parse_sock_diag};
+use prefork_netwatch::{Endpoint, Proto, fuzzing::parse_sock_diag};
 
 fuzz_target!(|bytes: &[u8]| {
     let rows: Vec<_> = parse_sock_diag(bytes).collect();

@@ -4,10 +4,13 @@ mod command;
 pub(crate) mod netstat;
 pub(crate) mod proc_net;
 pub(crate) mod sock_diag;
+pub(crate) mod tables;
+#[cfg(test)]
+mod tests;
 
 use crate::{Connection, Filter, SourceError};
 
-/// Something that tells the connections of this machine, or of this network namespace of it.
+/// Something that shows the connections of this machine, or of this network namespace of it.
 ///
 /// A boxed one is one too, so that it may be chosen at run time.
 pub trait Source {

@@ -85,7 +85,7 @@ struct Columns {
 ///
 /// Lines that are no rows of TCP or of UNIX stream sockets are left out, and so are those with an
 /// address that was cut off to fit its column. Without `-e` the inodes of TCP are 0.
-pub fn parse(text: &[u8]) -> impl Iterator<Item = Connection> {
+pub(crate) fn parse(text: &[u8]) -> impl Iterator<Item = Connection> {
     let mut columns = Columns::default();
     text.split(|&byte| byte == b'\n').filter_map(move |line| {
         let line = String::from_utf8_lossy(line);

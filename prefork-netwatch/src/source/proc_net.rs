@@ -70,7 +70,7 @@ impl Source for ProcNet {
 /// Parses the text of `/proc/net/tcp` or, for [`Proto::Tcp6`], of `/proc/net/tcp6`.
 ///
 /// Lines that are no rows, the heading among them, are left out.
-pub fn parse(proto: Proto, text: &[u8]) -> impl Iterator<Item = Connection> {
+pub(crate) fn parse(proto: Proto, text: &[u8]) -> impl Iterator<Item = Connection> {
     text.split(|&byte| byte == b'\n').filter_map(move |line| row(proto, line))
 }
 

@@ -1,11 +1,9 @@
 //! Looking whether clients have gone.
 
-use std::{collections::HashSet, io, time::Duration};
+use std::{collections::HashSet, time::Duration};
 
 use prefork_core::{SlotId, Time};
-use prefork_netwatch::{
-    Connection, Endpoint, Filter, ProcNet, SockDiag, Source, SourceError, Watch,
-};
+use prefork_netwatch::{Connection, Endpoint, Filter, Tables, Watch};
 
 use super::Disconnect;
 use crate::{Report, logs::log::Log, sockets::listeners::Listeners};
@@ -31,10 +29,7 @@ pub(crate) struct Gone {
 
 /// The watch over the clients of children at work.
 pub(crate) struct ClientWatch {
-    watch: Watch<Box<dyn Source>>,
-    filter: Filter,
-    /// Other sources of the same, should this one not be there.
-    others: std::slice::Iter<'static, fn() -> Box<dyn Source>>,
+    watch: Watch<Tables>,
     /// Why connections could not be read the last time, so that it is said once.
     trouble: Option<String>,
     /// The children of which it was said that they cannot be looked at.
@@ -52,9 +47,8 @@ impl ClientWatch {
                 "no clients are watched: on_client_disconnect is about sockets of init.listen",
             );
         }
-        let filter = Filter::listening(endpoints);
-        let watch = Watch::with_source(filter.clone(), Box::new(SockDiag::new()) as _);
-        Self { watch, filter, others: OTHERS.iter(), trouble: None, unreadable: HashSet::new() }
+        let watch = Watch::of_tables(Filter::listening(endpoints));
+        Self { watch, trouble: None, unreadable: HashSet::new() }
     }
 
     /// Looks at the clients of these children; `label` says what a child is doing, and `was_reused` whether its client's
@@ -82,7 +76,11 @@ impl ClientWatch {
         let report = match self.watch.check_reused(pids, is_reused) {
             Ok(report) => report,
             Err(error) => {
-                if is_for_good(&error) && self.use_another(&error, log) {
+                if self.watch.fall_back(&error) {
+                    log.warning(format_args!(
+                        "clients are watched by slower means: {}",
+                        Report(&error)
+                    ));
                     return self.check(now, busy, label, was_reused, log);
                 }
                 let text = Report(&error).to_string();
@@ -112,68 +110,5 @@ impl ClientWatch {
             Some(Gone { disconnect, slot: child.slot, since: child.since })
         });
         gone.collect()
-    }
-
-    /// Goes over to the next source; tells whether there was one.
-    fn use_another(&mut self, error: &SourceError, log: &Log) -> bool {
-        let Some(other) = self.others.next() else { return false };
-        log.warning(format_args!("clients are watched by slower means: {}", Report(error)));
-        self.watch = Watch::with_source(self.filter.clone(), other());
-        true
-    }
-}
-
-/// What to read where the kernel or a sandbox does not offer the best.
-///
-/// Not the program `netstat`, which reads nothing else and would have the parent wait for it.
-static OTHERS: [fn() -> Box<dyn Source>; 1] = [|| Box::new(ProcNet::new())];
-
-/// Whether a source will not be there the next time either.
-fn is_for_good(error: &SourceError) -> bool {
-    match error {
-        SourceError::Unsupported { .. } => true,
-        // Others pass, such as having no descriptors.
-        SourceError::Netlink { source, .. } | SourceError::File { source, .. } => matches!(
-            source.kind(),
-            io::ErrorKind::PermissionDenied | io::ErrorKind::NotFound | io::ErrorKind::Unsupported
-        ),
-        _ => false,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::os::fd::AsFd;
-
-    use prefork_netwatch::Proto;
-
-    use super::*;
-
-    #[test]
-    fn only_what_will_not_come_back_is_given_up() {
-        let error = |kind: io::ErrorKind| SourceError::Netlink {
-            action: "open",
-            proto: Proto::Tcp,
-            source: kind.into(),
-        };
-        assert!(is_for_good(&error(io::ErrorKind::PermissionDenied)));
-        assert!(!is_for_good(&error(io::ErrorKind::OutOfMemory)));
-        assert!(!is_for_good(&SourceError::BrokenOff { proto: Proto::Tcp, tries: 3 }));
-    }
-
-    #[test]
-    fn the_other_sources_see_the_same_clients() {
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("bound");
-        let endpoint = Endpoint::of_socket(listener.as_fd()).expect("an address");
-        let filter = Filter::listening([endpoint]);
-        let client = std::net::TcpStream::connect(listener.local_addr().expect("bound"));
-        let _server = listener.accept().expect("accepted");
-        let mut source = OTHERS[0]();
-        let mut rows = Vec::new();
-        source.read(&filter, &mut rows).expect("read");
-        // While the table changes, the kernel may show a row twice.
-        rows.dedup_by_key(|row| row.inode);
-        assert_eq!(rows.len(), 1, "{rows:?}");
-        drop(client);
     }
 }

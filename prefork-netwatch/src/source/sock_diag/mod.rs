@@ -5,6 +5,7 @@ mod wire;
 
 use crate::{Connection, Filter, Proto, Source, SourceError};
 use exchange::{Exchange, Found};
+#[cfg(any(test, fuzzing))]
 use wire::{Framed, Message};
 
 /// Reads connections through netlink, where the kernel sorts out what is of interest: see
@@ -100,7 +101,8 @@ impl Source for SockDiag {
 ///
 /// Everything but connections of TCP and of UNIX stream sockets is left out. Behind a message that
 /// makes no sense there is nothing more.
-pub fn parse(bytes: &[u8]) -> impl Iterator<Item = Connection> {
+#[cfg(any(test, fuzzing))]
+pub(crate) fn parse(bytes: &[u8]) -> impl Iterator<Item = Connection> {
     wire::messages(bytes).filter_map(|framed| match framed {
         Ok(Framed { message: Message::Row(row), .. }) => Some(row),
         Ok(_) | Err(_) => None,

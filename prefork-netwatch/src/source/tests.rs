@@ -1,19 +1,20 @@
 //! What tables say, on captured ones: one situation, as every source showed it at that moment.
 
-use prefork_netwatch::{
-    Connection, Endpoint, Filter, Proto, State, UnixName, parse_netstat, parse_proc_net,
-    parse_sock_diag,
+use super::{
+    netstat::parse as parse_netstat, proc_net::parse as parse_proc_net,
+    sock_diag::parse as parse_sock_diag,
 };
+use crate::{Connection, Endpoint, Filter, Proto, State, UnixName};
 use std::path::Path;
 
-const NETSTAT: &[u8] = include_bytes!("data/netstat_anp.txt");
-const NETSTAT_WIDE: &[u8] = include_bytes!("data/netstat_anpeW.txt");
-const NETSTAT_AS_RUN: &[u8] = include_bytes!("data/netstat_antxeW.txt");
-const PROC_TCP: &[u8] = include_bytes!("data/proc_net_tcp.txt");
-const PROC_TCP6: &[u8] = include_bytes!("data/proc_net_tcp6.txt");
-const DIAG_TCP: &[u8] = include_bytes!("data/sock_diag_tcp.bin");
-const DIAG_TCP6: &[u8] = include_bytes!("data/sock_diag_tcp6.bin");
-const DIAG_UNIX: &[u8] = include_bytes!("data/sock_diag_unix.bin");
+const NETSTAT: &[u8] = include_bytes!("../../tests/data/netstat_anp.txt");
+const NETSTAT_WIDE: &[u8] = include_bytes!("../../tests/data/netstat_anpeW.txt");
+const NETSTAT_AS_RUN: &[u8] = include_bytes!("../../tests/data/netstat_antxeW.txt");
+const PROC_TCP: &[u8] = include_bytes!("../../tests/data/proc_net_tcp.txt");
+const PROC_TCP6: &[u8] = include_bytes!("../../tests/data/proc_net_tcp6.txt");
+const DIAG_TCP: &[u8] = include_bytes!("../../tests/data/sock_diag_tcp.bin");
+const DIAG_TCP6: &[u8] = include_bytes!("../../tests/data/sock_diag_tcp6.bin");
+const DIAG_UNIX: &[u8] = include_bytes!("../../tests/data/sock_diag_unix.bin");
 
 /// One line a connection, in order, so that rows can be compared with a list.
 fn lines(rows: impl IntoIterator<Item = Connection>) -> Vec<String> {
