@@ -16,8 +16,7 @@ use std::process::ExitCode;
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::SignalFd;
 use prefork_daemonize::{
-    Daemonize, Holder, Outcome, PidFile, Readiness, StopOptions, Stopped, absolute, open_log,
-    running, stop,
+    Daemonize, Holder, Outcome, PidFile, Readiness, StopOptions, Stopped, open_log, running, stop,
 };
 use rustix::event::{PollFd, PollFlags, poll};
 
@@ -44,7 +43,7 @@ fn main() -> ExitCode {
 fn start(directory: &Path) -> Result<ExitCode, Box<dyn Error>> {
     // Paths are made absolute here, because the daemon runs in "/". The log is opened here
     // too: the launcher can still tell the user what is wrong with it.
-    let pid_file = absolute(directory.join("tinyd.pid"))?;
+    let pid_file = std::path::absolute(directory.join("tinyd.pid"))?;
     let log = open_log(directory.join("tinyd.log"))?;
     match Daemonize::new().output(log).start()? {
         Outcome::Launcher(launched) => {

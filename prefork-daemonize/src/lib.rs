@@ -9,7 +9,7 @@
 //! - [`PidFile`] lets one daemon run at a time and proves which process it is;
 //! - [`running`], [`signal()`] and [`stop()`] find that process from anywhere;
 //! - [`Privileges`] are what a process runs as: looked up by name once, applied in a child, and read back;
-//! - [`open_log`], [`absolute`] and [`reset_signals`] are what a daemon needs besides.
+//! - [`open_log`] and [`reset_signals`] are what a daemon needs besides.
 //!
 //! # When to use
 //!
@@ -68,7 +68,6 @@ mod error_texts;
 mod launch;
 mod log;
 mod nofollow;
-mod path;
 mod pid;
 mod pidfile;
 mod privileges;
@@ -84,7 +83,6 @@ pub use launch::{
     Daemonize, DaemonizeError, Descriptors, Ended, Launched, Outcome, Readiness, ReadyError,
 };
 pub use log::{LogError, open_log};
-pub use path::absolute;
 pub use pid::Pid;
 pub use pidfile::{PidFile, PidFileError, Restored};
 pub use privileges::{Privileges, PrivilegesError, PrivilegesFault, WantedPrivileges};

@@ -144,7 +144,7 @@ pub enum LogError {
 /// ```
 pub fn open_log(path: impl AsRef<Path>) -> Result<File, LogError> {
     let given = path.as_ref();
-    let path = crate::absolute(given)
+    let path = std::path::absolute(given)
         .map_err(|source| LogError::Path { path: given.to_owned(), source })?;
     for _ in 0..ROUNDS {
         match find(&path)? {

@@ -5,9 +5,8 @@
 //!
 //! The idea: looks are compared. A verdict needs two equal looks that lie the settle time apart,
 //! with no different one between them, and that differ from what the last verdict was about. Then
-//! the equal looks are the new baseline. So all that happened in between is one verdict; a change
-//! that is taken back is none; and a caller who could do nothing with a verdict is not asked again
-//! until something changes.
+//! the equal looks are the new baseline. So all that happened in between is one verdict, and a change
+//! that is taken back is none.
 //!
 //! Looking costs, so it is rationed: no two looks are closer than the settle time, and while files
 //! never come to rest, or hints lead to nothing, looks are spaced out up to eight times that.
@@ -58,8 +57,6 @@ const MOST_DOUBLINGS: u32 = 3;
 pub struct Policy {
     interval: Duration,
     settle: Duration,
-    retry_first: Duration,
-    retry_cap: Duration,
     state: Option<State>,
 }
 
@@ -68,8 +65,6 @@ pub struct Policy {
 struct State {
     /// What the last verdict was about.
     baseline: Stamps,
-    /// What the verdict before it was about, to undo it.
-    before: Option<Stamps>,
     /// The last look, completed from the baseline where it could not tell.
     latest: Stamps,
     /// When `latest` was first seen; nothing else has been seen since.
@@ -83,16 +78,6 @@ struct State {
     moves: u32,
     /// Looks in a row that a hint brought on and that saw nothing new.
     misses: u32,
-    retry: Option<Retry>,
-}
-
-/// A verdict that is to be repeated.
-#[derive(Clone, Copy, Debug)]
-struct Retry {
-    at: Time,
-    delay: Duration,
-    /// Whether it was given again.
-    repeated: bool,
 }
 
 impl Policy {
@@ -102,13 +87,7 @@ impl Policy {
     /// [`Duration::MAX`] looks are due only after a [`hint`](Self::hint).
     #[must_use]
     pub const fn new(interval: Duration) -> Self {
-        Self {
-            interval,
-            settle: Duration::from_millis(200),
-            retry_first: Duration::from_secs(1),
-            retry_cap: Duration::from_secs(60),
-            state: None,
-        }
+        Self { interval, settle: Duration::from_millis(200), state: None }
     }
 
     /// Looks at least every `interval` from now on, counted from the last look.
@@ -116,7 +95,7 @@ impl Policy {
         self.interval = interval;
         let interval = interval.max(self.settle);
         if let Some(state) = &mut self.state {
-            let at_rest = state.moves == 0 && !state.hinted && state.retry.is_none();
+            let at_rest = state.moves == 0 && !state.hinted;
             let due = state.looked + interval;
             state.next = if at_rest { due } else { state.next.min(due) };
         }
@@ -129,20 +108,10 @@ impl Policy {
         self
     }
 
-    /// Sets the delay of the first [`retry_later`](Self::retry_later) and the longest, to which it
-    /// doubles. Default 1 s and 60 s.
-    #[must_use]
-    pub fn retry(mut self, first: Duration, cap: Duration) -> Self {
-        self.retry_first = first.max(self.settle);
-        self.retry_cap = cap.max(self.retry_first);
-        self
-    }
-
     /// Takes what is seen now as known: only later changes count. Forgets all that was before.
     pub fn begin(&mut self, now: Time, seen: &Stamps) {
         self.state = Some(State {
             baseline: seen.clone(),
-            before: None,
             latest: seen.clone(),
             since: now + seen.took(),
             looked: now + seen.took(),
@@ -150,7 +119,6 @@ impl Policy {
             hinted: false,
             moves: 0,
             misses: 0,
-            retry: None,
         });
     }
 
@@ -214,7 +182,6 @@ impl Policy {
             state.next = done + gap;
             state.moves = state.moves.saturating_add(1);
             state.misses = 0;
-            state.retry = None;
             return None;
         }
         let rested = state.since + settle;
@@ -226,42 +193,8 @@ impl Policy {
         state.misses = if hinted && !was_moving { state.misses.saturating_add(1) } else { 0 };
         state.next = done + interval;
         let changes = Changes::between(&state.baseline, &state.latest)?;
-        match &mut state.retry {
-            Some(retry) if now < retry.at => {
-                state.next = state.next.min(retry.at);
-                return None;
-            }
-            Some(retry) => retry.repeated = true,
-            None => {}
-        }
-        state.before = Some(std::mem::replace(&mut state.baseline, state.latest.clone()));
+        state.baseline = state.latest.clone();
         Some(changes)
-    }
-
-    /// Takes the last verdict back: its cause could not be dealt with at this moment, although
-    /// nothing is wrong with the files themselves (a program that is still open for writing, say).
-    ///
-    /// The same changes are a verdict again after a delay, or once something changes further,
-    /// together with that. The delay doubles with every call for the same changes. Returns when;
-    /// `None` if there was no verdict to take back.
-    pub fn retry_later(&mut self, now: Time) -> Option<Time> {
-        let (first, cap) = (self.retry_first, self.retry_cap);
-        let state = self.state.as_mut()?;
-        let undone = state.before.take()?;
-        let tried = std::mem::replace(&mut state.baseline, undone);
-        if !tried.saw_the_same(&state.latest) {
-            // They are moving again, and will be a verdict by themselves.
-            state.retry = None;
-            return Some(state.next);
-        }
-        let delay = match state.retry {
-            Some(Retry { delay, repeated: true, .. }) => delay.saturating_mul(2).min(cap),
-            Some(_) | None => first,
-        };
-        let at = now + delay;
-        state.retry = Some(Retry { at, delay, repeated: false });
-        state.next = state.next.min(at);
-        Some(at)
     }
 }
 

@@ -184,15 +184,9 @@ impl Watcher {
         }
     }
 
-    /// Asks for a look soon, for a reason of the caller's.
-    pub fn hint(&mut self, now: Time) {
-        self.policy.hint(now);
-    }
-
     /// Looks, if it is time to; returns what has changed and come to rest.
     ///
-    /// What is returned counts as known from then on: the same changes are not returned again,
-    /// unless the caller asks for it with [`retry_later`](Self::retry_later).
+    /// What is returned counts as known from then on: the same changes are not returned again.
     pub fn check(&mut self, now: Time) -> Option<Changes> {
         if matches!(self.hush, Hush::Until(until, _) if now >= until) {
             self.woken(now);
@@ -201,12 +195,6 @@ impl Watcher {
             return None;
         }
         self.look(now)
-    }
-
-    /// Takes the last changes back, because nothing could be done about them at this moment. The
-    /// same changes are returned again after a delay, see [`Policy::retry_later`].
-    pub fn retry_later(&mut self, now: Time) -> Option<Time> {
-        self.policy.retry_later(now)
     }
 
     /// Returns what is watched.

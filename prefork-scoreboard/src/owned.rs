@@ -160,30 +160,16 @@ impl OwnedBoard {
         Ok(Self { board, place: Place::Nowhere, maker: Maker::new() })
     }
 
-    /// Replaces the board by a new one of the same place and size, all slots empty.
+    /// Replaces the board by a new one of the same place with so many slots, all empty.
     ///
-    /// This is the way back after a [`Fault`]. Children that entered the old board go on writing
+    /// This is the way back after a [`Fault`], too. Children that entered the old board go on writing
     /// to it, unseen; those started from now on are seen. If it fails the old board stays.
     ///
     /// # Errors
     ///
     /// As of [`create`](Self::create).
-    pub fn recreate(&mut self) -> Result<(), CreateError> {
-        self.replace(self.board.header.slots)
-    }
-
-    /// Replaces the board by a new one of the same place with so many slots, all empty.
-    ///
-    /// Otherwise as [`recreate`](Self::recreate).
-    ///
-    /// # Errors
-    ///
-    /// As of [`create`](Self::create).
     pub fn resize(&mut self, slots: usize) -> Result<(), CreateError> {
-        self.replace(create::check_slots(slots)?)
-    }
-
-    fn replace(&mut self, slots: u32) -> Result<(), CreateError> {
+        let slots = create::check_slots(slots)?;
         let fresh = match &self.place {
             Place::File { path, identity, .. } => Self::create_at(path, slots, Some(*identity))?,
             Place::Nowhere => Self::anonymous(slots as usize)?,
@@ -358,7 +344,7 @@ impl OwnedBoard {
     /// # Errors
     ///
     /// [`Fault`] says what has happened. The board stays usable as far as it goes; see
-    /// [`recreate`](Self::recreate).
+    /// [`resize`](Self::resize).
     pub fn check(&self) -> Result<(), Fault> {
         let name = || self.board.name.clone();
         let io_error = |source: io::Error| Fault::Io { path: name(), source };

@@ -316,7 +316,7 @@ fn relative_paths_are_resolved_at_creation() {
         let open = Board::share("shared", 1).expect("a board");
         std::env::set_current_dir("/").expect("the root");
         board.check().expect("found from another directory");
-        board.recreate().expect("made again from another directory");
+        board.resize(1).expect("made again from another directory");
         open.claim().expect("claimed from another directory");
         assert_eq!(board.remove().expect("removed"), Removal::Removed);
         return;

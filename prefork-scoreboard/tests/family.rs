@@ -177,7 +177,7 @@ fn truncation_kills_the_writer_and_never_the_parent() {
         assert!(matches!(board.check(), Err(Fault::Truncated { found: 0, .. })));
         assert!(matches!(Board::open(&path), Err(error) if error.to_string().contains("bytes")));
 
-        board.recreate().expect("a new board in the old one's place");
+        board.resize(4).expect("a new board in the old one's place");
         board.check().expect("a sound board");
         board.assign(3, 2).expect("a slot");
         assert_eq!(
@@ -210,13 +210,13 @@ fn removal_is_noticed_and_repaired() {
 
         fs::write(&path, "precious").expect("another file");
         assert!(matches!(board.check(), Err(Fault::Replaced { .. })));
-        let error = board.recreate().expect_err("another file is in the way");
+        let error = board.resize(2).expect_err("another file is in the way");
         assert!(error.to_string().contains("is not a scoreboard"), "{error}");
         board.assign(1, 1).expect("the old board is still there");
         assert_eq!(fs::read(&path).expect("the file"), b"precious");
 
         fs::remove_file(&path).expect("removed");
-        board.recreate().expect("a new board");
+        board.resize(2).expect("a new board");
         board.check().expect("a sound board");
         slot.idle();
         assert_eq!(board.tally(0..2).expect("a tally").empty, 2, "the new board is empty");

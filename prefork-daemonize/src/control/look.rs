@@ -154,7 +154,7 @@ pub(super) struct Daemon {
 
 /// Finds the daemon; `None` when none runs.
 pub(super) fn find(path: &Path) -> Result<Option<Daemon>, StopError> {
-    let path = &crate::absolute(path)
+    let path = &std::path::absolute(path)
         .map_err(|source| StopError::Read { path: path.to_owned(), source })?;
     let patience = Deadline::after(PATIENCE);
     loop {

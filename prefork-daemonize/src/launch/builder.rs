@@ -151,7 +151,7 @@ impl Daemonize {
     ///
     /// Call it from the main thread, before any thread is started; before the pid file is made,
     /// since that belongs to the process that makes it; with paths already
-    /// [`absolute`](crate::absolute).
+    /// [absolute](std::path::absolute).
     ///
     /// # Errors
     ///

@@ -48,7 +48,7 @@ impl From<PidFileError> for Setback {
 
 /// Makes the file, and waits a little for whoever may be about to give it up.
 pub(super) fn create(path: &Path) -> Result<PidFile, PidFileError> {
-    let path = crate::absolute(path)
+    let path = std::path::absolute(path)
         .map_err(|source| PidFileError::Path { path: path.to_owned(), source })?;
     let patience = Deadline::after(PATIENCE);
     for _ in 0..ROUNDS {

@@ -141,7 +141,7 @@ impl PidFile {
 
     /// Makes the file, or takes over a stale one, and locks it for this process.
     ///
-    /// The path is made [`absolute`](crate::absolute) first. The file has mode 0644 whatever the
+    /// The path is made [absolute](std::path::absolute) first. The file has mode 0644 whatever the
     /// umask is and contains the pid, a newline, nothing else, on disk when this returns.
     ///
     /// Waits up to one second for a lock whose holder does not show itself: another start in
@@ -174,7 +174,7 @@ impl PidFile {
     /// [`PidFileError::Mismatch`] when this is not the descriptor of a pid file that this process holds.
     pub fn adopt(path: impl AsRef<Path>, file: OwnedFd) -> Result<Self, PidFileError> {
         let path = path.as_ref();
-        let path = crate::absolute(path)
+        let path = std::path::absolute(path)
             .map_err(|source| PidFileError::Path { path: path.to_owned(), source })?;
         let file = File::from(file);
         let identity = Identity::of(&file).map_err(|source| open_error(&path, source))?;

@@ -185,65 +185,6 @@ fn hints_that_lead_to_nothing_are_heeded_less_and_less() {
 }
 
 #[test]
-fn what_could_not_be_tried_comes_again_after_a_doubling_delay() {
-    let mut policy = Policy::new(INTERVAL);
-    policy.begin(at(0), &look(&[Some(0)]));
-    assert_eq!(policy.retry_later(at(0)), None, "there was no verdict");
-    let new = look(&[Some(1)]);
-    policy.observe(at(2000), &new);
-    let mut now = at(2200);
-    let first = policy.observe(now, &new).expect("settled");
-    let mut delays = Vec::new();
-    for _ in 0..9 {
-        let again = policy.retry_later(now).expect("there was a verdict");
-        assert_eq!(policy.retry_later(now), None, "it is taken back once");
-        let tried = now;
-        let repeated = loop {
-            now = policy.due().expect("there is an interval");
-            match policy.observe(now, &new) {
-                Some(changes) => break changes,
-                None => assert!(now < again),
-            }
-        };
-        assert_eq!((now, &repeated), (again, &first));
-        delays.push(now.since(tried).as_secs());
-    }
-    assert_eq!(delays, [1, 2, 4, 8, 16, 32, 60, 60, 60]);
-    // Dealt with at last: it does not come again, and the next trouble begins anew.
-    assert_eq!(policy.observe(now + INTERVAL, &new), None);
-    let newer = look(&[Some(2)]);
-    now = now + INTERVAL * 2;
-    policy.observe(now, &newer);
-    assert!(policy.observe(now + SETTLE, &newer).is_some());
-    assert_eq!(policy.retry_later(now + SETTLE), Some(now + SETTLE + Duration::from_secs(1)));
-}
-
-#[test]
-fn a_further_change_does_not_wait_for_the_retry_and_brings_the_rest_along() {
-    let mut policy = Policy::new(INTERVAL);
-    policy.begin(at(0), &look(&[Some(0), Some(1)]));
-    policy.observe(at(2000), &look(&[Some(2), Some(1)]));
-    assert!(policy.observe(at(2200), &look(&[Some(2), Some(1)])).is_some());
-    policy.retry_later(at(2300));
-    policy.hint(at(2450));
-    assert_eq!(policy.observe(at(2450), &look(&[Some(2), Some(3)])), None);
-    let changes = policy.observe(at(2650), &look(&[Some(2), Some(3)]));
-    assert_eq!(text(changes), "/0 changed and /1 changed");
-}
-
-#[test]
-fn what_moves_when_it_is_taken_back_is_one_verdict_later() {
-    let mut policy = Policy::new(INTERVAL);
-    policy.begin(at(0), &look(&[Some(0), Some(1)]));
-    policy.observe(at(2000), &look(&[Some(2), Some(1)]));
-    assert!(policy.observe(at(2200), &look(&[Some(2), Some(1)])).is_some());
-    assert_eq!(policy.observe(at(4200), &look(&[Some(2), Some(3)])), None);
-    assert_eq!(policy.retry_later(at(4300)), Some(at(4400)));
-    let changes = policy.observe(at(4400), &look(&[Some(2), Some(3)]));
-    assert_eq!(text(changes), "/0 changed and /1 changed");
-}
-
-#[test]
 fn a_look_that_took_long_counts_from_its_end() {
     let mut policy = Policy::new(INTERVAL);
     policy.begin(at(0), &look(&[Some(0)]));
@@ -278,7 +219,6 @@ fn the_times_are_kept_within_sense() {
     policy.hint(end);
     assert_eq!(policy.observe(end, &look(&[Some(1)])), None);
     assert_eq!(policy.due(), None);
-    assert_eq!(policy.retry_later(end), None);
 }
 
 #[test]

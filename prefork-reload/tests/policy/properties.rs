@@ -17,7 +17,6 @@ enum Step {
     Hint,
     /// The caller looks, whether it is due or not.
     Look,
-    Retry,
 }
 
 fn arb_steps() -> impl Strategy<Value = Vec<Step>> {
@@ -27,7 +26,6 @@ fn arb_steps() -> impl Strategy<Value = Vec<Step>> {
         2 => (0..4usize).prop_map(Step::Remove),
         1 => Just(Step::Hint),
         4 => Just(Step::Look),
-        1 => Just(Step::Retry),
     ];
     prop::collection::vec(step, 1..80)
 }
@@ -94,7 +92,7 @@ fn plain(changes: Option<&Changes>) -> Vec<(usize, Kind)> {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 1000, failure_persistence: None, ..Default::default() })]
 
-    /// Without retries, the policy says what the definition says, whenever it is looked.
+    /// The policy says what the definition says, whenever it is looked.
     #[test]
     fn verdicts_are_those_of_the_definition(steps in arb_steps(), named in 0..5usize) {
         let mut policy = Policy::new(INTERVAL);
@@ -107,7 +105,7 @@ proptest! {
                 Step::Put(file, stamp) => files[file] = Some(stamp),
                 Step::Remove(file) => files[file] = None,
                 Step::Hint => policy.hint(at(now)),
-                Step::Look | Step::Retry => {
+                Step::Look => {
                     let told = policy.observe(at(now), &seen(&files, named));
                     prop_assert_eq!(plain(told.as_ref()), oracle.look(now, &files, named), "at {} ms", now);
                 }
@@ -116,14 +114,13 @@ proptest! {
     }
 
     /// Whatever has happened, once the files rest, a caller who looks when it is due has been told
-    /// within bounded time of all that differs, once, with retries too.
+    /// within bounded time of all that differs, once.
     #[test]
     fn all_that_differs_is_told_once_and_soon(steps in arb_steps(), named in 0..5usize) {
         let mut policy = Policy::new(INTERVAL);
         let mut files = [Some(0), Some(1), None, None];
         // What whoever acts on the verdicts has.
         let mut acted: BTreeMap<PathBuf, Stamp> = BTreeMap::new();
-        let mut before = acted.clone();
         let begun = seen(&files, named);
         policy.begin(at(0), &begun);
         acted.extend(begun.iter().map(|(path, stamp)| (path.to_owned(), stamp)));
@@ -153,14 +150,8 @@ proptest! {
                         last_look = Some(now);
                         let seen = seen(&files, named);
                         if let Some(changes) = policy.observe(at(now), &seen) {
-                            before = acted.clone();
                             act(&mut acted, &changes, &seen);
                         }
-                    }
-                }
-                Step::Retry => {
-                    if policy.retry_later(at(now)).is_some() {
-                        acted = before.clone();
                     }
                 }
             }

@@ -8,8 +8,6 @@ use std::{
 
 use prefork_core::one_line;
 
-use prefork_daemonize::absolute;
-
 use crate::sockets::address::{self, Written};
 
 /// Where [`Args::status_listen`](crate::Args::status_listen) listens: a TCP address of loopback, or the path
@@ -154,7 +152,8 @@ fn check_path(path: &Path) -> Result<PathBuf, String> {
     if text.is_empty() || text.contains(&0) || text.ends_with(b"/") || path.file_name().is_none() {
         return Err(format!("{path:?} is not the path of a file"));
     }
-    let path = absolute(path).map_err(|error| format!("cannot be made absolute: {error}"))?;
+    let path =
+        std::path::absolute(path).map_err(|error| format!("cannot be made absolute: {error}"))?;
     let length = path.as_os_str().len();
     if length > LONGEST {
         return Err(format!("{} is too long for a UNIX socket: {length} bytes", one_line(&path)));

@@ -7,7 +7,6 @@ use std::{
 
 use prefork_core::one_line;
 
-use prefork_daemonize::absolute;
 use prefork_reload::{Distrust, trusted_way};
 
 use crate::{Fault, Report};
@@ -32,7 +31,7 @@ impl Faults {
         } else if bytes.ends_with(b"/") || path.file_name().is_none() {
             self.add(argument, format!("{} is a directory; give a file", one_line(path)));
         } else {
-            match absolute(path) {
+            match std::path::absolute(path) {
                 Ok(path) => return Some(path),
                 Err(error) => self.add(argument, format!("cannot be made absolute: {error}")),
             }
