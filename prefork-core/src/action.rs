@@ -1,6 +1,6 @@
 //! What the supervisor wants done.
 
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
 use crate::{Claim, Exit, Generation, Request, SlotId};
 
@@ -144,6 +144,12 @@ impl Hook {
             Self::AutoReloadHandler => "auto_reload_handler",
             Self::OnClientDisconnect => "on_client_disconnect",
         }
+    }
+}
+
+impl fmt::Display for Hook {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
     }
 }
 

@@ -50,7 +50,7 @@ pub use child::{Child, Listener, Requests};
 pub use disconnect::{Disconnect, DisconnectHandler, OnDisconnect};
 pub use error::{ArgsError, BoxError, Fault, Result, RunError, exit_code};
 pub use hooks::{ChildExit, HungChild};
-pub use logs::AccessLog;
+pub use logs::{AccessLog, LogLevel, LogLevelError};
 pub use prefork_core::{Exit, Report};
 pub use prefork_daemonize as daemonize;
 pub use prefork_netwatch::{self as netwatch, Proto, Seen};

@@ -137,7 +137,7 @@ fn a_stop_that_waits_for_a_hook_answers_and_can_be_cut_short() {
     wait_until(PATIENCE, "it says so again", || scene.logged("waiting for before_shutdown") == 2);
     daemon.signal(Signal::INT);
     daemon.assert_ends_in_order(PATIENCE);
-    assert_eq!(scene.logged("before_shutdown is cut short, as asked"), 1);
+    assert_eq!(scene.logged("before_shutdown is cut short, as a signal asks to stop now"), 1);
 }
 
 #[test]

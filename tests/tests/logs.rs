@@ -54,6 +54,35 @@ fn lines_of_many_writers_never_mix() {
     assert!(seen > 200, "{seen} lines");
 }
 
+/// What is logged is what matters as much as the level, or more: children that come and go are for `debug` alone.
+#[test]
+fn a_level_leaves_out_what_matters_less() {
+    let scene = scene!();
+    let lines = |level| format!(" {level}: ");
+    for (level, logged) in [("error", 0), ("warn", 1), ("info", 2), ("debug", 3)] {
+        let log = format!("{level}.log");
+        // The pool cannot grow without a scoreboard, which is a warning.
+        let hello = scene.hello().args(["--max-children", "9", "--log-level", level]);
+        let daemon = hello.daemon();
+        let child = daemon.living()[0];
+        assert!(kill(child, Signal::KILL));
+        daemon.wait_for_children(PATIENCE, 3, &[child]);
+        daemon.stop_in_order();
+        fs::rename(scene.path("error.log"), scene.path(&log)).expect("renamed");
+        let found = |text: &str| scene.lines_with(&log, text);
+        let died = found(&format!("child {child} (slot "));
+        assert!(died.iter().any(|line| line.contains(&lines("error"))), "{level}: {died:?}");
+        let texts = ["the pool stays at prefork", "ready, with 3", "asked to leave"];
+        for (place, (text, name)) in texts.into_iter().zip(["warning", "info", "debug"]).enumerate()
+        {
+            let found = found(text);
+            assert_eq!(found.is_empty(), place >= logged, "{level}: {text}: {found:?}");
+            assert!(found.iter().all(|line| line.contains(&lines(name))), "{found:?}");
+        }
+        assert_eq!(found("started, of generation").is_empty(), level != "debug");
+    }
+}
+
 /// In a container, and under a service manager, standard output is a pipe or a socket.
 #[test]
 fn standard_output_can_be_the_access_log_also_as_a_pipe() {

@@ -164,7 +164,7 @@ fn a_child_that_hangs_is_ended_and_replaced() {
     let first = daemon.living();
     let request = InHand::at(scene.address(), "/sleep?ms=60000");
     let hung = request.worker().pid;
-    let label = || scene.logged("was doing: GET /sleep?ms=60000");
+    let label = || scene.logged(": GET /sleep?ms=60000, of ");
     wait_until(PATIENCE, "the child is found hung", || label() == 1);
     wait_until(PATIENCE, "it is gone and replaced, and the others are there", || {
         let now = daemon.living();

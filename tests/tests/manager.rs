@@ -133,7 +133,7 @@ fn an_upgrade_that_fails_is_over_too() {
         mailbox.expect(&["RELOADING=1 MONOTONIC_USEC="]);
         mailbox.expect(steps);
         mailbox.expect(&[&format!(
-            "READY=1 MAINPID={} STATUS=serving; the new program was no good",
+            "READY=1 MAINPID={} STATUS=serving; the last upgrade was refused",
             daemon.pid()
         )]);
         daemon.wait_for_children(PATIENCE, 3, &[]);

@@ -8,7 +8,7 @@ use std::{
 };
 
 use prefork_tests::{
-    InHand, Lack, Load, PATIENCE, Process, Scene, find_process, holds_for, kill, require_root,
+    InHand, Lack, Load, PATIENCE, Process, Scene, find_process, get, holds_for, kill, require_root,
     require_tool, scene, skip, wait_until,
 };
 use rustix::process::Signal;
@@ -40,6 +40,81 @@ fn killed_children_cost_no_more_than_the_requests_in_hand() {
     assert!(failures <= kills, "{kills} kills cost {failures} requests: {tally:?}");
     daemon.wait_for_children(PATIENCE, 4, &[]);
     daemon.stop_in_order();
+}
+
+/// A death is logged with what the child was doing, for whom and for how long, and how much it had done before. What it
+/// had finished by then is not what it was doing.
+#[test]
+fn a_death_is_logged_with_the_request_in_hand() {
+    let scene = scene!();
+    let daemon = scene.hello().board().args(["--prefork", "1", "--max-children", "1"]).daemon();
+    let line = |child: u32| {
+        let named = format!("child {child} (slot 0) ");
+        wait_until(PATIENCE, "its death is logged", || scene.logged(&named) > 0);
+        scene.lines_with("error.log", &named).remove(0)
+    };
+    for finished in ["1 request", "2 requests"] {
+        let child = daemon.living()[0];
+        for _ in 0..finished[..1].parse().expect("a number") {
+            daemon.get("/").expect("it serves");
+        }
+        let request = InHand::at(scene.address(), "/sleep?ms=60000");
+        let client = request.client();
+        assert!(kill(child, Signal::KILL), "it was there");
+        let line = line(child);
+        assert!(
+            line.contains(" error: ") && line.contains("was ended by SIGKILL after "),
+            "{line}"
+        );
+        assert!(line.contains(&format!(" and {finished}; in hand for ")), "{line}");
+        assert!(line.contains(&format!(": GET /sleep?ms=60000, of {client}")), "{line}");
+        request.answer().expect_err("nobody can answer it");
+        daemon.wait_for_children(PATIENCE, 1, &[child]);
+    }
+    daemon.get("/").expect("it serves");
+    let idle = daemon.living()[0];
+    // The answer is whole before the child says that it has finished; then it sleeps.
+    wait_until(PATIENCE, "it waits for another request", || {
+        fs::read_to_string(format!("/proc/{idle}/stat")).is_ok_and(|stat| stat.contains(") S "))
+    });
+    assert!(kill(idle, Signal::KILL), "it was there");
+    let line = line(idle);
+    assert!(line.contains("; nothing in hand") && !line.contains("GET /"), "{line}");
+    daemon.wait_for_children(PATIENCE, 1, &[idle]);
+    daemon.stop_in_order();
+}
+
+/// A child that exits in the middle of a request has failed its client, whatever its status; one that leaves in order
+/// is nobody's concern.
+#[test]
+fn an_exit_in_the_middle_of_a_request_is_a_warning() {
+    let scene = scene!();
+    let launch = scene.probe().board().path("--witness", "witness");
+    let daemon = launch.args(["--prefork", "1", "--max-children", "1"]).daemon();
+    daemon.get("/").expect("it serves");
+    let first = daemon.living()[0];
+    get(scene.address(), "/exit/0").expect_err("nobody can answer it");
+    let line = "exited with status 0 in the middle of a request, after ";
+    wait_until(PATIENCE, "it is logged", || scene.logged(line) == 1);
+    let line = scene.lines_with("error.log", line).remove(0);
+    assert!(line.contains(&format!(" warning: child {first} (slot 0) ")), "{line}");
+    assert!(
+        line.contains(" and 1 request; in hand for ") && line.contains(": a request of "),
+        "{line}"
+    );
+    let ends = |child: u32| scene.lines_with("witness", &format!("end of {child} by Code(0)"));
+    wait_until(PATIENCE, "the hook is called", || ends(first).len() == 1);
+    let ended = &ends(first)[0];
+    assert!(ended.contains("after 1 requests, with a request in hand: \"\" of \"127."), "{ended}");
+    daemon.wait_for_children(PATIENCE, 1, &[first]);
+    let second = daemon.living()[0];
+    daemon.get("/").expect("it serves");
+    daemon.signal(Signal::HUP);
+    wait_until(PATIENCE, "the hook is called", || ends(second).len() == 1);
+    assert!(ends(second)[0].contains("with nothing in hand: \"\" of \"\""), "{:?}", ends(second));
+    daemon.stop_in_order();
+    assert_eq!(scene.logged("in the middle of a request"), 1);
+    assert_eq!(scene.logged(&format!("child {second} ")), 0);
 }
 
 /// R2: children that died while the parent was stopped are all reaped and replaced.

@@ -101,7 +101,7 @@ fn who_is_cut_short_by_reload_timeout_is_named() {
     request.answer().expect_err("it was cut short");
     let lines = scene.lines_with("error.log", "was asked to leave");
     let named = format!("child {busy} (slot ");
-    let detail = format!("; it has in hand: GET /sleep?ms=60000, of {client}");
+    let detail = format!(": GET /sleep?ms=60000, of {client}");
     assert!(lines.len() == 1 && lines[0].contains(&named), "{lines:?}");
     assert!(lines[0].contains("warning") && lines[0].contains("(reload_timeout)"), "{lines:?}");
     assert!(lines[0].ends_with(&detail), "{lines:?} {detail}");
@@ -125,7 +125,7 @@ fn a_stop_in_a_rollout_has_the_time_of_a_stop() {
         request.answer().expect_err("it was cut short");
         let line = scene.lines_with("error.log", &format!("child {busy} (slot "));
         assert!(line.iter().any(|line| line.contains("(graceful_timeout)")), "{line:?}");
-        assert!(line.iter().any(|line| line.contains(&format!("in hand: GET {path}"))), "{line:?}");
+        assert!(line.iter().any(|line| line.contains(&format!(": GET {path}, of "))), "{line:?}");
     }
     assert!(begun.elapsed() >= Duration::from_millis(500), "{:?}", begun.elapsed());
     daemon.assert_ends_in_order(PATIENCE);
@@ -165,7 +165,7 @@ fn a_new_child_that_is_killed_does_not_end_the_reload() {
         scene.wait_for_line(&format!("all children are of generation {generation} now"));
         daemon.wait_for_children(PATIENCE, 3, &old);
     }
-    assert_eq!(scene.logged("does not work"), 0);
+    assert_eq!(scene.logged("reload failed"), 0);
     daemon.stop_in_order();
 }
 
@@ -185,7 +185,7 @@ fn a_reload_comes_about_without_room_for_another_process() {
     let lines_before = lines();
     daemon.signal(Signal::HUP);
     scene.wait_for_line(RELOADED);
-    assert_eq!(scene.logged("an old one leaves before a new one is started"), 1);
+    assert_eq!(scene.logged("an old child leaves before a new one is started"), 1);
     let refused = scene.lines_with("error.log", "cannot fork");
     assert!(
         refused.len() == 1 && refused[0].contains("; pids.max of control group"),

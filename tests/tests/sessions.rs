@@ -171,7 +171,7 @@ fn a_status_process_that_is_traced_does_not_hold_up_the_stop() {
     wait_until(PATIENCE, "the tracer takes nothing in", is_stopped);
     daemon.signal(Signal::TERM);
     assert!(daemon.wait_for_end(Duration::from_secs(8)).is_success());
-    let logged = format!("process {traced} of the daemon's own was killed and cannot be reaped");
+    let logged = format!("process {traced} of the daemon was killed and cannot be reaped");
     assert_eq!(scene.lines_with("error.log", &logged).len(), 1);
     tracer.signal(Signal::KILL);
 }

@@ -214,7 +214,7 @@ fn a_socket_goes_when_a_new_program_does_not_want_it() {
     let other = folder.path().join("other");
     it.upgrade(
         &format!("--version 2 --listen-unix {}", other.display()),
-        "this program goes on with the 3 children",
+        "this program goes on with 3 children",
     );
     it.wait_for_version(&other, "2");
     assert!(!it.path.exists());
@@ -234,10 +234,9 @@ fn a_socket_stays_with_the_program_of_before() {
     let it = Upgrading::new(&scene, folder.path());
     let (made, other) = (inode(&it.path), folder.path().join("other"));
     for arguments in [String::new(), format!("--listen-unix {}", other.display())] {
-        for (manner, said) in [
-            ("refuses", "the new program is no good"),
-            ("betrays", "this program goes on with the 3 children"),
-        ] {
+        for (manner, said) in
+            [("refuses", "upgrade refused"), ("betrays", "this program goes on with 3 children")]
+        {
             it.upgrade(&format!("--version 2 --manner {manner} {arguments}"), said);
             it.wait_for_version(&it.path, "1");
             assert_eq!(inode(&it.path), made, "it is the same socket");

@@ -338,6 +338,12 @@ impl Supervisor {
         self.slots.alive()
     }
 
+    /// Returns how long ago the child in a slot was spawned, if there is one.
+    #[must_use]
+    pub fn lived(&self, now: Time, slot: crate::SlotId) -> Option<std::time::Duration> {
+        self.slots.get(slot).map(|child| now.since(child.spawned))
+    }
+
     /// Returns how often this supervisor has done what operators count.
     #[must_use]
     pub const fn stats(&self) -> Stats {

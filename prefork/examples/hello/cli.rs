@@ -8,7 +8,7 @@ use std::{
 };
 
 use clap::Parser;
-use prefork::{Args, OnChange, OnDisconnect, Settings, SettingsError, read_settings};
+use prefork::{Args, LogLevel, OnChange, OnDisconnect, Settings, SettingsError, read_settings};
 use serde::Deserialize;
 
 /// A preforked HTTP server that says hello.
@@ -29,6 +29,9 @@ pub(crate) struct Cli {
     /// File for the daemon's own messages
     #[arg(long, value_name = "FILE")]
     error_log_path: Option<PathBuf>,
+    /// Which of the daemon's own messages are logged: error, warn, info or debug [default: info]
+    #[arg(long, value_name = "LEVEL")]
+    log_level: Option<LogLevel>,
     /// File for one line a request
     #[arg(long, value_name = "FILE")]
     access_log_path: Option<PathBuf>,
@@ -165,6 +168,7 @@ impl Cli {
         }
         args = given(args, self.pid_path, Args::pid_path);
         args = given(args, self.error_log_path, Args::error_log_path);
+        args = given(args, self.log_level, Args::log_level);
         args = given(args, self.access_log_path, Args::access_log_path);
         args
     }

@@ -5,6 +5,7 @@ use std::{io::Write, os::fd::OwnedFd, path::PathBuf, time::Duration};
 use prefork_reload::WatchList;
 
 use super::Args;
+use crate::LogLevel;
 
 impl<S> Args<S> {
     /// Sets the name of the daemon, shown in `ps` and in its log. Default: the file name of the
@@ -52,6 +53,16 @@ impl<S> Args<S> {
     /// Sets an open file, pipe or socket in the place of [`error_log_path`](Self::error_log_path).
     pub fn error_log_handle(mut self, handle: impl Into<OwnedFd>) -> Self {
         self.data.error_log_handle = Some(handle.into());
+        self
+    }
+
+    /// Sets which of the daemon's own messages are logged: those that matter as much as `level`, or more. Default
+    /// [`LogLevel::Info`].
+    ///
+    /// With the feature `tracing`, and a subscriber, that decides instead. All messages, with their levels: see
+    /// [logs](crate::docs::logs#messages).
+    pub const fn log_level(mut self, level: LogLevel) -> Self {
+        self.data.log_level = Some(level);
         self
     }
 

@@ -12,7 +12,7 @@ use std::{fmt, io::Write, os::fd::OwnedFd, path::PathBuf, time::Duration};
 use prefork_daemonize::WantedPrivileges;
 use prefork_reload::WatchList;
 
-use crate::{Init, Result, child::Body, hooks::ParentHooks};
+use crate::{Init, LogLevel, Result, child::Body, hooks::ParentHooks};
 
 pub(crate) type BeforeDaemonize = Box<dyn FnOnce() -> Result>;
 pub(crate) type AfterInit<S> = Box<dyn FnOnce(&mut Init) -> Result<S>>;
@@ -64,6 +64,7 @@ pub(crate) struct Data {
     pub(crate) error_log_handle: Option<OwnedFd>,
     pub(crate) access_log_path: Option<PathBuf>,
     pub(crate) access_log_handle: Option<Box<dyn Write>>,
+    pub(crate) log_level: Option<LogLevel>,
     pub(crate) pid_path: Option<PathBuf>,
     pub(crate) scoreboard_path: Option<PathBuf>,
     pub(crate) scoreboard_in_memory: bool,

@@ -9,7 +9,7 @@ use std::{
 use prefork_core::{Allowance, SlotId, Time, one_line};
 use prefork_scoreboard::{CreateError, OwnedBoard, Record, Slot, SlotError, Stamp};
 
-use crate::{Report, logs::log::Log, system::os::FileHints};
+use crate::{Report, logs::FileMessage, logs::log::Log, system::os::FileHints};
 
 /// How long hints are left alone after the whole file was read for some.
 const REST: Duration = Duration::from_millis(100);
@@ -95,7 +95,9 @@ impl Public {
                 public.damaged = None;
                 public.listen();
             }
-            Err(error) => log.error(format_args!("{}; making a new scoreboard", Report(&error))),
+            Err(error) => {
+                log.write(&FileMessage::ScoreboardNotAdopted { error: &Report(&error) });
+            }
         }
         public
     }
@@ -159,7 +161,7 @@ impl Public {
         let entered = board.assign(slot.index(), 1).and_then(|()| board.enter(slot.index()));
         entered
             .inspect_err(|error| {
-                log.error(format_args!("serving without the scoreboard: {}", Report(error)));
+                log.write(&FileMessage::ScoreboardNotMapped { error: &Report(error) });
             })
             .ok()
     }
@@ -251,18 +253,14 @@ impl Public {
         };
         if !wrong.is_empty() && self.complaints.take(now) {
             let path = self.path().unwrap_or(Path::new("in memory"));
-            log.warning(format_args!(
-                "scoreboard {}: {} slots were written over by another process; written again",
-                one_line(path),
-                wrong.len()
-            ));
+            log.write(&FileMessage::SlotsOverwritten { path: &one_line(path), slots: wrong.len() });
         }
         wrong
     }
 
     fn condemn(&mut self, why: &Report<'_>, log: &Log) {
         if matches!(self.repair, Repair::No) {
-            log.error(format_args!("{why}; making the scoreboard again"));
+            log.write(&FileMessage::ScoreboardDamaged { error: why });
             self.repair = Repair::Due { not_before: Time::ZERO, said: None };
         }
     }
@@ -297,7 +295,7 @@ impl Public {
         match made {
             Ok(()) => {
                 if said.is_some() {
-                    log.info("the scoreboard is there again");
+                    log.write(&FileMessage::ScoreboardRestored);
                 }
                 self.damaged = None;
                 self.repair = Repair::No;
@@ -307,7 +305,7 @@ impl Public {
             Err(error) => {
                 let why = Report(&error).to_string();
                 if said.as_ref() != Some(&why) {
-                    log.error(format_args!("no scoreboard, tried again every second: {why}"));
+                    log.write(&FileMessage::NoScoreboard { error: &why });
                 }
                 self.repair = Repair::Due { not_before: now + PAUSE, said: Some(why) };
                 false

@@ -10,6 +10,7 @@ use rustix::{
 use super::{Child, INSIDE, Listener};
 use crate::{
     disconnect::Accepted,
+    logs::ClientMessage,
     sockets::listeners::is_deaf,
     sys::refused::Refusable,
     system::os::{Shortage, Source},
@@ -129,7 +130,7 @@ impl Child {
     pub(super) fn say_starved(&mut self, error: &io::Error) {
         if self.starvation.is_new() {
             let short = Shortage::behind(error);
-            self.log.error(format_args!("cannot accept a connection: {error}{short}"));
+            self.log.write(&ClientMessage::CannotAccept { error, shortage: &short });
         }
     }
 }

@@ -4,6 +4,7 @@ use super::{Child, life::end};
 use crate::{
     Report, Result, RunError,
     hooks::{self, Failure},
+    logs::HookMessage,
     logs::log::Log,
 };
 
@@ -84,9 +85,11 @@ impl Failed {
     pub(crate) fn log(&self, log: &Log) {
         match &self.failure {
             Failure::Error(error) => {
-                log.error(format_args!("{} failed: {}", self.hook, Report(&**error)));
+                log.write(&HookMessage::Failed { hook: self.hook, error: &Report(&**error) });
             }
-            Failure::Panic(message) => log.error(format_args!("{} panicked: {message}", self.hook)),
+            Failure::Panic(message) => {
+                log.write(&HookMessage::Panicked { hook: self.hook, error: message });
+            }
         }
     }
 

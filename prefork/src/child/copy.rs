@@ -7,6 +7,7 @@
 use std::io;
 
 use super::{Child, Stop};
+use crate::logs::PoolMessage;
 
 /// A copy uses what only the child itself can.
 #[derive(Debug, thiserror::Error)]
@@ -40,7 +41,7 @@ impl Child {
         }
         let error = Copied { copy: std::process::id(), child: self.pid };
         if !std::mem::replace(&mut self.is_cut_off, true) {
-            self.log.error(&error);
+            self.log.write(&PoolMessage::Copied { error: &error });
             self.cut_off();
         }
         Err(io::Error::other(error))

@@ -19,6 +19,7 @@ use super::{Body, By, Child, ChildParts, Limits, Stop, Work, stops};
 use crate::{
     AccessLog, BoxError, Report,
     channels::{Bell, Channels, ChildChannels, Reporter},
+    logs::PoolMessage,
     logs::log::{Log, Role},
     logs::{Streams, follow, stderr},
     sys,
@@ -53,7 +54,10 @@ pub(crate) fn live<S>(context: ChildContext, body: &mut Body<S>, state: &S) -> !
     let log = Log::new(&context.name, Role::Child);
     let status = match settle(context, &log) {
         Ok(Some(mut child)) => match body.run(&mut child, state, &log) {
-            Ok(()) => 0,
+            Ok(()) => {
+                child.leave();
+                0
+            }
             Err(failed) => {
                 failed.log(&log);
                 failed.status()
@@ -62,7 +66,7 @@ pub(crate) fn live<S>(context: ChildContext, body: &mut Body<S>, state: &S) -> !
         // The parent has died, and nobody is left who would want to hear of it.
         Ok(None) => 1,
         Err(error) => {
-            log.error(format_args!("cannot start: {}", Report(&*error)));
+            log.write(&PoolMessage::CannotStart { error: &Report(&*error) });
             1
         }
     };
@@ -79,7 +83,7 @@ fn settle(context: ChildContext, log: &Log) -> Result<Option<Child>, BoxError> {
     setsid().of_call("setsid(2)")?;
     let mask = signals.leave_to_child()?;
     if let Some(Err(error)) = tag.map(orphans::set_tag) {
-        log.error(format_args!("what this child starts will not be ended with it: {error}"));
+        log.write(&PoolMessage::CannotTag { error: &error });
     }
     // Before the change of user, who may not open the logs.
     stderr::open_own()?;

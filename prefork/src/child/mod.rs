@@ -162,6 +162,11 @@ impl Child {
         self.stop.fd()
     }
 
+    /// Its main loop has returned, in order.
+    pub(crate) fn leave(&mut self) {
+        self.work.leave();
+    }
+
     /// Says that the child is at work on what `label` describes: `"GET /index.html"`, a job's name.
     ///
     /// For loops that take their work from elsewhere than [`accept`](Self::accept), which says by

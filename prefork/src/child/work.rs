@@ -104,6 +104,15 @@ impl Work {
         self.changed();
     }
 
+    /// The child leaves in order: what it says that it has in hand, and has not said that it has finished, is finished.
+    pub(crate) fn leave(&mut self) {
+        if let Some(slot) = &mut self.slot
+            && self.in_hand
+        {
+            slot.idle();
+        }
+    }
+
     /// The request in hand is finished, and the connection waits for its next one.
     pub(crate) fn keep_alive(&mut self) {
         let had_work = self.put_down();

@@ -38,6 +38,16 @@ pub struct Disconnect {
 }
 
 impl Disconnect {
+    /// Returns the address of the client, or over what it was connected.
+    pub(crate) fn client(&self) -> String {
+        match (self.foreign_host.as_str(), self.foreign_port) {
+            ("", _) => self.proto.to_string(),
+            (host, Some(port)) if host.contains(':') => format!("[{host}]:{port}"),
+            (host, Some(port)) => format!("{host}:{port}"),
+            (host, None) => host.to_owned(),
+        }
+    }
+
     pub(super) fn new(event: &Event, slot: u32, label: String, busy: Duration) -> Self {
         Self {
             pid: event.pid,
@@ -57,13 +67,7 @@ impl Disconnect {
 /// Shows `192.0.2.1:4711 of child 42 (GET /report) is gone`.
 impl Display for Disconnect {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match (self.foreign_host.as_str(), self.foreign_port) {
-            ("", _) => write!(f, "{}", self.proto)?,
-            (host, Some(port)) if host.contains(':') => write!(f, "[{host}]:{port}")?,
-            (host, Some(port)) => write!(f, "{host}:{port}")?,
-            (host, None) => write!(f, "{host}")?,
-        }
-        write!(f, " of child {}", self.pid)?;
+        write!(f, "{} of child {}", self.client(), self.pid)?;
         if !self.label.is_empty() {
             write!(f, " ({})", one_line(&self.label))?;
         }

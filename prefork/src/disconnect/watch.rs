@@ -6,7 +6,7 @@ use prefork_core::{SlotId, Time};
 use prefork_netwatch::{Connection, Endpoint, Filter, Tables, Watch};
 
 use super::Disconnect;
-use crate::{Report, logs::log::Log, sockets::listeners::Listeners};
+use crate::{Report, logs::ClientMessage, logs::log::Log, sockets::listeners::Listeners};
 
 /// A child at work.
 #[derive(Clone, Debug)]
@@ -43,9 +43,7 @@ impl ClientWatch {
         let endpoints: Vec<_> =
             sockets.filter_map(|socket| Endpoint::of_socket(socket).ok()).collect();
         if endpoints.is_empty() {
-            log.warning(
-                "no clients are watched: on_client_disconnect is about sockets of init.listen",
-            );
+            log.write(&ClientMessage::NoneWatched);
         }
         let watch = Watch::of_tables(Filter::listening(endpoints));
         Self { watch, trouble: None, unreadable: HashSet::new() }
@@ -77,15 +75,12 @@ impl ClientWatch {
             Ok(report) => report,
             Err(error) => {
                 if self.watch.fall_back(&error) {
-                    log.warning(format_args!(
-                        "clients are watched by slower means: {}",
-                        Report(&error)
-                    ));
+                    log.write(&ClientMessage::SlowerSource { error: &Report(&error) });
                     return self.check(now, busy, label, was_reused, log);
                 }
                 let text = Report(&error).to_string();
                 if self.trouble.as_ref() != Some(&text) {
-                    log.error(format_args!("clients cannot be watched: {text}"));
+                    log.write(&ClientMessage::CannotWatch { error: &text });
                     self.trouble = Some(text);
                 }
                 return Vec::new();
@@ -94,11 +89,10 @@ impl ClientWatch {
         self.trouble = None;
         for unreadable in &report.unreadable {
             if self.unreadable.insert(unreadable.pid) {
-                log.error(format_args!(
-                    "clients of child {} cannot be watched: {}; the parent needs CAP_SYS_PTRACE",
-                    unreadable.pid,
-                    Report(unreadable)
-                ));
+                log.write(&ClientMessage::CannotWatchChild {
+                    child_pid: unreadable.pid,
+                    error: &Report(unreadable),
+                });
             }
         }
         let alive: HashSet<u32> = busy.iter().map(|child| child.pid).collect();

@@ -8,6 +8,7 @@ use crate::{
     disconnect::{self, Gone},
     hooks,
     hooks::ParentHooks,
+    logs::HookMessage,
     logs::log::Log,
     program,
 };
@@ -109,7 +110,7 @@ impl Call {
         });
         made.unwrap_or_else(|failure| {
             let (name, error) = (self.hook().name(), failure.into_error());
-            log.error(format_args!("{name} failed: {}", Report(&*error)));
+            log.write(&HookMessage::Failed { hook: name, error: &Report(&*error) });
             Answer::Done
         })
     }

@@ -10,7 +10,7 @@ use super::{
     lane::{Lane, Queued},
     process::{Duty, HookProcess},
 };
-use crate::{logs::log::Log, system::helper::Helper, system::os::Shortage};
+use crate::{logs::HookMessage, logs::log::Log, system::helper::Helper, system::os::Shortage};
 
 /// Those that are being made, each hook's in a process of its own, and those that wait.
 #[derive(Debug, Default)]
@@ -48,10 +48,7 @@ impl HookCalls {
             Queued::Waits => Added::Waits,
             Queued::LeftOut(call) => Added::LeftOut(call),
             Queued::FirstLeftOut(call) => {
-                log.error(format_args!(
-                    "{} is too slow: further calls of it are left out",
-                    hook.name()
-                ));
+                log.write(&HookMessage::TooSlow { hook });
                 Added::LeftOut(call)
             }
         }
@@ -67,9 +64,11 @@ impl HookCalls {
                 Ok(Some(duty)) => return Some(duty),
                 Err(error) => {
                     let short = Shortage::behind(&error);
-                    let text = format!("cannot run {}: {error}{short}", hook.name());
+                    let message =
+                        HookMessage::CannotRun { hook, error: &format_args!("{error}{short}") };
+                    let text = message.to_string();
                     if self.trouble.as_ref() != Some(&text) {
-                        log.error(&text);
+                        log.write(&message);
                         self.trouble = Some(text);
                     }
                 }
@@ -114,7 +113,7 @@ impl HookCalls {
             .into_iter()
             .zip(&mut self.lanes)
             .find_map(|(hook, lane)| Some((hook, lane.reaped(pid)?)))?;
-        log.error(format_args!("{} has ended its process before it returned", hook.name()));
+        log.write(&HookMessage::EndedItsProcess { hook });
         Some(Made { call, answer: Answer::Done, event: self.follows(hook, log) })
     }
 
@@ -144,7 +143,7 @@ impl HookCalls {
     fn follows(&mut self, hook: Hook, log: &Log) -> Event {
         let lane = self.lane(hook);
         if let Some(count) = lane.take_left_out() {
-            log.error(format_args!("{count} calls of {} were left out", hook.name()));
+            log.write(&HookMessage::LeftOut { hook, calls: count });
         }
         if lane.len() == 0 { Event::HookEnded(hook) } else { Event::HookBegun(hook) }
     }

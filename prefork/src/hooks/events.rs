@@ -16,8 +16,16 @@ pub struct ChildExit {
     pub generation: u32,
     /// How it ended.
     pub exit: Exit,
-    /// What it last said that it was doing, as the scoreboard has it; empty without one.
+    /// How long it has lived.
+    pub uptime: Duration,
+    /// How many requests it has answered, as far as that is possible; 0 without a scoreboard.
+    pub requests: u64,
+    /// For how long it had been at a request; none if it had none in hand, and without a scoreboard.
+    pub in_hand: Option<Duration>,
+    /// What it had in hand, as it said itself by [`Child::busy`](crate::Child::busy); empty where `in_hand` is none.
     pub label: String,
+    /// For whom: the address of the client that was accepted; empty where that is not known.
+    pub client: String,
 }
 
 /// A child that has been at work on one request for too long; see

@@ -18,6 +18,7 @@ use prefork_daemonize::{LogError, open_log};
 use crate::{
     Report,
     channels::WhichLog,
+    logs::FileMessage,
     logs::log::Log,
     logs::{Format, LineWriter, Lost, follow},
 };
@@ -130,7 +131,7 @@ impl AccessLog {
             }
             Err(error) => {
                 if let Some(log) = &self.log {
-                    log.error(format_args!("the access log stays as it was: {error}"));
+                    log.write(&FileMessage::LogNotReopened { log: "access log", error: &error });
                 }
             }
         }
@@ -220,7 +221,7 @@ impl AccessLog {
                 if !self.lost.is_none()
                     && let Some(log) = &self.log
                 {
-                    log.warning(format_args!("access log: {}", self.lost));
+                    log.write(&FileMessage::LinesLost { log: "access log", lost: &self.lost });
                     self.lost = Lost::none();
                     follow::report_lost();
                 }
@@ -251,7 +252,7 @@ pub(crate) enum NotReopened {
 
 impl NotReopened {
     pub(crate) fn log(&self, log: &Log) {
-        log.error(format_args!("the access log stays as it was: {}", Report(self)));
+        log.write(&FileMessage::LogNotReopened { log: "access log", error: &Report(self) });
     }
 }
 

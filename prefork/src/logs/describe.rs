@@ -1,4 +1,4 @@
-//! What the supervisor says, in words.
+//! Ends, times, amounts and numbers in words.
 
 use std::{
     fmt::{self, Display},
@@ -6,9 +6,7 @@ use std::{
 };
 
 use nix::sys::signal::Signal;
-use prefork_core::{ChildId, Claim, Exit, KillReason, Limit, MemoryGroup, Notice, Request, Rung};
-
-use crate::logs::log::{Level, Log};
+use prefork_core::{Exit, KillReason, MemoryGroup};
 
 /// The end of what was sent that signal.
 pub(crate) const SIGKILL: Exit = Exit::Signal { number: nix::libc::SIGKILL, core_dumped: false };
@@ -34,10 +32,15 @@ impl Display for Ended {
 }
 
 /// How a child ended, where what is likely behind a `SIGKILL` is known, and logged at the end of the line.
-fn without_hint(exit: Exit) -> String {
-    match exit {
-        SIGKILL => "was ended by SIGKILL".to_owned(),
-        Exit::Code(_) | Exit::Signal { .. } => Ended(exit).to_string(),
+#[derive(Debug)]
+pub(crate) struct WithoutHint(pub(crate) Exit);
+
+impl Display for WithoutHint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            SIGKILL => f.write_str("was ended by SIGKILL"),
+            exit @ (Exit::Code(_) | Exit::Signal { .. }) => Ended(exit).fmt(f),
+        }
     }
 }
 
@@ -114,188 +117,6 @@ impl Display for Children {
             0 => f.write_str("no child"),
             1 => f.write_str("1 child"),
             many => write!(f, "{many} children"),
-        }
-    }
-}
-
-/// Logs a notice, with a detail behind it.
-pub(crate) fn tell(log: &Log, notice: Notice, detail: &str) {
-    let (level, text) = words(notice);
-    let text = format!("{text}{detail}");
-    match level {
-        Level::Info => log.info(text),
-        Level::Warning => log.warning(text),
-        Level::Error => log.error(text),
-    }
-}
-
-fn words(notice: Notice) -> (Level, String) {
-    match notice {
-        Notice::DiedAbnormally { child: ChildId { slot, pid }, exit, lived } => {
-            let (how, lived) = (without_hint(exit), Span(lived));
-            (Level::Error, format!("child {pid} (slot {slot}) {how} after {lived}"))
-        }
-        Notice::MoreDied { deaths, last, over } => {
-            let (how, over) = (without_hint(last), Span(over));
-            (Level::Error, format!("{deaths} more ended abnormally in {over}; the last one {how}"))
-        }
-        Notice::Throttled { delay, returned } => {
-            let what = if returned { "return from main_loop" } else { "end" };
-            let delay = Span(delay);
-            (
-                Level::Warning,
-                format!("children {what} before they have worked; the next one starts in {delay}"),
-            )
-        }
-        Notice::ThrottleLifted => (Level::Info, "children work again".to_owned()),
-        Notice::SpawnDelayed { delay, failures } => (
-            Level::Error,
-            format!("cannot start a child ({failures} in a row); next attempt in {}", Span(delay)),
-        ),
-        Notice::Crowded { alive } => (
-            Level::Warning,
-            format!(
-                "no process can be had beside these {}: an old one leaves before a new one is started",
-                Children(alive)
-            ),
-        ),
-        Notice::SpawnRecovered { failures } => {
-            (Level::Info, format!("children can be started again, after {failures} failures"))
-        }
-        Notice::AtMaximum { max_children, busy, waiting } => {
-            let waiting = waiting.map(|n| format!(", {n} connections waiting")).unwrap_or_default();
-            (
-                Level::Warning,
-                format!("max_children ({max_children}) reached: {busy} busy{waiting}; raise it?"),
-            )
-        }
-        Notice::ClientsNoticedLate { interval, took, within } => (
-            Level::Warning,
-            format!(
-                "clients that have gone are noticed within {}, later than netwatch_interval ({}) says: a look takes {}",
-                Span(within),
-                Span(interval),
-                Span(took)
-            ),
-        ),
-        Notice::Resized { prefork, max_children } => {
-            (Level::Info, format!("prefork is now {prefork}, of at most {max_children}"))
-        }
-        Notice::ReadingSettings => (Level::Info, "reading the settings again".to_owned()),
-        Notice::SettingsTimedOut { limit } => (
-            Level::Error,
-            format!(
-                "reload refused: the settings were not read in {}; those in force stay, and no child is replaced",
-                Span(limit)
-            ),
-        ),
-        Notice::Reloading { generation } => {
-            (Level::Info, format!("replacing all children by generation {generation}"))
-        }
-        Notice::Reloaded { generation, took, old } => {
-            let rest = match old {
-                0 => String::new(),
-                1 => "; an old one finishes what it has in hand".to_owned(),
-                old => format!("; {old} old ones finish what they have in hand"),
-            };
-            let took = Span(took);
-            let text =
-                format!("all children are of generation {generation} now, after {took}{rest}");
-            (Level::Info, text)
-        }
-        Notice::OldLeft { took } => {
-            (Level::Info, format!("the last old child has left, {} after that", Span(took)))
-        }
-        Notice::CutShort { child: ChildId { slot, pid }, asked, limit } => {
-            let limit = match limit {
-                Limit::Graceful => "graceful_timeout",
-                Limit::Reload => "reload_timeout",
-                Limit::Distrust => "as it is not trusted",
-            };
-            let asked = Span(asked);
-            let text = format!(
-                "child {pid} (slot {slot}) was asked to leave {asked} ago ({limit}), and is interrupted"
-            );
-            (Level::Warning, text)
-        }
-        Notice::ReloadFailed { generation, old } => (
-            Level::Error,
-            format!(
-                "generation {generation} does not work, as its children end before they have worked; {} \
-                 of the old generation stay",
-                Children(old)
-            ),
-        ),
-        Notice::Probing => (Level::Info, "trying the new program".to_owned()),
-        Notice::ProbeTimedOut { limit } => (
-            Level::Error,
-            format!(
-                "the new program is no good: it was not ready in {}; this one goes on",
-                Span(limit)
-            ),
-        ),
-        Notice::ProgramBusy { tried } => (
-            Level::Error,
-            format!(
-                "the new program is no good: its file has been written to for {}; this one goes on",
-                Span(tried)
-            ),
-        ),
-        Notice::Upgrading => (Level::Info, "the new program works; becoming it".to_owned()),
-        Notice::Hung { child: ChildId { slot, pid }, busy } => (
-            Level::Error,
-            format!("child {pid} (slot {slot}) has been at one request for {}", Span(busy)),
-        ),
-        Notice::StuckStarting { child: ChildId { slot, pid }, limit } => {
-            (Level::Error, format!("child {pid} (slot {slot}) has not come up in {}", Span(limit)))
-        }
-        Notice::Lingers { child: ChildId { slot, pid } } => (
-            Level::Error,
-            format!("child {pid} (slot {slot}) was killed and is still there; nobody waits for it"),
-        ),
-        Notice::Flooding { child: ChildId { slot, pid } } => (
-            Level::Error,
-            format!("child {pid} (slot {slot}) does little but wake the parent; killed"),
-        ),
-        Notice::Implausible { child: ChildId { slot, pid }, claim } => {
-            let what = match claim {
-                Claim::Requests => "claims more requests than it can have answered",
-                Claim::Times => "claims to have worked at a time at which that cannot have been",
-                Claim::Nothing => "has not left a whole record in its page for some time",
-            };
-            let text = format!("child {pid} (slot {slot}) {what}; not believed, and retired");
-            (Level::Error, text)
-        }
-        Notice::DescendantsLeft { left } => (
-            Level::Error,
-            format!(
-                "processes that children had started could not be ended ({left}); leaving them behind"
-            ),
-        ),
-        Notice::WaitingForHook { hook, left } => (
-            Level::Warning,
-            format!("waiting for {}, up to {}; SIGINT ends it", hook.name(), Span(left)),
-        ),
-        Notice::HookTimedOut { hook, limit } => (
-            Level::Error,
-            format!("{} has not returned in {}; not waiting any longer", hook.name(), Span(limit)),
-        ),
-        Notice::HookCutShort { hook } => {
-            (Level::Warning, format!("{} is cut short, as asked", hook.name()))
-        }
-        Notice::Stopping { request, alive } => {
-            let how = if request == Request::StopNow { "now" } else { "gracefully" };
-            (Level::Info, format!("stopping {how}, with {}", Children(alive)))
-        }
-        Notice::Escalated { rung, alive } => {
-            let alive = Children(alive);
-            let what = match rung {
-                Rung::Ask => "asked to leave",
-                Rung::Interrupt => "interrupted (SIGINT)",
-                Rung::Abort => "aborted (SIGABRT)",
-                Rung::Kill => "killed (SIGKILL)",
-            };
-            (Level::Warning, format!("not gone yet: {alive}, now {what}"))
         }
     }
 }

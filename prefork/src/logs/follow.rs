@@ -11,12 +11,13 @@
 #[cfg(feature = "status")]
 use std::os::fd::BorrowedFd;
 use std::{
+    io,
     os::fd::OwnedFd,
     process,
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-use super::stderr;
+use super::{FileMessage, stderr};
 use crate::{
     channels::{Report, Reporter, Taker, WhichLog},
     logs::log::Log,
@@ -47,6 +48,13 @@ struct Follower {
     /// The edition that could not be had, so that this is said once.
     missed: u64,
     log: Log,
+}
+
+/// Newer logs that could not be had, to be logged.
+struct Trouble {
+    log: Log,
+    error: io::Error,
+    consequence: &'static str,
 }
 
 /// A line is being written.
@@ -164,7 +172,7 @@ impl Follower {
     }
 
     /// Takes the newest logs; returns what to log where they cannot be had.
-    fn go_over(&mut self) -> Option<(Log, String)> {
+    fn go_over(&mut self) -> Option<Trouble> {
         let newest =
             self.child.as_ref().map_or(self.edition + 1, |child| child.page().newest_logs());
         let gone_over = self.taker.take(newest).and_then(|(edition, logs)| {
@@ -181,21 +189,21 @@ impl Follower {
         if std::mem::replace(&mut self.missed, newest) == newest {
             return None;
         }
-        let asks = match &self.child {
+        let consequence = match &self.child {
             Some(child) => {
                 child.report(Report::Tired);
-                "; this child asks to be replaced"
+                "; it asks to be replaced"
             }
             None => "",
         };
-        Some((self.log.clone(), format!("the logs stay what they were: {error}{asks}")))
+        Some(Trouble { log: self.log.clone(), error, consequence })
     }
 }
 
 /// After everything is unlocked: the line takes the same way as all others.
-fn report(trouble: Option<(Log, String)>) {
-    if let Some((log, trouble)) = trouble {
-        log.error(trouble);
+fn report(trouble: Option<Trouble>) {
+    if let Some(Trouble { log, error, consequence }) = trouble {
+        log.write(&FileMessage::LogsNotTaken { error: &error, consequence });
     }
 }
 

@@ -209,7 +209,7 @@ impl Conversation {
 
     fn upgrade_refused(&mut self, pid: u32) -> Option<String> {
         self.is_upgrading = false;
-        self.ended(pid, "serving; the new program was no good")
+        self.ended(pid, "serving; the last upgrade was refused")
     }
 
     const fn is_at_rest(self) -> bool {

@@ -16,7 +16,7 @@ use std::{io, time::Duration};
 
 use prefork_core::{Config, Hook, Progress, Time};
 
-use crate::{logs::log::Log, sys, system::clock};
+use crate::{logs::ProcessMessage, logs::log::Log, sys, system::clock};
 
 use messages::{Conversation, Size};
 pub(crate) use messages::{MainPid, Occasion};
@@ -165,9 +165,8 @@ impl Reporting {
             Ok(()) => self.was_deaf = false,
             Err(error) => {
                 if !std::mem::replace(&mut self.was_deaf, true) {
-                    let later = if error.kind() == io::ErrorKind::WouldBlock { " yet" } else { "" };
-                    self.log
-                        .warning(format_args!("cannot notify the service manager{later}: {error}"));
+                    let yet = if error.kind() == io::ErrorKind::WouldBlock { " yet" } else { "" };
+                    self.log.write(&ProcessMessage::ManagerNotNotified { error: &error, yet });
                 }
             }
         }

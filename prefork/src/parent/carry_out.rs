@@ -2,10 +2,7 @@
 
 use std::{io, time::Duration};
 
-use prefork_core::{
-    Action, ChildId, Event, Generation, Notice, Progress, RequestCount, SlotId, Verdict,
-};
-use prefork_scoreboard::Class;
+use prefork_core::{Action, Event, Generation, Notice, Progress, RequestCount, SlotId, Verdict};
 use rustix::process::Signal;
 
 use super::{Parent, deaths, table::number};
@@ -13,7 +10,9 @@ use crate::{
     HungChild, RunError,
     channels::Bell,
     hooks::Call,
-    logs::describe,
+    logs::InHand,
+    logs::notices::{self, About},
+    logs::{PoolMessage, describe::Children},
     manager::Occasion,
     parent::ready,
     status::counters::Counter,
@@ -37,7 +36,7 @@ impl Parent<'_> {
     pub(super) fn carry_out(&mut self, action: Action) -> Result<Option<Done>, RunError> {
         // Nothing but their replacement comes before the dead are logged.
         if !matches!(action, Action::Spawn { .. } | Action::Show(_) | Action::Log(_)) {
-            self.deaths.log(&self.log);
+            self.log_deaths();
         }
         match action {
             Action::Spawn { slot, generation } => return Ok(self.spawn(slot, generation)),
@@ -70,7 +69,7 @@ impl Parent<'_> {
                 self.deaths.hold_back(notice);
             }
             Action::Log(notice) => {
-                self.deaths.log(&self.log);
+                self.log_deaths();
                 self.log_notice(notice);
             }
             Action::Exit(verdict) => return Ok(Some(Done::Over(verdict))),
@@ -100,6 +99,9 @@ impl Parent<'_> {
                 self.counters.count(Counter::Spawns);
                 let pid = number(child);
                 self.supervisor.handle(clock::now(), Event::Spawned { slot, pid });
+                let (child_pid, children) = (pid, Children(self.supervisor.alive()));
+                let started = PoolMessage::ChildStarted { child_pid, slot, generation, children };
+                self.log.write(&started);
             }
             Err(error) => {
                 self.channels.pages.clear(slot);
@@ -114,20 +116,24 @@ impl Parent<'_> {
 
     /// Logs why a child cannot be forked, and what is short, if that is another reason than before, or it was long ago.
     fn log_fork_error(&mut self, error: &io::Error) {
-        self.deaths.log(&self.log);
+        self.log_deaths();
         let (now, why) = (clock::now(), error.to_string());
         let is_known = self
             .fork_error
             .as_ref()
             .is_some_and(|(known, logged)| *known == why && now.since(*logged) < FORK_ERROR_AGAIN);
         if !is_known {
-            self.log.error(format_args!("cannot fork: {why}{}", Shortage::behind(error)));
+            let shortage = Shortage::behind(error);
+            self.log.write(&PoolMessage::CannotFork { error: &why, shortage: &shortage });
             self.fork_error = Some((why, now));
         }
     }
 
     /// Asks a child to leave, by a signal only if it would not notice otherwise.
     fn ask(&mut self, slot: SlotId) {
+        if let Some(child_pid) = self.table.pid(slot) {
+            self.log.write(&PoolMessage::ChildRetiring { child_pid, slot });
+        }
         self.channels.ask(slot);
         if let Some(board) = &mut self.board {
             board.mark_leaving(slot, &self.channels.pages, &self.log);
@@ -140,10 +146,12 @@ impl Parent<'_> {
     /// Signals a child, if it has not ended.
     pub(super) fn signal(&mut self, slot: SlotId, signal: Signal) {
         if let Err(error) = self.table.signal(slot, signal)
-            && let Some(pid) = self.table.pid(slot)
+            && let Some(child_pid) = self.table.pid(slot)
         {
-            let pid = pid.as_raw_nonzero();
-            self.log.error(format_args!("cannot send {signal:?} to child {pid}: {error}"));
+            let signal = format!("{signal:?}");
+            let message =
+                PoolMessage::CannotSignal { child_pid, slot, signal: &signal, error: &error };
+            self.log.write(&message);
         }
     }
 
@@ -188,17 +196,14 @@ impl Parent<'_> {
 
     /// Logs a notice, with what is known here beside it.
     fn log_notice(&self, notice: Notice) {
-        if let Some(words) = self.words_of_upgrade(notice) {
-            return self.log.info(words);
+        if self.log_upgrade(notice) {
+            return;
         }
-        let detail = match notice {
-            Notice::CutShort { child, .. } => self.in_hand(child.slot),
-            _ => String::new(),
+        let in_hand = match notice {
+            Notice::CutShort { child, .. } | Notice::Hung { child, .. } => self.in_hand(child.slot),
+            _ => InHand::Unknown,
         };
-        describe::tell(&self.log, notice, &detail);
-        if let Notice::Hung { child: ChildId { slot, pid }, .. } = notice {
-            self.log.error(format_args!("child {pid} was doing: {}", self.label(slot)));
-        }
+        notices::log(&self.log, notice, &About { in_hand, ..About::default() });
     }
 
     /// Lets the program look at a child that is about to be ended.
@@ -206,21 +211,6 @@ impl Parent<'_> {
         let Some(pid) = self.table.pid(slot) else { return };
         let hung = HungChild { pid: number(pid), slot: slot.0, label: self.label(slot), busy };
         self.call_hook(clock::now(), Call::OnTimeout(slot, hung));
-    }
-
-    /// What a child says that it has in hand, and for whom, to stand behind what is logged of it.
-    fn in_hand(&self, slot: SlotId) -> String {
-        let record = self.board.as_ref().and_then(|_| self.channels.pages.record(slot));
-        let Some(record) = record else { return String::new() };
-        match (record.status().class(), record.label(), record.client()) {
-            (Class::Idle | Class::Empty, _, _) => {
-                "; it says that it has nothing in hand".to_owned()
-            }
-            (_, "", "") => "; it does not say what it has in hand".to_owned(),
-            (_, label, "") => format!("; it has in hand: {label}"),
-            (_, "", client) => format!("; it has a request of {client} in hand"),
-            (_, label, client) => format!("; it has in hand: {label}, of {client}"),
-        }
     }
 
     /// What a child says that it is doing.

@@ -1,5 +1,7 @@
 //! Seeing whether clients have gone, and having something done about it.
 
+use std::fmt::Display;
+
 use prefork_core::{Activity, Event, SlotId, Time};
 use prefork_netwatch::Connection;
 
@@ -8,6 +10,7 @@ use crate::{
     board,
     disconnect::{Accepted, Busy, Gone, Kind, OnDisconnect},
     hooks::Call,
+    logs::{ClientMessage, describe::Span},
     status::counters::Counter,
     system::clock,
 };
@@ -54,8 +57,7 @@ impl Parent<'_> {
         match handler {
             None => {}
             Some(Kind::Always(OnDisconnect::Nothing)) => {
-                gone.iter()
-                    .for_each(|gone| self.log.info(format_args!("client {}", gone.disconnect)));
+                gone.iter().for_each(|gone| self.log_gone(gone, OnDisconnect::Nothing));
             }
             Some(Kind::Always(OnDisconnect::Cancel)) => {
                 gone.iter().for_each(|gone| self.cancel(now, gone));
@@ -68,13 +70,29 @@ impl Parent<'_> {
         }
     }
 
+    /// Logs that a client has gone, and what is done about it.
+    fn log_gone(&self, gone: &Gone, reaction: OnDisconnect) {
+        let Gone { disconnect, slot, .. } = gone;
+        let (child_pid, slot, label) = (disconnect.pid, *slot, disconnect.label.as_str());
+        let (client, duration) = (&*disconnect.client(), Span(disconnect.busy));
+        let gone: &dyn Display = disconnect;
+        self.log.write(&match reaction {
+            OnDisconnect::Nothing => {
+                ClientMessage::ClientGone { child_pid, slot, label, client, duration, gone }
+            }
+            OnDisconnect::Cancel => {
+                ClientMessage::Cancelling { child_pid, slot, label, client, duration, gone }
+            }
+        });
+    }
+
     /// Has a child give up its request, if it still is the child and the request that was meant.
     pub(super) fn cancel(&mut self, now: Time, gone: &Gone) {
         let is_meant = |busy: &Busy| {
             (busy.pid, busy.slot, busy.since) == (gone.disconnect.pid, gone.slot, gone.since)
         };
         if self.busy_children().iter().any(is_meant) {
-            self.log.info(format_args!("client {}: cancelling", gone.disconnect));
+            self.log_gone(gone, OnDisconnect::Cancel);
             self.counters.count(Counter::Cancelled);
             self.supervisor.handle(now, Event::Cancelled { slot: gone.slot, since: gone.since });
         }

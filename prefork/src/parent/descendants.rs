@@ -10,6 +10,7 @@ use rustix::process::Pid;
 
 use super::Parent;
 use crate::{
+    logs::PoolMessage,
     logs::log::Log,
     system::clock,
     system::os::{
@@ -55,7 +56,7 @@ impl Descendants {
             (Policy::End, Ok(())) => None,
         };
         if let Some(obstacle) = obstacle {
-            log.warning(format_args!("what children start is not ended with them: {obstacle}"));
+            log.write(&PoolMessage::KeepsDescendants { error: &obstacle });
             return none;
         }
         let mut tags = Tags::below(limit);
@@ -128,7 +129,7 @@ impl Descendants {
         if let Some(trouble) =
             trouble.as_ref().filter(|trouble| self.trouble.as_ref() != Some(trouble))
         {
-            log.error(format_args!("what ended children had started: {trouble}"));
+            log.write(&PoolMessage::CannotEndDescendants { error: trouble });
         }
         self.trouble = trouble;
         killed + others

@@ -3,7 +3,7 @@
 use prefork_core::{Activity, Event, RequestCount, Sight, SlotId, Time};
 
 use super::Parent;
-use crate::{board::Look, system::clock};
+use crate::{board::Look, logs::InHand, system::clock};
 
 impl Parent<'_> {
     /// Goes on with the children of the old program.
@@ -19,6 +19,12 @@ impl Parent<'_> {
                 board.mark_leaving(slot, &self.channels.pages, &self.log);
             }
         }
+    }
+
+    /// Reads what a child has in hand.
+    pub(super) fn in_hand(&self, slot: SlotId) -> InHand {
+        let record = self.board.as_ref().and_then(|_| self.channels.pages.record(slot));
+        record.as_ref().map_or(InHand::Unknown, InHand::of)
     }
 
     /// Looks at what all children are doing.

@@ -3,6 +3,7 @@
 use prefork_core::{Hangup, HangupSender, Hangups};
 
 use crate::{
+    logs::ChangeMessage,
     logs::log::Log,
     system::os::{Sender, terminal::has_terminal},
 };
@@ -17,10 +18,8 @@ pub(crate) fn understand(hangups: &mut Hangups, sender: Option<Sender>, log: &Lo
     let hangup = hangups.meaning(who, has_terminal());
     match hangup {
         Hangup::Reload => {}
-        Hangup::Stop => log.info(format_args!("SIGHUP{from}: the terminal has gone; ending with it")),
-        Hangup::Outlive => log.info(format_args!(
-            "SIGHUP{from}: the terminal has gone; serving on without it, as SIGHUP was ignored at the start"
-        )),
+        Hangup::Stop => log.write(&ChangeMessage::TerminalGone { sender: &from }),
+        Hangup::Outlive => log.write(&ChangeMessage::TerminalOutlived { sender: &from }),
     }
     hangup
 }

@@ -5,7 +5,10 @@ use std::time::Duration;
 use prefork_core::{Event, SlotId, Time};
 
 use super::Parent;
-use crate::{logs::describe::Span, start::logs::reopen, status::counters::Counter, system::clock};
+use crate::{
+    logs::FileMessage, logs::describe::Span, start::logs::reopen, status::counters::Counter,
+    system::clock,
+};
 
 /// A line is written within microseconds, so this is mostly looked at once. It may take longer where the disk is slow,
 /// or where a child has to be replaced.
@@ -44,9 +47,7 @@ impl Parent<'_> {
             return;
         }
         if let Err(error) = self.channels.hand_out(&logs, self.supervisor.slots()) {
-            self.log.error(format_args!(
-                "new logs cannot be handed to the children: {error}; they are replaced instead"
-            ));
+            self.log.write(&FileMessage::LogsNotHandedOut { error: &error });
         }
         let now = clock::now();
         self.handover_of_logs.begin(now);
@@ -71,18 +72,13 @@ impl Parent<'_> {
             let pause = (going.pause * 2).min(SLOWEST);
             let is_slow = std::mem::replace(&mut going.pause, pause) < SLOWEST && pause == SLOWEST;
             going.due = now + pause;
-            if is_slow && let Some(pid) = self.table.pid(late) {
-                let pid = pid.as_raw_nonzero();
-                self.log.warning(format_args!(
-                    "child {pid} still writes to an old log; who waits for that goes on waiting"
-                ));
+            if is_slow && let Some(child_pid) = self.table.pid(late) {
+                self.log.write(&FileMessage::OldLogInUse { child_pid });
             }
             return;
         }
-        let took = Span(now.since(going.began));
-        self.log.info(format_args!(
-            "the logs are open again; {took} later no child writes to an old one any more"
-        ));
+        let duration = Span(now.since(going.began));
+        self.log.write(&FileMessage::LogsReopened { duration });
         self.handover_of_logs.going = None;
         if let Some(board) = &mut self.board {
             board.show_logs(edition, &self.channels.pages, &self.log);

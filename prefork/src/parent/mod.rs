@@ -46,6 +46,7 @@ use crate::{
     logs::Streams,
     logs::describe::Children,
     logs::log::{Log, Role},
+    logs::{ChangeMessage, ProcessMessage},
     manager::{Begun, Occasion, Reporting},
     program::Invocation,
     program::{AutoReload, FileWatch},
@@ -186,7 +187,7 @@ impl<'a> Parent<'a> {
             }
             Some(adopted) => {
                 let children = Children(adopted.children.len());
-                log.info(format_args!("this program goes on with the {children} of before"));
+                log.write(&ChangeMessage::TookOver { children });
                 table.adopt(&adopted);
                 let Adopted { adopted_as, mut supervisor, .. } = adopted;
                 for child in &mut supervisor.children {
@@ -264,7 +265,8 @@ impl<'a> Parent<'a> {
                         }
                     }
                     Some(Done::Over(verdict)) => {
-                        self.deaths.log(&self.log);
+                        self.log_deaths();
+                        self.log_departures();
                         self.helpers.end_all(&self.log);
                         // Its children are gone, who shared them.
                         self.listeners.disarm();
@@ -276,7 +278,8 @@ impl<'a> Parent<'a> {
                     }
                 }
             }
-            self.deaths.log(&self.log);
+            self.log_deaths();
+            self.log_departures();
             self.channels.wake_children();
             // After those who have ended were replaced, which is not to wait for this.
             if std::mem::take(&mut self.have_ended) {
@@ -299,8 +302,7 @@ impl<'a> Parent<'a> {
         if let (Some(AutoReload { list: None, .. }), Err(error)) =
             (&self.auto_reload, &self.invocation)
         {
-            let log = &self.log;
-            log.error(format_args!("the program file is not watched: {}", Report(error)));
+            self.log.write(&ChangeMessage::ProgramNotWatched { error: &Report(error) });
         }
         self.file_watch = self.auto_reload.take().map(|auto_reload| {
             let invocation = self.invocation.as_ref().ok();
@@ -353,15 +355,12 @@ impl<'a> Parent<'a> {
             (Slept::Blindly, None) => {
                 self.too_many = Some(descriptors);
                 let shortage = Shortage::of_descriptors();
-                self.log.error(format_args!(
-                    "fewer descriptors are allowed than are waited for{shortage}; looking 50 times a second \
-                     until that is raised"
-                ));
+                self.log.write(&ProcessMessage::FewDescriptors { shortage: &shortage });
             }
             // Fewer are waited for at times.
             (Slept::Watching, Some(too_many)) if allowed_descriptors() >= too_many => {
                 self.too_many = None;
-                self.log.info("there are descriptors enough again");
+                self.log.write(&ProcessMessage::EnoughDescriptors);
             }
             (Slept::Watching, _) | (Slept::Blindly, Some(_)) => {}
         }

@@ -3,7 +3,13 @@
 use prefork_core::{Event, Request, Supervisor};
 use prefork_daemonize::Readiness;
 
-use crate::{Report, logs::describe::Children, logs::log::Log, system::clock};
+use crate::{
+    Report,
+    logs::describe::Children,
+    logs::log::Log,
+    logs::{ChangeMessage, PoolMessage},
+    system::clock,
+};
 
 /// Tells the log and, once, whoever waits for the start.
 pub(crate) fn announce(
@@ -12,10 +18,10 @@ pub(crate) fn announce(
     children: usize,
     log: &Log,
 ) {
-    log.info(format_args!("ready, with {}", Children(children)));
+    log.write(&PoolMessage::Ready { children: Children(children) });
     if let Some(Err(error)) = readiness.take().map(Readiness::ready) {
         // Whoever started the daemon believes that it failed: it must not stay behind.
-        log.error(format_args!("cannot say that the daemon is ready: {}", Report(&error)));
+        log.write(&ChangeMessage::NotAnnounced { error: &Report(&error) });
         supervisor.handle(clock::now(), Event::Requested(Request::StopNow));
     }
 }

@@ -9,7 +9,9 @@ use super::Parent;
 use crate::{
     Report,
     args::settings::{Held, InForce, Live, Mask},
-    disconnect, program,
+    disconnect,
+    logs::{self, ChangeMessage},
+    program,
     system::clock,
     system::os::Shortage,
     upgrade::{Read, Reading},
@@ -46,18 +48,13 @@ impl Parent<'_> {
 
     /// Replaces the children with the settings in force, as there is nobody to read others.
     fn go_on_unread(&mut self, now: Time, error: &io::Error) {
-        self.log.error(format_args!(
-            "the settings are not read again: {}{}; children are replaced with those in force",
-            Report(error),
-            Shortage::behind(error)
-        ));
+        let (shortage, error) = (Shortage::behind(error), Report(error));
+        self.log.write(&ChangeMessage::SettingsUnread { error: &error, shortage: &shortage });
         self.supervisor.handle(now, Event::SettingsUnread);
     }
 
     fn refuse_settings(&mut self, now: Time, why: &str) {
-        self.log.error(format_args!(
-            "reload refused: {why}; the settings in force stay, and no child is replaced"
-        ));
+        self.log.write(&ChangeMessage::ReloadRefused { reason: &why });
         self.supervisor.handle(now, Event::SettingsRefused);
     }
 
@@ -77,8 +74,12 @@ impl Parent<'_> {
             }
         };
         self.hand_out_settings(&in_force.live);
+        let (before, after) = (self.settings.in_force.live.log_level, in_force.live.log_level);
         self.settings.in_force = in_force;
+        // What has changed is logged, if it is wanted by one of both.
+        logs::set_level(before.max(after));
         self.report_settings(&held);
+        logs::set_level(after);
         self.reporting.reconfigure(&config);
         self.supervisor.reconfigure(now, config);
     }
@@ -125,26 +126,20 @@ impl Parent<'_> {
 
     fn report_settings(&self, held: &Held) {
         let Held { applied, by_upgrade, by_restart, files } = held;
-        self.log.info(match &applied[..] {
-            [] => "settings read again: none that is in force has changed".to_owned(),
-            some => format!("settings read again: {}", some.join("; ")),
-        });
-        for (names, what) in
+        match &applied[..] {
+            [] => self.log.write(&ChangeMessage::SettingsUnchanged),
+            some => self.log.write(&ChangeMessage::SettingsApplied { settings: &some.join("; ") }),
+        }
+        for (names, takes) in
             [(by_upgrade, "an upgrade (SIGUSR2)"), (by_restart, "a restart of the daemon")]
         {
             if !names.is_empty() {
-                self.log.warning(format_args!(
-                    "settings that have changed and take {what}: {}; what was set before stays in force",
-                    names.join(", ")
-                ));
+                let settings = &names.join(", ");
+                self.log.write(&ChangeMessage::SettingsHeld { settings, takes });
             }
         }
         for file in files {
-            self.log.info(format_args!(
-                "{} has changed: what is the program's own there, such as addresses to listen on, takes an upgrade \
-                 (SIGUSR2)",
-                one_line(&file.path)
-            ));
+            self.log.write(&ChangeMessage::SettingsFileChanged { path: &one_line(&file.path) });
         }
     }
 }
@@ -171,6 +166,7 @@ fn configured(config: &Config, before: &Live, live: &Live) -> io::Result<Config>
         umask: _,
         no_new_privs: _,
         rlimit_nofile: _,
+        log_level: _,
         auto_reload_check_every: _,
         auto_reload_handler: _,
         on_client_disconnect: _,

@@ -3,12 +3,18 @@
 use std::{io, time::Duration};
 
 use nix::sys::signal::Signal;
-use prefork_core::{Allowance, Event, Exit, Hangup, Request, Time};
+use prefork_core::{Allowance, ChildId, Event, Exit, Hangup, Request, Time};
 use rustix::process::Pid;
 
-use super::{Parent, helpers::Ended, reap, table::number};
+use super::{Parent, deaths::Dead, helpers::Ended, reap, table::number};
 use crate::{
-    ChildExit, OnChange, hooks::Call, parent::hangup, program, system::clock, system::os::Sender,
+    ChildExit, OnChange,
+    hooks::Call,
+    logs::{ChangeMessage, SenderPid, notices::About},
+    parent::hangup,
+    program,
+    system::clock,
+    system::os::Sender,
 };
 
 /// After so many ends of orphans at once, signals are read every 4 ms: often enough for the end of a child, which is
@@ -70,19 +76,15 @@ impl Parent<'_> {
                 }
             }
             match (request(signal), sender) {
-                // Whoever stops a container is not to be seen from inside.
-                (Some(request), Sender::Process(0)) => {
-                    self.log.info(format_args!("{signal} from outside this pid namespace"));
-                    requests.push(request);
-                }
                 (Some(request), Sender::Process(pid)) => {
-                    self.log.info(format_args!("{signal} from pid {pid}"));
+                    let sender_pid = SenderPid(pid);
+                    self.log.write(&ChangeMessage::Signalled { signal: &signal, sender_pid });
                     requests.push(request);
                 }
                 // What a terminal sends to a job in the background that it does not let read or write.
                 (Some(Request::More | Request::Fewer), Sender::Kernel) => {}
                 (Some(request), Sender::Kernel) => {
-                    self.log.info(format_args!("{signal} from the kernel, as from a terminal"));
+                    self.log.write(&ChangeMessage::SignalledByKernel { signal: &signal });
                     requests.push(request);
                 }
                 (None, _) => children_ended = true,
@@ -102,7 +104,7 @@ impl Parent<'_> {
             return;
         };
         let Some(changes) = watch.check(now) else { return };
-        self.log.info(&changes);
+        self.log.write(&ChangeMessage::FilesChanged { changes: &changes });
         match self.hooks.auto_reload_handler.as_ref().map(|handler| &handler.0) {
             Some(program::Kind::Always(reaction)) => self.react(now, *reaction),
             Some(program::Kind::Asked(_)) => {
@@ -154,7 +156,8 @@ impl Parent<'_> {
             return;
         };
         self.descendants.release(slot);
-        let label = self.label(slot);
+        let lived = self.supervisor.lived(now, slot).unwrap_or_default();
+        let in_hand = self.in_hand(slot).within(lived);
         if let Some(status) = &mut self.helpers.status {
             status.begin();
         }
@@ -163,11 +166,22 @@ impl Parent<'_> {
         pages.clear(slot);
         self.counters.died(exit, requests);
         if self.hooks.on_child_exit.is_some() {
-            let (pid, slot, generation) = (number(pid), slot.0, generation.0);
+            let child = ChildExit {
+                pid: number(pid),
+                slot: slot.0,
+                generation: generation.0,
+                exit,
+                uptime: lived,
+                requests: requests.unwrap_or_default(),
+                in_hand: in_hand.time(),
+                label: in_hand.label().unwrap_or_default().to_owned(),
+                client: in_hand.client().unwrap_or_default().to_owned(),
+            };
             // Before the supervisor knows, who might see nothing left to wait for.
-            let child = ChildExit { pid, slot, generation, exit, label };
             self.call_hook(now, Call::OnChildExit(child));
         }
+        let about = About { in_hand, requests, ..About::default() };
+        self.deaths.add(Dead { child: ChildId { slot, pid: number(pid) }, exit, lived, about });
         self.supervisor.handle(now, Event::Exited { slot, exit });
     }
 }

@@ -1,12 +1,16 @@
 //! Trying a new program, and becoming it.
 
-use std::io::{self, Write};
+use std::{
+    fmt::Display,
+    io::{self, Write},
+};
 
 use prefork_core::{Event, Hook, Notice, Time, one_line};
 
 use super::Parent;
 use crate::{
     Report,
+    logs::{ChangeMessage, HookMessage},
     status::Service,
     sys,
     system::clock,
@@ -20,7 +24,7 @@ impl Parent<'_> {
         let invocation = match &self.invocation {
             Ok(invocation) => invocation,
             Err(error) => {
-                let why = format!("it is not known how it was started: {error}");
+                let why = format!("it is not known how this program was started: {error}");
                 return self.refuse(clock::now(), &why);
             }
         };
@@ -34,34 +38,35 @@ impl Parent<'_> {
         }
     }
 
-    /// Says which file is tried, which one this process becomes, and whether that is another than before; `None` if
-    /// nothing of the kind is to be said.
-    pub(super) fn words_of_upgrade(&self, notice: Notice) -> Option<String> {
-        let invocation = self.invocation.as_ref().ok()?;
+    /// Logs which file is tried, which one this process becomes, and whether that is another than before; returns
+    /// whether the notice is about that.
+    pub(super) fn log_upgrade(&self, notice: Notice) -> bool {
+        let Ok(invocation) = &self.invocation else { return false };
         match (notice, &self.helpers.probe) {
-            (Notice::Probing, _) if self.is_about_to_try_itself() => Some(format!(
-                "trying the running program again: {}",
-                one_line(invocation.running())
-            )),
+            (Notice::Probing, _) if self.is_about_to_try_itself() => {
+                let path = one_line(invocation.running());
+                self.log.write(&ChangeMessage::ProbingAgain { path: &path });
+            }
             (Notice::Probing, _) => {
-                Some(format!("trying the program {}", one_line(&invocation.program())))
+                let program = invocation.program();
+                self.log.write(&ChangeMessage::ProbingProgram { path: &one_line(&program) });
             }
             (Notice::Upgrading, Some(probe)) => {
                 let Tried { path, is_running } = probe.tried(invocation);
                 let (path, running) =
                     (one_line(&path).to_string(), one_line(invocation.running()).to_string());
-                Some(if is_running {
-                    format!(
-                        "the program works and is the same file as before; executing it again: {path}"
-                    )
-                } else if path == running {
-                    format!("the new program works; becoming it: {path}, another file than before")
+                let path: &dyn Display = &path;
+                self.log.write(&if is_running {
+                    ChangeMessage::UpgradingAgain { path }
+                } else if path.to_string() == running {
+                    ChangeMessage::UpgradingInPlace { path }
                 } else {
-                    format!("the new program works; becoming it: {path}, after {running}")
-                })
+                    ChangeMessage::UpgradingFrom { path, running: &running }
+                });
             }
-            _ => None,
+            _ => return false,
         }
+        true
     }
 
     /// Passes on what the probe says.
@@ -93,7 +98,7 @@ impl Parent<'_> {
             (None, _) | (_, Err(_)) => None,
         };
         if let Some(error) = refused {
-            self.say_refused(&format!("it cannot be executed in place: {error}"));
+            self.say_refused(&format!("the new program cannot be executed in place: {error}"));
         }
         self.helpers.end_probe();
         self.supervisor.handle(clock::now(), Event::UpgradeFailed);
@@ -103,8 +108,7 @@ impl Parent<'_> {
     fn say_calls_are_lost(&self) {
         let lost = self.helpers.calls.open(Hook::OnChildExit);
         if lost > 0 {
-            self.log
-                .error(format_args!("{lost} calls of on_child_exit are lost with this program"));
+            self.log.write(&HookMessage::CallsLost { calls: lost });
         }
     }
 
@@ -132,7 +136,7 @@ impl Parent<'_> {
     }
 
     fn say_refused(&self, why: &str) {
-        self.log.error(format_args!("the new program is no good: {why}; this one goes on"));
+        self.log.write(&ChangeMessage::UpgradeRefused { reason: &why });
     }
 }
 

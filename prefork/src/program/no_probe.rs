@@ -54,7 +54,7 @@ pub(crate) enum NoProbe {
     },
     /// The running program was executed from memory.
     #[error(
-        "it was started from a file in memory, which no name leads to: restart the daemon instead"
+        "this program was started from a file in memory, which no name leads to: restart the daemon instead"
     )]
     Nameless,
     /// It cannot be run.

@@ -23,6 +23,7 @@ use crate::{
     hooks::ParentHooks,
     logs::log::{Log, Role},
     logs::stderr,
+    logs::{FileMessage, ProcessMessage, set_level},
     manager::{MainPid, Manager},
     parent::{Became, Parent, Parts},
     program::AutoReload,
@@ -34,7 +35,7 @@ use crate::{
     sys,
     sys::threads,
     system::clock,
-    system::os::{Signals, outlive_failed_writes, pidfds_work, terminal},
+    system::os::{Shortage, Signals, outlive_failed_writes, pidfds_work, terminal},
     upgrade::{Adopted, Inherited, inherited},
 };
 use open_logs::{open_access_log, open_error_log};
@@ -121,6 +122,7 @@ impl<S> Prefork<S> {
         if let Some(inherited) = &*inherited() {
             inherited.report_settings(&checked.settings.in_force);
         }
+        set_level(checked.settings.in_force.live.log_level);
         outlive_failed_writes().map_err(RunError::system("set up signals"))?;
         let inherited = inherited().take();
         let prepared = prepare(checked, inherited.as_ref());
@@ -233,10 +235,7 @@ fn serve<S>(
     let began = clock::now();
     let initialized = initialize(settings, activated, after_init)?.for_pool();
     if !sys::pages::can_seal() {
-        Log::new(&settings.name, Role::Parent).info(
-            "mseal(2) is not to be had, as before Linux 6.10 or where a sandbox forbids it: a child that was \
-             taken over can write to what the others report (docs/security.md)",
-        );
+        Log::new(&settings.name, Role::Parent).write(&ProcessMessage::CannotSeal);
     }
     let channels = Channels::open(settings.slots())
         .map_err(RunError::system("open the channels to the children"))?;
@@ -409,7 +408,10 @@ fn open_status(
 ) -> Option<Service> {
     let log = Log::new(&settings.name, Role::Parent);
     let service = Service::new(socket, board, &log);
-    service.inspect_err(|error| log.error(format_args!("no status page: {error}"))).ok()
+    let no_page = |error: &io::Error| {
+        log.write(&FileMessage::NoStatusPage { error, shortage: &Shortage::behind(error) });
+    };
+    service.inspect_err(no_page).ok()
 }
 
 /// From here on nobody whom standard error is shared with has this process wait.

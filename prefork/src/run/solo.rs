@@ -31,8 +31,9 @@ use crate::{
     child::{By, Child, ChildParts, Failed, Stop, Work, stops},
     hooks,
     hooks::{BeforeShutdown, ParentHooks, Ready},
-    logs::describe,
     logs::log::{Log, Role},
+    logs::notices::{self, About},
+    logs::{ChangeMessage, HookMessage, ProcessMessage},
     manager::{Begun, Occasion, Reporting},
     parent::hangup,
     parent::ready,
@@ -249,7 +250,7 @@ impl Watcher {
     fn wait(&mut self) -> Option<Verdict> {
         loop {
             if let Err(error) = self.sleep() {
-                self.log.error(format_args!("cannot wait for signals: {error}"));
+                self.log.write(&ProcessMessage::CannotWait { error: &error });
                 return None;
             }
             self.take_in();
@@ -279,7 +280,7 @@ impl Watcher {
             // A flag does not say who has raised it.
             match hangup::understand(&mut self.hangups, None, &self.log) {
                 Hangup::Reload => {
-                    self.log.info("SIGHUP: there are no children to replace");
+                    self.log.write(&ChangeMessage::NothingToReload);
                     self.reporting.on(Occasion::NothingToReload);
                 }
                 Hangup::Stop => {
@@ -289,11 +290,10 @@ impl Watcher {
             }
         }
         if self.bell.resize.swap(false, Ordering::Acquire) {
-            self.log.info("SIGTTIN, SIGTTOU: there are no children of which to have more or fewer");
+            self.log.write(&ChangeMessage::NothingToResize);
         }
         if self.bell.upgrade.swap(false, Ordering::Acquire) {
-            self.log
-                .info("SIGUSR2: a daemon without children does not upgrade; restart it instead");
+            self.log.write(&ChangeMessage::NothingToUpgrade);
         }
         if self.bell.reopen.swap(false, Ordering::Acquire) {
             reopen_error_log(&self.settings, &self.log);
@@ -368,15 +368,15 @@ impl Watcher {
         match notice {
             // The one that the supervisor counts is no process.
             Notice::Stopping { request, .. } => {
-                describe::tell(&self.log, Notice::Stopping { request, alive: 0 }, "");
+                let notice = Notice::Stopping { request, alive: 0 };
+                notices::log(&self.log, notice, &About::default());
             }
             Notice::Escalated { .. } => {
-                self.log
-                    .warning("not gone yet: the main loop; the daemon is about to end around it");
+                self.log.write(&ChangeMessage::LoopStays);
             }
             // The next line is about that.
             Notice::CutShort { .. } => {}
-            notice => describe::tell(&self.log, notice, ""),
+            notice => notices::log(&self.log, notice, &About::default()),
         }
     }
 
@@ -414,7 +414,7 @@ impl Watcher {
             bell.ring_for_hook();
         };
         if let Err(error) = thread::Builder::new().name(hook.name().to_owned()).spawn(run) {
-            self.log.error(format_args!("cannot run {}: {error}", hook.name()));
+            self.log.write(&HookMessage::NotRun { hook, error: &error });
             self.supervisor.handle(clock::now(), Event::HookEnded(hook));
         }
     }

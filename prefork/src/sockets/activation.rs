@@ -23,6 +23,7 @@ use rustix::{
 };
 
 use crate::{
+    logs::ClientMessage,
     logs::log::Log,
     program::ACTIVATION_VARIABLES,
     sockets::bound::{self, listens, tcp_address, unix_address},
@@ -50,7 +51,8 @@ pub(crate) fn take(log: &Log) -> Vec<Activated> {
     let numbers = match numbers(&count) {
         Some(numbers) => numbers,
         None => {
-            log.warning(format_args!("LISTEN_FDS is no number of descriptors: {count:?}"));
+            let value = format!("{count:?}");
+            log.write(&ClientMessage::BadListenFds { value: &value });
             return Vec::new();
         }
     };

@@ -11,6 +11,7 @@ use rustix::fs::Mode;
 
 use crate::{
     AnyListener,
+    logs::ClientMessage,
     logs::log::Log,
     program::Role,
     sockets::InheritedListener,
@@ -356,11 +357,8 @@ impl Init {
             let Some(name) = name else { continue };
             let asked: Vec<_> = self.listeners.iter().map(|it| bound::name(&it.socket)).collect();
             let asked = if asked.is_empty() { "none".to_owned() } else { asked.join(", ") };
-            log.warning(format_args!(
-                "socket {} of the service manager is not used, and its clients get no answer: the program has \
-                 asked for {asked}",
-                activation::describe(socket, name)
-            ));
+            let socket = activation::describe(socket, name);
+            log.write(&ClientMessage::SocketUnused { socket: &socket, asked: &asked });
         }
     }
 

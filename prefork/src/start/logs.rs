@@ -8,7 +8,7 @@ use crate::{
     AccessLog, Report, RunError,
     args::check::Settings,
     channels::Logs,
-    logs::{Streams, log::Log, stderr},
+    logs::{FileMessage, Streams, log::Log, stderr},
 };
 
 /// Sends standard error to the error log.
@@ -55,7 +55,7 @@ pub(crate) fn reopen<'a>(
 pub(crate) fn reopen_error_log(settings: &Settings, log: &Log) -> bool {
     let replaced = replace_error_log(settings);
     if let Err(error) = &replaced {
-        log.error(format_args!("the error log stays as it was: {}", Report(error)));
+        log.write(&FileMessage::LogNotReopened { log: "error log", error: &Report(error) });
     }
     replaced.is_ok()
 }

@@ -13,6 +13,7 @@ use crate::{
     args::check::{Pool, Settings},
     board::{ParentBoard, Public},
     hooks,
+    logs::PoolMessage,
     logs::log::{self, Log},
     sockets::activation::Activated,
     sockets::listeners::Listeners,
@@ -73,10 +74,7 @@ pub(crate) fn initialize<S>(
     let pid_file = pid_file.map(|file| KeptPidFile::begin(file, &log));
     let board = create_board(settings)?;
     if settings.wants_scoreboard {
-        log.warning(
-            "the pool stays at prefork: to grow to max_children, set scoreboard_path or \
-             scoreboard_in_memory",
-        );
+        log.write(&PoolMessage::StaysSmall);
     }
     let bind = |address| predecessor.outlast(|| StatusSocket::bind(address));
     let status = settings.status.as_ref().map(bind).transpose();

@@ -9,7 +9,7 @@ use std::{os::fd::BorrowedFd, time::Duration};
 use prefork_core::{Time, one_line};
 use prefork_daemonize::{PidFile, Restored};
 
-use crate::{Report, logs::log::Log, system::os::FileHints};
+use crate::{Report, logs::FileMessage, logs::log::Log, system::os::FileHints};
 
 /// How long hints are left alone after one, so that somebody who touches the file all the time costs little.
 const REST: Duration = Duration::from_millis(500);
@@ -44,10 +44,7 @@ impl KeptPidFile {
         let hints = FileHints::new(&file);
         let hints = hints.inspect_err(|error| {
             let path = file.path();
-            log.warning(format_args!(
-                "pid file {} is not watched: {error}; if it is removed, a reload makes it again",
-                one_line(path),
-            ));
+            log.write(&FileMessage::PidFileNotWatched { path: &one_line(path), error });
         });
         Self { file, hints: hints.ok(), next: None, retry: RETRY[0], trouble: None }
     }
@@ -61,7 +58,7 @@ impl KeptPidFile {
     pub(crate) fn remove(self, log: &Log) {
         // That it cannot be removed is no reason for a failed stop: a stale one is harmless.
         if let Err(error) = self.file.remove() {
-            log.warning(Report(&error));
+            log.write(&FileMessage::PidFileNotRemoved { error: &Report(&error) });
         }
     }
 
@@ -98,17 +95,18 @@ impl KeptPidFile {
         let path = one_line(self.file.path());
         match restored {
             Ok(Restored::Intact) => {}
-            Ok(Restored::Rewritten) => log
-                .warning(format_args!("pid file {path} was overwritten; the pid is in it again",)),
+            Ok(Restored::Rewritten) => {
+                log.write(&FileMessage::PidFileRewritten { path: &path });
+            }
             Ok(Restored::MadeAgain) => {
-                log.warning(format_args!("pid file {path} was removed or replaced; made it again"));
+                log.write(&FileMessage::PidFileMadeAgain { path: &path });
                 // One that cannot be watched is doubted at the next reload.
                 let _ = self.hints.as_mut().map(|hints| hints.follow(&self.file));
             }
             Err(error) => {
                 let trouble = Report(&error).to_string();
                 if self.trouble.as_ref() != Some(&trouble) {
-                    log.error(format_args!("the pid file is lost: {trouble}; serving without it"));
+                    log.write(&FileMessage::PidFileLost { error: &trouble });
                 }
                 self.trouble = Some(trouble);
                 self.next = Some(Next::Look(now + self.retry));

@@ -16,6 +16,7 @@ use super::{page::Reader, service::Reopened};
 use crate::{
     BoxError, Report,
     channels::Handout,
+    logs::PoolMessage,
     logs::log::{Log, Role},
     logs::{Streams, follow, stderr},
     sockets::listeners::Listeners,
@@ -65,7 +66,7 @@ pub(super) fn live(desk: &Desk<'_>, privileges: &Privileges, mask: &SigSet) -> !
         // The parent has died.
         Ok(None) => 1,
         Err(error) => {
-            log.error(format_args!("cannot start: {}", Report(&*error)));
+            log.write(&PoolMessage::CannotStart { error: &Report(&*error) });
             1
         }
     };

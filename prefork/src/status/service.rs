@@ -23,6 +23,7 @@ use super::{
 use crate::{
     board::ParentBoard,
     channels::Handout,
+    logs::FileMessage,
     logs::Streams,
     logs::log::Log,
     sockets::listeners::Listeners,
@@ -129,7 +130,7 @@ impl Service {
                 let text = error.to_string();
                 if self.trouble.as_ref() != Some(&text) {
                     let short = Shortage::behind(&error);
-                    log.error(format_args!("no status page: {text}{short}"));
+                    log.write(&FileMessage::NoStatusPage { error: &error, shortage: &short });
                     self.trouble = Some(text);
                 }
             }
@@ -195,7 +196,7 @@ fn reopen(board: Option<&ParentBoard>, log: &Log) -> Option<Reopened> {
     let link = format!("/proc/self/fd/{}", file.as_raw_fd());
     let opened = open(link, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty());
     let opened = opened.inspect_err(|error| {
-        log.error(format_args!("the status page is without children: no board to read: {error}"));
+        log.write(&FileMessage::StatusWithoutBoard { error });
     });
     let path = board.public().path().map(|path| path.to_string_lossy().into_owned());
     Some(Reopened { file: opened.ok()?, path: path.unwrap_or_default() })

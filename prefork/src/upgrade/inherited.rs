@@ -24,6 +24,7 @@ use super::{
 use crate::{
     Report, SettingsError,
     args::settings::InForce,
+    logs::ChangeMessage,
     logs::log::{Log, Role as Speaker},
     logs::stderr,
     program::Role,
@@ -143,7 +144,7 @@ fn give_back(
         }
         (Role::Probe | Role::Settings | Role::Successor | Role::Returned, _) => {}
     }
-    Log::new("prefork", Speaker::Parent).error(reason);
+    Log::new("prefork", Speaker::Parent).write(&ChangeMessage::CannotTakeOver { reason: &reason });
     process::exit(1)
 }
 
@@ -158,7 +159,8 @@ impl Inherited {
         if let (Some(probe_reply), Some(invocation)) = (&self.probe_reply, invocation)
             && let Err(error) = probe_reply.report(&invocation.image)
         {
-            probe_reply.refuse(&format!("it cannot report as what it was executed: {error}"));
+            probe_reply
+                .refuse(&format!("this program cannot report as what it was executed: {error}"));
             sys::exit_now(1);
         }
     }
@@ -244,15 +246,13 @@ impl Inherited {
                 }
             }
             Role::Successor => {
-                Log::new(name, Speaker::Parent).error(format_args!(
-                    "the new program has failed to take over: {reason}; the old one goes on"
-                ));
+                let failed = ChangeMessage::TakeoverFailed { reason: &reason };
+                Log::new(name, Speaker::Parent).write(&failed);
                 sys::way_back::take();
             }
             Role::Returned => {
-                Log::new(name, Speaker::Parent).error(format_args!(
-                    "the old program cannot go on: {reason}; its children serve, and it is executed again soon"
-                ));
+                let failed = ChangeMessage::ReturnFailed { reason: &reason };
+                Log::new(name, Speaker::Parent).write(&failed);
                 sys::way_back::take();
             }
         }
@@ -264,12 +264,13 @@ impl Inherited {
         let what = returned.to_string();
         match (what.is_empty(), returned.attempt) {
             (true, _) => {}
-            (false, 1) => log.error(format_args!(
-                "the new program has failed to take over: {what}; the old one goes on"
-            )),
-            (false, attempt) => log.error(format_args!(
-                "the old program has failed to go on: {what}; its children serve, attempt {attempt}"
-            )),
+            (false, 1) => log.write(&ChangeMessage::TakeoverFailed { reason: &what }),
+            (false, attempt) => {
+                log.write(&ChangeMessage::ReturnFailedAgain {
+                    reason: &what,
+                    attempt: attempt.into(),
+                });
+            }
         }
     }
 }

@@ -9,6 +9,7 @@ use rustix::{
 };
 
 use crate::{
+    logs::PoolMessage,
     logs::log::Log,
     system::clock,
     system::helper::{Helper, kill_unreaped},
@@ -74,11 +75,7 @@ impl Leftovers {
                 }
             }
             if is_unreaped(pid) {
-                let pid = pid.as_raw_nonzero();
-                log.warning(format_args!(
-                    "process {pid} of the daemon's own was killed and cannot be reaped, as one that is \
-                     traced; it is not waited for any more"
-                ));
+                log.write(&PoolMessage::Unreaped { child_pid: pid });
             }
         }
     }

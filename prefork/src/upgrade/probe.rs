@@ -322,7 +322,7 @@ impl Probe {
         if let Some(reason) = self.reason.take() {
             return reason;
         }
-        format!("it {}", Ended(exit))
+        format!("the new program {}", Ended(exit))
     }
 }
 

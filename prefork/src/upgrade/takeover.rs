@@ -30,6 +30,7 @@ use crate::{
     board::{ParentBoard, Place, Public},
     channels::Channels,
     logs::log::{Log, Role as Speaker},
+    logs::{ChangeMessage, FileMessage},
     program::Role,
     sockets::InheritedListener,
     sockets::Init,
@@ -135,10 +136,7 @@ impl Inherited {
             (Err(Some(error)), Role::Probe | Role::Settings | Role::Successor) => Err(error),
             (Err(failure), _) => {
                 let why = failure.map(|error| format!(": {}", Report(&error))).unwrap_or_default();
-                log.error(format_args!(
-                    "the old program cannot start children{why}; those that are left serve on, and when another \
-                     one is needed, it tries again every 10 s, or becomes a better program on SIGUSR2"
-                ));
+                log.write(&ChangeMessage::ReturnedBare { reason: &why });
                 let as_left = |left: InheritedListener| {
                     let InheritedListener { known_by, activated, file, socket } = left;
                     Listening { known_by, activated, file, socket }
@@ -255,8 +253,9 @@ impl Inherited {
     fn claim_pid_file(&mut self, file: RawFd, log: &Log) -> Option<KeptPidFile> {
         let path = self.handover.pid_path.clone()?;
         let adopted = PidFile::adopt(path, self.take(file)?);
-        let adopted =
-            adopted.inspect_err(|error| log.error(format_args!("no pid file: {}", Report(error))));
+        let adopted = adopted.inspect_err(|error| {
+            log.write(&FileMessage::PidFileNotAdopted { error: &Report(error) });
+        });
         let mut pid_file = KeptPidFile::begin(adopted.ok()?, log);
         // Whatever has happened to it while nobody watched.
         pid_file.doubt(clock::now());

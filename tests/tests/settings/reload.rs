@@ -90,6 +90,27 @@ fn a_reload_applies_what_the_file_says_by_then() {
     daemon.stop_in_order();
 }
 
+/// L10: a daemon that serves logs more, and then less again; the change itself is logged.
+#[test]
+fn another_level_of_the_log_is_in_force_at_once() {
+    let scene = scene!();
+    let daemon = hello(&scene, "prefork = 1\nmax_children = 1").daemon();
+    let debug = || scene.logged(" parent debug: ");
+    assert_eq!(debug(), 0);
+    write(&scene, "prefork = 1\nmax_children = 1\nlog_level = \"debug\"");
+    assert!(reload(&scene, &daemon).contains("log_level debug, was info"));
+    wait_until(PATIENCE, "the new child is logged", || {
+        scene.logged("started, of generation 2") == 1
+    });
+    write(&scene, "prefork = 1\nmax_children = 1\nlog_level = \"error\"");
+    let old = daemon.living();
+    daemon.signal(Signal::HUP);
+    scene.wait_for_line("log_level error, was debug");
+    daemon.wait_for_children(PATIENCE, 1, &old);
+    daemon.stop_in_order();
+    assert_eq!(scene.logged("by generation 3") + scene.logged("stopping"), 0);
+}
+
 /// L10: limits hold for whoever is at work, and for the children that come.
 #[test]
 fn limits_are_in_force_from_then_on() {
@@ -238,7 +259,7 @@ fn a_file_that_never_ends_keeps_nobody() {
     daemon.signal(Signal::TTIN);
     wait_until(PATIENCE, "it answers", || scene.logged("prefork is now 3") == 1);
     wait_until(PATIENCE, "it is given up", || {
-        scene.logged("the settings were not read in 1 s; those in force stay") == 1
+        scene.logged("the settings were not read in 1 s; the settings in force stay") == 1
     });
     assert!(old.iter().all(|child| daemon.living().contains(child)));
     daemon.wait_for_children(PATIENCE, 3, &[]);

@@ -26,9 +26,9 @@ fn the_daemon_follows_its_program_file() {
     }
     // No good: said once, and not tried again until the file changes.
     program.install_bytes(b"garbage", 0o755);
-    wait_for_lines(&scene, "the new program is no good", 1);
+    wait_for_lines(&scene, "upgrade refused", 1);
     holds_for(Duration::from_secs(1), "tried once", || {
-        scene.lines_with("error.log", "the new program is no good").len() == 1
+        scene.lines_with("error.log", "upgrade refused").len() == 1
     });
     program.install("--version 5");
     wait_for_version(&daemon, 5);
@@ -179,7 +179,7 @@ fn a_daemon_of_root_does_not_run_what_others_can_change() {
     let program = scene.program();
     let every = ["--auto-reload-check-every", "100"];
     let daemon = program.launch().args(every).daemon();
-    let refused = "the new program is no good: root does not run what others can change";
+    let refused = "upgrade refused: root does not run what others can change";
     program.install_bytes(&program.content("--version 2"), 0o777);
     wait_for_lines(&scene, refused, 1);
     daemon.signal(Signal::USR2);

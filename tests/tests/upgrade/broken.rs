@@ -14,7 +14,7 @@ use super::{upgrade, wait_for_lines, wait_for_version};
 #[track_caller]
 fn assert_refused(scene: &Scene, daemon: &Daemon<'_>, reason: &str, spoil: impl FnOnce()) {
     let before = daemon.living();
-    let refused = "the new program is no good";
+    let refused = "upgrade refused";
     let lines = scene.lines_with("error.log", refused).len();
     spoil();
     daemon.signal(Signal::USR2);
@@ -22,7 +22,7 @@ fn assert_refused(scene: &Scene, daemon: &Daemon<'_>, reason: &str, spoil: impl 
     let said = scene.lines_with("error.log", refused);
     assert_eq!(said.len(), lines + 1, "{said:?}");
     assert!(said[lines].contains(reason), "{reason:?} should be in {:?}", said[lines]);
-    assert!(said[lines].ends_with("; this one goes on"), "{:?}", said[lines]);
+    assert!(said[lines].ends_with("; the running program goes on"), "{:?}", said[lines]);
     assert_eq!(daemon.get("/version").expect("it serves").body, "1", "{reason}");
     wait_until(PATIENCE, "no probe is left", || children(daemon.pid()).len() == before.len());
     assert_eq!(daemon.living(), before, "the children are left alone: {reason}");
@@ -45,16 +45,16 @@ fn a_program_that_is_no_good_changes_nothing() {
         ("Exec format error", Box::new(|| program.install_bytes(b"", 0o755))),
         ("Exec format error", Box::new(|| program.install_bytes(b"garbage\n", 0o755))),
         (
-            "it was ended by SIG",
+            "the new program was ended by SIG",
             Box::new(|| program.install_bytes(&content[..content.len() / 10], 0o755)),
         ),
         ("cannot execute it", Box::new(|| program.install_bytes(&content[..100], 0o755))),
-        ("it exited with status 7", Box::new(with("--manner exits"))),
+        ("the new program exited with status 7", Box::new(with("--manner exits"))),
         ("refusing as asked", Box::new(with("--manner refuses"))),
         ("panicked: panicking as asked", Box::new(with("--manner panics"))),
-        ("it was ended by SIGABRT", Box::new(with("--manner crashes"))),
-        ("it was not ready in 1.5 s", Box::new(with("--manner hangs"))),
-        ("it exited with status 2", Box::new(with("--bogus"))),
+        ("the new program was ended by SIGABRT", Box::new(with("--manner crashes"))),
+        ("the new program was not ready in 1.5 s", Box::new(with("--manner hangs"))),
+        ("the new program exited with status 2", Box::new(with("--bogus"))),
         ("prefork: 9 is greater than max_children (2)", {
             Box::new(with("--prefork 9 --max-children 2"))
         }),
@@ -79,10 +79,10 @@ fn any_other_program_is_no_good_either() {
     let scene = scene!();
     let program = scene.program();
     let daemon = program.launch().args(["--start-timeout", "1000"]).daemon();
-    assert_refused(&scene, &daemon, "it exited with status 0", || {
+    assert_refused(&scene, &daemon, "the new program exited with status 0", || {
         program.install_bytes(&fs::read("/bin/true").expect("there"), 0o755);
     });
-    assert_refused(&scene, &daemon, "it was not ready in 1 s", || {
+    assert_refused(&scene, &daemon, "the new program was not ready in 1 s", || {
         program.install_bytes(b"#!/bin/sh\nsleep 1000\n", 0o755);
     });
     assert_refused(&scene, &daemon, "cannot execute it: No such file", || {
@@ -94,7 +94,7 @@ fn any_other_program_is_no_good_either() {
         content[18] ^= 0x55;
         program.install_bytes(&content, 0o755);
     });
-    assert_refused(&scene, &daemon, "it was not ready in 1 s", || {
+    assert_refused(&scene, &daemon, "the new program was not ready in 1 s", || {
         program.install("--manner delegates");
     });
     wait_until(PATIENCE, "all that it started is gone", || scene.processes().len() == 4);
@@ -137,7 +137,7 @@ fn a_program_that_fails_after_all_hands_back() {
         program.install("--manner betrays --version 2");
         daemon.signal(Signal::USR2);
         wait_for_lines(&scene, "has failed to take over: after_init failed: betraying", round);
-        wait_for_lines(&scene, "goes on with the 4 children of before", round);
+        wait_for_lines(&scene, "goes on with 4 children already serving", round);
         // The probe ends by itself, soon.
         wait_until(PATIENCE, "the children are left alone", || daemon.living() == before);
         assert_eq!(daemon.get("/version").expect("it serves").body, "1");
@@ -187,7 +187,7 @@ fn a_probe_that_is_killed_is_no_good() {
     let probe = || daemon.living().into_iter().find(|pid| !before.contains(pid));
     wait_until(PATIENCE, "there is a probe", || probe().is_some());
     assert!(kill(probe().expect("there"), Signal::KILL));
-    wait_for_lines(&scene, "the new program is no good: it was ended by SIGKILL", 1);
+    wait_for_lines(&scene, "upgrade refused: the new program was ended by SIGKILL", 1);
     assert_eq!(daemon.living(), before);
     upgrade(&daemon, &program, 2);
     daemon.stop_in_order();

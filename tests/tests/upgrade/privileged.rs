@@ -96,7 +96,7 @@ fn a_script_that_executes_what_others_can_change_is_not_followed() {
     fs::write(&real, program.content("--version 2")).expect("written");
     let script = format!("#!/bin/sh\nexec {} \"$@\"\n", real.display());
     program.install_bytes(script.as_bytes(), 0o755);
-    let refused = "the new program is no good: root does not run what others can change";
+    let refused = "upgrade refused: root does not run what others can change";
     for (round, mode) in [0o777, 0o757].into_iter().enumerate() {
         fs::set_permissions(&real, Permissions::from_mode(mode)).expect("set");
         daemon.signal(Signal::USR2);

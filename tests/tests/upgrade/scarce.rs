@@ -26,7 +26,7 @@ fn no_limit_of_descriptors_ends_the_daemon() {
         daemon.signal(Signal::USR2);
         wait_until(PATIENCE, "it has become the new program, or refused it", || {
             let log = scene.read("error.log");
-            log.contains("generation 2 now") || log.contains("; this one goes on")
+            log.contains("generation 2 now") || log.contains("; the running program goes on")
         });
         assert_eq!(scene.lines_with("error.log", "failed to take over"), [""; 0], "{limit}");
         assert!(daemon.get("/version").is_ok(), "{limit}");

@@ -64,9 +64,7 @@ fn a_new_unix_socket_is_not_in_its_own_way() {
     let daemon = program.launch().daemon();
     let socket = scene.socket("socket");
     let with = |arguments: &str| format!("--unix {} {arguments}", socket.display());
-    for (manner, said) in
-        [("refuses", "the new program is no good"), ("betrays", "has failed to take over")]
-    {
+    for (manner, said) in [("refuses", "upgrade refused"), ("betrays", "has failed to take over")] {
         program.install(&with(&format!("--manner {manner}")));
         daemon.signal(Signal::USR2);
         wait_for_lines(&scene, &format!("{said}: after_init failed"), 1);
@@ -136,7 +134,7 @@ fn files_that_cannot_be_made_are_found_by_the_probe() {
     let daemon = program.launch().daemon();
     program.install("--pid-path /no-such-folder/pid");
     daemon.signal(Signal::USR2);
-    wait_for_lines(&scene, "the new program is no good: cannot create pid file", 1);
+    wait_for_lines(&scene, "upgrade refused: cannot create pid file", 1);
     assert_eq!(daemon.get("/version").expect("it serves").body, "1");
     assert_eq!(scene.read("pid"), format!("{}\n", daemon.pid()));
     daemon.stop_in_order();

@@ -53,7 +53,7 @@ fn a_program_that_ends_while_it_takes_over_is_left_for_the_old_one() {
     ];
     for (round, (deed, reason)) in cases.into_iter().enumerate() {
         try_upgrade(&scene, &daemon, &program, &format!("successor {deed}"));
-        wait_for_lines(&scene, "goes on with the 4 children of before", round + 1);
+        wait_for_lines(&scene, "goes on with 4 children already serving", round + 1);
         let failed = scene.lines_with("error.log", "failed to take over: ");
         assert_eq!(failed.len(), round + 1, "{deed}: {failed:?}");
         let line = &failed[round];
@@ -76,15 +76,15 @@ fn a_program_that_ends_before_it_reaches_the_library_ends_as_a_probe() {
     let daemon = daemon(&program, &["--start-timeout", "1500"]);
     let before = daemon.living();
     let cases = [
-        ("exit", "it exited with status 3"),
-        ("abort", "it was ended by SIGABRT"),
-        ("trap", "it was ended by SIGTRAP"),
-        ("crash", "it was ended by SIGSEGV"),
-        ("overflow", "it was ended by SIGABRT"),
-        ("hang", "it was not ready in 1.5 s"),
+        ("exit", "the new program exited with status 3"),
+        ("abort", "the new program was ended by SIGABRT"),
+        ("trap", "the new program was ended by SIGTRAP"),
+        ("crash", "the new program was ended by SIGSEGV"),
+        ("overflow", "the new program was ended by SIGABRT"),
+        ("hang", "the new program was not ready in 1.5 s"),
     ];
     for (deed, reason) in cases {
-        let line = format!("the new program is no good: {reason}");
+        let line = format!("upgrade refused: {reason}");
         let refused = scene.lines_with("error.log", &line).len();
         try_upgrade(&scene, &daemon, &program, &format!("probe start {deed}"));
         wait_for_lines(&scene, &line, refused + 1);
@@ -109,7 +109,7 @@ fn a_program_that_panics_at_a_closed_output_is_found_out_by_the_probe() {
     for round in 1..4 {
         program.install("--version 2");
         daemon.signal(Signal::USR2);
-        wait_for_lines(&scene, "the new program is no good: after_init failed: panicked: ", round);
+        wait_for_lines(&scene, "upgrade refused: after_init failed: panicked: ", round);
         assert_eq!(daemon.get("/version").expect("it serves").body, "1");
     }
     assert_eq!(scene.lines_with("error.log", "failed to take over"), [""; 0]);
@@ -132,7 +132,7 @@ fn an_old_program_that_fails_on_the_way_back_serves_on() {
         for round in 1..3 {
             try_upgrade(&scene, &daemon, &program, &both);
             wait_for_lines(&scene, "the old program cannot start children: after_init", round);
-            wait_for_lines(&scene, "goes on with the 4 children of before", round);
+            wait_for_lines(&scene, "goes on with 4 children already serving", round);
             wait_until(PATIENCE, "the children are left alone", || daemon.living() == before);
         }
         assert_eq!(daemon.get("/version").expect("it serves").body, "1");
@@ -170,7 +170,7 @@ fn an_old_program_that_ends_on_the_way_back_is_executed_again() {
         });
         sabotage(&scene, "");
         wait_for_lines(&scene, "the old program has failed to go on: it ", 2);
-        wait_for_lines(&scene, "goes on with the 4 children of before", 2);
+        wait_for_lines(&scene, "goes on with 4 children already serving", 2);
         let tally = load.stop();
         assert_eq!(tally.failures, [""; 0], "of {} requests", tally.answered);
         daemon.stop_in_order();

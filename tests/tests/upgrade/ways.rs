@@ -321,7 +321,7 @@ fn what_cannot_be_run_as_before_is_said() {
     let running = launch(&scene, way).paths().start();
     let daemon = running.ready();
     let refused = |reason: &str, spoil: &dyn Fn()| {
-        let lines = || scene.lines_with("error.log", "the new program is no good: ");
+        let lines = || scene.lines_with("error.log", "upgrade refused: ");
         let before = lines().len();
         spoil();
         daemon.signal(Signal::USR2);
@@ -362,7 +362,7 @@ os.execve(memory, ['hello'] + sys.argv[2:], os.environ)";
     let running = launch.start();
     let daemon = running.ready();
     daemon.signal(Signal::USR2);
-    wait_for_lines(&scene, "it was started from a file in memory", 1);
+    wait_for_lines(&scene, "this program was started from a file in memory", 1);
     assert_eq!(daemon.get("/version").expect("it serves").body, "1");
     stop(&scene, &daemon, &running);
 }
@@ -386,7 +386,7 @@ fn the_way_back_leads_to_the_file_that_was_loaded() {
             fs::write(scene.path("sabotage"), "successor init abort").expect("written");
             releases.deploy(way, 1 + round);
             daemon.signal(Signal::USR2);
-            wait_for_lines(&scene, "goes on with the 2 children of before", round as usize);
+            wait_for_lines(&scene, "goes on with 2 children already serving", round as usize);
             assert_eq!(daemon.get("/version").expect("it serves").body, "1");
             wait_for_lines(&scene, "failed to take over: it was ended by SIGABRT", round as usize);
         }

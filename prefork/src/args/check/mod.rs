@@ -178,6 +178,7 @@ fn live(data: &Data, hooks: &ParentHooks, pool: &Pool) -> Live {
         umask: data.privileges.umask.map(Mask),
         no_new_privs: data.privileges.no_new_privs,
         rlimit_nofile: data.privileges.rlimit_nofile,
+        log_level: data.log_level.unwrap_or_default(),
     }
 }
 

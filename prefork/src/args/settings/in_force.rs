@@ -20,8 +20,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{Applied, ReadFile, Settings, fingerprint};
 use crate::{
-    OnChange, OnDisconnect, args::Data, disconnect, hooks::ParentHooks, logs::describe::Span,
-    program,
+    LogLevel, OnChange, OnDisconnect, args::Data, disconnect, hooks::ParentHooks,
+    logs::describe::Span, program,
 };
 
 /// The settings that a daemon has.
@@ -146,6 +146,7 @@ live! {
     umask: Option<Mask>,
     no_new_privs: bool,
     rlimit_nofile: Option<u64>,
+    log_level: LogLevel,
 }
 
 impl Live {
@@ -286,6 +287,12 @@ impl<T: Shown> Shown for Option<T> {
     }
 }
 
+impl Shown for LogLevel {
+    fn shown(&self) -> String {
+        self.name().to_owned()
+    }
+}
+
 impl Shown for Reaction {
     fn shown(&self) -> String {
         let text = match self {
@@ -340,6 +347,7 @@ impl Settings {
             umask: who.umask,
             no_new_privs: Some(who.no_new_privs),
             rlimit_nofile: who.rlimit_nofile,
+            log_level: Some(data.log_level.unwrap_or_default()),
             drop_parent: Some(data.drop_parent),
             keep_descendants: Some(data.keep_descendants),
         }

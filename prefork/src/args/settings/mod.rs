@@ -20,7 +20,7 @@ pub(crate) use file::{ReadFile, files_read, read};
 pub(crate) use in_force::{Fixed, Held, InForce, Live, Mask, Reaction};
 pub(crate) use places::locate;
 
-use crate::{Args, OnChange, OnDisconnect, StatusAddress};
+use crate::{Args, LogLevel, OnChange, OnDisconnect, StatusAddress};
 #[cfg(feature = "serde")]
 use value::Field;
 
@@ -56,7 +56,8 @@ macro_rules! settings {
         /// TOML, YAML or JSON. Times are numbers of seconds (`30`, `0.5`) or texts (`"30s"`, `"1m 30s"`,
         /// `"500ms"`); numbers of bytes are whole numbers; `umask` is an octal text (`"027"`), as a number would
         /// be read as decimal; `auto_reload_handler` is `"upgrade"`, `"reload"` or `"nothing"`;
-        /// `on_client_disconnect` is `"cancel"` or `"nothing"`. Every unknown key and every wrong
+        /// `on_client_disconnect` is `"cancel"` or `"nothing"`; `log_level` is `"error"`, `"warn"`, `"info"` or
+        /// `"debug"`. Every unknown key and every wrong
         /// value is named in one error.
         ///
         /// # Examples
@@ -186,6 +187,8 @@ settings! {
     no_new_privs: bool, by Reload;
     /// See [`Args::rlimit_nofile`]. Default: the limits of the parent.
     rlimit_nofile: u64, by Reload;
+    /// See [`Args::log_level`]: `"error"`, `"warn"`, `"info"` or `"debug"`. Default `"info"`.
+    log_level: LogLevel, by Reload;
     /// See [`Args::drop_parent`]. Default off.
     drop_parent: bool, by Upgrade;
     /// See [`Args::keep_descendants`]. Default off.

@@ -9,7 +9,7 @@ use std::{
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 use crate::StatusAddress;
-use crate::{OnChange, OnDisconnect};
+use crate::{LogLevel, OnChange, OnDisconnect};
 
 /// What a file says, before it is known what it should say: one wrong value must not hide the next.
 #[derive(Clone, Debug, PartialEq)]
@@ -215,6 +215,14 @@ impl Field for OnDisconnect {
             "nothing" => Some(Self::Nothing),
             _ => None,
         }
+    }
+}
+
+impl Field for LogLevel {
+    const WANTED: &str = Self::NAMES;
+
+    fn read(value: &Value) -> Option<Self> {
+        String::read(value)?.parse().ok()
     }
 }
 

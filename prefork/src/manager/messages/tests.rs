@@ -61,7 +61,7 @@ fn who_is_in_the_background_does_not_say_which_process_it_is() {
 
 #[test]
 fn ready_is_said_when_neither_reload_nor_upgrade_is_left() {
-    let ready = "READY=1 MAINPID=7 STATUS=serving; the new program was no good";
+    let ready = "READY=1 MAINPID=7 STATUS=serving; the last upgrade was refused";
     let [probing, reloading, reloaded, refused] = said(
         serving(),
         [

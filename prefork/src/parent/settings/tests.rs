@@ -3,7 +3,7 @@ use std::time::Duration;
 use prefork_core::Reread;
 
 use super::*;
-use crate::args::settings::Reaction;
+use crate::{LogLevel, args::settings::Reaction};
 
 fn live(prefork: u32, max_children: u32) -> Live {
     Live {
@@ -27,6 +27,7 @@ fn live(prefork: u32, max_children: u32) -> Live {
         umask: None,
         no_new_privs: false,
         rlimit_nofile: None,
+        log_level: LogLevel::Info,
     }
 }
 

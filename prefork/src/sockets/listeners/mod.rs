@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Report,
+    logs::ClientMessage,
     logs::log::Log,
     sockets::bound,
     sockets::socket_file::Identity,
@@ -85,20 +86,16 @@ impl Listeners {
                     if self.complaints.take(now) {
                         let words: Vec<_> = damages.into_iter().map(Damage::words).collect();
                         let (name, words) = (bound::name(socket), words.join(" and "));
-                        log.error(format_args!(
-                            "listening socket {name} {words}, by another process; it is as before \
-                             again"
-                        ));
+                        log.write(&ClientMessage::ListenerMended { socket: &name, damage: &words });
                     }
                 }
                 Err(error) => {
-                    let why =
-                        format!("listening socket {}: {}", bound::name(socket), Report(&error));
-                    if self.beyond_repair.as_ref() != Some(&why) {
-                        log.error(format_args!(
-                            "{why}; another process has changed it, restart the daemon"
-                        ));
-                        self.beyond_repair = Some(why);
+                    let (name, error) = (bound::name(socket), Report(&error));
+                    let message = ClientMessage::ListenerDamaged { socket: &name, error: &error };
+                    let text = message.to_string();
+                    if self.beyond_repair.as_ref() != Some(&text) {
+                        log.write(&message);
+                        self.beyond_repair = Some(text);
                     }
                 }
             }
@@ -131,12 +128,11 @@ impl Listeners {
     pub(crate) fn close_doors(&self, log: &Log) {
         for Listening { socket, .. } in self.sockets.iter().filter(|it| it.activated.is_none()) {
             if let Err(error) = door::close(socket.as_fd()) {
-                log.warning(format_args!(
-                    "listening socket {} cannot be closed to newcomers: {}; those who come until no child is left \
-                     may get no answer",
-                    bound::name(socket),
-                    Report(&error)
-                ));
+                let name = bound::name(socket);
+                log.write(&ClientMessage::ListenerNotClosed {
+                    socket: &name,
+                    error: &Report(&error),
+                });
                 // So few wait there at least.
                 let _ = rustix::net::listen(socket, 0);
             }

@@ -1,0 +1,121 @@
+//! What a child has in hand, as it says itself.
+//!
+//! Gossip from its page: as long as a page holds, for people and hooks to read. All that is decided by it is how a death
+//! is logged.
+
+use std::{
+    fmt::{self, Display},
+    time::Duration,
+};
+
+use prefork_scoreboard::{Record, State};
+
+use super::describe::Span;
+
+/// What a child has in hand.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum InHand {
+    /// It cannot say, without a scoreboard, or has not left a whole record.
+    Unknown,
+    Nothing,
+    /// A request.
+    Request {
+        /// What it is about, and for whom; empty where the child has not said.
+        label: String,
+        client: String,
+        /// For how long.
+        time: Duration,
+    },
+}
+
+impl InHand {
+    /// Takes it from the record in its page.
+    pub(crate) fn of(record: &Record) -> Self {
+        match record.status().state() {
+            None => Self::Unknown,
+            Some(State::Reading | State::Writing | State::Dns | State::Logging) => Self::Request {
+                label: record.label().to_owned(),
+                client: record.client().to_owned(),
+                time: record.request_time().unwrap_or_default(),
+            },
+            // What was finished is over, though the scoreboard shows it until something else begins.
+            Some(_) => Self::Nothing,
+        }
+    }
+
+    /// The same of a child that has been there for so long: it cannot have been at it for longer.
+    pub(crate) fn within(self, lived: Duration) -> Self {
+        match self {
+            Self::Request { label, client, time } => {
+                Self::Request { label, client, time: time.min(lived) }
+            }
+            Self::Unknown | Self::Nothing => self,
+        }
+    }
+
+    pub(crate) fn label(&self) -> Option<&str> {
+        match self {
+            Self::Request { label, .. } => Some(&**label).filter(|label| !label.is_empty()),
+            Self::Unknown | Self::Nothing => None,
+        }
+    }
+
+    pub(crate) fn client(&self) -> Option<&str> {
+        match self {
+            Self::Request { client, .. } => Some(&**client).filter(|client| !client.is_empty()),
+            Self::Unknown | Self::Nothing => None,
+        }
+    }
+
+    pub(crate) const fn time(&self) -> Option<Duration> {
+        match self {
+            Self::Request { time, .. } => Some(*time),
+            Self::Unknown | Self::Nothing => None,
+        }
+    }
+}
+
+/// Stands behind what is logged of the child; empty where it is not known.
+impl Display for InHand {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let time = match self {
+            Self::Unknown => return Ok(()),
+            Self::Nothing => return f.write_str("; nothing in hand"),
+            Self::Request { time, .. } => Span(*time),
+        };
+        match (self.label(), self.client()) {
+            (None, None) => write!(f, "; in hand for {time}: it does not say what"),
+            (Some(label), None) => write!(f, "; in hand for {time}: {label}"),
+            (None, Some(client)) => write!(f, "; in hand for {time}: a request of {client}"),
+            (Some(label), Some(client)) => {
+                write!(f, "; in hand for {time}: {label}, of {client}")
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_said_is_left_out() {
+        let request = |label: &str, client: &str| {
+            let time = Duration::from_millis(1200);
+            InHand::Request { label: label.to_owned(), client: client.to_owned(), time }
+        };
+        let table = [
+            (InHand::Unknown, ""),
+            (InHand::Nothing, "; nothing in hand"),
+            (request("", ""), "; in hand for 1.2 s: it does not say what"),
+            (request("GET /", ""), "; in hand for 1.2 s: GET /"),
+            (request("", "[::1]:7"), "; in hand for 1.2 s: a request of [::1]:7"),
+            (request("GET /", "[::1]:7"), "; in hand for 1.2 s: GET /, of [::1]:7"),
+        ];
+        for (in_hand, text) in table {
+            assert_eq!(in_hand.to_string(), text);
+        }
+        let lived = Duration::from_secs(1);
+        assert_eq!(request("", "").within(lived).time(), Some(lived), "it cannot be older");
+    }
+}

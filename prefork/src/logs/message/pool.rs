@@ -1,0 +1,152 @@
+//! Messages about the children: how they come and go, and how many there are.
+
+use std::fmt::{self, Display};
+
+use prefork_core::{Generation, SlotId};
+use rustix::process::Pid;
+
+use super::messages;
+use crate::logs::describe::{Children, Span};
+
+messages! {
+    /// About the children.
+    PoolMessage<'a>
+
+    Info Ready { children: Children } => "ready, with {children}";
+    Debug ChildStarted { child_pid: u32, slot: SlotId, generation: Generation, children: Children } =>
+        "child {child_pid} (slot {slot}) started, of generation {generation}; now {children}";
+    Debug ChildRetiring { child_pid: Pid, slot: SlotId } => "child {child_pid} (slot {slot}) asked to leave";
+    Error ChildDied {
+        child_pid: u32,
+        slot: SlotId,
+        status: Option<i32>,
+        signal: Option<i32>,
+        how: &'a dyn Display,
+        duration: Span,
+        requests: Answered,
+        label: Option<&'a str>,
+        client: Option<&'a str>,
+        busy: Option<Span>,
+        in_hand: &'a dyn Display,
+        reason: &'a dyn Display,
+    } => "child {child_pid} (slot {slot}) {how} after {duration}{requests}{in_hand}{reason}";
+    Warn LeftRequest {
+        child_pid: u32,
+        slot: SlotId,
+        duration: Span,
+        requests: Answered,
+        label: Option<&'a str>,
+        client: Option<&'a str>,
+        busy: Option<Span>,
+        in_hand: &'a dyn Display,
+    } => "child {child_pid} (slot {slot}) exited with status 0 in the middle of a request, after \
+          {duration}{requests}{in_hand}";
+    Debug ChildLeft {
+        child_pid: u32,
+        slot: SlotId,
+        how: &'a dyn Display,
+        duration: Span,
+        requests: Answered,
+        children: Children,
+    } => "child {child_pid} (slot {slot}) {how} after {duration}{requests}; now {children}";
+    Error MoreDied {
+        deaths: u32,
+        status: Option<i32>,
+        signal: Option<i32>,
+        how: &'a dyn Display,
+        duration: Span,
+        reason: &'a dyn Display,
+    } => "{deaths} more children ended abnormally in {duration}; the last one {how}{reason}";
+    Warn Throttled { event: &'a str, duration: Span } =>
+        "children {event} before they have worked; the next one starts in {duration}";
+    Info ThrottleLifted => "children work again; the next ones start without delay";
+    Error CannotFork { error: &'a dyn Display, shortage: &'a dyn Display } => "cannot fork a child: {error}{shortage}";
+    Error SpawnDelayed { failures: u32, duration: Span } =>
+        "cannot start a child ({failures} failures in a row); next attempt in {duration}";
+    Info SpawnRecovered { failures: u32 } => "children can be started again, after {failures} failures";
+    Warn Crowded { children: Children } =>
+        "no further process can be started beside {children}: an old child leaves before a new one is started";
+    Warn AtMaximum { max_children: u32, busy: u32, waiting: Waiting } =>
+        "max_children ({max_children}) reached: {busy} busy{waiting}; raise it if this lasts";
+    Info Resized { prefork: u32, max_children: u32 } => "prefork is now {prefork}, of at most {max_children}";
+    Warn StaysSmall =>
+        "the pool stays at prefork children: to grow to max_children, set scoreboard_path or scoreboard_in_memory";
+    Error Hung {
+        child_pid: u32,
+        slot: SlotId,
+        duration: Span,
+        label: Option<&'a str>,
+        client: Option<&'a str>,
+        in_hand: &'a dyn Display,
+    } => "child {child_pid} (slot {slot}) has been at one request for {duration}{in_hand}";
+    Error StuckStarting { child_pid: u32, slot: SlotId, duration: Span } =>
+        "child {child_pid} (slot {slot}) has not come up in {duration} (start_timeout); killed";
+    Error CannotBeKilled { child_pid: u32, slot: SlotId } =>
+        "child {child_pid} (slot {slot}) was killed and has not gone, as one that waits for a disk; not waiting for it";
+    Error Flooding { child_pid: u32, slot: SlotId } =>
+        "child {child_pid} (slot {slot}) does little but wake the parent; killed";
+    Error Implausible { child_pid: u32, slot: SlotId, claim: &'a dyn Display } =>
+        "child {child_pid} (slot {slot}) {claim}; not believed, and retired";
+    Warn CutShort {
+        child_pid: u32,
+        slot: SlotId,
+        duration: Span,
+        limit: &'a dyn Display,
+        label: Option<&'a str>,
+        client: Option<&'a str>,
+        busy: Option<Span>,
+        in_hand: &'a dyn Display,
+    } => "child {child_pid} (slot {slot}) was asked to leave {duration} ago ({limit}), and is interrupted{in_hand}";
+    Error CannotSignal { child_pid: Pid, slot: SlotId, signal: &'a dyn Display, error: &'a dyn Display } =>
+        "cannot send {signal} to child {child_pid} (slot {slot}): {error}";
+    Error CannotStart { error: &'a dyn Display } => "cannot start: {error}; this process ends, and is replaced";
+    Error Copied { error: &'a dyn Display } => "{error}";
+    Error CannotTag { error: &'a dyn Display } => "what this child starts will not be ended with it: {error}";
+    Warn KeepsDescendants { error: &'a dyn Display } => "what children start is not ended with them: {error}";
+    Error CannotEndDescendants { error: &'a dyn Display } =>
+        "processes that ended children had started are still there: {error}";
+    Error DescendantsLeft { left: usize } =>
+        "processes that children had started could not be ended ({left}); the daemon ends without them";
+    Warn Unreaped { child_pid: Pid } =>
+        "process {child_pid} of the daemon was killed and cannot be reaped, as one that is traced; not waiting for it";
+}
+
+/// `, 5 connections waiting`, if that is known.
+pub(crate) struct Waiting(pub(crate) Option<u32>);
+
+#[cfg(feature = "tracing")]
+impl super::Field for Waiting {
+    fn value(&self) -> impl tracing::Value + '_ {
+        self.0
+    }
+}
+
+impl Display for Waiting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(1) => f.write_str(", 1 connection waiting"),
+            Some(waiting) => write!(f, ", {waiting} connections waiting"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// ` and 5 requests`, if that is known.
+pub(crate) struct Answered(pub(crate) Option<u64>);
+
+#[cfg(feature = "tracing")]
+impl super::Field for Answered {
+    fn value(&self) -> impl tracing::Value + '_ {
+        self.0
+    }
+}
+
+impl Display for Answered {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(1) => f.write_str(" and 1 request"),
+            Some(requests) => write!(f, " and {requests} requests"),
+            None => Ok(()),
+        }
+    }
+}
