@@ -238,7 +238,7 @@ const fn check_size(prefork: u32, max_children: u32) -> Result<(), ConfigError> 
 }
 
 /// Why settings make no sense.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConfigError {
     /// A pool needs children.
@@ -259,6 +259,8 @@ pub enum ConfigError {
         max_children: u32,
     },
 }
+
+crate::debug_as_report!(ConfigError);
 
 #[cfg(test)]
 mod tests {

@@ -33,6 +33,35 @@ impl Display for Report<'_> {
     }
 }
 
+/// Implements `Debug` for errors by their [`Report`](crate::Report).
+///
+/// Deliberate: a `main` that returns a `Result` prints its error by `Debug`, as `unwrap` and `expect` do. There a person is
+/// to read what went wrong and why, and not the names of fields and variants.
+///
+/// # Examples
+///
+/// ```
+/// #[derive(thiserror::Error)]
+/// #[error("cannot open the door")]
+/// struct Locked {
+///     source: std::io::Error,
+/// }
+/// prefork_core::debug_as_report!(Locked);
+///
+/// let error = Locked { source: std::io::Error::other("it is locked") };
+/// assert_eq!(format!("Error: {error:?}"), "Error: cannot open the door: it is locked");
+/// ```
+#[macro_export]
+macro_rules! debug_as_report {
+    ($($error:ty),+ $(,)?) => {
+        $(impl ::std::fmt::Debug for $error {
+            fn fmt(&self, f: &mut ::std::fmt::Formatter<'_>) -> ::std::fmt::Result {
+                ::std::fmt::Display::fmt(&$crate::Report(self), f)
+            }
+        })+
+    };
+}
+
 #[cfg(test)]
 mod tests {
     use std::io;

@@ -23,7 +23,7 @@ const ROUNDS: u32 = 100;
 const MODE: Mode = Mode::from_raw_mode(0o640);
 
 /// Why a log could not be opened.
-#[derive(Debug, thiserror::Error)]
+#[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum LogError {
     /// The path is empty, or relative to a directory that is gone.
@@ -105,6 +105,8 @@ pub enum LogError {
         source: io::Error,
     },
 }
+
+prefork_core::debug_as_report!(LogError);
 
 /// Opens a log for appending, and creates it if need be.
 ///

@@ -8,7 +8,7 @@ use std::process::ExitStatus;
 use thiserror::Error;
 
 /// Why the connections could not be read.
-#[derive(Debug, Error)]
+#[derive(Error)]
 #[non_exhaustive]
 pub enum SourceError {
     /// The kernel does not offer this source, or this process may not use it.
@@ -100,7 +100,7 @@ impl SourceError {
 ///
 /// It takes the same user and a process that may dump core, or `CAP_SYS_PTRACE`: see
 /// `PTRACE_MODE_READ_FSCREDS` in `ptrace(2)`.
-#[derive(Debug, Error)]
+#[derive(Error)]
 #[error("cannot look at the descriptors of process {pid}")]
 #[non_exhaustive]
 pub struct Unreadable {
@@ -109,6 +109,8 @@ pub struct Unreadable {
     /// What the kernel said.
     pub source: io::Error,
 }
+
+prefork_core::debug_as_report!(SourceError, Unreadable);
 
 #[cfg(test)]
 mod tests {

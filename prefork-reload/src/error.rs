@@ -4,7 +4,7 @@ use std::io;
 use std::path::PathBuf;
 
 /// Why a path or a pattern cannot be watched.
-#[derive(Debug, thiserror::Error)]
+#[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum WatchError {
     /// The path is empty, or relative to a directory that is gone.
@@ -28,6 +28,8 @@ pub enum WatchError {
         reason: &'static str,
     },
 }
+
+prefork_core::debug_as_report!(WatchError);
 
 impl WatchError {
     pub(crate) fn glob(pattern: &str, error: &glob::PatternError) -> Self {

@@ -95,12 +95,12 @@ pub fn trusted_file(file: &File, path: impl AsRef<Path>, uid: u32) -> Result<(),
 }
 
 /// Why what stands at a path cannot be trusted.
-#[derive(Debug, thiserror::Error)]
+#[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum Distrust {
     /// A component belongs to somebody else.
     #[error(
-        "{path} belongs to user {owner} (mode {mode:04o}), who could change it: \
+        "{path} belongs to user {owner} (mode {mode:04o}), who could change it; \
          run `chown {} {path}`",
         allowed,
         path = OneLine(path)
@@ -118,7 +118,7 @@ pub enum Distrust {
     },
     /// A component may be written by others than its owner.
     #[error(
-        "{path} can be written by {by} (owner {owner}, mode {mode:04o}): run `chmod {}-w {path}`",
+        "{path} can be written by {by} (owner {owner}, mode {mode:04o}); run `chmod {}-w {path}`",
         by.letters(),
         path = OneLine(path)
     )]
@@ -143,6 +143,8 @@ pub enum Distrust {
         source: io::Error,
     },
 }
+
+prefork_core::debug_as_report!(Distrust);
 
 /// Who may write a file besides its owner.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -52,39 +52,39 @@ fn trust_as_a_table() {
             "somebody else's file",
             |root| set(root, "a/b/file", OTHER, 0, 0o600),
             "a/b/file",
-            "R/a/b/file belongs to user 4321 (mode 0600), who could change it: \
+            "R/a/b/file belongs to user 4321 (mode 0600), who could change it; \
              run `chown 1234 R/a/b/file`",
         ),
         (
             "somebody else's directory in the middle",
             |root| set(root, "a", OTHER, 0, 0o755),
             "a/b/file",
-            "R/a belongs to user 4321 (mode 0755), who could change it: run `chown 1234 R/a`",
+            "R/a belongs to user 4321 (mode 0755), who could change it; run `chown 1234 R/a`",
         ),
         (
             "a file that a group may write",
             |root| set(root, "a/b/file", 0, 100, 0o664),
             "a/b/file",
-            "R/a/b/file can be written by group 100 (owner 0, mode 0664): \
+            "R/a/b/file can be written by group 100 (owner 0, mode 0664); \
              run `chmod g-w R/a/b/file`",
         ),
         (
             "a directory that a group may write",
             |root| set(root, "a", 0, 100, 0o775),
             "a/b/file",
-            "R/a can be written by group 100 (owner 0, mode 0775): run `chmod g-w R/a`",
+            "R/a can be written by group 100 (owner 0, mode 0775); run `chmod g-w R/a`",
         ),
         (
             "a directory that everybody may write",
             |root| set(root, "a/b", MINE, 100, 0o777),
             "a/b/file",
-            "R/a/b can be written by everybody (owner 1234, mode 0777): run `chmod go-w R/a/b`",
+            "R/a/b can be written by everybody (owner 1234, mode 0777); run `chmod go-w R/a/b`",
         ),
         (
             "others may write, the group may not",
             |root| set(root, "a/b/file", 0, 0, 0o642),
             "a/b/file",
-            "R/a/b/file can be written by everybody (owner 0, mode 0642): \
+            "R/a/b/file can be written by everybody (owner 0, mode 0642); \
              run `chmod o-w R/a/b/file`",
         ),
         ("sticky, and the entry is root's", |root| set(root, "a", 0, 0, 0o1777), "a/b/file", ""),
@@ -104,37 +104,37 @@ fn trust_as_a_table() {
                 set(root, "a/b", OTHER, 0, 0o700);
             },
             "a/b/file",
-            "R/a/b belongs to user 4321 (mode 0700), who could change it: run `chown 1234 R/a/b`",
+            "R/a/b belongs to user 4321 (mode 0700), who could change it; run `chown 1234 R/a/b`",
         ),
         (
             "sticky, but somebody else's",
             |root| set(root, "a", OTHER, 0, 0o1777),
             "a/b/file",
-            "R/a belongs to user 4321 (mode 1777), who could change it: run `chown 1234 R/a`",
+            "R/a belongs to user 4321 (mode 1777), who could change it; run `chown 1234 R/a`",
         ),
         (
             "sticky does not help what stands there itself",
             |root| set(root, "a/b", 0, 0, 0o1777),
             "a/b",
-            "R/a/b can be written by everybody (owner 0, mode 1777): run `chmod o-w R/a/b`",
+            "R/a/b can be written by everybody (owner 0, mode 1777); run `chmod o-w R/a/b`",
         ),
         (
             "behind a link: a directory there",
             |root| set(root, "a", 0, 100, 0o770),
             "link/file",
-            "R/a can be written by group 100 (owner 0, mode 0770): run `chmod g-w R/a`",
+            "R/a can be written by group 100 (owner 0, mode 0770); run `chmod g-w R/a`",
         ),
         (
             "behind a link: the way to it",
             |root| set(root, "", 0, 0, 0o757),
             "link/file",
-            "R can be written by everybody (owner 0, mode 0757): run `chmod o-w R`",
+            "R can be written by everybody (owner 0, mode 0757); run `chmod o-w R`",
         ),
         (
             "somebody else's link",
             |root| lchown(root.join("link"), Some(OTHER), None).expect("root may"),
             "link/file",
-            "R/link belongs to user 4321 (mode 0777), who could change it: \
+            "R/link belongs to user 4321 (mode 0777), who could change it; \
              run `chown 1234 R/link`",
         ),
         (
@@ -188,19 +188,19 @@ fn ways_as_a_table() {
             "a directory of the user that children have",
             |root| set(root, "a/b", OTHER, 0, 0o755),
             "a/b/new",
-            "R/a/b belongs to user 4321 (mode 0755), who could change it: run `chown 1234 R/a/b`",
+            "R/a/b belongs to user 4321 (mode 0755), who could change it; run `chown 1234 R/a/b`",
         ),
         (
             "a directory that a group may write",
             |root| set(root, "a/b", 0, 50, 0o2775),
             "a/b/new",
-            "R/a/b can be written by group 50 (owner 0, mode 2775): run `chmod g-w R/a/b`",
+            "R/a/b can be written by group 50 (owner 0, mode 2775); run `chmod g-w R/a/b`",
         ),
         (
             "one in the middle that everybody may write",
             |root| set(root, "a", 0, 0, 0o777),
             "a/b/file",
-            "R/a can be written by everybody (owner 0, mode 0777): run `chmod o-w R/a`",
+            "R/a can be written by everybody (owner 0, mode 0777); run `chmod o-w R/a`",
         ),
         ("sticky, and nothing there", |root| set(root, "a/b", 0, 0, 0o1777), "a/b/new", ""),
         ("sticky, and root's file", |root| set(root, "a/b", 0, 0, 0o1777), "a/b/file", ""),
@@ -211,14 +211,14 @@ fn ways_as_a_table() {
                 set(root, "a/b/file", OTHER, 0, 0o600);
             },
             "a/b/file",
-            "R/a/b/file belongs to user 4321 (mode 0600), who could change it: \
+            "R/a/b/file belongs to user 4321 (mode 0600), who could change it; \
              run `chown 1234 R/a/b/file`",
         ),
         (
             "behind a link",
             |root| set(root, "a", 0, 50, 0o770),
             "link/new",
-            "R/a can be written by group 50 (owner 0, mode 0770): run `chmod g-w R/a`",
+            "R/a can be written by group 50 (owner 0, mode 0770); run `chmod g-w R/a`",
         ),
         (
             "behind a link in the place of the file",
@@ -227,7 +227,7 @@ fn ways_as_a_table() {
                 set(root, "a/b", OTHER, 0, 0o755);
             },
             "log",
-            "R/a/b belongs to user 4321 (mode 0755), who could change it: run `chown 1234 R/a/b`",
+            "R/a/b belongs to user 4321 (mode 0755), who could change it; run `chown 1234 R/a/b`",
         ),
         (
             "a link of procfs, which leads to a pipe",

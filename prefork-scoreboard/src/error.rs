@@ -7,11 +7,11 @@ use std::time::Duration;
 use thiserror::Error;
 
 /// Why a scoreboard could not be created.
-#[derive(Debug, Error)]
+#[derive(Error)]
 #[non_exhaustive]
 pub enum CreateError {
     /// The number of slots is out of range.
-    #[error("a scoreboard has 1 to {max} slots, not {slots}: ask for a number in that range")]
+    #[error("a scoreboard has 1 to {max} slots, not {slots}; ask for a number in that range")]
     Slots {
         /// The number asked for.
         slots: usize,
@@ -31,7 +31,7 @@ pub enum CreateError {
         path: PathBuf,
     },
     /// A running process owns the board at this path.
-    #[error("scoreboard {path} is in use by {}: stop that one first or choose another path", owner(*.pid), path = one_line(path))]
+    #[error("scoreboard {path} is in use by {}; stop that one first or choose another path", owner(*.pid), path = one_line(path))]
     Held {
         /// The path of the board.
         path: PathBuf,
@@ -39,7 +39,7 @@ pub enum CreateError {
         pid: Option<u32>,
     },
     /// A living process has a slot of the shared board at this path.
-    #[error("scoreboard {path} is shared and process {pid} has a slot of it: choose another path", path = one_line(path))]
+    #[error("scoreboard {path} is shared and process {pid} has a slot of it; choose another path", path = one_line(path))]
     Shared {
         /// The path of the board.
         path: PathBuf,
@@ -47,13 +47,13 @@ pub enum CreateError {
         pid: u32,
     },
     /// Another process is creating a board at this path at this moment.
-    #[error("scoreboard {path} is being created by another process: start only one", path = one_line(path))]
+    #[error("scoreboard {path} is being created by another process; start only one", path = one_line(path))]
     Creating {
         /// The path of the board.
         path: PathBuf,
     },
     /// What is at the path is no scoreboard, and so is left alone.
-    #[error("{path} exists and {reason}: remove it or choose another path", path = one_line(path))]
+    #[error("{path} exists and {reason}; remove it or choose another path", path = one_line(path))]
     Foreign {
         /// The path in question, that of the board or of the temporary file next to it.
         path: PathBuf,
@@ -61,7 +61,7 @@ pub enum CreateError {
         reason: Foreign,
     },
     /// There is no room for the board.
-    #[error("cannot reserve {bytes} bytes for scoreboard {path}: make room or ask for fewer slots", path = one_line(path))]
+    #[error("cannot reserve {bytes} bytes for scoreboard {path}; make room or ask for fewer slots", path = one_line(path))]
     Space {
         /// The path of the board.
         path: PathBuf,
@@ -87,7 +87,7 @@ fn owner(pid: Option<u32>) -> String {
 }
 
 /// Why a file is not replaced by a scoreboard.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[derive(Clone, Copy, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum Foreign {
     /// It is a symbolic link.
@@ -114,7 +114,7 @@ pub enum Foreign {
 }
 
 /// Why a scoreboard could not be opened.
-#[derive(Debug, Error)]
+#[derive(Error)]
 #[non_exhaustive]
 pub enum OpenError {
     /// It could not be opened or read.
@@ -152,7 +152,7 @@ pub enum OpenError {
 }
 
 /// What is wrong with the header of a file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[derive(Clone, Copy, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum HeaderFault {
     /// It does not begin with the bytes every board begins with.
@@ -204,7 +204,7 @@ pub enum HeaderFault {
 }
 
 /// Why a slot could not be read or written through the file.
-#[derive(Debug, Error)]
+#[derive(Error)]
 #[non_exhaustive]
 pub enum SlotError {
     /// The board has no such slot.
@@ -228,7 +228,7 @@ pub enum SlotError {
         page: usize,
     },
     /// The file has become too short to hold the slot.
-    #[error("scoreboard {path} was truncated and has lost slot {slot}: create it anew", path = one_line(path))]
+    #[error("scoreboard {path} was truncated and has lost slot {slot}; create it again", path = one_line(path))]
     Truncated {
         /// The path of the board.
         path: PathBuf,
@@ -250,7 +250,7 @@ pub enum SlotError {
 }
 
 /// Why a process could not claim a slot.
-#[derive(Debug, Error)]
+#[derive(Error)]
 #[non_exhaustive]
 pub enum ClaimError {
     /// The board has an owner who assigns the slots.
@@ -260,7 +260,7 @@ pub enum ClaimError {
         path: PathBuf,
     },
     /// All slots belong to living processes.
-    #[error("all {slots} slots of scoreboard {path} are taken: try later or create a larger one", path = one_line(path))]
+    #[error("all {slots} slots of scoreboard {path} are taken; try later or create a larger one", path = one_line(path))]
     Full {
         /// The path of the board.
         path: PathBuf,
@@ -268,7 +268,7 @@ pub enum ClaimError {
         slots: usize,
     },
     /// The lock of the board was not to be had in time.
-    #[error("scoreboard {path} has been locked for {waited:?}: try later", path = one_line(path))]
+    #[error("scoreboard {path} has been locked for {waited:?}; try later", path = one_line(path))]
     Locked {
         /// The path of the board.
         path: PathBuf,
@@ -282,13 +282,13 @@ pub enum ClaimError {
         path: PathBuf,
     },
     /// The board is left over from another boot.
-    #[error("scoreboard {path} is of another boot: let `Board::share` replace it", path = one_line(path))]
+    #[error("scoreboard {path} is of another boot; let `Board::share` replace it", path = one_line(path))]
     Boot {
         /// The path of the board.
         path: PathBuf,
     },
     /// The path does not lead to this board any more.
-    #[error("scoreboard {path} was removed or replaced: open it again", path = one_line(path))]
+    #[error("scoreboard {path} was removed or replaced; open it again", path = one_line(path))]
     Replaced {
         /// The path of the board.
         path: PathBuf,
@@ -318,23 +318,23 @@ pub enum ClaimError {
 }
 
 /// What has happened to the file of a board in use.
-#[derive(Debug, Error)]
+#[derive(Error)]
 #[non_exhaustive]
 pub enum Fault {
     /// The path leads nowhere.
-    #[error("scoreboard {path} was removed: create it anew", path = one_line(path))]
+    #[error("scoreboard {path} was removed", path = one_line(path))]
     Removed {
         /// The path of the board.
         path: PathBuf,
     },
     /// The path leads to another file.
-    #[error("scoreboard {path} was replaced by another file: create it anew", path = one_line(path))]
+    #[error("scoreboard {path} was replaced by another file", path = one_line(path))]
     Replaced {
         /// The path of the board.
         path: PathBuf,
     },
     /// The file has become shorter.
-    #[error("scoreboard {path} was cut from {expected} to {found} bytes: create it anew", path = one_line(path))]
+    #[error("scoreboard {path} was cut from {expected} to {found} bytes", path = one_line(path))]
     Truncated {
         /// The path of the board.
         path: PathBuf,
@@ -344,7 +344,7 @@ pub enum Fault {
         found: u64,
     },
     /// The header is not the one that was written.
-    #[error("the header of scoreboard {path} was overwritten: create it anew", path = one_line(path))]
+    #[error("the header of scoreboard {path} was overwritten", path = one_line(path))]
     Overwritten {
         /// The path of the board.
         path: PathBuf,
@@ -358,6 +358,16 @@ pub enum Fault {
         source: io::Error,
     },
 }
+
+prefork_core::debug_as_report!(
+    CreateError,
+    Foreign,
+    OpenError,
+    HeaderFault,
+    SlotError,
+    ClaimError,
+    Fault
+);
 
 #[cfg(test)]
 mod tests {

@@ -24,7 +24,6 @@ pub type BoxError = Box<dyn StdError + Send + Sync + 'static>;
 pub type Result<T = (), E = BoxError> = std::result::Result<T, E>;
 
 /// Arguments that make no sense, all of them.
-#[derive(Debug)]
 pub struct ArgsError {
     faults: Vec<Fault>,
 }
@@ -124,7 +123,7 @@ impl Display for Fault {
 }
 
 /// Why a daemon did not start, or did not end in order.
-#[derive(Debug, thiserror::Error)]
+#[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum RunError {
     /// The process has other threads, so forking it would be unsafe (see `fork(2)`).
@@ -169,7 +168,7 @@ pub enum RunError {
         source: io::Error,
     },
     /// A daemon without children cannot take over one that has some.
-    #[error("prefork is 0, but the daemon has children: restart it instead of upgrading")]
+    #[error("prefork is 0, but the daemon has children; restart it instead of upgrading")]
     NoPool,
     /// The children ended before the daemon was ready.
     #[error("{deaths} children ended before the daemon was ready; the last one {last}")]
@@ -199,6 +198,8 @@ pub enum RunError {
         alive: usize,
     },
 }
+
+prefork_core::debug_as_report!(RunError, ArgsError);
 
 impl RunError {
     /// Makes an error of `action`, for `map_err`.

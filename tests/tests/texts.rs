@@ -23,6 +23,18 @@ fn sources(folder: &Path) -> Vec<PathBuf> {
     found.filter(|path| path.extension().is_some_and(|extension| extension == "rs")).collect()
 }
 
+/// The sources of all crates and of the examples.
+fn all_sources() -> Vec<PathBuf> {
+    let crates = fs::read_dir(ROOT).expect("it can be read").flatten().map(|entry| entry.path());
+    let crates = crates.filter(|path| path.file_name() != Some(OsStr::new("tests")));
+    crates
+        .flat_map(|path| ["src", "cli/src", "view/src"].map(|of| sources(&path.join(of))))
+        .flatten()
+        .chain(sources(&Path::new(ROOT).join("prefork/examples")))
+        .filter(|path| !path.ends_with("tests.rs"))
+        .collect()
+}
+
 /// The code of a file that is neither documentation nor a test.
 fn code(path: &Path) -> String {
     let text = fs::read_to_string(path).expect("it can be read");
@@ -41,14 +53,7 @@ fn fields(code: &str) -> BTreeSet<&str> {
 /// A path may be called anything. Errors, logs and commands show it by `one_line`.
 #[test]
 fn no_code_shows_a_path_as_it_is() {
-    let crates = fs::read_dir(ROOT).expect("it can be read").flatten().map(|entry| entry.path());
-    let crates = crates.filter(|path| path.file_name() != Some(OsStr::new("tests")));
-    let all: Vec<_> = crates
-        .flat_map(|path| ["src", "cli/src", "view/src"].map(|of| sources(&path.join(of))))
-        .flatten()
-        .chain(sources(&Path::new(ROOT).join("prefork/examples")))
-        .filter(|path| !path.ends_with("tests.rs"))
-        .collect();
+    let all = all_sources();
     assert!(all.len() > 100, "{all:?}");
     let mut wrong = Vec::new();
     for path in all {
@@ -67,6 +72,49 @@ fn no_code_shows_a_path_as_it_is() {
         }
     }
     assert!(wrong.is_empty(), "show these by one_line:\n{}", wrong.join("\n"));
+}
+
+/// What begins advice in an error. More of them may come; none is a noun that can be a cause.
+const ADVICE: [&str; 24] = [
+    "add", "ask", "call", "choose", "correct", "create", "give", "have", "install", "let", "make",
+    "mount", "name", "open", "raise", "remove", "restart", "run", "send", "set", "start", "stop",
+    "try", "use",
+];
+
+/// `: ` comes before a cause alone, which [`prefork::Report`] adds, and what to do about it stands behind `; `: so one can
+/// be told from the other, and no cause is in a text of its own.
+#[test]
+fn advice_is_separated_from_causes() {
+    let mut wrong = Vec::new();
+    let mut errors = 0;
+    for path in all_sources() {
+        let code = code(&path);
+        for error in code.split("#[error(").skip(1) {
+            let error = error.split(")]\n").next().unwrap_or_default().replace("\\\n", "");
+            let words: Vec<_> = error.split_whitespace().collect();
+            errors += 1;
+            let is_advice = |pair: &[&str]| pair[0].ends_with(':') && ADVICE.contains(&pair[1]);
+            if words.windows(2).any(is_advice) || error.contains("{source}") {
+                wrong.push(format!("{path:?}: {error}"));
+            }
+        }
+    }
+    assert!(errors > 100, "{errors} errors were found");
+    assert!(
+        wrong.is_empty(),
+        "advice behind a colon, or a cause in the text:\n{}",
+        wrong.join("\n")
+    );
+}
+
+/// A `main` that returns an error prints it by `Debug`: in words, with its causes, and without the names of variants.
+#[test]
+fn a_main_that_returns_an_error_prints_it_in_words() {
+    let scene = scene!();
+    let done = scene.tool(env!("CARGO_BIN_EXE_returns")).start().finish();
+    assert!(!done.end.is_success(), "{done:?}");
+    let words = "Error: after_init failed: Not a directory (os error 20)\n";
+    assert_eq!(done.stderr, words);
 }
 
 /// X4: whatever files are called, who starts a daemon, reads its log or asks the command reads text.

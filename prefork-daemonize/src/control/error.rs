@@ -10,7 +10,7 @@ use crate::pid::Pid;
 
 /// Why [`stop`](crate::stop), [`signal`](crate::signal) or [`running`](crate::running) did not do
 /// as asked. That no daemon runs is not among them: it is an outcome.
-#[derive(Debug, thiserror::Error)]
+#[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum StopError {
     /// The pid file cannot be looked at.
@@ -139,3 +139,5 @@ pub enum StopError {
         pid: Pid,
     },
 }
+
+prefork_core::debug_as_report!(StopError);

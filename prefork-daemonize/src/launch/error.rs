@@ -14,7 +14,7 @@ use crate::pid::Pid;
 /// Always returned in the launcher, whichever process failed. The daemon-to-be has ended then, or
 /// has been sent SIGTERM; only after [`Ended::Unseen`] may it live on, until it learns from
 /// [`Readiness::ready`](crate::Readiness::ready) that nobody waits.
-#[derive(Debug, thiserror::Error)]
+#[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum DaemonizeError {
     /// Other threads run, and a fork would copy their locks in whatever state they are in.
@@ -138,6 +138,8 @@ pub enum DaemonizeError {
         limit: Duration,
     },
 }
+
+prefork_core::debug_as_report!(DaemonizeError);
 
 /// How a daemon ended that was not ready yet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -36,7 +36,7 @@ enum Said {
 }
 
 /// Why the launcher was not told that the daemon serves.
-#[derive(Debug, thiserror::Error)]
+#[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum ReadyError {
     /// The launcher has given up or was killed: whoever started the daemon believes that it
@@ -60,6 +60,8 @@ pub enum ReadyError {
         source: io::Error,
     },
 }
+
+prefork_core::debug_as_report!(ReadyError);
 
 impl Readiness {
     pub(crate) fn new(channel: Channel) -> Self {

@@ -9,7 +9,7 @@ use prefork_core::one_line;
 use crate::pid::Pid;
 
 /// Why a pid file could not be made, kept or removed.
-#[derive(Debug, thiserror::Error)]
+#[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum PidFileError {
     /// Somebody holds the file.
@@ -152,6 +152,8 @@ pub enum PidFileError {
         owner: Pid,
     },
 }
+
+prefork_core::debug_as_report!(PidFileError);
 
 fn maker(pid: Option<Pid>) -> String {
     pid.map_or_else(|| "another process".to_owned(), |pid| format!("process {pid}"))

@@ -23,7 +23,7 @@ use rustix::process::{Resource, Rlimit, setrlimit, umask};
 use super::{Privileges, in_order};
 
 /// Why a process is not what was wanted, and must end.
-#[derive(Debug, thiserror::Error)]
+#[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum PrivilegesError {
     /// The limit was refused.
@@ -84,6 +84,8 @@ pub enum PrivilegesError {
         source: io::Error,
     },
 }
+
+prefork_core::debug_as_report!(PrivilegesError);
 
 impl Privileges {
     /// Makes this process what was wanted; where nothing was, without a system call.

@@ -38,7 +38,7 @@ pub struct WantedPrivileges {
 }
 
 /// What is wrong with one of the [`WantedPrivileges`].
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{argument} {}", one_line(problem))]
 #[non_exhaustive]
 pub struct PrivilegesFault {
@@ -47,6 +47,8 @@ pub struct PrivilegesFault {
     /// What is wrong, and what to do.
     pub problem: String,
 }
+
+prefork_core::debug_as_report!(PrivilegesFault);
 
 /// The same in numbers, ready to be applied in a child; by default nothing.
 ///

@@ -15,7 +15,7 @@ pub(crate) enum Failure {
     #[error("no such board: {}; does the daemon run with scoreboard_path?", one_line(path))]
     NoBoard { path: PathBuf },
     #[error(
-        "no right to read board {}: ask as root, or as the user who runs the daemon",
+        "no right to read board {}; ask as root, or as the user who runs the daemon",
         one_line(path)
     )]
     BoardForbidden { path: PathBuf },
@@ -45,7 +45,7 @@ pub(crate) enum Failure {
     #[error("cannot see which signals process {pid} answers to; nothing was sent")]
     Unseen { pid: Pid, source: io::Error },
     #[error(
-        "board {} was made by process {creator}, but process {pid} holds the pid file: \
+        "board {} was made by process {creator}, but process {pid} holds the pid file; \
          name the board of that daemon; nothing was sent",
         one_line(board)
     )]

@@ -12,7 +12,7 @@ use crate::logs::PoolMessage;
 /// A copy uses what only the child itself can.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "process {copy} is a copy of child {child}, made by fork(2), and takes no work: let it execute another program \
+    "process {copy} is a copy of child {child}, made by fork(2), and takes no work; let it execute another program \
      or exit, and start further children by max_children"
 )]
 struct Copied {

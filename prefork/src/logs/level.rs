@@ -28,11 +28,13 @@ pub enum LogLevel {
 }
 
 /// A text that is the name of no [`LogLevel`].
-#[derive(Debug, thiserror::Error)]
+#[derive(thiserror::Error)]
 #[error("must be {}, not {name:?}", LogLevel::NAMES)]
 pub struct LogLevelError {
     name: String,
 }
+
+prefork_core::debug_as_report!(LogLevelError);
 
 impl LogLevel {
     pub(crate) const NAMES: &str = "\"error\", \"warn\", \"info\" or \"debug\"";

@@ -61,7 +61,7 @@ impl Parent<'_> {
     /// Goes on with other settings, as far as that is possible without another program.
     fn change_settings(&mut self, now: Time, read: InForce) {
         if read.live.prefork == 0 {
-            let why = "prefork is 0, which leaves nobody to replace: restart the daemon for that";
+            let why = "prefork is 0, which leaves nobody to replace; restart the daemon for that";
             return self.refuse_settings(now, why);
         }
         let mut in_force = self.settings.in_force.clone();

@@ -36,7 +36,7 @@ pub(crate) enum NoProbe {
     },
     /// The directory in which a fresh start would begin is not there.
     #[error(
-        "the working directory {} cannot be entered, where the daemon was started: make it again, or restart \
+        "the working directory {} cannot be entered, where the daemon was started; make it again, or restart \
          the daemon elsewhere",
         one_line(path)
     )]
@@ -54,7 +54,7 @@ pub(crate) enum NoProbe {
     },
     /// The running program was executed from memory.
     #[error(
-        "this program was started from a file in memory, which no name leads to: restart the daemon instead"
+        "this program was started from a file in memory, which no name leads to; restart the daemon instead"
     )]
     Nameless,
     /// It cannot be run.

@@ -116,7 +116,7 @@ pub(crate) fn call_after_init<S>(
 /// A hook has left threads where children are to be forked.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "threads are left running besides the main one ({others}), which children would not have: start them \
+    "threads are left running besides the main one ({others}), which children would not have; start them \
      in child_init or main_loop instead"
 )]
 struct LeftThreads {

@@ -152,13 +152,13 @@ pub(super) enum Unreadable {
     #[error("it is not for this process")]
     NotForUs,
     /// It was written by a library of another time.
-    #[error("it is of format {found}, and this program reads {FORMAT}: restart the daemon instead")]
+    #[error("it is of format {found}, and this program reads {FORMAT}; restart the daemon instead")]
     Format {
         /// The version found.
         found: u32,
     },
     /// It makes no sense.
-    #[error("it cannot be understood: restart the daemon instead")]
+    #[error("it cannot be understood; restart the daemon instead")]
     Content {
         /// Where and why.
         source: serde_json::Error,

@@ -158,7 +158,7 @@ fn what_only_repeats_its_default_is_taken() {
 #[test]
 fn what_does_nothing_without_another_is_refused() {
     let (_, problem) = &faults(complete().min_spare(2))[0];
-    assert_eq!(problem, "needs a scoreboard: set scoreboard_path or scoreboard_in_memory");
+    assert_eq!(problem, "needs a scoreboard; set scoreboard_path or scoreboard_in_memory");
     let board = || complete().scoreboard_in_memory(true);
     let late = |args: Args| args.on_timeout(|_| Ok(()));
     let (argument, problem) = &faults(late(board()))[0];

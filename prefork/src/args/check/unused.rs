@@ -29,7 +29,7 @@ impl Need {
     fn problem(self) -> String {
         match self {
             Children => "does nothing with prefork 0, where there are no children".into(),
-            Scoreboard => "needs a scoreboard: set scoreboard_path or scoreboard_in_memory".into(),
+            Scoreboard => "needs a scoreboard; set scoreboard_path or scoreboard_in_memory".into(),
             Another(names, _) => format!("does nothing without {names}; set that too"),
         }
     }

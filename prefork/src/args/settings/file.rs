@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use super::{fingerprint, places};
 
 /// Why settings cannot be had from a file.
-#[derive(Debug, thiserror::Error)]
+#[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum SettingsError {
     /// It cannot be opened or read.
@@ -47,6 +47,8 @@ pub enum SettingsError {
         problem: String,
     },
 }
+
+prefork_core::debug_as_report!(SettingsError);
 
 /// Does what [`read_settings`](crate::read_settings) does, for whoever started this process.
 pub(crate) fn read<T, E: Display>(
