@@ -11,8 +11,8 @@ use crate::{daemon::Wait, exit::Exit};
 /// Shows what a preforking daemon does, and steers it
 ///
 /// A BOARD is the file that the daemon was given as `scoreboard_path`, a PIDFILE the one that it was
-/// given as `pid_path`. Whom to signal is asked of the kernel, which knows who holds the pid file,
-/// never read from a file.
+/// given as `pid_path`. The process to signal is the one that holds the pid file, as the kernel reports it,
+/// and never a number read from a file.
 #[derive(Debug, Parser)]
 #[command(name = "prefork", version, after_help = Exit::HELP, arg_required_else_help = true)]
 pub(crate) struct Cli {
@@ -46,7 +46,7 @@ pub(crate) enum Command {
         #[arg(value_hint = ValueHint::FilePath)]
         board: PathBuf,
     },
-    /// Say of pid files and boards what they are, and whether all is well
+    /// Report what pid files and boards are, and whether all is well
     Check {
         #[arg(required = true, value_name = "PIDFILE|BOARD", value_hint = ValueHint::FilePath)]
         files: Vec<PathBuf>,
@@ -65,21 +65,21 @@ pub(crate) enum Command {
         #[command(flatten)]
         patience: PatienceArgs,
     },
-    /// Have the children replaced by new ones (SIGHUP)
+    /// Replace the children by new ones (SIGHUP)
     Reload {
         #[arg(value_name = "PIDFILE", value_hint = ValueHint::FilePath)]
         pid_file: PathBuf,
         #[command(flatten)]
         wait: WaitArgs,
     },
-    /// Have the daemon run the new program (SIGUSR2)
+    /// Replace the program by the new one (SIGUSR2)
     Upgrade {
         #[arg(value_name = "PIDFILE", value_hint = ValueHint::FilePath)]
         pid_file: PathBuf,
         #[command(flatten)]
         wait: WaitArgs,
     },
-    /// Have the daemon open its logs again, after a rotation (SIGUSR1)
+    /// Open the logs again, after a rotation (SIGUSR1)
     Reopen {
         #[arg(value_name = "PIDFILE", value_hint = ValueHint::FilePath)]
         pid_file: PathBuf,
@@ -94,7 +94,7 @@ pub(crate) enum Command {
         #[arg(value_name = "PIDFILE", value_hint = ValueHint::FilePath)]
         pid_file: PathBuf,
     },
-    /// Print what makes a shell complete this command
+    /// Print the script by which a shell completes this command
     Completions { shell: Shell },
     /// Print the manual page, for man(1) to show
     Man {
@@ -147,7 +147,7 @@ impl From<WaitArgs> for Wait {
     }
 }
 
-/// The signals that a daemon is told things with.
+/// The signals that a daemon answers to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Signal {
     /// Stop: finish the requests in hand, then end
@@ -162,7 +162,7 @@ pub(crate) enum Signal {
     /// Reload
     #[value(name = "HUP", alias = "SIGHUP")]
     Hup,
-    /// Open the logs anew
+    /// Open the logs again
     #[value(name = "USR1", alias = "SIGUSR1")]
     Usr1,
     /// Upgrade

@@ -28,7 +28,7 @@ use exit::Exit;
 use failure::Failure;
 use look::read;
 
-/// Does what the arguments of this process say; returns how it is to exit.
+/// Does what the arguments of this process ask for; returns how it is to exit.
 #[must_use]
 pub fn main() -> ExitCode {
     let cli = Cli::try_parse().unwrap_or_else(|error| refuse(&error));
@@ -39,7 +39,7 @@ pub fn main() -> ExitCode {
     exit.into()
 }
 
-/// Says what is wrong with the arguments, or what was asked for about them, and ends.
+/// Prints what is wrong with the arguments, or the help that was asked for, and ends.
 ///
 /// Arguments are shown in such texts. So they are read once more with everything escaped that would move
 /// the terminal.

@@ -14,7 +14,7 @@ use serde::Deserialize;
 /// A preforked HTTP server that says hello.
 #[derive(Debug, Parser)]
 pub(crate) struct Cli {
-    /// File of settings; flags go before what it says
+    /// File of settings; flags go before its values
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// Address to listen on; repeatable [default: 127.0.0.1:8080]
@@ -35,7 +35,7 @@ pub(crate) struct Cli {
     /// File for one line a request
     #[arg(long, value_name = "FILE")]
     access_log_path: Option<PathBuf>,
-    /// File in which children tell what they are doing
+    /// File in which children report what they are doing
     #[arg(long, value_name = "FILE")]
     scoreboard_path: Option<PathBuf>,
     /// Where to show what the daemon does: a loopback ADDR:PORT, or the path of a socket
@@ -69,7 +69,7 @@ pub(crate) struct Cli {
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     request_timeout: Option<Duration>,
     /// Seconds between two looks at the program file; when it has changed, hello becomes it, unless the file
-    /// of settings says otherwise
+    /// of settings has another handler
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     auto_reload_check_every: Option<Duration>,
     /// Give up requests whose clients have gone; needs a scoreboard, in memory if no file is given
