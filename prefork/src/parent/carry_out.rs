@@ -92,7 +92,7 @@ impl Parent<'_> {
             // The parent's copy of the bell is closed with this.
             Ok((Forked::Parent { child }, _bell)) => {
                 self.table.insert(child, generation, id);
-                if let (Some(board), Some(assigned)) = (&mut self.board, &assigned) {
+                if let (Some(board), Some(assigned)) = (&mut self.runtime_files.board, &assigned) {
                     let count = RequestCount::new(clock::now());
                     board.assign((slot, child, generation), assigned, count, edition, &self.log);
                 }
@@ -135,7 +135,7 @@ impl Parent<'_> {
             self.log.write(&PoolMessage::ChildRetiring { child_pid, slot });
         }
         self.channels.ask(slot);
-        if let Some(board) = &mut self.board {
+        if let Some(board) = &mut self.runtime_files.board {
             board.mark_leaving(slot, &self.channels.pages, &self.log);
         }
         if self.table.needs_signal(slot) {
@@ -165,7 +165,7 @@ impl Parent<'_> {
     /// scoreboard.
     fn show(&mut self, progress: Progress) {
         self.reporting.on(Occasion::Progress(progress));
-        let Some(board) = &mut self.board else { return };
+        let Some(board) = &mut self.runtime_files.board else { return };
         match progress {
             Progress::SettingsRefused => {
                 board.mark_refused_settings(&self.channels.pages, &self.log);
@@ -189,7 +189,7 @@ impl Parent<'_> {
 
     /// Has the next look at the pid file not wait for a hint.
     fn check_runtime_files(&mut self) {
-        if let Some(pid_file) = &mut self.pid_file {
+        if let Some(pid_file) = &mut self.runtime_files.pid_file {
             pid_file.doubt(clock::now());
         }
     }
@@ -215,7 +215,8 @@ impl Parent<'_> {
 
     /// What a child says that it is doing.
     pub(super) fn label(&self, slot: SlotId) -> String {
-        let record = self.board.as_ref().and_then(|_| self.channels.pages.record(slot));
+        let record =
+            self.runtime_files.board.as_ref().and_then(|_| self.channels.pages.record(slot));
         record.map(|record| record.label().to_owned()).unwrap_or_default()
     }
 }

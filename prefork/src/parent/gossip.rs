@@ -8,7 +8,7 @@ use crate::{board::Look, logs::InHand, system::clock};
 impl Parent<'_> {
     /// Goes on with the children of the old program.
     pub(super) fn adopt_gossip(&mut self) {
-        let Some(board) = &mut self.board else { return };
+        let Some(board) = &mut self.runtime_files.board else { return };
         let now = clock::now();
         for (slot, pid, generation) in self.table.iter() {
             let Some(record) = self.channels.pages.record(slot) else { continue };
@@ -23,7 +23,8 @@ impl Parent<'_> {
 
     /// Reads what a child has in hand.
     pub(super) fn in_hand(&self, slot: SlotId) -> InHand {
-        let record = self.board.as_ref().and_then(|_| self.channels.pages.record(slot));
+        let record =
+            self.runtime_files.board.as_ref().and_then(|_| self.channels.pages.record(slot));
         record.as_ref().map_or(InHand::Unknown, InHand::of)
     }
 
@@ -42,7 +43,8 @@ impl Parent<'_> {
 
     /// Reads what the children are doing, and passes on what follows from that; `None` without a scoreboard.
     pub(super) fn activities(&mut self) -> Option<Vec<(SlotId, Activity)>> {
-        let (board, pages, now) = (self.board.as_mut()?, &self.channels.pages, clock::now());
+        let (board, pages, now) =
+            (self.runtime_files.board.as_mut()?, &self.channels.pages, clock::now());
         let look = board.look(now, self.supervisor.slots(), pages, &self.log);
         let Look { activities, extended, implausible } = look;
         // After it was read: it may be about a request that has begun during the look.
@@ -58,21 +60,26 @@ impl Parent<'_> {
 
     /// Looks at the scoreboard if something may have happened to it.
     pub(super) fn check_board(&mut self, now: Time) {
-        if let Some(board) = &mut self.board {
+        if let Some(board) = &mut self.runtime_files.board {
             board.check(now, &self.channels.pages, &self.log);
         }
     }
 
     /// When the scoreboard is to be made again, or looked at.
     pub(super) fn board_due(&self) -> Option<Time> {
-        self.board.as_ref()?.public().due()
+        self.runtime_files.board.as_ref()?.public().due()
     }
 
     /// Makes the scoreboard again, if that is due.
     pub(super) fn keep_board(&mut self) {
         let (pages, log) = (&self.channels.pages, &self.log);
-        if self.board.as_mut().is_some_and(|board| board.heal(clock::now(), pages, log)) {
-            self.helpers.renew_status(self.board.as_ref(), &self.log);
+        if self
+            .runtime_files
+            .board
+            .as_mut()
+            .is_some_and(|board| board.heal(clock::now(), pages, log))
+        {
+            self.helpers.renew_status(self.runtime_files.board.as_ref(), &self.log);
         }
     }
 }

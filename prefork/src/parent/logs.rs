@@ -80,7 +80,7 @@ impl Parent<'_> {
         let duration = Span(now.since(going.began));
         self.log.write(&FileMessage::LogsReopened { duration });
         self.handover_of_logs.going = None;
-        if let Some(board) = &mut self.board {
+        if let Some(board) = &mut self.runtime_files.board {
             board.show_logs(edition, &self.channels.pages, &self.log);
         }
     }

@@ -36,8 +36,7 @@ use rustix::event::{PollFd, PollFlags};
 
 use crate::{
     AccessLog, Report, RunError,
-    args::check::Settings,
-    board::ParentBoard,
+    args::check::{Settings, Users},
     channels::{Bell, Channels},
     child::ChildContext,
     disconnect::ClientWatch,
@@ -51,6 +50,7 @@ use crate::{
     program::Invocation,
     program::{AutoReload, FileWatch},
     sockets::listeners::Listeners,
+    start::RuntimeFiles,
     start::pid_file::KeptPidFile,
     status::Service,
     status::counters::{Counter, Counters},
@@ -85,8 +85,6 @@ pub(crate) struct Parent<'a> {
     orphan_wakes: Allowance,
     title: Title,
     access_log: AccessLog,
-    board: Option<ParentBoard>,
-    pid_file: Option<&'a mut KeptPidFile>,
     listeners: Listeners,
     hooks: ParentHooks,
     readiness: &'a mut Option<Readiness>,
@@ -118,6 +116,8 @@ pub(crate) struct Parent<'a> {
     /// Whether all children have gone over to the logs that were opened again.
     handover_of_logs: HandoverOfLogs,
     log: Log,
+    /// The last to go: sockets are closed before the pid file is removed.
+    runtime_files: RuntimeFiles,
 }
 
 /// What a parent ends as: it is over, or it is not the parent any more but a process just forked.
@@ -125,30 +125,33 @@ pub(crate) struct Parent<'a> {
 /// So whatever a parent comes to hold is closed in what is forked from it, unless it is moved into a context. A status
 /// process closes by number what it is not to have, and a probe executes another program.
 pub(crate) enum Became {
-    Over(Verdict),
+    /// What is left in the file system is to be removed.
+    Over(Verdict, Box<RuntimeFiles>),
     Child(Box<ChildContext>),
     Hook(Box<HookContext>),
 }
 
 /// What a parent is made of.
 pub(crate) struct Parts<'a> {
+    pub(crate) settings: Settings,
     pub(crate) config: Config,
+    pub(crate) users: Users,
     pub(crate) signals: Signals,
+    pub(crate) hangups: Hangups,
     pub(crate) title: Title,
     pub(crate) access_log: AccessLog,
     pub(crate) invocation: io::Result<Invocation>,
-    pub(crate) hangups: Hangups,
-    pub(crate) board: Option<ParentBoard>,
-    pub(crate) pid_file: Option<&'a mut KeptPidFile>,
     pub(crate) listeners: Listeners,
     pub(crate) channels: Channels,
     pub(crate) hooks: ParentHooks,
     pub(crate) auto_reload: Option<AutoReload>,
     pub(crate) status: Option<Service>,
-    pub(crate) privileges: Rc<Privileges>,
-    pub(crate) readiness: &'a mut Option<Readiness>,
+    /// What another program has left in this process, if one has.
+    pub(crate) adopted: Option<Adopted>,
     /// Whether there is nothing that children could begin with.
     pub(crate) is_bare: bool,
+    pub(crate) readiness: &'a mut Option<Readiness>,
+    pub(crate) runtime_files: RuntimeFiles,
 }
 
 impl<'a> Parent<'a> {
@@ -157,15 +160,9 @@ impl<'a> Parent<'a> {
     /// It is not on the stack, nor is anything left there of the making: a loop with small frames writes to few
     /// pages between two forks, and those are what each fork has copied.
     #[inline(never)]
-    pub(crate) fn new(
-        settings: &Settings,
-        parts: Parts<'a>,
-        adopted: Option<Adopted>,
-    ) -> Result<Box<Self>, RunError> {
-        let Parts { config, signals, title, access_log, invocation, board, pid_file, .. } = parts;
-        let Parts {
-            mut listeners, mut channels, hooks, auto_reload, privileges, readiness, ..
-        } = parts;
+    pub(crate) fn new(parts: Parts<'a>) -> Result<Box<Self>, RunError> {
+        let Parts { settings, config, signals, title, access_log, invocation, adopted, .. } = parts;
+        let Parts { mut listeners, mut channels, hooks, auto_reload, readiness, .. } = parts;
         // What the program has set up is how it is to stay.
         listeners.settle_terms();
         let mut counters = Counters::new(clock::now(), config.prefork(), config.max_children());
@@ -207,8 +204,8 @@ impl<'a> Parent<'a> {
         };
         channels.pages.watch_clients(watched, supervisor.slots());
         let mut parent = Box::new(Self {
-            settings: settings.clone(),
-            privileges,
+            settings,
+            privileges: parts.users.children,
             supervisor,
             table,
             signals,
@@ -217,8 +214,6 @@ impl<'a> Parent<'a> {
             orphan_wakes: take_in::ORPHANS,
             title,
             access_log,
-            board,
-            pid_file,
             listeners,
             hooks,
             readiness,
@@ -241,6 +236,7 @@ impl<'a> Parent<'a> {
             reporting,
             handover_of_logs: HandoverOfLogs::default(),
             log,
+            runtime_files: parts.runtime_files,
         });
         parent.adopt_gossip();
         Ok(parent)
@@ -270,7 +266,8 @@ impl<'a> Parent<'a> {
                         self.helpers.end_all(&self.log);
                         // Its children are gone, who shared them.
                         self.listeners.disarm();
-                        return Ok(Became::Over(verdict));
+                        let runtime_files = std::mem::take(&mut self.runtime_files);
+                        return Ok(Became::Over(verdict, Box::new(runtime_files)));
                     }
                     Some(Done::Forked { slot, generation, bell }) => {
                         let context = self.into_child_context(slot, generation, bell);
@@ -326,8 +323,8 @@ impl<'a> Parent<'a> {
             .into_iter()
             .chain(bells)
             .chain(self.helpers.descriptors())
-            .chain(self.pid_file.as_ref().and_then(|pid_file| pid_file.fd()))
-            .chain(self.board.as_ref().and_then(|board| board.public().fd()))
+            .chain(self.runtime_files.pid_file.as_ref().and_then(KeptPidFile::fd))
+            .chain(self.runtime_files.board.as_ref().and_then(|board| board.public().fd()))
             .map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN))
             .collect();
         let files = files.map(|fd| {
@@ -337,7 +334,7 @@ impl<'a> Parent<'a> {
         let helpers_due = self.helpers.due(self.supervisor.is_stopping());
         let files_due = watch.and_then(FileWatch::due);
         let (own, told) = (self.supervisor.deadline(), self.reporting.due());
-        let pid_file_due = self.pid_file.as_ref().and_then(|pid_file| pid_file.due());
+        let pid_file_due = self.runtime_files.pid_file.as_ref().and_then(KeptPidFile::due);
         let board_due = self.board_due();
         let deadlines = [own, files_due, helpers_due, told, bells_due, board_due, pid_file_due]
             .into_iter()
@@ -378,7 +375,7 @@ impl<'a> Parent<'a> {
         drop(self.readiness.take());
         let streams = Streams::of(&self.settings);
         let Self { mut settings, title, signals, access_log, privileges, .. } = *self;
-        let Self { channels, board, hooks, listeners, invocation, .. } = *self;
+        let Self { channels, runtime_files, hooks, listeners, invocation, .. } = *self;
         let tag = self.descendants.tag(slot);
         let (name, limits) = (std::mem::take(&mut settings.name), settings.limits);
         // Left alone, their memory stays shared with the parent; freeing it would make copies of it.
@@ -387,6 +384,10 @@ impl<'a> Parent<'a> {
             (self.deaths, self.log),
         ));
         self.table.close();
+        // Its copies: what is in the file system is the parent's, and so is the lock of the pid file,
+        // which whoever has the descriptor could release, and the pid in it, by which scripts of
+        // root's may kill.
+        let RuntimeFiles { board, sockets: _, status: _, pid_file: _ } = runtime_files;
         let has_board = board.is_some();
         let outliving = listeners.outliving();
         let _ = invocation.map(Invocation::close);

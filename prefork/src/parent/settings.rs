@@ -88,7 +88,7 @@ impl Parent<'_> {
     fn make_room(&mut self, live: &Live) -> io::Result<Config> {
         let config = configured(self.supervisor.config(), &self.settings.in_force.live, live)?;
         self.channels.grow(config.slots())?;
-        if let Some(board) = &mut self.board {
+        if let Some(board) = &mut self.runtime_files.board {
             board.grow(config.slots());
         }
         Ok(config)

@@ -50,7 +50,7 @@ impl Parent<'_> {
             self.reaped(now, pid, exit);
         }
         self.check_files(now);
-        if let Some(pid_file) = &mut self.pid_file {
+        if let Some(pid_file) = &mut self.runtime_files.pid_file {
             pid_file.check(now, &self.log);
         }
         self.check_board(now);
@@ -162,7 +162,8 @@ impl Parent<'_> {
             status.begin();
         }
         let pages = &self.channels.pages;
-        let requests = self.board.as_mut().map(|board| board.clear(slot, now, pages, &self.log));
+        let requests =
+            self.runtime_files.board.as_mut().map(|board| board.clear(slot, now, pages, &self.log));
         pages.clear(slot);
         self.counters.died(exit, requests);
         if self.hooks.on_child_exit.is_some() {

@@ -11,6 +11,7 @@ use super::Parent;
 use crate::{
     Report,
     logs::{ChangeMessage, HookMessage},
+    start::pid_file::KeptPidFile,
     status::Service,
     sys,
     system::clock,
@@ -118,8 +119,8 @@ impl Parent<'_> {
             hangups: &self.hangups,
             listeners: &self.listeners,
             access_log: &self.access_log,
-            board: self.board.as_ref(),
-            pid_file: self.pid_file.as_ref().map(|pid_file| pid_file.file()),
+            board: self.runtime_files.board.as_ref(),
+            pid_file: self.runtime_files.pid_file.as_ref().map(KeptPidFile::file),
             channels: &self.channels,
             children: self.table.hand_over(),
             tags: self.descendants.hand_over(),

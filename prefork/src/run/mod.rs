@@ -1,6 +1,7 @@
 //! `new` and `run`: the order in which a daemon comes up and goes down.
 
 mod open_logs;
+mod prepared;
 mod read_settings;
 mod solo;
 
@@ -8,25 +9,22 @@ pub use read_settings::read_settings;
 
 use std::{fmt, io, os::fd::OwnedFd, time::Duration};
 
-use prefork_core::{Config, Hangups, Verdict};
+use prefork_core::Verdict;
 use prefork_daemonize::{Daemonize, Outcome, Readiness};
 
 use crate::{
-    AccessLog, Args, ArgsError, RunError,
-    args::AfterInit,
-    args::check::{Checked, Pool, Settings, Users, When, check},
+    Args, ArgsError, RunError,
+    args::check::{Plan, Pool, Settings, When, check},
     args::settings::locate,
     board::ParentBoard,
     channels::Channels,
     child::{self, Body},
     hooks,
-    hooks::ParentHooks,
     logs::log::{Log, Role},
     logs::stderr,
     logs::{FileMessage, ProcessMessage, set_level},
     manager::{MainPid, Manager},
     parent::{Became, Parent, Parts},
-    program::AutoReload,
     program::Invocation,
     sockets::activation::{self, Activated},
     start::logs::{redirect, redirect_stderr},
@@ -36,13 +34,14 @@ use crate::{
     sys::threads,
     system::clock,
     system::os::{Shortage, Signals, outlive_failed_writes, pidfds_work, terminal},
-    upgrade::{Adopted, Inherited, inherited},
+    upgrade::{Inherited, inherited},
 };
 use open_logs::{open_access_log, open_error_log};
+use prepared::Prepared;
 
 /// A daemon whose arguments make sense, ready to be run.
 pub struct Prefork<S = ()> {
-    checked: Checked<S>,
+    plan: Plan<S>,
     invocation: io::Result<Invocation>,
 }
 
@@ -75,9 +74,9 @@ impl<S> Prefork<S> {
             Invocation::of_this_process(inherited.as_ref().and_then(Inherited::command));
         let reads = inherited.as_ref().is_some_and(Inherited::reads_settings);
         let when = if reads { When::AtReload } else { When::AtStart };
-        let checked = check(args, invocation.as_ref().ok(), when);
-        match checked {
-            Ok(checked) => Ok(Self { checked, invocation }),
+        let plan = check(args, invocation.as_ref().ok(), when);
+        match plan {
+            Ok(plan) => Ok(Self { plan, invocation }),
             Err(mut error) => {
                 locate(&mut error);
                 if let Some(inherited) = &*inherited {
@@ -118,15 +117,14 @@ impl<S> Prefork<S> {
     /// parent reaps every child of the process, also those that code of the program has started and
     /// not waited for.
     pub fn run(self) -> Result<Ended, RunError> {
-        let Self { checked, invocation } = self;
+        let Self { plan, invocation } = self;
         if let Some(inherited) = &*inherited() {
-            inherited.report_settings(&checked.settings.in_force);
+            inherited.report_settings(&plan.settings.in_force);
         }
-        set_level(checked.settings.in_force.live.log_level);
+        set_level(plan.settings.in_force.live.log_level);
         outlive_failed_writes().map_err(RunError::system("set up signals"))?;
         let inherited = inherited().take();
-        let prepared = prepare(checked, inherited.as_ref());
-        let (mut settings, error_log, access_log, program) = match prepared {
+        let (mut prepared, error_log) = match prepare(plan, invocation, inherited.as_ref()) {
             Ok(prepared) => prepared,
             Err(error) => {
                 if let Some(inherited) = &inherited {
@@ -137,16 +135,16 @@ impl<S> Prefork<S> {
         };
         if let Some(inherited) = inherited {
             // Whether it runs in the background was decided when the daemon was started.
-            settings.daemonize = inherited.is_in_background();
-            return succeed(&settings, program, error_log, access_log, invocation, inherited);
+            prepared.settings.daemonize = inherited.is_in_background();
+            return take_over(prepared, error_log, inherited);
         }
         sys::flush_c_streams();
-        if !settings.daemonize {
+        if !prepared.settings.daemonize {
             error_log.map(redirect_stderr).transpose()?;
-            return serve(&settings, program, access_log, invocation, &mut None);
+            return serve(prepared, &mut None);
         }
         // The launcher waits a little longer than the daemon tries, to hear its reason.
-        let limit = settings.start_timeout.saturating_add(Duration::from_secs(1));
+        let limit = prepared.settings.start_timeout.saturating_add(Duration::from_secs(1));
         let mut daemonize = Daemonize::new().ready_timeout(limit);
         if let Some(log) = error_log {
             daemonize = daemonize.output(log);
@@ -157,7 +155,7 @@ impl<S> Prefork<S> {
             }
             Outcome::Daemon(readiness) => {
                 let mut readiness = Some(readiness);
-                let result = serve(&settings, program, access_log, invocation, &mut readiness);
+                let result = serve(prepared, &mut readiness);
                 if let (Err(error), Some(readiness)) = (&result, readiness) {
                     readiness.failed(error);
                 }
@@ -169,27 +167,17 @@ impl<S> Prefork<S> {
 
 impl<S> fmt::Debug for Prefork<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Prefork").field("settings", &self.checked.settings).finish_non_exhaustive()
+        f.debug_struct("Prefork").field("settings", &self.plan.settings).finish_non_exhaustive()
     }
-}
-
-/// The code of the program that is still to be run.
-pub(crate) struct Program<S> {
-    pub(crate) users: Users,
-    pub(crate) activated: Vec<Activated>,
-    pub(crate) after_init: AfterInit<S>,
-    pub(crate) body: Body<S>,
-    pub(crate) parent_hooks: ParentHooks,
-    pub(crate) auto_reload: Option<AutoReload>,
 }
 
 /// Does what comes before the daemon goes to the background.
 fn prepare<S>(
-    checked: Checked<S>,
+    plan: Plan<S>,
+    invocation: io::Result<Invocation>,
     inherited: Option<&Inherited>,
-) -> Result<(Settings, Option<OwnedFd>, AccessLog, Program<S>), RunError> {
-    let Checked { mut settings, error_log, access_log, before_daemonize, .. } = checked;
-    let Checked { users, after_init, body, parent_hooks, auto_reload, .. } = checked;
+) -> Result<(Prepared<S>, Option<OwnedFd>), RunError> {
+    let Plan { mut settings, users, error_log, access_log, before_daemonize, .. } = plan;
     refuse_threads(&settings)?;
     require_pidfds(&settings)?;
     let in_place = inherited.is_some_and(Inherited::is_in_background);
@@ -201,8 +189,18 @@ fn prepare<S>(
         call("before_daemonize", hook)?;
     }
     let error_log = open_error_log(error_log, inherited)?;
-    let program = Program { users, activated, after_init, body, parent_hooks, auto_reload };
-    Ok((settings, error_log, open_access_log(access_log, inherited)?, program))
+    let prepared = Prepared {
+        settings,
+        users,
+        access_log: open_access_log(access_log, inherited)?,
+        invocation,
+        activated,
+        after_init: plan.after_init,
+        body: plan.body,
+        hooks: plan.parent_hooks,
+        auto_reload: plan.auto_reload,
+    };
+    Ok((prepared, error_log))
 }
 
 /// Takes over the sockets of the service manager, before anybody can inherit or close them.
@@ -216,69 +214,68 @@ fn take_activated(settings: &Settings, inherited: Option<&Inherited>) -> Vec<Act
 }
 
 /// Brings the daemon up, lets it serve, and takes it down again.
-fn serve<S>(
-    settings: &Settings,
-    program: Program<S>,
-    access_log: AccessLog,
-    invocation: io::Result<Invocation>,
-    readiness: &mut Option<Readiness>,
-) -> Result<Ended, RunError> {
+fn serve<S>(prepared: Prepared<S>, readiness: &mut Option<Readiness>) -> Result<Ended, RunError> {
     own_stderr()?;
-    let config = match &settings.pool {
-        Pool::Solo => return solo::serve(settings, program, access_log, readiness),
-        Pool::Children(config) => config,
+    let mut config = match &prepared.settings.pool {
+        Pool::Solo => return solo::serve(prepared, readiness),
+        Pool::Children(config) => config.clone(),
     };
-    let Program { users, activated, after_init, body, parent_hooks, auto_reload } = program;
+    let Prepared { settings, users, access_log, invocation, activated, .. } = prepared;
+    let Prepared { after_init, body, hooks, auto_reload, .. } = prepared;
     // From here on a signal waits until somebody can act on it in order.
     let signals = open_signals()?;
     let hangups = terminal::hangups(signals.hangups());
     let began = clock::now();
-    let initialized = initialize(settings, activated, after_init)?.for_pool();
+    let initialized = initialize(&settings, activated, after_init)?;
+    let Initialized { state, listeners, title, runtime_files } = initialized.for_pool();
     if !sys::pages::can_seal() {
         Log::new(&settings.name, Role::Parent).write(&ProcessMessage::CannotSeal);
     }
     let channels = Channels::open(settings.slots())
         .map_err(RunError::system("open the channels to the children"))?;
-    let mut config = config.clone();
     // The launcher's time runs already.
     config.start_used = clock::now().since(began);
-    let pool = Pooled {
-        config,
+    let parts = Parts {
+        settings,
+        config: *config,
         users,
         signals,
+        hangups,
+        title,
         access_log,
         invocation,
-        hangups,
-        initialized,
+        listeners,
         channels,
-        adopted: None,
-        hooks: parent_hooks,
+        hooks,
         auto_reload,
+        status: None,
+        adopted: None,
+        is_bare: false,
+        readiness,
+        runtime_files,
     };
-    supervise(settings, pool, body, readiness)
+    supervise(parts, state, body)
 }
 
 /// Takes over the daemon that the old program has run in this process; or, as a probe, finds out
 /// whether that would work, and never returns if it would.
-fn succeed<S>(
-    settings: &Settings,
-    program: Program<S>,
+fn take_over<S>(
+    prepared: Prepared<S>,
     error_log: Option<OwnedFd>,
-    access_log: AccessLog,
-    invocation: io::Result<Invocation>,
     inherited: Inherited,
 ) -> Result<Ended, RunError> {
-    let Program { users, after_init, body, parent_hooks, auto_reload, .. } = program;
+    let Prepared { settings, users, access_log, invocation, .. } = prepared;
+    let Prepared { after_init, body, hooks, auto_reload, .. } = prepared;
     let attempt = || {
         let Pool::Children(config) = &settings.pool else { return Err(RunError::NoPool) };
         // A probe ends by any signal, as it has nothing to put in order.
         let signals = if inherited.is_probe() { None } else { Some(open_signals()?) };
-        let takeover = inherited.initialize(settings, after_init)?;
+        let takeover = inherited.initialize(&settings, after_init)?;
         if !inherited.is_probe() {
-            error_log.map(|log| redirect(settings, log)).transpose()?;
+            error_log.map(|log| redirect(&settings, log)).transpose()?;
             own_stderr()?;
         }
-        Ok((config, signals, takeover))
+        Ok((config.clone(), signals, takeover))
     };
     let (config, signals, takeover) = match attempt() {
         Ok(ready) => ready,
@@ -287,8 +284,9 @@ fn succeed<S>(
             return Err(error);
         }
     };
+    let log = Log::new(&settings.name, Role::Parent);
     let Some(mut signals) = signals else {
-        takeover.leave(settings);
+        takeover.leave(&log);
         inherited.report(invocation.as_ref().ok());
         // The last that can fail of what is to come, tried here by a process that is thrown away.
         if let Err(error) = drop_privileges(&users.children) {
@@ -297,102 +295,62 @@ fn succeed<S>(
         }
         inherited.pass()
     };
-    let log = Log::new(&settings.name, Role::Parent);
     inherited.log_return(&log);
     let hangups = inherited.hangups().unwrap_or_else(|| terminal::hangups(signals.hangups()));
     signals.take_over(hangups.at_start());
-    let Some((initialized, channels, adopted)) = inherited.claim(settings, takeover, &log) else {
+    let Some((initialized, channels, adopted)) = inherited.claim(&settings, takeover, &log) else {
         return Err(RunError::NoPool);
     };
     sys::way_back::close();
-    let pool = Pooled {
-        config: config.clone(),
+    let Initialized { state, listeners, title, runtime_files } = initialized;
+    let parts = Parts {
+        settings,
+        config: *config,
         users,
         signals,
-        access_log,
-        invocation,
         hangups,
-        initialized,
-        channels,
-        adopted: Some(adopted),
-        hooks: parent_hooks,
-        auto_reload,
-    };
-    supervise(settings, pool, body, &mut None)
-}
-
-/// A daemon that is ready to have children, or has some.
-struct Pooled<S> {
-    config: Box<Config>,
-    users: Users,
-    signals: Signals,
-    access_log: AccessLog,
-    invocation: io::Result<Invocation>,
-    hangups: Hangups,
-    /// With none where an old program goes on without what its `after_init` makes.
-    initialized: Initialized<Option<S>>,
-    channels: Channels,
-    adopted: Option<Adopted>,
-    hooks: ParentHooks,
-    auto_reload: Option<AutoReload>,
-}
-
-/// Runs the pool until it is over, and takes away what is left.
-fn supervise<S>(
-    settings: &Settings,
-    pool: Pooled<S>,
-    mut body: Body<S>,
-    readiness: &mut Option<Readiness>,
-) -> Result<Ended, RunError> {
-    let Pooled { config, users, signals, access_log, invocation, channels, adopted, hooks, .. } =
-        pool;
-    let (auto_reload, hangups) = (pool.auto_reload, pool.hangups);
-    let Initialized { state, listeners, title, mut runtime_files } = pool.initialized;
-    let (status, board) = (runtime_files.status.take(), runtime_files.board.take());
-    let status = status.and_then(|socket| open_status(settings, socket, board.as_ref()));
-    if users.drop_parent {
-        drop_privileges(&users.children)?;
-    }
-    let parts = Parts {
-        config: *config,
-        signals,
         title,
         access_log,
         invocation,
-        hangups,
-        board,
-        pid_file: runtime_files.pid_file.as_mut(),
         listeners,
         channels,
         hooks,
         auto_reload,
-        status,
-        privileges: users.children,
-        readiness,
+        status: None,
+        adopted: Some(adopted),
         is_bare: state.is_none(),
+        readiness: &mut None,
+        runtime_files,
     };
-    let verdict = match Parent::new(settings, parts, adopted)?.run()? {
-        Became::Child(context) => {
-            // Its copies: what is in the file system is the parent's, and so is the lock of the pid file,
-            // which whoever has the descriptor could release, and the pid in it, by which scripts of
-            // root's may kill.
-            drop(runtime_files);
-            match &state {
-                Some(state) => child::live(*context, &mut body, state),
-                // A bare parent forks none.
-                None => sys::exit_now(1),
-            }
-        }
-        Became::Hook(context) => {
-            drop(runtime_files);
-            hooks::live(*context)
-        }
-        Became::Over(verdict) => verdict,
+    supervise(parts, state, body)
+}
+
+/// Runs the pool until it is over, and takes away what is left.
+fn supervise<S>(
+    mut parts: Parts<'_>,
+    state: Option<S>,
+    mut body: Body<S>,
+) -> Result<Ended, RunError> {
+    let log = Log::new(&parts.settings.name, Role::Parent);
+    if let Some(socket) = parts.runtime_files.status.take() {
+        parts.status = open_status(socket, parts.runtime_files.board.as_ref(), &log);
+    }
+    if parts.users.drop_parent {
+        drop_privileges(&parts.users.children)?;
+    }
+    let (verdict, runtime_files) = match Parent::new(parts)?.run()? {
+        Became::Child(context) => match &state {
+            Some(state) => child::live(*context, &mut body, state),
+            // A bare parent forks none.
+            None => sys::exit_now(1),
+        },
+        Became::Hook(context) => hooks::live(*context),
+        Became::Over(verdict, runtime_files) => (verdict, runtime_files),
     };
     // Sockets are closed before the pid file goes: who waits for that can bind at once.
     drop(state);
     drop(body);
-    runtime_files.remove(settings);
+    runtime_files.remove(&log);
     match verdict {
         Verdict::Stopped => Ok(Ended::Stopped),
         Verdict::StartFailed(failure) => Err(RunError::start_failed(failure)),
@@ -401,13 +359,8 @@ fn supervise<S>(
 }
 
 /// Makes the status page ready, while the board can be opened. A daemon that serves does not end for it.
-fn open_status(
-    settings: &Settings,
-    socket: StatusSocket,
-    board: Option<&ParentBoard>,
-) -> Option<Service> {
-    let log = Log::new(&settings.name, Role::Parent);
-    let service = Service::new(socket, board, &log);
+fn open_status(socket: StatusSocket, board: Option<&ParentBoard>, log: &Log) -> Option<Service> {
+    let service = Service::new(socket, board, log);
     let no_page = |error: &io::Error| {
         log.write(&FileMessage::NoStatusPage { error, shortage: &Shortage::behind(error) });
     };

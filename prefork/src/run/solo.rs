@@ -25,8 +25,9 @@ use prefork_daemonize::Readiness;
 use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTTIN, SIGTTOU, SIGUSR1, SIGUSR2};
 
+use super::prepared::Prepared;
 use crate::{
-    AccessLog, Ended, RunError,
+    Ended, RunError,
     args::check::Settings,
     child::{By, Child, ChildParts, Failed, Stop, Work, stops},
     hooks,
@@ -37,7 +38,6 @@ use crate::{
     manager::{Begun, Occasion, Reporting},
     parent::hangup,
     parent::ready,
-    run::Program,
     sockets::listeners::Listeners,
     start::logs::reopen_error_log,
     start::pid_file::KeptPidFile,
@@ -53,12 +53,13 @@ const GENERATION: Generation = Generation(1);
 
 /// Brings the daemon up, runs the main loop, and takes the daemon down.
 pub(crate) fn serve<S>(
-    settings: &Settings,
-    program: Program<S>,
-    mut access_log: AccessLog,
+    prepared: Prepared<S>,
     readiness: &mut Option<Readiness>,
 ) -> Result<Ended, RunError> {
-    let Program { users, activated, after_init, mut body, parent_hooks, .. } = program;
+    let Prepared {
+        settings, users, mut access_log, activated, after_init, mut body, hooks, ..
+    } = prepared;
+    let settings = &settings;
     let hangups = terminal::hangups(hangups_now());
     let bell = Arc::new(Bell::new().map_err(RunError::system("set up signals"))?);
     let Initialized { state, runtime_files, listeners, .. } =
@@ -70,8 +71,8 @@ pub(crate) fn serve<S>(
     access_log.make_own(&log).map_err(RunError::system("open the access log once more"))?;
     // This process is what children are elsewhere. Now, while it has but one thread.
     drop_privileges(&users.children)?;
-    let config = pool_of_one(settings, parent_hooks.set());
-    let ParentHooks { ready, before_shutdown, .. } = parent_hooks;
+    let config = pool_of_one(settings, hooks.set());
+    let ParentHooks { ready, before_shutdown, .. } = hooks;
     let outliving = listeners.outliving();
     let mut watcher = Watcher {
         settings: settings.clone(),
@@ -88,7 +89,7 @@ pub(crate) fn serve<S>(
     };
     if let Some(Verdict::Stopped) = watcher.begin(&mut Launch { ready, readiness }) {
         drop(state);
-        watcher.runtime_files.remove(settings);
+        watcher.runtime_files.remove(&log);
         return Ok(Ended::Stopped);
     }
     let watcher = thread::Builder::new()
@@ -115,7 +116,7 @@ pub(crate) fn serve<S>(
     drop(child);
     drop(state);
     drop(body);
-    runtime_files.remove(settings);
+    runtime_files.remove(&log);
     outcome.map(|()| Ended::Stopped)
 }
 
@@ -422,7 +423,7 @@ impl Watcher {
     /// Ends the daemon around a loop that cannot be asked.
     fn leave(&mut self) {
         drop(std::mem::replace(&mut self.listeners, Listeners::new(Vec::new())));
-        std::mem::take(&mut self.runtime_files).remove(&self.settings);
+        std::mem::take(&mut self.runtime_files).remove(&self.log);
         // It flushes standard output too, unless the loop holds that.
         process::exit(0);
     }

@@ -53,10 +53,10 @@ pub(crate) struct RuntimeFiles {
 }
 
 impl RuntimeFiles {
-    pub(crate) fn remove(self, settings: &Settings) {
+    pub(crate) fn remove(self, log: &Log) {
         drop((self.sockets, self.status, self.board));
         if let Some(pid_file) = self.pid_file {
-            pid_file.remove(&Log::new(&settings.name, log::Role::Parent));
+            pid_file.remove(log);
         }
     }
 }

@@ -62,11 +62,11 @@ pub(crate) struct Takeover<S> {
 
 impl<S> Takeover<S> {
     /// Removes what a probe has put into the file system. The rest is the daemon's, and never dropped here.
-    pub(crate) fn leave(self, settings: &Settings) {
+    pub(crate) fn leave(self, log: &Log) {
         let Self { initialized: Initialized { state, listeners, title, runtime_files }, channels } =
             self;
         let _kept = ManuallyDrop::new((state, listeners, title, channels));
-        runtime_files.remove(settings);
+        runtime_files.remove(log);
     }
 }
 
@@ -171,7 +171,7 @@ impl Inherited {
             if keeps {
                 initialized.runtime_files.pid_file = pid_file;
             } else {
-                RuntimeFiles { pid_file, ..RuntimeFiles::default() }.remove(settings);
+                RuntimeFiles { pid_file, ..RuntimeFiles::default() }.remove(log);
             }
         }
         let board = pool.board.and_then(|board| {

@@ -31,8 +31,11 @@ pub(crate) use settings::{AccessTarget, ErrorLog, Pool, Settings, Users};
 
 const SHORTEST_NETWATCH_INTERVAL: Duration = Duration::from_millis(50);
 
-/// Arguments that make sense together.
-pub(crate) struct Checked<S> {
+/// What the arguments amount to: all of it makes sense together, and what is required is there.
+///
+/// Two, as in `Args` nothing is required and everything may be wrong, so that all faults can be reported at once; from
+/// here on nobody asks again whether a value is there or what its default is.
+pub(crate) struct Plan<S> {
     pub(crate) settings: Settings,
     pub(crate) users: Users,
     pub(crate) error_log: Option<ErrorLog>,
@@ -58,7 +61,7 @@ pub(crate) fn check<S>(
     args: Args<S>,
     invocation: Option<&Invocation>,
     when: When,
-) -> Result<Checked<S>, ArgsError> {
+) -> Result<Plan<S>, ArgsError> {
     let Args { mut data, before_daemonize, after_init, parent_hooks, body, too_early } = args;
     let mut faults = Faults::default();
     for name in too_early {
@@ -86,7 +89,7 @@ pub(crate) fn check<S>(
     if !faults.0.is_empty() {
         return Err(ArgsError::new(faults.0));
     }
-    Ok(Checked {
+    Ok(Plan {
         settings,
         users,
         error_log,
