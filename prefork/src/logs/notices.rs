@@ -2,6 +2,7 @@
 
 use std::fmt::{self, Display};
 
+use nix::sys::signal::Signal;
 use prefork_core::{ChildId, Claim, Exit, Limit, Notice, Request, Rung};
 
 use super::{
@@ -161,10 +162,11 @@ const fn status(exit: Exit) -> Option<i32> {
     }
 }
 
-const fn signal(exit: Exit) -> Option<i32> {
+/// Its name; those for the program's own use have none.
+fn signal(exit: Exit) -> Option<&'static str> {
     match exit {
         Exit::Code(_) => None,
-        Exit::Signal { number, .. } => Some(number),
+        Exit::Signal { number, .. } => Signal::try_from(number).ok().map(Signal::as_str),
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::{io, time::Duration};
 
+use nix::sys::signal::Signal as Name;
 use prefork_core::{Action, Event, Generation, Notice, Progress, RequestCount, SlotId, Verdict};
 use rustix::process::Signal;
 
@@ -148,7 +149,7 @@ impl Parent<'_> {
         if let Err(error) = self.table.signal(slot, signal)
             && let Some(child_pid) = self.table.pid(slot)
         {
-            let signal = format!("{signal:?}");
+            let signal = Name::try_from(signal.as_raw()).map_or("a signal", Name::as_str);
             let message =
                 PoolMessage::CannotSignal { child_pid, slot, signal: &signal, error: &error };
             self.log.write(&message);

@@ -20,7 +20,7 @@ messages! {
         child_pid: u32,
         slot: SlotId,
         status: Option<i32>,
-        signal: Option<i32>,
+        signal: Option<&'a str>,
         how: &'a dyn Display,
         duration: Span,
         requests: Answered,
@@ -52,7 +52,7 @@ messages! {
     Error MoreDied {
         deaths: u32,
         status: Option<i32>,
-        signal: Option<i32>,
+        signal: Option<&'a str>,
         how: &'a dyn Display,
         duration: Span,
         reason: &'a dyn Display,

@@ -117,7 +117,7 @@ mod events {
             child_pid: 7,
             slot: SlotId(2),
             status: None,
-            signal: Some(9),
+            signal: Some("SIGKILL"),
             how: &"was ended by SIGKILL",
             duration: Span(Duration::from_millis(1500)),
             requests: Answered(Some(5)),
@@ -149,7 +149,7 @@ mod events {
             ("reason", "; evil\\n"),
             ("requests", "5 as a number"),
             ("role", "parent"),
-            ("signal", "9 as a number"),
+            ("signal", "SIGKILL"),
             ("slot", "2 as a number"),
         ]);
         let fields: BTreeMap<_, _> =
