@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use divan::{Bencher, black_box};
 use prefork_core::{
-    Activity, Config, Event, Exit, Load, Pool, Ramp, ScalingPolicy, Sight, SlotId, Supervisor,
-    Tally, Time,
+    Activity, Config, Event, Exit, Load, Observation, Pool, Ramp, ScalingPolicy, SlotId,
+    Supervisor, Tally, Time,
 };
 
 fn main() {
@@ -54,7 +54,8 @@ fn look(bencher: Bencher<'_, '_>, children: u32) {
     let mut now = Time::ZERO;
     bencher.bench_local(move || {
         now = now + Duration::from_millis(50);
-        supervisor.look(now, &Sight { activities: black_box(&activities), waiting: Some(0) });
+        supervisor
+            .observe(now, &Observation { activities: black_box(&activities), waiting: Some(0) });
         while supervisor.next_action().is_some() {}
     });
 }

@@ -21,7 +21,7 @@ pub enum Action {
         generation: Generation,
     },
     /// Ask a child to leave once it has finished what it has in hand.
-    Ask {
+    Retire {
         /// The child's slot.
         slot: SlotId,
     },
@@ -46,9 +46,9 @@ pub enum Action {
     /// [`Event::Nudged`](crate::Event::Nudged).
     ArmNudge,
     /// See what the children are doing, and answer with
-    /// [`Supervisor::look`](crate::Supervisor::look) or
-    /// [`Supervisor::look_failed`](crate::Supervisor::look_failed). Asked again every 150 ms until then.
-    Look,
+    /// [`Supervisor::observe`](crate::Supervisor::observe) or
+    /// [`Supervisor::observation_failed`](crate::Supervisor::observation_failed). Asked again every 150 ms until then.
+    Observe,
     /// See whether clients of children at work have gone, and answer with
     /// [`Event::ConnectionsChecked`](crate::Event::ConnectionsChecked). Not asked again before that.
     CheckConnections,
@@ -157,8 +157,9 @@ impl fmt::Display for Hook {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum Rung {
-    /// [`Action::Ask`].
-    Ask,
+    /// [`Action::Retire`].
+    #[cfg_attr(feature = "serde", serde(rename = "Ask"))]
+    Retire,
     /// [`Action::Interrupt`].
     Interrupt,
     /// [`Action::Abort`].
@@ -375,7 +376,7 @@ pub enum Notice {
     },
     /// A child was killed and is still there, as one is that waits for a disk that does not answer. It is
     /// said once; the kill is repeated.
-    Lingers {
+    Unkillable {
         /// The child.
         child: ChildId,
     },
@@ -439,7 +440,7 @@ impl Notice {
             Self::DiedAbnormally { child, .. }
             | Self::Hung { child, .. }
             | Self::StuckStarting { child, .. }
-            | Self::Lingers { child }
+            | Self::Unkillable { child }
             | Self::Flooding { child }
             | Self::CutShort { child, .. }
             | Self::Implausible { child, .. } => Some(*child),

@@ -113,7 +113,7 @@ pub enum Pool {
     #[default]
     Fixed,
     /// It has from `prefork` up to `max_children`, as [`ScalingPolicy`] decides. Somebody must be
-    /// able to answer [`Action::Look`](crate::Action::Look).
+    /// able to answer [`Action::Observe`](crate::Action::Observe).
     ByLoad {
         /// As [`ScalingPolicy::min_spare`].
         min_spare: u32,

@@ -122,7 +122,7 @@ pub enum Event {
         slot: SlotId,
     },
     /// A child would like to be replaced, as one that has served its number of requests or cannot have new logs.
-    Tired {
+    Recycle {
         /// The child's slot.
         slot: SlotId,
     },
@@ -231,7 +231,7 @@ pub enum Activity {
 
 /// What is to be seen of a pool at one moment.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Sight<'a> {
+pub struct Observation<'a> {
     /// What the children are doing, by ascending slot. Who is missing counts as busy.
     pub activities: &'a [(SlotId, Activity)],
     /// How many connections wait to be accepted; `None` if that is not known.

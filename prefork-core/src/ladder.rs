@@ -24,7 +24,7 @@ impl Ladder {
     /// The ladder of all children of a daemon that stops.
     pub(crate) fn of_all(now: Time, rung: Rung, config: &Config) -> Self {
         match rung {
-            Rung::Ask => Self::patient(now, Some(config.graceful_timeout)),
+            Rung::Retire => Self::patient(now, Some(config.graceful_timeout)),
             Rung::Interrupt | Rung::Abort | Rung::Kill => Self::harder(now, rung, config),
         }
     }
@@ -32,7 +32,7 @@ impl Ladder {
     /// The ladder of one child, while the daemon serves on.
     pub(crate) fn of_one(now: Time, rung: Rung, config: &Config) -> Self {
         match rung {
-            Rung::Ask => Self::patient(now, config.reload_timeout),
+            Rung::Retire => Self::patient(now, config.reload_timeout),
             Rung::Interrupt | Rung::Abort | Rung::Kill => Self::harder(now, rung, config),
         }
     }
@@ -40,12 +40,12 @@ impl Ladder {
     /// Stands at the first rung for so long, or for as long as it takes.
     pub(crate) fn patient(now: Time, patience: Option<Duration>) -> Self {
         let deadline = patience.map(|patience| now + patience);
-        Self { rung: Rung::Ask, since: now, deadline }
+        Self { rung: Rung::Retire, since: now, deadline }
     }
 
     fn harder(now: Time, rung: Rung, config: &Config) -> Self {
         let patience = match rung {
-            Rung::Ask | Rung::Interrupt | Rung::Abort => config.interrupt_timeout,
+            Rung::Retire | Rung::Interrupt | Rung::Abort => config.interrupt_timeout,
             Rung::Kill => config.kill_timeout,
         };
         Self { rung, since: now, deadline: Some(now + patience) }
@@ -67,7 +67,7 @@ impl Ladder {
 
     pub(crate) const fn next(&self) -> Next {
         match self.rung {
-            Rung::Ask => Next::Climb(Rung::Interrupt),
+            Rung::Retire => Next::Climb(Rung::Interrupt),
             Rung::Interrupt | Rung::Abort => Next::Climb(Rung::Kill),
             Rung::Kill => Next::GiveUp,
         }

@@ -80,7 +80,7 @@ pub use action::{Action, ChildId, Hook, Limit, Notice, Progress, Rung, StartFail
 pub use allowance::Allowance;
 pub use claims::{Claim, Implausible, RequestCount, Unclear, are_possible};
 pub use config::{Config, ConfigError, Descendants, LARGEST_POOL, Pool, Reread};
-pub use event::{Activity, Event, Exit, Generation, Request, Sight, SlotId};
+pub use event::{Activity, Event, Exit, Generation, Observation, Request, SlotId};
 pub use hangups::{Hangup, HangupSender, Hangups, HangupsAtStart};
 pub(crate) use jitter::jittered;
 pub use jitter::jittered_count;

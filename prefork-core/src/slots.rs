@@ -60,11 +60,11 @@ pub(crate) struct Child {
     /// It had nothing to do when that was last looked at.
     pub(crate) idle: bool,
     /// It would like to be replaced.
-    pub(crate) tired: bool,
+    pub(crate) recycle: bool,
     /// It did not reach its main loop in time.
     pub(crate) stuck: bool,
     /// It was killed, and is still there.
-    pub(crate) lingers: bool,
+    pub(crate) unkillable: bool,
     /// It was ended for waking the parent without end.
     pub(crate) expelled: bool,
     /// It claimed what cannot be.

@@ -17,7 +17,7 @@ fn serving(slot: u32) -> HandoverChild {
         spawned: Time::after_origin(Duration::from_secs(50)),
         extension: None,
         worked: true,
-        tired: false,
+        recycle: false,
         stuck: false,
         stage: HandoverStage::Serving,
     }
@@ -48,7 +48,7 @@ fn run(supervisor: &mut Supervisor) -> usize {
                     supervisor.handle(now, Event::Spawned { slot, pid: 100 + slot.0 });
                     supervisor.handle(now, Event::Ready { slot });
                 }
-                Action::Ask { slot } => {
+                Action::Retire { slot } => {
                     supervisor.handle(now, Event::Exited { slot, exit: Exit::Code(0) });
                 }
                 _ => {}
@@ -127,7 +127,7 @@ fn a_pool_that_has_grown_keeps_its_size_within_the_limits() {
 fn what_was_decided_of_a_child_stays_decided() {
     let deadline = NOW + Duration::from_secs(5);
     let leaving = HandoverChild {
-        stage: HandoverStage::Leaving { rung: Rung::Ask, deadline: Some(deadline) },
+        stage: HandoverStage::Leaving { rung: Rung::Retire, deadline: Some(deadline) },
         ..serving(7)
     };
     let handover = pool(vec![serving(0), leaving]);
@@ -144,7 +144,7 @@ fn what_was_decided_of_a_child_stays_decided() {
 /// One that the old program was in no hurry with has the time of the new one.
 #[test]
 fn the_new_program_limits_what_the_old_one_did_not() {
-    let stage = HandoverStage::Leaving { rung: Rung::Ask, deadline: None };
+    let stage = HandoverStage::Leaving { rung: Rung::Retire, deadline: None };
     let handover = pool(vec![serving(0), HandoverChild { stage, ..serving(7) }]);
     for limit in [None, Some(Duration::from_secs(3))] {
         let mut config = config(1, 2);
@@ -226,4 +226,17 @@ fn a_handover_survives_being_written_down() {
     // Whoever hands over knows these better.
     handover.children.iter_mut().for_each(|child| child.pid = 0);
     assert_eq!(serde_json::from_str::<Handover>(&text).expect("read"), handover);
+}
+
+/// Programs that were built with other releases read it too.
+#[cfg(feature = "serde")]
+#[test]
+fn names_in_a_handover_stay_what_they_were() {
+    let stage = HandoverStage::Leaving { rung: Rung::Retire, deadline: None };
+    let child = HandoverChild { stage, ..serving(0) };
+    let text = serde_json::to_string(&pool(vec![child])).expect("written");
+    for name in [r#""tired":false"#, r#""rung":"Ask""#] {
+        assert!(text.contains(name), "{name} in {text}");
+    }
+    assert!(!text.contains("pid"), "{text}");
 }

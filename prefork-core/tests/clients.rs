@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use prefork_core::{
-    Action, Activity, Config, Event, Exit, Notice, Pool, Request, Sight, SlotId, Supervisor, Time,
+    Action, Activity, Config, Event, Exit, Notice, Observation, Pool, Request, SlotId, Supervisor,
+    Time,
 };
 
 const INTERVAL: Duration = Duration::from_secs(2);
@@ -78,10 +79,10 @@ impl World {
     fn obey(&mut self) {
         while let Some(action) = self.supervisor.next_action() {
             match action {
-                Action::Look => {
+                Action::Observe => {
                     let activities = [(SLOT, self.first), (SlotId(1), IDLE)];
-                    let sight = Sight { activities: &activities, waiting: Some(0) };
-                    self.supervisor.look(self.now, &sight);
+                    let observation = Observation { activities: &activities, waiting: Some(0) };
+                    self.supervisor.observe(self.now, &observation);
                 }
                 Action::ArmNudge => self.armed = true,
                 Action::CheckConnections => {
@@ -97,7 +98,7 @@ impl World {
                     self.supervisor.handle(self.now, Event::Ready { slot });
                 }
                 Action::Log(Notice::ClientsNoticedLate { .. })
-                | Action::Ask { .. }
+                | Action::Retire { .. }
                 | Action::Interrupt { .. }
                 | Action::Kill { .. } => {
                     self.done.push((self.now, action));
@@ -122,7 +123,7 @@ impl World {
 
     /// What was done to the first child.
     fn measures(&self) -> Vec<(Time, Action)> {
-        let all = [Action::Ask { slot: SLOT }, Action::Interrupt { slot: SLOT }]
+        let all = [Action::Retire { slot: SLOT }, Action::Interrupt { slot: SLOT }]
             .into_iter()
             .chain([Action::Kill { slot: SLOT }])
             .collect::<Vec<_>>();
@@ -232,7 +233,7 @@ fn a_child_that_stays_at_a_cancelled_request_is_ended_and_replaced_at_once() {
     assert_eq!(
         world.measures(),
         [
-            (at(11_000), Action::Ask { slot: SLOT }),
+            (at(11_000), Action::Retire { slot: SLOT }),
             (at(11_200), Action::Interrupt { slot: SLOT }),
             (at(12_200), Action::Kill { slot: SLOT }),
         ]
@@ -249,7 +250,7 @@ fn a_child_that_has_gone_on_to_another_request_is_left_to_finish_that() {
     // It had accepted the next one when it was asked.
     world.first = busy(at(11_000));
     world.run(at(30_000));
-    assert_eq!(world.measures(), [(at(11_000), Action::Ask { slot: SLOT })]);
+    assert_eq!(world.measures(), [(at(11_000), Action::Retire { slot: SLOT })]);
 }
 
 #[test]
@@ -261,7 +262,7 @@ fn a_child_that_leaves_when_asked_is_not_interrupted() {
     world.tell(Event::Exited { slot: SLOT, exit: Exit::Code(0) });
     world.first = IDLE;
     world.run(at(30_000));
-    assert_eq!(world.measures(), [(at(10_000), Action::Ask { slot: SLOT })]);
+    assert_eq!(world.measures(), [(at(10_000), Action::Retire { slot: SLOT })]);
 }
 
 #[test]
@@ -273,7 +274,7 @@ fn nobody_is_cancelled_twice_or_during_a_stop() {
     world.tell(Event::Cancelled { slot: SLOT, since: at(10_000) });
     world.tell(Event::Cancelled { slot: SlotId(77), since: at(10_000) });
     let asked = world.measures();
-    assert_eq!(asked, [(at(10_000), Action::Ask { slot: SLOT })]);
+    assert_eq!(asked, [(at(10_000), Action::Retire { slot: SLOT })]);
     world.tell(Event::Requested(Request::StopGracefully));
     world.tell(Event::Cancelled { slot: SlotId(1), since: at(10_000) });
     world.run(at(20_000));

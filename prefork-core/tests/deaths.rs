@@ -108,7 +108,7 @@ fn a_reload_fails_of_children_that_fail_again_and_again() {
         }
         let [slot] = spawned(&actions(&mut supervisor))[..] else { panic!("no spawn") };
         supervisor.handle(at(now), Event::Worked { slot });
-        assert!(actions(&mut supervisor).contains(&Action::Ask { slot: SlotId(0) }));
+        assert!(actions(&mut supervisor).contains(&Action::Retire { slot: SlotId(0) }));
         supervisor.handle(at(now), Event::Exited { slot: SlotId(0), exit: Exit::Code(0) });
         let reloaded = Notice::Reloaded {
             generation: Generation(2),
@@ -223,10 +223,10 @@ fn whom_not_even_a_kill_ends_holds_up_no_reload() {
             match action {
                 Action::Spawn { slot, .. } => supervisor.handle(now, Event::Ready { slot }),
                 // The first child never leaves.
-                Action::Ask { slot } if slot != SlotId(0) => {
+                Action::Retire { slot } if slot != SlotId(0) => {
                     supervisor.handle(now, Event::Exited { slot, exit: Exit::Code(0) });
                 }
-                Action::Log(Notice::Lingers { child }) => {
+                Action::Log(Notice::Unkillable { child }) => {
                     assert_eq!(child.slot, SlotId(0));
                     lingers += 1;
                 }
@@ -271,7 +271,7 @@ fn a_crash_on_the_way_out_is_told() {
     ] {
         let mut supervisor = serving(1);
         supervisor.handle(at(10), Event::Requested(Request::StopGracefully));
-        assert!(actions(&mut supervisor).contains(&Action::Ask { slot: SlotId(0) }));
+        assert!(actions(&mut supervisor).contains(&Action::Retire { slot: SlotId(0) }));
         supervisor.handle(at(20), Event::Exited { slot: SlotId(0), exit });
         let died = |notice: &Notice| matches!(notice, Notice::DiedAbnormally { .. });
         assert_eq!(notices(&mut supervisor).iter().any(died), is_told, "{exit:?}");
@@ -361,5 +361,5 @@ fn of_too_many_the_newest_leave() {
     assert_eq!(spawned(&actions(&mut supervisor)), [SlotId(0)]);
     supervisor.handle(at(10_001), Event::Ready { slot: SlotId(0) });
     supervisor.handle(at(10_002), Event::Requested(Request::Fewer));
-    assert!(actions(&mut supervisor).contains(&Action::Ask { slot: SlotId(0) }));
+    assert!(actions(&mut supervisor).contains(&Action::Retire { slot: SlotId(0) }));
 }

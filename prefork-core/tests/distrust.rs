@@ -83,7 +83,7 @@ fn a_child_that_claims_what_cannot_be_is_asked_to_leave_and_named_once() {
     }
     let expected = [
         Action::Log(Notice::Implausible { child: THE_FLOODER, claim: Claim::Requests }),
-        Action::Ask { slot: FLOODER },
+        Action::Retire { slot: FLOODER },
         Action::Spawn { slot: SlotId(2), generation: Generation(1) },
     ];
     assert_eq!(take(&mut supervisor), expected);
@@ -95,14 +95,14 @@ fn a_child_that_claims_what_cannot_be_does_not_stay() {
     for was_asked in [false, true] {
         let mut supervisor = serving();
         if was_asked {
-            supervisor.handle(at(1), Event::Tired { slot: FLOODER });
+            supervisor.handle(at(1), Event::Recycle { slot: FLOODER });
             let standing_in = take(&mut supervisor).into_iter().find_map(|action| match action {
                 Action::Spawn { slot, .. } => Some(slot),
                 _ => None,
             });
             let slot = standing_in.expect("a stand-in");
             supervisor.handle(at(1), Event::Ready { slot });
-            assert!(take(&mut supervisor).contains(&Action::Ask { slot: FLOODER }));
+            assert!(take(&mut supervisor).contains(&Action::Retire { slot: FLOODER }));
             supervisor.advance(at(3_600_000));
             assert_eq!(take(&mut supervisor), [], "nobody is in a hurry");
         }

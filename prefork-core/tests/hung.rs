@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use prefork_core::{
-    Action, Activity, ChildId, Config, Event, Exit, Hook, Notice, Pool, Sight, SlotId, Supervisor,
-    Time,
+    Action, Activity, ChildId, Config, Event, Exit, Hook, Notice, Observation, Pool, SlotId,
+    Supervisor, Time,
 };
 
 const LIMIT: Duration = Duration::from_secs(10);
@@ -43,14 +43,14 @@ fn run(supervisor: &mut Supervisor, busy: Option<Time>, end: Time) -> Vec<(Time,
     loop {
         while let Some(action) = supervisor.next_action() {
             match action {
-                Action::Look => {
+                Action::Observe => {
                     let first = match busy {
                         Some(since) => Activity::Busy { since: Some(since) },
                         None => IDLE,
                     };
                     let activities = [(SLOT, first), (SlotId(1), IDLE)];
-                    let sight = Sight { activities: &activities, waiting: Some(0) };
-                    supervisor.look(now, &sight);
+                    let observation = Observation { activities: &activities, waiting: Some(0) };
+                    supervisor.observe(now, &observation);
                 }
                 Action::Abort { .. } | Action::Kill { .. } => done.push((now, action)),
                 Action::Log(Notice::Hung { .. }) | Action::Examine { .. } => {
@@ -98,11 +98,11 @@ fn has_its_successor_at_once() {
     run(&mut supervisor, Some(at(1)), at(10_000));
     supervisor.advance(at(10_001));
     let look = std::iter::from_fn(|| supervisor.next_action()).last();
-    assert_eq!(look, Some(Action::Look));
+    assert_eq!(look, Some(Action::Observe));
     let busy = Activity::Busy { since: Some(at(1)) };
-    supervisor.look(
+    supervisor.observe(
         at(10_001),
-        &Sight { activities: &[(SLOT, busy), (SlotId(1), IDLE)], waiting: Some(0) },
+        &Observation { activities: &[(SLOT, busy), (SlotId(1), IDLE)], waiting: Some(0) },
     );
     let actions: Vec<_> = std::iter::from_fn(|| supervisor.next_action()).collect();
     assert!(matches!(actions[..], [_, Action::Abort { .. }, Action::Spawn { .. }]), "{actions:?}");
@@ -143,10 +143,12 @@ fn is_not_judged_by_a_parent_that_was_stopped_itself() {
     // The parent was stopped for an hour.
     let back = at(3_600_000);
     supervisor.advance(back);
-    assert_eq!(supervisor.next_action(), Some(Action::Look));
+    assert_eq!(supervisor.next_action(), Some(Action::Observe));
     let busy = Activity::Busy { since: Some(at(1)) };
-    supervisor
-        .look(back, &Sight { activities: &[(SLOT, busy), (SlotId(1), IDLE)], waiting: Some(0) });
+    supervisor.observe(
+        back,
+        &Observation { activities: &[(SLOT, busy), (SlotId(1), IDLE)], waiting: Some(0) },
+    );
     assert_eq!(supervisor.next_action(), None);
     assert_eq!(supervisor.deadline(), Some(back + LIMIT));
 }

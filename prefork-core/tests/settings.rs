@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use prefork_core::{
-    Action, Activity, Config, Event, Exit, Notice, Pool, Request, Reread, Sight, SlotId,
+    Action, Activity, Config, Event, Exit, Notice, Observation, Pool, Request, Reread, SlotId,
     Supervisor, Time,
 };
 
@@ -53,14 +53,14 @@ impl World {
                     self.supervisor.handle(self.now, Event::Spawned { slot, pid: 100 + slot.0 });
                     self.supervisor.handle(self.now, Event::Ready { slot });
                 }
-                Action::Ask { slot } => {
+                Action::Retire { slot } => {
                     self.supervisor.handle(self.now, Event::Exited { slot, exit: Exit::Code(0) });
                 }
-                Action::Look => {
+                Action::Observe => {
                     let idle = Activity::Idle { since: self.now };
                     let slots: Vec<_> = self.supervisor.slots().map(|slot| (slot, idle)).collect();
-                    let sight = Sight { activities: &slots, waiting: Some(0) };
-                    self.supervisor.look(self.now, &sight);
+                    let observation = Observation { activities: &slots, waiting: Some(0) };
+                    self.supervisor.observe(self.now, &observation);
                 }
                 action => self.wanted.push(action),
             }
@@ -214,9 +214,9 @@ fn a_time_limit_for_requests_comes_and_goes() {
     };
     let mut world = World::serving(limited(Some(seconds(10))));
     let busy = [(SlotId(0), Activity::Busy { since: Some(NOW) })];
-    let sight = Sight { activities: &busy, waiting: Some(0) };
+    let observation = Observation { activities: &busy, waiting: Some(0) };
     world.tell(Event::Worked { slot: SlotId(0) });
-    world.supervisor.look(world.now, &sight);
+    world.supervisor.observe(world.now, &observation);
     assert_eq!(world.supervisor.deadline(), Some(NOW + seconds(10)));
     world.reload();
     world.reconfigure(limited(None));
@@ -230,7 +230,7 @@ fn a_time_limit_for_requests_comes_and_goes() {
     world.reconfigure(limited(Some(seconds(5))));
     let slot = world.supervisor.slots().next().expect("there is one");
     let busy = [(slot, Activity::Busy { since: Some(NOW) })];
-    world.supervisor.look(world.now, &Sight { activities: &busy, waiting: Some(0) });
+    world.supervisor.observe(world.now, &Observation { activities: &busy, waiting: Some(0) });
     world.obey();
     assert_eq!(aborted(&world), 1, "{:?}", world.wanted);
 }

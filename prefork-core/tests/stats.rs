@@ -16,7 +16,7 @@ fn settle(supervisor: &mut Supervisor, now: Time) {
                 supervisor.handle(now, Event::Spawned { slot, pid: 100 + slot.0 });
                 supervisor.handle(now, Event::Ready { slot });
             }
-            Action::Ask { slot } => {
+            Action::Retire { slot } => {
                 supervisor.handle(now, Event::Exited { slot, exit: Exit::Code(0) });
             }
             _ => {}
@@ -40,7 +40,7 @@ fn children_that_others_stand_in_for_are_replaced() {
     let stats = supervisor.stats();
     assert_eq!((stats.replaced, stats.retired, stats.early_deaths), (3, 0, 0));
     let slot = supervisor.slots().next().expect("there are children");
-    supervisor.handle(at(3000), Event::Tired { slot });
+    supervisor.handle(at(3000), Event::Recycle { slot });
     settle(&mut supervisor, at(3000));
     assert_eq!(supervisor.stats().replaced, 4);
 }

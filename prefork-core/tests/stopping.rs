@@ -26,7 +26,7 @@ fn serving() -> Supervisor {
 fn measures(supervisor: &mut Supervisor) -> Vec<Rung> {
     let actions = std::iter::from_fn(|| supervisor.next_action());
     let rungs = actions.filter_map(|action| match action {
-        Action::Ask { .. } => Some(Rung::Ask),
+        Action::Retire { .. } => Some(Rung::Retire),
         Action::Interrupt { .. } => Some(Rung::Interrupt),
         Action::Kill { .. } => Some(Rung::Kill),
         _ => None,
@@ -71,7 +71,7 @@ fn a_second_counts_from_the_first_of_one_wish() {
         supervisor.handle(at(5000 + ms), Event::Requested(Request::StopGracefully));
         taken.extend(measures(&mut supervisor).into_iter().map(|rung| (ms, rung)));
     }
-    assert_eq!(taken, [(0, Rung::Ask), (1200, Rung::Interrupt), (2400, Rung::Kill)]);
+    assert_eq!(taken, [(0, Rung::Retire), (1200, Rung::Interrupt), (2400, Rung::Kill)]);
 }
 
 /// A daemon that stops because its start has failed does not stop harder for being told so.
@@ -81,7 +81,7 @@ fn a_request_just_after_a_stop_of_its_own_is_the_same_wish() {
     supervisor.handle(at(0), Event::Start);
     supervisor.handle(at(0), Event::Spawned { slot: SlotId(0), pid: 100 });
     supervisor.advance(at(60_000));
-    assert_eq!(measures(&mut supervisor), [Rung::Ask]);
+    assert_eq!(measures(&mut supervisor), [Rung::Retire]);
     supervisor.handle(at(60_500), Event::Requested(Request::StopGracefully));
     assert_eq!(measures(&mut supervisor), []);
 }

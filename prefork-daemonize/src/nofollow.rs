@@ -23,12 +23,12 @@ pub(crate) struct Found {
 
 /// Tells files apart beyond their names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Identity {
+pub(crate) struct FileId {
     device: u64,
     inode: u64,
 }
 
-impl Identity {
+impl FileId {
     pub(crate) fn of(file: &File) -> io::Result<Self> {
         file.metadata().map(|metadata| Self::from(&metadata))
     }
@@ -43,7 +43,7 @@ impl Identity {
     }
 }
 
-impl From<&Metadata> for Identity {
+impl From<&Metadata> for FileId {
     fn from(metadata: &Metadata) -> Self {
         Self { device: metadata.dev(), inode: metadata.ino() }
     }
@@ -115,8 +115,8 @@ impl Found {
         }
     }
 
-    pub(crate) fn identity(&self) -> Identity {
-        Identity::from(&self.metadata)
+    pub(crate) fn identity(&self) -> FileId {
+        FileId::from(&self.metadata)
     }
 
     /// The user id of the owner.

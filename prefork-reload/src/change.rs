@@ -9,7 +9,7 @@ use crate::stamp::Stamps;
 
 /// How a file has changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Kind {
+pub enum ChangeKind {
     /// It was not there before.
     Appeared,
     /// It is not as it was: written, replaced, or of another mode, owner or time.
@@ -19,7 +19,7 @@ pub enum Kind {
     Vanished,
 }
 
-impl fmt::Display for Kind {
+impl fmt::Display for ChangeKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Appeared => "appeared",
@@ -36,7 +36,7 @@ pub struct Change {
     /// The path by which the file is watched, absolute, symbolic links not resolved.
     pub path: PathBuf,
     /// What happened to it.
-    pub kind: Kind,
+    pub kind: ChangeKind,
 }
 
 impl fmt::Display for Change {
@@ -73,9 +73,11 @@ impl Changes {
                 ([(old, _), ..], [(new, _), ..]) => old.as_os_str().cmp(new.as_os_str()),
             };
             match order {
-                Ordering::Less => add(&before[0].0, Kind::Vanished),
-                Ordering::Greater => add(&after[0].0, Kind::Appeared),
-                Ordering::Equal if before[0].1 != after[0].1 => add(&after[0].0, Kind::Changed),
+                Ordering::Less => add(&before[0].0, ChangeKind::Vanished),
+                Ordering::Greater => add(&after[0].0, ChangeKind::Appeared),
+                Ordering::Equal if before[0].1 != after[0].1 => {
+                    add(&after[0].0, ChangeKind::Changed)
+                }
                 Ordering::Equal => {}
             }
             if order.is_le() {
@@ -137,7 +139,7 @@ mod tests {
 
     fn changes(count: usize) -> Changes {
         let name = |n| PathBuf::from(format!("/etc/{n}"));
-        Changes((0..count).map(|n| Change { path: name(n), kind: Kind::Changed }).collect())
+        Changes((0..count).map(|n| Change { path: name(n), kind: ChangeKind::Changed }).collect())
     }
 
     #[test]
@@ -157,7 +159,7 @@ mod tests {
     #[test]
     fn the_text_is_one_short_line_whatever_the_files_are_called() {
         let path = PathBuf::from(format!("/{}/\n\x1b[31mpanic: \u{85}", "é".repeat(2000)));
-        let change = Change { path, kind: Kind::Appeared };
+        let change = Change { path, kind: ChangeKind::Appeared };
         let text = Changes(vec![change; 1000]).to_string();
         assert!(!text.chars().any(char::is_control), "{text}");
         assert!(text.chars().count() < 1000, "{}", text.chars().count());

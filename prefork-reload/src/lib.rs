@@ -88,7 +88,7 @@ mod trust;
 mod watch_list;
 mod watcher;
 
-pub use change::{Change, Changes, Kind};
+pub use change::{Change, ChangeKind, Changes};
 pub use error::WatchError;
 pub use policy::Policy;
 pub use scan::MAX_ENTRIES;

@@ -39,7 +39,7 @@ const WRITTEN: WatchFlags = WatchFlags::CLOSE_WRITE.union(WatchFlags::ATTRIB);
 
 /// What a [`Notifier`] has heard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Heard {
+pub(crate) enum Hints {
     /// Nothing at all.
     Nothing,
     /// Only what does not concern any watched file.
@@ -93,10 +93,10 @@ impl Notifier {
     }
 
     /// Takes in what the kernel has to say, without waiting.
-    pub(crate) fn drain(&mut self) -> Heard {
+    pub(crate) fn drain(&mut self) -> Hints {
         let mut buffer = [MaybeUninit::uninit(); 4096];
         let mut reader = Reader::new(&self.instance, &mut buffer);
-        let mut heard = Heard::Nothing;
+        let mut heard = Hints::Nothing;
         let mut reads = 0;
         loop {
             if reader.is_buffer_empty() {
@@ -107,7 +107,7 @@ impl Notifier {
             }
             let Ok(event) = reader.next() else { return heard };
             if event.events().contains(ReadFlags::QUEUE_OVERFLOW) {
-                heard = Heard::Related;
+                heard = Hints::Related;
                 continue;
             }
             let Some(watch) = self.watches.get(&event.wd()) else {
@@ -116,9 +116,9 @@ impl Notifier {
             };
             let name = event.file_name().map(|name| OsStr::from_bytes(name.to_bytes()));
             if name.is_none_or(|name| watch.concerns(name)) {
-                heard = Heard::Related;
-            } else if heard == Heard::Nothing {
-                heard = Heard::Unrelated;
+                heard = Hints::Related;
+            } else if heard == Hints::Nothing {
+                heard = Hints::Unrelated;
             }
         }
     }

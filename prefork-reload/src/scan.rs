@@ -50,7 +50,7 @@ impl WatchList {
     /// Looks at all files now.
     ///
     /// That costs one system call a file, and a few a directory. It never fails: what cannot be
-    /// examined is among the [`untold`](Stamps::untold). It waits for as long as the file system
+    /// examined is among the [`unknown`](Stamps::unknown). It waits for as long as the file system
     /// does, which for a network file system whose server is gone may be for ever.
     #[must_use]
     pub fn scan(&self) -> Stamps {
@@ -61,11 +61,11 @@ impl WatchList {
 pub(crate) fn scan(list: &WatchList) -> Scan {
     let begun = Instant::now();
     let mut found = Vec::with_capacity(list.files.len());
-    let mut untold = Vec::new();
+    let mut unknown = Vec::new();
     for path in &list.files {
         match fs::metadata(path) {
             Ok(metadata) => found.push((path.clone(), Stamp::of(&metadata))),
-            Err(_) => untold.push(path.clone()),
+            Err(_) => unknown.push(path.clone()),
         }
     }
     let (mut directories, mut links) = (Vec::new(), Vec::new());
@@ -74,14 +74,14 @@ pub(crate) fn scan(list: &WatchList) -> Scan {
         match walk.glob(glob) {
             Ok(()) => {
                 found.append(&mut walk.found);
-                untold.append(&mut walk.untold);
+                unknown.append(&mut walk.unknown);
                 links.append(&mut walk.links);
             }
-            Err(TooMany) => untold.push(glob.root.clone()),
+            Err(TooMany) => unknown.push(glob.root.clone()),
         }
         directories.append(&mut walk.directories);
     }
-    Scan { stamps: Stamps::collect(found, untold, begun.elapsed()), directories, links }
+    Scan { stamps: Stamps::collect(found, unknown, begun.elapsed()), directories, links }
 }
 
 /// There are more entries than are looked at.
@@ -91,7 +91,7 @@ struct TooMany;
 #[derive(Default)]
 struct Walk {
     found: Vec<(PathBuf, Stamp)>,
-    untold: Vec<PathBuf>,
+    unknown: Vec<PathBuf>,
     directories: Vec<Place>,
     links: Vec<PathBuf>,
     entries: usize,
@@ -103,7 +103,7 @@ impl Walk {
         if fs::metadata(&glob.root).is_ok_and(|metadata| metadata.is_dir()) {
             self.directory(&glob.root, &glob.parts, 0)
         } else {
-            self.untold.push(glob.root.clone());
+            self.unknown.push(glob.root.clone());
             Ok(())
         }
     }
@@ -218,7 +218,7 @@ impl Walk {
     fn failed(&mut self, path: PathBuf, error: &io::Error) {
         match error.kind() {
             ErrorKind::NotFound | ErrorKind::NotADirectory => {}
-            _ => self.untold.push(path),
+            _ => self.unknown.push(path),
         }
     }
 

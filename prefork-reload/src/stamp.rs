@@ -39,13 +39,13 @@ impl Stamp {
 /// What one look at all watched files has seen.
 ///
 /// A look says of each path that something stands there, that nothing does, or that this cannot be
-/// told at this moment; see [`untold`](Self::untold).
+/// told at this moment; see [`unknown`](Self::unknown).
 #[derive(Clone, Debug, Default)]
 pub struct Stamps {
     /// In the order of the paths' bytes, each once.
     found: Vec<(PathBuf, Stamp)>,
     /// Nothing is known of these paths and of what is below them.
-    untold: Vec<PathBuf>,
+    unknown: Vec<PathBuf>,
     took: Duration,
 }
 
@@ -59,16 +59,16 @@ impl Stamps {
     /// Collects a look; of a path named twice the first stamp counts.
     pub(crate) fn collect(
         mut found: Vec<(PathBuf, Stamp)>,
-        mut untold: Vec<PathBuf>,
+        mut unknown: Vec<PathBuf>,
         took: Duration,
     ) -> Self {
         if !found.is_sorted_by(|(a, _), (b, _)| a.as_os_str() < b.as_os_str()) {
             found.sort_by(|(a, _), (b, _)| a.as_os_str().cmp(b.as_os_str()));
             found.dedup_by(|later, earlier| later.0.as_os_str() == earlier.0.as_os_str());
         }
-        untold.sort_unstable();
-        untold.dedup();
-        Self { found, untold, took }
+        unknown.sort_unstable();
+        unknown.dedup();
+        Self { found, unknown, took }
     }
 
     /// Adds what stands at `path`, instead of what was there.
@@ -81,10 +81,10 @@ impl Stamps {
     }
 
     /// Adds a path of which nothing can be told at this moment, nor of anything below it.
-    pub fn insert_untold(&mut self, path: impl Into<PathBuf>) {
-        self.untold.push(path.into());
-        self.untold.sort_unstable();
-        self.untold.dedup();
+    pub fn insert_unknown(&mut self, path: impl Into<PathBuf>) {
+        self.unknown.push(path.into());
+        self.unknown.sort_unstable();
+        self.unknown.dedup();
     }
 
     /// Says how long the look took: what it saw may be of any moment within. Default 0.
@@ -120,8 +120,8 @@ impl Stamps {
     ///
     /// Whatever is there, or below, counts as unchanged until it can be told again. A caller may
     /// want to log these paths when it begins.
-    pub fn untold(&self) -> impl Iterator<Item = &Path> {
-        self.untold.iter().map(PathBuf::as_path)
+    pub fn unknown(&self) -> impl Iterator<Item = &Path> {
+        self.unknown.iter().map(PathBuf::as_path)
     }
 
     pub(crate) const fn took(&self) -> Duration {
@@ -139,12 +139,12 @@ impl Stamps {
 
     /// Returns what was seen, with what could not be told taken from `known`.
     pub(crate) fn completed_from<'a>(&'a self, known: &Self) -> Cow<'a, Self> {
-        if self.untold.is_empty() || known.found.is_empty() {
+        if self.unknown.is_empty() || known.found.is_empty() {
             return Cow::Borrowed(self);
         }
         let mut completed = Cow::Borrowed(self);
         for (path, stamp) in &known.found {
-            if self.untold.iter().any(|untold| path.starts_with(untold))
+            if self.unknown.iter().any(|unknown| path.starts_with(unknown))
                 && self.position(path.as_os_str()).is_err()
             {
                 completed.to_mut().insert(path.clone(), *stamp);
@@ -174,8 +174,8 @@ mod tests {
         }
         let mut seen = Stamps::new();
         seen.insert("/d/x", stamp(2));
-        seen.insert_untold("/d");
-        seen.insert_untold("/a");
+        seen.insert_unknown("/d");
+        seen.insert_unknown("/a");
         let completed = seen.completed_from(&known);
         let paths: Vec<_> =
             completed.iter().map(|(path, _)| path.to_str().expect("ascii")).collect();

@@ -7,7 +7,7 @@ use std::time::Duration;
 use prefork_core::Time;
 
 use crate::change::Changes;
-use crate::notifier::{Heard, Notifier};
+use crate::notifier::{Hints, Notifier};
 use crate::policy::Policy;
 use crate::scan;
 use crate::stamp::Stamps;
@@ -167,12 +167,12 @@ impl Watcher {
     pub fn woken(&mut self, now: Time) {
         let Some(notifier) = &mut self.notifier else { return };
         match notifier.drain() {
-            Heard::Related => {
+            Hints::Related => {
                 self.hush = Hush::Open;
                 self.stale = true;
                 self.policy.hint(now);
             }
-            Heard::Unrelated => {
+            Hints::Unrelated => {
                 let times = match self.hush {
                     Hush::Open => 0,
                     Hush::Until(_, times) => times.saturating_add(1),
@@ -180,7 +180,7 @@ impl Watcher {
                 let pause = HUSH_FIRST * (1 << times.min(HUSH_DOUBLINGS));
                 self.hush = Hush::Until(now + pause, times);
             }
-            Heard::Nothing => self.hush = Hush::Open,
+            Hints::Nothing => self.hush = Hush::Open,
         }
     }
 
@@ -206,7 +206,7 @@ impl Watcher {
     fn look(&mut self, now: Time) -> Option<Changes> {
         // What is heard up to here, the look sees.
         if let Some(notifier) = &mut self.notifier
-            && notifier.drain() == Heard::Related
+            && notifier.drain() == Hints::Related
         {
             self.stale = true;
         }

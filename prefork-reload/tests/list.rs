@@ -101,7 +101,7 @@ fn relative_paths_are_made_absolute_when_they_are_added() {
     let seen = list.scan();
     let paths: Vec<_> = seen.iter().map(|(path, _)| path.to_owned()).collect();
     assert_eq!(paths, ["Cargo.toml", "README.md", "src/lib.rs"].map(|path| here.join(path)));
-    assert_eq!(seen.untold().count(), 0);
+    assert_eq!(seen.unknown().count(), 0);
 }
 
 #[test]
@@ -129,11 +129,11 @@ fn a_tree_with_too_many_files_is_not_watched_and_others_are() {
     list.directory(directory.path().join("many")).expect("absolute");
     list.directory(directory.path().join("few")).expect("absolute");
     let seen = list.scan();
-    assert_eq!((seen.len(), seen.untold().count()), (MAX_ENTRIES + 1, 0));
+    assert_eq!((seen.len(), seen.unknown().count()), (MAX_ENTRIES + 1, 0));
     fs::write(directory.path().join("many/one too many"), "").expect("written");
     let seen = list.scan();
     assert_eq!(seen.len(), 1);
-    assert_eq!(seen.untold().collect::<Vec<_>>(), [directory.path().join("many")]);
+    assert_eq!(seen.unknown().collect::<Vec<_>>(), [directory.path().join("many")]);
 }
 
 #[test]

@@ -12,7 +12,7 @@
 use crate::board::{Board, open_file};
 use crate::clock::{Monotonic, wall_now};
 use crate::error::{ClaimError, OpenError};
-use crate::file::{Identity, Lock, Locked, refuse_foreign, try_lock};
+use crate::file::{FileId, Lock, Locked, refuse_foreign, try_lock};
 use crate::format::{WORDS, record, word};
 use crate::header::{Header, Kind};
 use crate::process;
@@ -87,7 +87,7 @@ impl Board {
         let metadata = file.metadata().map_err(examine)?;
         refuse_foreign(&metadata)
             .map_err(|reason| OpenError::Foreign { path: path.clone(), reason })?;
-        if Identity::of(&self.file).map_err(examine)? != Identity::from(&metadata) {
+        if FileId::of(&self.file).map_err(examine)? != FileId::from(&metadata) {
             return Err(ClaimError::Replaced { path });
         }
         Ok(Self::from_file(file, path)?)
@@ -95,8 +95,8 @@ impl Board {
 
     fn is_at_its_path(&self) -> Result<bool, ClaimError> {
         let examine = |source| OpenError::Io { action: "examine", path: self.name.clone(), source };
-        let own = Identity::of(&self.file).map_err(examine)?;
-        Ok(Identity::at(&self.name).map_err(examine)? == Some(own))
+        let own = FileId::of(&self.file).map_err(examine)?;
+        Ok(FileId::at(&self.name).map_err(examine)? == Some(own))
     }
 }
 

@@ -14,7 +14,7 @@
 use crate::board::{Board, open_file, read_header};
 use crate::claim::{self, PAUSE, WAIT};
 use crate::error::{CreateError, Foreign, OpenError};
-use crate::file::{Identity, Lock, Locked, refuse_foreign, try_lock};
+use crate::file::{FileId, Lock, Locked, refuse_foreign, try_lock};
 use crate::format::{MAGIC, MAX_SLOTS};
 use crate::header::{Header, Kind};
 use crate::process;
@@ -60,7 +60,7 @@ pub(crate) fn create(
     path: &Path,
     kind: Kind,
     slots: u32,
-    own: Option<Identity>,
+    own: Option<FileId>,
 ) -> Result<Created, CreateError> {
     let (lock, mut temporary) = Temporary::take(path)?;
     // Held until after the rename, so that nobody takes the old file for free in between.
@@ -166,8 +166,8 @@ impl Temporary {
                 Lock::Taken => {}
                 Lock::Contended => return Err(CreateError::Creating { path: board.into() }),
             }
-            let own = Identity::of(&file).map_err(io_error("examine", &path))?;
-            if Identity::at(&path).map_err(io_error("examine", &path))? == Some(own) {
+            let own = FileId::of(&file).map_err(io_error("examine", &path))?;
+            if FileId::at(&path).map_err(io_error("examine", &path))? == Some(own) {
                 let temporary = Self { path, fate: Fate::Temporary };
                 empty(&file).map_err(io_error("prepare", &temporary.path))?;
                 return Ok((file, temporary));
@@ -180,7 +180,7 @@ impl Temporary {
     fn open_again(&self, locked: &File) -> Result<File, CreateError> {
         let file = open_temporary(&self.path)?;
         let examine = || io_error("examine", &self.path);
-        if Identity::of(&file).map_err(examine())? == Identity::of(locked).map_err(examine())? {
+        if FileId::of(&file).map_err(examine())? == FileId::of(locked).map_err(examine())? {
             Ok(file)
         } else {
             Err(CreateError::Creating { path: self.path.clone() })
@@ -245,11 +245,11 @@ enum Occupant {
     Usable,
 }
 
-fn occupant(path: &Path, kind: Kind, own: Option<Identity>) -> Result<Occupant, CreateError> {
+fn occupant(path: &Path, kind: Kind, own: Option<FileId>) -> Result<Occupant, CreateError> {
     for _ in 0..ATTEMPTS {
         let Some(file) = open_occupant(path)? else { return Ok(Occupant::Nobody) };
         let metadata = file.metadata().map_err(io_error("examine", path))?;
-        let identity = Identity::from(&metadata);
+        let identity = FileId::from(&metadata);
         if own == Some(identity) {
             return Ok(Occupant::Stale(Locked::new(file)));
         }
@@ -259,7 +259,7 @@ fn occupant(path: &Path, kind: Kind, own: Option<Identity>) -> Result<Occupant, 
             return Err(CreateError::Held { path: path.into(), pid: creator(&file) });
         }
         let file = Locked::new(file);
-        if Identity::at(path).map_err(io_error("examine", path))? == Some(identity) {
+        if FileId::at(path).map_err(io_error("examine", path))? == Some(identity) {
             return judge_occupant(path, file, kind);
         }
     }

@@ -7,7 +7,7 @@
 
 use crate::clock::{Monotonic, wall_now};
 use crate::format::{WORDS, record, word};
-use crate::protocol::{SEQUENCE, Shadow, Verdict, judge};
+use crate::protocol::{SEQUENCE, Shadow, Wholeness, judge};
 use crate::record::{Record, Times};
 use crate::slot::Slot;
 use crate::state::State;
@@ -72,8 +72,8 @@ impl SlotMemory {
     pub fn enter(self, slot: usize) -> Slot {
         let copy = self.copy();
         let shadow = match judge(&copy) {
-            Verdict::Whole => Shadow::adopt(copy),
-            Verdict::HalfWritten | Verdict::Damaged => Shadow::following(copy[SEQUENCE]),
+            Wholeness::Whole => Shadow::adopt(copy),
+            Wholeness::HalfWritten | Wholeness::Damaged => Shadow::following(copy[SEQUENCE]),
         };
         Slot::in_memory(self.words, shadow, slot)
     }
@@ -88,8 +88,8 @@ impl SlotMemory {
         let mut copy = self.copy();
         for _ in 1..LOOKS {
             match judge(&copy) {
-                Verdict::Whole => break,
-                Verdict::HalfWritten | Verdict::Damaged => copy = self.copy(),
+                Wholeness::Whole => break,
+                Wholeness::HalfWritten | Wholeness::Damaged => copy = self.copy(),
             }
         }
         Record::decode(slot, &copy, Times::ThisBoot)

@@ -3,12 +3,12 @@
 use crate::board::{Board, read_header};
 use crate::create::{self, Created};
 use crate::error::{CreateError, Fault, HeaderFault, OpenError, SlotError};
-use crate::file::{Identity, Lock, try_lock};
+use crate::file::{FileId, Lock, try_lock};
 use crate::guard::Maker;
 use crate::header::{Header, Kind};
 use crate::memfd;
 use crate::memory::begin;
-use crate::protocol::{Shadow, Verdict, judge};
+use crate::protocol::{Shadow, Wholeness, judge};
 use crate::read::Patience;
 use crate::record::Record;
 use crate::slot::Slot;
@@ -70,7 +70,7 @@ enum Place {
     /// At this absolute path, if it still is this file.
     File {
         path: PathBuf,
-        identity: Identity,
+        identity: FileId,
         /// Open for the sake of its lock.
         lock: File,
     },
@@ -124,11 +124,11 @@ impl OwnedBoard {
         let (path, slots) = (path.as_ref(), create::check_slots(slots)?);
         let io_error = |source| CreateError::Io { action: "examine", path: path.into(), source };
         let own = own.as_fd().try_clone_to_owned().map_err(io_error)?;
-        let own = Identity::of(&own.into()).map_err(io_error)?;
+        let own = FileId::of(&own.into()).map_err(io_error)?;
         Self::create_at(path, slots, Some(own))
     }
 
-    fn create_at(path: &Path, slots: u32, own: Option<Identity>) -> Result<Self, CreateError> {
+    fn create_at(path: &Path, slots: u32, own: Option<FileId>) -> Result<Self, CreateError> {
         let io_error = |source| CreateError::Io { action: "examine", path: path.into(), source };
         if path.file_name().is_none() {
             return Err(CreateError::NoFileName { path: path.into() });
@@ -136,7 +136,7 @@ impl OwnedBoard {
         let path = path::absolute(path).map_err(io_error)?;
         match create::create(&path, Kind::Owned, slots, own)? {
             Created::New { file, lock, header } => {
-                let identity = Identity::of(&file).map_err(io_error)?;
+                let identity = FileId::of(&file).map_err(io_error)?;
                 let board = Board::with_header(file, path.clone(), header);
                 Ok(Self { board, place: Place::File { path, identity, lock }, maker: Maker::new() })
             }
@@ -209,9 +209,9 @@ impl OwnedBoard {
         let place = match (path, lock) {
             (Some(path), Some(lock)) => {
                 let path = path::absolute(path).map_err(io_error)?;
-                let identity = Identity::of(&file).map_err(io_error)?;
+                let identity = FileId::of(&file).map_err(io_error)?;
                 // Taking the lock changes nothing for whoever holds it already.
-                if Identity::of(&lock).map_err(io_error)? != identity
+                if FileId::of(&lock).map_err(io_error)? != identity
                     || try_lock(&lock).map_err(io_error)? != Lock::Taken
                 {
                     return Err(not_ours());
@@ -327,7 +327,7 @@ impl OwnedBoard {
     /// As of [`Board::record`].
     pub fn shows(&self, slot: usize, stamp: Stamp) -> Result<bool, SlotError> {
         let copy = self.board.copy(slot, &mut Patience::new())?;
-        Ok(judge(&copy) == Verdict::Whole && Stamp::of(&copy) == stamp)
+        Ok(judge(&copy) == Wholeness::Whole && Stamp::of(&copy) == stamp)
     }
 
     fn rewrite(&self, slot: usize, fill: impl FnOnce(&mut Shadow)) -> Result<Stamp, SlotError> {
@@ -349,7 +349,7 @@ impl OwnedBoard {
         let name = || self.board.name.clone();
         let io_error = |source: io::Error| Fault::Io { path: name(), source };
         if let Place::File { path, identity, .. } = &self.place {
-            match Identity::at(path).map_err(io_error)? {
+            match FileId::at(path).map_err(io_error)? {
                 Some(found) if found == *identity => {}
                 Some(_) => return Err(Fault::Replaced { path: name() }),
                 None => return Err(Fault::Removed { path: name() }),
@@ -390,7 +390,7 @@ impl OwnedBoard {
             return Ok(Removal::NothingThere);
         };
         // Nobody replaces the file between these two: creators lock it first, and we hold the lock.
-        if Identity::at(&path)? != Some(identity) {
+        if FileId::at(&path)? != Some(identity) {
             return Ok(Removal::NothingThere);
         }
         fs::remove_file(path).map(|()| Removal::Removed)

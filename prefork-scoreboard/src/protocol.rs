@@ -156,7 +156,7 @@ impl<const N: usize> Shadow<N> {
 
 /// What a copy of a record turns out to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Verdict {
+pub(crate) enum Wholeness {
     /// All of it is from one moment.
     Whole,
     /// It was being written, or its writer died while writing.
@@ -166,13 +166,13 @@ pub(crate) enum Verdict {
 }
 
 /// Judges a copy of a record, gathered in any order.
-pub(crate) fn judge<const N: usize>(copy: &[u64; N]) -> Verdict {
+pub(crate) fn judge<const N: usize>(copy: &[u64; N]) -> Wholeness {
     if copy[SEQUENCE] & 1 == 1 {
-        Verdict::HalfWritten
+        Wholeness::HalfWritten
     } else if checksum::sum(copy, CHECKSUM) == copy[CHECKSUM] {
-        Verdict::Whole
+        Wholeness::Whole
     } else {
-        Verdict::Damaged
+        Wholeness::Damaged
     }
 }
 
@@ -200,7 +200,7 @@ mod tests {
             for (index, value) in changes {
                 shadow.set(index, value);
                 let copy = published(&mut shadow, &page);
-                prop_assert_eq!(judge(&copy), Verdict::Whole);
+                prop_assert_eq!(judge(&copy), Wholeness::Whole);
                 prop_assert_eq!(copy[index], value);
             }
         }
@@ -221,13 +221,13 @@ mod tests {
             for index in (0..WORDS).filter(|index| old_words >> index & 1 == 1) {
                 mixed[index] = old[index];
             }
-            prop_assert_eq!(judge(&mixed) == Verdict::Whole, mixed == old || mixed == new);
+            prop_assert_eq!(judge(&mixed) == Wholeness::Whole, mixed == old || mixed == new);
         }
 
         #[test]
         fn a_half_written_record_is_followed_by_a_whole_one(last: u64) {
             let next = Shadow::<WORDS>::following(last).next_words();
-            prop_assert_eq!(judge(&next), Verdict::Whole);
+            prop_assert_eq!(judge(&next), Wholeness::Whole);
             prop_assert_ne!(next[SEQUENCE], last);
         }
     }
@@ -240,7 +240,7 @@ mod tests {
             page[20].store(round, Ordering::Relaxed);
             let repaired = (0..64).any(|change| {
                 shadow.set(10, round << 8 | change);
-                judge(&published(&mut shadow, &page)) == Verdict::Whole
+                judge(&published(&mut shadow, &page)) == Wholeness::Whole
             });
             assert!(repaired, "still damaged after 64 changes in round {round}");
         }
@@ -248,6 +248,6 @@ mod tests {
 
     #[test]
     fn a_page_of_zeros_is_whole() {
-        assert_eq!(judge(&[0_u64; WORDS]), Verdict::Whole);
+        assert_eq!(judge(&[0_u64; WORDS]), Wholeness::Whole);
     }
 }

@@ -1,7 +1,7 @@
 //! Reading by `pread(2)`: no mapping, so nothing that happens to the file can kill the reader.
 
 use crate::format::{RECORD_SIZE, WORDS};
-use crate::protocol::{Verdict, judge};
+use crate::protocol::{Wholeness, judge};
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
@@ -63,9 +63,9 @@ pub(crate) fn record(
         let copy = record_once(file, offset)?;
         looks += 1;
         match judge(&copy) {
-            Verdict::Whole => return Ok(copy),
-            Verdict::HalfWritten | Verdict::Damaged if patience.allows(looks) => {}
-            Verdict::HalfWritten | Verdict::Damaged => return Ok(copy),
+            Wholeness::Whole => return Ok(copy),
+            Wholeness::HalfWritten | Wholeness::Damaged if patience.allows(looks) => {}
+            Wholeness::HalfWritten | Wholeness::Damaged => return Ok(copy),
         }
     }
 }

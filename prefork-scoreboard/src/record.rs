@@ -4,7 +4,7 @@ use crate::clock::Monotonic;
 use crate::format::{CLIENT_SIZE, LABEL_SIZE, WORDS, record, word};
 use crate::holder::Holder;
 use crate::process::plausible_pid;
-use crate::protocol::{Shadow, Verdict, judge};
+use crate::protocol::{Shadow, Wholeness, judge};
 use crate::state::{Stall, State, Status};
 use crate::text::Text;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -334,9 +334,9 @@ impl Record {
 /// Judges a copy and reads its state letter, which is all that counting needs.
 pub(crate) fn status(copy: &[u64; WORDS]) -> Status {
     match judge(copy) {
-        Verdict::HalfWritten => Status::Stalled(Stall::HalfWritten),
-        Verdict::Damaged => Status::Stalled(Stall::Damaged),
-        Verdict::Whole => match state_byte(copy, record::STATE) {
+        Wholeness::HalfWritten => Status::Stalled(Stall::HalfWritten),
+        Wholeness::Damaged => Status::Stalled(Stall::Damaged),
+        Wholeness::Whole => match state_byte(copy, record::STATE) {
             0 => Status::Empty,
             byte => State::from_byte(byte)
                 .map_or(Status::Stalled(Stall::UnknownState(byte)), Status::Live),

@@ -5,7 +5,7 @@ use crate::clock::Monotonic;
 use crate::error::SlotError;
 use crate::format::{CLIENT_SIZE, LABEL_SIZE, WORDS, record, word};
 use crate::guard::Maker;
-use crate::protocol::{CHECKSUM, SEQUENCE, Shadow, Verdict, judge};
+use crate::protocol::{CHECKSUM, SEQUENCE, Shadow, Wholeness, judge};
 use crate::read::record_once;
 use crate::state::State;
 use crate::sys::SlotPage;
@@ -129,8 +129,8 @@ impl Slot {
         }
         let copy = record_once(&board.file, offset).map_err(io_error("read"))?;
         let shadow = match judge(&copy) {
-            Verdict::Whole => Shadow::adopt(copy),
-            Verdict::HalfWritten | Verdict::Damaged => Shadow::following(copy[SEQUENCE]),
+            Wholeness::Whole => Shadow::adopt(copy),
+            Wholeness::HalfWritten | Wholeness::Damaged => Shadow::following(copy[SEQUENCE]),
         };
         let page = SlotPage::map(&board.file, offset, stride).map_err(io_error("map"))?;
         let page = Page::Mapped(page);

@@ -7,7 +7,9 @@
 use std::time::Duration;
 
 use super::{Phase, Supervisor};
-use crate::{Action, Activity, Allowance, Config, Notice, Rung, Sight, SlotId, Time, slots::Stage};
+use crate::{
+    Action, Activity, Allowance, Config, Notice, Observation, Rung, SlotId, Time, slots::Stage,
+};
 
 /// Checks for the sake of new work take at most this part of the time: one in 200.
 const COST: u32 = 200;
@@ -74,7 +76,7 @@ impl Clients {
 
     /// Takes in who works. Clients of work that has begun since the last check are looked at soon, so that
     /// they are known when they go.
-    pub(super) fn note_work(&mut self, now: Time, config: &Config, sight: &Sight<'_>) {
+    pub(super) fn note_work(&mut self, now: Time, config: &Config, observation: &Observation<'_>) {
         let Some(pace) = config.netwatch_interval.map(pace) else { return };
         if self.checking.is_some() {
             return;
@@ -85,7 +87,7 @@ impl Clients {
                 self.checked.is_none_or(|(begun, _)| since.is_none_or(|since| since >= begun))
             }
         };
-        if sight.activities.iter().any(is_new) {
+        if observation.activities.iter().any(is_new) {
             let earliest = self.checked.map_or(now, |(begun, took)| {
                 begun + (took * COST).clamp(SOONEST.min(pace), pace.max(took * REST))
             });
@@ -105,7 +107,7 @@ impl Supervisor {
     pub(super) fn cancelled(&mut self, now: Time, slot: SlotId, since: Time) {
         let (Phase::Serving, Some(child)) = (self.phase, self.slots.get(slot)) else { return };
         if !matches!(child.stage, Stage::Leaving { .. }) {
-            self.ask_to_leave(now, slot);
+            self.retire(now, slot);
         }
         let due = now + self.config.cancel_timeout;
         if let Some(watch) = &mut self.watch {
@@ -114,17 +116,22 @@ impl Supervisor {
     }
 
     /// Interrupts children that are still at a request that was cancelled.
-    pub(super) fn end_cancelled(&mut self, now: Time, clients: &mut Clients, sight: &Sight<'_>) {
+    pub(super) fn end_cancelled(
+        &mut self,
+        now: Time,
+        clients: &mut Clients,
+        observation: &Observation<'_>,
+    ) {
         let due: Vec<_> =
             clients.cancelled.extract_if(.., |cancelled| now >= cancelled.due).collect();
         for Cancelled { slot, since, .. } in due {
             let still = (slot, Activity::Busy { since: Some(since) });
             // Who is being ended by harder measures is not let off.
             let is_asked = self.slots.get(slot).is_some_and(|child| match child.stage {
-                Stage::Leaving { ladder } => ladder.rung() == Rung::Ask,
+                Stage::Leaving { ladder } => ladder.rung() == Rung::Retire,
                 Stage::Starting | Stage::Entered { .. } | Stage::Serving => true,
             });
-            if is_asked && sight.activities.contains(&still) {
+            if is_asked && observation.activities.contains(&still) {
                 self.end(now, slot, Rung::Interrupt);
             }
         }

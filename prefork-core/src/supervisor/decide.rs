@@ -23,7 +23,7 @@ impl Supervisor {
         self.decide_climb(now);
         self.decide_rollout(now);
         self.decide_replace(now);
-        self.decide_look(now);
+        self.decide_observation(now);
         self.decide_connections(now);
         self.decide_surplus(now);
         self.decide_top_up(now);
@@ -55,7 +55,7 @@ impl Supervisor {
         } else if now >= deadline {
             let limit = self.config.start_timeout;
             let failure = StartFailure::TimedOut { ready, wanted, limit };
-            self.stop(now, Rung::Ask, Verdict::StartFailed(failure));
+            self.stop(now, Rung::Retire, Verdict::StartFailed(failure));
         }
     }
 
@@ -81,7 +81,7 @@ impl Supervisor {
             };
             let rung = match ladder.next() {
                 Next::Climb(rung) => {
-                    if ladder.rung() == Rung::Ask {
+                    if ladder.rung() == Rung::Retire {
                         let limit = if lied { Limit::Distrust } else { Limit::Reload };
                         let (child, asked) = (self.id(slot), now.since(ladder.since()));
                         self.log(Notice::CutShort { child, asked, limit });
@@ -91,7 +91,7 @@ impl Supervisor {
                 }
                 // Not even the kernel can end it now; it will in time, and is asked again then.
                 Next::GiveUp => {
-                    self.note_lingering(slot);
+                    self.note_unkillable(slot);
                     Rung::Kill
                 }
             };
@@ -100,10 +100,10 @@ impl Supervisor {
     }
 
     /// Takes in that a child was killed and is still there: nobody waits for it any more.
-    fn note_lingering(&mut self, slot: SlotId) {
-        if self.slots.get(slot).is_some_and(|child| !child.lingers) {
-            self.slots.update(slot, |child| child.lingers = true);
-            self.log(Notice::Lingers { child: self.id(slot) });
+    fn note_unkillable(&mut self, slot: SlotId) {
+        if self.slots.get(slot).is_some_and(|child| !child.unkillable) {
+            self.slots.update(slot, |child| child.unkillable = true);
+            self.log(Notice::Unkillable { child: self.id(slot) });
         }
     }
 
@@ -130,7 +130,7 @@ impl Supervisor {
         let serving = newest(serving).into_iter().take(spare);
         for slot in newest(starting).into_iter().chain(serving).take(surplus).collect::<Vec<_>>() {
             self.stats.retired += 1;
-            self.ask_to_leave(now, slot);
+            self.retire(now, slot);
         }
     }
 
@@ -150,9 +150,9 @@ impl Supervisor {
                 stage: Stage::Starting,
                 worked: false,
                 idle: false,
-                tired: false,
+                recycle: false,
                 stuck: false,
-                lingers: false,
+                unkillable: false,
                 expelled: false,
                 lied: false,
                 rings: RINGS,
@@ -180,7 +180,7 @@ impl Supervisor {
             }
             Stop::Ladder(ladder) if ladder.is_due(now) => match ladder.next() {
                 Next::Climb(rung) => {
-                    if ladder.rung() == Rung::Ask {
+                    if ladder.rung() == Rung::Retire {
                         self.stats.cut_short += self.slots.alive() as u64;
                         self.log_cut_short(now.since(ladder.since()));
                     }
@@ -257,8 +257,8 @@ impl Supervisor {
     }
 
     /// Asks one child to leave and begins to watch that it does.
-    pub(super) fn ask_to_leave(&mut self, now: Time, slot: SlotId) {
-        self.end(now, slot, Rung::Ask);
+    pub(super) fn retire(&mut self, now: Time, slot: SlotId) {
+        self.end(now, slot, Rung::Retire);
     }
 
     /// Begins to end one child by harder means.
@@ -279,7 +279,7 @@ impl Supervisor {
         let Phase::Stopping { stop: Stop::Hook { rung }, verdict, wished } = self.phase else {
             return;
         };
-        if rung == Rung::Ask {
+        if rung == Rung::Retire {
             self.actions.push_back(Action::Drain);
         }
         let stop = Stop::Ladder(Ladder::of_all(now, rung, &self.config));
@@ -311,7 +311,7 @@ impl Supervisor {
 
     fn push_rung(&mut self, slot: SlotId, rung: Rung) {
         self.actions.push_back(match rung {
-            Rung::Ask => Action::Ask { slot },
+            Rung::Retire => Action::Retire { slot },
             Rung::Interrupt => Action::Interrupt { slot },
             Rung::Abort => Action::Abort { slot },
             Rung::Kill => Action::Kill { slot },

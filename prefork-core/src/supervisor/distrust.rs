@@ -42,7 +42,7 @@ impl Supervisor {
             // It was asked, and is in no hurry.
             Stage::Leaving { .. } => {}
             Stage::Starting | Stage::Entered { .. } | Stage::Serving => {
-                self.ask_to_leave(now, slot);
+                self.retire(now, slot);
             }
         }
         self.slots.leave(slot, Ladder::patient(now, Some(PATIENCE)));

@@ -46,7 +46,8 @@ pub struct HandoverChild {
     /// Whether it has ever taken work.
     pub worked: bool,
     /// Whether it would like to be replaced.
-    pub tired: bool,
+    #[cfg_attr(feature = "serde", serde(rename = "tired"))]
+    pub recycle: bool,
     /// Whether it did not reach its main loop in time.
     pub stuck: bool,
     /// How far it has come.
@@ -141,7 +142,7 @@ impl Supervisor {
 }
 
 fn hand_over_child((slot, child): (SlotId, &Child)) -> HandoverChild {
-    let Child { pid, generation, spawned, extension, worked, tired, stuck, .. } = *child;
+    let Child { pid, generation, spawned, extension, worked, recycle, stuck, .. } = *child;
     let stage = match child.stage {
         Stage::Starting => HandoverStage::Starting,
         Stage::Entered { since } => HandoverStage::Entered { since },
@@ -150,25 +151,25 @@ fn hand_over_child((slot, child): (SlotId, &Child)) -> HandoverChild {
             HandoverStage::Leaving { rung: ladder.rung(), deadline: ladder.deadline() }
         }
     };
-    HandoverChild { slot, pid, generation, spawned, extension, worked, tired, stuck, stage }
+    HandoverChild { slot, pid, generation, spawned, extension, worked, recycle, stuck, stage }
 }
 
 fn adopt_child(child: &HandoverChild, serial: u64, now: Time, config: &Config) -> Child {
-    let HandoverChild { pid, generation, spawned, extension, worked, tired, stuck, .. } = *child;
+    let HandoverChild { pid, generation, spawned, extension, worked, recycle, stuck, .. } = *child;
     let stage = match child.stage {
         HandoverStage::Starting => Stage::Starting,
         HandoverStage::Entered { since } => Stage::Entered { since },
         HandoverStage::Serving => Stage::Serving,
         HandoverStage::Leaving { rung, deadline } => {
             let own = match rung {
-                Rung::Ask => Ladder::of_one(now, rung, config).deadline(),
+                Rung::Retire => Ladder::of_one(now, rung, config).deadline(),
                 Rung::Interrupt | Rung::Abort | Rung::Kill => None,
             };
             Stage::Leaving { ladder: Ladder::resume(now, rung, deadline.or(own)) }
         }
     };
     // Whoever lingers, hangs, floods or lies is found out again.
-    let (lingers, expelled, lied, rings) = (false, false, false, RINGS);
+    let (unkillable, expelled, lied, rings) = (false, false, false, RINGS);
     Child {
         generation,
         serial,
@@ -177,9 +178,9 @@ fn adopt_child(child: &HandoverChild, serial: u64, now: Time, config: &Config) -
         stage,
         worked,
         idle: false,
-        tired,
+        recycle,
         stuck,
-        lingers,
+        unkillable,
         expelled,
         lied,
         rings,

@@ -20,12 +20,12 @@ pub(super) struct Hooks([Option<Call>; Hook::ALL.len()]);
 struct Call {
     since: Time,
     /// Whether it was logged that the stop waits for it.
-    told: bool,
+    logged: bool,
 }
 
 impl Hooks {
     pub(super) const fn begin(&mut self, now: Time, hook: Hook) {
-        self.0[hook as usize] = Some(Call { since: now, told: false });
+        self.0[hook as usize] = Some(Call { since: now, logged: false });
     }
 
     pub(super) const fn is_running(&self, hook: Hook) -> bool {
@@ -101,8 +101,8 @@ impl Supervisor {
             if now >= call.since + limit {
                 self.note_hook_timeout(hook);
                 self.end_hook(now, hook);
-            } else if self.is_waited_for(hook) && !call.told && now >= call.since + NEWS {
-                self.say_waiting(now, hook);
+            } else if self.is_waited_for(hook) && !call.logged && now >= call.since + NEWS {
+                self.log_waiting(now, hook);
             }
         }
     }
@@ -110,7 +110,7 @@ impl Supervisor {
     /// When a call needs a decision, if nothing happens.
     pub(super) fn hooks_due(&self) -> Option<Time> {
         let due = |(hook, call): (Hook, Call)| {
-            let wait = if self.is_waited_for(hook) && !call.told { NEWS } else { Duration::MAX };
+            let wait = if self.is_waited_for(hook) && !call.logged { NEWS } else { Duration::MAX };
             call.since + wait.min(self.config.hook_timeout)
         };
         let held = self.slots.held().map(|(_, until)| until);
@@ -130,9 +130,9 @@ impl Supervisor {
         }
     }
 
-    fn say_waiting(&mut self, now: Time, hook: Hook) {
+    fn log_waiting(&mut self, now: Time, hook: Hook) {
         let Some(call) = &mut self.hooks.0[hook as usize] else { return };
-        call.told = true;
+        call.logged = true;
         let left = (call.since + self.config.hook_timeout).since(now);
         self.log(Notice::WaitingForHook { hook, left });
     }
@@ -177,8 +177,8 @@ impl Supervisor {
     /// waited for.
     pub(super) fn stop_again_in_hook(&mut self, now: Time, rung: Rung) {
         let hook = Hook::BeforeShutdown;
-        if rung == Rung::Ask {
-            self.say_waiting(now, hook);
+        if rung == Rung::Retire {
+            self.log_waiting(now, hook);
             return;
         }
         if let Phase::Stopping { stop, wished, .. } = &mut self.phase {
@@ -191,13 +191,13 @@ impl Supervisor {
     /// The same while the stop waits for nothing but hooks.
     pub(super) fn stop_again_in_last_hooks(&mut self, now: Time, rung: Rung) {
         for hook in self.last_hooks() {
-            if rung == Rung::Ask {
-                self.say_waiting(now, hook);
+            if rung == Rung::Retire {
+                self.log_waiting(now, hook);
             } else {
                 self.log(Notice::HookCutShort { hook });
             }
         }
-        if rung != Rung::Ask {
+        if rung != Rung::Retire {
             self.leave_last_hooks();
         }
     }

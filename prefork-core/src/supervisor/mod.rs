@@ -25,8 +25,8 @@ mod watch;
 use std::collections::VecDeque;
 
 use crate::{
-    Action, Allowance, Config, Event, Generation, Rung, Sight, Time, Verdict, backoff::Backoff,
-    ladder::Ladder, slots::Slots, throttle::Throttle,
+    Action, Allowance, Config, Event, Generation, Observation, Rung, Time, Verdict,
+    backoff::Backoff, ladder::Ladder, slots::Slots, throttle::Throttle,
 };
 
 use death_lines::DeathLines;
@@ -59,8 +59,8 @@ use watch::Watch;
 /// # Scaling
 ///
 /// With [`Config::pool`] set to [`Pool::ByLoad`](crate::Pool::ByLoad), the pool follows its load as [`ScalingPolicy`](crate::ScalingPolicy)
-/// describes. [`Action::Look`] asks what the children are doing, to be answered with
-/// [`look`](Self::look). Looks are asked for when a child that had nothing to do nudges
+/// describes. [`Action::Observe`] asks what the children are doing, to be answered with
+/// [`observe`](Self::observe). Looks are asked for when a child that had nothing to do nudges
 /// ([`Event::Nudged`]), soon after growing, and when something may be too much; under any load at
 /// most 20 times a second but for those after growing, and never while nobody has anything to do.
 ///
@@ -80,7 +80,7 @@ use watch::Watch;
 /// replacement. Where no room is left, or no more processes can be had, an old one leaves before a new one is started.
 /// When new children die early again and again (three by themselves, two by hanging in their start, or six killed from
 /// outside, with none in between that comes up), the old ones that are left stay. Requests that come meanwhile make one
-/// more round. Children that are tired ([`Event::Tired`]) or older than [`Config::max_lifetime`] are replaced in the same
+/// more round. Children that are tired ([`Event::Recycle`]) or older than [`Config::max_lifetime`] are replaced in the same
 /// way.
 ///
 /// A child that is at work on one request for longer than [`Config::request_timeout`] is aborted,
@@ -146,7 +146,7 @@ pub struct Supervisor {
     /// How often it is logged that children cannot be spawned.
     spawn_lines: Allowance,
     /// Whether that was logged since they could be the last time.
-    told_delay: bool,
+    logged_delay: bool,
     watch: Option<Watch>,
     rollout: Option<Rollout>,
     /// Whether another rollout was asked for that has not begun.
@@ -211,7 +211,7 @@ impl Supervisor {
             death_lines: DeathLines::new(),
             spawn_retry: Backoff::new(config.spawn_retry_first, config.spawn_retry_cap),
             spawn_lines: note::SPAWN_LINES,
-            told_delay: false,
+            logged_delay: false,
             watch: config.scaling_policy().map(Watch::new),
             rollout: None,
             rollout_again: false,
@@ -237,23 +237,23 @@ impl Supervisor {
         }
     }
 
-    /// Takes in what the children are doing at `now`, in answer to [`Action::Look`].
+    /// Takes in what the children are doing at `now`, in answer to [`Action::Observe`].
     ///
     /// It is gossip: slots without a child, and children that say what they cannot be doing, change
     /// at most how many children there are, within the limits.
-    pub fn look(&mut self, now: Time, sight: &Sight<'_>) {
+    pub fn observe(&mut self, now: Time, observation: &Observation<'_>) {
         if !self.is_over() {
-            self.note_sight(now, sight);
+            self.note_observation(now, observation);
             self.decide(now);
         }
     }
 
-    /// Takes in that what the children are doing cannot be seen, in answer to [`Action::Look`].
+    /// Takes in that what the children are doing cannot be seen, in answer to [`Action::Observe`].
     ///
     /// The pool then stays as it is until a child nudges again.
-    pub fn look_failed(&mut self, now: Time) {
+    pub fn observation_failed(&mut self, now: Time) {
         if !self.is_over() {
-            self.note_blindness(now);
+            self.note_no_observation(now);
             self.decide(now);
         }
     }
@@ -351,7 +351,7 @@ impl Supervisor {
     }
 
     /// Returns the slots of the children that were spawned and have not been reported as ended,
-    /// lowest first: those whose activity [`Action::Look`] asks for.
+    /// lowest first: those whose activity [`Action::Observe`] asks for.
     pub fn slots(&self) -> impl Iterator<Item = crate::SlotId> {
         self.slots.iter().map(|(slot, _)| slot)
     }

@@ -33,7 +33,7 @@ impl Supervisor {
             Event::Entered { slot } => self.slots.enter(slot, now),
             Event::Ready { slot } => self.slots.serve(slot),
             Event::Worked { slot } => self.worked(slot),
-            Event::Tired { slot } => self.slots.update(slot, |child| child.tired = true),
+            Event::Recycle { slot } => self.slots.update(slot, |child| child.recycle = true),
             Event::Extended { slot, by } => {
                 let extension = Extension { asked: now, until: now + by };
                 self.slots.update(slot, |child| child.extension = Some(extension));
@@ -78,7 +78,7 @@ impl Supervisor {
         }
         self.slots.update(slot, |child| child.pid = pid);
         let failures = self.spawn_retry.succeed();
-        if failures > 0 && std::mem::take(&mut self.told_delay) {
+        if failures > 0 && std::mem::take(&mut self.logged_delay) {
             self.log(Notice::SpawnRecovered { failures });
         }
     }
@@ -91,7 +91,7 @@ impl Supervisor {
         let delay = self.spawn_retry.fail(now);
         let failures = self.spawn_retry.failures();
         if failures.is_power_of_two() && self.spawn_lines.take(now) {
-            self.told_delay = true;
+            self.logged_delay = true;
             self.log(Notice::SpawnDelayed { delay, failures });
         }
         self.note_refusal(failures);
@@ -122,17 +122,17 @@ impl Supervisor {
         // There may be room for another process now.
         self.spawn_retry.hasten(now);
         self.hold_for_hook(now, slot);
-        let told = match self.phase {
+        let expected = match self.phase {
             Phase::Stopping { .. } | Phase::Over => true,
             Phase::New | Phase::Starting { .. } | Phase::Serving => {
                 matches!(child.stage, Stage::Leaving { .. }) && !child.stuck
             }
         };
         let lived = now.since(child.spawned);
-        if exit.is_crash() || (!told && exit != Exit::Code(0)) {
+        if exit.is_crash() || (!expected && exit != Exit::Code(0)) {
             self.log_death(now, ChildId { slot, pid: child.pid }, exit, lived);
         }
-        if told {
+        if expected {
             // What does nothing but flood must not be forked as fast as it is ended.
             if child.expelled && !child.worked && !self.is_stopping() {
                 self.died_early(now, &child, exit);
@@ -158,14 +158,14 @@ impl Supervisor {
             let deaths = *early_deaths;
             if deaths >= self.config.prefork().max(START_ATTEMPTS) {
                 let failure = StartFailure::ChildrenDied { deaths, last: exit };
-                self.stop(now, Rung::Ask, Verdict::StartFailed(failure));
+                self.stop(now, Rung::Retire, Verdict::StartFailed(failure));
             }
         }
     }
 
     fn requested(&mut self, now: Time, request: Request) {
         match request {
-            Request::StopGracefully => self.requested_stop(now, request, Rung::Ask),
+            Request::StopGracefully => self.requested_stop(now, request, Rung::Retire),
             Request::StopNow => self.requested_stop(now, request, Rung::Interrupt),
             // Who stops has no other wishes.
             Request::Reload
@@ -190,7 +190,7 @@ impl Supervisor {
                 self.stop(now, rung, Verdict::Stopped);
             }
             Phase::Stopping { wished, .. }
-                if rung == Rung::Ask && now.since(wished) < SAME_WISH => {}
+                if rung == Rung::Retire && now.since(wished) < SAME_WISH => {}
             Phase::Stopping { stop, .. } => match stop {
                 Stop::Hook { .. } => self.stop_again_in_hook(now, rung),
                 Stop::Ladder(ladder) if rung > ladder.rung() => self.wish(now, rung),

@@ -38,7 +38,7 @@ impl Supervisor {
         }
         let old = self.old_age().filter(|(due, _)| now >= *due).map(|(_, slot)| slot);
         for slot in old.collect::<Vec<_>>() {
-            self.slots.update(slot, |child| child.tired = true);
+            self.slots.update(slot, |child| child.recycle = true);
         }
         let is_short_of_room =
             self.awaited().is_some() || self.stand_ins() > 0 && self.slots.alive() >= self.room();
@@ -67,7 +67,7 @@ impl Supervisor {
         outgoing.sort_unstable();
         for (_, _, slot) in outgoing.into_iter().take(spare) {
             self.stats.replaced += 1;
-            self.ask_to_leave(now, slot);
+            self.retire(now, slot);
         }
     }
 
@@ -96,7 +96,7 @@ impl Supervisor {
         let Some(watch) = &mut self.watch else { return true };
         let is_known = watch.seen.is_some_and(|seen| now.since(seen) <= FRESH);
         if !is_known {
-            watch.look_soon(now);
+            watch.observe_soon(now);
         }
         is_known
     }
@@ -140,7 +140,7 @@ impl Supervisor {
     /// How many stand-ins were ended as they do not come up: the next ones are tried once they have gone.
     fn hanging_in_their_start(&self) -> usize {
         let hangs = |child: &Child| {
-            child.stuck && !child.lingers && matches!(child.stage, Stage::Leaving { .. })
+            child.stuck && !child.unkillable && matches!(child.stage, Stage::Leaving { .. })
         };
         self.slots.iter().filter(|(_, child)| hangs(child)).count()
     }
@@ -160,13 +160,13 @@ impl Supervisor {
     /// Whether a child leaves because another one is there in its place.
     fn is_replaced(&self, child: &Child) -> bool {
         matches!(child.stage, Stage::Leaving { .. })
-            && (child.tired || child.generation < self.generation)
+            && (child.recycle || child.generation < self.generation)
     }
 
     /// The children that serve until somebody else does in their place.
     pub(super) fn outgoing(&self) -> impl Iterator<Item = (SlotId, &Child)> {
         let before = self.awaited().unwrap_or(Generation(0));
-        self.staying().filter(move |(_, child)| child.tired || child.generation < before)
+        self.staying().filter(move |(_, child)| child.recycle || child.generation < before)
     }
 
     /// When children that were asked to leave will have taken so long that they are at work, where that matters.
@@ -195,7 +195,7 @@ impl Supervisor {
         let limit = self.config.max_lifetime.filter(|_| serving);
         limit.into_iter().flat_map(move |limit| {
             self.staying()
-                .filter(|(_, child)| child.stage == Stage::Serving && !child.tired)
+                .filter(|(_, child)| child.stage == Stage::Serving && !child.recycle)
                 .map(move |(slot, child)| (child.spawned + jittered(limit, child.serial), slot))
         })
     }

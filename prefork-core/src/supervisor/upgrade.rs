@@ -32,7 +32,8 @@ pub(super) enum Upgrade {
         again: bool,
         /// Until when hooks that are being run are waited for, if any are.
         waits: Option<Time>,
-        told: bool,
+        /// Whether it was asked for.
+        asked: bool,
     },
 }
 
@@ -43,7 +44,7 @@ impl Supervisor {
             Upgrade::Probing { since, busy_since, .. } => {
                 Upgrade::Probing { since, again: true, busy_since }
             }
-            Upgrade::Due { waits, told, .. } => Upgrade::Due { again: true, waits, told },
+            Upgrade::Due { waits, asked, .. } => Upgrade::Due { again: true, waits, asked },
         };
     }
 
@@ -52,26 +53,26 @@ impl Supervisor {
         self.log(Notice::Upgrading);
         self.show(Progress::Upgrading);
         let waits = Some(now + self.config.hook_timeout);
-        self.upgrade = Upgrade::Due { again, waits, told: false };
+        self.upgrade = Upgrade::Due { again, waits, asked: false };
     }
 
     /// Waits for a call that has begun when nothing more was to be waited for, as that of a child that has ended in
     /// the moment in which the probe was ready.
     pub(super) fn wait_for_hooks_before_upgrade(&mut self, now: Time) {
-        if let Upgrade::Due { again, waits: None, told: false } = self.upgrade
+        if let Upgrade::Due { again, waits: None, asked: false } = self.upgrade
             && self.hooks.are_about_the_past()
         {
             let waits = Some(now + self.config.hook_timeout);
-            self.upgrade = Upgrade::Due { again, waits, told: false };
+            self.upgrade = Upgrade::Due { again, waits, asked: false };
         }
     }
 
-    /// Returns what comes after all other actions: who is handed over is there, and has been told all
+    /// Returns what comes after all other actions: what is handed over is there, and all was carried out
     /// that was decided.
     pub(super) const fn last_action(&mut self) -> Option<Action> {
         match self.upgrade {
-            Upgrade::Due { again, waits: None, told: false } => {
-                self.upgrade = Upgrade::Due { again, waits: None, told: true };
+            Upgrade::Due { again, waits: None, asked: false } => {
+                self.upgrade = Upgrade::Due { again, waits: None, asked: true };
                 Some(Action::Upgrade)
             }
             Upgrade::No
@@ -122,7 +123,7 @@ impl Supervisor {
             return;
         }
         match self.upgrade {
-            // Whoever waits for the start is told of it by this program.
+            // The end of the start is reported by this program.
             Upgrade::Wanted if self.hooks.is_running(Hook::Ready) => {}
             Upgrade::Wanted => {
                 self.log(Notice::Probing);
@@ -139,9 +140,9 @@ impl Supervisor {
                 self.decide_upgrade(now);
             }
             // The next program would not know of a call that has begun.
-            Upgrade::Due { again, waits: Some(until), told } => {
+            Upgrade::Due { again, waits: Some(until), asked } => {
                 if now >= until || !self.hooks.are_about_the_past() {
-                    self.upgrade = Upgrade::Due { again, waits: None, told };
+                    self.upgrade = Upgrade::Due { again, waits: None, asked };
                 }
             }
             Upgrade::No | Upgrade::Busy { .. } | Upgrade::Probing { .. } | Upgrade::Due { .. } => {}

@@ -11,8 +11,8 @@ use std::time::Duration;
 
 use super::{Phase, Supervisor, clients::Clients};
 use crate::{
-    Action, Activity, Hook, Load, Notice, Ramp, Rung, Scaling, ScalingPolicy, Sight, SlotId, Tally,
-    Time,
+    Action, Activity, Hook, Load, Notice, Observation, Ramp, Rung, Scaling, ScalingPolicy, SlotId,
+    Tally, Time,
     slots::{Child, Hung, Stage},
 };
 
@@ -37,10 +37,10 @@ const LATE: Duration = Duration::from_secs(1);
 pub(super) struct Watch {
     policy: ScalingPolicy,
     ramp: Ramp,
-    look_at: Option<Time>,
+    observe_at: Option<Time>,
     arm_at: Option<Time>,
-    /// Whether a look was asked for and not answered yet; then it is asked for again at `look_at`.
-    looking: bool,
+    /// Whether a look was asked for and not answered yet; then it is asked for again at `observe_at`.
+    observing: bool,
     /// When the children were last looked at.
     pub(super) seen: Option<Time>,
     grew_at: Option<Time>,
@@ -58,9 +58,9 @@ impl Watch {
         Self {
             policy,
             ramp: Ramp::new(),
-            look_at: None,
+            observe_at: None,
             arm_at: None,
-            looking: false,
+            observing: false,
             seen: None,
             grew_at: None,
             hung_at: None,
@@ -76,29 +76,29 @@ impl Watch {
 
     pub(super) fn resize(&mut self, prefork: u32, now: Time) {
         self.policy.min = prefork;
-        self.look_at = Some(now);
+        self.observe_at = Some(now);
     }
 
     /// Goes on by another policy and other time limits.
     pub(super) const fn change(&mut self, policy: ScalingPolicy, now: Time) {
         self.policy = policy;
-        self.look_at = Some(now);
+        self.observe_at = Some(now);
         // Found out again by the look, for the limit that holds from now on.
         self.hung_at = None;
     }
 
     /// Has the children looked at now, if that is not being done.
-    pub(super) const fn look_soon(&mut self, now: Time) {
-        if !self.looking {
-            self.look_at = Some(now);
+    pub(super) const fn observe_soon(&mut self, now: Time) {
+        if !self.observing {
+            self.observe_at = Some(now);
         }
     }
 
     fn due(&self) -> Option<Time> {
-        if self.looking {
-            return self.look_at;
+        if self.observing {
+            return self.observe_at;
         }
-        [self.look_at, self.arm_at, self.hung_at, self.clients.judged_at(), self.ramp.due()]
+        [self.observe_at, self.arm_at, self.hung_at, self.clients.judged_at(), self.ramp.due()]
             .into_iter()
             .flatten()
             .min()
@@ -116,13 +116,14 @@ impl Supervisor {
     pub(super) fn nudged(&mut self, now: Time) {
         let pause = self.pause_for_clients().map_or(PAUSE, |pause| pause.min(PAUSE));
         if let Some(watch) = &mut self.watch {
-            watch.look_at = Some(watch.look_at.map_or(now + GATHER, |at| at.min(now + GATHER)));
+            watch.observe_at =
+                Some(watch.observe_at.map_or(now + GATHER, |at| at.min(now + GATHER)));
             watch.arm_at = Some(now + pause);
         }
     }
 
     /// Asks for a look when one is due; arms the nudge first, so that nothing falls between.
-    pub(super) fn decide_look(&mut self, now: Time) {
+    pub(super) fn decide_observation(&mut self, now: Time) {
         if self.watch_due().is_none_or(|due| now < due) {
             return;
         }
@@ -130,18 +131,18 @@ impl Supervisor {
         if watch.arm_at.take_if(|at| now >= *at).is_some() {
             self.actions.push_back(Action::ArmNudge);
         }
-        watch.looking = true;
-        watch.look_at = Some(now + PAUSE);
-        self.actions.push_back(Action::Look);
+        watch.observing = true;
+        watch.observe_at = Some(now + PAUSE);
+        self.actions.push_back(Action::Observe);
     }
 
     /// Takes in that nobody can tell what the children are doing: the pool stays as it is until a child
     /// nudges.
-    pub(super) fn note_blindness(&mut self, now: Time) {
+    pub(super) fn note_no_observation(&mut self, now: Time) {
         if let Some(watch) = &mut self.watch {
-            watch.looking = false;
+            watch.observing = false;
             watch.seen = Some(now);
-            watch.look_at = None;
+            watch.observe_at = None;
             watch.hung_at = None;
             watch.clients.forget_cancelled();
             watch.ramp = Ramp::new();
@@ -149,14 +150,14 @@ impl Supervisor {
     }
 
     /// Takes in what the children are doing, and follows the policy.
-    pub(super) fn note_sight(&mut self, now: Time, sight: &Sight<'_>) {
+    pub(super) fn note_observation(&mut self, now: Time, observation: &Observation<'_>) {
         let (Phase::Serving, Some(mut watch)) = (self.phase, self.watch.take()) else { return };
-        watch.looking = false;
-        watch.look_at = None;
+        watch.observing = false;
+        watch.observe_at = None;
         watch.seen = Some(now);
-        self.note_idle(sight);
-        let tally = self.tally(sight);
-        let load = Load { tally, waiting: sight.waiting };
+        self.note_idle(observation);
+        let tally = self.tally(observation);
+        let load = Load { tally, waiting: observation.waiting };
         match watch.policy.decide(&mut watch.ramp, load, now) {
             Scaling::Spawn(more) => {
                 let target = tally.staying().saturating_add(more);
@@ -165,17 +166,17 @@ impl Supervisor {
             }
             // Those that stand in for others are not too many.
             Scaling::Retire(_) if self.outgoing().next().is_some() => {}
-            Scaling::Retire(fewer) => self.retire(now, sight, fewer),
+            Scaling::Retire(fewer) => self.shrink(now, observation, fewer),
             Scaling::Hold => {}
         }
         let growing = watch.grew_at.is_some_and(|at| now.since(at) < GROWING_FOR);
         if growing && (watch.grew_at == Some(now) || tally.starting > 0) {
-            watch.look_at = Some(now + GROWING);
+            watch.observe_at = Some(now + GROWING);
         }
-        self.say_at_maximum(now, &mut watch, load);
-        self.end_hung(now, &mut watch, sight);
-        self.end_cancelled(now, &mut watch.clients, sight);
-        watch.clients.note_work(now, &self.config, sight);
+        self.log_at_maximum(now, &mut watch, load);
+        self.end_hung(now, &mut watch, observation);
+        self.end_cancelled(now, &mut watch.clients, observation);
+        watch.clients.note_work(now, &self.config, observation);
         self.watch = Some(watch);
     }
 
@@ -183,14 +184,14 @@ impl Supervisor {
     ///
     /// If this look comes much later than it was due, the parent itself was stopped, perhaps with its
     /// children: then everybody gets the whole time again.
-    fn end_hung(&mut self, now: Time, watch: &mut Watch, sight: &Sight<'_>) {
+    fn end_hung(&mut self, now: Time, watch: &mut Watch, observation: &Observation<'_>) {
         let Some(limit) = self.config.request_timeout else { return };
         let late = watch.hung_at.is_some_and(|due| now.since(due) > LATE);
         watch.hung_at = None;
         if late {
             watch.pardoned = now + limit;
         }
-        for (slot, activity) in sight.activities {
+        for (slot, activity) in observation.activities {
             let Activity::Busy { since: Some(since) } = activity else { continue };
             let Some(child) = self.slots.get(*slot).filter(|child| may_work(child)) else {
                 continue;
@@ -238,15 +239,15 @@ impl Supervisor {
         };
         self.slots.update(slot, |child| child.hung = Some(Hung { since, until: now }));
         if let Some(watch) = &mut self.watch {
-            watch.look_at = Some(now);
+            watch.observe_at = Some(now);
             // An answer that is still to come is to an earlier question, or good enough.
-            watch.looking = false;
+            watch.observing = false;
         }
     }
 
     /// Says that more children are wanted than there may be, once until that has not been so for a
     /// while: a child that is seen between two requests does not end it.
-    fn say_at_maximum(&mut self, now: Time, watch: &mut Watch, load: Load) {
+    fn log_at_maximum(&mut self, now: Time, watch: &mut Watch, load: Load) {
         if watch.ramp.short() == 0 {
             return;
         }
@@ -259,8 +260,8 @@ impl Supervisor {
     }
 
     /// Notes who has nothing to do.
-    fn note_idle(&mut self, sight: &Sight<'_>) {
-        for (slot, activity) in sight.activities {
+    fn note_idle(&mut self, observation: &Observation<'_>) {
+        for (slot, activity) in observation.activities {
             let idle = match activity {
                 Activity::Idle { .. } => true,
                 Activity::Busy { .. } => false,
@@ -273,9 +274,9 @@ impl Supervisor {
     }
 
     /// Counts the children. What the table knows goes before what they say.
-    fn tally(&self, sight: &Sight<'_>) -> Tally {
+    fn tally(&self, observation: &Observation<'_>) -> Tally {
         let mut tally = Tally::default();
-        let mut said = sight.activities.iter().copied().peekable();
+        let mut said = observation.activities.iter().copied().peekable();
         for (slot, child) in self.slots.iter() {
             while said.next_if(|(other, _)| *other < slot).is_some() {}
             let activity = said.next_if(|(other, _)| *other == slot).map(|(_, activity)| activity);
@@ -293,8 +294,8 @@ impl Supervisor {
     }
 
     /// Asks the children that have been idle for longest to leave.
-    fn retire(&mut self, now: Time, sight: &Sight<'_>, fewer: u32) {
-        let mut idle: Vec<(Time, SlotId)> = sight
+    fn shrink(&mut self, now: Time, observation: &Observation<'_>, fewer: u32) {
+        let mut idle: Vec<(Time, SlotId)> = observation
             .activities
             .iter()
             .filter_map(|(slot, activity)| match activity {
@@ -308,7 +309,7 @@ impl Supervisor {
         for slot in retired.collect::<Vec<_>>() {
             self.target = self.target.saturating_sub(1);
             self.stats.retired += 1;
-            self.ask_to_leave(now, slot);
+            self.retire(now, slot);
         }
     }
 
@@ -321,7 +322,7 @@ impl Supervisor {
 fn may_work(child: &Child) -> bool {
     match child.stage {
         Stage::Serving => true,
-        Stage::Leaving { ladder } => ladder.rung() == Rung::Ask,
+        Stage::Leaving { ladder } => ladder.rung() == Rung::Retire,
         Stage::Starting | Stage::Entered { .. } => false,
     }
 }

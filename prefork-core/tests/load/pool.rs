@@ -1,6 +1,8 @@
 //! The supervisor, in the place of the world's manager.
 
-use prefork_core::{Action, Activity, Config, Event, Exit, Pool, Sight, SlotId, Supervisor, Time};
+use prefork_core::{
+    Action, Activity, Config, Event, Exit, Observation, Pool, SlotId, Supervisor, Time,
+};
 
 use crate::world::{Children, Doing, Manager, Order};
 
@@ -27,9 +29,9 @@ impl Ours {
         while let Some(action) = self.supervisor.next_action() {
             match action {
                 Action::Spawn { slot, .. } => orders.push(Order::Fork(slot)),
-                Action::Ask { slot } => orders.push(Order::Retire(slot)),
+                Action::Retire { slot } => orders.push(Order::Retire(slot)),
                 Action::ArmNudge => self.armed = true,
-                Action::Look => self.look = true,
+                Action::Observe => self.look = true,
                 Action::AnnounceReady | Action::Show(_) | Action::Log(_) => {}
                 Action::Interrupt { .. }
                 | Action::Abort { .. }
@@ -78,8 +80,8 @@ impl Manager for Ours {
                     Doing::Busy | Doing::Starting => (*slot, Activity::Busy { since: None }),
                 })
                 .collect();
-            let sight = Sight { activities: &activities, waiting: Some(waiting) };
-            self.supervisor.look(now, &sight);
+            let observation = Observation { activities: &activities, waiting: Some(waiting) };
+            self.supervisor.observe(now, &observation);
             self.obey(orders);
         }
     }

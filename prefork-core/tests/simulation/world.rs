@@ -11,8 +11,8 @@ use std::{
 };
 
 use prefork_core::{
-    Action, Activity, AdoptedAs, Config, Descendants, Event, Exit, Hook, Notice, Progress, Request,
-    Sight, SlotId, Stats, Supervisor, Time, Verdict,
+    Action, Activity, AdoptedAs, Config, Descendants, Event, Exit, Hook, Notice, Observation,
+    Progress, Request, SlotId, Stats, Supervisor, Time, Verdict,
 };
 
 use crate::{
@@ -212,7 +212,7 @@ impl World {
             }
             Step::Tire(count) => {
                 for slot in self.children.keys().copied().take(count).collect::<Vec<_>>() {
-                    self.tell(Event::Tired { slot });
+                    self.tell(Event::Recycle { slot });
                 }
             }
             Step::Hooks(takes) => self.hook_takes = takes,
@@ -470,7 +470,7 @@ impl World {
         };
         let activities: Vec<_> =
             self.children.iter().map(|(slot, child)| (*slot, activity(child))).collect();
-        self.supervisor.look(self.now, &Sight { activities: &activities, waiting: None });
+        self.supervisor.observe(self.now, &Observation { activities: &activities, waiting: None });
     }
 
     fn answer_probe(&mut self) {
@@ -572,7 +572,7 @@ impl World {
             Event::Entered { slot },
             Event::Spawned { slot, pid: word },
             Event::SpawnFailed { slot },
-            Event::Tired { slot },
+            Event::Recycle { slot },
             Event::Extended { slot, by: Duration::from_secs(u64::from(word)) },
             Event::Exited { slot, exit: Exit::Code(0) },
             Event::Exited { slot: SlotId(u32::MAX), exit: Exit::Code(0) },
@@ -602,7 +602,7 @@ impl World {
         }
         match action {
             Action::Spawn { slot, generation } => self.fork(slot, generation.0),
-            Action::Ask { slot } => {
+            Action::Retire { slot } => {
                 self.check_replaced(slot);
                 assert!(
                     !self.is_calling(Hook::BeforeShutdown),
@@ -634,7 +634,7 @@ impl World {
             }
             Action::ReopenLogs => self.reopened += 1,
             Action::ArmNudge => self.armed = true,
-            Action::Look => self.look(),
+            Action::Observe => self.look(),
             Action::CheckConnections => panic!("nobody watches clients"),
             Action::ReadSettings => {
                 assert_eq!(self.reading, None, "settings are read once at a time");

@@ -12,7 +12,7 @@ use rustix::io::Errno;
 use rustix::process::{PidfdFlags, pidfd_open};
 
 use super::error::StopError;
-use crate::nofollow::{Found, Identity, Kind};
+use crate::nofollow::{FileId, Found, Kind};
 use crate::pid::Pid;
 use crate::pidfile::{Owner, is_ours, owner_of};
 use crate::wait::Deadline;
@@ -95,7 +95,7 @@ pub fn running(path: impl AsRef<Path>) -> Result<Holder, StopError> {
 pub(super) struct OpenPidFile {
     path: PathBuf,
     file: File,
-    identity: Identity,
+    identity: FileId,
     file_owner: u32,
 }
 
@@ -192,7 +192,7 @@ impl OpenPidFile {
     }
 
     fn is_at_path(&self) -> Result<bool, StopError> {
-        let found = Identity::at(&self.path).map_err(|source| self.read_error(source))?;
+        let found = FileId::at(&self.path).map_err(|source| self.read_error(source))?;
         Ok(found == Some(self.identity))
     }
 

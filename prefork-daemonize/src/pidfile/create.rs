@@ -12,7 +12,7 @@ use rustix::fs::OFlags;
 use super::draft::{self, Draft, NoDraft, Over};
 use super::locks::{self, Lock, Owner};
 use super::{PidFile, PidFileError, Predecessor, lock_error, open_error, registry};
-use crate::nofollow::{Found, Identity, Kind};
+use crate::nofollow::{FileId, Found, Kind};
 use crate::pid::Pid;
 use crate::wait::Deadline;
 
@@ -68,14 +68,14 @@ pub(super) fn create(path: &Path) -> Result<PidFile, PidFileError> {
 }
 
 /// Makes the file again that this process had, `own`, or fails at once.
-pub(super) fn create_again(path: &Path, own: Identity) -> Result<PidFile, PidFileError> {
+pub(super) fn create_again(path: &Path, own: FileId) -> Result<PidFile, PidFileError> {
     attempt(path, Some(own)).map_err(|setback| match setback {
         Setback::Changed => PidFileError::Unsettled { path: path.to_owned() },
         Setback::Unexplained(error) | Setback::Refused(error) => error,
     })
 }
 
-fn attempt(path: &Path, own: Option<Identity>) -> Result<PidFile, Setback> {
+fn attempt(path: &Path, own: Option<FileId>) -> Result<PidFile, Setback> {
     // Before anything is made: a daemon that runs is the usual reason to end here.
     let place = judge(path, own)?;
     let draft = match Draft::take(path) {
@@ -114,7 +114,7 @@ enum Place {
 }
 
 /// Judges what stands at the path.
-fn judge(path: &Path, own: Option<Identity>) -> Result<Place, Setback> {
+fn judge(path: &Path, own: Option<FileId>) -> Result<Place, Setback> {
     let found = match Found::at(path) {
         Ok(found) => found,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Place::Free),
@@ -212,10 +212,10 @@ fn is_something_else(file: &File) -> io::Result<bool> {
 }
 
 pub(super) fn still_at(path: &Path, file: &File) -> Result<bool, PidFileError> {
-    let found = Identity::at(path).map_err(|source| open_error(path, source))?;
+    let found = FileId::at(path).map_err(|source| open_error(path, source))?;
     Ok(found == Some(identity(path, file)?))
 }
 
-fn identity(path: &Path, file: &File) -> Result<Identity, PidFileError> {
-    Identity::of(file).map_err(|source| open_error(path, source))
+fn identity(path: &Path, file: &File) -> Result<FileId, PidFileError> {
+    FileId::of(file).map_err(|source| open_error(path, source))
 }

@@ -48,7 +48,7 @@ use locks::Lock;
 pub(crate) use locks::{Owner, owner_of};
 pub(crate) use registry::{held_here, is_ours};
 
-use crate::nofollow::Identity;
+use crate::nofollow::FileId;
 use crate::pid::Pid;
 
 /// The pid file of this process, locked for as long as the process lives.
@@ -102,7 +102,7 @@ pub struct PidFile {
     /// Open for writing, with both locks.
     file: File,
     path: PathBuf,
-    identity: Identity,
+    identity: FileId,
     owner: Pid,
     removal: Removal,
     predecessor: Predecessor,
@@ -134,7 +134,7 @@ pub enum Restored {
 }
 
 impl PidFile {
-    fn new(file: File, path: PathBuf, identity: Identity, predecessor: Predecessor) -> Self {
+    fn new(file: File, path: PathBuf, identity: FileId, predecessor: Predecessor) -> Self {
         registry::remember(identity, path.clone());
         Self { file, path, identity, owner: Pid::current(), removal: Removal::Due, predecessor }
     }
@@ -177,7 +177,7 @@ impl PidFile {
         let path = std::path::absolute(path)
             .map_err(|source| PidFileError::Path { path: path.to_owned(), source })?;
         let file = File::from(file);
-        let identity = Identity::of(&file).map_err(|source| open_error(&path, source))?;
+        let identity = FileId::of(&file).map_err(|source| open_error(&path, source))?;
         // Nothing new for whoever holds it already. The record lock alone may have got lost.
         let excludes = locks::take_exclusion(&file).map_err(|source| lock_error(&path, source))?;
         match excludes {
@@ -224,7 +224,7 @@ impl PidFile {
         if Pid::current() != self.owner {
             return Err(PidFileError::NotOwner { path: self.path.clone(), owner: self.owner });
         }
-        let found = Identity::at(&self.path).map_err(|source| open_error(&self.path, source))?;
+        let found = FileId::at(&self.path).map_err(|source| open_error(&self.path, source))?;
         let named =
             locks::take_name(&self.file).map_err(|source| lock_error(&self.path, source))?;
         if found == Some(self.identity) && named == Lock::Taken {
@@ -270,7 +270,7 @@ impl PidFile {
         registry::forget(self.identity);
         // Still locked here, so whoever obeys the lock cannot have replaced the file; and if
         // an administrator did, the other file is not ours to remove.
-        let removed = match Identity::at(&self.path) {
+        let removed = match FileId::at(&self.path) {
             Ok(Some(found)) if found == self.identity => std::fs::remove_file(&self.path),
             Ok(_) => Ok(()),
             Err(error) => Err(error),

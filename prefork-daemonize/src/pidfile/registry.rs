@@ -7,32 +7,32 @@
 use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use crate::nofollow::Identity;
+use crate::nofollow::FileId;
 use crate::pid::Pid;
 
 static OWNED: Mutex<Vec<Entry>> = Mutex::new(Vec::new());
 
 #[derive(Debug)]
 struct Entry {
-    identity: Identity,
+    identity: FileId,
     /// A forked child inherits this list, and owns nothing of it.
     owner: Pid,
     path: PathBuf,
 }
 
-pub(crate) fn remember(identity: Identity, path: PathBuf) {
+pub(crate) fn remember(identity: FileId, path: PathBuf) {
     let owner = Pid::current();
     let mut owned = lock();
     owned.retain(|entry| entry.owner == owner);
     owned.push(Entry { identity, owner, path });
 }
 
-pub(crate) fn forget(identity: Identity) {
+pub(crate) fn forget(identity: FileId) {
     lock().retain(|entry| entry.identity != identity);
 }
 
 /// Returns whether this process owns that file as its pid file.
-pub(crate) fn is_ours(identity: Identity) -> bool {
+pub(crate) fn is_ours(identity: FileId) -> bool {
     let me = Pid::current();
     lock().iter().any(|entry| entry.owner == me && entry.identity == identity)
 }

@@ -7,7 +7,7 @@ use rustix::{fs::Mode, thread::CapabilitySet};
 
 use super::{
     Privileges, PrivilegesFault, WantedPrivileges as Wanted, in_order,
-    system::{Account, Identity, System},
+    system::{Account, Credentials, System},
 };
 
 /// Fewer descriptors than these leave no room for what the library itself opens in a child, which
@@ -159,7 +159,7 @@ fn number(what: &str, text: &str) -> Result<u32, String> {
 /// Root, and not merely someone with the capabilities: these leave a process only when it leaves
 /// user id 0, so the children of anybody else would keep them and could change back (see
 /// `capabilities(7)`).
-fn check_powers(wanted: &Wanted, plan: &mut Privileges, now: Identity, problems: &mut Problems) {
+fn check_powers(wanted: &Wanted, plan: &mut Privileges, now: Credentials, problems: &mut Problems) {
     let mut need = |argument, purpose: String, power| {
         if let Some(problem) = lacks(&now, &purpose, power) {
             problems.add_first(argument, problem);
@@ -205,7 +205,7 @@ const SETGID: Power = (CapabilitySet::SETGID, "CAP_SETGID");
 const KILL: Power = (CapabilitySet::KILL, "CAP_KILL");
 
 /// Tells what is missing for a purpose.
-fn lacks(now: &Identity, purpose: &str, (power, name): Power) -> Option<String> {
+fn lacks(now: &Credentials, purpose: &str, (power, name): Power) -> Option<String> {
     if !now.is_root() {
         let [_, id, _] = now.uids;
         return Some(format!(

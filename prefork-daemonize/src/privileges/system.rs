@@ -19,7 +19,7 @@ pub(super) trait System {
     fn group_of_name(&self, name: &str) -> io::Result<Option<Gid>>;
     /// Returns the groups that a user is a member of, with `gid`, as `initgroups(3)` sets them.
     fn groups_of_user(&self, name: &str, gid: Gid) -> io::Result<Vec<Gid>>;
-    fn identity(&self) -> io::Result<Identity>;
+    fn identity(&self) -> io::Result<Credentials>;
     fn descriptors(&self) -> Descriptors;
 }
 
@@ -33,7 +33,7 @@ pub(super) struct Account {
 
 /// As whom this process runs, and what that allows.
 #[derive(Clone, Debug)]
-pub(super) struct Identity {
+pub(super) struct Credentials {
     /// Real, effective, saved.
     pub(super) uids: [Uid; 3],
     /// Real, effective, saved.
@@ -42,7 +42,7 @@ pub(super) struct Identity {
     pub(super) powers: CapabilitySet,
 }
 
-impl Identity {
+impl Credentials {
     pub(super) fn is_root(&self) -> bool {
         let [_, effective, _] = self.uids;
         effective.is_root()
@@ -80,9 +80,9 @@ impl System for Real {
         Ok(unistd::getgrouplist(&CString::new(name)?, gid)?)
     }
 
-    fn identity(&self) -> io::Result<Identity> {
+    fn identity(&self) -> io::Result<Credentials> {
         let (user, group) = (unistd::getresuid()?, unistd::getresgid()?);
-        Ok(Identity {
+        Ok(Credentials {
             uids: [user.real, user.effective, user.saved],
             gids: [group.real, group.effective, group.saved],
             groups: unistd::getgroups()?,

@@ -46,7 +46,7 @@ fn look_without_the_first(others: &[Option<usize>]) -> Stamps {
     for (path, stamp) in look(&[&[None], others].concat()).iter() {
         stamps.insert(path, stamp);
     }
-    stamps.insert_untold("/0");
+    stamps.insert_unknown("/0");
     stamps
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use prefork_reload::{Changes, Kind, Policy, Stamp, Stamps};
+use prefork_reload::{ChangeKind, Changes, Policy, Stamp, Stamps};
 use proptest::prelude::*;
 
 use crate::{INTERVAL, STAMPS, at, look};
@@ -35,7 +35,7 @@ fn seen(files: &[Option<usize>; 4], named: usize) -> Stamps {
     let mut stamps = look(files);
     for (n, file) in files.iter().enumerate().take(named) {
         if file.is_none() {
-            stamps.insert_untold(format!("/{n}"));
+            stamps.insert_unknown(format!("/{n}"));
         }
     }
     stamps
@@ -50,7 +50,12 @@ struct Oracle {
 }
 
 impl Oracle {
-    fn look(&mut self, now: u64, files: &[Option<usize>; 4], named: usize) -> Vec<(usize, Kind)> {
+    fn look(
+        &mut self,
+        now: u64,
+        files: &[Option<usize>; 4],
+        named: usize,
+    ) -> Vec<(usize, ChangeKind)> {
         let mut map = BTreeMap::new();
         for (n, file) in files.iter().enumerate() {
             let held = if n < named { self.known.get(&n).copied() } else { None };
@@ -69,9 +74,9 @@ impl Oracle {
             return Vec::new();
         }
         let kind = |n: &usize| match (self.known.get(n), map.get(n)) {
-            (None, Some(_)) => Some((*n, Kind::Appeared)),
-            (Some(_), None) => Some((*n, Kind::Vanished)),
-            (Some(old), Some(new)) if old != new => Some((*n, Kind::Changed)),
+            (None, Some(_)) => Some((*n, ChangeKind::Appeared)),
+            (Some(_), None) => Some((*n, ChangeKind::Vanished)),
+            (Some(old), Some(new)) if old != new => Some((*n, ChangeKind::Changed)),
             (Some(_), Some(_)) | (None, None) => None,
         };
         let changes = (0..4).filter_map(|n| kind(&n)).collect();
@@ -80,7 +85,7 @@ impl Oracle {
     }
 }
 
-fn plain(changes: Option<&Changes>) -> Vec<(usize, Kind)> {
+fn plain(changes: Option<&Changes>) -> Vec<(usize, ChangeKind)> {
     let number = |path: &Path| path.to_str().and_then(|path| path[1..].parse().ok());
     changes
         .into_iter()

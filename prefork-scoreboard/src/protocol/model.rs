@@ -3,7 +3,7 @@
 //! The writer is the very code that runs in production; a record is four words long here: sequence,
 //! checksum and two words that are always published equal.
 
-use super::{CHECKSUM, SEQUENCE, Shadow, Verdict, Word, judge};
+use super::{CHECKSUM, SEQUENCE, Shadow, Wholeness, Word, judge};
 use loom::sync::Arc;
 use loom::sync::atomic::{AtomicU64, Ordering, fence};
 
@@ -51,7 +51,7 @@ fn copy(page: &Page, order: [usize; N]) -> [u64; N] {
 }
 
 fn assert_whole(copy: &[u64; N]) {
-    if judge(copy) == Verdict::Whole {
+    if judge(copy) == Wholeness::Whole {
         assert_eq!(copy[ONE], copy[OTHER], "torn: {copy:?}");
         assert_eq!(copy[SEQUENCE], 2 * copy[ONE], "of another moment: {copy:?}");
     }

@@ -122,7 +122,7 @@ pub(crate) fn log(log: &Log, notice: Notice, about: &About) {
         Notice::StuckStarting { child: ChildId { slot, pid: child_pid }, limit } => {
             log.write(&Pool::StuckStarting { child_pid, slot, duration: Span(limit) });
         }
-        Notice::Lingers { child: ChildId { slot, pid: child_pid } } => {
+        Notice::Unkillable { child: ChildId { slot, pid: child_pid } } => {
             log.write(&Pool::CannotBeKilled { child_pid, slot });
         }
         Notice::Flooding { child: ChildId { slot, pid: child_pid } } => {
@@ -145,7 +145,7 @@ pub(crate) fn log(log: &Log, notice: Notice, about: &About) {
         }
         Notice::Escalated { rung, alive } => {
             let how = match rung {
-                Rung::Ask => "asked to leave",
+                Rung::Retire => "asked to leave",
                 Rung::Interrupt => "interrupted (SIGINT)",
                 Rung::Abort => "aborted (SIGABRT)",
                 Rung::Kill => "killed (SIGKILL)",

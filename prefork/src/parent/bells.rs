@@ -49,7 +49,7 @@ impl Parent<'_> {
                 Report::Entered => Event::Entered { slot },
                 Report::Ready => Event::Ready { slot },
                 Report::Worked => Event::Worked { slot },
-                Report::Tired => Event::Tired { slot },
+                Report::Tired => Event::Recycle { slot },
                 // It may have been asked in a way that it does not notice any more.
                 Report::Polls if self.channels.pages.was_asked(slot) => {
                     self.signal(slot, Signal::TERM);

@@ -41,7 +41,7 @@ impl Parent<'_> {
         }
         match action {
             Action::Spawn { slot, generation } => return Ok(self.spawn(slot, generation)),
-            Action::Ask { slot } => self.ask(slot),
+            Action::Retire { slot } => self.ask(slot),
             Action::Interrupt { slot } => self.signal(slot, Signal::INT),
             Action::Abort { slot } => self.signal(slot, Signal::ABORT),
             Action::Kill { slot } => self.signal(slot, Signal::KILL),
@@ -53,7 +53,7 @@ impl Parent<'_> {
             Action::Drain => self.drain(),
             Action::ReopenLogs => self.reopen_logs(),
             Action::ArmNudge => self.arm(),
-            Action::Look => self.look(),
+            Action::Observe => self.look(),
             Action::CheckConnections => self.check_connections(),
             Action::EndDescendants => self.end_descendants(),
             Action::ReadSettings => self.read_settings(),

@@ -1,6 +1,6 @@
 //! What children say that they are doing, and the scoreboard that shows it.
 
-use prefork_core::{Activity, Event, RequestCount, Sight, SlotId, Time};
+use prefork_core::{Activity, Event, Observation, RequestCount, SlotId, Time};
 
 use super::Parent;
 use crate::{board::Look, logs::InHand, system::clock};
@@ -34,10 +34,10 @@ impl Parent<'_> {
         match self.activities() {
             Some(activities) => {
                 let waiting = self.listeners.waiting();
-                let sight = Sight { activities: &activities, waiting };
-                self.supervisor.look(clock::now(), &sight);
+                let observation = Observation { activities: &activities, waiting };
+                self.supervisor.observe(clock::now(), &observation);
             }
-            None => self.supervisor.look_failed(clock::now()),
+            None => self.supervisor.observation_failed(clock::now()),
         }
     }
 

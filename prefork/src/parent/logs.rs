@@ -56,7 +56,7 @@ impl Parent<'_> {
         let unseeing: Vec<SlotId> =
             unseeing.filter(|_| self.settings.error_log_path.is_some()).collect();
         for slot in unseeing {
-            self.supervisor.handle(now, Event::Tired { slot });
+            self.supervisor.handle(now, Event::Recycle { slot });
         }
     }
 

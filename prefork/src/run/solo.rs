@@ -329,14 +329,14 @@ impl Watcher {
                 // It is about to run, on the other thread.
                 Action::Spawn { .. } => {}
                 // Decided before its end was known.
-                Action::Ask { .. }
+                Action::Retire { .. }
                 | Action::Interrupt { .. }
                 | Action::Abort { .. }
                 | Action::Kill { .. }
                     if self.bell.has_loop_ended() => {}
                 Action::Drain => self.listeners.close_doors(&self.log),
-                Action::Ask { .. } if self.stop.is_attended() => self.stop.ask(),
-                Action::Ask { .. }
+                Action::Retire { .. } if self.stop.is_attended() => self.stop.ask(),
+                Action::Retire { .. }
                 | Action::Interrupt { .. }
                 | Action::Abort { .. }
                 | Action::Kill { .. } => self.leave(),
@@ -344,7 +344,7 @@ impl Watcher {
                 // A pool of one has a fixed size, and its one child nobody replaces.
                 Action::ArmNudge
                 | Action::Examine { .. }
-                | Action::Look
+                | Action::Observe
                 | Action::CheckConnections
                 | Action::EndDescendants
                 | Action::ReopenLogs

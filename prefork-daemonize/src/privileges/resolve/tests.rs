@@ -6,7 +6,7 @@ const NOBODY_HAS: u32 = 4_321;
 
 /// A system with the users and groups that the tests need.
 struct Fake {
-    identity: Identity,
+    identity: Credentials,
     descriptors: Descriptors,
 }
 
@@ -49,7 +49,7 @@ impl System for Fake {
         }
     }
 
-    fn identity(&self) -> io::Result<Identity> {
+    fn identity(&self) -> io::Result<Credentials> {
         Ok(self.identity.clone())
     }
 
@@ -63,7 +63,7 @@ fn account(name: &str, uid: u32, gid: u32) -> Account {
 }
 
 fn system(id: u32, groups: &[u32], powers: CapabilitySet) -> Fake {
-    let identity = Identity {
+    let identity = Credentials {
         uids: [Uid::from_raw(id); 3],
         gids: [Gid::from_raw(id); 3],
         groups: groups.iter().copied().map(Gid::from_raw).collect(),
