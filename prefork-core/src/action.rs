@@ -25,7 +25,7 @@ pub enum Action {
         /// The child's slot.
         slot: SlotId,
     },
-    /// Tell a child to leave at once.
+    /// Interrupt a child: it leaves at once.
     Interrupt {
         /// The child's slot.
         slot: SlotId,
@@ -40,7 +40,7 @@ pub enum Action {
         /// The child's slot.
         slot: SlotId,
     },
-    /// Tell whoever waits for the start that the daemon serves. Comes at most once.
+    /// Report to the process that waits for the start that the daemon serves. Comes at most once.
     AnnounceReady,
     /// From now on, have the first child that begins or finishes work cause
     /// [`Event::Nudged`](crate::Event::Nudged).
@@ -71,7 +71,8 @@ pub enum Action {
         /// How long it has been at its request.
         busy: Duration,
     },
-    /// End the call of a hook that is being run, if it has not ended meanwhile: nobody waits for it any more. If further calls of it wait, answer with
+    /// End the call of a hook that is being run, if it has not ended meanwhile: nothing waits for it any more. If further
+    /// calls of it wait, answer with
     /// [`Event::HookBegun`](crate::Event::HookBegun) for the next one.
     EndHook(Hook),
     /// Have the settings read again, without waiting for that. Answer with
@@ -89,7 +90,7 @@ pub enum Action {
     /// End the probe, whose answer is no longer wanted.
     EndProbe,
     /// Become the program that the probe has tried, with what
-    /// [`Supervisor::hand_over`](crate::Supervisor::hand_over) tells. Who reads settings is ended with that. Answer with
+    /// [`Supervisor::hand_over`](crate::Supervisor::hand_over) returns. A reading of settings ends with that. Answer with
     /// [`Event::UpgradeFailed`](crate::Event::UpgradeFailed) if that is refused; else there is nobody
     /// left who could answer.
     Upgrade,
@@ -230,8 +231,8 @@ pub struct ChildId {
 /// Something an operator wants to know.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Notice {
-    /// A child ended otherwise than in order: not with status 0, and not because it was told to. A child
-    /// that crashes on its way out was not told to.
+    /// A child ended otherwise than in order: not with status 0, and not because it was retired. A child
+    /// that crashes on its way out ended abnormally, too.
     DiedAbnormally {
         /// The child.
         child: ChildId,

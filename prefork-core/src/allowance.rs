@@ -6,7 +6,7 @@ use crate::Time;
 
 /// So many times at once, and one more after each pause.
 ///
-/// Pure: the time is handed in. A parent uses one for each child, and one for all of them, so that whoever
+/// Pure: the time is handed in. A parent uses one for each child, and one for all of them, so that a child that
 /// does nothing but wake it costs no more than that.
 ///
 /// # Examples
@@ -36,7 +36,7 @@ impl Allowance {
         Self { most, pause, left: most, since: Time::ZERO }
     }
 
-    /// Takes one, if one is left; tells whether that was so.
+    /// Takes one, if one is left; returns whether that was so.
     pub fn take(&mut self, now: Time) -> bool {
         self.refill(now);
         let is_left = self.left > 0;

@@ -26,7 +26,7 @@ pub enum Claim {
     Nothing,
 }
 
-/// Tells whether a child that was spawned at `spawned` can have reported last at `updated`, and begun its latest
+/// Returns whether a child that was spawned at `spawned` can have reported last at `updated`, and begun its latest
 /// request at `request`, as far as it says so.
 ///
 /// A moment that is to come has to be left out by the caller, who knows the clock: one that has reported has done so
@@ -75,7 +75,7 @@ impl Unclear {
         self.since
     }
 
-    /// Tells whether a child that means well cannot have left it so.
+    /// Returns whether a child that means well cannot have left it so.
     #[must_use]
     pub fn is_meant(self, now: Time) -> bool {
         self.looks >= LOOKS && now.since(self.since) >= WHOLE_WITHIN

@@ -67,10 +67,10 @@ pub struct Config {
     /// age do not all go at once. Default none.
     pub max_lifetime: Option<Duration>,
     /// How long a child may be at work on one request. It is then ended, by a signal that leaves a
-    /// trace at first. Default none. Needs [`Pool::ByLoad`], as somebody must tell.
+    /// trace at first. Default none. Needs [`Pool::ByLoad`], as it is read from what children report.
     pub request_timeout: Option<Duration>,
     /// Within what time it is to be noticed that the client of a child at work has gone. Default never. Needs
-    /// [`Pool::ByLoad`], as somebody must tell who is at work.
+    /// [`Pool::ByLoad`], as it takes knowing which children are at work.
     pub netwatch_interval: Option<Duration>,
     /// What becomes of what children have started, once they have ended. Default [`Descendants::Keep`].
     pub descendants: Descendants,

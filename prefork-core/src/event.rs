@@ -1,4 +1,4 @@
-//! What the supervisor is told.
+//! What happens to a daemon, as the supervisor takes it in.
 
 use std::{fmt, time::Duration};
 
@@ -44,7 +44,7 @@ impl fmt::Display for Generation {
 /// How a child ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Exit {
-    /// It exited with this status, 0 to 255 as `wait(2)` tells it.
+    /// It exited with this status, 0 to 255 as in `wait(2)`.
     Code(i32),
     /// It was ended by the signal of this number.
     Signal {
@@ -179,7 +179,7 @@ pub enum Event {
         /// How long it took.
         took: Duration,
     },
-    /// The program has been told of the end of the child that was in a slot, or never will be. With
+    /// The program has taken in the end of the child that was in a slot, or never will. With
     /// [`Hook::OnChildExit`], no other child is started there before that, for [`Config::hook_timeout`] at most.
     ///
     /// [`Config::hook_timeout`]: crate::Config::hook_timeout
@@ -232,7 +232,7 @@ pub enum Activity {
 /// What is to be seen of a pool at one moment.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Observation<'a> {
-    /// What the children are doing, by ascending slot. Who is missing counts as busy.
+    /// What the children are doing, by ascending slot. A child that is missing counts as busy.
     pub activities: &'a [(SlotId, Activity)],
     /// How many connections wait to be accepted; `None` if that is not known.
     pub waiting: Option<u32>,

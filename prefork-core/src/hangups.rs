@@ -1,7 +1,7 @@
 //! What `SIGHUP` means: a wish of an operator's, or that the terminal has gone.
 //!
 //! The kernel sends it when a terminal goes, but not to all who are on it: shells pass it on to their jobs, by the same
-//! call as `kill -HUP`. So it takes the terminal, which is gone by then, and the sender to tell the one from the other.
+//! call as `kill -HUP`. So it takes the terminal, which is gone by then, and the sender to distinguish them.
 
 /// What `SIGHUP` did when the daemon was started: `nohup(1)` has it ignored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,14 +13,14 @@ pub enum HangupsAtStart {
     Ignored,
 }
 
-/// Who has sent a `SIGHUP`.
+/// The sender of a `SIGHUP`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HangupSender {
     /// The process of this pid.
     Process(u32),
     /// The kernel by itself.
     Kernel,
-    /// Nobody can tell.
+    /// It is not known.
     Unknown,
 }
 
@@ -73,7 +73,7 @@ impl Hangups {
         self.at_start
     }
 
-    /// Tells what a `SIGHUP` means, now that the process has a terminal or has none.
+    /// Returns what a `SIGHUP` means, now that the process has a terminal or has none.
     pub fn meaning(&mut self, sender: HangupSender, has_terminal: bool) -> Hangup {
         let has_gone = self.terminal == Terminal::There && !has_terminal;
         let is_of_terminal = match sender {
@@ -101,10 +101,10 @@ mod tests {
     const SHELLS: [u32; 2] = [10, 11];
 
     #[test]
-    fn a_terminal_that_goes_is_told_from_a_wish() {
+    fn a_terminal_that_goes_is_no_wish() {
         use HangupSender::{Kernel, Process, Unknown};
         let table = [
-            // Whoever asks while the terminal is there wants a reload, the shell too.
+            // While the terminal is there a reload is wanted, by the shell too.
             (Process(99), true, Hangup::Reload),
             (Process(10), true, Hangup::Reload),
             (Unknown, true, Hangup::Reload),

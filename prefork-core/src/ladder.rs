@@ -60,7 +60,7 @@ impl Ladder {
         self.deadline
     }
 
-    /// Tells whether the next rung is to be taken.
+    /// Returns whether the next rung is to be taken.
     pub(crate) fn is_due(&self, now: Time) -> bool {
         self.deadline.is_some_and(|deadline| now >= deadline)
     }

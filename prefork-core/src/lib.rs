@@ -4,7 +4,7 @@
 //! start, how fast to replace those that die, when to give up, how long to wait for whom while
 //! stopping. This crate takes those decisions and nothing else. It has no clock, no randomness and
 //! no system call: events go in, together with the time at which they happened, and actions come
-//! out. Whoever owns the processes (the `prefork` crate, a test, a simulation) carries them out.
+//! out. The driver, which owns the processes (the `prefork` crate, a test, a simulation), carries them out.
 //!
 //! # When to use
 //!

@@ -287,7 +287,7 @@ impl ScalingPolicy {
             return Scaling::Hold;
         }
         // That some wait or none is idle at this moment says nothing of the past, which the needs
-        // tell; it is only not the moment.
+        // know; it is only not the moment.
         let excess = if waiting.unwrap_or(0) > 0 { 0 } else { excess.min(tally.idle) };
         if excess == 0 {
             ramp.due = Some(now + self.pace);

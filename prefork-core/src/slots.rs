@@ -16,7 +16,7 @@ pub(crate) enum Stage {
     Entered { since: Time },
     /// In its main loop, at work or waiting for it.
     Serving,
-    /// Told to leave.
+    /// Retired: it is to leave.
     Leaving { ladder: Ladder },
 }
 
@@ -83,7 +83,7 @@ pub(crate) struct Child {
 pub(crate) struct Slots {
     children: Vec<Option<Child>>,
     free: BTreeSet<SlotId>,
-    /// Those without a child in which none may be before the program was told of the last one, until then at most.
+    /// Those without a child in which none may be before the program has taken in the end of the last one, until then at most.
     held: BTreeMap<SlotId, Time>,
     places: u32,
     alive: usize,
@@ -201,7 +201,7 @@ impl Slots {
         }
     }
 
-    /// Notes that a child was told to leave.
+    /// Notes that a child is to leave.
     pub(crate) fn leave(&mut self, slot: SlotId, ladder: Ladder) {
         self.set_stage(slot, Stage::Leaving { ladder });
     }
@@ -229,7 +229,7 @@ impl Slots {
         self.starting
     }
 
-    /// How many are there and were not told to leave.
+    /// How many are there and are not to leave.
     pub(crate) const fn staying(&self) -> usize {
         self.alive - self.leaving
     }

@@ -1,6 +1,6 @@
 //! Marks by which the processes that a child has started are known as its own.
 //!
-//! A process that has lost its parent belongs to whoever reaps for it, and nothing that the kernel shows says from
+//! A process that has lost its parent belongs to the process that reaps for it, and nothing that the kernel shows says from
 //! whom it descends: session, group, name and environment are its own to change. What every process inherits,
 //! over fork, exec and any change of user, and can only make smaller without privileges, is a resource limit. So
 //! each child is given its own value, its *tag*, of a limit that limits nothing.
@@ -124,7 +124,7 @@ impl Tags {
 
     /// Returns to whom a process with this limit belongs; `None` for no limit.
     ///
-    /// Whoever has the daemon's own limit, or a higher one, was not started by a child. One that has lowered its
+    /// A process with the daemon's own limit, or a higher one, was not started by a child. One that has lowered its
     /// own cannot get away by that: it belongs to the child whose range it is in then, and where no child lives, to
     /// one that has ended.
     #[must_use]
@@ -139,7 +139,7 @@ impl Tags {
         }
     }
 
-    /// Tells what the next program needs to go on with these children.
+    /// Returns what the next program needs to go on with these children.
     #[must_use]
     pub fn hand_over(&self) -> HandedTags {
         let slots = (0..).map(SlotId).zip(&self.by_slot);

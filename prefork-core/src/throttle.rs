@@ -47,7 +47,7 @@ impl Throttle {
         self.backoff.attempt(now);
     }
 
-    /// Tells whether a child spawned at `spawned` could prove that the trouble is over.
+    /// Returns whether a child spawned at `spawned` could prove that the trouble is over.
     pub(crate) fn is_evidence(&self, spawned: Time) -> bool {
         self.is_active() && spawned >= self.began
     }

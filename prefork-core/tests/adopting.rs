@@ -193,7 +193,7 @@ fn a_hook_that_begins_with_an_upgrade_is_waited_for() {
     assert_eq!(late.last(), Some(&Action::Upgrade), "{late:?}");
 }
 
-/// Who is handed over is there: a child that was only decided upon is spawned first.
+/// Only children that are there are handed over: a child that was only decided upon is spawned first.
 #[test]
 fn an_upgrade_comes_after_everything_else() {
     let handover = pool(vec![serving(0)]);
@@ -223,7 +223,7 @@ fn a_handover_survives_being_written_down() {
     let mut handover = pool(vec![serving(0), serving(5)]);
     handover.children[1].stage = HandoverStage::Leaving { rung: Rung::Kill, deadline: Some(NOW) };
     let text = serde_json::to_string(&handover).expect("written");
-    // Whoever hands over knows these better.
+    // The parent has these beside.
     handover.children.iter_mut().for_each(|child| child.pid = 0);
     assert_eq!(serde_json::from_str::<Handover>(&text).expect("read"), handover);
 }

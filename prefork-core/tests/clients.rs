@@ -19,7 +19,7 @@ const fn busy(since: Time) -> Activity {
     Activity::Busy { since: Some(since) }
 }
 
-/// A pool of two, ready at time 0, whose hands do as they are told.
+/// A pool of two, ready at time 0, whose driver carries everything out.
 struct World {
     supervisor: Supervisor,
     now: Time,
@@ -57,11 +57,11 @@ impl World {
     fn work(&mut self) {
         self.first = busy(self.now);
         if std::mem::take(&mut self.armed) {
-            self.tell(Event::Nudged);
+            self.handle(Event::Nudged);
         }
     }
 
-    fn tell(&mut self, event: Event) {
+    fn handle(&mut self, event: Event) {
         self.supervisor.handle(self.now, event);
         self.obey();
     }
@@ -224,7 +224,7 @@ fn a_child_that_stays_at_a_cancelled_request_is_ended_and_replaced_at_once() {
     world.run(at(10_000));
     world.work();
     world.run(at(11_000));
-    world.tell(Event::Cancelled { slot: SLOT, since: at(10_000) });
+    world.handle(Event::Cancelled { slot: SLOT, since: at(10_000) });
     let spawned = world.done.iter().any(|(time, action)| {
         *time == at(11_000) && matches!(action, Action::Spawn { slot: SlotId(2), .. })
     });
@@ -246,7 +246,7 @@ fn a_child_that_has_gone_on_to_another_request_is_left_to_finish_that() {
     world.run(at(10_000));
     world.work();
     world.run(at(11_000));
-    world.tell(Event::Cancelled { slot: SLOT, since: at(10_000) });
+    world.handle(Event::Cancelled { slot: SLOT, since: at(10_000) });
     // It had accepted the next one when it was asked.
     world.first = busy(at(11_000));
     world.run(at(30_000));
@@ -258,8 +258,8 @@ fn a_child_that_leaves_when_asked_is_not_interrupted() {
     let mut world = World::new();
     world.run(at(10_000));
     world.work();
-    world.tell(Event::Cancelled { slot: SLOT, since: at(10_000) });
-    world.tell(Event::Exited { slot: SLOT, exit: Exit::Code(0) });
+    world.handle(Event::Cancelled { slot: SLOT, since: at(10_000) });
+    world.handle(Event::Exited { slot: SLOT, exit: Exit::Code(0) });
     world.first = IDLE;
     world.run(at(30_000));
     assert_eq!(world.measures(), [(at(10_000), Action::Retire { slot: SLOT })]);
@@ -270,13 +270,13 @@ fn nobody_is_cancelled_twice_or_during_a_stop() {
     let mut world = World::new();
     world.run(at(10_000));
     world.work();
-    world.tell(Event::Cancelled { slot: SLOT, since: at(10_000) });
-    world.tell(Event::Cancelled { slot: SLOT, since: at(10_000) });
-    world.tell(Event::Cancelled { slot: SlotId(77), since: at(10_000) });
+    world.handle(Event::Cancelled { slot: SLOT, since: at(10_000) });
+    world.handle(Event::Cancelled { slot: SLOT, since: at(10_000) });
+    world.handle(Event::Cancelled { slot: SlotId(77), since: at(10_000) });
     let asked = world.measures();
     assert_eq!(asked, [(at(10_000), Action::Retire { slot: SLOT })]);
-    world.tell(Event::Requested(Request::StopGracefully));
-    world.tell(Event::Cancelled { slot: SlotId(1), since: at(10_000) });
+    world.handle(Event::Requested(Request::StopGracefully));
+    world.handle(Event::Cancelled { slot: SlotId(1), since: at(10_000) });
     world.run(at(20_000));
     let interrupted = world.measures().iter().any(|(_, a)| matches!(a, Action::Interrupt { .. }));
     assert!(!interrupted, "a stop has a ladder of its own");

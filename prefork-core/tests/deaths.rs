@@ -19,11 +19,11 @@ fn actions(supervisor: &mut Supervisor) -> Vec<Action> {
 }
 
 fn notices(supervisor: &mut Supervisor) -> Vec<Notice> {
-    let told = |action| match action {
+    let notice = |action| match action {
         Action::Log(notice) => Some(notice),
         _ => None,
     };
-    actions(supervisor).into_iter().filter_map(told).collect()
+    actions(supervisor).into_iter().filter_map(notice).collect()
 }
 
 fn spawned(actions: &[Action]) -> Vec<SlotId> {
@@ -60,7 +60,7 @@ fn serving_with(config: Config) -> Supervisor {
     supervisor
 }
 
-/// Whoever waits for the start hears why it failed, also when failing takes its time.
+/// The reason of a failed start is reported, also when failing takes its time.
 #[test]
 fn a_start_fails_of_children_that_fail_slowly() {
     let mut supervisor = starting(3);
@@ -259,10 +259,10 @@ fn a_reload_is_not_over_while_nobody_serves() {
     assert!(notices(&mut supervisor).iter().any(reloaded));
 }
 
-/// Being told to leave does not explain a segmentation fault.
+/// Being retired does not explain a segmentation fault.
 #[test]
-fn a_crash_on_the_way_out_is_told() {
-    for (exit, is_told) in [
+fn a_crash_on_the_way_out_is_logged() {
+    for (exit, is_logged) in [
         (CRASHED, true),
         (Exit::Code(0), false),
         (Exit::Code(1), false),
@@ -274,7 +274,7 @@ fn a_crash_on_the_way_out_is_told() {
         assert!(actions(&mut supervisor).contains(&Action::Retire { slot: SlotId(0) }));
         supervisor.handle(at(20), Event::Exited { slot: SlotId(0), exit });
         let died = |notice: &Notice| matches!(notice, Notice::DiedAbnormally { .. });
-        assert_eq!(notices(&mut supervisor).iter().any(died), is_told, "{exit:?}");
+        assert_eq!(notices(&mut supervisor).iter().any(died), is_logged, "{exit:?}");
     }
 }
 

@@ -176,7 +176,7 @@ fn spares_are_kept_as_apache_keeps_them() {
     assert_eq!(decide(5, 0), Scaling::Hold);
 }
 
-/// The policy, written again without cleverness: the whole history, searched anew every time.
+/// The policy, written again without cleverness: the whole history, searched again every time.
 #[derive(Default)]
 struct Oracle {
     history: Vec<(Time, u32)>,

@@ -26,19 +26,19 @@ struct World {
 impl World {
     fn serving(config: Config) -> Self {
         let mut world = Self { supervisor: Supervisor::new(config), now: NOW, wanted: Vec::new() };
-        world.tell(Event::Start);
+        world.handle(Event::Start);
         assert!(world.wanted.contains(&Action::AnnounceReady));
         world.wanted.clear();
         world
     }
 
-    fn tell(&mut self, event: Event) {
+    fn handle(&mut self, event: Event) {
         self.supervisor.handle(self.now, event);
         self.obey();
     }
 
     fn reload(&mut self) {
-        self.tell(Event::Requested(Request::Reload));
+        self.handle(Event::Requested(Request::Reload));
     }
 
     fn reconfigure(&mut self, config: Config) {
@@ -118,7 +118,7 @@ fn where_there_is_nothing_to_read_a_reload_begins_at_once() {
 fn wrong_settings_leave_the_old_ones_and_the_children() {
     let mut world = World::serving(config(3, 5));
     world.reload();
-    world.tell(Event::SettingsRefused);
+    world.handle(Event::SettingsRefused);
     world.run(seconds(300));
     assert_eq!(world.generation(), 1);
     assert_eq!(world.supervisor.config(), &config(3, 5));
@@ -133,7 +133,7 @@ fn wrong_settings_leave_the_old_ones_and_the_children() {
 fn children_are_replaced_where_nobody_could_read_the_settings() {
     let mut world = World::serving(config(3, 5));
     world.reload();
-    world.tell(Event::SettingsUnread);
+    world.handle(Event::SettingsUnread);
     world.run(seconds(1));
     assert_eq!(world.generation(), 2);
 }
@@ -173,7 +173,7 @@ fn a_reload_that_comes_while_settings_are_read_has_them_read_once_more() {
 fn a_stop_ends_the_reading() {
     let mut world = World::serving(config(3, 5));
     world.reload();
-    world.tell(Event::Requested(Request::StopGracefully));
+    world.handle(Event::Requested(Request::StopGracefully));
     world.reconfigure(config(4, 5));
     world.run(seconds(5));
     assert_eq!(world.has(Action::EndReading), 1);
@@ -215,7 +215,7 @@ fn a_time_limit_for_requests_comes_and_goes() {
     let mut world = World::serving(limited(Some(seconds(10))));
     let busy = [(SlotId(0), Activity::Busy { since: Some(NOW) })];
     let observation = Observation { activities: &busy, waiting: Some(0) };
-    world.tell(Event::Worked { slot: SlotId(0) });
+    world.handle(Event::Worked { slot: SlotId(0) });
     world.supervisor.observe(world.now, &observation);
     assert_eq!(world.supervisor.deadline(), Some(NOW + seconds(10)));
     world.reload();
@@ -244,15 +244,15 @@ fn a_size_that_makes_no_sense_changes_nothing() {
     }
 }
 
-/// An upgrade ends whoever reads settings; if this program goes on after all, they are read once more.
+/// An upgrade ends the reading of settings; if this program goes on after all, they are read once more.
 #[test]
 fn settings_are_read_once_more_after_an_upgrade_that_was_refused() {
     let mut world = World::serving(config(3, 5));
     world.reload();
-    world.tell(Event::Requested(Request::Upgrade));
-    world.tell(Event::ProbeReady);
+    world.handle(Event::Requested(Request::Upgrade));
+    world.handle(Event::ProbeReady);
     assert_eq!((world.has(Action::Upgrade), world.has(Action::ReadSettings)), (1, 1));
-    world.tell(Event::UpgradeFailed);
+    world.handle(Event::UpgradeFailed);
     assert_eq!(world.has(Action::ReadSettings), 2);
     world.reconfigure(config(3, 5));
     world.run(seconds(1));

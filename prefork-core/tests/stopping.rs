@@ -74,7 +74,7 @@ fn a_second_counts_from_the_first_of_one_wish() {
     assert_eq!(taken, [(0, Rung::Retire), (1200, Rung::Interrupt), (2400, Rung::Kill)]);
 }
 
-/// A daemon that stops because its start has failed does not stop harder for being told so.
+/// A daemon that stops because its start has failed does not stop harder for being asked to.
 #[test]
 fn a_request_just_after_a_stop_of_its_own_is_the_same_wish() {
     let mut supervisor = Supervisor::new(Config::new(1, 1).expect("valid"));

@@ -42,7 +42,7 @@ fn main() -> ExitCode {
 
 fn start(directory: &Path) -> Result<ExitCode, Box<dyn Error>> {
     // Paths are made absolute here, because the daemon runs in "/". The log is opened here
-    // too: the launcher can still tell the user what is wrong with it.
+    // too: the launcher can still show the user what is wrong with it.
     let pid_file = std::path::absolute(directory.join("tinyd.pid"))?;
     let log = open_log(directory.join("tinyd.log"))?;
     match Daemonize::new().output(log).start()? {

@@ -47,7 +47,7 @@
 //! fn serve(readiness: Readiness, pid_file: PidFile) -> Result<(), Box<dyn Error>> {
 //!     // Bind sockets here, then:
 //!     readiness.ready()?;
-//!     // Serve here until told to stop, then:
+//!     // Serve here until asked to stop, then:
 //!     Ok(pid_file.remove()?)
 //! }
 //! ```

@@ -19,7 +19,7 @@ const MAX_LINKS: u32 = 16;
 /// How often a file may come and go while it is opened.
 const ROUNDS: u32 = 100;
 
-/// Owner reads and writes, group reads: logs tell about users.
+/// Owner reads and writes, group reads: logs are about users.
 const MODE: Mode = Mode::from_raw_mode(0o640);
 
 /// Why a log could not be opened.

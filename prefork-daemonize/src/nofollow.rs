@@ -21,7 +21,7 @@ pub(crate) struct Found {
     metadata: Metadata,
 }
 
-/// Tells files apart beyond their names.
+/// Distinguishes files beyond their names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct FileId {
     device: u64,

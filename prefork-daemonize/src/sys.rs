@@ -15,7 +15,7 @@ use nix::unistd::ForkResult;
 use crate::pid::Pid;
 use crate::threads::SingleThreaded;
 
-/// Tells which side of a fork this is.
+/// Says which side of a fork this is.
 #[derive(Debug)]
 pub(crate) enum Forked {
     /// The caller, with the pid of its new child.
@@ -47,7 +47,7 @@ pub(crate) fn exit_now(status: i32) -> ! {
     unsafe { libc::_exit(status) }
 }
 
-/// Tells whether an `exec` would close this descriptor; EBADF when it is not open.
+/// Returns whether an `exec` would close this descriptor; EBADF when it is not open.
 pub(crate) fn closes_on_exec(number: RawFd) -> io::Result<bool> {
     // SAFETY: the borrow ends with this call and the kernel checks the number,
     // so a descriptor that is not open gives EBADF and nothing worse.
@@ -58,12 +58,12 @@ pub(crate) fn closes_on_exec(number: RawFd) -> io::Result<bool> {
 /// Closes a descriptor that nothing in this process owns.
 pub(crate) fn close_unowned(number: RawFd) {
     // SAFETY: the caller found it open and without close-on-exec, that is, handed
-    // over by whoever started the program; `Descriptors::CloseInherited` asks
+    // over by the starter of the program; `Descriptors::CloseInherited` asks
     // those who adopted such a descriptor to name it in `keep`.
     drop(unsafe { OwnedFd::from_raw_fd(number) });
 }
 
-/// Tells whether the signal is ignored; `None` for a number that is no signal of ours.
+/// Returns whether the signal is ignored; `None` for a number that is no signal of ours.
 ///
 /// See sigaction(2).
 fn is_ignored(signal: i32) -> Option<bool> {

@@ -105,7 +105,7 @@ impl State {
         1 << number
     }
 
-    /// Tells whether the state is one of a connection that some process may still have in hand.
+    /// Returns whether the state is one of a connection that some process may still have in hand.
     pub(crate) const fn may_be_held(self) -> bool {
         match self {
             Self::Established
@@ -137,12 +137,12 @@ pub struct Connection {
     /// The process that has the connection, if the table names one, which only `netstat -p` does.
     pub pid: Option<u32>,
     /// The index of the network interface that the socket is bound to, 0 if it is not or if the
-    /// table does not tell.
+    /// table does not show that.
     pub interface: u32,
 }
 
 impl Connection {
-    /// Tells whether both are rows of one connection, or of two that had the same addresses.
+    /// Returns whether both are rows of one connection, or of two that had the same addresses.
     pub(crate) fn has_addresses_of(&self, other: &Self) -> bool {
         self.proto == other.proto && self.local == other.local && self.foreign == other.foreign
     }

@@ -14,7 +14,7 @@ pub enum SourceError {
     /// The kernel does not offer this source, or this process may not use it.
     ///
     /// Another source may do.
-    #[error("{from} does not tell {proto} connections here")]
+    #[error("{from} does not show {proto} connections here")]
     Unsupported {
         /// The source.
         from: &'static str,

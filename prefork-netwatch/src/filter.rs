@@ -41,7 +41,7 @@ impl Filter {
     }
 
     /// Lets pass what was accepted from sockets that listen at these addresses, as
-    /// [`Endpoint::of_socket`] tells them.
+    /// [`Endpoint::of_socket`] returns them.
     ///
     /// `0.0.0.0` stands for every address of IPv4 sockets, `::` for every address of IPv6 sockets,
     /// IPv4-mapped ones included. Unnamed addresses let nothing pass.
@@ -67,7 +67,7 @@ impl Filter {
         Some(Self { only: Some(Listeners { ip: Vec::new(), unix: only.unix.clone() }) })
     }
 
-    /// Tells whether a connection passes.
+    /// Returns whether a connection passes.
     #[must_use]
     pub fn matches(&self, connection: &Connection) -> bool {
         self.lets_pass(connection.proto, &connection.local)
@@ -84,7 +84,7 @@ impl Filter {
         }
     }
 
-    /// Tells whether any connection of `proto` may pass.
+    /// Returns whether any connection of `proto` may pass.
     #[must_use]
     pub fn wants(&self, proto: Proto) -> bool {
         let Some(listeners) = &self.only else { return true };
@@ -110,7 +110,7 @@ impl Filter {
     }
 }
 
-/// Tells whether a socket that listens at `listener` may have accepted a connection to `local`.
+/// Returns whether a socket that listens at `listener` may have accepted a connection to `local`.
 fn accepts(listener: SocketAddr, proto: Proto, local: SocketAddr) -> bool {
     let family = if listener.is_ipv4() { Proto::Tcp } else { Proto::Tcp6 };
     let host = listener.ip();

@@ -5,7 +5,7 @@
 //! kernel walks its table while connections come and go, and may skip one that is there.
 //!
 //! Idea: the history keeps what every connection of interest looked like, by the inode of its
-//! socket, whoever holds it. A reading turns some into *suspects*: the peer's FIN was seen, or the
+//! socket, in whatever process. A reading turns some into *suspects*: the peer's FIN was seen, or the
 //! connection is missing though this side was not seen to close it. Only for suspects is it worth
 //! finding out who holds them. Those that one of the processes in question holds are reported, once.
 //!
@@ -86,7 +86,7 @@ impl Phase {
     }
 }
 
-/// A connection that has ended as far as the tables tell.
+/// A connection that has ended as far as the tables show.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct Suspect<'a> {
@@ -165,20 +165,20 @@ impl History {
         }
     }
 
-    /// Returns the connections that have ended as far as the readings tell, and that were neither
+    /// Returns the connections that have ended as far as the readings show, and that were neither
     /// reported nor closed by this side.
     pub fn suspects(&self) -> impl Iterator<Item = Suspect<'_>> {
         self.known.values().filter_map(Known::suspect)
     }
 
-    /// Tells whether the connection with this inode is one of the [`suspects`](Self::suspects).
+    /// Returns whether the connection with this inode is one of the [`suspects`](Self::suspects).
     #[must_use]
     pub fn is_suspect(&self, inode: u64) -> bool {
         self.known.get(&inode).and_then(Known::suspect).is_some()
     }
 
     /// Returns an event for each suspect that has a holder, in the order of their inodes, and never
-    /// again for the same connection. `holder` tells which process in question holds the socket
+    /// again for the same connection. `holder` returns which process in question holds the socket
     /// with an inode.
     ///
     /// Make sure of missing suspects first, with [`recall`](Self::recall) and
@@ -196,7 +196,7 @@ impl History {
         events.into_iter().map(|(_, event)| event).collect()
     }
 
-    /// Tells that the connection with this inode was closed by this side, or was reported by
+    /// Notes that the connection with this inode was closed by this side, or was reported by
     /// other means.
     pub fn settle(&mut self, inode: u64) {
         if let Some(known) = self.known.get_mut(&inode) {
@@ -204,7 +204,7 @@ impl History {
         }
     }
 
-    /// Tells that a missing connection is there after all: the reading had skipped it.
+    /// Notes that a missing connection is there after all: the reading had skipped it.
     pub fn recall(&mut self, row: &Connection) {
         self.note(row);
     }

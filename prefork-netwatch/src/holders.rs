@@ -1,4 +1,4 @@
-//! Who holds which socket, as /proc/PID/fd tells.
+//! Who holds which socket, as /proc/PID/fd shows.
 
 use crate::Unreadable;
 use rustix::fs::{CWD, Mode, OFlags, RawDir, openat, readlinkat_raw};
@@ -80,7 +80,7 @@ impl Holders {
 }
 
 impl Holder {
-    /// Tells whether the process still has this socket under the same descriptor.
+    /// Returns whether the process still has this socket under the same descriptor.
     pub(crate) fn still_holds(self, inode: u64) -> bool {
         let name = format!("/proc/{}/fd/{}\0", self.pid, self.descriptor);
         let Ok(name) = CStr::from_bytes_with_nul(name.as_bytes()) else { return false };
@@ -88,7 +88,7 @@ impl Holder {
     }
 }
 
-/// Tells whether a process has no memory any more, or is gone: see `/proc/PID/statm` in `proc_pid_statm(5)`.
+/// Returns whether a process has no memory any more, or is gone: see `/proc/PID/statm` in `proc_pid_statm(5)`.
 fn is_ending(pid: u32) -> bool {
     match fs::read(format!("/proc/{pid}/statm")) {
         Ok(pages) => pages.starts_with(b"0 "),

@@ -1,8 +1,8 @@
-//! Telling which connections of a set of processes have ended.
+//! Noticing which connections of a set of processes have ended.
 //!
 //! A process that works on an answer for a minute does not notice that its client hung up after a
-//! second. Another one, its parent say, can: the kernel's tables tell which connections have ended,
-//! and `/proc/PID/fd` tells whose they were. So it can end work that nobody waits for.
+//! second. Another one, its parent say, can: the kernel's tables show which connections have ended,
+//! and `/proc/PID/fd` shows whose they were. So it can end work that nobody waits for.
 //!
 //! # When to use
 //!
@@ -54,11 +54,11 @@
 //! - A client may use its port again after a reset. If the later connection was closed by this side before the next
 //!   check, it is taken for the first one, which is then not reported; unless the caller
 //!   [knows better](Watch::check_reused).
-//! - Where both sides close between two checks, what came first cannot be told in two cases: the
+//! - Where both sides close between two checks, what came first is not known in two cases: the
 //!   process sends its FIN after the peer's, or is reset after its own, and holds the descriptor
 //!   still. Both are reported as [`Seen::Gone`].
 //! - In UNIX, `shutdown(2)` of its own receiving side looks like a half-close by the peer; and that
-//!   the peer has gone is told by [`SockDiag`] alone.
+//!   the peer has gone is shown by [`SockDiag`] alone.
 
 #![forbid(unsafe_code)]
 

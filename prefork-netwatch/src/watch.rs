@@ -60,7 +60,7 @@ pub struct Watch<S = SockDiag> {
 pub struct Report {
     /// The connections that have ended, in the order of their sockets' inodes.
     pub events: Vec<Event>,
-    /// The processes that could not be looked at when that was needed. They are named anew in every
+    /// The processes that could not be looked at when that was needed. They are named again in every
     /// such check.
     pub unreadable: Vec<Unreadable>,
 }
@@ -133,7 +133,7 @@ impl<S: Source> Watch<S> {
         self.check_reused(pids, |_| false)
     }
 
-    /// Does the same where the addresses of a connection may be those of another since: `was_reused` tells whether
+    /// Does the same where the addresses of a connection may be those of another since: `was_reused` returns whether
     /// that is so of the one with an inode.
     ///
     /// When a connection is missing that a process holds, and one with the same addresses was closed by this side first,
@@ -175,9 +175,9 @@ impl<S: Source> Watch<S> {
         Ok(report)
     }
 
-    /// Finds the connections that these processes have in hand, if that is known of all of them; tells whether nothing
+    /// Finds the connections that these processes have in hand, if that is known of all of them; returns whether nothing
     /// else need be read. Where one is missing that is held, and the source is not sure, a whole reading is to show the
-    /// same: it tells a source that has nothing to say from a connection that is not there.
+    /// same: that distinguishes a source that shows nothing from a connection that is not there.
     fn find_expected(
         &mut self,
         pids: &[u32],
@@ -246,7 +246,7 @@ impl<S: Source> Watch<S> {
     }
 }
 
-/// Tells whether a connection in this state was closed by this side, and first.
+/// Returns whether a connection in this state was closed by this side, and first.
 const fn closed_first(state: State) -> bool {
     match state {
         State::FinWait1 | State::FinWait2 | State::TimeWait | State::Closing => true,

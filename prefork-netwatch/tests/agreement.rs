@@ -1,4 +1,4 @@
-//! All sources tell the same of the same situation, and who may not be looked at is named.
+//! All sources show the same situation alike, and a process that may not be looked at is named.
 mod common;
 
 use common::{
@@ -44,8 +44,8 @@ fn situation(listener: &TcpListener) -> Vec<TcpStream> {
 }
 
 #[test]
-fn all_sources_tell_the_same() {
-    alone("all_sources_tell_the_same", || {
+fn all_sources_show_the_same() {
+    alone("all_sources_show_the_same", || {
         let (listener, _) = tcp("[::]:0");
         let _held = situation(&listener);
         let filter = filter_for(&listener);
@@ -166,7 +166,7 @@ fn a_process_that_is_gone_is_no_error() {
         let mut server = Server::new(&listener);
         let mut watch = Watch::new(filter_for(&listener));
         let client = TcpStream::connect(address).expect("a connection");
-        server.tell("accept");
+        server.order("accept");
         let pids = [server.pid(), 0, u32::MAX];
         no_event(&mut watch, &pids);
         drop((client, server));
@@ -191,7 +191,7 @@ fn a_process_that_may_not_be_looked_at_is_named_and_the_others_are_watched() {
             let mut server = Server::new(&listener);
             let mut watch = Watch::new(filter_for(&listener));
             let client = TcpStream::connect(address).expect("a connection");
-            server.tell("accept");
+            server.order("accept");
             assert!(watch.check([root, server.pid()]).expect("connections").events.is_empty());
             drop(client);
             let begun = Instant::now();

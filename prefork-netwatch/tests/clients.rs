@@ -37,9 +37,9 @@ fn a_client_that_closes_is_reported_once_and_of_the_right_process() {
         let (mut first, mut second) = (Server::new(&listener), Server::new(&listener));
         let pids = [first.pid(), second.pid()];
         let (_stays, _) = connect(&listener);
-        first.tell("accept");
+        first.order("accept");
         let (leaves, address) = connect(&listener);
-        second.tell("accept");
+        second.order("accept");
         no_event(&mut watch, &pids);
         drop(leaves);
         one_event(&mut watch, &pids, second.pid(), address, Seen::PeerClosed);
@@ -54,9 +54,9 @@ fn a_client_that_resets_is_reported_once_and_of_the_right_process() {
         let (mut first, mut second) = (Server::new(&listener), Server::new(&listener));
         let pids = [first.pid(), second.pid()];
         let (_stays, _) = connect(&listener);
-        first.tell("accept");
+        first.order("accept");
         let (leaves, address) = connect(&listener);
-        second.tell("accept");
+        second.order("accept");
         no_event(&mut watch, &pids);
         reset(leaves);
         one_event(&mut watch, &pids, second.pid(), address, Seen::Gone);
@@ -128,10 +128,10 @@ fn a_half_close_is_reported_as_what_it_is_and_its_end_not_again() {
     with_each(name, "127.0.0.1:0", |listener, mut watch| {
         let mut server = Server::new(&listener);
         let (mut client, address) = connect(&listener);
-        server.tell("accept");
+        server.order("accept");
         client.shutdown(Shutdown::Write).expect("an open connection");
         one_event(&mut watch, &[server.pid()], server.pid(), address, Seen::PeerClosed);
-        server.tell("write 0");
+        server.order("write 0");
         let mut answer = [0; 6];
         client.read_exact(&mut answer).expect("the answer still arrives");
         assert_eq!(&answer, b"answer");
@@ -147,22 +147,22 @@ fn an_orderly_close_of_our_own_is_not_reported() {
         let mut server = Server::new(&listener);
         let pids = [server.pid()];
         let (mut closed, _) = connect(&listener);
-        server.tell("accept");
+        server.order("accept");
         let (mut shut, _) = connect(&listener);
-        server.tell("accept");
+        server.order("accept");
         no_event(&mut watch, &pids);
-        server.tell("close 0");
+        server.order("close 0");
         no_event(&mut watch, &pids);
         assert_eq!(closed.read(&mut [0]).expect("an end"), 0);
         drop(closed);
         no_event(&mut watch, &pids);
         // The process still holds the second one, though its socket is no more.
-        server.tell("shutdown 1");
+        server.order("shutdown 1");
         no_event(&mut watch, &pids);
         assert_eq!(shut.read(&mut [0]).expect("an end"), 0);
         drop(shut);
         no_event(&mut watch, &pids);
-        server.tell("close 1");
+        server.order("close 1");
         no_event(&mut watch, &pids);
     });
 }
@@ -174,9 +174,9 @@ fn an_orderly_close_of_our_own_between_two_checks_is_not_reported() {
     with_each(name, "127.0.0.1:0", |listener, mut watch| {
         let mut server = Server::new(&listener);
         let (mut client, address) = connect(&listener);
-        server.tell("accept");
+        server.order("accept");
         assert_eq!(check(&mut watch, &[server.pid()]), []);
-        server.tell("shutdown 0");
+        server.order("shutdown 0");
         assert_eq!(client.read(&mut [0]).expect("an end"), 0);
         drop(client);
         let all = prefork_netwatch::Filter::all();
@@ -196,10 +196,10 @@ fn a_client_that_leaves_before_the_check_and_is_let_go_is_not_reported() {
     with_each(name, "127.0.0.1:0", |listener, mut watch| {
         let mut server = Server::new(&listener);
         let (client, _) = connect(&listener);
-        server.tell("accept");
+        server.order("accept");
         assert_eq!(check(&mut watch, &[server.pid()]), []);
         drop(client);
-        server.tell("close 0");
+        server.order("close 0");
         no_event(&mut watch, &[server.pid()]);
     });
 }
@@ -228,7 +228,7 @@ fn a_client_that_closed_before_it_was_accepted_is_reported_when_it_is() {
         let (client, address) = connect(&listener);
         drop(client);
         no_event(&mut watch, &[server.pid()]);
-        server.tell("accept");
+        server.order("accept");
         one_event(&mut watch, &[server.pid()], server.pid(), address, Seen::PeerClosed);
     });
 }
@@ -243,7 +243,7 @@ fn ipv4_clients_of_an_ipv6_listener_are_shown_as_ipv4() {
         for (host, seen) in [("127.0.0.1", Seen::PeerClosed), ("::1", Seen::PeerClosed)] {
             let client = TcpStream::connect((host, port)).expect("a connection");
             let address = client.local_addr().expect("an address");
-            server.tell("accept");
+            server.order("accept");
             no_event(&mut watch, &[server.pid()]);
             drop(client);
             one_event(&mut watch, &[server.pid()], server.pid(), address, seen);
@@ -251,7 +251,7 @@ fn ipv4_clients_of_an_ipv6_listener_are_shown_as_ipv4() {
         for host in ["127.0.0.1", "::1"] {
             let client = TcpStream::connect((host, port)).expect("a connection");
             let address = client.local_addr().expect("an address");
-            server.tell("accept");
+            server.order("accept");
             no_event(&mut watch, &[server.pid()]);
             reset(client);
             one_event(&mut watch, &[server.pid()], server.pid(), address, Seen::Gone);
@@ -265,8 +265,8 @@ fn connections_that_the_process_opened_itself_are_not_its_clients() {
     with_each(name, "127.0.0.1:0", |listener, mut watch| {
         let (database, address) = tcp("127.0.0.1:0");
         let mut server = Server::new(&listener);
-        server.tell(&format!("connect {address}"));
-        server.tell(&format!("connect {address}"));
+        server.order(&format!("connect {address}"));
+        server.order(&format!("connect {address}"));
         let (closes, _) = database.accept().expect("a connection");
         let (resets, _) = database.accept().expect("a connection");
         no_event(&mut watch, &[server.pid()]);
@@ -283,9 +283,9 @@ fn an_end_while_the_process_was_idle_is_reported_when_it_is_busy_again() {
     with_each(name, "127.0.0.1:0", |listener, mut watch| {
         let mut server = Server::new(&listener);
         let (closes, closed) = connect(&listener);
-        server.tell("accept");
+        server.order("accept");
         let (resets, was_reset) = connect(&listener);
-        server.tell("accept");
+        server.order("accept");
         no_event(&mut watch, &[server.pid()]);
         no_event(&mut watch, &[]);
         drop(closes);
@@ -303,16 +303,16 @@ fn a_descriptor_that_several_processes_hold_makes_one_event() {
     with_each(name, "127.0.0.1:0", |listener, mut watch| {
         let mut server = Server::new(&listener);
         let (closes, closed) = connect(&listener);
-        server.tell("accept");
+        server.order("accept");
         let (resets, was_reset) = connect(&listener);
-        server.tell("accept");
-        let sharer: u32 = server.tell("share").parse().expect("a pid");
+        server.order("accept");
+        let sharer: u32 = server.order("share").parse().expect("a pid");
         let both = [sharer, server.pid()];
         no_event(&mut watch, &both);
         drop(closes);
         one_event(&mut watch, &both, sharer, closed, Seen::PeerClosed);
         // It now lives in the other process alone.
-        server.tell("close 1");
+        server.order("close 1");
         no_event(&mut watch, &both);
         reset(resets);
         one_event(&mut watch, &both, sharer, was_reset, Seen::Gone);
@@ -327,7 +327,7 @@ fn every_one_of_many_connections_of_a_process_is_reported_once() {
         let mut clients = Vec::new();
         for _ in 0..100 {
             clients.push(connect(&listener));
-            server.tell("accept");
+            server.order("accept");
         }
         no_event(&mut watch, &[server.pid()]);
         let mut expected = Vec::new();
@@ -359,15 +359,15 @@ fn a_client_that_resets_before_the_first_check_is_not_reported() {
     with_each(name, "127.0.0.1:0", |listener, mut watch| {
         let mut server = Server::new(&listener);
         let (client, _) = connect(&listener);
-        server.tell("accept");
+        server.order("accept");
         reset(client);
         no_event(&mut watch, &[server.pid()]);
     });
 }
 
 #[test]
-fn the_ports_of_several_listeners_are_told_apart_from_others() {
-    alone("the_ports_of_several_listeners_are_told_apart_from_others", || {
+fn the_ports_of_several_listeners_are_distinguished_from_others() {
+    alone("the_ports_of_several_listeners_are_distinguished_from_others", || {
         for (name, mut source) in sources() {
             for count in [1, 2, 3, 7, 100] {
                 let listeners: Vec<_> = (0..count).map(|_| tcp("127.0.0.1:0")).collect();
@@ -502,9 +502,9 @@ fn an_orderly_close_of_our_own_whose_row_is_skipped_is_not_reported() {
         let mut watch = Watch::with_source(filter_for(&listener), Skips::default());
         let mut server = Server::new(&listener);
         let (mut client, _) = connect(&listener);
-        server.tell("accept");
+        server.order("accept");
         assert_eq!(check(&mut watch, &[server.pid()]), []);
-        server.tell("shutdown 0");
+        server.order("shutdown 0");
         assert_eq!(client.read(&mut [0]).expect("an end"), 0);
         drop(client);
         no_event(&mut watch, &[server.pid()]);

@@ -41,13 +41,13 @@ fn a_client_of_a_unix_socket_that_leaves_is_reported_once() {
         let mut server = Server::new(listener);
         let (_stays, leaves, unread) = (connect(), connect(), connect());
         for _ in 0..3 {
-            server.tell("accept");
+            server.order("accept");
         }
         no_event(&mut watch, &[server.pid()]);
         drop(leaves);
         one_event(&mut watch, &server, listener, Seen::Gone);
         // With an answer that it did not read.
-        server.tell("write 2");
+        server.order("write 2");
         reset(unread);
         one_event(&mut watch, &server, listener, Seen::Gone);
     });
@@ -60,10 +60,10 @@ fn a_half_close_of_a_unix_socket_is_reported_as_what_it_is() {
         let mut watch = Watch::new(filter_for(listener));
         let mut server = Server::new(listener);
         let mut client = connect();
-        server.tell("accept");
+        server.order("accept");
         client.shutdown(Shutdown::Write).expect("an open connection");
         one_event(&mut watch, &server, listener, Seen::PeerClosed);
-        server.tell("write 0");
+        server.order("write 0");
         let mut answer = [0; 6];
         client.read_exact(&mut answer).expect("the answer still arrives");
         drop(client);
@@ -77,11 +77,11 @@ fn an_orderly_close_of_our_own_unix_socket_is_not_reported() {
         let mut watch = Watch::new(filter_for(listener));
         let mut server = Server::new(listener);
         let (shut, closed) = (connect(), connect());
-        server.tell("accept");
-        server.tell("accept");
+        server.order("accept");
+        server.order("accept");
         no_event(&mut watch, &[server.pid()]);
-        server.tell("shutdown 0");
-        server.tell("close 1");
+        server.order("shutdown 0");
+        server.order("close 1");
         no_event(&mut watch, &[server.pid()]);
         drop((shut, closed));
         no_event(&mut watch, &[server.pid()]);
@@ -98,7 +98,7 @@ fn unix_connections_that_wait_to_be_accepted_are_not_reported() {
         no_event(&mut watch, &[server.pid()]);
         drop(clients);
         no_event(&mut watch, &[server.pid()]);
-        server.tell("accept");
+        server.order("accept");
         one_event(&mut watch, &server, listener, Seen::Gone);
     });
 }
@@ -110,7 +110,7 @@ fn the_client_of_another_unix_socket_is_not_reported() {
         let mut watch = Watch::new(prefork_netwatch::Filter::listening([other]));
         let mut server = Server::new(listener);
         let client = connect();
-        server.tell("accept");
+        server.order("accept");
         assert_eq!(check(&mut watch, &[server.pid()]), []);
         drop(client);
         no_event(&mut watch, &[server.pid()]);

@@ -76,7 +76,7 @@ impl Changes {
                 Ordering::Less => add(&before[0].0, ChangeKind::Vanished),
                 Ordering::Greater => add(&after[0].0, ChangeKind::Appeared),
                 Ordering::Equal if before[0].1 != after[0].1 => {
-                    add(&after[0].0, ChangeKind::Changed)
+                    add(&after[0].0, ChangeKind::Changed);
                 }
                 Ordering::Equal => {}
             }
@@ -101,7 +101,7 @@ impl Changes {
         self.0.iter()
     }
 
-    /// Tells whether the file watched as `path` is among them.
+    /// Returns whether the file watched as `path` is among them.
     #[must_use]
     pub fn concern(&self, path: &Path) -> bool {
         self.iter().any(|change| change.path == path)

@@ -1,6 +1,6 @@
 //! Deciding when watched files have changed and come to rest.
 //!
-//! A daemon wants to reload when its configuration changes, or to start anew when its program is
+//! A daemon wants to reload when its configuration changes, or to start again when its program is
 //! replaced. It should do so once, soon after the last byte is written, and never on half a file.
 //! That is harder than it looks: editors write in place or rename over, package managers delete
 //! first, `rsync -t` and `cp -p` set the time back, deployments switch a link above the file.
@@ -68,7 +68,7 @@
 //! - A change of what is in a file that changes neither its size nor its times cannot be seen.
 //!   Programs that write through `mmap(2)` set the times late, see `msync(2)`.
 //! - A file that stands still for the settle time counts as written, although somebody may go on
-//!   writing later. Whoever acts on it must be able to refuse a part of it.
+//!   writing later. A caller that acts on it must be able to refuse a part of it.
 //! - Looking goes on in the thread of the caller, and waits for file systems that do not answer.
 
 #![forbid(unsafe_code)]

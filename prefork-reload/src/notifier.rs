@@ -34,10 +34,10 @@ const COMING_AND_GOING: WatchFlags = WatchFlags::ONLYDIR
 
 /// A file, or a file of a directory, that has been written or whose attributes are others.
 ///
-/// Not each single write: whoever writes closes the file at last.
+/// Not each single write: a writer closes the file at last.
 const WRITTEN: WatchFlags = WatchFlags::CLOSE_WRITE.union(WatchFlags::ATTRIB);
 
-/// What a [`Notifier`] has heard.
+/// What the kernel has reported to a [`Notifier`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Hints {
     /// Nothing at all.
@@ -69,7 +69,7 @@ impl Notifier {
         Some(Self { instance, watches: HashMap::new() })
     }
 
-    /// Listens around what the list names and the scan has seen, and there only; tells whether
+    /// Listens around what the list names and the scan has seen, and there only; returns whether
     /// anything is watched that was not before.
     pub(crate) fn listen(&mut self, list: &WatchList, scan: &Scan) -> bool {
         let mut round = Round { instance: &self.instance, watches: HashMap::new() };
@@ -190,7 +190,7 @@ impl Round<'_> {
                 let all = known.flags | flags;
                 known.flags = all;
                 if all != flags {
-                    // Adding has replaced the flags of before.
+                    // Adding has replaced the old flags.
                     let _ = inotify::add_watch(self.instance, path, all);
                 }
             }

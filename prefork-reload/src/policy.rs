@@ -1,7 +1,7 @@
 //! When a change has come to rest: pure, with time passed in.
 //!
 //! The problem: a file that is being written changes many times, is half of what it will be, and is
-//! missing for a moment. Whoever acts on the first sign acts on half a file, and acts twice.
+//! missing for a moment. To act on the first sign is to act on half a file, and to act twice.
 //!
 //! The idea: looks are compared. A verdict needs two equal looks that lie the settle time apart,
 //! with no different one between them, and that differ from what the last verdict was about. Then
@@ -65,7 +65,7 @@ pub struct Policy {
 struct State {
     /// What the last verdict was about.
     baseline: Stamps,
-    /// The last look, completed from the baseline where it could not tell.
+    /// The last look, completed from the baseline where nothing was known.
     latest: Stamps,
     /// When `latest` was first seen; nothing else has been seen since.
     since: Time,
@@ -130,7 +130,7 @@ impl Policy {
         (next < Time::ZERO + Duration::MAX).then_some(next)
     }
 
-    /// Tells whether a [`hint`](Self::hint) now would bring the next look forward.
+    /// Returns whether a [`hint`](Self::hint) now would bring the next look forward.
     ///
     /// It would not while a look is planned anyway, because of movement or an earlier hint.
     #[must_use]
@@ -138,7 +138,7 @@ impl Policy {
         self.state.as_ref().is_some_and(|state| state.moves == 0 && !state.hinted)
     }
 
-    /// Tells whether the last look saw movement that has not come to rest yet.
+    /// Returns whether the last look saw movement that has not come to rest yet.
     pub(crate) fn sees_movement(&self) -> bool {
         self.state.as_ref().is_some_and(|state| state.moves > 0)
     }

@@ -1,4 +1,4 @@
-//! What tells one state of a file from another.
+//! What distinguishes one state of a file from another.
 
 use std::borrow::Cow;
 use std::ffi::OsStr;
@@ -38,8 +38,8 @@ impl Stamp {
 
 /// What one look at all watched files has seen.
 ///
-/// A look says of each path that something stands there, that nothing does, or that this cannot be
-/// told at this moment; see [`unknown`](Self::unknown).
+/// A look says of each path that something stands there, that nothing does, or that this is not
+/// known at this moment; see [`unknown`](Self::unknown).
 #[derive(Clone, Debug, Default)]
 pub struct Stamps {
     /// In the order of the paths' bytes, each once.
@@ -80,7 +80,7 @@ impl Stamps {
         }
     }
 
-    /// Adds a path of which nothing can be told at this moment, nor of anything below it.
+    /// Adds a path of which nothing is known at this moment, nor of anything below it.
     pub fn insert_unknown(&mut self, path: impl Into<PathBuf>) {
         self.unknown.push(path.into());
         self.unknown.sort_unstable();
@@ -104,7 +104,7 @@ impl Stamps {
         self.found.len()
     }
 
-    /// Tells whether no file was seen.
+    /// Returns whether no file was seen.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.found.is_empty()
@@ -115,10 +115,10 @@ impl Stamps {
         self.found.iter().map(|(path, stamp)| (path.as_path(), *stamp))
     }
 
-    /// Iterates over the paths of which nothing could be told: what was named and is missing,
+    /// Iterates over the paths of which nothing is known: what was named and is missing,
     /// directories that may not be read, trees of more than [`MAX_ENTRIES`](crate::MAX_ENTRIES).
     ///
-    /// Whatever is there, or below, counts as unchanged until it can be told again. A caller may
+    /// Whatever is there, or below, counts as unchanged until it is known again. A caller may
     /// want to log these paths when it begins.
     pub fn unknown(&self) -> impl Iterator<Item = &Path> {
         self.unknown.iter().map(PathBuf::as_path)
@@ -132,12 +132,12 @@ impl Stamps {
         &self.found
     }
 
-    /// Tells whether both have seen the same files in the same state.
+    /// Returns whether both have seen the same files in the same state.
     pub(crate) fn saw_the_same(&self, other: &Self) -> bool {
         self.found == other.found
     }
 
-    /// Returns what was seen, with what could not be told taken from `known`.
+    /// Returns what was seen, with what is not known taken from `known`.
     pub(crate) fn completed_from<'a>(&'a self, known: &Self) -> Cow<'a, Self> {
         if self.unknown.is_empty() || known.found.is_empty() {
             return Cow::Borrowed(self);
@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn what_could_not_be_told_is_as_it_was_with_all_that_is_below() {
+    fn what_is_not_known_is_as_it_was_with_all_that_is_below() {
         let mut known = Stamps::new();
         for path in ["/a", "/d/x", "/d/y", "/dd", "/gone"] {
             known.insert(path, stamp(1));

@@ -11,7 +11,7 @@ use rustix::fs::PROC_SUPER_MAGIC;
 use crate::hops::{self, Step};
 use crate::one_line::OneLine;
 
-/// Tells that nobody but root and `uid` could change what stands at `path`.
+/// Checks that nobody but root and `uid` could change what stands at `path`.
 ///
 /// For a file that is about to be run or believed by a privileged process. The file itself, every
 /// directory up to `/`, every symbolic link on the way and the directories of those are examined:
@@ -51,7 +51,7 @@ pub fn trusted(path: impl AsRef<Path>, uid: u32) -> Result<(), Distrust> {
 /// For a file that a privileged process is about to create, or to write to without believing what is in it: a
 /// pid file, a log, a socket. All that leads to it is examined as by [`trusted`], but not the file itself: it
 /// may belong to others, and be written by them. Only where others may write to its directory, under the
-/// sticky bit, the file must belong to root or `uid`, if it is there; whoever creates it there must see to it
+/// sticky bit, the file must belong to root or `uid`, if it is there; a program that creates it there must see to it
 /// that it was not there before (`O_EXCL`).
 ///
 /// Two exceptions. `/var/log` may be writable by a group, as long as it belongs to root: Ubuntu gives it to the
@@ -77,7 +77,7 @@ pub fn trusted_way(path: impl AsRef<Path>, uid: u32) -> Result<(), Distrust> {
     }
 }
 
-/// Tells the same as [`trusted`] of a file that is already open, for whoever opens first, judges, then uses just
+/// Checks the same as [`trusted`] of a file that is already open, for a caller that opens first, judges, then uses just
 /// what was judged.
 ///
 /// The owner and the mode are those of the open file (`fstat(2)`), so it does not matter if `path`
@@ -146,7 +146,7 @@ pub enum Distrust {
 
 prefork_core::debug_as_report!(Distrust);
 
-/// Who may write a file besides its owner.
+/// The users that may write a file besides its owner.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Writers {
     /// The members of a group that is not group 0.

@@ -164,7 +164,7 @@ impl WatchList {
         Ok(self)
     }
 
-    /// Tells whether nothing was added.
+    /// Returns whether nothing was added.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.files.is_empty() && self.globs.is_empty()

@@ -15,11 +15,11 @@ use crate::watch_list::WatchList;
 
 /// Watches files from a loop that waits with `ppoll(2)` or the like.
 ///
-/// It looks every interval and, where the kernel tells by `inotify(7)` that something has happened,
+/// It looks every interval and, where the kernel reports by `inotify(7)` that something has happened,
 /// soon after. A loop does this:
 ///
 /// - it waits for [`fd`](Self::fd), if there is one, and until [`due`](Self::due), if there is
-///   such a time, asking for both anew each time round;
+///   such a time, asking for both again each time round;
 /// - it calls [`woken`](Self::woken) if the descriptor is readable;
 /// - it calls [`check`](Self::check), which looks if it is time to.
 ///
@@ -29,7 +29,7 @@ use crate::watch_list::WatchList;
 /// # Fork
 ///
 /// A child must not use a watcher that it has inherited: what it reads from the descriptor its
-/// parent never hears. Dropping it is harmless. The descriptor is closed on exec.
+/// parent never gets. Dropping it is harmless. The descriptor is closed on exec.
 ///
 /// # Examples
 ///
@@ -92,7 +92,7 @@ const HUSH_DOUBLINGS: u32 = 6;
 impl Watcher {
     /// Makes a watcher that looks at least every `interval`.
     ///
-    /// With [`Duration::MAX`] it looks only when the kernel tells that something has happened. That
+    /// With [`Duration::MAX`] it looks only when the kernel reports that something has happened. That
     /// is not enough for network file systems, nor where there is no [`fd`](Self::fd).
     #[must_use]
     pub fn new(list: WatchList, interval: Duration) -> Self {
@@ -152,7 +152,7 @@ impl Watcher {
     }
 
     /// Returns when to call [`check`](Self::check) next, in any case; `None` if only the descriptor
-    /// can tell, or before [`begin`](Self::begin).
+    /// shows it, or before [`begin`](Self::begin).
     #[must_use]
     pub fn due(&self) -> Option<Time> {
         match (self.hush, self.policy.due()) {
@@ -162,7 +162,7 @@ impl Watcher {
         }
     }
 
-    /// Hears what the kernel has to say. To be called when [`fd`](Self::fd) is readable, and
+    /// Takes in what the kernel reports. To be called when [`fd`](Self::fd) is readable, and
     /// harmless at any other time.
     pub fn woken(&mut self, now: Time) {
         let Some(notifier) = &mut self.notifier else { return };
@@ -204,7 +204,7 @@ impl Watcher {
     }
 
     fn look(&mut self, now: Time) -> Option<Changes> {
-        // What is heard up to here, the look sees.
+        // What is reported up to here, the look sees.
         if let Some(notifier) = &mut self.notifier
             && notifier.drain() == Hints::Related
         {

@@ -105,7 +105,7 @@ fn relative_paths_are_made_absolute_when_they_are_added() {
 }
 
 #[test]
-fn wrong_paths_and_patterns_are_told_when_they_are_added() {
+fn wrong_paths_and_patterns_are_refused_when_they_are_added() {
     let mut list = WatchList::new();
     for error in [list.file("").err(), list.directory("").err(), list.glob("").err()] {
         let error = error.expect("there is nothing to watch");

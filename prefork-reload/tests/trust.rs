@@ -1,4 +1,4 @@
-//! Who is trusted with what: a table on a real file system, as root.
+//! Which users are trusted with what: a table on a real file system, as root.
 
 use std::fs::{self, File, Permissions};
 use std::os::unix::fs::{PermissionsExt, chown, lchown, symlink};

@@ -12,7 +12,7 @@ fn main() -> ExitCode {
     };
     match dump(path.as_ref()) {
         Ok(()) => ExitCode::SUCCESS,
-        // Whoever reads has seen enough.
+        // The reader has seen enough.
         Err(error) if is_broken_pipe(&*error) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("dump: {error}");

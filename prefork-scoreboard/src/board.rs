@@ -136,7 +136,7 @@ impl Board {
         UNIX_EPOCH.checked_add(since).unwrap_or(UNIX_EPOCH)
     }
 
-    /// Tells whether the board is of this boot, so that its monotonic times mean something.
+    /// Returns whether the board is of this boot, so that its monotonic times mean something.
     #[must_use]
     pub fn is_of_this_boot(&self) -> bool {
         self.times == Times::ThisBoot
@@ -218,7 +218,7 @@ impl Board {
             .map_err(|source| self.slot_error("read", slot, source))
     }
 
-    /// Tells where `slot` begins in the file.
+    /// Returns where `slot` begins in the file.
     pub(crate) fn offset(&self, slot: usize) -> Result<u64, SlotError> {
         if slot < self.slots() {
             Ok(self.header.offset(slot))

@@ -6,7 +6,7 @@
 //! word is from another moment never passes; the multiplier depends on the place, so words that
 //! trade places do not pass either. Zero maps to zero: a page of zeros is a valid, empty record.
 //!
-//! It guards against accidents. Whoever can write the page can compute it.
+//! It guards against accidents. Any process that can write the page can compute it.
 
 /// 2^64 divided by the golden ratio, the usual multiplier with well spread bits.
 const GOLDEN: u64 = 0x9E37_79B9_7F4A_7C15;

@@ -4,8 +4,8 @@
 //! inherited over fork would share its lock, and exclude nobody. It is given back without the lock,
 //! by one change to "empty", so that leaving needs no descriptor and never waits.
 //!
-//! Whoever takes a slot first writes whose it is, the start of the process and its pid, before the record becomes half-written, and whoever
-//! gives one back leaves the pid. So at any moment at which a process may be killed, the pid in the
+//! A process that takes a slot first writes whose it is, its start and its pid, before the record becomes half-written;
+//! one that gives a slot back leaves the pid. So at any moment at which a process may be killed, the pid in the
 //! slot is that of a process that is gone, or of the one writing; a slot whose record is not whole
 //! is never taken from a living process.
 

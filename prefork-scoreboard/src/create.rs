@@ -4,7 +4,7 @@
 //!
 //! 1. open and lock a temporary file with a fixed name beside the path, so that there is one
 //!    creator at a time, and what a killed creator left behind is used again;
-//! 2. lock what is at the path, if anything: whoever cannot be locked out is alive;
+//! 2. lock what is at the path, if anything: a process that cannot be locked out is alive;
 //! 3. reserve all space, so that a full disk is an error now and no SIGBUS later;
 //! 4. write the header, then rename over the path.
 //!
@@ -28,7 +28,7 @@ use std::path::{Path, PathBuf};
 use std::thread::sleep;
 use std::time::Instant;
 
-/// How often a file that changes under our hands is looked at anew.
+/// How often a file that changes under our hands is looked at again.
 const ATTEMPTS: usize = 100;
 
 /// What came of creating a board.
@@ -112,7 +112,7 @@ impl Board {
                 Ok(Created::New { lock, .. }) => drop(Locked::new(lock)),
                 Ok(Created::Exists) => {}
                 Err(CreateError::Creating { .. }) => sleep(PAUSE),
-                // Whoever has just made the board, or claims a slot of it, holds its lock for a moment.
+                // A process that has just made the board, or claims a slot of it, holds its lock for a moment.
                 Err(CreateError::Held { pid, .. }) if !is_owned(&path) => {
                     if Instant::now() > deadline {
                         return Err(CreateError::Held { path, pid });
@@ -303,7 +303,7 @@ fn judge_occupant(path: &Path, file: Locked, kind: Kind) -> Result<Occupant, Cre
     }
 }
 
-/// Tells a damaged board, or an empty file, from a file that means something to somebody.
+/// Distinguishes a damaged board, or an empty file, from a file that means something to somebody.
 fn begins_like_a_board(file: &File) -> io::Result<bool> {
     let mut magic = [0; MAGIC.len()];
     if file.metadata()?.len() == 0 {

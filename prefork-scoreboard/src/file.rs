@@ -66,7 +66,7 @@ pub(crate) fn try_lock(file: &File) -> io::Result<Lock> {
     }
 }
 
-/// A file whose lock is released on drop, whoever else has the description.
+/// A file whose lock is released on drop, although others may have the description.
 ///
 /// Closing alone does not do it while a process that another thread forks holds a copy of the
 /// descriptor, if only until it execs.

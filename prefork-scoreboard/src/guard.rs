@@ -14,7 +14,7 @@ impl Maker {
         Self { pid: std::process::id(), mark: ForkMark::new() }
     }
 
-    /// Tells whether this process is the maker, at the cost of one load.
+    /// Returns whether this process is the maker, at the cost of one load.
     #[inline]
     pub(crate) fn is_here(&self) -> bool {
         self.mark.is_own()

@@ -60,12 +60,12 @@ impl Header {
         }
     }
 
-    /// Tells whether the board is of this boot. Where that is not known, here or there, it may be.
+    /// Returns whether the board is of this boot. Where that is not known, here or there, it may be.
     pub(crate) fn is_of_this_boot(&self) -> bool {
         process::boot_id().is_none_or(|id| id == self.boot_id || self.boot_id == [0; 16])
     }
 
-    /// Tells where slot number `slot` begins. The caller has compared it with `slots`.
+    /// Returns where slot number `slot` begins. The caller has compared it with `slots`.
     pub(crate) fn offset(&self, slot: usize) -> u64 {
         u64::from(self.stride) * (slot as u64 + 1)
     }

@@ -8,7 +8,7 @@ use crate::record::{self, Record};
 use crate::state::Status;
 use std::time::Duration;
 
-/// Tells whether a process that a board names still runs.
+/// Returns whether a process that a board names still runs.
 ///
 /// It is for people and their tools: the answer is that of one moment, and what a board says of
 /// itself is gossip. Never send a signal because of it.
@@ -18,7 +18,7 @@ pub enum Life {
     Running,
     /// There is none under this pid, or it is certainly another one.
     Gone,
-    /// It cannot be told from here: the board is of another pid namespace, `/proc` hides the
+    /// It is not known from here: the board is of another pid namespace, `/proc` hides the
     /// process, or the board does not say enough.
     Unknown,
 }
@@ -32,7 +32,7 @@ impl Board {
         created.filter(|_| self.is_of_this_boot()).map(|created| now.since(created))
     }
 
-    /// Tells whether the process that created the board still runs.
+    /// Returns whether the process that created the board still runs.
     ///
     /// Of an [owned](Kind::Owned) board that is its parent; a [shared](Kind::Shared) one outlives
     /// its creator.
@@ -55,7 +55,7 @@ impl Board {
         }
     }
 
-    /// Tells whether the process of a record of this board still runs.
+    /// Returns whether the process of a record of this board still runs.
     ///
     /// On an owned board it has to be the creator or a child of it; on a shared one it has to have
     /// started when the record says.
@@ -89,7 +89,7 @@ impl Board {
         }
     }
 
-    /// Tells whether pids of the board mean the same here. A namespace that is not known may be any.
+    /// Returns whether pids of the board mean the same here. A namespace that is not known may be any.
     fn is_of_this_namespace(&self) -> bool {
         let theirs = self.header.pid_namespace;
         theirs != 0 && process::pid_namespace() == Some(theirs)

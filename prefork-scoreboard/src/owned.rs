@@ -180,10 +180,10 @@ impl OwnedBoard {
     }
 
     /// Takes over the board that another program has made in this very process, before it executed
-    /// this one; the children of before go on reporting.
+    /// this one; the old children go on reporting.
     ///
     /// Have the other program clear close-on-exec for the descriptors that
-    /// [`descriptors`](Self::descriptors) returns, and tell their numbers and [`path`](Self::path); the lock
+    /// [`descriptors`](Self::descriptors) returns, and pass their numbers and [`path`](Self::path); the lock
     /// survives `execve(2)` with them (see `flock(2)`). A board without a name has no lock.
     ///
     /// # Errors
@@ -210,7 +210,7 @@ impl OwnedBoard {
             (Some(path), Some(lock)) => {
                 let path = path::absolute(path).map_err(io_error)?;
                 let identity = FileId::of(&file).map_err(io_error)?;
-                // Taking the lock changes nothing for whoever holds it already.
+                // Taking the lock changes nothing for a process that holds it already.
                 if FileId::of(&lock).map_err(io_error)? != identity
                     || try_lock(&lock).map_err(io_error)? != Lock::Taken
                 {
@@ -319,7 +319,7 @@ impl OwnedBoard {
         self.rewrite(slot, |shadow| record.fill(shadow))
     }
 
-    /// Tells whether `slot` still shows what [`publish`](Self::publish) has returned this stamp for.
+    /// Returns whether `slot` still shows what [`publish`](Self::publish) has returned this stamp for.
     /// Somebody else may have written to the file.
     ///
     /// # Errors
@@ -371,7 +371,7 @@ impl OwnedBoard {
 
     /// Removes the file of the board and gives the board up.
     ///
-    /// It does what dropping does, and tells what came of it. The file is removed only by the
+    /// It does what dropping does, and returns what came of it. The file is removed only by the
     /// process that made the board, and only if the path still leads to this very file.
     ///
     /// # Errors
@@ -407,7 +407,7 @@ impl Deref for OwnedBoard {
 
 impl Drop for OwnedBoard {
     fn drop(&mut self) {
-        // Whoever wants to know calls `remove`.
+        // A caller that wants to know calls `remove`.
         let _ = self.unlink();
     }
 }

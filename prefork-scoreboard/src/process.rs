@@ -13,7 +13,7 @@ pub(crate) fn plausible_pid(number: u64) -> Option<u32> {
     u32::try_from(number).ok().filter(|pid| (1..=PID_MAX).contains(pid))
 }
 
-/// When this process started, in clock ticks since boot, if `/proc` tells.
+/// When this process started, in clock ticks since boot, if `/proc` shows it.
 pub(crate) fn own_start() -> Option<u64> {
     match stat("self") {
         Stat::Running { start, .. } => Some(start),
@@ -21,7 +21,7 @@ pub(crate) fn own_start() -> Option<u64> {
     }
 }
 
-/// Tells whether the process that wrote `pid` and `start` may still run.
+/// Returns whether the process that wrote `pid` and `start` may still run.
 ///
 /// In doubt the answer is yes: a slot too many in use does less harm than one used twice. `start`
 /// of zero means that the process did not know its own.
@@ -86,12 +86,12 @@ fn parse_stat(text: &[u8]) -> Stat {
     }
 }
 
-/// The inode of this process's pid namespace, if `/proc` tells.
+/// The inode of this process's pid namespace, if `/proc` shows it.
 pub(crate) fn pid_namespace() -> Option<u64> {
     fs::metadata("/proc/self/ns/pid").ok().map(|namespace| namespace.ino())
 }
 
-/// The id of this boot of the kernel, if `/proc` tells: see `random(4)`.
+/// The id of this boot of the kernel, if `/proc` shows it: see `random(4)`.
 pub(crate) fn boot_id() -> Option<[u8; 16]> {
     parse_boot_id(&fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?)
 }

@@ -19,7 +19,7 @@
 //! some machines not even whole words. So order must not matter. With the checksum it does not: a
 //! copy that passes is word for word a record that was published, whatever the order in which it
 //! was gathered; one that mixes two moments passes with a chance of about 2^-64. The odd sequence
-//! remains useful: it tells a write in progress from damage, and it lets a reader that maps the
+//! remains useful: it distinguishes a write in progress from damage, and it lets a reader that maps the
 //! page do without the checksum.
 //!
 //! # Orderings
@@ -75,7 +75,7 @@ pub(crate) struct Shadow<const N: usize = WORDS> {
 impl<const N: usize> Shadow<N> {
     /// Makes an empty record that follows one whose sequence was `last`.
     ///
-    /// `last` may be odd: whoever wrote it died in the middle. Everything counts as changed, so
+    /// `last` may be odd: its writer died in the middle. Everything counts as changed, so
     /// that the first publishing overwrites whatever is there.
     pub(crate) fn following(last: u64) -> Self {
         let mut words = [0; N];

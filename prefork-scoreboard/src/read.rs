@@ -32,7 +32,7 @@ impl Patience {
         Self { looks: 1024, yields: 1 }
     }
 
-    /// Tells whether to look once more after `looks` of them.
+    /// Returns whether to look once more after `looks` of them.
     fn allows(&mut self, looks: u32) -> bool {
         if looks < Self::OWN_LOOKS {
             return true;

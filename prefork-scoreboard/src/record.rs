@@ -127,7 +127,7 @@ impl Record {
         self.generation
     }
 
-    /// Tells whether the parent has asked the process to leave, which finishes what it has in hand.
+    /// Returns whether the parent has asked the process to leave, which finishes what it has in hand.
     #[must_use]
     pub const fn is_leaving(&self) -> bool {
         self.is_leaving
@@ -465,8 +465,8 @@ mod tests {
             prop_assert_eq!((shown.is_leaving(), shown.failed_rollout()), (false, 0));
             prop_assert_eq!(shown.refused_settings(), 0);
             let mut published = Shadow::following(0);
-            let told = known.doing(&report).asked_to_leave().kept_instead_of(9);
-            told.kept_with_refused_settings(u32::MAX).fill(&mut published);
+            let shown = known.doing(&report).asked_to_leave().kept_instead_of(9);
+            shown.kept_with_refused_settings(u32::MAX).fill(&mut published);
             let shown = Record::decode(3, &published.next_words(), Times::ThisBoot);
             prop_assert_eq!((shown.is_leaving(), shown.failed_rollout()), (true, 9));
             prop_assert_eq!((shown.refused_settings(), shown.pid()), (u32::MAX, Some(77)));

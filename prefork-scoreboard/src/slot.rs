@@ -155,7 +155,7 @@ impl Slot {
         self.shadow.get(word(record::REQUESTS))
     }
 
-    /// Reports `_`: waiting for a request. The label stays: it then tells of the last request.
+    /// Reports `_`: waiting for a request. The label stays: it is then that of the last request.
     #[inline]
     pub fn idle(&mut self) {
         self.set(State::Idle);
@@ -211,7 +211,7 @@ impl Slot {
 
     /// Reports what the process is doing in words, at most 96 bytes; the rest is cut off.
     ///
-    /// Whoever may read the board reads it: leave secrets out.
+    /// All who may read the board can read it: leave secrets out.
     #[inline]
     pub fn label(&mut self, label: &str) {
         self.update(|report| {

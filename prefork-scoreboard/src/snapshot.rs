@@ -52,7 +52,7 @@ impl Tally {
 
 /// The records of all slots, and their tally.
 ///
-/// It is a buffer too: [`Board::snapshot_into`](crate::Board::snapshot_into) fills an old one anew
+/// It is a buffer too: [`Board::snapshot_into`](crate::Board::snapshot_into) fills an old one again
 /// and allocates nothing if the board has not more slots than the one before. Slots are read one
 /// after the other, so each record is of one moment, but no two need be of the same.
 ///

@@ -7,7 +7,7 @@ use crate::protocol::{CHECKSUM, SEQUENCE};
 /// Stands for a record that was published: eight bytes by which
 /// [`OwnedBoard::shows`](crate::OwnedBoard::shows) knows it again.
 ///
-/// It guards against accidents, as the checksum of the format does: whoever wants to can make
+/// It guards against accidents, as the checksum of the format does: it is easy to make
 /// another record with the same stamp.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Stamp(u64);

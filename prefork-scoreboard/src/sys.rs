@@ -8,7 +8,7 @@ use std::fs::File;
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// The page of one slot, mapped for reading and writing, shared with whoever maps or reads the file.
+/// The page of one slot, mapped for reading and writing, shared with all who map or read the file.
 ///
 /// The memory is only ever reached through atomics: no reference to plain bytes of it exists, since
 /// another process may change them at any time. Should the file be truncated, the next access is
@@ -57,7 +57,7 @@ impl ForkMark {
         mark
     }
 
-    /// Tells whether this process made the mark, rather than having inherited it.
+    /// Returns whether this process made the mark, rather than having inherited it.
     #[inline]
     pub(crate) fn is_own(&self) -> bool {
         // Relaxed: only this process writes the page, once, before it hands the mark out.

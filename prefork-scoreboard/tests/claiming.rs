@@ -55,7 +55,7 @@ fn never_gives_one_slot_to_two_processes() {
     assert_eq!(board.tally(0..8).expect("a tally").empty, 2);
 }
 
-/// As from a table of jobs: whoever is first makes the board, and nobody takes that for an owner.
+/// As from a table of jobs: the first one makes the board, and nobody takes that for an owner.
 #[test]
 fn all_who_start_together_have_a_slot() {
     let directory = directory();

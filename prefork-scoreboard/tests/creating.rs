@@ -124,7 +124,7 @@ fn foreign_files_are_refused_and_unchanged() {
 }
 
 #[test]
-fn wrong_arguments_are_told_apart() {
+fn wrong_arguments_have_errors_of_their_own() {
     let directory = directory();
     let path = directory.path().join("board");
     for slots in [0, 65_537, usize::MAX] {
@@ -232,7 +232,7 @@ fn creators_that_come_and_go_never_overlap() {
         let mut rounds = 0;
         while rounds < 200 {
             let Ok(board) = OwnedBoard::create(directory.join("board"), 1) else { continue };
-            // Whoever finds this file while owning a board shares the path with another owner.
+            // A process that finds this file while owning a board shares the path with another owner.
             File::create_new(directory.join("owned")).expect("there is another owner");
             board.check().expect("my board is at its path");
             fs::remove_file(directory.join("owned")).expect("mine");

@@ -61,7 +61,7 @@ fn fault(bytes: &[u8]) -> HeaderFault {
     }
 }
 
-/// S6: the reasons are told apart.
+/// S6: the reasons are distinguished.
 #[test]
 fn headers_are_refused_with_the_reason() {
     let sound = sound();

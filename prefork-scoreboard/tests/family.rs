@@ -287,7 +287,7 @@ fn a_vandal_upsets_neither_parent_nor_readers() {
         }
         println!("{rounds} rounds, {damaged} damaged records");
         drop((vandal, workers));
-        // What the vandal damaged is sound again once it is assigned anew.
+        // What the vandal damaged is sound again once it is assigned again.
         for index in 0..SLOTS {
             board.assign(index, 9).expect("assigned");
         }

@@ -126,7 +126,7 @@ fn requests_are_timed_and_counted() {
     slot.draining();
     slot.finished();
     assert_eq!((read().requests(), slot.requests()), (1, 1));
-    assert_eq!(read().label(), "GET /1", "the label tells of the last request");
+    assert_eq!(read().label(), "GET /1", "the label is that of the last request");
     slot.update(|report| {
         report.begin_request().count_requests(u64::MAX);
     });

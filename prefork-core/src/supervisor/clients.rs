@@ -96,7 +96,7 @@ impl Clients {
         }
     }
 
-    /// Leaves cancelled children to the ordinary ladder, as nobody can tell what they are at.
+    /// Leaves cancelled children to the ordinary ladder, as it is not known what they are at.
     pub(super) fn forget_cancelled(&mut self) {
         self.cancelled.clear();
     }
@@ -126,7 +126,7 @@ impl Supervisor {
             clients.cancelled.extract_if(.., |cancelled| now >= cancelled.due).collect();
         for Cancelled { slot, since, .. } in due {
             let still = (slot, Activity::Busy { since: Some(since) });
-            // Who is being ended by harder measures is not let off.
+            // A child that is being ended by harder measures is not let off.
             let is_asked = self.slots.get(slot).is_some_and(|child| match child.stage {
                 Stage::Leaving { ladder } => ladder.rung() == Rung::Retire,
                 Stage::Starting | Stage::Entered { .. } | Stage::Serving => true,

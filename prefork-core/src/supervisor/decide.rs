@@ -107,7 +107,7 @@ impl Supervisor {
         }
     }
 
-    /// Where nobody can tell who is idle, asks the newest children to leave when there are too many.
+    /// Retires the newest children when there are too many, where it is not known which are idle.
     fn decide_surplus(&mut self, now: Time) {
         if self.watch.is_some()
             || !matches!(self.phase, Phase::Serving)
@@ -119,7 +119,7 @@ impl Supervisor {
         if surplus == 0 {
             return;
         }
-        // Who does not serve yet is missed least; of the others, only as many as others serve besides.
+        // A child that does not serve yet is missed least; of the others, only as many as others serve besides.
         let (serving, starting): (Vec<_>, Vec<_>) =
             self.staying().partition(|(_, child)| child.stage == Stage::Serving);
         let spare = serving.len().saturating_sub(self.target as usize);

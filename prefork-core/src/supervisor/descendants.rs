@@ -96,7 +96,7 @@ impl Descendants {
         }
     }
 
-    /// Tells whether nobody is left of whom is known.
+    /// Returns whether nobody is left of whom is known.
     const fn are_gone(&self) -> bool {
         matches!(self.look, Look::No) && !self.stirred && self.left == 0
     }

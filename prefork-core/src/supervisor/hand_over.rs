@@ -67,7 +67,7 @@ pub enum HandoverStage {
     },
     /// At work or waiting for it.
     Serving,
-    /// Told to leave.
+    /// Retired: it is to leave.
     Leaving {
         /// The measure that was taken last.
         rung: Rung,
@@ -86,7 +86,7 @@ pub enum AdoptedAs {
 }
 
 impl Supervisor {
-    /// Tells what another supervisor needs to go on with this pool.
+    /// Returns what another supervisor needs to go on with this pool.
     #[must_use]
     pub fn hand_over(&self) -> Handover {
         let mut children: Vec<_> = self.slots.iter().collect();
@@ -168,7 +168,7 @@ fn adopt_child(child: &HandoverChild, serial: u64, now: Time, config: &Config) -
             Stage::Leaving { ladder: Ladder::resume(now, rung, deadline.or(own)) }
         }
     };
-    // Whoever lingers, hangs, floods or lies is found out again.
+    // An unkillable child, and one that hangs, floods or lies, is found out again.
     let (unkillable, expelled, lied, rings) = (false, false, false, RINGS);
     Child {
         generation,

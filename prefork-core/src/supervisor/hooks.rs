@@ -52,7 +52,7 @@ impl Hooks {
 const fn is_about_the_past(hook: Hook) -> bool {
     match hook {
         Hook::Ready | Hook::BeforeShutdown | Hook::OnChildExit => true,
-        // Who is still there and still hangs, what has changed and who has gone is found out again, or nobody cares.
+        // Children that still hang, files that have changed and clients that have gone are found again, or do not matter.
         Hook::OnTimeout | Hook::AutoReloadHandler | Hook::OnClientDisconnect => false,
     }
 }
@@ -74,7 +74,7 @@ impl Supervisor {
             return;
         }
         match hook {
-            // Who stops has not become ready.
+            // A daemon that stops has not become ready.
             Hook::Ready if self.is_stopping() => {}
             Hook::Ready => self.actions.push_back(Action::AnnounceReady),
             Hook::BeforeShutdown => self.leave_hook(now),
@@ -85,7 +85,7 @@ impl Supervisor {
         }
     }
 
-    /// Keeps the slot of a child that has ended until the program was told: what it finds by the slot is that child's.
+    /// Keeps the slot of a child that has ended until the program has taken that in: what it finds by the slot is that child's.
     pub(super) fn hold_for_hook(&mut self, now: Time, slot: SlotId) {
         if self.config.hooks.contains(&Hook::OnChildExit) {
             self.slots.hold(slot, now + self.config.hook_timeout);

@@ -107,7 +107,7 @@ use watch::Watch;
 ///
 /// On [`Request::Upgrade`](crate::Request::Upgrade) the program as its file is now is first run as a
 /// probe ([`Action::Probe`]). Only when that says that it works does the process become the new
-/// program ([`Action::Upgrade`]), with what [`hand_over`](Self::hand_over) tells; there,
+/// program ([`Action::Upgrade`]), with what [`hand_over`](Self::hand_over) returns; there,
 /// [`adopt`](Self::adopt) goes on with the children there are and replaces them as a reload does. A
 /// probe that fails, or says nothing within [`Config::start_timeout`], changes nothing. A file that
 /// is being written is tried again, for a minute. Requests that come meanwhile make one more
@@ -321,7 +321,7 @@ impl Supervisor {
         phase.into_iter().chain(self.hooks_due()).chain(descendants).min()
     }
 
-    /// Tells whether the daemon is stopping or has stopped.
+    /// Returns whether the daemon is stopping or has stopped.
     #[must_use]
     pub const fn is_stopping(&self) -> bool {
         matches!(self.phase, Phase::Stopping { .. } | Phase::Over)

@@ -16,8 +16,8 @@ const START_ATTEMPTS: u32 = 3;
 /// For how long after a request to stop another graceful one is the same wish.
 ///
 /// Service managers, shells and process managers send `SIGTERM` twice within a moment: to the process, and to
-/// its group; from a script, and by themselves. So it does not matter who sends it. Who is impatient
-/// sends another one later, or asks for [`Request::StopNow`].
+/// its group; from a script, and by themselves. So it does not matter who sends it. An impatient
+/// operator sends another one later, or asks for [`Request::StopNow`].
 const SAME_WISH: Duration = Duration::from_secs(1);
 
 /// How often it is logged that children cannot be spawned, where that comes and goes: 8 times at once, which is for
@@ -167,7 +167,7 @@ impl Supervisor {
         match request {
             Request::StopGracefully => self.requested_stop(now, request, Rung::Retire),
             Request::StopNow => self.requested_stop(now, request, Rung::Interrupt),
-            // Who stops has no other wishes.
+            // A daemon that stops takes no other requests.
             Request::Reload
             | Request::Reopen
             | Request::Upgrade

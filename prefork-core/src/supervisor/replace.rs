@@ -20,7 +20,7 @@ use crate::{
     slots::{Child, Stage},
 };
 
-/// Who was asked to leave so long ago has something in hand.
+/// A child that was retired so long ago and is still there has something in hand.
 const SOON: Duration = Duration::from_millis(100);
 
 /// For so long what the children were last seen doing is good enough to choose among them.
@@ -81,7 +81,7 @@ impl Supervisor {
         (self.config.stand_ins() as usize).saturating_sub(self.leaving_soon(now).count())
     }
 
-    /// When those are at work, or nobody knows at what, that were told to leave a moment ago and have not.
+    /// The children that were retired a moment ago and have not left, each with the time at which they count as being at work.
     pub(super) fn leaving_soon(&self, now: Time) -> impl Iterator<Item = (Time, &Child)> {
         let children = (self.slots.leaving() > 0).then(|| self.slots.iter());
         let soon = children.into_iter().flatten().filter_map(|(_, child)| match child.stage {
@@ -91,7 +91,7 @@ impl Supervisor {
         soon.filter(move |(soon, _)| *soon > now)
     }
 
-    /// Whether it is known who has nothing to do, as far as anybody can tell; asks for a look if it is not.
+    /// Whether it is known who has nothing to do, as far as that can be known; asks for an observation if it is not.
     fn knows_idle(&mut self, now: Time) -> bool {
         let Some(watch) = &mut self.watch else { return true };
         let is_known = watch.seen.is_some_and(|seen| now.since(seen) <= FRESH);
@@ -126,7 +126,7 @@ impl Supervisor {
         }
     }
 
-    /// How many children may be there above the target, for those that are to be replaced. Who was asked to leave
+    /// How many children may be there above the target, for those that are to be replaced. A retired child
     /// has its stand-in already, however long it takes.
     pub(super) fn stand_ins(&self) -> usize {
         if !matches!(self.phase, Phase::Serving) {

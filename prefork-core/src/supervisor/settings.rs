@@ -100,7 +100,7 @@ impl Supervisor {
         }
     }
 
-    /// Lets settings be: who stops does not need them.
+    /// Gives the reading of settings up, as the daemon stops.
     pub(super) fn forgo_settings(&mut self) {
         match std::mem::replace(&mut self.reading, Reading::No) {
             Reading::No | Reading::Wanted => {}
@@ -108,14 +108,14 @@ impl Supervisor {
         }
     }
 
-    /// Has settings read once more that were being read, as who was at it has been ended.
+    /// Has settings read once more whose reading was ended.
     pub(super) const fn read_again(&mut self) {
         if let Reading::Begun { .. } = self.reading {
             self.reading = Reading::Wanted;
         }
     }
 
-    /// Notes that nobody is at it any more; tells whether anybody was.
+    /// Notes that nobody is at it any more; returns whether anybody was.
     const fn end_reading(&mut self) -> bool {
         let Reading::Begun { again, .. } = self.reading else { return false };
         self.reading = if again { Reading::Wanted } else { Reading::No };

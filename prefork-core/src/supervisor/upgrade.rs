@@ -167,7 +167,7 @@ impl Supervisor {
         }
     }
 
-    /// Lets an upgrade be: who stops has no other wishes.
+    /// Gives an upgrade up, as the daemon stops.
     pub(super) fn forgo_upgrade(&mut self) {
         match std::mem::replace(&mut self.upgrade, Upgrade::No) {
             Upgrade::No | Upgrade::Wanted | Upgrade::Busy { .. } => {}

@@ -1,8 +1,8 @@
 //! When to look at what the children are doing.
 //!
-//! Looking costs a reading of the scoreboard, and being told costs the child a system call and the
+//! Looking costs a reading of the scoreboard, and a nudge costs the child a system call and the
 //! parent a wake-up, so both are rationed. While the nudge is *armed*, the first child that turns busy
-//! tells; that disarms it. A look follows a moment later, when a burst has arrived whole, and the
+//! nudges; that disarms it. A look follows a moment later, when a burst has arrived whole, and the
 //! nudge is armed again after a pause, with one more look for what was missed meanwhile. That makes
 //! three wake-ups a round, and a round takes at least [`PAUSE`]: 20 a second at most, more where clients are
 //! watched at shorter intervals. While nobody turns busy there is none. Growing is looked after more closely, but that ends with the growth.
@@ -136,7 +136,7 @@ impl Supervisor {
         self.actions.push_back(Action::Observe);
     }
 
-    /// Takes in that nobody can tell what the children are doing: the pool stays as it is until a child
+    /// Takes in that it is not known what the children are doing: the pool stays as it is until a child
     /// nudges.
     pub(super) fn note_no_observation(&mut self, now: Time) {
         if let Some(watch) = &mut self.watch {

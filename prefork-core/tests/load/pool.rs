@@ -54,7 +54,7 @@ impl Ours {
         }
     }
 
-    fn tell(&mut self, now: Time, event: Event, orders: &mut Vec<Order>) {
+    fn handle(&mut self, now: Time, event: Event, orders: &mut Vec<Order>) {
         self.supervisor.handle(now, event);
         self.obey(orders);
     }
@@ -62,7 +62,7 @@ impl Ours {
 
 impl Manager for Ours {
     fn start(&mut self, now: Time, orders: &mut Vec<Order>) {
-        self.tell(now, Event::Start, orders);
+        self.handle(now, Event::Start, orders);
     }
 
     fn deadline(&self) -> Option<Time> {
@@ -87,11 +87,11 @@ impl Manager for Ours {
     }
 
     fn ready(&mut self, now: Time, slot: SlotId, orders: &mut Vec<Order>) {
-        self.tell(now, Event::Ready { slot }, orders);
+        self.handle(now, Event::Ready { slot }, orders);
     }
 
     fn exited(&mut self, now: Time, slot: SlotId, orders: &mut Vec<Order>) {
-        self.tell(now, Event::Exited { slot, exit: Exit::Code(0) }, orders);
+        self.handle(now, Event::Exited { slot, exit: Exit::Code(0) }, orders);
     }
 
     fn turned_busy(&mut self, now: Time) -> bool {
@@ -110,7 +110,7 @@ impl Manager for Ours {
         } else {
             Event::Spawned { slot, pid: 100 + slot.0 }
         };
-        self.tell(now, event, orders);
+        self.handle(now, event, orders);
         fails
     }
 }

@@ -1,4 +1,4 @@
-//! Children that serve a queue, under whoever manages them.
+//! Children that serve a queue, under any manager.
 
 use std::{
     cmp::Reverse,
@@ -36,14 +36,14 @@ pub(crate) struct Child {
 
 pub(crate) type Children = BTreeMap<SlotId, Child>;
 
-/// Whoever decides how many children there are.
+/// Decides how many children there are.
 pub(crate) trait Manager {
     fn start(&mut self, now: Time, orders: &mut Vec<Order>);
     fn deadline(&self) -> Option<Time>;
     fn wake(&mut self, now: Time, children: &Children, waiting: u32, orders: &mut Vec<Order>);
     fn ready(&mut self, now: Time, slot: SlotId, orders: &mut Vec<Order>);
     fn exited(&mut self, now: Time, slot: SlotId, orders: &mut Vec<Order>);
-    /// A child has turned busy; tells whether that wakes the manager.
+    /// A child has turned busy; returns whether that wakes the manager.
     fn turned_busy(&mut self, now: Time) -> bool;
     /// Whether the next fork fails; the manager then knows.
     fn fork_fails(&mut self, now: Time, slot: SlotId, orders: &mut Vec<Order>) -> bool;
@@ -164,9 +164,9 @@ impl<M: Manager> World<M> {
         self.obey(orders);
     }
 
-    fn manage(&mut self, tell: impl FnOnce(&mut M, Time, &mut Vec<Order>)) {
+    fn manage(&mut self, event: impl FnOnce(&mut M, Time, &mut Vec<Order>)) {
         let mut orders = Vec::new();
-        tell(&mut self.manager, self.now, &mut orders);
+        event(&mut self.manager, self.now, &mut orders);
         self.obey(orders);
     }
 

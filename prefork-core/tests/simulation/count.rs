@@ -1,7 +1,7 @@
 //! How much is simulated.
 //!
 //! `PREFORK_SIMULATION=100` runs a hundred times as many cases of each property; with `--nocapture` every
-//! million events is told.
+//! million events is printed.
 
 use std::{
     env,

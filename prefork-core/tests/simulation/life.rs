@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use prefork_core::Time;
 
-/// How a child will live, unless told to leave.
+/// How a child will live, unless it is retired.
 #[derive(Clone, Debug)]
 pub(crate) struct Life {
     pub(crate) enters_after: Option<Duration>,
@@ -85,7 +85,7 @@ pub(crate) struct Child {
     pub(crate) serial: u64,
     pub(crate) life: Life,
     pub(crate) serves: bool,
-    pub(crate) told: bool,
+    pub(crate) retired: bool,
     pub(crate) immortal: bool,
     /// Since when it has a request in hand.
     pub(crate) busy: Option<Time>,

@@ -12,7 +12,7 @@ use crate::{
     world::{Step, World},
 };
 
-/// A pool in which somebody can tell who is at work. It may grow by so many.
+/// A pool in which it is known which children are at work. It may grow by so many.
 fn pool(prefork: u32, more: u32) -> Config {
     let mut config = Config::new(prefork, prefork + more).expect("prefork is within max_children");
     config.pool = Pool::BY_LOAD;
@@ -46,7 +46,7 @@ fn all_are(generations: &[u32], generation: u32) -> bool {
 proptest! {
     #![proptest_config(ProptestConfig { cases: cases(300), ..ProptestConfig::default() })]
 
-    /// Whoever has a request in hand finishes it, however long that takes, and holds nobody else up.
+    /// A child with a request in hand finishes it, however long that takes, and holds nobody else up.
     #[test]
     fn the_idle_are_replaced_at_once_and_no_request_is_lost(
         prefork in 1u32..40,
@@ -204,7 +204,7 @@ fn a_generation_of_which_each_child_is_killed_does_not_work() {
     assert_eq!(count(&world, is_failed), 1, "{:?}", world.notices());
 }
 
-/// The second of two reloads finds those of before the first, and all that is new is replaced once more.
+/// The second of two reloads finds those from before the first, and all that is new is replaced once more.
 #[test]
 fn a_second_reload_beside_a_long_request_comes_about_too() {
     let mut world = busy_reload(None);

@@ -176,7 +176,7 @@ fn children_serve_until_a_hook_that_hangs_is_ended() {
 }
 
 #[test]
-fn an_operator_is_told_what_a_stop_waits_for_and_can_end_it() {
+fn what_a_stop_waits_for_is_logged_and_can_be_ended() {
     let mut world = with_hanging(Hook::BeforeShutdown);
     world.step(Step::Request(Request::StopGracefully));
     world.step(Step::Run(ms(1500)));
@@ -190,7 +190,7 @@ fn an_operator_is_told_what_a_stop_waits_for_and_can_end_it() {
 }
 
 #[test]
-fn the_last_child_is_not_the_end_while_a_hook_is_told_of_it() {
+fn the_last_child_is_not_the_end_while_a_hook_runs_for_it() {
     let mut world = with_hanging(Hook::OnChildExit);
     world.step(Step::Hooks(Some(Duration::from_secs(5))));
     world.step(Step::Request(Request::StopGracefully));
@@ -202,7 +202,7 @@ fn the_last_child_is_not_the_end_while_a_hook_is_told_of_it() {
 
 /// What the program finds by the slot of a child that has ended is that child's, and no successor's.
 #[test]
-fn nobody_is_in_the_slot_of_a_child_of_whose_end_the_program_is_told() {
+fn a_slot_stays_empty_while_the_hook_runs_for_its_last_child() {
     let mut config = Config::new(3, 6).expect("valid");
     config.hooks = vec![Hook::OnChildExit];
     let mut world = World::new(config);
@@ -214,7 +214,7 @@ fn nobody_is_in_the_slot_of_a_child_of_whose_end_the_program_is_told() {
     world.step(Step::Run(Duration::from_secs(2)));
     world.step(Step::Kill(1));
     world.step(Step::Run(Duration::from_secs(1)));
-    assert_eq!(world.slots(), [0, 2, 3], "and there again once it was told");
+    assert_eq!(world.slots(), [0, 2, 3], "and there again once the hook has returned");
 }
 
 #[test]

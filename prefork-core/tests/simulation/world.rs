@@ -96,7 +96,7 @@ pub(crate) struct World {
     hook_takes: Option<Duration>,
     /// The calls of hooks that are being run, and when each ends.
     calls: Vec<(Hook, Option<Time>)>,
-    /// The slots of the children of whose ends the program is still to be told.
+    /// The slots of the children whose ends the hook has not taken in yet.
     untold: Vec<SlotId>,
     hooks: usize,
     reopened: usize,
@@ -171,7 +171,7 @@ impl World {
     }
 
     pub(crate) fn start(&mut self) {
-        self.tell(Event::Start);
+        self.handle(Event::Start);
     }
 
     pub(crate) fn run_until_ready(&mut self) {
@@ -208,11 +208,11 @@ impl World {
             Step::Gossip(word) => self.gossip(word),
             Step::Request(request) => {
                 self.resized |= matches!(request, Request::More | Request::Fewer);
-                self.tell(Event::Requested(request));
+                self.handle(Event::Requested(request));
             }
             Step::Tire(count) => {
                 for slot in self.children.keys().copied().take(count).collect::<Vec<_>>() {
-                    self.tell(Event::Recycle { slot });
+                    self.handle(Event::Recycle { slot });
                 }
             }
             Step::Hooks(takes) => self.hook_takes = takes,
@@ -238,7 +238,7 @@ impl World {
     /// Has children take a request each.
     fn occupy(&mut self, count: usize, time: Duration) {
         let now = self.now;
-        let idle = |child: &Child| child.serves && !child.told && child.busy.is_none();
+        let idle = |child: &Child| child.serves && !child.retired && child.busy.is_none();
         let chosen = self.children.iter_mut().filter(|(_, child)| idle(child)).take(count);
         for (slot, child) in chosen {
             child.busy = Some(now);
@@ -249,7 +249,7 @@ impl World {
 
     fn nudge(&mut self) {
         if std::mem::take(&mut self.armed) {
-            self.tell(Event::Nudged);
+            self.handle(Event::Nudged);
         }
     }
 
@@ -265,7 +265,7 @@ impl World {
 
     /// The generations of the children that have no request in hand and were not asked to leave.
     pub(crate) fn idle_generations(&self) -> Vec<u32> {
-        let idle = self.children.values().filter(|child| child.busy.is_none() && !child.told);
+        let idle = self.children.values().filter(|child| child.busy.is_none() && !child.retired);
         idle.map(|child| child.generation).collect()
     }
 
@@ -410,7 +410,7 @@ impl World {
             self.now = self.now.max(next);
             if orphan.is_some_and(|at| at <= next) {
                 self.orphans.happen();
-                self.tell(Event::OrphanEnded);
+                self.handle(Event::OrphanEnded);
             } else if probed.is_some_and(|at| at <= next) {
                 self.answer_probe();
             } else if read.is_some_and(|at| at <= next) {
@@ -435,18 +435,18 @@ impl World {
             return;
         };
         match what {
-            Milestone::Enters => self.tell(Event::Entered { slot }),
+            Milestone::Enters => self.handle(Event::Entered { slot }),
             Milestone::Ready => {
                 child.serves = true;
-                self.tell(Event::Ready { slot });
+                self.handle(Event::Ready { slot });
             }
             Milestone::Works => {
                 child.serves = true;
-                self.tell(Event::Worked { slot });
+                self.handle(Event::Worked { slot });
             }
             Milestone::Finishes => {
                 child.busy = None;
-                if child.told && child.life.heeds_ask {
+                if child.retired && child.life.heeds_ask {
                     self.leave(slot);
                 }
                 self.nudge();
@@ -477,7 +477,7 @@ impl World {
         let Some((_, event)) = self.probe else { return };
         // One that works stays until it is not needed any more.
         self.probe = (event == Event::ProbeReady).then_some((None, event));
-        self.tell(event);
+        self.handle(event);
     }
 
     fn answer_reading(&mut self) {
@@ -488,8 +488,8 @@ impl World {
                 self.supervisor.reconfigure(self.now, config);
                 self.obey();
             }
-            Settings::Wrong | Settings::Endless => self.tell(Event::SettingsRefused),
-            Settings::Unreadable => self.tell(Event::SettingsUnread),
+            Settings::Wrong | Settings::Endless => self.handle(Event::SettingsRefused),
+            Settings::Unreadable => self.handle(Event::SettingsUnread),
         }
     }
 
@@ -508,14 +508,14 @@ impl World {
         let is_over = |call: &(Hook, Option<Time>)| call.1.is_some_and(|ends| ends <= now);
         if let Some(which) = self.calls.iter().position(is_over) {
             let (hook, _) = self.calls.swap_remove(which);
-            self.tell(Event::HookEnded(hook));
-            self.note_told(hook);
+            self.handle(Event::HookEnded(hook));
+            self.note_taken_in(hook);
             self.obey();
         }
     }
 
-    /// The program has been told of all ends so far, if it was by this hook.
-    fn note_told(&mut self, hook: Hook) {
+    /// The program has taken in all ends so far, if this hook is for that.
+    fn note_taken_in(&mut self, hook: Hook) {
         if hook == Hook::OnChildExit {
             for slot in std::mem::take(&mut self.untold) {
                 self.supervisor.handle(self.now, Event::ExitHandled { slot });
@@ -531,7 +531,7 @@ impl World {
         }
         if self.config.hooks.contains(&hook) && !self.is_calling(hook) {
             self.call(hook);
-            self.tell(Event::HookBegun(hook));
+            self.handle(Event::HookBegun(hook));
         }
     }
 
@@ -540,7 +540,7 @@ impl World {
         assert_eq!(self.probe, Some((None, Event::ProbeReady)), "a program was not tried");
         assert!(!self.supervisor.is_stopping(), "a stop goes first");
         self.probe = None;
-        // Whoever reads them ends with the program that has asked.
+        // Their reading ends with the program that has asked.
         self.reading = None;
         if self.program == Program::Unlucky {
             self.supervisor.handle(self.now, Event::UpgradeFailed);
@@ -560,7 +560,7 @@ impl World {
         if self.children.get(&slot).is_some_and(|child| !child.immortal) {
             self.call_on_exit(slot);
             self.children.remove(&slot);
-            self.tell(Event::Exited { slot, exit });
+            self.handle(Event::Exited { slot, exit });
         }
     }
 
@@ -577,11 +577,11 @@ impl World {
             Event::Exited { slot, exit: Exit::Code(0) },
             Event::Exited { slot: SlotId(u32::MAX), exit: Exit::Code(0) },
         ] {
-            self.tell(event);
+            self.handle(event);
         }
     }
 
-    fn tell(&mut self, event: Event) {
+    fn handle(&mut self, event: Event) {
         self.events += 1;
         self.supervisor.handle(self.now, event);
         self.obey();
@@ -667,7 +667,7 @@ impl World {
             Action::EndHook(hook) => {
                 assert!(self.is_calling(hook), "{hook:?} is not being called");
                 self.calls.retain(|(other, _)| *other != hook);
-                self.note_told(hook);
+                self.note_taken_in(hook);
             }
             Action::Examine { .. } => panic!("nobody knows who is at work"),
             Action::CheckRuntimeFiles => self.checked_files += 1,
@@ -711,7 +711,7 @@ impl World {
             serial: self.serial,
             life,
             serves: false,
-            told: false,
+            retired: false,
             immortal: false,
             busy: None,
             generation,
@@ -724,7 +724,7 @@ impl World {
 
     fn ask(&mut self, slot: SlotId) {
         let child = self.children.get_mut(&slot).unwrap_or_else(|| panic!("no child in {slot}"));
-        child.told = true;
+        child.retired = true;
         if child.life.heeds_ask && child.busy.is_none() {
             self.leave(slot);
         }
@@ -732,7 +732,7 @@ impl World {
 
     fn end(&mut self, slot: SlotId, heeds: impl Fn(&Life) -> bool) {
         let child = self.children.get_mut(&slot).unwrap_or_else(|| panic!("no child in {slot}"));
-        child.told = true;
+        child.retired = true;
         if heeds(&child.life) {
             self.cut += usize::from(child.busy.is_some());
             self.leave(slot);
@@ -749,7 +749,7 @@ impl World {
         let others = self
             .children
             .iter()
-            .filter(|(other, child)| **other != slot && child.serves_visibly() && !child.told);
+            .filter(|(other, child)| **other != slot && child.serves_visibly() && !child.retired);
         let (others, wanted) = (others.count(), self.config.prefork() as usize);
         let is_full = self.crowded || self.children.len() >= self.config.slots() as usize;
         if is_full {

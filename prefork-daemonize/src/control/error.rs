@@ -110,7 +110,7 @@ pub enum StopError {
         /// How long it was waited for after SIGKILL.
         waited: Duration,
     },
-    /// The daemon was told to stop, has not ended in time, and was to be left alone then.
+    /// The daemon was asked to stop, has not ended in time, and was to be left alone then.
     #[error(
         "process {pid}, which holds pid file {}, is still stopping after {waited:?}",
         one_line(path)

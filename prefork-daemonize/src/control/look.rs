@@ -1,4 +1,4 @@
-//! Who is behind a pid file.
+//! The process behind a pid file.
 
 use std::fs::{self, File};
 use std::io;
@@ -24,7 +24,7 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// The pause between two looks.
 const PAUSE: Duration = Duration::from_millis(5);
 
-/// Tells who holds a pid file.
+/// Finds the holder of a pid file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Holder {
     /// Nobody: there is no file, or it is stale. A daemon may start.
@@ -50,7 +50,7 @@ impl Holder {
     }
 }
 
-/// Tells who holds the pid file now, from any process.
+/// Returns the holder of the pid file now, from any process.
 ///
 /// Asks the kernel about locks and does not read the file. A lock without a proven owner is
 /// watched for up to one second, since a starting daemon looks like that for a moment.
@@ -182,7 +182,7 @@ impl OpenPidFile {
         owner_of(&self.file).map_err(|source| self.read_error(source))
     }
 
-    /// Tells whether the daemon that has ended keeps nobody from starting: the lock is free, or the
+    /// Returns whether the daemon that has ended keeps nobody from starting: the lock is free, or the
     /// name leads elsewhere, or somebody has started already and taken the file over.
     pub(super) fn is_released(&self) -> Result<bool, StopError> {
         Ok(match self.holder()? {
@@ -216,7 +216,7 @@ impl OpenPidFile {
         }
     }
 
-    /// Tells whether this file may be believed about that process.
+    /// Returns whether this file may be believed about that process.
     ///
     /// A file of root or of the caller may. A file of another user is believed only as far as
     /// that user could have sent the signal himself (kill(2): his uid is the real or saved uid of
@@ -243,7 +243,7 @@ impl OpenPidFile {
     }
 }
 
-/// Reads the `Uid:` line of proc_pid_status(5) (real, effective, saved, file system) and tells
+/// Reads the `Uid:` line of proc_pid_status(5) (real, effective, saved, file system) and returns
 /// whether that user may signal the process.
 fn may_signal(uid: u32, status: &str) -> bool {
     let Some(line) = status.lines().find_map(|line| line.strip_prefix("Uid:")) else {

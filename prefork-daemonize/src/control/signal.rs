@@ -9,7 +9,7 @@ use super::error::StopError;
 use super::look::{Daemon, find};
 use crate::pid::Pid;
 
-/// Names the signals that daemons are told things with, see signal(7).
+/// Names the signals by which daemons are controlled, see signal(7).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Signal {
@@ -83,7 +83,7 @@ pub enum Signalled {
 /// use prefork_daemonize::{Signal, Signalled, signal};
 ///
 /// match signal("/run/tinyd.pid", Signal::Hup)? {
-///     Signalled::Sent { pid } => println!("told process {pid} to reload"),
+///     Signalled::Sent { pid } => println!("asked process {pid} to reload"),
 ///     Signalled::NotRunning => println!("not running"),
 /// }
 /// # Ok::<(), prefork_daemonize::StopError>(())

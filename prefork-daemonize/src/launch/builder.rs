@@ -206,7 +206,7 @@ impl Daemonize {
     }
 }
 
-/// Sets the daemon up; on failure tells the launcher and ends, so that the caller's code after
+/// Sets the daemon up; on failure reports to the launcher and ends, so that the caller's code after
 /// `start` never runs in a daemon that is half made.
 fn finish(setup: Setup, mask: &SigSet, launcher: Channel) -> Readiness {
     match setup.apply(mask) {

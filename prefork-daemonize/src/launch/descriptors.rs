@@ -21,7 +21,7 @@ pub enum Descriptors {
     /// [`Daemonize::keep`](crate::Daemonize::keep).
     ///
     /// The default. Exec closes all that have the flag, and Rust's standard library sets it
-    /// on everything it opens, so those without it came from whoever started the program.
+    /// on everything it opens, so those without it came from the process that started the program.
     /// The exceptions are the program's own doing, and it must name them with `keep`: a
     /// descriptor adopted by number (sockets passed by a service manager), one whose flag
     /// was cleared on purpose, one opened by C code without `O_CLOEXEC`.

@@ -1,4 +1,4 @@
-//! Why a launch failed, as the launcher is told.
+//! Why a launch failed, as it is reported to the launcher.
 
 use std::fmt;
 use std::io;
@@ -120,7 +120,7 @@ pub enum DaemonizeError {
     },
     /// The daemon dropped its [`Readiness`](crate::Readiness) without a word, yet lived on.
     #[error(
-        "the daemon{} gave up telling whether it serves, without a reason; it was told to stop",
+        "the daemon{} gave up before it served, without a reason; it was asked to stop",
         Named(pid)
     )]
     #[non_exhaustive]
@@ -129,7 +129,7 @@ pub enum DaemonizeError {
         pid: Option<Pid>,
     },
     /// The daemon did not become ready in time.
-    #[error("the daemon{} was not ready within {limit:?}; it was told to stop", Named(pid))]
+    #[error("the daemon{} was not ready within {limit:?}; it was asked to stop", Named(pid))]
     #[non_exhaustive]
     Timeout {
         /// The daemon, where it is known.

@@ -1,4 +1,4 @@
-//! Becoming a daemon, and telling the launcher how that went.
+//! Becoming a daemon, and reporting to the launcher how that went.
 //!
 //! Three processes take part, joined by two socket pairs that carry whole messages:
 //!
@@ -13,7 +13,7 @@
 //! ended (waitpid(2)), on every kernel and without a race over pids. It runs no code of the
 //! caller, has every signal blocked, and ends when the launcher says so or is gone.
 //!
-//! The daemon hears back: [`Readiness::ready`] returns only when the launcher has
+//! The daemon gets an answer: [`Readiness::ready`] returns only when the launcher has
 //! acknowledged it, so a daemon never serves behind a launcher that reported a failure.
 
 mod builder;

@@ -10,9 +10,9 @@ use crate::pid::Pid;
 /// No chain of causes is followed further; an error that is its own cause would never end.
 const MAX_CAUSES: usize = 32;
 
-/// The daemon's duty to tell its launcher, once, whether it serves.
+/// The daemon's duty to report to its launcher, once, whether it serves.
 ///
-/// Until it is used the launcher waits. Dropping it unused tells the launcher that the launch
+/// Until it is used the launcher waits. Dropping it unused reports to the launcher that the launch
 /// has failed, so an early `return` or a panic never looks like success.
 ///
 /// # Fork
@@ -35,11 +35,11 @@ enum Said {
     Something,
 }
 
-/// Why the launcher was not told that the daemon serves.
+/// Why it was not reported to the launcher that the daemon serves.
 #[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum ReadyError {
-    /// The launcher has given up or was killed: whoever started the daemon believes that it
+    /// The launcher has given up or was killed: the starter of the daemon believes that it
     /// does not run, so it should end.
     #[error("the launcher has gone; it has reported that the daemon did not start")]
     LauncherGone,
@@ -53,7 +53,7 @@ pub enum ReadyError {
         daemon: Pid,
     },
     /// The channel failed.
-    #[error("cannot tell the launcher that the daemon is ready")]
+    #[error("cannot report to the launcher that the daemon is ready")]
     #[non_exhaustive]
     Channel {
         /// What the system said.
@@ -68,7 +68,7 @@ impl Readiness {
         Self { channel, owner: Pid::current(), said: Said::Nothing }
     }
 
-    /// Tells the launcher that the daemon serves, and waits until it has taken note.
+    /// Reports to the launcher that the daemon serves, and waits until it has taken note.
     ///
     /// The launcher's `start` then returns [`Outcome::Launcher`](crate::Outcome::Launcher).
     /// The wait lasts as long as the launcher takes to wake up; it is longer only when
@@ -78,7 +78,7 @@ impl Readiness {
     /// # Errors
     ///
     /// [`ReadyError::LauncherGone`] when the launcher was killed or its time limit has passed.
-    /// The daemon should then end: its starter was told, or will think, that it failed.
+    /// The daemon should then end: its starter knows, or will think, that it failed.
     ///
     /// # Signals
     ///
@@ -99,7 +99,7 @@ impl Readiness {
         }
     }
 
-    /// Tells the launcher why the daemon will not serve: the error and all its causes.
+    /// Reports to the launcher why the daemon will not serve: the error and all its causes.
     ///
     /// The launcher's `start` then returns
     /// [`DaemonizeError::Failed`](crate::DaemonizeError::Failed) with that text, joined by

@@ -28,9 +28,9 @@ pub(crate) fn become_daemon(proof: &SingleThreaded, launcher: &Channel) {
     }
 }
 
-/// Tells the launcher which step failed, then ends.
+/// Reports to the launcher which step failed, then ends.
 pub(crate) fn give_up(launcher: &Channel, step: Step, error: &io::Error) -> ! {
-    // A launcher that is gone has nobody to tell.
+    // A launcher that is gone needs no report.
     let _ = launcher.send(&Message::Failed(step, error.raw_os_error().unwrap_or(0)));
     sys::exit_now(1)
 }
@@ -46,26 +46,26 @@ fn watch(daemon: Pid, launcher: &Channel) -> ! {
             give_up(launcher, Step::Watch, &error.into());
         }
     };
-    let mut told = false;
+    let mut asked = false;
     // Once: to a daemon that stops gracefully a second one may say that it should hurry.
-    let mut tell = || {
-        if !std::mem::replace(&mut told, true) {
+    let mut ask = || {
+        if !std::mem::replace(&mut asked, true) {
             terminate(daemon);
         }
     };
     loop {
         if let Err(error) = readable(&[launcher.as_fd(), pidfd.as_fd()], Deadline::NEVER) {
-            tell();
+            ask();
             give_up(launcher, Step::Watch, &error);
         }
         match launcher.receive() {
-            Ok(Received::Message(Some(Message::Stop))) => tell(),
+            Ok(Received::Message(Some(Message::Stop))) => ask(),
             Ok(Received::Message(Some(Message::Noted))) => sys::exit_now(0),
             Ok(Received::Message(_) | Received::Nothing) => {}
             // The launcher was killed or has reported a failure: what it started must
             // not live on behind that.
             Ok(Received::Closed) | Err(_) => {
-                tell();
+                ask();
                 sys::exit_now(0);
             }
         }

@@ -19,7 +19,7 @@ use crate::wait::Deadline;
 /// How long a lock may be held by somebody who does not show itself before that is believed.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// No pid file is longer, whoever has written it; in bytes.
+/// No pid file is longer, ours or not; in bytes.
 const LONGEST: usize = 64;
 
 /// The pause between two looks.
@@ -46,7 +46,7 @@ impl From<PidFileError> for Setback {
     }
 }
 
-/// Makes the file, and waits a little for whoever may be about to give it up.
+/// Makes the file, and waits a little for a holder that may be about to give it up.
 pub(super) fn create(path: &Path) -> Result<PidFile, PidFileError> {
     let path = std::path::absolute(path)
         .map_err(|source| PidFileError::Path { path: path.to_owned(), source })?;
@@ -185,7 +185,7 @@ fn take_over_in_place(path: &Path, file: File) -> Result<PidFile, Setback> {
             return Err(Setback::Unexplained(lock_error(path, io::ErrorKind::WouldBlock.into())));
         }
     }
-    // Before it is compared: whoever has a draft may have judged the file before it was locked.
+    // Before it is compared: a process with a draft may have judged the file before it was locked.
     if draft::is_there(path) {
         let (path, draft) = (path.to_owned(), draft::path_of(path));
         return Err(Setback::Unexplained(PidFileError::InTheMaking { path, draft, pid: None }));

@@ -127,7 +127,7 @@ fn rename(draft: &Path, path: &Path, over: Over) -> rustix::io::Result<()> {
         Over::Anything => return rustix::fs::rename(draft, path),
     };
     match rustix::fs::renameat_with(CWD, draft, CWD, path, flags) {
-        // The file system does not know it. Whoever makes a pid file has a draft, and that is us.
+        // The file system does not know it. To make a pid file takes a draft, and this is ours.
         Err(Errno::INVAL | Errno::NOSYS) => rustix::fs::rename(draft, path),
         outcome => outcome,
     }

@@ -5,7 +5,7 @@
 //! A lock that keeps a second daemon out must be nobody's to release, and nobody's to take but a daemon's:
 //! no child's, and no stranger's who can read the file. And it should name its holder. No lock does all:
 //!
-//! - flock(2) needs no right to write, so any reader can take it; and whoever has inherited the descriptor
+//! - flock(2) needs no right to write, so any reader can take it; and a process that has inherited the descriptor
 //!   can release it.
 //! - A record lock (fcntl_locking(2), `F_SETLK`) belongs to the process: fork does not inherit it, exec
 //!   keeps it, and `F_GETLK` returns the holder's pid. But it is lost when its process closes *any*
@@ -69,7 +69,7 @@ use crate::pid::Pid;
 ///
 /// # Limitations
 ///
-/// Who reads the pid file by hand in the daemon's own process makes it lose the lock that names it
+/// To read the pid file by hand in the daemon's own process makes it lose the lock that names it
 /// (fcntl_locking(2): closing *any* descriptor of a file does). [`running`](crate::running),
 /// [`stop`](crate::stop) and [`create`](Self::create) take care not to. If it happens, no second daemon
 /// starts and nothing wrong is signalled: [`stop`](crate::stop) refuses because nobody proves to be the
@@ -115,7 +115,7 @@ enum Removal {
     Done,
 }
 
-/// Who has left a pid file at the path.
+/// What has left a pid file at the path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Predecessor {
     None,
@@ -178,7 +178,7 @@ impl PidFile {
             .map_err(|source| PidFileError::Path { path: path.to_owned(), source })?;
         let file = File::from(file);
         let identity = FileId::of(&file).map_err(|source| open_error(&path, source))?;
-        // Nothing new for whoever holds it already. The record lock alone may have got lost.
+        // Nothing changes for a process that holds it already. The record lock alone may have got lost.
         let excludes = locks::take_exclusion(&file).map_err(|source| lock_error(&path, source))?;
         match excludes {
             Lock::Taken => {}
@@ -268,7 +268,7 @@ impl PidFile {
         }
         self.removal = Removal::Done;
         registry::forget(self.identity);
-        // Still locked here, so whoever obeys the lock cannot have replaced the file; and if
+        // Still locked here, so no process that obeys the lock can have replaced the file; and if
         // an administrator did, the other file is not ours to remove.
         let removed = match FileId::at(&self.path) {
             Ok(Some(found)) if found == self.identity => std::fs::remove_file(&self.path),

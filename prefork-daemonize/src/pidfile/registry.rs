@@ -1,7 +1,7 @@
 //! The pid files that this very process owns.
 //!
-//! The kernel does not tell a process about its own record locks, and takes them away when the
-//! process closes any descriptor of the file. So whoever wants to look at a pid file asks here
+//! The kernel does not show a process its own record locks, and takes them away when the
+//! process closes any descriptor of the file. So code that is to look at a pid file asks here
 //! first whether it is our own, and does not open it then.
 
 use std::path::PathBuf;

@@ -159,7 +159,7 @@ impl Privileges {
     }
 }
 
-/// Tells whether the process has these supplementary groups, and no others.
+/// Returns whether the process has these supplementary groups, and no others.
 fn has(groups: &[Gid]) -> Result<bool, PrivilegesError> {
     Ok(in_order(getgroups().map_err(unread)?) == groups)
 }

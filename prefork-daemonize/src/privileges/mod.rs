@@ -18,7 +18,7 @@ use system::Real;
 
 pub use apply::PrivilegesError;
 
-/// What a process is to run as and may use, as a program is told it: unchecked. By default nothing changes.
+/// What a process is to run as and may use, as a program is given it: unchecked. By default nothing changes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct WantedPrivileges {

@@ -24,11 +24,11 @@ pub(super) fn resolve(
 ) -> Result<Privileges, Vec<PrivilegesFault>> {
     let mut problems = Problems::default();
     let mut plan = ids(wanted, system, &mut problems);
-    // A wrong name is told by itself: what it would need is not known.
+    // A wrong name is reported alone: what it would need is not known.
     if problems.0.is_empty() && plan != Privileges::default() {
         match system.identity() {
             Ok(identity) => check_powers(wanted, &mut plan, identity, &mut problems),
-            Err(error) => problems.add("user", format!("cannot tell who this is: {error}")),
+            Err(error) => problems.add("user", format!("cannot find out who this is: {error}")),
         }
     }
     plan.umask = wanted.umask.and_then(|mask| problems.take("umask", umask(mask)));
@@ -187,7 +187,7 @@ fn check_powers(wanted: &Wanted, plan: &mut Privileges, now: Credentials, proble
     }
 }
 
-/// Tells whether two lists of supplementary groups permit the same.
+/// Returns whether two lists of supplementary groups permit the same.
 ///
 /// Whether `gid`, the group that the process has anyhow, is among them does not matter, and differs
 /// from one system to the next (see `getgroups(2)`).
@@ -204,7 +204,7 @@ const SETUID: Power = (CapabilitySet::SETUID, "CAP_SETUID");
 const SETGID: Power = (CapabilitySet::SETGID, "CAP_SETGID");
 const KILL: Power = (CapabilitySet::KILL, "CAP_KILL");
 
-/// Tells what is missing for a purpose.
+/// Returns what is missing for a purpose.
 fn lacks(now: &Credentials, purpose: &str, (power, name): Power) -> Option<String> {
     if !now.is_root() {
         let [_, id, _] = now.uids;

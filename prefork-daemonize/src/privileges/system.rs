@@ -115,7 +115,7 @@ fn account(user: User) -> Account {
     Account { name: user.name, uid: user.uid, gid: user.gid }
 }
 
-/// Tells what was not found from what could not be looked up; these errors mean the former (see
+/// Distinguishes what was not found from what could not be looked up; these errors mean the former (see
 /// `getpwnam(3)`).
 fn found<E, T>(entry: nix::Result<Option<E>>, take: impl FnOnce(E) -> T) -> io::Result<Option<T>> {
     match entry {

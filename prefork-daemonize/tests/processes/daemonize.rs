@@ -14,10 +14,10 @@ tests![
     enters_the_wanted_directory_with_the_wanted_umask,
     has_dev_null_below_three_when_started_without,
     keeps_no_descriptor_of_its_starter,
-    keeps_what_it_was_told_to_keep,
+    keeps_what_it_is_to_keep,
     sends_its_output_to_the_log,
     resets_signals_that_its_starter_ignored,
-    leaves_signals_alone_when_told,
+    leaves_signals_alone_when_asked,
     gives_files_the_documented_modes_under_any_umask,
     leaves_no_process_between_launcher_and_daemon,
     writes_buffered_text_once,
@@ -88,7 +88,7 @@ fn until_has_only_the_standard_ones(pid: rustix::process::Pid) {
     });
 }
 
-fn keeps_what_it_was_told_to_keep(_: &Scratch) {
+fn keeps_what_it_is_to_keep(_: &Scratch) {
     let pid = run(&mut fixture(&["daemon", "keep=stdio-copy"])).daemon();
     assert!(descriptors(pid).iter().any(|(n, _)| *n == 20), "20: {:?}", descriptors(pid));
     let shell = "exec 7</etc/passwd; exec \"$@\"";
@@ -116,7 +116,7 @@ fn resets_signals_that_its_starter_ignored(scratch: &Scratch) {
     assert!(done.stdout.starts_with("Terminated"), "{done:?}");
 }
 
-fn leaves_signals_alone_when_told(_: &Scratch) {
+fn leaves_signals_alone_when_asked(_: &Scratch) {
     let shell = "trap '' USR1; exec \"$@\"";
     let pid = run(&mut fixture_in_shell(shell, &["daemon", "signals=keep"])).daemon();
     assert_eq!(signals(pid, "SigIgn"), [10, 13]);

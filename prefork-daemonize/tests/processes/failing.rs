@@ -59,7 +59,7 @@ fn says_how_a_silent_daemon_ended(_: &Scratch) {
 fn reports_a_daemon_that_gives_up_its_readiness(scratch: &Scratch) {
     let events = format!("events={}", text(&scratch.path("events")));
     let done = run(&mut fixture(&["daemon", "life=abandon", &events]));
-    done.assert_failed("without a reason; it was told to stop");
+    done.assert_failed("without a reason; it was asked to stop");
     reap(daemon_of(scratch));
 }
 

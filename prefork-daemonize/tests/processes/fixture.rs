@@ -1,7 +1,7 @@
 //! The daemon under test, and the commands around it.
 //!
 //! `daemon KEY=VALUE...` launches a daemon; the other commands call one function of the crate
-//! and print what it returned. What a daemon has to tell is appended to the file `events=`.
+//! and print what it returned. What a daemon reports is appended to the file `events=`.
 
 use std::error::Error;
 use std::fs::{self, OpenOptions};
@@ -182,7 +182,7 @@ fn live(settings: &Settings<'_>, readiness: Readiness) -> Result<(), Failure> {
             drop(readiness);
             Ok(())
         }
-        // Does not hear SIGTERM and reports only when told to: "go" in the events file.
+        // Does not notice SIGTERM and reports only when asked to: "go" in the events file.
         "stubborn" => {
             SigSet::all().thread_block()?;
             let events = settings.get("events").ok_or("stubborn needs events=")?;

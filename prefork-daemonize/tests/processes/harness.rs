@@ -262,7 +262,7 @@ pub(crate) fn reap(pid: Pid) {
     });
 }
 
-/// Tells whether the process is there and no zombie.
+/// Returns whether the process is there and no zombie.
 pub(crate) fn lives(pid: Pid) -> bool {
     stat(pid).is_some_and(|fields| !matches!(fields[0].as_str(), "Z" | "X"))
 }

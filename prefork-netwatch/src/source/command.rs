@@ -32,7 +32,7 @@ pub(super) fn output(command: &mut Command, limit: Duration) -> io::Result<Outpu
     Ok(Output { status, stdout: contents(&mut stdout)?, stderr: contents(&mut stderr)? })
 }
 
-/// Waits for the end; tells whether it has come in time.
+/// Waits for the end; returns whether it has come in time.
 fn wait(child: &Child, limit: Duration) -> io::Result<bool> {
     let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
     let process = pidfd_open(pid.ok_or(io::ErrorKind::InvalidData)?, PidfdFlags::empty())?;

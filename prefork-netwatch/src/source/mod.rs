@@ -32,7 +32,7 @@ pub trait Source {
     /// [`SourceError`].
     fn find(&mut self, connection: &Connection) -> Result<Option<Connection>, SourceError>;
 
-    /// Tells whether [`find`](Self::find) costs the same however many connections there are, so that a few are
+    /// Returns whether [`find`](Self::find) costs the same however many connections there are, so that a few are
     /// better found than picked from a reading.
     ///
     /// By default `false`.
@@ -40,7 +40,7 @@ pub trait Source {
         false
     }
 
-    /// Finds several connections, as [`find`](Self::find) does each, and adds those that are there to `rows`. Tells whether
+    /// Finds several connections, as [`find`](Self::find) does each, and adds those that are there to `rows`. Returns whether
     /// it is sure of those that are not: a source that fails may look like one in which nothing is found.
     ///
     /// By default not.

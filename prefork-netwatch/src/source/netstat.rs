@@ -7,13 +7,13 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-/// How long it may take. Whoever looks at clients waits for it.
+/// How long it may take: the caller waits for it.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Runs `netstat` of net-tools and reads what it prints: see `netstat(8)`.
 ///
 /// For where that is all there is. Each reading starts a process, which itself reads
-/// `/proc/net/tcp`, so prefer [`ProcNet`](crate::ProcNet). It tells nothing of when UNIX sockets
+/// `/proc/net/tcp`, so prefer [`ProcNet`](crate::ProcNet). It shows nothing of when UNIX sockets
 /// lose their peer.
 #[derive(Debug)]
 pub struct Netstat {

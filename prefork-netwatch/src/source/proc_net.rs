@@ -10,7 +10,7 @@ use std::path::Path;
 ///
 /// For where netlink may not be used, by a seccomp filter say. The kernel writes out every
 /// connection of the machine, so it is many times slower than [`SockDiag`](crate::SockDiag). It
-/// tells nothing of UNIX sockets, whose table does not show whether they have a peer.
+/// shows nothing of UNIX sockets, whose table does not show whether they have a peer.
 #[derive(Debug, Default)]
 pub struct ProcNet {
     text: Vec<u8>,

@@ -117,7 +117,7 @@ fn unix_sockets_are_shown_in_the_state_of_tcp_that_means_the_same() {
     assert_eq!(paths, [Path::new("/srv/web/a b"), Path::new("/srv/web/plain")]);
 }
 
-/// Netstat does not tell whether there is a peer, and cuts names off at blanks.
+/// Netstat does not show whether there is a peer, and cuts names off at blanks.
 #[test]
 fn unix_sockets_of_netstat_are_connected() {
     let rows: Vec<_> = parse_netstat(NETSTAT).filter(|row| row.proto == Proto::Unix).collect();

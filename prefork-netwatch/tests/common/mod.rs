@@ -51,7 +51,7 @@ pub fn alone(name: &str, body: impl FnOnce()) {
     print!("{}", String::from_utf8_lossy(&output.stdout));
 }
 
-/// Tells whether a network namespace can be had: it takes root, unshare(1) and ip(8).
+/// Returns whether a network namespace can be had: it takes root, unshare(1) and ip(8).
 fn may_have_a_network() -> bool {
     let mut command = Command::new("unshare");
     command.args(["--net", "ip", "link", "set", "lo", "up"]);
@@ -80,7 +80,7 @@ impl Drop for Forked {
     }
 }
 
-/// A child that accepts connections and does with them what it is told.
+/// A child that accepts connections and does with them what it is ordered to.
 #[derive(Debug)]
 pub struct Server {
     child: Forked,
@@ -106,7 +106,7 @@ impl Server {
     }
 
     /// Has an order carried out, and returns the answer.
-    pub fn tell(&mut self, order: &str) -> String {
+    pub fn order(&mut self, order: &str) -> String {
         writeln!(self.channel.get_mut(), "{order}").expect("the child reads");
         let mut answer = String::new();
         self.channel.read_line(&mut answer).expect("the child answers");

@@ -59,7 +59,7 @@ pub(crate) const HABITS: &[Habit] = &[
         reported: CHANGED,
     },
     Habit {
-        name: "vim: rename away, write anew, delete the old one",
+        name: "vim: rename away, write again, delete the old one",
         watched: CONF,
         act: |world| {
             world.write("etc/4913", "");
@@ -126,7 +126,7 @@ pub(crate) const HABITS: &[Habit] = &[
         reported: &["current/bin/app changed"],
     },
     Habit {
-        name: "ln -sfn: delete the link above, link anew",
+        name: "ln -sfn: delete the link above, link again",
         watched: APP,
         act: |world| {
             world.remove("current");

@@ -1,5 +1,5 @@
 //! The habits of those who change files, on a real file system with a clock turned by hand: each is
-//! one report, whether the watcher hears of it or only looks.
+//! one report, whether the kernel reports it to the watcher or that only looks.
 
 mod files;
 mod trees;

@@ -115,7 +115,7 @@ impl World {
         std::mem::take(&mut self.reports)
     }
 
-    /// Tells how often the descriptor has woken the caller so far.
+    /// Returns how often the descriptor has woken the caller so far.
     pub(crate) const fn wakes(&self) -> u32 {
         self.wakes
     }

@@ -104,7 +104,7 @@ fn courses_of_events_as_a_table() {
         ("appears", vec![(0, gone()), (2000, a()), (2200, a())], &[(2200, "/0 appeared")]),
         ("a named file is missing", vec![(0, a()), (2000, missing()), (90_000, missing())], &[]),
         (
-            "deleted, then made anew",
+            "deleted, then made again",
             vec![(0, a()), (2000, missing()), (4000, missing()), (6000, b()), (6200, b())],
             &[(6200, "/0 changed")],
         ),
@@ -148,7 +148,7 @@ fn a_file_that_never_rests_is_looked_at_less_and_less_and_never_reported() {
     let mut policy = Policy::new(INTERVAL);
     policy.begin(at(0), &look(&[Some(0)]));
     let mut looks = 0;
-    // A day, with something to hear every millisecond that anybody listens.
+    // A day, with a hint every millisecond in which hints are taken.
     while let Some(due) = policy.due().filter(|due| *due < at(86_400_000)) {
         looks += 1;
         assert_eq!(policy.observe(due, &look(&[Some(looks % 64)])), None);

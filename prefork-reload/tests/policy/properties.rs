@@ -30,7 +30,7 @@ fn arb_steps() -> impl Strategy<Value = Vec<Step>> {
     prop::collection::vec(step, 1..80)
 }
 
-/// What is seen of the files; of those below `named` it cannot be told that they are missing.
+/// What is seen of the files; of those below `named` it is not known that they are missing.
 fn seen(files: &[Option<usize>; 4], named: usize) -> Stamps {
     let mut stamps = look(files);
     for (n, file) in files.iter().enumerate().take(named) {
@@ -111,20 +111,20 @@ proptest! {
                 Step::Remove(file) => files[file] = None,
                 Step::Hint => policy.hint(at(now)),
                 Step::Look => {
-                    let told = policy.observe(at(now), &seen(&files, named));
-                    prop_assert_eq!(plain(told.as_ref()), oracle.look(now, &files, named), "at {} ms", now);
+                    let reported = policy.observe(at(now), &seen(&files, named));
+                    prop_assert_eq!(plain(reported.as_ref()), oracle.look(now, &files, named), "at {} ms", now);
                 }
             }
         }
     }
 
-    /// Whatever has happened, once the files rest, a caller who looks when it is due has been told
-    /// within bounded time of all that differs, once.
+    /// Whatever has happened, once the files rest, a caller that looks when it is due has seen all
+    /// that differs reported within bounded time, once.
     #[test]
-    fn all_that_differs_is_told_once_and_soon(steps in arb_steps(), named in 0..5usize) {
+    fn all_that_differs_is_reported_once_and_soon(steps in arb_steps(), named in 0..5usize) {
         let mut policy = Policy::new(INTERVAL);
         let mut files = [Some(0), Some(1), None, None];
-        // What whoever acts on the verdicts has.
+        // What a caller that acts on the verdicts has.
         let mut acted: BTreeMap<PathBuf, Stamp> = BTreeMap::new();
         let begun = seen(&files, named);
         policy.begin(at(0), &begun);
@@ -172,7 +172,7 @@ proptest! {
                 act(&mut acted, &changes, &seen);
             }
         }
-        prop_assert!(verdicts <= 1, "told {} times", verdicts);
+        prop_assert!(verdicts <= 1, "reported {} times", verdicts);
         for (n, file) in files.iter().enumerate() {
             let has = acted.get(Path::new(&format!("/{n}"))).copied();
             match file {

@@ -145,7 +145,7 @@ fn all_of_it_is_applied_at_once() {
         assert_eq!((line("Umask"), status("NoNewPrivs")), ("0137".to_owned(), vec![1]));
         let limit = getrlimit(Resource::Nofile);
         assert_eq!((limit.current, limit.maximum), (Some(123), Some(123)));
-        assert!(!prctl::get_dumpable().expect("told"), "others could read this memory");
+        assert!(!prctl::get_dumpable().expect("known"), "others could read this memory");
         // Once it is what was wanted, applying it again needs no privilege.
         plan.apply().expect("applied again");
     });
@@ -183,17 +183,17 @@ fn nothing_is_applied_where_nothing_was_wanted() {
 }
 
 #[test]
-fn a_process_without_the_privilege_is_told_what_failed() {
+fn a_process_without_the_privilege_learns_what_failed() {
     fn here() {}
     alone_as_root(&here, || {
         plan(4_321, 4_321, &[4_321]).apply().expect("applied");
-        let told = |plan: Privileges| plan.apply().expect_err("refused").to_string();
-        assert_eq!(told(plan(4_321, 4_321, &[1])), "cannot change the supplementary groups");
-        assert_eq!(told(plan(4_321, 7, &[4_321])), "cannot change to group id 7");
-        assert_eq!(told(plan(7, 4_321, &[4_321])), "cannot change to user id 7");
+        let error = |plan: Privileges| plan.apply().expect_err("refused").to_string();
+        assert_eq!(error(plan(4_321, 4_321, &[1])), "cannot change the supplementary groups");
+        assert_eq!(error(plan(4_321, 7, &[4_321])), "cannot change to group id 7");
+        assert_eq!(error(plan(7, 4_321, &[4_321])), "cannot change to user id 7");
         let raised = getrlimit(Resource::Nofile).maximum.map(|limit| limit + 1);
         let plan = Privileges { rlimit_nofile: raised, ..Privileges::default() };
-        assert!(told(plan).starts_with("cannot set the limit of descriptors to"));
+        assert!(error(plan).starts_with("cannot set the limit of descriptors to"));
     });
 }
 

@@ -145,7 +145,7 @@ fn users_and_groups_become_numbers() {
 }
 
 #[test]
-fn names_that_lead_nowhere_are_told_by_argument() {
+fn names_that_lead_nowhere_are_reported_by_argument() {
     for (text, words) in [
         ("nobody-here", "there is no"),
         ("", "is empty"),
@@ -174,7 +174,7 @@ fn names_that_lead_nowhere_are_told_by_argument() {
 }
 
 #[test]
-fn every_wrong_argument_is_told_at_once() {
+fn every_wrong_argument_is_reported_at_once() {
     let everything = Wanted {
         umask: Some(0o1000),
         rlimit_nofile: Some(0),
@@ -237,7 +237,7 @@ fn who_is_already_what_is_wanted_needs_no_root() {
 }
 
 #[test]
-fn a_root_without_a_capability_is_told_which() {
+fn a_missing_capability_of_root_is_named() {
     for (lacking, user, group, groups, argument, name) in [
         (CapabilitySet::SETUID, Some("web"), None, None, "user", "CAP_SETUID"),
         (CapabilitySet::KILL, Some("web"), None, None, "user", "CAP_KILL"),

@@ -1,4 +1,4 @@
-//! Connections as sock_diag(7) tells them.
+//! Connections as sock_diag(7) shows them.
 
 mod exchange;
 mod wire;
@@ -12,7 +12,7 @@ use wire::{Framed, Message};
 /// `sock_diag(7)`.
 ///
 /// The best source: it reads in binary what passes the filter and no more, finds a single
-/// connection without searching, and is the only one that tells when the peer of a UNIX stream
+/// connection without searching, and is the only one that shows when the peer of a UNIX stream
 /// socket has gone.
 ///
 /// Each reading opens a socket of its own, so nothing is inherited over fork and no answer can be
