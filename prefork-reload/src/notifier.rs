@@ -96,18 +96,18 @@ impl Notifier {
     pub(crate) fn drain(&mut self) -> Hints {
         let mut buffer = [MaybeUninit::uninit(); 4096];
         let mut reader = Reader::new(&self.instance, &mut buffer);
-        let mut heard = Hints::Nothing;
+        let mut hints = Hints::Nothing;
         let mut reads = 0;
         loop {
             if reader.is_buffer_empty() {
                 reads += 1;
                 if reads > MOST_READS {
-                    return heard;
+                    return hints;
                 }
             }
-            let Ok(event) = reader.next() else { return heard };
+            let Ok(event) = reader.next() else { return hints };
             if event.events().contains(ReadFlags::QUEUE_OVERFLOW) {
-                heard = Hints::Related;
+                hints = Hints::Related;
                 continue;
             }
             let Some(watch) = self.watches.get(&event.wd()) else {
@@ -116,9 +116,9 @@ impl Notifier {
             };
             let name = event.file_name().map(|name| OsStr::from_bytes(name.to_bytes()));
             if name.is_none_or(|name| watch.concerns(name)) {
-                heard = Hints::Related;
-            } else if heard == Hints::Nothing {
-                heard = Hints::Unrelated;
+                hints = Hints::Related;
+            } else if hints == Hints::Nothing {
+                hints = Hints::Unrelated;
             }
         }
     }

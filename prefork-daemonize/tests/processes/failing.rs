@@ -93,9 +93,9 @@ fn does_not_let_a_late_daemon_serve(scratch: &Scratch) {
     let done = run(&mut fixture(&["daemon", "life=stubborn", "timeout=100", &events]));
     done.assert_failed("was not ready within 100ms");
     let daemon = daemon_of(scratch);
-    assert!(lives(daemon), "it hears no SIGTERM, so it should live: {}", scratch.read("events"));
+    assert!(lives(daemon), "it answers no SIGTERM, so it should live: {}", scratch.read("events"));
     say_go(scratch);
-    until("the late daemon hears that nobody waits", || {
+    until("the late daemon learns that nobody waits", || {
         scratch.read("events").contains("the launcher has gone")
     });
     reap(daemon);
@@ -125,7 +125,7 @@ fn is_not_believed_by_a_launcher_that_is_gone(scratch: &Scratch) {
     until("the daemon runs", || scratch.read("events").contains('\n'));
     launcher.kill();
     say_go(scratch);
-    until("the daemon hears that nobody waits", || {
+    until("the daemon learns that nobody waits", || {
         scratch.read("events").contains("the launcher has gone")
     });
 }

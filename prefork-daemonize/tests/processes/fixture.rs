@@ -201,11 +201,11 @@ fn live(settings: &Settings<'_>, readiness: Readiness) -> Result<(), Failure> {
 }
 
 /// Makes what a daemon makes, is ready, and serves until SIGTERM.
-fn serve(settings: &Settings<'_>, ready: Readiness, heard: &[Number]) -> Result<(), Failure> {
-    // TERM is blocked even where it is not heard, so that it does not kill either.
+fn serve(settings: &Settings<'_>, ready: Readiness, answered: &[Number]) -> Result<(), Failure> {
+    // TERM is blocked even where it is not answered, so that it does not kill either.
     let mut blocked = SigSet::empty();
     blocked.add(Number::SIGTERM);
-    heard.iter().for_each(|signal| blocked.add(*signal));
+    answered.iter().for_each(|signal| blocked.add(*signal));
     blocked.thread_block()?;
     let pid_file = match settings.get("pidfile").map(PidFile::create).transpose() {
         Ok(pid_file) => pid_file,
@@ -233,7 +233,7 @@ fn serve(settings: &Settings<'_>, ready: Readiness, heard: &[Number]) -> Result<
     ready.ready()?;
     println!("serving");
     let mut awaited = SigSet::empty();
-    heard.iter().for_each(|signal| awaited.add(*signal));
+    answered.iter().for_each(|signal| awaited.add(*signal));
     while awaited.wait()? != Number::SIGTERM {
         settings.event("hup");
     }

@@ -40,7 +40,7 @@ pub(crate) fn run_all(tests: &[Test]) -> ExitCode {
         selected.for_each(|(name, _)| println!("{name}: test"));
         return ExitCode::SUCCESS;
     }
-    // Whoever started the tests in the background or under nohup has had signals ignored.
+    // Tests that are started in the background or under nohup have signals ignored.
     prefork_daemonize::reset_signals().expect("cannot reset signals");
     rustix::process::set_child_subreaper(Some(rustix::process::getpid()))
         .expect("cannot become a child subreaper");
@@ -170,7 +170,7 @@ pub(crate) fn start_until(word: &str, args: &[&str]) -> Started {
 /// The same of any command.
 pub(crate) fn start_command_until(word: &str, command: &mut Command) -> Started {
     let started = start(command.stdin(Stdio::piped()));
-    until(&format!("{command:?} says {word:?}"), || started.heard().contains(word));
+    until(&format!("{command:?} prints {word:?}"), || started.printed().contains(word));
     started
 }
 
@@ -180,7 +180,7 @@ impl Started {
     }
 
     /// What it has written so far.
-    pub(crate) fn heard(&self) -> String {
+    pub(crate) fn printed(&self) -> String {
         contents(&self.stdout)
     }
 

@@ -297,7 +297,7 @@ fn is_nobodys_to_take_or_release(scratch: &Scratch) {
     let path = scratch.path("pid");
     let grab = |stage: &str, granted: &str| {
         let grabber = start_until("grabbed", &["grab", text(&path)]);
-        assert_eq!(grabber.heard(), granted, "{stage}");
+        assert_eq!(grabber.printed(), granted, "{stage}");
         grabber
     };
     fs::write(&path, "123\n").expect("write");
