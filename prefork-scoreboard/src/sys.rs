@@ -74,6 +74,10 @@ impl ForkMark {
 }
 
 fn wiped_on_fork() -> io::Result<MmapRaw> {
+    if cfg!(miri) {
+        // Miri knows no madvise(2), and has no fork that a mark would be for.
+        return Err(io::ErrorKind::Unsupported.into());
+    }
     let page = MmapRaw::from(MmapMut::map_anon(rustix::param::page_size())?);
     // SAFETY: the range is exactly one mapping that nothing else knows of. The advice changes
     // nothing in this process.
