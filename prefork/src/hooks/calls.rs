@@ -64,8 +64,8 @@ impl HookCalls {
                 Ok(Some(duty)) => return Some(duty),
                 Err(error) => {
                     let short = Shortage::behind(&error);
-                    let message =
-                        HookMessage::CannotRun { hook, error: &format_args!("{error}{short}") };
+                    let error = format!("{error}{short}");
+                    let message = HookMessage::CannotRun { hook, error: &error };
                     let text = message.to_string();
                     if self.trouble.as_ref() != Some(&text) {
                         log.write(&message);
