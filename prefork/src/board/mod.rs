@@ -66,8 +66,8 @@ pub(crate) struct Look {
 
 impl ParentBoard {
     /// Begins with no child, and a scoreboard that is there or will be.
-    pub(crate) fn new(public: Public) -> Self {
-        Self { readings: Vec::with_capacity(public.slots()), public, refused: 0 }
+    pub(crate) const fn new(public: Public) -> Self {
+        Self { readings: Vec::new(), public, refused: 0 }
     }
 
     /// Closes the scoreboard, which is removed nowhere but in the parent, in a process just forked. What is known

@@ -102,11 +102,6 @@ impl Public {
         public
     }
 
-    /// How many slots it has, or is to have.
-    pub(super) const fn slots(&self) -> usize {
-        self.slots
-    }
-
     /// A scoreboard that is to be made.
     fn absent(place: &Place, slots: u32) -> Self {
         let repair = match place {

@@ -170,8 +170,7 @@ impl<'a> Parent<'a> {
         let watches = hooks.on_client_disconnect.is_some();
         let client_watch = watches.then(|| ClientWatch::new(&listeners, &log));
         let watched = config.netwatch_interval.filter(|_| watches);
-        let mut table =
-            Table::new(config.slots()).map_err(RunError::system("keep a descriptor in reserve"))?;
+        let mut table = Table::new().map_err(RunError::system("keep a descriptor in reserve"))?;
         let mut has_returned = false;
         let handed = adopted.as_ref().map(|adopted| &adopted.tags);
         let descendants = Descendants::begin(config.descendants, handed, &log);

@@ -39,10 +39,9 @@ struct Child {
 }
 
 impl Table {
-    /// Makes it for so many children. Memory that it has no children for is not there yet.
-    pub(crate) fn new(slots: u32) -> io::Result<Self> {
-        let children = Vec::with_capacity(slots as usize);
-        Ok(Self { children, slots: HashMap::new(), serial: 0, reserve: Reserve::new()? })
+    pub(crate) fn new() -> io::Result<Self> {
+        let (children, slots) = Default::default();
+        Ok(Self { children, slots, serial: 0, reserve: Reserve::new()? })
     }
 
     /// Closes what it holds in a process just forked, whose memory stays as it is.
@@ -205,7 +204,7 @@ mod tests {
     const SLOT: SlotId = SlotId(2);
 
     fn with(pid: u32) -> (Table, Pid) {
-        let mut table = Table::new(3).expect("made");
+        let mut table = Table::new().expect("made");
         let pid = i32::try_from(pid).ok().and_then(Pid::from_raw).expect("a pid");
         let bell = table.next_bell(SLOT);
         table.insert(pid, Generation(1), bell);
