@@ -1,4 +1,4 @@
-//! What can go wrong, in the words for who has to mend it.
+//! What can go wrong, in words for the person who has to mend it.
 
 use std::{
     error::Error as StdError,
@@ -61,7 +61,7 @@ impl StdError for ArgsError {}
 /// Returns the status with which a program should end that could not run for this reason: 78 (`EX_CONFIG` in
 /// `sysexits.h`) where arguments or settings are wrong, and 1 otherwise.
 ///
-/// Whoever starts it again by itself can tell by this that it would not help: `RestartPreventExitStatus=78` in a unit of
+/// A service manager can be set not to start it again for such a status: `RestartPreventExitStatus=78` in a unit of
 /// systemd (`systemd.service(5)`).
 ///
 /// # Examples
@@ -155,7 +155,7 @@ pub enum RunError {
     Hook {
         /// The name of the argument.
         hook: &'static str,
-        /// What the hook said.
+        /// What the hook returned.
         source: BoxError,
     },
     /// The system refused something that a daemon cannot do without.
@@ -164,7 +164,7 @@ pub enum RunError {
     System {
         /// What was attempted.
         action: &'static str,
-        /// What the system said.
+        /// What the system reported.
         source: io::Error,
     },
     /// A daemon without children cannot take over one that has some.
@@ -225,7 +225,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_short_limit_is_told_as_it_is() {
+    fn a_short_limit_is_printed_as_it_is() {
         let limit = Duration::from_millis(500);
         let error = RunError::StartTimedOut { ready: 0, wanted: 3, limit };
         assert_eq!(error.to_string(), "only 0 of 3 children were ready within 500 ms");

@@ -4,7 +4,7 @@
 
 use rustix::process::{Signal, set_parent_process_death_signal};
 
-/// Forks; tells whether this is the child, which dies with its parent.
+/// Forks; returns whether this is the child, which dies with its parent.
 pub(crate) fn fork_tied_to_parent() -> bool {
     // SAFETY: the process has no other thread.
     let forked = unsafe { nix::unistd::fork() }.expect("fork");

@@ -96,14 +96,14 @@ impl<S> Args<S> {
         self
     }
 
-    /// Sets the file in which children tell the parent, and whoever may read it, what they are
-    /// doing. Default none: then nothing is told, and the number of children stays at
+    /// Sets the file in which children report to the parent, and to all who may read it, what they are
+    /// doing. Default none: then nothing is reported, and the number of children stays at
     /// [`prefork`](Self::prefork).
     ///
     /// The format is that of the crate [`scoreboard`](crate::scoreboard). The file has mode 0600 and
-    /// is removed on an orderly stop. Whoever truncates it ends every child at its next report, and the
+    /// is removed on an orderly stop. Truncating it ends every child at its next report, and the
     /// parent lives on and replaces them. With [`prefork`](Self::prefork) 0 the daemon itself writes to the
-    /// file through memory, and would be ended by whoever truncates it. Choose a directory in memory, such as `/run`, that only the
+    /// file through memory, and would be ended too. Choose a directory in memory, such as `/run`, that only the
     /// parent's user may write; as root, no other is taken.
     pub fn scoreboard_path(mut self, path: impl Into<PathBuf>) -> Self {
         self.data.scoreboard_path = Some(path.into());
@@ -127,7 +127,7 @@ impl<S> Args<S> {
     /// documentation](crate#the-status-page). What children do is on it with a
     /// [scoreboard](Self::scoreboard_path) only.
     ///
-    /// Only loopback addresses are taken, as there is neither encryption nor a password: whoever can
+    /// Only loopback addresses are taken, as there is neither encryption nor a password: all who can
     /// connect can read. A UNIX socket has mode 0600 unless [`StatusAddress::mode`] says otherwise, and is
     /// removed at an orderly stop. A process of its own serves the page, as the user of the children; it
     /// is replaced when it ends.
@@ -286,7 +286,7 @@ impl<S> Args<S> {
     /// [`auto_reload_handler`](Self::auto_reload_handler) see to it when they have. Default never.
     ///
     /// What is watched is the program, or what [`auto_reload_watch`](Self::auto_reload_watch) says. Where the
-    /// kernel tells of changes (`inotify(7)`) they are noticed at once, and the interval is for the rest, such
+    /// kernel reports changes (`inotify(7)`) they are noticed at once, and the interval is for the rest, such
     /// as network file systems. Files must have been at rest for 200 ms.
     pub fn auto_reload_check_every(mut self, interval: Duration) -> Self {
         self.data.auto_reload_check_every = Some(interval);

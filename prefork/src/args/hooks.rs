@@ -58,8 +58,8 @@ impl<S> Args<S> {
         self
     }
 
-    /// Runs `hook` once, when every first child is in its main loop, before that is reported to whoever has started
-    /// the daemon. Default none.
+    /// Runs `hook` once, when every first child is in its main loop, before the launcher and the service
+    /// manager learn of it. Default none.
     ///
     /// An error or a panic is logged, and the daemon serves; so it does after
     /// [`hook_timeout`](Self::hook_timeout).
@@ -147,14 +147,14 @@ impl<S> Args<S> {
     /// scoreboard, which says who is at work, and sockets of [`Init::listen`](crate::Init::listen) or
     /// [`Init::listen_unix`](crate::Init::listen_unix).
     ///
-    /// [`OnDisconnect::Cancel`](crate::OnDisconnect::Cancel) has the child give the job up. A closure is told of
+    /// [`OnDisconnect::Cancel`](crate::OnDisconnect::Cancel) cancels the job in the child. A closure is given
     /// the client and returns what is to be done; an error or a panic is logged, and nothing is done.
     ///
     /// That a client has gone is noticed within a [`netwatch_interval`](Self::netwatch_interval), whenever it goes: the parent
     /// looks while children are at work, and not at all while none is. Each connection is reported once:
     ///
     /// - [`Seen::PeerClosed`](crate::Seen::PeerClosed): the client sends no more. It has closed the
-    ///   connection, or only its own side of it and still waits for the answer: TCP does not tell which.
+    ///   connection, or only its own side of it and still waits for the answer: TCP does not show which.
     ///   Leave such clients alone where they are to be expected.
     /// - [`Seen::Gone`](crate::Seen::Gone): the connection is no more, by a reset for example.
     ///

@@ -69,7 +69,7 @@ impl<S> Args<S> {
     ///
     /// [`Prefork::new`](crate::Prefork::new) fails if there is no such group, and unless this
     /// process is root with the capability `CAP_SETGID`. The database is asked once, when the daemon
-    /// starts: who becomes a member later is one after the next start.
+    /// starts: later changes of its members count from the next start on.
     pub fn supplementary_groups<G: Into<String>>(
         mut self,
         groups: impl IntoIterator<Item = G>,
@@ -117,7 +117,7 @@ impl<S> Args<S> {
     /// [`group`](Self::group) or [`supplementary_groups`](Self::supplementary_groups).
     ///
     /// A parent that has done so can no longer remove its files from directories that its new user
-    /// may not write, nor make its pid file again or open logs anew there; and a daemon that is started as
+    /// may not write, nor make its pid file again or reopen logs there; and a daemon that is started as
     /// root refuses directories that it may write. Nothing keeps a child that was taken over from
     /// harming it. Without it the parent keeps its rights and shares nothing with its children that
     /// it trusts.

@@ -58,9 +58,9 @@ struct Reading {
 pub(crate) struct Look {
     /// What the children are doing, by ascending slot.
     pub(crate) activities: Vec<(SlotId, Activity)>,
-    /// Who wants more time for the request in hand, and until when, if that is new.
+    /// Children that want more time for the request in hand, and until when, if that is new.
     pub(crate) extended: Vec<(SlotId, Time)>,
-    /// Who claims what cannot be.
+    /// Children that claim what cannot be.
     pub(crate) implausible: Vec<(SlotId, Claim)>,
 }
 
@@ -217,7 +217,7 @@ impl ParentBoard {
     }
 
     /// Makes the scoreboard again, if it was damaged or could not be made before, and shows all children on it;
-    /// tells whether there is another one now.
+    /// returns whether there is another one now.
     pub(crate) fn heal(&mut self, now: Time, pages: &Pages, log: &Log) -> bool {
         if !self.public.heal(now, log) {
             return false;
@@ -318,7 +318,7 @@ impl Reading {
             }
             Class::Busy => Activity::Busy { since: record.request_started().map(time) },
             Class::Draining => Activity::Busy { since: None },
-            // Whoever leaves a record that nobody understands has as much time for it as for a request.
+            // A child may leave a record that nobody understands for as long as a request may take.
             Class::Stalled | Class::Empty => {
                 Activity::Busy { since: self.unclear.map(Unclear::since) }
             }
@@ -332,7 +332,7 @@ fn shown(edition: u64) -> u32 {
 }
 
 /// The pages' clock is the parent's (`CLOCK_MONOTONIC`).
-/// Tells whether a record is of the request that has begun then.
+/// Returns whether a record is of the request that has begun then.
 pub(crate) fn is_at(record: &Record, since: Time) -> bool {
     record.status().class() == Class::Busy && record.request_started().map(time) == Some(since)
 }

@@ -268,7 +268,7 @@ impl Public {
         }
     }
 
-    /// Makes it again if that is due; tells whether there is a new one.
+    /// Makes it again if that is due; returns whether there is a new one.
     pub(super) fn heal(&mut self, now: Time, log: &Log) -> bool {
         let Repair::Due { not_before, said } = &mut self.repair else { return false };
         if now < *not_before {

@@ -41,7 +41,7 @@ impl BellId {
     }
 }
 
-/// The parent's side: where all bells are heard.
+/// The parent's side: where all bells are read.
 #[derive(Debug)]
 pub(crate) struct Bells {
     epoll: OwnedFd,
@@ -109,14 +109,14 @@ mod tests {
     #[test]
     fn a_bell_is_known_by_the_kernel_and_rings_every_time() {
         let bells = Bells::new().expect("made");
-        let rung = || bells.rung().expect("heard");
+        let rung = || bells.rung().expect("read");
         let (one, other) =
             (bells.make(id(7, 1)).expect("made"), bells.make(id(7, u32::MAX)).expect("made"));
         assert_eq!(rung(), []);
         one.ring();
         one.ring();
         assert_eq!(rung(), [id(7, 1)]);
-        assert_eq!(rung(), [], "it is not heard twice, though nobody reads it");
+        assert_eq!(rung(), [], "it is not returned twice, though nobody reads it");
         other.ring();
         one.ring();
         assert_eq!(rung().len(), 2);
@@ -129,9 +129,9 @@ mod tests {
         let bell = bells.make(id(0, 0)).expect("made");
         rustix::io::write(&bell.eventfd, &(u64::MAX - 1).to_ne_bytes()).expect("filled");
         bell.ring();
-        assert_eq!(bells.rung().expect("heard"), [id(0, 0)]);
+        assert_eq!(bells.rung().expect("read"), [id(0, 0)]);
         rustix::io::ioctl_fionbio(&bell.eventfd, false).expect("made blocking");
-        assert_eq!(bells.rung().expect("heard"), []);
+        assert_eq!(bells.rung().expect("read"), []);
     }
 
     #[test]
@@ -140,7 +140,7 @@ mod tests {
         let bell = bells.make(id(3, 3)).expect("made");
         bell.ring();
         drop(bell);
-        assert_eq!(bells.rung().expect("heard"), []);
+        assert_eq!(bells.rung().expect("read"), []);
     }
 
     #[test]
@@ -148,7 +148,7 @@ mod tests {
         let bells = Bells::new().expect("made");
         let all: Vec<_> = (0..100).map(|slot| bells.make(id(slot, 0)).expect("made")).collect();
         all.iter().for_each(Bell::ring);
-        let counts = [(); 3].map(|()| bells.rung().expect("heard").len());
+        let counts = [(); 3].map(|()| bells.rung().expect("read").len());
         assert_eq!(counts, [MOST, 100 - MOST, 0]);
     }
 }

@@ -4,20 +4,20 @@
 //!
 //! Logs are rotated while children write to them, and children mostly run as a user who may not open them. To replace
 //! all children takes as long as their longest request, and until then they write to a file that may be compressed
-//! and removed already. `/proc/PARENT/fd` is closed to them, as to everybody who may not trace the parent; a directory
+//! and removed already. `/proc/PARENT/fd` is closed to them, as to all that may not trace the parent; a directory
 //! that was opened before the change of user does not help, as permissions are looked at when a file is opened; and to
 //! give the files to the children's user is how a log becomes a way to root.
 //!
 //! # Idea
 //!
-//! A descriptor is passed, which only a UNIX socket can do; and nothing may come to the parent in this way, who would
-//! have to close it, and might sleep in that. So this one goes in one direction for good: the parent has shut down
+//! A descriptor is passed, which only a UNIX socket can do; and nothing may come to the parent in this way, which
+//! would have to close it, and might sleep in that. So this one goes in one direction for good: the parent has shut down
 //! reading at its end before it has a child, which nobody can take back, and whatever a child sends fails with `EPIPE`
 //! in the child.
 //!
 //! All children have the same other end, so that the parent needs two descriptors for any number of them. In the socket
 //! lies one message: the newest *edition* of the logs, with its number. It is looked at and left there (`MSG_PEEK`),
-//! which gives each process descriptors of its own. That there is a newer one says a word in the child's page.
+//! which gives each process descriptors of its own. A word in the child's page says that there is a newer one.
 //!
 //! A child that takes the message away, or shuts its end down, does so to its siblings too: they find nothing, go on
 //! with the old files, and ask to be replaced. What they get is what they had: a log to write to.
@@ -101,7 +101,7 @@ impl Handout {
         [&self.giver, &self.taker.socket]
     }
 
-    /// The number of the newest edition, which all have who are forked now.
+    /// The number of the newest edition, which every child has that is forked now.
     pub(crate) const fn edition(&self) -> u64 {
         self.edition
     }
@@ -137,7 +137,7 @@ impl Handout {
         Ok(())
     }
 
-    /// Takes away the edition that lies there. Who looks meanwhile finds none, and looks again: see [`Taker::take`].
+    /// Takes away the edition that lies there. A child that looks meanwhile finds none, and looks again: see [`Taker::take`].
     fn take_back(&self) -> Result<(), Errno> {
         for _ in 0..MOST_STALE {
             // They were opened by this process, and nobody else can put anything there.
@@ -288,7 +288,7 @@ mod tests {
         assert_eq!(std::fs::read(folder.path().join("requests")).expect("read"), b"request");
     }
 
-    /// By which a child could have the parent close what it likes.
+    /// Else a child could have the parent close what it likes.
     #[test]
     fn nothing_can_be_sent_to_the_parent() {
         let handout = Handout::new().expect("made");

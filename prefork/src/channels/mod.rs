@@ -4,16 +4,16 @@
 //!
 //! Children run code that crashes and that may be taken over, and the parent may be root. So what lies
 //! between them must carry nothing but what it is for: no descriptor to the parent, no signal, no pid that a child made up.
-//! The parent must never wait for it, whatever children do, and who speaks must be known by construction
-//! and not by what is said.
+//! The parent must never wait for it, whatever children do, and the sender must be known by construction
+//! and not by what it sends.
 //!
 //! # Idea
 //!
-//! What is *said* is in memory, and what *wakes* carries nothing:
+//! What is *reported* is in memory, and what *wakes* carries nothing:
 //!
 //! - **Pages** (`pages.rs`). One sealed file in memory, of one page for each slot. The parent has mapped all
 //!   of them, each child its own alone. The child writes there what it is doing and how far it has come, and
-//!   the parent whether the child is asked to leave. So who speaks is known by the page.
+//!   the parent whether the child is asked to leave. So the sender is known by the page.
 //! - **Bells** (`bells.rs`), from a child to the parent. Each child has an eventfd of its own; the parent's
 //!   epoll waits at it. The parent never reads or writes one, so nothing that a child does to it can keep the
 //!   parent waiting; and which bell has rung is the kernel's word.
@@ -137,12 +137,12 @@ impl Channels {
         self.call.wake();
     }
 
-    /// Has these children, and all others who follow, go over to these logs with their next line, and wakes those who
+    /// Moves these children, and all that follow, to these logs with their next line, and wakes those that
     /// wait, so that the old files are closed.
     ///
     /// # Errors
     ///
-    /// Fails if they do not find them; whoever looks for them asks to be replaced.
+    /// Fails if they do not find them; a child that looks for them asks to be replaced.
     pub(crate) fn hand_out(
         &mut self,
         logs: &Logs<BorrowedFd<'_>>,

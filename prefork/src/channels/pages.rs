@@ -1,9 +1,9 @@
-//! What parent and child say to each other: a page of shared memory for each slot.
+//! What parent and child report to each other: a page of shared memory for each slot.
 //!
 //! The first words of a page are the child's record, as on a scoreboard. Then come, each in a cache line of
 //! its own, the words that the child writes and those that the parent writes. A child could write to either:
 //! what it does to its own page is no harm to anybody else, as the parent draws no more from it than what a
-//! child may say anyway.
+//! child may report anyway.
 
 mod connections;
 
@@ -76,7 +76,7 @@ pub(crate) struct Pages {
 impl Pages {
     pub(super) fn new(slots: u32) -> io::Result<Self> {
         let memory = memory_file::create("prefork-pages")?;
-        // Whoever else may look into /proc/PID/fd of this process cannot open it again.
+        // Others that may look into /proc/PID/fd of this process cannot open it again.
         fchmod(&memory, Mode::RUSR | Mode::WUSR).of_call("fchmod(2)")?;
         let pages = Self::reserve(&memory, slots)?;
         // Nobody can cut it, so that no access ends in SIGBUS. A later program may make it larger.
@@ -185,7 +185,7 @@ impl Pages {
         slots.for_each(|slot| self.store(slot, DRAINING, 1));
     }
 
-    /// Has these children, and those that are assigned from now on, say which connection they have in hand, as clients
+    /// Asks these children, and those that are assigned from now on, which connection they have in hand, as clients
     /// are looked at every `interval`; or not any more.
     pub(crate) fn watch_clients(
         &mut self,
@@ -209,7 +209,7 @@ impl Pages {
         fence(Ordering::SeqCst);
     }
 
-    /// Tells whether a child has rung since its record has changed in this round.
+    /// Returns whether a child has rung since its record has changed in this round.
     pub(crate) fn has_changed(&self, slot: SlotId) -> bool {
         let rung = self.word(slot, RUNG).map(|word| word.load(Ordering::Acquire));
         self.is_armed && rung == Some(self.round)
@@ -224,12 +224,12 @@ impl Pages {
     /// Has these children go over to this edition of the logs, each with its next line.
     pub(super) fn renew_logs(&self, slots: impl Iterator<Item = SlotId>, edition: u64) {
         for word in slots.filter_map(|slot| self.word(slot, NEWEST)) {
-            // Before it is looked at who writes; pairs with the child's `write_to` and `newest_logs`.
+            // Before the writers are looked at; pairs with the child's `write_to` and `newest_logs`.
             word.store(edition, Ordering::SeqCst);
         }
     }
 
-    /// Tells whether a child may be writing a line to older logs than those of this edition.
+    /// Returns whether a child may be writing a line to older logs than those of this edition.
     pub(crate) fn writes_to_older_logs(&self, slot: SlotId, edition: u64) -> bool {
         let mut words = WRITING.iter().filter_map(|word| self.word(slot, *word));
         words.any(|word| {
@@ -286,7 +286,7 @@ impl OwnPage {
         record(self.page).enter(self.slot.index())
     }
 
-    /// Reports something; tells whether that is new.
+    /// Reports something; returns whether that is new.
     pub(crate) fn report(self, report: Report) -> bool {
         let before = self.page[REPORTS].fetch_or(report.bit(), Ordering::Release);
         before & report.bit() == 0
@@ -333,7 +333,7 @@ impl OwnPage {
         self.page[WATCHED].load(Ordering::Relaxed) != 0
     }
 
-    /// Tells whether the parent is to be woken, after the record has changed: once in each round.
+    /// Returns whether the parent is to be woken, after the record has changed: once in each round.
     pub(crate) fn wants_bell(self) -> bool {
         // Report first, ask then: see `Pages::arm`.
         fence(Ordering::SeqCst);

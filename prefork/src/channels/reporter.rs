@@ -47,7 +47,7 @@ impl Reporter {
         self.page.extend(until);
     }
 
-    /// Tells whether the parent wants to know which connection is in hand.
+    /// Returns whether the parent wants to know which connection is in hand.
     pub(crate) fn is_watched(&self) -> bool {
         self.page.is_watched()
     }

@@ -135,7 +135,7 @@ impl Child {
     }
 }
 
-/// Tells whether all of these sockets listen.
+/// Returns whether all of these sockets listen.
 fn all_listen<L: Listener + ?Sized>(listener: &L) -> bool {
     let all = listener.each(INSIDE, &mut |socket| match is_deaf(socket) {
         Ok(false) => Ok(()),
@@ -145,7 +145,7 @@ fn all_listen<L: Listener + ?Sized>(listener: &L) -> bool {
     all.is_ok()
 }
 
-/// Waits a moment, or until one of these becomes readable or hangs up; tells whether one has.
+/// Waits a moment, or until one of these becomes readable or hangs up; returns whether one has.
 pub(super) fn pause<'a>(until: impl IntoIterator<Item = BorrowedFd<'a>>) -> io::Result<bool> {
     let until = until.into_iter();
     let mut fds: Vec<_> = until.map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)).collect();

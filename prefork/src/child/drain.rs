@@ -26,7 +26,7 @@ const MOST_PAUSES: u32 = 50;
 /// What is taken of what waits.
 #[derive(Debug, Default)]
 pub(super) struct Drain {
-    /// The sockets that outlive the daemon, by their cookies: those who wait there are left to its next start.
+    /// The sockets that outlive the daemon, by their cookies: clients that wait there are left to its next start.
     outliving: Vec<u64>,
     /// How many connections may still be taken, of each socket that was asked.
     left: Vec<(RawFd, u32)>,
@@ -139,7 +139,7 @@ impl Child {
     }
 }
 
-/// Tells whether somebody waits at the socket with this descriptor; of a UNIX socket that was shut down the kernel does not
+/// Returns whether somebody waits at the socket with this descriptor; of a UNIX socket that was shut down the kernel does not
 /// say that nobody does.
 fn may_be_waited_at<L: Listener + ?Sized>(listener: &L, fd: RawFd) -> io::Result<bool> {
     let mut is_ready = false;

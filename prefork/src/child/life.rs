@@ -63,7 +63,7 @@ pub(crate) fn live<S>(context: ChildContext, body: &mut Body<S>, state: &S) -> !
                 failed.status()
             }
         },
-        // The parent has died, and nobody is left who would want to hear of it.
+        // The parent has died, and nobody is left to read of it.
         Ok(None) => 1,
         Err(error) => {
             log.write(&PoolMessage::CannotStart { error: &Report(&*error) });
@@ -85,7 +85,7 @@ fn settle(context: ChildContext, log: &Log) -> Result<Option<Child>, BoxError> {
     if let Some(Err(error)) = tag.map(orphans::set_tag) {
         log.write(&PoolMessage::CannotTag { error: &error });
     }
-    // Before the change of user, who may not open the logs.
+    // Before the change of user, as the new one may not open the logs.
     stderr::open_own()?;
     access_log.make_own(log)?;
     title.become_child();

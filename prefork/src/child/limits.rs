@@ -40,7 +40,7 @@ impl Usage {
         self.requests += 1;
     }
 
-    /// Tells whether a limit has been reached; to be asked between two requests.
+    /// Returns whether a limit has been reached; to be asked between two requests.
     pub(crate) fn is_used_up(&mut self) -> bool {
         self.max_requests.is_some_and(|limit| self.requests >= limit)
             || self

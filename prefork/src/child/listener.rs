@@ -209,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn peers_without_a_name_are_told_from_others() {
+    fn peers_without_a_name_are_known_from_others() {
         use std::os::linux::net::SocketAddrExt;
 
         let named = unix::SocketAddr::from_pathname("/run/x").expect("an address");

@@ -124,7 +124,7 @@ impl Child {
         self.generation.0
     }
 
-    /// Tells whether the child has been asked to leave.
+    /// Returns whether the child has been asked to leave.
     ///
     /// For loops that take their work from elsewhere than a socket: check it between two jobs.
     ///
@@ -173,8 +173,8 @@ impl Child {
     /// itself that a connection is being served; there it adds the label. While a request is in hand, it is
     /// one and the same: say [`idle`](Self::idle) or [`keep_alive`](Self::keep_alive) between two. The
     /// scoreboard shows at
-    /// most 96 bytes of it to whoever may read the file, so leave secrets out. Without a scoreboard
-    /// it only tells the parent, once, that this child works.
+    /// most 96 bytes of it to all who may read the file, so leave secrets out. Without a scoreboard
+    /// it only reports to the parent, once, that this child works.
     pub fn busy(&mut self, label: &str) {
         if self.is_copy() {
             return;
@@ -290,7 +290,7 @@ impl Child {
         Requests::new(self.pid, self.stop.clone(), self.reporter.clone(), max)
     }
 
-    /// Tells the parent that this child is in its main loop.
+    /// Reports to the parent that this child is in its main loop.
     fn say_entered(&self) {
         self.report(Report::Entered);
     }
@@ -309,14 +309,14 @@ impl Child {
         &mut self.access_log
     }
 
-    /// Tells the parent once that this child has served enough.
+    /// Reports to the parent, once, that this child has served enough.
     fn say_if_tired(&mut self) {
         if self.usage.is_used_up() {
             self.report(Report::Tired);
         }
     }
 
-    /// Tells the parent once that this child waits for work.
+    /// Reports to the parent, once, that this child waits for work.
     fn say_ready(&mut self) {
         if !std::mem::replace(&mut self.said_ready, true) {
             self.report(Report::Ready);
@@ -326,7 +326,7 @@ impl Child {
         }
     }
 
-    /// Tells the parent once that this child has taken work.
+    /// Reports to the parent, once, that this child has taken work.
     fn say_worked(&mut self) {
         if !std::mem::replace(&mut self.said_worked, true) {
             self.report(Report::Worked);
@@ -340,7 +340,7 @@ impl Child {
         }
     }
 
-    /// Has the parent look at what it shares with this child; tells whether there is a parent.
+    /// Has the parent look at what it shares with this child; returns whether there is a parent.
     fn ring(&self) -> bool {
         self.reporter.as_ref().inspect(|reporter| reporter.ring()).is_some()
     }
@@ -354,7 +354,7 @@ impl Child {
     ///
     /// One that went on waiting at the others would take the wake-up for a connection there, which nobody here
     /// accepts. A socket that was closed meanwhile cannot be taken out of it any more. Then another poller is
-    /// made, which does not hear the parent's call: so the parent has to ask this child by a signal.
+    /// made, which the parent's nudge does not wake: so the parent has to ask this child by a signal.
     fn poller<L: Listener + ?Sized>(&mut self, listener: &L) -> io::Result<&Poller> {
         if let Err(Stale) = self.poller.leave_unless_at(|visit| listener.each(INSIDE, visit))? {
             self.poller.replace(stops(&self.stop, self.tether.as_ref()))?;

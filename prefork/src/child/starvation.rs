@@ -18,7 +18,7 @@ impl Starvation {
         self.is_held_up = false;
     }
 
-    /// Notes that the call is held up; tells whether that is new.
+    /// Notes that the call is held up; returns whether that is new.
     pub(super) const fn is_new(&mut self) -> bool {
         self.is_held_up = true;
         !std::mem::replace(&mut self.is_said, true)
@@ -34,7 +34,7 @@ impl Starvation {
 mod tests {
     use super::*;
 
-    /// Makes a call that is held up so many times, and tells how many of these are to be said.
+    /// Makes a call that is held up so many times, and returns how many of these are to be logged.
     fn call(starvation: &mut Starvation, held_up: usize) -> usize {
         starvation.begin();
         let said = (0..held_up).filter(|_| starvation.is_new()).count();

@@ -28,7 +28,7 @@ pub(crate) struct Stop {
 /// Who asks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum By {
-    /// The parent, by its word, and anybody by `SIGTERM`, which ends a process that does not attend.
+    /// The parent, in the page, and anybody by `SIGTERM`, which ends a process that does not attend.
     Signal,
     /// Another thread of the process, by [`Stop::ask`].
     Thread,
@@ -56,7 +56,7 @@ impl Stop {
         }
     }
 
-    /// Tells whether the flag will be looked at.
+    /// Returns whether the flag will be looked at.
     pub(crate) fn is_attended(&self) -> bool {
         self.attended.load(Ordering::Relaxed)
     }

@@ -124,7 +124,7 @@ impl Work {
         self.changed();
     }
 
-    /// Lays down what is in hand; tells whether there was anything.
+    /// Lays down what is in hand; returns whether there was anything.
     fn put_down(&mut self) -> bool {
         self.forget_extension();
         std::mem::replace(&mut self.in_hand, false)

@@ -1,9 +1,9 @@
-//! The connection that a child has in hand, as it says itself.
+//! The connection that a child has in hand, as it reports itself.
 //!
-//! Tables show who has gone by what they showed before. A connection that is reset before the first look is in none, so
-//! the child says what it has accepted: then it is known whether anybody has looked or not. And one that is known can be
-//! found among any number of others without reading them all. What a child says is believed only as far as it concerns
-//! that child: it must hold the socket, and what may follow is the end of its own request.
+//! Tables show which clients have gone by what they showed before. A connection that is reset before the first look is
+//! in none, so the child reports what it has accepted: then it is known whether anybody has looked or not. And one that
+//! is known can be found among any number of others without reading them all. What a child reports is believed only as
+//! far as it concerns that child: it must hold the socket, and what may follow is the end of its own request.
 //!
 //! Why a child's sockets do not report by themselves that their clients have gone: `docs/design.md`.
 
@@ -125,7 +125,7 @@ mod tests {
 
     use super::*;
 
-    /// What the child says is what the kernel's table shows, for each way to come.
+    /// What the child reports is what the kernel's table shows, for each way to come.
     #[test]
     fn it_is_what_the_table_shows() {
         for (bound, host) in

@@ -1,4 +1,4 @@
-//! What is told of a client that has gone, and what can be done about it.
+//! What is reported of a client that has gone, and what can be done about it.
 
 use std::{
     fmt::{self, Display},
@@ -89,7 +89,7 @@ pub enum OnDisconnect {
 }
 
 /// What [`Args::on_client_disconnect`](crate::Args::on_client_disconnect) takes: an [`OnDisconnect`], or a
-/// closure that is told of the client and returns one.
+/// closure that is given the client and returns one.
 ///
 /// It cannot be implemented elsewhere.
 pub trait DisconnectHandler: sealed::Sealed {
@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn a_client_is_told_of_in_one_line() {
+    fn a_client_is_described_in_one_line() {
         let mut it = disconnect();
         assert_eq!(it.to_string(), "192.0.2.1:4711 of child 42 (GET /\\u{1b}) is gone");
         it.foreign_host = "2001:db8::1".into();

@@ -12,7 +12,7 @@ use rustix::net::{AddressFamily, SocketType, getpeername, sockopt};
 use super::Accepted;
 use crate::sys::borrow_descriptor;
 
-/// Who has more descriptors open serves many clients at once, and is not to look at all of them for each request.
+/// A child that has more descriptors open serves many clients at once, and is not to look at all of them for each request.
 const MOST: usize = 128;
 
 impl Accepted {
@@ -52,7 +52,7 @@ fn descriptor(entry: &fs::DirEntry) -> Option<BorrowedFd<'static>> {
     borrow_descriptor(entry.file_name().to_str()?.parse().ok()?)
 }
 
-/// Tells whether a socket that does not listen has the address of one that does.
+/// Returns whether a socket that does not listen has the address of one that does.
 fn is_accepted(fd: BorrowedFd<'_>, filter: &Filter) -> bool {
     let proto = match (sockopt::socket_type(fd), sockopt::socket_domain(fd)) {
         (Ok(SocketType::STREAM), Ok(AddressFamily::INET)) => Proto::Tcp,
@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_accepted_is_told_from_what_leads_elsewhere() {
+    fn what_was_accepted_is_not_taken_for_what_leads_elsewhere() {
         let (listener, _client, server) = tcp();
         let (elsewhere, outgoing, _) = tcp();
         let (pair, _) = UnixStream::pair().expect("a pair");
@@ -120,7 +120,7 @@ mod tests {
         drop(other);
     }
 
-    /// The kernel does not say any more who it was.
+    /// The kernel does not report any more who it was.
     #[test]
     fn one_that_was_reset_before_is_gone() {
         let (listener, client, mut server) = tcp();

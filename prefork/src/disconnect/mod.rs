@@ -1,6 +1,6 @@
 //! Clients that hang up while a child works for them.
 //!
-//! A child says which connection it has in hand: what it has accepted ([`Accepted`]), or is found to hold (`held.rs`).
+//! A child reports which connection it has in hand: what it has accepted ([`Accepted`]), or is found to hold (`held.rs`).
 //! The supervisor says when to look, the [`ClientWatch`] looks, and an [`OnDisconnect`] says what is to be
 //! done about a client that has gone.
 

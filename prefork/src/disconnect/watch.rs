@@ -30,7 +30,7 @@ pub(crate) struct Gone {
 /// The watch over the clients of children at work.
 pub(crate) struct ClientWatch {
     watch: Watch<Tables>,
-    /// Why connections could not be read the last time, so that it is said once.
+    /// Why connections could not be read the last time, so that it is logged once.
     trouble: Option<String>,
     /// The children of which it was said that they cannot be looked at.
     unreadable: HashSet<u32>,

@@ -13,7 +13,7 @@ use crate::{
     program,
 };
 
-/// One call, with what the hook is told.
+/// One call, with what the hook is given.
 #[derive(Debug)]
 pub(crate) enum Call {
     Ready,

@@ -16,7 +16,7 @@ use crate::{logs::HookMessage, logs::log::Log, system::helper::Helper, system::o
 #[derive(Debug, Default)]
 pub(crate) struct HookCalls {
     lanes: [Lane; Hook::ALL.len()],
-    /// Why no process could be had the last time, so that it is said once.
+    /// Why no process could be had the last time, so that it is logged once.
     trouble: Option<String>,
 }
 

@@ -1,4 +1,4 @@
-//! What hooks of the parent are told of children.
+//! What hooks of the parent are given about children.
 
 use std::time::Duration;
 

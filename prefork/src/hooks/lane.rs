@@ -11,7 +11,7 @@ use super::{
 };
 use crate::system::helper::Helper;
 
-/// How many calls may wait. A hook that is slower than what it is told of misses the newest.
+/// How many calls may wait. A hook that is slower than the events misses the newest.
 const MOST_WAITING: usize = 1000;
 
 /// The pause between two attempts to fork.

@@ -4,7 +4,7 @@
 //! answers call by call, so that the first does not wait for the last.
 //!
 //! As a child, it is born by a return from the parent's loop, which gives up all that is the parent's own: a hook
-//! may take hours, start other programs, and be taken over by whoever has sent what it works on.
+//! may take hours, start other programs, and be taken over by the sender of what it works on.
 
 use std::{
     collections::VecDeque,

@@ -23,7 +23,7 @@ use crate::{
     logs::{Format, LineWriter, Lost, follow},
 };
 
-/// How long a child waits for whoever reads the log of requests from a pipe or a terminal, when that is behind:
+/// How long a child waits for the reader of the log of requests at a pipe or a terminal, when that is behind:
 /// long enough for a burst, and once, until it has caught up.
 const PATIENCE: Duration = Duration::from_millis(100);
 
@@ -36,7 +36,7 @@ const PATIENCE: Duration = Duration::from_millis(100);
 /// Each child writes through an open file description of its own, so that none can change how the others write. A line
 /// that is longer than what a pipe, a socket or a terminal takes at once is whole all the same, as children take turns: see
 /// [logs](crate::docs::logs).
-/// No child stands still for a log: whoever reads it from a pipe and is behind is waited for once, for 100 ms;
+/// No child stands still for a log: a reader of a pipe that is behind is waited for once, for 100 ms;
 /// then lines are lost until a line gets through, and the error log says how many, and why.
 pub struct AccessLog {
     destination: Destination,
@@ -175,7 +175,7 @@ impl AccessLog {
     ///
     /// # Errors
     ///
-    /// Fails if the line could not be written whole, as on a full disk, or where whoever reads it is behind by
+    /// Fails if the line could not be written whole, as on a full disk, or where its reader is behind by
     /// more than 100 ms. What was written of it is taken back where that is possible, so that the next line, of
     /// whatever child, begins on a line of its own. Most servers go on
     /// serving when that happens: what was lost is counted, and reported in the error log once a line can be
@@ -185,7 +185,7 @@ impl AccessLog {
             return Ok(());
         }
         self.reopen_if_asked();
-        // The parent knows by this who still writes to an old file.
+        // The parent knows by this which children still write to an old file.
         let _writing = follow::writing(WhichLog::Access);
         self.go_over();
         self.line.clear();

@@ -126,19 +126,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn endings_are_told_with_a_hint() {
-        let told = |exit| Ended(exit).to_string();
-        assert_eq!(told(Exit::Code(3)), "exited with status 3");
-        assert_eq!(told(Exit::Code(101)), "exited with status 101 (a panic)");
+    fn endings_have_a_hint() {
+        let text = |exit| Ended(exit).to_string();
+        assert_eq!(text(Exit::Code(3)), "exited with status 3");
+        assert_eq!(text(Exit::Code(101)), "exited with status 101 (a panic)");
         assert_eq!(
-            told(Exit::Signal { number: 9, core_dumped: false }),
+            text(Exit::Signal { number: 9, core_dumped: false }),
             "was ended by SIGKILL (out of memory? see the kernel log)"
         );
         assert_eq!(
-            told(Exit::Signal { number: 11, core_dumped: true }),
+            text(Exit::Signal { number: 11, core_dumped: true }),
             "was ended by SIGSEGV (a crash) (core dumped)"
         );
-        assert_eq!(told(Exit::Signal { number: 40, core_dumped: false }), "was ended by signal 40");
+        assert_eq!(text(Exit::Signal { number: 40, core_dumped: false }), "was ended by signal 40");
     }
 
     #[test]
@@ -171,9 +171,9 @@ mod tests {
 
     #[test]
     fn spans_are_short() {
-        let told = |ms| Span(Duration::from_millis(ms)).to_string();
+        let text = |ms| Span(Duration::from_millis(ms)).to_string();
         assert_eq!(
-            [told(0), told(640), told(1000), told(1280), told(10_240)],
+            [text(0), text(640), text(1000), text(1280), text(10_240)],
             ["0 ms", "640 ms", "1 s", "1.2 s", "10 s"]
         );
     }

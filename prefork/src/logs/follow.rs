@@ -3,10 +3,10 @@
 //! A process goes over with its next line, and no later than between two requests: a child looks at a word in its page,
 //! others into the socket in which the newest logs lie (`channels/handout.rs`).
 //!
-//! Whoever rotates logs wants to know when the old file is written to no more. So a child says in its page which edition
-//! it is writing to while it does: first that, then it looks whether there is a newer one, then it writes. The parent
-//! first says that there is a newer one and then looks who writes to an older. So a line goes either to the new file, or
-//! the parent knows of it.
+//! A program that rotates logs needs to know when the old file is written to no more. So a child reports in its page
+//! which edition it is writing to while it does: first that, then it looks whether there is a newer one, then it writes.
+//! The parent first announces a newer one and then looks which children write to an older. So a line goes either to the
+//! new file, or the parent knows of it.
 
 #[cfg(feature = "status")]
 use std::os::fd::BorrowedFd;
@@ -45,7 +45,7 @@ struct Follower {
     child: Option<Reporter>,
     /// A new access log that has not been fetched.
     access_log: Option<OwnedFd>,
-    /// The edition that could not be had, so that this is said once.
+    /// The edition that could not be had, so that this is logged once.
     missed: u64,
     log: Log,
 }

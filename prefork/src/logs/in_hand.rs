@@ -1,4 +1,4 @@
-//! What a child has in hand, as it says itself.
+//! What a child has in hand, as it reports itself.
 //!
 //! Gossip from its page: as long as a page holds, for people and hooks to read. All that is decided by it is how a death
 //! is logged.

@@ -102,7 +102,7 @@ pub(crate) fn set_level(level: LogLevel) {
     LEVEL.store(level as u8, Ordering::Relaxed);
 }
 
-/// Tells whether a message is to be logged.
+/// Returns whether a message is to be logged.
 pub(crate) fn is_wanted(level: LogLevel) -> bool {
     level as u8 <= LEVEL.load(Ordering::Relaxed)
 }

@@ -1,4 +1,4 @@
-//! Writing lines without ever waiting for whoever reads them.
+//! Writing lines without ever waiting for their reader.
 //!
 //! The problem: flags belong to the open file description (see `open(2)`), which a daemon shares with its
 //! children and with the shell that has started it. A write through it sleeps on a full pipe that nobody
@@ -6,7 +6,7 @@
 //! `O_APPEND` or `O_DIRECT` for all.
 //!
 //! So each process opens a description of its own, by `/proc/self/fd`. A socket cannot be opened in this way,
-//! and need not be: `send(2)` takes `MSG_DONTWAIT`. But a socket can be shut down for all who hold it; it is
+//! and need not be: `send(2)` takes `MSG_DONTWAIT`. But a socket can be shut down for all its holders; it is
 //! then connected again, if its other end has an address, as that of the journal has.
 //!
 //! A file that was opened again for a process that may not open it itself comes as a description that others have
@@ -184,7 +184,7 @@ impl LineWriter {
 
     /// Writes a line in one go, with its line feed in it, or not at all.
     ///
-    /// Where only a part of it fits, that is taken back; where it cannot be, `torn` is raised, and whoever writes next
+    /// Where only a part of it fits, that is taken back; where it cannot be, `torn` is raised, and the next writer
     /// with the same `torn` begins on a line of its own. A reader that is behind has `patience` to catch up, ten times
     /// as long while more and more of a line gets through, but only once: after a line that was lost nobody waits until
     /// one gets through.
@@ -306,7 +306,7 @@ impl LineWriter {
 }
 
 /// Takes back what a full disk has cut short, if nobody has written behind it: then no process has to know of it.
-/// Tells whether it is gone.
+/// Returns whether it is gone.
 fn take_back(fd: BorrowedFd<'_>, count: usize) -> bool {
     let is_last = || {
         // After a write that appends, the description's offset is where that has ended.
@@ -324,7 +324,7 @@ const FIRST: i32 = 3;
 /// Opens what a descriptor refers to once more, for writing at the end and without waiting.
 fn open_again(fd: BorrowedFd<'_>) -> Result<OwnedFd, Errno> {
     if fcntl_getfl(fd)?.intersection(OFlags::RWMODE) == OFlags::RDONLY {
-        // Whoever has passed it has not allowed to write there.
+        // It was passed without the right to write there.
         return Err(Errno::BADF);
     }
     let flags =
@@ -332,7 +332,7 @@ fn open_again(fd: BorrowedFd<'_>) -> Result<OwnedFd, Errno> {
     open(format!("/proc/self/fd/{}", fd.as_raw_fd()), flags, Mode::empty())
 }
 
-/// Has everybody who shares a description write at the end of its file too: two descriptions have two offsets,
+/// Has every process that shares a description write at the end of its file too: two descriptions have two offsets,
 /// and one that does not append would write over the lines of the other.
 pub(crate) fn append_always(fd: BorrowedFd<'_>) -> io::Result<()> {
     let flags = fcntl_getfl(fd)?;

@@ -1,13 +1,13 @@
 //! What a log is, and how much it takes in one go.
 //!
-//! A line is to arrive whole or not at all, whatever its length and whoever writes beside it:
+//! A line is to arrive whole or not at all, whatever its length and whatever else is written meanwhile:
 //!
 //! - A regular file that is opened for appending takes a line in one `write(2)`, and the kernel lets nobody in between.
 //! - A pipe takes up to `PIPE_BUF` bytes so, and a socket without messages what fits into one buffer. Of a longer line
 //!   they take the beginning, when they have no room for all of it. So such a line is begun only when there is room for
 //!   the whole, and while no other process writes.
 //! - A socket with messages takes or refuses each of them.
-//! - A terminal takes what it can, and nobody knows how much that is. Who writes there has its turn until the line is
+//! - A terminal takes what it can, and nobody knows how much that is. A writer has its turn until the line is
 //!   written.
 //!
 //! Whose turn it is says a lock of the whole file (`F_SETLK`, see `fcntl(2)`), which belongs to the process whatever
@@ -62,7 +62,7 @@ impl Medium {
         })
     }
 
-    /// Whether those who write take turns.
+    /// Whether writers take turns.
     pub(super) const fn has_turns(self) -> bool {
         match self {
             Self::Pipe | Self::Stream | Self::Device => true,

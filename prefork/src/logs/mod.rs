@@ -1,6 +1,6 @@
 //! Opening the logs, opening them again after they were rotated, and writing to them.
 //!
-//! - `line_writer.rs`: a line, without waiting for whoever reads it; `reconnect.rs`: where that is a socket.
+//! - `line_writer.rs`: a line, without waiting for its reader; `reconnect.rs`: where that is a socket.
 //! - `stderr.rs`: the error log, as each process has it for itself.
 //! - `medium.rs`: what a line needs to arrive whole.
 //! - `follow.rs`: going over to logs that the parent has opened again.

@@ -1,7 +1,7 @@
-//! What the service manager is told, and when.
+//! Which messages the service manager gets, and when.
 //!
 //! A reload and an upgrade are both *reloading* to the manager, from their beginning to their end, good or
-//! bad: `systemctl reload` waits for that. Both may be going on at once; ready is said when none is left.
+//! bad: `systemctl reload` waits for that. Both may be going on at once; ready is sent when none is left.
 
 use std::{fmt, time::Duration};
 
@@ -61,19 +61,19 @@ impl fmt::Display for Size {
     }
 }
 
-/// Whether the manager is told which process is the main one.
+/// How the manager learns which process is the main one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum MainPid {
     /// In the foreground, where a shell may be in front of it.
     #[default]
     Reported,
     /// In the background, where the manager finds it by the pid file once the launcher has ended. Before that it is
-    /// nobody's child that the manager knows: told of it, systemd would take it for a process of somebody else's, and
+    /// nobody's child that the manager knows: by a message, systemd would take it for a process of somebody else's, and
     /// kill all processes of the service at once when it is to stop (`service_set_main_pid`).
     Found,
 }
 
-/// What has been said so far, as far as it matters for what is to be said.
+/// What was sent so far, as far as it matters for what is to be sent.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Conversation {
     size: Size,
@@ -109,7 +109,7 @@ impl Conversation {
         }
     }
 
-    /// Goes on where a program of before has left off: it serves, and has begun an upgrade.
+    /// Goes on where the old program has left off: it serves, and has begun an upgrade.
     pub(super) const fn in_place(size: Size) -> Self {
         let mut conversation = Self::new(size);
         conversation.is_serving = true;
@@ -129,9 +129,9 @@ impl Conversation {
     }
 
     /// Returns the message that follows from an occasion at `now`, if any.
-    pub(super) fn hear(&mut self, occasion: Occasion, now: Time, pid: u32) -> Option<String> {
+    pub(super) fn answer(&mut self, occasion: Occasion, now: Time, pid: u32) -> Option<String> {
         if self.is_stopping {
-            // Who stops has nothing else to say: any other status would hide it.
+            // A daemon that stops reports nothing else: any other status would hide it.
             return None;
         }
         let size = self.size;
@@ -225,7 +225,7 @@ impl Conversation {
         format!("READY=1\n{}{}", self.main_pid(pid), status(text))
     }
 
-    /// Names the main process, where that is to be told.
+    /// Names the main process, where that is to be reported.
     fn main_pid(self, pid: u32) -> String {
         match self.main_pid {
             MainPid::Reported => format!("MAINPID={pid}\n"),
@@ -238,7 +238,7 @@ impl Conversation {
     }
 }
 
-/// With the time at which it was said, by which the manager tells the answer to its own request from others.
+/// With the time at which it was sent, by which the manager distinguishes the answer to its own request from others.
 fn reloading(now: Time, text: &str) -> String {
     let now = now.since_origin().as_micros();
     format!("RELOADING=1\nMONOTONIC_USEC={now}\n{}", status(text))

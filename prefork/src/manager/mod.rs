@@ -1,6 +1,6 @@
 //! Keeping the service manager informed, as systemd wants it (see `sd_notify(3)`).
 //!
-//! - `messages.rs`: what is said when, decided from what the supervisor says and does.
+//! - `messages.rs`: what is sent when, decided from what the supervisor reports and does.
 //! - `notify_socket.rs`: the way to the manager, found in the environment.
 //! - `outbox.rs`: what waits for a manager that is behind.
 //!
@@ -54,7 +54,7 @@ impl Manager {
     /// Begins to report on a pool.
     pub(crate) fn report(&self, config: &Config, begun: Begun, log: &Log) -> Reporting {
         let conversation = match begun {
-            Begun::Anew => Conversation::new(Size::of(config)),
+            Begun::Fresh => Conversation::new(Size::of(config)),
             Begun::InPlace => Conversation::in_place(Size::of(config)),
             Begun::Alone => Conversation::new(Size::Fixed { prefork: 0 }),
         };
@@ -86,7 +86,8 @@ fn longest_stop(config: &Config) -> Duration {
 /// How a daemon has come to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Begun {
-    Anew,
+    /// By a start.
+    Fresh,
     /// By an upgrade, or by the return from one.
     InPlace,
     /// Without children.
@@ -111,7 +112,7 @@ pub(crate) struct Reporting {
     next_beat: Time,
     /// What the manager had no room for yet.
     outbox: Outbox,
-    /// Whether the last message did not get through, so that it is said once.
+    /// Whether the last message did not get through, so that it is logged once.
     was_deaf: bool,
     log: Log,
 }
@@ -122,7 +123,7 @@ impl Reporting {
         self.conversation = self.conversation.with_stop(longest_stop(config));
     }
 
-    /// Says what there is to say on an occasion.
+    /// Sends the message that follows from an occasion, if any.
     pub(crate) fn on(&mut self, occasion: Occasion) {
         if occasion == Occasion::Progress(Progress::Upgrading) {
             // The next program has its own initialization to do before it gives a sign.
@@ -131,7 +132,7 @@ impl Reporting {
         }
         if self.line.is_some()
             && let Some(message) =
-                self.conversation.hear(occasion, clock::now(), std::process::id())
+                self.conversation.answer(occasion, clock::now(), std::process::id())
         {
             self.say(message);
         }

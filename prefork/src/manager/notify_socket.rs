@@ -15,7 +15,7 @@ use std::{
 /// The address of the manager.
 ///
 /// Every message goes by a socket of its own, so that none is open in children, and a manager that has
-/// been started anew is found again.
+/// been restarted is found again.
 #[derive(Clone, Debug)]
 pub(super) struct NotifySocket {
     address: SocketAddr,

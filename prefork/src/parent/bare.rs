@@ -32,7 +32,7 @@ impl Bare {
 }
 
 impl Parent<'_> {
-    /// Does not fork the child that is wanted, if this parent cannot; tells whether that is so.
+    /// Does not fork the child that is wanted, if this parent cannot; returns whether that is so.
     pub(super) fn lacks_state(&mut self, slot: SlotId) -> bool {
         let Some(bare) = &mut self.bare else { return false };
         let now = clock::now();
@@ -48,12 +48,12 @@ impl Parent<'_> {
         true
     }
 
-    /// Tells whether the next probe is of the program that runs.
+    /// Returns whether the next probe is of the program that runs.
     pub(super) fn is_about_to_try_itself(&self) -> bool {
         self.bare.as_ref().is_some_and(|bare| bare.is_due)
     }
 
-    /// Tells whether the probe that is to be started is of the program that runs.
+    /// Returns whether the probe that is to be started is of the program that runs.
     pub(super) fn tries_itself(&mut self) -> bool {
         self.bare.as_mut().is_some_and(|bare| std::mem::take(&mut bare.is_due))
     }

@@ -8,12 +8,12 @@ use rustix::process::Signal;
 use super::Parent;
 use crate::channels::Report;
 
-/// How often bells are heard, all together: with up to 64 bells each time that is more than any pool needs,
-/// and it bounds what those cost the parent who do nothing but ring.
+/// How often bells are read, all together: with up to 64 bells each time that is more than any pool needs,
+/// and it bounds what children that only ring cost the parent.
 pub(super) const ALLOWANCE: Allowance = Allowance::new(256, Duration::from_millis(4));
 
 impl Parent<'_> {
-    /// Takes in who has rung, and what they report.
+    /// Takes in which children have rung, and what they report.
     pub(super) fn take_bells(&mut self, now: Time) -> io::Result<()> {
         if self.wakes.due(now).is_some() {
             return Ok(());
@@ -27,7 +27,7 @@ impl Parent<'_> {
         self.mend_listeners(now);
         let mut has_changed = false;
         for bell in rung {
-            // A bell that outlives its child is rung by nobody who is known.
+            // A bell that outlives its child is nobody's.
             let Some(slot) = self.table.slot_of(bell) else { continue };
             self.supervisor.handle(now, Event::Rang { slot });
             self.take_reports(now, slot);

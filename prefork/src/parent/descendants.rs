@@ -1,7 +1,7 @@
 //! Ending what children have started and left behind.
 //!
-//! The parent is a subreaper: processes whose parent has ended become its own children. From whom they descend
-//! is told by the tag that each child has from the parent and leaves to all that it starts (see
+//! The parent is a subreaper: processes whose parent has ended become its own children. The tag that each child
+//! has from the parent and leaves to all that it starts shows from which child they descend (see
 //! [`Tags`]). Those of children that have ended are killed; what these had started becomes the parent's in its
 //! turn. *When* to look is the supervisor's.
 

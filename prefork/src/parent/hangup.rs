@@ -8,7 +8,7 @@ use crate::{
     system::os::{Sender, terminal::has_terminal},
 };
 
-/// Finds out what a `SIGHUP` means, and logs it if the terminal has gone; `sender` is unknown where a flag has told of it.
+/// Finds out what a `SIGHUP` means, and logs it if the terminal has gone; `sender` is unknown where a flag was raised.
 pub(crate) fn understand(hangups: &mut Hangups, sender: Option<Sender>, log: &Log) -> Hangup {
     let (who, from) = match sender {
         Some(Sender::Process(pid)) => (HangupSender::Process(pid), format!(" from pid {pid}")),

@@ -129,7 +129,7 @@ impl Helpers {
         }
     }
 
-    /// Ends all but the probe and who serves the status page, without waiting: they hold what this process holds, and
+    /// Ends all but the probe and the status process, without waiting: they hold what this process holds, and
     /// the next program would not know of them. What hooks have not finished waits.
     pub(super) fn end_for_upgrade(&mut self) {
         self.interrupt_calls();

@@ -15,7 +15,7 @@ impl Parent<'_> {
         match self.helpers.calls.add(call, &self.log) {
             Added::Begins(hook) => self.supervisor.handle(now, Event::HookBegun(hook)),
             Added::Waits => {}
-            Added::LeftOut(call) => self.note_told(now, &call),
+            Added::LeftOut(call) => self.note_finished(now, &call),
         }
     }
 
@@ -53,8 +53,8 @@ impl Parent<'_> {
         }
     }
 
-    /// Takes in that nobody will be told any more what a call was to tell.
-    fn note_told(&mut self, now: Time, call: &Call) {
+    /// Notes that a call is over, or will never be made: what waits for it goes on.
+    fn note_finished(&mut self, now: Time, call: &Call) {
         let event = match call {
             Call::OnTimeout(slot, _) => Event::Examined { slot: *slot },
             Call::OnChildExit(child) => Event::ExitHandled { slot: SlotId(child.slot) },
@@ -69,7 +69,7 @@ impl Parent<'_> {
     pub(super) fn note_made(&mut self, now: Time, made: &Made) {
         // First, so that no time limit of this call is applied to the next one.
         self.supervisor.handle(now, made.event);
-        self.note_told(now, &made.call);
+        self.note_finished(now, &made.call);
         match (&made.call, made.answer) {
             (Call::AutoReloadHandler(_), Answer::Upgrade) => self.react(now, OnChange::Upgrade),
             (Call::AutoReloadHandler(_), Answer::Reload) => self.react(now, OnChange::Reload),

@@ -1,10 +1,10 @@
-//! The parent's hands: it waits, tells the supervisor what happened, and does what that decides.
+//! The parent's hands: it waits, reports to the supervisor what happened, and does what that decides.
 //!
 //! One thread, one `ppoll`, no timer unless the supervisor asks for one. The order within one
-//! wake-up matters: what children said is told before their ends, as they said it while they lived,
+//! wake-up matters: what children reported comes before their ends, as they reported it while they lived,
 //! and what operators ask for before the ends too, as a signal to the whole process group reaches
-//! parent and children alike. All who ended are taken from the kernel first and the messages read
-//! after that, so that nothing the dead have said is missed; the kernel gives their pids to nobody
+//! parent and children alike. All ended children are taken from the kernel first and the messages read
+//! after that, so that nothing the dead have reported is missed; the kernel gives their pids to no process
 //! of ours meanwhile, since only this loop forks.
 
 mod bare;
@@ -101,7 +101,7 @@ pub(crate) struct Parent<'a> {
     has_returned: bool,
     /// Whether it has come back without what children begin with.
     bare: Option<Bare>,
-    /// Whether the end of some child may not have been told by a signal.
+    /// Whether a child may have ended without a signal.
     must_reap: bool,
     /// Whether children have ended, and what they may have done to the listening sockets is to be set back.
     have_ended: bool,
@@ -174,7 +174,7 @@ impl<'a> Parent<'a> {
         let mut has_returned = false;
         let handed = adopted.as_ref().map(|adopted| &adopted.tags);
         let descendants = Descendants::begin(config.descendants, handed, &log);
-        let begun = if adopted.is_some() { Begun::InPlace } else { Begun::Anew };
+        let begun = if adopted.is_some() { Begun::InPlace } else { Begun::Fresh };
         let mut reporting = settings.manager.report(&config, begun, &log);
         let supervisor = match adopted {
             None => {
@@ -226,7 +226,7 @@ impl<'a> Parent<'a> {
             counters,
             has_returned,
             bare: parts.is_bare.then(Bare::new),
-            // Who ended before the signal was blocked, or while a program took over from another.
+            // Children may have ended before the signal was blocked, or while a program took over from another.
             must_reap: true,
             have_ended: false,
             fork_error: None,
@@ -263,7 +263,7 @@ impl<'a> Parent<'a> {
                         self.log_deaths();
                         self.log_departures();
                         self.helpers.end_all(&self.log);
-                        // Its children are gone, who shared them.
+                        // Its children, which shared them, are gone.
                         self.listeners.disarm();
                         let runtime_files = std::mem::take(&mut self.runtime_files);
                         return Ok(Became::Over(verdict, Box::new(runtime_files)));
@@ -277,7 +277,7 @@ impl<'a> Parent<'a> {
             self.log_deaths();
             self.log_departures();
             self.channels.wake_children();
-            // After those who have ended were replaced, which is not to wait for this.
+            // After ended children were replaced, which is not to wait for this.
             if std::mem::take(&mut self.have_ended) {
                 self.mend_listeners(clock::now());
             }
@@ -306,13 +306,13 @@ impl<'a> Parent<'a> {
         });
     }
 
-    /// Sleeps until something happens or the next deadline is reached; tells whether files have stirred.
+    /// Sleeps until something happens or the next deadline is reached; returns whether files have stirred.
     fn wait(&mut self) -> io::Result<bool> {
-        // Who stops does not care for files any more.
+        // A daemon that stops watches no files.
         let watch = self.file_watch.as_ref().filter(|_| !self.supervisor.is_stopping());
         let files = watch.and_then(FileWatch::fd);
         let now = clock::now();
-        // Bells that ring without end are heard no more often than that.
+        // Bells that ring without end are read no more often than that.
         let bells_due = self.wakes.due(now);
         let bells = bells_due.is_none().then(|| self.channels.bells.descriptor().as_fd());
         // Nor are signals, where all that they report is orphans without end.
@@ -332,12 +332,13 @@ impl<'a> Parent<'a> {
         });
         let helpers_due = self.helpers.due(self.supervisor.is_stopping());
         let files_due = watch.and_then(FileWatch::due);
-        let (own, told) = (self.supervisor.deadline(), self.reporting.due());
+        let (own, report_due) = (self.supervisor.deadline(), self.reporting.due());
         let pid_file_due = self.runtime_files.pid_file.as_ref().and_then(KeptPidFile::due);
         let board_due = self.board_due();
-        let deadlines = [own, files_due, helpers_due, told, bells_due, board_due, pid_file_due]
-            .into_iter()
-            .chain([signals_due, self.handover_of_logs.due()]);
+        let deadlines =
+            [own, files_due, helpers_due, report_due, bells_due, board_due, pid_file_due]
+                .into_iter()
+                .chain([signals_due, self.handover_of_logs.due()]);
         let slept = clock::sleep(&mut fds, deadlines.flatten().min())?;
         let stirred = files.is_some_and(|files| !fds[files].revents().is_empty());
         let descriptors = fds.len() as u64;
@@ -384,7 +385,7 @@ impl<'a> Parent<'a> {
         ));
         self.table.close();
         // Its copies: what is in the file system is the parent's, and so is the lock of the pid file,
-        // which whoever has the descriptor could release, and the pid in it, by which scripts of
+        // which a holder of the descriptor could release, and the pid in it, by which scripts of
         // root's may kill.
         let RuntimeFiles { board, sockets: _, status: _, pid_file: _ } = runtime_files;
         let has_board = board.is_some();

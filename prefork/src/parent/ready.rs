@@ -1,4 +1,4 @@
-//! Saying that the daemon serves.
+//! Reporting that the daemon serves.
 
 use prefork_core::{Event, Request, Supervisor};
 use prefork_daemonize::Readiness;
@@ -11,7 +11,7 @@ use crate::{
     system::clock,
 };
 
-/// Tells the log and, once, whoever waits for the start.
+/// Logs it and, once, reports it to the launcher.
 pub(crate) fn announce(
     readiness: &mut Option<Readiness>,
     supervisor: &mut Supervisor,
@@ -20,7 +20,7 @@ pub(crate) fn announce(
 ) {
     log.write(&PoolMessage::Ready { children: Children(children) });
     if let Some(Err(error)) = readiness.take().map(Readiness::ready) {
-        // Whoever started the daemon believes that it failed: it must not stay behind.
+        // The launcher has reported that the start failed: the daemon must not stay behind.
         log.write(&ChangeMessage::NotAnnounced { error: &Report(&error) });
         supervisor.handle(clock::now(), Event::Requested(Request::StopNow));
     }

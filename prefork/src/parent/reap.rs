@@ -10,9 +10,9 @@ use crate::{
     sys::{self, ChildState},
 };
 
-/// Takes the next ended child, whoever's it is; `None` when none is left.
+/// Takes the next ended child, ours or an orphan; `None` when none is left.
 ///
-/// `leave` is called with its pid while that is still its own: whoever holds the pid lets go of it before the
+/// `leave` is called with its pid while that is still its own: the caller lets go of the pid before the
 /// kernel may give it to another process.
 ///
 /// One `SIGCHLD` stands for any number of ends, so this is called until it returns `None`. It never waits: a
@@ -37,7 +37,7 @@ pub(crate) fn next(mut leave: impl FnMut(Pid)) -> io::Result<Option<(Pid, Exit)>
 
 /// Returns how a child ended; `None` if it has only stopped or continued.
 fn exit(status: WaitStatus) -> Option<Exit> {
-    /// The bit of a wait status that tells of a core dump (see `WCOREDUMP` in `wait(2)`).
+    /// The bit of a wait status for a core dump (see `WCOREDUMP` in `wait(2)`).
     const CORE_DUMPED: i32 = 0x80;
     if let Some(code) = status.exit_status() {
         return Some(Exit::Code(code));

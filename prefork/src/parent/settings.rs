@@ -31,8 +31,8 @@ impl Parent<'_> {
     }
 
     /// Goes on with settings that were read, or without.
-    pub(super) fn hear_reading(&mut self, now: Time) {
-        if let Some(read) = self.helpers.reading.as_mut().and_then(Reading::hear) {
+    pub(super) fn read_reading(&mut self, now: Time) {
+        if let Some(read) = self.helpers.reading.as_mut().and_then(Reading::read) {
             self.helpers.end_reading();
             self.take_settings(now, read);
         }

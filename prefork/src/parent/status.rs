@@ -9,7 +9,7 @@ use crate::{
 };
 
 impl Parent<'_> {
-    /// Before the parent sleeps: what was counted is there to be read, and somebody there to tell it.
+    /// Publishes what was counted before the parent sleeps, and keeps a process that shows it.
     pub(super) fn keep_status(&mut self) {
         let (now, alive) = (clock::now(), self.supervisor.alive());
         self.counters.observe(now, &self.supervisor);

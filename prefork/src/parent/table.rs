@@ -18,7 +18,7 @@ pub(crate) struct Table {
     /// By slot.
     children: Vec<Option<Child>>,
     slots: HashMap<Pid, SlotId>,
-    /// Tells the bells of one child from those of the slot's other children.
+    /// Distinguishes the bells of one child from those of the slot's other children.
     serial: u32,
     reserve: Reserve,
 }
@@ -137,13 +137,13 @@ impl Table {
         reports.since(known)
     }
 
-    /// Tells whether a child notices only a signal: it has never looked at its page, or does not any more.
+    /// Returns whether a child notices only a signal: it has never looked at its page, or does not any more.
     pub(crate) fn needs_signal(&self, slot: SlotId) -> bool {
         let reports = self.child(slot).map(|child| child.reports).unwrap_or_default();
         !reports.contains(Report::Ready) || reports.contains(Report::Polls)
     }
 
-    /// Tells whether a child is in a main loop that has never looked whether it is to leave, or that only waits for
+    /// Returns whether a child is in a main loop that has never looked whether it is to leave, or that only waits for
     /// that: what it prints goes where it went at its start.
     pub(crate) fn never_looks(&self, slot: SlotId) -> bool {
         let reports = self.child(slot).map(|child| child.reports).unwrap_or_default();
@@ -158,7 +158,7 @@ impl Table {
         child.lost.believed() - before
     }
 
-    /// Lets go of a child that has ended and is about to be reaped: it is signalled no more. Tells whether it was
+    /// Lets go of a child that has ended and is about to be reaped: it is signalled no more. Returns whether it was
     /// one of ours.
     pub(crate) fn let_go(&mut self, pid: Pid) -> bool {
         let child = self.slot(pid).and_then(|slot| self.child_mut(slot));

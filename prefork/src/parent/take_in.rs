@@ -1,4 +1,4 @@
-//! Telling the supervisor what has happened.
+//! Reporting to the supervisor what has happened.
 
 use std::{io, time::Duration};
 
@@ -21,7 +21,7 @@ use crate::{
 /// replaced within 10 ms, and seldom enough for a child that leaves orphans without end.
 pub(super) const ORPHANS: Allowance = Allowance::new(64, Duration::from_millis(4));
 
-/// What the kernel had to tell.
+/// What the kernel has reported.
 struct Collected {
     requests: Vec<Request>,
     ended: Vec<(Pid, Exit)>,
@@ -40,8 +40,8 @@ impl Parent<'_> {
             }
         }
         self.take_bells(now)?;
-        self.hear_probe(now);
-        self.hear_reading(now);
+        self.read_probe(now);
+        self.read_reading(now);
         self.read_answers(now);
         for request in requests {
             self.supervisor.handle(now, Event::Requested(request));
@@ -60,7 +60,7 @@ impl Parent<'_> {
         Ok(())
     }
 
-    /// Reads the signals that wait, and takes ended children from the kernel if one tells of them.
+    /// Reads the signals that wait, and takes ended children from the kernel if one announces them.
     fn collect(&mut self) -> io::Result<Collected> {
         let mut requests = Vec::new();
         let mut children_ended = std::mem::take(&mut self.must_reap);
@@ -150,7 +150,7 @@ impl Parent<'_> {
                 Ended::Call(made) => self.note_made(now, &made),
                 Ended::Nothing => {}
             }
-            // Whoever leaves orphans without end has the parent reap them in heaps.
+            // Where orphans end without end, the parent reaps them in heaps.
             self.orphan_wakes.take(now);
             self.supervisor.handle(now, Event::OrphanEnded);
             return;
@@ -178,7 +178,7 @@ impl Parent<'_> {
                 label: in_hand.label().unwrap_or_default().to_owned(),
                 client: in_hand.client().unwrap_or_default().to_owned(),
             };
-            // Before the supervisor knows, who might see nothing left to wait for.
+            // Before the supervisor knows, which might see nothing left to wait for.
             self.call_hook(now, Call::OnChildExit(child));
         }
         let about = About { in_hand, requests, ..About::default() };
@@ -187,7 +187,7 @@ impl Parent<'_> {
     }
 }
 
-/// What a signal to the parent asks for; `None` if it only tells of children.
+/// What a signal to the parent asks for; `None` if it only announces ended children.
 fn request(signal: Signal) -> Option<Request> {
     match signal {
         Signal::SIGTERM => Some(Request::StopGracefully),

@@ -70,9 +70,9 @@ impl Parent<'_> {
         true
     }
 
-    /// Passes on what the probe says.
-    pub(super) fn hear_probe(&mut self, now: Time) {
-        let word = self.helpers.probe.as_mut().and_then(Probe::hear);
+    /// Passes on what the probe reports.
+    pub(super) fn read_probe(&mut self, now: Time) {
+        let word = self.helpers.probe.as_mut().and_then(Probe::read);
         match word {
             None => {}
             Some(Word::Ready) => self.supervisor.handle(now, Event::ProbeReady),
@@ -105,7 +105,7 @@ impl Parent<'_> {
         self.supervisor.handle(clock::now(), Event::UpgradeFailed);
     }
 
-    /// Logs that children have ended of which the program will not be told, as it takes too long.
+    /// Logs that calls for ended children are left out, as the hook takes too long.
     fn say_calls_are_lost(&self) {
         let lost = self.helpers.calls.open(Hook::OnChildExit);
         if lost > 0 {

@@ -14,14 +14,14 @@ pub enum OnChange {
     /// It becomes the program as its file is now, if that works (see
     /// [the crate's documentation](crate#upgrading)).
     Upgrade,
-    /// It replaces all children, which then read their files anew.
+    /// It replaces all children, which then read their files again.
     Reload,
     /// Nothing more: all has been done.
     Nothing,
 }
 
 /// What [`Args::auto_reload_handler`](crate::Args::auto_reload_handler) takes: an [`OnChange`], or a
-/// closure that is told what has changed and returns one.
+/// closure that is given what has changed and returns one.
 ///
 /// It cannot be implemented elsewhere.
 pub trait AutoReloadHandler: sealed::Sealed {

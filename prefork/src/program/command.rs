@@ -60,7 +60,7 @@ pub(crate) struct Command {
     pub(crate) environment: Vec<OsString>,
     /// The working directory by name, if it has one.
     pub(crate) directory: Option<OsString>,
-    /// The program, where `called` is the dynamic linker, which is told to load it.
+    /// The program, where `called` is the dynamic linker, which loads it.
     pub(crate) loaded: Option<OsString>,
     /// Whether what is called runs itself, and has executed nothing else.
     pub(crate) is_direct: bool,
@@ -97,7 +97,7 @@ impl Command {
         Ok(command)
     }
 
-    /// Believes the first word, if it leads to what runs or may have led there; tells whether it is what runs.
+    /// Believes the first word, if it leads to what runs or may have led there; returns whether it is what runs.
     fn find_called(&self, image: &Image) -> io::Result<(Called, bool)> {
         let running = fs::metadata("/proc/self/exe")?;
         let is_running =

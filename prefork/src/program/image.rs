@@ -46,7 +46,7 @@ pub(crate) struct Loaded {
     pub(crate) file: OwnedFd,
 }
 
-/// A program's file, as it can be told from others.
+/// A program's file, by what distinguishes it from others.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct ProgramFile {
     #[serde(with = "path_as_text")]

@@ -18,7 +18,7 @@ pub(crate) enum NoProbe {
     Open {
         /// The program.
         path: PathBuf,
-        /// What the system said.
+        /// What the system reported.
         source: io::Error,
     },
     /// What stands there cannot be executed.
@@ -43,7 +43,7 @@ pub(crate) enum NoProbe {
     NoDirectory {
         /// The directory, by its name.
         path: PathBuf,
-        /// What the system said.
+        /// What the system reported.
         source: io::Error,
     },
     /// The program is called by a name, and is nowhere along `PATH`.
@@ -60,7 +60,7 @@ pub(crate) enum NoProbe {
     /// It cannot be run.
     #[error("cannot start the probe")]
     System {
-        /// What the system said.
+        /// What the system reported.
         #[from]
         source: io::Error,
     },

@@ -143,7 +143,7 @@ impl<S> Prefork<S> {
             error_log.map(redirect_stderr).transpose()?;
             return serve(prepared, &mut None);
         }
-        // The launcher waits a little longer than the daemon tries, to hear its reason.
+        // The launcher waits a little longer than the daemon tries, to read its reason.
         let limit = prepared.settings.start_timeout.saturating_add(Duration::from_secs(1));
         let mut daemonize = Daemonize::new().ready_timeout(limit);
         if let Some(log) = error_log {
@@ -347,7 +347,7 @@ fn supervise<S>(
         Became::Hook(context) => hooks::live(*context),
         Became::Over(verdict, runtime_files) => (verdict, runtime_files),
     };
-    // Sockets are closed before the pid file goes: who waits for that can bind at once.
+    // Sockets are closed before the pid file goes: a process that waits for that can bind at once.
     drop(state);
     drop(body);
     runtime_files.remove(&log);
@@ -367,7 +367,7 @@ fn open_status(socket: StatusSocket, board: Option<&ParentBoard>, log: &Log) -> 
     service.inspect_err(no_page).ok()
 }
 
-/// From here on nobody whom standard error is shared with has this process wait.
+/// From here on no process that shares standard error makes this one wait.
 fn own_stderr() -> Result<(), RunError> {
     stderr::open_own().map_err(RunError::system("open standard error once more"))
 }

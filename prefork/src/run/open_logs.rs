@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// Opens the error log. `None`, where there is nothing to be opened: standard error goes where it went
-/// before, as it also does after an upgrade of a parent that may not open the file of before any more
+/// before, as it also does after an upgrade of a parent that may not open the old file any more
 /// (see [`Args::drop_parent`](crate::Args::drop_parent)).
 pub(crate) fn open_error_log(
     log: Option<ErrorLog>,

@@ -47,7 +47,7 @@ use crate::{
     system::os::{Poller, hangups_now, terminal, unblock_answered_signals},
 };
 
-/// The one place in this pool, and who is in it.
+/// The one place in this pool.
 const SLOT: SlotId = SlotId(0);
 const GENERATION: Generation = Generation(1);
 
@@ -67,7 +67,7 @@ pub(crate) fn serve<S>(
     let log = Log::new(&settings.name, Role::Parent);
     let slot = runtime_files.board.as_ref().and_then(|board| board.public().enter(SLOT, &log));
     let stop = Stop::new(By::Thread, None).map_err(RunError::system("open an event descriptor"))?;
-    // Before the change of user, who may not open it.
+    // Before the change of user, as the new one may not open it.
     access_log.make_own(&log).map_err(RunError::system("open the access log once more"))?;
     // This process is what children are elsewhere. Now, while it has but one thread.
     drop_privileges(&users.children)?;
@@ -183,7 +183,7 @@ impl Bell {
     }
 
     fn ring_for_hook(&self) {
-        // Release: pairs with the acquire in `heard`.
+        // Release: pairs with the acquire in `take`.
         self.hook_ended.store(true, Ordering::Release);
         let _ = rustix::io::write(&self.wake, &1u64.to_ne_bytes());
     }
@@ -193,7 +193,7 @@ impl Bell {
     }
 
     /// Takes what has rung since the last call.
-    fn heard(&self) -> Vec<Event> {
+    fn take(&self) -> Vec<Event> {
         // Emptied before the flags are read: what rings in between rings again.
         let _ = rustix::io::read(&self.wake, &mut [0u8; 8]);
         let mut events = Vec::new();
@@ -237,7 +237,7 @@ impl Watcher {
             self.supervisor.handle(clock::now(), event);
         }
         let verdict = self.obey(Some(launch));
-        // Who stops before the loop has begun does not begin it.
+        // A stop before the loop has begun keeps it from beginning.
         if verdict.is_none() && self.supervisor.is_stopping() { self.wait() } else { verdict }
     }
 
@@ -278,7 +278,7 @@ impl Watcher {
         let now = clock::now();
         self.keep_pid_file(now);
         if self.bell.reload.swap(false, Ordering::Acquire) {
-            // A flag does not say who has raised it.
+            // A flag does not show who has raised it.
             match hangup::understand(&mut self.hangups, None, &self.log) {
                 Hangup::Reload => {
                     self.log.write(&ChangeMessage::NothingToReload);
@@ -302,7 +302,7 @@ impl Watcher {
             // The access log belongs to the loop, which does it with its next line.
             self.reopen_access_log.store(true, Ordering::Release);
         }
-        for event in self.bell.heard() {
+        for event in self.bell.take() {
             if let Event::Exited { .. } = event
                 && !self.supervisor.is_stopping()
             {
@@ -397,7 +397,7 @@ impl Watcher {
                 self.supervisor.handle(clock::now(), Event::HookEnded(hook));
             }
             Hook::BeforeShutdown => self.run_before_shutdown(),
-            // There is nothing that these could be told of.
+            // There is nothing for which these could be called.
             Hook::OnChildExit
             | Hook::OnTimeout
             | Hook::AutoReloadHandler

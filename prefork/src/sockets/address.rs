@@ -11,7 +11,7 @@ pub(crate) enum Written<'a> {
     Unix(&'a Path),
 }
 
-/// Tells which of them a text is.
+/// Returns which of them a text is.
 pub(crate) fn read(text: &str) -> Written<'_> {
     match text.strip_prefix("unix:") {
         Some(path) => Written::Unix(Path::new(path)),
@@ -25,7 +25,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn paths_are_told_from_addresses() {
+    fn paths_are_not_taken_for_addresses() {
         let unix = |path| Written::Unix(Path::new(path));
         let table = [
             ("127.0.0.1:80", Written::Tcp("127.0.0.1:80")),

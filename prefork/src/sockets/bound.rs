@@ -1,4 +1,4 @@
-//! What the kernel tells of a socket: where it is bound, and whether it listens.
+//! What the kernel reports of a socket: where it is bound, and whether it listens.
 
 use std::{
     ffi::OsStr,

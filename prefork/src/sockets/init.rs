@@ -79,13 +79,13 @@ impl Init {
         &self.name
     }
 
-    /// Tells whether the daemon runs in the background, with its standard error in a log.
+    /// Returns whether the daemon runs in the background, with its standard error in a log.
     #[must_use]
     pub const fn is_daemon(&self) -> bool {
         self.in_background
     }
 
-    /// Tells whether this is only a probe: a process beside the daemon that finds out whether this
+    /// Returns whether this is only a probe: a process beside the daemon that finds out whether this
     /// program would work in its place (see [the crate's documentation](crate#upgrading)).
     ///
     /// Everything that a start needs should be tried, and nothing changed that the running daemon uses.
@@ -95,7 +95,7 @@ impl Init {
         self.role == Some(Role::Probe)
     }
 
-    /// Tells whether this program takes over a daemon that serves, or tries to, as a probe.
+    /// Returns whether this program takes over a daemon that serves, or tries to, as a probe.
     #[must_use]
     pub const fn is_upgrade(&self) -> bool {
         self.role.is_some()
@@ -103,7 +103,7 @@ impl Init {
 
     /// Listens on a TCP address.
     ///
-    /// The parent keeps an eye on the socket: connections that wait to be accepted tell how many
+    /// The parent watches the socket: connections that wait to be accepted show how many
     /// children are missing, so that a burst is met at once. The socket is close-on-exec, can be
     /// bound again at once after a stop (`SO_REUSEADDR`), and has the longest queue that the system
     /// allows (`net.core.somaxconn`, see `listen(2)`).
@@ -114,7 +114,7 @@ impl Init {
     /// If the service manager has bound this very address and passed the socket (`LISTEN_FDS`, see
     /// `sd_listen_fds(3)`), that one is used, with the queue that it was given. `0.0.0.0` is also found in a
     /// socket for `[::]` that takes IPv4; a socket that is open to more than `address` otherwise is not used.
-    /// It stays open to clients while the daemon stops, which all others do not: who comes meanwhile waits for the
+    /// It stays open to clients while the daemon stops, unlike all others: clients that come meanwhile wait for the
     /// next start (see [signals](crate::docs::signals)).
     ///
     /// # Errors
@@ -157,11 +157,11 @@ impl Init {
     /// [`drop_parent`](crate::Args::drop_parent) in a directory of root's. A socket that the service manager
     /// has bound and passed is used, and its file left alone.
     ///
-    /// Only who may write to the file may connect (see `unix(7)`). The mask of the process decides; in the
+    /// Only users that may write to the file may connect (see `unix(7)`). The mask of the process decides; in the
     /// background that is 022, which leaves this user and root. For others there is
     /// [`listen_unix_with_mode`](Self::listen_unix_with_mode).
     ///
-    /// The kernel does not tell cheaply how many connections wait there, so a pool that has such a socket
+    /// The kernel does not report cheaply how many connections wait there, so a pool that has such a socket
     /// grows by doubling while all children are busy.
     ///
     /// # Errors

@@ -16,7 +16,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// The pause between two attempts.
 const PAUSE: Duration = Duration::from_millis(5);
 
-/// Who may have had the addresses of this daemon before.
+/// What may have had the addresses of this daemon before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Predecessor {
     Unknown,

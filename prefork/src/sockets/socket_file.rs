@@ -2,15 +2,15 @@
 //!
 //! # Problem
 //!
-//! Binding makes a file that outlives whoever has bound it, and where a file stands nobody can bind. So it
+//! Binding makes a file that outlives the process, and where a file stands nobody can bind. So it
 //! must go with the daemon, however that ends; and one of a daemon that was killed, which removes nothing,
 //! must not be in the way of the next.
 //!
 //! # Idea
 //!
-//! Who has made the file remembers which one it is and in which process, and removes it there when it is not
-//! wanted any more, if that very file still stands at the path. A socket at which nobody listens is told by
-//! the kernel, which refuses whoever connects; it is replaced.
+//! The process that has made the file remembers which one it is, and removes it when it is not
+//! wanted any more, if that very file still stands at the path; a process forked from it does not. A socket at
+//! which nobody listens is known by the kernel's refusal to connect; it is replaced.
 //!
 //! # Assumptions
 //!
@@ -109,7 +109,7 @@ fn clear(path: &Path) -> Option<String> {
     if !found.file_type().is_socket() {
         return Some("a file that is no socket stands there".to_owned());
     }
-    // Who listens and has no time yet is not waited for.
+    // A listener that has no time yet is not waited for.
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
     let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None).ok()?;
     match connect(&socket, &SocketAddrUnix::new(path).ok()?) {
@@ -118,7 +118,7 @@ fn clear(path: &Path) -> Option<String> {
             return Some("a process listens there".to_owned());
         }
         Err(Errno::CONNREFUSED) => {}
-        // Whoever may not connect is not told whether somebody listens.
+        // Without the right to connect there is no answer whether somebody listens.
         Err(_) => return Some(format!("a socket of user id {} stands there", found.uid())),
     }
     let user = geteuid();

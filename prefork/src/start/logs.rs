@@ -51,7 +51,7 @@ pub(crate) fn reopen<'a>(
     }
 }
 
-/// Opens the error log again, if it has a path; tells whether that did not fail.
+/// Opens the error log again, if it has a path; returns whether that did not fail.
 pub(crate) fn reopen_error_log(settings: &Settings, log: &Log) -> bool {
     let replaced = replace_error_log(settings);
     if let Err(error) = &replaced {

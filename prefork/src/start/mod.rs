@@ -42,7 +42,7 @@ impl<S> Initialized<S> {
 }
 
 /// What a daemon leaves in the file system, to be taken away at the end: the pid file last, as its
-/// absence tells that the daemon is gone.
+/// absence means that the daemon is gone.
 #[derive(Default)]
 pub(crate) struct RuntimeFiles {
     /// The UNIX sockets on which it listens.

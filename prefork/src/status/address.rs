@@ -33,7 +33,7 @@ enum Place {
         path: PathBuf,
         mode: u32,
     },
-    /// What is neither, to be told of when all arguments are checked.
+    /// What is neither, to be reported when all arguments are checked.
     Neither(String),
 }
 
@@ -57,7 +57,7 @@ impl StatusAddress {
         Self(Place::Unix { path: path.into(), mode: 0o600 })
     }
 
-    /// Sets the mode of a UNIX socket, up to 0777: who may write to it may ask. Default 0600.
+    /// Sets the mode of a UNIX socket, up to 0777: users that may write to it may ask. Default 0600.
     ///
     /// Of a TCP address it changes nothing.
     #[must_use]

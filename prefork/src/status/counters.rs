@@ -208,7 +208,7 @@ impl Counters {
     }
 }
 
-/// What one program tells the next of what was counted. What it does not tell was never counted.
+/// What one program hands to the next of what was counted. What is missing was never counted.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub(crate) struct HandedCounters {

@@ -66,7 +66,7 @@ impl Page {
         &self.memory
     }
 
-    /// Tells readers to wait until [`publish`](Self::publish): what is on the scoreboard and what is here
+    /// Makes readers wait until [`publish`](Self::publish): what is on the scoreboard and what is here
     /// does not fit together until then.
     pub(super) fn begin(&mut self) {
         if self.version.is_multiple_of(2) {

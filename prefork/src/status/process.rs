@@ -51,7 +51,7 @@ pub(super) struct Source<'a> {
     /// With its path.
     pub(super) board: Option<(Board, &'a str)>,
     pub(super) listeners: &'a Listeners,
-    /// The most requests that were ever told of.
+    /// The most requests that were ever reported.
     pub(super) requests: Cell<u64>,
 }
 

@@ -59,7 +59,7 @@ pub(crate) struct Service {
     process: Option<StatusProcess>,
     /// When the next status process may be forked.
     not_before: Time,
-    /// The last failure, so that it is said once.
+    /// The last failure, so that it is logged once.
     trouble: Option<String>,
 }
 
@@ -104,7 +104,7 @@ impl Service {
         }
     }
 
-    /// Tells readers that figures are about to change together with the board.
+    /// Announces to readers that figures are about to change together with the board.
     pub(crate) fn begin(&mut self) {
         self.page.begin();
     }
@@ -144,7 +144,7 @@ impl Service {
         self.process.take().map(|process| process.helper)
     }
 
-    /// Notes that a process has ended and was reaped; tells whether it was the status process.
+    /// Notes that a process has ended and was reaped; returns whether it was the status process.
     pub(crate) fn reaped(&mut self, pid: Pid) -> bool {
         self.process.take_if(|process| process.helper.pid() == pid).is_some()
     }

@@ -12,7 +12,7 @@ use crate::{
     sys::refused::Refusable,
 };
 
-/// A socket that listens for those who ask.
+/// A socket that listens for requests.
 ///
 /// The file of a UNIX socket is removed when this is dropped in the process that made it.
 #[derive(Debug)]

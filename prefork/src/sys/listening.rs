@@ -1,4 +1,4 @@
-//! What the kernel tells of listening sockets, and what it does to them, beyond what others offer.
+//! What the kernel reports of listening sockets, and what it does to them, beyond what others offer.
 
 use std::{
     io,
@@ -55,7 +55,7 @@ pub(crate) fn bind_to_interface(socket: BorrowedFd<'_>, index: libc::c_int) -> i
 /// The same number on every architecture that Rust has but SPARC and PA-RISC; see `asm-generic/socket.h`.
 const SO_BINDTOIFINDEX: libc::c_int = 62;
 
-/// Tells whether a filter decides what comes to a socket (see `SO_ATTACH_FILTER` in `socket(7)`).
+/// Returns whether a filter decides what comes to a socket (see `SO_ATTACH_FILTER` in `socket(7)`).
 pub(crate) fn is_filtered(socket: BorrowedFd<'_>) -> bool {
     let (mut instructions, nowhere): (libc::socklen_t, _) = (0, std::ptr::null_mut());
     let (level, fd) = (libc::SOL_SOCKET, socket.as_raw_fd());

@@ -154,7 +154,7 @@ pub(crate) fn set_disposition(signal: Signal, action: &SigAction) -> io::Result<
     Ok(unsafe { nix::sys::signal::sigaction(signal, action) }?)
 }
 
-/// Tells whether a signal is ignored.
+/// Returns whether a signal is ignored.
 pub(crate) fn is_ignored(signal: Signal) -> bool {
     let mut action = std::mem::MaybeUninit::<libc::sigaction>::uninit();
     // SAFETY: a null pointer says that nothing is to be set, and the kernel writes to what lives.
@@ -184,10 +184,10 @@ pub(crate) fn raise_on_signal(
     let owner = process::id();
     let handler = move || {
         if process::id() == owner {
-            // Release: pairs with the acquire of whoever reads the flag; nothing is published with
+            // Release: pairs with the acquire where the flag is read; nothing is published with
             // it today, and it costs nothing.
             flag.store(true, Ordering::Release);
-            // A full eventfd is readable already, and there is nobody to tell of an error.
+            // A full eventfd is readable already, and an error could be reported to nobody.
             let _ = rustix::io::write(wake.as_fd(), &1u64.to_ne_bytes());
         } else {
             let _ = signal_hook::low_level::emulate_default_handler(signal);
@@ -251,7 +251,7 @@ pub(crate) fn program_break() -> u64 {
     end as u64
 }
 
-/// Tells the kernel where the parts of this process lie, as `prctl(2)` describes under
+/// Sets where, for the kernel, the parts of this process lie, as `prctl(2)` describes under
 /// `PR_SET_MM_MAP`.
 ///
 /// To be called with what the kernel itself reports (`/proc/self/stat`), but for the arguments,
@@ -289,7 +289,7 @@ pub(crate) fn adopt_descriptor(number: RawFd) -> Option<OwnedFd> {
     Some(unsafe { OwnedFd::from_raw_fd(number) })
 }
 
-/// Tells whether the program file has given this process privileges that whoever started it does not have:
+/// Returns whether the program file has given this process privileges that the user who started it does not have:
 /// set-user-ID, set-group-ID, capabilities (see `AT_SECURE` in `getauxval(3)`).
 pub(crate) fn is_privileged_by_file() -> bool {
     // SAFETY: getauxval only reads what the kernel has handed to the process.
@@ -351,7 +351,7 @@ impl SharedFigures {
             unsafe { mmap(std::ptr::null_mut(), size, protection, MapFlags::SHARED, memory, 0) }?;
         let count = size / size_of::<AtomicU64>();
         // SAFETY: the mapping is page-aligned, as long as the file, which is never made shorter, never
-        // unmapped, and reached only through these atomics. Who has mapped it to read only loads.
+        // unmapped, and reached only through these atomics. A process that has mapped it to read only loads.
         let figures = unsafe { std::slice::from_raw_parts(start.cast::<AtomicU64>(), count) };
         Ok(Self { figures })
     }

@@ -93,7 +93,7 @@ impl Pages {
         unsafe { madvise(start.cast(), size, Advice::LinuxDontFork) }.of_call("madvise(2)")?;
         seal(start.cast(), size)?;
         // SAFETY: the mapping is aligned to a page, a whole page long, never unmapped, and reached through
-        // atomics alone. A process forked from this one does not have it: whoever holds the reference sees
+        // atomics alone. A process forked from this one does not have it: the holder of the reference sees
         // to it that it is not used there.
         Ok(unsafe { &*start.cast::<Page>() })
     }
@@ -123,7 +123,7 @@ fn map(memory: &OwnedFd, size: usize, offset: u64) -> io::Result<*mut AtomicU64>
     Ok(start.cast())
 }
 
-/// Tells whether the kernel can keep a child to its page: with `mseal(2)`, which came with Linux 6.10.
+/// Returns whether the kernel can keep a child to its page: with `mseal(2)`, which came with Linux 6.10.
 pub(crate) fn can_seal() -> bool {
     // SAFETY: a range of no length is a question alone.
     unsafe { libc::syscall(MSEAL, std::ptr::null::<u8>(), 0, 0) == 0 }

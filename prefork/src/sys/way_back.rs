@@ -274,7 +274,7 @@ fn execute(way: &Prepared) {
     };
 }
 
-/// Waits for so many seconds; tells whether the daemon was asked to stop meanwhile.
+/// Waits for so many seconds; returns whether the daemon was asked to stop meanwhile.
 fn is_to_stop(seconds: u8) -> bool {
     let stops: SigSet = [Signal::SIGTERM, Signal::SIGINT, Signal::SIGQUIT].into_iter().collect();
     let limit = libc::timespec { tv_sec: seconds.into(), tv_nsec: 0 };

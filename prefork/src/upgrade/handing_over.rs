@@ -111,7 +111,7 @@ impl HandingOver<'_> {
     }
 
     /// Makes sure that the next program does not run out of descriptors: until all is settled it has what
-    /// it was left, copies of that, and what it opens itself. The probe was left less, so it cannot tell;
+    /// it was left, copies of that, and what it opens itself. The probe was left less, so it cannot find out;
     /// and the old program needs as many to come back.
     fn require_spare_descriptors(&self, any: &OwnedFd) -> io::Result<()> {
         let copies_of_listeners = 2 * self.listeners.iter().count();

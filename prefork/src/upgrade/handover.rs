@@ -1,6 +1,6 @@
-//! What one program in a process tells the next.
+//! What one program in a process hands to the next.
 //!
-//! A text in JSON, in a sealed memory file: whoever reads it can be sure that nobody changes it
+//! A text in JSON, in a sealed memory file: its reader can be sure that nobody changes it
 //! meanwhile. Fields that are added need a default, so that programs built with an older or newer
 //! library understand each other. A change that cannot be understood so gets a new [`FORMAT`]; then the
 //! probe of a program that does not know it says so, and the old program stays.
@@ -27,7 +27,7 @@ const FORMAT: u32 = 5;
 /// More than the largest pool needs.
 const LONGEST: u64 = 256 << 20;
 
-/// What both the probe and the successor are told.
+/// What both the probe and the successor read.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Handover {
     /// For whom it is: the process that becomes the next program, or the parent of the probe.
@@ -166,7 +166,7 @@ pub(super) enum Unreadable {
     /// It cannot be read.
     #[error("it cannot be read")]
     Io {
-        /// What the system said.
+        /// What the system reported.
         #[from]
         source: io::Error,
     },
@@ -308,7 +308,7 @@ mod tests {
     }
 
     #[test]
-    fn other_formats_are_told_by_their_number() {
+    fn other_formats_are_known_by_their_number() {
         let newer = write(br#"{"format":9,"parent":42,"content":["anything"]}"#).expect("written");
         let error = Handover::read(newer.as_fd(), 42).expect_err("too new");
         assert!(matches!(error, Unreadable::Format { found: 9 }), "{error}");

@@ -66,7 +66,7 @@ fn look() -> Option<Inherited> {
     let message = env::var(HANDOVER_VARIABLE).ok()?;
     sys::forget_variable(HANDOVER_VARIABLE);
     if sys::is_privileged_by_file() {
-        // Whoever started a set-user-ID program may have written the handover, and would have it execute
+        // The user who started a set-user-ID program may have written the handover, and would have it execute
         // any file and signal any process. Such a program does not upgrade (see `Invocation`).
         return None;
     }
@@ -106,7 +106,7 @@ fn look() -> Option<Inherited> {
         Role::Successor | Role::Returned => None,
     };
     if role.is_of_the_daemon() {
-        // Whoever reads the log has the daemon wait for nothing, from the first line on.
+        // The daemon waits for no reader of the log, from the first line on.
         let _ = stderr::open_own();
     }
     // The way back is for the case that this program does not come so far, or takes over after that.
@@ -180,7 +180,7 @@ impl Inherited {
         }
     }
 
-    /// Says why the settings cannot be read, to who has asked for them.
+    /// Reports why the settings cannot be read, to the process that has asked for them.
     pub(crate) fn explain(&self, error: &SettingsError) {
         match self.role {
             Role::Probe | Role::Settings => self.refuse(None, error),
@@ -208,7 +208,7 @@ impl Inherited {
         self.handover.error_log_path.as_ref().map(Path::new) == Some(path)
     }
 
-    /// Returns the access log of before, if it is the one at this path.
+    /// Returns the old access log, if it is the one at this path.
     pub(crate) fn access_log(&self, path: &Path) -> Option<OwnedFd> {
         let log = self.handover.access_log.as_ref().filter(|log| Path::new(&log.path) == path)?;
         self.descriptors.get(&log.fd)?.try_clone().ok()

@@ -18,13 +18,13 @@ use crate::{
 /// How long they may take to end once they are killed.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// The pause between two looks where nothing tells of their end.
+/// The pause between two looks where nothing announces their end.
 const ROUND: Duration = Duration::from_millis(1);
 
 /// Those that have not been reaped yet.
 ///
-/// They hold what the parent holds, the listening sockets among it. Whoever waits for the end of the daemon
-/// is to find these closed.
+/// They hold what the parent holds, the listening sockets among it, which are to be closed when the daemon
+/// has ended.
 #[derive(Debug, Default)]
 pub(crate) struct Leftovers(Vec<Pid>);
 
@@ -57,7 +57,7 @@ impl Leftovers {
     }
 
     /// Kills and reaps all of them; one that is not gone in time, as one that another process traces, is left to
-    /// whoever reaps the orphans of the system.
+    /// the process that reaps the orphans of the system.
     pub(crate) fn end(&mut self, log: &Log) {
         self.kill();
         let deadline = clock::now() + PATIENCE;
@@ -81,7 +81,7 @@ impl Leftovers {
     }
 }
 
-/// Reaps a child if it has ended; tells whether it is one that has not.
+/// Reaps a child if it has ended; returns whether it is one that has not.
 fn is_unreaped(pid: Pid) -> bool {
     matches!(retry_on_intr(|| waitpid(Some(pid), WaitOptions::NOHANG)), Ok(None))
 }

@@ -34,8 +34,8 @@
 //!   `takeover.rs`: as successor alone.
 //! - `reading.rs`: the parent, whose program reads its settings again in a process that goes the way of a probe, but only
 //!   as far as to the daemon's arguments.
-//! - `way_back.rs`, and `sys/way_back.rs`: the new program, before it has taken over, and what the old one is told.
-//! - `handover.rs`: what is said between them.
+//! - `way_back.rs`, and `sys/way_back.rs`: the new program, before it has taken over, and what it leaves to the old one.
+//! - `handover.rs`: what the one hands to the other.
 
 mod exec;
 mod handing_over;

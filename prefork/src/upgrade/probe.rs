@@ -53,7 +53,7 @@ const LONGEST_MESSAGE: usize = 16 << 10;
 /// What a probe reports over the socket, with descriptors.
 pub(super) const EXECUTED: &[u8] = b"executed";
 
-/// What it says by the pipe, each followed by [`END`].
+/// What it reports by the pipe, each followed by [`END`].
 pub(super) const READY: &[u8] = b"ready";
 pub(super) const REFUSED: &[u8] = b"refused:";
 pub(super) const END: u8 = 0;
@@ -71,7 +71,7 @@ pub(super) fn why_not_executed(message: &[u8]) -> Option<io::Error> {
     Some(io::Error::from_raw_os_error(errno.parse().ok()?))
 }
 
-/// What a probe has said.
+/// What a probe has reported.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Word {
     /// It works.
@@ -161,7 +161,7 @@ pub(crate) struct Probe {
     is_direct: bool,
     /// Where it reports as what it was executed, until it has.
     channel: Option<OwnedFd>,
-    /// What else it says.
+    /// What else it reports.
     words: Option<OwnedFd>,
     /// Why it does not work, in its own words.
     reason: Option<String>,
@@ -193,7 +193,7 @@ impl Probe {
     ) -> io::Result<Self> {
         let (channel, far) =
             socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
-        // A report of this length never waits, and neither does who reads it.
+        // A report of this length never waits, and neither does its reader.
         let (words, said) = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK)?;
         let mut passed = passed;
         let numbers = [handover, &far, &said].map(|fd| passed.pass(fd).to_string());
@@ -244,25 +244,25 @@ impl Probe {
         Tried { path: path.clone(), is_running }
     }
 
-    /// What to wait for before [`hear`](Self::hear).
+    /// What to wait for before [`read`](Self::read).
     pub(crate) fn fds(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
         self.channel.iter().chain(&self.words).map(AsFd::as_fd)
     }
 
-    /// Takes in what it has said.
-    pub(crate) fn hear(&mut self) -> Option<Word> {
+    /// Reads what it has reported.
+    pub(crate) fn read(&mut self) -> Option<Word> {
         let mut text = [0; LONGEST_WORD];
         let length = match self.words.as_ref().map(|words| retry_on_intr(|| read(words, &mut text)))
         {
             Some(Err(Errno::AGAIN)) | None => 0,
-            // It has gone; its end is told by the kernel.
+            // It has gone; its end comes from the kernel.
             Some(Ok(0) | Err(_)) => {
                 self.words = None;
                 0
             }
             Some(Ok(length)) => length,
         };
-        // It says that it is ready after it has reported.
+        // It reports that it is ready after all else.
         self.take_report();
         let words = text[..length].split(|byte| *byte == END).filter(|word| !word.is_empty());
         let mut words = words.map(<[u8]>::to_vec).collect::<Vec<_>>().into_iter();
@@ -314,11 +314,11 @@ impl Probe {
         None
     }
 
-    /// Tells why it does not work, once it has ended and was reaped.
+    /// Returns why it does not work, once it has ended and was reaped.
     pub(crate) fn why(mut self, exit: Exit) -> String {
         self.helper.note_reaped(self.helper.pid());
-        // The last it said is read after its end, so that nothing is missed.
-        let _ = self.hear();
+        // The last it reported is read after its end, so that nothing is missed.
+        let _ = self.read();
         if let Some(reason) = self.reason.take() {
             return reason;
         }
@@ -327,7 +327,7 @@ impl Probe {
 }
 
 impl Executed {
-    /// Reads what a probe has reported of itself; tells whether it is what was judged before.
+    /// Reads what a probe has reported of itself; returns whether it is what was judged before.
     fn reported(descriptors: Vec<OwnedFd>, judged: &Self) -> Result<(Self, bool), NoProbe> {
         let broken = || io::Error::from(io::ErrorKind::InvalidData);
         let [memory, program, directory] =

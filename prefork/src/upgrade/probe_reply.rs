@@ -42,7 +42,7 @@ impl ProbeReply {
         let room = LONGEST_WORD - REFUSED.len() - 1;
         let reason = reason.bytes().filter(|byte| *byte != END).take(room);
         let text: Vec<u8> = REFUSED.iter().copied().chain(reason).chain([END]).collect();
-        // Whoever started us reads our exit status too.
+        // The parent reads our exit status too.
         let _ = write(&self.words, &text);
     }
 

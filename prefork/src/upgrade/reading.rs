@@ -102,18 +102,18 @@ impl Reading {
         &mut self.helper
     }
 
-    /// What to wait for before [`hear`](Self::hear).
+    /// What to wait for before [`read`](Self::read).
     pub(crate) fn fds(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
         self.channel.iter().map(AsFd::as_fd)
     }
 
-    /// Takes in what it has reported; a reason alone waits for its end, as the program may go on in spite of it.
-    pub(crate) fn hear(&mut self) -> Option<Read> {
+    /// Reads what it has reported; a reason alone waits for its end, as the program may go on in spite of it.
+    pub(crate) fn read(&mut self) -> Option<Read> {
         loop {
             let message = match receive(self.channel.as_ref()?) {
                 Err(Errno::AGAIN) => return None,
                 Ok((message, _)) if !message.is_empty() => message,
-                // It has gone; its end is told by the kernel.
+                // It has gone; its end comes from the kernel.
                 Ok(_) | Err(_) => {
                     self.channel = None;
                     return None;
@@ -134,11 +134,11 @@ impl Reading {
         }
     }
 
-    /// Tells what has come of it, once it has ended and was reaped.
+    /// Returns what has come of it, once it has ended and was reaped.
     pub(crate) fn end(mut self, exit: Exit) -> Read {
         self.helper.note_reaped(self.helper.pid());
         // The last it has reported is read after its end, so that nothing is missed.
-        if let Some(read) = self.hear() {
+        if let Some(read) = self.read() {
             return read;
         }
         Read::Refused(match self.reason.take() {

@@ -214,7 +214,7 @@ impl Inherited {
         }
     }
 
-    /// Listens where the status page is to be, by the socket of before if that is there.
+    /// Listens where the status page is to be, by the old socket if that is there.
     fn status_socket(&self, settings: &Settings) -> io::Result<Option<StatusSocket>> {
         let Some(address) = &settings.status else { return Ok(None) };
         let handed = self.handover.status.as_ref();
@@ -223,7 +223,7 @@ impl Inherited {
         StatusSocket::obtain(address, inherited.transpose()?).map(Some)
     }
 
-    /// Takes charge of the socket of the status page, or gives up the one of before.
+    /// Takes charge of the socket of the status page, or gives up the old one.
     fn claim_status(&self, runtime_files: &mut RuntimeFiles) {
         let Some(handed) = &self.handover.status else { return };
         match &mut runtime_files.status {
@@ -236,8 +236,8 @@ impl Inherited {
         }
     }
 
-    /// Takes charge of the UNIX sockets that this program goes on with, and removes the others: whoever returned
-    /// there now would find nobody for long.
+    /// Takes charge of the UNIX sockets that this program goes on with, and removes the others: a client that
+    /// connected there now would find nobody for long.
     fn claim_socket_files<S>(&self, initialized: &mut Initialized<S>) {
         for handed in &self.handover.listeners {
             let (KnownBy::Unix(path), Some(identity)) = (&handed.known_by, handed.file) else {

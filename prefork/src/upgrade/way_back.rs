@@ -1,5 +1,5 @@
 //! Where the way back leads, from a program that has not taken over (`sys/way_back.rs`), and what the old program
-//! is told there.
+//! reads there.
 
 use std::{
     env,

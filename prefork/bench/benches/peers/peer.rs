@@ -64,7 +64,7 @@ impl Peer {
         output.status.success().then(|| version.to_owned())
     }
 
-    /// Tells whether the pool can follow the load.
+    /// Returns whether the pool can follow the load.
     pub(crate) const fn grows(self) -> bool {
         match self {
             Self::Hello | Self::Uwsgi | Self::Apache | Self::NetServer => true,
@@ -72,7 +72,7 @@ impl Peer {
         }
     }
 
-    /// Tells whether it replaces workers and stops in order.
+    /// Returns whether it replaces workers and stops in order.
     pub(crate) const fn manages(self) -> bool {
         !matches!(self, Self::Bare)
     }

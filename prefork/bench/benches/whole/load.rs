@@ -27,7 +27,7 @@ pub(crate) fn main() -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// Asks once; tells whether the answer was right.
+/// Asks once; returns whether the answer was right.
 fn ask(address: &str, path: &str) -> bool {
     let answer = || -> std::io::Result<Vec<u8>> {
         let mut connection = TcpStream::connect(address)?;

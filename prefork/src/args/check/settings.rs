@@ -25,7 +25,7 @@ pub(crate) struct Settings {
     pub(crate) start_timeout: Duration,
     pub(crate) graceful_timeout: Duration,
     pub(crate) hook_timeout: Duration,
-    /// Who is to be told; known once the daemon is run.
+    /// The service manager; known once the daemon is run.
     pub(crate) manager: Manager,
     /// Where the status page is.
     pub(crate) status: Option<crate::status::Address>,

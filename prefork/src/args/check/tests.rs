@@ -111,7 +111,7 @@ fn a_status_page_is_for_this_machine_and_a_pool() {
 }
 
 #[test]
-fn a_main_loop_that_came_before_after_init_is_told_so() {
+fn a_main_loop_that_came_before_after_init_is_a_fault() {
     let args = complete().after_init(|_| Ok(1));
     let [(argument, problem)] = &faults(args)[..] else { panic!("one fault") };
     assert_eq!(*argument, "main_loop");
@@ -201,12 +201,12 @@ fn each_file_is_for_one_thing() {
 #[test]
 fn a_pool_of_no_sense_hides_no_other_fault() {
     let board = || complete().scoreboard_in_memory(true);
-    let told = |args: Args| {
-        let told = faults(args).into_iter();
-        told.map(|(argument, problem)| format!("{argument}: {problem}")).collect::<Vec<_>>()
+    let found = |args: Args| {
+        let faults = faults(args).into_iter();
+        faults.map(|(argument, problem)| format!("{argument}: {problem}")).collect::<Vec<_>>()
     };
     assert_eq!(
-        told(board().prefork(200).max_unavailable(0).min_spare(0).max_lifetime(Duration::ZERO)),
+        found(board().prefork(200).max_unavailable(0).min_spare(0).max_lifetime(Duration::ZERO)),
         [
             "max_lifetime: must be longer than 0; leave it out for no limit",
             "prefork: 200 is greater than max_children (150, the default)",
@@ -215,15 +215,15 @@ fn a_pool_of_no_sense_hides_no_other_fault() {
         ]
     );
     assert_eq!(
-        told(board().prefork(9).max_children(4)),
+        found(board().prefork(9).max_children(4)),
         ["prefork: 9 is greater than max_children (4)"]
     );
     for few in [0, 2] {
         let expected = format!("max_children: {few} is less than prefork (3, the default)");
-        assert_eq!(told(board().max_children(few)), [expected]);
+        assert_eq!(found(board().max_children(few)), [expected]);
     }
     assert_eq!(
-        told(board().max_children(70_000).max_spare(0)),
+        found(board().max_children(70_000).max_spare(0)),
         [
             "max_children: 70000 is greater than 65536",
             "max_spare: must be at least min_spare (1, the default), but is 0",

@@ -1,6 +1,6 @@
 //! Arguments that would change nothing where they are given.
 //!
-//! Whoever gives one believes that it does something: a limit, or that the parent is root no more. So it
+//! Its author believes that it does something: a limit, or that the parent is root no more. So it
 //! is refused. One that only repeats its default promises nothing, and is taken.
 
 use super::{Faults, defaults, has_scoreboard};

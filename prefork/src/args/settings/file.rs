@@ -24,7 +24,7 @@ pub enum SettingsError {
     Read {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// What the system reported.
         source: io::Error,
     },
     /// It decides what root runs, and others can change it.
@@ -50,7 +50,7 @@ pub enum SettingsError {
 
 prefork_core::debug_as_report!(SettingsError);
 
-/// Does what [`read_settings`](crate::read_settings) does, for whoever started this process.
+/// Does what [`read_settings`](crate::read_settings) does, and reports what is wrong to the process that started this one.
 pub(crate) fn read<T, E: Display>(
     path: &Path,
     parse: impl FnOnce(&str) -> Result<T, E>,

@@ -12,7 +12,7 @@
 //! setting is that is not there any more, are those of a start, and whatever can hang or be wrong is so in a process that
 //! the parent does not wait for.
 //!
-//! What can change while the daemon serves is reported by value, and of the rest what tells it from another value.
+//! What can change while the daemon serves is reported by value, and of the rest only what distinguishes it from another value.
 
 use std::{fmt::Display, time::Duration};
 

@@ -65,7 +65,7 @@ fn line_of(text: &str, key: &str) -> Option<usize> {
     lines.next().is_none().then_some(line)
 }
 
-/// Tells whether a line begins with a key: `key =`, `"key":`, `table.key =`.
+/// Returns whether a line begins with a key: `key =`, `"key":`, `table.key =`.
 fn begins_with(line: &str, key: &str) -> bool {
     let Some((before, _)) = line.split_once(['=', ':']) else { return false };
     let last = before.rsplit('.').next().unwrap_or(before);

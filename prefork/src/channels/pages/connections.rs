@@ -46,7 +46,7 @@ impl Pages {
         (inode != 0 && connection[0] == inode).then_some(connection)
     }
 
-    /// Tells whether another child has had a connection lately that has the addresses of the one that the child in this
+    /// Returns whether another child has had a connection lately that has the addresses of the one that the child in this
     /// slot has in hand, as far as they say so: the client's port was used again.
     pub(crate) fn has_successor(&self, slot: SlotId, now: Time) -> bool {
         let Some(connection) = self.connection(slot) else { return false };
@@ -59,18 +59,18 @@ impl Pages {
 }
 
 impl OwnPage {
-    /// Says which connection is in hand, after the record has said that a request has begun.
+    /// Reports which connection is in hand, after the record shows that a request has begun.
     pub(crate) fn connected(self, connection: Words, now: Time) {
         self.remember(bits(&connection), span(self.page, now));
         let [inode, rest @ ..] = connection;
         for (shared, word) in self.page[CONNECTION + 1..].iter().zip(rest) {
             shared.store(word, Ordering::Relaxed);
         }
-        // Release: who reads this sees the rest, and a record that is of this request or a later one.
+        // Release: a reader of this sees the rest, and a record that is of this request or a later one.
         self.page[CONNECTION].store(inode, Ordering::Release);
     }
 
-    /// Says that none is in hand any more, before the record says so.
+    /// Reports that none is in hand any more, before the record shows it.
     pub(crate) fn disconnected(self) {
         self.page[CONNECTION].store(0, Ordering::Relaxed);
         fence(Ordering::Release);
@@ -92,7 +92,7 @@ impl OwnPage {
     }
 }
 
-/// Tells whether one of the filters of a page has both bits, if it is not of a time long ago.
+/// Returns whether one of the filters of a page has both bits, if it is not of a time long ago.
 fn had_lately(page: &Page, bits: [usize; 2], span: u64) -> bool {
     let last = page[SPAN].load(Ordering::Relaxed);
     let has = |number: u64, bit: usize| {

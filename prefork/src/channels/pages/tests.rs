@@ -62,7 +62,7 @@ fn a_child_rings_once_in_each_round() {
     }
     pages.arm(at(10), [SLOT].into_iter());
     pages.assign(SLOT, Generation(5), 1);
-    assert!(own.wants_bell(), "who comes meanwhile rings too");
+    assert!(own.wants_bell(), "a child that comes meanwhile rings too");
     pages.arm(at(11), [SLOT].into_iter());
     pages.disarm([SLOT].into_iter());
     assert!(!own.wants_bell());
@@ -83,7 +83,7 @@ fn a_connection_is_said_to_a_parent_that_wants_to_know() {
     assert_eq!(pages.connection(SLOT), None);
     own.connected([9; 7], at(1));
     pages.assign(SLOT, Generation(5), 1);
-    assert!(own.is_watched(), "who comes meanwhile is asked too");
+    assert!(own.is_watched(), "a child that comes meanwhile is asked too");
     assert_eq!(pages.connection(SLOT), None);
 }
 

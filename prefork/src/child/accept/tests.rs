@@ -135,7 +135,7 @@ fn errors_of_accept_are_sorted() {
     assert_eq!(accept_failure(&io::Error::other("?")), AcceptFailure::Fail);
 }
 
-/// A connection at a listener of an earlier call is left to who still accepts there.
+/// A connection at a listener of an earlier call is left to a child that still accepts there.
 #[test]
 fn only_the_listeners_of_this_call_are_waited_for() {
     let (mut child, _stop) = child();
@@ -312,7 +312,7 @@ fn clients_that_keep_coming_to_an_open_socket_do_not_keep_a_child() {
         clients.push(connect(&listener));
         assert!(clients.len() < 100, "it never leaves");
     }
-    assert_eq!(clients.len(), 4, "those who waited were served, and nobody else");
+    assert_eq!(clients.len(), 4, "clients that waited were served, and no others");
 }
 
 /// The next start has that socket.

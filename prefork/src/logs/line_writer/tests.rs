@@ -87,7 +87,7 @@ fn a_reader_that_is_behind_is_waited_for_once() {
 }
 
 #[test]
-fn lines_are_appended_whoever_else_writes_to_the_file() {
+fn lines_are_appended_beside_other_writers() {
     let folder = tempfile::tempdir().expect("made");
     let path = folder.path().join("log");
     // As a shell opens it for `>`.

@@ -1,4 +1,4 @@
-//! What is said in the course of a life.
+//! The messages in the course of a life.
 
 use prefork_core::Generation;
 
@@ -12,14 +12,15 @@ fn conversation() -> Conversation {
 
 fn serving() -> Conversation {
     let mut conversation = conversation();
-    conversation.hear(Occasion::Ready, NOW, 7);
+    conversation.answer(Occasion::Ready, NOW, 7);
     conversation
 }
 
 /// The messages that follow, one a line, parts joined by spaces.
 fn said<const N: usize>(mut conversation: Conversation, occasions: [Occasion; N]) -> [String; N] {
-    occasions
-        .map(|occasion| conversation.hear(occasion, NOW, 7).unwrap_or_default().replace('\n', " "))
+    occasions.map(|occasion| {
+        conversation.answer(occasion, NOW, 7).unwrap_or_default().replace('\n', " ")
+    })
 }
 
 #[test]
@@ -113,7 +114,7 @@ fn where_there_is_nobody_to_reload_it_is_over_at_once() {
 }
 
 #[test]
-fn the_status_tells_a_size_that_stays_true() {
+fn the_status_names_a_size_that_stays_true() {
     let size = Size::ByLoad { prefork: 3, max_children: 150 };
     let resized = Occasion::Progress(Progress::Resized { prefork: 4, max_children: 150 });
     let messages = said(Conversation::new(size), [Occasion::Ready, resized]);
@@ -129,7 +130,8 @@ fn the_status_tells_a_size_that_stays_true() {
 #[test]
 fn a_stop_without_limit_is_a_number_all_the_same() {
     let mut conversation = conversation().with_stop(Duration::MAX);
-    let message = conversation.hear(Occasion::Progress(Progress::Stopping), NOW, 7).expect("said");
+    let message =
+        conversation.answer(Occasion::Progress(Progress::Stopping), NOW, 7).expect("said");
     assert!(message.contains(&format!("={}\n", u64::MAX - 1)), "{message}");
 }
 

@@ -192,9 +192,9 @@ fn who_wants_to_listen_is_not_given_datagrams() {
     }
 }
 
-/// One that listens is found by its address too, whoever asked for it by its name.
+/// A socket that listens is found by its address too, though the old program asked for it by its name.
 #[test]
-fn a_program_may_ask_in_another_way_than_the_one_of_before() {
+fn a_program_may_ask_in_another_way_than_the_old_one() {
     let tcp = TcpListener::bind("127.0.0.1:0").expect("bound");
     let address = tcp.local_addr().expect("bound");
     let mut before = init();

@@ -1,9 +1,9 @@
-//! Closing a listening socket to newcomers, while those who wait at it stay.
+//! Closing a listening socket to newcomers, while clients that wait at it stay.
 //!
 //! No call is made for that. `close(2)`, and `shutdown(2)` of a TCP socket, end the connections that wait; `listen(2)` with
 //! a queue of 0 lets newcomers in one after another; a filter that drops them needs `CAP_NET_ADMIN`. So a TCP socket is
 //! bound to an interface that does not exist: the kernel refuses newcomers as at a port where nobody listens, and still
-//! finishes handshakes that have begun. A UNIX socket is shut down for reading: newcomers are refused, those who wait are
+//! finishes handshakes that have begun. A UNIX socket is shut down for reading: newcomers are refused, clients that wait are
 //! accepted. Both need no capability (Linux 5.7), hold for all processes that share the socket, and cannot be undone by a
 //! daemon without capabilities. So they are for sockets that end with it.
 
@@ -31,7 +31,7 @@ pub(super) fn close(socket: BorrowedFd<'_>) -> io::Result<()> {
     if found == NOWHERE { Ok(()) } else { listening::bind_to_interface(socket, NOWHERE) }
 }
 
-/// Tells whether newcomers are refused.
+/// Returns whether newcomers are refused.
 pub(crate) fn is_closed(socket: BorrowedFd<'_>) -> bool {
     let is_nowhere = listening::bound_interface(socket).is_ok_and(|index| index == NOWHERE);
     is_nowhere || is_deaf(socket).unwrap_or(true)
@@ -52,7 +52,7 @@ mod tests {
 
     use super::*;
 
-    /// Asserts that whoever waits is served after the door was closed, and nobody who comes after.
+    /// Asserts that clients that wait are served after the door was closed, and none that come after.
     #[track_caller]
     fn assert_closes<C: Read + Write, A>(
         listener: &impl AsFd,
@@ -117,7 +117,7 @@ mod tests {
         }
     }
 
-    /// Everybody may bind a socket to an interface once, and only who has `CAP_NET_RAW` again (see `socket(7)`).
+    /// Binding a socket to an interface needs no capability the first time, and `CAP_NET_RAW` after (see `socket(7)`).
     #[test]
     fn a_socket_at_an_interface_is_closed_by_those_who_may() {
         let listener = TcpListener::bind("127.0.0.1:0").expect("bound");

@@ -75,7 +75,7 @@ impl Listeners {
         self.terms = self.sockets.iter().map(terms).collect();
     }
 
-    /// Looks whether others, who hold the sockets too, have changed those terms, and sets them back.
+    /// Looks whether another holder of the sockets has changed those terms, and sets them back.
     pub(crate) fn mend(&mut self, now: Time, log: &Log) {
         for (Listening { socket, .. }, terms) in self.sockets.iter().zip(&self.terms) {
             let Some(terms) = terms else { continue };
@@ -123,7 +123,7 @@ impl Listeners {
 
     /// Lets no more connections in; those that wait stay.
     ///
-    /// Sockets of the service manager stay as they are: whoever comes waits for the next start, and nobody could
+    /// Sockets of the service manager stay as they are: newcomers wait for the next start, and nobody could
     /// open them again.
     pub(crate) fn close_doors(&self, log: &Log) {
         for Listening { socket, .. } in self.sockets.iter().filter(|it| it.activated.is_none()) {
@@ -139,8 +139,8 @@ impl Listeners {
         }
     }
 
-    /// Returns the cookies (`SO_COOKIE` in `socket(7)`) of the sockets that the service manager has: those who
-    /// wait there are served by its next start, and not by those who leave.
+    /// Returns the cookies (`SO_COOKIE` in `socket(7)`) of the sockets that the service manager has:
+    /// clients that wait there are served by its next start, and not by children that leave.
     pub(crate) fn outliving(&self) -> Vec<u64> {
         let managers = self.sockets.iter().filter(|listening| listening.activated.is_some());
         managers.filter_map(|it| sockopt::socket_cookie(&it.socket).ok()).collect()

@@ -1,8 +1,8 @@
-//! On what terms a socket listens, which everybody who holds it can change, and setting that back.
+//! On what terms a socket listens, which every holder can change, and setting that back.
 //!
 //! Children hold the listening sockets themselves: one that was taken over can shut them down for all, or set
 //! something that others suffer from. The kernel cannot keep it from that; but the parent can look whether the terms
-//! are still those of the start, and restore them. That needs no new socket: whoever listens at it goes on.
+//! are still those of the start, and restore them. That needs no new socket: its other holders go on.
 
 use std::{
     io,
@@ -141,7 +141,7 @@ pub(super) fn disarm(socket: BorrowedFd<'_>) {
     let _ = sockopt::set_socket_linger(socket, None);
 }
 
-/// Tells whether a socket that has listened does not any more.
+/// Returns whether a socket that has listened does not any more.
 pub(crate) fn is_deaf(socket: BorrowedFd<'_>) -> io::Result<bool> {
     // A UNIX socket that was shut down says that it listens, and hangs up.
     let hang_up = PollFlags::RDHUP;

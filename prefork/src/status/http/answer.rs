@@ -85,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn who_wants_to_change_something_is_told_what_is_allowed() {
+    fn a_request_for_a_change_is_answered_with_what_is_allowed() {
         let text = String::from_utf8(refusal(Refusal::Method)).expect("text");
         assert!(text.contains("\r\nAllow: GET, HEAD\r\n"), "{text}");
     }

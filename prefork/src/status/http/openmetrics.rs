@@ -16,14 +16,14 @@ use crate::status::counters::Counter;
 /// Renders everything as OpenMetrics text.
 pub(super) fn text(report: &Report) -> String {
     let mut registry = view::registry(report.view.clone());
-    registry.register_collector(Box::new(Telling(report.clone())));
+    registry.register_collector(Box::new(Metrics(report.clone())));
     view::text(&registry)
 }
 
 #[derive(Debug)]
-struct Telling(Report);
+struct Metrics(Report);
 
-impl Collector for Telling {
+impl Collector for Metrics {
     fn encode(&self, mut to: DescriptorEncoder<'_>) -> fmt::Result {
         let Self(report) = self;
         counters(&mut to, report)?;
@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn what_nobody_can_tell_is_left_out() {
+    fn what_nobody_knows_is_left_out() {
         let mut report = report();
         (report.view, report.requests, report.queue) = (None, None, None);
         let text = text(&report);

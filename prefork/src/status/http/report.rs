@@ -1,4 +1,4 @@
-//! What there is to tell at one moment, taken together.
+//! What there is to show at one moment, taken together.
 
 use std::time::Duration;
 
@@ -19,9 +19,9 @@ pub(super) struct Report {
     pub(super) figures: Figures,
     pub(super) uptime: Duration,
     pub(super) view: Option<View>,
-    /// Requests that were answered since the start, if there is a board to tell.
+    /// Requests that were answered since the start, if there is a board.
     pub(super) requests: Option<u64>,
-    /// The connections that wait to be accepted, if the kernel tells.
+    /// The connections that wait to be accepted, if the kernel reports them.
     pub(super) queue: Option<Queue>,
 }
 
@@ -155,7 +155,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn without_a_board_the_daemon_is_told_of() {
+    fn without_a_board_the_daemon_is_shown() {
         let mut report = report();
         (report.view, report.requests) = (None, None);
         let found: Value = serde_json::from_str(&report.json(Slots::Taken)).expect("JSON");

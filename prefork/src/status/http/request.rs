@@ -41,7 +41,7 @@ pub(super) enum Refusal {
     TooLong,
     /// It wants something done.
     Method,
-    /// It is for somebody else: a browser was told that his name is our address.
+    /// It is for somebody else, whose name was made to lead a browser to our address.
     OtherHost,
 }
 

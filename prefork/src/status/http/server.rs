@@ -22,7 +22,7 @@ const MOST_CLIENTS: usize = 32;
 /// How long nobody is accepted after that has failed, as for want of descriptors.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// Serves until the other end of `leave` is closed, and then those who are being served.
+/// Serves until the other end of `leave` is closed, and then the clients that are being served.
 ///
 /// Goes over to the newest logs when `news` becomes readable, so that old ones are not kept open.
 pub(crate) fn serve(
@@ -46,7 +46,7 @@ pub(crate) fn serve(
             .map(|client| PollFd::from_borrowed_fd(client.fd(), client.interest()))
             .chain(news.map(|news| PollFd::from_borrowed_fd(news, PollFlags::IN)))
             .collect();
-        // Nothing is ever written to it; a hang-up is told of whatever is asked for. After that it is not
+        // Nothing is ever written to it; a hang-up is reported whatever is asked for. After that it is not
         // waited for any more.
         if !leaving {
             fds.push(PollFd::from_borrowed_fd(leave, PollFlags::empty()));

@@ -58,7 +58,7 @@ impl FileHints {
 }
 
 /// Removing a name changes an attribute: how many there are. That it was written to is no hint, as this process itself
-/// writes; whoever else does has opened it for that, and closes it one day.
+/// writes; another writer has opened it for that, and closes it one day.
 fn add(inotify: &OwnedFd, file: BorrowedFd<'_>) -> io::Result<i32> {
     let path = format!("/proc/self/fd/{}", file.as_raw_fd());
     let flags = WatchFlags::ATTRIB | WatchFlags::MOVE_SELF | WatchFlags::CLOSE_WRITE;

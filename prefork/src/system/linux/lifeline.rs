@@ -36,14 +36,14 @@ impl Lifeline {
     /// Turns the inherited copy into the child's end.
     ///
     /// To be called in the child, after its last change of user. `None` if the parent has gone: then
-    /// no signal will ever tell.
+    /// no signal will ever come.
     pub(crate) fn tether(self) -> io::Result<Option<Tether>> {
         Ok(end_with(self.parent)?.then_some(Tether { parent: self.pidfd }))
     }
 }
 
-/// Has the kernel kill this process, forked from `parent`, when that ends: until the next change of user. Tells
-/// whether it is still there, as no signal will ever tell if it has gone.
+/// Has the kernel kill this process, forked from `parent`, when that ends: until the next change of user. Returns
+/// whether it is still there, as no signal will ever come if it has gone.
 pub(crate) fn end_with(parent: Pid) -> io::Result<bool> {
     set_parent_process_death_signal(Some(Signal::KILL)).of_call("prctl(2)")?;
     // It may have died before the line above. A child is never reparented back to it, and the
@@ -59,7 +59,7 @@ pub(crate) struct Tether {
 }
 
 impl Tether {
-    /// Tells whether the parent has gone.
+    /// Returns whether the parent has gone.
     pub(crate) fn is_cut(&self) -> bool {
         let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
         let mut fds = [PollFd::new(&self.parent, PollFlags::IN)];

@@ -29,7 +29,7 @@ const TAG_NAME: &str = "Max file locks";
 /// Whether this process is given the orphans of those that descend from it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Reaper {
-    /// Yes, whoever else would be (see `PR_SET_CHILD_SUBREAPER` in `prctl(2)`). It lasts over an exec.
+    /// Yes, before any other process (see `PR_SET_CHILD_SUBREAPER` in `prctl(2)`). It lasts over an exec.
     OfAll,
     /// Only if it is process 1.
     OfNone,
@@ -86,7 +86,7 @@ pub(crate) enum End {
     NotOurs,
 }
 
-/// Kills a child of this process, and nobody else, whoever has that number.
+/// Kills a child of this process, and no other process that has that number.
 pub(crate) fn kill(pid: Pid) -> io::Result<End> {
     let process = match pidfd_open(pid, PidfdFlags::empty()) {
         Ok(process) => process,

@@ -1,4 +1,4 @@
-//! How a child waits for connections, or to be told to leave.
+//! How a child waits for connections, or for the request to leave.
 //!
 //! Any number of children waiting in `poll(2)` on one listener all wake for every connection. With
 //! `EPOLLEXCLUSIVE` (see `epoll_ctl(2)`) the kernel wakes one, and of those that wait it prefers the
@@ -166,7 +166,7 @@ impl Poller {
     ///
     /// Events are taken one at a time: the kernel then reports what is ready in turn (see "round robin" in
     /// `epoll_wait(2)`), so that clients at one listener do not wait for as long as another is busy. And a child that has
-    /// slept is told first what has woken it. That it must look at, before anything else and before it leaves: where that
+    /// slept gets first what has woken it. That it must look at, before anything else and before it leaves: where that
     /// is a connection, the wake-up was for this child alone.
     pub(crate) fn wait(&self) -> io::Result<Source> {
         let mut space = [MaybeUninit::<epoll::Event>::uninit(); 1];

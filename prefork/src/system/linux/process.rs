@@ -1,8 +1,8 @@
 //! A process that this one has forked and not reaped, signalled by a descriptor alone.
 //!
 //! A number says whose process it is only until that was reaped (see `wait(2)`), and a number that comes from
-//! a message, a file or memory says nothing at all. So a [`Process`] is made by forking alone, and whoever
-//! reaps gives it up first: see `parent/reap.rs`. While it exists, its number is certainly its own; it is made
+//! a message, a file or memory says nothing at all. So a [`Process`] is made by forking alone, and is given
+//! up before it is reaped: see `parent/reap.rs`. While it exists, its number is certainly its own; it is made
 //! a descriptor by `pidfd_open(2)`, and that is signalled.
 //!
 //! The descriptor is opened for the moment and not kept: kept ones would be copied by each fork, and closed
@@ -20,7 +20,7 @@ use rustix::{
 
 use crate::sys;
 
-/// Tells whether this kernel can signal processes by descriptors, and no sandbox forbids it.
+/// Returns whether this kernel can signal processes by descriptors, and no sandbox forbids it.
 pub(crate) fn pidfds_work() -> io::Result<()> {
     let own = pidfd_open(getpid(), PidfdFlags::empty())?;
     // No signal has the number 0: it is a question alone (see `kill(2)`).

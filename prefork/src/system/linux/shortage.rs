@@ -75,7 +75,7 @@ fn processes() -> String {
     })
 }
 
-/// The limit that holds for whoever is not root (`getrlimit(2)`). How much of it is used the kernel does not show.
+/// The limit for users other than root (`getrlimit(2)`). How much of it is used the kernel does not show.
 fn of_user() -> Option<String> {
     let limit = getrlimit(Resource::Nproc).current.filter(|_| !geteuid().is_root())?;
     Some(format!("RLIMIT_NPROC, for all processes of this user, is {limit}"))

@@ -36,7 +36,7 @@ const ANSWERED: [Signal; 9] = [
     Signal::SIGTTOU,
 ];
 
-/// Who has sent a signal.
+/// The sender of a signal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Sender {
     /// A process, by its pid; 0 for one outside this pid namespace.
@@ -60,7 +60,7 @@ impl Signals {
         let answered: SigSet = ANSWERED.into_iter().collect();
         let mut before = SigSet::empty();
         pthread_sigmask(SigmaskHow::SIG_BLOCK, Some(&answered), Some(&mut before))?;
-        // Whoever started us may have had them blocked; children and the end of the program must
+        // They may have been blocked when this program was started; children and the end of the program must
         // not inherit that.
         let mut hangups = HangupsAtStart::Heeded;
         for signal in ANSWERED {
@@ -107,13 +107,13 @@ impl Signals {
         self.hangups = hangups;
     }
 
-    /// The mask of before, for children.
+    /// The old mask, for children.
     pub(crate) const fn before(&self) -> &SigSet {
         &self.before
     }
 
-    /// Has `SIGCHLD` do in a child what it did before, and `SIGHUP` nothing if it was ignored then, and closes the
-    /// child's copy of the descriptor; returns the mask of before, to be set when the child is ready for signals.
+    /// Restores in a child what `SIGCHLD` did before, ignores `SIGHUP` if it was ignored then, and closes the
+    /// child's copy of the descriptor; returns the old mask, to be set when the child is ready for signals.
     pub(crate) fn leave_to_child(self) -> io::Result<SigSet> {
         sys::set_disposition(Signal::SIGCHLD, &self.child_before)?;
         if self.hangups == HangupsAtStart::Ignored {
@@ -163,7 +163,7 @@ fn heed_ends_alone() -> io::Result<SigAction> {
     Ok(before)
 }
 
-/// Blocks every signal and returns the mask of before.
+/// Blocks every signal and returns the old mask.
 pub(crate) fn block_all_signals() -> io::Result<SigSet> {
     let mut before = SigSet::empty();
     pthread_sigmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::all()), Some(&mut before))?;

@@ -5,7 +5,7 @@ use std::fs;
 use prefork_core::{Hangups, HangupsAtStart};
 use rustix::process::{getppid, getsid};
 
-/// Tells whether this process has a controlling terminal; one that was hung up is none any more (`tty_nr` in
+/// Returns whether this process has a controlling terminal; one that was hung up is none any more (`tty_nr` in
 /// `proc_pid_stat(5)`).
 pub(crate) fn has_terminal() -> bool {
     let stat = fs::read_to_string("/proc/self/stat").unwrap_or_default();

@@ -1,9 +1,9 @@
 //! What `ps` shows.
 //!
 //! The customary trick of writing over `argv` destroys what [`std::env::args`] reads and is limited
-//! to the length of the original command line. Instead the kernel is told that the arguments are
-//! elsewhere (`PR_SET_MM_MAP`, see `prctl(2)`; it needs no privilege): in a page of our own, which a
-//! child then simply writes anew. A kernel without that (`CONFIG_CHECKPOINT_RESTORE`) leaves the
+//! to the length of the original command line. Instead the arguments are, for the kernel,
+//! moved elsewhere (`PR_SET_MM_MAP`, see `prctl(2)`; it needs no privilege): to a page of our own, which a
+//! child then simply overwrites. A kernel without that (`CONFIG_CHECKPOINT_RESTORE`) leaves the
 //! command line as it was; nothing depends on it.
 
 use std::{fs, io};
@@ -27,7 +27,7 @@ impl Title {
     pub(crate) fn parent(name: &str) -> Self {
         let name: String = name.chars().take(LONGEST_NAME / 4).collect();
         let text = format!("{name} [parent]");
-        // Another thread could move the end of the heap meanwhile, which is part of what the kernel is told.
+        // Another thread could move the end of the heap meanwhile, which is part of what is set.
         let alone = crate::sys::threads::require_one();
         let page = alone.and_then(|()| TitlePage::new(text.as_bytes())).and_then(|page| {
             move_arguments(&page, text.len())?;
@@ -58,7 +58,7 @@ impl Title {
     }
 }
 
-/// Tells the kernel that the arguments are the first `length` bytes of `page`.
+/// Makes the first `length` bytes of `page` the arguments, for the kernel.
 fn move_arguments(page: &TitlePage, length: usize) -> io::Result<()> {
     let stat = fs::read_to_string("/proc/self/stat")?;
     let field = fields(&stat).ok_or(io::ErrorKind::InvalidData)?;

@@ -61,7 +61,7 @@ fn a_default_that_is_spelt_out_changes_nothing() {
     assert_eq!(settings.change(in_force(spelt)), Held::default());
 }
 
-/// Who watches, and code of the program, cannot be made by a reload.
+/// A watch, and code of the program, cannot be made by a reload.
 #[test]
 fn a_handler_is_changed_only_for_another_that_is_data() {
     let watching = |on_change| {
