@@ -34,7 +34,7 @@ struct Files {
 }
 
 impl ControlGroup {
-    /// Makes one for the programs of a scene; `None`, and that is said, where that cannot be done.
+    /// Makes one for the programs of a scene; `None`, with a note, where that cannot be done.
     #[must_use]
     #[track_caller]
     pub fn make(scene: &Scene, controller: Controller) -> Option<Self> {
@@ -77,7 +77,7 @@ impl ControlGroup {
     ///
     /// # Panics
     ///
-    /// Panics if the kernel does not tell.
+    /// Panics if the kernel does not report it.
     #[must_use]
     #[track_caller]
     pub fn current(&self) -> u64 {

@@ -48,7 +48,7 @@ impl<'a> Daemon<'a> {
         assert!(self.try_signal(signal), "{signal:?} cannot be sent to the parent {}", self.pid);
     }
 
-    /// Sends its parent a signal if it is there, and tells whether it was.
+    /// Sends its parent a signal if it is there, and returns whether it was.
     #[must_use]
     pub fn try_signal(&self, signal: Signal) -> bool {
         crate::kill(self.pid, signal)

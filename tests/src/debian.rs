@@ -14,7 +14,7 @@ use crate::{Finished, Lack, Scene, skip, wait_until};
 /// How long a mirror may take for one file.
 const MIRROR: Duration = Duration::from_secs(90);
 
-/// Returns a tree of a release with these packages, separated by commas; `None`, said, where it cannot be made.
+/// Returns a tree of a release with these packages, separated by commas; `None`, with a note, where it cannot be made.
 ///
 /// The first time takes a minute or two, and a Debian mirror. `folder` is kept, and has trees of these packages alone.
 ///
@@ -57,7 +57,7 @@ pub(crate) struct Kernel {
     pub(crate) modules: PathBuf,
 }
 
-/// Returns the kernel for clouds of a release; `None`, said, where it cannot be had.
+/// Returns the kernel for clouds of a release; `None`, with a note, where it cannot be had.
 ///
 /// The first time takes some seconds, and a Debian mirror. `folder` is kept, on the file system of the scene, and has kernels
 /// alone.

@@ -21,7 +21,7 @@ const WORKER: &str = "X-Child";
 /// How many requests this test program has sent.
 static REQUESTS: AtomicU32 = AtomicU32::new(0);
 
-/// Who answers.
+/// The child that answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Worker {
     /// The pid of the child; of the daemon, if it has no children.
@@ -54,7 +54,7 @@ impl Reply {
         self.body.parse().unwrap_or_else(|_| panic!("the answer is not a number: {self:?}"))
     }
 
-    /// Returns who gave it.
+    /// Returns the child that gave it.
     ///
     /// # Panics
     ///
@@ -115,7 +115,7 @@ impl<S: Read + Write> Sent<S> {
         Head::read(&answer, &id)?.reply(&answer)
     }
 
-    /// Waits until somebody works on it, and has said who: the programs under test send the head of an
+    /// Waits until a child works on it, and has sent which: the programs under test send the head of an
     /// answer before they begin what takes its time.
     ///
     /// # Panics
@@ -190,7 +190,7 @@ impl InHand {
 }
 
 impl<S: Read + Write> InHand<S> {
-    /// Returns who works on it.
+    /// Returns the child that works on it.
     #[must_use]
     pub fn worker(&self) -> Worker {
         self.worker

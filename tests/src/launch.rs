@@ -274,7 +274,7 @@ pub struct Finished {
 }
 
 impl Finished {
-    /// Asserts that it failed, and said `text` on its standard error.
+    /// Asserts that it failed, and wrote `text` to its standard error.
     ///
     /// # Panics
     ///

@@ -50,7 +50,7 @@ pub struct Machine {
 }
 
 impl Machine {
-    /// Boots one with the systemd of a release of Debian's; `None`, said, where that cannot be.
+    /// Boots one with the systemd of a release of Debian's; `None`, with a note, where that cannot be.
     ///
     /// The first time takes a minute or two: the tree comes from a Debian mirror. `folder` is kept.
     ///

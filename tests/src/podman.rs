@@ -31,7 +31,7 @@ pub struct Podman {
 }
 
 impl Podman {
-    /// Makes it ready, with the image that the shipped one is built from; `None`, said, where that cannot be.
+    /// Makes it ready, with the image that the shipped one is built from; `None`, with a note, where that cannot be.
     ///
     /// The first time takes a minute: the image is made from a Debian mirror. `folder` is kept.
     ///
@@ -93,7 +93,7 @@ impl Podman {
         let how = ["--pull=never", "--network=host", "--isolation=chroot", "--layers=false"];
         let built = self.run(["build"].into_iter().chain(how).chain(["-t", name, &context]));
         assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
-        // The one of before has lost its name, and would stay for ever.
+        // The old one has lost its name, and would stay for ever.
         let pruned = self.run(["image", "prune", "--force"]);
         assert!(pruned.status.success(), "{pruned:?}");
     }

@@ -1,4 +1,4 @@
-//! What `/proc` tells of processes.
+//! What `/proc` reports of processes.
 
 use std::{
     fs::{self, File},
@@ -32,13 +32,13 @@ pub struct Process {
 }
 
 impl Process {
-    /// Tells whether it has ended and waits to be reaped.
+    /// Returns whether it has ended and waits to be reaped.
     #[must_use]
     pub fn is_zombie(&self) -> bool {
         matches!(self.state, 'Z' | 'X')
     }
 
-    /// Tells whether it is on its way out: it may still hold files and their locks, but shows no environment
+    /// Returns whether it is on its way out: it may still hold files and their locks, but shows no environment
     /// any more.
     pub(crate) fn is_leaving(&self) -> bool {
         self.is_ending && !self.is_zombie()
@@ -51,7 +51,7 @@ impl Process {
         String::from_utf8_lossy(&line).trim_end_matches('\0').replace('\0', " ")
     }
 
-    /// Tells whether this line is in its environment.
+    /// Returns whether this line is in its environment.
     #[must_use]
     pub fn has_in_environment(&self, entry: &str) -> bool {
         self.is_marked(entry) == Some(true)
@@ -62,15 +62,15 @@ impl Process {
         self.has_entry(|found| found == entry.as_bytes())
     }
 
-    /// Tells whether the daemon has executed its program once more in this process, to read its settings.
+    /// Returns whether the daemon has executed its program once more in this process, to read its settings.
     pub(crate) fn reads_settings(&self) -> bool {
         let marks = |entry: &[u8]| entry.starts_with(b"PREFORK_HANDOVER=settings:");
         self.has_entry(marks) == Some(true)
     }
 
-    /// Tells whether there is such an entry in its environment; `None` if it shows none.
+    /// Returns whether there is such an entry in its environment; `None` if it shows none.
     fn has_entry(&self, is_meant: impl Fn(&[u8]) -> bool) -> Option<bool> {
-        // By one read: between two, a program that is executed takes the place of the one of before, and
+        // By one read: between two, a program that is executed takes the place of the old one, and
         // what was read is cut short.
         let mut environment = vec![0; LONGEST_ENVIRONMENT];
         let file = File::open(format!("/proc/{}/environ", self.pid));

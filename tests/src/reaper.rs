@@ -30,7 +30,7 @@ pub enum End {
 }
 
 impl End {
-    /// Tells whether it exited with status 0.
+    /// Returns whether it exited with status 0.
     #[must_use]
     pub fn is_success(self) -> bool {
         self == Self::Exited(0)
@@ -106,7 +106,7 @@ pub(crate) fn signal_if(pid: u32, signal: Signal, is_meant: impl FnOnce() -> boo
     is_meant() && pidfd_send_signal(&process, signal).is_ok()
 }
 
-/// Sends a signal to a process that this program has started, or that such a one has; tells whether
+/// Sends a signal to a process that this program has started, or that such a one has; returns whether
 /// it was there.
 #[must_use]
 pub fn kill(pid: u32, signal: Signal) -> bool {

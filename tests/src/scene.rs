@@ -21,7 +21,7 @@ use crate::{Launch, PATIENCE, Process, Program, proc, reaper, wait_until};
 /// The variable that holds the pid of the test program, in every process of every scene.
 pub(crate) const MARK: &str = "PREFORK_TESTS";
 
-/// The variable that tells the scenes of one test program apart.
+/// The variable that distinguishes the scenes of one test program.
 const SCENE: &str = "PREFORK_TESTS_SCENE";
 
 /// The variable that names another folder for the directories of tests.
@@ -34,7 +34,7 @@ static SCENES: AtomicU32 = AtomicU32::new(0);
 const COMMANDS_SHOWN: usize = 10;
 const LINES_SHOWN: usize = 60;
 
-/// The programs under test, and where their files go; cargo tells integration tests alone.
+/// The programs under test, and where their files go; cargo gives these to integration tests alone.
 #[derive(Clone, Copy, Debug)]
 pub struct Programs {
     /// The example.
@@ -200,7 +200,7 @@ impl Scene {
     #[track_caller]
     pub fn wait_until_deserted(&self, limit: Duration) {
         crate::wait_until(limit, "no process is left", || self.processes().is_empty());
-        // Whoever is leaving just now does not show any more whose it is.
+        // A process that is leaving just now does not show any more whose it is.
         for leaving in proc::all().into_iter().filter(Process::is_leaving) {
             let has_left = || proc::find(leaving.pid).is_none_or(|process| !process.is_leaving());
             crate::wait_until(limit, &format!("process {} has left", leaving.pid), has_left);

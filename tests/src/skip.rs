@@ -39,7 +39,7 @@ pub fn skip(lack: Lack<'_>) {
     }
 }
 
-/// Tells whether the test runs as root, and says that it is skipped if not.
+/// Returns whether the test runs as root, and prints that it is skipped if not.
 ///
 /// # Panics
 ///
@@ -54,7 +54,7 @@ pub fn require_root() -> bool {
     is_root
 }
 
-/// Tells whether a program (or, with a slash in the name, a file) is there, and says that the test is
+/// Returns whether a program (or, with a slash in the name, a file) is there, and prints that the test is
 /// skipped if not.
 ///
 /// # Panics

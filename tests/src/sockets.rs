@@ -1,4 +1,4 @@
-//! What `/proc` tells of the sockets of processes.
+//! What `/proc` reports of the sockets of processes.
 
 use std::{fs, net::SocketAddr};
 

@@ -103,14 +103,14 @@ impl Terminal {
         self.screen.borrow().0.screen().contents()
     }
 
-    /// Tells whether a program has the whole screen, and will leave what stood there before.
+    /// Returns whether a program has the whole screen, and will leave what stood there before.
     #[must_use]
     pub fn is_taken_over(&self) -> bool {
         self.read();
         self.screen.borrow().0.screen().alternate_screen()
     }
 
-    /// Tells whether anything on it has a colour or is bold.
+    /// Returns whether anything on it has a colour or is bold.
     #[must_use]
     pub fn is_coloured(&self) -> bool {
         self.read();
@@ -124,7 +124,7 @@ impl Terminal {
         })
     }
 
-    /// Tells whether one sees where typing goes.
+    /// Returns whether one sees where typing goes.
     #[must_use]
     pub fn has_cursor(&self) -> bool {
         self.read();
@@ -153,14 +153,14 @@ impl Terminal {
     ///
     /// # Panics
     ///
-    /// Panics if the system does not tell.
+    /// Panics if the system does not report them.
     #[must_use]
     pub fn modes(&self) -> String {
         let Termios { input_modes, output_modes, control_modes, local_modes, .. } = self.termios();
         format!("{input_modes:?} {output_modes:?} {control_modes:?} {local_modes:?}")
     }
 
-    /// Tells whether keys are passed on one by one.
+    /// Returns whether keys are passed on one by one.
     #[must_use]
     pub fn is_raw(&self) -> bool {
         !self.termios().local_modes.contains(LocalModes::ICANON)

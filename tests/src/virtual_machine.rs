@@ -64,7 +64,7 @@ pub struct VirtualMachine<'a> {
 }
 
 impl<'a> VirtualMachine<'a> {
-    /// Makes one ready with the kernel of a release of Debian's; `None`, said, where that cannot be.
+    /// Makes one ready with the kernel of a release of Debian's; `None`, with a note, where that cannot be.
     ///
     /// The first time takes some seconds: the kernel comes from a Debian mirror. `folder` is kept.
     ///

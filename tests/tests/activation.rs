@@ -35,7 +35,7 @@ fn wait_for_version(daemon: &Daemon<'_>, version: &str) {
     });
 }
 
-/// Nobody else could bind the address, so whoever serves there has found the socket.
+/// Nobody else could bind the address, so a daemon that serves there has found the socket.
 #[test]
 fn the_socket_for_an_address_is_found() {
     for in_background in [true, false] {
@@ -55,7 +55,7 @@ fn sockets_for_another_process_are_left_alone() {
     launch.finish().assert_refused("cannot listen on");
 }
 
-/// It may be a typing error in the unit: whoever connects there gets no answer, as the manager holds the socket.
+/// It may be a typing error in the unit: clients get no answer there, as the manager holds the socket.
 #[test]
 fn a_socket_that_nobody_asks_for_is_named() {
     let scene = scene!();
@@ -145,7 +145,7 @@ fn an_upgrade_does_not_take_other_descriptors_for_sockets() {
     }
 }
 
-/// The manager keeps the socket: whoever comes between two daemons is served by the second.
+/// The manager keeps the socket: clients that come between two daemons are served by the second.
 #[test]
 fn nobody_is_lost_between_two_daemons() {
     let scene = scene!();

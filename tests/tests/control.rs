@@ -33,7 +33,7 @@ fn a_stop_waits_for_requests_in_hand() {
 
 /// H1: clients that have connected before the stop are answered, accepted or not.
 #[test]
-fn a_stop_answers_who_waits_in_the_queue() {
+fn a_stop_answers_clients_that_wait_in_the_queue() {
     let scene = scene!();
     let daemon = scene.hello().args(["--prefork", "1"]).daemon();
     let connect = |_| {

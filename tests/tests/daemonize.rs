@@ -14,7 +14,7 @@ use prefork_tests::{
 };
 use rustix::process::Signal;
 
-/// Asserts that the daemon has said that it is ready, and that every child is in its main loop. A
+/// Asserts that the daemon has logged that it is ready, and that every child is in its main loop. A
 /// connection alone proves nothing: the socket listens long before.
 #[track_caller]
 fn assert_ready(scene: &Scene) {
@@ -51,7 +51,7 @@ fn a_launcher_waits_for_a_slow_initialization() {
     daemon.stop_in_order();
 }
 
-/// D2: a port that is taken is told by the launcher, and nothing stays behind.
+/// D2: a port that is taken is reported by the launcher, and nothing stays behind.
 #[test]
 fn a_port_that_is_taken_fails_the_start() {
     let scene = scene!();
@@ -62,7 +62,7 @@ fn a_port_that_is_taken_fails_the_start() {
             let is_daemon = !mode.is_empty();
             // In the foreground standard error is the error log by then.
             let said = if is_daemon { start.stderr.clone() } else { scene.read("error.log") };
-            // What is said next is said anew.
+            // The next start writes a log of its own.
             let _ = fs::remove_file(scene.path("error.log"));
             assert!(!start.end.is_success(), "{start:?}");
             assert!(said.contains("cannot listen on 127."), "said {said:?}");
@@ -74,7 +74,7 @@ fn a_port_that_is_taken_fails_the_start() {
     drop(taken);
 }
 
-/// D2: a directory that is missing is told by the launcher, and nothing stays behind.
+/// D2: a directory that is missing is reported by the launcher, and nothing stays behind.
 #[test]
 fn a_missing_directory_fails_the_start() {
     for missing in ["--pid-path", "--error-log-path", "--access-log-path", "--scoreboard-path"] {
@@ -96,7 +96,7 @@ fn a_missing_directory_fails_the_start() {
     }
 }
 
-/// D2: a hook that fails or panics is told by the launcher, and nothing stays behind.
+/// D2: a hook that fails or panics is reported by the launcher, and nothing stays behind.
 #[test]
 fn a_failing_hook_fails_the_start() {
     let scene = scene!();
@@ -149,7 +149,7 @@ fn children_hold_none_of_the_parents_channels() {
         let named = |name: &str| open.iter().filter(|path| path.starts_with(name)).count();
         assert_eq!(named("anon_inode:[signalfd]"), 0, "child {pid} has {open:?}");
         let is_socket = |path: &&PathBuf| path.to_string_lossy().starts_with("socket:");
-        // The listener, and the one by which logs come from the parent, who has shut down the other way.
+        // The listener, and the one by which logs come from the parent, which has shut down the other way.
         assert_eq!(open.iter().filter(is_socket).count(), 2, "child {pid} has {open:?}");
         // Nothing that two children share and could fill, empty or change for each other.
         assert_eq!(named("pipe:"), 0, "child {pid} has {open:?}");
@@ -248,14 +248,14 @@ fn signals_that_were_ignored_or_blocked_are_heeded() {
                 daemon.stop_in_order();
                 let took = begun.elapsed();
                 assert!(took < Duration::from_secs(10), "{main_loop}, {how}: it took {took:?}");
-                // They were not killed for want of hearing.
+                // They noticed the stop, and were not killed.
                 assert_eq!(scene.lines_with("error.log", "not gone yet"), [""; 0]);
             }
         }
     }
 }
 
-/// D9: as process 1 it stops when told to from inside, and reaps what the kernel makes its own.
+/// D9: as process 1 it stops at a signal from inside, and reaps what the kernel makes its own.
 #[test]
 fn process_1_of_a_container_stops_and_reaps() {
     if !require_root() || !require_tool("unshare") || !require_tool("nsenter") {
@@ -308,7 +308,7 @@ fn process_1_without_children_stops() {
     assert!(!scene.path("pid").exists(), "the pid file is left");
 }
 
-/// A program that runs threads is told how many, and nothing is started.
+/// A program that runs threads gets an error with their number, and nothing is started.
 #[test]
 fn a_program_with_threads_is_refused() {
     let scene = scene!();
@@ -322,7 +322,7 @@ fn a_program_with_threads_is_refused() {
 
 /// What each process is can be seen in `ps`.
 #[test]
-fn processes_are_told_apart_in_ps() {
+fn each_process_has_its_own_title_in_ps() {
     let scene = scene!();
     let daemon = scene.hello().daemon();
     let ps = |pid: u32| {
@@ -338,7 +338,7 @@ fn processes_are_told_apart_in_ps() {
 
 /// Sends SIGTERM to process 1 of a container from within it, where the kernel protects it most.
 ///
-/// Whoever does that may be gone before it can say so: it ends with the container.
+/// The process that does that may be gone before it can report it: it ends with the container.
 fn stop_from_inside(scene: &Scene, pid: &str) {
     let _ =
         scene.tool("nsenter").args(["-t", pid, "-p", "-m", "sh", "-c", "kill -TERM 1"]).finish();

@@ -87,7 +87,7 @@ fn the_arguments_of_the_image_serve() {
 }
 
 #[test]
-fn whoever_waits_for_the_daemon_waits_long_enough() {
+fn managers_wait_long_enough_for_the_daemon() {
     let unit = read("hello.service");
     let settings = read("hello.toml");
     let graceful = seconds_after(&settings, "graceful_timeout = \"")[0];

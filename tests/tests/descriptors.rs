@@ -111,7 +111,7 @@ fn fill(descriptor: impl AsFd) {
 /// Has a line written by a daemon whose log can be written again.
 #[track_caller]
 fn wait_for_news(scene: &Scene, daemon: &Daemon<'_>, mut text: impl FnMut() -> String) {
-    // Whoever reads makes room.
+    // Reading makes room.
     let mut all = text();
     daemon.signal(Signal::TTIN);
     wait_until(PATIENCE, "it says what was lost", || {
@@ -197,7 +197,7 @@ fn a_full_disk_stops_nobody() {
     stop(&scene, &daemon, &running);
 }
 
-/// I1: logs that have reached the limit of file size, by which the kernel ends whoever writes on (SIGXFSZ).
+/// I1: logs that have reached the limit of file size, by which the kernel ends a writer (SIGXFSZ).
 #[test]
 fn logs_at_the_limit_of_file_size_stop_nobody() {
     if !require_tool("prlimit") {
@@ -221,7 +221,7 @@ fn logs_at_the_limit_of_file_size_stop_nobody() {
     let before = workers(&daemon);
     let reply = daemon.get("/log/lost").expect("an answer");
     assert!(reply.body.starts_with("not logged"), "{reply:?}");
-    assert_eq!(workers(&daemon), before, "whoever wrote was ended");
+    assert_eq!(workers(&daemon), before, "a writer was ended");
     exercise(&scene, &daemon);
     log.set_len(0).expect("cut");
     wait_for_news(&scene, &daemon, || fs::read_to_string(&path).unwrap_or_default());
@@ -244,7 +244,7 @@ fn a_full_journal_stops_nobody() {
     stop(&scene, &daemon, &running);
 }
 
-/// I1: a child shuts the journal's socket down for all who share it. The parent finds the journal again.
+/// I1: a child shuts the journal's socket down for all that share it. The parent finds the journal again.
 #[test]
 fn a_journal_that_was_shut_down_is_connected_again() {
     let scene = scene!();

@@ -89,7 +89,7 @@ fn a_child_out_of_descriptors_does_not_spin() {
     daemon.stop_in_order();
 }
 
-/// F3: while it waits it can be told to leave.
+/// F3: while it waits it can be asked to leave.
 #[test]
 fn a_child_out_of_descriptors_still_leaves() {
     let scene = scene!();
@@ -163,9 +163,9 @@ fn a_crash_loop_is_bounded_and_heals() {
     daemon.stop_in_order();
 }
 
-/// F5: a child that panics is told in the log, seen by its status, and replaced.
+/// F5: a child that panics is logged, has the status of a panic, and is replaced.
 #[test]
-fn a_panic_is_told_and_the_child_replaced() {
+fn a_panic_is_logged_and_the_child_replaced() {
     let scene = scene!();
     let daemon = scene.probe().args(["--prefork", "1"]).daemon();
     let before = daemon.living();

@@ -35,10 +35,10 @@ fn each_hook_runs_in_its_process_and_in_its_order() {
     let mut ends: Vec<_> =
         children.iter().map(|child| format!("on_child_exit of {child} ()")).collect();
     ends.sort();
-    let mut told = events[2..].to_vec();
-    told.sort();
+    let mut reported = events[2..].to_vec();
+    reported.sort();
     assert_eq!(
-        (&events[..2], told),
+        (&events[..2], reported),
         (&["ready".to_owned(), "before_shutdown".to_owned()][..], ends)
     );
 }
@@ -122,7 +122,7 @@ fn with_hanging<'a>(scene: &'a Scene, hook: &str, limit: &str) -> Launch<'a> {
     scene.probe().args(hooks).args(["--prefork", "2"])
 }
 
-/// The parent answers whoever asks while it waits, and goes on when it is told to.
+/// The parent answers while it waits, and goes on at a signal.
 #[test]
 fn a_stop_that_waits_for_a_hook_answers_and_can_be_cut_short() {
     let scene = scene!();
@@ -168,14 +168,14 @@ fn a_hook_that_hangs_delays_the_stop_of_a_loop_in_the_parent_no_longer() {
 }
 
 #[test]
-fn whoever_starts_a_daemon_does_not_wait_for_ever_for_its_hook() {
+fn a_start_does_not_wait_for_ever_for_its_hook() {
     let scene = scene!();
     let daemon = with_hanging(&scene, "ready", "700").daemon();
     assert_eq!(scene.logged("ready has not returned in 700 ms"), 1);
     daemon.stop_in_order();
 }
 
-/// Children that end one after the other while the hook hangs: all are replaced at once, and the hook is told of
+/// Children that end one after the other while the hook hangs: all are replaced at once, and the hook is called for
 /// each, however long it takes.
 #[test]
 fn the_parent_reaps_and_replaces_while_a_hook_hangs() {

@@ -96,7 +96,7 @@ fn a_full_control_group_is_named_and_waited_for() {
 }
 
 /// F12, K2: a child that the kernel kills for want of memory is replaced, and the group and its limit are named; no request
-/// is lost but those of whom the kernel kills. Of one that another process kills nothing of the kind is logged.
+/// is lost but those of children that the kernel kills. Of one that another process kills nothing of the kind is logged.
 #[test]
 fn a_child_that_runs_out_of_memory_is_logged_with_the_limit() {
     let scene = scene!();

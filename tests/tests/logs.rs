@@ -177,9 +177,9 @@ fn assert_lines_are_whole(
     let distinct = whole.iter().collect::<BTreeSet<_>>().len();
     assert_eq!(whole.len(), distinct, "no line comes twice");
     match division {
-        // Whoever is told that a line was written finds it, and nothing else is there.
+        // Every line that was reported as written is there, and nothing else.
         Division::Never => assert_eq!((whole.len(), cut), (logged, vec![])),
-        // Whoever is slow for too long has a line cut, and may have the next one behind it.
+        // A reader that is slow for too long gets a line cut, and may get the next one behind it.
         Division::WhenGivenUp => {
             let given_up = CLIENTS * LINES - logged;
             let missing = logged.saturating_sub(whole.len());

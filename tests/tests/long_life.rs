@@ -111,7 +111,7 @@ fn reloads_that_come_too_fast_coalesce() {
     for wish in 1..=WISHES {
         daemon.signal(Signal::HUP);
         // Two of a kind that wait at once are one for the kernel.
-        wait_until(PATIENCE, "it is heard", || scene.logged("from pid") >= wish);
+        wait_until(PATIENCE, "it is logged", || scene.logged("from pid") >= wish);
     }
     wait_for_generation(&scene, 3);
     let rounds = scene.logged("replacing all children");
@@ -119,7 +119,7 @@ fn reloads_that_come_too_fast_coalesce() {
     daemon.stop_in_order();
 }
 
-/// R4: a child that is stopped with a request in hand is killed after its time, as it hears nothing
+/// R4: a child that is stopped with a request in hand is killed after its time, as it can do nothing
 /// else; it is replaced, and the others are left alone.
 #[test]
 fn a_child_that_is_stopped_is_killed_and_replaced() {
@@ -142,12 +142,12 @@ fn a_child_that_is_stopped_is_killed_and_replaced() {
         let siblings = before.iter().filter(|pid| **pid != victim);
         assert!(siblings.clone().all(|pid| now.contains(pid)), "{before:?}, {now:?}");
         request.answer().expect_err("nobody can answer it");
-        let told = scene.lines_with("error.log", "at one request for");
-        let of_it = told.iter().filter(|line| line.contains(&format!("child {victim} ")));
-        assert_eq!(of_it.count(), 1, "{told:?}");
-        // SIGABRT was sent first, and was still pending. A process of its own tells of the end.
+        let logged = scene.lines_with("error.log", "at one request for");
+        let of_it = logged.iter().filter(|line| line.contains(&format!("child {victim} ")));
+        assert_eq!(of_it.count(), 1, "{logged:?}");
+        // SIGABRT was sent first, and was still pending. A process of its own reports the end.
         let ends = || scene.lines_with("witness", &format!("end of {victim} by"));
-        wait_until(PATIENCE, "the hook has told of it", || !ends().is_empty());
+        wait_until(PATIENCE, "the hook has reported it", || !ends().is_empty());
         let ends = ends();
         assert!(ends.len() == 1 && ends[0].contains("number: 9,"), "{ends:?}");
         assert_eq!(daemon.get("/").expect("the others serve").status, 200);
@@ -277,7 +277,7 @@ fn a_term_while_growing_and_reloading_leaves_nothing() {
         daemon.signal(Signal::HUP);
         thread::sleep(Duration::from_millis(delay));
         daemon.stop_in_order();
-        // Who came before the stop was answered, and who came after was refused.
+        // Clients that came before the stop were answered, and those that came after were refused.
         let cut_off = |failure: &String| !failure.contains("refused");
         let failures = load.finish().failures;
         assert!(!failures.iter().any(cut_off), "{delay} ms: {failures:?}");

@@ -1,11 +1,11 @@
-//! What the service manager is told, from the start to the end.
+//! The messages to the service manager, from the start to the end.
 
 use std::{fs, time::Duration};
 
 use prefork_tests::{Daemon, Launch, Mailbox, PATIENCE, Scene, holds_for, scene, wait_until};
 use rustix::process::Signal;
 
-/// Starts it in the foreground under a manager, and hears it come up.
+/// Starts it in the foreground under a manager, and reads its messages until it is ready.
 #[track_caller]
 fn start<'a>(launch: Launch<'a>, mailbox: &Mailbox, size: &str) -> Daemon<'a> {
     let daemon = launch.variable("NOTIFY_SOCKET", mailbox.path()).foreground();
@@ -50,12 +50,12 @@ fn reload(daemon: &Daemon<'_>, mailbox: &Mailbox, signal: Signal) {
 }
 
 #[test]
-fn a_whole_life_is_told() {
+fn a_whole_life_is_reported() {
     let scene = scene!();
     let mailbox = Mailbox::new();
     let daemon = start(scene.hello(), &mailbox, "3 children");
     reload(&daemon, &mailbox, Signal::HUP);
-    // Nobody is replaced for logs, and nothing that clients do is told.
+    // Nobody is replaced for logs, and nothing that clients do is reported.
     daemon.signal(Signal::USR1);
     for _ in 0..20 {
         daemon.get("/").expect("it serves");
@@ -64,9 +64,9 @@ fn a_whole_life_is_told() {
     stop(&daemon, &mailbox, (30 + 1 + 5 + 5) * 1_000_000);
 }
 
-/// The manager hears the parent, not the launcher; and not which process that is, as long as it is the launcher's.
+/// The messages come from the parent, not the launcher, and do not name the parent as long as it is the launcher's child.
 #[test]
-fn a_daemon_in_the_background_tells_it_too() {
+fn a_daemon_in_the_background_reports_it_too() {
     let scene = scene!();
     let mailbox = Mailbox::new();
     let launch = scene.hello().board().args(["--graceful-timeout", "2"]);
@@ -142,7 +142,7 @@ fn an_upgrade_that_fails_is_over_too() {
 }
 
 #[test]
-fn a_daemon_without_children_tells_it_too() {
+fn a_daemon_without_children_reports_it_too() {
     let scene = scene!();
     let mailbox = Mailbox::new();
     let launch = scene.hello().args(["--prefork", "0"]);
@@ -213,7 +213,7 @@ fn without_a_watchdog_there_is_no_sign_and_no_wakeup() {
     daemon.stop_in_order();
 }
 
-/// The way to the manager is the parent's alone: nobody whom it or a child starts has it.
+/// The way to the manager is the parent's alone: no process that it or a child starts has it.
 #[test]
 fn children_do_not_have_the_way_to_the_manager() {
     let scene = scene!();

@@ -1,4 +1,4 @@
-//! Who comes while a daemon stops, and who has come just before.
+//! Clients that come while a daemon stops, and clients that have come just before.
 
 use std::{
     io::{self, ErrorKind, Read, Write},
@@ -105,7 +105,7 @@ fn clients_that_keep_coming_do_not_keep_a_daemon() {
         let took = begun.elapsed();
         let lost: usize = clients.into_iter().map(|client| client.join().expect("no panic")).sum();
         println!("with {children} children it took {took:?}, {lost} were lost");
-        // Whoever comes in the end to a socket that the library does not know is let in for nothing.
+        // A client that comes in the end to a socket that the library does not know is let in for nothing.
         assert!(lost == 0 || by_hand, "with {children} children {lost} were lost");
     }
 }

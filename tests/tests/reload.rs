@@ -20,7 +20,7 @@ fn new_child(daemon: &Daemon<'_>, old: &[u32]) -> u32 {
     found.expect("it was found")
 }
 
-/// L6: one long request holds nobody up, whoever has it, and is answered, with as few as one process more.
+/// L6: one long request holds nobody up, whichever child has it, and is answered, with as few as one process more.
 #[test]
 fn one_long_request_holds_no_other_child_up() {
     let scene = scene!();
@@ -71,7 +71,7 @@ fn reloads_beside_a_long_request_follow_each_other() {
     daemon.stop_in_order();
 }
 
-/// L6: whoever is at work when an upgrade comes finishes that under the new program.
+/// L6: a child that is at work when an upgrade comes finishes that under the new program.
 #[test]
 fn an_upgrade_leaves_long_requests_in_hand_alone() {
     let scene = scene!();
@@ -109,7 +109,7 @@ fn who_is_cut_short_by_reload_timeout_is_named() {
     daemon.stop_in_order();
 }
 
-/// L6: a stop in the middle of a rollout has its own time for all, and names whom it cuts short.
+/// L6: a stop in the middle of a rollout has its own time for all, and names the children that it cuts short.
 #[test]
 fn a_stop_in_a_rollout_has_the_time_of_a_stop() {
     let scene = scene!();

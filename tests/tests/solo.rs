@@ -31,7 +31,7 @@ fn a_daemon_without_children_stops_in_order() {
     }
 }
 
-/// R3: what there is nothing to do about is said, and changes nothing.
+/// R3: what there is nothing to do about is logged, and changes nothing.
 #[test]
 fn signals_about_children_change_nothing() {
     let scene = scene!();
@@ -106,7 +106,7 @@ fn a_loop_that_ends_ends_the_daemon() {
     }
 }
 
-/// R8: a child that somebody else started for it is left to whoever waits for it, and nothing ends.
+/// R8: a child that somebody else started for it is left to code that waits for it, and nothing ends.
 #[test]
 fn a_stranger_that_ends_changes_nothing() {
     let scene = scene!();

@@ -12,7 +12,7 @@ use prefork_tests::{
 };
 use rustix::process::Signal;
 
-/// H1: what is in hand when the daemon is told to stop is finished.
+/// H1: what is in hand when the daemon is asked to stop is finished.
 #[test]
 fn requests_in_hand_are_all_answered() {
     let scene = scene!();
@@ -42,7 +42,7 @@ fn a_daemon_can_be_started_again_at_once() {
     }
 }
 
-/// H2: a child that ignores what it is told is killed, in the time of the ladder.
+/// H2: a child that ignores all signals is killed, in the time of the ladder.
 #[test]
 fn a_child_that_ignores_signals_ends_within_the_ladder() {
     let scene = scene!();
@@ -95,11 +95,11 @@ fn a_second_term_is_fast() {
                 // Only the time makes it another wish.
                 thread::sleep(ANOTHER_WISH);
             }
-            let heard = scene.lines_with("error.log", "from pid").len();
+            let logged = scene.lines_with("error.log", "from pid").len();
             daemon.signal(*signal);
             // Two of a kind that wait at once are one for the kernel.
-            wait_until(PATIENCE, "the signal is heard", || {
-                scene.lines_with("error.log", "from pid").len() > heard
+            wait_until(PATIENCE, "the signal is logged", || {
+                scene.lines_with("error.log", "from pid").len() > logged
             });
         }
         daemon.assert_ends_in_order(Duration::from_secs(8));
@@ -132,7 +132,7 @@ fn a_term_that_comes_twice_within_a_moment_finishes_requests_in_hand() {
     assert!(in_time, "two signals never came within a second");
 }
 
-/// H1: whoever signals the group of the parent does not reach its children, and what is in hand is finished.
+/// H1: a signal to the group of the parent does not reach its children, and what is in hand is finished.
 #[test]
 fn a_term_to_the_whole_group_finishes_requests_in_hand() {
     let scene = scene!();
@@ -356,7 +356,7 @@ fn a_daemon_repeats_nothing_of_its_launcher() {
     assert_once_in_another(&scene, &daemon, "before_shutdown");
 }
 
-/// A hook that fails or panics at the end is told, and the stop goes on.
+/// A hook that fails or panics at the end is logged, and the stop goes on.
 #[test]
 fn a_failing_before_shutdown_does_not_spoil_the_stop() {
     let scene = scene!();
@@ -365,8 +365,8 @@ fn a_failing_before_shutdown_does_not_spoil_the_stop() {
             let args = ["--shutdown", how, "--prefork", children];
             let daemon = scene.probe().args(args).daemon();
             daemon.stop_in_order();
-            let told = scene.lines_with("error.log", "before_shutdown failed");
-            assert_eq!(told.len(), 1, "with prefork {children}, {how}: {told:?}");
+            let logged = scene.lines_with("error.log", "before_shutdown failed");
+            assert_eq!(logged.len(), 1, "with prefork {children}, {how}: {logged:?}");
             fs::remove_file(scene.path("error.log")).expect("removed");
         }
     }
@@ -392,9 +392,9 @@ fn a_loop_that_checks_is_asked() {
     assert_eq!(scene.lines_with("error.log", "not gone yet"), [""; 0]);
 }
 
-/// A child that is told to leave by hand leaves, and is replaced; its request in hand is answered.
+/// A child that is asked to leave by hand leaves, and is replaced; its request in hand is answered.
 #[test]
-fn a_child_that_is_told_to_leave_finishes_and_is_replaced() {
+fn a_child_that_is_asked_to_leave_finishes_and_is_replaced() {
     let scene = scene!();
     let daemon = scene.probe().args(["--prefork", "1"]).daemon();
     let request = InHand::at(scene.address(), "/hold");

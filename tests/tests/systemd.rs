@@ -164,7 +164,7 @@ fn assert_unit_with_socket_works(suite: Suite) {
         assert_serves(&machine, "hello");
     }
     assert_reload_reads_settings(&machine);
-    assert_watchdog_bites_who_hangs(&machine);
+    assert_watchdog_ends_a_daemon_that_hangs(&machine);
     with_requests_in_hand(&machine, "systemctl stop hello.socket hello");
     assert_eq!(show(&machine, "hello", "Result"), "success");
     machine.must("systemctl start hello.socket hello");
@@ -220,7 +220,7 @@ fn assert_has_what_the_unit_gives(machine: &Machine) {
 /// Asserts that a parent that hangs is killed and another one started, and one that has much to do is left alone; the unit
 /// has a shorter patience for that.
 #[track_caller]
-fn assert_watchdog_bites_who_hangs(machine: &Machine) {
+fn assert_watchdog_ends_a_daemon_that_hangs(machine: &Machine) {
     machine.must(
         "mkdir -p /etc/systemd/system/hello.service.d; \
          printf '[Service]\\nWatchdogSec=2s\\n' > /etc/systemd/system/hello.service.d/watchdog.conf; \

@@ -240,7 +240,7 @@ fn nohup_outlives_the_terminal() {
     scene.assert_nothing_is_left();
 }
 
-/// I2: what the shell has disowned, or what is in a session of its own, is not told that the terminal has gone, and
+/// I2: what the shell has disowned, or what is in a session of its own, does not learn that the terminal has gone, and
 /// serves on; what asks for a reload gets one.
 #[test]
 fn what_is_disowned_outlives_the_terminal() {

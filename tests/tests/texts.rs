@@ -82,7 +82,7 @@ const ADVICE: [&str; 24] = [
 ];
 
 /// `: ` comes before a cause alone, which [`prefork::Report`] adds, and what to do about it stands behind `; `: so one can
-/// be told from the other, and no cause is in a text of its own.
+/// be distinguished from the other, and no cause is in a text of its own.
 #[test]
 fn advice_is_separated_from_causes() {
     let mut wrong = Vec::new();
@@ -117,7 +117,7 @@ fn a_main_that_returns_an_error_prints_it_in_words() {
     assert_eq!(done.stderr, words);
 }
 
-/// X4: whatever files are called, who starts a daemon, reads its log or asks the command reads text.
+/// X4: whatever files are called, standard error, the log and the output of the command are text.
 #[test]
 fn names_of_files_send_nothing_to_a_terminal() {
     let scene = scene!();

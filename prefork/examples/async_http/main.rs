@@ -106,9 +106,9 @@ async fn answer(child: &mut Child, listener: TcpListener) -> prefork::Result {
     };
     let server = axum::serve(door, app).with_graceful_shutdown(shutdown).into_future();
     tokio::pin!(server);
-    // The child belongs to this task, which tells for all: busy while any request is in hand. With a
+    // The child belongs to this task, which reports for all: busy while any request is in hand. With a
     // scoreboard that makes the pool grow, and an async child is better given more requests: so this
-    // example has none, and it serves to count requests and to tell that the child works.
+    // example has none, and it serves to count requests and to report that the child works.
     loop {
         tokio::select! {
             served = &mut server => return Ok(served?),

@@ -5,8 +5,8 @@
 //! ```
 //!
 //! Then, with `curl http://127.0.0.1:8082/` between them, ask for `/abort`, `/overflow`, `/memory`,
-//! `/leak` and `/hang`. Whoever asks for one of these gets no answer, or none in time; nobody else
-//! notices anything, and the log says what happened to whom.
+//! `/leak` and `/hang`. A client that asks for one of these gets no answer, or none in time; no other
+//! notices anything, and the log says what happened to which child.
 
 use std::{
     env, hint,
@@ -44,7 +44,7 @@ fn serve() -> Result<(), BoxError> {
         .name("crashy")
         .daemonize(false)
         .prefork(4)
-        // Against hanging: who is at one request for 3 s is ended. Somebody must tell who is.
+        // Against hanging: a child that is at one request for 3 s is ended; the scoreboard shows which.
         .scoreboard_in_memory(true)
         .request_timeout(Duration::from_secs(3))
         // Against leaking: replaced when it has grown too large, once its successor serves.

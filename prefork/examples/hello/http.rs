@@ -130,10 +130,10 @@ fn milliseconds(query: &str) -> Option<u64> {
     if query.is_empty() { Some(1000) } else { query.strip_prefix("ms=")?.parse().ok() }
 }
 
-/// Works, sends the answer, which says who gives it, and closes the connection.
+/// Works, sends the answer, which names the child, and closes the connection.
 ///
-/// A client that says which request this is gets the head before the work begins: so it learns who has its
-/// request in hand.
+/// A client that says which request this is gets the head before the work begins: so it learns which child
+/// has its request in hand.
 pub(crate) fn send(
     mut connection: TcpStream,
     child: &Child,

@@ -22,7 +22,7 @@ pub(crate) fn main() -> ExitCode {
     match serve(Cli::parse()) {
         Ok(ended) => {
             if let Ended::Launched { pid, .. } = ended {
-                // Whoever reads that may have gone: no reason to end by a panic, as println! would.
+                // The reader may have gone: no reason to end by a panic, as println! would.
                 let _ = writeln!(io::stdout(), "hello: serving as pid {pid}");
             }
             ExitCode::SUCCESS

@@ -33,14 +33,14 @@ fn wait_until_replaced(daemon: &Daemon<'_>, before: &[u32], gone: u32) {
     });
 }
 
-/// N1: who closes is noticed, once; the child that works for nobody is replaced, and the others are left
+/// N1: a client that closes is noticed, once; the child that works for nobody is replaced, and the others are left
 /// alone.
 #[test]
 fn a_request_whose_client_has_closed_is_cancelled() {
     assert_cancelled(Leaves::Closing);
 }
 
-/// N1: so is who resets, whenever that is: a reset leaves nothing that could be seen, and the parent may never have
+/// N1: so is a client that resets, whenever that is: a reset leaves nothing that could be seen, and the parent may never have
 /// looked before.
 #[test]
 fn a_request_whose_client_has_reset_is_cancelled() {
@@ -90,20 +90,20 @@ fn assert_cancelled(how: Leaves) {
     daemon.stop_in_order();
 }
 
-/// N2: who closes only its own side is reported as that, and still gets its answer.
+/// N2: a client that closes only its own side is reported as that, and still gets its answer.
 #[test]
 fn a_client_that_only_stops_sending_gets_its_answer() {
     let scene = scene!();
-    let watching = ["--on-client-disconnect", "tell", "--netwatch-interval", "50"];
+    let watching = ["--on-client-disconnect", "log", "--netwatch-interval", "50"];
     let daemon = scene.probe().board().args(watching).daemon();
     let request = InHand::at(scene.address(), "/sleep/2000");
     request.connection().shutdown(Shutdown::Write).expect("half closed");
     let (client, worker) = (request.client(), request.worker().pid);
     assert_eq!(request.answer().expect("it is answered").status, 200);
-    // A process of its own says so.
-    let told = || scene.logged(&format!("client: {client} of child {worker}"));
-    wait_until(PATIENCE, "it is told", || told() == 1);
-    holds_for(Duration::from_millis(300), "told once", || told() == 1);
+    // A process of its own logs it.
+    let logged = || scene.logged(&format!("client: {client} of child {worker}"));
+    wait_until(PATIENCE, "it is logged", || logged() == 1);
+    holds_for(Duration::from_millis(300), "logged once", || logged() == 1);
     assert_eq!(scene.logged("has closed its side after"), 1);
     daemon.stop_in_order();
 }
@@ -112,7 +112,7 @@ fn a_client_that_only_stops_sending_gets_its_answer() {
 #[test]
 fn clients_that_wait_for_their_answers_are_never_reported() {
     let scene = scene!();
-    let watching = ["--on-client-disconnect", "tell", "--netwatch-interval", "50"];
+    let watching = ["--on-client-disconnect", "log", "--netwatch-interval", "50"];
     let daemon = scene.probe().board().args(["--prefork", "4"]).args(watching).daemon();
     let tally = Load::bounded(8, 150, scene.address(), "/sleep/3").finish();
     assert_eq!((tally.answered, tally.failures), (1200, vec![]));
@@ -120,13 +120,13 @@ fn clients_that_wait_for_their_answers_are_never_reported() {
     daemon.stop_in_order();
 }
 
-/// N3: among ten thousand sockets of others that come and go, nobody is taken for one who has gone, and
-/// who has gone is found.
+/// N3: among ten thousand sockets of others that come and go, no client is taken for one that has gone, and
+/// one that has gone is found.
 #[test]
 fn thousands_of_strangers_are_never_reported() {
     let scene = scene!();
     let Some(mut strangers) = Strangers::of(&scene.address(), 10_000) else { return };
-    let watching = ["--on-client-disconnect", "tell", "--netwatch-interval", "50"];
+    let watching = ["--on-client-disconnect", "log", "--netwatch-interval", "50"];
     let daemon = scene.probe().board().args(["--prefork", "4"]).args(watching).daemon();
     let load = Load::start(8, scene.address(), "/sleep/3");
     let looks = turns(daemon.pid());
@@ -141,9 +141,9 @@ fn thousands_of_strangers_are_never_reported() {
     assert_eq!(scene.logged("client: "), 0);
 
     let request = InHand::at(scene.address(), "/sleep/5000");
-    let told = format!("client: {} of child {}", request.client(), request.worker().pid);
+    let line = format!("client: {} of child {}", request.client(), request.worker().pid);
     drop(request);
-    wait_until(PATIENCE, &told, || scene.logged(&told) == 1);
+    wait_until(PATIENCE, &line, || scene.logged(&line) == 1);
     assert_eq!(scene.logged("client: "), 1);
     drop(strangers);
     daemon.stop_in_order();
@@ -193,11 +193,11 @@ impl Strangers {
     }
 }
 
-/// N4: clients in the queue are nobody's yet; once they are accepted, they are told of.
+/// N4: clients in the queue are nobody's yet; once they are accepted, they are reported.
 #[test]
 fn clients_that_leave_the_queue_are_noticed_when_they_are_accepted() {
     let scene = scene!();
-    let watching = ["--on-client-disconnect", "tell", "--netwatch-interval", "50"];
+    let watching = ["--on-client-disconnect", "log", "--netwatch-interval", "50"];
     let size = ["--prefork", "1", "--max-children", "1"];
     let daemon = scene.probe().board().args(size).args(watching).daemon();
     let first = InHand::at(scene.address(), "/sleep/5000");
@@ -219,16 +219,16 @@ fn clients_with_mapped_addresses_are_noticed() {
         return;
     }
     let scene = scene!();
-    let watching = ["--on-client-disconnect", "tell", "--netwatch-interval", "50"];
+    let watching = ["--on-client-disconnect", "log", "--netwatch-interval", "50"];
     // At a port of the kernel's choice: on the usual one, other tests listen at addresses that this
     // socket would have too.
     let daemon = scene.probe().board().args(["--listen", "[::]:0"]).args(watching).daemon();
     let [port] = daemon.listening_ports()[..] else { panic!("it listens at one port") };
     for client in [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)] {
         let request = InHand::at(SocketAddr::new(client, port), "/sleep/3000");
-        let told = format!("client: {} of child {}", request.client(), request.worker().pid);
+        let line = format!("client: {} of child {}", request.client(), request.worker().pid);
         drop(request);
-        wait_until(PATIENCE, &told, || scene.logged(&told) == 1);
+        wait_until(PATIENCE, &line, || scene.logged(&line) == 1);
         wait_until_idle(&scene);
     }
     assert_eq!(scene.logged("client: "), 2);
@@ -305,7 +305,7 @@ fn children_of_another_user_are_watched() {
         return;
     }
     let scene = scene!();
-    let watching = ["--on-client-disconnect", "tell", "--netwatch-interval", "50"];
+    let watching = ["--on-client-disconnect", "log", "--netwatch-interval", "50"];
     let daemon = scene.probe().board().args(watching).args(["--user", "nobody"]).daemon();
     drop(InHand::at(scene.address(), "/sleep/3000"));
     wait_until(PATIENCE, "it is noticed, or said why not", || {
@@ -321,7 +321,7 @@ fn children_of_another_user_are_watched() {
 #[test]
 fn a_pool_at_rest_is_not_watched() {
     let scene = scene!();
-    let watching = ["--on-client-disconnect", "tell", "--netwatch-interval", "50"];
+    let watching = ["--on-client-disconnect", "log", "--netwatch-interval", "50"];
     let daemon = scene.probe().board().args(watching).daemon();
     assert_eq!(Load::bounded(2, 20, scene.address(), "/").finish().answered, 40);
     // Until the pool has forgotten that there was work.

@@ -133,7 +133,7 @@ fn assert_noticed(scene: &Scene, daemon: &Daemon<'_>, place: &Place) {
 /// Returns how long after a client has left that is noticed.
 #[track_caller]
 fn notice(scene: &Scene, place: &Place, after: Duration, how: Leaves) -> Duration {
-    // Long enough for who is late to be noticed all the same.
+    // Long enough to notice a late one all the same.
     let lasts = after + interval() + Duration::from_secs(1);
     let client = place.ask(&format!("/sleep/{}", lasts.as_millis()));
     let line = format!("of child {} ", client.worker().pid);

@@ -14,7 +14,7 @@ use rustix::process::Signal;
 
 use crate::{command, run};
 
-/// Tells whether a signal waits for a process that is stopped (the mask has signal 1 at the bottom).
+/// Returns whether a signal waits for a process that is stopped (the mask has signal 1 at the bottom).
 fn is_pending(daemon: &Daemon<'_>, signal: Signal) -> bool {
     let status = fs::read_to_string(format!("/proc/{}/status", daemon.pid())).unwrap_or_default();
     let mask = status.lines().find_map(|line| line.strip_prefix("ShdPnd:"));
@@ -74,7 +74,7 @@ fn stop_kills_unless_it_must_not() {
 }
 
 /// L3: an upgrade that waits returns when all children are of the new program, even where that makes the
-/// board anew; one whose program is no good is waited for in vain.
+/// board again; one whose program is no good is waited for in vain.
 #[test]
 fn upgrade_waits_for_the_children_of_the_new_program() {
     let scene = scene!();
@@ -112,12 +112,12 @@ fn reload_waits_until_all_children_are_new() {
     }
     let tally = load.stop();
     assert_eq!(tally.failures, [""; 0], "{} answered", tally.answered);
-    let told = run(&scene, "reload @pid", 0);
-    assert_eq!(told.stdout, format!("told process {} to replace its children\n", daemon.pid()));
+    let reloaded = run(&scene, "reload @pid", 0);
+    assert_eq!(reloaded.stdout, format!("told process {} to replace its children\n", daemon.pid()));
     daemon.stop_in_order();
 }
 
-/// L6: who finishes a request holds no reload up; the command says that there is one, and `status` shows which.
+/// L6: a child that finishes a request holds no reload up; the command says that there is one, and `status` shows which.
 #[test]
 fn reload_does_not_wait_for_old_children_at_work() {
     let scene = scene!();
@@ -125,8 +125,8 @@ fn reload_does_not_wait_for_old_children_at_work() {
     let request = InHand::at(scene.address(), "/sleep?ms=60000");
     let busy = request.worker().pid;
     let reloaded = run(&scene, "reload --wait --board @scoreboard @pid", 0);
-    let told = "3 children of generation 2; 1 old child finishes what it has in hand\n";
-    assert!(reloaded.stdout.ends_with(told), "{reloaded:?}");
+    let end = "3 children of generation 2; 1 old child finishes what it has in hand\n";
+    assert!(reloaded.stdout.ends_with(end), "{reloaded:?}");
     let status = run(&scene, "status @scoreboard", 0).stdout;
     assert!(status.contains("; 1 leaving\n"), "{status}");
     let row = status.lines().find(|line| line.contains(&format!(" {busy} "))).expect("its row");
@@ -172,7 +172,7 @@ fn reload_says_when_it_has_waited_in_vain() {
 
     daemon.signal(Signal::STOP);
     let waiting = command(&scene, "reload --wait --board @scoreboard @pid").start();
-    wait_until(PATIENCE, "it is told", || is_pending(&daemon, Signal::HUP));
+    wait_until(PATIENCE, "it is signalled", || is_pending(&daemon, Signal::HUP));
     assert_eq!(waiting.end(), None);
     daemon.signal(Signal::KILL);
     let ended = waiting.finish();
@@ -209,7 +209,7 @@ fn reload_says_that_the_settings_were_refused() {
     daemon.stop_in_order();
 }
 
-/// The board of another daemon tells nothing about this one.
+/// The board of another daemon shows nothing of this one.
 #[test]
 fn reload_refuses_the_board_of_another_daemon() {
     let (scene, other) = (scene!(), scene!());
@@ -221,14 +221,14 @@ fn reload_refuses_the_board_of_another_daemon() {
     assert_eq!(refused.end, End::Exited(1));
     refused.assert_refused(&format!("was made by process {}, but", neighbour.pid()));
     run(&scene, "reload @pid --wait --board @nothing", 1).assert_refused("no such board");
-    assert_eq!(daemon.living(), before, "it was told to reload all the same");
+    assert_eq!(daemon.living(), before, "it reloaded all the same");
     neighbour.stop_in_order();
     daemon.stop_in_order();
 }
 
-/// What a daemon does not answer to would end it, so it is not told.
+/// A signal that a daemon does not answer to would end it, so it is not sent.
 #[test]
-fn nobody_dies_of_a_signal_that_he_does_not_know() {
+fn no_process_dies_of_a_signal_that_it_does_not_know() {
     let scene = scene!();
     // This program has no handler for any of them.
     let pid_file = PidFile::create(scene.path("pid")).expect("nobody holds it");
@@ -236,7 +236,7 @@ fn nobody_dies_of_a_signal_that_he_does_not_know() {
     let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:")).expect("there");
     let ignored = u64::from_str_radix(ignored.trim(), 16).expect("a mask");
     for (name, signal) in [("reload", "SIGHUP"), ("upgrade", "SIGUSR2"), ("reopen", "SIGUSR1")] {
-        // Whoever started the tests, nohup say, may have had this process ignore it.
+        // The tests may have been started with it ignored, by nohup for example.
         if signal == "SIGHUP" && ignored & 1 != 0 {
             skip(Lack::Platform("SIGHUP is ignored here"));
             continue;
@@ -247,7 +247,7 @@ fn nobody_dies_of_a_signal_that_he_does_not_know() {
     pid_file.remove().expect("it is ours");
 }
 
-/// G1: rotated logs are opened anew.
+/// G1: rotated logs are reopened.
 #[test]
 fn reopen_makes_new_logs() {
     let scene = scene!();
@@ -279,7 +279,7 @@ fn a_signal_by_name_reaches_the_daemon() {
 fn a_file_without_a_proven_owner_is_its_own_case() {
     let scene = scene!();
     fs::write(scene.path("pid"), "1\n").expect("written");
-    // What whoever has inherited its descriptor keeps: the lock of the open file, without that of a process.
+    // As a process keeps it that has inherited the descriptor: the lock of the open file, without that of a process.
     let file = fs::File::options().read(true).write(true).open(scene.path("pid")).expect("opened");
     let l_type = libc::c_short::try_from(libc::F_WRLCK).expect("a small number");
     let lock = libc::flock { l_type, l_whence: 0, l_start: 0, l_len: 0, l_pid: 0 };

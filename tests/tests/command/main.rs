@@ -13,7 +13,7 @@ fn command<'a>(scene: &'a Scene, words: &str) -> Launch<'a> {
         Some(file) => scene.path(file).into_os_string(),
         None => word.into(),
     });
-    // Whoever runs the tests may have colours or not.
+    // The environment of the tests may ask for colours or not.
     scene.tool(env!("CARGO_BIN_EXE_prefork-command")).args(words).variable("NO_COLOR", "")
 }
 

@@ -1,4 +1,4 @@
-//! What the command tells of a daemon.
+//! What the command shows of a daemon.
 
 use prefork_tests::{InHand, PATIENCE, Scene, Terminal, scene, wait_until};
 use rustix::process::Signal;
@@ -16,7 +16,7 @@ fn json(scene: &Scene) -> Value {
     serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"))
 }
 
-/// A person sees who does what, for whom and since when.
+/// A person sees which child does what, for whom and since when.
 #[test]
 fn status_shows_what_each_child_does() {
     let scene = scene!();
@@ -126,7 +126,7 @@ fn check_says_whether_all_is_well() {
     assert_eq!(text.matches("there is no such file").count(), 2, "{text}");
 }
 
-/// A child that is gone while its parent cannot clear up after it is seen, and no memory of whoever
+/// A child that is gone while its parent cannot clear up after it is seen, and no memory of the process that
 /// has its pid now is shown.
 #[test]
 fn a_child_that_is_gone_is_shown_as_gone() {
@@ -150,7 +150,7 @@ fn a_child_that_is_gone_is_shown_as_gone() {
     daemon.stop_in_order();
 }
 
-/// Colours are for terminals, and for those who want them.
+/// Colours are for terminals, and where they are asked for.
 #[test]
 fn colours_are_for_terminals() {
     let scene = scene!();
@@ -172,7 +172,7 @@ fn colours_are_for_terminals() {
 
 /// Shells and man(1) get what they need.
 #[test]
-fn it_tells_about_itself() {
+fn it_describes_itself() {
     let scene = scene!();
     assert!(run(&scene, "completions bash", 0).stdout.contains("_prefork"));
     assert!(run(&scene, "man", 0).stdout.contains(".TH prefork 1"));

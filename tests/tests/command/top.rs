@@ -28,7 +28,7 @@ fn assert_given_back(top: &Running<'_>, terminal: &Terminal, modes: &str, end: E
     assert!(!terminal.is_taken_over() && terminal.has_cursor(), "the screen is not restored");
 }
 
-/// It shows who is busy with what, follows what changes, obeys its keys, and gives the terminal back.
+/// It shows which children are busy with what, follows what changes, obeys its keys, and gives the terminal back.
 #[test]
 fn top_shows_a_busy_child_and_quits() {
     let scene = scene!();

@@ -92,7 +92,7 @@ fn a_name_cannot_move_the_terminal() {
     }
 }
 
-/// Other users get told whom to ask.
+/// Other users get an error that names the owner.
 #[test]
 fn a_board_is_not_for_everybody() {
     if !require_root() || !prefork_tests::require_tool("setpriv") {

@@ -6,7 +6,7 @@ use prefork_tests::{Load, PATIENCE, get, get_patiently, scene, wait_until};
 
 use crate::{living, said, stop_in_order};
 
-/// Whoever asks for trouble has it, and nobody else.
+/// A client that asks for trouble has it, and no other.
 #[test]
 fn other_clients_notice_nothing_of_crashes() {
     let scene = scene!();
@@ -16,10 +16,10 @@ fn other_clients_notice_nothing_of_crashes() {
     let load = Load::start(2, address, "/");
     for round in 1..=2 {
         for path in ["/abort", "/overflow", "/memory", "/hang"] {
-            get(address, path).expect_err("who asks for trouble gets no answer");
+            get(address, path).expect_err("trouble is not answered");
         }
         // Each has ended a child.
-        wait_until(PATIENCE, "the log tells of them", || {
+        wait_until(PATIENCE, "the log names them", || {
             said(&scene, "was ended by SIGABRT").len() == 3 * round
                 && said(&scene, "has been at one request for").len() == round
         });

@@ -96,7 +96,7 @@ fn no_job_is_lost() {
     assert_eq!(done, wanted);
     let failed: Vec<String> = redis.lrange("jobs:failed", 0, -1).expect("it answers");
     assert_eq!(failed, ["crash always"]);
-    // Who is asked to leave finishes the job in hand.
+    // A child that is asked to leave finishes the job in hand.
     let () = redis.lpush("jobs", "sleep 999").expect("pushed");
     wait_until(PATIENCE, "it is taken", || length(redis, "jobs") == 0);
     workers.signal(Signal::TERM);

@@ -30,7 +30,7 @@ fn living(running: &Running<'_>) -> Vec<u32> {
     alive.map(|child| child.pid).collect()
 }
 
-/// Returns what the daemon has said, in words that contain `text`; it says them on standard error.
+/// Returns the lines of the daemon's standard error that contain `text`.
 fn said(scene: &Scene, text: &str) -> Vec<String> {
     scene.lines_with("1.stderr", text)
 }
@@ -78,7 +78,7 @@ fn echo_answers_at_both_sockets() {
 trait ReadWrite: Read + Write {}
 impl<T: Read + Write> ReadWrite for T {}
 
-/// L1, H1: a reload loses no request, and whoever is being answered at a stop is answered.
+/// L1, H1: a reload loses no request, and a stop finishes the answers in hand.
 #[test]
 fn async_children_reload_and_stop_without_losing_requests() {
     let scene = scene!();

@@ -42,7 +42,7 @@ fn there_is_nothing_over_which_a_descriptor_can_be_sent_to_the_parent() {
 
 /// A2: a child that spoils what new logs come by does its siblings out of them, and they are replaced.
 #[test]
-fn siblings_who_find_no_new_logs_are_replaced() {
+fn siblings_that_find_no_new_logs_are_replaced() {
     for how in ["take", "shut"] {
         let scene = scene!();
         let Some(siege) = Siege::begin(&scene) else { return };

@@ -29,7 +29,7 @@ const COUNTS: Claim = Claim::Impossible("more requests than it can have answered
 const TIMES: Claim = Claim::Impossible("at a time at which that cannot have been");
 
 /// A10: forged counters, times, texts, states, pids and generations: totals stay plausible, each page is well-formed
-/// and shows the true pid and generation, and who claims what cannot be is named once and retired.
+/// and shows the true pid and generation, and a child that claims what cannot be is named once and retired.
 #[test]
 fn forged_figures_are_not_believed() {
     let future = (u64::MAX / 2).to_string();

@@ -109,7 +109,7 @@ fn a_flood_of_orphans_is_endured() {
     assert_endured(siege, "orphans", &Fate::Ignored);
 }
 
-/// A6: a child that has ended can leave its bell to another process; who rings it then is nobody.
+/// A6: a child that has ended can leave its bell to another process, whose rings count for nobody.
 #[test]
 fn a_bell_that_outlives_its_child_is_endured() {
     let scene = scene!();

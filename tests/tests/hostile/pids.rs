@@ -52,7 +52,7 @@ echo $? > "$ENDED"
     // So that it reads what the child has reported when that is reaped already.
     daemon.signal(Signal::STOP);
     let state = || find_process(daemon.pid()).map(|parent| parent.state);
-    // Who is traced is stopped at each system call, but for a moment.
+    // A traced process is stopped at each system call, but for a moment.
     let mut looks = 0;
     wait_until(PATIENCE, "the parent is stopped", || {
         looks = if matches!(state(), Some('T' | 't')) { looks + 1 } else { 0 };

@@ -1,4 +1,4 @@
-//! A child that does as it is told.
+//! A child that does as it is ordered.
 
 use std::{
     io::{self, BufRead, BufReader, Read, Write},

@@ -122,7 +122,7 @@ impl<'a> Siege<'a> {
     }
 
     /// Stops the daemon, and asserts that this takes no longer than is said, that everything is in order, and that
-    /// who has nothing to do with it lives.
+    /// processes that have nothing to do with it live.
     #[track_caller]
     pub(crate) fn assert_stops(self) {
         let Self { scene, daemon, bystander } = self;

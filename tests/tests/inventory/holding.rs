@@ -15,7 +15,7 @@ pub(crate) fn things(pid: u32, of: &Daemonlike<'_>) -> Option<Things> {
     for entry in fs::read_dir(format!("/proc/{pid}/fd")).ok()?.flatten() {
         let number = entry.file_name().into_string().ok()?;
         let target = fs::read_link(entry.path()).ok()?;
-        // What whoever started the test has left open for all that it starts.
+        // What was left open when the test was started.
         if fs::read_link(format!("/proc/self/fd/{number}")).is_ok_and(|own| own == target)
             && number.len() > 1
         {

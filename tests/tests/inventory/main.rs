@@ -41,12 +41,12 @@ const SETPRIV: [&str; 7] = [
     "--",
 ];
 
-/// Who has started a daemon, and as whom its children run.
+/// The users of a daemon and of its children.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Owner {
     /// Its children are [`UNPRIVILEGED`].
     Root,
-    /// Whoever runs the test, and is not root.
+    /// The user of the test, which is not root.
     User,
     /// Made of root by [`SETPRIV`].
     Nobody,

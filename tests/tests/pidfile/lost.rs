@@ -82,9 +82,9 @@ fn the_pid_file_of_another_daemon_is_not_taken() {
     first.stop_in_order();
 }
 
-/// P9: a parent that has given up its rights says once that it cannot, and serves.
+/// P9: a parent that has given up its rights logs once that it cannot, and serves.
 #[test]
-fn a_parent_without_the_right_to_make_it_again_says_so() {
+fn a_parent_without_the_right_to_make_it_again_logs_that() {
     if !require_root() || !require_tool("setpriv") {
         return;
     }

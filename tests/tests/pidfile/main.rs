@@ -69,8 +69,8 @@ fn racing_stops_and_starts_never_make_two_daemons() {
                     .path("--witness", "witness")
                     .paths()
                     .finish();
-                let is_told = start.end.is_success() || !start.stderr.is_empty();
-                assert!(is_told, "a launcher that fails says why: {start:?}");
+                let has_reason = start.end.is_success() || !start.stderr.is_empty();
+                assert!(has_reason, "a launcher that fails writes why: {start:?}");
             }
         };
         let starters = [scope.spawn(starter), scope.spawn(starter), scope.spawn(starter)];
@@ -120,7 +120,7 @@ fn a_number_in_the_file_means_nobody() {
         fs::write(scene.path("pid"), format!("{number}\n")).expect("written");
         let daemon = scene.hello().args(["--prefork", "1"]).daemon();
         assert_eq!(scene.read("pid"), format!("{}\n", daemon.pid()));
-        // The file tells a lie now, and nobody falls for it.
+        // The file is wrong now, and nobody falls for it.
         fs::write(scene.path("pid"), format!("{number}\n")).expect("written");
         let stopped = stop(scene.path("pid"), &StopOptions::new()).expect("stopped");
         let Stopped::Terminated { pid } = stopped else { panic!("{stopped:?}") };
@@ -143,7 +143,7 @@ fn process_1_starts_over_the_number_1() {
     assert_eq!(scene.read("pid"), "1\n");
     daemon.get("/").expect("it serves");
     let pid = daemon.pid().to_string();
-    // Whoever says so may be gone before it can tell: it ends with the container.
+    // The process that sends the signal may not end in order: it ends with the container.
     let _ = scene.tool("nsenter").args(["-t", &pid, "-p", "-m", "kill", "-TERM", "1"]).finish();
     assert!(running.finish().end.is_success());
     scene.assert_nothing_is_left();
@@ -235,7 +235,7 @@ fn what_is_no_pid_file_is_refused_and_untouched() {
             let start = scene.hello().args(mode).paths().finish();
             assert!(!start.end.is_success(), "{start:?}");
             let said = start.stderr.clone() + &scene.read("error.log");
-            // What is said next is said anew.
+            // The next start writes a log of its own.
             let _ = fs::remove_file(scene.path("error.log"));
             assert!(said.contains(what), "said {said:?}");
             assert!(begun.elapsed() < QUICKLY, "it took {:?}", begun.elapsed());

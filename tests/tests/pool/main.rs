@@ -15,7 +15,7 @@ use rustix::process::Signal;
 const CALM: Duration = Duration::from_secs(20);
 
 /// F4: back to few clients: so few that they need no more children than there are at rest. No request
-/// fails, also of those that come in the moment in which their child is told to leave.
+/// fails, also of those that come in the moment in which their child is asked to leave.
 #[test]
 fn a_pool_grows_with_its_clients_and_shrinks_when_few_are_left() {
     assert_grows_and_shrinks(3);
@@ -69,14 +69,14 @@ fn a_burst_is_met_at_once() {
     daemon.stop_in_order();
 }
 
-/// Where nobody can tell how many connections wait, the pool doubles while all children are busy.
+/// Where nobody knows how many connections wait, the pool doubles while all children are busy.
 #[test]
 fn a_pool_that_cannot_see_its_queue_grows_by_doubling() {
     // On a busy machine the parent may be interrupted in each of its waves.
     assert!((0..5).any(|_| grows_by_four_at_once()), "never 4 children at once");
 }
 
-/// Lets a pool grow from 2 to 32 children, and tells whether 4 of them came of one look.
+/// Lets a pool grow from 2 to 32 children, and returns whether 4 of them came of one look.
 fn grows_by_four_at_once() -> bool {
     let scene = scene!();
     let args = ["--by-hand", "--prefork", "2", "--max-children", "32"];
@@ -159,7 +159,7 @@ fn constant_load_wakes_the_parent_rarely() {
 /// A pool that is as large as it may be and not large enough says so, once each time that happens,
 /// also if a child has nothing to do for a moment now and then.
 #[test]
-fn reaching_the_maximum_is_said_once_each_time() {
+fn reaching_the_maximum_is_logged_once_each_time() {
     let scene = scene!();
     let daemon = scene.pool(2, 4).daemon();
     let said = || scene.lines_with("error.log", "max_children (4) reached").len();
@@ -172,7 +172,7 @@ fn reaching_the_maximum_is_said_once_each_time() {
         }
         let crowd = ["/sleep?ms=200", "/sleep?ms=3", "/"];
         let crowd = crowd.map(|path| Load::start(4, scene.address(), path));
-        wait_until(PATIENCE, &format!("episode {episode} is told"), || said() >= episode);
+        wait_until(PATIENCE, &format!("episode {episode} is logged"), || said() >= episode);
         thread::sleep(Duration::from_millis(2500));
         for load in crowd {
             assert_eq!(load.stop().failures, [""; 0]);

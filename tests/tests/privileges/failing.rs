@@ -40,10 +40,10 @@ fn a_child_that_cannot_change_never_serves() {
             .finish()
             .end;
         assert!(!end.is_success(), "with {rule} the daemon started");
-        let told = scene.lines_with("error.log", "child error: cannot start: ");
-        assert!(told.iter().any(|line| line.contains(words)), "with {rule}: {told:?}");
+        let logged = scene.lines_with("error.log", "child error: cannot start: ");
+        assert!(logged.iter().any(|line| line.contains(words)), "with {rule}: {logged:?}");
         assert_eq!(scene.lines_with("witness", "main_loop").len(), 0, "with {rule} a child served");
-        let tried = told.len();
+        let tried = logged.len();
         assert!(tried <= 20, "with {rule}: {tried} children for a start with three");
         assert!(!scene.path("pid").exists(), "with {rule} a pid file is left");
     }
@@ -60,8 +60,8 @@ fn a_child_that_can_become_root_again_never_serves() {
     let launch = scene.probe().args(NUMBERS).path("--witness", "witness").paths();
     let end = launch.under(wrapper).finish().end;
     assert!(!end.is_success(), "the daemon started");
-    let told = scene.lines_with("error.log", "could become root again");
-    assert!(!told.is_empty(), "the log does not tell why");
+    let logged = scene.lines_with("error.log", "could become root again");
+    assert!(!logged.is_empty(), "the log does not name the reason");
     assert_eq!(scene.lines_with("witness", "main_loop").len(), 0, "a child served");
 }
 

@@ -6,7 +6,7 @@ use prefork_tests::{Lack, PATIENCE, require_root, require_tool, scene, skip};
 
 use crate::{NUMBERS, status};
 
-/// D2: a user that does not exist is told by the launcher, with all else that is wrong.
+/// D2: a user that does not exist is reported by the launcher, with all else that is wrong.
 #[test]
 fn what_cannot_be_is_refused_before_anything_is_started() {
     let scene = scene!();
@@ -49,9 +49,9 @@ fn a_root_without_a_capability_is_refused() {
     assert!(!scene.path("pid").exists() && !scene.path("error.log").exists());
 }
 
-/// Who is not root may ask for what the process is already, and for nothing else.
+/// A process that is not root may ask for what it is already, and for nothing else.
 #[test]
-fn who_is_not_root_can_stay_what_it_is() {
+fn a_process_that_is_not_root_can_stay_what_it_is() {
     if !require_root() || !require_tool("setpriv") {
         return;
     }

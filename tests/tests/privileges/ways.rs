@@ -42,7 +42,7 @@ fn flags(directory: &str) -> Vec<String> {
     flags.chain(["--auto-reload-check-every".to_owned(), "1000".to_owned()]).collect()
 }
 
-/// X3: what is wrong, and what to do about it, is said of each file before anything is made.
+/// X3: what is wrong, and what to do about it, is reported of each file before anything is made.
 #[test]
 fn a_directory_in_which_others_can_make_files_is_refused() {
     if !require_root() {

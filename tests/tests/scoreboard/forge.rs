@@ -1,4 +1,4 @@
-//! Somebody who writes over a scoreboard whatever he likes.
+//! A process that writes over a scoreboard whatever it likes.
 //!
 //! Written from the documented format and not with the code of the crate, so that the two check each
 //! other.

@@ -19,7 +19,7 @@ use crate::forge::{Again, Forger, random};
 /// What the parent logs of a board that it cannot use.
 const COMPLAINT: &str = "making the scoreboard again";
 
-/// S2: a board that is cut short costs no request and no child; the parent says it once, and has another at
+/// S2: a board that is cut short costs no request and no child; the parent logs it once, and has another at
 /// once, with all children on it.
 #[test]
 fn a_truncated_board_is_made_again_at_once() {
@@ -75,7 +75,7 @@ fn a_board_that_cannot_be_made_again_is_made_as_soon_as_it_can() {
     daemon.stop_in_order();
 }
 
-/// S2: a board that is removed costs nothing; the parent says it once and has another.
+/// S2: a board that is removed costs nothing; the parent logs it once and has another.
 #[test]
 fn a_removed_board_is_made_again_at_once() {
     let scene = scene!();
@@ -208,7 +208,7 @@ fn forged_pids_are_never_signalled() {
         forger.records(b'_', pid);
     });
     wait_until(Duration::from_secs(40), "the pool has shrunk", || daemon.living().len() == 2);
-    // At once: those who are merely asked are asked without a signal.
+    // At once: children that are merely asked are asked without a signal.
     daemon.signal(Signal::INT);
     assert!(running.finish().end.is_success());
     liar.end();
@@ -256,7 +256,7 @@ fn assert_only_children_were_signalled(scene: &Scene, parent: u32) {
             signalled.insert(target.to_owned());
         }
     }
-    assert!(signalled.len() >= 2, "the last 2 children were told to stop, but not {signalled:?}");
+    assert!(signalled.len() >= 2, "the last 2 children were asked to stop, but not {signalled:?}");
 }
 
 /// Asks a lot while `time` passes, and returns how large the pool was meanwhile.

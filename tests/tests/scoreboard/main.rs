@@ -169,9 +169,9 @@ fn a_board_in_use_is_refused_and_unharmed() {
     daemon.stop_in_order();
 }
 
-/// A board tells what each child has in hand, since when and for whom, and what it has done.
+/// A board shows what each child has in hand, since when and for whom, and what it has done.
 #[test]
-fn the_board_tells_what_a_child_does() {
+fn the_board_shows_what_a_child_does() {
     let scene = scene!();
     let daemon = scene.hello().args(["--prefork", "2", "--max-children", "2"]).board().daemon();
     wait_for_snapshot(&scene, &daemon);
@@ -186,7 +186,7 @@ fn the_board_tells_what_a_child_does() {
     let worker = request.worker();
     let in_hand = |record: &Record| record.label() == "GET /sleep?ms=4000";
     let mut found = None;
-    wait_until(PATIENCE, "the board tells of the request", || {
+    wait_until(PATIENCE, "the board shows the request", || {
         found = records().into_iter().find(in_hand);
         found.is_some()
     });
@@ -224,7 +224,7 @@ fn a_daemon_without_children_reports_itself() {
     wait_until(PATIENCE, "it waits", || record().status().letter() == '_');
     assert_eq!(record().pid(), Some(daemon.pid()));
     let request = InHand::at(scene.address(), "/sleep?ms=4000");
-    wait_until(PATIENCE, "the board tells of the request", || {
+    wait_until(PATIENCE, "the board shows the request", || {
         record().label() == "GET /sleep?ms=4000" && record().status().letter() == 'W'
     });
     request.answer().expect("it is answered");
@@ -234,8 +234,8 @@ fn a_daemon_without_children_reports_itself() {
     daemon.stop_in_order();
 }
 
-/// Without a board, no file appears, the pool keeps its size, and who asked for more is told so,
-/// once.
+/// Without a board, no file appears, the pool keeps its size, and the log names the setting that asks for
+/// more, once.
 #[test]
 fn without_a_board_there_is_no_file_and_one_warning() {
     for (args, warnings) in
@@ -259,7 +259,7 @@ fn without_a_board_there_is_no_file_and_one_warning() {
     }
 }
 
-/// S7: children killed in the middle of their work leave no slot behind, and whoever reads
+/// S7: children killed in the middle of their work leave no slot behind, and a process that reads
 /// meanwhile waits for nobody and never sees a mixture.
 #[test]
 fn slots_of_killed_children_are_emptied_and_used_again() {

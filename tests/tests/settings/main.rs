@@ -67,9 +67,9 @@ fn what_the_file_says_in_vain_is_named() {
 /// `EX_CONFIG` in `sysexits.h`.
 const WRONG_SETTINGS: i32 = 78;
 
-/// V4: also by the exit status, for whoever starts it again by itself.
+/// V4: also by the exit status, for a service manager that would start it again.
 #[test]
-fn what_is_wrong_with_the_file_is_said() {
+fn what_is_wrong_with_the_file_is_reported() {
     for (text, expected) in [
         (
             "[daemon]\nmax_childern = 9\nprefork = \"many\"\n",

@@ -25,7 +25,7 @@ fn write(scene: &Scene, settings: &str) {
     fs::write(scene.path("hello.toml"), format!("[daemon]\n{settings}\n")).expect("written");
 }
 
-/// What tells one program of a process from the next: where its memory is.
+/// What distinguishes one program of a process from the next: where its memory is.
 fn image(daemon: &Daemon<'_>) -> String {
     let maps = fs::read_to_string(format!("/proc/{}/maps", daemon.pid())).expect("it is there");
     maps.lines().next().unwrap_or_default().to_owned()
@@ -111,7 +111,7 @@ fn another_level_of_the_log_is_in_force_at_once() {
     assert_eq!(scene.logged("by generation 3") + scene.logged("stopping"), 0);
 }
 
-/// L10: limits hold for whoever is at work, and for the children that come.
+/// L10: limits hold for children at work, and for new ones.
 #[test]
 fn limits_are_in_force_from_then_on() {
     let scene = scene!();
@@ -128,7 +128,7 @@ fn limits_are_in_force_from_then_on() {
     }
     let status = fs::read_to_string(format!("/proc/{}/status", daemon.living()[0]));
     assert!(status.expect("it lives").contains("Umask:\t0077\n"));
-    // Who takes longer is ended, and who has answered five requests or so is replaced.
+    // A child that takes longer is ended, and one that has answered five requests or so is replaced.
     InHand::at(scene.address(), "/sleep?ms=60000").answer().expect_err("it takes too long");
     assert_eq!(scene.logged("has been at one request for"), 1);
     daemon.wait_for_children(PATIENCE, 1, &[]);

@@ -7,9 +7,9 @@ use rustix::process::Signal;
 
 use crate::{ask, count, get, json, status_process, wait_for_count, wait_for_workers, workers};
 
-/// A person, a program and Prometheus are told the same.
+/// A person, a program and Prometheus read the same.
 #[test]
-fn all_pages_tell_what_the_daemon_does() {
+fn all_pages_show_what_the_daemon_does() {
     let scene = scene!();
     let page = scene.page().to_string();
     let size = ["--prefork", "2", "--max-children", "4", "--status-listen", &page];
@@ -64,7 +64,7 @@ fn other_requests_are_refused_for_their_reasons() {
     let daemon = scene.hello().args(["--status-listen", &page]).daemon();
     assert_eq!(get(&scene, "/").status, 200);
     assert_eq!(get(&scene, "/nowhere").status, 404);
-    // Without a board too, the daemon is told of.
+    // Without a board too, the daemon is shown.
     assert_eq!(json(&scene)["daemon"]["counters"]["requests"], serde_json::Value::Null);
     let head = ask(&scene, "HEAD /status HTTP/1.1\r\nHost: localhost\r\n\r\n");
     assert_eq!((head.status, head.body.as_str()), (200, ""));
@@ -200,7 +200,7 @@ fn disconnects_are_counted() {
     let mut client = TcpStream::connect(scene.address()).expect("it listens");
     client.write_all(b"GET /sleep?ms=60000 HTTP/1.1\r\nHost: x\r\n\r\n").expect("sent");
     wait_until(PATIENCE, "a child is busy", || json(&scene)["tally"]["busy"] == 1);
-    // Who closes leaves a socket behind that tells so, whether it was seen before or not.
+    // A client that closes leaves a socket behind that shows it, whether it was seen before or not.
     drop(client);
     wait_for_count(&scene, "cancelled", 1);
     assert_eq!(count(&scene, "disconnects"), 1);

@@ -23,7 +23,7 @@ fn assert_supervised(daemon: &Daemon<'_>) {
     });
 }
 
-/// Those who connect and say nothing, or read a byte at a time, keep nobody waiting but themselves.
+/// Clients that connect and send nothing, or read a byte at a time, keep nobody waiting but themselves.
 #[test]
 fn slow_clients_wait_for_themselves_alone() {
     let scene = scene!();

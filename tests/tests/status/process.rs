@@ -106,7 +106,7 @@ fn a_status_process_goes_with_its_parent() {
     scene.wait_until_deserted(PATIENCE);
 }
 
-/// A board that was made anew is the one that is shown.
+/// A board that was made again is the one that is shown.
 #[test]
 fn a_new_board_is_shown() {
     let scene = scene!();

@@ -24,7 +24,7 @@ fn the_daemon_follows_its_program_file() {
         program.install(&format!("--version {version}"));
         wait_for_version(&daemon, version);
     }
-    // No good: said once, and not tried again until the file changes.
+    // No good: logged once, and not tried again until the file changes.
     program.install_bytes(b"garbage", 0o755);
     wait_for_lines(&scene, "upgrade refused", 1);
     holds_for(Duration::from_secs(1), "tried once", || {
@@ -129,7 +129,7 @@ fn repeat_until_steady(what: &str, mut round: impl FnMut() -> (usize, Duration))
     panic!("it was never {what} without a pause");
 }
 
-/// A file of settings has the children replaced, and code is told what has changed.
+/// A changed file of settings replaces the children, and code is given what has changed.
 #[test]
 fn other_files_can_be_watched_and_code_be_asked() {
     for (handler, said) in [("reload", "settings changed"), ("code", "handler: ")] {
@@ -150,7 +150,7 @@ fn other_files_can_be_watched_and_code_be_asked() {
     }
 }
 
-/// A handler that fails is told of, and nothing more happens.
+/// A handler that fails is logged, and nothing more happens.
 #[test]
 fn a_handler_that_fails_is_survived() {
     let scene = scene!();
@@ -196,7 +196,7 @@ fn a_daemon_of_root_does_not_run_what_others_can_change() {
     let start = program.launch().args(every).paths().finish();
     start.assert_refused("auto_reload_handler: root would run what others can change");
     start.assert_refused("chmod");
-    // Who does not upgrade by itself, and has its files elsewhere, may start.
+    // A daemon that does not upgrade by itself, and has its files elsewhere, may start.
     let elsewhere = tempfile::tempdir().expect("made");
     let file = |name: &str| elsewhere.path().join(name).into_os_string();
     let flags = [("--pid-path", "pid"), ("--error-log-path", "log"), ("--access-log-path", "log")];

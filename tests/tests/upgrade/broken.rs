@@ -165,9 +165,9 @@ fn children_of_a_program_whose_children_fail_stay() {
     daemon.stop_in_order();
 }
 
-/// L2: a socket that the program binds by itself cannot be bound twice, and that is said.
+/// L2: a socket that the program binds by itself cannot be bound twice, and that is logged.
 #[test]
-fn sockets_bound_by_hand_are_told_of() {
+fn sockets_bound_by_hand_are_named() {
     let scene = scene!();
     let program = scene.program();
     let daemon = program.launch().args(["--by-hand"]).daemon();

@@ -1,4 +1,4 @@
-//! Programs whose file gives them privileges that whoever starts them does not have.
+//! Programs whose file gives them privileges that the user who starts them does not have.
 
 use std::{
     fs::{self, File, Permissions},
@@ -52,7 +52,7 @@ fn a_set_user_id_program_does_not_upgrade() {
     daemon.stop_in_order();
 }
 
-/// Whoever starts such a program could write a handover, by which it would execute any file.
+/// The user who starts such a program could write a handover, by which it would execute any file.
 #[test]
 fn a_forged_handover_is_not_believed() {
     if !require_root() || !require_tool("setpriv") {

@@ -1,4 +1,4 @@
-//! New programs that want something else than the one of before.
+//! New programs that want something else than the old one.
 
 use std::{
     fs,
@@ -31,7 +31,7 @@ fn other_limits_hold_from_then_on() {
     }
     let tally = load.stop();
     assert_eq!(tally.failures, [""; 0], "of {} requests", tally.answered);
-    // The board has been made anew for every size, in its place, and is in use.
+    // The board has been made again for every size, in its place, and is in use.
     let pages = fs::metadata(scene.path("scoreboard")).expect("there").len() / 4096;
     assert_eq!(pages, 1 + 150 + 1);
     assert_eq!(scene.lines_with("error.log", "error:"), [""; 0]);

@@ -97,7 +97,7 @@ fn a_program_that_ends_before_it_reaches_the_library_ends_as_a_probe() {
 }
 
 /// L2, I1: what cannot be printed for the next program cannot for the probe either, so nothing comes of it; and once
-/// the daemon is left for good by who has read, it serves on.
+/// the daemon is left for good by its reader, it serves on.
 #[test]
 fn a_program_that_panics_at_a_closed_output_is_found_out_by_the_probe() {
     let scene = scene!();

@@ -308,9 +308,9 @@ fn the_files_that_matter_are_watched() {
     }
 }
 
-/// L2, L3, V3: where a fresh start would fail, or nothing is known of it, that is said.
+/// L2, L3, V3: where a fresh start would fail, or nothing is known of it, that is logged.
 #[test]
-fn what_cannot_be_run_as_before_is_said() {
+fn what_cannot_be_run_as_before_is_logged() {
     if !require_tool("bash") {
         return;
     }

@@ -24,7 +24,7 @@ use crate::{
     peer::Peer,
 };
 
-/// The pause between two looks: whoever spins instead keeps a processor from the others.
+/// The pause between two looks: spinning instead would keep a processor from the others.
 const GLANCE: Duration = Duration::from_micros(100);
 
 pub(crate) struct Server {

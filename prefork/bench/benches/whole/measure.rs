@@ -15,7 +15,7 @@ use crate::{clients, process::Started, upgrade};
 const ROUNDS: usize = 9;
 const REQUESTS: usize = 10_000;
 
-/// The pause between two looks at the children: whoever spins instead keeps a processor from them.
+/// The pause between two looks at the children: spinning instead would keep a processor from them.
 pub(crate) const GLANCE: Duration = Duration::from_micros(50);
 
 pub(crate) fn main() -> ExitCode {

@@ -1,4 +1,4 @@
-//! Upgrades: what they cost those who ask meanwhile, how soon they come, and what they leave behind.
+//! Upgrades: what they cost clients that ask meanwhile, how soon they come, and what they leave behind.
 
 use std::{
     fs,
