@@ -97,13 +97,13 @@ impl<'a> Launch<'a> {
         self
     }
 
-    /// Has its standard output go where `descriptor` leads, by the same open file description.
+    /// Sends its standard output where `descriptor` leads, by the same open file description.
     pub fn stdout(mut self, descriptor: impl Into<OwnedFd>) -> Self {
         self.stdout = Some(Arc::new(descriptor.into()));
         self
     }
 
-    /// Has its standard error go where `descriptor` leads, by the same open file description.
+    /// Sends its standard error where `descriptor` leads, by the same open file description.
     pub fn stderr(mut self, descriptor: impl Into<OwnedFd>) -> Self {
         self.stderr = Some(Arc::new(descriptor.into()));
         self

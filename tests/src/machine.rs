@@ -125,7 +125,7 @@ impl Machine {
         assert!(shell.wait().expect("ended").success(), "{to} was not written");
     }
 
-    /// Has a shell in it run a script; returns the exit status and what it has printed, errors among it.
+    /// Runs a script by a shell in it; returns the exit status and what it has printed, errors among it.
     ///
     /// # Panics
     ///

@@ -37,7 +37,7 @@ fn is_alive(pid: u32) -> bool {
     find_process(pid).is_some_and(|process| !process.is_zombie())
 }
 
-/// Has one child start a process of each kind; returns its pid and theirs.
+/// Makes one child start a process of each kind; returns its pid and theirs.
 #[track_caller]
 fn start_all(scene: &Scene) -> (u32, Vec<u32>) {
     let started: Vec<_> = KINDS.iter().map(|kind| ask(scene, &format!("/start/{kind}"))).collect();

@@ -73,7 +73,7 @@ fn counted(scene: &Scene, metric: &str) -> u64 {
     count.and_then(|count| count.parse().ok()).unwrap_or(0)
 }
 
-/// Has the daemon do what it logs: reap, replace, reload, upgrade.
+/// Makes the daemon do what it logs: reap, replace, reload, upgrade.
 #[track_caller]
 fn exercise(scene: &Scene, daemon: &Daemon<'_>) {
     let before = workers(daemon);
@@ -108,7 +108,7 @@ fn fill(descriptor: impl AsFd) {
     }
 }
 
-/// Has a line written by a daemon whose log can be written again.
+/// Makes a daemon write a line, as its log can be written again.
 #[track_caller]
 fn wait_for_news(scene: &Scene, daemon: &Daemon<'_>, mut text: impl FnMut() -> String) {
     // Reading makes room.

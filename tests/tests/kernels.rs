@@ -14,7 +14,7 @@ const SUITE: &str = "bullseye";
 /// For all tests but that one, as root and as nobody, and to boot: three quarters of a minute on a machine that has nothing else to do.
 const LIMIT: Duration = Duration::from_secs(300);
 
-/// Has a daemon serve clients while a child of it dies, it reloads, becomes another program, and stops.
+/// Lets a daemon serve clients while a child of it dies, it reloads, becomes another program, and stops.
 #[track_caller]
 fn assert_lives_a_whole_life(scene: &Scene, program: &Program<'_>, daemon: &Daemon<'_>) {
     // Paced, so that emulated processors have time for the rest.

@@ -27,7 +27,7 @@ done
 sleep 0.3
 ";
 
-/// Has clients ask while `script` runs; returns what curl says of those that were not answered, each once.
+/// Lets clients ask while `script` runs; returns what curl says of those that were not answered, each once.
 #[track_caller]
 fn under_load(machine: &Machine, script: &str) -> Vec<String> {
     let all =

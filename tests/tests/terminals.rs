@@ -63,7 +63,7 @@ impl<'a> Session<'a> {
         Daemon::of_pid_file(self.scene)
     }
 
-    /// Has a request in hand that takes a while.
+    /// Begins a request that takes a while.
     #[track_caller]
     fn request(&self) -> JoinHandle<bool> {
         let address = self.scene.address();

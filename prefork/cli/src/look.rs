@@ -31,7 +31,7 @@ pub(crate) fn beginning(path: &Path) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Tells whether a file begins like a board, damaged or not.
+/// Returns whether a file begins like a board, damaged or not.
 pub(crate) fn begins_like_a_board(path: &Path) -> bool {
     beginning(path).is_ok_and(|bytes| bytes.starts_with(&MAGIC))
 }

@@ -25,6 +25,6 @@ pub(crate) fn complain(failure: &Failure) {
 
 /// Says something on standard error, in one line.
 pub(crate) fn warn(text: &str) {
-    // Nobody is left to be told that this failed.
+    // Nobody is left to read that this failed.
     let _ = writeln!(io::stderr(), "prefork: {}", one_line(text));
 }

@@ -1,4 +1,4 @@
-//! What the command tells about itself to shells and to man(1).
+//! What the command prints about itself for shells and man(1).
 
 use clap::CommandFactory;
 use clap_complete::Shell;

@@ -257,7 +257,7 @@ impl<S> Args<S> {
         self
     }
 
-    /// Has a child replaced once it has served about so many requests, at least 1, give or take a
+    /// Replaces a child once it has served about so many requests, at least 1, give or take a
     /// tenth so that children of one age do not all go at once. Default none.
     ///
     /// Requests are counted by [`Child::accept`](crate::Child::accept) and
@@ -267,13 +267,13 @@ impl<S> Args<S> {
         self
     }
 
-    /// Has a child replaced once it is about so old, give or take a tenth. Default none.
+    /// Replaces a child once it is about so old, give or take a tenth. Default none.
     pub fn max_lifetime(mut self, limit: Duration) -> Self {
         self.data.max_lifetime = Some(limit);
         self
     }
 
-    /// Has a child replaced once it has more than so many bytes of memory resident, shared memory
+    /// Replaces a child once it has more than so many bytes of memory resident, shared memory
     /// included, at the end of a request. Default none.
     ///
     /// See `resident` in `proc_pid_statm(5)`.

@@ -112,7 +112,7 @@ impl<S> Args<S> {
         self
     }
 
-    /// Has the parent become what its children are, once it has written its pid file and
+    /// Makes the parent what its children are, once it has written its pid file and
     /// [`after_init`](Self::after_init) has bound its sockets. Default off. Needs [`user`](Self::user),
     /// [`group`](Self::group) or [`supplementary_groups`](Self::supplementary_groups).
     ///

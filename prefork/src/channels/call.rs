@@ -44,7 +44,7 @@ impl Call {
         &self.eventfd
     }
 
-    /// Has children woken by the next [`wake`](Self::wake).
+    /// Makes the next [`wake`](Self::wake) wake children.
     pub(super) const fn request(&mut self) {
         self.requested = true;
     }
@@ -52,7 +52,7 @@ impl Call {
     /// Wakes all children that wait, if that was requested.
     pub(super) fn wake(&mut self) {
         if std::mem::take(&mut self.requested) {
-            // What was stored before the call is seen by whom it wakes. It would be full after 2^64 - 2 calls.
+            // What was stored before the call is seen by the children that it wakes. It would be full after 2^64 - 2 calls.
             let _ = rustix::io::write(&self.eventfd, &1u64.to_ne_bytes());
         }
     }

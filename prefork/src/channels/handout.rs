@@ -106,7 +106,7 @@ impl Handout {
         self.edition
     }
 
-    /// Has everybody find these logs, as the next edition.
+    /// Puts these logs where all find them, as the next edition.
     ///
     /// # Errors
     ///

@@ -180,7 +180,7 @@ impl Pages {
         self.word(slot, ASKED).is_some_and(|word| word.load(Ordering::Relaxed) != 0)
     }
 
-    /// Has these children take the connections that wait, when they leave.
+    /// Asks these children to take the connections that wait, when they leave.
     pub(crate) fn drain(&self, slots: impl Iterator<Item = SlotId>) {
         slots.for_each(|slot| self.store(slot, DRAINING, 1));
     }
@@ -196,7 +196,7 @@ impl Pages {
         slots.for_each(|slot| self.store(slot, WATCHED, self.watched));
     }
 
-    /// Has the first change of each of these records, and of those that are assigned meanwhile, ring the
+    /// Makes the first change of each of these records, and of those that are assigned meanwhile, ring the
     /// child's bell, once.
     pub(crate) fn arm(&mut self, now: Time, slots: impl Iterator<Item = SlotId>) {
         // A child rings once a round, so a round must be another than those of an earlier program.
@@ -221,7 +221,7 @@ impl Pages {
         slots.for_each(|slot| self.store(slot, ARMED, 0));
     }
 
-    /// Has these children go over to this edition of the logs, each with its next line.
+    /// Moves these children to this edition of the logs, each with its next line.
     pub(super) fn renew_logs(&self, slots: impl Iterator<Item = SlotId>, edition: u64) {
         for word in slots.filter_map(|slot| self.word(slot, NEWEST)) {
             // Before the writers are looked at; pairs with the child's `write_to` and `newest_logs`.

@@ -1,4 +1,4 @@
-//! What a child has to say for itself, and the bell that has the parent look.
+//! What a child reports, and the bell that makes the parent look.
 
 use std::sync::Arc;
 
@@ -27,7 +27,7 @@ impl Reporter {
         }
     }
 
-    /// Has the parent look at what both share, whether there is something to report or not.
+    /// Makes the parent look at what both share, whether there is something to report or not.
     pub(crate) fn ring(&self) {
         self.bell.ring();
     }
@@ -62,7 +62,7 @@ impl Reporter {
         self.page.disconnected();
     }
 
-    /// Has the parent look, after the record has changed, if it wants to know.
+    /// Makes the parent look, after the record has changed, if it wants to know.
     pub(crate) fn changed(&self) {
         if self.page.wants_bell() {
             self.bell.ring();

@@ -74,7 +74,7 @@ pub(super) mod sealed {
 pub(crate) use sealed::INSIDE;
 use sealed::{Inside, Sockets};
 
-/// Has a socket be one that can be accepted from, yielding `$stream` and `$address`.
+/// Implements [`Listener`] for a socket, yielding `$stream` and `$address`.
 macro_rules! one_socket {
     ($socket:ty, $stream:ty, $address:ty, $shown:expr, $client:expr) => {
         impl Listener for $socket {
@@ -138,7 +138,7 @@ impl<L: Listener> Sockets for [L] {
     }
 }
 
-/// Has what leads to a listener be one.
+/// Implements [`Listener`] for what leads to one.
 macro_rules! leads_to {
     ($listener:ty, $([$($generics:tt)*] $type:ty)*) => { $(
         impl<$($generics)*> Listener for $type {

@@ -340,7 +340,7 @@ impl Child {
         }
     }
 
-    /// Has the parent look at what it shares with this child; returns whether there is a parent.
+    /// Makes the parent look at what it shares with this child; returns whether there is a parent.
     fn ring(&self) -> bool {
         self.reporter.as_ref().inspect(|reporter| reporter.ring()).is_some()
     }

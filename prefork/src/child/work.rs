@@ -1,4 +1,4 @@
-//! What a child says of its work: to the scoreboard, and to a parent that wants to know.
+//! What a child reports of its work: to the scoreboard, and to a parent that wants to know.
 
 use std::{fmt::Display, time::Duration};
 
@@ -7,7 +7,7 @@ use prefork_scoreboard::{Slot, State};
 
 use crate::{channels::Reporter, disconnect::Accepted};
 
-/// The child's slot of the scoreboard, with the way to have the parent look at it.
+/// The child's slot of the scoreboard, with the way to make the parent look at it.
 #[derive(Debug)]
 pub(crate) struct Work {
     slot: Option<Slot>,
@@ -83,7 +83,7 @@ impl Work {
         self.changed();
     }
 
-    /// Has the parent read which connection is in hand, if it wants to know.
+    /// Makes the parent read which connection is in hand, if it wants to know.
     fn show(&mut self, shown: Shown, connection: impl FnOnce() -> Option<Accepted>) {
         let reporter = self.reporter.as_ref().filter(|reporter| reporter.is_watched());
         if let Some(reporter) = reporter
@@ -164,7 +164,7 @@ impl Work {
         self.slot.as_mut()
     }
 
-    /// Has the parent look at the record, which has changed, if it wants to know.
+    /// Makes the parent look at the record, which has changed, if it wants to know.
     fn changed(&self) {
         if self.slot.is_some()
             && let Some(reporter) = &self.reporter

@@ -16,7 +16,7 @@ use crate::{logs::HookMessage, logs::log::Log, system::helper::Helper, system::o
 #[derive(Debug, Default)]
 pub(crate) struct HookCalls {
     lanes: [Lane; Hook::ALL.len()],
-    /// Why no process could be had the last time, so that it is logged once.
+    /// Why no process could be forked the last time, so that it is logged once.
     trouble: Option<String>,
 }
 
@@ -54,7 +54,7 @@ impl HookCalls {
         }
     }
 
-    /// Has processes make the calls that wait, where none is at it. In such a process, its duty is returned.
+    /// Forks processes that make the calls that wait, where none is at it. In such a process, its duty is returned.
     ///
     /// To be called when all processes that were reaped are forgotten: a new one may have the pid of an old one.
     pub(crate) fn start(&mut self, now: Time, log: &Log) -> Option<Duty> {

@@ -128,7 +128,7 @@ impl Lane {
         self.process.take()
     }
 
-    /// Has all calls that are not made wait again.
+    /// Makes all calls wait again that were not made.
     fn put_back(&mut self) {
         self.at_work.append(&mut self.waiting);
         std::mem::swap(&mut self.at_work, &mut self.waiting);

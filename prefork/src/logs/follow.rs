@@ -118,7 +118,7 @@ pub(crate) fn count_lost() {
     with_child(Reporter::lost_line);
 }
 
-/// Has the parent read how many lines were lost: when that begins, and when it is over.
+/// Makes the parent read how many lines were lost: when that begins, and when it is over.
 pub(crate) fn report_lost() {
     with_child(Reporter::ring);
 }
@@ -142,7 +142,7 @@ pub(crate) fn wakes() -> Option<OwnedFd> {
     Some(epoll)
 }
 
-/// Has [`wakes`] wait for the next ones.
+/// Makes [`wakes`] wait for the next ones.
 #[cfg(feature = "status")]
 pub(crate) fn quieten(wakes: BorrowedFd<'_>) {
     use rustix::event::{Timespec, epoll};

@@ -332,7 +332,7 @@ fn open_again(fd: BorrowedFd<'_>) -> Result<OwnedFd, Errno> {
     open(format!("/proc/self/fd/{}", fd.as_raw_fd()), flags, Mode::empty())
 }
 
-/// Has every process that shares a description write at the end of its file too: two descriptions have two offsets,
+/// Makes every process that shares a description write at the end of its file too: two descriptions have two offsets,
 /// and one that does not append would write over the lines of the other.
 pub(crate) fn append_always(fd: BorrowedFd<'_>) -> io::Result<()> {
     let flags = fcntl_getfl(fd)?;

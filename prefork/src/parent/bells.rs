@@ -61,7 +61,7 @@ impl Parent<'_> {
         }
     }
 
-    /// Has the first child that begins or finishes work ring.
+    /// Makes the first child ring that begins or finishes work.
     pub(super) fn arm(&mut self) {
         self.channels.pages.arm(crate::system::clock::now(), self.supervisor.slots());
     }

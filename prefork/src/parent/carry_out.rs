@@ -156,7 +156,7 @@ impl Parent<'_> {
         }
     }
 
-    /// Closes the doors, and has children that leave take what is already inside.
+    /// Closes the doors; children that leave take what is already inside.
     fn drain(&mut self) {
         self.channels.pages.drain(self.supervisor.slots());
         self.listeners.close_doors(&self.log);
@@ -188,7 +188,7 @@ impl Parent<'_> {
         }
     }
 
-    /// Has the next look at the pid file not wait for a hint.
+    /// Lets the next look at the pid file wait for no hint.
     fn check_runtime_files(&mut self) {
         if let Some(pid_file) = &mut self.runtime_files.pid_file {
             pid_file.doubt(clock::now());

@@ -86,7 +86,7 @@ impl Parent<'_> {
         });
     }
 
-    /// Has a child give up its request, if it still is the child and the request that was meant.
+    /// Makes a child give up its request, if it still is the child and the request that was meant.
     pub(super) fn cancel(&mut self, now: Time, gone: &Gone) {
         let is_meant = |busy: &Busy| {
             (busy.pid, busy.slot, busy.since) == (gone.disconnect.pid, gone.slot, gone.since)

@@ -121,7 +121,7 @@ impl Helpers {
         }
     }
 
-    /// Has the status page served with the board that is there now.
+    /// Serves the status page with the board that is there now.
     pub(super) fn renew_status(&mut self, board: Option<&ParentBoard>, log: &Log) {
         if let Some(status) = &mut self.status {
             let leaving = status.renew(board, log);

@@ -1,4 +1,4 @@
-//! Having hooks of the program called, and doing what they answer.
+//! Calling hooks of the program, and doing what they answer.
 
 use prefork_core::{Event, Hook, SlotId, Time};
 
@@ -10,7 +10,7 @@ use crate::{
 };
 
 impl Parent<'_> {
-    /// Has a hook called as soon as its earlier calls have been made.
+    /// Calls a hook as soon as its earlier calls have been made.
     pub(super) fn call_hook(&mut self, now: Time, call: Call) {
         match self.helpers.calls.add(call, &self.log) {
             Added::Begins(hook) => self.supervisor.handle(now, Event::HookBegun(hook)),
@@ -19,7 +19,7 @@ impl Parent<'_> {
         }
     }
 
-    /// Has one of the hooks called for which the supervisor waits.
+    /// Calls one of the hooks for which the supervisor waits.
     pub(super) fn run_hook(&mut self, hook: Hook) {
         let call = match hook {
             Hook::Ready => Call::Ready,
@@ -33,7 +33,7 @@ impl Parent<'_> {
         self.call_hook(clock::now(), call);
     }
 
-    /// Has processes make the calls that wait. In such a process, its duty is returned.
+    /// Forks processes that make the calls that wait. In such a process, its duty is returned.
     pub(super) fn start_hooks(&mut self) -> Option<Duty> {
         self.helpers.calls.start(clock::now(), &self.log)
     }

@@ -18,7 +18,7 @@ use crate::{
 };
 
 impl Parent<'_> {
-    /// Has the settings read again, in a process of its own.
+    /// Begins to read the settings again, in a process of its own.
     pub(super) fn read_settings(&mut self) {
         let reading = match &self.invocation {
             Ok(invocation) => self.handing_over().read_settings(invocation, self.signals.before()),
@@ -94,7 +94,7 @@ impl Parent<'_> {
         Ok(config)
     }
 
-    /// Has what is forked and called from now on have them.
+    /// Applies them to what is forked and called from now on.
     fn hand_out_settings(&mut self, live: &Live) {
         let settings = &mut self.settings;
         settings.limits.max_requests = live.max_requests;

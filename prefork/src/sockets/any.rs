@@ -273,7 +273,7 @@ impl Display for AnyAddr {
     }
 }
 
-/// Has `$any` be made of what it may be.
+/// Implements the conversions into `$any` from what it may be.
 macro_rules! made_of {
     ($any:ident, $tcp:ty, $unix:ty) => {
         impl From<$tcp> for $any {

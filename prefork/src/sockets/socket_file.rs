@@ -212,7 +212,7 @@ pub(crate) mod tests {
 
     use super::*;
 
-    /// Has the mask of new files to itself: it is the whole process's, and tests have threads.
+    /// Keeps the mask of new files to itself: it is the whole process's, and tests have threads.
     pub(crate) fn alone() -> MutexGuard<'static, ()> {
         static ONE: Mutex<()> = Mutex::new(());
         ONE.lock().unwrap_or_else(PoisonError::into_inner)

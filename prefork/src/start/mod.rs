@@ -34,7 +34,7 @@ pub(crate) struct Initialized<S> {
 }
 
 impl<S> Initialized<S> {
-    /// Has what `after_init` has made be what any pool may have: one that was taken over may be without.
+    /// Makes what `after_init` has returned optional, as a pool that was taken over may be without.
     pub(crate) fn for_pool(self) -> Initialized<Option<S>> {
         let Self { state, listeners, title, runtime_files } = self;
         Initialized { state: Some(state), listeners, title, runtime_files }

@@ -72,7 +72,7 @@ impl KeptPidFile {
         self.next.map(|(Next::Listen(due) | Next::Look(due))| due)
     }
 
-    /// Has the next check look, whatever is known.
+    /// Makes the next check look, whatever is known.
     pub(crate) const fn doubt(&mut self, now: Time) {
         self.next = Some(Next::Look(now));
     }

@@ -137,7 +137,7 @@ impl Service {
         }
     }
 
-    /// Has the status process replaced by one that reads the board which is there now; returns the one that
+    /// Replaces the status process by one that reads the board which is there now; returns the one that
     /// leaves, which finishes what it has in hand.
     pub(crate) fn renew(&mut self, board: Option<&ParentBoard>, log: &Log) -> Option<Helper> {
         self.board = reopen(board, log);

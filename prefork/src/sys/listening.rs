@@ -74,7 +74,7 @@ pub(crate) fn remove_filter(socket: BorrowedFd<'_>) -> io::Result<()> {
     set_number(socket, libc::SO_DETACH_FILTER, 0)
 }
 
-/// Has a filter keep everything from a socket, or is refused that.
+/// Attaches a filter that keeps everything from a socket, or is refused that.
 #[cfg(test)]
 pub(crate) fn keep_everything_out(socket: BorrowedFd<'_>) -> io::Result<()> {
     let mut nothing = libc::sock_filter { code: 0x06, jt: 0, jf: 0, k: 0 };

@@ -163,7 +163,7 @@ pub(crate) fn is_ignored(signal: Signal) -> bool {
     result == 0 && unsafe { action.assume_init() }.sa_sigaction == libc::SIG_IGN
 }
 
-/// Has a signal do nothing but interrupt: what an `exec` sets to the default again.
+/// Makes a signal do nothing but interrupt: what an `exec` sets to the default again.
 pub(crate) fn notice_only(signal: Signal) -> io::Result<()> {
     extern "C" fn nothing(_: libc::c_int) {}
     let action = SigAction::new(SigHandler::Handler(nothing), SaFlags::SA_RESTART, SigSet::empty());
@@ -172,7 +172,7 @@ pub(crate) fn notice_only(signal: Signal) -> io::Result<()> {
     Ok(())
 }
 
-/// From now on, has `signal` raise `flag` and make `wake` readable, in this process.
+/// From now on, `signal` raises `flag` and makes `wake` readable, in this process.
 ///
 /// A process forked from this one, which has a copy of the handler, does with the signal what it
 /// does by default: it was not the one that was asked.

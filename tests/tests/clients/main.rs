@@ -56,7 +56,7 @@ enum Leaves {
     Resetting { after: Duration },
 }
 
-/// Has a client leave, and asserts that its request is cancelled, and nothing else, beside ordinary traffic.
+/// Makes a client leave, and asserts that its request is cancelled, and nothing else, beside ordinary traffic.
 #[track_caller]
 fn assert_cancelled(how: Leaves) {
     let scene = scene!();

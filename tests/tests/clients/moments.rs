@@ -95,7 +95,7 @@ impl Place {
     }
 }
 
-/// Has clients leave at several moments, beside traffic and without, and asserts that each is noticed in time.
+/// Makes clients leave at several moments, beside traffic and without, and asserts that each is noticed in time.
 #[track_caller]
 fn assert_noticed(scene: &Scene, daemon: &Daemon<'_>, place: &Place) {
     let mut late = Vec::new();

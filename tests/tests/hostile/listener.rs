@@ -13,7 +13,7 @@ use crate::{
 /// What the parent logs of a socket that it has mended.
 const MENDED: &str = "it is as before again";
 
-/// Has a child do something to the socket.
+/// Makes a child do something to the socket.
 #[track_caller]
 fn spoil(siege: &Siege<'_>, how: &str) -> String {
     let mut attacker = siege.puppet();
@@ -46,7 +46,7 @@ fn a_listener_that_does_not_listen_any_more_listens_again() {
     }
 }
 
-/// Has a child connect the listener, which it must dissolve before: the parent may be quicker, and have it listen again
+/// Makes a child connect the listener, which it must dissolve before: the parent may be quicker, and have it listen again
 /// in between.
 #[track_caller]
 fn connect(siege: &Siege<'_>, port: u16) {

@@ -43,7 +43,7 @@ impl Puppet {
         Ok(puppet)
     }
 
-    /// Has it carry out an order, and returns what came of that.
+    /// Makes it carry out an order, and returns what came of that.
     ///
     /// # Panics
     ///

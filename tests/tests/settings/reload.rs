@@ -31,7 +31,7 @@ fn image(daemon: &Daemon<'_>) -> String {
     maps.lines().next().unwrap_or_default().to_owned()
 }
 
-/// Has the settings read again, and waits until all children are new; returns what is logged of that.
+/// Asks for a reload of the settings, and waits until all children are new; returns what is logged of that.
 #[track_caller]
 fn reload(scene: &Scene, daemon: &Daemon<'_>) -> String {
     let (before, old) = (scene.logged("all children are of generation"), daemon.living());
@@ -43,7 +43,7 @@ fn reload(scene: &Scene, daemon: &Daemon<'_>) -> String {
     scene.lines_with("error.log", READ).pop().unwrap_or_default()
 }
 
-/// Has the settings read again, which are wrong: nobody is replaced. Returns why.
+/// Asks for a reload of settings that are wrong: no child is replaced. Returns why.
 #[track_caller]
 fn refused(scene: &Scene, daemon: &Daemon<'_>) -> String {
     let (before, old) = (scene.logged(REFUSED), daemon.living());

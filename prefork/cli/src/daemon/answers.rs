@@ -1,14 +1,14 @@
 //! Which signals a process answers to.
 //!
-//! The default action of most signals is to end the process. A daemon that is told to upgrade, and
-//! has never heard of that, must not die of it.
+//! The default action of most signals is to end the process. A daemon that is asked to upgrade, and
+//! does not know how, must not die of it.
 
 use std::{fs, io};
 
 use prefork_daemonize::{Pid, Signal};
 use rustix::process::Signal as Number;
 
-/// Tells whether a process handles, blocks (for a `signalfd(2)`) or ignores a signal.
+/// Returns whether a process handles, blocks (for a `signalfd(2)`) or ignores a signal.
 pub(super) fn to(pid: Pid, signal: Signal) -> io::Result<bool> {
     let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
     Ok(answers(&status, number(signal)?))

@@ -43,17 +43,17 @@ pub(crate) fn stop(path: &Path, options: &StopOptions) -> Result<Exit, Failure> 
 
 /// Has the children replaced.
 pub(crate) fn reload(path: &Path, wait: &Wait) -> Result<Exit, Failure> {
-    tell(path, Signal::Hup, "SIGHUP", "to replace its children", Goal::Replaced, wait)
+    ask(path, Signal::Hup, "SIGHUP", "to replace its children", Goal::Replaced, wait)
 }
 
 /// Has the daemon run the new program.
 pub(crate) fn upgrade(path: &Path, wait: &Wait) -> Result<Exit, Failure> {
-    tell(path, Signal::Usr2, "SIGUSR2", "to run the new program", Goal::Replaced, wait)
+    ask(path, Signal::Usr2, "SIGUSR2", "to run the new program", Goal::Replaced, wait)
 }
 
 /// Has the daemon open its logs again.
 pub(crate) fn reopen(path: &Path, wait: &Wait) -> Result<Exit, Failure> {
-    tell(path, Signal::Usr1, "SIGUSR1", "to open its logs again", Goal::WritesToNewLogs, wait)
+    ask(path, Signal::Usr1, "SIGUSR1", "to open its logs again", Goal::WritesToNewLogs, wait)
 }
 
 /// Sends the daemon a signal, whatever comes of it.
@@ -63,7 +63,7 @@ pub(crate) fn signal(path: &Path, signal: crate::cli::Signal) -> Result<Exit, Fa
 }
 
 /// Sends a signal that would end a daemon that does not answer to it, if it does.
-fn tell(
+fn ask(
     path: &Path,
     signal: Signal,
     name: &'static str,

@@ -1,11 +1,11 @@
 //! Waiting until a daemon has replaced its children, or until all of them write to new logs.
 //!
-//! The board tells of which generation each child is. A generation newer than all that there were
+//! The board shows of which generation each child is. A generation newer than all that there were
 //! before the signal is its doing; once no other is left but children that were asked to leave, it is done: old
 //! children are asked only when new ones serve. Those finish what they have in hand, however long that takes. If the new
 //! ones do not work, the daemon notes that with the old ones, which stay.
 //!
-//! Editions of logs are counted in the same way, but nobody is left out: who leaves may still write a line.
+//! Editions of logs are counted in the same way, but no child is left out: one that leaves may still write a line.
 
 use std::{
     fmt,
@@ -128,7 +128,7 @@ impl<'a> Rollout<'a> {
         if board.kind() != Kind::Owned {
             return Err(Failure::SharedBoard { board: path.to_owned() });
         }
-        // Of a board from another pid namespace it cannot be told.
+        // Of a board from another pid namespace it cannot be known.
         let is_ours = |creator| i32::try_from(creator) == Ok(pid.as_raw());
         match board.creator().filter(|creator| !is_ours(*creator)) {
             Some(creator) if board.creator_life() != Life::Unknown => {
@@ -158,7 +158,7 @@ impl<'a> Rollout<'a> {
                     return Err(Failure::RolloutFailed { generation, old });
                 }
                 Ok(Progress::Refused) => return Err(Failure::SettingsRefused { pid: self.pid }),
-                // Whoever was asked a moment ago may be about to leave.
+                // A child that was asked a moment ago may be about to leave.
                 Ok(Progress::Done(done)) if done.leaving == 0 || seen_before == Some(done) => {
                     return Ok(done);
                 }

@@ -168,7 +168,7 @@ fn replaced(view: &View) -> String {
     format!("the board was replaced{creator}")
 }
 
-/// Counts the requests that were served between two views, as far as children lived to tell.
+/// Counts the requests that were served between two views, as far as children lived to report them.
 #[expect(clippy::cast_precision_loss, reason = "a rate is shown with three digits")]
 fn requests_between(old: &View, new: &View) -> f64 {
     let key = |row: &Row| (row.slot, row.pid, row.generation);

@@ -46,7 +46,7 @@ enum End {
     Signal(i32),
 }
 
-/// Shows the board at `path` until told to quit.
+/// Shows the board at `path` until asked to quit.
 pub(crate) fn run(path: &Path, interval: Duration) -> Result<Exit, Failure> {
     if !io::stdout().is_terminal() {
         return Err(Failure::NoTerminal);

@@ -32,7 +32,7 @@ impl Screen {
         self.terminal.draw(draw).map(drop)
     }
 
-    /// Gives the terminal back and stops, as Ctrl-Z does; goes on when told to.
+    /// Gives the terminal back and stops, as Ctrl-Z does; goes on at `SIGCONT`.
     pub(super) fn suspend(&mut self) -> io::Result<()> {
         self.terminal.show_cursor()?;
         ratatui::try_restore()?;
@@ -40,11 +40,11 @@ impl Screen {
         self.resume()
     }
 
-    /// Takes the terminal over again: whoever had it meanwhile has left it in another mode.
+    /// Takes the terminal over again: another program may have left it in another mode.
     pub(super) fn resume(&mut self) -> io::Result<()> {
         enable_raw_mode()?;
         execute!(io::stdout(), EnterAlternateScreen)?;
-        // Draws everything anew, as `Terminal::clear` would; but that asks the terminal where its
+        // Draws everything again, as `Terminal::clear` would; but that asks the terminal where its
         // cursor is, and the answer goes to the thread that waits for keys.
         let size = self.terminal.size()?;
         self.terminal.resize(Rect::from((Position::ORIGIN, size)))

@@ -42,7 +42,7 @@ impl Lifeline {
     }
 }
 
-/// Has the kernel kill this process, forked from `parent`, when that ends: until the next change of user. Returns
+/// Makes the kernel kill this process, forked from `parent`, when that ends: until the next change of user. Returns
 /// whether it is still there, as no signal will ever come if it has gone.
 pub(crate) fn end_with(parent: Pid) -> io::Result<bool> {
     set_parent_process_death_signal(Some(Signal::KILL)).of_call("prctl(2)")?;

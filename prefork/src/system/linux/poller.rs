@@ -60,7 +60,7 @@ impl Poller {
         Ok(poller)
     }
 
-    /// Has it wake when one of these becomes readable.
+    /// Makes it wake when one of these becomes readable.
     pub(crate) fn add_stops<'a>(
         &self,
         mut stops: impl Iterator<Item = BorrowedFd<'a>>,
@@ -69,7 +69,7 @@ impl Poller {
         stops.try_for_each(add).of_call("epoll_ctl(2)")
     }
 
-    /// Has it wake every time that `call` is written to, even after this process has closed it.
+    /// Makes it wake every time that `call` is written to, even after this process has closed it.
     pub(crate) fn add_call(&self, call: BorrowedFd<'_>) -> io::Result<()> {
         let every_time = EventFlags::IN | EventFlags::ET;
         epoll::add(self.epoll()?, call, EventData::new_u64(CALL), every_time)

@@ -151,7 +151,7 @@ pub(crate) fn hangups_now() -> HangupsAtStart {
     if sys::is_ignored(Signal::SIGHUP) { HangupsAtStart::Ignored } else { HangupsAtStart::Heeded }
 }
 
-/// Has the kernel send `SIGCHLD` when a child ends, and not when one stops or continues (see
+/// Makes the kernel send `SIGCHLD` when a child ends, and not when one stops or continues (see
 /// `SA_NOCLDSTOP` in `sigaction(2)`), which it could do a hundred thousand times a second; returns what the
 /// signal did before.
 fn heed_ends_alone() -> io::Result<SigAction> {
