@@ -30,7 +30,7 @@ mod disconnect;
 mod manager;
 // Listening sockets: made, found, inherited; the files of UNIX sockets.
 mod sockets;
-// Which program runs, and which a fresh start would run.
+// The program that runs, and the one that a fresh start would run.
 mod program;
 // Errors.
 mod error;

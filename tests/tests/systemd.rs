@@ -6,7 +6,7 @@ use prefork_tests::{Machine, PATIENCE, wait_until};
 
 const DEPLOY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../prefork/deploy");
 
-/// Of which Debian the systemd is.
+/// The Debian whose systemd it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Suite {
     /// 257

@@ -119,7 +119,7 @@ fn perform(job: &str) -> String {
             thread::sleep(Duration::from_millis(ms.parse().unwrap_or(0)));
             format!("slept {ms}")
         }
-        // As code does that was written in another language, long ago.
+        // Code that was written in another language, long ago, does that.
         Some(("crash", _)) => process::abort(),
         _ => format!("no such job: {job}"),
     }

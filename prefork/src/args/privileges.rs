@@ -1,4 +1,4 @@
-//! The arguments that say as whom children run, and what they may use.
+//! The arguments for the user of the children, and for what they may use.
 
 use super::Args;
 

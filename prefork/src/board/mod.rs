@@ -31,12 +31,12 @@ pub(crate) struct ParentBoard {
 /// What was read of one child. Kept small: each fork copies what is known of all.
 #[derive(Debug)]
 struct Reading {
-    /// Who it is, by the parent's own knowledge.
+    /// The child, by the parent's own knowledge.
     holder: Holder,
     /// When it was spawned; the origin where that is not known.
     spawned: Time,
     count: RequestCount,
-    /// Which report was read last.
+    /// The report that was read last.
     version: u64,
     activity: Activity,
     /// Since when its record cannot be understood.

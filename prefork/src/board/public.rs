@@ -35,7 +35,7 @@ pub(crate) struct Public {
     complaints: Allowance,
 }
 
-/// Where it is.
+/// Its place.
 #[derive(Clone, Debug)]
 pub(crate) enum Place {
     File(PathBuf),
@@ -136,7 +136,7 @@ impl Public {
         }
     }
 
-    /// Where it is, if it is in a file.
+    /// Its path, if it is in a file.
     pub(crate) fn path(&self) -> Option<&Path> {
         match &self.place {
             Place::File(path) => Some(path),

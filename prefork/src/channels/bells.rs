@@ -23,7 +23,7 @@ use crate::sys::refused::Refusable;
 /// How many bells are taken in at a time. Those beyond are next.
 const MOST: usize = 64;
 
-/// Whose bell it is: a slot, and which of the children that the slot has had.
+/// The child of a bell: a slot, and the number of the child among those that the slot has had.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct BellId {
     pub(crate) slot: SlotId,

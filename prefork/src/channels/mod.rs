@@ -182,7 +182,7 @@ pub(crate) struct HandedChannels {
     /// Both ends.
     #[serde(default)]
     pub(crate) handout: Option<[RawFd; 2]>,
-    /// Of the logs, the newest.
+    /// The newest edition of the logs.
     #[serde(default)]
     pub(crate) edition: u64,
 }

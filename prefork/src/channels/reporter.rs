@@ -32,7 +32,7 @@ impl Reporter {
         self.bell.ring();
     }
 
-    /// Where the child says what it does.
+    /// The page in which the child reports what it does.
     pub(crate) const fn page(&self) -> OwnPage {
         self.page
     }

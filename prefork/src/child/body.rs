@@ -23,7 +23,7 @@ impl<S> Default for Body<S> {
     }
 }
 
-/// Which part has failed, and how.
+/// The part that has failed, and the error.
 pub(crate) struct Failed {
     hook: &'static str,
     failure: Failure,

@@ -32,7 +32,7 @@ use crate::{
 pub(crate) struct ChildContext {
     pub(crate) slot: SlotId,
     pub(crate) generation: Generation,
-    /// By which what it starts is known.
+    /// The tag by which all that it starts is known.
     pub(crate) tag: Option<u64>,
     pub(crate) name: String,
     pub(crate) title: Title,

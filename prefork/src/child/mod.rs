@@ -66,7 +66,7 @@ pub struct Child {
     stop: Stop,
     work: Work,
     tether: Option<Tether>,
-    /// To the parent; none where there is no parent.
+    /// The way to the parent; none where there is no parent.
     reporter: Option<Reporter>,
     drain: Drain,
     starvation: Starvation,

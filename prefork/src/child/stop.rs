@@ -21,11 +21,11 @@ pub(crate) struct Stop {
     attended: Arc<AtomicBool>,
     wake: Arc<OwnedFd>,
     by: By,
-    /// Where the parent asks.
+    /// The page in which the parent asks.
     page: Option<OwnPage>,
 }
 
-/// Who asks.
+/// The origin of a request to stop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum By {
     /// The parent, in the page, and anybody by `SIGTERM`, which ends a process that does not attend.

@@ -13,7 +13,7 @@ pub(crate) struct Work {
     slot: Option<Slot>,
     reporter: Option<Reporter>,
     in_hand: bool,
-    /// Which connection the parent can read of.
+    /// The connection that the parent can read of.
     shown: Shown,
     /// Until when more time was asked for, for what is in hand.
     extended: Time,

@@ -102,7 +102,7 @@ fn halves(ip: IpAddr) -> [u64; 2] {
     [bits >> 64, bits & u128::from(u64::MAX)].map(|half| u64::try_from(half).unwrap_or_default())
 }
 
-/// As netwatch shows it: mapped addresses as those of IPv4, and link-local ones with their interface.
+/// Returns an address as netwatch shows it: mapped addresses as those of IPv4, and link-local ones with their interface.
 fn address([high, low]: [u64; 2], port: u16, scope: u32) -> SocketAddr {
     let ip = Ipv6Addr::from_bits(u128::from(high) << 64 | u128::from(low));
     match ip.to_canonical() {

@@ -1,4 +1,4 @@
-//! Which connection a child has in hand that it has not accepted by the library.
+//! The connection that a child has in hand and has not accepted by the library.
 //!
 //! Code that accepts by itself says with `Child::busy` that a request has begun, and not from whom. So the child looks
 //! then what it holds: a connection that has the address of a socket which listens. The parent cannot do that for it: a

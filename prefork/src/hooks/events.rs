@@ -20,11 +20,11 @@ pub struct ChildExit {
     pub uptime: Duration,
     /// How many requests it has answered, as far as that is possible; 0 without a scoreboard.
     pub requests: u64,
-    /// For how long it had been at a request; none if it had none in hand, and without a scoreboard.
+    /// How long it had been at a request; none if it had none in hand, and without a scoreboard.
     pub in_hand: Option<Duration>,
     /// What it had in hand, as it said itself by [`Child::busy`](crate::Child::busy); empty where `in_hand` is none.
     pub label: String,
-    /// For whom: the address of the client that was accepted; empty where that is not known.
+    /// The address of the client that was accepted; empty where that is not known.
     pub client: String,
 }
 
@@ -39,6 +39,6 @@ pub struct HungChild {
     pub slot: u32,
     /// What it says that it is doing.
     pub label: String,
-    /// For how long it has been doing that.
+    /// How long it has been doing that.
     pub busy: Duration,
 }

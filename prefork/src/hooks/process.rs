@@ -50,7 +50,7 @@ pub(crate) struct Duty {
     parent: Pid,
 }
 
-/// Which of the two processes a start has returned in.
+/// The process in which a start has returned: one of two.
 #[derive(Debug)]
 pub(super) enum Started {
     InParent(HookProcess),

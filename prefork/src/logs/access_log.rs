@@ -44,7 +44,7 @@ pub struct AccessLog {
     /// What was lost, and where that is reported.
     lost: Lost,
     log: Option<Log>,
-    /// By which another thread asks for the file to be opened again.
+    /// A flag by which another thread asks to open the file again.
     asked: Option<Arc<AtomicBool>>,
 }
 

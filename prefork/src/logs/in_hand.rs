@@ -15,7 +15,7 @@ use super::describe::Span;
 /// What a child has in hand.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum InHand {
-    /// It cannot say, without a scoreboard, or has not left a whole record.
+    /// It cannot report it, without a scoreboard, or has not left a whole record.
     Unknown,
     Nothing,
     /// A request.
@@ -23,7 +23,7 @@ pub(crate) enum InHand {
         /// What it is about, and for whom; empty where the child has not said.
         label: String,
         client: String,
-        /// For how long.
+        /// The time since it began.
         time: Duration,
     },
 }

@@ -39,7 +39,7 @@ use super::{
 };
 use crate::system::clock;
 
-/// Where lines go, and how they get there without a wait.
+/// The destination of lines, and the way there without a wait.
 #[derive(Debug)]
 pub(crate) struct LineWriter {
     way: Way,
@@ -83,7 +83,7 @@ enum Way {
 /// How long a line may take.
 #[derive(Clone, Copy, Debug)]
 struct Limit {
-    /// For how long nothing may get through.
+    /// How long nothing may get through.
     patience: Duration,
     progressed: Time,
     begun: Time,

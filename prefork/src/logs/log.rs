@@ -18,7 +18,7 @@ use prefork_core::one_line;
 
 use crate::logs::{FileMessage, Format, Lost, Message, is_wanted, stderr};
 
-/// Which kind of process logs.
+/// The kind of process that logs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Role {
     Parent,
@@ -32,7 +32,7 @@ pub(crate) enum Role {
 #[derive(Clone, Debug)]
 pub(crate) struct Log(Speaker);
 
-/// Which process it is whose messages these are.
+/// The process whose messages these are.
 #[derive(Clone, Debug)]
 pub(crate) struct Speaker {
     name: String,

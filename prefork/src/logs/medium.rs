@@ -10,7 +10,7 @@
 //! - A terminal takes what it can, and nobody knows how much that is. A writer has its turn until the line is
 //!   written.
 //!
-//! Whose turn it is says a lock of the whole file (`F_SETLK`, see `fcntl(2)`), which belongs to the process whatever
+//! The turn is a lock of the whole file (`F_SETLK`, see `fcntl(2)`), which belongs to the process whatever
 //! description it has, and ends with it. It is a courtesy among the processes of a daemon, and nobody waits for it for
 //! long: a short line goes without.
 

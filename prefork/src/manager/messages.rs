@@ -171,7 +171,7 @@ impl Conversation {
                 let is_said = std::mem::take(&mut self.is_due);
                 self.is_rolling = true;
                 if std::mem::take(&mut self.is_in_place) {
-                    // The roll of a new program is the end of its upgrade.
+                    // The rollout of a new program is the end of its upgrade.
                     self.is_upgrading = false;
                 }
                 let text = "replacing all children";

@@ -22,7 +22,7 @@ use crate::{
 /// How many are ended in one look, so that other events wait for a few milliseconds at the most.
 const MOST: usize = 256;
 
-/// Whose processes are whose.
+/// The owner of each process that children have started.
 #[derive(Debug)]
 pub(crate) struct Descendants {
     /// `None` where they are kept.

@@ -111,7 +111,7 @@ pub(crate) struct Parent<'a> {
     deaths: Deaths,
     /// How many descriptors it was to wait for when these were more than it may.
     too_many: Option<u64>,
-    /// To the service manager.
+    /// The messages to the service manager.
     reporting: Reporting,
     /// Whether all children have gone over to the logs that were opened again.
     handover_of_logs: HandoverOfLogs,

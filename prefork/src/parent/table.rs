@@ -1,4 +1,4 @@
-//! Which process is in which slot.
+//! The process in each slot.
 
 use std::{collections::HashMap, io, mem::ManuallyDrop};
 
@@ -30,7 +30,7 @@ struct Child {
     /// None once it has ended and is about to be reaped.
     process: Option<Process>,
     generation: Generation,
-    /// That of its bell.
+    /// The serial number of its bell.
     serial: u32,
     /// What it has reported, as far as that was read.
     reports: Reports,

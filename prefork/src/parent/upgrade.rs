@@ -130,7 +130,7 @@ impl Parent<'_> {
         }
     }
 
-    /// Passes on that the program was tried in vain.
+    /// Passes on that the program was tried and does not work.
     pub(super) fn refuse(&mut self, now: Time, why: &str) {
         self.say_refused(why);
         self.supervisor.handle(now, Event::ProbeFailed);

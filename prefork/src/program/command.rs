@@ -66,7 +66,7 @@ pub(crate) struct Command {
     pub(crate) is_direct: bool,
 }
 
-/// Where a command leads at this moment.
+/// The file to which a command leads at this moment.
 #[derive(Debug)]
 pub(crate) struct Found {
     pub(crate) directory: OwnedFd,
@@ -197,7 +197,7 @@ impl Command {
         files
     }
 
-    /// Where it leads, as far as that can be said without looking.
+    /// Returns where it leads, as far as that is known without looking.
     pub(crate) fn program(&self, image: &Image) -> PathBuf {
         match &self.called {
             Called::Path(path) => self.absolute(Path::new(path), image),

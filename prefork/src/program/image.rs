@@ -41,7 +41,7 @@ pub(crate) struct Image {
 /// A program that was an argument of the dynamic linker.
 #[derive(Debug)]
 pub(crate) struct Loaded {
-    /// Which one.
+    /// The number of the argument.
     pub(crate) index: usize,
     pub(crate) file: OwnedFd,
 }

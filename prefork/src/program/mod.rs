@@ -1,4 +1,4 @@
-//! Which program this process runs, which a fresh start would run now, and when that has changed.
+//! The program that this process runs, the one that a fresh start would run now, and when that has changed.
 
 mod auto_reload;
 mod command;

@@ -30,7 +30,7 @@ pub(crate) enum NoProbe {
     /// Somebody else decides what this daemon of root would become.
     #[error("root does not run what others can change")]
     Distrusted {
-        /// Who, and where.
+        /// The user, and the place.
         #[from]
         source: Distrust,
     },

@@ -1,6 +1,6 @@
-//! As what a program runs that a daemon has started or become.
+//! The role of a program that a daemon has started or become.
 
-/// As what this program runs, if not as one that was started in the usual way.
+/// The role of this program, if it was not started in the usual way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Role {
     /// It tries whether it would work.

@@ -1,4 +1,4 @@
-//! Where to listen, as people write it.
+//! The address to listen at, as people write it.
 
 use std::path::Path;
 

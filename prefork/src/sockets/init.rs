@@ -29,7 +29,7 @@ use crate::{
 pub struct Init {
     name: String,
     in_background: bool,
-    /// Where the program was started, from which relative paths are taken; unknown if that is gone.
+    /// The directory in which the program was started, from which relative paths are taken; unknown if that is gone.
     directory: Option<PathBuf>,
     predecessor: Predecessor,
     role: Option<Role>,
@@ -391,7 +391,7 @@ fn named(address: impl std::fmt::Debug, error: &io::Error) -> io::Error {
     io::Error::new(error.kind(), format!("cannot listen on {address:?}: {error}"))
 }
 
-/// By what a socket that was asked for by its name is known besides: an address where it listens.
+/// An address where a socket listens that was asked for by its name: it is known by that too.
 fn known_by(socket: &OwnedFd) -> KnownBy {
     if !listens(socket) {
         return KnownBy::Name;

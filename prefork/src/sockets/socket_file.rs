@@ -55,7 +55,7 @@ pub(crate) struct SocketFile {
     owner: u32,
 }
 
-/// Which file it is, by whatever name. While its socket is open, no other has the same.
+/// The identity of the file, by whatever name. While its socket is open, no other has the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Identity {
     device: u64,
@@ -144,7 +144,7 @@ impl SocketFile {
         Self { path, identity, owner: process::id() }
     }
 
-    /// Which file it is.
+    /// The identity of the file.
     pub(crate) const fn identity(&self) -> Identity {
         self.identity
     }

@@ -1,4 +1,4 @@
-//! Where the status page is.
+//! The address of the status page.
 
 use std::{
     fmt::{self, Display},
@@ -10,7 +10,7 @@ use prefork_core::one_line;
 
 use crate::sockets::address::{self, Written};
 
-/// Where [`Args::status_listen`](crate::Args::status_listen) listens: a TCP address of loopback, or the path
+/// The address at which [`Args::status_listen`](crate::Args::status_listen) listens: a TCP address of loopback, or the path
 /// of a UNIX socket.
 ///
 /// # Examples

@@ -29,14 +29,14 @@ use crate::{
 #[derive(Debug)]
 pub(super) struct Desk<'a> {
     pub(super) name: &'a str,
-    /// Where it finds logs that were opened again.
+    /// The socket in which it finds logs that were opened again.
     pub(super) handout: &'a Handout,
     pub(super) streams: Streams,
     pub(super) parent: Pid,
     pub(super) socket: &'a OwnedFd,
     pub(super) memory: &'a OwnedFd,
     pub(super) board: Option<&'a Reopened>,
-    /// Whose queues are looked at.
+    /// The sockets whose queues are looked at.
     pub(super) listeners: &'a Listeners,
     /// Hangs up when the status process is to leave.
     pub(super) leave: &'a OwnedFd,

@@ -76,7 +76,7 @@ impl StatusSocket {
         &self.known_by
     }
 
-    /// Which file it has, if one.
+    /// The file that it has, if one.
     pub(crate) fn file(&self) -> Option<Identity> {
         self.file.as_ref().map(SocketFile::identity)
     }

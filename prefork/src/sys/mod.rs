@@ -45,7 +45,7 @@ use rustix::{
 
 use crate::sys::refused::Refusable;
 
-/// Which of the two processes a fork has returned in.
+/// The process in which a fork has returned: one of two.
 #[derive(Debug)]
 pub(crate) enum Forked {
     Parent { child: Pid },

@@ -1,4 +1,4 @@
-//! Which call the kernel has refused, in errors that would not say.
+//! The name of the call that the kernel has refused, in errors that do not have it.
 //!
 //! An old kernel answers ENOSYS to what it does not know, a sandbox ENOSYS or EPERM to what it does not allow. Without
 //! the name of the call nobody could find out what to allow.

@@ -29,7 +29,7 @@ pub(super) struct Start<'a> {
     pub(super) directory: BorrowedFd<'a>,
 }
 
-/// By what a program is executed.
+/// The way in which a program is executed.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Executable<'a> {
     /// By its path, as a script must be, which its interpreter opens.

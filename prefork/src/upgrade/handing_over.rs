@@ -37,7 +37,7 @@ use crate::{
 /// logs, files, signals, a directory, with some room.
 const SPARE: usize = 22;
 
-/// Which program is tried.
+/// The program that is tried.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Which {
     /// What stands where this one was started from.

@@ -30,11 +30,11 @@ const LONGEST: u64 = 256 << 20;
 /// What both the probe and the successor read.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Handover {
-    /// For whom it is: the process that becomes the next program, or the parent of the probe.
+    /// The process that it is for: the one that becomes the next program, or the parent of the probe.
     pub(super) parent: u32,
-    /// Where the program was started from.
+    /// The path of the program.
     pub(super) program: OsString,
-    /// By what command; earlier libraries know the path alone.
+    /// The command that started it; earlier libraries know the path alone.
     #[serde(default)]
     pub(super) command: Option<Command>,
     /// Whether the daemon has gone to the background.
@@ -43,10 +43,10 @@ pub(super) struct Handover {
     #[serde(default)]
     pub(super) hangups: Option<Hangups>,
     pub(super) listeners: Vec<HandedListener>,
-    /// Where the error log is, which is standard error by then.
+    /// The path of the error log, which is standard error by then.
     pub(super) error_log_path: Option<OsString>,
     pub(super) access_log: Option<HandedLog>,
-    /// Where the pid file and the scoreboard are, if there are any.
+    /// The paths of the pid file and the scoreboard, if there are any.
     pub(super) pid_path: Option<OsString>,
     pub(super) scoreboard_path: Option<OsString>,
     /// Whether there is a scoreboard, if only in memory.
@@ -54,7 +54,7 @@ pub(super) struct Handover {
     /// How long a program may take to come up, in milliseconds.
     #[serde(default = "default_limit")]
     pub(super) limit_ms: u64,
-    /// Where the status page listens.
+    /// The socket of the status page.
     #[serde(default)]
     pub(super) status: Option<HandedListener>,
     /// What only the successor gets.
@@ -101,7 +101,7 @@ pub(super) struct HandedPool {
     pub(super) counters: HandedCounters,
     /// The file of the program that hands over, to go back to.
     pub(super) program: RawFd,
-    /// As what it was executed; earlier libraries execute all programs alike.
+    /// The way in which it was executed; earlier libraries execute all programs alike.
     #[serde(default)]
     pub(super) image: Option<HandedImage>,
     /// The probe, a child of this process, which is not needed any more.
@@ -109,7 +109,7 @@ pub(super) struct HandedPool {
     pub(super) probe: Option<i32>,
 }
 
-/// As what the program that hands over was executed, and is again on the way back.
+/// The way in which the program that hands over was executed, and is again on the way back.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct HandedImage {
     pub(super) arguments: Vec<OsString>,
@@ -124,7 +124,7 @@ pub(super) struct HandedImage {
 pub(crate) struct HandedChild {
     pub(crate) slot: SlotId,
     pub(crate) pid: i32,
-    /// By which number its bell is known.
+    /// The number of its bell.
     pub(crate) bell: u32,
     /// What it has reported, as far as that was read.
     pub(crate) reports: Reports,
@@ -160,7 +160,7 @@ pub(super) enum Unreadable {
     /// It makes no sense.
     #[error("it cannot be understood; restart the daemon instead")]
     Content {
-        /// Where and why.
+        /// The place and the reason.
         source: serde_json::Error,
     },
     /// It cannot be read.

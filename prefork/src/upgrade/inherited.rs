@@ -43,7 +43,7 @@ pub(crate) struct Inherited {
     descriptors: HashMap<RawFd, OwnedFd>,
     /// The handover itself.
     _memory: OwnedFd,
-    /// Where a probe says what it has found.
+    /// The channel by which a probe reports what it has found.
     pub(super) probe_reply: Option<ProbeReply>,
     /// How a program came back.
     pub(super) returned: Option<Return>,
@@ -127,7 +127,7 @@ fn give_back(
     match (role, other) {
         (Role::Probe | Role::Settings, Some(words)) => ProbeReply::new(None, words).refuse(&reason),
         (Role::Successor, Some(program)) => {
-            // As what it was executed cannot be read; as what this one was, in most cases.
+            // It cannot be read how that was executed: in most cases as this one was.
             if let Ok(Image { arguments, environment, directory, .. }) = Image::of_this_process() {
                 // Everything else was left open for us, and still is.
                 let mut passed = KeptDescriptors::default();
@@ -149,7 +149,7 @@ fn give_back(
 }
 
 impl Inherited {
-    /// By what command the daemon was started, at first; none if that is not known, as by an earlier library.
+    /// Returns the command by which the daemon was started, at first; none if that is not known, as by an earlier library.
     pub(crate) fn command(&self) -> Option<Command> {
         self.handover.command.clone()
     }

@@ -143,7 +143,7 @@ fn distrust(program: &File, path: &Path) -> Result<(), Distrust> {
 /// What has become of a program that was tried.
 #[derive(Clone, Debug)]
 pub(crate) struct Tried {
-    /// Where its file is, with links followed.
+    /// The path of its file, with links followed.
     pub(crate) path: PathBuf,
     /// Whether it is that which runs.
     pub(crate) is_running: bool,

@@ -267,7 +267,7 @@ impl Inherited {
         found.ok_or_else(|| io::Error::other("a descriptor is missing"))?.try_clone()
     }
 
-    /// Where a pid file is to be made, if not where it is.
+    /// Returns the path at which a pid file is to be made, if not where it is.
     fn new_pid_path<'a>(&self, settings: &'a Settings) -> Option<&'a Path> {
         let is_new = |path: &&Path| self.handover.pid_path.as_ref().map(Path::new) != Some(*path);
         settings.pid_path.as_deref().filter(is_new)

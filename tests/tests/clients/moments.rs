@@ -60,7 +60,7 @@ impl Client {
     }
 }
 
-/// Where clients of a daemon come to.
+/// The address at which clients of a daemon come.
 #[derive(Clone, Debug)]
 enum Place {
     Tcp(SocketAddr),

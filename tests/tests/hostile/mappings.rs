@@ -58,7 +58,7 @@ fn the_board_heals_when_somebody_writes_over_it() {
     let size = board.metadata().expect("it is open").len();
     board.write_all_at(&vec![0xa5; usize::try_from(size).expect("small")], 0).expect("written");
     wait_until(PATIENCE, "the board shows the children", || {
-        // That somebody comes and goes has the parent look.
+        // A client that comes and goes makes the parent look.
         drop(siege.puppet());
         let snapshot = Board::open(&path).ok().and_then(|board| board.snapshot().ok());
         snapshot.is_some_and(|snapshot| {

@@ -1,4 +1,4 @@
-//! As whom children run, and that none runs as anybody else.
+//! The user of the children, and that none runs as anybody else.
 
 mod failing;
 mod refused;

@@ -12,11 +12,11 @@ use crate::{args::settings::InForce, board::Place, child::Limits, manager::Manag
 pub(crate) struct Settings {
     pub(crate) name: String,
     pub(crate) daemonize: bool,
-    /// Where the program was started, from which relative paths are taken; none if that is gone.
+    /// The directory in which the program was started, from which relative paths are taken; none if that is gone.
     pub(crate) directory: Option<PathBuf>,
     pub(crate) pid_path: Option<PathBuf>,
     pub(crate) error_log_path: Option<PathBuf>,
-    /// Where the scoreboard is; `None` for none.
+    /// The place of the scoreboard; `None` for none.
     pub(crate) scoreboard: Option<Place>,
     pub(crate) pool: Pool,
     /// Whether more children were asked for than a pool without a scoreboard can ever have.
@@ -27,9 +27,9 @@ pub(crate) struct Settings {
     pub(crate) hook_timeout: Duration,
     /// The service manager; known once the daemon is run.
     pub(crate) manager: Manager,
-    /// Where the status page is.
+    /// The address of the status page.
     pub(crate) status: Option<crate::status::Address>,
-    /// With what others are compared that are read later.
+    /// The settings with which later ones are compared.
     pub(crate) in_force: Box<InForce>,
 }
 
@@ -43,7 +43,7 @@ impl Settings {
     }
 }
 
-/// As whom the daemon runs.
+/// The users of the daemon's processes.
 #[derive(Clone, Debug)]
 pub(crate) struct Users {
     pub(crate) children: Rc<Privileges>,
@@ -51,7 +51,7 @@ pub(crate) struct Users {
     pub(crate) drop_parent: bool,
 }
 
-/// Who runs the main loop.
+/// The process that runs the main loop.
 #[derive(Clone, Debug)]
 pub(crate) enum Pool {
     /// The parent itself.
@@ -60,14 +60,14 @@ pub(crate) enum Pool {
     Children(Box<Config>),
 }
 
-/// Where standard error goes.
+/// The destination of standard error.
 #[derive(Debug)]
 pub(crate) enum ErrorLog {
     Path(PathBuf),
     Handle(OwnedFd),
 }
 
-/// Where the access log goes.
+/// The destination of the access log.
 pub(crate) enum AccessTarget {
     Path(PathBuf),
     Handle(Box<dyn Write>),

@@ -148,7 +148,7 @@ fn what_works_without_children_is_taken() {
     assert_eq!(faults(alone), []);
 }
 
-/// As settings files have them.
+/// Settings files repeat defaults.
 #[test]
 fn what_only_repeats_its_default_is_taken() {
     assert_eq!(faults(complete().prefork(0).max_children(150).min_spare(1)), []);

@@ -33,7 +33,7 @@ pub enum SettingsError {
     Untrusted {
         /// The file.
         path: PathBuf,
-        /// Who can.
+        /// The users who can.
         source: Distrust,
     },
     /// What stands there is wrong.

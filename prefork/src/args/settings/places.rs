@@ -1,8 +1,8 @@
-//! Where in a file of settings something stands.
+//! The lines of a file of settings on which its keys stand.
 //!
 //! Parsers say where a *table* is that cannot be read, and a table of settings is read as a whole so that all its faults
 //! are found at once. So the line of each key is looked for in the text, in whatever format that is: one that begins with
-//! the key. Where no line does, as in a table on one line, or more than one, nothing is said rather than something wrong.
+//! the key. Where no line does, as in a table on one line, or more than one, no line is named rather than a wrong one.
 
 use std::{cell::RefCell, fs, path::PathBuf};
 

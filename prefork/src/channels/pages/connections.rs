@@ -1,4 +1,4 @@
-//! Which connections children have in hand, and have had a moment ago.
+//! The connections that children have in hand, and have had a moment ago.
 //!
 //! A client that has reset may use its port again at once, for another connection with the same addresses. If that is
 //! over when the parent looks, the table shows it as closed by this side, and the parent would take it for the first one.
@@ -79,7 +79,7 @@ impl OwnPage {
     fn remember(self, bits: [usize; 2], span: u64) {
         let before = self.page[SPAN].swap(span, Ordering::Relaxed);
         for number in [span.wrapping_sub(1), span] {
-            // That of a span which is over is for another now.
+            // The filter of a span that is over is for another now.
             if number > before {
                 let words = &self.page[filter(number)..][..LENGTH];
                 words.iter().for_each(|word| word.store(0, Ordering::Relaxed));
@@ -105,7 +105,7 @@ fn had_lately(page: &Page, bits: [usize; 2], span: u64) -> bool {
         .any(|number| bits.iter().all(|bit| has(number, *bit)))
 }
 
-/// Where the filter for a span begins.
+/// Returns the place where the filter for a span begins.
 const fn filter(span: u64) -> usize {
     if span.is_multiple_of(2) { FILTERS } else { FILTERS + LENGTH }
 }
@@ -117,7 +117,7 @@ fn span(page: &Page, now: Time) -> u64 {
     millis(now.since(Time::ZERO)) / length + 1
 }
 
-/// Which bits of a filter stand for the addresses of a connection.
+/// Returns the bits of a filter that stand for the addresses of a connection.
 fn bits(connection: &Words) -> [usize; 2] {
     let [_, addresses @ ..] = connection;
     let mix = |hash: u64, word: &u64| {

@@ -70,7 +70,7 @@ fn connect(listener: &TcpListener) -> TcpStream {
     TcpStream::connect(listener.local_addr().expect("bound")).expect("connected")
 }
 
-/// Whose connection it is.
+/// Returns the client of a connection.
 fn from(accepted: Option<(TcpStream, SocketAddr)>) -> Option<SocketAddr> {
     accepted.map(|(_, peer)| peer)
 }

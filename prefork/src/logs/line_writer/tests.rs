@@ -112,7 +112,7 @@ fn a_torn_line_does_not_spoil_the_next() {
     assert_eq!(std::fs::read(&path).expect("read"), b"\nwhole\nnext\n");
 }
 
-/// By whichever process, so that no other has to know.
+/// The process that was cut short does it, so that no other has to know.
 #[test]
 fn what_was_cut_short_is_taken_back_unless_somebody_has_written_behind_it() {
     let folder = tempfile::tempdir().expect("made");
@@ -141,7 +141,7 @@ fn what_is_open_for_reading_alone_is_not_written_to() {
     assert_eq!(std::fs::read(&path).expect("read"), b"kept\n");
 }
 
-/// As another child could do to a description that all have.
+/// Another child could do that to a description that all have.
 #[test]
 fn lines_in_a_shared_file_are_appended_whatever_becomes_of_the_description() {
     let folder = tempfile::tempdir().expect("made");

@@ -74,7 +74,7 @@ fn ready_is_said_when_neither_reload_nor_upgrade_is_left() {
     );
     assert!(probing.starts_with("RELOADING=1 MONOTONIC_USEC="), "{probing}");
     assert!(reloading.starts_with("RELOADING=1 MONOTONIC_USEC="), "{reloading}");
-    // The end of the roll is not that of the upgrade.
+    // The end of the rollout is not that of the upgrade.
     assert!(reloaded.is_empty(), "{reloaded}");
     assert_eq!(refused, ready);
 }
@@ -135,7 +135,7 @@ fn a_stop_without_limit_is_a_number_all_the_same() {
     assert!(message.contains(&format!("={}\n", u64::MAX - 1)), "{message}");
 }
 
-/// From the beginning of the reading to the end of the roll it is one reload.
+/// From the beginning of the reading to the end of the rollout it is one reload.
 #[test]
 fn settings_are_read_within_a_reload() {
     let [reading, read, rolling, rolled] = said(
@@ -155,7 +155,7 @@ fn settings_are_read_within_a_reload() {
     assert_eq!(rolled, "READY=1 MAINPID=7 STATUS=serving, 3 children");
 }
 
-/// The end of a roll that was under way is not that of the reload for which settings were read meanwhile.
+/// The end of a rollout that was under way is not that of the reload for which settings were read meanwhile.
 #[test]
 fn a_reload_is_not_over_before_the_children_are_replaced_for_it() {
     let occasions = [

@@ -109,7 +109,7 @@ impl Report {
         })
     }
 
-    /// Which part of the children that there may be is at work, 0 to about 1.
+    /// Returns the part of the possible children that is at work, 0 to about 1.
     pub(super) fn busy_ratio(&self) -> Option<f64> {
         let busy = u32::try_from(self.view.as_ref()?.tally.busy).ok()?;
         let most = u32::try_from(self.figures.max_children).ok().filter(|most| *most > 0)?;
