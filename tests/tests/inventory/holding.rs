@@ -144,6 +144,12 @@ pub(crate) fn check(
             let is_led = leader == 0 || find_process(leader).is_some();
             return if is_led { Err(format!("it is {found}, which has a leader")) } else { Ok(()) };
         }
+        // What was started with it ignored, as by `nohup`, leaves it so to children and hook processes.
+        ("ignored signals", cell)
+            if as_this_test(property).starts_with("HUP") && found == format!("HUP {cell}") =>
+        {
+            found.clone()
+        }
         (_, "as started") => of.owner.has(property).unwrap_or_else(|| as_this_test(property)),
         (_, "the children's") => {
             of.owner.children_have(property).unwrap_or_else(|| as_this_test(property))
