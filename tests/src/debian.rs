@@ -9,7 +9,7 @@ use std::{
 
 use rustix::fs::{FlockOperation, flock};
 
-use crate::{Finished, Lack, Scene, skip, wait_until};
+use crate::{Finished, Lack, Scene, reaper, skip, wait_until};
 
 /// How long a mirror may take for one file.
 const MIRROR: Duration = Duration::from_secs(90);
@@ -33,7 +33,8 @@ pub(crate) fn tree(folder: &Path, suite: &str, packages: &str) -> Option<PathBuf
     let _ = fs::remove_dir_all(&unfinished);
     let mut debootstrap = Command::new("debootstrap");
     debootstrap.args(["--variant=minbase", &format!("--include={packages}"), suite]);
-    if !debootstrap.arg(&unfinished).output().expect("debootstrap runs").status.success() {
+    debootstrap.arg(&unfinished);
+    if !reaper::output(&mut debootstrap, b"").expect("debootstrap runs").status.success() {
         skip(Lack::Missing("debootstrap has failed: a Debian mirror is needed"));
         return None;
     }

@@ -6,7 +6,7 @@ use std::{
     process::{Child, Command, Output, Stdio},
 };
 
-use crate::{Lack, PATIENCE, debian, require_root, require_tool, skip, wait_until};
+use crate::{Lack, PATIENCE, debian, reaper, require_root, require_tool, skip, wait_until};
 
 /// Packages without which systemd does not come up, and what tests use.
 const PACKAGES: &str = "systemd,systemd-sysv,dbus,procps,iproute2,curl,logrotate";
@@ -118,11 +118,8 @@ impl Machine {
         let script = format!(
             "mkdir -p $(dirname {to}) && cat > {to}.new && chmod {mode} {to}.new && mv {to}.new {to}"
         );
-        let mut shell = self.shell(&script);
-        let mut shell = shell.stdin(Stdio::piped()).spawn().expect("nsenter runs");
-        std::io::Write::write_all(shell.stdin.as_mut().expect("piped"), &text).expect("written");
-        drop(shell.stdin.take());
-        assert!(shell.wait().expect("ended").success(), "{to} was not written");
+        let output = reaper::output(&mut self.shell(&script), &text).expect("nsenter runs");
+        assert!(output.status.success(), "{to} was not written: {output:?}");
     }
 
     /// Runs a script by a shell in it; returns the exit status and what it has printed, errors among it.
@@ -133,7 +130,8 @@ impl Machine {
     #[must_use]
     pub fn run(&self, script: &str) -> (i32, String) {
         let Output { status, stdout, .. } =
-            self.shell(&format!("exec 2>&1\n{script}")).output().expect("nsenter runs");
+            reaper::output(&mut self.shell(&format!("exec 2>&1\n{script}")), b"")
+                .expect("nsenter runs");
         (status.code().expect("it exits"), String::from_utf8_lossy(&stdout).into_owned())
     }
 

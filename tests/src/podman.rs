@@ -9,7 +9,8 @@ use std::{
 use rustix::process::Signal;
 
 use crate::{
-    Lack, Launch, PATIENCE, Running, Scene, debian, require_root, require_tool, skip, wait_until,
+    Lack, Launch, PATIENCE, Running, Scene, debian, reaper, require_root, require_tool, skip,
+    wait_until,
 };
 
 /// The name in the shipped `Dockerfile`, which a tree of Debian's gets here.
@@ -121,7 +122,7 @@ impl Podman {
         let mut podman = Command::new("podman");
         podman.args(self.places()).args(args);
         podman.env("CONTAINERS_CONF", self.folder.join("containers.conf"));
-        podman.output().expect("podman runs")
+        reaper::output(&mut podman, b"").expect("podman runs")
     }
 
     fn places(&self) -> [String; 4] {

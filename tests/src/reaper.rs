@@ -6,8 +6,10 @@
 
 use std::{
     collections::HashMap,
-    fmt, io,
-    process::Command,
+    fmt,
+    io::{self, Read, Write},
+    os::unix::process::ExitStatusExt,
+    process::{Command, ExitStatus, Output, Stdio},
     sync::{LazyLock, Mutex, MutexGuard, PoisonError},
     thread,
     time::{Duration, Instant},
@@ -64,6 +66,51 @@ pub(crate) fn spawn(command: &mut Command) -> io::Result<u32> {
     let pid = command.spawn()?.id();
     ends.remove(&pid);
     Ok(pid)
+}
+
+/// Runs a command to its end, with `input` to read, and returns how it ended and what it has printed.
+///
+/// In place of [`Command::output`], which waits for the process itself, and finds that it was reaped here meanwhile.
+///
+/// # Errors
+///
+/// Fails if the command cannot be started.
+pub fn output(command: &mut Command, input: &[u8]) -> io::Result<Output> {
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = {
+        let mut ends = ends();
+        let child = command.spawn()?;
+        ends.remove(&child.id());
+        child
+    };
+    let read = |stream: Option<&mut dyn Read>| {
+        let mut text = Vec::new();
+        let _ = stream.expect("it is piped").read_to_end(&mut text);
+        text
+    };
+    let (stdin, pid) = (child.stdin.take(), child.id());
+    let (mut stdout, mut stderr) = (child.stdout.take(), child.stderr.take());
+    let (stdout, stderr) = thread::scope(|scope| {
+        scope.spawn(move || {
+            // One that has ended reads no more.
+            let _ = stdin.expect("it is piped").write_all(input);
+        });
+        let stderr =
+            scope.spawn(move || read(stderr.as_mut().map(|stream| stream as &mut dyn Read)));
+        let stdout = read(stdout.as_mut().map(|stream| stream as &mut dyn Read));
+        (stdout, stderr.join().expect("it was read"))
+    });
+    loop {
+        match end_of(pid) {
+            Some(End::Exited(status)) => {
+                return Ok(Output { status: ExitStatus::from_raw(status << 8), stdout, stderr });
+            }
+            Some(End::Killed(signal)) => {
+                return Ok(Output { status: ExitStatus::from_raw(signal), stdout, stderr });
+            }
+            None => thread::sleep(Duration::from_millis(1)),
+        }
+    }
 }
 
 /// Does something while no process is being spawned, which would for a moment hold what is open here: a

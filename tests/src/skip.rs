@@ -1,7 +1,7 @@
 //! Leaving out what cannot be tested here, aloud.
 
 use std::{
-    env,
+    env, fs,
     io::{self, Write},
     path::Path,
     thread,
@@ -73,4 +73,23 @@ pub fn require_tool(name: &str) -> bool {
         skip(Lack::Missing(&format!("{name} is not installed")));
     }
     is_there
+}
+
+/// Returns whether `SIGHUP` ends processes that tests start, and prints that the test is skipped if not: it stays ignored
+/// in all that a program started by `nohup` starts.
+///
+/// # Panics
+///
+/// Panics as [`skip`] does.
+#[must_use]
+#[track_caller]
+pub fn require_hangups() -> bool {
+    let status = fs::read_to_string("/proc/self/status").expect("it can be read");
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let ignored = u64::from_str_radix(ignored.expect("it is there").trim(), 16).expect("a mask");
+    let is_ignored = ignored & 1 != 0;
+    if is_ignored {
+        skip(Lack::Platform("SIGHUP is ignored here, as nohup leaves it"));
+    }
+    !is_ignored
 }

@@ -8,8 +8,8 @@ use std::{
 };
 
 use prefork_tests::{
-    Daemon, PATIENCE, Running, Scene, Terminal, find_process, get, holds_for, kill, require_tool,
-    scene, wait_until,
+    Daemon, PATIENCE, Running, Scene, Terminal, find_process, get, holds_for, kill,
+    require_hangups, require_tool, scene, wait_until,
 };
 use rustix::process::Signal;
 
@@ -32,7 +32,7 @@ impl<'a> Session<'a> {
         program: &str,
         arguments: &str,
     ) -> Option<Self> {
-        if !require_tool("setsid") || !require_tool("bash") {
+        if !require_tool("setsid") || !require_tool("bash") || !require_hangups() {
             return None;
         }
         let start = format!(

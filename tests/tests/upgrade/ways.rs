@@ -9,7 +9,8 @@ use std::{
 };
 
 use prefork_tests::{
-    Daemon, Launch, Load, PATIENCE, Running, Scene, holds_for, require_tool, scene, wait_until,
+    Daemon, Launch, Load, PATIENCE, Running, Scene, holds_for, output, require_tool, scene,
+    wait_until,
 };
 use rustix::process::Signal;
 
@@ -211,7 +212,7 @@ const WAYS: [Way; 18] = [
 
 /// The dynamic linker of the programs under test.
 fn linker() -> String {
-    let output = Command::new("ldd").arg("/bin/sh").output().expect("ldd is there");
+    let output = output(Command::new("ldd").arg("/bin/sh"), b"").expect("ldd is there");
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     let found = text.split_whitespace().find(|word| word.starts_with('/') && word.contains("/ld-"));
     found.expect("a dynamic linker").to_owned()
