@@ -46,6 +46,11 @@ impl<'a> Siege<'a> {
         Self { scene, daemon, bystander }
     }
 
+    /// Takes a connection to a child, if one serves.
+    pub(crate) fn try_puppet(&self) -> Option<Puppet> {
+        Puppet::take(self.scene.address()).ok()
+    }
+
     /// Takes the next idle child.
     #[track_caller]
     pub(crate) fn puppet(&self) -> Puppet {
