@@ -131,23 +131,34 @@ pub(crate) enum Became {
     Hook(Box<HookContext>),
 }
 
-/// What a parent is made of.
-pub(crate) struct Parts<'a> {
+/// What a parent has of the arguments, whether it is a new one or takes over.
+pub(crate) struct Basis {
     pub(crate) settings: Settings,
-    pub(crate) config: Config,
     pub(crate) users: Users,
-    pub(crate) signals: Signals,
-    pub(crate) hangups: Hangups,
-    pub(crate) title: Title,
     pub(crate) access_log: AccessLog,
+    /// How this program was started, or why that is not known.
     pub(crate) invocation: io::Result<Invocation>,
-    pub(crate) listeners: Listeners,
-    pub(crate) channels: Channels,
     pub(crate) hooks: ParentHooks,
     pub(crate) auto_reload: Option<AutoReload>,
-    pub(crate) status: Option<Service>,
+}
+
+/// A pool that is to be supervised.
+pub(crate) struct Pool {
+    pub(crate) config: Config,
+    pub(crate) signals: Signals,
+    pub(crate) hangups: Hangups,
+    pub(crate) channels: Channels,
     /// What another program has left in this process, if one has.
     pub(crate) adopted: Option<Adopted>,
+}
+
+/// What a parent is made of.
+pub(crate) struct Parts<'a> {
+    pub(crate) basis: Basis,
+    pub(crate) pool: Pool,
+    pub(crate) title: Title,
+    pub(crate) listeners: Listeners,
+    pub(crate) status: Option<Service>,
     /// Whether there is nothing that children could begin with.
     pub(crate) is_bare: bool,
     pub(crate) readiness: &'a mut Option<Readiness>,
@@ -161,8 +172,9 @@ impl<'a> Parent<'a> {
     /// pages between two forks, and those are what each fork has copied.
     #[inline(never)]
     pub(crate) fn new(parts: Parts<'a>) -> Result<Box<Self>, RunError> {
-        let Parts { settings, config, signals, title, access_log, invocation, adopted, .. } = parts;
-        let Parts { mut listeners, mut channels, hooks, auto_reload, readiness, .. } = parts;
+        let Parts { basis, pool, title, mut listeners, readiness, .. } = parts;
+        let Basis { settings, users, access_log, invocation, hooks, auto_reload } = basis;
+        let Pool { config, signals, hangups, mut channels, adopted } = pool;
         // What the program has set up is how it is to stay.
         listeners.settle_terms();
         let mut counters = Counters::new(clock::now(), config.prefork(), config.max_children());
@@ -204,7 +216,7 @@ impl<'a> Parent<'a> {
         channels.pages.watch_clients(watched, supervisor.slots());
         let mut parent = Box::new(Self {
             settings,
-            privileges: parts.users.children,
+            privileges: users.children,
             supervisor,
             table,
             signals,
@@ -217,7 +229,7 @@ impl<'a> Parent<'a> {
             hooks,
             readiness,
             invocation,
-            hangups: parts.hangups,
+            hangups,
             auto_reload,
             file_watch: None,
             client_watch,

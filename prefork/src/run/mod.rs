@@ -24,7 +24,7 @@ use crate::{
     logs::stderr,
     logs::{FileMessage, ProcessMessage, set_level},
     manager::{MainPid, Manager},
-    parent::{Became, Parent, Parts},
+    parent::{self, Basis, Became, Parent, Parts},
     program::Invocation,
     sockets::activation::{self, Activated},
     start::logs::{redirect, redirect_stderr},
@@ -135,16 +135,16 @@ impl<S> Prefork<S> {
         };
         if let Some(inherited) = inherited {
             // Whether it runs in the background was decided when the daemon was started.
-            prepared.settings.daemonize = inherited.is_in_background();
+            prepared.basis.settings.daemonize = inherited.is_in_background();
             return take_over(prepared, error_log, inherited);
         }
         sys::flush_c_streams();
-        if !prepared.settings.daemonize {
+        if !prepared.basis.settings.daemonize {
             error_log.map(redirect_stderr).transpose()?;
             return serve(prepared, &mut None);
         }
         // The launcher waits a little longer than the daemon tries, to read its reason.
-        let limit = prepared.settings.start_timeout.saturating_add(Duration::from_secs(1));
+        let limit = prepared.basis.settings.start_timeout.saturating_add(Duration::from_secs(1));
         let mut daemonize = Daemonize::new().ready_timeout(limit);
         if let Some(log) = error_log {
             daemonize = daemonize.output(log);
@@ -189,17 +189,16 @@ fn prepare<S>(
         call("before_daemonize", hook)?;
     }
     let error_log = open_error_log(error_log, inherited)?;
-    let prepared = Prepared {
+    let basis = Basis {
         settings,
         users,
         access_log: open_access_log(access_log, inherited)?,
         invocation,
-        activated,
-        after_init: plan.after_init,
-        body: plan.body,
         hooks: plan.parent_hooks,
         auto_reload: plan.auto_reload,
     };
+    let (after_init, body) = (plan.after_init, plan.body);
+    let prepared = Prepared { basis, activated, after_init, body };
     Ok((prepared, error_log))
 }
 
@@ -216,45 +215,25 @@ fn take_activated(settings: &Settings, inherited: Option<&Inherited>) -> Vec<Act
 /// Brings the daemon up, lets it serve, and takes it down again.
 fn serve<S>(prepared: Prepared<S>, readiness: &mut Option<Readiness>) -> Result<Ended, RunError> {
     own_stderr()?;
-    let mut config = match &prepared.settings.pool {
+    let mut config = match &prepared.basis.settings.pool {
         Pool::Solo => return solo::serve(prepared, readiness),
         Pool::Children(config) => config.clone(),
     };
-    let Prepared { settings, users, access_log, invocation, activated, .. } = prepared;
-    let Prepared { after_init, body, hooks, auto_reload, .. } = prepared;
+    let Prepared { basis, activated, after_init, body } = prepared;
     // From here on a signal waits until somebody can act on it in order.
     let signals = open_signals()?;
     let hangups = terminal::hangups(signals.hangups());
     let began = clock::now();
-    let initialized = initialize(&settings, activated, after_init)?;
-    let Initialized { state, listeners, title, runtime_files } = initialized.for_pool();
+    let initialized = initialize(&basis.settings, activated, after_init)?.for_pool();
     if !sys::pages::can_seal() {
-        Log::new(&settings.name, Role::Parent).write(&ProcessMessage::CannotSeal);
+        Log::new(&basis.settings.name, Role::Parent).write(&ProcessMessage::CannotSeal);
     }
-    let channels = Channels::open(settings.slots())
+    let channels = Channels::open(basis.settings.slots())
         .map_err(RunError::system("open the channels to the children"))?;
     // The launcher's time runs already.
     config.start_used = clock::now().since(began);
-    let parts = Parts {
-        settings,
-        config: *config,
-        users,
-        signals,
-        hangups,
-        title,
-        access_log,
-        invocation,
-        listeners,
-        channels,
-        hooks,
-        auto_reload,
-        status: None,
-        adopted: None,
-        is_bare: false,
-        readiness,
-        runtime_files,
-    };
-    supervise(parts, state, body)
+    let pool = parent::Pool { config: *config, signals, hangups, channels, adopted: None };
+    supervise(basis, pool, initialized, body, readiness)
 }
 
 /// Takes over the daemon that the old program has run in this process; or, as a probe, finds out
@@ -264,15 +243,15 @@ fn take_over<S>(
     error_log: Option<OwnedFd>,
     inherited: Inherited,
 ) -> Result<Ended, RunError> {
-    let Prepared { settings, users, access_log, invocation, .. } = prepared;
-    let Prepared { after_init, body, hooks, auto_reload, .. } = prepared;
+    let Prepared { basis, after_init, body, .. } = prepared;
+    let settings = &basis.settings;
     let attempt = || {
         let Pool::Children(config) = &settings.pool else { return Err(RunError::NoPool) };
         // A probe ends by any signal, as it has nothing to put in order.
         let signals = if inherited.is_probe() { None } else { Some(open_signals()?) };
-        let takeover = inherited.initialize(&settings, after_init)?;
+        let takeover = inherited.initialize(settings, after_init)?;
         if !inherited.is_probe() {
-            error_log.map(|log| redirect(&settings, log)).transpose()?;
+            error_log.map(|log| redirect(settings, log)).transpose()?;
             own_stderr()?;
         }
         Ok((config.clone(), signals, takeover))
@@ -287,9 +266,9 @@ fn take_over<S>(
     let log = Log::new(&settings.name, Role::Parent);
     let Some(mut signals) = signals else {
         takeover.leave(&log);
-        inherited.report(invocation.as_ref().ok());
+        inherited.report(basis.invocation.as_ref().ok());
         // The last that can fail of what is to come, tried here by a process that is thrown away.
-        if let Err(error) = drop_privileges(&users.children) {
+        if let Err(error) = drop_privileges(&basis.users.children) {
             inherited.refuse(None, &error);
             return Err(error);
         }
@@ -298,46 +277,32 @@ fn take_over<S>(
     inherited.log_return(&log);
     let hangups = inherited.hangups().unwrap_or_else(|| terminal::hangups(signals.hangups()));
     signals.take_over(hangups.at_start());
-    let Some((initialized, channels, adopted)) = inherited.claim(&settings, takeover, &log) else {
+    let Some((initialized, channels, adopted)) = inherited.claim(settings, takeover, &log) else {
         return Err(RunError::NoPool);
     };
     sys::way_back::close();
-    let Initialized { state, listeners, title, runtime_files } = initialized;
-    let parts = Parts {
-        settings,
-        config: *config,
-        users,
-        signals,
-        hangups,
-        title,
-        access_log,
-        invocation,
-        listeners,
-        channels,
-        hooks,
-        auto_reload,
-        status: None,
-        adopted: Some(adopted),
-        is_bare: state.is_none(),
-        readiness: &mut None,
-        runtime_files,
-    };
-    supervise(parts, state, body)
+    let adopted = Some(adopted);
+    let pool = parent::Pool { config: *config, signals, hangups, channels, adopted };
+    supervise(basis, pool, initialized, body, &mut None)
 }
 
 /// Runs the pool until it is over, and takes away what is left.
 fn supervise<S>(
-    mut parts: Parts<'_>,
-    state: Option<S>,
+    basis: Basis,
+    pool: parent::Pool,
+    initialized: Initialized<Option<S>>,
     mut body: Body<S>,
+    readiness: &mut Option<Readiness>,
 ) -> Result<Ended, RunError> {
-    let log = Log::new(&parts.settings.name, Role::Parent);
-    if let Some(socket) = parts.runtime_files.status.take() {
-        parts.status = open_status(socket, parts.runtime_files.board.as_ref(), &log);
+    let log = Log::new(&basis.settings.name, Role::Parent);
+    let Initialized { state, listeners, title, mut runtime_files } = initialized;
+    let status = runtime_files.status.take();
+    let status = status.and_then(|socket| open_status(socket, runtime_files.board.as_ref(), &log));
+    if basis.users.drop_parent {
+        drop_privileges(&basis.users.children)?;
     }
-    if parts.users.drop_parent {
-        drop_privileges(&parts.users.children)?;
-    }
+    let is_bare = state.is_none();
+    let parts = Parts { basis, pool, title, listeners, status, is_bare, readiness, runtime_files };
     let (verdict, runtime_files) = match Parent::new(parts)?.run()? {
         Became::Child(context) => match &state {
             Some(state) => child::live(*context, &mut body, state),

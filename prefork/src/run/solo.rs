@@ -36,8 +36,8 @@ use crate::{
     logs::notices::{self, About},
     logs::{ChangeMessage, HookMessage, ProcessMessage},
     manager::{Begun, Occasion, Reporting},
-    parent::hangup,
     parent::ready,
+    parent::{Basis, hangup},
     sockets::listeners::Listeners,
     start::logs::reopen_error_log,
     start::pid_file::KeptPidFile,
@@ -56,9 +56,8 @@ pub(crate) fn serve<S>(
     prepared: Prepared<S>,
     readiness: &mut Option<Readiness>,
 ) -> Result<Ended, RunError> {
-    let Prepared {
-        settings, users, mut access_log, activated, after_init, mut body, hooks, ..
-    } = prepared;
+    let Prepared { basis, activated, after_init, mut body } = prepared;
+    let Basis { settings, users, mut access_log, hooks, .. } = basis;
     let settings = &settings;
     let hangups = terminal::hangups(hangups_now());
     let bell = Arc::new(Bell::new().map_err(RunError::system("set up signals"))?);
