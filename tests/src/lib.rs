@@ -48,7 +48,10 @@ pub use machine::Machine;
 pub use mailbox::Mailbox;
 pub use pause::{PATIENCE, holds_for, wait_until};
 pub use podman::{Container, Podman};
-pub use proc::{Process, all as all_processes, children, find as find_process, ticks, turns};
+pub use proc::{
+    Process, all as all_processes, children, find as find_process, status as status_of, ticks,
+    turns,
+};
 pub use program::Program;
 pub use reaper::{End, kill, output};
 pub use scene::{Programs, Scene};

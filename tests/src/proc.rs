@@ -100,6 +100,14 @@ pub fn turns(pid: u32) -> u64 {
     count.expect("the kernel counts")
 }
 
+/// Returns what `/proc/PID/status` shows under a name, with single spaces; `None` if the process has gone.
+#[must_use]
+pub fn status(pid: u32, name: &str) -> Option<String> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
+    Some(line.split_ascii_whitespace().collect::<Vec<_>>().join(" "))
+}
+
 /// Returns the process with this pid, a zombie too.
 #[must_use]
 pub fn find(pid: u32) -> Option<Process> {

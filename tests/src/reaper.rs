@@ -83,34 +83,29 @@ pub fn output(command: &mut Command, input: &[u8]) -> io::Result<Output> {
         ends.remove(&child.id());
         child
     };
-    let read = |stream: Option<&mut dyn Read>| {
-        let mut text = Vec::new();
-        let _ = stream.expect("it is piped").read_to_end(&mut text);
-        text
-    };
-    let (stdin, pid) = (child.stdin.take(), child.id());
-    let (mut stdout, mut stderr) = (child.stdout.take(), child.stderr.take());
+    let (mut stdin, stdout, stderr) =
+        (child.stdin.take(), child.stdout.take(), child.stderr.take());
     let (stdout, stderr) = thread::scope(|scope| {
-        scope.spawn(move || {
-            // One that has ended reads no more.
-            let _ = stdin.expect("it is piped").write_all(input);
-        });
-        let stderr =
-            scope.spawn(move || read(stderr.as_mut().map(|stream| stream as &mut dyn Read)));
-        let stdout = read(stdout.as_mut().map(|stream| stream as &mut dyn Read));
-        (stdout, stderr.join().expect("it was read"))
+        // One that has ended reads no more.
+        scope.spawn(move || stdin.as_mut().is_some_and(|it| it.write_all(input).is_ok()));
+        let stderr = scope.spawn(move || read(stderr));
+        (read(stdout), stderr.join().expect("it was read"))
     });
-    loop {
-        match end_of(pid) {
-            Some(End::Exited(status)) => {
-                return Ok(Output { status: ExitStatus::from_raw(status << 8), stdout, stderr });
-            }
-            Some(End::Killed(signal)) => {
-                return Ok(Output { status: ExitStatus::from_raw(signal), stdout, stderr });
-            }
+    let status = loop {
+        match end_of(child.id()) {
+            Some(End::Exited(status)) => break status << 8,
+            Some(End::Killed(signal)) => break signal,
             None => thread::sleep(Duration::from_millis(1)),
         }
-    }
+    };
+    Ok(Output { status: ExitStatus::from_raw(status), stdout, stderr })
+}
+
+/// Reads to the end, or as far as it can.
+fn read(stream: Option<impl Read>) -> Vec<u8> {
+    let mut text = Vec::new();
+    let _ = stream.expect("it is piped").read_to_end(&mut text);
+    text
 }
 
 /// Does something while no process is being spawned, which would for a moment hold what is open here: a

@@ -1,11 +1,13 @@
 //! Leaving out what cannot be tested here, aloud.
 
 use std::{
-    env, fs,
+    env,
     io::{self, Write},
     path::Path,
-    thread,
+    process, thread,
 };
+
+use crate::proc;
 
 /// The variable that makes a failure of every test that is left out for want of something.
 const FORBIDDEN: &str = "PREFORK_NO_SKIP";
@@ -84,10 +86,8 @@ pub fn require_tool(name: &str) -> bool {
 #[must_use]
 #[track_caller]
 pub fn require_hangups() -> bool {
-    let status = fs::read_to_string("/proc/self/status").expect("it can be read");
-    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
-    let ignored = u64::from_str_radix(ignored.expect("it is there").trim(), 16).expect("a mask");
-    let is_ignored = ignored & 1 != 0;
+    let ignored = proc::status(process::id(), "SigIgn").expect("this process is there");
+    let is_ignored = u64::from_str_radix(&ignored, 16).expect("a mask") & 1 != 0;
     if is_ignored {
         skip(Lack::Platform("SIGHUP is ignored here, as nohup leaves it"));
     }

@@ -8,7 +8,7 @@ use std::{
 
 use prefork_tests::{
     Daemon, End, InHand, PATIENCE, Process, Scene, find_process, kill, require_tool, scene,
-    wait_until,
+    status_of, wait_until,
 };
 use rustix::process::Signal;
 
@@ -243,11 +243,9 @@ fn a_term_that_meets_the_installation_of_the_handler_is_not_lost() {
     for children in ["1", "0"] {
         let scene = scene!();
         let catches_term = |process: &Process| {
-            let status = fs::read_to_string(format!("/proc/{}/status", process.pid));
-            let status = status.unwrap_or_default();
-            let mask = status.lines().find_map(|line| line.strip_prefix("SigCgt:\t"));
+            let mask = status_of(process.pid, "SigCgt");
             mask.is_some_and(|mask| {
-                u64::from_str_radix(mask, 16).is_ok_and(|mask| mask & TERM != 0)
+                u64::from_str_radix(&mask, 16).is_ok_and(|mask| mask & TERM != 0)
             })
         };
         let log = scene.path("strace").display().to_string();

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, fs, path::Path};
 
-use prefork_tests::find_process;
+use prefork_tests::{find_process, status_of};
 
 use crate::Daemonlike;
 
@@ -175,7 +175,7 @@ fn found(pid: u32, property: &str) -> Option<String> {
     let (_, rest) = stat.rsplit_once(") ")?;
     // The first field here is the third of proc_pid_stat(5).
     let field = |number: usize| rest.split_ascii_whitespace().nth(number - 3).map(str::to_owned);
-    let status = |name| status(pid, name);
+    let status = |name| status_of(pid, name);
     Some(match property {
         "group" => field(5)?,
         "session" => field(6)?,
@@ -201,12 +201,6 @@ fn found(pid: u32, property: &str) -> Option<String> {
         "umask" => status("Umask")?,
         other => panic!("nobody knows how to look at {other:?}"),
     })
-}
-
-fn status(pid: u32, name: &str) -> Option<String> {
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
-    Some(line.split_ascii_whitespace().collect::<Vec<_>>().join(" "))
 }
 
 /// Shows a set in hexadecimal; nothing for none.

@@ -6,7 +6,7 @@ mod ways;
 
 use std::{fs, os::unix::fs::MetadataExt, time::Duration};
 
-use prefork_tests::{Launch, PATIENCE, kill, require_root, require_tool, scene};
+use prefork_tests::{Launch, PATIENCE, kill, require_root, require_tool, scene, status_of};
 use rustix::process::Signal;
 
 /// A user and groups that exist nowhere, given by number.
@@ -187,12 +187,9 @@ fn with_own_database(launch: Launch<'_>) -> Launch<'_> {
     launch.after_shell(&format!("{mounts} || exit 9")).under(["unshare", "-m"])
 }
 
-/// What `/proc/PID/status` shows under a name, with single spaces.
+/// What `/proc/PID/status` shows under a name.
 fn status(pid: u32, name: &str) -> String {
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("the process lives");
-    let line = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
-    let line = line.unwrap_or_else(|| panic!("no {name} in {status}"));
-    line.split_ascii_whitespace().collect::<Vec<_>>().join(" ")
+    status_of(pid, name).unwrap_or_else(|| panic!("no {name} of process {pid}"))
 }
 
 /// The soft and the hard limit of descriptors.
