@@ -158,6 +158,21 @@ mod tests {
     }
 
     #[test]
+    fn files_that_are_read_one_after_another_are_not_mixed_up() {
+        let folder = tempfile::tempdir().expect("a directory");
+        let group = ControlGroup { version: Version::Two, path: folder.path().to_owned() };
+        let files =
+            [("long", "123\n"), ("short", "4\n"), ("max", "max\n"), ("events", "low 1\noom 2\n")];
+        for (name, text) in files {
+            fs::write(folder.path().join(name), text).expect("written");
+        }
+        let files = &mut Files::default();
+        let numbers = ["long", "short", "max", "none"].map(|file| group.number(file, files));
+        assert_eq!(numbers, [Some(123), Some(4), None, None]);
+        assert_eq!(group.number_of("events", "oom", files), Some(2));
+    }
+
+    #[test]
     fn each_controller_has_its_own_groups() {
         let cgroup = "8:pids:/jobs/1\n4:cpu,cpuacct:/x\n0::/\n";
         let expected = ["/sys/fs/cgroup/cpu,cpuacct/x", "/sys/fs/cgroup/cpu,cpuacct"];

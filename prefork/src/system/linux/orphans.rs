@@ -191,6 +191,13 @@ mod tests {
     }
 
     #[test]
+    fn children_that_are_read_again_are_those_of_now() {
+        let mut children = Children("1 2 3".to_owned());
+        children.read().expect("/proc can be read");
+        assert!(children.iter().all(|pid| pid.as_raw_nonzero().get() > 3));
+    }
+
+    #[test]
     fn a_child_is_seen_and_ended_and_nobody_else_is() {
         let mut child = std::process::Command::new("sleep").arg("1000").spawn().expect("started");
         let id = i32::try_from(child.id()).ok().and_then(Pid::from_raw).expect("a pid");
