@@ -129,6 +129,25 @@ fn repeat_until_steady(what: &str, mut round: impl FnMut() -> (usize, Duration))
     panic!("it was never {what} without a pause");
 }
 
+/// What the kernel reports of a file is read at once, not reported again and again until the file is at rest.
+#[test]
+fn a_file_that_has_changed_does_not_keep_the_parent_busy_until_it_is_at_rest() {
+    let scene = scene!();
+    fs::write(scene.path("settings"), "one").expect("written");
+    let daemon = scene
+        .probe()
+        .path("--watch", "settings")
+        .args(["--auto-reload-check-every", "3000", "--auto-reload-handler", "reload"])
+        .daemon();
+    fs::write(scene.path("settings"), "two").expect("written");
+    let (begun, before) = (Instant::now(), daemon.cpu());
+    wait_for_lines(&scene, "replacing all children", 1);
+    let (took, used) = (begun.elapsed(), daemon.cpu() - before);
+    assert!(used < took / 2, "{used:?} of {took:?}");
+    wait_for_lines(&scene, "generation 2 now", 1);
+    daemon.stop_in_order();
+}
+
 /// A changed file of settings replaces the children, and code is given what has changed.
 #[test]
 fn other_files_can_be_watched_and_code_be_asked() {
