@@ -2,17 +2,21 @@
 
 pub(crate) mod check;
 mod data;
+mod declare;
+pub(crate) mod defaults;
 mod hooks;
-mod privileges;
+mod list;
 pub(crate) mod settings;
 
-pub use settings::{Settings, SettingsError};
-use std::{fmt, io::Write, os::fd::OwnedFd, path::PathBuf, time::Duration};
+pub use list::Settings;
+pub use settings::SettingsError;
+use std::{fmt, io::Write, os::fd::OwnedFd};
 
-use prefork_daemonize::WantedPrivileges;
 use prefork_reload::WatchList;
 
-use crate::{Init, LogLevel, Result, child::Body, hooks::ParentHooks};
+use crate::{Init, Result, child::Body, hooks::ParentHooks};
+use declare::fingerprint;
+pub(crate) use declare::{Applied, Argument, Need};
 
 pub(crate) type BeforeDaemonize = Box<dyn FnOnce() -> Result>;
 pub(crate) type AfterInit<S> = Box<dyn FnOnce(&mut Init) -> Result<S>>;
@@ -54,42 +58,15 @@ pub struct Args<S = ()> {
     pub(crate) too_early: Vec<&'static str>,
 }
 
-/// The arguments that are plain data.
+/// The arguments that are data.
 #[derive(Default)]
 pub(crate) struct Data {
-    pub(crate) name: Option<String>,
-    pub(crate) require_root: bool,
-    pub(crate) daemonize: Option<bool>,
-    pub(crate) error_log_path: Option<PathBuf>,
-    pub(crate) error_log_handle: Option<OwnedFd>,
-    pub(crate) access_log_path: Option<PathBuf>,
-    pub(crate) access_log_handle: Option<Box<dyn Write>>,
-    pub(crate) log_level: Option<LogLevel>,
-    pub(crate) pid_path: Option<PathBuf>,
-    pub(crate) scoreboard_path: Option<PathBuf>,
-    pub(crate) scoreboard_in_memory: bool,
-    pub(crate) prefork: Option<u32>,
-    pub(crate) max_children: Option<u32>,
-    pub(crate) min_spare: Option<u32>,
-    pub(crate) max_spare: Option<u32>,
-    pub(crate) max_unavailable: Option<u32>,
-    pub(crate) max_requests: Option<u64>,
-    pub(crate) max_lifetime: Option<Duration>,
-    pub(crate) max_memory: Option<u64>,
-    pub(crate) request_timeout: Option<Duration>,
-    pub(crate) start_timeout: Option<Duration>,
-    pub(crate) graceful_timeout: Option<Duration>,
-    pub(crate) reload_timeout: Option<Duration>,
-    pub(crate) hook_timeout: Option<Duration>,
-    pub(crate) privileges: WantedPrivileges,
-    pub(crate) drop_parent: bool,
-    pub(crate) keep_descendants: bool,
-    pub(crate) auto_reload_check_every: Option<Duration>,
-    pub(crate) auto_reload_watch: Option<WatchList>,
-    pub(crate) netwatch_interval: Option<Duration>,
-    pub(crate) status_listen: Option<crate::StatusAddress>,
-    /// Whether any of it was set by [`Settings`](crate::Settings), which may be of a file.
+    pub(crate) settings: Settings,
+    /// Whether any of them was set by [`Args::settings`], and so may be of a file.
     pub(crate) has_settings: bool,
+    pub(crate) error_log_handle: Option<OwnedFd>,
+    pub(crate) access_log_handle: Option<Box<dyn Write>>,
+    pub(crate) auto_reload_watch: Option<WatchList>,
 }
 
 impl Args {
@@ -116,15 +93,6 @@ impl Default for Args {
 
 impl<S> fmt::Debug for Args<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Args")
-            .field("name", &self.data.name)
-            .field("daemonize", &self.data.daemonize)
-            .field("pid_path", &self.data.pid_path)
-            .field("error_log_path", &self.data.error_log_path)
-            .field("access_log_path", &self.data.access_log_path)
-            .field("scoreboard_path", &self.data.scoreboard_path)
-            .field("prefork", &self.data.prefork)
-            .field("max_children", &self.data.max_children)
-            .finish_non_exhaustive()
+        f.debug_struct("Args").field("settings", &self.data.settings).finish_non_exhaustive()
     }
 }

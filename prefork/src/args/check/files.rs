@@ -17,10 +17,10 @@ pub(super) struct Files {
 impl Files {
     pub(super) fn check(data: &mut Data, status: Option<&Address>, faults: &mut Faults) -> Self {
         let mut path = |name, path: Option<_>| path.and_then(|path| faults.path(name, path));
-        let pid_path = path("pid_path", data.pid_path.as_deref());
-        let error_log_path = path("error_log_path", data.error_log_path.as_deref());
-        let access_log_path = path("access_log_path", data.access_log_path.as_deref());
-        let scoreboard_path = path("scoreboard_path", data.scoreboard_path.as_deref());
+        let pid_path = path("pid_path", data.settings.pid_path.as_deref());
+        let error_log_path = path("error_log_path", data.settings.error_log_path.as_deref());
+        let access_log_path = path("access_log_path", data.settings.access_log_path.as_deref());
+        let scoreboard_path = path("scoreboard_path", data.settings.scoreboard_path.as_deref());
         let all = [
             ("pid_path", pid_path.as_deref()),
             ("scoreboard_path", scoreboard_path.as_deref()),
@@ -37,7 +37,7 @@ impl Files {
         let scoreboard = faults.one_of(
             ["scoreboard_path", "scoreboard_in_memory"],
             scoreboard_path.map(Place::File),
-            data.scoreboard_in_memory.then_some(Place::Memory),
+            (data.settings.scoreboard_in_memory == Some(true)).then_some(Place::Memory),
         );
         let error_log = faults.one_of(
             ["error_log_path", "error_log_handle"],

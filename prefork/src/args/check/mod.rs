@@ -1,6 +1,5 @@
 //! Checking the arguments, all at once, before anything is started.
 
-mod defaults;
 mod faults;
 mod files;
 mod pool;
@@ -10,15 +9,15 @@ mod unused;
 use std::{env, path::Path, rc::Rc, time::Duration};
 
 use prefork_core::one_line;
-use prefork_daemonize::{Privileges, PrivilegesFault};
+use prefork_daemonize::{Privileges, PrivilegesFault, WantedPrivileges};
 use prefork_reload::WatchList;
 
 use crate::{
     Args, ArgsError, Report,
     args::settings::{Fixed, InForce, Live, Mask, Reaction, files_read},
-    args::{AfterInit, BeforeDaemonize, Data},
+    args::{self, AfterInit, BeforeDaemonize, Data, defaults},
     board::Place,
-    child::Body,
+    child::{Body, Limits},
     hooks::ParentHooks,
     manager::Manager,
     program::Invocation,
@@ -75,7 +74,7 @@ pub(crate) fn check<S>(
         When::AtReload => {}
     }
     unused::refuse(&data, &parent_hooks, &mut faults);
-    let fixed = Fixed::of(&data, &parent_hooks);
+    let fixed = Fixed::of(&data);
     let auto_reload = auto_reload(&mut data, &parent_hooks, &mut faults);
     if let (Some(handler), Some(invocation)) = (&parent_hooks.auto_reload_handler, invocation) {
         distrust_program(handler, invocation, &mut faults);
@@ -104,7 +103,7 @@ pub(crate) fn check<S>(
 
 fn require_root(data: &Data, faults: &mut Faults) {
     let user = rustix::process::geteuid();
-    if data.require_root && !user.is_root() {
+    if data.settings.require_root == Some(true) && !user.is_root() {
         let user = user.as_raw();
         faults.add("require_root", format!("must be run as root, but the user id is {user}"));
     }
@@ -116,11 +115,12 @@ fn check_data(
     hooks: &ParentHooks,
     faults: &mut Faults,
 ) -> (Settings, Users, Option<ErrorLog>, Option<AccessTarget>) {
-    let name = name(data.name.take(), faults);
+    let name = name(data.settings.name.take(), faults);
     let pool = pool::check(&data, hooks, faults);
-    let users = users(&data, faults);
-    let limits = pool::limits(&data, faults);
-    let daemonize = data.daemonize.unwrap_or(true);
+    let users = users(&data.settings, faults);
+    let limits =
+        Limits { max_requests: data.settings.max_requests, max_memory: data.settings.max_memory };
+    let daemonize = data.settings.daemonize.unwrap_or(true);
     let status = status(&mut data, faults);
     let files = Files::check(&mut data, status.as_ref(), faults);
     if daemonize {
@@ -136,7 +136,7 @@ fn check_data(
         pid_path,
         error_log_path,
         wants_scoreboard: matches!((&scoreboard, &pool), (None, Pool::Children(config))
-            if data.max_children.is_some() && config.max_children() > config.prefork()),
+            if data.settings.max_children.is_some() && config.max_children() > config.prefork()),
         scoreboard: scoreboard.map(|place| match (place, &pool) {
             // Read by the status page, or written by the main loop; else by nobody.
             (Place::Memory, Pool::Children(_)) if status.is_none() => Place::Nowhere,
@@ -144,9 +144,9 @@ fn check_data(
         }),
         pool,
         limits,
-        start_timeout: data.start_timeout.unwrap_or(defaults::START_TIMEOUT),
-        graceful_timeout: data.graceful_timeout.unwrap_or(defaults::GRACEFUL_TIMEOUT),
-        hook_timeout: data.hook_timeout.unwrap_or(defaults::HOOK_TIMEOUT),
+        start_timeout: data.settings.start_timeout.unwrap_or(defaults::START_TIMEOUT),
+        graceful_timeout: data.settings.graceful_timeout.unwrap_or(defaults::GRACEFUL_TIMEOUT),
+        hook_timeout: data.settings.hook_timeout.unwrap_or(defaults::HOOK_TIMEOUT),
         manager: Manager::default(),
         status,
         in_force: Box::new(in_force),
@@ -163,25 +163,25 @@ fn live(data: &Data, hooks: &ParentHooks, pool: &Pool) -> Live {
     Live {
         prefork,
         max_children,
-        min_spare: data.min_spare.unwrap_or(defaults::MIN_SPARE),
-        max_spare: data.max_spare,
+        min_spare: data.settings.min_spare.unwrap_or(defaults::MIN_SPARE),
+        max_spare: data.settings.max_spare,
         max_unavailable,
-        max_requests: data.max_requests,
-        max_lifetime: data.max_lifetime,
-        max_memory: data.max_memory,
-        request_timeout: data.request_timeout,
-        start_timeout: data.start_timeout.unwrap_or(defaults::START_TIMEOUT),
-        graceful_timeout: data.graceful_timeout.unwrap_or(defaults::GRACEFUL_TIMEOUT),
-        reload_timeout: data.reload_timeout,
-        hook_timeout: data.hook_timeout.unwrap_or(defaults::HOOK_TIMEOUT),
-        auto_reload_check_every: data.auto_reload_check_every,
+        max_requests: data.settings.max_requests,
+        max_lifetime: data.settings.max_lifetime,
+        max_memory: data.settings.max_memory,
+        request_timeout: data.settings.request_timeout,
+        start_timeout: data.settings.start_timeout.unwrap_or(defaults::START_TIMEOUT),
+        graceful_timeout: data.settings.graceful_timeout.unwrap_or(defaults::GRACEFUL_TIMEOUT),
+        reload_timeout: data.settings.reload_timeout,
+        hook_timeout: data.settings.hook_timeout.unwrap_or(defaults::HOOK_TIMEOUT),
+        auto_reload_check_every: data.settings.auto_reload_check_every,
         auto_reload_handler: Reaction::to_changes(hooks.auto_reload_handler.as_ref()),
         on_client_disconnect: Reaction::to_disconnects(hooks.on_client_disconnect.as_ref()),
-        netwatch_interval: data.netwatch_interval,
-        umask: data.privileges.umask.map(Mask),
-        no_new_privs: data.privileges.no_new_privs,
-        rlimit_nofile: data.privileges.rlimit_nofile,
-        log_level: data.log_level.unwrap_or_default(),
+        netwatch_interval: data.settings.netwatch_interval,
+        umask: data.settings.umask.map(Mask),
+        no_new_privs: data.settings.no_new_privs == Some(true),
+        rlimit_nofile: data.settings.rlimit_nofile,
+        log_level: data.settings.log_level.unwrap_or_default(),
     }
 }
 
@@ -210,10 +210,7 @@ fn name(given: Option<String>, faults: &mut Faults) -> String {
 
 fn auto_reload(data: &mut Data, hooks: &ParentHooks, faults: &mut Faults) -> Option<AutoReload> {
     let list = data.auto_reload_watch.take();
-    let interval = data.auto_reload_check_every?;
-    if interval.is_zero() {
-        faults.add("auto_reload_check_every", "must be longer than 0; leave it out for never");
-    }
+    let interval = data.settings.auto_reload_check_every?;
     if list.as_ref().is_some_and(WatchList::is_empty) {
         faults.add("auto_reload_watch", "is empty; leave it out to watch the program");
     }
@@ -238,7 +235,7 @@ fn distrust_program(handler: &Handler, invocation: &Invocation, faults: &mut Fau
 }
 
 fn netwatch_interval(data: &mut Data, faults: &mut Faults) {
-    let interval = *data.netwatch_interval.get_or_insert(defaults::NETWATCH_INTERVAL);
+    let interval = *data.settings.netwatch_interval.get_or_insert(defaults::NETWATCH_INTERVAL);
     if interval < SHORTEST_NETWATCH_INTERVAL {
         let shortest = SHORTEST_NETWATCH_INTERVAL.as_millis();
         faults.add("netwatch_interval", format!("must be at least {shortest} ms"));
@@ -246,11 +243,11 @@ fn netwatch_interval(data: &mut Data, faults: &mut Faults) {
 }
 
 fn status(data: &mut Data, faults: &mut Faults) -> Option<crate::status::Address> {
-    let address = data.status_listen.take()?;
+    let address = data.settings.status_listen.take()?;
     if cfg!(not(feature = "status")) {
         faults.add("status_listen", "needs the feature `status` of the crate `prefork`");
     }
-    if data.prefork == Some(0) {
+    if data.settings.prefork == Some(0) {
         faults.add(
             "status_listen",
             "needs a process of its own: prefork is 0, where nothing is forked",
@@ -260,17 +257,25 @@ fn status(data: &mut Data, faults: &mut Faults) -> Option<crate::status::Address
 }
 
 const fn has_scoreboard(data: &Data) -> bool {
-    data.scoreboard_path.is_some() || data.scoreboard_in_memory
+    data.settings.scoreboard_path.is_some()
+        || matches!(data.settings.scoreboard_in_memory, Some(true))
 }
 
-fn users(data: &Data, faults: &mut Faults) -> Users {
-    let privileges = Privileges::resolve(&data.privileges).unwrap_or_else(|problems| {
+fn users(settings: &args::Settings, faults: &mut Faults) -> Users {
+    let mut wanted = WantedPrivileges::default();
+    wanted.user.clone_from(&settings.user);
+    wanted.group.clone_from(&settings.group);
+    wanted.supplementary_groups.clone_from(&settings.supplementary_groups);
+    wanted.umask = settings.umask;
+    wanted.no_new_privs = settings.no_new_privs == Some(true);
+    wanted.rlimit_nofile = settings.rlimit_nofile;
+    let privileges = Privileges::resolve(&wanted).unwrap_or_else(|problems| {
         for PrivilegesFault { argument, problem, .. } in problems {
             faults.add(argument, problem);
         }
         Privileges::default()
     });
-    Users { children: Rc::new(privileges), drop_parent: data.drop_parent }
+    Users { children: Rc::new(privileges), drop_parent: settings.drop_parent == Some(true) }
 }
 
 #[cfg(test)]

@@ -12,7 +12,8 @@ use prefork_core::one_line;
 use prefork_reload::{Distrust, trusted_file};
 use serde::{Deserialize, Serialize};
 
-use super::{fingerprint, places};
+use super::places;
+use crate::args::fingerprint;
 
 /// Why settings cannot be had from a file.
 #[derive(thiserror::Error)]

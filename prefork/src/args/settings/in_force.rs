@@ -18,10 +18,13 @@ use std::{fmt::Display, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Applied, ReadFile, Settings, fingerprint};
+use super::ReadFile;
 use crate::{
-    LogLevel, OnChange, OnDisconnect, args::Data, disconnect, hooks::ParentHooks,
-    logs::describe::Span, program,
+    LogLevel, OnChange, OnDisconnect,
+    args::{Applied, Data, Settings, fingerprint},
+    disconnect,
+    logs::describe::Span,
+    program,
 };
 
 /// The settings that a daemon has.
@@ -43,13 +46,13 @@ pub(crate) struct Fixed {
 }
 
 impl Fixed {
-    /// Takes down what was given.
-    pub(crate) fn of(given: &Data, hooks: &ParentHooks) -> Self {
-        let keys = fixed_keys(&Settings::given(given, hooks));
+    /// Takes down what was given; a default that is spelt out is none the less the default.
+    pub(crate) fn of(given: &Data) -> Self {
+        let keys = fixed_keys(&given.settings.clone().or_defaults());
         Self {
             keys: keys.map(|(_, _, value)| value).collect(),
             watch_list: fingerprint(&given.auto_reload_watch),
-            drops_parent: given.drop_parent,
+            drops_parent: given.settings.drop_parent == Some(true),
         }
     }
 }
@@ -304,53 +307,6 @@ impl Shown for Reaction {
             Self::Code => "code of the program",
         };
         text.to_owned()
-    }
-}
-
-impl Settings {
-    /// What was given, as settings; what was not, and has a default that is always the same, as that.
-    fn given(data: &Data, hooks: &ParentHooks) -> Self {
-        let who = &data.privileges;
-        let on_change = Reaction::to_changes(hooks.auto_reload_handler.as_ref()).on_change();
-        let disconnects = Reaction::to_disconnects(hooks.on_client_disconnect.as_ref());
-        // Each by name: another setting does not go without.
-        Self {
-            name: data.name.clone(),
-            require_root: Some(data.require_root),
-            daemonize: Some(data.daemonize.unwrap_or(true)),
-            error_log_path: data.error_log_path.clone(),
-            access_log_path: data.access_log_path.clone(),
-            pid_path: data.pid_path.clone(),
-            scoreboard_path: data.scoreboard_path.clone(),
-            scoreboard_in_memory: Some(data.scoreboard_in_memory),
-            status_listen: data.status_listen.clone(),
-            prefork: data.prefork,
-            max_children: data.max_children,
-            min_spare: data.min_spare,
-            max_spare: data.max_spare,
-            max_unavailable: data.max_unavailable,
-            max_requests: data.max_requests,
-            max_lifetime: data.max_lifetime,
-            max_memory: data.max_memory,
-            request_timeout: data.request_timeout,
-            start_timeout: data.start_timeout,
-            graceful_timeout: data.graceful_timeout,
-            reload_timeout: data.reload_timeout,
-            hook_timeout: data.hook_timeout,
-            auto_reload_check_every: data.auto_reload_check_every,
-            auto_reload_handler: on_change,
-            on_client_disconnect: disconnects.on_disconnect(),
-            netwatch_interval: data.netwatch_interval,
-            user: who.user.clone(),
-            group: who.group.clone(),
-            supplementary_groups: who.supplementary_groups.clone(),
-            umask: who.umask,
-            no_new_privs: Some(who.no_new_privs),
-            rlimit_nofile: who.rlimit_nofile,
-            log_level: Some(data.log_level.unwrap_or_default()),
-            drop_parent: Some(data.drop_parent),
-            keep_descendants: Some(data.keep_descendants),
-        }
     }
 }
 

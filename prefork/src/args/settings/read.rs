@@ -5,10 +5,10 @@ use std::fmt;
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, Visitor};
 
 use super::{
-    Settings,
     places::{self, Fault},
     value::Value,
 };
+use crate::Settings;
 
 /// How alike two names must be for one to be what was meant, from 0 to 1.
 const ALIKE: f64 = 0.8;

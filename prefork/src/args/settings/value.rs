@@ -13,7 +13,7 @@ use crate::{LogLevel, OnChange, OnDisconnect};
 
 /// What a file says, before it is known what it should say: one wrong value must not hide the next.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Value {
+pub(crate) enum Value {
     Nothing,
     Truth(bool),
     Whole(i128),
@@ -104,7 +104,7 @@ impl<'de> Visitor<'de> for Reader {
 }
 
 /// What a setting can be made of.
-pub(super) trait Field: Sized {
+pub(crate) trait Field: Sized {
     /// What it should be, in words.
     const WANTED: &str;
 
@@ -238,7 +238,7 @@ impl Field for StatusAddress {
 ///
 /// A number is refused: it was meant to be octal as well, and `22` would be read as `0o26`. 0 is 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Mask(pub(super) u32);
+pub(crate) struct Mask(pub(crate) u32);
 
 impl Field for Mask {
     const WANTED: &str = "a text of octal digits such as \"022\" (a number would be decimal)";

@@ -164,12 +164,14 @@ fn another_value_of_each_setting_is_in_force_or_named() {
             serde_json::from_str(&format!("{{\"{name}\": {value}}}")).expect("read");
         let mut args = Args::new().settings(settings);
         // What some need, and what others would demand.
-        if let (None, true) = (&args.data.auto_reload_check_every, name == "auto_reload_handler") {
+        if let (None, true) =
+            (&args.data.settings.auto_reload_check_every, name == "auto_reload_handler")
+        {
             args = args.auto_reload_check_every(Duration::from_secs(1));
         }
         let (data, hooks) = (&args.data, &args.parent_hooks);
         let live = crate::args::check::live_of(data, hooks);
-        InForce { live, fixed: Fixed::of(data, hooks), files: Vec::new() }
+        InForce { live, fixed: Fixed::of(data), files: Vec::new() }
     };
     let keys = Settings::default().keys();
     assert_eq!(

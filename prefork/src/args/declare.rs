@@ -1,0 +1,230 @@
+//! What is made of the list of arguments.
+
+use std::{
+    fmt::Debug,
+    hash::{DefaultHasher, Hash, Hasher},
+    time::Duration,
+};
+
+/// What brings another value of an argument into force.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Applied {
+    /// A reload: the parent only decides by it, or hands it to the children that it forks from then on.
+    Reload,
+    /// An upgrade: it is about what the parent has opened, made or found out when it came up.
+    Upgrade,
+    /// A start: it is about what comes before the daemon.
+    Restart,
+}
+
+/// What an argument needs to change anything.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Need {
+    /// Children: `prefork` is not 0.
+    Children,
+    /// A scoreboard.
+    Scoreboard,
+    /// `auto_reload_check_every`.
+    AutoReloadCheckEvery,
+    /// `request_timeout`.
+    RequestTimeout,
+    /// A hook that is called while there are children.
+    Hook,
+    /// `on_client_disconnect`.
+    OnClientDisconnect,
+    /// Another user or group for the children.
+    User,
+}
+
+/// An argument that was given another value than its default.
+pub(crate) struct Argument {
+    pub(crate) name: &'static str,
+    pub(crate) needs: &'static [Need],
+    /// What is wrong with its value in itself.
+    pub(crate) problem: Option<String>,
+}
+
+/// A number or a time of which none is not a value.
+pub(super) trait Positive {
+    /// What it must be, if it is none.
+    fn problem(&self) -> Option<&'static str>;
+}
+
+impl Positive for u64 {
+    fn problem(&self) -> Option<&'static str> {
+        (*self == 0).then_some("must be at least 1")
+    }
+}
+
+impl Positive for Duration {
+    fn problem(&self) -> Option<&'static str> {
+        self.is_zero().then_some("must be longer than 0")
+    }
+}
+
+/// Stands for a value that is to be compared alone: every process that is forked has a copy of what the parent keeps.
+pub(super) fn fingerprint(value: &impl Debug) -> u64 {
+    // With the same keys in every process that runs this program.
+    let mut hasher = DefaultHasher::new();
+    format!("{value:?}").hash(&mut hasher);
+    hasher.finish()
+}
+
+/// Makes the settings, their setters, and all else that a declaration says, from one list:
+///
+/// ```text
+/// /// Documentation of the setter.
+/// NAME: TYPE [as KIND], by APPLIED [, default VALUE] [, needs NEED ...] [, positive ADVICE];
+/// ```
+///
+/// `KIND` is how the setter takes it: `into` whatever becomes the type, `list` an iterator of such; `hook`: the setter is
+/// among the hooks, which take code too. `ADVICE` follows "must be longer than 0".
+macro_rules! arguments {
+    ($($(#[$doc:meta])* $name:ident: $type:ty $(as $kind:ident)?, by $applied:ident
+        $(, default $default:expr)? $(, needs $($need:ident)+)? $(, positive $advice:expr)?;)*) => {
+        /// The arguments that are plain data, each under its name, to be read from a file.
+        ///
+        /// What is not set keeps its default: that of [`Args`], or what was set there before. Apply them
+        /// with [`Args::settings`]; they are checked with all the others by
+        /// [`Prefork::new`](crate::Prefork::new).
+        ///
+        /// With the feature `serde` they can be deserialized from any format that describes itself, such as
+        /// TOML, YAML or JSON. Times are numbers of seconds (`30`, `0.5`) or texts (`"30s"`, `"1m 30s"`,
+        /// `"500ms"`); numbers of bytes are whole numbers; `umask` is an octal text (`"027"`), as a number would
+        /// be read as decimal; `auto_reload_handler` is `"upgrade"`, `"reload"` or `"nothing"`;
+        /// `on_client_disconnect` is `"cancel"` or `"nothing"`; `log_level` is `"error"`, `"warn"`, `"info"` or
+        /// `"debug"`. Every unknown key and every wrong
+        /// value is named in one error.
+        ///
+        /// # Examples
+        ///
+        /// ```
+        /// use prefork::{Args, Settings};
+        /// use std::time::Duration;
+        ///
+        /// let mut settings = Settings::default();
+        /// settings.prefork = Some(4);
+        /// settings.graceful_timeout = Some(Duration::from_secs(10));
+        /// let args = Args::new().settings(settings);
+        /// # drop(args);
+        /// ```
+        #[derive(Clone, Debug, Default, PartialEq, Eq)]
+        #[non_exhaustive]
+        pub struct Settings {
+            $(#[doc = concat!("See [`Args::", stringify!($name), "`].")] pub $name: Option<$type>,)*
+        }
+
+        impl<S> Args<S> {
+            $(setter! { $(#[$doc])* $name: $type $(as $kind)? })*
+
+            /// Sets every argument that `settings` has, over what was set before; the others stay.
+            ///
+            /// A daemon whose arguments were set so reads them again at each reload: see
+            /// [operating](crate::docs::operating#settings).
+            pub fn settings(mut self, settings: Settings) -> Self {
+                self.data.has_settings = true;
+                $(if let Some(value) = settings.$name {
+                    self = self.$name(value);
+                })*
+                self
+            }
+        }
+
+        impl Settings {
+            /// The names, as they are documented.
+            #[cfg(feature = "serde")]
+            pub(crate) const KEYS: &[&str] = &[$(stringify!($name)),*];
+
+            /// Those defaults that are always the same.
+            const DEFAULTS: Self = Self { $($name: default!($($default)?),)* };
+
+            /// Fills in the defaults that are always the same.
+            pub(crate) fn or_defaults(self) -> Self {
+                Self { $($name: self.$name.or(Self::DEFAULTS.$name),)* }
+            }
+
+            /// Those that were given another value than their default.
+            pub(crate) fn given(&self) -> Vec<Argument> {
+                let mut given = Vec::new();
+                $(if let Some(value) = &self.$name && Self::DEFAULTS.$name.as_ref() != Some(value) {
+                    given.push(Argument {
+                        name: stringify!($name),
+                        needs: &[$($(Need::$need),+)?],
+                        problem: problem!(value $($advice)?),
+                    });
+                })*
+                given
+            }
+
+            /// The names, each with what brings another value of it into force, and what stands for its value.
+            pub(crate) fn keys(&self) -> Vec<(&'static str, Applied, u64)> {
+                vec![$((stringify!($name), Applied::$applied, fingerprint(&self.$name)),)*]
+            }
+        }
+
+        #[cfg(feature = "serde")]
+        impl Settings {
+            /// Sets one by its name; `None` if there is none of that name.
+            pub(super) fn set(&mut self, key: &str, value: &Value) -> Option<Result<(), String>> {
+                if key == "umask" {
+                    let mask = OctalMask::from_value(value);
+                    return Some(mask.map(|OctalMask(mask)| self.umask = Some(mask)));
+                }
+                match key {
+                    $(stringify!($name) => Some(Field::from_value(value).map(|read| {
+                        self.$name = Some(read);
+                    })),)*
+                    _ => None,
+                }
+            }
+        }
+    };
+}
+
+/// The setter of an argument.
+macro_rules! setter {
+    ($(#[$doc:meta])* $name:ident: $type:ty) => {
+        $(#[$doc])*
+        pub fn $name(mut self, $name: $type) -> Self {
+            self.data.settings.$name = Some($name);
+            self
+        }
+    };
+    ($(#[$doc:meta])* $name:ident: $type:ty as into) => {
+        $(#[$doc])*
+        pub fn $name(mut self, $name: impl Into<$type>) -> Self {
+            self.data.settings.$name = Some($name.into());
+            self
+        }
+    };
+    ($(#[$doc:meta])* $name:ident: $type:ty as list) => {
+        $(#[$doc])*
+        pub fn $name<T: Into<String>>(mut self, $name: impl IntoIterator<Item = T>) -> Self {
+            self.data.settings.$name = Some($name.into_iter().map(Into::into).collect());
+            self
+        }
+    };
+    ($(#[$doc:meta])* $name:ident: $type:ty as hook) => {};
+}
+
+/// The default of an argument, if it has one that is always the same.
+macro_rules! default {
+    () => {
+        None
+    };
+    ($value:expr) => {
+        Some($value)
+    };
+}
+
+/// What is wrong with a value, if it must be above zero.
+macro_rules! problem {
+    ($value:ident) => {
+        None
+    };
+    ($value:ident $advice:expr) => {
+        Positive::problem($value).map(|problem| format!("{problem}{}", $advice))
+    };
+}
+
+pub(super) use {arguments, default, problem, setter};

@@ -1,0 +1,11 @@
+//! The documented defaults.
+
+use std::time::Duration;
+
+pub(crate) const PREFORK: u32 = 3;
+pub(crate) const MAX_CHILDREN: u32 = 150;
+pub(crate) const MIN_SPARE: u32 = 1;
+pub(crate) const START_TIMEOUT: Duration = Duration::from_secs(60);
+pub(crate) const GRACEFUL_TIMEOUT: Duration = Duration::from_secs(30);
+pub(crate) const HOOK_TIMEOUT: Duration = Duration::from_secs(30);
+pub(crate) const NETWATCH_INTERVAL: Duration = Duration::from_secs(2);

@@ -1,0 +1,342 @@
+//! The arguments that are plain data: all that is said of one is said here.
+//!
+//! From this list are made the setter, the key of a file of settings, what applies another value of it while the
+//! daemon serves, its default, what it needs to change anything, and that it is not zero (`declare.rs`). What else is wrong
+//! with a value or with several is in `check`.
+
+use std::{path::PathBuf, time::Duration};
+
+#[cfg(feature = "serde")]
+use super::settings::{Field, OctalMask, Value};
+use super::{
+    Args,
+    declare::{
+        Applied, Argument, Need, Positive, arguments, default, fingerprint, problem, setter,
+    },
+    defaults::{GRACEFUL_TIMEOUT, HOOK_TIMEOUT, MAX_CHILDREN, MIN_SPARE, PREFORK, START_TIMEOUT},
+};
+use crate::{LogLevel, OnChange, OnDisconnect, StatusAddress};
+
+arguments! {
+    /// Sets the name of the daemon, shown in `ps` and in its log. Default: the file name of the
+    /// program.
+    name: String as into, by Upgrade;
+
+    /// Refuses to start when not running as root. Default off.
+    require_root: bool, by Restart, default false;
+
+    /// Goes to the background, off the terminal. Default on.
+    ///
+    /// The program that was started returns from [`run`](crate::Prefork::run) once the daemon
+    /// serves, or has failed to. With this off the caller becomes the parent, as container runtimes
+    /// and service managers want it.
+    daemonize: bool, by Restart, default true;
+
+    /// Sets the file to which standard error goes, and with it the daemon's own messages. Required
+    /// with [`daemonize`](Self::daemonize), unless [`error_log_handle`](Self::error_log_handle) is
+    /// given.
+    ///
+    /// It is created with mode 0640 if it does not exist. As root, it must be where nobody else can put a file
+    /// in its place: see [security](crate::docs::security). A daemon's standard output goes there as
+    /// well. A relative path is taken from the directory in which [`Prefork::new`] was called.
+    ///
+    /// `SIGUSR1` has all processes go over to a new file at this path: see [logs](crate::docs::logs).
+    ///
+    /// In the foreground it is standard error from then on: where a start fails after that, a program
+    /// that prints the reason to standard error writes to this file, and not to the terminal.
+    ///
+    /// [`Prefork::new`]: crate::Prefork::new
+    error_log_path: PathBuf as into, by Upgrade;
+
+    /// Sets the file to which [`Child::access_log`](crate::Child::access_log) writes. Required with
+    /// [`daemonize`](Self::daemonize), unless [`access_log_handle`](Self::access_log_handle) is
+    /// given. Without either, the lines go nowhere.
+    ///
+    /// It is created with mode 0640 if it does not exist. As root, it must be where nobody else can put a file
+    /// in its place: see [security](crate::docs::security). `SIGUSR1` has each child go over to a new file at this path
+    /// with its next line, though its user may not open it: see [logs](crate::docs::logs).
+    access_log_path: PathBuf as into, by Upgrade;
+
+    /// Sets the file that holds the pid of the parent while it runs, and that keeps a second daemon
+    /// from starting. Required with [`daemonize`](Self::daemonize).
+    ///
+    /// It is written with mode 0644 and removed on an orderly stop. When somebody removes, replaces or
+    /// overwrites it before, it is made again within a second. As root, in a directory of root's alone: see
+    /// [security](crate::docs::security).
+    pid_path: PathBuf as into, by Upgrade;
+
+    /// Sets the file in which children report to the parent, and to all who may read it, what they are
+    /// doing. Default none: then nothing is reported, and the number of children stays at
+    /// [`prefork`](Self::prefork).
+    ///
+    /// The format is that of the crate [`scoreboard`](crate::scoreboard). The file has mode 0600 and
+    /// is removed on an orderly stop. Truncating it ends every child at its next report, and the
+    /// parent lives on and replaces them. With [`prefork`](Self::prefork) 0 the daemon itself writes to the
+    /// file through memory, and would be ended too. Choose a directory in memory, such as `/run`, that only the
+    /// parent's user may write; as root, no other is taken.
+    scoreboard_path: PathBuf as into, by Upgrade;
+
+    /// Keeps the scoreboard in memory, where nobody else can read it, instead of in a file. Default
+    /// off.
+    ///
+    /// For pools that are to follow their load without a file.
+    scoreboard_in_memory: bool, by Upgrade, default false;
+
+    /// Serves a page of what the daemon does at this address: `127.0.0.1:9000`, or the path of a UNIX socket.
+    /// Default none.
+    ///
+    /// `/status` is for people, `/status.json` for programs (as is `/status` for those who accept only
+    /// JSON), `/metrics` for Prometheus, in the OpenMetrics format; see [the crate's
+    /// documentation](crate#the-status-page). What children do is on it with a
+    /// [scoreboard](Self::scoreboard_path) only.
+    ///
+    /// Only loopback addresses are taken, as there is neither encryption nor a password: all who can
+    /// connect can read. A UNIX socket has mode 0600 unless [`StatusAddress::mode`] says otherwise, and is
+    /// removed at an orderly stop. A process of its own serves the page, as the user of the children; it
+    /// is replaced when it ends.
+    ///
+    /// With [`prefork`](Self::prefork) 0 this is refused: where the main loop may start threads, no process
+    /// can be forked. Without the feature `status` of this crate it is refused too.
+    ///
+    /// [`StatusAddress::mode`]: crate::StatusAddress::mode
+    status_listen: StatusAddress as into, by Upgrade;
+
+    /// Sets the number of children that the pool starts with and comes back to, 0 to
+    /// [`max_children`](Self::max_children). Default 3.
+    ///
+    /// With 0, [`main_loop`](Self::main_loop) runs in the parent itself: nothing is forked (see
+    /// [`Prefork::run`](crate::Prefork::run)). Arguments that are about children would do nothing then, and are
+    /// refused unless they only repeat their default: the other numbers of children, the limits for a child,
+    /// [`request_timeout`](Self::request_timeout) with [`on_timeout`](Self::on_timeout),
+    /// [`on_child_exit`](Self::on_child_exit), [`on_client_disconnect`](Self::on_client_disconnect),
+    /// [`auto_reload_check_every`](Self::auto_reload_check_every) and `status_listen`.
+    prefork: u32, by Reload, default PREFORK;
+
+    /// Sets the number of children that is never exceeded, up to 65,536, but for those that stand in
+    /// for others that are being replaced ([`max_unavailable`](Self::max_unavailable)). Default 150.
+    ///
+    /// With a scoreboard the pool grows towards it when all children are busy, at once by as many as
+    /// connections wait at the sockets of [`Init::listen`](crate::Init::listen), and by doubling where that is not known.
+    /// Children that were not needed for 10 s are retired, idle ones only, in growing steps a second
+    /// apart, until there are [`prefork`](Self::prefork) again: from 150 to 3 in at most 20 s.
+    /// Children say what they do by [`Child::accept`](crate::Child::accept), or by
+    /// [`busy`](crate::Child::busy) and [`idle`](crate::Child::idle); those that never say anything
+    /// count as waiting. Without a scoreboard the pool keeps its size; that is said at the start if this was set to
+    /// more.
+    max_children: u32, by Reload, default MAX_CHILDREN, needs Children;
+
+    /// Sets how many children should be waiting for work at any time, up to
+    /// [`max_children`](Self::max_children), as `MinSpareServers` does in Apache. Default 1: the pool
+    /// grows when all are busy. Needs a scoreboard.
+    min_spare: u32, by Reload, default MIN_SPARE, needs Children Scoreboard;
+
+    /// Sets how many waiting children are not too many, at least [`min_spare`](Self::min_spare), as
+    /// `MaxSpareServers` does in Apache. More are retired without waiting for calm, but never below
+    /// [`prefork`](Self::prefork). Default none. Needs a scoreboard.
+    max_spare: u32, by Reload, needs Children Scoreboard;
+
+    /// Sets how many successors may be started at a time for children that are to be replaced, 1 to
+    /// [`max_children`](Self::max_children): so many more than that there can be meanwhile. Default: a
+    /// quarter of [`prefork`](Self::prefork), at least 1.
+    ///
+    /// On a reload, and when a child is to be replaced for any other reason while it still serves, a
+    /// new child must be in its main loop before the old one is asked to leave. With a scoreboard those that have nothing
+    /// to do are asked first. An old one that is asked finishes its request, and holds up nobody else. Where there is
+    /// no room for a successor, as old children at work have taken it all, or the system gives no more processes, an
+    /// old child leaves first.
+    max_unavailable: u32, by Reload, needs Children;
+
+    /// Replaces a child once it has served about so many requests, at least 1, give or take a
+    /// tenth so that children of one age do not all go at once. Default none.
+    ///
+    /// Requests are counted by [`Child::accept`](crate::Child::accept) and
+    /// [`Child::busy`](crate::Child::busy). The child goes on serving until its successor does.
+    max_requests: u64, by Reload, needs Children, positive "; leave it out for no limit";
+
+    /// Replaces a child once it is about so old, give or take a tenth. Default none.
+    max_lifetime: Duration, by Reload, needs Children, positive "; leave it out for no limit";
+
+    /// Replaces a child once it has more than so many bytes of memory resident, shared memory
+    /// included, at the end of a request. Default none.
+    ///
+    /// See `resident` in `proc_pid_statm(5)`.
+    max_memory: u64, by Reload, needs Children, positive "; leave it out for no limit";
+
+    /// Ends a child that is at work on one request for longer than this. Default never. Needs a
+    /// scoreboard.
+    ///
+    /// What it was doing is logged, [`on_timeout`](Self::on_timeout) is run, the child is sent
+    /// `SIGABRT`, which leaves a core dump where those are enabled, and a second later `SIGKILL`. Its
+    /// successor is started at once. [`Child::extend_deadline`](crate::Child::extend_deadline) asks
+    /// for more time. A parent that was stopped itself gives everybody the whole time again.
+    request_timeout: Duration, by Reload, needs Children Scoreboard, positive "; leave it out for no limit";
+
+    /// Sets how long the start may take, until every child is in its main loop; longer than 0. Default 60 s.
+    ///
+    /// As long may each child take that is started later, a new program to show that it works, and a reload to read the
+    /// settings.
+    start_timeout: Duration, by Reload, default START_TIMEOUT, positive ", or no start would ever succeed";
+
+    /// Sets how long children may take to finish the requests in hand when the daemon stops, whether or not they were
+    /// being replaced. Default 30 s.
+    ///
+    /// Those that take longer are named in the log, interrupted, and then killed. While the daemon serves on,
+    /// [`reload_timeout`](Self::reload_timeout) is what counts.
+    graceful_timeout: Duration, by Reload, default GRACEFUL_TIMEOUT;
+
+    /// Sets how long a child that is replaced may take to finish the request in hand while the daemon serves on; longer
+    /// than 0. Default none: as long as it takes, so that a reload loses nothing.
+    ///
+    /// It is about reloads, upgrades, and children that are too old, too large or too many. One that takes longer is
+    /// named in the log with its request and client, interrupted, and then killed. Without it an old child may be
+    /// there for long, beside its successor; [`request_timeout`](Self::request_timeout) holds for it as for others, and
+    /// nobody waits for it.
+    reload_timeout: Duration, by Reload, needs Children, positive "; leave it out for no limit";
+
+    /// Sets how long each call of a hook may take that is made while there are children; longer than 0. Default
+    /// 30 s.
+    ///
+    /// It is about [`ready`](Self::ready), [`on_child_exit`](Self::on_child_exit),
+    /// [`on_timeout`](Self::on_timeout), [`auto_reload_handler`](Self::auto_reload_handler),
+    /// [`on_client_disconnect`](Self::on_client_disconnect) and [`before_shutdown`](Self::before_shutdown). A call
+    /// that takes longer is ended by `SIGKILL`, that is logged, and the daemon goes on as if it had returned. A stop
+    /// takes up to this time longer for `before_shutdown`, and as much for `on_child_exit` after the last child.
+    hook_timeout: Duration,
+        by Reload, default HOOK_TIMEOUT, needs Hook, positive ", or no hook would ever return in time";
+
+    /// Looks so often whether watched files have changed, and has
+    /// [`auto_reload_handler`](Self::auto_reload_handler) see to it when they have. Default never.
+    ///
+    /// What is watched is the program, or what [`auto_reload_watch`](Self::auto_reload_watch) says. Where the
+    /// kernel reports changes (`inotify(7)`) they are noticed at once, and the interval is for the rest, such
+    /// as network file systems. Files must have been at rest for 200 ms.
+    auto_reload_check_every: Duration, by Reload, needs Children, positive "; leave it out for never";
+
+    /// Sets what is done when watched files have changed.
+    auto_reload_handler: OnChange as hook, by Reload;
+
+    /// Sets what is done when a client has gone.
+    on_client_disconnect: OnDisconnect as hook, by Reload;
+
+    /// Sets within what time it is noticed that the client of a child at work has gone, at least 50 ms.
+    /// Default 2 s. Needs [`on_client_disconnect`](Self::on_client_disconnect).
+    ///
+    /// A look costs the parent one question to the kernel for each child at work, as long as all of them say which connection they have in
+    /// hand; else as much as it takes to read all TCP connections of the host. The parent spends a fifth of its time on it
+    /// at most: where that is not enough, clients are noticed later, and a warning says how much.
+    netwatch_interval: Duration, by Reload, needs OnClientDisconnect;
+
+    /// Sets the user that children run as, by name or by number. Default: the one of the parent.
+    ///
+    /// The parent stays root: it opens the logs, writes the pid file and the scoreboard and runs
+    /// [`after_init`](Self::after_init), where a socket below port 1024 can be bound, and all that
+    /// keeps its owner. A child changes its user before any code of the program runs in it. It takes
+    /// the user's primary [`group`](Self::group) and
+    /// [`supplementary_groups`](Self::supplementary_groups) too, unless others are given. What the
+    /// kernel then says the child is gets compared with what was asked for, and a user other than
+    /// root must not be able to become root again; a child of which anything of that is not true
+    /// ends before it serves, and the reason is in the error log.
+    ///
+    /// Users and groups are looked up once, in [`Prefork::new`](crate::Prefork::new). It fails if
+    /// there is no such user, and unless this process is root, with the capabilities `CAP_SETUID`,
+    /// `CAP_SETGID` and `CAP_KILL` where a container or service limits them (see
+    /// `capabilities(7)`); without the last one the parent could not stop its children, nor would
+    /// they end with it. Nobody needs root to ask for what the process is already. A number that
+    /// has no entry in the user database needs an explicit `group`. `root` is allowed, and changes
+    /// nothing for a root that has its usual groups. In a user namespace the ids must be mapped (see
+    /// `user_namespaces(7)`).
+    ///
+    /// With [`prefork`](Self::prefork) 0 it is the daemon's one process that changes, when
+    /// `after_init` has returned. It may then not be able to remove its pid file; a stale one does
+    /// not hinder the next start.
+    ///
+    /// # Fork
+    ///
+    /// A child inherits what is open and in memory: close and overwrite in `after_init` what only
+    /// root may know. Its environment stays as well, `HOME` included. A child that has changed its
+    /// user is not dumpable (see `PR_SET_DUMPABLE` in `prctl(2)`), so that nobody but root can trace
+    /// it, read its memory or list its descriptors; it leaves no core dump unless `fs.suid_dumpable`
+    /// allows one, and cannot open the log by `/dev/stderr`, but only write to it.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use prefork::Args;
+    ///
+    /// let args = Args::new()
+    ///     .user("www-data")
+    ///     .umask(0o027)
+    ///     .no_new_privs(true)
+    ///     .after_init(|init| Ok(init.listen("0.0.0.0:80")?));
+    /// # drop(args);
+    /// ```
+    user: String as into, by Upgrade;
+
+    /// Sets the group that children run as, by name or by number. Default: the primary group of
+    /// [`user`](Self::user), or that of the parent if no user is given.
+    ///
+    /// [`Prefork::new`](crate::Prefork::new) fails if there is no such group, and unless this
+    /// process is root with the capability `CAP_SETGID`. A user that stays root can take any group
+    /// again: a group alone confines nobody.
+    group: String as into, by Upgrade;
+
+    /// Sets the supplementary groups that children have, by name or by number; none if the list is
+    /// empty. Default: with [`user`](Self::user), the groups of that user in the group database, as
+    /// `initgroups(3)` sets them; without, those of the parent.
+    ///
+    /// [`Prefork::new`](crate::Prefork::new) fails if there is no such group, and unless this
+    /// process is root with the capability `CAP_SETGID`. The database is asked once, when the daemon
+    /// starts: later changes of its members count from the next start on.
+    supplementary_groups: Vec<String> as list, by Upgrade;
+
+    /// Sets the file mode creation mask of children, 0 to 0o777, in octal: `0o027` keeps files that
+    /// children make from everybody else. Default: that of the parent, which is `0o022` with
+    /// [`daemonize`](Self::daemonize), and without it the one that the program was started with.
+    ///
+    /// The files of the daemon itself have the modes that are documented with them, whatever the
+    /// mask (see `umask(2)`).
+    umask: u32, by Reload;
+
+    /// Keeps children, and all that they start, from gaining privileges by executing set-user-ID
+    /// programs and files with capabilities, for good (see `PR_SET_NO_NEW_PRIVS` in `prctl(2)`).
+    /// Default off.
+    ///
+    /// Needs no root. `sudo`, `su` and an old-style `ping` do not work in the children any more.
+    no_new_privs: bool, by Reload, default false;
+
+    /// Sets how many descriptors each child may have open, as both the soft and the hard limit
+    /// (`RLIMIT_NOFILE`, see `getrlimit(2)`); 16 to the system's `fs.nr_open`, which is 1,048,576
+    /// unless changed. Default: the limits that the daemon was started with.
+    ///
+    /// It is set before the change of [`user`](Self::user). [`Prefork::new`](crate::Prefork::new)
+    /// fails if it is above the hard limit of this process, unless that is root with the capability
+    /// `CAP_SYS_RESOURCE`. Code that uses `select(2)` breaks with descriptors above 1,023.
+    rlimit_nofile: u64, by Reload;
+
+    /// Sets which of the daemon's own messages are logged: those that matter as much as `level`, or more. Default
+    /// [`LogLevel::Info`].
+    ///
+    /// With the feature `tracing`, and a subscriber, that decides instead. All messages, with their levels: see
+    /// [logs](crate::docs::logs#messages).
+    log_level: LogLevel, by Reload, default LogLevel::Info;
+
+    /// Makes the parent what its children are, once it has written its pid file and
+    /// [`after_init`](Self::after_init) has bound its sockets. Default off. Needs [`user`](Self::user),
+    /// [`group`](Self::group) or [`supplementary_groups`](Self::supplementary_groups).
+    ///
+    /// A parent that has done so can no longer remove its files from directories that its new user
+    /// may not write, nor make its pid file again or reopen logs there; and a daemon that is started as
+    /// root refuses directories that it may write. Nothing keeps a child that was taken over from
+    /// harming it. Without it the parent keeps its rights and shares nothing with its children that
+    /// it trusts.
+    drop_parent: bool, by Upgrade, default false, needs User;
+
+    /// Lets the processes that children start live on when these have ended. Default off.
+    ///
+    /// Off, all that a child has started is killed within a second of its end, whether it crashed, was retired or
+    /// replaced: its children, theirs, those in sessions of their own, and those that have forked away from it
+    /// (see [the guide to signals](crate::docs::signals#what-children-start)). The daemon's end waits for theirs, so
+    /// that none of them keeps a port or a lock from the next start. Turn it on if children start programs on
+    /// purpose that are to outlive them.
+    keep_descendants: bool, by Upgrade, default false, needs Children;
+}
