@@ -37,16 +37,36 @@ use crate::{
 /// What the old program has left.
 #[derive(Debug)]
 pub(crate) struct Inherited {
-    pub(crate) role: Role,
+    pub(super) purpose: Purpose,
     pub(super) handover: Handover,
     /// The descriptors of the handover, by their numbers.
     descriptors: HashMap<RawFd, OwnedFd>,
     /// The handover itself.
     _memory: OwnedFd,
-    /// The channel by which a probe reports what it has found.
-    pub(super) probe_reply: Option<ProbeReply>,
-    /// How a program came back.
-    pub(super) returned: Option<Return>,
+}
+
+/// What this program was executed for, each with what that takes.
+#[derive(Debug)]
+pub(super) enum Purpose {
+    /// To try whether it would work, and to report that.
+    Probe(ProbeReply),
+    /// To read its settings, and to report them.
+    Settings(ProbeReply),
+    /// To take the daemon over.
+    Successor,
+    /// To take it back; how it came to that.
+    Returned(Return),
+}
+
+impl Purpose {
+    pub(super) const fn role(&self) -> Role {
+        match self {
+            Self::Probe(_) => Role::Probe,
+            Self::Settings(_) => Role::Settings,
+            Self::Successor => Role::Successor,
+            Self::Returned(_) => Role::Returned,
+        }
+    }
 }
 
 /// Returns what was left to this program, until it is taken; `None` for a program that was started in
@@ -73,7 +93,6 @@ fn look() -> Option<Inherited> {
     let mut words = message.split(':');
     let (role, mut numbers) = (words.next()?, words.map(str::parse::<RawFd>));
     let (number, other, words) = (numbers.next()?.ok()?, numbers.next(), numbers.next());
-    let returned = (role == "returned").then(|| Return::read(message.split(':').skip(2)));
     let role = match role {
         "probe" => Role::Probe,
         "settings" => Role::Settings,
@@ -99,11 +118,12 @@ fn look() -> Option<Inherited> {
     let adopt = |number: Option<Result<RawFd, _>>| {
         number.and_then(Result::ok).and_then(sys::adopt_descriptor)
     };
-    let probe_reply = match role {
-        Role::Probe => adopt(words).map(|words| ProbeReply::new(adopt(other), words)),
+    let purpose = match role {
+        Role::Probe => Purpose::Probe(ProbeReply::new(adopt(other), reply_to(adopt(words)))),
         // Where it answers is where it says why it does not, as it has the parent's rights to its end.
-        Role::Settings => adopt(other).map(|words| ProbeReply::new(None, words)),
-        Role::Successor | Role::Returned => None,
+        Role::Settings => Purpose::Settings(ProbeReply::new(None, reply_to(adopt(other)))),
+        Role::Successor => Purpose::Successor,
+        Role::Returned => Purpose::Returned(Return::read(message.split(':').skip(2))),
     };
     if role.is_of_the_daemon() {
         // The daemon waits for no reader of the log, from the first line on.
@@ -111,7 +131,12 @@ fn look() -> Option<Inherited> {
     }
     // The way back is for the case that this program does not come so far, or takes over after that.
     sys::way_back::guard_crashes();
-    Some(Inherited { role, handover, descriptors, _memory: memory, probe_reply, returned })
+    Some(Inherited { purpose, handover, descriptors, _memory: memory })
+}
+
+/// Where to reply; a program that was executed for a reply, and has nowhere to send it, ends, as it is not to be a daemon.
+fn reply_to(words: Option<OwnedFd>) -> OwnedFd {
+    words.unwrap_or_else(|| sys::exit_now(1))
 }
 
 /// Ends a program that does not understand what it was left; in the daemon's own process the old
@@ -156,41 +181,38 @@ impl Inherited {
 
     /// A probe reports as what it was executed.
     pub(crate) fn report(&self, invocation: Option<&Invocation>) {
-        if let (Some(probe_reply), Some(invocation)) = (&self.probe_reply, invocation)
-            && let Err(error) = probe_reply.report(&invocation.image)
+        if let (Purpose::Probe(reply), Some(invocation)) = (&self.purpose, invocation)
+            && let Err(error) = reply.report(&invocation.image)
         {
-            probe_reply
-                .refuse(&format!("this program cannot report as what it was executed: {error}"));
+            reply.refuse(&format!("this program cannot report as what it was executed: {error}"));
             sys::exit_now(1);
         }
     }
 
     /// Whether this process is to report its settings, and nothing else.
-    pub(crate) fn reads_settings(&self) -> bool {
-        self.role == Role::Settings
+    pub(crate) const fn reads_settings(&self) -> bool {
+        matches!(self.purpose, Purpose::Settings(_))
     }
 
     /// Reports the settings, if that is what this process is for, and ends it then: it is no daemon.
     pub(crate) fn report_settings(&self, settings: &InForce) {
-        if self.reads_settings() {
-            if let Some(probe_reply) = &self.probe_reply {
-                probe_reply.report_settings(settings);
-            }
+        if let Purpose::Settings(reply) = &self.purpose {
+            reply.report_settings(settings);
             sys::exit_now(0);
         }
     }
 
     /// Reports why the settings cannot be read, to the process that has asked for them.
     pub(crate) fn explain(&self, error: &SettingsError) {
-        match self.role {
-            Role::Probe | Role::Settings => self.refuse(None, error),
+        match self.purpose {
+            Purpose::Probe(_) | Purpose::Settings(_) => self.refuse(None, error),
             // It may well go on without.
-            Role::Successor | Role::Returned => {}
+            Purpose::Successor | Purpose::Returned(_) => {}
         }
     }
 
-    pub(crate) fn is_probe(&self) -> bool {
-        self.role == Role::Probe
+    pub(crate) const fn is_probe(&self) -> bool {
+        matches!(self.purpose, Purpose::Probe(_))
     }
 
     /// Whether the daemon has gone to the background.
@@ -239,18 +261,14 @@ impl Inherited {
     /// back is executed again after a pause, in which cases this does not return.
     pub(crate) fn refuse(&self, name: Option<&str>, error: &(dyn Error + 'static)) {
         let (name, reason) = (name.unwrap_or("prefork"), Report(error));
-        match self.role {
-            Role::Probe | Role::Settings => {
-                if let Some(probe_reply) = &self.probe_reply {
-                    probe_reply.refuse(&reason.to_string());
-                }
-            }
-            Role::Successor => {
+        match &self.purpose {
+            Purpose::Probe(reply) | Purpose::Settings(reply) => reply.refuse(&reason.to_string()),
+            Purpose::Successor => {
                 let failed = ChangeMessage::TakeoverFailed { reason: &reason };
                 Log::new(name, Speaker::Parent).write(&failed);
                 sys::way_back::take();
             }
-            Role::Returned => {
+            Purpose::Returned(_) => {
                 let failed = ChangeMessage::ReturnFailed { reason: &reason };
                 Log::new(name, Speaker::Parent).write(&failed);
                 sys::way_back::take();
@@ -260,7 +278,7 @@ impl Inherited {
 
     /// Logs what became of the program that was tried, if that has not logged it itself.
     pub(crate) fn log_return(&self, log: &Log) {
-        let Some(returned) = self.returned else { return };
+        let Purpose::Returned(returned) = self.purpose else { return };
         let what = returned.to_string();
         match (what.is_empty(), returned.attempt) {
             (true, _) => {}

@@ -22,7 +22,7 @@ use rustix::{
     process::{Pid, chdir, umask},
 };
 
-use super::{HandedChild, Inherited, Leftovers};
+use super::{HandedChild, Inherited, Leftovers, inherited::Purpose};
 use crate::{
     Report, RunError,
     args::AfterInit,
@@ -115,15 +115,18 @@ impl Inherited {
         log: &Log,
     ) -> Result<(Option<S>, Listeners, Vec<SocketFile>), RunError> {
         let left = || self.listeners().map_err(RunError::system("take over the listening sockets"));
-        let outcome = match self.returned {
-            Some(returned) if returned.was_ended_itself() => Err(None),
-            Some(_) | None => {
+        let outcome = match self.purpose {
+            Purpose::Returned(returned) if returned.was_ended_itself() => Err(None),
+            Purpose::Probe(_)
+            | Purpose::Settings(_)
+            | Purpose::Successor
+            | Purpose::Returned(_) => {
                 let mut init = Init::new(
                     settings.name.clone(),
                     settings.daemonize,
                     settings.directory.clone(),
                 );
-                init.inherit(self.role, left()?);
+                init.inherit(self.purpose.role(), left()?);
                 let made = call_after_init(settings, &mut init, after_init);
                 if made.is_ok() {
                     init.report_unclaimed(log);
@@ -131,7 +134,7 @@ impl Inherited {
                 made.map(|state| (state, init.into_listeners())).map_err(Some)
             }
         };
-        match (outcome, self.role) {
+        match (outcome, self.purpose.role()) {
             (Ok((state, (listeners, files))), _) => Ok((Some(state), listeners, files)),
             (Err(Some(error)), Role::Probe | Role::Settings | Role::Successor) => Err(error),
             (Err(failure), _) => {
@@ -149,9 +152,9 @@ impl Inherited {
 
     /// Says that this program works, and ends.
     pub(crate) fn pass(self) -> ! {
-        match self.probe_reply {
-            Some(probe_reply) => probe_reply.pass(),
-            None => crate::sys::exit_now(0),
+        match self.purpose {
+            Purpose::Probe(reply) | Purpose::Settings(reply) => reply.pass(),
+            Purpose::Successor | Purpose::Returned(_) => crate::sys::exit_now(0),
         }
     }
 
@@ -186,10 +189,10 @@ impl Inherited {
         }
         self.claim_status(&mut initialized.runtime_files);
         self.claim_socket_files(&mut initialized);
-        let adopted_as = match self.role {
+        let adopted_as = match self.purpose {
             // The others end before.
-            Role::Probe | Role::Settings | Role::Successor => AdoptedAs::NewProgram,
-            Role::Returned => AdoptedAs::SameProgram,
+            Purpose::Probe(_) | Purpose::Settings(_) | Purpose::Successor => AdoptedAs::NewProgram,
+            Purpose::Returned(_) => AdoptedAs::SameProgram,
         };
         let (supervisor, children, tags) = (pool.supervisor, pool.children, pool.tags);
         let counters = pool.counters;
