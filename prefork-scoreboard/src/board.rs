@@ -1,10 +1,12 @@
 //! A board as its readers have it.
 
 use crate::clock::Monotonic;
-use crate::error::{Foreign, HeaderFault, OpenError, SlotError};
-use crate::format::{HEADER_SIZE, WORDS};
+use crate::error::{Fault, Foreign, HeaderFault, OpenError, SlotError};
+use crate::facts::Facts;
+use crate::format::{HEADER_SIZE, WORDS, facts, pulse};
 use crate::header::{Header, Kind};
 use crate::process;
+use crate::pulse::Pulse;
 use crate::read::{self, Patience};
 use crate::record::{self, Record, Times};
 use crate::snapshot::{Snapshot, Tally};
@@ -15,6 +17,9 @@ use std::io::{self, ErrorKind};
 use std::os::unix::fs::FileExt;
 use std::path::{self, Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// How often a pulse is looked at that may just be written.
+const PULSE_LOOKS: usize = 4;
 
 /// A scoreboard opened for reading.
 ///
@@ -206,6 +211,49 @@ impl Board {
             snapshot.records.push(record);
         }
         Ok(())
+    }
+
+    /// Reads what the owner publishes about itself: nothing, if it never has, or no whole copy of it can be had.
+    ///
+    /// # Errors
+    ///
+    /// [`Fault`] if the file has become too short, or cannot be read.
+    pub fn facts(&self) -> Result<Facts, Fault> {
+        let words = read::record(&self.file, facts::SEQUENCE as u64, &mut Patience::new());
+        let words = words.map_err(|source| self.fault(source))?;
+        Ok(Facts::decode(&words).unwrap_or_default())
+    }
+
+    /// Reads when the owner was last seen to decide anything; `None` if it has not shown that, or something else has
+    /// written over it.
+    ///
+    /// # Errors
+    ///
+    /// As of [`facts`](Self::facts).
+    pub fn pulse(&self) -> Result<Option<Pulse>, Fault> {
+        let mut looks = 0;
+        loop {
+            let words = read::words(&self.file, pulse::AT_MONOTONIC as u64);
+            let words = words.map_err(|source| self.fault(source))?;
+            looks += 1;
+            match Pulse::decode(&words, self.times) {
+                // It may just be written.
+                None if looks < PULSE_LOOKS => {}
+                found => return Ok(found),
+            }
+        }
+    }
+
+    /// Names what has happened to the file.
+    pub(crate) fn fault(&self, source: io::Error) -> Fault {
+        let (path, expected) = (self.name.clone(), self.header.file_size());
+        match source.kind() {
+            ErrorKind::UnexpectedEof => {
+                let found = self.file.metadata().map_or(0, |metadata| metadata.len());
+                Fault::Truncated { path, expected, found }
+            }
+            _ => Fault::Io { path, source },
+        }
     }
 
     pub(crate) fn copy(

@@ -45,6 +45,11 @@ pub(crate) fn wall_now() -> u64 {
     nanoseconds(ClockId::Realtime)
 }
 
+/// The time since boot, with that in which the machine slept.
+pub(crate) fn boot_time() -> Duration {
+    Duration::from_nanos(nanoseconds(ClockId::Boottime))
+}
+
 fn nanoseconds(clock: ClockId) -> u64 {
     let now = clock_gettime(clock);
     let seconds = u64::try_from(now.tv_sec).unwrap_or(0);

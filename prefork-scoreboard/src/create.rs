@@ -25,11 +25,14 @@ use std::fs::{self, File, Permissions};
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::thread::sleep;
+use std::thread::{sleep, yield_now};
 use std::time::Instant;
 
 /// How often a file that changes under our hands is looked at again.
 const ATTEMPTS: usize = 100;
+
+/// How often a lock is asked for that may be a reader's.
+const GLANCES: usize = 16;
 
 /// What came of creating a board.
 #[derive(Debug)]
@@ -255,7 +258,7 @@ fn occupant(path: &Path, kind: Kind, own: Option<FileId>) -> Result<Occupant, Cr
         }
         refuse_foreign(&metadata)
             .map_err(|reason| CreateError::Foreign { path: path.into(), reason })?;
-        if try_lock(&file).map_err(io_error("lock", path))? == Lock::Contended {
+        if !is_free(&file).map_err(io_error("lock", path))? {
             return Err(CreateError::Held { path: path.into(), pid: creator(&file) });
         }
         let file = Locked::new(file);
@@ -264,6 +267,19 @@ fn occupant(path: &Path, kind: Kind, own: Option<FileId>) -> Result<Occupant, Cr
         }
     }
     Err(CreateError::Creating { path: path.into() })
+}
+
+/// Returns whether the lock of what is at the path could be had. A reader that looks whether an owner has it (see
+/// [`Board::creator_life`]) holds it for a moment, so it is offered the processor to go on; a parent that makes its board
+/// again is not to sleep for that.
+fn is_free(file: &File) -> io::Result<bool> {
+    for _ in 0..GLANCES {
+        match try_lock(file)? {
+            Lock::Taken => return Ok(true),
+            Lock::Contended => yield_now(),
+        }
+    }
+    Ok(false)
 }
 
 fn open_occupant(path: &Path) -> Result<Option<File>, CreateError> {

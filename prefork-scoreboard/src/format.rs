@@ -29,6 +29,39 @@ pub const LABEL_SIZE: usize = 96;
 /// The longest client address in bytes.
 pub const CLIENT_SIZE: usize = 64;
 
+/// The most bytes that what an owner publishes about itself has, with all names.
+pub const FACTS_SIZE: usize = 2976;
+
+/// The longest value of what an owner publishes about itself, in bytes.
+pub const VALUE_SIZE: usize = 256;
+
+/// Byte offsets of the pulse, from the start of the file.
+pub mod pulse {
+    /// `u64`: `CLOCK_MONOTONIC` when the owner went to rest, in nanoseconds; 0 before that.
+    pub const AT_MONOTONIC: usize = 1024;
+    /// `u64`: `CLOCK_REALTIME` at the same moment, in nanoseconds since 1970.
+    pub const AT_WALL: usize = 1032;
+    /// `u64`: `CLOCK_MONOTONIC` when it is to wake by itself; 0 where it is to wait.
+    pub const DUE: usize = 1040;
+    /// `u64`: checksum of the three words before it.
+    pub const CHECKSUM: usize = 1048;
+}
+
+/// Byte offsets of what the owner publishes about itself, from the start of the file.
+pub mod facts {
+    /// `u64`: sequence, as of a record.
+    pub const SEQUENCE: usize = 1096;
+    /// `u64`: checksum of all other words.
+    pub const CHECKSUM: usize = 1104;
+    /// `u64`: bytes of the text in use.
+    pub const LENGTH: usize = 1112;
+    /// [`FACTS_SIZE`](super::FACTS_SIZE) bytes, padded with zeros.
+    pub const TEXT: usize = 1120;
+
+    pub(crate) const LENGTH_WORD: usize = (LENGTH - SEQUENCE) / 8;
+    pub(crate) const TEXT_WORD: usize = (TEXT - SEQUENCE) / 8;
+}
+
 /// Byte offsets in the header, from the start of the file.
 pub mod header {
     /// Eight bytes: [`MAGIC`](super::MAGIC).
@@ -111,6 +144,12 @@ pub(crate) const WORDS: usize = RECORD_SIZE / 8;
 /// Words of eight bytes in a header.
 pub(crate) const HEADER_WORDS: usize = HEADER_SIZE / 8;
 
+/// Words of eight bytes in a pulse.
+pub(crate) const PULSE_WORDS: usize = 4;
+
+/// Words of eight bytes in what an owner publishes about itself.
+pub(crate) const FACTS_WORDS: usize = facts::TEXT_WORD + FACTS_SIZE / 8;
+
 /// The word of a record that begins at byte `offset`.
 pub(crate) const fn word(offset: usize) -> usize {
     offset / 8
@@ -124,6 +163,10 @@ const _: () = {
     assert!(header::RESERVED == header::BOOT_ID + 16);
     assert!(header::CHECKSUM == header::RESERVED + 16);
     assert!(header::CHECKSUM + 8 == HEADER_SIZE);
+    assert!(pulse::AT_MONOTONIC >= HEADER_SIZE && pulse::AT_MONOTONIC.is_multiple_of(8));
+    assert!(pulse::CHECKSUM + 8 == pulse::AT_MONOTONIC + 8 * PULSE_WORDS);
+    assert!(facts::SEQUENCE >= pulse::CHECKSUM + 8 && facts::CHECKSUM == facts::SEQUENCE + 8);
+    assert!(facts::SEQUENCE + 8 * FACTS_WORDS == MIN_STRIDE && FACTS_SIZE.is_multiple_of(8));
     assert!(record::CHECKSUM == record::SEQUENCE + 8);
     assert!(record::STATE == record::CHECKSUM + 8);
     assert!(

@@ -1,15 +1,19 @@
 //! A board as the parent has it that owns it.
 
 use crate::board::{Board, read_header};
+use crate::clock::Monotonic;
 use crate::create::{self, Created};
 use crate::error::{CreateError, Fault, HeaderFault, OpenError, SlotError};
+use crate::facts::Facts;
 use crate::file::{FileId, Lock, try_lock};
+use crate::format::{FACTS_WORDS, PULSE_WORDS, facts, pulse};
 use crate::guard::Maker;
 use crate::header::{Header, Kind};
 use crate::memfd;
 use crate::memory::begin;
 use crate::protocol::{Shadow, Wholeness, judge};
-use crate::read::Patience;
+use crate::pulse::Pulse;
+use crate::read::{self, Patience};
 use crate::record::Record;
 use crate::slot::Slot;
 use crate::stamp::Stamp;
@@ -328,6 +332,62 @@ impl OwnedBoard {
     pub fn shows(&self, slot: usize, stamp: Stamp) -> Result<bool, SlotError> {
         let copy = self.board.copy(slot, &mut Patience::new())?;
         Ok(judge(&copy) == Wholeness::Whole && Stamp::of(&copy) == stamp)
+    }
+
+    /// Publishes what there is to know about this process, in the place of what it has published before. The stamp
+    /// that it returns is for [`shows_facts`](Self::shows_facts).
+    ///
+    /// # Errors
+    ///
+    /// [`Fault`] if the file has been truncated, or cannot be written.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use prefork_scoreboard::{Facts, OwnedBoard};
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let board = OwnedBoard::anonymous(1)?;
+    /// let mut facts = Facts::new();
+    /// facts.add("name", "hello").add("version", "0.1.0");
+    /// let stamp = board.publish_facts(&facts)?;
+    /// assert_eq!(board.facts()?.get("version"), Some("0.1.0"));
+    /// assert!(board.shows_facts(stamp)?);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn publish_facts(&self, facts: &Facts) -> Result<Stamp, Fault> {
+        let (file, offset) = (&self.board.file, facts::SEQUENCE as u64);
+        let old = read::words::<1>(file, offset).map_err(|source| self.board.fault(source))?;
+        let words = facts.encode(old[0]);
+        write::publish(file, offset, &words).map_err(|source| self.board.fault(source))?;
+        Ok(Stamp::of(&words))
+    }
+
+    /// Returns whether the board still shows what [`publish_facts`](Self::publish_facts) has returned this stamp for;
+    /// [`Stamp::EMPTY`] stands for nothing.
+    ///
+    /// # Errors
+    ///
+    /// As of [`publish_facts`](Self::publish_facts).
+    pub fn shows_facts(&self, stamp: Stamp) -> Result<bool, Fault> {
+        let words = read::words::<FACTS_WORDS>(&self.board.file, facts::SEQUENCE as u64);
+        let words = words.map_err(|source| self.board.fault(source))?;
+        Ok(judge(&words) == Wholeness::Whole && Stamp::of(&words) == stamp)
+    }
+
+    /// Shows that this process has decided what there was to decide, and is about to rest: until then, if it is to wake
+    /// by itself. Two system calls.
+    ///
+    /// # Errors
+    ///
+    /// As of [`publish_facts`](Self::publish_facts).
+    pub fn beat(&self, due: Option<Monotonic>) -> Result<(), Fault> {
+        let (file, offset) = (&self.board.file, pulse::AT_MONOTONIC as u64);
+        // Writing to one that was cut would make it longer.
+        read::words::<PULSE_WORDS>(file, offset)
+            .and_then(|_old| write::words(file, offset, &Pulse::encode(due)))
+            .map_err(|source| self.board.fault(source))
     }
 
     fn rewrite(&self, slot: usize, fill: impl FnOnce(&mut Shadow)) -> Result<Stamp, SlotError> {

@@ -36,8 +36,8 @@ pub(crate) fn may_live(pid: u64, start: u64) -> bool {
 /// What there is under a pid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Found {
-    /// A process that started at this clock tick since boot, and its parent's pid.
-    Running { start: u64, parent: u32 },
+    /// A process that started at this clock tick since boot, its parent's pid, and what it is doing.
+    Running { start: u64, parent: u32, standing: Standing },
     /// Nothing, or what nobody has reaped yet.
     Nobody,
     /// Something of which nothing more can be learnt.
@@ -52,15 +52,43 @@ pub(crate) fn find(pid: u32) -> Found {
         return Found::Nobody;
     }
     match stat(&pid.to_string()) {
-        Stat::Running { start, parent } => Found::Running { start, parent },
+        Stat::Running { start, parent, standing } => Found::Running { start, parent, standing },
         Stat::Ended => Found::Nobody,
         // No /proc, or one that hides the processes of others (hidepid).
         Stat::Unknown => Found::Hidden,
     }
 }
 
+/// What the kernel says that a process is doing: the state in `proc_pid_stat(5)`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Standing {
+    /// It runs, or would if it were its turn.
+    Runs,
+    /// It sleeps until something happens.
+    Sleeps,
+    /// It waits for a disk, or for a file server, and cannot be interrupted.
+    Waits,
+    /// It was stopped, as by `SIGSTOP`, and does nothing until `SIGCONT`.
+    Stopped,
+    /// A debugger has stopped it.
+    Traced,
+}
+
+impl Standing {
+    fn of_letter(letter: &str) -> Self {
+        match letter {
+            "R" => Self::Runs,
+            "D" => Self::Waits,
+            "T" => Self::Stopped,
+            "t" => Self::Traced,
+            // Of an idle thread of the kernel too, and whatever comes to be.
+            _ => Self::Sleeps,
+        }
+    }
+}
+
 enum Stat {
-    Running { start: u64, parent: u32 },
+    Running { start: u64, parent: u32, standing: Standing },
     Ended,
     Unknown,
 }
@@ -81,7 +109,9 @@ fn parse_stat(text: &[u8]) -> Stat {
     let start = fields.nth(17).and_then(|start| start.parse().ok());
     match (state, parent, start) {
         (Some("Z" | "X" | "x"), _, _) => Stat::Ended,
-        (Some(_), Some(parent), Some(start)) => Stat::Running { start, parent },
+        (Some(state), Some(parent), Some(start)) => {
+            Stat::Running { start, parent, standing: Standing::of_letter(state) }
+        }
         (_, None, _) | (_, _, None) | (None, _, _) => Stat::Unknown,
     }
 }
@@ -127,9 +157,26 @@ mod tests {
         for name in ["(sh)", "(a) R 9)", "() ) ()", "(\u{fffd}\n)"] {
             let text = format!("42 {name}{tail}");
             assert!(
-                matches!(parse_stat(text.as_bytes()), Stat::Running { start: 4711, parent: 1 }),
+                matches!(
+                    parse_stat(text.as_bytes()),
+                    Stat::Running { start: 4711, parent: 1, standing: Standing::Sleeps }
+                ),
                 "cannot read the start in {text:?}"
             );
+        }
+        let letters = [
+            ("R", Standing::Runs),
+            ("S", Standing::Sleeps),
+            ("D", Standing::Waits),
+            ("T", Standing::Stopped),
+            ("t", Standing::Traced),
+        ];
+        for (letter, expected) in letters {
+            let text = format!("42 (sh) {}", tail.replacen('S', letter, 1).trim_start());
+            let Stat::Running { standing, .. } = parse_stat(text.as_bytes()) else {
+                panic!("no process in {text:?}");
+            };
+            assert_eq!(standing, expected, "{text:?}");
         }
         assert!(matches!(parse_stat(b"42 (sh) Z 1 2 3"), Stat::Ended));
         assert!(matches!(parse_stat(b"42 (sh) S 1"), Stat::Unknown));

@@ -83,6 +83,13 @@ impl<const N: usize> Shadow<N> {
         Self { words, sum: checksum::term(SEQUENCE, words[SEQUENCE]), dirty: Self::ALL }
     }
 
+    /// Makes `words` the whole record that follows one whose sequence was `last`, for a writer that keeps no copy.
+    pub(crate) fn sealed(mut words: [u64; N], last: u64) -> [u64; N] {
+        words[SEQUENCE] = last.wrapping_add(last & 1).wrapping_add(2);
+        words[CHECKSUM] = checksum::sum(&words, CHECKSUM);
+        words
+    }
+
     /// Takes over a copy whose sequence and checksum were found good.
     pub(crate) fn adopt(words: [u64; N]) -> Self {
         Self { sum: checksum::sum(&words, CHECKSUM), words, dirty: Self::ALL }

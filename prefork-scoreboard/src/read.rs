@@ -1,6 +1,6 @@
 //! Reading by `pread(2)`: no mapping, so nothing that happens to the file can kill the reader.
 
-use crate::format::{RECORD_SIZE, WORDS};
+use crate::format::WORDS;
 use crate::protocol::{Wholeness, judge};
 use std::fs::File;
 use std::io;
@@ -53,14 +53,14 @@ impl Patience {
 ///
 /// The copy is the last one taken, whole or not. The error is `UnexpectedEof` where the file ends
 /// before the record does.
-pub(crate) fn record(
+pub(crate) fn record<const N: usize>(
     file: &File,
     offset: u64,
     patience: &mut Patience,
-) -> io::Result<[u64; WORDS]> {
+) -> io::Result<[u64; N]> {
     let mut looks = 0;
     loop {
-        let copy = record_once(file, offset)?;
+        let copy = words(file, offset)?;
         looks += 1;
         match judge(&copy) {
             Wholeness::Whole => return Ok(copy),
@@ -71,13 +71,14 @@ pub(crate) fn record(
 }
 
 pub(crate) fn record_once(file: &File, offset: u64) -> io::Result<[u64; WORDS]> {
-    let mut bytes = [0; RECORD_SIZE];
-    file.read_exact_at(&mut bytes, offset)?;
-    let mut words = [0; WORDS];
-    for (word, chunk) in words.iter_mut().zip(bytes.as_chunks().0) {
-        *word = u64::from_le_bytes(*chunk);
-    }
-    Ok(words)
+    words(file, offset)
+}
+
+/// Copies words as they are.
+pub(crate) fn words<const N: usize>(file: &File, offset: u64) -> io::Result<[u64; N]> {
+    let mut words = [[0; 8]; N];
+    file.read_exact_at(words.as_flattened_mut(), offset)?;
+    Ok(words.map(u64::from_le_bytes))
 }
 
 #[cfg(test)]

@@ -368,7 +368,7 @@ pub(crate) fn believable(nanoseconds: u64, now: Monotonic) -> Option<Monotonic> 
     (nanoseconds != 0 && moment.since(now) <= TOLERANCE).then_some(moment)
 }
 
-fn wall(nanoseconds: u64) -> Option<SystemTime> {
+pub(crate) fn wall(nanoseconds: u64) -> Option<SystemTime> {
     let since = Duration::from_nanos(nanoseconds);
     UNIX_EPOCH.checked_add(since).filter(|_| nanoseconds != 0)
 }

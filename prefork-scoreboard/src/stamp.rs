@@ -1,7 +1,6 @@
 //! Knowing again what one has published, without keeping it.
 
 use crate::checksum;
-use crate::format::WORDS;
 use crate::protocol::{CHECKSUM, SEQUENCE};
 
 /// Stands for a record that was published: eight bytes by which
@@ -16,7 +15,7 @@ impl Stamp {
     /// That of an empty slot.
     pub const EMPTY: Self = Self(0);
 
-    pub(crate) fn of(words: &[u64; WORDS]) -> Self {
+    pub(crate) fn of<const N: usize>(words: &[u64; N]) -> Self {
         let sequence = checksum::term(SEQUENCE, words[SEQUENCE]);
         Self(checksum::sum(words, CHECKSUM).wrapping_sub(sequence))
     }

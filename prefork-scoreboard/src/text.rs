@@ -66,7 +66,8 @@ impl<const N: usize> PartialEq for Text<N> {
 
 impl<const N: usize> Eq for Text<N> {}
 
-fn is_printable(character: char) -> bool {
+/// Whether a character neither moves a terminal nor changes the direction of writing.
+pub(crate) fn is_printable(character: char) -> bool {
     let reorders = matches!(character,
         '\u{061C}' | '\u{200B}'..='\u{200F}' | '\u{2028}'..='\u{202E}'
         | '\u{2060}'..='\u{206F}' | '\u{FEFF}');

@@ -1,6 +1,6 @@
 //! Writing a record through the file, for processes that map no slot.
 
-use crate::format::{RECORD_SIZE, WORDS, record};
+use crate::format::{RECORD_SIZE, record};
 use crate::protocol::{SEQUENCE, Shadow};
 use crate::stamp::Stamp;
 use std::fs::File;
@@ -36,17 +36,24 @@ pub(crate) fn rewrite(
 /// map the page; the fences keep it on processors that reorder stores, for which it makes no
 /// difference that the kernel does the storing. An interruption half-way, by a full disk or death,
 /// leaves a record that readers call half-written.
-fn publish(file: &File, offset: u64, words: &[u64; WORDS]) -> io::Result<()> {
-    let mut bytes = [0; RECORD_SIZE];
-    for (chunk, word) in bytes.as_chunks_mut().0.iter_mut().zip(words) {
-        *chunk = word.to_le_bytes();
-    }
+pub(crate) fn publish<const N: usize>(
+    file: &File,
+    offset: u64,
+    words: &[u64; N],
+) -> io::Result<()> {
+    let bytes = words.map(u64::to_le_bytes);
+    let bytes = bytes.as_flattened();
     let body = record::SEQUENCE + 8;
     file.write_all_at(&words[SEQUENCE].wrapping_sub(1).to_le_bytes(), offset)?;
     fence(Ordering::Release);
     file.write_all_at(&bytes[body..], offset + body as u64)?;
     fence(Ordering::Release);
     file.write_all_at(&bytes[..body], offset)
+}
+
+/// Writes words at once, outside of the protocol, for readers that a checksum is enough for.
+pub(crate) fn words<const N: usize>(file: &File, offset: u64, words: &[u64; N]) -> io::Result<()> {
+    file.write_all_at(words.map(u64::to_le_bytes).as_flattened(), offset)
 }
 
 /// Writes one word of the record at `offset`, outside of any protocol.

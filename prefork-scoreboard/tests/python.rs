@@ -2,7 +2,7 @@
 mod common;
 
 use common::directory;
-use prefork_scoreboard::{OwnedBoard, State};
+use prefork_scoreboard::{Facts, OwnedBoard, State};
 use std::fs::OpenOptions;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
@@ -20,6 +20,9 @@ fn a_reader_in_python_reads_what_was_written() {
         report.state(State::Keepalive).count_requests(u64::MAX - 1);
         report.label("GET /caf\u{e9}").client("[2001:db8::1]:443");
     });
+    let mut facts = Facts::new();
+    facts.add("name", "hello").add("listen", "127.0.0.1:80");
+    board.publish_facts(&facts).expect("room");
     let vandal = OpenOptions::new().write(true).open(&path).expect("the file");
     vandal.write_all_at(b"x", 4096 * 4 + 100).expect("a byte");
 
@@ -28,7 +31,7 @@ fn a_reader_in_python_reads_what_was_written() {
     let Ok(output) = output else { return println!("skipped: there is no python3 here") };
     let pid = std::process::id();
     let expected = format!(
-        "board 1 4 {pid}\n0|S|0|3|0||\n1 .\n2|K|{pid}|{}|{}|GET /caf\u{e9}|[2001:db8::1]:443\n3 ?\n",
+        "board 1 4 {pid}\nname=hello\nlisten=127.0.0.1:80\n0|S|0|3|0||\n1 .\n2|K|{pid}|{}|{}|GET /caf\u{e9}|[2001:db8::1]:443\n3 ?\n",
         u64::MAX,
         u64::MAX - 1,
     );

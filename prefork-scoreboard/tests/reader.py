@@ -17,6 +17,11 @@ with open(sys.argv[1], "rb") as board:
     assert (magic, version, size) == (b"PFSBOARD", 1, 256), "no scoreboard"
     assert checksum(head, 12) == struct.unpack_from("<Q", head, 96)[0], "header damaged"
     print("board", kind, slots, pid)
+    board.seek(1096)
+    raw = board.read(3000)
+    sequence, check, length = struct.unpack_from("<3Q", raw)
+    if sequence % 2 == 0 and checksum(raw, 1) == check:
+        print(raw[24:24 + length].decode(), end="")
     for slot in range(slots):
         board.seek(stride * (slot + 1))
         raw = board.read(256)

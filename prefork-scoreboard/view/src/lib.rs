@@ -6,17 +6,19 @@ mod human;
 mod json;
 mod memory;
 pub mod metrics;
+mod owner;
 #[cfg(any(test, feature = "samples"))]
 pub mod samples;
 pub mod words;
 
 use std::time::{Duration, SystemTime};
 
-use prefork_scoreboard::{Board, Class, Kind, Life, Record, SlotError, Status, Tally};
+use prefork_scoreboard::{Board, Class, Fault, Kind, Life, Record, SlotError, Status, Tally};
 
 pub use human::{bytes, duration, plural};
 pub use json::{Shown, pretty};
 pub use metrics::{registry, text};
+pub use owner::{Change, Listener, Outcome, Owner, Queue, Sign};
 pub use words::state;
 
 /// Which slots are shown.
@@ -50,12 +52,20 @@ pub struct View {
     pub creator: Option<u32>,
     /// Whether that still runs.
     pub creator_life: Life,
+    /// What it publishes about itself.
+    pub owner: Owner,
+    /// When it was last seen to decide anything, and what it is doing.
+    pub sign: Sign,
+    /// How long ago it was started; `None` if that is not known, or was on another boot.
+    pub up: Option<Duration>,
     /// When it was made.
     pub created: SystemTime,
     /// How long ago that was; `None` for a board of another boot.
     pub age: Option<Duration>,
-    /// How many slots there are of each class.
+    /// How many slots there are of each class, but for those of processes that are gone.
     pub tally: Tally,
+    /// How many slots are of processes that are gone.
+    pub gone: usize,
     /// One for each slot, in order.
     pub rows: Vec<Row>,
 }
@@ -97,18 +107,35 @@ impl View {
     /// # Errors
     ///
     /// Fails if the file has become shorter than its header says.
-    pub fn read(board: &Board, path: &str) -> Result<Self, SlotError> {
+    pub fn read(board: &Board, path: &str) -> Result<Self, ReadError> {
+        let owner = Owner::new(&board.facts()?);
         let snapshot = board.snapshot()?;
+        let rows: Vec<_> = snapshot.records().iter().map(|it| Row::new(board, it)).collect();
+        let (tally, gone) = count(&rows);
         Ok(Self {
             path: path.to_owned(),
             kind: board.kind(),
             creator: board.creator(),
             creator_life: board.creator_life(),
+            owner,
+            // Last, so that an owner that is about to do something has had its time.
+            sign: Sign::read(board)?,
+            up: board.creator_age(),
             created: board.created(),
             age: board.age(),
-            tally: snapshot.tally(),
-            rows: snapshot.records().iter().map(|record| Row::new(board, record)).collect(),
+            tally,
+            gone,
+            rows,
         })
+    }
+
+    /// Returns whether the board is what a daemon has left behind that does not run any more.
+    #[must_use]
+    pub fn is_left_behind(&self) -> bool {
+        match (self.kind, self.creator_life) {
+            (Kind::Owned, Life::Gone) => true,
+            (Kind::Owned, Life::Running | Life::Unknown) | (Kind::Shared, _) => self.age.is_none(),
+        }
     }
 
     /// Returns how many slots there are.
@@ -133,6 +160,25 @@ impl View {
     pub fn longest_request(&self) -> Option<Duration> {
         self.rows.iter().filter_map(|row| row.request_time).max()
     }
+}
+
+/// Counts slots by what is in them, those of processes that are gone apart.
+pub(crate) fn count(rows: &[Row]) -> (Tally, usize) {
+    let (gone, rest): (Vec<_>, Vec<_>) = rows.iter().partition(|row| row.life == Life::Gone);
+    let mut tally = Tally::default();
+    rest.into_iter().for_each(|row| tally.add(row.class()));
+    (tally, gone.len())
+}
+
+/// Why a board could not be read.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// A slot.
+    #[error(transparent)]
+    Slot(#[from] SlotError),
+    /// What stands before the slots.
+    #[error(transparent)]
+    Header(#[from] Fault),
 }
 
 impl Row {

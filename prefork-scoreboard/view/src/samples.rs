@@ -2,9 +2,9 @@
 
 use std::time::{Duration, SystemTime};
 
-use prefork_scoreboard::{Class, Kind, Life, Stall, State, Status, Tally};
+use prefork_scoreboard::{Class, Kind, Life, Stall, Standing, State, Status};
 
-use crate::{Row, View};
+use crate::{Listener, Owner, Queue, Row, Sign, View, count};
 
 /// A child in the middle of something.
 ///
@@ -49,19 +49,43 @@ pub fn view() -> View {
     of_rows(statuses.into_iter().enumerate().map(|(slot, status)| row(slot, status)).collect())
 }
 
+/// What a daemon publishes about itself.
+#[must_use]
+pub fn owner() -> Owner {
+    Owner {
+        name: Some("hello".into()),
+        version: Some("0.1.0".into()),
+        program: Some("/usr/bin/hello".into()),
+        library: Some("prefork 0.1.0".into()),
+        phase: Some("serving".into()),
+        min_children: Some(3),
+        max_children: Some(150),
+        listeners: vec![Listener {
+            address: "127.0.0.1:8080".into(),
+            queue: Some(Queue { waiting: 0, limit: 4096 }),
+        }],
+        pid_file: Some("/run/hello/pid".into()),
+        settings: vec!["/etc/hello.toml".into()],
+        change: None,
+    }
+}
+
 /// A board with these slots.
 #[must_use]
 pub fn of_rows(rows: Vec<Row>) -> View {
-    let mut tally = Tally::default();
-    rows.iter().for_each(|row| tally.add(row.class()));
+    let (tally, gone) = count(&rows);
     View {
         path: "/run/hello/board".into(),
         kind: Kind::Owned,
         creator: Some(3999),
         creator_life: Life::Running,
+        owner: owner(),
+        sign: Sign { standing: Some(Standing::Sleeps), ..Sign::default() },
+        up: Some(Duration::from_secs(3 * 3600 + 300)),
         created: SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000),
         age: Some(Duration::from_secs(3723)),
         tally,
+        gone,
         rows,
     }
 }

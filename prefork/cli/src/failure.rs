@@ -5,7 +5,7 @@ use std::{io, path::PathBuf, time::Duration};
 use prefork_core::one_line;
 use prefork_daemonize::{Pid, StopError};
 use prefork_scoreboard::{OpenError, SlotError};
-use prefork_view::plural;
+use prefork_view::{ReadError, plural};
 
 use crate::exit::Exit;
 
@@ -23,6 +23,8 @@ pub(crate) enum Failure {
     Board(OpenError),
     #[error(transparent)]
     Slot(#[from] SlotError),
+    #[error(transparent)]
+    Unreadable(#[from] ReadError),
     #[error("not running: no daemon holds pid file {}", one_line(path))]
     NotRunning { path: PathBuf },
     #[error(
@@ -98,6 +100,7 @@ impl Failure {
             | Self::BoardForbidden { .. }
             | Self::Board(_)
             | Self::Slot(_)
+            | Self::Unreadable(_)
             | Self::IsABoard { .. }
             | Self::Deaf { .. }
             | Self::Unseen { .. }
