@@ -5,7 +5,7 @@ pub mod sys;
 
 use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::waitpid;
-use nix::unistd::Pid;
+use nix::unistd::{Pid, getpid, getppid};
 use prefork_netwatch::{Endpoint, Event, Filter, Netstat, ProcNet, Seen, SockDiag, Source, Watch};
 use rustix::net::Shutdown;
 use std::fmt::Write as _;
@@ -92,8 +92,9 @@ impl Server {
     pub fn new(listener: &impl AsFd) -> Self {
         let (mine, other) = UnixStream::pair().expect("a channel");
         let listener = listener.as_fd().try_clone_to_owned().expect("a descriptor");
+        let parent = getpid();
         let child = Forked::new(|| {
-            die_with_parent();
+            die_with(parent);
             serve(&listener, other);
             0
         });
@@ -115,10 +116,11 @@ impl Server {
     }
 }
 
-/// Servers are killed, and cannot end their own children then.
-fn die_with_parent() {
+/// Servers are killed, and cannot end their own children then. One may be killed before its child comes this far.
+fn die_with(parent: Pid) {
     let signal = Some(rustix::process::Signal::KILL);
     rustix::process::set_parent_process_death_signal(signal).expect("prctl");
+    assert_eq!(getppid(), parent, "the parent has gone already");
 }
 
 /// Carries out orders: `accept`, `close N`, `shutdown N` (the sending side), `write N`, `connect
@@ -154,8 +156,9 @@ fn serve(listener: &OwnedFd, channel: UnixStream) {
                 connections.push(Some(stream.into()));
             }
             "share" => {
+                let parent = getpid();
                 let sharer = Forked::new(|| {
-                    die_with_parent();
+                    die_with(parent);
                     loop {
                         std::thread::park();
                     }
