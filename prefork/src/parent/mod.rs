@@ -8,6 +8,7 @@
 //! of ours meanwhile, since only this loop forks.
 
 mod bare;
+mod begin;
 mod bells;
 mod carry_out;
 mod clients;
@@ -28,44 +29,40 @@ mod upgrade;
 
 use std::{io, mem::ManuallyDrop, os::fd::AsFd, rc::Rc};
 
-use prefork_core::{
-    AdoptedAs, Allowance, Config, Event, Generation, Hangups, SlotId, Supervisor, Time, Verdict,
-};
+use prefork_core::{Allowance, Event, Generation, Hangups, SlotId, Supervisor, Time, Verdict};
 use prefork_daemonize::{Privileges, Readiness};
 use rustix::event::{PollFd, PollFlags};
 
 use crate::{
     AccessLog, Report, RunError,
-    args::check::{Settings, Users},
+    args::check::Settings,
     channels::{Bell, Channels},
     child::ChildContext,
     disconnect::ClientWatch,
     hooks::ParentHooks,
     hooks::{Duty, HookContext},
     logs::Streams,
-    logs::describe::Children,
-    logs::log::{Log, Role},
+    logs::log::Log,
     logs::{ChangeMessage, ProcessMessage},
-    manager::{Begun, Occasion, Reporting},
+    manager::Reporting,
     program::Invocation,
     program::{AutoReload, FileWatch},
     sockets::listeners::Listeners,
     start::RuntimeFiles,
     start::pid_file::KeptPidFile,
-    status::Service,
-    status::counters::{Counter, Counters},
+    status::counters::Counters,
     system::clock::{self, Slept},
     system::os::{Shortage, Signals, Title, allowed_descriptors},
-    upgrade::Adopted,
 };
 
 use bare::Bare;
+pub(crate) use begin::{Basis, Parts, Pool};
 use carry_out::Done;
 use deaths::Deaths;
 use descendants::Descendants;
 use helpers::Helpers;
 use logs::HandoverOfLogs;
-use table::{Table, number};
+use table::Table;
 
 /// How many actions are carried out before events are taken in again: what a thousand replacements take is too
 /// long to wait for operators, and for the ends of others.
@@ -131,128 +128,7 @@ pub(crate) enum Became {
     Hook(Box<HookContext>),
 }
 
-/// What a parent has of the arguments, whether it is a new one or takes over.
-pub(crate) struct Basis {
-    pub(crate) settings: Settings,
-    pub(crate) users: Users,
-    pub(crate) access_log: AccessLog,
-    /// How this program was started, or why that is not known.
-    pub(crate) invocation: io::Result<Invocation>,
-    pub(crate) hooks: ParentHooks,
-    pub(crate) auto_reload: Option<AutoReload>,
-}
-
-/// A pool that is to be supervised.
-pub(crate) struct Pool {
-    pub(crate) config: Config,
-    pub(crate) signals: Signals,
-    pub(crate) hangups: Hangups,
-    pub(crate) channels: Channels,
-    /// What another program has left in this process, if one has.
-    pub(crate) adopted: Option<Adopted>,
-}
-
-/// What a parent is made of.
-pub(crate) struct Parts<'a> {
-    pub(crate) basis: Basis,
-    pub(crate) pool: Pool,
-    pub(crate) title: Title,
-    pub(crate) listeners: Listeners,
-    pub(crate) status: Option<Service>,
-    /// Whether there is nothing that children could begin with.
-    pub(crate) is_bare: bool,
-    pub(crate) readiness: &'a mut Option<Readiness>,
-    pub(crate) runtime_files: RuntimeFiles,
-}
-
-impl<'a> Parent<'a> {
-    /// Makes the parent of a new pool, or of one that the old program has had in this process.
-    ///
-    /// It is not on the stack, nor is anything left there of the making: a loop with small frames writes to few
-    /// pages between two forks, and those are what each fork has copied.
-    #[inline(never)]
-    pub(crate) fn new(parts: Parts<'a>) -> Result<Box<Self>, RunError> {
-        let Parts { basis, pool, title, mut listeners, readiness, .. } = parts;
-        let Basis { settings, users, access_log, invocation, hooks, auto_reload } = basis;
-        let Pool { config, signals, hangups, mut channels, adopted } = pool;
-        // What the program has set up is how it is to stay.
-        listeners.settle_terms();
-        let mut counters = Counters::new(clock::now(), config.prefork(), config.max_children());
-        let log = Log::new(&settings.name, Role::Parent);
-        let watches = hooks.on_client_disconnect.is_some();
-        let client_watch = watches.then(|| ClientWatch::new(&listeners, &log));
-        let watched = config.netwatch_interval.filter(|_| watches);
-        let mut table = Table::new().map_err(RunError::system("keep a descriptor in reserve"))?;
-        let mut has_returned = false;
-        let handed = adopted.as_ref().map(|adopted| &adopted.tags);
-        let descendants = Descendants::begin(config.descendants, handed, &log);
-        let begun = if adopted.is_some() { Begun::InPlace } else { Begun::Fresh };
-        let mut reporting = settings.manager.report(&config, begun, &log);
-        let supervisor = match adopted {
-            None => {
-                reporting.on(Occasion::Starting);
-                Supervisor::new(config)
-            }
-            Some(adopted) => {
-                let children = Children(adopted.children.len());
-                log.write(&ChangeMessage::TookOver { children });
-                table.adopt(&adopted);
-                let Adopted { adopted_as, mut supervisor, .. } = adopted;
-                for child in &mut supervisor.children {
-                    child.pid = table.pid(child.slot).map_or(0, number);
-                }
-                counters.adopt(&adopted.counters);
-                counters.count(match adopted_as {
-                    AdoptedAs::NewProgram => Counter::Upgrades,
-                    AdoptedAs::SameProgram => Counter::UpgradesRefused,
-                });
-                has_returned = adopted_as == AdoptedAs::SameProgram;
-                if has_returned {
-                    reporting.on(Occasion::Back);
-                }
-                Supervisor::adopt(config, clock::now(), &supervisor, adopted_as)
-            }
-        };
-        channels.pages.watch_clients(watched, supervisor.slots());
-        let mut parent = Box::new(Self {
-            settings,
-            privileges: users.children,
-            supervisor,
-            table,
-            signals,
-            channels,
-            wakes: bells::ALLOWANCE,
-            orphan_wakes: take_in::ORPHANS,
-            title,
-            access_log,
-            listeners,
-            hooks,
-            readiness,
-            invocation,
-            hangups,
-            auto_reload,
-            file_watch: None,
-            client_watch,
-            helpers: Helpers::new(parts.status),
-            descendants,
-            counters,
-            has_returned,
-            bare: parts.is_bare.then(Bare::new),
-            // Children may have ended before the signal was blocked, or while a program took over from another.
-            must_reap: true,
-            have_ended: false,
-            fork_error: None,
-            deaths: Deaths::new(),
-            too_many: None,
-            reporting,
-            handover_of_logs: HandoverOfLogs::default(),
-            log,
-            runtime_files: parts.runtime_files,
-        });
-        parent.adopt_gossip();
-        Ok(parent)
-    }
-
+impl Parent<'_> {
     /// Runs the pool until it is over, or this process has become one of its children.
     #[inline(never)]
     pub(crate) fn run(mut self: Box<Self>) -> Result<Became, RunError> {

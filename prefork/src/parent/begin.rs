@@ -1,0 +1,170 @@
+//! Making the parent, of a new pool or of one that an old program has had in this process.
+
+use std::io;
+
+use prefork_core::{AdoptedAs, Config, Hangups, Supervisor};
+use prefork_daemonize::Readiness;
+
+use super::{
+    Parent,
+    bare::Bare,
+    bells,
+    deaths::Deaths,
+    descendants::Descendants,
+    helpers::Helpers,
+    logs::HandoverOfLogs,
+    table::{Table, number},
+    take_in,
+};
+use crate::{
+    AccessLog, RunError,
+    args::check::{Settings, Users},
+    channels::Channels,
+    disconnect::ClientWatch,
+    hooks::ParentHooks,
+    logs::ChangeMessage,
+    logs::describe::Children,
+    logs::log::{Log, Role},
+    manager::{Begun, Occasion},
+    program::{AutoReload, Invocation},
+    sockets::listeners::Listeners,
+    start::RuntimeFiles,
+    status::Service,
+    status::counters::{Counter, Counters},
+    system::clock,
+    system::os::{Signals, Title},
+    upgrade::Adopted,
+};
+
+/// What a parent has of the arguments, whether it is a new one or takes over.
+pub(crate) struct Basis {
+    pub(crate) settings: Settings,
+    pub(crate) users: Users,
+    pub(crate) access_log: AccessLog,
+    /// How this program was started, or why that is not known.
+    pub(crate) invocation: io::Result<Invocation>,
+    pub(crate) hooks: ParentHooks,
+    pub(crate) auto_reload: Option<AutoReload>,
+}
+
+/// A pool that is to be supervised.
+pub(crate) struct Pool {
+    pub(crate) config: Config,
+    pub(crate) signals: Signals,
+    pub(crate) hangups: Hangups,
+    pub(crate) channels: Channels,
+    /// What another program has left in this process, if one has.
+    pub(crate) adopted: Option<Adopted>,
+}
+
+/// What a parent is made of.
+pub(crate) struct Parts<'a> {
+    pub(crate) basis: Basis,
+    pub(crate) pool: Pool,
+    pub(crate) title: Title,
+    pub(crate) listeners: Listeners,
+    pub(crate) status: Option<Service>,
+    /// Whether there is nothing that children could begin with.
+    pub(crate) is_bare: bool,
+    pub(crate) readiness: &'a mut Option<Readiness>,
+    pub(crate) runtime_files: RuntimeFiles,
+}
+
+impl<'a> Parent<'a> {
+    /// Makes the parent of a new pool, or of one that the old program has had in this process.
+    ///
+    /// It is not on the stack, nor is anything left there of the making: a loop with small frames writes to few
+    /// pages between two forks, and those are what each fork has copied.
+    #[inline(never)]
+    pub(crate) fn new(parts: Parts<'a>) -> Result<Box<Self>, RunError> {
+        let Parts { basis, pool, title, mut listeners, readiness, .. } = parts;
+        let Basis { settings, users, access_log, invocation, hooks, auto_reload } = basis;
+        let Pool { config, signals, hangups, mut channels, adopted } = pool;
+        // What the program has set up is how it is to stay.
+        listeners.settle_terms();
+        let mut counters = Counters::new(clock::now(), config.prefork(), config.max_children());
+        let log = Log::new(&settings.name, Role::Parent);
+        let watches = hooks.on_client_disconnect.is_some();
+        let client_watch = watches.then(|| ClientWatch::new(&listeners, &log));
+        let watched = config.netwatch_interval.filter(|_| watches);
+        let mut table = Table::new().map_err(RunError::system("keep a descriptor in reserve"))?;
+        let handed = adopted.as_ref().map(|adopted| &adopted.tags);
+        let descendants = Descendants::begin(config.descendants, handed, &log);
+        let begun = if adopted.is_some() { Begun::InPlace } else { Begun::Fresh };
+        let mut reporting = settings.manager.report(&config, begun, &log);
+        let has_returned =
+            adopted.as_ref().is_some_and(|adopted| adopted.adopted_as == AdoptedAs::SameProgram);
+        let supervisor = match adopted {
+            None => {
+                reporting.on(Occasion::Starting);
+                Supervisor::new(config)
+            }
+            Some(adopted) => {
+                let children = Children(adopted.children.len());
+                log.write(&ChangeMessage::TookOver { children });
+                if has_returned {
+                    reporting.on(Occasion::Back);
+                }
+                adopt(adopted, config, &mut table, &mut counters)
+            }
+        };
+        channels.pages.watch_clients(watched, supervisor.slots());
+        let mut parent = Box::new(Self {
+            settings,
+            privileges: users.children,
+            supervisor,
+            table,
+            signals,
+            channels,
+            wakes: bells::ALLOWANCE,
+            orphan_wakes: take_in::ORPHANS,
+            title,
+            access_log,
+            listeners,
+            hooks,
+            readiness,
+            invocation,
+            hangups,
+            auto_reload,
+            file_watch: None,
+            client_watch,
+            helpers: Helpers::new(parts.status),
+            descendants,
+            counters,
+            has_returned,
+            bare: parts.is_bare.then(Bare::new),
+            // Children may have ended before the signal was blocked, or while a program took over from another.
+            must_reap: true,
+            have_ended: false,
+            fork_error: None,
+            deaths: Deaths::new(),
+            too_many: None,
+            reporting,
+            handover_of_logs: HandoverOfLogs::default(),
+            log,
+            runtime_files: parts.runtime_files,
+        });
+        parent.adopt_gossip();
+        Ok(parent)
+    }
+}
+
+/// Takes over the children that the old program has had, and what it had counted and decided.
+fn adopt(
+    adopted: Adopted,
+    config: Config,
+    table: &mut Table,
+    counters: &mut Counters,
+) -> Supervisor {
+    table.adopt(&adopted);
+    counters.adopt(&adopted.counters);
+    let Adopted { adopted_as, mut supervisor, .. } = adopted;
+    for child in &mut supervisor.children {
+        child.pid = table.pid(child.slot).map_or(0, number);
+    }
+    counters.count(match adopted_as {
+        AdoptedAs::NewProgram => Counter::Upgrades,
+        AdoptedAs::SameProgram => Counter::UpgradesRefused,
+    });
+    Supervisor::adopt(config, clock::now(), &supervisor, adopted_as)
+}
