@@ -42,7 +42,21 @@ fn children_that_others_stand_in_for_are_replaced() {
     let slot = supervisor.slots().next().expect("there are children");
     supervisor.handle(at(3000), Event::Recycle { slot });
     settle(&mut supervisor, at(3000));
-    assert_eq!(supervisor.stats().replaced, 4);
+    let stats = supervisor.stats();
+    assert_eq!((stats.replaced, stats.replaced_old_generation, stats.replaced_old_age), (4, 3, 0));
+}
+
+#[test]
+fn children_that_have_lived_too_long_are_counted_as_that() {
+    let mut config = Config::new(3, 5).expect("within limits");
+    config.max_lifetime = Some(Duration::from_secs(60));
+    let mut supervisor = Supervisor::new(config);
+    supervisor.handle(at(0), Event::Start);
+    settle(&mut supervisor, at(0));
+    supervisor.advance(at(90_000));
+    settle(&mut supervisor, at(90_000));
+    let stats = supervisor.stats();
+    assert_eq!((stats.replaced, stats.replaced_old_generation, stats.replaced_old_age), (3, 0, 3));
 }
 
 #[test]

@@ -31,6 +31,7 @@ mod pause;
 mod podman;
 mod proc;
 mod program;
+mod promtool;
 mod reaper;
 mod scene;
 mod skip;
@@ -53,6 +54,7 @@ pub use proc::{
     turns,
 };
 pub use program::Program;
+pub use promtool::check_metrics;
 pub use reaper::{End, kill, output};
 pub use scene::{Programs, Scene};
 pub use skip::{Lack, require_hangups, require_root, require_tool, skip};

@@ -64,13 +64,13 @@ fn metrics(scene: &Scene) -> io::Result<String> {
 
 /// How many lines the parent could not write, as its metrics have it.
 fn lost(scene: &Scene) -> u64 {
-    counted(scene, "prefork_log_lines_lost_total ")
+    counted(scene, "prefork_log_lines_lost_total")
 }
 
 fn counted(scene: &Scene, metric: &str) -> u64 {
     let metrics = metrics(scene).unwrap_or_default();
-    let count = metrics.lines().find_map(|line| line.strip_prefix(metric));
-    count.and_then(|count| count.parse().ok()).unwrap_or(0)
+    let found = metrics.lines().find_map(|line| line.strip_prefix(metric)?.strip_prefix('{'));
+    found.and_then(|line| line.rsplit_once(' ')?.1.parse().ok()).unwrap_or(0)
 }
 
 /// Makes the daemon do what it logs: reap, replace, reload, upgrade.
@@ -322,7 +322,7 @@ fn requests_are_answered_while_nobody_reads_their_log() {
         let reply = daemon.get(&format!("/log/{number}")).expect("an answer");
         assert!(reply.body.starts_with("not logged"), "{reply:?}");
     }
-    let lost = || counted(&scene, "prefork_child_log_lines_lost_total ");
+    let lost = || counted(&scene, "prefork_child_log_lines_lost_total");
     wait_until(PATIENCE, "that is counted", || lost() > 0);
     let mut reader = File::from(reader);
     reader.read_exact(&mut [0; 40_000]).expect("read");

@@ -66,8 +66,20 @@ impl Supervisor {
         }
         outgoing.sort_unstable();
         for (_, _, slot) in outgoing.into_iter().take(spare) {
-            self.stats.replaced += 1;
+            self.count_replacement(now, slot);
             self.retire(now, slot);
+        }
+    }
+
+    /// Counts that a child is replaced, and why: the first reason that is true.
+    fn count_replacement(&mut self, now: Time, slot: SlotId) {
+        self.stats.replaced += 1;
+        let Some(child) = self.slots.get(slot) else { return };
+        let too_old = |limit| now >= old_age_of(child, limit);
+        if self.awaited().is_some_and(|awaited| child.generation < awaited) {
+            self.stats.replaced_old_generation += 1;
+        } else if self.config.max_lifetime.is_some_and(too_old) {
+            self.stats.replaced_old_age += 1;
         }
     }
 
@@ -196,7 +208,7 @@ impl Supervisor {
         limit.into_iter().flat_map(move |limit| {
             self.staying()
                 .filter(|(_, child)| child.stage == Stage::Serving && !child.recycle)
-                .map(move |(slot, child)| (child.spawned + jittered(limit, child.serial), slot))
+                .map(move |(slot, child)| (old_age_of(child, limit), slot))
         })
     }
 
@@ -208,4 +220,9 @@ impl Supervisor {
     pub(super) fn staying(&self) -> impl Iterator<Item = (SlotId, &Child)> {
         self.slots.iter().filter(|(_, child)| !matches!(child.stage, Stage::Leaving { .. }))
     }
+}
+
+/// When a child is too old.
+fn old_age_of(child: &Child, limit: Duration) -> Time {
+    child.spawned + jittered(limit, child.serial)
 }

@@ -13,6 +13,10 @@ pub struct Stats {
     /// Children that were asked to leave because others serve in their place: old ones of a reload, old in
     /// age, or tired.
     pub replaced: u64,
+    /// Those of them that are of an older generation than a reload or an upgrade has begun.
+    pub replaced_old_generation: u64,
+    /// Those of them that were older than [`Config::max_lifetime`](crate::Config::max_lifetime).
+    pub replaced_old_age: u64,
     /// Requests that took longer than [`Config::request_timeout`](crate::Config::request_timeout).
     pub timeouts: u64,
     /// Children that were asked to leave, have not, and were interrupted.

@@ -17,7 +17,7 @@ use prefork_scoreboard::{Board, Class, Fault, Kind, Life, Record, SlotError, Sta
 
 pub use human::{bytes, duration, plural};
 pub use json::{Shown, pretty};
-pub use metrics::{registry, text};
+pub use metrics::{Exposition, Format};
 pub use owner::{Change, Listener, Outcome, Owner, Queue, Sign};
 pub use words::state;
 

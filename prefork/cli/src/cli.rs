@@ -41,10 +41,13 @@ pub(crate) enum Command {
         #[arg(long, short, value_name = "SECONDS", default_value = "1", value_parser = interval)]
         interval: Duration,
     },
-    /// Print OpenMetrics text, for Prometheus
+    /// Print metrics, for Prometheus
     Metrics {
         #[arg(value_hint = ValueHint::FilePath)]
         board: PathBuf,
+        /// Print OpenMetrics rather than the text format that every reader knows
+        #[arg(long)]
+        openmetrics: bool,
     },
     /// Report what pid files and boards are, and whether all is well
     Check {

@@ -21,7 +21,7 @@ use std::{env, process::ExitCode};
 
 use clap::Parser;
 use prefork_core::one_line;
-use prefork_view::{Shown, Slots, pretty, registry};
+use prefork_view::{Format, Shown, Slots, metrics, pretty};
 
 use cli::{Cli, Command};
 use exit::Exit;
@@ -58,8 +58,9 @@ fn run(command: Command) -> Result<Exit, Failure> {
             })
         }
         Command::Top { board, interval } => top::run(&board, interval),
-        Command::Metrics { board } => {
-            output::print(&prefork_view::text(&registry(Some(read(&board)?))))
+        Command::Metrics { board, openmetrics } => {
+            let format = if openmetrics { Format::OpenMetrics } else { Format::Classic };
+            output::print(&metrics::text(&read(&board)?, format))
         }
         Command::Check { files } => check::run(&files),
         Command::Running { pid_file } => daemon::running(&pid_file),

@@ -86,7 +86,7 @@ arguments! {
     /// Default none.
     ///
     /// `/status` is for people, `/status.json` for programs (as is `/status` for those who accept only
-    /// JSON), `/metrics` for Prometheus, in the OpenMetrics format; see [the crate's
+    /// JSON), `/metrics` for Prometheus; see [the crate's
     /// documentation](crate#the-status-page). What children do is on it with a
     /// [scoreboard](Self::scoreboard_path) only.
     ///

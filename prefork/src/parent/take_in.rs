@@ -165,9 +165,10 @@ impl Parent<'_> {
         let requests =
             self.runtime_files.board.as_mut().map(|board| board.clear(slot, now, pages, &self.log));
         pages.clear(slot);
-        self.counters.died(exit, requests);
+        let child = ChildId { slot, pid: number(pid) };
+        self.counters.died(child, exit, requests);
         if self.hooks.on_child_exit.is_some() {
-            let child = ChildExit {
+            let ended = ChildExit {
                 pid: number(pid),
                 slot: slot.0,
                 generation: generation.0,
@@ -179,10 +180,10 @@ impl Parent<'_> {
                 client: in_hand.client().unwrap_or_default().to_owned(),
             };
             // Before the supervisor knows, which might see nothing left to wait for.
-            self.call_hook(now, Call::OnChildExit(child));
+            self.call_hook(now, Call::OnChildExit(ended));
         }
         let about = About { in_hand, requests, ..About::default() };
-        self.deaths.add(Dead { child: ChildId { slot, pid: number(pid) }, exit, lived, about });
+        self.deaths.add(Dead { child, exit, lived, about });
         self.supervisor.handle(now, Event::Exited { slot, exit });
     }
 }

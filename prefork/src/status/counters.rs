@@ -8,8 +8,10 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use prefork_core::{Exit, Stats, Supervisor, Time};
+use prefork_core::{ChildId, Exit, Stats, Supervisor, Time};
 use serde::{Deserialize, Serialize};
+
+use super::failure::Failure;
 
 /// Declares the counters, each with its name for the handover and for programs.
 macro_rules! counters {
@@ -54,6 +56,10 @@ counters! {
     EarlyDeaths = "early_deaths",
     Retired = "retired",
     Replaced = "replaced",
+    /// Of these, by a reload or an upgrade.
+    ReplacedOldGeneration = "replaced_old_generation",
+    /// Of these, for their age.
+    ReplacedOldAge = "replaced_old_age",
     Timeouts = "timeouts",
     /// Children that were asked to leave, have not, and were interrupted.
     CutShort = "cut_short",
@@ -72,7 +78,8 @@ counters! {
 }
 
 impl Counter {
-    const fn of_end(exit: Exit) -> Self {
+    /// Returns what counts ends like this one.
+    pub(super) const fn of_end(exit: Exit) -> Self {
         use nix::libc::{SIGABRT, SIGBUS, SIGFPE, SIGILL, SIGKILL, SIGSEGV, SIGSYS};
         match exit {
             Exit::Code(0) => Self::Exited,
@@ -105,6 +112,8 @@ pub(crate) struct Counters {
     pub(crate) at_maximum: Duration,
     /// Since when there are, if there are now.
     pub(crate) at_maximum_since: Option<Time>,
+    /// The last child that did not end in order.
+    pub(crate) last_failure: Option<Failure>,
 }
 
 impl Counters {
@@ -120,18 +129,20 @@ impl Counters {
             generation: 1,
             at_maximum: Duration::ZERO,
             at_maximum_since: None,
+            last_failure: None,
         }
     }
 
     /// Goes on where the old program was.
     pub(crate) fn adopt(&mut self, handed: &HandedCounters) {
-        let HandedCounters { counts, started, started_unix, at_maximum } = handed;
+        let HandedCounters { counts, started, started_unix, at_maximum, last_failure } = handed;
         for counter in Counter::ALL {
             self.add(*counter, counts.get(counter.name()).copied().unwrap_or(0));
         }
         self.started = started.unwrap_or(self.started);
         self.started_unix = started_unix.unwrap_or(self.started_unix);
         self.at_maximum = *at_maximum;
+        self.last_failure = *last_failure;
     }
 
     /// What the next program needs to go on.
@@ -143,6 +154,7 @@ impl Counters {
             started: Some(self.started),
             started_unix: Some(self.started_unix),
             at_maximum: self.at_maximum + running,
+            last_failure: self.last_failure,
         }
     }
 
@@ -160,7 +172,8 @@ impl Counters {
     }
 
     /// Counts the end of a child, and what it has answered, as far as that is known.
-    pub(crate) const fn died(&mut self, exit: Exit, requests: Option<u64>) {
+    pub(crate) fn died(&mut self, child: ChildId, exit: Exit, requests: Option<u64>) {
+        self.last_failure = Failure::of(child.pid, exit).or(self.last_failure);
         self.count(Counter::of_end(exit));
         if let Some(requests) = requests {
             self.add(Counter::RequestsOfEnded, requests);
@@ -182,6 +195,12 @@ impl Counters {
             (Counter::EarlyDeaths, stats.early_deaths, before.early_deaths),
             (Counter::Retired, stats.retired, before.retired),
             (Counter::Replaced, stats.replaced, before.replaced),
+            (
+                Counter::ReplacedOldGeneration,
+                stats.replaced_old_generation,
+                before.replaced_old_generation,
+            ),
+            (Counter::ReplacedOldAge, stats.replaced_old_age, before.replaced_old_age),
             (Counter::Timeouts, stats.timeouts, before.timeouts),
             (Counter::CutShort, stats.cut_short, before.cut_short),
             (Counter::StuckStarts, stats.stuck_starts, before.stuck_starts),
@@ -217,118 +236,8 @@ pub(crate) struct HandedCounters {
     started: Option<Time>,
     started_unix: Option<Duration>,
     at_maximum: Duration,
+    last_failure: Option<Failure>,
 }
 
 #[cfg(test)]
-mod tests {
-    use prefork_core::{Config, Event, Request, Reread, SlotId};
-
-    use super::*;
-
-    const fn at(seconds: u64) -> Time {
-        Time::after_origin(Duration::from_secs(seconds))
-    }
-
-    fn counters() -> Counters {
-        Counters::new(at(10), 3, 5)
-    }
-
-    #[test]
-    fn names_are_unique() {
-        let mut names: Vec<_> = Counter::ALL.iter().map(|counter| counter.name()).collect();
-        names.sort_unstable();
-        names.dedup();
-        assert_eq!(names.len(), Counter::ALL.len());
-    }
-
-    #[test]
-    fn ends_are_counted_by_their_cause() {
-        let signal = |number| Exit::Signal { number, core_dumped: false };
-        let table = [
-            (Exit::Code(0), Counter::Exited),
-            (Exit::Code(101), Counter::Failed),
-            (signal(9), Counter::Killed),
-            (signal(6), Counter::Aborted),
-            (signal(11), Counter::Crashed),
-            (signal(15), Counter::Signalled),
-            (signal(64), Counter::Signalled),
-        ];
-        for (exit, counter) in table {
-            let mut counters = counters();
-            counters.died(exit, Some(7));
-            let counted: Vec<_> =
-                Counter::ALL.iter().filter(|counter| counters.get(**counter) == 1).collect();
-            assert_eq!(counted, [&counter], "{exit:?}");
-            assert_eq!(counters.get(Counter::RequestsOfEnded), 7);
-        }
-    }
-
-    #[test]
-    fn what_the_supervisor_has_done_is_counted_once() {
-        let mut config = Config::new(1, 1).expect("within limits");
-        config.reread = Reread::AtReload;
-        let mut supervisor = Supervisor::new(config);
-        let mut counters = counters();
-        for event in [
-            Event::Start,
-            Event::Spawned { slot: SlotId(0), pid: 7 },
-            Event::Ready { slot: SlotId(0) },
-            Event::Requested(Request::More),
-            Event::Requested(Request::Reload),
-            Event::SettingsRefused,
-            Event::Requested(Request::Upgrade),
-            Event::ProbeFailed,
-            Event::Requested(Request::Reload),
-            Event::SettingsUnread,
-        ] {
-            supervisor.handle(at(11), event);
-            counters.observe(at(11), &supervisor);
-        }
-        let counted: Vec<_> =
-            Counter::ALL.iter().filter(|counter| counters.get(**counter) == 1).collect();
-        assert_eq!(counted, [&Counter::ReloadsFailed, &Counter::UpgradesRefused]);
-        assert_eq!((counters.generation, counters.prefork, counters.max_children), (2, 1, 1));
-    }
-
-    #[test]
-    fn the_time_with_a_full_pool_adds_up() {
-        let mut counters = counters();
-        for (now, alive) in [(11, 4), (12, 5), (13, 6), (14, 4), (20, 5)] {
-            counters.note_size(at(now), alive);
-        }
-        assert_eq!(counters.at_maximum, Duration::from_secs(2));
-        assert_eq!(counters.at_maximum_since, Some(at(20)));
-        assert_eq!(counters.hand_over(at(21)).at_maximum, Duration::from_secs(3));
-    }
-
-    #[test]
-    fn the_next_program_goes_on_counting() {
-        let mut before = counters();
-        before.add(Counter::Spawns, 7);
-        before.died(Exit::Code(0), Some(u64::MAX));
-        let text = serde_json::to_string(&before.hand_over(at(30))).expect("written");
-        let handed: HandedCounters = serde_json::from_str(&text).expect("read");
-        let mut next = Counters::new(at(40), 3, 5);
-        next.adopt(&handed);
-        next.count(Counter::Spawns);
-        assert_eq!((next.get(Counter::Spawns), next.get(Counter::Exited)), (8, 1));
-        assert_eq!(next.started, at(10));
-        next.died(Exit::Code(0), Some(1));
-        assert_eq!(next.get(Counter::RequestsOfEnded), u64::MAX, "no overflow");
-    }
-
-    #[test]
-    fn a_program_that_counts_less_is_understood() {
-        let handed: HandedCounters =
-            serde_json::from_str(r#"{"counts":{"spawns":3,"of a later library":1}}"#)
-                .expect("read");
-        let mut next = counters();
-        next.adopt(&handed);
-        assert_eq!((next.get(Counter::Spawns), next.get(Counter::Reloads)), (3, 0));
-        assert_eq!(next.started, at(10));
-        assert_eq!(
-            serde_json::from_str::<HandedCounters>("{}").expect("read"),
-            HandedCounters::default()
-        );
-    }
-}
+mod tests;

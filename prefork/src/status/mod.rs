@@ -19,9 +19,9 @@
 //! # Files
 //!
 //! - `address.rs`, `socket.rs`, `service.rs`: the parent.
-//! - `page.rs`: both sides.
+//! - `page.rs`, with `counters.rs` and `failure.rs`: both sides.
 //! - `process.rs`: the process; `server.rs`, `connection.rs`, `request.rs`: talking HTTP; `answer.rs`,
-//!   `report.rs`, `html.rs`, `openmetrics.rs`: what is said.
+//!   `report.rs`, `html.rs`, `metrics.rs`: what is said.
 
 #![cfg_attr(
     not(feature = "status"),
@@ -30,6 +30,7 @@
 
 mod address;
 pub(crate) mod counters;
+mod failure;
 #[cfg(feature = "status")]
 mod http;
 mod page;

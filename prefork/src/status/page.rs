@@ -12,6 +12,7 @@ use prefork_core::Time;
 
 use crate::{
     status::counters::{Counter, Counters},
+    status::failure::{self, Failure},
     sys::SharedFigures,
 };
 
@@ -27,7 +28,8 @@ const GENERATION: usize = FIRST_OTHER + 4;
 const ALIVE: usize = FIRST_OTHER + 5;
 const AT_MAXIMUM: usize = FIRST_OTHER + 6;
 const AT_MAXIMUM_SINCE: usize = FIRST_OTHER + 7;
-const WORDS: usize = FIRST_OTHER + 8;
+const LAST_FAILURE: usize = FIRST_OTHER + 8;
+const WORDS: usize = LAST_FAILURE + failure::WORDS;
 
 /// How often, and how long apart, the status process looks again while the parent is at it. The parent is quick, but
 /// may have been stopped: then its figures are as good as they get.
@@ -53,6 +55,7 @@ pub(super) struct Figures {
     pub(super) generation: u64,
     pub(super) alive: u64,
     pub(super) at_maximum: Duration,
+    pub(super) last_failure: Option<Failure>,
 }
 
 impl Page {
@@ -91,7 +94,9 @@ impl Page {
             nanos(counters.at_maximum),
             counters.at_maximum_since.map_or(0, |since| nanos(since.since(Time::ZERO))),
         ];
-        for (word, value) in self.words()[FIRST_COUNTER..].iter().zip(counts.chain(others)) {
+        let failure = Failure::words(counters.last_failure);
+        let values = counts.chain(others).chain(failure);
+        for (word, value) in self.words()[FIRST_COUNTER..].iter().zip(values) {
             word.store(value, Ordering::Relaxed);
         }
         self.version += 1;
@@ -160,6 +165,7 @@ fn figures(words: &[AtomicU64], now: Time) -> Figures {
         generation: load(GENERATION),
         alive: load(ALIVE),
         at_maximum: duration(AT_MAXIMUM) + running,
+        last_failure: Failure::of_words(std::array::from_fn(|index| load(LAST_FAILURE + index))),
     }
 }
 
@@ -173,6 +179,8 @@ fn nanos(duration: Duration) -> u64 {
 
 #[cfg(test)]
 pub(super) mod tests {
+    use prefork_core::{ChildId, Exit, SlotId};
+
     use super::*;
 
     const fn at(seconds: u64) -> Time {
@@ -185,7 +193,13 @@ pub(super) mod tests {
         counters.started_unix = Duration::from_secs(1_700_000_000);
         counters.add(Counter::RequestsOfEnded, 1000);
         counters.add(Counter::Spawns, 12);
-        counters.add(Counter::Killed, 2);
+        counters.add(Counter::Replaced, 6);
+        counters.add(Counter::ReplacedOldGeneration, 3);
+        counters.add(Counter::ReplacedOldAge, 1);
+        counters.add(Counter::Killed, 1);
+        let (slot, pid) = (SlotId(1), 4007);
+        let exit = Exit::Signal { number: 9, core_dumped: false };
+        counters.died(ChildId { slot, pid }, exit, None);
         counters.at_maximum_since = Some(at(140));
         let mut page = Page::new().expect("made");
         page.publish(&counters, 6);
@@ -200,6 +214,7 @@ pub(super) mod tests {
         assert_eq!((figures.prefork, figures.max_children, figures.alive), (3, 10, 6));
         assert_eq!((figures.started, figures.generation), (at(100), 1));
         assert_eq!(figures.at_maximum, Duration::from_secs(10));
+        assert_eq!(figures.last_failure.map(|failure| failure.pid), Some(4007));
     }
 
     #[test]

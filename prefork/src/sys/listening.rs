@@ -35,6 +35,22 @@ pub(crate) fn accept_queue(listener: BorrowedFd<'_>) -> Option<Queue> {
     known.then_some(queue)
 }
 
+/// Returns how many connection attempts the kernel has dropped at a listening socket since it was made: of TCP, those
+/// for which its queue had no room (see `SO_MEMINFO` in `asm-generic/socket.h`). `None` if the kernel does not say.
+pub(crate) fn dropped(listener: BorrowedFd<'_>) -> Option<u32> {
+    /// The same number on every architecture that Rust has but SPARC and PA-RISC; see `asm-generic/socket.h`.
+    const SO_MEMINFO: libc::c_int = 55;
+    /// `SK_MEMINFO_DROPS` in `linux/sock_diag.h`.
+    const DROPS: usize = 8;
+    let mut words = [0u32; DROPS + 1];
+    let mut length = libc::socklen_t::try_from(size_of_val(&words)).ok()?;
+    let (fd, into) = (listener.as_raw_fd(), words.as_mut_ptr().cast());
+    // SAFETY: the kernel writes at most `length` bytes to `into`, which is as long, and the new length to `length`.
+    let result =
+        unsafe { libc::getsockopt(fd, libc::SOL_SOCKET, SO_MEMINFO, into, &raw mut length) };
+    (result == 0 && length as usize == size_of_val(&words)).then_some(words[DROPS])
+}
+
 /// Returns the index of the interface to which a socket is bound; 0 for none (see `SO_BINDTOIFINDEX` in
 /// `socket(7)`).
 pub(crate) fn bound_interface(socket: BorrowedFd<'_>) -> io::Result<libc::c_int> {

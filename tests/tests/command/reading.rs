@@ -80,21 +80,23 @@ fn status_is_json_for_programs() {
 
 /// Prometheus gets its text.
 #[test]
-fn metrics_are_open_metrics() {
+fn metrics_are_for_prometheus() {
     let scene = scene!();
     let daemon = scene.hello().args(["--prefork", "3"]).board().daemon();
     wait_for_idle(&scene, 3);
     let text = run(&scene, "metrics @scoreboard", 0).stdout;
     for line in [
         "prefork_children{state=\"idle\"} 3",
-        "prefork_newest_generation 1",
+        "prefork_generation 1",
         "prefork_living_children_requests 0",
-        "prefork_creator_running 1",
-        "# UNIT prefork_longest_request_seconds seconds",
+        "prefork_daemon_running 1",
     ] {
         assert!(text.lines().any(|found| found == line), "{line:?} is not in {text}");
     }
-    assert!(text.ends_with("# EOF\n"), "{text}");
+    assert!(!text.contains("# EOF"), "{text}");
+    let open = run(&scene, "metrics --openmetrics @scoreboard", 0).stdout;
+    assert!(open.ends_with("\n# EOF\n"), "{open}");
+    prefork_tests::check_metrics(&scene, &text, &open);
     daemon.stop_in_order();
 }
 

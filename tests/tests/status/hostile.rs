@@ -60,7 +60,7 @@ fn a_hundred_clients_at_once_are_all_answered() {
     let process = status_process(&daemon).pid;
     let mut clients: Vec<TcpStream> = (0..100).map(|_| connect(&scene)).collect();
     for client in &mut clients {
-        client.write_all(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n").expect("sent");
+        client.write_all(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nAccept: application/openmetrics-text\r\n\r\n").expect("sent");
     }
     for mut client in clients {
         let mut answer = String::new();

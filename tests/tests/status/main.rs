@@ -2,6 +2,7 @@
 
 mod counting;
 mod hostile;
+mod metrics;
 mod process;
 
 use std::{

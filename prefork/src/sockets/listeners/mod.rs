@@ -170,6 +170,14 @@ impl Listeners {
         })?
     }
 
+    /// Returns how many connection attempts were dropped at all of them, as there was no room in the queue; `None` if
+    /// that is not known of one, or no connection can wait at any.
+    pub(crate) fn dropped(&self) -> Option<u64> {
+        let listening = self.sockets.iter().filter(|listening| listening.can_queue());
+        let dropped = listening.map(|it| listening::dropped(it.socket.as_fd()).map(u64::from));
+        dropped.reduce(|sum, dropped| Some(sum? + dropped?))?
+    }
+
     /// Returns how many connections wait at all of them; `None` as with [`queue`](Self::queue).
     pub(crate) fn waiting(&self) -> Option<u32> {
         self.queue().map(|queue| queue.waiting)
@@ -227,5 +235,30 @@ mod tests {
         listeners.disarm();
         drop(listeners);
         assert!(begun.elapsed() < Duration::from_secs(5), "it has lingered {:?}", begun.elapsed());
+    }
+
+    #[test]
+    fn clients_for_whom_there_is_no_room_are_counted() {
+        let socket: OwnedFd = TcpListener::bind("127.0.0.1:0").expect("bound").into();
+        rustix::net::listen(&socket, 0).expect("it listens");
+        let address = getsockname(&socket).expect("bound");
+        let known_by = KnownBy::Tcp(Vec::new());
+        let listening = Listening { known_by, activated: None, file: None, socket };
+        let listeners = Listeners::new(vec![listening]);
+        assert_eq!(listeners.dropped(), Some(0));
+        // One waits; the next ones are not answered, and would try again.
+        let clients: Vec<_> = (0..3).map(|_| connect_without_waiting(&address)).collect();
+        assert_eq!(listeners.waiting(), Some(1));
+        assert_eq!(listeners.dropped(), Some(2));
+        drop(clients);
+    }
+
+    fn connect_without_waiting(address: &rustix::net::SocketAddrAny) -> OwnedFd {
+        use rustix::net::{AddressFamily, SocketFlags, SocketType, socket_with};
+        let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+        let client =
+            socket_with(AddressFamily::INET, SocketType::STREAM, flags, None).expect("made");
+        assert_eq!(connect(&client, address), Err(Errno::INPROGRESS));
+        client
     }
 }

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use super::{
-    html, openmetrics,
+    html, metrics,
     request::{Method, Refusal, Request},
 };
 use crate::status::process::Source;
@@ -12,7 +12,6 @@ use prefork_view::Slots;
 const TEXT: &str = "text/plain; charset=utf-8";
 const HTML: &str = "text/html; charset=utf-8";
 const JSON: &str = "application/json";
-const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// Makes the whole answer to a request.
 pub(super) fn answer(request: &Request, source: &Source<'_>) -> Vec<u8> {
@@ -22,7 +21,10 @@ pub(super) fn answer(request: &Request, source: &Source<'_>) -> Vec<u8> {
         "/status" if request.wants_json => (JSON, source.report().json(slots(request))),
         "/status" => (HTML, html::page(&source.report(), slots(request), request.asks("refresh"))),
         "/status.json" => (JSON, source.report().json(slots(request))),
-        "/metrics" => (OPENMETRICS, openmetrics::text(&source.report())),
+        "/metrics" => {
+            let format = request.metrics;
+            (format.content_type(), metrics::text(&source.report(), format))
+        }
         _ => {
             return whole(
                 "404 Not Found",

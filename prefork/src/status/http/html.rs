@@ -36,7 +36,7 @@ pub(super) fn index() -> String {
          <li><a href=\"/status\">/status</a>: what each child does\
          <li><a href=\"/status?refresh\">/status?refresh</a>: the same, every 5 seconds\
          <li><a href=\"/status.json\">/status.json</a>: for programs\
-         <li><a href=\"/metrics\">/metrics</a>: for Prometheus (OpenMetrics)</ul>\n"
+         <li><a href=\"/metrics\">/metrics</a>: for Prometheus</ul>\n"
     )
 }
 
@@ -229,6 +229,8 @@ const fn words(counter: Counter) -> Option<&'static str> {
         Counter::EarlyDeaths => "early deaths",
         Counter::Retired => "retired, too many",
         Counter::Replaced => "replaced",
+        Counter::ReplacedOldGeneration => "replaced by a reload",
+        Counter::ReplacedOldAge => "replaced for their age",
         Counter::Timeouts => "requests timed out",
         Counter::CutShort => "left too late",
         Counter::StuckStarts => "stuck starts",

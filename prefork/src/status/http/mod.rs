@@ -1,12 +1,12 @@
 //! The page over HTTP, and the metrics.
 //!
 //! `server.rs`, `connection.rs`, `request.rs` exchange requests and answers; `answer.rs`, `report.rs`, `html.rs`,
-//! `openmetrics.rs` are what is answered.
+//! `metrics.rs` are what is answered.
 
 mod answer;
 mod connection;
 mod html;
-mod openmetrics;
+mod metrics;
 mod report;
 mod request;
 mod server;

@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
+use prefork_core::Exit;
 use prefork_view::{Shown, Slots, View, pretty};
 use serde::Serialize;
 
 use crate::{
-    status::{counters::Counter, page::Figures, process::Source},
+    status::{counters::Counter, failure::Failure, page::Figures, process::Source},
     sys::listening::Queue,
     system::clock,
 };
@@ -23,6 +24,8 @@ pub(super) struct Report {
     pub(super) requests: Option<u64>,
     /// The connections that wait to be accepted, if the kernel reports them.
     pub(super) queue: Option<Queue>,
+    /// Connection attempts that were dropped as the queue was full, if the kernel reports them.
+    pub(super) dropped: Option<u64>,
 }
 
 impl<'a> Source<'a> {
@@ -40,6 +43,7 @@ impl<'a> Source<'a> {
             view,
             requests,
             queue: self.listeners.queue(),
+            dropped: self.listeners.dropped(),
         }
     }
 
@@ -75,7 +79,29 @@ struct Daemon<'a> {
     at_maximum_seconds: f64,
     queue: Option<u32>,
     queue_limit: Option<u32>,
+    queue_dropped: Option<u64>,
+    last_failure: Option<LastFailure>,
     counters: serde_json::Map<String, serde_json::Value>,
+}
+
+#[derive(Serialize)]
+struct LastFailure {
+    unix_seconds: f64,
+    pid: u32,
+    cause: &'static str,
+    status: Option<i32>,
+    signal: Option<i32>,
+}
+
+impl LastFailure {
+    fn new(failure: Failure) -> Self {
+        let (status, signal) = match failure.exit() {
+            Exit::Code(code) => (Some(code), None),
+            Exit::Signal { number, .. } => (None, Some(number)),
+        };
+        let unix_seconds = failure.at_unix.as_secs_f64();
+        Self { unix_seconds, pid: failure.pid, cause: failure.cause(), status, signal }
+    }
 }
 
 impl Report {
@@ -104,6 +130,8 @@ impl Report {
                 at_maximum_seconds: figures.at_maximum.as_secs_f64(),
                 queue: self.queue.map(|queue| queue.waiting),
                 queue_limit: self.queue.map(|queue| queue.limit),
+                queue_dropped: self.dropped,
+                last_failure: figures.last_failure.map(LastFailure::new),
                 counters,
             },
         })
@@ -133,6 +161,7 @@ pub(super) mod tests {
             view: Some(prefork_view::samples::view()),
             requests: Some(26_000),
             queue: Some(Queue { waiting: 2, limit: 4096 }),
+            dropped: Some(5),
         }
     }
 
@@ -151,6 +180,10 @@ pub(super) mod tests {
         assert_eq!(daemon["counters"]["reloads"], 0);
         assert_eq!((&daemon["queue"], &daemon["busy_ratio"]), (&json!(2), &json!(0.2)));
         assert_eq!((&daemon["prefork"], &daemon["max_children"]), (&json!(3), &json!(10)));
+        let failure = &daemon["last_failure"];
+        assert_eq!((&failure["pid"], &failure["cause"]), (&json!(4007), &json!("killed")));
+        assert_eq!((&failure["status"], &failure["signal"]), (&Value::Null, &json!(9)));
+        assert_eq!(daemon["queue_dropped"], 5);
         assert_eq!((&daemon["pid"], &daemon["uptime_seconds"]), (&json!(3999), &json!(50.0)));
     }
 

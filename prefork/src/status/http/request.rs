@@ -2,6 +2,8 @@
 
 use std::net::IpAddr;
 
+use prefork_view::Format;
+
 /// The most bytes of a request, and the most header fields.
 pub(super) const LONGEST: usize = 8192;
 const MOST_FIELDS: usize = 64;
@@ -23,6 +25,8 @@ pub(super) struct Request {
     pub(super) query: String,
     /// Whether JSON is asked for rather than HTML.
     pub(super) wants_json: bool,
+    /// In which format metrics are asked for.
+    pub(super) metrics: Format,
 }
 
 /// What may be asked for.
@@ -93,8 +97,14 @@ fn judge(request: &httparse::Request<'_, '_>, way: Way) -> Parsed {
     };
     let target = request.path.unwrap_or_default();
     let (path, query) = target.split_once('?').unwrap_or((target, ""));
-    let wants_json = field("accept").is_some_and(|accept| prefers_json(&accept));
-    Parsed::Request(Request { method, path: path.to_owned(), query: query.to_owned(), wants_json })
+    let accept = field("accept").unwrap_or_default();
+    Parsed::Request(Request {
+        method,
+        path: path.to_owned(),
+        query: query.to_owned(),
+        wants_json: prefers_json(&accept),
+        metrics: metrics_format(&accept),
+    })
 }
 
 /// Whether the host of a request is this machine by number or as `localhost`: anything else is a name by
@@ -112,6 +122,21 @@ fn prefers_json(accept: &str) -> bool {
     let first = accept.split(',').map(|kind| kind.split(';').next().unwrap_or_default().trim());
     let mut known = first.filter(|kind| ["application/json", "text/html"].contains(kind));
     known.next() == Some("application/json")
+}
+
+/// OpenMetrics, if a reader asks for it and not for plain text rather.
+fn metrics_format(accept: &str) -> Format {
+    let quality = |wanted: &str| {
+        let accepted = accept.split(',').filter_map(|part| {
+            let mut words = part.split(';').map(str::trim);
+            let is_it = words.next()?.eq_ignore_ascii_case(wanted);
+            let quality = words.find_map(|word| word.strip_prefix("q=")?.parse::<f32>().ok());
+            is_it.then_some(quality.unwrap_or(1.0))
+        });
+        accepted.fold(0.0, f32::max)
+    };
+    let open = quality("application/openmetrics-text");
+    if open > 0.0 && open >= quality("text/plain") { Format::OpenMetrics } else { Format::Classic }
 }
 
 #[cfg(test)]
@@ -133,6 +158,7 @@ mod tests {
             path: "/status".into(),
             query: "refresh".into(),
             wants_json: true,
+            metrics: Format::Classic,
         };
         assert_eq!(parse(text.as_bytes(), Way::Tcp), Parsed::Request(expected));
         for length in 0..text.len() {
@@ -169,6 +195,26 @@ mod tests {
         }
         let request = b"GET / HTTP/1.1\r\nHost: anything\r\n\r\n";
         assert!(matches!(parse(request, Way::Unix), Parsed::Request(_)));
+    }
+
+    #[test]
+    fn metrics_are_plain_text_unless_the_other_format_is_asked_for() {
+        let open = [
+            "application/openmetrics-text",
+            "application/openmetrics-text;version=1.0.0,application/openmetrics-text;version=0.0.1;\
+             q=0.75,text/plain;version=0.0.4;q=0.5,*/*;q=0.1",
+            "text/plain;q=0.5, Application/OpenMetrics-Text; version=1.0.0; q=0.5",
+        ];
+        let classic = [
+            "",
+            "*/*",
+            "text/html,*/*;q=0.8",
+            "text/plain;version=0.0.4",
+            "application/openmetrics-text;q=0",
+            "text/plain;version=0.0.4;q=0.6,application/openmetrics-text;version=1.0.0;q=0.5",
+        ];
+        assert!(open.into_iter().all(|accept| metrics_format(accept) == Format::OpenMetrics));
+        assert!(classic.into_iter().all(|accept| metrics_format(accept) == Format::Classic));
     }
 
     #[test]

@@ -1,0 +1,189 @@
+//! A board as figures for Prometheus.
+
+mod exposition;
+
+use prefork_scoreboard::{Life, Stall, State, Status};
+
+pub use exposition::{Exposition, Format, Value};
+
+use crate::{View, words};
+
+/// Renders what a board says.
+///
+/// All are gauges: what a child has counted goes with it, so nothing here only ever grows.
+#[must_use]
+pub fn text(view: &View, format: Format) -> String {
+    let owner = &view.owner;
+    let mut to = Exposition::new(format, owner.name.as_deref());
+    build(&mut to, owner.version.as_deref(), owner.library.as_deref());
+    let running = match view.creator_life {
+        Life::Running => Some(1_u64),
+        Life::Gone => Some(0),
+        Life::Unknown => None,
+    };
+    to.gauge("daemon_running", "Whether the process runs that has made the scoreboard", running);
+    let created = view.created.duration_since(std::time::SystemTime::UNIX_EPOCH).ok();
+    to.gauge(
+        "scoreboard_created_time_seconds",
+        "When the scoreboard was made, since the epoch",
+        created,
+    );
+    to.gauge("min_children", "Children that there are at rest", owner.min_children);
+    to.gauge("max_children", "Children that there may be", owner.max_children);
+    let generation = view.taken().map(|row| row.generation).max();
+    to.gauge("generation", "Generation of the newest children", generation);
+    let requests = view.rows.iter().map(|row| row.requests);
+    to.gauge(
+        "living_children_requests",
+        "Requests served by the children that live now, falls when a child is replaced",
+        Some(requests.fold(0, u64::saturating_add)),
+    );
+    children(&mut to, view);
+    to.finish()
+}
+
+/// Writes which program runs, as far as that is known, and what supervises its children.
+pub fn build(to: &mut Exposition, version: Option<&str>, library: Option<&str>) {
+    let labels = [("version", version), ("library", library)];
+    let known: Vec<_> =
+        labels.into_iter().filter_map(|(label, value)| Some((label, value?))).collect();
+    if !known.is_empty() {
+        let help = "The version of the daemon, and of what supervises its children";
+        to.info("build_info", help, &known);
+    }
+}
+
+/// Writes what the children do, as far as a board says.
+pub fn children(to: &mut Exposition, view: &View) {
+    let live = State::ALL.into_iter().map(Status::Live);
+    let there: Vec<_> = view.rows.iter().filter(|row| row.life != Life::Gone).collect();
+    let counts = live.chain([Status::Stalled(Stall::Damaged)]).map(|status| {
+        let state = words::state(status);
+        let count = there.iter().filter(|row| words::state(row.status) == state).count();
+        (state, Value::from(count))
+    });
+    let counts: Vec<_> = counts.chain([("gone", view.gone.into())]).collect();
+    to.gauges("children", "Children by what they are doing", "state", &counts);
+    to.gauge(
+        "leaving_children",
+        "Children that were asked to leave and finish what they have in hand",
+        Some(view.leaving()),
+    );
+    let memory = view.rows.iter().filter_map(|row| row.memory).reduce(u64::saturating_add);
+    to.gauge(
+        "children_resident_bytes",
+        "Resident memory of the children, shared pages counted in each",
+        memory,
+    );
+    to.gauge(
+        "longest_request_seconds",
+        "Time in the oldest request in hand",
+        Some(view.longest_request().unwrap_or_default()),
+    );
+    let oldest = view.rows.iter().filter_map(|row| row.age).max();
+    to.gauge("oldest_child_age_seconds", "Age of the oldest child", oldest);
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::samples::{of_rows, row, view};
+
+    /// Reads the text back, line by line, as strictly as the formats have it.
+    fn parsed(text: &str) -> BTreeMap<&str, f64> {
+        let mut samples = BTreeMap::new();
+        let (mut family, mut info) = ("", "");
+        for line in text.lines().filter(|line| *line != "# EOF") {
+            if let Some(comment) = line.strip_prefix("# ") {
+                let mut words = comment.splitn(3, ' ');
+                let (keyword, name) = (words.next(), words.next().expect("a name"));
+                match keyword {
+                    Some("HELP") => family = name,
+                    Some("TYPE") => match words.next() {
+                        Some("info") => info = name,
+                        kind => assert_eq!(kind, Some("gauge"), "{line}"),
+                    },
+                    Some("UNIT") => {
+                        let unit = words.next().expect("a unit");
+                        assert!(name.ends_with(&format!("_{unit}")), "{line}");
+                    }
+                    _ => panic!("an unknown comment: {line}"),
+                }
+                assert_eq!(name, family, "{line}");
+                continue;
+            }
+            let (name, value) = line.rsplit_once(' ').expect("a name and a value");
+            let of = name.split('{').next().expect("a name");
+            let of = if family == info { of.trim_end_matches("_info") } else { of };
+            assert_eq!(of, family, "{line}");
+            let value = value.parse().expect("a number");
+            assert_eq!(samples.insert(name, value), None, "twice: {line}");
+        }
+        samples
+    }
+
+    #[test]
+    fn the_text_says_what_the_board_says() {
+        let text = text(&view(), Format::OpenMetrics);
+        assert!(text.ends_with("\n# EOF\n"), "{text}");
+        let samples = parsed(&text);
+        let expected = [
+            ("prefork_min_children{name=\"hello\"}", 3.0),
+            ("prefork_max_children{name=\"hello\"}", 150.0),
+            ("prefork_build_info{name=\"hello\",version=\"0.1.0\",library=\"prefork 0.1.0\"}", 1.0),
+            ("prefork_children{name=\"hello\",state=\"idle\"}", 1.0),
+            ("prefork_children{name=\"hello\",state=\"writing\"}", 1.0),
+            ("prefork_children{name=\"hello\",state=\"keepalive\"}", 0.0),
+            ("prefork_children{name=\"hello\",state=\"stalled\"}", 1.0),
+            ("prefork_children{name=\"hello\",state=\"gone\"}", 0.0),
+            ("prefork_leaving_children{name=\"hello\"}", 0.0),
+            ("prefork_living_children_requests{name=\"hello\"}", 25_000.0),
+            ("prefork_generation{name=\"hello\"}", 1.0),
+            ("prefork_children_resident_bytes{name=\"hello\"}", 25.0 * 1024.0 * 1024.0),
+            ("prefork_longest_request_seconds{name=\"hello\"}", 8.75),
+            ("prefork_oldest_child_age_seconds{name=\"hello\"}", 700.0),
+            ("prefork_scoreboard_created_time_seconds{name=\"hello\"}", 1.7e9),
+            ("prefork_daemon_running{name=\"hello\"}", 1.0),
+        ];
+        for (name, value) in expected {
+            assert_eq!(samples.get(name), Some(&value), "{name} in {text}");
+        }
+        let children = samples.keys().filter(|name| name.starts_with("prefork_children{")).count();
+        assert_eq!(samples.len(), children + 11);
+        assert_eq!(children, State::ALL.len() + 2);
+    }
+
+    #[test]
+    fn both_formats_say_the_same() {
+        let (classic, open) = (text(&view(), Format::Classic), text(&view(), Format::OpenMetrics));
+        assert_eq!(parsed(&classic), parsed(&open));
+        assert!(!classic.contains("# UNIT") && !classic.contains("# EOF"), "{classic}");
+    }
+
+    #[test]
+    fn children_that_are_gone_do_nothing() {
+        let mut rows = vec![row(0, Status::Live(State::Idle)), row(1, Status::Live(State::Idle))];
+        rows[1].life = Life::Gone;
+        let text = text(&of_rows(rows), Format::Classic);
+        let samples = parsed(&text);
+        for (state, count) in [("idle", 1.0), ("gone", 1.0)] {
+            let name = format!("prefork_children{{name=\"hello\",state=\"{state}\"}}");
+            assert_eq!(samples.get(&*name), Some(&count), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_known_is_left_out() {
+        let mut view = of_rows(vec![row(0, Status::Empty)]);
+        view.creator_life = Life::Unknown;
+        view.owner = crate::Owner::default();
+        let text = text(&view, Format::Classic);
+        let samples = parsed(&text);
+        for name in ["daemon_running", "oldest_child_age_seconds", "build_info", "max_children"] {
+            assert!(!samples.contains_key(&*format!("prefork_{name}")), "{text}");
+        }
+        assert_eq!(samples.get("prefork_longest_request_seconds"), Some(&0.0));
+    }
+}
