@@ -47,7 +47,8 @@ pub struct Config {
     /// A child that ends without having worked within this time of its spawn, or before it ever
     /// served, died early. Default 1 s.
     pub early: Duration,
-    /// The delay before the next spawn after a first early death; it doubles with every further
+    /// The delay before the next spawn after a first early death that is not tolerated (see
+    /// [`Supervisor`](crate::Supervisor#early-deaths)); it doubles with every further
     /// one. At least 1 ms. Default 10 ms.
     pub throttle_first: Duration,
     /// The longest delay between spawns after early deaths; at least the first one. Default 10 s.

@@ -76,6 +76,15 @@ pub(crate) struct Child {
     pub(crate) hung: Option<Hung>,
 }
 
+impl Child {
+    pub(crate) const fn has_not_served(&self) -> bool {
+        match self.stage {
+            Stage::Starting | Stage::Entered { .. } => true,
+            Stage::Serving | Stage::Leaving { .. } => false,
+        }
+    }
+}
+
 /// A table of places, each empty or with one child.
 ///
 /// Children that were adopted from a larger pool may stand beyond; their places are not used again.

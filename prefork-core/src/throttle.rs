@@ -1,45 +1,79 @@
 //! When to spawn again after children died early.
 //!
-//! A program that cannot run must not become a fork bomb; one that was killed once must be back at
-//! once. So a first early death costs a few milliseconds, every further one doubles the delay up to
-//! a cap, and the first child that does its job lifts it. Two rules keep this fair:
+//! A program that cannot run must not become a fork bomb; one that was killed must be back at once. So the first few
+//! children that die early after they have served are replaced without delay, as are those of any hour that die so a second
+//! apart. A death before a child has served, or one too many, costs a few milliseconds, every further one doubles the
+//! delay up to a cap, and the first child that does its job lifts it. Two rules keep this fair:
 //!
 //! - Children of one wave count once. When 150 children are killed together, that is one event and
-//!   not 150 doublings, so only the death of a child that was spawned after the last doubling
-//!   doubles the delay again.
+//!   not 150 doublings, so only the death of a child that was spawned after the last one that counted
+//!   counts again.
 //! - Only children spawned since the trouble began can prove that it is over. Older ones that still
 //!   work say nothing about what a new one will do.
 
 use std::time::Duration;
 
-use crate::{Config, Time, backoff::Backoff};
+use crate::{Allowance, Config, Time, backoff::Backoff};
+
+/// The early deaths of children that had served which delay nothing: 5 at once, and one a second. A loop of those that
+/// live for longer is no faster.
+const TOLERATED: Allowance = Allowance::new(5, Duration::from_secs(1));
 
 /// The delay between spawns, with the memory of when it last grew.
 #[derive(Clone, Debug)]
 pub(crate) struct Throttle {
     backoff: Backoff,
+    tolerated: Allowance,
+    trouble: Option<Trouble>,
+}
+
+/// Early deaths, as long as no child has come up since.
+#[derive(Clone, Copy, Debug)]
+struct Trouble {
     began: Time,
-    grew: Time,
+    /// When the last one was that counted.
+    counted: Time,
+}
+
+/// Whether a child that has died early had served before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Lived {
+    BeforeServing,
+    Serving,
+}
+
+/// What follows from an early death.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Toll {
+    /// It is one with another one.
+    Same,
+    /// It counts, and delays nothing.
+    Tolerated,
+    /// It delays the next spawn by so much.
+    Delay(Duration),
 }
 
 impl Throttle {
     pub(crate) const fn new(config: &Config) -> Self {
         Self {
             backoff: Backoff::new(config.throttle_first, config.throttle_cap),
-            began: Time::ZERO,
-            grew: Time::ZERO,
+            tolerated: TOLERATED,
+            trouble: None,
         }
     }
 
-    /// Counts the early death of a child; returns the new delay if it has grown.
-    pub(crate) fn died_early(&mut self, now: Time, spawned: Time) -> Option<Duration> {
-        if !self.is_active() {
-            self.began = now;
-        } else if spawned < self.grew {
-            return None;
+    /// Counts the early death of a child.
+    pub(crate) fn died_early(&mut self, now: Time, spawned: Time, lived: Lived) -> Toll {
+        let began = match self.trouble {
+            Some(Trouble { counted, .. }) if spawned < counted => return Toll::Same,
+            Some(Trouble { began, .. }) => began,
+            None => now,
+        };
+        self.trouble = Some(Trouble { began, counted: now });
+        if lived == Lived::Serving && !self.is_active() && self.tolerated.take(now) {
+            return Toll::Tolerated;
         }
-        self.grew = now;
-        Some(self.backoff.fail(now))
+        Toll::Delay(self.backoff.fail(now))
     }
 
     /// Notes a spawn: while the throttle lasts, the next one waits again.
@@ -49,15 +83,22 @@ impl Throttle {
 
     /// Returns whether a child spawned at `spawned` could prove that the trouble is over.
     pub(crate) fn is_evidence(&self, spawned: Time) -> bool {
-        self.is_active() && spawned >= self.began
+        self.trouble.is_some_and(|trouble| spawned >= trouble.began)
     }
 
-    /// Lifts the throttle.
-    pub(crate) fn lift(&mut self) {
-        self.backoff.succeed();
+    /// Ends the trouble; returns whether spawns were delayed.
+    pub(crate) fn lift(&mut self) -> bool {
+        self.trouble = None;
+        self.backoff.succeed() > 0
     }
 
-    pub(crate) fn is_active(&self) -> bool {
+    /// Whether children have died early, and none has come up since.
+    pub(crate) const fn is_troubled(&self) -> bool {
+        self.trouble.is_some()
+    }
+
+    /// Whether spawns are delayed.
+    pub(crate) const fn is_active(&self) -> bool {
         self.backoff.failures() > 0
     }
 
@@ -70,6 +111,8 @@ impl Throttle {
 mod tests {
     use super::*;
 
+    const MS: Duration = Duration::from_millis(1);
+
     fn throttle() -> Throttle {
         Throttle::new(&Config::new(1, 1).expect("valid"))
     }
@@ -81,21 +124,55 @@ mod tests {
     #[test]
     fn one_wave_of_deaths_counts_once() {
         let mut throttle = throttle();
-        assert_eq!(throttle.died_early(at(5), at(0)), Some(Duration::from_millis(10)));
+        let lived = Lived::BeforeServing;
+        assert_eq!(throttle.died_early(at(5), at(0), lived), Toll::Delay(10 * MS));
         for _ in 0..150 {
-            assert_eq!(throttle.died_early(at(5), at(0)), None);
+            assert_eq!(throttle.died_early(at(5), at(0), lived), Toll::Same);
         }
-        assert_eq!(throttle.died_early(at(20), at(15)), Some(Duration::from_millis(20)));
+        assert_eq!(throttle.died_early(at(20), at(15), lived), Toll::Delay(20 * MS));
+    }
+
+    #[test]
+    fn a_wave_of_children_that_served_uses_up_one_of_those_that_delay_nothing() {
+        let mut throttle = throttle();
+        for second in [2, 3] {
+            let now = at(1000 * second);
+            assert_eq!(throttle.died_early(now, now, Lived::Serving), Toll::Tolerated);
+            assert_eq!(throttle.died_early(now, at(1000), Lived::Serving), Toll::Same);
+        }
+    }
+
+    #[test]
+    fn a_loop_is_proven_by_what_comes_too_fast() {
+        let mut throttle = throttle();
+        let mut die = |ms| throttle.died_early(at(ms), at(ms), Lived::Serving);
+        for number in 0..5 {
+            assert_eq!(die(number), Toll::Tolerated, "{number}");
+        }
+        assert_eq!([die(5), die(6)], [Toll::Delay(10 * MS), Toll::Delay(20 * MS)]);
+        // Until one has come up, it does not matter how long the delays have been.
+        assert_eq!(die(10_000), Toll::Delay(40 * MS));
+        assert!(throttle.lift());
+        assert_eq!(throttle.died_early(at(10_001), at(10_001), Lived::Serving), Toll::Tolerated);
+    }
+
+    #[test]
+    fn one_that_never_served_is_not_tolerated() {
+        let mut throttle = throttle();
+        let toll = throttle.died_early(at(5), at(4), Lived::BeforeServing);
+        assert_eq!(toll, Toll::Delay(10 * MS));
     }
 
     #[test]
     fn only_children_of_after_the_trouble_are_evidence() {
-        let mut throttle = throttle();
-        assert!(!throttle.is_evidence(at(0)), "nothing to prove while all is well");
-        throttle.died_early(at(5), at(4));
-        assert!(!throttle.is_evidence(at(4)));
-        assert!(throttle.is_evidence(at(15)));
-        throttle.lift();
-        assert!(!throttle.is_active());
+        for lived in [Lived::BeforeServing, Lived::Serving] {
+            let mut throttle = throttle();
+            assert!(!throttle.is_evidence(at(0)), "nothing to prove while all is well");
+            throttle.died_early(at(5), at(4), lived);
+            assert!(!throttle.is_evidence(at(4)));
+            assert!(throttle.is_evidence(at(15)));
+            assert_eq!(throttle.lift(), lived == Lived::BeforeServing);
+            assert!(!throttle.is_troubled() && !throttle.is_active());
+        }
     }
 }

@@ -363,3 +363,51 @@ fn of_too_many_the_newest_leave() {
     supervisor.handle(at(10_002), Event::Requested(Request::Fewer));
     assert!(actions(&mut supervisor).contains(&Action::Retire { slot: SlotId(0) }));
 }
+
+/// Ends the newest child `count` times, so often that it has served for `served` each time; returns when each was replaced,
+/// counted from its end.
+fn replaced_after(supervisor: &mut Supervisor, count: u32, served: u64) -> Vec<Duration> {
+    let mut now = at(10_000);
+    let mut newest = SlotId(0);
+    let end = |_| {
+        supervisor.handle(now, Event::Exited { slot: newest, exit: CRASHED });
+        let died = now;
+        let successor = loop {
+            if let Some(slot) = spawned(&actions(supervisor)).first() {
+                break *slot;
+            }
+            now = now.max(supervisor.deadline().expect("somebody is missing"));
+            supervisor.advance(now);
+        };
+        supervisor.handle(now, Event::Spawned { slot: successor, pid: 1 });
+        supervisor.handle(now, Event::Ready { slot: successor });
+        let waited = now.since(died);
+        let until = now + Duration::from_millis(served);
+        while supervisor.deadline().is_some_and(|deadline| deadline < until) {
+            now = now.max(supervisor.deadline().expect("just seen"));
+            supervisor.advance(now);
+            actions(supervisor);
+        }
+        now = until;
+        newest = successor;
+        waited
+    };
+    (0..count).map(end).collect()
+}
+
+#[test]
+fn the_newest_child_is_replaced_at_once_however_often_it_is_ended() {
+    for served in [700, 1000, 2500] {
+        let waited = replaced_after(&mut serving(3), 10, served);
+        assert_eq!(waited, [Duration::ZERO; 10], "every {served} ms");
+    }
+}
+
+#[test]
+fn children_that_serve_and_crash_without_end_are_replaced_ever_more_slowly() {
+    let waited = replaced_after(&mut serving(3), 17, 10);
+    // One that was old enough, and those that are tolerated.
+    assert_eq!(waited[..6], [Duration::ZERO; 6]);
+    let delays: Vec<_> = waited[6..].iter().map(Duration::as_millis).collect();
+    assert_eq!(delays, [10, 20, 40, 80, 160, 320, 640, 1280, 2560, 5120, 10_000]);
+}

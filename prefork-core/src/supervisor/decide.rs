@@ -236,7 +236,7 @@ impl Supervisor {
 
     /// When a child spawned since the first early death will have served for long enough.
     pub(super) fn proof_due(&self) -> Option<Time> {
-        if !self.throttle.is_active() {
+        if !self.throttle.is_troubled() {
             return None;
         }
         self.slots
@@ -250,10 +250,11 @@ impl Supervisor {
     // The means.
 
     pub(super) fn lift_throttle(&mut self) {
-        self.throttle.lift();
         self.clear_evidence();
-        self.log(Notice::ThrottleLifted);
-        self.show(Progress::Unthrottled);
+        if self.throttle.lift() {
+            self.log(Notice::ThrottleLifted);
+            self.show(Progress::Unthrottled);
+        }
     }
 
     /// Asks one child to leave and begins to watch that it does.

@@ -8,6 +8,7 @@ use crate::{
     Time, Verdict,
     ladder::Next,
     slots::{Child, Extension, Stage},
+    throttle::{Lived, Toll},
 };
 
 /// The fewest early deaths that make a start fail.
@@ -139,19 +140,25 @@ impl Supervisor {
             }
             return;
         }
-        let never_served = matches!(child.stage, Stage::Starting | Stage::Entered { .. });
-        if !child.worked && (child.stuck || never_served || lived < self.config.early) {
+        let never_served = child.stuck || child.has_not_served();
+        if !child.worked && (never_served || lived < self.config.early) {
             self.died_early(now, &child, exit);
         }
     }
 
     fn died_early(&mut self, now: Time, child: &Child, exit: Exit) {
         self.stats.early_deaths += 1;
-        if let Some(delay) = self.throttle.died_early(now, child.spawned) {
-            self.log(Notice::Throttled { delay, returned: exit == Exit::Code(0) });
-            self.show(Progress::Throttled);
+        let has_served = !child.stuck && !child.expelled && !child.has_not_served();
+        let lived = if has_served { Lived::Serving } else { Lived::BeforeServing };
+        match self.throttle.died_early(now, child.spawned, lived) {
             // Of those that died together one counts.
-            self.weigh_death(child, exit);
+            Toll::Same => {}
+            Toll::Tolerated => self.weigh_death(child, exit),
+            Toll::Delay(delay) => {
+                self.log(Notice::Throttled { delay, returned: exit == Exit::Code(0) });
+                self.show(Progress::Throttled);
+                self.weigh_death(child, exit);
+            }
         }
         if let Phase::Starting { early_deaths, .. } = &mut self.phase {
             *early_deaths += 1;

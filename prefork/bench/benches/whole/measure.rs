@@ -164,24 +164,47 @@ fn ask(server: &Started, clients: usize, requests: usize) {
     assert!(load.process.wait().expect("waited").success(), "requests failed");
 }
 
-/// From `kill -9` of a child to its replacement, seen from outside.
+/// Which child is killed.
+#[derive(Clone, Copy, Debug)]
+enum Victim {
+    Oldest,
+    Newest,
+}
+
+/// From `kill -9` of a child to its replacement, seen from outside: of the oldest one, and of the one that has just taken
+/// another's place.
 fn respawn() {
-    let server = Started::server("hello", 4);
+    for (children, victim) in
+        [(4, Victim::Oldest), (4, Victim::Newest), (150, Victim::Oldest), (150, Victim::Newest)]
+    {
+        respawn_of(children, victim);
+    }
+}
+
+fn respawn_of(count: usize, victim: Victim) {
+    let server = Started::server("hello", count);
     thread::sleep(Duration::from_millis(1200));
     let mut times = Vec::new();
-    for _ in 0..20 {
+    let mut newest = *server.children().last().expect("a child");
+    for _ in 0..10 {
         let before = server.children();
-        let victim = before[before.len() / 2];
+        let pid = match victim {
+            Victim::Oldest => before[0],
+            Victim::Newest => newest,
+        };
         let began = Instant::now();
-        signal(victim, Signal::KILL);
-        while !children(server.pid()).iter().any(|pid| !before.contains(pid)) {
+        signal(pid, Signal::KILL);
+        newest = loop {
+            let after = children(server.pid());
+            if let Some(pid) = after.into_iter().find(|pid| !before.contains(pid)) {
+                break pid;
+            }
             thread::sleep(GLANCE);
-        }
+        };
         times.push(began.elapsed().as_secs_f64() * 1000.0);
-        // Until it is old enough for its death not to count as early.
-        thread::sleep(Duration::from_millis(1100));
+        thread::sleep(Duration::from_millis(700));
     }
-    report("kill -9 of a child to its replacement", &mut times);
+    report(&format!("kill -9 of a child ({victim:?}, of {count}) to its replacement"), &mut times);
 }
 
 /// From `SIGTERM` to the parent, the children being idle, until all are gone.
