@@ -2,7 +2,7 @@
 
 use std::{fmt, time::Duration};
 
-use crate::{Claim, Exit, Generation, Request, SlotId};
+use crate::{Claim, Exit, Generation, Request, SlotId, Time};
 
 /// Something to be done, in the order in which it comes out of
 /// [`Supervisor::next_action`](crate::Supervisor::next_action).
@@ -169,6 +169,15 @@ pub enum Rung {
     Kill,
 }
 
+/// What is done about a child that has been at one request for too long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AtTimeout {
+    /// [`Action::Abort`].
+    Abort,
+    /// [`Action::Examine`], and after that the abort.
+    Examine,
+}
+
 /// What limits the time in which a child that was asked to leave finishes what it has in hand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Limit {
@@ -259,8 +268,8 @@ pub enum Notice {
     },
     /// A child works again; spawns are no longer delayed.
     ThrottleLifted,
-    /// A child could not be started; the next attempt is delayed. Of attempts that fail in a row the first, second,
-    /// fourth, eighth and so on are logged; where it comes and goes, 8 of them at once and then one in 10 minutes.
+    /// A child could not be started; the next attempt is delayed. Of attempts that fail in a row the first, the eighth,
+    /// the 64th and so on are logged; where it comes and goes, 8 of them at once and then one in 10 minutes.
     SpawnDelayed {
         /// The time until the next attempt.
         delay: Duration,
@@ -286,6 +295,11 @@ pub enum Notice {
         busy: u32,
         /// How many connections wait, if that is known.
         waiting: Option<u32>,
+    },
+    /// It was logged that more children are wanted than there may be, and that has not been so for 10 s.
+    BelowMaximum {
+        /// From when on it was so until it was seen for the last time.
+        lasted: Duration,
     },
     /// Seeing whether clients have gone takes so long that it cannot be done as often as is asked for. Said once in
     /// ten minutes.
@@ -361,12 +375,26 @@ pub enum Notice {
     },
     /// The new program works, and is about to take over.
     Upgrading,
-    /// A child has been at work on one request for too long.
+    /// A child has been at work on one request for longer than
+    /// [`Config::request_timeout`](crate::Config::request_timeout), or than it was given.
     Hung {
         /// The child.
         child: ChildId,
         /// For how long.
         busy: Duration,
+        /// The time limit.
+        limit: Duration,
+        /// What is done about it.
+        measure: AtTimeout,
+    },
+    /// A child has become older than [`Config::max_lifetime`](crate::Config::max_lifetime), and is to be replaced.
+    TooOld {
+        /// The child.
+        child: ChildId,
+        /// How long ago it was spawned.
+        lived: Duration,
+        /// The limit, about.
+        limit: Duration,
     },
     /// A child did not reach its main loop in time.
     StuckStarting {
@@ -440,6 +468,7 @@ impl Notice {
         match self {
             Self::DiedAbnormally { child, .. }
             | Self::Hung { child, .. }
+            | Self::TooOld { child, .. }
             | Self::StuckStarting { child, .. }
             | Self::Unkillable { child }
             | Self::Flooding { child }
@@ -452,6 +481,7 @@ impl Notice {
             | Self::SpawnRecovered { .. }
             | Self::Crowded { .. }
             | Self::AtMaximum { .. }
+            | Self::BelowMaximum { .. }
             | Self::ClientsNoticedLate { .. }
             | Self::Resized { .. }
             | Self::ReadingSettings
@@ -493,6 +523,16 @@ pub enum StartFailure {
         /// The time limit.
         limit: Duration,
     },
+}
+
+/// A stop, as it has gone so far.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Departure {
+    /// When it began.
+    pub began: Time,
+    /// The hardest measure against all children that were there, and how many these were; `None` as long as they were
+    /// only asked.
+    pub forced: Option<(Rung, usize)>,
 }
 
 /// How the daemon ended.

@@ -76,7 +76,10 @@ mod tags;
 mod throttle;
 mod time;
 
-pub use action::{Action, ChildId, Hook, Limit, Notice, Progress, Rung, StartFailure, Verdict};
+pub use action::{
+    Action, AtTimeout, ChildId, Departure, Hook, Limit, Notice, Progress, Rung, StartFailure,
+    Verdict,
+};
 pub use allowance::Allowance;
 pub use claims::{Claim, Implausible, RequestCount, Unclear, are_possible};
 pub use config::{Config, ConfigError, Descendants, LARGEST_POOL, Pool, Reread};

@@ -3,14 +3,18 @@
 use std::time::Duration;
 
 use prefork_core::{
-    Action, Activity, ChildId, Config, Event, Exit, Hook, Notice, Observation, Pool, SlotId,
-    Supervisor, Time,
+    Action, Activity, AtTimeout, ChildId, Config, Event, Exit, Hook, Notice, Observation, Pool,
+    SlotId, Supervisor, Time,
 };
 
 const LIMIT: Duration = Duration::from_secs(10);
 const SLOT: SlotId = SlotId(0);
 const CHILD: ChildId = ChildId { slot: SLOT, pid: 100 };
 const IDLE: Activity = Activity::Idle { since: Time::ZERO };
+
+const fn hung(measure: AtTimeout) -> Notice {
+    Notice::Hung { child: CHILD, busy: LIMIT, limit: LIMIT, measure }
+}
 
 const fn at(ms: u64) -> Time {
     Time::after_origin(Duration::from_millis(ms))
@@ -73,7 +77,7 @@ fn run(supervisor: &mut Supervisor, busy: Option<Time>, end: Time) -> Vec<(Time,
 fn is_aborted_when_the_time_is_up_and_killed_a_second_later() {
     let mut supervisor = pool();
     let done = run(&mut supervisor, Some(at(1)), at(20_000));
-    let hung = Action::Log(Notice::Hung { child: CHILD, busy: LIMIT });
+    let hung = Action::Log(hung(AtTimeout::Abort));
     assert_eq!(
         done,
         [
@@ -164,7 +168,7 @@ fn lives_until_the_program_has_looked_at_it() {
     let mut supervisor = pool_with(vec![Hook::OnTimeout]);
     let done = run(&mut supervisor, Some(at(1)), at(12_000));
     let examine = Action::Examine { slot: SLOT, busy: LIMIT };
-    let hung = Action::Log(Notice::Hung { child: CHILD, busy: LIMIT });
+    let hung = Action::Log(hung(AtTimeout::Examine));
     assert_eq!(done, [(at(10_001), hung), (at(10_001), examine)]);
     supervisor.handle(at(12_345), Event::Examined { slot: SLOT });
     let done = run(&mut supervisor, Some(at(1)), at(12_400));

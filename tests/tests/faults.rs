@@ -24,7 +24,7 @@ fn failing_forks_are_survived_at_rest() {
     assert!(kill(before[0], Signal::KILL));
     let (begun, cpu) = (Instant::now(), daemon.cpu());
     wait_until(PATIENCE, "a fork has failed", || {
-        scene.read("error.log").contains("cannot start a child")
+        scene.read("error.log").contains("cannot fork a child")
     });
     daemon.get("/").expect("the other children serve");
     daemon.wait_for_children(Duration::from_secs(40), 3, &before[..1]);

@@ -37,7 +37,8 @@ fn no_limit_of_descriptors_ends_a_parent_that_serves() {
         let used = daemon.cpu() - cpu;
         assert!(used < Duration::from_millis(400), "the parent used {used:?} of CPU in 2 s");
         assert_eq!(daemon.get("/").expect("others serve").status, 200);
-        assert!(scene.logged("cannot fork") <= 1, "{}", scene.read("error.log"));
+        // The first failure and the eighth.
+        assert!(scene.logged("cannot fork") <= 2, "{}", scene.read("error.log"));
         assert!(scene.read("error.log").lines().count() < 20, "{}", scene.read("error.log"));
         allow_descriptors(&daemon, 1024);
         scene.wait_for_line("all children are of generation 2 now");

@@ -127,7 +127,7 @@ fn ctrl_c_stops_at_once() {
         session.start("./start");
         let request = session.request();
         session.terminal.press(key);
-        session.wait_for_log(&format!("{name} from the kernel, as from a terminal"));
+        session.wait_for_log(&format!("{name} from the terminal"));
         assert!(!request.join().expect("no panic"), "the request is cut");
         assert_eq!(scene.lines_with("error.log", " error: "), [""; 0]);
         session.end();
@@ -147,7 +147,7 @@ fn a_second_ctrl_c_kills() {
     wait_until(PATIENCE, "it stops", || !scene.lines_with("error.log", "SIGINT from").is_empty());
     session.terminal.press("\u{3}");
     session.end();
-    let ended = scene.lines_with("error.log", "SIGINT from the kernel");
+    let ended = scene.lines_with("error.log", "SIGINT from the terminal");
     assert!(!ended.is_empty(), "{ended:?}");
 }
 

@@ -4,7 +4,7 @@ use std::{cmp::Reverse, time::Duration};
 
 use super::{Phase, Stop, Supervisor, distrust::RINGS};
 use crate::{
-    Action, Hook, Limit, Notice, Progress, Rung, SlotId, StartFailure, Time, Verdict,
+    Action, Departure, Hook, Limit, Notice, Progress, Rung, SlotId, StartFailure, Time, Verdict,
     ladder::{Ladder, Next},
     slots::{Child, Stage},
 };
@@ -271,6 +271,7 @@ impl Supervisor {
     pub(super) fn stop(&mut self, now: Time, rung: Rung, verdict: Verdict) {
         self.forgo_upgrade();
         self.forgo_settings();
+        self.departure = Some(Departure { began: now, forced: None });
         self.phase = Phase::Stopping { stop: Stop::Hook { rung }, verdict, wished: now };
         self.run_hook(now, Hook::BeforeShutdown);
     }
@@ -305,6 +306,12 @@ impl Supervisor {
 
     /// Takes a measure against all children that are there.
     fn push_rungs(&mut self, rung: Rung) {
+        let alive = self.slots.alive();
+        if let Some(departure) =
+            self.departure.as_mut().filter(|_| rung > Rung::Retire && alive > 0)
+        {
+            departure.forced = Some((rung, alive));
+        }
         for slot in self.slots.iter().map(|(slot, _)| slot).collect::<Vec<_>>() {
             self.push_rung(slot, rung);
         }

@@ -25,7 +25,7 @@ mod watch;
 use std::collections::VecDeque;
 
 use crate::{
-    Action, Allowance, Config, Event, Generation, Observation, Rung, Time, Verdict,
+    Action, Allowance, Config, Departure, Event, Generation, Observation, Rung, Time, Verdict,
     backoff::Backoff, ladder::Ladder, slots::Slots, throttle::Throttle,
 };
 
@@ -161,6 +161,8 @@ pub struct Supervisor {
     upgrade: Upgrade,
     descendants: Descendants,
     hooks: Hooks,
+    /// Since the daemon has begun to stop.
+    departure: Option<Departure>,
     spawned: u64,
     stats: Stats,
     actions: VecDeque<Action>,
@@ -222,6 +224,7 @@ impl Supervisor {
             upgrade: Upgrade::No,
             descendants: Descendants::new(config.descendants),
             hooks: Hooks::default(),
+            departure: None,
             spawned: 0,
             stats: Stats::default(),
             actions: VecDeque::new(),
@@ -325,6 +328,12 @@ impl Supervisor {
     #[must_use]
     pub const fn is_stopping(&self) -> bool {
         matches!(self.phase, Phase::Stopping { .. } | Phase::Over)
+    }
+
+    /// Returns how the stop goes, or has gone; `None` before it has begun.
+    #[must_use]
+    pub const fn departure(&self) -> Option<Departure> {
+        self.departure
     }
 
     /// Whether [`Action::Exit`] was decided: nothing comes after it.

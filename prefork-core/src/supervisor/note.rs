@@ -91,7 +91,7 @@ impl Supervisor {
         self.forgo_spawns();
         let delay = self.spawn_retry.fail(now);
         let failures = self.spawn_retry.failures();
-        if failures.is_power_of_two() && self.spawn_lines.take(now) {
+        if is_power_of_eight(failures) && self.spawn_lines.take(now) {
             self.logged_delay = true;
             self.log(Notice::SpawnDelayed { delay, failures });
         }
@@ -253,4 +253,9 @@ impl Supervisor {
     pub(super) fn id(&self, slot: SlotId) -> ChildId {
         ChildId { slot, pid: self.slots.get(slot).map_or(0, |child| child.pid) }
     }
+}
+
+/// With pauses of a second that is at once, after a second, after a minute, after eight.
+const fn is_power_of_eight(failures: u32) -> bool {
+    failures.is_power_of_two() && failures.trailing_zeros().is_multiple_of(3)
 }

@@ -39,6 +39,9 @@ impl Supervisor {
         let old = self.old_age().filter(|(due, _)| now >= *due).map(|(_, slot)| slot);
         for slot in old.collect::<Vec<_>>() {
             self.slots.update(slot, |child| child.recycle = true);
+            if let (Some(lived), Some(limit)) = (self.lived(now, slot), self.config.max_lifetime) {
+                self.log(Notice::TooOld { child: self.id(slot), lived, limit });
+            }
         }
         let is_short_of_room =
             self.awaited().is_some() || self.stand_ins() > 0 && self.slots.alive() >= self.room();

@@ -11,8 +11,8 @@ use std::time::Duration;
 
 use super::{Phase, Supervisor, clients::Clients};
 use crate::{
-    Action, Activity, Hook, Load, Notice, Observation, Ramp, Rung, Scaling, ScalingPolicy, SlotId,
-    Tally, Time,
+    Action, Activity, AtTimeout, Hook, Load, Notice, Observation, Ramp, Rung, Scaling,
+    ScalingPolicy, SlotId, Tally, Time,
     slots::{Child, Hung, Stage},
 };
 
@@ -48,9 +48,17 @@ pub(super) struct Watch {
     hung_at: Option<Time>,
     /// Until when nobody is ended for being at work for too long.
     pardoned: Time,
-    /// When the pool was last as large as it may be, and not large enough.
-    last_short: Option<Time>,
+    /// While the pool is as large as it may be, and was not large enough a moment ago.
+    full: Option<Full>,
     pub(super) clients: Clients,
+}
+
+/// When the pool was as large as it may be, and not large enough.
+#[derive(Clone, Copy, Debug)]
+struct Full {
+    since: Time,
+    /// When that was last seen.
+    seen: Time,
 }
 
 impl Watch {
@@ -65,7 +73,7 @@ impl Watch {
             grew_at: None,
             hung_at: None,
             pardoned: Time::ZERO,
-            last_short: None,
+            full: None,
             clients: Clients::new(),
         }
     }
@@ -98,8 +106,10 @@ impl Watch {
         if self.observing {
             return self.observe_at;
         }
+        let full = self.full.map(|full| full.seen + EPISODE);
         [self.observe_at, self.arm_at, self.hung_at, self.clients.judged_at(), self.ramp.due()]
             .into_iter()
+            .chain([full])
             .flatten()
             .min()
     }
@@ -144,6 +154,7 @@ impl Supervisor {
             watch.seen = Some(now);
             watch.observe_at = None;
             watch.hung_at = None;
+            watch.full = None;
             watch.clients.forget_cancelled();
             watch.ramp = Ramp::new();
         }
@@ -201,10 +212,10 @@ impl Supervisor {
             let due = match child.hung.filter(|hung| hung.since == *since) {
                 _ if now < due => due,
                 None if self.config.hooks.contains(&Hook::OnTimeout) => {
-                    self.examine(now, *slot, *since)
+                    self.examine(now, *slot, *since, limit)
                 }
                 None => {
-                    self.note_hung(now, *slot, *since);
+                    self.note_hung(now, *slot, *since, limit, AtTimeout::Abort);
                     self.end(now, *slot, Rung::Abort);
                     continue;
                 }
@@ -218,15 +229,23 @@ impl Supervisor {
         }
     }
 
-    fn note_hung(&mut self, now: Time, slot: SlotId, since: Time) {
+    fn note_hung(
+        &mut self,
+        now: Time,
+        slot: SlotId,
+        since: Time,
+        limit: Duration,
+        measure: AtTimeout,
+    ) {
         self.stats.timeouts += 1;
-        self.log(Notice::Hung { child: self.id(slot), busy: now.since(since) });
+        let (child, busy) = (self.id(slot), now.since(since));
+        self.log(Notice::Hung { child, busy, limit, measure });
     }
 
     /// Lets the program look at a child that has been at one request for too long; returns until when it may.
-    fn examine(&mut self, now: Time, slot: SlotId, since: Time) -> Time {
+    fn examine(&mut self, now: Time, slot: SlotId, since: Time, limit: Duration) -> Time {
         let (busy, until) = (now.since(since), now + self.config.hook_timeout);
-        self.note_hung(now, slot, since);
+        self.note_hung(now, slot, since, limit, AtTimeout::Examine);
         self.actions.push_back(Action::Examine { slot, busy });
         self.slots.update(slot, |child| child.hung = Some(Hung { since, until }));
         until
@@ -246,16 +265,25 @@ impl Supervisor {
     }
 
     /// Says that more children are wanted than there may be, once until that has not been so for a
-    /// while: a child that is seen between two requests does not end it.
+    /// while, and then that it is over: a child that is seen between two requests does not end it.
     fn log_at_maximum(&mut self, now: Time, watch: &mut Watch, load: Load) {
+        if let Some(Full { since, seen }) = watch.full
+            && now.since(seen) >= EPISODE
+        {
+            watch.full = None;
+            self.log(Notice::BelowMaximum { lasted: seen.since(since) });
+        }
         if watch.ramp.short() == 0 {
             return;
         }
-        let before = watch.last_short.replace(now);
-        if before.is_none_or(|before| now.since(before) > EPISODE) {
-            let (busy, waiting) = (load.tally.busy + load.tally.starting, load.waiting);
-            let max_children = self.config.max_children();
-            self.log(Notice::AtMaximum { max_children, busy, waiting });
+        match &mut watch.full {
+            Some(full) => full.seen = now,
+            None => {
+                watch.full = Some(Full { since: now, seen: now });
+                let (busy, waiting) = (load.tally.busy + load.tally.starting, load.waiting);
+                let max_children = self.config.max_children();
+                self.log(Notice::AtMaximum { max_children, busy, waiting });
+            }
         }
     }
 

@@ -13,6 +13,7 @@ use serde::Deserialize;
 
 /// A preforked HTTP server that says hello.
 #[derive(Debug, Parser)]
+#[command(name = "hello", version)]
 pub(crate) struct Cli {
     /// File of settings; flags go before its values
     #[arg(long, value_name = "FILE")]

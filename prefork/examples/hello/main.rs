@@ -38,7 +38,7 @@ fn serve(cli: Cli) -> Result<Ended, BoxError> {
     let config = cli.config()?;
     let addresses = cli.addresses(&config);
     let args = cli
-        .apply(Args::new().name("hello"), config)
+        .apply(Args::new().name("hello").version(env!("CARGO_PKG_VERSION")), config)
         // Once, in the parent: what this returns is handed to every child.
         .after_init(move |init| {
             let mut listeners = Vec::new();

@@ -1,4 +1,5 @@
-//! The arguments that are data which no file can hold: open files, and a list that can be wrong in itself.
+//! The arguments that are data which no file can hold: open files, a list that can be wrong in itself, and what the program
+//! knows of itself.
 
 use std::{io::Write, os::fd::OwnedFd};
 
@@ -7,6 +8,12 @@ use prefork_reload::WatchList;
 use super::Args;
 
 impl<S> Args<S> {
+    /// Sets the version of the program, as `env!("CARGO_PKG_VERSION")`, shown in the first line of its log. Default none.
+    pub fn version(mut self, version: impl Into<String>) -> Self {
+        self.data.version = Some(version.into());
+        self
+    }
+
     /// Sets an open file, pipe or socket in the place of [`error_log_path`](Self::error_log_path).
     pub fn error_log_handle(mut self, handle: impl Into<OwnedFd>) -> Self {
         self.data.error_log_handle = Some(handle.into());

@@ -42,8 +42,8 @@ arguments! {
     ///
     /// `SIGUSR1` has all processes go over to a new file at this path: see [logs](crate::docs::logs).
     ///
-    /// In the foreground it is standard error from then on: where a start fails after that, a program
-    /// that prints the reason to standard error writes to this file, and not to the terminal.
+    /// In the foreground it is standard error from then on; until the daemon serves, errors are shown where that led before
+    /// too. Where a start fails, the reason is logged, and standard error leads there again, for the program to print it.
     ///
     /// [`Prefork::new`]: crate::Prefork::new
     error_log_path: PathBuf as into, by Upgrade;

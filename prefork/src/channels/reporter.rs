@@ -20,11 +20,13 @@ impl Reporter {
         Self { page, bell: Arc::new(bell) }
     }
 
-    /// Reports something once; it never waits.
-    pub(crate) fn report(&self, report: Report) {
-        if self.page.report(report) {
+    /// Reports something once; it never waits. Returns whether it was for the first time.
+    pub(crate) fn report(&self, report: Report) -> bool {
+        let is_new = self.page.report(report);
+        if is_new {
             self.bell.ring();
         }
+        is_new
     }
 
     /// Makes the parent look at what both share, whether there is something to report or not.

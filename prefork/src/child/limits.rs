@@ -4,7 +4,10 @@ use std::{fs::File, os::unix::fs::FileExt};
 
 use prefork_core::jittered_count;
 
-use crate::system::statm;
+use crate::{
+    logs::{PoolMessage, describe::Bytes, log::Log},
+    system::statm,
+};
 
 /// What a child may use up before it is replaced.
 #[derive(Clone, Copy, Debug, Default)]
@@ -14,12 +17,34 @@ pub(crate) struct Limits {
     pub(crate) max_memory: Option<u64>,
 }
 
-/// What a child has used up.
+/// The limit that a child has reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum UsedUp {
+    Requests { requests: u64, max: u64 },
+    Memory { bytes: u64, max: u64 },
+}
+
+impl UsedUp {
+    /// Logs why the child is to be replaced.
+    pub(crate) fn log(self, log: &Log) {
+        log.write(&match self {
+            Self::Requests { requests, max } => {
+                PoolMessage::RequestsUsedUp { requests, max_requests: max }
+            }
+            Self::Memory { bytes, max } => {
+                PoolMessage::MemoryUsedUp { memory: Bytes(bytes), max_memory: Bytes(max) }
+            }
+        });
+    }
+}
+
+/// What a child has used up so far.
 #[derive(Debug)]
 pub(crate) struct Usage {
     requests: u64,
-    max_requests: Option<u64>,
-    max_memory: Option<u64>,
+    /// How many it may have, near [`Limits::max_requests`].
+    most: Option<u64>,
+    limits: Limits,
     /// `/proc/self/statm`, kept open.
     statm: Option<File>,
 }
@@ -30,8 +55,8 @@ impl Usage {
         let seed = u64::from(std::process::id());
         Self {
             requests: 0,
-            max_requests: limits.max_requests.map(|limit| jittered_count(limit, seed)),
-            max_memory: limits.max_memory,
+            most: limits.max_requests.map(|limit| jittered_count(limit, seed)),
+            limits,
             statm: None,
         }
     }
@@ -40,12 +65,15 @@ impl Usage {
         self.requests += 1;
     }
 
-    /// Returns whether a limit has been reached; to be asked between two requests.
-    pub(crate) fn is_used_up(&mut self) -> bool {
-        self.max_requests.is_some_and(|limit| self.requests >= limit)
-            || self
-                .max_memory
-                .is_some_and(|limit| self.resident().is_some_and(|bytes| bytes > limit))
+    /// Returns which limit has been reached, if one has; to be asked between two requests.
+    pub(crate) fn used_up(&mut self) -> Option<UsedUp> {
+        let requests = self.requests;
+        if self.most.is_some_and(|most| requests >= most) {
+            return Some(UsedUp::Requests { requests, max: self.limits.max_requests? });
+        }
+        let max = self.limits.max_memory?;
+        let bytes = self.resident().filter(|bytes| *bytes > max)?;
+        Some(UsedUp::Memory { bytes, max })
     }
 
     /// Reads how much memory is resident.
@@ -71,7 +99,7 @@ mod tests {
         let mut usage = Usage::new(Limits { max_requests: Some(10), max_memory: None });
         let served = (0..20).take_while(|_| {
             usage.count_request();
-            !usage.is_used_up()
+            usage.used_up().is_none()
         });
         assert!((8..=11).contains(&served.count()));
     }
@@ -80,9 +108,9 @@ mod tests {
     fn memory_uses_a_child_up() {
         let used_up = |limit| {
             let mut usage = Usage::new(Limits { max_requests: None, max_memory: Some(limit) });
-            assert!(!usage.is_used_up(), "not before its first request");
+            assert_eq!(usage.used_up(), None, "not before its first request");
             usage.count_request();
-            usage.is_used_up()
+            usage.used_up().is_some()
         };
         assert!(used_up(1));
         assert!(!used_up(u64::MAX));

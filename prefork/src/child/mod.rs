@@ -37,6 +37,7 @@ use crate::{
     channels::{Report, Reporter},
     disconnect::Accepted,
     logs::log::Log,
+    logs::stderr,
     system::clock,
     system::os::{Poller, Stale, Tether},
 };
@@ -287,7 +288,7 @@ impl Child {
             self.stop.attend();
             self.say_ready();
         }
-        Requests::new(self.pid, self.stop.clone(), self.reporter.clone(), max)
+        Requests::new(self.pid, self.stop.clone(), self.reporter.clone(), max, self.log.clone())
     }
 
     /// Reports to the parent that this child is in its main loop.
@@ -311,8 +312,10 @@ impl Child {
 
     /// Reports to the parent, once, that this child has served enough.
     fn say_if_tired(&mut self) {
-        if self.usage.is_used_up() {
-            self.report(Report::Tired);
+        if let Some(used_up) = self.usage.used_up()
+            && self.reporter.as_ref().is_some_and(|reporter| reporter.report(Report::Tired))
+        {
+            used_up.log(&self.log);
         }
     }
 
@@ -320,6 +323,7 @@ impl Child {
     fn say_ready(&mut self) {
         if !std::mem::replace(&mut self.said_ready, true) {
             self.report(Report::Ready);
+            drop(stderr::take_original());
             if !self.work.is_in_hand() {
                 self.work.end();
             }
@@ -330,6 +334,7 @@ impl Child {
     fn say_worked(&mut self) {
         if !std::mem::replace(&mut self.said_worked, true) {
             self.report(Report::Worked);
+            drop(stderr::take_original());
         }
     }
 

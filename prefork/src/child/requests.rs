@@ -3,7 +3,10 @@
 use std::process;
 
 use super::Stop;
-use crate::channels::{Report, Reporter};
+use crate::{
+    channels::{Report, Reporter},
+    logs::{PoolMessage, log::Log},
+};
 
 /// An iterator over the requests that a child serves; see [`Child::requests`](crate::Child::requests).
 #[derive(Debug)]
@@ -14,11 +17,18 @@ pub struct Requests {
     reporter: Option<Reporter>,
     max: u64,
     count: u64,
+    log: Log,
 }
 
 impl Requests {
-    pub(super) const fn new(pid: u32, stop: Stop, reporter: Option<Reporter>, max: u64) -> Self {
-        Self { pid, stop, reporter, max, count: 0 }
+    pub(super) const fn new(
+        pid: u32,
+        stop: Stop,
+        reporter: Option<Reporter>,
+        max: u64,
+        log: Log,
+    ) -> Self {
+        Self { pid, stop, reporter, max, count: 0, log }
     }
 }
 
@@ -38,8 +48,10 @@ impl Iterator for Requests {
         }
         if self.count >= self.max
             && let Some(reporter) = &self.reporter
+            && reporter.report(Report::Tired)
         {
-            reporter.report(Report::Tired);
+            let (requests, max_requests) = (self.count, self.max);
+            self.log.write(&PoolMessage::RequestsUsedUp { requests, max_requests });
         }
         let number = self.count;
         self.count += 1;

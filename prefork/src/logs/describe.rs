@@ -6,7 +6,9 @@ use std::{
 };
 
 use nix::sys::signal::Signal;
-use prefork_core::{Exit, KillReason, MemoryGroup};
+use prefork_core::{Exit, KillReason, MemoryGroup, Rung};
+
+use crate::system::os::SendingProcess;
 
 /// The end of what was sent that signal.
 pub(crate) const SIGKILL: Exit = Exit::Signal { number: nix::libc::SIGKILL, core_dumped: false };
@@ -56,6 +58,32 @@ fn hint(signal: Signal) -> &'static str {
     }
 }
 
+/// A process that has sent a signal: `pid 42 (bash, uid 1000)`. One outside the pid namespace has pid 0, as what stops a
+/// container.
+#[derive(Debug)]
+pub(crate) struct SentBy {
+    pub(crate) process: SendingProcess,
+    pub(crate) name: Option<String>,
+}
+
+impl SentBy {
+    /// Finds out what it is called.
+    pub(crate) fn find(process: SendingProcess) -> Self {
+        Self { process, name: process.name() }
+    }
+}
+
+impl Display for SentBy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let SendingProcess { pid, uid } = self.process;
+        match (pid, &self.name) {
+            (0, _) => write!(f, "outside this pid namespace (uid {uid})"),
+            (pid, Some(name)) => write!(f, "pid {pid} ({name}, uid {uid})"),
+            (pid, None) => write!(f, "pid {pid} (uid {uid})"),
+        }
+    }
+}
+
 /// A duration as people say it: `250 ms`, `1.5 s`, `30 s`.
 #[derive(Debug)]
 pub(crate) struct Span(pub(crate) Duration);
@@ -73,7 +101,40 @@ impl Display for Span {
     }
 }
 
-/// An amount of memory: `512 MiB`, and `1000 bytes` where it is no whole number of them.
+/// How long a daemon has run: `3h 2m 1s`.
+#[derive(Debug)]
+pub(crate) struct Uptime(pub(crate) Duration);
+
+impl Display for Uptime {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        humantime::format_duration(Duration::from_secs(self.0.as_secs())).fmt(f)
+    }
+}
+
+/// The measures that a stop has taken.
+#[derive(Debug)]
+pub(crate) struct Measures(pub(crate) Option<(Rung, usize)>);
+
+impl Display for Measures {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Some((rung, children)) = self.0 else {
+            return f.write_str("every child has left by itself");
+        };
+        write!(f, "{} {}", Children(children), taken(rung))
+    }
+}
+
+/// What was done to those against whom a measure was taken.
+pub(crate) const fn taken(rung: Rung) -> &'static str {
+    match rung {
+        Rung::Retire => "asked to leave",
+        Rung::Interrupt => "interrupted (SIGINT)",
+        Rung::Abort => "aborted (SIGABRT)",
+        Rung::Kill => "killed (SIGKILL)",
+    }
+}
+
+/// An amount of memory: `512 MiB`, `1.5 MiB`, and `1000 bytes` where it is less than one.
 #[derive(Debug)]
 pub(crate) struct Bytes(pub(crate) u64);
 
@@ -82,7 +143,8 @@ impl Display for Bytes {
         const MIB: u64 = 1 << 20;
         match self.0 {
             bytes if bytes.is_multiple_of(MIB) => write!(f, "{} MiB", bytes / MIB),
-            bytes => write!(f, "{bytes} bytes"),
+            bytes if bytes < MIB => write!(f, "{bytes} bytes"),
+            bytes => write!(f, "{}.{} MiB", bytes / MIB, bytes % MIB * 10 / MIB),
         }
     }
 }
@@ -167,6 +229,26 @@ mod tests {
         for (reason, words) in table {
             assert_eq!(Killed(reason).to_string(), words);
         }
+    }
+
+    #[test]
+    fn senders_have_their_user() {
+        let text = |pid, name: Option<&str>| {
+            let process = SendingProcess { pid, uid: 1000 };
+            SentBy { process, name: name.map(str::to_owned) }.to_string()
+        };
+        assert_eq!(text(42, Some("bash")), "pid 42 (bash, uid 1000)");
+        assert_eq!(text(42, None), "pid 42 (uid 1000)", "it has ended");
+        assert_eq!(text(0, None), "outside this pid namespace (uid 1000)");
+    }
+
+    #[test]
+    fn amounts_are_short() {
+        let text = |bytes| Bytes(bytes).to_string();
+        assert_eq!(
+            [text(4096), text(512 << 20), text((200 << 20) + (600 << 10))],
+            ["4096 bytes", "512 MiB", "200.5 MiB"]
+        );
     }
 
     #[test]

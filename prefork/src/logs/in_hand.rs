@@ -67,6 +67,16 @@ impl InHand {
         }
     }
 
+    /// What it is about, behind a line that has the time: `: GET /, of 127.0.0.1:7`.
+    pub(crate) fn what(&self) -> String {
+        match (self.label(), self.client()) {
+            (None, None) => String::new(),
+            (Some(label), None) => format!(": {label}"),
+            (None, Some(client)) => format!(": a request of {client}"),
+            (Some(label), Some(client)) => format!(": {label}, of {client}"),
+        }
+    }
+
     pub(crate) const fn time(&self) -> Option<Duration> {
         match self {
             Self::Request { time, .. } => Some(*time),
@@ -83,13 +93,9 @@ impl Display for InHand {
             Self::Nothing => return f.write_str("; nothing in hand"),
             Self::Request { time, .. } => Span(*time),
         };
-        match (self.label(), self.client()) {
-            (None, None) => write!(f, "; in hand for {time}: it does not say what"),
-            (Some(label), None) => write!(f, "; in hand for {time}: {label}"),
-            (None, Some(client)) => write!(f, "; in hand for {time}: a request of {client}"),
-            (Some(label), Some(client)) => {
-                write!(f, "; in hand for {time}: {label}, of {client}")
-            }
+        match self.what() {
+            what if what.is_empty() => write!(f, "; in hand for {time}: it does not say what"),
+            what => write!(f, "; in hand for {time}{what}"),
         }
     }
 }

@@ -319,7 +319,7 @@ fn take_back(fd: BorrowedFd<'_>, count: usize) -> bool {
 }
 
 /// Descriptors of ours leave 0 to 2 alone.
-const FIRST: i32 = 3;
+pub(super) const FIRST: i32 = 3;
 
 /// Opens what a descriptor refers to once more, for writing at the end and without waiting.
 fn open_again(fd: BorrowedFd<'_>) -> Result<OwnedFd, Errno> {

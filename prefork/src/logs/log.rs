@@ -16,7 +16,7 @@ use std::{
 
 use prefork_core::one_line;
 
-use crate::logs::{FileMessage, Format, Lost, Message, is_wanted, stderr};
+use crate::logs::{FileMessage, Format, LogLevel, Lost, Message, is_wanted, stderr};
 
 /// The kind of process that logs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,7 +80,12 @@ impl Log {
         let describe = |lost: &Lost| {
             self.line(format, now, &FileMessage::LinesLost { log: "error log", lost })
         };
-        stderr::write(self.line(format, now, message), describe);
+        let line = self.line(format, now, message);
+        match message.level() {
+            LogLevel::Error => stderr::show(&line),
+            LogLevel::Warn | LogLevel::Info | LogLevel::Debug => {}
+        }
+        stderr::write(line, describe);
     }
 
     fn line(&self, format: Format, now: SystemTime, message: &dyn Message) -> String {

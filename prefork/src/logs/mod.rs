@@ -31,5 +31,5 @@ pub(crate) use line_writer::{Format, LineWriter};
 pub(crate) use lost::Lost;
 pub(crate) use message::{
     Answered, ChangeMessage, ClientMessage, FileMessage, HookMessage, Message, PoolMessage,
-    ProcessMessage, SenderPid,
+    ProcessMessage,
 };

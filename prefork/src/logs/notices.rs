@@ -1,19 +1,23 @@
 //! What the supervisor wants operators to know, as messages.
 
-use std::fmt::{self, Display};
+use std::{
+    fmt::{self, Display},
+    io,
+};
 
 use nix::sys::signal::Signal;
-use prefork_core::{ChildId, Claim, Exit, Limit, Notice, Request, Rung};
+use prefork_core::{AtTimeout, ChildId, Claim, Exit, Limit, Notice, Request};
 
 use super::{
     ChangeMessage as Change, ClientMessage as Client, HookMessage as Hook, InHand,
     PoolMessage as Pool,
-    describe::{Children, Span, WithoutHint},
+    describe::{Children, Span, WithoutHint, taken},
     log::Log,
     message::{Answered, Old, Waiting},
 };
+use crate::system::os::Shortage;
 
-/// What the parent knows besides of the child that a notice is about.
+/// What the parent knows besides of what a notice is about.
 #[derive(Debug)]
 pub(crate) struct About {
     /// What it has or had in hand.
@@ -22,17 +26,19 @@ pub(crate) struct About {
     pub(crate) requests: Option<u64>,
     /// Why it was likely killed, to stand at the end of the line.
     pub(crate) reason: String,
+    /// Why none could be forked, if that is it.
+    pub(crate) fork_error: Option<io::Error>,
 }
 
 impl Default for About {
     fn default() -> Self {
-        Self { in_hand: InHand::Unknown, requests: None, reason: String::new() }
+        Self { in_hand: InHand::Unknown, requests: None, reason: String::new(), fork_error: None }
     }
 }
 
 /// Logs a notice.
 pub(crate) fn log(log: &Log, notice: Notice, about: &About) {
-    let About { in_hand, requests, reason } = about;
+    let About { in_hand, requests, reason, fork_error } = about;
     let (label, client, busy) = (in_hand.label(), in_hand.client(), in_hand.time().map(Span));
     match notice {
         Notice::DiedAbnormally { child: ChildId { slot, pid: child_pid }, exit, lived } => log
@@ -63,14 +69,23 @@ pub(crate) fn log(log: &Log, notice: Notice, about: &About) {
             log.write(&Pool::Throttled { event, duration: Span(delay) });
         }
         Notice::ThrottleLifted => log.write(&Pool::ThrottleLifted),
-        Notice::SpawnDelayed { delay, failures } => {
-            log.write(&Pool::SpawnDelayed { failures, duration: Span(delay) });
-        }
+        Notice::SpawnDelayed { delay, failures } => match fork_error {
+            Some(error) => log.write(&Pool::CannotFork {
+                error,
+                shortage: &Shortage::behind(error),
+                failures,
+                duration: Span(delay),
+            }),
+            None => log.write(&Pool::SpawnDelayed { failures, duration: Span(delay) }),
+        },
         Notice::Crowded { alive } => log.write(&Pool::Crowded { children: Children(alive) }),
         Notice::SpawnRecovered { failures } => log.write(&Pool::SpawnRecovered { failures }),
         Notice::AtMaximum { max_children, busy, waiting } => {
             let waiting = Waiting(waiting);
             log.write(&Pool::AtMaximum { max_children, busy, waiting });
+        }
+        Notice::BelowMaximum { lasted } => {
+            log.write(&Pool::BelowMaximum { duration: Span(lasted) });
         }
         Notice::ClientsNoticedLate { interval, took, within } => log.write(&Client::NoticedLate {
             interval: Span(interval),
@@ -115,9 +130,24 @@ pub(crate) fn log(log: &Log, notice: Notice, about: &About) {
             log.write(&Change::UpgradeRefused { reason: &reason });
         }
         Notice::Upgrading => log.write(&Change::Upgrading),
-        Notice::Hung { child: ChildId { slot, pid: child_pid }, busy: time } => {
-            let duration = Span(time);
-            log.write(&Pool::Hung { child_pid, slot, duration, label, client, in_hand });
+        Notice::Hung { child: ChildId { slot, pid: child_pid }, busy: time, limit, measure } => {
+            log.write(&Pool::Hung {
+                child_pid,
+                slot,
+                duration: Span(time),
+                request_timeout: Span(limit),
+                label,
+                client,
+                what: &in_hand.what(),
+                measure: match measure {
+                    AtTimeout::Abort => "aborted (SIGABRT)",
+                    AtTimeout::Examine => "on_timeout is called, and it is aborted (SIGABRT) then",
+                },
+            });
+        }
+        Notice::TooOld { child: ChildId { slot, pid: child_pid }, lived, limit } => {
+            let (age, max_lifetime) = (Span(lived), Span(limit));
+            log.write(&Pool::TooOld { child_pid, slot, age, max_lifetime });
         }
         Notice::StuckStarting { child: ChildId { slot, pid: child_pid }, limit } => {
             log.write(&Pool::StuckStarting { child_pid, slot, duration: Span(limit) });
@@ -144,13 +174,7 @@ pub(crate) fn log(log: &Log, notice: Notice, about: &About) {
             log.write(&Change::Stopping { how, children: Children(alive) });
         }
         Notice::Escalated { rung, alive } => {
-            let how = match rung {
-                Rung::Retire => "asked to leave",
-                Rung::Interrupt => "interrupted (SIGINT)",
-                Rung::Abort => "aborted (SIGABRT)",
-                Rung::Kill => "killed (SIGKILL)",
-            };
-            log.write(&Change::Escalated { children: Children(alive), how });
+            log.write(&Change::Escalated { children: Children(alive), how: taken(rung) });
         }
     }
 }

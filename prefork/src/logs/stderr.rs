@@ -10,11 +10,14 @@ use std::{
     time::Duration,
 };
 
-use rustix::process::{Pid, getpid};
+use rustix::{
+    io::fcntl_dupfd_cloexec,
+    process::{Pid, getpid},
+};
 
 use super::{
     Streams, follow,
-    line_writer::{Format, LineWriter, append_always},
+    line_writer::{FIRST, Format, LineWriter, append_always},
     lost::Lost,
 };
 use crate::channels::WhichLog;
@@ -25,6 +28,7 @@ static STDERR: Mutex<Stderr> = Mutex::new(Stderr {
     torn: AtomicU32::new(0),
     lost: Lost::none(),
     uncounted: 0,
+    original: None,
 });
 
 struct Stderr {
@@ -37,6 +41,23 @@ struct Stderr {
     lost: Lost,
     /// How many of the lost lines [`take_lost`] has not returned yet.
     uncounted: u64,
+    /// Where standard error led at the start, if the log is elsewhere and the daemon does not serve yet.
+    original: Option<Original>,
+}
+
+/// Where standard error led before the log took its place: the terminal of whoever starts the daemon by hand.
+struct Original {
+    fd: OwnedFd,
+    /// This process's own way there.
+    writer: LineWriter,
+    torn: AtomicU32,
+}
+
+impl Original {
+    fn of(fd: OwnedFd) -> io::Result<Self> {
+        let writer = LineWriter::of(fd.as_fd())?;
+        Ok(Self { fd, writer, torn: AtomicU32::new(0) })
+    }
 }
 
 /// Opens a description of standard error for this process alone, in the place of that of the process which has
@@ -50,7 +71,30 @@ pub(crate) fn open_own() -> io::Result<()> {
     // What the program prints there is not to be written over by a log at the same file.
     let _ = append_always_if_file(rustix::stdio::stdout());
     install(writer);
+    let mut stderr = lock();
+    stderr.original =
+        stderr.original.take().map(|original| Original::of(original.fd)).transpose()?;
     Ok(())
+}
+
+/// Sends standard error to a log, and shows errors where it led before too, until [`take_original`].
+///
+/// # Errors
+///
+/// Fails if this process can have no further descriptor; then everything goes where it went.
+pub(crate) fn redirect_at_start(log: OwnedFd) -> io::Result<()> {
+    let original = fcntl_dupfd_cloexec(rustix::stdio::stderr(), FIRST)?;
+    let original = Original::of(original)?;
+    let is_the_log = original.writer.leads_to(log.as_fd());
+    redirect(log, Streams::StandardError)?;
+    lock().original = (!is_the_log).then_some(original);
+    Ok(())
+}
+
+/// From now on errors are shown in the log alone. Returns where standard error led before the log took its place, if that
+/// is elsewhere and was not taken before.
+pub(crate) fn take_original() -> Option<OwnedFd> {
+    lock().original.take().map(|original| original.fd)
 }
 
 /// Sends standard error to a log, and standard output too if that goes there.
@@ -88,7 +132,16 @@ fn install(writer: LineWriter) {
 
 /// Closes it, before descriptors are closed by their numbers.
 pub(crate) fn close_own() {
-    lock().writer = None;
+    let mut stderr = lock();
+    (stderr.writer, stderr.original) = (None, None);
+}
+
+/// Writes a line where standard error led at the start, as long as that is remembered.
+pub(crate) fn show(line: &str) {
+    if let Some(Original { writer, torn, .. }) = &mut lock().original {
+        // Whoever starts it may have stopped the terminal; the log has the line.
+        let _ = writer.write(&mut line.as_bytes().to_vec(), torn, Duration::ZERO);
+    }
 }
 
 /// Returns how lines are to begin that are written now.

@@ -28,7 +28,7 @@ use crate::{
     manager::{Begun, Occasion},
     program::{AutoReload, Invocation},
     sockets::listeners::Listeners,
-    start::RuntimeFiles,
+    start::{Introduction, RuntimeFiles},
     status::Service,
     status::counters::{Counter, Counters},
     system::clock,
@@ -90,18 +90,25 @@ impl<'a> Parent<'a> {
         let mut table = Table::new().map_err(RunError::system("keep a descriptor in reserve"))?;
         let handed = adopted.as_ref().map(|adopted| &adopted.tags);
         let descendants = Descendants::begin(config.descendants, handed, &log);
+        let introduction = Introduction {
+            settings: &settings,
+            users: &users,
+            invocation: invocation.as_ref().ok(),
+            listeners: &listeners,
+        };
         let begun = if adopted.is_some() { Begun::InPlace } else { Begun::Fresh };
         let mut reporting = settings.manager.report(&config, begun, &log);
         let has_returned =
             adopted.as_ref().is_some_and(|adopted| adopted.adopted_as == AdoptedAs::SameProgram);
         let supervisor = match adopted {
             None => {
+                log.write(&ChangeMessage::Starting { daemon: &introduction });
                 reporting.on(Occasion::Starting);
                 Supervisor::new(config)
             }
             Some(adopted) => {
                 let children = Children(adopted.children.len());
-                log.write(&ChangeMessage::TookOver { children });
+                log.write(&ChangeMessage::TookOver { children, daemon: &introduction });
                 if has_returned {
                     reporting.on(Occasion::Back);
                 }
@@ -140,6 +147,7 @@ impl<'a> Parent<'a> {
             deaths: Deaths::new(),
             too_many: None,
             reporting,
+            reopen_reason: String::new(),
             handover_of_logs: HandoverOfLogs::default(),
             log,
             runtime_files: parts.runtime_files,

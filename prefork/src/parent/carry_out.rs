@@ -1,6 +1,6 @@
 //! Doing what the supervisor decides.
 
-use std::{io, time::Duration};
+use std::time::Duration;
 
 use nix::sys::signal::Signal as Name;
 use prefork_core::{Action, Event, Generation, Notice, Progress, RequestCount, SlotId, Verdict};
@@ -11,7 +11,6 @@ use crate::{
     HungChild, RunError,
     channels::Bell,
     hooks::Call,
-    logs::InHand,
     logs::notices::{self, About},
     logs::{PoolMessage, describe::Children},
     manager::Occasion,
@@ -19,11 +18,8 @@ use crate::{
     status::counters::Counter,
     sys::Forked,
     system::clock,
-    system::os::{Shortage, fork},
+    system::os::fork,
 };
-
-/// After so long the reason why children cannot be forked is logged again.
-const FORK_ERROR_AGAIN: Duration = Duration::from_secs(600);
 
 /// What ends the parent's loop.
 pub(super) enum Done {
@@ -108,26 +104,11 @@ impl Parent<'_> {
                 self.channels.pages.clear(slot);
                 self.descendants.release(slot);
                 self.counters.count(Counter::SpawnFailures);
-                self.log_fork_error(&error);
+                self.fork_error = Some(error);
                 self.supervisor.handle(clock::now(), Event::SpawnFailed { slot });
             }
         }
         None
-    }
-
-    /// Logs why a child cannot be forked, and what is short, if that is another reason than before, or it was long ago.
-    fn log_fork_error(&mut self, error: &io::Error) {
-        self.log_deaths();
-        let (now, why) = (clock::now(), error.to_string());
-        let is_known = self
-            .fork_error
-            .as_ref()
-            .is_some_and(|(known, logged)| *known == why && now.since(*logged) < FORK_ERROR_AGAIN);
-        if !is_known {
-            let shortage = Shortage::behind(error);
-            self.log.write(&PoolMessage::CannotFork { error: &why, shortage: &shortage });
-            self.fork_error = Some((why, now));
-        }
     }
 
     /// Asks a child to leave, by a signal only if it would not notice otherwise.
@@ -196,15 +177,20 @@ impl Parent<'_> {
     }
 
     /// Logs a notice, with what is known here beside it.
-    fn log_notice(&self, notice: Notice) {
+    fn log_notice(&mut self, notice: Notice) {
         if self.log_upgrade(notice) {
             return;
         }
-        let in_hand = match notice {
-            Notice::CutShort { child, .. } | Notice::Hung { child, .. } => self.in_hand(child.slot),
-            _ => InHand::Unknown,
+        let about = match notice {
+            Notice::CutShort { child, .. } | Notice::Hung { child, .. } => {
+                About { in_hand: self.in_hand(child.slot), ..About::default() }
+            }
+            Notice::SpawnDelayed { .. } => {
+                About { fork_error: self.fork_error.take(), ..About::default() }
+            }
+            _ => About::default(),
         };
-        notices::log(&self.log, notice, &About { in_hand, ..About::default() });
+        notices::log(&self.log, notice, &about);
     }
 
     /// Lets the program look at a child that is about to be ended.

@@ -4,6 +4,7 @@ use prefork_core::{Hangup, HangupSender, Hangups};
 
 use crate::{
     logs::ChangeMessage,
+    logs::describe::SentBy,
     logs::log::Log,
     system::os::{Sender, terminal::has_terminal},
 };
@@ -11,7 +12,9 @@ use crate::{
 /// Finds out what a `SIGHUP` means, and logs it if the terminal has gone; `sender` is unknown where a flag was raised.
 pub(crate) fn understand(hangups: &mut Hangups, sender: Option<Sender>, log: &Log) -> Hangup {
     let (who, from) = match sender {
-        Some(Sender::Process(pid)) => (HangupSender::Process(pid), format!(" from pid {pid}")),
+        Some(Sender::Process(process)) => {
+            (HangupSender::Process(process.pid), format!(" from {}", SentBy::find(process)))
+        }
         Some(Sender::Kernel) => (HangupSender::Kernel, " from the kernel".to_owned()),
         None => (HangupSender::Unknown, String::new()),
     };

@@ -42,7 +42,8 @@ impl HandoverOfLogs {
 impl Parent<'_> {
     /// Opens the logs again, and hands them to all who write to them.
     pub(super) fn reopen_logs(&mut self) {
-        let logs = reopen(&self.settings, &mut self.access_log, &self.log);
+        let reason = std::mem::take(&mut self.reopen_reason);
+        let logs = reopen(&self.settings, &mut self.access_log, &reason, &self.log);
         if logs.is_empty() {
             return;
         }

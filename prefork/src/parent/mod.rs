@@ -29,7 +29,7 @@ mod upgrade;
 
 use std::{io, mem::ManuallyDrop, os::fd::AsFd, rc::Rc};
 
-use prefork_core::{Allowance, Event, Generation, Hangups, SlotId, Supervisor, Time, Verdict};
+use prefork_core::{Allowance, Event, Generation, Hangups, SlotId, Supervisor, Verdict};
 use prefork_daemonize::{Privileges, Readiness};
 use rustix::event::{PollFd, PollFlags};
 
@@ -42,6 +42,7 @@ use crate::{
     hooks::ParentHooks,
     hooks::{Duty, HookContext},
     logs::Streams,
+    logs::describe::Measures,
     logs::log::Log,
     logs::{ChangeMessage, ProcessMessage},
     manager::Reporting,
@@ -102,14 +103,16 @@ pub(crate) struct Parent<'a> {
     must_reap: bool,
     /// Whether children have ended, and what they may have done to the listening sockets is to be set back.
     have_ended: bool,
-    /// Why a fork has failed, and when that was logged, so that it is not at every attempt.
-    fork_error: Option<(String, Time)>,
+    /// Why the last fork that has failed did, to be logged where the supervisor has it logged that children cannot be started.
+    fork_error: Option<io::Error>,
     /// Why children are killed, as far as control groups count that.
     deaths: Deaths,
     /// How many descriptors it was to wait for when these were more than it may.
     too_many: Option<u64>,
     /// The messages to the service manager.
     reporting: Reporting,
+    /// The signal that last asked for logs to be opened again, with its sender.
+    reopen_reason: String,
     /// Whether all children have gone over to the logs that were opened again.
     handover_of_logs: HandoverOfLogs,
     log: Log,
@@ -151,6 +154,11 @@ impl Parent<'_> {
                         self.log_deaths();
                         self.log_departures();
                         self.helpers.end_all(&self.log);
+                        match verdict {
+                            Verdict::Stopped => self.log_stopped(),
+                            // By what is returned.
+                            Verdict::StartFailed(_) | Verdict::GaveUp { .. } => {}
+                        }
                         // Its children, which shared them, are gone.
                         self.listeners.disarm();
                         let runtime_files = std::mem::take(&mut self.runtime_files);
@@ -179,6 +187,12 @@ impl Parent<'_> {
             }
             self.take_in().map_err(RunError::system("take in events"))?;
         }
+    }
+
+    fn log_stopped(&self) {
+        let departure = self.supervisor.departure();
+        let how = Measures(departure.and_then(|departure| departure.forced));
+        ready::log_stopped(departure, &how, self.counters.started, &self.log);
     }
 
     /// Begins to watch files, if that was asked for.

@@ -10,7 +10,7 @@ use super::{Parent, deaths::Dead, helpers::Ended, reap, table::number};
 use crate::{
     ChildExit, OnChange,
     hooks::Call,
-    logs::{ChangeMessage, SenderPid, notices::About},
+    logs::{ChangeMessage, describe::SentBy, notices::About},
     parent::hangup,
     program,
     system::clock,
@@ -76,15 +76,24 @@ impl Parent<'_> {
                 }
             }
             match (request(signal), sender) {
-                (Some(request), Sender::Process(pid)) => {
-                    let sender_pid = SenderPid(pid);
-                    self.log.write(&ChangeMessage::Signalled { signal: &signal, sender_pid });
+                (Some(request), Sender::Process(process)) => {
+                    let sender = SentBy::find(process);
+                    self.log.write(&ChangeMessage::Signalled {
+                        signal: &signal,
+                        sender: &sender,
+                        sender_pid: process.pid,
+                        sender_uid: process.uid,
+                        sender_name: sender.name.as_deref(),
+                    });
+                    if request == Request::Reopen {
+                        self.reopen_reason = format!("{signal} from {sender}");
+                    }
                     requests.push(request);
                 }
                 // What a terminal sends to a job in the background that it does not let read or write.
                 (Some(Request::More | Request::Fewer), Sender::Kernel) => {}
                 (Some(request), Sender::Kernel) => {
-                    self.log.write(&ChangeMessage::SignalledByKernel { signal: &signal });
+                    self.log.write(&ChangeMessage::SignalledByTerminal { signal: &signal });
                     requests.push(request);
                 }
                 (None, _) => children_ended = true,

@@ -27,8 +27,8 @@ use crate::{
     parent::{self, Basis, Became, Parent, Parts},
     program::Invocation,
     sockets::activation::{self, Activated},
-    start::logs::{redirect, redirect_stderr},
-    start::{Initialized, call, drop_privileges, initialize},
+    start::logs::{redirect, redirect_at_start},
+    start::{Initialized, call, drop_privileges, failure, initialize},
     status::{Service, StatusSocket},
     sys,
     sys::threads,
@@ -139,9 +139,12 @@ impl<S> Prefork<S> {
             return take_over(prepared, error_log, inherited);
         }
         sys::flush_c_streams();
+        let log = |settings: &Settings| Log::new(&settings.name, Role::Parent);
         if !prepared.basis.settings.daemonize {
-            error_log.map(redirect_stderr).transpose()?;
-            return serve(prepared, &mut None);
+            error_log.map(redirect_at_start).transpose()?;
+            let log = log(&prepared.basis.settings);
+            return serve(prepared, &mut None)
+                .inspect_err(|error| failure::in_foreground(error, &log));
         }
         // The launcher waits a little longer than the daemon tries, to read its reason.
         let limit = prepared.basis.settings.start_timeout.saturating_add(Duration::from_secs(1));
@@ -154,9 +157,10 @@ impl<S> Prefork<S> {
                 Ok(Ended::Launched { pid: launched.pid.as_raw().unsigned_abs() })
             }
             Outcome::Daemon(readiness) => {
-                let mut readiness = Some(readiness);
+                let (mut readiness, log) = (Some(readiness), log(&prepared.basis.settings));
                 let result = serve(prepared, &mut readiness);
                 if let (Err(error), Some(readiness)) = (&result, readiness) {
+                    failure::in_background(error, &log);
                     readiness.failed(error);
                 }
                 result

@@ -17,6 +17,7 @@ use std::{
     thread,
 };
 
+use nix::sys::signal::Signal;
 use prefork_core::{
     Action, Config, Event, Exit, Generation, Hangup, Hangups, Hook, Notice, Request, SlotId,
     Supervisor, Time, Verdict,
@@ -41,7 +42,7 @@ use crate::{
     sockets::listeners::Listeners,
     start::logs::reopen_error_log,
     start::pid_file::KeptPidFile,
-    start::{Initialized, RuntimeFiles, drop_privileges, initialize},
+    start::{Initialized, Introduction, RuntimeFiles, drop_privileges, initialize},
     sys,
     system::clock,
     system::os::{Poller, hangups_now, terminal, unblock_answered_signals},
@@ -57,13 +58,21 @@ pub(crate) fn serve<S>(
     readiness: &mut Option<Readiness>,
 ) -> Result<Ended, RunError> {
     let Prepared { basis, activated, after_init, mut body } = prepared;
-    let Basis { settings, users, mut access_log, hooks, .. } = basis;
+    let Basis { settings, users, mut access_log, hooks, invocation, .. } = basis;
     let settings = &settings;
     let hangups = terminal::hangups(hangups_now());
     let bell = Arc::new(Bell::new().map_err(RunError::system("set up signals"))?);
     let Initialized { state, runtime_files, listeners, .. } =
         initialize(settings, activated, after_init)?;
     let log = Log::new(&settings.name, Role::Parent);
+    log.write(&ChangeMessage::Starting {
+        daemon: &Introduction {
+            settings,
+            users: &users,
+            invocation: invocation.as_ref().ok(),
+            listeners: &listeners,
+        },
+    });
     let slot = runtime_files.board.as_ref().and_then(|board| board.public().enter(SLOT, &log));
     let stop = Stop::new(By::Thread, None).map_err(RunError::system("open an event descriptor"))?;
     // Before the change of user, as the new one may not open it.
@@ -84,10 +93,12 @@ pub(crate) fn serve<S>(
         runtime_files,
         before_shutdown,
         hangups,
+        began: clock::now(),
         log: log.clone(),
     };
     if let Some(Verdict::Stopped) = watcher.begin(&mut Launch { ready, readiness }) {
         drop(state);
+        watcher.log_stopped("the main loop has not begun");
         watcher.runtime_files.remove(&log);
         return Ok(Ended::Stopped);
     }
@@ -224,6 +235,8 @@ struct Watcher {
     before_shutdown: Option<BeforeShutdown>,
     reporting: Reporting,
     hangups: Hangups,
+    /// When the daemon was started.
+    began: Time,
     log: Log,
 }
 
@@ -243,6 +256,7 @@ impl Watcher {
     /// Watches until the loop has ended, and hands back what is to be removed.
     fn watch(mut self) -> RuntimeFiles {
         let _ = self.wait();
+        self.log_stopped("the main loop has ended");
         self.runtime_files
     }
 
@@ -296,7 +310,7 @@ impl Watcher {
             self.log.write(&ChangeMessage::NothingToUpgrade);
         }
         if self.bell.reopen.swap(false, Ordering::Acquire) {
-            reopen_error_log(&self.settings, &self.log);
+            reopen_error_log(&self.settings, &Signal::SIGUSR1, &self.log);
             self.reporting.on(Occasion::NothingToReload);
             // The access log belongs to the loop, which does it with its next line.
             self.reopen_access_log.store(true, Ordering::Release);
@@ -380,6 +394,10 @@ impl Watcher {
         }
     }
 
+    fn log_stopped(&self, how: &str) {
+        ready::log_stopped(self.supervisor.departure(), &how, self.began, &self.log);
+    }
+
     fn announce(&mut self, launch: Option<&mut Launch<'_>>) {
         let Some(launch) = launch else { return };
         ready::announce(launch.readiness, &mut self.supervisor, 0, &self.log);
@@ -422,6 +440,7 @@ impl Watcher {
     /// Ends the daemon around a loop that cannot be asked.
     fn leave(&mut self) {
         drop(std::mem::replace(&mut self.listeners, Listeners::new(Vec::new())));
+        self.log_stopped("the main loop was cut off");
         std::mem::take(&mut self.runtime_files).remove(&self.log);
         // It flushes standard output too, unless the loop holds that.
         process::exit(0);

@@ -1,6 +1,9 @@
 //! Sending standard error to the error log, and opening the logs again.
 
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::{
+    fmt::Display,
+    os::fd::{BorrowedFd, OwnedFd},
+};
 
 use prefork_daemonize::open_log;
 
@@ -11,20 +14,17 @@ use crate::{
     logs::{FileMessage, Streams, log::Log, stderr},
 };
 
-/// Sends standard error to the error log.
-pub(crate) fn redirect_stderr(log: OwnedFd) -> Result<(), RunError> {
-    redirect_streams(log, Streams::StandardError)
+/// Sends standard error of a daemon in the foreground to the error log.
+pub(crate) fn redirect_at_start(log: OwnedFd) -> Result<(), RunError> {
+    stderr::redirect_at_start(log).map_err(RunError::system(REDIRECT))
 }
 
 /// Sends standard error to the error log, and in the background standard output too.
 pub(crate) fn redirect(settings: &Settings, log: OwnedFd) -> Result<(), RunError> {
-    redirect_streams(log, Streams::of(settings))
+    stderr::redirect(log, Streams::of(settings)).map_err(RunError::system(REDIRECT))
 }
 
-fn redirect_streams(log: OwnedFd, streams: Streams) -> Result<(), RunError> {
-    let error = RunError::system("send standard error to the error log");
-    stderr::redirect(log, streams).map_err(error)
-}
+const REDIRECT: &str = "send standard error to the error log";
 
 impl Streams {
     pub(crate) const fn of(settings: &Settings) -> Self {
@@ -32,14 +32,16 @@ impl Streams {
     }
 }
 
-/// Opens the logs that have a path again, and returns what others are to have of them. One that cannot be opened goes
-/// on as it was.
+/// Opens the logs that have a path again, for this reason, and returns what others are to have of them. One that cannot
+/// be opened goes on as it was.
 pub(crate) fn reopen<'a>(
     settings: &Settings,
     access_log: &'a mut AccessLog,
+    reason: &dyn Display,
     log: &Log,
 ) -> Logs<BorrowedFd<'a>> {
-    let has_error_log = reopen_error_log(settings, log) && settings.error_log_path.is_some();
+    let has_error_log =
+        reopen_error_log(settings, reason, log) && settings.error_log_path.is_some();
     let reopened = access_log.reopen();
     if let Err(error) = &reopened {
         error.log(log);
@@ -52,10 +54,18 @@ pub(crate) fn reopen<'a>(
 }
 
 /// Opens the error log again, if it has a path; returns whether that did not fail.
-pub(crate) fn reopen_error_log(settings: &Settings, log: &Log) -> bool {
+///
+/// The first line there, before anybody else can write to it, says why it begins.
+pub(crate) fn reopen_error_log(settings: &Settings, reason: &dyn Display, log: &Log) -> bool {
     let replaced = replace_error_log(settings);
-    if let Err(error) = &replaced {
-        log.write(&FileMessage::LogNotReopened { log: "error log", error: &Report(error) });
+    match &replaced {
+        Ok(()) if settings.error_log_path.is_some() => {
+            log.write(&FileMessage::LogReopened { reason });
+        }
+        Ok(()) => {}
+        Err(error) => {
+            log.write(&FileMessage::LogNotReopened { log: "error log", error: &Report(error) });
+        }
     }
     replaced.is_ok()
 }

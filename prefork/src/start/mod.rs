@@ -1,10 +1,13 @@
 //! What a daemon has before it starts children, and what it leaves in the file system.
 
+pub(crate) mod failure;
+mod introduction;
 pub(crate) mod logs;
 pub(crate) mod pid_file;
 
 use std::io;
 
+pub(crate) use introduction::Introduction;
 use prefork_daemonize::{PidFile, Privileges};
 
 use crate::{

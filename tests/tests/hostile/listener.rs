@@ -128,7 +128,7 @@ fn what_a_child_sets_at_the_listener_is_set_back_though_no_child_can_be_forked()
     let victim = siege.daemon.living().into_iter().find(|pid| *pid != attacker.pid);
     assert!(kill(victim.expect("there are others"), Signal::KILL));
     wait_until(PATIENCE, "it cannot be replaced", || {
-        !siege.logged(&["cannot start a child"]).is_empty()
+        !siege.logged(&["cannot fork a child"]).is_empty()
     });
     wait_until(PATIENCE, "it is set back", || {
         !siege.logged(&["close connections otherwise", MENDED]).is_empty()

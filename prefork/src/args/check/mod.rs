@@ -116,6 +116,10 @@ fn check_data(
     faults: &mut Faults,
 ) -> (Settings, Users, Option<ErrorLog>, Option<AccessTarget>) {
     let name = name(data.settings.name.take(), faults);
+    let version = data.version.take();
+    if version.as_ref().is_some_and(|version| !is_visible(version)) {
+        faults.add("version", "must be a visible text on one line");
+    }
     let pool = pool::check(&data, hooks, faults);
     let users = users(&data.settings, faults);
     let limits =
@@ -131,6 +135,7 @@ fn check_data(
     let Files { pid_path, error_log_path, error_log, access_log, scoreboard } = files;
     let settings = Settings {
         name,
+        version,
         daemonize,
         directory: env::current_dir().ok(),
         pid_path,
@@ -202,10 +207,14 @@ fn name(given: Option<String>, faults: &mut Faults) -> String {
             file => one_line(&*file).to_string(),
         }
     });
-    if name.is_empty() || one_line(&name).to_string() != name {
+    if !is_visible(&name) {
         faults.add("name", "must be a visible text on one line");
     }
     name
+}
+
+fn is_visible(text: &str) -> bool {
+    !text.is_empty() && one_line(text).to_string() == text
 }
 
 fn auto_reload(data: &mut Data, hooks: &ParentHooks, faults: &mut Faults) -> Option<AutoReload> {
@@ -275,7 +284,13 @@ fn users(settings: &args::Settings, faults: &mut Faults) -> Users {
         }
         Privileges::default()
     });
-    Users { children: Rc::new(privileges), drop_parent: settings.drop_parent == Some(true) }
+    let named = match (&settings.user, &settings.group) {
+        (None, None) => None,
+        (Some(user), None) => Some(user.clone()),
+        (user, Some(group)) => Some(format!("{}:{group}", user.as_deref().unwrap_or_default())),
+    };
+    let drop_parent = settings.drop_parent == Some(true);
+    Users { children: Rc::new(privileges), named, drop_parent }
 }
 
 #[cfg(test)]

@@ -11,6 +11,8 @@ use crate::{args::settings::InForce, board::Place, child::Limits, manager::Manag
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
     pub(crate) name: String,
+    /// Of the program.
+    pub(crate) version: Option<String>,
     pub(crate) daemonize: bool,
     /// The directory in which the program was started, from which relative paths are taken; none if that is gone.
     pub(crate) directory: Option<PathBuf>,
@@ -47,6 +49,8 @@ impl Settings {
 #[derive(Clone, Debug)]
 pub(crate) struct Users {
     pub(crate) children: Rc<Privileges>,
+    /// What children run as, as it was given: `www-data`, `www-data:adm`; `None` if that is what the parent runs as.
+    pub(crate) named: Option<String>,
     /// Whether the parent becomes what its children are.
     pub(crate) drop_parent: bool,
 }

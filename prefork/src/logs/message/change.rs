@@ -11,8 +11,16 @@ messages! {
     /// About what the daemon is asked for, and what becomes of that.
     ChangeMessage<'a>
 
-    Info Signalled { signal: &'a dyn Display, sender_pid: SenderPid } => "{signal} from {sender_pid}";
-    Info SignalledByKernel { signal: &'a dyn Display } => "{signal} from the kernel, as from a terminal";
+    Info Starting { daemon: &'a dyn Display } => "starting {daemon}";
+    Error NotStarted { error: &'a dyn Display } => "cannot start: {error}";
+    Info Signalled {
+        signal: &'a dyn Display,
+        sender: &'a dyn Display,
+        sender_pid: u32,
+        sender_uid: u32,
+        sender_name: Option<&'a str>,
+    } => "{signal} from {sender}";
+    Info SignalledByTerminal { signal: &'a dyn Display } => "{signal} from the terminal";
     Info TerminalGone { sender: &'a dyn Display } => "SIGHUP{sender}: the terminal has gone; ending with it";
     Info TerminalOutlived { sender: &'a dyn Display } =>
         "SIGHUP{sender}: the terminal has gone; serving on without it, as SIGHUP was ignored at the start";
@@ -50,7 +58,8 @@ messages! {
         "the new program works; becoming it: {path}, another file than before";
     Info UpgradingFrom { path: &'a dyn Display, running: &'a dyn Display } =>
         "the new program works; becoming it: {path}, after {running}";
-    Info TookOver { children: Children } => "this program goes on with {children} already serving";
+    Info TookOver { children: Children, daemon: &'a dyn Display } =>
+        "this program goes on with {children} already serving: {daemon}";
     Error UpgradeRefused { reason: &'a dyn Display } => "upgrade refused: {reason}; the running program goes on";
     Error TakeoverFailed { reason: &'a dyn Display } =>
         "the new program has failed to take over: {reason}; the old one goes on";
@@ -68,19 +77,9 @@ messages! {
     Info Stopping { how: &'a str, children: Children } => "stopping {how}, with {children}";
     Warn Escalated { children: Children, how: &'a str } => "not gone yet: {children}, now {how}";
     Warn LoopStays => "not gone yet: the main loop; the daemon is about to end around it";
+    Info Stopped { duration: Span, how: &'a dyn Display, uptime: &'a dyn Display } =>
+        "stopped, {duration} after it was asked: {how}; it has run for {uptime}";
     Error NotAnnounced { error: &'a dyn Display } => "cannot report that the daemon is ready: {error}; stopping it";
-}
-
-/// The process that has sent a signal; one outside the pid namespace, as that stops a container, is 0.
-pub(crate) struct SenderPid(pub(crate) u32);
-
-impl Display for SenderPid {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            0 => f.write_str("outside this pid namespace"),
-            pid => write!(f, "pid {pid}"),
-        }
-    }
 }
 
 /// How many old children are still at work after a reload.
@@ -93,13 +92,6 @@ impl Display for Old {
             1 => f.write_str("; an old one finishes what it has in hand"),
             old => write!(f, "; {old} old ones finish what they have in hand"),
         }
-    }
-}
-
-#[cfg(feature = "tracing")]
-impl super::Field for SenderPid {
-    fn value(&self) -> impl tracing::Value + '_ {
-        self.0
     }
 }
 

@@ -12,6 +12,7 @@ messages! {
     FileMessage<'a>
 
     Warn LinesLost { log: &'a str, lost: &'a dyn Display } => "{log}: {lost}";
+    Info LogReopened { reason: &'a dyn Display } => "error log opened again, on {reason}";
     Error LogNotReopened { log: &'a str, error: &'a dyn Display } => "the {log} stays as it was: {error}";
     Error LogsNotTaken { error: &'a dyn Display, consequence: &'a str } =>
         "this process goes on with the old logs: {error}{consequence}";

@@ -16,7 +16,7 @@ mod process;
 
 use std::fmt::Display;
 
-pub(crate) use change::{ChangeMessage, Old, SenderPid};
+pub(crate) use change::{ChangeMessage, Old};
 pub(crate) use clients::ClientMessage;
 pub(crate) use files::FileMessage;
 pub(crate) use hooks::HookMessage;
@@ -116,7 +116,7 @@ mod fields {
     use tracing::{Value, field::display};
 
     use super::Field;
-    use crate::logs::describe::{Children, Span};
+    use crate::logs::describe::{Bytes, Children, Span};
 
     /// A text of whatever origin.
     struct OneLine<'a>(&'a dyn Display);
@@ -144,6 +144,7 @@ mod fields {
         u32: |it| *it;
         u64: |it| *it;
         usize: |it| *it;
+        Bytes: |it| it.0;
         Children: |it| it.0;
         Generation: |it| it.0;
         SlotId: |it| it.0;

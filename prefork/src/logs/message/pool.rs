@@ -6,7 +6,7 @@ use prefork_core::{Generation, SlotId};
 use rustix::process::Pid;
 
 use super::messages;
-use crate::logs::describe::{Children, Span};
+use crate::logs::describe::{Bytes, Children, Span};
 
 messages! {
     /// About the children.
@@ -60,14 +60,16 @@ messages! {
     Warn Throttled { event: &'a str, duration: Span } =>
         "children {event} before they have worked; the next one starts in {duration}";
     Info ThrottleLifted => "children work again; the next ones start without delay";
-    Error CannotFork { error: &'a dyn Display, shortage: &'a dyn Display } => "cannot fork a child: {error}{shortage}";
+    Error CannotFork { error: &'a dyn Display, shortage: &'a dyn Display, failures: u32, duration: Span } =>
+        "cannot fork a child: {error}{shortage}; failed {failures} times in a row, next attempt in {duration}";
     Error SpawnDelayed { failures: u32, duration: Span } =>
-        "cannot start a child ({failures} failures in a row); next attempt in {duration}";
+        "cannot start a child; failed {failures} times in a row, next attempt in {duration}";
     Info SpawnRecovered { failures: u32 } => "children can be started again, after {failures} failures";
     Warn Crowded { children: Children } =>
         "no further process can be started beside {children}: an old child leaves before a new one is started";
     Warn AtMaximum { max_children: u32, busy: u32, waiting: Waiting } =>
         "max_children ({max_children}) reached: {busy} busy{waiting}; raise it if this lasts";
+    Info BelowMaximum { duration: Span } => "no longer full: max_children is enough again, after {duration}";
     Info Resized { prefork: u32, max_children: u32 } => "prefork is now {prefork}, of at most {max_children}";
     Warn StaysSmall =>
         "the pool stays at prefork children: to grow to max_children, set scoreboard_path or scoreboard_in_memory";
@@ -75,10 +77,19 @@ messages! {
         child_pid: u32,
         slot: SlotId,
         duration: Span,
+        request_timeout: Span,
         label: Option<&'a str>,
         client: Option<&'a str>,
-        in_hand: &'a dyn Display,
-    } => "child {child_pid} (slot {slot}) has been at one request for {duration}{in_hand}";
+        what: &'a dyn Display,
+        measure: &'a str,
+    } => "child {child_pid} (slot {slot}) has been at one request for {duration}, with a request_timeout of \
+          {request_timeout}{what}; {measure}";
+    Debug TooOld { child_pid: u32, slot: SlotId, age: Span, max_lifetime: Span } =>
+        "child {child_pid} (slot {slot}) is {age} old, and max_lifetime is about {max_lifetime}; it is to be replaced";
+    Debug RequestsUsedUp { requests: u64, max_requests: u64 } =>
+        "{requests} requests served, and the limit is about {max_requests}; this child is to be replaced";
+    Info MemoryUsedUp { memory: Bytes, max_memory: Bytes } =>
+        "{memory} of memory in use, more than max_memory ({max_memory}); this child is to be replaced";
     Error StuckStarting { child_pid: u32, slot: SlotId, duration: Span } =>
         "child {child_pid} (slot {slot}) has not come up in {duration} (start_timeout); killed";
     Error CannotBeKilled { child_pid: u32, slot: SlotId } =>

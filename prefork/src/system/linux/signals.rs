@@ -7,7 +7,7 @@
 //! thing, and reads of a `signalfd` concern the signals of the reader alone.
 
 use std::{
-    io,
+    fs, io,
     os::fd::{AsFd, BorrowedFd},
 };
 
@@ -39,10 +39,31 @@ const ANSWERED: [Signal; 9] = [
 /// The sender of a signal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Sender {
-    /// A process, by its pid; 0 for one outside this pid namespace.
-    Process(u32),
-    /// The kernel by itself, for a terminal, a timer or a child.
+    Process(SendingProcess),
+    /// The kernel by itself, for a terminal or a child.
     Kernel,
+}
+
+/// A process that has sent a signal, as the kernel reports it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct SendingProcess {
+    /// 0 for one outside this pid namespace.
+    pub(crate) pid: u32,
+    /// The user that it ran as; `nobody`'s (`/proc/sys/kernel/overflowuid`) where that is none of this user namespace.
+    pub(crate) uid: u32,
+}
+
+impl SendingProcess {
+    /// Reads its name, to be shown; `None` if it has ended, or cannot be seen from here.
+    ///
+    /// Another process may have its number by then, so nothing is decided by it. Of `/proc/PID` this file takes no lock
+    /// of the process's memory, so that no sender can make the reader wait.
+    pub(crate) fn name(self) -> Option<String> {
+        let Self { pid, .. } = self;
+        let name = if pid == 0 { None } else { fs::read(format!("/proc/{pid}/comm")).ok() };
+        let name = String::from_utf8_lossy(&name?).trim_end().to_owned();
+        (!name.is_empty()).then_some(name)
+    }
 }
 
 /// The open signal descriptor, with the mask that was in force before.
@@ -84,7 +105,7 @@ impl Signals {
                     // The codes of kill(2), sigqueue(3) and tgkill(2) (see `sigaction(2)`).
                     let sender = match info.ssi_code {
                         libc::SI_USER | libc::SI_QUEUE | libc::SI_TKILL => {
-                            Sender::Process(info.ssi_pid)
+                            Sender::Process(SendingProcess { pid: info.ssi_pid, uid: info.ssi_uid })
                         }
                         _ => Sender::Kernel,
                     };
