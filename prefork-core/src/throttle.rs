@@ -1,9 +1,9 @@
 //! When to spawn again after children died early.
 //!
 //! A program that cannot run must not become a fork bomb; one that was killed must be back at once. So the first few
-//! children that die early after they have served are replaced without delay, as are those of any hour that die so a second
-//! apart. A death before a child has served, or one too many, costs a few milliseconds, every further one doubles the
-//! delay up to a cap, and the first child that does its job lifts it. Two rules keep this fair:
+//! children that die early after they have served are replaced without delay, as somebody may kill them. A death before a
+//! child has served, or one too many, costs a few milliseconds, every further one doubles the delay up to a cap, and the
+//! first child that does its job lifts it. Two rules keep this fair:
 //!
 //! - Children of one wave count once. When 150 children are killed together, that is one event and
 //!   not 150 doublings, so only the death of a child that was spawned after the last one that counted
@@ -15,9 +15,8 @@ use std::time::Duration;
 
 use crate::{Allowance, Config, Time, backoff::Backoff};
 
-/// The early deaths of children that had served which delay nothing: 5 at once, and one a second. A loop of those that
-/// live for longer is no faster.
-const TOLERATED: Allowance = Allowance::new(5, Duration::from_secs(1));
+/// The early deaths of children that had served which delay nothing: 12 at once, and one in 10 s.
+const TOLERATED: Allowance = Allowance::new(12, Duration::from_secs(10));
 
 /// The delay between spawns, with the memory of when it last grew.
 #[derive(Clone, Debug)]
@@ -146,10 +145,10 @@ mod tests {
     fn a_loop_is_proven_by_what_comes_too_fast() {
         let mut throttle = throttle();
         let mut die = |ms| throttle.died_early(at(ms), at(ms), Lived::Serving);
-        for number in 0..5 {
+        for number in 0..12 {
             assert_eq!(die(number), Toll::Tolerated, "{number}");
         }
-        assert_eq!([die(5), die(6)], [Toll::Delay(10 * MS), Toll::Delay(20 * MS)]);
+        assert_eq!([die(12), die(13)], [Toll::Delay(10 * MS), Toll::Delay(20 * MS)]);
         // Until one has come up, it does not matter how long the delays have been.
         assert_eq!(die(10_000), Toll::Delay(40 * MS));
         assert!(throttle.lift());

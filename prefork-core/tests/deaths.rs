@@ -405,9 +405,9 @@ fn the_newest_child_is_replaced_at_once_however_often_it_is_ended() {
 
 #[test]
 fn children_that_serve_and_crash_without_end_are_replaced_ever_more_slowly() {
-    let waited = replaced_after(&mut serving(3), 17, 10);
+    let waited = replaced_after(&mut serving(3), 24, 10);
     // One that was old enough, and those that are tolerated.
-    assert_eq!(waited[..6], [Duration::ZERO; 6]);
-    let delays: Vec<_> = waited[6..].iter().map(Duration::as_millis).collect();
+    assert_eq!(waited[..13], [Duration::ZERO; 13]);
+    let delays: Vec<_> = waited[13..].iter().map(Duration::as_millis).collect();
     assert_eq!(delays, [10, 20, 40, 80, 160, 320, 640, 1280, 2560, 5120, 10_000]);
 }

@@ -48,7 +48,7 @@ use watch::Watch;
 /// # Early deaths
 ///
 /// A child that ends within [`Config::early`] of its spawn without having worked, or whenever before it
-/// serves, died early. Of those that had served the first 5, and one a second, delay nothing: somebody kills them. Any other
+/// serves, died early. Of those that had served the first 12, and one in 10 s, delay nothing: somebody may kill them. Any other
 /// delays the next spawn by [`Config::throttle_first`], and one child at a time is spawned with that
 /// delay between; every early death of a child spawned since doubles it, up to
 /// [`Config::throttle_cap`]. A child spawned since the first of those deaths that works, or serves
