@@ -43,13 +43,11 @@ pub(crate) enum Lived {
 
 /// What follows from an early death.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Toll {
-    /// It is one with another one.
-    Same,
-    /// It counts, and delays nothing.
-    Tolerated,
-    /// It delays the next spawn by so much.
-    Delay(Duration),
+pub(crate) struct Toll {
+    /// Whether it is not one with another one.
+    pub(crate) counts: bool,
+    /// By how much it delays the next spawn, if it does.
+    pub(crate) delay: Option<Duration>,
 }
 
 impl Throttle {
@@ -63,16 +61,17 @@ impl Throttle {
 
     /// Counts the early death of a child.
     pub(crate) fn died_early(&mut self, now: Time, spawned: Time, lived: Lived) -> Toll {
-        let began = match self.trouble {
-            Some(Trouble { counted, .. }) if spawned < counted => return Toll::Same,
-            Some(Trouble { began, .. }) => began,
-            None => now,
-        };
-        self.trouble = Some(Trouble { began, counted: now });
-        if lived == Lived::Serving && !self.is_active() && self.tolerated.take(now) {
-            return Toll::Tolerated;
+        let trouble = self.trouble.get_or_insert(Trouble { began: now, counted: spawned });
+        let counts = spawned >= trouble.counted;
+        if counts {
+            trouble.counted = now;
         }
-        Toll::Delay(self.backoff.fail(now))
+        let is_tolerated = match lived {
+            Lived::Serving => !self.is_active() && self.tolerated.take(now),
+            Lived::BeforeServing => false,
+        };
+        let delays = !is_tolerated && (counts || !self.is_active());
+        Toll { counts, delay: delays.then(|| self.backoff.fail(now)) }
     }
 
     /// Notes a spawn: while the throttle lasts, the next one waits again.
@@ -110,8 +109,6 @@ impl Throttle {
 mod tests {
     use super::*;
 
-    const MS: Duration = Duration::from_millis(1);
-
     fn throttle() -> Throttle {
         Throttle::new(&Config::new(1, 1).expect("valid"))
     }
@@ -120,25 +117,34 @@ mod tests {
         Time::after_origin(Duration::from_millis(ms))
     }
 
+    const TOLERATED: Toll = Toll { counts: true, delay: None };
+    const SAME: Toll = Toll { counts: false, delay: None };
+
+    const fn delayed(ms: u64) -> Toll {
+        Toll { counts: true, delay: Some(Duration::from_millis(ms)) }
+    }
+
     #[test]
     fn one_wave_of_deaths_counts_once() {
         let mut throttle = throttle();
         let lived = Lived::BeforeServing;
-        assert_eq!(throttle.died_early(at(5), at(0), lived), Toll::Delay(10 * MS));
+        assert_eq!(throttle.died_early(at(5), at(0), lived), delayed(10));
         for _ in 0..150 {
-            assert_eq!(throttle.died_early(at(5), at(0), lived), Toll::Same);
+            assert_eq!(throttle.died_early(at(5), at(0), lived), SAME);
         }
-        assert_eq!(throttle.died_early(at(20), at(15), lived), Toll::Delay(20 * MS));
+        assert_eq!(throttle.died_early(at(20), at(15), lived), delayed(20));
     }
 
     #[test]
-    fn a_wave_of_children_that_served_uses_up_one_of_those_that_delay_nothing() {
+    fn of_a_wave_of_children_that_served_a_few_are_replaced_at_once() {
         let mut throttle = throttle();
-        for second in [2, 3] {
-            let now = at(1000 * second);
-            assert_eq!(throttle.died_early(now, now, Lived::Serving), Toll::Tolerated);
-            assert_eq!(throttle.died_early(now, at(1000), Lived::Serving), Toll::Same);
+        let mut die = || throttle.died_early(at(5), at(0), Lived::Serving);
+        assert_eq!(die(), TOLERATED);
+        for number in 1..12 {
+            assert_eq!(die(), SAME, "{number}");
         }
+        assert_eq!(die(), Toll { counts: false, ..delayed(10) });
+        assert_eq!(die(), SAME);
     }
 
     #[test]
@@ -146,20 +152,18 @@ mod tests {
         let mut throttle = throttle();
         let mut die = |ms| throttle.died_early(at(ms), at(ms), Lived::Serving);
         for number in 0..12 {
-            assert_eq!(die(number), Toll::Tolerated, "{number}");
+            assert_eq!(die(number), TOLERATED, "{number}");
         }
-        assert_eq!([die(12), die(13)], [Toll::Delay(10 * MS), Toll::Delay(20 * MS)]);
+        assert_eq!([die(12), die(13)], [delayed(10), delayed(20)]);
         // Until one has come up, it does not matter how long the delays have been.
-        assert_eq!(die(10_000), Toll::Delay(40 * MS));
+        assert_eq!(die(10_000), delayed(40));
         assert!(throttle.lift());
-        assert_eq!(throttle.died_early(at(10_001), at(10_001), Lived::Serving), Toll::Tolerated);
+        assert_eq!(throttle.died_early(at(10_001), at(10_001), Lived::Serving), TOLERATED);
     }
 
     #[test]
     fn one_that_never_served_is_not_tolerated() {
-        let mut throttle = throttle();
-        let toll = throttle.died_early(at(5), at(4), Lived::BeforeServing);
-        assert_eq!(toll, Toll::Delay(10 * MS));
+        assert_eq!(throttle().died_early(at(5), at(4), Lived::BeforeServing), delayed(10));
     }
 
     #[test]

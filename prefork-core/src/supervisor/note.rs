@@ -8,7 +8,7 @@ use crate::{
     Time, Verdict,
     ladder::Next,
     slots::{Child, Extension, Stage},
-    throttle::{Lived, Toll},
+    throttle::Lived,
 };
 
 /// The fewest early deaths that make a start fail.
@@ -150,15 +150,14 @@ impl Supervisor {
         self.stats.early_deaths += 1;
         let has_served = !child.stuck && !child.expelled && !child.has_not_served();
         let lived = if has_served { Lived::Serving } else { Lived::BeforeServing };
-        match self.throttle.died_early(now, child.spawned, lived) {
-            // Of those that died together one counts.
-            Toll::Same => {}
-            Toll::Tolerated => self.weigh_death(child, exit),
-            Toll::Delay(delay) => {
-                self.log(Notice::Throttled { delay, returned: exit == Exit::Code(0) });
-                self.show(Progress::Throttled);
-                self.weigh_death(child, exit);
-            }
+        let toll = self.throttle.died_early(now, child.spawned, lived);
+        if let Some(delay) = toll.delay {
+            self.log(Notice::Throttled { delay, returned: exit == Exit::Code(0) });
+            self.show(Progress::Throttled);
+        }
+        // Of those that died together one counts.
+        if toll.counts {
+            self.weigh_death(child, exit);
         }
         if let Phase::Starting { early_deaths, .. } = &mut self.phase {
             *early_deaths += 1;

@@ -199,20 +199,21 @@ proptest! {
     ) {
         let mut world = World::new(config.clone());
         world.run_until_ready();
-        let (life, tolerated) = match serves {
+        let wave = config.prefork() as usize;
+        let (life, more) = match serves {
             None => (Life::crashing(), 0),
             Some(serves) => {
                 let dies_after = Some(ms(serves));
-                // As many as delay nothing, in a minute.
-                (Life { dies_after, works_after: None, ..Life::healthy() }, 12 + 6)
+                // Those that delay nothing, and all that are spawned between two doublings of a delay that is shorter
+                // than they live: there are seven of less than a second.
+                (Life { dies_after, works_after: None, ..Life::healthy() }, 12 + 7 * wave)
             }
         };
         world.step(Step::Lives(vec![life]));
         world.forget_counts();
         world.step(Step::Kill(usize::MAX));
         world.step(Step::Run(Duration::from_secs(60)));
-        let wave = config.prefork() as usize;
-        let most = wave + 18 + tolerated;
+        let most = wave + 18 + more;
         prop_assert!(world.forks() <= most, "{} forks for {wave}, at most {most}", world.forks());
     }
 
