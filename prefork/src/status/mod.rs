@@ -21,7 +21,7 @@
 //! - `address.rs`, `socket.rs`, `service.rs`: the parent.
 //! - `page.rs`, with `counters.rs` and `failure.rs`: both sides.
 //! - `process.rs`: the process; `server.rs`, `connection.rs`, `request.rs`: talking HTTP; `answer.rs`,
-//!   `report.rs`, `html.rs`, `metrics.rs`: what is said.
+//!   `report.rs`, `html/`, `metrics.rs`: what is said.
 
 #![cfg_attr(
     not(feature = "status"),
@@ -35,6 +35,7 @@ mod failure;
 mod http;
 mod page;
 mod process;
+mod rate;
 mod service;
 mod socket;
 

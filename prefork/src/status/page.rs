@@ -207,6 +207,13 @@ pub(super) mod tests {
         reader.read(|| at(150), || ()).0
     }
 
+    /// Figures of a daemon to which nothing has happened.
+    pub(in crate::status) fn no_trouble() -> Figures {
+        let mut page = Page::new().expect("made");
+        page.publish(&Counters::new(at(100), 3, 10), 3);
+        Reader::new(page.memory()).expect("mapped").read(|| at(150), || ()).0
+    }
+
     #[test]
     fn what_is_published_is_read() {
         let figures = some_figures();

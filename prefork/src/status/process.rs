@@ -1,7 +1,7 @@
 //! The process that answers.
 
 use std::{
-    cell::Cell,
+    cell::{Cell, RefCell},
     fs::File,
     os::fd::{AsFd, OwnedFd},
     path::Path,
@@ -12,7 +12,7 @@ use prefork_daemonize::Privileges;
 use prefork_scoreboard::Board;
 use rustix::process::{Pid, setsid};
 
-use super::{page::Reader, service::Reopened};
+use super::{page::Reader, rate::Looks, service::Reopened};
 use crate::{
     BoxError, Report,
     channels::Handout,
@@ -53,6 +53,8 @@ pub(super) struct Source<'a> {
     pub(super) listeners: &'a Listeners,
     /// The most requests that were ever reported.
     pub(super) requests: Cell<u64>,
+    /// How many there were at the last looks.
+    pub(super) looks: RefCell<Looks>,
 }
 
 /// Lives the life of a status process, in a process just forked, with all signals blocked.
@@ -117,5 +119,6 @@ fn settle<'a>(
     let reader = Reader::new(desk.memory)?;
     set_signal_mask(mask)?;
     let (name, parent, listeners) = (desk.name, desk.parent, desk.listeners);
-    Ok(Some(Source { name, parent, reader, board, listeners, requests: Cell::new(0) }))
+    let (requests, looks) = Default::default();
+    Ok(Some(Source { name, parent, reader, board, listeners, requests, looks }))
 }

@@ -42,6 +42,9 @@ fn all_pages_show_what_the_daemon_does() {
     assert!(html.head.contains("\r\nContent-Type: text/html; charset=utf-8\r\n"), "{}", html.head);
     assert!(html.body.contains("GET /sleep?ms=8000"), "{}", html.body);
     assert!(html.body.contains(&format!("process {}", daemon.pid())));
+    let csp =
+        "default-src 'none'; img-src data:; style-src 'unsafe-inline'; frame-ancestors 'none'\r\n";
+    assert!(html.head.contains(csp), "{}", html.head);
 
     let metrics = get(&scene, "/metrics");
     for line in [

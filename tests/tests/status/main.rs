@@ -3,6 +3,7 @@
 mod counting;
 mod hostile;
 mod metrics;
+mod page;
 mod process;
 
 use std::{

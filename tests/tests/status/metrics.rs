@@ -93,10 +93,10 @@ fn reasons_are_counted() {
     wait_for_count(&scene, "reloads", 1);
     wait_for_workers(&daemon, 3, &before);
     assert_eq!((replaced("reload"), replaced("limit")), (Some(3.0), Some(0.0)));
-    for _ in 0..60 {
+    wait_until(PATIENCE, "children were replaced", || {
         daemon.get("/").expect("it serves");
-    }
-    wait_until(PATIENCE, "children were replaced", || replaced("limit") > Some(1.0));
+        replaced("limit") > Some(1.0)
+    });
     assert_eq!((replaced("reload"), replaced("lifetime")), (Some(3.0), Some(0.0)));
     assert_eq!((failed("killed"), failed("exited")), (None, None));
     let request = InHand::at(scene.address(), "/sleep?ms=60000");

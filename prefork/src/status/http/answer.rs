@@ -63,7 +63,7 @@ fn whole(status: &str, kind: &str, body: &str, head_only: bool) -> Vec<u8> {
         text,
         "HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {}\r\n{allow}\
          Cache-Control: no-store\r\nVary: Accept\r\nX-Content-Type-Options: nosniff\r\n\
-         Content-Security-Policy: default-src 'none'; style-src 'unsafe-inline'; \
+         Content-Security-Policy: default-src 'none'; img-src data:; style-src 'unsafe-inline'; \
          frame-ancestors 'none'\r\nConnection: close\r\n\r\n",
         body.len()
     );

@@ -1,6 +1,6 @@
 //! The page over HTTP, and the metrics.
 //!
-//! `server.rs`, `connection.rs`, `request.rs` exchange requests and answers; `answer.rs`, `report.rs`, `html.rs`,
+//! `server.rs`, `connection.rs`, `request.rs` exchange requests and answers; `answer.rs`, `report.rs`, `html/`,
 //! `metrics.rs` are what is answered.
 
 mod answer;

@@ -1,13 +1,13 @@
 //! What there is to show at one moment, taken together.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use prefork_core::Exit;
 use prefork_view::{Shown, Slots, View, pretty};
 use serde::Serialize;
 
 use crate::{
-    status::{counters::Counter, failure::Failure, page::Figures, process::Source},
+    status::{counters::Counter, failure::Failure, page::Figures, process::Source, rate::Rate},
     sys::listening::Queue,
     system::clock,
 };
@@ -20,8 +20,12 @@ pub(super) struct Report {
     pub(super) figures: Figures,
     pub(super) uptime: Duration,
     pub(super) view: Option<View>,
+    /// When that was, since the epoch.
+    pub(super) taken_unix: Duration,
     /// Requests that were answered since the start, if there is a board.
     pub(super) requests: Option<u64>,
+    /// How fast they have come lately.
+    pub(super) rate: Option<Rate>,
     /// The connections that wait to be accepted, if the kernel reports them.
     pub(super) queue: Option<Queue>,
     /// Connection attempts that were dropped as the queue was full, if the kernel reports them.
@@ -35,10 +39,15 @@ impl<'a> Source<'a> {
         let view = || self.board.as_ref().and_then(|(board, path)| View::read(board, path).ok());
         let (figures, view) = self.reader.read(clock::now, view);
         let requests = view.as_ref().map(|view| self.requests(&figures, view));
+        let now = clock::now();
+        let rate = requests
+            .and_then(|requests| self.looks.borrow_mut().rate(now, requests, figures.started));
         Report {
             name: self.name.to_owned(),
             pid: self.parent.as_raw_nonzero().get(),
-            uptime: clock::now().since(figures.started),
+            uptime: now.since(figures.started),
+            taken_unix: SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default(),
+            rate,
             figures,
             view,
             requests,
@@ -159,7 +168,9 @@ pub(super) mod tests {
             figures: some_figures(),
             uptime: Duration::from_secs(50),
             view: Some(prefork_view::samples::view()),
+            taken_unix: Duration::from_secs(1_700_000_050),
             requests: Some(26_000),
+            rate: Some(Rate { a_second: 520.0, over: Duration::from_secs(50) }),
             queue: Some(Queue { waiting: 2, limit: 4096 }),
             dropped: Some(5),
         }
