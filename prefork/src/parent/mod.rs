@@ -7,6 +7,7 @@
 //! after that, so that nothing the dead have reported is missed; the kernel gives their pids to no process
 //! of ours meanwhile, since only this loop forks.
 
+pub(crate) mod asked;
 mod bare;
 mod begin;
 mod bells;
@@ -15,7 +16,6 @@ mod clients;
 mod deaths;
 mod descendants;
 mod gossip;
-pub(crate) mod hangup;
 mod helpers;
 mod hooks;
 mod logs;

@@ -2,16 +2,21 @@
 
 use std::{io, time::Duration};
 
-use nix::sys::signal::Signal;
-use prefork_core::{Allowance, ChildId, Event, Exit, Hangup, Request, Time};
+use prefork_core::{Allowance, ChildId, Event, Exit, Request, Time};
 use rustix::process::Pid;
 
-use super::{Parent, deaths::Dead, helpers::Ended, reap, table::number};
+use super::{
+    Parent,
+    asked::{Asked, asked},
+    deaths::Dead,
+    helpers::Ended,
+    reap,
+    table::number,
+};
 use crate::{
     ChildExit, OnChange,
     hooks::Call,
     logs::{ChangeMessage, describe::SentBy, notices::About},
-    parent::hangup,
     program,
     system::clock,
     system::os::Sender,
@@ -65,18 +70,8 @@ impl Parent<'_> {
         let mut requests = Vec::new();
         let mut children_ended = std::mem::take(&mut self.must_reap);
         while let Some((signal, sender)) = self.signals.next()? {
-            if signal == Signal::SIGHUP {
-                match hangup::understand(&mut self.hangups, Some(sender), &self.log) {
-                    Hangup::Reload => {}
-                    Hangup::Stop => {
-                        requests.push(Request::StopGracefully);
-                        continue;
-                    }
-                    Hangup::Outlive => continue,
-                }
-            }
-            match (request(signal), sender) {
-                (Some(request), Sender::Process(process)) => {
+            match (asked(signal, Some(sender), &mut self.hangups, &self.log), sender) {
+                (Asked::For(request), Sender::Process(process)) => {
                     let sender = SentBy::find(process);
                     self.log.write(&ChangeMessage::Signalled {
                         signal: &signal,
@@ -91,12 +86,13 @@ impl Parent<'_> {
                     requests.push(request);
                 }
                 // What a terminal sends to a job in the background that it does not let read or write.
-                (Some(Request::More | Request::Fewer), Sender::Kernel) => {}
-                (Some(request), Sender::Kernel) => {
+                (Asked::For(Request::More | Request::Fewer), Sender::Kernel) => {}
+                (Asked::For(request), Sender::Kernel) => {
                     self.log.write(&ChangeMessage::SignalledByTerminal { signal: &signal });
                     requests.push(request);
                 }
-                (None, _) => children_ended = true,
+                (Asked::ByTerminal(request), _) => requests.extend(request),
+                (Asked::ChildrenEnded, _) => children_ended = true,
             }
         }
         let mut ended = Vec::new();
@@ -194,19 +190,5 @@ impl Parent<'_> {
         let about = About { in_hand, requests, ..About::default() };
         self.deaths.add(Dead { child, exit, lived, about });
         self.supervisor.handle(now, Event::Exited { slot, exit });
-    }
-}
-
-/// What a signal to the parent asks for; `None` if it only announces ended children.
-fn request(signal: Signal) -> Option<Request> {
-    match signal {
-        Signal::SIGTERM => Some(Request::StopGracefully),
-        Signal::SIGINT | Signal::SIGQUIT => Some(Request::StopNow),
-        Signal::SIGHUP => Some(Request::Reload),
-        Signal::SIGUSR1 => Some(Request::Reopen),
-        Signal::SIGUSR2 => Some(Request::Upgrade),
-        Signal::SIGTTIN => Some(Request::More),
-        Signal::SIGTTOU => Some(Request::Fewer),
-        _ => None,
     }
 }

@@ -19,12 +19,11 @@ use std::{
 
 use nix::sys::signal::Signal;
 use prefork_core::{
-    Action, Config, Event, Exit, Generation, Hangup, Hangups, Hook, Notice, Request, SlotId,
-    Supervisor, Time, Verdict,
+    Action, Config, Event, Exit, Generation, Hangups, Hook, Notice, Request, SlotId, Supervisor,
+    Time, Verdict,
 };
 use prefork_daemonize::Readiness;
 use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd};
-use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTTIN, SIGTTOU, SIGUSR1, SIGUSR2};
 
 use super::prepared::Prepared;
 use crate::{
@@ -38,14 +37,17 @@ use crate::{
     logs::{ChangeMessage, HookMessage, ProcessMessage},
     manager::{Begun, Occasion, Reporting},
     parent::ready,
-    parent::{Basis, hangup},
+    parent::{
+        Basis,
+        asked::{Asked, asked},
+    },
     sockets::listeners::Listeners,
     start::logs::reopen_error_log,
     start::pid_file::KeptPidFile,
     start::{Initialized, Introduction, RuntimeFiles, drop_privileges, initialize},
     sys,
     system::clock,
-    system::os::{Poller, hangups_now, terminal, unblock_answered_signals},
+    system::os::{Poller, hangups_now, requesting_signals, terminal, unblock_answered_signals},
 };
 
 /// The one place in this pool.
@@ -148,12 +150,8 @@ struct Launch<'a> {
 #[derive(Debug)]
 struct Bell {
     wake: Arc<OwnedFd>,
-    stop_gracefully: Arc<AtomicBool>,
-    stop_now: Arc<AtomicBool>,
-    reload: Arc<AtomicBool>,
-    upgrade: Arc<AtomicBool>,
-    resize: Arc<AtomicBool>,
-    reopen: Arc<AtomicBool>,
+    /// Which signals have come.
+    raised: Vec<(Signal, Arc<AtomicBool>)>,
     loop_ended: AtomicBool,
     hook_ended: AtomicBool,
 }
@@ -162,28 +160,15 @@ impl Bell {
     /// From now on, signals ring instead of ending the process.
     fn new() -> io::Result<Self> {
         let wake = Arc::new(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?);
-        let bell = Self {
-            wake,
-            stop_gracefully: Arc::default(),
-            stop_now: Arc::default(),
-            reload: Arc::default(),
-            upgrade: Arc::default(),
-            resize: Arc::default(),
-            reopen: Arc::default(),
-            loop_ended: AtomicBool::new(false),
-            hook_ended: AtomicBool::new(false),
-        };
-        sys::raise_on_signal(SIGTERM, bell.stop_gracefully.clone(), bell.wake.clone())?;
-        sys::raise_on_signal(SIGINT, bell.stop_now.clone(), bell.wake.clone())?;
-        sys::raise_on_signal(SIGQUIT, bell.stop_now.clone(), bell.wake.clone())?;
-        sys::raise_on_signal(SIGHUP, bell.reload.clone(), bell.wake.clone())?;
-        // By default these stop a process in the background.
-        sys::raise_on_signal(SIGTTIN, bell.resize.clone(), bell.wake.clone())?;
-        sys::raise_on_signal(SIGTTOU, bell.resize.clone(), bell.wake.clone())?;
-        sys::raise_on_signal(SIGUSR2, bell.upgrade.clone(), bell.wake.clone())?;
-        sys::raise_on_signal(SIGUSR1, bell.reopen.clone(), bell.wake.clone())?;
+        let mut raised = Vec::new();
+        for signal in requesting_signals() {
+            let flag = Arc::default();
+            sys::raise_on_signal(signal as i32, Arc::clone(&flag), wake.clone())?;
+            raised.push((signal, flag));
+        }
         unblock_answered_signals()?;
-        Ok(bell)
+        let (loop_ended, hook_ended) = (AtomicBool::new(false), AtomicBool::new(false));
+        Ok(Self { wake, raised, loop_ended, hook_ended })
     }
 
     fn ring_for_end(&self) {
@@ -202,17 +187,17 @@ impl Bell {
         self.loop_ended.load(Ordering::Acquire)
     }
 
-    /// Takes what has rung since the last call.
-    fn take(&self) -> Vec<Event> {
+    /// Takes the signals that have come since the last call.
+    fn take_signals(&self) -> Vec<Signal> {
         // Emptied before the flags are read: what rings in between rings again.
         let _ = rustix::io::read(&self.wake, &mut [0u8; 8]);
+        let came = |(_, flag): &&(_, Arc<AtomicBool>)| flag.swap(false, Ordering::Acquire);
+        self.raised.iter().filter(came).map(|(signal, _)| *signal).collect()
+    }
+
+    /// Takes what else has rung since the last call.
+    fn take(&self) -> Vec<Event> {
         let mut events = Vec::new();
-        if self.stop_gracefully.swap(false, Ordering::Acquire) {
-            events.push(Event::Requested(Request::StopGracefully));
-        }
-        if self.stop_now.swap(false, Ordering::Acquire) {
-            events.push(Event::Requested(Request::StopNow));
-        }
         if self.hook_ended.swap(false, Ordering::Acquire) {
             events.push(Event::HookEnded(Hook::BeforeShutdown));
         }
@@ -289,31 +274,17 @@ impl Watcher {
 
     fn take_in(&mut self) {
         let now = clock::now();
-        self.keep_pid_file(now);
-        if self.bell.reload.swap(false, Ordering::Acquire) {
+        for signal in self.bell.take_signals() {
             // A flag does not show who has raised it.
-            match hangup::understand(&mut self.hangups, None, &self.log) {
-                Hangup::Reload => {
-                    self.log.write(&ChangeMessage::NothingToReload);
-                    self.reporting.on(Occasion::NothingToReload);
+            match asked(signal, None, &mut self.hangups, &self.log) {
+                Asked::For(request) | Asked::ByTerminal(Some(request)) => {
+                    self.request(now, request);
                 }
-                Hangup::Stop => {
-                    self.supervisor.handle(now, Event::Requested(Request::StopGracefully));
-                }
-                Hangup::Outlive => {}
+                Asked::ByTerminal(None) | Asked::ChildrenEnded => {}
             }
         }
-        if self.bell.resize.swap(false, Ordering::Acquire) {
-            self.log.write(&ChangeMessage::NothingToResize);
-        }
-        if self.bell.upgrade.swap(false, Ordering::Acquire) {
-            self.log.write(&ChangeMessage::NothingToUpgrade);
-        }
-        if self.bell.reopen.swap(false, Ordering::Acquire) {
-            reopen_error_log(&self.settings, &Signal::SIGUSR1, &self.log);
-            self.reporting.on(Occasion::NothingToReload);
-            // The access log belongs to the loop, which does it with its next line.
-            self.reopen_access_log.store(true, Ordering::Release);
+        if let Some(pid_file) = &mut self.runtime_files.pid_file {
+            pid_file.check(now, &self.log);
         }
         for event in self.bell.take() {
             if let Event::Exited { .. } = event
@@ -328,12 +299,27 @@ impl Watcher {
         self.supervisor.advance(now);
     }
 
-    fn keep_pid_file(&mut self, now: Time) {
-        let Some(pid_file) = &mut self.runtime_files.pid_file else { return };
-        if self.bell.reload.load(Ordering::Acquire) {
-            pid_file.doubt(now);
+    fn request(&mut self, now: Time, request: Request) {
+        match request {
+            Request::StopGracefully | Request::StopNow => {
+                self.supervisor.handle(now, Event::Requested(request));
+            }
+            Request::Reload => {
+                if let Some(pid_file) = &mut self.runtime_files.pid_file {
+                    pid_file.doubt(now);
+                }
+                self.log.write(&ChangeMessage::NothingToReload);
+                self.reporting.on(Occasion::NothingToReload);
+            }
+            Request::Reopen => {
+                reopen_error_log(&self.settings, &Signal::SIGUSR1, &self.log);
+                self.reporting.on(Occasion::NothingToReload);
+                // The access log belongs to the loop, which does it with its next line.
+                self.reopen_access_log.store(true, Ordering::Release);
+            }
+            Request::Upgrade => self.log.write(&ChangeMessage::NothingToUpgrade),
+            Request::More | Request::Fewer => self.log.write(&ChangeMessage::NothingToResize),
         }
-        pid_file.check(now, &self.log);
     }
 
     fn obey(&mut self, mut launch: Option<&mut Launch<'_>>) -> Option<Verdict> {

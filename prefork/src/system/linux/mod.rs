@@ -26,7 +26,8 @@ pub(crate) use poller::{Poller, Source, Stale};
 pub(crate) use process::{Process, Reserve, pidfds_work};
 pub(crate) use shortage::{Shortage, allowed_descriptors};
 pub(crate) use signals::{
-    Sender, SendingProcess, Signals, hangups_now, set_signal_mask, unblock_answered_signals,
+    Sender, SendingProcess, Signals, hangups_now, requesting_signals, set_signal_mask,
+    unblock_answered_signals,
 };
 pub(crate) use title::Title;
 pub(crate) use write_signals::outlive_failed_writes;

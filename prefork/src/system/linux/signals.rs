@@ -196,6 +196,11 @@ pub(crate) fn set_signal_mask(mask: &SigSet) -> io::Result<()> {
     Ok(pthread_sigmask(SigmaskHow::SIG_SETMASK, Some(mask), None)?)
 }
 
+/// Those of the answered signals that somebody sends because something is to be done.
+pub(crate) fn requesting_signals() -> impl Iterator<Item = Signal> {
+    ANSWERED.into_iter().filter(|signal| *signal != Signal::SIGCHLD)
+}
+
 /// Unblocks the signals that are answered, where they are answered by handlers.
 pub(crate) fn unblock_answered_signals() -> io::Result<()> {
     let answered: SigSet = ANSWERED.into_iter().collect();
