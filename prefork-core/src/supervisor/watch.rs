@@ -167,7 +167,9 @@ impl Supervisor {
         watch.observe_at = None;
         watch.seen = Some(now);
         self.note_idle(observation);
-        let tally = self.tally(observation);
+        let mut tally = self.tally(observation);
+        // Those that are missing will start as soon as they may: to want them once more would help nobody.
+        tally.starting += self.target.saturating_sub(tally.staying());
         let load = Load { tally, waiting: observation.waiting };
         match watch.policy.decide(&mut watch.ramp, load, now) {
             Scaling::Spawn(more) => {
