@@ -197,7 +197,10 @@ pub enum Progress {
     /// Settings were read, or nobody could be started to read them, and the children are about to be replaced.
     Reconfigured,
     /// The settings are wrong, or were not read in time: those in force stay, and no child is replaced.
-    SettingsRefused,
+    SettingsRefused {
+        /// By what.
+        by: Refusal,
+    },
     /// All children are about to be replaced.
     Reloading,
     /// All children have been replaced.
@@ -212,7 +215,10 @@ pub enum Progress {
     /// The new program works, and is about to take over.
     Upgrading,
     /// The new program does not work, or could not take over: the running one goes on.
-    UpgradeRefused,
+    UpgradeRefused {
+        /// By what.
+        by: Refusal,
+    },
     /// The size of the pool has changed, or was found at its limit.
     Resized {
         /// How many children the pool has at rest.
@@ -226,6 +232,23 @@ pub enum Progress {
     Unthrottled,
     /// The daemon has begun to stop.
     Stopping,
+}
+
+/// By what something that was asked for came to be refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// By who was to do it, and has reported why.
+    Reported,
+    /// There was no answer in this time.
+    TimedOut {
+        /// The time.
+        limit: Duration,
+    },
+    /// The program file was being written to all the time.
+    Busy {
+        /// In which it was tried.
+        tried: Duration,
+    },
 }
 
 /// By what a child is named in the log.

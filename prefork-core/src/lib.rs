@@ -77,8 +77,8 @@ mod throttle;
 mod time;
 
 pub use action::{
-    Action, AtTimeout, ChildId, Departure, Hook, Limit, Notice, Progress, Rung, StartFailure,
-    Verdict,
+    Action, AtTimeout, ChildId, Departure, Hook, Limit, Notice, Progress, Refusal, Rung,
+    StartFailure, Verdict,
 };
 pub use allowance::Allowance;
 pub use claims::{Claim, Implausible, RequestCount, Unclear, are_possible};

@@ -150,16 +150,11 @@ pub mod names {
     pub const PID_FILE: &str = "pid_file";
     /// Path of a file of settings that was read: any number of them.
     pub const SETTINGS: &str = "settings";
-    /// The last thing that was asked of it: `reload`, `upgrade`.
-    pub const CHANGE: &str = "change";
-    /// What has become of that: `running`, `done`, `refused`, `failed`.
-    pub const OUTCOME: &str = "outcome";
-    /// Why it was refused or failed.
-    pub const REASON: &str = "reason";
-    /// When it began, in nanoseconds of `CLOCK_MONOTONIC`.
-    pub const CHANGE_BEGAN: &str = "change_began";
-    /// When it ended, likewise.
-    pub const CHANGE_ENDED: &str = "change_ended";
+    /// The last reload: what has become of it (`running`, `done`, `refused`, `failed`), why, and when it began and ended,
+    /// in nanoseconds of `CLOCK_MONOTONIC`.
+    pub const RELOAD: [&str; 4] = ["reload", "reload_reason", "reload_began", "reload_ended"];
+    /// The same of the last upgrade.
+    pub const UPGRADE: [&str; 4] = ["upgrade", "upgrade_reason", "upgrade_began", "upgrade_ended"];
 }
 
 fn is_name(name: &str) -> bool {

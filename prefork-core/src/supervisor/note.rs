@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use super::{Phase, Stop, Supervisor};
 use crate::{
-    Action, Allowance, ChildId, Event, Exit, Notice, Progress, Request, Rung, SlotId, StartFailure,
-    Time, Verdict,
+    Action, Allowance, ChildId, Event, Exit, Notice, Progress, Refusal, Request, Rung, SlotId,
+    StartFailure, Time, Verdict,
     ladder::Next,
     slots::{Child, Extension, Stage},
     throttle::Lived,
@@ -57,7 +57,7 @@ impl Supervisor {
             Event::HookEnded(hook) => self.hook_ended(now, hook),
             Event::Examined { slot } => self.examined(now, slot),
             Event::Requested(request) => self.requested(now, request),
-            Event::SettingsRefused => self.settings_refused(),
+            Event::SettingsRefused => self.settings_refused(Refusal::Reported),
             Event::SettingsUnread => self.settings_unread(),
             Event::ProbeReady => self.probe_ready(now),
             Event::ProbeFailed => self.probe_failed(),

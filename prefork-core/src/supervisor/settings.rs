@@ -1,7 +1,7 @@
 //! Reading settings again, before children are replaced.
 
 use super::{Phase, Supervisor};
-use crate::{Action, Config, Notice, Progress, Reread, Time};
+use crate::{Action, Config, Notice, Progress, Refusal, Reread, Time};
 
 /// How far the reading of settings has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,10 +53,10 @@ impl Supervisor {
     }
 
     /// Takes in that they are wrong.
-    pub(super) fn settings_refused(&mut self) {
+    pub(super) fn settings_refused(&mut self, by: Refusal) {
         if self.end_reading() {
             self.stats.reloads_failed += 1;
-            self.show(Progress::SettingsRefused);
+            self.show(Progress::SettingsRefused { by });
         }
     }
 
@@ -82,8 +82,9 @@ impl Supervisor {
             }
             Reading::Begun { since, .. } if now.since(since) >= self.config.start_timeout => {
                 self.actions.push_back(Action::EndReading);
-                self.log(Notice::SettingsTimedOut { limit: self.config.start_timeout });
-                self.settings_refused();
+                let limit = self.config.start_timeout;
+                self.log(Notice::SettingsTimedOut { limit });
+                self.settings_refused(Refusal::TimedOut { limit });
                 self.decide_settings(now);
             }
             Reading::No | Reading::Begun { .. } => {}

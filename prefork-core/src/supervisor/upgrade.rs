@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{Phase, Supervisor};
-use crate::{Action, Hook, Notice, Progress, Time};
+use crate::{Action, Hook, Notice, Progress, Refusal, Time};
 
 /// How long after it was found busy a program file is tried again, and for how long that goes on.
 const BUSY_PAUSE: Duration = Duration::from_millis(500);
@@ -85,7 +85,7 @@ impl Supervisor {
 
     pub(super) fn probe_failed(&mut self) {
         if let Upgrade::Probing { again, .. } = self.upgrade {
-            self.refuse_upgrade(again);
+            self.refuse_upgrade(again, Refusal::Reported);
         }
     }
 
@@ -99,21 +99,21 @@ impl Supervisor {
             Upgrade::Busy { since, retry: now + BUSY_PAUSE }
         } else {
             self.log(Notice::ProgramBusy { tried });
-            return self.refuse_upgrade(again);
+            return self.refuse_upgrade(again, Refusal::Busy { tried });
         };
     }
 
     pub(super) fn upgrade_failed(&mut self) {
         if let Upgrade::Due { again, .. } = self.upgrade {
-            self.refuse_upgrade(again);
+            self.refuse_upgrade(again, Refusal::Reported);
             self.read_again();
         }
     }
 
     /// Gives an upgrade up. Another one that was asked for meanwhile may find a better file.
-    fn refuse_upgrade(&mut self, again: bool) {
+    fn refuse_upgrade(&mut self, again: bool, by: Refusal) {
         self.stats.upgrades_refused += 1;
-        self.show(Progress::UpgradeRefused);
+        self.show(Progress::UpgradeRefused { by });
         self.upgrade = if again { Upgrade::Wanted } else { Upgrade::No };
     }
 
@@ -135,8 +135,9 @@ impl Supervisor {
                 if now.since(since) >= self.config.start_timeout =>
             {
                 self.actions.push_back(Action::EndProbe);
-                self.log(Notice::ProbeTimedOut { limit: self.config.start_timeout });
-                self.refuse_upgrade(again);
+                let limit = self.config.start_timeout;
+                self.log(Notice::ProbeTimedOut { limit });
+                self.refuse_upgrade(again, Refusal::TimedOut { limit });
                 self.decide_upgrade(now);
             }
             // The next program would not know of a call that has begun.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use prefork_core::{Config, Generation, Progress, Request, Reread, Verdict};
+use prefork_core::{Config, Generation, Progress, Refusal, Request, Reread, Verdict};
 use proptest::prelude::*;
 
 use crate::{
@@ -44,9 +44,12 @@ fn settings_that_nobody_can_read_do_not_keep_a_reload_from_being_shown() {
 
 #[test]
 fn refused_settings_are_shown_and_counted_whether_wrong_or_late() {
-    for settings in [Settings::Wrong, Settings::Endless] {
+    let limit = Duration::from_secs(60);
+    let table =
+        [(Settings::Wrong, Refusal::Reported), (Settings::Endless, Refusal::TimedOut { limit })];
+    for (settings, by) in table {
         let world = after([Step::Settings(settings), Step::Request(Request::Reload)]);
-        assert_eq!(world.shown(), [READING, Progress::SettingsRefused], "{settings:?}");
+        assert_eq!(world.shown(), [READING, Progress::SettingsRefused { by }], "{settings:?}");
         assert_eq!((world.stats().reloads, world.stats().reloads_failed), (0, 1), "{settings:?}");
         assert_eq!(world.checked_files(), 0, "{settings:?}");
     }
@@ -65,14 +68,21 @@ fn a_generation_that_does_not_work_is_shown_and_counted() {
 
 #[test]
 fn an_upgrade_that_comes_to_nothing_is_shown_and_counted_once() {
-    for program in [Program::Bad, Program::Hangs, Program::Busy] {
+    let (limit, tried) = (Duration::from_secs(60), Duration::from_millis(60_120));
+    let table = [
+        (Program::Bad, Refusal::Reported),
+        (Program::Hangs, Refusal::TimedOut { limit }),
+        (Program::Busy, Refusal::Busy { tried }),
+    ];
+    for (program, by) in table {
         let world = after([Step::Program(program), Step::Request(Request::Upgrade)]);
-        let shown = [Progress::Probing, Progress::UpgradeRefused];
+        let shown = [Progress::Probing, Progress::UpgradeRefused { by }];
         assert_eq!(world.shown(), shown, "{program:?}");
         assert_eq!(world.stats().upgrades_refused, 1, "{program:?}");
     }
     let world = after([Step::Program(Program::Unlucky), Step::Request(Request::Upgrade)]);
-    let shown = [Progress::Probing, Progress::Upgrading, Progress::UpgradeRefused];
+    let by = Refusal::Reported;
+    let shown = [Progress::Probing, Progress::Upgrading, Progress::UpgradeRefused { by }];
     assert_eq!(world.shown(), shown);
     assert_eq!(world.stats().upgrades_refused, 1);
 }

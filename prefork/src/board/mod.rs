@@ -6,6 +6,7 @@
 //! So nothing that anybody does to the file matters to a child or to a decision, and a file that was damaged
 //! is made again at once, with all that was on it.
 
+mod about;
 mod public;
 
 use prefork_core::{
@@ -15,6 +16,7 @@ use prefork_scoreboard::{Class, Holder, Monotonic, Record, Stamp, State};
 use rustix::process::Pid;
 use std::{mem::ManuallyDrop, time::Duration};
 
+pub(crate) use about::{About, Identity, Outcome, Phase};
 pub(crate) use public::{Place, Public};
 
 use crate::{channels::Pages, logs::log::Log};
@@ -24,6 +26,8 @@ use crate::{channels::Pages, logs::log::Log};
 pub(crate) struct ParentBoard {
     readings: Vec<Option<Reading>>,
     public: Public,
+    /// What the daemon publishes about itself, when it next rests.
+    pub(crate) about: About,
     /// How many reloads were refused, as settings were wrong.
     refused: u32,
 }
@@ -66,15 +70,15 @@ pub(crate) struct Look {
 
 impl ParentBoard {
     /// Begins with no child, and a scoreboard that is there or will be.
-    pub(crate) const fn new(public: Public) -> Self {
-        Self { readings: Vec::new(), public, refused: 0 }
+    pub(crate) fn new(public: Public) -> Self {
+        Self { readings: Vec::new(), public, about: About::default(), refused: 0 }
     }
 
     /// Closes the scoreboard, which is removed nowhere but in the parent, in a process just forked. What is known
     /// of the children stays in the memory that it shares.
     pub(crate) fn close(self) {
-        let Self { readings, public, refused: _ } = self;
-        let _shared = ManuallyDrop::new(readings);
+        let Self { readings, public, about, refused: _ } = self;
+        let _shared = ManuallyDrop::new((readings, about));
         drop(public);
     }
 
@@ -214,6 +218,14 @@ impl ParentBoard {
                 Some(None) | None => self.public.clear(slot, log),
             }
         }
+    }
+
+    /// Publishes what is new about the daemon, and that it rests, until then if it is to wake by itself.
+    pub(crate) fn rest(&mut self, due: Option<Time>, log: &Log) {
+        if let Some(facts) = self.about.take_news() {
+            self.public.publish_facts(facts, log);
+        }
+        self.public.beat(due, log);
     }
 
     /// Makes the scoreboard again, if it was damaged or could not be made before, and shows all children on it;

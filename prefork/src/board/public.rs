@@ -7,7 +7,9 @@ use std::{
 };
 
 use prefork_core::{Allowance, SlotId, Time, one_line};
-use prefork_scoreboard::{CreateError, OwnedBoard, Record, Slot, SlotError, Stamp};
+use prefork_scoreboard::{
+    CreateError, Facts, Monotonic, OwnedBoard, Record, Slot, SlotError, Stamp,
+};
 
 use crate::{Report, logs::FileMessage, logs::log::Log, system::os::FileHints};
 
@@ -22,6 +24,8 @@ const PAUSE: Duration = Duration::from_secs(1);
 pub(crate) struct Public {
     place: Place,
     slots: usize,
+    /// What is published about the daemon, and by what that is known again.
+    facts: (Facts, Stamp),
     board: Option<OwnedBoard>,
     /// The file of a damaged one, which a new one may replace.
     damaged: Option<OwnedFd>,
@@ -112,6 +116,7 @@ impl Public {
         Self {
             place: place.clone(),
             slots: slots as usize,
+            facts: (Facts::new(), Stamp::EMPTY),
             board: None,
             damaged: None,
             repair,
@@ -180,6 +185,31 @@ impl Public {
         }
     }
 
+    /// Publishes what there is to know about the daemon.
+    pub(super) fn publish_facts(&mut self, facts: Facts, log: &Log) {
+        self.facts = (facts, Stamp::EMPTY);
+        self.show_facts(log);
+    }
+
+    fn show_facts(&mut self, log: &Log) {
+        let (Some(board), (facts, stamp)) = (&self.board, &mut self.facts) else { return };
+        match board.publish_facts(facts) {
+            Ok(published) => *stamp = published,
+            Err(fault) => self.condemn(&Report(&fault), log),
+        }
+    }
+
+    /// Shows that the daemon rests, until then if it is to wake by itself.
+    pub(super) fn beat(&mut self, due: Option<Time>, log: &Log) {
+        // One that is to be made again may not even be there.
+        let Some(board) = self.board.as_ref().filter(|_| matches!(self.repair, Repair::No)) else {
+            return;
+        };
+        if let Err(fault) = board.beat(due.map(monotonic)) {
+            self.condemn(&Report(&fault), log);
+        }
+    }
+
     fn wrote(&mut self, written: Result<(), SlotError>, log: &Log) {
         if let Err(error) = written {
             self.condemn(&Report(&error), log);
@@ -231,6 +261,13 @@ impl Public {
         if !is_whole {
             return Vec::new();
         }
+        match board.shows_facts(self.facts.1) {
+            Ok(true) => {}
+            // What this finds is what others have done, and a slot of theirs is complained about.
+            Ok(false) => self.show_facts(log),
+            Err(fault) => self.condemn(&Report(&fault), log),
+        }
+        let Some(board) = &self.board else { return Vec::new() };
         // All of it is read, so not again at once.
         self.listen_at = self.hints.as_ref().map(|_| now + REST);
         let slots = (0..).map(SlotId).take(board.slots());
@@ -295,6 +332,7 @@ impl Public {
                 self.damaged = None;
                 self.repair = Repair::No;
                 self.listen();
+                self.show_facts(log);
                 true
             }
             Err(error) => {
@@ -307,4 +345,10 @@ impl Public {
             }
         }
     }
+}
+
+/// The clock of the scoreboard is the parent's (`CLOCK_MONOTONIC`).
+fn monotonic(time: Time) -> Monotonic {
+    let nanoseconds = time.since_origin().as_nanos();
+    Monotonic::from_nanos(u64::try_from(nanoseconds).unwrap_or(u64::MAX))
 }

@@ -163,7 +163,7 @@ impl Conversation {
                 self.is_due = true;
                 None
             }
-            Progress::SettingsRefused => {
+            Progress::SettingsRefused { .. } => {
                 self.is_reading = false;
                 self.ended(pid, "serving; the settings were refused, the old ones stay in force")
             }
@@ -192,7 +192,7 @@ impl Conversation {
                 Some(reloading(now, "trying the new program"))
             }
             Progress::Upgrading => Some(status("becoming the new program")),
-            Progress::UpgradeRefused => self.upgrade_refused(pid),
+            Progress::UpgradeRefused { .. } => self.upgrade_refused(pid),
             Progress::Resized { prefork, max_children } => {
                 self.size = self.size.resized(prefork, max_children);
                 self.is_at_rest().then(|| status(&self.serving()))

@@ -98,8 +98,8 @@ impl<'a> Parent<'a> {
         };
         let begun = if adopted.is_some() { Begun::InPlace } else { Begun::Fresh };
         let mut reporting = settings.manager.report(&config, begun, &log);
-        let has_returned =
-            adopted.as_ref().is_some_and(|adopted| adopted.adopted_as == AdoptedAs::SameProgram);
+        let adopted_as = adopted.as_ref().map(|adopted| adopted.adopted_as);
+        let has_returned = adopted_as == Some(AdoptedAs::SameProgram);
         let supervisor = match adopted {
             None => {
                 log.write(&ChangeMessage::Starting { daemon: &introduction });
@@ -150,8 +150,10 @@ impl<'a> Parent<'a> {
             reopen_reason: String::new(),
             handover_of_logs: HandoverOfLogs::default(),
             log,
+            refusal: None,
             runtime_files: parts.runtime_files,
         });
+        parent.introduce(adopted_as);
         parent.adopt_gossip();
         Ok(parent)
     }

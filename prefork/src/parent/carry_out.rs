@@ -9,6 +9,7 @@ use rustix::process::Signal;
 use super::{Parent, deaths, table::number};
 use crate::{
     HungChild, RunError,
+    board::Phase,
     channels::Bell,
     hooks::Call,
     logs::notices::{self, About},
@@ -45,6 +46,7 @@ impl Parent<'_> {
                 let children = self.supervisor.alive();
                 ready::announce(self.readiness, &mut self.supervisor, children, &self.log);
                 self.reporting.on(Occasion::Ready);
+                self.show_phase(Phase::Serving);
             }
             Action::Drain => self.drain(),
             Action::ReopenLogs => self.reopen_logs(),
@@ -143,30 +145,10 @@ impl Parent<'_> {
         self.listeners.close_doors(&self.log);
     }
 
-    /// Shows how far the daemon has come: to the service manager, and what concerns single children on the
-    /// scoreboard.
+    /// Shows how far the daemon has come: to the service manager, and on the scoreboard.
     fn show(&mut self, progress: Progress) {
         self.reporting.on(Occasion::Progress(progress));
-        let Some(board) = &mut self.runtime_files.board else { return };
-        match progress {
-            Progress::SettingsRefused => {
-                board.mark_refused_settings(&self.channels.pages, &self.log);
-            }
-            Progress::ReloadFailed { generation } => {
-                board.mark_failed_rollout(generation, &self.channels.pages, &self.log);
-            }
-            Progress::ReadingSettings
-            | Progress::Reconfigured
-            | Progress::Reloading
-            | Progress::Reloaded
-            | Progress::Probing
-            | Progress::Upgrading
-            | Progress::UpgradeRefused
-            | Progress::Resized { .. }
-            | Progress::Throttled
-            | Progress::Unthrottled
-            | Progress::Stopping => {}
-        }
+        self.show_on_board(progress);
     }
 
     /// Lets the next look at the pid file wait for no hint.

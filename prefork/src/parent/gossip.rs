@@ -34,6 +34,7 @@ impl Parent<'_> {
         match self.activities() {
             Some(activities) => {
                 let waiting = self.listeners.waiting();
+                self.show_places();
                 let observation = Observation { activities: &activities, waiting };
                 self.supervisor.observe(clock::now(), &observation);
             }

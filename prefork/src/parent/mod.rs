@@ -7,6 +7,7 @@
 //! after that, so that nothing the dead have reported is missed; the kernel gives their pids to no process
 //! of ours meanwhile, since only this loop forks.
 
+mod about;
 pub(crate) mod asked;
 mod bare;
 mod begin;
@@ -29,7 +30,7 @@ mod upgrade;
 
 use std::{io, mem::ManuallyDrop, os::fd::AsFd, rc::Rc};
 
-use prefork_core::{Allowance, Event, Generation, Hangups, SlotId, Supervisor, Verdict};
+use prefork_core::{Allowance, Event, Generation, Hangups, SlotId, Supervisor, Time, Verdict};
 use prefork_daemonize::{Privileges, Readiness};
 use rustix::event::{PollFd, PollFlags};
 
@@ -55,7 +56,6 @@ use crate::{
     system::clock::{self, Slept},
     system::os::{Shortage, Signals, Title, allowed_descriptors},
 };
-
 use bare::Bare;
 pub(crate) use begin::{Basis, Parts, Pool};
 use carry_out::Done;
@@ -116,6 +116,8 @@ pub(crate) struct Parent<'a> {
     /// Whether all children have gone over to the logs that were opened again.
     handover_of_logs: HandoverOfLogs,
     log: Log,
+    /// Why what was asked for is about to be refused, for those who read the scoreboard.
+    refusal: Option<String>,
     /// The last to go: sockets are closed before the pid file is removed.
     runtime_files: RuntimeFiles,
 }
@@ -210,16 +212,18 @@ impl Parent<'_> {
 
     /// Sleeps until something happens or the next deadline is reached; returns whether files have stirred.
     fn wait(&mut self) -> io::Result<bool> {
-        // A daemon that stops watches no files.
-        let watch = self.file_watch.as_ref().filter(|_| !self.supervisor.is_stopping());
-        let files = watch.and_then(FileWatch::fd);
         let now = clock::now();
+        let due = self.due(now);
+        if let Some(board) = &mut self.runtime_files.board {
+            board.rest(due, &self.log);
+        }
+        // That may have shown that there is something to mend.
+        let due = due.into_iter().chain(self.board_due()).min();
+        let files = self.watch().and_then(FileWatch::fd);
         // Bells that ring without end are read no more often than that.
-        let bells_due = self.wakes.due(now);
-        let bells = bells_due.is_none().then(|| self.channels.bells.descriptor().as_fd());
+        let bells = self.wakes.due(now).is_none().then(|| self.channels.bells.descriptor().as_fd());
         // Nor are signals, where all that they report is orphans without end.
-        let signals_due = self.orphan_wakes.due(now);
-        let signals = signals_due.is_none().then(|| self.signals.as_fd());
+        let signals = self.orphan_wakes.due(now).is_none().then(|| self.signals.as_fd());
         let mut fds: Vec<_> = signals
             .into_iter()
             .chain(bells)
@@ -232,20 +236,34 @@ impl Parent<'_> {
             fds.push(PollFd::from_borrowed_fd(fd, PollFlags::IN));
             fds.len() - 1
         });
-        let helpers_due = self.helpers.due(self.supervisor.is_stopping());
-        let files_due = watch.and_then(FileWatch::due);
-        let (own, report_due) = (self.supervisor.deadline(), self.reporting.due());
-        let pid_file_due = self.runtime_files.pid_file.as_ref().and_then(KeptPidFile::due);
-        let board_due = self.board_due();
-        let deadlines =
-            [own, files_due, helpers_due, report_due, bells_due, board_due, pid_file_due]
-                .into_iter()
-                .chain([signals_due, self.handover_of_logs.due()]);
-        let slept = clock::sleep(&mut fds, deadlines.flatten().min())?;
+        let slept = clock::sleep(&mut fds, due)?;
         let stirred = files.is_some_and(|files| !fds[files].revents().is_empty());
         let descriptors = fds.len() as u64;
         self.note_sleep(slept, descriptors);
         Ok(stirred)
+    }
+
+    /// Returns the files that are watched. A daemon that stops watches none.
+    fn watch(&self) -> Option<&FileWatch> {
+        self.file_watch.as_ref().filter(|_| !self.supervisor.is_stopping())
+    }
+
+    /// Returns when it is to wake if nothing happens before.
+    fn due(&self, now: Time) -> Option<Time> {
+        [
+            self.supervisor.deadline(),
+            self.watch().and_then(FileWatch::due),
+            self.helpers.due(self.supervisor.is_stopping()),
+            self.reporting.due(),
+            self.wakes.due(now),
+            self.orphan_wakes.due(now),
+            self.board_due(),
+            self.runtime_files.pid_file.as_ref().and_then(KeptPidFile::due),
+            self.handover_of_logs.due(),
+        ]
+        .into_iter()
+        .flatten()
+        .min()
     }
 
     /// Logs that it cannot wait for so many descriptors, and that it can again.

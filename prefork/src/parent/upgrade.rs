@@ -136,8 +136,9 @@ impl Parent<'_> {
         self.supervisor.handle(now, Event::ProbeFailed);
     }
 
-    fn say_refused(&self, why: &str) {
+    fn say_refused(&mut self, why: &str) {
         self.log.write(&ChangeMessage::UpgradeRefused { reason: &why });
+        self.refusal = Some(why.to_owned());
     }
 }
 

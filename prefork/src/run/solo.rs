@@ -29,6 +29,7 @@ use super::prepared::Prepared;
 use crate::{
     Ended, RunError,
     args::check::Settings,
+    board::Phase,
     child::{By, Child, ChildParts, Failed, Stop, Work, stops},
     hooks,
     hooks::{BeforeShutdown, ParentHooks, Ready},
@@ -44,7 +45,7 @@ use crate::{
     sockets::listeners::Listeners,
     start::logs::reopen_error_log,
     start::pid_file::KeptPidFile,
-    start::{Initialized, Introduction, RuntimeFiles, drop_privileges, initialize},
+    start::{Initialized, Introduction, RuntimeFiles, drop_privileges, identity, initialize},
     sys,
     system::clock,
     system::os::{Poller, hangups_now, requesting_signals, terminal, unblock_answered_signals},
@@ -64,8 +65,13 @@ pub(crate) fn serve<S>(
     let settings = &settings;
     let hangups = terminal::hangups(hangups_now());
     let bell = Arc::new(Bell::new().map_err(RunError::system("set up signals"))?);
-    let Initialized { state, runtime_files, listeners, .. } =
+    let Initialized { state, mut runtime_files, listeners, .. } =
         initialize(settings, activated, after_init)?;
+    if let Some(board) = &mut runtime_files.board {
+        board.about.introduce(identity(settings, invocation.as_ref().ok()));
+        board.about.places(listeners.places());
+        board.about.phase(Phase::Serving);
+    }
     let log = Log::new(&settings.name, Role::Parent);
     log.write(&ChangeMessage::Starting {
         daemon: &Introduction {
@@ -260,16 +266,23 @@ impl Watcher {
     }
 
     /// Sleeps until something happens or is due.
-    fn sleep(&self) -> io::Result<()> {
+    fn sleep(&mut self) -> io::Result<()> {
+        let pid_file_due = self.runtime_files.pid_file.as_ref().and_then(KeptPidFile::due);
+        let deadlines = [self.supervisor.deadline(), self.reporting.due(), pid_file_due];
+        let due = deadlines.into_iter().flatten().min();
+        if let Some(board) = &mut self.runtime_files.board {
+            if self.supervisor.is_stopping() {
+                board.about.phase(Phase::Stopping);
+            }
+            board.rest(due, &self.log);
+        }
         let pid_file = self.runtime_files.pid_file.as_ref();
         let mut fds: Vec<_> = [self.bell.wake.as_fd()]
             .into_iter()
             .chain(pid_file.and_then(KeptPidFile::fd))
             .map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN))
             .collect();
-        let pid_file_due = pid_file.and_then(KeptPidFile::due);
-        let deadlines = [self.supervisor.deadline(), self.reporting.due(), pid_file_due];
-        clock::sleep(&mut fds, deadlines.into_iter().flatten().min()).map(drop)
+        clock::sleep(&mut fds, due).map(drop)
     }
 
     fn take_in(&mut self) {

@@ -8,16 +8,18 @@ pub(crate) mod pid_file;
 use std::io;
 
 pub(crate) use introduction::Introduction;
+use prefork_core::one_line;
 use prefork_daemonize::{PidFile, Privileges};
 
 use crate::{
     Init, RunError,
     args::AfterInit,
     args::check::{Pool, Settings},
-    board::{ParentBoard, Public},
+    board::{Identity, ParentBoard, Public},
     hooks,
     logs::PoolMessage,
     logs::log::{self, Log},
+    program::Invocation,
     sockets::activation::Activated,
     sockets::listeners::Listeners,
     sockets::predecessor::Predecessor,
@@ -97,6 +99,17 @@ pub(crate) fn initialize<S>(
 pub(crate) fn create_board(settings: &Settings) -> Result<Option<ParentBoard>, RunError> {
     let create = |place| Public::create(place, settings.slots()).map_err(RunError::Scoreboard);
     Ok(settings.scoreboard.as_ref().map(create).transpose()?.map(ParentBoard::new))
+}
+
+/// Returns what a daemon with these settings publishes about itself on its scoreboard.
+pub(crate) fn identity(settings: &Settings, invocation: Option<&Invocation>) -> Identity {
+    Identity {
+        name: settings.name.clone(),
+        version: settings.version.clone(),
+        program: invocation.map(|it| one_line(it.running()).to_string()),
+        pid_file: settings.pid_path.as_ref().map(|path| one_line(path).to_string()),
+        settings: settings.in_force.paths(),
+    }
 }
 
 /// Runs `after_init`, and sees that it has left no thread: children would lack it, and the locks that it

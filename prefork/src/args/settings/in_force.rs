@@ -16,6 +16,7 @@
 
 use std::{fmt::Display, time::Duration};
 
+use prefork_core::one_line;
 use serde::{Deserialize, Serialize};
 
 use super::ReadFile;
@@ -76,6 +77,11 @@ pub(crate) struct Held {
 }
 
 impl InForce {
+    /// Returns the paths of the files that were read, safe for a terminal.
+    pub(crate) fn paths(&self) -> Vec<String> {
+        self.files.iter().map(|file| one_line(&file.path).to_string()).collect()
+    }
+
     /// Goes on with what can be changed of what was `read`; returns what has become of all that is another than before.
     pub(crate) fn change(&mut self, read: Self) -> Held {
         let mut held = Held::default();

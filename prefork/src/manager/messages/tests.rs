@@ -2,6 +2,8 @@
 
 use prefork_core::Generation;
 
+use prefork_core::Refusal;
+
 use super::*;
 
 const NOW: Time = Time::after_origin(Duration::from_micros(1_234_567));
@@ -69,7 +71,7 @@ fn ready_is_said_when_neither_reload_nor_upgrade_is_left() {
             Occasion::Progress(Progress::Probing),
             Occasion::Progress(Progress::Reloading),
             Occasion::Progress(Progress::ReloadFailed { generation: Generation(2) }),
-            Occasion::Progress(Progress::UpgradeRefused),
+            Occasion::Progress(Progress::UpgradeRefused { by: Refusal::Reported }),
         ],
     );
     assert!(probing.starts_with("RELOADING=1 MONOTONIC_USEC="), "{probing}");
@@ -175,7 +177,7 @@ fn a_reload_is_not_over_before_the_children_are_replaced_for_it() {
             Occasion::Progress(Progress::ReadingSettings),
             Occasion::Progress(Progress::Reconfigured),
             Occasion::Progress(Progress::ReadingSettings),
-            Occasion::Progress(Progress::SettingsRefused),
+            Occasion::Progress(Progress::SettingsRefused { by: Refusal::Reported }),
         ],
     );
     assert_eq!(both, "", "the first one is still to come about");
@@ -187,7 +189,7 @@ fn refused_settings_are_the_end_of_a_reload() {
         serving(),
         [
             Occasion::Progress(Progress::ReadingSettings),
-            Occasion::Progress(Progress::SettingsRefused),
+            Occasion::Progress(Progress::SettingsRefused { by: Refusal::Reported }),
         ],
     );
     assert_eq!(

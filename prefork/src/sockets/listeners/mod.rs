@@ -52,6 +52,14 @@ pub(crate) struct Listening {
     pub(crate) socket: OwnedFd,
 }
 
+/// A place at which it listens, as shown to people.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Place {
+    pub(crate) address: String,
+    /// `None` where that is not known.
+    pub(crate) queue: Option<Queue>,
+}
+
 /// By what a program asks for a socket, and the next one finds it again.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum KnownBy {
@@ -176,6 +184,15 @@ impl Listeners {
         let listening = self.sockets.iter().filter(|listening| listening.can_queue());
         let dropped = listening.map(|it| listening::dropped(it.socket.as_fd()).map(u64::from));
         dropped.reduce(|sum, dropped| Some(sum? + dropped?))?
+    }
+
+    /// Returns where it listens, and how many connections wait there.
+    pub(crate) fn places(&self) -> Vec<Place> {
+        let place = |Listening { socket, .. }: &Listening| Place {
+            address: bound::name(socket),
+            queue: listening::accept_queue(socket.as_fd()),
+        };
+        self.sockets.iter().filter(|listening| listening.can_queue()).map(place).collect()
     }
 
     /// Returns how many connections wait at all of them; `None` as with [`queue`](Self::queue).

@@ -1,0 +1,259 @@
+//! What the daemon publishes about itself on the scoreboard: whose it is, of what size, and what has become of the last
+//! reload and the last upgrade.
+//!
+//! It changes seldom, so it is made text only when it has changed.
+
+use prefork_core::{Generation, Time};
+use prefork_scoreboard::{Facts, names};
+
+use crate::sockets::listeners::Place;
+
+/// What does not change as long as the program runs.
+#[derive(Debug, Default)]
+pub(crate) struct Identity {
+    pub(crate) name: String,
+    pub(crate) version: Option<String>,
+    /// Shown as paths are, safe for a terminal.
+    pub(crate) program: Option<String>,
+    pub(crate) pid_file: Option<String>,
+    pub(crate) settings: Vec<String>,
+}
+
+/// How far the daemon is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Phase {
+    #[default]
+    Starting,
+    Serving,
+    Stopping,
+}
+
+/// A reload or an upgrade.
+#[derive(Debug, PartialEq, Eq)]
+struct Change {
+    began: Time,
+    end: Option<(Time, Outcome)>,
+}
+
+/// What has become of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    Done,
+    Refused(String),
+    Failed(String),
+}
+
+impl Outcome {
+    /// That of a generation that does not work.
+    pub(crate) fn of_failed(generation: Generation) -> Self {
+        let Generation(number) = generation;
+        Self::Failed(format!("children of generation {number} end before they have worked"))
+    }
+}
+
+/// What there is to know about the daemon.
+#[derive(Debug, Default)]
+pub(crate) struct About {
+    identity: Identity,
+    phase: Phase,
+    prefork: u32,
+    max_children: u32,
+    places: Vec<Place>,
+    reload: Option<Change>,
+    upgrade: Option<Change>,
+    /// Whether the upgrade that goes on has led to this very program, which replaces the children.
+    is_in_place: bool,
+    is_new: bool,
+}
+
+impl About {
+    pub(crate) fn introduce(&mut self, identity: Identity) {
+        (self.identity, self.is_new) = (identity, true);
+    }
+
+    pub(crate) fn phase(&mut self, phase: Phase) {
+        self.is_new |= self.phase != phase;
+        self.phase = phase;
+    }
+
+    pub(crate) fn size(&mut self, prefork: u32, max_children: u32) {
+        self.is_new |= (self.prefork, self.max_children) != (prefork, max_children);
+        (self.prefork, self.max_children) = (prefork, max_children);
+    }
+
+    pub(crate) fn places(&mut self, places: Vec<Place>) {
+        if self.places != places {
+            (self.places, self.is_new) = (places, true);
+        }
+    }
+
+    /// Takes down that settings are about to be read again, for a reload.
+    pub(crate) fn reading(&mut self, now: Time) {
+        (self.reload, self.is_new) = (Some(Change::new(now)), true);
+    }
+
+    /// Takes down that children are about to be replaced, which a reading of settings may have gone before.
+    pub(crate) fn reloading(&mut self, now: Time) {
+        if self.reload.as_ref().is_none_or(|reload| reload.end.is_some()) {
+            self.reading(now);
+        }
+    }
+
+    pub(crate) fn reload_ended(&mut self, now: Time, outcome: Outcome) {
+        if let Some(reload) = &mut self.reload {
+            (reload.end, self.is_new) = (Some((now, outcome.clone())), true);
+        }
+        if std::mem::take(&mut self.is_in_place) {
+            self.upgrade_ended(now, outcome);
+        }
+    }
+
+    pub(crate) fn upgrading(&mut self, now: Time) {
+        (self.upgrade, self.is_in_place) = (Some(Change::new(now)), false);
+        self.is_new = true;
+    }
+
+    /// Takes down that this program has taken over: the upgrade ends when it has replaced the children.
+    pub(crate) fn taken_over(&mut self, now: Time) {
+        self.upgrading(now);
+        self.is_in_place = true;
+    }
+
+    pub(crate) fn upgrade_ended(&mut self, now: Time, outcome: Outcome) {
+        if let Some(upgrade) = &mut self.upgrade {
+            (upgrade.end, self.is_new) = (Some((now, outcome)), true);
+        }
+    }
+
+    /// Returns what is to be published, if that is new.
+    pub(super) fn take_news(&mut self) -> Option<Facts> {
+        std::mem::take(&mut self.is_new).then(|| self.facts())
+    }
+
+    /// The most important first: what has no room is left out.
+    fn facts(&self) -> Facts {
+        let mut facts = Facts::new();
+        let Identity { name, version, program, pid_file, settings } = &self.identity;
+        facts.add(names::NAME, name);
+        let seldom =
+            [(names::VERSION, version), (names::PID_FILE, pid_file), (names::PROGRAM, program)];
+        for (name, value) in seldom {
+            if let Some(value) = value {
+                facts.add(name, value);
+            }
+        }
+        facts.add(names::LIBRARY, concat!("prefork ", env!("CARGO_PKG_VERSION")));
+        facts.add(
+            names::PHASE,
+            match self.phase {
+                Phase::Starting => "starting",
+                Phase::Serving => "serving",
+                Phase::Stopping => "stopping",
+            },
+        );
+        facts.add(names::MIN_CHILDREN, self.prefork);
+        facts.add(names::MAX_CHILDREN, self.max_children);
+        if let Some(reload) = &self.reload {
+            reload.add_to(&mut facts, names::RELOAD);
+        }
+        if let Some(upgrade) = &self.upgrade {
+            upgrade.add_to(&mut facts, names::UPGRADE);
+        }
+        for path in settings {
+            facts.add(names::SETTINGS, path);
+        }
+        for Place { address, queue } in &self.places {
+            let queue = queue.map(|it| format!(" {}/{}", it.waiting, it.limit)).unwrap_or_default();
+            facts.add(names::LISTEN, format_args!("{address}{queue}"));
+        }
+        facts
+    }
+}
+
+impl Change {
+    const fn new(now: Time) -> Self {
+        Self { began: now, end: None }
+    }
+
+    fn add_to(&self, facts: &mut Facts, names: [&str; 4]) {
+        let [outcome, reason, began, ended] = names;
+        let (word, why) = match &self.end {
+            None => ("running", None),
+            Some((_, Outcome::Done)) => ("done", None),
+            Some((_, Outcome::Refused(why))) => ("refused", Some(why)),
+            Some((_, Outcome::Failed(why))) => ("failed", Some(why)),
+        };
+        facts.add(outcome, word);
+        facts.add(began, self.began.since_origin().as_nanos());
+        if let Some((at, _)) = &self.end {
+            facts.add(ended, at.since_origin().as_nanos());
+        }
+        if let Some(why) = why {
+            facts.add(reason, why);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn at(seconds: u64) -> Time {
+        Time::after_origin(Duration::from_secs(seconds))
+    }
+
+    /// What is new of a change, if anything is.
+    fn news(about: &mut About, names: [&str; 4]) -> Option<String> {
+        let facts = about.take_news()?;
+        let text = |name| facts.get(name).unwrap_or("-").to_owned();
+        Some(names.map(text).join(" "))
+    }
+
+    #[test]
+    fn nothing_is_published_twice() {
+        let mut about = About::default();
+        about.introduce(Identity { name: "hello".into(), ..Identity::default() });
+        assert!(about.take_news().is_some_and(|facts| facts.get(names::NAME) == Some("hello")));
+        assert_eq!(about.take_news(), None);
+        about.size(3, 150);
+        about.phase(Phase::Serving);
+        assert!(about.take_news().is_some_and(|facts| facts.get(names::PHASE) == Some("serving")));
+        about.size(3, 150);
+        about.phase(Phase::Serving);
+        about.places(Vec::new());
+        assert_eq!(about.take_news(), None);
+    }
+
+    #[test]
+    fn a_reload_begins_with_the_reading_of_settings() {
+        let mut about = About::default();
+        about.reading(at(1));
+        assert_eq!(news(&mut about, names::RELOAD).as_deref(), Some("running - 1000000000 -"));
+        about.reloading(at(2));
+        assert_eq!(about.take_news(), None, "it is the same one");
+        about.reload_ended(at(3), Outcome::of_failed(Generation(7)));
+        let failed =
+            "failed children of generation 7 end before they have worked 1000000000 3000000000";
+        assert_eq!(news(&mut about, names::RELOAD).as_deref(), Some(failed));
+        about.reloading(at(4));
+        assert_eq!(news(&mut about, names::RELOAD).as_deref(), Some("running - 4000000000 -"));
+    }
+
+    #[test]
+    fn an_upgrade_ends_when_the_new_program_has_replaced_the_children() {
+        let mut about = About::default();
+        about.taken_over(at(1));
+        about.reloading(at(2));
+        assert_eq!(news(&mut about, names::UPGRADE).as_deref(), Some("running - 1000000000 -"));
+        about.reload_ended(at(3), Outcome::Done);
+        let done = "done - 1000000000 3000000000";
+        assert_eq!(news(&mut about, names::UPGRADE).as_deref(), Some(done));
+        // The next one goes on while another reload ends.
+        about.upgrading(at(4));
+        about.reloading(at(5));
+        about.reload_ended(at(6), Outcome::Done);
+        assert_eq!(news(&mut about, names::UPGRADE).as_deref(), Some("running - 4000000000 -"));
+    }
+}

@@ -1,0 +1,91 @@
+//! What the daemon shows of itself on the scoreboard.
+
+use prefork_core::{AdoptedAs, Progress, Refusal};
+
+use super::Parent;
+use crate::{
+    board::{Outcome, Phase},
+    logs::describe::Span,
+    start::identity,
+    system::clock,
+};
+
+impl Parent<'_> {
+    /// Shows whose scoreboard it is: of a new daemon, or of one that goes on with the children of another program.
+    pub(super) fn introduce(&mut self, adopted_as: Option<AdoptedAs>) {
+        let identity = identity(&self.settings, self.invocation.as_ref().ok());
+        let size = self.supervisor.config();
+        let (prefork, max_children) = (size.prefork(), size.max_children());
+        let Some(board) = &mut self.runtime_files.board else { return };
+        let (about, now) = (&mut board.about, clock::now());
+        about.introduce(identity);
+        about.size(prefork, max_children);
+        about.places(self.listeners.places());
+        match adopted_as {
+            None => {}
+            Some(AdoptedAs::NewProgram) => {
+                about.phase(Phase::Serving);
+                about.taken_over(now);
+            }
+            Some(AdoptedAs::SameProgram) => {
+                about.phase(Phase::Serving);
+                about.upgrading(now);
+                let why = "the new program has failed to take over; the error log says why";
+                about.upgrade_ended(now, Outcome::Failed(why.to_owned()));
+            }
+        }
+    }
+
+    /// Shows how far it is.
+    pub(super) fn show_phase(&mut self, phase: Phase) {
+        if let Some(board) = &mut self.runtime_files.board {
+            board.about.phase(phase);
+        }
+    }
+
+    /// Shows how many connections wait at the addresses where it listens.
+    pub(super) fn show_places(&mut self) {
+        if let Some(board) = &mut self.runtime_files.board {
+            board.about.places(self.listeners.places());
+        }
+    }
+
+    /// Shows how far what was asked for has come.
+    pub(super) fn show_on_board(&mut self, progress: Progress) {
+        let (now, reported) = (clock::now(), self.refusal.take());
+        let Some(board) = &mut self.runtime_files.board else { return };
+        let (pages, log) = (&self.channels.pages, &self.log);
+        match progress {
+            Progress::SettingsRefused { by } => {
+                board.mark_refused_settings(pages, log);
+                board.about.reload_ended(now, refused(by, reported));
+            }
+            Progress::ReloadFailed { generation } => {
+                board.mark_failed_rollout(generation, pages, log);
+                board.about.reload_ended(now, Outcome::of_failed(generation));
+            }
+            Progress::ReadingSettings => board.about.reading(now),
+            Progress::Reloading => board.about.reloading(now),
+            Progress::Reloaded => board.about.reload_ended(now, Outcome::Done),
+            Progress::Probing => board.about.upgrading(now),
+            Progress::UpgradeRefused { by } => {
+                board.about.upgrade_ended(now, refused(by, reported));
+            }
+            Progress::Resized { prefork, max_children } => board.about.size(prefork, max_children),
+            Progress::Stopping => board.about.phase(Phase::Stopping),
+            Progress::Reconfigured
+            | Progress::Upgrading
+            | Progress::Throttled
+            | Progress::Unthrottled => {}
+        }
+    }
+}
+
+/// Says why something was refused.
+fn refused(by: Refusal, reported: Option<String>) -> Outcome {
+    Outcome::Refused(match by {
+        Refusal::Reported => reported.unwrap_or_default(),
+        Refusal::TimedOut { limit } => format!("it was not ready in {}", Span(limit)),
+        Refusal::Busy { tried } => format!("the file has been written to for {}", Span(tried)),
+    })
+}
