@@ -9,6 +9,7 @@ pub mod metrics;
 mod owner;
 #[cfg(any(test, feature = "samples"))]
 pub mod samples;
+mod summary;
 pub mod words;
 
 use std::time::{Duration, SystemTime};
@@ -110,13 +111,19 @@ impl View {
     pub fn read(board: &Board, path: &str) -> Result<Self, ReadError> {
         let owner = Owner::new(&board.facts()?);
         let snapshot = board.snapshot()?;
-        let rows: Vec<_> = snapshot.records().iter().map(|it| Row::new(board, it)).collect();
+        let mut rows: Vec<_> = snapshot.records().iter().map(|it| Row::new(board, it)).collect();
+        let creator_life = board.creator_life();
+        if (board.kind(), creator_life) == (Kind::Owned, Life::Gone) {
+            // Children end with their parent. What runs still is seen to run, except in another pid namespace.
+            let unseen = rows.iter_mut().filter(|row| row.life == Life::Unknown);
+            unseen.filter(|row| row.status != Status::Empty).for_each(|row| row.life = Life::Gone);
+        }
         let (tally, gone) = count(&rows);
         Ok(Self {
             path: path.to_owned(),
             kind: board.kind(),
             creator: board.creator(),
-            creator_life: board.creator_life(),
+            creator_life,
             owner,
             // Last, so that an owner that is about to do something has had its time.
             sign: Sign::read(board)?,

@@ -29,8 +29,10 @@ pub struct Owner {
     pub pid_file: Option<String>,
     /// The files of settings that were read.
     pub settings: Vec<String>,
-    /// The last reload or upgrade.
-    pub change: Option<Change>,
+    /// The last reload.
+    pub reload: Option<Change>,
+    /// The last upgrade.
+    pub upgrade: Option<Change>,
 }
 
 /// An address at which a daemon listens.
@@ -51,11 +53,9 @@ pub struct Queue {
     pub limit: u32,
 }
 
-/// Something that was asked of a daemon.
+/// A reload or an upgrade.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Change {
-    /// What: `reload`, `upgrade`.
-    pub what: String,
     /// What has become of it.
     pub outcome: Outcome,
     /// Why it was refused or failed.
@@ -112,7 +112,8 @@ impl Owner {
             listeners: facts.all(names::LISTEN).map(Listener::new).collect(),
             pid_file: text(names::PID_FILE),
             settings: facts.all(names::SETTINGS).map(str::to_owned).collect(),
-            change: Change::new(facts),
+            reload: Change::new(facts, names::RELOAD),
+            upgrade: Change::new(facts, names::UPGRADE),
         }
     }
 
@@ -138,18 +139,18 @@ impl Listener {
 }
 
 impl Change {
-    fn new(facts: &Facts) -> Option<Self> {
-        let outcome = facts.get(names::OUTCOME)?;
+    fn new(facts: &Facts, names: [&str; 4]) -> Option<Self> {
+        let [outcome, reason, began, ended] = names;
+        let word = facts.get(outcome)?;
         let moment = |name| {
             let nanoseconds = facts.get(name).and_then(|value| value.parse().ok());
             nanoseconds.map(Monotonic::from_nanos)
         };
         Some(Self {
-            what: facts.get(names::CHANGE)?.to_owned(),
-            outcome: Outcome::ALL.into_iter().find(|known| known.word() == outcome)?,
-            reason: facts.get(names::REASON).map(str::to_owned),
-            began: moment(names::CHANGE_BEGAN),
-            ended: moment(names::CHANGE_ENDED),
+            outcome: Outcome::ALL.into_iter().find(|known| known.word() == word)?,
+            reason: facts.get(reason).map(str::to_owned),
+            began: moment(began),
+            ended: moment(ended),
         })
     }
 }
@@ -199,8 +200,8 @@ mod tests {
         facts.add(names::NAME, "hello").add(names::VERSION, "").add(names::MAX_CHILDREN, 150);
         facts.add(names::MIN_CHILDREN, "three").add(names::LISTEN, "127.0.0.1:80 3/4096");
         facts.add(names::LISTEN, "/run/a b/x.sock").add(names::LISTEN, "/run/a b/y.sock 1/7");
-        facts.add(names::CHANGE, "upgrade").add(names::OUTCOME, "refused");
-        facts.add(names::REASON, "port in use").add(names::CHANGE_BEGAN, 12);
+        facts.add("upgrade", "refused").add("upgrade_reason", "port in use");
+        facts.add("upgrade_began", 12).add("reload", "postponed");
         let owner = Owner::new(&facts);
         let queue = |waiting, limit| Some(Queue { waiting, limit });
         let listener = |address: &str, queue| Listener { address: address.into(), queue };
@@ -212,8 +213,7 @@ mod tests {
                 listener("/run/a b/x.sock", None),
                 listener("/run/a b/y.sock", queue(1, 7)),
             ],
-            change: Some(Change {
-                what: "upgrade".into(),
+            upgrade: Some(Change {
                 outcome: Outcome::Refused,
                 reason: Some("port in use".into()),
                 began: Some(Monotonic::from_nanos(12)),
@@ -224,12 +224,5 @@ mod tests {
         assert_eq!(owner, expected);
         assert_eq!(owner.queue(), queue(4, 4103));
         assert_eq!(Owner::new(&Facts::new()), Owner::default());
-    }
-
-    #[test]
-    fn an_outcome_that_is_not_known_is_no_change() {
-        let mut facts = Facts::new();
-        facts.add(names::CHANGE, "upgrade").add(names::OUTCOME, "postponed");
-        assert_eq!(Owner::new(&facts).change, None);
     }
 }

@@ -66,7 +66,8 @@ pub fn owner() -> Owner {
         }],
         pid_file: Some("/run/hello/pid".into()),
         settings: vec!["/etc/hello.toml".into()],
-        change: None,
+        reload: None,
+        upgrade: None,
     }
 }
 

@@ -25,6 +25,8 @@ pub(crate) enum Failure {
     Slot(#[from] SlotError),
     #[error(transparent)]
     Unreadable(#[from] ReadError),
+    #[error("{summary}")]
+    LeftBehind { summary: String },
     #[error("not running: no daemon holds pid file {}", one_line(path))]
     NotRunning { path: PathBuf },
     #[error(
@@ -90,7 +92,9 @@ pub(crate) enum Failure {
 impl Failure {
     pub(crate) fn exit(&self) -> Exit {
         match self {
-            Self::NotRunning { .. } | Self::Ended { .. } => Exit::NotRunning,
+            Self::NotRunning { .. } | Self::Ended { .. } | Self::LeftBehind { .. } => {
+                Exit::NotRunning
+            }
             Self::NotReplaced { .. } | Self::NotReopened { .. } => Exit::TimedOut,
             Self::SettingsRefused { .. } => Exit::WrongSettings,
             Self::Unproven { .. } => Exit::Unproven,

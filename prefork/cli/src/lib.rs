@@ -55,12 +55,18 @@ fn run(command: Command) -> Result<Exit, Failure> {
             output::print(&match json {
                 true => pretty(&Shown::new(&view, slots)),
                 false => table::table(&view, slots),
-            })
+            })?;
+            Ok(look::exit(&view))
         }
         Command::Top { board, interval } => top::run(&board, interval),
         Command::Metrics { board, openmetrics } => {
             let format = if openmetrics { Format::OpenMetrics } else { Format::Classic };
-            output::print(&metrics::text(&read(&board)?, format))
+            let view = read(&board)?;
+            output::print(&metrics::text(&view, format))?;
+            if view.is_left_behind() {
+                return Err(Failure::LeftBehind { summary: view.summary() });
+            }
+            Ok(Exit::Done)
         }
         Command::Check { files } => check::run(&files),
         Command::Running { pid_file } => daemon::running(&pid_file),

@@ -11,7 +11,7 @@ use prefork_scoreboard::{Board, format::MAGIC};
 use prefork_view::View;
 use rustix::fs::{Mode, OFlags};
 
-use crate::failure::Failure;
+use crate::{exit::Exit, failure::Failure};
 
 /// More than any pid file has to say.
 const BEGINNING: u64 = 32;
@@ -20,6 +20,11 @@ const BEGINNING: u64 = 32;
 pub(crate) fn read(path: &Path) -> Result<View, Failure> {
     let board = Board::open(path)?;
     Ok(View::read(&board, &one_line(path).to_string())?)
+}
+
+/// Returns how to exit after a board was shown.
+pub(crate) fn exit(view: &View) -> Exit {
+    if view.is_left_behind() { Exit::NotRunning } else { Exit::Done }
 }
 
 /// Reads the first bytes, without following a link or waiting for the other end of a FIFO.

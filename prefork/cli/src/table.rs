@@ -1,10 +1,10 @@
 //! A board as a table, for people.
 
 use anstyle::{AnsiColor, Style};
-use prefork_scoreboard::{Class, Kind, Life};
+use prefork_scoreboard::{Class, Life};
 use unicode_width::UnicodeWidthStr;
 
-use prefork_view::{Row, Slots, View, bytes, duration, plural, words};
+use prefork_view::{Row, Slots, View, bytes, duration};
 
 /// How many letters of the summary stand in a line, as in Apache's server status.
 const LETTERS: usize = 64;
@@ -40,32 +40,30 @@ pub(crate) fn table(view: &View, slots: Slots) -> String {
 }
 
 fn header(view: &View) -> String {
-    let View { path, tally, .. } = view;
     let bold = Style::new().bold();
-    let creator = view.creator.map_or_else(
-        || "an unknown process".to_owned(),
-        |pid| format!("process {pid} ({})", words::life(view.creator_life)),
-    );
-    let made = match view.kind {
-        Kind::Owned => "of",
-        Kind::Shared => "shared, made by",
+    let summary = view.summary();
+    let last = view.owner.last_change();
+    let change = last.map(|(what, change)| format!("last {what}: {}\n", change.words()));
+    let (details, change) = (details(view), change.unwrap_or_default());
+    format!("{bold}{summary}{bold:#}\n{details}\n{change}{}", letters(view))
+}
+
+/// What is where.
+fn details(view: &View) -> String {
+    let owner = &view.owner;
+    let all = |what: &str, texts: &[String]| {
+        let has_any = !texts.is_empty();
+        has_any.then(|| format!("{what}{}", texts.join(", ")))
     };
-    let age = view.age.map_or_else(
-        || "left over from another boot".to_owned(),
-        |age| format!("created {} ago", duration(age)),
-    );
-    let children = plural(tally.taken(), "child", "children");
-    let slots = plural(view.slots(), "slot", "slots");
-    let (counts, letters) = (words::tally(tally), letters(view));
-    let leaving = match view.leaving() {
-        0 => String::new(),
-        leaving => format!("; {leaving} leaving"),
-    };
-    format!(
-        "{bold}{path}{bold:#}: {made} {creator}, {age}\n\
-         {children} in {slots}: {counts}{leaving}\n\
-         {letters}"
-    )
+    let addresses: Vec<_> = owner.listeners.iter().map(|it| it.address.clone()).collect();
+    let details = [
+        Some(format!("board {}", view.path)),
+        all("listening at ", &addresses),
+        owner.program.as_ref().map(|path| format!("program {path}")),
+        all("settings ", &owner.settings),
+        owner.library.clone(),
+    ];
+    details.into_iter().flatten().collect::<Vec<_>>().join("; ")
 }
 
 /// One letter a slot, without the empty ones at the end.
@@ -140,7 +138,10 @@ mod tests {
     use prefork_scoreboard::{State, Status};
 
     use super::*;
-    use prefork_view::samples::{of_rows, row, view};
+    use prefork_view::{
+        Change, Outcome,
+        samples::{of_rows, row, view},
+    };
 
     fn plain(view: &View, slots: Slots) -> String {
         strip_str(&table(view, slots)).to_string()
@@ -149,8 +150,8 @@ mod tests {
     #[test]
     fn a_board_is_a_header_and_a_line_a_child() {
         let expected = "\
-/run/hello/board: of process 3999 (running), created 1h02m ago
-6 children in 8 slots: 1 idle, 2 busy, 1 starting, 1 draining, 1 stalled
+hello 0.1.0, pid 3999, up 3h05m: 6 children of 3 to 150, 1 idle, 2 busy, 1 starting, 1 draining, 1 stalled, queue 0 of 4096
+board /run/hello/board; listening at 127.0.0.1:8080; program /usr/bin/hello; settings /etc/hello.toml; prefork 0.1.0
 _W.S?GR
 
 SLOT   PID  STATE       GEN  REQUESTS    AGE  TIME  IDLE  MEMORY  CLIENT          LABEL
@@ -189,7 +190,10 @@ SLOT   PID  STATE       GEN  REQUESTS    AGE  TIME  IDLE  MEMORY  CLIENT        
         (view.age, view.creator_life) = (None, Life::Gone);
         view.rows[0].life = Life::Gone;
         let found = plain(&view, Slots::Taken);
-        assert!(found.contains("process 3999 (gone), left over from another boot"), "{found}");
+        let first = found.lines().next();
+        let expected = "NOT RUNNING: hello 0.1.0, pid 3999, has ended with another boot of the machine; 1 child of 3 to \
+                        150, 1 idle, 0 busy";
+        assert_eq!(first, Some(expected), "{found}");
         assert!(found.contains("4000 gone"), "{found}");
     }
 
@@ -198,16 +202,31 @@ SLOT   PID  STATE       GEN  REQUESTS    AGE  TIME  IDLE  MEMORY  CLIENT        
         let mut view = view();
         view.rows[1].is_leaving = true;
         let found = plain(&view, Slots::Taken);
-        assert!(found.contains("1 stalled; 1 leaving\n"), "{found}");
+        assert!(found.contains("1 stalled, 1 leaving, queue 0 of 4096\n"), "{found}");
         assert!(found.contains("W writing (leaving)"), "{found}");
         assert_eq!(found.matches("(leaving)").count(), 1, "{found}");
+    }
+
+    #[test]
+    fn what_has_become_of_the_last_upgrade_is_shown_with_the_reason() {
+        let mut view = view();
+        view.owner.upgrade = Some(Change {
+            outcome: Outcome::Refused,
+            reason: Some("cannot bind 127.0.0.1:80: Permission denied".into()),
+            began: None,
+            ended: None,
+        });
+        let found = plain(&view, Slots::Taken);
+        let line = "last upgrade: refused: cannot bind 127.0.0.1:80: Permission denied";
+        assert_eq!(found.lines().nth(2), Some(line), "{found}");
     }
 
     #[test]
     fn an_empty_board_has_no_table() {
         let view = of_rows((0..150).map(|slot| row(slot, Status::Empty)).collect());
         let found = plain(&view, Slots::Taken);
-        assert!(found.ends_with("0 children in 150 slots: 0 idle, 0 busy\n"), "{found}");
+        assert_eq!(found.lines().count(), 2, "{found}");
+        assert!(found.contains(": 0 children of 3 to 150, 0 idle, 0 busy, queue"), "{found}");
     }
 
     #[test]
