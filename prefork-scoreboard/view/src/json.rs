@@ -2,10 +2,10 @@
 
 use std::time::{Duration, SystemTime};
 
-use prefork_scoreboard::{Class, Kind};
+use prefork_scoreboard::{Class, Kind, Monotonic};
 use serde::Serialize;
 
-use crate::{Row, Slots, View, words};
+use crate::{Change, Listener, Owner, Row, Slots, View, words};
 
 /// Raised when something is removed or changes its meaning; what is added does not raise it.
 const SCHEMA: u32 = 1;
@@ -17,6 +17,10 @@ pub struct Shown<'a> {
     path: &'a str,
     kind: &'static str,
     creator: Creator,
+    owner: ShownOwner<'a>,
+    up_seconds: Option<f64>,
+    since_decision_seconds: Option<f64>,
+    late_seconds: Option<f64>,
     created_unix_seconds: f64,
     age_seconds: Option<f64>,
     slots: usize,
@@ -38,6 +42,39 @@ struct Tally {
     busy: usize,
     draining: usize,
     stalled: usize,
+    gone: usize,
+}
+
+/// What the owner publishes about itself.
+#[derive(Debug, Serialize)]
+struct ShownOwner<'a> {
+    name: Option<&'a str>,
+    version: Option<&'a str>,
+    program: Option<&'a str>,
+    library: Option<&'a str>,
+    phase: Option<&'a str>,
+    min_children: Option<u32>,
+    max_children: Option<u32>,
+    pid_file: Option<&'a str>,
+    settings: &'a [String],
+    listeners: Vec<ShownListener<'a>>,
+    reload: Option<ShownChange<'a>>,
+    upgrade: Option<ShownChange<'a>>,
+}
+
+#[derive(Debug, Serialize)]
+struct ShownListener<'a> {
+    address: &'a str,
+    waiting: Option<u32>,
+    limit: Option<u32>,
+}
+
+#[derive(Debug, Serialize)]
+struct ShownChange<'a> {
+    outcome: &'static str,
+    reason: Option<&'a str>,
+    since_begin_seconds: Option<f64>,
+    since_end_seconds: Option<f64>,
 }
 
 #[derive(Debug, Serialize)]
@@ -84,6 +121,10 @@ impl<'a> Shown<'a> {
                 Kind::Shared => "shared",
             },
             creator: Creator { pid: view.creator, life: words::life(view.creator_life) },
+            owner: ShownOwner::new(&view.owner),
+            up_seconds: seconds(view.up),
+            since_decision_seconds: seconds(view.sign.age),
+            late_seconds: seconds(view.sign.overdue),
             created_unix_seconds: created.as_secs_f64(),
             age_seconds: seconds(view.age),
             slots: view.slots(),
@@ -94,8 +135,39 @@ impl<'a> Shown<'a> {
                 busy: tally.busy,
                 draining: tally.draining,
                 stalled: tally.stalled,
+                gone: view.gone,
             },
             children: view.rows.iter().filter(|row| slots.show(row)).map(Child::new).collect(),
+        }
+    }
+}
+
+impl<'a> ShownOwner<'a> {
+    fn new(owner: &'a Owner) -> Self {
+        let listener = |listener: &'a Listener| ShownListener {
+            address: &listener.address,
+            waiting: listener.queue.map(|queue| queue.waiting),
+            limit: listener.queue.map(|queue| queue.limit),
+        };
+        let change = |change: &'a Change| ShownChange {
+            outcome: change.outcome.word(),
+            reason: change.reason.as_deref(),
+            since_begin_seconds: since(change.began),
+            since_end_seconds: since(change.ended),
+        };
+        Self {
+            name: owner.name.as_deref(),
+            version: owner.version.as_deref(),
+            program: owner.program.as_deref(),
+            library: owner.library.as_deref(),
+            phase: owner.phase.as_deref(),
+            min_children: owner.min_children,
+            max_children: owner.max_children,
+            pid_file: owner.pid_file.as_deref(),
+            settings: &owner.settings,
+            listeners: owner.listeners.iter().map(listener).collect(),
+            reload: owner.reload.as_ref().map(change),
+            upgrade: owner.upgrade.as_ref().map(change),
         }
     }
 }
@@ -133,6 +205,10 @@ const fn class(class: Class) -> &'static str {
     }
 }
 
+fn since(moment: Option<Monotonic>) -> Option<f64> {
+    seconds(moment.map(|moment| Monotonic::now().since(moment)))
+}
+
 fn seconds(time: Option<Duration>) -> Option<f64> {
     time.map(|time| time.as_secs_f64())
 }
@@ -142,10 +218,14 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::samples::view;
+    use crate::{Outcome, samples::view};
 
     fn parsed(slots: Slots) -> Value {
-        serde_json::from_str(&pretty(&Shown::new(&view(), slots))).expect("JSON")
+        let mut view = view();
+        let reason = Some("port in use".to_owned());
+        view.owner.upgrade =
+            Some(Change { outcome: Outcome::Refused, reason, began: None, ended: None });
+        serde_json::from_str(&pretty(&Shown::new(&view, slots))).expect("JSON")
     }
 
     #[test]
@@ -157,11 +237,33 @@ mod tests {
             "path": "/run/hello/board",
             "kind": "owned",
             "creator": { "pid": 3999, "life": "running" },
+            "owner": {
+                "name": "hello",
+                "version": "0.1.0",
+                "program": "/usr/bin/hello",
+                "library": "prefork 0.1.0",
+                "phase": "serving",
+                "min_children": 3,
+                "max_children": 150,
+                "pid_file": "/run/hello/pid",
+                "settings": ["/etc/hello.toml"],
+                "listeners": [{ "address": "127.0.0.1:8080", "waiting": 0, "limit": 4096 }],
+                "reload": null,
+                "upgrade": {
+                    "outcome": "refused",
+                    "reason": "port in use",
+                    "since_begin_seconds": null,
+                    "since_end_seconds": null,
+                },
+            },
+            "up_seconds": 11100.0,
+            "since_decision_seconds": null,
+            "late_seconds": null,
             "created_unix_seconds": 1.7e9,
             "age_seconds": 3723.0,
             "slots": 8,
             "tally": {
-                "empty": 2, "starting": 1, "idle": 1, "busy": 2, "draining": 1, "stalled": 1
+                "empty": 2, "starting": 1, "idle": 1, "busy": 2, "draining": 1, "stalled": 1, "gone": 0
             },
             "children": null,
         });

@@ -88,7 +88,8 @@ fn look_again(path: &Path, first: View) -> Finding {
 
 /// Returns what an owner does that decides nothing and does not rest either.
 fn seems_stuck(view: &View) -> Option<Standing> {
-    let is_slow = view.sign.age.is_some_and(|age| age > SLOW);
+    // The main loop of a daemon without children runs in the process itself, and may be at a request.
+    let is_slow = view.owner.max_children != Some(0) && view.sign.age.is_some_and(|age| age > SLOW);
     match view.sign.standing {
         Some(standing @ (Standing::Runs | Standing::Waits)) => Some(standing).filter(|_| is_slow),
         Some(Standing::Sleeps | Standing::Stopped | Standing::Traced) | None => None,
@@ -351,6 +352,8 @@ mod tests {
             view.sign.age = Some(Duration::from_millis(age));
             assert_eq!(seems_stuck(&view), expected, "{standing:?} {age}");
         }
+        (view.sign.standing, view.owner.max_children) = (Some(Standing::Runs), Some(0));
+        assert_eq!(seems_stuck(&view), None, "it is at a request itself");
     }
 
     #[test]

@@ -128,13 +128,13 @@ fn reload_does_not_wait_for_old_children_at_work() {
     let end = "3 children of generation 2; 1 old child finishes what it has in hand\n";
     assert!(reloaded.stdout.ends_with(end), "{reloaded:?}");
     let status = run(&scene, "status @scoreboard", 0).stdout;
-    assert!(status.contains("; 1 leaving\n"), "{status}");
+    assert!(status.contains(", 1 leaving, queue 0 of 4096\n"), "{status}");
     let row = status.lines().find(|line| line.contains(&format!(" {busy} "))).expect("its row");
     assert!(row.contains("W writing (leaving)") && row.contains("GET /sleep?ms=60000"), "{row}");
     let json = run(&scene, "status --json @scoreboard", 0).stdout;
     assert_eq!(json.matches("\"leaving\": true").count(), 1, "{json}");
     let metrics = run(&scene, "metrics @scoreboard", 0).stdout;
-    assert!(metrics.contains("\nprefork_leaving_children 1\n"), "{metrics}");
+    assert!(metrics.contains("\nprefork_leaving_children{name=\"hello\"} 1\n"), "{metrics}");
     request.reset();
     daemon.signal(Signal::INT);
     daemon.assert_ends_in_order(PATIENCE);

@@ -1,6 +1,7 @@
 //! The command `prefork`, beside a daemon that somebody else has written.
 
 mod control;
+mod glance;
 mod reading;
 mod top;
 mod wrong;

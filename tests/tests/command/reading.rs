@@ -28,7 +28,8 @@ fn status_shows_what_each_child_does() {
         text = run(&scene, "status @scoreboard", 0).stdout;
         text.contains("GET /sleep?ms=60000")
     });
-    assert!(text.contains(&format!("of process {} (running)", daemon.pid())), "{text}");
+    let whose = format!("hello 0.1.0, pid {}, up ", daemon.pid());
+    assert!(text.starts_with(&whose), "{text}");
     assert!(text.contains(&scene.path("scoreboard").display().to_string()), "{text}");
     assert!(!text.contains('\x1b'), "colours in a file: {text:?}");
     let line = text.lines().find(|line| line.contains("/sleep")).expect("found before");
@@ -86,10 +87,10 @@ fn metrics_are_for_prometheus() {
     wait_for_idle(&scene, 3);
     let text = run(&scene, "metrics @scoreboard", 0).stdout;
     for line in [
-        "prefork_children{state=\"idle\"} 3",
-        "prefork_generation 1",
-        "prefork_living_children_requests 0",
-        "prefork_daemon_running 1",
+        "prefork_children{name=\"hello\",state=\"idle\"} 3",
+        "prefork_generation{name=\"hello\"} 1",
+        "prefork_living_children_requests{name=\"hello\"} 0",
+        "prefork_daemon_running{name=\"hello\"} 1",
     ] {
         assert!(text.lines().any(|found| found == line), "{line:?} is not in {text}");
     }
@@ -109,7 +110,11 @@ fn check_says_whether_all_is_well() {
     wait_for_idle(&scene, 3);
     let text = run(&scene, "check @pid @scoreboard", 0).stdout;
     assert!(text.contains(&format!("process {} holds it and runs", daemon.pid())), "{text}");
-    assert!(text.contains("all is well") && text.contains("3 children"), "{text}");
+    assert!(
+        text.contains(": all is well: hello 0.1.0, pid ")
+            && text.contains("3 children of 3 to 150"),
+        "{text}"
+    );
 
     daemon.signal(Signal::KILL);
     let _ = daemon.wait_for_end(PATIENCE);
@@ -117,9 +122,8 @@ fn check_says_whether_all_is_well() {
     let text = run(&scene, "check @pid", 3).stdout;
     assert!(text.contains("a pid file that nobody holds"), "{text}");
     let text = run(&scene, "check @scoreboard", 3).stdout;
-    assert!(text.contains(&format!("process {}, has gone", daemon.pid())), "{text}");
-    let text = run(&scene, "status @scoreboard", 0).stdout;
-    assert!(text.contains("(gone)"), "{text}");
+    let dead = format!("NOT RUNNING: hello 0.1.0, pid {}, has ended without", daemon.pid());
+    assert!(text.contains(&dead), "{text}");
 
     let next = scene.hello().board().daemon();
     run(&scene, "check @scoreboard @pid", 0);

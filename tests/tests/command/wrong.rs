@@ -56,7 +56,7 @@ fn errors_say_what_to_do() {
         ("foreign", 1, "neither a pid file nor a scoreboard"),
         ("directory", 1, "is not a regular file"),
         ("link", 1, "is a symbolic link"),
-        ("shared", 0, "a shared scoreboard; all is well"),
+        ("shared", 0, "all is well: shared by processes that claim slots, up"),
         ("short", 1, "it is 5000 bytes long, but must be at least"),
     ] {
         let found = run(&scene, &format!("check @{file}"), status);
