@@ -37,17 +37,23 @@ fn write_wrong(to: &mut String, report: &Report) -> fmt::Result {
         .chain(report.dropped.map(|dropped| ("clients that found the queue full", dropped)))
         .filter(|(_, count)| *count > 0)
         .collect();
-    let change = report.view.as_ref().and_then(|view| view.owner.change.as_ref());
-    let failed = change.filter(|change| match change.outcome {
-        Outcome::Refused | Outcome::Failed => true,
-        Outcome::Running | Outcome::Done => false,
-    });
-    if counts.is_empty() && failed.is_none() {
+    let owner = report.view.as_ref().map(|view| &view.owner);
+    let changes = owner.map(|owner| [("reload", &owner.reload), ("upgrade", &owner.upgrade)]);
+    let failed: Vec<_> = changes
+        .into_iter()
+        .flatten()
+        .filter_map(|(what, change)| Some((what, change.as_ref()?)))
+        .filter(|(_, change)| match change.outcome {
+            Outcome::Refused | Outcome::Failed => true,
+            Outcome::Running | Outcome::Done => false,
+        })
+        .collect();
+    if counts.is_empty() && failed.is_empty() {
         return writeln!(to, "<p class=\"card counts soft\">Nothing since the start.</p>");
     }
     writeln!(to, "<div class=\"card wrong\">")?;
-    if let Some(change) = failed {
-        write_change(to, change)?;
+    for (what, change) in failed {
+        write_change(to, what, change)?;
     }
     if let Some(failure) = report.figures.last_failure {
         write_failure(to, failure, report.taken_unix)?;
@@ -66,12 +72,11 @@ fn write_failure(to: &mut String, failure: Failure, now_unix: Duration) -> fmt::
     writeln!(to, "<p>Last: <time datetime=\"{at}\">{ago} ago</time> child {pid} {ended}</p>")
 }
 
-fn write_change(to: &mut String, change: &Change) -> fmt::Result {
+fn write_change(to: &mut String, what: &str, change: &Change) -> fmt::Result {
     let ago = change.ended.map(|ended| duration(Monotonic::now().since(ended)));
     let ago = ago.map(|ago| format!(" {ago} ago")).unwrap_or_default();
     let reason = change.reason.as_deref().map(|reason| format!(": {reason}")).unwrap_or_default();
-    let (what, outcome) = (Escaped(&change.what), change.outcome.word());
-    writeln!(to, "<p>{what} {outcome}{ago}{}</p>", Escaped(&reason))
+    writeln!(to, "<p>{what} {}{ago}{}</p>", change.outcome.word(), Escaped(&reason))
 }
 
 /// What has not happened is not shown.

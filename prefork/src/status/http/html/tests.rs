@@ -19,15 +19,14 @@ fn what_children_and_clients_say_is_escaped() {
     (view.rows[1].label, view.rows[1].client) = (evil.to_owned(), "<i>".to_owned());
     view.owner.version = Some("<u>1</u>".to_owned());
     view.owner.listeners[0].address = "<a>".to_owned();
-    view.owner.change = Some(Change {
-        what: "<s>".to_owned(),
+    view.owner.reload = Some(Change {
         outcome: Outcome::Failed,
         reason: Some("<em>".to_owned()),
         began: None,
         ended: None,
     });
     let page = page(&report, Slots::Taken, false);
-    for tag in ["<script", "<b>", "<i>", "<u>", "<a>", "<s>", "<em>"] {
+    for tag in ["<script", "<b>", "<i>", "<u>", "<a>", "<em>"] {
         assert!(!page.contains(tag), "{tag} in {page}");
     }
     let escaped = "GET /&quot;&gt;&lt;script&gt;alert(&#39;x&#39;)&lt;/script&gt;&amp;amp;";
@@ -87,8 +86,7 @@ fn a_daemon_without_trouble_has_none() {
         "{found}"
     );
     let view = report.view.as_mut().expect("there");
-    view.owner.change = Some(Change {
-        what: "upgrade".to_owned(),
+    view.owner.upgrade = Some(Change {
         outcome: Outcome::Refused,
         reason: Some("exited with status 1".to_owned()),
         began: None,
