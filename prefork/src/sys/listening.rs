@@ -37,6 +37,7 @@ pub(crate) fn accept_queue(listener: BorrowedFd<'_>) -> Option<Queue> {
 
 /// Returns how many connection attempts the kernel has dropped at a listening socket since it was made: of TCP, those
 /// for which its queue had no room (see `SO_MEMINFO` in `asm-generic/socket.h`). `None` if the kernel does not say.
+#[cfg(any(test, feature = "status"))]
 pub(crate) fn dropped(listener: BorrowedFd<'_>) -> Option<u32> {
     /// The same number on every architecture that Rust has but SPARC and PA-RISC; see `asm-generic/socket.h`.
     const SO_MEMINFO: libc::c_int = 55;

@@ -180,6 +180,7 @@ impl Listeners {
 
     /// Returns how many connection attempts were dropped at all of them, as there was no room in the queue; `None` if
     /// that is not known of one, or no connection can wait at any.
+    #[cfg(any(test, feature = "status"))]
     pub(crate) fn dropped(&self) -> Option<u64> {
         let listening = self.sockets.iter().filter(|listening| listening.can_queue());
         let dropped = listening.map(|it| listening::dropped(it.socket.as_fd()).map(u64::from));

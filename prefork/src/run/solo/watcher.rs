@@ -1,14 +1,8 @@
-//! A daemon without children: the main loop runs in the parent itself.
-//!
-//! The loop has the main thread. A second thread, the watcher, sleeps until a signal comes or the
-//! loop returns, and lets the same supervisor decide that decides for a pool: the loop is its one
-//! child. So signals, hooks, time limits and the pid file mean here what they mean there. What
-//! cannot be done to a loop that runs in one's own process is to end it; when that is decided, the
-//! watcher takes the whole daemon down in order, files and exit status included, around it.
+//! The watcher: the parent's hands where there are no children.
 
 use std::{
     io,
-    os::fd::{AsFd, OwnedFd},
+    os::fd::AsFd,
     process,
     sync::{
         Arc,
@@ -18,222 +12,57 @@ use std::{
 };
 
 use nix::sys::signal::Signal;
-use prefork_core::{
-    Action, Config, Event, Exit, Generation, Hangups, Hook, Notice, Request, SlotId, Supervisor,
-    Time, Verdict,
-};
+use prefork_core::{Action, Event, Hangups, Hook, Notice, Request, Supervisor, Time, Verdict};
 use prefork_daemonize::Readiness;
-use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd};
+use rustix::event::{PollFd, PollFlags};
 
-use super::prepared::Prepared;
+use super::{SLOT, bell::Bell};
 use crate::{
-    Ended, RunError,
     args::check::Settings,
     board::Phase,
-    child::{By, Child, ChildParts, Failed, Stop, Work, stops},
-    hooks,
-    hooks::{BeforeShutdown, ParentHooks, Ready},
-    logs::log::{Log, Role},
+    child::Stop,
+    hooks::{self, BeforeShutdown, Ready},
+    logs::log::Log,
     logs::notices::{self, About},
     logs::{ChangeMessage, HookMessage, ProcessMessage},
-    manager::{Begun, Occasion, Reporting},
-    parent::ready,
+    manager::{Occasion, Reporting},
     parent::{
-        Basis,
         asked::{Asked, asked},
+        ready,
     },
     sockets::listeners::Listeners,
+    start::RuntimeFiles,
     start::logs::reopen_error_log,
     start::pid_file::KeptPidFile,
-    start::{Initialized, Introduction, RuntimeFiles, drop_privileges, identity, initialize},
-    sys,
     system::clock,
-    system::os::{Poller, hangups_now, requesting_signals, terminal, unblock_answered_signals},
 };
 
-/// The one place in this pool.
-const SLOT: SlotId = SlotId(0);
-const GENERATION: Generation = Generation(1);
-
-/// Brings the daemon up, runs the main loop, and takes the daemon down.
-pub(crate) fn serve<S>(
-    prepared: Prepared<S>,
-    readiness: &mut Option<Readiness>,
-) -> Result<Ended, RunError> {
-    let Prepared { basis, activated, after_init, mut body } = prepared;
-    let Basis { settings, users, mut access_log, hooks, invocation, .. } = basis;
-    let settings = &settings;
-    let hangups = terminal::hangups(hangups_now());
-    let bell = Arc::new(Bell::new().map_err(RunError::system("set up signals"))?);
-    let Initialized { state, mut runtime_files, listeners, .. } =
-        initialize(settings, activated, after_init)?;
-    if let Some(board) = &mut runtime_files.board {
-        board.about.introduce(identity(settings, invocation.as_ref().ok()));
-        board.about.places(listeners.places());
-        board.about.phase(Phase::Serving);
-    }
-    let log = Log::new(&settings.name, Role::Parent);
-    log.write(&ChangeMessage::Starting {
-        daemon: &Introduction {
-            settings,
-            users: &users,
-            invocation: invocation.as_ref().ok(),
-            listeners: &listeners,
-        },
-    });
-    let slot = runtime_files.board.as_ref().and_then(|board| board.public().enter(SLOT, &log));
-    let stop = Stop::new(By::Thread, None).map_err(RunError::system("open an event descriptor"))?;
-    // Before the change of user, as the new one may not open it.
-    access_log.make_own(&log).map_err(RunError::system("open the access log once more"))?;
-    // This process is what children are elsewhere. Now, while it has but one thread.
-    drop_privileges(&users.children)?;
-    let config = pool_of_one(settings, hooks.set());
-    let ParentHooks { ready, before_shutdown, .. } = hooks;
-    let outliving = listeners.outliving();
-    let mut watcher = Watcher {
-        settings: settings.clone(),
-        reporting: settings.manager.report(&config, Begun::Alone, &log),
-        supervisor: Supervisor::new(config),
-        bell: bell.clone(),
-        stop: stop.clone(),
-        listeners,
-        reopen_access_log: access_log.reopen_on_request(),
-        runtime_files,
-        before_shutdown,
-        hangups,
-        began: clock::now(),
-        log: log.clone(),
-    };
-    if let Some(Verdict::Stopped) = watcher.begin(&mut Launch { ready, readiness }) {
-        drop(state);
-        watcher.log_stopped("the main loop has not begun");
-        watcher.runtime_files.remove(&log);
-        return Ok(Ended::Stopped);
-    }
-    let watcher = thread::Builder::new()
-        .name("signals".to_owned())
-        .spawn(move || watcher.watch())
-        .map_err(RunError::system("start a thread"))?;
-    let poller = Poller::new(stops(&stop, None)).map_err(RunError::system("wait for events"))?;
-    let mut child = Child::new(ChildParts {
-        slot: SLOT,
-        generation: GENERATION,
-        stop,
-        work: Work::alone(slot),
-        tether: None,
-        reporter: None,
-        poller,
-        outliving,
-        limits: settings.limits,
-        access_log,
-        log: log.clone(),
-    });
-    let outcome = body.run(&mut child, &state, &log).map_err(Failed::into_error);
-    bell.ring_for_end();
-    let runtime_files = watcher.join().unwrap_or_default();
-    drop(child);
-    drop(state);
-    drop(body);
-    runtime_files.remove(&log);
-    outcome.map(|()| Ended::Stopped)
-}
-
-fn pool_of_one(settings: &Settings, hooks: Vec<Hook>) -> Config {
-    let mut config = Config::new(1, 1).expect("one of one is within limits");
-    config.graceful_timeout = settings.graceful_timeout;
-    config.hook_timeout = settings.hook_timeout;
-    config.hooks = hooks;
-    config
-}
-
 /// What is called once, when the loop is about to run.
-struct Launch<'a> {
-    ready: Option<Ready>,
-    readiness: &'a mut Option<Readiness>,
-}
-
-/// What wakes the watcher.
-#[derive(Debug)]
-struct Bell {
-    wake: Arc<OwnedFd>,
-    /// Which signals have come.
-    raised: Vec<(Signal, Arc<AtomicBool>)>,
-    loop_ended: AtomicBool,
-    hook_ended: AtomicBool,
-}
-
-impl Bell {
-    /// From now on, signals ring instead of ending the process.
-    fn new() -> io::Result<Self> {
-        let wake = Arc::new(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?);
-        let mut raised = Vec::new();
-        for signal in requesting_signals() {
-            let flag = Arc::default();
-            sys::raise_on_signal(signal as i32, Arc::clone(&flag), wake.clone())?;
-            raised.push((signal, flag));
-        }
-        unblock_answered_signals()?;
-        let (loop_ended, hook_ended) = (AtomicBool::new(false), AtomicBool::new(false));
-        Ok(Self { wake, raised, loop_ended, hook_ended })
-    }
-
-    fn ring_for_end(&self) {
-        // Release: pairs with the acquire in `has_loop_ended`.
-        self.loop_ended.store(true, Ordering::Release);
-        let _ = rustix::io::write(&self.wake, &1u64.to_ne_bytes());
-    }
-
-    fn ring_for_hook(&self) {
-        // Release: pairs with the acquire in `take`.
-        self.hook_ended.store(true, Ordering::Release);
-        let _ = rustix::io::write(&self.wake, &1u64.to_ne_bytes());
-    }
-
-    fn has_loop_ended(&self) -> bool {
-        self.loop_ended.load(Ordering::Acquire)
-    }
-
-    /// Takes the signals that have come since the last call.
-    fn take_signals(&self) -> Vec<Signal> {
-        // Emptied before the flags are read: what rings in between rings again.
-        let _ = rustix::io::read(&self.wake, &mut [0u8; 8]);
-        let came = |(_, flag): &&(_, Arc<AtomicBool>)| flag.swap(false, Ordering::Acquire);
-        self.raised.iter().filter(came).map(|(signal, _)| *signal).collect()
-    }
-
-    /// Takes what else has rung since the last call.
-    fn take(&self) -> Vec<Event> {
-        let mut events = Vec::new();
-        if self.hook_ended.swap(false, Ordering::Acquire) {
-            events.push(Event::HookEnded(Hook::BeforeShutdown));
-        }
-        if self.has_loop_ended() {
-            events.push(Event::Exited { slot: SLOT, exit: Exit::Code(0) });
-        }
-        events
-    }
+pub(super) struct Launch<'a> {
+    pub(super) ready: Option<Ready>,
+    pub(super) readiness: &'a mut Option<Readiness>,
 }
 
 /// The parent's hands where the parent has no children.
-struct Watcher {
-    settings: Settings,
-    supervisor: Supervisor,
-    bell: Arc<Bell>,
-    stop: Stop,
-    listeners: Listeners,
-    reopen_access_log: Arc<AtomicBool>,
-    runtime_files: RuntimeFiles,
-    before_shutdown: Option<BeforeShutdown>,
-    reporting: Reporting,
-    hangups: Hangups,
+pub(super) struct Watcher {
+    pub(super) settings: Settings,
+    pub(super) supervisor: Supervisor,
+    pub(super) bell: Arc<Bell>,
+    pub(super) stop: Stop,
+    pub(super) listeners: Listeners,
+    pub(super) reopen_access_log: Arc<AtomicBool>,
+    pub(super) runtime_files: RuntimeFiles,
+    pub(super) before_shutdown: Option<BeforeShutdown>,
+    pub(super) reporting: Reporting,
+    pub(super) hangups: Hangups,
     /// When the daemon was started.
-    began: Time,
-    log: Log,
+    pub(super) began: Time,
+    pub(super) log: Log,
 }
 
 impl Watcher {
     /// Starts the pool of one; returns the verdict if the stop came before the loop.
-    fn begin(&mut self, launch: &mut Launch<'_>) -> Option<Verdict> {
+    pub(super) fn begin(&mut self, launch: &mut Launch<'_>) -> Option<Verdict> {
         self.take_in();
         let spawned = Event::Spawned { slot: SLOT, pid: process::id() };
         for event in [Event::Start, spawned, Event::Ready { slot: SLOT }] {
@@ -245,7 +74,7 @@ impl Watcher {
     }
 
     /// Watches until the loop has ended, and hands back what is to be removed.
-    fn watch(mut self) -> RuntimeFiles {
+    pub(super) fn watch(mut self) -> RuntimeFiles {
         let _ = self.wait();
         self.log_stopped("the main loop has ended");
         self.runtime_files
@@ -277,7 +106,7 @@ impl Watcher {
             board.rest(due, &self.log);
         }
         let pid_file = self.runtime_files.pid_file.as_ref();
-        let mut fds: Vec<_> = [self.bell.wake.as_fd()]
+        let mut fds: Vec<_> = [self.bell.as_fd()]
             .into_iter()
             .chain(pid_file.and_then(KeptPidFile::fd))
             .map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN))
@@ -393,7 +222,7 @@ impl Watcher {
         }
     }
 
-    fn log_stopped(&self, how: &str) {
+    pub(super) fn log_stopped(&self, how: &str) {
         ready::log_stopped(self.supervisor.departure(), &how, self.began, &self.log);
     }
 

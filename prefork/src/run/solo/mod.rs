@@ -1,0 +1,138 @@
+//! A daemon without children: the main loop runs in the parent itself.
+//!
+//! The loop has the main thread. A second thread, the watcher, sleeps until a signal comes or the
+//! loop returns, and lets the same supervisor decide that decides for a pool: the loop is its one
+//! child. So signals, hooks, time limits and the pid file mean here what they mean there. What
+//! cannot be done to a loop that runs in one's own process is to end it; when that is decided, the
+//! watcher takes the whole daemon down in order, files and exit status included, around it.
+
+mod bell;
+mod watcher;
+
+use std::{sync::Arc, thread};
+
+use prefork_core::{Config, Generation, Hook, SlotId, Supervisor, Verdict};
+use prefork_daemonize::Readiness;
+
+use super::prepared::Prepared;
+use crate::{
+    Ended, RunError,
+    args::check::{Settings, Users},
+    board::{ParentBoard, Phase},
+    child::{By, Child, ChildParts, Failed, Stop, Work, stops},
+    hooks::ParentHooks,
+    logs::ChangeMessage,
+    logs::log::{Log, Role},
+    manager::Begun,
+    parent::Basis,
+    program::Invocation,
+    sockets::listeners::Listeners,
+    start::{Initialized, Introduction, drop_privileges, identity, initialize},
+    system::clock,
+    system::os::{Poller, hangups_now, terminal},
+};
+
+use bell::Bell;
+use watcher::{Launch, Watcher};
+
+/// The one place in this pool.
+const SLOT: SlotId = SlotId(0);
+const GENERATION: Generation = Generation(1);
+
+/// Brings the daemon up, runs the main loop, and takes the daemon down.
+pub(crate) fn serve<S>(
+    prepared: Prepared<S>,
+    readiness: &mut Option<Readiness>,
+) -> Result<Ended, RunError> {
+    let Prepared { basis, activated, after_init, mut body } = prepared;
+    let Basis { settings, users, mut access_log, hooks, invocation, .. } = basis;
+    let settings = &settings;
+    let hangups = terminal::hangups(hangups_now());
+    let bell = Arc::new(Bell::new().map_err(RunError::system("set up signals"))?);
+    let Initialized { state, mut runtime_files, listeners, .. } =
+        initialize(settings, activated, after_init)?;
+    let log = Log::new(&settings.name, Role::Parent);
+    let invocation = invocation.as_ref().ok();
+    introduce(settings, &users, invocation, &listeners, runtime_files.board.as_mut(), &log);
+    let slot = runtime_files.board.as_ref().and_then(|board| board.public().enter(SLOT, &log));
+    let stop = Stop::new(By::Thread, None).map_err(RunError::system("open an event descriptor"))?;
+    // Before the change of user, as the new one may not open it.
+    access_log.make_own(&log).map_err(RunError::system("open the access log once more"))?;
+    // This process is what children are elsewhere. Now, while it has but one thread.
+    drop_privileges(&users.children)?;
+    let config = pool_of_one(settings, hooks.set());
+    let ParentHooks { ready, before_shutdown, .. } = hooks;
+    let outliving = listeners.outliving();
+    let mut watcher = Watcher {
+        settings: settings.clone(),
+        reporting: settings.manager.report(&config, Begun::Alone, &log),
+        supervisor: Supervisor::new(config),
+        bell: bell.clone(),
+        stop: stop.clone(),
+        listeners,
+        reopen_access_log: access_log.reopen_on_request(),
+        runtime_files,
+        before_shutdown,
+        hangups,
+        began: clock::now(),
+        log: log.clone(),
+    };
+    if let Some(Verdict::Stopped) = watcher.begin(&mut Launch { ready, readiness }) {
+        drop(state);
+        watcher.log_stopped("the main loop has not begun");
+        watcher.runtime_files.remove(&log);
+        return Ok(Ended::Stopped);
+    }
+    let watcher = thread::Builder::new()
+        .name("signals".to_owned())
+        .spawn(move || watcher.watch())
+        .map_err(RunError::system("start a thread"))?;
+    let poller = Poller::new(stops(&stop, None)).map_err(RunError::system("wait for events"))?;
+    let mut child = Child::new(ChildParts {
+        slot: SLOT,
+        generation: GENERATION,
+        stop,
+        work: Work::alone(slot),
+        tether: None,
+        reporter: None,
+        poller,
+        outliving,
+        limits: settings.limits,
+        access_log,
+        log: log.clone(),
+    });
+    let outcome = body.run(&mut child, &state, &log).map_err(Failed::into_error);
+    bell.ring_for_end();
+    let runtime_files = watcher.join().unwrap_or_default();
+    drop(child);
+    drop(state);
+    drop(body);
+    runtime_files.remove(&log);
+    outcome.map(|()| Ended::Stopped)
+}
+
+/// Says whose daemon begins, on the board and in the log.
+fn introduce(
+    settings: &Settings,
+    users: &Users,
+    invocation: Option<&Invocation>,
+    listeners: &Listeners,
+    board: Option<&mut ParentBoard>,
+    log: &Log,
+) {
+    if let Some(board) = board {
+        board.about.introduce(identity(settings, invocation));
+        board.about.places(listeners.places());
+        board.about.phase(Phase::Serving);
+    }
+    let daemon = &Introduction { settings, users, invocation, listeners };
+    log.write(&ChangeMessage::Starting { daemon });
+}
+
+fn pool_of_one(settings: &Settings, hooks: Vec<Hook>) -> Config {
+    let mut config = Config::new(1, 1).expect("one of one is within limits");
+    config.graceful_timeout = settings.graceful_timeout;
+    config.hook_timeout = settings.hook_timeout;
+    config.hooks = hooks;
+    config
+}
