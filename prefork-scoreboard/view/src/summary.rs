@@ -75,9 +75,17 @@ impl View {
     /// 4096`; of a daemon that does not run, or does nothing, that first.
     #[must_use]
     pub fn summary(&self) -> String {
-        let (whose, pool) = (self.whose(), self.pool());
+        let mark = if self.is_left_behind() { ';' } else { ':' };
+        format!("{}{mark} {}", self.daemon(), self.pool())
+    }
+
+    /// Returns the first half of [`summary`](Self::summary), which says whether a daemon is there and which:
+    /// `hello 0.1.0, pid 28424, up 3h05m`.
+    #[must_use]
+    pub fn daemon(&self) -> String {
+        let whose = self.whose();
         if self.is_left_behind() {
-            return format!("NOT RUNNING: {whose}, {}; {pool}", self.last_seen());
+            return format!("NOT RUNNING: {whose}, {}", self.last_seen());
         }
         let up = match self.kind {
             Kind::Owned => self.up,
@@ -89,7 +97,7 @@ impl View {
             Some(phase @ ("starting" | "stopping")) => format!(", {phase}"),
             Some(_) | None => String::new(),
         };
-        format!("{halted}{whose}{up}{phase}: {pool}")
+        format!("{halted}{whose}{up}{phase}")
     }
 
     /// Returns why the owner decides nothing, though it runs, in a word.

@@ -81,6 +81,11 @@ pub(crate) enum Failure {
     SettingsRefused { pid: Pid },
     #[error("`top` needs a terminal to draw on; `prefork status` prints to anything")]
     NoTerminal,
+    #[error(
+        "`top` needs a terminal whose cursor it can move, and TERM says that this is none; \
+         `prefork status` prints to anything"
+    )]
+    DumbTerminal,
     #[error("cannot use the terminal")]
     Terminal { source: io::Error },
     #[error("cannot write to standard output")]
@@ -98,7 +103,7 @@ impl Failure {
             Self::NotReplaced { .. } | Self::NotReopened { .. } => Exit::TimedOut,
             Self::SettingsRefused { .. } => Exit::WrongSettings,
             Self::Unproven { .. } => Exit::Unproven,
-            Self::NoTerminal | Self::NoSuchCommand { .. } => Exit::Usage,
+            Self::NoTerminal | Self::DumbTerminal | Self::NoSuchCommand { .. } => Exit::Usage,
             Self::Daemon(error) => of_daemon(error),
             Self::NoBoard { .. }
             | Self::BoardForbidden { .. }

@@ -1,6 +1,8 @@
 //! The live view, on a terminal.
 
-use prefork_tests::{End, Load, PATIENCE, Running, Scene, Terminal, scene, wait_until};
+use prefork_tests::{
+    End, InHand, Load, PATIENCE, Running, Scene, Terminal, kill, scene, wait_until,
+};
 use rustix::process::Signal;
 
 use crate::{command, run};
@@ -37,7 +39,7 @@ fn top_shows_a_busy_child_and_quits() {
     let modes = terminal.modes();
     for keys in ["q", "\x1b", "\x03"] {
         let top = top(&scene, &terminal);
-        terminal.wait_for(PATIENCE, &format!("process {} running", daemon.pid()));
+        terminal.wait_for(PATIENCE, &format!(", pid {}, up ", daemon.pid()));
         terminal.wait_for(PATIENCE, "3 idle, 0 busy");
         let load = Load::bounded(1, 1, scene.address(), "/sleep?ms=8000");
         terminal.wait_for(PATIENCE, "2 idle, 1 busy");
@@ -112,11 +114,11 @@ fn a_restart_of_the_daemon_is_lived_through() {
     let top = top(&scene, &terminal);
     daemon.signal(Signal::TERM);
     assert_eq!(daemon.wait_for_end(PATIENCE), End::Exited(0));
-    terminal.wait_for(PATIENCE, "without a board, still looking: no such board");
+    terminal.wait_for(PATIENCE, "gone; waiting for the next daemon (");
     let next = scene.hello().args(["--prefork", "2"]).board().daemon();
     terminal.wait_for(PATIENCE, &format!("the board was replaced by process {}", next.pid()));
     terminal.wait_for(PATIENCE, "2 idle, 0 busy");
-    terminal.wait_for(PATIENCE, &format!("process {} running", next.pid()));
+    terminal.wait_for(PATIENCE, &format!(", pid {}, up ", next.pid()));
     terminal.press("q");
     assert_given_back(&top, &terminal, &modes, End::Exited(0));
     next.stop_in_order();
@@ -163,6 +165,113 @@ fn a_terminal_that_is_closed_is_left() {
     daemon.stop_in_order();
 }
 
+/// Who looks for one child finds it, among those that have something to do.
+#[test]
+fn top_shows_those_who_are_looked_for() {
+    let scene = scene!();
+    let daemon = scene.hello().args(["--prefork", "4"]).board().daemon();
+    let terminal = Terminal::new(120, 24);
+    let modes = terminal.modes();
+    let top = top(&scene, &terminal);
+    let request = InHand::at(scene.address(), "/sleep?ms=60001");
+    let other = InHand::at(scene.address(), "/sleep?ms=60002");
+    terminal.wait_for(PATIENCE, "ms=60002");
+    terminal.press("?");
+    terminal.wait_for(PATIENCE, "hide those that are idle, show them again");
+    terminal.press("?");
+    let rows = |terminal: &Terminal| {
+        let text = terminal.text();
+        text.lines()
+            .filter(|line| [" idle ", " writing "].iter().any(|state| line.starts_with(state)))
+            .count()
+    };
+    wait_until(PATIENCE, "all are shown", || rows(&terminal) == 4);
+    terminal.press("i");
+    wait_until(PATIENCE, "the idle ones are hidden", || rows(&terminal) == 2);
+    terminal.press("/SLEEP?MS=60001");
+    terminal.wait_for(PATIENCE, "show those with: SLEEP?MS=60001_");
+    wait_until(PATIENCE, "one is left", || rows(&terminal) == 1);
+    terminal.press("\r");
+    terminal.wait_for(PATIENCE, "shown: with \"SLEEP?MS=60001\", not idle; ");
+    let text = terminal.text();
+    let row = text.lines().find(|line| line.contains("ms=60001")).expect("a row");
+    let words: Vec<_> = row.split_ascii_whitespace().collect();
+    assert_eq!((words[0], words[2], words[3]), ("writing", "GET", "/sleep?ms=60001"));
+    assert_eq!(words[5], request.worker().pid.to_string(), "{row}");
+    terminal.press("q");
+    assert_given_back(&top, &terminal, &modes, End::Exited(0));
+    request.reset();
+    other.reset();
+    daemon.signal(Signal::INT);
+    daemon.assert_ends_in_order(PATIENCE);
+}
+
+/// A child is sent what was chosen, after a question; one that has ended meanwhile, and what has its place, nothing.
+#[test]
+fn top_signals_the_child_that_was_chosen() {
+    let scene = scene!();
+    let args = ["--prefork", "2", "--max-children", "2"];
+    let daemon = scene.hello().args(args).board().daemon();
+    let terminal = Terminal::new(100, 24);
+    let modes = terminal.modes();
+    let top = top(&scene, &terminal);
+    let request = InHand::at(scene.address(), "/sleep?ms=60000");
+    let pid = request.worker().pid;
+    let slot = request.worker().slot;
+    terminal.wait_for(PATIENCE, "GET /sleep");
+    let question = format!("child {pid} in slot {slot}:  t SIGTERM  i SIGINT");
+    terminal.press("k");
+    terminal.wait_for(PATIENCE, &question);
+    terminal.press("n");
+    wait_until(PATIENCE, "the question is gone", || !terminal.text().contains(&question));
+    assert!(daemon.living().contains(&pid), "{}", terminal.text());
+    terminal.press("k");
+    terminal.wait_for(PATIENCE, &question);
+    terminal.press("i");
+    terminal.wait_for(PATIENCE, &format!("sent SIGINT to child {pid}"));
+    wait_until(PATIENCE, "it is replaced", || {
+        let living = daemon.living();
+        living.len() == 2 && !living.contains(&pid)
+    });
+    let request = InHand::at(scene.address(), "/sleep?ms=60003");
+    let pid = request.worker().pid;
+    terminal.wait_for(PATIENCE, "ms=60003");
+    terminal.press("k");
+    terminal.wait_for(PATIENCE, &format!("child {pid} in slot"));
+    assert!(kill(pid, Signal::KILL));
+    wait_until(PATIENCE, "it is replaced", || {
+        let living = daemon.living();
+        living.len() == 2 && !living.contains(&pid)
+    });
+    let before = daemon.living();
+    terminal.press("k");
+    terminal.wait_for(PATIENCE, &format!("nothing was sent to child {pid}: it has ended"));
+    assert_eq!(daemon.living(), before);
+    terminal.press("q");
+    assert_given_back(&top, &terminal, &modes, End::Exited(0));
+    daemon.stop_in_order();
+}
+
+/// A board whose daemon was killed is nobody's, until there is another daemon.
+#[test]
+fn top_waits_for_the_daemon_after_one_that_was_killed() {
+    let scene = scene!();
+    let daemon = scene.hello().board().daemon();
+    let terminal = Terminal::new(120, 24);
+    let modes = terminal.modes();
+    let top = top(&scene, &terminal);
+    daemon.signal(Signal::KILL);
+    let _ = daemon.wait_for_end(PATIENCE);
+    terminal.wait_for(PATIENCE, "gone; waiting for the next daemon (");
+    let left = format!(", pid {}, has ended without removing its board", daemon.pid());
+    terminal.wait_for(PATIENCE, &left);
+    let next = scene.hello().board().daemon();
+    terminal.wait_for(PATIENCE, &format!("the board was replaced by process {}", next.pid()));
+    terminal.press("q");
+    assert_given_back(&top, &terminal, &modes, End::Exited(0));
+    next.stop_in_order();
+}
+
 /// Without a terminal, or without a board, it does not begin.
 #[test]
 fn top_needs_a_terminal_and_a_board() {
@@ -171,7 +280,14 @@ fn top_needs_a_terminal_and_a_board() {
     run(&scene, "top @scoreboard", 2).assert_refused("needs a terminal");
     let terminal = Terminal::new(80, 24);
     let modes = terminal.modes();
-    let refused = command(&scene, "top @nothing").on(&terminal).finish();
+    for kind in ["dumb", ""] {
+        let top = command(&scene, "top @scoreboard").variable("TERM", kind).on(&terminal);
+        let refused = top.finish();
+        assert_eq!(refused.end, End::Exited(2));
+        refused.assert_refused("needs a terminal whose cursor it can move");
+    }
+    let top = command(&scene, "top @nothing").variable("TERM", "xterm").on(&terminal);
+    let refused = top.finish();
     assert_eq!(refused.end, End::Exited(1));
     refused.assert_refused("no such board");
     assert_eq!(terminal.modes(), modes);

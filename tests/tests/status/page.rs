@@ -50,8 +50,8 @@ fn everybody_can_read_the_page() {
     let killed = InHand::at(scene.address(), "/sleep?ms=60000");
     assert!(kill(killed.worker().pid, Signal::KILL));
     wait_for_count(&scene, "deaths_killed", 1);
-    let request = InHand::at(scene.address(), &format!("/sleep?ms=60000&{}", "x".repeat(90)));
-    wait_until(PATIENCE, "it is shown", || get(&scene, "/status").body.contains("xxxxxxxx"));
+    let request = InHand::at(scene.address(), &format!("/sleep?ms={:0>70}", 60_000));
+    wait_until(PATIENCE, "it is shown", || get(&scene, "/status").body.contains("000000060000"));
     let html = get(&scene, "/status?all").body;
     let html = html.replacen("<tr><td", "<tr class=\"gone\"><td", 1);
     for scheme in ["light", "dark"] {
@@ -64,7 +64,8 @@ fn everybody_can_read_the_page() {
         }
     }
     request.reset();
-    daemon.stop_in_order();
+    daemon.signal(Signal::INT);
+    daemon.assert_ends_in_order(PATIENCE);
 }
 
 /// A child that waits for a client that sends nothing does not work on anything yet.

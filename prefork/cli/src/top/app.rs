@@ -3,9 +3,12 @@
 use std::{collections::HashMap, time::Duration};
 
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
+use rustix::process::Signal;
 
 use super::{
+    filter::Filter,
     history::{History, Sample},
+    kill::{OFFERED, Target},
     sort::Sort,
 };
 use prefork_view::{Row, View};
@@ -14,11 +17,33 @@ use prefork_view::{Row, View};
 const NEWS: u32 = 10;
 
 /// What comes of a key.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Verdict {
     Stay,
     Quit,
     Suspend,
+    /// A child is to be sent the signal of this name.
+    Send(Target, (&'static str, Signal)),
+}
+
+/// What keys are for at the moment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Mode {
+    Watch,
+    /// What is typed is what children must have to be shown.
+    Filter,
+    /// All keys are shown; the next one ends that.
+    Help,
+    /// The next key says which signal this child is sent, if any.
+    Ask(Target),
+}
+
+/// The children that there is room for.
+#[derive(Debug)]
+pub(super) struct Shown<'a> {
+    pub(super) rows: Vec<&'a Row>,
+    /// Which of them keys are about.
+    pub(super) chosen: Option<usize>,
 }
 
 /// The state of the live view.
@@ -34,9 +59,15 @@ pub(super) struct App {
     history: History,
     rate: Option<f64>,
     sort: Sort,
+    filter: Filter,
+    mode: Mode,
     paused: bool,
     /// How many children are scrolled away at the top.
     offset: usize,
+    /// The place of the chosen child.
+    place: usize,
+    /// That child, once one was chosen: it stays chosen wherever it is moved.
+    chosen: Option<Target>,
 }
 
 impl App {
@@ -44,17 +75,22 @@ impl App {
     pub(super) fn new(interval: Duration, view: View) -> Self {
         let mut history = History::default();
         history.push(Some(sample(&view)));
+        let trouble = left_behind(&view);
         Self {
             interval,
             view,
-            trouble: None,
+            trouble,
             lost_for: 0,
             news: None,
             history,
             rate: None,
             sort: Sort::DEFAULT,
+            filter: Filter::default(),
+            mode: Mode::Watch,
             paused: false,
             offset: 0,
+            place: 0,
+            chosen: None,
         }
     }
 
@@ -71,8 +107,10 @@ impl App {
                     self.rate = None;
                     self.news = Some((replaced(&view), NEWS));
                 }
+                self.trouble = left_behind(&view);
+                let is_lost = self.trouble.is_some();
+                self.lost_for = if is_lost { self.lost_for.saturating_add(1) } else { 0 };
                 self.view = view;
-                (self.trouble, self.lost_for) = (None, 0);
             }
             Err(trouble) => {
                 self.history.push(None);
@@ -85,20 +123,48 @@ impl App {
 
     /// Does what a key asks for.
     pub(super) fn key(&mut self, key: KeyEvent) -> Verdict {
-        let is_control = key.modifiers.contains(KeyModifiers::CONTROL);
-        match key.code {
-            KeyCode::Char('c') if is_control => return Verdict::Quit,
-            KeyCode::Char('z') if is_control => return Verdict::Suspend,
-            KeyCode::Char(_) if is_control => {}
+        if key.modifiers.contains(KeyModifiers::CONTROL) {
+            return match key.code {
+                KeyCode::Char('c') => Verdict::Quit,
+                KeyCode::Char('z') => Verdict::Suspend,
+                // Keys that mean nothing here.
+                _ => Verdict::Stay,
+            };
+        }
+        match std::mem::replace(&mut self.mode, Mode::Watch) {
+            Mode::Watch => return self.watch_key(key.code),
+            Mode::Filter => self.filter_key(key.code),
+            Mode::Help => {}
+            Mode::Ask(target) => {
+                let answer = OFFERED.iter().find(|(answer, ..)| key.code == KeyCode::Char(*answer));
+                if let Some((_, signal, name, _)) = answer {
+                    return Verdict::Send(target, (name, *signal));
+                }
+            }
+        }
+        Verdict::Stay
+    }
+
+    fn watch_key(&mut self, code: KeyCode) -> Verdict {
+        match code {
+            KeyCode::Esc if !self.filter.text().is_empty() => self.filter.clear(),
             KeyCode::Char('q') | KeyCode::Esc => return Verdict::Quit,
             KeyCode::Char(' ') => self.paused = !self.paused,
             KeyCode::Char('r') => self.sort.reverse(),
-            KeyCode::Down | KeyCode::Char('j') => self.offset = self.offset.saturating_add(1),
-            KeyCode::Up | KeyCode::Char('k') => self.offset = self.offset.saturating_sub(1),
-            KeyCode::PageDown => self.offset = self.offset.saturating_add(10),
-            KeyCode::PageUp => self.offset = self.offset.saturating_sub(10),
-            KeyCode::Home => self.offset = 0,
-            KeyCode::End => self.offset = usize::MAX,
+            KeyCode::Char('/') => self.mode = Mode::Filter,
+            KeyCode::Char('i') => self.filter.toggle_idle(),
+            KeyCode::Char('?') => self.mode = Mode::Help,
+            KeyCode::Char('k') => {
+                if let Some(target) = self.rows().get(self.place).and_then(|row| Target::of(row)) {
+                    self.mode = Mode::Ask(target);
+                }
+            }
+            KeyCode::Down => self.choose(self.place.saturating_add(1)),
+            KeyCode::Up => self.choose(self.place.saturating_sub(1)),
+            KeyCode::PageDown => self.choose(self.place.saturating_add(10)),
+            KeyCode::PageUp => self.choose(self.place.saturating_sub(10)),
+            KeyCode::Home => self.choose(0),
+            KeyCode::End => self.choose(usize::MAX),
             KeyCode::Char(character) => self.sort.choose(character),
             // Keys that mean nothing here.
             _ => {}
@@ -106,13 +172,58 @@ impl App {
         Verdict::Stay
     }
 
-    /// Returns the children that fit into `height` lines, in order, and how many stand above them.
-    pub(super) fn children(&mut self, height: usize) -> (Vec<&Row>, usize) {
-        let mut rows: Vec<&Row> = self.view.taken().collect();
+    fn filter_key(&mut self, code: KeyCode) {
+        match code {
+            KeyCode::Enter => return,
+            KeyCode::Esc => return self.filter.clear(),
+            KeyCode::Backspace => self.filter.pop(),
+            KeyCode::Char(character) => self.filter.push(character),
+            // Keys that mean nothing here.
+            _ => {}
+        }
+        self.mode = Mode::Filter;
+    }
+
+    /// Chooses the child at a place, or the last one.
+    fn choose(&mut self, place: usize) {
+        let rows = self.rows();
+        let place = place.min(rows.len().saturating_sub(1));
+        let chosen = rows.get(place).and_then(|row| Target::of(row));
+        (self.place, self.chosen) = (place, chosen);
+    }
+
+    /// The children that are to be shown, in their order.
+    fn rows(&self) -> Vec<&Row> {
+        let mut rows: Vec<_> = self.view.taken().filter(|row| self.filter.shows(row)).collect();
         self.sort.apply(&mut rows);
-        self.offset = self.offset.min(rows.len().saturating_sub(height));
-        let shown = rows.into_iter().skip(self.offset).take(height).collect();
-        (shown, self.offset)
+        rows
+    }
+
+    /// Returns the children that fit into `height` lines, in order, the chosen one among them.
+    pub(super) fn children(&mut self, height: usize) -> Shown<'_> {
+        let rows = self.rows();
+        let found = self.chosen.as_ref().and_then(|it| rows.iter().position(|row| it.is(row)));
+        let place = found.unwrap_or(self.place).min(rows.len().saturating_sub(1));
+        let lowest = (place + 1).saturating_sub(height);
+        let offset = self.offset.clamp(lowest, place.max(lowest));
+        let offset = offset.min(rows.len().saturating_sub(height));
+        (self.place, self.offset) = (place, offset);
+        let rows: Vec<_> = self.rows().into_iter().skip(offset).take(height).collect();
+        let chosen = place.checked_sub(offset).filter(|chosen| *chosen < rows.len());
+        Shown { rows, chosen }
+    }
+
+    /// Shows for a while what has come of something that was asked for.
+    pub(super) fn report(&mut self, text: String) {
+        self.news = Some((text, NEWS));
+    }
+
+    pub(super) fn filter(&self) -> &Filter {
+        &self.filter
+    }
+
+    pub(super) fn mode(&self) -> &Mode {
+        &self.mode
     }
 
     pub(super) fn interval(&self) -> Duration {
@@ -163,6 +274,11 @@ fn is_same(old: &View, new: &View) -> bool {
     (old.creator, old.created) == (new.creator, new.created)
 }
 
+/// What there is instead of a daemon: a board that was not removed.
+fn left_behind(view: &View) -> Option<String> {
+    view.is_left_behind().then(|| format!("{}, {}", view.whose(), view.last_seen()))
+}
+
 fn replaced(view: &View) -> String {
     let creator = view.creator.map_or_else(String::new, |pid| format!(" by process {pid}"));
     format!("the board was replaced{creator}")
@@ -180,84 +296,4 @@ fn requests_between(old: &View, new: &View) -> f64 {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use prefork_view::samples::view;
-
-    fn app() -> App {
-        App::new(Duration::from_secs(2), view())
-    }
-
-    fn press(app: &mut App, code: KeyCode) -> Verdict {
-        app.key(KeyEvent::new(code, KeyModifiers::NONE))
-    }
-
-    fn control(app: &mut App, character: char) -> Verdict {
-        app.key(KeyEvent::new(KeyCode::Char(character), KeyModifiers::CONTROL))
-    }
-
-    #[test]
-    fn three_keys_quit() {
-        assert_eq!(press(&mut app(), KeyCode::Char('q')), Verdict::Quit);
-        assert_eq!(press(&mut app(), KeyCode::Esc), Verdict::Quit);
-        assert_eq!(control(&mut app(), 'c'), Verdict::Quit);
-        assert_eq!(control(&mut app(), 'z'), Verdict::Suspend);
-        assert_eq!(control(&mut app(), 'q'), Verdict::Stay);
-        assert_eq!(press(&mut app(), KeyCode::Char('c')), Verdict::Stay);
-    }
-
-    #[test]
-    fn the_rate_counts_what_living_children_have_served() {
-        let mut app = app();
-        let mut next = view();
-        next.rows[0].requests += 10;
-        // A child in the place of another has served all of its own since.
-        (next.rows[1].pid, next.rows[1].requests) = (Some(9), 4);
-        app.take(Ok(next.clone()));
-        assert_eq!(app.rate(), Some(7.0));
-        app.take(Err("gone".into()));
-        assert_eq!((app.rate(), app.trouble()), (None, Some("gone")));
-        next.rows[0].requests += 8;
-        app.take(Ok(next));
-        assert_eq!((app.rate(), app.trouble()), (Some(2.0), None), "4 s after the last view");
-    }
-
-    #[test]
-    fn a_replaced_board_is_news_for_a_while() {
-        let mut app = app();
-        let mut next = view();
-        next.creator = Some(5000);
-        app.take(Ok(next.clone()));
-        assert_eq!(app.news(), Some("the board was replaced by process 5000"));
-        assert_eq!(app.rate(), None);
-        for _ in 0..NEWS {
-            app.take(Ok(next.clone()));
-        }
-        assert_eq!(app.news(), None);
-    }
-
-    #[test]
-    fn scrolling_stays_within_the_children() {
-        let mut app = app();
-        press(&mut app, KeyCode::End);
-        let (shown, above) = app.children(4);
-        assert_eq!((shown.len(), above), (4, 2));
-        press(&mut app, KeyCode::Up);
-        assert_eq!(app.children(4).1, 1);
-        assert_eq!(app.children(100).1, 0);
-        assert_eq!(app.children(0).0.len(), 0);
-        for code in [KeyCode::PageDown, KeyCode::Char('j'), KeyCode::Home, KeyCode::PageUp] {
-            press(&mut app, code);
-        }
-        assert_eq!(app.children(4).1, 0);
-    }
-
-    #[test]
-    fn a_space_pauses_and_goes_on() {
-        let mut app = app();
-        press(&mut app, KeyCode::Char(' '));
-        assert!(app.is_paused());
-        press(&mut app, KeyCode::Char(' '));
-        assert!(!app.is_paused());
-    }
-}
+mod tests;

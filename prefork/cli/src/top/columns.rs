@@ -21,8 +21,9 @@ pub(super) enum Align {
     Right,
 }
 
-/// Room that the label should have, and the least that is worth showing.
-const LABEL: u16 = 10;
+/// Room that the label has as long as there is anything else to leave out, and the least that is worth showing.
+const LABEL: u16 = 25;
+const SHORTEST_LABEL: u16 = 10;
 
 /// What a client should have where there is room, `[2001:db8::1]:4711` and the like.
 const WIDE_CLIENT: u16 = 24;
@@ -31,30 +32,26 @@ const fn column(key: Key, heading: &'static str, width: u16, align: Align) -> Co
     Column { key, heading, width, align }
 }
 
+/// What is asked for most comes first, as on the status page.
 const ALL: [Column; 10] = [
-    column(Key::Slot, "SLOT", 5, Align::Right),
-    column(Key::Pid, "PID", 7, Align::Right),
     column(Key::State, "STATE", 9, Align::Left),
-    column(Key::Generation, "GEN", 4, Align::Right),
+    column(Key::Time, "TIME", 6, Align::Right),
+    column(Key::Label, "LABEL", LABEL, Align::Left),
+    column(Key::Client, "CLIENT", 15, Align::Left),
+    column(Key::Pid, "PID", 7, Align::Right),
     column(Key::Requests, "REQS", 6, Align::Right),
     column(Key::Age, "AGE", 6, Align::Right),
-    column(Key::Time, "TIME", 6, Align::Right),
     column(Key::Memory, "MEM", 5, Align::Right),
-    column(Key::Client, "CLIENT", 15, Align::Left),
-    column(Key::Label, "LABEL", LABEL, Align::Left),
+    column(Key::Slot, "SLOT", 5, Align::Right),
+    column(Key::Generation, "GEN", 4, Align::Right),
 ];
 
-/// Which columns go first where the terminal is narrow.
-const DISPENSABLE: [Key; 8] = [
-    Key::Age,
-    Key::Generation,
-    Key::Slot,
-    Key::Client,
-    Key::Requests,
-    Key::Memory,
-    Key::Label,
-    Key::Time,
-];
+/// Which columns go first where the terminal is narrow, before the label is cut.
+const DISPENSABLE: [Key; 6] =
+    [Key::Age, Key::Generation, Key::Slot, Key::Client, Key::Requests, Key::Memory];
+
+/// Which go where it is cut to its shortest and there is still no room.
+const LAST: [Key; 2] = [Key::Label, Key::Time];
 
 /// Chooses the columns for a terminal; what is left over, client and label have.
 pub(super) fn columns(width: u16) -> Vec<Column> {
@@ -65,24 +62,23 @@ pub(super) fn columns(width: u16) -> Vec<Column> {
         }
         columns.retain(|column| column.key != key);
     }
-    let mut left = width.saturating_sub(needed(&columns));
-    for column in &mut columns {
-        match column.key {
-            Key::Client => {
-                let more = (left / 2).min(WIDE_CLIENT - column.width);
-                column.width += more;
-                left -= more;
-            }
-            Key::Label => column.width += left,
-            Key::Slot
-            | Key::Pid
-            | Key::State
-            | Key::Generation
-            | Key::Requests
-            | Key::Age
-            | Key::Time
-            | Key::Memory => {}
+    let missing = needed(&columns).saturating_sub(width);
+    if let Some(label) = columns.iter_mut().find(|column| column.key == Key::Label) {
+        label.width = label.width.saturating_sub(missing).max(SHORTEST_LABEL);
+    }
+    for key in LAST {
+        if needed(&columns) > width {
+            columns.retain(|column| column.key != key);
         }
+    }
+    let mut left = width.saturating_sub(needed(&columns));
+    if let Some(client) = columns.iter_mut().find(|column| column.key == Key::Client) {
+        let more = (left / 2).min(WIDE_CLIENT - client.width);
+        client.width += more;
+        left -= more;
+    }
+    if let Some(label) = columns.iter_mut().find(|column| column.key == Key::Label) {
+        label.width += left;
     }
     columns
 }
@@ -143,17 +139,28 @@ mod tests {
                 assert_eq!(needed(&columns), width);
             }
         }
-        assert_eq!(keys(0), [Key::Pid, Key::State], "the least, whatever is cut off");
+        assert_eq!(keys(0), [Key::State, Key::Pid], "the least, whatever is cut off");
     }
 
     #[test]
-    fn who_and_what_is_seen_in_80_columns() {
-        let there = keys(80);
-        for key in Key::ALL.into_iter().filter(|key| *key != Key::Age) {
-            assert!(there.contains(&key), "{key:?}");
-        }
+    fn the_label_comes_before_what_is_left_out_for_it() {
+        let label = |width| {
+            let columns = columns(width);
+            let place = columns.iter().position(|column| column.key == Key::Label);
+            place.map(|place| (place, columns[place].width))
+        };
+        use Key::{Client, Label, Memory, Pid, Requests, State, Time};
+        assert_eq!(keys(80), [State, Time, Label, Client, Pid, Requests, Memory]);
+        assert_eq!(keys(66), [State, Time, Label, Pid, Requests, Memory], "no client");
+        assert_eq!(keys(40), [State, Time, Label, Pid]);
+        assert_eq!(label(40), Some((2, 15)));
         assert_eq!(keys(100).len(), ALL.len());
-        assert!(keys(40).contains(&Key::Label) && keys(40).contains(&Key::Time));
+        // Nothing but the label is left to be cut once it is shorter than 25.
+        for width in 0..400 {
+            if label(width).is_some_and(|(_, label)| label < LABEL) {
+                assert_eq!(keys(width).len(), 4, "{width}");
+            }
+        }
     }
 
     #[test]

@@ -5,22 +5,24 @@ use ratatui::{
     layout::{Alignment, Constraint, Layout, Rect},
     style::Style,
     text::{Line, Span},
-    widgets::{Cell, Paragraph, RenderDirection, Row as TableRow, Sparkline, SparklineBar, Table},
+    widgets::{
+        Block, Cell, Clear, Paragraph, RenderDirection, Row as TableRow, Sparkline, SparklineBar,
+        Table,
+    },
 };
 
 use unicode_width::UnicodeWidthStr;
 
 use super::{
-    app::App,
+    app::{App, Mode, Shown},
     columns::{Align, Column, columns},
+    help,
     history::Sample,
+    kill::{OFFERED, Target},
     palette::Palette,
     sort::Key,
 };
-use prefork_view::{
-    Row, duration,
-    words::{life, tally},
-};
+use prefork_view::{Row, duration};
 
 /// The least height at which there is room for the sparklines, and for the whole footer.
 const TALL: u16 = 14;
@@ -72,27 +74,25 @@ pub(super) fn draw(frame: &mut Frame<'_>, app: &mut App, palette: &Palette) {
     }
     draw_table(frame, table, app, palette);
     draw_footer(frame, footer, app, palette);
+    match app.mode() {
+        Mode::Help => draw_help(frame, palette),
+        Mode::Watch | Mode::Filter | Mode::Ask(_) => {}
+    }
 }
 
 fn draw_title(frame: &mut Frame<'_>, area: Rect, app: &App, palette: &Palette) {
     let view = app.view();
-    let creator = view.creator.map_or_else(
-        || "unknown process".to_owned(),
-        |pid| format!("process {pid} {}", life(view.creator_life)),
-    );
-    let age = view.age.map_or_else(|| "of another boot".to_owned(), duration);
+    let daemon = format!(" {}", view.daemon());
     let paused = if app.is_paused() { "PAUSED  " } else { "" };
-    let right = format!("{paused}{creator}  {age} ");
-    let room = usize::from(area.width).saturating_sub(right.width() + 3);
-    let path = if room < SHORTEST_PATH { view.path.clone() } else { tail(&view.path, room) };
-    let rights = [right, format!("{paused}{age} "), paused.into()];
-    sides(frame, area, format!(" {path}"), rights, palette.bar());
+    let room = usize::from(area.width).saturating_sub(daemon.width() + paused.width() + 3);
+    let path = if room < SHORTEST_PATH { String::new() } else { tail(&view.path, room) };
+    sides(frame, area, daemon, [format!("{paused}{path} "), paused.into()], palette.bar());
 }
 
 fn draw_summary(frame: &mut Frame<'_>, area: Rect, app: &App, palette: &Palette) {
     if let Some(trouble) = app.trouble() {
         let since = duration(app.lost_for());
-        let text = format!(" {since} without a board, still looking: {trouble}");
+        let text = format!(" gone; waiting for the next daemon ({since}): {trouble}");
         frame.render_widget(Paragraph::new(text).style(palette.trouble()), area);
         return;
     }
@@ -101,8 +101,9 @@ fn draw_summary(frame: &mut Frame<'_>, area: Rect, app: &App, palette: &Palette)
         return;
     }
     let view = app.view();
-    let (taken, slots) = (view.tally.taken(), view.slots());
-    let left = format!(" {taken} of {slots} slots: {}", tally(&view.tally));
+    let shown = app.filter().words().map(|words| format!("shown: {words}; "));
+    let shown = shown.unwrap_or_default();
+    let left = format!(" {shown}{}", view.pool());
     let longest = view.longest_request().map_or_else(|| "-".to_owned(), duration);
     let longest = format!("longest {longest} ");
     let rate = app.rate().map_or_else(String::new, |rate| format!("{rate:.0} requests/s  "));
@@ -174,6 +175,9 @@ fn draw_graph(frame: &mut Frame<'_>, area: Rect, app: &App, it: &Graph) {
 }
 
 fn draw_table(frame: &mut Frame<'_>, area: Rect, app: &mut App, palette: &Palette) {
+    // In line with what stands above and below it.
+    let indent = area.width.min(1);
+    let area = Rect { x: area.x + indent, width: area.width - indent, ..area };
     let columns = columns(area.width);
     let sort = app.sort();
     let heading = columns.iter().map(|column| {
@@ -188,8 +192,11 @@ fn draw_table(frame: &mut Frame<'_>, area: Rect, app: &mut App, palette: &Palett
     let heading = TableRow::new(heading).style(palette.heading());
     let widths: Vec<_> = columns.iter().map(|column| Constraint::Length(column.width)).collect();
     let stale = app.trouble().is_some();
-    let (rows, _) = app.children(usize::from(area.height.saturating_sub(1)));
-    let lines = rows.iter().map(|row| draw_row(row, &columns, palette));
+    let Shown { rows, chosen } = app.children(usize::from(area.height.saturating_sub(1)));
+    let lines = rows.iter().enumerate().map(|(place, row)| {
+        let line = draw_row(row, &columns, palette);
+        if chosen == Some(place) { line.style(palette.bar()) } else { line }
+    });
     let lines: Vec<_> = lines.collect();
     let style = if stale { palette.faint() } else { Style::new() };
     let table = Table::new(lines, widths).header(heading).column_spacing(1).style(style);
@@ -223,21 +230,65 @@ fn aligned<'a>(column: Column, text: String) -> Cell<'a> {
 }
 
 fn draw_footer(frame: &mut Frame<'_>, area: Rect, app: &App, palette: &Palette) {
-    let key = |name: String| Span::styled(name, palette.heading());
-    let mut keys = Vec::new();
-    let pause = if app.is_paused() { " go on  " } else { " pause  " };
-    for (name, what) in
-        [("q", " quit  "), ("space", pause), ("r", " reverse  "), ("\u{2191}\u{2193}", " scroll")]
-    {
-        keys.extend([key(format!(" {name}")), Span::raw(what)]);
-    }
+    let first = match app.mode() {
+        Mode::Watch | Mode::Help => keys(app, palette),
+        Mode::Filter => {
+            Line::from(format!(" show those with: {}_   Enter keep   Esc all", app.filter().text()))
+        }
+        Mode::Ask(target) => question(target, palette),
+    };
     let mut sorts = vec![Span::raw(" sort:")];
     for sort in Key::ALL {
         let (character, word) = sort.name();
         let style = if app.sort().key == sort { palette.bar() } else { Style::new() };
-        sorts.extend([key(format!(" {character}")), Span::raw(" "), Span::styled(word, style)]);
+        let key = Span::styled(format!(" {character}"), palette.heading());
+        sorts.extend([key, Span::raw(" "), Span::styled(word, style)]);
     }
-    frame.render_widget(Paragraph::new(vec![Line::from(keys), Line::from(sorts)]), area);
+    frame.render_widget(Paragraph::new(vec![first, Line::from(sorts)]), area);
+}
+
+fn keys(app: &App, palette: &Palette) -> Line<'static> {
+    let pause = if app.is_paused() { " go on  " } else { " pause  " };
+    let mut spans = Vec::new();
+    for (name, what) in [
+        ("q", " quit  "),
+        ("space", pause),
+        ("/", " filter  "),
+        ("i", " idle  "),
+        ("k", " signal  "),
+        ("\u{2191}\u{2193}", " choose  "),
+        ("?", " help"),
+    ] {
+        spans.extend([Span::styled(format!(" {name}"), palette.heading()), Span::raw(what)]);
+    }
+    Line::from(spans)
+}
+
+/// Asks which signal a child is sent.
+fn question(target: &Target, palette: &Palette) -> Line<'static> {
+    let Target { pid, slot, .. } = target;
+    let mut spans = vec![Span::styled(format!(" child {pid} in slot {slot}:"), palette.news())];
+    for (character, _, name, _) in OFFERED {
+        let key = Span::styled(format!("  {character}"), palette.heading());
+        spans.extend([key, Span::raw(format!(" SIG{name}"))]);
+    }
+    spans.push(Span::raw("   others none"));
+    Line::from(spans)
+}
+
+/// Draws all keys over the middle, as far as there is room.
+fn draw_help(frame: &mut Frame<'_>, palette: &Palette) {
+    let lines = help::lines();
+    let area = frame.area();
+    let width = lines.iter().map(|line| line.width()).max().unwrap_or(0) + 2;
+    let width = u16::try_from(width).unwrap_or(u16::MAX).min(area.width);
+    let height = u16::try_from(lines.len() + 2).unwrap_or(u16::MAX).min(area.height);
+    let (x, y) = ((area.width - width) / 2, (area.height - height) / 2);
+    let place = Rect { x: area.x + x, y: area.y + y, width, height };
+    let lines: Vec<_> = lines.into_iter().map(Line::from).collect();
+    let block = Block::bordered().title(" keys ").title_style(palette.heading());
+    frame.render_widget(Clear, place);
+    frame.render_widget(Paragraph::new(lines).block(block), place);
 }
 
 #[cfg(test)]

@@ -3,13 +3,17 @@
 mod app;
 mod columns;
 mod draw;
+mod filter;
+mod help;
 mod history;
 mod keys;
+mod kill;
 mod palette;
 mod screen;
 mod sort;
 
 use std::{
+    env,
     io::{self, IsTerminal},
     path::Path,
     sync::mpsc::{self, Receiver, Sender},
@@ -50,6 +54,9 @@ enum End {
 pub(crate) fn run(path: &Path, interval: Duration) -> Result<Exit, Failure> {
     if !io::stdout().is_terminal() {
         return Err(Failure::NoTerminal);
+    }
+    if env::var_os("TERM").is_none_or(|kind| kind.is_empty() || kind == "dumb") {
+        return Err(Failure::DumbTerminal);
     }
     // A wrong path is said at once; one that vanishes later is waited for.
     let view = read(path)?;
@@ -92,6 +99,9 @@ fn show(
                     Verdict::Stay => {}
                     Verdict::Quit => return Ok(End::Quit),
                     Verdict::Suspend => screen.suspend()?,
+                    Verdict::Send(target, signal) => {
+                        app.report(kill::send(path, &target, signal));
+                    }
                 },
                 // Drawing looks at the size each time.
                 Happening::Signal(SIGWINCH) => {}

@@ -166,7 +166,7 @@ mod tests {
     fn no_two_keys_share_a_character() {
         let mut all: Vec<char> = Key::ALL.iter().map(|key| key.name().0).collect();
         // These do something else.
-        all.extend(['q', 'r', ' ', 'j', 'k']);
+        all.extend(['q', 'r', ' ', '/', 'i', 'k', '?']);
         let count = all.len();
         all.sort_unstable();
         all.dedup();

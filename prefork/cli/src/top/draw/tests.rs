@@ -55,7 +55,7 @@ fn a_board_that_is_gone() {
     app.take(Err("no such board: /run/hello/board".into()));
     let picture = picture(&mut app, 80, 24);
     let line = picture.lines().nth(1).expect("a second line");
-    assert_eq!(line, " 2.0s without a board, still looking: no such board: /run/hello/board");
+    assert_eq!(line, " gone; waiting for the next daemon (2.0s): no such board: /run/hello/board");
     assert!(picture.contains("GET /page/6"), "what was seen last stays: {picture}");
 }
 
@@ -81,11 +81,48 @@ fn a_pause_and_an_order_are_seen() {
 }
 
 #[test]
+fn a_question_a_filter_and_the_help_are_seen() {
+    let mut app = app();
+    let press = |app: &mut App, text: &str| {
+        for character in text.chars() {
+            let _ = app.key(KeyEvent::from(KeyCode::Char(character)));
+        }
+    };
+    let footer = |app: &mut App| {
+        let picture = picture(app, 80, 24);
+        picture.lines().nth(22).expect("a footer").to_owned()
+    };
+    press(&mut app, "k");
+    assert_eq!(
+        footer(&mut app),
+        " child 4006 in slot 6:  t SIGTERM  i SIGINT  a SIGABRT  k SIGKILL   others none"
+    );
+    press(&mut app, "ni/page/1");
+    assert_eq!(footer(&mut app), " show those with: page/1_   Enter keep   Esc all");
+    let found = picture(&mut app, 80, 24);
+    let summary = found.lines().nth(1).expect("a summary");
+    assert!(
+        summary.starts_with(" shown: with \"page/1\", not idle; 6 children of 3 to 150, "),
+        "{found}"
+    );
+    assert!(found.contains("4001") && !found.contains("4006"), "{found}");
+    let _ = app.key(KeyEvent::from(KeyCode::Enter));
+    press(&mut app, "?");
+    assert_picture(&picture(&mut app, 80, 24), include_str!("help.txt"));
+}
+
+#[test]
 fn nothing_panics_in_a_terminal_of_any_size() {
     let mut app = app();
-    for width in (0..90).step_by(3).chain([1, 500]) {
-        for height in (0..16).chain([100]) {
-            let _ = picture(&mut app, width, height);
+    // As it is, with help, with a question, and with nobody who is shown.
+    for keys in ["", "?", " k", "n/nobody"] {
+        for character in keys.chars() {
+            let _ = app.key(KeyEvent::from(KeyCode::Char(character)));
+        }
+        for width in (0..90).step_by(9).chain([1, 19, 500]) {
+            for height in (0..16).chain([100]) {
+                let _ = picture(&mut app, width, height);
+            }
         }
     }
 }
@@ -100,8 +137,9 @@ fn what_a_child_says_cannot_leave_its_place() {
     app.take(Ok(next));
     let picture = picture(&mut app, 80, 24);
     let table: Vec<&str> = picture.lines().skip(6).take(2).collect();
-    assert!(table[0].starts_with(" SLOT"), "{picture}");
-    assert!(table[1].contains("4006 reading") && table[1].ends_with("xxxxxxx"), "{picture}");
+    assert!(table[0].starts_with(" STATE"), "{picture}");
+    assert!(table[1].starts_with(" reading     8.7s xxxxxxx"), "{picture}");
+    assert!(table[1].ends_with("  4006   many  7.0M"), "{picture}");
 }
 
 #[test]

@@ -1,0 +1,26 @@
+//! The keys, each with what it does.
+
+use super::sort::Key;
+
+/// One for each line.
+const KEYS: [(&str, &str); 9] = [
+    ("q  Esc", "quit; Esc ends a filter first"),
+    ("space", "pause, go on"),
+    ("/", "show those with this in label, client, state or pid"),
+    ("i", "hide those that are idle, show them again"),
+    ("k", "send the chosen child a signal, which is asked for"),
+    ("\u{2191} \u{2193}", "choose a child; also Page Up, Page Down, Home, End"),
+    ("r", "reverse the order"),
+    ("Ctrl-Z", "suspend"),
+    ("?", "this"),
+];
+
+/// Returns the lines, with the characters by which children are sorted.
+pub(super) fn lines() -> Vec<String> {
+    let keys = KEYS.into_iter().map(|(key, what)| format!(" {key:<8} {what} "));
+    let sorts = Key::ALL.into_iter().map(|key| {
+        let (character, word) = key.name();
+        format!(" {character:<8} sort by {word}; again: reverse ")
+    });
+    keys.chain(sorts).collect()
+}
