@@ -45,6 +45,9 @@ pub enum Action {
     /// From now on, have the first child that begins or finishes work cause
     /// [`Event::Nudged`](crate::Event::Nudged).
     ArmNudge,
+    /// From now on, have the first connection that waits to be accepted cause [`Event::Queued`](crate::Event::Queued), where
+    /// that can be seen. Asked for where no child has said anything yet.
+    WatchQueue,
     /// See what the children are doing, and answer with
     /// [`Supervisor::observe`](crate::Supervisor::observe) or
     /// [`Supervisor::observation_failed`](crate::Supervisor::observation_failed). Asked again every 150 ms until then.
@@ -319,6 +322,8 @@ pub enum Notice {
         /// How many connections wait, if that is known.
         waiting: Option<u32>,
     },
+    /// The pool grows, as connections wait, though no child has ever said that it is at work. Said once.
+    Silent,
     /// It was logged that more children are wanted than there may be, and that has not been so for 10 s.
     BelowMaximum {
         /// From when on it was so until it was seen for the last time.
@@ -505,6 +510,7 @@ impl Notice {
             | Self::Crowded { .. }
             | Self::AtMaximum { .. }
             | Self::BelowMaximum { .. }
+            | Self::Silent
             | Self::ClientsNoticedLate { .. }
             | Self::Resized { .. }
             | Self::ReadingSettings

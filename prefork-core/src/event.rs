@@ -153,6 +153,8 @@ pub enum Event {
     },
     /// A child has begun or finished work while the nudge was armed, which it is no more.
     Nudged,
+    /// A connection waits to be accepted, for the first time since [`Action::WatchQueue`](crate::Action::WatchQueue).
+    Queued,
     /// A child has woken the parent, whatever for.
     Rang {
         /// The child's slot.

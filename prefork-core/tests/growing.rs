@@ -1,9 +1,9 @@
-//! A pool whose children come to nothing does not grow for that.
+//! Pools that grow for the wrong reason, or not for the right one.
 
 use std::time::Duration;
 
 use prefork_core::{
-    Action, Activity, Config, Event, Exit, Observation, Pool, SlotId, Supervisor, Time,
+    Action, Activity, Config, Event, Exit, Notice, Observation, Pool, SlotId, Supervisor, Time,
 };
 
 const STEP: Duration = Duration::from_millis(1);
@@ -72,4 +72,93 @@ fn children_that_are_waited_for_are_not_wanted_once_more() {
     go_on(&mut supervisor, at(15_000), at(40_000), true);
     assert_eq!(supervisor.alive(), 4);
     assert_eq!(supervisor.stats().retired, 0, "there were never more");
+}
+
+/// A pool of 2 to 9 whose children enter their main loop and say no more.
+fn silent() -> Supervisor {
+    let mut config = Config::new(2, 9).expect("valid");
+    config.pool = Pool::ByLoad { min_spare: 1, max_spare: None };
+    let mut supervisor = Supervisor::new(config);
+    supervisor.handle(at(0), Event::Start);
+    for slot in (0..2).map(SlotId) {
+        supervisor.handle(at(0), Event::Spawned { slot, pid: 1 });
+        supervisor.handle(at(1), Event::Entered { slot });
+    }
+    supervisor.advance(at(200));
+    supervisor
+}
+
+fn take(supervisor: &mut Supervisor) -> Vec<Action> {
+    std::iter::from_fn(|| supervisor.next_action()).collect()
+}
+
+/// Looks at a pool in which all count as idle.
+fn look(supervisor: &mut Supervisor, now: Time, waiting: u32) -> Vec<Action> {
+    let idle = Activity::Idle { since: Time::ZERO };
+    let activities: Vec<_> = supervisor.slots().map(|slot| (slot, idle)).collect();
+    let observation = Observation { activities: &activities, waiting: Some(waiting) };
+    supervisor.observe(now, &observation);
+    take(supervisor)
+}
+
+#[test]
+fn children_that_say_nothing_are_busy_while_connections_wait() {
+    let mut supervisor = silent();
+    assert!(take(&mut supervisor).contains(&Action::WatchQueue));
+    supervisor.handle(at(1000), Event::Queued);
+    supervisor.advance(at(1005));
+    assert!(take(&mut supervisor).contains(&Action::Observe));
+    let grown = look(&mut supervisor, at(1005), 3);
+    let spawns = grown.iter().filter(|action| matches!(action, Action::Spawn { .. })).count();
+    assert_eq!(spawns, 4, "for those that wait, and one to spare: {grown:?}");
+    let warnings = grown.iter().filter(|it| **it == Action::Log(Notice::Silent)).count();
+    assert_eq!(warnings, 1, "{grown:?}");
+    // The next one that waits is noticed again, and warned of no more.
+    supervisor.advance(at(1150));
+    assert!(take(&mut supervisor).contains(&Action::WatchQueue));
+    supervisor.handle(at(1160), Event::Queued);
+    supervisor.advance(at(1165));
+    take(&mut supervisor);
+    assert!(!look(&mut supervisor, at(1165), 2).contains(&Action::Log(Notice::Silent)));
+}
+
+#[test]
+fn children_that_say_nothing_are_not_ended_in_what_nobody_sees() {
+    let mut supervisor = silent();
+    supervisor.handle(at(1000), Event::Queued);
+    look(&mut supervisor, at(1005), 3);
+    for slot in (2..6).map(SlotId) {
+        supervisor.handle(at(1006), Event::Spawned { slot, pid: 1 });
+        supervisor.handle(at(1007), Event::Entered { slot });
+    }
+    let mut now = at(1150);
+    supervisor.advance(now);
+    // None waits any more: it comes to rest, as large as it is.
+    while let Some(due) = supervisor.deadline() {
+        now = due;
+        assert!(now < at(60_000), "it rests");
+        supervisor.advance(now);
+        while let Some(action) = supervisor.next_action() {
+            if action == Action::Observe {
+                look(&mut supervisor, now, 0);
+            }
+        }
+    }
+    assert_eq!((supervisor.alive(), supervisor.stats().retired), (6, 0));
+}
+
+#[test]
+fn a_word_of_one_child_is_enough_to_believe_them() {
+    let words =
+        [Event::Ready { slot: SlotId(1) }, Event::Worked { slot: SlotId(1) }, Event::Nudged];
+    for word in words {
+        let mut supervisor = silent();
+        supervisor.handle(at(201), word);
+        take(&mut supervisor);
+        supervisor.handle(at(1000), Event::Queued);
+        supervisor.advance(at(1005));
+        assert!(!take(&mut supervisor).contains(&Action::WatchQueue), "{word:?}");
+        let actions = look(&mut supervisor, at(1010), 0);
+        assert!(!actions.contains(&Action::Log(Notice::Silent)), "{word:?}: {actions:?}");
+    }
 }

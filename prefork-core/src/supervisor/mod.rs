@@ -18,6 +18,7 @@ mod note;
 mod replace;
 mod rollout;
 mod settings;
+mod silence;
 mod stats;
 mod upgrade;
 mod watch;
@@ -377,6 +378,7 @@ impl Supervisor {
             settle,
             climb,
             watch,
+            self.silence_due(),
             stuck,
             old,
             self.proof_due(),

@@ -32,7 +32,10 @@ impl Supervisor {
             Event::Spawned { slot, pid } => self.spawned(slot, pid),
             Event::SpawnFailed { slot } => self.spawn_failed(now, slot),
             Event::Entered { slot } => self.slots.enter(slot, now),
-            Event::Ready { slot } => self.slots.serve(slot),
+            Event::Ready { slot } => {
+                self.break_silence();
+                self.slots.serve(slot);
+            }
             Event::Worked { slot } => self.worked(slot),
             Event::Recycle { slot } => self.slots.update(slot, |child| child.recycle = true),
             Event::Extended { slot, by } => {
@@ -42,7 +45,11 @@ impl Supervisor {
             Event::Exited { slot, exit } => self.exited(now, slot, exit),
             Event::OrphanEnded => self.descendants.stir(),
             Event::DescendantsEnded { left, took } => self.descendants.looked(now, left, took),
-            Event::Nudged => self.nudged(now),
+            Event::Nudged => {
+                self.break_silence();
+                self.nudged(now);
+            }
+            Event::Queued => self.queued(now),
             Event::Rang { slot } => self.rang(now, slot),
             Event::Lied { slot, claim } => self.lied(now, slot, claim),
             Event::Cancelled { slot, since } => self.cancelled(now, slot, since),
@@ -109,6 +116,7 @@ impl Supervisor {
     }
 
     fn worked(&mut self, slot: SlotId) {
+        self.break_silence();
         self.slots.update(slot, |child| child.worked = true);
         self.slots.serve(slot);
         let spawned = self.slots.get(slot).map(|child| child.spawned);

@@ -9,7 +9,11 @@
 
 use std::time::Duration;
 
-use super::{Phase, Supervisor, clients::Clients};
+use super::{
+    Phase, Supervisor,
+    clients::Clients,
+    silence::{Silence, doubt_idle},
+};
 use crate::{
     Action, Activity, AtTimeout, Hook, Load, Notice, Observation, Ramp, Rung, Scaling,
     ScalingPolicy, SlotId, Tally, Time,
@@ -51,6 +55,9 @@ pub(super) struct Watch {
     /// While the pool is as large as it may be, and was not large enough a moment ago.
     full: Option<Full>,
     pub(super) clients: Clients,
+    pub(super) silence: Silence,
+    /// Whether it was logged that the pool grows though no child says what it does.
+    logged_silence: bool,
 }
 
 /// When the pool was as large as it may be, and not large enough.
@@ -75,6 +82,8 @@ impl Watch {
             pardoned: Time::ZERO,
             full: None,
             clients: Clients::new(),
+            silence: Silence::From(Time::ZERO),
+            logged_silence: false,
         }
     }
 
@@ -93,6 +102,11 @@ impl Watch {
         self.observe_at = Some(now);
         // Found out again by the look, for the limit that holds from now on.
         self.hung_at = None;
+    }
+
+    /// Has the children looked at by then.
+    pub(super) fn observe_by(&mut self, by: Time) {
+        self.observe_at = Some(self.observe_at.map_or(by, |at| at.min(by)));
     }
 
     /// Has the children looked at now, if that is not being done.
@@ -126,8 +140,7 @@ impl Supervisor {
     pub(super) fn nudged(&mut self, now: Time) {
         let pause = self.pause_for_clients().map_or(PAUSE, |pause| pause.min(PAUSE));
         if let Some(watch) = &mut self.watch {
-            watch.observe_at =
-                Some(watch.observe_at.map_or(now + GATHER, |at| at.min(now + GATHER)));
+            watch.observe_by(now + GATHER);
             watch.arm_at = Some(now + pause);
         }
     }
@@ -170,9 +183,21 @@ impl Supervisor {
         let mut tally = self.tally(observation);
         // Those that are missing will start as soon as they may: to want them once more would help nobody.
         tally.starting += self.target.saturating_sub(tally.staying());
+        if observation.activities.iter().any(|(_, it)| matches!(it, Activity::Busy { .. })) {
+            watch.silence = Silence::Broken;
+        }
+        let mut policy = watch.policy.clone();
+        let is_silent = watch.silence != Silence::Broken;
+        if is_silent {
+            doubt_idle(&mut tally, observation.waiting);
+            policy.min = tally.staying().clamp(policy.min, policy.max);
+        }
         let load = Load { tally, waiting: observation.waiting };
-        match watch.policy.decide(&mut watch.ramp, load, now) {
+        match policy.decide(&mut watch.ramp, load, now) {
             Scaling::Spawn(more) => {
+                if is_silent && !std::mem::replace(&mut watch.logged_silence, true) {
+                    self.log(Notice::Silent);
+                }
                 let target = tally.staying().saturating_add(more);
                 self.target = self.target.max(target).min(self.config.max_children());
                 watch.grew_at = Some(now);

@@ -33,7 +33,8 @@ impl Ours {
                 Action::ArmNudge => self.armed = true,
                 Action::Observe => self.look = true,
                 Action::AnnounceReady | Action::Show(_) | Action::Log(_) => {}
-                Action::Interrupt { .. }
+                Action::WatchQueue
+                | Action::Interrupt { .. }
                 | Action::Abort { .. }
                 | Action::Drain
                 | Action::ReopenLogs

@@ -120,8 +120,8 @@ arguments! {
     /// Children that were not needed for 10 s are retired, idle ones only, in growing steps a second
     /// apart, until there are [`prefork`](Self::prefork) again: from 150 to 3 in at most 20 s.
     /// Children say what they do by [`Child::accept`](crate::Child::accept), or by
-    /// [`busy`](crate::Child::busy) and [`idle`](crate::Child::idle); those that never say anything
-    /// count as waiting. Without a scoreboard the pool keeps its size; that is said at the start if this was set to
+    /// [`busy`](crate::Child::busy) and [`idle`](crate::Child::idle). Where no child ever says anything, the pool grows
+    /// while connections wait at those sockets, with a warning, and does not shrink. Without a scoreboard the pool keeps its size; that is said at the start if this was set to
     /// more.
     max_children: u32, by Reload, default MAX_CHILDREN, needs Children;
 

@@ -145,6 +145,7 @@ impl<'a> Parent<'a> {
             have_ended: false,
             fork_error: None,
             deaths: Deaths::new(),
+            watches_queue: false,
             too_many: None,
             reporting,
             reopen_reason: String::new(),

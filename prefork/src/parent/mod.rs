@@ -107,6 +107,8 @@ pub(crate) struct Parent<'a> {
     fork_error: Option<io::Error>,
     /// Why children are killed, as far as control groups count that.
     deaths: Deaths,
+    /// Whether the first connection that waits is to be noticed.
+    watches_queue: bool,
     /// How many descriptors it was to wait for when these were more than it may.
     too_many: Option<u64>,
     /// The messages to the service manager.
@@ -236,9 +238,19 @@ impl Parent<'_> {
             fds.push(PollFd::from_borrowed_fd(fd, PollFlags::IN));
             fds.len() - 1
         });
+        let queues = fds.len();
+        if self.watches_queue {
+            let sockets = self.listeners.queues();
+            fds.extend(sockets.map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)));
+        }
         let slept = clock::sleep(&mut fds, due)?;
         let stirred = files.is_some_and(|files| !fds[files].revents().is_empty());
+        let queued = fds[queues..].iter().any(|fd| !fd.revents().is_empty());
         let descriptors = fds.len() as u64;
+        if queued {
+            self.watches_queue = false;
+            self.supervisor.handle(clock::now(), Event::Queued);
+        }
         self.note_sleep(slept, descriptors);
         Ok(stirred)
     }

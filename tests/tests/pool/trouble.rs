@@ -55,6 +55,29 @@ fn growing_by_children_that_end_at_once_is_bounded() {
     daemon.stop_in_order();
 }
 
+/// F4: a loop that was ported line by line says nothing, and its pool grows all the same, once, and is not ended in the
+/// middle of requests that nobody sees.
+#[test]
+fn a_pool_grows_whose_children_say_nothing() {
+    let scene = scene!();
+    let daemon = scene
+        .probe()
+        .args(["--prefork", "2", "--max-children", "6", "--main-loop", "plain"])
+        .board()
+        .daemon();
+    let load = Load::start(6, scene.address(), "/sleep/50");
+    wait_until(PATIENCE, "there are as many children as there may be", || {
+        daemon.living().len() == 6
+    });
+    let tally = load.stop();
+    assert!(tally.answered > 0 && tally.failures.is_empty(), "{tally:?}");
+    let warned = scene.lines_with("error.log", "connections wait while every child counts as idle");
+    assert_eq!(warned.len(), 1, "{warned:?}");
+    daemon.wait_for_rest();
+    assert_eq!(daemon.living().len(), 6);
+    daemon.stop_in_order();
+}
+
 /// R1: children that are killed while the pool grows cost the requests they had in hand, and the
 /// pool is whole in the end.
 #[test]

@@ -69,6 +69,9 @@ messages! {
         "no further process can be started beside {children}: an old child leaves before a new one is started";
     Warn AtMaximum { max_children: u32, busy: u32, waiting: Waiting } =>
         "max_children ({max_children}) reached: {busy} busy{waiting}; raise it if this lasts";
+    Warn Silent =>
+        "connections wait while every child counts as idle, as none has ever said that it is at work: the pool grows for \
+         them, and will not shrink; accept by Child::accept, or call Child::busy and Child::idle";
     Info BelowMaximum { duration: Span } => "no longer full: max_children is enough again, after {duration}";
     Info Resized { prefork: u32, max_children: u32 } => "prefork is now {prefork}, of at most {max_children}";
     Warn StaysSmall =>

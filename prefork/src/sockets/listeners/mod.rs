@@ -7,7 +7,7 @@ use std::{
     ffi::OsString,
     mem::ManuallyDrop,
     net::SocketAddr,
-    os::fd::{AsFd, OwnedFd},
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
     time::Duration,
 };
 
@@ -176,6 +176,12 @@ impl Listeners {
                 limit: sum.limit.saturating_add(queue.limit),
             })
         })?
+    }
+
+    /// Those at which connections can wait.
+    pub(crate) fn queues(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+        let queues = self.sockets.iter().filter(|listening| listening.can_queue());
+        queues.map(|listening| listening.socket.as_fd())
     }
 
     /// Returns how many connection attempts were dropped at all of them, as there was no room in the queue; `None` if
