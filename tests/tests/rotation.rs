@@ -28,7 +28,7 @@ fn command<'a>(scene: &'a Scene, words: &[&str]) -> Launch<'a> {
 #[track_caller]
 fn reopen(scene: &Scene) -> Finished {
     let reopen = command(scene, &["reopen", "--wait", "--timeout", "20"]);
-    let finished = reopen.path("--board", "scoreboard").args([scene.path("pid")]).finish();
+    let finished = reopen.args([scene.path("pid")]).finish();
     assert_eq!(finished.end, End::Exited(0), "{finished:?}");
     finished
 }
@@ -173,7 +173,6 @@ fn configuration(scene: &Scene, more: &str) -> Option<String> {
     };
     let text = here(SNIPPET, "/var/log/hello/*.log", &folder.join("*.log"));
     let text = here(&text, "/run/hello/hello.pid", &scene.path("pid"));
-    let text = here(&text, "/run/hello/scoreboard", &scene.path("scoreboard"));
     let command = Path::new(env!("CARGO_BIN_EXE_prefork-command"));
     let text = here(&text, "/usr/local/bin/prefork", command);
     Some(text.replace("    compress\n", more))

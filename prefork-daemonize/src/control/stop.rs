@@ -32,7 +32,19 @@ const CHILDREN: Duration = Duration::from_secs(2);
 pub struct StopOptions {
     grace: Duration,
     kill_wait: Duration,
+    first: First,
     at_the_end_of_grace: Escalation,
+}
+
+/// By what the daemon is asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum First {
+    /// SIGTERM.
+    Stop,
+    /// SIGINT.
+    StopNow,
+    /// It was asked before.
+    Nothing,
 }
 
 /// What happens to a daemon that has not ended when its grace is over.
@@ -55,6 +67,7 @@ impl StopOptions {
         Self {
             grace: Duration::from_secs(40),
             kill_wait: Duration::from_secs(5),
+            first: First::Stop,
             at_the_end_of_grace: Escalation::Kill,
         }
     }
@@ -65,6 +78,21 @@ impl StopOptions {
     #[must_use]
     pub fn grace(mut self, grace: Duration) -> Self {
         self.grace = grace;
+        self
+    }
+
+    /// Sends SIGINT in the place of SIGTERM, on which many daemons stop without finishing what they have in hand.
+    #[must_use]
+    pub fn now(mut self) -> Self {
+        self.first = First::StopNow;
+        self
+    }
+
+    /// Sends nothing at first: the daemon was asked to stop before, and would be hurried by another SIGTERM. Its grace
+    /// begins now.
+    #[must_use]
+    pub fn asked_before(mut self) -> Self {
+        self.first = First::Nothing;
         self
     }
 
@@ -137,7 +165,14 @@ pub fn stop(path: impl AsRef<Path>, options: &StopOptions) -> Result<Stopped, St
     };
     let pid = daemon.pid;
     let grace = Deadline::after(options.grace);
-    if send(&daemon, Signal::Term)? == Delivery::Gone {
+    let first = match options.first {
+        First::Stop => Some(Signal::Term),
+        First::StopNow => Some(Signal::Int),
+        First::Nothing => None,
+    };
+    if let Some(first) = first
+        && send(&daemon, first)? == Delivery::Gone
+    {
         released(&daemon, grace)?;
         return Ok(Stopped::NotRunning);
     }

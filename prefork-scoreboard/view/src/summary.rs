@@ -100,6 +100,21 @@ impl View {
         format!("{halted}{whose}{up}{phase}")
     }
 
+    /// Returns in a word how the daemon is: `running`, `starting`, `stopping`, `stopped`, `late`, `dead`.
+    #[must_use]
+    pub fn state(&self) -> &'static str {
+        if self.is_left_behind() {
+            return "dead";
+        }
+        match (self.sign.standing, self.is_late(), self.owner.phase.as_deref()) {
+            (Some(Standing::Stopped | Standing::Traced), _, _) => "stopped",
+            (_, Some(_), _) => "late",
+            (_, None, Some("starting")) => "starting",
+            (_, None, Some("stopping")) => "stopping",
+            (_, None, Some(_) | None) => "running",
+        }
+    }
+
     /// Returns why the owner decides nothing, though it runs, in a word.
     fn halt(&self) -> Option<&'static str> {
         match self.sign.standing {

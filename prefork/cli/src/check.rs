@@ -1,6 +1,9 @@
 //! Saying of a file what it is, and whether all is well with it.
 
 use std::{
+    ffi::OsString,
+    fs,
+    os::unix::ffi::OsStrExt,
     path::{Path, PathBuf},
     thread,
     time::Duration,
@@ -14,6 +17,7 @@ use prefork_view::{View, duration, plural};
 use crate::{
     exit::Exit,
     failure::Failure,
+    find::{self, Found},
     look::{self, read},
     output,
 };
@@ -35,16 +39,34 @@ struct Finding {
 }
 
 /// Checks files; the worst of what was found is the outcome.
-pub(crate) fn run(files: &[PathBuf]) -> Result<Exit, Failure> {
+///
+/// Where none is named, the only daemon that is found, by its board if it has one.
+pub(crate) fn run(daemons: &[OsString]) -> Result<Exit, Failure> {
+    let mut paths = Vec::new();
+    for daemon in daemons {
+        paths.push(match Path::new(daemon) {
+            path if daemon.as_bytes().contains(&b'/') || fs::symlink_metadata(path).is_ok() => {
+                path.to_owned()
+            }
+            _ => any_of(find::find(Some(daemon))?),
+        });
+    }
+    if daemons.is_empty() {
+        paths.push(any_of(find::find(None)?));
+    }
     let mut worst = Exit::Done;
     let mut text = String::new();
-    for path in files {
+    for path in &paths {
         let Finding { exit, text: found } = check(path);
         text.push_str(&format!("{}: {}\n", one_line(path), one_line(&found)));
         worst = worst.max(exit);
     }
     output::print(&text)?;
     Ok(worst)
+}
+
+fn any_of(found: Found) -> PathBuf {
+    found.board.or(found.pid_file).unwrap_or_default()
 }
 
 fn check(path: &Path) -> Finding {
@@ -108,7 +130,7 @@ fn pid_file(path: &Path) -> Finding {
                 .to_owned(),
         ),
         Ok(Holder::Nobody) => match look::beginning(path) {
-            Ok(bytes) if is_pid(&bytes) => {
+            Ok(bytes) if look::is_pid(&bytes) => {
                 (Exit::NotRunning, "a pid file that nobody holds; no daemon runs".to_owned())
             }
             Ok(_) => (Exit::Failed, "neither a pid file nor a scoreboard".to_owned()),
@@ -117,11 +139,6 @@ fn pid_file(path: &Path) -> Finding {
         Err(error) => (Exit::Failed, Report(&error).to_string()),
     };
     Finding { exit, text }
-}
-
-/// An empty file is what a daemon leaves that was killed before it wrote its pid.
-fn is_pid(bytes: &[u8]) -> bool {
-    bytes.trim_ascii().iter().all(u8::is_ascii_digit)
 }
 
 /// Says whether all is well with a board.
@@ -209,160 +226,4 @@ fn full(view: &View) -> Option<String> {
 }
 
 #[cfg(test)]
-mod tests {
-    use prefork_scoreboard::{Stall, State, Status};
-
-    use prefork_view::{
-        Queue,
-        samples::{of_rows, row},
-    };
-
-    use super::*;
-
-    fn idle() -> View {
-        of_rows(vec![row(0, Status::Live(State::Idle)), row(1, Status::Empty)])
-    }
-
-    /// The whole line for a board on which something was changed.
-    #[track_caller]
-    fn assert_found(change: fn(&mut View), stuck: Option<Standing>, exit: Exit, text: &str) {
-        let mut view = idle();
-        change(&mut view);
-        assert_eq!(judge(&view, stuck), Finding { exit, text: text.to_owned() });
-    }
-
-    #[test]
-    fn every_trouble_of_the_daemon_is_named_with_what_to_do() {
-        let rest =
-            "hello 0.1.0, pid 3999, up 3h05m: 1 child of 3 to 150, 1 idle, 0 busy, queue 0 of 4096";
-        let found = |change, stuck, exit, text: &str| {
-            assert_found(change, stuck, exit, &text.replace("REST", rest));
-        };
-        found(|_| {}, None, Exit::Done, "all is well: REST");
-        found(
-            |view| view.creator_life = Life::Unknown,
-            None,
-            Exit::Unproven,
-            "NOT WELL: it cannot be seen from here whether its daemon runs; check its pid file, or check on the machine, and \
-             as the user, that it runs on: REST",
-        );
-        found(
-            |view| view.sign.standing = Some(Standing::Stopped),
-            None,
-            Exit::Failed,
-            "NOT WELL: process 3999 was stopped by a signal and decides nothing; `kill -CONT 3999` lets it go on: STOPPED: \
-             REST",
-        );
-        found(
-            |view| view.sign.age = Some(Duration::from_secs(9)),
-            Some(Standing::Runs),
-            Exit::Failed,
-            "NOT WELL: process 3999 uses a processor, and has decided nothing for 9.0s: REST",
-        );
-        found(
-            |view| view.sign.age = Some(Duration::from_secs(9)),
-            Some(Standing::Waits),
-            Exit::Failed,
-            "NOT WELL: process 3999 waits for a disk or a file server, and has decided nothing for 9.0s: REST",
-        );
-        found(
-            |view| view.sign.overdue = Some(Duration::from_secs(9)),
-            None,
-            Exit::Failed,
-            "NOT WELL: process 3999 was to wake 9.0s ago, and has not: NOT RESPONDING: REST",
-        );
-    }
-
-    #[test]
-    fn a_daemon_that_does_not_run_is_not_running() {
-        for change in [
-            (|view| view.age = None) as fn(&mut View),
-            |view| view.creator_life = Life::Gone,
-            |view| (view.creator_life, view.gone) = (Life::Gone, 3),
-        ] {
-            let mut view = idle();
-            change(&mut view);
-            let Finding { exit, text } = judge(&view, None);
-            assert_eq!(exit, Exit::NotRunning, "{text}");
-            assert!(
-                text.starts_with("NOT RUNNING: hello 0.1.0, pid 3999, has ended with"),
-                "{text}"
-            );
-        }
-    }
-
-    #[test]
-    fn every_trouble_of_children_is_counted() {
-        let of = "hello 0.1.0, pid 3999, up 3h05m";
-        let counted = |view: View, troubles: &str, pool: &str| {
-            let text = format!("NOT WELL: {troubles}: {of}: {pool}, queue 0 of 4096");
-            assert_eq!(judge(&view, None), Finding { exit: Exit::Failed, text });
-        };
-        let mut gone = row(0, Status::Live(State::Idle));
-        gone.life = Life::Gone;
-        counted(
-            of_rows(vec![gone.clone(), row(1, Status::Live(State::Idle))]),
-            "1 slot belongs to a process that is gone",
-            "1 child of 3 to 150, 1 idle, 0 busy, 1 gone",
-        );
-        counted(
-            of_rows(vec![row(0, Status::Empty)]),
-            "it has no child",
-            "0 children of 3 to 150, 0 idle, 0 busy",
-        );
-        counted(
-            of_rows(vec![row(0, Status::Stalled(Stall::Damaged))]),
-            "1 slot cannot be read, and stay so",
-            "1 child of 3 to 150, 0 idle, 0 busy, 1 stalled",
-        );
-    }
-
-    #[test]
-    fn the_creator_of_a_shared_board_may_go() {
-        let mut view = idle();
-        (view.kind, view.creator_life) = (Kind::Shared, Life::Gone);
-        assert_eq!(judge(&view, None).exit, Exit::Done);
-    }
-
-    #[test]
-    fn a_full_pool_is_well_and_it_is_warned_of_those_that_wait() {
-        let mut view = of_rows(vec![
-            row(0, Status::Live(State::Writing)),
-            row(1, Status::Live(State::Reading)),
-            row(2, Status::Empty),
-        ]);
-        (view.owner.min_children, view.owner.max_children) = (Some(1), Some(2));
-        view.owner.listeners[0].queue = Some(Queue { waiting: 18, limit: 4096 });
-        let text = "WARNING: full, 2 of 2 busy, 18 waiting: hello 0.1.0, pid 3999, up 3h05m: 2 children of 1 to 2, 0 idle, 2 \
-                    busy, queue 18 of 4096";
-        assert_eq!(judge(&view, None), Finding { exit: Exit::Done, text: text.into() });
-    }
-
-    #[test]
-    fn only_what_neither_rests_nor_decides_seems_stuck() {
-        let mut view = idle();
-        for (standing, age, expected) in [
-            (Standing::Runs, 2000, Some(Standing::Runs)),
-            (Standing::Waits, 2000, Some(Standing::Waits)),
-            (Standing::Runs, 900, None),
-            (Standing::Sleeps, 90_000_000, None),
-            (Standing::Stopped, 2000, None),
-        ] {
-            view.sign.standing = Some(standing);
-            view.sign.age = Some(Duration::from_millis(age));
-            assert_eq!(seems_stuck(&view), expected, "{standing:?} {age}");
-        }
-        (view.sign.standing, view.owner.max_children) = (Some(Standing::Runs), Some(0));
-        assert_eq!(seems_stuck(&view), None, "it is at a request itself");
-    }
-
-    #[test]
-    fn pid_files_hold_digits() {
-        for yes in [&b"123\n"[..], b"123", b"", b"\n"] {
-            assert!(is_pid(yes), "{yes:?}");
-        }
-        for no in [&b"12abc"[..], b"-1\n", b"1 2", b"\0"] {
-            assert!(!is_pid(no), "{no:?}");
-        }
-    }
-}
+mod tests;

@@ -1,6 +1,6 @@
 //! The command line.
 
-use std::{path::PathBuf, time::Duration};
+use std::{ffi::OsString, path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 use clap_complete::Shell;
@@ -10,12 +10,16 @@ use crate::{daemon::Wait, exit::Exit};
 
 /// Shows what a preforking daemon does, and steers it
 ///
-/// A BOARD is the file that the daemon was given as `scoreboard_path`, a PIDFILE the one that it was
-/// given as `pid_path`. The process to signal is the one that holds the pid file, as the kernel reports it,
-/// and never a number read from a file.
+/// A DAEMON is named by its board, the file that it was given as `scoreboard_path`; by its pid file, given as `pid_path`; by
+/// its name, if it is found in /run, in $XDG_RUNTIME_DIR or among the files that processes hold; or not at all, where only
+/// one is found. The process to signal is the one that holds the pid file, as the kernel reports it, and never a number read
+/// from a file.
 #[derive(Debug, Parser)]
 #[command(name = "prefork", version, after_help = Exit::HELP, arg_required_else_help = true)]
 pub(crate) struct Cli {
+    /// Report what was done even where no terminal shows it: cron mails whatever is printed
+    #[arg(long, short, global = true)]
+    pub(crate) verbose: bool,
     #[command(subcommand)]
     pub(crate) command: Command,
 }
@@ -24,8 +28,8 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Show what each child is doing
     Status {
-        #[arg(value_hint = ValueHint::FilePath)]
-        board: PathBuf,
+        #[command(flatten)]
+        daemon: Handle,
         /// Print JSON, for programs
         #[arg(long)]
         json: bool,
@@ -35,57 +39,61 @@ pub(crate) enum Command {
     },
     /// Watch what the children are doing
     Top {
-        #[arg(value_hint = ValueHint::FilePath)]
-        board: PathBuf,
+        #[command(flatten)]
+        daemon: Handle,
         /// Seconds between two looks, 0.1 at least
         #[arg(long, short, value_name = "SECONDS", default_value = "1", value_parser = interval)]
         interval: Duration,
     },
     /// Print metrics, for Prometheus
     Metrics {
-        #[arg(value_hint = ValueHint::FilePath)]
-        board: PathBuf,
+        #[command(flatten)]
+        daemon: Handle,
         /// Print OpenMetrics rather than the text format that every reader knows
         #[arg(long)]
         openmetrics: bool,
     },
+    /// List the daemons that are found
+    List,
     /// Report what pid files and boards are, and whether all is well
     Check {
-        #[arg(required = true, value_name = "PIDFILE|BOARD", value_hint = ValueHint::FilePath)]
-        files: Vec<PathBuf>,
+        /// Boards, pid files, names of daemons; none where only one is found
+        #[arg(value_name = "DAEMON", value_hint = ValueHint::FilePath)]
+        daemons: Vec<OsString>,
     },
     /// Print the pid of the daemon if it runs
     Running {
-        #[arg(value_name = "PIDFILE", value_hint = ValueHint::FilePath)]
-        pid_file: PathBuf,
+        #[command(flatten)]
+        daemon: Handle,
     },
     /// Stop the daemon, and wait until it is gone
     ///
-    /// Sends SIGTERM, on which the daemon finishes the requests in hand, then SIGKILL.
+    /// Sends SIGTERM, on which the daemon finishes the requests in hand, then SIGKILL. A daemon that stops already is waited
+    /// for, and not hurried: a second SIGTERM would do that.
     Stop {
-        #[arg(value_name = "PIDFILE", value_hint = ValueHint::FilePath)]
-        pid_file: PathBuf,
+        #[command(flatten)]
+        daemon: Handle,
         #[command(flatten)]
         patience: PatienceArgs,
     },
     /// Replace the children by new ones (SIGHUP)
     Reload {
-        #[arg(value_name = "PIDFILE", value_hint = ValueHint::FilePath)]
-        pid_file: PathBuf,
+        #[command(flatten)]
+        daemon: Handle,
         #[command(flatten)]
         wait: WaitArgs,
     },
     /// Replace the program by the new one (SIGUSR2)
     Upgrade {
-        #[arg(value_name = "PIDFILE", value_hint = ValueHint::FilePath)]
-        pid_file: PathBuf,
+        #[command(flatten)]
+        daemon: Handle,
         #[command(flatten)]
         wait: WaitArgs,
     },
     /// Open the logs again, after a rotation (SIGUSR1)
     Reopen {
-        #[arg(value_name = "PIDFILE", value_hint = ValueHint::FilePath)]
-        pid_file: PathBuf,
+        #[command(flatten)]
+        daemon: Handle,
         #[command(flatten)]
         wait: WaitArgs,
     },
@@ -94,8 +102,8 @@ pub(crate) enum Command {
         /// Name of the signal, with or without SIG
         #[arg(value_enum, ignore_case = true)]
         signal: Signal,
-        #[arg(value_name = "PIDFILE", value_hint = ValueHint::FilePath)]
-        pid_file: PathBuf,
+        #[command(flatten)]
+        daemon: Handle,
     },
     /// Print the script by which a shell completes this command
     Completions { shell: Shell },
@@ -104,6 +112,14 @@ pub(crate) enum Command {
         /// Page of this command rather than of all
         command: Option<String>,
     },
+}
+
+/// The daemon that is meant.
+#[derive(Debug, Args)]
+pub(crate) struct Handle {
+    /// Board, pid file or name of the daemon; not needed where only one is found
+    #[arg(value_hint = ValueHint::FilePath)]
+    pub(crate) daemon: Option<OsString>,
 }
 
 /// How long a daemon may take to stop, and what happens then.
@@ -115,11 +131,22 @@ pub(crate) struct PatienceArgs {
     /// Fail rather than send SIGKILL
     #[arg(long)]
     no_kill: bool,
+    /// Have it stop at once (SIGINT): requests in hand are not finished
+    #[arg(long)]
+    now: bool,
+}
+
+impl PatienceArgs {
+    /// Whether it is to stop at once.
+    pub(crate) const fn hurries(&self) -> bool {
+        self.now
+    }
 }
 
 impl From<PatienceArgs> for StopOptions {
     fn from(args: PatienceArgs) -> Self {
         let options = Self::new().grace(args.timeout);
+        let options = if args.now { options.now() } else { options };
         if args.no_kill { options.never_kill() } else { options }
     }
 }
@@ -127,11 +154,11 @@ impl From<PatienceArgs> for StopOptions {
 /// Waiting for all children.
 #[derive(Debug, Args)]
 pub(crate) struct WaitArgs {
-    /// Wait until all children are new ones, or write to the new logs, as the board shows
-    #[arg(long, requires = "board")]
+    /// Wait until that is done, refused or given up, and report which, with the reason
+    #[arg(long)]
     wait: bool,
-    /// Scoreboard of the daemon
-    #[arg(long, requires = "wait", value_hint = ValueHint::FilePath)]
+    /// Scoreboard of the daemon, where another than its own is to be looked at
+    #[arg(long, requires = "wait", hide = true, value_hint = ValueHint::FilePath)]
     board: Option<PathBuf>,
     /// Seconds to wait
     #[arg(
@@ -143,9 +170,9 @@ pub(crate) struct WaitArgs {
 
 impl From<WaitArgs> for Wait {
     fn from(args: WaitArgs) -> Self {
-        match args.board {
-            Some(board) => Self::UntilAll { board, timeout: args.timeout },
-            None => Self::No,
+        match args.wait {
+            true => Self::UntilAll { board: args.board, timeout: args.timeout },
+            false => Self::No,
         }
     }
 }
@@ -219,8 +246,6 @@ fn interval(text: &str) -> Result<Duration, &'static str> {
 
 #[cfg(test)]
 mod tests {
-    use std::ffi::OsString;
-
     use clap::CommandFactory;
 
     use super::*;
@@ -245,8 +270,9 @@ mod tests {
     }
 
     #[test]
-    fn waiting_needs_a_board_and_a_board_is_for_waiting() {
-        assert!(parse("reload x --wait").is_err());
+    fn a_board_is_for_waiting_and_need_not_be_named() {
+        assert!(parse("reload x --wait").is_ok());
+        assert!(parse("reload --wait").is_ok());
         assert!(parse("reload x --board y").is_err());
         assert!(parse("upgrade x --wait --board y --timeout 0.5").is_ok());
         assert!(parse("reload x").is_ok());

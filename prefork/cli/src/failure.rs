@@ -25,6 +25,29 @@ pub(crate) enum Failure {
     Slot(#[from] SlotError),
     #[error(transparent)]
     Unreadable(#[from] ReadError),
+    #[error(
+        "no daemon is found in {places}; name its board or its pid file, or in PREFORK_PATH the directory that they are in"
+    )]
+    NoneFound { places: String },
+    #[error("more than one daemon is found: {found}; name one of them by its board or pid file")]
+    SeveralFound { found: String },
+    #[error(
+        "{} is no file here, and no daemon is found that is called so; found: {found}",
+        one_line(name)
+    )]
+    NoSuchDaemon { name: String, found: String },
+    #[error(
+        "board {} names no pid file that belongs to the same user, by which its daemon could be signalled for certain; name \
+         the pid file, or signal process {pid} yourself",
+        one_line(board)
+    )]
+    NoPidFile { board: PathBuf, pid: u32 },
+    #[error(
+        "the daemon of pid file {} has no scoreboard; `prefork check {}` reports whether it runs",
+        one_line(path),
+        one_line(path)
+    )]
+    Boardless { path: PathBuf },
     #[error("{summary}")]
     LeftBehind { summary: String },
     #[error("not running: no daemon holds pid file {}", one_line(path))]
@@ -75,10 +98,17 @@ pub(crate) enum Failure {
     )]
     RolloutFailed { generation: u64, old: usize },
     #[error(
-        "process {pid} has refused its settings: those in force stay, and its children were not replaced; see its \
-         error log"
+        "process {pid} has refused its settings{reason}; those in force stay, and its children were not replaced"
     )]
-    SettingsRefused { pid: Pid },
+    SettingsRefused { pid: Pid, reason: String },
+    #[error("process {pid} goes on as it was; {what} {outcome}{reason}")]
+    GivenUp { what: &'static str, outcome: &'static str, pid: Pid, reason: String },
+    #[error(
+        "the daemon of pid file {} has no scoreboard, which alone shows to which logs its children write; nothing was sent; \
+         leave out --wait",
+        one_line(path)
+    )]
+    NoLogsToSee { path: PathBuf },
     #[error("`top` needs a terminal to draw on; `prefork status` prints to anything")]
     NoTerminal,
     #[error(
@@ -97,15 +127,24 @@ pub(crate) enum Failure {
 impl Failure {
     pub(crate) fn exit(&self) -> Exit {
         match self {
-            Self::NotRunning { .. } | Self::Ended { .. } | Self::LeftBehind { .. } => {
-                Exit::NotRunning
-            }
+            Self::NotRunning { .. }
+            | Self::Ended { .. }
+            | Self::LeftBehind { .. }
+            | Self::NoneFound { .. }
+            | Self::NoSuchDaemon { .. } => Exit::NotRunning,
             Self::NotReplaced { .. } | Self::NotReopened { .. } => Exit::TimedOut,
             Self::SettingsRefused { .. } => Exit::WrongSettings,
             Self::Unproven { .. } => Exit::Unproven,
-            Self::NoTerminal | Self::DumbTerminal | Self::NoSuchCommand { .. } => Exit::Usage,
+            Self::SeveralFound { .. }
+            | Self::NoTerminal
+            | Self::DumbTerminal
+            | Self::NoSuchCommand { .. } => Exit::Usage,
             Self::Daemon(error) => of_daemon(error),
             Self::NoBoard { .. }
+            | Self::GivenUp { .. }
+            | Self::NoLogsToSee { .. }
+            | Self::NoPidFile { .. }
+            | Self::Boardless { .. }
             | Self::BoardForbidden { .. }
             | Self::Board(_)
             | Self::Slot(_)

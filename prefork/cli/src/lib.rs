@@ -11,28 +11,32 @@ mod cli;
 mod daemon;
 mod exit;
 mod failure;
+mod find;
+mod list;
 mod look;
 mod output;
 mod pages;
 mod table;
 mod top;
 
-use std::{env, process::ExitCode};
+use std::{env, path::PathBuf, process::ExitCode};
 
 use clap::Parser;
 use prefork_core::one_line;
 use prefork_view::{Format, Shown, Slots, metrics, pretty};
 
-use cli::{Cli, Command};
+use cli::{Cli, Command, Handle};
 use exit::Exit;
 use failure::Failure;
+use find::Found;
 use look::read;
+use output::Voice;
 
 /// Does what the arguments of this process ask for; returns how it is to exit.
 #[must_use]
 pub fn main() -> ExitCode {
     let cli = Cli::try_parse().unwrap_or_else(|error| refuse(&error));
-    let exit = run(cli.command).unwrap_or_else(|failure| {
+    let exit = run(cli.command, Voice::of(cli.verbose)).unwrap_or_else(|failure| {
         output::complain(&failure);
         failure.exit()
     });
@@ -48,34 +52,48 @@ fn refuse(error: &clap::Error) -> ! {
     Cli::try_parse_from(shown).err().as_ref().unwrap_or(error).exit()
 }
 
-fn run(command: Command) -> Result<Exit, Failure> {
+fn run(command: Command, voice: Voice) -> Result<Exit, Failure> {
     match command {
-        Command::Status { board, json, all } => {
-            let (view, slots) = (read(&board)?, if all { Slots::All } else { Slots::Taken });
+        Command::Status { daemon, json, all } => {
+            let view = read(&board(&daemon)?)?;
+            let slots = if all { Slots::All } else { Slots::Taken };
             output::print(&match json {
                 true => pretty(&Shown::new(&view, slots)),
                 false => table::table(&view, slots),
             })?;
             Ok(look::exit(&view))
         }
-        Command::Top { board, interval } => top::run(&board, interval),
-        Command::Metrics { board, openmetrics } => {
+        Command::Top { daemon, interval } => top::run(&board(&daemon)?, interval),
+        Command::Metrics { daemon, openmetrics } => {
             let format = if openmetrics { Format::OpenMetrics } else { Format::Classic };
-            let view = read(&board)?;
+            let view = read(&board(&daemon)?)?;
             output::print(&metrics::text(&view, format))?;
             if view.is_left_behind() {
                 return Err(Failure::LeftBehind { summary: view.summary() });
             }
             Ok(Exit::Done)
         }
-        Command::Check { files } => check::run(&files),
-        Command::Running { pid_file } => daemon::running(&pid_file),
-        Command::Stop { pid_file, patience } => daemon::stop(&pid_file, &patience.into()),
-        Command::Reload { pid_file, wait } => daemon::reload(&pid_file, &wait.into()),
-        Command::Upgrade { pid_file, wait } => daemon::upgrade(&pid_file, &wait.into()),
-        Command::Reopen { pid_file, wait } => daemon::reopen(&pid_file, &wait.into()),
-        Command::Signal { signal, pid_file } => daemon::signal(&pid_file, signal),
+        Command::List => list::run(),
+        Command::Check { daemons } => check::run(&daemons),
+        Command::Running { daemon } => daemon::running(&pid_file(&daemon)?),
+        Command::Stop { daemon, patience } => daemon::stop(find(&daemon)?, patience, voice),
+        Command::Reload { daemon, wait } => daemon::reload(find(&daemon)?, wait.into(), voice),
+        Command::Upgrade { daemon, wait } => daemon::upgrade(find(&daemon)?, wait.into(), voice),
+        Command::Reopen { daemon, wait } => daemon::reopen(find(&daemon)?, wait.into(), voice),
+        Command::Signal { signal, daemon } => daemon::signal(&pid_file(&daemon)?, signal, voice),
         Command::Completions { shell } => output::print(&pages::completions(shell)),
         Command::Man { command } => output::print(&pages::man(command.as_deref())?),
     }
+}
+
+fn find(daemon: &Handle) -> Result<Found, Failure> {
+    find::find(daemon.daemon.as_deref())
+}
+
+fn board(daemon: &Handle) -> Result<PathBuf, Failure> {
+    find(daemon)?.into_board()
+}
+
+fn pid_file(daemon: &Handle) -> Result<PathBuf, Failure> {
+    find(daemon)?.into_pid_file()
 }

@@ -36,7 +36,28 @@ pub(crate) fn beginning(path: &Path) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
+/// Returns whether bytes are those of a pid file. An empty file is what a daemon leaves that was killed before it wrote
+/// its pid.
+pub(crate) fn is_pid(bytes: &[u8]) -> bool {
+    bytes.trim_ascii().iter().all(u8::is_ascii_digit)
+}
+
 /// Returns whether a file begins like a board, damaged or not.
 pub(crate) fn begins_like_a_board(path: &Path) -> bool {
     beginning(path).is_ok_and(|bytes| bytes.starts_with(&MAGIC))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pid_files_hold_digits() {
+        for yes in [&b"123\n"[..], b"123", b"", b"\n"] {
+            assert!(is_pid(yes), "{yes:?}");
+        }
+        for no in [&b"12abc"[..], b"-1\n", b"1 2", b"\0"] {
+            assert!(!is_pid(no), "{no:?}");
+        }
+    }
 }

@@ -1,6 +1,6 @@
 //! Standard output and standard error.
 
-use std::io::{self, ErrorKind, Write};
+use std::io::{self, ErrorKind, IsTerminal, Write};
 
 use prefork_core::{Report, one_line};
 
@@ -15,6 +15,32 @@ pub(crate) fn print(text: &str) -> Result<Exit, Failure> {
         Ok(()) => Ok(Exit::Done),
         Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(Exit::Done),
         Err(source) => Err(Failure::Output { source }),
+    }
+}
+
+/// Whether what was done is worth a line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Voice {
+    /// Somebody looks, or has asked for it.
+    Audible,
+    /// Nobody looks, and cron would mail it.
+    Silent,
+}
+
+impl Voice {
+    pub(crate) fn of(is_verbose: bool) -> Self {
+        match is_verbose || io::stdout().is_terminal() {
+            true => Self::Audible,
+            false => Self::Silent,
+        }
+    }
+
+    /// Reports what was done.
+    pub(crate) fn report(self, text: &str) -> Result<Exit, Failure> {
+        match self {
+            Self::Audible => print(text),
+            Self::Silent => Ok(Exit::Done),
+        }
     }
 }
 

@@ -53,6 +53,9 @@ impl Parent<'_> {
     /// Shows how far what was asked for has come.
     pub(super) fn show_on_board(&mut self, progress: Progress) {
         let (now, reported) = (clock::now(), self.refusal.take());
+        if progress == Progress::Stopping {
+            self.title.show_ending();
+        }
         let Some(board) = &mut self.runtime_files.board else { return };
         let (pages, log) = (&self.channels.pages, &self.log);
         match progress {

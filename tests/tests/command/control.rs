@@ -1,6 +1,9 @@
 //! Steering a daemon.
 
-use std::fs;
+use std::{
+    fs,
+    time::{Duration, Instant},
+};
 
 use nix::{
     fcntl::{FcntlArg, fcntl},
@@ -41,7 +44,7 @@ fn stop_returns_when_the_daemon_is_gone() {
     let running = run(&scene, "running @pid", 0);
     assert_eq!(running.stdout, format!("{}\n", daemon.pid()));
     let requests: Vec<_> = (0..3).map(|_| InHand::at(scene.address(), "/hold")).collect();
-    let stopping = command(&scene, "stop @pid").start();
+    let stopping = command(&scene, "stop -v @pid").start();
     wait_until(PATIENCE, "it begins to stop", || scene.read("error.log").contains("stopping"));
     assert_eq!(stopping.end(), None, "it has waited for nobody");
     for request in requests {
@@ -73,6 +76,51 @@ fn stop_kills_unless_it_must_not() {
     run(&scene, "stop @pid", 3);
 }
 
+/// H3: a second stop waits for the first and hurries nobody, with a board and without; `--now` hurries.
+#[test]
+fn a_second_stop_waits_for_the_first_and_one_that_is_to_be_now_hurries() {
+    for board in ["with", "without"] {
+        let scene = scene!();
+        let launch = scene.probe();
+        let daemon = if board == "with" { launch.board().daemon() } else { launch.daemon() };
+        let held = InHand::at(scene.address(), "/hold");
+        let first = command(&scene, "stop -v @pid").start();
+        wait_until(PATIENCE, "it begins to stop", || scene.read("error.log").contains("stopping"));
+        let output = fs::File::create(scene.path("second")).expect("created");
+        let second = command(&scene, "stop -v @pid").stdout(output).start();
+        wait_until(PATIENCE, "the second one waits", || {
+            scene.read("second") == "it stops already; waiting for that\n"
+        });
+        assert_eq!((first.end(), second.end()), (None, None), "{board} a board");
+        held.release().expect("it is answered");
+        let line = format!("stopped process {}\n", daemon.pid());
+        let (first, second) = (first.finish(), second.finish());
+        assert_eq!((first.end, second.end), (End::Exited(0), End::Exited(0)), "{board} a board");
+        assert_eq!(first.stdout, line, "{board} a board");
+        let waited = format!("it stops already; waiting for that\n{line}");
+        assert_eq!(scene.read("second"), waited, "{board} a board");
+        scene.assert_nothing_is_left();
+
+        let daemon = scene.probe().daemon();
+        let _held = InHand::at(scene.address(), "/hold");
+        let first = command(&scene, "stop @pid").start();
+        wait_until(PATIENCE, "it begins to stop", || {
+            scene
+                .lines_with("error.log", &format!("[{}] parent info: stopping", daemon.pid()))
+                .len()
+                == 1
+        });
+        let hurried = run(&scene, "stop --now @pid", 0);
+        assert_eq!(
+            (hurried.stdout.as_str(), hurried.stderr.as_str()),
+            ("", ""),
+            "cron would mail it"
+        );
+        assert_eq!(first.finish().end, End::Exited(0));
+        scene.wait_until_deserted(PATIENCE);
+    }
+}
+
 /// L3: an upgrade that waits returns when all children are of the new program, even where that makes the
 /// board again; one whose program is no good is waited for in vain.
 #[test]
@@ -88,8 +136,23 @@ fn upgrade_waits_for_the_children_of_the_new_program() {
     }
     assert_eq!(daemon.get("/version").expect("it serves").body, "3");
     program.install("--manner refuses");
-    let late = run(&scene, "upgrade --wait --board @scoreboard --timeout 0.5 @pid", 5);
-    late.assert_refused("still of an old generation");
+    let begun = Instant::now();
+    let refused = run(&scene, "upgrade --wait @pid", 1);
+    assert!(
+        begun.elapsed() < Duration::from_secs(20),
+        "it has waited for nothing: {:?}",
+        begun.elapsed()
+    );
+    let line = scene.lines_with("error.log", "upgrade refused: ").pop().expect("it is logged");
+    let (_, reason) = line.split_once("upgrade refused: ").expect("found before");
+    let reason = reason.strip_suffix("; the running program goes on").expect("the end of the line");
+    assert_eq!(
+        refused.stderr,
+        format!("prefork: process {} goes on as it was; upgrade refused: {reason}\n", daemon.pid())
+    );
+    let shown = run(&scene, "status @pid", 0).stdout;
+    let last = shown.lines().find(|line| line.starts_with("last upgrade: ")).expect("shown");
+    assert!(last.ends_with(&format!(" ago: {reason}")), "{shown}");
     run(&scene, "upgrade @pid", 0);
     daemon.stop_in_order();
 }
@@ -102,7 +165,7 @@ fn reload_waits_until_all_children_are_new() {
     let load = Load::start(2, scene.address(), "/");
     for generation in 2..7 {
         let before = daemon.living();
-        let reloaded = run(&scene, "reload --wait --board @scoreboard @pid", 0);
+        let reloaded = run(&scene, "reload -v --wait @pid", 0);
         // One that is at a request when the last new one serves is not waited for.
         wait_until(PATIENCE, "the old ones are gone", || {
             let after = daemon.living();
@@ -112,8 +175,11 @@ fn reload_waits_until_all_children_are_new() {
     }
     let tally = load.stop();
     assert_eq!(tally.failures, [""; 0], "{} answered", tally.answered);
-    let reloaded = run(&scene, "reload @pid", 0);
-    assert_eq!(reloaded.stdout, format!("told process {} to replace its children\n", daemon.pid()));
+    let reloaded = run(&scene, "reload -v @pid", 0);
+    assert_eq!(
+        reloaded.stdout,
+        format!("asked process {} to replace its children\n", daemon.pid())
+    );
     daemon.stop_in_order();
 }
 
@@ -124,7 +190,7 @@ fn reload_does_not_wait_for_old_children_at_work() {
     let daemon = scene.hello().board().daemon();
     let request = InHand::at(scene.address(), "/sleep?ms=60000");
     let busy = request.worker().pid;
-    let reloaded = run(&scene, "reload --wait --board @scoreboard @pid", 0);
+    let reloaded = run(&scene, "reload -v --wait @pid", 0);
     let end = "3 children of generation 2; 1 old child finishes what it has in hand\n";
     assert!(reloaded.stdout.ends_with(end), "{reloaded:?}");
     let status = run(&scene, "status @scoreboard", 0).stdout;
@@ -148,10 +214,10 @@ fn reload_says_when_the_new_children_do_not_work() {
     let before = daemon.living();
     for generation in [2, 4] {
         fs::write(scene.path("spoiled"), "").expect("written");
-        let failed = run(&scene, "reload --wait --board @scoreboard @pid", 1);
+        let failed = run(&scene, "reload -v --wait @pid", 1);
         failed.assert_refused(&format!("generation {generation} does not work"));
         fs::remove_file(scene.path("spoiled")).expect("removed");
-        let reloaded = run(&scene, "reload --wait --board @scoreboard @pid", 0);
+        let reloaded = run(&scene, "reload -v --wait @pid", 0);
         assert!(reloaded.stdout.contains(&format!("of generation {}", generation + 1)));
     }
     daemon.wait_for_children(PATIENCE, 3, &before);
@@ -165,13 +231,13 @@ fn reload_says_when_it_has_waited_in_vain() {
     let daemon = scene.hello().board().daemon();
     let before = daemon.living();
     daemon.signal(Signal::STOP);
-    let late = run(&scene, "reload --wait --board @scoreboard --timeout 0.3 @pid", 5);
+    let late = run(&scene, "reload -v --wait --timeout 0.3 @pid", 5);
     late.assert_refused("3 of 3 children are still of an old generation after 300ms");
     daemon.signal(Signal::CONT);
     daemon.wait_for_children(PATIENCE, 3, &before);
 
     daemon.signal(Signal::STOP);
-    let waiting = command(&scene, "reload --wait --board @scoreboard @pid").start();
+    let waiting = command(&scene, "reload -v --wait @pid").start();
     wait_until(PATIENCE, "it is signalled", || is_pending(&daemon, Signal::HUP));
     assert_eq!(waiting.end(), None);
     daemon.signal(Signal::KILL);
@@ -192,20 +258,20 @@ fn reload_says_that_the_settings_were_refused() {
     let before = daemon.living();
     write("prefork = 200");
     for _ in 0..2 {
-        let refused = run(&scene, "reload --wait --board @scoreboard @pid", 78);
+        let refused = run(&scene, "reload -v --wait @pid", 78);
         refused.assert_refused(&format!("process {} has refused its settings", daemon.pid()));
         assert_eq!(daemon.living(), before);
     }
     // One that is killed meanwhile comes back, with the settings in force, and changes nothing of that.
     assert!(kill(before[0], Signal::KILL));
     daemon.wait_for_children(PATIENCE, 2, &before[..1]);
-    run(&scene, "reload --wait --board @scoreboard @pid", 78);
+    run(&scene, "reload -v --wait @pid", 78);
     write("prefork = 5");
-    let reloaded = run(&scene, "reload --wait --board @scoreboard @pid", 0);
+    let reloaded = run(&scene, "reload -v --wait @pid", 0);
     assert!(reloaded.stdout.contains("children of generation 2"), "{reloaded:?}");
     daemon.wait_for_children(PATIENCE, 5, &before);
     write("prefork = [");
-    run(&scene, "reload --wait --board @scoreboard @pid", 78);
+    run(&scene, "reload -v --wait @pid", 78);
     daemon.stop_in_order();
 }
 
@@ -259,7 +325,7 @@ fn reopen_makes_new_logs() {
 fn a_signal_by_name_reaches_the_daemon() {
     let scene = scene!();
     let daemon = scene.hello().daemon();
-    let sent = run(&scene, "signal ttin @pid", 0);
+    let sent = run(&scene, "signal -v ttin @pid", 0);
     assert_eq!(sent.stdout, format!("sent SIGTTIN to process {}\n", daemon.pid()));
     daemon.wait_for_children(PATIENCE, 4, &[]);
     run(&scene, "signal SIGTTOU @pid", 0);

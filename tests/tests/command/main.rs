@@ -2,6 +2,7 @@
 
 mod control;
 mod glance;
+mod handles;
 mod reading;
 mod top;
 mod wrong;

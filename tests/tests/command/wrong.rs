@@ -45,6 +45,7 @@ fn errors_say_what_to_do() {
             ("link", 1, "is a symbolic link"),
             ("shared", 1, "is a scoreboard, not a pid file"),
             ("short", 1, "is a scoreboard, not a pid file"),
+            ("text", 3, "not running: no daemon holds pid file"),
         ] {
             run(&scene, &format!("{name} @{file}"), status).assert_refused(text);
         }

@@ -1,23 +1,49 @@
 //! Steering a daemon by its pid file.
 
 mod answers;
+mod descent;
 mod rollout;
 
 use std::{
+    fs,
     path::{Path, PathBuf},
     time::Duration,
 };
 
 use prefork_daemonize::{self as daemonize, Holder, Pid, Signal, Signalled, StopOptions, Stopped};
 
-use crate::{exit::Exit, failure::Failure, look, output};
+use crate::{
+    cli::PatienceArgs,
+    exit::Exit,
+    failure::Failure,
+    find::Found,
+    look,
+    output::{self, Voice},
+};
+use descent::Descent;
 use rollout::{Goal, Rollout};
 
 /// Whether to wait until all children have done what is asked for.
 #[derive(Debug)]
 pub(crate) enum Wait {
     No,
-    UntilAll { board: PathBuf, timeout: Duration },
+    UntilAll {
+        /// The board to look at, if it is not to be found.
+        board: Option<PathBuf>,
+        timeout: Duration,
+    },
+}
+
+/// Something that a daemon is asked for.
+#[derive(Debug)]
+struct Request {
+    signal: Signal,
+    name: &'static str,
+    /// To do what.
+    what: &'static str,
+    /// What it has done then.
+    done: &'static str,
+    goal: Goal,
 }
 
 /// Prints the pid of the daemon if it runs.
@@ -26,11 +52,20 @@ pub(crate) fn running(path: &Path) -> Result<Exit, Failure> {
 }
 
 /// Stops the daemon; done exactly when it is gone.
-pub(crate) fn stop(path: &Path, options: &StopOptions) -> Result<Exit, Failure> {
-    let stopped = daemonize::stop(path, options);
+pub(crate) fn stop(found: Found, patience: PatienceArgs, voice: Voice) -> Result<Exit, Failure> {
+    let board = found.board.clone();
+    let path = &found.into_pid_file()?;
+    let options = match patience.hurries() {
+        false if is_stopping(path, board.as_deref()) => {
+            voice.report("it stops already; waiting for that\n")?;
+            StopOptions::from(patience).asked_before()
+        }
+        false | true => patience.into(),
+    };
+    let stopped = daemonize::stop(path, &options);
     match stopped.map_err(|error| explain(path, Failure::Daemon(error)))? {
         Stopped::NotRunning => Err(not_running(path)),
-        Stopped::Terminated { pid } => output::print(&format!("stopped process {pid}\n")),
+        Stopped::Terminated { pid } => voice.report(&format!("stopped process {pid}\n")),
         Stopped::Killed { pid } => {
             output::warn(&format!(
                 "killed process {pid}, which had not ended in time; what its children had in hand \
@@ -41,59 +76,106 @@ pub(crate) fn stop(path: &Path, options: &StopOptions) -> Result<Exit, Failure> 
     }
 }
 
+/// Whether somebody has asked it to stop before: its board shows that, and its title.
+fn is_stopping(pid_file: &Path, board: Option<&Path>) -> bool {
+    let Ok(Holder::Owner { pid }) = daemonize::running(pid_file) else { return false };
+    let pid = pid.as_raw().unsigned_abs();
+    let shows_it = |board: &Path| {
+        look::read(board).is_ok_and(|view| {
+            view.creator == Some(pid) && view.owner.phase.as_deref() == Some("stopping")
+        })
+    };
+    title(pid).ends_with("[ending]") || board.is_some_and(shows_it)
+}
+
+/// Returns what a process calls itself.
+fn title(pid: u32) -> String {
+    let bytes = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    String::from_utf8_lossy(&bytes).trim_end_matches('\0').to_owned()
+}
+
 /// Has the children replaced.
-pub(crate) fn reload(path: &Path, wait: &Wait) -> Result<Exit, Failure> {
-    ask(path, Signal::Hup, "SIGHUP", "to replace its children", Goal::Replaced, wait)
+pub(crate) fn reload(found: Found, wait: Wait, voice: Voice) -> Result<Exit, Failure> {
+    let request = Request {
+        signal: Signal::Hup,
+        name: "SIGHUP",
+        what: "to replace its children",
+        done: "has replaced its children",
+        goal: Goal::Replaced,
+    };
+    ask(found, &request, wait, voice)
 }
 
 /// Has the daemon run the new program.
-pub(crate) fn upgrade(path: &Path, wait: &Wait) -> Result<Exit, Failure> {
-    ask(path, Signal::Usr2, "SIGUSR2", "to run the new program", Goal::Replaced, wait)
+pub(crate) fn upgrade(found: Found, wait: Wait, voice: Voice) -> Result<Exit, Failure> {
+    let request = Request {
+        signal: Signal::Usr2,
+        name: "SIGUSR2",
+        what: "to run the new program",
+        done: "runs the new program, and has replaced its children",
+        goal: Goal::Upgraded,
+    };
+    ask(found, &request, wait, voice)
 }
 
 /// Has the daemon open its logs again.
-pub(crate) fn reopen(path: &Path, wait: &Wait) -> Result<Exit, Failure> {
-    ask(path, Signal::Usr1, "SIGUSR1", "to open its logs again", Goal::WritesToNewLogs, wait)
+pub(crate) fn reopen(found: Found, wait: Wait, voice: Voice) -> Result<Exit, Failure> {
+    let request = Request {
+        signal: Signal::Usr1,
+        name: "SIGUSR1",
+        what: "to open its logs again",
+        done: "has opened its logs again",
+        goal: Goal::WritesToNewLogs,
+    };
+    ask(found, &request, wait, voice)
 }
 
 /// Sends the daemon a signal, whatever comes of it.
-pub(crate) fn signal(path: &Path, signal: crate::cli::Signal) -> Result<Exit, Failure> {
+pub(crate) fn signal(
+    path: &Path,
+    signal: crate::cli::Signal,
+    voice: Voice,
+) -> Result<Exit, Failure> {
     let pid = send(path, signal.into())?;
-    output::print(&format!("sent SIG{} to process {pid}\n", format!("{signal:?}").to_uppercase()))
+    let name = format!("{signal:?}").to_uppercase();
+    voice.report(&format!("sent SIG{name} to process {pid}\n"))
 }
 
 /// Sends a signal that would end a daemon that does not answer to it, if it does.
-fn ask(
-    path: &Path,
-    signal: Signal,
-    name: &'static str,
-    what: &str,
-    goal: Goal,
-    wait: &Wait,
-) -> Result<Exit, Failure> {
+fn ask(found: Found, request: &Request, wait: Wait, voice: Voice) -> Result<Exit, Failure> {
+    let board = found.board.clone();
+    let path = &found.into_pid_file()?;
     let pid = find(path)?;
-    match answers::to(pid, signal) {
+    match answers::to(pid, request.signal) {
         Ok(true) => {}
-        Ok(false) => return Err(Failure::Deaf { path: path.to_owned(), pid, signal: name }),
+        Ok(false) => {
+            return Err(Failure::Deaf { path: path.clone(), pid, signal: request.name });
+        }
         Err(source) => return Err(Failure::Unseen { pid, source }),
     }
-    match wait {
+    let (given, timeout) = match wait {
         Wait::No => {
-            let pid = send(path, signal)?;
-            output::print(&format!("told process {pid} {what}\n"))
+            let pid = send(path, request.signal)?;
+            return voice.report(&format!("asked process {pid} {}\n", request.what));
         }
-        Wait::UntilAll { board, timeout } => {
-            let rollout = Rollout::begin(path, board, pid, goal)?;
-            send(path, signal)?;
-            let done = rollout.wait(*timeout)?;
-            output::print(&match goal {
-                Goal::Replaced => format!("process {pid} has replaced its children: {done}\n"),
-                Goal::WritesToNewLogs => {
-                    format!("process {pid} has opened its logs again: {done}\n")
-                }
-            })
+        Wait::UntilAll { board, timeout } => (board, timeout),
+    };
+    let done = match (given.or(board), request.goal) {
+        (Some(board), goal) => {
+            let rollout = Rollout::begin(path, &board, pid, goal)?;
+            send(path, request.signal)?;
+            rollout.wait(timeout)?.to_string()
         }
-    }
+        (None, Goal::Replaced | Goal::Upgraded) => {
+            let descent = Descent::begin(path, pid);
+            send(path, request.signal)?;
+            descent.wait(timeout)?
+        }
+        (None, Goal::WritesToNewLogs) => {
+            return Err(Failure::NoLogsToSee { path: path.clone() });
+        }
+    };
+    voice.report(&format!("process {pid} {}: {done}\n", request.done))
 }
 
 /// Finds the daemon.

@@ -5,6 +5,8 @@
 //! children are asked only when new ones serve. Those finish what they have in hand, however long that takes. If the new
 //! ones do not work, the daemon notes that with the old ones, which stay.
 //!
+//! What was refused or given up before a child was replaced, and why, the daemon publishes on the board.
+//!
 //! Editions of logs are counted in the same way, but no child is left out: one that leaves may still write a line.
 
 use std::{
@@ -15,27 +17,40 @@ use std::{
 };
 
 use prefork_daemonize::{self as daemonize, Holder, Pid};
-use prefork_scoreboard::{Board, Kind, Life, Record, Status};
-use prefork_view::plural;
+use prefork_scoreboard::{Board, Kind, Life, Monotonic, Record, Status};
+use prefork_view::{Change, Outcome, Owner, plural};
 
 use crate::failure::Failure;
 
-/// The pause between two looks.
+/// The pause between two looks, and that in the first second: what is refused at once is to be reported at once.
 const PAUSE: Duration = Duration::from_millis(50);
+const FIRST_PAUSE: Duration = Duration::from_millis(5);
+const FIRST: Duration = Duration::from_secs(1);
 
 /// What is waited for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Goal {
     Replaced,
+    /// By those of a new program.
+    Upgraded,
     /// And to no old one.
     WritesToNewLogs,
 }
 
 impl Goal {
+    /// What has become of it, as the daemon publishes.
+    fn change(self, owner: Owner) -> Option<Change> {
+        match self {
+            Self::Replaced => owner.reload,
+            Self::Upgraded => owner.upgrade,
+            Self::WritesToNewLogs => None,
+        }
+    }
+
     /// What the board says of a child.
     const fn see(self, record: &Record) -> Seen {
         match self {
-            Self::Replaced => Seen {
+            Self::Replaced | Self::Upgraded => Seen {
                 number: record.generation(),
                 is_leaving: record.is_leaving(),
                 failed_rollout: record.failed_rollout(),
@@ -59,6 +74,8 @@ pub(super) struct Rollout<'a> {
     pid: Pid,
     goal: Goal,
     before: Before,
+    /// When that was, a moment before the signal.
+    asked: Monotonic,
 }
 
 /// What there was on the board.
@@ -73,10 +90,21 @@ struct Before {
 }
 
 /// How far it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 enum Progress {
-    Waiting { old: usize, all: usize },
-    Failed { generation: u64, old: usize },
+    /// It came to nothing, for this reason.
+    GivenUp {
+        outcome: Outcome,
+        reason: String,
+    },
+    Waiting {
+        old: usize,
+        all: usize,
+    },
+    Failed {
+        generation: u64,
+        old: usize,
+    },
     Refused,
     Done(Done),
 }
@@ -105,7 +133,9 @@ impl fmt::Display for Done {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let children = plural(self.children, "child", "children");
         match self.goal {
-            Goal::Replaced => write!(f, "{children} of generation {}", self.newest)?,
+            Goal::Replaced | Goal::Upgraded => {
+                write!(f, "{children} of generation {}", self.newest)?;
+            }
             Goal::WritesToNewLogs => write!(f, "no line of {children} goes to the old ones")?,
         }
         match self.leaving {
@@ -142,7 +172,7 @@ impl<'a> Rollout<'a> {
         let failed = children().map(|child| child.failed_rollout).max().unwrap_or(0);
         let refused = children().map(|child| child.refused_settings).max().unwrap_or(0);
         let before = Before { newest, failed, refused };
-        Ok(Self { pid_file, board: path, pid, goal, before })
+        Ok(Self { pid_file, board: path, pid, goal, before, asked: Monotonic::now() })
     }
 
     /// Waits until all children are new ones.
@@ -154,16 +184,13 @@ impl<'a> Rollout<'a> {
         loop {
             let found = self.look();
             match found {
-                Ok(Progress::Failed { generation, old }) => {
-                    return Err(Failure::RolloutFailed { generation, old });
-                }
-                Ok(Progress::Refused) => return Err(Failure::SettingsRefused { pid: self.pid }),
                 // A child that was asked a moment ago may be about to leave.
                 Ok(Progress::Done(done)) if done.leaving == 0 || seen_before == Some(done) => {
                     return Ok(done);
                 }
                 Ok(Progress::Done(done)) => seen_before = Some(done),
                 Ok(Progress::Waiting { .. }) | Err(_) => {}
+                Ok(progress) => return self.conclude(progress, timeout),
             }
             match daemonize::running(self.pid_file).map_err(Failure::Daemon)? {
                 Holder::Owner { pid } if pid == self.pid => {}
@@ -171,29 +198,71 @@ impl<'a> Rollout<'a> {
                     return Err(Failure::Ended { pid: self.pid });
                 }
             }
-            let left = timeout.saturating_sub(begun.elapsed());
+            let waited = begun.elapsed();
+            let left = timeout.saturating_sub(waited);
             if left.is_zero() {
-                return match found? {
-                    Progress::Done(done) => Ok(done),
-                    Progress::Failed { generation, old } => {
-                        Err(Failure::RolloutFailed { generation, old })
-                    }
-                    Progress::Refused => Err(Failure::SettingsRefused { pid: self.pid }),
-                    Progress::Waiting { old, all } => Err(match self.goal {
-                        Goal::Replaced => Failure::NotReplaced { old, all, waited: timeout },
-                        Goal::WritesToNewLogs => Failure::NotReopened { waited: timeout },
-                    }),
-                };
+                return self.conclude(found?, timeout);
             }
-            thread::sleep(PAUSE.min(left));
+            thread::sleep(left.min(if waited < FIRST { FIRST_PAUSE } else { PAUSE }));
         }
     }
 
-    fn look(&self) -> Result<Progress, Failure> {
-        let snapshot = Board::open(self.board)?.snapshot()?;
-        let children = taken(snapshot.records()).map(|record| self.goal.see(record));
-        Ok(progress(self.goal, self.before, children))
+    /// Returns what it has come to, when nothing more is waited for.
+    fn conclude(&self, progress: Progress, waited: Duration) -> Result<Done, Failure> {
+        let pid = self.pid;
+        Err(match (progress, self.goal) {
+            (Progress::Done(done), _) => return Ok(done),
+            (Progress::Failed { generation, old }, _) => Failure::RolloutFailed { generation, old },
+            (Progress::Refused, _) => Failure::SettingsRefused { pid, reason: self.reason() },
+            (Progress::GivenUp { outcome, reason }, goal) => {
+                let what = match goal {
+                    Goal::Upgraded => "upgrade",
+                    Goal::Replaced | Goal::WritesToNewLogs => "reload",
+                };
+                Failure::GivenUp { what, outcome: outcome.word(), pid, reason }
+            }
+            (Progress::Waiting { old, all }, Goal::Replaced | Goal::Upgraded) => {
+                Failure::NotReplaced { old, all, waited }
+            }
+            (Progress::Waiting { .. }, Goal::WritesToNewLogs) => Failure::NotReopened { waited },
+        })
     }
+
+    /// Returns why it was refused, as far as the daemon publishes that.
+    fn reason(&self) -> String {
+        let board = Board::open(self.board).ok();
+        let change = board.and_then(|board| self.given_up(&board));
+        change.map(|change| why(&change)).unwrap_or_default()
+    }
+
+    fn look(&self) -> Result<Progress, Failure> {
+        let board = Board::open(self.board)?;
+        let snapshot = board.snapshot()?;
+        let children = taken(snapshot.records()).map(|record| self.goal.see(record));
+        Ok(match progress(self.goal, self.before, children) {
+            waiting @ Progress::Waiting { .. } => match self.given_up(&board) {
+                Some(change) => Progress::GivenUp { outcome: change.outcome, reason: why(&change) },
+                None => waiting,
+            },
+            other => other,
+        })
+    }
+
+    /// Returns what has become of what was asked for, if nothing has.
+    fn given_up(&self, board: &Board) -> Option<Change> {
+        let change = self.goal.change(Owner::new(&board.facts().ok()?))?;
+        match change.outcome {
+            Outcome::Running | Outcome::Done => None,
+            // One that had begun before was somebody else's: what was asked for comes after that.
+            Outcome::Refused | Outcome::Failed => {
+                change.began.is_some_and(|began| began >= self.asked).then_some(change)
+            }
+        }
+    }
+}
+
+fn why(change: &Change) -> String {
+    change.reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default()
 }
 
 fn taken(records: &[Record]) -> impl Iterator<Item = &Record> {
@@ -226,82 +295,4 @@ fn progress(goal: Goal, before: Before, children: impl Iterator<Item = Seen>) ->
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const fn child(number: u64) -> Seen {
-        Seen { number, is_leaving: false, failed_rollout: 0, refused_settings: 0 }
-    }
-
-    const fn leaving(number: u64) -> Seen {
-        Seen { is_leaving: true, ..child(number) }
-    }
-
-    const fn kept(number: u64, failed_rollout: u64) -> Seen {
-        Seen { failed_rollout, ..child(number) }
-    }
-
-    const fn refused(number: u64, refused_settings: u32) -> Seen {
-        Seen { refused_settings, ..child(number) }
-    }
-
-    #[test]
-    fn it_is_done_when_all_that_stay_are_newer_than_the_newest_before() {
-        let waiting = |old, all| Progress::Waiting { old, all };
-        let goal = Goal::Replaced;
-        let done =
-            |children, newest, leaving| Progress::Done(Done { goal, children, newest, leaving });
-        let before = |newest| Before { newest, failed: 0, refused: 0 };
-        let table = [
-            (before(1), vec![child(1), child(1), child(1)], waiting(3, 3)),
-            (before(1), vec![child(1), child(2), child(2)], waiting(1, 3)),
-            (before(1), vec![child(2), child(2), child(2)], done(3, 2, 0)),
-            (before(1), vec![child(2), child(3)], done(2, 3, 0)),
-            // One reload was on its way already: its children are old to the next one.
-            (before(2), vec![child(2), child(2)], waiting(2, 2)),
-            (before(2), vec![child(3), child(2)], waiting(1, 2)),
-            (before(1), vec![child(0), child(2)], waiting(1, 2)),
-            (before(0), vec![], waiting(0, 0)),
-            // Who finishes a request holds nothing up, but somebody must be there in its place.
-            (before(1), vec![leaving(1), child(2)], done(1, 2, 1)),
-            (before(1), vec![leaving(1), child(1), child(2)], waiting(1, 3)),
-            (before(1), vec![leaving(1)], waiting(0, 1)),
-            (before(1), vec![kept(1, 2), child(1)], Progress::Failed { generation: 2, old: 2 }),
-            (before(1), vec![refused(1, 1), child(1)], Progress::Refused),
-            // Who was started after that shows nothing of it.
-            (before(1), vec![refused(1, 1), child(2), child(2)], Progress::Refused),
-            (Before { newest: 1, failed: 0, refused: 3 }, vec![refused(1, 4)], Progress::Refused),
-            (Before { newest: 1, failed: 0, refused: 3 }, vec![refused(1, 3)], waiting(1, 1)),
-            // That was another time.
-            (
-                Before { newest: 1, failed: 2, refused: 0 },
-                vec![kept(1, 2), child(1)],
-                waiting(2, 2),
-            ),
-            (
-                Before { newest: 1, failed: 2, refused: 0 },
-                vec![kept(1, 3), child(2)],
-                Progress::Failed { generation: 3, old: 1 },
-            ),
-        ];
-        for (before, children, expected) in table {
-            let found = progress(goal, before, children.iter().copied());
-            assert_eq!(found, expected, "{before:?} {children:?}");
-        }
-    }
-
-    #[test]
-    fn what_was_done_is_said_in_words() {
-        let (goal, children, newest) = (Goal::Replaced, 1, 7);
-        let done = |leaving| Done { goal, children, newest, leaving }.to_string();
-        assert_eq!(done(0), "1 child of generation 7");
-        assert_eq!(done(1), "1 child of generation 7; 1 old child finishes what it has in hand");
-        assert_eq!(
-            done(2),
-            "1 child of generation 7; 2 old children finish what they have in hand"
-        );
-        let goal = Goal::WritesToNewLogs;
-        let reopened = Done { goal, children, newest, leaving: 0 };
-        assert_eq!(reopened.to_string(), "no line of 1 child goes to the old ones");
-    }
-}
+mod tests;

@@ -36,6 +36,11 @@ impl Title {
         Self { page: page.ok(), name }
     }
 
+    /// Shows `NAME [ending]` instead, which is as long: who is about to ask for a stop sees that there was one.
+    pub(crate) fn show_ending(&mut self) {
+        self.show("ending");
+    }
+
     /// Shows `NAME [child]` instead, in a forked process.
     pub(crate) fn become_child(&mut self) {
         self.show("child");

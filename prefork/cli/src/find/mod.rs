@@ -1,0 +1,198 @@
+//! Finding a daemon: by its board, its pid file or its name, or where only one runs.
+
+mod held;
+mod places;
+
+use std::{
+    ffi::OsStr,
+    fs,
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
+};
+
+use prefork_core::one_line;
+use prefork_daemonize::{self as daemonize, Holder};
+use prefork_scoreboard::{Board, Kind};
+use prefork_view::View;
+
+use crate::{failure::Failure, look};
+use places::Places;
+
+/// The files of a daemon.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct Found {
+    pub(crate) board: Option<PathBuf>,
+    pub(crate) pid_file: Option<PathBuf>,
+}
+
+impl Found {
+    /// Reads its board.
+    pub(crate) fn view(&self) -> Option<View> {
+        look::read(self.board.as_deref()?).ok()
+    }
+
+    /// Names it for a message.
+    fn words(&self) -> String {
+        let path = self.board.as_ref().or(self.pid_file.as_ref());
+        let path = path.map(|path| one_line(path).to_string()).unwrap_or_default();
+        let name = self.view().and_then(|view| view.owner.name);
+        name.map_or_else(|| path.clone(), |name| format!("{name} ({path})"))
+    }
+
+    fn is_called(&self, name: &str) -> bool {
+        self.view().is_some_and(|view| view.owner.name.as_deref() == Some(name))
+    }
+
+    fn is_running(&self) -> bool {
+        self.view().is_none_or(|view| !view.is_left_behind())
+    }
+}
+
+/// Returns all daemons that are found, those that have left a board behind among them.
+pub(crate) fn all() -> Vec<Found> {
+    let places = Places::of_environment();
+    let mut all: Vec<Found> = match places {
+        Places::Named(_) => Vec::new(),
+        Places::Usual(_) => held::holders().into_iter().filter_map(of_process).collect(),
+    };
+    for board in places.boards() {
+        let is_known =
+            |found: &Found| found.board.as_ref().is_some_and(|known| is_same_file(known, &board));
+        let found = of_board(&board);
+        let is_owned = found.view().is_some_and(|view| view.kind == Kind::Owned);
+        if is_owned && !all.iter().any(is_known) {
+            all.push(found);
+        }
+    }
+    all.sort_by(|a, b| (&a.board, &a.pid_file).cmp(&(&b.board, &b.pid_file)));
+    all
+}
+
+/// Returns the daemon that a path or a name leads to, or the only one that runs.
+pub(crate) fn find(handle: Option<&OsStr>) -> Result<Found, Failure> {
+    let Some(handle) = handle else { return only() };
+    let path = Path::new(handle);
+    match handle.to_str() {
+        Some(name) if !name.contains('/') && fs::symlink_metadata(path).is_err() => by_name(name),
+        Some(_) | None => Ok(by_path(path)),
+    }
+}
+
+/// That none is found.
+pub(crate) fn none() -> Failure {
+    Failure::NoneFound { places: Places::of_environment().words() }
+}
+
+fn only() -> Result<Found, Failure> {
+    let mut running: Vec<_> = all().into_iter().filter(Found::is_running).collect();
+    match running.len() {
+        0 => Err(none()),
+        1 => Ok(running.remove(0)),
+        _ => Err(Failure::SeveralFound { found: words(&running) }),
+    }
+}
+
+fn by_name(name: &str) -> Result<Found, Failure> {
+    let all = all();
+    let mut called: Vec<_> = all.iter().filter(|found| found.is_called(name)).cloned().collect();
+    // One that has left a board behind does not stand before one that runs.
+    if called.iter().any(Found::is_running) {
+        called.retain(Found::is_running);
+    }
+    match called.len() {
+        0 => Err(Failure::NoSuchDaemon {
+            name: name.to_owned(),
+            found: if all.is_empty() { "none".to_owned() } else { words(&all) },
+        }),
+        1 => Ok(called.remove(0)),
+        _ => Err(Failure::SeveralFound { found: words(&called) }),
+    }
+}
+
+fn words(found: &[Found]) -> String {
+    found.iter().map(Found::words).collect::<Vec<_>>().join(", ")
+}
+
+impl Found {
+    /// Returns its board.
+    pub(crate) fn into_board(self) -> Result<PathBuf, Failure> {
+        match (self.board, self.pid_file) {
+            (Some(board), _) => Ok(board),
+            (None, path) => Err(Failure::Boardless { path: path.unwrap_or_default() }),
+        }
+    }
+
+    /// Returns its pid file.
+    pub(crate) fn into_pid_file(self) -> Result<PathBuf, Failure> {
+        let board = match (self.pid_file, self.board) {
+            (Some(pid_file), _) => return Ok(pid_file),
+            (None, board) => board.unwrap_or_default(),
+        };
+        match look::read(&board) {
+            Ok(view) if view.is_left_behind() => {
+                Err(Failure::LeftBehind { summary: view.summary() })
+            }
+            Ok(view) if view.kind == Kind::Owned => {
+                Err(Failure::NoPidFile { board, pid: view.creator.unwrap_or(0) })
+            }
+            Ok(_) | Err(_) => Err(Failure::IsABoard { path: board }),
+        }
+    }
+}
+
+/// What is neither of both is taken for both, so that who asks for one reports what is wrong with it.
+fn by_path(path: &Path) -> Found {
+    if look::begins_like_a_board(path) {
+        return of_board(path);
+    }
+    let board = match daemonize::running(path) {
+        Ok(Holder::Owner { pid }) => board_of(pid.as_raw().unsigned_abs()),
+        Ok(Holder::Nobody | Holder::Unproven) | Err(_) => None,
+    };
+    let is_pid_file = look::beginning(path).is_ok_and(|bytes| look::is_pid(&bytes));
+    let board = board.or_else(|| (!is_pid_file).then(|| path.to_owned()));
+    Found { board, pid_file: Some(path.to_owned()) }
+}
+
+/// The pid file that a board names is believed if both belong to the same user: whose it is, the kernel says.
+fn of_board(path: &Path) -> Found {
+    let owner = |path: &Path| fs::symlink_metadata(path).map(|found| found.uid()).ok();
+    let view = look::read(path).ok();
+    let named = view.and_then(|view| view.owner.pid_file).map(PathBuf::from);
+    let pid_file = named.filter(|named| owner(named).is_some() && owner(named) == owner(path));
+    Found { board: Some(path.to_owned()), pid_file }
+}
+
+/// Returns the files of a process, if it is a daemon.
+fn of_process(pid: u32) -> Option<Found> {
+    let files = held::files(pid);
+    let board = files.iter().find(|path| is_board(path)).cloned();
+    let pid_file = files.into_iter().find(|path| is_pid_file_of(path, pid));
+    match (&board, &pid_file) {
+        (None, None) => None,
+        (Some(_), _) | (_, Some(_)) => Some(Found { board, pid_file }),
+    }
+}
+
+/// Returns the board of a process.
+pub(crate) fn board_of(pid: u32) -> Option<PathBuf> {
+    held::files(pid).into_iter().find(|path| is_board(path))
+}
+
+fn is_board(path: &Path) -> bool {
+    look::begins_like_a_board(path) && Board::open(path).is_ok_and(|it| it.kind() == Kind::Owned)
+}
+
+/// Others lock files as well, and only what has the pid in it is worth asking about.
+fn is_pid_file_of(path: &Path, pid: u32) -> bool {
+    let says_so =
+        look::beginning(path).is_ok_and(|bytes| bytes.trim_ascii() == pid.to_string().as_bytes());
+    says_so
+        && daemonize::running(path)
+            .is_ok_and(|holder| holder.pid().is_some_and(|it| it.as_raw().unsigned_abs() == pid))
+}
+
+fn is_same_file(one: &Path, other: &Path) -> bool {
+    let identity = |path: &Path| fs::metadata(path).map(|found| (found.dev(), found.ino())).ok();
+    identity(one).is_some() && identity(one) == identity(other)
+}
