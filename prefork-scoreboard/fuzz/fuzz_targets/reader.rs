@@ -42,9 +42,11 @@ fn checksum(bytes: &[u8], skip: usize) -> u64 {
 /// Spreads the input over the parts of a file that mean something.
 fn spread(mut input: &[u8]) -> Vec<u8> {
     let mut bytes = vec![0; (SLOTS + 1) * PAGE];
-    for (page, length) in (0..=SLOTS).map(|page| (page, if page == 0 { 104 } else { 256 })) {
+    // The header, the records, and last, as they take whatever there is, the pulse and the facts.
+    let records = (1..=SLOTS).map(|page| (page * PAGE, 256));
+    for (offset, length) in [(0, 104)].into_iter().chain(records).chain([(1024, 3072)]) {
         let (now, later) = input.split_at(length.min(input.len()));
-        bytes[page * PAGE..][..now.len()].copy_from_slice(now);
+        bytes[offset..][..now.len()].copy_from_slice(now);
         input = later;
     }
     bytes
@@ -58,6 +60,13 @@ fn repair(bytes: &mut [u8], mode: u8) {
         }
         let sum = checksum(&bytes[..104], 12);
         bytes[96..104].copy_from_slice(&sum.to_le_bytes());
+    }
+    if mode & 16 == 16 {
+        let sum = checksum(&bytes[1024..1056], 3);
+        bytes[1048..1056].copy_from_slice(&sum.to_le_bytes());
+        bytes[1096] &= !1;
+        let sum = checksum(&bytes[1096..PAGE], 1);
+        bytes[1104..1112].copy_from_slice(&sum.to_le_bytes());
     }
     if mode & 4 == 4 {
         for page in 1..=SLOTS {
@@ -103,5 +112,16 @@ fn read(board: &Board, snapshot: &mut Snapshot, repaired: bool) {
         );
         assert!(!repaired || unknown || record.status().class() != Class::Stalled);
     }
+    let facts = board.facts().expect("the size was checked");
+    let mut length = 0;
+    for (name, value) in facts.iter() {
+        assert!((1..=32).contains(&name.len()) && value.len() <= 256);
+        assert!(!value.contains(char::is_control));
+        length += name.len() + value.len() + 2;
+    }
+    assert!(length <= 2976);
+    let pulse = board.pulse().expect("the size was checked");
+    let _ = pulse.map(|pulse| (pulse.at(), pulse.at_wall(), pulse.due()));
+    let _ = (board.creator_age(), board.creator_life(), board.creator_standing());
     assert!(board.record(board.slots()).is_err());
 }

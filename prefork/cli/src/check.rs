@@ -120,9 +120,16 @@ fn seems_stuck(view: &View) -> Option<Standing> {
 
 fn pid_file(path: &Path) -> Finding {
     let (exit, text) = match daemonize::running(path) {
-        Ok(Holder::Owner { pid }) => {
-            (Exit::Done, format!("a pid file; process {pid} holds it and runs"))
-        }
+        Ok(Holder::Owner { pid }) => match look::is_stopped(pid) {
+            false => (Exit::Done, format!("a pid file; process {pid} holds it and runs")),
+            true => (
+                Exit::Failed,
+                format!(
+                    "NOT WELL: process {pid} holds it, but was stopped by a signal and decides nothing; `kill -CONT {pid}` \
+                     lets it go on"
+                ),
+            ),
+        },
         Ok(Holder::Unproven) => (
             Exit::Unproven,
             "a pid file that is held by no process which proves to be the daemon: the children of \

@@ -1,12 +1,13 @@
 //! Looking at a board, or at a file that may be anything.
 
 use std::{
-    fs::File,
+    fs::{self, File},
     io::{self, Read},
     path::Path,
 };
 
 use prefork_core::one_line;
+use prefork_daemonize::Pid;
 use prefork_scoreboard::{Board, format::MAGIC};
 use prefork_view::View;
 use rustix::fs::{Mode, OFlags};
@@ -34,6 +35,13 @@ pub(crate) fn beginning(path: &Path) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     file.take(BEGINNING).read_to_end(&mut bytes)?;
     Ok(bytes)
+}
+
+/// Returns whether a process was stopped by a signal or a debugger: see `State` in `proc_pid_status(5)`.
+pub(crate) fn is_stopped(pid: Pid) -> bool {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let state = status.lines().find_map(|line| line.strip_prefix("State:"));
+    state.is_some_and(|state| state.trim_start().starts_with(['T', 't']))
 }
 
 /// Returns whether bytes are those of a pid file. An empty file is what a daemon leaves that was killed before it wrote

@@ -120,6 +120,15 @@ fn a_stopped_daemon_is_not_well() {
         first_line(&shown) == format!("STOPPED: {rest}")
     });
     assert_eq!(check(&scene, 1), stopped);
+    let of_pid_file = run(&scene, "check @pid", 1).stdout;
+    let path = scene.path("pid").display().to_string();
+    assert_eq!(
+        of_pid_file,
+        format!(
+            "{path}: NOT WELL: process {pid} holds it, but was stopped by a signal and decides nothing; `kill -CONT {pid}` lets \
+             it go on\n"
+        )
+    );
     daemon.signal(Signal::CONT);
     wait_until(PATIENCE, "it goes on", || {
         command(&scene, "check @scoreboard").finish().end == End::Exited(0)

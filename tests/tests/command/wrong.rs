@@ -18,6 +18,7 @@ fn errors_say_what_to_do() {
     fs::write(scene.path("text"), "some text that is long enough to be no pid\n").expect("written");
     fs::write(scene.path("stale"), "4194304\n").expect("written");
     fs::create_dir(scene.path("directory")).expect("made");
+    assert!(scene.tool("mkfifo").args([scene.path("fifo")]).finish().end.is_success());
     symlink(scene.path("stale"), scene.path("link")).expect("made");
     fs::write(scene.path("foreign"), [0x5a; 100_000]).expect("written");
     let board = Board::share(scene.path("shared"), 2).expect("made");
@@ -35,6 +36,14 @@ fn errors_say_what_to_do() {
             ("short", "it is 5000 bytes long, but must be at least"),
         ] {
             run(&scene, &format!("{name} @{file}"), 1).assert_refused(text);
+        }
+    }
+    for name in ["status", "metrics"] {
+        for (file, status, text) in [
+            ("stale", 3, "prefork: not running: no daemon holds pid file"),
+            ("fifo", 1, "fifo cannot be a scoreboard: it is not a regular file"),
+        ] {
+            run(&scene, &format!("{name} @{file}"), status).assert_refused(text);
         }
     }
     for name in ["running", "stop", "reload", "upgrade", "reopen", "signal HUP"] {

@@ -113,12 +113,22 @@ fn words(found: &[Found]) -> String {
     found.iter().map(Found::words).collect::<Vec<_>>().join(", ")
 }
 
+/// Why a pid file leads to no board.
+fn boardless(path: PathBuf) -> Failure {
+    match daemonize::running(&path) {
+        Ok(Holder::Owner { .. }) => Failure::Boardless { path },
+        Ok(Holder::Nobody) => Failure::NotRunning { path },
+        Ok(Holder::Unproven) => Failure::Unproven { path },
+        Err(error) => Failure::Daemon(error),
+    }
+}
+
 impl Found {
     /// Returns its board.
     pub(crate) fn into_board(self) -> Result<PathBuf, Failure> {
         match (self.board, self.pid_file) {
             (Some(board), _) => Ok(board),
-            (None, path) => Err(Failure::Boardless { path: path.unwrap_or_default() }),
+            (None, path) => Err(boardless(path.unwrap_or_default())),
         }
     }
 
@@ -149,7 +159,8 @@ fn by_path(path: &Path) -> Found {
         Ok(Holder::Owner { pid }) => board_of(pid.as_raw().unsigned_abs()),
         Ok(Holder::Nobody | Holder::Unproven) | Err(_) => None,
     };
-    let is_pid_file = look::beginning(path).is_ok_and(|bytes| look::is_pid(&bytes));
+    let is_pid_file = fs::symlink_metadata(path).is_ok_and(|found| found.is_file())
+        && look::beginning(path).is_ok_and(|bytes| look::is_pid(&bytes));
     let board = board.or_else(|| (!is_pid_file).then(|| path.to_owned()));
     Found { board, pid_file: Some(path.to_owned()) }
 }
