@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeSet,
     fs,
+    os::unix::fs::FileExt,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -115,6 +116,30 @@ fn a_board_is_made_again_while_nobody_works() {
     }
     assert_eq!(complaints(&scene), 3, "once for each");
     assert_eq!(scene.lines_with("error.log", "written over by another process").len(), 1);
+    daemon.stop_in_order();
+}
+
+/// S2: what the daemon publishes about itself is there again at once, at rest too, when others have written over it or had
+/// the board made again.
+#[test]
+fn what_a_daemon_publishes_is_there_again_at_once() {
+    let scene = scene!();
+    let daemon = scene.hello().board().daemon();
+    let path = scene.path("scoreboard");
+    let facts = || Board::open(&path).ok()?.facts().ok().filter(|facts| !facts.is_empty());
+    let pid_file = scene.path("pid").display().to_string();
+    let is_published = || {
+        let facts = facts()?;
+        let expected = [("name", "hello"), ("phase", "serving"), ("pid_file", &pid_file)];
+        Some(expected.iter().all(|(name, value)| facts.get(name) == Some(value)))
+    };
+    wait_until(PATIENCE, "it is published", || is_published() == Some(true));
+    for (offset, bytes) in [(1120, &b"name=liar\n"[..]), (1096, &[1; 8]), (0, &[0; 4096])] {
+        let vandal = fs::File::options().write(true).open(&path).expect("it is there");
+        vandal.write_all_at(bytes, offset).expect("written");
+        drop(vandal);
+        wait_until(PATIENCE, "it is published again", || is_published() == Some(true));
+    }
     daemon.stop_in_order();
 }
 
