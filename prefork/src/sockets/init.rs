@@ -2,7 +2,7 @@
 
 use std::{
     io,
-    net::{SocketAddr, TcpListener, ToSocketAddrs},
+    net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, ToSocketAddrs},
     os::{fd::OwnedFd, unix::net::UnixListener},
     path::{Path, PathBuf},
 };
@@ -16,7 +16,7 @@ use crate::{
     program::Role,
     sockets::InheritedListener,
     sockets::activation::{self, Activated},
-    sockets::address::{self, Written},
+    sockets::address::{self, EXAMPLES, Written},
     sockets::bound::{self, listens, tcp_address, unix_address},
     sockets::listeners::{KnownBy, Listeners, Listening},
     sockets::predecessor::Predecessor,
@@ -211,14 +211,14 @@ impl Init {
 
     /// Listens on a TCP address or a UNIX socket, whichever the text says: a UNIX socket where it has a slash
     /// in it or begins with `unix:`, as `/run/hello/socket` and `unix:socket` do, else TCP, as
-    /// `127.0.0.1:8080` and `localhost:8080` do.
+    /// `127.0.0.1:8080`, `[::1]:8080`, `localhost:8080`, and `:8080` for all addresses of this machine do.
     ///
     /// All else is as with [`listen`](Self::listen) and [`listen_unix`](Self::listen_unix). Several of these
     /// make an array or a vector that [`Child::accept`](crate::Child::accept) takes.
     ///
     /// # Errors
     ///
-    /// Those of the one or the other.
+    /// Those of the one or the other, and if the text is no address.
     ///
     /// # Examples
     ///
@@ -236,7 +236,17 @@ impl Init {
     pub fn listen_any(&mut self, address: impl AsRef<str>) -> io::Result<AnyListener> {
         match address::read(address.as_ref()) {
             Written::Tcp(address) => self.listen(address).map(AnyListener::from),
+            Written::Port(port) => {
+                // The first takes IPv4 too, unless this machine has it otherwise (`IPV6_V6ONLY` in `ipv6(7)`).
+                let all: [SocketAddr; 2] =
+                    [(Ipv6Addr::UNSPECIFIED, port).into(), (Ipv4Addr::UNSPECIFIED, port).into()];
+                self.listen(&all[..]).map(AnyListener::from)
+            }
             Written::Unix(path) => self.listen_unix(path).map(AnyListener::from),
+            Written::Nonsense(text) => {
+                let problem = format!("cannot listen on {text:?}: it is no address; {EXAMPLES}");
+                Err(io::Error::new(io::ErrorKind::InvalidInput, problem))
+            }
         }
     }
 

@@ -2,13 +2,13 @@
 
 use std::{
     fmt::{self, Display},
-    net::SocketAddr,
+    net::{Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
 };
 
 use prefork_core::one_line;
 
-use crate::sockets::address::{self, Written};
+use crate::sockets::address::{self, EXAMPLES, Written};
 
 /// The address at which [`Args::status_listen`](crate::Args::status_listen) listens: a TCP address of loopback, or the path
 /// of a UNIX socket.
@@ -79,16 +79,20 @@ impl Address {
     }
 }
 
-/// Takes `ADDRESS:PORT`, or the path of a UNIX socket, which has a slash in it or `unix:` before it. Anything
-/// else becomes a [`Fault`](crate::Fault) in [`Prefork::new`](crate::Prefork::new).
+/// Takes `ADDRESS:PORT`, `localhost:PORT`, `:PORT` for that of 127.0.0.1, or the path of a UNIX socket, which has a slash
+/// in it or `unix:` before it. Anything else becomes a [`Fault`](crate::Fault) in [`Prefork::new`](crate::Prefork::new).
 impl From<&str> for StatusAddress {
     fn from(text: &str) -> Self {
         match address::read(text) {
             Written::Unix(path) => Self::unix(path),
-            Written::Tcp(address) => match address.parse() {
-                Ok(address) => Self::tcp(address),
-                Err(_) => Self(Place::Neither(text.to_owned())),
-            },
+            Written::Port(port) => Self::tcp((Ipv4Addr::LOCALHOST, port).into()),
+            Written::Tcp(address) => {
+                match address.replacen("localhost:", "127.0.0.1:", 1).parse() {
+                    Ok(address) => Self::tcp(address),
+                    Err(_) => Self(Place::Neither(text.to_owned())),
+                }
+            }
+            Written::Nonsense(text) => Self(Place::Neither(text.to_owned())),
         }
     }
 }
@@ -117,6 +121,17 @@ impl From<PathBuf> for StatusAddress {
     }
 }
 
+/// As it is written.
+impl Display for StatusAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Place::Tcp(address) => address.fmt(f),
+            Place::Unix { path, .. } => path.display().fmt(f),
+            Place::Neither(text) => f.write_str(text),
+        }
+    }
+}
+
 impl Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -139,9 +154,7 @@ pub(crate) fn check(address: StatusAddress) -> Result<Address, String> {
             Err(format!("mode {mode:o} has more than the bits 777"))
         }
         Place::Unix { path, mode } => check_path(&path).map(|path| Address::Unix { path, mode }),
-        Place::Neither(text) => {
-            Err(format!("{text:?} is neither ADDRESS:PORT nor a path with a slash in it"))
-        }
+        Place::Neither(text) => Err(format!("{text:?} is no address; {EXAMPLES}")),
     }
 }
 
@@ -172,6 +185,8 @@ mod tests {
             "127.9.9.9:0",
             "[::1]:9000",
             "[::ffff:127.0.0.1]:1",
+            "localhost:80",
+            ":9000",
             "/run/x",
             "unix:x",
         ];
@@ -183,7 +198,7 @@ mod tests {
             "0.0.0.0:9000",
             "192.0.2.1:80",
             "[::]:80",
-            "localhost:80",
+            "elsewhere:80",
             "9000",
             "",
             "/run/",

@@ -162,6 +162,12 @@ fn one_text_says_which_kind_of_socket() {
         let error = init.listen_any(nonsense).expect_err(nonsense);
         assert!(error.to_string().starts_with("cannot listen on \""), "{error}");
     }
+    let error = init.listen_any("nonsense").expect_err("nonsense");
+    let advice =
+        "it is no address; write 127.0.0.1:8080, localhost:8080, :8080, [::1]:8080 or /run/x.sock";
+    assert_eq!(error.to_string(), format!("cannot listen on \"nonsense\": {advice}"));
+    let everywhere = init.listen_any(":0").expect("bound").local_addr().expect("bound").to_string();
+    assert!(everywhere.starts_with("[::]:") || everywhere.starts_with("0.0.0.0:"), "{everywhere}");
 }
 
 /// What an earlier program may have noted of a datagram socket.
