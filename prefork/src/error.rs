@@ -1,14 +1,10 @@
 //! What can go wrong, in words for the person who has to mend it.
 
-use std::{
-    error::Error as StdError,
-    fmt::{self, Display},
-    io,
-    process::ExitCode,
-    time::Duration,
-};
+mod fault;
 
-use prefork_core::{StartFailure, one_line};
+use std::{error::Error as StdError, io, process::ExitCode, time::Duration};
+
+use prefork_core::StartFailure;
 use prefork_daemonize::{DaemonizeError, LogError, PidFileError};
 use prefork_scoreboard::CreateError;
 
@@ -17,46 +13,14 @@ use crate::{
     logs::describe::{Ended as HowEnded, Span},
 };
 
+pub(crate) use fault::Origin;
+pub use fault::{ArgsError, Fault, Lines};
+
 /// Any error, as hooks and main loops return it.
 pub type BoxError = Box<dyn StdError + Send + Sync + 'static>;
 
 /// What hooks and main loops return.
 pub type Result<T = (), E = BoxError> = std::result::Result<T, E>;
-
-/// Arguments that make no sense, all of them.
-pub struct ArgsError {
-    faults: Vec<Fault>,
-}
-
-impl ArgsError {
-    pub(crate) const fn new(faults: Vec<Fault>) -> Self {
-        Self { faults }
-    }
-
-    /// Returns every fault that was found; there is at least one.
-    #[must_use]
-    pub fn faults(&self) -> &[Fault] {
-        &self.faults
-    }
-
-    pub(crate) fn faults_mut(&mut self) -> &mut [Fault] {
-        &mut self.faults
-    }
-}
-
-impl Display for ArgsError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("invalid arguments")?;
-        let mut separator = ": ";
-        for fault in &self.faults {
-            write!(f, "{separator}{fault}")?;
-            separator = "; ";
-        }
-        Ok(())
-    }
-}
-
-impl StdError for ArgsError {}
 
 /// Returns the status with which a program should end that could not run for this reason: 78 (`EX_CONFIG` in
 /// `sysexits.h`) where arguments or settings are wrong, and 1 otherwise.
@@ -93,33 +57,6 @@ pub fn exit_code(error: &(dyn StdError + 'static)) -> ExitCode {
         next = error.source();
     }
     ExitCode::FAILURE
-}
-
-/// What is wrong with one argument.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Fault {
-    pub(crate) argument: &'static str,
-    pub(crate) problem: String,
-}
-
-impl Fault {
-    /// Returns the name of the argument.
-    #[must_use]
-    pub const fn argument(&self) -> &'static str {
-        self.argument
-    }
-
-    /// Returns what is wrong with it and what to do.
-    #[must_use]
-    pub fn problem(&self) -> &str {
-        &self.problem
-    }
-}
-
-impl Display for Fault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.argument, one_line(&self.problem))
-    }
 }
 
 /// Why a daemon did not start, or did not end in order.

@@ -48,7 +48,7 @@ pub mod docs;
 pub use args::{Args, Settings, SettingsError};
 pub use child::{Child, Listener, Requests};
 pub use disconnect::{Disconnect, DisconnectHandler, OnDisconnect};
-pub use error::{ArgsError, BoxError, Fault, Result, RunError, exit_code};
+pub use error::{ArgsError, BoxError, Fault, Lines, Result, RunError, exit_code};
 pub use hooks::{ChildExit, HungChild};
 pub use logs::{AccessLog, LogLevel, LogLevelError};
 pub use prefork_core::{Exit, Report};
@@ -57,6 +57,8 @@ pub use prefork_netwatch::{self as netwatch, Proto, Seen};
 pub use prefork_reload::{self as reload, Changes, WatchList};
 pub use prefork_scoreboard::{self as scoreboard, Slot};
 pub use program::{AutoReloadHandler, OnChange};
+#[cfg(feature = "serde")]
+pub use run::Inspect;
 pub use run::{Ended, Prefork, read_settings};
 pub use sockets::{AnyAddr, AnyListener, AnyStream, Init};
 pub use status::StatusAddress;

@@ -288,7 +288,7 @@ fn tostop_stops_nobody() {
     let Some(session) = Session::begin(&scene, &terminal, HELLO, flags) else { return };
     session.terminal.press("stty tostop\n");
     let daemon = session.start("./start &");
-    session.terminal.wait_for(PATIENCE, "Serving http://");
+    session.terminal.wait_for(PATIENCE, "Serving at ");
     for round in 1..4 {
         assert_eq!(daemon.get(&format!("/tostop-{round}")).expect("it serves").status, 404);
         session.terminal.wait_for(PATIENCE, &format!("/tostop-{round}"));

@@ -37,7 +37,7 @@ use axum::{
     routing::get,
     serve::Listener,
 };
-use prefork::{Args, BoxError, Child, Prefork, Report, exit_code};
+use prefork::{Args, BoxError, Child, Lines, Prefork, exit_code};
 use tokio::{
     io::{Interest, unix::AsyncFd},
     net::TcpStream,
@@ -54,7 +54,7 @@ pub(crate) fn main() -> ExitCode {
     match serve() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            let _ = writeln!(io::stderr(), "async_http: {}", Report(&*error));
+            let _ = writeln!(io::stderr(), "async_http: {}", Lines(&*error));
             exit_code(&*error)
         }
     }

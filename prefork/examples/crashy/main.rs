@@ -17,7 +17,7 @@ use std::{
     time::Duration,
 };
 
-use prefork::{Args, BoxError, Child, Prefork, Report, exit_code};
+use prefork::{Args, BoxError, Child, Lines, Prefork, exit_code};
 use rustix::process::{Resource, Rlimit, setrlimit};
 
 const MIB: usize = 1 << 20;
@@ -32,7 +32,7 @@ pub(crate) fn main() -> ExitCode {
     match serve() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            let _ = writeln!(io::stderr(), "crashy: {}", Report(&*error));
+            let _ = writeln!(io::stderr(), "crashy: {}", Lines(&*error));
             exit_code(&*error)
         }
     }

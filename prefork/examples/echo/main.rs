@@ -16,7 +16,7 @@ use std::{
     process::ExitCode,
 };
 
-use prefork::{AnyListener, AnyStream, Args, BoxError, Child, Prefork, Report, exit_code};
+use prefork::{AnyListener, AnyStream, Args, BoxError, Child, Lines, Prefork, exit_code};
 use rustix::{
     event::{PollFd, PollFlags, poll},
     io::Errno,
@@ -26,7 +26,7 @@ pub(crate) fn main() -> ExitCode {
     match serve() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            let _ = writeln!(io::stderr(), "echo: {}", Report(&*error));
+            let _ = writeln!(io::stderr(), "echo: {}", Lines(&*error));
             exit_code(&*error)
         }
     }

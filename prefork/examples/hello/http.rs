@@ -3,12 +3,12 @@
 use std::{
     fmt::{self, Display},
     io::{self, Read, Write},
-    net::{Shutdown, TcpListener, TcpStream},
+    net::Shutdown,
     thread,
     time::Duration,
 };
 
-use prefork::Child;
+use prefork::{AnyListener, AnyStream, Child};
 use rustix::net::sockopt::{Timeout, set_socket_timeout};
 
 /// How long a client may be silent.
@@ -53,7 +53,7 @@ impl Request {
 
 /// Limits how long clients may be silent. Connections inherit it from their listener (on Linux), which
 /// saves two system calls a request.
-pub(crate) fn limit_patience(listener: &TcpListener) -> io::Result<()> {
+pub(crate) fn limit_patience(listener: &AnyListener) -> io::Result<()> {
     for direction in [Timeout::Recv, Timeout::Send] {
         set_socket_timeout(listener, direction, Some(PATIENCE))?;
     }
@@ -61,7 +61,7 @@ pub(crate) fn limit_patience(listener: &TcpListener) -> io::Result<()> {
 }
 
 /// Reads a request up to the end of its header.
-pub(crate) fn read(connection: &mut TcpStream) -> io::Result<Request> {
+pub(crate) fn read(connection: &mut AnyStream) -> io::Result<Request> {
     let mut buffer = [0; LONGEST_REQUEST];
     let mut length = 0;
     loop {
@@ -135,7 +135,7 @@ fn milliseconds(query: &str) -> Option<u64> {
 /// A client that says which request this is gets the head before the work begins: so it learns which child
 /// has its request in hand.
 pub(crate) fn send(
-    mut connection: TcpStream,
+    mut connection: AnyStream,
     child: &Child,
     request: &Request,
     Response { status, body, work }: &Response,
@@ -163,7 +163,7 @@ pub(crate) fn send(
         // Closing a socket with unread input resets the connection, and the client may lose the
         // answer that is on its way.
         connection.shutdown(Shutdown::Write)?;
-        io::copy(&mut (&connection).take(LONGEST_BODY), &mut io::sink())?;
+        io::copy(&mut (&mut connection).take(LONGEST_BODY), &mut io::sink())?;
     }
     Ok(())
 }

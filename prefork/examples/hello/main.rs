@@ -9,44 +9,45 @@ mod http;
 
 use std::{
     io::{self, Write},
-    net::TcpStream,
     process::ExitCode,
 };
 
-use clap::Parser;
-use prefork::{Args, BoxError, Child, Ended, Prefork, Report, exit_code};
+use prefork::{AnyStream, Args, BoxError, Child, Ended, Inspect, Lines, Prefork, exit_code};
 
 use cli::Cli;
 
 pub(crate) fn main() -> ExitCode {
-    match serve(Cli::parse()) {
+    match serve(Cli::read()) {
         Ok(ended) => {
-            if let Ended::Launched { pid, .. } = ended {
+            if let Some(Ended::Launched { pid, .. }) = ended {
                 // The reader may have gone: no reason to end by a panic, as println! would.
                 let _ = writeln!(io::stdout(), "hello: serving as pid {pid}");
             }
             ExitCode::SUCCESS
         }
         Err(error) => {
-            let _ = writeln!(io::stderr(), "hello: {}", Report(&*error));
+            let _ = writeln!(io::stderr(), "hello: {}", Lines(&*error));
             exit_code(&*error)
         }
     }
 }
 
-fn serve(cli: Cli) -> Result<Ended, BoxError> {
+fn serve(cli: Cli) -> Result<Option<Ended>, BoxError> {
     let config = cli.config()?;
-    let addresses = cli.addresses(&config);
+    let ((addresses, origin), inspect) = (cli.addresses(&config), cli.inspect());
+    if inspect == Some(Inspect::Print) {
+        cli::print_own(&addresses, &origin);
+    }
     let args = cli
         .apply(Args::new().name("hello").version(env!("CARGO_PKG_VERSION")), config)
         // Once, in the parent: what this returns is handed to every child.
         .after_init(move |init| {
             let mut listeners = Vec::new();
             for address in addresses {
-                let listener = init.listen(address)?;
+                let listener = init.listen_any(address)?;
                 http::limit_patience(&listener)?;
                 if !init.is_daemon() {
-                    cli::print_what_to_try(listener.local_addr()?);
+                    cli::print_what_to_try(&listener.local_addr()?);
                 }
                 listeners.push(listener);
             }
@@ -62,11 +63,17 @@ fn serve(cli: Cli) -> Result<Ended, BoxError> {
             }
             Ok(())
         });
-    Ok(Prefork::new(args)?.run()?)
+    match inspect {
+        Some(inspect) => {
+            args.inspect(inspect)?;
+            Ok(None)
+        }
+        None => Ok(Some(Prefork::new(args)?.run()?)),
+    }
 }
 
 /// Serves one connection, and returns a line for the access log.
-fn answer(child: &mut Child, mut connection: TcpStream) -> io::Result<String> {
+fn answer(child: &mut Child, mut connection: AnyStream) -> io::Result<String> {
     let request = http::read(&mut connection)?;
     child.busy(request.line());
     let response = http::respond(&request, child.pid());

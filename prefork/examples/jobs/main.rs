@@ -28,7 +28,7 @@ use std::{
     time::Duration,
 };
 
-use prefork::{Args, BoxError, Child, Prefork, Report, exit_code};
+use prefork::{Args, BoxError, Child, Lines, Prefork, exit_code};
 use redis::{Commands, Connection, Direction};
 
 /// How long a child waits for a job before it looks whether it is to leave, in seconds.
@@ -51,7 +51,7 @@ pub(crate) fn main() -> ExitCode {
     match serve() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            let _ = writeln!(io::stderr(), "jobs: {}", Report(&*error));
+            let _ = writeln!(io::stderr(), "jobs: {}", Lines(&*error));
             exit_code(&*error)
         }
     }

@@ -89,12 +89,16 @@ macro_rules! arguments {
         /// [`Prefork::new`](crate::Prefork::new).
         ///
         /// With the feature `serde` they can be deserialized from any format that describes itself, such as
-        /// TOML, YAML or JSON. Times are numbers of seconds (`30`, `0.5`) or texts (`"30s"`, `"1m 30s"`,
-        /// `"500ms"`); numbers of bytes are whole numbers; `umask` is an octal text (`"027"`), as a number would
-        /// be read as decimal; `auto_reload_handler` is `"upgrade"`, `"reload"` or `"nothing"`;
+        /// TOML, YAML or JSON, and be had from variables of the environment (`from_environment`) and flags (`from_flags`).
+        /// Times are numbers of seconds (`30`, `0.5`) or texts (`"30s"`, `"5 min"`, `"1h 30m"`, `"1d"`); amounts of
+        /// memory are numbers of bytes, or texts with units of powers of 1024 (`"200M"`, `"200MiB"`, `"1.5G"`); `umask`
+        /// is an octal text (`"027"`), as a number would be read as decimal; `auto_reload_handler` is `"upgrade"`, `"reload"` or `"nothing"`;
         /// `on_client_disconnect` is `"cancel"` or `"nothing"`; `log_level` is `"error"`, `"warn"`, `"info"` or
-        /// `"debug"`. Every unknown key and every wrong
-        /// value is named in one error.
+        /// `"debug"`.
+        ///
+        /// Every unknown key and every wrong value is reported. Where [`read_settings`](crate::read_settings) reads the
+        /// file, [`Prefork::new`](crate::Prefork::new) reports it, with file, line and column, and with all that is wrong
+        /// elsewhere; else it is an error of the parser's.
         ///
         /// # Examples
         ///
@@ -112,6 +116,10 @@ macro_rules! arguments {
         #[non_exhaustive]
         pub struct Settings {
             $(#[doc = concat!("See [`Args::", stringify!($name), "`].")] pub $name: Option<$type>,)*
+            /// Where each comes from that no code of the program has set.
+            pub(crate) origins: BTreeMap<&'static str, Origin>,
+            /// What is wrong with what was given in the place of others.
+            pub(crate) faults: Vec<Fault>,
         }
 
         impl<S> Args<S> {
@@ -121,10 +129,16 @@ macro_rules! arguments {
             ///
             /// A daemon whose arguments were set so reads them again at each reload: see
             /// [operating](crate::docs::operating#settings).
-            pub fn settings(mut self, settings: Settings) -> Self {
+            pub fn settings(mut self, mut settings: Settings) -> Self {
                 self.data.has_settings = true;
+                self.data.settings.faults.append(&mut settings.faults);
                 $(if let Some(value) = settings.$name {
-                    self = self.$name(value);
+                    let name = stringify!($name);
+                    self = self.$name(value.clone());
+                    self.data.settings.$name = Some(value);
+                    if let Some(origin) = settings.origins.remove(name) {
+                        self.data.settings.origins.insert(name, origin);
+                    }
                 })*
                 self
             }
@@ -136,11 +150,15 @@ macro_rules! arguments {
             pub(crate) const KEYS: &[&str] = &[$(stringify!($name)),*];
 
             /// Those defaults that are always the same.
-            const DEFAULTS: Self = Self { $($name: default!($($default)?),)* };
+            const DEFAULTS: Self = Self {
+                $($name: default!($($default)?),)*
+                origins: BTreeMap::new(),
+                faults: Vec::new(),
+            };
 
             /// Fills in the defaults that are always the same.
             pub(crate) fn or_defaults(self) -> Self {
-                Self { $($name: self.$name.or(Self::DEFAULTS.$name),)* }
+                Self { $($name: self.$name.or(Self::DEFAULTS.$name),)* ..self }
             }
 
             /// Those that were given another value than their default.
@@ -165,17 +183,45 @@ macro_rules! arguments {
         #[cfg(feature = "serde")]
         impl Settings {
             /// Sets one by its name; `None` if there is none of that name.
-            pub(super) fn set(&mut self, key: &str, value: &Value) -> Option<Result<(), String>> {
-                if key == "umask" {
-                    let mask = OctalMask::from_value(value);
-                    return Some(mask.map(|OctalMask(mask)| self.umask = Some(mask)));
+            pub(super) fn set(
+                &mut self,
+                key: &str,
+                given: Given<'_>,
+            ) -> Option<Result<(), String>> {
+                // Numbers that people write otherwise.
+                match key {
+                    "umask" => {
+                        let mask = given.make();
+                        return Some(mask.map(|OctalMask(mask)| self.umask = Some(mask)));
+                    }
+                    "max_memory" => {
+                        let memory = given.make();
+                        return Some(memory.map(|Memory(bytes)| self.max_memory = Some(bytes)));
+                    }
+                    _ => {}
                 }
                 match key {
-                    $(stringify!($name) => Some(Field::from_value(value).map(|read| {
-                        self.$name = Some(read);
-                    })),)*
+                    $(stringify!($name) => Some(given.make().map(|made| self.$name = Some(made))),)*
                     _ => None,
                 }
+            }
+
+            /// The names, each with its value, or that which it has by default, as a file would have it, and whether it
+            /// was given.
+            pub(super) fn shown(&self) -> Vec<(&'static str, Option<String>, bool)> {
+                let defaults = Self::DEFAULTS;
+                vec![$((
+                    stringify!($name),
+                    match stringify!($name) {
+                        "umask" => self.umask.map(|mask| OctalMask(mask).shown()),
+                        "max_memory" => self.max_memory.map(|bytes| Memory(bytes).shown()),
+                        _ => {
+                            let value = self.$name.as_ref().or(defaults.$name.as_ref());
+                            value.map(Field::shown)
+                        }
+                    },
+                    self.$name.is_some(),
+                ),)*]
             }
         }
     };
@@ -187,6 +233,7 @@ macro_rules! setter {
         $(#[$doc])*
         pub fn $name(mut self, $name: $type) -> Self {
             self.data.settings.$name = Some($name);
+            self.data.settings.origins.remove(stringify!($name));
             self
         }
     };
@@ -194,6 +241,7 @@ macro_rules! setter {
         $(#[$doc])*
         pub fn $name(mut self, $name: impl Into<$type>) -> Self {
             self.data.settings.$name = Some($name.into());
+            self.data.settings.origins.remove(stringify!($name));
             self
         }
     };
@@ -201,6 +249,7 @@ macro_rules! setter {
         $(#[$doc])*
         pub fn $name<T: Into<String>>(mut self, $name: impl IntoIterator<Item = T>) -> Self {
             self.data.settings.$name = Some($name.into_iter().map(Into::into).collect());
+            self.data.settings.origins.remove(stringify!($name));
             self
         }
     };

@@ -140,6 +140,8 @@ impl<S> Args<S> {
     /// ```
     pub fn auto_reload_handler(mut self, handler: impl AutoReloadHandler) -> Self {
         self.parent_hooks.auto_reload_handler = Some(handler.into_handler());
+        self.data.settings.auto_reload_handler = None;
+        self.data.settings.origins.remove("auto_reload_handler");
         self
     }
 
@@ -197,6 +199,8 @@ impl<S> Args<S> {
     /// ```
     pub fn on_client_disconnect(mut self, handler: impl DisconnectHandler) -> Self {
         self.parent_hooks.on_client_disconnect = Some(handler.into_handler());
+        self.data.settings.on_client_disconnect = None;
+        self.data.settings.origins.remove("on_client_disconnect");
         self
     }
 

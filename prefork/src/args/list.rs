@@ -4,10 +4,10 @@
 //! daemon serves, its default, what it needs to change anything, and that it is not zero (`declare.rs`). What else is wrong
 //! with a value or with several is in `check`.
 
-use std::{path::PathBuf, time::Duration};
+use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 #[cfg(feature = "serde")]
-use super::settings::{Field, OctalMask, Value};
+use super::settings::{Field, Given, Memory, OctalMask};
 use super::{
     Args,
     declare::{
@@ -15,7 +15,7 @@ use super::{
     },
     defaults::{GRACEFUL_TIMEOUT, HOOK_TIMEOUT, MAX_CHILDREN, MIN_SPARE, PREFORK, START_TIMEOUT},
 };
-use crate::{LogLevel, OnChange, OnDisconnect, StatusAddress};
+use crate::{Fault, LogLevel, OnChange, OnDisconnect, StatusAddress, error::Origin};
 
 arguments! {
     /// Sets the name of the daemon, shown in `ps` and in its log. Default: the file name of the
@@ -95,18 +95,18 @@ arguments! {
     /// removed at an orderly stop. A process of its own serves the page, as the user of the children; it
     /// is replaced when it ends.
     ///
-    /// With [`prefork`](Self::prefork) 0 this is refused: where the main loop may start threads, no process
-    /// can be forked. Without the feature `status` of this crate it is refused too.
+    /// With [`prefork`](Self::prefork) 0 there is none: where the main loop may start threads, no process
+    /// can be forked. Without the feature `status` of this crate it is refused.
     ///
     /// [`StatusAddress::mode`]: crate::StatusAddress::mode
-    status_listen: StatusAddress as into, by Upgrade;
+    status_listen: StatusAddress as into, by Upgrade, needs Children;
 
     /// Sets the number of children that the pool starts with and comes back to, 0 to
     /// [`max_children`](Self::max_children). Default 3.
     ///
     /// With 0, [`main_loop`](Self::main_loop) runs in the parent itself: nothing is forked (see
-    /// [`Prefork::run`](crate::Prefork::run)). Arguments that are about children would do nothing then, and are
-    /// refused unless they only repeat their default: the other numbers of children, the limits for a child,
+    /// [`Prefork::run`](crate::Prefork::run)). Arguments that are about children have no effect then, and a warning
+    /// names those that do not only repeat their default: the other numbers of children, the limits for a child,
     /// [`request_timeout`](Self::request_timeout) with [`on_timeout`](Self::on_timeout),
     /// [`on_child_exit`](Self::on_child_exit), [`on_client_disconnect`](Self::on_client_disconnect),
     /// [`auto_reload_check_every`](Self::auto_reload_check_every) and `status_listen`.

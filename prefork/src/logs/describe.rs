@@ -111,6 +111,20 @@ impl Display for Uptime {
     }
 }
 
+/// A text of several lines on one, as in the log.
+pub(crate) fn on_one_line(text: &str) -> String {
+    let mut line = String::new();
+    for part in text.lines() {
+        line.push_str(match &line {
+            line if line.is_empty() => "",
+            line if line.ends_with(':') => " ",
+            _ => "; ",
+        });
+        line.push_str(part);
+    }
+    line
+}
+
 /// The measures that a stop has taken.
 #[derive(Debug)]
 pub(crate) struct Measures(pub(crate) Option<(Rung, usize)>);
@@ -249,6 +263,12 @@ mod tests {
             [text(4096), text(512 << 20), text((200 << 20) + (600 << 10))],
             ["4096 bytes", "512 MiB", "200.5 MiB"]
         );
+    }
+
+    #[test]
+    fn lines_become_one() {
+        assert_eq!(on_one_line("wrong:\na: b\nc"), "wrong: a: b; c");
+        assert_eq!(on_one_line("wrong"), "wrong");
     }
 
     #[test]

@@ -1,10 +1,14 @@
 //! `new` and `run`: the order in which a daemon comes up and goes down.
 
+#[cfg(feature = "serde")]
+mod inspect;
 mod open_logs;
 mod prepared;
 mod read_settings;
 mod solo;
 
+#[cfg(feature = "serde")]
+pub use inspect::Inspect;
 pub use read_settings::read_settings;
 
 use std::{fmt, io, os::fd::OwnedFd, time::Duration};
@@ -15,7 +19,6 @@ use prefork_daemonize::{Daemonize, Outcome, Readiness};
 use crate::{
     Args, ArgsError, RunError,
     args::check::{Plan, Pool, Settings, When, check},
-    args::settings::locate,
     board::ParentBoard,
     channels::Channels,
     child::{self, Body},
@@ -77,8 +80,7 @@ impl<S> Prefork<S> {
         let plan = check(args, invocation.as_ref().ok(), when);
         match plan {
             Ok(plan) => Ok(Self { plan, invocation }),
-            Err(mut error) => {
-                locate(&mut error);
+            Err(error) => {
                 if let Some(inherited) = &*inherited {
                     inherited.refuse(None, &error);
                 }

@@ -14,7 +14,9 @@ use crate::{SettingsError, args::settings, upgrade::inherited};
 ///
 /// # Errors
 ///
-/// [`SettingsError`] names the file and what is wrong. [`exit_code`](crate::exit_code) makes 78 of it.
+/// [`SettingsError`] names the file and what is wrong, if it cannot be read, or `parse` fails. What is wrong with keys of
+/// [`Settings`](crate::Settings) alone is no reason to fail here: it is reported by [`Prefork::new`](crate::Prefork::new),
+/// with its place and with all that is wrong elsewhere. [`exit_code`](crate::exit_code) makes 78 of both.
 ///
 /// # Examples
 ///

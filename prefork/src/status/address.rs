@@ -126,8 +126,8 @@ impl Display for StatusAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
             Place::Tcp(address) => address.fmt(f),
-            Place::Unix { path, .. } => path.display().fmt(f),
-            Place::Neither(text) => f.write_str(text),
+            Place::Unix { path, .. } => one_line(path).fmt(f),
+            Place::Neither(text) => one_line(text).fmt(f),
         }
     }
 }

@@ -22,9 +22,10 @@ use super::{
     way_back::Return,
 };
 use crate::{
-    Report, SettingsError,
+    Lines, Report, SettingsError,
     args::settings::InForce,
     logs::ChangeMessage,
+    logs::describe::on_one_line,
     logs::log::{Log, Role as Speaker},
     logs::stderr,
     program::Role,
@@ -260,9 +261,9 @@ impl Inherited {
     /// Gives up: a probe says why; a successor hands the daemon back to the old program, and one that has come
     /// back is executed again after a pause, in which cases this does not return.
     pub(crate) fn refuse(&self, name: Option<&str>, error: &(dyn Error + 'static)) {
-        let (name, reason) = (name.unwrap_or("prefork"), Report(error));
+        let (name, reason) = (name.unwrap_or("prefork"), on_one_line(&Lines(error).to_string()));
         match &self.purpose {
-            Purpose::Probe(reply) | Purpose::Settings(reply) => reply.refuse(&reason.to_string()),
+            Purpose::Probe(reply) | Purpose::Settings(reply) => reply.refuse(&reason),
             Purpose::Successor => {
                 let failed = ChangeMessage::TakeoverFailed { reason: &reason };
                 Log::new(name, Speaker::Parent).write(&failed);

@@ -216,14 +216,17 @@ fn wrong_settings_leave_all_as_it_was() {
     let scene = scene!();
     let daemon = hello(&scene, "prefork = 2\nmax_children = 4").daemon();
     for (text, words) in [
-        ("prefork = 9\n", "prefork: 9 is greater than max_children (4) (in "),
+        (
+            "prefork = 9\n",
+            ":1: prefork: 9 is greater than max_children (4); the settings in force stay",
+        ),
         (
             "max_childern = 9\n",
-            "hello.toml: line 2: unknown key `max_childern`; did you mean `max_children`?",
+            "hello.toml:2:1: max_childern: unknown key; did you mean `max_children`?",
         ),
         (
             "prefork = 1\nstart_timeout = \"soon\"\n",
-            "hello.toml: line 4: start_timeout: must be a number of seconds",
+            "hello.toml:4:1: start_timeout: must be a number of seconds",
         ),
         ("prefork = [\n", "hello.toml: "),
         ("prefork = 0\nmax_children = 150\n", "prefork is 0"),
@@ -314,7 +317,7 @@ fn where_arguments_are_code_nothing_is_read() {
     let old = daemon.living();
     daemon.signal(Signal::HUP);
     daemon.wait_for_children(PATIENCE, 3, &old);
-    assert_eq!(scene.logged("settings"), 0);
+    assert_eq!(scene.logged("the settings"), 0);
     daemon.stop_in_order();
 }
 

@@ -1,6 +1,7 @@
 //! Collecting what is wrong with arguments.
 
 use std::{
+    collections::BTreeMap,
     os::unix::ffi::OsStrExt,
     path::{Path, PathBuf},
 };
@@ -9,7 +10,7 @@ use prefork_core::one_line;
 
 use prefork_reload::{Distrust, trusted_way};
 
-use crate::{Fault, Report};
+use crate::{Fault, Report, error::Origin};
 
 /// The faults found so far.
 #[derive(Default)]
@@ -18,7 +19,19 @@ pub(super) struct Faults(pub(super) Vec<Fault>);
 impl Faults {
     pub(super) fn add(&mut self, argument: &'static str, problem: impl Into<String>) {
         let problem = one_line(&problem.into()).to_string();
-        self.0.push(Fault { argument, problem });
+        self.0.push(Fault { argument: argument.to_owned(), problem, origin: Origin::Program });
+    }
+
+    /// Says of each where the argument comes from.
+    pub(super) fn with_origins(self, origins: &BTreeMap<&'static str, Origin>) -> Vec<Fault> {
+        let place = |mut fault: Fault| {
+            if let (Origin::Program, Some(origin)) = (&fault.origin, origins.get(&*fault.argument))
+            {
+                fault.origin = origin.clone();
+            }
+            fault
+        };
+        self.0.into_iter().map(place).collect()
     }
 
     /// Makes a path absolute, as the daemon will leave the current directory.

@@ -14,7 +14,7 @@ use prefork_reload::WatchList;
 
 use crate::{
     Args, ArgsError, Report,
-    args::settings::{Fixed, InForce, Live, Mask, Reaction, files_read},
+    args::settings::{Fixed, InForce, Live, Mask, Reaction, faults_read, files_read},
     args::{self, AfterInit, BeforeDaemonize, Data, defaults},
     board::Place,
     child::{Body, Limits},
@@ -62,7 +62,11 @@ pub(crate) fn check<S>(
     when: When,
 ) -> Result<Plan<S>, ArgsError> {
     let Args { mut data, before_daemonize, after_init, parent_hooks, body, too_early } = args;
-    let mut faults = Faults::default();
+    // What was found wrong when files, variables and flags were read goes first.
+    let mut faults = Faults(faults_read().clone());
+    let given = std::mem::take(&mut data.settings.faults);
+    faults.0.extend(given.into_iter().filter(|fault| !faults_read().contains(fault)));
+    let origins = data.settings.origins.clone();
     for name in too_early {
         faults.add(name, "must be set after after_init, as it is handed what that returns");
     }
@@ -73,7 +77,7 @@ pub(crate) fn check<S>(
         When::AtStart => require_root(&data, &mut faults),
         When::AtReload => {}
     }
-    unused::refuse(&data, &parent_hooks, &mut faults);
+    let without_effect = unused::refuse(&data, &parent_hooks, &mut faults);
     let fixed = Fixed::of(&data);
     let auto_reload = auto_reload(&mut data, &parent_hooks, &mut faults);
     if let (Some(handler), Some(invocation)) = (&parent_hooks.auto_reload_handler, invocation) {
@@ -82,11 +86,12 @@ pub(crate) fn check<S>(
     if parent_hooks.on_client_disconnect.is_some() {
         netwatch_interval(&mut data, &mut faults);
     }
-    let (settings, users, error_log, access_log) =
+    let (mut settings, users, error_log, access_log) =
         check_data(data, fixed, &parent_hooks, &mut faults);
+    settings.without_effect = without_effect;
 
     if !faults.0.is_empty() {
-        return Err(ArgsError::new(faults.0));
+        return Err(ArgsError::new(faults.with_origins(&origins)));
     }
     Ok(Plan {
         settings,
@@ -154,6 +159,7 @@ fn check_data(
         hook_timeout: data.settings.hook_timeout.unwrap_or(defaults::HOOK_TIMEOUT),
         manager: Manager::default(),
         status,
+        without_effect: Vec::new(),
         in_force: Box::new(in_force),
     };
     (settings, users, error_log, access_log)
@@ -256,13 +262,10 @@ fn status(data: &mut Data, faults: &mut Faults) -> Option<crate::status::Address
     if cfg!(not(feature = "status")) {
         faults.add("status_listen", "needs the feature `status` of the crate `prefork`");
     }
-    if data.settings.prefork == Some(0) {
-        faults.add(
-            "status_listen",
-            "needs a process of its own: prefork is 0, where nothing is forked",
-        );
-    }
-    crate::status::check(address).map_err(|problem| faults.add("status_listen", problem)).ok()
+    let checked =
+        crate::status::check(address).map_err(|problem| faults.add("status_listen", problem)).ok();
+    // It takes a process of its own.
+    checked.filter(|_| data.settings.prefork != Some(0))
 }
 
 const fn has_scoreboard(data: &Data) -> bool {

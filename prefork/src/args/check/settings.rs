@@ -31,6 +31,8 @@ pub(crate) struct Settings {
     pub(crate) manager: Manager,
     /// The address of the status page.
     pub(crate) status: Option<crate::status::Address>,
+    /// The arguments that have no effect, as there are no children.
+    pub(crate) without_effect: Vec<&'static str>,
     /// The settings with which later ones are compared.
     pub(crate) in_force: Box<InForce>,
 }

@@ -3,7 +3,7 @@
 use super::*;
 use crate::{OnChange, OnDisconnect};
 
-fn faults<S>(args: Args<S>) -> Vec<(&'static str, String)> {
+fn faults<S>(args: Args<S>) -> Vec<(String, String)> {
     let error = check(args, None, When::AtStart)
         .err()
         .map(|error| error.faults().to_vec())
@@ -11,8 +11,17 @@ fn faults<S>(args: Args<S>) -> Vec<(&'static str, String)> {
     error.into_iter().map(|fault| (fault.argument, fault.problem)).collect()
 }
 
-fn names<S>(args: Args<S>) -> Vec<&'static str> {
+fn names<S>(args: Args<S>) -> Vec<String> {
     faults(args).into_iter().map(|(argument, _)| argument).collect()
+}
+
+/// Those that are taken and have no effect, as there are no children.
+fn without_effect<S>(args: Args<S>) -> Vec<&'static str> {
+    check(args, None, When::AtStart)
+        .map_err(|error| error.to_string())
+        .expect("taken")
+        .settings
+        .without_effect
 }
 
 fn complete() -> Args {
@@ -73,13 +82,10 @@ fn each_wrong_argument_is_named() {
         |every| complete().auto_reload_check_every(every).auto_reload_handler(OnChange::Reload);
     assert_eq!(faults(reloading(second)), []);
     assert_eq!(names(reloading(Duration::ZERO)), ["auto_reload_check_every"]);
-    assert_eq!(names(reloading(second).prefork(0)), ["auto_reload_check_every"]);
     assert_eq!(names(reloading(second).auto_reload_watch(WatchList::new())), ["auto_reload_watch"]);
     let cancel = OnDisconnect::Cancel;
     assert_eq!(names(complete().on_client_disconnect(cancel)), ["on_client_disconnect"]);
     assert_eq!(faults(board().on_client_disconnect(cancel)), []);
-    let without = board().on_client_disconnect(cancel).prefork(0);
-    assert_eq!(names(without), ["on_client_disconnect"]);
     assert_eq!(names(board().netwatch_interval(second)), ["netwatch_interval"]);
     let quick = board().on_client_disconnect(cancel).netwatch_interval(Duration::ZERO);
     assert_eq!(names(quick), ["netwatch_interval"]);
@@ -90,7 +96,7 @@ fn each_wrong_argument_is_named() {
     let root = rustix::process::geteuid().is_root();
     assert_eq!(
         names(complete().require_root(true)),
-        if root { vec![] } else { vec!["require_root"] }
+        if root { vec![] } else { vec!["require_root".to_owned()] }
     );
 }
 
@@ -107,37 +113,41 @@ fn a_status_page_is_for_this_machine_and_a_pool() {
     assert_eq!(faults(complete().status_listen("/tmp/x.status")), []);
     assert_eq!(names(complete().status_listen("0.0.0.0:9000")), ["status_listen"]);
     assert_eq!(names(complete().status_listen("nonsense")), ["status_listen"]);
-    assert_eq!(names(complete().status_listen("127.0.0.1:0").prefork(0)), ["status_listen"]);
+    assert_eq!(names(complete().status_listen("nonsense").prefork(0)), ["status_listen"]);
+    let alone = complete().status_listen("127.0.0.1:0").prefork(0);
+    assert_eq!(without_effect(alone), ["status_listen"]);
 }
 
 #[test]
 fn a_main_loop_that_came_before_after_init_is_a_fault() {
     let args = complete().after_init(|_| Ok(1));
     let [(argument, problem)] = &faults(args)[..] else { panic!("one fault") };
-    assert_eq!(*argument, "main_loop");
+    assert_eq!(argument, "main_loop");
     assert!(problem.contains("after after_init"), "{problem}");
 }
 
+/// A file that is made for many children serves without any too, and what is about them is named.
 #[test]
-fn what_does_nothing_without_children_is_refused() {
+fn what_has_no_effect_without_children_is_taken_and_named() {
     let second = Duration::from_secs(1);
     let alone = || complete().prefork(0).scoreboard_in_memory(true);
-    assert_eq!(names(alone().max_children(0)), ["max_children"]);
-    assert_eq!(names(alone().max_children(9)), ["max_children"]);
-    assert_eq!(names(alone().min_spare(2)), ["min_spare"]);
-    assert_eq!(names(alone().max_spare(2)), ["max_spare"]);
-    assert_eq!(names(alone().max_unavailable(2)), ["max_unavailable"]);
-    assert_eq!(names(alone().max_requests(2)), ["max_requests"]);
-    assert_eq!(names(alone().max_memory(2)), ["max_memory"]);
-    assert_eq!(names(alone().max_lifetime(second)), ["max_lifetime"]);
-    assert_eq!(names(alone().request_timeout(second)), ["request_timeout"]);
-    assert_eq!(names(alone().on_timeout(|_| Ok(()))), ["on_timeout"]);
-    assert_eq!(names(alone().on_child_exit(|_| Ok(()))), ["on_child_exit"]);
-    let (argument, problem) = &faults(alone().max_requests(2))[0];
-    assert_eq!(
-        format!("{argument}: {problem}"),
-        "max_requests: does nothing with prefork 0, where there are no children"
-    );
+    assert_eq!(without_effect(alone().max_children(9)), ["max_children"]);
+    assert_eq!(without_effect(alone().min_spare(2)), ["min_spare"]);
+    assert_eq!(without_effect(alone().max_spare(2)), ["max_spare"]);
+    assert_eq!(without_effect(alone().max_unavailable(2)), ["max_unavailable"]);
+    assert_eq!(without_effect(alone().max_requests(2)), ["max_requests"]);
+    assert_eq!(without_effect(alone().max_memory(2)), ["max_memory"]);
+    assert_eq!(without_effect(alone().max_lifetime(second)), ["max_lifetime"]);
+    assert_eq!(without_effect(alone().request_timeout(second)), ["request_timeout"]);
+    assert_eq!(without_effect(alone().keep_descendants(true)), ["keep_descendants"]);
+    assert_eq!(without_effect(alone().on_timeout(|_| Ok(()))), ["on_timeout"]);
+    assert_eq!(without_effect(alone().on_child_exit(|_| Ok(()))), ["on_child_exit"]);
+    let cancel = alone().on_client_disconnect(OnDisconnect::Cancel);
+    assert_eq!(without_effect(cancel), ["on_client_disconnect"]);
+    let reload = alone().auto_reload_check_every(second).auto_reload_handler(OnChange::Reload);
+    assert_eq!(without_effect(reload), ["auto_reload_check_every"]);
+    assert_eq!(names(alone().max_requests(0)), ["max_requests"], "it is wrong all the same");
+    assert_eq!(without_effect(complete().max_requests(2)), [""; 0], "there are children");
 }
 
 #[test]
@@ -163,7 +173,7 @@ fn what_does_nothing_without_another_is_refused() {
     let late = |args: Args| args.on_timeout(|_| Ok(()));
     let (argument, problem) = &faults(late(board()))[0];
     assert_eq!(
-        (*argument, &**problem),
+        (&**argument, &**problem),
         ("on_timeout", "does nothing without request_timeout; set that too")
     );
     assert_eq!(faults(late(board().request_timeout(Duration::from_secs(1)))), []);

@@ -1,7 +1,8 @@
 //! Arguments that would change nothing where they are given.
 //!
 //! Its author believes that it does something: a limit, or that the parent is root no more. So it
-//! is refused. One that only repeats its default promises nothing, and is taken.
+//! is refused. One that only repeats its default promises nothing, and is taken. Where there are no children, a file that
+//! is made for many is to serve all the same: what is about children is named in a warning then.
 
 use super::{Faults, has_scoreboard};
 use crate::{
@@ -10,13 +11,26 @@ use crate::{
 };
 
 /// Refuses each argument that lacks what it needs, and names the first thing that it lacks; and each that is wrong in
-/// itself.
-pub(super) fn refuse(data: &Data, hooks: &ParentHooks, faults: &mut Faults) {
-    for argument in data.settings.given().into_iter().chain(not_plain(data, hooks)) {
-        let unmet = argument.needs.iter().find(|need| !is_met(**need, data, hooks));
-        let problems = [unmet.map(|need| problem(*need)), argument.problem];
-        problems.into_iter().flatten().for_each(|problem| faults.add(argument.name, problem));
+/// itself. Returns those that have no effect without children.
+pub(super) fn refuse(data: &Data, hooks: &ParentHooks, faults: &mut Faults) -> Vec<&'static str> {
+    let mut without_effect = Vec::new();
+    for Argument { name, needs, problem } in
+        data.settings.given().into_iter().chain(not_plain(data, hooks))
+    {
+        match needs.iter().find(|need| !is_met(**need, data, hooks)).map(|need| lack(*need)) {
+            None => {}
+            Some(Lack::Children) => without_effect.push(name),
+            Some(Lack::Other(problem)) => faults.add(name, problem),
+        }
+        problem.into_iter().for_each(|problem| faults.add(name, problem));
     }
+    without_effect
+}
+
+/// What an argument lacks.
+enum Lack {
+    Children,
+    Other(String),
 }
 
 /// Those that were given of the arguments that are no plain data.
@@ -53,9 +67,9 @@ fn is_met(need: Need, data: &Data, hooks: &ParentHooks) -> bool {
     }
 }
 
-fn problem(need: Need) -> String {
-    match need {
-        Need::Children => "does nothing with prefork 0, where there are no children".to_owned(),
+fn lack(need: Need) -> Lack {
+    Lack::Other(match need {
+        Need::Children => return Lack::Children,
         Need::Scoreboard => {
             "needs a scoreboard; set scoreboard_path or scoreboard_in_memory".to_owned()
         }
@@ -64,7 +78,7 @@ fn problem(need: Need) -> String {
         Need::Hook => without("a hook that it limits"),
         Need::OnClientDisconnect => without("on_client_disconnect"),
         Need::User => without("user (or group, or supplementary_groups)"),
-    }
+    })
 }
 
 fn without(names: &str) -> String {

@@ -13,7 +13,7 @@ use prefork_reload::{Distrust, trusted_file};
 use serde::{Deserialize, Serialize};
 
 use super::places;
-use crate::args::fingerprint;
+use crate::{Fault, args::fingerprint};
 
 /// Why settings cannot be had from a file.
 #[derive(thiserror::Error)]
@@ -37,15 +37,17 @@ pub enum SettingsError {
         /// The users who can.
         source: Distrust,
     },
-    /// What stands there is wrong.
-    #[error("settings {}: {}", one_line(path), text(problem))]
+    /// What stands there is wrong, so that the parser does not come to an end: what is no TOML, or what is wrong with the
+    /// program's own settings.
+    #[error("settings {}: {}{}", one_line(path), text(problem), lines(faults))]
     #[non_exhaustive]
     Wrong {
         /// The file.
         path: PathBuf,
-        /// What is wrong, and in which line: of each key of [`Settings`](crate::Settings) its own, of the rest what the
-        /// parser says.
+        /// What the parser says.
         problem: String,
+        /// What is wrong with the library's settings besides.
+        faults: Vec<Fault>,
     },
 }
 
@@ -65,13 +67,17 @@ pub(crate) fn read<T, E: Display>(
     let mut text = String::new();
     file.read_to_string(&mut text).map_err(read)?;
     files_read().push(ReadFile { path: path.to_owned(), content: fingerprint(&text) });
-    places::begin();
-    parse(&text).map_err(|error| {
-        // A parser knows only where the table stands that has them.
-        let problem = places::located(&text);
-        let problem = problem.unwrap_or_else(|| error.to_string().trim_end().to_owned());
-        SettingsError::Wrong { path: path.to_owned(), problem }
-    })
+    let (parsed, faults) = places::within(path, &text, parse);
+    match parsed {
+        Ok(parsed) => {
+            faults_read().extend(faults);
+            Ok(parsed)
+        }
+        Err(error) => {
+            let problem = error.to_string().trim_end().to_owned();
+            Err(SettingsError::Wrong { path: path.to_owned(), problem, faults })
+        }
+    }
 }
 
 /// A file of settings that was read.
@@ -90,10 +96,24 @@ pub(crate) fn files_read() -> MutexGuard<'static, Vec<ReadFile>> {
     FILES.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// Returns what is wrong with settings in the files that this process has read to their end.
+///
+/// Beside those that go with the settings, so that they are reported too where a program picks single values out of these.
+pub(crate) fn faults_read() -> MutexGuard<'static, Vec<Fault>> {
+    static FAULTS: Mutex<Vec<Fault>> = Mutex::new(Vec::new());
+    // Nothing panics while it is held.
+    FAULTS.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// What a parser says may show the file, which may hold anything: its lines, each without control characters.
 fn text(problem: &str) -> String {
     let lines = problem.lines().map(|line| one_line(line).to_string());
     lines.collect::<Vec<_>>().join("\n")
+}
+
+/// Each fault in a line of its own.
+fn lines(faults: &[Fault]) -> String {
+    faults.iter().map(|fault| format!("\n{fault}")).collect()
 }
 
 #[cfg(test)]
@@ -103,7 +123,11 @@ mod tests {
     #[test]
     fn what_a_parser_shows_of_a_file_commands_no_terminal() {
         let path = PathBuf::from("/etc/x\u{1b}.toml");
-        let wrong = SettingsError::Wrong { path, problem: "line 1\n| a\u{1b}[31m".to_owned() };
+        let wrong = SettingsError::Wrong {
+            path,
+            problem: "line 1\n| a\u{1b}[31m".to_owned(),
+            faults: Vec::new(),
+        };
         let expected = "settings /etc/x\\u{1b}.toml: line 1\n| a\\u{1b}[31m";
         assert_eq!(wrong.to_string(), expected);
     }

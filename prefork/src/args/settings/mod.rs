@@ -2,18 +2,23 @@
 
 mod file;
 mod in_force;
+#[cfg(feature = "serde")]
+mod layers;
+#[cfg(feature = "serde")]
+mod listing;
 mod places;
 #[cfg(feature = "serde")]
 mod read;
 #[cfg(feature = "serde")]
+mod units;
+#[cfg(feature = "serde")]
 mod value;
 
 pub use file::SettingsError;
-pub(crate) use file::{ReadFile, files_read, read};
+pub(crate) use file::{ReadFile, faults_read, files_read, read};
 pub(crate) use in_force::{Fixed, Held, InForce, Live, Mask, Reaction};
-pub(crate) use places::locate;
 #[cfg(feature = "serde")]
-pub(super) use value::{Field, Mask as OctalMask, Value};
+pub(super) use value::{Field, Given, Mask as OctalMask, Memory};
 
 #[cfg(test)]
 mod tests {

@@ -5,10 +5,10 @@ use std::fmt;
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, Visitor};
 
 use super::{
-    places::{self, Fault},
-    value::Value,
+    places,
+    value::{Given, Value},
 };
-use crate::Settings;
+use crate::{Fault, Settings, error::Origin};
 
 /// How alike two names must be for one to be what was meant, from 0 to 1.
 const ALIKE: f64 = 0.8;
@@ -30,30 +30,46 @@ impl<'de> Visitor<'de> for Reader {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Settings, A::Error> {
         let mut settings = Settings::default();
-        let mut faults = Vec::new();
         while let Some(key) = map.next_key::<String>()? {
             let value = map.next_value::<Value>()?;
-            match settings.set(&key, &value) {
-                None => faults.push(Fault { problem: unknown(&key), key }),
-                Some(Err(problem)) => {
-                    faults.push(Fault { problem: format!("{key}: {problem}"), key });
-                }
-                Some(Ok(())) => {}
-            }
+            settings.give(&key, Given::Value(&value), places::origin(&key).unwrap_or_default());
         }
-        if faults.is_empty() {
+        // Those of a file are reported with all others, when the arguments are checked.
+        if settings.faults.is_empty() || places::note(&settings.faults) {
             return Ok(settings);
         }
-        places::note(&faults);
-        let problems: Vec<_> = faults.into_iter().map(|fault| fault.problem).collect();
+        let problems: Vec<_> = settings.faults.iter().map(Fault::to_string).collect();
         Err(A::Error::custom(problems.join("; ")))
+    }
+}
+
+impl Settings {
+    /// Sets one by its name, or notes what is wrong with that.
+    pub(super) fn give(&mut self, key: &str, given: Given<'_>, origin: Origin) {
+        let name = Self::KEYS.iter().copied().find(|name| *name == key);
+        let problem = match (self.set(key, given), name) {
+            (Some(Ok(())), Some(name)) => {
+                if origin != Origin::Program {
+                    self.origins.insert(name, origin);
+                }
+                return;
+            }
+            (Some(Err(problem)), _) => problem,
+            (Some(Ok(())), None) | (None, _) => unknown(key),
+        };
+        self.refuse(key, problem, origin);
+    }
+
+    /// Notes what is wrong with what was given in the place of one.
+    pub(super) fn refuse(&mut self, key: &str, problem: String, origin: Origin) {
+        self.faults.push(Fault { argument: key.to_owned(), problem, origin });
     }
 }
 
 fn unknown(key: &str) -> String {
     match closest(key) {
-        Some(name) => format!("unknown key `{key}`; did you mean `{name}`?"),
-        None => format!("unknown key `{key}`"),
+        Some(name) => format!("unknown key; did you mean `{name}`?"),
+        None => "unknown key".to_owned(),
     }
 }
 
@@ -140,7 +156,7 @@ mod tests {
             refused(r#"{"max_childern": 5, "prefork": "many", "name": "ok", "daemonize": 1}"#);
         assert_eq!(
             said,
-            "unknown key `max_childern`; did you mean `max_children`?; \
+            "max_childern: unknown key; did you mean `max_children`?; \
              prefork: must be a whole number from 0 to 4294967295, not \"many\"; \
              daemonize: must be true or false, not 1"
         );
@@ -148,8 +164,8 @@ mod tests {
 
     #[test]
     fn a_key_that_resembles_nothing_gets_no_advice() {
-        assert_eq!(refused(r#"{"zzz": 5}"#), "unknown key `zzz`");
-        let meant = "unknown key `Graceful-Timeout`; did you mean `graceful_timeout`?";
+        assert_eq!(refused(r#"{"zzz": 5}"#), "zzz: unknown key");
+        let meant = "Graceful-Timeout: unknown key; did you mean `graceful_timeout`?";
         assert_eq!(refused(r#"{"Graceful-Timeout": 5}"#), meant);
     }
 
@@ -167,15 +183,15 @@ mod tests {
             ),
             (
                 r#"{"start_timeout": "soon"}"#,
-                "start_timeout: must be a number of seconds or a time such as \"30s\", not \"soon\"",
+                "start_timeout: must be a number of seconds or a time such as \"30s\", \"5 min\" or \"1d\", not \"soon\"",
             ),
             (
                 r#"{"start_timeout": -1}"#,
-                "start_timeout: must be a number of seconds or a time such as \"30s\", not -1",
+                "start_timeout: must be a number of seconds or a time such as \"30s\", \"5 min\" or \"1d\", not -1",
             ),
             (
                 r#"{"start_timeout": 1e300}"#,
-                "start_timeout: must be a number of seconds or a time such as \"30s\", not 1e300",
+                "start_timeout: must be a number of seconds or a time such as \"30s\", \"5 min\" or \"1d\", not 1e300",
             ),
             (
                 r#"{"umask": "9"}"#,

@@ -8,6 +8,7 @@ use std::{
 
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
+use super::units;
 use crate::StatusAddress;
 use crate::{LogLevel, OnChange, OnDisconnect};
 
@@ -108,11 +109,48 @@ pub(crate) trait Field: Sized {
     /// What it should be, in words.
     const WANTED: &str;
 
+    /// Makes it of what a file says.
     fn read(value: &Value) -> Option<Self>;
+
+    /// Makes it of the text of a flag or a variable.
+    fn parse(text: &str) -> Option<Self> {
+        Self::read(&Value::Text(text.to_owned()))
+    }
+
+    /// Shows it as a file would have it.
+    fn shown(&self) -> String;
 
     fn from_value(value: &Value) -> Result<Self, String> {
         Self::read(value).ok_or_else(|| format!("must be {}, not {value}", Self::WANTED))
     }
+
+    fn from_text(text: &str) -> Result<Self, String> {
+        Self::parse(text).ok_or_else(|| format!("must be {}, not {text:?}", Self::WANTED))
+    }
+}
+
+/// What a setting is given.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Given<'a> {
+    /// By a file.
+    Value(&'a Value),
+    /// By a flag or a variable.
+    Text(&'a str),
+}
+
+impl Given<'_> {
+    /// Makes a setting of it.
+    pub(crate) fn make<T: Field>(self) -> Result<T, String> {
+        match self {
+            Self::Value(value) => T::from_value(value),
+            Self::Text(text) => T::from_text(text),
+        }
+    }
+}
+
+/// A text in quotes, as TOML has it.
+fn quoted(text: &str) -> String {
+    format!("{text:?}")
 }
 
 impl Field for bool {
@@ -120,6 +158,14 @@ impl Field for bool {
 
     fn read(value: &Value) -> Option<Self> {
         if let Value::Truth(value) = value { Some(*value) } else { None }
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        text.parse().ok()
+    }
+
+    fn shown(&self) -> String {
+        self.to_string()
     }
 }
 
@@ -129,6 +175,10 @@ impl Field for String {
     fn read(value: &Value) -> Option<Self> {
         if let Value::Text(value) = value { Some(value.clone()) } else { None }
     }
+
+    fn shown(&self) -> String {
+        quoted(self)
+    }
 }
 
 impl Field for PathBuf {
@@ -136,6 +186,10 @@ impl Field for PathBuf {
 
     fn read(value: &Value) -> Option<Self> {
         String::read(value).map(Into::into)
+    }
+
+    fn shown(&self) -> String {
+        quoted(&self.to_string_lossy())
     }
 }
 
@@ -145,6 +199,14 @@ impl Field for u32 {
     fn read(value: &Value) -> Option<Self> {
         if let Value::Whole(value) = value { (*value).try_into().ok() } else { None }
     }
+
+    fn parse(text: &str) -> Option<Self> {
+        text.trim().parse().ok()
+    }
+
+    fn shown(&self) -> String {
+        self.to_string()
+    }
 }
 
 impl Field for u64 {
@@ -153,23 +215,45 @@ impl Field for u64 {
     fn read(value: &Value) -> Option<Self> {
         if let Value::Whole(value) = value { (*value).try_into().ok() } else { None }
     }
+
+    fn parse(text: &str) -> Option<Self> {
+        text.trim().parse().ok()
+    }
+
+    fn shown(&self) -> String {
+        self.to_string()
+    }
 }
 
 impl Field for Duration {
-    const WANTED: &str = "a number of seconds or a time such as \"30s\"";
+    const WANTED: &str = "a number of seconds or a time such as \"30s\", \"5 min\" or \"1d\"";
 
     fn read(value: &Value) -> Option<Self> {
         match value {
             Value::Whole(seconds) => Some(Self::from_secs((*seconds).try_into().ok()?)),
             Value::Real(seconds) => Self::try_from_secs_f64(*seconds).ok(),
-            Value::Text(text) => humantime::parse_duration(text).ok(),
+            Value::Text(text) => units::duration(text),
             Value::Nothing | Value::Truth(_) | Value::List(_) | Value::Table => None,
         }
+    }
+
+    fn shown(&self) -> String {
+        quoted(&humantime::format_duration(*self).to_string())
     }
 }
 
 impl Field for Vec<String> {
     const WANTED: &str = "a list of texts";
+
+    fn parse(text: &str) -> Option<Self> {
+        let names = text.split(',').map(str::trim).filter(|name| !name.is_empty());
+        Some(names.map(str::to_owned).collect())
+    }
+
+    fn shown(&self) -> String {
+        let names: Vec<_> = self.iter().map(|name| quoted(name)).collect();
+        format!("[{}]", names.join(", "))
+    }
 
     fn read(value: &Value) -> Option<Self> {
         let Value::List(values) = value else { return None };
@@ -204,6 +288,14 @@ impl Field for OnChange {
             _ => None,
         }
     }
+
+    fn shown(&self) -> String {
+        quoted(match self {
+            Self::Upgrade => "upgrade",
+            Self::Reload => "reload",
+            Self::Nothing => "nothing",
+        })
+    }
 }
 
 impl Field for OnDisconnect {
@@ -216,6 +308,13 @@ impl Field for OnDisconnect {
             _ => None,
         }
     }
+
+    fn shown(&self) -> String {
+        quoted(match self {
+            Self::Cancel => "cancel",
+            Self::Nothing => "nothing",
+        })
+    }
 }
 
 impl Field for LogLevel {
@@ -224,6 +323,10 @@ impl Field for LogLevel {
     fn read(value: &Value) -> Option<Self> {
         String::read(value)?.parse().ok()
     }
+
+    fn shown(&self) -> String {
+        quoted(self.name())
+    }
 }
 
 impl Field for StatusAddress {
@@ -231,6 +334,33 @@ impl Field for StatusAddress {
 
     fn read(value: &Value) -> Option<Self> {
         String::read(value).map(Into::into)
+    }
+
+    fn shown(&self) -> String {
+        quoted(&self.to_string())
+    }
+}
+
+/// An amount of memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Memory(pub(crate) u64);
+
+impl Field for Memory {
+    const WANTED: &str = "a number of bytes, or an amount such as \"200M\" or \"1.5GiB\"";
+
+    fn read(value: &Value) -> Option<Self> {
+        match value {
+            Value::Whole(bytes) => (*bytes).try_into().ok().map(Self),
+            Value::Text(text) => units::bytes(text).map(Self),
+            Value::Nothing | Value::Truth(_) | Value::Real(_) | Value::List(_) | Value::Table => {
+                None
+            }
+        }
+    }
+
+    fn shown(&self) -> String {
+        let shown = units::show_bytes(self.0);
+        if shown.ends_with(|last: char| last.is_ascii_digit()) { shown } else { quoted(&shown) }
     }
 }
 
@@ -259,5 +389,9 @@ impl Field for Mask {
             | Value::List(_)
             | Value::Table => None,
         }
+    }
+
+    fn shown(&self) -> String {
+        quoted(&format!("{:03o}", self.0))
     }
 }

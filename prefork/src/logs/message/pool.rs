@@ -74,6 +74,7 @@ messages! {
          them, and will not shrink; accept by Child::accept, or call Child::busy and Child::idle";
     Info BelowMaximum { duration: Span } => "no longer full: max_children is enough again, after {duration}";
     Info Resized { prefork: u32, max_children: u32 } => "prefork is now {prefork}, of at most {max_children}";
+    Warn WithoutEffect { arguments: &'a str } => "prefork is 0, so there are no children: {arguments} have no effect";
     Warn StaysSmall =>
         "the pool stays at prefork children: to grow to max_children, set scoreboard_path or scoreboard_in_memory";
     Error Hung {

@@ -21,8 +21,8 @@ use crate::{
     board::{ParentBoard, Phase},
     child::{By, Child, ChildParts, Failed, Stop, Work, stops},
     hooks::ParentHooks,
-    logs::ChangeMessage,
     logs::log::{Log, Role},
+    logs::{ChangeMessage, PoolMessage},
     manager::Begun,
     parent::Basis,
     program::Invocation,
@@ -127,12 +127,18 @@ fn introduce(
     }
     let daemon = &Introduction { settings, users, invocation, listeners };
     log.write(&ChangeMessage::Starting { daemon });
+    if !settings.without_effect.is_empty() {
+        let arguments = settings.without_effect.join(", ");
+        log.write(&PoolMessage::WithoutEffect { arguments: &arguments });
+    }
 }
 
 fn pool_of_one(settings: &Settings, hooks: Vec<Hook>) -> Config {
     let mut config = Config::new(1, 1).expect("one of one is within limits");
     config.graceful_timeout = settings.graceful_timeout;
     config.hook_timeout = settings.hook_timeout;
+    // There is nothing for which the others could be called.
     config.hooks = hooks;
+    config.hooks.retain(|hook| matches!(hook, Hook::Ready | Hook::BeforeShutdown));
     config
 }

@@ -1,0 +1,56 @@
+//! Looking at arguments instead of running a daemon.
+
+use std::io::{self, Write};
+
+use super::Prefork;
+use crate::{Args, ArgsError};
+
+/// What is to be seen of arguments, in the place of a daemon.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Inspect {
+    /// Whether they make sense, as for a flag `--check`.
+    Check,
+    /// All settings, each with its value and where that comes from, as for a flag `--print-settings`.
+    Print,
+}
+
+impl<S> Args<S> {
+    /// Checks the arguments as [`Prefork::new`] does, and prints what was asked for to standard output; nothing is opened,
+    /// written or started.
+    ///
+    /// What is checked depends on who asks: whether files are root's alone, for example, only where root does.
+    ///
+    /// # Errors
+    ///
+    /// Fails with every fault found, as [`Prefork::new`] does. The settings are printed all the same.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use prefork::{Args, Inspect};
+    ///
+    /// let args = Args::new().daemonize(false).prefork(4).main_loop(|_child, ()| Ok(()));
+    /// // In the place of Prefork::new(args)?.run()?
+    /// args.inspect(Inspect::Print)?;
+    /// # Ok::<(), prefork::ArgsError>(())
+    /// ```
+    pub fn inspect(self, what: Inspect) -> Result<(), ArgsError> {
+        match what {
+            Inspect::Check => {
+                let checked = Prefork::new(self)?;
+                print(&format!("{}: the settings are right\n", checked.plan.settings.name));
+            }
+            Inspect::Print => {
+                print(&self.list_settings());
+                Prefork::new(self)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whoever is to read it may have gone: no reason to end by a panic.
+fn print(text: &str) {
+    let _ = io::stdout().write_all(text.as_bytes());
+}
