@@ -69,6 +69,18 @@ fn a_file_made_for_many_children_serves_without_any_too() {
     assert!(warned.len() == 1 && warned[0].ends_with(warning), "{warned:#?}");
 }
 
+/// A program that picks single values out of its settings starts with no wrong ones either.
+#[test]
+fn what_is_wrong_is_reported_also_where_settings_are_not_passed_on() {
+    let scene = scene!();
+    let path = scene.path("settings");
+    fs::write(&path, "prefrok = 3\n").expect("written");
+    let end = scene.probe().path("--settings", "settings").paths().finish();
+    let wrong = "prefrok: unknown key; did you mean `prefork`?";
+    assert_eq!(end.stderr, format!("probe: invalid arguments: {}:1:1: {wrong}\n", path.display()));
+    assert_eq!(end.end, End::Exited(WRONG_SETTINGS));
+}
+
 /// `EX_CONFIG` in `sysexits.h`.
 const WRONG_SETTINGS: i32 = 78;
 

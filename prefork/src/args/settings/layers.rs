@@ -2,7 +2,7 @@
 
 use std::{env, ffi::OsStr};
 
-use super::value::Given;
+use super::field::Given;
 use crate::{Settings, error::Origin};
 
 impl Settings {

@@ -1,5 +1,7 @@
 //! The arguments that are plain data, as values that a file can hold.
 
+#[cfg(feature = "serde")]
+mod field;
 mod file;
 mod in_force;
 #[cfg(feature = "serde")]
@@ -14,11 +16,11 @@ mod units;
 #[cfg(feature = "serde")]
 mod value;
 
+#[cfg(feature = "serde")]
+pub(super) use field::{Field, Given, Mask as OctalMask, Memory};
 pub use file::SettingsError;
 pub(crate) use file::{ReadFile, faults_read, files_read, read};
 pub(crate) use in_force::{Fixed, Held, InForce, Live, Mask, Reaction};
-#[cfg(feature = "serde")]
-pub(super) use value::{Field, Given, Mask as OctalMask, Memory};
 
 #[cfg(test)]
 mod tests {

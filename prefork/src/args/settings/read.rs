@@ -4,10 +4,7 @@ use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, Visitor};
 
-use super::{
-    places,
-    value::{Given, Value},
-};
+use super::{field::Given, places, value::Value};
 use crate::{Fault, Settings, error::Origin};
 
 /// How alike two names must be for one to be what was meant, from 0 to 1.
