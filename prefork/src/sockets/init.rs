@@ -235,7 +235,12 @@ impl Init {
     /// ```
     pub fn listen_any(&mut self, address: impl AsRef<str>) -> io::Result<AnyListener> {
         match address::read(address.as_ref()) {
-            Written::Tcp(address) => self.listen(address).map(AnyListener::from),
+            Written::Tcp(text) => match text.parse::<SocketAddr>() {
+                Ok(address) => self.listen(address),
+                // The name of a host.
+                Err(_) => self.listen(text),
+            }
+            .map(AnyListener::from),
             Written::Port(port) => {
                 // The first takes IPv4 too, unless this machine has it otherwise (`IPV6_V6ONLY` in `ipv6(7)`).
                 let all: [SocketAddr; 2] =
