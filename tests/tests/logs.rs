@@ -99,7 +99,7 @@ fn standard_output_can_be_the_access_log_also_as_a_pipe() {
         .ready();
     get(scene.address(), "/pid").expect("answered");
     wait_until(PATIENCE, "the line has come through the pipe", || {
-        scene.read("piped.log").contains("\"GET /pid\" 200")
+        scene.read("piped.log").contains("\"GET /pid HTTP/1.1\" 200")
     });
     daemon.stop_in_order();
 }
@@ -113,7 +113,7 @@ fn every_request_has_one_line() {
     assert_eq!((tally.answered, tally.failures), (400, vec![]));
     daemon.stop_in_order();
     let log = scene.read("access.log");
-    let expected = |line: &str| line.contains(" \"GET /pid?a%0Ab\" 200 ");
+    let expected = |line: &str| line.contains(" \"GET /pid?a%0Ab HTTP/1.1\" 200 ");
     let strange: Vec<_> = log.lines().filter(|line| !expected(line)).collect();
     assert_eq!(strange, [""; 0]);
     assert_eq!(log.lines().count(), 400);

@@ -240,12 +240,12 @@ fn rotated_logs_have_every_line_once() {
     assert!(found == expected, "{lines} lines of {requests} requests; missing {:?}", missing());
 }
 
-/// The request that a line of the access log of hello is about: `PEER "METHOD PATH" 200 6`.
+/// The request that a line of the access log of hello is about: `CLIENT - - [TIME] "METHOD PATH HTTP/1.1" 200 6`.
 #[track_caller]
 fn request(line: &str) -> String {
     let parts: Vec<_> = line.split('"').collect();
     assert!(parts.len() == 3 && parts[2] == " 200 6", "a line is not whole: {line:?}");
-    parts[1].to_owned()
+    parts[1].trim_end_matches(" HTTP/1.1").to_owned()
 }
 
 /// L8: children that are killed while they are being replaced are replaced all the same.

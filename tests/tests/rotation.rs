@@ -214,7 +214,7 @@ fn assert_rotates(scene: &Scene, more: &str, requests: usize) {
     daemon.stop_in_order();
     let script = "for log in \"$0\"/access.log*; do gzip -dcf \"$log\"; done";
     let found = scene.tool("sh").args(["-c", script]).args([scene.path("logs")]).finish();
-    let whole = |line: &&str| line.ends_with(" \"GET /\" 200 6");
+    let whole = |line: &&str| line.ends_with(" \"GET / HTTP/1.1\" 200 6");
     let lines = found.stdout.lines().filter(whole).count();
     assert_eq!(
         (lines, found.stdout.lines().count()),

@@ -106,7 +106,10 @@ pub(crate) enum Command {
         daemon: Handle,
     },
     /// Print the script by which a shell completes this command
-    Completions { shell: Shell },
+    Completions {
+        /// The shell for which it is
+        shell: Shell,
+    },
     /// Print the manual page, for man(1) to show
     Man {
         /// Page of this command rather than of all

@@ -14,6 +14,7 @@ mod failure;
 mod find;
 mod list;
 mod look;
+mod manual;
 mod output;
 mod pages;
 mod table;

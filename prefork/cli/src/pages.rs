@@ -1,56 +1,120 @@
 //! What the command prints about itself for shells and man(1).
 
-use clap::CommandFactory;
+use clap::{Command, CommandFactory};
 use clap_complete::Shell;
 use clap_mangen::Man;
 
-use crate::{cli::Cli, failure::Failure};
+use crate::{cli::Cli, exit::Exit, failure::Failure, manual};
 
 /// Returns the completions for a shell.
 pub(crate) fn completions(shell: Shell) -> String {
     let mut bytes = Vec::new();
     clap_complete::generate(shell, &mut Cli::command(), "prefork", &mut bytes);
-    String::from_utf8_lossy(&bytes).into_owned()
+    let script = String::from_utf8_lossy(&bytes).into_owned();
+    match shell {
+        Shell::Bash => files_first(&script),
+        _ => script,
+    }
+}
+
+/// Offers files to commands that take one: the script for bash offers them options until a word begins with a dash, and
+/// files never.
+fn files_first(script: &str) -> String {
+    let mut text = String::new();
+    let mut takes_files = false;
+    for line in script.lines() {
+        if let Some(name) =
+            line.trim().strip_prefix("prefork__subcmd__").and_then(|it| it.strip_suffix(')'))
+        {
+            takes_files = of_whole(name).is_some_and(|command| takes_file(&command));
+        }
+        let line = match takes_files {
+            true => line.replace(" || ${COMP_CWORD} -eq 2 ]]", " ]]"),
+            false => line.to_owned(),
+        };
+        // Options stay where a dash was typed, 16 columns from the margin; this is what is offered in the end.
+        let is_rest = line == "            COMPREPLY=( $(compgen -W \"${opts}\" -- \"${cur}\") )";
+        if takes_files && is_rest {
+            text.push_str("            compopt -o filenames 2>/dev/null\n");
+            text.push_str("            COMPREPLY=( $(compgen -f -- \"${cur}\") )\n");
+        } else {
+            text.push_str(&line);
+            text.push('\n');
+        }
+    }
+    text
+}
+
+/// Whether a file is the first that a command takes without a flag.
+fn takes_file(command: &Command) -> bool {
+    command
+        .get_positionals()
+        .next()
+        .is_some_and(|it| it.get_value_hint() == clap::ValueHint::FilePath)
+}
+
+fn of_whole(name: &str) -> Option<Command> {
+    let mut whole = Cli::command();
+    whole.build();
+    whole.find_subcommand(name).cloned()
 }
 
 /// Returns the manual page of the whole, or of one command.
 pub(crate) fn man(name: Option<&str>) -> Result<String, Failure> {
-    let mut whole = Cli::command();
-    whole.build();
     let command = match name {
-        None => whole,
+        None => {
+            let mut whole = Cli::command();
+            whole.build();
+            whole
+        }
         Some(name) => {
-            let found = whole.find_subcommand(name).cloned();
-            let command = found.ok_or_else(|| Failure::NoSuchCommand { name: name.to_owned() })?;
-            command.after_help(crate::exit::Exit::HELP)
+            of_whole(name).ok_or_else(|| Failure::NoSuchCommand { name: name.to_owned() })?
         }
     };
+    let has_commands = command.has_subcommands();
+    let title = command.get_display_name().unwrap_or_else(|| command.get_name()).to_owned();
+    let man = Man::new(command);
     let mut bytes = Vec::new();
-    Man::new(command).render(&mut bytes).map_err(|source| Failure::Output { source })?;
-    Ok(String::from_utf8_lossy(&bytes).into_owned())
+    let rendered = man
+        .render_name_section(&mut bytes)
+        .and_then(|()| man.render_synopsis_section(&mut bytes))
+        .and_then(|()| man.render_description_section(&mut bytes))
+        .and_then(|()| man.render_options_section(&mut bytes))
+        .and_then(|()| match has_commands {
+            true => man.render_subcommands_section(&mut bytes),
+            false => Ok(()),
+        });
+    rendered.map_err(|source| Failure::Output { source })?;
+    // No date: it is made when it is asked for.
+    let mut page = format!(
+        ".TH {title} 1 \"\" \"prefork {}\" \"Preforking daemons\"\n.ie \\n(.g .ds Aq \\(aq\n.el .ds Aq '\n{}",
+        env!("CARGO_PKG_VERSION"),
+        String::from_utf8_lossy(&bytes)
+    );
+    let codes = Exit::HELP.lines().skip(1).filter_map(|line| line.trim().split_once("  "));
+    section(&mut page, "EXIT STATUS", codes);
+    section(&mut page, "ENVIRONMENT", manual::ENVIRONMENT);
+    section(&mut page, "FILES", manual::FILES);
+    section(&mut page, "EXAMPLES", manual::examples(name).iter().copied());
+    Ok(page)
+}
+
+fn section<'a>(
+    page: &mut String,
+    title: &str,
+    entries: impl IntoIterator<Item = (&'a str, &'a str)>,
+) {
+    page.push_str(&format!(".SH \"{title}\"\n"));
+    for (name, text) in entries {
+        page.push_str(&format!(".TP\n\\fB{}\\fR\n{}\n", escaped(name), escaped(text)));
+    }
+}
+
+/// Text of which roff makes nothing else.
+fn escaped(text: &str) -> String {
+    let text = text.replace('\\', "\\e").replace('-', "\\-").replace('\'', "\\(aq");
+    if text.starts_with('.') { format!("\\&{text}") } else { text }
 }
 
 #[cfg(test)]
-mod tests {
-    use clap::ValueEnum;
-
-    use super::*;
-
-    #[test]
-    fn every_shell_learns_every_command() {
-        for shell in Shell::value_variants() {
-            let text = completions(*shell);
-            assert!(text.contains("completions") && text.contains("reload"), "{shell}: {text}");
-        }
-    }
-
-    #[test]
-    fn every_command_has_a_page_with_the_exit_codes() {
-        for name in [None, Some("status"), Some("stop"), Some("reload")] {
-            let page = man(name).expect("known");
-            assert!(page.contains(".TH prefork") && page.contains("timed out"), "{name:?}: {page}");
-        }
-        assert!(man(Some("stop")).is_ok_and(|page| page.contains("SIGKILL")));
-        assert!(matches!(man(Some("nonsense")), Err(Failure::NoSuchCommand { .. })));
-    }
-}
+mod tests;

@@ -27,6 +27,8 @@ const ID: &str = "X-Request-Id";
 /// A request, as far as it could be understood.
 pub(crate) struct Request {
     line: String,
+    /// The second number of its version.
+    minor: u8,
     id: Option<String>,
     /// Whether the client may send more than was read.
     has_more: bool,
@@ -37,17 +39,26 @@ impl Request {
         let (method, path) = (parsed.method.unwrap_or(""), parsed.path.unwrap_or(""));
         let id = parsed.headers.iter().find(|field| field.name.eq_ignore_ascii_case(ID));
         let id = id.and_then(|field| str::from_utf8(field.value).ok()).map(str::to_owned);
-        Self { line: format!("{method} {path}"), id, has_more: !was_all || method != "GET" }
+        let (line, minor) = (format!("{method} {path}"), parsed.version.unwrap_or(0));
+        Self { line, minor, id, has_more: !was_all || method != "GET" }
     }
 
     /// What is no HTTP.
     const fn nonsense() -> Self {
-        Self { line: String::new(), id: None, has_more: true }
+        Self { line: String::new(), minor: 0, id: None, has_more: true }
     }
 
     /// Returns the method and the path.
     pub(crate) fn line(&self) -> &str {
         &self.line
+    }
+}
+
+/// As the client has sent it: `GET / HTTP/1.1`.
+impl Display for Request {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { line, minor, .. } = self;
+        if line.is_empty() { f.write_str("-") } else { write!(f, "{line} HTTP/1.{minor}") }
     }
 }
 

@@ -4,16 +4,19 @@
 //! cargo run --release --example hello
 //! ```
 
+mod access;
 mod cli;
 mod http;
 
 use std::{
     io::{self, Write},
     process::ExitCode,
+    time::SystemTime,
 };
 
 use prefork::{AnyStream, Args, BoxError, Child, Ended, Inspect, Lines, Prefork, exit_code};
 
+use access::Line;
 use cli::Cli;
 
 pub(crate) fn main() -> ExitCode {
@@ -58,8 +61,10 @@ fn serve(cli: Cli) -> Result<Option<Ended>, BoxError> {
             while let Some((connection, peer)) = child.accept(listeners)? {
                 // A client that misbehaves or has gone is no reason to end the child, and neither is
                 // a full disk.
-                let line = answer(child, connection).unwrap_or_else(|error| format!("- {error}"));
-                let _ = child.access_log().line(format_args!("{peer} {line}"));
+                let exchange = answer(child, connection)
+                    .unwrap_or_else(|error| format!("\"-\" 408 0 \"{error}\""));
+                let line = Line { client: &peer, ended: SystemTime::now(), exchange: &exchange };
+                let _ = child.access_log().line(format_args!("{line}"));
             }
             Ok(())
         });
@@ -72,11 +77,11 @@ fn serve(cli: Cli) -> Result<Option<Ended>, BoxError> {
     }
 }
 
-/// Serves one connection, and returns a line for the access log.
+/// Serves one connection, and returns for the access log what was asked for and answered.
 fn answer(child: &mut Child, mut connection: AnyStream) -> io::Result<String> {
     let request = http::read(&mut connection)?;
     child.busy(request.line());
     let response = http::respond(&request, child.pid());
     http::send(connection, child, &request, &response)?;
-    Ok(format!("\"{}\" {response}", request.line()))
+    Ok(format!("\"{request}\" {response}"))
 }

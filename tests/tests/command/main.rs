@@ -1,6 +1,7 @@
 //! The command `prefork`, beside a daemon that somebody else has written.
 
 mod control;
+mod describing;
 mod glance;
 mod handles;
 mod reading;

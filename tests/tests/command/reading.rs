@@ -175,16 +175,3 @@ fn colours_are_for_terminals() {
     }
     daemon.stop_in_order();
 }
-
-/// Shells and man(1) get what they need.
-#[test]
-fn it_describes_itself() {
-    let scene = scene!();
-    assert!(run(&scene, "completions bash", 0).stdout.contains("_prefork"));
-    assert!(run(&scene, "man", 0).stdout.contains(".TH prefork 1"));
-    assert!(run(&scene, "man stop", 0).stdout.contains("SIGKILL"));
-    let help = run(&scene, "--help", 0).stdout;
-    assert!(help.contains("Exit codes:"), "{help}");
-    run(&scene, "man nonsense", 2);
-    run(&scene, "", 2);
-}

@@ -11,7 +11,7 @@ use std::{
 };
 
 use prefork_tests::{
-    Load, PATIENCE, Running, Scene, Sent, children, get, scene, sockets, wait_until,
+    Load, PATIENCE, Running, Scene, Sent, children, get, require_tool, scene, sockets, wait_until,
 };
 use rustix::process::Signal;
 
@@ -33,6 +33,40 @@ fn living(running: &Running<'_>) -> Vec<u32> {
 /// Returns the lines of the daemon's standard error that contain `text`.
 fn said(scene: &Scene, text: &str) -> Vec<String> {
     scene.lines_with("1.stderr", text)
+}
+
+/// The access log of hello is one that programs read which make reports of such logs.
+#[test]
+fn the_access_log_is_read_by_goaccess() {
+    let scene = scene!();
+    let daemon = scene.hello().daemon();
+    for path in ["/", "/pid", "/nowhere?a=%22b%22", "/", "/sleep?ms=1"] {
+        daemon.get(path).expect("it answers");
+    }
+    daemon.stop_in_order();
+    let log = scene.read("access.log");
+    assert_eq!(log.lines().count(), 5, "{log}");
+    let shape = |line: &str| {
+        let (client, rest) = line.split_once(" - - [").expect("a client");
+        let (time, exchange) = rest.split_once(" +0000] ").expect("a time");
+        assert!(client.parse::<std::net::IpAddr>().is_ok(), "{line}");
+        assert_eq!((time.len(), time.matches(['/', ':']).count()), (20, 5), "{line}");
+        exchange.to_owned()
+    };
+    let exchanges: Vec<_> = log.lines().map(shape).collect();
+    assert!(exchanges.contains(&"\"GET / HTTP/1.1\" 200 6".to_owned()), "{log}");
+    if !require_tool("goaccess") {
+        return;
+    }
+    let goaccess = scene.tool("goaccess").args(["access.log", "--no-global-config"]);
+    let report = goaccess.args(["--log-format=COMMON", "-o", "report.json"]).finish();
+    assert!(report.end.is_success(), "{report:?}");
+    let report: serde_json::Value =
+        serde_json::from_str(&scene.read("report.json")).expect("a report");
+    let general = &report["general"];
+    assert_eq!((&general["valid_requests"], &general["failed_requests"]), (&5.into(), &0.into()));
+    let first = &report["requests"]["data"][0];
+    assert_eq!((&first["data"], &first["hits"]["count"]), (&"/".into(), &2.into()), "{first}");
 }
 
 /// What comes in at either socket goes out again, and a client that stays does not keep a daemon that

@@ -1,0 +1,94 @@
+//! What the manual pages have beyond the help: exit status, files, environment, examples.
+
+/// Something with what it is for.
+pub(crate) type Entry = (&'static str, &'static str);
+
+pub(crate) const FILES: [Entry; 4] = [
+    (
+        "/run/NAME/, $XDG_RUNTIME_DIR/NAME/",
+        "Where the files of a daemon are looked for that is named by its name, or not at all.",
+    ),
+    (
+        "board",
+        "The scoreboard, which the daemon was given as scoreboard_path: what each child is doing, and whose it is. Mode 0600.",
+    ),
+    (
+        "pid file",
+        "Given to the daemon as pid_path. The daemon holds a lock on it: who holds that is the daemon, whatever number is \
+         in the file.",
+    ),
+    ("error log", "Given as error_log_path: why something that was asked for has not come about."),
+];
+
+pub(crate) const ENVIRONMENT: [Entry; 4] = [
+    (
+        "PREFORK_PATH",
+        "Directories, with colons between them, in which daemons are looked for instead of those above.",
+    ),
+    ("XDG_RUNTIME_DIR", "A directory of the user's in which daemons are looked for, too."),
+    ("NO_COLOR", "If it is set and not empty, nothing is coloured."),
+    ("TERM", "What kind of terminal it is; top refuses dumb."),
+];
+
+/// Returns the examples of a command; those of the whole for none.
+pub(crate) fn examples(command: Option<&str>) -> &'static [Entry] {
+    match command {
+        None => &[
+            ("prefork list", "What runs here?"),
+            ("prefork status hello", "What does the daemon called hello do?"),
+            ("prefork check /run/hello/board || mail -s hello root < /dev/null", "Is all well?"),
+            ("prefork reload hello --wait", "Read the settings again and replace the children."),
+        ],
+        Some("status") => &[
+            ("prefork status", "The only daemon that runs here."),
+            (
+                "prefork status --json hello | jq '.children[] | select(.request_seconds > 10)'",
+                "Children that have been at a request for more than 10 seconds.",
+            ),
+        ],
+        Some("top") => &[
+            ("prefork top hello", "Longest at work first; ? lists the keys."),
+            ("prefork top --interval 0.2 /run/hello/board", "Five looks a second."),
+        ],
+        Some("metrics") => &[(
+            "prefork metrics hello > /var/lib/node_exporter/hello.prom.new && mv \
+             /var/lib/node_exporter/hello.prom.new /var/lib/node_exporter/hello.prom",
+            "For the textfile collector of the node exporter, from a timer.",
+        )],
+        Some("list") => &[("prefork list", "All daemons that are found.")],
+        Some("check") => {
+            &[("prefork check /run/hello/pid /run/hello/board", "Both files of a daemon.")]
+        }
+        Some("running") => &[(
+            "prefork running hello > /dev/null || systemctl start hello",
+            "Start it if it does not run.",
+        )],
+        Some("stop") => &[
+            ("prefork stop hello --timeout 90", "Requests in hand have 90 seconds."),
+            ("prefork stop hello --now", "Requests in hand are not finished."),
+        ],
+        Some("reload") => &[(
+            "prefork reload hello --wait",
+            "Exits with 1 and the reason if the new children do not work.",
+        )],
+        Some("upgrade") => &[(
+            "install hello.new /usr/local/bin/hello && prefork upgrade hello --wait",
+            "Exits with 1 and the reason if the new program does not work; the old one goes on.",
+        )],
+        Some("reopen") => &[(
+            "mv access.log access.log.1; prefork reopen hello --wait && gzip access.log.1",
+            "Nobody writes to the old file any more when it is compressed.",
+        )],
+        Some("signal") => &[("prefork signal TTIN hello", "One child more.")],
+        Some("completions") => &[(
+            "prefork completions bash > /etc/bash_completion.d/prefork",
+            "For all users of bash.",
+        )],
+        Some("man") => &[(
+            "prefork man > /usr/share/man/man1/prefork.1; prefork man stop > \
+             /usr/share/man/man1/prefork-stop.1",
+            "To install the pages.",
+        )],
+        Some(_) => &[],
+    }
+}
