@@ -11,12 +11,15 @@ use crate::{
 };
 
 /// What a signal asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Asked {
     For(Request),
     /// A `SIGHUP` that tells of the terminal, which is logged: for a stop, or for nothing.
     ByTerminal(Option<Request>),
     /// Nothing: it announces ended children.
     ChildrenEnded,
+    /// Nothing: it is not among the signals that are answered.
+    Nothing,
 }
 
 /// Finds out what a signal asks for; `sender` is unknown where a flag was raised.
@@ -38,7 +41,8 @@ pub(crate) fn asked(
         Signal::SIGUSR2 => Asked::For(Request::Upgrade),
         Signal::SIGTTIN => Asked::For(Request::More),
         Signal::SIGTTOU => Asked::For(Request::Fewer),
-        _ => Asked::ChildrenEnded,
+        Signal::SIGCHLD => Asked::ChildrenEnded,
+        _ => Asked::Nothing,
     }
 }
 
@@ -58,4 +62,24 @@ fn understand(hangups: &mut Hangups, sender: Option<Sender>, log: &Log) -> Hangu
         Hangup::Outlive => log.write(&ChangeMessage::TerminalOutlived { sender: &from }),
     }
     hangup
+}
+
+#[cfg(test)]
+mod tests {
+    use prefork_core::HangupsAtStart;
+
+    use super::*;
+    use crate::{
+        logs::log::Role,
+        system::os::{requesting_signals, terminal},
+    };
+
+    #[test]
+    fn every_signal_that_is_answered_asks_for_something() {
+        let log = Log::new("test", Role::Parent);
+        for signal in requesting_signals() {
+            let mut hangups = terminal::hangups(HangupsAtStart::Heeded);
+            assert_ne!(asked(signal, None, &mut hangups, &log), Asked::Nothing, "{signal}");
+        }
+    }
 }

@@ -93,6 +93,7 @@ impl Parent<'_> {
                 }
                 (Asked::ByTerminal(request), _) => requests.extend(request),
                 (Asked::ChildrenEnded, _) => children_ended = true,
+                (Asked::Nothing, _) => {}
             }
         }
         let mut ended = Vec::new();

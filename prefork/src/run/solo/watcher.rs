@@ -122,7 +122,7 @@ impl Watcher {
                 Asked::For(request) | Asked::ByTerminal(Some(request)) => {
                     self.request(now, request);
                 }
-                Asked::ByTerminal(None) | Asked::ChildrenEnded => {}
+                Asked::ByTerminal(None) | Asked::ChildrenEnded | Asked::Nothing => {}
             }
         }
         if let Some(pid_file) = &mut self.runtime_files.pid_file {
