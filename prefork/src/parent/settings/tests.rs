@@ -3,6 +3,10 @@ use std::time::Duration;
 use prefork_core::Reread;
 
 use super::*;
+use crate::{
+    Args, OnDisconnect,
+    args::check::{self, When, check},
+};
 use crate::{LogLevel, args::settings::Reaction};
 
 fn live(prefork: u32, max_children: u32) -> Live {
@@ -76,6 +80,39 @@ fn all_that_the_supervisor_decides_by_is_what_was_read() {
     expected.hook_timeout = 10 * second;
     expected.netwatch_interval = Some(11 * second);
     assert_eq!(configured(&config(3, 10), &live(3, 10), &read).expect("valid"), expected);
+}
+
+/// What a start with these arguments decides by, and what a reload of them goes on with.
+fn started(args: Args) -> (Config, Live) {
+    let args = args
+        .daemonize(false)
+        .scoreboard_in_memory(true)
+        .ready(|| Ok(()))
+        .on_client_disconnect(OnDisconnect::Cancel)
+        .main_loop(|_, ()| Ok(()));
+    let settings = check(args, None, When::AtReload).expect("valid").settings;
+    let check::Pool::Children(config) = settings.pool else { panic!("there are children") };
+    (*config, settings.in_force.live)
+}
+
+#[test]
+fn a_start_decides_by_all_that_a_reload_would() {
+    let second = Duration::from_secs(1);
+    let given = Args::new()
+        .prefork(4)
+        .max_children(20)
+        .min_spare(2)
+        .max_spare(3)
+        .max_unavailable(4)
+        .max_lifetime(5 * second)
+        .request_timeout(6 * second)
+        .start_timeout(7 * second)
+        .graceful_timeout(8 * second)
+        .reload_timeout(9 * second)
+        .hook_timeout(10 * second)
+        .netwatch_interval(11 * second);
+    let ((config, before), (expected, live)) = (started(Args::new()), started(given));
+    assert_eq!(configured(&config, &before, &live).expect("valid"), expected);
 }
 
 #[test]
