@@ -1,7 +1,7 @@
 //! What a report costs the worker, and what reading costs the parent.
 
 use divan::{Bencher, black_box};
-use prefork_scoreboard::{OwnedBoard, Slot, Snapshot, State};
+use prefork_scoreboard::{Board, OwnedBoard, Slot, Snapshot, State};
 
 fn main() {
     divan::main();
@@ -66,4 +66,13 @@ fn tally(bencher: Bencher<'_, '_>, slots: usize) {
 fn assign(bencher: Bencher<'_, '_>) {
     let board = OwnedBoard::anonymous(1).expect("memory for a board");
     bencher.bench_local(|| board.assign(0, 1).expect("a slot"));
+}
+
+/// Claiming the last but one slot of a shared board and giving it back.
+#[divan::bench(args = [2, 2_000, 10_000])]
+fn claim(bencher: Bencher<'_, '_>, slots: usize) {
+    let directory = tempfile::tempdir_in("/dev/shm").expect("a directory in memory");
+    let board = Board::share(directory.path().join("board"), slots).expect("room for a board");
+    let _taken: Vec<Slot> = (2..slots).map(|_| board.claim().expect("a free slot")).collect();
+    bencher.bench_local(|| board.claim().expect("the last but one"));
 }

@@ -1,8 +1,14 @@
 //! Boards shared by processes that do not know each other.
 //!
-//! A slot is taken under the lock of the file, through a descriptor of one's own: a descriptor
-//! inherited over fork would share its lock, and exclude nobody. It is given back without the lock,
-//! by one change to "empty", so that leaving needs no descriptor and never waits.
+//! Claimers do not wait for each other. Each holds a shared lock of the file, which only keeps out a process that would
+//! replace the board, and the lock of the one slot that it is about to take: a slot that somebody else is at is passed over.
+//! Both through a descriptor of one's own: a descriptor inherited over fork would share its locks, and exclude nobody. The
+//! kernel releases them however a claimer ends. A slot is given back without a lock, by one change to "empty", so that
+//! leaving needs no descriptor and never waits.
+//!
+//! What a claim costs does not depend on how many slots there are or are taken: it looks at a few slots in turn for a
+//! process that is gone, then takes the first slot that the index shows to be free (see `index.rs`). All slots are looked at only where
+//! that shows none.
 //!
 //! A process that takes a slot first writes whose it is, its start and its pid, before the record becomes half-written;
 //! one that gives a slot back leaves the pid. So at any moment at which a process may be killed, the pid in the
@@ -12,11 +18,13 @@
 use crate::board::{Board, open_file};
 use crate::clock::{Monotonic, wall_now};
 use crate::error::{ClaimError, OpenError};
-use crate::file::{FileId, Lock, Locked, refuse_foreign, try_lock};
+use crate::file::{ByteLock, FileId, Lock, Locked, refuse_foreign, try_lock_shared};
 use crate::format::{WORDS, record, word};
 use crate::header::{Header, Kind};
+use crate::index::Index;
+use crate::pauses::Pauses;
 use crate::process;
-use crate::read::{self, Patience, record_once};
+use crate::read::{Patience, record_once};
 use crate::record::status;
 use crate::slot::{Release, Slot};
 use crate::state::{State, Status};
@@ -24,21 +32,17 @@ use crate::write;
 use rustix::fs::OFlags;
 use std::fs::File;
 use std::io;
-use std::thread::sleep;
-use std::time::{Duration, Instant};
 
-/// How long to wait for somebody who holds the lock, which takes microseconds unless they stopped.
-pub(crate) const WAIT: Duration = Duration::from_secs(5);
-
-/// How long to wait between two attempts at the lock.
-pub(crate) const PAUSE: Duration = Duration::from_millis(1);
+/// How many slots a claim looks at for a process that is gone. Each costs some microseconds if its process lives.
+const LOOKS: usize = 2;
 
 impl Board {
     /// Takes a slot of a shared board for this process, in state `S`.
     ///
-    /// The first empty slot is taken, or else the first whose process is gone: no process has its
-    /// pid, or one that started at another time. The slot is given back when the [`Slot`] is
-    /// dropped by this process. Waits up to five seconds for other processes that claim.
+    /// Each claim looks at two slots in turn for a process that is gone, that is, no process has its pid, or one that
+    /// started at another time. Such a slot is taken first, else the first empty one; all slots are looked at only if
+    /// none is known to be empty. The slot is given back when the [`Slot`] is dropped by this process. Waits for
+    /// no other process that claims, and up to five seconds for one that replaces the board.
     ///
     /// # Errors
     ///
@@ -71,8 +75,8 @@ impl Board {
         if board.header.pid_namespace != namespace {
             return Err(ClaimError::Namespace { path: board.name });
         }
-        lock(&board)?;
-        let _locked = Locked::new(&board.file);
+        keep(&board)?;
+        let _kept = Locked::new(&board.file);
         if !board.is_at_its_path()? {
             return Err(ClaimError::Replaced { path: board.name.clone() });
         }
@@ -100,49 +104,107 @@ impl Board {
     }
 }
 
-/// Locks `board`, waiting for others that claim.
-fn lock(board: &Board) -> Result<(), ClaimError> {
+/// Keeps `board` from being replaced, after waiting for a process that does so now.
+fn keep(board: &Board) -> Result<(), ClaimError> {
     let path = || board.name.clone();
-    let start = Instant::now();
+    let mut pauses = Pauses::begin();
     loop {
-        match try_lock(&board.file) {
+        match try_lock_shared(&board.file) {
             Ok(Lock::Taken) => return Ok(()),
-            Ok(Lock::Contended) if start.elapsed() < WAIT => sleep(PAUSE),
+            Ok(Lock::Contended) if pauses.pause() => {}
             Ok(Lock::Contended) => {
-                return Err(ClaimError::Locked { path: path(), waited: start.elapsed() });
+                return Err(ClaimError::Locked { path: path(), waited: pauses.elapsed() });
             }
             Err(source) => return Err(ClaimError::Lock { path: path(), source }),
         }
     }
 }
 
-/// Finds a slot and takes it. The caller holds the lock.
+/// Finds a slot and takes it.
 fn take(board: &Board) -> Result<Slot, ClaimError> {
-    let index = match find(board, is_empty)? {
-        Some(index) => Some(index),
-        None => find(board, is_abandoned)?,
+    let index = Index::map(&board.file, &board.header).map_err(|source| OpenError::Io {
+        action: "map",
+        path: board.name.clone(),
+        source,
+    })?;
+    let mut patience = Patience::new();
+    let slot = match take_abandoned(board, &index, &mut patience)? {
+        Some(slot) => Some(slot),
+        None => match take_indexed(board, &index, &mut patience)? {
+            Some(slot) => Some(slot),
+            None => take_any(board, &index, &mut patience)?,
+        },
     };
-    let Some(index) = index else {
+    let Some(slot) = slot else {
         return Err(ClaimError::Full { path: board.name.clone(), slots: board.slots() });
     };
-    occupy(&board.file, board.offset(index)?)
-        .map_err(|source| board.slot_error("write", index, source))?;
-    Ok(Slot::map(board, index, Release::OnDrop)?)
+    Ok(Slot::map(board, slot, Release::OnDrop(index))?)
 }
 
-fn find(
+/// Takes one of the next slots in turn if its process is gone.
+fn take_abandoned(
     board: &Board,
-    wanted: impl Fn(&[u64; WORDS]) -> bool,
+    index: &Index,
+    patience: &mut Patience,
 ) -> Result<Option<usize>, ClaimError> {
-    let mut patience = Patience::new();
-    for index in 0..board.slots() {
-        let copy = read::record(&board.file, board.offset(index)?, &mut patience)
-            .map_err(|source| board.slot_error("read", index, source))?;
-        if wanted(&copy) {
-            return Ok(Some(index));
+    for slot in index.turn(LOOKS) {
+        let wanted = |copy: &[u64; WORDS]| !is_empty(copy) && is_abandoned(copy);
+        if wanted(&board.copy(slot, patience)?) && try_take(board, slot, wanted, patience)? {
+            return Ok(Some(slot));
         }
     }
     Ok(None)
+}
+
+/// Takes the first slot that the index shows to be free, and is.
+fn take_indexed(
+    board: &Board,
+    index: &Index,
+    patience: &mut Patience,
+) -> Result<Option<usize>, ClaimError> {
+    while let Some(slot) = index.take() {
+        if try_take(board, slot, is_free, patience)? {
+            return Ok(Some(slot));
+        }
+    }
+    Ok(None)
+}
+
+/// Looks at all slots, for one that the index has lost, and for the dead that it does not know of.
+fn take_any(
+    board: &Board,
+    index: &Index,
+    patience: &mut Patience,
+) -> Result<Option<usize>, ClaimError> {
+    for slot in 0..board.slots() {
+        if is_free(&board.copy(slot, patience)?) && try_take(board, slot, is_free, patience)? {
+            index.remove(slot);
+            return Ok(Some(slot));
+        }
+    }
+    Ok(None)
+}
+
+/// Takes `slot` if nobody else is about to, and its record is one that is `wanted`.
+fn try_take(
+    board: &Board,
+    slot: usize,
+    wanted: impl Fn(&[u64; WORDS]) -> bool,
+    patience: &mut Patience,
+) -> Result<bool, ClaimError> {
+    let offset = board.offset(slot)?;
+    let lock = ByteLock::take(&board.file, offset)
+        .map_err(|source| board.slot_error("lock", slot, source))?;
+    let Some(_lock) = lock else { return Ok(false) };
+    if !wanted(&board.copy(slot, patience)?) {
+        return Ok(false);
+    }
+    occupy(&board.file, offset).map_err(|source| board.slot_error("write", slot, source))?;
+    Ok(true)
+}
+
+fn is_free(copy: &[u64; WORDS]) -> bool {
+    is_empty(copy) || is_abandoned(copy)
 }
 
 fn is_empty(copy: &[u64; WORDS]) -> bool {
@@ -153,7 +215,7 @@ fn is_empty(copy: &[u64; WORDS]) -> bool {
 }
 
 /// True if the process that a record names is gone. The pid is good even if the rest is not whole:
-/// it changes only when the slot changes hands, and we hold the lock.
+/// it changes only when the slot changes hands, and the caller holds its lock, or looks again when it does.
 fn is_abandoned(copy: &[u64; WORDS]) -> bool {
     !process::may_live(copy[word(record::PID)], copy[word(record::PROCESS_START)])
 }

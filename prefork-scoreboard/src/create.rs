@@ -12,11 +12,13 @@
 //! locking, its holder may have removed or replaced it.
 
 use crate::board::{Board, open_file, read_header};
-use crate::claim::{self, PAUSE, WAIT};
+use crate::claim;
 use crate::error::{CreateError, Foreign, OpenError};
 use crate::file::{FileId, Lock, Locked, refuse_foreign, try_lock};
 use crate::format::{MAGIC, MAX_SLOTS};
 use crate::header::{Header, Kind};
+use crate::index;
+use crate::pauses::Pauses;
 use crate::process;
 use rustix::fs::{FallocateFlags, Mode, OFlags};
 use rustix::io::Errno;
@@ -25,8 +27,7 @@ use std::fs::{self, File, Permissions};
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::thread::{sleep, yield_now};
-use std::time::Instant;
+use std::thread::yield_now;
 
 /// How often a file that changes under our hands is looked at again.
 const ATTEMPTS: usize = 100;
@@ -80,6 +81,7 @@ pub(crate) fn create(
         bytes,
         source,
     })?;
+    index::write_new(&file, &header).map_err(io_error("write", path))?;
     file.write_all_at(&header.encode(), 0).map_err(io_error("write", path))?;
     temporary.rename(path)?;
     Ok(Created::New { file, lock, header })
@@ -102,7 +104,7 @@ impl Board {
             path: path.as_ref().into(),
             source,
         })?;
-        let deadline = Instant::now() + WAIT;
+        let mut pauses = Pauses::begin();
         loop {
             match Self::open(&path) {
                 Ok(board) if board.kind() == Kind::Shared && board.is_of_this_boot() => {
@@ -114,18 +116,10 @@ impl Board {
             match create(&path, Kind::Shared, slots, None) {
                 Ok(Created::New { lock, .. }) => drop(Locked::new(lock)),
                 Ok(Created::Exists) => {}
-                Err(CreateError::Creating { .. }) => sleep(PAUSE),
+                Err(CreateError::Creating { .. }) if pauses.pause() => {}
                 // A process that has just made the board, or claims a slot of it, holds its lock for a moment.
-                Err(CreateError::Held { pid, .. }) if !is_owned(&path) => {
-                    if Instant::now() > deadline {
-                        return Err(CreateError::Held { path, pid });
-                    }
-                    sleep(PAUSE);
-                }
+                Err(CreateError::Held { .. }) if !is_owned(&path) && pauses.pause() => {}
                 Err(error) => return Err(error),
-            }
-            if Instant::now() > deadline {
-                return Err(CreateError::Creating { path });
             }
         }
     }

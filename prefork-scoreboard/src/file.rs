@@ -1,6 +1,9 @@
 //! Facts about files that several operations need.
 
 use crate::error::Foreign;
+use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, fcntl};
+use nix::libc;
 use std::borrow::Borrow;
 use std::fs::{self, File, Metadata};
 use std::io::{self, ErrorKind};
@@ -64,6 +67,58 @@ pub(crate) fn try_lock(file: &File) -> io::Result<Lock> {
         Err(error) if error.kind() == ErrorKind::Interrupted => Ok(Lock::Contended),
         Err(error) => Err(error),
     }
+}
+
+/// Asks for the shared `flock(2)` of the open file description.
+pub(crate) fn try_lock_shared(file: &File) -> io::Result<Lock> {
+    match fs2::FileExt::try_lock_shared(file) {
+        Ok(()) => Ok(Lock::Taken),
+        Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(Lock::Contended),
+        Err(error) if error.kind() == ErrorKind::Interrupted => Ok(Lock::Contended),
+        Err(error) => Err(error),
+    }
+}
+
+/// The lock of one byte of an open file description, `F_OFD_SETLK` of `fcntl(2)`; released on drop, or when the last
+/// process that has the description ends.
+#[derive(Debug)]
+pub(crate) struct ByteLock<'a> {
+    file: &'a File,
+    offset: i64,
+}
+
+impl<'a> ByteLock<'a> {
+    /// Asks for the lock; `None` if another description has it.
+    pub(crate) fn take(file: &'a File, offset: u64) -> io::Result<Option<Self>> {
+        let offset = i64::try_from(offset).map_err(io::Error::other)?;
+        match change_lock(file, offset, libc::F_WRLCK) {
+            Ok(()) => Ok(Some(Self { file, offset })),
+            Err(Errno::EAGAIN | Errno::EACCES | Errno::EINTR) => Ok(None),
+            Err(errno) => Err(errno.into()),
+        }
+    }
+}
+
+impl Drop for ByteLock<'_> {
+    fn drop(&mut self) {
+        // Cannot fail on a descriptor that is open.
+        let _ = change_lock(self.file, self.offset, libc::F_UNLCK);
+    }
+}
+
+fn change_lock(file: &File, offset: i64, kind: i32) -> Result<(), Errno> {
+    let (Ok(l_type), Ok(l_whence)) = (i16::try_from(kind), i16::try_from(libc::SEEK_SET)) else {
+        return Err(Errno::EINVAL);
+    };
+    let lock = libc::flock {
+        l_type,
+        l_whence,
+        l_start: offset,
+        l_len: 1,
+        // As F_OFD_SETLK demands.
+        l_pid: 0,
+    };
+    fcntl(file, FcntlArg::F_OFD_SETLK(&lock)).map(drop)
 }
 
 /// A file whose lock is released on drop, although others may have the description.

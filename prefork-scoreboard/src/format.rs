@@ -94,6 +94,14 @@ pub mod header {
     pub const CHECKSUM: usize = 96;
 }
 
+/// The index of free slots that follows the slots of a shared board, in words of 8 bytes.
+pub mod index {
+    /// The slot that is examined next for a process that is gone.
+    pub const HAND: usize = 0;
+    /// The first word of bits: the lowest bit of it is slot 0.
+    pub const BITS: usize = 1;
+}
+
 /// Byte offsets in a record, from the start of its slot.
 pub mod record {
     /// `u64`: sequence of the record; odd while it is being written.

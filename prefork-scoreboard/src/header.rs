@@ -5,7 +5,7 @@ use crate::clock::{Monotonic, wall_now};
 use crate::error::HeaderFault;
 use crate::format::{
     HEADER_SIZE, HEADER_WORDS, MAGIC, MAX_SLOTS, MAX_STRIDE, MIN_STRIDE, RECORD_SIZE, VERSION,
-    header, word,
+    header, index, word,
 };
 use crate::process;
 
@@ -70,9 +70,25 @@ impl Header {
         u64::from(self.stride) * (slot as u64 + 1)
     }
 
+    /// Returns where the slots end, and on a shared board the index of free slots begins.
+    pub(crate) fn index_offset(&self) -> u64 {
+        u64::from(self.stride) * (u64::from(self.slots) + 1)
+    }
+
+    /// The size of the index of free slots in bytes, whole strides; 0 where an owner assigns them.
+    pub(crate) fn index_size(&self) -> u64 {
+        match self.kind {
+            Kind::Owned => 0,
+            Kind::Shared => {
+                let words = u64::from(self.slots).div_ceil(64) + index::BITS as u64;
+                (words * 8).next_multiple_of(u64::from(self.stride))
+            }
+        }
+    }
+
     /// The size of the whole file in bytes.
     pub(crate) fn file_size(&self) -> u64 {
-        u64::from(self.stride) * (u64::from(self.slots) + 1)
+        self.index_offset() + self.index_size()
     }
 
     pub(crate) fn encode(&self) -> [u8; HEADER_SIZE] {

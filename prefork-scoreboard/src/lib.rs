@@ -72,7 +72,7 @@
 //! - Truncating the file ends those who report in it with SIGBUS, at their next report. A board
 //!   without a name, [`OwnedBoard::anonymous`], is sealed against that.
 //! - A slot costs a page of the board, and each process that has one costs one private page more,
-//!   by which it notices that it was forked.
+//!   by which it notices that it was forked. A process that has claimed one maps the index of free slots too, a bit a slot.
 //! - Moments are on `CLOCK_MONOTONIC`, which a time namespace shifts: ages read from outside of it
 //!   are wrong by that shift.
 //!
@@ -93,10 +93,12 @@ pub mod format;
 mod guard;
 mod header;
 mod holder;
+mod index;
 mod life;
 mod memfd;
 mod memory;
 mod owned;
+mod pauses;
 mod process;
 mod protocol;
 mod pulse;

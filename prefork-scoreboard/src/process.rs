@@ -2,8 +2,10 @@
 
 use rustix::io::Errno;
 use rustix::process::{Pid, test_kill_process};
-use std::fs;
+use std::fs::{self, File};
+use std::io::Read;
 use std::os::unix::fs::MetadataExt;
+use std::sync::OnceLock;
 
 /// The largest pid that Linux gives: `PID_MAX_LIMIT` of `proc_sys_kernel(5)`.
 const PID_MAX: u32 = 1 << 22;
@@ -93,9 +95,14 @@ enum Stat {
     Unknown,
 }
 
-/// Reads `/proc/PID/stat`: see `proc_pid_stat(5)`.
+/// Room for a line of `/proc/PID/stat`: at most 52 numbers of 20 digits and a name of 64 bytes.
+const STAT_SIZE: usize = 2048;
+
+/// Reads `/proc/PID/stat`: see `proc_pid_stat(5)`. In one read: the kernel makes the text of it for each.
 fn stat(pid: &str) -> Stat {
-    fs::read(format!("/proc/{pid}/stat")).map_or(Stat::Unknown, |text| parse_stat(&text))
+    let mut text = [0; STAT_SIZE];
+    let read = File::open(format!("/proc/{pid}/stat")).and_then(|mut file| file.read(&mut text));
+    read.map_or(Stat::Unknown, |length| parse_stat(&text[..length]))
 }
 
 /// The name of the program is the second field, stands in parentheses and may contain anything, so
@@ -121,9 +128,14 @@ pub(crate) fn pid_namespace() -> Option<u64> {
     fs::metadata("/proc/self/ns/pid").ok().map(|namespace| namespace.ino())
 }
 
-/// The id of this boot of the kernel, if `/proc` shows it: see `random(4)`.
+/// The id of this boot of the kernel, if `/proc` shows it: see `random(4)`. It is read once.
 pub(crate) fn boot_id() -> Option<[u8; 16]> {
-    parse_boot_id(&fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?)
+    static ID: OnceLock<[u8; 16]> = OnceLock::new();
+    if let Some(id) = ID.get() {
+        return Some(*id);
+    }
+    let id = parse_boot_id(&fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?)?;
+    Some(*ID.get_or_init(|| id))
 }
 
 fn parse_boot_id(text: &str) -> Option<[u8; 16]> {

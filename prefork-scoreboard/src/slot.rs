@@ -5,6 +5,7 @@ use crate::clock::Monotonic;
 use crate::error::SlotError;
 use crate::format::{CLIENT_SIZE, LABEL_SIZE, WORDS, record, word};
 use crate::guard::Maker;
+use crate::index::Index;
 use crate::protocol::{CHECKSUM, SEQUENCE, Shadow, Wholeness, judge};
 use crate::read::record_once;
 use crate::state::State;
@@ -82,12 +83,12 @@ impl Page {
 }
 
 /// Who empties the slot in the end.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug)]
 pub(crate) enum Release {
     /// The parent, once it has reaped the process.
     ByParent,
-    /// The process, when it drops the slot.
-    OnDrop,
+    /// The process, when it drops the slot; the index is where it shows the slot to be free.
+    OnDrop(Index),
 }
 
 impl Slot {
@@ -252,14 +253,17 @@ impl Slot {
             self.shadow.set(index, 0);
         }
         self.shadow.publish(self.page.words());
+        match &self.release {
+            Release::OnDrop(index) => index.put(self.index),
+            Release::ByParent => {}
+        }
     }
 }
 
 impl Drop for Slot {
     fn drop(&mut self) {
-        match self.release {
-            Release::OnDrop if self.maker.is_surely_here() => self.release(),
-            Release::OnDrop | Release::ByParent => {}
+        if matches!(self.release, Release::OnDrop(_)) && self.maker.is_surely_here() {
+            self.release();
         }
     }
 }

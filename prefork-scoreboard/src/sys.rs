@@ -1,4 +1,4 @@
-//! The two places where memory is shared with somebody: all unsafe code of the crate.
+//! The places where memory is shared with somebody: all unsafe code of the crate.
 #![expect(unsafe_code, reason = "a mapping is reached through a pointer")]
 
 use crate::format::{MIN_STRIDE, WORDS};
@@ -35,6 +35,30 @@ impl SlotPage {
         // and is at least as long as the record (both asserted in `map`). Any bits are a valid
         // AtomicU64, and within this process the memory is reached through such references alone.
         unsafe { &*record }
+    }
+}
+
+/// Whole pages of words, mapped as a [`SlotPage`] is.
+#[derive(Debug)]
+pub(crate) struct WordPages {
+    map: MmapRaw,
+}
+
+impl WordPages {
+    /// Maps the `length` bytes at `offset` of `file`, both multiples of the page size.
+    pub(crate) fn map(file: &File, offset: u64, length: usize) -> io::Result<Self> {
+        // `words` relies on it.
+        assert!(offset.is_multiple_of(MIN_STRIDE as u64), "words do not begin at a page");
+        let map = MmapOptions::new().offset(offset).len(length).map_raw(file)?;
+        Ok(Self { map })
+    }
+
+    pub(crate) fn words(&self) -> &[AtomicU64] {
+        let first = self.map.as_mut_ptr().cast::<AtomicU64>();
+        // SAFETY: the mapping is writable, lives as long as `self`, begins at a multiple of 4096 (asserted in `map`) and
+        // is no shorter than the slice, whose length is rounded down. Any bits are a valid AtomicU64, and within this
+        // process the memory is reached through such references alone.
+        unsafe { std::slice::from_raw_parts(first, self.map.len() / size_of::<AtomicU64>()) }
     }
 }
 
