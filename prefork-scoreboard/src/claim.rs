@@ -240,9 +240,22 @@ fn occupy(file: &File, offset: u64) -> io::Result<()> {
 
 /// The pid of a living process that has a slot of the board, if there is one.
 pub(crate) fn first_living(file: &File, header: &Header) -> Option<u32> {
-    (0..header.slots as usize).find_map(|index| {
+    living(file, header).next().map(|(_, pid)| pid)
+}
+
+/// The same for a board of an unknown kind: only records that were claimed count, which have no generation. What an owner
+/// has assigned is known by its lock.
+pub(crate) fn first_living_claimer(file: &File, header: &Header) -> Option<u32> {
+    let claimed = |copy: &[u64; WORDS]| copy[word(record::GENERATION)] == 0;
+    living(file, header).find_map(|(copy, pid)| claimed(&copy).then_some(pid))
+}
+
+/// The records of living processes, with their pids.
+fn living(file: &File, header: &Header) -> impl Iterator<Item = ([u64; WORDS], u32)> {
+    (0..header.slots as usize).filter_map(|index| {
         let copy = record_once(file, header.offset(index)).ok()?;
         let taken = !is_empty(&copy) && !is_abandoned(&copy);
-        taken.then(|| process::plausible_pid(copy[word(record::PID)]))?
+        let pid = taken.then(|| process::plausible_pid(copy[word(record::PID)]))??;
+        Some((copy, pid))
     })
 }

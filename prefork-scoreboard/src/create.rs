@@ -11,15 +11,14 @@
 //! Each lock counts only if the path still leads to the locked file afterwards: between opening and
 //! locking, its holder may have removed or replaced it.
 
-use crate::board::{Board, open_file, read_header};
-use crate::claim;
-use crate::error::{CreateError, Foreign, OpenError};
+use crate::board::Board;
+use crate::error::{CreateError, Foreign};
 use crate::file::{FileId, Lock, Locked, refuse_foreign, try_lock};
-use crate::format::{MAGIC, MAX_SLOTS};
+use crate::format::MAX_SLOTS;
 use crate::header::{Header, Kind};
 use crate::index;
+use crate::occupant::{Occupant, occupant};
 use crate::pauses::Pauses;
-use crate::process;
 use rustix::fs::{FallocateFlags, Mode, OFlags};
 use rustix::io::Errno;
 use std::ffi::OsString;
@@ -27,13 +26,9 @@ use std::fs::{self, File, Permissions};
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::thread::yield_now;
 
 /// How often a file that changes under our hands is looked at again.
-const ATTEMPTS: usize = 100;
-
-/// How often a lock is asked for that may be a reader's.
-const GLANCES: usize = 16;
+pub(crate) const ATTEMPTS: usize = 100;
 
 /// What came of creating a board.
 #[derive(Debug)]
@@ -90,7 +85,8 @@ pub(crate) fn create(
 impl Board {
     /// Opens the shared board at `path`, creating one of `slots` slots if there is none.
     ///
-    /// A board left from another boot, and one left by an owner that is gone, are replaced. If a
+    /// A board left from another boot, one left by an owner that is gone, and one whose header is damaged and that no
+    /// living process has a slot of, are replaced; a shared one of another version is not. If a
     /// board is there its number of slots counts, not `slots`. The file has mode 0600 and is
     /// nobody's to remove. Waits up to five seconds for another process that creates it.
     ///
@@ -130,7 +126,7 @@ fn is_owned(path: &Path) -> bool {
     Board::open(path).is_ok_and(|board| board.kind() == Kind::Owned)
 }
 
-fn io_error(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> CreateError {
+pub(crate) fn io_error(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> CreateError {
     let path = path.to_owned();
     move |source| CreateError::Io { action, path, source }
 }
@@ -231,104 +227,6 @@ fn open_temporary(path: &Path) -> Result<File, CreateError> {
     refuse_foreign(&metadata)
         .map_err(|reason| CreateError::Foreign { path: path.into(), reason })?;
     Ok(file)
-}
-
-/// What is at the path of the board to be.
-enum Occupant {
-    Nobody,
-    /// A board that nobody holds any more, locked; or the caller's own.
-    Stale(Locked),
-    /// A shared board of this boot.
-    Usable,
-}
-
-fn occupant(path: &Path, kind: Kind, own: Option<FileId>) -> Result<Occupant, CreateError> {
-    for _ in 0..ATTEMPTS {
-        let Some(file) = open_occupant(path)? else { return Ok(Occupant::Nobody) };
-        let metadata = file.metadata().map_err(io_error("examine", path))?;
-        let identity = FileId::from(&metadata);
-        if own == Some(identity) {
-            return Ok(Occupant::Stale(Locked::new(file)));
-        }
-        refuse_foreign(&metadata)
-            .map_err(|reason| CreateError::Foreign { path: path.into(), reason })?;
-        if !is_free(&file).map_err(io_error("lock", path))? {
-            return Err(CreateError::Held { path: path.into(), pid: creator(&file) });
-        }
-        let file = Locked::new(file);
-        if FileId::at(path).map_err(io_error("examine", path))? == Some(identity) {
-            return judge_occupant(path, file, kind);
-        }
-    }
-    Err(CreateError::Creating { path: path.into() })
-}
-
-/// Returns whether the lock of what is at the path could be had. A reader that looks whether an owner has it (see
-/// [`Board::creator_life`]) holds it for a moment, so it is offered the processor to go on; a parent that makes its board
-/// again is not to sleep for that.
-fn is_free(file: &File) -> io::Result<bool> {
-    for _ in 0..GLANCES {
-        match try_lock(file)? {
-            Lock::Taken => return Ok(true),
-            Lock::Contended => yield_now(),
-        }
-    }
-    Ok(false)
-}
-
-fn open_occupant(path: &Path) -> Result<Option<File>, CreateError> {
-    match open_file(path, OFlags::RDWR) {
-        Ok(file) => Ok(Some(file)),
-        Err(OpenError::Io { source, .. }) if source.kind() == ErrorKind::NotFound => Ok(None),
-        Err(OpenError::Io { action, path, source }) => {
-            Err(CreateError::Io { action, path, source })
-        }
-        Err(OpenError::Foreign { path, reason }) => Err(CreateError::Foreign { path, reason }),
-        Err(OpenError::Header { path, .. } | OpenError::NotOurs { path }) => {
-            Err(CreateError::Foreign { path, reason: Foreign::Contents })
-        }
-    }
-}
-
-/// Decides about a file that is locked, and so nobody's who would hold a lock.
-fn judge_occupant(path: &Path, file: Locked, kind: Kind) -> Result<Occupant, CreateError> {
-    let header = match read_header(&file).map_err(io_error("read", path))? {
-        Ok(header) => header,
-        Err(_) if begins_like_a_board(&file).map_err(io_error("read", path))? => {
-            return Ok(Occupant::Stale(file));
-        }
-        Err(_) => {
-            return Err(CreateError::Foreign { path: path.into(), reason: Foreign::Contents });
-        }
-    };
-    if header.kind == Kind::Owned || !header.is_of_this_boot() {
-        return Ok(Occupant::Stale(file));
-    }
-    if kind == Kind::Shared {
-        return Ok(Occupant::Usable);
-    }
-    match claim::first_living(&file, &header) {
-        Some(pid) => Err(CreateError::Shared { path: path.into(), pid }),
-        None => Ok(Occupant::Stale(file)),
-    }
-}
-
-/// Distinguishes a damaged board, or an empty file, from a file that means something to somebody.
-fn begins_like_a_board(file: &File) -> io::Result<bool> {
-    let mut magic = [0; MAGIC.len()];
-    if file.metadata()?.len() == 0 {
-        return Ok(true);
-    }
-    match file.read_exact_at(&mut magic, 0) {
-        Ok(()) => Ok(magic == MAGIC),
-        Err(error) if error.kind() == ErrorKind::UnexpectedEof => Ok(false),
-        Err(error) => Err(error),
-    }
-}
-
-fn creator(file: &File) -> Option<u32> {
-    let header = read_header(file).ok()?.ok()?;
-    process::plausible_pid(u64::from(header.creator))
 }
 
 /// Gives the file all its space now: see `fallocate(2)`.

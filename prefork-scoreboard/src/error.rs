@@ -46,6 +46,24 @@ pub enum CreateError {
         /// The process, for a message only: it is not to be trusted.
         pid: u32,
     },
+    /// A board of another version is at this path. It may be in use: this version cannot read by whom.
+    #[error("scoreboard {path} is of version {found}, supported is {supported}; choose another path, or remove it once no process uses it", path = one_line(path))]
+    Version {
+        /// The path of the board.
+        path: PathBuf,
+        /// The version found.
+        found: u32,
+        /// The version this crate writes.
+        supported: u32,
+    },
+    /// The header of the shared board at this path is damaged, and a living process has a slot of it.
+    #[error("the header of scoreboard {path} is damaged and process {pid} still reports there; end it or choose another path", path = one_line(path))]
+    Damaged {
+        /// The path of the board.
+        path: PathBuf,
+        /// The process, for a message only: it is not to be trusted.
+        pid: u32,
+    },
     /// Another process is creating a board at this path at this moment.
     #[error("scoreboard {path} is being created by another process; start only one", path = one_line(path))]
     Creating {
@@ -395,11 +413,13 @@ mod tests {
     #[test]
     fn no_error_shows_a_path_as_it_is() {
         let reason = Foreign::Contents;
-        let all: [&dyn std::error::Error; 28] = [
+        let all: [&dyn std::error::Error; 30] = [
             &CreateError::NoFileName { path: path() },
             &CreateError::NoDirectory { path: path() },
             &CreateError::Held { path: path(), pid: None },
             &CreateError::Shared { path: path(), pid: 1 },
+            &CreateError::Version { path: path(), found: 2, supported: 1 },
+            &CreateError::Damaged { path: path(), pid: 1 },
             &CreateError::Creating { path: path() },
             &CreateError::Foreign { path: path(), reason },
             &CreateError::Space { path: path(), bytes: 1, source: source() },

@@ -120,12 +120,13 @@ impl Header {
         if field(bytes, header::MAGIC) != MAGIC {
             return Err(HeaderFault::Magic);
         }
+        if header_sum(bytes) != u64_at(header::CHECKSUM) {
+            return Err(HeaderFault::Checksum);
+        }
+        // Only now: what stands before the version, and the checksum, are the same in all versions.
         let version = u32_at(header::VERSION);
         if version != VERSION {
             return Err(HeaderFault::Version { found: version, supported: VERSION });
-        }
-        if header_sum(bytes) != u64_at(header::CHECKSUM) {
-            return Err(HeaderFault::Checksum);
         }
         let header = Self {
             kind: kind(u32_at(header::KIND))?,
@@ -146,6 +147,14 @@ impl Header {
         }
         Ok(header)
     }
+}
+
+/// Returns whether processes may have claimed slots of the board, of whatever version: all have kind and boot id in common.
+/// The owner of one that is owned has its lock, and one of another boot is nobody's.
+pub(crate) fn may_be_claimed(bytes: &[u8; HEADER_SIZE]) -> bool {
+    let boot_id: [u8; 16] = field(bytes, header::BOOT_ID);
+    let is_of_this_boot = process::boot_id().is_none_or(|id| id == boot_id || boot_id == [0; 16]);
+    is_of_this_boot && u32::from_le_bytes(field(bytes, header::KIND)) != Kind::Owned.number()
 }
 
 #[expect(clippy::cast_possible_truncation, reason = "256 fits")]

@@ -97,6 +97,7 @@ mod index;
 mod life;
 mod memfd;
 mod memory;
+mod occupant;
 mod owned;
 mod pauses;
 mod process;

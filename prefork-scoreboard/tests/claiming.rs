@@ -8,6 +8,8 @@ use common::{
 use prefork_scoreboard::{Board, ClaimError, CreateError, Kind, OwnedBoard, State, Status, format};
 use std::fs;
 use std::io::Read;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
@@ -224,6 +226,77 @@ fn a_replaced_board_is_not_claimed_by_its_old_readers() {
     assert!(matches!(old.claim(), Err(ClaimError::Open { .. })));
     let _new = Board::share(&path, 2).expect("a new board");
     assert!(matches!(old.claim(), Err(ClaimError::Replaced { .. })));
+}
+
+/// The checksum of a header, as `format.md` has it for all versions.
+fn header_checksum(bytes: &[u8]) -> u64 {
+    let word =
+        |index: usize| u64::from_le_bytes(bytes[index * 8..][..8].try_into().expect("eight bytes"));
+    let term = |index: usize| {
+        let multiplier = 0x9E37_79B9_7F4A_7C15_u64.wrapping_mul(index as u64 + 1) | 1;
+        let folded = (word(index) ^ (word(index) >> 32)).wrapping_mul(multiplier);
+        folded ^ (folded >> 29)
+    };
+    (0..12).fold(0, |sum, index| sum.wrapping_add(term(index)))
+}
+
+/// Changes bytes of the header in place, as another version would have written them.
+fn change_header(path: &Path, change: impl FnOnce(&mut [u8])) {
+    let file = fs::File::options().read(true).write(true).open(path).expect("the board");
+    let mut header = [0; format::HEADER_SIZE];
+    file.read_exact_at(&mut header, 0).expect("a header");
+    change(&mut header);
+    file.write_all_at(&header, 0).expect("written");
+}
+
+/// Two versions of this crate in one rolling update must not take each other's board away.
+#[test]
+fn a_board_of_another_version_is_never_replaced() {
+    let directory = directory();
+    let path = directory.path().join("board");
+    drop(Board::share(&path, 2).expect("a board"));
+    change_header(&path, |header| {
+        header[format::header::VERSION] = 2;
+        let sum = header_checksum(header);
+        header[format::header::CHECKSUM..].copy_from_slice(&sum.to_le_bytes());
+    });
+    let before = fs::read(&path).expect("the board");
+    let refused = [Board::share(&path, 2).map(drop), OwnedBoard::create(&path, 2).map(drop)];
+    for result in refused {
+        let error = result.expect_err("another version");
+        assert!(matches!(error, CreateError::Version { found: 2, supported: 1, .. }), "{error}");
+        assert!(error.to_string().contains(path.to_str().expect("text")), "no path: {error}");
+    }
+    assert_eq!(fs::read(&path).expect("still there"), before);
+
+    // What an owner of another version has left is nobody's: it would have the lock.
+    change_header(&path, |header| {
+        header[format::header::KIND] = 1;
+        let sum = header_checksum(header);
+        header[format::header::CHECKSUM..].copy_from_slice(&sum.to_le_bytes());
+    });
+    drop(OwnedBoard::create(&path, 2).expect("it is stale"));
+}
+
+#[test]
+fn a_damaged_board_is_replaced_once_nobody_reports_there() {
+    let directory = directory();
+    let path = directory.path().join("board");
+    let board = Board::share(&path, 3).expect("a board");
+    let (first, last) = (board.claim().expect("a slot"), board.claim().expect("a slot"));
+    drop(first);
+    change_header(&path, |header| header[format::header::SLOTS] ^= 0xff);
+    let own = std::process::id();
+    let refused = [Board::share(&path, 3).map(drop), OwnedBoard::create(&path, 3).map(drop)];
+    for result in refused {
+        let error = result.expect_err("this process has a slot");
+        assert!(matches!(error, CreateError::Damaged { pid, .. } if pid == own), "{error}");
+    }
+    drop(last);
+    assert_eq!(
+        Board::share(&path, 3).expect("a new board").snapshot().expect("read").to_string(),
+        "..."
+    );
 }
 
 #[test]
