@@ -39,13 +39,14 @@ fn dump(path: &std::path::Path) -> Result<(), Box<dyn Error>> {
     writeln!(out, "{snapshot}")?;
     writeln!(
         out,
-        "{} slots: {} idle, {} busy, {} starting, {} draining, {} stalled",
+        "{} slots: {} idle, {} busy, {} starting, {} draining, {} stalled, {} gone",
         tally.total(),
         tally.idle,
         tally.busy,
         tally.starting,
         tally.draining,
-        tally.stalled
+        tally.stalled,
+        tally.gone
     )?;
     writeln!(out, "slot  pid      gen  requests  state  since      client                  label")?;
     for record in snapshot.records() {

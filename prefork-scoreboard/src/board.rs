@@ -1,5 +1,6 @@
 //! A board as its readers have it.
 
+use crate::census::Census;
 use crate::clock::Monotonic;
 use crate::error::{Fault, Foreign, HeaderFault, OpenError, SlotError};
 use crate::facts::Facts;
@@ -168,14 +169,23 @@ impl Board {
 
     /// Counts the states of `slots`, which need not be in order.
     ///
+    /// On a shared board the slots of processes that are gone are counted as that, whatever their last state: each slot that is
+    /// taken then costs a look at `/proc`, some microseconds.
+    ///
     /// # Errors
     ///
     /// As of [`record`](Self::record), for the first slot that fails.
     pub fn tally(&self, slots: impl IntoIterator<Item = usize>) -> Result<Tally, SlotError> {
         let mut patience = Patience::new();
         let mut tally = Tally::default();
+        let census = Census::of(self);
         for slot in slots {
-            tally.add(record::status(&self.copy(slot, &mut patience)?).class());
+            let copy = self.copy(slot, &mut patience)?;
+            if census.is_gone(&copy) {
+                tally.gone += 1;
+            } else {
+                tally.add(record::status(&copy).class());
+            }
         }
         Ok(tally)
     }
@@ -191,7 +201,7 @@ impl Board {
         Ok(snapshot)
     }
 
-    /// Reads all slots into a buffer, allocating nothing if it was used for as many before.
+    /// Reads all slots into a buffer, which on an owned board allocates nothing if it was used for as many before.
     ///
     /// The time is bounded whatever the board says: a record that is being written is looked at a
     /// few times, then reported as stalled.
@@ -202,12 +212,20 @@ impl Board {
     pub fn snapshot_into(&self, snapshot: &mut Snapshot) -> Result<(), SlotError> {
         snapshot.records.clear();
         snapshot.records.reserve(self.slots());
+        snapshot.gone.clear();
         snapshot.tally = Tally::default();
         snapshot.begun = Some(Monotonic::now());
         let mut patience = Patience::new();
+        let census = Census::of(self);
         for slot in 0..self.slots() {
-            let record = Record::decode(slot, &self.copy(slot, &mut patience)?, self.times);
-            snapshot.tally.add(record.status().class());
+            let copy = self.copy(slot, &mut patience)?;
+            let record = Record::decode(slot, &copy, self.times);
+            if census.is_gone(&copy) {
+                snapshot.tally.gone += 1;
+                snapshot.gone.push(slot);
+            } else {
+                snapshot.tally.add(record.status().class());
+            }
             snapshot.records.push(record);
         }
         Ok(())

@@ -207,7 +207,7 @@ fn is_free(copy: &[u64; WORDS]) -> bool {
     is_empty(copy) || is_abandoned(copy)
 }
 
-fn is_empty(copy: &[u64; WORDS]) -> bool {
+pub(crate) fn is_empty(copy: &[u64; WORDS]) -> bool {
     match status(copy) {
         Status::Empty => true,
         Status::Live(_) | Status::Stalled(_) => false,
@@ -216,7 +216,7 @@ fn is_empty(copy: &[u64; WORDS]) -> bool {
 
 /// True if the process that a record names is gone. The pid is good even if the rest is not whole:
 /// it changes only when the slot changes hands, and the caller holds its lock, or looks again when it does.
-fn is_abandoned(copy: &[u64; WORDS]) -> bool {
+pub(crate) fn is_abandoned(copy: &[u64; WORDS]) -> bool {
     !process::may_live(copy[word(record::PID)], copy[word(record::PROCESS_START)])
 }
 

@@ -311,15 +311,15 @@ pub enum ClaimError {
         /// The path of the board.
         path: PathBuf,
     },
-    /// The board cannot be opened for writing.
-    #[error("cannot claim a slot of a scoreboard")]
+    /// The board cannot be opened for writing. It reads as its cause does, with the path.
+    #[error(transparent)]
     Open {
         /// What is wrong.
         #[from]
         source: OpenError,
     },
-    /// A slot could not be read or mapped.
-    #[error("cannot claim a slot of a scoreboard")]
+    /// A slot could not be read or mapped. It reads as its cause does, with the path.
+    #[error(transparent)]
     Slot {
         /// What is wrong.
         #[from]
@@ -413,7 +413,7 @@ mod tests {
     #[test]
     fn no_error_shows_a_path_as_it_is() {
         let reason = Foreign::Contents;
-        let all: [&dyn std::error::Error; 30] = [
+        let all: [&dyn std::error::Error; 32] = [
             &CreateError::NoFileName { path: path() },
             &CreateError::NoDirectory { path: path() },
             &CreateError::Held { path: path(), pid: None },
@@ -439,6 +439,8 @@ mod tests {
             &ClaimError::Boot { path: path() },
             &ClaimError::Replaced { path: path() },
             &ClaimError::Lock { path: path(), source: source() },
+            &ClaimError::from(OpenError::NotOurs { path: path() }),
+            &ClaimError::from(SlotError::Truncated { path: path(), slot: 1 }),
             &Fault::Removed { path: path() },
             &Fault::Replaced { path: path() },
             &Fault::Truncated { path: path(), expected: 1, found: 1 },

@@ -82,6 +82,7 @@
 compile_error!("prefork-scoreboard needs Linux");
 
 mod board;
+mod census;
 mod checksum;
 mod claim;
 mod clock;

@@ -139,7 +139,7 @@ impl Board {
     }
 
     /// Returns whether pids of the board mean the same here. A namespace that is not known may be any.
-    fn is_of_this_namespace(&self) -> bool {
+    pub(crate) fn is_of_this_namespace(&self) -> bool {
         let theirs = self.header.pid_namespace;
         theirs != 0 && process::pid_namespace() == Some(theirs)
     }

@@ -21,6 +21,8 @@ pub struct Tally {
     pub draining: usize,
     /// Slots without a state that can be believed.
     pub stalled: usize,
+    /// Slots of a shared board whose process is gone without giving them back; they are in no other count.
+    pub gone: usize,
 }
 
 impl Tally {
@@ -40,10 +42,10 @@ impl Tally {
     /// Returns how many slots were counted.
     #[must_use]
     pub const fn total(&self) -> usize {
-        self.taken() + self.empty
+        self.taken() + self.empty + self.gone
     }
 
-    /// Returns how many of them are somebody's.
+    /// Returns how many of them are somebody's who lives, as far as that is known.
     #[must_use]
     pub const fn taken(&self) -> usize {
         self.starting + self.idle + self.busy + self.draining + self.stalled
@@ -60,6 +62,7 @@ impl Tally {
 #[derive(Debug, Clone, Default)]
 pub struct Snapshot {
     pub(crate) records: Vec<Record>,
+    pub(crate) gone: Vec<usize>,
     pub(crate) tally: Tally,
     pub(crate) begun: Option<Monotonic>,
 }
@@ -70,7 +73,16 @@ impl Snapshot {
     pub const fn new() -> Self {
         Self {
             records: Vec::new(),
-            tally: Tally { empty: 0, starting: 0, idle: 0, busy: 0, draining: 0, stalled: 0 },
+            gone: Vec::new(),
+            tally: Tally {
+                empty: 0,
+                starting: 0,
+                idle: 0,
+                busy: 0,
+                draining: 0,
+                stalled: 0,
+                gone: 0,
+            },
             begun: None,
         }
     }
@@ -79,6 +91,13 @@ impl Snapshot {
     #[must_use]
     pub fn records(&self) -> &[Record] {
         &self.records
+    }
+
+    /// Returns the slots of a shared board whose process was gone when they were read, in order: their records say what
+    /// it was doing last. On an owned board there are none; [`Board::life_of`](crate::Board::life_of) knows of both.
+    #[must_use]
+    pub fn gone(&self) -> &[usize] {
+        &self.gone
     }
 
     /// Returns how many slots are of which class.

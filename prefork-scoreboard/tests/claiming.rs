@@ -223,7 +223,9 @@ fn a_replaced_board_is_not_claimed_by_its_old_readers() {
     let path = directory.path().join("board");
     let old = Board::share(&path, 2).expect("a board");
     fs::remove_file(&path).expect("removed");
-    assert!(matches!(old.claim(), Err(ClaimError::Open { .. })));
+    let error = old.claim().expect_err("it is gone");
+    assert!(matches!(error, ClaimError::Open { .. }), "{error}");
+    assert_eq!(error.to_string(), format!("cannot open scoreboard {}", path.display()));
     let _new = Board::share(&path, 2).expect("a new board");
     assert!(matches!(old.claim(), Err(ClaimError::Replaced { .. })));
 }

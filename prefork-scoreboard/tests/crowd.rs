@@ -119,9 +119,19 @@ fn what_the_dead_left_is_taken_before_what_is_empty() {
             (&never.0).read_exact(&mut [0]).map_or(1, |()| 0)
         });
         await_each(&ready.0, 1);
+        let counts = || {
+            let (tally, snapshot) = (board.tally(0..8), board.snapshot());
+            let (tally, snapshot) = (tally.expect("a tally"), snapshot.expect("a snapshot"));
+            assert_eq!(tally, snapshot.tally());
+            assert_eq!(tally.total(), 8);
+            (tally.taken(), tally.gone, snapshot.gone().to_vec())
+        };
+        assert_eq!(counts(), (1, 0, vec![]));
         victim.kill();
+        assert_eq!(counts(), (0, 1, vec![0]), "the dead are not at work");
         // Each claim looks at two of the eight slots, so four have looked at all.
         let slots: Vec<Slot> = (0..4).map(|_| board.claim().expect("a free slot")).collect();
         assert!(slots.iter().any(|slot| slot.index() == 0), "the dead keep their slot: {slots:?}");
+        assert_eq!(counts(), (4, 0, vec![]));
     });
 }

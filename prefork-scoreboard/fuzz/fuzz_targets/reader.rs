@@ -41,7 +41,7 @@ fn checksum(bytes: &[u8], skip: usize) -> u64 {
 
 /// Spreads the input over the parts of a file that mean something.
 fn spread(mut input: &[u8]) -> Vec<u8> {
-    let mut bytes = vec![0; (SLOTS + 1) * PAGE];
+    let mut bytes = vec![0; (SLOTS + 2) * PAGE];
     // The header, the records, and last, as they take whatever there is, the pulse and the facts.
     let records = (1..=SLOTS).map(|page| (page * PAGE, 256));
     for (offset, length) in [(0, 104)].into_iter().chain(records).chain([(1024, 3072)]) {
@@ -81,7 +81,7 @@ fn repair(bytes: &mut [u8], mode: u8) {
 fuzz_target!(|input: &[u8]| {
     let Some((&mode, input)) = input.split_first() else { return };
     let mut bytes = if mode & 8 == 8 { input.to_vec() } else { spread(input) };
-    if bytes.len() == (SLOTS + 1) * PAGE {
+    if bytes.len() == (SLOTS + 2) * PAGE {
         repair(&mut bytes, mode);
     }
     SCRATCH.with_borrow_mut(|scratch| {
