@@ -6,7 +6,7 @@
 //! kernel releases them however a claimer ends. A slot is given back without a lock, by one change to "empty", so that
 //! leaving needs no descriptor and never waits.
 //!
-//! What a claim costs does not depend on how many slots there are or are taken: it looks at a few slots in turn for a
+//! What a claim costs does not depend on how many slots there are or are taken: it looks at one slot in turn for a
 //! process that is gone, then takes the first slot that the index shows to be free (see `index.rs`). All slots are looked at only where
 //! that shows none.
 //!
@@ -33,14 +33,11 @@ use rustix::fs::OFlags;
 use std::fs::File;
 use std::io;
 
-/// How many slots a claim looks at for a process that is gone. Each costs some microseconds if its process lives.
-const LOOKS: usize = 2;
-
 impl Board {
     /// Takes a slot of a shared board for this process, in state `S`.
     ///
-    /// Each claim looks at two slots in turn for a process that is gone, that is, no process has its pid, or one that
-    /// started at another time. Such a slot is taken first, else the first empty one; all slots are looked at only if
+    /// Each claim looks at one slot in turn for a process that is gone, that is, no process has its pid, or one that
+    /// started at another time. If so that slot is taken, else the first empty one; all slots are looked at only if
     /// none is known to be empty. The slot is given back when the [`Slot`] is dropped by this process. Waits for
     /// no other process that claims, and up to five seconds for one that replaces the board.
     ///
@@ -141,19 +138,16 @@ fn take(board: &Board) -> Result<Slot, ClaimError> {
     Ok(Slot::map(board, slot, Release::OnDrop(index))?)
 }
 
-/// Takes one of the next slots in turn if its process is gone.
+/// Takes the next slot in turn if its process is gone.
 fn take_abandoned(
     board: &Board,
     index: &Index,
     patience: &mut Patience,
 ) -> Result<Option<usize>, ClaimError> {
-    for slot in index.turn(LOOKS) {
-        let wanted = |copy: &[u64; WORDS]| !is_empty(copy) && is_abandoned(copy);
-        if wanted(&board.copy(slot, patience)?) && try_take(board, slot, wanted, patience)? {
-            return Ok(Some(slot));
-        }
-    }
-    Ok(None)
+    let slot = index.turn();
+    let wanted = |copy: &[u64; WORDS]| !is_empty(copy) && is_abandoned(copy);
+    let taken = wanted(&board.copy(slot, patience)?) && try_take(board, slot, wanted, patience)?;
+    Ok(taken.then_some(slot))
 }
 
 /// Takes the first slot that the index shows to be free, and is.
