@@ -46,7 +46,7 @@ pub enum Action {
     /// [`Event::Nudged`](crate::Event::Nudged).
     ArmNudge,
     /// From now on, have the first connection that waits to be accepted cause [`Event::Queued`](crate::Event::Queued), where
-    /// that can be seen. Asked for where no child has said anything yet.
+    /// that can be seen.
     WatchQueue,
     /// See what the children are doing, and answer with
     /// [`Supervisor::observe`](crate::Supervisor::observe) or
@@ -322,6 +322,14 @@ pub enum Notice {
         /// How many connections wait, if that is known.
         waiting: Option<u32>,
     },
+    /// Connections have waited for a second at least while children count as idle, which have done nothing meanwhile. They
+    /// count as busy from now on, until they do. Said once, until no connection waits.
+    Unserved {
+        /// How many children do nothing.
+        idle: u32,
+        /// How many connections wait.
+        waiting: u32,
+    },
     /// The pool grows, as connections wait, though no child has ever said that it is at work. Said once.
     Silent,
     /// It was logged that more children are wanted than there may be, and that has not been so for 10 s.
@@ -511,6 +519,7 @@ impl Notice {
             | Self::AtMaximum { .. }
             | Self::BelowMaximum { .. }
             | Self::Silent
+            | Self::Unserved { .. }
             | Self::ClientsNoticedLate { .. }
             | Self::Resized { .. }
             | Self::ReadingSettings

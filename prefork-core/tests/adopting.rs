@@ -29,6 +29,7 @@ fn pool(children: Vec<HandoverChild>) -> Handover {
         target: u32::try_from(children.len()).expect("few"),
         reloading: false,
         upgrade_again: false,
+        silent: false,
         children,
     }
 }

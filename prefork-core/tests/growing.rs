@@ -157,8 +157,92 @@ fn a_word_of_one_child_is_enough_to_believe_them() {
         take(&mut supervisor);
         supervisor.handle(at(1000), Event::Queued);
         supervisor.advance(at(1005));
-        assert!(!take(&mut supervisor).contains(&Action::WatchQueue), "{word:?}");
-        let actions = look(&mut supervisor, at(1010), 0);
+        take(&mut supervisor);
+        let actions = look(&mut supervisor, at(1010), 1);
         assert!(!actions.contains(&Action::Log(Notice::Silent)), "{word:?}: {actions:?}");
     }
+}
+
+/// A pool of 3 to 9 whose children wait since `at(1)`, and say so.
+fn speaking() -> Supervisor {
+    let mut config = Config::new(3, 9).expect("valid");
+    config.pool = Pool::ByLoad { min_spare: 1, max_spare: None };
+    let mut supervisor = Supervisor::new(config);
+    supervisor.handle(at(0), Event::Start);
+    for slot in (0..3).map(SlotId) {
+        supervisor.handle(at(0), Event::Spawned { slot, pid: 1 });
+        supervisor.handle(at(1), Event::Ready { slot });
+    }
+    assert!(take(&mut supervisor).contains(&Action::WatchQueue));
+    supervisor
+}
+
+/// Runs until `until`, with so many that wait; all children are idle, each since `since` says. Returns how many were spawned,
+/// and what was logged.
+fn run_waiting(
+    supervisor: &mut Supervisor,
+    from: Time,
+    until: Time,
+    waiting: u32,
+    since: impl Fn(Time, SlotId) -> Time,
+) -> (usize, Vec<Notice>) {
+    let (mut now, mut spawns, mut notices) = (from, 0, Vec::new());
+    if waiting > 0 {
+        supervisor.handle(now, Event::Queued);
+        supervisor.advance(now);
+    }
+    while now < until {
+        while let Some(action) = supervisor.next_action() {
+            match action {
+                Action::Spawn { slot, .. } => {
+                    spawns += 1;
+                    supervisor.handle(now, Event::Spawned { slot, pid: 1 });
+                    supervisor.handle(now, Event::Ready { slot });
+                }
+                Action::Observe => {
+                    let slots = supervisor.slots();
+                    let activities: Vec<_> = slots
+                        .map(|slot| (slot, Activity::Idle { since: since(now, slot) }))
+                        .collect();
+                    let observation =
+                        Observation { activities: &activities, waiting: Some(waiting) };
+                    supervisor.observe(now, &observation);
+                }
+                Action::Retire { slot } => {
+                    supervisor.handle(now, Event::Exited { slot, exit: Exit::Code(0) });
+                }
+                Action::WatchQueue if waiting > 0 => supervisor.handle(now, Event::Queued),
+                Action::Log(notice) => notices.push(notice),
+                _ => {}
+            }
+        }
+        now = supervisor.deadline().unwrap_or(until).max(now + STEP);
+        supervisor.advance(now);
+    }
+    (spawns, notices)
+}
+
+#[test]
+fn idle_children_that_take_no_connection_are_not_free() {
+    let mut supervisor = speaking();
+    // All of them are stopped; those that are started meanwhile are quick, and idle again a moment ago.
+    let since = |now, slot| if slot < SlotId(3) { at(1) } else { now };
+    let (spawns, notices) = run_waiting(&mut supervisor, at(2000), at(2900), 1, since);
+    assert_eq!((spawns, notices.contains(&Notice::Unserved { idle: 3, waiting: 1 })), (0, false));
+    let (spawns, notices) = run_waiting(&mut supervisor, at(2900), at(8000), 1, since);
+    assert_eq!(spawns, 2, "one for the connection, one to spare: {notices:?}");
+    let unserved = Notice::Unserved { idle: 3, waiting: 1 };
+    assert_eq!(notices.iter().filter(|notice| **notice == unserved).count(), 1, "{notices:?}");
+    // They go on, and all is as before.
+    let (_, notices) = run_waiting(&mut supervisor, at(8000), at(60_000), 0, |now, _| now);
+    assert_eq!(supervisor.alive(), 3, "{notices:?}");
+    assert_eq!(supervisor.deadline(), None);
+}
+
+#[test]
+fn a_queue_that_is_never_empty_makes_no_pool_grow_whose_children_turn_over() {
+    let mut supervisor = speaking();
+    // Seen idle at each look, though each takes one connection after the other.
+    let (spawns, notices) = run_waiting(&mut supervisor, at(2000), at(60_000), 2, |now, _| now);
+    assert_eq!(spawns, 0, "{notices:?}");
 }

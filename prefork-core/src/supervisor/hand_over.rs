@@ -24,6 +24,9 @@ pub struct Handover {
     pub reloading: bool,
     /// Whether one more upgrade was asked for meanwhile.
     pub upgrade_again: bool,
+    /// Whether no child has ever said what it does.
+    #[cfg_attr(feature = "serde", serde(default))]
+    pub silent: bool,
     /// The children, in the order of their spawns.
     pub children: Vec<HandoverChild>,
 }
@@ -96,6 +99,7 @@ impl Supervisor {
             target: self.target,
             reloading: self.rollout.is_some() || self.rollout_again || self.reading != Reading::No,
             upgrade_again: matches!(self.upgrade, Upgrade::Due { again: true, .. }),
+            silent: self.watch.as_ref().is_some_and(|watch| !watch.queue.spoken),
             children: children.into_iter().map(hand_over_child).collect(),
         }
     }
@@ -132,6 +136,7 @@ impl Supervisor {
             supervisor.want_upgrade();
         }
         if let Some(watch) = &mut supervisor.watch {
+            watch.queue.spoken = !handover.silent;
             watch.begin(now);
         }
         // Of those that were left behind until now nothing is handed over but what the system knows.

@@ -15,10 +15,10 @@ mod distrust;
 mod hand_over;
 mod hooks;
 mod note;
+mod queue;
 mod replace;
 mod rollout;
 mod settings;
-mod silence;
 mod stats;
 mod upgrade;
 mod watch;
@@ -378,7 +378,7 @@ impl Supervisor {
             settle,
             climb,
             watch,
-            self.silence_due(),
+            self.queue_due(),
             stuck,
             old,
             self.proof_due(),

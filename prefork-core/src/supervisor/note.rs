@@ -33,7 +33,7 @@ impl Supervisor {
             Event::SpawnFailed { slot } => self.spawn_failed(now, slot),
             Event::Entered { slot } => self.slots.enter(slot, now),
             Event::Ready { slot } => {
-                self.break_silence();
+                self.note_word();
                 self.slots.serve(slot);
             }
             Event::Worked { slot } => self.worked(slot),
@@ -46,7 +46,7 @@ impl Supervisor {
             Event::OrphanEnded => self.descendants.stir(),
             Event::DescendantsEnded { left, took } => self.descendants.looked(now, left, took),
             Event::Nudged => {
-                self.break_silence();
+                self.note_word();
                 self.nudged(now);
             }
             Event::Queued => self.queued(now),
@@ -116,7 +116,7 @@ impl Supervisor {
     }
 
     fn worked(&mut self, slot: SlotId) {
-        self.break_silence();
+        self.note_word();
         self.slots.update(slot, |child| child.worked = true);
         self.slots.serve(slot);
         let spawned = self.slots.get(slot).map(|child| child.spawned);

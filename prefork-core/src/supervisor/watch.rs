@@ -9,11 +9,7 @@
 
 use std::time::Duration;
 
-use super::{
-    Phase, Supervisor,
-    clients::Clients,
-    silence::{Silence, doubt_idle},
-};
+use super::{Phase, Supervisor, clients::Clients, queue::Queue};
 use crate::{
     Action, Activity, AtTimeout, Hook, Load, Notice, Observation, Ramp, Rung, Scaling,
     ScalingPolicy, SlotId, Tally, Time,
@@ -55,9 +51,7 @@ pub(super) struct Watch {
     /// While the pool is as large as it may be, and was not large enough a moment ago.
     full: Option<Full>,
     pub(super) clients: Clients,
-    pub(super) silence: Silence,
-    /// Whether it was logged that the pool grows though no child says what it does.
-    logged_silence: bool,
+    pub(super) queue: Queue,
 }
 
 /// When the pool was as large as it may be, and not large enough.
@@ -82,8 +76,7 @@ impl Watch {
             pardoned: Time::ZERO,
             full: None,
             clients: Clients::new(),
-            silence: Silence::From(Time::ZERO),
-            logged_silence: false,
+            queue: Queue::new(),
         }
     }
 
@@ -102,6 +95,11 @@ impl Watch {
         self.observe_at = Some(now);
         // Found out again by the look, for the limit that holds from now on.
         self.hung_at = None;
+    }
+
+    /// When the nudge is armed again, if it is not.
+    pub(super) const fn armed_at(&self) -> Option<Time> {
+        self.arm_at
     }
 
     /// Has the children looked at by then.
@@ -184,20 +182,19 @@ impl Supervisor {
         // Those that are missing will start as soon as they may: to want them once more would help nobody.
         tally.starting += self.target.saturating_sub(tally.staying());
         if observation.activities.iter().any(|(_, it)| matches!(it, Activity::Busy { .. })) {
-            watch.silence = Silence::Broken;
+            watch.queue.spoken = true;
         }
         let mut policy = watch.policy.clone();
-        let is_silent = watch.silence != Silence::Broken;
-        if is_silent {
-            doubt_idle(&mut tally, observation.waiting);
+        let (notice, look) =
+            watch.queue.doubt(now, &mut tally, observation, |slot| self.is_serving(slot));
+        notice.into_iter().for_each(|notice| self.log(notice));
+        if !watch.queue.spoken {
             policy.min = tally.staying().clamp(policy.min, policy.max);
         }
         let load = Load { tally, waiting: observation.waiting };
         match policy.decide(&mut watch.ramp, load, now) {
             Scaling::Spawn(more) => {
-                if is_silent && !std::mem::replace(&mut watch.logged_silence, true) {
-                    self.log(Notice::Silent);
-                }
+                watch.queue.silent().into_iter().for_each(|notice| self.log(notice));
                 let target = tally.staying().saturating_add(more);
                 self.target = self.target.max(target).min(self.config.max_children());
                 watch.grew_at = Some(now);
@@ -211,6 +208,7 @@ impl Supervisor {
         if growing && (watch.grew_at == Some(now) || tally.starting > 0) {
             watch.observe_at = Some(now + GROWING);
         }
+        look.into_iter().for_each(|by| watch.observe_by(by));
         self.log_at_maximum(now, &mut watch, load);
         self.end_hung(now, &mut watch, observation);
         self.end_cancelled(now, &mut watch.clients, observation);

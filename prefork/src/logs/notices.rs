@@ -80,6 +80,7 @@ pub(crate) fn log(log: &Log, notice: Notice, about: &About) {
         },
         Notice::Crowded { alive } => log.write(&Pool::Crowded { children: Children(alive) }),
         Notice::SpawnRecovered { failures } => log.write(&Pool::SpawnRecovered { failures }),
+        Notice::Unserved { idle, waiting } => log.write(&Pool::Unserved { idle, waiting }),
         Notice::Silent => log.write(&Pool::Silent),
         Notice::AtMaximum { max_children, busy, waiting } => {
             let waiting = Waiting(waiting);

@@ -78,6 +78,31 @@ fn a_pool_grows_whose_children_say_nothing() {
     daemon.stop_in_order();
 }
 
+/// F4: children that are stopped while they wait for a connection have said that they wait. Clients are served by others,
+/// and the log says why there are more.
+#[test]
+fn a_pool_grows_beside_idle_children_that_are_stopped() {
+    let scene = scene!();
+    let daemon = scene.pool(2, 8).daemon();
+    let stopped = daemon.living();
+    // Each has said something.
+    for _ in 0..20 {
+        daemon.get("/").expect("answered");
+    }
+    daemon.wait_for_rest();
+    stopped.iter().for_each(|pid| assert!(kill(*pid, Signal::STOP), "{pid} is there"));
+    let load = Load::start(1, scene.address(), "/");
+    wait_until(PATIENCE, "there are others", || daemon.living().len() > 2);
+    let tally = load.stop();
+    assert!(tally.answered > 0 && tally.failures.is_empty(), "{tally:?}");
+    let logged =
+        scene.lines_with("error.log", "children that count as idle have taken none for a second");
+    assert_eq!(logged.len(), 1, "{logged:?}");
+    assert!(logged[0].contains("2 children"), "{logged:?}");
+    stopped.iter().for_each(|pid| assert!(kill(*pid, Signal::CONT), "{pid} is there"));
+    daemon.stop_in_order();
+}
+
 /// R1: children that are killed while the pool grows cost the requests they had in hand, and the
 /// pool is whole in the end.
 #[test]

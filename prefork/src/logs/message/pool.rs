@@ -69,6 +69,9 @@ messages! {
         "no further process can be started beside {children}: an old child leaves before a new one is started";
     Warn AtMaximum { max_children: u32, busy: u32, waiting: Waiting } =>
         "max_children ({max_children}) reached: {busy} busy{waiting}; raise it if this lasts";
+    Warn Unserved { idle: u32, waiting: u32 } =>
+        "{waiting} connections wait, and {idle} children that count as idle have taken none for a second, as those that are \
+         stopped or hang: they count as busy";
     Warn Silent =>
         "connections wait while every child counts as idle, as none has ever said that it is at work: the pool grows for \
          them, and will not shrink; accept by Child::accept, or call Child::busy and Child::idle";

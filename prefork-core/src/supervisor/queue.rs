@@ -1,0 +1,137 @@
+//! Connections that wait though children count as idle.
+//!
+//! Children say that they have something to do, and then the pool is looked at. That misses two cases, in which connections
+//! wait and nobody says so. So the first connection that waits has the pool looked at as well.
+//!
+//! - A main loop that accepts by itself, as a server that was ported line by line, and never calls what says that a child
+//!   waits or works. As long as no child has said anything, all count as busy while a connection waits. How busy they are
+//!   otherwise is not known, and one that does not look whether it is to leave would be ended in the middle of a request: so such a
+//!   pool does not shrink.
+//! - Children that are stopped, or hang before they accept. One that has said that it waits, and does nothing for a second
+//!   in which connections wait at each look, is not free to take them: it counts as busy, until it does something.
+
+use std::time::Duration;
+
+use super::{Phase, Supervisor};
+use crate::{Action, Activity, Notice, Observation, SlotId, Tally, Time, slots::Stage};
+
+/// How long a connection may wait before the pool is looked at.
+const GATHER: Duration = Duration::from_millis(5);
+
+/// How long after one connection the next is noticed.
+const PAUSE: Duration = Duration::from_millis(150);
+
+/// How long a child that counts as idle may let connections wait, and how often that is looked at.
+const IDLE_FOR: Duration = Duration::from_secs(1);
+const LOOK: Duration = Duration::from_millis(250);
+
+/// What is known of connections that wait.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Queue {
+    /// Whether any child has ever said what it does.
+    pub(super) spoken: bool,
+    /// Whether it was logged that the pool grows though none has.
+    logged: bool,
+    watch: Watch,
+    unserved: Option<Unserved>,
+}
+
+/// When the first connection that waits is noticed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Watch {
+    /// From then on, once a child serves.
+    From(Time),
+    Now,
+}
+
+/// Since when connections wait at each look while children count as idle.
+#[derive(Clone, Copy, Debug)]
+struct Unserved {
+    since: Time,
+    logged: bool,
+}
+
+impl Queue {
+    pub(super) const fn new() -> Self {
+        Self { spoken: false, logged: false, watch: Watch::From(Time::ZERO), unserved: None }
+    }
+
+    /// Counts as busy who is not free to take the connections that wait; returns what is to be logged of children that
+    /// let them wait, and whether to look again soon.
+    pub(super) fn doubt(
+        &mut self,
+        now: Time,
+        tally: &mut Tally,
+        observation: &Observation<'_>,
+        serves: impl Fn(SlotId) -> bool,
+    ) -> (Option<Notice>, Option<Time>) {
+        let waiting = observation.waiting.unwrap_or(0);
+        if waiting == 0 || tally.idle == 0 {
+            self.unserved = None;
+            return (None, None);
+        }
+        if !self.spoken {
+            tally.busy += std::mem::take(&mut tally.idle);
+            return (None, None);
+        }
+        let unserved = self.unserved.get_or_insert(Unserved { since: now, logged: false });
+        if now.since(unserved.since) < IDLE_FOR {
+            return (None, Some(now + LOOK));
+        }
+        let has_rested = |activity: &Activity| match activity {
+            Activity::Idle { since } => *since <= unserved.since,
+            Activity::Busy { .. } => false,
+        };
+        let stuck = observation.activities.iter();
+        let stuck = stuck.filter(|(slot, activity)| has_rested(activity) && serves(*slot)).count();
+        let stuck = u32::try_from(stuck).unwrap_or(u32::MAX).min(tally.idle);
+        tally.idle -= stuck;
+        tally.busy += stuck;
+        let is_news = stuck > 0 && !std::mem::replace(&mut unserved.logged, stuck > 0);
+        (is_news.then_some(Notice::Unserved { idle: stuck, waiting }), Some(now + LOOK))
+    }
+
+    /// Returns what is to be logged when a pool grows whose children say nothing.
+    pub(super) fn silent(&mut self) -> Option<Notice> {
+        let is_news = !self.spoken && !std::mem::replace(&mut self.logged, true);
+        is_news.then_some(Notice::Silent)
+    }
+}
+
+impl Supervisor {
+    /// Takes in that a child has said something.
+    pub(super) const fn note_word(&mut self) {
+        if let Some(watch) = &mut self.watch {
+            watch.queue.spoken = true;
+        }
+    }
+
+    /// Has the first connection that waits noticed.
+    pub(super) fn decide_queue(&mut self, now: Time) {
+        if self.queue_due().is_none_or(|due| now < due) {
+            return;
+        }
+        if let Some(watch) = &mut self.watch {
+            watch.queue.watch = Watch::Now;
+            self.actions.push_back(Action::WatchQueue);
+        }
+    }
+
+    pub(super) fn queue_due(&self) -> Option<Time> {
+        let Watch::From(due) = self.watch.as_ref()?.queue.watch else { return None };
+        let serves = self.slots.iter().any(|(_, child)| child.stage == Stage::Serving);
+        (serves && matches!(self.phase, Phase::Serving)).then_some(due)
+    }
+
+    /// Takes in that a connection waits.
+    pub(super) fn queued(&mut self, now: Time) {
+        if let Some(watch) = &mut self.watch
+            && watch.queue.watch == Watch::Now
+        {
+            // With what is done anyway, if anything is.
+            let next = watch.armed_at().unwrap_or(now + PAUSE);
+            watch.queue.watch = Watch::From(next);
+            watch.observe_by(now + GATHER);
+        }
+    }
+}
