@@ -9,7 +9,8 @@ use std::{
 
 use clap::{ArgMatches, Args as _, CommandFactory, FromArgMatches, Parser, parser::ValueSource};
 use prefork::{
-    AnyAddr, Args, Inspect, OnChange, OnDisconnect, Settings, SettingsError, read_settings,
+    AnyAddr, Args, BoxError, Init, Inspect, OnChange, OnDisconnect, Settings, SettingsError,
+    read_settings,
 };
 use serde::Deserialize;
 
@@ -34,7 +35,8 @@ pub(crate) struct Cli {
     /// HELLO_LISTEN, separated by commas [default: 127.0.0.1:8080]
     #[arg(long, value_name = "ADDR")]
     listen: Vec<String>,
-    /// Give up requests whose clients have gone; needs a scoreboard, in memory if no file is given
+    /// Give up requests whose clients have closed the connection, or their side of it; needs a scoreboard, in memory if no
+    /// file is given
     #[arg(long)]
     cancel_on_disconnect: bool,
     #[command(flatten)]
@@ -205,6 +207,20 @@ fn given(matches: &ArgMatches) -> Vec<(String, OsString)> {
         value.map(|value| (name, value))
     };
     names.filter(is_given).filter_map(value).collect()
+}
+
+/// Finds out whether these can be addresses, each once; names what has given them.
+pub(crate) fn check_addresses(addresses: &[String], origin: &str) -> Result<(), BoxError> {
+    let mut faults = Vec::new();
+    for (index, address) in addresses.iter().enumerate() {
+        if let Err(error) = Init::check_address(address) {
+            faults.push(format!("{origin}: {error}"));
+        }
+        if addresses[..index].contains(address) {
+            faults.push(format!("{origin}: {address} is given twice"));
+        }
+    }
+    if faults.is_empty() { Ok(()) } else { Err(faults.join("\n").into()) }
 }
 
 /// Prints hello's own settings, as they stand in a file before the daemon's.

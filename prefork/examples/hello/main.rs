@@ -38,6 +38,9 @@ pub(crate) fn main() -> ExitCode {
 fn serve(cli: Cli) -> Result<Option<Ended>, BoxError> {
     let config = cli.config()?;
     let ((addresses, origin), inspect) = (cli.addresses(&config), cli.inspect());
+    if inspect.is_some() {
+        cli::check_addresses(&addresses, &origin)?;
+    }
     if inspect == Some(Inspect::Print) {
         cli::print_own(&addresses, &origin);
     }
@@ -49,10 +52,12 @@ fn serve(cli: Cli) -> Result<Option<Ended>, BoxError> {
             for address in addresses {
                 let listener = init.listen_any(address)?;
                 http::limit_patience(&listener)?;
-                if !init.is_daemon() {
+                listeners.push(listener);
+            }
+            if !init.is_daemon() {
+                for listener in &listeners {
                     cli::print_what_to_try(&listener.local_addr()?);
                 }
-                listeners.push(listener);
             }
             Ok(listeners)
         })

@@ -248,10 +248,21 @@ impl Init {
                 self.listen(&all[..]).map(AnyListener::from)
             }
             Written::Unix(path) => self.listen_unix(path).map(AnyListener::from),
-            Written::Nonsense(text) => {
-                let problem = format!("cannot listen on {text:?}: it is no address; {EXAMPLES}");
-                Err(io::Error::new(io::ErrorKind::InvalidInput, problem))
-            }
+            Written::Nonsense(text) => Err(no_address(text)),
+        }
+    }
+
+    /// Finds out whether a text is an address for [`listen_any`](Self::listen_any), and opens nothing: for programs that
+    /// check their settings.
+    ///
+    /// # Errors
+    ///
+    /// Fails as that would where the text is neither an address nor a path. Whether a name can be resolved, or somebody else
+    /// listens there already, is found out by listening alone.
+    pub fn check_address(address: impl AsRef<str>) -> io::Result<()> {
+        match address::read(address.as_ref()) {
+            Written::Tcp(_) | Written::Port(_) | Written::Unix(_) => Ok(()),
+            Written::Nonsense(text) => Err(no_address(text)),
         }
     }
 
@@ -417,6 +428,11 @@ fn known_by(socket: &OwnedFd) -> KnownBy {
     let address = unix_address(socket);
     let path = address.as_ref().and_then(|address| address.as_pathname());
     path.map_or(KnownBy::Name, |path| KnownBy::Unix(path.into()))
+}
+
+fn no_address(text: &str) -> io::Error {
+    let problem = format!("cannot listen on {text:?}: it is no address; {EXAMPLES}");
+    io::Error::new(io::ErrorKind::InvalidInput, problem)
 }
 
 #[cfg(test)]

@@ -96,6 +96,15 @@ fn a_check_names_every_fault_wherever_it_was_said() {
     assert!(printed.stdout.lines().any(|line| line.starts_with("prefork = 2 ")), "{printed:?}");
     assert_eq!(printed.end, End::Exited(WRONG_SETTINGS));
     assert!(get(scene.address(), "/").is_err());
+    // Hello's own.
+    let examples =
+        "it is no address; write 127.0.0.1:8080, localhost:8080, :8080, [::1]:8080 or /run/x.sock";
+    let wrong =
+        hello(&scene, "").args(["--listen", "x", "--listen", ":1", "--listen", ":1", "--check"]);
+    let expected = format!(
+        "hello: --listen: cannot listen on \"x\": {examples}\n--listen: :1 is given twice\n"
+    );
+    assert_eq!(wrong.finish().stderr, expected);
 }
 
 /// A reload and an upgrade have the variables of the start, and these go before a file that has changed.

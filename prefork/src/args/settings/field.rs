@@ -62,7 +62,11 @@ impl Field for bool {
     }
 
     fn parse(text: &str) -> Option<Self> {
-        text.parse().ok()
+        match text {
+            "true" | "1" | "yes" | "on" => Some(true),
+            "false" | "0" | "no" | "off" => Some(false),
+            _ => None,
+        }
     }
 
     fn shown(&self) -> String {
