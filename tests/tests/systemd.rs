@@ -59,7 +59,10 @@ fn restarts(machine: &Machine, unit: &str) -> u32 {
 
 #[track_caller]
 fn assert_serves(machine: &Machine, unit: &str) {
-    assert_eq!(machine.must(&format!("systemctl is-active {unit}")), "active\n");
+    // The first children serve those who have waited at the socket before the last one is ready.
+    wait_until(PATIENCE, "it is active", || {
+        machine.run(&format!("systemctl is-active {unit}")).1 == "active\n"
+    });
     assert_eq!(machine.must("curl -s -m 10 http://127.0.0.1:8080/"), "hello\n");
 }
 
