@@ -43,11 +43,9 @@ pub enum Action {
     /// Report to the process that waits for the start that the daemon serves. Comes at most once.
     AnnounceReady,
     /// From now on, have the first child that begins or finishes work cause
-    /// [`Event::Nudged`](crate::Event::Nudged).
+    /// [`Event::Nudged`](crate::Event::Nudged), or the first connection that waits to be accepted, where that can be seen,
+    /// [`Event::Queued`](crate::Event::Queued): one of the two, whichever is first.
     ArmNudge,
-    /// From now on, have the first connection that waits to be accepted cause [`Event::Queued`](crate::Event::Queued), where
-    /// that can be seen.
-    WatchQueue,
     /// See what the children are doing, and answer with
     /// [`Supervisor::observe`](crate::Supervisor::observe) or
     /// [`Supervisor::observation_failed`](crate::Supervisor::observation_failed). Asked again every 150 ms until then.

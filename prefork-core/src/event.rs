@@ -153,7 +153,7 @@ pub enum Event {
     },
     /// A child has begun or finished work while the nudge was armed, which it is no more.
     Nudged,
-    /// A connection waits to be accepted, for the first time since [`Action::WatchQueue`](crate::Action::WatchQueue).
+    /// A connection waits to be accepted, while the nudge was armed, which it is no more.
     Queued,
     /// A child has woken the parent, whatever for.
     Rang {

@@ -104,7 +104,7 @@ fn look(supervisor: &mut Supervisor, now: Time, waiting: u32) -> Vec<Action> {
 #[test]
 fn children_that_say_nothing_are_busy_while_connections_wait() {
     let mut supervisor = silent();
-    assert!(take(&mut supervisor).contains(&Action::WatchQueue));
+    assert!(take(&mut supervisor).contains(&Action::ArmNudge));
     supervisor.handle(at(1000), Event::Queued);
     supervisor.advance(at(1005));
     assert!(take(&mut supervisor).contains(&Action::Observe));
@@ -115,7 +115,7 @@ fn children_that_say_nothing_are_busy_while_connections_wait() {
     assert_eq!(warnings, 1, "{grown:?}");
     // The next one that waits is noticed again, and warned of no more.
     supervisor.advance(at(1150));
-    assert!(take(&mut supervisor).contains(&Action::WatchQueue));
+    assert!(take(&mut supervisor).contains(&Action::ArmNudge));
     supervisor.handle(at(1160), Event::Queued);
     supervisor.advance(at(1165));
     take(&mut supervisor);
@@ -173,7 +173,7 @@ fn speaking() -> Supervisor {
         supervisor.handle(at(0), Event::Spawned { slot, pid: 1 });
         supervisor.handle(at(1), Event::Ready { slot });
     }
-    assert!(take(&mut supervisor).contains(&Action::WatchQueue));
+    assert!(take(&mut supervisor).contains(&Action::ArmNudge));
     supervisor
 }
 
@@ -211,7 +211,7 @@ fn run_waiting(
                 Action::Retire { slot } => {
                     supervisor.handle(now, Event::Exited { slot, exit: Exit::Code(0) });
                 }
-                Action::WatchQueue if waiting > 0 => supervisor.handle(now, Event::Queued),
+                Action::ArmNudge if waiting > 0 => supervisor.handle(now, Event::Queued),
                 Action::Log(notice) => notices.push(notice),
                 _ => {}
             }

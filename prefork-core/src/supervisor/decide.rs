@@ -23,7 +23,6 @@ impl Supervisor {
         self.decide_climb(now);
         self.decide_rollout(now);
         self.decide_replace(now);
-        self.decide_queue(now);
         self.decide_observation(now);
         self.decide_connections(now);
         self.decide_surplus(now);

@@ -378,7 +378,6 @@ impl Supervisor {
             settle,
             climb,
             watch,
-            self.queue_due(),
             stuck,
             old,
             self.proof_due(),

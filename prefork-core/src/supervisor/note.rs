@@ -49,7 +49,7 @@ impl Supervisor {
                 self.note_word();
                 self.nudged(now);
             }
-            Event::Queued => self.queued(now),
+            Event::Queued => self.nudged(now),
             Event::Rang { slot } => self.rang(now, slot),
             Event::Lied { slot, claim } => self.lied(now, slot, claim),
             Event::Cancelled { slot, since } => self.cancelled(now, slot, since),

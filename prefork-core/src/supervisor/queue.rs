@@ -1,7 +1,7 @@
 //! Connections that wait though children count as idle.
 //!
 //! Children say that they have something to do, and then the pool is looked at. That misses two cases, in which connections
-//! wait and nobody says so. So the first connection that waits has the pool looked at as well.
+//! wait and nobody says so. So the first connection that waits is as good as the first child that does.
 //!
 //! - A main loop that accepts by itself, as a server that was ported line by line, and never calls what says that a child
 //!   waits or works. As long as no child has said anything, all count as busy while a connection waits. How busy they are
@@ -12,14 +12,8 @@
 
 use std::time::Duration;
 
-use super::{Phase, Supervisor};
-use crate::{Action, Activity, Notice, Observation, SlotId, Tally, Time, slots::Stage};
-
-/// How long a connection may wait before the pool is looked at.
-const GATHER: Duration = Duration::from_millis(5);
-
-/// How long after one connection the next is noticed.
-const PAUSE: Duration = Duration::from_millis(150);
+use super::Supervisor;
+use crate::{Activity, Notice, Observation, SlotId, Tally, Time};
 
 /// How long a child that counts as idle may let connections wait, and how often that is looked at.
 const IDLE_FOR: Duration = Duration::from_secs(1);
@@ -32,16 +26,7 @@ pub(super) struct Queue {
     pub(super) spoken: bool,
     /// Whether it was logged that the pool grows though none has.
     logged: bool,
-    watch: Watch,
     unserved: Option<Unserved>,
-}
-
-/// When the first connection that waits is noticed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Watch {
-    /// From then on, once a child serves.
-    From(Time),
-    Now,
 }
 
 /// Since when connections wait at each look while children count as idle.
@@ -53,7 +38,7 @@ struct Unserved {
 
 impl Queue {
     pub(super) const fn new() -> Self {
-        Self { spoken: false, logged: false, watch: Watch::From(Time::ZERO), unserved: None }
+        Self { spoken: false, logged: false, unserved: None }
     }
 
     /// Counts as busy who is not free to take the connections that wait; returns what is to be logged of children that
@@ -103,35 +88,6 @@ impl Supervisor {
     pub(super) const fn note_word(&mut self) {
         if let Some(watch) = &mut self.watch {
             watch.queue.spoken = true;
-        }
-    }
-
-    /// Has the first connection that waits noticed.
-    pub(super) fn decide_queue(&mut self, now: Time) {
-        if self.queue_due().is_none_or(|due| now < due) {
-            return;
-        }
-        if let Some(watch) = &mut self.watch {
-            watch.queue.watch = Watch::Now;
-            self.actions.push_back(Action::WatchQueue);
-        }
-    }
-
-    pub(super) fn queue_due(&self) -> Option<Time> {
-        let Watch::From(due) = self.watch.as_ref()?.queue.watch else { return None };
-        let serves = self.slots.iter().any(|(_, child)| child.stage == Stage::Serving);
-        (serves && matches!(self.phase, Phase::Serving)).then_some(due)
-    }
-
-    /// Takes in that a connection waits.
-    pub(super) fn queued(&mut self, now: Time) {
-        if let Some(watch) = &mut self.watch
-            && watch.queue.watch == Watch::Now
-        {
-            // With what is done anyway, if anything is.
-            let next = watch.armed_at().unwrap_or(now + PAUSE);
-            watch.queue.watch = Watch::From(next);
-            watch.observe_by(now + GATHER);
         }
     }
 }

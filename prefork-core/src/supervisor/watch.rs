@@ -97,11 +97,6 @@ impl Watch {
         self.hung_at = None;
     }
 
-    /// When the nudge is armed again, if it is not.
-    pub(super) const fn armed_at(&self) -> Option<Time> {
-        self.arm_at
-    }
-
     /// Has the children looked at by then.
     pub(super) fn observe_by(&mut self, by: Time) {
         self.observe_at = Some(self.observe_at.map_or(by, |at| at.min(by)));

@@ -32,8 +32,7 @@ impl Ours {
                 Action::Retire { slot } => orders.push(Order::Retire(slot)),
                 Action::ArmNudge => self.armed = true,
                 Action::Observe => self.look = true,
-                // Who says that it works says it at once.
-                Action::WatchQueue | Action::AnnounceReady | Action::Show(_) | Action::Log(_) => {}
+                Action::AnnounceReady | Action::Show(_) | Action::Log(_) => {}
                 Action::Interrupt { .. }
                 | Action::Abort { .. }
                 | Action::Drain

@@ -634,7 +634,6 @@ impl World {
             }
             Action::ReopenLogs => self.reopened += 1,
             Action::ArmNudge => self.armed = true,
-            Action::WatchQueue => {}
             Action::Observe => self.look(),
             Action::CheckConnections => panic!("nobody watches clients"),
             Action::ReadSettings => {

@@ -34,7 +34,7 @@ impl Parent<'_> {
             has_changed |= self.channels.pages.has_changed(slot);
         }
         if has_changed {
-            self.channels.pages.disarm(self.supervisor.slots());
+            self.disarm();
             self.supervisor.handle(now, Event::Nudged);
         }
         Ok(())
@@ -61,8 +61,15 @@ impl Parent<'_> {
         }
     }
 
-    /// Makes the first child ring that begins or finishes work.
+    /// Makes the first child ring that begins or finishes work, and has the first connection that waits noticed.
     pub(super) fn arm(&mut self) {
         self.channels.pages.arm(crate::system::clock::now(), self.supervisor.slots());
+        self.watches_queue = true;
+    }
+
+    /// The first child has rung, or a connection waits: the next ones are nobody's business.
+    pub(super) fn disarm(&mut self) {
+        self.channels.pages.disarm(self.supervisor.slots());
+        self.watches_queue = false;
     }
 }

@@ -51,7 +51,6 @@ impl Parent<'_> {
             Action::Drain => self.drain(),
             Action::ReopenLogs => self.reopen_logs(),
             Action::ArmNudge => self.arm(),
-            Action::WatchQueue => self.watches_queue = true,
             Action::Observe => self.look(),
             Action::CheckConnections => self.check_connections(),
             Action::EndDescendants => self.end_descendants(),

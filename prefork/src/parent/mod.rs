@@ -246,10 +246,15 @@ impl Parent<'_> {
         let slept = clock::sleep(&mut fds, due)?;
         let stirred = files.is_some_and(|files| !fds[files].revents().is_empty());
         let queued = fds[queues..].iter().any(|fd| !fd.revents().is_empty());
-        let descriptors = fds.len() as u64;
+        let (descriptors, all) = (queues as u64, fds.len());
         if queued {
-            self.watches_queue = false;
+            self.disarm();
             self.supervisor.handle(clock::now(), Event::Queued);
+        }
+        if slept == Slept::Blindly && all > queues {
+            // It can do without these.
+            self.watches_queue = false;
+            return Ok(stirred);
         }
         self.note_sleep(slept, descriptors);
         Ok(stirred)

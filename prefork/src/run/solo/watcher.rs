@@ -184,7 +184,6 @@ impl Watcher {
                 Action::AnnounceReady => self.announce(launch.as_deref_mut()),
                 // A pool of one has a fixed size, and its one child nobody replaces.
                 Action::ArmNudge
-                | Action::WatchQueue
                 | Action::Examine { .. }
                 | Action::Observe
                 | Action::CheckConnections
