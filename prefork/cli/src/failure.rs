@@ -84,13 +84,10 @@ pub(crate) enum Failure {
     SharedBoard { board: PathBuf },
     #[error("process {pid} ended before its children were replaced; see its error log")]
     Ended { pid: Pid },
-    #[error(
-        "{old} of {all} children are still of an old generation after {waited:?}; \
-         see the daemon's error log"
-    )]
-    NotReplaced { old: usize, all: usize, waited: Duration },
-    #[error("children still write to old logs after {waited:?}; see the daemon's error log")]
-    NotReopened { waited: Duration },
+    #[error("{old} of {all} children are still of an old generation after {waited:?}; {why}")]
+    NotReplaced { old: usize, all: usize, waited: Duration, why: String },
+    #[error("children still write to old logs after {waited:?}; {why}")]
+    NotReopened { waited: Duration, why: String },
     #[error(
         "generation {generation} does not work: its children end before they have worked, and {} stay; \
          see the daemon's error log",

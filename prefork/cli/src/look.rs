@@ -44,6 +44,17 @@ pub(crate) fn is_stopped(pid: Pid) -> bool {
     state.is_some_and(|state| state.trim_start().starts_with(['T', 't']))
 }
 
+/// Returns why a daemon may not have done yet what it was asked, or where to look.
+pub(crate) fn why_late(pid: Pid) -> String {
+    if is_stopped(pid) {
+        format!(
+            "process {pid} was stopped by a signal and decides nothing: `kill -CONT {pid}` lets it go on"
+        )
+    } else {
+        "see the daemon's error log".to_owned()
+    }
+}
+
 /// Returns whether bytes are those of a pid file. An empty file is what a daemon leaves that was killed before it wrote
 /// its pid.
 pub(crate) fn is_pid(bytes: &[u8]) -> bool {

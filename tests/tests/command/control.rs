@@ -233,7 +233,11 @@ fn reload_says_when_it_has_waited_in_vain() {
     let before = daemon.living();
     daemon.signal(Signal::STOP);
     let late = run(&scene, "reload -v --wait --timeout 0.3 @pid", 5);
-    late.assert_refused("3 of 3 children are still of an old generation after 300ms");
+    let pid = daemon.pid();
+    late.assert_refused(&format!(
+        "3 of 3 children are still of an old generation after 300ms; process {pid} was stopped by a signal and decides \
+         nothing: `kill -CONT {pid}` lets it go on"
+    ));
     daemon.signal(Signal::CONT);
     daemon.wait_for_children(PATIENCE, 3, &before);
 

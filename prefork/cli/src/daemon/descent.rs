@@ -13,7 +13,7 @@ use std::{
 use prefork_daemonize::{self as daemonize, Holder, Pid};
 use prefork_view::plural;
 
-use crate::failure::Failure;
+use crate::{failure::Failure, look::why_late};
 
 /// The pause between two looks.
 const PAUSE: Duration = Duration::from_millis(50);
@@ -52,7 +52,12 @@ impl<'a> Descent<'a> {
             let left = timeout.saturating_sub(begun.elapsed());
             if left.is_zero() {
                 let all = now.len();
-                return Err(Failure::NotReplaced { old, all, waited: timeout });
+                return Err(Failure::NotReplaced {
+                    old,
+                    all,
+                    waited: timeout,
+                    why: why_late(self.pid),
+                });
             }
             thread::sleep(PAUSE.min(left));
         }

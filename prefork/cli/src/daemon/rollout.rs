@@ -20,7 +20,7 @@ use prefork_daemonize::{self as daemonize, Holder, Pid};
 use prefork_scoreboard::{Board, Kind, Life, Monotonic, Record, Status};
 use prefork_view::{Change, Outcome, Owner, plural};
 
-use crate::failure::Failure;
+use crate::{failure::Failure, look::why_late};
 
 /// The pause between two looks, and that in the first second: what is refused at once is to be reported at once.
 const PAUSE: Duration = Duration::from_millis(50);
@@ -222,9 +222,11 @@ impl<'a> Rollout<'a> {
                 Failure::GivenUp { what, outcome: outcome.word(), pid, reason }
             }
             (Progress::Waiting { old, all }, Goal::Replaced | Goal::Upgraded) => {
-                Failure::NotReplaced { old, all, waited }
+                Failure::NotReplaced { old, all, waited, why: why_late(pid) }
             }
-            (Progress::Waiting { .. }, Goal::WritesToNewLogs) => Failure::NotReopened { waited },
+            (Progress::Waiting { .. }, Goal::WritesToNewLogs) => {
+                Failure::NotReopened { waited, why: why_late(pid) }
+            }
         })
     }
 
