@@ -1,11 +1,10 @@
 //! Many processes claim at once, on boards that are far from empty.
 mod common;
 
-use common::{Forked, alone, directory, give_directory, given_directory, own_role, role};
+use common::{Forked, alone, calls_between_marks, directory, given_directory, own_role, role};
 use prefork_scoreboard::{Board, Slot};
 use std::fs;
 use std::io::{PipeReader, PipeWriter, Read, Write};
-use std::process::{Command, Stdio};
 
 const SLOTS: usize = 4096;
 const TAKEN: usize = 2000;
@@ -83,24 +82,8 @@ fn a_claim_costs_the_same_on_a_board_that_is_nearly_full() {
     if own_role().is_some() {
         return claim_the_last();
     }
-    let directory = directory();
-    let trace = directory.path().join("trace");
-    let program = role("a_claim_costs_the_same_on_a_board_that_is_nearly_full", "claim");
-    let mut strace = Command::new("strace");
-    strace.arg("-f").arg("-o").arg(&trace).arg(program.get_program()).args(program.get_args());
-    strace.envs(program.get_envs().filter_map(|(key, value)| Some((key, value?))));
-    strace.stdout(Stdio::null());
-    let Ok(status) = give_directory(&mut strace, &directory).status() else {
-        return println!("SKIPPED: there is no strace(1) here");
-    };
-    let trace = fs::read_to_string(&trace).unwrap_or_default();
-    if !status.success() && trace.is_empty() {
-        return println!("SKIPPED: strace(1) may not trace here");
-    }
-    assert!(status.success(), "the traced program ended with {status}");
-    let lines: Vec<_> = trace.lines().collect();
-    let at = |mark: &str| lines.iter().position(|line| line.contains(mark)).expect("the mark");
-    let between = &lines[at("/begin\"") + 1..at("/end\"")];
+    let name = "a_claim_costs_the_same_on_a_board_that_is_nearly_full";
+    let Some(between) = calls_between_marks(&mut role(name, "claim")) else { return };
     assert!((10..=50).contains(&between.len()), "{} calls: {between:#?}", between.len());
     let sleeps = between.iter().filter(|line| line.contains("nanosleep")).count();
     assert_eq!(sleeps, 0, "a claim waited: {between:#?}");

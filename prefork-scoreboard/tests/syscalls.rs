@@ -1,10 +1,9 @@
 //! A report is no system call.
 mod common;
 
-use common::{directory, give_directory, given_directory, own_role, role};
+use common::{calls_between_marks, given_directory, own_role, role};
 use prefork_scoreboard::{OwnedBoard, State};
 use std::fs;
-use std::process::{Command, Stdio};
 
 /// Reports all there is to report, between two system calls that stand out in a trace.
 fn report() {
@@ -38,23 +37,7 @@ fn a_report_is_no_system_call() {
     {
         return println!("skipped: reading the clock {clock:?} may be a system call here");
     }
-    let directory = directory();
-    let trace = directory.path().join("trace");
-    let program = role("a_report_is_no_system_call", "report");
-    let mut strace = Command::new("strace");
-    strace.arg("-f").arg("-o").arg(&trace).arg(program.get_program()).args(program.get_args());
-    strace.envs(program.get_envs().filter_map(|(key, value)| Some((key, value?))));
-    strace.stdout(Stdio::null());
-    let Ok(status) = give_directory(&mut strace, &directory).status() else {
-        return println!("skipped: there is no strace(1) here");
-    };
-    let trace = fs::read_to_string(&trace).unwrap_or_default();
-    if !status.success() && trace.is_empty() {
-        return println!("skipped: strace(1) may not trace here");
-    }
-    assert!(status.success(), "the traced program ended with {status}");
-    let lines: Vec<_> = trace.lines().collect();
-    let at = |mark: &str| lines.iter().position(|line| line.contains(mark)).expect("the mark");
-    let between = &lines[at("/begin\"") + 1..at("/end\"")];
+    let name = "a_report_is_no_system_call";
+    let Some(between) = calls_between_marks(&mut role(name, "report")) else { return };
     assert!(between.is_empty(), "5000 reports made system calls: {between:#?}");
 }

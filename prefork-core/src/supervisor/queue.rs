@@ -72,7 +72,7 @@ impl Queue {
         let stuck = u32::try_from(stuck).unwrap_or(u32::MAX).min(tally.idle);
         tally.idle -= stuck;
         tally.busy += stuck;
-        let is_news = stuck > 0 && !std::mem::replace(&mut unserved.logged, stuck > 0);
+        let is_news = stuck > 0 && !std::mem::replace(&mut unserved.logged, true);
         (is_news.then_some(Notice::Unserved { idle: stuck, waiting }), Some(now + LOOK))
     }
 

@@ -6,6 +6,7 @@ pub mod sys;
 use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::Pid;
+use std::fs;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -43,6 +44,30 @@ pub fn given_directory() -> PathBuf {
 
 pub fn give_directory<'a>(command: &'a mut Command, directory: &TempDir) -> &'a mut Command {
     command.env(DIRECTORY, directory.path())
+}
+
+/// Runs a role under strace(1), and returns its system calls between those that name `begin` and `end` in its directory;
+/// none, and says so, where nothing can be traced.
+pub fn calls_between_marks(program: &mut Command) -> Option<Vec<String>> {
+    let directory = directory();
+    let trace = directory.path().join("trace");
+    let mut strace = Command::new("strace");
+    strace.arg("-f").arg("-o").arg(&trace).arg(program.get_program()).args(program.get_args());
+    strace.envs(program.get_envs().filter_map(|(key, value)| Some((key, value?))));
+    strace.stdout(Stdio::null());
+    let Ok(status) = give_directory(&mut strace, &directory).status() else {
+        println!("SKIPPED: there is no strace(1) here");
+        return None;
+    };
+    let trace = fs::read_to_string(&trace).unwrap_or_default();
+    if !status.success() && trace.is_empty() {
+        println!("SKIPPED: strace(1) may not trace here");
+        return None;
+    }
+    assert!(status.success(), "the traced program ended with {status}");
+    let lines: Vec<_> = trace.lines().map(str::to_owned).collect();
+    let at = |mark: &str| lines.iter().position(|line| line.contains(mark)).expect("the mark");
+    Some(lines[at("/begin\"") + 1..at("/end\"")].to_vec())
 }
 
 /// Runs `body` in a process that runs nothing else, so that it may fork.

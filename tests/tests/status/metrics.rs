@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use prefork_tests::{InHand, PATIENCE, Scene, check_metrics, kill, scene, wait_until};
+use prefork_tests::{Daemon, InHand, PATIENCE, Scene, check_metrics, kill, scene, wait_until};
 use rustix::process::Signal;
 
 use crate::{Answer, ask, get, wait_for_count, wait_for_workers, workers};
@@ -22,17 +22,23 @@ fn value(scene: &Scene, sample: &str) -> Option<f64> {
     found.and_then(|value| value.parse().ok())
 }
 
+/// Starts a daemon with three children, one of which has failed: then every metric is there.
+#[track_caller]
+fn with_a_failed_child(scene: &Scene) -> Daemon<'_> {
+    let page = scene.page().to_string();
+    let daemon = scene.hello().board().args(["--status-listen", &page]).daemon();
+    assert!(kill(workers(&daemon)[0], Signal::KILL));
+    wait_for_count(scene, "deaths_killed", 1);
+    wait_for_workers(&daemon, 3, &[]);
+    daemon
+}
+
 /// Who asks for nothing in particular gets what every reader knows, and who asks for OpenMetrics gets that; Prometheus
 /// takes both.
 #[test]
 fn each_reader_gets_its_format() {
     let scene = scene!();
-    let page = scene.page().to_string();
-    let daemon = scene.hello().board().args(["--status-listen", &page]).daemon();
-    // Every metric is there once a child has failed.
-    assert!(kill(workers(&daemon)[0], Signal::KILL));
-    wait_for_count(&scene, "deaths_killed", 1);
-    wait_for_workers(&daemon, 3, &[]);
+    let daemon = with_a_failed_child(&scene);
     let classic = get(&scene, "/metrics");
     let kind = "\r\nContent-Type: text/plain; version=0.0.4; charset=utf-8\r\n";
     assert!(classic.head.contains(kind), "{}", classic.head);
@@ -53,11 +59,7 @@ fn each_reader_gets_its_format() {
 #[test]
 fn every_metric_is_in_the_manual() {
     let scene = scene!();
-    let page = scene.page().to_string();
-    let daemon = scene.hello().board().args(["--status-listen", &page]).daemon();
-    assert!(kill(workers(&daemon)[0], Signal::KILL));
-    wait_for_count(&scene, "deaths_killed", 1);
-    wait_for_workers(&daemon, 3, &[]);
+    let daemon = with_a_failed_child(&scene);
     let command = scene.tool(env!("CARGO_BIN_EXE_prefork-command")).args(["metrics"]);
     let command = command.args([scene.path("scoreboard")]).finish().stdout;
     let text = get(&scene, "/metrics").body + &command;

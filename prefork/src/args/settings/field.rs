@@ -98,36 +98,29 @@ impl Field for PathBuf {
     }
 }
 
-impl Field for u32 {
-    const WANTED: &str = "a whole number from 0 to 4294967295";
+macro_rules! whole_numbers {
+    ($($type:ty: $wanted:literal;)*) => {$(
+        impl Field for $type {
+            const WANTED: &str = $wanted;
 
-    fn read(value: &Value) -> Option<Self> {
-        if let Value::Whole(value) = value { (*value).try_into().ok() } else { None }
-    }
+            fn read(value: &Value) -> Option<Self> {
+                if let Value::Whole(value) = value { (*value).try_into().ok() } else { None }
+            }
 
-    fn parse(text: &str) -> Option<Self> {
-        text.trim().parse().ok()
-    }
+            fn parse(text: &str) -> Option<Self> {
+                text.trim().parse().ok()
+            }
 
-    fn shown(&self) -> String {
-        self.to_string()
-    }
+            fn shown(&self) -> String {
+                self.to_string()
+            }
+        }
+    )*};
 }
 
-impl Field for u64 {
-    const WANTED: &str = "a whole number from 0 to 18446744073709551615";
-
-    fn read(value: &Value) -> Option<Self> {
-        if let Value::Whole(value) = value { (*value).try_into().ok() } else { None }
-    }
-
-    fn parse(text: &str) -> Option<Self> {
-        text.trim().parse().ok()
-    }
-
-    fn shown(&self) -> String {
-        self.to_string()
-    }
+whole_numbers! {
+    u32: "a whole number from 0 to 4294967295";
+    u64: "a whole number from 0 to 18446744073709551615";
 }
 
 impl Field for Duration {
