@@ -27,6 +27,9 @@ const PAUSE: Duration = Duration::from_millis(50);
 const FIRST_PAUSE: Duration = Duration::from_millis(5);
 const FIRST: Duration = Duration::from_secs(1);
 
+/// How long a reason is waited for; a daemon of before this version publishes none.
+const UNTIL_PUBLISHED: Duration = Duration::from_millis(200);
+
 /// What is waited for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Goal {
@@ -214,6 +217,10 @@ impl<'a> Rollout<'a> {
             (Progress::Done(done), _) => return Ok(done),
             (Progress::Failed { generation, old }, _) => Failure::RolloutFailed { generation, old },
             (Progress::Refused, _) => Failure::SettingsRefused { pid, reason: self.reason() },
+            // No child was there to be marked.
+            (Progress::GivenUp { outcome: Outcome::Refused, reason }, Goal::Replaced) => {
+                Failure::SettingsRefused { pid, reason }
+            }
             (Progress::GivenUp { outcome, reason }, goal) => {
                 let what = match goal {
                     Goal::Upgraded => "upgrade",
@@ -230,19 +237,28 @@ impl<'a> Rollout<'a> {
         })
     }
 
-    /// Returns why it was refused, as far as the daemon publishes that.
+    /// Returns why it was refused, as far as the daemon publishes that: at once after it has marked its children.
     fn reason(&self) -> String {
-        let board = Board::open(self.board).ok();
-        let change = board.and_then(|board| self.given_up(&board));
-        change.map(|change| why(&change)).unwrap_or_default()
+        let begun = Instant::now();
+        loop {
+            let board = Board::open(self.board).ok();
+            match board.and_then(|board| self.given_up(&board)) {
+                Some(change) => return why(&change),
+                None if begun.elapsed() < UNTIL_PUBLISHED => thread::sleep(FIRST_PAUSE),
+                None => return String::new(),
+            }
+        }
     }
 
+    /// The daemon marks its children before it publishes, so that what is published is read before they are: it is
+    /// never without their marks.
     fn look(&self) -> Result<Progress, Failure> {
         let board = Board::open(self.board)?;
+        let given_up = self.given_up(&board);
         let snapshot = board.snapshot()?;
         let children = taken(snapshot.records()).map(|record| self.goal.see(record));
         Ok(match progress(self.goal, self.before, children) {
-            waiting @ Progress::Waiting { .. } => match self.given_up(&board) {
+            waiting @ Progress::Waiting { .. } => match given_up {
                 Some(change) => Progress::GivenUp { outcome: change.outcome, reason: why(&change) },
                 None => waiting,
             },
