@@ -18,6 +18,9 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const LONGEST_REQUEST: usize = 8192;
 const MOST_HEADERS: usize = 64;
 
+/// What nearly all fit into: each child keeps the memory that it has touched.
+const USUAL_REQUEST: usize = 1024;
+
 /// The most bytes of a body that are read, for nothing.
 const LONGEST_BODY: u64 = 1 << 20;
 
@@ -73,9 +76,12 @@ pub(crate) fn limit_patience(listener: &AnyListener) -> io::Result<()> {
 
 /// Reads a request up to the end of its header.
 pub(crate) fn read(connection: &mut AnyStream) -> io::Result<Request> {
-    let mut buffer = [0; LONGEST_REQUEST];
+    let mut buffer = vec![0; USUAL_REQUEST];
     let mut length = 0;
     loop {
+        if length == buffer.len() {
+            buffer.resize(LONGEST_REQUEST, 0);
+        }
         match connection.read(&mut buffer[length..]) {
             Ok(0) if length == 0 => return Err(io::ErrorKind::UnexpectedEof.into()),
             Ok(0) => return Ok(Request::nonsense()),
@@ -90,7 +96,7 @@ pub(crate) fn read(connection: &mut AnyStream) -> io::Result<Request> {
             Ok(httparse::Status::Complete(end)) => {
                 return Ok(Request::new(&request, end == length));
             }
-            Ok(httparse::Status::Partial) if length < buffer.len() => {}
+            Ok(httparse::Status::Partial) if length < LONGEST_REQUEST => {}
             Ok(httparse::Status::Partial) | Err(_) => return Ok(Request::nonsense()),
         }
     }
