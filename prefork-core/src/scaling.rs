@@ -9,7 +9,7 @@
 //! slowly first. A shrink that turns out wrong is undone by growing as always, and doubles the calm
 //! time of the next.
 //!
-//! Assumptions: the caller asks again when [`Ramp::due`] says, and whenever load appears.
+//! Assumptions: the caller does what [`ScalingPolicy::decide`] lists as its duties.
 
 use std::{collections::VecDeque, time::Duration};
 
@@ -209,6 +209,96 @@ impl ScalingPolicy {
     }
 
     /// Decides what the pool should do now.
+    ///
+    /// # Duties of the caller
+    ///
+    /// The policy sees nothing but what it is given, so a pool is as good as its caller:
+    ///
+    /// - It asks whenever load appears: when a child turns busy, or a connection waits. Of every burst the first is
+    ///   enough, if it asks again a moment later.
+    /// - After [`Scaling::Spawn`] it asks again every few milliseconds, until none is starting: what one answer may
+    ///   spawn is bounded, and where it is not known how many connections wait, growth goes on by doubling.
+    /// - It asks at [`Ramp::due`] if nothing has made it ask before, or the pool never shrinks. Where that is `None` a
+    ///   pool at rest needs no timer.
+    /// - It does what was decided before it asks again, and counts it at once: who was spawned is starting, who was
+    ///   asked to leave is leaving. A spawn that has failed is not counted; the next answer asks for it again, so
+    ///   that caller sees to a delay.
+    /// - It retires idle children only, and those first that have been idle for longest.
+    /// - It counts children as idle that will take the next connection, and no others: who is stopped, or stuck before
+    ///   it accepts, is busy. One that is taken for idle by mistake hides that others are missing, for ever where
+    ///   it is not known how many connections wait.
+    /// - One [`Ramp`] belongs to one pool. When it was not known for a while what the children did, a new one forgets
+    ///   what was before; all children that are there count as needed then, until the calm time is over.
+    ///
+    /// # Time
+    ///
+    /// `now` is monotonic, from any origin, the same for all answers of one `Ramp`. A time before an earlier one is
+    /// no error: nothing has passed since then. Answers depend on differences of times only. A caller that comes
+    /// late, even by days, does late what was due, and loses nothing else.
+    ///
+    /// # Examples
+    ///
+    /// Six clients come to a pool of two at once, and stay for two seconds. Here all that a caller has to do is one
+    /// function:
+    ///
+    /// ```
+    /// use prefork_core::{Load, Ramp, Scaling, ScalingPolicy, Tally, Time};
+    /// use std::time::Duration;
+    ///
+    /// /// Does at once what the policy wants, and notes in which second that was.
+    /// fn ask(
+    ///     (policy, ramp): (&ScalingPolicy, &mut Ramp),
+    ///     (pool, waiting): (&mut Tally, u32),
+    ///     now: Time,
+    ///     done: &mut Vec<(u64, Scaling)>,
+    /// ) {
+    ///     let decision = policy.decide(ramp, Load { tally: *pool, waiting: Some(waiting) }, now);
+    ///     match decision {
+    ///         Scaling::Hold => return,
+    ///         Scaling::Spawn(more) => pool.starting += more,
+    ///         // Who is idle leaves within no time.
+    ///         Scaling::Retire(fewer) => pool.idle -= fewer,
+    ///     }
+    ///     done.push((now.since_origin().as_secs(), decision));
+    /// }
+    ///
+    /// let policy = ScalingPolicy::new(2, 150);
+    /// let (mut ramp, mut done) = (Ramp::new(), Vec::new());
+    /// let mut now = Time::ZERO;
+    /// let mut pool = Tally { idle: 2, ..Tally::default() };
+    /// ask((&policy, &mut ramp), (&mut pool, 0), now, &mut done);
+    /// assert_eq!(ramp.due(), None, "a pool at rest needs no timer");
+    ///
+    /// // Two of the six are served at once, four wait: they need four children, and one is to be free.
+    /// now = now + Duration::from_secs(1);
+    /// pool = Tally { busy: 2, ..Tally::default() };
+    /// ask((&policy, &mut ramp), (&mut pool, 4), now, &mut done);
+    /// assert_eq!(pool.starting, 5);
+    ///
+    /// // They have started, and four of them have taken who waited.
+    /// now = now + Duration::from_millis(5);
+    /// pool = Tally { busy: 6, idle: 1, ..Tally::default() };
+    /// ask((&policy, &mut ramp), (&mut pool, 0), now, &mut done);
+    ///
+    /// // All have gone. From now on there is nothing to do but to ask when something is due.
+    /// now = now + Duration::from_secs(2);
+    /// pool = Tally { idle: 7, ..Tally::default() };
+    /// ask((&policy, &mut ramp), (&mut pool, 0), now, &mut done);
+    /// while let Some(due) = ramp.due() {
+    ///     now = due;
+    ///     ask((&policy, &mut ramp), (&mut pool, 0), now, &mut done);
+    /// }
+    ///
+    /// // Ten seconds after seven were needed for the last time they leave, ever more at a time.
+    /// let expected = [
+    ///     (1, Scaling::Spawn(5)),
+    ///     (11, Scaling::Retire(1)),
+    ///     (12, Scaling::Retire(2)),
+    ///     (13, Scaling::Retire(2)),
+    /// ];
+    /// assert_eq!(done, expected);
+    /// assert_eq!(pool, Tally { idle: 2, ..Tally::default() });
+    /// ```
     pub fn decide(&self, ramp: &mut Ramp, load: Load, now: Time) -> Scaling {
         let Load { tally, waiting } = load;
         let window = self.calm.saturating_mul(ramp.patience.max(1));
