@@ -58,13 +58,17 @@ const INDISPENSABLE: [(&str, &str); 28] = [
     ("waitid", "waitid(2)"),
 ];
 
-/// Starts the daemon with all that it has, where the kernel refuses a call.
-fn refused<'a>(scene: &'a Scene, call: &str, error: &str) -> prefork_tests::Launch<'a> {
+/// Starts the daemon with all that it has, where the kernel refuses a call; it may take `seconds` to be ready.
+fn refused<'a>(
+    scene: &'a Scene,
+    (call, error): (&str, &str),
+    seconds: &str,
+) -> prefork_tests::Launch<'a> {
     let (trace, rule) = (format!("trace={call}"), format!("inject={call}:error={error}"));
     let strace =
         ["strace", "-f", "--seccomp-bpf", "-qq", "-o", "/dev/null", "-e", &trace, "-e", &rule];
     let page = scene.page().to_string();
-    let hello = scene.hello().args(["--start-timeout", "2", "--status-listen", &page]);
+    let hello = scene.hello().args(["--start-timeout", seconds, "--status-listen", &page]);
     hello.board().paths().under(strace)
 }
 
@@ -78,7 +82,7 @@ fn what_it_can_do_without_it_does_without() {
         for error in ERRORS {
             println!("{call}: {error}");
             let scene = scene!();
-            let running = refused(&scene, call, error).start();
+            let running = refused(&scene, (call, error), "60").start();
             let daemon = running.ready();
             let victim = daemon.get("/").expect("it serves").worker().pid;
             assert!(prefork_tests::kill(victim, Signal::KILL));
@@ -108,7 +112,7 @@ fn what_it_needs_is_named_and_nobody_is_served() {
         for error in ERRORS {
             println!("{call}: {error}");
             let scene = scene!();
-            let finished = refused(&scene, call, error).finish();
+            let finished = refused(&scene, (call, error), "2").finish();
             assert!(!finished.end.is_success(), "{call}: {error}");
             let said = format!("{}{}", finished.stderr, scene.read("error.log"));
             assert!(said.contains(named), "{call}: {error}: {said}");
@@ -125,7 +129,7 @@ fn a_call_that_is_refused_later_ends_it_by_name() {
     }
     for error in ERRORS {
         let scene = scene!();
-        let running = refused(&scene, "wait4", error).start();
+        let running = refused(&scene, ("wait4", error), "60").start();
         let daemon = running.ready();
         let victim = daemon.get("/").expect("it serves").worker().pid;
         assert!(prefork_tests::kill(victim, Signal::KILL));

@@ -15,7 +15,8 @@ enum Suite {
     Bookworm,
 }
 
-/// Four clients, one request after the other; what curl says of each stands in `/tmp/codes`.
+/// Four clients, one request after the other; what curl says of each stands in `/tmp/codes`. Goes on once some were
+/// answered.
 const LOAD: &str = r"
 rm -f /tmp/stop /tmp/codes
 for client in 1 2 3 4; do
@@ -24,7 +25,10 @@ for client in 1 2 3 4; do
         echo $? >> /tmp/codes
     done) &
 done
-sleep 0.3
+for step in $(seq 600); do
+    [ $(grep -c '^0$' /tmp/codes) -gt 10 ] && break
+    sleep 0.1
+done 2> /dev/null
 ";
 
 /// Lets clients ask while `script` runs; returns what curl says of those that were not answered, each once.
