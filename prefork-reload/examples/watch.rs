@@ -32,8 +32,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut watcher = Watcher::new(list, Duration::from_secs(2));
     let seen = watcher.begin(now());
     println!("watching {} files", seen.len());
-    for path in seen.unknown() {
-        println!("{} is missing, cannot be read or has too many files", one_line(path));
+    for (path, why) in seen.unknown() {
+        println!("{} {why}", one_line(path));
     }
     if watcher.fd().is_none() {
         println!("inotify is not to be had; looking every 2 seconds");

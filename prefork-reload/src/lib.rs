@@ -92,7 +92,7 @@ pub use change::{Change, ChangeKind, Changes};
 pub use error::WatchError;
 pub use policy::Policy;
 pub use scan::MAX_ENTRIES;
-pub use stamp::{Stamp, Stamps};
+pub use stamp::{Stamp, Stamps, Unknown};
 pub use trust::{Distrust, Writers, trusted, trusted_file, trusted_way};
 pub use watch_list::WatchList;
 pub use watcher::Watcher;

@@ -6,11 +6,11 @@
 
 use std::ffi::OsString;
 use std::fs::{self, FileType};
-use std::io::{self, ErrorKind};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use crate::stamp::{Stamp, Stamps};
+use crate::stamp::{Stamp, Stamps, Unknown};
 use crate::watch_list::{Glob, OPTIONS, Part, WatchList};
 
 /// The most entries of directories that one look goes through for a tree or a glob: 10,000.
@@ -65,7 +65,7 @@ pub(crate) fn scan(list: &WatchList) -> Scan {
     for path in &list.files {
         match fs::metadata(path) {
             Ok(metadata) => found.push((path.clone(), Stamp::of(&metadata))),
-            Err(_) => unknown.push(path.clone()),
+            Err(error) => unknown.push((path.clone(), Unknown::of(&error))),
         }
     }
     let (mut directories, mut links) = (Vec::new(), Vec::new());
@@ -77,7 +77,7 @@ pub(crate) fn scan(list: &WatchList) -> Scan {
                 unknown.append(&mut walk.unknown);
                 links.append(&mut walk.links);
             }
-            Err(TooMany) => unknown.push(glob.root.clone()),
+            Err(TooMany) => unknown.push((glob.root.clone(), Unknown::TooMany)),
         }
         directories.append(&mut walk.directories);
     }
@@ -91,7 +91,7 @@ struct TooMany;
 #[derive(Default)]
 struct Walk {
     found: Vec<(PathBuf, Stamp)>,
-    unknown: Vec<PathBuf>,
+    unknown: Vec<(PathBuf, Unknown)>,
     directories: Vec<Place>,
     links: Vec<PathBuf>,
     entries: usize,
@@ -100,12 +100,15 @@ struct Walk {
 impl Walk {
     fn glob(&mut self, glob: &Glob) -> Result<(), TooMany> {
         // Of the root alone it matters whether it is there.
-        if fs::metadata(&glob.root).is_ok_and(|metadata| metadata.is_dir()) {
-            self.directory(&glob.root, &glob.parts, 0)
-        } else {
-            self.unknown.push(glob.root.clone());
-            Ok(())
-        }
+        let why = match fs::metadata(&glob.root) {
+            Ok(metadata) if metadata.is_dir() => {
+                return self.directory(&glob.root, &glob.parts, 0);
+            }
+            Ok(_) => Unknown::Missing,
+            Err(error) => Unknown::of(&error),
+        };
+        self.unknown.push((glob.root.clone(), why));
+        Ok(())
     }
 
     /// Goes through a directory, of which `parts` say what counts.
@@ -216,9 +219,9 @@ impl Walk {
 
     /// Notes that `path` could not be examined. If it is just not there, nothing is below either.
     fn failed(&mut self, path: PathBuf, error: &io::Error) {
-        match error.kind() {
-            ErrorKind::NotFound | ErrorKind::NotADirectory => {}
-            _ => self.unknown.push(path),
+        match Unknown::of(error) {
+            Unknown::Missing => {}
+            why @ (Unknown::TooMany | Unknown::Failed(_)) => self.unknown.push((path, why)),
         }
     }
 

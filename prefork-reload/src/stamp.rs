@@ -2,10 +2,14 @@
 
 use std::borrow::Cow;
 use std::ffi::OsStr;
+use std::fmt;
 use std::fs::Metadata;
+use std::io::{self, ErrorKind};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+
+use crate::scan::MAX_ENTRIES;
 
 /// What is compared of a file: where it is stored, its size and its times.
 ///
@@ -45,8 +49,42 @@ pub struct Stamps {
     /// In the order of the paths' bytes, each once.
     found: Vec<(PathBuf, Stamp)>,
     /// Nothing is known of these paths and of what is below them.
-    unknown: Vec<PathBuf>,
+    unknown: Vec<(PathBuf, Unknown)>,
     took: Duration,
+}
+
+/// Why nothing is known of a path, nor of anything below it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Unknown {
+    /// A file that was named, or the directory of a tree or glob, is not there.
+    Missing,
+    /// A tree or glob has more than [`MAX_ENTRIES`] entries.
+    TooMany,
+    /// The system does not let it be examined, with this number of `errno(3)`.
+    Failed(i32),
+}
+
+impl Unknown {
+    pub(crate) fn of(error: &io::Error) -> Self {
+        match error.kind() {
+            ErrorKind::NotFound | ErrorKind::NotADirectory => Self::Missing,
+            _ => Self::Failed(error.raw_os_error().unwrap_or_default()),
+        }
+    }
+}
+
+impl fmt::Display for Unknown {
+    /// What can be said of the path: `is not there`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Missing => f.write_str("is not there"),
+            Self::TooMany => write!(f, "has more than {MAX_ENTRIES} entries"),
+            Self::Failed(code) => {
+                write!(f, "cannot be examined: {}", io::Error::from_raw_os_error(*code))
+            }
+        }
+    }
 }
 
 impl Stamps {
@@ -59,32 +97,36 @@ impl Stamps {
     /// Collects a look; of a path named twice the first stamp counts.
     pub(crate) fn collect(
         mut found: Vec<(PathBuf, Stamp)>,
-        mut unknown: Vec<PathBuf>,
+        mut unknown: Vec<(PathBuf, Unknown)>,
         took: Duration,
     ) -> Self {
         if !found.is_sorted_by(|(a, _), (b, _)| a.as_os_str() < b.as_os_str()) {
             found.sort_by(|(a, _), (b, _)| a.as_os_str().cmp(b.as_os_str()));
             found.dedup_by(|later, earlier| later.0.as_os_str() == earlier.0.as_os_str());
         }
-        unknown.sort_unstable();
-        unknown.dedup();
+        in_order(&mut unknown);
         Self { found, unknown, took }
     }
 
     /// Adds what stands at `path`, instead of what was there.
     pub fn insert(&mut self, path: impl Into<PathBuf>, stamp: Stamp) {
-        let path = path.into();
-        match self.position(path.as_os_str()) {
-            Ok(at) => self.found[at].1 = stamp,
-            Err(at) => self.found.insert(at, (path, stamp)),
+        self.set(&path.into(), Some(stamp));
+    }
+
+    /// Puts at `path` what stood there in another look.
+    pub(crate) fn set(&mut self, path: &Path, stamp: Option<Stamp>) {
+        match (self.position(path.as_os_str()), stamp) {
+            (Ok(at), Some(stamp)) => self.found[at].1 = stamp,
+            (Ok(at), None) => drop(self.found.remove(at)),
+            (Err(at), Some(stamp)) => self.found.insert(at, (path.to_owned(), stamp)),
+            (Err(_), None) => {}
         }
     }
 
     /// Adds a path of which nothing is known at this moment, nor of anything below it.
-    pub fn insert_unknown(&mut self, path: impl Into<PathBuf>) {
-        self.unknown.push(path.into());
-        self.unknown.sort_unstable();
-        self.unknown.dedup();
+    pub fn insert_unknown(&mut self, path: impl Into<PathBuf>, why: Unknown) {
+        self.unknown.push((path.into(), why));
+        in_order(&mut self.unknown);
     }
 
     /// Says how long the look took: what it saw may be of any moment within. Default 0.
@@ -115,13 +157,12 @@ impl Stamps {
         self.found.iter().map(|(path, stamp)| (path.as_path(), *stamp))
     }
 
-    /// Iterates over the paths of which nothing is known: what was named and is missing,
-    /// directories that may not be read, trees of more than [`MAX_ENTRIES`](crate::MAX_ENTRIES).
+    /// Iterates over the paths of which nothing is known, and why.
     ///
     /// Whatever is there, or below, counts as unchanged until it is known again. A caller may
     /// want to log these paths when it begins.
-    pub fn unknown(&self) -> impl Iterator<Item = &Path> {
-        self.unknown.iter().map(PathBuf::as_path)
+    pub fn unknown(&self) -> impl Iterator<Item = (&Path, Unknown)> {
+        self.unknown.iter().map(|(path, why)| (path.as_path(), *why))
     }
 
     pub(crate) const fn took(&self) -> Duration {
@@ -144,7 +185,7 @@ impl Stamps {
         }
         let mut completed = Cow::Borrowed(self);
         for (path, stamp) in &known.found {
-            if self.unknown.iter().any(|unknown| path.starts_with(unknown))
+            if self.unknown.iter().any(|(unknown, _)| path.starts_with(unknown))
                 && self.position(path.as_os_str()).is_err()
             {
                 completed.to_mut().insert(path.clone(), *stamp);
@@ -156,6 +197,12 @@ impl Stamps {
     fn position(&self, path: &OsStr) -> Result<usize, usize> {
         self.found.binary_search_by(|(found, _)| found.as_os_str().cmp(path))
     }
+}
+
+/// Each path once.
+fn in_order(unknown: &mut Vec<(PathBuf, Unknown)>) {
+    unknown.sort_by(|(a, _), (b, _)| a.cmp(b));
+    unknown.dedup_by(|(later, _), (earlier, _)| later == earlier);
 }
 
 #[cfg(test)]
@@ -174,8 +221,8 @@ mod tests {
         }
         let mut seen = Stamps::new();
         seen.insert("/d/x", stamp(2));
-        seen.insert_unknown("/d");
-        seen.insert_unknown("/a");
+        seen.insert_unknown("/d", Unknown::TooMany);
+        seen.insert_unknown("/a", Unknown::Missing);
         let completed = seen.completed_from(&known);
         let paths: Vec<_> =
             completed.iter().map(|(path, _)| path.to_str().expect("ascii")).collect();

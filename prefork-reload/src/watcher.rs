@@ -2,6 +2,7 @@
 
 use std::mem;
 use std::os::fd::{AsFd, BorrowedFd};
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use prefork_core::Time;
@@ -10,7 +11,7 @@ use crate::change::Changes;
 use crate::notifier::{Hints, Notifier};
 use crate::policy::Policy;
 use crate::scan;
-use crate::stamp::Stamps;
+use crate::stamp::{Stamps, Unknown};
 use crate::watch_list::WatchList;
 
 /// Watches files from a loop that waits with `ppoll(2)` or the like.
@@ -72,6 +73,8 @@ pub struct Watcher {
     hush: Hush,
     /// Whether there may be new directories to listen to.
     stale: bool,
+    /// What the last look could not see.
+    unknown: Vec<(PathBuf, Unknown)>,
 }
 
 /// For how long to turn a deaf ear to the kernel.
@@ -102,7 +105,7 @@ impl Watcher {
     /// Makes a watcher with a policy of the caller's.
     #[must_use]
     pub fn with_policy(list: WatchList, policy: Policy) -> Self {
-        Self { list, policy, notifier: None, hush: Hush::Open, stale: false }
+        Self { list, policy, notifier: None, hush: Hush::Open, stale: false, unknown: Vec::new() }
     }
 
     /// Looks at least every `interval` from now on, in the place of the interval that it was made with.
@@ -125,6 +128,7 @@ impl Watcher {
             notifier.drain();
         }
         let seen = self.list.scan();
+        self.note_unknown(&seen);
         self.policy.begin(now, &seen);
         seen
     }
@@ -203,6 +207,22 @@ impl Watcher {
         &self.list
     }
 
+    /// Iterates over the paths of which the last look has seen nothing, and why: they count as unchanged, with all that
+    /// is below.
+    pub fn unknown(&self) -> impl Iterator<Item = (&Path, Unknown)> {
+        self.unknown.iter().map(|(path, why)| (path.as_path(), *why))
+    }
+
+    /// Iterates over the files that never rest, and so count as unchanged; see [`Policy::restless`].
+    pub fn restless(&self) -> impl Iterator<Item = &Path> {
+        self.policy.restless()
+    }
+
+    fn note_unknown(&mut self, seen: &Stamps) {
+        self.unknown.clear();
+        self.unknown.extend(seen.unknown().map(|(path, why)| (path.to_owned(), why)));
+    }
+
     fn look(&mut self, now: Time) -> Option<Changes> {
         // What is reported up to here, the look sees.
         if let Some(notifier) = &mut self.notifier
@@ -211,6 +231,7 @@ impl Watcher {
             self.stale = true;
         }
         let scan = scan::scan(&self.list);
+        self.note_unknown(&scan.stamps);
         let changes = self.policy.observe(now, &scan.stamps);
         // What the kernel says nothing of, a mount for one, may have brought other directories.
         self.stale |= self.policy.sees_movement();

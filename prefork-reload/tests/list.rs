@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
-use prefork_reload::{MAX_ENTRIES, WatchError, WatchList};
+use prefork_reload::{MAX_ENTRIES, Unknown, WatchError, WatchList};
 use proptest::prelude::*;
 use tempfile::TempDir;
 
@@ -133,7 +133,8 @@ fn a_tree_with_too_many_files_is_not_watched_and_others_are() {
     fs::write(directory.path().join("many/one too many"), "").expect("written");
     let seen = list.scan();
     assert_eq!(seen.len(), 1);
-    assert_eq!(seen.unknown().collect::<Vec<_>>(), [directory.path().join("many")]);
+    let many = directory.path().join("many");
+    assert_eq!(seen.unknown().collect::<Vec<_>>(), [(many.as_path(), Unknown::TooMany)]);
 }
 
 #[test]

@@ -4,11 +4,12 @@ mod properties;
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 use std::sync::LazyLock;
 use std::time::Duration;
 
 use prefork_core::Time;
-use prefork_reload::{Changes, Policy, Stamp, Stamps};
+use prefork_reload::{Changes, Policy, Stamp, Stamps, Unknown};
 
 const SETTLE: Duration = Duration::from_millis(200);
 const INTERVAL: Duration = Duration::from_secs(2);
@@ -46,7 +47,7 @@ fn look_without_the_first(others: &[Option<usize>]) -> Stamps {
     for (path, stamp) in look(&[&[None], others].concat()).iter() {
         stamps.insert(path, stamp);
     }
-    stamps.insert_unknown("/0");
+    stamps.insert_unknown("/0", Unknown::Missing);
     stamps
 }
 
@@ -155,6 +156,68 @@ fn a_file_that_never_rests_is_looked_at_less_and_less_and_never_reported() {
         policy.hint(due + Duration::from_millis(1));
     }
     assert!((54_000..54_010).contains(&looks), "{looks} looks, one every 1.6 s are 54,000");
+}
+
+/// Looks whenever one is due, at what the files are then; returns what was reported when.
+fn watched(policy: &mut Policy, until: u64, files: impl Fn(u64) -> Stamps) -> Vec<(u64, String)> {
+    let mut reports = Vec::new();
+    while let Some(due) = policy.due().filter(|due| *due < at(until)) {
+        let ms = u64::try_from(due.since_origin().as_millis()).expect("small");
+        let changes = policy.observe(due, &files(ms));
+        reports.extend(changes.map(|changes| (ms, changes.to_string())));
+    }
+    reports
+}
+
+#[test]
+fn one_file_that_never_rests_does_not_keep_the_others_from_being_judged() {
+    // `/0` is a log that gets a line ten times a second. `/1` changes while it is not yet known as one, and when it is.
+    let files = |ms: u64| {
+        let log = if ms < 90_000 { ms / 100 % 50 } else { 51 };
+        let own = match ms {
+            ..5000 => 60,
+            5000..60_000 => 61,
+            60_000.. => 62,
+        };
+        look(&[usize::try_from(log).ok(), Some(own)])
+    };
+    let mut policy = Policy::new(INTERVAL);
+    policy.begin(at(0), &files(0));
+    let reports = watched(&mut policy, 80_000, files);
+    let texts: Vec<_> = reports.iter().map(|(_, text)| text.as_str()).collect();
+    assert_eq!(texts, ["/1 changed", "/1 changed"]);
+    assert!((30_000..36_000).contains(&reports[0].0), "{reports:?}");
+    assert!((60_200..63_000).contains(&reports[1].0), "{reports:?}");
+    assert_eq!(policy.restless().collect::<Vec<_>>(), [Path::new("/0")]);
+    // It counts again once it has been still for as long.
+    let reports = watched(&mut policy, 150_000, files);
+    let texts: Vec<_> = reports.iter().map(|(_, text)| text.as_str()).collect();
+    assert_eq!(texts, ["/0 changed"]);
+    assert!((120_000..124_000).contains(&reports[0].0), "{reports:?}");
+    assert_eq!(policy.restless().count(), 0);
+}
+
+#[test]
+fn what_takes_long_to_look_at_is_looked_at_less() {
+    let mut policy = Policy::new(INTERVAL);
+    let took = |ms| {
+        let mut seen = look(&[Some(0)]);
+        seen.set_took(Duration::from_millis(ms));
+        seen
+    };
+    // The time between two looks, each of which takes so long.
+    let table = [(0, 2000), (10, 2000), (30, 6000), (100, 20_000), (86_400_000, 60_000)];
+    for (took_ms, expected) in table {
+        policy.begin(at(0), &took(took_ms));
+        let due = policy.due().expect("there is an interval");
+        assert_eq!(due, at(took_ms + expected), "{took_ms} ms");
+        assert_eq!(policy.observe(due, &took(took_ms)), None);
+        assert_eq!(policy.due(), Some(due + Duration::from_millis(took_ms + expected)));
+        // What the kernel reports is looked at as soon as ever.
+        let later = due + Duration::from_millis(took_ms + 1000);
+        policy.hint(later);
+        assert_eq!(policy.due(), Some(later));
+    }
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use prefork_reload::{ChangeKind, Changes, Policy, Stamp, Stamps};
+use prefork_reload::{ChangeKind, Changes, Policy, Stamp, Stamps, Unknown};
 use proptest::prelude::*;
 
 use crate::{INTERVAL, STAMPS, at, look};
@@ -35,7 +35,7 @@ fn seen(files: &[Option<usize>; 4], named: usize) -> Stamps {
     let mut stamps = look(files);
     for (n, file) in files.iter().enumerate().take(named) {
         if file.is_none() {
-            stamps.insert_unknown(format!("/{n}"));
+            stamps.insert_unknown(format!("/{n}"), Unknown::Missing);
         }
     }
     stamps

@@ -209,7 +209,11 @@ arguments! {
     ///
     /// What is watched is the program, or what [`auto_reload_watch`](Self::auto_reload_watch) says. Where the
     /// kernel reports changes (`inotify(7)`) they are noticed at once, and the interval is for the rest, such
-    /// as network file systems. Files must have been at rest for 200 ms.
+    /// as network file systems. Files must have been at rest for 200 ms. The interval is stretched to 200 times what a
+    /// look takes, a minute at most, which matters from some thousand files on.
+    ///
+    /// What cannot be watched is logged: a name that is not there, a tree of more than 10,000 entries, a file that does
+    /// not come to rest for 30 s. It counts as unchanged, and the others are judged without it.
     auto_reload_check_every: Duration, by Reload, needs Children, positive "; leave it out for never";
 
     /// Sets what is done when watched files have changed.

@@ -48,7 +48,7 @@ use crate::{
     logs::{ChangeMessage, ProcessMessage},
     manager::Reporting,
     program::Invocation,
-    program::{AutoReload, FileWatch},
+    program::{AutoReload, FileWatch, Occasion},
     sockets::listeners::Listeners,
     start::RuntimeFiles,
     start::pid_file::KeptPidFile,
@@ -208,7 +208,10 @@ impl Parent<'_> {
         }
         self.file_watch = self.auto_reload.take().map(|auto_reload| {
             let invocation = self.invocation.as_ref().ok();
-            FileWatch::begin(auto_reload, invocation, self.has_returned, clock::now())
+            let mut watch =
+                FileWatch::begin(auto_reload, invocation, self.has_returned, clock::now());
+            watch.log_blind(&self.log, Occasion::Begin);
+            watch
         });
     }
 

@@ -1,11 +1,15 @@
 //! What to do when watched files have changed.
 
-use std::{fmt, fs, os::fd::BorrowedFd, time::Duration};
+use std::{collections::BTreeMap, fmt, fs, os::fd::BorrowedFd, path::PathBuf, time::Duration};
 
-use prefork_core::Time;
-use prefork_reload::{Changes, Stamp, WatchList, Watcher};
+use prefork_core::{Time, one_line};
+use prefork_reload::{Changes, Stamp, Unknown, WatchList, Watcher};
 
-use crate::{Result, program::Invocation};
+use crate::{
+    Result,
+    logs::{ChangeMessage, log::Log},
+    program::Invocation,
+};
 
 /// What the daemon does when watched files have changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,6 +90,25 @@ pub(crate) struct AutoReload {
 #[derive(Debug)]
 pub(crate) struct FileWatch {
     watcher: Watcher,
+    /// What counts as unchanged, as far as it was logged.
+    blind: BTreeMap<PathBuf, Blind>,
+}
+
+/// Why a file counts as unchanged, whatever happens to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Blind {
+    Unknown(Unknown),
+    Restless,
+}
+
+/// So many are named in the log at a time.
+const NAMED: usize = 5;
+
+/// When it is asked what counts as unchanged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Occasion {
+    Begin,
+    Check,
 }
 
 impl FileWatch {
@@ -118,7 +141,37 @@ impl FileWatch {
             known.insert(program, Stamp::of(&running));
             watcher.begin_from(now, &known);
         }
-        Self { watcher }
+        Self { watcher, blind: BTreeMap::new() }
+    }
+
+    /// Logs what counts as unchanged since it was last asked.
+    pub(crate) fn log_blind(&mut self, log: &Log, occasion: Occasion) {
+        let news = self.note_blind(occasion);
+        for (path, why) in news.iter().take(NAMED) {
+            let path = &one_line(path);
+            log.write(&match why {
+                Blind::Unknown(reason) => ChangeMessage::FileNotWatched { path, reason },
+                Blind::Restless => ChangeMessage::FileRestless { path },
+            });
+        }
+        if let Some(files) = news.len().checked_sub(NAMED).filter(|more| *more > 0) {
+            log.write(&ChangeMessage::MoreFilesNotWatched { files });
+        }
+    }
+
+    /// Returns what counts as unchanged and did not before, or for another reason. That a file goes missing while it
+    /// is watched is no news: those who replace files sometimes delete first.
+    fn note_blind(&mut self, occasion: Occasion) -> Vec<(PathBuf, Blind)> {
+        let unknown = self.watcher.unknown().map(|(path, why)| (path, Blind::Unknown(why)));
+        let restless = self.watcher.restless().map(|path| (path, Blind::Restless));
+        let blind = unknown.chain(restless).map(|(path, why)| (path.to_owned(), why)).collect();
+        let before = std::mem::replace(&mut self.blind, blind);
+        let is_news = |(path, why): &(&PathBuf, &Blind)| {
+            let is_usual = **why == Blind::Unknown(Unknown::Missing);
+            before.get(*path) != Some(*why) && (occasion == Occasion::Begin || !is_usual)
+        };
+        let news = self.blind.iter().filter(is_news);
+        news.map(|(path, why)| (path.clone(), *why)).collect()
     }
 
     /// Looks so often from now on.
@@ -142,5 +195,41 @@ impl FileWatch {
     /// Looks, if it is time to, and returns what has changed.
     pub(crate) fn check(&mut self, now: Time) -> Option<Changes> {
         self.watcher.check(now)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_watched_is_news_once() {
+        let directory = tempfile::tempdir().expect("made");
+        let path = |name: &str| directory.path().join(name);
+        fs::write(path("log"), "").expect("written");
+        let mut list = WatchList::new();
+        list.file(path("log")).expect("a path").file(path("missing")).expect("a path");
+        let auto_reload = AutoReload { interval: Duration::from_secs(1), list: Some(list) };
+        let mut now = Time::ZERO;
+        let mut watch = FileWatch::begin(auto_reload, None, false, now);
+        let missing = (path("missing"), Blind::Unknown(Unknown::Missing));
+        assert_eq!(watch.note_blind(Occasion::Begin), [missing]);
+        assert_eq!(watch.note_blind(Occasion::Check), []);
+
+        let mut news = Vec::new();
+        for line in 0..100 {
+            fs::write(path("log"), "x".repeat(line)).expect("written");
+            now = now + Duration::from_millis(1600);
+            watch.stirred(now);
+            assert_eq!(watch.check(now), None);
+            news.append(&mut watch.note_blind(Occasion::Check));
+        }
+        assert_eq!(news, [(path("log"), Blind::Restless)]);
+
+        // One that has gone is none while its successor is on its way.
+        fs::remove_file(path("log")).expect("removed");
+        now = now + Duration::from_secs(60);
+        watch.check(now);
+        assert_eq!(watch.note_blind(Occasion::Check), []);
     }
 }

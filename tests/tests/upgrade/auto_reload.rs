@@ -148,6 +148,32 @@ fn a_file_that_has_changed_does_not_keep_the_parent_busy_until_it_is_at_rest() {
     daemon.stop_in_order();
 }
 
+/// What is not watched although that was asked for is logged at the start, once, with the reason.
+#[test]
+fn what_cannot_be_watched_is_logged() {
+    for (reason, fill) in [("is not there", 0), ("has more than 10000 entries", 10_001)] {
+        let scene = scene!();
+        let watched = scene.path("watched");
+        if fill > 0 {
+            fs::create_dir(&watched).expect("made");
+        }
+        (0..fill).for_each(|n| fs::write(watched.join(n.to_string()), "").expect("written"));
+        let every = ["--auto-reload-check-every", "100", "--auto-reload-handler", "reload"];
+        let daemon = scene.probe().args(every).path("--watch", "watched").daemon();
+        let consequence = "it counts as unchanged until it can be seen";
+        let line = format!("warning: watched file {} {reason}; {consequence}", watched.display());
+        wait_for_lines(&scene, &line, 1);
+        // Once there is less of it, or something at all, it is watched.
+        match fill {
+            0 => fs::write(&watched, "").expect("written"),
+            _ => fs::remove_file(watched.join("0")).expect("removed"),
+        }
+        wait_for_lines(&scene, "replacing all children", 1);
+        assert_eq!(scene.lines_with("error.log", "watched file").len(), 1);
+        daemon.stop_in_order();
+    }
+}
+
 /// A changed file of settings replaces the children, and code is given what has changed.
 #[test]
 fn other_files_can_be_watched_and_code_be_asked() {

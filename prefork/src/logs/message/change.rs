@@ -28,6 +28,12 @@ messages! {
     Info NothingToResize => "SIGTTIN, SIGTTOU: there are no children of which to have more or fewer; nothing is done";
     Info NothingToUpgrade => "SIGUSR2: a daemon without children does not upgrade; restart it instead";
     Info FilesChanged { changes: &'a dyn Display } => "{changes}";
+    Warn FileNotWatched { path: &'a dyn Display, reason: &'a dyn Display } =>
+        "watched file {path} {reason}; it counts as unchanged until it can be seen";
+    Warn FileRestless { path: &'a dyn Display } =>
+        "watched file {path} has not come to rest for 30 s; it counts as unchanged until it has been still for as long, \
+         and the others no longer wait for it";
+    Warn MoreFilesNotWatched { files: usize } => "{files} more watched files count as unchanged, for such reasons";
 
     Info ReadingSettings => "reading the settings again";
     Info SettingsUnchanged => "settings read again: none that is in force has changed";
