@@ -1,6 +1,13 @@
-//! The address to listen at, as people write it.
+//! Addresses as people write them, and as they are shown.
 
-use std::path::Path;
+use std::{
+    fmt::{self, Display},
+    io,
+    os::{linux::net::SocketAddrExt, unix::net},
+    path::Path,
+};
+
+use prefork_core::one_line;
 
 /// What addresses look like, for those who have written something else.
 pub(crate) const EXAMPLES: &str =
@@ -29,6 +36,25 @@ pub(crate) fn read(text: &str) -> Written<'_> {
             Some((_, Ok::<u16, _>(_))) => Written::Tcp(text),
             Some((_, Err(_))) | None => Written::Nonsense(text),
         },
+    }
+}
+
+/// Why nothing can listen where a text says that is [`Written::Nonsense`].
+pub(super) fn no_address(text: &str) -> io::Error {
+    let problem = format!("cannot listen on {text:?}: it is no address; {EXAMPLES}");
+    io::Error::new(io::ErrorKind::InvalidInput, problem)
+}
+
+/// The peer of a UNIX socket: its name if it has one, which clients rarely do.
+pub(crate) struct UnixPeer<'a>(pub(crate) &'a net::SocketAddr);
+
+impl Display for UnixPeer<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.0.as_pathname(), self.0.as_abstract_name()) {
+            (Some(path), _) => write!(f, "unix:{}", one_line(path)),
+            (None, Some(name)) => write!(f, "unix:@{}", name.escape_ascii()),
+            (None, None) => f.write_str("unix:"),
+        }
     }
 }
 

@@ -11,10 +11,9 @@ use std::{
     time::Duration,
 };
 
-use prefork_core::one_line;
 use rustix::net::{AddressFamily, sockopt::socket_domain};
 
-use super::bound;
+use super::{UnixPeer, bound};
 
 /// A listening socket, of TCP or of UNIX.
 ///
@@ -340,21 +339,6 @@ impl TryFrom<OwnedFd> for AnyListener {
                 let problem = "not a socket of TCP or UNIX that listens";
                 Err(io::Error::new(io::ErrorKind::InvalidInput, problem))
             }
-        }
-    }
-}
-
-/// The peer of a UNIX socket: its name if it has one, which clients rarely do.
-pub(crate) struct UnixPeer<'a>(pub(crate) &'a unix::SocketAddr);
-
-impl Display for UnixPeer<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        use std::os::linux::net::SocketAddrExt;
-
-        match (self.0.as_pathname(), self.0.as_abstract_name()) {
-            (Some(path), _) => write!(f, "unix:{}", one_line(path)),
-            (None, Some(name)) => write!(f, "unix:@{}", name.escape_ascii()),
-            (None, None) => f.write_str("unix:"),
         }
     }
 }

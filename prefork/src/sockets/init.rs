@@ -9,20 +9,16 @@ use std::{
 
 use rustix::fs::Mode;
 
-use crate::{
-    AnyListener,
-    logs::ClientMessage,
-    logs::log::Log,
-    program::Role,
-    sockets::InheritedListener,
-    sockets::activation::{self, Activated},
-    sockets::address::{self, EXAMPLES, Written},
-    sockets::bound::{self, listens, tcp_address, unix_address},
-    sockets::listeners::{KnownBy, Listeners, Listening},
-    sockets::predecessor::Predecessor,
-    sockets::socket_file::{self, Identity, SocketFile},
-    sys::refused::Refusable,
+use super::{
+    AnyListener, InheritedListener,
+    activation::Activated,
+    address::{self, Written, no_address},
+    listeners::{KnownBy, Listeners, Listening},
+    offered::{Found, Offered},
+    predecessor::Predecessor,
+    socket_file::{self, SocketFile},
 };
+use crate::{logs::log::Log, program::Role, sys::refused::Refusable};
 
 /// The daemon as it is after its initialization, before children are started.
 #[derive(Debug)]
@@ -33,10 +29,7 @@ pub struct Init {
     directory: Option<PathBuf>,
     predecessor: Predecessor,
     role: Option<Role>,
-    /// What the old program has left and nobody has asked for yet.
-    inherited: Vec<InheritedListener>,
-    /// What the service manager has passed and nobody has asked for yet.
-    activated: Vec<Activated>,
+    offered: Offered,
     listeners: Vec<Listening>,
     /// The UNIX sockets that this program has put into the file system; they go if the start fails.
     files: Vec<SocketFile>,
@@ -50,8 +43,7 @@ impl Init {
             directory,
             predecessor: Predecessor::Unknown,
             role: None,
-            inherited: Vec::new(),
-            activated: Vec::new(),
+            offered: Offered::nothing(),
             listeners: Vec::new(),
             files: Vec::new(),
         }
@@ -60,7 +52,7 @@ impl Init {
     /// Goes on with the sockets that the old program has left.
     pub(crate) fn inherit(&mut self, role: Role, listeners: Vec<InheritedListener>) {
         self.role = Some(role);
-        self.inherited = listeners;
+        self.offered.inherited = listeners;
     }
 
     /// Binds what a daemon like this may have had.
@@ -70,7 +62,7 @@ impl Init {
 
     /// Goes on with the sockets that the service manager has passed.
     pub(crate) fn activate(&mut self, activated: Vec<Activated>) {
-        self.activated = activated;
+        self.offered.activated = activated;
     }
 
     /// Returns the name of the daemon.
@@ -136,13 +128,12 @@ impl Init {
     ) -> io::Result<TcpListener> {
         let asked = address.to_socket_addrs().map_err(|error| named(&address, &error))?;
         let asked: Vec<SocketAddr> = asked.collect();
-        let found = self.claim(|listener| listener.is_tcp(&asked), |passed| passed.is_tcp(&asked));
-        let found = match found {
+        let found = match self.offered.take_tcp(&asked) {
             Some(found) => found,
             None => {
                 let bound = self.predecessor.outlast(|| TcpListener::bind(&asked[..]));
                 let bound = bound.if_refused(socket_file::LISTENING);
-                Found::new(bound.map_err(|error| named(&address, &self.with_passed(error)))?)
+                Found::new(bound.map_err(|error| named(&address, &self.offered.explain(error)))?)
             }
         };
         self.watch(found, KnownBy::Tcp(asked))
@@ -203,8 +194,7 @@ impl Init {
         let path = path.as_ref();
         if mode > 0o777 {
             let problem = format!("mode {mode:o} has more than the bits 777");
-            let error = io::Error::new(io::ErrorKind::InvalidInput, problem);
-            return Err(named(path, &error));
+            return Err(named(path, &io::Error::new(io::ErrorKind::InvalidInput, problem)));
         }
         self.listen_at(path, Some(Mode::from_raw_mode(mode)))
     }
@@ -268,17 +258,15 @@ impl Init {
 
     fn listen_at(&mut self, path: &Path, mode: Option<Mode>) -> io::Result<UnixListener> {
         let wanted = self.absolute(path).map_err(|error| named(path, &error))?;
-        let found =
-            self.claim(|listener| listener.is_unix(&wanted), |passed| passed.is_unix(&wanted));
-        let found = match found {
+        let found = match self.offered.take_unix(&wanted) {
             Some(found) => found,
             None => {
                 let bound = self.predecessor.outlast(|| socket_file::bind(&wanted, mode));
                 let (listener, file) =
-                    bound.map_err(|error| named(&wanted, &self.with_passed(error)))?;
-                let identity = file.as_ref().map(SocketFile::identity);
+                    bound.map_err(|error| named(&wanted, &self.offered.explain(error)))?;
+                let found = Found::with_file(listener, file.as_ref());
                 self.files.extend(file);
-                Found { file: identity, ..Found::new(listener) }
+                found
             }
         };
         self.watch(found, KnownBy::Unix(wanted.into()))
@@ -322,27 +310,9 @@ impl Init {
     /// # drop(args);
     /// ```
     pub fn activated(&mut self, name: &str) -> io::Result<Option<OwnedFd>> {
-        let is_named = |listener: &InheritedListener| listener.activated.as_deref() == Some(name);
-        let Some(found) = self.claim(is_named, |passed| passed.name == name) else {
-            return Ok(None);
-        };
-        let known_by = known_by(&found.socket);
+        let Some(found) = self.offered.take_named(name) else { return Ok(None) };
+        let known_by = found.known_by();
         self.watch(found, known_by).map(Some)
-    }
-
-    /// Takes the first of the inherited sockets that is the one, or of those that were passed.
-    fn claim(
-        &mut self,
-        is_it: impl Fn(&InheritedListener) -> bool,
-        is_passed: impl Fn(&Activated) -> bool,
-    ) -> Option<Found> {
-        if let Some(place) = self.inherited.iter().position(is_it) {
-            let InheritedListener { socket, activated, file, .. } = self.inherited.remove(place);
-            return Some(Found { socket, activated, file });
-        }
-        let place = self.activated.iter().position(is_passed)?;
-        let Activated { name, socket } = self.activated.remove(place);
-        Some(Found { socket, activated: Some(name), file: None })
     }
 
     fn watch<L: From<OwnedFd>>(&mut self, found: Found, known_by: KnownBy) -> io::Result<L> {
@@ -355,57 +325,18 @@ impl Init {
         Ok(listener.into())
     }
 
-    /// Says of an error that the service manager has passed other addresses, if it has: a typing error there or here is
-    /// the likely reason.
-    fn with_passed(&self, error: io::Error) -> io::Error {
-        let passed = self.activated.iter().filter(|passed| listens(&passed.socket));
-        let passed: Vec<_> =
-            passed.map(|passed| activation::describe(&passed.socket, &passed.name)).collect();
-        if passed.is_empty() {
-            return error;
-        }
-        let problem = format!(
-            "{error}; the service manager has passed {}: one must ask for the address that the other binds",
-            passed.join(" and ")
-        );
-        io::Error::new(error.kind(), problem)
-    }
-
     /// Logs what the service manager has passed and nobody has asked for: it goes on holding that.
     pub(crate) fn report_unclaimed(&self, log: &Log) {
         // The successor of a probe logs it.
         if self.is_probe() {
             return;
         }
-        let passed = self.activated.iter().map(|passed| (&passed.socket, Some(&passed.name)));
-        let left = self.inherited.iter().map(|left| (&left.socket, left.activated.as_ref()));
-        for (socket, name) in passed.chain(left) {
-            let Some(name) = name else { continue };
-            let asked: Vec<_> = self.listeners.iter().map(|it| bound::name(&it.socket)).collect();
-            let asked = if asked.is_empty() { "none".to_owned() } else { asked.join(", ") };
-            let socket = activation::describe(socket, name);
-            log.write(&ClientMessage::SocketUnused { socket: &socket, asked: &asked });
-        }
+        self.offered.report_unclaimed(&self.listeners, log);
     }
 
     /// The sockets, and the files of those that this program has made.
     pub(crate) fn into_listeners(self) -> (Listeners, Vec<SocketFile>) {
         (Listeners::new(self.listeners), self.files)
-    }
-}
-
-/// A socket to listen on.
-struct Found {
-    socket: OwnedFd,
-    /// The name that the service manager has given it, if it comes from there.
-    activated: Option<String>,
-    /// The file of a UNIX socket that the daemon has made.
-    file: Option<Identity>,
-}
-
-impl Found {
-    fn new(listener: impl Into<OwnedFd>) -> Self {
-        Self { socket: listener.into(), activated: None, file: None }
     }
 }
 
@@ -415,24 +346,6 @@ const BACKLOG: i32 = i32::MAX;
 /// The same error, naming the address.
 fn named(address: impl std::fmt::Debug, error: &io::Error) -> io::Error {
     io::Error::new(error.kind(), format!("cannot listen on {address:?}: {error}"))
-}
-
-/// An address where a socket listens that was asked for by its name: it is known by that too.
-fn known_by(socket: &OwnedFd) -> KnownBy {
-    if !listens(socket) {
-        return KnownBy::Name;
-    }
-    if let Some(address) = tcp_address(socket) {
-        return KnownBy::Tcp(vec![address]);
-    }
-    let address = unix_address(socket);
-    let path = address.as_ref().and_then(|address| address.as_pathname());
-    path.map_or(KnownBy::Name, |path| KnownBy::Unix(path.into()))
-}
-
-fn no_address(text: &str) -> io::Error {
-    let problem = format!("cannot listen on {text:?}: it is no address; {EXAMPLES}");
-    io::Error::new(io::ErrorKind::InvalidInput, problem)
 }
 
 #[cfg(test)]

@@ -7,10 +7,11 @@ pub(crate) mod bound;
 mod inherited;
 mod init;
 pub(crate) mod listeners;
+mod offered;
 pub(crate) mod predecessor;
 pub(crate) mod socket_file;
 
-pub(crate) use any::UnixPeer;
+pub(crate) use address::UnixPeer;
 pub use any::{AnyAddr, AnyListener, AnyStream};
 pub(crate) use inherited::InheritedListener;
 pub use init::Init;

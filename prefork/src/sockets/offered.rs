@@ -1,0 +1,121 @@
+//! Sockets that are there before the program asks for them: of the old program, and of the service manager.
+
+use std::{io, net::SocketAddr, os::fd::OwnedFd, path::Path};
+
+use super::{
+    InheritedListener,
+    activation::{self, Activated},
+    bound::{self, listens, tcp_address, unix_address},
+    listeners::{KnownBy, Listening},
+    socket_file::{Identity, SocketFile},
+};
+use crate::logs::{ClientMessage, log::Log};
+
+/// What nobody has asked for yet.
+#[derive(Debug)]
+pub(super) struct Offered {
+    /// What the old program has left.
+    pub(super) inherited: Vec<InheritedListener>,
+    /// What the service manager has passed.
+    pub(super) activated: Vec<Activated>,
+}
+
+/// A socket to listen on.
+pub(super) struct Found {
+    pub(super) socket: OwnedFd,
+    /// The name that the service manager has given it, if it comes from there.
+    pub(super) activated: Option<String>,
+    /// The file of a UNIX socket that the daemon has made.
+    pub(super) file: Option<Identity>,
+}
+
+impl Found {
+    /// One that was just made.
+    pub(super) fn new(listener: impl Into<OwnedFd>) -> Self {
+        Self { socket: listener.into(), activated: None, file: None }
+    }
+
+    /// One that was just made, with the file that it has.
+    pub(super) fn with_file(listener: impl Into<OwnedFd>, file: Option<&SocketFile>) -> Self {
+        Self { file: file.map(SocketFile::identity), ..Self::new(listener) }
+    }
+
+    /// An address where a socket listens that was asked for by its name: it is known by that too.
+    pub(super) fn known_by(&self) -> KnownBy {
+        if !listens(&self.socket) {
+            return KnownBy::Name;
+        }
+        if let Some(address) = tcp_address(&self.socket) {
+            return KnownBy::Tcp(vec![address]);
+        }
+        let address = unix_address(&self.socket);
+        let path = address.as_ref().and_then(|address| address.as_pathname());
+        path.map_or(KnownBy::Name, |path| KnownBy::Unix(path.into()))
+    }
+}
+
+impl Offered {
+    pub(super) const fn nothing() -> Self {
+        Self { inherited: Vec::new(), activated: Vec::new() }
+    }
+
+    /// Takes the one that listens on one of these addresses.
+    pub(super) fn take_tcp(&mut self, asked: &[SocketAddr]) -> Option<Found> {
+        self.take(|left| left.is_tcp(asked), |passed| passed.is_tcp(asked))
+    }
+
+    /// Takes the one that listens at this path.
+    pub(super) fn take_unix(&mut self, path: &Path) -> Option<Found> {
+        self.take(|left| left.is_unix(path), |passed| passed.is_unix(path))
+    }
+
+    /// Takes the next one to which the service manager has given this name.
+    pub(super) fn take_named(&mut self, name: &str) -> Option<Found> {
+        self.take(|left| left.activated.as_deref() == Some(name), |passed| passed.name == name)
+    }
+
+    /// Takes the first of those that were left that is the one, or of those that were passed.
+    fn take(
+        &mut self,
+        is_it: impl Fn(&InheritedListener) -> bool,
+        is_passed: impl Fn(&Activated) -> bool,
+    ) -> Option<Found> {
+        if let Some(place) = self.inherited.iter().position(is_it) {
+            let InheritedListener { socket, activated, file, .. } = self.inherited.remove(place);
+            return Some(Found { socket, activated, file });
+        }
+        let place = self.activated.iter().position(is_passed)?;
+        let Activated { name, socket } = self.activated.remove(place);
+        Some(Found { socket, activated: Some(name), file: None })
+    }
+
+    /// Adds to an error that the service manager has passed other addresses, if it has: a typing error there or here is
+    /// the likely reason.
+    pub(super) fn explain(&self, error: io::Error) -> io::Error {
+        let passed = self.activated.iter().filter(|passed| listens(&passed.socket));
+        let passed: Vec<_> =
+            passed.map(|passed| activation::describe(&passed.socket, &passed.name)).collect();
+        if passed.is_empty() {
+            return error;
+        }
+        let problem = format!(
+            "{error}; the service manager has passed {}: one must ask for the address that the other binds",
+            passed.join(" and ")
+        );
+        io::Error::new(error.kind(), problem)
+    }
+
+    /// Logs what the service manager has passed and is still there: it goes on holding that. `taken` is what the program
+    /// listens on.
+    pub(super) fn report_unclaimed(&self, taken: &[Listening], log: &Log) {
+        let passed = self.activated.iter().map(|passed| (&passed.socket, Some(&passed.name)));
+        let left = self.inherited.iter().map(|left| (&left.socket, left.activated.as_ref()));
+        for (socket, name) in passed.chain(left) {
+            let Some(name) = name else { continue };
+            let asked: Vec<_> = taken.iter().map(|it| bound::name(&it.socket)).collect();
+            let asked = if asked.is_empty() { "none".to_owned() } else { asked.join(", ") };
+            let socket = activation::describe(socket, name);
+            log.write(&ClientMessage::SocketUnused { socket: &socket, asked: &asked });
+        }
+    }
+}
