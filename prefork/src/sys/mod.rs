@@ -1,18 +1,19 @@
 //! Every `unsafe` of this crate.
 //!
-//! fork, C's standard output, signal dispositions, the signal handler of a child, the pages that hold
-//! the process title and the words shared with children, descriptors known by their numbers, the
-//! environment, what only listening sockets are asked (`listening.rs`), what waits in a socket
-//! (`output_queue.rs`), and the way back from an upgrade (`way_back.rs`). Each wrapper states what makes it
-//! sound; callers need no
-//! `unsafe`.
+//! Processes (`processes.rs`), C's standard output, signal dispositions, the signal handler of a child, the
+//! pages that hold the process title and the words shared with children, figures for others (`figures.rs`), descriptors
+//! known by their numbers, the environment, what only listening sockets are asked (`listening.rs`), what waits in a
+//! socket (`output_queue.rs`), and the way back from an upgrade (`way_back.rs`). Each wrapper states what makes it sound;
+//! callers need no `unsafe`.
 
 #![expect(unsafe_code, reason = "what the operating system offers in no safe form")]
 
+mod figures;
 pub(crate) mod listening;
 pub(crate) mod memory_file;
 pub(crate) mod output_queue;
 pub(crate) mod pages;
+mod processes;
 pub(crate) mod refused;
 pub(crate) mod threads;
 pub(crate) mod way_back;
@@ -27,109 +28,19 @@ use std::{
     },
 };
 
-use std::sync::atomic::AtomicU64;
-
 use nix::{
     libc,
     sys::signal::{SaFlags, SigAction, SigHandler, SigSet, SigmaskHow, Signal},
-    unistd::ForkResult,
-};
-use rustix::{
-    fs::{SealFlags, fcntl_add_seals, fcntl_get_seals, ftruncate},
-    mm::{Advice, madvise, mmap},
 };
 use rustix::{
     mm::{MapFlags, ProtFlags, mmap_anonymous},
-    process::{Pid, PrctlMmMap, configure_virtual_memory_map},
+    process::{PrctlMmMap, configure_virtual_memory_map},
 };
 
-use crate::sys::refused::Refusable;
-
-/// The process in which a fork has returned: one of two.
-#[derive(Debug)]
-pub(crate) enum Forked {
-    Parent { child: Pid },
-    Child,
-}
-
-/// Forks this process.
-///
-/// Fails if it has another thread, which a hook of the program may have left: else the child is a whole copy,
-/// in which everything works that worked before.
-pub(crate) fn fork() -> io::Result<Forked> {
-    crate::sys::threads::require_one()?;
-    // SAFETY: fork is dangerous in a process of several threads, where the child may only call what
-    // is async-signal-safe. This is the only thread, and so nobody can start another before the fork.
-    let forked = unsafe { nix::unistd::fork() }?;
-    Ok(match forked {
-        ForkResult::Parent { child } => {
-            let child = Pid::from_raw(child.as_raw()).ok_or(io::ErrorKind::InvalidData)?;
-            Forked::Parent { child }
-        }
-        ForkResult::Child => Forked::Child,
-    })
-}
-
-/// What is reported of a child.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum ChildState {
-    /// It has ended, and its pid is its own until it is reaped.
-    Ended,
-    /// It has stopped, as one that this process traces.
-    Stopped,
-}
-
-/// Looks for a child that has ended, without reaping it and without waiting.
-pub(crate) fn look_at_children() -> io::Result<Option<(Pid, ChildState)>> {
-    // SAFETY: all of its fields are numbers, for which zero is a value.
-    let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
-    let options = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;
-    // SAFETY: the kernel writes to `info`, which lives, and to nothing else.
-    if unsafe { libc::waitid(libc::P_ALL, 0, &mut info, options) } != 0 {
-        let error = io::Error::last_os_error();
-        return match error.raw_os_error() {
-            Some(libc::ECHILD) => Ok(None),
-            _ => Err(error).of_call("waitid(2)"),
-        };
-    }
-    // SAFETY: waitid has filled in these fields, or there is nothing to report and they are still zero.
-    let pid = unsafe { info.si_pid() };
-    let state = match info.si_code {
-        libc::CLD_EXITED | libc::CLD_KILLED | libc::CLD_DUMPED => ChildState::Ended,
-        _ => ChildState::Stopped,
-    };
-    Ok(Pid::from_raw(pid).map(|pid| (pid, state)))
-}
-
-/// Sends a signal to all processes of the group that this process leads, or has led; fails with `EINVAL` before
-/// Linux 6.9.
-pub(crate) fn signal_group_of(leader: BorrowedFd<'_>, signal: Signal) -> io::Result<()> {
-    /// As in `linux/pidfd.h`, for the flags of `pidfd_send_signal(2)`.
-    const PROCESS_GROUP: libc::c_uint = 1 << 2;
-    let (process, number, no_info) = (leader.as_raw_fd(), signal as i32, std::ptr::null::<()>());
-    // SAFETY: the call takes numbers and a pointer that may be null, and touches no memory of this process.
-    let result = unsafe {
-        libc::syscall(libc::SYS_pidfd_send_signal, process, number, no_info, PROCESS_GROUP)
-    };
-    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
-}
-
-/// Returns the hard limit of file locks of another process; `None` for no limit.
-pub(crate) fn limit_of_locks(pid: Pid) -> io::Result<Option<u64>> {
-    let mut soft_and_hard = [0u64; 2];
-    let (process, resource) = (pid.as_raw_nonzero().get(), libc::RLIMIT_LOCKS);
-    let (nothing_new, into) = (std::ptr::null::<()>(), soft_and_hard.as_mut_ptr());
-    // SAFETY: the kernel writes a `struct rlimit64`, which is two numbers of 64 bits, to where there are two, and
-    // sets nothing, as the new limit is null.
-    let result =
-        unsafe { libc::syscall(libc::SYS_prlimit64, process, resource, nothing_new, into) };
-    if result != 0 {
-        return Err(io::Error::last_os_error());
-    }
-    let hard = soft_and_hard[1];
-    // The number that stands for no limit.
-    Ok((hard != u64::MAX).then_some(hard))
-}
+pub(crate) use figures::SharedFigures;
+pub(crate) use processes::{
+    ChildState, Forked, fork, limit_of_locks, look_at_children, send_nothing, signal_group_of,
+};
 
 /// Writes out what C code in this process has buffered, so that a fork does not double it and
 /// [`exit_now`] does not lose it.
@@ -301,64 +212,6 @@ pub(crate) fn forget_variable(name: &str) {
     if crate::sys::threads::count().is_ok_and(|count| count == 1) {
         // SAFETY: no other thread exists, so nobody reads or changes the environment meanwhile.
         unsafe { std::env::remove_var(name) };
-    }
-}
-
-/// Asks the kernel whether a process could be signalled by a descriptor, and sends nothing.
-pub(crate) fn send_nothing(pidfd: BorrowedFd<'_>) -> io::Result<()> {
-    let (number, info) = (libc::SYS_pidfd_send_signal, std::ptr::null::<libc::siginfo_t>());
-    // SAFETY: a null pointer stands for no information (see `pidfd_send_signal(2)`), and signal 0 for none.
-    let result = unsafe { libc::syscall(number, pidfd.as_raw_fd(), 0, info, 0) };
-    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
-}
-
-/// Figures in memory that this process writes and others only read, never freed.
-#[derive(Debug)]
-pub(crate) struct SharedFigures {
-    figures: &'static [AtomicU64],
-}
-
-impl SharedFigures {
-    /// Makes so many figures, all zero, and a file in memory by which others can read them. Processes
-    /// forked from here do not have the memory, and nobody can get it to write to.
-    pub(crate) fn new(count: usize) -> io::Result<(Self, OwnedFd)> {
-        let size = count.max(1) * size_of::<AtomicU64>();
-        let memory = memory_file::create("prefork-figures")?;
-        ftruncate(&memory, size as u64)?;
-        let figures = Self::map(&memory, size, ProtFlags::READ | ProtFlags::WRITE)?;
-        let start = figures.figures.as_ptr().cast_mut().cast();
-        // SAFETY: the range is exactly the mapping just made; only this process goes on using it.
-        unsafe { madvise(start, size, Advice::LinuxDontFork) }?;
-        // The mapping made before the seal stays writable (see `F_SEAL_FUTURE_WRITE` in `fcntl(2)`).
-        let seals = SealFlags::SEAL | SealFlags::SHRINK | SealFlags::GROW;
-        fcntl_add_seals(&memory, seals | SealFlags::FUTURE_WRITE)?;
-        Ok((figures, memory))
-    }
-
-    /// Maps the figures in such a file, to be read alone.
-    pub(crate) fn of_memory_file(memory: &OwnedFd) -> io::Result<Self> {
-        if !fcntl_get_seals(memory)?.contains(SealFlags::SHRINK) {
-            return Err(io::ErrorKind::InvalidInput.into());
-        }
-        let size = usize::try_from(rustix::fs::fstat(memory)?.st_size).map_err(io::Error::other)?;
-        Self::map(memory, size, ProtFlags::READ)
-    }
-
-    fn map(memory: &OwnedFd, size: usize, protection: ProtFlags) -> io::Result<Self> {
-        // SAFETY: the kernel chooses the address (the hint is null), so no memory of ours is
-        // mapped over.
-        let start =
-            unsafe { mmap(std::ptr::null_mut(), size, protection, MapFlags::SHARED, memory, 0) }?;
-        let count = size / size_of::<AtomicU64>();
-        // SAFETY: the mapping is page-aligned, as long as the file, which is never made shorter, never
-        // unmapped, and reached only through these atomics. A process that has mapped it to read only loads.
-        let figures = unsafe { std::slice::from_raw_parts(start.cast::<AtomicU64>(), count) };
-        Ok(Self { figures })
-    }
-
-    /// Returns the figures.
-    pub(crate) const fn get(&self) -> &'static [AtomicU64] {
-        self.figures
     }
 }
 
