@@ -19,7 +19,7 @@ use super::{
     handover::{
         HandedBoard, HandedChild, HandedImage, HandedListener, HandedLog, HandedPool, Handover,
     },
-    probe::Subject,
+    subject::Subject,
 };
 use crate::{
     AccessLog,

@@ -28,7 +28,7 @@
 //!
 //! # In which process
 //!
-//! - `handing_over.rs`, `probe.rs`, `exec.rs`: the parent, before; how it was started, and what a fresh start would run,
+//! - `handing_over.rs`, `subject.rs`, `probe.rs`, `exec.rs`: the parent, before; how it was started, and what a fresh start would run,
 //!   is known by `program/`.
 //! - `inherited.rs`: the new program, as probe and as successor; `probe_reply.rs`: as probe alone;
 //!   `takeover.rs`: as successor alone.
@@ -45,6 +45,7 @@ mod leftovers;
 mod probe;
 mod probe_reply;
 mod reading;
+mod subject;
 mod takeover;
 mod way_back;
 

@@ -6,37 +6,31 @@
 //! words come by a pipe, which can carry nothing to the parent.
 
 use std::{
-    ffi::CString,
-    fs::{self, File},
     io::{self, IoSliceMut},
     mem::MaybeUninit,
     os::fd::{AsFd, BorrowedFd, OwnedFd},
-    path::{Path, PathBuf},
+    path::PathBuf,
 };
 
 use nix::sys::signal::SigSet;
 use prefork_core::Exit;
-use prefork_reload::{Distrust, trusted_file};
 use rustix::{
-    fs::{Mode, OFlags, Stat, fstat, open},
     io::{Errno, read, retry_on_intr, write},
     net::{
         AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SocketFlags,
         SocketType, recvmsg, socketpair,
     },
     pipe::{PipeFlags, pipe_with},
-    process::{geteuid, getpid},
+    process::getpid,
 };
 
 use super::{
     exec::{Executable, Start},
-    handover,
+    subject::{Executed, Subject},
 };
 use crate::{
     logs::describe::Ended,
-    program::{
-        Found, Image, Invocation, NoProbe, ProgramFile, Report, c_strings, open_own, path_of,
-    },
+    program::{Invocation, ProgramFile},
     sys::refused,
     sys::{self, Forked},
     system::KeptDescriptors,
@@ -80,66 +74,6 @@ pub(crate) enum Word {
     Busy,
 }
 
-/// A program that is to be tried, and how it is executed.
-#[derive(Debug)]
-pub(super) struct Subject {
-    /// Where to execute it from; none where it is executed by its file.
-    path: Option<CString>,
-    start: Executed,
-}
-
-/// A program that a probe runs, and as what it was executed.
-#[derive(Debug)]
-struct Executed {
-    program: OwnedFd,
-    arguments: Vec<CString>,
-    environment: Vec<CString>,
-    directory: OwnedFd,
-    file: ProgramFile,
-}
-
-impl Subject {
-    /// What a fresh start would run now.
-    pub(super) fn installed(invocation: &Invocation) -> Result<Self, NoProbe> {
-        let Invocation { command, image } = invocation;
-        let Found { directory, path, file, shown } = command.find(image)?;
-        distrust(&file, &shown)?;
-        let mut program = ProgramFile::of(&file, fs::canonicalize(&shown).unwrap_or(shown))?;
-        if let Some(loaded) = &command.loaded {
-            let loaded = command.absolute(Path::new(loaded), image);
-            let opened = open(&loaded, OFlags::PATH | OFlags::CLOEXEC, Mode::empty());
-            let opened: File = match opened {
-                Ok(opened) => opened.into(),
-                Err(error) => return Err(NoProbe::Open { path: loaded, source: error.into() }),
-            };
-            distrust(&opened, &loaded)?;
-            program = ProgramFile::of(&opened, fs::canonicalize(&loaded).unwrap_or(loaded))?;
-        }
-        let (arguments, environment) = (command.c_arguments(), command.c_environment());
-        let start =
-            Executed { program: file.into(), arguments, environment, directory, file: program };
-        Ok(Self { path: Some(path), start })
-    }
-
-    /// What runs.
-    pub(super) fn running(invocation: &Invocation) -> Result<Self, NoProbe> {
-        let Image { arguments, environment, directory, file, .. } = &invocation.image;
-        let start = Executed {
-            program: open_own()?,
-            arguments: arguments.clone(),
-            environment: environment.clone(),
-            directory: directory.try_clone()?,
-            file: file.clone(),
-        };
-        Ok(Self { path: None, start })
-    }
-}
-
-/// Says if this process is root, and somebody else could change the program.
-fn distrust(program: &File, path: &Path) -> Result<(), Distrust> {
-    if geteuid().is_root() { trusted_file(program, path, 0) } else { Ok(()) }
-}
-
 /// What has become of a program that was tried.
 #[derive(Clone, Debug)]
 pub(crate) struct Tried {
@@ -165,20 +99,6 @@ pub(crate) struct Probe {
     words: Option<OwnedFd>,
     /// Why it does not work, in its own words.
     reason: Option<String>,
-}
-
-impl Subject {
-    fn start(&self) -> Start<'_> {
-        let by_file = Executable::File(self.start.program.as_fd());
-        self.start.start(self.path.as_deref().map_or(by_file, Executable::Path))
-    }
-}
-
-impl Executed {
-    fn start<'a>(&'a self, program: Executable<'a>) -> Start<'a> {
-        let Self { arguments, environment, directory, .. } = self;
-        Start { program, arguments, environment, directory: directory.as_fd() }
-    }
 }
 
 impl Probe {
@@ -323,34 +243,6 @@ impl Probe {
             return reason;
         }
         format!("the new program {}", Ended(exit))
-    }
-}
-
-impl Executed {
-    /// Reads what a probe has reported of itself; returns whether it is what was judged before.
-    fn reported(descriptors: Vec<OwnedFd>, judged: &Self) -> Result<(Self, bool), NoProbe> {
-        let broken = || io::Error::from(io::ErrorKind::InvalidData);
-        let [memory, program, directory] =
-            <[OwnedFd; 3]>::try_from(descriptors).map_err(|_unusable| broken())?;
-        let report: Report =
-            serde_json::from_slice(&handover::read(memory.as_fd())?).map_err(io::Error::from)?;
-        let Report { arguments, environment, file } = report;
-        let program = File::from(program);
-        let identity = |found: Stat| (found.st_dev, found.st_ino);
-        let is_judged = identity(fstat(&program).map_err(io::Error::from)?)
-            == identity(fstat(&judged.program).map_err(io::Error::from)?);
-        // It is another one than that which was executed, if that is a script.
-        if !is_judged {
-            distrust(&program, &path_of(program.as_fd())?)?;
-        }
-        let executed = Self {
-            program: program.into(),
-            arguments: c_strings(&arguments),
-            environment: c_strings(&environment),
-            directory,
-            file,
-        };
-        Ok((executed, is_judged))
     }
 }
 
