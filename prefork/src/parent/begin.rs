@@ -90,35 +90,13 @@ impl<'a> Parent<'a> {
         let mut table = Table::new().map_err(RunError::system("keep a descriptor in reserve"))?;
         let handed = adopted.as_ref().map(|adopted| &adopted.tags);
         let descendants = Descendants::begin(config.descendants, handed, &log);
-        let introduction = Introduction {
-            settings: &settings,
-            users: &users,
-            invocation: invocation.as_ref().ok(),
-            listeners: &listeners,
-        };
-        let begun = if adopted.is_some() { Begun::InPlace } else { Begun::Fresh };
-        let mut reporting = settings.manager.report(&config, begun, &log);
-        let adopted_as = adopted.as_ref().map(|adopted| adopted.adopted_as);
-        let has_returned = adopted_as == Some(AdoptedAs::SameProgram);
-        let supervisor = match adopted {
-            None => {
-                log.write(&ChangeMessage::Starting { daemon: &introduction });
-                reporting.on(Occasion::Starting);
-                Supervisor::new(config)
-            }
-            Some(adopted) => {
-                let children = Children(adopted.children.len());
-                log.write(&ChangeMessage::TookOver { children, daemon: &introduction });
-                if has_returned {
-                    reporting.on(Occasion::Back);
-                }
-                adopt(adopted, config, &mut table, &mut counters)
-            }
-        };
+        let origin = adopted.as_ref().map_or(Origin::Start, Origin::of);
+        let reporting = settings.manager.report(&config, origin.begun(), &log);
+        let supervisor = begin(adopted, config, &mut table, &mut counters);
         channels.pages.watch_clients(watched, supervisor.slots());
         let mut parent = Box::new(Self {
             settings,
-            privileges: users.children,
+            privileges: users.children.clone(),
             supervisor,
             table,
             signals,
@@ -138,7 +116,7 @@ impl<'a> Parent<'a> {
             helpers: Helpers::new(parts.status),
             descendants,
             counters,
-            has_returned,
+            has_returned: origin.adopted_as() == Some(AdoptedAs::SameProgram),
             bare: parts.is_bare.then(Bare::new),
             // Children may have ended before the signal was blocked, or while a program took over from another.
             must_reap: true,
@@ -154,9 +132,75 @@ impl<'a> Parent<'a> {
             refusal: None,
             runtime_files: parts.runtime_files,
         });
-        parent.introduce(adopted_as);
+        parent.announce(&users, origin);
         parent.adopt_gossip();
         Ok(parent)
+    }
+
+    /// Logs whose daemon begins or goes on, reports it to the service manager, and shows it on the scoreboard.
+    fn announce(&mut self, users: &Users, origin: Origin) {
+        let daemon = &Introduction {
+            settings: &self.settings,
+            users,
+            invocation: self.invocation.as_ref().ok(),
+            listeners: &self.listeners,
+        };
+        match origin {
+            Origin::Start => {
+                self.log.write(&ChangeMessage::Starting { daemon });
+                self.reporting.on(Occasion::Starting);
+            }
+            Origin::Takeover { adopted_as, children } => {
+                let children = Children(children);
+                self.log.write(&ChangeMessage::TookOver { children, daemon });
+                match adopted_as {
+                    AdoptedAs::SameProgram => self.reporting.on(Occasion::Back),
+                    AdoptedAs::NewProgram => {}
+                }
+            }
+        }
+        self.introduce(origin.adopted_as());
+    }
+}
+
+/// How a parent comes to be.
+#[derive(Clone, Copy)]
+enum Origin {
+    Start,
+    Takeover { adopted_as: AdoptedAs, children: usize },
+}
+
+impl Origin {
+    fn of(adopted: &Adopted) -> Self {
+        Self::Takeover { adopted_as: adopted.adopted_as, children: adopted.children.len() }
+    }
+
+    /// What that is for the service manager.
+    const fn begun(self) -> Begun {
+        match self {
+            Self::Start => Begun::Fresh,
+            Self::Takeover { .. } => Begun::InPlace,
+        }
+    }
+
+    const fn adopted_as(self) -> Option<AdoptedAs> {
+        match self {
+            Self::Start => None,
+            Self::Takeover { adopted_as, .. } => Some(adopted_as),
+        }
+    }
+}
+
+/// Makes the supervisor, of a pool without children or of one that the old program has had.
+fn begin(
+    adopted: Option<Adopted>,
+    config: Config,
+    table: &mut Table,
+    counters: &mut Counters,
+) -> Supervisor {
+    match adopted {
+        None => Supervisor::new(config),
+        Some(adopted) => adopt(adopted, config, table, counters),
     }
 }
 

@@ -10,6 +10,7 @@
 mod about;
 pub(crate) mod asked;
 mod bare;
+mod became;
 mod begin;
 mod bells;
 mod carry_out;
@@ -28,21 +29,18 @@ mod table;
 mod take_in;
 mod upgrade;
 
-use std::{io, mem::ManuallyDrop, os::fd::AsFd, rc::Rc};
+use std::{io, os::fd::AsFd, rc::Rc};
 
-use prefork_core::{Allowance, Event, Generation, Hangups, SlotId, Supervisor, Time, Verdict};
+use prefork_core::{Allowance, Event, Hangups, Supervisor, Time, Verdict};
 use prefork_daemonize::{Privileges, Readiness};
 use rustix::event::{PollFd, PollFlags};
 
 use crate::{
     AccessLog, Report, RunError,
     args::check::Settings,
-    channels::{Bell, Channels},
-    child::ChildContext,
+    channels::Channels,
     disconnect::ClientWatch,
     hooks::ParentHooks,
-    hooks::{Duty, HookContext},
-    logs::Streams,
     logs::describe::Measures,
     logs::log::Log,
     logs::{ChangeMessage, ProcessMessage},
@@ -57,6 +55,7 @@ use crate::{
     system::os::{Shortage, Signals, Title, allowed_descriptors},
 };
 use bare::Bare;
+pub(crate) use became::Became;
 pub(crate) use begin::{Basis, Parts, Pool};
 use carry_out::Done;
 use deaths::Deaths;
@@ -122,17 +121,6 @@ pub(crate) struct Parent<'a> {
     refusal: Option<String>,
     /// The last to go: sockets are closed before the pid file is removed.
     runtime_files: RuntimeFiles,
-}
-
-/// What a parent ends as: it is over, or it is not the parent any more but a process just forked.
-///
-/// So whatever a parent comes to hold is closed in what is forked from it, unless it is moved into a context. A status
-/// process closes by number what it is not to have, and a probe executes another program.
-pub(crate) enum Became {
-    /// What is left in the file system is to be removed.
-    Over(Verdict, Box<RuntimeFiles>),
-    Child(Box<ChildContext>),
-    Hook(Box<HookContext>),
 }
 
 impl Parent<'_> {
@@ -301,69 +289,5 @@ impl Parent<'_> {
             }
             (Slept::Watching, _) | (Slept::Blindly, Some(_)) => {}
         }
-    }
-
-    /// Turns into what a child needs of the parent. The rest is dropped, as the child's copy of it
-    /// is of no use.
-    fn into_child_context(
-        self: Box<Self>,
-        slot: SlotId,
-        generation: Generation,
-        bell: Bell,
-    ) -> ChildContext {
-        // The child's copy of the way to the launcher; the word is the parent's to say.
-        drop(self.readiness.take());
-        let streams = Streams::of(&self.settings);
-        let Self { mut settings, title, signals, access_log, privileges, .. } = *self;
-        let Self { channels, runtime_files, hooks, listeners, invocation, .. } = *self;
-        let tag = self.descendants.tag(slot);
-        let (name, limits) = (std::mem::take(&mut settings.name), settings.limits);
-        // Left alone, their memory stays shared with the parent; freeing it would make copies of it.
-        let _shared = ManuallyDrop::new((
-            (self.supervisor, self.counters, self.descendants, settings),
-            (self.deaths, self.log),
-        ));
-        self.table.close();
-        // Its copies: what is in the file system is the parent's, and so is the lock of the pid file,
-        // which a holder of the descriptor could release, and the pid in it, by which scripts of
-        // root's may kill.
-        let RuntimeFiles { board, sockets: _, status: _, pid_file: _ } = runtime_files;
-        let has_board = board.is_some();
-        let outliving = listeners.outliving();
-        let _ = invocation.map(Invocation::close);
-        if let Some(board) = board {
-            board.close();
-        }
-        listeners.close();
-        // What the hooks of the parent have captured is not the child's to drop: it would undo, with the
-        // parent's rights and once in each child, what the parent has done once.
-        let _hooks = ManuallyDrop::new(hooks);
-        ChildContext {
-            slot,
-            generation,
-            tag,
-            name,
-            title,
-            signals,
-            channels,
-            bell,
-            has_board,
-            outliving,
-            limits,
-            privileges,
-            access_log,
-            streams,
-        }
-    }
-
-    /// Turns into what a hook process needs of the parent; the rest is dropped.
-    fn into_hook_context(self: Box<Self>, duty: Duty) -> HookContext {
-        drop(self.readiness.take());
-        let streams = Streams::of(&self.settings);
-        let Self { settings, title, signals, hooks, channels, .. } = *self;
-        // Left alone, their memory stays shared with the parent.
-        let _shared = ManuallyDrop::new((self.supervisor, self.counters, self.descendants));
-        let Channels { handout, .. } = channels;
-        HookContext { duty, name: settings.name, title, signals, hooks, handout, streams }
     }
 }

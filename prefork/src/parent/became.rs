@@ -1,0 +1,92 @@
+//! What a parent ends as, and what of it goes on in the processes that are forked from it.
+
+use std::mem::ManuallyDrop;
+
+use prefork_core::{Generation, SlotId, Verdict};
+
+use super::Parent;
+use crate::{
+    channels::{Bell, Channels},
+    child::ChildContext,
+    hooks::{Duty, HookContext},
+    logs::Streams,
+    program::Invocation,
+    start::RuntimeFiles,
+};
+
+/// What a parent ends as: it is over, or it is not the parent any more but a process just forked.
+///
+/// So whatever a parent comes to hold is closed in what is forked from it, unless it is moved into a context. A status
+/// process closes by number what it is not to have, and a probe executes another program.
+pub(crate) enum Became {
+    /// What is left in the file system is to be removed.
+    Over(Verdict, Box<RuntimeFiles>),
+    Child(Box<ChildContext>),
+    Hook(Box<HookContext>),
+}
+
+impl Parent<'_> {
+    /// Turns into what a child needs of the parent. The rest is dropped, as the child's copy of it
+    /// is of no use.
+    pub(super) fn into_child_context(
+        self: Box<Self>,
+        slot: SlotId,
+        generation: Generation,
+        bell: Bell,
+    ) -> ChildContext {
+        // The child's copy of the way to the launcher; the word is the parent's to say.
+        drop(self.readiness.take());
+        let streams = Streams::of(&self.settings);
+        let Self { mut settings, title, signals, access_log, privileges, .. } = *self;
+        let Self { channels, runtime_files, hooks, listeners, invocation, .. } = *self;
+        let tag = self.descendants.tag(slot);
+        let (name, limits) = (std::mem::take(&mut settings.name), settings.limits);
+        // Left alone, their memory stays shared with the parent; freeing it would make copies of it.
+        let _shared = ManuallyDrop::new((
+            (self.supervisor, self.counters, self.descendants, settings),
+            (self.deaths, self.log),
+        ));
+        self.table.close();
+        // Its copies: what is in the file system is the parent's, and so is the lock of the pid file,
+        // which a holder of the descriptor could release, and the pid in it, by which scripts of
+        // root's may kill.
+        let RuntimeFiles { board, sockets: _, status: _, pid_file: _ } = runtime_files;
+        let has_board = board.is_some();
+        let outliving = listeners.outliving();
+        let _ = invocation.map(Invocation::close);
+        if let Some(board) = board {
+            board.close();
+        }
+        listeners.close();
+        // What the hooks of the parent have captured is not the child's to drop: it would undo, with the
+        // parent's rights and once in each child, what the parent has done once.
+        let _hooks = ManuallyDrop::new(hooks);
+        ChildContext {
+            slot,
+            generation,
+            tag,
+            name,
+            title,
+            signals,
+            channels,
+            bell,
+            has_board,
+            outliving,
+            limits,
+            privileges,
+            access_log,
+            streams,
+        }
+    }
+
+    /// Turns into what a hook process needs of the parent; the rest is dropped.
+    pub(super) fn into_hook_context(self: Box<Self>, duty: Duty) -> HookContext {
+        drop(self.readiness.take());
+        let streams = Streams::of(&self.settings);
+        let Self { settings, title, signals, hooks, channels, .. } = *self;
+        // Left alone, their memory stays shared with the parent.
+        let _shared = ManuallyDrop::new((self.supervisor, self.counters, self.descendants));
+        let Channels { handout, .. } = channels;
+        HookContext { duty, name: settings.name, title, signals, hooks, handout, streams }
+    }
+}
