@@ -8,16 +8,18 @@
 
 mod about;
 mod public;
+mod reading;
 
-use prefork_core::{
-    Activity, Claim, Generation, RequestCount, SlotId, Time, Unclear, are_possible,
-};
-use prefork_scoreboard::{Class, Holder, Monotonic, Record, Stamp, State};
-use rustix::process::Pid;
 use std::{mem::ManuallyDrop, time::Duration};
+
+use prefork_core::{Activity, Claim, Generation, RequestCount, SlotId, Time};
+use prefork_scoreboard::{Monotonic, Record, Stamp};
+use rustix::process::Pid;
 
 pub(crate) use about::{About, Identity, Outcome, Phase};
 pub(crate) use public::{Place, Public};
+use reading::Reading;
+pub(crate) use reading::is_at;
 
 use crate::{channels::Pages, logs::log::Log};
 
@@ -30,31 +32,6 @@ pub(crate) struct ParentBoard {
     pub(crate) about: About,
     /// How many reloads were refused, as settings were wrong.
     refused: u32,
-}
-
-/// What was read of one child. Kept small: each fork copies what is known of all.
-#[derive(Debug)]
-struct Reading {
-    /// The child, by the parent's own knowledge.
-    holder: Holder,
-    /// When it was spawned; the origin where that is not known.
-    spawned: Time,
-    count: RequestCount,
-    /// The report that was read last.
-    version: u64,
-    activity: Activity,
-    /// Since when its record cannot be understood.
-    unclear: Option<Unclear>,
-    /// Until when it wants time for what it has in hand.
-    extended: Option<Time>,
-    /// By what that which others are shown of it is known again.
-    shown: Stamp,
-    /// The newest generation that was to replace it and does not work; 0 if there is none.
-    failed_rollout: u32,
-    /// How many reloads had been refused for their settings when one was the last time since this child is there.
-    refused: u32,
-    /// Whether it was asked to leave.
-    is_leaving: bool,
 }
 
 /// What there is to see in all pages.
@@ -102,24 +79,10 @@ impl ParentBoard {
             record.holder().of_process(pid, u64::from(generation.0)).with_logs(shown(logs));
         let spawned = holder.started().map_or(Time::ZERO, time);
         let shown = self.public.publish(slot, &holder.doing(record), log);
-        let activity = Activity::Idle { since: Time::ZERO };
-        let reading = Reading {
-            holder,
-            spawned,
-            count,
-            version: 0,
-            activity,
-            unclear: None,
-            extended: None,
-            shown,
-            failed_rollout: 0,
-            refused: 0,
-            is_leaving: false,
-        };
         if self.readings.len() <= slot.index() {
             self.readings.resize_with(slot.index() + 1, || None);
         }
-        self.readings[slot.index()] = Some(reading);
+        self.readings[slot.index()] = Some(Reading::new(holder, spawned, count, shown));
     }
 
     /// Shows that all children write to this edition of the logs, or to newer ones.
@@ -243,112 +206,18 @@ impl ParentBoard {
     }
 }
 
-impl Reading {
-    fn read(
-        &mut self,
-        now: Time,
-        slot: SlotId,
-        pages: &Pages,
-        public: &mut Public,
-        look: &mut Look,
-        log: &Log,
-    ) {
-        let version = pages.version(slot);
-        // One that cannot be understood is looked at again, as its version may be anything.
-        if version == self.version && self.unclear.is_none() {
-            // More time may be asked for at any moment of a request.
-            return self.note_extension(slot, pages, look);
-        }
-        let Some(record) = pages.record(slot) else { return };
-        self.version = version;
-        let state = record.status().state();
-        if state.is_some() {
-            if self.count.claim(now, record.requests()).is_err() {
-                look.implausible.push((slot, Claim::Requests));
-            }
-            let (updated, request) =
-                (record.updated().map(time), record.request_started().map(time));
-            if !are_possible(self.spawned, updated, request) {
-                look.implausible.push((slot, Claim::Times));
-            }
-        }
-        self.note_extension(slot, pages, look);
-        self.unclear = match record.status().class() {
-            Class::Stalled | Class::Empty => {
-                Some(self.unclear.map_or(Unclear::new(now), Unclear::again))
-            }
-            Class::Idle | Class::Starting | Class::Busy | Class::Draining => None,
-        };
-        if self.unclear.is_some_and(|unclear| unclear.is_meant(now)) {
-            look.implausible.push((slot, Claim::Nothing));
-        }
-        self.activity = self.activity(&record);
-        self.shown = self.publish(slot, &record, public, log);
-    }
-
-    /// Shows what it is doing now, whatever was shown before.
-    fn show(&mut self, slot: SlotId, pages: &Pages, public: &mut Public, log: &Log) {
-        if let Some(record) = pages.record(slot) {
-            self.shown = self.publish(slot, &record, public, log);
-        }
-    }
-
-    fn publish(&self, slot: SlotId, record: &Record, public: &mut Public, log: &Log) -> Stamp {
-        let mut shown = self.holder.doing(record).with_requests(self.count.believed());
-        if self.is_leaving {
-            shown = shown.asked_to_leave();
-        }
-        if self.refused > 0 {
-            shown = shown.kept_with_refused_settings(self.refused);
-        }
-        if self.failed_rollout > 0 {
-            shown = shown.kept_instead_of(u64::from(self.failed_rollout));
-        }
-        public.publish(slot, &shown, log)
-    }
-
-    /// Passes on that a child asks for more time, after what it is doing was read.
-    fn note_extension(&mut self, slot: SlotId, pages: &Pages, look: &mut Look) {
-        let extended = pages.extended(slot);
-        // Nothing is written where nothing has changed: after each fork, it is another page to copy.
-        if extended != self.extended {
-            self.extended = extended;
-            look.extended.extend(extended.map(|until| (slot, until)));
-        }
-    }
-
-    fn activity(&self, record: &Record) -> Activity {
-        match record.status().class() {
-            // One that serves and has never said anything may be doing anything; a pool of such loops
-            // must not grow for that.
-            Class::Idle | Class::Starting => {
-                Activity::Idle { since: record.updated().map_or(Time::ZERO, time) }
-            }
-            // Between two requests of a connection nothing is in hand that could take too long.
-            Class::Busy if record.status().state() == Some(State::Keepalive) => {
-                Activity::Busy { since: None }
-            }
-            Class::Busy => Activity::Busy { since: record.request_started().map(time) },
-            Class::Draining => Activity::Busy { since: None },
-            // A child may leave a record that nobody understands for as long as a request may take.
-            Class::Stalled | Class::Empty => {
-                Activity::Busy { since: self.unclear.map(Unclear::since) }
-            }
-        }
-    }
-}
-
 /// An edition of the logs as others are shown it.
 fn shown(edition: u64) -> u32 {
     u32::try_from(edition).unwrap_or(u32::MAX)
 }
 
 /// The pages' clock is the parent's (`CLOCK_MONOTONIC`).
-/// Returns whether a record is of the request that has begun then.
-pub(crate) fn is_at(record: &Record, since: Time) -> bool {
-    record.status().class() == Class::Busy && record.request_started().map(time) == Some(since)
-}
-
 fn time(monotonic: Monotonic) -> Time {
     Time::after_origin(Duration::from_nanos(monotonic.as_nanos()))
+}
+
+/// The clock of the scoreboard is the parent's (`CLOCK_MONOTONIC`).
+fn monotonic(time: Time) -> Monotonic {
+    let nanoseconds = time.since_origin().as_nanos();
+    Monotonic::from_nanos(u64::try_from(nanoseconds).unwrap_or(u64::MAX))
 }

@@ -7,10 +7,9 @@ use std::{
 };
 
 use prefork_core::{Allowance, SlotId, Time, one_line};
-use prefork_scoreboard::{
-    CreateError, Facts, Monotonic, OwnedBoard, Record, Slot, SlotError, Stamp,
-};
+use prefork_scoreboard::{CreateError, Facts, OwnedBoard, Record, Slot, SlotError, Stamp};
 
+use super::monotonic;
 use crate::{Report, logs::FileMessage, logs::log::Log, system::os::FileHints};
 
 /// How long hints are left alone after the whole file was read for some.
@@ -69,11 +68,7 @@ impl Public {
     /// Makes a scoreboard of so many slots.
     pub(crate) fn create(place: &Place, slots: u32) -> Result<Self, CreateError> {
         let mut public = Self::absent(place, slots);
-        public.board = match &public.place {
-            Place::File(path) => Some(OwnedBoard::create(path, public.slots)?),
-            Place::Memory => Some(OwnedBoard::anonymous(public.slots)?),
-            Place::Nowhere => None,
-        };
+        public.board = public.make()?;
         public.repair = Repair::No;
         public.listen();
         Ok(public)
@@ -305,24 +300,28 @@ impl Public {
         }
     }
 
+    /// Makes it at its place, over what was damaged there.
+    fn make(&self) -> Result<Option<OwnedBoard>, CreateError> {
+        Ok(match (&self.place, &self.damaged) {
+            (Place::File(path), Some(damaged)) => {
+                Some(OwnedBoard::create_over(path, self.slots, damaged)?)
+            }
+            (Place::File(path), None) => Some(OwnedBoard::create(path, self.slots)?),
+            (Place::Memory, _) => Some(OwnedBoard::anonymous(self.slots)?),
+            (Place::Nowhere, _) => None,
+        })
+    }
+
     /// Makes it again if that is due; returns whether there is a new one.
     pub(super) fn heal(&mut self, now: Time, log: &Log) -> bool {
         let Repair::Due { not_before, said } = &mut self.repair else { return false };
         if now < *not_before {
             return false;
         }
-        let made = match (&mut self.board, &self.place, &self.damaged) {
-            (Some(board), _, _) => board.resize(self.slots),
-            (board, Place::File(path), Some(damaged)) => {
-                OwnedBoard::create_over(path, self.slots, damaged).map(|new| *board = Some(new))
-            }
-            (board, Place::File(path), None) => {
-                OwnedBoard::create(path, self.slots).map(|new| *board = Some(new))
-            }
-            (board, Place::Memory, _) => {
-                OwnedBoard::anonymous(self.slots).map(|new| *board = Some(new))
-            }
-            (None, Place::Nowhere, _) => Ok(()),
+        let said = said.take();
+        let made = match &mut self.board {
+            Some(board) => board.resize(self.slots),
+            None => self.make().map(|made| self.board = made),
         };
         match made {
             Ok(()) => {
@@ -345,10 +344,4 @@ impl Public {
             }
         }
     }
-}
-
-/// The clock of the scoreboard is the parent's (`CLOCK_MONOTONIC`).
-fn monotonic(time: Time) -> Monotonic {
-    let nanoseconds = time.since_origin().as_nanos();
-    Monotonic::from_nanos(u64::try_from(nanoseconds).unwrap_or(u64::MAX))
 }
