@@ -7,16 +7,13 @@ mod drain;
 mod life;
 mod limits;
 mod listener;
+mod parts;
 mod requests;
 mod starvation;
 mod stop;
 mod work;
 
-use std::{
-    io,
-    os::fd::{AsFd, BorrowedFd},
-    time::Duration,
-};
+use std::{io, os::fd::BorrowedFd, time::Duration};
 
 use prefork_core::{Generation, SlotId};
 
@@ -27,9 +24,10 @@ pub(crate) use limits::Limits;
 use limits::Usage;
 pub(crate) use listener::INSIDE;
 pub use listener::Listener;
+pub(crate) use parts::ChildParts;
 pub use requests::Requests;
 use starvation::Starvation;
-pub(crate) use stop::{By, Stop};
+pub(crate) use stop::{By, Stop, stops};
 pub(crate) use work::Work;
 
 use crate::{
@@ -80,29 +78,6 @@ pub struct Child {
 }
 
 impl Child {
-    pub(crate) fn new(seat: ChildParts) -> Self {
-        let ChildParts { slot, generation, stop, work, tether, reporter, poller, .. } = seat;
-        let ChildParts { access_log, log, .. } = seat;
-        Self {
-            pid: std::process::id(),
-            is_cut_off: false,
-            slot,
-            generation,
-            stop,
-            work,
-            tether,
-            reporter,
-            drain: Drain::new(seat.outliving),
-            starvation: Starvation::default(),
-            usage: Usage::new(seat.limits),
-            said_ready: false,
-            said_worked: false,
-            poller,
-            access_log,
-            log,
-        }
-    }
-
     /// Returns the pid of this child.
     #[must_use]
     pub const fn pid(&self) -> u32 {
@@ -368,31 +343,4 @@ impl Child {
         self.poller.wait_at(|visit| listener.each(INSIDE, visit))?;
         Ok(&self.poller)
     }
-}
-
-/// What becomes readable when a child is to leave, or its parent is gone.
-pub(crate) fn stops<'a>(
-    stop: &'a Stop,
-    tether: Option<&'a Tether>,
-) -> impl Iterator<Item = BorrowedFd<'a>> {
-    let tether = tether.map(|tether| tether.parent.as_fd());
-    [Some(stop.fd()), tether].into_iter().flatten()
-}
-
-/// What a [`Child`] is made of.
-#[derive(Debug)]
-pub(crate) struct ChildParts {
-    pub(crate) slot: SlotId,
-    pub(crate) generation: Generation,
-    pub(crate) stop: Stop,
-    pub(crate) work: Work,
-    pub(crate) tether: Option<Tether>,
-    pub(crate) reporter: Option<Reporter>,
-    /// Waits for what asks the child to leave, but for no listener yet.
-    pub(crate) poller: Poller,
-    /// The listening sockets that outlive the daemon, by their cookies.
-    pub(crate) outliving: Vec<u64>,
-    pub(crate) limits: Limits,
-    pub(crate) access_log: AccessLog,
-    pub(crate) log: Log,
 }

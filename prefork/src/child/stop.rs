@@ -12,7 +12,7 @@ use std::{
 use rustix::event::{EventfdFlags, eventfd};
 use signal_hook::consts::SIGTERM;
 
-use crate::{channels::OwnPage, sys};
+use crate::{channels::OwnPage, sys, system::os::Tether};
 
 /// A flag to check and a descriptor to wait for, both set once when the child is to leave.
 #[derive(Clone, Debug)]
@@ -82,4 +82,13 @@ impl Stop {
     pub(crate) fn fd(&self) -> BorrowedFd<'_> {
         self.wake.as_fd()
     }
+}
+
+/// What becomes readable when a child is to leave, or its parent is gone.
+pub(crate) fn stops<'a>(
+    stop: &'a Stop,
+    tether: Option<&'a Tether>,
+) -> impl Iterator<Item = BorrowedFd<'a>> {
+    let tether = tether.map(|tether| tether.parent.as_fd());
+    [Some(stop.fd()), tether].into_iter().flatten()
 }

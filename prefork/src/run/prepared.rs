@@ -1,6 +1,25 @@
-//! What a daemon is made of once it may go to the background.
+//! What comes before the daemon goes to the background, and what it is made of then.
 
-use crate::{args::AfterInit, child::Body, parent::Basis, sockets::activation::Activated};
+use std::{io, os::fd::OwnedFd};
+
+use super::open_logs::{open_access_log, open_error_log};
+use crate::{
+    RunError,
+    args::{
+        AfterInit,
+        check::{Plan, Pool, Settings},
+    },
+    child::Body,
+    logs::log::{Log, Role},
+    manager::{MainPid, Manager},
+    parent::Basis,
+    program::Invocation,
+    sockets::activation::{self, Activated},
+    start::call,
+    sys::threads,
+    system::os::pidfds_work,
+    upgrade::Inherited,
+};
 
 /// The plan, with its logs opened and the sockets of the service manager taken.
 pub(crate) struct Prepared<S> {
@@ -8,4 +27,60 @@ pub(crate) struct Prepared<S> {
     pub(crate) activated: Vec<Activated>,
     pub(crate) after_init: AfterInit<S>,
     pub(crate) body: Body<S>,
+}
+
+/// Does what comes before the daemon goes to the background.
+pub(super) fn prepare<S>(
+    plan: Plan<S>,
+    invocation: io::Result<Invocation>,
+    inherited: Option<&Inherited>,
+) -> Result<(Prepared<S>, Option<OwnedFd>), RunError> {
+    let Plan { mut settings, users, error_log, access_log, before_daemonize, .. } = plan;
+    refuse_threads(&settings)?;
+    require_pidfds(&settings)?;
+    let in_place = inherited.is_some_and(Inherited::is_in_background);
+    let in_background = inherited.map_or(settings.daemonize, Inherited::is_in_background);
+    let main_pid = if in_background { MainPid::Found } else { MainPid::Reported };
+    settings.manager = Manager::from_environment(in_place, main_pid);
+    let activated = take_activated(&settings, inherited);
+    if let Some(hook) = before_daemonize {
+        call("before_daemonize", hook)?;
+    }
+    let error_log = open_error_log(error_log, inherited)?;
+    let basis = Basis {
+        settings,
+        users,
+        access_log: open_access_log(access_log, inherited)?,
+        invocation,
+        hooks: plan.parent_hooks,
+        auto_reload: plan.auto_reload,
+    };
+    let (after_init, body) = (plan.after_init, plan.body);
+    let prepared = Prepared { basis, activated, after_init, body };
+    Ok((prepared, error_log))
+}
+
+/// Takes over the sockets of the service manager, before anybody can inherit or close them.
+fn take_activated(settings: &Settings, inherited: Option<&Inherited>) -> Vec<Activated> {
+    if inherited.is_some() {
+        // They are among what was inherited, and the numbers mean something else by now.
+        activation::forget();
+        return Vec::new();
+    }
+    activation::take(&Log::new(&settings.name, Role::Parent))
+}
+
+/// Processes are signalled by descriptors alone, so that no number is ever mistaken for another process.
+fn require_pidfds(settings: &Settings) -> Result<(), RunError> {
+    let Pool::Children(_) = settings.pool else { return Ok(()) };
+    pidfds_work().map_err(RunError::system(
+        "signal processes by pidfd_open(2) and pidfd_send_signal(2), as Linux 5.10 and later can where \
+         no sandbox forbids it",
+    ))
+}
+
+fn refuse_threads(settings: &Settings) -> Result<(), RunError> {
+    let forks = settings.daemonize || matches!(settings.pool, Pool::Children(_));
+    let count = threads::count().map_err(RunError::system("count the threads of this process"))?;
+    if forks && count > 1 { Err(RunError::Threads { count }) } else { Ok(()) }
 }

@@ -13,13 +13,14 @@ use std::{sync::Arc, thread};
 
 use prefork_core::{Config, Generation, Hook, SlotId, Supervisor, Verdict};
 use prefork_daemonize::Readiness;
+use prefork_scoreboard::Slot;
 
 use super::prepared::Prepared;
 use crate::{
-    Ended, RunError,
+    AccessLog, Ended, RunError,
     args::check::{Settings, Users},
     board::{ParentBoard, Phase},
-    child::{By, Child, ChildParts, Failed, Stop, Work, stops},
+    child::{By, Child, ChildParts, Failed, Limits, Stop, Work, stops},
     hooks::ParentHooks,
     logs::log::{Log, Role},
     logs::{ChangeMessage, PoolMessage},
@@ -87,20 +88,7 @@ pub(crate) fn serve<S>(
         .name("signals".to_owned())
         .spawn(move || watcher.watch())
         .map_err(RunError::system("start a thread"))?;
-    let poller = Poller::new(stops(&stop, None)).map_err(RunError::system("wait for events"))?;
-    let mut child = Child::new(ChildParts {
-        slot: SLOT,
-        generation: GENERATION,
-        stop,
-        work: Work::alone(slot),
-        tether: None,
-        reporter: None,
-        poller,
-        outliving,
-        limits: settings.limits,
-        access_log,
-        log: log.clone(),
-    });
+    let mut child = only_child(stop, slot, outliving, settings.limits, access_log, &log)?;
     let outcome = body.run(&mut child, &state, &log).map_err(Failed::into_error);
     bell.ring_for_end();
     let runtime_files = watcher.join().unwrap_or_default();
@@ -109,6 +97,31 @@ pub(crate) fn serve<S>(
     drop(body);
     runtime_files.remove(&log);
     outcome.map(|()| Ended::Stopped)
+}
+
+/// What the main loop is handed: a child without a parent.
+fn only_child(
+    stop: Stop,
+    slot: Option<Slot>,
+    outliving: Vec<u64>,
+    limits: Limits,
+    access_log: AccessLog,
+    log: &Log,
+) -> Result<Child, RunError> {
+    let poller = Poller::new(stops(&stop, None)).map_err(RunError::system("wait for events"))?;
+    Ok(Child::new(ChildParts {
+        slot: SLOT,
+        generation: GENERATION,
+        stop,
+        work: Work::alone(slot),
+        tether: None,
+        reporter: None,
+        poller,
+        outliving,
+        limits,
+        access_log,
+        log: log.clone(),
+    }))
 }
 
 /// Says whose daemon begins, on the board and in the log.

@@ -74,17 +74,30 @@ pub(crate) fn serve(
         });
         leaving |= others.first() == Some(&true);
         if others.get(1) == Some(&true) {
-            match accept_with(socket, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK) {
-                Ok(accepted) => {
-                    let mut client = Connection::new(accepted, way, now);
-                    // Its request is mostly there already.
-                    if client.advance(source) == Next::Wait {
-                        clients.push(client);
-                    }
-                }
-                Err(Errno::AGAIN | Errno::INTR | Errno::CONNABORTED) => {}
+            match accept(socket, way, now, source) {
+                Ok(client) => clients.extend(client),
                 Err(_) => paused_until = Some(now + PAUSE),
             }
         }
     }
+}
+
+/// Accepts a client; returns it if its request is not answered yet.
+fn accept(
+    socket: BorrowedFd<'_>,
+    way: Way,
+    now: Time,
+    source: &Source<'_>,
+) -> Result<Option<Connection>, Errno> {
+    let accepted = match accept_with(socket, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK) {
+        Ok(accepted) => accepted,
+        Err(Errno::AGAIN | Errno::INTR | Errno::CONNABORTED) => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let mut client = Connection::new(accepted, way, now);
+    // Its request is mostly there already.
+    Ok(match client.advance(source) {
+        Next::Wait => Some(client),
+        Next::Over => None,
+    })
 }

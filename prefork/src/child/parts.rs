@@ -1,0 +1,54 @@
+//! What a child is made of.
+
+use prefork_core::{Generation, SlotId};
+
+use super::{Child, Limits, Stop, Work, drain::Drain, limits::Usage, starvation::Starvation};
+use crate::{
+    AccessLog,
+    channels::Reporter,
+    logs::log::Log,
+    system::os::{Poller, Tether},
+};
+
+/// What a [`Child`] is made of.
+#[derive(Debug)]
+pub(crate) struct ChildParts {
+    pub(crate) slot: SlotId,
+    pub(crate) generation: Generation,
+    pub(crate) stop: Stop,
+    pub(crate) work: Work,
+    pub(crate) tether: Option<Tether>,
+    pub(crate) reporter: Option<Reporter>,
+    /// Waits for what asks the child to leave, but for no listener yet.
+    pub(crate) poller: Poller,
+    /// The listening sockets that outlive the daemon, by their cookies.
+    pub(crate) outliving: Vec<u64>,
+    pub(crate) limits: Limits,
+    pub(crate) access_log: AccessLog,
+    pub(crate) log: Log,
+}
+
+impl Child {
+    pub(crate) fn new(seat: ChildParts) -> Self {
+        let ChildParts { slot, generation, stop, work, tether, reporter, poller, .. } = seat;
+        let ChildParts { access_log, log, .. } = seat;
+        Self {
+            pid: std::process::id(),
+            is_cut_off: false,
+            slot,
+            generation,
+            stop,
+            work,
+            tether,
+            reporter,
+            drain: Drain::new(seat.outliving),
+            starvation: Starvation::default(),
+            usage: Usage::new(seat.limits),
+            said_ready: false,
+            said_worked: false,
+            poller,
+            access_log,
+            log,
+        }
+    }
+}
