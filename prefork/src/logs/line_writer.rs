@@ -25,9 +25,7 @@ use std::{
     time::Duration,
 };
 
-use prefork_core::Time;
 use rustix::{
-    event::{PollFd, PollFlags, Timespec, poll},
     fs::{FileType, Mode, OFlags, fcntl_getfl, fcntl_setfl, fstat, ftruncate, open, tell},
     io::{Errno, ReadWriteFlags, fcntl_dupfd_cloexec, pwritev2, retry_on_intr, write},
     net::{SendFlags, send},
@@ -35,9 +33,9 @@ use rustix::{
 
 use super::{
     medium::{Medium, Room, end_turn, take_turn},
+    patience::{Limit, is_writable},
     reconnect::{Peer, is_journal},
 };
-use crate::system::clock;
 
 /// The destination of lines, and the way there without a wait.
 #[derive(Debug)]
@@ -78,59 +76,6 @@ enum Way {
     Shared(OwnedFd),
     /// A regular file by a description that others have too, as this process may not open it.
     SharedFile(OwnedFd),
-}
-
-/// How long a line may take.
-#[derive(Clone, Copy, Debug)]
-struct Limit {
-    /// How long nothing may get through.
-    patience: Duration,
-    progressed: Time,
-    begun: Time,
-}
-
-/// A line of which more and more gets through may take so many times the patience.
-const PROGRESSING: u32 = 10;
-
-/// How long a look at the room in a pipe, or at whose turn it is, is waited for the next one.
-const NAP: Duration = Duration::from_millis(1);
-
-impl Limit {
-    fn begin(patience: Duration) -> Self {
-        let now = clock::now();
-        Self { patience, progressed: now, begun: now }
-    }
-
-    fn progress(&mut self) {
-        if !self.patience.is_zero() {
-            self.progressed = clock::now();
-        }
-    }
-
-    fn left(&self) -> Duration {
-        if self.patience.is_zero() {
-            return Duration::ZERO;
-        }
-        let now = clock::now();
-        let all = (self.patience * PROGRESSING).saturating_sub(now.since(self.begun));
-        self.patience.saturating_sub(now.since(self.progressed)).min(all)
-    }
-
-    /// Pauses for a moment; fails when the time is over.
-    fn nap(&self) -> Result<(), Errno> {
-        let left = self.left();
-        if left.is_zero() {
-            return Err(Errno::AGAIN);
-        }
-        std::thread::sleep(left.min(NAP));
-        Ok(())
-    }
-
-    /// Waits until there is room, or something is wrong that a write will report; fails when the time is over.
-    fn wait(&self, fd: BorrowedFd<'_>) -> Result<(), Errno> {
-        let left = self.left();
-        if left.is_zero() || !is_writable(fd, left) { Err(Errno::AGAIN) } else { Ok(()) }
-    }
 }
 
 impl LineWriter {
@@ -375,12 +320,6 @@ fn write_shared(fd: &OwnedFd, line: &[u8]) -> Result<usize, Errno> {
         Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::SPIPE | Errno::INVAL) => write(fd, line),
         result => result,
     }
-}
-
-/// Waits until there is room, or something is wrong that a write will report.
-fn is_writable(fd: BorrowedFd<'_>, limit: Duration) -> bool {
-    let Ok(limit) = Timespec::try_from(limit) else { return false };
-    poll(&mut [PollFd::from_borrowed_fd(fd, PollFlags::OUT)], Some(&limit)) != Ok(0)
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! Opening the logs, opening them again after they were rotated, and writing to them.
 //!
-//! - `line_writer.rs`: a line, without waiting for its reader; `reconnect.rs`: where that is a socket.
+//! - `line_writer.rs`: a line, without waiting for its reader; `patience.rs`: how long it may take; `reconnect.rs`: where
+//!   the reader is at a socket.
 //! - `stderr.rs`: the error log, as each process has it for itself.
 //! - `medium.rs`: what a line needs to arrive whole.
 //! - `follow.rs`: going over to logs that the parent has opened again.
@@ -19,6 +20,7 @@ mod lost;
 mod medium;
 pub(crate) mod message;
 pub(crate) mod notices;
+mod patience;
 mod reconnect;
 pub(crate) mod stderr;
 

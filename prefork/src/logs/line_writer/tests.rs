@@ -5,6 +5,7 @@ use std::{fs::File, io::Read, os::unix::net::UnixStream};
 use rustix::pipe::{PipeFlags, pipe, pipe_with};
 
 use super::*;
+use crate::system::clock;
 
 fn write(writer: &mut LineWriter, torn: &AtomicU32, text: &str) -> io::Result<()> {
     writer.write(&mut format!("{text}\n").into_bytes(), torn, Duration::ZERO)
