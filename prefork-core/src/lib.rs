@@ -66,6 +66,7 @@ mod event;
 mod hangups;
 mod jitter;
 mod ladder;
+mod notice;
 mod one_line;
 mod out_of_memory;
 mod report;
@@ -77,8 +78,8 @@ mod throttle;
 mod time;
 
 pub use action::{
-    Action, AtTimeout, ChildId, Departure, Hook, Limit, Notice, Progress, Refusal, Rung,
-    StartFailure, Verdict,
+    Action, AtTimeout, ChildId, Departure, Hook, Limit, Progress, Refusal, Rung, StartFailure,
+    Verdict,
 };
 pub use allowance::Allowance;
 pub use claims::{Claim, Implausible, RequestCount, Unclear, are_possible};
@@ -87,6 +88,7 @@ pub use event::{Activity, Event, Exit, Generation, Observation, Request, SlotId}
 pub use hangups::{Hangup, HangupSender, Hangups, HangupsAtStart};
 pub(crate) use jitter::jittered;
 pub use jitter::jittered_count;
+pub use notice::{ChangeNotice, ChildNotice, HookNotice, Notice, PoolNotice};
 pub use one_line::{OneLine, one_line};
 pub use out_of_memory::{KillReason, MemoryCounts, MemoryGroup, OutOfMemory};
 pub use report::Report;

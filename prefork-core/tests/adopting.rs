@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use prefork_core::{
-    Action, AdoptedAs, ChildId, Config, Event, Exit, Generation, Handover, HandoverChild,
-    HandoverStage, Hook, Limit, Notice, Pool, Progress, Request, Rung, SlotId, Supervisor, Time,
+    Action, AdoptedAs, ChangeNotice, ChildId, ChildNotice, Config, Event, Exit, Generation,
+    Handover, HandoverChild, HandoverStage, Hook, Limit, Notice, Pool, Progress, Request, Rung,
+    SlotId, Supervisor, Time,
 };
 
 const NOW: Time = Time::after_origin(Duration::from_secs(100));
@@ -137,7 +138,7 @@ fn what_was_decided_of_a_child_stays_decided() {
     assert_eq!(supervisor.deadline(), Some(deadline));
     supervisor.advance(deadline);
     let (child, asked) = (ChildId { slot: SlotId(7), pid: 107 }, Duration::from_secs(5));
-    let cut = Notice::CutShort { child, asked, limit: Limit::Reload };
+    let cut = Notice::Child(child, ChildNotice::CutShort { asked, limit: Limit::Reload });
     assert_eq!(supervisor.next_action(), Some(Action::Log(cut)));
     assert_eq!(supervisor.next_action(), Some(Action::Interrupt { slot: SlotId(7) }));
 }
@@ -207,10 +208,10 @@ fn an_upgrade_comes_after_everything_else() {
     assert_eq!(
         actions,
         [
-            Action::Log(Notice::Probing),
+            Action::Log(Notice::Change(ChangeNotice::Probing)),
             Action::Show(Progress::Probing),
             Action::Probe,
-            Action::Log(Notice::Upgrading),
+            Action::Log(Notice::Change(ChangeNotice::Upgrading)),
             Action::Show(Progress::Upgrading),
             spawn,
             Action::Upgrade

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use prefork_core::{
-    Action, Activity, Config, Event, Exit, Notice, Observation, Pool, Request, SlotId, Supervisor,
-    Time,
+    Action, Activity, Config, Event, Exit, Notice, Observation, Pool, PoolNotice, Request, SlotId,
+    Supervisor, Time,
 };
 
 const INTERVAL: Duration = Duration::from_secs(2);
@@ -97,7 +97,7 @@ impl World {
                     self.supervisor.handle(self.now, Event::Spawned { slot, pid: 100 + slot.0 });
                     self.supervisor.handle(self.now, Event::Ready { slot });
                 }
-                Action::Log(Notice::ClientsNoticedLate { .. })
+                Action::Log(Notice::Pool(PoolNotice::ClientsNoticedLate { .. }))
                 | Action::Retire { .. }
                 | Action::Interrupt { .. }
                 | Action::Kill { .. } => {
@@ -116,8 +116,9 @@ impl World {
 
     /// When it was logged that checks take too long.
     fn complaints(&self) -> Vec<Time> {
-        let is_meant =
-            |action: &Action| matches!(action, Action::Log(Notice::ClientsNoticedLate { .. }));
+        let is_meant = |action: &Action| {
+            matches!(action, Action::Log(Notice::Pool(PoolNotice::ClientsNoticedLate { .. })))
+        };
         self.done.iter().filter(|(_, action)| is_meant(action)).map(|(time, _)| *time).collect()
     }
 

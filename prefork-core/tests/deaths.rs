@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use prefork_core::{
-    Action, Config, Event, Exit, Generation, Notice, Request, SlotId, StartFailure, Supervisor,
-    Time, Verdict,
+    Action, ChangeNotice, ChildNotice, Config, Event, Exit, Generation, Notice, PoolNotice,
+    Request, SlotId, StartFailure, Supervisor, Time, Verdict,
 };
 
 const FAILED: Exit = Exit::Code(1);
@@ -100,7 +100,8 @@ fn a_reload_fails_of_children_that_fail_again_and_again() {
             now += 2000;
             supervisor.advance(at(now));
         }
-        let failed = Notice::ReloadFailed { generation: Generation(2), old: 1 };
+        let failed =
+            Notice::Change(ChangeNotice::ReloadFailed { generation: Generation(2), old: 1 });
         assert_eq!(found.contains(&failed), fails, "{exits:?}: {found:?}");
         if fails {
             assert_eq!(spawned(&actions(&mut supervisor)), [], "the old one stays");
@@ -110,11 +111,11 @@ fn a_reload_fails_of_children_that_fail_again_and_again() {
         supervisor.handle(at(now), Event::Worked { slot });
         assert!(actions(&mut supervisor).contains(&Action::Retire { slot: SlotId(0) }));
         supervisor.handle(at(now), Event::Exited { slot: SlotId(0), exit: Exit::Code(0) });
-        let reloaded = Notice::Reloaded {
+        let reloaded = Notice::Change(ChangeNotice::Reloaded {
             generation: Generation(2),
             took: Duration::from_millis(now - 10),
             old: 0,
-        };
+        });
         assert!(notices(&mut supervisor).contains(&reloaded), "{exits:?}");
     }
 }
@@ -135,7 +136,8 @@ fn new_children_that_die_together_prove_nothing() {
     for slot in wave {
         supervisor.handle(at(20), Event::Exited { slot, exit: FAILED });
     }
-    let failed = |notice: &Notice| matches!(notice, Notice::ReloadFailed { .. });
+    let failed =
+        |notice: &Notice| matches!(notice, Notice::Change(ChangeNotice::ReloadFailed { .. }));
     assert!(!notices(&mut supervisor).iter().any(failed));
 }
 
@@ -159,7 +161,7 @@ fn a_wave_of_failed_spawns_counts_once() {
     supervisor.handle(at(0), Event::SpawnFailed { slot });
     let delay = Duration::from_millis(10);
     let after = actions(&mut supervisor);
-    assert_eq!(after, [Action::Log(Notice::SpawnDelayed { delay, failures: 1 })]);
+    assert_eq!(after, [Action::Log(Notice::Pool(PoolNotice::SpawnDelayed { delay, failures: 1 }))]);
     assert_eq!(supervisor.alive(), 0);
     supervisor.advance(at(10));
     assert_eq!(spawned(&actions(&mut supervisor)).len(), 1, "one at a time");
@@ -198,8 +200,8 @@ fn spawns_that_fail_now_and_then_are_logged_ever_more_rarely() {
                     supervisor.handle(at(now), Event::Spawned { slot, pid: 100 + slot.0 });
                     supervisor.handle(at(now), Event::Worked { slot });
                 }
-                Action::Log(Notice::SpawnDelayed { .. }) => delayed.push(now),
-                Action::Log(Notice::SpawnRecovered { .. }) => recovered += 1,
+                Action::Log(Notice::Pool(PoolNotice::SpawnDelayed { .. })) => delayed.push(now),
+                Action::Log(Notice::Pool(PoolNotice::SpawnRecovered { .. })) => recovered += 1,
                 _ => {}
             }
         }
@@ -226,11 +228,11 @@ fn whom_not_even_a_kill_ends_holds_up_no_reload() {
                 Action::Retire { slot } if slot != SlotId(0) => {
                     supervisor.handle(now, Event::Exited { slot, exit: Exit::Code(0) });
                 }
-                Action::Log(Notice::Unkillable { child }) => {
+                Action::Log(Notice::Child(child, ChildNotice::Unkillable)) => {
                     assert_eq!(child.slot, SlotId(0));
                     lingers += 1;
                 }
-                Action::Log(Notice::Reloaded { .. }) => reloaded = true,
+                Action::Log(Notice::Change(ChangeNotice::Reloaded { .. })) => reloaded = true,
                 _ => {}
             }
         }
@@ -250,7 +252,8 @@ fn a_reload_is_not_over_while_nobody_serves() {
     supervisor.handle(at(10), Event::SpawnFailed { slot: SlotId(1) });
     let _ = actions(&mut supervisor);
     supervisor.handle(at(11), Event::Exited { slot: SlotId(0), exit: CRASHED });
-    let reloaded = |notice: &Notice| matches!(notice, Notice::Reloaded { .. });
+    let reloaded =
+        |notice: &Notice| matches!(notice, Notice::Change(ChangeNotice::Reloaded { .. }));
     let after = actions(&mut supervisor);
     assert!(!after.iter().any(|it| matches!(it, Action::Log(notice) if reloaded(notice))));
     // There may be room now, so that is tried at once.
@@ -273,7 +276,9 @@ fn a_crash_on_the_way_out_is_logged() {
         supervisor.handle(at(10), Event::Requested(Request::StopGracefully));
         assert!(actions(&mut supervisor).contains(&Action::Retire { slot: SlotId(0) }));
         supervisor.handle(at(20), Event::Exited { slot: SlotId(0), exit });
-        let died = |notice: &Notice| matches!(notice, Notice::DiedAbnormally { .. });
+        let died = |notice: &Notice| {
+            matches!(notice, Notice::Child(_, ChildNotice::DiedAbnormally { .. }))
+        };
         assert_eq!(notices(&mut supervisor).iter().any(died), is_logged, "{exit:?}");
     }
 }
@@ -287,8 +292,8 @@ fn deaths_without_end_are_logged_ever_more_rarely_and_all_are_counted() {
         let all = actions(supervisor);
         for action in &all {
             match action {
-                Action::Log(Notice::DiedAbnormally { .. }) => named += 1,
-                Action::Log(Notice::MoreDied { deaths, last, over }) => {
+                Action::Log(Notice::Child(_, ChildNotice::DiedAbnormally { .. })) => named += 1,
+                Action::Log(Notice::Pool(PoolNotice::MoreDied { deaths, last, over })) => {
                     assert_eq!(*last, CRASHED);
                     assert!(*over <= Duration::from_secs(11), "{over:?}");
                     summed += deaths;
@@ -327,11 +332,12 @@ fn a_stop_does_not_swallow_deaths() {
     for slot in (0..200).map(SlotId) {
         supervisor.handle(at(1_000), Event::Exited { slot, exit: FAILED });
     }
-    let died = |notice: &&Notice| matches!(notice, Notice::DiedAbnormally { .. });
+    let died =
+        |notice: &&Notice| matches!(notice, Notice::Child(_, ChildNotice::DiedAbnormally { .. }));
     assert_eq!(notices(&mut supervisor).iter().filter(died).count(), 128);
     supervisor.handle(at(1_500), Event::Requested(Request::StopNow));
     let over = Duration::from_millis(500);
-    let sum = Notice::MoreDied { deaths: 72, last: FAILED, over };
+    let sum = Notice::Pool(PoolNotice::MoreDied { deaths: 72, last: FAILED, over });
     assert!(notices(&mut supervisor).contains(&sum));
 }
 

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use prefork_core::{
-    Action, Config, Descendants, Event, Exit, Generation, Notice, Request, SlotId, Supervisor,
-    Time, Verdict,
+    Action, Config, Descendants, Event, Exit, Generation, Notice, PoolNotice, Request, SlotId,
+    Supervisor, Time, Verdict,
 };
 
 const fn at(ms: u64) -> Time {
@@ -128,7 +128,7 @@ fn a_stop_waits_for_them_for_a_second() {
         if are_stubborn {
             while let Some(due) = supervisor.deadline() {
                 supervisor.advance(due);
-                let left = Action::Log(Notice::DescendantsLeft { left: 1 });
+                let left = Action::Log(Notice::Pool(PoolNotice::DescendantsLeft { left: 1 }));
                 match actions(&mut supervisor)[..] {
                     [Action::EndDescendants] => supervisor.handle(due, looked(1, 0)),
                     ref last => assert_eq!((last, due), (&[left, exit][..], at(11_020))),

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use prefork_core::{
-    Action, ChildId, Claim, Config, Event, Exit, Generation, Limit, Notice, SlotId, Supervisor,
-    Time,
+    Action, ChildId, ChildNotice, Claim, Config, Event, Exit, Generation, Limit, Notice, SlotId,
+    Supervisor, Time,
 };
 
 const FLOODER: SlotId = SlotId(1);
@@ -46,7 +46,7 @@ fn a_child_that_does_nothing_but_ring_is_killed_and_named_once() {
     for _ in 0..10_000 {
         supervisor.handle(at(1), Event::Rang { slot: FLOODER });
     }
-    let flooding = Action::Log(Notice::Flooding { child: THE_FLOODER });
+    let flooding = Action::Log(Notice::Child(THE_FLOODER, ChildNotice::Flooding));
     let actions = take(&mut supervisor);
     assert_eq!(actions[..2], [flooding, Action::Kill { slot: FLOODER }]);
     let spawn = |action: &&Action| matches!(action, Action::Spawn { .. });
@@ -82,7 +82,10 @@ fn a_child_that_claims_what_cannot_be_is_asked_to_leave_and_named_once() {
         supervisor.handle(at(1), Event::Lied { slot: FLOODER, claim: Claim::Requests });
     }
     let expected = [
-        Action::Log(Notice::Implausible { child: THE_FLOODER, claim: Claim::Requests }),
+        Action::Log(Notice::Child(
+            THE_FLOODER,
+            ChildNotice::Implausible { claim: Claim::Requests },
+        )),
         Action::Retire { slot: FLOODER },
         Action::Spawn { slot: SlotId(2), generation: Generation(1) },
     ];
@@ -113,7 +116,8 @@ fn a_child_that_claims_what_cannot_be_does_not_stay() {
         assert!(!take(&mut supervisor).contains(&Action::Interrupt { slot: FLOODER }));
         supervisor.advance(at(now + 10_000));
         let asked = Duration::from_secs(10);
-        let cut = Notice::CutShort { child: THE_FLOODER, asked, limit: Limit::Distrust };
+        let cut =
+            Notice::Child(THE_FLOODER, ChildNotice::CutShort { asked, limit: Limit::Distrust });
         let expected = [Action::Log(cut), Action::Interrupt { slot: FLOODER }];
         assert_eq!(take(&mut supervisor), expected, "asked before: {was_asked}");
     }

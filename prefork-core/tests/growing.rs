@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use prefork_core::{
-    Action, Activity, Config, Event, Exit, Notice, Observation, Pool, SlotId, Supervisor, Time,
+    Action, Activity, Config, Event, Exit, Notice, Observation, Pool, PoolNotice, SlotId,
+    Supervisor, Time,
 };
 
 const STEP: Duration = Duration::from_millis(1);
@@ -111,7 +112,8 @@ fn children_that_say_nothing_are_busy_while_connections_wait() {
     let grown = look(&mut supervisor, at(1005), 3);
     let spawns = grown.iter().filter(|action| matches!(action, Action::Spawn { .. })).count();
     assert_eq!(spawns, 4, "for those that wait, and one to spare: {grown:?}");
-    let warnings = grown.iter().filter(|it| **it == Action::Log(Notice::Silent)).count();
+    let warnings =
+        grown.iter().filter(|it| **it == Action::Log(Notice::Pool(PoolNotice::Silent))).count();
     assert_eq!(warnings, 1, "{grown:?}");
     // The next one that waits is noticed again, and warned of no more.
     supervisor.advance(at(1150));
@@ -119,7 +121,10 @@ fn children_that_say_nothing_are_busy_while_connections_wait() {
     supervisor.handle(at(1160), Event::Queued);
     supervisor.advance(at(1165));
     take(&mut supervisor);
-    assert!(!look(&mut supervisor, at(1165), 2).contains(&Action::Log(Notice::Silent)));
+    assert!(
+        !look(&mut supervisor, at(1165), 2)
+            .contains(&Action::Log(Notice::Pool(PoolNotice::Silent)))
+    );
 }
 
 #[test]
@@ -159,7 +164,10 @@ fn a_word_of_one_child_is_enough_to_believe_them() {
         supervisor.advance(at(1005));
         take(&mut supervisor);
         let actions = look(&mut supervisor, at(1010), 1);
-        assert!(!actions.contains(&Action::Log(Notice::Silent)), "{word:?}: {actions:?}");
+        assert!(
+            !actions.contains(&Action::Log(Notice::Pool(PoolNotice::Silent))),
+            "{word:?}: {actions:?}"
+        );
     }
 }
 
@@ -228,10 +236,13 @@ fn idle_children_that_take_no_connection_are_not_free() {
     // All of them are stopped; those that are started meanwhile are quick, and idle again a moment ago.
     let since = |now, slot| if slot < SlotId(3) { at(1) } else { now };
     let (spawns, notices) = run_waiting(&mut supervisor, at(2000), at(2900), 1, since);
-    assert_eq!((spawns, notices.contains(&Notice::Unserved { idle: 3, waiting: 1 })), (0, false));
+    assert_eq!(
+        (spawns, notices.contains(&Notice::Pool(PoolNotice::Unserved { idle: 3, waiting: 1 }))),
+        (0, false)
+    );
     let (spawns, notices) = run_waiting(&mut supervisor, at(2900), at(8000), 1, since);
     assert_eq!(spawns, 2, "one for the connection, one to spare: {notices:?}");
-    let unserved = Notice::Unserved { idle: 3, waiting: 1 };
+    let unserved = Notice::Pool(PoolNotice::Unserved { idle: 3, waiting: 1 });
     assert_eq!(notices.iter().filter(|notice| **notice == unserved).count(), 1, "{notices:?}");
     // They go on, and all is as before.
     let (_, notices) = run_waiting(&mut supervisor, at(8000), at(60_000), 0, |now, _| now);

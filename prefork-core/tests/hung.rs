@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use prefork_core::{
-    Action, Activity, AtTimeout, ChildId, Config, Event, Exit, Hook, Notice, Observation, Pool,
-    SlotId, Supervisor, Time,
+    Action, Activity, AtTimeout, ChildId, ChildNotice, Config, Event, Exit, Hook, Notice,
+    Observation, Pool, SlotId, Supervisor, Time,
 };
 
 const LIMIT: Duration = Duration::from_secs(10);
@@ -13,7 +13,7 @@ const CHILD: ChildId = ChildId { slot: SLOT, pid: 100 };
 const IDLE: Activity = Activity::Idle { since: Time::ZERO };
 
 const fn hung(measure: AtTimeout) -> Notice {
-    Notice::Hung { child: CHILD, busy: LIMIT, limit: LIMIT, measure }
+    Notice::Child(CHILD, ChildNotice::Hung { busy: LIMIT, limit: LIMIT, measure })
 }
 
 const fn at(ms: u64) -> Time {
@@ -57,7 +57,8 @@ fn run(supervisor: &mut Supervisor, busy: Option<Time>, end: Time) -> Vec<(Time,
                     supervisor.observe(now, &observation);
                 }
                 Action::Abort { .. } | Action::Kill { .. } => done.push((now, action)),
-                Action::Log(Notice::Hung { .. }) | Action::Examine { .. } => {
+                Action::Log(Notice::Child(_, ChildNotice::Hung { .. }))
+                | Action::Examine { .. } => {
                     done.push((now, action));
                 }
                 _ => {}

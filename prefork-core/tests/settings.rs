@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use prefork_core::{
-    Action, Activity, Config, Event, Exit, Notice, Observation, Pool, Request, Reread, SlotId,
-    Supervisor, Time,
+    Action, Activity, ChangeNotice, Config, Event, Exit, Notice, Observation, Pool, PoolNotice,
+    Request, Reread, SlotId, Supervisor, Time,
 };
 
 const NOW: Time = Time::after_origin(Duration::from_secs(100));
@@ -146,7 +146,12 @@ fn reading_that_takes_too_long_is_given_up() {
     assert_eq!(world.has(Action::EndReading), 0);
     world.run(seconds(61));
     assert_eq!(world.has(Action::EndReading), 1);
-    assert_eq!(world.has(Action::Log(Notice::SettingsTimedOut { limit: seconds(60) })), 1);
+    assert_eq!(
+        world.has(Action::Log(Notice::Change(ChangeNotice::SettingsTimedOut {
+            limit: seconds(60)
+        }))),
+        1
+    );
     // An answer that comes after that is nobody's.
     world.reconfigure(config(1, 1));
     assert_eq!(world.supervisor.config(), &config(3, 5));
@@ -193,7 +198,7 @@ fn the_pool_takes_its_new_size_up_and_down() {
         for (prefork, max_children) in [(40, 60), (2, 3), (20, 20), (1, 1), (3, 5)] {
             world.reload();
             world.reconfigure(sized(prefork, max_children));
-            let size = Action::Log(Notice::Resized { prefork, max_children });
+            let size = Action::Log(Notice::Pool(PoolNotice::Resized { prefork, max_children }));
             assert_eq!(world.has(size), 1, "{:?}", world.wanted);
             passed += 60;
             world.run(seconds(passed));

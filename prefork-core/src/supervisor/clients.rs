@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use super::{Phase, Supervisor};
 use crate::{
-    Action, Activity, Allowance, Config, Notice, Observation, Rung, SlotId, Time, slots::Stage,
+    Action, Activity, Allowance, Config, Notice, Observation, PoolNotice, Rung, SlotId, Time,
+    slots::Stage,
 };
 
 /// Checks for the sake of new work take at most this part of the time: one in 200.
@@ -149,7 +150,7 @@ impl Supervisor {
         let late = if busy && within > interval { watch.clients.late + 1 } else { 0 };
         watch.clients.late = late % LATE;
         if late == LATE && watch.clients.complaints.take(now) {
-            self.log(Notice::ClientsNoticedLate { interval, took, within });
+            self.log(Notice::Pool(PoolNotice::ClientsNoticedLate { interval, took, within }));
         }
     }
 

@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use super::Supervisor;
-use crate::{Allowance, ChildId, Exit, Notice, Time};
+use crate::{Allowance, ChildId, ChildNotice, Exit, Notice, PoolNotice, Time};
 
 /// So many at once, and one more in each pause; the others are summed up so often.
 const AT_ONCE: u32 = 128;
@@ -42,7 +42,7 @@ impl Supervisor {
     pub(super) fn log_death(&mut self, now: Time, child: ChildId, exit: Exit, lived: Duration) {
         // A stop has as many as there are children, and then no more.
         if self.is_stopping() || self.death_lines.allowance.take(now) {
-            self.log(Notice::DiedAbnormally { child, exit, lived });
+            self.log(Notice::Child(child, ChildNotice::DiedAbnormally { exit, lived }));
             return;
         }
         let first = LeftOut { deaths: 0, since: now, last: exit };
@@ -54,7 +54,7 @@ impl Supervisor {
     pub(super) fn decide_death_lines(&mut self, now: Time) {
         let is_due = self.death_lines.due().is_some_and(|due| now >= due || self.is_stopping());
         if is_due && let Some(LeftOut { deaths, since, last }) = self.death_lines.left_out.take() {
-            self.log(Notice::MoreDied { deaths, last, over: now.since(since) });
+            self.log(Notice::Pool(PoolNotice::MoreDied { deaths, last, over: now.since(since) }));
         }
     }
 }

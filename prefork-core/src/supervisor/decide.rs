@@ -4,7 +4,8 @@ use std::{cmp::Reverse, time::Duration};
 
 use super::{Phase, Stop, Supervisor, distrust::RINGS};
 use crate::{
-    Action, Departure, Hook, Limit, Notice, Progress, Rung, SlotId, StartFailure, Time, Verdict,
+    Action, ChangeNotice, ChildNotice, Departure, Hook, Limit, Notice, PoolNotice, Progress, Rung,
+    SlotId, StartFailure, Time, Verdict,
     ladder::{Ladder, Next},
     slots::{Child, Stage},
 };
@@ -84,7 +85,7 @@ impl Supervisor {
                     if ladder.rung() == Rung::Retire {
                         let limit = if lied { Limit::Distrust } else { Limit::Reload };
                         let (child, asked) = (self.id(slot), now.since(ladder.since()));
-                        self.log(Notice::CutShort { child, asked, limit });
+                        self.log(Notice::Child(child, ChildNotice::CutShort { asked, limit }));
                         self.stats.cut_short += 1;
                     }
                     rung
@@ -103,7 +104,7 @@ impl Supervisor {
     fn note_unkillable(&mut self, slot: SlotId) {
         if self.slots.get(slot).is_some_and(|child| !child.unkillable) {
             self.slots.update(slot, |child| child.unkillable = true);
-            self.log(Notice::Unkillable { child: self.id(slot) });
+            self.log(Notice::Child(self.id(slot), ChildNotice::Unkillable));
         }
     }
 
@@ -252,7 +253,7 @@ impl Supervisor {
     pub(super) fn lift_throttle(&mut self) {
         self.clear_evidence();
         if self.throttle.lift() {
-            self.log(Notice::ThrottleLifted);
+            self.log(Notice::Pool(PoolNotice::ThrottleLifted));
             self.show(Progress::Unthrottled);
         }
     }
@@ -292,7 +293,7 @@ impl Supervisor {
     pub(super) fn climb(&mut self, now: Time, rung: Rung) {
         let Phase::Stopping { stop: Stop::Ladder(ladder), .. } = &mut self.phase else { return };
         *ladder = Ladder::of_all(now, rung, &self.config);
-        self.log(Notice::Escalated { rung, alive: self.slots.alive() });
+        self.log(Notice::Change(ChangeNotice::Escalated { rung, alive: self.slots.alive() }));
         self.push_rungs(rung);
     }
 
@@ -300,7 +301,10 @@ impl Supervisor {
     fn log_cut_short(&mut self, asked: Duration) {
         let slots: Vec<_> = self.slots.iter().map(|(slot, _)| slot).take(MOST_NAMED).collect();
         for slot in slots {
-            self.log(Notice::CutShort { child: self.id(slot), asked, limit: Limit::Graceful });
+            self.log(Notice::Child(
+                self.id(slot),
+                ChildNotice::CutShort { asked, limit: Limit::Graceful },
+            ));
         }
     }
 

@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use super::Supervisor;
-use crate::{Action, Descendants as Policy, Notice, Time, backoff::Backoff};
+use crate::{Action, Descendants as Policy, Notice, PoolNotice, Time, backoff::Backoff};
 
 /// A look takes at most one part in so many of the time, and one more;
 const COST: u32 = 4;
@@ -141,7 +141,7 @@ impl Supervisor {
         let until = *self.descendants.until.get_or_insert(now + PATIENCE);
         let is_over = now >= until;
         if is_over && self.descendants.left > 0 {
-            self.log(Notice::DescendantsLeft { left: self.descendants.left });
+            self.log(Notice::Pool(PoolNotice::DescendantsLeft { left: self.descendants.left }));
         }
         is_over
     }

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use super::Supervisor;
-use crate::{Allowance, Claim, Notice, Rung, SlotId, Time, ladder::Ladder, slots::Stage};
+use crate::{
+    Allowance, ChildNotice, Claim, Notice, Rung, SlotId, Time, ladder::Ladder, slots::Stage,
+};
 
 /// How often a child may wake its parent. One that behaves does so a few times while it starts, and then no
 /// more than a few times a second.
@@ -23,7 +25,7 @@ impl Supervisor {
             child.expelled |= is_too_often;
         });
         if is_too_often {
-            self.log(Notice::Flooding { child: self.id(slot) });
+            self.log(Notice::Child(self.id(slot), ChildNotice::Flooding));
             self.end(now, slot, Rung::Kill);
         }
     }
@@ -33,7 +35,7 @@ impl Supervisor {
         let Some(child) = self.slots.get(slot).filter(|child| !child.lied) else { return };
         let stage = child.stage;
         self.slots.update(slot, |child| child.lied = true);
-        self.log(Notice::Implausible { child: self.id(slot), claim });
+        self.log(Notice::Child(self.id(slot), ChildNotice::Implausible { claim }));
         if self.is_stopping() {
             return;
         }

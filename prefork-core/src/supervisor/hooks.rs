@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use super::{Phase, Stop, Supervisor};
-use crate::{Action, Hook, Notice, Rung, SlotId, Time};
+use crate::{Action, Hook, HookNotice, Notice, Rung, SlotId, Time};
 
 /// After so long, it is logged what a stop waits for.
 const NEWS: Duration = Duration::from_secs(1);
@@ -134,12 +134,12 @@ impl Supervisor {
         let Some(call) = &mut self.hooks.0[hook as usize] else { return };
         call.logged = true;
         let left = (call.since + self.config.hook_timeout).since(now);
-        self.log(Notice::WaitingForHook { hook, left });
+        self.log(Notice::Hook(hook, HookNotice::Waiting { left }));
     }
 
     fn note_hook_timeout(&mut self, hook: Hook) {
         self.stats.hook_timeouts += 1;
-        self.log(Notice::HookTimedOut { hook, limit: self.config.hook_timeout });
+        self.log(Notice::Hook(hook, HookNotice::TimedOut { limit: self.config.hook_timeout }));
     }
 
     fn end_hook(&mut self, now: Time, hook: Hook) {
@@ -184,7 +184,7 @@ impl Supervisor {
         if let Phase::Stopping { stop, wished, .. } = &mut self.phase {
             (*stop, *wished) = (Stop::Hook { rung }, now);
         }
-        self.log(Notice::HookCutShort { hook });
+        self.log(Notice::Hook(hook, HookNotice::CutShort));
         self.end_hook(now, hook);
     }
 
@@ -194,7 +194,7 @@ impl Supervisor {
             if rung == Rung::Retire {
                 self.log_waiting(now, hook);
             } else {
-                self.log(Notice::HookCutShort { hook });
+                self.log(Notice::Hook(hook, HookNotice::CutShort));
             }
         }
         if rung != Rung::Retire {

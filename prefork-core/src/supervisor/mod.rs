@@ -100,7 +100,7 @@ use watch::Watch;
 /// so often that it is noticed within the interval, while children work; and not at all while nobody does. It comes
 /// sooner after a child has begun to work, so that its client is known when it goes; how much sooner depends on what it
 /// costs. Where that takes so long that it cannot be done in time,
-/// [`Notice::ClientsNoticedLate`](crate::Notice::ClientsNoticedLate) says so. A child whose
+/// [`PoolNotice::ClientsNoticedLate`](crate::PoolNotice::ClientsNoticedLate) says so. A child whose
 /// request is [`Cancelled`](Event::Cancelled) is asked to leave, and its successor is spawned at once, or once there is room for it; if it is still at that request after [`Config::cancel_timeout`], it is
 /// interrupted, then killed. One that has gone on to another request is left to finish that.
 ///

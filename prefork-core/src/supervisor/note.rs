@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use super::{Phase, Stop, Supervisor};
 use crate::{
-    Action, Allowance, ChildId, Event, Exit, Notice, Progress, Refusal, Request, Rung, SlotId,
-    StartFailure, Time, Verdict,
+    Action, Allowance, ChangeNotice, ChildId, Event, Exit, Notice, PoolNotice, Progress, Refusal,
+    Request, Rung, SlotId, StartFailure, Time, Verdict,
     ladder::Next,
     slots::{Child, Extension, Stage},
     throttle::Lived,
@@ -87,7 +87,7 @@ impl Supervisor {
         self.slots.update(slot, |child| child.pid = pid);
         let failures = self.spawn_retry.succeed();
         if failures > 0 && std::mem::take(&mut self.logged_delay) {
-            self.log(Notice::SpawnRecovered { failures });
+            self.log(Notice::Pool(PoolNotice::SpawnRecovered { failures }));
         }
     }
 
@@ -100,7 +100,7 @@ impl Supervisor {
         let failures = self.spawn_retry.failures();
         if is_power_of_eight(failures) && self.spawn_lines.take(now) {
             self.logged_delay = true;
-            self.log(Notice::SpawnDelayed { delay, failures });
+            self.log(Notice::Pool(PoolNotice::SpawnDelayed { delay, failures }));
         }
         self.note_refusal(failures);
     }
@@ -160,7 +160,10 @@ impl Supervisor {
         let lived = if has_served { Lived::Serving } else { Lived::BeforeServing };
         let toll = self.throttle.died_early(now, child.spawned, lived);
         if let Some(delay) = toll.delay {
-            self.log(Notice::Throttled { delay, returned: exit == Exit::Code(0) });
+            self.log(Notice::Pool(PoolNotice::Throttled {
+                delay,
+                returned: exit == Exit::Code(0),
+            }));
             self.show(Progress::Throttled);
         }
         // Of those that died together one counts.
@@ -199,7 +202,10 @@ impl Supervisor {
     fn requested_stop(&mut self, now: Time, request: Request, rung: Rung) {
         match self.phase {
             Phase::New | Phase::Starting { .. } | Phase::Serving => {
-                self.log(Notice::Stopping { request, alive: self.slots.alive() });
+                self.log(Notice::Change(ChangeNotice::Stopping {
+                    request,
+                    alive: self.slots.alive(),
+                }));
                 self.show(Progress::Stopping);
                 self.stop(now, rung, Verdict::Stopped);
             }
@@ -244,7 +250,7 @@ impl Supervisor {
     /// Logs and shows of what size the pool is from now on.
     pub(super) fn note_size(&mut self) {
         let (prefork, max_children) = (self.config.prefork(), self.config.max_children());
-        self.log(Notice::Resized { prefork, max_children });
+        self.log(Notice::Pool(PoolNotice::Resized { prefork, max_children }));
         self.show(Progress::Resized { prefork, max_children });
     }
 

@@ -13,7 +13,7 @@
 use std::time::Duration;
 
 use super::Supervisor;
-use crate::{Activity, Notice, Observation, SlotId, Tally, Time};
+use crate::{Activity, Notice, Observation, PoolNotice, SlotId, Tally, Time};
 
 /// How long a child that counts as idle may let connections wait, and how often that is looked at.
 const IDLE_FOR: Duration = Duration::from_secs(1);
@@ -73,13 +73,16 @@ impl Queue {
         tally.idle -= stuck;
         tally.busy += stuck;
         let is_news = stuck > 0 && !std::mem::replace(&mut unserved.logged, true);
-        (is_news.then_some(Notice::Unserved { idle: stuck, waiting }), Some(now + LOOK))
+        (
+            is_news.then_some(Notice::Pool(PoolNotice::Unserved { idle: stuck, waiting })),
+            Some(now + LOOK),
+        )
     }
 
     /// Returns what is to be logged when a pool grows whose children say nothing.
     pub(super) fn silent(&mut self) -> Option<Notice> {
         let is_news = !self.spoken && !std::mem::replace(&mut self.logged, true);
-        is_news.then_some(Notice::Silent)
+        is_news.then_some(Notice::Pool(PoolNotice::Silent))
     }
 }
 

@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use super::{Phase, Supervisor};
 use crate::{
-    Generation, Notice, Rung, SlotId, Time, jittered,
+    ChildNotice, Generation, Notice, PoolNotice, Rung, SlotId, Time, jittered,
     slots::{Child, Stage},
 };
 
@@ -40,7 +40,7 @@ impl Supervisor {
         for slot in old.collect::<Vec<_>>() {
             self.slots.update(slot, |child| child.recycle = true);
             if let (Some(lived), Some(limit)) = (self.lived(now, slot), self.config.max_lifetime) {
-                self.log(Notice::TooOld { child: self.id(slot), lived, limit });
+                self.log(Notice::Child(self.id(slot), ChildNotice::TooOld { lived, limit }));
             }
         }
         let is_short_of_room =
@@ -122,7 +122,7 @@ impl Supervisor {
         if failures >= REFUSALS && self.crowd.is_none() && self.stand_ins() > 0 {
             let alive = self.slots.alive();
             self.crowd = Some(alive);
-            self.log(Notice::Crowded { alive });
+            self.log(Notice::Pool(PoolNotice::Crowded { alive }));
         }
     }
 
@@ -134,7 +134,7 @@ impl Supervisor {
         let limit = self.config.start_timeout;
         let stuck = self.starting().filter(|(_, child)| now.since(child.spawned) >= limit);
         for slot in stuck.map(|(slot, _)| slot).collect::<Vec<_>>() {
-            self.log(Notice::StuckStarting { child: self.id(slot), limit });
+            self.log(Notice::Child(self.id(slot), ChildNotice::StuckStarting { limit }));
             self.stats.stuck_starts += 1;
             self.slots.update(slot, |child| child.stuck = true);
             self.end(now, slot, Rung::Interrupt);

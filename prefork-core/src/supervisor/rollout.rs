@@ -7,7 +7,7 @@
 
 use super::{Phase, Supervisor};
 use crate::{
-    Action, Exit, Generation, Notice, Progress, Time,
+    Action, ChangeNotice, Exit, Generation, Notice, Progress, Time,
     slots::{Child, Stage},
 };
 
@@ -40,7 +40,7 @@ impl Supervisor {
             && self.old_at_work() == 0
         {
             self.old_since = None;
-            self.log(Notice::OldLeft { took: now.since(since) });
+            self.log(Notice::Change(ChangeNotice::OldLeft { took: now.since(since) }));
         }
         if let Some(rollout) = self.rollout
             && self.slots.serving() >= self.achievable(now).max(1)
@@ -52,7 +52,11 @@ impl Supervisor {
             self.rollout = None;
             let old = self.old_at_work();
             self.old_since = (old > 0).then_some(now);
-            self.log(Notice::Reloaded { generation, took: now.since(rollout.began), old });
+            self.log(Notice::Change(ChangeNotice::Reloaded {
+                generation,
+                took: now.since(rollout.began),
+                old,
+            }));
             self.stats.reloads += 1;
             self.show(Progress::Reloaded);
         }
@@ -61,7 +65,7 @@ impl Supervisor {
             self.rollout = Some(Rollout::new(now));
             // They are counted again when this one has come about.
             self.old_since = None;
-            self.log(Notice::Reloading { generation: self.generation });
+            self.log(Notice::Change(ChangeNotice::Reloading { generation: self.generation }));
             self.show(Progress::Reloading);
             self.actions.push_back(Action::CheckRuntimeFiles);
         }
@@ -80,7 +84,7 @@ impl Supervisor {
         self.rollout = None;
         let generation = self.generation;
         let old = self.staying().filter(|(_, child)| child.generation < generation).count();
-        self.log(Notice::ReloadFailed { generation, old });
+        self.log(Notice::Change(ChangeNotice::ReloadFailed { generation, old }));
         self.stats.reloads_failed += 1;
         self.show(Progress::ReloadFailed { generation });
     }

@@ -1,7 +1,7 @@
 //! Reading settings again, before children are replaced.
 
 use super::{Phase, Supervisor};
-use crate::{Action, Config, Notice, Progress, Refusal, Reread, Time};
+use crate::{Action, ChangeNotice, Config, Notice, Progress, Refusal, Reread, Time};
 
 /// How far the reading of settings has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,14 +76,14 @@ impl Supervisor {
         match self.reading {
             Reading::Wanted => {
                 self.reading = Reading::Begun { since: now, again: false };
-                self.log(Notice::ReadingSettings);
+                self.log(Notice::Change(ChangeNotice::ReadingSettings));
                 self.show(Progress::ReadingSettings);
                 self.actions.push_back(Action::ReadSettings);
             }
             Reading::Begun { since, .. } if now.since(since) >= self.config.start_timeout => {
                 self.actions.push_back(Action::EndReading);
                 let limit = self.config.start_timeout;
-                self.log(Notice::SettingsTimedOut { limit });
+                self.log(Notice::Change(ChangeNotice::SettingsTimedOut { limit }));
                 self.settings_refused(Refusal::TimedOut { limit });
                 self.decide_settings(now);
             }

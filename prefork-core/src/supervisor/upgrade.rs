@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{Phase, Supervisor};
-use crate::{Action, Hook, Notice, Progress, Refusal, Time};
+use crate::{Action, ChangeNotice, Hook, Notice, Progress, Refusal, Time};
 
 /// How long after it was found busy a program file is tried again, and for how long that goes on.
 const BUSY_PAUSE: Duration = Duration::from_millis(500);
@@ -50,7 +50,7 @@ impl Supervisor {
 
     pub(super) fn probe_ready(&mut self, now: Time) {
         let Upgrade::Probing { again, .. } = self.upgrade else { return };
-        self.log(Notice::Upgrading);
+        self.log(Notice::Change(ChangeNotice::Upgrading));
         self.show(Progress::Upgrading);
         let waits = Some(now + self.config.hook_timeout);
         self.upgrade = Upgrade::Due { again, waits, asked: false };
@@ -98,7 +98,7 @@ impl Supervisor {
         } else if tried < BUSY_PATIENCE {
             Upgrade::Busy { since, retry: now + BUSY_PAUSE }
         } else {
-            self.log(Notice::ProgramBusy { tried });
+            self.log(Notice::Change(ChangeNotice::ProgramBusy { tried }));
             return self.refuse_upgrade(again, Refusal::Busy { tried });
         };
     }
@@ -126,7 +126,7 @@ impl Supervisor {
             // The end of the start is reported by this program.
             Upgrade::Wanted if self.hooks.is_running(Hook::Ready) => {}
             Upgrade::Wanted => {
-                self.log(Notice::Probing);
+                self.log(Notice::Change(ChangeNotice::Probing));
                 self.show(Progress::Probing);
                 self.probe(now, None);
             }
@@ -136,7 +136,7 @@ impl Supervisor {
             {
                 self.actions.push_back(Action::EndProbe);
                 let limit = self.config.start_timeout;
-                self.log(Notice::ProbeTimedOut { limit });
+                self.log(Notice::Change(ChangeNotice::ProbeTimedOut { limit }));
                 self.refuse_upgrade(again, Refusal::TimedOut { limit });
                 self.decide_upgrade(now);
             }

@@ -11,8 +11,8 @@ use std::time::Duration;
 
 use super::{Phase, Supervisor, clients::Clients, queue::Queue};
 use crate::{
-    Action, Activity, AtTimeout, Hook, Load, Notice, Observation, Ramp, Rung, Scaling,
-    ScalingPolicy, SlotId, Tally, Time,
+    Action, Activity, AtTimeout, ChildNotice, Hook, Load, Notice, Observation, PoolNotice, Ramp,
+    Rung, Scaling, ScalingPolicy, SlotId, Tally, Time,
     slots::{Child, Hung, Stage},
 };
 
@@ -259,7 +259,7 @@ impl Supervisor {
     ) {
         self.stats.timeouts += 1;
         let (child, busy) = (self.id(slot), now.since(since));
-        self.log(Notice::Hung { child, busy, limit, measure });
+        self.log(Notice::Child(child, ChildNotice::Hung { busy, limit, measure }));
     }
 
     /// Lets the program look at a child that has been at one request for too long; returns until when it may.
@@ -291,7 +291,7 @@ impl Supervisor {
             && now.since(seen) >= EPISODE
         {
             watch.full = None;
-            self.log(Notice::BelowMaximum { lasted: seen.since(since) });
+            self.log(Notice::Pool(PoolNotice::BelowMaximum { lasted: seen.since(since) }));
         }
         if watch.ramp.short() == 0 {
             return;
@@ -302,7 +302,7 @@ impl Supervisor {
                 watch.full = Some(Full { since: now, seen: now });
                 let (busy, waiting) = (load.tally.busy + load.tally.starting, load.waiting);
                 let max_children = self.config.max_children();
-                self.log(Notice::AtMaximum { max_children, busy, waiting });
+                self.log(Notice::Pool(PoolNotice::AtMaximum { max_children, busy, waiting }));
             }
         }
     }

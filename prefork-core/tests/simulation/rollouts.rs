@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use prefork_core::{Config, Limit, Notice, Pool, Request, Verdict};
+use prefork_core::{
+    ChangeNotice, ChildNotice, Config, Limit, Notice, Pool, PoolNotice, Request, Verdict,
+};
 use proptest::prelude::*;
 
 use crate::{
@@ -31,11 +33,11 @@ fn count(world: &World, notice: impl Fn(&Notice) -> bool) -> usize {
 }
 
 const fn is_reloaded(notice: &Notice) -> bool {
-    matches!(notice, Notice::Reloaded { .. })
+    matches!(notice, Notice::Change(ChangeNotice::Reloaded { .. }))
 }
 
 const fn is_failed(notice: &Notice) -> bool {
-    matches!(notice, Notice::ReloadFailed { .. })
+    matches!(notice, Notice::Change(ChangeNotice::ReloadFailed { .. }))
 }
 
 /// The generations of all children are this one.
@@ -77,7 +79,7 @@ proptest! {
         let generations = world.generations();
         prop_assert!(all_are(&generations, generations[0]) && generations[0] > 1, "{:?}", generations);
         prop_assert_eq!(count(&world, is_failed), 0);
-        prop_assert_eq!(count(&world, |it| matches!(it, Notice::CutShort { .. })), 0);
+        prop_assert_eq!(count(&world, |it| matches!(it, Notice::Child(_, ChildNotice::CutShort { .. }))), 0);
     }
 
     /// A child of the new generation that is killed from outside, now and then, changes nothing but when all are new.
@@ -123,7 +125,7 @@ proptest! {
         world.step(Step::Request(Request::Reload));
         world.step(Step::Run(Duration::from_secs(5)));
         prop_assert!(all_are(&world.generations(), 3), "{:?}", world.generations());
-        prop_assert_eq!(count(&world, |it| matches!(it, Notice::SpawnDelayed { .. })), 0);
+        prop_assert_eq!(count(&world, |it| matches!(it, Notice::Pool(PoolNotice::SpawnDelayed { .. }))), 0);
     }
 
     /// A stop in the middle of a rollout has the time of a stop, for old children and new ones.
@@ -169,13 +171,14 @@ fn one_long_request_holds_nobody_up_and_is_answered() {
     assert_eq!(world.generations(), [1, 2, 2, 2, 2]);
     // When it is clear that the old one is at work.
     world.step(Step::Run(ms(20)));
-    let reloaded = |it: &Notice| matches!(it, Notice::Reloaded { old: 1, .. });
+    let reloaded =
+        |it: &Notice| matches!(it, Notice::Change(ChangeNotice::Reloaded { old: 1, .. }));
     assert_eq!(count(&world, reloaded), 1, "{:?}", world.notices());
     world.step(Step::Run(Duration::from_secs(1)));
     assert_eq!(world.deadline(), None, "nobody is in a hurry");
     world.step(Step::Run(Duration::from_secs(61)));
     assert_eq!((world.generations(), world.cut()), (vec![2; 4], 0));
-    assert_eq!(count(&world, |it| matches!(it, Notice::OldLeft { .. })), 1);
+    assert_eq!(count(&world, |it| matches!(it, Notice::Change(ChangeNotice::OldLeft { .. }))), 1);
 }
 
 #[test]
@@ -186,7 +189,7 @@ fn who_is_cut_short_by_a_limit_is_named() {
     assert_eq!(world.cut(), 0);
     world.step(Step::Run(ms(200)));
     assert_eq!((world.generations(), world.cut()), (vec![2; 4], 1));
-    let named = |it: &Notice| matches!(it, Notice::CutShort { limit: Limit::Reload, asked, .. } if *asked == limit);
+    let named = |it: &Notice| matches!(it, Notice::Child(_, ChildNotice::CutShort { limit: Limit::Reload, asked, .. }) if *asked == limit);
     assert_eq!(count(&world, named), 1, "{:?}", world.notices());
 }
 

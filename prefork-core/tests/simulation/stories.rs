@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use prefork_core::{Config, Hook, Notice, Request, Verdict};
+use prefork_core::{
+    ChangeNotice, ChildNotice, Config, Hook, HookNotice, Notice, PoolNotice, Request, Verdict,
+};
 
 use crate::{
     life::{Life, Program},
@@ -33,7 +35,8 @@ fn a_program_that_is_being_written_is_tried_again_for_a_minute() {
     world.step(Step::Request(Request::Upgrade));
     world.step(Step::Run(Duration::from_secs(3600)));
     assert!((100..=130).contains(&world.probes()), "{} probes", world.probes());
-    let gave_up = |notice: &&Notice| matches!(notice, Notice::ProgramBusy { .. });
+    let gave_up =
+        |notice: &&Notice| matches!(notice, Notice::Change(ChangeNotice::ProgramBusy { .. }));
     assert_eq!(world.notices().iter().filter(gave_up).count(), 1);
     world.step(Step::Request(Request::Upgrade));
     world.step(Step::Run(Duration::from_secs(10)));
@@ -73,7 +76,9 @@ fn a_new_generation_that_dies_leaves_the_old_one_serving() {
     world.step(Step::Run(Duration::from_secs(60)));
     let old = world.generations().iter().filter(|generation| **generation == 1).count();
     assert_eq!(old, 12, "{:?}", world.generations());
-    let failed = |notice: &&Notice| matches!(notice, Notice::ReloadFailed { old: 12, .. });
+    let failed = |notice: &&Notice| {
+        matches!(notice, Notice::Change(ChangeNotice::ReloadFailed { old: 12, .. }))
+    };
     assert_eq!(world.notices().iter().filter(failed).count(), 1);
 }
 
@@ -86,7 +91,8 @@ fn a_new_child_that_hangs_in_its_start_does_not_cost_an_old_one() {
     world.step(Step::Run(Duration::from_secs(300)));
     let old = world.generations().iter().filter(|generation| **generation == 1).count();
     assert_eq!(old, 4, "{:?}", world.generations());
-    let stuck = |notice: &&Notice| matches!(notice, Notice::StuckStarting { .. });
+    let stuck =
+        |notice: &&Notice| matches!(notice, Notice::Child(_, ChildNotice::StuckStarting { .. }));
     assert_eq!(world.notices().iter().filter(stuck).count(), 2);
 }
 
@@ -130,7 +136,9 @@ fn children_that_had_worked_are_replaced_without_delay() {
     world.step(Step::Kill(usize::MAX));
     world.step(Step::Run(Duration::ZERO));
     assert_eq!(world.alive(), 50);
-    assert!(!world.notices().iter().any(|n| matches!(n, Notice::Throttled { .. })));
+    assert!(
+        !world.notices().iter().any(|n| matches!(n, Notice::Pool(PoolNotice::Throttled { .. })))
+    );
 }
 
 #[test]
@@ -160,7 +168,7 @@ fn count(world: &World, notice: impl Fn(&Notice) -> bool) -> usize {
 }
 
 const fn is_waiting(notice: &Notice) -> bool {
-    matches!(notice, Notice::WaitingForHook { hook: Hook::BeforeShutdown, .. })
+    matches!(notice, Notice::Hook(Hook::BeforeShutdown, HookNotice::Waiting { .. }))
 }
 
 #[test]
@@ -172,7 +180,7 @@ fn children_serve_until_a_hook_that_hangs_is_ended() {
     assert_eq!(count(&world, is_waiting), 1, "{:?}", world.notices());
     world.step(Step::Run(Duration::from_secs(2)));
     assert_eq!((world.alive(), world.verdict()), (0, Some(Verdict::Stopped)));
-    assert_eq!(count(&world, |it| matches!(it, Notice::HookTimedOut { .. })), 1);
+    assert_eq!(count(&world, |it| matches!(it, Notice::Hook(_, HookNotice::TimedOut { .. }))), 1);
 }
 
 #[test]
@@ -186,7 +194,7 @@ fn what_a_stop_waits_for_is_logged_and_can_be_ended() {
     world.step(Step::Request(Request::StopNow));
     world.step(Step::Run(ms(10)));
     assert_eq!(world.verdict(), Some(Verdict::Stopped));
-    assert_eq!(count(&world, |it| matches!(it, Notice::HookCutShort { .. })), 1);
+    assert_eq!(count(&world, |it| matches!(it, Notice::Hook(_, HookNotice::CutShort))), 1);
 }
 
 #[test]

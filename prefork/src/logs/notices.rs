@@ -6,7 +6,10 @@ use std::{
 };
 
 use nix::sys::signal::Signal;
-use prefork_core::{AtTimeout, ChildId, Claim, Exit, Limit, Notice, Request};
+use prefork_core::{
+    AtTimeout, ChangeNotice, ChildId, ChildNotice, Claim, Exit, HookNotice, Limit, Notice,
+    PoolNotice, Request,
+};
 
 use super::{
     ChangeMessage as Change, ClientMessage as Client, HookMessage as Hook, InHand,
@@ -38,16 +41,28 @@ impl Default for About {
 
 /// Logs a notice.
 pub(crate) fn log(log: &Log, notice: Notice, about: &About) {
-    let About { in_hand, requests, reason, fork_error } = about;
-    let (label, client, busy) = (in_hand.label(), in_hand.client(), in_hand.time().map(Span));
     match notice {
-        Notice::DiedAbnormally { child: ChildId { slot, pid: child_pid }, exit, lived } => log
-            .write(&Pool::ChildDied {
+        Notice::Child(child, notice) => of_child(log, child, notice, about),
+        Notice::Pool(notice) => of_pool(log, notice, about),
+        Notice::Change(notice) => of_change(log, notice),
+        Notice::Hook(hook, notice) => of_hook(log, hook, notice),
+    }
+}
+
+fn of_child(log: &Log, child: ChildId, notice: ChildNotice, about: &About) {
+    let ChildId { slot, pid: child_pid } = child;
+    let About { in_hand, requests, reason, fork_error: _ } = about;
+    let (label, client, busy) = (in_hand.label(), in_hand.client(), in_hand.time().map(Span));
+    let (how, by, what, claimed);
+    log.write(&match notice {
+        ChildNotice::DiedAbnormally { exit, lived } => {
+            how = WithoutHint(exit);
+            Pool::ChildDied {
                 child_pid,
                 slot,
                 status: status(exit),
                 signal: signal(exit),
-                how: &WithoutHint(exit),
+                how: &how,
                 duration: Span(lived),
                 requests: Answered(*requests),
                 label,
@@ -55,129 +70,129 @@ pub(crate) fn log(log: &Log, notice: Notice, about: &About) {
                 busy,
                 in_hand,
                 reason,
-            }),
-        Notice::MoreDied { deaths, last, over } => log.write(&Pool::MoreDied {
-            deaths,
-            status: status(last),
-            signal: signal(last),
-            how: &WithoutHint(last),
-            duration: Span(over),
-            reason,
-        }),
-        Notice::Throttled { delay, returned } => {
-            let event = if returned { "return from main_loop" } else { "end" };
-            log.write(&Pool::Throttled { event, duration: Span(delay) });
+            }
         }
-        Notice::ThrottleLifted => log.write(&Pool::ThrottleLifted),
-        Notice::SpawnDelayed { delay, failures } => match fork_error {
-            Some(error) => log.write(&Pool::CannotFork {
-                error,
-                shortage: &Shortage::behind(error),
-                failures,
-                duration: Span(delay),
-            }),
-            None => log.write(&Pool::SpawnDelayed { failures, duration: Span(delay) }),
-        },
-        Notice::Crowded { alive } => log.write(&Pool::Crowded { children: Children(alive) }),
-        Notice::SpawnRecovered { failures } => log.write(&Pool::SpawnRecovered { failures }),
-        Notice::Unserved { idle, waiting } => log.write(&Pool::Unserved { idle, waiting }),
-        Notice::Silent => log.write(&Pool::Silent),
-        Notice::AtMaximum { max_children, busy, waiting } => {
-            let waiting = Waiting(waiting);
-            log.write(&Pool::AtMaximum { max_children, busy, waiting });
+        ChildNotice::CutShort { asked, limit } => {
+            by = ByLimit(limit);
+            let duration = Span(asked);
+            Pool::CutShort { child_pid, slot, duration, limit: &by, label, client, busy, in_hand }
         }
-        Notice::BelowMaximum { lasted } => {
-            log.write(&Pool::BelowMaximum { duration: Span(lasted) });
-        }
-        Notice::ClientsNoticedLate { interval, took, within } => log.write(&Client::NoticedLate {
-            interval: Span(interval),
-            duration: Span(took),
-            within: Span(within),
-        }),
-        Notice::Resized { prefork, max_children } => {
-            log.write(&Pool::Resized { prefork, max_children });
-        }
-        Notice::ReadingSettings => log.write(&Change::ReadingSettings),
-        Notice::SettingsTimedOut { limit } => {
-            let reason = format!("the settings were not read in {}", Span(limit));
-            log.write(&Change::ReloadRefused { reason: &reason });
-        }
-        Notice::Reloading { generation } => log.write(&Change::Reloading { generation }),
-        Notice::Reloaded { generation, took, old } => {
-            log.write(&Change::Reloaded { generation, duration: Span(took), old: Old(old) });
-        }
-        Notice::OldLeft { took } => log.write(&Change::OldLeft { duration: Span(took) }),
-        Notice::CutShort { child: ChildId { slot, pid: child_pid }, asked, limit } => {
-            log.write(&Pool::CutShort {
+        ChildNotice::Hung { busy, limit, measure } => {
+            what = in_hand.what();
+            Pool::Hung {
                 child_pid,
                 slot,
-                duration: Span(asked),
-                limit: &ByLimit(limit),
-                label,
-                client,
-                busy,
-                in_hand,
-            });
-        }
-        Notice::ReloadFailed { generation, old } => {
-            log.write(&Change::ReloadFailed { generation, children: Children(old) });
-        }
-        Notice::Probing => log.write(&Change::Probing),
-        Notice::ProbeTimedOut { limit } => {
-            let reason = format!("the new program was not ready in {}", Span(limit));
-            log.write(&Change::UpgradeRefused { reason: &reason });
-        }
-        Notice::ProgramBusy { tried } => {
-            let reason = format!("the file has been written to for {}", Span(tried));
-            log.write(&Change::UpgradeRefused { reason: &reason });
-        }
-        Notice::Upgrading => log.write(&Change::Upgrading),
-        Notice::Hung { child: ChildId { slot, pid: child_pid }, busy: time, limit, measure } => {
-            log.write(&Pool::Hung {
-                child_pid,
-                slot,
-                duration: Span(time),
+                duration: Span(busy),
                 request_timeout: Span(limit),
                 label,
                 client,
-                what: &in_hand.what(),
-                measure: match measure {
-                    AtTimeout::Abort => "aborted (SIGABRT)",
-                    AtTimeout::Examine => "on_timeout is called, and it is aborted (SIGABRT) then",
-                },
-            });
+                what: &what,
+                measure: taken_at_timeout(measure),
+            }
         }
-        Notice::TooOld { child: ChildId { slot, pid: child_pid }, lived, limit } => {
-            let (age, max_lifetime) = (Span(lived), Span(limit));
-            log.write(&Pool::TooOld { child_pid, slot, age, max_lifetime });
+        ChildNotice::TooOld { lived, limit } => {
+            Pool::TooOld { child_pid, slot, age: Span(lived), max_lifetime: Span(limit) }
         }
-        Notice::StuckStarting { child: ChildId { slot, pid: child_pid }, limit } => {
-            log.write(&Pool::StuckStarting { child_pid, slot, duration: Span(limit) });
+        ChildNotice::StuckStarting { limit } => {
+            Pool::StuckStarting { child_pid, slot, duration: Span(limit) }
         }
-        Notice::Unkillable { child: ChildId { slot, pid: child_pid } } => {
-            log.write(&Pool::CannotBeKilled { child_pid, slot });
+        ChildNotice::Unkillable => Pool::CannotBeKilled { child_pid, slot },
+        ChildNotice::Flooding => Pool::Flooding { child_pid, slot },
+        ChildNotice::Implausible { claim } => {
+            claimed = Claimed(claim);
+            Pool::Implausible { child_pid, slot, claim: &claimed }
         }
-        Notice::Flooding { child: ChildId { slot, pid: child_pid } } => {
-            log.write(&Pool::Flooding { child_pid, slot });
+    });
+}
+
+fn of_pool(log: &Log, notice: PoolNotice, about: &About) {
+    let About { reason, fork_error, .. } = about;
+    let (how, shortage);
+    log.write(&match notice {
+        PoolNotice::MoreDied { deaths, last, over } => {
+            how = WithoutHint(last);
+            let (status, signal) = (status(last), signal(last));
+            Pool::MoreDied { deaths, status, signal, how: &how, duration: Span(over), reason }
         }
-        Notice::Implausible { child: ChildId { slot, pid: child_pid }, claim } => {
-            log.write(&Pool::Implausible { child_pid, slot, claim: &Claimed(claim) });
+        PoolNotice::Throttled { delay, returned } => {
+            let event = if returned { "return from main_loop" } else { "end" };
+            Pool::Throttled { event, duration: Span(delay) }
         }
-        Notice::DescendantsLeft { left } => log.write(&Pool::DescendantsLeft { left }),
-        Notice::WaitingForHook { hook, left } => {
-            log.write(&Hook::Waiting { hook, duration: Span(left) });
+        PoolNotice::ThrottleLifted => Pool::ThrottleLifted,
+        PoolNotice::SpawnDelayed { delay, failures } => match fork_error {
+            Some(error) => {
+                shortage = Shortage::behind(error);
+                let duration = Span(delay);
+                Pool::CannotFork { error, shortage: &shortage, failures, duration }
+            }
+            None => Pool::SpawnDelayed { failures, duration: Span(delay) },
+        },
+        PoolNotice::SpawnRecovered { failures } => Pool::SpawnRecovered { failures },
+        PoolNotice::Crowded { alive } => Pool::Crowded { children: Children(alive) },
+        PoolNotice::AtMaximum { max_children, busy, waiting } => {
+            Pool::AtMaximum { max_children, busy, waiting: Waiting(waiting) }
         }
-        Notice::HookTimedOut { hook, limit } => {
-            log.write(&Hook::TimedOut { hook, duration: Span(limit) });
+        PoolNotice::Unserved { idle, waiting } => Pool::Unserved { idle, waiting },
+        PoolNotice::Silent => Pool::Silent,
+        PoolNotice::BelowMaximum { lasted } => Pool::BelowMaximum { duration: Span(lasted) },
+        PoolNotice::ClientsNoticedLate { interval, took, within } => {
+            let (interval, duration, within) = (Span(interval), Span(took), Span(within));
+            return log.write(&Client::NoticedLate { interval, duration, within });
         }
-        Notice::HookCutShort { hook } => log.write(&Hook::CutShort { hook }),
-        Notice::Stopping { request, alive } => {
+        PoolNotice::Resized { prefork, max_children } => Pool::Resized { prefork, max_children },
+        PoolNotice::DescendantsLeft { left } => Pool::DescendantsLeft { left },
+    });
+}
+
+fn of_change(log: &Log, notice: ChangeNotice) {
+    let reason;
+    log.write(&match notice {
+        ChangeNotice::ReadingSettings => Change::ReadingSettings,
+        ChangeNotice::SettingsTimedOut { limit } => {
+            reason = format!("the settings were not read in {}", Span(limit));
+            Change::ReloadRefused { reason: &reason }
+        }
+        ChangeNotice::Reloading { generation } => Change::Reloading { generation },
+        ChangeNotice::Reloaded { generation, took, old } => {
+            Change::Reloaded { generation, duration: Span(took), old: Old(old) }
+        }
+        ChangeNotice::OldLeft { took } => Change::OldLeft { duration: Span(took) },
+        ChangeNotice::ReloadFailed { generation, old } => {
+            Change::ReloadFailed { generation, children: Children(old) }
+        }
+        ChangeNotice::Probing => Change::Probing,
+        ChangeNotice::ProbeTimedOut { limit } => {
+            reason = format!("the new program was not ready in {}", Span(limit));
+            Change::UpgradeRefused { reason: &reason }
+        }
+        ChangeNotice::ProgramBusy { tried } => {
+            reason = format!("the file has been written to for {}", Span(tried));
+            Change::UpgradeRefused { reason: &reason }
+        }
+        ChangeNotice::Upgrading => Change::Upgrading,
+        ChangeNotice::Stopping { request, alive } => {
             let how = if request == Request::StopNow { "now" } else { "gracefully" };
-            log.write(&Change::Stopping { how, children: Children(alive) });
+            Change::Stopping { how, children: Children(alive) }
         }
-        Notice::Escalated { rung, alive } => {
-            log.write(&Change::Escalated { children: Children(alive), how: taken(rung) });
+        ChangeNotice::Escalated { rung, alive } => {
+            Change::Escalated { children: Children(alive), how: taken(rung) }
         }
+    });
+}
+
+fn of_hook(log: &Log, hook: prefork_core::Hook, notice: HookNotice) {
+    log.write(&match notice {
+        HookNotice::Waiting { left } => Hook::Waiting { hook, duration: Span(left) },
+        HookNotice::TimedOut { limit } => Hook::TimedOut { hook, duration: Span(limit) },
+        HookNotice::CutShort => Hook::CutShort { hook },
+    });
+}
+
+/// What is done about a child that has been at one request for too long.
+const fn taken_at_timeout(measure: AtTimeout) -> &'static str {
+    match measure {
+        AtTimeout::Abort => "aborted (SIGABRT)",
+        AtTimeout::Examine => "on_timeout is called, and it is aborted (SIGABRT) then",
     }
 }
 

@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use nix::sys::signal::Signal as Name;
-use prefork_core::{Action, Event, Generation, Notice, Progress, RequestCount, SlotId, Verdict};
+use prefork_core::{
+    Action, ChildNotice, Event, Generation, Notice, PoolNotice, Progress, RequestCount, SlotId,
+    Verdict,
+};
 use rustix::process::Signal;
 
 use super::{Parent, deaths, table::number};
@@ -164,10 +167,11 @@ impl Parent<'_> {
             return;
         }
         let about = match notice {
-            Notice::CutShort { child, .. } | Notice::Hung { child, .. } => {
+            Notice::Child(child, ChildNotice::CutShort { .. })
+            | Notice::Child(child, ChildNotice::Hung { .. }) => {
                 About { in_hand: self.in_hand(child.slot), ..About::default() }
             }
-            Notice::SpawnDelayed { .. } => {
+            Notice::Pool(PoolNotice::SpawnDelayed { .. }) => {
                 About { fork_error: self.fork_error.take(), ..About::default() }
             }
             _ => About::default(),

@@ -5,7 +5,7 @@
 
 use std::{fmt::Display, time::Duration};
 
-use prefork_core::{Allowance, ChildId, Exit, Notice, OutOfMemory};
+use prefork_core::{Allowance, ChildId, ChildNotice, Exit, Notice, OutOfMemory, PoolNotice};
 
 use super::Parent;
 use crate::{
@@ -117,14 +117,17 @@ impl Parent<'_> {
 pub(super) const fn is_about_a_death(notice: Notice) -> bool {
     matches!(
         notice,
-        Notice::DiedAbnormally { .. } | Notice::MoreDied { .. } | Notice::Throttled { .. }
+        Notice::Child(_, ChildNotice::DiedAbnormally { .. })
+            | Notice::Pool(PoolNotice::MoreDied { .. })
+            | Notice::Pool(PoolNotice::Throttled { .. })
     )
 }
 
 /// How the child has ended that a notice is about, or the last one of several.
 const fn how(notice: Notice) -> Option<Exit> {
     match notice {
-        Notice::DiedAbnormally { exit, .. } | Notice::MoreDied { last: exit, .. } => Some(exit),
+        Notice::Child(_, ChildNotice::DiedAbnormally { exit, .. })
+        | Notice::Pool(PoolNotice::MoreDied { last: exit, .. }) => Some(exit),
         _ => None,
     }
 }

@@ -5,7 +5,7 @@ use std::{
     io::{self, Write},
 };
 
-use prefork_core::{Event, Hook, Notice, Time, one_line};
+use prefork_core::{ChangeNotice, Event, Hook, Notice, Time, one_line};
 
 use super::Parent;
 use crate::{
@@ -44,15 +44,15 @@ impl Parent<'_> {
     pub(super) fn log_upgrade(&self, notice: Notice) -> bool {
         let Ok(invocation) = &self.invocation else { return false };
         match (notice, &self.helpers.probe) {
-            (Notice::Probing, _) if self.is_about_to_try_itself() => {
+            (Notice::Change(ChangeNotice::Probing), _) if self.is_about_to_try_itself() => {
                 let path = one_line(invocation.running());
                 self.log.write(&ChangeMessage::ProbingAgain { path: &path });
             }
-            (Notice::Probing, _) => {
+            (Notice::Change(ChangeNotice::Probing), _) => {
                 let program = invocation.program();
                 self.log.write(&ChangeMessage::ProbingProgram { path: &one_line(&program) });
             }
-            (Notice::Upgrading, Some(probe)) => {
+            (Notice::Change(ChangeNotice::Upgrading), Some(probe)) => {
                 let Tried { path, is_running } = probe.tried(invocation);
                 let (path, running) =
                     (one_line(&path).to_string(), one_line(invocation.running()).to_string());

@@ -12,7 +12,10 @@ use std::{
 };
 
 use nix::sys::signal::Signal;
-use prefork_core::{Action, Event, Hangups, Hook, Notice, Request, Supervisor, Time, Verdict};
+use prefork_core::{
+    Action, ChangeNotice, ChildNotice, Event, Hangups, Hook, Notice, Request, Supervisor, Time,
+    Verdict,
+};
 use prefork_daemonize::Readiness;
 use rustix::event::{PollFd, PollFlags};
 
@@ -209,15 +212,15 @@ impl Watcher {
     fn log_notice(&self, notice: Notice) {
         match notice {
             // The one that the supervisor counts is no process.
-            Notice::Stopping { request, .. } => {
-                let notice = Notice::Stopping { request, alive: 0 };
+            Notice::Change(ChangeNotice::Stopping { request, .. }) => {
+                let notice = Notice::Change(ChangeNotice::Stopping { request, alive: 0 });
                 notices::log(&self.log, notice, &About::default());
             }
-            Notice::Escalated { .. } => {
+            Notice::Change(ChangeNotice::Escalated { .. }) => {
                 self.log.write(&ChangeMessage::LoopStays);
             }
             // The next line is about that.
-            Notice::CutShort { .. } => {}
+            Notice::Child(_, ChildNotice::CutShort { .. }) => {}
             notice => notices::log(&self.log, notice, &About::default()),
         }
     }
