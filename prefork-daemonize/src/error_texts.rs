@@ -4,7 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::{DaemonizeError, LogError, Pid, PidFileError, StopError};
+use crate::{DaemonizeError, LogError, Obstacle, Pid, PidFileError, SocketFileError, StopError};
 
 const EVIL: &str = "/tmp/\u{1b}[31m\n\u{202e}evil";
 
@@ -65,6 +65,17 @@ fn of_stopping() {
         Error::StillAlive { path: path(), pid, waited },
         Error::StillStopping { path: path(), pid, waited },
         Error::LeftBehind { path: path(), pid },
+    ];
+    all.iter().for_each(|error| assert_shown(error));
+}
+
+#[test]
+fn of_socket_files() {
+    use SocketFileError as Error;
+    let all = [
+        Error::Occupied { path: path(), obstacle: Obstacle::NoSocket },
+        Error::Mode { path: path(), mode: 0o1777 },
+        Error::Bind { path: path(), source: source() },
     ];
     all.iter().for_each(|error| assert_shown(error));
 }

@@ -9,6 +9,7 @@
 //! - [`PidFile`] lets one daemon run at a time and proves which process it is;
 //! - [`running`], [`signal()`] and [`stop()`] find that process from anywhere;
 //! - [`Privileges`] are what a process runs as: looked up by name once, applied in a child, and read back;
+//! - [`SocketFile`] is the file of a UNIX socket: it replaces what a killed daemon has left, and goes with the daemon;
 //! - [`open_log`] and [`reset_signals`] are what a daemon needs besides.
 //!
 //! # When to use
@@ -72,6 +73,7 @@ mod pid;
 mod pidfile;
 mod privileges;
 mod signals;
+mod socket_file;
 mod sys;
 mod threads;
 mod wait;
@@ -87,6 +89,7 @@ pub use pid::Pid;
 pub use pidfile::{PidFile, PidFileError, Restored};
 pub use privileges::{Privileges, PrivilegesError, PrivilegesFault, WantedPrivileges};
 pub use signals::{InheritedSignals, reset_signals};
+pub use socket_file::{Obstacle, SocketFile, SocketFileError, SocketFileId};
 
 /// Compiles the examples of the README.
 #[cfg(doctest)]

@@ -2,10 +2,11 @@
 
 use std::{net::SocketAddr, os::fd::OwnedFd, path::Path};
 
+use prefork_daemonize::SocketFileId;
+
 use super::{
     bound::{listens, tcp_address},
     listeners::KnownBy,
-    socket_file::Identity,
 };
 
 /// A listening socket that was left.
@@ -13,7 +14,7 @@ use super::{
 pub(crate) struct InheritedListener {
     pub(crate) known_by: KnownBy,
     pub(crate) activated: Option<String>,
-    pub(crate) file: Option<Identity>,
+    pub(crate) file: Option<SocketFileId>,
     pub(crate) socket: OwnedFd,
 }
 

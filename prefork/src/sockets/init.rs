@@ -7,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use rustix::fs::Mode;
+use prefork_daemonize::SocketFile;
 
 use super::{
     AnyListener, InheritedListener,
@@ -16,7 +16,7 @@ use super::{
     listeners::{KnownBy, Listeners, Listening},
     offered::{Found, Offered},
     predecessor::Predecessor,
-    socket_file::{self, SocketFile},
+    unix_socket::{self, LISTENING},
 };
 use crate::{logs::log::Log, program::Role, sys::refused::Refusable};
 
@@ -132,7 +132,7 @@ impl Init {
             Some(found) => found,
             None => {
                 let bound = self.predecessor.outlast(|| TcpListener::bind(&asked[..]));
-                let bound = bound.if_refused(socket_file::LISTENING);
+                let bound = bound.if_refused(LISTENING);
                 Found::new(bound.map_err(|error| named(&address, &self.offered.explain(error)))?)
             }
         };
@@ -196,7 +196,7 @@ impl Init {
             let problem = format!("mode {mode:o} has more than the bits 777");
             return Err(named(path, &io::Error::new(io::ErrorKind::InvalidInput, problem)));
         }
-        self.listen_at(path, Some(Mode::from_raw_mode(mode)))
+        self.listen_at(path, Some(mode))
     }
 
     /// Listens on a TCP address or a UNIX socket, whichever the text says: a UNIX socket where it has a slash
@@ -256,12 +256,12 @@ impl Init {
         }
     }
 
-    fn listen_at(&mut self, path: &Path, mode: Option<Mode>) -> io::Result<UnixListener> {
+    fn listen_at(&mut self, path: &Path, mode: Option<u32>) -> io::Result<UnixListener> {
         let wanted = self.absolute(path).map_err(|error| named(path, &error))?;
         let found = match self.offered.take_unix(&wanted) {
             Some(found) => found,
             None => {
-                let bound = self.predecessor.outlast(|| socket_file::bind(&wanted, mode));
+                let bound = self.predecessor.outlast(|| unix_socket::bind(&wanted, mode));
                 let (listener, file) =
                     bound.map_err(|error| named(&wanted, &self.offered.explain(error)))?;
                 let found = Found::with_file(listener, file.as_ref());

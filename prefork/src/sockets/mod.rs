@@ -9,7 +9,7 @@ mod init;
 pub(crate) mod listeners;
 mod offered;
 pub(crate) mod predecessor;
-pub(crate) mod socket_file;
+pub(crate) mod unix_socket;
 
 pub(crate) use address::UnixPeer;
 pub use any::{AnyAddr, AnyListener, AnyStream};

@@ -2,12 +2,13 @@
 
 use std::{io, net::SocketAddr, os::fd::OwnedFd, path::Path};
 
+use prefork_daemonize::{SocketFile, SocketFileId};
+
 use super::{
     InheritedListener,
     activation::{self, Activated},
     bound::{self, listens, tcp_address, unix_address},
     listeners::{KnownBy, Listening},
-    socket_file::{Identity, SocketFile},
 };
 use crate::logs::{ClientMessage, log::Log};
 
@@ -26,7 +27,7 @@ pub(super) struct Found {
     /// The name that the service manager has given it, if it comes from there.
     pub(super) activated: Option<String>,
     /// The file of a UNIX socket that the daemon has made.
-    pub(super) file: Option<Identity>,
+    pub(super) file: Option<SocketFileId>,
 }
 
 impl Found {
@@ -37,7 +38,7 @@ impl Found {
 
     /// One that was just made, with the file that it has.
     pub(super) fn with_file(listener: impl Into<OwnedFd>, file: Option<&SocketFile>) -> Self {
-        Self { file: file.map(SocketFile::identity), ..Self::new(listener) }
+        Self { file: file.map(SocketFile::id), ..Self::new(listener) }
     }
 
     /// An address where a socket listens that was asked for by its name: it is known by that too.

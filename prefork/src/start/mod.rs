@@ -9,7 +9,7 @@ use std::io;
 
 pub(crate) use introduction::Introduction;
 use prefork_core::one_line;
-use prefork_daemonize::{PidFile, Privileges};
+use prefork_daemonize::{PidFile, Privileges, SocketFile};
 
 use crate::{
     Init, RunError,
@@ -23,7 +23,6 @@ use crate::{
     sockets::activation::Activated,
     sockets::listeners::Listeners,
     sockets::predecessor::Predecessor,
-    sockets::socket_file::SocketFile,
     start::pid_file::KeptPidFile,
     status::StatusSocket,
     sys::threads,

@@ -2,13 +2,13 @@
 
 use std::{io, net::TcpListener, os::fd::OwnedFd, path::Path};
 
-use rustix::fs::Mode;
+use prefork_daemonize::{SocketFile, SocketFileId};
 
 use super::address::Address;
 use crate::{
     sockets::bound::tcp_address,
     sockets::listeners::KnownBy,
-    sockets::socket_file::{self, Identity, SocketFile},
+    sockets::unix_socket::{self, LISTENING},
     sys::refused::Refusable,
 };
 
@@ -32,13 +32,10 @@ impl StatusSocket {
         let mut file = None;
         let socket: OwnedFd = match address {
             Address::Tcp(address) => {
-                TcpListener::bind(address).if_refused(socket_file::LISTENING).map_err(named)?.into()
+                TcpListener::bind(address).if_refused(LISTENING).map_err(named)?.into()
             }
             Address::Unix { path, mode } => {
-                let mode = Some(Mode::from_raw_mode(*mode));
-                let (listener, made) = socket_file::bind(path, mode)
-                    .if_refused(socket_file::LISTENING)
-                    .map_err(named)?;
+                let (listener, made) = unix_socket::bind(path, Some(*mode)).map_err(named)?;
                 file = made;
                 listener.into()
             }
@@ -61,7 +58,7 @@ impl StatusSocket {
     }
 
     /// Gives up a socket of the old program that this one does not want, with its file.
-    pub(crate) fn discard(socket: &OwnedFd, known_by: &KnownBy, file: Option<Identity>) {
+    pub(crate) fn discard(socket: &OwnedFd, known_by: &KnownBy, file: Option<SocketFileId>) {
         // While this is open, no other file has its number.
         let Ok(socket) = socket.try_clone() else { return };
         Self { file: None, socket, known_by: known_by.clone() }.own(file);
@@ -77,13 +74,13 @@ impl StatusSocket {
     }
 
     /// The file that it has, if one.
-    pub(crate) fn file(&self) -> Option<Identity> {
-        self.file.as_ref().map(SocketFile::identity)
+    pub(crate) fn file(&self) -> Option<SocketFileId> {
+        self.file.as_ref().map(SocketFile::id)
     }
 
     /// Takes charge of the file too: this one, or, where an earlier library has not noted which, the one that
     /// stands there.
-    pub(crate) fn own(&mut self, file: Option<Identity>) {
+    pub(crate) fn own(&mut self, file: Option<SocketFileId>) {
         if let (KnownBy::Unix(path), None) = (&self.known_by, &self.file) {
             let path = Path::new(path);
             self.file = match file {
@@ -116,10 +113,11 @@ mod tests {
             fs::PermissionsExt,
             net::{UnixListener, UnixStream},
         },
+        time::Instant,
     };
 
     use super::*;
-    use crate::sockets::socket_file::tests::{alone, in_the_end};
+    use crate::sockets::unix_socket::tests::alone;
 
     #[test]
     fn a_stale_socket_is_replaced_and_ours_is_removed() {
@@ -131,7 +129,14 @@ mod tests {
         let error = StatusSocket::bind(&address).expect_err("taken");
         assert!(error.to_string().starts_with("status_listen: "), "{error}");
         drop(alive);
-        let socket = in_the_end(|| StatusSocket::bind(&address));
+        // A process that another test is just starting has all that is open here, until it executes something.
+        let begun = Instant::now();
+        let socket = loop {
+            match StatusSocket::bind(&address) {
+                Ok(socket) => break socket,
+                Err(error) => assert!(begun.elapsed().as_secs() < 10, "not replaced: {error}"),
+            }
+        };
         let metadata = fs::symlink_metadata(&path).expect("there");
         assert_eq!(metadata.permissions().mode() & 0o777, 0o640);
         UnixStream::connect(&path).expect("it listens");

@@ -12,13 +12,14 @@ use std::{
 };
 
 use prefork_core::{HandedTags, Hangups, SlotId};
+use prefork_daemonize::SocketFileId;
 use rustix::fs::{SealFlags, fcntl_add_seals, fcntl_get_seals};
 use serde::{Deserialize, Serialize};
 
 use crate::{channels::HandedChannels, program::Command};
 use crate::{
-    channels::Reports, sockets::listeners::KnownBy, sockets::socket_file::Identity,
-    status::counters::HandedCounters, sys::memory_file,
+    channels::Reports, sockets::listeners::KnownBy, status::counters::HandedCounters,
+    sys::memory_file,
 };
 
 /// The version of the format.
@@ -77,7 +78,7 @@ pub(super) struct HandedListener {
     pub(super) activated: Option<String>,
     /// The file of a UNIX socket that the daemon has made: the next program's to remove.
     #[serde(default)]
-    pub(super) file: Option<Identity>,
+    pub(super) file: Option<SocketFileId>,
 }
 
 /// An open log, for a parent that may not open it again.

@@ -15,7 +15,7 @@ use std::{
 };
 
 use prefork_core::{AdoptedAs, HandedTags};
-use prefork_daemonize::PidFile;
+use prefork_daemonize::{PidFile, SocketFile};
 use prefork_scoreboard::OwnedBoard;
 use rustix::{
     fs::Mode,
@@ -35,7 +35,6 @@ use crate::{
     sockets::InheritedListener,
     sockets::Init,
     sockets::listeners::{KnownBy, Listeners, Listening},
-    sockets::socket_file::SocketFile,
     start::pid_file::KeptPidFile,
     start::{Initialized, RuntimeFiles, call_after_init, create_board},
     status::StatusSocket,

@@ -3,7 +3,7 @@
 use std::net::{Ipv4Addr, TcpStream, UdpSocket};
 
 use super::*;
-use crate::{logs::log::Log, sockets::socket_file::tests::alone};
+use crate::{logs::log::Log, sockets::unix_socket::tests::alone};
 
 fn init() -> Init {
     Init::new("test".to_owned(), false, std::env::current_dir().ok())
@@ -114,7 +114,7 @@ fn sockets_that_were_made_go_and_those_that_were_passed_stay() {
     assert!(taken.to_string().ends_with("/made\": a process listens there"), "{taken}");
     let (listeners, files) = init.into_listeners();
     let mine: Vec<_> = listeners.iter().map(|listening| listening.file).collect();
-    assert_eq!(mine, [Some(files[0].identity()), None]);
+    assert_eq!(mine, [Some(files[0].id()), None]);
     drop((listeners, files));
     assert!(!made.exists() && passed.exists());
 }

@@ -12,6 +12,7 @@ use std::{
 };
 
 use prefork_core::{Allowance, Time};
+use prefork_daemonize::SocketFileId;
 use rustix::net::sockopt;
 use serde::{Deserialize, Serialize};
 
@@ -20,7 +21,6 @@ use crate::{
     logs::ClientMessage,
     logs::log::Log,
     sockets::bound,
-    sockets::socket_file::Identity,
     sys::listening::{self, Queue},
 };
 pub(crate) use door::is_closed;
@@ -48,7 +48,7 @@ pub(crate) struct Listening {
     /// The name that the service manager has given it, if it comes from there.
     pub(crate) activated: Option<String>,
     /// The file of a UNIX socket that the daemon has made, and is to remove.
-    pub(crate) file: Option<Identity>,
+    pub(crate) file: Option<SocketFileId>,
     pub(crate) socket: OwnedFd,
 }
 
