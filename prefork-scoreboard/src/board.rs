@@ -1,6 +1,7 @@
 //! A board as its readers have it.
 
 use crate::census::Census;
+use crate::check::Name;
 use crate::clock::Monotonic;
 use crate::error::{Fault, Foreign, HeaderFault, OpenError, SlotError};
 use crate::facts::Facts;
@@ -55,6 +56,7 @@ pub struct Board {
     pub(crate) file: File,
     /// The path for messages: a word in brackets where the board has none.
     pub(crate) name: PathBuf,
+    pub(crate) kind_of_name: Name,
     pub(crate) header: Header,
     times: Times,
 }
@@ -71,7 +73,7 @@ impl Board {
         let file = open_file(path, OFlags::RDONLY)?;
         // Later messages, and claims, must not depend on the directory of the moment.
         let name = path::absolute(path).unwrap_or_else(|_| path.to_owned());
-        Self::from_file(file, name)
+        Self::from_file(file, name, Name::Path)
     }
 
     /// Reads the board in a file that is open already; `name` stands for it in messages.
@@ -99,20 +101,29 @@ impl Board {
     /// # }
     /// ```
     pub fn of_file(file: File, name: impl Into<PathBuf>) -> Result<Self, OpenError> {
-        Self::from_file(file, name.into())
+        Self::from_file(file, name.into(), Name::Label)
     }
 
-    pub(crate) fn from_file(file: File, name: PathBuf) -> Result<Self, OpenError> {
+    pub(crate) fn from_file(
+        file: File,
+        name: PathBuf,
+        kind_of_name: Name,
+    ) -> Result<Self, OpenError> {
         match read_header(&file) {
-            Ok(Ok(header)) => Ok(Self::with_header(file, name, header)),
+            Ok(Ok(header)) => Ok(Self::with_header(file, name, kind_of_name, header)),
             Ok(Err(reason)) => Err(OpenError::Header { path: name, reason }),
             Err(source) => Err(OpenError::Io { action: "read", path: name, source }),
         }
     }
 
-    pub(crate) fn with_header(file: File, name: PathBuf, header: Header) -> Self {
+    pub(crate) fn with_header(
+        file: File,
+        name: PathBuf,
+        kind_of_name: Name,
+        header: Header,
+    ) -> Self {
         let times = if header.is_of_this_boot() { Times::ThisBoot } else { Times::OtherBoot };
-        Self { file, name, header, times }
+        Self { file, name, kind_of_name, header, times }
     }
 
     /// Returns how many slots the board has; the last is one less.

@@ -16,6 +16,7 @@
 //! is never taken from a living process.
 
 use crate::board::{Board, open_file};
+use crate::check::Name;
 use crate::clock::{Monotonic, wall_now};
 use crate::error::{ClaimError, OpenError};
 use crate::file::{ByteLock, FileId, Lock, Locked, refuse_foreign, try_lock_shared};
@@ -91,7 +92,7 @@ impl Board {
         if FileId::of(&self.file).map_err(examine)? != FileId::from(&metadata) {
             return Err(ClaimError::Replaced { path });
         }
-        Ok(Self::from_file(file, path)?)
+        Ok(Self::from_file(file, path, Name::Path)?)
     }
 
     fn is_at_its_path(&self) -> Result<bool, ClaimError> {

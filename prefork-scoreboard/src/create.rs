@@ -78,7 +78,7 @@ pub(crate) fn create(
     })?;
     index::write_new(&file, &header).map_err(io_error("write", path))?;
     file.write_all_at(&header.encode(), 0).map_err(io_error("write", path))?;
-    temporary.rename(path)?;
+    temporary.rename()?;
     Ok(Created::New { file, lock, header })
 }
 
@@ -133,8 +133,10 @@ pub(crate) fn io_error(action: &'static str, path: &Path) -> impl FnOnce(io::Err
 
 /// The name of the file that becomes the board; removed on drop unless it did.
 ///
-/// To be dropped before the file, whose lock says that the name is ours to remove.
-struct Temporary {
+/// To be dropped before the file, whose lock says that the name is ours to remove. Errors name the board, which is what
+/// the caller has asked for, unless something is wrong with what has the temporary name.
+struct Temporary<'a> {
+    board: &'a Path,
     path: PathBuf,
     fate: Fate,
 }
@@ -145,24 +147,24 @@ enum Fate {
     Renamed,
 }
 
-impl Temporary {
-    fn take(board: &Path) -> Result<(File, Self), CreateError> {
+impl<'a> Temporary<'a> {
+    fn take(board: &'a Path) -> Result<(File, Self), CreateError> {
         let path = temporary_path(board)?;
         for _ in 0..ATTEMPTS {
-            let file = match open_temporary(&path) {
+            let file = match open_temporary(&path, board) {
                 Err(CreateError::Io { source, .. }) if source.kind() == ErrorKind::NotFound => {
                     return Err(CreateError::NoDirectory { path: board.into() });
                 }
                 opened => opened?,
             };
-            match try_lock(&file).map_err(io_error("lock", &path))? {
+            match try_lock(&file).map_err(io_error("lock", board))? {
                 Lock::Taken => {}
                 Lock::Contended => return Err(CreateError::Creating { path: board.into() }),
             }
-            let own = FileId::of(&file).map_err(io_error("examine", &path))?;
-            if FileId::at(&path).map_err(io_error("examine", &path))? == Some(own) {
-                let temporary = Self { path, fate: Fate::Temporary };
-                empty(&file).map_err(io_error("prepare", &temporary.path))?;
+            let own = FileId::of(&file).map_err(io_error("examine", board))?;
+            if FileId::at(&path).map_err(io_error("examine", board))? == Some(own) {
+                let temporary = Self { board, path, fate: Fate::Temporary };
+                empty(&file).map_err(io_error("prepare", board))?;
                 return Ok((file, temporary));
             }
         }
@@ -171,23 +173,23 @@ impl Temporary {
 
     /// Opens the locked file once more, as a description without a lock.
     fn open_again(&self, locked: &File) -> Result<File, CreateError> {
-        let file = open_temporary(&self.path)?;
-        let examine = || io_error("examine", &self.path);
+        let file = open_temporary(&self.path, self.board)?;
+        let examine = || io_error("examine", self.board);
         if FileId::of(&file).map_err(examine())? == FileId::of(locked).map_err(examine())? {
             Ok(file)
         } else {
-            Err(CreateError::Creating { path: self.path.clone() })
+            Err(CreateError::Creating { path: self.board.into() })
         }
     }
 
-    fn rename(&mut self, board: &Path) -> Result<(), CreateError> {
-        fs::rename(&self.path, board).map_err(io_error("rename", board))?;
+    fn rename(&mut self) -> Result<(), CreateError> {
+        fs::rename(&self.path, self.board).map_err(io_error("rename", self.board))?;
         self.fate = Fate::Renamed;
         Ok(())
     }
 }
 
-impl Drop for Temporary {
+impl Drop for Temporary<'_> {
     fn drop(&mut self) {
         if self.fate == Fate::Temporary {
             // The lock is held, so it is ours to remove. Nothing is left to do if that fails.
@@ -211,7 +213,7 @@ fn temporary_path(board: &Path) -> Result<PathBuf, CreateError> {
     Ok(board.with_file_name(name))
 }
 
-fn open_temporary(path: &Path) -> Result<File, CreateError> {
+fn open_temporary(path: &Path, board: &Path) -> Result<File, CreateError> {
     let flags =
         OFlags::RDWR | OFlags::CREATE | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
     let file = match rustix::fs::open(path, flags, Mode::RUSR | Mode::WUSR) {
@@ -220,10 +222,10 @@ fn open_temporary(path: &Path) -> Result<File, CreateError> {
             return Err(CreateError::Foreign { path: path.into(), reason: Foreign::SymbolicLink });
         }
         Err(errno) => {
-            return Err(io_error("create", path)(errno.into()));
+            return Err(io_error("create", board)(errno.into()));
         }
     };
-    let metadata = file.metadata().map_err(io_error("examine", path))?;
+    let metadata = file.metadata().map_err(io_error("examine", board))?;
     refuse_foreign(&metadata)
         .map_err(|reason| CreateError::Foreign { path: path.into(), reason })?;
     Ok(file)

@@ -93,7 +93,7 @@ pub enum CreateError {
     Io {
         /// What was attempted.
         action: &'static str,
-        /// The path of the board, or of the temporary file next to it.
+        /// The path of the board.
         path: PathBuf,
         /// What the kernel said.
         source: io::Error,

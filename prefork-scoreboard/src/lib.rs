@@ -83,6 +83,7 @@ compile_error!("prefork-scoreboard needs Linux");
 
 mod board;
 mod census;
+mod check;
 mod checksum;
 mod claim;
 mod clock;

@@ -184,6 +184,7 @@ fn since_boot(ticks: u64) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::check::Name;
     use crate::header::Header;
     use crate::owned::OwnedBoard;
     use std::process::{Command, Stdio};
@@ -201,7 +202,7 @@ mod tests {
         change(&mut header);
         // As of another process: the lock is of another description.
         let file = File::open(&board.name).expect("it is there");
-        Board::with_header(file, "(test)".into(), header)
+        Board::with_header(file, "(test)".into(), Name::Label, header)
     }
 
     #[test]

@@ -1,9 +1,10 @@
 //! A board as the parent has it that owns it.
 
 use crate::board::{Board, read_header};
+use crate::check::Name;
 use crate::clock::Monotonic;
 use crate::create::{self, Created};
-use crate::error::{CreateError, Fault, HeaderFault, OpenError, SlotError};
+use crate::error::{CreateError, Fault, OpenError, SlotError};
 use crate::facts::Facts;
 use crate::file::{FileId, Lock, try_lock};
 use crate::format::{FACTS_WORDS, PULSE_WORDS, facts, pulse};
@@ -141,7 +142,7 @@ impl OwnedBoard {
         match create::create(&path, Kind::Owned, slots, own)? {
             Created::New { file, lock, header } => {
                 let identity = FileId::of(&file).map_err(io_error)?;
-                let board = Board::with_header(file, path.clone(), header);
+                let board = Board::with_header(file, path.clone(), Name::Path, header);
                 Ok(Self { board, place: Place::File { path, identity, lock }, maker: Maker::new() })
             }
             Created::Exists => unreachable!("only shared boards are taken over"),
@@ -160,7 +161,7 @@ impl OwnedBoard {
         let slots = create::check_slots(slots)?;
         let header = Header::new(Kind::Owned, slots);
         let file = memfd::create(&header)?;
-        let board = Board::with_header(file, memfd::NAME.into(), header);
+        let board = Board::with_header(file, memfd::NAME.into(), Name::Label, header);
         Ok(Self { board, place: Place::Nowhere, maker: Maker::new() })
     }
 
@@ -194,13 +195,16 @@ impl OwnedBoard {
     ///
     /// [`OpenError`] if `file` is no board that this process has made, or `path` and `lock` do not go
     /// together with it; whether it still is at its path does not matter here, but see
-    /// [`check`](Self::check).
+    /// [`check`](Board::check).
     pub fn adopt(
         path: Option<&Path>,
         file: OwnedFd,
         lock: Option<OwnedFd>,
     ) -> Result<Self, OpenError> {
-        let name = path.unwrap_or(Path::new(memfd::NAME)).to_owned();
+        let (name, kind_of_name) = match path {
+            Some(path) => (path::absolute(path).unwrap_or_else(|_| path.to_owned()), Name::Path),
+            None => (memfd::NAME.into(), Name::Label),
+        };
         let (file, lock) = (File::from(file), lock.map(File::from));
         let not_ours = || OpenError::NotOurs { path: name.clone() };
         let io_error = |source| OpenError::Io { action: "examine", path: name.clone(), source };
@@ -211,8 +215,8 @@ impl OwnedBoard {
             return Err(not_ours());
         }
         let place = match (path, lock) {
-            (Some(path), Some(lock)) => {
-                let path = path::absolute(path).map_err(io_error)?;
+            (Some(_), Some(lock)) => {
+                let path = name.clone();
                 let identity = FileId::of(&file).map_err(io_error)?;
                 // Taking the lock changes nothing for a process that holds it already.
                 if FileId::of(&lock).map_err(io_error)? != identity
@@ -225,7 +229,7 @@ impl OwnedBoard {
             (None, None) => Place::Nowhere,
             (Some(_), None) | (None, Some(_)) => return Err(not_ours()),
         };
-        let board = Board::with_header(file, name, header);
+        let board = Board::with_header(file, name, kind_of_name, header);
         Ok(Self { board, place, maker: Maker::new() })
     }
 
@@ -394,39 +398,6 @@ impl OwnedBoard {
         let offset = self.board.offset(slot)?;
         write::rewrite(&self.board.file, offset, fill)
             .map_err(|source| self.board.slot_error("write", slot, source))
-    }
-
-    /// Examines the file of the board: whether it still is at its path, has its size and header.
-    ///
-    /// A few system calls; now and then is often enough. A board without a name cannot be removed
-    /// or truncated, but its header is compared too.
-    ///
-    /// # Errors
-    ///
-    /// [`Fault`] says what has happened. The board stays usable as far as it goes; see
-    /// [`resize`](Self::resize).
-    pub fn check(&self) -> Result<(), Fault> {
-        let name = || self.board.name.clone();
-        let io_error = |source: io::Error| Fault::Io { path: name(), source };
-        if let Place::File { path, identity, .. } = &self.place {
-            match FileId::at(path).map_err(io_error)? {
-                Some(found) if found == *identity => {}
-                Some(_) => return Err(Fault::Replaced { path: name() }),
-                None => return Err(Fault::Removed { path: name() }),
-            }
-        }
-        let expected = self.board.header.file_size();
-        let found = self.board.file.metadata().map_err(io_error)?.len();
-        if found < expected {
-            return Err(Fault::Truncated { path: name(), expected, found });
-        }
-        match read_header(&self.board.file).map_err(io_error)? {
-            Ok(header) if header == self.board.header => Ok(()),
-            Err(HeaderFault::Truncated { found, .. }) => {
-                Err(Fault::Truncated { path: name(), expected, found })
-            }
-            Ok(_) | Err(_) => Err(Fault::Overwritten { path: name() }),
-        }
     }
 
     /// Removes the file of the board and gives the board up.

@@ -58,7 +58,7 @@ impl Tally {
 /// and allocates nothing if the board has not more slots than the one before. Slots are read one
 /// after the other, so each record is of one moment, but no two need be of the same.
 ///
-/// It prints as a line of letters, as Apache's server status does: `_W..S`.
+/// It prints as a line of letters, as Apache's server status does: `_W..S`. The slot of a process that is gone is an `x`.
 #[derive(Debug, Clone, Default)]
 pub struct Snapshot {
     pub(crate) records: Vec<Record>,
@@ -115,6 +115,9 @@ impl Snapshot {
 
 impl fmt::Display for Snapshot {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.records.iter().try_for_each(|record| write!(f, "{}", record.status()))
+        self.records.iter().try_for_each(|record| match self.gone.binary_search(&record.slot()) {
+            Ok(_) => f.write_str("x"),
+            Err(_) => write!(f, "{}", record.status()),
+        })
     }
 }

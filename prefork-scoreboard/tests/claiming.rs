@@ -5,7 +5,9 @@ use common::{
     Forked, Numbers, Started, alone, directory, endurance, give_directory, given_directory,
     own_role, role, wait_for,
 };
-use prefork_scoreboard::{Board, ClaimError, CreateError, Kind, OwnedBoard, State, Status, format};
+use prefork_scoreboard::{
+    Board, ClaimError, CreateError, Fault, Kind, OwnedBoard, State, Status, format,
+};
 use std::fs;
 use std::io::Read;
 use std::os::unix::fs::FileExt;
@@ -228,6 +230,36 @@ fn a_replaced_board_is_not_claimed_by_its_old_readers() {
     assert_eq!(error.to_string(), format!("cannot open scoreboard {}", path.display()));
     let _new = Board::share(&path, 2).expect("a new board");
     assert!(matches!(old.claim(), Err(ClaimError::Replaced { .. })));
+}
+
+/// Those who report there would go on for ever, and nobody would see it.
+#[test]
+fn holders_notice_that_their_board_was_removed_or_replaced() {
+    let directory = directory();
+    let path = directory.path().join("board");
+    let board = Board::share(&path, 2).expect("a board");
+    let mut slot = board.claim().expect("a slot");
+    let reader = Board::open(&path).expect("a board");
+    let of_file = Board::of_file(fs::File::open(&path).expect("open"), "a board").expect("a board");
+    for board in [&board, &reader] {
+        board.check().expect("it is at its path");
+    }
+    fs::remove_file(&path).expect("removed");
+    of_file.check().expect("it has no path");
+    for board in [&board, &reader] {
+        assert!(matches!(board.check(), Err(Fault::Removed { .. })));
+    }
+    let again = Board::share(&path, 2).expect("a new board");
+    assert!(matches!(board.check(), Err(Fault::Replaced { .. })));
+    slot.idle();
+    assert_eq!(again.tally(0..2).expect("a tally").empty, 2, "they report to the old one");
+    again.check().expect("it is at its path");
+
+    let file = fs::OpenOptions::new().write(true).open(&path).expect("the file");
+    file.write_all_at(&[0xff], 30).expect("a byte");
+    assert!(matches!(again.check(), Err(Fault::Overwritten { .. })));
+    file.set_len(4096).expect("cut");
+    assert!(matches!(again.check(), Err(Fault::Truncated { found: 4096, .. })));
 }
 
 /// The checksum of a header, as `format.md` has it for all versions.

@@ -112,6 +112,7 @@ fn what_the_dead_left_is_taken_before_what_is_empty() {
         assert_eq!(counts(), (1, 0, vec![]));
         victim.kill();
         assert_eq!(counts(), (0, 1, vec![0]), "the dead are not at work");
+        assert_eq!(board.snapshot().expect("a snapshot").to_string(), "x.......");
         // Each claim looks at one of the eight slots in turn, and gives the one it takes back.
         let claim = || board.claim().expect("a free slot").index();
         let taken: Vec<usize> = (0..8).map(|_| claim()).collect();

@@ -84,7 +84,7 @@ fn system_calls_that_fail_are_errors_or_overcome() {
         ("create", "pwrite64:error=ENOSPC:when=1", "cannot write scoreboard PATH: No space"),
         ("create", "pwrite64:error=EINTR:when=1", "._"),
         ("create", "rename:error=EACCES", "cannot rename scoreboard PATH: Permission denied"),
-        ("create", "flock:error=ENOLCK", "cannot lock scoreboard "),
+        ("create", "flock:error=ENOLCK", "cannot lock scoreboard PATH: No locks"),
         ("create", "flock:error=EAGAIN", "scoreboard PATH is being created by another"),
         ("create", "madvise:error=EINVAL", "._"),
         ("anonymous", "memfd_create:error=EINVAL:when=1", "_"),

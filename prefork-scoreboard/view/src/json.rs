@@ -135,7 +135,7 @@ impl<'a> Shown<'a> {
                 busy: tally.busy,
                 draining: tally.draining,
                 stalled: tally.stalled,
-                gone: view.gone,
+                gone: tally.gone,
             },
             children: view.rows.iter().filter(|row| slots.show(row)).map(Child::new).collect(),
         }

@@ -63,10 +63,8 @@ pub struct View {
     pub created: SystemTime,
     /// How long ago that was; `None` for a board of another boot.
     pub age: Option<Duration>,
-    /// How many slots there are of each class, but for those of processes that are gone.
+    /// How many slots there are of each class; those of processes that are gone count as that alone.
     pub tally: Tally,
-    /// How many slots are of processes that are gone.
-    pub gone: usize,
     /// One for each slot, in order.
     pub rows: Vec<Row>,
 }
@@ -111,14 +109,18 @@ impl View {
     pub fn read(board: &Board, path: &str) -> Result<Self, ReadError> {
         let owner = Owner::new(&board.facts()?);
         let snapshot = board.snapshot()?;
-        let mut rows: Vec<_> = snapshot.records().iter().map(|it| Row::new(board, it)).collect();
+        let life = |record: &Record| match snapshot.gone().binary_search(&record.slot()) {
+            Ok(_) => Life::Gone,
+            Err(_) => board.life_of(record),
+        };
+        let mut rows: Vec<_> = snapshot.records().iter().map(|it| Row::new(it, life(it))).collect();
         let creator_life = board.creator_life();
         if (board.kind(), creator_life) == (Kind::Owned, Life::Gone) {
             // Children end with their parent. What runs still is seen to run, except in another pid namespace.
             let unseen = rows.iter_mut().filter(|row| row.life == Life::Unknown);
             unseen.filter(|row| row.status != Status::Empty).for_each(|row| row.life = Life::Gone);
         }
-        let (tally, gone) = count(&rows);
+        let tally = count(&rows);
         Ok(Self {
             path: path.to_owned(),
             kind: board.kind(),
@@ -131,7 +133,6 @@ impl View {
             created: board.created(),
             age: board.age(),
             tally,
-            gone,
             rows,
         })
     }
@@ -170,11 +171,15 @@ impl View {
 }
 
 /// Counts slots by what is in them, those of processes that are gone apart.
-pub(crate) fn count(rows: &[Row]) -> (Tally, usize) {
-    let (gone, rest): (Vec<_>, Vec<_>) = rows.iter().partition(|row| row.life == Life::Gone);
+pub(crate) fn count(rows: &[Row]) -> Tally {
     let mut tally = Tally::default();
-    rest.into_iter().for_each(|row| tally.add(row.class()));
-    (tally, gone.len())
+    for row in rows {
+        match row.life {
+            Life::Gone => tally.gone += 1,
+            Life::Running | Life::Unknown => tally.add(row.class()),
+        }
+    }
+    tally
 }
 
 /// Why a board could not be read.
@@ -189,8 +194,7 @@ pub enum ReadError {
 }
 
 impl Row {
-    fn new(board: &Board, record: &Record) -> Self {
-        let life = board.life_of(record);
+    fn new(record: &Record, life: Life) -> Self {
         let memory = match life {
             Life::Running => record.pid().and_then(memory::resident),
             Life::Gone | Life::Unknown => None,

@@ -54,7 +54,8 @@ impl View {
             (_, Some(max)) if max > 0 => format!("of {max}"),
             _ => format!("in {}", plural(self.slots(), "slot", "slots")),
         };
-        let gone = Some(self.gone).filter(|gone| *gone > 0).map(|gone| format!(", {gone} gone"));
+        let gone =
+            Some(self.tally.gone).filter(|gone| *gone > 0).map(|gone| format!(", {gone} gone"));
         let leaving = match self.leaving() {
             0 => String::new(),
             leaving => format!(", {leaving} leaving"),
@@ -218,7 +219,7 @@ mod tests {
             (
                 |view| {
                     view.rows.iter_mut().for_each(|row| row.life = Life::Gone);
-                    (view.tally, view.gone) = crate::count(&view.rows[..3]);
+                    view.tally = crate::count(&view.rows[..3]);
                     view.creator_life = Life::Gone;
                     view.sign.age = Some(Duration::from_secs(12));
                     let at = Duration::from_secs(1_700_000_000);

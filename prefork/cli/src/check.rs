@@ -173,9 +173,10 @@ fn troubles(view: &View, stuck: Option<Standing>) -> Vec<(Exit, String)> {
         Kind::Owned => troubles.extend(troubles_of_owner(view, stuck)),
         Kind::Shared => {}
     }
-    if view.gone > 0 {
-        let slots = plural(view.gone, "slot belongs", "slots belong");
-        let processes = if view.gone == 1 { "a process that is" } else { "processes that are" };
+    if view.tally.gone > 0 {
+        let slots = plural(view.tally.gone, "slot belongs", "slots belong");
+        let processes =
+            if view.tally.gone == 1 { "a process that is" } else { "processes that are" };
         troubles.push((Exit::Failed, format!("{slots} to {processes} gone")));
     }
     if view.tally.stalled > 0 {

@@ -62,7 +62,7 @@ pub fn children(to: &mut Exposition, view: &View) {
         let count = there.iter().filter(|row| words::state(row.status) == state).count();
         (state, Value::from(count))
     });
-    let counts: Vec<_> = counts.chain([("gone", view.gone.into())]).collect();
+    let counts: Vec<_> = counts.chain([("gone", view.tally.gone.into())]).collect();
     to.gauges("children", "Children by what they are doing", "state", &counts);
     to.gauge(
         "leaving_children",

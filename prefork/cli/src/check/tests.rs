@@ -66,7 +66,7 @@ fn a_daemon_that_does_not_run_is_not_running() {
     for change in [
         (|view| view.age = None) as fn(&mut View),
         |view| view.creator_life = Life::Gone,
-        |view| (view.creator_life, view.gone) = (Life::Gone, 3),
+        |view| (view.creator_life, view.tally.gone) = (Life::Gone, 3),
     ] {
         let mut view = idle();
         change(&mut view);
