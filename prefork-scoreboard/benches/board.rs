@@ -1,7 +1,7 @@
 //! What a report costs the worker, and what reading costs the parent.
 
 use divan::{Bencher, black_box};
-use prefork_scoreboard::{Board, OwnedBoard, Slot, Snapshot, State};
+use prefork_scoreboard::{Board, BoardOptions, Column, OwnedBoard, Slot, Snapshot, State};
 
 fn main() {
     divan::main();
@@ -18,7 +18,7 @@ fn slot() -> Slot {
 fn state_change(bencher: Bencher<'_, '_>) {
     let mut slot = slot();
     let mut states = [State::Idle, State::Reading].into_iter().cycle();
-    bencher.bench_local(|| slot.set(black_box(states.next().expect("endless"))));
+    bencher.bench_local(|| slot.state(black_box(states.next().expect("endless"))));
 }
 
 /// The start and the end of a request: two changes, one with a new label.
@@ -30,6 +30,34 @@ fn request(bencher: Bencher<'_, '_>) {
         slot.writing(black_box(labels.next().expect("endless")));
         slot.finished();
     });
+}
+
+/// A number in a column, time stamp included.
+#[divan::bench]
+fn set(bencher: Bencher<'_, '_>) {
+    let board = columns().anonymous(1).expect("memory for a board");
+    let mut slot = board.enter(0).expect("a page");
+    let queue = slot.number("queue").expect("a column");
+    let mut lengths = [17, 18].into_iter().cycle();
+    bencher.bench_local(|| slot.set(queue, black_box(lengths.next().expect("endless"))));
+}
+
+/// The end of a request that counts in two columns, as one change.
+#[divan::bench]
+fn finished_with_columns(bencher: Bencher<'_, '_>) {
+    let board = columns().anonymous(1).expect("memory for a board");
+    let mut slot = board.enter(0).expect("a page");
+    let (sent, queue) = (slot.number("sent"), slot.number("queue"));
+    let (sent, queue) = (sent.expect("a column"), queue.expect("a column"));
+    bencher.bench_local(|| {
+        slot.update(|report| {
+            report.state(State::Idle).count_requests(1).add(sent, black_box(4711)).set(queue, 3);
+        });
+    });
+}
+
+fn columns() -> BoardOptions {
+    BoardOptions::new().column(Column::counter("sent").unit("bytes")).column(Column::gauge("queue"))
 }
 
 /// The clock alone, for comparison.

@@ -3,21 +3,23 @@
 use crate::census::Census;
 use crate::check::Name;
 use crate::clock::Monotonic;
-use crate::error::{Fault, Foreign, HeaderFault, OpenError, SlotError};
+use crate::description::Description;
+use crate::error::{Fault, OpenError, SlotError};
 use crate::facts::Facts;
-use crate::format::{HEADER_SIZE, WORDS, facts, pulse};
+use crate::format::{WORDS, facts, pulse};
 use crate::header::{Header, Kind};
+use crate::open::{open_file, read_header};
 use crate::process;
 use crate::pulse::Pulse;
 use crate::read::{self, Patience};
 use crate::record::{self, Record, Times};
 use crate::snapshot::{Snapshot, Tally};
 use crate::state::Status;
-use rustix::fs::{Mode, OFlags};
+use rustix::fs::OFlags;
 use std::fs::File;
 use std::io::{self, ErrorKind};
-use std::os::unix::fs::FileExt;
 use std::path::{self, Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// How often a pulse is looked at that may just be written.
@@ -58,6 +60,7 @@ pub struct Board {
     pub(crate) name: PathBuf,
     pub(crate) kind_of_name: Name,
     pub(crate) header: Header,
+    pub(crate) description: Arc<Description>,
     times: Times,
 }
 
@@ -110,7 +113,12 @@ impl Board {
         kind_of_name: Name,
     ) -> Result<Self, OpenError> {
         match read_header(&file) {
-            Ok(Ok(header)) => Ok(Self::with_header(file, name, kind_of_name, header)),
+            Ok(Ok(header)) => match Description::read(&file) {
+                Ok(description) => {
+                    Ok(Self::with_header(file, name, kind_of_name, header, description))
+                }
+                Err(source) => Err(OpenError::Io { action: "read", path: name, source }),
+            },
             Ok(Err(reason)) => Err(OpenError::Header { path: name, reason }),
             Err(source) => Err(OpenError::Io { action: "read", path: name, source }),
         }
@@ -121,9 +129,11 @@ impl Board {
         name: PathBuf,
         kind_of_name: Name,
         header: Header,
+        description: Description,
     ) -> Self {
+        let description = Arc::new(description);
         let times = if header.is_of_this_boot() { Times::ThisBoot } else { Times::OtherBoot };
-        Self { file, name, kind_of_name, header, times }
+        Self { file, name, kind_of_name, header, description, times }
     }
 
     /// Returns how many slots the board has; the last is one less.
@@ -315,43 +325,5 @@ impl Board {
             ErrorKind::UnexpectedEof => SlotError::Truncated { path, slot },
             _ => SlotError::Io { action, path, slot, source },
         }
-    }
-}
-
-/// Opens a file that may be anything, without following a last symbolic link and without waiting
-/// for the other end of a FIFO.
-pub(crate) fn open_file(path: &Path, access: OFlags) -> Result<File, OpenError> {
-    // Opening a device may start it, so nothing is opened that is none of ours at the first look; what
-    // counts is the second one.
-    if std::fs::symlink_metadata(path).is_ok_and(|found| !found.is_file() && !found.is_symlink()) {
-        return Err(OpenError::Foreign { path: path.into(), reason: Foreign::NotRegular });
-    }
-    let flags = access | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
-    let file = match rustix::fs::open(path, flags, Mode::empty()) {
-        Ok(descriptor) => File::from(descriptor),
-        Err(rustix::io::Errno::LOOP) => {
-            return Err(OpenError::Foreign { path: path.into(), reason: Foreign::SymbolicLink });
-        }
-        Err(errno) => {
-            return Err(OpenError::Io { action: "open", path: path.into(), source: errno.into() });
-        }
-    };
-    match file.metadata() {
-        Ok(metadata) if metadata.is_file() => Ok(file),
-        Ok(_) => Err(OpenError::Foreign { path: path.into(), reason: Foreign::NotRegular }),
-        Err(source) => Err(OpenError::Io { action: "examine", path: path.into(), source }),
-    }
-}
-
-/// Reads and checks the header; the outer error is the system's, the inner one the contents'.
-pub(crate) fn read_header(file: &File) -> io::Result<Result<Header, HeaderFault>> {
-    let size = file.metadata()?.len();
-    let mut bytes = [0; HEADER_SIZE];
-    match file.read_exact_at(&mut bytes, 0) {
-        Ok(()) => Ok(Header::decode(&bytes, size)),
-        Err(error) if error.kind() == ErrorKind::UnexpectedEof => {
-            Ok(Err(HeaderFault::Truncated { expected: HEADER_SIZE as u64, found: size }))
-        }
-        Err(error) => Err(error),
     }
 }

@@ -1,8 +1,10 @@
 //! What has become of the file of a board that is in use.
 
-use crate::board::{Board, read_header};
+use crate::board::Board;
+use crate::description::Description;
 use crate::error::{Fault, HeaderFault};
 use crate::file::FileId;
+use crate::open::read_header;
 use std::io;
 
 /// What the name of a board is.
@@ -15,7 +17,7 @@ pub(crate) enum Name {
 }
 
 impl Board {
-    /// Examines the file of the board: whether it still is at its path, has its size and header.
+    /// Examines the file of the board: whether it still is at its path, has its size, its header and its columns.
     ///
     /// For an owner, and for those who have claimed a slot: what they report after a fault is seen by nobody. A few
     /// system calls; now and then is often enough. A board without a name, or of a [file](Self::of_file), is compared
@@ -60,11 +62,16 @@ impl Board {
             return Err(Fault::Truncated { path: name(), expected, found });
         }
         match read_header(&self.file).map_err(io_error)? {
-            Ok(header) if header == self.header => Ok(()),
+            Ok(header) if header == self.header => {}
             Err(HeaderFault::Truncated { found, .. }) => {
-                Err(Fault::Truncated { path: name(), expected, found })
+                return Err(Fault::Truncated { path: name(), expected, found });
             }
-            Ok(_) | Err(_) => Err(Fault::Overwritten { path: name() }),
+            Ok(_) | Err(_) => return Err(Fault::Overwritten { path: name() }),
+        }
+        if Description::read(&self.file).map_err(io_error)? == *self.description {
+            Ok(())
+        } else {
+            Err(Fault::Overwritten { path: name() })
         }
     }
 }

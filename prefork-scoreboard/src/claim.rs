@@ -15,7 +15,7 @@
 //! slot is that of a process that is gone, or of the one writing; a slot whose record is not whole
 //! is never taken from a living process.
 
-use crate::board::{Board, open_file};
+use crate::board::Board;
 use crate::check::Name;
 use crate::clock::{Monotonic, wall_now};
 use crate::error::{ClaimError, OpenError};
@@ -23,6 +23,7 @@ use crate::file::{ByteLock, FileId, Lock, Locked, refuse_foreign, try_lock_share
 use crate::format::{WORDS, record, word};
 use crate::header::{Header, Kind};
 use crate::index::Index;
+use crate::open::open_file;
 use crate::pauses::Pauses;
 use crate::process;
 use crate::read::{Patience, record_once};
@@ -194,7 +195,7 @@ fn try_take(
     if !wanted(&board.copy(slot, patience)?) {
         return Ok(false);
     }
-    occupy(&board.file, offset).map_err(|source| board.slot_error("write", slot, source))?;
+    occupy(board, offset).map_err(|source| board.slot_error("write", slot, source))?;
     Ok(true)
 }
 
@@ -216,11 +217,13 @@ pub(crate) fn is_abandoned(copy: &[u64; WORDS]) -> bool {
 }
 
 /// Writes the record of this process, its pid first: see the head of this file.
-fn occupy(file: &File, offset: u64) -> io::Result<()> {
+fn occupy(board: &Board, offset: u64) -> io::Result<()> {
+    let file = &board.file;
     let pid = u64::from(std::process::id());
     let start = process::own_start().unwrap_or(0);
     write::word(file, offset, record::PROCESS_START, start)?;
     write::word(file, offset, record::PID, pid)?;
+    board.empty_values(offset)?;
     write::rewrite(file, offset, |shadow| {
         let now = Monotonic::now().as_nanos();
         shadow.set(word(record::STATE), u64::from(State::Starting.byte()));

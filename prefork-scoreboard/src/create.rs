@@ -18,6 +18,7 @@ use crate::format::MAX_SLOTS;
 use crate::header::{Header, Kind};
 use crate::index;
 use crate::occupant::{Occupant, occupant};
+use crate::options::{BoardOptions, Plan};
 use crate::pauses::Pauses;
 use rustix::fs::{FallocateFlags, Mode, OFlags};
 use rustix::io::Errno;
@@ -57,18 +58,17 @@ pub(crate) fn check_slots(slots: usize) -> Result<u32, CreateError> {
 /// Creates a board at `path`. `own` is a file there that the caller holds itself.
 pub(crate) fn create(
     path: &Path,
-    kind: Kind,
-    slots: u32,
+    plan: &Plan,
     own: Option<FileId>,
 ) -> Result<Created, CreateError> {
     let (lock, mut temporary) = Temporary::take(path)?;
     // Held until after the rename, so that nobody takes the old file for free in between.
-    let _old = match occupant(path, kind, own)? {
+    let _old = match occupant(path, plan, own)? {
         Occupant::Usable => return Ok(Created::Exists),
         Occupant::Nobody => None,
         Occupant::Stale(old) => Some(old),
     };
-    let header = Header::new(kind, slots);
+    let header = plan.header();
     let bytes = header.file_size();
     let file = temporary.open_again(&lock)?;
     reserve(&file, bytes).map_err(|source| CreateError::Space {
@@ -77,7 +77,9 @@ pub(crate) fn create(
         source,
     })?;
     index::write_new(&file, &header).map_err(io_error("write", path))?;
+    plan.description.write_new(&file).map_err(io_error("write", path))?;
     file.write_all_at(&header.encode(), 0).map_err(io_error("write", path))?;
+    file.set_permissions(Permissions::from_mode(plan.mode)).map_err(io_error("prepare", path))?;
     temporary.rename()?;
     Ok(Created::New { file, lock, header })
 }
@@ -94,31 +96,36 @@ impl Board {
     ///
     /// [`CreateError`]; among others if a living process owns a board there.
     pub fn share(path: impl AsRef<Path>, slots: usize) -> Result<Self, CreateError> {
-        let slots = check_slots(slots)?;
-        let path = std::path::absolute(path.as_ref()).map_err(|source| CreateError::Io {
-            action: "examine",
-            path: path.as_ref().into(),
-            source,
-        })?;
-        let mut pauses = Pauses::begin();
-        loop {
-            match Self::open(&path) {
-                Ok(board) if board.kind() == Kind::Shared && board.is_of_this_boot() => {
-                    return Ok(board);
-                }
-                // Absent, stale or foreign: creating finds out which.
-                Ok(_) | Err(_) => {}
-            }
-            match create(&path, Kind::Shared, slots, None) {
-                Ok(Created::New { lock, .. }) => drop(Locked::new(lock)),
-                Ok(Created::Exists) => {}
-                Err(CreateError::Creating { .. }) if pauses.pause() => {}
-                // A process that has just made the board, or claims a slot of it, holds its lock for a moment.
-                Err(CreateError::Held { .. }) if !is_owned(&path) && pauses.pause() => {}
-                Err(error) => return Err(error),
-            }
+        BoardOptions::new().share(path, slots)
+    }
+}
+
+/// Opens the shared board at `path`, or creates it.
+pub(crate) fn share(path: &Path, plan: &Plan) -> Result<Board, CreateError> {
+    let path = std::path::absolute(path).map_err(io_error("examine", path))?;
+    let mut pauses = Pauses::begin();
+    loop {
+        match Board::open(&path) {
+            Ok(board) if is_usable(&board, plan) => return Ok(board),
+            // Absent, stale or foreign: creating finds out which.
+            Ok(_) | Err(_) => {}
+        }
+        match create(&path, plan, None) {
+            Ok(Created::New { lock, .. }) => drop(Locked::new(lock)),
+            Ok(Created::Exists) => {}
+            Err(CreateError::Creating { .. }) if pauses.pause() => {}
+            // A process that has just made the board, or claims a slot of it, holds its lock for a moment.
+            Err(CreateError::Held { .. }) if !is_owned(&path) && pauses.pause() => {}
+            Err(error) => return Err(error),
         }
     }
+}
+
+/// Whether a board can be used as one that is planned, which its owner or its columns may prevent.
+fn is_usable(board: &Board, plan: &Plan) -> bool {
+    board.kind() == Kind::Shared
+        && board.is_of_this_boot()
+        && board.description.missing(&plan.description).is_none()
 }
 
 /// Whether the board at `path` belongs to one process.
@@ -198,7 +205,8 @@ impl Drop for Temporary<'_> {
     }
 }
 
-/// Makes it a private file without contents, whatever the umask and a former creator did.
+/// Makes it a private file without contents, whatever the umask and a former creator did. Others may read it once it is
+/// complete.
 fn empty(file: &File) -> io::Result<()> {
     file.set_permissions(Permissions::from_mode(0o600))?;
     file.set_len(0)

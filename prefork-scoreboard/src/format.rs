@@ -35,6 +35,47 @@ pub const FACTS_SIZE: usize = 2976;
 /// The longest value of what an owner publishes about itself, in bytes.
 pub const VALUE_SIZE: usize = 256;
 
+/// The longest title in bytes.
+pub const TITLE_SIZE: usize = 64;
+
+/// The most columns that a board may have.
+pub const MAX_COLUMNS: usize = 12;
+
+/// The longest name of a column in bytes.
+pub const COLUMN_NAME_SIZE: usize = 32;
+
+/// The longest unit of a column in bytes.
+pub const UNIT_SIZE: usize = 16;
+
+/// The longest text in a column in bytes.
+pub const COLUMN_TEXT_SIZE: usize = 40;
+
+/// The bytes of a slot's values, sequence and checksum among them.
+pub const VALUES_SIZE: usize = 256;
+
+/// The most bytes that the description of a board has.
+pub const DESCRIPTION_SIZE: usize = 904;
+
+/// Byte offsets of the description of the board, from the start of the file.
+pub mod description {
+    /// `u64`: bytes of the text in use.
+    pub const LENGTH: usize = 104;
+    /// [`DESCRIPTION_SIZE`](super::DESCRIPTION_SIZE) bytes, padded with zeros.
+    pub const TEXT: usize = 112;
+    /// `u64`: checksum of all words before it, from the length on.
+    pub const CHECKSUM: usize = 1016;
+}
+
+/// Byte offsets in the values of a slot, from the start of the slot.
+pub mod values {
+    /// `u64`: sequence, as of a record.
+    pub const SEQUENCE: usize = 256;
+    /// `u64`: checksum of all other words.
+    pub const CHECKSUM: usize = 264;
+    /// Where the first column may be.
+    pub const FIRST: usize = 272;
+}
+
 /// Byte offsets of the pulse, from the start of the file.
 pub mod pulse {
     /// `u64`: `CLOCK_MONOTONIC` when the owner went to rest, in nanoseconds; 0 before that.
@@ -158,6 +199,12 @@ pub(crate) const PULSE_WORDS: usize = 4;
 /// Words of eight bytes in what an owner publishes about itself.
 pub(crate) const FACTS_WORDS: usize = facts::TEXT_WORD + FACTS_SIZE / 8;
 
+/// Words of eight bytes in the description of a board.
+pub(crate) const DESCRIPTION_WORDS: usize = (description::CHECKSUM - description::LENGTH) / 8 + 1;
+
+/// Words of eight bytes that a text in a column takes.
+pub(crate) const COLUMN_TEXT_WORDS: usize = COLUMN_TEXT_SIZE / 8;
+
 /// The word of a record that begins at byte `offset`.
 pub(crate) const fn word(offset: usize) -> usize {
     offset / 8
@@ -171,6 +218,15 @@ const _: () = {
     assert!(header::RESERVED == header::BOOT_ID + 16);
     assert!(header::CHECKSUM == header::RESERVED + 16);
     assert!(header::CHECKSUM + 8 == HEADER_SIZE);
+    assert!(description::LENGTH == HEADER_SIZE && description::TEXT == description::LENGTH + 8);
+    assert!(description::TEXT + DESCRIPTION_SIZE == description::CHECKSUM);
+    assert!(description::CHECKSUM + 8 == pulse::AT_MONOTONIC);
+    // The longest title and the longest columns, as lines.
+    let column = "column=272 counter ".len() + COLUMN_NAME_SIZE + 1 + UNIT_SIZE + 1;
+    assert!("title=\n".len() + TITLE_SIZE + MAX_COLUMNS * column <= DESCRIPTION_SIZE);
+    assert!(values::SEQUENCE == RECORD_SIZE && values::FIRST == values::CHECKSUM + 8);
+    assert!(VALUES_SIZE == RECORD_SIZE && RECORD_SIZE + VALUES_SIZE <= MIN_STRIDE);
+    assert!(COLUMN_TEXT_SIZE.is_multiple_of(8));
     assert!(pulse::AT_MONOTONIC >= HEADER_SIZE && pulse::AT_MONOTONIC.is_multiple_of(8));
     assert!(pulse::CHECKSUM + 8 == pulse::AT_MONOTONIC + 8 * PULSE_WORDS);
     assert!(facts::SEQUENCE >= pulse::CHECKSUM + 8 && facts::CHECKSUM == facts::SEQUENCE + 8);

@@ -12,7 +12,9 @@
 //!   [`Board::share`] and [`Board::claim`].
 //! - Parent and children share memory anyway, and the file is for others to look at: [`SlotMemory`] is a
 //!   slot there, and [`OwnedBoard::publish`] copies what was read of it.
-//! - A tool wants to show either: [`Board::open`] and [`Board::snapshot`].
+//! - What everybody does is not all there is to show: [`BoardOptions`] gives a board a title, and columns for bytes, errors, the
+//!   length of a queue, or a short text.
+//! - A tool wants to show any of these: [`Board::open`], [`Board::snapshot`] and [`Board::values`].
 //!
 //! Threads of one process are better served by atomics of their own. For counters that must be
 //! exact, or that must outlive a crash of the machine, use something else: a board is gossip.
@@ -87,7 +89,9 @@ mod check;
 mod checksum;
 mod claim;
 mod clock;
+mod column;
 mod create;
+mod description;
 mod error;
 mod facts;
 mod file;
@@ -100,6 +104,8 @@ mod life;
 mod memfd;
 mod memory;
 mod occupant;
+mod open;
+mod options;
 mod owned;
 mod pauses;
 mod process;
@@ -113,24 +119,32 @@ mod stamp;
 mod state;
 mod sys;
 mod text;
+mod update;
+mod values;
 mod write;
 
 pub use board::Board;
 pub use clock::Monotonic;
-pub use error::{ClaimError, CreateError, Fault, Foreign, HeaderFault, OpenError, SlotError};
+pub use column::{Column, ColumnKind, NumberColumn, TextColumn, Value};
+pub use error::{
+    ClaimError, ColumnError, CreateError, DescriptionFault, Fault, Foreign, HeaderFault, OpenError,
+    SlotError,
+};
 pub use facts::{Facts, names};
 pub use header::Kind;
 pub use holder::Holder;
 pub use life::Life;
 pub use memory::SlotMemory;
+pub use options::BoardOptions;
 pub use owned::{OwnedBoard, Removal};
 pub use process::Standing;
 pub use pulse::Pulse;
 pub use record::Record;
-pub use slot::{Slot, Update};
+pub use slot::Slot;
 pub use snapshot::{Snapshot, Tally};
 pub use stamp::Stamp;
 pub use state::{Class, Stall, State, Status};
+pub use update::Update;
 
 /// Compiles the examples of the README.
 #[cfg(doctest)]

@@ -185,6 +185,7 @@ fn since_boot(ticks: u64) -> Duration {
 mod tests {
     use super::*;
     use crate::check::Name;
+    use crate::description::Description;
     use crate::header::Header;
     use crate::owned::OwnedBoard;
     use std::process::{Command, Stdio};
@@ -202,7 +203,7 @@ mod tests {
         change(&mut header);
         // As of another process: the lock is of another description.
         let file = File::open(&board.name).expect("it is there");
-        Board::with_header(file, "(test)".into(), Name::Label, header)
+        Board::with_header(file, "(test)".into(), Name::Label, header, Description::default())
     }
 
     #[test]

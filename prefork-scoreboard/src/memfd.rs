@@ -1,6 +1,7 @@
 //! A board in memory that has no name.
 
 use crate::create::reserve;
+use crate::description::Description;
 use crate::error::CreateError;
 use crate::header::Header;
 use rustix::fs::{MemfdFlags, SealFlags};
@@ -15,7 +16,7 @@ use std::path::PathBuf;
 pub(crate) const NAME: &str = "[anonymous]";
 
 /// Makes the memory, with all pages present, and seals its size: see `memfd_create(2)`.
-pub(crate) fn create(header: &Header) -> Result<File, CreateError> {
+pub(crate) fn create(header: &Header, description: &Description) -> Result<File, CreateError> {
     let io_error =
         |action| move |source| CreateError::Io { action, path: PathBuf::from(NAME), source };
     let file = File::from(descriptor().map_err(|errno| io_error("create")(errno.into()))?);
@@ -25,6 +26,7 @@ pub(crate) fn create(header: &Header) -> Result<File, CreateError> {
         bytes,
         source,
     })?;
+    description.write_new(&file).map_err(io_error("write"))?;
     file.write_all_at(&header.encode(), 0).map_err(io_error("write"))?;
     seal(&file).map_err(io_error("seal"))?;
     Ok(file)
@@ -52,7 +54,7 @@ mod tests {
     #[test]
     fn nobody_changes_the_size_of_a_sealed_board() {
         let header = Header::new(Kind::Owned, 2);
-        let file = create(&header).expect("memory for three pages");
+        let file = create(&header, &Description::default()).expect("memory for three pages");
         for size in [0, header.file_size() - 1, header.file_size() + 1] {
             let error = file.set_len(size).expect_err("the size is sealed");
             assert_eq!(error.kind(), io::ErrorKind::PermissionDenied, "set to {size}");

@@ -1,12 +1,14 @@
 //! What is at the path of a board to be, and whether it may be replaced.
 
-use crate::board::{open_file, read_header};
 use crate::claim;
 use crate::create::{ATTEMPTS, io_error};
+use crate::description::Description;
 use crate::error::{CreateError, Foreign, HeaderFault, OpenError};
 use crate::file::{FileId, Lock, Locked, refuse_foreign, try_lock};
 use crate::format::{HEADER_SIZE, MAGIC, MAX_SLOTS};
 use crate::header::{self, Header, Kind};
+use crate::open::{open_file, read_header};
+use crate::options::Plan;
 use crate::process;
 use rustix::fs::OFlags;
 use std::fs::File;
@@ -30,7 +32,7 @@ pub(crate) enum Occupant {
 /// Looks at what is at `path`, and decides about it. `own` is a file there that the caller holds itself.
 pub(crate) fn occupant(
     path: &Path,
-    kind: Kind,
+    plan: &Plan,
     own: Option<FileId>,
 ) -> Result<Occupant, CreateError> {
     for _ in 0..ATTEMPTS {
@@ -47,7 +49,7 @@ pub(crate) fn occupant(
         }
         let file = Locked::new(file);
         if FileId::at(path).map_err(io_error("examine", path))? == Some(identity) {
-            return judge_occupant(path, file, kind);
+            return judge_occupant(path, file, plan);
         }
     }
     Err(CreateError::Creating { path: path.into() })
@@ -81,7 +83,7 @@ fn open_occupant(path: &Path) -> Result<Option<File>, CreateError> {
 }
 
 /// Decides about a file that is locked, and so nobody's who would hold a lock.
-fn judge_occupant(path: &Path, file: Locked, kind: Kind) -> Result<Occupant, CreateError> {
+fn judge_occupant(path: &Path, file: Locked, plan: &Plan) -> Result<Occupant, CreateError> {
     let header = match read_header(&file).map_err(io_error("read", path))? {
         Ok(header) => header,
         Err(HeaderFault::Version { found, supported }) => {
@@ -100,12 +102,21 @@ fn judge_occupant(path: &Path, file: Locked, kind: Kind) -> Result<Occupant, Cre
     if header.kind == Kind::Owned || !header.is_of_this_boot() {
         return Ok(Occupant::Stale(file));
     }
-    if kind == Kind::Shared {
-        return Ok(Occupant::Usable);
-    }
-    match claim::first_living(&file, &header) {
-        Some(pid) => Err(CreateError::Shared { path: path.into(), pid }),
-        None => Ok(Occupant::Stale(file)),
+    let missing = match plan.kind {
+        Kind::Owned => None,
+        Kind::Shared => {
+            let description = Description::read(&file).map_err(io_error("read", path))?;
+            match description.missing(&plan.description) {
+                None => return Ok(Occupant::Usable),
+                Some(column) => Some(column.to_string()),
+            }
+        }
+    };
+    let path = path.to_owned();
+    match (claim::first_living(&file, &header), missing) {
+        (None, _) => Ok(Occupant::Stale(file)),
+        (Some(pid), None) => Err(CreateError::Shared { path, pid }),
+        (Some(pid), Some(column)) => Err(CreateError::Columns { path, column, pid }),
     }
 }
 

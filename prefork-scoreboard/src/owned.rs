@@ -1,17 +1,20 @@
 //! A board as the parent has it that owns it.
 
-use crate::board::{Board, read_header};
+use crate::board::Board;
 use crate::check::Name;
 use crate::clock::Monotonic;
 use crate::create::{self, Created};
+use crate::description::Description;
 use crate::error::{CreateError, Fault, OpenError, SlotError};
 use crate::facts::Facts;
 use crate::file::{FileId, Lock, try_lock};
 use crate::format::{FACTS_WORDS, PULSE_WORDS, facts, pulse};
 use crate::guard::Maker;
-use crate::header::{Header, Kind};
+use crate::header::Kind;
 use crate::memfd;
 use crate::memory::begin;
+use crate::open::read_header;
+use crate::options::{BoardOptions, Plan};
 use crate::protocol::{Shadow, Wholeness, judge};
 use crate::pulse::Pulse;
 use crate::read::{self, Patience};
@@ -111,8 +114,7 @@ impl OwnedBoard {
     ///
     /// [`CreateError`]; among others if a living process owns a board there, which is not harmed.
     pub fn create(path: impl AsRef<Path>, slots: usize) -> Result<Self, CreateError> {
-        let slots = create::check_slots(slots)?;
-        Self::create_at(path.as_ref(), slots, None)
+        BoardOptions::new().create(path, slots)
     }
 
     /// Creates a board as [`create`](Self::create) does, and also if `own` is at the path: the file of a
@@ -126,23 +128,21 @@ impl OwnedBoard {
         slots: usize,
         own: impl AsFd,
     ) -> Result<Self, CreateError> {
-        let (path, slots) = (path.as_ref(), create::check_slots(slots)?);
-        let io_error = |source| CreateError::Io { action: "examine", path: path.into(), source };
-        let own = own.as_fd().try_clone_to_owned().map_err(io_error)?;
-        let own = FileId::of(&own.into()).map_err(io_error)?;
-        Self::create_at(path, slots, Some(own))
+        BoardOptions::new().create_over(path, slots, own)
     }
 
-    fn create_at(path: &Path, slots: u32, own: Option<FileId>) -> Result<Self, CreateError> {
+    /// Makes a board at `path` as it is planned. `own` is a file there that the caller holds itself.
+    pub(crate) fn make(path: &Path, plan: &Plan, own: Option<FileId>) -> Result<Self, CreateError> {
         let io_error = |source| CreateError::Io { action: "examine", path: path.into(), source };
         if path.file_name().is_none() {
             return Err(CreateError::NoFileName { path: path.into() });
         }
         let path = path::absolute(path).map_err(io_error)?;
-        match create::create(&path, Kind::Owned, slots, own)? {
+        match create::create(&path, plan, own)? {
             Created::New { file, lock, header } => {
                 let identity = FileId::of(&file).map_err(io_error)?;
-                let board = Board::with_header(file, path.clone(), Name::Path, header);
+                let description = plan.description.clone();
+                let board = Board::with_header(file, path.clone(), Name::Path, header, description);
                 Ok(Self { board, place: Place::File { path, identity, lock }, maker: Maker::new() })
             }
             Created::Exists => unreachable!("only shared boards are taken over"),
@@ -158,14 +158,19 @@ impl OwnedBoard {
     ///
     /// [`CreateError`] if `slots` is out of range or there is no memory.
     pub fn anonymous(slots: usize) -> Result<Self, CreateError> {
-        let slots = create::check_slots(slots)?;
-        let header = Header::new(Kind::Owned, slots);
-        let file = memfd::create(&header)?;
-        let board = Board::with_header(file, memfd::NAME.into(), Name::Label, header);
+        BoardOptions::new().anonymous(slots)
+    }
+
+    /// Makes a board in memory as it is planned.
+    pub(crate) fn make_anonymous(plan: &Plan) -> Result<Self, CreateError> {
+        let (file, header) = plan.in_memory()?;
+        let description = plan.description.clone();
+        let board = Board::with_header(file, memfd::NAME.into(), Name::Label, header, description);
         Ok(Self { board, place: Place::Nowhere, maker: Maker::new() })
     }
 
-    /// Replaces the board by a new one of the same place with so many slots, all empty.
+    /// Replaces the board by a new one of the same place, title and columns with so many slots, all empty. The mode is that of
+    /// the old file, but for the right to write, which its user alone has.
     ///
     /// This is the way back after a [`Fault`], too. Children that entered the old board go on writing
     /// to it, unseen; those started from now on are seen. If it fails the old board stays.
@@ -174,10 +179,10 @@ impl OwnedBoard {
     ///
     /// As of [`create`](Self::create).
     pub fn resize(&mut self, slots: usize) -> Result<(), CreateError> {
-        let slots = create::check_slots(slots)?;
+        let plan = Plan::like(&self.board, slots)?;
         let fresh = match &self.place {
-            Place::File { path, identity, .. } => Self::create_at(path, slots, Some(*identity))?,
-            Place::Nowhere => Self::anonymous(slots as usize)?,
+            Place::File { path, identity, .. } => Self::make(path, &plan, Some(*identity))?,
+            Place::Nowhere => Self::make_anonymous(&plan)?,
         };
         // The old value is dropped; the path leads to the new file by now, so that removes nothing.
         *self = fresh;
@@ -229,7 +234,8 @@ impl OwnedBoard {
             (None, None) => Place::Nowhere,
             (Some(_), None) | (None, Some(_)) => return Err(not_ours()),
         };
-        let board = Board::with_header(file, name, kind_of_name, header);
+        let description = Description::read(&file).map_err(io_error)?;
+        let board = Board::with_header(file, name, kind_of_name, header, description);
         Ok(Self { board, place, maker: Maker::new() })
     }
 
@@ -254,7 +260,7 @@ impl OwnedBoard {
     }
 
     /// Gives `slot` to a child about to be forked: state `S`, this generation, started now, pid not
-    /// known yet.
+    /// known yet, nothing in its columns.
     ///
     /// It works whatever was in the slot before, a half-written record included. Call it only when
     /// the slot's former child has been reaped: a record has one writer at a time.
@@ -396,7 +402,9 @@ impl OwnedBoard {
 
     fn rewrite(&self, slot: usize, fill: impl FnOnce(&mut Shadow)) -> Result<Stamp, SlotError> {
         let offset = self.board.offset(slot)?;
-        write::rewrite(&self.board.file, offset, fill)
+        self.board
+            .empty_values(offset)
+            .and_then(|()| write::rewrite(&self.board.file, offset, fill))
             .map_err(|source| self.board.slot_error("write", slot, source))
     }
 

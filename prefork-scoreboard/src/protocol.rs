@@ -124,6 +124,12 @@ impl<const N: usize> Shadow<N> {
         self.words[index] = value;
     }
 
+    /// Returns whether anything differs from what was published last.
+    #[inline]
+    pub(crate) const fn is_changed(&self) -> bool {
+        self.dirty != 0
+    }
+
     /// Publishes what changed in `page`, so that readers take all of it or none.
     #[inline]
     pub(crate) fn publish<W: Word>(&mut self, page: &[W; N]) {

@@ -2,15 +2,17 @@
 
 use crate::board::Board;
 use crate::clock::Monotonic;
-use crate::error::SlotError;
-use crate::format::{CLIENT_SIZE, LABEL_SIZE, WORDS, record, word};
+use crate::column::{NumberColumn, TextColumn};
+use crate::error::{ColumnError, SlotError};
+use crate::format::{WORDS, record, word};
 use crate::guard::Maker;
 use crate::index::Index;
 use crate::protocol::{CHECKSUM, SEQUENCE, Shadow, Wholeness, judge};
 use crate::read::record_once;
 use crate::state::State;
 use crate::sys::SlotPage;
-use crate::text::{Clipped, head};
+use crate::update::Update;
+use crate::values::Values;
 use std::fmt::Display;
 use std::sync::atomic::AtomicU64;
 
@@ -58,6 +60,8 @@ use std::sync::atomic::AtomicU64;
 pub struct Slot {
     page: Page,
     shadow: Shadow,
+    /// Of a board with columns.
+    values: Option<Values>,
     maker: Maker,
     index: usize,
     release: Release,
@@ -78,6 +82,14 @@ impl Page {
         match self {
             Self::Mapped(page) => page.words(),
             Self::Shared(words) => words,
+        }
+    }
+
+    #[inline]
+    fn values(&self) -> Option<&[AtomicU64; WORDS]> {
+        match self {
+            Self::Mapped(page) => Some(page.values()),
+            Self::Shared(_) => None,
         }
     }
 }
@@ -103,7 +115,8 @@ impl Slot {
         index: usize,
     ) -> Self {
         let page = Page::Shared(words);
-        Self { page, shadow, maker: Maker::new(), index, release: Release::ByParent }.entered()
+        let (maker, release) = (Maker::new(), Release::ByParent);
+        Self { page, shadow, values: None, maker, index, release }.entered()
     }
 
     /// Writes whose the slot is from now on.
@@ -134,8 +147,8 @@ impl Slot {
             Wholeness::HalfWritten | Wholeness::Damaged => Shadow::following(copy[SEQUENCE]),
         };
         let page = SlotPage::map(&board.file, offset, stride).map_err(io_error("map"))?;
-        let page = Page::Mapped(page);
-        Ok(Self { page, shadow, maker: Maker::new(), index, release })
+        let values = Values::of_slot(board, offset).map_err(io_error("read"))?;
+        Ok(Self { page: Page::Mapped(page), shadow, values, maker: Maker::new(), index, release })
     }
 
     /// Returns the number of the slot on its board; the first is 0.
@@ -159,7 +172,7 @@ impl Slot {
     /// Reports `_`: waiting for a request. The label stays: it is then that of the last request.
     #[inline]
     pub fn idle(&mut self) {
-        self.set(State::Idle);
+        self.state(State::Idle);
     }
 
     /// Reports `_` and counts one request more.
@@ -173,7 +186,7 @@ impl Slot {
     /// Reports `R`: reading a request.
     #[inline]
     pub fn reading(&mut self) {
-        self.set(State::Reading);
+        self.state(State::Reading);
     }
 
     /// Reports `W`: working on the request that `label` describes, in at most 96 bytes.
@@ -187,24 +200,24 @@ impl Slot {
     /// Reports `K`: holding a connection open for its next request.
     #[inline]
     pub fn keepalive(&mut self) {
-        self.set(State::Keepalive);
+        self.state(State::Keepalive);
     }
 
     /// Reports `C`: closing a connection.
     #[inline]
     pub fn closing(&mut self) {
-        self.set(State::Closing);
+        self.state(State::Closing);
     }
 
     /// Reports `G`: finishing the request in hand, then leaving.
     #[inline]
     pub fn draining(&mut self) {
-        self.set(State::Draining);
+        self.state(State::Draining);
     }
 
     /// Reports any state.
     #[inline]
-    pub fn set(&mut self, state: State) {
+    pub fn state(&mut self, state: State) {
         self.update(|report| {
             report.state(state);
         });
@@ -230,7 +243,67 @@ impl Slot {
         });
     }
 
-    /// Reports several things as one change.
+    /// Finds the number of this name among the columns of the board, to report in it with [`set`](Self::set) and
+    /// [`add`](Self::add).
+    ///
+    /// # Errors
+    ///
+    /// [`ColumnError`] if there is none, or it is a text.
+    pub fn number(&self, name: &str) -> Result<NumberColumn, ColumnError> {
+        self.columns(name)?.number(name)
+    }
+
+    /// Finds the text of this name among the columns of the board, to report in it with [`set_text`](Self::set_text).
+    ///
+    /// # Errors
+    ///
+    /// [`ColumnError`] if there is none, or it is a number.
+    pub fn text(&self, name: &str) -> Result<TextColumn, ColumnError> {
+        self.columns(name)?.text(name)
+    }
+
+    fn columns(&self, wanted: &str) -> Result<&Values, ColumnError> {
+        let none = || ColumnError::None { slot: self.index, name: wanted.to_owned() };
+        self.values.as_ref().ok_or_else(none)
+    }
+
+    /// Reports a number in a column.
+    ///
+    /// # Panics
+    ///
+    /// Panics if the board of this slot has no columns: then the column is another board's.
+    #[inline]
+    pub fn set(&mut self, column: NumberColumn, value: u64) {
+        self.update(|report| {
+            report.set(column, value);
+        });
+    }
+
+    /// Adds to a number in a column, up to the largest that there is.
+    ///
+    /// # Panics
+    ///
+    /// As [`set`](Self::set).
+    #[inline]
+    pub fn add(&mut self, column: NumberColumn, more: u64) {
+        self.update(|report| {
+            report.add(column, more);
+        });
+    }
+
+    /// Reports a text in a column; at most 40 bytes of it are kept, and none from a zero on.
+    ///
+    /// # Panics
+    ///
+    /// As [`set`](Self::set).
+    pub fn set_text(&mut self, column: TextColumn, text: &str) {
+        self.update(|report| {
+            report.set_text(column, text);
+        });
+    }
+
+    /// Reports several things as one change, but for numbers and texts in columns, which are a change of their own at the
+    /// same time.
     ///
     /// The time of the change is taken before `report` runs. Even one that changes nothing renews
     /// the time stamp. If `report` panics, what it changed is published by the next change.
@@ -240,7 +313,11 @@ impl Slot {
             return;
         }
         let now = Monotonic::now().as_nanos();
-        report(&mut Update { shadow: &mut self.shadow, now });
+        let values = self.values.as_mut().map(Values::shadow);
+        report(&mut Update { shadow: &mut self.shadow, values, now });
+        if let (Some(values), Some(page)) = (&mut self.values, self.page.values()) {
+            values.publish(page);
+        }
         self.shadow.set(word(record::UPDATED), now);
         self.shadow.publish(self.page.words());
     }
@@ -265,83 +342,5 @@ impl Drop for Slot {
         if matches!(self.release, Release::OnDrop(_)) && self.maker.is_surely_here() {
             self.release();
         }
-    }
-}
-
-/// The parts of one change: see [`Slot::update`].
-#[derive(Debug)]
-pub struct Update<'a> {
-    shadow: &'a mut Shadow,
-    now: u64,
-}
-
-impl Update<'_> {
-    /// Changes the state.
-    ///
-    /// Going to `R`, `W`, `D` or `L` from any other state begins a request: the time is noted.
-    #[inline]
-    pub fn state(&mut self, state: State) -> &mut Self {
-        let old = self.shadow.get(word(record::STATE));
-        let had_request = State::from_byte((old & 0xff) as u8).is_some_and(State::has_request);
-        if state.has_request() && !had_request {
-            self.begin_request();
-        }
-        self.shadow.set(word(record::STATE), old & !0xff | u64::from(state.byte()));
-        self
-    }
-
-    /// Notes that a request begins now, for loops that go from one to the next in the same state.
-    #[inline]
-    pub fn begin_request(&mut self) -> &mut Self {
-        self.shadow.set(word(record::REQUEST_STARTED), self.now);
-        self
-    }
-
-    /// Counts `more` requests.
-    #[inline]
-    pub fn count_requests(&mut self, more: u64) -> &mut Self {
-        let count = self.shadow.get(word(record::REQUESTS)).wrapping_add(more);
-        self.shadow.set(word(record::REQUESTS), count);
-        self
-    }
-
-    /// Changes the label; at most 96 bytes of it are kept.
-    #[inline]
-    pub fn label(&mut self, label: &str) -> &mut Self {
-        self.text::<LABEL_SIZE>(record::LABEL, record::LABEL_LENGTH, head(label, LABEL_SIZE));
-        self
-    }
-
-    /// Changes the client; at most 64 bytes of it are kept.
-    #[inline]
-    pub fn client(&mut self, client: impl Display) -> &mut Self {
-        let clipped = Clipped::<CLIENT_SIZE>::format(client);
-        self.text::<CLIENT_SIZE>(record::CLIENT, record::CLIENT_LENGTH, clipped.as_str());
-        self
-    }
-
-    /// Changes a text, which the caller has cut to `N` bytes, and its length.
-    #[inline]
-    fn text<const N: usize>(&mut self, offset: usize, length_offset: usize, text: &str) {
-        let shift = 8 * (length_offset - record::STATE);
-        let state = self.shadow.get(word(record::STATE));
-        let old_length = usize::from((state >> shift & 0xff) as u8);
-        let (chunks, rest) = text.as_bytes().as_chunks();
-        let mut index = word(offset);
-        for chunk in chunks {
-            self.shadow.set(index, u64::from_le_bytes(*chunk));
-            index += 1;
-        }
-        if !rest.is_empty() {
-            let mut last = [0; 8];
-            last[..rest.len()].copy_from_slice(rest);
-            self.shadow.set(index, u64::from_le_bytes(last));
-            index += 1;
-        }
-        for index in index..word(offset + old_length.min(N) + 7) {
-            self.shadow.set(index, 0);
-        }
-        let state = state & !(0xff << shift) | (text.len() as u64) << shift;
-        self.shadow.set(word(record::STATE), state);
     }
 }

@@ -1,7 +1,7 @@
 //! The places where memory is shared with somebody: all unsafe code of the crate.
 #![expect(unsafe_code, reason = "a mapping is reached through a pointer")]
 
-use crate::format::{MIN_STRIDE, WORDS};
+use crate::format::{MIN_STRIDE, RECORD_SIZE, VALUES_SIZE, WORDS};
 use memmap2::{MmapMut, MmapOptions, MmapRaw};
 use rustix::mm::{Advice, madvise};
 use std::fs::File;
@@ -22,19 +22,31 @@ impl SlotPage {
     /// Maps the `stride` bytes at `offset` of `file`, both multiples of the page size.
     pub(crate) fn map(file: &File, offset: u64, stride: usize) -> io::Result<Self> {
         // `words` relies on these two.
-        assert!(stride >= size_of::<[AtomicU64; WORDS]>(), "a slot is smaller than its record");
+        assert!(stride >= RECORD_SIZE + VALUES_SIZE, "a slot is smaller than what is in it");
         assert!(offset.is_multiple_of(MIN_STRIDE as u64), "a slot does not begin at a page");
         let map = MmapOptions::new().offset(offset).len(stride).map_raw(file)?;
         Ok(Self { map })
     }
 
+    /// The record.
     #[inline]
     pub(crate) fn words(&self) -> &[AtomicU64; WORDS] {
-        let record = self.map.as_mut_ptr().cast::<[AtomicU64; WORDS]>();
+        &self.both()[0]
+    }
+
+    /// The values of columns, behind the record.
+    #[inline]
+    pub(crate) fn values(&self) -> &[AtomicU64; WORDS] {
+        &self.both()[1]
+    }
+
+    #[inline]
+    fn both(&self) -> &[[AtomicU64; WORDS]; 2] {
+        let both = self.map.as_mut_ptr().cast::<[[AtomicU64; WORDS]; 2]>();
         // SAFETY: the mapping is writable, lives as long as `self`, begins at a multiple of 4096
-        // and is at least as long as the record (both asserted in `map`). Any bits are a valid
+        // and is at least as long as both together (both asserted in `map`). Any bits are a valid
         // AtomicU64, and within this process the memory is reached through such references alone.
-        unsafe { &*record }
+        unsafe { &*both }
     }
 }
 

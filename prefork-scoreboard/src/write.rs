@@ -2,6 +2,7 @@
 
 use crate::format::{RECORD_SIZE, record};
 use crate::protocol::{SEQUENCE, Shadow};
+use crate::read;
 use crate::stamp::Stamp;
 use std::fs::File;
 use std::io;
@@ -49,6 +50,12 @@ pub(crate) fn publish<const N: usize>(
     file.write_all_at(&bytes[body..], offset + body as u64)?;
     fence(Ordering::Release);
     file.write_all_at(&bytes[..body], offset)
+}
+
+/// Empties the record of `N` words at `offset`, whose sequence goes on.
+pub(crate) fn empty<const N: usize>(file: &File, offset: u64) -> io::Result<()> {
+    let [last] = read::words(file, offset)?;
+    publish(file, offset, &Shadow::sealed([0; N], last))
 }
 
 /// Writes words at once, outside of the protocol, for readers that a checksum is enough for.

@@ -21,7 +21,7 @@ fn one_slot() -> (OwnedBoard, Slot) {
 fn every_state_is_read_as_reported() {
     let (board, mut slot) = one_slot();
     for state in State::ALL {
-        slot.set(state);
+        slot.state(state);
         assert_eq!(board.status(0).expect("a status"), Status::Live(state));
         assert_eq!(board.snapshot().expect("a snapshot").to_string(), state.letter().to_string());
     }
@@ -117,7 +117,7 @@ fn requests_are_timed_and_counted() {
     slot.reading();
     let first = read().request_started().expect("reading begins a request");
     slot.writing("GET /1");
-    slot.set(State::Logging);
+    slot.state(State::Logging);
     assert_eq!(read().request_started(), Some(first), "one request was taken for two");
     slot.keepalive();
     assert_eq!(read().request_time(), None, "a connection kept open is no request in hand");

@@ -2,14 +2,17 @@
 mod common;
 
 use common::{calls_between_marks, given_directory, own_role, role};
-use prefork_scoreboard::{OwnedBoard, State};
+use prefork_scoreboard::{BoardOptions, Column, State};
 use std::fs;
 
 /// Reports all there is to report, between two system calls that stand out in a trace.
 fn report() {
-    let board = OwnedBoard::anonymous(1).expect("a board");
+    let board = BoardOptions::new().column(Column::gauge("queue")).column(Column::text("host"));
+    let board = board.anonymous(1).expect("a board");
     board.assign(0, 1).expect("a slot");
     let mut slot = board.enter(0).expect("my slot");
+    let queue = slot.number("queue").expect("a column");
+    let host = slot.text("host").expect("a column");
     slot.idle();
     let _ = fs::metadata(given_directory().join("begin"));
     for _ in 0..1000 {
@@ -20,6 +23,8 @@ fn report() {
             report.state(State::Keepalive).count_requests(1).label("waiting");
         });
         slot.finished();
+        slot.add(queue, 1);
+        slot.set_text(host, "photos-3");
     }
     let _ = fs::metadata(given_directory().join("end"));
     assert_eq!(board.record(0).expect("a record").requests(), 2000);
@@ -39,5 +44,5 @@ fn a_report_is_no_system_call() {
     }
     let name = "a_report_is_no_system_call";
     let Some(between) = calls_between_marks(&mut role(name, "report")) else { return };
-    assert!(between.is_empty(), "5000 reports made system calls: {between:#?}");
+    assert!(between.is_empty(), "7000 reports made system calls: {between:#?}");
 }

@@ -1,10 +1,15 @@
 //! What can go wrong, one enum a family of operations.
 
+mod columns;
+mod slots;
+
 use prefork_core::one_line;
 use std::io;
 use std::path::PathBuf;
-use std::time::Duration;
 use thiserror::Error;
+
+pub use columns::{ColumnError, DescriptionFault};
+pub use slots::{ClaimError, SlotError};
 
 /// Why a scoreboard could not be created.
 #[derive(Error)]
@@ -63,6 +68,30 @@ pub enum CreateError {
         path: PathBuf,
         /// The process, for a message only: it is not to be trusted.
         pid: u32,
+    },
+    /// The shared board at this path lacks a column, and a living process has a slot of it.
+    #[error("scoreboard {path} has no column \"{column}\", and process {pid} has a slot of it; choose another path, or wait until no process uses it", path = one_line(path))]
+    Columns {
+        /// The path of the board.
+        path: PathBuf,
+        /// The column as it would be declared: kind, name and unit.
+        column: String,
+        /// The process, for a message only: it is not to be trusted.
+        pid: u32,
+    },
+    /// The mode would let others write, or its user not read and write.
+    #[error(
+        "a scoreboard cannot have the mode {mode:#o}; ask for 0o600, with 0o040 or 0o004 added for those who may read it"
+    )]
+    Mode {
+        /// The mode asked for.
+        mode: u32,
+    },
+    /// The title or a column cannot be as declared.
+    #[error("{reason}")]
+    Description {
+        /// What is wrong.
+        reason: DescriptionFault,
     },
     /// Another process is creating a board at this path at this moment.
     #[error("scoreboard {path} is being created by another process; start only one", path = one_line(path))]
@@ -221,120 +250,6 @@ pub enum HeaderFault {
     },
 }
 
-/// Why a slot could not be read or written through the file.
-#[derive(Error)]
-#[non_exhaustive]
-pub enum SlotError {
-    /// The board has no such slot.
-    #[error("scoreboard {path} has {slots} slots, so there is no slot {slot}: the first is 0", path = one_line(path))]
-    NoSuchSlot {
-        /// The path of the board.
-        path: PathBuf,
-        /// The slot asked for.
-        slot: usize,
-        /// How many there are.
-        slots: usize,
-    },
-    /// The board was made on a machine with smaller pages.
-    #[error("the slots of scoreboard {path} are {stride} bytes apart, but pages here have {page}", path = one_line(path))]
-    PageSize {
-        /// The path of the board.
-        path: PathBuf,
-        /// The distance between two slots in bytes.
-        stride: usize,
-        /// The page size of this machine in bytes.
-        page: usize,
-    },
-    /// The file has become too short to hold the slot.
-    #[error("scoreboard {path} was truncated and has lost slot {slot}; create it again", path = one_line(path))]
-    Truncated {
-        /// The path of the board.
-        path: PathBuf,
-        /// The slot asked for.
-        slot: usize,
-    },
-    /// A system call failed.
-    #[error("cannot {action} slot {slot} of scoreboard {path}", path = one_line(path))]
-    Io {
-        /// What was attempted.
-        action: &'static str,
-        /// The path of the board.
-        path: PathBuf,
-        /// The slot asked for.
-        slot: usize,
-        /// What the kernel said.
-        source: io::Error,
-    },
-}
-
-/// Why a process could not claim a slot.
-#[derive(Error)]
-#[non_exhaustive]
-pub enum ClaimError {
-    /// The board has an owner who assigns the slots.
-    #[error("the slots of scoreboard {path} are assigned by its owner: claim on a shared board", path = one_line(path))]
-    Owned {
-        /// The path of the board.
-        path: PathBuf,
-    },
-    /// All slots belong to living processes.
-    #[error("all {slots} slots of scoreboard {path} are taken; try later or create a larger one", path = one_line(path))]
-    Full {
-        /// The path of the board.
-        path: PathBuf,
-        /// How many there are.
-        slots: usize,
-    },
-    /// The lock of the board was not to be had in time.
-    #[error("scoreboard {path} has been locked for {waited:?}; try later", path = one_line(path))]
-    Locked {
-        /// The path of the board.
-        path: PathBuf,
-        /// How long the call waited.
-        waited: Duration,
-    },
-    /// The board was made in another pid namespace, where pids mean other processes.
-    #[error("scoreboard {path} is of another pid namespace: share a board within one only", path = one_line(path))]
-    Namespace {
-        /// The path of the board.
-        path: PathBuf,
-    },
-    /// The board is left over from another boot.
-    #[error("scoreboard {path} is of another boot; let `Board::share` replace it", path = one_line(path))]
-    Boot {
-        /// The path of the board.
-        path: PathBuf,
-    },
-    /// The path does not lead to this board any more.
-    #[error("scoreboard {path} was removed or replaced; open it again", path = one_line(path))]
-    Replaced {
-        /// The path of the board.
-        path: PathBuf,
-    },
-    /// The board cannot be opened for writing. It reads as its cause does, with the path.
-    #[error(transparent)]
-    Open {
-        /// What is wrong.
-        #[from]
-        source: OpenError,
-    },
-    /// A slot could not be read or mapped. It reads as its cause does, with the path.
-    #[error(transparent)]
-    Slot {
-        /// What is wrong.
-        #[from]
-        source: SlotError,
-    },
-    /// The lock failed.
-    #[error("cannot lock scoreboard {path}", path = one_line(path))]
-    Lock {
-        /// The path of the board.
-        path: PathBuf,
-        /// What the kernel said.
-        source: io::Error,
-    },
-}
-
 /// What has happened to the file of a board in use.
 #[derive(Error)]
 #[non_exhaustive]
@@ -377,19 +292,12 @@ pub enum Fault {
     },
 }
 
-prefork_core::debug_as_report!(
-    CreateError,
-    Foreign,
-    OpenError,
-    HeaderFault,
-    SlotError,
-    ClaimError,
-    Fault
-);
+prefork_core::debug_as_report!(CreateError, Foreign, OpenError, HeaderFault, Fault);
 
 #[cfg(test)]
 mod tests {
     use std::io::ErrorKind;
+    use std::time::Duration;
 
     use super::*;
 
@@ -413,17 +321,22 @@ mod tests {
     #[test]
     fn no_error_shows_a_path_as_it_is() {
         let reason = Foreign::Contents;
-        let all: [&dyn std::error::Error; 32] = [
+        let (name, known) = ("sent".to_owned(), vec!["read".to_owned()]);
+        let all: [&dyn std::error::Error; 36] = [
             &CreateError::NoFileName { path: path() },
             &CreateError::NoDirectory { path: path() },
             &CreateError::Held { path: path(), pid: None },
             &CreateError::Shared { path: path(), pid: 1 },
             &CreateError::Version { path: path(), found: 2, supported: 1 },
             &CreateError::Damaged { path: path(), pid: 1 },
+            &CreateError::Columns { path: path(), column: name.clone(), pid: 1 },
             &CreateError::Creating { path: path() },
             &CreateError::Foreign { path: path(), reason },
             &CreateError::Space { path: path(), bytes: 1, source: source() },
             &CreateError::Io { action: "lock", path: path(), source: source() },
+            &ColumnError::Missing { path: path(), name: name.clone(), known },
+            &ColumnError::Text { path: path(), name: name.clone() },
+            &ColumnError::Number { path: path(), name },
             &OpenError::Io { action: "read", path: path(), source: source() },
             &OpenError::Foreign { path: path(), reason },
             &OpenError::NotOurs { path: path() },
