@@ -8,6 +8,8 @@
 //!
 //! - A server that forks workers wants to know how many are busy, to fork more or fewer:
 //!   [`OwnedBoard`]. The parent assigns slots to children, which report through a [`Slot`].
+//! - A supervisor that executes programs gives them slots in the same way: [`OwnedBoard::variables`] in the supervisor,
+//!   [`Slot::from_environment`] in the program.
 //! - Processes that were not forked by a common parent, cron jobs say, want to show what they do:
 //!   [`Board::share`] and [`Board::claim`].
 //! - Parent and children share memory anyway, and the file is for others to look at: [`SlotMemory`] is a
@@ -92,6 +94,7 @@ mod clock;
 mod column;
 mod create;
 mod description;
+mod enter;
 mod error;
 mod facts;
 mod file;
@@ -126,9 +129,10 @@ mod write;
 pub use board::Board;
 pub use clock::Monotonic;
 pub use column::{Column, ColumnKind, NumberColumn, TextColumn, Value};
+pub use enter::variables;
 pub use error::{
-    ClaimError, ColumnError, CreateError, DescriptionFault, Fault, Foreign, HeaderFault, OpenError,
-    SlotError,
+    ClaimError, ColumnError, CreateError, DescriptionFault, EnterError, Fault, Foreign,
+    HeaderFault, OpenError, SlotError,
 };
 pub use facts::{Facts, names};
 pub use header::Kind;

@@ -100,8 +100,9 @@ impl Board {
 
     /// Returns whether the process of a record of this board still runs.
     ///
-    /// On an owned board it has to be the creator or a child of it, or to have been left behind by a creator that is
-    /// gone; on a shared one it has to have started when the record says.
+    /// It has to have started when the record says, as that of a slot which was claimed, or entered by a program that was executed.
+    /// Otherwise it has to be the creator of an owned board or a child of it, or to have been left behind by a creator that
+    /// is gone.
     #[must_use]
     pub fn life_of(&self, record: &Record) -> Life {
         if record.status() == Status::Empty {
@@ -116,6 +117,9 @@ impl Board {
         match (process::find(pid), self.kind()) {
             (Found::Nobody, _) => Life::Gone,
             (Found::Hidden, _) => Life::Unknown,
+            (Found::Running { start, .. }, _) if record.process_start() != 0 => {
+                if record.process_start() == start { Life::Running } else { Life::Gone }
+            }
             (Found::Running { parent, start, .. }, Kind::Owned) => match self.creator_life() {
                 Life::Running if self.creator().is_some_and(|it| it == pid || it == parent) => {
                     Life::Running
@@ -130,11 +134,7 @@ impl Board {
                 },
                 Life::Unknown => Life::Unknown,
             },
-            (Found::Running { start, .. }, Kind::Shared) => match record.process_start() {
-                0 => Life::Unknown,
-                expected if expected == start => Life::Running,
-                _ => Life::Gone,
-            },
+            (Found::Running { .. }, Kind::Shared) => Life::Unknown,
         }
     }
 

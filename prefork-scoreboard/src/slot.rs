@@ -7,6 +7,7 @@ use crate::error::{ColumnError, SlotError};
 use crate::format::{WORDS, record, word};
 use crate::guard::Maker;
 use crate::index::Index;
+use crate::process;
 use crate::protocol::{CHECKSUM, SEQUENCE, Shadow, Wholeness, judge};
 use crate::read::record_once;
 use crate::state::State;
@@ -106,6 +107,13 @@ pub(crate) enum Release {
 impl Slot {
     pub(crate) fn enter(board: &Board, index: usize) -> Result<Self, SlotError> {
         Ok(Self::map(board, index, Release::ByParent)?.entered())
+    }
+
+    /// Enters a slot in a program that was executed: its start says which process it is, whoever its parent is.
+    pub(crate) fn enter_executed(board: &Board, index: usize) -> Result<Self, SlotError> {
+        let mut slot = Self::map(board, index, Release::ByParent)?;
+        slot.shadow.set(word(record::PROCESS_START), process::own_start().unwrap_or(0));
+        Ok(slot.entered())
     }
 
     /// Goes on in memory from the record that `shadow` has taken over.

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use thiserror::Error;
 
 pub use columns::{ColumnError, DescriptionFault};
-pub use slots::{ClaimError, SlotError};
+pub use slots::{ClaimError, EnterError, SlotError};
 
 /// Why a scoreboard could not be created.
 #[derive(Error)]
@@ -322,7 +322,7 @@ mod tests {
     fn no_error_shows_a_path_as_it_is() {
         let reason = Foreign::Contents;
         let (name, known) = ("sent".to_owned(), vec!["read".to_owned()]);
-        let all: [&dyn std::error::Error; 36] = [
+        let all: [&dyn std::error::Error; 42] = [
             &CreateError::NoFileName { path: path() },
             &CreateError::NoDirectory { path: path() },
             &CreateError::Held { path: path(), pid: None },
@@ -354,6 +354,12 @@ mod tests {
             &ClaimError::Lock { path: path(), source: source() },
             &ClaimError::from(OpenError::NotOurs { path: path() }),
             &ClaimError::from(SlotError::Truncated { path: path(), slot: 1 }),
+            &EnterError::Shared { path: path() },
+            &EnterError::NoOwner { path: path() },
+            &EnterError::Namespace { path: path() },
+            &EnterError::Unassigned { path: path(), slot: 1 },
+            &EnterError::Taken { path: path(), slot: 1, pid: None },
+            &EnterError::Number { value: EVIL.into() },
             &Fault::Removed { path: path() },
             &Fault::Replaced { path: path() },
             &Fault::Truncated { path: path(), expected: 1, found: 1 },

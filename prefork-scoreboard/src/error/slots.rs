@@ -1,7 +1,9 @@
 //! What can go wrong with one slot, and on the way to one.
 
+use crate::enter::variables;
 use crate::error::OpenError;
 use prefork_core::one_line;
+use std::ffi::OsString;
 use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -121,4 +123,84 @@ pub enum ClaimError {
     },
 }
 
-prefork_core::debug_as_report!(SlotError, ClaimError);
+/// Why a program could not enter a slot.
+#[derive(Error)]
+#[non_exhaustive]
+pub enum EnterError {
+    /// Nobody assigns the slots of the board.
+    #[error("the slots of scoreboard {path} are claimed and not assigned: claim one", path = one_line(path))]
+    Shared {
+        /// The path of the board.
+        path: PathBuf,
+    },
+    /// The supervisor that has made the board is gone.
+    #[error("scoreboard {path} has no owner that runs; let the supervisor start this program", path = one_line(path))]
+    NoOwner {
+        /// The path of the board.
+        path: PathBuf,
+    },
+    /// The board was made in another pid namespace, where pids mean other processes.
+    #[error("scoreboard {path} is of another pid namespace: run the program in that of its supervisor", path = one_line(path))]
+    Namespace {
+        /// The path of the board.
+        path: PathBuf,
+    },
+    /// The owner has not assigned the slot.
+    #[error("slot {slot} of scoreboard {path} is assigned to nobody; let the supervisor start this program", path = one_line(path))]
+    Unassigned {
+        /// The path of the board.
+        path: PathBuf,
+        /// The slot asked for.
+        slot: usize,
+    },
+    /// Another process has entered the slot, or is about to.
+    #[error("slot {slot} of scoreboard {path} is entered by {}; a slot is one process's", other(*.pid), path = one_line(path))]
+    Taken {
+        /// The path of the board.
+        path: PathBuf,
+        /// The slot asked for.
+        slot: usize,
+        /// The process, for a message only: it is not to be trusted.
+        pid: Option<u32>,
+    },
+    /// One of the two environment variables is set, and this one is not.
+    #[error(
+        "environment variable {variable} is not set; set {} and {}, or neither",
+        variables::PATH,
+        variables::SLOT
+    )]
+    Unset {
+        /// The variable that is missing.
+        variable: &'static str,
+    },
+    /// The environment variable for the slot is no number.
+    #[error(
+        "environment variable {} is {}, which is no number of a slot",
+        variables::SLOT,
+        one_line(value)
+    )]
+    Number {
+        /// Its value.
+        value: OsString,
+    },
+    /// The board cannot be opened for writing. It reads as its cause does, with the path.
+    #[error(transparent)]
+    Open {
+        /// What is wrong.
+        #[from]
+        source: OpenError,
+    },
+    /// A slot could not be read or mapped. It reads as its cause does, with the path.
+    #[error(transparent)]
+    Slot {
+        /// What is wrong.
+        #[from]
+        source: SlotError,
+    },
+}
+
+fn other(pid: Option<u32>) -> String {
+    pid.map_or_else(|| "another process".to_owned(), |pid| format!("process {pid}"))
+}
+
+prefork_core::debug_as_report!(SlotError, ClaimError, EnterError);
