@@ -100,6 +100,8 @@ pub(crate) struct Slots {
     entered: usize,
     serving: usize,
     leaving: usize,
+    /// How many would like to be replaced.
+    recycling: usize,
 }
 
 impl Slots {
@@ -114,6 +116,7 @@ impl Slots {
             entered: 0,
             serving: 0,
             leaving: 0,
+            recycling: 0,
         }
     }
 
@@ -153,6 +156,7 @@ impl Slots {
     fn put(&mut self, slot: SlotId, child: Child) {
         *self.count(child.stage) += 1;
         self.alive += 1;
+        self.recycling += usize::from(child.recycle);
         self.children[slot.index()] = Some(child);
     }
 
@@ -164,6 +168,7 @@ impl Slots {
         }
         *self.count(child.stage) -= 1;
         self.alive -= 1;
+        self.recycling -= usize::from(child.recycle);
         Some(child)
     }
 
@@ -219,7 +224,9 @@ impl Slots {
     pub(crate) fn update(&mut self, slot: SlotId, change: impl FnOnce(&mut Child)) {
         if let Some(Some(child)) = self.children.get_mut(slot.index()) {
             let stage = child.stage;
+            self.recycling -= usize::from(child.recycle);
             change(child);
+            self.recycling += usize::from(child.recycle);
             debug_assert_eq!(child.stage, stage, "stages are counted: use the methods for them");
         }
     }
@@ -245,6 +252,11 @@ impl Slots {
 
     pub(crate) const fn leaving(&self) -> usize {
         self.leaving
+    }
+
+    /// How many would like to be replaced, those that leave included.
+    pub(crate) const fn recycling(&self) -> usize {
+        self.recycling
     }
 
     /// How many are in their main loop but not known to serve.

@@ -144,7 +144,9 @@ impl Supervisor {
     /// How many children may be there above the target, for those that are to be replaced. A retired child
     /// has its stand-in already, however long it takes.
     pub(super) fn stand_ins(&self) -> usize {
-        if !matches!(self.phase, Phase::Serving) {
+        let is_anybody_outgoing = self.awaited().is_some() || self.slots.recycling() > 0;
+        // Asked with each event: the table is not to be searched for nobody.
+        if !matches!(self.phase, Phase::Serving) || !is_anybody_outgoing {
             return 0;
         }
         let hanging = if self.slots.leaving() == 0 { 0 } else { self.hanging_in_their_start() };
