@@ -11,6 +11,7 @@
 //! - To supervise processes, containers or threads of your own with the policy of `prefork`.
 //! - To test such a policy: a year of crashes and signals takes a moment, and every run can be
 //!   repeated exactly.
+//! - To try the scaling policy on traffic of your own, beside Apache's and uWSGI's: `simulate`, with the feature of that name.
 //!
 //! # Examples
 //!
@@ -71,6 +72,9 @@ mod one_line;
 mod out_of_memory;
 mod report;
 mod scaling;
+#[cfg(feature = "simulate")]
+#[cfg_attr(docsrs, doc(cfg(feature = "simulate")))]
+pub mod simulate;
 mod slots;
 mod supervisor;
 mod tags;
