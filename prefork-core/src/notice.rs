@@ -137,6 +137,12 @@ pub enum PoolNotice {
         /// How many connections wait.
         waiting: u32,
     },
+    /// Children that report that they are idle have taken nothing for a second in which all others were at work at each look,
+    /// while it is not known how many connections wait. They count as busy from now on, until one is free. Said once, until then.
+    Overlooked {
+        /// How many children do nothing.
+        idle: u32,
+    },
     /// The pool grows, as connections wait, though no child has ever said that it is at work. Said once.
     Silent,
     /// It was logged that more children are wanted than there may be, and that has not been so for 10 s.

@@ -170,3 +170,30 @@ fn a_child_that_lies_stops_no_growth_where_the_queue_is_known() {
     assert_eq!(ours.lost, 0, "{ours}");
     assert!(ours.waits.quantile(0.9) < ms(50), "{ours}");
 }
+
+#[test]
+fn a_child_that_lies_stops_no_growth_where_the_queue_is_unknown() {
+    let traffic = Traffic::constant(ms(20), ms(200), 60 * SECOND).later(SECOND);
+    let mut world = World::new(&traffic);
+    world.fault(ms(500), Fault::Lie(1)).unknown_queue();
+    let ours = world.run(&ScalingPolicy::new(3, 50));
+    println!("one that lies, unknown queue: {ours}");
+    assert_eq!(ours.lost, 0, "{ours}");
+    assert!(ours.waits.quantile(0.5) < ms(50), "{ours}");
+}
+
+/// Children that are free are not asked in turn, so one may rest while all others work.
+#[test]
+fn a_child_that_rests_makes_no_pool_grow_for_long_where_the_queue_is_unknown() {
+    for percent in [50u32, 80, 95] {
+        let rate = 0.2 * f64::from(percent);
+        let traffic = Traffic::random(rate, ms(200), HOUR, 3);
+        let known = World::new(&traffic).run(&ScalingPolicy::new(5, 50));
+        let unknown = World::new(&traffic).unknown_queue().run(&ScalingPolicy::new(5, 50));
+        println!("{percent} %: known {known}\n    unknown {unknown}");
+        // Without knowing what waits the pool doubles, and may overshoot.
+        assert!(unknown.largest <= known.largest + 4, "{unknown} and {known}");
+        assert!(unknown.forks <= known.forks * 5 / 4, "{unknown} and {known}");
+        assert!(unknown.spare <= known.spare * 5 / 4, "{unknown} and {known}");
+    }
+}

@@ -15,6 +15,7 @@ mod distrust;
 mod hand_over;
 mod hooks;
 mod note;
+mod overlooked;
 mod queue;
 mod replace;
 mod rollout;

@@ -16,7 +16,7 @@ use super::Supervisor;
 use crate::{Activity, Notice, Observation, PoolNotice, SlotId, Tally, Time};
 
 /// How long a child that counts as idle may let connections wait, and how often that is looked at.
-const IDLE_FOR: Duration = Duration::from_secs(1);
+pub(super) const IDLE_FOR: Duration = Duration::from_secs(1);
 const LOOK: Duration = Duration::from_millis(250);
 
 /// What is known of connections that wait.

@@ -9,7 +9,7 @@
 
 use std::time::Duration;
 
-use super::{Phase, Supervisor, clients::Clients, queue::Queue};
+use super::{Phase, Supervisor, clients::Clients, overlooked::Overlooked, queue::Queue};
 use crate::{
     Action, Activity, AtTimeout, ChildNotice, Hook, Load, Notice, Observation, PoolNotice, Ramp,
     Rung, Scaling, ScalingPolicy, SlotId, Tally, Time,
@@ -52,6 +52,7 @@ pub(super) struct Watch {
     full: Option<Full>,
     pub(super) clients: Clients,
     pub(super) queue: Queue,
+    overlooked: Overlooked,
 }
 
 /// When the pool was as large as it may be, and not large enough.
@@ -77,6 +78,7 @@ impl Watch {
             full: None,
             clients: Clients::new(),
             queue: Queue::new(),
+            overlooked: Overlooked::default(),
         }
     }
 
@@ -182,7 +184,9 @@ impl Supervisor {
         let mut policy = watch.policy.clone();
         let (notice, look) =
             watch.queue.doubt(now, &mut tally, observation, |slot| self.is_serving(slot));
-        notice.into_iter().for_each(|notice| self.log(notice));
+        let overlooked =
+            watch.overlooked.doubt(now, &mut tally, observation, |slot| self.is_serving(slot));
+        notice.into_iter().chain(overlooked).for_each(|notice| self.log(notice));
         if !watch.queue.spoken {
             policy.min = tally.staying().clamp(policy.min, policy.max);
         }

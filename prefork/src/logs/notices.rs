@@ -133,6 +133,7 @@ fn of_pool(log: &Log, notice: PoolNotice, about: &About) {
             Pool::AtMaximum { max_children, busy, waiting: Waiting(waiting) }
         }
         PoolNotice::Unserved { idle, waiting } => Pool::Unserved { idle, waiting },
+        PoolNotice::Overlooked { idle } => Pool::Overlooked { idle },
         PoolNotice::Silent => Pool::Silent,
         PoolNotice::BelowMaximum { lasted } => Pool::BelowMaximum { duration: Span(lasted) },
         PoolNotice::ClientsNoticedLate { interval, took, within } => {

@@ -72,6 +72,9 @@ messages! {
     Warn Unserved { idle: u32, waiting: u32 } =>
         "{waiting} connections wait, and {idle} children that count as idle have taken none for a second, as those that are \
          stopped or hang: they count as busy";
+    Warn Overlooked { idle: u32 } =>
+        "{idle} children that count as idle have taken nothing for a second in which all others went from one piece of work to \
+         the next: they count as busy; look for a Child::idle that is called too early";
     Warn Silent =>
         "connections wait while every child counts as idle, as none has ever said that it is at work: the pool grows for \
          them, and will not shrink; accept by Child::accept, or call Child::busy and Child::idle";
