@@ -17,6 +17,8 @@ pub(crate) enum Exit {
     Unproven = 4,
     /// It had not come to its end when the time was over.
     TimedOut = 5,
+    /// The daemon is gone as it was killed, and what its children had in hand is lost.
+    Killed = 6,
     /// The daemon's settings are wrong, and it has gone on with the old ones: as a daemon exits that cannot start for that,
     /// `EX_CONFIG` of `sysexits.h`.
     WrongSettings = 78,
@@ -32,6 +34,7 @@ Exit codes:
   3  not running
   4  the pid file is held, but by no process that proves to be the daemon
   5  timed out
+  6  stopped by SIGKILL, as the daemon had not ended in time: requests in hand are lost
  78  the daemon has refused its settings, and goes on with the old ones";
 }
 
@@ -54,6 +57,7 @@ mod tests {
             Exit::NotRunning,
             Exit::Unproven,
             Exit::TimedOut,
+            Exit::Killed,
             Exit::WrongSettings,
         ];
         for exit in all {

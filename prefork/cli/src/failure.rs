@@ -14,6 +14,8 @@ use crate::exit::Exit;
 pub(crate) enum Failure {
     #[error("no such board: {}; does the daemon run with scoreboard_path?", one_line(path))]
     NoBoard { path: PathBuf },
+    #[error("not running: there is no board or pid file {}", one_line(path))]
+    NoFile { path: PathBuf },
     #[error(
         "no right to read board {}; ask as root, or as the user who runs the daemon",
         one_line(path)
@@ -82,6 +84,10 @@ pub(crate) enum Failure {
         one_line(board)
     )]
     SharedBoard { board: PathBuf },
+    #[error(
+        "killed process {pid}, which had not ended in time; what its children had in hand is lost"
+    )]
+    Killed { pid: Pid },
     #[error("process {pid} ended before its children were replaced; see its error log")]
     Ended { pid: Pid },
     #[error("{old} of {all} children are still of an old generation after {waited:?}; {why}")]
@@ -125,11 +131,13 @@ impl Failure {
     pub(crate) fn exit(&self) -> Exit {
         match self {
             Self::NotRunning { .. }
+            | Self::NoFile { .. }
             | Self::Ended { .. }
             | Self::LeftBehind { .. }
             | Self::NoneFound { .. }
             | Self::NoSuchDaemon { .. } => Exit::NotRunning,
             Self::NotReplaced { .. } | Self::NotReopened { .. } => Exit::TimedOut,
+            Self::Killed { .. } => Exit::Killed,
             Self::SettingsRefused { .. } => Exit::WrongSettings,
             Self::Unproven { .. } => Exit::Unproven,
             Self::SeveralFound { .. }

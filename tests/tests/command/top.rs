@@ -288,8 +288,8 @@ fn top_needs_a_terminal_and_a_board() {
     }
     let top = command(&scene, "top @nothing").variable("TERM", "xterm").on(&terminal);
     let refused = top.finish();
-    assert_eq!(refused.end, End::Exited(1));
-    refused.assert_refused("no such board");
+    assert_eq!(refused.end, End::Exited(3));
+    refused.assert_refused("not running: there is no board or pid file ");
     assert_eq!(terminal.modes(), modes);
     daemon.stop_in_order();
 }

@@ -27,8 +27,6 @@ fn errors_say_what_to_do() {
     file.set_len(5000).expect("it can be cut");
     for name in ["status", "status --json", "metrics"] {
         for (file, text) in [
-            ("nothing", "no such board: "),
-            ("nothing", "does the daemon run with scoreboard_path?"),
             ("text", "is no scoreboard that can be read"),
             ("foreign", "it does not begin like one"),
             ("directory", "is not a regular file"),
@@ -37,6 +35,14 @@ fn errors_say_what_to_do() {
         ] {
             run(&scene, &format!("{name} @{file}"), 1).assert_refused(text);
         }
+    }
+    let missing = scene.path("nothing").display().to_string();
+    for name in ["status", "status --json", "metrics", "top"] {
+        let refused = run(&scene, &format!("{name} @nothing"), 3).stderr;
+        assert_eq!(
+            refused,
+            format!("prefork: not running: there is no board or pid file {missing}\n")
+        );
     }
     for name in ["status", "metrics"] {
         for (file, status, text) in [

@@ -66,13 +66,7 @@ pub(crate) fn stop(found: Found, patience: PatienceArgs, voice: Voice) -> Result
     match stopped.map_err(|error| explain(path, Failure::Daemon(error)))? {
         Stopped::NotRunning => Err(not_running(path)),
         Stopped::Terminated { pid } => voice.report(&format!("stopped process {pid}\n")),
-        Stopped::Killed { pid } => {
-            output::warn(&format!(
-                "killed process {pid}, which had not ended in time; what its children had in hand \
-                 is lost"
-            ));
-            Ok(Exit::Done)
-        }
+        Stopped::Killed { pid } => Err(Failure::Killed { pid }),
     }
 }
 
@@ -212,6 +206,7 @@ fn explain(path: &Path, failure: Failure) -> Failure {
         | Exit::NotRunning
         | Exit::Unproven
         | Exit::TimedOut
+        | Exit::Killed
         | Exit::WrongSettings => failure,
     }
 }

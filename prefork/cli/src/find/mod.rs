@@ -6,6 +6,7 @@ mod places;
 use std::{
     ffi::OsStr,
     fs,
+    io::ErrorKind,
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
 };
@@ -127,6 +128,9 @@ impl Found {
     /// Returns its board.
     pub(crate) fn into_board(self) -> Result<PathBuf, Failure> {
         match (self.board, self.pid_file) {
+            (Some(board), Some(pid_file)) if board == pid_file && is_missing(&board) => {
+                Err(Failure::NoFile { path: board })
+            }
             (Some(board), _) => Ok(board),
             (None, path) => Err(boardless(path.unwrap_or_default())),
         }
@@ -201,6 +205,11 @@ fn is_pid_file_of(path: &Path, pid: u32) -> bool {
     says_so
         && daemonize::running(path)
             .is_ok_and(|holder| holder.pid().is_some_and(|it| it.as_raw().unsigned_abs() == pid))
+}
+
+/// Whether there is nothing, as a daemon that has stopped leaves it.
+fn is_missing(path: &Path) -> bool {
+    fs::symlink_metadata(path).is_err_and(|error| error.kind() == ErrorKind::NotFound)
 }
 
 fn is_same_file(one: &Path, other: &Path) -> bool {
