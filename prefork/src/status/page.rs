@@ -44,6 +44,25 @@ pub(super) struct Page {
     version: u64,
 }
 
+/// A change of the figures, of which readers see nothing until it is over: when this is dropped.
+struct Change<'a>(&'a mut Page);
+
+impl Change<'_> {
+    fn write(&self, values: impl Iterator<Item = u64>) {
+        for (word, value) in self.0.words()[FIRST_COUNTER..].iter().zip(values) {
+            word.store(value, Ordering::Relaxed);
+        }
+    }
+}
+
+impl Drop for Change<'_> {
+    fn drop(&mut self) {
+        self.0.version += 1;
+        // After everything; pairs with the acquire of the reader.
+        self.0.words()[VERSION].store(self.0.version, Ordering::Release);
+    }
+}
+
 /// The figures at one moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Figures {
@@ -80,9 +99,14 @@ impl Page {
         }
     }
 
+    /// Begins a change, if [`begin`](Self::begin) has not, and ends it with the guard.
+    fn change(&mut self) -> Change<'_> {
+        self.begin();
+        Change(self)
+    }
+
     /// Writes everything down.
     pub(super) fn publish(&mut self, counters: &Counters, alive: usize) {
-        self.begin();
         let counts = Counter::ALL.iter().map(|counter| counters.get(*counter));
         let others = [
             nanos(counters.started.since(Time::ZERO)),
@@ -95,13 +119,7 @@ impl Page {
             counters.at_maximum_since.map_or(0, |since| nanos(since.since(Time::ZERO))),
         ];
         let failure = Failure::words(counters.last_failure);
-        let values = counts.chain(others).chain(failure);
-        for (word, value) in self.words()[FIRST_COUNTER..].iter().zip(values) {
-            word.store(value, Ordering::Relaxed);
-        }
-        self.version += 1;
-        // After everything; pairs with the acquire of the reader.
-        self.words()[VERSION].store(self.version, Ordering::Release);
+        self.change().write(counts.chain(others).chain(failure));
     }
 
     const fn words(&self) -> &'static [AtomicU64] {
@@ -244,6 +262,19 @@ pub(super) mod tests {
             },
         );
         assert_eq!((figures.get(Counter::Spawns), figures.alive, looked), (1, 1, 4));
+    }
+
+    #[test]
+    fn a_change_is_over_with_its_guard() {
+        let mut page = Page::new().expect("made");
+        let reader = Reader::new(page.memory()).expect("mapped");
+        page.begin();
+        for _ in 0..2 {
+            drop(page.change());
+            let mut looks = 0;
+            reader.read(|| at(1), || looks += 1);
+            assert_eq!(looks, 1, "nobody waits for what is over");
+        }
     }
 
     #[test]

@@ -252,14 +252,15 @@ pub(super) fn read(fd: BorrowedFd<'_>) -> io::Result<Vec<u8>> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::os::unix::ffi::OsStringExt;
 
     use rustix::fs::{MemfdFlags, memfd_create};
 
     use super::*;
 
-    fn handover() -> Handover {
+    /// One with something in each field.
+    pub(in crate::upgrade) fn handover() -> Handover {
         Handover {
             parent: 42,
             program: OsString::from_vec(b"/opt/\xff/hello".to_vec()),

@@ -1,6 +1,7 @@
 //! What the old program has left, taken by the program that runs now.
 
 use std::{
+    cell::Cell,
     collections::HashMap,
     env,
     error::Error,
@@ -36,14 +37,29 @@ use crate::{
 };
 
 /// What the old program has left.
+///
+/// It is handed back when this is dropped, unless it was claimed: whatever way a program goes that does not take the daemon
+/// over, the old one goes on. (What ends the process without dropping anything takes the same way: `sys/way_back.rs`.)
 #[derive(Debug)]
 pub(crate) struct Inherited {
     pub(super) purpose: Purpose,
     pub(super) handover: Handover,
+    fate: Cell<Fate>,
     /// The descriptors of the handover, by their numbers.
     descriptors: HashMap<RawFd, OwnedFd>,
     /// The handover itself.
     _memory: OwnedFd,
+}
+
+/// What has become of what was left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fate {
+    /// Nothing yet.
+    Open,
+    /// This program has it.
+    Claimed,
+    /// It was refused, with a reason.
+    Refused,
 }
 
 /// What this program was executed for, each with what that takes.
@@ -132,7 +148,8 @@ fn look() -> Option<Inherited> {
     }
     // The way back is for the case that this program does not come so far, or takes over after that.
     sys::way_back::guard_crashes();
-    Some(Inherited { purpose, handover, descriptors, _memory: memory })
+    let fate = Cell::new(Fate::Open);
+    Some(Inherited { purpose, handover, fate, descriptors, _memory: memory })
 }
 
 /// Where to reply; a program that was executed for a reply, and has nowhere to send it, ends, as it is not to be a daemon.
@@ -249,6 +266,11 @@ impl Inherited {
         listeners.collect()
     }
 
+    /// From here on it is this program's.
+    pub(super) fn settle(&self) {
+        self.fate.set(Fate::Claimed);
+    }
+
     pub(super) fn descriptor(&self, number: RawFd) -> Option<&OwnedFd> {
         self.descriptors.get(&number)
     }
@@ -261,9 +283,13 @@ impl Inherited {
     /// Gives up: a probe says why; a successor hands the daemon back to the old program, and one that has come
     /// back is executed again after a pause, in which cases this does not return.
     pub(crate) fn refuse(&self, name: Option<&str>, error: &(dyn Error + 'static)) {
-        let (name, reason) = (name.unwrap_or("prefork"), on_one_line(&Lines(error).to_string()));
+        self.hand_back(name.unwrap_or("prefork"), &on_one_line(&Lines(error).to_string()));
+    }
+
+    fn hand_back(&self, name: &str, reason: &str) {
+        self.fate.set(Fate::Refused);
         match &self.purpose {
-            Purpose::Probe(reply) | Purpose::Settings(reply) => reply.refuse(&reason),
+            Purpose::Probe(reply) | Purpose::Settings(reply) => reply.refuse(reason),
             Purpose::Successor => {
                 let failed = ChangeMessage::TakeoverFailed { reason: &reason };
                 Log::new(name, Speaker::Parent).write(&failed);
@@ -291,5 +317,58 @@ impl Inherited {
                 });
             }
         }
+    }
+}
+
+impl Drop for Inherited {
+    fn drop(&mut self) {
+        match self.fate.get() {
+            Fate::Open => self.hand_back("prefork", "it gave up without a reason"),
+            Fate::Claimed | Fate::Refused => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs::File, io::Read};
+
+    use rustix::pipe::pipe;
+
+    use super::*;
+    use crate::upgrade::handover::tests::handover;
+
+    /// What the parent of a probe reads by its end, after the probe has done this with what it was left.
+    fn reply(deed: impl FnOnce(Inherited)) -> String {
+        let (reader, words) = pipe().expect("made");
+        let handover = handover();
+        deed(Inherited {
+            purpose: Purpose::Probe(ProbeReply::new(None, words)),
+            _memory: handover.write().expect("written"),
+            handover,
+            fate: Cell::new(Fate::Open),
+            descriptors: HashMap::new(),
+        });
+        let mut reply = String::new();
+        File::from(reader).read_to_string(&mut reply).expect("read");
+        reply
+    }
+
+    /// As by an early return that nobody has thought of.
+    #[test]
+    fn what_is_dropped_unclaimed_is_handed_back() {
+        assert_eq!(reply(drop), "refused:it gave up without a reason\0");
+    }
+
+    #[test]
+    fn what_is_handed_back_with_a_reason_is_so_once() {
+        let refused = reply(|inherited| inherited.refuse(None, &crate::RunError::NoPool));
+        let expected = format!("refused:{}\0", crate::RunError::NoPool);
+        assert_eq!(refused, expected);
+    }
+
+    #[test]
+    fn what_is_claimed_stays() {
+        assert_eq!(reply(|inherited| inherited.settle()), "");
     }
 }

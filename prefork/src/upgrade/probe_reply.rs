@@ -70,7 +70,7 @@ impl ProbeReply {
 
     /// Says that this program works, stays until the parent has become it or wants nothing more, and
     /// ends the process without running anything of it: what was made belongs to the daemon.
-    pub(crate) fn pass(self) -> ! {
+    pub(crate) fn pass(&self) -> ! {
         if write(&self.words, &[READY, &[END]].concat()).is_ok() {
             // Nobody reads any more: that is all that is reported of the end to which one writes.
             let mut fds = [PollFd::new(&self.words, PollFlags::empty())];

@@ -151,7 +151,7 @@ impl Inherited {
 
     /// Says that this program works, and ends.
     pub(crate) fn pass(self) -> ! {
-        match self.purpose {
+        match &self.purpose {
             Purpose::Probe(reply) | Purpose::Settings(reply) => reply.pass(),
             Purpose::Successor | Purpose::Returned(_) => crate::sys::exit_now(0),
         }
@@ -167,6 +167,7 @@ impl Inherited {
     ) -> Option<(Initialized<Option<S>>, Channels, Adopted)> {
         let Takeover { mut initialized, channels } = takeover;
         let (pool, channels) = (self.handover.pool.take()?, channels?);
+        self.settle();
         if let Some(file) = pool.pid_file {
             let keeps = initialized.runtime_files.pid_file.is_none() && settings.pid_path.is_some();
             let pid_file = self.claim_pid_file(file, log);
