@@ -7,21 +7,16 @@ use std::{
     path::{Path, PathBuf},
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU32, Ordering},
+        atomic::{AtomicBool, Ordering},
     },
     time::Duration,
 };
 
 use prefork_core::one_line;
 use prefork_daemonize::{LogError, open_log};
+use prefork_log::{Format, LineWriter, Lost};
 
-use crate::{
-    Report,
-    channels::WhichLog,
-    logs::FileMessage,
-    logs::log::Log,
-    logs::{Format, LineWriter, Lost, follow},
-};
+use crate::{Report, channels::WhichLog, logs::FileMessage, logs::follow, logs::log::Log};
 
 /// How long a child waits for the reader of the log of requests at a pipe or a terminal, when that is behind:
 /// long enough for a burst, and once, until it has caught up.
@@ -51,16 +46,10 @@ pub struct AccessLog {
 enum Destination {
     Nowhere,
     /// A file as the parent has opened it, to be handed to children.
-    File(Target, OwnedFd),
+    File(PathBuf, OwnedFd),
     /// A file as one process writes to it.
-    Own(Target, LineWriter),
+    Own(PathBuf, LineWriter),
     Handle(Box<dyn Write>),
-}
-
-/// Where the file is, and a word that is not zero while it ends in a line that this process has torn.
-struct Target {
-    path: PathBuf,
-    torn: AtomicU32,
 }
 
 impl AccessLog {
@@ -75,8 +64,7 @@ impl AccessLog {
     /// Goes on writing to a file that is open already, as where the previous program had it open and this one may
     /// not open it.
     pub(crate) fn of(file: OwnedFd, path: &Path) -> Self {
-        let target = Target { path: path.to_owned(), torn: AtomicU32::new(0) };
-        Self::to(Destination::File(target, file))
+        Self::to(Destination::File(path.to_owned(), file))
     }
 
     /// Makes it this process's own, while that may still open the file: from here on nobody else's flags matter.
@@ -89,10 +77,7 @@ impl AccessLog {
         self.log = Some(log.clone());
         let before = std::mem::replace(&mut self.destination, Destination::Nowhere);
         self.destination = match before {
-            Destination::File(target, file) => {
-                let writer = LineWriter::of(file.as_fd())?;
-                Destination::Own(target, writer)
-            }
+            Destination::File(path, file) => Destination::Own(path, LineWriter::new(file)?),
             other @ (Destination::Nowhere | Destination::Own(..) | Destination::Handle(_)) => other,
         };
         Ok(())
@@ -101,8 +86,8 @@ impl AccessLog {
     /// Where the file is, and the file, if it is one that has a path.
     pub(crate) fn open_file(&self) -> Option<(&Path, BorrowedFd<'_>)> {
         match &self.destination {
-            Destination::File(target, file) => Some((&target.path, file.as_fd())),
-            Destination::Own(target, writer) => Some((&target.path, writer.fd())),
+            Destination::File(path, file) => Some((path, file.as_fd())),
+            Destination::Own(path, writer) => Some((path, writer.as_fd())),
             Destination::Nowhere | Destination::Handle(_) => None,
         }
     }
@@ -119,16 +104,13 @@ impl AccessLog {
     }
 
     fn go_over(&mut self) {
-        let Destination::Own(target, writer) = &mut self.destination else { return };
+        let Destination::Own(_, writer) = &mut self.destination else { return };
         let Some(file) = follow::take_access_log() else { return };
-        if writer.leads_to(file.as_fd()) {
+        if writer.leads_to(&file) {
             return;
         }
-        match LineWriter::of(file.as_fd()) {
-            Ok(new) => {
-                *writer = new;
-                target.torn = AtomicU32::new(0);
-            }
+        match LineWriter::new(file) {
+            Ok(new) => *writer = new,
             Err(error) => {
                 if let Some(log) = &self.log {
                     log.write(&FileMessage::LogNotReopened { log: "access log", error: &error });
@@ -152,9 +134,9 @@ impl AccessLog {
     /// Opens the file again, if there is one, after it was renamed for example.
     pub(crate) fn reopen(&mut self) -> Result<(), NotReopened> {
         match &mut self.destination {
-            Destination::File(target, file) => *file = open_log(&target.path)?.into(),
-            Destination::Own(target, writer) => {
-                *writer = LineWriter::of(open_log(&target.path)?.as_fd())?;
+            Destination::File(path, file) => *file = open_log(&*path)?.into(),
+            Destination::Own(path, writer) => {
+                *writer = LineWriter::new(open_log(&*path)?)?.after(writer);
             }
             Destination::Nowhere | Destination::Handle(_) => {}
         }
@@ -206,17 +188,17 @@ impl AccessLog {
     }
 
     fn write(&mut self) -> io::Result<()> {
-        let (target, writer) = match &mut self.destination {
+        let writer = match &mut self.destination {
             Destination::Nowhere => return Ok(()),
             Destination::Handle(handle) => {
                 handle.write_all(&self.line)?;
                 return handle.flush();
             }
-            Destination::Own(target, writer) => (target, writer),
+            Destination::Own(_, writer) => writer,
             // The parent has no requests to write lines about.
             Destination::File(..) => return Err(io::ErrorKind::Unsupported.into()),
         };
-        match writer.write(&mut self.line, &target.torn, PATIENCE) {
+        match writer.write(&self.line, PATIENCE) {
             Ok(()) => {
                 if !self.lost.is_none()
                     && let Some(log) = &self.log

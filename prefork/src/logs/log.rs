@@ -15,8 +15,9 @@ use std::{
 };
 
 use prefork_core::one_line;
+use prefork_log::{Format, Lost};
 
-use crate::logs::{FileMessage, Format, LogLevel, Lost, Message, is_wanted, stderr};
+use crate::logs::{FileMessage, LogLevel, Message, is_wanted, stderr};
 
 /// The kind of process that logs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,7 +86,7 @@ impl Log {
             LogLevel::Error => stderr::show(&line),
             LogLevel::Warn | LogLevel::Info | LogLevel::Debug => {}
         }
-        stderr::write(line, describe);
+        stderr::write(&line, describe);
     }
 
     fn line(&self, format: Format, now: SystemTime, message: &dyn Message) -> String {

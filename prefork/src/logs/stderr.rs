@@ -5,27 +5,26 @@
 
 use std::{
     io,
-    os::fd::{AsFd, BorrowedFd, OwnedFd},
-    sync::{Mutex, MutexGuard, PoisonError, atomic::AtomicU32},
+    os::fd::OwnedFd,
+    sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
+use prefork_log::{Format, LineWriter, Lost, append_always};
 use rustix::{
     io::fcntl_dupfd_cloexec,
     process::{Pid, getpid},
 };
 
-use super::{
-    Streams, follow,
-    line_writer::{FIRST, Format, LineWriter, append_always},
-    lost::Lost,
-};
+use super::{Streams, follow};
 use crate::channels::WhichLog;
+
+/// Descriptors of ours leave 0 to 2 alone.
+const FIRST: i32 = 3;
 
 static STDERR: Mutex<Stderr> = Mutex::new(Stderr {
     writer: None,
     owner: None,
-    torn: AtomicU32::new(0),
     lost: Lost::none(),
     uncounted: 0,
     original: None,
@@ -36,7 +35,6 @@ struct Stderr {
     writer: Option<LineWriter>,
     /// The process that has opened it.
     owner: Option<Pid>,
-    torn: AtomicU32,
     /// What is still to be reported.
     lost: Lost,
     /// How many of the lost lines [`take_lost`] has not returned yet.
@@ -50,13 +48,12 @@ struct Original {
     fd: OwnedFd,
     /// This process's own way there.
     writer: LineWriter,
-    torn: AtomicU32,
 }
 
 impl Original {
     fn of(fd: OwnedFd) -> io::Result<Self> {
-        let writer = LineWriter::of(fd.as_fd())?;
-        Ok(Self { fd, writer, torn: AtomicU32::new(0) })
+        let writer = LineWriter::new(&fd)?;
+        Ok(Self { fd, writer })
     }
 }
 
@@ -67,9 +64,9 @@ impl Original {
 ///
 /// Fails if this process can have no further descriptor.
 pub(crate) fn open_own() -> io::Result<()> {
-    let writer = LineWriter::of(rustix::stdio::stderr())?;
+    let writer = LineWriter::new(rustix::stdio::stderr())?;
     // What the program prints there is not to be written over by a log at the same file.
-    let _ = append_always_if_file(rustix::stdio::stdout());
+    let _ = append_always(rustix::stdio::stdout());
     install(writer);
     let mut stderr = lock();
     stderr.original =
@@ -85,7 +82,7 @@ pub(crate) fn open_own() -> io::Result<()> {
 pub(crate) fn redirect_at_start(log: OwnedFd) -> io::Result<()> {
     let original = fcntl_dupfd_cloexec(rustix::stdio::stderr(), FIRST)?;
     let original = Original::of(original)?;
-    let is_the_log = original.writer.leads_to(log.as_fd());
+    let is_the_log = original.writer.leads_to(&log);
     redirect(log, Streams::StandardError)?;
     lock().original = (!is_the_log).then_some(original);
     Ok(())
@@ -103,9 +100,9 @@ pub(crate) fn take_original() -> Option<OwnedFd> {
 ///
 /// Fails if this process can have no further descriptor; then everything goes where it went.
 pub(crate) fn redirect(log: OwnedFd, streams: Streams) -> io::Result<()> {
-    let is_the_same = lock().writer.as_ref().is_some_and(|writer| writer.leads_to(log.as_fd()));
+    let is_the_same = lock().writer.as_ref().is_some_and(|writer| writer.leads_to(&log));
     // A description of its own is better than one that others have.
-    let writer = if is_the_same { None } else { Some(LineWriter::of(log.as_fd())?) };
+    let writer = if is_the_same { None } else { Some(LineWriter::new(&log)?) };
     match streams {
         Streams::Both => rustix::stdio::dup2_stdout(&log)?,
         Streams::StandardError => {}
@@ -122,12 +119,16 @@ fn install(writer: LineWriter) {
     let mut stderr = lock();
     let me = getpid();
     if stderr.owner.replace(me) != Some(me) {
-        // Another process's, which reports it.
-        stderr.torn = AtomicU32::new(0);
+        // Another process's, which reports it, and ends what it has torn.
+        stderr.writer = None;
         stderr.lost = Lost::none();
         stderr.uncounted = 0;
     }
-    stderr.writer = Some(writer);
+    let before = stderr.writer.take();
+    stderr.writer = Some(match &before {
+        Some(before) => writer.after(before),
+        None => writer,
+    });
 }
 
 /// Closes it, before descriptors are closed by their numbers.
@@ -138,9 +139,9 @@ pub(crate) fn close_own() {
 
 /// Writes a line where standard error led at the start, as long as that is remembered.
 pub(crate) fn show(line: &str) {
-    if let Some(Original { writer, torn, .. }) = &mut lock().original {
+    if let Some(Original { writer, .. }) = &mut lock().original {
         // Whoever starts it may have stopped the terminal; the log has the line.
-        let _ = writer.write(&mut line.as_bytes().to_vec(), torn, Duration::ZERO);
+        let _ = writer.write(line.as_bytes(), Duration::ZERO);
     }
 }
 
@@ -153,27 +154,26 @@ pub(crate) fn format() -> Format {
 
 /// Writes a line, without waiting; `describe` makes a line that says what was lost before, where that is to be
 /// said.
-pub(crate) fn write(line: String, describe: impl FnOnce(&Lost) -> String) {
+pub(crate) fn write(line: &str, describe: impl FnOnce(&Lost) -> String) {
     // First it may go over to another log.
     let _writing = follow::writing(WhichLog::Error);
     let mut stderr = lock();
-    let Stderr { writer, torn, lost, uncounted, .. } = &mut *stderr;
-    let mut bytes = line.into_bytes();
+    let Stderr { writer, lost, uncounted, .. } = &mut *stderr;
     let Some(writer) = writer else {
         // The launcher, or a daemon that has no child yet: as any program does. Where standard error is gone,
         // there is nobody left to report it to.
-        let _ = rustix::io::write(rustix::stdio::stderr(), &bytes);
+        let _ = rustix::io::write(rustix::stdio::stderr(), line.as_bytes());
         return;
     };
-    let mut write = |bytes: &mut Vec<u8>| writer.write(bytes, torn, Duration::ZERO);
+    let mut write = |line: &str| writer.write(line.as_bytes(), Duration::ZERO);
     let reported = match lost.is_none() {
         true => Ok(()),
-        false => write(&mut describe(lost).into_bytes()),
+        false => write(&describe(lost)),
     };
     if reported.is_ok() {
         *lost = Lost::none();
     }
-    let written = reported.and_then(|()| write(&mut bytes));
+    let written = reported.and_then(|()| write(line));
     if let Err(error) = written {
         let is_first = lost.is_none();
         lost.add(error);
@@ -194,9 +194,4 @@ pub(crate) fn take_lost() -> u64 {
 fn lock() -> MutexGuard<'static, Stderr> {
     // Nothing panics while it is held.
     STDERR.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn append_always_if_file(fd: BorrowedFd<'_>) -> io::Result<()> {
-    let kind = rustix::fs::FileType::from_raw_mode(rustix::fs::fstat(fd)?.st_mode);
-    if kind == rustix::fs::FileType::RegularFile { append_always(fd.as_fd()) } else { Ok(()) }
 }

@@ -17,7 +17,7 @@ use rustix::{
 
 /// The other end of a UNIX socket, which can be connected to again.
 #[derive(Clone, Debug)]
-pub(super) struct Peer {
+pub(crate) struct Peer {
     address: SocketAddrUnix,
     socket_type: SocketType,
     /// What has to be sent first.
@@ -26,7 +26,7 @@ pub(super) struct Peer {
 
 impl Peer {
     /// Returns whom a socket is connected to; `None` if that has no address.
-    pub(super) fn of(socket: BorrowedFd<'_>) -> Option<Self> {
+    pub(crate) fn of(socket: BorrowedFd<'_>) -> Option<Self> {
         let address = SocketAddrUnix::try_from(getpeername(socket).ok()??).ok()?;
         let has_path = address.path().is_some_and(|path| !path.is_empty());
         if !has_path && address.abstract_name().is_none_or(<[u8]>::is_empty) {
@@ -38,7 +38,7 @@ impl Peer {
     }
 
     /// Connects again, without waiting for a server that takes nobody in.
-    pub(super) fn connect(&self) -> Result<OwnedFd, Errno> {
+    pub(crate) fn connect(&self) -> Result<OwnedFd, Errno> {
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
         let socket = socket_with(AddressFamily::UNIX, self.socket_type, flags, None)?;
         connect(&socket, &self.address)?;
@@ -52,7 +52,7 @@ impl Peer {
 
 /// Whether the service manager has connected a socket to the journal (`$JOURNAL_STREAM`, see
 /// `systemd.exec(5)`).
-pub(super) fn is_journal(socket: BorrowedFd<'_>) -> bool {
+pub(crate) fn is_journal(socket: BorrowedFd<'_>) -> bool {
     let Ok(stat) = fstat(socket) else { return false };
     FileType::from_raw_mode(stat.st_mode) == FileType::Socket
         && env::var("JOURNAL_STREAM")
@@ -74,12 +74,11 @@ mod tests {
         io::Read,
         net::Shutdown,
         os::{fd::AsFd, unix::net::UnixListener, unix::net::UnixStream},
-        sync::atomic::AtomicU32,
         time::Duration,
     };
 
-    use super::super::line_writer::LineWriter;
     use super::*;
+    use crate::LineWriter;
 
     #[test]
     fn a_socket_that_was_shut_down_is_connected_again() {
@@ -87,11 +86,10 @@ mod tests {
         let path = folder.path().join("stdout");
         let journal = UnixListener::bind(&path).expect("bound");
         let shared = UnixStream::connect(&path).expect("connected");
-        let mut writer = LineWriter::of(shared.as_fd()).expect("held");
+        let mut writer = LineWriter::new(&shared).expect("held");
         // A child's copy of it.
         shared.try_clone().expect("copied").shutdown(Shutdown::Both).expect("shut down");
-        let torn = AtomicU32::new(0);
-        writer.write(&mut b"found again\n".to_vec(), &torn, Duration::ZERO).expect("written");
+        writer.write(b"found again\n", Duration::ZERO).expect("written");
         drop(writer);
         journal.accept().expect("the first connection");
         let (mut second, _) = journal.accept().expect("the second connection");

@@ -1,4 +1,4 @@
-//! Writing lines without ever waiting for their reader.
+//! Writing lines.
 //!
 //! The problem: flags belong to the open file description (see `open(2)`), which a daemon shares with its
 //! children and with the shell that has started it. A write through it sleeps on a full pipe that nobody
@@ -21,7 +21,6 @@
 use std::{
     io::{self, IoSlice},
     os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
-    sync::atomic::{AtomicU32, Ordering},
     time::Duration,
 };
 
@@ -31,35 +30,71 @@ use rustix::{
     net::{SendFlags, send},
 };
 
-use super::{
+use crate::{
     medium::{Medium, Room, end_turn, take_turn},
     patience::{Limit, is_writable},
     reconnect::{Peer, is_journal},
 };
 
-/// The destination of lines, and the way there without a wait.
+/// Writes lines to a log, without waiting for its reader.
+///
+/// Each process, or part of one, that writes to a log has one of its own. Whatever the others do to the log meanwhile, a line
+/// arrives whole, at the end, or not at all, and nobody is kept longer than it says.
+///
+/// # Fork
+///
+/// A copy in a forked process shares the open file description, and with it what others can do to that: have each process
+/// make its own, of the same descriptor.
+///
+/// # Examples
+///
+/// ```
+/// use prefork_log::LineWriter;
+/// use std::{io::{self, Read}, time::Duration};
+///
+/// let (mut reader, pipe) = io::pipe()?;
+/// let mut log = LineWriter::new(&pipe)?;
+/// // Nobody reads, so at some point there is no room.
+/// let mut written = 0;
+/// let error = loop {
+///     match log.write(b"a line\n", Duration::ZERO) {
+///         Ok(()) => written += 1,
+///         Err(error) => break error,
+///     }
+/// };
+/// assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
+/// drop((log, pipe));
+/// let mut text = String::new();
+/// reader.read_to_string(&mut text)?;
+/// assert_eq!(text, "a line\n".repeat(written));
+/// # Ok::<(), io::Error>(())
+/// ```
 #[derive(Debug)]
-pub(crate) struct LineWriter {
+pub struct LineWriter {
     way: Way,
     medium: Medium,
     format: Format,
     /// Whether the last line did not get through: then nobody waits for the next one.
     is_stuck: bool,
+    /// Whether the log ends in a part of a line of this writer's.
+    is_torn: bool,
 }
 
-/// What lines have to say besides what they are about.
+/// What lines have to begin with, besides what they are about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Format {
-    /// Time and name.
+pub enum Format {
+    /// Time and name, or whatever the program has.
     Plain,
     /// A priority, as `<3>`: the journal adds the others by itself (see `sd-daemon(3)`).
     Journal,
 }
 
 impl Format {
-    /// Returns that of lines to what `fd` refers to.
-    pub(super) fn of(fd: BorrowedFd<'_>) -> Self {
-        if is_journal(fd) { Self::Journal } else { Self::Plain }
+    /// Returns that of lines to what `fd` refers to: the journal's where the service manager has connected it to that
+    /// (`$JOURNAL_STREAM`, see `systemd.exec(5)`).
+    #[must_use]
+    pub fn of(fd: impl AsFd) -> Self {
+        if is_journal(fd.as_fd()) { Self::Journal } else { Self::Plain }
     }
 }
 
@@ -79,21 +114,23 @@ enum Way {
 }
 
 impl LineWriter {
-    /// Makes one that writes to what `fd` refers to.
+    /// Makes one that writes to what `fd` refers to, by an open file description of its own if that can be had.
+    ///
+    /// A regular file is written at its end from now on, by everybody who shares the description of `fd`: one that has
+    /// another offset would write over the others' lines.
     ///
     /// # Errors
     ///
     /// Fails if this process can have no further descriptor.
-    pub(crate) fn of(fd: BorrowedFd<'_>) -> io::Result<Self> {
+    pub fn new(fd: impl AsFd) -> io::Result<Self> {
+        let fd = fd.as_fd();
         let medium = Medium::of(fd)?;
         let way = match medium {
             Medium::Stream | Medium::Messages => {
                 Way::Socket { socket: fcntl_dupfd_cloexec(fd, FIRST)?, peer: Peer::of(fd) }
             }
             Medium::File | Medium::Pipe | Medium::Device => {
-                if medium == Medium::File {
-                    append_always(fd)?;
-                }
+                append_always(fd)?;
                 match open_again(fd) {
                     Ok(own) => Way::Own(own),
                     Err(error @ (Errno::MFILE | Errno::NFILE | Errno::NOMEM)) => {
@@ -106,64 +143,65 @@ impl LineWriter {
                 }
             }
         };
-        Ok(Self { way, medium, format: Format::of(fd), is_stuck: false })
+        Ok(Self { way, medium, format: Format::of(fd), is_stuck: false, is_torn: false })
     }
 
-    /// What it writes through.
-    pub(crate) fn fd(&self) -> BorrowedFd<'_> {
+    /// Takes the place of another writer: where both lead to the same file, and a line was cut short there, that is ended
+    /// before the next one.
+    #[must_use]
+    pub fn after(mut self, before: &Self) -> Self {
+        self.is_torn |= before.is_torn && self.leads_to(before);
+        self
+    }
+
+    fn fd(&self) -> BorrowedFd<'_> {
         let (Way::Own(fd) | Way::Shared(fd) | Way::SharedFile(fd) | Way::Socket { socket: fd, .. }) =
             &self.way;
         fd.as_fd()
     }
 
-    /// How lines are to begin that it writes.
-    pub(crate) const fn format(&self) -> Format {
+    /// Returns how lines are to begin that it writes.
+    #[must_use]
+    pub const fn format(&self) -> Format {
         self.format
     }
 
-    /// Whether it writes to the same file as `fd` does.
-    pub(crate) fn leads_to(&self, fd: BorrowedFd<'_>) -> bool {
-        let identity = |fd| fstat(fd).map(|found| (found.st_dev, found.st_ino)).ok();
-        identity(self.fd()).is_some_and(|own| identity(fd) == Some(own))
+    /// Returns whether it writes to the same file as `fd` does.
+    #[must_use]
+    pub fn leads_to(&self, fd: impl AsFd) -> bool {
+        let identity =
+            |fd: BorrowedFd<'_>| fstat(fd).map(|found| (found.st_dev, found.st_ino)).ok();
+        identity(self.fd()).is_some_and(|own| identity(fd.as_fd()) == Some(own))
     }
 
     /// Writes a line in one go, with its line feed in it, or not at all.
     ///
-    /// Where only a part of it fits, that is taken back; where it cannot be, `torn` is raised, and the next writer
-    /// with the same `torn` begins on a line of its own. A reader that is behind has `patience` to catch up, ten times
-    /// as long while more and more of a line gets through, but only once: after a line that was lost nobody waits until
-    /// one gets through.
+    /// Where only a part of it fits, that is taken back; where it cannot be, the next line begins on a line of its own. A
+    /// reader that is behind has `patience` to catch up, ten times as long while more and more of a line gets through, but
+    /// only once: after a line that was lost nobody waits until one gets through. With [`Duration::ZERO`] nobody waits at all.
     ///
     /// # Errors
     ///
     /// Fails if the line was not written whole; [`io::ErrorKind::WouldBlock`] if that would have taken longer.
-    pub(crate) fn write(
-        &mut self,
-        line: &mut Vec<u8>,
-        torn: &AtomicU32,
-        patience: Duration,
-    ) -> io::Result<()> {
-        let mends = torn.swap(0, Ordering::Relaxed) != 0;
-        if mends {
-            line.insert(0, b'\n');
-        }
+    pub fn write(&mut self, line: &[u8], patience: Duration) -> io::Result<()> {
         let patience = if self.is_stuck { Duration::ZERO } else { patience };
-        let result = match self.write_within(line, Limit::begin(patience)) {
-            Ok(count) if count == line.len() => Ok(()),
-            Ok(count) => {
-                let is_torn = mends || !take_back(self.fd(), count);
-                torn.store(u32::from(is_torn), Ordering::Relaxed);
-                Err(io::Error::new(io::ErrorKind::WriteZero, "the line was cut short"))
-            }
-            Err(errno) => {
-                if mends {
-                    torn.store(1, Ordering::Relaxed);
-                }
-                Err(errno.into())
-            }
+        let result = if self.is_torn {
+            self.write_whole(&[b"\n", line].concat(), patience)
+        } else {
+            self.write_whole(line, patience)
         };
         self.is_stuck = result.is_err();
         result
+    }
+
+    fn write_whole(&mut self, line: &[u8], patience: Duration) -> io::Result<()> {
+        let count = self.write_within(line, Limit::begin(patience))?;
+        if count == line.len() {
+            self.is_torn = false;
+            return Ok(());
+        }
+        self.is_torn |= !take_back(self.fd(), count);
+        Err(io::Error::new(io::ErrorKind::WriteZero, "the line was cut short"))
     }
 
     /// Writes a line when it is this process's turn; returns how much of it, if not nothing.
@@ -264,7 +302,7 @@ fn take_back(fd: BorrowedFd<'_>, count: usize) -> bool {
 }
 
 /// Descriptors of ours leave 0 to 2 alone.
-pub(super) const FIRST: i32 = 3;
+const FIRST: i32 = 3;
 
 /// Opens what a descriptor refers to once more, for writing at the end and without waiting.
 fn open_again(fd: BorrowedFd<'_>) -> Result<OwnedFd, Errno> {
@@ -277,9 +315,20 @@ fn open_again(fd: BorrowedFd<'_>) -> Result<OwnedFd, Errno> {
     open(format!("/proc/self/fd/{}", fd.as_raw_fd()), flags, Mode::empty())
 }
 
-/// Makes every process that shares a description write at the end of its file too: two descriptions have two offsets,
-/// and one that does not append would write over the lines of the other.
-pub(crate) fn append_always(fd: BorrowedFd<'_>) -> io::Result<()> {
+/// Makes every process that shares the description of a regular file write at its end: two descriptions have two offsets,
+/// and one that does not append would write over the lines of the other. What is no regular file is left alone.
+///
+/// [`LineWriter::new`] does so for what it writes to. For further descriptors that may lead to the same file, as standard
+/// output does beside a log at standard error.
+///
+/// # Errors
+///
+/// Those of `fstat(2)` and `fcntl(2)`.
+pub fn append_always(fd: impl AsFd) -> io::Result<()> {
+    let fd = fd.as_fd();
+    if FileType::from_raw_mode(fstat(fd)?.st_mode) != FileType::RegularFile {
+        return Ok(());
+    }
     let flags = fcntl_getfl(fd)?;
     if !flags.contains(OFlags::APPEND) {
         fcntl_setfl(fd, flags | OFlags::APPEND)?;
@@ -319,6 +368,13 @@ fn write_shared(fd: &OwnedFd, line: &[u8]) -> Result<usize, Errno> {
     match pwritev2(fd, &[IoSlice::new(line)], HERE, ReadWriteFlags::NOWAIT) {
         Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::SPIPE | Errno::INVAL) => write(fd, line),
         result => result,
+    }
+}
+
+impl AsFd for LineWriter {
+    /// What it writes through.
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd()
     }
 }
 

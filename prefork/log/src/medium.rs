@@ -23,11 +23,11 @@ use rustix::{
     pipe::{PIPE_BUF, fcntl_getpipe_size, fcntl_setpipe_size},
 };
 
-use crate::sys::output_queue::output_queue;
+use crate::sys::output_queue;
 
 /// What lines go to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Medium {
+pub(crate) enum Medium {
     File,
     Pipe,
     /// A socket in which lines follow each other.
@@ -40,7 +40,7 @@ pub(super) enum Medium {
 
 /// Whether a line fits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Room {
+pub(crate) enum Room {
     Enough,
     /// Once more has been read.
     Later,
@@ -52,7 +52,7 @@ pub(super) enum Room {
 const BUFFER: usize = 32 << 10;
 
 impl Medium {
-    pub(super) fn of(fd: BorrowedFd<'_>) -> io::Result<Self> {
+    pub(crate) fn of(fd: BorrowedFd<'_>) -> io::Result<Self> {
         Ok(match FileType::from_raw_mode(fstat(fd)?.st_mode) {
             FileType::RegularFile => Self::File,
             FileType::Fifo => Self::Pipe,
@@ -63,7 +63,7 @@ impl Medium {
     }
 
     /// Whether writers take turns.
-    pub(super) const fn has_turns(self) -> bool {
+    pub(crate) const fn has_turns(self) -> bool {
         match self {
             Self::Pipe | Self::Stream | Self::Device => true,
             Self::File | Self::Messages => false,
@@ -71,7 +71,7 @@ impl Medium {
     }
 
     /// Whether a line of so many bytes is never divided, and needs neither a turn nor a look for room.
-    pub(super) fn takes_whole(self, fd: BorrowedFd<'_>, length: usize) -> bool {
+    pub(crate) fn takes_whole(self, fd: BorrowedFd<'_>, length: usize) -> bool {
         match self {
             Self::File | Self::Messages => true,
             Self::Pipe => length <= PIPE_BUF,
@@ -81,7 +81,7 @@ impl Medium {
     }
 
     /// Looks whether a line of so many bytes fits that may be divided.
-    pub(super) fn room(self, fd: BorrowedFd<'_>, length: usize) -> Result<Room, Errno> {
+    pub(crate) fn room(self, fd: BorrowedFd<'_>, length: usize) -> Result<Room, Errno> {
         match self {
             Self::File | Self::Messages | Self::Device => Ok(Room::Enough),
             Self::Pipe => room_in_pipe(fd, length),
@@ -130,13 +130,13 @@ fn one_buffer(fd: BorrowedFd<'_>) -> usize {
 }
 
 /// Takes the turn, if nobody else has it; where there are no locks, nobody can have it.
-pub(super) fn take_turn(fd: BorrowedFd<'_>) -> bool {
+pub(crate) fn take_turn(fd: BorrowedFd<'_>) -> bool {
     let locked = fcntl_lock(fd, FlockOperation::NonBlockingLockExclusive);
     !matches!(locked, Err(Errno::AGAIN | Errno::ACCESS))
 }
 
 /// Gives the turn back.
-pub(super) fn end_turn(fd: BorrowedFd<'_>) {
+pub(crate) fn end_turn(fd: BorrowedFd<'_>) {
     // It ends with the process at the latest.
     let _ = fcntl_lock(fd, FlockOperation::Unlock);
 }

@@ -6,29 +6,34 @@ use std::{
 };
 
 /// How many lines were lost since one was written, and why the last of them.
+///
+/// Shown, it is `3 lines lost (No space left on device (os error 28))`.
 #[derive(Debug)]
-pub(crate) struct Lost {
+pub struct Lost {
     lines: u64,
     why: Option<io::Error>,
 }
 
 impl Lost {
-    pub(crate) const fn none() -> Self {
+    /// Begins with none.
+    #[must_use]
+    pub const fn none() -> Self {
         Self { lines: 0, why: None }
     }
 
-    pub(crate) const fn is_none(&self) -> bool {
+    /// Returns whether none was lost.
+    #[must_use]
+    pub const fn is_none(&self) -> bool {
         self.lines == 0
     }
 
-    /// Counts one more.
-    pub(crate) fn add(&mut self, why: io::Error) {
+    /// Counts one more, with the error of its write.
+    pub fn add(&mut self, why: io::Error) {
         self.lines = self.lines.saturating_add(1);
         self.why = Some(why);
     }
 }
 
-/// Shows `3 lines lost (No space left on device (os error 28))`.
 impl Display for Lost {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let lines = if self.lines == 1 { "line" } else { "lines" };

@@ -1,22 +1,22 @@
 //! How long a line may take.
 
-use std::{os::fd::BorrowedFd, time::Duration};
+use std::{
+    os::fd::BorrowedFd,
+    time::{Duration, Instant},
+};
 
-use prefork_core::Time;
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
     io::Errno,
 };
 
-use crate::system::clock;
-
 /// The limit for one line, while it is being written.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Limit {
+pub(crate) struct Limit {
     /// How long nothing may get through.
     patience: Duration,
-    progressed: Time,
-    begun: Time,
+    progressed: Instant,
+    begun: Instant,
 }
 
 /// A line of which more and more gets through may take so many times the patience.
@@ -26,28 +26,28 @@ const PROGRESSING: u32 = 10;
 const NAP: Duration = Duration::from_millis(1);
 
 impl Limit {
-    pub(super) fn begin(patience: Duration) -> Self {
-        let now = clock::now();
+    pub(crate) fn begin(patience: Duration) -> Self {
+        let now = Instant::now();
         Self { patience, progressed: now, begun: now }
     }
 
-    pub(super) fn progress(&mut self) {
+    pub(crate) fn progress(&mut self) {
         if !self.patience.is_zero() {
-            self.progressed = clock::now();
+            self.progressed = Instant::now();
         }
     }
 
-    pub(super) fn left(&self) -> Duration {
+    pub(crate) fn left(&self) -> Duration {
         if self.patience.is_zero() {
             return Duration::ZERO;
         }
-        let now = clock::now();
-        let all = (self.patience * PROGRESSING).saturating_sub(now.since(self.begun));
-        self.patience.saturating_sub(now.since(self.progressed)).min(all)
+        let now = Instant::now();
+        let all = self.patience.saturating_mul(PROGRESSING).saturating_sub(now - self.begun);
+        self.patience.saturating_sub(now - self.progressed).min(all)
     }
 
     /// Pauses for a moment; fails when the time is over.
-    pub(super) fn nap(&self) -> Result<(), Errno> {
+    pub(crate) fn nap(&self) -> Result<(), Errno> {
         let left = self.left();
         if left.is_zero() {
             return Err(Errno::AGAIN);
@@ -57,14 +57,14 @@ impl Limit {
     }
 
     /// Waits until there is room, or something is wrong that a write will report; fails when the time is over.
-    pub(super) fn wait(&self, fd: BorrowedFd<'_>) -> Result<(), Errno> {
+    pub(crate) fn wait(&self, fd: BorrowedFd<'_>) -> Result<(), Errno> {
         let left = self.left();
         if left.is_zero() || !is_writable(fd, left) { Err(Errno::AGAIN) } else { Ok(()) }
     }
 }
 
 /// Waits until there is room, or something is wrong that a write will report.
-pub(super) fn is_writable(fd: BorrowedFd<'_>, limit: Duration) -> bool {
+pub(crate) fn is_writable(fd: BorrowedFd<'_>, limit: Duration) -> bool {
     let Ok(limit) = Timespec::try_from(limit) else { return false };
     poll(&mut [PollFd::from_borrowed_fd(fd, PollFlags::OUT)], Some(&limit)) != Ok(0)
 }

@@ -1,4 +1,6 @@
-//! How much of what was written to a socket is still on its way.
+//! Every `unsafe` of this crate: how much of what was written to a socket is still on its way.
+
+#![expect(unsafe_code, reason = "rustix has no SIOCOUTQ")]
 
 use std::{io, os::fd::BorrowedFd};
 
