@@ -56,11 +56,12 @@ pub use prefork_daemonize as daemonize;
 pub use prefork_netwatch::{self as netwatch, Proto, Seen};
 pub use prefork_reload::{self as reload, Changes, WatchList};
 pub use prefork_scoreboard::{self as scoreboard, Slot};
+pub use prefork_sockets::{AnyAddr, AnyListener, AnyStream};
 pub use program::{AutoReloadHandler, OnChange};
 #[cfg(feature = "serde")]
 pub use run::Inspect;
 pub use run::{Ended, Prefork, read_settings};
-pub use sockets::{AnyAddr, AnyListener, AnyStream, Init};
+pub use sockets::Init;
 pub use status::StatusAddress;
 
 /// How the pool follows its load, to be tried on figures of one's own. What else the parent decides is in the crate

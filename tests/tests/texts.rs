@@ -28,7 +28,10 @@ fn all_sources() -> Vec<PathBuf> {
     let crates = fs::read_dir(ROOT).expect("it can be read").flatten().map(|entry| entry.path());
     let crates = crates.filter(|path| path.file_name() != Some(OsStr::new("tests")));
     crates
-        .flat_map(|path| ["src", "cli/src", "log/src", "view/src"].map(|of| sources(&path.join(of))))
+        .flat_map(|path| {
+            ["src", "cli/src", "log/src", "sockets/src", "view/src"]
+                .map(|of| sources(&path.join(of)))
+        })
         .flatten()
         .chain(sources(&Path::new(ROOT).join("prefork/examples")))
         .filter(|path| !path.ends_with("tests.rs"))

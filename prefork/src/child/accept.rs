@@ -2,6 +2,7 @@
 
 use std::{io, os::fd::BorrowedFd};
 
+use prefork_sockets::is_deaf;
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
     io::Errno,
@@ -11,7 +12,6 @@ use super::{Child, INSIDE, Listener};
 use crate::{
     disconnect::Accepted,
     logs::ClientMessage,
-    sockets::listeners::is_deaf,
     sys::refused::Refusable,
     system::os::{Shortage, Source},
 };

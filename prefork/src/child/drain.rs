@@ -5,6 +5,7 @@ use std::{
     os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd},
 };
 
+use prefork_sockets::{accept_queue, is_closed};
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
     io::retry_on_intr,
@@ -15,7 +16,6 @@ use super::{
     Child, INSIDE, Listener,
     accept::{AcceptFailure, accept_failure, pause},
 };
-use crate::{sockets::listeners::is_closed, sys::listening};
 
 /// How many connections are taken from a socket that still lets newcomers in, where the kernel does not say how many wait.
 const MOST_UNKNOWN: u32 = 64;
@@ -59,7 +59,7 @@ impl Drain {
         } else if is_closed(socket) {
             u32::MAX
         } else {
-            listening::accept_queue(socket).map_or(MOST_UNKNOWN, |queue| queue.waiting)
+            accept_queue(socket).map_or(MOST_UNKNOWN, |queue| queue.waiting)
         }
     }
 

@@ -13,7 +13,7 @@ use std::{
     sync::Arc,
 };
 
-use crate::{AnyAddr, AnyListener, AnyStream, sockets::UnixPeer};
+use prefork_sockets::{AnyAddr, AnyListener, AnyStream, UnixPeer};
 
 /// One or several listening sockets, for [`Child::accept`](crate::Child::accept).
 ///
@@ -109,10 +109,7 @@ macro_rules! one_socket {
 
 one_socket!(TcpListener, TcpStream, net::SocketAddr, identity, |address| Some(*address));
 one_socket!(UnixListener, UnixStream, unix::SocketAddr, UnixPeer, |_| None);
-one_socket!(AnyListener, AnyStream, AnyAddr, identity, |address| match address {
-    AnyAddr::Tcp(address) => Some(*address),
-    AnyAddr::Unix(_) => None,
-});
+one_socket!(AnyListener, AnyStream, AnyAddr, identity, AnyAddr::as_tcp);
 
 impl<L: Listener> Listener for [L] {
     type Connection = L::Connection;

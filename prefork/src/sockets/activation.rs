@@ -17,18 +17,13 @@ use std::{
 };
 
 use prefork_core::one_line;
+use prefork_sockets::{listens, tcp_address, unix_address};
 use rustix::{
     io::{FdFlags, fcntl_getfd},
     net::sockopt,
 };
 
-use crate::{
-    logs::ClientMessage,
-    logs::log::Log,
-    program::ACTIVATION_VARIABLES,
-    sockets::bound::{self, listens, tcp_address, unix_address},
-    sys,
-};
+use crate::{logs::ClientMessage, logs::log::Log, program::ACTIVATION_VARIABLES, sys};
 
 const FIRST: RawFd = 3;
 
@@ -86,7 +81,7 @@ fn numbers(count: &str) -> Option<std::ops::Range<RawFd>> {
 
 /// Shows a descriptor that was passed under a name, by where it is bound and by that name.
 pub(crate) fn describe(socket: &OwnedFd, name: &str) -> String {
-    format!("{} (FileDescriptorName={})", bound::name(socket), one_line(name))
+    format!("{} (FileDescriptorName={})", prefork_sockets::name(socket), one_line(name))
 }
 
 impl Activated {

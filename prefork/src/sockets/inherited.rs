@@ -3,11 +3,9 @@
 use std::{net::SocketAddr, os::fd::OwnedFd, path::Path};
 
 use prefork_daemonize::SocketFileId;
+use prefork_sockets::{listens, tcp_address};
 
-use super::{
-    bound::{listens, tcp_address},
-    listeners::KnownBy,
-};
+use super::listeners::KnownBy;
 
 /// A listening socket that was left.
 #[derive(Debug)]

@@ -8,11 +8,11 @@ use std::{
 };
 
 use prefork_daemonize::SocketFile;
+use prefork_sockets::{AnyListener, EXAMPLES, Written};
 
 use super::{
-    AnyListener, InheritedListener,
+    InheritedListener,
     activation::Activated,
-    address::{self, Written, no_address},
     listeners::{KnownBy, Listeners, Listening},
     offered::{Found, Offered},
     predecessor::Predecessor,
@@ -224,7 +224,7 @@ impl Init {
     /// # drop(args);
     /// ```
     pub fn listen_any(&mut self, address: impl AsRef<str>) -> io::Result<AnyListener> {
-        match address::read(address.as_ref()) {
+        match written(address.as_ref())? {
             Written::Tcp(text) => match text.parse::<SocketAddr>() {
                 Ok(address) => self.listen(address),
                 // The name of a host.
@@ -238,7 +238,6 @@ impl Init {
                 self.listen(&all[..]).map(AnyListener::from)
             }
             Written::Unix(path) => self.listen_unix(path).map(AnyListener::from),
-            Written::Nonsense(text) => Err(no_address(text)),
         }
     }
 
@@ -250,10 +249,7 @@ impl Init {
     /// Fails as that would where the text is neither an address nor a path. Whether a name can be resolved, or somebody else
     /// listens there already, is found out by listening alone.
     pub fn check_address(address: impl AsRef<str>) -> io::Result<()> {
-        match address::read(address.as_ref()) {
-            Written::Tcp(_) | Written::Port(_) | Written::Unix(_) => Ok(()),
-            Written::Nonsense(text) => Err(no_address(text)),
-        }
+        written(address.as_ref()).map(drop)
     }
 
     fn listen_at(&mut self, path: &Path, mode: Option<u32>) -> io::Result<UnixListener> {
@@ -316,10 +312,8 @@ impl Init {
     }
 
     fn watch<L: From<OwnedFd>>(&mut self, found: Found, known_by: KnownBy) -> io::Result<L> {
+        found.let_many_wait()?;
         let Found { socket: listener, activated, file } = found;
-        if activated.is_none() {
-            rustix::net::listen(&listener, BACKLOG)?;
-        }
         let socket = listener.try_clone()?;
         self.listeners.push(Listening { known_by, activated, file, socket });
         Ok(listener.into())
@@ -340,12 +334,16 @@ impl Init {
     }
 }
 
-/// More than any system allows; the kernel cuts it to `net.core.somaxconn`.
-const BACKLOG: i32 = i32::MAX;
-
 /// The same error, naming the address.
 fn named(address: impl std::fmt::Debug, error: &io::Error) -> io::Error {
     io::Error::new(error.kind(), format!("cannot listen on {address:?}: {error}"))
+}
+
+fn written(text: &str) -> io::Result<Written<'_>> {
+    Written::read(text).ok_or_else(|| {
+        let problem = format!("cannot listen on {text:?}: it is no address; {EXAMPLES}");
+        io::Error::new(io::ErrorKind::InvalidInput, problem)
+    })
 }
 
 #[cfg(test)]

@@ -3,14 +3,17 @@
 use std::{io, net::SocketAddr, os::fd::OwnedFd, path::Path};
 
 use prefork_daemonize::{SocketFile, SocketFileId};
+use prefork_sockets::{listens, tcp_address, unix_address};
 
 use super::{
     InheritedListener,
     activation::{self, Activated},
-    bound::{self, listens, tcp_address, unix_address},
     listeners::{KnownBy, Listening},
 };
 use crate::logs::{ClientMessage, log::Log};
+
+/// More than any system allows; the kernel cuts it to `net.core.somaxconn`.
+const BACKLOG: i32 = i32::MAX;
 
 /// What nobody has asked for yet.
 #[derive(Debug)]
@@ -39,6 +42,14 @@ impl Found {
     /// One that was just made, with the file that it has.
     pub(super) fn with_file(listener: impl Into<OwnedFd>, file: Option<&SocketFile>) -> Self {
         Self { file: file.map(SocketFile::id), ..Self::new(listener) }
+    }
+
+    /// Lets as many connections wait as the system allows, unless the service manager has said how many may.
+    pub(super) fn let_many_wait(&self) -> io::Result<()> {
+        match self.activated {
+            None => Ok(rustix::net::listen(&self.socket, BACKLOG)?),
+            Some(_) => Ok(()),
+        }
     }
 
     /// An address where a socket listens that was asked for by its name: it is known by that too.
@@ -113,7 +124,7 @@ impl Offered {
         let left = self.inherited.iter().map(|left| (&left.socket, left.activated.as_ref()));
         for (socket, name) in passed.chain(left) {
             let Some(name) = name else { continue };
-            let asked: Vec<_> = taken.iter().map(|it| bound::name(&it.socket)).collect();
+            let asked: Vec<_> = taken.iter().map(|it| prefork_sockets::name(&it.socket)).collect();
             let asked = if asked.is_empty() { "none".to_owned() } else { asked.join(", ") };
             let socket = activation::describe(socket, name);
             log.write(&ClientMessage::SocketUnused { socket: &socket, asked: &asked });

@@ -12,7 +12,7 @@ use crate::{
     args::check::{Settings, Users},
     logs::describe::{Bytes, Children, Span},
     program::Invocation,
-    sockets::{bound, listeners::Listeners},
+    sockets::listeners::Listeners,
 };
 
 /// Stands in the first line of a program's log: `hello 0.1.0: program /usr/bin/hello; settings /etc/hello.toml; listening
@@ -37,7 +37,8 @@ impl Display for Introduction<'_> {
         }
         let files = settings.in_force.files.iter().map(|file| self.absolute(&file.path));
         list(f, "settings ", &files.collect::<Vec<_>>())?;
-        let sockets = self.listeners.iter().map(|listening| bound::name(&listening.socket));
+        let sockets =
+            self.listeners.iter().map(|listening| prefork_sockets::name(&listening.socket));
         list(f, "listening on ", &sockets.collect::<Vec<_>>())?;
         write!(f, "; {}{}", self.size(), self.user())?;
         list(f, "", &self.limits())

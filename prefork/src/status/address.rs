@@ -7,8 +7,7 @@ use std::{
 };
 
 use prefork_core::one_line;
-
-use crate::sockets::address::{self, EXAMPLES, Written};
+use prefork_sockets::{EXAMPLES, Written};
 
 /// The address at which [`Args::status_listen`](crate::Args::status_listen) listens: a TCP address of loopback, or the path
 /// of a UNIX socket.
@@ -83,16 +82,16 @@ impl Address {
 /// in it or `unix:` before it. Anything else becomes a [`Fault`](crate::Fault) in [`Prefork::new`](crate::Prefork::new).
 impl From<&str> for StatusAddress {
     fn from(text: &str) -> Self {
-        match address::read(text) {
-            Written::Unix(path) => Self::unix(path),
-            Written::Port(port) => Self::tcp((Ipv4Addr::LOCALHOST, port).into()),
-            Written::Tcp(address) => {
+        match Written::read(text) {
+            Some(Written::Unix(path)) => Self::unix(path),
+            Some(Written::Port(port)) => Self::tcp((Ipv4Addr::LOCALHOST, port).into()),
+            Some(Written::Tcp(address)) => {
                 match address.replacen("localhost:", "127.0.0.1:", 1).parse() {
                     Ok(address) => Self::tcp(address),
                     Err(_) => Self(Place::Neither(text.to_owned())),
                 }
             }
-            Written::Nonsense(text) => Self(Place::Neither(text.to_owned())),
+            None => Self(Place::Neither(text.to_owned())),
         }
     }
 }

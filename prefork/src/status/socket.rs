@@ -3,10 +3,10 @@
 use std::{io, net::TcpListener, os::fd::OwnedFd, path::Path};
 
 use prefork_daemonize::{SocketFile, SocketFileId};
+use prefork_sockets::tcp_address;
 
 use super::address::Address;
 use crate::{
-    sockets::bound::tcp_address,
     sockets::listeners::KnownBy,
     sockets::unix_socket::{self, LISTENING},
     sys::refused::Refusable,

@@ -2,14 +2,13 @@
 //!
 //! Processes (`processes.rs`), C's standard output, signal dispositions, the signal handler of a child, the
 //! pages that hold the process title and the words shared with children, figures for others (`figures.rs`), descriptors
-//! known by their numbers, the environment, what only listening sockets are asked (`listening.rs`), and
+//! known by their numbers, the environment, and
 //! the way back from an upgrade (`way_back.rs`). Each wrapper states what makes it sound;
 //! callers need no `unsafe`.
 
 #![expect(unsafe_code, reason = "what the operating system offers in no safe form")]
 
 mod figures;
-pub(crate) mod listening;
 pub(crate) mod memory_file;
 pub(crate) mod pages;
 mod processes;

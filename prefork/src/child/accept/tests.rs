@@ -5,27 +5,24 @@ use std::{
     collections::BTreeSet,
     fmt::Display,
     net::{SocketAddr, TcpListener, TcpStream},
-    os::{
-        fd::{AsFd, AsRawFd, RawFd},
-        unix::net::UnixStream,
-    },
+    os::fd::{AsRawFd, RawFd},
     thread,
     time::Duration,
 };
 
 use prefork_core::{Generation, SlotId};
+use prefork_sockets::close_to_newcomers;
 use rustix::net::sockopt;
 
 use super::*;
 use crate::{
-    AccessLog, AnyAddr, AnyListener, AnyStream,
+    AccessLog, AnyListener, AnyStream,
     child::{
         By, ChildParts, Limits, Stop, Work,
         listener::sealed::{Inside, Sockets},
         stops,
     },
     logs::log::{Log, Role},
-    sys::listening,
     system::os::Poller,
 };
 
@@ -224,11 +221,8 @@ fn listeners_are_served_in_turn() {
         let listeners: Vec<_> = (0..count).map(listener).collect();
         let address = |listener: &AnyListener| listener.local_addr().expect("bound").to_string();
         let all: BTreeSet<_> = listeners.iter().map(address).collect();
-        let connect = |listener: &AnyListener| match listener.local_addr().expect("bound") {
-            AnyAddr::Tcp(address) => TcpStream::connect(address).expect("connected").into(),
-            AnyAddr::Unix(address) => {
-                AnyStream::from(UnixStream::connect_addr(&address).expect("connected"))
-            }
+        let connect = |listener: &AnyListener| {
+            AnyStream::connect(&listener.local_addr().expect("bound")).expect("connected")
         };
         let mut clients: Vec<_> =
             listeners.iter().flat_map(|listener| [listener; 10].map(connect)).collect();
@@ -279,8 +273,7 @@ fn a_failed_accept_does_not_end_the_draining() {
     let failing = Failing::new(&[Errno::CONNABORTED, Errno::MFILE, Errno::CONNABORTED]);
     let clients = [connect(&failing.listener), connect(&failing.listener)];
     // As the parent closes it.
-    let nowhere = listening::bind_to_interface(failing.listener.as_fd(), i32::MAX);
-    nowhere.expect("everybody may");
+    close_to_newcomers(&failing.listener).expect("everybody may");
     stop.ask();
     assert_eq!(from(child.accept(&failing).expect("accepted")), own(&clients[0]));
     failing.errors.borrow_mut().push(Errno::NETUNREACH);

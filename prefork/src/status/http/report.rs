@@ -3,12 +3,12 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use prefork_core::Exit;
+use prefork_sockets::Queue;
 use prefork_view::{Shown, Slots, View, pretty};
 use serde::Serialize;
 
 use crate::{
     status::{counters::Counter, failure::Failure, page::Figures, process::Source, rate::Rate},
-    sys::listening::Queue,
     system::clock,
 };
 

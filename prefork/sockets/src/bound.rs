@@ -13,19 +13,22 @@ use std::{
 use prefork_core::one_line;
 use rustix::net::{SocketAddrUnix, SocketType, getsockname, sockopt};
 
-/// Whether connections can be accepted from it: it is no datagram socket, no connection, no file.
-pub(crate) fn listens(socket: impl AsFd) -> bool {
+/// Returns whether connections can be accepted from a descriptor: it is no datagram socket, no connection, no file.
+#[must_use]
+pub fn listens(socket: impl AsFd) -> bool {
     sockopt::socket_type(&socket) == Ok(SocketType::STREAM)
         && sockopt::socket_acceptconn(&socket) == Ok(true)
 }
 
 /// Returns the address that a socket is bound to, if that is one of TCP or UDP.
-pub(crate) fn tcp_address(socket: impl AsFd) -> Option<SocketAddr> {
+#[must_use]
+pub fn tcp_address(socket: impl AsFd) -> Option<SocketAddr> {
     SocketAddr::try_from(getsockname(socket).ok()?).ok()
 }
 
-/// Names a socket by where it is bound, for a message.
-pub(crate) fn name(socket: impl AsFd) -> String {
+/// Returns where a socket is bound, to be shown: `127.0.0.1:80`, `/run/x.sock`, `@name`, or `without a name`.
+#[must_use]
+pub fn name(socket: impl AsFd) -> String {
     match (tcp_address(&socket), unix_address(&socket)) {
         (Some(address), _) => address.to_string(),
         (None, Some(address)) => match (address.as_pathname(), address.as_abstract_name()) {
@@ -38,7 +41,8 @@ pub(crate) fn name(socket: impl AsFd) -> String {
 }
 
 /// Returns the address that a socket is bound to, if that is one of `unix(7)`.
-pub(crate) fn unix_address(socket: impl AsFd) -> Option<net::SocketAddr> {
+#[must_use]
+pub fn unix_address(socket: impl AsFd) -> Option<net::SocketAddr> {
     let address = SocketAddrUnix::try_from(getsockname(socket).ok()?).ok()?;
     let made = match (address.path_bytes(), address.abstract_name()) {
         (Some(path), _) => net::SocketAddr::from_pathname(OsStr::from_bytes(path)),

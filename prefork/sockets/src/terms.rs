@@ -1,7 +1,7 @@
 //! On what terms a socket listens, which every holder can change, and setting that back.
 //!
-//! Children hold the listening sockets themselves: one that was taken over can shut them down for all, or set
-//! something that others suffer from. The kernel cannot keep it from that; but the parent can look whether the terms
+//! Processes that accept hold the listening socket themselves: one that was taken over can shut it down for all, or set
+//! something that others suffer from. The kernel cannot keep it from that; but another holder can look whether the terms
 //! are still those of the start, and restore them. That needs no new socket: its other holders go on.
 
 use std::{
@@ -15,7 +15,7 @@ use rustix::{
     net::sockopt,
 };
 
-use crate::{sys::listening, sys::refused::Refusable};
+use crate::sys;
 
 /// As many may wait as the system lets wait (`net.core.somaxconn`), where it is not known how many might.
 const ALL: i32 = i32::MAX;
@@ -23,9 +23,25 @@ const ALL: i32 = i32::MAX;
 /// More than there is to be mended, unless that does not last.
 const MOST: usize = 4;
 
-/// What a listening socket is set to.
+/// What a listening socket is set to, to be set back to.
+///
+/// # Examples
+///
+/// ```
+/// use prefork_sockets::{Damage, Terms};
+/// use rustix::net::{Shutdown, shutdown};
+/// use std::net::{TcpListener, TcpStream};
+///
+/// let listener = TcpListener::bind("127.0.0.1:0")?;
+/// let terms = Terms::of(&listener)?.expect("it listens");
+/// // As any process may that has the socket.
+/// shutdown(&listener, Shutdown::Both)?;
+/// assert_eq!(terms.mend(&listener)?, [Damage::Deaf]);
+/// TcpStream::connect(listener.local_addr()?)?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Terms {
+pub struct Terms {
     /// How many connections may wait, if the kernel says that.
     limit: Option<u32>,
     /// What connections that are accepted from it inherit, for their closing (`SO_LINGER`).
@@ -38,7 +54,8 @@ pub(super) struct Terms {
 
 /// What somebody has done to a listening socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Damage {
+#[non_exhaustive]
+pub enum Damage {
     /// It does not listen.
     Deaf,
     /// Fewer connections can wait.
@@ -52,7 +69,9 @@ pub(crate) enum Damage {
 }
 
 impl Damage {
-    pub(super) const fn words(self) -> &'static str {
+    /// Returns it in words that follow the name of the socket: `did not listen any more`.
+    #[must_use]
+    pub const fn words(self) -> &'static str {
         match self {
             Self::Deaf => "did not listen any more",
             Self::Limit => "was set to let fewer connections wait (listen(2))",
@@ -65,16 +84,21 @@ impl Damage {
 
 impl Terms {
     /// Reads them; `None` if the socket does not listen, as one for datagrams.
-    pub(super) fn of(socket: BorrowedFd<'_>) -> io::Result<Option<Self>> {
+    ///
+    /// # Errors
+    ///
+    /// Those of `getsockopt(2)`, as for what is no socket.
+    pub fn of(socket: impl AsFd) -> io::Result<Option<Self>> {
+        let socket = socket.as_fd();
         if !sockopt::socket_acceptconn(socket)? {
             return Ok(None);
         }
         Ok(Some(Self {
-            limit: listening::accept_queue(socket).map(|queue| queue.limit),
+            limit: sys::accept_queue(socket).map(|queue| queue.limit),
             linger: sockopt::socket_linger(socket)?,
             // An old kernel does not say; then nobody is accused.
-            interface: listening::bound_interface(socket).unwrap_or(0),
-            is_filtered: listening::is_filtered(socket),
+            interface: sys::bound_interface(socket).unwrap_or(0),
+            is_filtered: sys::is_filtered(socket),
         }))
     }
 
@@ -101,7 +125,8 @@ impl Terms {
     ///
     /// Fails if the kernel does not allow that, as with a UNIX socket that was shut down, or if it is done again
     /// meanwhile.
-    pub(super) fn mend(self, socket: BorrowedFd<'_>) -> io::Result<Vec<Damage>> {
+    pub fn mend(self, socket: impl AsFd) -> io::Result<Vec<Damage>> {
+        let socket = socket.as_fd();
         let mut mended = Vec::new();
         loop {
             // A socket that listens again may have been set to something else as well.
@@ -128,24 +153,33 @@ impl Terms {
             }
             Damage::Limit => Ok(rustix::net::listen(socket, limit)?),
             Damage::Linger => Ok(sockopt::set_socket_linger(socket, self.linger)?),
-            Damage::Interface => listening::bind_to_interface(socket, self.interface),
-            Damage::Filter => listening::remove_filter(socket).of_call("SO_DETACH_FILTER"),
+            Damage::Interface => sys::bind_to_interface(socket, self.interface),
+            Damage::Filter => sys::remove_filter(socket).map_err(|error| {
+                io::Error::new(error.kind(), format!("SO_DETACH_FILTER: {error}"))
+            }),
         }
     }
 }
 
-/// Sees to it that closing a socket waits for nothing, whatever it has been made into.
-pub(super) fn disarm(socket: BorrowedFd<'_>) {
+/// Sees to it that closing a socket waits for nothing, whatever it has been made into: a connection that lingers keeps
+/// whoever closes it last (`SO_LINGER`, see `socket(7)`).
+pub fn disarm(socket: impl AsFd) {
+    let socket = socket.as_fd();
     // One that is no connection, or not of TCP, has nothing to dissolve.
-    let _ = listening::disconnect(socket);
+    let _ = sys::disconnect(socket);
     let _ = sockopt::set_socket_linger(socket, None);
 }
 
 /// Returns whether a socket that has listened does not any more.
-pub(crate) fn is_deaf(socket: BorrowedFd<'_>) -> io::Result<bool> {
+///
+/// # Errors
+///
+/// Those of `poll(2)` and `getsockopt(2)`.
+pub fn is_deaf(socket: impl AsFd) -> io::Result<bool> {
+    let socket = socket.as_fd();
     // A UNIX socket that was shut down says that it listens, and hangs up.
     let hang_up = PollFlags::RDHUP;
-    let mut fds = [PollFd::from_borrowed_fd(socket.as_fd(), hang_up)];
+    let mut fds = [PollFd::from_borrowed_fd(socket, hang_up)];
     poll(&mut fds, Some(&Timespec::default()))?;
     let has_hung_up = fds[0].revents().intersects(hang_up | PollFlags::HUP);
     Ok(has_hung_up || !sockopt::socket_acceptconn(socket)?)
@@ -183,9 +217,9 @@ mod tests {
                 Damage::Limit,
             ),
             (&|| Ok(sockopt::set_socket_linger(&listener, Some(hour))?), Damage::Linger),
-            (&|| listening::bind_to_interface(listener.as_fd(), i32::MAX), Damage::Interface),
+            (&|| sys::bind_to_interface(listener.as_fd(), i32::MAX), Damage::Interface),
             (&|| Ok(rustix::net::shutdown(&listener, rustix::net::Shutdown::Both)?), Damage::Deaf),
-            (&|| listening::disconnect(listener.as_fd()), Damage::Deaf),
+            (&|| sys::disconnect(listener.as_fd()), Damage::Deaf),
         ] {
             // Everybody may bind a socket to an interface, and only root change that (see `socket(7)`).
             if damage == Damage::Interface && !rustix::process::geteuid().is_root() {
@@ -204,7 +238,7 @@ mod tests {
     fn a_connection_is_made_a_listener_again_with_everything_it_was_set_to() {
         let (listener, terms) = bound();
         let deaf = TcpListener::bind("127.0.0.1:0").expect("bound");
-        listening::disconnect(listener.as_fd()).expect("dissolved");
+        sys::disconnect(listener.as_fd()).expect("dissolved");
         let rustix_address = deaf.local_addr().expect("bound");
         rustix::net::connect(&listener, &rustix_address).expect("connected");
         sockopt::set_socket_linger(&listener, Some(Duration::from_secs(20))).expect("set");
@@ -218,7 +252,7 @@ mod tests {
     fn a_filter_is_removed_and_one_that_is_locked_is_reported() {
         let (listener, terms) = bound();
         let socket = listener.as_fd();
-        if let Err(error) = listening::keep_everything_out(socket) {
+        if let Err(error) = sys::keep_everything_out(socket) {
             assert_eq!(error.kind(), io::ErrorKind::PermissionDenied, "{error}");
             eprintln!("SKIPPED: this kernel refuses filters");
             return;
@@ -226,8 +260,8 @@ mod tests {
         assert_eq!(terms.mend(socket).expect("mended"), [Damage::Filter]);
         assert_eq!(Terms::of(socket).expect("read"), Some(terms));
         assert!(TcpStream::connect(listener.local_addr().expect("bound")).is_ok());
-        listening::keep_everything_out(socket).expect("again");
-        listening::lock_filter(socket).expect("everybody may");
+        sys::keep_everything_out(socket).expect("again");
+        sys::lock_filter(socket).expect("everybody may");
         let error = terms.mend(socket).expect_err("nobody can").to_string();
         assert!(error.contains("SO_DETACH_FILTER"), "{error}");
     }
@@ -236,13 +270,13 @@ mod tests {
     #[test]
     fn a_filter_that_was_there_at_first_stays() {
         let listener = TcpListener::bind("127.0.0.1:0").expect("bound");
-        if listening::keep_everything_out(listener.as_fd()).is_err() {
+        if sys::keep_everything_out(listener.as_fd()).is_err() {
             eprintln!("SKIPPED: this kernel refuses filters");
             return;
         }
         let terms = Terms::of(listener.as_fd()).expect("read").expect("it listens");
         assert_eq!(terms.mend(listener.as_fd()).expect("looked"), []);
-        assert!(listening::is_filtered(listener.as_fd()));
+        assert!(sys::is_filtered(listener.as_fd()));
     }
 
     #[test]

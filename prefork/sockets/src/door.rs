@@ -7,33 +7,37 @@
 //! accepted. Both need no capability (Linux 5.7), hold for all processes that share the socket, and cannot be undone by a
 //! daemon without capabilities. So they are for sockets that end with it.
 
-use std::{io, os::fd::BorrowedFd};
+use std::{io, os::fd::AsFd};
 
 use rustix::net::{AddressFamily, Shutdown, shutdown, sockopt};
 
-use super::is_deaf;
-use crate::sys::listening;
+use crate::{is_deaf, sys};
 
 /// An interface that does not exist: the kernel numbers them from 1.
 const NOWHERE: i32 = i32::MAX;
 
-/// Has newcomers refused from now on.
+/// Has newcomers refused from now on, by all processes that share the socket. Clients that wait stay, and can be accepted.
+///
+/// It cannot be undone by a process without capabilities, so it is for sockets that end with the service.
 ///
 /// # Errors
 ///
 /// Fails if the socket is bound to an interface already, as one at a link-local address of IPv6 is, and the process has no
 /// `CAP_NET_RAW`.
-pub(super) fn close(socket: BorrowedFd<'_>) -> io::Result<()> {
+pub fn close_to_newcomers(socket: impl AsFd) -> io::Result<()> {
+    let socket = socket.as_fd();
     if sockopt::socket_domain(socket)? == AddressFamily::UNIX {
         return Ok(shutdown(socket, Shutdown::Read)?);
     }
-    let found = listening::bound_interface(socket)?;
-    if found == NOWHERE { Ok(()) } else { listening::bind_to_interface(socket, NOWHERE) }
+    let found = sys::bound_interface(socket)?;
+    if found == NOWHERE { Ok(()) } else { sys::bind_to_interface(socket, NOWHERE) }
 }
 
 /// Returns whether newcomers are refused.
-pub(crate) fn is_closed(socket: BorrowedFd<'_>) -> bool {
-    let is_nowhere = listening::bound_interface(socket).is_ok_and(|index| index == NOWHERE);
+#[must_use]
+pub fn is_closed(socket: impl AsFd) -> bool {
+    let socket = socket.as_fd();
+    let is_nowhere = sys::bound_interface(socket).is_ok_and(|index| index == NOWHERE);
     is_nowhere || is_deaf(socket).unwrap_or(true)
 }
 
@@ -43,7 +47,6 @@ mod tests {
         io::{ErrorKind, Read, Write},
         net::{SocketAddr, TcpListener, TcpStream},
         os::{
-            fd::AsFd,
             linux::net::SocketAddrExt,
             unix::net::{self as unix, UnixListener, UnixStream},
         },
@@ -60,9 +63,9 @@ mod tests {
         accept: impl Fn() -> io::Result<(C, A)>,
     ) {
         let mut waiting = connect().expect("it is open");
-        assert!(!is_closed(listener.as_fd()));
-        close(listener.as_fd()).expect("everybody may");
-        assert!(is_closed(listener.as_fd()));
+        assert!(!is_closed(listener));
+        close_to_newcomers(listener).expect("everybody may");
+        assert!(is_closed(listener));
         let refused = connect().err().map(|error| error.kind());
         assert_eq!(refused, Some(ErrorKind::ConnectionRefused));
         let (mut accepted, _) = accept().expect("it still waits");
@@ -105,7 +108,7 @@ mod tests {
     #[test]
     fn a_unix_socket_is_closed_under_its_path_and_in_the_abstract_name_space() {
         let directory = tempfile::tempdir().expect("made");
-        let name = format!("prefork-door-{}", process::id());
+        let name = format!("prefork-sockets-door-{}", process::id());
         for address in [
             unix::SocketAddr::from_pathname(directory.path().join("socket")),
             unix::SocketAddr::from_abstract_name(name),
@@ -121,12 +124,12 @@ mod tests {
     #[test]
     fn a_socket_at_an_interface_is_closed_by_those_who_may() {
         let listener = TcpListener::bind("127.0.0.1:0").expect("bound");
-        listening::bind_to_interface(listener.as_fd(), 1).expect("everybody may");
-        match close(listener.as_fd()) {
-            Ok(()) => assert!(is_closed(listener.as_fd())),
+        sys::bind_to_interface(listener.as_fd(), 1).expect("everybody may");
+        match close_to_newcomers(&listener) {
+            Ok(()) => assert!(is_closed(&listener)),
             Err(error) => {
                 assert_eq!(error.kind(), ErrorKind::PermissionDenied);
-                assert!(!is_closed(listener.as_fd()));
+                assert!(!is_closed(&listener));
             }
         }
     }

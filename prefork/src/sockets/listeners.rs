@@ -1,8 +1,5 @@
 //! The parent's own hold on the sockets that it listens on.
 
-mod door;
-mod terms;
-
 use std::{
     ffi::OsString,
     mem::ManuallyDrop,
@@ -13,19 +10,11 @@ use std::{
 
 use prefork_core::{Allowance, Time};
 use prefork_daemonize::SocketFileId;
+use prefork_sockets::{Damage, Queue, Terms, accept_queue, close_to_newcomers, disarm, name};
 use rustix::net::sockopt;
 use serde::{Deserialize, Serialize};
 
-use crate::{
-    Report,
-    logs::ClientMessage,
-    logs::log::Log,
-    sockets::bound,
-    sys::listening::{self, Queue},
-};
-pub(crate) use door::is_closed;
-pub(crate) use terms::is_deaf;
-use terms::{Damage, Terms};
+use crate::{Report, logs::ClientMessage, logs::log::Log};
 
 /// How often it is logged that a socket was mended: one that spoils it again and again fills no log.
 const COMPLAINTS: Allowance = Allowance::new(3, Duration::from_secs(60));
@@ -79,7 +68,7 @@ impl Listeners {
 
     /// Takes the terms on which all of them listen for those on which they are to.
     pub(crate) fn settle_terms(&mut self) {
-        let terms = |listening: &Listening| Terms::of(listening.socket.as_fd()).ok().flatten();
+        let terms = |listening: &Listening| Terms::of(&listening.socket).ok().flatten();
         self.terms = self.sockets.iter().map(terms).collect();
     }
 
@@ -87,18 +76,18 @@ impl Listeners {
     pub(crate) fn mend(&mut self, now: Time, log: &Log) {
         for (Listening { socket, .. }, terms) in self.sockets.iter().zip(&self.terms) {
             let Some(terms) = terms else { continue };
-            match terms.mend(socket.as_fd()) {
+            match terms.mend(socket) {
                 Ok(damages) if damages.is_empty() => {}
                 Ok(damages) => {
                     self.beyond_repair = None;
                     if self.complaints.take(now) {
                         let words: Vec<_> = damages.into_iter().map(Damage::words).collect();
-                        let (name, words) = (bound::name(socket), words.join(" and "));
+                        let (name, words) = (name(socket), words.join(" and "));
                         log.write(&ClientMessage::ListenerMended { socket: &name, damage: &words });
                     }
                 }
                 Err(error) => {
-                    let (name, error) = (bound::name(socket), Report(&error));
+                    let (name, error) = (name(socket), Report(&error));
                     let message = ClientMessage::ListenerDamaged { socket: &name, error: &error };
                     let text = message.to_string();
                     if self.beyond_repair.as_ref() != Some(&text) {
@@ -115,10 +104,10 @@ impl Listeners {
     pub(crate) fn disarm(&self) {
         for (Listening { socket, activated, .. }, terms) in self.sockets.iter().zip(&self.terms) {
             match (activated, terms) {
-                (None, _) => terms::disarm(socket.as_fd()),
+                (None, _) => disarm(socket),
                 (Some(_), Some(terms)) => {
                     // Nobody is left who could do anything about it.
-                    let _ = terms.mend(socket.as_fd());
+                    let _ = terms.mend(socket);
                 }
                 (Some(_), None) => {}
             }
@@ -135,8 +124,8 @@ impl Listeners {
     /// open them again.
     pub(crate) fn close_doors(&self, log: &Log) {
         for Listening { socket, .. } in self.sockets.iter().filter(|it| it.activated.is_none()) {
-            if let Err(error) = door::close(socket.as_fd()) {
-                let name = bound::name(socket);
+            if let Err(error) = close_to_newcomers(socket) {
+                let name = name(socket);
                 log.write(&ClientMessage::ListenerNotClosed {
                     socket: &name,
                     error: &Report(&error),
@@ -168,7 +157,7 @@ impl Listeners {
     /// connection can wait at any.
     pub(crate) fn queue(&self) -> Option<Queue> {
         let listening = self.sockets.iter().filter(|listening| listening.can_queue());
-        let queues = listening.map(|listening| listening::accept_queue(listening.socket.as_fd()));
+        let queues = listening.map(|listening| accept_queue(&listening.socket));
         queues.reduce(|sum, queue| {
             let (sum, queue) = (sum?, queue?);
             Some(Queue {
@@ -189,15 +178,15 @@ impl Listeners {
     #[cfg(any(test, feature = "status"))]
     pub(crate) fn dropped(&self) -> Option<u64> {
         let listening = self.sockets.iter().filter(|listening| listening.can_queue());
-        let dropped = listening.map(|it| listening::dropped(it.socket.as_fd()).map(u64::from));
+        let dropped = listening.map(|it| prefork_sockets::dropped(&it.socket).map(u64::from));
         dropped.reduce(|sum, dropped| Some(sum? + dropped?))?
     }
 
     /// Returns where it listens, and how many connections wait there.
     pub(crate) fn places(&self) -> Vec<Place> {
         let place = |Listening { socket, .. }: &Listening| Place {
-            address: bound::name(socket),
-            queue: listening::accept_queue(socket.as_fd()),
+            address: name(socket),
+            queue: accept_queue(socket),
         };
         self.sockets.iter().filter(|listening| listening.can_queue()).map(place).collect()
     }

@@ -13,32 +13,26 @@ use std::{
 
 use rustix::net::{AddressFamily, sockopt::socket_domain};
 
-use super::{UnixPeer, bound};
+use crate::{UnixPeer, bound};
 
 /// A listening socket, of TCP or of UNIX.
 ///
-/// So that a child can accept from both kinds at once: put them into an array or a vector, and hand that to
-/// [`Child::accept`](crate::Child::accept).
+/// So that one list, or one loop, has both kinds.
 ///
 /// # Examples
 ///
 /// ```
-/// use prefork::{AnyListener, Args};
-/// use std::io::Write;
+/// use prefork_sockets::AnyListener;
+/// use std::{net::TcpListener, os::unix::net::UnixListener};
 ///
-/// let args = Args::new()
-///     .after_init(|init| {
-///         let sockets: [AnyListener; 2] =
-///             [init.listen("127.0.0.1:8080")?.into(), init.listen_unix("/run/hello/socket")?.into()];
-///         Ok(sockets)
-///     })
-///     .main_loop(|child, sockets| {
-///         while let Some((mut connection, peer)) = child.accept(sockets)? {
-///             let _ = writeln!(connection, "hello {peer}");
-///         }
-///         Ok(())
-///     });
-/// # drop(args);
+/// # let folder = tempfile::tempdir()?;
+/// # let path = folder.path().join("exampled.sock");
+/// let listeners: [AnyListener; 2] =
+///     [TcpListener::bind("127.0.0.1:0")?.into(), UnixListener::bind(&path)?.into()];
+/// for listener in &listeners {
+///     println!("listening on {}", listener.local_addr()?);
+/// }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug)]
 #[non_exhaustive]
@@ -85,8 +79,7 @@ macro_rules! either {
 }
 
 impl AnyListener {
-    /// Accepts a connection. In a child, [`Child::accept`](crate::Child::accept) does so until it is asked to
-    /// leave.
+    /// Accepts a connection.
     ///
     /// # Errors
     ///
@@ -118,6 +111,18 @@ impl AnyListener {
 }
 
 impl AnyStream {
+    /// Connects to where a socket listens, as [`AnyListener::local_addr`] returns it.
+    ///
+    /// # Errors
+    ///
+    /// Those of `connect(2)`.
+    pub fn connect(address: &AnyAddr) -> io::Result<Self> {
+        Ok(match address {
+            AnyAddr::Tcp(address) => TcpStream::connect(address)?.into(),
+            AnyAddr::Unix(address) => UnixStream::connect_addr(address)?.into(),
+        })
+    }
+
     /// Returns the address of the other end.
     ///
     /// # Errors
@@ -263,6 +268,17 @@ impl Write for AnyStream {
     }
 }
 
+impl AnyAddr {
+    /// Returns the address, if it is one of TCP.
+    #[must_use]
+    pub const fn as_tcp(&self) -> Option<net::SocketAddr> {
+        match self {
+            Self::Tcp(address) => Some(*address),
+            Self::Unix(_) => None,
+        }
+    }
+}
+
 impl Display for AnyAddr {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -322,7 +338,7 @@ macro_rules! holds_a_descriptor {
 holds_a_descriptor!(AnyListener);
 holds_a_descriptor!(AnyStream);
 
-/// Takes a descriptor for what it is, such as one of [`Init::activated`](crate::Init::activated).
+/// Takes a descriptor for what it is, such as a service manager passes.
 ///
 /// # Errors
 ///
@@ -352,16 +368,13 @@ mod tests {
     /// One of each kind, in a place of the test's own.
     fn listeners(test: &str) -> [AnyListener; 2] {
         let tcp = TcpListener::bind("127.0.0.1:0").expect("bound");
-        let name = format!("prefork-{test}-{}", std::process::id());
+        let name = format!("prefork-sockets-{test}-{}", std::process::id());
         let address = unix::SocketAddr::from_abstract_name(name).expect("an address");
         [tcp.into(), UnixListener::bind_addr(&address).expect("bound").into()]
     }
 
     fn connect(listener: &AnyListener) -> AnyStream {
-        match listener.local_addr().expect("bound") {
-            AnyAddr::Tcp(address) => TcpStream::connect(address).expect("connected").into(),
-            AnyAddr::Unix(address) => UnixStream::connect_addr(&address).expect("connected").into(),
-        }
+        AnyStream::connect(&listener.local_addr().expect("bound")).expect("connected")
     }
 
     #[test]
@@ -408,6 +421,6 @@ mod tests {
     fn addresses_are_shown_as_they_are_written() {
         let [tcp, unix] = listeners("shown").map(|listener| listener.local_addr().expect("bound"));
         assert!(tcp.to_string().starts_with("127.0.0.1:"), "{tcp}");
-        assert!(unix.to_string().starts_with("unix:@prefork-shown-"), "{unix}");
+        assert!(unix.to_string().starts_with("unix:@prefork-sockets-shown-"), "{unix}");
     }
 }

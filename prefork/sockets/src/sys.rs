@@ -1,22 +1,28 @@
-//! What the kernel reports of listening sockets, and what it does to them, beyond what others offer.
+//! Every `unsafe` of this crate: what the kernel reports of listening sockets, and what it does to them, beyond what others
+//! offer.
+
+#![expect(unsafe_code, reason = "socket options that no other crate has")]
 
 use std::{
     io,
-    os::fd::{AsRawFd, BorrowedFd},
+    os::fd::{AsFd, AsRawFd, BorrowedFd},
 };
 
 use nix::libc;
 
 /// How many connections wait to be accepted at a listening socket, and how many may.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Queue {
-    pub(crate) waiting: u32,
-    pub(crate) limit: u32,
+pub struct Queue {
+    /// How many wait.
+    pub waiting: u32,
+    /// How many may.
+    pub limit: u32,
 }
 
 /// Returns how many connections wait to be accepted at a listening TCP socket; `None` if the kernel
 /// does not say, as for other sockets.
-pub(crate) fn accept_queue(listener: BorrowedFd<'_>) -> Option<Queue> {
+#[must_use]
+pub fn accept_queue(listener: impl AsFd) -> Option<Queue> {
     /// The length of the queue is where the kernel has `tcpi_unacked` for connections (see
     /// `struct tcp_info` in `linux/tcp.h`), after 8 bytes and four words; its limit is in the next word.
     const QUEUE: usize = 24;
@@ -24,11 +30,11 @@ pub(crate) fn accept_queue(listener: BorrowedFd<'_>) -> Option<Queue> {
     const STATE_LISTEN: u8 = 10;
     let mut info = [0u8; 32];
     let mut length: libc::socklen_t = 32;
-    let (level, name) = (libc::IPPROTO_TCP, libc::TCP_INFO);
+    let (fd, level, name) = (listener.as_fd().as_raw_fd(), libc::IPPROTO_TCP, libc::TCP_INFO);
     let into = info.as_mut_ptr().cast();
     // SAFETY: the kernel writes at most `length` bytes to `into`, which is as long, and the new
     // length to `length`.
-    let result = unsafe { libc::getsockopt(listener.as_raw_fd(), level, name, into, &mut length) };
+    let result = unsafe { libc::getsockopt(fd, level, name, into, &mut length) };
     let word = |at: usize| info[at..].first_chunk().copied().map(u32::from_ne_bytes);
     let known = result == 0 && length as usize >= LIMIT + 4 && info[0] == STATE_LISTEN;
     let queue = Queue { waiting: word(QUEUE)?, limit: word(LIMIT)? };
@@ -37,15 +43,15 @@ pub(crate) fn accept_queue(listener: BorrowedFd<'_>) -> Option<Queue> {
 
 /// Returns how many connection attempts the kernel has dropped at a listening socket since it was made: of TCP, those
 /// for which its queue had no room (see `SO_MEMINFO` in `asm-generic/socket.h`). `None` if the kernel does not say.
-#[cfg(any(test, feature = "status"))]
-pub(crate) fn dropped(listener: BorrowedFd<'_>) -> Option<u32> {
+#[must_use]
+pub fn dropped(listener: impl AsFd) -> Option<u32> {
     /// The same number on every architecture that Rust has but SPARC and PA-RISC; see `asm-generic/socket.h`.
     const SO_MEMINFO: libc::c_int = 55;
     /// `SK_MEMINFO_DROPS` in `linux/sock_diag.h`.
     const DROPS: usize = 8;
     let mut words = [0u32; DROPS + 1];
     let mut length = libc::socklen_t::try_from(size_of_val(&words)).ok()?;
-    let (fd, into) = (listener.as_raw_fd(), words.as_mut_ptr().cast());
+    let (fd, into) = (listener.as_fd().as_raw_fd(), words.as_mut_ptr().cast());
     // SAFETY: the kernel writes at most `length` bytes to `into`, which is as long, and the new length to `length`.
     let result =
         unsafe { libc::getsockopt(fd, libc::SOL_SOCKET, SO_MEMINFO, into, &raw mut length) };
