@@ -92,11 +92,11 @@ pub struct SocketFileId {
 }
 
 /// Why nothing listens on a UNIX socket.
-#[derive(Debug, thiserror::Error)]
+#[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum SocketFileError {
     /// Something stands there that is not replaced.
-    #[error("cannot listen on {}: {obstacle}", one_line(path))]
+    #[error("cannot listen on {}: {obstacle}; choose another path", one_line(path))]
     #[non_exhaustive]
     Occupied {
         /// The path.
@@ -105,7 +105,10 @@ pub enum SocketFileError {
         obstacle: Obstacle,
     },
     /// The mode has other bits than those of permissions.
-    #[error("cannot listen on {}: mode {mode:o} has more than the bits 777", one_line(path))]
+    #[error(
+        "cannot listen on {}: mode {mode:o} has more than the bits 777; give permissions alone",
+        one_line(path)
+    )]
     #[non_exhaustive]
     Mode {
         /// The path.
@@ -124,6 +127,8 @@ pub enum SocketFileError {
         source: io::Error,
     },
 }
+
+prefork_core::debug_as_report!(SocketFileError);
 
 /// What stands where a socket is to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -372,7 +377,8 @@ mod tests {
     #[track_caller]
     fn assert_obstacle(path: &Path, expected: Obstacle) {
         let error = SocketFile::bind(path).expect_err("something stands there");
-        let text = format!("cannot listen on {}: {expected}", one_line(path));
+        let path = one_line(path);
+        let text = format!("cannot listen on {path}: {expected}; choose another path");
         assert_eq!(error.to_string(), text);
         let reason = error.into_reason();
         assert_eq!(reason.kind(), io::ErrorKind::AddrInUse);
@@ -404,8 +410,9 @@ mod tests {
         }
         let path = folder.path().join("1777");
         let error = SocketFile::bind_with_mode(&path, 0o1777).expect_err("no mode of a file");
-        let text =
-            format!("cannot listen on {}: mode 1777 has more than the bits 777", one_line(&path));
+        let shown = one_line(&path);
+        let problem = "mode 1777 has more than the bits 777; give permissions alone";
+        let text = format!("cannot listen on {shown}: {problem}");
         assert_eq!(error.to_string(), text);
         assert_eq!(error.into_reason().kind(), io::ErrorKind::InvalidInput);
         assert!(!path.exists());
