@@ -155,6 +155,11 @@ pub mod names {
     pub const RELOAD: [&str; 4] = ["reload", "reload_reason", "reload_began", "reload_ended"];
     /// The same of the last upgrade.
     pub const UPGRADE: [&str; 4] = ["upgrade", "upgrade_reason", "upgrade_began", "upgrade_ended"];
+    /// The same of the last time that the logs were opened again.
+    pub const REOPENING: [&str; 4] =
+        ["reopening", "reopening_reason", "reopening_began", "reopening_ended"];
+    /// Why no child can be forked, while that is so.
+    pub const CANNOT_FORK: &str = "cannot_fork";
 }
 
 fn is_name(name: &str) -> bool {

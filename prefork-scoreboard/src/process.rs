@@ -77,6 +77,15 @@ pub enum Standing {
 }
 
 impl Standing {
+    /// Returns what a process is doing; `None` if it does not run, or that cannot be seen from here.
+    #[must_use]
+    pub fn of(pid: u32) -> Option<Self> {
+        match find(pid) {
+            Found::Running { standing, .. } => Some(standing),
+            Found::Nobody | Found::Hidden => None,
+        }
+    }
+
     fn of_letter(letter: &str) -> Self {
         match letter {
             "R" => Self::Runs,

@@ -17,6 +17,8 @@ pub struct Shown<'a> {
     path: &'a str,
     kind: &'static str,
     creator: Creator,
+    state: &'static str,
+    trouble: Option<String>,
     owner: ShownOwner<'a>,
     up_seconds: Option<f64>,
     since_decision_seconds: Option<f64>,
@@ -60,6 +62,8 @@ struct ShownOwner<'a> {
     listeners: Vec<ShownListener<'a>>,
     reload: Option<ShownChange<'a>>,
     upgrade: Option<ShownChange<'a>>,
+    reopening: Option<ShownChange<'a>>,
+    cannot_fork: Option<&'a str>,
 }
 
 #[derive(Debug, Serialize)]
@@ -121,6 +125,8 @@ impl<'a> Shown<'a> {
                 Kind::Shared => "shared",
             },
             creator: Creator { pid: view.creator, life: words::life(view.creator_life) },
+            state: view.state().word(),
+            trouble: view.trouble(),
             owner: ShownOwner::new(&view.owner),
             up_seconds: seconds(view.up),
             since_decision_seconds: seconds(view.sign.age),
@@ -168,6 +174,8 @@ impl<'a> ShownOwner<'a> {
             listeners: owner.listeners.iter().map(listener).collect(),
             reload: owner.reload.as_ref().map(change),
             upgrade: owner.upgrade.as_ref().map(change),
+            reopening: owner.reopening.as_ref().map(change),
+            cannot_fork: owner.cannot_fork.as_deref(),
         }
     }
 }
@@ -237,6 +245,8 @@ mod tests {
             "path": "/run/hello/board",
             "kind": "owned",
             "creator": { "pid": 3999, "life": "running" },
+            "state": "running",
+            "trouble": null,
             "owner": {
                 "name": "hello",
                 "version": "0.1.0",
@@ -255,6 +265,8 @@ mod tests {
                     "since_begin_seconds": null,
                     "since_end_seconds": null,
                 },
+                "reopening": null,
+                "cannot_fork": null,
             },
             "up_seconds": 11100.0,
             "since_decision_seconds": null,

@@ -2,6 +2,7 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![forbid(unsafe_code)]
 
+mod condition;
 mod human;
 mod json;
 mod memory;
@@ -16,6 +17,7 @@ use std::time::{Duration, SystemTime};
 
 use prefork_scoreboard::{Board, Class, Fault, Kind, Life, Record, SlotError, Status, Tally};
 
+pub use condition::{Condition, DaemonState};
 pub use human::{bytes, duration, plural};
 pub use json::{Shown, pretty};
 pub use metrics::{Exposition, Format};

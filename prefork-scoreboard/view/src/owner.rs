@@ -33,6 +33,10 @@ pub struct Owner {
     pub reload: Option<Change>,
     /// The last upgrade.
     pub upgrade: Option<Change>,
+    /// The last time that the logs were opened again.
+    pub reopening: Option<Change>,
+    /// Why it cannot fork a child, while it cannot.
+    pub cannot_fork: Option<String>,
 }
 
 /// An address at which a daemon listens.
@@ -53,12 +57,12 @@ pub struct Queue {
     pub limit: u32,
 }
 
-/// A reload or an upgrade.
+/// A reload, an upgrade, or an opening of the logs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Change {
     /// What has become of it.
     pub outcome: Outcome,
-    /// Why it was refused or failed.
+    /// Why it was refused or failed; of one that goes on, what it is at.
     pub reason: Option<String>,
     /// When it began.
     pub began: Option<Monotonic>,
@@ -114,6 +118,8 @@ impl Owner {
             settings: facts.all(names::SETTINGS).map(str::to_owned).collect(),
             reload: Change::new(facts, names::RELOAD),
             upgrade: Change::new(facts, names::UPGRADE),
+            reopening: Change::new(facts, names::REOPENING),
+            cannot_fork: text(names::CANNOT_FORK),
         }
     }
 
@@ -139,6 +145,12 @@ impl Listener {
 }
 
 impl Change {
+    /// Returns how long ago it began.
+    #[must_use]
+    pub fn since_begin(&self) -> Option<Duration> {
+        self.began.map(|began| Monotonic::now().since(began))
+    }
+
     fn new(facts: &Facts, names: [&str; 4]) -> Option<Self> {
         let [outcome, reason, began, ended] = names;
         let word = facts.get(outcome)?;

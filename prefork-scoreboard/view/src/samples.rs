@@ -68,6 +68,8 @@ pub fn owner() -> Owner {
         settings: vec!["/etc/hello.toml".into()],
         reload: None,
         upgrade: None,
+        reopening: None,
+        cannot_fork: None,
     }
 }
 

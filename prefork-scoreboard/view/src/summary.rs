@@ -1,13 +1,8 @@
 //! What there is to know of a board at a glance, in one line.
 
-use std::time::Duration;
-
-use prefork_scoreboard::{Kind, Standing};
+use prefork_scoreboard::Kind;
 
 use crate::{Change, Outcome, Owner, Queue, View, duration, plural, words};
-
-/// How long an owner may be late before that is worth a word: a busy machine delays it.
-const LATE: Duration = Duration::from_secs(5);
 
 impl Owner {
     /// Returns the newer one of the last reload and the last upgrade, and which it was.
@@ -20,12 +15,6 @@ impl Owner {
 }
 
 impl View {
-    /// Returns the longest time for which the owner should have been awake, if that is too long to be chance.
-    #[must_use]
-    pub fn is_late(&self) -> Option<Duration> {
-        self.sign.overdue.filter(|late| *late >= LATE)
-    }
-
     /// Returns whose board it is: `hello 0.1.0, pid 28424`.
     #[must_use]
     pub fn whose(&self) -> String {
@@ -93,38 +82,12 @@ impl View {
             Kind::Shared => self.age,
         };
         let up = up.map(|up| format!(", up {}", duration(up))).unwrap_or_default();
-        let halted = self.halt().map(|halt| format!("{halt}: ")).unwrap_or_default();
+        let halted = self.condition().mark().map(|halt| format!("{halt}: ")).unwrap_or_default();
         let phase = match self.owner.phase.as_deref() {
             Some(phase @ ("starting" | "stopping")) => format!(", {phase}"),
             Some(_) | None => String::new(),
         };
         format!("{halted}{whose}{up}{phase}")
-    }
-
-    /// Returns in a word how the daemon is: `running`, `starting`, `stopping`, `stopped`, `late`, `dead`.
-    #[must_use]
-    pub fn state(&self) -> &'static str {
-        if self.is_left_behind() {
-            return "dead";
-        }
-        match (self.sign.standing, self.is_late(), self.owner.phase.as_deref()) {
-            (Some(Standing::Stopped | Standing::Traced), _, _) => "stopped",
-            (_, Some(_), _) => "late",
-            (_, None, Some("starting")) => "starting",
-            (_, None, Some("stopping")) => "stopping",
-            (_, None, Some(_) | None) => "running",
-        }
-    }
-
-    /// Returns why the owner decides nothing, though it runs, in a word.
-    fn halt(&self) -> Option<&'static str> {
-        match self.sign.standing {
-            Some(Standing::Stopped) => Some("STOPPED"),
-            Some(Standing::Traced) => Some("STOPPED BY A DEBUGGER"),
-            Some(Standing::Runs | Standing::Sleeps | Standing::Waits) | None => {
-                self.is_late().map(|_| "NOT RESPONDING")
-            }
-        }
     }
 
     /// Returns what is known of the end of an owner that is gone.
@@ -155,7 +118,7 @@ impl Change {
         };
         let reason = self.reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
         match self.outcome {
-            Outcome::Running => format!("begun{}, not done yet", ago(self.began)),
+            Outcome::Running => format!("begun{}, not done yet{reason}", ago(self.began)),
             Outcome::Done | Outcome::Refused | Outcome::Failed => {
                 format!("{}{}{reason}", self.outcome.word(), ago(self.ended))
             }
@@ -165,9 +128,9 @@ impl Change {
 
 #[cfg(test)]
 mod tests {
-    use std::time::SystemTime;
+    use std::time::{Duration, SystemTime};
 
-    use prefork_scoreboard::{Life, State, Status};
+    use prefork_scoreboard::{Life, Standing, State, Status};
 
     use super::*;
     use crate::samples::{of_rows, row};

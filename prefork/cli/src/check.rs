@@ -11,8 +11,8 @@ use std::{
 
 use prefork_core::{Report, one_line};
 use prefork_daemonize::{self as daemonize, Holder};
-use prefork_scoreboard::{HeaderFault, Kind, Life, OpenError, Standing};
-use prefork_view::{View, duration, plural};
+use prefork_scoreboard::{HeaderFault, Kind, OpenError, Standing};
+use prefork_view::{Condition, View, duration, plural};
 
 use crate::{
     exit::Exit,
@@ -120,15 +120,9 @@ fn seems_stuck(view: &View) -> Option<Standing> {
 
 fn pid_file(path: &Path) -> Finding {
     let (exit, text) = match daemonize::running(path) {
-        Ok(Holder::Owner { pid }) => match look::is_stopped(pid) {
-            false => (Exit::Done, format!("a pid file; process {pid} holds it and runs")),
-            true => (
-                Exit::Failed,
-                format!(
-                    "NOT WELL: process {pid} holds it, but was stopped by a signal and decides nothing; `kill -CONT {pid}` \
-                     lets it go on"
-                ),
-            ),
+        Ok(Holder::Owner { pid }) => match look::trouble(pid) {
+            None => (Exit::Done, format!("a pid file; process {pid} holds it and runs")),
+            Some(trouble) => (Exit::Failed, format!("NOT WELL: it is held, but {trouble}")),
         },
         Ok(Holder::Unproven) => (
             Exit::Unproven,
@@ -170,7 +164,7 @@ fn judge(view: &View, stuck: Option<Standing>) -> Finding {
 fn troubles(view: &View, stuck: Option<Standing>) -> Vec<(Exit, String)> {
     let mut troubles = Vec::new();
     match view.kind {
-        Kind::Owned => troubles.extend(troubles_of_owner(view, stuck)),
+        Kind::Owned => troubles.extend(trouble_of_owner(view, stuck)),
         Kind::Shared => {}
     }
     if view.tally.gone > 0 {
@@ -186,39 +180,33 @@ fn troubles(view: &View, stuck: Option<Standing>) -> Vec<(Exit, String)> {
     troubles
 }
 
-fn troubles_of_owner(view: &View, stuck: Option<Standing>) -> Option<(Exit, String)> {
+fn trouble_of_owner(view: &View, stuck: Option<Standing>) -> Option<(Exit, String)> {
+    let exit = match view.condition() {
+        Condition::Unseen => Exit::Unproven,
+        Condition::Gone => Exit::NotRunning,
+        Condition::Well | Condition::Stopped | Condition::Traced | Condition::Late(_) => {
+            Exit::Failed
+        }
+    };
+    let is_deserted = || (view.tally.taken() == 0).then(|| "it has no child".to_owned());
+    let text = match (view.condition(), stuck) {
+        (Condition::Well | Condition::Late(_), Some(standing)) => Some(stuck_at(view, standing)),
+        _ => view.trouble().or_else(is_deserted),
+    };
+    text.map(|text| (exit, text))
+}
+
+/// Names what an owner does that decides nothing.
+fn stuck_at(view: &View, standing: Standing) -> String {
     let pid = view.creator.unwrap_or(0);
     let age = view.sign.age.map_or_else(|| "a while".to_owned(), duration);
-    let failed = |text| Some((Exit::Failed, text));
-    match (view.creator_life, view.sign.standing, stuck) {
-        (Life::Unknown, _, _) => {
-            let text = "it cannot be seen from here whether its daemon runs; check its pid file, or check on the machine, \
-                        and as the user, that it runs on";
-            Some((Exit::Unproven, text.to_owned()))
+    let what = match standing {
+        Standing::Waits => "waits for a disk or a file server",
+        Standing::Runs | Standing::Sleeps | Standing::Stopped | Standing::Traced => {
+            "uses a processor"
         }
-        (_, Some(Standing::Stopped), _) => failed(format!(
-            "process {pid} was stopped by a signal and decides nothing; `kill -CONT {pid}` lets it go on"
-        )),
-        (_, Some(Standing::Traced), _) => failed(format!(
-            "process {pid} is stopped by a debugger, and decides nothing until that lets it go on"
-        )),
-        (_, _, Some(Standing::Waits)) => failed(format!(
-            "process {pid} waits for a disk or a file server, and has decided nothing for {age}"
-        )),
-        (_, _, Some(Standing::Runs | Standing::Sleeps | Standing::Stopped | Standing::Traced)) => {
-            failed(format!("process {pid} uses a processor, and has decided nothing for {age}"))
-        }
-        (Life::Running | Life::Gone, _, None) => {
-            let late = view.is_late().map(|late| {
-                let late = duration(late);
-                (Exit::Failed, format!("process {pid} was to wake {late} ago, and has not"))
-            });
-            late.or_else(|| {
-                let is_deserted = view.tally.taken() == 0;
-                is_deserted.then(|| (Exit::Failed, "it has no child".to_owned()))
-            })
-        }
-    }
+    };
+    format!("process {pid} {what}, and has decided nothing for {age}")
 }
 
 /// Returns in which way nobody is left for the next client: `2 of 2 busy, 18 waiting`.

@@ -92,6 +92,13 @@ pub(crate) enum Failure {
     Ended { pid: Pid },
     #[error("{old} of {all} children are still of an old generation after {waited:?}; {why}")]
     NotReplaced { old: usize, all: usize, waited: Duration, why: String },
+    #[error(
+        "process {pid} runs with prefork = 0: it has no children to replace and does not upgrade; nothing was sent; restart it \
+         instead"
+    )]
+    Childless { pid: Pid },
+    #[error("process {pid} has not opened all its logs again{reason}")]
+    LogsStay { pid: Pid, reason: String },
     #[error("children still write to old logs after {waited:?}; {why}")]
     NotReopened { waited: Duration, why: String },
     #[error(
@@ -147,6 +154,8 @@ impl Failure {
             Self::Daemon(error) => of_daemon(error),
             Self::NoBoard { .. }
             | Self::GivenUp { .. }
+            | Self::Childless { .. }
+            | Self::LogsStay { .. }
             | Self::NoLogsToSee { .. }
             | Self::NoPidFile { .. }
             | Self::Boardless { .. }

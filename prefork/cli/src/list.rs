@@ -57,7 +57,7 @@ fn row(found: &Found) -> [String; 7] {
     [
         view.owner.name.clone().unwrap_or_else(dash),
         view.creator.map_or_else(dash, |pid| pid.to_string()),
-        view.state().to_owned(),
+        view.state().word().to_owned(),
         up.map_or_else(dash, duration),
         children,
         view.tally.busy.to_string(),

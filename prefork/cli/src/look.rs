@@ -1,15 +1,15 @@
 //! Looking at a board, or at a file that may be anything.
 
 use std::{
-    fs::{self, File},
+    fs::File,
     io::{self, Read},
     path::Path,
 };
 
 use prefork_core::one_line;
 use prefork_daemonize::Pid;
-use prefork_scoreboard::{Board, format::MAGIC};
-use prefork_view::View;
+use prefork_scoreboard::{Board, Standing, format::MAGIC};
+use prefork_view::{Condition, View};
 use rustix::fs::{Mode, OFlags};
 
 use crate::{exit::Exit, failure::Failure};
@@ -37,22 +37,10 @@ pub(crate) fn beginning(path: &Path) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Returns whether a process was stopped by a signal or a debugger: see `State` in `proc_pid_status(5)`.
-pub(crate) fn is_stopped(pid: Pid) -> bool {
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-    let state = status.lines().find_map(|line| line.strip_prefix("State:"));
-    state.is_some_and(|state| state.trim_start().starts_with(['T', 't']))
-}
-
-/// Returns why a daemon may not have done yet what it was asked, or where to look.
-pub(crate) fn why_late(pid: Pid) -> String {
-    if is_stopped(pid) {
-        format!(
-            "process {pid} was stopped by a signal and decides nothing: `kill -CONT {pid}` lets it go on"
-        )
-    } else {
-        "see the daemon's error log".to_owned()
-    }
+/// Returns what is wrong with the process that holds a pid file, as far as the kernel shows it.
+pub(crate) fn trouble(pid: Pid) -> Option<String> {
+    let pid = pid.as_raw().unsigned_abs();
+    Condition::of_process(Standing::of(pid)).trouble(pid)
 }
 
 /// Returns whether bytes are those of a pid file. An empty file is what a daemon leaves that was killed before it wrote

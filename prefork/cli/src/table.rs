@@ -45,7 +45,9 @@ fn header(view: &View) -> String {
     let last = view.owner.last_change();
     let change = last.map(|(what, change)| format!("last {what}: {}\n", change.words()));
     let (details, change) = (details(view), change.unwrap_or_default());
-    format!("{bold}{summary}{bold:#}\n{details}\n{change}{}", letters(view))
+    let trouble = view.trouble().filter(|_| !view.is_left_behind());
+    let trouble = trouble.map(|trouble| format!("NOT WELL: {trouble}\n")).unwrap_or_default();
+    format!("{bold}{summary}{bold:#}\n{trouble}{details}\n{change}{}", letters(view))
 }
 
 /// What is where.

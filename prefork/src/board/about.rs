@@ -28,10 +28,12 @@ pub(crate) enum Phase {
     Stopping,
 }
 
-/// A reload or an upgrade.
+/// A reload, an upgrade, or an opening of the logs.
 #[derive(Debug, PartialEq, Eq)]
 struct Change {
     began: Time,
+    /// What it is at.
+    step: Option<&'static str>,
     end: Option<(Time, Outcome)>,
 }
 
@@ -61,6 +63,8 @@ pub(crate) struct About {
     places: Vec<Place>,
     reload: Option<Change>,
     upgrade: Option<Change>,
+    reopening: Option<Change>,
+    cannot_fork: Option<String>,
     /// Whether the upgrade that goes on has led to this very program, which replaces the children.
     is_in_place: bool,
     is_new: bool,
@@ -89,14 +93,16 @@ impl About {
 
     /// Takes down that settings are about to be read again, for a reload.
     pub(crate) fn reading(&mut self, now: Time) {
-        (self.reload, self.is_new) = (Some(Change::new(now)), true);
+        (self.reload, self.is_new) = (Some(Change::new(now, Some("reading the settings"))), true);
     }
 
     /// Takes down that children are about to be replaced, which a reading of settings may have gone before.
     pub(crate) fn reloading(&mut self, now: Time) {
-        if self.reload.as_ref().is_none_or(|reload| reload.end.is_some()) {
-            self.reading(now);
+        match &mut self.reload {
+            Some(Change { step, end: None, .. }) => *step = None,
+            Some(_) | None => self.reload = Some(Change::new(now, None)),
         }
+        self.is_new = true;
     }
 
     pub(crate) fn reload_ended(&mut self, now: Time, outcome: Outcome) {
@@ -108,21 +114,41 @@ impl About {
         }
     }
 
+    /// Takes down that the new program is about to be tried.
     pub(crate) fn upgrading(&mut self, now: Time) {
-        (self.upgrade, self.is_in_place) = (Some(Change::new(now)), false);
-        self.is_new = true;
+        self.upgrade = Some(Change::new(now, Some("trying the new program")));
+        (self.is_in_place, self.is_new) = (false, true);
     }
 
     /// Takes down that this program has taken over: the upgrade ends when it has replaced the children.
     pub(crate) fn taken_over(&mut self, now: Time) {
-        self.upgrading(now);
-        self.is_in_place = true;
+        self.upgrade = Some(Change::new(now, None));
+        (self.is_in_place, self.is_new) = (true, true);
     }
 
     pub(crate) fn upgrade_ended(&mut self, now: Time, outcome: Outcome) {
         if let Some(upgrade) = &mut self.upgrade {
             (upgrade.end, self.is_new) = (Some((now, outcome)), true);
         }
+    }
+
+    pub(crate) fn reopening(&mut self, now: Time) {
+        (self.reopening, self.is_new) = (Some(Change::new(now, None)), true);
+    }
+
+    /// Takes down what has become of the logs: the first that is known stays.
+    pub(crate) fn reopening_ended(&mut self, now: Time, outcome: Outcome) {
+        if let Some(reopening) = &mut self.reopening
+            && reopening.end.is_none()
+        {
+            (reopening.end, self.is_new) = (Some((now, outcome)), true);
+        }
+    }
+
+    /// Takes down why no child can be forked, or that one was.
+    pub(crate) fn cannot_fork(&mut self, why: Option<String>) {
+        self.is_new |= self.cannot_fork != why;
+        self.cannot_fork = why;
     }
 
     /// Returns what is to be published, if that is new.
@@ -153,11 +179,17 @@ impl About {
         );
         facts.add(names::MIN_CHILDREN, self.prefork);
         facts.add(names::MAX_CHILDREN, self.max_children);
-        if let Some(reload) = &self.reload {
-            reload.add_to(&mut facts, names::RELOAD);
+        if let Some(why) = &self.cannot_fork {
+            facts.add(names::CANNOT_FORK, why);
         }
-        if let Some(upgrade) = &self.upgrade {
-            upgrade.add_to(&mut facts, names::UPGRADE);
+        for (change, names) in [
+            (&self.reload, names::RELOAD),
+            (&self.upgrade, names::UPGRADE),
+            (&self.reopening, names::REOPENING),
+        ] {
+            if let Some(change) = change {
+                change.add_to(&mut facts, names);
+            }
         }
         for path in settings {
             facts.add(names::SETTINGS, path);
@@ -171,17 +203,17 @@ impl About {
 }
 
 impl Change {
-    const fn new(now: Time) -> Self {
-        Self { began: now, end: None }
+    const fn new(now: Time, step: Option<&'static str>) -> Self {
+        Self { began: now, step, end: None }
     }
 
     fn add_to(&self, facts: &mut Facts, names: [&str; 4]) {
         let [outcome, reason, began, ended] = names;
         let (word, why) = match &self.end {
-            None => ("running", None),
+            None => ("running", self.step),
             Some((_, Outcome::Done)) => ("done", None),
-            Some((_, Outcome::Refused(why))) => ("refused", Some(why)),
-            Some((_, Outcome::Failed(why))) => ("failed", Some(why)),
+            Some((_, Outcome::Refused(why))) => ("refused", Some(why.as_str())),
+            Some((_, Outcome::Failed(why))) => ("failed", Some(why.as_str())),
         };
         facts.add(outcome, word);
         facts.add(began, self.began.since_origin().as_nanos());
@@ -230,9 +262,10 @@ mod tests {
     fn a_reload_begins_with_the_reading_of_settings() {
         let mut about = About::default();
         about.reading(at(1));
-        assert_eq!(news(&mut about, names::RELOAD).as_deref(), Some("running - 1000000000 -"));
+        let reading = "running reading the settings 1000000000 -";
+        assert_eq!(news(&mut about, names::RELOAD).as_deref(), Some(reading));
         about.reloading(at(2));
-        assert_eq!(about.take_news(), None, "it is the same one");
+        assert_eq!(news(&mut about, names::RELOAD).as_deref(), Some("running - 1000000000 -"));
         about.reload_ended(at(3), Outcome::of_failed(Generation(7)));
         let failed =
             "failed children of generation 7 end before they have worked 1000000000 3000000000";
@@ -254,6 +287,19 @@ mod tests {
         about.upgrading(at(4));
         about.reloading(at(5));
         about.reload_ended(at(6), Outcome::Done);
-        assert_eq!(news(&mut about, names::UPGRADE).as_deref(), Some("running - 4000000000 -"));
+        let trying = "running trying the new program 4000000000 -";
+        assert_eq!(news(&mut about, names::UPGRADE).as_deref(), Some(trying));
+    }
+
+    #[test]
+    fn what_kept_a_log_closed_is_not_forgotten_when_the_others_are_open() {
+        let mut about = About::default();
+        about.reopening_ended(at(1), Outcome::Done);
+        assert_eq!(news(&mut about, names::REOPENING), None, "nobody has asked");
+        about.reopening(at(2));
+        about.reopening_ended(at(3), Outcome::Failed("no such directory".into()));
+        about.reopening_ended(at(4), Outcome::Done);
+        let failed = "failed no such directory 2000000000 3000000000";
+        assert_eq!(news(&mut about, names::REOPENING).as_deref(), Some(failed));
     }
 }

@@ -1,5 +1,7 @@
 //! What the daemon shows of itself on the scoreboard.
 
+use std::io;
+
 use prefork_core::{AdoptedAs, Progress, Refusal};
 
 use super::Parent;
@@ -8,6 +10,7 @@ use crate::{
     logs::describe::Span,
     start::identity,
     system::clock,
+    system::os::Shortage,
 };
 
 impl Parent<'_> {
@@ -47,6 +50,13 @@ impl Parent<'_> {
     pub(super) fn show_places(&mut self) {
         if let Some(board) = &mut self.runtime_files.board {
             board.about.places(self.listeners.places());
+        }
+    }
+
+    /// Shows why no child can be forked, or that one was.
+    pub(super) fn show_cannot_fork(&mut self, error: Option<&io::Error>) {
+        if let Some(board) = &mut self.runtime_files.board {
+            board.about.cannot_fork(error.map(|it| format!("{it}{}", Shortage::behind(it))));
         }
     }
 

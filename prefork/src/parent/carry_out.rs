@@ -98,6 +98,7 @@ impl Parent<'_> {
                     let count = RequestCount::new(clock::now());
                     board.assign((slot, child, generation), assigned, count, edition, &self.log);
                 }
+                self.show_cannot_fork(None);
                 self.counters.count(Counter::Spawns);
                 let pid = number(child);
                 self.supervisor.handle(clock::now(), Event::Spawned { slot, pid });
@@ -172,7 +173,9 @@ impl Parent<'_> {
                 About { in_hand: self.in_hand(child.slot), ..About::default() }
             }
             Notice::Pool(PoolNotice::SpawnDelayed { .. }) => {
-                About { fork_error: self.fork_error.take(), ..About::default() }
+                let fork_error = self.fork_error.take();
+                self.show_cannot_fork(fork_error.as_ref());
+                About { fork_error, ..About::default() }
             }
             _ => About::default(),
         };

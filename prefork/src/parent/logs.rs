@@ -6,7 +6,11 @@ use prefork_core::{Event, SlotId, Time};
 
 use super::Parent;
 use crate::{
-    logs::FileMessage, logs::describe::Span, start::logs::reopen, status::counters::Counter,
+    board::Outcome,
+    logs::FileMessage,
+    logs::describe::Span,
+    start::logs::{Reopened, reopen},
+    status::counters::Counter,
     system::clock,
 };
 
@@ -42,15 +46,25 @@ impl HandoverOfLogs {
 impl Parent<'_> {
     /// Opens the logs again, and hands them to all who write to them.
     pub(super) fn reopen_logs(&mut self) {
-        let reason = std::mem::take(&mut self.reopen_reason);
-        let logs = reopen(&self.settings, &mut self.access_log, &reason, &self.log);
-        if logs.is_empty() {
+        let (reason, now) = (std::mem::take(&mut self.reopen_reason), clock::now());
+        let reopened = reopen(&self.settings, &mut self.access_log, &reason, &self.log);
+        let Reopened { logs, mut failure } = reopened;
+        let is_open = !logs.is_empty();
+        if is_open && let Err(error) = self.channels.hand_out(&logs, self.supervisor.slots()) {
+            self.log.write(&FileMessage::LogsNotHandedOut { error: &error });
+            failure.get_or_insert(format!("they cannot be handed to the children: {error}"));
+        }
+        if let Some(board) = &mut self.runtime_files.board {
+            board.about.reopening(now);
+            match failure {
+                Some(failure) => board.about.reopening_ended(now, Outcome::Failed(failure)),
+                None if !is_open => board.about.reopening_ended(now, Outcome::Done),
+                None => {}
+            }
+        }
+        if !is_open {
             return;
         }
-        if let Err(error) = self.channels.hand_out(&logs, self.supervisor.slots()) {
-            self.log.write(&FileMessage::LogsNotHandedOut { error: &error });
-        }
-        let now = clock::now();
         self.handover_of_logs.begin(now);
         // What these print themselves goes to the error log, and they may never look.
         let unseeing = self.supervisor.slots().filter(|slot| self.table.never_looks(*slot));
@@ -83,6 +97,7 @@ impl Parent<'_> {
         self.handover_of_logs.going = None;
         if let Some(board) = &mut self.runtime_files.board {
             board.show_logs(edition, &self.channels.pages, &self.log);
+            board.about.reopening_ended(now, Outcome::Done);
         }
     }
 

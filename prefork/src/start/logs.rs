@@ -32,31 +32,53 @@ impl Streams {
     }
 }
 
-/// Opens the logs that have a path again, for this reason, and returns what others are to have of them. One that cannot
-/// be opened goes on as it was.
+/// What has become of the logs when they were opened again.
+pub(crate) struct Reopened<'a> {
+    /// What others are to have of them.
+    pub(crate) logs: Logs<BorrowedFd<'a>>,
+    /// Which go on as they were, and why, if any does.
+    pub(crate) failure: Option<String>,
+}
+
+/// Opens the logs that have a path again, for this reason. One that cannot be opened goes on as it was.
 pub(crate) fn reopen<'a>(
     settings: &Settings,
     access_log: &'a mut AccessLog,
     reason: &dyn Display,
     log: &Log,
-) -> Logs<BorrowedFd<'a>> {
-    let has_error_log =
-        reopen_error_log(settings, reason, log) && settings.error_log_path.is_some();
-    let reopened = access_log.reopen();
-    if let Err(error) = &reopened {
+) -> Reopened<'a> {
+    let error_log = reopen_error_log(settings, reason, log);
+    let of_requests = access_log.reopen();
+    if let Err(error) = &of_requests {
         error.log(log);
     }
-    let access_log = access_log.open_file().filter(|_| reopened.is_ok());
-    Logs {
+    let failure = match (&error_log, &of_requests) {
+        (Ok(()), Ok(())) => None,
+        (Err(error), Ok(())) => Some(stays("the error log stays as it was", error)),
+        (Ok(()), Err(error)) => Some(stays("the access log stays as it was", error)),
+        (Err(error), Err(_)) => Some(stays("both logs stay as they were", error)),
+    };
+    let access_log = access_log.open_file().filter(|_| of_requests.is_ok());
+    let has_error_log = error_log.is_ok() && settings.error_log_path.is_some();
+    let logs = Logs {
         error_log: has_error_log.then(rustix::stdio::stderr),
         access_log: access_log.map(|(_, file)| file),
-    }
+    };
+    Reopened { logs, failure }
 }
 
-/// Opens the error log again, if it has a path; returns whether that did not fail.
+fn stays(which: &str, error: &(dyn std::error::Error + 'static)) -> String {
+    format!("{which}: {}", Report(error))
+}
+
+/// Opens the error log again, if it has a path.
 ///
 /// The first line there, before anybody else can write to it, says why it begins.
-pub(crate) fn reopen_error_log(settings: &Settings, reason: &dyn Display, log: &Log) -> bool {
+pub(crate) fn reopen_error_log(
+    settings: &Settings,
+    reason: &dyn Display,
+    log: &Log,
+) -> Result<(), RunError> {
     let replaced = replace_error_log(settings);
     match &replaced {
         Ok(()) if settings.error_log_path.is_some() => {
@@ -67,7 +89,7 @@ pub(crate) fn reopen_error_log(settings: &Settings, reason: &dyn Display, log: &
             log.write(&FileMessage::LogNotReopened { log: "error log", error: &Report(error) });
         }
     }
-    replaced.is_ok()
+    replaced
 }
 
 fn replace_error_log(settings: &Settings) -> Result<(), RunError> {

@@ -13,7 +13,7 @@ use prefork::daemonize::PidFile;
 use prefork_tests::{
     Daemon, End, InHand, Load, PATIENCE, Scene, kill, require_hangups, scene, wait_until,
 };
-use rustix::process::Signal;
+use rustix::process::{Pid, Resource, Rlimit, Signal, prlimit};
 
 use crate::{command, run};
 
@@ -240,7 +240,7 @@ fn reload_says_when_it_has_waited_in_vain() {
     let pid = daemon.pid();
     late.assert_refused(&format!(
         "3 of 3 children are still of an old generation after 300ms; process {pid} was stopped by a signal and decides \
-         nothing: `kill -CONT {pid}` lets it go on"
+         nothing; `kill -CONT {pid}` lets it go on"
     ));
     daemon.signal(Signal::CONT);
     daemon.wait_for_children(PATIENCE, 3, &before);
@@ -253,6 +253,92 @@ fn reload_says_when_it_has_waited_in_vain() {
     let ended = waiting.finish();
     assert_eq!(ended.end, End::Exited(3), "{ended:?}");
     ended.assert_refused(&format!("process {} ended before its children", daemon.pid()));
+}
+
+/// What keeps an upgrade or new logs from coming is named when the time is over, or as soon as that is clear.
+#[test]
+fn what_was_waited_for_in_vain_is_named() {
+    let scene = scene!();
+    let program = scene.program();
+    let daemon = program.launch().board().daemon();
+    let pid = daemon.pid();
+    program.install("--manner hangs");
+    let late = run(&scene, "upgrade --wait --timeout 1.5 @pid", 5).stderr;
+    let begins = "prefork: 3 of 3 children are still of an old generation after 1.5s; it has been trying the new program for 1.";
+    assert!(late.starts_with(begins) && late.lines().count() == 1, "{late}");
+    let shown = run(&scene, "status @pid", 0).stdout;
+    let last = shown.lines().find(|line| line.starts_with("last upgrade: ")).expect("shown");
+    assert!(last.ends_with(" ago, not done yet: trying the new program"), "{shown}");
+
+    let path = scene.path("access.log");
+    fs::rename(&path, scene.path("access.log.1")).expect("renamed");
+    fs::create_dir(&path).expect("made");
+    let begun = Instant::now();
+    let failed = run(&scene, "reopen --wait --timeout 60 @pid", 1).stderr;
+    assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
+    assert_eq!(
+        failed,
+        format!(
+            "prefork: process {pid} has not opened all its logs again: the access log stays as it was: log {} is a \
+             directory; give a regular file or a character device\n",
+            path.display()
+        )
+    );
+    fs::remove_dir(&path).expect("removed");
+    run(&scene, "reopen --wait @pid", 0);
+    daemon.stop_in_order();
+}
+
+/// A daemon without children has nothing to replace, which is reported at once; its logs are opened again.
+#[test]
+fn a_daemon_without_children_is_asked_for_nothing_that_it_cannot_do() {
+    let scene = scene!();
+    let daemon = scene.hello().board().args(["--prefork", "0"]).daemon();
+    let pid = daemon.pid();
+    for words in ["reload", "reload --wait", "upgrade --wait"] {
+        assert_eq!(
+            run(&scene, &format!("{words} @pid"), 1).stderr,
+            format!(
+                "prefork: process {pid} runs with prefork = 0: it has no children to replace and does not upgrade; nothing was \
+                 sent; restart it instead\n"
+            ),
+            "{words}"
+        );
+    }
+    let reopened = run(&scene, "reopen -v --wait @pid", 0).stdout;
+    let line = "has opened its logs again: no line goes to the old ones";
+    assert_eq!(reopened, format!("process {pid} {line}\n"));
+    daemon.stop_in_order();
+}
+
+/// A daemon that can have no children is not well in any view, and what is waited for ends with that as the reason.
+#[test]
+fn a_daemon_that_cannot_fork_says_so_everywhere() {
+    let scene = scene!();
+    let daemon = scene.hello().board().daemon();
+    let pid = daemon.pid();
+    let parent = i32::try_from(pid).ok().and_then(Pid::from_raw);
+    let allow = |most| {
+        let limit = Rlimit { current: Some(most), maximum: Some(1024) };
+        prlimit(parent, Resource::Nofile, limit).expect("it is this user's");
+    };
+    allow(4);
+    let trouble = "cannot fork a child: eventfd2(2): Too many open files (os error 24); RLIMIT_NOFILE of this process is 4";
+    assert_eq!(
+        run(&scene, "reload --wait --timeout 1 @pid", 5).stderr,
+        format!("prefork: 3 of 3 children are still of an old generation after 1s; {trouble}\n")
+    );
+    let shown = run(&scene, "status @pid", 0).stdout;
+    assert_eq!(shown.lines().nth(1), Some(format!("NOT WELL: {trouble}").as_str()), "{shown}");
+    let checked = run(&scene, "check @scoreboard", 1).stdout;
+    let begins =
+        format!("{}: NOT WELL: {trouble}: hello 0.1.0, ", scene.path("scoreboard").display());
+    assert!(checked.starts_with(&begins), "{checked}");
+    allow(1024);
+    wait_until(PATIENCE, "it is well again", || {
+        !run(&scene, "status @pid", 0).stdout.contains("NOT WELL")
+    });
+    daemon.stop_in_order();
 }
 
 /// L10: settings that are wrong have a status of their own, each time, and with `--wait` alone.

@@ -125,10 +125,24 @@ fn a_stopped_daemon_is_not_well() {
     assert_eq!(
         of_pid_file,
         format!(
-            "{path}: NOT WELL: process {pid} holds it, but was stopped by a signal and decides nothing; `kill -CONT {pid}` lets \
-             it go on\n"
+            "{path}: NOT WELL: it is held, but process {pid} was stopped by a signal and decides nothing; `kill -CONT {pid}` \
+             lets it go on\n"
         )
     );
+    let trouble = format!(
+        "process {pid} was stopped by a signal and decides nothing; `kill -CONT {pid}` lets it go on"
+    );
+    let shown = run(&scene, "status @scoreboard", 0).stdout;
+    assert_eq!(shown.lines().nth(1), Some(format!("NOT WELL: {trouble}").as_str()), "{shown}");
+    let json = run(&scene, "status --json @scoreboard", 0).stdout;
+    for line in ["  \"state\": \"stopped\",".to_owned(), format!("  \"trouble\": \"{trouble}\",")] {
+        assert!(json.lines().any(|found| found == line), "{line}: {json}");
+    }
+    let metrics = run(&scene, "metrics @scoreboard", 0).stdout;
+    for (state, value) in [("stopped", 1), ("running", 0)] {
+        let line = format!("prefork_daemon_state{{name=\"hello\",state=\"{state}\"}} {value}");
+        assert!(metrics.lines().any(|found| found == line), "{line}: {metrics}");
+    }
     daemon.signal(Signal::CONT);
     wait_until(PATIENCE, "it goes on", || {
         command(&scene, "check @scoreboard").finish().end == End::Exited(0)

@@ -6,7 +6,7 @@ use prefork_scoreboard::{Life, Stall, State, Status};
 
 pub use exposition::{Exposition, Format, Value};
 
-use crate::{View, words};
+use crate::{DaemonState, View, words};
 
 /// Renders what a board says.
 ///
@@ -22,6 +22,7 @@ pub fn text(view: &View, format: Format) -> String {
         Life::Unknown => None,
     };
     to.gauge("daemon_running", "Whether the process runs that has made the scoreboard", running);
+    daemon_state(&mut to, view.state());
     let created = view.created.duration_since(std::time::SystemTime::UNIX_EPOCH).ok();
     to.gauge(
         "scoreboard_created_time_seconds",
@@ -51,6 +52,13 @@ pub fn build(to: &mut Exposition, version: Option<&str>, library: Option<&str>) 
         let help = "The version of the daemon, and of what supervises its children";
         to.info("build_info", help, &known);
     }
+}
+
+/// Writes how the daemon is.
+pub fn daemon_state(to: &mut Exposition, state: DaemonState) {
+    let states = DaemonState::ALL.map(|each| (each.word(), u64::from(each == state).into()));
+    let help = "How the daemon is: 1 for that state, 0 for all others; stopped by a signal, and late, it decides nothing";
+    to.gauges("daemon_state", help, "state", &states);
 }
 
 /// Writes what the children do, as far as a board says.
@@ -146,12 +154,14 @@ mod tests {
             ("prefork_oldest_child_age_seconds{name=\"hello\"}", 700.0),
             ("prefork_scoreboard_created_time_seconds{name=\"hello\"}", 1.7e9),
             ("prefork_daemon_running{name=\"hello\"}", 1.0),
+            ("prefork_daemon_state{name=\"hello\",state=\"running\"}", 1.0),
+            ("prefork_daemon_state{name=\"hello\",state=\"stopped\"}", 0.0),
         ];
         for (name, value) in expected {
             assert_eq!(samples.get(name), Some(&value), "{name} in {text}");
         }
         let children = samples.keys().filter(|name| name.starts_with("prefork_children{")).count();
-        assert_eq!(samples.len(), children + 11);
+        assert_eq!(samples.len(), children + DaemonState::ALL.len() + 11);
         assert_eq!(children, State::ALL.len() + 2);
     }
 

@@ -1,4 +1,4 @@
-use prefork_scoreboard::{Stall, State, Status};
+use prefork_scoreboard::{Life, Stall, State, Status};
 
 use prefork_view::{
     Queue,

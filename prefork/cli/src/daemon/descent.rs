@@ -13,7 +13,8 @@ use std::{
 use prefork_daemonize::{self as daemonize, Holder, Pid};
 use prefork_view::plural;
 
-use crate::{failure::Failure, look::why_late};
+use super::lateness;
+use crate::failure::Failure;
 
 /// The pause between two looks.
 const PAUSE: Duration = Duration::from_millis(50);
@@ -56,7 +57,7 @@ impl<'a> Descent<'a> {
                     old,
                     all,
                     waited: timeout,
-                    why: why_late(self.pid),
+                    why: lateness::why_unseen(self.pid, all),
                 });
             }
             thread::sleep(PAUSE.min(left));

@@ -2,6 +2,7 @@
 
 mod answers;
 mod descent;
+mod lateness;
 mod rollout;
 
 use std::{
@@ -147,6 +148,11 @@ fn ask(found: Found, request: &Request, wait: Wait, voice: Voice) -> Result<Exit
         }
         Err(source) => return Err(Failure::Unseen { pid, source }),
     }
+    if request.goal.needs_children()
+        && board.as_deref().is_some_and(|board| is_childless(board, pid))
+    {
+        return Err(Failure::Childless { pid });
+    }
     let (given, timeout) = match wait {
         Wait::No => {
             let pid = send(path, request.signal)?;
@@ -170,6 +176,13 @@ fn ask(found: Found, request: &Request, wait: Wait, voice: Voice) -> Result<Exit
         }
     };
     voice.report(&format!("process {pid} {}: {done}\n", request.done))
+}
+
+/// Whether a board shows that this process has no children by its settings.
+fn is_childless(board: &Path, pid: Pid) -> bool {
+    look::read(board).is_ok_and(|view| {
+        view.creator == Some(pid.as_raw().unsigned_abs()) && view.owner.max_children == Some(0)
+    })
 }
 
 /// Finds the daemon.

@@ -20,7 +20,8 @@ use prefork_daemonize::{self as daemonize, Holder, Pid};
 use prefork_scoreboard::{Board, Kind, Life, Monotonic, Record, Status};
 use prefork_view::{Change, Outcome, Owner, plural};
 
-use crate::{failure::Failure, look::why_late};
+use super::lateness;
+use crate::{failure::Failure, look};
 
 /// The pause between two looks, and that in the first second: what is refused at once is to be reported at once.
 const PAUSE: Duration = Duration::from_millis(50);
@@ -41,12 +42,20 @@ pub(super) enum Goal {
 }
 
 impl Goal {
+    /// Whether it is about children that a daemon by itself does not have.
+    pub(super) const fn needs_children(self) -> bool {
+        match self {
+            Self::Replaced | Self::Upgraded => true,
+            Self::WritesToNewLogs => false,
+        }
+    }
+
     /// What has become of it, as the daemon publishes.
     fn change(self, owner: Owner) -> Option<Change> {
         match self {
             Self::Replaced => owner.reload,
             Self::Upgraded => owner.upgrade,
-            Self::WritesToNewLogs => None,
+            Self::WritesToNewLogs => owner.reopening,
         }
     }
 
@@ -139,6 +148,9 @@ impl fmt::Display for Done {
             Goal::Replaced | Goal::Upgraded => {
                 write!(f, "{children} of generation {}", self.newest)?;
             }
+            Goal::WritesToNewLogs if self.children == 0 => {
+                f.write_str("no line goes to the old ones")?;
+            }
             Goal::WritesToNewLogs => write!(f, "no line of {children} goes to the old ones")?,
         }
         match self.leaving {
@@ -221,20 +233,27 @@ impl<'a> Rollout<'a> {
             (Progress::GivenUp { outcome: Outcome::Refused, reason }, Goal::Replaced) => {
                 Failure::SettingsRefused { pid, reason }
             }
-            (Progress::GivenUp { outcome, reason }, goal) => {
-                let what = match goal {
-                    Goal::Upgraded => "upgrade",
-                    Goal::Replaced | Goal::WritesToNewLogs => "reload",
-                };
-                Failure::GivenUp { what, outcome: outcome.word(), pid, reason }
+            (Progress::GivenUp { outcome, reason }, Goal::Replaced) => {
+                Failure::GivenUp { what: "reload", outcome: outcome.word(), pid, reason }
+            }
+            (Progress::GivenUp { outcome, reason }, Goal::Upgraded) => {
+                Failure::GivenUp { what: "upgrade", outcome: outcome.word(), pid, reason }
+            }
+            (Progress::GivenUp { reason, .. }, Goal::WritesToNewLogs) => {
+                Failure::LogsStay { pid, reason }
             }
             (Progress::Waiting { old, all }, Goal::Replaced | Goal::Upgraded) => {
-                Failure::NotReplaced { old, all, waited, why: why_late(pid) }
+                Failure::NotReplaced { old, all, waited, why: self.why_late() }
             }
             (Progress::Waiting { .. }, Goal::WritesToNewLogs) => {
-                Failure::NotReopened { waited, why: why_late(pid) }
+                Failure::NotReopened { waited, why: self.why_late() }
             }
         })
+    }
+
+    fn why_late(&self) -> String {
+        let view = look::read(self.board).ok();
+        lateness::why(self.pid, self.goal, self.before.newest, view.as_ref())
     }
 
     /// Returns why it was refused, as far as the daemon publishes that: at once after it has marked its children.
@@ -242,10 +261,10 @@ impl<'a> Rollout<'a> {
         let begun = Instant::now();
         loop {
             let board = Board::open(self.board).ok();
-            match board.and_then(|board| self.given_up(&board)) {
-                Some(change) => return why(&change),
-                None if begun.elapsed() < UNTIL_PUBLISHED => thread::sleep(FIRST_PAUSE),
-                None => return String::new(),
+            match board.and_then(|board| self.ended(&board)) {
+                Some(change) if change.outcome != Outcome::Done => return why(&change),
+                Some(_) | None if begun.elapsed() < UNTIL_PUBLISHED => thread::sleep(FIRST_PAUSE),
+                Some(_) | None => return String::new(),
             }
         }
     }
@@ -254,28 +273,37 @@ impl<'a> Rollout<'a> {
     /// never without their marks.
     fn look(&self) -> Result<Progress, Failure> {
         let board = Board::open(self.board)?;
-        let given_up = self.given_up(&board);
+        let ended = self.ended(&board);
         let snapshot = board.snapshot()?;
         let children = taken(snapshot.records()).map(|record| self.goal.see(record));
-        Ok(match progress(self.goal, self.before, children) {
-            waiting @ Progress::Waiting { .. } => match given_up {
-                Some(change) => Progress::GivenUp { outcome: change.outcome, reason: why(&change) },
-                None => waiting,
-            },
-            other => other,
-        })
+        Ok(conclusion(self.goal, progress(self.goal, self.before, children), ended.as_ref()))
     }
 
-    /// Returns what has become of what was asked for, if nothing has.
-    fn given_up(&self, board: &Board) -> Option<Change> {
+    /// Returns what has become of what was asked for, if the daemon has published that.
+    fn ended(&self, board: &Board) -> Option<Change> {
         let change = self.goal.change(Owner::new(&board.facts().ok()?))?;
+        // One that had begun before was somebody else's: what was asked for comes after that.
+        let is_ours = change.began.is_some_and(|began| began >= self.asked);
         match change.outcome {
-            Outcome::Running | Outcome::Done => None,
-            // One that had begun before was somebody else's: what was asked for comes after that.
-            Outcome::Refused | Outcome::Failed => {
-                change.began.is_some_and(|began| began >= self.asked).then_some(change)
-            }
+            Outcome::Running => None,
+            Outcome::Done | Outcome::Refused | Outcome::Failed => is_ours.then_some(change),
         }
+    }
+}
+
+/// Puts together what is seen of the children and what the daemon has published.
+fn conclusion(goal: Goal, seen: Progress, ended: Option<&Change>) -> Progress {
+    let Some(change) = ended else { return seen };
+    let given_up = Progress::GivenUp { outcome: change.outcome, reason: why(change) };
+    match (seen, change.outcome, goal) {
+        // Children that have gone over to one log do not show that another could not be opened.
+        (_, Outcome::Refused | Outcome::Failed, Goal::WritesToNewLogs) => given_up,
+        (Progress::Waiting { .. }, Outcome::Refused | Outcome::Failed, _) => given_up,
+        // Of a daemon without logs, or without children, these show nothing.
+        (Progress::Waiting { .. }, Outcome::Done, Goal::WritesToNewLogs) => {
+            Progress::Done(Done { goal, children: 0, newest: 0, leaving: 0 })
+        }
+        (seen, _, _) => seen,
     }
 }
 

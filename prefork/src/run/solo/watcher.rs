@@ -21,8 +21,9 @@ use rustix::event::{PollFd, PollFlags};
 
 use super::{SLOT, bell::Bell};
 use crate::{
+    Report,
     args::check::Settings,
-    board::Phase,
+    board::{Outcome, Phase},
     child::Stop,
     hooks::{self, BeforeShutdown, Ready},
     logs::log::Log,
@@ -157,7 +158,14 @@ impl Watcher {
                 self.reporting.on(Occasion::NothingToReload);
             }
             Request::Reopen => {
-                reopen_error_log(&self.settings, &Signal::SIGUSR1, &self.log);
+                let reopened = reopen_error_log(&self.settings, &Signal::SIGUSR1, &self.log);
+                if let Some(board) = &mut self.runtime_files.board {
+                    let failed = |error| Outcome::Failed(Report(&error).to_string());
+                    board.about.reopening(now);
+                    board
+                        .about
+                        .reopening_ended(now, reopened.map_or_else(failed, |()| Outcome::Done));
+                }
                 self.reporting.on(Occasion::NothingToReload);
                 // The access log belongs to the loop, which does it with its next line.
                 self.reopen_access_log.store(true, Ordering::Release);

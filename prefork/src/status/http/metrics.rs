@@ -12,6 +12,7 @@ pub(super) fn text(report: &Report, format: Format) -> String {
     let mut to = Exposition::new(format, Some(&report.name));
     let version = report.view.as_ref().and_then(|view| view.owner.version.as_deref());
     metrics::build(&mut to, version, Some(LIBRARY));
+    metrics::daemon_state(&mut to, report.state());
     counters(&mut to, report);
     replacements(&mut to, report);
     gauges(&mut to, report);
@@ -117,6 +118,8 @@ mod tests {
                 env!("CARGO_PKG_VERSION"),
                 "\"} 1"
             ),
+            "prefork_daemon_state{name=\"hello\",state=\"running\"} 1",
+            "prefork_daemon_state{name=\"hello\",state=\"stopped\"} 0",
             "prefork_requests_total{name=\"hello\"} 26000",
             "prefork_child_deaths_total{name=\"hello\",cause=\"killed\"} 2",
             "prefork_child_deaths_total{name=\"hello\",cause=\"exited\"} 0",

@@ -3,8 +3,9 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use prefork_core::Exit;
+use prefork_scoreboard::Standing;
 use prefork_sockets::Queue;
-use prefork_view::{Shown, Slots, View, pretty};
+use prefork_view::{Condition, DaemonState, Shown, Slots, View, pretty};
 use serde::Serialize;
 
 use crate::{
@@ -20,6 +21,8 @@ pub(super) struct Report {
     pub(super) figures: Figures,
     pub(super) uptime: Duration,
     pub(super) view: Option<View>,
+    /// What the kernel says that the parent is doing.
+    pub(super) standing: Option<Standing>,
     /// When that was, since the epoch.
     pub(super) taken_unix: Duration,
     /// Requests that were answered since the start, if there is a board.
@@ -49,6 +52,7 @@ impl<'a> Source<'a> {
             taken_unix: SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default(),
             rate,
             figures,
+            standing: Standing::of(self.parent.as_raw_nonzero().get().unsigned_abs()),
             view,
             requests,
             queue: self.listeners.queue(),
@@ -78,6 +82,8 @@ struct Whole<'a> {
 struct Daemon<'a> {
     name: &'a str,
     pid: i32,
+    state: &'static str,
+    trouble: Option<String>,
     started_unix_seconds: f64,
     uptime_seconds: f64,
     generation: u64,
@@ -129,6 +135,8 @@ impl Report {
             daemon: Daemon {
                 name: &self.name,
                 pid: self.pid,
+                state: self.state().word(),
+                trouble: self.trouble(),
                 started_unix_seconds: figures.started_unix.as_secs_f64(),
                 uptime_seconds: self.uptime.as_secs_f64(),
                 generation: figures.generation,
@@ -144,6 +152,23 @@ impl Report {
                 counters,
             },
         })
+    }
+
+    /// Returns how the daemon is: without a board, as far as the kernel shows it.
+    pub(super) fn state(&self) -> DaemonState {
+        let unseen = || DaemonState::new(self.condition(), None);
+        self.view.as_ref().map_or_else(unseen, View::state)
+    }
+
+    /// Returns what is wrong with it, and what to do.
+    pub(super) fn trouble(&self) -> Option<String> {
+        let unseen = || self.condition().trouble(self.pid.unsigned_abs());
+        self.view.as_ref().map_or_else(unseen, View::trouble)
+    }
+
+    pub(super) fn condition(&self) -> Condition {
+        let unseen = || Condition::of_process(self.standing);
+        self.view.as_ref().map_or_else(unseen, View::condition)
     }
 
     /// Returns the part of the possible children that is at work, 0 to about 1.
@@ -168,6 +193,7 @@ pub(super) mod tests {
             figures: some_figures(),
             uptime: Duration::from_secs(50),
             view: Some(prefork_view::samples::view()),
+            standing: Some(Standing::Sleeps),
             taken_unix: Duration::from_secs(1_700_000_050),
             requests: Some(26_000),
             rate: Some(Rate { a_second: 520.0, over: Duration::from_secs(50) }),
@@ -206,5 +232,13 @@ pub(super) mod tests {
         assert_eq!(found.get("children"), None);
         assert_eq!(found["daemon"]["counters"]["requests"], Value::Null);
         assert_eq!(found["daemon"]["counters"]["spawns"], 12);
+        let shown = |report: &Report| -> Value {
+            let found: Value = serde_json::from_str(&report.json(Slots::Taken)).expect("JSON");
+            json!([found["daemon"]["state"], found["daemon"]["trouble"]])
+        };
+        assert_eq!(shown(&report), json!(["running", null]));
+        report.standing = Some(Standing::Stopped);
+        let trouble = "process 3999 was stopped by a signal and decides nothing; `kill -CONT 3999` lets it go on";
+        assert_eq!(shown(&report), json!(["stopped", trouble]));
     }
 }

@@ -67,3 +67,31 @@ fn what_was_done_is_said_in_words() {
     let reopened = Done { goal, children, newest, leaving: 0 };
     assert_eq!(reopened.to_string(), "no line of 1 child goes to the old ones");
 }
+
+#[test]
+fn what_is_published_counts_where_children_show_nothing() {
+    let waiting = || Progress::Waiting { old: 1, all: 1 };
+    let done = |goal, children| Progress::Done(Done { goal, children, newest: 2, leaving: 0 });
+    let change = |outcome, reason: Option<&str>| {
+        let reason = reason.map(str::to_owned);
+        Change { outcome, reason, began: None, ended: None }
+    };
+    let (logs, reload) = (Goal::WritesToNewLogs, Goal::Replaced);
+    let failed = change(Outcome::Failed, Some("no directory"));
+    let given_up =
+        || Progress::GivenUp { outcome: Outcome::Failed, reason: ": no directory".to_owned() };
+    let well = change(Outcome::Done, None);
+    let nobody = Progress::Done(Done { goal: logs, children: 0, newest: 0, leaving: 0 });
+    for (goal, seen, ended, expected) in [
+        (logs, waiting(), None, waiting()),
+        (logs, waiting(), Some(&well), nobody),
+        (logs, done(logs, 3), Some(&well), done(logs, 3)),
+        (logs, done(logs, 3), Some(&failed), given_up()),
+        (logs, waiting(), Some(&failed), given_up()),
+        (reload, waiting(), Some(&failed), given_up()),
+        (reload, waiting(), Some(&well), waiting()),
+        (reload, done(reload, 3), Some(&failed), done(reload, 3)),
+    ] {
+        assert_eq!(conclusion(goal, seen, ended), expected);
+    }
+}

@@ -48,10 +48,14 @@ fn write_wrong(to: &mut String, report: &Report) -> fmt::Result {
             Outcome::Running | Outcome::Done => false,
         })
         .collect();
-    if counts.is_empty() && failed.is_empty() {
+    let trouble = report.trouble();
+    if trouble.is_none() && counts.is_empty() && failed.is_empty() {
         return writeln!(to, "<p class=\"card counts soft\">Nothing since the start.</p>");
     }
     writeln!(to, "<div class=\"card wrong\">")?;
+    if let Some(trouble) = trouble {
+        writeln!(to, "<p><strong>Now: {}</strong></p>", Escaped(&trouble))?;
+    }
     for (what, change) in failed {
         write_change(to, what, change)?;
     }

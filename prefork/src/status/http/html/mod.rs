@@ -54,7 +54,8 @@ pub(super) fn index() -> String {
 /// Makes the page; one that refreshes itself every 5 seconds, if asked for.
 pub(super) fn page(report: &Report, slots: Slots, refreshes: bool) -> String {
     let tally = report.view.as_ref().map(|view| format!(": {}", tally(&view.tally)));
-    let title = format!("{}{}", report.name, tally.unwrap_or_default());
+    let mark = report.condition().mark().map(|mark| format!("{mark}: ")).unwrap_or_default();
+    let title = format!("{mark}{}{}", report.name, tally.unwrap_or_default());
     let mut page = head(&title, refreshes);
     // A string takes any text.
     let _ = write_page(&mut page, report, slots, refreshes);

@@ -116,3 +116,19 @@ fn large_numbers_are_grouped() {
         assert_eq!(grouped(number).replace('\u{202f}', "_"), text);
     }
 }
+
+#[test]
+fn a_parent_that_was_stopped_is_seen_with_a_board_and_without() {
+    let mut report = report();
+    report.standing = Some(prefork_scoreboard::Standing::Stopped);
+    report.view.as_mut().expect("there").sign.standing = report.standing;
+    let sentence = "<p><strong>Now: process 3999 was stopped by a signal and decides nothing; `kill -CONT 3999` lets it go \
+                    on</strong></p>";
+    let with_board = page(&report, Slots::Taken, false);
+    assert!(with_board.contains("<title>STOPPED: hello: "), "{with_board}");
+    place(&with_board, sentence);
+    report.view = None;
+    let without = page(&report, Slots::Taken, false);
+    assert!(without.contains("<title>STOPPED: hello</title>"), "{without}");
+    place(&without, sentence);
+}
