@@ -116,7 +116,7 @@ fn wait_for_news(scene: &Scene, daemon: &Daemon<'_>, mut text: impl FnMut() -> S
     daemon.signal(Signal::TTIN);
     wait_until(PATIENCE, "it says what was lost", || {
         all.push_str(&text());
-        all.contains("lines lost (") && all.contains("prefork is now 3")
+        all.contains("lines lost: ") && all.contains("prefork is now 3")
     });
     assert!(lost(scene) > 2);
 }

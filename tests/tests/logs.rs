@@ -280,6 +280,16 @@ fn a_full_log_disk_does_not_stop_the_service() {
         let ends: Vec<_> = log.lines().map(|line| &line[line.len().saturating_sub(40)..]).collect();
         assert!(ends.contains(&&*line), "{line} is not on a line of its own: {ends:#?}");
     }
+    let reports = || -> Vec<String> {
+        let log = fs::read_to_string(inside("error.log")).expect("read");
+        log.lines().filter(|line| line.contains(" lost: ")).map(str::to_owned).collect()
+    };
+    wait_until(PATIENCE, "what was lost is reported", || {
+        reports().iter().any(|line| line.contains(" child warning: access log: "))
+    });
+    for line in reports() {
+        assert!(line.ends_with(" lost: No space left on device (os error 28)"), "{line}");
+    }
     daemon.signal(Signal::TERM);
     assert!(running.finish().end.is_success());
     assert!(!scene.path("pid").exists(), "the pid file is left");

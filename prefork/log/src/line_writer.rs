@@ -25,9 +25,12 @@ use std::{
 };
 
 use rustix::{
-    fs::{FileType, Mode, OFlags, fcntl_getfl, fcntl_setfl, fstat, ftruncate, open, tell},
+    fs::{
+        FileType, Mode, OFlags, fcntl_getfl, fcntl_setfl, fstat, fstatvfs, ftruncate, open, tell,
+    },
     io::{Errno, ReadWriteFlags, fcntl_dupfd_cloexec, pwritev2, retry_on_intr, write},
     net::{SendFlags, send},
+    process::{Resource, getrlimit},
 };
 
 use crate::{
@@ -113,6 +116,12 @@ enum Way {
     SharedFile(OwnedFd),
 }
 
+/// A line of which a part was written, or nothing.
+struct Unwritten {
+    count: usize,
+    why: Errno,
+}
+
 impl LineWriter {
     /// Makes one that writes to what `fd` refers to, by an open file description of its own if that can be had.
     ///
@@ -195,17 +204,20 @@ impl LineWriter {
     }
 
     fn write_whole(&mut self, line: &[u8], patience: Duration) -> io::Result<()> {
-        let count = self.write_within(line, Limit::begin(patience))?;
-        if count == line.len() {
-            self.is_torn = false;
-            return Ok(());
+        match self.write_within(line, Limit::begin(patience)) {
+            Ok(()) => {
+                self.is_torn = false;
+                Ok(())
+            }
+            Err(Unwritten { count, why }) => {
+                self.is_torn |= count > 0 && !take_back(self.fd(), count);
+                Err(why.into())
+            }
         }
-        self.is_torn |= !take_back(self.fd(), count);
-        Err(io::Error::new(io::ErrorKind::WriteZero, "the line was cut short"))
     }
 
-    /// Writes a line when it is this process's turn; returns how much of it, if not nothing.
-    fn write_within(&mut self, line: &[u8], mut limit: Limit) -> Result<usize, Errno> {
+    /// Writes a line when it is this process's turn.
+    fn write_within(&mut self, line: &[u8], mut limit: Limit) -> Result<(), Unwritten> {
         if !self.medium.has_turns() {
             return self.write_out(line, &mut limit);
         }
@@ -218,10 +230,11 @@ impl LineWriter {
                 Ok(()) => {}
                 // Between the parts of somebody else's line, if that is a long one that only just gets through.
                 Err(_) if takes_whole => break false,
-                Err(error) => return Err(error),
+                Err(why) => return Err(Unwritten { count: 0, why }),
             }
         };
         let fits = if takes_whole { Ok(()) } else { self.wait_for_room(line.len(), &limit) };
+        let fits = fits.map_err(|why| Unwritten { count: 0, why });
         let written = fits.and_then(|()| self.write_out(line, &mut limit));
         if has_turn {
             end_turn(self.fd());
@@ -239,28 +252,26 @@ impl LineWriter {
         }
     }
 
-    fn write_out(&mut self, line: &[u8], limit: &mut Limit) -> Result<usize, Errno> {
-        let mut done = 0;
+    fn write_out(&mut self, line: &[u8], limit: &mut Limit) -> Result<(), Unwritten> {
+        let mut count = 0;
         loop {
-            match retry_on_intr(|| self.attempt(&line[done..])) {
-                Ok(count) => {
-                    done += count;
-                    // Of a file nobody reads anything away: the disk is full.
-                    if done == line.len() || self.medium == Medium::File {
-                        return Ok(done);
+            match retry_on_intr(|| self.attempt(&line[count..])) {
+                Ok(more) => {
+                    count += more;
+                    if count == line.len() {
+                        return Ok(());
+                    }
+                    // Of a file nobody reads anything away.
+                    if self.medium == Medium::File {
+                        return Err(Unwritten { count, why: why_full(self.fd()) });
                     }
                     limit.progress();
                     continue;
                 }
                 Err(Errno::AGAIN) => {}
-                Err(_) if done > 0 => return Ok(done),
-                Err(error) => return Err(error),
+                Err(why) => return Err(Unwritten { count, why }),
             }
-            match limit.wait(self.fd()) {
-                Ok(()) => {}
-                Err(_) if done > 0 => return Ok(done),
-                Err(error) => return Err(error),
-            }
+            limit.wait(self.fd()).map_err(|why| Unwritten { count, why })?;
         }
     }
 
@@ -286,6 +297,17 @@ impl LineWriter {
             Way::SharedFile(fd) => append(fd, line),
         }
     }
+}
+
+/// Returns why only a part of a line had room in a file: the kernel reports that with the next write, and if somebody has
+/// made room by then, that write would leave a part of a line behind somebody else's.
+fn why_full(fd: BorrowedFd<'_>) -> Errno {
+    let limit = getrlimit(Resource::Fsize).current.unwrap_or(u64::MAX);
+    if fstat(fd).is_ok_and(|found| found.st_size.unsigned_abs() >= limit) {
+        return Errno::FBIG;
+    }
+    let has_room = fstatvfs(fd).is_ok_and(|found| found.f_bavail > 0);
+    if has_room { Errno::DQUOT } else { Errno::NOSPC }
 }
 
 /// Takes back what a full disk has cut short, if nobody has written behind it: then no process has to know of it.

@@ -34,15 +34,16 @@ impl Lost {
     }
 }
 
+/// Shows `3 lines lost: No space left on device (os error 28)`.
 impl Display for Lost {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let lines = if self.lines == 1 { "line" } else { "lines" };
         write!(f, "{} {lines} lost", self.lines)?;
         match &self.why {
             Some(why) if why.kind() == io::ErrorKind::WouldBlock => {
-                f.write_str(" (whoever reads them was too slow)")
+                f.write_str(": what reads the log was too slow")
             }
-            Some(why) => write!(f, " ({why})"),
+            Some(why) => write!(f, ": {why}"),
             None => Ok(()),
         }
     }
@@ -57,8 +58,8 @@ mod tests {
         let mut lost = Lost::none();
         assert!(lost.is_none());
         lost.add(io::ErrorKind::WouldBlock.into());
-        assert_eq!(lost.to_string(), "1 line lost (whoever reads them was too slow)");
+        assert_eq!(lost.to_string(), "1 line lost: what reads the log was too slow");
         lost.add(io::Error::from_raw_os_error(27));
-        assert_eq!(lost.to_string(), "2 lines lost (File too large (os error 27))");
+        assert_eq!(lost.to_string(), "2 lines lost: File too large (os error 27)");
     }
 }
