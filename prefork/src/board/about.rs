@@ -3,8 +3,10 @@
 //!
 //! It changes seldom, so it is made text only when it has changed.
 
+use std::borrow::Cow;
+
 use prefork_core::{Generation, Time};
-use prefork_scoreboard::{Facts, names};
+use prefork_scoreboard::{Facts, format::VALUE_SIZE, names};
 
 use crate::sockets::listeners::Place;
 
@@ -180,7 +182,7 @@ impl About {
         facts.add(names::MIN_CHILDREN, self.prefork);
         facts.add(names::MAX_CHILDREN, self.max_children);
         if let Some(why) = &self.cannot_fork {
-            facts.add(names::CANNOT_FORK, why);
+            facts.add(names::CANNOT_FORK, fitting(why));
         }
         for (change, names) in [
             (&self.reload, names::RELOAD),
@@ -221,9 +223,20 @@ impl Change {
             facts.add(ended, at.since_origin().as_nanos());
         }
         if let Some(why) = why {
-            facts.add(reason, why);
+            facts.add(reason, fitting(why));
         }
     }
+}
+
+/// Marks a text that is too long for a value, so that nobody takes what is left of it for a sentence.
+fn fitting(text: &str) -> Cow<'_, str> {
+    const MARK: &str = "...";
+    if text.len() <= VALUE_SIZE {
+        return text.into();
+    }
+    let longest = VALUE_SIZE - MARK.len();
+    let end = (0..=longest).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
+    format!("{}{MARK}", &text[..end]).into()
 }
 
 #[cfg(test)]
@@ -272,6 +285,14 @@ mod tests {
         assert_eq!(news(&mut about, names::RELOAD).as_deref(), Some(failed));
         about.reloading(at(4));
         assert_eq!(news(&mut about, names::RELOAD).as_deref(), Some("running - 4000000000 -"));
+    }
+
+    #[test]
+    fn a_reason_that_is_too_long_ends_in_dots() {
+        let all = "\u{e4}".repeat(200);
+        assert_eq!(*fitting(&all), format!("{}...", &all[..252]));
+        let fits = "x".repeat(VALUE_SIZE);
+        assert_eq!(*fitting(&fits), fits);
     }
 
     #[test]

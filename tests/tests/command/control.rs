@@ -276,14 +276,14 @@ fn what_was_waited_for_in_vain_is_named() {
     let begun = Instant::now();
     let failed = run(&scene, "reopen --wait --timeout 60 @pid", 1).stderr;
     assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
-    assert_eq!(
-        failed,
-        format!(
-            "prefork: process {pid} has not opened all its logs again: the access log stays as it was: log {} is a \
-             directory; give a regular file or a character device\n",
-            path.display()
-        )
+    let whole = format!(
+        "prefork: process {pid} has not opened all its logs again: the access log stays as it was: log {} is a directory; give \
+         a regular file or a character device\n",
+        path.display()
     );
+    // There is not room on the board for a path of any length.
+    let begins = failed.strip_suffix("...\n").unwrap_or(&failed);
+    assert!(failed == whole || (begins.len() > 256 && whole.starts_with(begins)), "{failed}");
     fs::remove_dir(&path).expect("removed");
     run(&scene, "reopen --wait @pid", 0);
     daemon.stop_in_order();
