@@ -2,15 +2,16 @@
 
 mod fault;
 
-use std::{error::Error as StdError, io, process::ExitCode, time::Duration};
+use std::{error::Error as StdError, fmt, io, process::ExitCode, time::Duration};
 
-use prefork_core::StartFailure;
+use prefork_core::{StartFailure, one_line};
 use prefork_daemonize::{DaemonizeError, LogError, PidFileError};
 use prefork_scoreboard::CreateError;
 
 use crate::{
     SettingsError,
     logs::describe::{Ended as HowEnded, Span},
+    system::os::Shortage,
 };
 
 pub(crate) use fault::Origin;
@@ -117,7 +118,11 @@ pub enum RunError {
         last: String,
     },
     /// Not all children were ready in time.
-    #[error("only {ready} of {wanted} children were ready within {}", Span(*limit))]
+    #[error(
+        "only {ready} of {wanted} children were ready within {}{}",
+        Span(*limit),
+        CannotFork(cannot_fork.as_deref())
+    )]
     #[non_exhaustive]
     StartTimedOut {
         /// How many were ready.
@@ -126,6 +131,17 @@ pub enum RunError {
         wanted: usize,
         /// The time limit.
         limit: Duration,
+        /// Why none could be forked, if that was it, and the limit that is likely to be reached.
+        cannot_fork: Option<String>,
+    },
+    /// A limit of the system is reached.
+    #[error("a limit is reached ({})", one_line(limit))]
+    #[non_exhaustive]
+    Limit {
+        /// The one that is likely.
+        limit: String,
+        /// What failed for that.
+        source: Box<RunError>,
     },
     /// Children are left that not even `SIGKILL` has ended.
     #[error("{alive} children are left that SIGKILL does not end; see their state in ps")]
@@ -144,27 +160,81 @@ impl RunError {
         move |source| Self::System { action, source }
     }
 
-    /// Says in words what the supervisor has decided.
-    pub(crate) fn start_failed(failure: StartFailure) -> Self {
+    /// Names the limit that is likely to be behind it, if that can be one.
+    pub(crate) fn name_limit(self) -> Self {
+        let limit = match &self {
+            // Of all that may be asked to wait, a fork alone is refused so for want of processes.
+            Self::Daemonize(DaemonizeError::Fork { source, .. }) => Shortage::behind(source),
+            _ => Shortage::of_descriptors_or_memory(&self),
+        };
+        match limit.into_words() {
+            Some(limit) => Self::Limit { limit, source: Box::new(self) },
+            None => self,
+        }
+    }
+
+    /// Says in words what the supervisor has decided, and why no child could be forked.
+    pub(crate) fn start_failed(failure: StartFailure, cannot_fork: Option<String>) -> Self {
         match failure {
             StartFailure::ChildrenDied { deaths, last } => {
                 Self::ChildrenDied { deaths, last: HowEnded(last).to_string() }
             }
             StartFailure::TimedOut { ready, wanted, limit } => {
-                Self::StartTimedOut { ready, wanted, limit }
+                Self::StartTimedOut { ready, wanted, limit, cannot_fork }
             }
         }
     }
 }
 
+/// Writes why no child could be forked, or nothing.
+struct CannotFork<'a>(Option<&'a str>);
+
+impl fmt::Display for CannotFork<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.map_or(Ok(()), |why| write!(f, ": cannot fork a child: {why}"))
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use rustix::io::Errno;
+
     use super::*;
+    use crate::Report;
 
     #[test]
     fn a_short_limit_is_printed_as_it_is() {
         let limit = Duration::from_millis(500);
-        let error = RunError::StartTimedOut { ready: 0, wanted: 3, limit };
-        assert_eq!(error.to_string(), "only 0 of 3 children were ready within 500 ms");
+        let timed_out = |why: Option<&str>| {
+            let cannot_fork = why.map(str::to_owned);
+            RunError::StartTimedOut { ready: 0, wanted: 3, limit, cannot_fork }.to_string()
+        };
+        assert_eq!(timed_out(None), "only 0 of 3 children were ready within 500 ms");
+        assert_eq!(
+            timed_out(Some("pids.max is 5")),
+            "only 0 of 3 children were ready within 500 ms: cannot fork a child: pids.max is 5"
+        );
+    }
+
+    #[test]
+    fn a_limit_is_named_only_where_it_can_be_one() {
+        let system = |errno: Errno| RunError::system("open the channels")(errno.into());
+        let named = |error: RunError| Report(&error.name_limit()).to_string();
+        let descriptors = named(system(Errno::MFILE));
+        assert!(
+            descriptors.starts_with("a limit is reached (RLIMIT_NOFILE of this process is ")
+                && descriptors
+                    .ends_with("): cannot open the channels: Too many open files (os error 24)"),
+            "{descriptors}"
+        );
+        let hook = |errno: Errno| RunError::Hook {
+            hook: "after_init",
+            source: io::Error::from(errno).into(),
+        };
+        assert!(named(hook(Errno::MFILE)).contains("RLIMIT_NOFILE"));
+        // A disk is full, or a file is locked.
+        for errno in [Errno::NOSPC, Errno::AGAIN, Errno::ACCESS] {
+            assert!(named(hook(errno)).starts_with("after_init failed: "), "{errno:?}");
+        }
     }
 }

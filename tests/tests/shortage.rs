@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use prefork_tests::{Daemon, PATIENCE, find_process, holds_for, kill, require_tool, scene};
+use prefork_tests::{
+    ControlGroup, Controller, Daemon, PATIENCE, find_process, holds_for, kill, require_tool, scene,
+};
 use rustix::process::{Pid, Resource, Rlimit, Signal, prlimit};
 
 /// Limits how many descriptors the parent may have from now on; what is open stays open.
@@ -84,5 +86,58 @@ fn each_reason_why_a_fork_fails_is_named() {
         daemon.wait_for_children(PATIENCE, 3, &before[..1]);
         daemon.signal(Signal::TERM);
         assert!(running.finish().end.is_success());
+    }
+}
+
+/// F9: whoever starts a daemon that has too few descriptors reads which limit that is, whatever step it was too few for.
+#[test]
+fn a_start_without_descriptors_enough_names_the_limit_where_it_was_started() {
+    let (mut refused, mut without_children) = (0, 0);
+    for most in 8..40 {
+        let scene = scene!();
+        let daemon = scene.hello().paths().args(["--daemonize", "--start-timeout", "1s"]);
+        let started = daemon.after_shell(&format!("ulimit -n {most}")).finish();
+        if started.end.is_success() {
+            Daemon::of_pid_file(&scene).stop_in_order();
+            break;
+        }
+        let line = started.stderr.strip_suffix('\n').expect("a line");
+        let limit = format!("RLIMIT_NOFILE of this process is {most}");
+        let first = format!("hello: a limit is reached ({limit}): ");
+        let last = ": cannot fork a child: eventfd2(2): Too many open files (os error 24); ";
+        let last = format!("hello: only 0 of 3 children were ready within 1 s{last}{limit}");
+        match line.starts_with(&first) && line.ends_with(": Too many open files (os error 24)") {
+            true => refused += 1,
+            false if line == last => without_children += 1,
+            false => panic!("{most}: {line}"),
+        }
+        scene.wait_until_deserted(PATIENCE);
+    }
+    assert!(refused > 0 && without_children > 0, "{refused} and {without_children}");
+}
+
+/// F10: and so whoever starts one that can have too few processes.
+#[test]
+fn a_start_without_processes_enough_names_the_limit_where_it_was_started() {
+    let scene = scene!();
+    let Some(limit) = ControlGroup::make(&scene, Controller::Pids) else { return };
+    // The launcher and the first of its two forks; then the parent; then a child.
+    for (most, begins) in [
+        (
+            1,
+            "hello: a limit is reached (LIMIT): cannot fork the daemon; is a limit of processes reached?: ",
+        ),
+        (3, "hello: only 0 of 3 children were ready within 1 s: cannot fork a child: "),
+    ] {
+        limit.set(most);
+        let daemon = scene.hello().paths().args(["--daemonize", "--start-timeout", "1s"]);
+        let started = daemon.after_shell(&limit.entrance()).finish();
+        assert!(!started.end.is_success(), "{most}: {started:?}");
+        let named = format!("{} is {most}", limit.name());
+        let begins = begins.replace("LIMIT", &named);
+        let line = started.stderr.trim_end_matches('\n');
+        assert!(line.starts_with(&begins) && line.contains(&named), "{most}: {line}");
+        assert_eq!(line.lines().count(), 1, "{line}");
+        scene.wait_until_deserted(PATIENCE);
     }
 }

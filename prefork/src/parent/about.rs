@@ -55,8 +55,9 @@ impl Parent<'_> {
 
     /// Shows why no child can be forked, or that one was.
     pub(super) fn show_cannot_fork(&mut self, error: Option<&io::Error>) {
+        self.cannot_fork = error.map(|it| format!("{it}{}", Shortage::behind(it)));
         if let Some(board) = &mut self.runtime_files.board {
-            board.about.cannot_fork(error.map(|it| format!("{it}{}", Shortage::behind(it))));
+            board.about.cannot_fork(self.cannot_fork.clone());
         }
     }
 

@@ -19,10 +19,18 @@ use crate::{
 /// So whatever a parent comes to hold is closed in what is forked from it, unless it is moved into a context. A status
 /// process closes by number what it is not to have, and a probe executes another program.
 pub(crate) enum Became {
-    /// What is left in the file system is to be removed.
-    Over(Verdict, Box<RuntimeFiles>),
+    Over(Box<Over>),
     Child(Box<ChildContext>),
     Hook(Box<HookContext>),
+}
+
+/// What there is to know of a parent that is over.
+pub(crate) struct Over {
+    pub(crate) verdict: Verdict,
+    /// What is left in the file system, to be removed.
+    pub(crate) runtime_files: RuntimeFiles,
+    /// Why it could not fork when it last tried.
+    pub(crate) cannot_fork: Option<String>,
 }
 
 impl Parent<'_> {

@@ -122,6 +122,7 @@ impl<'a> Parent<'a> {
             must_reap: true,
             have_ended: false,
             fork_error: None,
+            cannot_fork: None,
             deaths: Deaths::new(),
             watches_queue: false,
             too_many: None,

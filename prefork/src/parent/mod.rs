@@ -55,7 +55,7 @@ use crate::{
     system::os::{Shortage, Signals, Title, allowed_descriptors},
 };
 use bare::Bare;
-pub(crate) use became::Became;
+pub(crate) use became::{Became, Over};
 pub(crate) use begin::{Basis, Parts, Pool};
 use carry_out::Done;
 use deaths::Deaths;
@@ -104,6 +104,8 @@ pub(crate) struct Parent<'a> {
     have_ended: bool,
     /// Why the last fork that has failed did, to be logged where the supervisor has it logged that children cannot be started.
     fork_error: Option<io::Error>,
+    /// The same in words, with the limit behind it, until one has succeeded: for those who read the scoreboard, or start it.
+    cannot_fork: Option<String>,
     /// Why children are killed, as far as control groups count that.
     deaths: Deaths,
     /// Whether the first connection that waits is to be noticed.
@@ -153,8 +155,9 @@ impl Parent<'_> {
                         }
                         // Its children, which shared them, are gone.
                         self.listeners.disarm();
-                        let runtime_files = std::mem::take(&mut self.runtime_files);
-                        return Ok(Became::Over(verdict, Box::new(runtime_files)));
+                        let Self { runtime_files, cannot_fork, .. } = *self;
+                        let over = Over { verdict, runtime_files, cannot_fork };
+                        return Ok(Became::Over(Box::new(over)));
                     }
                     Some(Done::Forked { slot, generation, bell }) => {
                         let context = self.into_child_context(slot, generation, bell);

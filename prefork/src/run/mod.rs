@@ -26,7 +26,7 @@ use crate::{
     logs::log::{Log, Role},
     logs::stderr,
     logs::{FileMessage, ProcessMessage, set_level},
-    parent::{self, Basis, Became, Parent, Parts},
+    parent::{self, Basis, Became, Over, Parent, Parts},
     program::Invocation,
     start::logs::{redirect, redirect_at_start},
     start::{Initialized, drop_privileges, failure, initialize},
@@ -122,7 +122,8 @@ impl<S> Prefork<S> {
         set_level(plan.settings.in_force.live.log_level);
         outlive_failed_writes().map_err(RunError::system("set up signals"))?;
         let inherited = inherited().take();
-        let (mut prepared, error_log) = match prepare(plan, invocation, inherited.as_ref()) {
+        let prepared = prepare(plan, invocation, inherited.as_ref());
+        let (mut prepared, error_log) = match prepared.map_err(RunError::name_limit) {
             Ok(prepared) => prepared,
             Err(error) => {
                 if let Some(inherited) = &inherited {
@@ -142,6 +143,7 @@ impl<S> Prefork<S> {
             error_log.map(redirect_at_start).transpose()?;
             let log = log(&prepared.basis.settings);
             return serve(prepared, &mut None)
+                .map_err(RunError::name_limit)
                 .inspect_err(|error| failure::in_foreground(error, &log));
         }
         // The launcher waits a little longer than the daemon tries, to read its reason.
@@ -150,13 +152,14 @@ impl<S> Prefork<S> {
         if let Some(log) = error_log {
             daemonize = daemonize.output(log);
         }
-        match daemonize.start().map_err(RunError::Daemonize)? {
+        let started = daemonize.start().map_err(RunError::Daemonize);
+        match started.map_err(RunError::name_limit)? {
             Outcome::Launcher(launched) => {
                 Ok(Ended::Launched { pid: launched.pid.as_raw().unsigned_abs() })
             }
             Outcome::Daemon(readiness) => {
                 let (mut readiness, log) = (Some(readiness), log(&prepared.basis.settings));
-                let result = serve(prepared, &mut readiness);
+                let result = serve(prepared, &mut readiness).map_err(RunError::name_limit);
                 if let (Err(error), Some(readiness)) = (&result, readiness) {
                     failure::in_background(error, &log);
                     readiness.failed(error);
@@ -217,7 +220,7 @@ fn take_over<S>(
         }
         Ok((config.clone(), signals, takeover))
     };
-    let (config, signals, takeover) = match attempt() {
+    let (config, signals, takeover) = match attempt().map_err(RunError::name_limit) {
         Ok(ready) => ready,
         Err(error) => {
             inherited.refuse(Some(&settings.name), &error);
@@ -264,14 +267,14 @@ fn supervise<S>(
     }
     let is_bare = state.is_none();
     let parts = Parts { basis, pool, title, listeners, status, is_bare, readiness, runtime_files };
-    let (verdict, runtime_files) = match Parent::new(parts)?.run()? {
+    let Over { verdict, runtime_files, cannot_fork } = match Parent::new(parts)?.run()? {
         Became::Child(context) => match &state {
             Some(state) => child::live(*context, &mut body, state),
             // A bare parent forks none.
             None => sys::exit_now(1),
         },
         Became::Hook(context) => hooks::live(*context),
-        Became::Over(verdict, runtime_files) => (verdict, runtime_files),
+        Became::Over(over) => *over,
     };
     // Sockets are closed before the pid file goes: a process that waits for that can bind at once.
     drop(state);
@@ -279,7 +282,7 @@ fn supervise<S>(
     runtime_files.remove(&log);
     match verdict {
         Verdict::Stopped => Ok(Ended::Stopped),
-        Verdict::StartFailed(failure) => Err(RunError::start_failed(failure)),
+        Verdict::StartFailed(failure) => Err(RunError::start_failed(failure, cannot_fork)),
         Verdict::GaveUp { alive } => Err(RunError::ChildrenLeft { alive }),
     }
 }

@@ -18,7 +18,11 @@ use super::{
     predecessor::Predecessor,
     unix_socket::{self, LISTENING},
 };
-use crate::{logs::log::Log, program::Role, sys::refused::Refusable};
+use crate::{
+    logs::log::Log,
+    program::Role,
+    sys::refused::{self, Refusable},
+};
 
 /// The daemon as it is after its initialization, before children are started.
 #[derive(Debug)]
@@ -126,14 +130,14 @@ impl Init {
         &mut self,
         address: impl ToSocketAddrs + std::fmt::Debug,
     ) -> io::Result<TcpListener> {
-        let asked = address.to_socket_addrs().map_err(|error| named(&address, &error))?;
+        let asked = address.to_socket_addrs().map_err(|error| named(&address, error))?;
         let asked: Vec<SocketAddr> = asked.collect();
         let found = match self.offered.take_tcp(&asked) {
             Some(found) => found,
             None => {
                 let bound = self.predecessor.outlast(|| TcpListener::bind(&asked[..]));
                 let bound = bound.if_refused(LISTENING);
-                Found::new(bound.map_err(|error| named(&address, &self.offered.explain(error)))?)
+                Found::new(bound.map_err(|error| named(&address, self.offered.explain(error)))?)
             }
         };
         self.watch(found, KnownBy::Tcp(asked))
@@ -194,7 +198,7 @@ impl Init {
         let path = path.as_ref();
         if mode > 0o777 {
             let problem = format!("mode {mode:o} has more than the bits 777");
-            return Err(named(path, &io::Error::new(io::ErrorKind::InvalidInput, problem)));
+            return Err(named(path, io::Error::new(io::ErrorKind::InvalidInput, problem)));
         }
         self.listen_at(path, Some(mode))
     }
@@ -253,13 +257,13 @@ impl Init {
     }
 
     fn listen_at(&mut self, path: &Path, mode: Option<u32>) -> io::Result<UnixListener> {
-        let wanted = self.absolute(path).map_err(|error| named(path, &error))?;
+        let wanted = self.absolute(path).map_err(|error| named(path, error))?;
         let found = match self.offered.take_unix(&wanted) {
             Some(found) => found,
             None => {
                 let bound = self.predecessor.outlast(|| unix_socket::bind(&wanted, mode));
                 let (listener, file) =
-                    bound.map_err(|error| named(&wanted, &self.offered.explain(error)))?;
+                    bound.map_err(|error| named(&wanted, self.offered.explain(error)))?;
                 let found = Found::with_file(listener, file.as_ref());
                 self.files.extend(file);
                 found
@@ -335,8 +339,8 @@ impl Init {
 }
 
 /// The same error, naming the address.
-fn named(address: impl std::fmt::Debug, error: &io::Error) -> io::Error {
-    io::Error::new(error.kind(), format!("cannot listen on {address:?}: {error}"))
+fn named(address: impl std::fmt::Debug, error: io::Error) -> io::Error {
+    refused::named(format!("cannot listen on {address:?}"), error)
 }
 
 fn written(text: &str) -> io::Result<Written<'_>> {

@@ -3,7 +3,7 @@
 //! An old kernel answers ENOSYS to what it does not know, a sandbox ENOSYS or EPERM to what it does not allow. Without
 //! the name of the call nobody could find out what to allow.
 
-use std::io;
+use std::{borrow::Cow, io};
 
 use rustix::io::Errno;
 
@@ -33,22 +33,26 @@ impl<T, E: Into<io::Error>> Refusable<T> for Result<T, E> {
     }
 }
 
-/// The error of a call, with its name.
+/// The error of a call, with its name, or what was attempted by it.
 #[derive(Debug, thiserror::Error)]
-#[error("{call}: {error}")]
+#[error("{attempt}: {error}")]
 struct Named {
-    call: &'static str,
+    attempt: Cow<'static, str>,
     error: io::Error,
 }
 
-fn named(call: &'static str, error: io::Error) -> io::Error {
-    io::Error::new(error.kind(), Named { call, error })
+/// Names what was attempted when the kernel refused it, so that [`errno`] still returns its answer.
+pub(crate) fn named(attempt: impl Into<Cow<'static, str>>, error: io::Error) -> io::Error {
+    io::Error::new(error.kind(), Named { attempt: attempt.into(), error })
 }
 
 /// Returns what the kernel has answered, with the name of the call or without.
 pub(crate) fn errno(error: &io::Error) -> Option<Errno> {
-    let named = error.get_ref().and_then(|inner| inner.downcast_ref::<Named>());
-    Errno::from_io_error(named.map_or(error, |named| &named.error))
+    let mut error = error;
+    while let Some(named) = error.get_ref().and_then(|inner| inner.downcast_ref::<Named>()) {
+        error = &named.error;
+    }
+    Errno::from_io_error(error)
 }
 
 #[cfg(test)]
@@ -59,6 +63,8 @@ mod tests {
     fn a_refused_call_is_named_and_other_errors_are_left_alone() {
         let refused = Err::<(), _>(Errno::NOSYS).of_call("setsid(2)").expect_err("refused");
         assert_eq!(refused.to_string(), "setsid(2): Function not implemented (os error 38)");
+        assert_eq!(errno(&refused), Some(Errno::NOSYS));
+        let refused = named("cannot begin", refused);
         assert_eq!(errno(&refused), Some(Errno::NOSYS));
         for (errno, is_named) in
             [(Errno::NOSYS, true), (Errno::PERM, true), (Errno::ADDRINUSE, false)]

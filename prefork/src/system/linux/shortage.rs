@@ -3,7 +3,7 @@
 //! `EAGAIN` of `fork(2)` has half a dozen reasons, and none of them is in the error. Where the kernel shows how much of a
 //! limit is used up, that is looked at, after the refusal: so what is named is likely, and not certain.
 
-use std::{fmt, fs, io};
+use std::{error::Error, fmt, fs, io, iter};
 
 use rustix::{
     io::Errno,
@@ -41,6 +41,21 @@ impl Shortage {
             }
             Some(_) | None => Self(None),
         }
+    }
+
+    /// What is behind an error of any call, where its cause can be nothing else.
+    pub(crate) fn of_descriptors_or_memory(error: &(dyn Error + 'static)) -> Self {
+        let errors = iter::successors(Some(error), |&error| error.source());
+        let of_system = errors.filter_map(|error| error.downcast_ref::<io::Error>());
+        let is_sure = |error: &&io::Error| {
+            matches!(refused::errno(error), Some(Errno::MFILE | Errno::NFILE | Errno::NOMEM))
+        };
+        of_system.filter(is_sure).map(Self::behind).next().unwrap_or(Self::none())
+    }
+
+    /// Returns its words alone.
+    pub(crate) fn into_words(self) -> Option<String> {
+        self.0
     }
 
     /// That of the descriptors of this process.
