@@ -66,6 +66,14 @@ pub(crate) struct Command {
     pub(crate) is_direct: bool,
 }
 
+/// What there is along `PATH`, from the working directory.
+enum LookUp {
+    Executable(PathBuf),
+    /// The first file of that name, which may not be executed.
+    Forbidden(PathBuf),
+    Nowhere,
+}
+
 /// The file to which a command leads at this moment.
 #[derive(Debug)]
 pub(crate) struct Found {
@@ -142,12 +150,13 @@ impl Command {
         };
         let path = match &self.called {
             Called::Path(path) => PathBuf::from(path),
-            Called::Name(name) => {
-                let candidates = self.search(name, directory.as_fd());
-                let is_there = |path: &PathBuf| can_execute(directory.as_fd(), path);
-                let found = candidates.into_iter().find(is_there);
-                found.ok_or_else(|| NoProbe::NotInPath { name: name.clone() })?
-            }
+            Called::Name(name) => match self.look_up(name, directory.as_fd()) {
+                LookUp::Executable(path) => path,
+                LookUp::Forbidden(path) => {
+                    return Err(NoProbe::NotExecutable { path: self.absolute(&path, image) });
+                }
+                LookUp::Nowhere => return Err(NoProbe::NotInPath { name: name.clone() }),
+            },
             Called::Nameless => return Err(NoProbe::Nameless),
         };
         let shown = self.absolute(&path, image);
@@ -178,6 +187,16 @@ impl Command {
         candidates
     }
 
+    /// Looks a name up along `PATH`.
+    fn look_up(&self, name: &OsStr, directory: BorrowedFd<'_>) -> LookUp {
+        let mut candidates = self.search(name, directory);
+        if let Some(path) = candidates.pop_if(|path| can_execute(directory, path)) {
+            return LookUp::Executable(path);
+        }
+        let found = candidates.into_iter().find(|path| is_file(directory, path));
+        found.map_or(LookUp::Nowhere, LookUp::Forbidden)
+    }
+
     /// Returns the files that matter to it: what is called, what may be found before that, and what is loaded or
     /// executed in the end.
     pub(crate) fn files(&self, image: &Image) -> Vec<PathBuf> {
@@ -201,10 +220,10 @@ impl Command {
     pub(crate) fn program(&self, image: &Image) -> PathBuf {
         match &self.called {
             Called::Path(path) => self.absolute(Path::new(path), image),
-            Called::Name(name) => {
-                let candidates = self.search(name, image.directory.as_fd());
-                candidates.last().map_or_else(|| name.into(), |path| self.absolute(path, image))
-            }
+            Called::Name(name) => match self.look_up(name, image.directory.as_fd()) {
+                LookUp::Executable(path) | LookUp::Forbidden(path) => self.absolute(&path, image),
+                LookUp::Nowhere => name.into(),
+            },
             Called::Nameless => image.file.path.clone(),
         }
     }
@@ -276,10 +295,13 @@ fn are_akin(one: &Path, other: &Path) -> bool {
     })
 }
 
-fn can_execute(directory: BorrowedFd<'_>, path: &Path) -> bool {
+fn is_file(directory: BorrowedFd<'_>, path: &Path) -> bool {
     let opened = openat(directory, path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty());
     opened.is_ok_and(|file| File::from(file).metadata().is_ok_and(|found| found.is_file()))
-        && accessat(directory, path, Access::EXEC_OK, AtFlags::EACCESS).is_ok()
+}
+
+fn can_execute(directory: BorrowedFd<'_>, path: &Path) -> bool {
+    is_file(directory, path) && accessat(directory, path, Access::EXEC_OK, AtFlags::EACCESS).is_ok()
 }
 
 fn os_string(text: &CString) -> OsString {

@@ -52,6 +52,15 @@ pub(crate) enum NoProbe {
         /// The name.
         name: OsString,
     },
+    /// The program is called by a name, and what is found along `PATH` may not be executed.
+    #[error(
+        "{} may not be executed; see its mode, and those of the directories above it",
+        one_line(path)
+    )]
+    NotExecutable {
+        /// The first that is found.
+        path: PathBuf,
+    },
     /// The running program was executed from memory.
     #[error(
         "this program was started from a file in memory, which no name leads to; restart the daemon instead"
@@ -76,6 +85,7 @@ impl NoProbe {
             Self::NotAFile { .. }
             | Self::Distrusted { .. }
             | Self::NotInPath { .. }
+            | Self::NotExecutable { .. }
             | Self::Nameless => Shortage::none(),
         }
     }

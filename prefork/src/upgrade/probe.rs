@@ -13,7 +13,7 @@ use std::{
 };
 
 use nix::sys::signal::SigSet;
-use prefork_core::Exit;
+use prefork_core::{Exit, one_line};
 use rustix::{
     io::{Errno, read, retry_on_intr, write},
     net::{
@@ -224,7 +224,11 @@ impl Probe {
                 return Some(Word::Busy);
             }
             Some(error) => {
-                self.reason = Some(format!("cannot execute it: {error}"));
+                // The file was there when it was opened, so what is missing is what it names.
+                let is_named = Errno::from_io_error(&error) == Some(Errno::NOENT);
+                let whose = if is_named { "the interpreter that it names: " } else { "" };
+                let path = one_line(&self.executed.file.path);
+                self.reason = Some(format!("cannot execute {path}: {whose}{error}"));
             }
             None => {
                 let text = message.strip_prefix(REFUSED).unwrap_or(message);

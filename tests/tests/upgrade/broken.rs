@@ -1,6 +1,6 @@
 //! Programs that are no good.
 
-use std::fs;
+use std::{fs, os::unix::fs::PermissionsExt};
 
 use prefork_tests::{
     Daemon, Load, PATIENCE, Scene, children, kill, require_root, require_tool, scene, wait_until,
@@ -48,7 +48,7 @@ fn a_program_that_is_no_good_changes_nothing() {
             "the new program was ended by SIG",
             Box::new(|| program.install_bytes(&content[..content.len() / 10], 0o755)),
         ),
-        ("cannot execute it", Box::new(|| program.install_bytes(&content[..100], 0o755))),
+        ("cannot execute ", Box::new(|| program.install_bytes(&content[..100], 0o755))),
         ("the new program exited with status 7", Box::new(with("--manner exits"))),
         ("refusing as asked", Box::new(with("--manner refuses"))),
         ("panicked: panicking as asked", Box::new(with("--manner panics"))),
@@ -85,11 +85,13 @@ fn any_other_program_is_no_good_either() {
     assert_refused(&scene, &daemon, "the new program was not ready in 1 s", || {
         program.install_bytes(b"#!/bin/sh\nsleep 1000\n", 0o755);
     });
-    assert_refused(&scene, &daemon, "cannot execute it: No such file", || {
+    let executed = format!("upgrade refused: cannot execute {}: ", program.path().display());
+    let missing = format!("{executed}the interpreter that it names: No such file");
+    assert_refused(&scene, &daemon, &missing, || {
         program.install_bytes(b"#!/no/such/interpreter\n", 0o755);
     });
     // Of another architecture, as the header says.
-    assert_refused(&scene, &daemon, "cannot execute it: Exec format error", || {
+    assert_refused(&scene, &daemon, &format!("{executed}Exec format error"), || {
         let mut content = program.content("");
         content[18] ^= 0x55;
         program.install_bytes(&content, 0o755);
@@ -98,6 +100,42 @@ fn any_other_program_is_no_good_either() {
         program.install("--manner delegates");
     });
     wait_until(PATIENCE, "all that it started is gone", || scene.processes().len() == 4);
+    daemon.stop_in_order();
+}
+
+/// L2: of a program that is called by its name no path is logged at which it never was, and what is there and may not be
+/// executed is named.
+#[test]
+fn a_program_that_is_gone_from_path_is_named_as_it_was_called() {
+    let scene = scene!();
+    let program = scene.program();
+    let path = program.path();
+    let folder = path.parent().expect("it is in one").display().to_string();
+    let name = path.file_name().expect("it has one").to_string_lossy().into_owned();
+    let start = format!("PATH={folder}:$PATH; shift; exec {name} \"$@\"");
+    let daemon = program.launch().under(["/bin/sh", "-c", &start, "sh"]).daemon();
+    let log_of = |refusals: usize| {
+        daemon.signal(Signal::USR2);
+        wait_for_lines(&scene, "upgrade refused: ", refusals);
+        ["trying the program ", "upgrade refused: "].map(|text| {
+            let line = scene.lines_with("error.log", text).pop().expect("it is there");
+            line.split_once(text).expect("found by that").1.to_owned()
+        })
+    };
+    fs::set_permissions(path, fs::Permissions::from_mode(0o644)).expect("it is ours");
+    let shown = path.display();
+    assert_eq!(
+        log_of(1),
+        [
+            shown.to_string(),
+            format!(
+                "{shown} may not be executed; see its mode, and those of the directories above it; the running program goes on"
+            ),
+        ]
+    );
+    fs::remove_file(path).expect("it is ours");
+    let nowhere = format!("{name} is found nowhere along PATH; the running program goes on");
+    assert_eq!(log_of(2), [name, nowhere]);
     daemon.stop_in_order();
 }
 

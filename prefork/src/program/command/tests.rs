@@ -82,8 +82,15 @@ fn a_search_along_path_ends_where_something_can_be_executed() {
         command.files(&image)[..3],
         folders[..3].iter().map(|folder| folder.join("hello")).collect::<Vec<_>>()
     );
+    assert_eq!(command.program(&image), folders[2].join("hello"));
+    // Nothing but a path that is there is ever shown.
+    folders[2..].iter().for_each(|folder| fs::remove_file(folder.join("hello")).expect("removed"));
+    let error = command.find(&image).expect_err("none can be executed");
+    assert!(matches!(error, NoProbe::NotExecutable { path } if path == folders[1].join("hello")));
+    assert_eq!(command.program(&image), folders[1].join("hello"));
     command.called = Called::Name("no-such-program".into());
     assert!(matches!(command.find(&image), Err(NoProbe::NotInPath { .. })));
+    assert_eq!(command.program(&image), Path::new("no-such-program"));
     command.directory = Some(directory.path().join("gone").into());
     assert!(matches!(command.find(&image), Err(NoProbe::NoDirectory { .. })));
     command.directory = None;
