@@ -14,13 +14,20 @@ use prefork::{
 };
 use serde::Deserialize;
 
+const EXIT_CODES: &str = "\
+Exit codes:
+  0  the daemon serves in the background, or has stopped in order; the settings are right
+  1  it could not start, or was not able to stop in order
+  2  wrong usage
+ 78  the settings are wrong";
+
 /// A preforked HTTP server that says hello.
 ///
 /// Each flag that sets something for the daemon has a variable of the environment and a key of the file, as --max-memory,
 /// HELLO_MAX_MEMORY and max_memory; what is given by a flag goes before a variable, and that before the file. Times are
 /// written as 5s, 0.5, 5 min or 1d, amounts of memory as 200M or 1.5GiB.
 #[derive(Debug, Parser)]
-#[command(name = "hello", version)]
+#[command(name = "hello", version, allow_negative_numbers = true, after_help = EXIT_CODES)]
 pub(crate) struct Cli {
     /// File of settings
     #[arg(long, value_name = "FILE")]

@@ -120,6 +120,8 @@ macro_rules! arguments {
             pub(crate) origins: BTreeMap<&'static str, Origin>,
             /// What is wrong with what was given in the place of others.
             pub(crate) faults: Vec<Fault>,
+            /// What has no effect, and was probably meant to have one: a sentence each.
+            pub(crate) warnings: Vec<String>,
         }
 
         impl<S> Args<S> {
@@ -132,6 +134,7 @@ macro_rules! arguments {
             pub fn settings(mut self, mut settings: Settings) -> Self {
                 self.data.has_settings = true;
                 self.data.settings.faults.append(&mut settings.faults);
+                self.data.settings.warnings.append(&mut settings.warnings);
                 $(if let Some(value) = settings.$name {
                     let name = stringify!($name);
                     self = self.$name(value.clone());
@@ -154,6 +157,7 @@ macro_rules! arguments {
                 $($name: default!($($default)?),)*
                 origins: BTreeMap::new(),
                 faults: Vec::new(),
+                warnings: Vec::new(),
             };
 
             /// Fills in the defaults that are always the same.

@@ -2,6 +2,8 @@
 
 use std::io::{self, Write};
 
+use prefork_core::one_line;
+
 use super::Prefork;
 use crate::{Args, ArgsError};
 
@@ -16,8 +18,8 @@ pub enum Inspect {
 }
 
 impl<S> Args<S> {
-    /// Checks the arguments as [`Prefork::new`] does, and prints what was asked for to standard output; nothing is opened,
-    /// written or started.
+    /// Checks the arguments as [`Prefork::new`] does, and prints what was asked for to standard output, and warnings to
+    /// standard error; nothing is opened, written or started.
     ///
     /// What is checked depends on who asks: whether files are root's alone, for example, only where root does.
     ///
@@ -36,6 +38,9 @@ impl<S> Args<S> {
     /// # Ok::<(), prefork::ArgsError>(())
     /// ```
     pub fn inspect(self, what: Inspect) -> Result<(), ArgsError> {
+        for warning in &self.data.settings.warnings {
+            let _ = writeln!(io::stderr(), "warning: {}", one_line(warning));
+        }
         match what {
             Inspect::Check => {
                 let checked = Prefork::new(self)?;

@@ -17,8 +17,8 @@ use crate::{
     args::check::{Pool, Settings},
     board::{Identity, ParentBoard, Public},
     hooks,
-    logs::PoolMessage,
     logs::log::{self, Log},
+    logs::{ChangeMessage, PoolMessage},
     program::Invocation,
     sockets::activation::Activated,
     sockets::listeners::Listeners,
@@ -79,6 +79,9 @@ pub(crate) fn initialize<S>(
     let board = create_board(settings)?;
     if settings.wants_scoreboard {
         log.write(&PoolMessage::StaysSmall);
+    }
+    for warning in &settings.warnings {
+        log.write(&ChangeMessage::Misspelt { warning: &one_line(warning) });
     }
     let bind = |address| predecessor.outlast(|| StatusSocket::bind(address));
     let status = settings.status.as_ref().map(bind).transpose();

@@ -107,6 +107,60 @@ fn a_check_names_every_fault_wherever_it_was_said() {
     assert_eq!(wrong.finish().stderr, expected);
 }
 
+/// A variable that resembles a setting is warned of, by a check and in the log; it stops nothing.
+#[test]
+fn a_misspelt_variable_is_warned_of() {
+    let scene = scene!();
+    let warning =
+        "HELLO_MAX_CHILDERN is no setting and has no effect; did you mean HELLO_MAX_CHILDREN?";
+    let hello = || hello(&scene, "prefork = 2\n").variable("HELLO_MAX_CHILDERN", "5");
+    let checked = hello().args(["--check"]).finish();
+    assert_eq!(
+        (checked.end, &*checked.stdout),
+        (End::Exited(0), "hello: the settings are right\n")
+    );
+    assert_eq!(checked.stderr, format!("warning: {warning}\n"));
+    let running = hello().paths().start();
+    let daemon = running.ready();
+    let lines = scene.lines_with("error.log", "HELLO_MAX_CHILDERN");
+    assert_eq!(lines.len(), 1, "{lines:?}");
+    assert!(
+        lines[0].ends_with(&format!("[{}] parent warning: {warning}", daemon.pid())),
+        "{lines:?}"
+    );
+    daemon.signal(Signal::TERM);
+    assert!(running.finish().end.is_success());
+}
+
+/// A key in the wrong table is refused with the right one, from both sides; a negative number gets the words of the settings.
+#[test]
+fn a_key_in_the_wrong_table_is_named_with_the_right_one() {
+    let scene = scene!();
+    let check = |text: &str| {
+        fs::write(scene.path("hello.toml"), text).expect("written");
+        let hello = scene.tool(env!("CARGO_BIN_EXE_hello")).path("--config", "hello.toml");
+        let checked = hello.args(["--check"]).finish();
+        assert_eq!(checked.end, End::Exited(WRONG_SETTINGS), "{checked:?}");
+        checked.stderr
+    };
+    let outside = check("max_memory = \"1G\"\n[daemon]\nprefork = 2\n");
+    let last = outside.lines().last();
+    let advice = "`max_memory` is one of the daemon's settings: move it below [daemon]";
+    assert_eq!(last, Some(advice), "{outside}");
+    let inside = check("[daemon]\nlisten = [\":8080\"]\n");
+    let path = scene.path("hello.toml");
+    let expected = format!(
+        "hello: invalid arguments: {}:2:1: listen: unknown key, none of the daemon's settings; if it is the program's own, \
+         move it above [daemon]\n",
+        path.display()
+    );
+    assert_eq!(inside, expected);
+
+    let negative = scene.tool(env!("CARGO_BIN_EXE_hello")).args(["--prefork", "-1", "--check"]);
+    let expected = "hello: invalid arguments: --prefork: must be a whole number from 0 to 4294967295, not \"-1\"\n";
+    assert_eq!(negative.finish().stderr, expected);
+}
+
 /// A reload and an upgrade have the variables of the start, and these go before a file that has changed.
 #[test]
 fn variables_of_the_start_hold_over_reloads_and_upgrades() {

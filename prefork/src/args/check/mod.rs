@@ -67,6 +67,7 @@ pub(crate) fn check<S>(
     let given = std::mem::take(&mut data.settings.faults);
     faults.0.extend(given.into_iter().filter(|fault| !faults_read().contains(fault)));
     let origins = data.settings.origins.clone();
+    let warnings = std::mem::take(&mut data.settings.warnings);
     for name in too_early {
         faults.add(name, "must be set after after_init, as it is handed what that returns");
     }
@@ -88,7 +89,7 @@ pub(crate) fn check<S>(
     }
     let (mut settings, users, error_log, access_log) =
         check_data(data, fixed, &parent_hooks, &mut faults);
-    settings.without_effect = without_effect;
+    (settings.without_effect, settings.warnings) = (without_effect, warnings);
 
     if !faults.0.is_empty() {
         return Err(ArgsError::new(faults.with_origins(&origins)));
@@ -160,6 +161,7 @@ fn check_data(
         manager: Manager::default(),
         status,
         without_effect: Vec::new(),
+        warnings: Vec::new(),
         in_force: Box::new(in_force),
     };
     (settings, users, error_log, access_log)

@@ -33,6 +33,8 @@ pub(crate) struct Settings {
     pub(crate) status: Option<crate::status::Address>,
     /// The arguments that have no effect, as there are no children.
     pub(crate) without_effect: Vec<&'static str>,
+    /// What has no effect, and was probably meant to have one.
+    pub(crate) warnings: Vec<String>,
     /// The settings with which later ones are compared.
     pub(crate) in_force: Box<InForce>,
 }

@@ -74,7 +74,11 @@ pub(crate) fn read<T, E: Display>(
             Ok(parsed)
         }
         Err(error) => {
-            let problem = error.to_string().trim_end().to_owned();
+            let mut problem = error.to_string().trim_end().to_owned();
+            #[cfg(feature = "serde")]
+            if let Some(advice) = places::advice(&problem, &text, crate::Settings::KEYS) {
+                problem.push_str(&format!("\n{advice}"));
+            }
             Err(SettingsError::Wrong { path: path.to_owned(), problem, faults })
         }
     }

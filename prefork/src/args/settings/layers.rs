@@ -2,7 +2,7 @@
 
 use std::{env, ffi::OsStr};
 
-use super::field::Given;
+use super::{field::Given, read::closest};
 use crate::{Settings, error::Origin};
 
 impl Settings {
@@ -10,7 +10,9 @@ impl Settings {
     /// `HELLO_PREFORK` and `HELLO_MAX_MEMORY` with the prefix `hello`.
     ///
     /// Values are written as in a file, without quotes: `8`, `5 min`, `200M`, `true`; a list is separated by commas.
-    /// Other variables with that prefix are left alone. What is wrong is reported by
+    /// Other variables with that prefix are left alone; of one that resembles a setting, as `HELLO_MAX_CHILDERN`, a
+    /// warning is logged at the start and printed by [`Args::inspect`](crate::Args::inspect), unless it is the
+    /// program's own: see [`own_variables`](Self::own_variables). What is wrong is reported by
     /// [`Prefork::new`](crate::Prefork::new), with the name of the variable.
     ///
     /// A reload and an upgrade have the variables that the daemon was started with.
@@ -36,7 +38,19 @@ impl Settings {
                 settings.take(key, &text, Origin::Variable(name));
             }
         }
+        let names = env::vars_os().filter_map(|(name, _)| name.into_string().ok());
+        settings.warnings = names.filter_map(|name| misspelt(prefix, &name)).collect();
         settings
+    }
+
+    /// Declares variables of the program's own, by their whole names, of which no warning is given however they are called.
+    #[must_use]
+    pub fn own_variables<N: AsRef<str>>(mut self, names: impl IntoIterator<Item = N>) -> Self {
+        for name in names {
+            let begins = format!("{} ", name.as_ref());
+            self.warnings.retain(|warning| !warning.starts_with(&begins));
+        }
+        self
     }
 
     /// Reads settings from flags, each as its name, with hyphens or underscores, and its value as it was given.
@@ -62,6 +76,15 @@ impl Settings {
             None => self.refuse(key, "must be UTF-8".to_owned(), origin),
         }
     }
+}
+
+/// Returns a warning of a variable that is no setting, if it was probably meant to be one.
+fn misspelt(prefix: &str, name: &str) -> Option<String> {
+    let prefix = format!("{prefix}_").to_uppercase().replace('-', "_");
+    let key = name.strip_prefix(&prefix)?.to_lowercase();
+    let meant = closest(&key).filter(|_| !Settings::KEYS.contains(&&*key))?;
+    let meant = meant.to_uppercase();
+    Some(format!("{name} is no setting and has no effect; did you mean {prefix}{meant}?"))
 }
 
 #[cfg(test)]
@@ -94,6 +117,31 @@ mod tests {
         assert_eq!(settings.supplementary_groups, Some(vec!["a".to_owned(), "b".to_owned()]));
         assert_eq!(settings.pid_path, Some("/run/x".into()));
         assert_eq!(settings.origins["max_memory"], Origin::Flag("--max-memory".to_owned()));
+    }
+
+    #[test]
+    fn a_variable_that_was_probably_meant_to_be_a_setting_is_warned_of() {
+        assert_eq!(
+            misspelt("hello", "HELLO_MAX_CHILDERN").as_deref(),
+            Some(
+                "HELLO_MAX_CHILDERN is no setting and has no effect; did you mean HELLO_MAX_CHILDREN?"
+            )
+        );
+        for other in [
+            "HELLO_MAX_CHILDREN",
+            "HELLO_LISTEN",
+            "HELLO_PORT",
+            "HELLO_SERVICE_HOST",
+            "HELLO_PORT_8080_TCP_ADDR",
+            "HELLO_",
+            "HELLOS_MAX_CHILDERN",
+        ] {
+            assert_eq!(misspelt("hello", other), None);
+        }
+        assert!(misspelt("my-app", "MY_APP_USERS").is_some());
+        let warnings = vec![misspelt("hello", "HELLO_USERS").expect("it is like `user`")];
+        let settings = Settings { warnings, ..Settings::default() };
+        assert_eq!(settings.own_variables(["HELLO_USERS"]).warnings, [""; 0]);
     }
 
     #[test]

@@ -61,6 +61,41 @@ fn place_of(text: &str, key: &str) -> Option<(usize, usize)> {
     lines.next().is_none().then_some((number, column))
 }
 
+/// Returns the heading of the table in which a key stands in the file that is being read, as `[daemon]`, if there is one.
+#[cfg(feature = "serde")]
+pub(super) fn table(key: &str) -> Option<String> {
+    READING.with_borrow(|reading| {
+        let text = &reading.as_ref()?.text;
+        let (line, _) = place_of(text, key)?;
+        heading_above(text, line).map(str::to_owned)
+    })
+}
+
+/// Returns where a key is to stand instead that a parser does not know outside the table of the daemon's settings.
+#[cfg(feature = "serde")]
+pub(super) fn advice(problem: &str, text: &str, keys: &[&str]) -> Option<String> {
+    let (_, rest) = problem.split_once("unknown field `")?;
+    let (key, _) = rest.split_once('`')?;
+    keys.contains(&key).then_some(())?;
+    let mut places = keys.iter().filter_map(|other| place_of(text, other));
+    let heading = places.find_map(|(line, _)| heading_above(text, line));
+    Some(match heading {
+        Some(heading) => {
+            format!("`{key}` is one of the daemon's settings: move it below {heading}")
+        }
+        None => format!(
+            "`{key}` is one of the daemon's settings, which have a table of their own: move it there"
+        ),
+    })
+}
+
+/// Returns the last line before this one that is the heading of a table.
+#[cfg(any(test, feature = "serde"))]
+fn heading_above(text: &str, line: usize) -> Option<&str> {
+    let headings = text.lines().take(line.saturating_sub(1)).map(str::trim);
+    headings.filter(|line| line.starts_with('[') && line.ends_with(']')).last()
+}
+
 /// Returns whether a line begins with a key: `key =`, `"key":`, `table.key =`.
 #[cfg(any(test, feature = "serde"))]
 fn begins_with(line: &str, key: &str) -> bool {
@@ -90,11 +125,34 @@ mod tests {
         ] {
             assert_eq!(place_of(TOML, key), place, "{key}");
         }
+        for (line, heading) in [(1, None), (3, None), (4, Some("[daemon]")), (10, Some("[other]"))]
+        {
+            assert_eq!(heading_above(TOML, line), heading, "{line}");
+        }
         let json = "{\n  \"prefork\": \"many\",\n  \"name\" : 3}";
         assert_eq!(
             (place_of(json, "prefork"), place_of(json, "name")),
             (Some((2, 4)), Some((3, 4)))
         );
+        #[cfg(feature = "serde")]
+        for (problem, text, expected) in [
+            (
+                "unknown field `user`, expected",
+                TOML,
+                Some("`user` is one of the daemon's settings: move it below [daemon]"),
+            ),
+            (
+                "unknown field `user`, expected",
+                "user = 1\n",
+                Some(
+                    "`user` is one of the daemon's settings, which have a table of their own: move it there",
+                ),
+            ),
+            ("unknown field `other`, expected", TOML, None),
+            ("invalid type", TOML, None),
+        ] {
+            assert_eq!(advice(problem, text, &["user", "name"]).as_deref(), expected, "{problem}");
+        }
         assert_eq!(place_of("daemon:\n  prefork: many\n", "prefork"), Some((2, 3)));
         assert_eq!(place_of("{\"prefork\": -1}", "prefork"), Some((1, 3)));
     }

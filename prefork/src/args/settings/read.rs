@@ -64,14 +64,17 @@ impl Settings {
 }
 
 fn unknown(key: &str) -> String {
-    match closest(key) {
-        Some(name) => format!("unknown key; did you mean `{name}`?"),
-        None => "unknown key".to_owned(),
+    match (closest(key), places::table(key)) {
+        (Some(name), _) => format!("unknown key; did you mean `{name}`?"),
+        (None, Some(heading)) => format!(
+            "unknown key, none of the daemon's settings; if it is the program's own, move it above {heading}"
+        ),
+        (None, None) => "unknown key".to_owned(),
     }
 }
 
 /// Returns the name that was probably meant.
-fn closest(key: &str) -> Option<&'static str> {
+pub(super) fn closest(key: &str) -> Option<&'static str> {
     // The names have underscores; files of other programs have hyphens.
     let key = key.to_lowercase().replace('-', "_");
     let likeness = |name: &&str| strsim::jaro_winkler(&key, name);

@@ -13,6 +13,7 @@ messages! {
 
     Info Starting { daemon: &'a dyn Display } => "starting {daemon}";
     Error NotStarted { error: &'a dyn Display } => "cannot start: {error}";
+    Warn Misspelt { warning: &'a dyn Display } => "{warning}";
     Info Signalled {
         signal: &'a dyn Display,
         sender: &'a dyn Display,
