@@ -42,10 +42,16 @@ pub(crate) enum Command {
         #[command(flatten)]
         daemon: Handle,
         /// Seconds between two looks, 0.1 at least
-        #[arg(long, short, value_name = "SECONDS", default_value = "1", value_parser = interval)]
+        #[arg(
+            long, short, value_name = "SECONDS", default_value = "1", value_parser = interval,
+            allow_negative_numbers = true
+        )]
         interval: Duration,
     },
     /// Print metrics, for Prometheus
+    ///
+    /// These are gauges, of what the board says. What is counted since the start (requests, deaths, reloads) is not on the
+    /// board: the daemon itself serves that, as /metrics where it was given status_listen.
     Metrics {
         #[command(flatten)]
         daemon: Handle,
@@ -77,6 +83,9 @@ pub(crate) enum Command {
         patience: PatienceArgs,
     },
     /// Replace the children by new ones (SIGHUP)
+    ///
+    /// With --wait it ends when all children that take new requests are new. Old ones may still finish what they have in
+    /// hand: that is no failure, and is reported where a terminal shows it, or with --verbose; `prefork status` shows which.
     Reload {
         #[command(flatten)]
         daemon: Handle,
@@ -129,7 +138,10 @@ pub(crate) struct Handle {
 #[derive(Debug, Args)]
 pub(crate) struct PatienceArgs {
     /// Seconds that it may take before it is sent SIGKILL; more than its graceful_timeout and 6 s
-    #[arg(long, value_name = "SECONDS", default_value = "40", value_parser = seconds)]
+    #[arg(
+        long, value_name = "SECONDS", default_value = "40", value_parser = seconds,
+        allow_negative_numbers = true
+    )]
     timeout: Duration,
     /// Fail rather than send SIGKILL
     #[arg(long)]
@@ -166,7 +178,7 @@ pub(crate) struct WaitArgs {
     /// Seconds to wait
     #[arg(
         long, requires = "wait", value_name = "SECONDS", default_value = "60",
-        value_parser = seconds
+        value_parser = seconds, allow_negative_numbers = true
     )]
     timeout: Duration,
 }
@@ -293,8 +305,10 @@ mod tests {
     #[test]
     fn times_are_seconds_within_reason() {
         for bad in ["-1", "x", "inf", "1e30"] {
-            assert!(parse(&format!("stop x --timeout={bad}")).is_err(), "{bad}");
+            let error = parse(&format!("stop x --timeout {bad}")).expect_err(bad).to_string();
+            assert!(error.contains("must be a number of seconds, such as 30 or 0.5"), "{error}");
         }
+        assert!(parse("top x -i -1").is_err_and(|it| it.to_string().contains("seconds")));
         for bad in ["0", "0.01", "86400"] {
             assert!(parse(&format!("top x --interval={bad}")).is_err(), "{bad}");
         }
