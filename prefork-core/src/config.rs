@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::{Hook, ScalingPolicy};
+use crate::{Hook, ScalingPolicy, Tuning};
 
 /// The most children a pool can have: 65,536.
 pub const LARGEST_POOL: u32 = 65_536;
@@ -115,18 +115,13 @@ pub enum Pool {
     Fixed,
     /// It has from `prefork` up to `max_children`, as [`ScalingPolicy`] decides. Somebody must be
     /// able to answer [`Action::Observe`](crate::Action::Observe).
-    ByLoad {
-        /// As [`ScalingPolicy::min_spare`].
-        min_spare: u32,
-        /// As [`ScalingPolicy::max_spare`].
-        max_spare: Option<u32>,
-    },
+    ByLoad(Tuning),
 }
 
 impl Pool {
     /// A pool that follows its load, with the documented behaviour: it grows when all children are
     /// busy.
-    pub const BY_LOAD: Self = Self::ByLoad { min_spare: 1, max_spare: None };
+    pub const BY_LOAD: Self = Self::ByLoad(Tuning::DEFAULT);
 }
 
 impl Config {
@@ -209,11 +204,8 @@ impl Config {
     pub(crate) fn scaling_policy(&self) -> Option<ScalingPolicy> {
         match self.pool {
             Pool::Fixed => None,
-            Pool::ByLoad { min_spare, max_spare } => {
-                let mut policy = ScalingPolicy::new(self.prefork, self.max_children);
-                policy.min_spare = min_spare;
-                policy.max_spare = max_spare;
-                Some(policy)
+            Pool::ByLoad(tuning) => {
+                Some(ScalingPolicy::tuned(self.prefork, self.max_children, tuning))
             }
         }
     }

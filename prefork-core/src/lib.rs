@@ -96,7 +96,7 @@ pub use notice::{ChangeNotice, ChildNotice, HookNotice, Notice, PoolNotice};
 pub use one_line::{OneLine, one_line};
 pub use out_of_memory::{KillReason, MemoryCounts, MemoryGroup, OutOfMemory};
 pub use report::Report;
-pub use scaling::{Load, Ramp, Scaling, ScalingPolicy, Tally};
+pub use scaling::{Load, Ramp, Scaling, ScalingPolicy, Tally, Tuning};
 pub use slots::Extension;
 pub use supervisor::{AdoptedAs, Handover, HandoverChild, HandoverStage, Stats, Supervisor};
 pub use tags::{HandedTags, Owner, Tags};

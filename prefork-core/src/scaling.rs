@@ -114,12 +114,46 @@ pub struct ScalingPolicy {
     /// How many free children are never too many, at least `min_spare`; more are retired without
     /// waiting out the calm time. Default none: what is free is retired after the calm time.
     pub max_spare: Option<u32>,
-    /// The most children that are spawned at once. Default 64.
+    /// The most children that are spawned at once, at least 1. Default 64.
     pub step: u32,
-    /// How long children must not have been needed before they are retired. Default 10 s.
+    /// How long children must not have been needed before they are retired, longer than 0. Default 10 s.
     pub calm: Duration,
-    /// The time between two steps down. Default 1 s.
+    /// The time between two steps down, longer than 0. Default 1 s.
     pub pace: Duration,
+}
+
+/// What can be set of a [`ScalingPolicy`] beside its bounds, each as the field of that name there.
+///
+/// It is exhaustive on purpose: who passes settings on cannot forget one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tuning {
+    /// See [`ScalingPolicy::min_spare`].
+    pub min_spare: u32,
+    /// See [`ScalingPolicy::max_spare`].
+    pub max_spare: Option<u32>,
+    /// See [`ScalingPolicy::step`].
+    pub step: u32,
+    /// See [`ScalingPolicy::calm`].
+    pub calm: Duration,
+    /// See [`ScalingPolicy::pace`].
+    pub pace: Duration,
+}
+
+impl Tuning {
+    /// The documented defaults.
+    pub const DEFAULT: Self = Self {
+        min_spare: 1,
+        max_spare: None,
+        step: 64,
+        calm: Duration::from_secs(10),
+        pace: Duration::from_secs(1),
+    };
+}
+
+impl Default for Tuning {
+    fn default() -> Self {
+        Self::DEFAULT
+    }
 }
 
 /// The longest calm time, as a multiple of [`ScalingPolicy::calm`].
@@ -197,15 +231,21 @@ impl ScalingPolicy {
     /// Makes a policy with the default of every other setting.
     #[must_use]
     pub const fn new(min: u32, max: u32) -> Self {
-        Self {
-            min,
-            max,
-            min_spare: 1,
-            max_spare: None,
-            step: 64,
-            calm: Duration::from_secs(10),
-            pace: Duration::from_secs(1),
-        }
+        Self::tuned(min, max, Tuning::DEFAULT)
+    }
+
+    /// Makes a policy from all that there is to be set.
+    #[must_use]
+    pub const fn tuned(min: u32, max: u32, tuning: Tuning) -> Self {
+        let Tuning { min_spare, max_spare, step, calm, pace } = tuning;
+        Self { min, max, min_spare, max_spare, step, calm, pace }
+    }
+
+    /// Returns all that there is to be set beside the bounds.
+    #[must_use]
+    pub const fn tuning(&self) -> Tuning {
+        let Self { min: _, max: _, min_spare, max_spare, step, calm, pace } = *self;
+        Tuning { min_spare, max_spare, step, calm, pace }
     }
 
     /// Decides what the pool should do now.

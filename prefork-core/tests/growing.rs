@@ -16,7 +16,7 @@ const fn at(ms: u64) -> Time {
 /// A pool of 4 to 20 whose queue nobody knows, as of jobs; all four serve and wait.
 fn waiting() -> Supervisor {
     let mut config = Config::new(4, 20).expect("valid");
-    config.pool = Pool::ByLoad { min_spare: 1, max_spare: None };
+    config.pool = Pool::BY_LOAD;
     let mut supervisor = Supervisor::new(config);
     supervisor.handle(at(0), Event::Start);
     for slot in (0..4).map(SlotId) {
@@ -27,7 +27,7 @@ fn waiting() -> Supervisor {
 }
 
 /// Goes on from `from` to `until`: who is spawned ends at once, or waits; each look shows the same.
-fn go_on(supervisor: &mut Supervisor, from: Time, until: Time, works: bool) {
+fn go_on(supervisor: &mut Supervisor, from: Time, until: Time, works: bool, waiting: Option<u32>) {
     let mut now = from;
     let idle = Activity::Idle { since: from };
     while now < until {
@@ -44,7 +44,7 @@ fn go_on(supervisor: &mut Supervisor, from: Time, until: Time, works: bool) {
                 }
                 Action::Observe => {
                     let activities: Vec<_> = supervisor.slots().map(|slot| (slot, idle)).collect();
-                    let observation = Observation { activities: &activities, waiting: None };
+                    let observation = Observation { activities: &activities, waiting };
                     supervisor.observe(now, &observation);
                 }
                 _ => {}
@@ -63,22 +63,35 @@ fn go_on(supervisor: &mut Supervisor, from: Time, until: Time, works: bool) {
 #[test]
 fn children_that_are_waited_for_are_not_wanted_once_more() {
     let mut supervisor = waiting();
-    go_on(&mut supervisor, at(1), at(5000), true);
+    go_on(&mut supervisor, at(1), at(5000), true, None);
     assert_eq!(supervisor.alive(), 4);
     for slot in (0..4).map(SlotId) {
         supervisor.handle(at(5000), Event::Exited { slot, exit: Exit::Code(1) });
     }
     // What they all need has gone, and comes back.
-    go_on(&mut supervisor, at(5000), at(15_000), false);
-    go_on(&mut supervisor, at(15_000), at(40_000), true);
+    go_on(&mut supervisor, at(5000), at(15_000), false, None);
+    go_on(&mut supervisor, at(15_000), at(40_000), true, None);
     assert_eq!(supervisor.alive(), 4);
     assert_eq!(supervisor.stats().retired, 0, "there were never more");
+}
+
+#[test]
+fn while_none_can_start_no_more_are_wanted_than_connections_wait() {
+    let mut supervisor = waiting();
+    go_on(&mut supervisor, at(1), at(5000), true, Some(0));
+    for slot in (0..4).map(SlotId) {
+        supervisor.handle(at(5000), Event::Exited { slot, exit: Exit::Code(1) });
+    }
+    go_on(&mut supervisor, at(5000), at(15_000), false, Some(5));
+    // They can again, and before any is retired all are there that were wanted.
+    go_on(&mut supervisor, at(15_000), at(24_900), true, Some(0));
+    assert_eq!(supervisor.alive(), 6, "one for each that waits, and one to spare");
 }
 
 /// A pool of 2 to 9 whose children enter their main loop and say no more.
 fn silent() -> Supervisor {
     let mut config = Config::new(2, 9).expect("valid");
-    config.pool = Pool::ByLoad { min_spare: 1, max_spare: None };
+    config.pool = Pool::BY_LOAD;
     let mut supervisor = Supervisor::new(config);
     supervisor.handle(at(0), Event::Start);
     for slot in (0..2).map(SlotId) {
@@ -174,7 +187,7 @@ fn a_word_of_one_child_is_enough_to_believe_them() {
 /// A pool of 3 to 9 whose children wait since `at(1)`, and say so.
 fn speaking() -> Supervisor {
     let mut config = Config::new(3, 9).expect("valid");
-    config.pool = Pool::ByLoad { min_spare: 1, max_spare: None };
+    config.pool = Pool::BY_LOAD;
     let mut supervisor = Supervisor::new(config);
     supervisor.handle(at(0), Event::Start);
     for slot in (0..3).map(SlotId) {

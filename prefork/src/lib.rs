@@ -67,5 +67,5 @@ pub use status::StatusAddress;
 /// How the pool follows its load, to be tried on figures of one's own. What else the parent decides is in the crate
 /// `prefork-core`, and no part of this one's interface.
 pub mod policy {
-    pub use prefork_core::{Load, Ramp, Scaling, ScalingPolicy, Tally, Time};
+    pub use prefork_core::{Load, Ramp, Scaling, ScalingPolicy, Tally, Time, Tuning};
 }

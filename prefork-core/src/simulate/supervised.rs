@@ -20,7 +20,7 @@ pub(super) struct Supervised {
 impl Supervised {
     pub(super) fn new(policy: &ScalingPolicy) -> Self {
         let mut config = Config::new(policy.min, policy.max).unwrap_or_else(|e| panic!("{e}"));
-        config.pool = Pool::ByLoad { min_spare: policy.min_spare, max_spare: policy.max_spare };
+        config.pool = Pool::ByLoad(policy.tuning());
         let supervisor = Supervisor::new(config);
         Self { supervisor, armed: false, look: false, activities: Vec::new() }
     }

@@ -116,7 +116,7 @@ impl Supervisor {
         let mut supervisor = Self::new(config);
         supervisor.phase = Phase::Serving;
         supervisor.generation = handover.generation;
-        if let Pool::ByLoad { .. } = supervisor.config.pool {
+        if let Pool::ByLoad(_) = supervisor.config.pool {
             let most = supervisor.config.max_children();
             supervisor.target = handover.target.clamp(supervisor.target, most);
         }

@@ -88,6 +88,15 @@ struct Flags {
     /// Number of waiting children that are not too many [default: any, for 10 s]
     #[arg(long, value_name = "N")]
     max_spare: Option<OsString>,
+    /// Number of children that may be started at once [default: 64]
+    #[arg(long, value_name = "N")]
+    spawn_step: Option<OsString>,
+    /// Time after which children that were not needed are retired [default: 10s]
+    #[arg(long, value_name = "TIME")]
+    calm_time: Option<OsString>,
+    /// Time between two steps of a pool that shrinks [default: 1s]
+    #[arg(long, value_name = "TIME")]
+    retire_pace: Option<OsString>,
     /// Number of children that may be replaced at a time [default: a quarter of --prefork]
     #[arg(long, value_name = "N")]
     max_unavailable: Option<OsString>,

@@ -50,6 +50,12 @@ pub(super) trait Positive {
     fn problem(&self) -> Option<&'static str>;
 }
 
+impl Positive for u32 {
+    fn problem(&self) -> Option<&'static str> {
+        u64::from(*self).problem()
+    }
+}
+
 impl Positive for u64 {
     fn problem(&self) -> Option<&'static str> {
         (*self == 0).then_some("must be at least 1")

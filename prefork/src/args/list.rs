@@ -13,7 +13,10 @@ use super::{
     declare::{
         Applied, Argument, Need, Positive, arguments, default, fingerprint, problem, setter,
     },
-    defaults::{GRACEFUL_TIMEOUT, HOOK_TIMEOUT, MAX_CHILDREN, MIN_SPARE, PREFORK, START_TIMEOUT},
+    defaults::{
+        CALM_TIME, GRACEFUL_TIMEOUT, HOOK_TIMEOUT, MAX_CHILDREN, MIN_SPARE, PREFORK, RETIRE_PACE,
+        SPAWN_STEP, START_TIMEOUT,
+    },
 };
 use crate::{Fault, LogLevel, OnChange, OnDisconnect, StatusAddress, error::Origin};
 
@@ -117,8 +120,8 @@ arguments! {
     ///
     /// With a scoreboard the pool grows towards it when all children are busy, at once by as many as
     /// connections wait at the sockets of [`Init::listen`](crate::Init::listen), and by doubling where that is not known.
-    /// Children that were not needed for 10 s are retired, idle ones only, in growing steps a second
-    /// apart, until there are [`prefork`](Self::prefork) again: from 150 to 3 in at most 20 s.
+    /// Children that were not needed for 10 s ([`calm_time`](Self::calm_time)) are retired, idle ones only, in growing steps a
+    /// second ([`retire_pace`](Self::retire_pace)) apart, until there are [`prefork`](Self::prefork) again: from 150 to 3 in at most 20 s.
     /// Children say what they do by [`Child::accept`](crate::Child::accept), or by
     /// [`busy`](crate::Child::busy) and [`idle`](crate::Child::idle). Where no child ever says anything, the pool grows
     /// while connections wait at those sockets, with a warning, and does not shrink. Without a scoreboard the pool keeps its size; that is said at the start if this was set to
@@ -134,6 +137,24 @@ arguments! {
     /// `MaxSpareServers` does in Apache. More are retired without waiting for calm, but never below
     /// [`prefork`](Self::prefork). Default none. Needs a scoreboard.
     max_spare: u32, by Reload, needs Children Scoreboard;
+
+    /// Sets how many children may be started at once for connections that wait, at least 1; more follow 10 ms later.
+    /// Default 64. Needs a scoreboard.
+    ///
+    /// A smaller number spreads the load that starting children is, where [`child_init`](Self::child_init) reads much or
+    /// connects to a database.
+    spawn_step: u32, by Reload, default SPAWN_STEP, needs Children Scoreboard, positive ", or no pool would grow";
+
+    /// Sets for how long children must not have been needed before they are retired, longer than 0. Default 10 s. Needs a
+    /// scoreboard.
+    ///
+    /// It doubles, up to 8 times that, whenever the pool has to grow again that soon after it has shrunk.
+    calm_time: Duration, by Reload, default CALM_TIME, needs Children Scoreboard, positive "";
+
+    /// Sets the time between two steps of a pool that shrinks, at least 10 ms. Default 1 s. Needs a scoreboard.
+    ///
+    /// In the first one 1 child is retired, then 2, 4 and so on.
+    retire_pace: Duration, by Reload, default RETIRE_PACE, needs Children Scoreboard, positive "";
 
     /// Sets how many successors may be started at a time for children that are to be replaced, 1 to
     /// [`max_children`](Self::max_children): so many more than that there can be meanwhile. Default: a

@@ -2,7 +2,7 @@
 
 use std::{io, rc::Rc};
 
-use prefork_core::{Config, Event, Pool, Time, one_line};
+use prefork_core::{Config, Event, Pool, Time, Tuning, one_line};
 use prefork_daemonize::WantedPrivileges;
 
 use super::Parent;
@@ -153,6 +153,9 @@ fn configured(config: &Config, before: &Live, live: &Live) -> io::Result<Config>
         max_children,
         min_spare,
         max_spare,
+        spawn_step,
+        calm_time,
+        retire_pace,
         max_unavailable,
         max_lifetime,
         request_timeout,
@@ -177,7 +180,13 @@ fn configured(config: &Config, before: &Live, live: &Live) -> io::Result<Config>
     config.resize(prefork.min(*max_children), *max_children).map_err(io::Error::other)?;
     config.pool = match config.pool {
         Pool::Fixed => Pool::Fixed,
-        Pool::ByLoad { .. } => Pool::ByLoad { min_spare: *min_spare, max_spare: *max_spare },
+        Pool::ByLoad(_) => Pool::ByLoad(Tuning {
+            min_spare: *min_spare,
+            max_spare: *max_spare,
+            step: *spawn_step,
+            calm: *calm_time,
+            pace: *retire_pace,
+        }),
     };
     config.max_unavailable = *max_unavailable;
     config.max_lifetime = *max_lifetime;

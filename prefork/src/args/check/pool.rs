@@ -1,6 +1,8 @@
 //! How many children there are, and what limits them.
 
-use prefork_core::{Config, ConfigError, Descendants, LARGEST_POOL, Reread};
+use std::time::Duration;
+
+use prefork_core::{Config, ConfigError, Descendants, LARGEST_POOL, Reread, Tuning};
 
 use super::{Faults, Pool, defaults, has_scoreboard};
 use crate::{
@@ -8,6 +10,9 @@ use crate::{
     args::{Data, Settings},
     hooks::ParentHooks,
 };
+
+/// A pool that is too large, and all at work, is looked at so often.
+const SHORTEST_PACE: Duration = Duration::from_millis(10);
 
 /// Checks the size of the pool, and what depends on it.
 pub(super) fn check(data: &Data, hooks: &ParentHooks, faults: &mut Faults) -> Pool {
@@ -31,7 +36,11 @@ pub(super) fn check(data: &Data, hooks: &ParentHooks, faults: &mut Faults) -> Po
             let problem = format!("must be at least min_spare ({least}), but is {max_spare}");
             faults.add("max_spare", problem);
         }
-        config.pool = prefork_core::Pool::ByLoad { min_spare, max_spare: settings.max_spare };
+        if settings.retire_pace.is_some_and(|pace| !pace.is_zero() && pace < SHORTEST_PACE) {
+            let shortest = SHORTEST_PACE.as_millis();
+            faults.add("retire_pace", format!("must be at least {shortest} ms"));
+        }
+        config.pool = prefork_core::Pool::ByLoad(tuning(settings));
     }
     config.start_timeout = settings.start_timeout.unwrap_or(defaults::START_TIMEOUT);
     config.hooks = hooks.set();
@@ -47,6 +56,17 @@ pub(super) fn check(data: &Data, hooks: &ParentHooks, faults: &mut Faults) -> Po
     config.descendants =
         if settings.keep_descendants == Some(true) { Descendants::Keep } else { Descendants::End };
     Pool::Children(Box::new(config))
+}
+
+/// What the pool follows its load by. The compiler asks for all that the policy can be given.
+fn tuning(settings: &Settings) -> Tuning {
+    Tuning {
+        min_spare: settings.min_spare.unwrap_or(defaults::MIN_SPARE),
+        max_spare: settings.max_spare,
+        step: settings.spawn_step.unwrap_or(defaults::SPAWN_STEP),
+        calm: settings.calm_time.unwrap_or(defaults::CALM_TIME),
+        pace: settings.retire_pace.unwrap_or(defaults::RETIRE_PACE),
+    }
 }
 
 /// Checks a number of children that there must be in the pool.

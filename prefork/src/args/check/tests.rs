@@ -67,6 +67,14 @@ fn each_wrong_argument_is_named() {
     assert_eq!(names(board().min_spare(0)), ["min_spare"]);
     assert_eq!(names(board().min_spare(151)), ["min_spare"]);
     assert_eq!(names(board().min_spare(5).max_spare(4)), ["max_spare"]);
+    assert_eq!(
+        names(complete().spawn_step(2).calm_time(Duration::from_secs(1))),
+        ["spawn_step", "calm_time"]
+    );
+    assert_eq!(names(board().spawn_step(0).calm_time(Duration::ZERO)), ["spawn_step", "calm_time"]);
+    assert_eq!(names(board().retire_pace(Duration::from_millis(9))), ["retire_pace"]);
+    assert_eq!(names(board().retire_pace(Duration::ZERO)), ["retire_pace"]);
+    assert_eq!(faults(board().spawn_step(1).retire_pace(Duration::from_millis(10))), []);
     assert_eq!(names(complete().request_timeout(Duration::from_secs(1))), ["request_timeout"]);
     assert_eq!(names(board().request_timeout(Duration::ZERO)), ["request_timeout"]);
     assert_eq!(names(complete().max_lifetime(Duration::ZERO)), ["max_lifetime"]);

@@ -15,6 +15,9 @@ fn live(prefork: u32, max_children: u32) -> Live {
         max_children,
         min_spare: 1,
         max_spare: None,
+        spawn_step: 64,
+        calm_time: Duration::from_secs(10),
+        retire_pace: Duration::from_secs(1),
         max_unavailable: 1,
         max_requests: None,
         max_lifetime: None,
@@ -59,6 +62,9 @@ fn all_that_the_supervisor_decides_by_is_what_was_read() {
     let read = Live {
         min_spare: 2,
         max_spare: Some(3),
+        spawn_step: 12,
+        calm_time: 13 * second,
+        retire_pace: 14 * second,
         max_unavailable: 4,
         max_lifetime: Some(5 * second),
         request_timeout: Some(6 * second),
@@ -70,7 +76,13 @@ fn all_that_the_supervisor_decides_by_is_what_was_read() {
         ..live(4, 20)
     };
     let mut expected = config(4, 20);
-    expected.pool = Pool::ByLoad { min_spare: 2, max_spare: Some(3) };
+    expected.pool = Pool::ByLoad(Tuning {
+        min_spare: 2,
+        max_spare: Some(3),
+        step: 12,
+        calm: 13 * second,
+        pace: 14 * second,
+    });
     expected.max_unavailable = 4;
     expected.max_lifetime = Some(5 * second);
     expected.request_timeout = Some(6 * second);
@@ -103,6 +115,9 @@ fn a_start_decides_by_all_that_a_reload_would() {
         .max_children(20)
         .min_spare(2)
         .max_spare(3)
+        .spawn_step(12)
+        .calm_time(13 * second)
+        .retire_pace(14 * second)
         .max_unavailable(4)
         .max_lifetime(5 * second)
         .request_timeout(6 * second)
