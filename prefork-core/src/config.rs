@@ -63,7 +63,7 @@ pub struct Config {
     /// How many stand-ins may be started at a time for children that are to be replaced, 1 to `max_children`
     /// (what is beyond is taken as the nearest): so many more than the maximum there can be meanwhile. Default: a
     /// quarter of `prefork`, at least 1.
-    pub max_unavailable: u32,
+    pub max_surge: u32,
     /// How old a child may get before it is replaced, give or take a tenth, so that children of one
     /// age do not all go at once. Default none.
     pub max_lifetime: Option<Duration>,
@@ -152,7 +152,7 @@ impl Config {
             spawn_retry_first: Duration::from_millis(10),
             spawn_retry_cap: Duration::from_secs(1),
             pool: Pool::Fixed,
-            max_unavailable: if prefork < 8 { 1 } else { prefork / 4 },
+            max_surge: if prefork < 8 { 1 } else { prefork / 4 },
             max_lifetime: None,
             request_timeout: None,
             netwatch_interval: None,
@@ -189,7 +189,7 @@ impl Config {
 
     /// Returns how many may stand in for others at a time.
     pub(crate) const fn stand_ins(&self) -> u32 {
-        match self.max_unavailable {
+        match self.max_surge {
             0 => 1,
             many if many > self.max_children => self.max_children,
             some => some,

@@ -124,7 +124,7 @@ fn a_reload_fails_of_children_that_fail_again_and_again() {
 #[test]
 fn new_children_that_die_together_prove_nothing() {
     let mut config = Config::new(20, 40).expect("valid");
-    config.max_unavailable = 20;
+    config.max_surge = 20;
     let mut supervisor = Supervisor::new(config);
     supervisor.handle(at(0), Event::Start);
     for slot in spawned(&actions(&mut supervisor)) {

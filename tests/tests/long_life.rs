@@ -42,7 +42,7 @@ fn reloads_under_load_lose_no_request() {
 fn a_reload_leaves_the_request_in_hand_alone() {
     let scene = scene!();
     // Two at a time, as the one at work may be asked first, and takes its time.
-    let size = ["--prefork", "2", "--max-children", "2", "--max-unavailable", "2"];
+    let size = ["--prefork", "2", "--max-children", "2", "--max-surge", "2"];
     let daemon = scene.probe().board().args(size).daemon();
     let request = InHand::at(scene.address(), "/hold");
     let old = request.worker();
@@ -106,7 +106,7 @@ fn a_storm_of_signals_ends_in_an_orderly_stop() {
 fn reloads_that_come_too_fast_coalesce() {
     const WISHES: usize = 50;
     let scene = scene!();
-    let slow = ["--prefork", "4", "--max-unavailable", "1", "--child-delay", "1500"];
+    let slow = ["--prefork", "4", "--max-surge", "1", "--child-delay", "1500"];
     let daemon = scene.probe().args(slow).daemon();
     for wish in 1..=WISHES {
         daemon.signal(Signal::HUP);

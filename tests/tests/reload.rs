@@ -24,7 +24,7 @@ fn new_child(daemon: &Daemon<'_>, old: &[u32]) -> u32 {
 #[test]
 fn one_long_request_holds_no_other_child_up() {
     let scene = scene!();
-    let size = ["--prefork", "4", "--max-children", "4", "--max-unavailable", "1"];
+    let size = ["--prefork", "4", "--max-children", "4", "--max-surge", "1"];
     let daemon = scene.probe().board().args(size).args(["--graceful-timeout", "200"]).daemon();
     for generation in 2..6 {
         let before = daemon.living();
@@ -57,7 +57,7 @@ fn one_long_request_holds_no_other_child_up() {
 #[test]
 fn reloads_beside_a_long_request_follow_each_other() {
     let scene = scene!();
-    let size = ["--prefork", "2", "--max-children", "2", "--max-unavailable", "1"];
+    let size = ["--prefork", "2", "--max-children", "2", "--max-surge", "1"];
     let daemon = scene.probe().board().args(size).daemon();
     let request = InHand::at(scene.address(), "/hold");
     let busy = request.worker().pid;
@@ -151,7 +151,7 @@ fn request_timeout_holds_for_old_children_too() {
 #[test]
 fn a_new_child_that_is_killed_does_not_end_the_reload() {
     let scene = scene!();
-    let slow = ["--prefork", "3", "--max-unavailable", "1", "--child-delay", "300"];
+    let slow = ["--prefork", "3", "--max-surge", "1", "--child-delay", "300"];
     let daemon = scene.probe().board().args(slow).daemon();
     for generation in 2..5 {
         let mut before = daemon.living();

@@ -76,7 +76,7 @@ use watch::Watch;
 /// # Replacing
 ///
 /// On [`Request::Reload`](crate::Request::Reload) all children are replaced by a new generation,
-/// [`Config::max_unavailable`] at a time: a new child must serve before an old one is asked to leave,
+/// [`Config::max_surge`] at a time: a new child must serve before an old one is asked to leave,
 /// and there are never more than `max_children` and so many besides. Those that have nothing to do are asked first.
 /// An old one that has something in hand finishes it, for up to [`Config::reload_timeout`], and holds up nobody else's
 /// replacement. Where no room is left, or no more processes can be had, an old one leaves before a new one is started.

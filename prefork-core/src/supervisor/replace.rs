@@ -1,7 +1,7 @@
 //! Replacing children that still serve: by a new generation, or because they are tired or old.
 //!
 //! All is one rule. A child that is to be replaced is *outgoing*, and goes on serving. For outgoing
-//! children, stand-ins are spawned above the target, [`Config::max_unavailable`] at a time. Whenever
+//! children, stand-ins are spawned above the target, [`Config::max_surge`] at a time. Whenever
 //! more children serve than the target says, an outgoing one is asked to leave: one that has nothing to do, if
 //! there is one. It finishes what it has in hand, and holds nobody else up meanwhile. So the new one is
 //! ready before the old one is asked, whatever the reason, and a pool whose new children do not come
@@ -10,7 +10,7 @@
 //! Where there is no room for a stand-in, because those that leave and have much in hand take it all, or because the
 //! system gives no more processes, it is the other way round: an outgoing one leaves first.
 //!
-//! [`Config::max_unavailable`]: crate::Config::max_unavailable
+//! [`Config::max_surge`]: crate::Config::max_surge
 
 use std::time::Duration;
 

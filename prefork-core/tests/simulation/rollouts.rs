@@ -58,7 +58,7 @@ proptest! {
         takes in 1u64..100_000,
     ) {
         let config = pool(prefork, more);
-        let waves = prefork.div_ceil(config.max_unavailable);
+        let waves = prefork.div_ceil(config.max_surge);
         let mut world = ready(config.clone());
         world.step(Step::Occupy(busy.min(prefork as usize), ms(takes)));
         let busy = world.in_hand();

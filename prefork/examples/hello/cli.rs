@@ -99,7 +99,7 @@ struct Flags {
     retire_pace: Option<OsString>,
     /// Number of children that may be replaced at a time [default: a quarter of --prefork]
     #[arg(long, value_name = "N")]
-    max_unavailable: Option<OsString>,
+    max_surge: Option<OsString>,
     /// Number of requests after which a child is replaced, about
     #[arg(long, value_name = "N")]
     max_requests: Option<OsString>,

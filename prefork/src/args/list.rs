@@ -116,7 +116,7 @@ arguments! {
     prefork: u32, by Reload, default PREFORK;
 
     /// Sets the number of children that is never exceeded, up to 65,536, but for those that stand in
-    /// for others that are being replaced ([`max_unavailable`](Self::max_unavailable)). Default 150.
+    /// for others that are being replaced ([`max_surge`](Self::max_surge)). Default 150.
     ///
     /// With a scoreboard the pool grows towards it when all children are busy, at once by as many as
     /// connections wait at the sockets of [`Init::listen`](crate::Init::listen), and by doubling where that is not known.
@@ -165,7 +165,7 @@ arguments! {
     /// to do are asked first. An old one that is asked finishes its request, and holds up nobody else. Where there is
     /// no room for a successor, as old children at work have taken it all, or the system gives no more processes, an
     /// old child leaves first.
-    max_unavailable: u32, by Reload, needs Children;
+    max_surge: u32, by Reload, needs Children;
 
     /// Replaces a child once it has served about so many requests, at least 1, give or take a
     /// tenth so that children of one age do not all go at once. Default none.

@@ -87,7 +87,7 @@ impl Child {
     /// Returns the place of this child in the pool; the first is 0.
     ///
     /// No other living child has the same one; a later child gets it again, lowest first. While children
-    /// are replaced, there are up to [`max_unavailable`](crate::Args::max_unavailable) more of them than
+    /// are replaced, there are up to [`max_surge`](crate::Args::max_surge) more of them than
     /// `max_children`, so a table by slots needs as many places more.
     #[must_use]
     pub const fn slot(&self) -> u32 {

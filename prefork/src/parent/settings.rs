@@ -156,7 +156,7 @@ fn configured(config: &Config, before: &Live, live: &Live) -> io::Result<Config>
         spawn_step,
         calm_time,
         retire_pace,
-        max_unavailable,
+        max_surge,
         max_lifetime,
         request_timeout,
         start_timeout,
@@ -188,7 +188,7 @@ fn configured(config: &Config, before: &Live, live: &Live) -> io::Result<Config>
             pace: *retire_pace,
         }),
     };
-    config.max_unavailable = *max_unavailable;
+    config.max_surge = *max_surge;
     config.max_lifetime = *max_lifetime;
     config.request_timeout = *request_timeout;
     config.start_timeout = *start_timeout;

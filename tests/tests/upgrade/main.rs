@@ -167,7 +167,7 @@ fn the_request_in_hand_is_finished_by_the_old_program() {
     let scene = scene!();
     let program = scene.program();
     // Two at a time, as the one at work may be asked first, and takes its time.
-    let size = ["--prefork", "2", "--max-unavailable", "2"];
+    let size = ["--prefork", "2", "--max-surge", "2"];
     let daemon = program.launch().board().args(size).daemon();
     let request = InHand::at(scene.address(), "/hold");
     let old = request.worker();
@@ -227,7 +227,7 @@ fn a_symbolic_link_to_the_program_is_followed_anew() {
 fn old_children_are_still_understood() {
     let scene = scene!();
     let program = scene.program();
-    let size = ["--prefork", "1", "--max-children", "4", "--max-unavailable", "2"];
+    let size = ["--prefork", "1", "--max-children", "4", "--max-surge", "2"];
     let daemon = program.launch().board().args(size).daemon();
     let old = InHand::at(scene.address(), "/hold");
     upgrade_while_busy(&daemon, &program);

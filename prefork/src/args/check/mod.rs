@@ -169,9 +169,9 @@ fn check_data(
 
 /// What the arguments amount to of which a reload may change something.
 fn live(data: &Data, hooks: &ParentHooks, pool: &Pool) -> Live {
-    let (prefork, max_children, max_unavailable) = match pool {
+    let (prefork, max_children, max_surge) = match pool {
         Pool::Solo => (0, 0, 0),
-        Pool::Children(config) => (config.prefork(), config.max_children(), config.max_unavailable),
+        Pool::Children(config) => (config.prefork(), config.max_children(), config.max_surge),
     };
     Live {
         prefork,
@@ -181,7 +181,7 @@ fn live(data: &Data, hooks: &ParentHooks, pool: &Pool) -> Live {
         spawn_step: data.settings.spawn_step.unwrap_or(defaults::SPAWN_STEP),
         calm_time: data.settings.calm_time.unwrap_or(defaults::CALM_TIME),
         retire_pace: data.settings.retire_pace.unwrap_or(defaults::RETIRE_PACE),
-        max_unavailable,
+        max_surge,
         max_requests: data.settings.max_requests,
         max_lifetime: data.settings.max_lifetime,
         max_memory: data.settings.max_memory,

@@ -27,7 +27,7 @@ pub(super) fn check(data: &Data, hooks: &ParentHooks, faults: &mut Faults) -> Po
         faults.add(argument, problem);
         substitute(max_children)
     });
-    within_pool("max_unavailable", settings.max_unavailable, settings, &config, faults);
+    within_pool("max_surge", settings.max_surge, settings, &config, faults);
     if has_scoreboard(data) {
         let min_spare = settings.min_spare.unwrap_or(defaults::MIN_SPARE);
         within_pool("min_spare", settings.min_spare, settings, &config, faults);
@@ -47,7 +47,7 @@ pub(super) fn check(data: &Data, hooks: &ParentHooks, faults: &mut Faults) -> Po
     config.hook_timeout = settings.hook_timeout.unwrap_or(defaults::HOOK_TIMEOUT);
     config.graceful_timeout = settings.graceful_timeout.unwrap_or(defaults::GRACEFUL_TIMEOUT);
     config.reload_timeout = settings.reload_timeout;
-    config.max_unavailable = settings.max_unavailable.unwrap_or(config.max_unavailable);
+    config.max_surge = settings.max_surge.unwrap_or(config.max_surge);
     config.max_lifetime = settings.max_lifetime;
     config.request_timeout = settings.request_timeout;
     config.netwatch_interval = settings.netwatch_interval;

@@ -80,8 +80,8 @@ fn each_wrong_argument_is_named() {
     assert_eq!(names(complete().max_lifetime(Duration::ZERO)), ["max_lifetime"]);
     assert_eq!(names(complete().max_requests(0)), ["max_requests"]);
     assert_eq!(names(complete().max_memory(0)), ["max_memory"]);
-    assert_eq!(names(complete().max_unavailable(0)), ["max_unavailable"]);
-    assert_eq!(names(complete().max_unavailable(151)), ["max_unavailable"]);
+    assert_eq!(names(complete().max_surge(0)), ["max_surge"]);
+    assert_eq!(names(complete().max_surge(151)), ["max_surge"]);
     let second = Duration::from_secs(1);
     assert_eq!(names(complete().auto_reload_check_every(second)), ["auto_reload_handler"]);
     assert_eq!(names(complete().auto_reload_handler(OnChange::Reload)), ["auto_reload_handler"]);
@@ -142,7 +142,7 @@ fn what_has_no_effect_without_children_is_taken_and_named() {
     assert_eq!(without_effect(alone().max_children(9)), ["max_children"]);
     assert_eq!(without_effect(alone().min_spare(2)), ["min_spare"]);
     assert_eq!(without_effect(alone().max_spare(2)), ["max_spare"]);
-    assert_eq!(without_effect(alone().max_unavailable(2)), ["max_unavailable"]);
+    assert_eq!(without_effect(alone().max_surge(2)), ["max_surge"]);
     assert_eq!(without_effect(alone().max_requests(2)), ["max_requests"]);
     assert_eq!(without_effect(alone().max_memory(2)), ["max_memory"]);
     assert_eq!(without_effect(alone().max_lifetime(second)), ["max_lifetime"]);
@@ -224,11 +224,11 @@ fn a_pool_of_no_sense_hides_no_other_fault() {
         faults.map(|(argument, problem)| format!("{argument}: {problem}")).collect::<Vec<_>>()
     };
     assert_eq!(
-        found(board().prefork(200).max_unavailable(0).min_spare(0).max_lifetime(Duration::ZERO)),
+        found(board().prefork(200).max_surge(0).min_spare(0).max_lifetime(Duration::ZERO)),
         [
             "max_lifetime: must be longer than 0; leave it out for no limit",
             "prefork: 200 is greater than max_children (150, the default)",
-            "max_unavailable: must be 1 to max_children (150, the default), but is 0",
+            "max_surge: must be 1 to max_children (150, the default), but is 0",
             "min_spare: must be 1 to max_children (150, the default), but is 0",
         ]
     );

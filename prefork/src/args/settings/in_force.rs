@@ -142,7 +142,7 @@ live! {
     spawn_step: u32,
     calm_time: Duration,
     retire_pace: Duration,
-    max_unavailable: u32,
+    max_surge: u32,
     max_requests: Option<u64>,
     max_lifetime: Option<Duration>,
     max_memory: Option<u64>,

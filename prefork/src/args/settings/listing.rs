@@ -54,7 +54,7 @@ impl Settings {
 fn default_in_words(name: &str) -> Option<&'static str> {
     Some(match name {
         "name" => "the file name of the program",
-        "max_unavailable" => "a quarter of prefork, at least 1",
+        "max_surge" => "a quarter of prefork, at least 1",
         "netwatch_interval" => "2s",
         "user" | "umask" | "rlimit_nofile" => "as the parent has it",
         "group" | "supplementary_groups" => "as user has it",
@@ -84,7 +84,7 @@ mod tests {
             ("max_children", "max_children = 150", "default"),
             ("graceful_timeout", "graceful_timeout = \"30s\"", "default"),
             ("max_spare", "# max_spare", "default"),
-            ("max_unavailable", "# max_unavailable", "default: a quarter of prefork, at least 1"),
+            ("max_surge", "# max_surge", "default: a quarter of prefork, at least 1"),
             ("on_client_disconnect", "# on_client_disconnect", "the program"),
         ] {
             assert_eq!(row(name), Some(&*expected(setting, origin)), "{listing}");

@@ -18,7 +18,7 @@ fn live(prefork: u32, max_children: u32) -> Live {
         spawn_step: 64,
         calm_time: Duration::from_secs(10),
         retire_pace: Duration::from_secs(1),
-        max_unavailable: 1,
+        max_surge: 1,
         max_requests: None,
         max_lifetime: None,
         max_memory: None,
@@ -65,7 +65,7 @@ fn all_that_the_supervisor_decides_by_is_what_was_read() {
         spawn_step: 12,
         calm_time: 13 * second,
         retire_pace: 14 * second,
-        max_unavailable: 4,
+        max_surge: 4,
         max_lifetime: Some(5 * second),
         request_timeout: Some(6 * second),
         start_timeout: 7 * second,
@@ -83,7 +83,7 @@ fn all_that_the_supervisor_decides_by_is_what_was_read() {
         calm: 13 * second,
         pace: 14 * second,
     });
-    expected.max_unavailable = 4;
+    expected.max_surge = 4;
     expected.max_lifetime = Some(5 * second);
     expected.request_timeout = Some(6 * second);
     expected.start_timeout = 7 * second;
@@ -118,7 +118,7 @@ fn a_start_decides_by_all_that_a_reload_would() {
         .spawn_step(12)
         .calm_time(13 * second)
         .retire_pace(14 * second)
-        .max_unavailable(4)
+        .max_surge(4)
         .max_lifetime(5 * second)
         .request_timeout(6 * second)
         .start_timeout(7 * second)

@@ -139,7 +139,7 @@ fn another_value_of_each_setting_is_in_force_or_named() {
         ("spawn_step", "8", "16"),
         ("calm_time", "10", "\"1m\""),
         ("retire_pace", "1", "0.5"),
-        ("max_unavailable", "2", "3"),
+        ("max_surge", "2", "3"),
         ("max_requests", "10", "11"),
         ("max_lifetime", "10", "\"1m\""),
         ("max_memory", "1000000", "2000000"),
