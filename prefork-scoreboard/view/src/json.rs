@@ -1,8 +1,9 @@
 //! A board as JSON, for programs. The shape is a promise: `docs/command.md` describes it.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
 
-use prefork_scoreboard::{Class, Kind, Monotonic};
+use prefork_scoreboard::{Class, Column, Kind, Monotonic, Value};
 use serde::Serialize;
 
 use crate::{Change, Listener, Owner, Row, Slots, View, words};
@@ -16,6 +17,8 @@ pub struct Shown<'a> {
     schema: u32,
     path: &'a str,
     kind: &'static str,
+    title: Option<&'a str>,
+    columns: Vec<ShownColumn<'a>>,
     creator: Creator,
     state: &'static str,
     trouble: Option<String>,
@@ -28,6 +31,21 @@ pub struct Shown<'a> {
     slots: usize,
     tally: Tally,
     children: Vec<Child<'a>>,
+}
+
+#[derive(Debug, Serialize)]
+struct ShownColumn<'a> {
+    name: &'a str,
+    kind: &'static str,
+    unit: Option<&'a str>,
+}
+
+/// What a slot has in a column, as JSON has it.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+enum ShownValue<'a> {
+    Number(u64),
+    Text(&'a str),
 }
 
 #[derive(Debug, Serialize)]
@@ -98,6 +116,8 @@ struct Child<'a> {
     resident_bytes: Option<u64>,
     client: &'a str,
     label: &'a str,
+    /// By the names of their columns.
+    values: Option<BTreeMap<&'a str, ShownValue<'a>>>,
 }
 
 /// Renders what is shown as one JSON object, a line break behind it.
@@ -124,6 +144,8 @@ impl<'a> Shown<'a> {
                 Kind::Owned => "owned",
                 Kind::Shared => "shared",
             },
+            title: view.title.as_deref(),
+            columns: view.columns.iter().map(ShownColumn::new).collect(),
             creator: Creator { pid: view.creator, life: words::life(view.creator_life) },
             state: view.state().word(),
             trouble: view.trouble(),
@@ -143,7 +165,12 @@ impl<'a> Shown<'a> {
                 stalled: tally.stalled,
                 gone: tally.gone,
             },
-            children: view.rows.iter().filter(|row| slots.show(row)).map(Child::new).collect(),
+            children: view
+                .rows
+                .iter()
+                .filter(|row| slots.show(row))
+                .map(|row| Child::new(row, &view.columns))
+                .collect(),
         }
     }
 }
@@ -181,7 +208,9 @@ impl<'a> ShownOwner<'a> {
 }
 
 impl<'a> Child<'a> {
-    fn new(row: &'a Row) -> Self {
+    fn new(row: &'a Row, columns: &'a [Column]) -> Self {
+        let names = columns.iter().map(Column::name);
+        let values = row.values.as_ref().map(|all| names.zip(all.iter().map(ShownValue::new)));
         Self {
             slot: row.slot,
             letter: row.status.letter(),
@@ -198,6 +227,22 @@ impl<'a> Child<'a> {
             resident_bytes: row.memory,
             client: &row.client,
             label: &row.label,
+            values: values.map(Iterator::collect),
+        }
+    }
+}
+
+impl<'a> ShownColumn<'a> {
+    fn new(column: &'a Column) -> Self {
+        Self { name: column.name(), kind: column.kind().word(), unit: column.unit_name() }
+    }
+}
+
+impl<'a> ShownValue<'a> {
+    fn new(value: &'a Value) -> Self {
+        match value {
+            Value::Number(number) => Self::Number(*number),
+            Value::Text(text) => Self::Text(text),
         }
     }
 }
@@ -225,7 +270,8 @@ fn seconds(time: Option<Duration>) -> Option<f64> {
 mod tests {
     use serde_json::{Value, json};
 
-    use super::*;
+    use super::{Shown, pretty};
+    use crate::{Change, Slots};
     use crate::{Outcome, samples::view};
 
     fn parsed(slots: Slots) -> Value {
@@ -244,6 +290,8 @@ mod tests {
             "schema": 1,
             "path": "/run/hello/board",
             "kind": "owned",
+            "title": null,
+            "columns": [],
             "creator": { "pid": 3999, "life": "running" },
             "state": "running",
             "trouble": null,
@@ -296,9 +344,25 @@ mod tests {
             "resident_bytes": 2 << 20,
             "client": "192.0.2.1:4711",
             "label": "GET /page/1",
+            "values": {},
         });
         assert_eq!(children[1], writing);
         assert_eq!(children.as_array().map(Vec::len), Some(6));
+    }
+
+    #[test]
+    fn columns_are_declared_and_values_go_by_their_names() {
+        let mut view = crate::samples::jobs();
+        view.rows[1].values = None;
+        let text = pretty(&Shown::new(&view, Slots::Taken));
+        let board: Value = serde_json::from_str(&text).expect("JSON");
+        assert_eq!(board["title"], "thumbnails");
+        let written = json!({ "name": "written", "kind": "counter", "unit": "bytes" });
+        let volume = json!({ "name": "volume", "kind": "text", "unit": null });
+        assert_eq!((&board["columns"][0], &board["columns"][1]), (&written, &volume));
+        let values = json!({ "written": 2361, "volume": "photos-1", "errors": 1, "queue": 1 });
+        assert_eq!(board["children"][0]["values"], values);
+        assert_eq!(board["children"][1]["values"], Value::Null, "it is being written");
     }
 
     #[test]

@@ -2,6 +2,7 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![forbid(unsafe_code)]
 
+mod columns;
 mod condition;
 mod human;
 mod json;
@@ -15,8 +16,11 @@ pub mod words;
 
 use std::time::{Duration, SystemTime};
 
-use prefork_scoreboard::{Board, Class, Fault, Kind, Life, Record, SlotError, Status, Tally};
+use prefork_scoreboard::{
+    Board, Class, Column, Fault, Kind, Life, Record, SlotError, Status, Tally, Value,
+};
 
+pub use columns::figure;
 pub use condition::{Condition, DaemonState};
 pub use human::{bytes, duration, plural};
 pub use json::{Shown, pretty};
@@ -51,6 +55,10 @@ pub struct View {
     pub path: String,
     /// Whether one process has made it for its children, or anybody claims slots.
     pub kind: Kind,
+    /// What it is about, where those who made it have declared that.
+    pub title: Option<String>,
+    /// Its columns besides those of every board.
+    pub columns: Vec<Column>,
     /// The pid of who has made it, where it says so.
     pub creator: Option<u32>,
     /// Whether that still runs.
@@ -100,6 +108,8 @@ pub struct Row {
     pub client: String,
     /// What it says that it is doing.
     pub label: String,
+    /// What it has in the columns of the board; `None` if that is being written.
+    pub values: Option<Vec<Value>>,
 }
 
 impl View {
@@ -116,6 +126,9 @@ impl View {
             Err(_) => board.life_of(record),
         };
         let mut rows: Vec<_> = snapshot.records().iter().map(|it| Row::new(it, life(it))).collect();
+        for row in rows.iter_mut().filter(|row| row.status != Status::Empty) {
+            row.values = board.values(row.slot)?;
+        }
         let creator_life = board.creator_life();
         if (board.kind(), creator_life) == (Kind::Owned, Life::Gone) {
             // Children end with their parent. What runs still is seen to run, except in another pid namespace.
@@ -126,6 +139,8 @@ impl View {
         Ok(Self {
             path: path.to_owned(),
             kind: board.kind(),
+            title: board.title().map(str::to_owned),
+            columns: board.columns().cloned().collect(),
             creator: board.creator(),
             creator_life,
             owner,
@@ -146,6 +161,32 @@ impl View {
             (Kind::Owned, Life::Gone) => true,
             (Kind::Owned, Life::Running | Life::Unknown) | (Kind::Shared, _) => self.age.is_none(),
         }
+    }
+
+    /// Returns whether the board is that of a daemon with children, rather than of processes of any kind, whose makers have
+    /// given it a title, or that share it.
+    #[must_use]
+    pub fn is_of_daemon(&self) -> bool {
+        match self.kind {
+            Kind::Owned => self.title.is_none(),
+            Kind::Shared => false,
+        }
+    }
+
+    /// Returns so many of those whose slots they are: `1 child`, `3 children`, `3 processes`.
+    #[must_use]
+    pub fn processes(&self, count: usize) -> String {
+        if self.is_of_daemon() {
+            plural(count, "child", "children")
+        } else {
+            plural(count, "process", "processes")
+        }
+    }
+
+    /// Returns the name by which it goes: that of the daemon, or the title.
+    #[must_use]
+    pub fn name(&self) -> Option<&str> {
+        self.owner.name.as_deref().or(self.title.as_deref())
     }
 
     /// Returns how many slots there are.
@@ -215,6 +256,7 @@ impl Row {
             memory,
             client: record.client().to_owned(),
             label: record.label().to_owned(),
+            values: Some(Vec::new()),
         }
     }
 

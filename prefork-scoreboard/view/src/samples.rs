@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use prefork_scoreboard::{Class, Kind, Life, Stall, Standing, State, Status};
+use prefork_scoreboard::{Class, Column, Kind, Life, Stall, Standing, State, Status, Value};
 
 use crate::{Listener, Owner, Queue, Row, Sign, View, count};
 
@@ -30,6 +30,7 @@ pub fn row(slot: usize, status: Status) -> Row {
         memory: (!empty).then_some(number << 20),
         client: text("192.0.2.1:4711"),
         label: text(&format!("GET /page/{slot}")),
+        values: Some(Vec::new()),
     }
 }
 
@@ -47,6 +48,32 @@ pub fn view() -> View {
         Status::Empty,
     ];
     of_rows(statuses.into_iter().enumerate().map(|(slot, status)| row(slot, status)).collect())
+}
+
+/// A board of processes that share it, with columns of its own.
+#[must_use]
+pub fn jobs() -> View {
+    let statuses = [Status::Live(State::Writing), Status::Live(State::Idle), Status::Empty];
+    let mut view =
+        of_rows(statuses.into_iter().enumerate().map(|(slot, status)| row(slot, status)).collect());
+    view.columns = vec![
+        Column::counter("written").unit("bytes"),
+        Column::text("volume"),
+        Column::counter("errors"),
+        Column::gauge("queue"),
+    ];
+    for row in view.rows.iter_mut().filter(|row| row.status != Status::Empty) {
+        let number = row.slot as u64 + 1;
+        let volume = Value::Text(format!("photos-{number}"));
+        let [written, errors, queue] = [2361 * number, 1, number].map(Value::Number);
+        row.values = Some(vec![written, volume, errors, queue]);
+        (row.generation, row.client) = (0, String::new());
+        row.label = format!("cat-{number}.png");
+    }
+    view.path = "/run/thumbnails".into();
+    (view.kind, view.title) = (Kind::Shared, Some("thumbnails".into()));
+    view.owner = Owner::default();
+    view
 }
 
 /// What a daemon publishes about itself.
@@ -80,6 +107,8 @@ pub fn of_rows(rows: Vec<Row>) -> View {
     View {
         path: "/run/hello/board".into(),
         kind: Kind::Owned,
+        title: None,
+        columns: Vec::new(),
         creator: Some(3999),
         creator_life: Life::Running,
         owner: owner(),

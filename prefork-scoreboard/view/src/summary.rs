@@ -19,8 +19,9 @@ impl View {
     #[must_use]
     pub fn whose(&self) -> String {
         let pid = self.creator.map(|pid| format!("pid {pid}"));
-        match (&self.owner.name, self.kind) {
-            (Some(name), _) => {
+        match (self.name(), self.kind) {
+            (Some(name), Kind::Shared) => name.to_owned(),
+            (Some(name), Kind::Owned) => {
                 let version = self.owner.version.as_ref().map(|version| format!(" {version}"));
                 let pid = pid.map(|pid| format!(", {pid}"));
                 format!("{name}{}{}", version.unwrap_or_default(), pid.unwrap_or_default())
@@ -34,10 +35,7 @@ impl View {
     /// of 4096`.
     #[must_use]
     pub fn pool(&self) -> String {
-        let children = match self.kind {
-            Kind::Owned => plural(self.tally.taken(), "child", "children"),
-            Kind::Shared => plural(self.tally.taken(), "process", "processes"),
-        };
+        let children = self.processes(self.tally.taken());
         let of = match (self.owner.min_children, self.owner.max_children) {
             (Some(min), Some(max)) if min < max => format!("of {min} to {max}"),
             (_, Some(max)) if max > 0 => format!("of {max}"),
@@ -206,6 +204,16 @@ mod tests {
             change(&mut view);
             assert_eq!(view.summary(), expected);
         }
+    }
+
+    #[test]
+    fn what_has_a_title_is_no_daemon() {
+        let mut view = crate::samples::jobs();
+        let expected = "thumbnails, up 1h02m: 2 processes in 3 slots, 1 idle, 1 busy";
+        assert_eq!(view.summary(), expected);
+        view.kind = Kind::Owned;
+        let expected = "thumbnails, pid 3999, up 3h05m: 2 processes in 3 slots, 1 idle, 1 busy";
+        assert_eq!(view.summary(), expected);
     }
 
     #[test]

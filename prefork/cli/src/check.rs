@@ -188,7 +188,8 @@ fn trouble_of_owner(view: &View, stuck: Option<Standing>) -> Option<(Exit, Strin
             Exit::Failed
         }
     };
-    let is_deserted = || (view.tally.taken() == 0).then(|| "it has no child".to_owned());
+    let is_deserted =
+        || (view.is_of_daemon() && view.tally.taken() == 0).then(|| "it has no child".to_owned());
     let text = match (view.condition(), stuck) {
         (Condition::Well | Condition::Late(_), Some(standing)) => Some(stuck_at(view, standing)),
         _ => view.trouble().or_else(is_deserted),

@@ -1,20 +1,48 @@
 //! A board as a table, for people.
 
 use anstyle::{AnsiColor, Style};
-use prefork_scoreboard::{Class, Life};
+use prefork_scoreboard::{Class, ColumnKind, Life};
 use unicode_width::UnicodeWidthStr;
 
-use prefork_view::{Row, Slots, View, bytes, duration};
+use prefork_view::{Row, Slots, View, bytes, duration, figure};
 
 /// How many letters of the summary stand in a line, as in Apache's server status.
 const LETTERS: usize = 64;
 
-const HEADINGS: [&str; 11] =
-    ["SLOT", "PID", "STATE", "GEN", "REQUESTS", "AGE", "TIME", "IDLE", "MEMORY", "CLIENT", "LABEL"];
+/// A column of the table.
+enum Column<'a> {
+    Slot,
+    Pid,
+    State,
+    Generation,
+    Requests,
+    Age,
+    Time,
+    Idle,
+    Memory,
+    Client,
+    Label,
+    /// One that the board declares, by its place among them.
+    Own(usize, &'a prefork_scoreboard::Column),
+}
 
-/// The column that has a colour, and the first of those that have words rather than figures.
-const STATE: usize = 2;
-const CLIENT: usize = 9;
+/// Chooses the columns: figures first, words behind them. What is always empty on a board that is no daemon's is left out.
+fn columns<'a>(view: &'a View, rows: &[&Row]) -> Vec<Column<'a>> {
+    let generation = (view.is_of_daemon() || rows.iter().any(|row| row.generation != 0))
+        .then_some(Column::Generation);
+    let client = (view.is_of_daemon() || rows.iter().any(|row| !row.client.is_empty()))
+        .then_some(Column::Client);
+    let own = view.columns.iter().enumerate().map(|(place, column)| Column::Own(place, column));
+    let (figures, words): (Vec<_>, Vec<_>) = own.partition(Column::is_figure);
+    let mut columns = vec![Column::Slot, Column::Pid, Column::State];
+    columns.extend(generation);
+    columns.extend([Column::Requests, Column::Age, Column::Time, Column::Idle, Column::Memory]);
+    columns.extend(figures);
+    columns.extend(client);
+    columns.extend(words);
+    columns.push(Column::Label);
+    columns
+}
 
 /// Renders a board, with colours.
 pub(crate) fn table(view: &View, slots: Slots) -> String {
@@ -23,17 +51,20 @@ pub(crate) fn table(view: &View, slots: Slots) -> String {
     if rows.is_empty() {
         return text;
     }
-    let cells: Vec<[String; 11]> = rows.iter().map(|row| cells(row)).collect();
-    let headings = HEADINGS.map(str::to_owned);
-    let widths: [usize; 11] = std::array::from_fn(|column| {
+    let columns = columns(view, &rows);
+    let cells = |row: &&Row| columns.iter().map(|column| column.cell(row)).collect();
+    let cells: Vec<Vec<String>> = rows.iter().map(cells).collect();
+    let headings: Vec<String> = columns.iter().map(Column::heading).collect();
+    let width = |place: usize| {
         let all = cells.iter().chain([&headings]);
-        all.map(|line| line[column].width()).max().unwrap_or(0)
-    });
+        all.map(|line| line[place].width()).max().unwrap_or(0)
+    };
+    let widths: Vec<usize> = (0..columns.len()).map(width).collect();
     let bold = Style::new().bold();
-    let heading = line(&headings, &widths, Style::new());
+    let heading = line(&columns, &headings, &widths, Style::new());
     text.push_str(&format!("\n{bold}{heading}{bold:#}\n"));
     for (row, cells) in rows.iter().zip(&cells) {
-        text.push_str(&line(cells, &widths, colour(row)));
+        text.push_str(&line(&columns, cells, &widths, colour(row)));
         text.push('\n');
     }
     text
@@ -47,7 +78,8 @@ fn header(view: &View) -> String {
     let (details, change) = (details(view), change.unwrap_or_default());
     let trouble = view.trouble().filter(|_| !view.is_left_behind());
     let trouble = trouble.map(|trouble| format!("NOT WELL: {trouble}\n")).unwrap_or_default();
-    format!("{bold}{summary}{bold:#}\n{trouble}{details}\n{change}{}", letters(view))
+    let sums = view.sums_in_words().map(|sums| format!("in all: {sums}\n")).unwrap_or_default();
+    format!("{bold}{summary}{bold:#}\n{trouble}{details}\n{change}{sums}{}", letters(view))
 }
 
 /// What is where.
@@ -80,42 +112,81 @@ fn letters(view: &View) -> String {
     text
 }
 
-fn cells(row: &Row) -> [String; 11] {
-    let dash = || "-".to_owned();
-    let idle = row.since_update.filter(|_| row.class() == Class::Idle);
-    [
-        row.slot.to_string(),
-        match (row.pid, row.life) {
-            (Some(pid), Life::Gone) => format!("{pid} gone"),
-            (Some(pid), Life::Running | Life::Unknown) => pid.to_string(),
-            (None, _) => dash(),
-        },
-        format!("{} {}", row.status.letter(), row.doing()),
-        row.generation.to_string(),
-        row.requests.to_string(),
-        row.age.map_or_else(dash, duration),
-        row.request_time.map_or_else(dash, duration),
-        idle.map_or_else(dash, duration),
-        row.memory.map_or_else(dash, bytes),
-        if row.client.is_empty() { dash() } else { row.client.clone() },
-        if row.label.is_empty() { dash() } else { row.label.clone() },
-    ]
+impl Column<'_> {
+    fn heading(&self) -> String {
+        let heading = match self {
+            Self::Slot => "SLOT",
+            Self::Pid => "PID",
+            Self::State => "STATE",
+            Self::Generation => "GEN",
+            Self::Requests => "REQUESTS",
+            Self::Age => "AGE",
+            Self::Time => "TIME",
+            Self::Idle => "IDLE",
+            Self::Memory => "MEMORY",
+            Self::Client => "CLIENT",
+            Self::Label => "LABEL",
+            Self::Own(_, column) => return column.name().to_uppercase(),
+        };
+        heading.to_owned()
+    }
+
+    /// Whether it has figures, which stand to the right.
+    fn is_figure(&self) -> bool {
+        match self {
+            Self::Slot | Self::Pid | Self::Generation | Self::Requests => true,
+            Self::Age | Self::Time | Self::Idle | Self::Memory => true,
+            Self::State | Self::Client | Self::Label => false,
+            Self::Own(_, column) => match column.kind() {
+                ColumnKind::Counter | ColumnKind::Gauge => true,
+                ColumnKind::Text => false,
+            },
+        }
+    }
+
+    fn cell(&self, row: &Row) -> String {
+        let dash = || "-".to_owned();
+        let text = |text: &String| if text.is_empty() { dash() } else { text.clone() };
+        match self {
+            Self::Slot => row.slot.to_string(),
+            Self::Pid => match (row.pid, row.life) {
+                (Some(pid), Life::Gone) => format!("{pid} gone"),
+                (Some(pid), Life::Running | Life::Unknown) => pid.to_string(),
+                (None, _) => dash(),
+            },
+            Self::State => format!("{} {}", row.status.letter(), row.doing()),
+            Self::Generation => row.generation.to_string(),
+            Self::Requests => row.requests.to_string(),
+            Self::Age => row.age.map_or_else(dash, duration),
+            Self::Time => row.request_time.map_or_else(dash, duration),
+            Self::Idle => {
+                let idle = row.since_update.filter(|_| row.class() == Class::Idle);
+                idle.map_or_else(dash, duration)
+            }
+            Self::Memory => row.memory.map_or_else(dash, bytes),
+            Self::Client => text(&row.client),
+            Self::Label => text(&row.label),
+            Self::Own(place, column) => {
+                row.value(*place).map_or_else(dash, |value| figure(column, value))
+            }
+        }
+    }
 }
 
 /// Sets cells side by side, figures to the right; the last one as it is.
-fn line(cells: &[String; 11], widths: &[usize; 11], style: Style) -> String {
+fn line(columns: &[Column<'_>], cells: &[String], widths: &[usize], style: Style) -> String {
     let mut text = String::new();
-    for (column, (cell, width)) in cells.iter().zip(widths).enumerate() {
+    for ((column, cell), width) in columns.iter().zip(cells).zip(widths) {
         // The width as it is seen; padding of `format!` counts characters.
         let padding = " ".repeat(width.saturating_sub(cell.width()));
-        if column == STATE {
+        if matches!(column, Column::State) {
             text.push_str(&format!("{style}{cell}{style:#}{padding}  "));
-        } else if column < CLIENT {
+        } else if column.is_figure() {
             text.push_str(&format!("{padding}{cell}  "));
-        } else if column == CLIENT {
-            text.push_str(&format!("{cell}{padding}  "));
-        } else {
+        } else if matches!(column, Column::Label) {
             text.push_str(cell);
+        } else {
+            text.push_str(&format!("{cell}{padding}  "));
         }
     }
     text
@@ -142,7 +213,7 @@ mod tests {
     use super::*;
     use prefork_view::{
         Change, Outcome,
-        samples::{of_rows, row, view},
+        samples::{jobs, of_rows, row, view},
     };
 
     fn plain(view: &View, slots: Slots) -> String {
@@ -169,6 +240,25 @@ SLOT   PID  STATE       GEN  REQUESTS    AGE  TIME  IDLE  MEMORY  CLIENT        
         let squeezed = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
         assert_eq!(squeezed(&found), squeezed(expected), "\n{found}");
         assert_eq!(plain(&view(), Slots::All).lines().count(), found.lines().count() + 2);
+    }
+
+    #[test]
+    fn a_board_of_strangers_has_its_own_columns_and_none_that_are_empty() {
+        let mut view = jobs();
+        view.rows[1].values = None;
+        let expected = "\
+thumbnails, up 1h02m: 2 processes in 3 slots, 1 idle, 1 busy
+board /run/thumbnails
+in all: written 2.3K, errors 1, queue 1
+W_
+
+SLOT   PID  STATE      REQUESTS    AGE  TIME  IDLE  MEMORY  WRITTEN  ERRORS  QUEUE  VOLUME    LABEL
+   0  4000  W writing      1000  1m40s  1.2s     -    1.0M     2.3K       1      1  photos-1  cat-1.png
+   1  4001  _ idle         2000  3m20s     -  0.5s    2.0M        -       -      -  -         cat-2.png
+";
+        assert_eq!(plain(&view, Slots::Taken), expected);
+        view.rows[0].client = "queue-a".into();
+        assert!(plain(&view, Slots::Taken).contains("  CLIENT   VOLUME"));
     }
 
     #[test]

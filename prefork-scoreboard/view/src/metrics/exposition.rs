@@ -8,8 +8,9 @@ use std::{
     time::Duration,
 };
 
-/// What the names of all metrics begin with.
-const PREFIX: &str = "prefork_";
+/// What the names of all metrics of a daemon begin with, and of a board of other processes.
+const DAEMON: &str = "prefork_";
+const BOARD: &str = "scoreboard_";
 
 /// The format of a text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -91,6 +92,7 @@ enum Kind {
 #[derive(Debug)]
 pub struct Exposition {
     format: Format,
+    prefix: &'static str,
     /// The label that all samples have.
     name: Option<String>,
     text: String,
@@ -101,7 +103,13 @@ impl Exposition {
     /// several daemons can be put together.
     #[must_use]
     pub fn new(format: Format, name: Option<&str>) -> Self {
-        Self { format, name: name.map(str::to_owned), text: String::new() }
+        Self { format, prefix: DAEMON, name: name.map(str::to_owned), text: String::new() }
+    }
+
+    /// Begins a text about a board of this title, whose processes are no daemon's.
+    #[must_use]
+    pub fn of_board(format: Format, title: Option<&str>) -> Self {
+        Self { prefix: BOARD, ..Self::new(format, title) }
     }
 
     /// Writes a figure that rises and falls; nothing if it is not known.
@@ -170,12 +178,14 @@ impl Exposition {
             (Format::OpenMetrics, Kind::Counter) => (name.trim_end_matches("_total"), "counter"),
             (Format::OpenMetrics, Kind::Info) => (name.trim_end_matches("_info"), "info"),
         };
-        let unit = ["seconds", "bytes"].into_iter().find(|unit| family.ends_with(unit));
+        let has = |unit: &&str| family.strip_suffix(*unit).is_some_and(|rest| rest.ends_with('_'));
+        let unit = ["seconds", "bytes"].into_iter().find(has);
+        let prefix = self.prefix;
         // A string takes any text.
-        let _ = writeln!(self.text, "# HELP {PREFIX}{family} {help}");
-        let _ = writeln!(self.text, "# TYPE {PREFIX}{family} {kind}");
+        let _ = writeln!(self.text, "# HELP {prefix}{family} {help}");
+        let _ = writeln!(self.text, "# TYPE {prefix}{family} {kind}");
         if let (Format::OpenMetrics, Some(unit)) = (self.format, unit) {
-            let _ = writeln!(self.text, "# UNIT {PREFIX}{family} {unit}");
+            let _ = writeln!(self.text, "# UNIT {prefix}{family} {unit}");
         }
     }
 
@@ -186,8 +196,9 @@ impl Exposition {
             labels.map(|(label, value)| format!("{label}=\"{}\"", Escaped(value))).collect();
         let labels =
             if labels.is_empty() { String::new() } else { format!("{{{}}}", labels.join(",")) };
+        let prefix = self.prefix;
         // A string takes any text.
-        let _ = writeln!(self.text, "{PREFIX}{name}{labels} {value}");
+        let _ = writeln!(self.text, "{prefix}{name}{labels} {value}");
     }
 }
 

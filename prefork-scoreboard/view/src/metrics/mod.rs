@@ -1,6 +1,7 @@
 //! A board as figures for Prometheus.
 
 mod exposition;
+mod strangers;
 
 use prefork_scoreboard::{Life, Stall, State, Status};
 
@@ -13,6 +14,9 @@ use crate::{DaemonState, View, words};
 /// All are gauges: what a child has counted goes with it, so nothing here only ever grows.
 #[must_use]
 pub fn text(view: &View, format: Format) -> String {
+    if !view.is_of_daemon() {
+        return strangers::text(view, format);
+    }
     let owner = &view.owner;
     let mut to = Exposition::new(format, owner.name.as_deref());
     build(&mut to, owner.version.as_deref(), owner.library.as_deref());
@@ -63,25 +67,16 @@ pub fn daemon_state(to: &mut Exposition, state: DaemonState) {
 
 /// Writes what the children do, as far as a board says.
 pub fn children(to: &mut Exposition, view: &View) {
-    let live = State::ALL.into_iter().map(Status::Live);
-    let there: Vec<_> = view.rows.iter().filter(|row| row.life != Life::Gone).collect();
-    let counts = live.chain([Status::Stalled(Stall::Damaged)]).map(|status| {
-        let state = words::state(status);
-        let count = there.iter().filter(|row| words::state(row.status) == state).count();
-        (state, Value::from(count))
-    });
-    let counts: Vec<_> = counts.chain([("gone", view.tally.gone.into())]).collect();
-    to.gauges("children", "Children by what they are doing", "state", &counts);
+    to.gauges("children", "Children by what they are doing", "state", &by_state(view));
     to.gauge(
         "leaving_children",
         "Children that were asked to leave and finish what they have in hand",
         Some(view.leaving()),
     );
-    let memory = view.rows.iter().filter_map(|row| row.memory).reduce(u64::saturating_add);
     to.gauge(
         "children_resident_bytes",
         "Resident memory of the children, shared pages counted in each",
-        memory,
+        memory(view),
     );
     to.gauge(
         "longest_request_seconds",
@@ -92,15 +87,31 @@ pub fn children(to: &mut Exposition, view: &View) {
     to.gauge("oldest_child_age_seconds", "Age of the oldest child", oldest);
 }
 
+/// Counts by state, each state present.
+fn by_state(view: &View) -> Vec<(&'static str, Value)> {
+    let live = State::ALL.into_iter().map(Status::Live);
+    let there: Vec<_> = view.rows.iter().filter(|row| row.life != Life::Gone).collect();
+    let counts = live.chain([Status::Stalled(Stall::Damaged)]).map(|status| {
+        let state = words::state(status);
+        let count = there.iter().filter(|row| words::state(row.status) == state).count();
+        (state, Value::from(count))
+    });
+    counts.chain([("gone", view.tally.gone.into())]).collect()
+}
+
+fn memory(view: &View) -> Option<u64> {
+    view.rows.iter().filter_map(|row| row.memory).reduce(u64::saturating_add)
+}
+
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
     use crate::samples::{of_rows, row, view};
 
     /// Reads the text back, line by line, as strictly as the formats have it.
-    fn parsed(text: &str) -> BTreeMap<&str, f64> {
+    pub(super) fn parsed(text: &str) -> BTreeMap<&str, f64> {
         let mut samples = BTreeMap::new();
         let (mut family, mut info) = ("", "");
         for line in text.lines().filter(|line| *line != "# EOF") {

@@ -1,17 +1,19 @@
 //! The columns of the table, as many as there is room for.
 
-use prefork_scoreboard::Life;
+use prefork_scoreboard::{Column as Declared, ColumnKind, Life, Value};
 
 use super::sort::Key;
-use prefork_view::{Row, bytes, duration, state};
+use prefork_view::{Row, View, bytes, duration, figure, state};
 
 /// A column: what it is sorted by says what it shows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Column {
     pub(super) key: Key,
-    pub(super) heading: &'static str,
+    pub(super) heading: String,
     pub(super) width: u16,
     pub(super) align: Align,
+    /// As the board declares it, of one that it does.
+    declared: Option<Declared>,
 }
 
 /// Where the text of a column stands.
@@ -28,22 +30,28 @@ const SHORTEST_LABEL: u16 = 10;
 /// What a client should have where there is room, `[2001:db8::1]:4711` and the like.
 const WIDE_CLIENT: u16 = 24;
 
-const fn column(key: Key, heading: &'static str, width: u16, align: Align) -> Column {
-    Column { key, heading, width, align }
+/// A column that every board has.
+struct Common(Key, &'static str, u16, Align);
+
+impl Common {
+    fn column(&self) -> Column {
+        let &Self(key, heading, width, align) = self;
+        Column { key, heading: heading.to_owned(), width, align, declared: None }
+    }
 }
 
 /// What is asked for most comes first, as on the status page.
-const ALL: [Column; 10] = [
-    column(Key::State, "STATE", 9, Align::Left),
-    column(Key::Time, "TIME", 6, Align::Right),
-    column(Key::Label, "LABEL", LABEL, Align::Left),
-    column(Key::Client, "CLIENT", 15, Align::Left),
-    column(Key::Pid, "PID", 7, Align::Right),
-    column(Key::Requests, "REQS", 6, Align::Right),
-    column(Key::Age, "AGE", 6, Align::Right),
-    column(Key::Memory, "MEM", 5, Align::Right),
-    column(Key::Slot, "SLOT", 5, Align::Right),
-    column(Key::Generation, "GEN", 4, Align::Right),
+const ALL: [Common; 10] = [
+    Common(Key::State, "STATE", 9, Align::Left),
+    Common(Key::Time, "TIME", 6, Align::Right),
+    Common(Key::Label, "LABEL", LABEL, Align::Left),
+    Common(Key::Client, "CLIENT", 15, Align::Left),
+    Common(Key::Pid, "PID", 7, Align::Right),
+    Common(Key::Requests, "REQS", 6, Align::Right),
+    Common(Key::Age, "AGE", 6, Align::Right),
+    Common(Key::Memory, "MEM", 5, Align::Right),
+    Common(Key::Slot, "SLOT", 5, Align::Right),
+    Common(Key::Generation, "GEN", 4, Align::Right),
 ];
 
 /// Which columns go first where the terminal is narrow, before the label is cut.
@@ -54,9 +62,17 @@ const DISPENSABLE: [Key; 6] =
 const LAST: [Key; 2] = [Key::Label, Key::Time];
 
 /// Chooses the columns for a terminal; what is left over, client and label have.
-pub(super) fn columns(width: u16) -> Vec<Column> {
-    let mut columns = ALL.to_vec();
-    for key in DISPENSABLE {
+pub(super) fn columns(width: u16, view: &View) -> Vec<Column> {
+    let mut columns: Vec<_> = ALL.iter().map(Common::column).collect();
+    if !view.is_of_daemon() {
+        columns.retain(|column| column.key != Key::Generation);
+    }
+    let label = columns.iter().position(|column| column.key == Key::Label);
+    let before = label.unwrap_or(columns.len());
+    columns.splice(before..before, own(view));
+    // What the board declares is what its makers want to see: it goes last, and of it the last first.
+    let own = (0..view.columns.len()).rev().map(Key::Own);
+    for key in DISPENSABLE.into_iter().chain(own) {
         if needed(&columns) <= width {
             break;
         }
@@ -83,6 +99,25 @@ pub(super) fn columns(width: u16) -> Vec<Column> {
     columns
 }
 
+/// The columns that the board declares.
+fn own(view: &View) -> Vec<Column> {
+    /// The least and the most room that a text has.
+    const TEXT: (usize, usize) = (12, 16);
+    let column = |(place, declared): (usize, &Declared)| {
+        let heading = declared.name().to_uppercase();
+        let (width, align) = match declared.kind() {
+            ColumnKind::Counter | ColumnKind::Gauge => {
+                // As wide as any figure is, and the heading as far as it goes.
+                (heading.len().clamp(6, 10), Align::Right)
+            }
+            ColumnKind::Text => (heading.len().clamp(TEXT.0, TEXT.1), Align::Left),
+        };
+        let width = u16::try_from(width).unwrap_or(u16::MAX);
+        Column { key: Key::Own(place), heading, width, align, declared: Some(declared.clone()) }
+    };
+    view.columns.iter().enumerate().map(column).collect()
+}
+
 fn needed(columns: &[Column]) -> u16 {
     let gaps = u16::try_from(columns.len().saturating_sub(1)).unwrap_or(u16::MAX);
     columns.iter().map(|column| column.width).sum::<u16>() + gaps
@@ -105,7 +140,19 @@ impl Column {
             Key::Memory => row.memory.map_or_else(dash, bytes),
             Key::Client => row.client.clone(),
             Key::Label => row.label.clone(),
+            Key::Own(place) => match (&self.declared, row.value(place)) {
+                (Some(declared), Some(value)) => short(declared, value),
+                (None, _) | (_, None) => dash(),
+            },
         }
+    }
+}
+
+/// A value in six characters, if it is a number.
+fn short(declared: &Declared, value: &Value) -> String {
+    match (declared.unit_name(), value) {
+        (None, Value::Number(number)) => count(*number),
+        (Some(_), Value::Number(_)) | (_, Value::Text(_)) => figure(declared, value),
     }
 }
 
@@ -125,6 +172,11 @@ fn count(number: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use prefork_view::samples::{jobs, view};
+
+    fn columns(width: u16) -> Vec<Column> {
+        super::columns(width, &view())
+    }
 
     fn keys(width: u16) -> Vec<Key> {
         columns(width).iter().map(|column| column.key).collect()
@@ -160,6 +212,31 @@ mod tests {
             if label(width).is_some_and(|(_, label)| label < LABEL) {
                 assert_eq!(keys(width).len(), 4, "{width}");
             }
+        }
+    }
+
+    #[test]
+    fn what_a_board_declares_stands_before_the_label() {
+        let view = jobs();
+        let own = |width| {
+            let columns = super::columns(width, &view);
+            assert!(columns.iter().all(|column| column.key != Key::Generation), "it has none");
+            assert!(width < 20 || needed(&columns) <= width, "{width}: {columns:?}");
+            let own = columns.iter().filter(|column| column.declared.is_some());
+            let shown = own.map(|column| (column.heading.clone(), column.text(&view.rows[1])));
+            shown.collect::<Vec<_>>()
+        };
+        let shown = |all: &[(&str, &str)]| {
+            let owned =
+                |(heading, text): &(&str, &str)| ((*heading).to_owned(), (*text).to_owned());
+            all.iter().map(owned).collect::<Vec<_>>()
+        };
+        let all = [("WRITTEN", "4.6K"), ("VOLUME", "photos-2"), ("ERRORS", "1"), ("QUEUE", "2")];
+        assert_eq!(own(120), shown(&all));
+        assert_eq!(own(80), shown(&all[..3]));
+        assert_eq!(own(60), shown(&all[..1]));
+        for width in 0..300 {
+            let _ = own(width);
         }
     }
 

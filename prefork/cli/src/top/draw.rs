@@ -20,9 +20,9 @@ use super::{
     history::Sample,
     kill::{OFFERED, Target},
     palette::Palette,
-    sort::Key,
+    sort::{Key, OWN},
 };
-use prefork_view::{Row, duration};
+use prefork_view::{Row, View, duration};
 
 /// The least height at which there is room for the sparklines, and for the whole footer.
 const TALL: u16 = 14;
@@ -54,7 +54,7 @@ pub(super) fn draw(frame: &mut Frame<'_>, app: &mut App, palette: &Palette) {
             pool,
             app,
             &Graph {
-                name: "children",
+                name: if app.view().is_of_daemon() { "children" } else { "processes" },
                 now: tally.taken(),
                 value: |sample| sample.pool,
                 style: palette.pool(),
@@ -75,7 +75,7 @@ pub(super) fn draw(frame: &mut Frame<'_>, app: &mut App, palette: &Palette) {
     draw_table(frame, table, app, palette);
     draw_footer(frame, footer, app, palette);
     match app.mode() {
-        Mode::Help => draw_help(frame, palette),
+        Mode::Help => draw_help(frame, app.view(), palette),
         Mode::Watch | Mode::Filter | Mode::Ask(_) => {}
     }
 }
@@ -178,7 +178,7 @@ fn draw_table(frame: &mut Frame<'_>, area: Rect, app: &mut App, palette: &Palett
     // In line with what stands above and below it.
     let indent = area.width.min(1);
     let area = Rect { x: area.x + indent, width: area.width - indent, ..area };
-    let columns = columns(area.width);
+    let columns = columns(area.width, app.view());
     let sort = app.sort();
     let heading = columns.iter().map(|column| {
         let is_sorted = column.key == sort.key;
@@ -187,7 +187,7 @@ fn draw_table(frame: &mut Frame<'_>, area: Rect, app: &mut App, palette: &Palett
             (true, false) => "\u{25bc}",
             (true, true) => "\u{25b2}",
         };
-        aligned(*column, format!("{}{mark}", column.heading))
+        aligned(column, format!("{}{mark}", column.heading))
     });
     let heading = TableRow::new(heading).style(palette.heading());
     let widths: Vec<_> = columns.iter().map(|column| Constraint::Length(column.width)).collect();
@@ -205,7 +205,7 @@ fn draw_table(frame: &mut Frame<'_>, area: Rect, app: &mut App, palette: &Palett
 
 fn draw_row<'a>(row: &Row, columns: &[Column], palette: &Palette) -> TableRow<'a> {
     TableRow::new(columns.iter().map(|column| {
-        let cell = aligned(*column, column.text(row));
+        let cell = aligned(column, column.text(row));
         match column.key {
             Key::State => cell.style(palette.class(row.class())),
             Key::Slot
@@ -216,12 +216,13 @@ fn draw_row<'a>(row: &Row, columns: &[Column], palette: &Palette) -> TableRow<'a
             | Key::Time
             | Key::Memory
             | Key::Client
-            | Key::Label => cell,
+            | Key::Label
+            | Key::Own(_) => cell,
         }
     }))
 }
 
-fn aligned<'a>(column: Column, text: String) -> Cell<'a> {
+fn aligned<'a>(column: &Column, text: String) -> Cell<'a> {
     let alignment = match column.align {
         Align::Left => Alignment::Left,
         Align::Right => Alignment::Right,
@@ -238,13 +239,24 @@ fn draw_footer(frame: &mut Frame<'_>, area: Rect, app: &App, palette: &Palette) 
         Mode::Ask(target) => question(target, palette),
     };
     let mut sorts = vec![Span::raw(" sort:")];
-    for sort in Key::ALL {
-        let (character, word) = sort.name();
+    for (sort, character, word) in orders(app.view()) {
         let style = if app.sort().key == sort { palette.bar() } else { Style::new() };
         let key = Span::styled(format!(" {character}"), palette.heading());
         sorts.extend([key, Span::raw(" "), Span::styled(word, style)]);
     }
     frame.render_widget(Paragraph::new(vec![first, Line::from(sorts)]), area);
+}
+
+/// What the processes of a board can be sorted by: those of its own columns come first.
+fn orders(view: &View) -> impl Iterator<Item = (Key, char, String)> {
+    let own = view.columns.iter().zip(OWN.chars()).enumerate();
+    let own = own
+        .map(|(place, (column, character))| (Key::Own(place), character, column.name().to_owned()));
+    let common = Key::ALL.into_iter().filter(|key| *key != Key::Generation || view.is_of_daemon());
+    own.chain(common.map(|key| {
+        let (character, word) = key.name();
+        (key, character, word.to_owned())
+    }))
 }
 
 fn keys(app: &App, palette: &Palette) -> Line<'static> {
@@ -277,8 +289,8 @@ fn question(target: &Target, palette: &Palette) -> Line<'static> {
 }
 
 /// Draws all keys over the middle, as far as there is room.
-fn draw_help(frame: &mut Frame<'_>, palette: &Palette) {
-    let lines = help::lines();
+fn draw_help(frame: &mut Frame<'_>, view: &View, palette: &Palette) {
+    let lines = help::lines(view);
     let area = frame.area();
     let width = lines.iter().map(|line| line.width()).max().unwrap_or(0) + 2;
     let width = u16::try_from(width).unwrap_or(u16::MAX).min(area.width);

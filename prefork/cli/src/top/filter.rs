@@ -11,7 +11,7 @@ pub(super) struct Filter {
 }
 
 impl Filter {
-    /// Whether a child is shown: by its label, client, state or pid, in small or capital letters.
+    /// Whether a child is shown: by its label, client, state, pid or what the board declares, in small or capital letters.
     pub(super) fn shows(&self, row: &Row) -> bool {
         let rests = row.class() == Class::Idle && row.life != Life::Gone && !row.is_leaving;
         if self.hides_idle && rests {
@@ -23,6 +23,7 @@ impl Filter {
             || has(&row.label)
             || has(&row.client)
             || has(state(row.status))
+            || row.values.iter().flatten().any(|value| has(&value.to_string()))
             || row.pid.is_some_and(|pid| has(&pid.to_string()))
     }
 

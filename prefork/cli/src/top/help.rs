@@ -1,6 +1,8 @@
 //! The keys, each with what it does.
 
-use super::sort::Key;
+use prefork_view::View;
+
+use super::sort::{Key, OWN};
 
 /// One for each line.
 const KEYS: [(&str, &str); 9] = [
@@ -15,12 +17,15 @@ const KEYS: [(&str, &str); 9] = [
     ("?", "this"),
 ];
 
-/// Returns the lines, with the characters by which children are sorted.
-pub(super) fn lines() -> Vec<String> {
+/// Returns the lines, with the characters by which the processes of a board are sorted.
+pub(super) fn lines(view: &View) -> Vec<String> {
     let keys = KEYS.into_iter().map(|(key, what)| format!(" {key:<8} {what} "));
     let sorts = Key::ALL.into_iter().map(|key| {
         let (character, word) = key.name();
         format!(" {character:<8} sort by {word}; again: reverse ")
     });
-    keys.chain(sorts).collect()
+    let own = view.columns.iter().zip(OWN.chars()).map(|(column, character)| {
+        format!(" {character:<8} sort by {}; again: reverse ", column.name())
+    });
+    keys.chain(sorts).chain(own).collect()
 }

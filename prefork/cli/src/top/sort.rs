@@ -2,7 +2,7 @@
 
 use std::cmp::Ordering;
 
-use prefork_scoreboard::Class;
+use prefork_scoreboard::{Class, Value};
 
 use prefork_view::Row;
 
@@ -19,10 +19,12 @@ pub(super) enum Key {
     Memory,
     Client,
     Label,
+    /// A column that the board declares, by its place among them.
+    Own(usize),
 }
 
 impl Key {
-    /// All keys, in the order of the footer.
+    /// All keys of every board, in the order of the footer.
     pub(super) const ALL: [Self; 10] = [
         Self::Slot,
         Self::Pid,
@@ -38,7 +40,7 @@ impl Key {
 
     /// Returns the character on the keyboard, and the word for the footer, which need not begin
     /// with it.
-    pub(super) const fn name(self) -> (char, &'static str) {
+    pub(super) fn name(self) -> (char, &'static str) {
         match self {
             Self::Slot => ('s', "slot"),
             Self::Pid => ('p', "pid"),
@@ -50,11 +52,13 @@ impl Key {
             Self::Memory => ('m', "mem"),
             Self::Client => ('c', "client"),
             Self::Label => ('l', "label"),
+            Self::Own(place) => (digit(place), "its own"),
         }
     }
 
     fn of(character: char) -> Option<Self> {
-        Self::ALL.into_iter().find(|key| key.name().0 == character)
+        let own = OWN.chars().position(|digit| digit == character).map(Self::Own);
+        own.or_else(|| Self::ALL.into_iter().find(|key| key.name().0 == character))
     }
 
     /// Compares as is most useful: of what may be a burden, the greatest comes first.
@@ -70,8 +74,21 @@ impl Key {
             Self::Memory => b.memory.cmp(&a.memory),
             Self::Client => a.client.cmp(&b.client),
             Self::Label => a.label.cmp(&b.label),
+            Self::Own(place) => match (a.value(place), b.value(place)) {
+                (Some(Value::Number(a)), Some(Value::Number(b))) => b.cmp(a),
+                (Some(Value::Text(a)), Some(Value::Text(b))) => a.cmp(b),
+                (a, b) => b.is_some().cmp(&a.is_some()),
+            },
         }
     }
+}
+
+/// The characters for the columns that a board declares.
+pub(super) const OWN: &str = "123456789";
+
+/// Returns the character for one of these; of the tenth and later ones there is none.
+fn digit(place: usize) -> char {
+    OWN.chars().nth(place).unwrap_or(' ')
 }
 
 const fn rank(class: Class) -> u8 {
@@ -122,7 +139,7 @@ impl Sort {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use prefork_view::samples::view;
+    use prefork_view::samples::{jobs, view};
 
     fn slots(sort: Sort) -> Vec<usize> {
         let view = view();
@@ -141,9 +158,25 @@ mod tests {
                 Key::Requests | Key::Age | Key::Memory => &[6, 5, 4, 3, 1, 0],
                 Key::Time => &[6, 1, 0, 3, 4, 5],
                 Key::State => &[4, 1, 6, 5, 3, 0],
+                Key::Own(_) => unreachable!("of no board in particular"),
             };
             assert_eq!(slots(Sort { key, reversed: false }), expected, "{key:?}");
         }
+    }
+
+    #[test]
+    fn what_a_board_declares_can_be_sorted_by() {
+        let view = jobs();
+        let slots = |character| {
+            let mut sort = Sort::DEFAULT;
+            sort.choose(character);
+            let mut rows: Vec<&Row> = view.taken().collect();
+            sort.apply(&mut rows);
+            rows.iter().map(|row| row.slot).collect::<Vec<_>>()
+        };
+        assert_eq!(slots('1'), [1, 0], "the most that was written");
+        assert_eq!(slots('2'), [0, 1], "volumes by their names");
+        assert_eq!(slots('9'), [0, 1], "there is no such column");
     }
 
     #[test]
@@ -167,6 +200,7 @@ mod tests {
         let mut all: Vec<char> = Key::ALL.iter().map(|key| key.name().0).collect();
         // These do something else.
         all.extend(['q', 'r', ' ', '/', 'i', 'k', '?']);
+        all.extend(OWN.chars());
         let count = all.len();
         all.sort_unstable();
         all.dedup();
