@@ -116,7 +116,14 @@ my $boot_of_board = substr $head, 64, 16;
 my $this_boot = $boot_of_board eq $boot_id || $boot_of_board eq "\0" x 16;
 my $here = $namespace && $namespace == ((stat '/proc/self/ns/pid')[1] // 0);
 my $owner = !$this_boot ? 'gone' : $kind == 1 ? owner_life($path) : $here ? life($pid, $start) : 'unknown';
-my $life_of = !$this_boot ? sub { 'gone' } : $kind == 1 ? sub { $owner } : $here ? \&life : sub { 'unknown' };
+
+sub life_of {
+    my ($pid, $start) = @_;
+    return 'gone' if !$this_boot;
+    return life($pid, $start) if $here && ($start || $kind == 2);
+    # Of children of an owner that lives it empties the slots.
+    return $kind == 1 ? $owner : 'unknown';
+}
 
 my ($title, @columns) = describe($file);
 say join "\t", $title ne '' ? $title : '-', (undef, 'owned', 'shared')[$kind], $slots, $pid, $owner;
@@ -130,7 +137,7 @@ for my $slot (0 .. $slots - 1) {
     my $raw = whole($file, $at, 256);
     if (!defined $raw) {
         # Pid and start count even so.
-        say join "\t", $slot, '?', '-', $life_of->(unpack 'x24 L< x36 Q<', bytes_at($file, $at, 256));
+        say join "\t", $slot, '?', '-', life_of(unpack 'x24 L< x36 Q<', bytes_at($file, $at, 256));
         next;
     }
     my ($state, $label, $client) = unpack 'x16 C3', $raw;
@@ -146,5 +153,5 @@ for my $slot (0 .. $slots - 1) {
         !defined $found ? '?' : $_->{kind} eq 'text' ? printable($found =~ s/\0.*//sr) : unpack 'Q<', $found
     } @columns;
     my @texts = map { printable($_) } substr($raw, 96, $label < 96 ? $label : 96), substr $raw, 192, $client < 64 ? $client : 64;
-    say join "\t", $slot, printable(chr $state), $pid, $life_of->($pid, $start), $requests, $since, @texts, @values;
+    say join "\t", $slot, printable(chr $state), $pid, life_of($pid, $start), $requests, $since, @texts, @values;
 }

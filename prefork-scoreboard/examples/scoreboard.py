@@ -169,8 +169,15 @@ def read(path):
         raw = whole(fd, 1096, 3000)
         facts = list(lines(raw[24:], struct.unpack_from("<Q", raw, 16)[0])) if raw else []
         owner = "gone" if not this_boot else owner_life(path) if kind == 1 else life(pid, start) if here else "unknown"
-        known = kind == 1 or not this_boot
-        life_of = (lambda *_: owner if this_boot else "gone") if known else life if here else lambda *_: "unknown"
+
+        def life_of(pid, start):
+            if not this_boot:
+                return "gone"
+            if here and (start or kind == 2):
+                return life(pid, start)
+            # Of children of an owner that lives it empties the slots.
+            return owner if kind == 1 else "unknown"
+
         board = {"kind": kind, "slots": slots, "stride": stride, "pid": pid, "life": owner, "title": title,
                  "facts": facts, "columns": columns, "is_of_this_boot": this_boot, "life_of": life_of}
         board["taken"] = [it for it in (slot(board, fd, number) for number in range(slots)) if it]

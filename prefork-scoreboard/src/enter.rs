@@ -33,10 +33,13 @@ pub mod variables {
 }
 
 impl OwnedBoard {
-    /// Returns the environment variables for a program that is to enter `slot`, of which the names are in
-    /// [`variables`]; `None` of a board without a name, which no program can open.
+    /// Returns the environment variables, whose names are in [`variables`], for a program that is to enter `slot`.
     ///
     /// The slot is [assigned](Self::assign) before the program is executed, and [cleared](Self::clear) once it was reaped.
+    ///
+    /// # Errors
+    ///
+    /// [`EnterError`] of a board without a name, which no program can open, and if there is no such slot.
     ///
     /// # Examples
     ///
@@ -50,17 +53,17 @@ impl OwnedBoard {
     /// let board = OwnedBoard::create(&path, 8)?;
     /// board.assign(3, 1)?;
     /// let mut program = Command::new("true");
-    /// program.envs(board.variables(3).into_iter().flatten());
+    /// program.envs(board.variables(3)?);
     /// let mut program = program.spawn()?;
     /// program.wait()?;
     /// board.clear(3)?;
     /// # Ok(())
     /// # }
     /// ```
-    #[must_use]
-    pub fn variables(&self, slot: usize) -> Option<[(&'static str, OsString); 2]> {
-        let path = self.path()?.as_os_str().to_owned();
-        Some([(variables::PATH, path), (variables::SLOT, slot.to_string().into())])
+    pub fn variables(&self, slot: usize) -> Result<[(&'static str, OsString); 2], EnterError> {
+        self.offset(slot)?;
+        let path = self.path().ok_or(EnterError::Unnamed)?.as_os_str().to_owned();
+        Ok([(variables::PATH, path), (variables::SLOT, slot.to_string().into())])
     }
 }
 

@@ -46,7 +46,7 @@ fn a_program_reports_in_the_slot_that_it_was_given() {
         board.assign(2, generation).expect("a slot");
         let mut command = role(name, "program");
         give_directory(&mut command, &directory).stdin(Stdio::piped());
-        let mut started = Started::new(command.envs(board.variables(2).into_iter().flatten()));
+        let mut started = Started::new(command.envs(board.variables(2).expect("it has a path")));
         wait_for("a report", || board.tally(0..4).expect("a tally").busy == 1);
         let record = board.record(2).expect("a record");
         assert_eq!((record.label(), record.pid()), ("cat.png", Some(started.0.id())));
@@ -112,7 +112,7 @@ fn a_program_need_not_be_a_child_of_its_supervisor() {
     shell.args(["-c", "\"$@\"; exit $?", "sh"]).arg(program.get_program()).args(program.get_args());
     shell.envs(program.get_envs().filter_map(|(key, value)| Some((key, value?))));
     give_directory(&mut shell, &directory).stdin(Stdio::piped());
-    let mut started = Started::new(shell.envs(board.variables(0).into_iter().flatten()));
+    let mut started = Started::new(shell.envs(board.variables(0).expect("it has a path")));
     wait_for("a report", || board.tally(0..4).expect("a tally").busy == 1);
     let record = board.record(0).expect("a record");
     assert_ne!(record.pid(), Some(started.0.id()), "there is a shell between");
@@ -161,7 +161,9 @@ fn who_was_not_given_the_slot_is_refused() {
         assert!(matches!(Board::enter(&shared, 0), Err(EnterError::Shared { .. })));
         board.resize(2).expect("another board");
         assert!(matches!(refused(0), EnterError::Unassigned { .. }));
-        assert_eq!(OwnedBoard::anonymous(1).expect("a board").variables(0), None);
+        let unnamed = OwnedBoard::anonymous(1).expect("a board");
+        assert!(matches!(unnamed.variables(0), Err(EnterError::Unnamed)));
+        assert!(matches!(board.variables(2), Err(EnterError::Slot { .. })), "there is no slot 2");
 
         board.assign(1, 1).expect("a slot");
         let kept = directory.path().join("kept");

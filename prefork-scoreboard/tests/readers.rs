@@ -1,12 +1,14 @@
 //! The documentation of the format is enough to write readers in other languages.
 mod common;
 
-use common::{Forked, alone, directory, wait_for};
+use common::{Forked, PATIENCE, Started, alone, directory, wait_for};
 use prefork_scoreboard::{BoardOptions, Column, Facts, Slot, State};
-use std::fs::OpenOptions;
+use std::fs::{self, OpenOptions};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
 use std::os::unix::fs::FileExt;
-use std::path::Path;
-use std::process::Command;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 
 const PAGE: u64 = 4096;
 
@@ -34,11 +36,14 @@ const REPORTED: &str = "18446744073709551614\tT\tGET /caf\u{e9} ?[2J?\t[2001:db8
 
 const NOTHING: &str = "0\tT\t\t\t0\t\t0\n";
 
+fn example(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("examples").join(name)
+}
+
 /// What each of them prints, with a T for how long ago something was.
 fn assert_read(path: &Path, expected: &str) {
     for (language, script) in READERS {
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples").join(script);
-        let Ok(output) = Command::new(language).arg(script).arg(path).output() else {
+        let Ok(output) = Command::new(language).arg(example(script)).arg(path).output() else {
             println!("SKIPPED: there is no {language} here");
             continue;
         };
@@ -85,7 +90,7 @@ fn readers_in_other_languages_read_what_was_written() {
 
     // As after the sudden death of the owner.
     let kept = directory.path().join("kept");
-    std::fs::copy(&path, &kept).expect("a copy, which nobody has locked");
+    fs::copy(&path, &kept).expect("a copy, which nobody has locked");
     assert_read(&kept, &running.replace("running", "gone"));
 }
 
@@ -132,10 +137,9 @@ fn readers_in_other_languages_believe_nothing() {
     assert_read(&path, &format!("a?[2J\towned\t1\t{pid}\trunning\n{columns}"));
     drop(board);
     for contents in [&b""[..], b"PFSBOARD", &[b'x'; 9000]] {
-        std::fs::write(&path, contents).expect("written");
+        fs::write(&path, contents).expect("written");
         for (language, script) in READERS {
-            let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples").join(script);
-            let Ok(output) = Command::new(language).arg(script).arg(&path).output() else {
+            let Ok(output) = Command::new(language).arg(example(script)).arg(&path).output() else {
                 continue;
             };
             let errors = String::from_utf8_lossy(&output.stderr);
@@ -143,6 +147,48 @@ fn readers_in_other_languages_believe_nothing() {
             assert_eq!(errors.lines().count(), 1, "{language}: {errors}");
         }
     }
+}
+
+/// A page of a board is made of what strangers have written.
+#[test]
+fn a_page_in_python_shows_a_board_and_escapes_what_is_in_it() {
+    let directory = directory();
+    let path = directory.path().join("board");
+    let board = options().share(&path, 4).expect("a board");
+    let mut slot = board.claim().expect("a slot");
+    report(&mut slot);
+    slot.label("<script>&\u{e9}");
+    let mut command = Command::new("python3");
+    command.arg("-B").arg(example("page.py")).arg(&path).arg("0").stdout(Stdio::piped());
+    let Ok(child) = command.spawn() else {
+        return println!("SKIPPED: there is no python3 here");
+    };
+    let mut page = Started(child);
+    let mut address = String::new();
+    let output = page.0.stdout.take().expect("piped");
+    BufReader::new(output).read_line(&mut address).expect("it prints where it is");
+    let address = address.trim().trim_start_matches("http://").trim_end_matches('/').to_owned();
+    let get = || {
+        let mut stream = TcpStream::connect(&address).expect("it listens");
+        stream.set_read_timeout(Some(PATIENCE)).expect("not zero");
+        stream.write_all(b"GET / HTTP/1.0\r\n\r\n").expect("sent");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).expect("answered");
+        answer
+    };
+    let answer = get();
+    let row =
+        "<tr><td>0<td>K<td>PID<td>running<td>18446744073709551614<td>&lt;script&gt;&amp;\u{e9}\
+               <td>18446744073709551615<td>photos-3 \u{e9}?<td>0\n"
+            .replace("PID", &std::process::id().to_string());
+    assert!(answer.contains(" 200 OK\r\n") && answer.contains(&row), "{answer}");
+    assert!(
+        answer.contains("<h1>thumb\u{2013}nails</h1>\n<p>1 of 4 slots are taken\n"),
+        "{answer}"
+    );
+    fs::remove_file(&path).expect("ours");
+    let answer = get();
+    assert!(answer.contains(" 503 ") && answer.contains("No such file"), "{answer}");
 }
 
 /// Writes a description as one who can write the file may.

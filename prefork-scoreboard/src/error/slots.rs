@@ -133,6 +133,9 @@ pub enum EnterError {
         /// The path of the board.
         path: PathBuf,
     },
+    /// The board has no path by which a program could open it.
+    #[error("programs cannot enter a scoreboard without a name; create it at a path")]
+    Unnamed,
     /// The supervisor that has made the board is gone.
     #[error("scoreboard {path} has no owner that runs; let the supervisor start this program", path = one_line(path))]
     NoOwner {
