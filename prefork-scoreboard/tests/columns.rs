@@ -197,7 +197,7 @@ fn a_column_that_is_not_there_is_named_with_those_that_are() {
     memory.assign(1);
     let slot = memory.enter(7);
     let error = slot.number("errors").expect_err("a slot in memory").to_string();
-    assert!(error.starts_with("slot 7 has no column errors: "), "{error}");
+    assert!(error.starts_with("slot 7 has no column errors, as "), "{error}");
 }
 
 #[test]

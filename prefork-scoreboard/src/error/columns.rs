@@ -10,7 +10,7 @@ use thiserror::Error;
 pub enum DescriptionFault {
     /// The title is too long, or not printable.
     #[error(
-        "title {title:?} cannot be that of a scoreboard: give one line of printable text, at most {max} bytes"
+        "title {title:?} cannot be that of a scoreboard; give one line of printable text, at most {max} bytes"
     )]
     Title {
         /// The title asked for.
@@ -20,7 +20,7 @@ pub enum DescriptionFault {
     },
     /// The name of a column has other characters than names have, or too many.
     #[error(
-        "column {name:?} cannot have that name: give 1 to 32 of a to z, 0 to 9 and _, the first a letter"
+        "column {name:?} cannot have that name; give 1 to 32 of a to z, 0 to 9 and _, the first a letter"
     )]
     Name {
         /// The name asked for.
@@ -28,7 +28,8 @@ pub enum DescriptionFault {
     },
     /// The unit of a column has other characters than units have, or too many, or is that of a text.
     #[error(
-        "column {name} cannot have the unit {unit:?}: numbers have 1 to 16 of a to z, 0 to 9 and _, the first a letter, and texts have none"
+        "column {name} cannot have the unit {unit:?}; units of numbers are 1 to 16 of a to z, 0 to 9 and _, the first a letter, and texts have none",
+        name = one_line(name)
     )]
     Unit {
         /// The name of the column.
@@ -37,7 +38,7 @@ pub enum DescriptionFault {
         unit: String,
     },
     /// Two columns have the same name.
-    #[error("column {name} is declared twice; give each a name of its own")]
+    #[error("column {name} is declared twice; give each a name of its own", name = one_line(name))]
     Twice {
         /// The name.
         name: String,
@@ -50,7 +51,8 @@ pub enum DescriptionFault {
     },
     /// A slot has no room for the values of a column.
     #[error(
-        "there is no room for column {name}: a slot holds 30 numbers, and a text takes as much as five; declare fewer"
+        "there is no room for column {name}, as a slot holds 30 numbers and a text takes as much as five; declare fewer",
+        name = one_line(name)
     )]
     Room {
         /// The name of the first column for which there is none.
@@ -64,7 +66,8 @@ pub enum DescriptionFault {
 pub enum ColumnError {
     /// The board of the slot has no columns.
     #[error(
-        "slot {slot} has no column {name}: its scoreboard was made without columns; declare them with `BoardOptions::column`"
+        "slot {slot} has no column {name}, as its scoreboard was made without columns; declare them with `BoardOptions::column`",
+        name = one_line(name)
     )]
     None {
         /// The slot.
@@ -73,7 +76,7 @@ pub enum ColumnError {
         name: String,
     },
     /// The board has columns, but not this one.
-    #[error("scoreboard {path} has no column {name}, but {}", known.join(", "), path = one_line(path))]
+    #[error("scoreboard {path} has no column {name}, but {}", known.join(", "), path = one_line(path), name = one_line(name))]
     Missing {
         /// The path of the board.
         path: PathBuf,
@@ -83,7 +86,7 @@ pub enum ColumnError {
         known: Vec<String>,
     },
     /// The column is a text, and a number was asked for.
-    #[error("column {name} of scoreboard {path} is a text; ask for it with `Slot::text`", path = one_line(path))]
+    #[error("column {name} of scoreboard {path} is a text; ask for it with `Slot::text`", path = one_line(path), name = one_line(name))]
     Text {
         /// The path of the board.
         path: PathBuf,
@@ -91,7 +94,7 @@ pub enum ColumnError {
         name: String,
     },
     /// The column is a number, and a text was asked for.
-    #[error("column {name} of scoreboard {path} is a number; ask for it with `Slot::number`", path = one_line(path))]
+    #[error("column {name} of scoreboard {path} is a number; ask for it with `Slot::number`", path = one_line(path), name = one_line(name))]
     Number {
         /// The path of the board.
         path: PathBuf,

@@ -70,7 +70,7 @@ pub enum CreateError {
         pid: u32,
     },
     /// The shared board at this path lacks a column, and a living process has a slot of it.
-    #[error("scoreboard {path} has no column \"{column}\", and process {pid} has a slot of it; choose another path, or wait until no process uses it", path = one_line(path))]
+    #[error("scoreboard {path} has no column \"{column}\", and process {pid} has a slot of it; choose another path, or wait until no process uses it", path = one_line(path), column = one_line(column))]
     Columns {
         /// The path of the board.
         path: PathBuf,

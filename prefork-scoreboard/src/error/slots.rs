@@ -128,7 +128,7 @@ pub enum ClaimError {
 #[non_exhaustive]
 pub enum EnterError {
     /// Nobody assigns the slots of the board.
-    #[error("the slots of scoreboard {path} are claimed and not assigned: claim one", path = one_line(path))]
+    #[error("the slots of scoreboard {path} are claimed and not assigned; claim one", path = one_line(path))]
     Shared {
         /// The path of the board.
         path: PathBuf,
@@ -143,7 +143,7 @@ pub enum EnterError {
         path: PathBuf,
     },
     /// The board was made in another pid namespace, where pids mean other processes.
-    #[error("scoreboard {path} is of another pid namespace: run the program in that of its supervisor", path = one_line(path))]
+    #[error("scoreboard {path} is of another pid namespace; run the program in that of its supervisor", path = one_line(path))]
     Namespace {
         /// The path of the board.
         path: PathBuf,
