@@ -1,9 +1,42 @@
 //! The arguments that are code.
 
 use super::Args;
-use crate::{
-    AutoReloadHandler, Child, ChildExit, DisconnectHandler, HungChild, Init, Result, child::Body,
-};
+use crate::{AutoReloadHandler, Child, ChildExit, DisconnectHandler, HungChild, Init, Result};
+
+impl Args {
+    /// Runs `hook` in the parent, after the daemon has initialized itself (gone to the background,
+    /// written its pid file, opened its logs), before children are started. This is the place to
+    /// bind to sockets. Default none.
+    ///
+    /// What it returns is handed to the [`main_loop`](Self::main_loop), `child_init` and `child_exit` that are set after it. (Those
+    /// that are set before are handed `()`, as they take nothing else.) If it fails or panics, the start fails.
+    ///
+    /// # Signals
+    ///
+    /// The signals that the parent answers to are blocked in it, and acted upon when the hook has
+    /// returned. A program that the hook starts inherits that mask.
+    ///
+    /// # Examples
+    ///
+    /// A main loop that takes what the hook returns comes after it, or the program does not compile:
+    ///
+    /// ```compile_fail,E0631
+    /// use prefork::{Args, Listener};
+    ///
+    /// let args = Args::new()
+    ///     .main_loop(|child, listener: &Listener| Ok(()))
+    ///     .after_init(|init| Ok(init.listen("127.0.0.1:0")?));
+    /// ```
+    pub fn after_init<T>(self, hook: impl FnOnce(&mut Init) -> Result<T> + 'static) -> Args<T> {
+        Args {
+            data: self.data,
+            before_daemonize: self.before_daemonize,
+            after_init: Box::new(hook),
+            parent_hooks: self.parent_hooks,
+            body: self.body.whatever_is_returned(),
+        }
+    }
+}
 
 impl<S> Args<S> {
     /// Runs `hook` in the caller, before anything is opened or forked. Default none.
@@ -14,36 +47,11 @@ impl<S> Args<S> {
         self
     }
 
-    /// Runs `hook` in the parent, after the daemon has initialized itself (gone to the background,
-    /// written its pid file, opened its logs), before children are started. This is the place to
-    /// bind to sockets. Default none.
-    ///
-    /// What it returns is handed to every [`main_loop`](Self::main_loop). If it fails or panics, the
-    /// start fails. Set it before `main_loop`, `child_init` and
-    /// `child_exit`, which are handed what it returns.
-    ///
-    /// # Signals
-    ///
-    /// The signals that the parent answers to are blocked in it, and acted upon when the hook has
-    /// returned. A program that the hook starts inherits that mask.
-    pub fn after_init<T>(self, hook: impl FnOnce(&mut Init) -> Result<T> + 'static) -> Args<T> {
-        let mut too_early = self.too_early;
-        too_early.extend(self.body.names());
-        Args {
-            data: self.data,
-            before_daemonize: self.before_daemonize,
-            after_init: Box::new(hook),
-            parent_hooks: self.parent_hooks,
-            body: Body::default(),
-            too_early,
-        }
-    }
-
     /// Runs `hook` in each child at its beginning, before the main loop, with the child's privileges.
     /// Default none.
     ///
     /// If it fails or panics, that is logged and the child ends with status 1 or 101; until a child
-    /// works, the next ones are started ever more slowly. Set it after `after_init`.
+    /// works, the next ones are started ever more slowly.
     pub fn child_init(mut self, hook: impl FnMut(&mut Child, &S) -> Result + 'static) -> Self {
         self.body.child_init = Some(Box::new(hook));
         self

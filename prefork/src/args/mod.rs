@@ -54,8 +54,6 @@ pub struct Args<S = ()> {
     pub(crate) after_init: AfterInit<S>,
     pub(crate) parent_hooks: ParentHooks,
     pub(crate) body: Body<S>,
-    /// What was set before `after_init`, whose result it is to be handed.
-    pub(crate) too_early: Vec<&'static str>,
 }
 
 /// The arguments that are data.
@@ -82,7 +80,6 @@ impl Args {
             after_init: Box::new(|_| Ok(())),
             parent_hooks: ParentHooks::default(),
             body: Body::default(),
-            too_early: Vec::new(),
         }
     }
 }

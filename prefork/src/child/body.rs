@@ -29,17 +29,23 @@ pub(crate) struct Failed {
     failure: Failure,
 }
 
-impl<S> Body<S> {
-    /// Returns the names of what is set.
-    pub(crate) fn names(&self) -> impl Iterator<Item = &'static str> + use<S> {
-        let set = [
-            ("child_init", self.child_init.is_some()),
-            ("main_loop", self.main_loop.is_some()),
-            ("child_exit", self.child_exit.is_some()),
-        ];
-        set.into_iter().filter(|(_, is_set)| *is_set).map(|(name, _)| name)
+impl Body<()> {
+    /// Makes the same, which takes nothing, where `after_init` returns something.
+    pub(crate) fn whatever_is_returned<S>(self) -> Body<S> {
+        let hook = |hook: Option<ChildHook<()>>| -> Option<ChildHook<S>> {
+            let mut hook = hook?;
+            Some(Box::new(move |child: &mut Child, _: &S| hook(child, &())))
+        };
+        let Self { child_init, main_loop, child_exit } = self;
+        Body {
+            child_init: hook(child_init),
+            main_loop: hook(main_loop),
+            child_exit: hook(child_exit),
+        }
     }
+}
 
+impl<S> Body<S> {
     /// Runs it all. The main loop is set: the arguments have been checked.
     pub(crate) fn run(
         &mut self,

@@ -61,16 +61,13 @@ pub(crate) fn check<S>(
     invocation: Option<&Invocation>,
     when: When,
 ) -> Result<Plan<S>, ArgsError> {
-    let Args { mut data, before_daemonize, after_init, parent_hooks, body, too_early } = args;
+    let Args { mut data, before_daemonize, after_init, parent_hooks, body } = args;
     // What was found wrong when files, variables and flags were read goes first.
     let mut faults = Faults(faults_read().clone());
     let given = std::mem::take(&mut data.settings.faults);
     faults.0.extend(given.into_iter().filter(|fault| !faults_read().contains(fault)));
     let origins = data.settings.origins.clone();
     let warnings = std::mem::take(&mut data.settings.warnings);
-    for name in too_early {
-        faults.add(name, "must be set after after_init, as it is handed what that returns");
-    }
     if body.main_loop.is_none() {
         faults.required("main_loop", "");
     }
