@@ -276,7 +276,7 @@ impl Child {
     ///
     /// What is reported there is seen when the parent next looks, but does not have it look: a pool
     /// that is to grow at once needs [`accept`](Self::accept), or `busy` and `idle`.
-    pub fn scoreboard(&mut self) -> Option<&mut prefork_scoreboard::Slot> {
+    pub fn scoreboard_slot(&mut self) -> Option<&mut prefork_scoreboard::Slot> {
         if self.is_copy() { None } else { self.work.slot() }
     }
 
