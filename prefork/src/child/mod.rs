@@ -42,7 +42,7 @@ use crate::{
 
 /// What a main loop knows of the process it runs in, and how it takes work.
 ///
-/// Using any of [`accept`](Self::accept), [`requests`](Self::requests),
+/// Using any of [`accept`](Self::accept), [`replaced_after`](Self::replaced_after),
 /// [`should_stop`](Self::should_stop) and [`stop_fd`](Self::stop_fd) promises that the loop leaves when it is asked to: from then on
 /// `SIGTERM` asks, and no longer ends the process. A loop that breaks the promise is ended after
 /// [`graceful_timeout`](crate::Args::graceful_timeout).
@@ -51,8 +51,8 @@ use crate::{
 ///
 /// It is of use in the child alone. Code that forks and does not execute another program makes a copy of the child:
 /// there, methods that can fail do, with an error that says so; [`should_stop`](Self::should_stop) is true,
-/// [`stop_fd`](Self::stop_fd) is readable, [`requests`](Self::requests) yields nothing,
-/// [`scoreboard`](Self::scoreboard) is `None`, and what only reports does nothing. The first of them logs one line.
+/// [`stop_fd`](Self::stop_fd) is readable, [`replaced_after`](Self::replaced_after) yields nothing,
+/// [`scoreboard_slot`](Self::scoreboard_slot) is `None`, and what only reports does nothing. The first of them logs one line.
 /// When its main loop returns the copy exits, without [`child_exit`](crate::Args::child_exit).
 #[derive(Debug)]
 pub struct Child {
@@ -236,11 +236,11 @@ impl Child {
         Ok(())
     }
 
-    /// Counts requests up to about `max`, for loops that take their work from elsewhere than
-    /// [`accept`](Self::accept): the documented `for` loop of a main loop.
+    /// Counts requests, for loops that take their work from elsewhere than [`accept`](Self::accept): the documented `for`
+    /// loop of a main loop.
     ///
-    /// It ends when the child is asked to leave. After `max` requests the child asks to be replaced,
-    /// and goes on until its successor serves, for as many requests again at most.
+    /// After so many `requests` the child asks to be replaced, and goes on until its successor serves and it is asked to leave,
+    /// for as many requests again at most. What must not be more is counted by the program itself.
     ///
     /// # Examples
     ///
@@ -248,7 +248,7 @@ impl Child {
     /// # use prefork::Args;
     /// # fn take_job() -> String { String::new() }
     /// let args = Args::new().main_loop(|child, ()| {
-    ///     for _ in child.requests(1000) {
+    ///     for _ in child.replaced_after(1000) {
     ///         let job = take_job();
     ///         child.busy(&job);
     ///         // do it
@@ -258,12 +258,18 @@ impl Child {
     /// });
     /// # drop(args);
     /// ```
-    pub fn requests(&mut self, max: u64) -> Requests {
+    pub fn replaced_after(&mut self, requests: u64) -> Requests {
         if !self.is_copy() {
             self.stop.attend();
             self.say_ready();
         }
-        Requests::new(self.pid, self.stop.clone(), self.reporter.clone(), max, self.log.clone())
+        Requests::new(
+            self.pid,
+            self.stop.clone(),
+            self.reporter.clone(),
+            requests,
+            self.log.clone(),
+        )
     }
 
     /// Reports to the parent that this child is in its main loop.

@@ -8,7 +8,7 @@ use crate::{
     logs::{PoolMessage, log::Log},
 };
 
-/// An iterator over the requests that a child serves; see [`Child::requests`](crate::Child::requests).
+/// An iterator over the requests that a child serves; see [`Child::replaced_after`](crate::Child::replaced_after).
 #[derive(Debug)]
 pub struct Requests {
     /// That of the child.
