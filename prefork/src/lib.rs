@@ -60,7 +60,7 @@ pub use prefork_sockets::{AnyAddr, AnyListener, AnyStream};
 pub use program::{AutoReloadHandler, OnChange};
 #[cfg(feature = "serde")]
 pub use run::Inspect;
-pub use run::{Ended, Prefork, read_settings};
+pub use run::{Prefork, Returned, read_settings};
 pub use sockets::Init;
 pub use status::StatusAddress;
 

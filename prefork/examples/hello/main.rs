@@ -14,7 +14,7 @@ use std::{
     time::SystemTime,
 };
 
-use prefork::{AnyStream, Args, BoxError, Child, Ended, Inspect, Lines, Prefork, exit_code};
+use prefork::{AnyStream, Args, BoxError, Child, Inspect, Lines, Prefork, Returned, exit_code};
 
 use access::Line;
 use cli::Cli;
@@ -22,7 +22,7 @@ use cli::Cli;
 pub(crate) fn main() -> ExitCode {
     match serve(Cli::read()) {
         Ok(ended) => {
-            if let Some(Ended::Launched { pid, .. }) = ended {
+            if let Some(Returned::Launched { pid, .. }) = ended {
                 // The reader may have gone: no reason to end by a panic, as println! would.
                 let _ = writeln!(io::stdout(), "hello: serving as pid {pid}");
             }
@@ -35,7 +35,7 @@ pub(crate) fn main() -> ExitCode {
     }
 }
 
-fn serve(cli: Cli) -> Result<Option<Ended>, BoxError> {
+fn serve(cli: Cli) -> Result<Option<Returned>, BoxError> {
     let config = cli.config()?;
     let ((addresses, origin), inspect) = (cli.addresses(&config), cli.inspect());
     if inspect.is_some() {

@@ -44,10 +44,10 @@ pub struct Prefork<S = ()> {
     invocation: io::Result<Invocation>,
 }
 
-/// How [`Prefork::run`] ended well.
+/// With what [`Prefork::run`] has returned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Ended {
+pub enum Returned {
     /// This is the process that was started, and the daemon now serves in the background.
     #[non_exhaustive]
     Launched {
@@ -106,7 +106,7 @@ impl<S> Prefork<S> {
     ///
     /// `SIGTERM` stops gracefully, and another one a second later or more now; `SIGINT` and `SIGQUIT` stop
     /// now. An orderly
-    /// stop returns [`Ended::Stopped`], with these signals and `SIGCHLD` still blocked, so that one
+    /// stop returns [`Returned::Stopped`], with these signals and `SIGCHLD` still blocked, so that one
     /// more cannot spoil the exit status.
     ///
     /// # Fork
@@ -114,7 +114,7 @@ impl<S> Prefork<S> {
     /// Fails if the process has threads other than the main one: start them in the main loop. The
     /// parent reaps every child of the process, also those that code of the program has started and
     /// not waited for.
-    pub fn run(self) -> Result<Ended, RunError> {
+    pub fn run(self) -> Result<Returned, RunError> {
         let Self { plan, invocation } = self;
         if let Some(inherited) = &*inherited() {
             inherited.report_settings(&plan.settings.in_force);
@@ -155,7 +155,7 @@ impl<S> Prefork<S> {
         let started = daemonize.start().map_err(RunError::Daemonize);
         match started.map_err(RunError::name_limit)? {
             Outcome::Launcher(launched) => {
-                Ok(Ended::Launched { pid: launched.pid.as_raw().unsigned_abs() })
+                Ok(Returned::Launched { pid: launched.pid.as_raw().unsigned_abs() })
             }
             Outcome::Daemon(readiness) => {
                 let (mut readiness, log) = (Some(readiness), log(&prepared.basis.settings));
@@ -177,7 +177,10 @@ impl<S> fmt::Debug for Prefork<S> {
 }
 
 /// Brings the daemon up, lets it serve, and takes it down again.
-fn serve<S>(prepared: Prepared<S>, readiness: &mut Option<Readiness>) -> Result<Ended, RunError> {
+fn serve<S>(
+    prepared: Prepared<S>,
+    readiness: &mut Option<Readiness>,
+) -> Result<Returned, RunError> {
     own_stderr()?;
     let mut config = match &prepared.basis.settings.pool {
         Pool::Solo => return solo::serve(prepared, readiness),
@@ -206,7 +209,7 @@ fn take_over<S>(
     prepared: Prepared<S>,
     error_log: Option<OwnedFd>,
     inherited: Inherited,
-) -> Result<Ended, RunError> {
+) -> Result<Returned, RunError> {
     let Prepared { basis, after_init, body, .. } = prepared;
     let settings = &basis.settings;
     let attempt = || {
@@ -257,7 +260,7 @@ fn supervise<S>(
     initialized: Initialized<Option<S>>,
     mut body: Body<S>,
     readiness: &mut Option<Readiness>,
-) -> Result<Ended, RunError> {
+) -> Result<Returned, RunError> {
     let log = Log::new(&basis.settings.name, Role::Parent);
     let Initialized { state, listeners, title, mut runtime_files } = initialized;
     let status = runtime_files.status.take();
@@ -281,7 +284,7 @@ fn supervise<S>(
     drop(body);
     runtime_files.remove(&log);
     match verdict {
-        Verdict::Stopped => Ok(Ended::Stopped),
+        Verdict::Stopped => Ok(Returned::Stopped),
         Verdict::StartFailed(failure) => Err(RunError::start_failed(failure, cannot_fork)),
         Verdict::GaveUp { alive } => Err(RunError::ChildrenLeft { alive }),
     }

@@ -17,7 +17,7 @@ use prefork_scoreboard::Slot;
 
 use super::prepared::Prepared;
 use crate::{
-    AccessLog, Ended, RunError,
+    AccessLog, Returned, RunError,
     args::check::{Settings, Users},
     board::{ParentBoard, Phase},
     child::{By, Child, ChildParts, Failed, Limits, Stop, Work, stops},
@@ -44,7 +44,7 @@ const GENERATION: Generation = Generation(1);
 pub(crate) fn serve<S>(
     prepared: Prepared<S>,
     readiness: &mut Option<Readiness>,
-) -> Result<Ended, RunError> {
+) -> Result<Returned, RunError> {
     let Prepared { basis, activated, after_init, mut body } = prepared;
     let Basis { settings, users, mut access_log, hooks, invocation, .. } = basis;
     let settings = &settings;
@@ -82,7 +82,7 @@ pub(crate) fn serve<S>(
         drop(state);
         watcher.log_stopped("the main loop has not begun");
         watcher.runtime_files.remove(&log);
-        return Ok(Ended::Stopped);
+        return Ok(Returned::Stopped);
     }
     let watcher = thread::Builder::new()
         .name("signals".to_owned())
@@ -96,7 +96,7 @@ pub(crate) fn serve<S>(
     drop(state);
     drop(body);
     runtime_files.remove(&log);
-    outcome.map(|()| Ended::Stopped)
+    outcome.map(|()| Returned::Stopped)
 }
 
 /// What the main loop is handed: a child without a parent.
