@@ -253,7 +253,7 @@ pub enum ConfigError {
     },
 }
 
-crate::debug_as_report!(ConfigError);
+crate::debug_as_chain!(ConfigError);
 
 #[cfg(test)]
 mod tests {

@@ -63,6 +63,7 @@ mod allowance;
 mod backoff;
 mod claims;
 mod config;
+mod error_chain;
 mod event;
 mod hangups;
 mod jitter;
@@ -70,7 +71,6 @@ mod ladder;
 mod notice;
 mod one_line;
 mod out_of_memory;
-mod report;
 mod scaling;
 #[cfg(feature = "simulate")]
 #[cfg_attr(docsrs, doc(cfg(feature = "simulate")))]
@@ -88,6 +88,7 @@ pub use action::{
 pub use allowance::Allowance;
 pub use claims::{Claim, Implausible, RequestCount, Unclear, are_possible};
 pub use config::{Config, ConfigError, Descendants, LARGEST_POOL, Pool, Reread};
+pub use error_chain::ErrorChain;
 pub use event::{Activity, Event, Exit, Generation, Observation, Request, SlotId};
 pub use hangups::{Hangup, HangupSender, Hangups, HangupsAtStart};
 pub(crate) use jitter::jittered;
@@ -95,7 +96,6 @@ pub use jitter::jittered_count;
 pub use notice::{ChangeNotice, ChildNotice, HookNotice, Notice, PoolNotice};
 pub use one_line::{OneLine, one_line};
 pub use out_of_memory::{KillReason, MemoryCounts, MemoryGroup, OutOfMemory};
-pub use report::Report;
 pub use scaling::{Load, Ramp, Scaling, ScalingPolicy, Tally, Tuning};
 pub use slots::Extension;
 pub use supervisor::{AdoptedAs, Handover, HandoverChild, HandoverStage, Stats, Supervisor};

@@ -106,7 +106,7 @@ pub enum LogError {
     },
 }
 
-prefork_core::debug_as_report!(LogError);
+prefork_core::debug_as_chain!(LogError);
 
 /// Opens a log for appending, and creates it if need be.
 ///

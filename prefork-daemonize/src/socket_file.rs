@@ -128,7 +128,7 @@ pub enum SocketFileError {
     },
 }
 
-prefork_core::debug_as_report!(SocketFileError);
+prefork_core::debug_as_chain!(SocketFileError);
 
 /// What stands where a socket is to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

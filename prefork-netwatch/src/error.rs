@@ -110,7 +110,7 @@ pub struct Unreadable {
     pub source: io::Error,
 }
 
-prefork_core::debug_as_report!(SourceError, Unreadable);
+prefork_core::debug_as_chain!(SourceError, Unreadable);
 
 #[cfg(test)]
 mod tests {

@@ -29,7 +29,7 @@ pub enum WatchError {
     },
 }
 
-prefork_core::debug_as_report!(WatchError);
+prefork_core::debug_as_chain!(WatchError);
 
 impl WatchError {
     pub(crate) fn glob(pattern: &str, error: &glob::PatternError) -> Self {

@@ -144,7 +144,7 @@ pub enum Distrust {
     },
 }
 
-prefork_core::debug_as_report!(Distrust);
+prefork_core::debug_as_chain!(Distrust);
 
 /// The users that may write a file besides its owner.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -32,7 +32,7 @@ pub type Result<T = (), E = BoxError> = std::result::Result<T, E>;
 /// # Examples
 ///
 /// ```no_run
-/// use prefork::{Args, Prefork, Report, exit_code};
+/// use prefork::{Args, Prefork, ErrorChain, exit_code};
 /// use std::process::ExitCode;
 ///
 /// fn main() -> ExitCode {
@@ -41,7 +41,7 @@ pub type Result<T = (), E = BoxError> = std::result::Result<T, E>;
 ///         Ok(_daemon) => ExitCode::SUCCESS, // run() it
 ///         // 78: five children are more than four.
 ///         Err(error) => {
-///             eprintln!("{}", Report(&error));
+///             eprintln!("{}", ErrorChain(&error));
 ///             exit_code(&error)
 ///         }
 ///     }
@@ -152,7 +152,7 @@ pub enum RunError {
     },
 }
 
-prefork_core::debug_as_report!(RunError, ArgsError);
+prefork_core::debug_as_chain!(RunError, ArgsError);
 
 impl RunError {
     /// Makes an error of `action`, for `map_err`.
@@ -200,7 +200,7 @@ mod tests {
     use rustix::io::Errno;
 
     use super::*;
-    use crate::Report;
+    use crate::ErrorChain;
 
     #[test]
     fn a_short_limit_is_printed_as_it_is() {
@@ -219,7 +219,7 @@ mod tests {
     #[test]
     fn a_limit_is_named_only_where_it_can_be_one() {
         let system = |errno: Errno| RunError::system("open the channels")(errno.into());
-        let named = |error: RunError| Report(&error.name_limit()).to_string();
+        let named = |error: RunError| ErrorChain(&error.name_limit()).to_string();
         let descriptors = named(system(Errno::MFILE));
         assert!(
             descriptors.starts_with("a limit is reached (RLIMIT_NOFILE of this process is ")

@@ -51,7 +51,7 @@ pub use disconnect::{Disconnect, DisconnectHandler, OnDisconnect};
 pub use error::{ArgsError, BoxError, Fault, Lines, Result, RunError, exit_code};
 pub use hooks::{ChildExit, HungChild};
 pub use logs::{AccessLog, LogLevel, LogLevelError};
-pub use prefork_core::{Exit, Report};
+pub use prefork_core::{ErrorChain, Exit};
 pub use prefork_daemonize as daemonize;
 pub use prefork_netwatch::{self as netwatch, Proto, Seen};
 pub use prefork_reload::{self as reload, Changes, WatchList};

@@ -84,7 +84,7 @@ const ADVICE: [&str; 24] = [
     "try", "use",
 ];
 
-/// `: ` comes before a cause alone, which [`prefork::Report`] adds, and what to do about it stands behind `; `: so one can
+/// `: ` comes before a cause alone, which [`prefork::ErrorChain`] adds, and what to do about it stands behind `; `: so one can
 /// be distinguished from the other, and no cause is in a text of its own.
 #[test]
 fn advice_is_separated_from_causes() {

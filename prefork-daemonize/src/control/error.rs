@@ -140,4 +140,4 @@ pub enum StopError {
     },
 }
 
-prefork_core::debug_as_report!(StopError);
+prefork_core::debug_as_chain!(StopError);

@@ -139,7 +139,7 @@ pub enum DaemonizeError {
     },
 }
 
-prefork_core::debug_as_report!(DaemonizeError);
+prefork_core::debug_as_chain!(DaemonizeError);
 
 /// How a daemon ended that was not ready yet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -61,7 +61,7 @@ pub enum ReadyError {
     },
 }
 
-prefork_core::debug_as_report!(ReadyError);
+prefork_core::debug_as_chain!(ReadyError);
 
 impl Readiness {
     pub(crate) fn new(channel: Channel) -> Self {

@@ -153,7 +153,7 @@ pub enum PidFileError {
     },
 }
 
-prefork_core::debug_as_report!(PidFileError);
+prefork_core::debug_as_chain!(PidFileError);
 
 fn maker(pid: Option<Pid>) -> String {
     pid.map_or_else(|| "another process".to_owned(), |pid| format!("process {pid}"))

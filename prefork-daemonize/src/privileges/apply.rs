@@ -85,7 +85,7 @@ pub enum PrivilegesError {
     },
 }
 
-prefork_core::debug_as_report!(PrivilegesError);
+prefork_core::debug_as_chain!(PrivilegesError);
 
 impl Privileges {
     /// Makes this process what was wanted; where nothing was, without a system call.

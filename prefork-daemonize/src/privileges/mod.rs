@@ -48,7 +48,7 @@ pub struct PrivilegesFault {
     pub problem: String,
 }
 
-prefork_core::debug_as_report!(PrivilegesFault);
+prefork_core::debug_as_chain!(PrivilegesFault);
 
 /// The same in numbers, ready to be applied in a child; by default nothing.
 ///

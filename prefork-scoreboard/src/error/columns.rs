@@ -103,4 +103,4 @@ pub enum ColumnError {
     },
 }
 
-prefork_core::debug_as_report!(DescriptionFault, ColumnError);
+prefork_core::debug_as_chain!(DescriptionFault, ColumnError);

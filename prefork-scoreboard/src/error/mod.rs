@@ -292,7 +292,7 @@ pub enum Fault {
     },
 }
 
-prefork_core::debug_as_report!(CreateError, Foreign, OpenError, HeaderFault, Fault);
+prefork_core::debug_as_chain!(CreateError, Foreign, OpenError, HeaderFault, Fault);
 
 #[cfg(test)]
 mod tests {

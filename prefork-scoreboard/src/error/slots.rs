@@ -206,4 +206,4 @@ fn other(pid: Option<u32>) -> String {
     pid.map_or_else(|| "another process".to_owned(), |pid| format!("process {pid}"))
 }
 
-prefork_core::debug_as_report!(SlotError, ClaimError, EnterError);
+prefork_core::debug_as_chain!(SlotError, ClaimError, EnterError);

@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use prefork_core::{Report, one_line};
+use prefork_core::{ErrorChain, one_line};
 use prefork_daemonize::{self as daemonize, Holder};
 use prefork_scoreboard::{HeaderFault, Kind, OpenError, Standing};
 use prefork_view::{Condition, View, duration, plural};
@@ -86,7 +86,7 @@ fn check(path: &Path) -> Finding {
             reason: HeaderFault::Magic | HeaderFault::Truncated { .. },
             ..
         })) if !look::begins_like_a_board(path) => pid_file(path),
-        Err(failure) => Finding { exit: Exit::Failed, text: Report(&failure).to_string() },
+        Err(failure) => Finding { exit: Exit::Failed, text: ErrorChain(&failure).to_string() },
     }
 }
 
@@ -137,7 +137,7 @@ fn pid_file(path: &Path) -> Finding {
             Ok(_) => (Exit::Failed, "neither a pid file nor a scoreboard".to_owned()),
             Err(error) => (Exit::Failed, format!("cannot be read: {error}")),
         },
-        Err(error) => (Exit::Failed, Report(&error).to_string()),
+        Err(error) => (Exit::Failed, ErrorChain(&error).to_string()),
     };
     Finding { exit, text }
 }

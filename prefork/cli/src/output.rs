@@ -2,7 +2,7 @@
 
 use std::io::{self, ErrorKind, IsTerminal, Write};
 
-use prefork_core::{Report, one_line};
+use prefork_core::{ErrorChain, one_line};
 
 use crate::{exit::Exit, failure::Failure};
 
@@ -46,7 +46,7 @@ impl Voice {
 
 /// Says on standard error what went wrong, with its causes.
 pub(crate) fn complain(failure: &Failure) {
-    warn(&Report(failure).to_string());
+    warn(&ErrorChain(failure).to_string());
 }
 
 /// Says something on standard error, in one line.

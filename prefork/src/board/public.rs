@@ -10,7 +10,7 @@ use prefork_core::{Allowance, SlotId, Time, one_line};
 use prefork_scoreboard::{CreateError, Facts, OwnedBoard, Record, Slot, SlotError, Stamp};
 
 use super::monotonic;
-use crate::{Report, logs::FileMessage, logs::log::Log, system::os::FileHints};
+use crate::{ErrorChain, logs::FileMessage, logs::log::Log, system::os::FileHints};
 
 /// How long hints are left alone after the whole file was read for some.
 const REST: Duration = Duration::from_millis(100);
@@ -95,7 +95,7 @@ impl Public {
                 public.listen();
             }
             Err(error) => {
-                log.write(&FileMessage::ScoreboardNotAdopted { error: &Report(&error) });
+                log.write(&FileMessage::ScoreboardNotAdopted { error: &ErrorChain(&error) });
             }
         }
         public
@@ -156,7 +156,7 @@ impl Public {
         let entered = board.assign(slot.index(), 1).and_then(|()| board.enter(slot.index()));
         entered
             .inspect_err(|error| {
-                log.write(&FileMessage::ScoreboardNotMapped { error: &Report(error) });
+                log.write(&FileMessage::ScoreboardNotMapped { error: &ErrorChain(error) });
             })
             .ok()
     }
@@ -190,7 +190,7 @@ impl Public {
         let (Some(board), (facts, stamp)) = (&self.board, &mut self.facts) else { return };
         match board.publish_facts(facts) {
             Ok(published) => *stamp = published,
-            Err(fault) => self.condemn(&Report(&fault), log),
+            Err(fault) => self.condemn(&ErrorChain(&fault), log),
         }
     }
 
@@ -201,13 +201,13 @@ impl Public {
             return;
         };
         if let Err(fault) = board.beat(due.map(monotonic)) {
-            self.condemn(&Report(&fault), log);
+            self.condemn(&ErrorChain(&fault), log);
         }
     }
 
     fn wrote(&mut self, written: Result<(), SlotError>, log: &Log) {
         if let Err(error) = written {
-            self.condemn(&Report(&error), log);
+            self.condemn(&ErrorChain(&error), log);
         }
     }
 
@@ -250,7 +250,7 @@ impl Public {
             (Some(false) | None, Occasion::Hinted) => return Vec::new(),
         };
         if let Err(fault) = board.check() {
-            self.condemn(&Report(&fault), log);
+            self.condemn(&ErrorChain(&fault), log);
             return Vec::new();
         }
         if !is_whole {
@@ -260,7 +260,7 @@ impl Public {
             Ok(true) => {}
             // What this finds is what others have done, and a slot of theirs is complained about.
             Ok(false) => self.show_facts(log),
-            Err(fault) => self.condemn(&Report(&fault), log),
+            Err(fault) => self.condemn(&ErrorChain(&fault), log),
         }
         let Some(board) = &self.board else { return Vec::new() };
         // All of it is read, so not again at once.
@@ -274,7 +274,7 @@ impl Public {
         let wrong: Vec<SlotId> = match wrong.collect::<Result<_, _>>() {
             Ok(wrong) => wrong,
             Err(error) => {
-                self.condemn(&Report(&error), log);
+                self.condemn(&ErrorChain(&error), log);
                 return Vec::new();
             }
         };
@@ -285,7 +285,7 @@ impl Public {
         wrong
     }
 
-    fn condemn(&mut self, why: &Report<'_>, log: &Log) {
+    fn condemn(&mut self, why: &ErrorChain<'_>, log: &Log) {
         if matches!(self.repair, Repair::No) {
             log.write(&FileMessage::ScoreboardDamaged { error: why });
             self.repair = Repair::Due { not_before: Time::ZERO, said: None };
@@ -335,7 +335,7 @@ impl Public {
                 true
             }
             Err(error) => {
-                let why = Report(&error).to_string();
+                let why = ErrorChain(&error).to_string();
                 if said.as_ref() != Some(&why) {
                     log.write(&FileMessage::NoScoreboard { error: &why });
                 }

@@ -2,7 +2,7 @@
 
 use super::{Child, life::end};
 use crate::{
-    Report, Result, RunError,
+    ErrorChain, Result, RunError,
     hooks::{self, Failure},
     logs::HookMessage,
     logs::log::Log,
@@ -91,7 +91,7 @@ impl Failed {
     pub(crate) fn log(&self, log: &Log) {
         match &self.failure {
             Failure::Error(error) => {
-                log.write(&HookMessage::Failed { hook: self.hook, error: &Report(&**error) });
+                log.write(&HookMessage::Failed { hook: self.hook, error: &ErrorChain(&**error) });
             }
             Failure::Panic(message) => {
                 log.write(&HookMessage::Panicked { hook: self.hook, error: message });

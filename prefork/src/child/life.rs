@@ -17,7 +17,7 @@ use rustix::process::setsid;
 
 use super::{Body, By, Child, ChildParts, Limits, Stop, Work, stops};
 use crate::{
-    AccessLog, BoxError, Report,
+    AccessLog, BoxError, ErrorChain,
     channels::{Bell, Channels, ChildChannels, Reporter},
     logs::PoolMessage,
     logs::log::{Log, Role},
@@ -66,7 +66,7 @@ pub(crate) fn live<S>(context: ChildContext, body: &mut Body<S>, state: &S) -> !
         // The parent has died, and nobody is left to read of it.
         Ok(None) => 1,
         Err(error) => {
-            log.write(&PoolMessage::CannotStart { error: &Report(&*error) });
+            log.write(&PoolMessage::CannotStart { error: &ErrorChain(&*error) });
             1
         }
     };

@@ -6,7 +6,7 @@ use prefork_core::{SlotId, Time};
 use prefork_netwatch::{Connection, Endpoint, Filter, Tables, Watch};
 
 use super::Disconnect;
-use crate::{Report, logs::ClientMessage, logs::log::Log, sockets::listeners::Listeners};
+use crate::{ErrorChain, logs::ClientMessage, logs::log::Log, sockets::listeners::Listeners};
 
 /// A child at work.
 #[derive(Clone, Debug)]
@@ -75,10 +75,10 @@ impl ClientWatch {
             Ok(report) => report,
             Err(error) => {
                 if self.watch.fall_back(&error) {
-                    log.write(&ClientMessage::SlowerSource { error: &Report(&error) });
+                    log.write(&ClientMessage::SlowerSource { error: &ErrorChain(&error) });
                     return self.check(now, busy, label, was_reused, log);
                 }
-                let text = Report(&error).to_string();
+                let text = ErrorChain(&error).to_string();
                 if self.trouble.as_ref() != Some(&text) {
                     log.write(&ClientMessage::CannotWatch { error: &text });
                     self.trouble = Some(text);
@@ -91,7 +91,7 @@ impl ClientWatch {
             if self.unreadable.insert(unreadable.pid) {
                 log.write(&ClientMessage::CannotWatchChild {
                     child_pid: unreadable.pid,
-                    error: &Report(unreadable),
+                    error: &ErrorChain(unreadable),
                 });
             }
         }

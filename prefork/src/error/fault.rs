@@ -78,7 +78,7 @@ impl Display for Fault {
     }
 }
 
-/// Shows an error with everything that caused it, for a person at a terminal: as [`Report`](crate::Report) does, but what
+/// Shows an error with everything that caused it, for a person at a terminal: as [`ErrorChain`](crate::ErrorChain) does, but what
 /// has several lines has them, as [`ArgsError`] has one for each fault.
 ///
 /// # Examples

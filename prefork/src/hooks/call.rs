@@ -4,7 +4,7 @@ use prefork_core::{Hook, SlotId};
 use prefork_reload::Changes;
 
 use crate::{
-    ChildExit, HungChild, OnChange, OnDisconnect, Report,
+    ChildExit, ErrorChain, HungChild, OnChange, OnDisconnect,
     disconnect::{self, Gone},
     hooks,
     hooks::ParentHooks,
@@ -110,7 +110,7 @@ impl Call {
         });
         made.unwrap_or_else(|failure| {
             let (name, error) = (self.hook().name(), failure.into_error());
-            log.write(&HookMessage::Failed { hook: name, error: &Report(&*error) });
+            log.write(&HookMessage::Failed { hook: name, error: &ErrorChain(&*error) });
             Answer::Done
         })
     }

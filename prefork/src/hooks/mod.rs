@@ -21,7 +21,7 @@ use std::{
 
 use prefork_core::Hook;
 
-use crate::{BoxError, Report, Result, logs::HookMessage, logs::log::Log};
+use crate::{BoxError, ErrorChain, Result, logs::HookMessage, logs::log::Log};
 
 pub(crate) use call::{Answer, Call};
 pub(crate) use calls::{Added, HookCalls, Made};
@@ -59,7 +59,7 @@ pub(crate) fn call<T>(code: impl FnOnce() -> Result<T>) -> std::result::Result<T
 pub(crate) fn call_and_log(hook: Hook, log: &Log, code: impl FnOnce() -> Result) {
     if let Err(failure) = call(code) {
         let error = failure.into_error();
-        log.write(&HookMessage::Failed { hook: hook.name(), error: &Report(&*error) });
+        log.write(&HookMessage::Failed { hook: hook.name(), error: &ErrorChain(&*error) });
     }
 }
 

@@ -16,7 +16,7 @@ use prefork_core::one_line;
 use prefork_daemonize::{LogError, open_log};
 use prefork_log::{Format, LineWriter, Lost};
 
-use crate::{Report, channels::WhichLog, logs::FileMessage, logs::follow, logs::log::Log};
+use crate::{ErrorChain, channels::WhichLog, logs::FileMessage, logs::follow, logs::log::Log};
 
 /// How long a child waits for the reader of the log of requests at a pipe or a terminal, when that is behind:
 /// long enough for a burst, and once, until it has caught up.
@@ -234,7 +234,7 @@ pub(crate) enum NotReopened {
 
 impl NotReopened {
     pub(crate) fn log(&self, log: &Log) {
-        log.write(&FileMessage::LogNotReopened { log: "access log", error: &Report(self) });
+        log.write(&FileMessage::LogNotReopened { log: "access log", error: &ErrorChain(self) });
     }
 }
 

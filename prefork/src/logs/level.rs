@@ -34,7 +34,7 @@ pub struct LogLevelError {
     name: String,
 }
 
-prefork_core::debug_as_report!(LogLevelError);
+prefork_core::debug_as_chain!(LogLevelError);
 
 impl LogLevel {
     pub(crate) const NAMES: &str = "\"error\", \"warn\", \"info\" or \"debug\"";

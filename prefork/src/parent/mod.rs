@@ -36,7 +36,7 @@ use prefork_daemonize::{Privileges, Readiness};
 use rustix::event::{PollFd, PollFlags};
 
 use crate::{
-    AccessLog, Report, RunError,
+    AccessLog, ErrorChain, RunError,
     args::check::Settings,
     channels::Channels,
     disconnect::ClientWatch,
@@ -195,7 +195,7 @@ impl Parent<'_> {
         if let (Some(AutoReload { list: None, .. }), Err(error)) =
             (&self.auto_reload, &self.invocation)
         {
-            self.log.write(&ChangeMessage::ProgramNotWatched { error: &Report(error) });
+            self.log.write(&ChangeMessage::ProgramNotWatched { error: &ErrorChain(error) });
         }
         self.file_watch = self.auto_reload.take().map(|auto_reload| {
             let invocation = self.invocation.as_ref().ok();

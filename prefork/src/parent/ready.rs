@@ -6,7 +6,7 @@ use prefork_core::{Departure, Event, Request, Supervisor, Time};
 use prefork_daemonize::Readiness;
 
 use crate::{
-    Report,
+    ErrorChain,
     logs::describe::{Children, Span, Uptime},
     logs::log::Log,
     logs::stderr,
@@ -25,7 +25,7 @@ pub(crate) fn announce(
     log.write(&PoolMessage::Ready { children: Children(children) });
     if let Some(Err(error)) = readiness.take().map(Readiness::ready) {
         // The launcher has reported that the start failed: the daemon must not stay behind.
-        log.write(&ChangeMessage::NotAnnounced { error: &Report(&error) });
+        log.write(&ChangeMessage::NotAnnounced { error: &ErrorChain(&error) });
         supervisor.handle(clock::now(), Event::Requested(Request::StopNow));
     }
 }

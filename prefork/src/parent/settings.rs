@@ -7,7 +7,7 @@ use prefork_daemonize::WantedPrivileges;
 
 use super::Parent;
 use crate::{
-    Report,
+    ErrorChain,
     args::settings::{Held, InForce, Live, Mask},
     disconnect,
     logs::{self, ChangeMessage},
@@ -48,7 +48,7 @@ impl Parent<'_> {
 
     /// Replaces the children with the settings in force, as there is nobody to read others.
     fn go_on_unread(&mut self, now: Time, error: &io::Error) {
-        let (shortage, error) = (Shortage::behind(error), Report(error));
+        let (shortage, error) = (Shortage::behind(error), ErrorChain(error));
         self.log.write(&ChangeMessage::SettingsUnread { error: &error, shortage: &shortage });
         self.supervisor.handle(now, Event::SettingsUnread);
     }
@@ -70,7 +70,7 @@ impl Parent<'_> {
         let config = match self.make_room(&in_force.live) {
             Ok(config) => config,
             Err(error) => {
-                let why = format!("there is no room for so many children: {}", Report(&error));
+                let why = format!("there is no room for so many children: {}", ErrorChain(&error));
                 return self.refuse_settings(now, &why);
             }
         };

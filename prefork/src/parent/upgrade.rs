@@ -9,7 +9,7 @@ use prefork_core::{ChangeNotice, Event, Hook, Notice, Time, one_line};
 
 use super::Parent;
 use crate::{
-    Report,
+    ErrorChain,
     logs::{ChangeMessage, HookMessage},
     start::pid_file::KeptPidFile,
     status::Service,
@@ -33,7 +33,7 @@ impl Parent<'_> {
         match probed {
             Ok(probe) => self.helpers.probe = Some(probe),
             Err(error) => {
-                let why = format!("{}{}", Report(&error), error.shortage());
+                let why = format!("{}{}", ErrorChain(&error), error.shortage());
                 self.refuse(clock::now(), &why);
             }
         }

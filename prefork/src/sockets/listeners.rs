@@ -14,7 +14,7 @@ use prefork_sockets::{Damage, Queue, Terms, accept_queue, close_to_newcomers, di
 use rustix::net::sockopt;
 use serde::{Deserialize, Serialize};
 
-use crate::{Report, logs::ClientMessage, logs::log::Log};
+use crate::{ErrorChain, logs::ClientMessage, logs::log::Log};
 
 /// How often it is logged that a socket was mended: one that spoils it again and again fills no log.
 const COMPLAINTS: Allowance = Allowance::new(3, Duration::from_secs(60));
@@ -87,7 +87,7 @@ impl Listeners {
                     }
                 }
                 Err(error) => {
-                    let (name, error) = (name(socket), Report(&error));
+                    let (name, error) = (name(socket), ErrorChain(&error));
                     let message = ClientMessage::ListenerDamaged { socket: &name, error: &error };
                     let text = message.to_string();
                     if self.beyond_repair.as_ref() != Some(&text) {
@@ -128,7 +128,7 @@ impl Listeners {
                 let name = name(socket);
                 log.write(&ClientMessage::ListenerNotClosed {
                     socket: &name,
-                    error: &Report(&error),
+                    error: &ErrorChain(&error),
                 });
                 // So few wait there at least.
                 let _ = rustix::net::listen(socket, 0);

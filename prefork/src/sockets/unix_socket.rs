@@ -6,7 +6,7 @@ use prefork_daemonize::{SocketFile, SocketFileError};
 use prefork_reload::trusted_way;
 use rustix::process::geteuid;
 
-use crate::{Report, sys::refused::Refusable};
+use crate::{ErrorChain, sys::refused::Refusable};
 
 /// What listening takes, for errors where one of it is refused.
 pub(crate) const LISTENING: &str = "socket(2), setsockopt(2), bind(2) or listen(2)";
@@ -29,7 +29,7 @@ pub(crate) fn bind(
         trusted_way(path, 0).map_err(|distrust| {
             let problem = format!(
                 "others could put a socket of theirs there: {}, or choose another path",
-                Report(&distrust)
+                ErrorChain(&distrust)
             );
             io::Error::new(io::ErrorKind::PermissionDenied, problem)
         })?;

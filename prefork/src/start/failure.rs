@@ -8,14 +8,14 @@
 use rustix::fs::{Mode, OFlags, open};
 
 use crate::{
-    Report, RunError,
+    ErrorChain, RunError,
     logs::{ChangeMessage, log::Log, stderr},
 };
 
 /// Does it for a daemon in the foreground. Without a log elsewhere, what the program prints is all.
 pub(crate) fn in_foreground(error: &RunError, log: &Log) {
     if let Some(original) = stderr::take_original() {
-        log.write(&ChangeMessage::NotStarted { error: &Report(error) });
+        log.write(&ChangeMessage::NotStarted { error: &ErrorChain(error) });
         // If not even that is possible, the log has the reason twice.
         let _ = rustix::stdio::dup2_stderr(original);
     }
@@ -23,7 +23,7 @@ pub(crate) fn in_foreground(error: &RunError, log: &Log) {
 
 /// Does it for a daemon in the background.
 pub(crate) fn in_background(error: &RunError, log: &Log) {
-    log.write(&ChangeMessage::NotStarted { error: &Report(error) });
+    log.write(&ChangeMessage::NotStarted { error: &ErrorChain(error) });
     // If not even that is possible, the log has the reason twice.
     if let Ok(nowhere) = open("/dev/null", OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty()) {
         let _ = rustix::stdio::dup2_stderr(nowhere);

@@ -8,7 +8,7 @@ use std::{
 use prefork_daemonize::open_log;
 
 use crate::{
-    AccessLog, Report, RunError,
+    AccessLog, ErrorChain, RunError,
     args::check::Settings,
     channels::Logs,
     logs::{FileMessage, Streams, log::Log, stderr},
@@ -68,7 +68,7 @@ pub(crate) fn reopen<'a>(
 }
 
 fn stays(which: &str, error: &(dyn std::error::Error + 'static)) -> String {
-    format!("{which}: {}", Report(error))
+    format!("{which}: {}", ErrorChain(error))
 }
 
 /// Opens the error log again, if it has a path.
@@ -86,7 +86,7 @@ pub(crate) fn reopen_error_log(
         }
         Ok(()) => {}
         Err(error) => {
-            log.write(&FileMessage::LogNotReopened { log: "error log", error: &Report(error) });
+            log.write(&FileMessage::LogNotReopened { log: "error log", error: &ErrorChain(error) });
         }
     }
     replaced

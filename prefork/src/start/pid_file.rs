@@ -9,7 +9,7 @@ use std::{os::fd::BorrowedFd, time::Duration};
 use prefork_core::{Time, one_line};
 use prefork_daemonize::{PidFile, Restored};
 
-use crate::{Report, logs::FileMessage, logs::log::Log, system::os::FileHints};
+use crate::{ErrorChain, logs::FileMessage, logs::log::Log, system::os::FileHints};
 
 /// How long hints are left alone after one, so that somebody who touches the file all the time costs little.
 const REST: Duration = Duration::from_millis(500);
@@ -58,7 +58,7 @@ impl KeptPidFile {
     pub(crate) fn remove(self, log: &Log) {
         // That it cannot be removed is no reason for a failed stop: a stale one is harmless.
         if let Err(error) = self.file.remove() {
-            log.write(&FileMessage::PidFileNotRemoved { error: &Report(&error) });
+            log.write(&FileMessage::PidFileNotRemoved { error: &ErrorChain(&error) });
         }
     }
 
@@ -104,7 +104,7 @@ impl KeptPidFile {
                 let _ = self.hints.as_mut().map(|hints| hints.follow(&self.file));
             }
             Err(error) => {
-                let trouble = Report(&error).to_string();
+                let trouble = ErrorChain(&error).to_string();
                 if self.trouble.as_ref() != Some(&trouble) {
                     log.write(&FileMessage::PidFileLost { error: &trouble });
                 }

@@ -14,7 +14,7 @@ use rustix::process::{Pid, setsid};
 
 use super::{page::Reader, rate::Looks, service::Reopened};
 use crate::{
-    BoxError, Report,
+    BoxError, ErrorChain,
     channels::Handout,
     logs::PoolMessage,
     logs::log::{Log, Role},
@@ -68,7 +68,7 @@ pub(super) fn live(desk: &Desk<'_>, privileges: &Privileges, mask: &SigSet) -> !
         // The parent has died.
         Ok(None) => 1,
         Err(error) => {
-            log.write(&PoolMessage::CannotStart { error: &Report(&*error) });
+            log.write(&PoolMessage::CannotStart { error: &ErrorChain(&*error) });
             1
         }
     };

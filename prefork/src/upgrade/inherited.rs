@@ -23,7 +23,7 @@ use super::{
     way_back::Return,
 };
 use crate::{
-    Lines, Report, SettingsError,
+    ErrorChain, Lines, SettingsError,
     args::settings::InForce,
     logs::ChangeMessage,
     logs::describe::on_one_line,
@@ -165,7 +165,7 @@ fn give_back(
     other: Option<Result<RawFd, std::num::ParseIntError>>,
     message: &str,
 ) -> ! {
-    let reason = format!("the handover: {}", Report(error));
+    let reason = format!("the handover: {}", ErrorChain(error));
     let other = other.and_then(Result::ok).and_then(sys::adopt_descriptor);
     match (role, other) {
         (Role::Probe | Role::Settings, Some(words)) => ProbeReply::new(None, words).refuse(&reason),

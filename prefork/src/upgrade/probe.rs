@@ -204,7 +204,7 @@ impl Probe {
                     (self.executed, self.is_direct) = (executed, is_direct);
                 }
                 Err(error) => {
-                    self.reason = Some(crate::Report(&error).to_string());
+                    self.reason = Some(crate::ErrorChain(&error).to_string());
                     self.words = None;
                     self.helper.kill();
                 }

@@ -24,7 +24,7 @@ use rustix::{
 
 use super::{HandedChild, Inherited, Leftovers, inherited::Purpose};
 use crate::{
-    Report, RunError,
+    ErrorChain, RunError,
     args::AfterInit,
     args::check::Settings,
     board::{ParentBoard, Place, Public},
@@ -137,7 +137,8 @@ impl Inherited {
             (Ok((state, (listeners, files))), _) => Ok((Some(state), listeners, files)),
             (Err(Some(error)), Role::Probe | Role::Settings | Role::Successor) => Err(error),
             (Err(failure), _) => {
-                let why = failure.map(|error| format!(": {}", Report(&error))).unwrap_or_default();
+                let why =
+                    failure.map(|error| format!(": {}", ErrorChain(&error))).unwrap_or_default();
                 log.write(&ChangeMessage::ReturnedBare { reason: &why });
                 let as_left = |left: InheritedListener| {
                     let InheritedListener { known_by, activated, file, socket } = left;
@@ -257,7 +258,7 @@ impl Inherited {
         let path = self.handover.pid_path.clone()?;
         let adopted = PidFile::adopt(path, self.take(file)?);
         let adopted = adopted.inspect_err(|error| {
-            log.write(&FileMessage::PidFileNotAdopted { error: &Report(error) });
+            log.write(&FileMessage::PidFileNotAdopted { error: &ErrorChain(error) });
         });
         let mut pid_file = KeptPidFile::begin(adopted.ok()?, log);
         // Whatever has happened to it while nobody watched.

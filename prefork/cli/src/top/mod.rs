@@ -22,7 +22,7 @@ use std::{
 };
 
 use crossterm::event::KeyEvent;
-use prefork_core::Report;
+use prefork_core::ErrorChain;
 use signal_hook::{
     consts::{SIGCONT, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTSTP, SIGWINCH},
     iterator::Signals,
@@ -115,7 +115,7 @@ fn show(
         let now = Instant::now();
         if now >= due && !app.is_paused() {
             let found = read(path);
-            app.take(found.map_err(|failure| Report(&failure).to_string()));
+            app.take(found.map_err(|failure| ErrorChain(&failure).to_string()));
             due = now + app.interval();
         }
     }

@@ -10,7 +10,7 @@ use prefork_core::one_line;
 
 use prefork_reload::{Distrust, trusted_way};
 
-use crate::{Fault, Report, error::Origin};
+use crate::{ErrorChain, Fault, error::Origin};
 
 /// The faults found so far.
 #[derive(Default)]
@@ -65,7 +65,7 @@ impl Faults {
     pub(super) fn distrust(&mut self, argument: &'static str, distrust: &Distrust) {
         let problem = format!(
             "others could put a file of theirs there: {}, or choose another path",
-            Report(distrust)
+            ErrorChain(distrust)
         );
         self.add(argument, problem);
     }

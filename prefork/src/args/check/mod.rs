@@ -13,7 +13,7 @@ use prefork_daemonize::{Privileges, PrivilegesFault, WantedPrivileges};
 use prefork_reload::WatchList;
 
 use crate::{
-    Args, ArgsError, Report,
+    Args, ArgsError, ErrorChain,
     args::settings::{Fixed, InForce, Live, Mask, Reaction, faults_read, files_read},
     args::{self, AfterInit, BeforeDaemonize, Data, defaults},
     board::Place,
@@ -246,7 +246,7 @@ fn distrust_program(handler: &Handler, invocation: &Invocation, faults: &mut Fau
     if handler.always_upgrades()
         && let Err(distrust) = invocation.distrust_path()
     {
-        let problem = format!("root would run what others can change: {}", Report(&distrust));
+        let problem = format!("root would run what others can change: {}", ErrorChain(&distrust));
         faults.add("auto_reload_handler", problem);
     }
 }

@@ -51,7 +51,7 @@ pub enum SettingsError {
     },
 }
 
-prefork_core::debug_as_report!(SettingsError);
+prefork_core::debug_as_chain!(SettingsError);
 
 /// Does what [`read_settings`](crate::read_settings) does, and reports what is wrong to the process that started this one.
 pub(crate) fn read<T, E: Display>(

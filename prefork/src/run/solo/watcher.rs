@@ -21,7 +21,7 @@ use rustix::event::{PollFd, PollFlags};
 
 use super::{SLOT, bell::Bell};
 use crate::{
-    Report,
+    ErrorChain,
     args::check::Settings,
     board::{Outcome, Phase},
     child::Stop,
@@ -160,7 +160,7 @@ impl Watcher {
             Request::Reopen => {
                 let reopened = reopen_error_log(&self.settings, &Signal::SIGUSR1, &self.log);
                 if let Some(board) = &mut self.runtime_files.board {
-                    let failed = |error| Outcome::Failed(Report(&error).to_string());
+                    let failed = |error| Outcome::Failed(ErrorChain(&error).to_string());
                     board.about.reopening(now);
                     board
                         .about

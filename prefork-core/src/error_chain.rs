@@ -13,15 +13,15 @@ use crate::one_line;
 /// # Examples
 ///
 /// ```
-/// use prefork_core::Report;
+/// use prefork_core::ErrorChain;
 ///
 /// let error = "7x".parse::<u16>().expect_err("no number");
-/// assert_eq!(Report(&error).to_string(), "invalid digit found in string");
+/// assert_eq!(ErrorChain(&error).to_string(), "invalid digit found in string");
 /// ```
 #[derive(Debug)]
-pub struct Report<'a>(pub &'a (dyn StdError + 'static));
+pub struct ErrorChain<'a>(pub &'a (dyn StdError + 'static));
 
-impl Display for Report<'_> {
+impl Display for ErrorChain<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", one_line(&self.0.to_string()))?;
         let mut cause = self.0.source();
@@ -33,7 +33,7 @@ impl Display for Report<'_> {
     }
 }
 
-/// Implements `Debug` for errors by their [`Report`](crate::Report).
+/// Implements `Debug` for errors by their [`ErrorChain`](crate::ErrorChain).
 ///
 /// Deliberate: a `main` that returns a `Result` prints its error by `Debug`, as `unwrap` and `expect` do. There a person is
 /// to read what went wrong and why, and not the names of fields and variants.
@@ -46,17 +46,17 @@ impl Display for Report<'_> {
 /// struct Locked {
 ///     source: std::io::Error,
 /// }
-/// prefork_core::debug_as_report!(Locked);
+/// prefork_core::debug_as_chain!(Locked);
 ///
 /// let error = Locked { source: std::io::Error::other("it is locked") };
 /// assert_eq!(format!("Error: {error:?}"), "Error: cannot open the door: it is locked");
 /// ```
 #[macro_export]
-macro_rules! debug_as_report {
+macro_rules! debug_as_chain {
     ($($error:ty),+ $(,)?) => {
         $(impl ::std::fmt::Debug for $error {
             fn fmt(&self, f: &mut ::std::fmt::Formatter<'_>) -> ::std::fmt::Result {
-                ::std::fmt::Display::fmt(&$crate::Report(self), f)
+                ::std::fmt::Display::fmt(&$crate::ErrorChain(self), f)
             }
         })+
     };
@@ -83,6 +83,6 @@ mod tests {
             }
         }
         let error = Outer(io::Error::other("inner\u{1b}[2J"));
-        assert_eq!(Report(&error).to_string(), "outer\\n: inner\\u{1b}[2J");
+        assert_eq!(ErrorChain(&error).to_string(), "outer\\n: inner\\u{1b}[2J");
     }
 }
