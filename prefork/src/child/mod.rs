@@ -8,6 +8,7 @@ mod life;
 mod limits;
 mod listener;
 mod parts;
+mod reporting;
 mod requests;
 mod starvation;
 mod stop;
@@ -35,7 +36,6 @@ use crate::{
     channels::{Report, Reporter},
     disconnect::Accepted,
     logs::log::Log,
-    logs::stderr,
     system::clock,
     system::os::{Poller, Stale, Tether},
 };
@@ -272,11 +272,6 @@ impl Child {
         )
     }
 
-    /// Reports to the parent that this child is in its main loop.
-    fn say_entered(&self) {
-        self.report(Report::Entered);
-    }
-
     /// Returns this child's slot of the scoreboard, for reporting more than
     /// [`busy`](Self::busy) and [`idle`](Self::idle) do; `None` without a scoreboard.
     ///
@@ -289,46 +284,6 @@ impl Child {
     /// Returns the access log.
     pub const fn access_log(&mut self) -> &mut AccessLog {
         &mut self.access_log
-    }
-
-    /// Reports to the parent, once, that this child has served enough.
-    fn say_if_tired(&mut self) {
-        if let Some(used_up) = self.usage.used_up()
-            && self.reporter.as_ref().is_some_and(|reporter| reporter.report(Report::Tired))
-        {
-            used_up.log(&self.log);
-        }
-    }
-
-    /// Reports to the parent, once, that this child waits for work.
-    fn say_ready(&mut self) {
-        if !std::mem::replace(&mut self.said_ready, true) {
-            self.report(Report::Ready);
-            drop(stderr::take_original());
-            if !self.work.is_in_hand() {
-                self.work.end();
-            }
-        }
-    }
-
-    /// Reports to the parent, once, that this child has taken work.
-    fn say_worked(&mut self) {
-        if !std::mem::replace(&mut self.said_worked, true) {
-            self.report(Report::Worked);
-            drop(stderr::take_original());
-        }
-    }
-
-    /// Reports something to the parent, if there is one. It never waits.
-    fn report(&self, report: Report) {
-        if let Some(reporter) = &self.reporter {
-            reporter.report(report);
-        }
-    }
-
-    /// Makes the parent look at what it shares with this child; returns whether there is a parent.
-    fn ring(&self) -> bool {
-        self.reporter.as_ref().inspect(|reporter| reporter.ring()).is_some()
     }
 
     /// What becomes readable when the child is to leave, or its parent is gone.

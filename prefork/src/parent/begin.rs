@@ -77,11 +77,9 @@ impl<'a> Parent<'a> {
     /// pages between two forks, and those are what each fork has copied.
     #[inline(never)]
     pub(crate) fn new(parts: Parts<'a>) -> Result<Box<Self>, RunError> {
-        let Parts { basis, pool, title, mut listeners, readiness, .. } = parts;
+        let Parts { basis, pool, title, listeners, readiness, .. } = parts;
         let Basis { settings, users, access_log, invocation, hooks, auto_reload } = basis;
         let Pool { config, signals, hangups, mut channels, adopted } = pool;
-        // What the program has set up is how it is to stay.
-        listeners.settle_terms();
         let mut counters = Counters::new(clock::now(), config.prefork(), config.max_children());
         let log = Log::new(&settings.name, Role::Parent);
         let watches = hooks.on_client_disconnect.is_some();
@@ -133,9 +131,16 @@ impl<'a> Parent<'a> {
             refusal: None,
             runtime_files: parts.runtime_files,
         });
-        parent.announce(&users, origin);
-        parent.adopt_gossip();
+        parent.settle(&users, origin);
         Ok(parent)
+    }
+
+    /// Takes everything for granted that it has begun with, and announces it.
+    fn settle(&mut self, users: &Users, origin: Origin) {
+        // What the program has set up is how it is to stay.
+        self.listeners.settle_terms();
+        self.announce(users, origin);
+        self.adopt_gossip();
     }
 
     /// Logs whose daemon begins or goes on, reports it to the service manager, and shows it on the scoreboard.

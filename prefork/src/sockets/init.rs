@@ -257,7 +257,8 @@ impl Init {
     }
 
     fn listen_at(&mut self, path: &Path, mode: Option<u32>) -> io::Result<UnixListener> {
-        let wanted = self.absolute(path).map_err(|error| named(path, error))?;
+        let wanted = unix_socket::absolute(path, self.directory.as_deref());
+        let wanted = wanted.map_err(|error| named(path, error))?;
         let found = match self.offered.take_unix(&wanted) {
             Some(found) => found,
             None => {
@@ -270,17 +271,6 @@ impl Init {
             }
         };
         self.watch(found, KnownBy::Unix(wanted.into()))
-    }
-
-    /// Takes a relative path from where the program was started: by now the directory may be `/`.
-    fn absolute(&self, path: &Path) -> io::Result<PathBuf> {
-        if path.is_absolute() || path.as_os_str().is_empty() {
-            return std::path::absolute(path);
-        }
-        let gone = "the directory that it is taken from is gone";
-        let directory = self.directory.as_ref();
-        let directory = directory.ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, gone))?;
-        std::path::absolute(directory.join(path))
     }
 
     /// Returns the next descriptor that the service manager has passed under this name

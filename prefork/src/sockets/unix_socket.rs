@@ -1,6 +1,10 @@
 //! Making UNIX sockets, where nobody else can put theirs.
 
-use std::{io, os::unix::net::UnixListener, path::Path};
+use std::{
+    io,
+    os::unix::net::UnixListener,
+    path::{Path, PathBuf},
+};
 
 use prefork_daemonize::{SocketFile, SocketFileError};
 use prefork_reload::trusted_way;
@@ -39,6 +43,16 @@ pub(crate) fn bind(
         None => SocketFile::bind(path),
     };
     bound.map_err(SocketFileError::into_reason).if_refused(LISTENING)
+}
+
+/// Takes a relative path from where the program was started: by now the directory may be `/`.
+pub(super) fn absolute(path: &Path, started_in: Option<&Path>) -> io::Result<PathBuf> {
+    if path.is_absolute() || path.as_os_str().is_empty() {
+        return std::path::absolute(path);
+    }
+    let gone = "the directory that it is taken from is gone";
+    let directory = started_in.ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, gone))?;
+    std::path::absolute(directory.join(path))
 }
 
 #[cfg(test)]
