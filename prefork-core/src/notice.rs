@@ -69,7 +69,7 @@ pub enum ChildNotice {
         limit: Duration,
     },
     /// A child was killed and is still there, as one is that waits for a disk that does not answer. It is
-    /// said once; the kill is repeated.
+    /// reported once; the kill is repeated.
     Unkillable,
     /// A child does little but wake the parent, and is ended for it.
     Flooding,
@@ -120,7 +120,7 @@ pub enum PoolNotice {
         /// How many children are there.
         alive: usize,
     },
-    /// More children are wanted than there may be. Said once, until it has not been so for 10 s.
+    /// More children are wanted than there may be. Reported once, until it has not been so for 10 s.
     AtMaximum {
         /// How many there may be.
         max_children: u32,
@@ -130,7 +130,7 @@ pub enum PoolNotice {
         waiting: Option<u32>,
     },
     /// Connections have waited for a second at least while children count as idle, which have done nothing meanwhile. They
-    /// count as busy from now on, until they do. Said once, until no connection waits.
+    /// count as busy from now on, until they do. Reported once, until no connection waits.
     Unserved {
         /// How many children do nothing.
         idle: u32,
@@ -138,19 +138,20 @@ pub enum PoolNotice {
         waiting: u32,
     },
     /// Children that report that they are idle have taken nothing for a second in which all others were at work at each look,
-    /// while it is not known how many connections wait. They count as busy from now on, until one is free. Said once, until then.
+    /// while it is not known how many connections wait. They count as busy from now on, until one is free. Reported once,
+    /// until then.
     Overlooked {
         /// How many children do nothing.
         idle: u32,
     },
-    /// The pool grows, as connections wait, though no child has ever said that it is at work. Said once.
+    /// The pool grows, as connections wait, though no child has ever reported that it is at work. Reported once.
     Silent,
     /// It was logged that more children are wanted than there may be, and that has not been so for 10 s.
     BelowMaximum {
         /// From when on it was so until it was seen for the last time.
         lasted: Duration,
     },
-    /// Seeing whether clients have gone takes so long that it cannot be done as often as is asked for. Said once in
+    /// Seeing whether clients have gone takes so long that it cannot be done as often as is asked for. Reported once in
     /// ten minutes.
     ClientsNoticedLate {
         /// What is asked for: [`Config::netwatch_interval`](crate::Config::netwatch_interval).
@@ -212,7 +213,7 @@ pub enum ChangeNotice {
     },
     /// The program as its file is now is being tried.
     Probing,
-    /// The new program has not said in time whether it works; the running one goes on.
+    /// The new program has not reported in time whether it works; the running one goes on.
     ProbeTimedOut {
         /// The time limit.
         limit: Duration,

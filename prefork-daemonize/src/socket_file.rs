@@ -123,7 +123,7 @@ pub enum SocketFileError {
     Bind {
         /// The path.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the system.
         source: io::Error,
     },
 }
@@ -288,7 +288,7 @@ fn clear(path: &Path) -> Option<Obstacle> {
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
     let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None).ok()?;
     match connect(&socket, &SocketAddrUnix::new(path).ok()?) {
-        // The last is said of sockets of another type.
+        // The last is the answer of sockets of another type.
         Ok(()) | Err(Errno::AGAIN | Errno::PROTOTYPE) => return Some(Obstacle::Alive),
         Err(Errno::CONNREFUSED) => {}
         // Without the right to connect there is no answer whether somebody listens.

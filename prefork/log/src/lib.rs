@@ -3,11 +3,12 @@
 //! A daemon writes lines to whatever it was started with: a file, a pipe to a rotating program, a terminal, a socket of
 //! the journal. Each of them can stand still, for ever, and a `write(2)` then stands still with it. `O_NONBLOCK` does not
 //! help: it belongs to the open file description, which all processes share that have inherited it, the shell that has
-//! started the daemon among them, and is whoever's sets it last. And a write that does not wait may write half a line.
+//! started the daemon among them, and is as the last of them has set it. And a write that does not wait may write half a
+//! line.
 //!
 //! - [`LineWriter`] writes a line whole, or not at all, within the time that it is given;
 //! - [`Lost`] counts those that did not get through, to be reported when one does;
-//! - [`Format`] says how lines are to begin where the journal reads them.
+//! - [`Format`] is how lines begin where the journal reads them.
 //!
 //! # When to use
 //!

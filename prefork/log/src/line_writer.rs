@@ -10,7 +10,7 @@
 //! then connected again, if its other end has an address, as that of the journal has.
 //!
 //! A file that was opened again for a process that may not open it itself comes as a description that others have
-//! too. There, each write says by itself that it appends (`RWF_APPEND`, see `pwritev2(2)`).
+//! too. There, each write appends by itself (`RWF_APPEND`, see `pwritev2(2)`).
 //!
 //! What remains: a regular file is written to at once, whatever the flags. A disk that is full or at its limit
 //! returns an error; a file server that does not answer makes its writers wait. Logs belong on local file
@@ -42,7 +42,7 @@ use crate::{
 /// Writes lines to a log, without waiting for its reader.
 ///
 /// Each process, or part of one, that writes to a log has one of its own. Whatever the others do to the log meanwhile, a line
-/// arrives whole, at the end, or not at all, and nobody is kept longer than it says.
+/// arrives whole, at the end, or not at all, and nobody is kept longer than is stated here.
 ///
 /// # Fork
 ///

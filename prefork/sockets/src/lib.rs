@@ -18,7 +18,7 @@
 //! # Limitations
 //!
 //! - Linux 5.7 or later.
-//! - The kernel tells the queue of TCP sockets alone.
+//! - The kernel reports the queue of TCP sockets alone.
 //! - What somebody changes between two looks is in force until the second.
 
 #[cfg(not(target_os = "linux"))]

@@ -42,7 +42,7 @@ const MOST: usize = 4;
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Terms {
-    /// How many connections may wait, if the kernel says that.
+    /// How many connections may wait, if the kernel reports that.
     limit: Option<u32>,
     /// What connections that are accepted from it inherit, for their closing (`SO_LINGER`).
     linger: Option<Duration>,
@@ -162,7 +162,7 @@ impl Terms {
 }
 
 /// Sees to it that closing a socket waits for nothing, whatever it has been made into: a connection that lingers keeps
-/// whoever closes it last (`SO_LINGER`, see `socket(7)`).
+/// the process that closes it last (`SO_LINGER`, see `socket(7)`).
 pub fn disarm(socket: impl AsFd) {
     let socket = socket.as_fd();
     // One that is no connection, or not of TCP, has nothing to dissolve.
@@ -177,7 +177,7 @@ pub fn disarm(socket: impl AsFd) {
 /// Those of `poll(2)` and `getsockopt(2)`.
 pub fn is_deaf(socket: impl AsFd) -> io::Result<bool> {
     let socket = socket.as_fd();
-    // A UNIX socket that was shut down says that it listens, and hangs up.
+    // A UNIX socket that was shut down counts as one that listens, and hangs up.
     let hang_up = PollFlags::RDHUP;
     let mut fds = [PollFd::from_borrowed_fd(socket, hang_up)];
     poll(&mut fds, Some(&Timespec::default()))?;

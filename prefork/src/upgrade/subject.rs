@@ -118,7 +118,7 @@ impl Executed {
     }
 }
 
-/// Says if this process is root, and somebody else could change the program.
+/// Refuses a program that somebody else could change, if this process is root.
 fn distrust(program: &File, path: &Path) -> Result<(), Distrust> {
     if geteuid().is_root() { trusted_file(program, path, 0) } else { Ok(()) }
 }
