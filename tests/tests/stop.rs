@@ -108,6 +108,52 @@ fn a_second_term_is_fast() {
     }
 }
 
+/// Whether a word is a part of a time or of the number of a slot.
+fn is_figure(word: &str) -> bool {
+    matches!(word, "s" | "ms" | "(slot") || word.starts_with(|first: char| first.is_ascii_digit())
+}
+
+/// H3: requests that a stop cuts off are named, each in one line, by a second SIGTERM as by SIGINT and after the graceful
+/// timeout; children that have nothing in hand are not.
+#[test]
+fn requests_that_a_stop_cuts_off_are_named() {
+    let cut_off = "a request is cut off by the stop: child CHILD in hand for";
+    let too_late =
+        "child CHILD was asked to leave ago (graceful_timeout), and is interrupted; in hand for";
+    for (signals, graceful_timeout, expected) in [
+        (&[Signal::TERM, Signal::TERM][..], "1m", cut_off),
+        (&[Signal::INT], "1m", cut_off),
+        (&[Signal::TERM], "1s", too_late),
+    ] {
+        let scene = scene!();
+        let hello = scene.hello().board().args(["--graceful-timeout", graceful_timeout]);
+        let daemon = hello.daemon();
+        let request = InHand::at(scene.address(), "/sleep?ms=60000");
+        let worker = request.worker();
+        for (index, signal) in signals.iter().enumerate() {
+            if index > 0 {
+                thread::sleep(ANOTHER_WISH);
+            }
+            daemon.signal(*signal);
+        }
+        daemon.assert_ends_in_order(PATIENCE);
+        let lines = scene.lines_with("error.log", "; in hand for ");
+        assert_eq!(lines.len(), 1, "{lines:?}");
+        let (_, line) = lines[0].split_once("] parent warning: ").expect("a warning");
+        let line = line.replace(&format!("child {}", worker.pid), "child CHILD");
+        let (found, client) =
+            line.rsplit_once(": GET /sleep?ms=60000, of 127.").expect("the request");
+        assert!(
+            client.bytes().all(|byte| byte.is_ascii_digit() || b".:".contains(&byte)),
+            "{line}"
+        );
+        // Without the slot and the times: `(slot 2)`, `1.2 s`, `950 ms`.
+        let found: Vec<_> = found.split(' ').filter(|word| !is_figure(word)).collect();
+        assert_eq!(found.join(" "), expected, "{line}");
+        request.answer().expect_err("it was cut off");
+    }
+}
+
 /// H1: process managers and shells send SIGTERM twice within a moment: that is one wish.
 #[test]
 fn a_term_that_comes_twice_within_a_moment_finishes_requests_in_hand() {

@@ -121,6 +121,8 @@ impl<'a> Parent<'a> {
             have_ended: false,
             fork_error: None,
             cannot_fork: None,
+            cut_off: 0,
+            cut_short: Default::default(),
             deaths: Deaths::new(),
             watches_queue: false,
             too_many: None,

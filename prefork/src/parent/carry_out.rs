@@ -42,7 +42,7 @@ impl Parent<'_> {
         match action {
             Action::Spawn { slot, generation } => return Ok(self.spawn(slot, generation)),
             Action::Retire { slot } => self.ask(slot),
-            Action::Interrupt { slot } => self.signal(slot, Signal::INT),
+            Action::Interrupt { slot } => self.interrupt(slot),
             Action::Abort { slot } => self.signal(slot, Signal::ABORT),
             Action::Kill { slot } => self.signal(slot, Signal::KILL),
             Action::AnnounceReady => {
@@ -99,6 +99,7 @@ impl Parent<'_> {
                     board.assign((slot, child, generation), assigned, count, edition, &self.log);
                 }
                 self.show_cannot_fork(None);
+                self.cut_short.remove(&slot);
                 self.counters.count(Counter::Spawns);
                 let pid = number(child);
                 self.supervisor.handle(clock::now(), Event::Spawned { slot, pid });
@@ -168,8 +169,11 @@ impl Parent<'_> {
             return;
         }
         let about = match notice {
-            Notice::Child(child, ChildNotice::CutShort { .. })
-            | Notice::Child(child, ChildNotice::Hung { .. }) => {
+            Notice::Child(child, ChildNotice::CutShort { .. }) => {
+                self.cut_short.insert(child.slot);
+                About { in_hand: self.in_hand(child.slot), ..About::default() }
+            }
+            Notice::Child(child, ChildNotice::Hung { .. }) => {
                 About { in_hand: self.in_hand(child.slot), ..About::default() }
             }
             Notice::Pool(PoolNotice::SpawnDelayed { .. }) => {

@@ -15,6 +15,7 @@ mod begin;
 mod bells;
 mod carry_out;
 mod clients;
+mod cut_off;
 mod deaths;
 mod descendants;
 mod gossip;
@@ -29,9 +30,9 @@ mod table;
 mod take_in;
 mod upgrade;
 
-use std::{io, os::fd::AsFd, rc::Rc};
+use std::{collections::BTreeSet, io, os::fd::AsFd, rc::Rc};
 
-use prefork_core::{Allowance, Event, Hangups, Supervisor, Time, Verdict};
+use prefork_core::{Allowance, Event, Hangups, SlotId, Supervisor, Time, Verdict};
 use prefork_daemonize::{Privileges, Readiness};
 use rustix::event::{PollFd, PollFlags};
 
@@ -106,6 +107,10 @@ pub(crate) struct Parent<'a> {
     fork_error: Option<io::Error>,
     /// The same in words, with the limit behind it, until one has succeeded: for those who read the scoreboard, or start it.
     cannot_fork: Option<String>,
+    /// How many requests the stop has cut off, as far as that is known.
+    cut_off: u32,
+    /// Children of which it was logged that their time is over, and that are about to be interrupted.
+    cut_short: BTreeSet<SlotId>,
     /// Why children are killed, as far as control groups count that.
     deaths: Deaths,
     /// Whether the first connection that waits is to be noticed.

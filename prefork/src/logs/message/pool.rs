@@ -118,6 +118,15 @@ messages! {
         busy: Option<Span>,
         in_hand: &'a dyn Display,
     } => "child {child_pid} (slot {slot}) was asked to leave {duration} ago ({limit}), and is interrupted{in_hand}";
+    Warn CutOff {
+        child_pid: u32,
+        slot: SlotId,
+        label: Option<&'a str>,
+        client: Option<&'a str>,
+        busy: Option<Span>,
+        in_hand: &'a dyn Display,
+    } => "a request is cut off by the stop: child {child_pid} (slot {slot}){in_hand}";
+    Warn MoreCutOff { named: u32 } => "more requests than these {named} are cut off by the stop";
     Error CannotSignal { child_pid: Pid, slot: SlotId, signal: &'a dyn Display, error: &'a dyn Display } =>
         "cannot send {signal} to child {child_pid} (slot {slot}): {error}";
     Error CannotStart { error: &'a dyn Display } => "cannot start: {error}; this process ends, and is replaced";
