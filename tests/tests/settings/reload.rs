@@ -56,6 +56,30 @@ fn refused(scene: &Scene, daemon: &Daemon<'_>) -> String {
     scene.lines_with("error.log", REFUSED).pop().unwrap_or_default()
 }
 
+/// L10: that the program's own part of a file has changed is logged where it has, and not for each edit.
+#[test]
+fn only_what_is_the_programs_own_takes_an_upgrade() {
+    let scene = scene!();
+    let notices = |scene: &Scene| scene.logged("is the program's own there");
+    let daemon = hello(&scene, "prefork = 2").daemon();
+    write(&scene, "# more of them\nprefork = 3");
+    reload(&scene, &daemon);
+    assert_eq!(notices(&scene), 0, "{}", scene.read("error.log"));
+    let own = format!("listen = [\"{}\"]\n[daemon]\nprefork = 2\n", scene.other_address());
+    fs::write(scene.path("hello.toml"), own).expect("written");
+    reload(&scene, &daemon);
+    let path = scene.path("hello.toml").display().to_string();
+    let line = format!(
+        "parent info: {path} has changed: what is the program's own there, such as addresses to listen on, takes an upgrade \
+         (SIGUSR2)"
+    );
+    assert_eq!(scene.logged(&line), 1, "{}", scene.read("error.log"));
+    write(&scene, "prefork = 2");
+    reload(&scene, &daemon);
+    assert_eq!(notices(&scene), 1, "it is as it was: {}", scene.read("error.log"));
+    daemon.stop_in_order();
+}
+
 /// L10: the same process of the same program has another number of children, up and down, and other limits.
 #[test]
 fn a_reload_applies_what_the_file_says_by_then() {

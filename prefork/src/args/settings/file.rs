@@ -66,7 +66,12 @@ pub(crate) fn read<T, E: Display>(
     }
     let mut text = String::new();
     file.read_to_string(&mut text).map_err(read)?;
-    files_read().push(ReadFile { path: path.to_owned(), content: fingerprint(&text) });
+    #[cfg(feature = "serde")]
+    let own = places::own_part(&text, crate::Settings::KEYS);
+    // Without serde, none of it is the daemon's.
+    #[cfg(not(feature = "serde"))]
+    let own = &text;
+    files_read().push(ReadFile { path: path.to_owned(), own: fingerprint(&own) });
     let (parsed, faults) = places::within(path, &text, parse);
     match parsed {
         Ok(parsed) => {
@@ -88,7 +93,8 @@ pub(crate) fn read<T, E: Display>(
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct ReadFile {
     pub(crate) path: PathBuf,
-    pub(crate) content: u64,
+    /// What stands for all of it that is the program's own, and not the daemon's.
+    pub(crate) own: u64,
 }
 
 /// Returns the files of settings that this process has read.

@@ -102,7 +102,6 @@ impl InForce {
         held.applied = live.differences(&self.live);
         self.live = live;
         held.files = read.files.iter().filter(|file| !self.files.contains(file)).cloned().collect();
-        self.files = read.files;
         held
     }
 }

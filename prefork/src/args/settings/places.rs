@@ -52,6 +52,15 @@ pub(super) fn note(faults: &[Fault]) -> bool {
     })
 }
 
+/// Returns what a file has that is not the daemon's: all lines but comments and those that begin with one of the keys.
+#[cfg(any(test, feature = "serde"))]
+pub(super) fn own_part(text: &str, keys: &[&str]) -> String {
+    let is_own = |line: &&str| {
+        !line.is_empty() && !line.starts_with('#') && !keys.iter().any(|key| begins_with(line, key))
+    };
+    text.lines().map(str::trim).filter(is_own).collect::<Vec<_>>().join("\n")
+}
+
 /// Returns line and column of the one line that begins with a key.
 #[cfg(any(test, feature = "serde"))]
 fn place_of(text: &str, key: &str) -> Option<(usize, usize)> {
@@ -134,6 +143,8 @@ mod tests {
             (place_of(json, "prefork"), place_of(json, "name")),
             (Some((2, 4)), Some((3, 4)))
         );
+        let own = own_part(TOML, &["prefork", "max-children", "umask", "name"]);
+        assert_eq!(own, "listen = []\n[daemon]\nuser = \"prefork = 4\"\n[other]");
         #[cfg(feature = "serde")]
         for (problem, text, expected) in [
             (

@@ -109,12 +109,13 @@ fn a_parent_that_has_become_its_children_has_no_other_means_for_them() {
 }
 
 #[test]
-fn a_file_that_says_something_else_is_named_once() {
-    let read = |content| ReadFile { path: "/etc/x.toml".into(), content };
-    let with = |content| InForce { files: vec![read(content)], ..in_force(Args::new()) };
+fn a_file_is_named_as_long_as_it_says_something_else_than_is_in_force() {
+    let read = |own| ReadFile { path: "/etc/x.toml".into(), own };
+    let with = |own| InForce { files: vec![read(own)], ..in_force(Args::new()) };
     let mut settings = with(1);
     assert_eq!(settings.change(with(2)).files, [read(2)]);
-    assert_eq!(settings.change(with(2)).files, []);
+    assert_eq!(settings.change(with(2)).files, [read(2)]);
+    assert_eq!(settings.change(with(1)).files, []);
 }
 
 /// Each setting by its name in a file: what a reload makes of another value, and of none.
