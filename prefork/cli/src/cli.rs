@@ -123,6 +123,9 @@ pub(crate) enum Command {
     Man {
         /// Page of this command rather than of all
         command: Option<String>,
+        /// Write the pages of all commands into this directory, as /usr/local/share/man/man1
+        #[arg(long, value_name = "DIR", conflicts_with = "command", value_hint = ValueHint::DirPath)]
+        install: Option<PathBuf>,
     },
 }
 

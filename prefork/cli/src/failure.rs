@@ -130,6 +130,8 @@ pub(crate) enum Failure {
     Terminal { source: io::Error },
     #[error("cannot write to standard output")]
     Output { source: io::Error },
+    #[error("cannot write {}", one_line(path))]
+    NotWritten { path: PathBuf, source: io::Error },
     #[error("there is no command {}; `prefork help` lists them", one_line(name))]
     NoSuchCommand { name: String },
 }
@@ -170,6 +172,7 @@ impl Failure {
             | Self::SharedBoard { .. }
             | Self::RolloutFailed { .. }
             | Self::Terminal { .. }
+            | Self::NotWritten { .. }
             | Self::Output { .. } => Exit::Failed,
         }
     }

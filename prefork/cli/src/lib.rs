@@ -83,7 +83,8 @@ fn run(command: Command, voice: Voice) -> Result<Exit, Failure> {
         Command::Reopen { daemon, wait } => daemon::reopen(find(&daemon)?, wait.into(), voice),
         Command::Signal { signal, daemon } => daemon::signal(&pid_file(&daemon)?, signal, voice),
         Command::Completions { shell } => output::print(&pages::completions(shell)),
-        Command::Man { command } => output::print(&pages::man(command.as_deref())?),
+        Command::Man { install: Some(directory), .. } => pages::install(&directory, voice),
+        Command::Man { command, install: None } => output::print(&pages::man(command.as_deref())?),
     }
 }
 

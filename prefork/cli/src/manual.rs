@@ -84,11 +84,13 @@ pub(crate) fn examples(command: Option<&str>) -> &'static [Entry] {
             "prefork completions bash > /etc/bash_completion.d/prefork",
             "For all users of bash.",
         )],
-        Some("man") => &[(
-            "prefork man > /usr/share/man/man1/prefork.1; prefork man stop > \
-             /usr/share/man/man1/prefork-stop.1",
-            "To install the pages.",
-        )],
+        Some("man") => &[
+            ("prefork man stop | man -l -", "Show the page of one command."),
+            (
+                "prefork man --install /usr/local/share/man/man1",
+                "Install the pages of all commands, for man prefork-stop and the like.",
+            ),
+        ],
         Some(_) => &[],
     }
 }

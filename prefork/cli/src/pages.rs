@@ -1,10 +1,13 @@
 //! What the command prints about itself for shells and man(1).
 
+use std::{fs, path::Path};
+
 use clap::{Command, CommandFactory};
 use clap_complete::Shell;
 use clap_mangen::Man;
+use prefork_core::one_line;
 
-use crate::{cli::Cli, exit::Exit, failure::Failure, manual};
+use crate::{cli::Cli, exit::Exit, failure::Failure, manual, output::Voice};
 
 /// Returns the completions for a shell.
 pub(crate) fn completions(shell: Shell) -> String {
@@ -17,8 +20,12 @@ pub(crate) fn completions(shell: Shell) -> String {
     }
 }
 
-/// Offers files to commands that take one: the script for bash offers them options until a word begins with a dash, and
-/// files never.
+/// The daemons that are found, by their names. Bash expands each word of such a list, and a name may be whatever a process
+/// has written: so only those are taken in which there is nothing to expand.
+const DAEMONS: &str = r#"$(prefork list 2>/dev/null | awk 'NR > 1 && $1 ~ /^[A-Za-z0-9_][A-Za-z0-9_.-]*$/ { print $1 }')"#;
+
+/// Offers files and daemons to commands that take one: the script for bash offers them options until a word begins with a
+/// dash, and files never.
 fn files_first(script: &str) -> String {
     let mut text = String::new();
     let mut takes_files = false;
@@ -36,7 +43,9 @@ fn files_first(script: &str) -> String {
         let is_rest = line == "            COMPREPLY=( $(compgen -W \"${opts}\" -- \"${cur}\") )";
         if takes_files && is_rest {
             text.push_str("            compopt -o filenames 2>/dev/null\n");
-            text.push_str("            COMPREPLY=( $(compgen -f -- \"${cur}\") )\n");
+            text.push_str(&format!(
+                "            COMPREPLY=( $(compgen -f -- \"${{cur}}\") $(compgen -W \"{DAEMONS}\" -- \"${{cur}}\") )\n"
+            ));
         } else {
             text.push_str(&line);
             text.push('\n');
@@ -57,6 +66,22 @@ fn of_whole(name: &str) -> Option<Command> {
     let mut whole = Cli::command();
     whole.build();
     whole.find_subcommand(name).cloned()
+}
+
+/// Writes the pages of the whole and of each command into a directory, which is made if it is not there.
+pub(crate) fn install(directory: &Path, voice: Voice) -> Result<Exit, Failure> {
+    fs::create_dir_all(directory)
+        .map_err(|source| Failure::NotWritten { path: directory.to_owned(), source })?;
+    let whole = Cli::command();
+    let names = whole.get_subcommands().map(|command| Some(command.get_name()));
+    let mut count = 0;
+    for name in names.chain([None]) {
+        let file = name.map_or_else(|| "prefork.1".to_owned(), |name| format!("prefork-{name}.1"));
+        let (path, page) = (directory.join(file), man(name)?);
+        fs::write(&path, page).map_err(|source| Failure::NotWritten { path, source })?;
+        count += 1;
+    }
+    voice.report(&format!("{count} pages written to {}\n", one_line(directory)))
 }
 
 /// Returns the manual page of the whole, or of one command.

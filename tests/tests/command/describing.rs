@@ -28,6 +28,30 @@ fn it_describes_itself() {
     run(&scene, "", 2);
 }
 
+/// The pages of all commands are installed by one line.
+#[test]
+fn all_manual_pages_are_written_to_a_directory() {
+    let scene = scene!();
+    let mut pages: Vec<_> =
+        commands(&scene).into_iter().map(|name| format!("prefork-{name}.1")).collect();
+    pages.push("prefork.1".to_owned());
+    let written = run(&scene, "man -v --install @share/man1", 0).stdout;
+    let directory = scene.path("share/man1").display().to_string();
+    assert_eq!(written, format!("{} pages written to {directory}\n", pages.len()));
+    for page in pages {
+        let text = scene.read(&format!("share/man1/{page}"));
+        let title = page.trim_end_matches(".1");
+        assert!(text.starts_with(&format!(".TH {title} 1 ")), "{page}: {text}");
+    }
+    fs::write(scene.path("file"), "").expect("written");
+    let refused = run(&scene, "man --install @file", 1).stderr;
+    let expected = format!(
+        "prefork: cannot write {}: File exists (os error 17)\n",
+        scene.path("file").display()
+    );
+    assert_eq!(refused, expected);
+}
+
 /// man(1) shows every page, and has nothing to say against it.
 #[test]
 fn manual_pages_are_well_formed() {
@@ -67,15 +91,22 @@ fn bash_offers_files_first() {
     for name in ["board-of-hello", "pid-of-hello"] {
         fs::write(scene.path(name), "").expect("written");
     }
+    // What bash would execute, should it expand it.
+    let list = "printf '%s\\n' 'NAME PID' 'hello 1' '- 2' '$(touch expanded) 3' '`touch expanded` 4' 'jobs-2.x 5'";
     let offered = |words: &str| {
         let script = format!(
-            "source prefork.bash; COMP_WORDS=({words}); COMP_CWORD=$((${{#COMP_WORDS[@]}} - 1)); \
+            "prefork() {{ {list}; }}; source prefork.bash; COMP_WORDS=({words}); COMP_CWORD=$((${{#COMP_WORDS[@]}} - 1)); \
              _prefork prefork \"${{COMP_WORDS[-1]}}\" \"${{COMP_WORDS[-2]}}\"; echo \"${{COMPREPLY[@]}}\""
         );
         let done = scene.tool("bash").args(["-c", &script]).finish();
         assert!(done.end.is_success(), "{done:?}");
         done.stdout.trim().to_owned()
     };
+    assert_eq!(offered("prefork status h"), "hello");
+    assert_eq!(offered("prefork stop jo"), "jobs-2.x");
+    let all = offered("prefork check \"\"");
+    assert!(all.contains("board-of-hello ") && all.ends_with(" hello jobs-2.x"), "{all}");
+    assert!(!scene.path("expanded").exists(), "a name of a daemon was executed");
     for command in ["status", "top", "check", "reload", "stop", "metrics"] {
         assert_eq!(offered(&format!("prefork {command} board")), "board-of-hello", "{command}");
         let flags = offered(&format!("prefork {command} --"));
