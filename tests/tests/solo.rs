@@ -4,7 +4,7 @@ use std::{thread, time::Duration};
 
 use prefork::daemonize::{StopOptions, Stopped, stop};
 use prefork_tests::{InHand, PATIENCE, children, scene, wait_until};
-use rustix::process::Signal;
+use rustix::process::{Signal, geteuid};
 
 /// H1: it serves by itself, finishes what it has in hand, and goes in order.
 #[test]
@@ -134,4 +134,24 @@ fn it_is_found_and_stopped_by_its_pid_file() {
     let stopped = stop(scene.path("pid"), &StopOptions::new()).expect("stopped");
     assert!(matches!(stopped, Stopped::Terminated { .. }), "{stopped:?}");
     daemon.assert_ends_in_order(PATIENCE);
+}
+
+/// Who has sent a signal is logged as of a daemon with children: with the signal, before what it leads to.
+#[test]
+fn the_sender_of_each_signal_is_logged() {
+    let scene = scene!();
+    let daemon = scene.hello().args(["--prefork", "0"]).daemon();
+    let own = format!("from pid {} (", std::process::id());
+    for (signal, name) in
+        [(Signal::HUP, "SIGHUP"), (Signal::USR1, "SIGUSR1"), (Signal::TERM, "SIGTERM")]
+    {
+        daemon.signal(signal);
+        let line = format!("parent info: {name} {own}");
+        wait_until(PATIENCE, "it is logged", || scene.logged(&line) == 1);
+    }
+    let uid = geteuid().as_raw();
+    daemon.assert_ends_in_order(PATIENCE);
+    for line in scene.lines_with("error.log", &format!(" {own}")) {
+        assert!(line.ends_with(&format!(", uid {uid})")), "{line}");
+    }
 }

@@ -51,7 +51,7 @@ impl Stop {
     /// Promises that the flag will be looked at, from the first call on.
     pub(crate) fn attend(&self) {
         if !self.attended.swap(true, Ordering::Relaxed) && self.by == By::Signal {
-            sys::raise_on_signal(SIGTERM, self.asked.clone(), self.wake.clone())
+            sys::raise_on_signal(SIGTERM, self.asked.clone(), Arc::default(), self.wake.clone())
                 .expect("SIGTERM can be handled");
         }
     }

@@ -11,49 +11,63 @@ use crate::{
 };
 
 /// What a signal asks for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Asked {
-    For(Request),
-    /// A `SIGHUP` that tells of the terminal, which is logged: for a stop, or for nothing.
+    /// Something, with who has sent which signal, which is logged.
+    For { request: Request, reason: String },
+    /// A `SIGHUP` about the terminal, which is logged: for a stop, or for nothing.
     ByTerminal(Option<Request>),
     /// Nothing: it announces ended children.
     ChildrenEnded,
-    /// Nothing: it is not among the signals that are answered.
+    /// Nothing: it is not among the signals that are answered, or means nothing.
     Nothing,
 }
 
-/// Finds out what a signal asks for; `sender` is unknown where a flag was raised.
-pub(crate) fn asked(
-    signal: Signal,
-    sender: Option<Sender>,
-    hangups: &mut Hangups,
-    log: &Log,
-) -> Asked {
-    match signal {
-        Signal::SIGTERM => Asked::For(Request::StopGracefully),
-        Signal::SIGINT | Signal::SIGQUIT => Asked::For(Request::StopNow),
+/// Finds out what a signal asks for, and logs it with its sender if it does.
+pub(crate) fn asked(signal: Signal, sender: Sender, hangups: &mut Hangups, log: &Log) -> Asked {
+    let request = match signal {
+        Signal::SIGTERM => Request::StopGracefully,
+        Signal::SIGINT | Signal::SIGQUIT => Request::StopNow,
         Signal::SIGHUP => match understand(hangups, sender, log) {
-            Hangup::Reload => Asked::For(Request::Reload),
-            Hangup::Stop => Asked::ByTerminal(Some(Request::StopGracefully)),
-            Hangup::Outlive => Asked::ByTerminal(None),
+            Hangup::Reload => Request::Reload,
+            Hangup::Stop => return Asked::ByTerminal(Some(Request::StopGracefully)),
+            Hangup::Outlive => return Asked::ByTerminal(None),
         },
-        Signal::SIGUSR1 => Asked::For(Request::Reopen),
-        Signal::SIGUSR2 => Asked::For(Request::Upgrade),
-        Signal::SIGTTIN => Asked::For(Request::More),
-        Signal::SIGTTOU => Asked::For(Request::Fewer),
-        Signal::SIGCHLD => Asked::ChildrenEnded,
-        _ => Asked::Nothing,
+        Signal::SIGUSR1 => Request::Reopen,
+        Signal::SIGUSR2 => Request::Upgrade,
+        Signal::SIGTTIN => Request::More,
+        Signal::SIGTTOU => Request::Fewer,
+        Signal::SIGCHLD => return Asked::ChildrenEnded,
+        _ => return Asked::Nothing,
+    };
+    match (request, sender) {
+        // What a terminal sends to a job in the background that it does not let read or write.
+        (Request::More | Request::Fewer, Sender::Kernel) => Asked::Nothing,
+        (request, Sender::Kernel) => {
+            log.write(&ChangeMessage::SignalledByTerminal { signal: &signal });
+            Asked::For { request, reason: format!("{signal} from the terminal") }
+        }
+        (request, Sender::Process(process)) => {
+            let sender = SentBy::find(process);
+            log.write(&ChangeMessage::Signalled {
+                signal: &signal,
+                sender: &sender,
+                sender_pid: process.pid,
+                sender_uid: process.uid,
+                sender_name: sender.name.as_deref(),
+            });
+            Asked::For { request, reason: format!("{signal} from {sender}") }
+        }
     }
 }
 
 /// Finds out what a `SIGHUP` means, and logs it if the terminal has gone.
-fn understand(hangups: &mut Hangups, sender: Option<Sender>, log: &Log) -> Hangup {
+fn understand(hangups: &mut Hangups, sender: Sender, log: &Log) -> Hangup {
     let (who, from) = match sender {
-        Some(Sender::Process(process)) => {
+        Sender::Process(process) => {
             (HangupSender::Process(process.pid), format!(" from {}", SentBy::find(process)))
         }
-        Some(Sender::Kernel) => (HangupSender::Kernel, " from the kernel".to_owned()),
-        None => (HangupSender::Unknown, String::new()),
+        Sender::Kernel => (HangupSender::Kernel, " from the kernel".to_owned()),
     };
     let hangup = hangups.meaning(who, has_terminal());
     match hangup {
@@ -71,7 +85,7 @@ mod tests {
     use super::*;
     use crate::{
         logs::log::Role,
-        system::os::{requesting_signals, terminal},
+        system::os::{SendingProcess, requesting_signals, terminal},
     };
 
     #[test]
@@ -79,7 +93,8 @@ mod tests {
         let log = Log::new("test", Role::Parent);
         for signal in requesting_signals() {
             let mut hangups = terminal::hangups(HangupsAtStart::Heeded);
-            assert_ne!(asked(signal, None, &mut hangups, &log), Asked::Nothing, "{signal}");
+            let sender = Sender::Process(SendingProcess { pid: std::process::id(), uid: 0 });
+            assert_ne!(asked(signal, sender, &mut hangups, &log), Asked::Nothing, "{signal}");
         }
     }
 }

@@ -16,10 +16,9 @@ use super::{
 use crate::{
     ChildExit, OnChange,
     hooks::Call,
-    logs::{ChangeMessage, describe::SentBy, notices::About},
+    logs::{ChangeMessage, notices::About},
     program,
     system::clock,
-    system::os::Sender,
 };
 
 /// After so many ends of orphans at once, signals are read every 4 ms: often enough for the end of a child, which is
@@ -70,30 +69,16 @@ impl Parent<'_> {
         let mut requests = Vec::new();
         let mut children_ended = std::mem::take(&mut self.must_reap);
         while let Some((signal, sender)) = self.signals.next()? {
-            match (asked(signal, Some(sender), &mut self.hangups, &self.log), sender) {
-                (Asked::For(request), Sender::Process(process)) => {
-                    let sender = SentBy::find(process);
-                    self.log.write(&ChangeMessage::Signalled {
-                        signal: &signal,
-                        sender: &sender,
-                        sender_pid: process.pid,
-                        sender_uid: process.uid,
-                        sender_name: sender.name.as_deref(),
-                    });
+            match asked(signal, sender, &mut self.hangups, &self.log) {
+                Asked::For { request, reason } => {
                     if request == Request::Reopen {
-                        self.reopen_reason = format!("{signal} from {sender}");
+                        self.reopen_reason = reason;
                     }
                     requests.push(request);
                 }
-                // What a terminal sends to a job in the background that it does not let read or write.
-                (Asked::For(Request::More | Request::Fewer), Sender::Kernel) => {}
-                (Asked::For(request), Sender::Kernel) => {
-                    self.log.write(&ChangeMessage::SignalledByTerminal { signal: &signal });
-                    requests.push(request);
-                }
-                (Asked::ByTerminal(request), _) => requests.extend(request),
-                (Asked::ChildrenEnded, _) => children_ended = true,
-                (Asked::Nothing, _) => {}
+                Asked::ByTerminal(request) => requests.extend(request),
+                Asked::ChildrenEnded => children_ended = true,
+                Asked::Nothing => {}
             }
         }
         let mut ended = Vec::new();

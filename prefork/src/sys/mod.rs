@@ -2,13 +2,14 @@
 //!
 //! Processes (`processes.rs`), C's standard output, signal dispositions, the signal handler of a child, the
 //! pages that hold the process title and the words shared with children, figures for others (`figures.rs`), descriptors
-//! known by their numbers, the environment, and
+//! known by their numbers, the environment, who has sent a signal (`last_sender.rs`), and
 //! the way back from an upgrade (`way_back.rs`). Each wrapper states what makes it sound;
 //! callers need no `unsafe`.
 
 #![expect(unsafe_code, reason = "what the operating system offers in no safe form")]
 
 mod figures;
+mod last_sender;
 pub(crate) mod memory_file;
 pub(crate) mod pages;
 mod processes;
@@ -36,6 +37,7 @@ use rustix::{
 };
 
 pub(crate) use figures::SharedFigures;
+pub(crate) use last_sender::LastSender;
 pub(crate) use processes::{
     ChildState, Forked, fork, limit_of_locks, look_at_children, send_nothing, signal_group_of,
 };
@@ -81,20 +83,21 @@ pub(crate) fn notice_only(signal: Signal) -> io::Result<()> {
     Ok(())
 }
 
-/// From now on, `signal` raises `flag` and makes `wake` readable, in this process.
+/// From now on, `signal` raises `flag`, notes its sender and makes `wake` readable, in this process.
 ///
 /// A process forked from this one, which has a copy of the handler, does with the signal what it
 /// does by default: it was not the one that was asked.
 pub(crate) fn raise_on_signal(
     signal: i32,
     flag: Arc<AtomicBool>,
+    sender: Arc<LastSender>,
     wake: Arc<OwnedFd>,
 ) -> io::Result<()> {
     let owner = process::id();
-    let handler = move || {
+    let handler = move |info: &libc::siginfo_t| {
         if process::id() == owner {
-            // Release: pairs with the acquire where the flag is read; nothing is published with
-            // it today, and it costs nothing.
+            sender.note(info);
+            // Release: pairs with the acquire where the flag is read; publishes the sender.
             flag.store(true, Ordering::Release);
             // A full eventfd is readable already, and an error could be reported to nobody.
             let _ = rustix::io::write(wake.as_fd(), &1u64.to_ne_bytes());
@@ -106,11 +109,11 @@ pub(crate) fn raise_on_signal(
     // neither the handler's table nor the default, and be lost. Blocked, it waits for both.
     let only: SigSet = [Signal::try_from(signal)?].into_iter().collect();
     let before = only.thread_swap_mask(SigmaskHow::SIG_BLOCK)?;
-    // SAFETY: the handler is async-signal-safe: getpid, a store to an atomic, a write to a
+    // SAFETY: the handler is async-signal-safe: getpid, stores to atomics, a write to a
     // descriptor that the handler itself keeps open, and a function documented as safe to call in a
     // handler. It neither allocates nor locks nor panics, and rustix calls the kernel directly, so
     // errno is left alone.
-    let registered = unsafe { signal_hook::low_level::register(signal, handler) };
+    let registered = unsafe { signal_hook_registry::register_sigaction(signal, handler) };
     before.thread_set_mask()?;
     registered?;
     Ok(())

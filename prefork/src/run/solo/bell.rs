@@ -15,8 +15,8 @@ use rustix::event::{EventfdFlags, eventfd};
 
 use super::SLOT;
 use crate::{
-    sys,
-    system::os::{requesting_signals, unblock_answered_signals},
+    sys::{self, LastSender},
+    system::os::{Sender, SendingProcess, requesting_signals, unblock_answered_signals},
 };
 
 /// What wakes the watcher.
@@ -24,9 +24,29 @@ use crate::{
 pub(super) struct Bell {
     wake: Arc<OwnedFd>,
     /// Which signals have come.
-    raised: Vec<(Signal, Arc<AtomicBool>)>,
+    raised: Vec<Raised>,
     loop_ended: AtomicBool,
     hook_ended: AtomicBool,
+}
+
+/// A signal that has come, or not.
+#[derive(Debug)]
+struct Raised {
+    signal: Signal,
+    flag: Arc<AtomicBool>,
+    sender: Arc<LastSender>,
+}
+
+impl Raised {
+    fn take(&self) -> Option<(Signal, Sender)> {
+        // Acquire: pairs with the release in the handler, so that the sender is that of this signal or a later one.
+        self.flag.swap(false, Ordering::Acquire).then(|| {
+            let process = self.sender.process();
+            let sender = process
+                .map_or(Sender::Kernel, |(pid, uid)| Sender::Process(SendingProcess { pid, uid }));
+            (self.signal, sender)
+        })
+    }
 }
 
 impl Bell {
@@ -35,9 +55,10 @@ impl Bell {
         let wake = Arc::new(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?);
         let mut raised = Vec::new();
         for signal in requesting_signals() {
-            let flag = Arc::default();
-            sys::raise_on_signal(signal as i32, Arc::clone(&flag), wake.clone())?;
-            raised.push((signal, flag));
+            let (flag, sender) = (Arc::default(), Arc::default());
+            let copies = (Arc::clone(&flag), Arc::clone(&sender));
+            sys::raise_on_signal(signal as i32, copies.0, copies.1, wake.clone())?;
+            raised.push(Raised { signal, flag, sender });
         }
         unblock_answered_signals()?;
         let (loop_ended, hook_ended) = (AtomicBool::new(false), AtomicBool::new(false));
@@ -60,12 +81,11 @@ impl Bell {
         self.loop_ended.load(Ordering::Acquire)
     }
 
-    /// Takes the signals that have come since the last call.
-    pub(super) fn take_signals(&self) -> Vec<Signal> {
+    /// Takes the signals that have come since the last call, each with its last sender.
+    pub(super) fn take_signals(&self) -> Vec<(Signal, Sender)> {
         // Emptied before the flags are read: what rings in between rings again.
         let _ = rustix::io::read(&self.wake, &mut [0u8; 8]);
-        let came = |(_, flag): &&(_, Arc<AtomicBool>)| flag.swap(false, Ordering::Acquire);
-        self.raised.iter().filter(came).map(|(signal, _)| *signal).collect()
+        self.raised.iter().filter_map(Raised::take).collect()
     }
 
     /// Takes what else has rung since the last call.

@@ -1,6 +1,7 @@
 //! The watcher: the parent's hands where there are no children.
 
 use std::{
+    fmt::Display,
     io,
     os::fd::AsFd,
     process,
@@ -11,7 +12,6 @@ use std::{
     thread,
 };
 
-use nix::sys::signal::Signal;
 use prefork_core::{
     Action, ChangeNotice, ChildNotice, Event, Hangups, Hook, Notice, Request, Supervisor, Time,
     Verdict,
@@ -120,12 +120,10 @@ impl Watcher {
 
     fn take_in(&mut self) {
         let now = clock::now();
-        for signal in self.bell.take_signals() {
-            // A flag does not show who has raised it.
-            match asked(signal, None, &mut self.hangups, &self.log) {
-                Asked::For(request) | Asked::ByTerminal(Some(request)) => {
-                    self.request(now, request);
-                }
+        for (signal, sender) in self.bell.take_signals() {
+            match asked(signal, sender, &mut self.hangups, &self.log) {
+                Asked::For { request, reason } => self.request(now, request, &reason),
+                Asked::ByTerminal(Some(request)) => self.request(now, request, &signal),
                 Asked::ByTerminal(None) | Asked::ChildrenEnded | Asked::Nothing => {}
             }
         }
@@ -145,7 +143,8 @@ impl Watcher {
         self.supervisor.advance(now);
     }
 
-    fn request(&mut self, now: Time, request: Request) {
+    /// Does what a signal asks for, which stands as the reason in a log that is opened again.
+    fn request(&mut self, now: Time, request: Request, reason: &dyn Display) {
         match request {
             Request::StopGracefully | Request::StopNow => {
                 self.supervisor.handle(now, Event::Requested(request));
@@ -158,7 +157,7 @@ impl Watcher {
                 self.reporting.on(Occasion::NothingToReload);
             }
             Request::Reopen => {
-                let reopened = reopen_error_log(&self.settings, &Signal::SIGUSR1, &self.log);
+                let reopened = reopen_error_log(&self.settings, reason, &self.log);
                 if let Some(board) = &mut self.runtime_files.board {
                     let failed = |error| Outcome::Failed(ErrorChain(&error).to_string());
                     board.about.reopening(now);
