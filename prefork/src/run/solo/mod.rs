@@ -137,6 +137,8 @@ fn introduce(
         board.about.introduce(identity(settings, invocation));
         board.about.places(listeners.places());
         board.about.phase(Phase::Serving);
+        // Who reads it as soon as the launcher has returned is to find it.
+        board.rest(None, log);
     }
     let daemon = &Introduction { settings, users, invocation, listeners };
     log.write(&ChangeMessage::Starting { daemon });
