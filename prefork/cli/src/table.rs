@@ -100,13 +100,16 @@ fn details(view: &View) -> String {
     details.into_iter().flatten().collect::<Vec<_>>().join("; ")
 }
 
-/// One letter a slot, without the empty ones at the end.
+/// One letter a slot, without the empty ones at the end; an `x` for a process that is gone.
 fn letters(view: &View) -> String {
     let used = view.rows.iter().rposition(|row| row.class() != Class::Empty);
     let used = &view.rows[..used.map_or(0, |last| last + 1)];
     let mut text = String::new();
     for chunk in used.chunks(LETTERS) {
-        text.extend(chunk.iter().map(|row| row.status.letter()));
+        text.extend(chunk.iter().map(|row| match row.life {
+            Life::Gone => 'x',
+            Life::Running | Life::Unknown => row.status.letter(),
+        }));
         text.push('\n');
     }
     text
@@ -325,7 +328,9 @@ SLOT   PID  STATE      REQUESTS    AGE  TIME  IDLE  MEMORY  WRITTEN  ERRORS  QUE
     fn letters_stand_in_lines_of_64() {
         let mut rows: Vec<Row> = (0..150).map(|slot| row(slot, Status::Empty)).collect();
         rows[70].status = Status::Live(State::Writing);
+        rows[71].status = Status::Live(State::Writing);
+        rows[71].life = Life::Gone;
         let letters = letters(&of_rows(rows));
-        assert_eq!(letters, format!("{}\n{}W\n", ".".repeat(64), ".".repeat(6)));
+        assert_eq!(letters, format!("{}\n{}Wx\n", ".".repeat(64), ".".repeat(6)));
     }
 }
