@@ -79,11 +79,12 @@ pub(crate) fn read<T, E: Display>(
             Ok(parsed)
         }
         Err(error) => {
-            let mut problem = error.to_string().trim_end().to_owned();
+            let problem = error.to_string().trim_end().to_owned();
             #[cfg(feature = "serde")]
-            if let Some(advice) = places::advice(&problem, &text, crate::Settings::KEYS) {
-                problem.push_str(&format!("\n{advice}"));
-            }
+            let problem = match places::advice(&problem, &text, crate::Settings::KEYS) {
+                Some(advice) => format!("{problem}\n{advice}"),
+                None => problem,
+            };
             Err(SettingsError::Wrong { path: path.to_owned(), problem, faults })
         }
     }
