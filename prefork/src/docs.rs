@@ -27,6 +27,12 @@ pub mod tuning {}
 #[doc = include_str!("../docs/signals.md")]
 pub mod signals {}
 
+#[doc = include_str!("../docs/upgrading.md")]
+pub mod upgrading {}
+
+#[doc = include_str!("../docs/status.md")]
+pub mod status {}
+
 #[doc = include_str!("../docs/fork_safety.md")]
 pub mod fork_safety {}
 

@@ -89,8 +89,8 @@ arguments! {
     /// Default none.
     ///
     /// `/status` is for people, `/status.json` for programs (as is `/status` for those who accept only
-    /// JSON), `/metrics` for Prometheus; see [the crate's
-    /// documentation](crate#the-status-page). What children do is on it with a
+    /// JSON), `/metrics` for Prometheus; see
+    /// [status](crate::docs::status). What children do is on it with a
     /// [scoreboard](Self::scoreboard_path) only.
     ///
     /// Only loopback addresses are taken, as there is neither encryption nor a password: all who can

@@ -16,7 +16,7 @@ use crate::{
 #[non_exhaustive]
 pub enum OnChange {
     /// It becomes the program as its file is now, if that works (see
-    /// [the crate's documentation](crate#upgrading)).
+    /// [upgrading](crate::docs::upgrading)).
     Upgrade,
     /// It replaces all children, which then read their files again.
     Reload,

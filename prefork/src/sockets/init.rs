@@ -82,7 +82,7 @@ impl Init {
     }
 
     /// Returns whether this is only a probe: a process beside the daemon that finds out whether this
-    /// program would work in its place (see [the crate's documentation](crate#upgrading)).
+    /// program would work in its place (see [upgrading](crate::docs::upgrading)).
     ///
     /// Everything that a start needs should be tried, and nothing changed that the running daemon uses.
     /// What the hook returns is never dropped in a probe.

@@ -1,6 +1,7 @@
 //! The examples do what they say.
 
 mod crashy;
+mod first;
 mod jobs;
 
 use std::{
