@@ -31,6 +31,8 @@ pub(crate) enum Failure {
         "no daemon is found in {places}; name its board or its pid file, or in PREFORK_PATH the directory that they are in"
     )]
     NoneFound { places: String },
+    #[error("not running: all daemons that are found have ended: {found}")]
+    AllEnded { found: String },
     #[error("more than one daemon is found: {found}; name one of them by its board or pid file")]
     SeveralFound { found: String },
     #[error(
@@ -141,6 +143,7 @@ impl Failure {
         match self {
             Self::NotRunning { .. }
             | Self::NoFile { .. }
+            | Self::AllEnded { .. }
             | Self::Ended { .. }
             | Self::LeftBehind { .. }
             | Self::NoneFound { .. }

@@ -70,6 +70,17 @@ fn a_killed_daemon_is_not_running_and_its_children_are_gone() {
     let shown = run(&scene, "status @scoreboard", 3).stdout;
     assert_eq!(first_line(&shown), dead, "{shown}");
     assert_eq!(check(&scene, 3), format!("{dead}\n"));
+    // Where it is the only one that is found, it need not be named.
+    let unnamed = |words| {
+        let here = scene.path("");
+        command(&scene, words).variable("PREFORK_PATH", here).finish()
+    };
+    let shown = unnamed("status");
+    assert_eq!((shown.end, first_line(&shown.stdout)), (End::Exited(3), dead.clone()));
+    let stopped = unnamed("stop");
+    let refused =
+        format!("prefork: not running: no daemon holds pid file {}\n", scene.path("pid").display());
+    assert_eq!((stopped.end, stopped.stderr), (End::Exited(3), refused));
     let metrics = run(&scene, "metrics @scoreboard", 3);
     assert_eq!(timeless(&metrics.stderr), format!("prefork: {dead}\n"));
     for (state, count) in [("idle", 0), ("gone", 3)] {

@@ -85,11 +85,14 @@ pub(crate) fn none() -> Failure {
 }
 
 fn only() -> Result<Found, Failure> {
-    let mut running: Vec<_> = all().into_iter().filter(Found::is_running).collect();
-    match running.len() {
-        0 => Err(none()),
-        1 => Ok(running.remove(0)),
-        _ => Err(Failure::SeveralFound { found: words(&running) }),
+    let (mut running, mut ended): (Vec<_>, Vec<_>) = all().into_iter().partition(Found::is_running);
+    match (running.len(), ended.len()) {
+        (0, 0) => Err(none()),
+        (1, _) => Ok(running.remove(0)),
+        // What it has left behind shows what has become of it.
+        (0, 1) => Ok(ended.remove(0)),
+        (0, _) => Err(Failure::AllEnded { found: words(&ended) }),
+        (_, _) => Err(Failure::SeveralFound { found: words(&running) }),
     }
 }
 
