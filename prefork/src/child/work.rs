@@ -12,11 +12,21 @@ use crate::{channels::Reporter, disconnect::Accepted};
 pub(crate) struct Work {
     slot: Option<Slot>,
     reporter: Option<Reporter>,
-    in_hand: bool,
+    hand: Hand,
     /// The connection that the parent can read of.
     shown: Shown,
     /// Until when more time was asked for, for what is in hand.
     extended: Time,
+}
+
+/// What a child has in hand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Hand {
+    Nothing,
+    /// A connection, of which it waits for the request.
+    Connection,
+    /// Work with a label.
+    Work,
 }
 
 /// How it is known which connection is in hand, if it is.
@@ -34,7 +44,7 @@ impl Work {
         Self {
             slot,
             reporter: Some(reporter),
-            in_hand: false,
+            hand: Hand::Nothing,
             shown: Shown::None,
             extended: Time::ZERO,
         }
@@ -42,13 +52,13 @@ impl Work {
 
     /// Takes a slot where there is no parent that would look.
     pub(crate) const fn alone(slot: Option<Slot>) -> Self {
-        Self { slot, reporter: None, in_hand: false, shown: Shown::None, extended: Time::ZERO }
+        Self { slot, reporter: None, hand: Hand::Nothing, shown: Shown::None, extended: Time::ZERO }
     }
 
     /// Work has begun that `label` describes; `find` says for which connection, where that was not accepted here.
     pub(crate) fn begin(&mut self, label: &str, find: impl FnOnce() -> Option<Accepted>) {
-        let is_new = !std::mem::replace(&mut self.in_hand, true);
-        if is_new {
+        let before = std::mem::replace(&mut self.hand, Hand::Work);
+        if before == Hand::Nothing {
             self.forget_extension();
             if self.shown == Shown::Held {
                 self.forget_connection();
@@ -57,10 +67,11 @@ impl Work {
         if let Some(slot) = &mut self.slot {
             slot.writing(label);
         }
-        if is_new {
-            if self.shown == Shown::None {
-                self.show(Shown::Held, find);
-            }
+        if before == Hand::Nothing && self.shown == Shown::None {
+            self.show(Shown::Held, find);
+        }
+        // Whoever has looked since the connection came has seen no label. A label that follows another is not worth it.
+        if before != Hand::Work {
             self.changed();
         }
     }
@@ -78,7 +89,7 @@ impl Work {
                 report.state(State::Reading).begin_request().label("").client(client);
             });
         }
-        self.in_hand = true;
+        self.hand = Hand::Connection;
         self.show(Shown::Accepted, describe);
         self.changed();
     }
@@ -107,7 +118,7 @@ impl Work {
     /// The child leaves in order: what it says that it has in hand, and has not said that it has finished, is finished.
     pub(crate) fn leave(&mut self) {
         if let Some(slot) = &mut self.slot
-            && self.in_hand
+            && self.hand != Hand::Nothing
         {
             slot.idle();
         }
@@ -127,7 +138,7 @@ impl Work {
     /// Lays down what is in hand; returns whether there was anything.
     fn put_down(&mut self) -> bool {
         self.forget_extension();
-        std::mem::replace(&mut self.in_hand, false)
+        std::mem::replace(&mut self.hand, Hand::Nothing) != Hand::Nothing
     }
 
     /// Asks for more time for what is in hand: `by` from now, and no less than it was given before.
@@ -156,8 +167,8 @@ impl Work {
         }
     }
 
-    pub(crate) const fn is_in_hand(&self) -> bool {
-        self.in_hand
+    pub(crate) fn is_in_hand(&self) -> bool {
+        self.hand != Hand::Nothing
     }
 
     pub(crate) const fn slot(&mut self) -> Option<&mut Slot> {
