@@ -2,10 +2,11 @@
 
 use std::{
     io::{self, Write},
-    net::TcpStream,
+    net::{Shutdown, TcpStream},
 };
 
-use prefork_tests::{PATIENCE, require_tool, scene, wait_until};
+use prefork_tests::{PATIENCE, Scene, kill, require_tool, scene, wait_until};
+use rustix::process::Signal;
 
 use super::stop_in_order;
 
@@ -15,6 +16,73 @@ const FIXTURE: &str = include_str!("../../fixtures/first.rs");
 fn program(page: &str) -> &str {
     let (_, program) = page.split_once("use prefork::{Args, Prefork};").expect("a program");
     program.split_once("```").expect("its end").0.trim()
+}
+
+/// Returns what is answered to this.
+fn ask(scene: &Scene, request: &[u8]) -> io::Result<String> {
+    let mut connection = TcpStream::connect(scene.address())?;
+    connection.set_read_timeout(Some(PATIENCE))?;
+    connection.write_all(request)?;
+    connection.shutdown(Shutdown::Write)?;
+    io::read_to_string(connection)
+}
+
+/// Returns what ten clients are answered, who do not all do what a browser does.
+fn ask_ten(scene: &Scene) -> Vec<io::Result<String>> {
+    wait_until(PATIENCE, "it serves", || ask(scene, b"first").is_ok());
+    let requests: [&[u8]; 10] = [
+        b"GET / HTTP/1.0\r\n\r\n",
+        b"GET /x HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"HEAD / HTTP/1.0\r\n\r\n",
+        b"POST / HTTP/1.0\r\nContent-Length: 3\r\n\r\nabc",
+        b"GET",
+        b"\r\n",
+        b"\0\xff",
+        b"",
+        &[b'x'; 4096],
+        b"QUIT\n",
+    ];
+    requests.iter().map(|request| ask(scene, request)).collect()
+}
+
+/// The script runs by a stand-in for its module, which does what that documents.
+#[test]
+fn a_perl_script_and_its_port_answer_ten_clients_alike() {
+    let page = include_str!("../../../prefork/docs/perl.md");
+    let (program_run, _) =
+        include_str!("../../fixtures/ported.rs").split_once("\n/// What stands").expect("a helper");
+    let shown = program_run.replace("&*given(\"127.0.0.1:8080\")", "\"127.0.0.1:8080\"");
+    let mut parts = shown.split("given(\"").collect::<Vec<_>>().join("\"");
+    for name in ["error.log", "access.log", "pid", "board"] {
+        parts = parts.replace(&format!("/{name}\"))"), &format!("/{name}\")"));
+    }
+    assert_eq!(program(page), program(&format!("{parts}```")), "it is the one that is run");
+
+    let scene = scene!();
+    let address = scene.address().to_string();
+    let directory = scene.path("x").parent().expect("a directory").display().to_string();
+    scene.tool(env!("CARGO_BIN_EXE_ported")).args([&directory, &address]).finish();
+    let ported: Vec<_> = ask_ten(&scene).into_iter().map(|it| it.expect("answered")).collect();
+    assert_eq!(ported, vec!["HTTP/1.0 200 OK\r\n\r\nhello\n"; 10]);
+    let pid = scene.read("pid").trim().parse().expect("a pid");
+    assert!(kill(pid, Signal::TERM), "it is there");
+    scene.wait_until_deserted(PATIENCE);
+    assert!(scene.read("error.log").contains("stopping"), "{}", scene.read("error.log"));
+
+    if !require_tool("perl") {
+        return;
+    }
+    let (_, script) = page.split_once("```perl\n").expect("a script");
+    let script = script.split_once("```").expect("its end").0.replace("127.0.0.1:8080", &address);
+    let path = scene.path("hello.pl");
+    std::fs::write(&path, script).expect("written");
+    let module = concat!("-I", env!("CARGO_MANIFEST_DIR"), "/fixtures/perl");
+    let perl = scene.tool("perl").args([module.as_ref(), path.as_os_str()]).start();
+    let original: Vec<_> = ask_ten(&scene).into_iter().map(|it| it.expect("answered")).collect();
+    assert_eq!(ported, original);
+    perl.signal(Signal::TERM);
+    assert!(perl.finish().stderr.contains("stopping"));
+    scene.wait_until_deserted(PATIENCE);
 }
 
 #[test]
@@ -27,12 +95,7 @@ fn the_first_program_of_readme_and_crate_page_answers_curl() {
     let scene = scene!();
     let address = scene.address().to_string();
     let first = scene.tool(env!("CARGO_BIN_EXE_first")).args([&address]).start();
-    let answer = || -> io::Result<String> {
-        let mut connection = TcpStream::connect(scene.address())?;
-        connection.set_read_timeout(Some(PATIENCE))?;
-        connection.write_all(b"GET / HTTP/1.0\r\n\r\n")?;
-        io::read_to_string(connection)
-    };
+    let answer = || ask(&scene, b"GET / HTTP/1.0\r\n\r\n");
     wait_until(PATIENCE, "it answers", || answer().is_ok_and(|it| it.ends_with("\r\n\r\nhello\n")));
     if require_tool("curl") {
         let curl = scene.tool("curl").args(["-sSf", &format!("http://{address}/")]).finish();
