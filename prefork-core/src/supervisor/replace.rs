@@ -87,8 +87,12 @@ impl Supervisor {
     }
 
     /// Returns how many outgoing children have to leave before others can come, where there is no room for
-    /// stand-ins: some at a time, of which those do not count that have been asked and are at work.
+    /// stand-ins: some at a time, of which those do not count that have been asked and are at work. None while
+    /// stand-ins that hang have to go first, in whose place the next are started.
     fn make_room(&self, now: Time) -> usize {
+        if self.stand_ins() == 0 {
+            return 0;
+        }
         let is_full = self.slots.alive() >= self.room();
         if !is_full || self.slots.starting() + self.slots.entered() > 0 {
             return 0;
