@@ -30,7 +30,10 @@ fn assert_lives_a_whole_life(scene: &Scene, program: &Program<'_>, daemon: &Daem
     scene.wait_for_line("all children are of generation 2 now");
     program.install("--version 2");
     daemon.signal(Signal::USR2);
-    scene.wait_for_line("all children are of generation 3 now");
+    // An emulated processor on a busy one takes ten seconds to execute a program of 30 MB.
+    wait_until(PATIENCE * 5, "its children are those of the new program", || {
+        !scene.lines_with("error.log", "all children are of generation 3 now").is_empty()
+    });
     wait_until(PATIENCE, "the new program answers", || {
         daemon.get("/version").is_ok_and(|reply| reply.body == "2")
     });
