@@ -88,7 +88,8 @@ fn a_full_control_group_is_named_and_waited_for() {
     let cpu = daemon.cpu();
     thread::sleep(Duration::from_secs(6));
     let used = daemon.cpu() - cpu;
-    assert!(used < Duration::from_millis(600), "the parent used {used:?} of CPU in 6 s");
+    // Far from all of it, on an emulated processor as well.
+    assert!(used < Duration::from_secs(2), "the parent used {used:?} of CPU in 6 s");
     let lines = scene.logged("cannot");
     assert!((2..=4).contains(&lines), "{}", scene.read("error.log"));
     assert_eq!(daemon.get("/").expect("others serve").status, 200);

@@ -352,9 +352,12 @@ fn the_last_of_many_reloads_counts() {
     let daemon = hello(&scene, "prefork = 2").daemon();
     for prefork in 3..9 {
         write(&scene, &format!("prefork = {prefork}"));
+        // Stopped, so that it takes the twenty as one, on any processor.
+        daemon.signal(Signal::STOP);
         for _ in 0..20 {
             daemon.signal(Signal::HUP);
         }
+        daemon.signal(Signal::CONT);
     }
     wait_until(PATIENCE, "the last one is in force", || daemon.living().len() == 8);
     wait_until(PATIENCE, "all are new", || {
