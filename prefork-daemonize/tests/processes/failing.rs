@@ -90,8 +90,9 @@ fn tells_a_late_daemon_once(scratch: &Scratch) {
 /// The launcher has reported a failure, so the daemon must not believe that it serves.
 fn does_not_let_a_late_daemon_serve(scratch: &Scratch) {
     let events = format!("events={}", text(&scratch.path("events")));
-    let done = run(&mut fixture(&["daemon", "life=stubborn", "timeout=100", &events]));
-    done.assert_failed("was not ready within 100ms");
+    // By then it is stubborn, on a busy machine too.
+    let done = run(&mut fixture(&["daemon", "life=stubborn", "timeout=3000", &events]));
+    done.assert_failed("was not ready within 3s");
     let daemon = daemon_of(scratch);
     assert!(lives(daemon), "it answers no SIGTERM, so it should live: {}", scratch.read("events"));
     say_go(scratch);
