@@ -128,7 +128,8 @@ impl Policy {
     /// Looks at least every `interval` from now on, counted from the last look.
     pub fn set_interval(&mut self, interval: Duration) {
         self.interval = interval;
-        let pause = self.pause();
+        let took = self.state.as_ref().map(|state| state.latest.took());
+        let pause = self.pause(took.unwrap_or_default());
         if let Some(state) = &mut self.state {
             let at_rest = state.moves == 0 && !state.hinted;
             let due = state.looked + pause;
@@ -136,9 +137,8 @@ impl Policy {
         }
     }
 
-    /// Returns how long after a look the next is due at the latest, while nothing happens.
-    fn pause(&self) -> Duration {
-        let took = self.state.as_ref().map_or(Duration::ZERO, |state| state.latest.took());
+    /// Returns how long after a look that took so long the next is due at the latest, while nothing happens.
+    fn pause(&self, took: Duration) -> Duration {
         self.interval.max(self.settle).max(took.saturating_mul(PAUSES_PER_LOOK).min(LONGEST_PAUSE))
     }
 
@@ -157,13 +157,11 @@ impl Policy {
             latest: seen.clone(),
             moving: BTreeMap::new(),
             looked,
-            next: looked,
+            next: looked + self.pause(seen.took()),
             hinted: false,
             moves: 0,
             misses: 0,
         });
-        let pause = self.pause();
-        self.state.iter_mut().for_each(|state| state.next = looked + pause);
     }
 
     /// Returns when to look next; `None` before [`begin`](Self::begin), and if no look is due until
@@ -216,7 +214,7 @@ impl Policy {
     /// The first look of all is the [`begin`](Self::begin)ning. A caller may look when nothing is
     /// due; it only costs.
     pub fn observe(&mut self, now: Time, seen: &Stamps) -> Option<Changes> {
-        let settle = self.settle;
+        let (settle, pause) = (self.settle, self.pause(seen.took()));
         let Some(state) = &mut self.state else {
             self.begin(now, seen);
             return None;
@@ -233,8 +231,6 @@ impl Policy {
         let rested = awaited.map(|moving| moving.rested(settle)).max();
         let moves = state.moves;
         state.moves = if rested.is_some() { moves + u32::from(waits_longer) } else { 0 };
-        let pause = self.pause();
-        let state = self.state.as_mut()?;
         if let Some(rested) = rested {
             state.misses = 0;
             state.next =
@@ -252,16 +248,14 @@ impl State {
     fn note(&mut self, seen: &Stamps, done: Time, is_continuous: bool) -> bool {
         let seen = seen.completed_from(&self.baseline);
         let mut waits_longer = false;
-        if !seen.saw_the_same(&self.latest) {
-            for change in Changes::between(&self.latest, &seen).iter().flatten() {
-                let moving = self.moving.entry(change.path.clone());
-                let moving = moving.or_insert(Moving { first: done, last: done });
-                if !is_continuous && !moving.is_restless() {
-                    moving.first = done;
-                }
-                moving.last = done;
-                waits_longer |= !moving.is_restless();
+        for change in Changes::between(&self.latest, &seen).iter().flatten() {
+            let moving = self.moving.entry(change.path.clone());
+            let moving = moving.or_insert(Moving { first: done, last: done });
+            if !is_continuous && !moving.is_restless() {
+                moving.first = done;
             }
+            moving.last = done;
+            waits_longer |= !moving.is_restless();
         }
         self.latest = seen.into_owned();
         waits_longer

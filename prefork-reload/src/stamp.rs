@@ -173,11 +173,6 @@ impl Stamps {
         &self.found
     }
 
-    /// Returns whether both have seen the same files in the same state.
-    pub(crate) fn saw_the_same(&self, other: &Self) -> bool {
-        self.found == other.found
-    }
-
     /// Returns what was seen, with what is not known taken from `known`.
     pub(crate) fn completed_from<'a>(&'a self, known: &Self) -> Cow<'a, Self> {
         if self.unknown.is_empty() || known.found.is_empty() {

@@ -187,6 +187,14 @@ pub(crate) struct HandedChannels {
     pub(crate) edition: u64,
 }
 
+/// Both sides of a child, in one process.
+#[cfg(test)]
+pub(crate) fn both_sides() -> (Pages, SlotId, OwnPage, Reporter) {
+    let ((pages, own), slot) = (pages::tests::both(), pages::tests::SLOT);
+    let bell = Bells::new().and_then(|bells| bells.make(BellId { slot, serial: 1 }));
+    (pages, slot, own, Reporter::new(own, bell.expect("made")))
+}
+
 /// A child's side.
 #[derive(Debug)]
 pub(crate) struct ChildChannels {

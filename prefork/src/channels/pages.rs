@@ -344,4 +344,4 @@ impl OwnPage {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -188,6 +188,30 @@ impl Work {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::channels::both_sides;
+
+    /// Else the board would show a connection for as long as the request takes that came with it.
+    #[test]
+    fn a_request_that_begins_after_somebody_has_looked_rings() {
+        let (mut pages, slot, own, reporter) = both_sides();
+        let mut work = Work::new(Some(own.enter()), reporter);
+        let mut seconds = 0;
+        let mut look = |pages: &mut crate::channels::Pages| {
+            seconds += 1;
+            pages.arm(Time::after_origin(Duration::from_secs(seconds)), [slot].into_iter());
+        };
+        look(&mut pages);
+        work.accepted("somebody", || None);
+        assert!(pages.has_changed(slot));
+        look(&mut pages);
+        work.begin("GET /", || None);
+        assert!(pages.has_changed(slot), "what was seen is a connection without a request");
+        look(&mut pages);
+        work.begin("GET / of it", || None);
+        assert!(!pages.has_changed(slot), "it is at work already");
+        work.end();
+        assert!(pages.has_changed(slot));
+    }
 
     #[test]
     fn more_time_is_for_what_is_in_hand() {

@@ -47,7 +47,7 @@ use crate::{
     logs::{ChangeMessage, ProcessMessage},
     manager::Reporting,
     program::Invocation,
-    program::{AutoReload, FileWatch, Occasion},
+    program::{AutoReload, FileWatch},
     sockets::listeners::Listeners,
     start::RuntimeFiles,
     start::pid_file::KeptPidFile,
@@ -204,10 +204,8 @@ impl Parent<'_> {
         }
         self.file_watch = self.auto_reload.take().map(|auto_reload| {
             let invocation = self.invocation.as_ref().ok();
-            let mut watch =
-                FileWatch::begin(auto_reload, invocation, self.has_returned, clock::now());
-            watch.log_blind(&self.log, Occasion::Begin);
-            watch
+            let now = clock::now();
+            FileWatch::begin(auto_reload, invocation, self.has_returned, now, &self.log)
         });
     }
 

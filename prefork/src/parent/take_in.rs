@@ -94,9 +94,7 @@ impl Parent<'_> {
         else {
             return;
         };
-        let changes = watch.check(now);
-        watch.log_blind(&self.log, program::Occasion::Check);
-        let Some(changes) = changes else { return };
+        let Some(changes) = watch.check(now, &self.log) else { return };
         self.log.write(&ChangeMessage::FilesChanged { changes: &changes });
         match self.hooks.auto_reload_handler.as_ref().map(|handler| &handler.0) {
             Some(program::Kind::Always(reaction)) => self.react(now, *reaction),

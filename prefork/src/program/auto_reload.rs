@@ -106,9 +106,9 @@ const NAMED: usize = 5;
 
 /// When it is asked what counts as unchanged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Occasion {
+enum Occasion {
     Begin,
-    Check,
+    Look,
 }
 
 impl FileWatch {
@@ -119,6 +119,7 @@ impl FileWatch {
         invocation: Option<&Invocation>,
         was_refused: bool,
         now: Time,
+        log: &Log,
     ) -> Self {
         let AutoReload { interval, list } = auto_reload;
         let watches_program = list.is_none();
@@ -141,11 +142,13 @@ impl FileWatch {
             known.insert(program, Stamp::of(&running));
             watcher.begin_from(now, &known);
         }
-        Self { watcher, blind: BTreeMap::new() }
+        let mut watch = Self { watcher, blind: BTreeMap::new() };
+        watch.log_blind(log, Occasion::Begin);
+        watch
     }
 
     /// Logs what counts as unchanged since it was last asked.
-    pub(crate) fn log_blind(&mut self, log: &Log, occasion: Occasion) {
+    fn log_blind(&mut self, log: &Log, occasion: Occasion) {
         let news = self.note_blind(occasion);
         for (path, why) in news.iter().take(NAMED) {
             let path = &one_line(path);
@@ -193,14 +196,21 @@ impl FileWatch {
     }
 
     /// Looks, if it is time to, and returns what has changed.
-    pub(crate) fn check(&mut self, now: Time) -> Option<Changes> {
-        self.watcher.check(now)
+    pub(crate) fn check(&mut self, now: Time, log: &Log) -> Option<Changes> {
+        // Asked with each wake of the parent.
+        if self.due().is_none_or(|due| now < due) {
+            return None;
+        }
+        let changes = self.watcher.check(now);
+        self.log_blind(log, Occasion::Look);
+        changes
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::logs::log::Role;
 
     #[test]
     fn what_is_not_watched_is_news_once() {
@@ -211,25 +221,27 @@ mod tests {
         list.file(path("log")).expect("a path").file(path("missing")).expect("a path");
         let auto_reload = AutoReload { interval: Duration::from_secs(1), list: Some(list) };
         let mut now = Time::ZERO;
-        let mut watch = FileWatch::begin(auto_reload, None, false, now);
+        let mut watch =
+            FileWatch::begin(auto_reload, None, false, now, &Log::new("test", Role::Parent));
+        assert_eq!(watch.blind.remove(&path("missing")), Some(Blind::Unknown(Unknown::Missing)));
         let missing = (path("missing"), Blind::Unknown(Unknown::Missing));
         assert_eq!(watch.note_blind(Occasion::Begin), [missing]);
-        assert_eq!(watch.note_blind(Occasion::Check), []);
+        assert_eq!(watch.note_blind(Occasion::Look), []);
 
         let mut news = Vec::new();
         for line in 0..100 {
             fs::write(path("log"), "x".repeat(line)).expect("written");
             now = now + Duration::from_millis(1600);
             watch.stirred(now);
-            assert_eq!(watch.check(now), None);
-            news.append(&mut watch.note_blind(Occasion::Check));
+            assert_eq!(watch.watcher.check(now), None);
+            news.append(&mut watch.note_blind(Occasion::Look));
         }
         assert_eq!(news, [(path("log"), Blind::Restless)]);
 
         // One that has gone is none while its successor is on its way.
         fs::remove_file(path("log")).expect("removed");
         now = now + Duration::from_secs(60);
-        watch.check(now);
-        assert_eq!(watch.note_blind(Occasion::Check), []);
+        watch.watcher.check(now);
+        assert_eq!(watch.note_blind(Occasion::Look), []);
     }
 }

@@ -7,7 +7,7 @@ mod invocation;
 mod no_probe;
 mod role;
 
-pub(crate) use auto_reload::{AutoReload, FileWatch, Handler, Kind, Occasion};
+pub(crate) use auto_reload::{AutoReload, FileWatch, Handler, Kind};
 pub use auto_reload::{AutoReloadHandler, OnChange};
 pub(crate) use command::{Command, Found};
 pub(crate) use image::{

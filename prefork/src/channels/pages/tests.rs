@@ -4,14 +4,14 @@ use prefork_scoreboard::State;
 
 use super::*;
 
-const SLOT: SlotId = SlotId(1);
+pub(in crate::channels) const SLOT: SlotId = SlotId(1);
 
 fn at(seconds: u64) -> Time {
     Time::after_origin(Duration::from_secs(seconds))
 }
 
 /// The parent's side, and that of the child in one slot, in the same process.
-fn both() -> (Pages, OwnPage) {
+pub(in crate::channels) fn both() -> (Pages, OwnPage) {
     let pages = Pages::new(3).expect("made");
     pages.assign(SLOT, Generation(4), 1);
     let own = OwnPage { page: pages.page(SLOT).expect("there"), slot: SLOT };
