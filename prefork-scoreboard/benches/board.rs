@@ -27,7 +27,7 @@ fn request(bencher: Bencher<'_, '_>) {
     let mut slot = slot();
     let mut labels = ["GET /index.html HTTP/1.1", "GET /style.css HTTP/1.1"].into_iter().cycle();
     bencher.bench_local(|| {
-        slot.writing(black_box(labels.next().expect("endless")));
+        slot.busy(black_box(labels.next().expect("endless")));
         slot.finished();
     });
 }
@@ -72,7 +72,7 @@ fn full(slots: usize) -> OwnedBoard {
         board.assign(index, 1).expect("a slot");
         let mut slot = board.enter(index).expect("a page");
         slot.client("192.0.2.200:54321");
-        slot.writing("GET /index.html HTTP/1.1");
+        slot.busy("GET /index.html HTTP/1.1");
     }
     board
 }
@@ -100,7 +100,8 @@ fn assign(bencher: Bencher<'_, '_>) {
 #[divan::bench(args = [2, 2_000, 10_000])]
 fn claim(bencher: Bencher<'_, '_>, slots: usize) {
     let directory = tempfile::tempdir_in("/dev/shm").expect("a directory in memory");
-    let board = Board::share(directory.path().join("board"), slots).expect("room for a board");
+    let board =
+        Board::open_or_create(directory.path().join("board"), slots).expect("room for a board");
     let _taken: Vec<Slot> = (2..slots).map(|_| board.claim().expect("a free slot")).collect();
     bencher.bench_local(|| board.claim().expect("the last but one"));
 }

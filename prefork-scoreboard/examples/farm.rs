@@ -55,7 +55,7 @@ fn work(mut slot: Slot) -> Result<(), Box<dyn Error>> {
     let pictures = 200;
     slot.set_text(volume, &format!("photos-{}", slot.index()));
     for picture in 0..pictures {
-        slot.writing(&format!("cat-{picture}.png"));
+        slot.busy(&format!("cat-{picture}.png"));
         sleep(Duration::from_millis(100 + 10 * slot.index() as u64));
         slot.update(|report| {
             report.count_requests(1).add(written, 4000 + 97 * picture);

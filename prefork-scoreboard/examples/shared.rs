@@ -14,13 +14,13 @@ fn main() -> Result<(), Box<dyn Error>> {
     let path = arguments.next().map(PathBuf::from).ok_or("usage: shared PATH WHAT")?;
     let what = arguments.next().unwrap_or_else(|| "work".into());
 
-    let board = Board::share(&path, 16)?;
+    let board = Board::open_or_create(&path, 16)?;
     let mut slot = board.claim()?;
     println!("slot {} of {} is mine; a line of input is a request", slot.index(), board.slots());
     slot.client(what.display());
     slot.idle();
     for line in stdin().lock().lines() {
-        slot.writing(&line?);
+        slot.busy(&line?);
         println!("{}", board.snapshot()?);
         slot.finished();
     }

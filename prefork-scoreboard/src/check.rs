@@ -26,7 +26,7 @@ impl Board {
     /// # Errors
     ///
     /// [`Fault`] says what has happened. The board stays usable as far as it goes. An owner makes it again by
-    /// [`OwnedBoard::resize`](crate::OwnedBoard::resize); those who share it, by [`Board::share`] and
+    /// [`OwnedBoard::resize`](crate::OwnedBoard::resize); those who share it, by [`Board::open_or_create`] and
     /// [`Board::claim`].
     ///
     /// # Examples
@@ -37,7 +37,7 @@ impl Board {
     /// # let path = directory.path().join("board");
     /// use prefork_scoreboard::{Board, Fault};
     ///
-    /// let board = Board::share(&path, 8)?;
+    /// let board = Board::open_or_create(&path, 8)?;
     /// let slot = board.claim()?;
     /// std::fs::remove_file(&path)?;
     /// assert!(matches!(board.check(), Err(Fault::Removed { .. })));

@@ -55,9 +55,9 @@ impl Board {
     /// # let path = directory.path().join("board");
     /// use prefork_scoreboard::Board;
     ///
-    /// let board = Board::share(&path, 8)?;
+    /// let board = Board::open_or_create(&path, 8)?;
     /// let mut slot = board.claim()?;
-    /// slot.writing("rebuild index");
+    /// slot.busy("rebuild index");
     /// assert_eq!(board.record(slot.index())?.label(), "rebuild index");
     /// # Ok(())
     /// # }

@@ -95,13 +95,13 @@ impl Board {
     /// # Errors
     ///
     /// [`CreateError`]; among others if a living process owns a board there.
-    pub fn share(path: impl AsRef<Path>, slots: usize) -> Result<Self, CreateError> {
-        BoardOptions::new().share(path, slots)
+    pub fn open_or_create(path: impl AsRef<Path>, slots: usize) -> Result<Self, CreateError> {
+        BoardOptions::new().open_or_create(path, slots)
     }
 }
 
 /// Opens the shared board at `path`, or creates it.
-pub(crate) fn share(path: &Path, plan: &Plan) -> Result<Board, CreateError> {
+pub(crate) fn open_or_create(path: &Path, plan: &Plan) -> Result<Board, CreateError> {
     let path = std::path::absolute(path).map_err(io_error("examine", path))?;
     let mut pauses = Pauses::begin();
     loop {

@@ -84,7 +84,7 @@ impl Slot {
     ///
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// if let Some(mut slot) = Slot::from_environment()? {
-    ///     slot.writing("rebuild index");
+    ///     slot.busy("rebuild index");
     /// }
     /// # Ok(())
     /// # }
@@ -127,7 +127,7 @@ impl Board {
     /// owner.assign(3, 1)?;
     /// // In the program:
     /// let mut slot = Board::enter(&path, 3)?;
-    /// slot.writing("rebuild index");
+    /// slot.busy("rebuild index");
     /// assert_eq!(owner.record(3)?.label(), "rebuild index");
     /// # Ok(())
     /// # }

@@ -11,7 +11,7 @@
 //! - A supervisor that executes programs gives them slots in the same way: [`OwnedBoard::variables`] in the supervisor,
 //!   [`Slot::from_environment`] in the program.
 //! - Processes that were not forked by a common parent, cron jobs say, want to show what they do:
-//!   [`Board::share`] and [`Board::claim`].
+//!   [`Board::open_or_create`] and [`Board::claim`].
 //! - Parent and children share memory anyway, and the file is for others to look at: [`SlotMemory`] is a
 //!   slot there, and [`OwnedBoard::publish`] copies what was read of it.
 //! - What everybody does is not all there is to show: [`BoardOptions`] gives a board a title, and columns for bytes, errors, the
@@ -37,7 +37,7 @@
 //! let mut slot = owner.enter(0)?;
 //! slot.idle();
 //! slot.client("192.0.2.1:4711");
-//! slot.writing("GET /index.html");
+//! slot.busy("GET /index.html");
 //!
 //! // Anybody with the right to read the file sees it.
 //! let snapshot = Board::open(&path)?.snapshot()?;

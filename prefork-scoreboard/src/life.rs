@@ -286,7 +286,7 @@ mod tests {
     fn a_process_of_a_shared_board_has_started_when_it_says() {
         let directory = tempfile::tempdir().expect("a directory");
         let path = directory.path().join("board");
-        let board = Board::share(&path, 2).expect("a board");
+        let board = Board::open_or_create(&path, 2).expect("a board");
         let _slot = board.claim().expect("a free slot");
         let record = board.record(0).expect("readable");
         assert_eq!(board.life_of(&record), Life::Running);

@@ -34,7 +34,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// memory.assign(1);
 /// // In the child:
 /// let mut slot = memory.enter(0);
-/// slot.writing("GET /");
+/// slot.busy("GET /");
 /// // In the parent:
 /// assert_eq!(memory.record(0).label(), "GET /");
 /// ```
@@ -162,12 +162,12 @@ mod tests {
         let board = crate::OwnedBoard::anonymous(2).expect("memory");
         assert!(board.shows(0, Stamp::EMPTY).expect("read"));
         memory.assign(7);
-        memory.enter(0).writing("GET /");
+        memory.enter(0).busy("GET /");
         let record = memory.record(0);
         let stamp = board.publish(0, &record).expect("written");
         assert!(board.shows(0, stamp).expect("read"));
         assert!(!board.shows(0, Stamp::EMPTY).expect("read"));
-        board.enter(0).expect("mapped").writing("GET /forged");
+        board.enter(0).expect("mapped").busy("GET /forged");
         assert!(!board.shows(0, stamp).expect("read"));
         assert_eq!(board.publish(0, &record).expect("written"), stamp);
         assert!(board.shows(0, stamp).expect("read"));

@@ -22,7 +22,7 @@ const MOST: u32 = 0o644;
 
 /// What a board is to be like that is made: its mode, its title and its columns.
 ///
-/// [`OwnedBoard::create`], [`OwnedBoard::anonymous`] and [`Board::share`] are shorter, for boards without any of these.
+/// [`OwnedBoard::create`], [`OwnedBoard::anonymous`] and [`Board::open_or_create`] are shorter, for boards without any of these.
 ///
 /// # Examples
 ///
@@ -41,12 +41,12 @@ const MOST: u32 = 0o644;
 ///     .column(Column::gauge("queue"))
 ///     .column(Column::text("volume"))
 ///     .mode(0o640)
-///     .share(&path, 64)?;
+///     .open_or_create(&path, 64)?;
 ///
 /// let mut slot = board.claim()?;
 /// let (written, queue) = (slot.number("written")?, slot.number("queue")?);
 /// let volume = slot.text("volume")?;
-/// slot.writing("cat.png");
+/// slot.busy("cat.png");
 /// slot.set(queue, 17);
 /// slot.set_text(volume, "photos-3");
 /// // At the end of a job, as one change:
@@ -143,17 +143,21 @@ impl BoardOptions {
         OwnedBoard::make_anonymous(&self.plan(Kind::Owned, slots)?)
     }
 
-    /// Opens the shared board at `path`, or creates one of `slots` slots, as [`Board::share`] does.
+    /// Opens the shared board at `path`, or creates one of `slots` slots, as [`Board::open_or_create`] does.
     ///
     /// A board is used as it is if it has each of these columns, with the same kind and unit; it may have others. One that has
     /// not is replaced, unless a living process has a slot of it.
     ///
     /// # Errors
     ///
-    /// As of [`Board::share`], if mode, title or a column cannot be so, and [`CreateError::Columns`] if a board in use has
+    /// As of [`Board::open_or_create`], if mode, title or a column cannot be so, and [`CreateError::Columns`] if a board in use has
     /// other columns.
-    pub fn share(&self, path: impl AsRef<Path>, slots: usize) -> Result<Board, CreateError> {
-        create::share(path.as_ref(), &self.plan(Kind::Shared, slots)?)
+    pub fn open_or_create(
+        &self,
+        path: impl AsRef<Path>,
+        slots: usize,
+    ) -> Result<Board, CreateError> {
+        create::open_or_create(path.as_ref(), &self.plan(Kind::Shared, slots)?)
     }
 
     fn plan(&self, kind: Kind, slots: usize) -> Result<Plan, CreateError> {

@@ -57,7 +57,7 @@ use std::path::{self, Path, PathBuf};
 /// board.assign(0, 1)?;
 /// // In the child, after fork:
 /// let mut slot = board.enter(0)?;
-/// slot.writing("GET /");
+/// slot.busy("GET /");
 /// // In the parent:
 /// assert_eq!(board.tally([0])?.busy, 1);
 /// board.clear(0)?;
@@ -321,7 +321,7 @@ impl OwnedBoard {
     ///     [const { AtomicU64::new(0) }; SlotMemory::WORDS];
     /// let (memory, board) = (SlotMemory::new(&WORDS), OwnedBoard::anonymous(1)?);
     /// memory.assign(1);
-    /// memory.enter(0).writing("GET /");
+    /// memory.enter(0).busy("GET /");
     /// let read = memory.record(0);
     /// let believed = read.requests().min(1_000_000);
     /// board.publish(0, &read.with_requests(believed))?;

@@ -49,7 +49,7 @@ use std::sync::atomic::AtomicU64;
 /// slot.update(|report| {
 ///     report.state(State::Reading).client("192.0.2.1:4711");
 /// });
-/// slot.writing("GET /index.html");
+/// slot.busy("GET /index.html");
 /// slot.finished();
 ///
 /// let record = board.record(0)?;
@@ -199,7 +199,7 @@ impl Slot {
 
     /// Reports `W`: working on the request that `label` describes, in at most 96 bytes.
     #[inline]
-    pub fn writing(&mut self, label: &str) {
+    pub fn busy(&mut self, label: &str) {
         self.update(|report| {
             report.state(State::Writing).label(label);
         });

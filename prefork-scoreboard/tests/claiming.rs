@@ -20,9 +20,9 @@ use std::time::{Duration, Instant};
 fn never_gives_one_slot_to_two_processes() {
     let name = "never_gives_one_slot_to_two_processes";
     if own_role().is_some() {
-        let board = Board::share(given_directory().join("board"), 8).expect("a board");
+        let board = Board::open_or_create(given_directory().join("board"), 8).expect("a board");
         let mut slot = board.claim().expect("a slot");
-        slot.writing("here");
+        slot.busy("here");
         let _ = std::io::stdin().read(&mut [0]);
         return;
     }
@@ -68,7 +68,7 @@ fn all_who_start_together_have_a_slot() {
         std::thread::scope(|scope| {
             for _ in 0..8 {
                 scope.spawn(|| {
-                    let board = Board::share(&path, 8).expect("a board");
+                    let board = Board::open_or_create(&path, 8).expect("a board");
                     drop(board.claim().expect("a slot"));
                 });
             }
@@ -85,7 +85,7 @@ fn who_is_just_making_the_board_is_waited_for() {
     let file = fs::File::create(&path).expect("an empty file");
     fs2::FileExt::lock_exclusive(&file).expect("locked");
     std::thread::scope(|scope| {
-        let sharing = scope.spawn(|| Board::share(&path, 8));
+        let sharing = scope.spawn(|| Board::open_or_create(&path, 8));
         // It would be over at once, if it were not waiting.
         let begun = Instant::now();
         wait_for("somebody to wait for the lock", || {
@@ -101,7 +101,7 @@ fn who_is_just_making_the_board_is_waited_for() {
 fn claims_survive_churn_and_kills() {
     let name = "claims_survive_churn_and_kills";
     if own_role().is_some() {
-        let board = Board::share(given_directory().join("board"), 6).expect("a board");
+        let board = Board::open_or_create(given_directory().join("board"), 6).expect("a board");
         loop {
             let Ok(mut slot) = board.claim() else { continue };
             for round in 0..20 {
@@ -147,7 +147,7 @@ fn claims_survive_churn_and_kills() {
 fn a_forked_child_releases_nothing() {
     alone("a_forked_child_releases_nothing", || {
         let directory = directory();
-        let board = Board::share(directory.path().join("board"), 2).expect("a board");
+        let board = Board::open_or_create(directory.path().join("board"), 2).expect("a board");
         let mut slot = Some(board.claim().expect("a slot"));
         Forked::new(|| {
             drop(slot.take());
@@ -174,9 +174,9 @@ fn a_forked_child_releases_nothing() {
 fn a_slot_given_back_still_names_its_last_owner() {
     let directory = directory();
     let path = directory.path().join("board");
-    let board = Board::share(&path, 1).expect("a board");
+    let board = Board::open_or_create(&path, 1).expect("a board");
     let mut slot = board.claim().expect("a slot");
-    slot.writing("secret");
+    slot.busy("secret");
     drop(slot);
     assert_eq!(board.status(0).expect("a status"), Status::Empty);
     assert_eq!(board.record(0).expect("a record").pid(), None, "an empty slot has no pid");
@@ -190,7 +190,7 @@ fn a_slot_given_back_still_names_its_last_owner() {
 fn a_zombie_has_no_slot() {
     alone("a_zombie_has_no_slot", || {
         let directory = directory();
-        let board = Board::share(directory.path().join("board"), 1).expect("a board");
+        let board = Board::open_or_create(directory.path().join("board"), 1).expect("a board");
         let child = Forked::new(|| {
             // Left without dropping the slot, as by a crash.
             let _slot = std::mem::ManuallyDrop::new(board.claim().expect("a slot"));
@@ -213,7 +213,7 @@ fn boards_with_an_owner_are_not_for_claiming() {
     let board = Board::open(&path).expect("the board");
     assert_eq!(board.kind(), Kind::Owned);
     assert!(matches!(board.claim(), Err(ClaimError::Owned { .. })));
-    assert!(matches!(Board::share(&path, 2), Err(CreateError::Held { .. })));
+    assert!(matches!(Board::open_or_create(&path, 2), Err(CreateError::Held { .. })));
     owner.check().expect("unharmed");
     let anonymous = OwnedBoard::anonymous(1).expect("a board");
     assert!(matches!(anonymous.claim(), Err(ClaimError::Owned { .. })));
@@ -223,12 +223,12 @@ fn boards_with_an_owner_are_not_for_claiming() {
 fn a_replaced_board_is_not_claimed_by_its_old_readers() {
     let directory = directory();
     let path = directory.path().join("board");
-    let old = Board::share(&path, 2).expect("a board");
+    let old = Board::open_or_create(&path, 2).expect("a board");
     fs::remove_file(&path).expect("removed");
     let error = old.claim().expect_err("it is gone");
     assert!(matches!(error, ClaimError::Open { .. }), "{error}");
     assert_eq!(error.to_string(), format!("cannot open scoreboard {}", path.display()));
-    let _new = Board::share(&path, 2).expect("a new board");
+    let _new = Board::open_or_create(&path, 2).expect("a new board");
     assert!(matches!(old.claim(), Err(ClaimError::Replaced { .. })));
 }
 
@@ -237,7 +237,7 @@ fn a_replaced_board_is_not_claimed_by_its_old_readers() {
 fn holders_notice_that_their_board_was_removed_or_replaced() {
     let directory = directory();
     let path = directory.path().join("board");
-    let board = Board::share(&path, 2).expect("a board");
+    let board = Board::open_or_create(&path, 2).expect("a board");
     let mut slot = board.claim().expect("a slot");
     let reader = Board::open(&path).expect("a board");
     let of_file = Board::of_file(fs::File::open(&path).expect("open"), "a board").expect("a board");
@@ -249,7 +249,7 @@ fn holders_notice_that_their_board_was_removed_or_replaced() {
     for board in [&board, &reader] {
         assert!(matches!(board.check(), Err(Fault::Removed { .. })));
     }
-    let again = Board::share(&path, 2).expect("a new board");
+    let again = Board::open_or_create(&path, 2).expect("a new board");
     assert!(matches!(board.check(), Err(Fault::Replaced { .. })));
     slot.idle();
     assert_eq!(again.tally(0..2).expect("a tally").empty, 2, "they report to the old one");
@@ -288,14 +288,15 @@ fn change_header(path: &Path, change: impl FnOnce(&mut [u8])) {
 fn a_board_of_another_version_is_never_replaced() {
     let directory = directory();
     let path = directory.path().join("board");
-    drop(Board::share(&path, 2).expect("a board"));
+    drop(Board::open_or_create(&path, 2).expect("a board"));
     change_header(&path, |header| {
         header[format::header::VERSION] = 2;
         let sum = header_checksum(header);
         header[format::header::CHECKSUM..].copy_from_slice(&sum.to_le_bytes());
     });
     let before = fs::read(&path).expect("the board");
-    let refused = [Board::share(&path, 2).map(drop), OwnedBoard::create(&path, 2).map(drop)];
+    let refused =
+        [Board::open_or_create(&path, 2).map(drop), OwnedBoard::create(&path, 2).map(drop)];
     for result in refused {
         let error = result.expect_err("another version");
         assert!(matches!(error, CreateError::Version { found: 2, supported: 1, .. }), "{error}");
@@ -316,19 +317,20 @@ fn a_board_of_another_version_is_never_replaced() {
 fn a_damaged_board_is_replaced_once_nobody_reports_there() {
     let directory = directory();
     let path = directory.path().join("board");
-    let board = Board::share(&path, 3).expect("a board");
+    let board = Board::open_or_create(&path, 3).expect("a board");
     let (first, last) = (board.claim().expect("a slot"), board.claim().expect("a slot"));
     drop(first);
     change_header(&path, |header| header[format::header::SLOTS] ^= 0xff);
     let own = std::process::id();
-    let refused = [Board::share(&path, 3).map(drop), OwnedBoard::create(&path, 3).map(drop)];
+    let refused =
+        [Board::open_or_create(&path, 3).map(drop), OwnedBoard::create(&path, 3).map(drop)];
     for result in refused {
         let error = result.expect_err("this process has a slot");
         assert!(matches!(error, CreateError::Damaged { pid, .. } if pid == own), "{error}");
     }
     drop(last);
     assert_eq!(
-        Board::share(&path, 3).expect("a new board").snapshot().expect("read").to_string(),
+        Board::open_or_create(&path, 3).expect("a new board").snapshot().expect("read").to_string(),
         "..."
     );
 }
@@ -337,8 +339,8 @@ fn a_damaged_board_is_replaced_once_nobody_reports_there() {
 fn the_number_of_slots_is_that_of_the_board_there_is() {
     let directory = directory();
     let path = directory.path().join("board");
-    assert_eq!(Board::share(&path, 3).expect("a board").slots(), 3);
-    assert_eq!(Board::share(&path, 9).expect("the same board").slots(), 3);
+    assert_eq!(Board::open_or_create(&path, 3).expect("a board").slots(), 3);
+    assert_eq!(Board::open_or_create(&path, 9).expect("the same board").slots(), 3);
     // Nobody uses it, so a parent may have the path.
     let owner = OwnedBoard::create(&path, 5).expect("nobody uses the old one");
     assert_eq!(owner.slots(), 5);

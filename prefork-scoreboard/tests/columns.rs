@@ -49,7 +49,7 @@ const REPORTED: &str =
 fn any_reader_shows_what_was_declared_and_reported() {
     let directory = directory();
     let path = directory.path().join("board");
-    let board = options().share(&path, 4).expect("a board");
+    let board = options().open_or_create(&path, 4).expect("a board");
     let mut slot = board.claim().expect("a slot");
     report(&mut slot);
     let reader = Board::open(&path).expect("a board");
@@ -74,7 +74,7 @@ fn a_slot_that_changes_hands_begins_at_zero() {
     alone("a_slot_that_changes_hands_begins_at_zero", || {
         let directory = directory();
         let path = directory.path().join("board");
-        let board = options().share(&path, 1).expect("a board");
+        let board = options().open_or_create(&path, 1).expect("a board");
         for _ in 0..2 {
             let mut slot = board.claim().expect("the only slot");
             assert_eq!(shown(&board, 0), NOTHING);
@@ -146,7 +146,7 @@ fn a_board_has_the_mode_that_was_asked_for() {
     board.resize(2).expect("a larger one");
     assert_eq!(mode(&path), 0o640);
     let shared = directory.path().join("shared");
-    options().mode(0o644).share(&shared, 1).expect("a board");
+    options().mode(0o644).open_or_create(&shared, 1).expect("a board");
     assert_eq!(mode(&shared), 0o644);
     for wrong in [0, 0o400, 0o660, 0o622, 0o700, 0o4600, u32::MAX] {
         let error = options().mode(wrong).create(&path, 1).expect_err("others could write");
@@ -159,12 +159,12 @@ fn a_board_has_the_mode_that_was_asked_for() {
 fn a_board_in_use_keeps_its_columns() {
     let directory = directory();
     let path = directory.path().join("board");
-    let board = options().share(&path, 2).expect("a board");
+    let board = options().open_or_create(&path, 2).expect("a board");
     let slot = board.claim().expect("a slot");
-    let fewer = BoardOptions::new().column(Column::gauge("queue")).share(&path, 2);
+    let fewer = BoardOptions::new().column(Column::gauge("queue")).open_or_create(&path, 2);
     assert_eq!(fewer.expect("has what is asked for").columns().len(), 3);
     let more = options().column(Column::counter("errors"));
-    let error = more.share(&path, 2).expect_err("in use");
+    let error = more.open_or_create(&path, 2).expect_err("in use");
     let pid = std::process::id();
     assert_eq!(
         error.to_string(),
@@ -176,7 +176,7 @@ fn a_board_in_use_keeps_its_columns() {
     );
     board.check().expect("unharmed");
     drop(slot);
-    let replaced = more.share(&path, 2).expect("nobody uses it");
+    let replaced = more.open_or_create(&path, 2).expect("nobody uses it");
     assert_eq!(replaced.columns().len(), 4);
     assert!(matches!(board.check(), Err(Fault::Replaced { .. })));
     replaced.claim().expect("a slot").number("errors").expect("there");
@@ -185,7 +185,7 @@ fn a_board_in_use_keeps_its_columns() {
 #[test]
 fn a_column_that_is_not_there_is_named_with_those_that_are() {
     let directory = directory();
-    let board = options().share(directory.path().join("board"), 1).expect("a board");
+    let board = options().open_or_create(directory.path().join("board"), 1).expect("a board");
     let slot = board.claim().expect("a slot");
     let error = slot.number("errors").expect_err("not declared").to_string();
     assert!(error.ends_with("has no column errors, but written, volume, queue"), "{error}");

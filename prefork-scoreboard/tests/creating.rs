@@ -99,9 +99,10 @@ fn foreign_files_are_refused_and_unchanged() {
         ("fifo", Foreign::NotRegular),
     ];
     for (name, expected) in cases {
-        for created in
-            [OwnedBoard::create(at(name), 1).map(drop), Board::share(at(name), 1).map(drop)]
-        {
+        for created in [
+            OwnedBoard::create(at(name), 1).map(drop),
+            Board::open_or_create(at(name), 1).map(drop),
+        ] {
             match created {
                 Err(CreateError::Foreign { reason, path }) => {
                     assert_eq!((reason, path), (expected, at(name)));
@@ -284,7 +285,7 @@ fn a_full_file_system_is_an_error_at_once() {
         let board = OwnedBoard::create(&path, 8).expect("there is room for this one");
         board.assign(7, 1).expect("a slot");
         board.enter(7).expect("a page").idle();
-        let error = Board::share(given_directory().join("other"), 8).expect_err("no room");
+        let error = Board::open_or_create(given_directory().join("other"), 8).expect_err("no room");
         assert!(matches!(error, CreateError::Space { .. }), "{error}");
         board.check().expect("the first board is unharmed");
         return;
@@ -313,7 +314,7 @@ fn relative_paths_are_resolved_at_creation() {
     if own_role().is_some() {
         std::env::set_current_dir(given_directory()).expect("the directory");
         let mut board = OwnedBoard::create("board", 1).expect("a board");
-        let open = Board::share("shared", 1).expect("a board");
+        let open = Board::open_or_create("shared", 1).expect("a board");
         std::env::set_current_dir("/").expect("the root");
         board.check().expect("found from another directory");
         board.resize(1).expect("made again from another directory");

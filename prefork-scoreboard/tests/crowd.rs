@@ -31,7 +31,7 @@ fn four_hundred_that_claim_at_once_all_have_a_slot() {
     alone("four_hundred_that_claim_at_once_all_have_a_slot", || {
         let directory = directory();
         let path = directory.path().join("board");
-        let board = Board::share(&path, SLOTS).expect("a board");
+        let board = Board::open_or_create(&path, SLOTS).expect("a board");
         // Two gates: a job that is through the first must not take what lets another one through.
         let (ready, begin, end) = (pipe(), pipe(), pipe());
         let wait = |mut gate: &PipeReader| gate.read_exact(&mut [0]).expect("it is opened");
@@ -48,7 +48,7 @@ fn four_hundred_that_claim_at_once_all_have_a_slot() {
             Forked::new(|| {
                 report(b"r");
                 wait(&begin.0);
-                let claim = Board::share(&path, SLOTS).expect("a board").claim();
+                let claim = Board::open_or_create(&path, SLOTS).expect("a board").claim();
                 report(if claim.is_ok() { b"c" } else { b"x" });
                 wait(&end.0);
                 0
@@ -69,7 +69,7 @@ fn four_hundred_that_claim_at_once_all_have_a_slot() {
 
 /// Claims one slot of a board on which all but one are taken, between two calls that stand out in a trace.
 fn claim_the_last() {
-    let board = Board::share(given_directory().join("board"), TAKEN).expect("a board");
+    let board = Board::open_or_create(given_directory().join("board"), TAKEN).expect("a board");
     let _taken: Vec<Slot> = (1..TAKEN).map(|_| board.claim().expect("a free slot")).collect();
     let _ = fs::metadata(given_directory().join("begin"));
     let last = board.claim();
@@ -94,7 +94,7 @@ fn a_claim_costs_the_same_on_a_board_that_is_nearly_full() {
 fn what_the_dead_left_is_taken_before_what_is_empty() {
     alone("what_the_dead_left_is_taken_before_what_is_empty", || {
         let directory = directory();
-        let board = Board::share(directory.path().join("board"), 8).expect("a board");
+        let board = Board::open_or_create(directory.path().join("board"), 8).expect("a board");
         let (ready, never) = (pipe(), pipe());
         let victim = Forked::new(|| {
             let _slot = board.claim().expect("the first slot");

@@ -18,7 +18,7 @@ fn sound() -> Vec<u8> {
         board.assign(index, 1).expect("a slot");
         let mut slot = board.enter(index).expect("a page");
         slot.client("192.0.2.1:80");
-        slot.writing("GET /");
+        slot.busy("GET /");
     }
     fs::read(&path).expect("its bytes")
 }

@@ -17,7 +17,7 @@ fn program() {
     match Slot::from_environment() {
         Ok(Some(mut slot)) => {
             let queue = slot.number("queue").expect("a column");
-            slot.writing("cat.png");
+            slot.busy("cat.png");
             slot.set(queue, 17);
             let _ = std::io::stdin().read(&mut [0]);
         }
@@ -157,7 +157,7 @@ fn who_was_not_given_the_slot_is_refused() {
         Board::enter(&path, 0).expect("as after execve(2), in the same process");
 
         let shared = directory.path().join("shared");
-        drop(Board::share(&shared, 1).expect("a board"));
+        drop(Board::open_or_create(&shared, 1).expect("a board"));
         assert!(matches!(Board::enter(&shared, 0), Err(EnterError::Shared { .. })));
         board.resize(2).expect("another board");
         assert!(matches!(refused(0), EnterError::Unassigned { .. }));

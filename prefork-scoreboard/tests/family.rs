@@ -44,7 +44,7 @@ fn a_child_lives_in_its_slot_and_leaves_the_board_alone() {
             assert!(own.contains(" 00002000 "), "not the page of slot 1: {own}");
             slot.client("192.0.2.1:80");
             slot.finished();
-            slot.writing("GET /");
+            slot.busy("GET /");
             sleep_until_killed()
         });
 
@@ -120,10 +120,10 @@ fn a_grandchild_changes_nothing() {
         board.assign(0, 1).expect("a slot");
         Forked::new(|| {
             let mut slot = board.enter(0).expect("my slot");
-            slot.writing("child");
+            slot.busy("child");
             let before = board.record(0).expect("a record");
             let grandchild = Forked::new(|| {
-                slot.writing("grandchild");
+                slot.busy("grandchild");
                 slot.finished();
                 drop(slot);
                 0
@@ -258,7 +258,7 @@ fn a_vandal_upsets_neither_parent_nor_readers() {
                 Forked::new(|| {
                     let mut slot = board.enter(index).expect("my slot");
                     loop {
-                        slot.writing("work");
+                        slot.busy("work");
                         slot.finished();
                     }
                 })

@@ -99,7 +99,7 @@ fn readers_in_other_languages_tell_the_dead() {
     alone("readers_in_other_languages_tell_the_dead", || {
         let directory = directory();
         let path = directory.path().join("board");
-        let board = options().share(&path, 3).expect("a board");
+        let board = options().open_or_create(&path, 3).expect("a board");
         let dead = Forked::new(|| {
             let mut slot = board.claim().expect("the first slot");
             report(&mut slot);
@@ -154,7 +154,7 @@ fn readers_in_other_languages_believe_nothing() {
 fn a_page_in_python_shows_a_board_and_escapes_what_is_in_it() {
     let directory = directory();
     let path = directory.path().join("board");
-    let board = options().share(&path, 4).expect("a board");
+    let board = options().open_or_create(&path, 4).expect("a board");
     let mut slot = board.claim().expect("a slot");
     report(&mut slot);
     slot.label("<script>&\u{e9}");

@@ -29,7 +29,7 @@ fn every_state_is_read_as_reported() {
     let named: [(Report, char); 7] = [
         (Slot::idle, '_'),
         (Slot::reading, 'R'),
-        (|slot| slot.writing("x"), 'W'),
+        (|slot| slot.busy("x"), 'W'),
         (Slot::keepalive, 'K'),
         (Slot::closing, 'C'),
         (Slot::draining, 'G'),
@@ -65,7 +65,7 @@ fn full_and_empty_boards_are_counted() {
     let mut slots: Vec<_> = (0..SLOTS).map(enter).collect();
     slots.iter_mut().for_each(Slot::idle);
     assert_eq!(count(Class::Idle), SLOTS);
-    slots.iter_mut().for_each(|slot| slot.writing("GET /"));
+    slots.iter_mut().for_each(|slot| slot.busy("GET /"));
     assert_eq!(count(Class::Busy), SLOTS);
     slots.iter_mut().for_each(Slot::draining);
     assert_eq!(count(Class::Draining), SLOTS);
@@ -116,7 +116,7 @@ fn requests_are_timed_and_counted() {
     assert_eq!((read().request_started(), read().request_time()), (None, None));
     slot.reading();
     let first = read().request_started().expect("reading begins a request");
-    slot.writing("GET /1");
+    slot.busy("GET /1");
     slot.state(State::Logging);
     assert_eq!(read().request_started(), Some(first), "one request was taken for two");
     slot.keepalive();
@@ -150,7 +150,7 @@ fn texts_are_cut_to_their_length_and_leave_nothing_behind() {
     assert_eq!(read().label(), "");
     for length in 0..=97 {
         let text = "abcdefghij".repeat(10)[..length].to_owned();
-        slot.writing(&text);
+        slot.busy(&text);
         assert_eq!(read().label(), &text[..length.min(96)]);
         slot.client(&text);
         assert_eq!(read().client(), &text[..length.min(64)]);
@@ -182,7 +182,7 @@ fn forge(path: &std::path::Path, offset: usize, field: &[u8]) {
 fn a_board_of_another_boot_has_no_moments_and_is_replaced() {
     let directory = directory();
     let path = directory.path().join("board");
-    let board = Board::share(&path, 2).expect("a board");
+    let board = Board::open_or_create(&path, 2).expect("a board");
     let slot = board.claim().expect("a slot");
     forge(&path, format::header::BOOT_ID, &[7; 16]);
     let old = Board::open(&path).expect("it can be read");
@@ -191,7 +191,7 @@ fn a_board_of_another_boot_has_no_moments_and_is_replaced() {
     assert_eq!((record.updated(), record.started()), (None, None));
     assert!(record.started_wall().is_some(), "the wall clock goes on over a boot");
     assert!(matches!(old.claim(), Err(ClaimError::Boot { .. })));
-    let new = Board::share(&path, 3).expect("a new board");
+    let new = Board::open_or_create(&path, 3).expect("a new board");
     assert_eq!((new.slots(), new.kind()), (3, Kind::Shared));
     new.claim().expect("a slot of the new board");
     drop(slot);
@@ -201,7 +201,7 @@ fn a_board_of_another_boot_has_no_moments_and_is_replaced() {
 fn a_board_of_another_pid_namespace_is_not_claimed() {
     let directory = directory();
     let path = directory.path().join("board");
-    let board = Board::share(&path, 2).expect("a board");
+    let board = Board::open_or_create(&path, 2).expect("a board");
     forge(&path, format::header::PID_NAMESPACE, &[1; 8]);
     assert!(matches!(board.claim(), Err(ClaimError::Namespace { .. })));
 }

@@ -18,7 +18,7 @@ fn report() {
     for _ in 0..1000 {
         slot.reading();
         slot.client(std::net::SocketAddr::from(([192, 0, 2, 1], 4711)));
-        slot.writing("GET /index.html");
+        slot.busy("GET /index.html");
         slot.update(|report| {
             report.state(State::Keepalive).count_requests(1).label("waiting");
         });

@@ -20,7 +20,7 @@ fn a_child_killed_while_writing_leaves_a_slot_that_is_bounded_and_reused() {
                 let mut slot = board.enter(0).expect("my slot");
                 let labels = ["a".repeat(96), "b".repeat(96)];
                 for label in labels.iter().cycle() {
-                    slot.writing(label);
+                    slot.busy(label);
                 }
                 0
             });

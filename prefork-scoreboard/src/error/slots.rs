@@ -88,7 +88,7 @@ pub enum ClaimError {
         path: PathBuf,
     },
     /// The board is left over from another boot.
-    #[error("scoreboard {path} is of another boot; let `Board::share` replace it", path = one_line(path))]
+    #[error("scoreboard {path} is of another boot; let `Board::open_or_create` replace it", path = one_line(path))]
     Boot {
         /// The path of the board.
         path: PathBuf,

@@ -65,7 +65,7 @@ impl Work {
             }
         }
         if let Some(slot) = &mut self.slot {
-            slot.writing(label);
+            slot.busy(label);
         }
         if before == Hand::Nothing && self.shown == Shown::None {
             self.show(Shown::Held, find);

@@ -16,11 +16,11 @@ fn options() -> BoardOptions {
 
 /// Claims a slot, and reports there what a job does.
 fn job(scene: &Scene, name: &str) -> (Board, Slot) {
-    let board = options().share(scene.path(name), 4).expect("made");
+    let board = options().open_or_create(scene.path(name), 4).expect("made");
     let mut slot = board.claim().expect("a slot");
     let (written, queue) = (slot.number("written").expect("there"), slot.number("queue"));
     let (queue, volume) = (queue.expect("there"), slot.text("volume").expect("there"));
-    slot.writing("cat.png");
+    slot.busy("cat.png");
     slot.update(|report| {
         report.count_requests(3).add(written, 48_211).set(queue, 17);
         report.set_text(volume, "photos\x1b[31m-3");

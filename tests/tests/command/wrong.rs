@@ -21,8 +21,8 @@ fn errors_say_what_to_do() {
     assert!(scene.tool("mkfifo").args([scene.path("fifo")]).finish().end.is_success());
     symlink(scene.path("stale"), scene.path("link")).expect("made");
     fs::write(scene.path("foreign"), [0x5a; 100_000]).expect("written");
-    let board = Board::share(scene.path("shared"), 2).expect("made");
-    let _short = Board::share(scene.path("short"), 2).expect("made");
+    let board = Board::open_or_create(scene.path("shared"), 2).expect("made");
+    let _short = Board::open_or_create(scene.path("short"), 2).expect("made");
     let file = fs::File::options().write(true).open(scene.path("short")).expect("it is there");
     file.set_len(5000).expect("it can be cut");
     for name in ["status", "status --json", "metrics"] {
@@ -120,7 +120,7 @@ fn a_board_is_not_for_everybody() {
     let directory = directory.path();
     fs::set_permissions(directory, Permissions::from_mode(0o755)).expect("it is ours");
     let path = directory.join("board");
-    let _board = Board::share(&path, 2).expect("made");
+    let _board = Board::open_or_create(&path, 2).expect("made");
     let program = directory.join("prefork");
     fs::copy(env!("CARGO_BIN_EXE_prefork-command"), &program).expect("copied");
     let refused = scene
@@ -135,7 +135,7 @@ fn a_board_is_not_for_everybody() {
 #[test]
 fn an_output_that_takes_nothing_more() {
     let scene = scene!();
-    let _board = Board::share(scene.path("board"), 2).expect("made");
+    let _board = Board::open_or_create(scene.path("board"), 2).expect("made");
     for words in ["status --all @board", "metrics @board", "completions zsh", "--help"] {
         // The reader has gone for certain when the colon says so.
         let script = "{ until [ -e gone ]; do sleep 0.01; done; \"$@\"; echo \"status $?\" >&2; } \
