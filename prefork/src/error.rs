@@ -2,7 +2,13 @@
 
 mod fault;
 
-use std::{error::Error as StdError, fmt, io, process::ExitCode, time::Duration};
+use std::{
+    error::Error as StdError,
+    fmt, io,
+    path::{Path, PathBuf},
+    process::ExitCode,
+    time::Duration,
+};
 
 use prefork_core::{StartFailure, one_line};
 use prefork_daemonize::{DaemonizeError, LogError, PidFileError};
@@ -109,13 +115,18 @@ pub enum RunError {
     #[error("prefork is 0, but the daemon has children; restart it instead of upgrading")]
     NoPool,
     /// The children ended before the daemon was ready.
-    #[error("{deaths} children ended before the daemon was ready; the last one {last}")]
+    #[error(
+        "{deaths} children ended before the daemon was ready; the last one {last}{}",
+        SeeLog(error_log.as_deref())
+    )]
     #[non_exhaustive]
     ChildrenDied {
         /// How many.
         deaths: u32,
         /// How the last one ended, in words.
         last: String,
+        /// Where they have logged why, if that is a file of its own.
+        error_log: Option<PathBuf>,
     },
     /// Not all children were ready in time.
     #[error(
@@ -173,16 +184,29 @@ impl RunError {
         }
     }
 
-    /// Says in words what the supervisor has decided, and why no child could be forked.
-    pub(crate) fn start_failed(failure: StartFailure, cannot_fork: Option<String>) -> Self {
+    /// Says in words what the supervisor has decided, and why no child could be forked, or where children have logged.
+    pub(crate) fn start_failed(
+        failure: StartFailure,
+        cannot_fork: Option<String>,
+        error_log: Option<PathBuf>,
+    ) -> Self {
         match failure {
             StartFailure::ChildrenDied { deaths, last } => {
-                Self::ChildrenDied { deaths, last: HowEnded(last).to_string() }
+                Self::ChildrenDied { deaths, last: HowEnded(last).to_string(), error_log }
             }
             StartFailure::TimedOut { ready, wanted, limit } => {
                 Self::StartTimedOut { ready, wanted, limit, cannot_fork }
             }
         }
+    }
+}
+
+/// Writes where to read more, or nothing.
+struct SeeLog<'a>(Option<&'a Path>);
+
+impl fmt::Display for SeeLog<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.map_or(Ok(()), |path| write!(f, "; see {}", one_line(path)))
     }
 }
 

@@ -1,6 +1,6 @@
 //! The hooks: each in its process, in its order, and what its failure does.
 
-use prefork_tests::{Launch, PATIENCE, Scene, kill, scene, wait_until};
+use prefork_tests::{Launch, PATIENCE, Scene, kill, require_root, scene, wait_until};
 use rustix::process::Signal;
 
 fn steward<'a>(scene: &'a Scene, does: &str) -> Launch<'a> {
@@ -47,7 +47,11 @@ fn each_hook_runs_in_its_process_and_in_its_order() {
 fn a_child_init_that_fails_makes_the_start_fail() {
     let scene = scene!();
     let finished = steward(&scene, "fail-init").args(["--daemonize"]).paths().finish();
-    finished.assert_refused("children ended before the daemon was ready");
+    let log = scene.path("error.log");
+    finished.assert_refused(&format!(
+        "children ended before the daemon was ready; the last one exited with status 1; see {}",
+        log.display()
+    ));
     assert!(!scene.lines_with("error.log", "child_init failed: nothing to serve with").is_empty());
     assert!(scene.lines_with("witness", "main_loop").is_empty());
     scene.assert_nothing_is_left();
@@ -85,6 +89,21 @@ fn waiting_for_the_next_request_of_a_connection_is_not_one() {
     wait_until(PATIENCE, "both have finished", survived);
     assert_eq!(scene.lines_with("witness", "on_timeout").len(), 0);
     daemon.stop_in_order();
+}
+
+/// The parent could not do what it promises without its rights: a script that is ported has this there.
+#[test]
+fn a_user_that_after_init_changes_makes_the_start_fail() {
+    if !require_root() {
+        return;
+    }
+    let scene = scene!();
+    let finished = steward(&scene, "setuid").args(["--daemonize"]).paths().finish();
+    finished.assert_refused(
+        "after_init failed: the parent's user and group were changed there, from 0 and 0 to 65534 and 0; set `user` and \
+         `group` instead, which change those of the children, and `drop_parent` for the parent too",
+    );
+    assert!(scene.lines_with("witness", "main_loop").is_empty());
 }
 
 /// Children would lack the thread, and a lock that it held would stay locked in them.

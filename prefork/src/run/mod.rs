@@ -269,6 +269,7 @@ fn supervise<S>(
         drop_privileges(&basis.users.children)?;
     }
     let is_bare = state.is_none();
+    let error_log = basis.settings.error_log_path.clone();
     let parts = Parts { basis, pool, title, listeners, status, is_bare, readiness, runtime_files };
     let Over { verdict, runtime_files, cannot_fork } = match Parent::new(parts)?.run()? {
         Became::Child(context) => match &state {
@@ -285,7 +286,9 @@ fn supervise<S>(
     runtime_files.remove(&log);
     match verdict {
         Verdict::Stopped => Ok(Returned::Stopped),
-        Verdict::StartFailed(failure) => Err(RunError::start_failed(failure, cannot_fork)),
+        Verdict::StartFailed(failure) => {
+            Err(RunError::start_failed(failure, cannot_fork, error_log))
+        },
         Verdict::GaveUp { alive } => Err(RunError::ChildrenLeft { alive }),
     }
 }

@@ -1,5 +1,6 @@
 //! What a daemon has before it starts children, and what it leaves in the file system.
 
+mod after_init;
 pub(crate) mod failure;
 mod introduction;
 pub(crate) mod logs;
@@ -25,7 +26,6 @@ use crate::{
     sockets::predecessor::Predecessor,
     start::pid_file::KeptPidFile,
     status::StatusSocket,
-    sys::threads,
     system::os::Title,
 };
 
@@ -114,31 +114,16 @@ pub(crate) fn identity(settings: &Settings, invocation: Option<&Invocation>) -> 
     }
 }
 
-/// Runs `after_init`, and sees that it has left no thread: children would lack it, and the locks that it
-/// holds at the moment of a fork would stay locked in them.
+/// Runs `after_init`, and sees that it has left the process as children can be forked from it.
 pub(crate) fn call_after_init<S>(
     settings: &Settings,
     init: &mut Init,
     after_init: AfterInit<S>,
 ) -> Result<S, RunError> {
-    call("after_init", || {
-        let state = after_init(init)?;
-        let others = match &settings.pool {
-            Pool::Solo => 0,
-            Pool::Children(_) => threads::count()?.saturating_sub(1),
-        };
-        if others == 0 { Ok(state) } else { Err(LeftThreads { others }.into()) }
+    call("after_init", || match &settings.pool {
+        Pool::Solo => after_init(init),
+        Pool::Children(_) => after_init::guarded(|| after_init(init)),
     })
-}
-
-/// A hook has left threads where children are to be forked.
-#[derive(Debug, thiserror::Error)]
-#[error(
-    "threads are left running besides the main one ({others}), which children would not have; start them \
-     in child_init or main_loop instead"
-)]
-struct LeftThreads {
-    others: usize,
 }
 
 pub(crate) fn call<T>(
