@@ -2,13 +2,21 @@
 //!
 //! The workers make thumbnails of pictures that nobody has taken. One that ends, or is killed, is started again. Look on
 //! with `prefork top PATH`, `scoreboard.py PATH`, or `page.py PATH 8000` and a browser.
+//!
+//! Ctrl-C ends all of them and leaves the board behind, as nothing is dropped then: who reads it sees that its owner has
+//! gone, and the next farm there replaces it. Workers whose supervisor was killed see that they have another parent, and
+//! leave: else they would go on beside those of the next one, and report to a board that nobody reads.
 
 use prefork_scoreboard::{BoardOptions, Column, OwnedBoard, Slot};
-use std::env::{args_os, current_exe};
+use std::env::{args_os, current_exe, var};
 use std::error::Error;
-use std::process::{Child, Command};
+use std::os::unix::process::parent_id;
+use std::process::{Child, Command, id};
 use std::thread::sleep;
 use std::time::Duration;
+
+/// The variable that tells a worker whose it is.
+const SUPERVISOR: &str = "FARM_SUPERVISOR";
 
 fn main() -> Result<(), Box<dyn Error>> {
     // A worker is this program once more.
@@ -46,15 +54,25 @@ fn supervise() -> Result<(), Box<dyn Error>> {
 
 fn start(board: &OwnedBoard, slot: usize) -> Result<Child, Box<dyn Error>> {
     board.assign(slot, 1)?;
-    Ok(Command::new(current_exe()?).envs(board.variables(slot)?).spawn()?)
+    let mut command = Command::new(current_exe()?);
+    let started = command.envs(board.variables(slot)?).env(SUPERVISOR, id().to_string()).spawn();
+    if started.is_err() {
+        // Else it would show somebody who starts.
+        board.clear(slot)?;
+    }
+    Ok(started?)
 }
 
 fn work(mut slot: Slot) -> Result<(), Box<dyn Error>> {
     let (written, errors) = (slot.number("written")?, slot.number("errors")?);
     let (queue, volume) = (slot.number("queue")?, slot.text("volume")?);
+    let supervisor: u32 = var(SUPERVISOR)?.parse()?;
     let pictures = 200;
     slot.set_text(volume, &format!("photos-{}", slot.index()));
     for picture in 0..pictures {
+        if parent_id() != supervisor {
+            return Err("the supervisor has gone".into());
+        }
         slot.busy(&format!("cat-{picture}.png"));
         sleep(Duration::from_millis(100 + 10 * slot.index() as u64));
         slot.update(|report| {

@@ -34,6 +34,15 @@ mod tests {
         assert_eq!(sum(&[0; 32], 1), 0);
     }
 
+    /// For readers in other languages.
+    #[test]
+    fn gives_what_the_format_says() {
+        assert!(
+            include_str!("../docs/format.md")
+                .contains(&format!("is `{:#018x}`", sum(&[1, 2, 3], 1)))
+        );
+    }
+
     proptest! {
         #[test]
         fn sees_any_single_changed_word(index in 0_usize..32, a: u64, b: u64) {

@@ -1,7 +1,7 @@
 //! The two clocks: one for durations, one for people.
 
 use rustix::time::{ClockId, clock_gettime};
-use std::time::Duration;
+use std::{ops::Add, time::Duration};
 
 /// A moment on the clock that never jumps: nanoseconds of `CLOCK_MONOTONIC`.
 ///
@@ -40,6 +40,16 @@ impl Monotonic {
     }
 }
 
+impl Add<Duration> for Monotonic {
+    type Output = Self;
+
+    /// The moment so much later, or the last that there is.
+    fn add(self, later: Duration) -> Self {
+        let later = u64::try_from(later.as_nanos()).unwrap_or(u64::MAX);
+        Self(self.0.saturating_add(later))
+    }
+}
+
 /// Nanoseconds since 1970 on the wall clock; zero for a clock set before that.
 pub(crate) fn wall_now() -> u64 {
     nanoseconds(ClockId::Realtime)
@@ -67,6 +77,8 @@ mod tests {
         assert_eq!(late.since(early), Duration::from_nanos(4));
         assert_eq!(early.since(late), Duration::ZERO);
         assert_eq!(Monotonic::from_nanos(0).since(Monotonic::from_nanos(u64::MAX)), Duration::ZERO);
+        assert_eq!(early + Duration::from_nanos(4), late);
+        assert_eq!(late + Duration::MAX, Monotonic::from_nanos(u64::MAX));
     }
 
     #[test]

@@ -105,6 +105,9 @@ impl Slot {
 impl Board {
     /// Enters `slot` of the board at `path`, which its owner has assigned to this program before it executed it.
     ///
+    /// A program does not end with the owner: one whose owner was killed goes on, and reports to a board that nobody reads
+    /// once another owner has replaced it. See that it leaves, as `examples/farm.rs` does.
+    ///
     /// The program runs as the user of the board, in the same pid namespace. It need not be a child of the owner: a shell
     /// may be between the two. A program that has entered and executes another one may enter again there. The owner empties
     /// the slot once it has reaped the program.

@@ -81,6 +81,9 @@
 //!   are wrong by that shift.
 //!
 //! The format of the file is documented in [`format`](mod@format), for readers in other languages.
+//!
+//! In `examples/` of the crate: `farm.rs`, a supervisor that executes workers with columns, `shared.rs`, processes without a
+//! common parent, and readers in Python and Perl, one of them a page for a browser.
 
 #[cfg(not(target_os = "linux"))]
 compile_error!("prefork-scoreboard needs Linux");

@@ -12,7 +12,7 @@ use std::os::fd::AsRawFd;
 use std::os::unix::fs::MetadataExt;
 use std::time::Duration;
 
-/// Returns whether a process that a board names still runs.
+/// Whether a process that a board names still runs.
 ///
 /// It is for people and their tools: the answer is that of one moment, and what a board says of
 /// itself is gossip. Never send a signal because of it.

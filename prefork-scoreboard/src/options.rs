@@ -94,6 +94,7 @@ impl BoardOptions {
     }
 
     /// Sets what the board is about, for those who look at it: printable text of at most 64 bytes. Default none.
+    /// The command `prefork` finds the board by it.
     #[must_use]
     pub fn title(mut self, title: impl Into<String>) -> Self {
         self.title = title.into();

@@ -107,6 +107,9 @@ impl OwnedBoard {
     /// left alone. A
     /// relative path is resolved now: a later change of directory does not matter.
     ///
+    /// A process that is ended by a signal drops nothing: its board stays, is shown as left behind, and is replaced
+    /// as above. Handle the signals that are to end it in order.
+    ///
     /// Choose a local file system in memory, such as `/run`, in a directory that only the user of
     /// the parent may write.
     ///
@@ -263,7 +266,9 @@ impl OwnedBoard {
     /// known yet, nothing in its columns.
     ///
     /// It works whatever was in the slot before, a half-written record included. Call it only when
-    /// the slot's former child has been reaped: a record has one writer at a time.
+    /// the slot's former child has been reaped: a record has one writer at a time. What that one has had in its columns is
+    /// lost: read it before, for totals that are to outlive it. The generation is the program's own to count, 1 where nothing
+    /// is replaced. If the child cannot be started after all, [`clear`](Self::clear) the slot.
     ///
     /// # Errors
     ///
@@ -388,6 +393,23 @@ impl OwnedBoard {
 
     /// Shows that this process has decided what there was to decide, and is about to rest: until then, if it is to wake
     /// by itself. Two system calls.
+    ///
+    /// Who reads the board can then tell an owner that rests from one that hangs: a beat that stays the same long after it
+    /// was due. An owner that never beats is shown as running for as long as it lives.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use prefork_scoreboard::{Monotonic, OwnedBoard};
+    /// use std::time::Duration;
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let board = OwnedBoard::anonymous(4)?;
+    /// // In the loop of the supervisor, before it waits for at most a second:
+    /// board.beat(Some(Monotonic::now() + Duration::from_secs(1)))?;
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     ///

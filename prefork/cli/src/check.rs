@@ -211,10 +211,15 @@ fn stuck_at(view: &View, standing: Standing) -> String {
 }
 
 /// Returns in which way nobody is left for the next client: `2 of 2 busy, 18 waiting`.
+///
+/// Of processes that are no daemon's it is not known whether they have clients: workers are all busy in good times.
 fn full(view: &View) -> Option<String> {
-    let most = match (view.kind, view.owner.max_children) {
-        (Kind::Owned, Some(max)) if max > 0 => max as usize,
-        (Kind::Owned | Kind::Shared, _) => view.slots(),
+    if !view.is_of_daemon() {
+        return None;
+    }
+    let most = match view.owner.max_children {
+        Some(max) if max > 0 => max as usize,
+        Some(_) | None => view.slots(),
     };
     let waiting = view.owner.queue().map(|queue| queue.waiting).filter(|waiting| *waiting > 0);
     let waiting = waiting.map(|waiting| format!(", {waiting} waiting")).unwrap_or_default();

@@ -55,7 +55,7 @@ fn row(found: &Found) -> [String; 7] {
     };
     let up = view.up.filter(|_| !view.is_left_behind());
     [
-        view.owner.name.clone().unwrap_or_else(dash),
+        view.name().map_or_else(dash, str::to_owned),
         view.creator.map_or_else(dash, |pid| pid.to_string()),
         view.state().word().to_owned(),
         up.map_or_else(dash, duration),

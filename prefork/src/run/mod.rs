@@ -288,7 +288,7 @@ fn supervise<S>(
         Verdict::Stopped => Ok(Returned::Stopped),
         Verdict::StartFailed(failure) => {
             Err(RunError::start_failed(failure, cannot_fork, error_log))
-        },
+        }
         Verdict::GaveUp { alive } => Err(RunError::ChildrenLeft { alive }),
     }
 }

@@ -46,6 +46,30 @@ fn status_has_the_columns_of_the_board() {
 }
 
 #[test]
+fn workers_that_are_all_busy_are_no_reason_to_warn() {
+    let scene = scene!();
+    let _all: Vec<_> = (0..4).map(|_| job(&scene, "jobs")).collect();
+    let checked = run(&scene, "check @jobs", 0).stdout;
+    assert!(checked.contains("all is well: thumbnails, up "), "{checked}");
+    assert!(checked.contains(": 4 processes in 4 slots, 0 idle, 4 busy"), "{checked}");
+}
+
+#[test]
+fn a_board_with_a_title_is_found_by_it() {
+    let scene = scene!();
+    let _job = job(&scene, "jobs");
+    let folder = scene.path("");
+    let find = |arguments: &str| {
+        let command = command(&scene, arguments).variable("PREFORK_PATH", &folder);
+        command.finish().stdout
+    };
+    let list = find("list");
+    let words: Vec<&str> = list.lines().nth(1).expect("a line").split_whitespace().collect();
+    assert_eq!((words[0], words[2]), ("thumbnails", "running"), "{list}");
+    assert!(find("status thumbnails").starts_with("thumbnails, up "));
+}
+
+#[test]
 fn json_and_metrics_have_the_columns_of_the_board() {
     let scene = scene!();
     let _job = job(&scene, "jobs");

@@ -36,12 +36,16 @@ impl Found {
     fn words(&self) -> String {
         let path = self.board.as_ref().or(self.pid_file.as_ref());
         let path = path.map(|path| one_line(path).to_string()).unwrap_or_default();
-        let name = self.view().and_then(|view| view.owner.name);
+        let name = self.view().and_then(|view| view.name().map(str::to_owned));
         name.map_or_else(|| path.clone(), |name| format!("{name} ({path})"))
     }
 
     fn is_called(&self, name: &str) -> bool {
-        self.view().is_some_and(|view| view.owner.name.as_deref() == Some(name))
+        self.view().is_some_and(|view| view.name() == Some(name))
+    }
+
+    fn is_daemon(&self) -> bool {
+        self.view().is_none_or(|view| view.is_of_daemon())
     }
 
     fn is_running(&self) -> bool {
@@ -49,7 +53,8 @@ impl Found {
     }
 }
 
-/// Returns all daemons that are found, those that have left a board behind among them.
+/// Returns all daemons that are found, those that have left a board behind among them, and boards of other processes that
+/// have a title.
 pub(crate) fn all() -> Vec<Found> {
     let places = Places::of_environment();
     let mut all: Vec<Found> = match places {
@@ -60,8 +65,9 @@ pub(crate) fn all() -> Vec<Found> {
         let is_known =
             |found: &Found| found.board.as_ref().is_some_and(|known| is_same_file(known, &board));
         let found = of_board(&board);
-        let is_owned = found.view().is_some_and(|view| view.kind == Kind::Owned);
-        if is_owned && !all.iter().any(is_known) {
+        let is_meant =
+            found.view().is_some_and(|view| view.kind == Kind::Owned || view.title.is_some());
+        if is_meant && !all.iter().any(is_known) {
             all.push(found);
         }
     }
@@ -85,7 +91,12 @@ pub(crate) fn none() -> Failure {
 }
 
 fn only() -> Result<Found, Failure> {
-    let (mut running, mut ended): (Vec<_>, Vec<_>) = all().into_iter().partition(Found::is_running);
+    let mut all = all();
+    // Boards of other processes do not stand in the way of the one daemon.
+    if all.iter().any(Found::is_daemon) {
+        all.retain(Found::is_daemon);
+    }
+    let (mut running, mut ended): (Vec<_>, Vec<_>) = all.into_iter().partition(Found::is_running);
     match (running.len(), ended.len()) {
         (0, 0) => Err(none()),
         (1, _) => Ok(running.remove(0)),

@@ -4,6 +4,7 @@ use prefork_scoreboard::{Column as Declared, ColumnKind, Life, Value};
 
 use super::sort::Key;
 use prefork_view::{Row, View, bytes, duration, figure, state};
+use unicode_width::UnicodeWidthStr;
 
 /// A column: what it is sorted by says what it shows.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -67,6 +68,10 @@ pub(super) fn columns(width: u16, view: &View) -> Vec<Column> {
     if !view.is_of_daemon() {
         columns.retain(|column| column.key != Key::Generation);
     }
+    // Few but daemons of sockets have clients.
+    if !view.is_of_daemon() && view.rows.iter().all(|row| row.client.is_empty()) {
+        columns.retain(|column| column.key != Key::Client);
+    }
     let label = columns.iter().position(|column| column.key == Key::Label);
     let before = label.unwrap_or(columns.len());
     columns.splice(before..before, own(view));
@@ -91,6 +96,18 @@ pub(super) fn columns(width: u16, view: &View) -> Vec<Column> {
     if let Some(client) = columns.iter_mut().find(|column| column.key == Key::Client) {
         let more = (left / 2).min(WIDE_CLIENT - client.width);
         client.width += more;
+        left -= more;
+    }
+    // Texts have what they need of the rest, and the label what is left.
+    for column in &mut columns {
+        let Key::Own(place) = column.key else { continue };
+        let texts = view.rows.iter().filter_map(|row| match row.value(place)? {
+            Value::Text(text) => Some(text.width()),
+            Value::Number(_) => None,
+        });
+        let wanted = texts.max().and_then(|width| u16::try_from(width).ok()).unwrap_or(0);
+        let more = wanted.saturating_sub(column.width).min(left);
+        column.width += more;
         left -= more;
     }
     if let Some(label) = columns.iter_mut().find(|column| column.key == Key::Label) {
@@ -235,9 +252,27 @@ mod tests {
         assert_eq!(own(120), shown(&all));
         assert_eq!(own(80), shown(&all[..3]));
         assert_eq!(own(60), shown(&all[..1]));
+        let wide = super::columns(120, &view);
+        assert!(wide.iter().all(|column| column.key != Key::Client), "nobody has one");
         for width in 0..300 {
             let _ = own(width);
         }
+    }
+
+    #[test]
+    fn a_text_that_a_board_declares_is_whole_where_there_is_room() {
+        let mut view = jobs();
+        let file = "photos/2026/11/cat-00006.jpg";
+        let values = view.rows[1].values.as_mut().expect("it has some");
+        let place = values.iter().position(|value| matches!(value, Value::Text(_)));
+        values[place.expect("a text")] = Value::Text(file.to_owned());
+        let width = |width| {
+            let columns = super::columns(width, &view);
+            let texts = columns.iter().filter(|column| column.text(&view.rows[1]) == file);
+            texts.map(|column| column.width).next()
+        };
+        assert_eq!(width(160), Some(28));
+        assert!(width(120) > Some(16), "{:?}", width(120));
     }
 
     #[test]

@@ -8,7 +8,7 @@ use super::sort::{Key, OWN};
 const KEYS: [(&str, &str); 9] = [
     ("q  Esc", "quit; Esc ends a filter first"),
     ("space", "pause, go on"),
-    ("/", "show those with this in label, client, state or pid"),
+    ("/", "show those with this text in any column or as a pid"),
     ("i", "hide those that are idle, show them again"),
     ("k", "send the chosen child a signal, which is asked for"),
     ("\u{2191} \u{2193}", "choose a child; also Page Up, Page Down, Home, End"),
