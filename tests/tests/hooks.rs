@@ -23,14 +23,20 @@ fn each_hook_runs_in_its_process_and_in_its_order() {
     let children = daemon.living();
     daemon.stop_in_order();
     for child in &children {
-        assert_eq!(seen(&scene, *child), ["child_init", "main_loop", "child_exit"]);
+        let order = ["after_fork_in_child", "child_init", "main_loop", "child_exit"];
+        assert_eq!(seen(&scene, *child), order);
     }
     // Nothing of it in the parent, which is not for waiting.
     assert_eq!(seen(&scene, daemon.pid()), [""; 0]);
     let events: Vec<String> = ["ready", "before_shutdown", "on_child_exit"]
         .iter()
         .flat_map(|event| scene.lines_with("witness", event))
-        .filter_map(|line| line.rsplit_once(' ').map(|(event, _)| event.to_owned()))
+        .filter_map(|line| {
+            let (event, pid) = line.rsplit_once(' ')?;
+            // What was made before the fork knows of it before any hook runs, whose process it ever is.
+            assert_eq!(seen(&scene, pid.parse().ok()?)[0], "after_fork_in_child", "{line}");
+            Some(event.to_owned())
+        })
         .collect();
     let mut ends: Vec<_> =
         children.iter().map(|child| format!("on_child_exit of {child} ()")).collect();
@@ -55,6 +61,46 @@ fn a_child_init_that_fails_makes_the_start_fail() {
     assert!(!scene.lines_with("error.log", "child_init failed: nothing to serve with").is_empty());
     assert!(scene.lines_with("witness", "main_loop").is_empty());
     scene.assert_nothing_is_left();
+}
+
+/// Nothing of the program may run in a process where what it has made does not know of the fork.
+#[test]
+fn a_child_that_cannot_note_its_fork_makes_the_start_fail() {
+    let cases = [
+        ("fail-fork", "after_fork_in_child failed: cannot be two"),
+        ("panic-fork", "after_fork_in_child panicked: cannot be two"),
+    ];
+    for (does, line) in cases {
+        let scene = scene!();
+        let finished = steward(&scene, does).args(["--daemonize"]).paths().finish();
+        finished.assert_refused("children ended before the daemon was ready");
+        assert!(!scene.lines_with("error.log", line).is_empty(), "{}", scene.read("error.log"));
+        assert!(scene.lines_with("witness", "child_init").is_empty());
+        scene.assert_nothing_is_left();
+    }
+}
+
+#[test]
+fn a_hook_process_that_cannot_note_its_fork_calls_no_hook() {
+    let scene = scene!();
+    let daemon = steward(&scene, "fail-later-forks").daemon();
+    daemon.wait_for_children(PATIENCE, 2, &[]);
+    assert_eq!(scene.logged("after_fork_in_child failed: cannot be three"), 1);
+    assert_eq!(scene.logged("ready has ended its process before it returned; going on"), 1);
+    assert_eq!(scene.lines_with("witness", "ready"), [""; 0]);
+    daemon.stop_in_order();
+}
+
+/// What is forked with a main loop is a child.
+#[test]
+fn a_main_loop_in_the_parent_notes_no_fork() {
+    let scene = scene!();
+    let daemon = steward(&scene, "alone").daemon();
+    wait_until(PATIENCE, "it serves", || {
+        seen(&scene, daemon.pid()).contains(&"main_loop".to_owned())
+    });
+    daemon.stop_in_order();
+    assert_eq!(scene.lines_with("witness", "after_fork_in_child"), [""; 0]);
 }
 
 #[test]

@@ -47,6 +47,49 @@ impl<S> Args<S> {
         self
     }
 
+    /// Runs `hook` first of all in each process that is forked for code of the program, so that what has been made
+    /// before the fork knows of it: in each child before [`child_init`](Self::child_init), with the child's privileges, and in
+    /// each process that is forked for other hooks, with the parent's. Default none.
+    ///
+    /// For libraries that must be told of a fork and do not notice it themselves: `PyOS_AfterFork_Child` of Python,
+    /// generators of random numbers that are to be seeded again, caches to be emptied, connections to be forgotten.
+    ///
+    /// In a child its failure is one of `child_init`: it is logged, and the child ends with status 1 or 101. In
+    /// a process for other hooks, it is logged, and the process ends without a call of them.
+    ///
+    /// # Fork
+    ///
+    /// It is not called
+    ///
+    /// - in the parent, when that goes to the background: make what is to know of forks in
+    ///   [`after_init`](Self::after_init), and not before;
+    /// - with [`prefork`](Self::prefork) 0, where nothing is forked;
+    /// - in the status process, where no code of the program runs, and in a program that takes over at an upgrade, which
+    ///   begins with its `main`;
+    /// - in hook processes of a parent that has come back from a failed upgrade and whose `after_init` has failed there, as
+    ///   nothing is made then that could know.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use prefork::Args;
+    /// use std::{cell::Cell, collections::hash_map::RandomState, hash::BuildHasher};
+    ///
+    /// let args = Args::new()
+    ///     .after_init(|_| Ok(Cell::new(1u64)))
+    ///     .after_fork_in_child(|seed| {
+    ///         // Each process goes on from another number than its siblings. This one is no secret.
+    ///         let now = std::time::SystemTime::now();
+    ///         seed.set(RandomState::new().hash_one((std::process::id(), now)));
+    ///         Ok(())
+    ///     });
+    /// # drop(args);
+    /// ```
+    pub fn after_fork_in_child(mut self, hook: impl FnMut(&S) -> Result + 'static) -> Self {
+        self.body.after_fork = Some(Box::new(hook));
+        self
+    }
+
     /// Runs `hook` in each child at its beginning, before the main loop, with the child's privileges.
     /// Default none.
     ///

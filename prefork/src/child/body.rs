@@ -2,16 +2,19 @@
 
 use super::{Child, life::end};
 use crate::{
-    ErrorChain, Result, RunError,
-    hooks::{self, Failure},
-    logs::HookMessage,
+    Result,
+    hooks::{self, Failed},
     logs::log::Log,
 };
 
 pub(crate) type ChildHook<S> = Box<dyn FnMut(&mut Child, &S) -> Result>;
+pub(crate) type ForkHook<S> = Box<dyn FnMut(&S) -> Result>;
 
 /// What a child does, from its beginning to its end.
 pub(crate) struct Body<S> {
+    /// Comes before all other code of the program in each process that is forked for it: in children, of which the
+    /// rest of this is, and in hook processes.
+    pub(crate) after_fork: Option<ForkHook<S>>,
     pub(crate) child_init: Option<ChildHook<S>>,
     pub(crate) main_loop: Option<ChildHook<S>>,
     pub(crate) child_exit: Option<ChildHook<S>>,
@@ -19,14 +22,8 @@ pub(crate) struct Body<S> {
 
 impl<S> Default for Body<S> {
     fn default() -> Self {
-        Self { child_init: None, main_loop: None, child_exit: None }
+        Self { after_fork: None, child_init: None, main_loop: None, child_exit: None }
     }
-}
-
-/// The part that has failed, and the error.
-pub(crate) struct Failed {
-    hook: &'static str,
-    failure: Failure,
 }
 
 impl Body<()> {
@@ -36,8 +33,10 @@ impl Body<()> {
             let mut hook = hook?;
             Some(Box::new(move |child: &mut Child, _: &S| hook(child, &())))
         };
-        let Self { child_init, main_loop, child_exit } = self;
+        let Self { after_fork, child_init, main_loop, child_exit } = self;
+        let after_fork = after_fork.map(|mut hook| -> ForkHook<S> { Box::new(move |_| hook(&())) });
         Body {
+            after_fork,
             child_init: hook(child_init),
             main_loop: hook(main_loop),
             child_exit: hook(child_exit),
@@ -46,7 +45,14 @@ impl Body<()> {
 }
 
 impl<S> Body<S> {
-    /// Runs it all. The main loop is set: the arguments have been checked.
+    /// Lets what the program has made before the fork know of it.
+    pub(crate) fn note_fork(&mut self, state: &S) -> std::result::Result<(), Failed> {
+        let Some(hook) = &mut self.after_fork else { return Ok(()) };
+        let called = hooks::call(|| hook(state));
+        called.map_err(|failure| Failed { hook: "after_fork_in_child", failure })
+    }
+
+    /// Runs it all, but for what is due after a fork. The main loop is set: the arguments have been checked.
     pub(crate) fn run(
         &mut self,
         child: &mut Child,
@@ -85,29 +91,4 @@ fn run<S>(
 ) -> std::result::Result<(), Failed> {
     let Some(hook) = hook else { return Ok(()) };
     hooks::call(|| hook(child, state)).map_err(|failure| Failed { hook: name, failure })
-}
-
-impl Failed {
-    pub(crate) fn log(&self, log: &Log) {
-        match &self.failure {
-            Failure::Error(error) => {
-                log.write(&HookMessage::Failed { hook: self.hook, error: &ErrorChain(&**error) });
-            }
-            Failure::Panic(message) => {
-                log.write(&HookMessage::Panicked { hook: self.hook, error: message });
-            }
-        }
-    }
-
-    /// The exit status that this deserves: that of a Rust program that fails so.
-    pub(crate) const fn status(&self) -> i32 {
-        match self.failure {
-            Failure::Error(_) => 1,
-            Failure::Panic(_) => 101,
-        }
-    }
-
-    pub(crate) fn into_error(self) -> RunError {
-        RunError::Hook { hook: self.hook, source: self.failure.into_error() }
-    }
 }

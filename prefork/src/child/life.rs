@@ -19,6 +19,7 @@ use super::{Body, By, Child, ChildParts, Limits, Stop, Work, stops};
 use crate::{
     AccessLog, BoxError, ErrorChain,
     channels::{Bell, Channels, ChildChannels, Reporter},
+    hooks::Failed,
     logs::PoolMessage,
     logs::log::{Log, Role},
     logs::{Streams, follow, stderr},
@@ -53,7 +54,7 @@ pub(crate) struct ChildContext {
 pub(crate) fn live<S>(context: ChildContext, body: &mut Body<S>, state: &S) -> ! {
     let log = Log::new(&context.name, Role::Child);
     let status = match settle(context, &log) {
-        Ok(Some(mut child)) => match body.run(&mut child, state, &log) {
+        Ok(Some(mut child)) => match run(body, &mut child, state, &log) {
             Ok(()) => {
                 child.leave();
                 0
@@ -71,6 +72,12 @@ pub(crate) fn live<S>(context: ChildContext, body: &mut Body<S>, state: &S) -> !
         }
     };
     end(status)
+}
+
+/// Runs all code of the program that is for a child.
+fn run<S>(body: &mut Body<S>, child: &mut Child, state: &S, log: &Log) -> Result<(), Failed> {
+    body.note_fork(state)?;
+    body.run(child, state, log)
 }
 
 /// Parts with the parent's side of everything; `None` if the parent has gone meanwhile.

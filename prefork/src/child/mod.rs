@@ -18,7 +18,7 @@ use std::{io, os::fd::BorrowedFd, time::Duration};
 
 use prefork_core::{Generation, SlotId};
 
-pub(crate) use body::{Body, Failed};
+pub(crate) use body::Body;
 use drain::Drain;
 pub(crate) use life::{ChildContext, live};
 pub(crate) use limits::Limits;

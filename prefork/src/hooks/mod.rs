@@ -7,11 +7,13 @@
 mod call;
 mod calls;
 mod events;
+mod failed;
 mod lane;
 mod parent_hooks;
 mod process;
 
 pub use events::{ChildExit, HungChild};
+pub(crate) use failed::Failed;
 pub(crate) use parent_hooks::{BeforeShutdown, ParentHooks, Ready};
 
 use std::{

@@ -18,7 +18,7 @@ use rustix::{
     process::{Pid, getpid, setsid},
 };
 
-use super::{Answer, Call};
+use super::{Answer, Call, Failed};
 use crate::{
     channels::Handout,
     hooks::ParentHooks,
@@ -121,14 +121,23 @@ impl HookProcess {
     }
 }
 
-/// Lives the life of a hook process, in a process just forked, with all signals blocked.
-pub(crate) fn live(context: HookContext) -> ! {
+/// Lives the life of a hook process, in a process just forked, with all signals blocked. What is due in each process
+/// that is forked for code of the program comes before that; where it fails, no call is made.
+pub(crate) fn live(
+    context: HookContext,
+    note_fork: impl FnOnce() -> std::result::Result<(), Failed>,
+) -> ! {
     let HookContext { duty, name, mut title, signals, mut hooks, handout, streams } = context;
     let Duty { calls, answers, parent } = duty;
     title.become_hook();
     let log = Log::new(&name, Role::Hook);
     if let Ok(()) = settle(parent, signals) {
         follow::begin(handout.into_taker(), streams, None, &log);
+        if let Err(failed) = note_fork() {
+            failed.log(&log);
+            flush();
+            sys::exit_now(failed.status());
+        }
         run(&calls, &mut hooks, &answers, &log);
     }
     sys::exit_now(0)
@@ -150,10 +159,15 @@ fn run(calls: &VecDeque<Call>, hooks: &mut ParentHooks, answers: &OwnedFd, log: 
     for call in calls {
         let answer = call.make(hooks, log);
         // Once the last call is answered, nobody waits for the rest.
-        let _ = io::stdout().flush();
-        sys::flush_c_streams();
+        flush();
         if retry_on_intr(|| rustix::io::write(answers, &[answer.to_byte()])).is_err() {
             return;
         }
     }
+}
+
+/// Writes what code of the program has buffered. Nothing can be done about a closed or full output here.
+fn flush() {
+    let _ = io::stdout().flush();
+    sys::flush_c_streams();
 }

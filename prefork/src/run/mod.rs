@@ -277,7 +277,11 @@ fn supervise<S>(
             // A bare parent forks none.
             None => sys::exit_now(1),
         },
-        Became::Hook(context) => hooks::live(*context),
+        Became::Hook(context) => hooks::live(*context, || match &state {
+            Some(state) => body.note_fork(state),
+            // Nothing was made that is to know of a fork.
+            None => Ok(()),
+        }),
         Became::Over(over) => *over,
     };
     // Sockets are closed before the pid file goes: a process that waits for that can bind at once.
