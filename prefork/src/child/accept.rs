@@ -1,6 +1,6 @@
 //! Accepting connections until asked to leave.
 
-use std::{io, os::fd::BorrowedFd};
+use std::{io, os::fd::BorrowedFd, time::Duration};
 
 use prefork_sockets::is_deaf;
 use rustix::{
@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// How long a child without free descriptors waits before it tries again.
-const PAUSE: Timespec = Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
+pub(super) const PAUSE: Duration = Duration::from_millis(100);
 
 /// How often a child looks again whether a socket listens that has listened, 1 s in all, before it gives up.
 const MOST_DEAF: u32 = 10;
@@ -70,7 +70,7 @@ impl Child {
         self.poller(listener)?;
         self.wait_for_work();
         self.starvation.begin();
-        let mut deaf = 0;
+        self.deaf = 0;
         loop {
             if self.stop.is_asked() {
                 return self.drain(listener);
@@ -90,25 +90,39 @@ impl Child {
                 Ok(connection) => return Ok(Some(self.take::<L>(connection))),
                 Err(error) => error,
             };
-            match accept_failure(&error) {
-                AcceptFailure::Again => {}
-                AcceptFailure::Pause => {
-                    self.say_starved(&error);
+            match self.held_up(error)? {
+                HeldUp::Again => {}
+                HeldUp::Pause => {
                     if pause(self.stops())? {
                         return self.drain(listener);
                     }
-                }
-                // Another child has shut it down. If the parent knows the socket, it has it listen again.
-                AcceptFailure::Deaf if deaf < MOST_DEAF && self.ring() => {
-                    if pause(self.stops())? {
-                        return self.drain(listener);
-                    }
-                    deaf = if all_listen(listener) { 0 } else { deaf + 1 };
-                }
-                AcceptFailure::Deaf | AcceptFailure::Fail => {
-                    return Err(error).if_refused("accept4(2)");
+                    self.listen_again(listener);
                 }
             }
+        }
+    }
+
+    /// Decides what follows from a failed accept, where the child can go on.
+    pub(super) fn held_up(&mut self, error: io::Error) -> io::Result<HeldUp> {
+        match accept_failure(&error) {
+            AcceptFailure::Again => Ok(HeldUp::Again),
+            AcceptFailure::Pause => {
+                self.say_starved(&error);
+                Ok(HeldUp::Pause)
+            }
+            // Another child has shut it down. If the parent knows the socket, it has it listen again.
+            AcceptFailure::Deaf if self.deaf < MOST_DEAF && self.ring() => {
+                self.deaf += 1;
+                Ok(HeldUp::Pause)
+            }
+            AcceptFailure::Deaf | AcceptFailure::Fail => Err(error).if_refused("accept4(2)"),
+        }
+    }
+
+    /// Notes after a pause whether all listen that did not.
+    pub(super) fn listen_again<L: Listener + ?Sized>(&mut self, listener: &L) {
+        if self.deaf > 0 && all_listen(listener) {
+            self.deaf = 0;
         }
     }
 
@@ -149,14 +163,24 @@ fn all_listen<L: Listener + ?Sized>(listener: &L) -> bool {
 pub(super) fn pause<'a>(until: impl IntoIterator<Item = BorrowedFd<'a>>) -> io::Result<bool> {
     let until = until.into_iter();
     let mut fds: Vec<_> = until.map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)).collect();
-    match poll(&mut fds, Some(&PAUSE)) {
+    let pause = Timespec::try_from(PAUSE).expect("it is short");
+    match poll(&mut fds, Some(&pause)) {
         Ok(count) => Ok(count > 0),
         Err(Errno::INTR) => Ok(false),
         Err(error) => Err(error.into()),
     }
 }
 
-/// What follows from a failed accept.
+/// What a child does after a failed accept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum HeldUp {
+    /// It tries again.
+    Again,
+    /// It tries again after [`PAUSE`].
+    Pause,
+}
+
+/// What is behind a failed accept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum AcceptFailure {
     /// The connection is gone, taken by another child or by its client.
@@ -194,4 +218,4 @@ pub(super) fn accept_failure(error: &io::Error) -> AcceptFailure {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

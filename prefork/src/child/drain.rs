@@ -30,11 +30,13 @@ pub(super) struct Drain {
     outliving: Vec<u64>,
     /// How many connections may still be taken, of each socket that was asked.
     left: Vec<(RawFd, u32)>,
+    /// How often nothing could be accepted since the last connection.
+    pauses: u32,
 }
 
 impl Drain {
     pub(super) const fn new(outliving: Vec<u64>) -> Self {
-        Self { outliving, left: Vec::new() }
+        Self { outliving, left: Vec::new(), pauses: 0 }
     }
 
     /// Returns how many connections may still be taken from a socket.
@@ -71,6 +73,16 @@ impl Drain {
     }
 }
 
+/// What asking for one of the connections that waited has come to.
+#[derive(Debug)]
+pub(super) enum Drained<C> {
+    Connection(C),
+    /// None is left.
+    Nothing,
+    /// Somebody may wait, and nothing can be accepted now.
+    Starved(io::Error),
+}
+
 impl Child {
     /// Takes one of the connections that waited when the daemon began to stop; `None` if there is none left.
     ///
@@ -79,8 +91,29 @@ impl Child {
         &mut self,
         listener: &L,
     ) -> io::Result<Option<L::Connection>> {
+        loop {
+            match self.try_drain(listener)? {
+                Drained::Connection(connection) => return Ok(Some(self.take::<L>(connection))),
+                Drained::Nothing => return Ok(None),
+                Drained::Starved(error) => {
+                    self.say_starved(&error);
+                    // It has been asked to leave, and now only wants to know that its parent is there.
+                    let tether = self.tether.as_ref().map(|tether| tether.parent.as_fd());
+                    if pause(tether)? {
+                        return Ok(None);
+                    }
+                }
+            }
+        }
+    }
+
+    /// The same, without waiting and without taking it in hand.
+    pub(super) fn try_drain<L: Listener + ?Sized>(
+        &mut self,
+        listener: &L,
+    ) -> io::Result<Drained<L::Connection>> {
         if !self.stop.is_draining() {
-            return Ok(None);
+            return Ok(Drained::Nothing);
         }
         let mut sockets = Vec::new();
         listener.each(INSIDE, &mut |socket| {
@@ -88,11 +121,20 @@ impl Child {
             Ok(())
         })?;
         for (socket, left) in sockets {
-            if let Some(connection) = self.drain_one(listener, socket, left)? {
-                return Ok(Some(self.take::<L>(connection)));
+            match self.drain_one(listener, socket, left)? {
+                Drained::Nothing => {}
+                Drained::Connection(connection) => {
+                    self.drain.pauses = 0;
+                    return Ok(Drained::Connection(connection));
+                }
+                Drained::Starved(error) if self.drain.pauses < MOST_PAUSES => {
+                    self.drain.pauses += 1;
+                    return Ok(Drained::Starved(error));
+                }
+                Drained::Starved(_) => {}
             }
         }
-        Ok(None)
+        Ok(Drained::Nothing)
     }
 
     /// Takes one of the `left` connections that may be taken from one socket.
@@ -101,41 +143,28 @@ impl Child {
         listener: &L,
         socket: RawFd,
         left: u32,
-    ) -> io::Result<Option<L::Connection>> {
-        let (mut attempts, mut pauses) = (0, 0);
-        while attempts < left && pauses < MOST_PAUSES {
+    ) -> io::Result<Drained<L::Connection>> {
+        for _ in 0..left {
             let error = match listener.accept_from(INSIDE, socket) {
                 Some(Ok(connection)) => {
                     self.drain.count(socket);
-                    return Ok(Some(connection));
+                    return Ok(Drained::Connection(connection));
                 }
                 Some(Err(error)) => error,
-                None => return Ok(None),
+                None => return Ok(Drained::Nothing),
             };
             match accept_failure(&error) {
-                AcceptFailure::Again if error.kind() == io::ErrorKind::WouldBlock => {
-                    return Ok(None);
-                }
-                AcceptFailure::Again => {
-                    attempts += 1;
-                    self.drain.count(socket);
-                }
+                AcceptFailure::Again if error.kind() == io::ErrorKind::WouldBlock => break,
+                AcceptFailure::Again => self.drain.count(socket),
                 // accept(2) says so whether somebody waits or not.
-                AcceptFailure::Pause if !may_be_waited_at(listener, socket)? => return Ok(None),
-                AcceptFailure::Pause => {
-                    pauses += 1;
-                    self.say_starved(&error);
-                    // It has been asked to leave, and now only wants to know that its parent is there.
-                    let tether = self.tether.as_ref().map(|tether| tether.parent.as_fd());
-                    if pause(tether)? {
-                        return Ok(None);
-                    }
+                AcceptFailure::Pause if may_be_waited_at(listener, socket)? => {
+                    return Ok(Drained::Starved(error));
                 }
-                AcceptFailure::Deaf => return Ok(None),
+                AcceptFailure::Pause | AcceptFailure::Deaf => break,
                 AcceptFailure::Fail => return Err(error),
             }
         }
-        Ok(None)
+        Ok(Drained::Nothing)
     }
 }
 

@@ -12,6 +12,7 @@ mod reporting;
 mod requests;
 mod starvation;
 mod stop;
+mod try_accept;
 mod work;
 
 use std::{io, os::fd::BorrowedFd, time::Duration};
@@ -29,6 +30,7 @@ pub(crate) use parts::ChildParts;
 pub use requests::Requests;
 use starvation::Starvation;
 pub(crate) use stop::{By, Stop, stops};
+pub use try_accept::TryAccept;
 pub(crate) use work::Work;
 
 use crate::{
@@ -42,8 +44,8 @@ use crate::{
 
 /// What a main loop knows of the process it runs in, and how it takes work.
 ///
-/// Using any of [`accept`](Self::accept), [`replaced_after`](Self::replaced_after),
-/// [`should_stop`](Self::should_stop) and [`stop_fd`](Self::stop_fd) promises that the loop leaves when it is asked to: from then on
+/// Using any of [`accept`](Self::accept), [`accept_fd`](Self::accept_fd), [`try_accept`](Self::try_accept),
+/// [`replaced_after`](Self::replaced_after), [`should_stop`](Self::should_stop) and [`stop_fd`](Self::stop_fd) promises that the loop leaves when it is asked to: from then on
 /// `SIGTERM` asks, and no longer ends the process. A loop that breaks the promise is ended after
 /// [`graceful_timeout`](crate::Args::graceful_timeout).
 ///
@@ -69,6 +71,8 @@ pub struct Child {
     reporter: Option<Reporter>,
     drain: Drain,
     starvation: Starvation,
+    /// How often in a row a socket did not listen.
+    deaf: u32,
     usage: Usage,
     said_ready: bool,
     said_worked: bool,
@@ -294,14 +298,19 @@ impl Child {
     /// The poller, which waits at these sockets from now on and at no others.
     ///
     /// One that went on waiting at the others would take the wake-up for a connection there, which nobody here
-    /// accepts. A socket that was closed meanwhile cannot be taken out of it any more. Then another poller is
-    /// made, which the parent's nudge does not wake: so the parent has to ask this child by a signal.
+    /// accepts. A socket that was closed meanwhile cannot be taken out of it any more; then another poller is made.
     fn poller<L: Listener + ?Sized>(&mut self, listener: &L) -> io::Result<&Poller> {
         if let Err(Stale) = self.poller.leave_unless_at(|visit| listener.each(INSIDE, visit))? {
-            self.poller.replace(stops(&self.stop, self.tether.as_ref()))?;
-            self.report(Report::Polls);
+            self.replace_poller()?;
         }
         self.poller.wait_at(|visit| listener.each(INSIDE, visit))?;
         Ok(&self.poller)
+    }
+
+    /// Makes another poller, which the parent's call does not wake: so the parent has to ask this child by a signal.
+    fn replace_poller(&mut self) -> io::Result<()> {
+        self.poller.replace(stops(&self.stop, self.tether.as_ref()))?;
+        self.report(Report::Polls);
+        Ok(())
     }
 }

@@ -43,6 +43,7 @@ impl Child {
             reporter,
             drain: Drain::new(seat.outliving),
             starvation: Starvation::default(),
+            deaf: 0,
             usage: Usage::new(seat.limits),
             said_ready: false,
             said_worked: false,

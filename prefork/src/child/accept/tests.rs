@@ -30,12 +30,12 @@ use crate::{
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A child of nobody, with the way to ask it to leave.
-fn child() -> (Child, Stop) {
+pub(in crate::child) fn child() -> (Child, Stop) {
     child_beside(&[])
 }
 
 /// The same, where these sockets outlive the daemon.
-fn child_beside(outliving: &[&TcpListener]) -> (Child, Stop) {
+pub(in crate::child) fn child_beside(outliving: &[&TcpListener]) -> (Child, Stop) {
     let cookie = |socket: &&TcpListener| sockopt::socket_cookie(socket).expect("Linux has them");
     let stop = Stop::new(By::Thread, None).expect("an event descriptor");
     let child = Child::new(ChildParts {
@@ -59,11 +59,11 @@ fn child_beside(outliving: &[&TcpListener]) -> (Child, Stop) {
     (child, stop)
 }
 
-fn bound() -> TcpListener {
+pub(in crate::child) fn bound() -> TcpListener {
     TcpListener::bind("127.0.0.1:0").expect("bound")
 }
 
-fn connect(listener: &TcpListener) -> TcpStream {
+pub(in crate::child) fn connect(listener: &TcpListener) -> TcpStream {
     TcpStream::connect(listener.local_addr().expect("bound")).expect("connected")
 }
 
@@ -77,14 +77,14 @@ fn own(client: &TcpStream) -> Option<SocketAddr> {
 }
 
 /// A listener that fails so often before it accepts.
-struct Failing {
-    listener: TcpListener,
-    errors: RefCell<Vec<Errno>>,
+pub(in crate::child) struct Failing {
+    pub(in crate::child) listener: TcpListener,
+    pub(in crate::child) errors: RefCell<Vec<Errno>>,
 }
 
 impl Failing {
     /// The last one comes first.
-    fn new(errors: &[Errno]) -> Self {
+    pub(in crate::child) fn new(errors: &[Errno]) -> Self {
         Self { listener: bound(), errors: RefCell::new(errors.to_vec()) }
     }
 }

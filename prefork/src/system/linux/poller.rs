@@ -8,11 +8,14 @@
 use std::{
     io,
     mem::MaybeUninit,
-    os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd},
+    os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd},
 };
 
 use rustix::{
-    event::epoll::{self, CreateFlags, EventData, EventFlags},
+    event::{
+        Timespec,
+        epoll::{self, CreateFlags, EventData, EventFlags},
+    },
     fs::{OFlags, fcntl_getfl, fcntl_setfl},
     io::Errno,
 };
@@ -31,6 +34,16 @@ pub(crate) enum Source {
     Call,
     /// A connection waits at the listener with this descriptor.
     Listener(RawFd),
+}
+
+impl Source {
+    fn of(data: u64) -> io::Result<Self> {
+        match data {
+            STOP => Ok(Self::Stop),
+            CALL => Ok(Self::Call),
+            fd => RawFd::try_from(fd).map(Self::Listener).map_err(io::Error::other),
+        }
+    }
 }
 
 const STOP: u64 = u64::MAX;
@@ -101,6 +114,11 @@ impl Poller {
         if self.listeners.is_empty() || self.waits_at(each)? {
             return Ok(Ok(()));
         }
+        self.leave()
+    }
+
+    /// Gives up all listeners that it waits at.
+    pub(crate) fn leave(&mut self) -> io::Result<Result<(), Stale>> {
         let mut listeners = std::mem::take(&mut self.listeners);
         listeners.sort_unstable();
         listeners.dedup();
@@ -126,6 +144,15 @@ impl Poller {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, problem));
         }
         Ok(())
+    }
+
+    /// Returns what is readable when something has happened.
+    ///
+    /// # Errors
+    ///
+    /// Fails if it waits for nothing any more.
+    pub(crate) fn descriptor(&self) -> io::Result<BorrowedFd<'_>> {
+        Ok(self.epoll()?.as_fd())
     }
 
     fn epoll(&self) -> Result<&OwnedFd, Errno> {
@@ -169,19 +196,26 @@ impl Poller {
     /// slept gets first what has woken it. That it must look at, before anything else and before it leaves: where that
     /// is a connection, the wake-up was for this child alone.
     pub(crate) fn wait(&self) -> io::Result<Source> {
-        let mut space = [MaybeUninit::<epoll::Event>::uninit(); 1];
         loop {
-            let (events, _) = match epoll::wait(self.epoll()?, &mut space, None) {
-                Ok(events) => events,
-                Err(Errno::INTR) => continue,
-                Err(error) => return Err(error).of_call("epoll_pwait(2)"),
-            };
-            let Some(event) = events.first() else { continue };
-            return match event.data.u64() {
-                STOP => Ok(Source::Stop),
-                CALL => Ok(Source::Call),
-                fd => RawFd::try_from(fd).map(Source::Listener).map_err(io::Error::other),
-            };
+            if let Some(source) = self.next(None)? {
+                return Ok(source);
+            }
         }
+    }
+
+    /// Returns what has happened, if anything has.
+    pub(crate) fn look(&self) -> io::Result<Option<Source>> {
+        self.next(Some(&Timespec::default()))
+    }
+
+    /// Returns what happens next; `None` if nothing does in that time, or a signal comes.
+    fn next(&self, within: Option<&Timespec>) -> io::Result<Option<Source>> {
+        let mut space = [MaybeUninit::<epoll::Event>::uninit(); 1];
+        let (events, _) = match epoll::wait(self.epoll()?, &mut space, within) {
+            Ok(events) => events,
+            Err(Errno::INTR) => return Ok(None),
+            Err(error) => return Err(error).of_call("epoll_pwait(2)"),
+        };
+        events.first().map(|event| Source::of(event.data.u64())).transpose()
     }
 }
