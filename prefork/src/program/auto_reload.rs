@@ -18,7 +18,8 @@ pub enum OnChange {
     /// It becomes the program as its file is now, if that works (see
     /// [upgrading](crate::docs::upgrading)).
     Upgrade,
-    /// It replaces all children, which then read their files again.
+    /// It replaces all children, which then read their files again. What `after_init` has read stays as it was: read it in
+    /// the main loop, or return [`Upgrade`](Self::Upgrade).
     Reload,
     /// Nothing more: all has been done.
     Nothing,

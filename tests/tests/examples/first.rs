@@ -5,7 +5,7 @@ use std::{
     net::{Shutdown, TcpStream},
 };
 
-use prefork_tests::{PATIENCE, Scene, kill, require_tool, scene, wait_until};
+use prefork_tests::{End, PATIENCE, Scene, kill, require_tool, scene, wait_until};
 use rustix::process::Signal;
 
 use super::stop_in_order;
@@ -82,6 +82,44 @@ fn a_perl_script_and_its_port_answer_ten_clients_alike() {
     assert_eq!(ported, original);
     perl.signal(Signal::TERM);
     assert!(perl.finish().stderr.contains("stopping"));
+    scene.wait_until_deserted(PATIENCE);
+}
+
+#[test]
+fn the_control_script_of_the_page_controls_the_port() {
+    let page = include_str!("../../../prefork/docs/perl.md");
+    let (_, script) = page.split_once("```sh\n").expect("a script");
+    let scene = scene!();
+    let directory = scene.path("x").parent().expect("a directory").display().to_string();
+    let start = format!("{} {directory} {} ;;", env!("CARGO_BIN_EXE_ported"), scene.address());
+    let script = script
+        .split_once("```")
+        .expect("its end")
+        .0
+        .replace("/usr/local/bin/hello ;;", &start)
+        .replace("/run/hello/pid", &format!("{directory}/pid"))
+        .replace("prefork ", &format!("{} ", env!("CARGO_BIN_EXE_prefork-command")))
+        .replace("\n  ", "\n");
+    let path = scene.path("control");
+    std::fs::write(&path, script.trim_start()).expect("written");
+    let run = |word: &str, status| {
+        let finished = scene.tool("sh").args([path.as_os_str(), word.as_ref()]).finish();
+        assert_eq!(finished.end, End::Exited(status), "{word}: {finished:?}");
+        finished.stdout
+    };
+    let answer = || ask(&scene, b"GET / HTTP/1.0\r\n\r\n").expect("answered");
+    run("stop", 0);
+    run("status", 3);
+    run("start", 0);
+    assert!(answer().ends_with("hello\n"));
+    run("reload", 0);
+    let generations = run("status", 0);
+    assert!(generations.contains("last reload: done "), "{generations}");
+    let pid = scene.read("pid");
+    run("restart", 0);
+    assert!(answer().ends_with("hello\n") && scene.read("pid") != pid);
+    run("stop", 0);
+    run("nothing", 2);
     scene.wait_until_deserted(PATIENCE);
 }
 
