@@ -1,11 +1,12 @@
 //! What the kernel says about processes, namespaces and boots.
 
+use crate::guard::Maker;
 use rustix::io::Errno;
 use rustix::process::{Pid, test_kill_process};
 use std::fs::{self, File};
 use std::io::Read;
 use std::os::unix::fs::MetadataExt;
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock};
 
 /// The largest pid that Linux gives: `PID_MAX_LIMIT` of `proc_sys_kernel(5)`.
 const PID_MAX: u32 = 1 << 22;
@@ -17,9 +18,39 @@ pub(crate) fn plausible_pid(number: u64) -> Option<u32> {
 
 /// When this process started, in clock ticks since boot, if `/proc` shows it.
 pub(crate) fn own_start() -> Option<u64> {
-    match stat("self") {
-        Stat::Running { start, .. } => Some(start),
-        Stat::Ended | Stat::Unknown => None,
+    Own::known().start
+}
+
+/// The inode of this process's pid namespace, if `/proc` shows it.
+pub(crate) fn pid_namespace() -> Option<u64> {
+    Own::known().namespace
+}
+
+/// What never changes in the life of a process, and is a third of what a claim costs to look up.
+#[derive(Debug, Clone, Copy)]
+struct Own {
+    start: Option<u64>,
+    namespace: Option<u64>,
+}
+
+impl Own {
+    fn known() -> Self {
+        static KNOWN: Mutex<Option<(Maker, Own)>> = Mutex::new(None);
+        // Another thread may have held the lock when this process was forked.
+        let Ok(mut known) = KNOWN.try_lock() else { return Self::look() };
+        match &*known {
+            Some((maker, own)) if maker.is_surely_here() => *own,
+            Some(_) | None => known.insert((Maker::new(), Self::look())).1,
+        }
+    }
+
+    fn look() -> Self {
+        let start = match stat("self") {
+            Stat::Running { start, .. } => Some(start),
+            Stat::Ended | Stat::Unknown => None,
+        };
+        let namespace = fs::metadata("/proc/self/ns/pid").ok().map(|namespace| namespace.ino());
+        Self { start, namespace }
     }
 }
 
@@ -130,11 +161,6 @@ fn parse_stat(text: &[u8]) -> Stat {
         }
         (_, None, _) | (_, _, None) | (None, _, _) => Stat::Unknown,
     }
-}
-
-/// The inode of this process's pid namespace, if `/proc` shows it.
-pub(crate) fn pid_namespace() -> Option<u64> {
-    fs::metadata("/proc/self/ns/pid").ok().map(|namespace| namespace.ino())
 }
 
 /// The id of this boot of the kernel, if `/proc` shows it: see `random(4)`. It is read once.
