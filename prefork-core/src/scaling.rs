@@ -77,7 +77,7 @@ pub enum Scaling {
 /// # Shrinking
 ///
 /// Children that were not needed at any time in the last [`calm`](Self::calm) are retired, 1 at
-/// first, then 2, 4 and so on every [`pace`](Self::pace), idle ones only, down to exactly `min`. If
+/// first, then 2, 4 and so on every [`pace`](Self::pace), idle ones only, down to exactly `min`, or `min_spare` if that is more. If
 /// the pool has to grow again within the calm time of a retirement, the next calm time is twice as
 /// long, up to 8 times.
 ///
@@ -105,7 +105,7 @@ pub enum Scaling {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ScalingPolicy {
-    /// The number of children that a pool at rest has.
+    /// The number of children that a pool at rest has, or [`min_spare`](Self::min_spare) if that is more.
     pub min: u32,
     /// The number of children that is never exceeded.
     pub max: u32,
@@ -164,8 +164,8 @@ const MOST_PATIENCE: u32 = 8;
 pub struct Ramp {
     /// The needs of the longest calm time that no later one has exceeded: falling, oldest first.
     needs: VecDeque<(Time, u32)>,
-    /// Whether anything was decided yet.
-    begun: bool,
+    /// What has been needed since it was last looked; none if nothing was decided yet.
+    need: Option<u32>,
     /// How many were spawned last, while all children have been busy ever since.
     growth: u32,
     /// How many were retired last, while there have been too many ever since.
@@ -188,7 +188,7 @@ impl Ramp {
     pub const fn new() -> Self {
         Self {
             needs: VecDeque::new(),
-            begun: false,
+            need: None,
             growth: 0,
             shrink: 0,
             last_retirement: None,
@@ -219,6 +219,14 @@ impl Ramp {
             self.needs.pop_back();
         }
         self.needs.push_back((now, need));
+    }
+
+    /// Notes what is needed from now on; what was needed before was so until now.
+    fn change_need(&mut self, now: Time, need: u32, longest: Duration) {
+        if let Some(before) = self.need.replace(need) {
+            self.note_need(now, before, longest);
+        }
+        self.note_need(now, need, longest);
     }
 
     /// Returns the highest need of the last `window`, with its time.
@@ -256,6 +264,8 @@ impl ScalingPolicy {
     ///
     /// - It asks whenever load appears: when a child turns busy, or a connection waits. Of every burst the first is
     ///   enough, if it asks again a moment later.
+    /// - It need not ask when load ends. What it was told last is taken to last until it asks again; a caller that learns
+    ///   then when children have turned idle tells that by [`note`](Self::note) first, and the pool shrinks the sooner.
     /// - After [`Scaling::Spawn`] it asks again every few milliseconds, until none is starting: what one answer may
     ///   spawn is bounded, and where it is not known how many connections wait, growth goes on by doubling.
     /// - It asks at [`Ramp::due`] if nothing has made it ask before, or the pool never shrinks. Where that is `None` a
@@ -332,23 +342,21 @@ impl ScalingPolicy {
     /// // Ten seconds after seven were needed for the last time they leave, ever more at a time.
     /// let expected = [
     ///     (1, Scaling::Spawn(5)),
-    ///     (11, Scaling::Retire(1)),
-    ///     (12, Scaling::Retire(2)),
-    ///     (13, Scaling::Retire(2)),
+    ///     (13, Scaling::Retire(1)),
+    ///     (14, Scaling::Retire(2)),
+    ///     (15, Scaling::Retire(2)),
     /// ];
     /// assert_eq!(done, expected);
     /// assert_eq!(pool, Tally { idle: 2, ..Tally::default() });
     /// ```
     pub fn decide(&self, ramp: &mut Ramp, load: Load, now: Time) -> Scaling {
-        let Load { tally, waiting } = load;
+        let tally = load.tally;
         let window = self.calm.saturating_mul(ramp.patience.max(1));
-        let mut need = self.need(tally.busy, waiting.unwrap_or(0));
-        if !std::mem::replace(&mut ramp.begun, true) {
+        if ramp.need.is_none() {
             // What was before is not known: all that are there may have been needed.
-            need = need.max(tally.staying());
+            ramp.note_need(now, tally.staying().min(self.max), self.longest());
         }
-        let longest = self.calm.saturating_mul(MOST_PATIENCE);
-        ramp.note_need(now, need, longest);
+        self.note(ramp, load, now);
         let grow = self.grow(ramp, load);
         if grow > 0 {
             if let Some(retired) = ramp.last_retirement.take() {
@@ -356,13 +364,27 @@ impl ScalingPolicy {
                 ramp.patience = if wrong { (ramp.patience * 2).min(MOST_PATIENCE) } else { 1 };
             }
             ramp.shrink = 0;
-            ramp.due = None;
+            ramp.due = Some(now + window);
             // What is spawned now was needed now, even where doubling goes beyond the need.
             let size = tally.staying().saturating_add(grow).min(self.max);
-            ramp.note_need(now, size, longest);
+            ramp.note_need(now, size, self.longest());
             return Scaling::Spawn(grow);
         }
         self.shrink(ramp, load, window, now)
+    }
+
+    /// Notes what the load was from an earlier moment on, of which the caller learns only now: after the last answer, and in
+    /// the order of time.
+    ///
+    /// Without it a load is taken to have lasted until the next question, so that children leave later than they could.
+    pub fn note(&self, ramp: &mut Ramp, load: Load, then: Time) {
+        let need = self.need(load.tally.busy, load.waiting.unwrap_or(0));
+        ramp.change_need(then, need, self.longest());
+    }
+
+    /// For how long needs are remembered.
+    const fn longest(&self) -> Duration {
+        self.calm.saturating_mul(MOST_PATIENCE)
     }
 
     /// The number of children that so many requests need.
@@ -411,7 +433,7 @@ impl ScalingPolicy {
         if excess == 0 {
             ramp.shrink = 0;
             // Something follows when the highest need is forgotten, if it was more than the least.
-            let lasting = tally.staying() > self.min;
+            let lasting = tally.staying() > self.need(0, 0);
             let forgotten = (needed_at + window).max(now + self.pace);
             ramp.due = lasting.then_some(forgotten);
             return Scaling::Hold;

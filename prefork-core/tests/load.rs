@@ -114,6 +114,17 @@ fn a_week_of_days_and_nights() {
     assert!(ours.largest <= 150);
 }
 
+/// Nothing happens in those 30 s that would have the parent look: how long they were needed it learns when it looks again.
+#[test]
+fn clients_that_stay_for_long_and_come_again_within_the_calm_time_find_their_children() {
+    let crowd = || Traffic::burst(20, 30 * SECOND);
+    let traffic = crowd().later(SECOND).and(crowd().later(39 * SECOND));
+    let ours = ours(3, 150, &traffic);
+    println!("20 for 30 s, and again after 8 s: {ours}");
+    assert_eq!((ours.regrets, ours.at_end), (0, 3), "{ours}");
+    assert!(ours.forks <= 25, "{ours}");
+}
+
 /// 40 children at noon, and hardly one too early to go.
 #[test]
 fn children_are_retired_that_are_not_needed_a_moment_later() {

@@ -94,11 +94,54 @@ fn shrinking_waits_for_calm_and_goes_in_growing_steps() {
         now = ramp.due().expect("there are too many, so something follows");
     }
     assert_eq!(steps, [1, 2, 4, 8, 16, 32, 35]);
-    assert_eq!(first, Some(at(10_000)));
-    assert_eq!(now, at(17_000));
+    assert_eq!(first, Some(at(10_001)), "they were needed until they were seen idle");
+    assert_eq!(now, at(17_001));
     let rest = Load { tally: tally(0, 3, 0, 0), waiting: Some(0) };
     assert_eq!(policy.decide(&mut ramp, rest, now), Scaling::Hold);
     assert_eq!(ramp.due(), None, "a pool at rest needs no timer");
+}
+
+/// Who is asked seldom knows of the end of a load only later; who is told when it was, as soon as he is asked.
+#[test]
+fn the_calm_time_begins_when_a_load_has_ended() {
+    let policy = ScalingPolicy::new(1, 10);
+    let load = |busy, idle| Load { tally: tally(0, idle, busy, 0), waiting: None };
+    let first_retirement = |told: Option<u64>| {
+        let mut ramp = Ramp::new();
+        assert_eq!(policy.decide(&mut ramp, load(5, 1), at(0)), Scaling::Hold);
+        if let Some(told) = told {
+            policy.note(&mut ramp, load(0, 6), at(told));
+        }
+        let mut now = at(30_000);
+        while policy.decide(&mut ramp, load(0, 6), now) == Scaling::Hold {
+            now = ramp.due().expect("something follows");
+        }
+        now
+    };
+    assert_eq!(
+        first_retirement(None),
+        at(40_000),
+        "they were busy all the time, for all that is known"
+    );
+    assert_eq!(first_retirement(Some(25_000)), at(35_000));
+    assert_eq!(first_retirement(Some(8_000)), at(30_000), "the calm time was over before");
+}
+
+#[test]
+fn a_pool_at_rest_needs_no_timer_however_many_it_is_to_spare() {
+    let mut policy = ScalingPolicy::new(3, 10);
+    policy.min_spare = 5;
+    let mut ramp = Ramp::new();
+    let mut load = Load { tally: tally(0, 8, 0, 0), waiting: Some(0) };
+    let mut now = at(0);
+    for _ in 0..20 {
+        if let Scaling::Retire(fewer) = policy.decide(&mut ramp, load, now) {
+            load.tally.idle -= fewer;
+        }
+        let Some(due) = ramp.due() else { break };
+        now = due;
+    }
+    assert_eq!((load.tally.idle, ramp.due()), (5, None));
 }
 
 #[test]
@@ -180,6 +223,7 @@ fn spares_are_kept_as_apache_keeps_them() {
 #[derive(Default)]
 struct Oracle {
     history: Vec<(Time, u32)>,
+    lasting: u32,
     growth: u32,
     shrink: u32,
     retired: Option<Time>,
@@ -191,11 +235,13 @@ impl Oracle {
         let Load { tally, waiting } = load;
         let queue = waiting.unwrap_or(0);
         let calm = policy.calm * self.patience.max(1);
-        let mut need = (tally.busy + queue + policy.min_spare).clamp(policy.min, policy.max);
+        let need = (tally.busy + queue + policy.min_spare).clamp(policy.min, policy.max);
         if self.history.is_empty() {
-            need = need.max(tally.staying());
+            self.lasting = tally.staying();
         }
+        self.history.push((now, self.lasting));
         self.history.push((now, need));
+        self.lasting = need;
         let in_window = self.history.iter().filter(|(at, _)| now.since(*at) < calm);
         let mut keep = in_window.map(|(_, need)| *need).max().expect("the one just pushed");
 

@@ -173,7 +173,7 @@ impl Supervisor {
         let (Phase::Serving, Some(mut watch)) = (self.phase, self.watch.take()) else { return };
         watch.observing = false;
         watch.observe_at = None;
-        watch.seen = Some(now);
+        let ended = self.ended(watch.seen.replace(now), observation);
         self.note_idle(observation);
         let mut tally = self.tally(observation);
         // Those that are missing will start as soon as they may: to want them once more would help nobody.
@@ -189,6 +189,11 @@ impl Supervisor {
         notice.into_iter().chain(overlooked).for_each(|notice| self.log(notice));
         if !watch.queue.spoken {
             policy.min = tally.staying().clamp(policy.min, policy.max);
+        }
+        for (later, then) in (0..ended.len()).rev().zip(ended) {
+            let busy = tally.busy.saturating_add(u32::try_from(later).unwrap_or(u32::MAX));
+            let load = Load { tally: Tally { busy, ..tally }, waiting: None };
+            policy.note(&mut watch.ramp, load, then);
         }
         let load = Load { tally, waiting: observation.waiting };
         match policy.decide(&mut watch.ramp, load, now) {
@@ -309,6 +314,25 @@ impl Supervisor {
                 self.log(Notice::Pool(PoolNotice::AtMaximum { max_children, busy, waiting }));
             }
         }
+    }
+
+    /// Returns when those who were at work at the last look have turned idle since: as one after the other has, fewer were
+    /// needed. Who has been at work since, and was idle at both looks, is not known to have been so beside others.
+    fn ended(&self, before: Option<Time>, observation: &Observation<'_>) -> Vec<Time> {
+        let was_busy = |slot| {
+            self.slots.get(slot).is_some_and(|child| child.stage == Stage::Serving && !child.idle)
+        };
+        let mut ended: Vec<Time> = observation
+            .activities
+            .iter()
+            .filter_map(|(slot, activity)| match activity {
+                Activity::Idle { since } if was_busy(*slot) => Some(*since),
+                Activity::Idle { .. } | Activity::Busy { .. } => None,
+            })
+            .filter(|since| before.is_some_and(|before| *since > before))
+            .collect();
+        ended.sort_unstable();
+        ended
     }
 
     /// Notes who has nothing to do.
