@@ -51,7 +51,8 @@ fn the_first_line_introduces_the_daemon_and_the_last_says_how_it_stopped() {
     let scene = scene!();
     let limits = ["--prefork", "2", "--max-children", "5", "--request-timeout", "90"];
     let settings = scene.path("hello.toml");
-    fs::write(&settings, "[daemon]\nmax_requests = 1000\n").expect("written");
+    fs::write(&settings, "[daemon]\nmax_requests = 1000\ncalm_time = \"1m\"\nmin_spare = 2\n")
+        .expect("written");
     let daemon = scene.hello().board().args(limits).path("--config", "hello.toml").daemon();
     get(scene.address(), "/").expect("answered");
     daemon.stop_in_order();
@@ -59,7 +60,7 @@ fn the_first_line_introduces_the_daemon_and_the_last_says_how_it_stopped() {
     let lines = said(&scene, "error.log");
     let first = format!(
         "info: starting hello {VERSION} on prefork {VERSION}: program {program}; settings {}; listening on {}; \
-         2 to 5 children as uid {uid}; request_timeout 90 s, graceful_timeout 30 s, max_requests 1000",
+         2 to 5 children as uid {uid}; request_timeout 90 s, graceful_timeout 30 s, calm_time 60 s, max_requests 1000, min_spare 2",
         settings.display(),
         scene.address()
     );

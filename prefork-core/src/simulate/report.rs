@@ -19,7 +19,8 @@ pub struct Report {
     pub lost: usize,
     /// How many children were forked, those of the start included.
     pub forks: u32,
-    /// How many of them were forked within 10 s after another one was retired, which could have stayed.
+    /// How many of them were forked within 10 s after another one was retired, which could have stayed. Fewest are not
+    /// best: a pool that never shrinks has none. To be read beside [`spare`](Self::spare).
     pub regrets: u32,
     /// The most children that there were at a time.
     pub largest: u32,

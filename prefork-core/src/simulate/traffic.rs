@@ -1,6 +1,6 @@
 //! When requests arrive, and how long each takes.
 
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
 /// After its last request a simulation goes on for so long, unless [`Traffic::until`] says otherwise.
 const TAIL: Duration = Duration::from_secs(60);
@@ -45,11 +45,24 @@ const TAIL: Duration = Duration::from_secs(60);
 ///     .collect();
 /// assert_eq!(traffic.requests(), 3);
 /// ```
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct Traffic {
     /// In the order of arrival.
     arrivals: Vec<(Duration, Duration)>,
     end: Duration,
+}
+
+/// In a line, however many requests there are: what a property test prints of a case that fails.
+impl fmt::Debug for Traffic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (requests, end) = (self.arrivals.len(), self.end);
+        write!(f, "Traffic {{ {requests} requests in {end:?}")?;
+        let shown = 8;
+        for (at, work) in self.arrivals.iter().take(shown) {
+            write!(f, ", {work:?} at {at:?}")?;
+        }
+        f.write_str(if requests > shown { ", .. }" } else { " }" })
+    }
 }
 
 impl Traffic {

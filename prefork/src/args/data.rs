@@ -3,6 +3,7 @@
 
 use std::{io::Write, os::fd::OwnedFd};
 
+use prefork_core::Tuning;
 use prefork_reload::WatchList;
 
 use super::Args;
@@ -24,6 +25,19 @@ impl<S> Args<S> {
     /// own copy; every line is written and flushed at once.
     pub fn access_log_handle(mut self, handle: impl Write + 'static) -> Self {
         self.data.access_log_handle = Some(Box::new(handle));
+        self
+    }
+
+    /// Sets all that can be tuned of how the pool follows its load, as it was tried with
+    /// [`ScalingPolicy`](crate::policy::ScalingPolicy): `min_spare`, `max_spare`, `step` as
+    /// [`spawn_step`](Self::spawn_step), `calm` as [`calm_time`](Self::calm_time) and `pace` as
+    /// [`retire_pace`](Self::retire_pace).
+    pub fn tuning(mut self, tuning: Tuning) -> Self {
+        let Tuning { min_spare, max_spare, step, calm, pace } = tuning;
+        let settings = &mut self.data.settings;
+        (settings.min_spare, settings.max_spare) = (Some(min_spare), max_spare);
+        (settings.spawn_step, settings.calm_time) = (Some(step), Some(calm));
+        settings.retire_pace = Some(pace);
         self
     }
 

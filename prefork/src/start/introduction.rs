@@ -10,6 +10,7 @@ use rustix::process::geteuid;
 
 use crate::{
     args::check::{Settings, Users},
+    args::defaults,
     logs::describe::{Bytes, Children, Span},
     program::Invocation,
     sockets::listeners::Listeners,
@@ -77,13 +78,23 @@ impl Introduction<'_> {
             ("max_lifetime", live.max_lifetime),
             ("reload_timeout", live.reload_timeout),
             ("graceful_timeout", Some(live.graceful_timeout)),
+            ("calm_time", Some(live.calm_time).filter(|calm| *calm != defaults::CALM_TIME)),
+            ("retire_pace", Some(live.retire_pace).filter(|pace| *pace != defaults::RETIRE_PACE)),
         ];
         let times = times
             .into_iter()
             .filter_map(|(name, time)| time.map(|time| format!("{name} {}", Span(time))));
         let requests = live.max_requests.map(|requests| format!("max_requests {requests}"));
+        let counts = [
+            ("min_spare", Some(live.min_spare).filter(|spare| *spare != defaults::MIN_SPARE)),
+            ("max_spare", live.max_spare),
+            ("spawn_step", Some(live.spawn_step).filter(|step| *step != defaults::SPAWN_STEP)),
+        ];
+        let counts = counts
+            .into_iter()
+            .filter_map(|(name, count)| count.map(|count| format!("{name} {count}")));
         let memory = live.max_memory.map(|memory| format!("max_memory {}", Bytes(memory)));
-        times.chain(requests).chain(memory).collect()
+        times.chain(requests).chain(memory).chain(counts).collect()
     }
 }
 

@@ -41,6 +41,22 @@ fn complete_arguments_have_no_fault() {
 }
 
 #[test]
+fn what_was_tried_on_the_policy_is_what_the_pool_has() {
+    let tuning = prefork_core::Tuning {
+        min_spare: 2,
+        max_spare: Some(9),
+        step: 7,
+        calm: Duration::from_secs(600),
+        pace: Duration::from_secs(5),
+    };
+    let args = complete().scoreboard_in_memory(true).tuning(tuning);
+    let checked = check(args, None, When::AtStart).map_err(|error| error.to_string());
+    let checked = checked.expect("taken").settings;
+    let Pool::Children(config) = &checked.pool else { panic!("it has children") };
+    assert_eq!(config.pool, prefork_core::Pool::ByLoad(tuning));
+}
+
+#[test]
 fn all_that_is_missing_is_named_at_once() {
     assert_eq!(names(Args::new()), ["main_loop", "pid_path", "error_log_path", "access_log_path"]);
 }
