@@ -9,7 +9,8 @@ command -v redis-server >/dev/null || { echo "redis-server is not installed" >&2
 directory=$(mktemp -d)
 socket="$directory/redis.socket"
 # In a session of its own: Ctrl-C is for the daemon, which may still need its Redis to stop.
-setsid redis-server --port 0 --unixsocket "$socket" --dir "$directory" --save '' >"$directory/log" &
+setsid redis-server --port 0 --unixsocket "$socket" --dir "$directory" --save '' --appendonly yes \
+    >"$directory/log" &
 redis=$!
 trap 'kill "$redis" || true; wait "$redis" || true; rm -r "$directory"' EXIT
 # The daemon stops in order on these, and then this script does.
@@ -23,4 +24,5 @@ echo "Try:"
 echo "  redis-cli -s $socket LPUSH jobs 'upper hello' 'sleep 2000' 'crash please'"
 echo "  redis-cli -s $socket LRANGE jobs:done 0 -1"
 echo "  redis-cli -s $socket LRANGE jobs:failed 0 -1"
+echo "  redis-cli -s $socket --scan --pattern 'jobs:taken:*'"
 "${CARGO_TARGET_DIR:-target}/debug/examples/jobs" "redis+unix://$socket" jobs
