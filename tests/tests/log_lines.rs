@@ -152,6 +152,34 @@ fn a_time_limit_has_one_line() {
     );
 }
 
+/// A child that has more memory than max_memory from its first request on, as its successors would, is not replaced for ever:
+/// one line has both sizes, and it is replaced when it has grown by as much again.
+#[test]
+fn a_child_that_is_large_from_the_start_serves_on() {
+    let scene = scene!();
+    let daemon = scene.probe().args(["--prefork", "1", "--max-memory", "200"]).daemon();
+    let child = daemon.living()[0];
+    for _ in 0..50 {
+        assert_eq!(daemon.get("/pid").expect("answered").worker().pid, child);
+    }
+    daemon.get("/leak/1").expect("answered");
+    daemon.wait_for_children(PATIENCE, 1, &[child]);
+    daemon.stop_in_order();
+    let lines = scene.lines_with("error.log", &format!("[{child}] child "));
+    let said: Vec<_> = lines.iter().filter_map(|line| line.split_once("] child ")).collect();
+    let [(_, warning), (_, replaced)] = said[..] else { panic!("{lines:#?}") };
+    let shape = |line: &str| line.replace(|it: char| it.is_ascii_digit() || it == '.', "");
+    assert_eq!(
+        shape(warning),
+        "warning:  MiB of memory in use after the first request, more than max_memory ( bytes), as any child would have: \
+         this one is replaced when it has more than  MiB; set max_memory above  MiB"
+    );
+    assert_eq!(
+        shape(replaced),
+        "info:  MiB of memory in use, more than max_memory ( bytes); this child is to be replaced"
+    );
+}
+
 /// Why a child is replaced that has used up what it may is one line with the figures.
 #[test]
 fn who_has_used_up_a_limit_says_which_and_how_much() {
@@ -172,16 +200,17 @@ fn who_has_used_up_a_limit_says_which_and_how_much() {
     assert!(lines.len() == 1 && lines[0].ends_with(&line), "{lines:#?}");
 
     let scene = scene!();
-    let daemon = scene.hello().args(["--prefork", "1", "--max-memory", "4096"]).daemon();
+    let daemon = scene.probe().args(["--prefork", "1", "--max-memory", "102400"]).daemon();
     let child = daemon.living()[0];
-    get(scene.address(), "/").expect("answered");
+    daemon.get("/").expect("answered");
+    daemon.get("/leak/200").expect("answered");
     daemon.wait_for_children(PATIENCE, 1, &[child]);
     daemon.stop_in_order();
-    let line = scene.lines_with("error.log", &format!("hello[{child}] child info: "));
+    let line = scene.lines_with("error.log", &format!("[{child}] child info: "));
     let (_, line) = line[0].split_once(" child info: ").expect("it says why");
     let (figure, rest) = line.split_once(" MiB of memory in use").expect(line);
-    assert!(figure.parse::<f64>().is_ok_and(|mib| mib > 0.1), "{figure}");
-    assert_eq!(rest, ", more than max_memory (4096 bytes); this child is to be replaced");
+    assert!(figure.parse::<f64>().is_ok_and(|mib| mib > 200.0), "{figure}");
+    assert_eq!(rest, ", more than max_memory (100 MiB); this child is to be replaced");
 
     let scene = scene!();
     let limits = ["--prefork", "1", "--log-level", "debug", "--max-lifetime", "1"];

@@ -3,7 +3,7 @@
 use std::{fs, thread, time::Duration};
 
 use prefork_tests::{
-    Census, InHand, Load, PATIENCE, Scene, Sent, find_process, kill, scene, wait_until,
+    Census, Daemon, InHand, Load, PATIENCE, Scene, Sent, find_process, kill, scene, wait_until,
 };
 use rustix::process::Signal;
 
@@ -74,18 +74,26 @@ fn children_are_replaced_after_their_requests() {
 }
 
 #[test]
-fn children_are_replaced_when_they_are_old_or_large() {
-    for limit in [["--max-lifetime", "1"], ["--max-memory", "1"]] {
-        let scene = scene!();
-        let daemon = scene.hello().args(limit).daemon();
-        let first = daemon.living();
-        let load = Load::start(2, scene.address(), "/");
-        wait_until(PATIENCE, &format!("{limit:?} has replaced every child"), || {
-            !first.iter().any(|pid| daemon.living().contains(pid))
-        });
-        assert_eq!(load.stop().failures, [""; 0], "{limit:?}");
-        daemon.stop_in_order();
-    }
+fn children_are_replaced_when_they_are_old() {
+    let scene = scene!();
+    are_replaced(&scene.hello().args(["--max-lifetime", "1"]).daemon(), &scene, "/");
+}
+
+#[test]
+fn children_are_replaced_when_they_have_grown() {
+    let scene = scene!();
+    are_replaced(&scene.probe().args(["--max-memory", "51200"]).daemon(), &scene, "/leak/1");
+}
+
+/// Waits until every child has been replaced, while clients ask for `path`.
+fn are_replaced(daemon: &Daemon<'_>, scene: &Scene, path: &str) {
+    let first = daemon.living();
+    let load = Load::start(2, scene.address(), path);
+    wait_until(PATIENCE, "every child was replaced", || {
+        !first.iter().any(|pid| daemon.living().contains(pid))
+    });
+    assert_eq!(load.stop().failures, [""; 0]);
+    daemon.stop_in_order();
 }
 
 /// R3: a storm of signals is survived, and a stop among them is obeyed.

@@ -180,6 +180,9 @@ arguments! {
     /// Replaces a child once it has more than so many bytes of memory resident, shared memory
     /// included, at the end of a request. Default none.
     ///
+    /// One that has more after its first request already would be replaced for ever, and no successor would have less. It
+    /// serves on until it has grown by as much again, and a warning names both sizes.
+    ///
     /// See `resident` in `proc_pid_statm(5)`.
     max_memory: u64, by Reload, needs Children, positive "; leave it out for no limit";
 

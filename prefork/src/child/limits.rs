@@ -38,6 +38,21 @@ impl UsedUp {
     }
 }
 
+/// What a look at what a child has used up has found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Finding {
+    WithinLimits,
+    /// It has had more than it may from its first request on, as its successors would: replacing it helps nobody
+    /// until it has grown.
+    LargeFromStart {
+        bytes: u64,
+        max: u64,
+        /// What it may have instead.
+        most: u64,
+    },
+    UsedUp(UsedUp),
+}
+
 /// What a child has used up so far.
 #[derive(Debug)]
 pub(crate) struct Usage {
@@ -45,6 +60,9 @@ pub(crate) struct Usage {
     /// How many it may have, near [`Limits::max_requests`].
     most: Option<u64>,
     limits: Limits,
+    /// How much memory it may have, known after its first request: [`Limits::max_memory`], and what it had by
+    /// then if that was more.
+    most_memory: Option<u64>,
     /// `/proc/self/statm`, kept open.
     statm: Option<File>,
 }
@@ -57,6 +75,7 @@ impl Usage {
             requests: 0,
             most: limits.max_requests.map(|limit| jittered_count(limit, seed)),
             limits,
+            most_memory: None,
             statm: None,
         }
     }
@@ -65,15 +84,33 @@ impl Usage {
         self.requests += 1;
     }
 
-    /// Returns which limit has been reached, if one has; to be asked between two requests.
-    pub(crate) fn used_up(&mut self) -> Option<UsedUp> {
+    /// Looks whether a limit has been reached; to be done between two requests.
+    pub(crate) fn look(&mut self) -> Finding {
         let requests = self.requests;
-        if self.most.is_some_and(|most| requests >= most) {
-            return Some(UsedUp::Requests { requests, max: self.limits.max_requests? });
+        if let (Some(most), Some(max)) = (self.most, self.limits.max_requests)
+            && requests >= most
+        {
+            return Finding::UsedUp(UsedUp::Requests { requests, max });
         }
-        let max = self.limits.max_memory?;
-        let bytes = self.resident().filter(|bytes| *bytes > max)?;
-        Some(UsedUp::Memory { bytes, max })
+        let Some(max) = self.limits.max_memory else { return Finding::WithinLimits };
+        self.resident().map_or(Finding::WithinLimits, |bytes| self.judge(bytes, max))
+    }
+
+    /// Holds the size of the child against what it may have.
+    fn judge(&mut self, bytes: u64, max: u64) -> Finding {
+        match self.most_memory {
+            None if bytes > max => {
+                let most = bytes.saturating_add(max);
+                self.most_memory = Some(most);
+                Finding::LargeFromStart { bytes, max, most }
+            }
+            None => {
+                self.most_memory = Some(max);
+                Finding::WithinLimits
+            }
+            Some(most) if bytes > most => Finding::UsedUp(UsedUp::Memory { bytes, max }),
+            Some(_) => Finding::WithinLimits,
+        }
     }
 
     /// Reads how much memory is resident.
@@ -99,20 +136,36 @@ mod tests {
         let mut usage = Usage::new(Limits { max_requests: Some(10), max_memory: None });
         let served = (0..20).take_while(|_| {
             usage.count_request();
-            usage.used_up().is_none()
+            usage.look() == Finding::WithinLimits
         });
         assert!((8..=11).contains(&served.count()));
     }
 
     #[test]
-    fn memory_uses_a_child_up() {
-        let used_up = |limit| {
-            let mut usage = Usage::new(Limits { max_requests: None, max_memory: Some(limit) });
-            assert_eq!(usage.used_up(), None, "not before its first request");
-            usage.count_request();
-            usage.used_up().is_some()
-        };
-        assert!(used_up(1));
-        assert!(!used_up(u64::MAX));
+    fn memory_is_looked_at_after_the_first_request() {
+        let mut usage = Usage::new(Limits { max_requests: None, max_memory: Some(1) });
+        assert_eq!(usage.look(), Finding::WithinLimits, "not before it");
+        usage.count_request();
+        assert!(matches!(usage.look(), Finding::LargeFromStart { max: 1, .. }));
+    }
+
+    #[test]
+    fn memory_uses_a_child_up_that_has_grown() {
+        let used_up = |bytes| Finding::UsedUp(UsedUp::Memory { bytes, max: 100 });
+        let large = Finding::LargeFromStart { bytes: 300, max: 100, most: 400 };
+        // What is found at these sizes, one after the other, where 100 is the most.
+        let table: [(&[u64], &[Finding]); 3] = [
+            (&[50, 100, 101], &[Finding::WithinLimits, Finding::WithinLimits, used_up(101)]),
+            (
+                &[300, 300, 400, 401],
+                &[large, Finding::WithinLimits, Finding::WithinLimits, used_up(401)],
+            ),
+            (&[300, 90, 150], &[large, Finding::WithinLimits, Finding::WithinLimits]),
+        ];
+        for (sizes, expected) in table {
+            let mut usage = Usage::new(Limits { max_requests: None, max_memory: Some(100) });
+            let found: Vec<_> = sizes.iter().map(|bytes| usage.judge(*bytes, 100)).collect();
+            assert_eq!(found, expected, "{sizes:?}");
+        }
     }
 }

@@ -1,7 +1,10 @@
 //! What a child reports to the parent: each once, and without waiting.
 
-use super::Child;
-use crate::{channels::Report, logs::stderr};
+use super::{Child, limits::Finding};
+use crate::{
+    channels::Report,
+    logs::{PoolMessage, describe::Bytes, stderr},
+};
 
 impl Child {
     /// Reports to the parent that this child is in its main loop.
@@ -11,10 +14,17 @@ impl Child {
 
     /// Reports to the parent, once, that this child has served enough.
     pub(super) fn say_if_tired(&mut self) {
-        if let Some(used_up) = self.usage.used_up()
-            && self.reporter.as_ref().is_some_and(|reporter| reporter.report(Report::Tired))
-        {
-            used_up.log(&self.log);
+        match self.usage.look() {
+            Finding::WithinLimits => {}
+            Finding::LargeFromStart { bytes, max, most } => {
+                let (memory, max_memory, most) = (Bytes(bytes), Bytes(max), Bytes(most));
+                self.log.write(&PoolMessage::LargeFromStart { memory, max_memory, most });
+            }
+            Finding::UsedUp(used_up) => {
+                if self.reporter.as_ref().is_some_and(|it| it.report(Report::Tired)) {
+                    used_up.log(&self.log);
+                }
+            }
         }
     }
 

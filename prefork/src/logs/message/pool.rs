@@ -100,6 +100,9 @@ messages! {
         "{requests} requests served, and the limit is about {max_requests}; this child is to be replaced";
     Info MemoryUsedUp { memory: Bytes, max_memory: Bytes } =>
         "{memory} of memory in use, more than max_memory ({max_memory}); this child is to be replaced";
+    Warn LargeFromStart { memory: Bytes, max_memory: Bytes, most: Bytes } =>
+        "{memory} of memory in use after the first request, more than max_memory ({max_memory}), as any child would have: \
+         this one is replaced when it has more than {most}; set max_memory above {memory}";
     Error StuckStarting { child_pid: u32, slot: SlotId, duration: Span } =>
         "child {child_pid} (slot {slot}) has not come up in {duration} (start_timeout); killed";
     Error CannotBeKilled { child_pid: u32, slot: SlotId } =>
