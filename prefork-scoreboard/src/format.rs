@@ -29,6 +29,9 @@ pub const LABEL_SIZE: usize = 96;
 /// The longest client address in bytes.
 pub const CLIENT_SIZE: usize = 64;
 
+/// The most requests that one process can have in hand at once.
+pub const MAX_CONCURRENCY: u32 = 65_536;
+
 /// The most bytes that what an owner publishes about itself has, with all names.
 pub const FACTS_SIZE: usize = 2976;
 
@@ -179,8 +182,12 @@ pub mod record {
     pub const REQUEST_STARTED: usize = 72;
     /// `u64`: `CLOCK_MONOTONIC` at the latest change of the record.
     pub const UPDATED: usize = 80;
-    /// `u64`: the newest generation that was to replace the process and does not work; 0 if there is none.
+    /// `u32`: the newest generation that was to replace the process and does not work; 0 if there is none.
     pub const FAILED_ROLLOUT: usize = 88;
+    /// `u16`: how many requests the process has in hand, 65,535 for more; of one that has more than one at once.
+    pub const IN_HAND: usize = 92;
+    /// `u16`: how many it can have in hand at once, less one.
+    pub const CONCURRENCY: usize = 94;
     /// [`LABEL_SIZE`](super::LABEL_SIZE) bytes, padded with zeros.
     pub const LABEL: usize = 96;
     /// [`CLIENT_SIZE`](super::CLIENT_SIZE) bytes, padded with zeros.
@@ -239,7 +246,9 @@ const _: () = {
             && record::CLIENT.is_multiple_of(8)
     );
     assert!(record::REFUSED_SETTINGS == record::PID + 4);
-    assert!(record::LABEL == record::FAILED_ROLLOUT + 8);
+    assert!(record::IN_HAND == record::FAILED_ROLLOUT + 4);
+    assert!(record::CONCURRENCY == record::IN_HAND + 2);
+    assert!(record::LABEL == record::CONCURRENCY + 2);
     assert!(record::CLIENT == record::LABEL + LABEL_SIZE);
     assert!(record::CLIENT + CLIENT_SIZE == RECORD_SIZE);
     assert!(LABEL_SIZE >= 64 && LABEL_SIZE <= u8::MAX as usize);

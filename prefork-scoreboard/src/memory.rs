@@ -180,6 +180,46 @@ mod tests {
     }
 
     #[test]
+    fn a_process_shows_how_many_requests_it_has_in_hand() {
+        let memory = memory();
+        memory.assign(1);
+        let mut slot = memory.enter(0);
+        slot.writing("GET /");
+        let record = memory.record(0);
+        assert_eq!((record.in_hand(), record.concurrency()), (1, 1), "one at a time");
+        for (reported, shown, state) in [
+            ((3, 64), (3, 64), State::Writing),
+            ((0, 64), (0, 64), State::Idle),
+            ((65, 64), (64, 64), State::Writing),
+            ((7, 1), (1, 1), State::Writing),
+            ((7, 0), (1, 1), State::Writing),
+            ((u32::MAX, u32::MAX), (65_535, 65_536), State::Writing),
+        ] {
+            slot.update(|report| {
+                report.in_hand(reported.0, reported.1);
+            });
+            let record = memory.record(0);
+            assert_eq!((record.in_hand(), record.concurrency()), shown, "{reported:?}");
+            assert_eq!(record.status(), Status::Live(state), "{reported:?}");
+        }
+    }
+
+    #[test]
+    fn another_of_the_requests_in_hand_has_its_own_time() {
+        let memory = memory();
+        memory.assign(1);
+        let mut slot = memory.enter(0);
+        let begun = Monotonic::from_nanos(5);
+        slot.update(|report| {
+            report.in_hand(2, 8).request_began(begun);
+        });
+        slot.update(|report| {
+            report.in_hand(1, 8);
+        });
+        assert_eq!(memory.record(0).request_started(), Some(begun), "it goes on");
+    }
+
+    #[test]
     fn each_report_has_another_version() {
         let memory = memory();
         memory.assign(1);

@@ -1,7 +1,7 @@
 //! One slot as a reader sees it.
 
 use crate::clock::Monotonic;
-use crate::format::{CLIENT_SIZE, LABEL_SIZE, WORDS, record, word};
+use crate::format::{CLIENT_SIZE, LABEL_SIZE, MAX_CONCURRENCY, WORDS, record, word};
 use crate::holder::Holder;
 use crate::process::plausible_pid;
 use crate::protocol::{Shadow, Wholeness, judge};
@@ -34,7 +34,9 @@ pub struct Record {
     process_start: u64,
     logs: u32,
     is_leaving: bool,
-    failed_rollout: u64,
+    failed_rollout: u32,
+    in_hand: u32,
+    concurrency: u32,
     refused_settings: u32,
     read: Monotonic,
     label: Text<LABEL_SIZE>,
@@ -72,7 +74,10 @@ impl Record {
         found.process_start = field(record::PROCESS_START);
         found.logs = upper_half(copy, record::LOGS);
         found.is_leaving = state_byte(copy, record::LEAVING) == 1;
-        found.failed_rollout = field(record::FAILED_ROLLOUT);
+        let [failed_rollout, hands] = halves(field(record::FAILED_ROLLOUT));
+        let [in_hand, concurrency] = [hands & 0xffff, (hands >> 16) + 1];
+        found.failed_rollout = failed_rollout;
+        (found.in_hand, found.concurrency) = (in_hand.min(concurrency), concurrency);
         found.refused_settings = upper_half(copy, record::REFUSED_SETTINGS);
         found.label = text(copy, record::LABEL, state_byte(copy, record::LABEL_LENGTH));
         found.client = text(copy, record::CLIENT, state_byte(copy, record::CLIENT_LENGTH));
@@ -94,6 +99,8 @@ impl Record {
             logs: 0,
             is_leaving: false,
             failed_rollout: 0,
+            in_hand: 0,
+            concurrency: 1,
             refused_settings: 0,
             read,
             label: Text::EMPTY,
@@ -136,7 +143,24 @@ impl Record {
     /// Returns the newest generation that was to replace the process and does not work; 0 if there is none.
     #[must_use]
     pub const fn failed_rollout(&self) -> u64 {
-        self.failed_rollout
+        self.failed_rollout as u64
+    }
+
+    /// Returns how many requests the process has in hand: 0 or 1, or up to [`concurrency`](Self::concurrency), of which
+    /// 65,536 are read as one fewer.
+    #[must_use]
+    pub fn in_hand(&self) -> u32 {
+        if self.concurrency > 1 {
+            self.in_hand
+        } else {
+            u32::from(self.status.state().is_some_and(State::has_request))
+        }
+    }
+
+    /// Returns how many requests the process can have in hand at once, 1 to 65,536; 1 if it has never said.
+    #[must_use]
+    pub const fn concurrency(&self) -> u32 {
+        self.concurrency
     }
 
     /// Returns how many reloads the parent had refused for wrong settings when it did so the last time since the process
@@ -254,7 +278,7 @@ impl Record {
     /// Returns the same record as that of a process that this generation was to replace, which does not work.
     #[must_use]
     pub fn kept_instead_of(self, generation: u64) -> Self {
-        Self { failed_rollout: generation, ..self }
+        Self { failed_rollout: u32::try_from(generation).unwrap_or(u32::MAX), ..self }
     }
 
     /// Returns the same record as that of a process that was there when so many reloads had been refused for wrong
@@ -292,7 +316,8 @@ impl Record {
         set(record::PROCESS_START, self.process_start);
         set(record::REQUEST_STARTED, moment(self.request_started));
         set(record::UPDATED, moment(self.updated));
-        set(record::FAILED_ROLLOUT, self.failed_rollout);
+        let hands = hands(self.in_hand, self.concurrency);
+        set(record::FAILED_ROLLOUT, u64::from(self.failed_rollout) | hands);
         for (offset, text) in [(record::LABEL, label), (record::CLIENT, client)] {
             for (index, chunk) in text.as_bytes().chunks(8).enumerate() {
                 let mut bytes = [0; 8];
@@ -349,10 +374,22 @@ fn state_byte(copy: &[u64; WORDS], offset: usize) -> u8 {
     copy[word(record::STATE)].to_le_bytes()[offset - record::STATE]
 }
 
+/// The fields in the halves of a word.
+const fn halves(word: u64) -> [u32; 2] {
+    let [a, b, c, d, e, f, g, h] = word.to_le_bytes();
+    [u32::from_le_bytes([a, b, c, d]), u32::from_le_bytes([e, f, g, h])]
+}
+
 /// The field in the upper half of a word.
-fn upper_half(copy: &[u64; WORDS], offset: usize) -> u32 {
-    let [.., a, b, c, d] = copy[word(offset)].to_le_bytes();
-    u32::from_le_bytes([a, b, c, d])
+const fn upper_half(copy: &[u64; WORDS], offset: usize) -> u32 {
+    halves(copy[word(offset)])[1]
+}
+
+/// How many requests are in hand of how many, in the word that they share with the failed rollout.
+pub(crate) fn hands(in_hand: u32, concurrency: u32) -> u64 {
+    let concurrency = concurrency.clamp(1, MAX_CONCURRENCY);
+    let in_hand = in_hand.min(concurrency).min(0xffff);
+    u64::from(in_hand) << 32 | u64::from(concurrency - 1) << 48
 }
 
 fn text<const N: usize>(copy: &[u64; WORDS], offset: usize, len: u8) -> Text<N> {
@@ -424,6 +461,8 @@ mod tests {
             if let Some(state) = state {
                 prop_assert_eq!(found.status(), Status::Live(state));
             }
+            prop_assert!((1..=MAX_CONCURRENCY).contains(&found.concurrency()));
+            prop_assert!(found.in_hand() <= found.concurrency());
             let _ = (found.since_update(), found.request_time(), found.started_wall());
         }
 

@@ -1,8 +1,10 @@
 //! The parts of one change that a process reports.
 
+use crate::clock::Monotonic;
 use crate::column::{NumberColumn, TextColumn};
 use crate::format::{CLIENT_SIZE, COLUMN_TEXT_SIZE, LABEL_SIZE, record, word};
 use crate::protocol::Shadow;
+use crate::record::hands;
 use crate::state::State;
 use crate::text::{Clipped, head};
 use std::fmt::Display;
@@ -36,6 +38,26 @@ impl Update<'_> {
     pub fn begin_request(&mut self) -> &mut Self {
         self.shadow.set(word(record::REQUEST_STARTED), self.now);
         self
+    }
+
+    /// Notes that the request which the record is about began at that moment: of a process that has several in hand, and
+    /// shows another one of them.
+    #[inline]
+    pub fn request_began(&mut self, at: Monotonic) -> &mut Self {
+        self.shadow.set(word(record::REQUEST_STARTED), at.as_nanos());
+        self
+    }
+
+    /// Reports how many requests are in hand of how many that can be at once, of a process that can have several. The
+    /// state goes with it: `W` while there are any, `_` without.
+    ///
+    /// More than 65,536 at once are taken for as many, and more in hand than there can be for as many as there can.
+    #[inline]
+    pub fn in_hand(&mut self, requests: u32, concurrency: u32) -> &mut Self {
+        let index = word(record::IN_HAND);
+        let failed_rollout = self.shadow.get(index) & u64::from(u32::MAX);
+        self.shadow.set(index, failed_rollout | hands(requests, concurrency));
+        self.state(if requests > 0 { State::Writing } else { State::Idle })
     }
 
     /// Counts `more` requests.
