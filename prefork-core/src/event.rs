@@ -2,7 +2,7 @@
 
 use std::{fmt, time::Duration};
 
-use crate::{Claim, Hook, Time};
+use crate::{Claim, Hook, Share, Time};
 
 /// The place of a child in the pool.
 ///
@@ -229,6 +229,56 @@ pub enum Activity {
         /// Since when, if that is known.
         since: Option<Time>,
     },
+    /// It can have many requests in hand at once.
+    Many {
+        /// How many it has, of how many.
+        share: Share,
+        /// When it took or finished one for the last time.
+        changed: Time,
+        /// Since when it has been at the one that will have taken too long before all others, if it has any.
+        since: Option<Time>,
+        /// How much more time than others that one was given.
+        grace: Duration,
+    },
+}
+
+impl Activity {
+    /// Returns how much of the child is in use.
+    pub(crate) const fn share(&self) -> Share {
+        match self {
+            Self::Idle { .. } => Share::NONE,
+            Self::Busy { .. } => Share::WHOLE,
+            Self::Many { share, .. } => *share,
+        }
+    }
+
+    /// Returns since when the child has taken nothing though it could; `None` if it has no room.
+    pub(crate) const fn rests_since(&self) -> Option<Time> {
+        match self {
+            Self::Idle { since } => Some(*since),
+            Self::Many { share, changed, .. } if !share.is_full() => Some(*changed),
+            Self::Busy { .. } | Self::Many { .. } => None,
+        }
+    }
+
+    /// Returns when the child that has no room has taken work for the last time, as far as that is known.
+    pub(crate) const fn taken_at(&self) -> Option<Time> {
+        match self {
+            Self::Busy { since } => *since,
+            Self::Many { share, changed, .. } if share.is_full() => Some(*changed),
+            Self::Idle { .. } | Self::Many { .. } => None,
+        }
+    }
+
+    /// Returns since when the child has been at the request that it would be ended for first, and how much more time than
+    /// others that has.
+    pub(crate) const fn first_request(&self) -> Option<(Time, Duration)> {
+        match self {
+            Self::Busy { since: Some(since) } => Some((*since, Duration::ZERO)),
+            Self::Many { since: Some(since), grace, .. } => Some((*since, *grace)),
+            Self::Idle { .. } | Self::Busy { since: None } | Self::Many { since: None, .. } => None,
+        }
+    }
 }
 
 /// What is to be seen of a pool at one moment.

@@ -72,6 +72,7 @@ mod notice;
 mod one_line;
 mod out_of_memory;
 mod scaling;
+mod share;
 #[cfg(feature = "simulate")]
 #[cfg_attr(docsrs, doc(cfg(feature = "simulate")))]
 pub mod simulate;
@@ -97,6 +98,7 @@ pub use notice::{ChangeNotice, ChildNotice, HookNotice, Notice, PoolNotice};
 pub use one_line::{OneLine, one_line};
 pub use out_of_memory::{KillReason, MemoryCounts, MemoryGroup, OutOfMemory};
 pub use scaling::{Load, Ramp, Scaling, ScalingPolicy, Tally, Tuning};
+pub use share::{MOST_AT_ONCE, Share};
 pub use slots::Extension;
 pub use supervisor::{AdoptedAs, Handover, HandoverChild, HandoverStage, Stats, Supervisor};
 pub use tags::{HandedTags, Owner, Tags};

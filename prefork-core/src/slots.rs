@@ -57,8 +57,9 @@ pub(crate) struct Child {
     pub(crate) spawned: Time,
     pub(crate) stage: Stage,
     pub(crate) worked: bool,
-    /// It had nothing to do when that was last looked at.
-    pub(crate) idle: bool,
+    /// How much of it was in use when that was last looked at, in eighths: a table that is seldom written to stays shared
+    /// with the children that are forked.
+    pub(crate) eighths: u8,
     /// It would like to be replaced.
     pub(crate) recycle: bool,
     /// It did not reach its main loop in time.

@@ -83,7 +83,8 @@ impl Clients {
             return;
         }
         let is_new = |(_, activity): &(SlotId, Activity)| match activity {
-            Activity::Idle { .. } => false,
+            // Which of its connections has gone, only the child itself knows.
+            Activity::Idle { .. } | Activity::Many { .. } => false,
             Activity::Busy { since } => {
                 self.checked.is_none_or(|(begun, _)| since.is_none_or(|since| since >= begun))
             }

@@ -150,7 +150,7 @@ impl Supervisor {
                 spawned: now,
                 stage: Stage::Starting,
                 worked: false,
-                idle: false,
+                eighths: 8,
                 recycle: false,
                 stuck: false,
                 unkillable: false,

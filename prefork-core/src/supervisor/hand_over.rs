@@ -182,7 +182,7 @@ fn adopt_child(child: &HandoverChild, serial: u64, now: Time, config: &Config) -
         spawned,
         stage,
         worked,
-        idle: false,
+        eighths: 8,
         recycle,
         stuck,
         unkillable,

@@ -21,6 +21,7 @@ mod replace;
 mod rollout;
 mod settings;
 mod stats;
+mod tally;
 mod upgrade;
 mod watch;
 

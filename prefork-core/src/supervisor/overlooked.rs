@@ -3,7 +3,8 @@
 //! Growth begins when no child is free. Where it is not known how many connections or jobs wait, one child that reports
 //! that it is idle and is not, by a wrong word or by malice, would stop growth for ever. Such a child differs from one that
 //! is free in one thing: whenever others take their next work, it takes none. So a child that has rested while the others
-//! were at work at each look for a second, and went from one piece of work to the next, is not free: it counts as busy.
+//! were at work at each look for a second, and went from one piece of work to the next, is not free: it counts as busy. So
+//! does one that can have many requests in hand, has room for more, and has neither taken nor finished any in that time.
 //!
 //! That may be wrong, as those that are free are not asked in turn, and then the pool grows by a child that rests too. So it is
 //! believed again that children are free once one rests that has come since, and not doubted for a while.
@@ -11,7 +12,7 @@
 use std::time::Duration;
 
 use super::queue::IDLE_FOR;
-use crate::{Activity, Notice, Observation, PoolNotice, SlotId, Tally, Time};
+use crate::{Notice, Observation, PoolNotice, SlotId, Tally, Time};
 
 /// At so many looks at least somebody must have taken work since the look before.
 const ROUNDS: u32 = 4;
@@ -53,15 +54,9 @@ impl Overlooked {
             return None;
         }
         let serving = || observation.activities.iter().filter(|(slot, _)| serves(*slot));
-        let taken = serving().filter_map(|(_, activity)| match activity {
-            Activity::Busy { since } => *since,
-            Activity::Idle { .. } => None,
-        });
+        let taken = serving().filter_map(|(_, activity)| activity.taken_at());
         let taken = taken.max().unwrap_or(Time::ZERO);
-        let rested = serving().filter_map(|(_, activity)| match activity {
-            Activity::Busy { .. } => None,
-            Activity::Idle { since } => Some(*since),
-        });
+        let rested = serving().filter_map(|(_, activity)| activity.rests_since());
         let watched = self.watched.get_or_insert(Watched::new(now, taken));
         if let Some(since) = rested.max().filter(|since| *since > watched.since) {
             if watched.doubted && now.since(since) >= RESTS {

@@ -8,12 +8,14 @@
 //!   otherwise is not known, and one that does not look whether it is to leave would be ended in the middle of a request: so such a
 //!   pool does not shrink.
 //! - Children that are stopped, or hang before they accept. One that has said that it waits, and does nothing for a second
-//!   in which connections wait at each look, is not free to take them: it counts as busy, until it does something.
+//!   in which connections wait at each look, is not free to take them: it counts as busy, until it does something. So it
+//!   is with one that can have many requests in hand, and has neither taken nor finished one in that time: what it runs
+//!   them on may be held up by one of them.
 
 use std::time::Duration;
 
 use super::Supervisor;
-use crate::{Activity, Notice, Observation, PoolNotice, SlotId, Tally, Time};
+use crate::{Notice, Observation, PoolNotice, Share, SlotId, Tally, Time, share::Shares};
 
 /// How long a child that counts as idle may let connections wait, and how often that is looked at.
 pub(super) const IDLE_FOR: Duration = Duration::from_secs(1);
@@ -63,13 +65,13 @@ impl Queue {
         if now.since(unserved.since) < IDLE_FOR {
             return (None, Some(now + LOOK));
         }
-        let has_rested = |activity: &Activity| match activity {
-            Activity::Idle { since } => *since <= unserved.since,
-            Activity::Busy { .. } => false,
-        };
-        let stuck = observation.activities.iter();
-        let stuck = stuck.filter(|(slot, activity)| has_rested(activity) && serves(*slot)).count();
-        let stuck = u32::try_from(stuck).unwrap_or(u32::MAX).min(tally.idle);
+        let (mut reported, mut doubted) = (Shares::default(), Shares::default());
+        for (_, activity) in observation.activities.iter().filter(|(slot, _)| serves(*slot)) {
+            let has_rested = activity.rests_since().is_some_and(|since| since <= unserved.since);
+            reported.add(activity.share());
+            doubted.add(if has_rested { Share::WHOLE } else { activity.share() });
+        }
+        let stuck = reported.idle().saturating_sub(doubted.idle()).min(tally.idle);
         tally.idle -= stuck;
         tally.busy += stuck;
         let is_news = stuck > 0 && !std::mem::replace(&mut unserved.logged, true);

@@ -30,8 +30,8 @@ const FRESH: Duration = Duration::from_millis(5);
 const REFUSALS: u32 = 8;
 
 impl Supervisor {
-    /// Asks outgoing children to leave, as far as others serve in their place: those that have nothing to do first,
-    /// then those that have been there for longest.
+    /// Asks outgoing children to leave, as far as others serve in their place: those that have nothing to do first, or least,
+    /// and among equals those that have been there for longest.
     pub(super) fn decide_replace(&mut self, now: Time) {
         if !matches!(self.phase, Phase::Serving) {
             return;
@@ -54,7 +54,7 @@ impl Supervisor {
         let mut outgoing: Vec<_> = self
             .outgoing()
             .filter(|(_, child)| child.stage == Stage::Serving)
-            .map(|(slot, child)| (!child.idle, child.serial, slot))
+            .map(|(slot, child)| (child.eighths, child.serial, slot))
             .collect();
         if outgoing.is_empty() {
             return;

@@ -9,10 +9,12 @@
 
 use std::time::Duration;
 
-use super::{Phase, Supervisor, clients::Clients, overlooked::Overlooked, queue::Queue};
+use super::{
+    Phase, Supervisor, clients::Clients, overlooked::Overlooked, queue::Queue, tally::has_spoken,
+};
 use crate::{
-    Action, Activity, AtTimeout, ChildNotice, Hook, Load, Notice, Observation, PoolNotice, Ramp,
-    Rung, Scaling, ScalingPolicy, SlotId, Tally, Time,
+    Action, AtTimeout, ChildNotice, Hook, Load, Notice, Observation, PoolNotice, Ramp, Rung,
+    Scaling, ScalingPolicy, SlotId, Tally, Time,
     slots::{Child, Hung, Stage},
 };
 
@@ -174,11 +176,11 @@ impl Supervisor {
         watch.observing = false;
         watch.observe_at = None;
         let ended = self.ended(watch.seen.replace(now), observation);
-        self.note_idle(observation);
+        self.note_shares(observation);
         let mut tally = self.tally(observation);
         // Those that are missing will start as soon as they may: to want them once more would help nobody.
         tally.starting += self.target.saturating_sub(tally.staying());
-        if observation.activities.iter().any(|(_, it)| matches!(it, Activity::Busy { .. })) {
+        if observation.activities.iter().any(|(_, activity)| has_spoken(activity)) {
             watch.queue.spoken = true;
         }
         let mut policy = watch.policy.clone();
@@ -195,7 +197,9 @@ impl Supervisor {
             let load = Load { tally: Tally { busy, ..tally }, waiting: None };
             policy.note(&mut watch.ramp, load, then);
         }
-        let load = Load { tally, waiting: observation.waiting };
+        let at_once = self.at_once(observation);
+        let waiting = observation.waiting.map(|waiting| waiting.div_ceil(at_once));
+        let load = Load { tally, waiting };
         match policy.decide(&mut watch.ramp, load, now) {
             Scaling::Spawn(more) => {
                 watch.queue.silent().into_iter().for_each(|notice| self.log(notice));
@@ -213,7 +217,7 @@ impl Supervisor {
             watch.observe_at = Some(now + GROWING);
         }
         look.into_iter().for_each(|by| watch.observe_by(by));
-        self.log_at_maximum(now, &mut watch, load);
+        self.log_at_maximum(now, &mut watch, Load { waiting: observation.waiting, ..load });
         self.end_hung(now, &mut watch, observation);
         self.end_cancelled(now, &mut watch.clients, observation);
         watch.clients.note_work(now, &self.config, observation);
@@ -232,19 +236,20 @@ impl Supervisor {
             watch.pardoned = now + limit;
         }
         for (slot, activity) in observation.activities {
-            let Activity::Busy { since: Some(since) } = activity else { continue };
+            let Some((since, grace)) = activity.first_request() else { continue };
             let Some(child) = self.slots.get(*slot).filter(|child| may_work(child)) else {
                 continue;
             };
-            let extended = child.extension.and_then(|extension| extension.of(*since));
-            let due = (*since + limit).max(watch.pardoned).max(extended.unwrap_or(Time::ZERO));
-            let due = match child.hung.filter(|hung| hung.since == *since) {
+            let extended = child.extension.and_then(|extension| extension.of(since));
+            let due =
+                (since + grace + limit).max(watch.pardoned).max(extended.unwrap_or(Time::ZERO));
+            let due = match child.hung.filter(|hung| hung.since == since) {
                 _ if now < due => due,
                 None if self.config.hooks.contains(&Hook::OnTimeout) => {
-                    self.examine(now, *slot, *since, limit)
+                    self.examine(now, *slot, since, limit)
                 }
                 None => {
-                    self.note_hung(now, *slot, *since, limit, AtTimeout::Abort);
+                    self.note_hung(now, *slot, since, limit, AtTimeout::Abort);
                     self.end(now, *slot, Rung::Abort);
                     continue;
                 }
@@ -314,83 +319,6 @@ impl Supervisor {
                 self.log(Notice::Pool(PoolNotice::AtMaximum { max_children, busy, waiting }));
             }
         }
-    }
-
-    /// Returns when those who were at work at the last look have turned idle since: as one after the other has, fewer were
-    /// needed. Who has been at work since, and was idle at both looks, is not known to have been so beside others.
-    fn ended(&self, before: Option<Time>, observation: &Observation<'_>) -> Vec<Time> {
-        let was_busy = |slot| {
-            self.slots.get(slot).is_some_and(|child| child.stage == Stage::Serving && !child.idle)
-        };
-        let mut ended: Vec<Time> = observation
-            .activities
-            .iter()
-            .filter_map(|(slot, activity)| match activity {
-                Activity::Idle { since } if was_busy(*slot) => Some(*since),
-                Activity::Idle { .. } | Activity::Busy { .. } => None,
-            })
-            .filter(|since| before.is_some_and(|before| *since > before))
-            .collect();
-        ended.sort_unstable();
-        ended
-    }
-
-    /// Notes who has nothing to do.
-    fn note_idle(&mut self, observation: &Observation<'_>) {
-        for (slot, activity) in observation.activities {
-            let idle = match activity {
-                Activity::Idle { .. } => true,
-                Activity::Busy { .. } => false,
-            };
-            // A table that is not written to stays shared with the children that are forked.
-            if self.slots.get(*slot).is_some_and(|child| child.idle != idle) {
-                self.slots.update(*slot, |child| child.idle = idle);
-            }
-        }
-    }
-
-    /// Counts the children. What the table knows goes before what they say.
-    fn tally(&self, observation: &Observation<'_>) -> Tally {
-        let mut tally = Tally::default();
-        let mut said = observation.activities.iter().copied().peekable();
-        for (slot, child) in self.slots.iter() {
-            while said.next_if(|(other, _)| *other < slot).is_some() {}
-            let activity = said.next_if(|(other, _)| *other == slot).map(|(_, activity)| activity);
-            *match child.stage {
-                Stage::Leaving { .. } => &mut tally.leaving,
-                Stage::Starting | Stage::Entered { .. } => &mut tally.starting,
-                Stage::Serving => match activity {
-                    Some(Activity::Idle { .. }) => &mut tally.idle,
-                    // What cannot be understood is not free to take work.
-                    Some(Activity::Busy { .. }) | None => &mut tally.busy,
-                },
-            } += 1;
-        }
-        tally
-    }
-
-    /// Asks the children that have been idle for longest to leave.
-    fn shrink(&mut self, now: Time, observation: &Observation<'_>, fewer: u32) {
-        let mut idle: Vec<(Time, SlotId)> = observation
-            .activities
-            .iter()
-            .filter_map(|(slot, activity)| match activity {
-                Activity::Idle { since } => Some((*since, *slot)),
-                Activity::Busy { .. } => None,
-            })
-            .filter(|(_, slot)| self.is_serving(*slot))
-            .collect();
-        idle.sort_unstable();
-        let retired = idle.into_iter().take(fewer as usize).map(|(_, slot)| slot);
-        for slot in retired.collect::<Vec<_>>() {
-            self.target = self.target.saturating_sub(1);
-            self.stats.retired += 1;
-            self.retire(now, slot);
-        }
-    }
-
-    fn is_serving(&self, slot: SlotId) -> bool {
-        self.slots.get(slot).is_some_and(|child| child.stage == Stage::Serving)
     }
 }
 
