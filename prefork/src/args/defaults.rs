@@ -6,6 +6,7 @@ use prefork_core::Tuning;
 
 pub(crate) const PREFORK: u32 = 3;
 pub(crate) const MAX_CHILDREN: u32 = 150;
+pub(crate) const CONCURRENCY: u32 = 1;
 pub(crate) const MIN_SPARE: u32 = Tuning::DEFAULT.min_spare;
 pub(crate) const SPAWN_STEP: u32 = Tuning::DEFAULT.step;
 pub(crate) const CALM_TIME: Duration = Tuning::DEFAULT.calm;

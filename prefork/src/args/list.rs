@@ -14,8 +14,8 @@ use super::{
         Applied, Argument, Need, Positive, arguments, default, fingerprint, problem, setter,
     },
     defaults::{
-        CALM_TIME, GRACEFUL_TIMEOUT, HOOK_TIMEOUT, MAX_CHILDREN, MIN_SPARE, PREFORK, RETIRE_PACE,
-        SPAWN_STEP, START_TIMEOUT,
+        CALM_TIME, CONCURRENCY, GRACEFUL_TIMEOUT, HOOK_TIMEOUT, MAX_CHILDREN, MIN_SPARE, PREFORK,
+        RETIRE_PACE, SPAWN_STEP, START_TIMEOUT,
     },
 };
 use crate::{Fault, LogLevel, OnChange, OnDisconnect, StatusAddress, error::Origin};
@@ -167,11 +167,20 @@ arguments! {
     /// old child leaves first.
     max_surge: u32, by Reload, needs Children;
 
+    /// Sets how many requests one child can have in hand at once, 1 to 65,536, where it reports them by
+    /// [`Child::in_flight`](crate::Child::in_flight). Default 1.
+    ///
+    /// The child is handed the number ([`Child::concurrency`](crate::Child::concurrency)) and keeps to it itself. The
+    /// pool counts by it: with 64, a child with 16 in hand is a quarter of one at work, so that as many children are there
+    /// as all requests together fill, and one to spare. Connections that wait are divided by it likewise. What number
+    /// suits a program: see [tuning](crate::docs::tuning#many-requests-at-once).
+    concurrency: u32, by Reload, default CONCURRENCY;
+
     /// Replaces a child once it has served about so many requests, at least 1, give or take a
     /// tenth so that children of one age do not all go at once. Default none.
     ///
-    /// Requests are counted by [`Child::accept`](crate::Child::accept) and
-    /// [`Child::busy`](crate::Child::busy). The child goes on serving until its successor does.
+    /// Requests are counted by [`Child::accept`](crate::Child::accept),
+    /// [`Child::busy`](crate::Child::busy) and [`InFlight::begin`](crate::InFlight::begin). The child goes on serving until its successor does.
     max_requests: u64, by Reload, needs Children, positive "; leave it out for no limit";
 
     /// Replaces a child once it is about so old, give or take a tenth. Default none.
@@ -183,7 +192,7 @@ arguments! {
     /// One that has more after its first request already would be replaced for ever, and no successor would have less. It
     /// serves on until it has grown by as much again, and a warning names both sizes.
     ///
-    /// See `resident` in `proc_pid_statm(5)`.
+    /// A child of many requests looks at the end of one, every 100 ms at most. See `resident` in `proc_pid_statm(5)`.
     max_memory: u64, by Reload, needs Children, positive "; leave it out for no limit";
 
     /// Ends a child that is at work on one request for longer than this. Default never. Needs a
@@ -192,7 +201,8 @@ arguments! {
     /// What it was doing is logged, [`on_timeout`](Self::on_timeout) is run, the child is sent
     /// `SIGABRT`, which leaves a core dump where those are enabled, and a second later `SIGKILL`. Its
     /// successor is started at once. [`Child::extend_deadline`](crate::Child::extend_deadline) asks
-    /// for more time. A parent that was stopped itself gives everybody the whole time again.
+    /// for more time. A child that has [many](crate::Child::in_flight) in hand is ended for the first of them that has
+    /// taken too long, and all others with it; each can ask for more time on its own. A parent that was stopped itself gives everybody the whole time again.
     request_timeout: Duration, by Reload, needs Children Scoreboard, positive "; leave it out for no limit";
 
     /// Sets how long the start may take, until every child is in its main loop; longer than 0. Default 60 s.

@@ -1,6 +1,8 @@
 //! What the parent has read of one child, and what follows from it.
 
-use prefork_core::{Activity, Claim, RequestCount, SlotId, Time, Unclear, are_possible};
+use std::time::Duration;
+
+use prefork_core::{Activity, Claim, RequestCount, Share, SlotId, Time, Unclear, are_possible};
 use prefork_scoreboard::{Class, Holder, Record, Stamp, State};
 
 use super::{Look, Public, time};
@@ -68,6 +70,7 @@ impl Reading {
         // One that cannot be understood is looked at again, as its version may be anything.
         if version == self.version && self.unclear.is_none() {
             // More time may be asked for at any moment of a request.
+            self.note_grace(slot, pages);
             return self.note_extension(slot, pages, look);
         }
         let Some(record) = pages.record(slot) else { return };
@@ -93,7 +96,7 @@ impl Reading {
         if self.unclear.is_some_and(|unclear| unclear.is_meant(now)) {
             look.implausible.push((slot, Claim::Nothing));
         }
-        self.activity = self.activity(&record);
+        self.activity = self.activity(&record, pages.first_in_hand(slot));
         self.shown = self.publish(slot, &record, public, log);
     }
 
@@ -128,8 +131,32 @@ impl Reading {
         }
     }
 
-    fn activity(&self, record: &Record) -> Activity {
+    /// Takes in how much more time the first of many requests was given, where nothing else has changed.
+    fn note_grace(&mut self, slot: SlotId, pages: &Pages) {
+        if let Activity::Many { since: Some(since), grace, .. } = &mut self.activity {
+            let given = pages.first_in_hand(slot).map(|from| from.since(*since));
+            // Nothing is written where nothing has changed.
+            if let Some(given) = given.filter(|given| given != grace) {
+                *grace = given;
+            }
+        }
+    }
+
+    /// What a child is doing by its record; `first` is from when on the limit counts of the first of many requests that it
+    /// has in hand.
+    fn activity(&self, record: &Record, first: Option<Time>) -> Activity {
         match record.status().class() {
+            Class::Idle | Class::Busy if first.is_some() || record.concurrency() > 1 => {
+                let since = first.and(record.request_started()).map(time);
+                Activity::Many {
+                    share: Share::claim(record.in_hand(), record.concurrency()),
+                    changed: record.updated().map_or(Time::ZERO, time),
+                    since,
+                    grace: first
+                        .zip(since)
+                        .map_or(Duration::ZERO, |(first, since)| first.since(since)),
+                }
+            }
             // One that serves and has never said anything may be doing anything; a pool of such loops
             // must not grow for that.
             Class::Idle | Class::Starting => {

@@ -6,8 +6,11 @@
 //! child may report anyway.
 
 mod connections;
+mod in_hand;
+mod logs;
 
 pub(crate) use connections::Words;
+pub(crate) use logs::WhichLog;
 
 use std::{
     io,
@@ -34,10 +37,6 @@ const REPORTS: usize = 64;
 const EXTENDED: usize = 65;
 /// Written by the child: the last round in which it has woken the parent for a change of its record.
 const RUNG: usize = 66;
-/// Written by the child: to which edition of either log it is writing a line, 0 while it writes none.
-const WRITING: [usize; 2] = [67, 68];
-/// Written by the child: how many lines it could not write.
-const LOST: usize = 69;
 /// Written by the parent: whether the child is asked to leave.
 const ASKED: usize = 72;
 /// Written by the parent: whether connections that wait are to be taken before leaving.
@@ -45,21 +44,12 @@ const DRAINING: usize = 73;
 /// Written by the parent: the number of the round in which it wants to be woken by a change of the record;
 /// 0 for not at all.
 const ARMED: usize = 74;
-/// Written by the parent: the number of the newest edition of the logs.
-const NEWEST: usize = 75;
 /// Written by the parent: 0 if it does not want to know which connection the child has in hand, else within what time it
 /// is to notice that the client has gone, in milliseconds.
 const WATCHED: usize = 76;
 
-const _: () = assert!(SlotMemory::WORDS <= REPORTS && WATCHED < connections::WORDS.start);
+const _: () = assert!(SlotMemory::WORDS <= REPORTS && in_hand::LIMIT < connections::WORDS.start);
 const _: () = assert!(connections::WORDS.end <= WORDS);
-
-/// One of the two logs that a child writes to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum WhichLog {
-    Error,
-    Access,
-}
 
 /// The parent's side: all pages.
 #[derive(Debug)]
@@ -71,6 +61,8 @@ pub(crate) struct Pages {
     is_armed: bool,
     /// Within what time it is to be noticed that clients have gone, in milliseconds; 0 if they are not watched.
     watched: u64,
+    /// How long a request may take, in nanoseconds; 0 for as long as it likes.
+    limit: u64,
 }
 
 impl Pages {
@@ -81,14 +73,14 @@ impl Pages {
         let pages = Self::reserve(&memory, slots)?;
         // Nobody can cut it, so that no access ends in SIGBUS. A later program may make it larger.
         fcntl_add_seals(&memory, SealFlags::SHRINK | SealFlags::SEAL).of_call("fcntl(2)")?;
-        Ok(Self { pages, memory, round: 0, is_armed: false, watched: 0 })
+        Ok(Self { pages, memory, round: 0, is_armed: false, watched: 0, limit: 0 })
     }
 
     /// Goes on with the pages that the old program in this process has left, and its children report in.
     pub(super) fn adopt(memory: OwnedFd, slots: u32) -> io::Result<Self> {
         let pages = Self::reserve(&memory, slots)?;
         // Rounds count from the clock's time, so that none comes twice: see `arm`.
-        Ok(Self { pages, memory, round: 0, is_armed: false, watched: 0 })
+        Ok(Self { pages, memory, round: 0, is_armed: false, watched: 0, limit: 0 })
     }
 
     /// Makes sure that there are pages for so many slots at the least.
@@ -134,8 +126,9 @@ impl Pages {
         if self.is_armed {
             self.store(slot, ARMED, self.round);
         }
-        self.store(slot, NEWEST, edition);
+        self.store(slot, logs::NEWEST, edition);
         self.store(slot, WATCHED, self.watched);
+        self.store(slot, in_hand::LIMIT, self.limit);
         self.record(slot)
     }
 
@@ -221,28 +214,6 @@ impl Pages {
         slots.for_each(|slot| self.store(slot, ARMED, 0));
     }
 
-    /// Moves these children to this edition of the logs, each with its next line.
-    pub(super) fn renew_logs(&self, slots: impl Iterator<Item = SlotId>, edition: u64) {
-        for word in slots.filter_map(|slot| self.word(slot, NEWEST)) {
-            // Before the writers are looked at; pairs with the child's `write_to` and `newest_logs`.
-            word.store(edition, Ordering::SeqCst);
-        }
-    }
-
-    /// Returns whether a child may be writing a line to older logs than those of this edition.
-    pub(crate) fn writes_to_older_logs(&self, slot: SlotId, edition: u64) -> bool {
-        let mut words = WRITING.iter().filter_map(|word| self.word(slot, *word));
-        words.any(|word| {
-            let writing = word.load(Ordering::SeqCst);
-            writing != 0 && writing < edition
-        })
-    }
-
-    /// Reads how many lines a child says that it could not write.
-    pub(crate) fn lost_lines(&self, slot: SlotId) -> u64 {
-        self.word(slot, LOST).map_or(0, |word| word.load(Ordering::Relaxed))
-    }
-
     fn store(&self, slot: SlotId, word: usize, value: u64) {
         if let Some(word) = self.word(slot, word) {
             word.store(value, Ordering::Relaxed);
@@ -305,28 +276,6 @@ impl OwnPage {
 
     pub(crate) fn is_draining(self) -> bool {
         self.page[DRAINING].load(Ordering::Relaxed) != 0
-    }
-
-    /// The number of the newest edition of the logs.
-    pub(crate) fn newest_logs(self) -> u64 {
-        // See `Pages::renew_logs`.
-        self.page[NEWEST].load(Ordering::SeqCst)
-    }
-
-    /// Says that a line is about to be written to this edition of a log.
-    pub(crate) fn write_to(self, log: WhichLog, edition: u64) {
-        // Before it is looked whether there is a newer one: see `Pages::renew_logs`.
-        self.page[WRITING[log as usize]].store(edition, Ordering::SeqCst);
-    }
-
-    /// Says that the line is written.
-    pub(crate) fn wrote(self, log: WhichLog) {
-        // After the write, which the kernel has done.
-        self.page[WRITING[log as usize]].store(0, Ordering::Release);
-    }
-
-    pub(crate) fn count_lost_line(self) {
-        self.page[LOST].fetch_add(1, Ordering::Relaxed);
     }
 
     pub(crate) fn is_watched(self) -> bool {

@@ -132,7 +132,6 @@ impl Child {
         connection: L::Connection,
     ) -> L::Connection {
         self.starvation.end();
-        self.usage.count_request();
         self.work.accepted(L::peer(INSIDE, &connection), || {
             let (socket, client) = L::socket(INSIDE, &connection);
             Accepted::new(socket, client).ok()

@@ -45,6 +45,8 @@ pub(crate) struct ChildContext {
     /// The listening sockets that outlive the daemon, by their cookies.
     pub(crate) outliving: Vec<u64>,
     pub(crate) limits: Limits,
+    /// How many requests the child can have in hand at once.
+    pub(crate) concurrency: u32,
     pub(crate) privileges: Rc<Privileges>,
     pub(crate) access_log: AccessLog,
     pub(crate) streams: Streams,
@@ -84,7 +86,8 @@ fn run<S>(body: &mut Body<S>, child: &mut Child, state: &S, log: &Log) -> Result
 fn settle(context: ChildContext, log: &Log) -> Result<Option<Child>, BoxError> {
     let ChildContext { slot, generation, mut title, signals, channels, bell, privileges, .. } =
         context;
-    let ChildContext { tag, has_board, outliving, limits, mut access_log, streams, .. } = context;
+    let ChildContext { tag, has_board, outliving, limits, concurrency, .. } = context;
+    let ChildContext { mut access_log, streams, .. } = context;
     // Before anything else: no terminal reaches it from here on, Ctrl-C and a closed window neither, and a
     // signal to its own group only what it has started itself.
     setsid().of_call("setsid(2)")?;
@@ -103,7 +106,7 @@ fn settle(context: ChildContext, log: &Log) -> Result<Option<Child>, BoxError> {
     let ChildChannels { page, bell, logs, tether } = channels;
     let reporter = Reporter::new(page, bell);
     follow::begin(logs, streams, Some(reporter.clone()), log);
-    let work = Work::new(has_board.then(|| page.enter()), reporter.clone());
+    let work = Work::new(has_board.then(|| page.enter()), Some(reporter.clone()), limits);
     let stop = Stop::new(By::Signal, Some(page))?;
     poller.add_stops(stops(&stop, Some(&tether)))?;
     set_signal_mask(&mask)?;
@@ -116,7 +119,7 @@ fn settle(context: ChildContext, log: &Log) -> Result<Option<Child>, BoxError> {
         reporter: Some(reporter),
         poller,
         outliving,
-        limits,
+        concurrency,
         access_log,
         log: log.clone(),
     };

@@ -5,6 +5,7 @@ use std::{fs::File, os::unix::fs::FileExt};
 use prefork_core::jittered_count;
 
 use crate::{
+    channels::{Report, Reporter},
     logs::{PoolMessage, describe::Bytes, log::Log},
     system::statm,
 };
@@ -53,6 +54,25 @@ pub(crate) enum Finding {
     UsedUp(UsedUp),
 }
 
+impl Finding {
+    /// Asks the parent, once, for a successor, if a limit is reached, and logs why.
+    pub(super) fn report(self, reporter: Option<&Reporter>, log: &Log) {
+        match self {
+            Self::WithinLimits => {}
+            Self::LargeFromStart { bytes, max, most } => log.write(&PoolMessage::LargeFromStart {
+                memory: Bytes(bytes),
+                max_memory: Bytes(max),
+                most: Bytes(most),
+            }),
+            Self::UsedUp(used_up) => {
+                if reporter.is_some_and(|reporter| reporter.report(Report::Tired)) {
+                    used_up.log(log);
+                }
+            }
+        }
+    }
+}
+
 /// What a child has used up so far.
 #[derive(Debug)]
 pub(crate) struct Usage {
@@ -84,14 +104,32 @@ impl Usage {
         self.requests += 1;
     }
 
+    /// Takes back that a request was counted.
+    pub(super) const fn forget_request(&mut self) {
+        self.requests = self.requests.saturating_sub(1);
+    }
+
     /// Looks whether a limit has been reached; to be done between two requests.
-    pub(crate) fn look(&mut self) -> Finding {
-        let requests = self.requests;
-        if let (Some(most), Some(max)) = (self.most, self.limits.max_requests)
-            && requests >= most
-        {
-            return Finding::UsedUp(UsedUp::Requests { requests, max });
+    pub(super) fn look(&mut self) -> Finding {
+        match self.look_at_requests() {
+            Finding::WithinLimits => self.look_at_memory(),
+            found @ (Finding::LargeFromStart { .. } | Finding::UsedUp(_)) => found,
         }
+    }
+
+    /// Looks whether so many requests were counted as may be.
+    pub(super) fn look_at_requests(&self) -> Finding {
+        let requests = self.requests;
+        match (self.most, self.limits.max_requests) {
+            (Some(most), Some(max)) if requests >= most => {
+                Finding::UsedUp(UsedUp::Requests { requests, max })
+            }
+            (_, _) => Finding::WithinLimits,
+        }
+    }
+
+    /// Looks whether more memory is in use than may be. Costs a system call where there is a limit.
+    pub(super) fn look_at_memory(&mut self) -> Finding {
         let Some(max) = self.limits.max_memory else { return Finding::WithinLimits };
         self.resident().map_or(Finding::WithinLimits, |bytes| self.judge(bytes, max))
     }

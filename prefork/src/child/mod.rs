@@ -3,13 +3,16 @@
 mod accept;
 mod body;
 mod copy;
+mod desk;
 mod drain;
+mod in_flight;
 mod life;
 mod limits;
 mod listener;
 mod parts;
 mod reporting;
 mod requests;
+mod single;
 mod starvation;
 mod stop;
 mod try_accept;
@@ -21,9 +24,9 @@ use prefork_core::{Generation, SlotId};
 
 pub(crate) use body::Body;
 use drain::Drain;
+pub use in_flight::{InFlight, InHand};
 pub(crate) use life::{ChildContext, live};
 pub(crate) use limits::Limits;
-use limits::Usage;
 pub(crate) use listener::INSIDE;
 pub use listener::Listener;
 pub(crate) use parts::ChildParts;
@@ -73,7 +76,7 @@ pub struct Child {
     starvation: Starvation,
     /// How often in a row a socket did not listen.
     deaf: u32,
-    usage: Usage,
+    concurrency: u32,
     said_ready: bool,
     said_worked: bool,
     poller: Poller,
@@ -158,9 +161,6 @@ impl Child {
     pub fn busy(&mut self, label: &str) {
         if self.is_copy() {
             return;
-        }
-        if !self.work.is_in_hand() {
-            self.usage.count_request();
         }
         self.work.begin(label, Accepted::held);
         self.say_worked();

@@ -2,7 +2,7 @@
 
 use prefork_core::{Generation, SlotId};
 
-use super::{Child, Limits, Stop, Work, drain::Drain, limits::Usage, starvation::Starvation};
+use super::{Child, Stop, Work, drain::Drain, starvation::Starvation};
 use crate::{
     AccessLog,
     channels::Reporter,
@@ -23,7 +23,8 @@ pub(crate) struct ChildParts {
     pub(crate) poller: Poller,
     /// The listening sockets that outlive the daemon, by their cookies.
     pub(crate) outliving: Vec<u64>,
-    pub(crate) limits: Limits,
+    /// How many requests it can have in hand at once.
+    pub(crate) concurrency: u32,
     pub(crate) access_log: AccessLog,
     pub(crate) log: Log,
 }
@@ -44,7 +45,7 @@ impl Child {
             drain: Drain::new(seat.outliving),
             starvation: Starvation::default(),
             deaf: 0,
-            usage: Usage::new(seat.limits),
+            concurrency: seat.concurrency,
             said_ready: false,
             said_worked: false,
             poller,

@@ -1,10 +1,7 @@
 //! What a child reports to the parent: each once, and without waiting.
 
-use super::{Child, limits::Finding};
-use crate::{
-    channels::Report,
-    logs::{PoolMessage, describe::Bytes, stderr},
-};
+use super::Child;
+use crate::{channels::Report, logs::stderr};
 
 impl Child {
     /// Reports to the parent that this child is in its main loop.
@@ -14,18 +11,7 @@ impl Child {
 
     /// Reports to the parent, once, that this child has served enough.
     pub(super) fn say_if_tired(&mut self) {
-        match self.usage.look() {
-            Finding::WithinLimits => {}
-            Finding::LargeFromStart { bytes, max, most } => {
-                let (memory, max_memory, most) = (Bytes(bytes), Bytes(max), Bytes(most));
-                self.log.write(&PoolMessage::LargeFromStart { memory, max_memory, most });
-            }
-            Finding::UsedUp(used_up) => {
-                if self.reporter.as_ref().is_some_and(|it| it.report(Report::Tired)) {
-                    used_up.log(&self.log);
-                }
-            }
-        }
+        self.work.look().report(self.reporter.as_ref(), &self.log);
     }
 
     /// Reports to the parent, once, that this child waits for work.

@@ -1,15 +1,16 @@
-//! What a child reports of its work: to the scoreboard, and to a parent that wants to know.
+//! What a child with one request at a time reports of it: to the scoreboard, and to a parent that wants to know.
 
 use std::{fmt::Display, time::Duration};
 
 use prefork_core::Time;
 use prefork_scoreboard::{Slot, State};
 
+use super::limits::{Finding, Limits, Usage};
 use crate::{channels::Reporter, disconnect::Accepted};
 
 /// The child's slot of the scoreboard, with the way to make the parent look at it.
 #[derive(Debug)]
-pub(crate) struct Work {
+pub(crate) struct Single {
     slot: Option<Slot>,
     reporter: Option<Reporter>,
     hand: Hand,
@@ -17,6 +18,7 @@ pub(crate) struct Work {
     shown: Shown,
     /// Until when more time was asked for, for what is in hand.
     extended: Time,
+    usage: Usage,
 }
 
 /// What a child has in hand.
@@ -39,26 +41,35 @@ enum Shown {
     Held,
 }
 
-impl Work {
-    pub(crate) const fn new(slot: Option<Slot>, reporter: Reporter) -> Self {
+impl Single {
+    /// Takes a slot, with the way to a parent that looks at it, if there is one.
+    pub(super) fn new(slot: Option<Slot>, reporter: Option<Reporter>, limits: Limits) -> Self {
         Self {
             slot,
-            reporter: Some(reporter),
+            reporter,
             hand: Hand::Nothing,
             shown: Shown::None,
             extended: Time::ZERO,
+            usage: Usage::new(limits),
         }
     }
 
-    /// Takes a slot where there is no parent that would look.
-    pub(crate) const fn alone(slot: Option<Slot>) -> Self {
-        Self { slot, reporter: None, hand: Hand::Nothing, shown: Shown::None, extended: Time::ZERO }
+    /// Gives up all of it, for a child that is to have many requests in hand. What was in hand is put down, and counts for
+    /// nothing.
+    pub(super) fn give_up(&mut self) -> (Option<Slot>, Option<Reporter>, Usage) {
+        if self.put_down() {
+            self.usage.forget_request();
+        }
+        self.forget_connection();
+        let usage = std::mem::replace(&mut self.usage, Usage::new(Limits::default()));
+        (self.slot.take(), self.reporter.take(), usage)
     }
 
     /// Work has begun that `label` describes; `find` says for which connection, where that was not accepted here.
-    pub(crate) fn begin(&mut self, label: &str, find: impl FnOnce() -> Option<Accepted>) {
+    pub(super) fn begin(&mut self, label: &str, find: impl FnOnce() -> Option<Accepted>) {
         let before = std::mem::replace(&mut self.hand, Hand::Work);
         if before == Hand::Nothing {
+            self.usage.count_request();
             self.forget_extension();
             if self.shown == Shown::Held {
                 self.forget_connection();
@@ -77,11 +88,12 @@ impl Work {
     }
 
     /// A connection was accepted; `describe` says which, if it is one that can be watched.
-    pub(crate) fn accepted(
+    pub(super) fn accepted(
         &mut self,
         client: impl Display,
         describe: impl FnOnce() -> Option<Accepted>,
     ) {
+        self.usage.count_request();
         self.forget_extension();
         self.forget_connection();
         if let Some(slot) = &mut self.slot {
@@ -106,7 +118,7 @@ impl Work {
     }
 
     /// The work in hand is finished, or there was none: the child waits.
-    pub(crate) fn end(&mut self) {
+    pub(super) fn end(&mut self) {
         let had_work = self.put_down();
         self.forget_connection();
         if let Some(slot) = &mut self.slot {
@@ -116,7 +128,7 @@ impl Work {
     }
 
     /// The child leaves in order: what it says that it has in hand, and has not said that it has finished, is finished.
-    pub(crate) fn leave(&mut self) {
+    pub(super) fn leave(&mut self) {
         if let Some(slot) = &mut self.slot
             && self.hand != Hand::Nothing
         {
@@ -125,7 +137,7 @@ impl Work {
     }
 
     /// The request in hand is finished, and the connection waits for its next one.
-    pub(crate) fn keep_alive(&mut self) {
+    pub(super) fn keep_alive(&mut self) {
         let had_work = self.put_down();
         if let Some(slot) = &mut self.slot {
             slot.update(|report| {
@@ -142,7 +154,7 @@ impl Work {
     }
 
     /// Asks for more time for what is in hand: `by` from now, and no less than it was given before.
-    pub(crate) fn extend(&mut self, now: Time, by: Duration) {
+    pub(super) fn extend(&mut self, now: Time, by: Duration) {
         self.extended = self.extended.max(now + by);
         if let Some(reporter) = &self.reporter {
             reporter.extend(self.extended);
@@ -167,11 +179,16 @@ impl Work {
         }
     }
 
-    pub(crate) fn is_in_hand(&self) -> bool {
-        self.hand != Hand::Nothing
+    pub(super) const fn is_in_hand(&self) -> bool {
+        !matches!(self.hand, Hand::Nothing)
     }
 
-    pub(crate) const fn slot(&mut self) -> Option<&mut Slot> {
+    /// Looks whether a limit has been reached; to be done between two requests.
+    pub(super) fn look(&mut self) -> Finding {
+        self.usage.look()
+    }
+
+    pub(super) const fn slot(&mut self) -> Option<&mut Slot> {
         self.slot.as_mut()
     }
 
@@ -194,7 +211,7 @@ mod tests {
     #[test]
     fn a_request_that_begins_after_somebody_has_looked_rings() {
         let (mut pages, slot, own, reporter) = both_sides();
-        let mut work = Work::new(Some(own.enter()), reporter);
+        let mut work = Single::new(Some(own.enter()), Some(reporter), Limits::default());
         let mut seconds = 0;
         let mut look = |pages: &mut crate::channels::Pages| {
             seconds += 1;
@@ -215,10 +232,10 @@ mod tests {
 
     #[test]
     fn more_time_is_for_what_is_in_hand() {
-        let mut work = Work::alone(None);
+        let mut work = Single::new(None, None, Limits::default());
         let at = |seconds| Time::after_origin(Duration::from_secs(seconds));
         let hour = Duration::from_secs(3600);
-        let until = |work: &mut Work, seconds, by| {
+        let until = |work: &mut Single, seconds, by| {
             work.extend(at(seconds), by);
             work.extended
         };

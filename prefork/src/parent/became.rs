@@ -49,6 +49,7 @@ impl Parent<'_> {
         let Self { channels, runtime_files, hooks, listeners, invocation, .. } = *self;
         let tag = self.descendants.tag(slot);
         let (name, limits) = (std::mem::take(&mut settings.name), settings.limits);
+        let concurrency = settings.in_force.live.concurrency;
         // Left alone, their memory stays shared with the parent; freeing it would make copies of it.
         let _shared = ManuallyDrop::new((
             (self.supervisor, self.counters, self.descendants, settings),
@@ -81,6 +82,7 @@ impl Parent<'_> {
             has_board,
             outliving,
             limits,
+            concurrency,
             privileges,
             access_log,
             streams,

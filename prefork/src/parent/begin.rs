@@ -19,7 +19,7 @@ use super::{
 use crate::{
     AccessLog, RunError,
     args::check::{Settings, Users},
-    channels::Channels,
+    channels::{Channels, Pages},
     disconnect::ClientWatch,
     hooks::ParentHooks,
     logs::ChangeMessage,
@@ -84,14 +84,13 @@ impl<'a> Parent<'a> {
         let log = Log::new(&settings.name, Role::Parent);
         let watches = hooks.on_client_disconnect.is_some();
         let client_watch = watches.then(|| ClientWatch::new(&listeners, &log));
-        let watched = config.netwatch_interval.filter(|_| watches);
         let mut table = Table::new().map_err(RunError::system("keep a descriptor in reserve"))?;
         let handed = adopted.as_ref().map(|adopted| &adopted.tags);
         let descendants = Descendants::begin(config.descendants, handed, &log);
         let origin = adopted.as_ref().map_or(Origin::Start, Origin::of);
         let reporting = settings.manager.report(&config, origin.begun(), &log);
         let supervisor = begin(adopted, config, &mut table, &mut counters);
-        channels.pages.watch_clients(watched, supervisor.slots());
+        instruct(&mut channels.pages, watches, &supervisor);
         let mut parent = Box::new(Self {
             settings,
             privileges: users.children.clone(),
@@ -230,4 +229,11 @@ fn adopt(
         AdoptedAs::SameProgram => Counter::UpgradesRefused,
     });
     Supervisor::adopt(config, clock::now(), &supervisor, adopted_as)
+}
+
+/// Lets children know what the parent looks at, those that are there and those to come.
+fn instruct(pages: &mut Pages, watches: bool, supervisor: &Supervisor) {
+    let config = supervisor.config();
+    pages.watch_clients(config.netwatch_interval.filter(|_| watches), supervisor.slots());
+    pages.limit_requests(config.request_timeout, supervisor.slots());
 }

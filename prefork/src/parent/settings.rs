@@ -120,6 +120,7 @@ impl Parent<'_> {
             let handler = disconnect::Handler(disconnect::Kind::Always(reaction));
             self.hooks.on_client_disconnect = Some(handler);
         }
+        self.channels.pages.limit_requests(live.request_timeout, self.supervisor.slots());
         // How long children are to know which connections they have had.
         let watched = live.netwatch_interval.filter(|_| self.client_watch.is_some());
         self.channels.pages.watch_clients(watched, self.supervisor.slots());
@@ -165,6 +166,7 @@ fn configured(config: &Config, before: &Live, live: &Live) -> io::Result<Config>
         hook_timeout,
         netwatch_interval,
         // What children and hooks are given.
+        concurrency: _,
         max_requests: _,
         max_memory: _,
         umask: _,

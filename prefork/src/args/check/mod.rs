@@ -8,7 +8,7 @@ mod unused;
 
 use std::{env, path::Path, rc::Rc, time::Duration};
 
-use prefork_core::one_line;
+use prefork_core::{MOST_AT_ONCE, one_line};
 use prefork_daemonize::{Privileges, PrivilegesFault, WantedPrivileges};
 use prefork_reload::WatchList;
 
@@ -123,6 +123,7 @@ fn check_data(
     if version.as_ref().is_some_and(|version| !is_visible(version)) {
         faults.add("version", "must be a visible text on one line");
     }
+    concurrency(&data, faults);
     let pool = pool::check(&data, hooks, faults);
     let users = users(&data.settings, faults);
     let limits =
@@ -179,6 +180,7 @@ fn live(data: &Data, hooks: &ParentHooks, pool: &Pool) -> Live {
         calm_time: data.settings.calm_time.unwrap_or(defaults::CALM_TIME),
         retire_pace: data.settings.retire_pace.unwrap_or(defaults::RETIRE_PACE),
         max_surge,
+        concurrency: data.settings.concurrency.unwrap_or(defaults::CONCURRENCY),
         max_requests: data.settings.max_requests,
         max_lifetime: data.settings.max_lifetime,
         max_memory: data.settings.max_memory,
@@ -248,6 +250,12 @@ fn distrust_program(handler: &Handler, invocation: &Invocation, faults: &mut Fau
     {
         let problem = format!("root would run what others can change: {}", ErrorChain(&distrust));
         faults.add("auto_reload_handler", problem);
+    }
+}
+
+fn concurrency(data: &Data, faults: &mut Faults) {
+    if let Some(value) = data.settings.concurrency.filter(|n| !(1..=MOST_AT_ONCE).contains(n)) {
+        faults.add("concurrency", format!("must be 1 to {MOST_AT_ONCE}, but is {value}"));
     }
 }
 

@@ -98,6 +98,14 @@ fn each_wrong_argument_is_named() {
     assert_eq!(names(complete().max_memory(0)), ["max_memory"]);
     assert_eq!(names(complete().max_surge(0)), ["max_surge"]);
     assert_eq!(names(complete().max_surge(151)), ["max_surge"]);
+    for (concurrency, fault) in
+        [(0, "must be 1 to 65536, but is 0"), (65_537, "must be 1 to 65536, but is 65537")]
+    {
+        let expected = ("concurrency".to_owned(), fault.to_owned());
+        assert_eq!(faults(complete().concurrency(concurrency)), [expected]);
+    }
+    assert_eq!(faults(complete().concurrency(1)), []);
+    assert_eq!(faults(complete().concurrency(65_536)), []);
     let second = Duration::from_secs(1);
     assert_eq!(names(complete().auto_reload_check_every(second)), ["auto_reload_handler"]);
     assert_eq!(names(complete().auto_reload_handler(OnChange::Reload)), ["auto_reload_handler"]);

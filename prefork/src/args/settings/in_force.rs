@@ -142,6 +142,7 @@ live! {
     calm_time: Duration,
     retire_pace: Duration,
     max_surge: u32,
+    concurrency: u32,
     max_requests: Option<u64>,
     max_lifetime: Option<Duration>,
     max_memory: Option<u64>,

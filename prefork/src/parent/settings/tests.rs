@@ -19,6 +19,7 @@ fn live(prefork: u32, max_children: u32) -> Live {
         calm_time: Duration::from_secs(10),
         retire_pace: Duration::from_secs(1),
         max_surge: 1,
+        concurrency: 1,
         max_requests: None,
         max_lifetime: None,
         max_memory: None,

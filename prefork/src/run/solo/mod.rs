@@ -20,7 +20,7 @@ use crate::{
     AccessLog, Returned, RunError,
     args::check::{Settings, Users},
     board::{ParentBoard, Phase},
-    child::{By, Child, ChildParts, Limits, Stop, Work, stops},
+    child::{By, Child, ChildParts, Stop, Work, stops},
     hooks::{Failed, ParentHooks},
     logs::log::{Log, Role},
     logs::{ChangeMessage, PoolMessage},
@@ -88,7 +88,7 @@ pub(crate) fn serve<S>(
         .name("signals".to_owned())
         .spawn(move || watcher.watch())
         .map_err(RunError::system("start a thread"))?;
-    let mut child = only_child(stop, slot, outliving, settings.limits, access_log, &log)?;
+    let mut child = only_child(stop, slot, outliving, settings, access_log, &log)?;
     let outcome = body.run(&mut child, &state, &log).map_err(Failed::into_error);
     bell.ring_for_end();
     let runtime_files = watcher.join().unwrap_or_default();
@@ -104,7 +104,7 @@ fn only_child(
     stop: Stop,
     slot: Option<Slot>,
     outliving: Vec<u64>,
-    limits: Limits,
+    settings: &Settings,
     access_log: AccessLog,
     log: &Log,
 ) -> Result<Child, RunError> {
@@ -113,12 +113,12 @@ fn only_child(
         slot: SLOT,
         generation: GENERATION,
         stop,
-        work: Work::alone(slot),
+        work: Work::new(slot, None, settings.limits),
         tether: None,
         reporter: None,
         poller,
         outliving,
-        limits,
+        concurrency: settings.in_force.live.concurrency,
         access_log,
         log: log.clone(),
     }))

@@ -141,6 +141,7 @@ fn another_value_of_each_setting_is_in_force_or_named() {
         ("calm_time", "10", "\"1m\""),
         ("retire_pace", "1", "0.5"),
         ("max_surge", "2", "3"),
+        ("concurrency", "1", "64"),
         ("max_requests", "10", "11"),
         ("max_lifetime", "10", "\"1m\""),
         ("max_memory", "1000000", "2000000"),
