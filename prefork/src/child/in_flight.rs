@@ -58,34 +58,42 @@ impl Child {
     /// Threads that serve the connections which the main loop accepts:
     ///
     /// ```
-    /// use prefork::Args;
-    /// use std::{io::Write, net::TcpStream, sync::mpsc::sync_channel, sync::{Arc, Mutex}, thread};
+    /// use prefork::{Args, InHand};
+    /// use std::{io::Write, net::TcpStream, sync::Mutex, sync::mpsc, thread};
     ///
     /// let args = Args::new()
     ///     .concurrency(8)
     ///     .after_init(|init| Ok(init.listen("127.0.0.1:0")?))
     ///     .main_loop(|child, listener| {
     ///         let in_flight = child.in_flight();
-    ///         let (give, take) = sync_channel::<(TcpStream, prefork::InHand)>(0);
-    ///         let take = Arc::new(Mutex::new(take));
-    ///         let work = |take: Arc<Mutex<std::sync::mpsc::Receiver<_>>>| move || loop {
-    ///             let next = take.lock().map(|take| take.recv());
-    ///             let Ok(Ok((mut connection, in_hand))) = next else { return };
-    ///             // A client that has gone is no reason to end the thread.
-    ///             let _ = connection.write_all(b"hello\n");
-    ///             drop(in_hand);
-    ///         };
-    ///         let threads: Vec<_> =
-    ///             (0..child.concurrency()).map(|_| thread::spawn(work(take.clone()))).collect();
-    ///         while let Some((connection, peer)) = child.accept(listener)? {
-    ///             let in_hand = in_flight.begin("hello");
-    ///             in_hand.set_client(peer);
-    ///             give.send((connection, in_hand))?;
-    ///         }
-    ///         // What was accepted is answered before the child leaves.
-    ///         drop(give);
-    ///         threads.into_iter().for_each(|thread| drop(thread.join()));
-    ///         Ok(())
+    ///         let (give, take) = mpsc::channel::<(TcpStream, InHand)>();
+    ///         let (free, freed) = mpsc::channel();
+    ///         let take = Mutex::new(take);
+    ///         thread::scope(|scope| {
+    ///             // The threads end when this is dropped, and what was accepted is answered.
+    ///             let give = give;
+    ///             for _ in 0..child.concurrency() {
+    ///                 let (take, free) = (&take, free.clone());
+    ///                 scope.spawn(move || {
+    ///                     while free.send(()).is_ok() {
+    ///                         let next = take.lock().map(|take| take.recv());
+    ///                         let Ok(Ok((mut connection, in_hand))) = next else { break };
+    ///                         // A client that has gone is no reason to end the thread.
+    ///                         let _ = connection.write_all(b"hello\n");
+    ///                         drop(in_hand);
+    ///                     }
+    ///                 });
+    ///             }
+    ///             // A connection for which no thread is free is left to other children.
+    ///             while freed.recv().is_ok()
+    ///                 && let Some((connection, peer)) = child.accept(listener)?
+    ///             {
+    ///                 let in_hand = in_flight.begin("hello");
+    ///                 in_hand.set_client(peer);
+    ///                 give.send((connection, in_hand))?;
+    ///             }
+    ///             Ok(())
+    ///         })
     ///     });
     /// # drop(args);
     /// ```
