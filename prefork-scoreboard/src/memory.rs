@@ -184,7 +184,7 @@ mod tests {
         let memory = memory();
         memory.assign(1);
         let mut slot = memory.enter(0);
-        slot.writing("GET /");
+        slot.busy("GET /");
         let record = memory.record(0);
         assert_eq!((record.in_hand(), record.concurrency()), (1, 1), "one at a time");
         for (reported, shown, state) in [
