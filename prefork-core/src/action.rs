@@ -35,6 +35,12 @@ pub enum Action {
         /// The child's slot.
         slot: SlotId,
     },
+    /// See whether the system writes a core dump of a child, which a kill would cut, and answer with
+    /// [`Event::CoreDumpFound`](crate::Event::CoreDumpFound) or [`Event::NoCoreDump`](crate::Event::NoCoreDump).
+    LookForCoreDump {
+        /// The child's slot.
+        slot: SlotId,
+    },
     /// End a child by a signal that it cannot refuse.
     Kill {
         /// The child's slot.

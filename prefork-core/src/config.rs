@@ -30,8 +30,10 @@ pub struct Config {
     /// daemon serves on. Default none: as long as it takes.
     pub reload_timeout: Option<Duration>,
     /// How long children may take to leave after [`Action::Interrupt`](crate::Action::Interrupt) or
-    /// [`Action::Abort`](crate::Action::Abort), the writing of a core dump included. Default 1 s.
+    /// [`Action::Abort`](crate::Action::Abort). Default 1 s.
     pub interrupt_timeout: Duration,
+    /// How long a child may take for that whose core dump is being written, while the daemon serves on. Default 60 s.
+    pub core_dump_timeout: Duration,
     /// How long to wait for the kernel to end a child after
     /// [`Action::Kill`](crate::Action::Kill). Default 5 s.
     pub kill_timeout: Duration,
@@ -142,6 +144,7 @@ impl Config {
             graceful_timeout: Duration::from_secs(30),
             reload_timeout: None,
             interrupt_timeout: Duration::from_secs(1),
+            core_dump_timeout: Duration::from_secs(60),
             kill_timeout: Duration::from_secs(5),
             start_timeout: Duration::from_secs(60),
             start_used: Duration::ZERO,

@@ -121,6 +121,17 @@ pub enum Event {
         /// The child's slot.
         slot: SlotId,
     },
+    /// The answer to an [`Action::LookForCoreDump`](crate::Action::LookForCoreDump): one is being written.
+    CoreDumpFound {
+        /// The child's slot.
+        slot: SlotId,
+    },
+    /// The answer to an [`Action::LookForCoreDump`](crate::Action::LookForCoreDump): none is being written, or that is
+    /// not known.
+    NoCoreDump {
+        /// The child's slot.
+        slot: SlotId,
+    },
     /// A child would like to be replaced, as one that has served its number of requests or cannot have new logs.
     Recycle {
         /// The child's slot.

@@ -11,6 +11,8 @@ pub(crate) struct Ladder {
     since: Time,
     /// None where nobody is in a hurry.
     deadline: Option<Time>,
+    /// Whether the kill was put off once.
+    put_off: bool,
 }
 
 /// What follows when children are still alive at the deadline.
@@ -40,7 +42,7 @@ impl Ladder {
     /// Stands at the first rung for so long, or for as long as it takes.
     pub(crate) fn patient(now: Time, patience: Option<Duration>) -> Self {
         let deadline = patience.map(|patience| now + patience);
-        Self { rung: Rung::Retire, since: now, deadline }
+        Self { rung: Rung::Retire, since: now, deadline, put_off: false }
     }
 
     fn harder(now: Time, rung: Rung, config: &Config) -> Self {
@@ -48,12 +50,23 @@ impl Ladder {
             Rung::Retire | Rung::Interrupt | Rung::Abort => config.interrupt_timeout,
             Rung::Kill => config.kill_timeout,
         };
-        Self { rung, since: now, deadline: Some(now + patience) }
+        Self { rung, since: now, deadline: Some(now + patience), put_off: false }
     }
 
     /// Stands where another supervisor has stood.
     pub(crate) const fn resume(now: Time, rung: Rung, deadline: Option<Time>) -> Self {
-        Self { rung, since: now, deadline }
+        Self { rung, since: now, deadline, put_off: false }
+    }
+
+    /// Stays at a rung before the kill until `limit` after it was taken; `None` if it has done so already.
+    pub(crate) fn put_off(self, limit: Duration) -> Option<Self> {
+        let deadline = Some(self.since + limit);
+        (!self.put_off).then_some(Self { deadline, put_off: true, ..self })
+    }
+
+    /// Whether it stays for longer than usual.
+    pub(crate) const fn is_put_off(&self) -> bool {
+        self.put_off
     }
 
     pub(crate) const fn deadline(&self) -> Option<Time> {

@@ -71,6 +71,11 @@ pub enum ChildNotice {
     /// A child was killed and is still there, as one is that waits for a disk that does not answer. It is
     /// reported once; the kill is repeated.
     Unkillable,
+    /// A child that was to be killed writes a core dump, and is waited for.
+    DumpsCore {
+        /// How long, since it was to leave by the last signal.
+        limit: Duration,
+    },
     /// A child does little but wake the parent, and is ended for it.
     Flooding,
     /// A child claims what cannot be. It is not believed, and retired.

@@ -97,6 +97,9 @@ impl World {
                     self.supervisor.handle(self.now, Event::Spawned { slot, pid: 100 + slot.0 });
                     self.supervisor.handle(self.now, Event::Ready { slot });
                 }
+                Action::LookForCoreDump { slot } => {
+                    self.supervisor.handle(self.now, Event::NoCoreDump { slot });
+                }
                 Action::Log(Notice::Pool(PoolNotice::ClientsNoticedLate { .. }))
                 | Action::Retire { .. }
                 | Action::Interrupt { .. }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use prefork_core::{
     Action, Activity, AtTimeout, ChildId, ChildNotice, Config, Event, Exit, Hook, Notice,
-    Observation, Pool, SlotId, Supervisor, Time,
+    Observation, Pool, Request, SlotId, Supervisor, Time,
 };
 
 const LIMIT: Duration = Duration::from_secs(10);
@@ -42,6 +42,16 @@ fn pool_with(hooks: Vec<Hook>) -> Supervisor {
 /// Does as the hands would until `end`, with the first child at work since `busy`; returns what was
 /// done to it and when.
 fn run(supervisor: &mut Supervisor, busy: Option<Time>, end: Time) -> Vec<(Time, Action)> {
+    run_dumping(supervisor, busy, end, |slot| Some(Event::NoCoreDump { slot }))
+}
+
+/// The same, where the question for a core dump is answered by `dump`, or not at all.
+fn run_dumping(
+    supervisor: &mut Supervisor,
+    busy: Option<Time>,
+    end: Time,
+    dump: impl Fn(SlotId) -> Option<Event>,
+) -> Vec<(Time, Action)> {
     let mut done = Vec::new();
     let mut now = at(1);
     loop {
@@ -57,7 +67,13 @@ fn run(supervisor: &mut Supervisor, busy: Option<Time>, end: Time) -> Vec<(Time,
                     supervisor.observe(now, &observation);
                 }
                 Action::Abort { .. } | Action::Kill { .. } => done.push((now, action)),
-                Action::Log(Notice::Child(_, ChildNotice::Hung { .. }))
+                Action::LookForCoreDump { slot } => {
+                    dump(slot).into_iter().for_each(|event| supervisor.handle(now, event));
+                }
+                Action::Log(Notice::Child(
+                    _,
+                    ChildNotice::Hung { .. } | ChildNotice::DumpsCore { .. },
+                ))
                 | Action::Examine { .. } => {
                     done.push((now, action));
                 }
@@ -95,6 +111,51 @@ fn is_aborted_when_the_time_is_up_and_killed_a_second_later() {
         !actions.iter().any(|action| matches!(action, Action::Spawn { .. })),
         "replaced before"
     );
+}
+
+#[test]
+fn is_not_killed_while_its_core_dump_is_written() {
+    let mut supervisor = pool();
+    let limit = Duration::from_secs(60);
+    let done = run_dumping(&mut supervisor, Some(at(1)), at(70_500), |slot| {
+        Some(Event::CoreDumpFound { slot })
+    });
+    let child = CHILD;
+    assert_eq!(
+        done[1..],
+        [
+            (at(10_001), Action::Abort { slot: SLOT }),
+            (at(11_001), Action::Log(Notice::Child(child, ChildNotice::DumpsCore { limit }))),
+            (at(70_001), Action::Kill { slot: SLOT }),
+        ],
+        "at the latest"
+    );
+}
+
+#[test]
+fn is_killed_in_the_end_where_nobody_knows_of_its_core_dump() {
+    let mut supervisor = pool();
+    let done = run_dumping(&mut supervisor, Some(at(1)), at(72_000), |_| None);
+    assert_eq!(done[2..], [(at(70_001), Action::Kill { slot: SLOT })]);
+}
+
+#[test]
+fn a_core_dump_that_nobody_asked_for_changes_nothing() {
+    let mut supervisor = pool();
+    for event in [Event::CoreDumpFound { slot: SLOT }, Event::NoCoreDump { slot: SLOT }] {
+        supervisor.handle(at(2), event);
+    }
+    assert_eq!(run(&mut supervisor, None, at(20_000)), []);
+}
+
+#[test]
+fn a_stop_waits_for_no_core_dump() {
+    let mut supervisor = pool();
+    let found = |slot| Some(Event::CoreDumpFound { slot });
+    run_dumping(&mut supervisor, Some(at(1)), at(12_000), found);
+    supervisor.handle(at(12_001), Event::Requested(Request::StopNow));
+    let killed = run_dumping(&mut supervisor, Some(at(1)), at(13_500), found);
+    assert!(killed.contains(&(at(13_001), Action::Kill { slot: SLOT })), "{killed:?}");
 }
 
 #[test]

@@ -3,9 +3,10 @@
 use std::{fs, thread, time::Duration};
 
 use prefork_tests::{
-    Census, Daemon, InHand, Load, PATIENCE, Scene, Sent, find_process, kill, scene, wait_until,
+    Census, Daemon, InHand, Lack, Load, PATIENCE, Scene, Sent, find_process, kill, scene, skip,
+    wait_until,
 };
-use rustix::process::Signal;
+use rustix::process::{Resource, Signal, getrlimit};
 
 fn wait_for_generation(scene: &Scene, generation: u32) {
     let text = format!("all children are of generation {generation} now");
@@ -185,6 +186,40 @@ fn a_child_that_hangs_is_ended_and_replaced() {
 }
 
 /// R4: a parent that was stopped itself ends nobody on waking.
+/// R4: a large child that hangs has the time to leave its core dump.
+#[test]
+fn the_core_dump_of_a_large_child_is_whole() {
+    const GIB: u64 = 64;
+    let pattern = fs::read_to_string("/proc/sys/kernel/core_pattern").expect("there is one");
+    if pattern.starts_with(['|', '/']) {
+        return skip(Lack::Platform("core dumps go elsewhere: see /proc/sys/kernel/core_pattern"));
+    }
+    if getrlimit(Resource::Core).maximum.is_some() {
+        return skip(Lack::Platform("RLIMIT_CORE lets nobody have a large core dump"));
+    }
+    let scene = scene!();
+    let launch = scene.probe().board().path("--witness", "witness");
+    let daemon = launch.args(["--request-timeout", "300"]).foreground();
+    let request = InHand::at(scene.address(), &format!("/dump/{GIB}"));
+    let child = request.worker().pid;
+    let ends = || scene.lines_with("witness", &format!("end of {child} by"));
+    wait_until(PATIENCE * 6, "the hook has reported its end", || !ends().is_empty());
+    let ends = ends();
+    let dumped = |end: &str| end.contains("number: 6,") && end.contains("core_dumped: true");
+    assert!(ends.len() == 1 && dumped(&ends[0]), "{ends:?}");
+    let line = " writes a core dump; not killed while it does, for 60 s at most";
+    let lines = scene.lines_with("error.log", &format!("child {child} (slot "));
+    assert!(lines.iter().filter(|it| it.ends_with(line)).count() == 1, "{lines:?}");
+    let mut files = fs::read_dir(scene.path("")).expect("it can be read").flatten();
+    let whole = |file: &fs::DirEntry| file.metadata().is_ok_and(|it| it.len() >= GIB << 30);
+    assert!(
+        files.any(|file| whole(&file)),
+        "there is a file of {GIB} GiB, of which most are holes"
+    );
+    request.answer().expect_err("nobody can answer it");
+    daemon.stop_in_order();
+}
+
 #[test]
 fn a_parent_that_was_stopped_judges_nobody() {
     let scene = scene!();

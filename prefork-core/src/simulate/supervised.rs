@@ -35,6 +35,7 @@ impl Supervised {
                 Action::AnnounceReady | Action::Show(_) | Action::Log(_) => {}
                 Action::Interrupt { .. }
                 | Action::Abort { .. }
+                | Action::LookForCoreDump { .. }
                 | Action::Drain
                 | Action::ReopenLogs
                 | Action::Kill { .. }

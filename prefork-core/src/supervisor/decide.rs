@@ -81,6 +81,7 @@ impl Supervisor {
                 continue;
             };
             let rung = match ladder.next() {
+                Next::Climb(Rung::Kill) if self.put_off_kill(slot, ladder) => continue,
                 Next::Climb(rung) => {
                     if ladder.rung() == Rung::Retire {
                         let limit = if lied { Limit::Distrust } else { Limit::Reload };

@@ -8,6 +8,7 @@
 //! moment arrive.
 
 mod clients;
+mod core_dumps;
 mod death_lines;
 mod decide;
 mod descendants;
@@ -134,7 +135,9 @@ use watch::Watch;
 /// [`Request::StopNow`](crate::Request::StopNow) ends that wait, and a graceful one is answered by saying what is
 /// waited for. A single child that is to leave while the daemon serves on
 /// climbs the same ladder, except that it has [`Config::reload_timeout`] to finish what it has in hand, and that nobody
-/// gives it up; one that is not even ended by a kill holds up no other's replacement.
+/// gives it up; one that is not even ended by a kill holds up no other's replacement. Before it is killed,
+/// [`Action::LookForCoreDump`] asks whether that would cut a core dump: then it has [`Config::core_dump_timeout`]. A stop
+/// does not wait for that.
 #[derive(Clone, Debug)]
 pub struct Supervisor {
     config: Config,

@@ -42,6 +42,8 @@ impl Supervisor {
                 let extension = Extension { asked: now, until: now + by };
                 self.slots.update(slot, |child| child.extension = Some(extension));
             }
+            Event::CoreDumpFound { slot } => self.core_dump_found(slot),
+            Event::NoCoreDump { slot } => self.no_core_dump(now, slot),
             Event::Exited { slot, exit } => self.exited(now, slot, exit),
             Event::OrphanEnded => self.descendants.stir(),
             Event::DescendantsEnded { left, took } => self.descendants.looked(now, left, took),

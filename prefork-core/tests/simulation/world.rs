@@ -612,6 +612,9 @@ impl World {
             }
             Action::Interrupt { slot } => self.end(slot, |life| life.heeds_interrupt),
             Action::Abort { slot } | Action::Kill { slot } => self.end(slot, |_| true),
+            Action::LookForCoreDump { slot } => {
+                self.supervisor.handle(self.now, Event::NoCoreDump { slot });
+            }
             Action::AnnounceReady => {
                 assert!(!self.announced, "ready was announced twice");
                 assert!(

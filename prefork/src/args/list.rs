@@ -199,10 +199,11 @@ arguments! {
     /// scoreboard.
     ///
     /// What it was doing is logged, [`on_timeout`](Self::on_timeout) is run, the child is sent
-    /// `SIGABRT`, which leaves a core dump where those are enabled, and a second later `SIGKILL`. Its
-    /// successor is started at once. [`Child::extend_deadline`](crate::Child::extend_deadline) asks
-    /// for more time. A child that has [many](crate::Child::in_flight) in hand is ended for the first of them that has
-    /// taken too long, and all others with it; each can ask for more time on its own. A parent that was stopped itself gives everybody the whole time again.
+    /// `SIGABRT`, which leaves a core dump where those are enabled, and a second later `SIGKILL`, unless the dump is still
+    /// being written: that may take 60 s. Its successor is started at once.
+    /// [`Child::extend_deadline`](crate::Child::extend_deadline) asks for more time. A child that has
+    /// [many](crate::Child::in_flight) in hand is ended for the first of them that has taken too long, and all others with it;
+    /// each can ask for more time on its own. A parent that was stopped itself gives everybody the whole time again.
     request_timeout: Duration, by Reload, needs Children Scoreboard, positive "; leave it out for no limit";
 
     /// Sets how long the start may take, until every child is in its main loop; longer than 0. Default 60 s.

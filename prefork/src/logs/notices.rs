@@ -97,6 +97,7 @@ fn of_child(log: &Log, child: ChildId, notice: ChildNotice, about: &About) {
             Pool::StuckStarting { child_pid, slot, duration: Span(limit) }
         }
         ChildNotice::Unkillable => Pool::CannotBeKilled { child_pid, slot },
+        ChildNotice::DumpsCore { limit } => Pool::DumpsCore { child_pid, slot, limit: Span(limit) },
         ChildNotice::Flooding => Pool::Flooding { child_pid, slot },
         ChildNotice::Implausible { claim } => {
             claimed = Claimed(claim);

@@ -22,7 +22,7 @@ use crate::{
     status::counters::Counter,
     sys::Forked,
     system::clock,
-    system::os::fork,
+    system::os::{dumps_core, fork},
 };
 
 /// What ends the parent's loop.
@@ -44,6 +44,7 @@ impl Parent<'_> {
             Action::Retire { slot } => self.ask(slot),
             Action::Interrupt { slot } => self.interrupt(slot),
             Action::Abort { slot } => self.signal(slot, Signal::ABORT),
+            Action::LookForCoreDump { slot } => self.look_for_core_dump(slot),
             Action::Kill { slot } => self.signal(slot, Signal::KILL),
             Action::AnnounceReady => {
                 let children = self.supervisor.alive();
@@ -116,6 +117,14 @@ impl Parent<'_> {
             }
         }
         None
+    }
+
+    /// Finds out whether a kill would cut a core dump of a child.
+    fn look_for_core_dump(&mut self, slot: SlotId) {
+        let is_dumped = self.table.pid(slot).is_some_and(dumps_core);
+        let event =
+            if is_dumped { Event::CoreDumpFound { slot } } else { Event::NoCoreDump { slot } };
+        self.supervisor.handle(clock::now(), event);
     }
 
     /// Asks a child to leave, by a signal only if it would not notice otherwise.

@@ -107,6 +107,8 @@ messages! {
         "child {child_pid} (slot {slot}) has not come up in {duration} (start_timeout); killed";
     Error CannotBeKilled { child_pid: u32, slot: SlotId } =>
         "child {child_pid} (slot {slot}) was killed and has not gone, as one that waits for a disk; not waiting for it";
+    Info DumpsCore { child_pid: u32, slot: SlotId, limit: Span } =>
+        "child {child_pid} (slot {slot}) writes a core dump; not killed while it does, for {limit} at most";
     Error Flooding { child_pid: u32, slot: SlotId } =>
         "child {child_pid} (slot {slot}) does little but wake the parent; killed";
     Error Implausible { child_pid: u32, slot: SlotId, claim: &'a dyn Display } =>

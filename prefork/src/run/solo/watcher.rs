@@ -196,6 +196,7 @@ impl Watcher {
                 Action::ArmNudge
                 | Action::Examine { .. }
                 | Action::Observe
+                | Action::LookForCoreDump { .. }
                 | Action::CheckConnections
                 | Action::EndDescendants
                 | Action::ReopenLogs

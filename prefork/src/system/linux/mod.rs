@@ -3,6 +3,7 @@
 //! A port is a sibling of this folder with the same names in it, chosen in `system/mod.rs`.
 
 mod control_groups;
+mod core_dump;
 mod file_hints;
 mod fork;
 mod lifeline;
@@ -16,6 +17,7 @@ pub(crate) mod terminal;
 mod title;
 mod write_signals;
 
+pub(crate) use core_dump::dumps_core;
 pub(crate) use file_hints::FileHints;
 pub(crate) use fork::fork;
 pub(crate) use lifeline::{Lifeline, Tether, end_with};
