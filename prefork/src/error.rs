@@ -72,13 +72,16 @@ pub fn exit_code(error: &(dyn StdError + 'static)) -> ExitCode {
 pub enum RunError {
     /// The process has other threads, so forking it would be unsafe (see `fork(2)`).
     #[error(
-        "cannot fork: {count} threads are running where only the main thread may; start threads \
-         (and async runtimes) in main_loop instead"
+        "cannot fork: {count} threads are running where only the main thread may ({}); start threads \
+         (and async runtimes) in main_loop instead",
+        one_line(names)
     )]
     #[non_exhaustive]
     Threads {
         /// How many threads the process has, the main one included.
         count: usize,
+        /// The names of the others, or of the first of them, to be shown.
+        names: String,
     },
     /// A log file cannot be used.
     #[error(transparent)]

@@ -311,14 +311,14 @@ fn process_1_without_children_stops() {
     assert!(!scene.path("pid").exists(), "the pid file is left");
 }
 
-/// A program that runs threads gets an error with their number, and nothing is started.
+/// A program that runs threads gets an error with their number and names, and nothing is started.
 #[test]
 fn a_program_with_threads_is_refused() {
     let scene = scene!();
     let start = scene.probe().args(["--thread"]).finish();
-    start.assert_refused("2 threads are running");
+    start.assert_refused("2 threads are running where only the main thread may (probe)");
     let start = scene.probe().args(["--thread", "--daemonize"]).paths().finish();
-    start.assert_refused("2 threads are running");
+    start.assert_refused("2 threads are running where only the main thread may (probe)");
     assert!(!scene.path("pid").exists() && !scene.path("error.log").exists());
     scene.wait_until_deserted(PATIENCE);
 }

@@ -158,7 +158,7 @@ fn a_thread_that_after_init_leaves_makes_the_start_fail() {
     let scene = scene!();
     let finished = steward(&scene, "thread").args(["--daemonize"]).paths().finish();
     finished.assert_refused("after_init");
-    finished.assert_refused("threads are left running besides the main one (1)");
+    finished.assert_refused("threads are left running besides the main one (a-thread)");
     assert!(scene.lines_with("witness", "main_loop").is_empty());
     scene.assert_nothing_is_left();
 }

@@ -2,6 +2,7 @@
 
 use std::{
     ffi::OsStr,
+    io,
     net::SocketAddr,
     os::{
         fd::AsFd,
@@ -11,7 +12,7 @@ use std::{
 };
 
 use prefork_core::one_line;
-use rustix::net::{SocketAddrUnix, SocketType, getsockname, sockopt};
+use rustix::net::{SocketAddrAny, SocketAddrUnix, SocketType, getpeername, getsockname, sockopt};
 
 /// Returns whether connections can be accepted from a descriptor: it is no datagram socket, no connection, no file.
 #[must_use]
@@ -29,14 +30,29 @@ pub fn tcp_address(socket: impl AsFd) -> Option<SocketAddr> {
 /// Returns where a socket is bound, to be shown: `127.0.0.1:80`, `/run/x.sock`, `@name`, or `without a name`.
 #[must_use]
 pub fn name(socket: impl AsFd) -> String {
-    match (tcp_address(&socket), unix_address(&socket)) {
-        (Some(address), _) => address.to_string(),
-        (None, Some(address)) => match (address.as_pathname(), address.as_abstract_name()) {
-            (Some(path), _) => one_line(path).to_string(),
-            (None, Some(name)) => format!("@{}", name.escape_ascii()),
-            (None, None) => "without a name".to_owned(),
-        },
-        (None, None) => "without a name".to_owned(),
+    getsockname(socket).ok().and_then(shown).unwrap_or_else(|| "without a name".to_owned())
+}
+
+/// Returns what a socket is connected to, to be shown as by [`name`]; `None` if that has no name, as one of a pair
+/// (see `socketpair(2)`).
+///
+/// # Errors
+///
+/// Fails if it is not connected, or no socket.
+pub fn peer_name(socket: impl AsFd) -> io::Result<Option<String>> {
+    Ok(getpeername(socket)?.and_then(shown))
+}
+
+fn shown(address: SocketAddrAny) -> Option<String> {
+    if let Ok(address) = SocketAddr::try_from(address.clone()) {
+        return Some(address.to_string());
+    }
+    let address = SocketAddrUnix::try_from(address).ok()?;
+    match (address.path_bytes(), address.abstract_name()) {
+        (Some(path), _) => Some(one_line(OsStr::from_bytes(path)).to_string()),
+        (None, Some(name)) if !name.is_empty() => Some(format!("@{}", name.escape_ascii())),
+        // As the kernel reports those that are bound to nothing.
+        (None, _) => None,
     }
 }
 
@@ -50,4 +66,33 @@ pub fn unix_address(socket: impl AsFd) -> Option<net::SocketAddr> {
         (None, None) => return None,
     };
     made.ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        net::{TcpListener, TcpStream},
+        os::unix::net::{UnixListener, UnixStream},
+    };
+
+    use super::*;
+
+    #[test]
+    fn a_connection_has_the_name_of_its_peer() {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("bound");
+        let connection =
+            TcpStream::connect(listener.local_addr().expect("bound")).expect("connected");
+        assert_eq!(peer_name(&connection).expect("connected"), Some(name(&listener)));
+        peer_name(&listener).expect_err("it listens");
+
+        let folder = tempfile::tempdir().expect("a directory");
+        let path = folder.path().join("a\nsocket");
+        let listener = UnixListener::bind(&path).expect("bound");
+        let connection = UnixStream::connect(&path).expect("connected");
+        assert_eq!(peer_name(&connection).expect("connected"), Some(name(&listener)));
+        assert!(name(&listener).ends_with("/a\\nsocket"), "{}", name(&listener));
+
+        let (one, _other) = UnixStream::pair().expect("a pair");
+        assert_eq!(peer_name(&one).expect("connected"), None);
+    }
 }

@@ -8,7 +8,7 @@
 //! - [`close_to_newcomers`] refuses those who come, and leaves those who wait;
 //! - [`Terms`] remembers how a socket listens, and sets back what somebody has changed;
 //! - [`AnyListener`], [`AnyStream`] and [`AnyAddr`] are of TCP or UNIX, and [`Written`] is an address as people write it;
-//! - [`listens`], [`name`], [`tcp_address`] and [`unix_address`] return what a descriptor is, that came from somewhere.
+//! - [`listens`], [`name`], [`peer_name`], [`tcp_address`] and [`unix_address`] return what a descriptor is, that came from somewhere.
 //!
 //! # When to use
 //!
@@ -32,7 +32,7 @@ mod terms;
 mod written;
 
 pub use any::{AnyAddr, AnyListener, AnyStream};
-pub use bound::{listens, name, tcp_address, unix_address};
+pub use bound::{listens, name, peer_name, tcp_address, unix_address};
 pub use door::{close_to_newcomers, is_closed};
 pub use sys::{Queue, accept_queue, dropped};
 pub use terms::{Damage, Terms, disarm, is_deaf};

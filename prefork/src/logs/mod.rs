@@ -23,6 +23,6 @@ pub(crate) use in_hand::InHand;
 pub use level::{LogLevel, LogLevelError};
 pub(crate) use level::{is_wanted, set_level};
 pub(crate) use message::{
-    Answered, ChangeMessage, ClientMessage, FileMessage, HookMessage, Message, PoolMessage,
-    ProcessMessage,
+    Answered, ChangeMessage, ClientMessage, FileMessage, ForkMessage, HookMessage, Message,
+    PoolMessage, ProcessMessage,
 };

@@ -186,12 +186,12 @@ fn serve<S>(
         Pool::Solo => return solo::serve(prepared, readiness),
         Pool::Children(config) => config.clone(),
     };
-    let Prepared { basis, activated, after_init, body } = prepared;
+    let Prepared { basis, activated, after_init, opened, body } = prepared;
     // From here on a signal waits until somebody can act on it in order.
     let signals = open_signals()?;
     let hangups = terminal::hangups(signals.hangups());
     let began = clock::now();
-    let initialized = initialize(&basis.settings, activated, after_init)?.for_pool();
+    let initialized = initialize(&basis.settings, activated, after_init, opened)?.for_pool();
     if !sys::pages::can_seal() {
         Log::new(&basis.settings.name, Role::Parent).write(&ProcessMessage::CannotSeal);
     }
@@ -210,13 +210,13 @@ fn take_over<S>(
     error_log: Option<OwnedFd>,
     inherited: Inherited,
 ) -> Result<Returned, RunError> {
-    let Prepared { basis, after_init, body, .. } = prepared;
+    let Prepared { basis, after_init, opened, body, .. } = prepared;
     let settings = &basis.settings;
     let attempt = || {
         let Pool::Children(config) = &settings.pool else { return Err(RunError::NoPool) };
         // A probe ends by any signal, as it has nothing to put in order.
         let signals = if inherited.is_probe() { None } else { Some(open_signals()?) };
-        let takeover = inherited.initialize(settings, after_init)?;
+        let takeover = inherited.initialize(settings, after_init, opened)?;
         if !inherited.is_probe() {
             error_log.map(|log| redirect(settings, log)).transpose()?;
             own_stderr()?;

@@ -15,8 +15,8 @@ use crate::{
     parent::Basis,
     program::Invocation,
     sockets::activation::{self, Activated},
-    start::call,
-    sys::threads,
+    start::{Opened, call},
+    sys::threads::Others,
     system::os::pidfds_work,
     upgrade::Inherited,
 };
@@ -26,6 +26,7 @@ pub(crate) struct Prepared<S> {
     pub(crate) basis: Basis,
     pub(crate) activated: Vec<Activated>,
     pub(crate) after_init: AfterInit<S>,
+    pub(crate) opened: Opened,
     pub(crate) body: Body<S>,
 }
 
@@ -46,6 +47,8 @@ pub(super) fn prepare<S>(
     if let Some(hook) = before_daemonize {
         call("before_daemonize", hook)?;
     }
+    let opened =
+        Opened::before_daemon(|number| inherited.is_some_and(|it| it.is_handed_over(number)));
     let error_log = open_error_log(error_log, inherited)?;
     let basis = Basis {
         settings,
@@ -56,7 +59,7 @@ pub(super) fn prepare<S>(
         auto_reload: plan.auto_reload,
     };
     let (after_init, body) = (plan.after_init, plan.body);
-    let prepared = Prepared { basis, activated, after_init, body };
+    let prepared = Prepared { basis, activated, after_init, opened, body };
     Ok((prepared, error_log))
 }
 
@@ -81,6 +84,9 @@ fn require_pidfds(settings: &Settings) -> Result<(), RunError> {
 
 fn refuse_threads(settings: &Settings) -> Result<(), RunError> {
     let forks = settings.daemonize || matches!(settings.pool, Pool::Children(_));
-    let count = threads::count().map_err(RunError::system("count the threads of this process"))?;
-    if forks && count > 1 { Err(RunError::Threads { count }) } else { Ok(()) }
+    let others = Others::look().map_err(RunError::system("count the threads of this process"))?;
+    if forks && others.count() > 0 {
+        return Err(RunError::Threads { count: others.count() + 1, names: others.to_string() });
+    }
+    Ok(())
 }

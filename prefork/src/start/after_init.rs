@@ -2,7 +2,7 @@
 
 use rustix::process::{Gid, Uid, getegid, geteuid, getgid, getuid};
 
-use crate::sys::threads;
+use crate::sys::threads::Others;
 
 /// Runs it, and looks what it has left.
 pub(super) fn guarded<S>(after_init: impl FnOnce() -> crate::Result<S>) -> crate::Result<S> {
@@ -12,10 +12,8 @@ pub(super) fn guarded<S>(after_init: impl FnOnce() -> crate::Result<S>) -> crate
     if before != after {
         return Err(ChangedRights { before, after }.into());
     }
-    match threads::count()?.saturating_sub(1) {
-        0 => Ok(state),
-        others => Err(LeftThreads { others }.into()),
-    }
+    let others = Others::look()?;
+    if others.count() == 0 { Ok(state) } else { Err(LeftThreads(others).into()) }
 }
 
 /// The users and groups of a process, real and effective.
@@ -51,9 +49,7 @@ struct ChangedRights {
 /// there.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "threads are left running besides the main one ({others}), which children would not have; start them \
+    "threads are left running besides the main one ({0}), which children would not have; start them \
      in child_init or main_loop instead"
 )]
-struct LeftThreads {
-    others: usize,
-}
+struct LeftThreads(Others);

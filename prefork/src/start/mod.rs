@@ -2,13 +2,16 @@
 
 mod after_init;
 pub(crate) mod failure;
+mod harm;
 mod introduction;
 pub(crate) mod logs;
+mod opened;
 pub(crate) mod pid_file;
 
 use std::io;
 
 pub(crate) use introduction::Introduction;
+pub(crate) use opened::Opened;
 use prefork_core::one_line;
 use prefork_daemonize::{PidFile, Privileges, SocketFile};
 
@@ -70,6 +73,7 @@ pub(crate) fn initialize<S>(
     settings: &Settings,
     activated: Vec<Activated>,
     after_init: AfterInit<S>,
+    opened: Opened,
 ) -> Result<Initialized<S>, RunError> {
     let log = Log::new(&settings.name, log::Role::Parent);
     let pid_file = settings.pid_path.as_ref().map(PidFile::create).transpose();
@@ -90,7 +94,11 @@ pub(crate) fn initialize<S>(
     let mut init = Init::new(settings.name.clone(), settings.daemonize, settings.directory.clone());
     init.activate(activated);
     init.follow(predecessor);
+    let opened = opened.before_after_init();
     let state = call_after_init(settings, &mut init, after_init)?;
+    if let Pool::Children(_) = settings.pool {
+        opened.warn(&log);
+    }
     init.report_unclaimed(&log);
     let (listeners, sockets) = init.into_listeners();
     let runtime_files = RuntimeFiles { sockets, status, board, pid_file };

@@ -213,7 +213,7 @@ pub(crate) fn is_privileged_by_file() -> bool {
 
 /// Removes a variable from the environment, unless there are threads that might read it just now.
 pub(crate) fn forget_variable(name: &str) {
-    if crate::sys::threads::count().is_ok_and(|count| count == 1) {
+    if crate::sys::threads::Others::look().is_ok_and(|others| others.count() == 0) {
         // SAFETY: no other thread exists, so nobody reads or changes the environment meanwhile.
         unsafe { std::env::remove_var(name) };
     }

@@ -1,25 +1,79 @@
 //! Counting the threads of this process.
 
-use std::{fs, io, os::unix::fs::MetadataExt};
+use std::{fmt, fs, io, os::unix::fs::MetadataExt};
 
-/// Returns how many threads this process has.
-///
-/// A fork copies only the thread that calls it; a lock that another one holds at that moment stays
-/// locked in the child for ever (see `fork(2)`).
-pub(crate) fn count() -> io::Result<usize> {
-    Ok(fs::read_dir("/proc/self/task")?.count())
+use prefork_core::one_line;
+
+/// How many threads are named in a message.
+const NAMED: usize = 8;
+
+/// The threads of this process but the main one.
+#[derive(Debug)]
+pub(crate) struct Others {
+    names: Vec<String>,
+}
+
+impl Others {
+    /// Looks for them.
+    ///
+    /// A fork copies only the thread that calls it; a lock that another one holds at that moment stays
+    /// locked in the child for ever (see `fork(2)`).
+    pub(crate) fn look() -> io::Result<Self> {
+        // As it is numbered there, which may be another pid namespace's.
+        let main = fs::read_link("/proc/self")?;
+        let tasks = fs::read_dir("/proc/self/task")?.flatten();
+        let others = tasks.filter(|task| task.file_name() != main.as_os_str());
+        // One that has ended meanwhile has no name any more, and one whose name cannot be read counts all the same.
+        let name = |task: fs::DirEntry| match fs::read_to_string(task.path().join("comm")) {
+            Ok(name) => Some(one_line(name.trim_end()).to_string()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            Err(_) => Some("?".to_owned()),
+        };
+        Ok(Self { names: others.filter_map(name).collect() })
+    }
+
+    pub(crate) const fn count(&self) -> usize {
+        self.names.len()
+    }
+}
+
+/// Their names, as they have them from `pthread_setname_np(3)` or `std::thread::Builder::name`; a thread without one of
+/// its own has that of the thread which has started it.
+impl fmt::Display for Others {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let named = self.names.iter().take(NAMED).map(String::as_str).collect::<Vec<_>>();
+        f.write_str(&named.join(", "))?;
+        match self.names.len().saturating_sub(NAMED) {
+            0 => Ok(()),
+            more => write!(f, " and {more} more"),
+        }
+    }
 }
 
 /// Fails if this process has another thread than the one that calls.
 ///
-/// Cheaper than [`count`]: a directory has a link for itself, one in its parent, and one for each directory
+/// Cheaper than [`Others::look`]: a directory has a link for itself, one in its parent, and one for each directory
 /// in it.
 pub(crate) fn require_one() -> io::Result<()> {
     match fs::metadata("/proc/self/task")?.nlink() {
         3 => Ok(()),
         links => Err(io::Error::other(format!(
-            "{} threads are running where only the main one may; hooks must leave none",
-            links.saturating_sub(2)
+            "{} threads are running where only the main one may; hooks must leave none{}",
+            links.saturating_sub(2),
+            Others::look().map(|others| format!(": {others}")).unwrap_or_default()
         ))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_names_a_few_threads() {
+        let others = |count: usize| Others { names: (0..count).map(|it| it.to_string()).collect() };
+        assert_eq!(others(1).to_string(), "0");
+        assert_eq!(others(8).to_string(), "0, 1, 2, 3, 4, 5, 6, 7");
+        assert_eq!(others(10).to_string(), "0, 1, 2, 3, 4, 5, 6, 7 and 2 more");
     }
 }

@@ -271,6 +271,11 @@ impl Inherited {
         self.fate.set(Fate::Claimed);
     }
 
+    /// Returns whether the old program has left something open under this number.
+    pub(crate) fn is_handed_over(&self, number: RawFd) -> bool {
+        self.descriptors.contains_key(&number)
+    }
+
     pub(super) fn descriptor(&self, number: RawFd) -> Option<&OwnedFd> {
         self.descriptors.get(&number)
     }

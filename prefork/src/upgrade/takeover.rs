@@ -36,7 +36,7 @@ use crate::{
     sockets::Init,
     sockets::listeners::{KnownBy, Listeners, Listening},
     start::pid_file::KeptPidFile,
-    start::{Initialized, RuntimeFiles, call_after_init, create_board},
+    start::{Initialized, Opened, RuntimeFiles, call_after_init, create_board},
     status::StatusSocket,
     status::counters::HandedCounters,
     system::clock,
@@ -77,6 +77,7 @@ impl Inherited {
         &self,
         settings: &Settings,
         after_init: AfterInit<S>,
+        opened: Opened,
     ) -> Result<Takeover<S>, RunError> {
         self.show_name();
         self.end_probe(&Log::new(&settings.name, Speaker::Parent));
@@ -94,7 +95,7 @@ impl Inherited {
         let status = self.status_socket(settings);
         let status = status.map_err(RunError::system("open the status page"))?;
         let title = Title::parent(&settings.name);
-        let (state, listeners, sockets) = self.make_state(settings, after_init, &log)?;
+        let (state, listeners, sockets) = self.make_state(settings, after_init, opened, &log)?;
         let channels = self.handover.pool.as_ref().map(|pool| {
             Channels::adopt(pool.channels, settings.slots(), |number| self.copy(number))
         });
@@ -111,6 +112,7 @@ impl Inherited {
         &self,
         settings: &Settings,
         after_init: AfterInit<S>,
+        opened: Opened,
         log: &Log,
     ) -> Result<(Option<S>, Listeners, Vec<SocketFile>), RunError> {
         let left = || self.listeners().map_err(RunError::system("take over the listening sockets"));
@@ -126,8 +128,13 @@ impl Inherited {
                     settings.directory.clone(),
                 );
                 init.inherit(self.purpose.role(), left()?);
+                let opened = opened.before_after_init();
                 let made = call_after_init(settings, &mut init, after_init);
                 if made.is_ok() {
+                    // Of others the log has the same already, or soon.
+                    if let Purpose::Successor = self.purpose {
+                        opened.warn(log);
+                    }
                     init.report_unclaimed(log);
                 }
                 made.map(|state| (state, init.into_listeners())).map_err(Some)

@@ -10,6 +10,7 @@
 mod change;
 mod clients;
 mod files;
+mod fork;
 mod hooks;
 mod pool;
 mod process;
@@ -19,6 +20,7 @@ use std::fmt::Display;
 pub(crate) use change::{ChangeMessage, Old};
 pub(crate) use clients::ClientMessage;
 pub(crate) use files::FileMessage;
+pub(crate) use fork::ForkMessage;
 pub(crate) use hooks::HookMessage;
 pub(crate) use pool::{Answered, PoolMessage, Waiting};
 pub(crate) use process::ProcessMessage;

@@ -3,12 +3,13 @@ use std::collections::BTreeSet;
 use super::*;
 
 /// The messages of all areas.
-const AREAS: [&[Declared]; 6] = [
+const AREAS: [&[Declared]; 7] = [
     PoolMessage::ALL,
     ChangeMessage::ALL,
     ClientMessage::ALL,
     HookMessage::ALL,
     FileMessage::ALL,
+    ForkMessage::ALL,
     ProcessMessage::ALL,
 ];
 

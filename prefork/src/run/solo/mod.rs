@@ -45,13 +45,13 @@ pub(crate) fn serve<S>(
     prepared: Prepared<S>,
     readiness: &mut Option<Readiness>,
 ) -> Result<Returned, RunError> {
-    let Prepared { basis, activated, after_init, mut body } = prepared;
+    let Prepared { basis, activated, after_init, opened, mut body } = prepared;
     let Basis { settings, users, mut access_log, hooks, invocation, .. } = basis;
     let settings = &settings;
     let hangups = terminal::hangups(hangups_now());
     let bell = Arc::new(Bell::new().map_err(RunError::system("set up signals"))?);
     let Initialized { state, mut runtime_files, listeners, .. } =
-        initialize(settings, activated, after_init)?;
+        initialize(settings, activated, after_init, opened)?;
     let log = Log::new(&settings.name, Role::Parent);
     let invocation = invocation.as_ref().ok();
     introduce(settings, &users, invocation, &listeners, runtime_files.board.as_mut(), &log);
