@@ -30,6 +30,8 @@ pub struct Shown<'a> {
     age_seconds: Option<f64>,
     slots: usize,
     tally: Tally,
+    in_hand: u64,
+    concurrency: u64,
     children: Vec<Child<'a>>,
 }
 
@@ -110,6 +112,8 @@ struct Child<'a> {
     leaving: bool,
     generation: u64,
     requests: u64,
+    in_hand: u32,
+    concurrency: u32,
     age_seconds: Option<f64>,
     request_seconds: Option<f64>,
     since_update_seconds: Option<f64>,
@@ -165,6 +169,8 @@ impl<'a> Shown<'a> {
                 stalled: tally.stalled,
                 gone: tally.gone,
             },
+            in_hand: view.in_hand(),
+            concurrency: view.concurrency(),
             children: view
                 .rows
                 .iter()
@@ -221,6 +227,8 @@ impl<'a> Child<'a> {
             leaving: row.is_leaving,
             generation: row.generation,
             requests: row.requests,
+            in_hand: row.in_hand,
+            concurrency: row.concurrency,
             age_seconds: seconds(row.age),
             request_seconds: seconds(row.request_time),
             since_update_seconds: seconds(row.since_update),
@@ -325,6 +333,8 @@ mod tests {
             "tally": {
                 "empty": 2, "starting": 1, "idle": 1, "busy": 2, "draining": 1, "stalled": 1, "gone": 0
             },
+            "in_hand": 2,
+            "concurrency": 3,
             "children": null,
         });
         assert_eq!(board, expected);
@@ -338,6 +348,8 @@ mod tests {
             "leaving": false,
             "generation": 1,
             "requests": 2000,
+            "in_hand": 1,
+            "concurrency": 1,
             "age_seconds": 200.0,
             "request_seconds": 2.5,
             "since_update_seconds": 0.5,

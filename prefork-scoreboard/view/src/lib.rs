@@ -4,6 +4,7 @@
 
 mod columns;
 mod condition;
+mod hands;
 mod human;
 mod json;
 mod memory;
@@ -98,7 +99,11 @@ pub struct Row {
     pub requests: u64,
     /// How long ago it was started.
     pub age: Option<Duration>,
-    /// For how long it has had a request in hand.
+    /// How many requests it has in hand.
+    pub in_hand: u32,
+    /// How many it can have at once.
+    pub concurrency: u32,
+    /// For how long it has had a request in hand; of several the one that is shown.
     pub request_time: Option<Duration>,
     /// How long ago it reported last.
     pub since_update: Option<Duration>,
@@ -251,6 +256,8 @@ impl Row {
             generation: record.generation(),
             requests: record.requests(),
             age: record.started().map(|started| record.read_at().since(started)),
+            in_hand: record.in_hand(),
+            concurrency: record.concurrency(),
             request_time: record.request_time(),
             since_update: record.since_update(),
             memory,

@@ -25,6 +25,8 @@ pub fn row(slot: usize, status: Status) -> Row {
         generation: u64::from(!empty),
         requests: if empty { 0 } else { number * 1000 },
         age: (!empty).then(|| Duration::from_secs(100 * number)),
+        in_hand: u32::from(status.class() == Class::Busy),
+        concurrency: 1,
         request_time: (status.class() == Class::Busy).then(|| Duration::from_millis(1250 * number)),
         since_update: (!empty).then(|| Duration::from_millis(500)),
         memory: (!empty).then_some(number << 20),
@@ -48,6 +50,17 @@ pub fn view() -> View {
         Status::Empty,
     ];
     of_rows(statuses.into_iter().enumerate().map(|(slot, status)| row(slot, status)).collect())
+}
+
+/// A board of children that can have many requests in hand, and of one that has one at a time.
+#[must_use]
+pub fn many() -> View {
+    let states = [State::Writing, State::Idle, State::Writing].map(Status::Live);
+    let mut rows: Vec<_> =
+        states.into_iter().enumerate().map(|(slot, status)| row(slot, status)).collect();
+    (rows[0].in_hand, rows[0].concurrency) = (16, 64);
+    (rows[1].in_hand, rows[1].concurrency) = (0, 64);
+    of_rows(rows)
 }
 
 /// A board of processes that share it, with columns of its own.

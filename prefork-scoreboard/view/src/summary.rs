@@ -47,14 +47,18 @@ impl View {
             0 => String::new(),
             leaving => format!(", {leaving} leaving"),
         };
+        let hands = self
+            .has_many()
+            .then(|| format!(", {} in hand of {}", self.in_hand(), self.concurrency()));
         let queue = self
             .owner
             .queue()
             .map(|Queue { waiting, limit }| format!(", queue {waiting} of {limit}"));
         format!(
-            "{children} {of}, {}{}{leaving}{}",
+            "{children} {of}, {}{}{leaving}{}{}",
             words::tally(&self.tally),
             gone.unwrap_or_default(),
+            hands.unwrap_or_default(),
             queue.filter(|_| !self.is_left_behind()).unwrap_or_default()
         )
     }
@@ -204,6 +208,13 @@ mod tests {
             change(&mut view);
             assert_eq!(view.summary(), expected);
         }
+    }
+
+    #[test]
+    fn of_children_with_many_requests_it_says_how_many() {
+        let expected = "hello 0.1.0, pid 3999, up 3h05m: 3 children of 3 to 150, 1 idle, 2 busy, 17 in hand of 129, queue 0 \
+                        of 4096";
+        assert_eq!(crate::samples::many().summary(), expected);
     }
 
     #[test]

@@ -15,6 +15,7 @@ enum Column<'a> {
     Pid,
     State,
     Generation,
+    InHand,
     Requests,
     Age,
     Time,
@@ -36,6 +37,7 @@ fn columns<'a>(view: &'a View, rows: &[&Row]) -> Vec<Column<'a>> {
     let (figures, words): (Vec<_>, Vec<_>) = own.partition(Column::is_figure);
     let mut columns = vec![Column::Slot, Column::Pid, Column::State];
     columns.extend(generation);
+    columns.extend(view.has_many().then_some(Column::InHand));
     columns.extend([Column::Requests, Column::Age, Column::Time, Column::Idle, Column::Memory]);
     columns.extend(figures);
     columns.extend(client);
@@ -122,6 +124,7 @@ impl Column<'_> {
             Self::Pid => "PID",
             Self::State => "STATE",
             Self::Generation => "GEN",
+            Self::InHand => "IN HAND",
             Self::Requests => "REQUESTS",
             Self::Age => "AGE",
             Self::Time => "TIME",
@@ -137,8 +140,8 @@ impl Column<'_> {
     /// Whether it has figures, which stand to the right.
     fn is_figure(&self) -> bool {
         match self {
-            Self::Slot | Self::Pid | Self::Generation | Self::Requests => true,
-            Self::Age | Self::Time | Self::Idle | Self::Memory => true,
+            Self::Slot | Self::Pid | Self::Generation | Self::InHand => true,
+            Self::Requests | Self::Age | Self::Time | Self::Idle | Self::Memory => true,
             Self::State | Self::Client | Self::Label => false,
             Self::Own(_, column) => match column.kind() {
                 ColumnKind::Counter | ColumnKind::Gauge => true,
@@ -159,6 +162,7 @@ impl Column<'_> {
             },
             Self::State => format!("{} {}", row.status.letter(), row.doing()),
             Self::Generation => row.generation.to_string(),
+            Self::InHand => row.hands().unwrap_or_else(dash),
             Self::Requests => row.requests.to_string(),
             Self::Age => row.age.map_or_else(dash, duration),
             Self::Time => row.request_time.map_or_else(dash, duration),
@@ -216,7 +220,7 @@ mod tests {
     use super::*;
     use prefork_view::{
         Change, Outcome,
-        samples::{jobs, of_rows, row, view},
+        samples::{jobs, many, of_rows, row, view},
     };
 
     fn plain(view: &View, slots: Slots) -> String {
@@ -262,6 +266,19 @@ SLOT   PID  STATE      REQUESTS    AGE  TIME  IDLE  MEMORY  WRITTEN  ERRORS  QUE
         assert_eq!(plain(&view, Slots::Taken), expected);
         view.rows[0].client = "queue-a".into();
         assert!(plain(&view, Slots::Taken).contains("  CLIENT   VOLUME"));
+    }
+
+    #[test]
+    fn of_children_with_many_requests_each_shows_how_many_it_has() {
+        let found = plain(&many(), Slots::Taken);
+        let table: Vec<&str> = found.lines().skip(4).collect();
+        let expected = [
+            "SLOT   PID  STATE      GEN   IN HAND  REQUESTS    AGE  TIME  IDLE  MEMORY  CLIENT          LABEL",
+            "   0  4000  W writing    1  16 of 64      1000  1m40s  1.2s     -    1.0M  192.0.2.1:4711  GET /page/0",
+            "   1  4001  _ idle       1   0 of 64      2000  3m20s     -  0.5s    2.0M  192.0.2.1:4711  GET /page/1",
+            "   2  4002  W writing    1         -      3000  5m00s  3.7s     -    3.0M  192.0.2.1:4711  GET /page/2",
+        ];
+        assert_eq!(table, expected, "\n{found}");
     }
 
     #[test]

@@ -73,6 +73,12 @@ pub fn children(to: &mut Exposition, view: &View) {
         "Children that were asked to leave and finish what they have in hand",
         Some(view.leaving()),
     );
+    to.gauge("requests_in_hand", "Requests that children have in hand", Some(view.in_hand()));
+    to.gauge(
+        "requests_in_hand_limit",
+        "Requests that the children that serve can have in hand at once",
+        Some(view.concurrency()),
+    );
     to.gauge(
         "children_resident_bytes",
         "Resident memory of the children, shared pages counted in each",
@@ -158,6 +164,8 @@ pub(crate) mod tests {
             ("prefork_children{name=\"hello\",state=\"stalled\"}", 1.0),
             ("prefork_children{name=\"hello\",state=\"gone\"}", 0.0),
             ("prefork_leaving_children{name=\"hello\"}", 0.0),
+            ("prefork_requests_in_hand{name=\"hello\"}", 2.0),
+            ("prefork_requests_in_hand_limit{name=\"hello\"}", 3.0),
             ("prefork_living_children_requests{name=\"hello\"}", 25_000.0),
             ("prefork_generation{name=\"hello\"}", 1.0),
             ("prefork_children_resident_bytes{name=\"hello\"}", 25.0 * 1024.0 * 1024.0),
@@ -172,7 +180,7 @@ pub(crate) mod tests {
             assert_eq!(samples.get(name), Some(&value), "{name} in {text}");
         }
         let children = samples.keys().filter(|name| name.starts_with("prefork_children{")).count();
-        assert_eq!(samples.len(), children + DaemonState::ALL.len() + 11);
+        assert_eq!(samples.len(), children + DaemonState::ALL.len() + 13);
         assert_eq!(children, State::ALL.len() + 2);
     }
 

@@ -42,8 +42,9 @@ impl Common {
 }
 
 /// What is asked for most comes first, as on the status page.
-const ALL: [Common; 10] = [
+const ALL: [Common; 11] = [
     Common(Key::State, "STATE", 9, Align::Left),
+    Common(Key::InHand, "IN HAND", 7, Align::Right),
     Common(Key::Time, "TIME", 6, Align::Right),
     Common(Key::Label, "LABEL", LABEL, Align::Left),
     Common(Key::Client, "CLIENT", 15, Align::Left),
@@ -67,6 +68,10 @@ pub(super) fn columns(width: u16, view: &View) -> Vec<Column> {
     let mut columns: Vec<_> = ALL.iter().map(Common::column).collect();
     if !view.is_of_daemon() {
         columns.retain(|column| column.key != Key::Generation);
+    }
+    match view.has_many() {
+        true => widen_in_hand(&mut columns, view),
+        false => columns.retain(|column| column.key != Key::InHand),
     }
     // Few but daemons of sockets have clients.
     if !view.is_of_daemon() && view.rows.iter().all(|row| row.client.is_empty()) {
@@ -116,6 +121,15 @@ pub(super) fn columns(width: u16, view: &View) -> Vec<Column> {
     columns
 }
 
+/// Gives the requests in hand the room that they need.
+fn widen_in_hand(columns: &mut [Column], view: &View) {
+    for column in columns.iter_mut().filter(|column| column.key == Key::InHand) {
+        let texts = view.rows.iter().map(|row| column.text(row).len());
+        let most = texts.max().and_then(|most| u16::try_from(most).ok()).unwrap_or(0);
+        column.width = column.width.max(most);
+    }
+}
+
 /// The columns that the board declares.
 fn own(view: &View) -> Vec<Column> {
     /// The least and the most room that a text has.
@@ -151,6 +165,7 @@ impl Column {
             Key::State if row.is_leaving => "leaving".to_owned(),
             Key::State => state(row.status).to_owned(),
             Key::Generation => row.generation.to_string(),
+            Key::InHand => row.hands().map_or_else(dash, |hands| hands.replace(" of ", "/")),
             Key::Requests => count(row.requests),
             Key::Age => row.age.map_or_else(dash, duration),
             Key::Time => row.request_time.map_or_else(dash, duration),
@@ -189,7 +204,7 @@ fn count(number: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use prefork_view::samples::{jobs, view};
+    use prefork_view::samples::{jobs, many, view};
 
     fn columns(width: u16) -> Vec<Column> {
         super::columns(width, &view())
@@ -223,12 +238,29 @@ mod tests {
         assert_eq!(keys(66), [State, Time, Label, Pid, Requests, Memory], "no client");
         assert_eq!(keys(40), [State, Time, Label, Pid]);
         assert_eq!(label(40), Some((2, 15)));
-        assert_eq!(keys(100).len(), ALL.len());
+        assert_eq!(keys(100).len(), ALL.len() - 1, "nobody has many in hand");
         // Nothing but the label is left to be cut once it is shorter than 25.
         for width in 0..400 {
             if label(width).is_some_and(|(_, label)| label < LABEL) {
                 assert_eq!(keys(width).len(), 4, "{width}");
             }
+        }
+    }
+
+    #[test]
+    fn requests_in_hand_have_a_column_where_children_have_many() {
+        let mut view = many();
+        let shown = |view: &View, width| {
+            let columns = super::columns(width, view);
+            let in_hand = columns.iter().find(|column| column.key == Key::InHand)?;
+            assert!(needed(&columns) <= width, "{width}: {columns:?}");
+            Some((in_hand.width, in_hand.text(&view.rows[0]), in_hand.text(&view.rows[2])))
+        };
+        assert_eq!(shown(&view, 80), Some((7, "16/64".to_owned(), "-".to_owned())));
+        (view.rows[0].in_hand, view.rows[0].concurrency) = (65_535, 65_536);
+        assert_eq!(shown(&view, 80), Some((11, "65535/65536".to_owned(), "-".to_owned())));
+        for width in 30..200 {
+            assert!(shown(&view, width).is_some(), "{width}: what is asked for most stays");
         }
     }
 

@@ -211,6 +211,7 @@ fn draw_row<'a>(row: &Row, columns: &[Column], palette: &Palette) -> TableRow<'a
             Key::Slot
             | Key::Pid
             | Key::Generation
+            | Key::InHand
             | Key::Requests
             | Key::Age
             | Key::Time
@@ -252,7 +253,7 @@ fn orders(view: &View) -> impl Iterator<Item = (Key, char, String)> {
     let own = view.columns.iter().zip(OWN.chars()).enumerate();
     let own = own
         .map(|(place, (column, character))| (Key::Own(place), character, column.name().to_owned()));
-    let common = Key::ALL.into_iter().filter(|key| *key != Key::Generation || view.is_of_daemon());
+    let common = Key::ALL.into_iter().filter(|key| key.is_of(view));
     own.chain(common.map(|key| {
         let (character, word) = key.name();
         (key, character, word.to_owned())

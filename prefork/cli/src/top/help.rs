@@ -20,7 +20,7 @@ const KEYS: [(&str, &str); 9] = [
 /// Returns the lines, with the characters by which the processes of a board are sorted.
 pub(super) fn lines(view: &View) -> Vec<String> {
     let keys = KEYS.into_iter().map(|(key, what)| format!(" {key:<8} {what} "));
-    let sorts = Key::ALL.into_iter().map(|key| {
+    let sorts = Key::ALL.into_iter().filter(|key| key.is_of(view)).map(|key| {
         let (character, word) = key.name();
         format!(" {character:<8} sort by {word}; again: reverse ")
     });

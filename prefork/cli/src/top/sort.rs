@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 
 use prefork_scoreboard::{Class, Value};
 
-use prefork_view::Row;
+use prefork_view::{Row, View};
 
 /// What children are sorted by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -13,6 +13,8 @@ pub(super) enum Key {
     Pid,
     State,
     Generation,
+    /// How many requests are in hand, of children that can have several.
+    InHand,
     Requests,
     Age,
     Time,
@@ -25,11 +27,12 @@ pub(super) enum Key {
 
 impl Key {
     /// All keys of every board, in the order of the footer.
-    pub(super) const ALL: [Self; 10] = [
+    pub(super) const ALL: [Self; 11] = [
         Self::Slot,
         Self::Pid,
         Self::State,
         Self::Generation,
+        Self::InHand,
         Self::Requests,
         Self::Age,
         Self::Time,
@@ -46,6 +49,7 @@ impl Key {
             Self::Pid => ('p', "pid"),
             Self::State => ('t', "state"),
             Self::Generation => ('g', "gen"),
+            Self::InHand => ('h', "in hand"),
             Self::Requests => ('n', "reqs"),
             Self::Age => ('a', "age"),
             Self::Time => ('d', "time"),
@@ -53,6 +57,16 @@ impl Key {
             Self::Client => ('c', "client"),
             Self::Label => ('l', "label"),
             Self::Own(place) => (digit(place), "its own"),
+        }
+    }
+
+    /// Whether the processes of this board differ by it.
+    pub(super) fn is_of(self, view: &View) -> bool {
+        match self {
+            Self::Generation => view.is_of_daemon(),
+            Self::InHand => view.has_many(),
+            Self::Slot | Self::Pid | Self::State | Self::Requests | Self::Age | Self::Time => true,
+            Self::Memory | Self::Client | Self::Label | Self::Own(_) => true,
         }
     }
 
@@ -68,6 +82,7 @@ impl Key {
             Self::Pid => a.pid.cmp(&b.pid),
             Self::State => rank(a.class()).cmp(&rank(b.class())),
             Self::Generation => b.generation.cmp(&a.generation),
+            Self::InHand => b.in_hand.cmp(&a.in_hand),
             Self::Requests => b.requests.cmp(&a.requests),
             Self::Age => b.age.cmp(&a.age),
             Self::Time => b.request_time.cmp(&a.request_time),
@@ -157,6 +172,7 @@ mod tests {
                 }
                 Key::Requests | Key::Age | Key::Memory => &[6, 5, 4, 3, 1, 0],
                 Key::Time => &[6, 1, 0, 3, 4, 5],
+                Key::InHand => &[1, 6, 0, 3, 4, 5],
                 Key::State => &[4, 1, 6, 5, 3, 0],
                 Key::Own(_) => unreachable!("of no board in particular"),
             };

@@ -171,11 +171,11 @@ impl Report {
         self.view.as_ref().map_or_else(unseen, View::condition)
     }
 
-    /// Returns the part of the possible children that is at work, 0 to about 1.
+    /// Returns the part of the possible children that is at work, 0 to about 1; those with many requests in hand in part.
     pub(super) fn busy_ratio(&self) -> Option<f64> {
-        let busy = u32::try_from(self.view.as_ref()?.tally.busy).ok()?;
+        let at_work = self.view.as_ref()?.at_work();
         let most = u32::try_from(self.figures.max_children).ok().filter(|most| *most > 0)?;
-        Some(f64::from(busy) / f64::from(most))
+        Some(at_work / f64::from(most))
     }
 }
 

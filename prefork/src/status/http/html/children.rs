@@ -11,9 +11,13 @@ use prefork_view::{Row, Slots, bytes, duration, plural};
 use super::{Escaped, grouped};
 use crate::status::http::report::Report;
 
+/// Of children that can have many requests in hand.
+const IN_HAND: &str = "in hand";
+
 /// What is asked for most comes first, as narrow windows show no more.
-const HEADINGS: [(&str, &str); 10] = [
+const HEADINGS: [(&str, &str); 11] = [
     ("left", "state"),
+    ("", IN_HAND),
     ("", "time"),
     ("left", "doing"),
     ("left", "client"),
@@ -32,7 +36,7 @@ pub(super) fn write(to: &mut String, report: &Report, slots: Slots) -> fmt::Resu
     others.sort_by_key(|row| (Reverse(row.request_time), row.slot));
     writeln!(to, "<h2>{}</h2>", plural(view.tally.taken(), "child", "children"))?;
     if !others.is_empty() {
-        write_table(to, &others)?;
+        write_table(to, &others, view.has_many())?;
     }
     if !resting.is_empty() {
         let open = match slots {
@@ -44,7 +48,7 @@ pub(super) fn write(to: &mut String, report: &Report, slots: Slots) -> fmt::Resu
             Slots::All => "idle children and empty slots".to_owned(),
         };
         writeln!(to, "<details{open}><summary>{words}</summary>")?;
-        write_table(to, &resting)?;
+        write_table(to, &resting, view.has_many())?;
         writeln!(to, "</details>")?;
     }
     Ok(())
@@ -55,29 +59,30 @@ fn is_resting(row: &Row) -> bool {
     matches!(row.class(), Class::Idle | Class::Empty) && row.life != Life::Gone && !row.is_leaving
 }
 
-fn write_table(to: &mut String, rows: &[&Row]) -> fmt::Result {
+fn write_table(to: &mut String, rows: &[&Row], has_many: bool) -> fmt::Result {
     write!(to, "<div class=\"card wide\" tabindex=\"0\"><table><tr>")?;
-    for (class, heading) in HEADINGS {
+    for (class, heading) in HEADINGS.into_iter().filter(|it| has_many || it.1 != IN_HAND) {
         let class = if class.is_empty() { String::new() } else { format!(" class=\"{class}\"") };
         write!(to, "<th scope=\"col\"{class}>{heading}")?;
     }
     writeln!(to)?;
     for row in rows {
-        write_child(to, row)?;
+        write_child(to, row, has_many)?;
     }
     writeln!(to, "</table></div>")
 }
 
-fn write_child(to: &mut String, row: &Row) -> fmt::Result {
+fn write_child(to: &mut String, row: &Row, has_many: bool) -> fmt::Result {
     let or_dash = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
     let (gone, note) = match row.life {
         Life::Gone => (" class=\"gone\"", " gone"),
         Life::Running | Life::Unknown => ("", ""),
     };
     let label = Escaped(&row.label);
+    let hands = has_many.then(|| format!("<td>{}", or_dash(row.hands()))).unwrap_or_default();
     writeln!(
         to,
-        "<tr{gone}><td class=\"left\"><i class=\"{}\"></i>{}<td>{}\
+        "<tr{gone}><td class=\"left\"><i class=\"{}\"></i>{}{hands}<td>{}\
          <td class=\"label\" title=\"{label}\"><bdi>{label}</bdi>\
          <td class=\"left\"><bdi>{}</bdi><td>{}{note}<td>{}<td>{}<td>{}<td>{}<td>{}",
         class(row.class()),

@@ -29,6 +29,10 @@ fn write_figures(to: &mut String, report: &Report) -> fmt::Result {
         let share =
             report.busy_ratio().map(|ratio| format!("{:.0} % of the maximum", ratio * 100.0));
         figure(to, "children at work", view.tally.busy, &share.unwrap_or_default())?;
+        if view.has_many() {
+            let of = format!("of {}", grouped(view.concurrency()));
+            figure(to, "requests in hand", grouped(view.in_hand()), &of)?;
+        }
         let longest = view.longest_request().map_or_else(|| "none".to_owned(), duration);
         figure(to, "longest request", longest, "in hand")?;
     }

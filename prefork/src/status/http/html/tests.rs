@@ -53,6 +53,19 @@ fn everybody_who_is_there_has_a_row() {
 }
 
 #[test]
+fn of_children_with_many_requests_the_page_says_how_many() {
+    let mut report = report();
+    assert!(!page(&report, Slots::Taken, false).contains("in hand</th>"));
+    report.view = Some(prefork_view::samples::many());
+    let page = page(&report, Slots::Taken, false);
+    place(&page, "<dt>requests in hand</dt><dd>17<small>of 129</small>");
+    place(&page, "<i class=\"busy\"></i>writing<td>16 of 64<td>");
+    assert_eq!(page.matches("<th scope=\"col\">in hand\n").count(), 0, "it is not the last");
+    assert_eq!(page.matches("<th scope=\"col\">in hand<th").count(), 2, "{page}");
+    place(&page, "<i class=\"idle\"></i>idle<td>0 of 64<td>");
+}
+
+#[test]
 fn what_went_wrong_comes_first_then_who_is_at_work_for_longest() {
     let page = page(&report(), Slots::Taken, false);
     let order = [
