@@ -31,12 +31,13 @@ const HEADINGS: [(&str, &str); 11] = [
 
 pub(super) fn write(to: &mut String, report: &Report, slots: Slots) -> fmt::Result {
     let Some(view) = &report.view else { return Ok(()) };
+    let hands = if view.has_many() { Hands::Shown } else { Hands::LeftOut };
     let shown = view.rows.iter().filter(|row| slots.show(row));
     let (resting, mut others): (Vec<&Row>, Vec<&Row>) = shown.partition(|row| is_resting(row));
     others.sort_by_key(|row| (Reverse(row.request_time), row.slot));
     writeln!(to, "<h2>{}</h2>", plural(view.tally.taken(), "child", "children"))?;
     if !others.is_empty() {
-        write_table(to, &others, view.has_many())?;
+        write_table(to, &others, hands)?;
     }
     if !resting.is_empty() {
         let open = match slots {
@@ -48,10 +49,17 @@ pub(super) fn write(to: &mut String, report: &Report, slots: Slots) -> fmt::Resu
             Slots::All => "idle children and empty slots".to_owned(),
         };
         writeln!(to, "<details{open}><summary>{words}</summary>")?;
-        write_table(to, &resting, view.has_many())?;
+        write_table(to, &resting, hands)?;
         writeln!(to, "</details>")?;
     }
     Ok(())
+}
+
+/// Whether requests in hand have a column: where any child can have several.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Hands {
+    Shown,
+    LeftOut,
 }
 
 /// Whether there is nothing to see: it waits, or nobody is there.
@@ -59,27 +67,32 @@ fn is_resting(row: &Row) -> bool {
     matches!(row.class(), Class::Idle | Class::Empty) && row.life != Life::Gone && !row.is_leaving
 }
 
-fn write_table(to: &mut String, rows: &[&Row], has_many: bool) -> fmt::Result {
+fn write_table(to: &mut String, rows: &[&Row], hands: Hands) -> fmt::Result {
     write!(to, "<div class=\"card wide\" tabindex=\"0\"><table><tr>")?;
-    for (class, heading) in HEADINGS.into_iter().filter(|it| has_many || it.1 != IN_HAND) {
+    for (class, heading) in
+        HEADINGS.into_iter().filter(|it| it.1 != IN_HAND || hands == Hands::Shown)
+    {
         let class = if class.is_empty() { String::new() } else { format!(" class=\"{class}\"") };
         write!(to, "<th scope=\"col\"{class}>{heading}")?;
     }
     writeln!(to)?;
     for row in rows {
-        write_child(to, row, has_many)?;
+        write_child(to, row, hands)?;
     }
     writeln!(to, "</table></div>")
 }
 
-fn write_child(to: &mut String, row: &Row, has_many: bool) -> fmt::Result {
+fn write_child(to: &mut String, row: &Row, hands: Hands) -> fmt::Result {
     let or_dash = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
     let (gone, note) = match row.life {
         Life::Gone => (" class=\"gone\"", " gone"),
         Life::Running | Life::Unknown => ("", ""),
     };
     let label = Escaped(&row.label);
-    let hands = has_many.then(|| format!("<td>{}", or_dash(row.hands()))).unwrap_or_default();
+    let hands = match hands {
+        Hands::Shown => format!("<td>{}", or_dash(row.hands())),
+        Hands::LeftOut => String::new(),
+    };
     writeln!(
         to,
         "<tr{gone}><td class=\"left\"><i class=\"{}\"></i>{}{hands}<td>{}\
