@@ -8,12 +8,9 @@ use std::{
     io::{Read, Write},
     net::{Shutdown, TcpStream},
     os::unix::net::UnixStream,
-    time::{Duration, Instant},
 };
 
-use prefork_tests::{
-    Load, PATIENCE, Running, Scene, Sent, children, get, require_tool, scene, sockets, wait_until,
-};
+use prefork_tests::{PATIENCE, Running, Scene, children, require_tool, scene, wait_until};
 use rustix::process::Signal;
 
 /// Sends the parent a SIGTERM, and asserts that all ends in order.
@@ -112,37 +109,3 @@ fn echo_answers_at_both_sockets() {
 
 trait ReadWrite: Read + Write {}
 impl<T: Read + Write> ReadWrite for T {}
-
-/// L1, H1: a reload loses no request, and a stop finishes the answers in hand.
-#[test]
-fn async_children_reload_and_stop_without_losing_requests() {
-    let scene = scene!();
-    let address = scene.address();
-    let server = scene.tool(env!("CARGO_BIN_EXE_async_http")).args([address.to_string()]).start();
-    wait_until(PATIENCE, "it is ready", || !said(&scene, "ready").is_empty());
-    let held = || living(&server).into_iter().map(sockets).sum::<usize>();
-    let at_rest = held();
-    let load = Load::start(4, address, "/");
-    for round in 1..=3 {
-        let before = living(&server);
-        server.signal(Signal::HUP);
-        wait_until(PATIENCE, &format!("all children are new, round {round}"), || {
-            let now = living(&server);
-            now.len() == 2 && now.iter().all(|pid| !before.contains(pid))
-        });
-    }
-    let tally = load.stop();
-    assert!(tally.answered > 0 && tally.failures.is_empty(), "{tally:?}");
-    wait_until(PATIENCE, "no connection is left", || held() == at_rest);
-    // One process answers many at once: fifty seconds of sleep are over long before that.
-    let begun = Instant::now();
-    let ask = |_| Sent::to(address, "/sleep?ms=5000").expect("it listens");
-    let sleepers: Vec<Sent> = (0..10).map(ask).collect();
-    wait_until(PATIENCE, "all are accepted", || held() == at_rest + 10);
-    stop_in_order(&server, &scene);
-    for sleeper in sleepers {
-        assert_eq!(sleeper.answer().expect("it is answered").body, "hello");
-    }
-    assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
-    get(address, "/").expect_err("it has stopped");
-}

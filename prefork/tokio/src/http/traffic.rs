@@ -1,0 +1,204 @@
+//! What goes over a connection, seen from beside hyper.
+
+use std::{
+    io,
+    os::fd::AsFd,
+    pin::Pin,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, AtomicU32, Ordering::Relaxed},
+    },
+    task::{Context, Poll, ready},
+};
+
+use rustix::io::ioctl_fionread;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use super::idle::Seen;
+use crate::{accepting::Presence, room::Expected};
+
+/// With what HTTP/2 begins, as far as no request of HTTP/1 does (RFC 9113, 3.4).
+const HTTP2: &[u8] = b"PRI";
+
+/// What is seen of a connection.
+///
+/// Each of these is looked at on its own, and none says that something else can be read: so their order does not matter.
+#[derive(Debug, Default)]
+pub(crate) struct Traffic {
+    in_hand: AtomicU32,
+    requests: AtomicU32,
+    moves: AtomicU32,
+    has_unread: AtomicBool,
+    is_blocked: AtomicBool,
+    is_http2: AtomicBool,
+    is_tunnel: AtomicBool,
+    is_at_end: AtomicBool,
+    is_watched: AtomicBool,
+    expected: Mutex<Option<Expected>>,
+}
+
+impl Traffic {
+    /// That of a connection whose first request is kept room for.
+    pub(super) fn new(expected: Expected) -> Self {
+        Self { expected: Mutex::new(Some(expected)), ..Self::default() }
+    }
+
+    /// Keeps no room any more.
+    pub(super) fn expect_nothing(&self) {
+        drop(self.expected.lock().unwrap_or_else(PoisonError::into_inner).take());
+    }
+
+    pub(super) fn seen(&self) -> Seen {
+        Seen {
+            in_hand: self.in_hand.load(Relaxed),
+            requests: self.requests.load(Relaxed),
+            moves: self.moves.load(Relaxed),
+            has_unread: self.has_unread.load(Relaxed),
+            is_blocked: self.is_blocked.load(Relaxed),
+            is_http2: self.is_http2.load(Relaxed),
+            is_tunnel: self.is_tunnel.load(Relaxed),
+        }
+    }
+
+    /// Whether the client has closed its side.
+    pub(super) fn is_at_end(&self) -> bool {
+        self.is_at_end.load(Relaxed)
+    }
+
+    /// Notes that a request was taken in hand.
+    pub(super) fn begin_request(&self) {
+        if self.requests.fetch_add(1, Relaxed) == 0 {
+            self.expect_nothing();
+        }
+        self.in_hand.fetch_add(1, Relaxed);
+    }
+
+    pub(super) fn end_request(&self) {
+        self.in_hand.fetch_sub(1, Relaxed);
+    }
+
+    /// Notes that part of it may be handed over for another protocol.
+    pub(super) fn become_tunnel(&self) {
+        self.is_tunnel.store(true, Relaxed);
+    }
+
+    /// Does something during which each read that finds nothing asks the kernel too: what the runtime knows may be old.
+    pub(super) async fn watched<F: Future>(&self, future: F) -> F::Output {
+        self.has_unread.store(false, Relaxed);
+        self.is_watched.store(true, Relaxed);
+        let output = future.await;
+        self.is_watched.store(false, Relaxed);
+        output
+    }
+
+    fn note_read(&self, bytes: &[u8]) {
+        if bytes.is_empty() {
+            self.is_at_end.store(true, Relaxed);
+        } else if self.moves.fetch_add(1, Relaxed) == 0 && bytes.starts_with(HTTP2) {
+            self.is_http2.store(true, Relaxed);
+        }
+    }
+
+    fn note_written(&self, written: &Poll<io::Result<usize>>) {
+        self.is_blocked.store(written.is_pending(), Relaxed);
+        if written.is_ready() {
+            self.moves.fetch_add(1, Relaxed);
+        }
+    }
+}
+
+/// The connection itself, which comes back when it is dropped.
+pub(super) struct Connection<C> {
+    /// None while it is dropped.
+    stream: Option<C>,
+    traffic: Arc<Traffic>,
+    left: Left<C>,
+    _presence: Presence,
+}
+
+/// Where a connection is left by hyper.
+#[derive(Debug)]
+pub(super) struct Left<C>(Arc<Mutex<Option<C>>>);
+
+impl<C> Left<C> {
+    /// Takes what was left, if anything was.
+    pub(super) fn take(&self) -> Option<C> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+impl<C> Connection<C> {
+    pub(super) fn new(stream: C, traffic: Arc<Traffic>, presence: Presence) -> (Self, Left<C>) {
+        let left = Arc::new(Mutex::new(None));
+        let connection =
+            Self { stream: Some(stream), traffic, left: Left(left.clone()), _presence: presence };
+        (connection, Left(left))
+    }
+}
+
+impl<C: Unpin> Connection<C> {
+    fn stream(&mut self) -> Pin<&mut C> {
+        Pin::new(self.stream.as_mut().expect("it is taken when this is dropped"))
+    }
+}
+
+impl<C> Drop for Connection<C> {
+    fn drop(&mut self) {
+        *self.left.0.lock().unwrap_or_else(PoisonError::into_inner) = self.stream.take();
+    }
+}
+
+impl<C: AsyncRead + AsFd + Unpin> AsyncRead for Connection<C> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        let before = buffer.filled().len();
+        let read = this.stream().poll_read(context, buffer);
+        if read.is_pending() && this.traffic.is_watched.load(Relaxed) {
+            let unread = this.stream.as_ref().map_or(Ok(0), ioctl_fionread);
+            this.traffic.has_unread.store(unread.is_ok_and(|bytes| bytes > 0), Relaxed);
+        }
+        ready!(read)?;
+        this.traffic.note_read(&buffer.filled()[before..]);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<C: AsyncWrite + Unpin> AsyncWrite for Connection<C> {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        let written = this.stream().poll_write(context, bytes);
+        this.traffic.note_written(&written);
+        written
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        pieces: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        let written = this.stream().poll_write_vectored(context, pieces);
+        this.traffic.note_written(&written);
+        written
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.as_ref().is_some_and(AsyncWrite::is_write_vectored)
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.get_mut().stream().poll_flush(context)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.get_mut().stream().poll_shutdown(context)
+    }
+}

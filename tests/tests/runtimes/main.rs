@@ -1,0 +1,378 @@
+//! Children that run tokio: what `prefork-tokio` promises.
+
+mod kept;
+mod load;
+
+use std::{
+    io::{Read, Write},
+    net::{SocketAddr, TcpStream},
+    os::unix::net::UnixStream,
+    thread,
+    time::{Duration, Instant},
+};
+
+use kept::{Answer, Kept};
+use load::Stayers;
+use prefork_tests::{
+    Launch, PATIENCE, Running, Scene, children, holds_for, kill, scene, wait_until, waiting_at,
+};
+use rustix::process::Signal;
+
+/// Starts the program under test, and waits until it is ready.
+fn start<'a>(scene: &'a Scene, arguments: &[&str]) -> Running<'a> {
+    launch(scene).args(arguments).start_ready(scene)
+}
+
+fn launch(scene: &Scene) -> Launch<'_> {
+    let address = scene.address().to_string();
+    scene.tool(env!("CARGO_BIN_EXE_runtime")).args(["--listen", &address])
+}
+
+trait StartReady<'a> {
+    fn start_ready(self, scene: &Scene) -> Running<'a>;
+}
+
+impl<'a> StartReady<'a> for Launch<'a> {
+    #[track_caller]
+    fn start_ready(self, scene: &Scene) -> Running<'a> {
+        let running = self.start();
+        wait_until(PATIENCE, "it is ready", || {
+            scene.lines_with("1.stderr", " parent info: ready, with ").len() == 1
+        });
+        running
+    }
+}
+
+/// Returns the pids of the children that are alive.
+fn living(running: &Running<'_>) -> Vec<u32> {
+    let alive = children(running.pid()).into_iter().filter(|child| !child.is_zombie());
+    alive.map(|child| child.pid).collect()
+}
+
+/// Sends the parent a signal after which all children are others, and waits until they are.
+#[track_caller]
+fn replace_all(running: &Running<'_>, signal: Signal) {
+    let before = living(running);
+    running.signal(signal);
+    wait_until(PATIENCE, "all children are new", || {
+        let now = living(running);
+        now.len() == before.len() && now.iter().all(|pid| !before.contains(pid))
+    });
+}
+
+/// Asks the parent to stop, and asserts that all ends in order.
+#[track_caller]
+fn stop_in_order(running: &Running<'_>, scene: &Scene) {
+    running.signal(Signal::TERM);
+    assert_ends_in_order(running, scene);
+}
+
+#[track_caller]
+fn assert_ends_in_order(running: &Running<'_>, scene: &Scene) {
+    let finished = running.finish();
+    assert!(finished.end.is_success(), "{finished:?}");
+    scene.wait_until_deserted(PATIENCE);
+}
+
+fn kept(address: SocketAddr) -> Kept {
+    Kept::to(address).expect("it listens")
+}
+
+/// A whole answer that does not end the connection.
+fn hello() -> Answer {
+    Answer { status: 200, body: "hello".into(), is_last: false }
+}
+
+/// The same where it does.
+fn last_hello() -> Answer {
+    Answer { is_last: true, ..hello() }
+}
+
+/// L1, R1: whatever replaces children, connections that stay lose no request but those in hand of a child that is killed.
+#[test]
+fn reloads_and_upgrades_lose_no_request_of_connections_that_stay() {
+    lose_nothing(&[]);
+}
+
+/// The same where each child has several threads.
+#[test]
+fn children_of_several_threads_lose_no_request_either() {
+    lose_nothing(&["--threads", "2"]);
+}
+
+fn lose_nothing(arguments: &[&str]) {
+    let scene = scene!();
+    let daemon = start(&scene, arguments);
+    let clients = Stayers::start(40, 5, scene.address());
+    for signal in [Signal::HUP, Signal::USR2, Signal::HUP] {
+        replace_all(&daemon, signal);
+    }
+    let victim = kept(scene.address()).ask("/pid").expect("it answers").body;
+    let victim: u32 = victim.parse().expect("a pid");
+    assert!(kill(victim, Signal::KILL));
+    wait_until(PATIENCE, "it is replaced", || {
+        let now = living(&daemon);
+        now.len() == 2 && !now.contains(&victim)
+    });
+    for signal in [Signal::HUP, Signal::USR2] {
+        replace_all(&daemon, signal);
+    }
+    let seen = clients.stop();
+    stop_in_order(&daemon, &scene);
+    assert!(seen.answered > 1000, "{} were answered", seen.answered);
+    // Over a connection that was just accepted nobody has answered yet.
+    let others: Vec<_> =
+        seen.lost.iter().filter(|lost| lost.worker.is_some_and(|pid| pid != victim)).collect();
+    assert!(others.is_empty(), "{others:?}");
+    // One that a client puts on its way while it answers the server's farewell is late; all but such are taken.
+    assert!(seen.refused <= 2, "{} requests over HTTP/2 came too late", seen.refused);
+    let in_hand_at_most = 40 + 5 * 4;
+    assert!(seen.lost.len() <= in_hand_at_most, "{:?}", seen.lost);
+}
+
+/// A client that is thinking when the child is to leave has its next request answered; one that stays silent is not reset.
+#[test]
+fn connections_are_closed_in_order_and_not_under_a_request() {
+    let scene = scene!();
+    let daemon = start(&scene, &["--children", "1", "--grace", "1500"]);
+    let (mut asks, mut silent, mut new) =
+        (kept(scene.address()), kept(scene.address()), kept(scene.address()));
+    for connection in [&mut asks, &mut silent] {
+        assert_eq!(connection.ask("/").expect("it is answered"), hello());
+    }
+    // Nothing was ever sent over this one, but somebody has it: it came before the others were answered again.
+    assert_eq!(asks.ask("/").expect("it is answered"), hello());
+    let begun = Instant::now();
+    daemon.signal(Signal::HUP);
+    wait_until(PATIENCE, "the child is to leave", || living(&daemon).len() == 2);
+    wait_until(PATIENCE, "its client reads that it is the last", || {
+        let answer = asks.ask("/").expect("it is answered");
+        assert_eq!((answer.status, &*answer.body), (200, "hello"));
+        answer.is_last
+    });
+    assert_eq!(asks.rest().expect("it is closed in order"), b"");
+    assert_eq!(new.ask("/").expect("it is answered"), last_hello());
+    assert_eq!(silent.rest().expect("it is closed in order"), b"");
+    assert!(begun.elapsed() >= Duration::from_millis(1500), "{:?}", begun.elapsed());
+    wait_until(PATIENCE, "the child has left", || living(&daemon).len() == 1);
+    stop_in_order(&daemon, &scene);
+}
+
+/// What a client has sent behind its last request must not cost it the end of the answer, which a reset would.
+#[test]
+fn a_request_behind_the_last_answer_does_not_reset_the_connection() {
+    let scene = scene!();
+    let daemon = start(&scene, &["--children", "1"]);
+    let mut connection = kept(scene.address());
+    let request = "GET /large HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n";
+    connection.stream().write_all(request.as_bytes()).expect("sent");
+    connection.head().expect("it begins");
+    for _ in 0..50 {
+        connection.send("/").expect("sent");
+        // Else they may all be read at once.
+        thread::sleep(Duration::from_millis(1));
+    }
+    assert_eq!(connection.rest().expect("it is closed in order").len(), 16 << 20);
+    stop_in_order(&daemon, &scene);
+}
+
+/// H1: answers that are being sent, and all who wait already, are part of what a stop finishes.
+#[test]
+fn a_stop_answers_what_is_in_hand_and_who_waits() {
+    let scene = scene!();
+    let daemon = start(&scene, &["--children", "1", "--concurrency", "2"]);
+    let mut streams: Vec<_> = (0..2).map(|_| kept(scene.address())).collect();
+    for stream in &mut streams {
+        stream.send("/stream?ms=1000").expect("sent");
+        let head = stream.head().expect("it begins at once");
+        assert_eq!(head[0], "HTTP/1.1 200 OK");
+    }
+    let mut waiting: Vec<_> = (0..5).map(|_| kept(scene.address())).collect();
+    for connection in &mut waiting {
+        connection.send("/").expect("sent");
+    }
+    assert_eq!(waiting_at(scene.address()), 5, "a full child takes none");
+    daemon.signal(Signal::TERM);
+    for mut stream in streams {
+        let rest = stream.rest().expect("it is closed in order");
+        assert!(rest.ends_with(b"goodbye\n\r\n0\r\n\r\n"), "{}", String::from_utf8_lossy(&rest));
+    }
+    for mut connection in waiting {
+        assert_eq!(connection.answer().expect("it is answered"), last_hello());
+    }
+    assert_ends_in_order(&daemon, &scene);
+}
+
+/// A full child leaves connections to others, and takes up again with the first answer.
+#[test]
+fn a_child_takes_no_more_than_it_can() {
+    let scene = scene!();
+    let daemon = start(&scene, &["--children", "1", "--concurrency", "2"]);
+    let mut asks = kept(scene.address());
+    assert_eq!(asks.ask("/").expect("it is answered"), hello());
+    let mut holding: Vec<_> = (0..2).map(|_| kept(scene.address())).collect();
+    for connection in &mut holding {
+        connection.send("/hold").expect("sent");
+    }
+    // Over a connection that it has, a full child answers: both, and this one.
+    wait_until(PATIENCE, "both are in hand", || {
+        asks.ask("/in-hand").expect("it answers").body == "3"
+    });
+    let mut waits = kept(scene.address());
+    waits.send("/").expect("sent");
+    holds_for(Duration::from_millis(300), "it waits", || waiting_at(scene.address()) == 1);
+    // It hangs up.
+    drop(holding);
+    assert_eq!(waits.answer().expect("it is answered"), hello());
+    stop_in_order(&daemon, &scene);
+}
+
+/// Whatever becomes of a request, it is in hand no longer.
+#[test]
+fn what_is_in_hand_comes_down_again() {
+    for arguments in [&["--children", "1"][..], &["--children", "1", "--threads", "2"]] {
+        let scene = scene!();
+        let daemon = start(&scene, arguments);
+        let in_hand = || -> u32 {
+            let answer = kept(scene.address()).ask("/in-hand").expect("it is answered");
+            answer.body.parse().expect("a number")
+        };
+        let mut requests: Vec<_> = (0..10).map(|_| kept(scene.address())).collect();
+        for (request, path) in requests.iter_mut().zip(
+            ["/hold", "/panic", "/stream?ms=60000", "/sleep?ms=60000", "/block?ms=10"]
+                .iter()
+                .cycle(),
+        ) {
+            request.send(path).expect("sent");
+        }
+        // Those that end by themselves have, and this one is in hand itself.
+        wait_until(PATIENCE, "six wait for their end", || in_hand() == 6 + 1);
+        drop(requests);
+        wait_until(PATIENCE, "nothing is in hand", || in_hand() == 1);
+        stop_in_order(&daemon, &scene);
+    }
+}
+
+/// Requests are counted one by one, however many are in hand at once.
+#[test]
+fn a_child_that_has_served_enough_is_replaced_under_load() {
+    let scene = scene!();
+    let daemon = start(&scene, &["--max-requests", "500"]);
+    let mut before = living(&daemon);
+    let clients = Stayers::start(10, 2, scene.address());
+    for round in 1..=2 {
+        wait_until(PATIENCE, &format!("all are replaced, round {round}"), || {
+            let now = living(&daemon);
+            now.len() >= 2 && now.iter().all(|pid| !before.contains(pid))
+        });
+        before = living(&daemon);
+    }
+    let seen = clients.stop();
+    assert!(seen.answered > 1000 && seen.lost.is_empty(), "{seen:?}");
+    stop_in_order(&daemon, &scene);
+}
+
+/// What goes on after its request, as a WebSocket does, is asked to end, and waited for.
+#[test]
+fn upgraded_connections_are_asked_to_end_and_waited_for() {
+    let scene = scene!();
+    let daemon = start(&scene, &["--children", "1", "--grace", "100"]);
+    let mut talk = kept(scene.address());
+    let request =
+        "GET /talk HTTP/1.1\r\nHost: test\r\nConnection: upgrade\r\nUpgrade: talk\r\n\r\n";
+    talk.stream().write_all(request.as_bytes()).expect("sent");
+    assert_eq!(talk.head().expect("it is answered")[0], "HTTP/1.1 101 Switching Protocols");
+    let child = living(&daemon);
+    daemon.signal(Signal::HUP);
+    let mut word = [0; 8];
+    talk.stream().read_exact(&mut word).expect("it is asked");
+    assert_eq!(&word, b"leaving\n");
+    // For longer than silence is waited for.
+    holds_for(Duration::from_millis(500), "the child waits", || {
+        living(&daemon).contains(&child[0])
+    });
+    drop(talk);
+    wait_until(PATIENCE, "the child has left", || !living(&daemon).contains(&child[0]));
+    stop_in_order(&daemon, &scene);
+}
+
+#[test]
+fn a_connection_without_requests_is_closed_after_a_while() {
+    let scene = scene!();
+    let daemon = start(&scene, &["--idle-timeout", "200"]);
+    let mut connection = kept(scene.address());
+    assert_eq!(connection.ask("/").expect("it is answered"), hello());
+    assert_eq!(connection.rest().expect("it is closed in order"), b"");
+    // Neither is a request that never comes to its end waited for.
+    let mut slow = kept(scene.address());
+    slow.stream().write_all(b"GET / HT").expect("sent");
+    slow.rest().expect("it is closed in order");
+    // But one that takes its time is answered.
+    let answer = kept(scene.address()).ask("/sleep?ms=1000");
+    assert_eq!(answer.expect("it is answered"), hello());
+    stop_in_order(&daemon, &scene);
+}
+
+/// The loop for any protocol, over TCP and a UNIX socket at once.
+#[test]
+fn connections_of_any_protocol_are_served() {
+    let scene = scene!();
+    let path = scene.socket("socket");
+    let daemon = launch(&scene)
+        .args(["--listen".as_ref(), path.as_os_str()])
+        .args(["--lines", "--children", "1", "--concurrency", "2"])
+        .start_ready(&scene);
+    let mut tcp = TcpStream::connect(scene.address()).expect("it listens");
+    let mut unix = UnixStream::connect(&path).expect("it listens");
+    for _ in 0..3 {
+        for stream in [&mut tcp as &mut dyn ReadWrite, &mut unix] {
+            stream.write_all(b"hello\n").expect("sent");
+            let mut back = [0; 6];
+            stream.read_exact(&mut back).expect("it comes back");
+            assert_eq!(&back, b"hello\n");
+        }
+    }
+    // Each connection is one that the child has in hand.
+    let mut third = TcpStream::connect(scene.address()).expect("it listens");
+    third.write_all(b"third\n").expect("sent");
+    holds_for(Duration::from_millis(300), "it waits", || waiting_at(scene.address()) == 1);
+    drop(unix);
+    let mut back = [0; 6];
+    third.read_exact(&mut back).expect("it comes back");
+    assert_eq!(&back, b"third\n");
+    daemon.signal(Signal::TERM);
+    for stream in [&mut tcp, &mut third] {
+        let mut rest = String::new();
+        stream.read_to_string(&mut rest).expect("it is closed in order");
+        assert_eq!(rest, "leaving\n");
+    }
+    assert_ends_in_order(&daemon, &scene);
+}
+
+trait ReadWrite: Read + Write {}
+impl<T: Read + Write> ReadWrite for T {}
+
+/// The example does what it says.
+#[test]
+fn the_example_serves_reloads_and_stops() {
+    let scene = scene!();
+    let address = scene.address();
+    let daemon = scene
+        .tool(env!("CARGO_BIN_EXE_axum_example"))
+        .args([address.to_string()])
+        .start_ready(&scene);
+    let clients = Stayers::start(4, 1, address);
+    replace_all(&daemon, Signal::HUP);
+    let seen = clients.stop();
+    assert!(seen.answered > 0 && seen.lost.is_empty(), "{seen:?}");
+    // One process answers many at once: twenty seconds of sleep are over long before that.
+    let begun = Instant::now();
+    let sleepers: Vec<_> =
+        (0..10).map(|_| thread::spawn(move || kept(address).ask("/sleep?ms=2000"))).collect();
+    for sleeper in sleepers {
+        let answer = sleeper.join().expect("no panic").expect("it is answered");
+        assert_eq!(answer, hello());
+    }
+    assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
+    stop_in_order(&daemon, &scene);
+}
