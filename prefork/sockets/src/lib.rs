@@ -18,7 +18,7 @@
 //! # Limitations
 //!
 //! - Linux 5.7 or later.
-//! - The kernel reports the queue of TCP sockets alone.
+//! - The queue of a UNIX socket is looked up among all of the network namespace.
 //! - What somebody changes between two looks is in force until the second.
 
 #[cfg(not(target_os = "linux"))]
@@ -27,6 +27,7 @@ compile_error!("prefork-sockets needs Linux");
 mod any;
 mod bound;
 mod door;
+mod queue;
 mod sys;
 mod terms;
 mod written;
@@ -34,7 +35,8 @@ mod written;
 pub use any::{AnyAddr, AnyListener, AnyStream};
 pub use bound::{listens, name, peer_name, tcp_address, unix_address};
 pub use door::{close_to_newcomers, is_closed};
-pub use sys::{Queue, accept_queue, dropped};
+pub use queue::{Queue, accept_queue};
+pub use sys::dropped;
 pub use terms::{Damage, Terms, disarm, is_deaf};
 pub use written::{EXAMPLES, UnixPeer, Written};
 

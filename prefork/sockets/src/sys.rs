@@ -10,19 +10,10 @@ use std::{
 
 use nix::libc;
 
-/// How many connections wait to be accepted at a listening socket, and how many may.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Queue {
-    /// How many wait.
-    pub waiting: u32,
-    /// How many may.
-    pub limit: u32,
-}
+use crate::Queue;
 
-/// Returns how many connections wait to be accepted at a listening TCP socket; `None` if the kernel
-/// does not say, as for other sockets.
-#[must_use]
-pub fn accept_queue(listener: impl AsFd) -> Option<Queue> {
+/// Returns how many connections wait to be accepted at a listening TCP socket; `None` of other sockets.
+pub(crate) fn tcp_queue(listener: BorrowedFd<'_>) -> Option<Queue> {
     /// The length of the queue is where the kernel has `tcpi_unacked` for connections (see
     /// `struct tcp_info` in `linux/tcp.h`), after 8 bytes and four words; its limit is in the next word.
     const QUEUE: usize = 24;
@@ -30,7 +21,7 @@ pub fn accept_queue(listener: impl AsFd) -> Option<Queue> {
     const STATE_LISTEN: u8 = 10;
     let mut info = [0u8; 32];
     let mut length: libc::socklen_t = 32;
-    let (fd, level, name) = (listener.as_fd().as_raw_fd(), libc::IPPROTO_TCP, libc::TCP_INFO);
+    let (fd, level, name) = (listener.as_raw_fd(), libc::IPPROTO_TCP, libc::TCP_INFO);
     let into = info.as_mut_ptr().cast();
     // SAFETY: the kernel writes at most `length` bytes to `into`, which is as long, and the new
     // length to `length`.

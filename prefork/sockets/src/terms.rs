@@ -94,7 +94,7 @@ impl Terms {
             return Ok(None);
         }
         Ok(Some(Self {
-            limit: sys::accept_queue(socket).map(|queue| queue.limit),
+            limit: sys::tcp_queue(socket).map(|queue| queue.limit),
             linger: sockopt::socket_linger(socket)?,
             // An old kernel does not say; then nobody is accused.
             interface: sys::bound_interface(socket).unwrap_or(0),

@@ -156,9 +156,6 @@ impl Init {
     /// background that is 022, which leaves this user and root. For others there is
     /// [`listen_unix_with_mode`](Self::listen_unix_with_mode).
     ///
-    /// The kernel does not report cheaply how many connections wait there, so a pool that has such a socket
-    /// grows by doubling while all children are busy.
-    ///
     /// # Errors
     ///
     /// Fails if a process listens at `path`, other than the old program, or a file stands there that

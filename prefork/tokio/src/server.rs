@@ -1,6 +1,10 @@
 //! What can be set, and the ways in.
 
-use std::{num::NonZeroUsize, time::Duration};
+use std::{
+    io::{self, Write},
+    num::NonZeroUsize,
+    time::Duration,
+};
 
 use hyper::{
     Request, Response,
@@ -283,6 +287,7 @@ impl Server {
 }
 
 /// Reports that a connection was closed, as the kernel has no room for it in the runtime.
-fn refuse(error: &std::io::Error) {
-    eprintln!("cannot serve a connection, which is closed: {error}");
+fn refuse(error: &io::Error) {
+    // Not by `eprintln!`, which panics where standard error is gone.
+    let _ = writeln!(io::stderr(), "cannot serve a connection, which is closed: {error}");
 }

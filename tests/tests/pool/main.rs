@@ -3,7 +3,10 @@
 mod trouble;
 
 use std::{
-    fs, thread,
+    fs,
+    io::{self, Write},
+    os::unix::net::UnixStream,
+    thread,
     time::{Duration, Instant},
 };
 
@@ -67,6 +70,37 @@ fn a_burst_is_met_at_once() {
     assert_eq!((tally.answered, tally.failures), (100, vec![]));
     assert!(took < Duration::from_secs(10), "it took {took:?}");
     daemon.stop_in_order();
+}
+
+/// The kernel says how many wait at a UNIX socket too, so all children come that are missing, and not one, two, four.
+#[test]
+fn a_burst_at_a_unix_socket_is_met_at_once() {
+    assert!((0..5).any(|_| grows_at_a_unix_socket_at_once()), "never 8 children at once");
+}
+
+/// Lets a pool of 2 have 30 clients at once, and returns whether the first 8 children for them came of one look.
+fn grows_at_a_unix_socket_at_once() -> bool {
+    let scene = scene!();
+    let folder = tempfile::Builder::new().prefix("prefork-").tempdir_in("/tmp").expect("made");
+    let path = folder.path().join("socket");
+    let args = ["--prefork", "2", "--max-children", "40", "--listen-unix"];
+    let launch = scene.probe().args(args).args([&path]).board().path("--witness", "witness");
+    let daemon = launch.daemon();
+    let ask = || {
+        let mut connection = UnixStream::connect(&path).expect("connected");
+        connection.write_all(b"GET /sleep/1000 HTTP/1.1\r\n\r\n").expect("sent");
+        io::read_to_string(connection).expect("answered")
+    };
+    let answers: Vec<String> = thread::scope(|scope| {
+        let clients: Vec<_> = (0..30).map(|_| scope.spawn(ask)).collect();
+        clients.into_iter().map(|client| client.join().expect("it is served")).collect()
+    });
+    assert!(answers.iter().all(|answer| answer.starts_with("HTTP/1.1 200 ")), "{answers:?}");
+    let starts = starts(&scene);
+    daemon.stop_in_order();
+    println!("started at (ns) {starts:?}");
+    // After the two of the beginning. Between two looks there are 10 ms at the least.
+    starts.get(2..10).is_some_and(|first| first[7] - first[0] < 9_000_000)
 }
 
 /// Where nobody knows how many connections wait, the pool doubles while all children are busy.
