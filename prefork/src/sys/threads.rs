@@ -1,6 +1,6 @@
 //! Counting the threads of this process.
 
-use std::{fmt, fs, io, os::unix::fs::MetadataExt};
+use std::{fmt, fs, io, os::unix::fs::MetadataExt, process};
 
 use prefork_core::one_line;
 
@@ -19,8 +19,9 @@ impl Others {
     /// A fork copies only the thread that calls it; a lock that another one holds at that moment stays
     /// locked in the child for ever (see `fork(2)`).
     pub(crate) fn look() -> io::Result<Self> {
-        // As it is numbered there, which may be another pid namespace's.
-        let main = fs::read_link("/proc/self")?;
+        // As it is numbered there, which may be another pid namespace's; a sandbox may refuse that.
+        let main = fs::read_link("/proc/self");
+        let main = main.unwrap_or_else(|_| process::id().to_string().into());
         let tasks = fs::read_dir("/proc/self/task")?.flatten();
         let others = tasks.filter(|task| task.file_name() != main.as_os_str());
         // One that has ended meanwhile has no name any more, and one whose name cannot be read counts all the same.
