@@ -48,5 +48,8 @@ pub mod design {}
 #[doc = include_str!("../docs/comparison.md")]
 pub mod comparison {}
 
+#[doc = include_str!("../docs/python.md")]
+pub mod python {}
+
 #[doc = include_str!("../docs/perl.md")]
 pub mod perl {}
