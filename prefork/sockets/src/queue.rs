@@ -36,6 +36,8 @@ pub fn accept_queue(listener: impl AsFd) -> Option<Queue> {
 /// `SOCK_DIAG_BY_FAMILY` and the constants of `linux/unix_diag.h`.
 const SOCK_DIAG_BY_FAMILY: u16 = 20;
 const NLM_F_REQUEST: u16 = 1;
+/// In a byte, as the kernel has it there.
+const AF_UNIX: u8 = 1;
 const UDIAG_SHOW_RQLEN: u32 = 0x10;
 const UNIX_DIAG_RQLEN: u16 = 4;
 /// `struct nlmsghdr`, and after it `struct unix_diag_msg`.
@@ -69,7 +71,7 @@ fn question(inode: u32) -> Vec<u8> {
     // No number and no sender: each question has a socket of its own.
     message.extend([0; 8]);
     // The family, a protocol and two bytes of nothing.
-    message.extend([AddressFamily::UNIX.as_raw() as u8, 0, 0, 0]);
+    message.extend([AF_UNIX, 0, 0, 0]);
     // In whatever state it is.
     message.extend(u32::MAX.to_ne_bytes());
     message.extend(inode.to_ne_bytes());

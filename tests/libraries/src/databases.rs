@@ -71,7 +71,10 @@ fn insert(database: &Connection) -> String {
 pub(crate) fn redis(place: Place) -> Result {
     // Of those that a sibling has taken the answers come never.
     let before = |place: &Place| connect(place, Duration::from_millis(20)).map(RefCell::new);
-    place.serve(before, nothing, |connection, _| Ok(ask(&mut connection.borrow_mut())))
+    place.serve(before, nothing, |connection, place| {
+        place.wait_for_all()?;
+        Ok(ask(&mut connection.borrow_mut()))
+    })
 }
 
 pub(crate) fn redis_remedy(place: Place) -> Result {

@@ -1,6 +1,6 @@
 //! Writing logs.
 
-use std::process;
+use std::{fs, process, thread, time::Duration};
 
 use prefork::Result;
 use tracing_appender::{non_blocking, rolling};
@@ -14,9 +14,23 @@ const LENGTH: usize = 900;
 pub(crate) fn tracing_appender(place: Place) -> Result {
     let before = |place: &Place| {
         let (_writer, guard) = non_blocking(rolling::never(&place.folder, "lines"));
+        // It gives itself its name when it begins.
+        while !has_thread_of_its_own_name()? {
+            thread::sleep(Duration::from_millis(1));
+        }
         Ok(guard)
     };
     place.serve(before, nothing, |_, _| Ok(String::new()))
+}
+
+fn has_thread_of_its_own_name() -> Result<bool> {
+    let own = fs::read_to_string("/proc/self/comm")?;
+    for task in fs::read_dir("/proc/self/task")? {
+        if fs::read_to_string(task?.path().join("comm"))? != own {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// The thread that writes is the child's own.

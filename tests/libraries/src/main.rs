@@ -9,7 +9,7 @@ mod random;
 
 use std::{
     env,
-    fs::File,
+    fs::{self, File},
     io::{self, Write},
     path::{Path, PathBuf},
     process::ExitCode,
@@ -88,6 +88,18 @@ impl Place {
                 Ok(())
             });
         Prefork::new(args)?.run()?;
+        Ok(())
+    }
+}
+
+impl Place {
+    /// Waits until all children have come to this, so that none is done before another begins.
+    fn wait_for_all(&self) -> Result {
+        let here = self.folder.join("here");
+        append(&here, "here")?;
+        while fs::read_to_string(&here)?.lines().count() < CHILDREN as usize {
+            thread::sleep(Duration::from_millis(1));
+        }
         Ok(())
     }
 }
