@@ -2,7 +2,12 @@
 //!
 //! It runs on the main thread and has the child to itself. What it begins is a task each.
 
-use std::{convert::Infallible, io, os::fd::OwnedFd, time::Duration};
+use std::{
+    convert::Infallible,
+    io,
+    os::fd::OwnedFd,
+    time::{Duration, Instant},
+};
 
 use prefork::{Child, Listener, TryAccept};
 use tokio::{
@@ -13,7 +18,7 @@ use tokio::{
     time::sleep,
 };
 
-use crate::{Stop, room::Room};
+use crate::{Stop, growth::Growth, room::Room};
 
 /// Is held by all that the child waits for before it leaves.
 pub(crate) type Presence = mpsc::Sender<Infallible>;
@@ -28,6 +33,7 @@ pub(crate) async fn accept_all<L: Listener + ?Sized>(
 ) -> io::Result<()> {
     let (presence, mut presences) = mpsc::channel(1);
     let ready = Ready::new(child.accept_fd(listener)?.try_clone_to_owned()?)?;
+    let mut growth = Growth::new(Instant::now());
     loop {
         // Before those are taken who wait when the daemon stops: their answers are the last ones too.
         if child.should_stop() {
@@ -41,10 +47,15 @@ pub(crate) async fn accept_all<L: Listener + ?Sized>(
             }
             continue;
         }
+        // One presence is that of this loop.
+        if let Some(pause) = growth.pause(Instant::now(), presence.strong_count() - 1) {
+            sleep(pause).await;
+            continue;
+        }
         match child.try_accept(listener)? {
             TryAccept::Connection(connection) => {
                 begin(connection, &presence);
-                // What is in hand goes on, and children that wait have their share.
+                // What is in hand goes on.
                 yield_now().await;
             }
             TryAccept::Nothing => ready.woken().await?,

@@ -26,7 +26,7 @@
 //! - When the child is asked to leave, it answers what it has in hand. Connections that stay are not closed under a request
 //!   that is on its way: each answer from then on says `Connection: close`, over HTTP/2 the client is sent `GOAWAY`, and a
 //!   connection on which nothing comes for [a while](Server::grace) is closed in order.
-//! - What takes long, such as a WebSocket, reads of it from its [`Stop`], and is waited for.
+//! - What takes long, such as a WebSocket, reads of it from [`Stop`], and is waited for.
 //!
 //! [`serve`] takes all that answers requests, [`run`] is a loop for any protocol, and [`Server`] what can be set for both.
 //!
@@ -43,6 +43,7 @@
 
 mod accepted;
 mod accepting;
+mod growth;
 mod http;
 mod room;
 mod server;
