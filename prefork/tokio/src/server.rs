@@ -145,7 +145,7 @@ impl Server {
     /// While it has as many as [`concurrency`](prefork::Args::concurrency) allows it takes no further connections;
     /// over connections that it has, more may come.
     ///
-    /// Extensions of a request have its [`Stop`]. A connection that was upgraded is waited for until it is dropped, but is not
+    /// What takes long reads of a stop from [`Stop`]. A connection that was upgraded is waited for until it is dropped, but is not
     /// in hand.
     ///
     /// # Errors
@@ -189,10 +189,10 @@ impl Server {
         B::Data: Send,
         B::Error: Into<BoxError>,
     {
-        let (room, stop) = (Room::of(child), Stop::default());
+        let (room, stop) = (Room::of(child), Stop::of_this_child());
         self.runtime()?.block_on(async {
-            let app = http::Counting::new(make().await?, room.clone(), stop.clone());
-            let server = http::Server::new(self.builder.clone(), self.patience, stop.clone());
+            let app = make().await?;
+            let server = http::Server::new(&self.builder, self.patience, &room, &stop);
             accept_all(child, listener, &room, &stop, |accepted, presence| {
                 match accepted.into_tokio() {
                     Ok((stream, _peer)) => {
@@ -257,7 +257,7 @@ impl Server {
         L::Connection: Accepted,
         F: Future<Output = ()> + Send + 'static,
     {
-        let (room, stop) = (Room::of(child), Stop::default());
+        let (room, stop) = (Room::of(child), Stop::of_this_child());
         let begin = |accepted: L::Connection, presence: &_| match accepted.into_tokio() {
             Ok((stream, peer)) => {
                 let held = (room.begin("connection"), Clone::clone(presence));

@@ -3,7 +3,7 @@
 use std::{
     pin::pin,
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicBool, Ordering},
     },
 };
@@ -15,18 +15,16 @@ use tokio::sync::Notify;
 /// For what takes long: a WebSocket that is to be told goodbye, a stream that never ends, a poll that waits for news. The child
 /// waits for it, and is ended after [`graceful_timeout`](prefork::Args::graceful_timeout) if the daemon stops.
 ///
-/// Handlers of HTTP requests find it among the extensions of each request, those of [`run`](crate::run) are handed one.
-///
 /// # Examples
 ///
 /// ```
-/// use axum::{Extension, Router, routing::get};
+/// use axum::{Router, routing::get};
 /// use prefork_tokio::Stop;
 /// use std::time::Duration;
 ///
-/// let router: Router = Router::new().route("/news", get(async |Extension(stop): Extension<Stop>| {
+/// let router: Router = Router::new().route("/news", get(async || {
 ///     tokio::select! {
-///         () = stop.asked() => "nothing new\n",
+///         () = Stop::of_this_child().asked() => "nothing new\n",
 ///         () = tokio::time::sleep(Duration::from_secs(60)) => "something\n",
 ///     }
 /// }));
@@ -41,7 +39,22 @@ struct Asked {
     changed: Notify,
 }
 
+/// A process has one: a child is asked once, and whatever runs in it is concerned.
+static OF_THIS_CHILD: OnceLock<Stop> = OnceLock::new();
+
 impl Stop {
+    /// Returns that of the child in which this is called: in any handler, and in whatever it calls.
+    ///
+    /// Where no child runs, as in tests of a handler, it is never asked.
+    ///
+    /// # Fork
+    ///
+    /// To be called in the main loop and not before the fork.
+    #[must_use]
+    pub fn of_this_child() -> Self {
+        OF_THIS_CHILD.get_or_init(Self::default).clone()
+    }
+
     /// Returns whether the child has been asked to leave.
     #[must_use]
     pub fn is_asked(&self) -> bool {

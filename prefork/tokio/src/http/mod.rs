@@ -30,9 +30,9 @@ use tokio::{
 };
 use tower_service::Service;
 
-use crate::{Stop, accepting::Presence};
+use crate::{Stop, accepting::Presence, room::Room};
 use idle::{Idle, Next, Phase};
-pub(crate) use service::Counting;
+use service::Counting;
 use traffic::{Connection, Traffic};
 
 /// For how long a client must have sent nothing after the last answer before its connection is given up.
@@ -59,20 +59,29 @@ impl Default for Patience {
 
 /// What all connections of a child have in common.
 pub(crate) struct Server {
-    shared: Arc<(auto::Builder<TokioExecutor>, Patience, Stop)>,
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    builder: auto::Builder<TokioExecutor>,
+    patience: Patience,
+    room: Room,
+    stop: Stop,
 }
 
 impl Server {
     pub(crate) fn new(
-        builder: auto::Builder<TokioExecutor>,
+        builder: &auto::Builder<TokioExecutor>,
         patience: Patience,
-        stop: Stop,
+        room: &Room,
+        stop: &Stop,
     ) -> Self {
-        Self { shared: Arc::new((builder, patience, stop)) }
+        let (builder, room, stop) = (builder.clone(), room.clone(), stop.clone());
+        Self { shared: Arc::new(Shared { builder, patience, room, stop }) }
     }
 
     /// Begins to serve a connection.
-    pub(crate) fn begin<C, S, B>(&self, stream: C, app: Counting<S>, presence: Presence)
+    pub(crate) fn begin<C, S, B>(&self, stream: C, app: S, presence: Presence)
     where
         C: AsyncRead + AsyncWrite + AsFd + Unpin + Send + 'static,
         S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
@@ -83,14 +92,13 @@ impl Server {
         B::Error: Into<BoxError>,
     {
         let shared = self.shared.clone();
-        let expected = app.room().expect();
+        let traffic = Arc::new(Traffic::new(shared.room.clone(), shared.stop.clone()));
         tokio::spawn(async move {
-            let (builder, patience, stop) = &*shared;
-            let traffic = Arc::new(Traffic::new(expected));
             let (connection, left) = Connection::new(stream, traffic.clone(), presence);
-            let app = app.on(traffic.clone());
-            let served = builder.serve_connection_with_upgrades(TokioIo::new(connection), app);
-            drive(pin!(served), &traffic, *patience, stop).await;
+            let app = Counting::new(app, traffic.clone());
+            let served =
+                shared.builder.serve_connection_with_upgrades(TokioIo::new(connection), app);
+            drive(pin!(served), &traffic, shared.patience).await;
             // It is not left where it was upgraded, and those that talk over it have it.
             if let Some(stream) = left.take()
                 && !traffic.is_at_end()
@@ -123,13 +131,8 @@ where
 }
 
 /// Serves until the connection has ended: by the client, by its last answer, or as it was silent for too long.
-async fn drive(
-    mut served: Pin<&mut impl Served>,
-    traffic: &Traffic,
-    patience: Patience,
-    stop: &Stop,
-) {
-    let mut asked = pin!(stop.asked());
+async fn drive(mut served: Pin<&mut impl Served>, traffic: &Traffic, patience: Patience) {
+    let mut asked = pin!(traffic.stop().asked());
     let mut timer = pin!(sleep(EXPECTATION));
     let (mut is_new, mut idle) = (true, Idle::default());
     loop {

@@ -1,7 +1,6 @@
 //! Answering requests, each of which is in hand until its answer is sent.
 
 use std::{
-    fmt::Write,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
@@ -16,46 +15,30 @@ use pin_project_lite::pin_project;
 use tower_service::Service;
 
 use super::traffic::Traffic;
-use crate::{
-    Stop,
-    room::{Held, Room},
-};
+use crate::room::Held;
 
-/// An app whose requests are counted.
-#[derive(Clone, Debug)]
-pub(crate) struct Counting<S> {
+/// An app whose requests over one connection are counted.
+#[derive(Debug)]
+pub(super) struct Counting<S> {
     app: S,
-    room: Room,
-    stop: Stop,
     traffic: Arc<Traffic>,
 }
 
 impl<S> Counting<S> {
-    pub(crate) fn new(app: S, room: Room, stop: Stop) -> Self {
-        Self { app, room, stop, traffic: Arc::default() }
-    }
-
-    pub(super) const fn room(&self) -> &Room {
-        &self.room
-    }
-
-    /// The same for the requests of one connection.
-    pub(super) fn on(mut self, traffic: Arc<Traffic>) -> Self {
-        self.traffic = traffic;
-        self
+    pub(super) const fn new(app: S, traffic: Arc<Traffic>) -> Self {
+        Self { app, traffic }
     }
 
     fn begin<B>(&self, request: &Request<B>) -> InHand {
         if request.method() == Method::CONNECT {
             self.traffic.become_tunnel();
         }
-        let path = request.uri().path();
-        let mut label = String::with_capacity(request.method().as_str().len() + 1 + path.len());
-        // It goes to a text, which takes all.
-        let _ = write!(label, "{} {path}", request.method());
-        let held = self.room.begin(&label);
-        self.traffic.begin_request();
-        InHand { _held: held, traffic: self.traffic.clone() }
+        let (method, path) = (request.method().as_str(), request.uri().path());
+        let mut label = String::with_capacity(method.len() + 1 + path.len());
+        for part in [method, " ", path] {
+            label.push_str(part);
+        }
+        InHand { _held: self.traffic.begin_request(&label), traffic: self.traffic.clone() }
     }
 }
 
@@ -67,14 +50,12 @@ where
     type Error = S::Error;
     type Future = Answering<S>;
 
-    fn call(&self, mut request: Request<Incoming>) -> Self::Future {
+    fn call(&self, request: Request<Incoming>) -> Self::Future {
         let in_hand = self.begin(&request);
         let is_http2 = request.version() == Version::HTTP_2;
-        request.extensions_mut().insert(self.stop.clone());
         Answering {
             state: State::Ready { app: self.app.clone(), request: Some(request) },
             in_hand: Some(in_hand),
-            stop: self.stop.clone(),
             is_http2,
         }
     }
@@ -87,6 +68,13 @@ struct InHand {
     _held: Held,
 }
 
+impl InHand {
+    /// Whether the connection ends with the answer.
+    fn is_last(&self) -> bool {
+        self.traffic.is_to_end()
+    }
+}
+
 impl Drop for InHand {
     fn drop(&mut self) {
         self.traffic.end_request();
@@ -95,14 +83,13 @@ impl Drop for InHand {
 
 pin_project! {
     /// A request that is being answered.
-    pub(crate) struct Answering<S>
+    pub(super) struct Answering<S>
     where
         S: Service<Request<Incoming>>,
     {
         #[pin]
         state: State<S, S::Future>,
         in_hand: Option<InHand>,
-        stop: Stop,
         is_http2: bool,
     }
 }
@@ -134,12 +121,13 @@ where
                 }
                 StateProj::Called { future } => {
                     let mut response = ready!(future.poll(context))?;
+                    let in_hand = this.in_hand.take();
+                    let is_last = in_hand.as_ref().is_some_and(InHand::is_last);
                     // HTTP/2 has no such field, and says it otherwise.
-                    if this.stop.is_asked() && !*this.is_http2 && !is_upgrade(&response) {
+                    if is_last && !*this.is_http2 && !is_upgrade(&response) {
                         let close = HeaderValue::from_static("close");
                         response.headers_mut().insert(CONNECTION, close);
                     }
-                    let in_hand = this.in_hand.take();
                     return Poll::Ready(Ok(response.map(|body| Answer { body, in_hand })));
                 }
             }
@@ -155,7 +143,7 @@ fn is_upgrade<B>(response: &Response<B>) -> bool {
 pin_project! {
     /// The body of an answer, whose request is in hand until it has ended.
     #[derive(Debug)]
-    pub(crate) struct Answer<B> {
+    pub(super) struct Answer<B> {
         #[pin]
         body: B,
         in_hand: Option<InHand>,

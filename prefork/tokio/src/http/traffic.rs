@@ -15,16 +15,30 @@ use rustix::io::ioctl_fionread;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::idle::Seen;
-use crate::{accepting::Presence, room::Expected};
+use crate::{
+    Stop,
+    accepting::Presence,
+    room::{Expected, Held, Room},
+};
 
 /// With what HTTP/2 begins, as far as no request of HTTP/1 does (RFC 9113, 3.4).
 const HTTP2: &[u8] = b"PRI";
 
-/// What is seen of a connection.
+/// A connection, as it is seen from beside hyper.
+#[derive(Debug)]
+pub(super) struct Traffic {
+    room: Room,
+    stop: Stop,
+    /// Keeps room for the first request.
+    expected: Mutex<Option<Expected>>,
+    marks: Marks,
+}
+
+/// What is seen of it.
 ///
 /// Each of these is looked at on its own, and none says that something else can be read: so their order does not matter.
 #[derive(Debug, Default)]
-pub(crate) struct Traffic {
+struct Marks {
     in_hand: AtomicU32,
     requests: AtomicU32,
     moves: AtomicU32,
@@ -34,13 +48,13 @@ pub(crate) struct Traffic {
     is_tunnel: AtomicBool,
     is_at_end: AtomicBool,
     is_watched: AtomicBool,
-    expected: Mutex<Option<Expected>>,
 }
 
 impl Traffic {
     /// That of a connection whose first request is kept room for.
-    pub(super) fn new(expected: Expected) -> Self {
-        Self { expected: Mutex::new(Some(expected)), ..Self::default() }
+    pub(super) fn new(room: Room, stop: Stop) -> Self {
+        let expected = Mutex::new(Some(room.expect()));
+        Self { room, stop, expected, marks: Marks::default() }
     }
 
     /// Keeps no room any more.
@@ -48,61 +62,72 @@ impl Traffic {
         drop(self.expected.lock().unwrap_or_else(PoisonError::into_inner).take());
     }
 
+    pub(super) const fn stop(&self) -> &Stop {
+        &self.stop
+    }
+
+    /// Whether what is answered now is the last.
+    pub(super) fn is_to_end(&self) -> bool {
+        self.stop.is_asked()
+    }
+
     pub(super) fn seen(&self) -> Seen {
         Seen {
-            in_hand: self.in_hand.load(Relaxed),
-            requests: self.requests.load(Relaxed),
-            moves: self.moves.load(Relaxed),
-            has_unread: self.has_unread.load(Relaxed),
-            is_blocked: self.is_blocked.load(Relaxed),
-            is_http2: self.is_http2.load(Relaxed),
-            is_tunnel: self.is_tunnel.load(Relaxed),
+            in_hand: self.marks.in_hand.load(Relaxed),
+            requests: self.marks.requests.load(Relaxed),
+            moves: self.marks.moves.load(Relaxed),
+            has_unread: self.marks.has_unread.load(Relaxed),
+            is_blocked: self.marks.is_blocked.load(Relaxed),
+            is_http2: self.marks.is_http2.load(Relaxed),
+            is_tunnel: self.marks.is_tunnel.load(Relaxed),
         }
     }
 
     /// Whether the client has closed its side.
     pub(super) fn is_at_end(&self) -> bool {
-        self.is_at_end.load(Relaxed)
+        self.marks.is_at_end.load(Relaxed)
     }
 
-    /// Notes that a request was taken in hand.
-    pub(super) fn begin_request(&self) {
-        if self.requests.fetch_add(1, Relaxed) == 0 {
+    /// Takes a request in hand.
+    pub(super) fn begin_request(&self, label: &str) -> Held {
+        let held = self.room.begin(label);
+        self.marks.in_hand.fetch_add(1, Relaxed);
+        if self.marks.requests.fetch_add(1, Relaxed) == 0 {
             self.expect_nothing();
         }
-        self.in_hand.fetch_add(1, Relaxed);
+        held
     }
 
     pub(super) fn end_request(&self) {
-        self.in_hand.fetch_sub(1, Relaxed);
+        self.marks.in_hand.fetch_sub(1, Relaxed);
     }
 
     /// Notes that part of it may be handed over for another protocol.
     pub(super) fn become_tunnel(&self) {
-        self.is_tunnel.store(true, Relaxed);
+        self.marks.is_tunnel.store(true, Relaxed);
     }
 
     /// Does something during which each read that finds nothing asks the kernel too: what the runtime knows may be old.
     pub(super) async fn watched<F: Future>(&self, future: F) -> F::Output {
-        self.has_unread.store(false, Relaxed);
-        self.is_watched.store(true, Relaxed);
+        self.marks.has_unread.store(false, Relaxed);
+        self.marks.is_watched.store(true, Relaxed);
         let output = future.await;
-        self.is_watched.store(false, Relaxed);
+        self.marks.is_watched.store(false, Relaxed);
         output
     }
 
     fn note_read(&self, bytes: &[u8]) {
         if bytes.is_empty() {
-            self.is_at_end.store(true, Relaxed);
-        } else if self.moves.fetch_add(1, Relaxed) == 0 && bytes.starts_with(HTTP2) {
-            self.is_http2.store(true, Relaxed);
+            self.marks.is_at_end.store(true, Relaxed);
+        } else if self.marks.moves.fetch_add(1, Relaxed) == 0 && bytes.starts_with(HTTP2) {
+            self.marks.is_http2.store(true, Relaxed);
         }
     }
 
     fn note_written(&self, written: &Poll<io::Result<usize>>) {
-        self.is_blocked.store(written.is_pending(), Relaxed);
+        self.marks.is_blocked.store(written.is_pending(), Relaxed);
         if written.is_ready() {
-            self.moves.fetch_add(1, Relaxed);
+            self.marks.moves.fetch_add(1, Relaxed);
         }
     }
 }
@@ -157,9 +182,9 @@ impl<C: AsyncRead + AsFd + Unpin> AsyncRead for Connection<C> {
         let this = self.get_mut();
         let before = buffer.filled().len();
         let read = this.stream().poll_read(context, buffer);
-        if read.is_pending() && this.traffic.is_watched.load(Relaxed) {
+        if read.is_pending() && this.traffic.marks.is_watched.load(Relaxed) {
             let unread = this.stream.as_ref().map_or(Ok(0), ioctl_fionread);
-            this.traffic.has_unread.store(unread.is_ok_and(|bytes| bytes > 0), Relaxed);
+            this.traffic.marks.has_unread.store(unread.is_ok_and(|bytes| bytes > 0), Relaxed);
         }
         ready!(read)?;
         this.traffic.note_read(&buffer.filled()[before..]);
