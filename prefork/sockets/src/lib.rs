@@ -36,7 +36,7 @@ pub use any::{AnyAddr, AnyListener, AnyStream};
 pub use bound::{listens, name, peer_name, tcp_address, unix_address};
 pub use door::{close_to_newcomers, is_closed};
 pub use queue::{Queue, accept_queue};
-pub use sys::dropped;
+pub use sys::{Exchange, dropped, exchange};
 pub use terms::{Damage, Terms, disarm, is_deaf};
 pub use written::{EXAMPLES, UnixPeer, Written};
 

@@ -6,6 +6,7 @@
 use std::{
     io,
     os::fd::{AsFd, AsRawFd, BorrowedFd},
+    time::Duration,
 };
 
 use nix::libc;
@@ -30,6 +31,45 @@ pub(crate) fn tcp_queue(listener: BorrowedFd<'_>) -> Option<Queue> {
     let known = result == 0 && length as usize >= LIMIT + 4 && info[0] == STATE_LISTEN;
     let queue = Queue { waiting: word(QUEUE)?, limit: word(LIMIT)? };
     known.then_some(queue)
+}
+
+/// What has come and gone by a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Exchange {
+    /// How many segments with data have come from the peer.
+    pub received: u32,
+    /// How many were sent to it.
+    pub sent: u32,
+    /// How long ago something came last; since the connection was made, if nothing has.
+    pub received_ago: Duration,
+    /// The same of what was sent.
+    pub sent_ago: Duration,
+}
+
+/// Returns what has come and gone by a TCP connection; `None` if the kernel does not say, as for other sockets.
+///
+/// See `struct tcp_info` in `linux/tcp.h`. Times are in ms.
+#[must_use]
+pub fn exchange(connection: impl AsFd) -> Option<Exchange> {
+    const SENT_AGO: usize = 44;
+    const RECEIVED_AGO: usize = 52;
+    const RECEIVED: usize = 152;
+    const SENT: usize = RECEIVED + 4;
+    let mut info = [0u8; SENT + 4];
+    let mut length = libc::socklen_t::try_from(info.len()).ok()?;
+    let (fd, level, name) = (connection.as_fd().as_raw_fd(), libc::IPPROTO_TCP, libc::TCP_INFO);
+    let into = info.as_mut_ptr().cast();
+    // SAFETY: the kernel writes at most `length` bytes to `into`, which is as long, and the new length to `length`.
+    let result = unsafe { libc::getsockopt(fd, level, name, into, &raw mut length) };
+    let word = |at: usize| info[at..].first_chunk().copied().map(u32::from_ne_bytes);
+    let known = result == 0 && length as usize == info.len();
+    let exchange = Exchange {
+        received: word(RECEIVED)?,
+        sent: word(SENT)?,
+        received_ago: Duration::from_millis(word(RECEIVED_AGO)?.into()),
+        sent_ago: Duration::from_millis(word(SENT_AGO)?.into()),
+    };
+    known.then_some(exchange)
 }
 
 /// Returns how many connection attempts the kernel has dropped at a listening socket since it was made: of TCP, those
@@ -123,4 +163,34 @@ pub(crate) fn disconnect(socket: BorrowedFd<'_>) -> io::Result<()> {
     // SAFETY: `address` is as long as is said, and alive during the call, in which the kernel copies it.
     let result = unsafe { libc::connect(socket.as_raw_fd(), &raw const address, length) };
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        io::{Read, Write},
+        net::{TcpListener, TcpStream},
+        thread,
+    };
+
+    use super::*;
+
+    #[test]
+    fn an_exchange_is_seen() {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("bound");
+        let mut client =
+            TcpStream::connect(listener.local_addr().expect("bound")).expect("connected");
+        let (mut server, _) = listener.accept().expect("accepted");
+        let seen = |server: &TcpStream| exchange(server).expect("the kernel says so");
+        assert_eq!((seen(&server).received, seen(&server).sent), (0, 0));
+        client.write_all(b"?").expect("sent");
+        server.read_exact(&mut [0]).expect("received");
+        assert_eq!((seen(&server).received, seen(&server).sent), (1, 0));
+        thread::sleep(Duration::from_millis(20));
+        server.write_all(b"!").expect("sent");
+        let after = seen(&server);
+        assert_eq!((after.received, after.sent), (1, 1));
+        assert!(after.sent_ago < after.received_ago, "{after:?}");
+        assert_eq!(exchange(std::fs::File::open("/dev/null").expect("there")), None);
+    }
 }

@@ -80,6 +80,11 @@ impl Desk {
         desk
     }
 
+    /// Returns how many requests it has finished.
+    pub(super) const fn finished(&self) -> u64 {
+        self.usage.requests()
+    }
+
     /// Takes a request in hand; returns its place.
     pub(super) fn begin(&mut self, now: Time, label: &str) -> u32 {
         self.keep_order();

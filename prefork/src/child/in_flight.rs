@@ -185,6 +185,11 @@ impl InFlight {
         self.here().map_or(0, |shared| shared.desk().count())
     }
 
+    /// Returns how many requests were finished.
+    pub(super) fn finished(&self) -> u64 {
+        self.here().map_or(0, |shared| shared.desk().finished())
+    }
+
     /// What is shared, in the process whose it is: in a copy of it another thread may have had the lock.
     fn here(&self) -> Option<&Arc<Shared>> {
         self.0.as_ref().filter(|shared| shared.own.is_here())

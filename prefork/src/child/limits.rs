@@ -104,6 +104,11 @@ impl Usage {
         self.requests += 1;
     }
 
+    /// Returns how many requests were counted.
+    pub(super) const fn requests(&self) -> u64 {
+        self.requests
+    }
+
     /// Takes back that a request was counted.
     pub(super) const fn forget_request(&mut self) {
         self.requests = self.requests.saturating_sub(1);

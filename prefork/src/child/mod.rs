@@ -6,6 +6,7 @@ mod copy;
 mod desk;
 mod drain;
 mod in_flight;
+mod lend;
 mod life;
 mod limits;
 mod listener;
@@ -25,6 +26,7 @@ use prefork_core::{Generation, SlotId};
 pub(crate) use body::Body;
 use drain::Drain;
 pub use in_flight::{InFlight, InHand};
+pub use lend::Lent;
 pub(crate) use life::{ChildContext, live};
 pub(crate) use limits::Limits;
 pub(crate) use listener::INSIDE;
@@ -47,7 +49,7 @@ use crate::{
 
 /// What a main loop knows of the process it runs in, and how it takes work.
 ///
-/// Using any of [`accept`](Self::accept), [`accept_fd`](Self::accept_fd), [`try_accept`](Self::try_accept),
+/// Using any of [`accept`](Self::accept), [`accept_fd`](Self::accept_fd), [`try_accept`](Self::try_accept), [`lend`](Self::lend),
 /// [`replaced_after`](Self::replaced_after), [`should_stop`](Self::should_stop) and [`stop_fd`](Self::stop_fd) promises that the loop leaves when it is asked to: from then on
 /// `SIGTERM` asks, and no longer ends the process. A loop that breaks the promise is ended after
 /// [`graceful_timeout`](crate::Args::graceful_timeout).

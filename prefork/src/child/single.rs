@@ -54,6 +54,11 @@ impl Single {
         }
     }
 
+    /// Returns how many requests it has finished.
+    pub(super) const fn finished(&self) -> u64 {
+        self.usage.requests()
+    }
+
     /// Gives up all of it, for a child that is to have many requests in hand. What was in hand is put down, and counts for
     /// nothing.
     pub(super) fn give_up(&mut self) -> (Option<Slot>, Option<Reporter>, Usage) {

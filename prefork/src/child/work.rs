@@ -104,6 +104,22 @@ impl Work {
         }
     }
 
+    /// Whether anything is in hand, of the main loop or of other threads.
+    pub(super) fn has_any_in_hand(&self) -> bool {
+        match self {
+            Self::One(single) => single.is_in_hand(),
+            Self::Many(many) => many.in_flight.count() > 0,
+        }
+    }
+
+    /// Returns how many requests were finished.
+    pub(super) fn finished(&self) -> u64 {
+        match self {
+            Self::One(single) => single.finished(),
+            Self::Many(many) => many.in_flight.finished(),
+        }
+    }
+
     pub(super) const fn is_in_hand(&self) -> bool {
         match self {
             Self::One(single) => single.is_in_hand(),

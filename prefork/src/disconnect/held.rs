@@ -4,7 +4,7 @@
 //! then what it holds: a connection that has the address of a socket which listens. The parent cannot do that for it: a
 //! connection that was reset is in no table, and to its descriptor only the process itself can put questions.
 
-use std::{fs, net::SocketAddr, os::fd::BorrowedFd};
+use std::{fs, io, net::SocketAddr, os::fd::BorrowedFd};
 
 use prefork_netwatch::{Connection, Endpoint, Filter, Proto, State};
 use rustix::net::{AddressFamily, SocketType, getpeername, sockopt};
@@ -31,21 +31,47 @@ impl Accepted {
 
     /// Finds the one among these that was accepted from another of them.
     fn only_one(descriptors: &[BorrowedFd<'_>]) -> Option<Self> {
-        let (mut listening, mut others) = (Vec::new(), Vec::new());
-        for fd in descriptors {
-            match sockopt::socket_acceptconn(fd) {
-                Ok(true) => listening.extend(Endpoint::of_socket(fd)),
-                Ok(false) => others.push(*fd),
-                // No socket.
-                Err(_) => {}
-            }
-        }
-        let filter = Filter::listening(listening);
+        let Sockets { listening, others } = Sockets::among(descriptors);
+        let filter = Filter::listening(listening.into_iter().flat_map(Endpoint::of_socket));
         let mut accepted = others.into_iter().filter(|fd| is_accepted(*fd, &filter));
         let fd = accepted.next().filter(|_| accepted.next().is_none())?;
         let client = getpeername(fd).ok().flatten();
         Self::new(fd, client.and_then(|client| SocketAddr::try_from(client).ok())).ok()
     }
+}
+
+/// Some sockets.
+#[derive(Debug, Default)]
+pub(crate) struct Sockets<'a> {
+    pub(crate) listening: Vec<BorrowedFd<'a>>,
+    others: Vec<BorrowedFd<'a>>,
+}
+
+impl<'a> Sockets<'a> {
+    fn among(descriptors: &[BorrowedFd<'a>]) -> Self {
+        let mut sockets = Self::default();
+        for fd in descriptors {
+            match sockopt::socket_acceptconn(fd) {
+                Ok(true) => sockets.listening.push(*fd),
+                Ok(false) => sockets.others.push(*fd),
+                // No socket.
+                Err(_) => {}
+            }
+        }
+        sockets
+    }
+
+    /// Returns those that were accepted from one which listens at this address.
+    pub(crate) fn accepted_at(self, address: Endpoint) -> impl Iterator<Item = BorrowedFd<'a>> {
+        let filter = Filter::listening([address]);
+        self.others.into_iter().filter(move |fd| is_accepted(*fd, &filter))
+    }
+}
+
+/// Returns all sockets of this process.
+pub(crate) fn sockets() -> io::Result<Sockets<'static>> {
+    let entries = fs::read_dir("/proc/self/fd")?.collect::<io::Result<Vec<_>>>()?;
+    Ok(Sockets::among(&entries.iter().filter_map(descriptor).collect::<Vec<_>>()))
 }
 
 fn descriptor(entry: &fs::DirEntry) -> Option<BorrowedFd<'static>> {

@@ -12,4 +12,5 @@ mod watch;
 pub(crate) use accepted::Accepted;
 pub use handler::{Disconnect, DisconnectHandler, OnDisconnect};
 pub(crate) use handler::{Handler, Kind};
+pub(crate) use held::sockets;
 pub(crate) use watch::{Busy, ClientWatch, Gone};

@@ -190,6 +190,15 @@ pub(crate) fn borrow_descriptor(number: RawFd) -> Option<BorrowedFd<'static>> {
     rustix::io::fcntl_getfd(fd).is_ok().then_some(fd)
 }
 
+/// Puts another socket in the place of the one with this number. Whoever has the number goes on with that, and closes it.
+///
+/// To be called with the number of a descriptor that is open, whose owner is to find another one there.
+pub(crate) fn replace_descriptor(number: RawFd, with: BorrowedFd<'_>) -> io::Result<()> {
+    // SAFETY: the number stays open, and its owner's to close. That another socket is behind it is what the caller wants.
+    let result = unsafe { libc::dup3(with.as_raw_fd(), number, libc::O_CLOEXEC) };
+    if result == -1 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
 /// Takes what was left open under this number for this program, and keeps it from the programs that this
 /// one starts; `None` if nothing is open there.
 ///

@@ -1,7 +1,8 @@
-//! Counting the threads of this process.
+//! The threads of this process: how many there are, and signals for one of them.
 
 use std::{fmt, fs, io, os::unix::fs::MetadataExt, process};
 
+use nix::{libc, sys::signal::Signal};
 use prefork_core::one_line;
 
 /// How many threads are named in a message.
@@ -64,6 +65,13 @@ pub(crate) fn require_one() -> io::Result<()> {
             Others::look().map(|others| format!(": {others}")).unwrap_or_default()
         ))),
     }
+}
+
+/// Sends a signal to one thread of this process, by the name that it has in `/proc/self/task`; nothing happens if it has ended.
+pub(crate) fn signal(thread: i32, signal: Signal) {
+    let process = std::process::id();
+    // SAFETY: the call takes three numbers (see `tgkill(2)`), and reaches threads of this process alone.
+    unsafe { libc::syscall(libc::SYS_tgkill, process, thread, signal as libc::c_int) };
 }
 
 #[cfg(test)]

@@ -73,6 +73,12 @@ impl Poller {
         Ok(poller)
     }
 
+    /// Makes another one that wakes for what this one wakes for, for another thread.
+    pub(crate) fn share(&self) -> io::Result<Self> {
+        let epoll = self.epoll.as_ref().map(OwnedFd::try_clone).transpose()?;
+        Ok(Self { epoll, listeners: Vec::new() })
+    }
+
     /// Makes it wake when one of these becomes readable.
     pub(crate) fn add_stops<'a>(
         &self,
