@@ -223,24 +223,24 @@ fn jobs_in_hand_outlive_an_outage_of_redis() {
     let mut redis = Redis::start(&scene, Keeps::All);
     let workers = redis.start_jobs(&scene);
     let census = Census::begin(workers.pid());
-    for number in 0..4 {
-        let () = redis.connection.lpush("jobs", format!("sleep 50{number}")).expect("pushed");
+    for number in 0..3 {
+        let () = redis.connection.lpush("jobs", format!("sleep 150{number}")).expect("pushed");
     }
-    wait_until(PATIENCE, "all are in hand", || redis.in_hand().len() == 4);
+    wait_until(PATIENCE, "all are in hand", || redis.in_hand().len() == 3);
     redis.kill();
     // All have their results by now, and nowhere to store them; and nobody has ended.
     wait_until(PATIENCE, "all wait for Redis", || {
         scene.lines_with(LOG, "jobs: waiting for Redis: ").len() >= living(&workers).len()
     });
     redis.start_again();
-    wait_until(PATIENCE, "all are done", || length(&mut redis.connection, "jobs:done") >= 4);
+    wait_until(PATIENCE, "all are done", || length(&mut redis.connection, "jobs:done") >= 3);
     let () = redis.connection.lpush("jobs", "upper last").expect("pushed");
-    wait_until(PATIENCE, "it goes on", || length(&mut redis.connection, "jobs:done") >= 5);
+    wait_until(PATIENCE, "it goes on", || length(&mut redis.connection, "jobs:done") >= 4);
     let mut done = redis.all("jobs:done");
     done.sort_unstable();
-    assert_eq!(done, ["LAST", "slept 500", "slept 501", "slept 502", "slept 503"]);
+    assert_eq!(done, ["LAST", "slept 1500", "slept 1501", "slept 1502"]);
     let most = census.end().most;
-    assert!(most <= 6, "{most} children for 4 jobs");
+    assert!(most <= 5, "{most} children for 3 jobs");
     assert_eq!(scene.lines_with(LOG, "parent error: "), [""; 0], "no child has ended");
     workers.signal(Signal::TERM);
     assert!(workers.finish().end.is_success());
@@ -258,18 +258,18 @@ fn jobs_in_hand_outlive_a_redis_that_keeps_nothing() {
     let workers = redis.start_jobs(&scene);
     // Each worker's number of jobs is not 1, so that it can be taken for stored.
     for round in ["FIRST", "SECOND"] {
-        for number in 0..4 {
-            let () = redis.connection.lpush("jobs", format!("sleep 50{number}")).expect("pushed");
+        for number in 0..3 {
+            let () = redis.connection.lpush("jobs", format!("sleep 150{number}")).expect("pushed");
         }
-        wait_until(PATIENCE, "all are in hand", || redis.in_hand().len() == 4);
+        wait_until(PATIENCE, "all are in hand", || redis.in_hand().len() == 3);
         redis.kill();
         redis.start_again();
-        wait_until(PATIENCE, "all are done", || length(&mut redis.connection, "jobs:done") >= 4);
+        wait_until(PATIENCE, "all are done", || length(&mut redis.connection, "jobs:done") >= 3);
         let () = redis.connection.lpush("jobs", format!("upper {round}")).expect("pushed");
-        wait_until(PATIENCE, "it goes on", || length(&mut redis.connection, "jobs:done") >= 5);
+        wait_until(PATIENCE, "it goes on", || length(&mut redis.connection, "jobs:done") >= 4);
         let mut done = redis.all("jobs:done");
         done.sort_unstable();
-        assert_eq!(done, [round, "slept 500", "slept 501", "slept 502", "slept 503"]);
+        assert_eq!(done, [round, "slept 1500", "slept 1501", "slept 1502"]);
     }
     workers.signal(Signal::TERM);
     assert!(workers.finish().end.is_success());
