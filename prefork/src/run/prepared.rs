@@ -84,7 +84,8 @@ fn require_pidfds(settings: &Settings) -> Result<(), RunError> {
 
 fn refuse_threads(settings: &Settings) -> Result<(), RunError> {
     let forks = settings.daemonize || matches!(settings.pool, Pool::Children(_));
-    let others = Others::look().map_err(RunError::system("count the threads of this process"))?;
+    let others =
+        Others::at_start().map_err(RunError::system("count the threads of this process"))?;
     if forks && others.count() > 0 {
         return Err(RunError::Threads { count: others.count() + 1, names: others.to_string() });
     }

@@ -12,7 +12,7 @@ pub(super) fn guarded<S>(after_init: impl FnOnce() -> crate::Result<S>) -> crate
     if before != after {
         return Err(ChangedRights { before, after }.into());
     }
-    let others = Others::look()?;
+    let others = Others::at_start()?;
     if others.count() == 0 { Ok(state) } else { Err(LeftThreads(others).into()) }
 }
 

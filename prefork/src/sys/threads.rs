@@ -1,9 +1,12 @@
 //! The threads of this process: how many there are, and signals for one of them.
 
-use std::{fmt, fs, io, os::unix::fs::MetadataExt, process};
+use std::{fmt, fs, io, os::unix::fs::MetadataExt, process, thread, time::Duration};
 
 use nix::{libc, sys::signal::Signal};
 use prefork_core::one_line;
+
+/// How long a thread may take to name itself, or to be gone.
+const MOMENT: Duration = Duration::from_millis(50);
 
 /// How many threads are named in a message.
 const NAMED: usize = 8;
@@ -32,6 +35,19 @@ impl Others {
             Err(_) => Some("?".to_owned()),
         };
         Ok(Self { names: others.filter_map(name).collect() })
+    }
+
+    /// Looks for them before the daemon runs, where they keep it from starting.
+    ///
+    /// A thread gives itself its name, and one that was joined is still listed for a moment. So where there are any, it
+    /// looks once more, a little later.
+    pub(crate) fn at_start() -> io::Result<Self> {
+        let others = Self::look()?;
+        if others.count() == 0 {
+            return Ok(others);
+        }
+        thread::sleep(MOMENT);
+        Self::look()
     }
 
     pub(crate) const fn count(&self) -> usize {
