@@ -11,7 +11,7 @@ use rustix::{
     io::{FdFlags, fcntl_getfd},
 };
 
-use crate::sys::borrow_descriptor;
+use crate::sys::{borrow_descriptor, refused::Refusable};
 
 /// What is open under one number.
 ///
@@ -31,26 +31,27 @@ pub(crate) struct OpenFile {
 ///
 /// # Errors
 ///
-/// Fails if `/proc` cannot be read, or no descriptor more can be opened for that.
+/// Fails if `/proc` cannot be read, no descriptor more can be opened for that, or a sandbox refuses a call.
 pub(crate) fn open_files() -> io::Result<Vec<OpenFile>> {
     let numbers = fs::read_dir("/proc/self/fd")?.flatten();
     let numbers = numbers.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
     let mut numbers: Vec<RawFd> = numbers.collect();
     numbers.sort_unstable();
     // The directory that was just read is closed by now.
-    Ok(numbers.into_iter().filter_map(OpenFile::find).collect())
+    numbers.into_iter().filter_map(|number| OpenFile::find(number).transpose()).collect()
 }
 
 impl OpenFile {
-    fn find(number: RawFd) -> Option<Self> {
-        let target = fs::read_link(format!("/proc/self/fd/{number}")).ok()?;
-        let stat = fstat(borrow_descriptor(number)?).ok()?;
-        Some(Self {
+    fn find(number: RawFd) -> io::Result<Option<Self>> {
+        let Some(fd) = borrow_descriptor(number) else { return Ok(None) };
+        let target = fs::read_link(format!("/proc/self/fd/{number}")).of_call("readlink(2)")?;
+        let stat = fstat(fd).of_call("fstat(2)")?;
+        Ok(Some(Self {
             number,
             target,
             identity: (stat.st_dev, stat.st_ino),
             is_regular: FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile,
-        })
+        }))
     }
 
     /// To ask for more about it; `None` if it was closed.
@@ -88,7 +89,8 @@ mod tests {
     fn a_lock_of_this_process_is_known_from_one_of_the_file() {
         let files: [fs::File; 2] = std::array::from_fn(|_| tempfile::tempfile().expect("a file"));
         let holds = files.each_ref().map(|file| {
-            let found = OpenFile::find(file.as_raw_fd()).expect("it is open");
+            let found = OpenFile::find(file.as_raw_fd()).expect("nothing refuses it");
+            let found = found.expect("it is open");
             move || found.holds_a_lock_of_this_process()
         });
         flock(&files[0], FlockOperation::LockExclusive).expect("locked");
