@@ -74,10 +74,15 @@ impl Opened {
 impl Before {
     /// Returns the program's of those that are open now. A number may be another file's by now.
     fn of_program<'a>(&self, now: &'a [OpenFile]) -> Vec<&'a OpenFile> {
-        let is_of_program =
-            |file: &&OpenFile| self.of_program.contains(file) || !self.all.contains(file);
+        let is_of_program = |file: &&OpenFile| has(&self.of_program, file) || !has(&self.all, file);
         now.iter().filter(is_of_program).collect()
     }
+}
+
+/// Whether one is among these, which are in the order of their numbers: there may be tens of thousands.
+fn has(files: &[OpenFile], file: &OpenFile) -> bool {
+    let at = files.binary_search_by_key(&file.number, |it| it.number);
+    at.is_ok_and(|at| files[at] == *file)
 }
 
 /// `descriptor 7`, or `descriptors 7, 8`.
