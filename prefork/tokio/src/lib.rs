@@ -35,6 +35,8 @@
 //! - Linux, as `prefork`.
 //! - A connection that is closed after a while of silence can still cross with a request. HTTP clients send that again,
 //!   if it is one that can be sent twice.
+//! - Over HTTP/2, a request that crosses with the server's farewell by more than the [grace](Server::grace) is refused, with the
+//!   word that nobody has looked at it.
 //! - A handler that does not await keeps the others waiting, unless there are [more threads](Server::threads).
 //! - At most 500 children can wait at one listener in runtimes: the kernel limits how many epoll descriptors within others
 //!   lead to one file.

@@ -1,5 +1,6 @@
 //! Children that run tokio: what `prefork-tokio` promises.
 
+mod farewell;
 mod kept;
 mod load;
 
@@ -11,6 +12,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use farewell::{Frames, GOAWAY, PING};
 use kept::{Answer, Kept};
 use load::Stayers;
 use prefork_tests::{
@@ -124,8 +126,7 @@ fn lose_nothing(arguments: &[&str]) {
     let others: Vec<_> =
         seen.lost.iter().filter(|lost| lost.worker.is_some_and(|pid| pid != victim)).collect();
     assert!(others.is_empty(), "{others:?}");
-    // One that a client puts on its way while it answers the server's farewell is late; all but such are taken.
-    assert!(seen.refused <= 2, "{} requests over HTTP/2 came too late", seen.refused);
+    assert_eq!(seen.refused, 0, "requests over HTTP/2 came after the server's farewell");
     let in_hand_at_most = 40 + 5 * 4;
     assert!(seen.lost.len() <= in_hand_at_most, "{:?}", seen.lost);
 }
@@ -155,6 +156,26 @@ fn connections_are_closed_in_order_and_not_under_a_request() {
     assert_eq!(silent.rest().expect("it is closed in order"), b"");
     assert!(begun.elapsed() >= Duration::from_millis(1500), "{:?}", begun.elapsed());
     wait_until(PATIENCE, "the child has left", || living(&daemon).len() == 1);
+    stop_in_order(&daemon, &scene);
+}
+
+/// A client over HTTP/2 may have begun a request when it answers the server's farewell, and send it behind that.
+#[test]
+fn a_request_that_crosses_with_a_farewell_is_answered() {
+    let scene = scene!();
+    let daemon = start(&scene, &["--children", "1"]);
+    let mut connection = Frames::to(scene.address()).expect("it listens");
+    connection.send(1).expect("sent");
+    connection.until(|frame| frame.ends(1)).expect("it is answered");
+    daemon.signal(Signal::HUP);
+    let farewell = connection.until(|frame| frame.kind == PING).expect("it comes");
+    let ping = farewell.last().expect("it is there");
+    connection.send_behind_pong(ping, 3).expect("sent");
+    let answer = connection.until(|frame| frame.ends(3)).expect("it is answered");
+    assert!(answer.iter().all(|frame| frame.kind != GOAWAY), "{answer:?}");
+    let last = connection.until(|frame| frame.kind == GOAWAY).expect("all is settled");
+    assert_eq!(last.last().expect("it is there").last_stream(), 3);
+    assert!(connection.next().expect("it is closed in order").is_none());
     stop_in_order(&daemon, &scene);
 }
 

@@ -1,5 +1,6 @@
 //! Connections over which requests come.
 
+mod frames;
 mod idle;
 mod service;
 mod traffic;
@@ -142,6 +143,7 @@ async fn drive(mut served: Pin<&mut impl Served>, traffic: &Traffic, patience: P
             () = asked.as_mut(), if idle.phase() == Phase::Serving => idle.leave(traffic.seen()),
             () = timer.as_mut() => {
                 traffic.expect_nothing();
+                traffic.release_pong();
                 if mem::replace(&mut is_new, false) {
                     Next::Wait
                 } else if traffic.watched(poll_once(served.as_mut())).await.is_ready() {
@@ -154,7 +156,10 @@ async fn drive(mut served: Pin<&mut impl Served>, traffic: &Traffic, patience: P
         };
         match next {
             Next::Wait => {}
-            Next::Close => served.as_mut().begin_to_close(),
+            Next::Close => {
+                traffic.hold_pong();
+                served.as_mut().begin_to_close();
+            }
             Next::Drop => return,
         }
         let pause = match idle.phase() {

@@ -53,6 +53,9 @@ where
     fn call(&self, request: Request<Incoming>) -> Self::Future {
         let in_hand = self.begin(&request);
         let is_http2 = request.version() == Version::HTTP_2;
+        if is_http2 {
+            self.traffic.become_http2();
+        }
         Answering {
             state: State::Ready { app: self.app.clone(), request: Some(request) },
             in_hand: Some(in_hand),

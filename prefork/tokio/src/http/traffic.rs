@@ -14,7 +14,10 @@ use std::{
 use rustix::io::ioctl_fionread;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::idle::Seen;
+use super::{
+    frames::{Frames, PONG_LENGTH},
+    idle::Seen,
+};
 use crate::{
     Stop,
     accepting::Presence,
@@ -48,6 +51,7 @@ struct Marks {
     is_tunnel: AtomicBool,
     is_at_end: AtomicBool,
     is_watched: AtomicBool,
+    holds_pong: AtomicBool,
 }
 
 impl Traffic {
@@ -116,12 +120,32 @@ impl Traffic {
         output
     }
 
-    fn note_read(&self, bytes: &[u8]) {
+    /// Holds the client's answer to a farewell back from now on, over HTTP/2.
+    pub(super) fn hold_pong(&self) {
+        self.marks.holds_pong.store(true, Relaxed);
+    }
+
+    /// Lets it through, with the next read.
+    pub(super) fn release_pong(&self) {
+        self.marks.holds_pong.store(false, Relaxed);
+    }
+
+    /// Notes that requests come by HTTP/2.
+    pub(super) fn become_http2(&self) {
+        self.marks.is_http2.store(true, Relaxed);
+    }
+
+    /// Notes what was read; returns whether it is the first, and begins HTTP/2.
+    fn note_read(&self, bytes: &[u8]) -> bool {
         if bytes.is_empty() {
             self.marks.is_at_end.store(true, Relaxed);
-        } else if self.marks.moves.fetch_add(1, Relaxed) == 0 && bytes.starts_with(HTTP2) {
-            self.marks.is_http2.store(true, Relaxed);
+            return false;
         }
+        let begins = self.marks.moves.fetch_add(1, Relaxed) == 0 && bytes.starts_with(HTTP2);
+        if begins {
+            self.become_http2();
+        }
+        begins
     }
 
     fn note_written(&self, written: &Poll<io::Result<usize>>) {
@@ -138,6 +162,10 @@ pub(super) struct Connection<C> {
     stream: Option<C>,
     traffic: Arc<Traffic>,
     left: Left<C>,
+    /// Its frames, if it was seen from its beginning that it has some.
+    frames: Option<Frames>,
+    /// What is held back of what has come.
+    pong: Option<[u8; PONG_LENGTH]>,
     _presence: Presence,
 }
 
@@ -155,8 +183,14 @@ impl<C> Left<C> {
 impl<C> Connection<C> {
     pub(super) fn new(stream: C, traffic: Arc<Traffic>, presence: Presence) -> (Self, Left<C>) {
         let left = Arc::new(Mutex::new(None));
-        let connection =
-            Self { stream: Some(stream), traffic, left: Left(left.clone()), _presence: presence };
+        let connection = Self {
+            stream: Some(stream),
+            traffic,
+            left: Left(left.clone()),
+            frames: None,
+            pong: None,
+            _presence: presence,
+        };
         (connection, Left(left))
     }
 }
@@ -164,6 +198,35 @@ impl<C> Connection<C> {
 impl<C: Unpin> Connection<C> {
     fn stream(&mut self) -> Pin<&mut C> {
         Pin::new(self.stream.as_mut().expect("it is taken when this is dropped"))
+    }
+}
+
+impl<C> Connection<C> {
+    /// Takes a pong out of what was read from `before` on, if it is to be held back; returns whether that was all.
+    fn take_pong(&mut self, buffer: &mut ReadBuf<'_>, before: usize) -> bool {
+        let Some(frames) = &mut self.frames else { return false };
+        let read = &mut buffer.filled_mut()[before..];
+        let Some(place) = frames.advance(read) else { return false };
+        if !self.traffic.marks.holds_pong.load(Relaxed) || self.pong.is_some() {
+            return false;
+        }
+        let mut pong = [0; PONG_LENGTH];
+        pong.copy_from_slice(&read[place.clone()]);
+        self.pong = Some(pong);
+        read.copy_within(place.end.., place.start);
+        let left = read.len() - PONG_LENGTH;
+        buffer.set_filled(before + left);
+        left == 0
+    }
+
+    /// Reads the pong that was held back, if it is not any more; returns whether it has.
+    fn give_pong(&mut self, buffer: &mut ReadBuf<'_>) -> bool {
+        let is_time = self.frames.as_ref().is_some_and(Frames::is_between)
+            && buffer.remaining() >= PONG_LENGTH
+            && !self.traffic.marks.holds_pong.load(Relaxed);
+        let Some(pong) = self.pong.take_if(|_| is_time) else { return false };
+        buffer.put_slice(&pong);
+        true
     }
 }
 
@@ -180,15 +243,26 @@ impl<C: AsyncRead + AsFd + Unpin> AsyncRead for Connection<C> {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        let before = buffer.filled().len();
-        let read = this.stream().poll_read(context, buffer);
-        if read.is_pending() && this.traffic.marks.is_watched.load(Relaxed) {
-            let unread = this.stream.as_ref().map_or(Ok(0), ioctl_fionread);
-            this.traffic.marks.has_unread.store(unread.is_ok_and(|bytes| bytes > 0), Relaxed);
+        if this.give_pong(buffer) {
+            return Poll::Ready(Ok(()));
         }
-        ready!(read)?;
-        this.traffic.note_read(&buffer.filled()[before..]);
-        Poll::Ready(Ok(()))
+        loop {
+            let before = buffer.filled().len();
+            let read = this.stream().poll_read(context, buffer);
+            if read.is_pending() && this.traffic.marks.is_watched.load(Relaxed) {
+                let unread = this.stream.as_ref().map_or(Ok(0), ioctl_fionread);
+                this.traffic.marks.has_unread.store(unread.is_ok_and(|bytes| bytes > 0), Relaxed);
+            }
+            ready!(read)?;
+            if this.traffic.note_read(&buffer.filled()[before..]) {
+                this.frames = Some(Frames::new());
+            }
+            let was_all = this.take_pong(buffer, before);
+            // To have read nothing would be the end.
+            if !was_all {
+                return Poll::Ready(Ok(()));
+            }
+        }
     }
 }
 

@@ -6,12 +6,21 @@
 //! wrk -t2 -c200 -d10 http://127.0.0.1:8081/
 //! ```
 //!
+//! For HTTP/2 there are clients here, which count what they lose while the daemon is sent `SIGHUP` and `SIGUSR2`:
+//!
+//! ```text
+//! cargo bench -p prefork-tokio --bench axum -- load 50 10 127.0.0.1:8081
+//! ```
+//!
 //! The CPU time of each is in `/proc/PID/stat` of its processes.
+
+mod load;
 
 use std::{
     env,
     net::SocketAddr,
     process::{Child, Command},
+    time::Duration,
 };
 
 use axum::{Router, routing::get};
@@ -25,10 +34,19 @@ fn main() -> Result<(), BoxError> {
     match words[..] {
         ["children", count, address] => children(count.parse()?, address.to_owned()),
         ["processes", count, address] => processes(count.parse()?, address),
+        ["load", connections, seconds, address] => {
+            let time = Duration::from_secs(seconds.parse()?);
+            let seen = runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()?
+                .block_on(load::ask(connections.parse()?, time, address.parse()?));
+            println!("{seen:?}");
+            Ok(())
+        }
         ["process", address] => process(address.parse()?),
         _ => {
             println!(
-                "nothing is measured without: children COUNT ADDRESS, or: processes COUNT ADDRESS"
+                "nothing is measured without: children COUNT ADDRESS, processes COUNT ADDRESS, or load CONNECTIONS SECONDS ADDRESS"
             );
             Ok(())
         }
