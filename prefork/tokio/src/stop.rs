@@ -23,8 +23,9 @@ use tokio::sync::Notify;
 /// use std::time::Duration;
 ///
 /// let router: Router = Router::new().route("/news", get(async || {
+///     let stop = Stop::of_this_child();
 ///     tokio::select! {
-///         () = Stop::of_this_child().asked() => "nothing new\n",
+///         () = stop.asked() => "nothing new\n",
 ///         () = tokio::time::sleep(Duration::from_secs(60)) => "something\n",
 ///     }
 /// }));
