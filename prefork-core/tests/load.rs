@@ -208,3 +208,49 @@ fn a_child_that_rests_makes_no_pool_grow_for_long_where_the_queue_is_unknown() {
         assert!(unknown.spare <= known.spare * 5 / 4, "{unknown} and {known}");
     }
 }
+
+/// What a load fills, and one to be free: whatever a child can have in hand at once.
+#[test]
+fn a_pool_has_as_many_children_as_its_requests_fill() {
+    for at_once in [1, 2, 8, 64, 1000] {
+        // 200 at a time.
+        let traffic = Traffic::constant(ms(5), SECOND, 120 * SECOND).later(SECOND);
+        let traffic = traffic.until(240 * SECOND);
+        let mut world = World::new(&traffic);
+        let ours = world.concurrency(at_once).run(&ScalingPolicy::new(1, 500));
+        println!("200 at a time, {at_once} in each child: {ours}");
+        let fills = 200_u32.div_ceil(at_once);
+        assert_eq!((ours.lost, ours.at_end), (0, 1), "{at_once}: {ours}");
+        assert!((fills..=fills + 3).contains(&ours.largest), "{at_once}: {ours}");
+        // Until the parent looks again.
+        assert!(ours.waits.longest() < ms(200), "{at_once}: {ours}");
+    }
+}
+
+#[test]
+fn a_burst_of_a_thousand_is_served_at_once_by_few_children() {
+    let traffic = Traffic::burst(1000, SECOND).later(SECOND);
+    let mut world = World::new(&traffic);
+    let ours = world.concurrency(64).run(&ScalingPolicy::new(3, 150));
+    println!("burst of 1,000 on 3 children of 64: {ours}");
+    assert_eq!((ours.served, ours.at_end), (1000, 3), "{ours}");
+    // 16 are filled, and one is to be free.
+    assert!((16..=20).contains(&ours.largest), "{ours}");
+    assert!(ours.waits.longest() < ms(100), "{ours}");
+}
+
+/// One that hangs, or is killed, costs its own requests, and the others are served.
+#[test]
+fn a_fault_in_one_of_many_loses_what_that_one_had() {
+    let traffic = Traffic::constant(ms(5), SECOND, 60 * SECOND).later(SECOND);
+    for (fault, lost) in
+        [(Fault::Hang(3), 3..=3), (Fault::Kill(3), 1..=3 * 64), (Fault::FailForks(20), 0..=0)]
+    {
+        let mut world = World::new(&traffic);
+        world.concurrency(64).fault(30 * SECOND, fault);
+        let ours = world.run(&ScalingPolicy::new(1, 150));
+        println!("{fault:?}: {ours}");
+        assert!(lost.contains(&ours.lost), "{fault:?}: {ours}");
+        assert!(ours.largest <= 10, "{fault:?}: {ours}");
+    }
+}

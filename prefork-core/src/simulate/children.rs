@@ -1,13 +1,23 @@
 //! The children of a simulated pool.
 
-use crate::{Activity, SlotId, Tally, Time};
+use std::time::Duration;
+
+use crate::{Activity, Share, SlotId, Tally, Time};
 
 /// What a child is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Doing {
     Starting,
-    Idle { since: Time },
-    Busy { since: Time },
+    /// It has nothing in hand.
+    Idle {
+        since: Time,
+    },
+    /// It has one request in hand at least.
+    Busy {
+        /// When it took the last one.
+        since: Time,
+        in_hand: u32,
+    },
 }
 
 /// What a child holds.
@@ -63,18 +73,31 @@ impl Children {
         numbered.filter_map(|(slot, child)| Some((slot, child.as_ref()?)))
     }
 
+    /// How many requests a child has in hand.
+    pub(super) fn in_hand(&self, slot: SlotId) -> u32 {
+        match self.get(slot).map(|child| child.doing) {
+            Some(Doing::Busy { in_hand, .. }) => in_hand,
+            Some(Doing::Starting | Doing::Idle { .. }) | None => 0,
+        }
+    }
+
     /// Returns the lowest slot that is free.
     pub(super) fn free(&self) -> SlotId {
         let free = (0..).map(SlotId).find(|slot| self.get(*slot).is_none());
         free.expect("there are more numbers than children")
     }
 
-    /// What those that have started say of themselves.
-    pub(super) fn activities(&self) -> impl Iterator<Item = (SlotId, Activity)> {
-        self.iter().filter_map(|(slot, child)| match child.doing {
-            Doing::Starting => None,
-            Doing::Idle { since } => Some((slot, Activity::Idle { since })),
-            Doing::Busy { since } => Some((slot, Activity::Busy { since: Some(since) })),
+    /// What those that have started say of themselves, where each can have so many requests in hand at once.
+    pub(super) fn activities(&self, at_once: u32) -> impl Iterator<Item = (SlotId, Activity)> {
+        self.iter().filter_map(move |(slot, child)| {
+            let activity = match (child.doing, at_once) {
+                (Doing::Starting, _) => return None,
+                (Doing::Idle { since }, 1) => Activity::Idle { since },
+                (Doing::Busy { since, .. }, 1) => Activity::Busy { since: Some(since) },
+                (Doing::Idle { since }, _) => many(0, at_once, since),
+                (Doing::Busy { since, in_hand }, _) => many(in_hand, at_once, since),
+            };
+            Some((slot, activity))
         })
     }
 
@@ -90,4 +113,9 @@ impl Children {
         }
         tally
     }
+}
+
+fn many(in_hand: u32, at_once: u32, changed: Time) -> Activity {
+    let since = (in_hand > 0).then_some(changed);
+    Activity::Many { share: Share::claim(in_hand, at_once), changed, since, grace: Duration::ZERO }
 }

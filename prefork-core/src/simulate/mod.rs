@@ -59,6 +59,7 @@
 //! ```
 
 mod children;
+mod course;
 mod models;
 mod periodic;
 mod report;

@@ -14,15 +14,17 @@ pub(super) struct Supervised {
     /// Whether the next child that turns busy is to nudge.
     armed: bool,
     look: bool,
+    /// How many requests a child can have in hand.
+    at_once: u32,
     activities: Vec<(SlotId, Activity)>,
 }
 
 impl Supervised {
-    pub(super) fn new(policy: &ScalingPolicy) -> Self {
+    pub(super) fn new(policy: &ScalingPolicy, at_once: u32) -> Self {
         let mut config = Config::new(policy.min, policy.max).unwrap_or_else(|e| panic!("{e}"));
         config.pool = Pool::ByLoad(policy.tuning());
         let supervisor = Supervisor::new(config);
-        Self { supervisor, armed: false, look: false, activities: Vec::new() }
+        Self { supervisor, armed: false, look: false, at_once, activities: Vec::new() }
     }
 
     fn obey(&mut self, orders: &mut Vec<Order>) {
@@ -77,7 +79,7 @@ impl Manager for Supervised {
         self.obey(orders);
         if std::mem::take(&mut self.look) {
             self.activities.clear();
-            self.activities.extend(children.activities());
+            self.activities.extend(children.activities(self.at_once));
             self.supervisor.observe(now, &Observation { activities: &self.activities, waiting });
             self.obey(orders);
         }

@@ -1,16 +1,9 @@
 //! Children that serve a queue, under any manager.
 
-use std::{
-    cmp::Reverse,
-    collections::{BinaryHeap, VecDeque},
-    time::Duration,
-};
+use std::time::Duration;
 
 use super::{
-    Model, Traffic,
-    children::{Child, Children, Doing},
-    periodic::Periodic,
-    report::{Report, Retirements},
+    Model, Traffic, children::Children, course::Course, periodic::Periodic, report::Report,
     supervised::Supervised,
 };
 use crate::{Exit, ScalingPolicy, SlotId, Time};
@@ -49,15 +42,17 @@ pub enum Fault {
 /// ```
 #[derive(Clone, Debug)]
 pub struct World<'a> {
-    traffic: &'a Traffic,
-    start_time: Duration,
-    faults: Vec<(Duration, Fault)>,
-    queue: Queue,
+    pub(super) traffic: &'a Traffic,
+    pub(super) start_time: Duration,
+    pub(super) faults: Vec<(Duration, Fault)>,
+    pub(super) queue: Queue,
+    /// How many requests a child can have in hand.
+    pub(super) at_once: u32,
 }
 
 /// Whether it is known how many connections wait.
 #[derive(Clone, Copy, Debug)]
-enum Queue {
+pub(super) enum Queue {
     Known,
     Unknown,
 }
@@ -67,12 +62,34 @@ impl<'a> World<'a> {
     #[must_use]
     pub const fn new(traffic: &'a Traffic) -> Self {
         let start_time = Duration::from_millis(1);
-        Self { traffic, start_time, faults: Vec::new(), queue: Queue::Known }
+        Self { traffic, start_time, faults: Vec::new(), queue: Queue::Known, at_once: 1 }
     }
 
     /// Sets how long after its fork a child can take requests. Default 1 ms.
     pub const fn start_time(&mut self, time: Duration) -> &mut Self {
         self.start_time = time;
+        self
+    }
+
+    /// Sets how many requests each child can have in hand at once, at least 1. Default 1.
+    ///
+    /// # Examples
+    ///
+    /// 200 clients at a time fill four children that can have 64 in hand each, and a fifth is to be free:
+    ///
+    /// ```
+    /// use prefork_core::{ScalingPolicy, simulate::{Traffic, World}};
+    /// use std::time::Duration;
+    ///
+    /// let (ms, second) = (Duration::from_millis, Duration::from_secs(1));
+    /// let traffic = Traffic::constant(ms(5), second, 60 * second).later(second);
+    /// let mut world = World::new(&traffic);
+    /// let report = world.concurrency(64).run(&ScalingPolicy::new(1, 150));
+    /// assert_eq!(report.lost, 0, "{report}");
+    /// assert!((5..=6).contains(&report.largest), "{report}");
+    /// ```
+    pub const fn concurrency(&mut self, requests: u32) -> &mut Self {
+        self.at_once = if requests == 0 { 1 } else { requests };
         self
     }
 
@@ -95,7 +112,7 @@ impl<'a> World<'a> {
     /// Panics if `policy.min` is 0 or above `policy.max`, or that is above [`LARGEST_POOL`](crate::LARGEST_POOL).
     #[must_use]
     pub fn run(&self, policy: &ScalingPolicy) -> Report {
-        Course::new(self, Supervised::new(policy)).run()
+        Course::new(self, Supervised::new(policy, self.at_once)).run()
     }
 
     /// Has a pool that is looked after by another algorithm serve the traffic.
@@ -137,236 +154,4 @@ pub(super) trait Manager {
     fn note(&mut self, now: Time, happening: Happening, orders: &mut Vec<Order>);
     /// Takes in that a child has turned busy; returns whether that wakes the manager.
     fn nudge(&mut self, now: Time) -> bool;
-}
-
-/// What is on the agenda. A child is named with its serial number, as it may be gone by then.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum What {
-    Fails(usize),
-    Arrives(usize),
-    Ready(SlotId, u32),
-    Finishes(SlotId, u32),
-}
-
-/// A world that takes its course.
-struct Course<'a, M> {
-    world: &'a World<'a>,
-    manager: M,
-    now: Time,
-    children: Children,
-    /// Idle children that take work, the warmest last: the kernel wakes that one first.
-    idle: Vec<SlotId>,
-    queue: VecDeque<usize>,
-    agenda: BinaryHeap<Reverse<(Time, What)>>,
-    /// How many children are to hang, to lie, and how many forks to fail.
-    hanging: u32,
-    lying: u32,
-    failing_forks: u32,
-    retirements: Retirements,
-    alive_time: Duration,
-    busy_time: Duration,
-    report: Report,
-}
-
-impl<'a, M: Manager> Course<'a, M> {
-    fn new(world: &'a World<'a>, manager: M) -> Self {
-        let faults = world.faults.iter().enumerate();
-        let faults = faults.map(|(n, (after, _))| (Time::after_origin(*after), What::Fails(n)));
-        let first = world.traffic.arrivals().first();
-        let first = first.map(|(at, _)| (Time::after_origin(*at), What::Arrives(0)));
-        Self {
-            agenda: faults.chain(first).map(Reverse).collect(),
-            world,
-            manager,
-            now: Time::ZERO,
-            children: Children::default(),
-            idle: Vec::new(),
-            queue: VecDeque::new(),
-            hanging: 0,
-            lying: 0,
-            failing_forks: 0,
-            retirements: Retirements::default(),
-            alive_time: Duration::ZERO,
-            busy_time: Duration::ZERO,
-            report: Report::default(),
-        }
-    }
-
-    fn run(mut self) -> Report {
-        let length = self.world.traffic.end();
-        let end = Time::after_origin(length);
-        self.manage(Manager::start);
-        let base = self.children.alive();
-        loop {
-            let happens = self.agenda.peek().map(|Reverse((at, _))| *at);
-            let due = self.manager.due().map(|due| due.max(self.now));
-            let Some(next) = [happens, due].into_iter().flatten().min() else { break };
-            if next > end {
-                break;
-            }
-            self.now = next;
-            if happens == Some(next) {
-                self.happen();
-            } else {
-                self.look();
-            }
-        }
-        let alive: Duration = self.children.iter().map(|(_, child)| end.since(child.born)).sum();
-        let mut report = self.report;
-        report.spare = (self.alive_time + alive)
-            .saturating_sub(self.busy_time)
-            .saturating_sub(length.saturating_mul(base));
-        report.at_end = self.children.alive();
-        report.lost = self.world.traffic.requests() - report.served;
-        report.waits.sort();
-        report
-    }
-
-    fn look(&mut self) {
-        self.report.wakeups += 1;
-        let waiting = match self.world.queue {
-            Queue::Known => Some(u32::try_from(self.queue.len()).unwrap_or(u32::MAX)),
-            Queue::Unknown => None,
-        };
-        let mut orders = Vec::new();
-        self.manager.look(self.now, &self.children, waiting, &mut orders);
-        self.obey(orders);
-    }
-
-    fn manage(&mut self, happens: impl FnOnce(&mut M, Time, &mut Vec<Order>)) {
-        let mut orders = Vec::new();
-        happens(&mut self.manager, self.now, &mut orders);
-        self.obey(orders);
-    }
-
-    fn note(&mut self, happening: Happening) {
-        self.manage(|manager, now, orders| manager.note(now, happening, orders));
-    }
-
-    fn happen(&mut self) {
-        let Some(Reverse((_, what))) = self.agenda.pop() else { return };
-        match what {
-            What::Fails(fault) => self.fail(self.world.faults[fault].1),
-            What::Arrives(request) => {
-                if let Some((at, _)) = self.world.traffic.arrivals().get(request + 1) {
-                    let next = (Time::after_origin(*at), What::Arrives(request + 1));
-                    self.agenda.push(Reverse(next));
-                }
-                self.queue.push_back(request);
-                if let Some(slot) = self.idle.pop() {
-                    self.take_work(slot);
-                }
-            }
-            What::Ready(slot, serial) => {
-                if self.lives(slot, serial) {
-                    self.note(Happening::Ready(slot));
-                    self.go_on(slot);
-                }
-            }
-            What::Finishes(slot, serial) => {
-                if self.lives(slot, serial) {
-                    self.report.served += 1;
-                    if !std::mem::replace(&mut self.children.at(slot).worked, true) {
-                        self.note(Happening::Worked(slot));
-                    }
-                    self.go_on(slot);
-                }
-            }
-        }
-    }
-
-    fn lives(&self, slot: SlotId, serial: u32) -> bool {
-        self.children.get(slot).is_some_and(|child| child.serial == serial)
-    }
-
-    fn fail(&mut self, fault: Fault) {
-        match fault {
-            Fault::Hang(count) => self.hanging += count,
-            Fault::FailForks(count) => self.failing_forks += count,
-            Fault::Lie(count) => {
-                let idle = u32::try_from(self.idle.len()).unwrap_or(u32::MAX).min(count);
-                self.idle.drain(..idle as usize);
-                self.lying += count - idle;
-            }
-            Fault::Kill(count) => {
-                let slots = self.children.iter().map(|(slot, _)| slot).take(count as usize);
-                for slot in slots.collect::<Vec<_>>() {
-                    self.idle.retain(|other| *other != slot);
-                    self.bury(slot, Exit::Signal { number: 9, core_dumped: false });
-                }
-            }
-        }
-    }
-
-    /// A child has nothing in hand.
-    fn go_on(&mut self, slot: SlotId) {
-        if self.children.at(slot).retired {
-            self.bury(slot, Exit::Code(0));
-        } else if self.lying > 0 {
-            self.lying -= 1;
-            self.children.at(slot).doing = Doing::Idle { since: self.now };
-        } else if self.queue.is_empty() {
-            self.children.at(slot).doing = Doing::Idle { since: self.now };
-            self.idle.push(slot);
-        } else {
-            self.take_work(slot);
-        }
-    }
-
-    fn take_work(&mut self, slot: SlotId) {
-        let Some(request) = self.queue.pop_front() else { return };
-        let (arrived, work) = self.world.traffic.arrivals()[request];
-        self.report.waits.add(self.now.since(Time::after_origin(arrived)));
-        let child = self.children.at(slot);
-        child.doing = Doing::Busy { since: self.now };
-        if self.hanging > 0 {
-            self.hanging -= 1;
-        } else {
-            self.busy_time += work;
-            self.agenda.push(Reverse((self.now + work, What::Finishes(slot, child.serial))));
-        }
-        // Who goes on with the next request has said in between that it is idle.
-        if self.manager.nudge(self.now) {
-            self.report.wakeups += 1;
-        }
-    }
-
-    fn obey(&mut self, orders: Vec<Order>) {
-        for order in orders {
-            match order {
-                Order::Fork(slot) => self.fork(slot.unwrap_or_else(|| self.children.free())),
-                Order::Retire(slot) => {
-                    self.retirements.note(self.now);
-                    let child = self.children.at(slot);
-                    child.retired = true;
-                    if let Doing::Idle { .. } = child.doing {
-                        self.idle.retain(|other| *other != slot);
-                        self.bury(slot, Exit::Code(0));
-                    }
-                }
-            }
-        }
-    }
-
-    fn fork(&mut self, slot: SlotId) {
-        if self.failing_forks > 0 {
-            self.failing_forks -= 1;
-            self.note(Happening::ForkFailed(slot));
-            return;
-        }
-        let (serial, born) = (self.report.forks, self.now);
-        let doing = Doing::Starting;
-        self.children.insert(slot, Child { serial, doing, worked: false, retired: false, born });
-        self.report.forks += 1;
-        self.report.regrets += u32::from(self.retirements.regret(self.now));
-        self.report.largest = self.report.largest.max(self.children.alive());
-        self.agenda.push(Reverse((self.now + self.world.start_time, What::Ready(slot, serial))));
-        self.note(Happening::Forked(slot));
-    }
-
-    fn bury(&mut self, slot: SlotId, exit: Exit) {
-        let child = self.children.remove(slot);
-        self.alive_time += self.now.since(child.born);
-        self.note(Happening::Exited(slot, exit));
-    }
 }

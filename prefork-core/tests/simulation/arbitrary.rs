@@ -23,6 +23,7 @@ pub(crate) fn arb_life() -> impl Strategy<Value = Life> {
         2 => (1u32..5).prop_map(|descendants| Life { descendants, ..Life::healthy() }),
         1 => Just(Life { heeds_ask: false, descendants: 2, ..Life::healthy() }),
         1 => Just(Life { heeds_ask: false, heeds_interrupt: false, ..Life::healthy() }),
+        2 => (2u32..9).prop_map(|at_once| Life { at_once, ..Life::healthy() }),
     ]
 }
 

@@ -15,6 +15,8 @@ pub(crate) struct Life {
     pub(crate) heeds_interrupt: bool,
     /// How many processes follow each other that it starts and lets go of.
     pub(crate) descendants: u32,
+    /// How many requests it can have in hand at once.
+    pub(crate) at_once: u32,
 }
 
 impl Life {
@@ -27,6 +29,7 @@ impl Life {
             heeds_ask: true,
             heeds_interrupt: true,
             descendants: 0,
+            at_once: 1,
         }
     }
 
@@ -39,6 +42,7 @@ impl Life {
             heeds_ask: true,
             heeds_interrupt: true,
             descendants: 0,
+            at_once: 1,
         }
     }
 }

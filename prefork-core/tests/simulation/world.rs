@@ -12,7 +12,7 @@ use std::{
 
 use prefork_core::{
     Action, Activity, AdoptedAs, Config, Descendants, Event, Exit, Hook, Notice, Observation,
-    Progress, Request, SlotId, Stats, Supervisor, Time, Verdict,
+    Progress, Request, Share, SlotId, Stats, Supervisor, Time, Verdict,
 };
 
 use crate::{
@@ -464,9 +464,15 @@ impl World {
 
     /// Shows the supervisor what the children are doing.
     fn look(&mut self) {
-        let activity = |child: &Child| match child.busy {
-            Some(since) => Activity::Busy { since: Some(since) },
-            None => Activity::Idle { since: Time::ZERO },
+        let activity = |child: &Child| match (child.busy, child.life.at_once) {
+            (Some(since), 1) => Activity::Busy { since: Some(since) },
+            (None, 1) => Activity::Idle { since: Time::ZERO },
+            (since, of) => Activity::Many {
+                share: Share::claim(u32::from(since.is_some()), of),
+                changed: since.unwrap_or(Time::ZERO),
+                since,
+                grace: Duration::ZERO,
+            },
         };
         let activities: Vec<_> =
             self.children.iter().map(|(slot, child)| (*slot, activity(child))).collect();
