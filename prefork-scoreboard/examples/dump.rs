@@ -48,18 +48,22 @@ fn dump(path: &std::path::Path) -> Result<(), Box<dyn Error>> {
         tally.stalled,
         tally.gone
     )?;
-    writeln!(out, "slot  pid      gen  requests  state  since      client                  label")?;
+    writeln!(
+        out,
+        "slot  pid      gen  requests  in hand     state  since      client                  label"
+    )?;
     for record in snapshot.records() {
         if record.status().class() == Class::Empty {
             continue;
         }
         writeln!(
             out,
-            "{:<5} {:<8} {:<4} {:<9} {:<6} {:<10} {:<23} {}",
+            "{:<5} {:<8} {:<4} {:<9} {:<11} {:<6} {:<10} {:<23} {}",
             record.slot(),
             record.pid().map_or_else(|| "-".to_owned(), |pid| pid.to_string()),
             record.generation(),
             record.requests(),
+            format!("{} of {}", record.in_hand(), record.concurrency()),
             record.status().letter(),
             record.since_update().map_or_else(|| "-".to_owned(), |since| format!("{since:.1?}")),
             record.client(),

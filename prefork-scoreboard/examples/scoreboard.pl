@@ -130,7 +130,7 @@ say join "\t", $title ne '' ? $title : '-', (undef, 'owned', 'shared')[$kind], $
 my $facts = whole($file, 1096, 3000);
 say join '=', @$_ for defined $facts ? lines(substr($facts, 24), unpack 'x16 Q<', $facts) : ();
 my @names = map { join '/', grep { defined } @$_{qw(name unit)} } @columns;
-say join "\t", qw(slot state pid life requests since label client), @names;
+say join "\t", qw(slot state pid life requests), 'in hand', qw(since label client), @names;
 
 for my $slot (0 .. $slots - 1) {
     my $at  = $stride * ($slot + 1);
@@ -143,6 +143,10 @@ for my $slot (0 .. $slots - 1) {
     my ($state, $label, $client) = unpack 'x16 C3', $raw;
     next if $state == 0;
     my ($pid, undef, undef, $requests, undef, undef, $start, undef, $changed) = unpack 'x24 L<2 Q<7', $raw;
+    my ($in_hand, $more) = unpack 'x92 S<2', $raw;
+    # Of one that has one at a time, the state says it.
+    $in_hand = $more ? $in_hand > $more + 1 ? $more + 1 : $in_hand : chr($state) =~ /[RWDL]/ ? 1 : 0;
+    my $hands = sprintf '%d of %d', $in_hand, $more + 1;
     # CLOCK_MONOTONIC, but for what the machine has slept.
     my ($uptime) = split ' ', do { open my $up, '<', '/proc/uptime' or die "no uptime: $!\n"; scalar <$up> };
     my $since = $uptime - $changed / 1e9;
@@ -153,5 +157,5 @@ for my $slot (0 .. $slots - 1) {
         !defined $found ? '?' : $_->{kind} eq 'text' ? printable($found =~ s/\0.*//sr) : unpack 'Q<', $found
     } @columns;
     my @texts = map { printable($_) } substr($raw, 96, $label < 96 ? $label : 96), substr $raw, 192, $client < 64 ? $client : 64;
-    say join "\t", $slot, printable(chr $state), $pid, life_of($pid, $start), $requests, $since, @texts, @values;
+    say join "\t", $slot, printable(chr $state), $pid, life_of($pid, $start), $requests, $hands, $since, @texts, @values;
 }

@@ -131,6 +131,9 @@ def slot(board, fd, number):
     if state == 0:
         return None
     pid, _, generation, requests, _, _, start, begun, changed = struct.unpack_from("<2I7Q", raw, 24)
+    in_hand, more = struct.unpack_from("<2H", raw, 92)
+    # Of one that has one at a time, the state says it.
+    in_hand = min(in_hand, more + 1) if more else int(state in b"RWDL")
     values = whole(fd, at + 256, 256) if board["columns"] else None
     now = time.clock_gettime_ns(time.CLOCK_MONOTONIC)
     return {
@@ -140,6 +143,8 @@ def slot(board, fd, number):
         "life": board["life_of"](pid, start),
         "generation": generation,
         "requests": requests,
+        "in_hand": in_hand,
+        "concurrency": more + 1,
         "since": (now - changed) / 1e9 if board["is_of_this_boot"] and changed <= now + 10**9 else None,
         "label": printable(raw[96:96 + min(label, 96)]),
         "client": printable(raw[192:192 + min(client, 64)]),
@@ -190,14 +195,15 @@ def show(board):
     for name, fact in board["facts"]:
         print(f"{name}={fact}")
     names = [f"{it['name']}/{it['unit']}" if it["unit"] else it["name"] for it in board["columns"]]
-    print("slot", "state", "pid", "life", "requests", "since", "label", "client", *names, sep="\t")
+    print("slot", "state", "pid", "life", "requests", "in hand", "since", "label", "client", *names, sep="\t")
     for it in board["taken"]:
         if it["state"] == "?":
             print(it["slot"], "?", "-", it["life"], sep="\t")
             continue
         since = "-" if it["since"] is None else f"{max(it['since'], 0):.1f}"
         values = ["?" if found is None else found for found in it["values"].values()]
-        print(it["slot"], it["state"], it["pid"], it["life"], it["requests"], since, it["label"], it["client"],
+        hands = f"{it['in_hand']} of {it['concurrency']}"
+        print(it["slot"], it["state"], it["pid"], it["life"], it["requests"], hands, since, it["label"], it["client"],
               *values, sep="\t")
 
 

@@ -32,9 +32,9 @@ fn report(slot: &mut Slot) {
     });
 }
 
-const REPORTED: &str = "18446744073709551614\tT\tGET /caf\u{e9} ?[2J?\t[2001:db8::1]:443\t18446744073709551615\tphotos-3 \u{e9}?\t0\n";
+const REPORTED: &str = "18446744073709551614\t0 of 1\tT\tGET /caf\u{e9} ?[2J?\t[2001:db8::1]:443\t18446744073709551615\tphotos-3 \u{e9}?\t0\n";
 
-const NOTHING: &str = "0\tT\t\t\t0\t\t0\n";
+const NOTHING: &str = "0\t0 of 1\tT\t\t\t0\t\t0\n";
 
 fn example(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("examples").join(name)
@@ -50,8 +50,8 @@ fn assert_read(path: &Path, expected: &str) {
         let printed = String::from_utf8_lossy(&output.stdout);
         let timeless = |line: &str| {
             let mut fields: Vec<_> = line.split('\t').collect();
-            if fields.len() > 5 && fields[5].parse::<f64>().is_ok_and(|since| since < 600.0) {
-                fields[5] = "T";
+            if fields.len() > 6 && fields[6].parse::<f64>().is_ok_and(|since| since < 600.0) {
+                fields[6] = "T";
             }
             fields.join("\t") + "\n"
         };
@@ -62,8 +62,7 @@ fn assert_read(path: &Path, expected: &str) {
     }
 }
 
-const COLUMNS: &str =
-    "slot\tstate\tpid\tlife\trequests\tsince\tlabel\tclient\twritten/bytes\tvolume\tqueue\n";
+const COLUMNS: &str = "slot\tstate\tpid\tlife\trequests\tin hand\tsince\tlabel\tclient\twritten/bytes\tvolume\tqueue\n";
 
 #[test]
 fn readers_in_other_languages_read_what_was_written() {
@@ -84,7 +83,7 @@ fn readers_in_other_languages_read_what_was_written() {
     let running = format!(
         "thumb\u{2013}nails\towned\t5\t{pid}\trunning\nname=hello\nlisten=127.0.0.1:80\n{COLUMNS}\
          0\tS\t0\trunning\t{NOTHING}2\tK\t{pid}\trunning\t{REPORTED}3\t?\t-\trunning\n\
-         4\tS\t0\trunning\t0\tT\t\t\t?\t?\t?\n"
+         4\tS\t0\trunning\t0\t0 of 1\tT\t\t\t?\t?\t?\n"
     );
     assert_read(&path, &running);
 
@@ -121,6 +120,34 @@ fn readers_in_other_languages_tell_the_dead() {
     });
 }
 
+#[test]
+fn readers_in_other_languages_read_how_many_requests_are_in_hand() {
+    let directory = directory();
+    let path = directory.path().join("board");
+    let board = BoardOptions::new().title("crowd").create(&path, 4).expect("a board");
+    let pid = std::process::id();
+    let mut expected = format!(
+        "crowd\towned\t4\t{pid}\trunning\n\
+         slot\tstate\tpid\tlife\trequests\tin hand\tsince\tlabel\tclient\n"
+    );
+    for (index, (in_hand, concurrency, shown, state)) in [
+        (3, 64, "3 of 64", 'W'),
+        (0, 64, "0 of 64", '_'),
+        (9, 2, "2 of 2", 'W'),
+        (1, 1, "1 of 1", 'W'),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        board.assign(index, 1).expect("a slot");
+        board.enter(index).expect("mine").update(|report| {
+            report.in_hand(in_hand, concurrency);
+        });
+        expected += &format!("{index}\t{state}\t{pid}\trunning\t0\t{shown}\tT\t\t\n");
+    }
+    assert_read(&path, &expected);
+}
+
 /// Columns that cannot be are passed over, by each reader alike, and what is no board is refused.
 #[test]
 fn readers_in_other_languages_believe_nothing() {
@@ -133,7 +160,7 @@ fn readers_in_other_languages_believe_nothing() {
         column=504 counter last bytes\ncolumn=280 gauge last\ncolumn=280 gauge\n";
     forge(&path, lines);
     let pid = std::process::id();
-    let columns = "slot\tstate\tpid\tlife\trequests\tsince\tlabel\tclient\tlast/bytes\n";
+    let columns = "slot\tstate\tpid\tlife\trequests\tin hand\tsince\tlabel\tclient\tlast/bytes\n";
     assert_read(&path, &format!("a?[2J\towned\t1\t{pid}\trunning\n{columns}"));
     drop(board);
     for contents in [&b""[..], b"PFSBOARD", &[b'x'; 9000]] {

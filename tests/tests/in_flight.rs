@@ -138,7 +138,8 @@ fn a_request_that_hangs_is_found_among_others() {
         daemon.wait_for_children(PATIENCE, 1, &[child]);
         let lines = scene.lines_with("error.log", "at one request for");
         assert_eq!(lines.len(), 1, "{lines:?}");
-        assert!(lines[0].contains(&format!("GET {path}, of {}", hung.client())), "{lines:?}");
+        let what = format!(": GET {path}, of {}, and 1 more", hung.client());
+        assert!(lines[0].contains(&what), "{lines:?}");
         hung.answer().expect_err("nobody can answer it");
         patient.answer().expect_err("nor the other, in the same child");
         assert_eq!(daemon.get("/").expect("another serves").status, 200);

@@ -133,6 +133,8 @@ fn read(board: &Board, snapshot: &mut Snapshot, repaired: bool) {
                 .updated()
                 .is_none_or(|updated| { updated.since(record.read_at()).as_secs_f64() <= 1.0 })
         );
+        assert!((1..=format::MAX_CONCURRENCY).contains(&record.concurrency()));
+        assert!(record.in_hand() <= record.concurrency());
         let _ = (record.since_update(), record.request_time(), record.started_wall());
         let unknown = matches!(
             record.status(),

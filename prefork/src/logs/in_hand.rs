@@ -25,6 +25,8 @@ pub(crate) enum InHand {
         client: String,
         /// The time since it began.
         time: Duration,
+        /// How many the child has in hand besides.
+        others: u32,
     },
 }
 
@@ -37,6 +39,7 @@ impl InHand {
                 label: record.label().to_owned(),
                 client: record.client().to_owned(),
                 time: record.request_time().unwrap_or_default(),
+                others: record.in_hand().saturating_sub(1),
             },
             // What was finished is over, though the scoreboard shows it until something else begins.
             Some(_) => Self::Nothing,
@@ -46,8 +49,8 @@ impl InHand {
     /// The same of a child that has been there for so long: it cannot have been at it for longer.
     pub(crate) fn within(self, lived: Duration) -> Self {
         match self {
-            Self::Request { label, client, time } => {
-                Self::Request { label, client, time: time.min(lived) }
+            Self::Request { label, client, time, others } => {
+                Self::Request { label, client, time: time.min(lived), others }
             }
             Self::Unknown | Self::Nothing => self,
         }
@@ -67,13 +70,25 @@ impl InHand {
         }
     }
 
-    /// What it is about, behind a line that has the time: `: GET /, of 127.0.0.1:7`.
+    /// What it is about, behind a line that has the time: `: GET /, of 127.0.0.1:7`, or `: GET /, of 127.0.0.1:7, and 2 more`.
     pub(crate) fn what(&self) -> String {
+        let more = match self.others() {
+            0 => String::new(),
+            others => format!(", and {others} more"),
+        };
         match (self.label(), self.client()) {
-            (None, None) => String::new(),
-            (Some(label), None) => format!(": {label}"),
-            (None, Some(client)) => format!(": a request of {client}"),
-            (Some(label), Some(client)) => format!(": {label}, of {client}"),
+            (None, None) if more.is_empty() => String::new(),
+            (None, None) => format!(": a request{more}"),
+            (Some(label), None) => format!(": {label}{more}"),
+            (None, Some(client)) => format!(": a request of {client}{more}"),
+            (Some(label), Some(client)) => format!(": {label}, of {client}{more}"),
+        }
+    }
+
+    const fn others(&self) -> u32 {
+        match self {
+            Self::Request { others, .. } => *others,
+            Self::Unknown | Self::Nothing => 0,
         }
     }
 
@@ -106,10 +121,11 @@ mod tests {
 
     #[test]
     fn what_is_not_said_is_left_out() {
-        let request = |label: &str, client: &str| {
+        let among = |others, label: &str, client: &str| {
             let time = Duration::from_millis(1200);
-            InHand::Request { label: label.to_owned(), client: client.to_owned(), time }
+            InHand::Request { label: label.to_owned(), client: client.to_owned(), time, others }
         };
+        let request = |label: &str, client: &str| among(0, label, client);
         let table = [
             (InHand::Unknown, ""),
             (InHand::Nothing, "; nothing in hand"),
@@ -117,6 +133,9 @@ mod tests {
             (request("GET /", ""), "; in hand for 1.2 s: GET /"),
             (request("", "[::1]:7"), "; in hand for 1.2 s: a request of [::1]:7"),
             (request("GET /", "[::1]:7"), "; in hand for 1.2 s: GET /, of [::1]:7"),
+            (among(2, "", ""), "; in hand for 1.2 s: a request, and 2 more"),
+            (among(2, "GET /", ""), "; in hand for 1.2 s: GET /, and 2 more"),
+            (among(9, "GET /", "[::1]:7"), "; in hand for 1.2 s: GET /, of [::1]:7, and 9 more"),
         ];
         for (in_hand, text) in table {
             assert_eq!(in_hand.to_string(), text);
