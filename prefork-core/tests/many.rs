@@ -196,6 +196,26 @@ fn clients_of_many_are_their_childs_business() {
     assert!(!is_checked(has(5, at(5))));
 }
 
+#[test]
+fn a_pool_at_its_maximum_has_enough_while_there_is_room() {
+    for (in_hand, waiting, is_logged) in [
+        (1, Some(0), false),
+        (63, None, false),
+        (64, Some(0), true),
+        (64, None, true),
+        (1, Some(1), true),
+    ] {
+        let mut config = Config::new(1, 1).expect("valid");
+        config.pool = Pool::BY_LOAD;
+        let mut supervisor = serving(config);
+        let actions = shown(&mut supervisor, at(10), [has(in_hand, at(5))], waiting);
+        let is_notice = |action: &Action| {
+            matches!(action, Action::Log(Notice::Pool(PoolNotice::AtMaximum { .. })))
+        };
+        assert_eq!(actions.iter().any(is_notice), is_logged, "{in_hand}, {waiting:?}: {actions:?}");
+    }
+}
+
 /// Each connection waits though there is room: what runs the requests is held up by one of them.
 #[test]
 fn children_that_take_nothing_while_connections_wait_have_no_room() {

@@ -217,7 +217,9 @@ impl Supervisor {
             watch.observe_at = Some(now + GROWING);
         }
         look.into_iter().for_each(|by| watch.observe_by(by));
-        self.log_at_maximum(now, &mut watch, Load { waiting: observation.waiting, ..load });
+        let is_short = watch.ramp.short() > 0 && !self.has_room(observation);
+        let short = is_short.then_some(Load { waiting: observation.waiting, ..load });
+        self.log_at_maximum(now, &mut watch, short);
         self.end_hung(now, &mut watch, observation);
         self.end_cancelled(now, &mut watch.clients, observation);
         watch.clients.note_work(now, &self.config, observation);
@@ -299,17 +301,16 @@ impl Supervisor {
     }
 
     /// Says that more children are wanted than there may be, once until that has not been so for a
-    /// while, and then that it is over: a child that is seen between two requests does not end it.
-    fn log_at_maximum(&mut self, now: Time, watch: &mut Watch, load: Load) {
+    /// while, and then that it is over: a child that is seen between two requests does not end it. `short` is the load, if
+    /// they are wanted now.
+    fn log_at_maximum(&mut self, now: Time, watch: &mut Watch, short: Option<Load>) {
         if let Some(Full { since, seen }) = watch.full
             && now.since(seen) >= EPISODE
         {
             watch.full = None;
             self.log(Notice::Pool(PoolNotice::BelowMaximum { lasted: seen.since(since) }));
         }
-        if watch.ramp.short() == 0 {
-            return;
-        }
+        let Some(load) = short else { return };
         match &mut watch.full {
             Some(full) => full.seen = now,
             None => {

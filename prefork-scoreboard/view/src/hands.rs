@@ -43,6 +43,12 @@ impl View {
         self.rows.iter().any(Row::has_many)
     }
 
+    /// Returns whether any process that can have several requests in hand has fewer.
+    #[must_use]
+    pub fn has_room(&self) -> bool {
+        self.serving().any(|row| row.has_many() && row.in_hand < row.concurrency)
+    }
+
     /// Returns how many requests are in hand.
     #[must_use]
     pub fn in_hand(&self) -> u64 {
@@ -76,7 +82,7 @@ mod tests {
         let mut view = many();
         let hands: Vec<_> = view.rows.iter().map(Row::hands).collect();
         assert_eq!(hands, [Some("16 of 64".into()), Some("0 of 64".into()), None]);
-        assert_eq!((view.in_hand(), view.concurrency()), (17, 129));
+        assert_eq!((view.in_hand(), view.concurrency(), view.has_room()), (17, 129, true));
         assert!((view.at_work() - 1.25).abs() < 1e-9, "{}", view.at_work());
         view.rows[0].life = Life::Gone;
         assert_eq!((view.in_hand(), view.concurrency()), (1, 65), "it serves nobody");
@@ -85,7 +91,7 @@ mod tests {
     #[test]
     fn of_one_at_a_time_those_at_work_count() {
         let view = view();
-        assert!(!view.has_many());
+        assert!(!view.has_many() && !view.has_room());
         assert_eq!((view.in_hand(), view.concurrency()), (2, 3));
         assert!((view.at_work() - 2.0).abs() < 1e-9);
     }

@@ -224,7 +224,8 @@ fn full(view: &View) -> Option<String> {
     let waiting = view.owner.queue().map(|queue| queue.waiting).filter(|waiting| *waiting > 0);
     let waiting = waiting.map(|waiting| format!(", {waiting} waiting")).unwrap_or_default();
     let busy = view.tally.busy;
-    (most > 0 && busy >= most).then(|| format!("full, {busy} of {most} busy{waiting}"))
+    let is_full = most > 0 && busy >= most && !view.has_room();
+    is_full.then(|| format!("full, {busy} of {most} busy{waiting}"))
 }
 
 #[cfg(test)]

@@ -121,6 +121,11 @@ fn a_full_pool_is_well_and_it_is_warned_of_those_that_wait() {
     let text = "WARNING: full, 2 of 2 busy, 18 waiting: hello 0.1.0, pid 3999, up 3h05m: 2 children of 1 to 2, 0 idle, 2 \
                 busy, queue 18 of 4096";
     assert_eq!(judge(&view, None), Finding { exit: Exit::Done, text: text.into() });
+    // One of them can have many requests in hand, and has room.
+    (view.rows[0].in_hand, view.rows[0].concurrency) = (63, 64);
+    assert!(judge(&view, None).text.starts_with("all is well: "), "{:?}", judge(&view, None));
+    view.rows[0].in_hand = 64;
+    assert!(judge(&view, None).text.starts_with("WARNING: full"), "{:?}", judge(&view, None));
 }
 
 #[test]
