@@ -106,7 +106,6 @@ impl Desk {
         self.keep_order();
         self.order.remove(&(self.counts_from(place), place));
         self.free.push(place);
-        self.shown = self.shown.filter(|shown| *shown != place);
         self.usage.count_request();
         self.publish(1);
         match self.usage.look_at_requests() {
