@@ -70,7 +70,7 @@ impl Board {
         if !board.is_of_this_boot() {
             return Err(ClaimError::Boot { path: board.name });
         }
-        let namespace = process::pid_namespace().unwrap_or(0);
+        let namespace = process::Own::known().namespace.unwrap_or(0);
         if board.header.pid_namespace != namespace {
             return Err(ClaimError::Namespace { path: board.name });
         }
@@ -220,7 +220,7 @@ pub(crate) fn is_abandoned(copy: &[u64; WORDS]) -> bool {
 fn occupy(board: &Board, offset: u64) -> io::Result<()> {
     let file = &board.file;
     let pid = u64::from(std::process::id());
-    let start = process::own_start().unwrap_or(0);
+    let start = process::Own::known().start.unwrap_or(0);
     write::word(file, offset, record::PROCESS_START, start)?;
     write::word(file, offset, record::PID, pid)?;
     board.empty_values(offset)?;

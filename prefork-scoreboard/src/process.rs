@@ -18,23 +18,28 @@ pub(crate) fn plausible_pid(number: u64) -> Option<u32> {
 
 /// When this process started, in clock ticks since boot, if `/proc` shows it.
 pub(crate) fn own_start() -> Option<u64> {
-    Own::known().start
+    match stat("self") {
+        Stat::Running { start, .. } => Some(start),
+        Stat::Ended | Stat::Unknown => None,
+    }
 }
 
 /// The inode of this process's pid namespace, if `/proc` shows it.
 pub(crate) fn pid_namespace() -> Option<u64> {
-    Own::known().namespace
+    fs::metadata("/proc/self/ns/pid").ok().map(|namespace| namespace.ino())
 }
 
 /// What never changes in the life of a process, and is a third of what a claim costs to look up.
+///
+/// It costs memory of a process, which one that enters a slot once does without.
 #[derive(Debug, Clone, Copy)]
-struct Own {
-    start: Option<u64>,
-    namespace: Option<u64>,
+pub(crate) struct Own {
+    pub(crate) start: Option<u64>,
+    pub(crate) namespace: Option<u64>,
 }
 
 impl Own {
-    fn known() -> Self {
+    pub(crate) fn known() -> Self {
         static KNOWN: Mutex<Option<(Maker, Own)>> = Mutex::new(None);
         // Another thread may have held the lock when this process was forked.
         let Ok(mut known) = KNOWN.try_lock() else { return Self::look() };
@@ -45,12 +50,7 @@ impl Own {
     }
 
     fn look() -> Self {
-        let start = match stat("self") {
-            Stat::Running { start, .. } => Some(start),
-            Stat::Ended | Stat::Unknown => None,
-        };
-        let namespace = fs::metadata("/proc/self/ns/pid").ok().map(|namespace| namespace.ino());
-        Self { start, namespace }
+        Self { start: own_start(), namespace: pid_namespace() }
     }
 }
 
