@@ -13,24 +13,35 @@ use nix::libc;
 
 use crate::Queue;
 
+/// The first bytes of what the kernel reports of a TCP socket: see `struct tcp_info` in `linux/tcp.h`.
+struct TcpInfo<const SIZE: usize>([u8; SIZE]);
+
+impl<const SIZE: usize> TcpInfo<SIZE> {
+    /// Asks the kernel; `None` of other sockets, and where it has fewer bytes.
+    fn of(socket: BorrowedFd<'_>) -> Option<Self> {
+        let mut info = [0u8; SIZE];
+        let mut length = libc::socklen_t::try_from(SIZE).ok()?;
+        let (fd, level, name) = (socket.as_raw_fd(), libc::IPPROTO_TCP, libc::TCP_INFO);
+        let into = info.as_mut_ptr().cast();
+        // SAFETY: the kernel writes at most `length` bytes to `into`, which is as long, and the new length to `length`.
+        let result = unsafe { libc::getsockopt(fd, level, name, into, &raw mut length) };
+        (result == 0 && length as usize == SIZE).then_some(Self(info))
+    }
+
+    fn word(&self, at: usize) -> Option<u32> {
+        self.0.get(at..)?.first_chunk().copied().map(u32::from_ne_bytes)
+    }
+}
+
 /// Returns how many connections wait to be accepted at a listening TCP socket; `None` of other sockets.
 pub(crate) fn tcp_queue(listener: BorrowedFd<'_>) -> Option<Queue> {
-    /// The length of the queue is where the kernel has `tcpi_unacked` for connections (see
-    /// `struct tcp_info` in `linux/tcp.h`), after 8 bytes and four words; its limit is in the next word.
+    /// The length of the queue is where the kernel has `tcpi_unacked` for connections, after 8 bytes and four words; its
+    /// limit is in the next word.
     const QUEUE: usize = 24;
     const LIMIT: usize = QUEUE + 4;
     const STATE_LISTEN: u8 = 10;
-    let mut info = [0u8; 32];
-    let mut length: libc::socklen_t = 32;
-    let (fd, level, name) = (listener.as_raw_fd(), libc::IPPROTO_TCP, libc::TCP_INFO);
-    let into = info.as_mut_ptr().cast();
-    // SAFETY: the kernel writes at most `length` bytes to `into`, which is as long, and the new
-    // length to `length`.
-    let result = unsafe { libc::getsockopt(fd, level, name, into, &mut length) };
-    let word = |at: usize| info[at..].first_chunk().copied().map(u32::from_ne_bytes);
-    let known = result == 0 && length as usize >= LIMIT + 4 && info[0] == STATE_LISTEN;
-    let queue = Queue { waiting: word(QUEUE)?, limit: word(LIMIT)? };
-    known.then_some(queue)
+    let info = TcpInfo::<{ LIMIT + 4 }>::of(listener).filter(|info| info.0[0] == STATE_LISTEN)?;
+    Some(Queue { waiting: info.word(QUEUE)?, limit: info.word(LIMIT)? })
 }
 
 /// What has come and gone by a connection.
@@ -48,28 +59,20 @@ pub struct Exchange {
 
 /// Returns what has come and gone by a TCP connection; `None` if the kernel does not say, as for other sockets.
 ///
-/// See `struct tcp_info` in `linux/tcp.h`. Times are in ms.
+/// Times are in ms.
 #[must_use]
 pub fn exchange(connection: impl AsFd) -> Option<Exchange> {
     const SENT_AGO: usize = 44;
     const RECEIVED_AGO: usize = 52;
     const RECEIVED: usize = 152;
     const SENT: usize = RECEIVED + 4;
-    let mut info = [0u8; SENT + 4];
-    let mut length = libc::socklen_t::try_from(info.len()).ok()?;
-    let (fd, level, name) = (connection.as_fd().as_raw_fd(), libc::IPPROTO_TCP, libc::TCP_INFO);
-    let into = info.as_mut_ptr().cast();
-    // SAFETY: the kernel writes at most `length` bytes to `into`, which is as long, and the new length to `length`.
-    let result = unsafe { libc::getsockopt(fd, level, name, into, &raw mut length) };
-    let word = |at: usize| info[at..].first_chunk().copied().map(u32::from_ne_bytes);
-    let known = result == 0 && length as usize == info.len();
-    let exchange = Exchange {
-        received: word(RECEIVED)?,
-        sent: word(SENT)?,
-        received_ago: Duration::from_millis(word(RECEIVED_AGO)?.into()),
-        sent_ago: Duration::from_millis(word(SENT_AGO)?.into()),
-    };
-    known.then_some(exchange)
+    let info = TcpInfo::<{ SENT + 4 }>::of(connection.as_fd())?;
+    Some(Exchange {
+        received: info.word(RECEIVED)?,
+        sent: info.word(SENT)?,
+        received_ago: Duration::from_millis(info.word(RECEIVED_AGO)?.into()),
+        sent_ago: Duration::from_millis(info.word(SENT_AGO)?.into()),
+    })
 }
 
 /// Returns how many connection attempts the kernel has dropped at a listening socket since it was made: of TCP, those
