@@ -8,6 +8,7 @@ use super::Parent;
 use crate::{
     board::{Outcome, Phase},
     logs::describe::Span,
+    sockets::listeners::Place,
     start::identity,
     system::clock,
     system::os::Shortage,
@@ -47,9 +48,9 @@ impl Parent<'_> {
     }
 
     /// Shows how many connections wait at the addresses where it listens.
-    pub(super) fn show_places(&mut self) {
+    pub(super) fn show_places(&mut self, places: Vec<Place>) {
         if let Some(board) = &mut self.runtime_files.board {
-            board.about.places(self.listeners.places());
+            board.about.places(places);
         }
     }
 

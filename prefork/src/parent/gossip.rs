@@ -3,7 +3,7 @@
 use prefork_core::{Activity, Event, Observation, RequestCount, SlotId, Time};
 
 use super::Parent;
-use crate::{board::Look, logs::InHand, system::clock};
+use crate::{board::Look, logs::InHand, sockets::listeners::waiting_at, system::clock};
 
 impl Parent<'_> {
     /// Goes on with the children of the old program.
@@ -33,8 +33,9 @@ impl Parent<'_> {
         self.mend_listeners(clock::now());
         match self.activities() {
             Some(activities) => {
-                let waiting = self.listeners.waiting();
-                self.show_places();
+                let places = self.listeners.places();
+                let waiting = waiting_at(&places);
+                self.show_places(places);
                 let observation = Observation { activities: &activities, waiting };
                 self.supervisor.observe(clock::now(), &observation);
             }

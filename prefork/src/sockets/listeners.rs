@@ -155,16 +155,9 @@ impl Listeners {
 
     /// Returns how many connections wait at all of them, and may; `None` if that is not known of one, or no
     /// connection can wait at any.
+    #[cfg(any(test, feature = "status"))]
     pub(crate) fn queue(&self) -> Option<Queue> {
-        let listening = self.sockets.iter().filter(|listening| listening.can_queue());
-        let queues = listening.map(|listening| accept_queue(&listening.socket));
-        queues.reduce(|sum, queue| {
-            let (sum, queue) = (sum?, queue?);
-            Some(Queue {
-                waiting: sum.waiting.saturating_add(queue.waiting),
-                limit: sum.limit.saturating_add(queue.limit),
-            })
-        })?
+        in_all(self.queues().map(accept_queue))
     }
 
     /// Those at which connections can wait.
@@ -177,8 +170,7 @@ impl Listeners {
     /// that is not known of one, or no connection can wait at any.
     #[cfg(any(test, feature = "status"))]
     pub(crate) fn dropped(&self) -> Option<u64> {
-        let listening = self.sockets.iter().filter(|listening| listening.can_queue());
-        let dropped = listening.map(|it| prefork_sockets::dropped(&it.socket).map(u64::from));
+        let dropped = self.queues().map(|it| prefork_sockets::dropped(it).map(u64::from));
         dropped.reduce(|sum, dropped| Some(sum? + dropped?))?
     }
 
@@ -190,11 +182,23 @@ impl Listeners {
         };
         self.sockets.iter().filter(|listening| listening.can_queue()).map(place).collect()
     }
+}
 
-    /// Returns how many connections wait at all of them; `None` as with [`queue`](Self::queue).
-    pub(crate) fn waiting(&self) -> Option<u32> {
-        self.queue().map(|queue| queue.waiting)
-    }
+/// Returns how many connections wait at all of these places; `None` if that is not known of one, or
+/// there is none.
+pub(crate) fn waiting_at(places: &[Place]) -> Option<u32> {
+    in_all(places.iter().map(|place| place.queue)).map(|queue| queue.waiting)
+}
+
+/// Adds queues up; `None` if one is not known, or there is none.
+fn in_all(queues: impl Iterator<Item = Option<Queue>>) -> Option<Queue> {
+    queues.reduce(|sum, queue| {
+        let (sum, queue) = (sum?, queue?);
+        Some(Queue {
+            waiting: sum.waiting.saturating_add(queue.waiting),
+            limit: sum.limit.saturating_add(queue.limit),
+        })
+    })?
 }
 
 impl Listening {
@@ -261,7 +265,7 @@ mod tests {
         assert_eq!(listeners.dropped(), Some(0));
         // One waits; the next ones are not answered, and would try again.
         let clients: Vec<_> = (0..3).map(|_| connect_without_waiting(&address)).collect();
-        assert_eq!(listeners.waiting(), Some(1));
+        assert_eq!(waiting_at(&listeners.places()), Some(1));
         assert_eq!(listeners.dropped(), Some(2));
         drop(clients);
     }

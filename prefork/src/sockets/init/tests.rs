@@ -3,7 +3,7 @@
 use std::net::{Ipv4Addr, TcpStream, UdpSocket};
 
 use super::*;
-use crate::{logs::log::Log, sockets::unix_socket::tests::alone};
+use crate::{logs::log::Log, sockets::listeners::waiting_at, sockets::unix_socket::tests::alone};
 
 fn init() -> Init {
     Init::new("test".to_owned(), false, std::env::current_dir().ok())
@@ -18,12 +18,12 @@ fn waiting_connections_are_counted() {
     let mut init = init();
     let listener = init.listen("127.0.0.1:0").expect("bound");
     let listeners = init.into_listeners().0;
-    assert_eq!(listeners.waiting(), Some(0));
+    assert_eq!(waiting_at(&listeners.places()), Some(0));
     let address = listener.local_addr().expect("bound");
     let clients: Vec<_> = (0..5).map(|_| TcpStream::connect(address).expect("connected")).collect();
-    assert_eq!(listeners.waiting(), Some(5));
+    assert_eq!(waiting_at(&listeners.places()), Some(5));
     drop(listener.accept().expect("accepted"));
-    assert_eq!(listeners.waiting(), Some(4));
+    assert_eq!(waiting_at(&listeners.places()), Some(4));
     drop(clients);
 }
 
@@ -37,7 +37,7 @@ fn closed_doors_keep_those_who_are_inside() {
     listeners.close_doors(&log());
     let late = TcpStream::connect(address).expect_err("it is closed");
     assert_eq!(late.kind(), io::ErrorKind::ConnectionRefused);
-    assert_eq!(listeners.waiting(), Some(1));
+    assert_eq!(waiting_at(&listeners.places()), Some(1));
     drop(listener.accept().expect("it still waits"));
     drop(client);
 }
@@ -219,15 +219,15 @@ fn the_queue_is_that_of_sockets_that_have_one() {
     init.activate(vec![activated("udp", datagrams())]);
     drop(init.activated("udp").expect("asked"));
     let listeners = init.into_listeners().0;
-    assert_eq!((listeners.waiting(), listeners.queue()), (None, None));
+    assert_eq!((waiting_at(&listeners.places()), listeners.queue()), (None, None));
     let mut init = self::init();
     init.activate(vec![activated("udp", datagrams())]);
     drop(init.activated("udp").expect("asked"));
     init.listen("127.0.0.1:0").expect("bound");
     let listeners = init.into_listeners().0;
-    assert_eq!(listeners.waiting(), Some(0));
+    assert_eq!(waiting_at(&listeners.places()), Some(0));
     assert!(listeners.queue().expect("there is one").limit > 0);
-    assert_eq!(self::init().into_listeners().0.waiting(), None);
+    assert_eq!(waiting_at(&self::init().into_listeners().0.places()), None);
 }
 
 /// The service manager gives the same socket to the next daemon.
@@ -242,5 +242,5 @@ fn doors_of_the_service_manager_stay_open() {
     assert_eq!(listeners.outliving().len(), 1);
     listeners.close_doors(&log());
     TcpStream::connect_timeout(&address, std::time::Duration::from_secs(5)).expect("let in");
-    assert_eq!(listeners.waiting(), Some(1));
+    assert_eq!(waiting_at(&listeners.places()), Some(1));
 }
