@@ -1,27 +1,48 @@
 //! Knows which process may clean up.
 
 use crate::sys::ForkMark;
+use std::process;
 
-/// Remembers the process that made it, so that a forked child cleans nothing up.
+/// Remembers the process that made it, so that a forked child knows that it is another.
+///
+/// To ask costs one load. Comparing pids would take a system call each time, and is deceived by pid namespaces.
+///
+/// # Examples
+///
+/// ```
+/// use prefork_scoreboard::Maker;
+///
+/// let maker = Maker::new();
+/// assert!(maker.is_here());
+/// ```
 #[derive(Debug)]
-pub(crate) struct Maker {
+pub struct Maker {
     pid: u32,
     mark: ForkMark,
 }
 
+impl Default for Maker {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl Maker {
-    pub(crate) fn new() -> Self {
-        Self { pid: std::process::id(), mark: ForkMark::new() }
+    /// Remembers this process, at the cost of a page of memory.
+    #[must_use]
+    pub fn new() -> Self {
+        Self { pid: process::id(), mark: ForkMark::new() }
     }
 
-    /// Returns whether this process is the maker, at the cost of one load.
+    /// Returns whether this process is the maker.
     #[inline]
-    pub(crate) fn is_here(&self) -> bool {
-        self.mark.is_own()
+    #[must_use]
+    pub fn is_here(&self) -> bool {
+        self.mark.is_own().unwrap_or_else(|| self.pid == process::id())
     }
 
     /// The same, surer, at the cost of a system call: for what cannot be undone.
     pub(crate) fn is_surely_here(&self) -> bool {
-        self.mark.is_own() && self.pid == std::process::id()
+        self.is_here() && self.pid == process::id()
     }
 }

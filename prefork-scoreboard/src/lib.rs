@@ -138,6 +138,7 @@ pub use error::{
     HeaderFault, OpenError, SlotError,
 };
 pub use facts::{Facts, names};
+pub use guard::Maker;
 pub use header::Kind;
 pub use holder::Holder;
 pub use life::Life;

@@ -77,10 +77,10 @@ impl WordPages {
 /// Remembers which process made it, across fork, at the cost of one load to ask.
 ///
 /// A private page is marked `MADV_WIPEONFORK`, so a forked child finds zero where the maker finds
-/// one. Comparing pids would take a system call each time, and is deceived by pid namespaces.
+/// one.
 #[derive(Debug)]
 pub(crate) struct ForkMark {
-    /// `None` where the kernel offers no such page; then every process counts as the maker.
+    /// `None` where the kernel offers no such page.
     page: Option<MmapRaw>,
 }
 
@@ -93,11 +93,11 @@ impl ForkMark {
         mark
     }
 
-    /// Returns whether this process made the mark, rather than having inherited it.
+    /// Returns whether this process made the mark, rather than having inherited it; `None` where that is not known.
     #[inline]
-    pub(crate) fn is_own(&self) -> bool {
+    pub(crate) fn is_own(&self) -> Option<bool> {
         // Relaxed: only this process writes the page, once, before it hands the mark out.
-        self.word().is_none_or(|word| word.load(Ordering::Relaxed) == 1)
+        self.word().map(|word| word.load(Ordering::Relaxed) == 1)
     }
 
     #[inline]

@@ -9,13 +9,12 @@ use std::{
     time::Duration,
 };
 
-use prefork_scoreboard::Slot;
+use prefork_scoreboard::{Maker, Slot};
 
 use super::{Child, desk::Desk, limits::Usage};
 use crate::{
     channels::{Report, Reporter},
     logs::{log::Log, stderr},
-    sys::OwnProcess,
     system::clock,
 };
 
@@ -126,7 +125,7 @@ pub struct InHand {
 
 #[derive(Debug)]
 struct Shared {
-    own: OwnProcess,
+    maker: Maker,
     reporter: Option<Reporter>,
     log: Log,
     has_worked: AtomicBool,
@@ -147,8 +146,8 @@ impl InFlight {
         let is_shown = slot.is_some();
         let page = reporter.as_ref().map(Reporter::page);
         let desk = Mutex::new(Desk::new(slot, page, usage, concurrency));
-        let (own, has_worked) = (OwnProcess::new(), AtomicBool::new(false));
-        let shared = Shared { own, reporter, log, has_worked, is_shown, desk };
+        let (maker, has_worked) = (Maker::new(), AtomicBool::new(false));
+        let shared = Shared { maker, reporter, log, has_worked, is_shown, desk };
         shared.changed();
         Self(Some(Arc::new(shared)))
     }
@@ -192,7 +191,7 @@ impl InFlight {
 
     /// What is shared, in the process whose it is: in a copy of it another thread may have had the lock.
     fn here(&self) -> Option<&Arc<Shared>> {
-        self.0.as_ref().filter(|shared| shared.own.is_here())
+        self.0.as_ref().filter(|shared| shared.maker.is_here())
     }
 }
 
@@ -226,7 +225,7 @@ impl InHand {
     }
 
     fn here(&self) -> Option<&Shared> {
-        self.shared.as_deref().filter(|shared| shared.own.is_here())
+        self.shared.as_deref().filter(|shared| shared.maker.is_here())
     }
 }
 

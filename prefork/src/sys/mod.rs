@@ -1,8 +1,7 @@
 //! Every `unsafe` of this crate.
 //!
 //! Processes (`processes.rs`), C's standard output, signal dispositions, the signal handler of a child, the
-//! pages that hold the process title and the words shared with children, figures for others (`figures.rs`), whether
-//! this process is a copy (`own_process.rs`), descriptors
+//! pages that hold the process title and the words shared with children, figures for others (`figures.rs`), descriptors
 //! known by their numbers, the environment, who has sent a signal (`last_sender.rs`), and
 //! the way back from an upgrade (`way_back.rs`). Each wrapper states what makes it sound;
 //! callers need no `unsafe`.
@@ -12,7 +11,6 @@
 mod figures;
 mod last_sender;
 pub(crate) mod memory_file;
-mod own_process;
 pub(crate) mod pages;
 mod processes;
 pub(crate) mod refused;
@@ -40,7 +38,6 @@ use rustix::{
 
 pub(crate) use figures::SharedFigures;
 pub(crate) use last_sender::LastSender;
-pub(crate) use own_process::OwnProcess;
 pub(crate) use processes::{
     ChildState, Forked, fork, limit_of_locks, look_at_children, send_nothing, signal_group_of,
 };
