@@ -45,6 +45,7 @@
 
 mod accepted;
 mod accepting;
+mod app;
 mod growth;
 mod http;
 mod room;
@@ -52,6 +53,7 @@ mod server;
 mod stop;
 
 pub use accepted::{Accepted, AnyStream};
+pub use app::App;
 pub use server::{Server, run, serve};
 pub use stop::Stop;
 

@@ -6,17 +6,12 @@ use std::{
     time::Duration,
 };
 
-use hyper::{
-    Request, Response,
-    body::{Body, Incoming},
-};
 use hyper_util::{rt::TokioExecutor, server::conn::auto};
 use prefork::{BoxError, Child, Listener};
 use tokio::runtime::{self, Runtime};
-use tower_service::Service;
 
 use crate::{
-    Accepted, Stop,
+    Accepted, App, Stop,
     accepted::IntoTokio,
     accepting::accept_all,
     http::{self, Patience},
@@ -60,16 +55,11 @@ impl Default for Server {
 /// # Errors
 ///
 /// Those of [`Server::serve`].
-pub fn serve<L, S, B>(child: &mut Child, listener: &L, app: S) -> prefork::Result
+pub fn serve<L, S>(child: &mut Child, listener: &L, app: S) -> prefork::Result
 where
     L: Listener + ?Sized,
     L::Connection: Accepted,
-    S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
-    S::Future: Send,
-    S::Error: Into<BoxError>,
-    B: Body + Send + 'static,
-    B::Data: Send,
-    B::Error: Into<BoxError>,
+    S: App,
 {
     Server::new().serve(child, listener, app)
 }
@@ -151,16 +141,11 @@ impl Server {
     /// # Errors
     ///
     /// Fails if the runtime cannot be had, and with the errors of [`Child::try_accept`](prefork::Child::try_accept).
-    pub fn serve<L, S, B>(&self, child: &mut Child, listener: &L, app: S) -> prefork::Result
+    pub fn serve<L, S>(&self, child: &mut Child, listener: &L, app: S) -> prefork::Result
     where
         L: Listener + ?Sized,
         L::Connection: Accepted,
-        S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
-        S::Future: Send,
-        S::Error: Into<BoxError>,
-        B: Body + Send + 'static,
-        B::Data: Send,
-        B::Error: Into<BoxError>,
+        S: App,
     {
         self.serve_with(child, listener, async || Ok(app))
     }
@@ -173,7 +158,7 @@ impl Server {
     /// # Errors
     ///
     /// Those of [`serve`](Self::serve), and that of `make`.
-    pub fn serve_with<L, S, B>(
+    pub fn serve_with<L, S>(
         &self,
         child: &mut Child,
         listener: &L,
@@ -182,12 +167,7 @@ impl Server {
     where
         L: Listener + ?Sized,
         L::Connection: Accepted,
-        S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
-        S::Future: Send,
-        S::Error: Into<BoxError>,
-        B: Body + Send + 'static,
-        B::Data: Send,
-        B::Error: Into<BoxError>,
+        S: App,
     {
         let (room, stop) = (Room::of(child), Stop::of_this_child());
         self.runtime()?.block_on(async {

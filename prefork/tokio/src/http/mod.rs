@@ -15,23 +15,17 @@ use std::{
     time::Duration,
 };
 
-use hyper::{
-    Request, Response,
-    body::{Body, Incoming},
-};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo},
     server::conn::auto,
 };
-use prefork::BoxError;
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     select,
     time::{Instant, sleep, timeout},
 };
-use tower_service::Service;
 
-use crate::{Stop, accepting::Presence, room::Room};
+use crate::{App, Stop, accepting::Presence, room::Room};
 use idle::{Idle, Next, Phase};
 use service::Counting;
 use traffic::{Connection, Traffic};
@@ -82,15 +76,10 @@ impl Server {
     }
 
     /// Begins to serve a connection.
-    pub(crate) fn begin<C, S, B>(&self, stream: C, app: S, presence: Presence)
+    pub(crate) fn begin<C, S>(&self, stream: C, app: S, presence: Presence)
     where
         C: AsyncRead + AsyncWrite + AsFd + Unpin + Send + 'static,
-        S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
-        S::Future: Send,
-        S::Error: Into<BoxError>,
-        B: Body + Send + 'static,
-        B::Data: Send,
-        B::Error: Into<BoxError>,
+        S: App,
     {
         let shared = self.shared.clone();
         let traffic = Arc::new(Traffic::new(shared.room.clone(), shared.stop.clone()));
@@ -115,16 +104,11 @@ trait Served: Future {
     fn begin_to_close(self: Pin<&mut Self>);
 }
 
-impl<C, S, B> Served
+impl<C, S> Served
     for auto::UpgradeableConnection<'_, TokioIo<Connection<C>>, Counting<S>, TokioExecutor>
 where
     C: AsyncRead + AsyncWrite + AsFd + Unpin + Send + 'static,
-    S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
-    S::Future: Send,
-    S::Error: Into<BoxError>,
-    B: Body + Send + 'static,
-    B::Data: Send,
-    B::Error: Into<BoxError>,
+    S: App,
 {
     fn begin_to_close(self: Pin<&mut Self>) {
         self.graceful_shutdown();
