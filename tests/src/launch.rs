@@ -11,7 +11,7 @@ use std::{
 
 use rustix::process::{Pid, Signal, kill_process_group};
 
-use crate::{Daemon, End, PATIENCE, Scene, Terminal, reaper, wait_until};
+use crate::{Daemon, End, PATIENCE, Scene, Terminal, children, reaper, wait_until};
 
 /// A program about to be started.
 #[derive(Clone, Debug)]
@@ -243,6 +243,36 @@ impl<'a> Running<'a> {
     #[must_use]
     pub fn end(&self) -> Option<End> {
         reaper::end_of(self.pid)
+    }
+
+    /// Returns the pids of its children that are alive.
+    #[must_use]
+    pub fn living(&self) -> Vec<u32> {
+        let alive = children(self.pid).into_iter().filter(|child| !child.is_zombie());
+        alive.map(|child| child.pid).collect()
+    }
+
+    /// Sends it a SIGTERM, and asserts that it ends in order.
+    ///
+    /// # Panics
+    ///
+    /// Panics as [`assert_ends_in_order`](Self::assert_ends_in_order) does.
+    #[track_caller]
+    pub fn stop_in_order(&self) {
+        self.signal(Signal::TERM);
+        self.assert_ends_in_order();
+    }
+
+    /// Asserts that it ends with status 0, and that nothing is left of what its scene has started.
+    ///
+    /// # Panics
+    ///
+    /// Panics if that is not so within [`PATIENCE`].
+    #[track_caller]
+    pub fn assert_ends_in_order(&self) {
+        let finished = self.finish();
+        assert!(finished.end.is_success(), "{finished:?}");
+        self.scene.wait_until_deserted(PATIENCE);
     }
 
     /// Waits for its end.

@@ -7,9 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use prefork_tests::{
-    Load, PATIENCE, Running, Scene, Sent, children, get, get_patiently, scene, wait_until,
-};
+use prefork_tests::{Load, PATIENCE, Running, Scene, Sent, get, get_patiently, scene, wait_until};
 use rustix::process::Signal;
 
 /// The two ways of a server to have requests: in the main loop, and in threads of its own.
@@ -20,11 +18,6 @@ fn start<'a>(scene: &'a Scene, way: &[&str]) -> Running<'a> {
     let running = scene.tool(env!("CARGO_BIN_EXE_lending")).args([&*address]).args(way).start();
     assert_eq!(get_patiently(scene.address(), "/").body, "hello");
     running
-}
-
-/// The pids of the children.
-fn living(running: &Running<'_>) -> Vec<u32> {
-    children(running.pid()).into_iter().map(|child| child.pid).collect()
 }
 
 /// Sends a SIGTERM, and returns how long the end took; it is in order.
@@ -76,10 +69,10 @@ fn reloads_cost_a_server_that_accepts_by_itself_no_request() {
         let running = start(&scene, way);
         let load = Load::expecting(6, scene.address(), "/sleep?ms=2", "hello");
         for _ in 0..5 {
-            let before = living(&running);
+            let before = running.living();
             running.signal(Signal::HUP);
             wait_until(PATIENCE, "all children are replaced", || {
-                let now = living(&running);
+                let now = running.living();
                 now.len() >= 2 && before.iter().all(|pid| !now.contains(pid))
             });
         }
@@ -95,13 +88,13 @@ fn a_client_that_asks_late_is_answered() {
     for way in WAYS {
         let scene = scene!();
         let running = start(&scene, way);
-        let before = living(&running);
+        let before = running.living();
         let mut late = TcpStream::connect(scene.address()).expect("it listens");
         // Whether it was accepted nobody outside can see: who connects after it is.
         (0..4).for_each(|_| drop(get(scene.address(), "/").expect("answered")));
         running.signal(Signal::HUP);
         wait_until(PATIENCE, "children are replaced, but for one", || {
-            let now = living(&running);
+            let now = running.living();
             before.iter().filter(|pid| now.contains(pid)).count() <= 1
         });
         thread::sleep(Duration::from_millis(100));

@@ -8,8 +8,6 @@ use std::{
 use prefork_tests::{End, PATIENCE, Scene, kill, require_tool, scene, wait_until};
 use rustix::process::Signal;
 
-use super::stop_in_order;
-
 const FIXTURE: &str = include_str!("../../fixtures/first.rs");
 
 /// Returns the first program in a page.
@@ -145,7 +143,7 @@ fn the_first_program_of_readme_and_crate_page_answers_curl() {
     let last = second.stderr.lines().last().unwrap_or_default();
     assert!(last.starts_with("Error: ") && last.contains("in use"), "{second:?}");
     assert!(last.contains("cannot listen on") && !last.contains('{'), "{second:?}");
-    stop_in_order(&first, &scene);
+    first.stop_in_order();
 }
 
 #[test]

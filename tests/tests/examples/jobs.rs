@@ -7,8 +7,6 @@ use redis::{Commands, Connection};
 use rustix::process::Signal;
 use tempfile::TempDir;
 
-use crate::{living, stop_in_order};
-
 /// Where the workers write that are the second program of a scene.
 const LOG: &str = "2.stderr";
 
@@ -82,7 +80,7 @@ impl<'a> Redis<'a> {
         let running = scene.tool(env!("CARGO_BIN_EXE_jobs")).args([&self.url, "jobs"]).start();
         wait_until(PATIENCE, "children are there", || {
             assert_eq!(running.end(), None, "the daemon has ended");
-            !living(&running).is_empty()
+            !running.living().is_empty()
         });
         running
     }
@@ -164,7 +162,7 @@ fn no_job_is_lost() {
         });
         // The first may just have ended by the job that ends every child.
         wait_until(PATIENCE, "a child is killed", || {
-            living(&workers).first().is_some_and(|child| prefork_tests::kill(*child, Signal::KILL))
+            workers.living().first().is_some_and(|child| prefork_tests::kill(*child, Signal::KILL))
         });
     }
     wait_until(PATIENCE, "all jobs are done", || {
@@ -188,7 +186,7 @@ fn no_job_is_lost() {
     assert_eq!(last, "slept 999");
     let left: Vec<String> = redis.keys("jobs:taken:*").expect("it answers");
     assert!(left.is_empty(), "{left:?}");
-    stop_in_order(server, &scene);
+    server.stop_in_order();
 }
 
 /// What a daemon has left that was killed as a whole, the next one does.
@@ -210,7 +208,7 @@ fn jobs_of_a_daemon_that_was_killed_are_done_by_the_next() {
     wait_until(PATIENCE, "it is done", || length(&mut redis.connection, "jobs:done") == 1);
     second.signal(Signal::TERM);
     assert!(second.finish().end.is_success());
-    stop_in_order(&redis.server, &scene);
+    redis.server.stop_in_order();
 }
 
 /// A Redis that is killed and started again costs no job, no job is done twice, and the pool is no larger than jobs ask for.
@@ -230,7 +228,7 @@ fn jobs_in_hand_outlive_an_outage_of_redis() {
     redis.kill();
     // All have their results by now, and nowhere to store them; and nobody has ended.
     wait_until(PATIENCE, "all wait for Redis", || {
-        scene.lines_with(LOG, "jobs: waiting for Redis: ").len() >= living(&workers).len()
+        scene.lines_with(LOG, "jobs: waiting for Redis: ").len() >= workers.living().len()
     });
     redis.start_again();
     wait_until(PATIENCE, "all are done", || length(&mut redis.connection, "jobs:done") >= 3);
@@ -244,7 +242,7 @@ fn jobs_in_hand_outlive_an_outage_of_redis() {
     assert_eq!(scene.lines_with(LOG, "parent error: "), [""; 0], "no child has ended");
     workers.signal(Signal::TERM);
     assert!(workers.finish().end.is_success());
-    stop_in_order(&redis.server, &scene);
+    redis.server.stop_in_order();
 }
 
 /// A Redis that has lost all that was in it gets the results of what was in hand, and next jobs.
@@ -273,7 +271,7 @@ fn jobs_in_hand_outlive_a_redis_that_keeps_nothing() {
     }
     workers.signal(Signal::TERM);
     assert!(workers.finish().end.is_success());
-    stop_in_order(&redis.server, &scene);
+    redis.server.stop_in_order();
 }
 
 /// What is restarted in the middle of jobs.
@@ -328,7 +326,7 @@ fn no_restart_costs_a_job() {
                 cut_off.extend(redis.kill_worker(owner(&list)));
             }
             Restart::AllChildren => {
-                for child in living(&workers) {
+                for child in workers.living() {
                     cut_off.extend(redis.kill_worker(child));
                 }
             }
@@ -357,7 +355,7 @@ fn no_restart_costs_a_job() {
         let most = times + cut_off.unwrap_or(0);
         assert!(done <= most, "{job:?} was done {done} times of {times}, cut off: {cut_off:?}");
     }
-    stop_in_order(&redis.server, &scene);
+    redis.server.stop_in_order();
 }
 
 /// The result of a job.

@@ -10,23 +10,7 @@ use std::{
     os::unix::net::UnixStream,
 };
 
-use prefork_tests::{PATIENCE, Running, Scene, children, require_tool, scene, wait_until};
-use rustix::process::Signal;
-
-/// Sends the parent a SIGTERM, and asserts that all ends in order.
-#[track_caller]
-fn stop_in_order(running: &Running<'_>, scene: &Scene) {
-    running.signal(Signal::TERM);
-    let finished = running.finish();
-    assert!(finished.end.is_success(), "{finished:?}");
-    scene.wait_until_deserted(PATIENCE);
-}
-
-/// Returns the pids of the children that are alive.
-fn living(running: &Running<'_>) -> Vec<u32> {
-    let alive = children(running.pid()).into_iter().filter(|child| !child.is_zombie());
-    alive.map(|child| child.pid).collect()
-}
+use prefork_tests::{PATIENCE, Scene, require_tool, scene, wait_until};
 
 /// Returns the lines of the daemon's standard error that contain `text`.
 fn said(scene: &Scene, text: &str) -> Vec<String> {
@@ -102,7 +86,7 @@ fn echo_answers_at_both_sockets() {
     let mut stays = TcpStream::connect(scene.address()).expect("it listens");
     stays.write_all(b"hello").expect("sent");
     stays.read_exact(&mut [0; 5]).expect("it comes back");
-    stop_in_order(&echo, &scene);
+    echo.stop_in_order();
     assert_eq!(stays.read(&mut [0]).expect("closed in order"), 0);
     assert!(!path.exists(), "the socket is left");
 }

@@ -2,7 +2,7 @@
 
 use prefork_tests::{Load, PATIENCE, get, scene, wait_until};
 
-use crate::{require, said, stop_in_order, wait_for_ready};
+use crate::{require, said, wait_for_ready};
 
 #[test]
 fn a_fault_in_a_c_library_costs_one_request() {
@@ -22,5 +22,5 @@ fn a_fault_in_a_c_library_costs_one_request() {
     assert!(tally.answered > 0 && tally.failures.is_empty(), "{tally:?}");
     let lines = said(&scene, "was ended by SIGSEGV (a crash)");
     assert!(lines.iter().all(|line| line.contains(": /crash")), "{lines:?}");
-    stop_in_order(&daemon, &scene);
+    daemon.stop_in_order();
 }

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, net::TcpStream, time::Duration};
 use prefork_tests::{PATIENCE, Running, Scene, require_tool, scene, wait_until};
 use rustix::process::Signal;
 
-use crate::{require, said, stop_in_order};
+use crate::{require, said};
 
 /// How many children there are, and how much each does.
 const CHILDREN: usize = 3;
@@ -33,7 +33,7 @@ fn run(scene: &Scene, program: &str, case: &str) -> (Vec<String>, Vec<String>) {
 fn run_with(scene: &Scene, program: &str, case: &str, address: &str) -> (Vec<String>, Vec<String>) {
     let daemon = start(scene, program, case, address);
     let seen = seen(scene);
-    stop_in_order(&daemon, scene);
+    daemon.stop_in_order();
     let warnings = said(scene, "parent warning: ");
     let texts = warnings.iter().filter_map(|line| Some(line.split_once("parent warning: ")?.1));
     (seen, texts.map(str::to_owned).collect())

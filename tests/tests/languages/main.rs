@@ -9,8 +9,7 @@ mod python;
 
 use std::{env, path::PathBuf};
 
-use prefork_tests::{Lack, PATIENCE, Running, Scene, skip, wait_until};
-use rustix::process::Signal;
+use prefork_tests::{Lack, PATIENCE, Scene, skip, wait_until};
 
 /// Returns where a program is; prints that the test is skipped if it is not there.
 #[track_caller]
@@ -32,15 +31,6 @@ fn require(program: &str) -> Option<String> {
 #[track_caller]
 fn wait_for_ready(scene: &Scene) {
     wait_until(PATIENCE, "it is ready", || !said(scene, " parent info: ready, with ").is_empty());
-}
-
-/// Sends the parent a SIGTERM, and asserts that all ends in order.
-#[track_caller]
-fn stop_in_order(running: &Running<'_>, scene: &Scene) {
-    running.signal(Signal::TERM);
-    let finished = running.finish();
-    assert!(finished.end.is_success(), "{finished:?}");
-    scene.wait_until_deserted(PATIENCE);
 }
 
 /// Returns the lines of the daemon's standard error that contain `text`.

@@ -12,7 +12,7 @@ use prefork_tests::{
 };
 use rustix::process::Signal;
 
-use crate::{require, said, stop_in_order, wait_for_ready};
+use crate::{require, said, wait_for_ready};
 
 /// The example's own application, and its module.
 const EXAMPLE: (&str, &str) =
@@ -107,7 +107,7 @@ fn an_application_is_served_as_wsgi_has_it() {
         "{answer}"
     );
     assert_eq!(said(&scene, "opened before the fork"), [""; 0]);
-    stop_in_order(&daemon, &scene);
+    daemon.stop_in_order();
 }
 
 #[test]
@@ -130,7 +130,7 @@ fn what_is_loaded_before_the_fork_is_shared_and_random_numbers_are_not() {
         let own = own_memory(pid);
         assert!(own < 20 << 20, "child {pid} has {own} bytes of its own");
     }
-    stop_in_order(&daemon, &scene);
+    daemon.stop_in_order();
 }
 
 /// How much memory a process shares with no other, in bytes.
@@ -157,7 +157,7 @@ fn a_fault_in_an_extension_costs_one_request() {
     assert!(tally.answered > 0 && tally.failures.is_empty(), "{tally:?}");
     let lines = said(&scene, "was ended by SIGSEGV (a crash)");
     assert!(lines.iter().all(|line| line.contains(": GET /crash")), "{lines:?}");
-    stop_in_order(&daemon, &scene);
+    daemon.stop_in_order();
 }
 
 #[test]
@@ -193,7 +193,7 @@ fn code_that_has_changed_takes_an_upgrade() {
     assert_eq!(of_generation(2), "old");
     daemon.signal(Signal::USR2);
     assert_eq!(of_generation(3), "new");
-    stop_in_order(&daemon, &scene);
+    daemon.stop_in_order();
 }
 
 /// An application with one answer.
@@ -217,7 +217,7 @@ fn python_handles_no_signal() {
         let handled = u64::from_str_radix(&handled, 16).expect("a mask");
         assert_eq!(handled & (1 << (Signal::INT.as_raw() - 1)), 0, "{pid}: {handled:x}");
     }
-    stop_in_order(&daemon, &scene);
+    daemon.stop_in_order();
 }
 
 #[test]

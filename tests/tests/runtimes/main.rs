@@ -16,7 +16,7 @@ use farewell::{Frames, GOAWAY, PING};
 use kept::{Answer, Kept};
 use load::Stayers;
 use prefork_tests::{
-    Launch, PATIENCE, Running, Scene, children, holds_for, kill, scene, wait_until, waiting_at,
+    Launch, PATIENCE, Running, Scene, holds_for, kill, scene, wait_until, waiting_at,
 };
 use rustix::process::Signal;
 
@@ -45,35 +45,15 @@ impl<'a> StartReady<'a> for Launch<'a> {
     }
 }
 
-/// Returns the pids of the children that are alive.
-fn living(running: &Running<'_>) -> Vec<u32> {
-    let alive = children(running.pid()).into_iter().filter(|child| !child.is_zombie());
-    alive.map(|child| child.pid).collect()
-}
-
 /// Sends the parent a signal after which all children are others, and waits until they are.
 #[track_caller]
 fn replace_all(running: &Running<'_>, signal: Signal) {
-    let before = living(running);
+    let before = running.living();
     running.signal(signal);
     wait_until(PATIENCE, "all children are new", || {
-        let now = living(running);
+        let now = running.living();
         now.len() == before.len() && now.iter().all(|pid| !before.contains(pid))
     });
-}
-
-/// Asks the parent to stop, and asserts that all ends in order.
-#[track_caller]
-fn stop_in_order(running: &Running<'_>, scene: &Scene) {
-    running.signal(Signal::TERM);
-    assert_ends_in_order(running, scene);
-}
-
-#[track_caller]
-fn assert_ends_in_order(running: &Running<'_>, scene: &Scene) {
-    let finished = running.finish();
-    assert!(finished.end.is_success(), "{finished:?}");
-    scene.wait_until_deserted(PATIENCE);
 }
 
 fn kept(address: SocketAddr) -> Kept {
@@ -113,14 +93,14 @@ fn lose_nothing(arguments: &[&str]) {
     let victim: u32 = victim.parse().expect("a pid");
     assert!(kill(victim, Signal::KILL));
     wait_until(PATIENCE, "it is replaced", || {
-        let now = living(&daemon);
+        let now = daemon.living();
         now.len() == 2 && !now.contains(&victim)
     });
     for signal in [Signal::HUP, Signal::USR2] {
         replace_all(&daemon, signal);
     }
     let seen = clients.stop();
-    stop_in_order(&daemon, &scene);
+    daemon.stop_in_order();
     assert!(seen.answered > 1000, "{} were answered", seen.answered);
     // Over a connection that was just accepted nobody has answered yet.
     let others: Vec<_> =
@@ -145,7 +125,7 @@ fn connections_are_closed_in_order_and_not_under_a_request() {
     assert_eq!(asks.ask("/").expect("it is answered"), hello());
     let begun = Instant::now();
     daemon.signal(Signal::HUP);
-    wait_until(PATIENCE, "the child is to leave", || living(&daemon).len() == 2);
+    wait_until(PATIENCE, "the child is to leave", || daemon.living().len() == 2);
     wait_until(PATIENCE, "its client reads that it is the last", || {
         let answer = asks.ask("/").expect("it is answered");
         assert_eq!((answer.status, &*answer.body), (200, "hello"));
@@ -155,8 +135,8 @@ fn connections_are_closed_in_order_and_not_under_a_request() {
     assert_eq!(new.ask("/").expect("it is answered"), last_hello());
     assert_eq!(silent.rest().expect("it is closed in order"), b"");
     assert!(begun.elapsed() >= Duration::from_millis(1500), "{:?}", begun.elapsed());
-    wait_until(PATIENCE, "the child has left", || living(&daemon).len() == 1);
-    stop_in_order(&daemon, &scene);
+    wait_until(PATIENCE, "the child has left", || daemon.living().len() == 1);
+    daemon.stop_in_order();
 }
 
 /// A client over HTTP/2 may have begun a request when it answers the server's farewell, and send it behind that.
@@ -176,7 +156,7 @@ fn a_request_that_crosses_with_a_farewell_is_answered() {
     let last = connection.until(|frame| frame.kind == GOAWAY).expect("all is settled");
     assert_eq!(last.last().expect("it is there").last_stream(), 3);
     assert!(connection.next().expect("it is closed in order").is_none());
-    stop_in_order(&daemon, &scene);
+    daemon.stop_in_order();
 }
 
 /// What a client has sent behind its last request must not cost it the end of the answer, which a reset would.
@@ -194,7 +174,7 @@ fn a_request_behind_the_last_answer_does_not_reset_the_connection() {
         thread::sleep(Duration::from_millis(1));
     }
     assert_eq!(connection.rest().expect("it is closed in order").len(), 16 << 20);
-    stop_in_order(&daemon, &scene);
+    daemon.stop_in_order();
 }
 
 /// H1: answers that are being sent, and all who wait already, are part of what a stop finishes.
@@ -221,7 +201,7 @@ fn a_stop_answers_what_is_in_hand_and_who_waits() {
     for mut connection in waiting {
         assert_eq!(connection.answer().expect("it is answered"), last_hello());
     }
-    assert_ends_in_order(&daemon, &scene);
+    daemon.assert_ends_in_order();
 }
 
 /// A full child leaves connections to others, and takes up again with the first answer.
@@ -245,7 +225,7 @@ fn a_child_takes_no_more_than_it_can() {
     // It hangs up.
     drop(holding);
     assert_eq!(waits.answer().expect("it is answered"), hello());
-    stop_in_order(&daemon, &scene);
+    daemon.stop_in_order();
 }
 
 /// Whatever becomes of a request, it is in hand no longer.
@@ -270,7 +250,7 @@ fn what_is_in_hand_comes_down_again() {
         wait_until(PATIENCE, "six wait for their end", || in_hand() == 6 + 1);
         drop(requests);
         wait_until(PATIENCE, "nothing is in hand", || in_hand() == 1);
-        stop_in_order(&daemon, &scene);
+        daemon.stop_in_order();
     }
 }
 
@@ -279,18 +259,18 @@ fn what_is_in_hand_comes_down_again() {
 fn a_child_that_has_served_enough_is_replaced_under_load() {
     let scene = scene!();
     let daemon = start(&scene, &["--max-requests", "500"]);
-    let mut before = living(&daemon);
+    let mut before = daemon.living();
     let clients = Stayers::start(10, 2, scene.address());
     for round in 1..=2 {
         wait_until(PATIENCE, &format!("all are replaced, round {round}"), || {
-            let now = living(&daemon);
+            let now = daemon.living();
             now.len() >= 2 && now.iter().all(|pid| !before.contains(pid))
         });
-        before = living(&daemon);
+        before = daemon.living();
     }
     let seen = clients.stop();
     assert!(seen.answered > 1000 && seen.lost.is_empty(), "{seen:?}");
-    stop_in_order(&daemon, &scene);
+    daemon.stop_in_order();
 }
 
 /// What goes on after its request, as a WebSocket does, is asked to end, and waited for.
@@ -303,18 +283,18 @@ fn upgraded_connections_are_asked_to_end_and_waited_for() {
         "GET /talk HTTP/1.1\r\nHost: test\r\nConnection: upgrade\r\nUpgrade: talk\r\n\r\n";
     talk.stream().write_all(request.as_bytes()).expect("sent");
     assert_eq!(talk.head().expect("it is answered")[0], "HTTP/1.1 101 Switching Protocols");
-    let child = living(&daemon);
+    let child = daemon.living();
     daemon.signal(Signal::HUP);
     let mut word = [0; 8];
     talk.stream().read_exact(&mut word).expect("it is asked");
     assert_eq!(&word, b"leaving\n");
     // For longer than silence is waited for.
     holds_for(Duration::from_millis(500), "the child waits", || {
-        living(&daemon).contains(&child[0])
+        daemon.living().contains(&child[0])
     });
     drop(talk);
-    wait_until(PATIENCE, "the child has left", || !living(&daemon).contains(&child[0]));
-    stop_in_order(&daemon, &scene);
+    wait_until(PATIENCE, "the child has left", || !daemon.living().contains(&child[0]));
+    daemon.stop_in_order();
 }
 
 #[test]
@@ -331,7 +311,7 @@ fn a_connection_without_requests_is_closed_after_a_while() {
     // But one that takes its time is answered.
     let answer = kept(scene.address()).ask("/sleep?ms=1000");
     assert_eq!(answer.expect("it is answered"), hello());
-    stop_in_order(&daemon, &scene);
+    daemon.stop_in_order();
 }
 
 /// The loop for any protocol, over TCP and a UNIX socket at once.
@@ -367,7 +347,7 @@ fn connections_of_any_protocol_are_served() {
         stream.read_to_string(&mut rest).expect("it is closed in order");
         assert_eq!(rest, "leaving\n");
     }
-    assert_ends_in_order(&daemon, &scene);
+    daemon.assert_ends_in_order();
 }
 
 trait ReadWrite: Read + Write {}
@@ -395,5 +375,5 @@ fn the_example_serves_reloads_and_stops() {
         assert_eq!(answer, hello());
     }
     assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
-    stop_in_order(&daemon, &scene);
+    daemon.stop_in_order();
 }
