@@ -1,6 +1,10 @@
 //! Accepting connections until asked to leave.
 
-use std::{io, os::fd::BorrowedFd, time::Duration};
+use std::{
+    io,
+    os::fd::{BorrowedFd, RawFd},
+    time::Duration,
+};
 
 use prefork_sockets::is_deaf;
 use rustix::{
@@ -83,16 +87,10 @@ impl Child {
                     continue;
                 }
             };
-            // It is one of these: the poller waits at no other.
-            let accepted =
-                listener.accept_from(INSIDE, socket).unwrap_or_else(|| Err(Errno::BADF.into()));
-            let error = match accepted {
+            match self.accept_at(listener, socket)? {
                 Ok(connection) => return Ok(Some(self.take::<L>(connection))),
-                Err(error) => error,
-            };
-            match self.held_up(error)? {
-                HeldUp::Again => {}
-                HeldUp::Pause => {
+                Err(HeldUp::Again) => {}
+                Err(HeldUp::Pause) => {
                     if pause(self.stops())? {
                         return self.drain(listener);
                     }
@@ -102,8 +100,22 @@ impl Child {
         }
     }
 
+    /// Accepts from the socket that the poller has named.
+    pub(super) fn accept_at<L: Listener + ?Sized>(
+        &mut self,
+        listener: &L,
+        socket: RawFd,
+    ) -> io::Result<Result<L::Connection, HeldUp>> {
+        match listener.accept_from(INSIDE, socket) {
+            Some(Ok(connection)) => Ok(Ok(connection)),
+            Some(Err(error)) => self.held_up(error).map(Err),
+            // It is one of these: the poller waits at no other.
+            None => self.held_up(Errno::BADF.into()).map(Err),
+        }
+    }
+
     /// Decides what follows from a failed accept, where the child can go on.
-    pub(super) fn held_up(&mut self, error: io::Error) -> io::Result<HeldUp> {
+    fn held_up(&mut self, error: io::Error) -> io::Result<HeldUp> {
         match accept_failure(&error) {
             AcceptFailure::Again => Ok(HeldUp::Again),
             AcceptFailure::Pause => {

@@ -8,10 +8,8 @@
 
 use std::{io, os::fd::BorrowedFd, time::Duration};
 
-use rustix::io::Errno;
-
 use super::{
-    Child, INSIDE, Listener,
+    Child, Listener,
     accept::{HeldUp, PAUSE},
     drain::Drained,
 };
@@ -118,16 +116,10 @@ impl Child {
                 Some(Source::Call) => continue,
                 None => return Ok(TryAccept::Nothing),
             };
-            // It is one of these: the poller waits at no other.
-            let accepted =
-                listener.accept_from(INSIDE, socket).unwrap_or_else(|| Err(Errno::BADF.into()));
-            let error = match accepted {
+            match self.accept_at(listener, socket)? {
                 Ok(connection) => return Ok(self.taken(connection)),
-                Err(error) => error,
-            };
-            match self.held_up(error)? {
-                HeldUp::Again => {}
-                HeldUp::Pause => return self.try_later(),
+                Err(HeldUp::Again) => {}
+                Err(HeldUp::Pause) => return self.try_later(),
             }
         }
     }

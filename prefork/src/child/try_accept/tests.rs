@@ -6,10 +6,13 @@ use std::{
 };
 
 use prefork_sockets::close_to_newcomers;
-use rustix::event::{
-    PollFd, PollFlags, Timespec,
-    epoll::{self, CreateFlags, EventData, EventFlags},
-    poll,
+use rustix::{
+    event::{
+        PollFd, PollFlags, Timespec,
+        epoll::{self, CreateFlags, EventData, EventFlags},
+        poll,
+    },
+    io::Errno,
 };
 
 use super::*;
