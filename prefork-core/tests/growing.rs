@@ -263,6 +263,40 @@ fn idle_children_that_take_no_connection_are_not_free() {
     assert_eq!(supervisor.deadline(), None);
 }
 
+/// Children that report by their slots alone have nobody look when they turn idle: what they say by then counts.
+#[test]
+fn the_calm_time_begins_when_children_say_that_they_have_turned_idle() {
+    let mut supervisor = speaking();
+    supervisor.handle(at(2000), Event::Nudged);
+    let busy = |slot| (SlotId(slot), Activity::Busy { since: Some(at(2000)) });
+    let idle = |slot, since| (SlotId(slot), Activity::Idle { since: at(since) });
+    let look = |supervisor: &mut Supervisor, now, activities: &[_]| {
+        supervisor.advance(now);
+        take(supervisor);
+        supervisor.observe(now, &Observation { activities, waiting: Some(0) });
+        take(supervisor)
+    };
+    let spawned = look(&mut supervisor, at(2005), &[busy(0), busy(1), busy(2)]);
+    assert!(
+        spawned.iter().any(|it| matches!(it, Action::Spawn { slot: SlotId(3), .. })),
+        "{spawned:?}"
+    );
+    supervisor.handle(at(2006), Event::Spawned { slot: SlotId(3), pid: 1 });
+    supervisor.handle(at(2007), Event::Ready { slot: SlotId(3) });
+    look(&mut supervisor, at(2020), &[busy(0), busy(1), busy(2), idle(3, 2007)]);
+    // They have turned idle one after the other, the first of them long before anybody looks.
+    supervisor.handle(at(9000), Event::Nudged);
+    let all = [idle(0, 3000), idle(1, 4000), idle(2, 5000), idle(3, 2007)];
+    let mut now = at(9005);
+    let is_retired =
+        |actions: &[Action]| actions.iter().any(|it| matches!(it, Action::Retire { .. }));
+    while !is_retired(&look(&mut supervisor, now, &all)) {
+        now = supervisor.deadline().expect("one is too many");
+    }
+    // Four were needed until the first of them had turned idle, and three are what there is at rest.
+    assert_eq!(now, at(13_000));
+}
+
 #[test]
 fn a_queue_that_is_never_empty_makes_no_pool_grow_whose_children_turn_over() {
     let mut supervisor = speaking();
