@@ -46,3 +46,16 @@ impl Maker {
         self.is_here() && self.pid == process::id()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn where_there_is_no_page_the_pid_says_who_made_it() {
+        let made_by = |pid| Maker { pid, mark: ForkMark::without_page() };
+        assert!(made_by(process::id()).is_here() && made_by(process::id()).is_surely_here());
+        // Nobody has that one.
+        assert!(!made_by(0).is_here() && !made_by(0).is_surely_here());
+    }
+}

@@ -93,6 +93,12 @@ impl ForkMark {
         mark
     }
 
+    /// A mark where the kernel offers no page for it.
+    #[cfg(test)]
+    pub(crate) const fn without_page() -> Self {
+        Self { page: None }
+    }
+
     /// Returns whether this process made the mark, rather than having inherited it; `None` where that is not known.
     #[inline]
     pub(crate) fn is_own(&self) -> Option<bool> {

@@ -54,6 +54,19 @@ fn workers_that_are_all_busy_are_no_reason_to_warn() {
     assert!(checked.contains(": 4 processes in 4 slots, 0 idle, 4 busy"), "{checked}");
 }
 
+/// Who has one daemon need not name it, whatever else has a board.
+#[test]
+fn boards_of_others_do_not_stand_before_the_one_daemon() {
+    let scene = scene!();
+    let _job = job(&scene, "jobs");
+    let here = scene.path("");
+    let status = || command(&scene, "status").variable("PREFORK_PATH", &here).finish().stdout;
+    assert!(status().starts_with("thumbnails, up "), "it is the only one");
+    let daemon = scene.hello().board().daemon();
+    assert!(status().starts_with("hello 0.1.0, pid "), "{}", status());
+    daemon.stop_in_order();
+}
+
 #[test]
 fn a_board_with_a_title_is_found_by_it() {
     let scene = scene!();
