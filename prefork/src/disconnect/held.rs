@@ -10,7 +10,7 @@ use prefork_netwatch::{Connection, Endpoint, Filter, Proto, State};
 use rustix::net::{AddressFamily, SocketType, getpeername, sockopt};
 
 use super::Accepted;
-use crate::sys::borrow_descriptor;
+use crate::{sys::borrow_descriptor, system::os::open_numbers};
 
 /// A child that has more descriptors open serves many clients at once, and is not to look at all of them for each request.
 const MOST: usize = 128;
@@ -70,8 +70,8 @@ impl<'a> Sockets<'a> {
 
 /// Returns all sockets of this process.
 pub(crate) fn sockets() -> io::Result<Sockets<'static>> {
-    let entries = fs::read_dir("/proc/self/fd")?.collect::<io::Result<Vec<_>>>()?;
-    Ok(Sockets::among(&entries.iter().filter_map(descriptor).collect::<Vec<_>>()))
+    let descriptors = open_numbers()?.into_iter().filter_map(borrow_descriptor);
+    Ok(Sockets::among(&descriptors.collect::<Vec<_>>()))
 }
 
 fn descriptor(entry: &fs::DirEntry) -> Option<BorrowedFd<'static>> {

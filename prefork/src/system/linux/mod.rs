@@ -23,7 +23,7 @@ pub(crate) use file_hints::FileHints;
 pub(crate) use fork::fork;
 pub(crate) use lifeline::{Lifeline, Tether, end_with};
 pub(crate) use memory::memory_counts;
-pub(crate) use open_files::{OpenFile, open_files};
+pub(crate) use open_files::{OpenFile, open_files, open_numbers};
 pub(crate) use orphans::Reaper;
 pub(crate) use poller::Visit;
 pub(crate) use poller::{Poller, Source, Stale};

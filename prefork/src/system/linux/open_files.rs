@@ -27,18 +27,27 @@ pub(crate) struct OpenFile {
     pub(crate) is_regular: bool,
 }
 
+/// Returns the numbers of all that is open, from the lowest.
+///
+/// # Errors
+///
+/// Fails if `/proc` cannot be read, or no descriptor more can be opened for that.
+pub(crate) fn open_numbers() -> io::Result<Vec<RawFd>> {
+    let entries = fs::read_dir("/proc/self/fd")?.collect::<io::Result<Vec<_>>>()?;
+    let number = |entry: &fs::DirEntry| entry.file_name().to_str()?.parse().ok();
+    let mut numbers: Vec<RawFd> = entries.iter().filter_map(number).collect();
+    numbers.sort_unstable();
+    Ok(numbers)
+}
+
 /// Returns all that is open, by their numbers.
 ///
 /// # Errors
 ///
 /// Fails if `/proc` cannot be read, no descriptor more can be opened for that, or a sandbox refuses a call.
 pub(crate) fn open_files() -> io::Result<Vec<OpenFile>> {
-    let numbers = fs::read_dir("/proc/self/fd")?.flatten();
-    let numbers = numbers.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
-    let mut numbers: Vec<RawFd> = numbers.collect();
-    numbers.sort_unstable();
     // The directory that was just read is closed by now.
-    numbers.into_iter().filter_map(|number| OpenFile::find(number).transpose()).collect()
+    open_numbers()?.into_iter().filter_map(|number| OpenFile::find(number).transpose()).collect()
 }
 
 impl OpenFile {
