@@ -1,5 +1,17 @@
 //! Any program in the children of a preforking daemon, unchanged.
 
+mod environment;
+mod notify;
+mod output;
 mod program;
+mod ready;
+mod run;
+mod sockets;
+mod spawn;
+mod sys;
+mod template;
 
 pub use program::{Listen, Output, Program, Ready, Stdin};
+pub use run::attach;
+pub use sockets::Sockets;
+pub use spawn::SpawnError;

@@ -94,9 +94,9 @@ pub enum Output {
 impl Program {
     /// Makes one with the documented defaults.
     #[must_use]
-    pub fn new(command: Vec<OsString>) -> Self {
+    pub fn new(command: impl IntoIterator<Item = impl Into<OsString>>) -> Self {
         Self {
-            command,
+            command: command.into_iter().map(Into::into).collect(),
             listen: Vec::new(),
             env: Vec::new(),
             directory: None,
@@ -108,5 +108,13 @@ impl Program {
             max_memory: None,
             limits: Vec::new(),
         }
+    }
+}
+
+impl Listen {
+    /// Makes one at this address, as [`Init::listen_any`](prefork::Init::listen_any) takes it.
+    #[must_use]
+    pub fn at(address: impl Into<String>) -> Self {
+        Self { address: address.into(), name: None, mode: None }
     }
 }

@@ -30,6 +30,14 @@ impl Failed {
         }
     }
 
+    /// The error, if it is one of this kind.
+    pub(crate) fn error<E: std::error::Error + 'static>(&self) -> Option<&E> {
+        match &self.failure {
+            Failure::Error(error) => error.downcast_ref(),
+            Failure::Panic(_) => None,
+        }
+    }
+
     pub(crate) fn into_error(self) -> RunError {
         RunError::Hook { hook: self.hook, source: self.failure.into_error() }
     }

@@ -20,7 +20,7 @@ use crate::{ErrorChain, channels::WhichLog, logs::FileMessage, logs::follow, log
 
 /// How long a child waits for the reader of the log of requests at a pipe or a terminal, when that is behind:
 /// long enough for a burst, and once, until it has caught up.
-const PATIENCE: Duration = Duration::from_millis(100);
+pub(super) const PATIENCE: Duration = Duration::from_millis(100);
 
 /// Writes lines to the access log.
 ///
@@ -81,6 +81,12 @@ impl AccessLog {
             other @ (Destination::Nowhere | Destination::Own(..) | Destination::Handle(_)) => other,
         };
         Ok(())
+    }
+
+    /// Returns whether lines go nowhere, as the daemon has no access log.
+    #[must_use]
+    pub const fn is_nowhere(&self) -> bool {
+        matches!(self.destination, Destination::Nowhere)
     }
 
     /// Where the file is, and the file, if it is one that has a path.

@@ -17,7 +17,7 @@ use std::{
 use prefork_core::one_line;
 use prefork_log::{Format, Lost};
 
-use crate::logs::{FileMessage, LogLevel, Message, is_wanted, stderr};
+use crate::logs::{FileMessage, LogLevel, Message, Said, is_wanted, stderr};
 
 /// The kind of process that logs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,6 +27,8 @@ pub(crate) enum Role {
     /// Code of the program that is called for the parent.
     Hook,
     Status,
+    /// One that a child runs.
+    Program,
 }
 
 /// Writes messages of one process.
@@ -89,19 +91,37 @@ impl Log {
         stderr::write(&line, describe);
     }
 
+    /// Logs a line that a program has printed, under its pid and whatever level is wanted.
+    pub(crate) fn relay(&self, pid: u32, text: &dyn Display) {
+        let speaker = Self(Speaker { name: self.0.name.clone(), pid, role: Role::Program });
+        let message = Said { level: LogLevel::Info, text };
+        #[cfg(feature = "tracing")]
+        if tracing::dispatcher::has_been_set() {
+            message.trace(&speaker.0);
+            return;
+        }
+        let (now, format) = (SystemTime::now(), stderr::format());
+        let describe = |lost: &Lost| {
+            self.line(format, now, &FileMessage::LinesLost { log: "error log", lost })
+        };
+        stderr::write_patiently(&speaker.line(format, now, &message), describe);
+    }
+
     fn line(&self, format: Format, now: SystemTime, message: &dyn Message) -> String {
         let Self(Speaker { name, pid, role }) = self;
         let (level, text) = (message.level(), message.to_string());
         let text = one_line(&text);
+        // What a program prints has no level.
+        let level = if *role == Role::Program { String::new() } else { format!(" {level}") };
+        let priority = message.level().priority();
         match format {
             Format::Plain => {
                 let time = humantime::format_rfc3339_millis(now);
-                format!("{time} {name}[{pid}] {role} {level}: {text}\n")
+                format!("{time} {name}[{pid}] {role}{level}: {text}\n")
             }
             // The journal knows all lines of a daemon by the pid of the process that had the socket first, its parent.
             Format::Journal => {
-                let priority = level.priority();
-                format!("<{priority}>{role}[{pid}] {level}: {text}\n")
+                format!("<{priority}>{role}[{pid}]{level}: {text}\n")
             }
         }
     }
@@ -114,6 +134,7 @@ impl Display for Role {
             Self::Child => "child",
             Self::Hook => "hook",
             Self::Status => "status",
+            Self::Program => "program",
         })
     }
 }

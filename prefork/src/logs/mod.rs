@@ -15,6 +15,7 @@ mod level;
 pub(crate) mod log;
 pub(crate) mod message;
 pub(crate) mod notices;
+mod said;
 pub(crate) mod stderr;
 
 pub use access_log::AccessLog;
@@ -26,3 +27,4 @@ pub(crate) use message::{
     Answered, ChangeMessage, ClientMessage, FileMessage, ForkMessage, HookMessage, Message,
     PoolMessage, ProcessMessage,
 };
+pub(crate) use said::Said;

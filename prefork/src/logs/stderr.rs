@@ -17,7 +17,7 @@ use rustix::{
 };
 
 use super::{Streams, follow};
-use crate::channels::WhichLog;
+use crate::{channels::WhichLog, logs::access_log::PATIENCE};
 
 /// Descriptors of ours leave 0 to 2 alone.
 const FIRST: i32 = 3;
@@ -155,6 +155,15 @@ pub(crate) fn format() -> Format {
 /// Writes a line, without waiting; `describe` makes a line that says what was lost before, where that is to be
 /// said.
 pub(crate) fn write(line: &str, describe: impl FnOnce(&Lost) -> String) {
+    write_within(Duration::ZERO, line, describe);
+}
+
+/// Writes a line of which there may be many at once: a reader that is behind is waited for, once until it has caught up.
+pub(crate) fn write_patiently(line: &str, describe: impl FnOnce(&Lost) -> String) {
+    write_within(PATIENCE, line, describe);
+}
+
+fn write_within(patience: Duration, line: &str, describe: impl FnOnce(&Lost) -> String) {
     // First it may go over to another log.
     let _writing = follow::writing(WhichLog::Error);
     let mut stderr = lock();
@@ -165,7 +174,7 @@ pub(crate) fn write(line: &str, describe: impl FnOnce(&Lost) -> String) {
         let _ = rustix::io::write(rustix::stdio::stderr(), line.as_bytes());
         return;
     };
-    let mut write = |line: &str| writer.write(line.as_bytes(), Duration::ZERO);
+    let mut write = |line: &str| writer.write(line.as_bytes(), patience);
     let reported = match lost.is_none() {
         true => Ok(()),
         false => write(&describe(lost)),

@@ -1,0 +1,146 @@
+//! When a program is ready to serve.
+
+use std::{
+    io::{self, Read, Write},
+    net::{TcpStream, ToSocketAddrs},
+    os::{
+        fd::{AsFd, BorrowedFd},
+        unix::net::UnixStream,
+    },
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread::{self, JoinHandle},
+    time::{Duration, Instant},
+};
+
+use crate::{Program, Ready, Sockets, template::Values};
+
+/// How long a program without a socket has to run before it counts as ready, where it does not say so.
+const RUNS_FOR: Duration = Duration::from_millis(100);
+
+/// How long after an attempt the next one is made.
+const BETWEEN: Duration = Duration::from_millis(50);
+
+/// How long one attempt may take.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// What is waited for.
+pub(crate) struct Readiness {
+    ready: Ready,
+    since: Instant,
+    check: Option<Check>,
+}
+
+/// A thread that asks until it is answered.
+struct Check {
+    /// Becomes readable when it has been.
+    near: UnixStream,
+    over: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Readiness {
+    pub(crate) fn new(
+        program: &Program,
+        sockets: &Sockets,
+        slot: u32,
+        pid: u32,
+    ) -> io::Result<Self> {
+        let values = Values { pid, slot, sockets };
+        let fill_in = |text: &str| values.fill_in(text.as_ref()).to_string_lossy().into_owned();
+        let check = match &program.ready {
+            Ready::Tcp(address) => Some(Check::start(fill_in(address), None)?),
+            Ready::Http(url) => {
+                let url = fill_in(url);
+                let rest = url.strip_prefix("http://").unwrap_or(&url);
+                let (address, path) = rest.split_once('/').unwrap_or((rest, ""));
+                Some(Check::start(address.to_owned(), Some(format!("/{path}")))?)
+            }
+            Ready::Auto | Ready::Notify | Ready::Accept | Ready::After(_) => None,
+        };
+        Ok(Self { ready: program.ready.clone(), since: Instant::now(), check })
+    }
+
+    /// What becomes readable when it may be ready.
+    pub(crate) fn fd(&self) -> Option<BorrowedFd<'_>> {
+        self.check.as_ref().map(|check| check.near.as_fd())
+    }
+
+    /// When to ask again.
+    pub(crate) fn due(&self) -> Option<Instant> {
+        match self.ready {
+            Ready::Auto | Ready::Accept => Some(self.since + RUNS_FOR),
+            Ready::After(time) => Some(self.since + time),
+            Ready::Notify | Ready::Tcp(_) | Ready::Http(_) => None,
+        }
+    }
+
+    /// Whether it is ready.
+    pub(crate) fn is_ready(&mut self, now: Instant, said_ready: bool) -> bool {
+        let runs_for = now.saturating_duration_since(self.since);
+        match &self.ready {
+            Ready::Auto | Ready::Accept => said_ready || runs_for >= RUNS_FOR,
+            Ready::Notify => said_ready,
+            Ready::After(time) => runs_for >= *time,
+            Ready::Tcp(_) | Ready::Http(_) => self.check.as_ref().is_some_and(Check::is_answered),
+        }
+    }
+}
+
+impl Check {
+    fn start(address: String, path: Option<String>) -> io::Result<Self> {
+        let (near, mut far) = UnixStream::pair()?;
+        near.set_nonblocking(true)?;
+        let over = Arc::new(AtomicBool::new(false));
+        let is_over = Arc::clone(&over);
+        let attempt = move || match &path {
+            None => connect(&address).map(drop),
+            Some(path) => request(&address, path),
+        };
+        let thread = thread::Builder::new().name("ready".to_owned()).spawn(move || {
+            while !is_over.load(Ordering::Relaxed) {
+                if attempt().is_ok() {
+                    let _ = far.write_all(b"1");
+                    return;
+                }
+                thread::sleep(BETWEEN);
+            }
+        })?;
+        Ok(Self { near, over, thread: Some(thread) })
+    }
+
+    fn is_answered(&self) -> bool {
+        matches!((&self.near).read(&mut [0]), Ok(1))
+    }
+}
+
+impl Drop for Check {
+    fn drop(&mut self) {
+        self.over.store(true, Ordering::Relaxed);
+        // This process is to have one thread again, for whatever it forks.
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+fn connect(address: &str) -> io::Result<TcpStream> {
+    let mut addresses = address.to_socket_addrs()?;
+    let address = addresses.next().ok_or(io::ErrorKind::NotFound)?;
+    TcpStream::connect_timeout(&address, PATIENCE)
+}
+
+fn request(address: &str, path: &str) -> io::Result<()> {
+    let mut connection = connect(address)?;
+    connection.set_read_timeout(Some(PATIENCE))?;
+    connection.set_write_timeout(Some(PATIENCE))?;
+    write!(connection, "GET {path} HTTP/1.0\r\nHost: {address}\r\nConnection: close\r\n\r\n")?;
+    let mut begun = [0; 12];
+    connection.read_exact(&mut begun)?;
+    match begun.strip_prefix(b"HTTP/1.").map(|rest| rest.get(2)) {
+        Some(Some(b'2' | b'3')) => Ok(()),
+        _ => Err(io::ErrorKind::InvalidData.into()),
+    }
+}

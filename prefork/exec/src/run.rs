@@ -1,0 +1,182 @@
+//! The life of a child that runs a program: start it, wait until it is ready, watch it, end with it.
+
+use std::{
+    cell::RefCell,
+    io,
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    rc::Rc,
+    time::{Duration, Instant},
+};
+
+use prefork::{Args, Child, EndAs, Exit, Result};
+use rustix::{
+    event::{PollFd, PollFlags, Timespec, poll},
+    io::Errno,
+    process::{Signal, WaitOptions, waitpid},
+};
+
+use crate::{
+    Program, Sockets,
+    notify::NotifySocket,
+    output::Relay,
+    ready::Readiness,
+    spawn::{Handed, Running, name_of},
+};
+
+/// Has each child run `program`: sets [`after_init`](Args::after_init), [`child_init`](Args::child_init) and
+/// [`main_loop`](Args::main_loop).
+///
+/// All other arguments mean what they mean for any daemon.
+///
+/// # Examples
+///
+/// ```no_run
+/// use prefork::{Args, Prefork};
+/// use prefork_exec::{Listen, Program};
+///
+/// let mut program = Program::new(["uvicorn", "app:app", "--fd", "{fd}"]);
+/// program.listen.push(Listen::at("127.0.0.1:8000"));
+/// let args = Args::new().name("app").daemonize(false).scoreboard_in_memory(true);
+/// Prefork::new(prefork_exec::attach(program, args))?.run()?;
+/// # Ok::<(), prefork::BoxError>(())
+/// ```
+pub fn attach(program: Program, args: Args) -> Args<Sockets> {
+    let listen = program.listen.clone();
+    let program = Rc::new(program);
+    let run: Rc<RefCell<Option<Run>>> = Rc::default();
+    let started = Rc::clone(&run);
+    args.after_init(move |init| Ok(Sockets::open(init, &listen)?))
+        .child_init(move |child, sockets| {
+            let run = Run::start(Rc::clone(&program), child, sockets)?;
+            *started.borrow_mut() = Some(run.until_ready(child, sockets)?);
+            Ok(())
+        })
+        .main_loop(move |child, sockets| match run.borrow_mut().take() {
+            Some(run) => run.watch(child, sockets),
+            None => Ok(()),
+        })
+}
+
+/// A program that runs, and all that the child knows of it.
+struct Run {
+    program: Rc<Program>,
+    name: String,
+    process: Running,
+    pid: u32,
+    relay: Relay,
+    notify: NotifySocket,
+    /// What it reports of itself.
+    status: Option<String>,
+    said_ready: bool,
+    /// How it has ended, once it has.
+    exit: Option<Exit>,
+}
+
+impl Run {
+    fn start(program: Rc<Program>, child: &Child, sockets: &Sockets) -> Result<Self> {
+        let notify = NotifySocket::open()?;
+        let (relay, ends) = Relay::open(&program.output)?;
+        let handed = Handed {
+            stdout: ends.stdout.as_fd(),
+            stderr: ends.stderr.as_fd(),
+            notify_socket: notify.name(),
+            slot: child.slot(),
+            generation: child.generation(),
+        };
+        let process = Running::start(&program, sockets, &handed)?;
+        drop(ends);
+        let pid = process.pid.as_raw_nonzero().get().unsigned_abs();
+        let name = name_of(&program);
+        Ok(Self {
+            program,
+            name,
+            process,
+            pid,
+            relay,
+            notify,
+            status: None,
+            said_ready: false,
+            exit: None,
+        })
+    }
+
+    /// Waits until it is ready to serve.
+    fn until_ready(mut self, child: &mut Child, sockets: &Sockets) -> Result<Self> {
+        let mut readiness = Readiness::new(&self.program, sockets, child.slot(), self.pid)?;
+        loop {
+            let now = Instant::now();
+            if readiness.is_ready(now, self.said_ready) {
+                return Ok(self);
+            }
+            let due = [readiness.due(), self.relay.due()].into_iter().flatten().min();
+            let extra = readiness.fd().map(|fd| fd.try_clone_to_owned()).transpose()?;
+            self.wait(due, extra.as_ref().map(OwnedFd::as_fd))?;
+            self.take_in(child)?;
+            if let Some(exit) = self.exit {
+                return Err(self.ended(exit, " before it was ready").into());
+            }
+        }
+    }
+
+    /// Reports for it until it ends, or the child is asked to leave.
+    fn watch(mut self, child: &mut Child, _sockets: &Sockets) -> Result {
+        let stop = child.stop_fd().try_clone_to_owned()?;
+        let mut asked = false;
+        loop {
+            if !asked && child.should_stop() {
+                asked = true;
+                let signal =
+                    Signal::from_named_raw(self.program.stop_signal as i32).ok_or(Errno::INVAL)?;
+                self.process.signal(signal)?;
+            }
+            self.wait(self.relay.due(), (!asked).then(|| stop.as_fd()))?;
+            self.take_in(child)?;
+            match self.exit {
+                Some(_) if asked => return Ok(()),
+                Some(exit) => return Err(self.ended(exit, "").into()),
+                None => {}
+            }
+        }
+    }
+
+    /// Waits for the program, what it prints and reports, one more descriptor, or until then.
+    fn wait(&self, due: Option<Instant>, extra: Option<BorrowedFd<'_>>) -> io::Result<()> {
+        let now = Instant::now();
+        let fds = [self.process.fd(), self.notify.fd()].into_iter();
+        let fds = fds.chain(self.relay.fds(now)).chain(extra);
+        let mut fds: Vec<_> = fds.map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)).collect();
+        let timeout = due.map(|due| round_up(due.saturating_duration_since(now)));
+        match poll(&mut fds, timeout.as_ref()) {
+            Ok(_) | Err(Errno::INTR) => Ok(()),
+            Err(errno) => Err(errno.into()),
+        }
+    }
+
+    /// Takes in what has happened.
+    fn take_in(&mut self, child: &mut Child) -> io::Result<()> {
+        let now = Instant::now();
+        self.relay.pass_on(child, self.pid, now);
+        while let Some(report) = self.notify.read()? {
+            self.said_ready |= report.ready;
+            self.status = report.status.or(self.status.take());
+        }
+        if let Some((_, status)) = waitpid(Some(self.process.pid), WaitOptions::NOHANG)? {
+            self.relay.finish(child, self.pid, now);
+            let number = status.terminating_signal();
+            self.exit = Some(match number {
+                Some(number) => Exit::Signal { number, core_dumped: false },
+                None => Exit::Code(status.exit_status().unwrap_or(1)),
+            });
+        }
+        Ok(())
+    }
+
+    fn ended(&self, exit: Exit, when: &str) -> EndAs {
+        EndAs::new(exit, format!("{} (pid {})", self.name, self.pid)).when(when)
+    }
+}
+
+/// As a timeout, which is not to end before the time has come.
+fn round_up(time: Duration) -> Timespec {
+    Timespec::try_from(time).unwrap_or(Timespec { tv_sec: 3600, tv_nsec: 0 })
+}

@@ -1,0 +1,7 @@
+//! Every `unsafe` of this crate: each wrapper states what makes it sound, and callers need none.
+
+#![expect(unsafe_code, reason = "what the operating system offers in no safe form")]
+
+mod fork;
+
+pub(crate) use fork::{Forked, exit_now, fork, keep_for_program};
