@@ -46,10 +46,10 @@ mod sys;
 pub mod docs;
 
 pub use args::{Args, Settings, SettingsError};
-pub use child::{Child, EndAs, InFlight, InHand, Lent, Listener, Requests, TryAccept};
+pub use child::{Child, InFlight, InHand, Lent, Listener, Requests, TryAccept};
 pub use disconnect::{Disconnect, DisconnectHandler, OnDisconnect};
 pub use error::{ArgsError, BoxError, Fault, Lines, Result, RunError, exit_code};
-pub use hooks::{ChildExit, HungChild};
+pub use hooks::{ChildExit, EndAs, HungChild};
 pub use logs::{AccessLog, LogLevel, LogLevelError};
 pub use prefork_core::{ErrorChain, Exit};
 pub use prefork_daemonize as daemonize;

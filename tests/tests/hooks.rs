@@ -276,3 +276,20 @@ fn a_child_that_hangs_is_ended_though_the_hook_about_it_hangs_too() {
     assert_eq!(scene.logged("on_timeout has not returned in 500 ms"), 1);
     daemon.stop_in_order();
 }
+
+/// What runs a program in a child is to show how that has ended, in the log, to hooks, and to those who reap it.
+#[test]
+fn a_child_ends_as_another_process_has_ended() {
+    let scene = scene!();
+    let daemon = steward(&scene, "ends-as-others").daemon();
+    let ended = || scene.lines_with("witness", "on_child_exit").len() >= 2;
+    wait_until(PATIENCE, "both have ended", ended);
+    assert_eq!(scene.logged("child error: worker exited with status 42 at last"), 1);
+    assert_eq!(scene.logged("child error: worker was ended by SIGSEGV (a crash) at last"), 1);
+    assert_eq!(scene.logged(") exited with status 42 after"), 1);
+    assert_eq!(scene.logged(") was ended by SIGSEGV (a crash) after"), 1);
+    assert_eq!(scene.logged("child warning: about\\nto end"), 2);
+    assert_eq!(scene.logged("steward[4242] program: printed by\\u{1b} another"), 2);
+    daemon.wait_for_children(PATIENCE, 2, &[]);
+    daemon.stop_in_order();
+}

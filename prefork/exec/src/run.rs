@@ -3,7 +3,7 @@
 use std::{
     cell::RefCell,
     io,
-    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    os::fd::{AsFd, BorrowedFd},
     rc::Rc,
     time::{Duration, Instant},
 };
@@ -103,14 +103,15 @@ impl Run {
     /// Waits until it is ready to serve.
     fn until_ready(mut self, child: &mut Child, sockets: &Sockets) -> Result<Self> {
         let mut readiness = Readiness::new(&self.program, sockets, child.slot(), self.pid)?;
+        let stop = child.stop_fd().try_clone_to_owned()?;
         loop {
             let now = Instant::now();
-            if readiness.is_ready(now, self.said_ready) {
+            // One that is to leave before it is ready may have requests in hand: it is stopped as any other.
+            if readiness.is_ready(now, self.said_ready) || child.should_stop() {
                 return Ok(self);
             }
             let due = [readiness.due(), self.relay.due()].into_iter().flatten().min();
-            let extra = readiness.fd().map(|fd| fd.try_clone_to_owned()).transpose()?;
-            self.wait(due, extra.as_ref().map(OwnedFd::as_fd))?;
+            self.wait(due, [stop.as_fd()].into_iter().chain(readiness.fd()))?;
             self.take_in(child)?;
             if let Some(exit) = self.exit {
                 return Err(self.ended(exit, " before it was ready").into());
@@ -129,7 +130,7 @@ impl Run {
                     Signal::from_named_raw(self.program.stop_signal as i32).ok_or(Errno::INVAL)?;
                 self.process.signal(signal)?;
             }
-            self.wait(self.relay.due(), (!asked).then(|| stop.as_fd()))?;
+            self.wait(self.relay.due(), (!asked).then(|| stop.as_fd()).into_iter())?;
             self.take_in(child)?;
             match self.exit {
                 Some(_) if asked => return Ok(()),
@@ -139,11 +140,15 @@ impl Run {
         }
     }
 
-    /// Waits for the program, what it prints and reports, one more descriptor, or until then.
-    fn wait(&self, due: Option<Instant>, extra: Option<BorrowedFd<'_>>) -> io::Result<()> {
+    /// Waits for the program, what it prints and reports, other descriptors, or until then.
+    fn wait<'a>(
+        &'a self,
+        due: Option<Instant>,
+        others: impl Iterator<Item = BorrowedFd<'a>>,
+    ) -> io::Result<()> {
         let now = Instant::now();
         let fds = [self.process.fd(), self.notify.fd()].into_iter();
-        let fds = fds.chain(self.relay.fds(now)).chain(extra);
+        let fds = fds.chain(self.relay.fds(now)).chain(others);
         let mut fds: Vec<_> = fds.map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)).collect();
         let timeout = due.map(|due| round_up(due.saturating_duration_since(now)));
         match poll(&mut fds, timeout.as_ref()) {

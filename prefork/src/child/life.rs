@@ -15,7 +15,7 @@ use prefork_core::{Generation, SlotId};
 use prefork_daemonize::Privileges;
 use rustix::process::setsid;
 
-use super::{Body, By, Child, ChildParts, EndAs, Limits, Stop, Work, stops};
+use super::{Body, By, Child, ChildParts, Limits, Stop, Work, stops};
 use crate::{
     AccessLog, BoxError, ErrorChain,
     channels::{Bell, Channels, ChildChannels, Reporter},
@@ -63,10 +63,7 @@ pub(crate) fn live<S>(context: ChildContext, body: &mut Body<S>, state: &S) -> !
             }
             Err(failed) => {
                 failed.log(&log);
-                match failed.error::<EndAs>() {
-                    Some(end_as) => end_as.status(),
-                    None => failed.status(),
-                }
+                failed.status()
             }
         },
         // The parent has died, and nobody is left to read of it.

@@ -5,7 +5,6 @@ mod body;
 mod copy;
 mod desk;
 mod drain;
-mod end_as;
 mod in_flight;
 mod lend;
 mod life;
@@ -27,7 +26,6 @@ use prefork_core::{Generation, SlotId};
 
 pub(crate) use body::Body;
 use drain::Drain;
-pub use end_as::EndAs;
 pub use in_flight::{InFlight, InHand};
 pub use lend::Lent;
 pub(crate) use life::{ChildContext, live};
@@ -82,6 +80,8 @@ pub struct Child {
     /// How often in a row a socket did not listen.
     deaf: u32,
     concurrency: u32,
+    /// Whether it is in its main loop.
+    has_entered: bool,
     said_ready: bool,
     said_worked: bool,
     poller: Poller,

@@ -46,6 +46,7 @@ impl Child {
             starvation: Starvation::default(),
             deaf: 0,
             concurrency: seat.concurrency,
+            has_entered: false,
             said_ready: false,
             said_worked: false,
             poller,

@@ -5,7 +5,8 @@ use crate::{channels::Report, logs::stderr};
 
 impl Child {
     /// Reports to the parent that this child is in its main loop.
-    pub(super) fn say_entered(&self) {
+    pub(super) fn say_entered(&mut self) {
+        self.has_entered = true;
         self.report(Report::Entered);
     }
 
@@ -14,9 +15,9 @@ impl Child {
         self.work.look().report(self.reporter.as_ref(), &self.log);
     }
 
-    /// Reports to the parent, once, that this child waits for work.
+    /// Reports to the parent, once, that this child waits for work. One that is not in its main loop yet does not.
     pub(super) fn say_ready(&mut self) {
-        if !std::mem::replace(&mut self.said_ready, true) {
+        if self.has_entered && !std::mem::replace(&mut self.said_ready, true) {
             self.report(Report::Ready);
             drop(stderr::take_original());
             if !self.work.is_in_hand() {

@@ -1,7 +1,11 @@
 //! A hook in which a process has failed.
 
-use super::Failure;
-use crate::{ErrorChain, RunError, logs::HookMessage, logs::log::Log};
+use super::{EndAs, Failure};
+use crate::{
+    ErrorChain, LogLevel, RunError,
+    logs::log::Log,
+    logs::{HookMessage, Said},
+};
 
 /// The hook that has failed, and the error.
 #[derive(Debug)]
@@ -13,6 +17,10 @@ pub(crate) struct Failed {
 impl Failed {
     pub(crate) fn log(&self, log: &Log) {
         match &self.failure {
+            // Who has ended is named there, and how.
+            Failure::Error(error) if error.is::<EndAs>() => {
+                log.write(&Said { level: LogLevel::Error, text: error });
+            }
             Failure::Error(error) => {
                 log.write(&HookMessage::Failed { hook: self.hook, error: &ErrorChain(&**error) });
             }
@@ -22,19 +30,12 @@ impl Failed {
         }
     }
 
-    /// The exit status that this deserves: that of a Rust program that fails so.
-    pub(crate) const fn status(&self) -> i32 {
-        match self.failure {
-            Failure::Error(_) => 1,
-            Failure::Panic(_) => 101,
-        }
-    }
-
-    /// The error, if it is one of this kind.
-    pub(crate) fn error<E: std::error::Error + 'static>(&self) -> Option<&E> {
+    /// The exit status that this deserves: that of a Rust program that fails so. Ends the process by a signal if it is to
+    /// end as another that has ended by one.
+    pub(crate) fn status(&self) -> i32 {
         match &self.failure {
-            Failure::Error(error) => error.downcast_ref(),
-            Failure::Panic(_) => None,
+            Failure::Error(error) => error.downcast_ref().map_or(1, EndAs::status),
+            Failure::Panic(_) => 101,
         }
     }
 

@@ -6,12 +6,14 @@
 
 mod call;
 mod calls;
+mod end_as;
 mod events;
 mod failed;
 mod lane;
 mod parent_hooks;
 mod process;
 
+pub use end_as::EndAs;
 pub use events::{ChildExit, HungChild};
 pub(crate) use failed::Failed;
 pub(crate) use parent_hooks::{BeforeShutdown, ParentHooks, Ready};
