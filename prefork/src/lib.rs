@@ -45,6 +45,8 @@ mod sys;
 
 pub mod docs;
 
+#[cfg(feature = "serde")]
+pub use args::Setting;
 pub use args::{Args, Settings, SettingsError};
 pub use child::{Child, InFlight, InHand, Lent, Listener, Requests, TryAccept};
 pub use disconnect::{Disconnect, DisconnectHandler, OnDisconnect};

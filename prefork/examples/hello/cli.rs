@@ -2,15 +2,15 @@
 
 use std::{
     env,
-    ffi::{OsStr, OsString},
+    ffi::OsString,
     io::{self, Write},
     path::{Path, PathBuf},
 };
 
-use clap::{ArgMatches, Args as _, CommandFactory, FromArgMatches, Parser, parser::ValueSource};
+use clap::{Arg, ArgMatches, Command, FromArgMatches, Parser, value_parser};
 use prefork::{
-    AnyAddr, Args, BoxError, Init, Inspect, OnChange, OnDisconnect, Settings, SettingsError,
-    read_settings,
+    AnyAddr, Args, BoxError, Init, Inspect, OnChange, OnDisconnect, Setting, Settings,
+    SettingsError, read_settings,
 };
 use serde::Deserialize;
 
@@ -48,101 +48,51 @@ pub(crate) struct Cli {
     cancel_on_disconnect: bool,
     #[command(flatten)]
     settings: Flags,
-    #[arg(skip)]
-    given: Vec<(String, OsString)>,
 }
 
-/// The flags that are settings of every daemon. The library reads them.
-#[derive(Debug, clap::Args)]
-struct Flags {
-    /// Go to the background; needs the paths below
-    #[arg(long)]
-    daemonize: bool,
-    /// File that holds the parent's pid
-    #[arg(long, value_name = "FILE")]
-    pid_path: Option<OsString>,
-    /// File for the daemon's own messages
-    #[arg(long, value_name = "FILE")]
-    error_log_path: Option<OsString>,
-    /// Which of the daemon's own messages are logged: error, warn, info or debug [default: info]
-    #[arg(long, value_name = "LEVEL")]
-    log_level: Option<OsString>,
-    /// File for one line a request
-    #[arg(long, value_name = "FILE")]
-    access_log_path: Option<OsString>,
-    /// File in which children report what they are doing
-    #[arg(long, value_name = "FILE")]
-    scoreboard_path: Option<OsString>,
-    /// Where to show what the daemon does: a loopback ADDR:PORT, or the path of a socket
-    #[arg(long, value_name = "ADDR")]
-    status_listen: Option<OsString>,
-    /// Number of children; 0 serves from the parent itself [default: 3]
-    #[arg(long, value_name = "N")]
-    prefork: Option<OsString>,
-    /// Number of children that is never exceeded; to grow, the pool needs a scoreboard [default: 150]
-    #[arg(long, value_name = "N")]
-    max_children: Option<OsString>,
-    /// Number of children that should be waiting for work [default: 1]
-    #[arg(long, value_name = "N")]
-    min_spare: Option<OsString>,
-    /// Number of waiting children that are not too many [default: any, for 10 s]
-    #[arg(long, value_name = "N")]
-    max_spare: Option<OsString>,
-    /// Number of children that may be started at once [default: 64]
-    #[arg(long, value_name = "N")]
-    spawn_step: Option<OsString>,
-    /// Time after which children that were not needed are retired [default: 10s]
-    #[arg(long, value_name = "TIME")]
-    calm_time: Option<OsString>,
-    /// Time between two steps of a pool that shrinks [default: 1s]
-    #[arg(long, value_name = "TIME")]
-    retire_pace: Option<OsString>,
-    /// Number of children that may be replaced at a time [default: a quarter of --prefork]
-    #[arg(long, value_name = "N")]
-    max_surge: Option<OsString>,
-    /// Number of requests after which a child is replaced, about
-    #[arg(long, value_name = "N")]
-    max_requests: Option<OsString>,
-    /// Time after which a child is replaced, about
-    #[arg(long, value_name = "TIME")]
-    max_lifetime: Option<OsString>,
-    /// Resident memory above which a child is replaced
-    #[arg(long, value_name = "BYTES")]
-    max_memory: Option<OsString>,
-    /// Time after which a child that is at one request is ended; needs a scoreboard
-    #[arg(long, value_name = "TIME")]
-    request_timeout: Option<OsString>,
-    /// Time between two looks at the program file; when it has changed, hello becomes it, unless the file
-    /// of settings has another handler
-    #[arg(long, value_name = "TIME")]
-    auto_reload_check_every: Option<OsString>,
-    /// Time between two looks at clients [default: 2s]
-    #[arg(long, value_name = "TIME")]
-    netwatch_interval: Option<OsString>,
-    /// User that the children run as
-    #[arg(long, value_name = "USER")]
-    user: Option<OsString>,
-    /// Group that the children run as [default: that of the user]
-    #[arg(long, value_name = "GROUP")]
-    group: Option<OsString>,
-    /// Keep the children from gaining privileges by executing programs
-    #[arg(long)]
-    no_new_privs: bool,
-    /// Number of descriptors that a child may have
-    #[arg(long, value_name = "N")]
-    rlimit_nofile: Option<OsString>,
-    /// Refuse to start when not root
-    #[arg(long)]
-    require_root: bool,
-    /// Time that children may take to finish their requests when stopping [default: 30s]
-    #[arg(long, value_name = "TIME")]
-    graceful_timeout: Option<OsString>,
-    /// Time that a child may take to finish its request when it is replaced [default: as long as it takes]
-    #[arg(long, value_name = "TIME")]
-    reload_timeout: Option<OsString>,
-    /// Time that the start may take [default: 60s]
-    #[arg(long, value_name = "TIME")]
-    start_timeout: Option<OsString>,
+/// The flags that are settings of every daemon, with what was given: the library knows them, and reads their values.
+#[derive(Debug)]
+struct Flags(Vec<(String, OsString)>);
+
+impl clap::Args for Flags {
+    fn augment_args(command: Command) -> Command {
+        command.args(Settings::list().iter().map(flag))
+    }
+
+    fn augment_args_for_update(command: Command) -> Command {
+        Self::augment_args(command)
+    }
+}
+
+impl FromArgMatches for Flags {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        let given = |setting: &Setting| {
+            let value = matches.get_one::<OsString>(setting.name)?;
+            Some((setting.name.to_owned(), value.clone()))
+        };
+        Ok(Self(Settings::list().iter().filter_map(given).collect()))
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        *self = Self::from_arg_matches(matches)?;
+        Ok(())
+    }
+}
+
+/// The flag of a setting. One that is true or false needs no value.
+fn flag(setting: &Setting) -> Arg {
+    let flag = Arg::new(setting.name)
+        .long(setting.flag())
+        .help(setting.help)
+        .value_parser(value_parser!(OsString));
+    match setting.value {
+        Some(value) => flag.value_name(value),
+        None => flag
+            .value_name("true|false")
+            .num_args(0..=1)
+            .require_equals(true)
+            .default_missing_value("true"),
+    }
 }
 
 /// The file: what is hello's own, and what every daemon has.
@@ -158,10 +108,7 @@ pub(crate) struct Config {
 impl Cli {
     /// Reads the command line.
     pub(crate) fn read() -> Self {
-        let matches = Self::command().get_matches();
-        let mut cli = Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
-        cli.given = given(&matches);
-        cli
+        Self::parse()
     }
 
     /// Reads the file, if one was given.
@@ -194,7 +141,7 @@ impl Cli {
     pub(crate) fn apply(self, args: Args, config: Config) -> Args {
         let Config { daemon: file, .. } = config;
         let variables = Settings::from_environment("hello");
-        let mut flags = Settings::from_flags(self.given);
+        let mut flags = Settings::from_flags(self.settings.0);
         let has = |test: fn(&Settings) -> bool| [&file, &variables, &flags].into_iter().any(test);
         let has_board =
             has(|it| it.scoreboard_path.is_some() || it.scoreboard_in_memory == Some(true));
@@ -211,18 +158,6 @@ impl Cli {
         }
         args.daemonize(false).settings(file).settings(variables).settings(flags)
     }
-}
-
-/// Returns the flags that were given of those that are settings, with their values as they were given.
-fn given(matches: &ArgMatches) -> Vec<(String, OsString)> {
-    let flags = Flags::augment_args(clap::Command::new("flags"));
-    let names = flags.get_arguments().map(|flag| flag.get_id().to_string());
-    let is_given = |name: &String| matches.value_source(name) == Some(ValueSource::CommandLine);
-    let value = |name: String| {
-        let value = matches.get_raw(&name)?.next_back().map(OsStr::to_owned);
-        value.map(|value| (name, value))
-    };
-    names.filter(is_given).filter_map(value).collect()
 }
 
 /// Finds out whether these can be addresses, each once; names what has given them.

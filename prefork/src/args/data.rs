@@ -7,11 +7,35 @@ use prefork_core::Tuning;
 use prefork_reload::WatchList;
 
 use super::Args;
+use crate::{Fault, error::Origin};
 
 impl<S> Args<S> {
     /// Sets the version of the program, as `env!("CARGO_PKG_VERSION")`, shown in the first line of its log. Default none.
     pub fn version(mut self, version: impl Into<String>) -> Self {
         self.data.version = Some(version.into());
+        self
+    }
+
+    /// Refuses something that the program itself has been given, so that [`Prefork::new`](crate::Prefork::new) names it with
+    /// all that is wrong besides, and a reload with it. `what` is what is wrong, with its place: `/etc/hello.toml:3:1: colour`,
+    /// `--colour`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use prefork::{Args, Prefork};
+    ///
+    /// let args = Args::new().daemonize(false).max_requests(0).main_loop(|_child, ()| Ok(()));
+    /// let error = Prefork::new(args.refuse("--colour", "must be red or blue, not \"7\"")).expect_err("two faults");
+    /// assert_eq!(
+    ///     error.to_string(),
+    ///     "invalid arguments:\n--colour: must be red or blue, not \"7\"\n\
+    ///      max_requests: must be at least 1; leave it out for no limit"
+    /// );
+    /// ```
+    pub fn refuse(mut self, what: impl Into<String>, problem: impl Into<String>) -> Self {
+        let (argument, problem) = (what.into(), problem.into());
+        self.data.settings.faults.push(Fault { argument, problem, origin: Origin::Program });
         self
     }
 

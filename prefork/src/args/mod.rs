@@ -9,6 +9,8 @@ mod list;
 pub(crate) mod settings;
 
 pub use list::Settings;
+#[cfg(feature = "serde")]
+pub use settings::Setting;
 pub use settings::SettingsError;
 use std::{fmt, io::Write, os::fd::OwnedFd};
 

@@ -13,6 +13,8 @@ use crate::{Args, ArgsError};
 pub enum Inspect {
     /// Whether they make sense, as for a flag `--check`.
     Check,
+    /// Whether they make sense, without a line to say so, for programs that have more to print.
+    Quiet,
     /// All settings, each with its value and where that comes from, as for a flag `--print-settings`.
     Print,
 }
@@ -46,6 +48,7 @@ impl<S> Args<S> {
                 let checked = Prefork::new(self)?;
                 print(&format!("{}: the settings are right\n", checked.plan.settings.name));
             }
+            Inspect::Quiet => drop(Prefork::new(self)?),
             Inspect::Print => {
                 print(&self.list_settings());
                 Prefork::new(self)?;

@@ -1,6 +1,8 @@
 //! The arguments that are plain data, as values that a file can hold.
 
 #[cfg(feature = "serde")]
+mod describe;
+#[cfg(feature = "serde")]
 mod field;
 mod file;
 mod in_force;
@@ -16,6 +18,8 @@ mod units;
 #[cfg(feature = "serde")]
 mod value;
 
+#[cfg(feature = "serde")]
+pub use describe::Setting;
 #[cfg(feature = "serde")]
 pub(super) use field::{Field, Given, Mask as OctalMask, Memory};
 pub use file::SettingsError;
