@@ -1,5 +1,6 @@
 //! Any program in the children of a preforking daemon, unchanged.
 
+mod check;
 mod environment;
 mod notify;
 mod output;
@@ -11,6 +12,7 @@ mod spawn;
 mod sys;
 mod template;
 
+pub use check::{Identity, LIMITS, ProgramFault, limit_name};
 pub use program::{Listen, Output, Program, Ready, Stdin};
 pub use run::attach;
 pub use sockets::Sockets;

@@ -1,13 +1,15 @@
 //! What is to be run, as given.
 
-use std::{ffi::OsString, path::PathBuf, time::Duration};
+use std::{collections::BTreeMap, ffi::OsString, path::PathBuf, time::Duration};
 
 use nix::sys::{resource::Resource, signal::Signal};
 
 /// A program that each child runs, as it is to be run.
 ///
 /// In arguments, in values of the environment, in [`directory`](Self::directory), and in addresses of [`Ready`], `{fd}`, `{path}`,
-/// `{slot}` and `{pid}` stand for what the child has: see `template`.
+/// `{slot}` and `{pid}` stand for what the child has. Of several sockets `{fd}` and `{path}` are the first, `{fd:http}` that of
+/// this name, and `{fd:1}` the second. `{{fd}}` is the text `{fd}`; braces around anything but a word of small letters, as in
+/// `{print $1}` and `${HOME}`, stay as they are.
 #[derive(Clone, Debug)]
 pub struct Program {
     /// The program, found by `PATH` if there is no slash in it, and its arguments.
@@ -33,6 +35,9 @@ pub struct Program {
     pub max_memory: Option<u64>,
     /// Limits for its resources, soft and hard alike.
     pub limits: Vec<(Resource, u64)>,
+    /// Where the fields come from, by their names, for messages: `--listen`, `/etc/app.toml:3:1: listen`. A field of which
+    /// nothing is said is called by its name.
+    pub origins: BTreeMap<&'static str, String>,
 }
 
 /// A socket at which the program listens.
@@ -107,7 +112,13 @@ impl Program {
             stop_command: None,
             max_memory: None,
             limits: Vec::new(),
+            origins: BTreeMap::new(),
         }
+    }
+
+    /// Returns the names of its sockets, in their order.
+    pub(crate) fn socket_names(&self) -> Vec<String> {
+        self.listen.iter().enumerate().map(|(index, listen)| listen.name_at(index)).collect()
     }
 }
 
@@ -116,5 +127,20 @@ impl Listen {
     #[must_use]
     pub fn at(address: impl Into<String>) -> Self {
         Self { address: address.into(), name: None, mode: None }
+    }
+
+    /// Returns its name for the program, where it has none of its own.
+    pub(crate) fn name_at(&self, index: usize) -> String {
+        self.name.clone().unwrap_or_else(|| format!("socket{index}"))
+    }
+
+    /// Returns whether it is a UNIX socket.
+    pub(crate) fn is_unix(&self) -> bool {
+        self.address.starts_with("unix:") || self.address.contains('/')
+    }
+
+    /// Returns where it listens, as far as that is known before it does.
+    pub(crate) fn place(&self) -> &str {
+        self.address.strip_prefix("unix:").unwrap_or(&self.address)
     }
 }

@@ -16,7 +16,7 @@ use rustix::{
 };
 
 use crate::{
-    Program, Sockets,
+    Identity, Program, ProgramFault, Sockets,
     notify::NotifySocket,
     output::Relay,
     ready::Readiness,
@@ -26,7 +26,8 @@ use crate::{
 /// Has each child run `program`: sets [`after_init`](Args::after_init), [`child_init`](Args::child_init) and
 /// [`main_loop`](Args::main_loop).
 ///
-/// All other arguments mean what they mean for any daemon.
+/// All other arguments mean what they mean for any daemon. What is wrong with the program ([`Program::check`]) is reported by
+/// [`Prefork::new`](prefork::Prefork::new), with all that is wrong besides.
 ///
 /// # Examples
 ///
@@ -40,7 +41,11 @@ use crate::{
 /// Prefork::new(prefork_exec::attach(program, args))?.run()?;
 /// # Ok::<(), prefork::BoxError>(())
 /// ```
-pub fn attach(program: Program, args: Args) -> Args<Sockets> {
+pub fn attach(program: Program, mut args: Args) -> Args<Sockets> {
+    for ProgramFault { argument, problem } in program.check(&Identity::of(args.given())) {
+        let place = program.origins.get(argument).cloned();
+        args = args.refuse(place.unwrap_or_else(|| argument.to_owned()), problem);
+    }
     let listen = program.listen.clone();
     let program = Rc::new(program);
     let run: Rc<RefCell<Option<Run>>> = Rc::default();

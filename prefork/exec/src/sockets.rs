@@ -34,7 +34,7 @@ impl Sockets {
                 None => init.listen_any(&wanted.address)?,
             };
             let address = listener.local_addr()?;
-            let name = wanted.name.clone().unwrap_or_else(|| format!("socket{index}"));
+            let name = wanted.name_at(index);
             Ok(Socket { listener, address, name })
         };
         wanted.iter().enumerate().map(open).collect::<io::Result<_>>().map(Self)

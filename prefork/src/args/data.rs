@@ -6,7 +6,7 @@ use std::{io::Write, os::fd::OwnedFd};
 use prefork_core::Tuning;
 use prefork_reload::WatchList;
 
-use super::Args;
+use super::{Args, Settings};
 use crate::{Fault, error::Origin};
 
 impl<S> Args<S> {
@@ -14,6 +14,12 @@ impl<S> Args<S> {
     pub fn version(mut self, version: impl Into<String>) -> Self {
         self.data.version = Some(version.into());
         self
+    }
+
+    /// Returns the settings that were given so far, for code that completes arguments.
+    #[must_use]
+    pub const fn given(&self) -> &Settings {
+        &self.data.settings
     }
 
     /// Refuses something that the program itself has been given, so that [`Prefork::new`](crate::Prefork::new) names it with
