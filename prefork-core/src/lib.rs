@@ -71,6 +71,7 @@ mod ladder;
 mod notice;
 mod one_line;
 mod out_of_memory;
+pub mod program;
 mod scaling;
 mod share;
 #[cfg(feature = "simulate")]

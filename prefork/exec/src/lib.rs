@@ -2,6 +2,8 @@
 
 mod check;
 mod environment;
+#[expect(dead_code, unused_imports, reason = "the main loop is to use all of it")]
+mod look;
 mod notify;
 mod output;
 mod program;
@@ -11,6 +13,9 @@ mod sockets;
 mod spawn;
 mod sys;
 mod template;
+#[cfg(test)]
+#[expect(dead_code, reason = "tests of the main loop are to use all of it")]
+mod testing;
 
 pub use check::{Identity, LIMITS, ProgramFault, limit_name};
 pub use program::{Listen, Output, Program, Ready, Stdin};

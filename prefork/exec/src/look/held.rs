@@ -1,0 +1,173 @@
+//! Which connections a program holds.
+
+use std::{
+    collections::HashMap,
+    fmt, io,
+    net::SocketAddr,
+    os::fd::{AsFd, BorrowedFd},
+};
+
+use prefork_core::program::{Acked, Facts};
+use rustix::{
+    io::{Errno, ioctl_fionread},
+    net::{getpeername, getsockname, sockopt::tcp_quickack},
+    process::Pid,
+};
+
+use super::{Listeners, Process, Tree, descriptors::Target, listeners::Place, tcp::TcpInfo};
+use crate::sys::sockets::{TCP_INFO, tcp_info, unsent};
+
+/// A connection that a process of the program holds.
+#[derive(Clone, Debug)]
+pub(crate) struct Connection {
+    /// Of its socket: no other has the same while it is open.
+    pub(crate) inode: u64,
+    /// A process that holds it, and by which descriptor.
+    pub(crate) pid: Pid,
+    pub(crate) fd: i32,
+    pub(crate) client: Client,
+    pub(crate) facts: Facts,
+}
+
+/// Whose a connection is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Client {
+    Ip(SocketAddr),
+    /// One by a UNIX socket, which has no address.
+    Local,
+}
+
+impl fmt::Display for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ip(address) => address.fmt(f),
+            Self::Local => f.write_str("a UNIX socket"),
+        }
+    }
+}
+
+/// Finds the connections that a program holds, and remembers which of its sockets are none.
+#[derive(Debug, Default)]
+pub(crate) struct Held {
+    /// The sockets that were looked into, by inode; `None` of those that were not accepted from the listeners.
+    known: HashMap<u64, Option<Client>>,
+    connections: Vec<Connection>,
+}
+
+impl Held {
+    /// Reads which connections that came by these listeners a program holds, and what the kernel reports of them.
+    ///
+    /// A process that ends meanwhile holds none. Connections that the program has made itself, to a database, are none of them.
+    ///
+    /// # Errors
+    ///
+    /// If that is forbidden, or there are too few descriptors.
+    pub(crate) fn look(&mut self, tree: &Tree, listeners: &Listeners) -> io::Result<&[Connection]> {
+        self.connections.clear();
+        let mut seen = HashMap::with_capacity(self.known.len());
+        for process in tree.processes() {
+            let mut refused = Ok(());
+            let read = process.descriptors(|fd, target| {
+                if let Target::Socket(inode) = target
+                    && listeners.position(inode).is_none()
+                    && !seen.contains_key(&inode)
+                {
+                    match self.socket(process, fd, inode, listeners) {
+                        Ok(known) => drop(seen.insert(inode, known)),
+                        Err(error) => refused = Err(error),
+                    }
+                }
+            });
+            match read.and(refused) {
+                Err(_) if !process.exists() => {}
+                other => other?,
+            }
+        }
+        // Numbers of sockets that are closed may come again.
+        self.known = seen;
+        Ok(&self.connections)
+    }
+
+    /// Returns what was found last.
+    pub(crate) fn connections(&self) -> &[Connection] {
+        &self.connections
+    }
+
+    /// Looks into a socket, and notes it if it is a connection.
+    fn socket(
+        &mut self,
+        process: &Process,
+        fd: i32,
+        inode: u64,
+        listeners: &Listeners,
+    ) -> io::Result<Option<Client>> {
+        if let Some(None) = self.known.get(&inode) {
+            return Ok(None);
+        }
+        let socket = match process.duplicate(fd) {
+            Ok(socket) => socket,
+            // Closed meanwhile, perhaps with its process.
+            Err(error) if gone(&error) => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let client = match self.known.remove(&inode).flatten() {
+            Some(client) => client,
+            None => match client(socket.as_fd(), listeners) {
+                Some(client) => client,
+                None => return Ok(None),
+            },
+        };
+        let Some(facts) = facts(socket.as_fd(), &client) else { return Ok(None) };
+        let pid = process.pid();
+        self.connections.push(Connection { inode, pid, fd, client: client.clone(), facts });
+        Ok(Some(client))
+    }
+}
+
+fn gone(error: &io::Error) -> bool {
+    matches!(Errno::from_io_error(error), Some(Errno::BADF | Errno::SRCH))
+}
+
+/// Returns whose connection this is; `None` if it was not accepted from the listeners.
+fn client(socket: BorrowedFd<'_>, listeners: &Listeners) -> Option<Client> {
+    if !listeners.accepted(&Place::of(&getsockname(socket).ok()?)) {
+        return None;
+    }
+    match Place::of(&getpeername(socket).ok()??) {
+        Place::Ip(address) => Some(Client::Ip(address)),
+        Place::Unix(_) => Some(Client::Local),
+        Place::Other => None,
+    }
+}
+
+/// Returns what the kernel reports of a connection; `None` if it is none.
+fn facts(socket: BorrowedFd<'_>, client: &Client) -> Option<Facts> {
+    // What was reset has neither bytes to read nor to send.
+    let unread = ioctl_fionread(socket).unwrap_or(0);
+    let mut facts = Facts {
+        unread: u32::try_from(unread).unwrap_or(u32::MAX),
+        unsent: unsent(socket).unwrap_or(0),
+        peer_closed: false,
+        exchange: None,
+    };
+    if let Client::Ip(_) = client {
+        let mut info = [0; TCP_INFO];
+        let length = tcp_info(socket, &mut info).ok()?;
+        let info = TcpInfo(&info[..length]);
+        if !info.is_connection() {
+            return None;
+        }
+        facts.peer_closed = info.peer_closed();
+        facts.exchange = info.exchange();
+        if let Some(exchange) = &mut facts.exchange
+            && exchange.is_unclear()
+        {
+            exchange.acked = match tcp_quickack(socket) {
+                Ok(false) => Acked::WithAnswers,
+                Ok(true) => Acked::Alone,
+                Err(_) => Acked::Unknown,
+            };
+        }
+    }
+    Some(facts)
+}

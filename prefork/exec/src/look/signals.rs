@@ -1,0 +1,75 @@
+//! What a process does with a signal.
+
+use std::io;
+
+use nix::sys::signal::Signal;
+
+use super::Process;
+
+/// What a process does with a signal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Treatment {
+    /// What the kernel does by default.
+    Default,
+    /// It has a handler, or waits for it.
+    Handled,
+    /// Nothing.
+    Ignored,
+}
+
+impl Process {
+    /// Returns what it does with a signal, see `SigCgt` in `proc_pid_status(5)`.
+    ///
+    /// # Errors
+    ///
+    /// If it is no more.
+    pub(crate) fn treats(&self, signal: Signal) -> io::Result<Treatment> {
+        let mut buffer = [0; 4096];
+        let status = self.read("status", &mut buffer)?;
+        Ok(parse(status, signal as i32))
+    }
+}
+
+fn parse(status: &[u8], signal: i32) -> Treatment {
+    let has = |name: &[u8]| {
+        let mask = status.split(|&byte| byte == b'\n').find_map(|line| line.strip_prefix(name));
+        let mask = mask.and_then(|mask| std::str::from_utf8(mask).ok());
+        let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+        mask.is_some_and(|mask| mask >> (signal - 1) & 1 == 1)
+    };
+    if has(b"SigIgn:") {
+        Treatment::Ignored
+    } else if has(b"SigCgt:") || has(b"SigBlk:") {
+        // Who has it blocked waits for it by sigwait(3) or signalfd(2).
+        Treatment::Handled
+    } else {
+        Treatment::Default
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_masks_are_read() {
+        let status = |blocked: &str, ignored: &str, caught: &str| {
+            format!(
+                "Name:\tx\nSigBlk:\t{blocked}\nSigIgn:\t{ignored}\nSigCgt:\t{caught}\nCap:\t0\n"
+            )
+        };
+        let (none, term, hup) = ("0000000000000000", "0000000000004000", "0000000000000001");
+        for (blocked, ignored, caught, expected) in [
+            (none, none, none, Treatment::Default),
+            (none, hup, hup, Treatment::Default),
+            (none, none, term, Treatment::Handled),
+            (term, none, none, Treatment::Handled),
+            (none, term, none, Treatment::Ignored),
+            (term, term, none, Treatment::Ignored),
+        ] {
+            let status = status(blocked, ignored, caught);
+            assert_eq!(parse(status.as_bytes(), 15), expected, "{status}");
+        }
+        assert_eq!(parse(b"", 15), Treatment::Default);
+    }
+}
