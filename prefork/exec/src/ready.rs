@@ -15,7 +15,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::{Program, Ready, Sockets, template::Values};
+use prefork::{Child, LogLevel};
+
+use crate::{
+    Program, Ready, Sockets,
+    look::{Listeners, Tree},
+    template::Values,
+};
 
 /// How long a program without a socket has to run before it counts as ready, where it does not say so.
 const RUNS_FOR: Duration = Duration::from_millis(100);
@@ -26,11 +32,24 @@ const BETWEEN: Duration = Duration::from_millis(50);
 /// How long one attempt may take.
 const PATIENCE: Duration = Duration::from_secs(2);
 
+/// How long after the first look the next one follows, and how long at most: the program is starting, which takes a processor.
+const FIRST_LOOK: Duration = Duration::from_millis(5);
+const LAST_LOOK: Duration = Duration::from_millis(50);
+
 /// What is waited for.
 pub(crate) struct Readiness {
     ready: Ready,
     since: Instant,
+    /// Looks for the program at its sockets, where it has any and that counts.
+    looks: Option<Looks>,
     check: Option<Check>,
+}
+
+/// Looks whether the program waits at its sockets.
+struct Looks {
+    listeners: Listeners,
+    next: Instant,
+    pause: Duration,
 }
 
 /// A thread that asks until it is answered.
@@ -60,7 +79,16 @@ impl Readiness {
             }
             Ready::Auto | Ready::Notify | Ready::Accept | Ready::After(_) => None,
         };
-        Ok(Self { ready: program.ready.clone(), since: Instant::now(), check })
+        let since = Instant::now();
+        let looks = match program.ready {
+            Ready::Auto | Ready::Accept if !sockets.0.is_empty() => Some(Looks {
+                listeners: sockets.listeners()?,
+                next: since + FIRST_LOOK,
+                pause: FIRST_LOOK,
+            }),
+            _ => None,
+        };
+        Ok(Self { ready: program.ready.clone(), since, looks, check })
     }
 
     /// What becomes readable when it may be ready.
@@ -71,21 +99,63 @@ impl Readiness {
     /// When to ask again.
     pub(crate) fn due(&self) -> Option<Instant> {
         match self.ready {
-            Ready::Auto | Ready::Accept => Some(self.since + RUNS_FOR),
+            Ready::Auto | Ready::Accept => {
+                Some(self.looks.as_ref().map_or(self.since + RUNS_FOR, |looks| looks.next))
+            }
             Ready::After(time) => Some(self.since + time),
             Ready::Notify | Ready::Tcp(_) | Ready::Http(_) => None,
         }
     }
 
     /// Whether it is ready.
-    pub(crate) fn is_ready(&mut self, now: Instant, said_ready: bool) -> bool {
+    ///
+    /// # Errors
+    ///
+    /// If it is forbidden to look at the program.
+    pub(crate) fn is_ready(
+        &mut self,
+        now: Instant,
+        said_ready: bool,
+        tree: &mut Tree,
+        child: &mut Child,
+    ) -> io::Result<bool> {
         let runs_for = now.saturating_duration_since(self.since);
-        match &self.ready {
-            Ready::Auto | Ready::Accept => said_ready || runs_for >= RUNS_FOR,
-            Ready::Notify => said_ready,
-            Ready::After(time) => runs_for >= *time,
-            Ready::Tcp(_) | Ready::Http(_) => self.check.as_ref().is_some_and(Check::is_answered),
+        Ok(match (&self.ready, &mut self.looks) {
+            (Ready::Auto, _) if said_ready => true,
+            (Ready::Accept, Some(looks)) => looks.see(now, tree)?,
+            (Ready::Auto, Some(looks)) => match looks.see(now, tree) {
+                Ok(waits) => waits,
+                Err(error) => {
+                    child.log(LogLevel::Warn, format_args!(
+                        "cannot look whether the program waits at its sockets: {error}; it counts as ready \
+                         after {} ms: choose another way by `ready`",
+                        RUNS_FOR.as_millis(),
+                    ));
+                    self.looks = None;
+                    false
+                }
+            },
+            (Ready::Auto | Ready::Accept, None) => runs_for >= RUNS_FOR,
+            (Ready::Notify, _) => said_ready,
+            (Ready::After(time), _) => runs_for >= *time,
+            (Ready::Tcp(_) | Ready::Http(_), _) => {
+                self.check.as_ref().is_some_and(Check::is_answered)
+            }
+        })
+    }
+}
+
+impl Looks {
+    /// Looks, if it is time to.
+    fn see(&mut self, now: Instant, tree: &mut Tree) -> io::Result<bool> {
+        if now < self.next {
+            return Ok(false);
         }
+        tree.refresh();
+        let waits = !tree.waits_at(&self.listeners)?.is_empty();
+        self.pause = (self.pause * 2).min(LAST_LOOK);
+        self.next = now + self.pause;
+        Ok(waits)
     }
 }
 

@@ -17,6 +17,7 @@ use rustix::{
 
 use crate::{
     Identity, Program, ProgramFault, Sockets,
+    look::Tree,
     notify::NotifySocket,
     output::Relay,
     ready::Readiness,
@@ -68,6 +69,8 @@ struct Run {
     name: String,
     process: Running,
     pid: u32,
+    /// Its processes.
+    tree: Tree,
     relay: Relay,
     notify: NotifySocket,
     /// What it reports of itself.
@@ -92,11 +95,13 @@ impl Run {
         drop(ends);
         let pid = process.pid.as_raw_nonzero().get().unsigned_abs();
         let name = name_of(&program);
+        let tree = Tree::of(process.pid)?;
         Ok(Self {
             program,
             name,
             process,
             pid,
+            tree,
             relay,
             notify,
             status: None,
@@ -112,7 +117,9 @@ impl Run {
         loop {
             let now = Instant::now();
             // One that is to leave before it is ready may have requests in hand: it is stopped as any other.
-            if readiness.is_ready(now, self.said_ready) || child.should_stop() {
+            if child.should_stop()
+                || readiness.is_ready(now, self.said_ready, &mut self.tree, child)?
+            {
                 return Ok(self);
             }
             let due = [readiness.due(), self.relay.due()].into_iter().flatten().min();

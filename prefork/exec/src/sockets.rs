@@ -1,10 +1,10 @@
 //! The sockets at which the program listens, made in the parent and inherited by it.
 
-use std::io;
+use std::{io, os::fd::AsFd};
 
 use prefork::{AnyAddr, AnyListener, Init};
 
-use crate::Listen;
+use crate::{Listen, look::Listeners};
 
 /// The listening sockets of a program, in their order.
 #[derive(Debug)]
@@ -38,6 +38,11 @@ impl Sockets {
             Ok(Socket { listener, address, name })
         };
         wanted.iter().enumerate().map(open).collect::<io::Result<_>>().map(Self)
+    }
+
+    /// Returns what to look for in a program's descriptors.
+    pub(crate) fn listeners(&self) -> io::Result<Listeners> {
+        Listeners::of(self.0.iter().map(|socket| socket.listener.as_fd()))
     }
 
     /// Returns the sockets, each with the number of the descriptor as which the program has it.
