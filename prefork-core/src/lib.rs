@@ -68,6 +68,7 @@ mod event;
 mod hangups;
 mod jitter;
 mod ladder;
+mod memory_limit;
 mod notice;
 mod one_line;
 mod out_of_memory;
@@ -95,6 +96,7 @@ pub use event::{Activity, Event, Exit, Generation, Observation, Request, SlotId}
 pub use hangups::{Hangup, HangupSender, Hangups, HangupsAtStart};
 pub(crate) use jitter::jittered;
 pub use jitter::jittered_count;
+pub use memory_limit::{MemoryFinding, MemoryLimit};
 pub use notice::{ChangeNotice, ChildNotice, HookNotice, Notice, PoolNotice};
 pub use one_line::{OneLine, one_line};
 pub use out_of_memory::{KillReason, MemoryCounts, MemoryGroup, OutOfMemory};

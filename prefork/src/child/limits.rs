@@ -2,7 +2,7 @@
 
 use std::{fs::File, os::unix::fs::FileExt};
 
-use prefork_core::jittered_count;
+use prefork_core::{MemoryFinding, MemoryLimit, jittered_count};
 
 use crate::{
     channels::{Report, Reporter},
@@ -80,9 +80,7 @@ pub(crate) struct Usage {
     /// How many it may have, near [`Limits::max_requests`].
     most: Option<u64>,
     limits: Limits,
-    /// How much memory it may have, known after its first request: [`Limits::max_memory`], and what it had by
-    /// then if that was more.
-    most_memory: Option<u64>,
+    memory: Option<MemoryLimit>,
     /// `/proc/self/statm`, kept open.
     statm: Option<File>,
 }
@@ -95,7 +93,7 @@ impl Usage {
             requests: 0,
             most: limits.max_requests.map(|limit| jittered_count(limit, seed)),
             limits,
-            most_memory: None,
+            memory: limits.max_memory.map(MemoryLimit::new),
             statm: None,
         }
     }
@@ -135,24 +133,18 @@ impl Usage {
 
     /// Looks whether more memory is in use than may be. Costs a system call where there is a limit.
     pub(super) fn look_at_memory(&mut self) -> Finding {
-        let Some(max) = self.limits.max_memory else { return Finding::WithinLimits };
-        self.resident().map_or(Finding::WithinLimits, |bytes| self.judge(bytes, max))
-    }
-
-    /// Holds the size of the child against what it may have.
-    fn judge(&mut self, bytes: u64, max: u64) -> Finding {
-        match self.most_memory {
-            None if bytes > max => {
-                let most = bytes.saturating_add(max);
-                self.most_memory = Some(most);
-                Finding::LargeFromStart { bytes, max, most }
-            }
-            None => {
-                self.most_memory = Some(max);
-                Finding::WithinLimits
-            }
-            Some(most) if bytes > most => Finding::UsedUp(UsedUp::Memory { bytes, max }),
-            Some(_) => Finding::WithinLimits,
+        if self.memory.is_none() {
+            return Finding::WithinLimits;
+        }
+        let resident = self.resident();
+        let (Some(limit), Some(bytes)) = (&mut self.memory, resident) else {
+            return Finding::WithinLimits;
+        };
+        let max = limit.max();
+        match limit.look(bytes) {
+            MemoryFinding::Within => Finding::WithinLimits,
+            MemoryFinding::LargeFromStart { most } => Finding::LargeFromStart { bytes, max, most },
+            MemoryFinding::Exceeded => Finding::UsedUp(UsedUp::Memory { bytes, max }),
         }
     }
 
@@ -190,25 +182,5 @@ mod tests {
         assert_eq!(usage.look(), Finding::WithinLimits, "not before it");
         usage.count_request();
         assert!(matches!(usage.look(), Finding::LargeFromStart { max: 1, .. }));
-    }
-
-    #[test]
-    fn memory_uses_a_child_up_that_has_grown() {
-        let used_up = |bytes| Finding::UsedUp(UsedUp::Memory { bytes, max: 100 });
-        let large = Finding::LargeFromStart { bytes: 300, max: 100, most: 400 };
-        // What is found at these sizes, one after the other, where 100 is the most.
-        let table: [(&[u64], &[Finding]); 3] = [
-            (&[50, 100, 101], &[Finding::WithinLimits, Finding::WithinLimits, used_up(101)]),
-            (
-                &[300, 300, 400, 401],
-                &[large, Finding::WithinLimits, Finding::WithinLimits, used_up(401)],
-            ),
-            (&[300, 90, 150], &[large, Finding::WithinLimits, Finding::WithinLimits]),
-        ];
-        for (sizes, expected) in table {
-            let mut usage = Usage::new(Limits { max_requests: None, max_memory: Some(100) });
-            let found: Vec<_> = sizes.iter().map(|bytes| usage.judge(*bytes, 100)).collect();
-            assert_eq!(found, expected, "{sizes:?}");
-        }
     }
 }
