@@ -2,9 +2,10 @@
 
 mod check;
 mod environment;
-#[expect(dead_code, unused_imports, reason = "the main loop is to use all of it")]
+#[expect(dead_code, unused_imports, reason = "what stops a program is to use all of it")]
 mod look;
 mod notify;
+mod observe;
 mod output;
 mod program;
 mod ready;

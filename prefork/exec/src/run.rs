@@ -19,6 +19,7 @@ use crate::{
     Identity, Program, ProgramFault, Sockets,
     look::Tree,
     notify::NotifySocket,
+    observe::Observation,
     output::Relay,
     ready::Readiness,
     spawn::{Handed, Running, name_of},
@@ -47,13 +48,14 @@ pub fn attach(program: Program, mut args: Args) -> Args<Sockets> {
         let place = program.origins.get(argument).cloned();
         args = args.refuse(place.unwrap_or_else(|| argument.to_owned()), problem);
     }
+    let programs = args.given().max_children.unwrap_or(150);
     let listen = program.listen.clone();
     let program = Rc::new(program);
     let run: Rc<RefCell<Option<Run>>> = Rc::default();
     let started = Rc::clone(&run);
     args.after_init(move |init| Ok(Sockets::open(init, &listen)?))
         .child_init(move |child, sockets| {
-            let run = Run::start(Rc::clone(&program), child, sockets)?;
+            let run = Run::start(Rc::clone(&program), programs, child, sockets)?;
             *started.borrow_mut() = Some(run.until_ready(child, sockets)?);
             Ok(())
         })
@@ -61,6 +63,14 @@ pub fn attach(program: Program, mut args: Args) -> Args<Sockets> {
             Some(run) => run.watch(child, sockets),
             None => Ok(()),
         })
+}
+
+/// What a program has reported of itself and was not taken in yet.
+#[derive(Debug, Default)]
+struct Said {
+    ready: bool,
+    status: Option<String>,
+    in_hand: Option<u32>,
 }
 
 /// A program that runs, and all that the child knows of it.
@@ -73,15 +83,20 @@ struct Run {
     tree: Tree,
     relay: Relay,
     notify: NotifySocket,
-    /// What it reports of itself.
-    status: Option<String>,
-    said_ready: bool,
+    /// How many of its kind there may be.
+    programs: u32,
+    said: Said,
     /// How it has ended, once it has.
     exit: Option<Exit>,
 }
 
 impl Run {
-    fn start(program: Rc<Program>, child: &Child, sockets: &Sockets) -> Result<Self> {
+    fn start(
+        program: Rc<Program>,
+        programs: u32,
+        child: &Child,
+        sockets: &Sockets,
+    ) -> Result<Self> {
         let notify = NotifySocket::open()?;
         let (relay, ends) = Relay::open(&program.output)?;
         let handed = Handed {
@@ -104,8 +119,8 @@ impl Run {
             tree,
             relay,
             notify,
-            status: None,
-            said_ready: false,
+            programs,
+            said: Said::default(),
             exit: None,
         })
     }
@@ -118,7 +133,7 @@ impl Run {
             let now = Instant::now();
             // One that is to leave before it is ready may have requests in hand: it is stopped as any other.
             if child.should_stop()
-                || readiness.is_ready(now, self.said_ready, &mut self.tree, child)?
+                || readiness.is_ready(now, self.said.ready, &mut self.tree, child)?
             {
                 return Ok(self);
             }
@@ -132,7 +147,10 @@ impl Run {
     }
 
     /// Reports for it until it ends, or the child is asked to leave.
-    fn watch(mut self, child: &mut Child, _sockets: &Sockets) -> Result {
+    fn watch(mut self, child: &mut Child, sockets: &Sockets) -> Result {
+        let label = format!("{}[{}]", self.name, self.pid);
+        let max_memory = self.program.max_memory;
+        let mut seen = Observation::new(child, sockets, self.programs, max_memory, label)?;
         let stop = child.stop_fd().try_clone_to_owned()?;
         let mut asked = false;
         loop {
@@ -142,7 +160,16 @@ impl Run {
                     Signal::from_named_raw(self.program.stop_signal as i32).ok_or(Errno::INVAL)?;
                 self.process.signal(signal)?;
             }
-            self.wait(self.relay.due(), (!asked).then(|| stop.as_fd()).into_iter())?;
+            let now = Instant::now();
+            seen.see(now, child, &mut self.tree);
+            if let Some(status) = self.said.status.take() {
+                seen.set_label(&status);
+            }
+            if let Some(in_hand) = self.said.in_hand.take() {
+                seen.reported(now, Some(in_hand));
+            }
+            let due = [self.relay.due(), seen.due()].into_iter().flatten().min();
+            self.wait(due, (!asked).then(|| stop.as_fd()).into_iter().chain(seen.fd()))?;
             self.take_in(child)?;
             match self.exit {
                 Some(_) if asked => return Ok(()),
@@ -174,8 +201,9 @@ impl Run {
         let now = Instant::now();
         self.relay.pass_on(child, self.pid, now);
         while let Some(report) = self.notify.read()? {
-            self.said_ready |= report.ready;
-            self.status = report.status.or(self.status.take());
+            self.said.ready |= report.ready;
+            self.said.status = report.status.or(self.said.status.take());
+            self.said.in_hand = report.in_hand.or(self.said.in_hand);
         }
         if let Some((_, status)) = waitpid(Some(self.process.pid), WaitOptions::NOHANG)? {
             self.relay.finish(child, self.pid, now);

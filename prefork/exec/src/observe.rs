@@ -1,0 +1,269 @@
+//! Reports what a program has in hand, as it is seen from outside.
+
+use std::{
+    collections::HashMap,
+    io,
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    time::{Duration, Instant},
+};
+
+use prefork::{Child, InFlight, InHand, LogLevel};
+use prefork_core::{
+    MemoryFinding, MemoryLimit, Time,
+    program::{AtOnce, Change, Found, Look, Observer},
+};
+use rustix::event::epoll;
+
+use crate::{
+    Sockets,
+    look::{Client, Held, Listeners, Tree},
+};
+
+/// How often to look at the memory of a program that listens nowhere.
+const MEMORY_EVERY: Duration = Duration::from_secs(10);
+
+/// Looks at a program, and holds a request for each that it has in hand.
+pub(crate) struct Observation {
+    /// The origin of times.
+    origin: Instant,
+    observer: Observer,
+    eyes: Option<Eyes>,
+    in_flight: InFlight,
+    in_hand: HashMap<u64, InHand>,
+    /// How many requests were counted.
+    counted: u64,
+    memory: Option<MemoryLimit>,
+    /// When to look at its memory, where nothing else shows that it works.
+    memory_due: Option<Instant>,
+    /// What a request is called.
+    label: String,
+}
+
+/// What there is to look at, of a program that listens.
+struct Eyes {
+    listeners: Listeners,
+    held: Held,
+    /// Becomes readable, once, when a connection waits at one of the sockets.
+    arm: Arm,
+}
+
+/// Waits for the next connection without taking the wake-up of whoever is to accept it.
+struct Arm {
+    epoll: OwnedFd,
+    sockets: Vec<OwnedFd>,
+    is_armed: bool,
+}
+
+impl Observation {
+    /// Begins, at a program that has nothing in hand.
+    ///
+    /// `programs` is how many there may be of them, which share the time that may be spent on looking.
+    pub(crate) fn new(
+        child: &mut Child,
+        sockets: &Sockets,
+        programs: u32,
+        max_memory: Option<u64>,
+        label: String,
+    ) -> io::Result<Self> {
+        let at_once = if child.concurrency() > 1 { AtOnce::Many } else { AtOnce::One };
+        let budget = Observer::budget_of(programs);
+        let memory_due =
+            max_memory.filter(|_| sockets.0.is_empty()).map(|_| Instant::now() + MEMORY_EVERY);
+        let eyes = if sockets.0.is_empty() { None } else { Some(Eyes::open(sockets)?) };
+        Ok(Self {
+            origin: Instant::now(),
+            observer: Observer::new(Time::ZERO, at_once, budget),
+            eyes,
+            in_flight: child.in_flight(),
+            in_hand: HashMap::new(),
+            counted: 0,
+            memory: max_memory.map(MemoryLimit::new),
+            memory_due,
+            label,
+        })
+    }
+
+    fn time(&self, now: Instant) -> Time {
+        Time::after_origin(now.saturating_duration_since(self.origin))
+    }
+
+    /// When to [`see`](Self::see) again; none at rest.
+    pub(crate) fn due(&self) -> Option<Instant> {
+        let due = self.eyes.as_ref().and(self.observer.due());
+        let due = due.map(|due| self.origin + due.since_origin());
+        [due, self.memory_due].into_iter().flatten().min()
+    }
+
+    /// What becomes readable when there is something to [`see`](Self::see).
+    pub(crate) fn fd(&self) -> Option<BorrowedFd<'_>> {
+        let eyes = self.eyes.as_ref()?;
+        self.observer.is_armed().then(|| eyes.arm.epoll.as_fd())
+    }
+
+    /// Sets what requests that begin from now on are called.
+    pub(crate) fn set_label(&mut self, label: &str) {
+        label.clone_into(&mut self.label);
+        self.in_hand.values().for_each(|in_hand| in_hand.set_label(label));
+    }
+
+    /// Takes in how many requests the program says it has in hand.
+    pub(crate) fn reported(&mut self, now: Instant, in_hand: Option<u32>) {
+        self.observer.reported(self.time(now), in_hand);
+        self.carry_on();
+    }
+
+    /// Looks, if it is time to.
+    ///
+    /// Where it is forbidden to look at the program that is logged, once, and nobody looks again.
+    pub(crate) fn see(&mut self, now: Instant, child: &mut Child, tree: &mut Tree) {
+        if let Err(error) = self.try_see(now, child, tree) {
+            child.log(
+                LogLevel::Warn,
+                format_args!(
+                    "cannot see what the program has in hand: {error}; it counts as idle unless it \
+                     reports X_PREFORK_IN_HAND"
+                ),
+            );
+            self.eyes = None;
+            self.in_hand.clear();
+        }
+        if self.memory_due.is_some_and(|due| now >= due) {
+            self.memory_due = Some(now + MEMORY_EVERY);
+            tree.refresh();
+            self.look_at_memory(child, tree);
+        }
+    }
+
+    fn try_see(&mut self, now: Instant, child: &mut Child, tree: &mut Tree) -> io::Result<()> {
+        let time = self.time(now);
+        let Some(eyes) = &mut self.eyes else { return Ok(()) };
+        if self.observer.is_armed() && eyes.arm.has_stirred()? {
+            self.observer.stirred(time);
+        }
+        let mut has_looked = false;
+        if self.observer.due().is_some_and(|due| time >= due) {
+            match self.observer.look(time, tree.ran()) {
+                Look::NotNow => {}
+                Look::AtConnections => {
+                    has_looked = true;
+                    tree.refresh();
+                    let found: Vec<Found> = eyes
+                        .held
+                        .look(tree, &eyes.listeners)?
+                        .iter()
+                        .map(|it| Found { inode: it.inode, facts: it.facts })
+                        .collect();
+                    self.observer.found(time, now.elapsed(), &found);
+                }
+            }
+        }
+        if self.observer.is_armed() {
+            eyes.arm.wait()?;
+        }
+        self.carry_on();
+        if has_looked {
+            self.look_at_memory(child, tree);
+        }
+        Ok(())
+    }
+
+    /// Begins and ends requests.
+    fn carry_on(&mut self) {
+        while let Some(change) = self.observer.next_change() {
+            match change {
+                Change::Begun(key) => {
+                    let in_hand = self.in_flight.begin(&self.label);
+                    if let Some(client) = self.client(key) {
+                        in_hand.set_client(client);
+                    }
+                    self.in_hand.insert(key, in_hand);
+                    self.counted += 1;
+                }
+                Change::Ended(key) => drop(self.in_hand.remove(&key)),
+            }
+        }
+        // Those that were answered before anybody looked, and whose connections were kept.
+        for _ in self.counted..self.observer.accepted() {
+            drop(self.in_flight.begin(&self.label));
+            self.counted += 1;
+        }
+    }
+
+    fn client(&self, key: u64) -> Option<Client> {
+        let connections = self.eyes.as_ref()?.held.connections();
+        connections.iter().find(|it| it.inode == key).map(|it| it.client.clone())
+    }
+
+    /// Asks for a successor of a program that has grown too large. Costs nothing without a limit.
+    fn look_at_memory(&mut self, child: &mut Child, tree: &Tree) {
+        let Some(limit) = self.memory.as_mut() else { return };
+        let (bytes, max) = (tree.memory(), limit.max());
+        let in_mebibytes = |bytes: u64| bytes >> 20;
+        match limit.look(bytes) {
+            MemoryFinding::Within => {}
+            MemoryFinding::LargeFromStart { most } => child.log(
+                LogLevel::Warn,
+                format_args!(
+                    "the program has {} MiB of memory after its first request, and max_memory is {} MiB: it may have {} \
+                     MiB; raise max_memory",
+                    in_mebibytes(bytes),
+                    in_mebibytes(max),
+                    in_mebibytes(most),
+                ),
+            ),
+            MemoryFinding::Exceeded => {
+                child.ask_for_successor(format_args!(
+                    "the program has {} MiB of memory, of {} MiB (max_memory)",
+                    in_mebibytes(bytes),
+                    in_mebibytes(max),
+                ));
+                self.memory = None;
+            }
+        }
+    }
+}
+
+impl Eyes {
+    fn open(sockets: &Sockets) -> io::Result<Self> {
+        Ok(Self { listeners: sockets.listeners()?, held: Held::default(), arm: Arm::new(sockets)? })
+    }
+}
+
+impl Arm {
+    fn new(sockets: &Sockets) -> io::Result<Self> {
+        let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
+        let own = |socket: &crate::sockets::Socket| socket.listener.as_fd().try_clone_to_owned();
+        let sockets: Vec<OwnedFd> = sockets.0.iter().map(own).collect::<io::Result<_>>()?;
+        for socket in &sockets {
+            epoll::add(&epoll, socket, epoll::EventData::new_u64(0), Self::EVENTS)?;
+        }
+        Ok(Self { epoll, sockets, is_armed: true })
+    }
+
+    /// Not exclusive: that could take the wake-up of the program.
+    const EVENTS: epoll::EventFlags = epoll::EventFlags::IN.union(epoll::EventFlags::ONESHOT);
+
+    /// Waits for the next connection, if it does not already.
+    fn wait(&mut self) -> io::Result<()> {
+        if !std::mem::replace(&mut self.is_armed, true) {
+            for socket in &self.sockets {
+                epoll::modify(&self.epoll, socket, epoll::EventData::new_u64(0), Self::EVENTS)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Returns whether a connection has come, and waits for none from then on.
+    fn has_stirred(&mut self) -> io::Result<bool> {
+        let mut events = Vec::with_capacity(self.sockets.len());
+        let now = rustix::event::Timespec { tv_sec: 0, tv_nsec: 0 };
+        let count =
+            match epoll::wait(&self.epoll, rustix::buffer::spare_capacity(&mut events), Some(&now))
+            {
+                Err(rustix::io::Errno::INTR) => 0,
+                other => other?,
+            };
+        self.is_armed &= count == 0;
+        Ok(count > 0)
+    }
+}
