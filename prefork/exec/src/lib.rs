@@ -1,4 +1,4 @@
-//! Any program in the children of a preforking daemon, unchanged.
+#![doc = include_str!("../README.md")]
 
 mod check;
 mod environment;

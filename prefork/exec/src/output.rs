@@ -25,6 +25,9 @@ const LONGEST: usize = 8 * 1024;
 /// How long a pipe is left to fill after it was read.
 const PAUSE: Duration = Duration::from_millis(20);
 
+/// How much is read at once: each child has that on its stack.
+const AT_ONCE: usize = 16 * 1024;
+
 /// How much a pipe holds, where the system allows it.
 const ROOM: usize = 256 * 1024;
 
@@ -114,9 +117,8 @@ impl Relay {
     pub(crate) fn finish(&mut self, child: &mut Child, pid: u32, now: Instant) {
         for mut stream in self.streams.drain(..) {
             // A pipe holds so much, and who goes on printing into it is no reason to stay.
-            for _ in 0..64 {
-                stream.rests_until = None;
-                if stream.pass_on(child, pid, now) == Left::Closed || stream.rests_until.is_none() {
+            for _ in 0..=ROOM / AT_ONCE {
+                if stream.pass_on(child, pid, now) == Left::Closed || stream.rests_until.is_some() {
                     break;
                 }
             }
@@ -137,7 +139,7 @@ impl Stream {
 
     /// Reads once, and passes on the lines that are whole by then.
     fn pass_on(&mut self, child: &mut Child, pid: u32, now: Instant) -> Left {
-        let mut space = [0; 64 * 1024];
+        let mut space = [0; AT_ONCE];
         let count = match read(&self.pipe, &mut space) {
             Ok(0) => {
                 self.end_line(child, pid);
@@ -147,7 +149,8 @@ impl Stream {
             Err(Errno::AGAIN | Errno::INTR) => return Left::Open,
             Err(_) => return Left::Closed,
         };
-        self.rests_until = Some(now + PAUSE);
+        // What is left of a full pipe is read at once.
+        self.rests_until = (count < AT_ONCE).then(|| now + PAUSE);
         for part in space[..count].split_inclusive(|byte| *byte == b'\n') {
             self.begun.extend_from_slice(part);
             while self.begun.len() > LONGEST {

@@ -33,6 +33,11 @@ impl Sockets {
                 }
                 None => init.listen_any(&wanted.address)?,
             };
+            // Programs that block in accept(2) cannot do with it. After an upgrade, those that still run may have set it, and
+            // cannot do without.
+            if !init.is_upgrade() {
+                rustix::io::ioctl_fionbio(&listener, false)?;
+            }
             let address = listener.local_addr()?;
             let name = wanted.name_at(index);
             Ok(Socket { listener, address, name })
