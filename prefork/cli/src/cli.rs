@@ -6,7 +6,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 use clap_complete::Shell;
 use prefork_daemonize::{self as daemonize, StopOptions};
 
-use crate::{daemon::Wait, exit::Exit};
+use crate::{daemon::Wait, exit::Exit, run::RunArgs};
 
 /// Shows what a preforking daemon does, and steers it
 ///
@@ -26,6 +26,14 @@ pub(crate) struct Cli {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// Run any program in the children of a daemon
+    ///
+    /// The program is started in each child, unchanged, and inherits the sockets at which it listens. The daemon has as many
+    /// children as are needed, replaces those that end, hang or grow old, and reloads without losing a request. Each flag
+    /// has a key of the file and a variable, as --max-children, max_children and PREFORK_RUN_MAX_CHILDREN; flags go before
+    /// variables, and those before the file. Times are written as 5s, 0.5, 5 min or 1d, amounts of memory as 200M or 1.5GiB.
+    #[command(override_usage = "prefork run [OPTIONS] [FILE] [-- PROGRAM [ARGUMENT]...]")]
+    Run(Box<RunArgs>),
     /// Show what each child is doing
     Status {
         #[command(flatten)]

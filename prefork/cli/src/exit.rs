@@ -19,7 +19,7 @@ pub(crate) enum Exit {
     TimedOut = 5,
     /// The daemon is gone as it was killed, and what its children had in hand is lost.
     Killed = 6,
-    /// The daemon's settings are wrong, and it has gone on with the old ones: as a daemon exits that cannot start for that,
+    /// The settings are wrong; a daemon that serves has gone on with the old ones: as a daemon exits that cannot start for that,
     /// `EX_CONFIG` of `sysexits.h`.
     WrongSettings = 78,
 }
@@ -35,7 +35,7 @@ Exit codes:
   4  the pid file is held, but by no process that proves to be the daemon
   5  timed out
   6  stopped by SIGKILL, as the daemon had not ended in time: requests in hand are lost
- 78  the daemon has refused its settings, and goes on with the old ones";
+ 78  the settings are wrong; a daemon that serves has refused them, and goes on with the old ones";
 }
 
 impl From<Exit> for ExitCode {

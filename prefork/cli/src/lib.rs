@@ -17,6 +17,7 @@ mod look;
 mod manual;
 mod output;
 mod pages;
+mod run;
 mod table;
 mod top;
 
@@ -37,7 +38,7 @@ use output::Voice;
 #[must_use]
 pub fn main() -> ExitCode {
     let cli = Cli::try_parse().unwrap_or_else(|error| refuse(&error));
-    let exit = run(cli.command, Voice::of(cli.verbose)).unwrap_or_else(|failure| {
+    let exit = perform(cli.command, Voice::of(cli.verbose)).unwrap_or_else(|failure| {
         output::complain(&failure);
         failure.exit()
     });
@@ -53,8 +54,9 @@ fn refuse(error: &clap::Error) -> ! {
     Cli::try_parse_from(shown).err().as_ref().unwrap_or(error).exit()
 }
 
-fn run(command: Command, voice: Voice) -> Result<Exit, Failure> {
+fn perform(command: Command, voice: Voice) -> Result<Exit, Failure> {
     match command {
+        Command::Run(args) => Ok(run::run(*args)),
         Command::Status { daemon, json, all } => {
             let view = read(&board(&daemon)?)?;
             let slots = if all { Slots::All } else { Slots::Taken };

@@ -20,12 +20,20 @@ pub(crate) const FILES: [Entry; 4] = [
     ("error log", "Given as error_log_path: why something that was asked for has not come about."),
 ];
 
-pub(crate) const ENVIRONMENT: [Entry; 4] = [
+pub(crate) const ENVIRONMENT: [Entry; 6] = [
     (
         "PREFORK_PATH",
         "Directories, with colons between them, in which daemons are looked for instead of those above.",
     ),
     ("XDG_RUNTIME_DIR", "A directory of the user's in which daemons are looked for, too."),
+    (
+        "PREFORK_RUN_...",
+        "Settings of prefork run, by the names of its flags in capitals, as PREFORK_RUN_MAX_CHILDREN.",
+    ),
+    (
+        "RUNTIME_DIRECTORY",
+        "Where prefork run has board and pid file, in the place of /run/NAME; systemd sets it for RuntimeDirectory=.",
+    ),
     ("NO_COLOR", "If it is set and not empty, nothing is coloured."),
     ("TERM", "What kind of terminal it is; top refuses dumb."),
 ];
@@ -34,10 +42,29 @@ pub(crate) const ENVIRONMENT: [Entry; 4] = [
 pub(crate) fn examples(command: Option<&str>) -> &'static [Entry] {
     match command {
         None => &[
+            (
+                "prefork run --listen :8000 -- uvicorn app:app --fd {fd}",
+                "Run a program as a daemon.",
+            ),
             ("prefork list", "What runs here?"),
             ("prefork status hello", "What does the daemon called hello do?"),
             ("prefork check /run/hello/board || mail -s hello root < /dev/null", "Is all well?"),
             ("prefork reload hello --wait", "Read the settings again and replace the children."),
+        ],
+        Some("run") => &[
+            (
+                "prefork run --listen :8000 --prefork 2 --max-children 16 -- uvicorn app:app --fd {fd}",
+                "2 to 16 processes of uvicorn at one port.",
+            ),
+            (
+                "prefork run /etc/app.toml",
+                "As a file says, that has the same names and command = ...",
+            ),
+            ("prefork run /etc/app.toml --check", "Would it? All that is wrong is named."),
+            (
+                "prefork run --listen :8000 --check -- php-cgi > app.toml",
+                "A file of settings, made of a command line.",
+            ),
         ],
         Some("status") => &[
             ("prefork status", "The only daemon that runs here."),

@@ -23,3 +23,4 @@ pub use program::{Listen, Output, Program, Ready, Stdin};
 pub use run::attach;
 pub use sockets::Sockets;
 pub use spawn::SpawnError;
+pub use template::literal;

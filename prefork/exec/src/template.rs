@@ -132,6 +132,30 @@ impl Template {
     }
 }
 
+/// Writes a text so that, filled in, it is this text again, whatever braces it has.
+#[must_use]
+pub fn literal(text: &OsStr) -> OsString {
+    let mut written = Vec::new();
+    let mut rest = text.as_bytes();
+    let mut before = 0;
+    while let Some((&first, after)) = rest.split_first() {
+        let found = if first == b'{' && before != b'$' { braced(rest) } else { None };
+        before = first;
+        match found {
+            None => {
+                written.push(first);
+                rest = after;
+            }
+            Some(Braced { inner, len, is_escaped }) => {
+                let (open, close) = if is_escaped { ("{{{", "}}}") } else { ("{{", "}}") };
+                written.extend_from_slice(format!("{open}{inner}{close}").as_bytes());
+                rest = &rest[len..];
+            }
+        }
+    }
+    OsString::from_vec(written)
+}
+
 /// A word in braces.
 struct Braced<'a> {
     inner: &'a str,
@@ -281,5 +305,17 @@ mod tests {
             none.to_string(),
             "{path} stands for a listening socket, and the program has none; give it one by --listen"
         );
+    }
+
+    #[test]
+    fn any_text_can_be_written() {
+        let letters = ["{", "}", "$", "fd", "x", ":", "1"];
+        for number in 0..letters.len().pow(6) {
+            let letter = |place: u32| letters[number / letters.len().pow(place) % letters.len()];
+            let text: String = (0..6).map(letter).collect();
+            let written = literal(OsStr::new(&text));
+            let written = written.to_str().expect("it is UTF-8");
+            assert_eq!(render(written).as_deref(), Ok(&*text), "{written}");
+        }
     }
 }

@@ -111,7 +111,6 @@ impl Program {
         if command.first().is_none_or(|program| program.is_empty()) {
             return faults.add(argument, "is empty; give a program, as `-- uvicorn app:app`");
         }
-        let before = faults.0.len();
         for (index, word) in command.iter().enumerate() {
             let of = match index {
                 0 => "the program".to_owned(),
@@ -123,10 +122,7 @@ impl Program {
                 faults.add(argument, format!("{of}: {error}"));
             }
         }
-        if before < faults.0.len() {
-            return;
-        }
-        let program = self.first(&command[0]).unwrap_or_default();
+        let Ok(program) = self.first(&command[0]) else { return };
         if let Err(problem) = find(&program, self.search_path().as_deref(), directory, identity) {
             faults.add(argument, problem);
         }

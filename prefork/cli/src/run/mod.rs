@@ -1,0 +1,183 @@
+//! `prefork run`: any program in the children of a daemon.
+//!
+//! What is given goes three ways at once: what is the program's ([`own`]) becomes a
+//! [`Program`](prefork_exec::Program), what is every daemon's becomes [`Settings`], and what is wrong with either is refused
+//! with all the rest. A file goes behind variables, these behind flags. A reload comes here again, up to where the daemon
+//! would begin: so nothing here may depend on the moment.
+
+mod env_file;
+mod file;
+mod flags;
+mod given;
+mod layers;
+mod own;
+mod place;
+mod program;
+mod show;
+mod split;
+
+use std::{
+    ffi::OsString,
+    io::{self, Write},
+    path::{Path, PathBuf},
+};
+
+use clap::ValueHint;
+use prefork::{ArgsError, BoxError, Inspect, Lines, Prefork, Returned, RunError, SettingsError};
+use prefork_core::one_line;
+use prefork_daemonize::PidFileError;
+use prefork_exec::Identity;
+
+use crate::{exit::Exit, output};
+use file::FileSettings;
+use flags::Flags;
+use given::{Given, Origin, Refused};
+use layers::Layers;
+use own::COMMAND;
+use place::Place;
+use program::Made;
+use show::Shown;
+
+/// The arguments of `run`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct RunArgs {
+    /// File of settings, in TOML: keys are the names of the flags with underscores; command, [env] and [limits]
+    #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
+    file: Option<PathBuf>,
+    /// Print what would be run, and every setting with where it comes from; check all of it, and start nothing
+    #[arg(long)]
+    check: bool,
+    #[command(flatten)]
+    flags: Flags,
+    /// The program, and its arguments, in which {fd}, {path}, {slot} and {pid} stand for what the child has
+    #[arg(last = true, value_name = "PROGRAM")]
+    command: Vec<OsString>,
+}
+
+/// Why nothing runs, or why it has not ended in order.
+#[derive(Debug, thiserror::Error)]
+enum Failure {
+    #[error(
+        "nothing to run; give a program behind --, as `prefork run --listen :8000 -- uvicorn app:app --fd {{fd}}`, or a file"
+    )]
+    Nothing,
+    #[error(
+        "there is no file of settings {}; a program stands behind --: `prefork run -- {}`",
+        one_line(path),
+        one_line(path)
+    )]
+    NoFile { path: PathBuf },
+    #[error(transparent)]
+    Settings(#[from] SettingsError),
+    #[error(transparent)]
+    Args(#[from] ArgsError),
+    #[error(transparent)]
+    Run(#[from] RunError),
+    #[error("a daemon of this name runs already; give this one another by --name")]
+    Taken { source: RunError },
+    #[error("cannot make the program's sockets")]
+    Sockets { source: BoxError },
+}
+
+impl Failure {
+    const fn exit(&self) -> Exit {
+        match self {
+            Self::Nothing | Self::NoFile { .. } => Exit::Usage,
+            Self::Settings(_) | Self::Args(_) => Exit::WrongSettings,
+            Self::Run(_) | Self::Taken { .. } | Self::Sockets { .. } => Exit::Failed,
+        }
+    }
+}
+
+/// Runs it, or says why not.
+pub(crate) fn run(args: RunArgs) -> Exit {
+    attempt(args).unwrap_or_else(|failure| {
+        // Each fault has a line of its own.
+        let _ = writeln!(io::stderr(), "prefork: {}", Lines(&failure));
+        failure.exit()
+    })
+}
+
+fn attempt(args: RunArgs) -> Result<Exit, Failure> {
+    let RunArgs { file, check, flags, command } = args;
+    if let Some(path) = file.as_ref().filter(|path| file::is_probably_a_command(path)) {
+        return Err(Failure::NoFile { path: path.clone() });
+    }
+    let file = file.map(|path| file::absolute(&path));
+    let read = file.as_deref().map(file::read).transpose()?;
+    let (layers, given, mut refused) = gather(read, flags, command);
+    if !given.iter().any(|given| given.own == &COMMAND) && refused.is_empty() && file.is_none() {
+        return Err(Failure::Nothing);
+    }
+    let Made { mut program, watch, from_files } = program::make(&given, &mut refused)?;
+    program.max_memory = layers.last(|settings| settings.max_memory);
+    let default_name = program.command.first().map(|program| name_of(program.as_ref()));
+    let default_name = default_name.unwrap_or_else(|| "prefork".to_owned());
+    let place = layers.place(&default_name);
+    let arranged = layers.arrange(&default_name, place.as_ref(), watch, &mut refused);
+    let (of_daemon, mut args) = (arranged.list, arranged.args);
+    for Refused { what, problem } in refused {
+        args = args.refuse(what, problem);
+    }
+    let identity = Identity::of(args.given());
+    if check {
+        let shown = Shown {
+            program: &program,
+            identity: &identity,
+            given: &given,
+            from_files: &from_files,
+            of_daemon: &of_daemon,
+        };
+        let _ = output::print(&shown.text());
+        let name = args.given().name.clone().unwrap_or_default();
+        prefork_exec::attach(program, args).inspect(Inspect::Quiet)?;
+        let _ = output::print(&format!("# {}: the settings are right\n", one_line(&name)));
+        return Ok(Exit::Done);
+    }
+    serve(Prefork::new(prefork_exec::attach(program, args))?, place.as_ref())
+}
+
+fn serve<S>(daemon: Prefork<S>, place: Option<&Place>) -> Result<Exit, Failure> {
+    if let Some(place) = place {
+        place.make();
+    }
+    let result = daemon.run();
+    match (&result, place) {
+        // The daemon has its files there.
+        (Ok(Returned::Launched { .. }), _) | (_, None) => {}
+        (Ok(_) | Err(_), Some(place)) => place.leave(),
+    }
+    match result {
+        Ok(_) => Ok(Exit::Done),
+        Err(RunError::Hook { hook: "after_init", source, .. }) => Err(Failure::Sockets { source }),
+        Err(error) => {
+            let own = place.map(Place::pid_file);
+            let is_taken = matches!(&error, RunError::PidFile(PidFileError::Held { path, .. }) if Some(path) == own.as_ref());
+            if is_taken { Err(Failure::Taken { source: error }) } else { Err(error.into()) }
+        }
+    }
+}
+
+/// Brings together what file, variables, flags and command line have given.
+fn gather(
+    read: Option<FileSettings>,
+    flags: Flags,
+    command: Vec<OsString>,
+) -> (Layers, Vec<Given>, Vec<Refused>) {
+    let FileSettings { own, of_daemon: file, mut refused } = read.unwrap_or_default();
+    let mut given = own;
+    given.extend(given::of_environment(&mut refused));
+    given.extend(flags.own);
+    if !command.is_empty() {
+        given.push(Given { own: &COMMAND, texts: command, origin: Origin::CommandLine });
+    }
+    refused.extend(flags.refused);
+    let layers = Layers::new(file, flags.of_daemon, &mut refused);
+    (layers, given::in_force(&given), refused)
+}
+
+/// What a daemon is called that runs this program.
+fn name_of(program: &Path) -> String {
+    let name = program.file_name().unwrap_or_default().to_string_lossy();
+    if name.is_empty() { "prefork".to_owned() } else { one_line(&*name).to_string() }
+}
