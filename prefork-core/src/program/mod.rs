@@ -8,4 +8,4 @@ mod connection;
 mod observer;
 
 pub use connection::{Acked, Exchange, Facts, Judgement};
-pub use observer::{AtOnce, Change, Found, Look, Observer};
+pub use observer::{AtOnce, Change, Found, Look, Observer, Stance};

@@ -19,6 +19,18 @@ pub enum AtOnce {
     Many,
 }
 
+/// What a program does that serves one connection at a time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Stance {
+    /// It waits for the next connection, or may, or nothing is known of that.
+    #[default]
+    Accepts,
+    /// It waits for the client of a connection that it holds.
+    Reads,
+    /// Something else: it works, whatever has been sent by its connection.
+    Works,
+}
+
 /// A connection that was found, by the inode of its socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Found {
@@ -34,7 +46,9 @@ pub struct Found {
 pub enum Change {
     /// It is in hand now.
     Begun(u64),
-    /// It is not any more.
+    /// It is in hand, but what comes next is its client's to send, which may take any time.
+    Waits(u64),
+    /// It is not in hand any more.
     Ended(u64),
 }
 
@@ -51,6 +65,7 @@ pub enum Look {
 #[derive(Clone, Debug)]
 pub struct Observer {
     at_once: AtOnce,
+    stance: Stance,
     budget: Budget,
     /// When to look next; none at rest.
     due: Option<Time>,
@@ -77,6 +92,8 @@ pub struct Observer {
 struct Known {
     judgement: Judgement,
     is_in_hand: bool,
+    /// Whether its client is waited for.
+    waits: bool,
     facts: Facts,
     /// Since when as many bytes are unsent.
     unsent_since: Time,
@@ -97,6 +114,7 @@ impl Observer {
     pub const fn new(now: Time, at_once: AtOnce, budget: Duration) -> Self {
         Self {
             at_once,
+            stance: Stance::Accepts,
             budget: Budget::new(now, budget),
             due: None,
             distance: FIRST,
@@ -212,6 +230,21 @@ impl Observer {
         Look::NotNow
     }
 
+    /// Returns whether it matters what the program does: [`in_stance`](Self::in_stance) is to be called before
+    /// [`found`](Self::found) if there are any connections.
+    #[must_use]
+    pub const fn wants_stance(&self) -> bool {
+        matches!(self.at_once, AtOnce::One)
+    }
+
+    /// Takes in what the program does, for the next call of [`found`](Self::found).
+    ///
+    /// One that serves one connection at a time is occupied by any that it holds, unless it waits for the next one beside it:
+    /// the kernel cannot know whether an answer is complete.
+    pub const fn in_stance(&mut self, stance: Stance) {
+        self.stance = stance;
+    }
+
     /// Takes in which connections the program holds, and how long it took to read that.
     pub fn found(&mut self, now: Time, cost: Duration, connections: &[Found]) {
         self.budget.spend(now, cost);
@@ -252,18 +285,19 @@ impl Observer {
         let is_stuck = now.since(unsent_since) >= STUCK;
         let judged = Facts { unsent: if is_stuck { 0 } else { facts.unsent }, ..facts };
         let judgement = judged.judge(rested);
-        let is_in_hand = match (judgement, self.at_once) {
-            (Judgement::Silent, AtOnce::One) => true,
-            (Judgement::Silent, AtOnce::Many) => false,
-            (Judgement::AtWork | Judgement::Answered | Judgement::KeptAlive, _) => {
-                judgement.is_in_hand()
-            }
+        let is_quiet = !matches!(judgement, Judgement::AtWork);
+        let (is_in_hand, waits) = match (self.at_once, self.stance, judgement) {
+            (AtOnce::One, Stance::Reads, _) => (true, is_quiet),
+            (AtOnce::One, Stance::Works, _) => (true, false),
+            (AtOnce::One, Stance::Accepts, Judgement::Silent) => (true, false),
+            (AtOnce::One | AtOnce::Many, ..) => (judgement.is_in_hand(), false),
         };
-        self.known.insert(inode, Known { judgement, is_in_hand, facts, unsent_since });
+        self.known.insert(inode, Known { judgement, is_in_hand, waits, facts, unsent_since });
         self.accepted += u64::from(old.is_none());
         let was_in_hand = old.is_some_and(|old| old.is_in_hand);
         let is_another = old.is_some_and(|old| {
             self.at_once == AtOnce::Many && facts.exchange.is_none() && rested < since_last
+                || old.waits && !waits
                 || another_request(&old.facts, &facts, since_last)
         });
         if was_in_hand && (!is_in_hand || is_another) {
@@ -271,6 +305,9 @@ impl Observer {
         }
         if is_in_hand && (!was_in_hand || is_another) {
             self.changes.push(Change::Begun(inode));
+        }
+        if waits && (is_another || old.is_none_or(|old| !old.waits)) {
+            self.changes.push(Change::Waits(inode));
         }
     }
 

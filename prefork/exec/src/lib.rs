@@ -2,7 +2,7 @@
 
 mod check;
 mod environment;
-#[expect(dead_code, unused_imports, reason = "what stops a program is to use all of it")]
+#[expect(dead_code, reason = "what stops a program is to use all of it")]
 mod look;
 mod notify;
 mod observe;

@@ -22,6 +22,8 @@ use crate::{
 /// How often to look at the memory of a program that listens nowhere.
 const MEMORY_EVERY: Duration = Duration::from_secs(10);
 
+const FOREVER: Duration = Duration::from_secs(100 * 365 * 86_400);
+
 /// Looks at a program, and holds a request for each that it has in hand.
 pub(crate) struct Observation {
     /// The origin of times.
@@ -147,12 +149,12 @@ impl Observation {
                 Look::AtConnections => {
                     has_looked = true;
                     tree.refresh();
-                    let found: Vec<Found> = eyes
-                        .held
-                        .look(tree, &eyes.listeners)?
-                        .iter()
-                        .map(|it| Found { inode: it.inode, facts: it.facts })
-                        .collect();
+                    let held = eyes.held.look(tree, &eyes.listeners)?;
+                    if self.observer.wants_stance() && !held.is_empty() {
+                        self.observer.in_stance(tree.stance(&eyes.listeners, held)?);
+                    }
+                    let found: Vec<Found> =
+                        held.iter().map(|it| Found { inode: it.inode, facts: it.facts }).collect();
                     self.observer.found(time, now.elapsed(), &found);
                 }
             }
@@ -178,6 +180,11 @@ impl Observation {
                     }
                     self.in_hand.insert(key, in_hand);
                     self.counted += 1;
+                }
+                // As long as its client likes: request_timeout is for the program.
+                Change::Waits(key) => {
+                    let in_hand = self.in_hand.get(&key);
+                    in_hand.iter().for_each(|in_hand| in_hand.extend_deadline(FOREVER));
                 }
                 Change::Ended(key) => drop(self.in_hand.remove(&key)),
             }

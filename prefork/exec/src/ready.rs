@@ -19,7 +19,7 @@ use prefork::{Child, LogLevel};
 
 use crate::{
     Program, Ready, Sockets,
-    look::{Listeners, Tree},
+    look::{Held, Listeners, Tree},
     template::Values,
 };
 
@@ -45,9 +45,10 @@ pub(crate) struct Readiness {
     check: Option<Check>,
 }
 
-/// Looks whether the program waits at its sockets.
+/// Looks whether the program waits at its sockets, or has accepted.
 struct Looks {
     listeners: Listeners,
+    held: Held,
     next: Instant,
     pause: Duration,
 }
@@ -83,6 +84,7 @@ impl Readiness {
         let looks = match program.ready {
             Ready::Auto | Ready::Accept if !sockets.0.is_empty() => Some(Looks {
                 listeners: sockets.listeners()?,
+                held: Held::default(),
                 next: since + FIRST_LOOK,
                 pause: FIRST_LOOK,
             }),
@@ -104,6 +106,22 @@ impl Readiness {
             }
             Ready::After(time) => Some(self.since + time),
             Ready::Notify | Ready::Tcp(_) | Ready::Http(_) => None,
+        }
+    }
+
+    /// What it has not done yet, in words.
+    pub(crate) fn waits_for(&self) -> String {
+        match &self.ready {
+            Ready::Auto if self.looks.is_some() => "it has not waited at its socket (descriptor 3) yet, and not \
+                 reported READY=1; is it to listen there, as by {fd} in its arguments?"
+                .into(),
+            Ready::Accept => "it has not waited at its socket (descriptor 3) yet; is it to listen there, as by {fd} \
+                 in its arguments?"
+                .into(),
+            Ready::Auto | Ready::Notify => "it has not reported READY=1 to NOTIFY_SOCKET".into(),
+            Ready::Tcp(address) => format!("it has not taken a connection at {address}"),
+            Ready::Http(url) => format!("it has not answered {url} with a status below 400"),
+            Ready::After(time) => format!("it is to run for {} s", time.as_secs()),
         }
     }
 
@@ -152,10 +170,12 @@ impl Looks {
             return Ok(false);
         }
         tree.refresh();
-        let waits = !tree.waits_at(&self.listeners)?.is_empty();
+        // One that has accepted already may be busy with that for long.
+        let serves = !tree.waits_at(&self.listeners)?.is_empty()
+            || !self.held.look(tree, &self.listeners)?.is_empty();
         self.pause = (self.pause * 2).min(LAST_LOOK);
         self.next = now + self.pause;
-        Ok(waits)
+        Ok(serves)
     }
 }
 

@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use prefork::{Args, Child, EndAs, Exit, Result};
+use prefork::{Args, Child, EndAs, Exit, LogLevel, Result};
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
     io::Errno,
@@ -64,6 +64,9 @@ pub fn attach(program: Program, mut args: Args) -> Args<Sockets> {
             None => Ok(()),
         })
 }
+
+/// After so long, it is logged what a program that is not ready is waited for.
+const LATE: Duration = Duration::from_secs(5);
 
 /// What a program has reported of itself and was not taken in yet.
 #[derive(Debug, Default)]
@@ -129,15 +132,28 @@ impl Run {
     fn until_ready(mut self, child: &mut Child, sockets: &Sockets) -> Result<Self> {
         let mut readiness = Readiness::new(&self.program, sockets, child.slot(), self.pid)?;
         let stop = child.stop_fd().try_clone_to_owned()?;
+        let mut late = Some(Instant::now() + LATE);
         loop {
             let now = Instant::now();
+            if late.take_if(|late| now >= *late).is_some() {
+                let waits_for = readiness.waits_for();
+                child.log(
+                    LogLevel::Warn,
+                    format_args!(
+                        "{} (pid {}) is not ready after {} s: {waits_for}",
+                        self.name,
+                        self.pid,
+                        LATE.as_secs(),
+                    ),
+                );
+            }
             // One that is to leave before it is ready may have requests in hand: it is stopped as any other.
             if child.should_stop()
                 || readiness.is_ready(now, self.said.ready, &mut self.tree, child)?
             {
                 return Ok(self);
             }
-            let due = [readiness.due(), self.relay.due()].into_iter().flatten().min();
+            let due = [readiness.due(), self.relay.due(), late].into_iter().flatten().min();
             self.wait(due, [stop.as_fd()].into_iter().chain(readiness.fd()))?;
             self.take_in(child)?;
             if let Some(exit) = self.exit {

@@ -44,6 +44,60 @@ fn woken(at_once: AtOnce, found: &[Found]) -> Observer {
     observer
 }
 
+/// An answer that is being made may have begun long ago, and a program that waits for a client takes nobody else.
+#[test]
+fn one_of_one_connection_is_occupied_unless_it_accepts() {
+    use Stance::{Accepts, Reads, Works};
+    let begun = &[Change::Begun(1)][..];
+    let waits = &[Change::Begun(1), Change::Waits(1)][..];
+    let table = [
+        (Accepts, kept_alive(1), &[][..]),
+        (Accepts, at_work(1), begun),
+        (Works, kept_alive(1), begun),
+        (Works, at_work(1), begun),
+        (Reads, kept_alive(1), waits),
+        (Reads, at_work(1), begun),
+    ];
+    for (stance, found, expected) in table {
+        for at_once in [AtOnce::One, AtOnce::Many] {
+            let mut observer = Observer::new(Time::ZERO, at_once, Duration::from_millis(5));
+            observer.stirred(at(0));
+            assert_eq!(observer.look(at(50), true), Look::AtConnections);
+            observer.in_stance(stance);
+            observer.found(at(50), Duration::ZERO, &[found]);
+            let expected = match at_once {
+                AtOnce::One => expected,
+                AtOnce::Many if found == at_work(1) => begun,
+                AtOnce::Many => &[],
+            };
+            assert_eq!(changes(&mut observer), expected, "{stance:?} {found:?} {at_once:?}");
+        }
+    }
+}
+
+#[test]
+fn a_request_that_follows_a_wait_is_another() {
+    let mut observer = Observer::new(Time::ZERO, AtOnce::One, Duration::from_millis(5));
+    observer.stirred(at(0));
+    let mut seen = Vec::new();
+    let course = [
+        (Stance::Works, at_work(1)),
+        (Stance::Reads, kept_alive(1)),
+        (Stance::Reads, kept_alive(1)),
+        (Stance::Works, kept_alive(1)),
+        (Stance::Reads, kept_alive(1)),
+    ];
+    for (number, (stance, found)) in (1..).zip(course) {
+        let now = at(number * 1000);
+        assert_eq!(observer.look(now, true), Look::AtConnections);
+        observer.in_stance(stance);
+        observer.found(now, Duration::ZERO, &[found]);
+        seen.push(changes(&mut observer));
+    }
+    let (begun, waits, ended) = (Change::Begun(1), Change::Waits(1), Change::Ended(1));
+    assert_eq!(seen, [vec![begun], vec![waits], vec![], vec![ended, begun], vec![waits]]);
+}
+
 #[test]
 fn nothing_is_due_until_a_connection_comes() {
     let mut observer = Observer::new(Time::ZERO, AtOnce::One, BUDGET);
@@ -230,6 +284,8 @@ proptest! {
                 Step::Look { ran, found, cost } => if let Some(due) = observer.due() {
                     now = now.max(due);
                     if observer.look(now, ran) == Look::AtConnections {
+                        let stances = [Stance::Accepts, Stance::Reads, Stance::Works];
+                        observer.in_stance(stances[usize::try_from(cost % 3).expect("small")]);
                         observer.found(now, Duration::from_micros(cost), &found);
                     }
                     // Whatever was found, the next look is in time, and never at once.
@@ -245,6 +301,7 @@ proptest! {
             for change in changes(&mut observer) {
                 match change {
                     Change::Begun(key) => prop_assert!(open.insert(key), "begun twice: {key}"),
+                    Change::Waits(key) => prop_assert!(open.contains(&key), "never begun: {key}"),
                     Change::Ended(key) => prop_assert!(open.remove(&key), "never begun: {key}"),
                 }
             }

@@ -16,6 +16,8 @@ pub(crate) enum Call {
     Poll(Vec<i32>),
     /// It waits at this epoll descriptor.
     Epoll(i32),
+    /// It reads from this descriptor.
+    Read(i32),
     /// Another one.
     Other,
     /// None: it runs, or has ended.
@@ -44,6 +46,7 @@ impl Process {
         Ok(match kind(number) {
             Kind::Accept => Call::Accept(descriptor(arguments[0])),
             Kind::Epoll => Call::Epoll(descriptor(arguments[0])),
+            Kind::Read => Call::Read(descriptor(arguments[0])),
             Kind::Poll => Call::Poll(self.polled(arguments)?),
             Kind::Select => Call::Poll(self.selected(arguments)?),
             Kind::Other => Call::Other,
@@ -111,6 +114,7 @@ enum Kind {
     Poll,
     Select,
     Epoll,
+    Read,
     Other,
 }
 
@@ -126,6 +130,7 @@ fn kind(number: i64) -> Kind {
         libc::SYS_accept | libc::SYS_accept4 => Kind::Accept,
         libc::SYS_ppoll => Kind::Poll,
         libc::SYS_pselect6 => Kind::Select,
+        libc::SYS_read | libc::SYS_readv | libc::SYS_recvfrom | libc::SYS_recvmsg => Kind::Read,
         libc::SYS_epoll_pwait | libc::SYS_epoll_pwait2 => Kind::Epoll,
         _ => Kind::Other,
     }

@@ -2,9 +2,10 @@
 
 use std::io;
 
+use prefork_core::program::Stance;
 use rustix::process::Pid;
 
-use super::{Call, Listeners, Process, Tree, descriptors::Target};
+use super::{Call, Connection, Listeners, Process, Tree, descriptors::Target};
 
 /// A process that waits at a listening socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,6 +46,38 @@ impl Tree {
     }
 }
 
+impl Tree {
+    /// Returns what a program does that serves one connection at a time, and holds these.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`waits_at`](Self::waits_at).
+    pub(crate) fn stance(&self, listeners: &Listeners, held: &[Connection]) -> io::Result<Stance> {
+        if !self.waits_at(listeners)?.is_empty() {
+            return Ok(Stance::Accepts);
+        }
+        for process in self.processes() {
+            let is_held = |fd: i32| match process.descriptor(fd) {
+                Some(Target::Socket(inode)) => held.iter().any(|it| it.inode == inode),
+                _ => false,
+            };
+            for thread in process.threads().unwrap_or_default() {
+                let waits = match process.call(thread) {
+                    Ok(Call::Read(fd)) => is_held(fd),
+                    Ok(Call::Poll(fds)) => fds.into_iter().any(is_held),
+                    Ok(Call::Accept(_) | Call::Epoll(_) | Call::Other | Call::None) => false,
+                    Err(_) if !process.exists() => false,
+                    Err(error) => return Err(error),
+                };
+                if waits {
+                    return Ok(Stance::Reads);
+                }
+            }
+        }
+        Ok(Stance::Works)
+    }
+}
+
 impl Process {
     fn waits_at(&self, listeners: &Listeners, waiting: &mut Vec<Waiting>) -> io::Result<()> {
         let mut add = |how| waiting.push(Waiting { pid: self.pid(), how });
@@ -57,7 +90,8 @@ impl Process {
                 Call::Poll(fds) if fds.iter().any(|&fd| self.is_listener(fd, listeners)) => {
                     add(How::Poll { thread });
                 }
-                Call::Accept(_) | Call::Poll(_) | Call::Epoll(_) | Call::Other | Call::None => {}
+                Call::Accept(_) | Call::Poll(_) | Call::Epoll(_) | Call::Read(_) => {}
+                Call::Other | Call::None => {}
             }
         }
         Ok(())

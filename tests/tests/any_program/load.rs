@@ -1,0 +1,68 @@
+//! Programs under load: the pool follows it, and nothing is lost by replacements.
+
+use std::time::Duration;
+
+use prefork_tests::{InHand, Load, PATIENCE, Sent, scene, wait_until};
+use rustix::process::Signal;
+
+use super::{in_hand, run, wait_for_in_hand};
+
+/// How long a pool may take to be back at `prefork`, as the documentation says.
+const CALM: Duration = Duration::from_secs(25);
+
+#[test]
+fn a_pool_grows_for_clients_that_wait_and_shrinks_afterwards() {
+    let scene = scene!();
+    let daemon = run(&scene, &["--fd", "{fd}"], "").args(["--max-children", "8"]).daemon();
+    let requests: Vec<_> =
+        (0..8).map(|_| Sent::to(scene.address(), "/sleep?ms=3000").expect("sent")).collect();
+    daemon.wait_for_children(PATIENCE, 8, &[]);
+    wait_for_in_hand(&scene, 8);
+    for request in requests {
+        request.answer().expect("answered");
+    }
+    wait_until(PATIENCE, "none is in hand", || in_hand(&scene) == 0);
+    daemon.wait_for_children(CALM, 2, &[]);
+    daemon.stop_in_order();
+}
+
+/// However a program waits and whatever it does on SIGTERM.
+#[test]
+fn a_reload_and_a_stop_under_load_lose_nothing() {
+    for waits in ["accept", "epoll"] {
+        for on_term in ["die", "finish", "exit"] {
+            let scene = scene!();
+            let arguments = ["--fd", "{fd}", "--waits", waits, "--on-term", on_term];
+            let daemon = run(&scene, &arguments, "").daemon();
+            let slow = InHand::at(scene.address(), "/sleep?ms=2000");
+            let load = Load::start(4, scene.address(), "/sleep?ms=3");
+            for generation in 2..5 {
+                daemon.signal(Signal::HUP);
+                let done = format!("all children are of generation {generation} now");
+                wait_until(PATIENCE, &done, || scene.logged(&done) == 1);
+            }
+            slow.release().unwrap_or_else(|error| panic!("{waits}, {on_term}: {error}"));
+            let tally = load.stop();
+            assert_eq!(tally.failures, [""; 0], "{waits}, {on_term}: of {}", tally.answered);
+            let last = InHand::at(scene.address(), "/sleep?ms=500");
+            daemon.signal(Signal::TERM);
+            last.release().unwrap_or_else(|error| panic!("stop: {waits}, {on_term}: {error}"));
+            daemon.assert_ends_in_order(PATIENCE);
+        }
+    }
+}
+
+/// The programs of the old command serve on while the new one takes over.
+#[test]
+fn an_upgrade_of_the_command_keeps_what_is_in_hand() {
+    let scene = scene!();
+    let daemon = run(&scene, &["--fd", "{fd}", "--on-term", "finish"], "").daemon();
+    let load = Load::start(2, scene.address(), "/sleep?ms=3");
+    let slow = InHand::at(scene.address(), "/sleep?ms=1500");
+    daemon.signal(Signal::USR2);
+    wait_until(PATIENCE, "it has taken over", || scene.logged("of generation 2 now") == 1);
+    slow.release().expect("answered");
+    let tally = load.stop();
+    assert_eq!(tally.failures, [""; 0], "of {}", tally.answered);
+    daemon.stop_in_order();
+}
