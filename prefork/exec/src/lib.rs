@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod check;
+mod door;
 mod environment;
 #[expect(dead_code, reason = "what stops a program is to use all of it")]
 mod look;
@@ -12,6 +13,8 @@ mod ready;
 mod run;
 mod sockets;
 mod spawn;
+#[cfg_attr(not(test), expect(dead_code, reason = "the main loop is to use it"))]
+mod stop;
 mod sys;
 mod template;
 #[cfg(test)]

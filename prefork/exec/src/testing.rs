@@ -10,7 +10,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rustix::process::Pid;
+use rustix::{
+    event::{PollFd, PollFlags, Timespec, poll},
+    process::{Pid, PidfdFlags, pidfd_open},
+};
 
 use crate::look::{Listeners, Tree};
 
@@ -18,6 +21,7 @@ use crate::look::{Listeners, Tree};
 #[derive(Debug)]
 pub(crate) struct Fixture {
     child: Child,
+    pidfd: OwnedFd,
     pub(crate) listener: OwnedFd,
     pub(crate) listeners: Listeners,
 }
@@ -37,7 +41,8 @@ impl Fixture {
         let child = child.spawn();
         let child = child.unwrap_or_else(|error| panic!("cannot start {}: {error}", command[0]));
         let listeners = Listeners::of([listener.as_fd()]).expect("a socket");
-        Self { child, listener, listeners }
+        let pidfd = pidfd_open(Pid::from_child(&child), PidfdFlags::empty()).expect("it runs");
+        Self { child, pidfd, listener, listeners }
     }
 
     pub(crate) fn pid(&self) -> Pid {
@@ -73,14 +78,17 @@ impl Fixture {
     pub(crate) fn wait(&mut self) -> ExitStatus {
         let mut status = None;
         wait_until("it ends", || {
-            status = self.child.try_wait().expect("a child");
+            status = self.try_wait();
             status.is_some()
         });
         status.expect("ended")
     }
 
+    /// Returns its status if it has ended. While it is traced, waiting for it would return its stops as well.
     pub(crate) fn try_wait(&mut self) -> Option<ExitStatus> {
-        self.child.try_wait().expect("a child")
+        let mut fds = [PollFd::from_borrowed_fd(self.pidfd.as_fd(), PollFlags::IN)];
+        let ended = poll(&mut fds, Some(&Timespec::default())).expect("waited");
+        (ended > 0).then(|| self.child.wait().expect("a child"))
     }
 }
 

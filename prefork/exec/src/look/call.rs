@@ -14,10 +14,12 @@ pub(crate) enum Call {
     Accept(i32),
     /// It waits until one of these can be read.
     Poll(Vec<i32>),
-    /// It waits at this epoll descriptor.
+    /// It waits at this descriptor, of epoll or io_uring.
     Epoll(i32),
     /// It reads from this descriptor.
     Read(i32),
+    /// It goes on with one that was interrupted.
+    Restarted,
     /// Another one.
     Other,
     /// None: it runs, or has ended.
@@ -49,6 +51,7 @@ impl Process {
             Kind::Read => Call::Read(descriptor(arguments[0])),
             Kind::Poll => Call::Poll(self.polled(arguments)?),
             Kind::Select => Call::Poll(self.selected(arguments)?),
+            Kind::Restarted => Call::Restarted,
             Kind::Other => Call::Other,
         })
     }
@@ -115,6 +118,7 @@ enum Kind {
     Select,
     Epoll,
     Read,
+    Restarted,
     Other,
 }
 
@@ -131,7 +135,8 @@ fn kind(number: i64) -> Kind {
         libc::SYS_ppoll => Kind::Poll,
         libc::SYS_pselect6 => Kind::Select,
         libc::SYS_read | libc::SYS_readv | libc::SYS_recvfrom | libc::SYS_recvmsg => Kind::Read,
-        libc::SYS_epoll_pwait | libc::SYS_epoll_pwait2 => Kind::Epoll,
+        libc::SYS_epoll_pwait | libc::SYS_epoll_pwait2 | libc::SYS_io_uring_enter => Kind::Epoll,
+        libc::SYS_restart_syscall => Kind::Restarted,
         _ => Kind::Other,
     }
 }

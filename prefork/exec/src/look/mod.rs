@@ -18,9 +18,8 @@ pub(crate) use call::Call;
 pub(crate) use held::{Client, Connection, Held};
 pub(crate) use listeners::Listeners;
 pub(crate) use process::Process;
-pub(crate) use signals::Treatment;
 pub(crate) use tree::Tree;
-pub(crate) use waits::{How, Waiting};
+pub(crate) use waits::How;
 
 #[cfg(test)]
 mod tests;

@@ -52,6 +52,11 @@ impl Process {
         self.pidfd.as_fd()
     }
 
+    /// Returns whether it is ending, or has: its memory is given back before its descriptors are closed.
+    pub(crate) fn is_ending(&self) -> bool {
+        self.resident().is_none_or(|bytes| bytes == 0)
+    }
+
     /// Returns whether it was not reaped yet.
     pub(crate) fn exists(&self) -> bool {
         statat(&self.directory, "stat", AtFlags::empty()).is_ok()
@@ -70,6 +75,22 @@ impl Process {
         let pid = unistd::Pid::from_raw(self.pid.as_raw_nonzero().get());
         let clock = ClockId::pid_cpu_clock_id(pid).ok()?;
         clock_gettime(clock).ok().map(Duration::from)
+    }
+
+    /// Hands out the state of each of its threads, by its letter in `proc_pid_stat(5)`; those that have ended meanwhile have none.
+    pub(crate) fn states(&self, mut each: impl FnMut(u8)) -> io::Result<()> {
+        let mut buffer = [0; 512];
+        for thread in self.threads()? {
+            let name = format!("task/{}/stat", thread.as_raw_nonzero());
+            // The name before it may have anything in it, but for what comes last.
+            if let Ok(text) = self.read(&name, &mut buffer)
+                && let Some(at) = text.iter().rposition(|&byte| byte == b')')
+                && let Some(&state) = text.get(at + 2)
+            {
+                each(state);
+            }
+        }
+        Ok(())
     }
 
     /// Returns the memory that is resident, in bytes.

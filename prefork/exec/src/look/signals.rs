@@ -3,19 +3,9 @@
 use std::io;
 
 use nix::sys::signal::Signal;
+use prefork_core::program::Treatment;
 
 use super::Process;
-
-/// What a process does with a signal.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Treatment {
-    /// What the kernel does by default.
-    Default,
-    /// It has a handler, or waits for it.
-    Handled,
-    /// Nothing.
-    Ignored,
-}
 
 impl Process {
     /// Returns what it does with a signal, see `SigCgt` in `proc_pid_status(5)`.

@@ -9,10 +9,10 @@ use std::{
 };
 
 use nix::sys::signal::Signal;
-use prefork_core::program::{Facts, Judgement};
+use prefork_core::program::{Facts, Judgement, Treatment};
 use rustix::fs::fstat;
 
-use super::*;
+use super::{waits::Waiting, *};
 use crate::testing::{ECHO, Fixture, ask, wait_until};
 
 /// Python that handles many connections in one thread, as `ECHO` does each.

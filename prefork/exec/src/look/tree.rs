@@ -2,7 +2,10 @@
 
 use std::io;
 
-use rustix::process::Pid;
+use rustix::{
+    io::Errno,
+    process::{Pid, Signal, pidfd_send_signal},
+};
 
 use super::Process;
 
@@ -72,6 +75,40 @@ impl Tree {
             ran |= process.ran();
         }
         ran
+    }
+
+    /// Returns whether no thread of them runs, or is about to, or waits for a disk.
+    pub(crate) fn is_asleep(&self) -> bool {
+        self.all(b"STtZXI")
+    }
+
+    /// Returns whether every thread of them was stopped, by a signal or a tracer.
+    pub(crate) fn stands(&self) -> bool {
+        self.all(b"TtZX")
+    }
+
+    fn all(&self, states: &[u8]) -> bool {
+        self.processes.iter().all(|process| {
+            let mut all = true;
+            let read = process.states(|state| all &= states.contains(&state));
+            all && (read.is_ok() || !process.exists())
+        })
+    }
+
+    /// Sends a signal to all of them.
+    ///
+    /// # Errors
+    ///
+    /// If that is forbidden.
+    pub(crate) fn signal(&self, signal: Signal) -> io::Result<()> {
+        for process in &self.processes {
+            match pidfd_send_signal(process.pidfd(), signal) {
+                // It has ended.
+                Ok(()) | Err(Errno::SRCH) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(())
     }
 
     /// Returns the memory that is resident, of all together, in bytes. What they share counts for each.

@@ -65,7 +65,13 @@ impl Tree {
                 let waits = match process.call(thread) {
                     Ok(Call::Read(fd)) => is_held(fd),
                     Ok(Call::Poll(fds)) => fds.into_iter().any(is_held),
-                    Ok(Call::Accept(_) | Call::Epoll(_) | Call::Other | Call::None) => false,
+                    Ok(
+                        Call::Accept(_)
+                        | Call::Epoll(_)
+                        | Call::Restarted
+                        | Call::Other
+                        | Call::None,
+                    ) => false,
                     Err(_) if !process.exists() => false,
                     Err(error) => return Err(error),
                 };
@@ -90,8 +96,13 @@ impl Process {
                 Call::Poll(fds) if fds.iter().any(|&fd| self.is_listener(fd, listeners)) => {
                     add(How::Poll { thread });
                 }
-                Call::Accept(_) | Call::Poll(_) | Call::Epoll(_) | Call::Read(_) => {}
-                Call::Other | Call::None => {}
+                Call::Accept(_)
+                | Call::Poll(_)
+                | Call::Epoll(_)
+                | Call::Read(_)
+                | Call::Restarted
+                | Call::Other
+                | Call::None => {}
             }
         }
         Ok(())

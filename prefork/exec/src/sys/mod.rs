@@ -3,6 +3,7 @@
 #![expect(unsafe_code, reason = "what the operating system offers in no safe form")]
 
 mod fork;
+pub(crate) mod private_table;
 pub(crate) mod sockets;
 
 pub(crate) use fork::{Forked, exit_now, fork, keep_for_program};

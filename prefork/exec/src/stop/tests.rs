@@ -1,0 +1,339 @@
+use std::{
+    io::{Read, Write},
+    net::{SocketAddr, TcpListener, TcpStream},
+    os::{fd::AsFd, unix::process::ExitStatusExt},
+    process::ExitStatus,
+    sync::atomic::{AtomicBool, AtomicU64, Ordering},
+    thread,
+    time::Instant,
+};
+
+use nix::sys::signal;
+
+use super::*;
+use crate::testing::{ECHO, Fixture, ask, wait_until};
+
+/// Each serves requests of 5 ms, and has no handler of the signal to stop.
+const ACCEPTS: &str = "
+import socket, time
+listener = socket.socket(fileno=0)
+while True:
+    connection, _ = listener.accept()
+    if connection.recv(100):
+        time.sleep(.005)
+        connection.sendall(b'ok')
+    connection.close()
+";
+
+const POLLS: &str = "
+import select, socket, time
+listener = socket.socket(fileno=0)
+listener.setblocking(False)
+while True:
+    select.select([listener], [], [], 0.5)
+    try: connection, _ = listener.accept()
+    except BlockingIOError: continue
+    connection.setblocking(True)
+    if connection.recv(100):
+        time.sleep(.005)
+        connection.sendall(b'ok')
+    connection.close()
+";
+
+const MULTIPLEXES: &str = "
+import select, socket, time
+listener = socket.socket(fileno=0)
+listener.setblocking(False)
+due = {}
+fds = {listener}
+while True:
+    ready, _, _ = select.select(fds, [], [], .001 if due else None)
+    for one in ready:
+        if one is listener:
+            try: fds.add(listener.accept()[0])
+            except BlockingIOError: pass
+        elif one not in due:
+            if one.recv(100): due[one] = time.monotonic() + .005
+            else: fds.discard(one); one.close()
+    for one, at in list(due.items()):
+        if at <= time.monotonic():
+            one.sendall(b'ok'); del due[one]; fds.discard(one); one.close()
+";
+
+const EVENT_LOOP: &str = "
+import asyncio, socket
+async def serve(reader, writer):
+    while await reader.read(100):
+        await asyncio.sleep(.005)
+        writer.write(b'ok')
+        if not KEEP: break
+    writer.close()
+async def main():
+    await asyncio.start_server(serve, sock=socket.socket(fileno=0))
+    await asyncio.Event().wait()
+asyncio.run(main())
+";
+
+const THREADS: &str = "
+import socket, threading, time
+listener = socket.socket(fileno=0)
+def serve(connection):
+    if connection.recv(100):
+        time.sleep(.005)
+        connection.sendall(b'ok')
+    connection.close()
+while True:
+    threading.Thread(target=serve, args=(listener.accept()[0],)).start()
+";
+
+const THREAD_POOL: &str = "
+import socket, threading, time
+listener = socket.socket(fileno=0)
+def serve():
+    while True:
+        connection, _ = listener.accept()
+        if connection.recv(100):
+            time.sleep(.005)
+            connection.sendall(b'ok')
+        connection.close()
+for _ in range(3): threading.Thread(target=serve).start()
+";
+
+const FORKS: &str = "
+import os, signal, socket, time
+signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+listener = socket.socket(fileno=0)
+while True:
+    connection, _ = listener.accept()
+    if os.fork() == 0:
+        if connection.recv(100):
+            time.sleep(.005)
+            connection.sendall(b'ok')
+        os._exit(0)
+    connection.close()
+";
+
+const PERL: &str = "
+use IO::Socket::INET;
+my $listener = IO::Socket::INET->new_from_fd(0, '+<');
+while (my $connection = $listener->accept()) {
+    if (sysread($connection, my $request, 100)) {
+        select(undef, undef, undef, 0.005);
+        syswrite($connection, 'ok');
+    }
+    close $connection;
+}
+";
+
+/// Stops a program as the main loop does, and returns what is known of that and how it has ended.
+fn stop(fixture: &mut Fixture, treatment: Treatment, patience: Duration) -> (Stopped, ExitStatus) {
+    let begun = Instant::now();
+    let now = || Time::after_origin(begun.elapsed());
+    let listeners = Listeners::of([fixture.listener.as_fd()]).expect("a socket");
+    let mut stopping = Stopping::begin(now(), fixture.tree(), listeners, treatment, patience);
+    loop {
+        if let Some(status) = fixture.try_wait() {
+            return (stopping.finish(), status);
+        }
+        assert!(begun.elapsed() < Duration::from_secs(60), "it does not end: {stopping:?}");
+        if stopping.due().is_none_or(|due| due > now()) {
+            thread::sleep(Duration::from_micros(200));
+        } else if stopping.step(now(), &[fixture.listener.as_fd()]) == Wanted::Signal {
+            let tree = fixture.tree();
+            rustix::process::pidfd_send_signal(tree.first().pidfd(), Signal::TERM).expect("sent");
+        }
+    }
+}
+
+/// Clients that ask one question after another, each by a connection of its own.
+struct Clients {
+    stop: AtomicBool,
+    answered: AtomicU64,
+    lost: AtomicU64,
+}
+
+impl Clients {
+    fn run(&self, address: SocketAddr) {
+        while !self.stop.load(Ordering::Relaxed) {
+            let mut answer = Vec::new();
+            let asked = TcpStream::connect(address).and_then(|mut connection| {
+                connection.set_read_timeout(Some(Duration::from_secs(20)))?;
+                connection.write_all(b"?")?;
+                connection.read_to_end(&mut answer)
+            });
+            let counter =
+                if asked.is_ok() && answer == b"ok" { &self.answered } else { &self.lost };
+            counter.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+struct StopAsking<'a>(&'a AtomicBool);
+
+impl Drop for StopAsking<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Replaces a program again and again while eight clients ask, and returns how many requests were answered.
+fn replace_under_load(command: &[&str], rounds: u32) -> u64 {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("bound");
+    let address = listener.local_addr().expect("bound");
+    let start = || Fixture::at(listener.try_clone().expect("a descriptor"), command);
+    let (stop_asking, answered) = (AtomicBool::new(false), AtomicU64::new(0));
+    let clients = Clients { stop: stop_asking, answered, lost: AtomicU64::new(0) };
+    let mut outgoing = start();
+    thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| clients.run(address));
+        }
+        // Whatever fails, they end, and the last program answers those that still ask.
+        let _stop_asking = StopAsking(&clients.stop);
+        for _ in 0..rounds {
+            let next = start();
+            // Each of them serves.
+            let before = clients.answered.load(Ordering::Relaxed);
+            wait_until("it serves", || clients.answered.load(Ordering::Relaxed) > before + 10);
+            let patience = Duration::from_secs(3);
+            let (stopped, status) = stop(&mut outgoing, Treatment::Default, patience);
+            assert_eq!(stopped.cut_off, [], "{status}");
+            assert!(stopped.unseen.is_none(), "{stopped:?}");
+            outgoing = next;
+        }
+    });
+    let lost = clients.lost.load(Ordering::Relaxed);
+    assert_eq!(lost, 0, "of {:?}", clients.answered);
+    clients.answered.load(Ordering::Relaxed)
+}
+
+/// How often a program is replaced: more often to measure.
+fn rounds() -> u32 {
+    std::env::var("ROUNDS").map_or(8, |rounds| rounds.parse().expect("a number"))
+}
+
+fn loses_nothing(command: &[&str]) {
+    let begun = Instant::now();
+    let answered = replace_under_load(command, rounds());
+    println!("{} stops, 0 of {answered} requests lost, {:?}", rounds(), begun.elapsed());
+}
+
+fn python_loses_nothing(script: &str) {
+    loses_nothing(&["python3", "-SEc", script]);
+}
+
+#[test]
+fn a_program_that_accepts_loses_no_request() {
+    python_loses_nothing(ACCEPTS);
+}
+
+#[test]
+fn a_program_that_polls_loses_no_request() {
+    python_loses_nothing(POLLS);
+}
+
+#[test]
+fn a_program_that_polls_its_connections_loses_no_request() {
+    python_loses_nothing(MULTIPLEXES);
+}
+
+#[test]
+fn an_event_loop_loses_no_request() {
+    python_loses_nothing(&EVENT_LOOP.replace("KEEP", "False"));
+}
+
+#[test]
+fn a_program_with_a_thread_a_connection_loses_no_request() {
+    python_loses_nothing(THREADS);
+}
+
+#[test]
+fn a_program_with_threads_that_accept_loses_no_request() {
+    python_loses_nothing(THREAD_POOL);
+}
+
+#[test]
+fn a_program_that_forks_loses_no_request() {
+    python_loses_nothing(FORKS);
+}
+
+#[test]
+fn a_program_behind_a_shell_loses_no_request() {
+    loses_nothing(&["sh", "-c", "python3 -SEc \"$0\"; true", ACCEPTS]);
+}
+
+#[test]
+fn a_perl_program_loses_no_request() {
+    loses_nothing(&["perl", "-e", PERL]);
+}
+
+#[test]
+fn an_idle_program_ends_at_once() {
+    for script in [ACCEPTS, POLLS, MULTIPLEXES, THREADS, FORKS, EVENT_LOOP] {
+        let mut fixture = Fixture::python(&script.replace("KEEP", "True")).serving();
+        let begun = Instant::now();
+        let (stopped, status) = stop(&mut fixture, Treatment::Default, Duration::from_secs(3));
+        assert!(begun.elapsed() < Duration::from_secs(1), "{:?}: {script}", begun.elapsed());
+        let expected = if stopped.was_killed { signal::SIGKILL } else { signal::SIGTERM };
+        assert_eq!(status.signal(), Some(expected as i32), "{script}");
+    }
+}
+
+#[test]
+fn a_request_in_hand_is_waited_for() {
+    let mut fixture = Fixture::python(ECHO).serving();
+    let mut client = fixture.connect();
+    client.write_all(b"s").expect("sent");
+    wait_until("it is at work", || {
+        fixture.tree().waits_at(&fixture.listeners).expect("allowed").is_empty()
+    });
+    let client = thread::spawn(move || {
+        let mut answer = [0];
+        client.read_exact(&mut answer).expect("answered");
+        (answer, client.read(&mut answer))
+    });
+    // It waits for more by the same connection, which is closed by its end.
+    let (stopped, _) = stop(&mut fixture, Treatment::Default, Duration::from_secs(10));
+    assert_eq!(stopped.cut_off, []);
+    let (answer, after) = client.join().expect("asked");
+    assert_eq!((answer, after.expect("closed")), (*b"s", 0));
+}
+
+#[test]
+fn who_was_cut_off_is_known() {
+    let script = ["import signal, os; signal.signal(15, lambda *_: os._exit(3))\n", ECHO].concat();
+    let mut fixture = Fixture::python(&script).serving();
+    let mut client = fixture.connect();
+    ask(&mut client, b"a", b"a");
+    client.write_all(b"q").expect("sent");
+    let (stopped, status) = stop(&mut fixture, Treatment::Handled, Duration::from_secs(3));
+    assert_eq!(status.code(), Some(3));
+    assert!(!stopped.was_killed);
+    let address = client.local_addr().expect("connected");
+    assert_eq!(stopped.cut_off, [Client::Ip(address)]);
+}
+
+#[test]
+fn a_program_is_left_neither_standing_nor_traced() {
+    let fixture = Fixture::python(ECHO).serving();
+    let mut client = fixture.connect();
+    ask(&mut client, b"q", b"");
+    let begun = Instant::now();
+    let now = || Time::after_origin(begun.elapsed());
+    let listeners = Listeners::of([fixture.listener.as_fd()]).expect("a socket");
+    let (tree, patience) = (fixture.tree(), Duration::from_secs(3));
+    let mut stopping = Stopping::begin(now(), tree, listeners, Treatment::Default, patience);
+    let is_traced = || {
+        let mut buffer = [0; 4096];
+        let tree = fixture.tree();
+        let status = tree.first().read("status", &mut buffer).expect("it runs");
+        !status.windows(13).any(|text| text == b"TracerPid:\t0\n")
+    };
+    wait_until("it is traced", || {
+        stopping.step(now(), &[fixture.listener.as_fd()]);
+        is_traced()
+    });
+    drop(stopping);
+    assert!(!is_traced());
+    ask(&mut client, b"a", b"a");
+}
