@@ -3,7 +3,6 @@
 mod check;
 mod door;
 mod environment;
-#[expect(dead_code, reason = "what stops a program is to use all of it")]
 mod look;
 mod notify;
 mod observe;

@@ -1,20 +1,23 @@
 //! Which connections a program holds.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, hash_map::Entry},
     fmt, io,
     net::SocketAddr,
     os::fd::{AsFd, BorrowedFd},
 };
 
-use prefork_core::program::{Acked, Facts};
+use prefork_core::program::Facts;
 use rustix::{
     io::{Errno, ioctl_fionread},
-    net::{getpeername, getsockname, sockopt::tcp_quickack},
+    net::{getpeername, getsockname},
     process::Pid,
 };
 
-use super::{Listeners, Process, Tree, descriptors::Target, listeners::Place, tcp::TcpInfo};
+use super::{
+    Listeners, Process, Tree, acknowledging::acked, descriptors::Target, listeners::Place,
+    sock_diag, tcp::TcpInfo,
+};
 use crate::sys::sockets::{TCP_INFO, tcp_info, unsent};
 
 /// A connection that a process of the program holds.
@@ -52,6 +55,17 @@ pub(crate) struct Held {
     /// The sockets that were looked into, by inode; `None` of those that were not accepted from the listeners.
     known: HashMap<u64, Option<Client>>,
     connections: Vec<Connection>,
+    way: Way,
+}
+
+/// How it is found what the kernel reports of a socket.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Way {
+    /// By a duplicate of the descriptor.
+    #[default]
+    Duplicates,
+    /// By its inode.
+    SockDiag,
 }
 
 impl Held {
@@ -61,31 +75,54 @@ impl Held {
     ///
     /// # Errors
     ///
-    /// If that is forbidden, or there are too few descriptors.
+    /// If that is forbidden in both ways, or there are too few descriptors.
     pub(crate) fn look(&mut self, tree: &Tree, listeners: &Listeners) -> io::Result<&[Connection]> {
-        self.connections.clear();
-        let mut seen = HashMap::with_capacity(self.known.len());
-        for process in tree.processes() {
-            let mut refused = Ok(());
-            let read = process.descriptors(|fd, target| {
-                if let Target::Socket(inode) = target
-                    && listeners.position(inode).is_none()
-                    && !seen.contains_key(&inode)
-                {
-                    match self.socket(process, fd, inode, listeners) {
-                        Ok(known) => drop(seen.insert(inode, known)),
-                        Err(error) => refused = Err(error),
-                    }
-                }
-            });
-            match read.and(refused) {
-                Err(_) if !process.exists() => {}
-                other => other?,
+        if self.way == Way::Duplicates {
+            match self.look_into(tree, listeners) {
+                Err(error) if is_forbidden(&error) => self.way = Way::SockDiag,
+                other => return other.map(|()| &self.connections[..]),
             }
         }
+        self.look_up(tree, listeners)?;
+        Ok(&self.connections)
+    }
+
+    /// Looks into the program's own sockets.
+    fn look_into(&mut self, tree: &Tree, listeners: &Listeners) -> io::Result<()> {
+        self.connections.clear();
+        let mut seen = HashMap::with_capacity(self.known.len());
+        each_socket(tree, listeners, |process, fd, inode| {
+            if let Entry::Vacant(entry) = seen.entry(inode) {
+                entry.insert(self.socket(process, fd, inode, listeners)?);
+            }
+            Ok(())
+        })?;
         // Numbers of sockets that are closed may come again.
         self.known = seen;
-        Ok(&self.connections)
+        Ok(())
+    }
+
+    /// Looks the program's sockets up in what the kernel reports of all.
+    fn look_up(&mut self, tree: &Tree, listeners: &Listeners) -> io::Result<()> {
+        self.connections.clear();
+        let mut sockets = HashMap::new();
+        each_socket(tree, listeners, |process, fd, inode| {
+            sockets.entry(inode).or_insert((process.pid(), fd));
+            Ok(())
+        })?;
+        let table = sock_diag::read(listeners, sockets.keys().copied())?;
+        let found = table.into_iter().filter_map(|(inode, (client, facts))| {
+            let &(pid, fd) = sockets.get(&inode)?;
+            Some(Connection { inode, pid, fd, client, facts })
+        });
+        self.connections.extend(found);
+        Ok(())
+    }
+
+    /// Makes one that looks sockets up, as where they cannot be duplicated.
+    #[cfg(test)]
+    pub(super) fn by_sock_diag() -> Self {
+        Self { way: Way::SockDiag, ..Self::default() }
     }
 
     /// Returns what was found last.
@@ -122,6 +159,35 @@ impl Held {
         self.connections.push(Connection { inode, pid, fd, client: client.clone(), facts });
         Ok(Some(client))
     }
+}
+
+/// Hands out the sockets of a program, but for those at which it listens: each as often as it is held.
+fn each_socket(
+    tree: &Tree,
+    listeners: &Listeners,
+    mut each: impl FnMut(&Process, i32, u64) -> io::Result<()>,
+) -> io::Result<()> {
+    for process in tree.processes() {
+        let mut done = Ok(());
+        let read = process.descriptors(|fd, target| {
+            if let Target::Socket(inode) = target
+                && listeners.position(inode).is_none()
+                && done.is_ok()
+            {
+                done = each(process, fd, inode);
+            }
+        });
+        match read.and(done) {
+            Err(_) if !process.exists() => {}
+            other => other?,
+        }
+    }
+    Ok(())
+}
+
+/// Whether no descriptor of the program can be duplicated.
+fn is_forbidden(error: &io::Error) -> bool {
+    matches!(Errno::from_io_error(error), Some(Errno::PERM | Errno::ACCESS | Errno::NOSYS))
 }
 
 fn gone(error: &io::Error) -> bool {
@@ -162,11 +228,7 @@ fn facts(socket: BorrowedFd<'_>, client: &Client) -> Option<Facts> {
         if let Some(exchange) = &mut facts.exchange
             && exchange.is_unclear()
         {
-            exchange.acked = match tcp_quickack(socket) {
-                Ok(false) => Acked::WithAnswers,
-                Ok(true) => Acked::Alone,
-                Err(_) => Acked::Unknown,
-            };
+            exchange.acked = acked(socket);
         }
     }
     Some(facts)

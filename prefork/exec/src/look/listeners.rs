@@ -44,11 +44,6 @@ impl Listeners {
         sockets.collect::<io::Result<_>>().map(Self)
     }
 
-    /// Returns whether there are none.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
     /// Returns the place of the socket with this inode among them.
     pub(crate) fn position(&self, inode: u64) -> Option<usize> {
         self.0.iter().position(|listener| listener.inode == inode)
@@ -69,6 +64,11 @@ impl Listeners {
             (Place::Unix(listens), Place::Unix(local)) => !local.is_empty() && listens == local,
             (Place::Ip(_) | Place::Unix(_) | Place::Other, _) => false,
         })
+    }
+
+    /// Returns whether a UNIX socket is among them.
+    pub(super) fn has_unix(&self) -> bool {
+        self.0.iter().any(|listener| matches!(listener.place, Place::Unix(_)))
     }
 
     /// Returns the TCP ports of them.

@@ -4,12 +4,14 @@
 //! That is allowed to a process that may trace the program: its ancestor of the same user. Where it is forbidden, the
 //! kernel reports of the sockets by `sock_diag(7)`.
 
+mod acknowledging;
 mod call;
 mod descriptors;
 mod held;
 mod listeners;
 mod process;
 mod signals;
+mod sock_diag;
 mod tcp;
 mod tree;
 mod waits;

@@ -218,6 +218,43 @@ fn a_connection_of_a_unix_socket_is_held() {
 }
 
 #[test]
+fn where_nothing_can_be_duplicated_the_kernel_reports_the_same() {
+    let database = TcpListener::bind("127.0.0.1:0").expect("bound");
+    let port = database.local_addr().expect("bound").port();
+    let own = "import socket; own = socket.create_connection(('127.0.0.1', PORT))\n";
+    let script = own.replace("PORT", &port.to_string()) + EVENT_LOOP;
+    let folder = tempfile::tempdir().expect("a directory");
+    let path = folder.path().join("s");
+    let unix = UnixListener::bind(&path).expect("bound");
+    let unix = Fixture::at(unix, &["python3", "-Sc", EVENT_LOOP]).serving();
+    let mut unix_client = UnixStream::connect(&path).expect("connected");
+    let fixture = Fixture::python(&script).serving();
+    let (mut asking, mut answered) = (fixture.connect(), fixture.connect());
+    ask(&mut answered, b"a", b"a");
+    asking.write_all(b"q").expect("sent");
+    unix_client.write_all(b"q").expect("sent");
+    for fixture in [&fixture, &unix] {
+        let look = |mut held: Held| {
+            let connections = held.look(&fixture.tree(), &fixture.listeners).expect("allowed");
+            let mut all: Vec<_> = connections
+                .iter()
+                .map(|it| {
+                    (it.inode, it.pid, it.fd, it.client.clone(), it.facts.judge(Duration::ZERO))
+                })
+                .collect();
+            all.sort_by_key(|it| it.0);
+            all
+        };
+        wait_until("both ways agree", || {
+            let found = look(Held::by_sock_diag());
+            let are_all = found.len() == if fixture.pid() == unix.pid() { 1 } else { 2 };
+            are_all && found == look(Held::default())
+        });
+        assert!(look(Held::by_sock_diag()).iter().any(|it| it.4 == Judgement::AtWork));
+    }
+}
+
+#[test]
 fn a_duplicate_is_of_the_same_socket() {
     let fixture = Fixture::python(ECHO).serving();
     let tree = fixture.tree();

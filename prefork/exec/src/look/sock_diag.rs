@@ -1,0 +1,261 @@
+//! What the kernel reports of connections by `sock_diag(7)`, where the program's descriptors cannot be duplicated: as in
+//! containers whose seccomp profile knows no `pidfd_getfd(2)`.
+//!
+//! It reports the same, but for how data is acknowledged: see `prefork_core::program`.
+
+use std::{
+    collections::HashMap,
+    io,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    os::fd::OwnedFd,
+};
+
+use prefork_core::program::Facts;
+use rustix::{
+    io::Errno,
+    net::{
+        AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType,
+        netlink::{self, SocketAddrNetlink},
+        recv, sendto, socket_with,
+    },
+};
+
+use super::{Listeners, held::Client, listeners::Place, tcp::TcpInfo};
+
+/// Connections by the inodes of their sockets.
+pub(super) type Table = HashMap<u64, (Client, Facts)>;
+
+const SOCK_DIAG_BY_FAMILY: u16 = 20;
+const NLMSG_ERROR: u16 = 2;
+const NLMSG_DONE: u16 = 3;
+const NLM_F_REQUEST: u16 = 1;
+const NLM_F_DUMP: u16 = 0x300;
+/// In a byte, as the kernel has them there.
+const AF_UNIX: u8 = 1;
+const AF_INET: u8 = 2;
+const AF_INET6: u8 = 10;
+const IPPROTO_TCP: u8 = 6;
+/// Of `linux/inet_diag.h`: `struct tcp_info`.
+const INET_DIAG_INFO: u16 = 2;
+/// Of `linux/unix_diag.h`.
+const UDIAG_SHOW_NAME: u32 = 1;
+const UDIAG_SHOW_RQLEN: u32 = 0x10;
+const UNIX_DIAG_NAME: u16 = 0;
+const UNIX_DIAG_RQLEN: u16 = 4;
+const UNIX_DIAG_SHUTDOWN: u16 = 6;
+const RCV_SHUTDOWN: u8 = 1;
+/// `struct nlmsghdr`, `struct inet_diag_msg`, and `struct unix_diag_msg`.
+const HEADER: usize = 16;
+const INET_MESSAGE: usize = 72;
+const UNIX_MESSAGE: usize = 16;
+
+/// Reads all TCP connections that came by these listeners, whoever holds them, and of the UNIX sockets among `inodes`
+/// those that did.
+///
+/// # Errors
+///
+/// If the kernel refuses that.
+pub(super) fn read(listeners: &Listeners, inodes: impl Iterator<Item = u64>) -> io::Result<Table> {
+    let mut table = Table::new();
+    let mut buffer = vec![0; 64 * 1024];
+    for port in listeners.ports() {
+        for family in [AF_INET, AF_INET6] {
+            let socket = ask(&inet_request(family, port))?;
+            receive(&socket, &mut buffer, |row| {
+                if let Some((inode, local, client, facts)) = inet_row(row)
+                    && listeners.accepted(&Place::Ip(local))
+                {
+                    table.insert(inode, (Client::Ip(client), facts));
+                }
+            })?;
+        }
+    }
+    if listeners.has_unix() {
+        for inode in inodes {
+            // The kernel's numbers of UNIX sockets have 32 bits there.
+            let Ok(short) = u32::try_from(inode) else { continue };
+            receive(&ask(&unix_request(short))?, &mut buffer, |row| {
+                if let Some((local, facts)) = unix_row(row, short)
+                    && listeners.accepted(&Place::Unix(local))
+                {
+                    table.insert(inode, (Client::Local, facts));
+                }
+            })?;
+        }
+    }
+    Ok(table)
+}
+
+fn ask(request: &[u8]) -> io::Result<OwnedFd> {
+    let (family, kind) = (AddressFamily::NETLINK, SocketType::RAW);
+    let socket = socket_with(family, kind, SocketFlags::CLOEXEC, Some(netlink::SOCK_DIAG))?;
+    sendto(&socket, request, SendFlags::DONTWAIT, &SocketAddrNetlink::new(0, 0))?;
+    Ok(socket)
+}
+
+/// Hands out what the messages of an answer carry.
+fn receive(socket: &OwnedFd, buffer: &mut [u8], mut each: impl FnMut(&[u8])) -> io::Result<()> {
+    loop {
+        // The kernel has the next part ready when one was read.
+        let (length, _) = recv(socket, &mut *buffer, RecvFlags::DONTWAIT)?;
+        let mut rest = &buffer[..length];
+        if rest.is_empty() {
+            return Ok(());
+        }
+        while let (Some(size), Some(kind), Some(flags)) =
+            (word(rest, 0), half(rest, 4), half(rest, 6))
+        {
+            let size = usize::try_from(size).unwrap_or(usize::MAX);
+            let Some(carried) = rest.get(HEADER..size) else { return Err(malformed()) };
+            match kind {
+                NLMSG_DONE => return Ok(()),
+                NLMSG_ERROR => {
+                    let errno = word(carried, 0).map_or(0, u32::cast_signed).saturating_neg();
+                    return match Errno::from_raw_os_error(errno) {
+                        // It is of another family, or was closed meanwhile.
+                        Errno::NOENT => Ok(()),
+                        other => Err(other.into()),
+                    };
+                }
+                _ => each(carried),
+            }
+            // The answer about one socket is one message.
+            if flags & 2 == 0 {
+                return Ok(());
+            }
+            rest = rest.get(size.next_multiple_of(4)..).unwrap_or_default();
+        }
+    }
+}
+
+fn malformed() -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, "a message of sock_diag is cut off")
+}
+
+fn request(flags: u16, body: &[u8]) -> Vec<u8> {
+    let length = HEADER + body.len();
+    let mut message = Vec::with_capacity(length);
+    message.extend(u32::try_from(length).unwrap_or(0).to_ne_bytes());
+    message.extend(SOCK_DIAG_BY_FAMILY.to_ne_bytes());
+    message.extend((NLM_F_REQUEST | flags).to_ne_bytes());
+    // No number and no sender: each question has a socket of its own.
+    message.extend([0; 8]);
+    message.extend(body);
+    message
+}
+
+/// Asks for all connections of a local port, with `struct tcp_info`.
+fn inet_request(family: u8, port: u16) -> Vec<u8> {
+    let mut body = vec![family, IPPROTO_TCP, 1 << (INET_DIAG_INFO - 1), 0];
+    // In whatever state, but those in which no process has them: TIME_WAIT, LISTEN, and those before a connection.
+    let states: u32 = !(1 << 2 | 1 << 3 | 1 << 6 | 1 << 10 | 1 << 12);
+    body.extend(states.to_ne_bytes());
+    body.extend(port.to_be_bytes());
+    body.extend([0; 2 + 16 + 16 + 4]);
+    body.extend([u8::MAX; 8]);
+    request(NLM_F_DUMP, &body)
+}
+
+/// Reads a `struct inet_diag_msg`: its inode, both addresses, and what is known of it.
+fn inet_row(row: &[u8]) -> Option<(u64, SocketAddr, SocketAddr, Facts)> {
+    let family = *row.first()?;
+    let address = |port: usize, ip: usize| {
+        let port = u16::from_be_bytes(*row.get(port..)?.first_chunk()?);
+        let ip = match family {
+            AF_INET => IpAddr::from(Ipv4Addr::from(*row.get(ip..)?.first_chunk::<4>()?)),
+            AF_INET6 => Ipv6Addr::from(*row.get(ip..)?.first_chunk::<16>()?).to_canonical(),
+            _ => return None,
+        };
+        Some(SocketAddr::new(ip, port))
+    };
+    let (local, client) = (address(4, 8)?, address(6, 24)?);
+    let inode = word(row, 68)?.into();
+    let info = attributes(row.get(INET_MESSAGE..)?).find(|(kind, _)| *kind == INET_DIAG_INFO);
+    let info = TcpInfo(info?.1);
+    let facts = Facts {
+        unread: word(row, 56)?,
+        unsent: word(row, 60)?,
+        peer_closed: info.peer_closed(),
+        exchange: info.exchange(),
+    };
+    (info.is_connection() && inode != 0).then_some((inode, local, client, facts))
+}
+
+/// Asks for one socket.
+fn unix_request(inode: u32) -> Vec<u8> {
+    let mut body = vec![AF_UNIX, 0, 0, 0];
+    body.extend(u32::MAX.to_ne_bytes());
+    body.extend(inode.to_ne_bytes());
+    body.extend((UDIAG_SHOW_NAME | UDIAG_SHOW_RQLEN).to_ne_bytes());
+    body.extend([u8::MAX; 8]);
+    request(0, &body)
+}
+
+/// Reads a `struct unix_diag_msg` of a connection: where it is bound, and what is known of it.
+fn unix_row(row: &[u8], inode: u32) -> Option<(Vec<u8>, Facts)> {
+    const ESTABLISHED: u8 = 1;
+    if row.first() != Some(&AF_UNIX) || row.get(2) != Some(&ESTABLISHED) || word(row, 4)? != inode {
+        return None;
+    }
+    let mut name = None;
+    let mut facts = Facts { unread: 0, unsent: 0, peer_closed: false, exchange: None };
+    for (kind, value) in attributes(row.get(UNIX_MESSAGE..)?) {
+        match kind {
+            UNIX_DIAG_NAME => name = Some(value),
+            UNIX_DIAG_RQLEN => (facts.unread, facts.unsent) = (word(value, 0)?, word(value, 4)?),
+            UNIX_DIAG_SHUTDOWN => facts.peer_closed = value.first()? & RCV_SHUTDOWN != 0,
+            _ => {}
+        }
+    }
+    let name = name?;
+    // A path may have its 0 at the end.
+    let name =
+        if name.first() == Some(&0) { name } else { name.strip_suffix(&[0]).unwrap_or(name) };
+    Some((name.to_vec(), facts))
+}
+
+fn attributes(bytes: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
+    let mut rest = bytes;
+    std::iter::from_fn(move || {
+        let (length, kind) = (usize::from(half(rest, 0)?), half(rest, 2)?);
+        let value = rest.get(4..length)?;
+        rest = rest.get(length.next_multiple_of(4)..).unwrap_or_default();
+        Some((kind, value))
+    })
+}
+
+fn word(bytes: &[u8], at: usize) -> Option<u32> {
+    bytes.get(at..)?.first_chunk().copied().map(u32::from_ne_bytes)
+}
+
+fn half(bytes: &[u8], at: usize) -> Option<u16> {
+    bytes.get(at..)?.first_chunk().copied().map(u16::from_ne_bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_cut_off_or_of_something_else_is_no_row() {
+        let mut row = vec![AF_INET, 1, 0, 0];
+        row.resize(INET_MESSAGE, 1);
+        row.extend([164, 0, 2, 0]);
+        row.resize(INET_MESSAGE + 164, 1);
+        if cfg!(target_endian = "little") {
+            assert!(inet_row(&row).is_some());
+        }
+        for length in 0..row.len() {
+            assert_eq!(inet_row(&row[..length]), None, "{length}");
+        }
+        let mut unix = vec![AF_UNIX, 1, 1, 0, 7, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+        unix.extend([7, 0, 0, 0, b'/', b's', 0, 0]);
+        if cfg!(target_endian = "little") {
+            assert_eq!(unix_row(&unix, 7).expect("whole").0, b"/s");
+        }
+        assert_eq!(unix_row(&unix, 8), None);
+        for length in 0..unix.len() - 1 {
+            assert_eq!(unix_row(&unix[..length], 7), None, "{length}");
+        }
+    }
+}
