@@ -2,9 +2,10 @@
 //!
 //! First it is kept from accepting more: its door is closed. A program that waits by `epoll(7)` has its listening sockets taken
 //! from there, and goes on with what it has. When nothing is in hand and it sleeps, it is sent the signal. Of a program that
-//! waits in `accept(2)` or `poll(2)` nothing can be taken. If it handles the signal, it is simply sent it, as it alone knows
-//! between what it can end. If it does not, the signal would end it in the middle of a request: it is traced, and held when it
-//! is about to accept again. Where that is refused, it is stopped now and then, until it is found without a request in hand.
+//! waits in `accept(2)` or `poll(2)` nothing can be taken: it is traced, and held when it is about to accept again with nothing
+//! in hand. There it is ended, if it does not handle the signal; else it is sent that, and goes on as if the signal had
+//! interrupted the call. (What handles a signal does not always finish what it has in hand.) Where tracing is refused, one that
+//! handles the signal is simply sent it, and another is stopped now and then, until it is found without a request in hand.
 //!
 //! All that takes as long as requests take. The parent, which waits for the child, has limits for that.
 
@@ -125,6 +126,8 @@ enum Origin {
 
 const SHORTEST: Duration = Duration::from_millis(2);
 const LONGEST: Duration = Duration::from_millis(50);
+/// The longest that a program which is not kept from accepting goes on between two attempts to find it with nothing in hand.
+const TRYING: Duration = Duration::from_millis(8);
 /// After the signal nothing depends on how often it is looked.
 const LONGEST_SIGNALLED: Duration = Duration::from_millis(250);
 /// How long a program stays stopped until all that it holds can be judged.
@@ -193,9 +196,8 @@ impl Stop {
             Phase::Thawing(from) => {
                 let due = match from {
                     Origin::Unseen => now,
-                    Origin::Draining | Origin::Held | Origin::Holding | Origin::Trying => {
-                        now + self.longer(LONGEST)
-                    }
+                    Origin::Trying => now + self.longer(TRYING) + uneven(now),
+                    Origin::Draining | Origin::Held | Origin::Holding => now + self.longer(LONGEST),
                 };
                 let next = match from {
                     Origin::Draining => Phase::Draining,
@@ -222,12 +224,9 @@ impl Stop {
 
     /// Notes whether the door could be closed.
     pub fn door(&mut self, now: Time, door: Door) {
-        match (door, self.treatment) {
-            (Door::Closed, _) => self.go_to(Phase::Draining, now),
-            (Door::Open, Treatment::Handled) => self.go_to(Phase::Signalling, now),
-            (Door::Open, Treatment::Default | Treatment::Ignored) => {
-                self.go_to(Phase::Holding, now);
-            }
+        match door {
+            Door::Closed => self.go_to(Phase::Draining, now),
+            Door::Open => self.go_to(Phase::Holding, now),
         }
     }
 
@@ -248,7 +247,16 @@ impl Stop {
             }
             Holding::Everything => {
                 self.in_hand = 0;
-                self.go_to(Phase::Killing, now);
+                let end = match self.treatment {
+                    // It is sent it before those that are held go on.
+                    Treatment::Handled => Phase::Signalling,
+                    Treatment::Default | Treatment::Ignored => Phase::Killing,
+                };
+                self.go_to(end, now);
+            }
+            // It alone knows between what it can end.
+            Holding::Refused if self.treatment == Treatment::Handled => {
+                self.go_to(Phase::Signalling, now);
             }
             Holding::Refused => {
                 self.distance = SHORTEST;
@@ -338,7 +346,12 @@ impl Stop {
 
     /// It accepts no more, and nothing is in hand.
     fn nothing_in_hand(&mut self, now: Time) {
-        if self.phase == Phase::Draining && self.treatment != Treatment::Ignored {
+        let takes_signal = match self.treatment {
+            Treatment::Handled => true,
+            Treatment::Default => self.phase == Phase::Draining,
+            Treatment::Ignored => false,
+        };
+        if takes_signal {
             self.go_to(Phase::Signalling, now);
         } else {
             // Those that are held take no signal, and others of its threads may run.
@@ -376,6 +389,12 @@ impl Stop {
         self.distance = (distance * 2).min(longest);
         distance
     }
+}
+
+/// Some time that is never the same, so that requests of always the same length are not met always at the same point.
+fn uneven(now: Time) -> Duration {
+    // What is left of the time below a few milliseconds is as good as chance.
+    Duration::from_nanos(u64::from(now.since_origin().subsec_nanos()) % 4_000_000)
 }
 
 /// Whether a client would lose something if the program ended now.

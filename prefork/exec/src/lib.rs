@@ -3,6 +3,7 @@
 mod check;
 mod door;
 mod environment;
+mod leave;
 mod look;
 mod notify;
 mod observe;
@@ -12,7 +13,6 @@ mod ready;
 mod run;
 mod sockets;
 mod spawn;
-#[cfg_attr(not(test), expect(dead_code, reason = "the main loop is to use it"))]
 mod stop;
 mod sys;
 mod template;

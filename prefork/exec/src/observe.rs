@@ -56,6 +56,14 @@ struct Arm {
     is_armed: bool,
 }
 
+/// Since when a connection is waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Waits {
+    Already,
+    /// This moment.
+    Since,
+}
+
 impl Observation {
     /// Begins, at a program that has nothing in hand.
     ///
@@ -72,9 +80,12 @@ impl Observation {
         let memory_due =
             max_memory.filter(|_| sockets.0.is_empty()).map(|_| Instant::now() + MEMORY_EVERY);
         let eyes = if sockets.0.is_empty() { None } else { Some(Eyes::open(sockets)?) };
+        let mut observer = Observer::new(Time::ZERO, at_once, budget);
+        // It may have accepted before it was known to be ready.
+        observer.stirred(Time::ZERO);
         Ok(Self {
             origin: Instant::now(),
-            observer: Observer::new(Time::ZERO, at_once, budget),
+            observer,
             eyes,
             in_flight: child.in_flight(),
             in_hand: HashMap::new(),
@@ -100,6 +111,11 @@ impl Observation {
     pub(crate) fn fd(&self) -> Option<BorrowedFd<'_>> {
         let eyes = self.eyes.as_ref()?;
         self.observer.is_armed().then(|| eyes.arm.epoll.as_fd())
+    }
+
+    /// Returns how many requests are in hand.
+    pub(crate) fn in_hand(&self) -> u32 {
+        self.observer.in_hand()
     }
 
     /// Sets what requests that begin from now on are called.
@@ -159,8 +175,9 @@ impl Observation {
                 }
             }
         }
-        if self.observer.is_armed() {
-            eyes.arm.wait()?;
+        // What was accepted between the last look and now is seen by that it ran.
+        if self.observer.is_armed() && eyes.arm.wait()? == Waits::Since && tree.ran() {
+            self.observer.stirred(time);
         }
         self.carry_on();
         if has_looked {
@@ -251,13 +268,14 @@ impl Arm {
     const EVENTS: epoll::EventFlags = epoll::EventFlags::IN.union(epoll::EventFlags::ONESHOT);
 
     /// Waits for the next connection, if it does not already.
-    fn wait(&mut self) -> io::Result<()> {
-        if !std::mem::replace(&mut self.is_armed, true) {
-            for socket in &self.sockets {
-                epoll::modify(&self.epoll, socket, epoll::EventData::new_u64(0), Self::EVENTS)?;
-            }
+    fn wait(&mut self) -> io::Result<Waits> {
+        if std::mem::replace(&mut self.is_armed, true) {
+            return Ok(Waits::Already);
         }
-        Ok(())
+        for socket in &self.sockets {
+            epoll::modify(&self.epoll, socket, epoll::EventData::new_u64(0), Self::EVENTS)?;
+        }
+        Ok(Waits::Since)
     }
 
     /// Returns whether a connection has come, and waits for none from then on.

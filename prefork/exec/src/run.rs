@@ -12,11 +12,12 @@ use prefork::{Args, Child, EndAs, Exit, LogLevel, Result};
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
     io::Errno,
-    process::{Signal, WaitOptions, waitpid},
+    process::{WaitOptions, waitpid},
 };
 
 use crate::{
     Identity, Program, ProgramFault, Sockets,
+    leave::Leaving,
     look::Tree,
     notify::NotifySocket,
     observe::Observation,
@@ -48,14 +49,17 @@ pub fn attach(program: Program, mut args: Args) -> Args<Sockets> {
         let place = program.origins.get(argument).cloned();
         args = args.refuse(place.unwrap_or_else(|| argument.to_owned()), problem);
     }
-    let programs = args.given().max_children.unwrap_or(150);
+    let given = args.given();
+    let graceful = given.graceful_timeout.unwrap_or(GRACEFUL_TIMEOUT);
+    let limit = given.reload_timeout.map_or(graceful, |limit| limit.min(graceful));
+    let programs = given.max_children.unwrap_or(MAX_CHILDREN);
     let listen = program.listen.clone();
-    let program = Rc::new(program);
+    let shared = Rc::new(Shared { program, programs, patience: limit / 2 });
     let run: Rc<RefCell<Option<Run>>> = Rc::default();
     let started = Rc::clone(&run);
     args.after_init(move |init| Ok(Sockets::open(init, &listen)?))
         .child_init(move |child, sockets| {
-            let run = Run::start(Rc::clone(&program), programs, child, sockets)?;
+            let run = Run::start(Rc::clone(&shared), child, sockets)?;
             *started.borrow_mut() = Some(run.until_ready(child, sockets)?);
             Ok(())
         })
@@ -64,6 +68,10 @@ pub fn attach(program: Program, mut args: Args) -> Args<Sockets> {
             None => Ok(()),
         })
 }
+
+/// The defaults of the library.
+const GRACEFUL_TIMEOUT: Duration = Duration::from_secs(30);
+const MAX_CHILDREN: u32 = 150;
 
 /// After so long, it is logged what a program that is not ready is waited for.
 const LATE: Duration = Duration::from_secs(5);
@@ -76,9 +84,19 @@ struct Said {
     in_hand: Option<u32>,
 }
 
+/// What all children know.
+#[derive(Debug)]
+struct Shared {
+    program: Program,
+    /// How many there may be.
+    programs: u32,
+    /// For how long a program that is to end is not disturbed in what it has in hand.
+    patience: Duration,
+}
+
 /// A program that runs, and all that the child knows of it.
 struct Run {
-    program: Rc<Program>,
+    shared: Rc<Shared>,
     name: String,
     process: Running,
     pid: u32,
@@ -86,22 +104,15 @@ struct Run {
     tree: Tree,
     relay: Relay,
     notify: NotifySocket,
-    /// How many of its kind there may be.
-    programs: u32,
     said: Said,
     /// How it has ended, once it has.
     exit: Option<Exit>,
 }
 
 impl Run {
-    fn start(
-        program: Rc<Program>,
-        programs: u32,
-        child: &Child,
-        sockets: &Sockets,
-    ) -> Result<Self> {
+    fn start(shared: Rc<Shared>, child: &Child, sockets: &Sockets) -> Result<Self> {
         let notify = NotifySocket::open()?;
-        let (relay, ends) = Relay::open(&program.output)?;
+        let (relay, ends) = Relay::open(&shared.program.output)?;
         let handed = Handed {
             stdout: ends.stdout.as_fd(),
             stderr: ends.stderr.as_fd(),
@@ -109,20 +120,19 @@ impl Run {
             slot: child.slot(),
             generation: child.generation(),
         };
-        let process = Running::start(&program, sockets, &handed)?;
+        let process = Running::start(&shared.program, sockets, &handed)?;
         drop(ends);
         let pid = process.pid.as_raw_nonzero().get().unsigned_abs();
-        let name = name_of(&program);
+        let name = name_of(&shared.program);
         let tree = Tree::of(process.pid)?;
         Ok(Self {
-            program,
+            shared,
             name,
             process,
             pid,
             tree,
             relay,
             notify,
-            programs,
             said: Said::default(),
             exit: None,
         })
@@ -130,7 +140,7 @@ impl Run {
 
     /// Waits until it is ready to serve.
     fn until_ready(mut self, child: &mut Child, sockets: &Sockets) -> Result<Self> {
-        let mut readiness = Readiness::new(&self.program, sockets, child.slot(), self.pid)?;
+        let mut readiness = Readiness::new(&self.shared.program, sockets, child.slot(), self.pid)?;
         let stop = child.stop_fd().try_clone_to_owned()?;
         let mut late = Some(Instant::now() + LATE);
         loop {
@@ -165,16 +175,19 @@ impl Run {
     /// Reports for it until it ends, or the child is asked to leave.
     fn watch(mut self, child: &mut Child, sockets: &Sockets) -> Result {
         let label = format!("{}[{}]", self.name, self.pid);
-        let max_memory = self.program.max_memory;
-        let mut seen = Observation::new(child, sockets, self.programs, max_memory, label)?;
+        let shared = Rc::clone(&self.shared);
+        let program = &shared.program;
+        let mut seen =
+            Observation::new(child, sockets, shared.programs, program.max_memory, label)?;
         let stop = child.stop_fd().try_clone_to_owned()?;
-        let mut asked = false;
+        let mut leaving: Option<Leaving> = None;
         loop {
-            if !asked && child.should_stop() {
-                asked = true;
-                let signal =
-                    Signal::from_named_raw(self.program.stop_signal as i32).ok_or(Errno::INVAL)?;
-                self.process.signal(signal)?;
+            if leaving.is_none() && child.should_stop() {
+                let patience = self.shared.patience;
+                leaving = Some(Leaving::begin(program, &self.process, sockets, patience)?);
+            }
+            if let Some(leaving) = &mut leaving {
+                leaving.step(child, program, &self.process, sockets, seen.in_hand())?;
             }
             let now = Instant::now();
             seen.see(now, child, &mut self.tree);
@@ -184,14 +197,17 @@ impl Run {
             if let Some(in_hand) = self.said.in_hand.take() {
                 seen.reported(now, Some(in_hand));
             }
-            let due = [self.relay.due(), seen.due()].into_iter().flatten().min();
-            self.wait(due, (!asked).then(|| stop.as_fd()).into_iter().chain(seen.fd()))?;
+            let leaves = leaving.as_ref().and_then(Leaving::due);
+            let due = [self.relay.due(), seen.due(), leaves].into_iter().flatten().min();
+            let asks = leaving.is_none().then(|| stop.as_fd());
+            self.wait(due, asks.into_iter().chain(seen.fd()))?;
             self.take_in(child)?;
-            match self.exit {
-                Some(_) if asked => return Ok(()),
-                Some(exit) => return Err(self.ended(exit, "").into()),
-                None => {}
+            let Some(exit) = self.exit else { continue };
+            let is_expected = leaving.as_ref().is_some_and(Leaving::is_ending);
+            if let Some(leaving) = leaving.take() {
+                leaving.finish(child, program, &format!("{} (pid {})", self.name, self.pid));
             }
+            return if is_expected { Ok(()) } else { Err(self.ended(exit, "").into()) };
         }
     }
 
@@ -221,7 +237,10 @@ impl Run {
             self.said.status = report.status.or(self.said.status.take());
             self.said.in_hand = report.in_hand.or(self.said.in_hand);
         }
-        if let Some((_, status)) = waitpid(Some(self.process.pid), WaitOptions::NOHANG)? {
+        // One that is traced is waited for by others too.
+        if self.process.has_ended()?
+            && let Some((_, status)) = waitpid(Some(self.process.pid), WaitOptions::NOHANG)?
+        {
             self.relay.finish(child, self.pid, now);
             let number = status.terminating_signal();
             self.exit = Some(match number {

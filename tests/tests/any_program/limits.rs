@@ -1,6 +1,11 @@
 //! Limits for a program: time of a request, memory, requests, resources.
 
-use prefork_tests::{InHand, PATIENCE, get, scene, wait_until};
+use std::{
+    io::{Read, Write},
+    net::TcpStream,
+};
+
+use prefork_tests::{PATIENCE, get, scene, wait_until};
 
 use super::{run, wait_for_in_hand};
 
@@ -10,12 +15,16 @@ fn one_that_hangs_is_ended_with_the_name_of_its_client() {
         let scene = scene!();
         let settings = "request_timeout = \"1s\"\n";
         let daemon = run(&scene, &["--fd", "{fd}", "--waits", waits], settings).daemon();
-        let hung = InHand::at(scene.address(), "/sleep?ms=60000");
-        let client = hung.client().to_string();
+        let mut hung = TcpStream::connect(scene.address()).expect("connected");
+        hung.write_all(b"GET /late?ms=60000 HTTP/1.0\r\n\r\n").expect("sent");
+        let client = hung.local_addr().expect("it is bound").to_string();
         wait_until(PATIENCE, "it is named", || {
-            scene.lines_with("error.log", "at work for").iter().any(|line| line.contains(&client))
+            scene
+                .lines_with("error.log", "has been at one request for")
+                .iter()
+                .any(|line| line.contains(&client))
         });
-        hung.release().expect_err("it is ended");
+        assert!(!matches!(hung.read(&mut [0]), Ok(1)), "it is ended");
         daemon.wait_for_children(PATIENCE, 2, &[]);
         daemon.stop_in_order();
     }
@@ -26,8 +35,7 @@ fn one_that_grows_is_replaced() {
     let scene = scene!();
     let settings = "max_memory = \"64M\"\nprefork = 1\nmax_children = 1\n";
     let daemon = run(&scene, &["--fd", "{fd}"], settings).args(["--prefork", "1"]).daemon();
-    let first = get(scene.address(), "/pid").expect("answered").number();
-    wait_until(PATIENCE, "it has been looked at", || !super::records(&scene)[0].label().is_empty());
+    let first = get(scene.address(), "/sleep?ms=3000").expect("answered").number();
     get(scene.address(), "/grow?mb=100").expect("answered");
     wait_until(PATIENCE, "there is another", || {
         get(scene.address(), "/sleep?ms=60").is_ok_and(|reply| reply.number() != first)

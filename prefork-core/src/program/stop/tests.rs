@@ -91,8 +91,19 @@ fn one_look_is_not_enough_as_a_connection_may_be_on_its_way() {
 }
 
 #[test]
-fn a_program_that_accepts_and_handles_the_signal_is_sent_it_at_once() {
+fn a_program_that_accepts_and_handles_the_signal_is_held_before_it_is_sent_it() {
     let (mut stop, mut now) = with_door(Treatment::Handled, Door::Open);
+    assert_eq!(next(&mut stop, &mut now), StopAction::Hold);
+    stop.held(now, Holding::Everything);
+    assert_eq!(next(&mut stop, &mut now), StopAction::Signal);
+}
+
+/// It alone knows between what it can end.
+#[test]
+fn a_program_that_cannot_be_held_and_handles_the_signal_is_sent_it_at_once() {
+    let (mut stop, mut now) = with_door(Treatment::Handled, Door::Open);
+    assert_eq!(next(&mut stop, &mut now), StopAction::Hold);
+    stop.held(now, Holding::Refused);
     assert_eq!(next(&mut stop, &mut now), StopAction::Signal);
     // What is in hand is seen until it ends.
     assert_eq!(next(&mut stop, &mut now), StopAction::Look);

@@ -16,7 +16,7 @@ use rustix::{
 
 use super::{
     Listeners, Process, Tree, acknowledging::acked, descriptors::Target, listeners::Place,
-    sock_diag, tcp::TcpInfo,
+    sock_diag::SockDiag, tcp::TcpInfo,
 };
 use crate::sys::sockets::{TCP_INFO, tcp_info, unsent};
 
@@ -25,9 +25,8 @@ use crate::sys::sockets::{TCP_INFO, tcp_info, unsent};
 pub(crate) struct Connection {
     /// Of its socket: no other has the same while it is open.
     pub(crate) inode: u64,
-    /// A process that holds it, and by which descriptor.
+    /// A process that holds it.
     pub(crate) pid: Pid,
-    pub(crate) fd: i32,
     pub(crate) client: Client,
     pub(crate) facts: Facts,
 }
@@ -56,6 +55,7 @@ pub(crate) struct Held {
     known: HashMap<u64, Option<Client>>,
     connections: Vec<Connection>,
     way: Way,
+    sock_diag: SockDiag,
 }
 
 /// How it is found what the kernel reports of a socket.
@@ -106,14 +106,15 @@ impl Held {
     fn look_up(&mut self, tree: &Tree, listeners: &Listeners) -> io::Result<()> {
         self.connections.clear();
         let mut sockets = HashMap::new();
-        each_socket(tree, listeners, |process, fd, inode| {
-            sockets.entry(inode).or_insert((process.pid(), fd));
+        each_socket(tree, listeners, |process, _, inode| {
+            sockets.entry(inode).or_insert(process.pid());
             Ok(())
         })?;
-        let table = sock_diag::read(listeners, sockets.keys().copied())?;
+        let inodes: Vec<u64> = sockets.keys().copied().collect();
+        let table = self.sock_diag.read(listeners, &inodes)?;
         let found = table.into_iter().filter_map(|(inode, (client, facts))| {
-            let &(pid, fd) = sockets.get(&inode)?;
-            Some(Connection { inode, pid, fd, client, facts })
+            let &pid = sockets.get(&inode)?;
+            Some(Connection { inode, pid, client, facts })
         });
         self.connections.extend(found);
         Ok(())
@@ -156,7 +157,7 @@ impl Held {
         };
         let Some(facts) = facts(socket.as_fd(), &client) else { return Ok(None) };
         let pid = process.pid();
-        self.connections.push(Connection { inode, pid, fd, client: client.clone(), facts });
+        self.connections.push(Connection { inode, pid, client: client.clone(), facts });
         Ok(Some(client))
     }
 }

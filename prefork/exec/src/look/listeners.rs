@@ -71,13 +71,12 @@ impl Listeners {
         self.0.iter().any(|listener| matches!(listener.place, Place::Unix(_)))
     }
 
-    /// Returns the TCP ports of them.
-    pub(super) fn ports(&self) -> Vec<u16> {
-        let ports = self.0.iter().filter_map(|listener| match &listener.place {
-            Place::Ip(address) => Some(address.port()),
+    /// Returns where those of TCP listen.
+    pub(super) fn addresses(&self) -> impl Iterator<Item = SocketAddr> {
+        self.0.iter().filter_map(|listener| match &listener.place {
+            Place::Ip(address) => Some(*address),
             Place::Unix(_) | Place::Other => None,
-        });
-        ports.collect()
+        })
     }
 }
 
@@ -129,7 +128,8 @@ mod tests {
         assert!(!listeners.accepted(&place(&client)));
         assert!(listeners.accepted(&place(&unix_server)));
         assert!(!listeners.accepted(&place(&unix_client)));
-        assert_eq!(listeners.ports(), [port]);
+        assert_eq!(listeners.addresses().map(|it| it.port()).collect::<Vec<_>>(), [port]);
+        assert!(listeners.has_unix());
         assert_eq!(listeners.position(fstat(&unix).expect("open").st_ino), Some(1));
         assert_eq!(listeners.position(fstat(&server).expect("open").st_ino), None);
         let other = TcpListener::bind("127.0.0.1:0").expect("bound");

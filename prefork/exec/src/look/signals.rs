@@ -18,15 +18,23 @@ impl Process {
         let status = self.read("status", &mut buffer)?;
         Ok(parse(status, signal as i32))
     }
+
+    /// Returns whether a signal is on its way to it, see `ShdPnd` in `proc_pid_status(5)`; true if it is no more.
+    pub(crate) fn is_signalled(&self) -> bool {
+        let mut buffer = [0; 4096];
+        let Ok(status) = self.read("status", &mut buffer) else { return true };
+        [&b"SigPnd:"[..], b"ShdPnd:"].into_iter().any(|name| mask(status, name) != Some(0))
+    }
+}
+
+/// Returns a mask of signals, of which 1 is the lowest bit.
+fn mask(status: &[u8], name: &[u8]) -> Option<u64> {
+    let mask = status.split(|&byte| byte == b'\n').find_map(|line| line.strip_prefix(name))?;
+    u64::from_str_radix(std::str::from_utf8(mask).ok()?.trim(), 16).ok()
 }
 
 fn parse(status: &[u8], signal: i32) -> Treatment {
-    let has = |name: &[u8]| {
-        let mask = status.split(|&byte| byte == b'\n').find_map(|line| line.strip_prefix(name));
-        let mask = mask.and_then(|mask| std::str::from_utf8(mask).ok());
-        let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
-        mask.is_some_and(|mask| mask >> (signal - 1) & 1 == 1)
-    };
+    let has = |name| mask(status, name).is_some_and(|mask| mask >> (signal - 1) & 1 == 1);
     if has(b"SigIgn:") {
         Treatment::Ignored
     } else if has(b"SigCgt:") || has(b"SigBlk:") {

@@ -4,7 +4,7 @@
 //! It reports the same, but for how data is acknowledged: see `prefork_core::program`.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     io,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     os::fd::OwnedFd,
@@ -24,6 +24,17 @@ use super::{Listeners, held::Client, listeners::Place, tcp::TcpInfo};
 
 /// Connections by the inodes of their sockets.
 pub(super) type Table = HashMap<u64, (Client, Facts)>;
+
+/// Looks sockets up by their inodes, and remembers where the connections of TCP lead: the kernel finds one by its addresses
+/// without searching all.
+#[derive(Debug, Default)]
+pub(super) struct SockDiag {
+    /// The addresses of sockets that were looked up; `None` of those that did not come by the listeners.
+    known: HashMap<u64, Option<Addresses>>,
+}
+
+/// The local address and the client's.
+type Addresses = (SocketAddr, SocketAddr);
 
 const SOCK_DIAG_BY_FAMILY: u16 = 20;
 const NLMSG_ERROR: u16 = 2;
@@ -49,48 +60,95 @@ const HEADER: usize = 16;
 const INET_MESSAGE: usize = 72;
 const UNIX_MESSAGE: usize = 16;
 
-/// Reads all TCP connections that came by these listeners, whoever holds them, and of the UNIX sockets among `inodes`
-/// those that did.
-///
-/// # Errors
-///
-/// If the kernel refuses that.
-pub(super) fn read(listeners: &Listeners, inodes: impl Iterator<Item = u64>) -> io::Result<Table> {
-    let mut table = Table::new();
-    let mut buffer = vec![0; 64 * 1024];
-    for port in listeners.ports() {
-        for family in [AF_INET, AF_INET6] {
-            let socket = ask(&inet_request(family, port))?;
-            receive(&socket, &mut buffer, |row| {
-                if let Some((inode, local, client, facts)) = inet_row(row)
-                    && listeners.accepted(&Place::Ip(local))
-                {
-                    table.insert(inode, (Client::Ip(client), facts));
+impl SockDiag {
+    /// Returns what the kernel reports of those of these sockets that came by the listeners.
+    ///
+    /// # Errors
+    ///
+    /// If the kernel refuses that.
+    pub(super) fn read(&mut self, listeners: &Listeners, inodes: &[u64]) -> io::Result<Table> {
+        let mut table = Table::with_capacity(inodes.len());
+        let mut buffer = vec![0; 64 * 1024];
+        let mut known = HashMap::with_capacity(inodes.len());
+        let mut is_new = false;
+        // Each answer is read to its end before the next question.
+        let socket = open()?;
+        for &inode in inodes {
+            match self.known.get(&inode) {
+                Some(&Some(addresses)) => {
+                    ask(&socket, &find_request(addresses))?;
+                    receive(&socket, &mut buffer, |row| {
+                        if let Some((found, _, client, facts)) = inet_row(row)
+                            && found == inode
+                        {
+                            table.insert(inode, (Client::Ip(client), facts));
+                            known.insert(inode, Some(addresses));
+                        }
+                    })?;
                 }
-            })?;
+                Some(None) => drop(known.insert(inode, None)),
+                None => is_new = true,
+            }
         }
-    }
-    if listeners.has_unix() {
-        for inode in inodes {
-            // The kernel's numbers of UNIX sockets have 32 bits there.
-            let Ok(short) = u32::try_from(inode) else { continue };
-            receive(&ask(&unix_request(short))?, &mut buffer, |row| {
-                if let Some((local, facts)) = unix_row(row, short)
-                    && listeners.accepted(&Place::Unix(local))
-                {
-                    table.insert(inode, (Client::Local, facts));
-                }
-            })?;
+        if is_new {
+            for listener in listeners.addresses() {
+                ask(&socket, &dump_request(listener))?;
+                receive(&socket, &mut buffer, |row| {
+                    if let Some((inode, local, client, facts)) = inet_row(row)
+                        && listeners.accepted(&Place::Ip(local))
+                    {
+                        table.insert(inode, (Client::Ip(client), facts));
+                        known.insert(inode, Some((local, client)));
+                    }
+                })?;
+            }
         }
+        if listeners.has_unix() {
+            read_unix(&socket, listeners, inodes, &mut table, &mut buffer)?;
+        }
+        // Those of UNIX sockets, which have no addresses, are looked up each time.
+        for &inode in inodes.iter().filter(|inode| !table.contains_key(inode)) {
+            if !self.known.get(&inode).is_some_and(Option::is_some) {
+                known.insert(inode, None);
+            }
+        }
+        let held: HashSet<u64> = inodes.iter().copied().collect();
+        known.retain(|inode, _| held.contains(inode));
+        self.known = known;
+        Ok(table)
     }
-    Ok(table)
 }
 
-fn ask(request: &[u8]) -> io::Result<OwnedFd> {
+fn read_unix(
+    socket: &OwnedFd,
+    listeners: &Listeners,
+    inodes: &[u64],
+    table: &mut Table,
+    buffer: &mut [u8],
+) -> io::Result<()> {
+    for &inode in inodes {
+        // The kernel's numbers of UNIX sockets have 32 bits there.
+        let Ok(short) = u32::try_from(inode) else { continue };
+        ask(socket, &unix_request(short))?;
+        receive(socket, buffer, |row| {
+            if let Some((local, facts)) = unix_row(row, short)
+                && listeners.accepted(&Place::Unix(local))
+            {
+                table.insert(inode, (Client::Local, facts));
+            }
+        })?;
+    }
+    Ok(())
+}
+
+fn open() -> io::Result<OwnedFd> {
     let (family, kind) = (AddressFamily::NETLINK, SocketType::RAW);
-    let socket = socket_with(family, kind, SocketFlags::CLOEXEC, Some(netlink::SOCK_DIAG))?;
-    sendto(&socket, request, SendFlags::DONTWAIT, &SocketAddrNetlink::new(0, 0))?;
-    Ok(socket)
+    Ok(socket_with(family, kind, SocketFlags::CLOEXEC, Some(netlink::SOCK_DIAG))?)
+}
+
+fn ask(socket: &OwnedFd, request: &[u8]) -> io::Result<()> {
+    sendto(socket, request, SendFlags::DONTWAIT, &SocketAddrNetlink::new(0, 0))?;
+    Ok(())
 }
 
 /// Hands out what the messages of an answer carry.
@@ -138,22 +196,45 @@ fn request(flags: u16, body: &[u8]) -> Vec<u8> {
     message.extend(u32::try_from(length).unwrap_or(0).to_ne_bytes());
     message.extend(SOCK_DIAG_BY_FAMILY.to_ne_bytes());
     message.extend((NLM_F_REQUEST | flags).to_ne_bytes());
-    // No number and no sender: each question has a socket of its own.
+    // No number and no sender: one question follows another.
     message.extend([0; 8]);
     message.extend(body);
     message
 }
 
-/// Asks for all connections of a local port, with `struct tcp_info`.
-fn inet_request(family: u8, port: u16) -> Vec<u8> {
+/// Asks for all connections that came by a listener, with `struct tcp_info`.
+fn dump_request(listener: SocketAddr) -> Vec<u8> {
+    let nowhere = (Ipv6Addr::UNSPECIFIED, 0).into();
+    request(NLM_F_DUMP, &inet_body(listener.is_ipv6(), (listener, nowhere), [0; 32]))
+}
+
+/// Asks for one connection.
+fn find_request((local, client): Addresses) -> Vec<u8> {
+    // What came from IPv4 to a socket of IPv6 is found by its addresses of IPv4 as well.
+    let mut ips = [0; 32];
+    for (at, address) in [(0, local), (16, client)] {
+        match address.ip() {
+            IpAddr::V4(ip) => ips[at..at + 4].copy_from_slice(&ip.octets()),
+            IpAddr::V6(ip) => ips[at..at + 16].copy_from_slice(&ip.octets()),
+        }
+    }
+    request(0, &inet_body(local.is_ipv6(), (local, client), ips))
+}
+
+/// A `struct inet_diag_req_v2`.
+fn inet_body(is_ipv6: bool, (local, client): Addresses, ips: [u8; 32]) -> Vec<u8> {
+    let family = if is_ipv6 { AF_INET6 } else { AF_INET };
     let mut body = vec![family, IPPROTO_TCP, 1 << (INET_DIAG_INFO - 1), 0];
     // In whatever state, but those in which no process has them: TIME_WAIT, LISTEN, and those before a connection.
     let states: u32 = !(1 << 2 | 1 << 3 | 1 << 6 | 1 << 10 | 1 << 12);
     body.extend(states.to_ne_bytes());
-    body.extend(port.to_be_bytes());
-    body.extend([0; 2 + 16 + 16 + 4]);
+    body.extend(local.port().to_be_bytes());
+    body.extend(client.port().to_be_bytes());
+    body.extend(ips);
+    // On whatever interface, whatever its cookie.
+    body.extend([0; 4]);
     body.extend([u8::MAX; 8]);
-    request(NLM_F_DUMP, &body)
+    body
 }
 
 /// Reads a `struct inet_diag_msg`: its inode, both addresses, and what is known of it.

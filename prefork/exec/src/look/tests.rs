@@ -238,9 +238,7 @@ fn where_nothing_can_be_duplicated_the_kernel_reports_the_same() {
             let connections = held.look(&fixture.tree(), &fixture.listeners).expect("allowed");
             let mut all: Vec<_> = connections
                 .iter()
-                .map(|it| {
-                    (it.inode, it.pid, it.fd, it.client.clone(), it.facts.judge(Duration::ZERO))
-                })
+                .map(|it| (it.inode, it.pid, it.client.clone(), it.facts.judge(Duration::ZERO)))
                 .collect();
             all.sort_by_key(|it| it.0);
             all
@@ -250,8 +248,44 @@ fn where_nothing_can_be_duplicated_the_kernel_reports_the_same() {
             let are_all = found.len() == if fixture.pid() == unix.pid() { 1 } else { 2 };
             are_all && found == look(Held::default())
         });
-        assert!(look(Held::by_sock_diag()).iter().any(|it| it.4 == Judgement::AtWork));
+        assert!(look(Held::by_sock_diag()).iter().any(|it| it.3 == Judgement::AtWork));
     }
+}
+
+#[test]
+fn a_client_by_ipv4_of_a_socket_of_ipv6_is_looked_up() {
+    let listener = TcpListener::bind("[::]:0").expect("bound");
+    let port = listener.local_addr().expect("bound").port();
+    let fixture = Fixture::at(listener, &["python3", "-Sc", EVENT_LOOP]).serving();
+    let mut clients = ["127.0.0.1", "::1"]
+        .map(|host| std::net::TcpStream::connect((host, port)).expect("connected"));
+    for client in &mut clients {
+        ask(client, b"a", b"a");
+    }
+    let mut held = Held::by_sock_diag();
+    let mut look = || {
+        let connections = held.look(&fixture.tree(), &fixture.listeners).expect("allowed");
+        let mut ports: Vec<_> = connections
+            .iter()
+            .map(|it| match &it.client {
+                Client::Ip(address) => (address.port(), it.facts.unread),
+                Client::Local => panic!("{it:?}"),
+            })
+            .collect();
+        ports.sort_unstable();
+        ports
+    };
+    let mut expected =
+        clients.each_ref().map(|client| (client.local_addr().expect("connected").port(), 0));
+    expected.sort_unstable();
+    // All are read first, and then each by its addresses.
+    for _ in 0..2 {
+        assert_eq!(look(), expected);
+    }
+    let [gone, stays] = clients;
+    drop(gone);
+    wait_until("one is closed", || look().len() == 1);
+    assert_eq!(look()[0].0, stays.local_addr().expect("connected").port());
 }
 
 #[test]
@@ -263,4 +297,33 @@ fn a_duplicate_is_of_the_same_socket() {
     assert_eq!(inode(duplicate.as_fd()), inode(fixture.listener.as_fd()));
     let closed = tree.first().duplicate(200).expect_err("not open");
     assert_eq!(closed.raw_os_error(), Some(nix::libc::EBADF));
+}
+
+#[test]
+#[ignore = "it measures"]
+fn what_a_look_costs() {
+    for count in [1, 100, 1000_u32] {
+        let fixture = Fixture::python(EVENT_LOOP).serving();
+        let mut clients: Vec<_> = (0..count).map(|_| fixture.connect()).collect();
+        for client in &mut clients {
+            ask(client, b"a", b"a");
+        }
+        let mut tree = fixture.tree();
+        for (way, mut held) in
+            [("duplicates", Held::default()), ("sock_diag", Held::by_sock_diag())]
+        {
+            assert_eq!(held.look(&tree, &fixture.listeners).expect("allowed").len(), clients.len());
+            let begun = std::time::Instant::now();
+            for _ in 0..20 {
+                tree.refresh();
+                held.look(&tree, &fixture.listeners).expect("allowed");
+            }
+            println!("{count} connections, by {way}: {:?}", begun.elapsed() / 20);
+        }
+        let begun = std::time::Instant::now();
+        for _ in 0..1000 {
+            tree.ran();
+        }
+        println!("whether it has run: {:?}", begun.elapsed() / 1000);
+    }
 }

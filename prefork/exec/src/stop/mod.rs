@@ -6,7 +6,7 @@ use std::{io, os::fd::BorrowedFd, time::Duration};
 
 use prefork_core::{
     Time,
-    program::{Door, Facts, Judgement, Stop, StopAction, Treatment},
+    program::{Door, Facts, Judgement, Stance, Stop, StopAction, Treatment},
 };
 use rustix::process::Signal;
 
@@ -30,7 +30,11 @@ pub(crate) struct Stopping {
     /// When traced threads are to be attended to.
     attend_at: Option<Time>,
     stands: bool,
+    /// Until when those that are held wait for a signal.
+    signal_by: Option<Time>,
     door: Door,
+    /// What it did when it was not stopped last.
+    stance: Stance,
     /// Why it could not be seen what is in hand.
     unseen: Option<io::Error>,
     was_killed: bool,
@@ -57,6 +61,10 @@ pub(crate) struct Stopped {
     pub(crate) unseen: Option<io::Error>,
 }
 
+/// For how long those that are held at `accept(2)` are kept there until they are sent the signal, perhaps by another process of
+/// the program.
+const SIGNALLED: Duration = Duration::from_secs(2);
+
 /// How soon traced threads are attended to again.
 const ATTEND: Duration = Duration::from_millis(1);
 
@@ -80,7 +88,9 @@ impl Stopping {
             trace: None,
             attend_at: None,
             stands: false,
+            signal_by: None,
             door: Door::Open,
+            stance: Stance::Accepts,
             unseen: None,
             was_killed: false,
             in_hand: Vec::new(),
@@ -111,8 +121,11 @@ impl Stopping {
             StopAction::Thaw => self.thaw(),
             StopAction::Kill => self.kill(now),
             StopAction::Signal => {
-                // What is held would never get it.
-                self.trace = None;
+                if let Some(trace) = &mut self.trace {
+                    trace.let_running_go();
+                    self.signal_by = Some(now + SIGNALLED);
+                    self.attend_at = Some(now);
+                }
                 // How it ends is seen by what it has in hand now.
                 if self.unseen.is_none()
                     && let Err(error) = self.see()
@@ -156,6 +169,15 @@ impl Stopping {
     /// Has traced threads go on that are not to be held, while others are.
     fn attend(&mut self, now: Time) {
         self.attend_at = None;
+        if let (Some(by), Some(trace)) = (self.signal_by, &mut self.trace) {
+            self.tree.refresh();
+            if trace.interrupt(&self.tree) || now >= by {
+                (self.signal_by, self.trace) = (None, None);
+            } else {
+                self.attend_at = Some(now + ATTEND);
+            }
+            return;
+        }
         if self.was_killed {
             if let Some(trace) = &mut self.trace
                 && !trace.reap()
@@ -187,8 +209,15 @@ impl Stopping {
         let ran = self.tree.ran();
         let asleep = if self.stands { self.tree.stands() } else { self.tree.is_asleep() };
         self.see()?;
-        let connections = self.held.connections().iter();
-        let facts: Vec<Facts> = connections.map(|connection| connection.facts).collect();
+        let connections = self.held.connections();
+        if self.door == Door::Open && !self.stands && !connections.is_empty() {
+            self.stance = self.tree.stance(&self.listeners, connections)?;
+        }
+        let mut facts: Vec<Facts> = connections.iter().map(|it| it.facts).collect();
+        if self.door == Door::Open && self.stance == Stance::Works {
+            // Whatever it has sent, it has not come to its end.
+            facts.iter_mut().for_each(|facts| facts.unread = facts.unread.max(1));
+        }
         self.stop.seen(now, &facts, ran, asleep);
         Ok(())
     }

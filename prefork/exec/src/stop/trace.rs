@@ -181,6 +181,31 @@ impl Trace {
         self.threads.is_empty()
     }
 
+    /// Traces none any more that are not held.
+    pub(super) fn let_running_go(&mut self) {
+        let (held, running) = std::mem::take(&mut self.threads)
+            .into_iter()
+            .partition(|thread| thread.state == State::Held);
+        self.threads = running;
+        self.let_go();
+        self.threads = held;
+    }
+
+    /// Has those that are held go on whose process has got a signal, as if that had interrupted the call at whose entry they
+    /// are: they take no connection before they take the signal. Returns whether none is held any more.
+    pub(super) fn interrupt(&mut self, tree: &Tree) -> bool {
+        self.threads.retain(|thread| {
+            let process = tree.processes().iter().find(|process| process.pid() == thread.pid);
+            if process.is_some_and(|process| !process.is_signalled()) {
+                return true;
+            }
+            // Where that is not possible it accepts once more at most, before the signal.
+            let _ = cancel_call(thread.id);
+            ptrace::detach(nix_pid(thread.id), None).is_err_and(is_busy)
+        });
+        self.threads.is_empty()
+    }
+
     /// Has all go on, and traces them no more.
     fn let_go(&mut self) {
         for thread in &self.threads {
@@ -297,7 +322,7 @@ impl Thread {
             Call::Epoll(fd) if is_single => {
                 process.registered(scene.listeners)?.iter().any(|(epoll, ..)| epoll == fd)
             }
-            Call::Epoll(_) | Call::Restarted | Call::Other | Call::None => false,
+            Call::Epoll(_) | Call::Read(_) | Call::Restarted | Call::Other | Call::None => false,
         };
         if !may_accept || !is_single {
             return Ok(may_accept);
@@ -327,6 +352,21 @@ fn is_dead(process: &Process) -> bool {
     let mut dead = true;
     let read = process.states(|state| dead &= matches!(state, b'Z' | b'X'));
     dead || read.is_err()
+}
+
+/// Has a thread that is held at the entry of a call return from it with `EINTR`.
+#[cfg(all(target_arch = "x86_64", target_env = "gnu"))]
+fn cancel_call(thread: Pid) -> nix::Result<()> {
+    let mut registers = ptrace::getregs(nix_pid(thread))?;
+    // No call has this number, and what it would return is there already.
+    registers.orig_rax = u64::MAX;
+    registers.rax = (-i64::from(nix::libc::EINTR)).cast_unsigned();
+    ptrace::setregs(nix_pid(thread), registers)
+}
+
+#[cfg(not(all(target_arch = "x86_64", target_env = "gnu")))]
+fn cancel_call(_: Pid) -> nix::Result<()> {
+    Err(Errno::ENOSYS)
 }
 
 fn nix_pid(pid: Pid) -> unistd::Pid {
