@@ -5,6 +5,7 @@ mod describing;
 mod glance;
 mod handles;
 mod reading;
+mod run;
 mod strangers;
 mod top;
 mod wrong;

@@ -1,0 +1,86 @@
+//! Daemons that run a program, as their operators meet them.
+
+use std::fs;
+
+use prefork_tests::{End, PATIENCE, Scene, get, require_tool, scene, wait_until};
+
+use super::prefork;
+use crate::command;
+
+/// Asks the program, which is there.
+#[track_caller]
+fn body(scene: &Scene) -> String {
+    let reply = get(scene.address(), "/").unwrap_or_else(|error| panic!("nobody answers: {error}"));
+    assert_eq!(reply.status, 200);
+    reply.body
+}
+
+fn settings(scene: &Scene, rest: &str) {
+    let text = format!(
+        "command = [\"python3\", \"app.py\", \"{{fd}}\"]\nlisten = \"{}\"\nname = \"my-app\"\n{rest}",
+        scene.address()
+    );
+    fs::write(scene.path("app.toml"), text).expect("written");
+}
+
+/// One line runs a program, and its operator finds it by its name; nothing is left when it has stopped.
+#[test]
+fn a_daemon_is_found_by_its_name_and_leaves_nothing() {
+    if !require_tool("python3") {
+        return;
+    }
+    let scene = scene!();
+    settings(&scene, "prefork = 2\nerror_log_path = \"error.log\"\n[env]\nGREETING = \"{slot}\"\n");
+    let running = prefork(&scene).args(["app.toml"]).start();
+    scene.wait_for_line("parent info: ready, with 2 children");
+    assert!(["0", "1"].contains(&&*body(&scene)));
+    let places = scene.path("run");
+    let named = |words: &str| command(&scene, words).variable("PREFORK_PATH", &places).finish();
+    let status = named("status my-app");
+    assert!(status.stdout.contains("2 children of 2,"), "{status:?}");
+    let again = prefork(&scene).args(["--name", "my-app", "--", "python3", "app.py"]).finish();
+    assert_eq!(again.end, End::Exited(1), "{again:?}");
+    let expected = "prefork: a daemon of this name runs already; give this one another by --name: already running (pid ";
+    assert!(again.stderr.starts_with(expected), "{again:?}");
+    assert_eq!(named("reload my-app --wait").end, End::Exited(0));
+    let _ = body(&scene);
+    assert_eq!(named("stop my-app").end, End::Exited(0));
+    running.assert_ends_in_order();
+    assert!(!places.exists(), "its directory is left");
+}
+
+/// In the background the launcher returns when the program serves, and one log is enough.
+#[test]
+fn a_program_goes_to_the_background() {
+    if !require_tool("python3") {
+        return;
+    }
+    let scene = scene!();
+    settings(
+        &scene,
+        "daemonize = true\npid_path = \"pid\"\nerror_log_path = \"error.log\"\n[env]\nGREETING = \"hi\"\n",
+    );
+    let launcher = prefork(&scene).args(["app.toml"]).finish();
+    assert_eq!(launcher.end, End::Exited(0), "{launcher:?}");
+    let daemon = prefork_tests::Daemon::of_pid_file(&scene);
+    assert_eq!(body(&scene), "hi");
+    daemon.stop_in_order();
+    wait_until(PATIENCE, "its directory is gone", || !scene.path("run").exists());
+}
+
+/// A changed file has the children replaced.
+#[test]
+fn files_that_are_watched_have_the_children_replaced() {
+    if !require_tool("python3") {
+        return;
+    }
+    let scene = scene!();
+    settings(&scene, "prefork = 1\nerror_log_path = \"error.log\"\nwatch = \"app.py\"\n");
+    let running = prefork(&scene).args(["app.toml"]).start();
+    scene.wait_for_line("parent info: ready, with 1 child");
+    assert_eq!(body(&scene), "");
+    let app = scene.read("app.py").replace("os.environ.get(\"GREETING\", \"\")", "\"changed\"");
+    fs::write(scene.path("app.py"), app).expect("written");
+    wait_until(PATIENCE, "the new program answers", || body(&scene) == "changed");
+    running.stop_in_order();
+}
