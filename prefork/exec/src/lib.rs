@@ -3,6 +3,7 @@
 mod check;
 mod door;
 mod environment;
+mod handed;
 mod leave;
 mod look;
 mod notify;

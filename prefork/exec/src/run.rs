@@ -30,7 +30,8 @@ use crate::{
 /// [`main_loop`](Args::main_loop).
 ///
 /// All other arguments mean what they mean for any daemon. What is wrong with the program ([`Program::check`]) is reported by
-/// [`Prefork::new`](prefork::Prefork::new), with all that is wrong besides.
+/// [`Prefork::new`](prefork::Prefork::new), with all that is wrong besides. A reload of a daemon that reads its settings applies
+/// all of the program but where it listens, which takes an upgrade.
 ///
 /// # Examples
 ///
@@ -49,6 +50,7 @@ pub fn attach(program: Program, mut args: Args) -> Args<Sockets> {
         let place = program.origins.get(argument).cloned();
         args = args.refuse(place.unwrap_or_else(|| argument.to_owned()), problem);
     }
+    args = program.declare(args);
     let given = args.given();
     let graceful = given.graceful_timeout.unwrap_or(GRACEFUL_TIMEOUT);
     let limit = given.reload_timeout.map_or(graceful, |limit| limit.min(graceful));
@@ -59,7 +61,10 @@ pub fn attach(program: Program, mut args: Args) -> Args<Sockets> {
     let started = Rc::clone(&run);
     args.after_init(move |init| Ok(Sockets::open(init, &listen)?))
         .child_init(move |child, sockets| {
-            let run = Run::start(Rc::clone(&shared), child, sockets)?;
+            // As the last reload has read it.
+            let program = shared.program.of_child(child);
+            let shared = Rc::new(Shared { program, ..*shared });
+            let run = Run::start(shared, child, sockets)?;
             *started.borrow_mut() = Some(run.until_ready(child, sockets)?);
             Ok(())
         })

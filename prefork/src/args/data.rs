@@ -1,13 +1,17 @@
 //! The arguments that are data which no file can hold: open files, a list that can be wrong in itself, and what the program
 //! knows of itself.
 
-use std::{io::Write, os::fd::OwnedFd};
+use std::{fmt::Debug, io::Write, os::fd::OwnedFd};
 
 use prefork_core::Tuning;
 use prefork_reload::WatchList;
 
-use super::{Args, Settings};
-use crate::{Fault, error::Origin};
+use super::{Args, Settings, fingerprint};
+use crate::{
+    Fault,
+    child::{OwnSetting, OwnValue},
+    error::Origin,
+};
 
 impl<S> Args<S> {
     /// Sets the version of the program, as `env!("CARGO_PKG_VERSION")`, shown in the first line of its log. Default none.
@@ -20,6 +24,26 @@ impl<S> Args<S> {
     #[must_use]
     pub const fn given(&self) -> &Settings {
         &self.data.settings
+    }
+
+    /// Sets a setting of the program's own that children are handed, as [`Child::own_setting`](crate::Child::own_setting): a
+    /// reload reads it again with all others, and hands it to the children that replace the present ones. The log names it
+    /// where it has changed, but not its value.
+    ///
+    /// All settings together can take 64 KiB where they are read again.
+    pub fn own_setting(mut self, name: &'static str, text: impl Into<String>) -> Self {
+        self.data
+            .own
+            .push(OwnSetting { name: name.to_owned(), value: OwnValue::Handed(text.into()) });
+        self
+    }
+
+    /// Declares a setting of the program's own of which another value takes an upgrade, as an address to listen on does: a
+    /// reload that reads another one has the log name it.
+    pub fn own_fixed_setting(mut self, name: &'static str, value: &impl Debug) -> Self {
+        let value = OwnValue::Fixed(fingerprint(value));
+        self.data.own.push(OwnSetting { name: name.to_owned(), value });
+        self
     }
 
     /// Refuses something that the program itself has been given, so that [`Prefork::new`](crate::Prefork::new) names it with

@@ -16,7 +16,11 @@ use std::{fmt, io::Write, os::fd::OwnedFd};
 
 use prefork_reload::WatchList;
 
-use crate::{Init, Result, child::Body, hooks::ParentHooks};
+use crate::{
+    Init, Result,
+    child::{Body, OwnSetting},
+    hooks::ParentHooks,
+};
 use declare::fingerprint;
 pub(crate) use declare::{Applied, Argument, Need};
 
@@ -69,6 +73,8 @@ pub(crate) struct Data {
     pub(crate) error_log_handle: Option<OwnedFd>,
     pub(crate) access_log_handle: Option<Box<dyn Write>>,
     pub(crate) auto_reload_watch: Option<WatchList>,
+    /// Settings of the program's own.
+    pub(crate) own: Vec<OwnSetting>,
 }
 
 impl Args {

@@ -15,7 +15,7 @@ use prefork_core::{Generation, SlotId};
 use prefork_daemonize::Privileges;
 use rustix::process::setsid;
 
-use super::{Body, By, Child, ChildParts, Limits, Stop, Work, stops};
+use super::{Body, By, Child, ChildParts, Limits, OwnSetting, Stop, Work, stops};
 use crate::{
     AccessLog, BoxError, ErrorChain,
     channels::{Bell, Channels, ChildChannels, Reporter},
@@ -47,6 +47,8 @@ pub(crate) struct ChildContext {
     pub(crate) limits: Limits,
     /// How many requests the child can have in hand at once.
     pub(crate) concurrency: u32,
+    /// Settings of the program's own.
+    pub(crate) own: Vec<OwnSetting>,
     pub(crate) privileges: Rc<Privileges>,
     pub(crate) access_log: AccessLog,
     pub(crate) streams: Streams,
@@ -86,7 +88,7 @@ fn run<S>(body: &mut Body<S>, child: &mut Child, state: &S, log: &Log) -> Result
 fn settle(context: ChildContext, log: &Log) -> Result<Option<Child>, BoxError> {
     let ChildContext { slot, generation, mut title, signals, channels, bell, privileges, .. } =
         context;
-    let ChildContext { tag, has_board, outliving, limits, concurrency, .. } = context;
+    let ChildContext { tag, has_board, outliving, limits, concurrency, own, .. } = context;
     let ChildContext { mut access_log, streams, .. } = context;
     // Before anything else: no terminal reaches it from here on, Ctrl-C and a closed window neither, and a
     // signal to its own group only what it has started itself.
@@ -120,6 +122,7 @@ fn settle(context: ChildContext, log: &Log) -> Result<Option<Child>, BoxError> {
         poller,
         outliving,
         concurrency,
+        own,
         access_log,
         log: log.clone(),
     };

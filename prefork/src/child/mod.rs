@@ -10,6 +10,7 @@ mod lend;
 mod life;
 mod limits;
 mod listener;
+mod own_setting;
 mod own_words;
 mod parts;
 mod reporting;
@@ -32,6 +33,7 @@ pub(crate) use life::{ChildContext, live};
 pub(crate) use limits::Limits;
 pub(crate) use listener::INSIDE;
 pub use listener::Listener;
+pub(crate) use own_setting::{OwnSetting, OwnValue, handed};
 pub(crate) use parts::ChildParts;
 pub use requests::Requests;
 use starvation::Starvation;
@@ -80,6 +82,8 @@ pub struct Child {
     /// How often in a row a socket did not listen.
     deaf: u32,
     concurrency: u32,
+    /// Settings of the program's own.
+    own: Vec<OwnSetting>,
     /// Whether it is in its main loop.
     has_entered: bool,
     said_ready: bool,
@@ -110,6 +114,13 @@ impl Child {
     #[must_use]
     pub const fn generation(&self) -> u32 {
         self.generation.0
+    }
+
+    /// Returns a setting of the program's own, as it was in force when the child was started:
+    /// [`Args::own_setting`](crate::Args::own_setting).
+    #[must_use]
+    pub fn own_setting(&self, name: &str) -> Option<&str> {
+        handed(&self.own, name)
     }
 
     /// Returns whether the child has been asked to leave.

@@ -2,7 +2,7 @@
 
 use prefork_core::{Generation, SlotId};
 
-use super::{Child, Stop, Work, drain::Drain, starvation::Starvation};
+use super::{Child, OwnSetting, Stop, Work, drain::Drain, starvation::Starvation};
 use crate::{
     AccessLog,
     channels::Reporter,
@@ -25,6 +25,8 @@ pub(crate) struct ChildParts {
     pub(crate) outliving: Vec<u64>,
     /// How many requests it can have in hand at once.
     pub(crate) concurrency: u32,
+    /// Settings of the program's own.
+    pub(crate) own: Vec<OwnSetting>,
     pub(crate) access_log: AccessLog,
     pub(crate) log: Log,
 }
@@ -46,6 +48,7 @@ impl Child {
             starvation: Starvation::default(),
             deaf: 0,
             concurrency: seat.concurrency,
+            own: seat.own,
             has_entered: false,
             said_ready: false,
             said_worked: false,

@@ -50,6 +50,7 @@ impl Parent<'_> {
         let tag = self.descendants.tag(slot);
         let (name, limits) = (std::mem::take(&mut settings.name), settings.limits);
         let concurrency = settings.in_force.live.concurrency;
+        let own = std::mem::take(&mut settings.in_force.own);
         // Left alone, their memory stays shared with the parent; freeing it would make copies of it.
         let _shared = ManuallyDrop::new((
             (self.supervisor, self.counters, self.descendants, settings),
@@ -83,6 +84,7 @@ impl Parent<'_> {
             outliving,
             limits,
             concurrency,
+            own,
             privileges,
             access_log,
             streams,

@@ -42,7 +42,7 @@ use crate::{
 pub(super) const LONGEST_WORD: usize = 4096;
 
 /// The longest message over a socket.
-const LONGEST_MESSAGE: usize = 16 << 10;
+pub(super) const LONGEST_MESSAGE: usize = 64 << 10;
 
 /// What a probe reports over the socket, with descriptors.
 pub(super) const EXECUTED: &[u8] = b"executed";

@@ -15,7 +15,7 @@ use rustix::{
 
 use super::{
     handover,
-    probe::{END, EXECUTED, LONGEST_WORD, READY, REFUSED},
+    probe::{END, EXECUTED, LONGEST_MESSAGE, LONGEST_WORD, READY, REFUSED},
     reading::SETTINGS,
 };
 use crate::{
@@ -63,6 +63,12 @@ impl ProbeReply {
     /// Reports the settings.
     pub(super) fn report_settings(&self, settings: &InForce) {
         let text = serde_json::to_vec(settings).unwrap_or_default();
+        if text.len() > LONGEST_MESSAGE - SETTINGS.len() {
+            let (len, most) = (text.len(), LONGEST_MESSAGE);
+            return self.refuse(&format!(
+                "the settings take {len} bytes, more than the {most} that there are for them"
+            ));
+        }
         if let Err(error) = write(&self.words, &[SETTINGS, &text].concat()) {
             self.refuse(&format!("the settings cannot be reported: {error}"));
         }

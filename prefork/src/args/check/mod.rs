@@ -134,8 +134,9 @@ fn check_data(
     if daemonize {
         files.require_all(faults);
     }
+    let own = std::mem::take(&mut data.own);
     let live = live(&data, hooks, &pool);
-    let in_force = InForce { live, fixed, files: files_read().clone() };
+    let in_force = InForce { live, fixed, files: files_read().clone(), own };
     let Files { pid_path, error_log_path, error_log, access_log, scoreboard } = files;
     let settings = Settings {
         name,

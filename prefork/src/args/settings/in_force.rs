@@ -14,15 +14,16 @@
 //!
 //! What can change while the daemon serves is reported by value, and of the rest only what distinguishes it from another value.
 
-use std::{fmt::Display, time::Duration};
+use std::{borrow::Cow, fmt::Display, time::Duration};
 
 use prefork_core::one_line;
 use serde::{Deserialize, Serialize};
 
-use super::ReadFile;
+use super::{ReadFile, own};
 use crate::{
     LogLevel, OnChange, OnDisconnect,
     args::{Applied, Data, Settings, fingerprint},
+    child::OwnSetting,
     disconnect,
     logs::describe::Span,
     program,
@@ -34,6 +35,8 @@ pub(crate) struct InForce {
     pub(crate) live: Live,
     pub(crate) fixed: Fixed,
     pub(crate) files: Vec<ReadFile>,
+    /// Those of the program's own.
+    pub(crate) own: Vec<OwnSetting>,
 }
 
 /// The settings that no reload changes.
@@ -69,9 +72,9 @@ pub(crate) struct Held {
     /// What is in force from now on: a name, what it is, and what it was.
     pub(crate) applied: Vec<String>,
     /// The names of those that need an upgrade.
-    pub(crate) by_upgrade: Vec<&'static str>,
+    pub(crate) by_upgrade: Vec<Cow<'static, str>>,
     /// The names of those that need a restart.
-    pub(crate) by_restart: Vec<&'static str>,
+    pub(crate) by_restart: Vec<Cow<'static, str>>,
     /// The files that say something else than when they were last read.
     pub(crate) files: Vec<ReadFile>,
 }
@@ -89,19 +92,24 @@ impl InForce {
         let keys = fixed_keys(&Settings::default()).zip(values);
         for ((name, applied, _), (before, after)) in keys {
             match applied {
-                Applied::Upgrade if before != after => held.by_upgrade.push(name),
-                Applied::Restart if before != after => held.by_restart.push(name),
+                Applied::Upgrade if before != after => held.by_upgrade.push(name.into()),
+                Applied::Restart if before != after => held.by_restart.push(name.into()),
                 Applied::Reload | Applied::Upgrade | Applied::Restart => {}
             }
         }
         if self.fixed.watch_list != read.fixed.watch_list {
-            held.by_upgrade.push("auto_reload_watch");
+            held.by_upgrade.push("auto_reload_watch".into());
         }
         let mut live = read.live;
         live.leave(&self.live, self.fixed.drops_parent, &mut held);
         held.applied = live.differences(&self.live);
         self.live = live;
-        held.files = read.files.iter().filter(|file| !self.files.contains(file)).cloned().collect();
+        // A program that declares its own settings has them named instead.
+        if read.own.is_empty() {
+            let other = read.files.iter().filter(|file| !self.files.contains(file));
+            held.files = other.cloned().collect();
+        }
+        own::change(&mut self.own, &read.own, &mut held);
         held
     }
 }
@@ -167,7 +175,7 @@ impl Live {
         // There is nothing that watches, or something that is to end.
         if self.auto_reload_check_every.is_some() != before.auto_reload_check_every.is_some() {
             self.auto_reload_check_every = before.auto_reload_check_every;
-            held.by_upgrade.push("auto_reload_check_every");
+            held.by_upgrade.push("auto_reload_check_every".into());
         }
         for (name, now, was) in [
             ("auto_reload_handler", &mut self.auto_reload_handler, before.auto_reload_handler),
@@ -175,7 +183,7 @@ impl Live {
         ] {
             if *now != was && !(now.is_data() && was.is_data()) {
                 *now = was;
-                held.by_upgrade.push(name);
+                held.by_upgrade.push(name.into());
             }
         }
         if self.netwatch_interval.is_some() != before.netwatch_interval.is_some() {
@@ -185,15 +193,15 @@ impl Live {
         if drops_parent {
             if self.umask != before.umask {
                 self.umask = before.umask;
-                held.by_restart.push("umask");
+                held.by_restart.push("umask".into());
             }
             if self.no_new_privs != before.no_new_privs {
                 self.no_new_privs = before.no_new_privs;
-                held.by_restart.push("no_new_privs");
+                held.by_restart.push("no_new_privs".into());
             }
             if self.rlimit_nofile != before.rlimit_nofile {
                 self.rlimit_nofile = before.rlimit_nofile;
-                held.by_restart.push("rlimit_nofile");
+                held.by_restart.push("rlimit_nofile".into());
             }
         }
     }

@@ -10,6 +10,7 @@ mod in_force;
 mod layers;
 #[cfg(feature = "serde")]
 mod listing;
+mod own;
 mod places;
 #[cfg(feature = "serde")]
 mod read;

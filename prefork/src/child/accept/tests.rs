@@ -48,6 +48,7 @@ pub(in crate::child) fn child_beside(outliving: &[&TcpListener]) -> (Child, Stop
         poller: Poller::new(stops(&stop, None)).expect("an epoll descriptor"),
         outliving: outliving.iter().map(cookie).collect(),
         concurrency: 1,
+        own: Vec::new(),
         access_log: AccessLog::nowhere(),
         log: Log::new("test", Role::Child),
     });

@@ -38,6 +38,7 @@ fn subject(limits: Limits) -> Subject {
         poller,
         outliving: Vec::new(),
         concurrency: CONCURRENCY,
+        own: Vec::new(),
         access_log: AccessLog::nowhere(),
         log,
     });

@@ -119,6 +119,7 @@ fn only_child(
         poller,
         outliving,
         concurrency: settings.in_force.live.concurrency,
+        own: settings.in_force.own.clone(),
         access_log,
         log: log.clone(),
     }))

@@ -84,3 +84,52 @@ fn files_that_are_watched_have_the_children_replaced() {
     wait_until(PATIENCE, "the new program answers", || body(&scene) == "changed");
     running.stop_in_order();
 }
+
+/// A reload runs what the file says by then, in the same process; where to listen takes an upgrade, which is named, and done.
+#[test]
+fn a_reload_runs_what_the_file_says_by_then() {
+    if !require_tool("python3") {
+        return;
+    }
+    let scene = scene!();
+    let rest = "prefork = 2\nmax_children = 4\nerror_log_path = \"error.log\"\n[env]\nGREETING = \"one\"\n";
+    settings(&scene, rest);
+    let running = prefork(&scene).args(["app.toml"]).start();
+    scene.wait_for_line("parent info: ready, with 2 children");
+    assert_eq!(body(&scene), "one");
+    let reload = |words: &str, rest: &str| {
+        settings(&scene, rest);
+        command(&scene, words).variable("PREFORK_PATH", scene.path("run")).finish()
+    };
+
+    fs::copy(scene.path("app.py"), scene.path("other.py")).expect("copied");
+    let other = rest.replace("one", "two").replace("max_children = 4", "max_children = 5");
+    assert_eq!(reload("reload my-app --wait", &other).end, End::Exited(0));
+    assert_eq!(body(&scene), "two");
+    scene.wait_for_line("settings read again: max_children 5, was 4; another env");
+    assert_eq!(scene.logged("takes an upgrade"), 0);
+
+    // A wrong one changes nothing, and has its reason.
+    let wrong = reload("reload my-app --wait", &other.replace("two", "{fdd}"));
+    assert_eq!(wrong.end, End::Exited(78), "{wrong:?}");
+    assert!(wrong.stderr.contains("env: GREETING: {fdd} stands for nothing"), "{wrong:?}");
+    assert_eq!(body(&scene), "two");
+
+    let text = scene.read("app.toml").replace("{fdd}", "three").replace("app.py", "other.py");
+    let more = text.replace("listen = \"", &format!("listen = [\"{}\", \"", scene.other_address()));
+    let more = more.replace("\"\nname", "\"]\nname").replace("\"{fd}\"", "\"{fd:1}\"");
+    fs::write(scene.path("app.toml"), &more).expect("written");
+    let named =
+        |words: &str| command(&scene, words).variable("PREFORK_PATH", scene.path("run")).finish();
+    let upgraded = named("upgrade my-app --wait");
+    assert_eq!(upgraded.end, End::Exited(0), "{upgraded:?}");
+    assert_eq!(body(&scene), "three");
+    let pid = running.pid().to_string();
+    assert_eq!(named("running my-app").stdout.trim(), pid, "it is the same process");
+
+    // One socket fewer: children that are started meanwhile still have both.
+    fs::write(scene.path("app.toml"), text.replace("\"{fd}\"", "\"{fd:0}\"")).expect("written");
+    assert_eq!(named("reload my-app --wait").end, End::Exited(0));
+    scene.wait_for_line("settings that have changed and take an upgrade (SIGUSR2): listen; what was set before stays in force");
+    running.stop_in_order();
+}

@@ -1,4 +1,4 @@
-use std::collections::BTreeSet;
+use std::{borrow::Cow, collections::BTreeSet};
 
 use super::*;
 use crate::{
@@ -14,9 +14,13 @@ fn in_force(args: Args) -> InForce {
     }
 }
 
-fn by_name(held: &Held) -> (Vec<&str>, &[&'static str], &[&'static str]) {
+fn all<'a>(names: &'a [Cow<'static, str>]) -> Vec<&'a str> {
+    names.iter().map(|name| &**name).collect()
+}
+
+fn by_name(held: &Held) -> (Vec<&str>, Vec<&str>, Vec<&str>) {
     let applied = held.applied.iter().filter_map(|text| text.split(' ').next());
-    (applied.collect(), &held.by_upgrade, &held.by_restart)
+    (applied.collect(), all(&held.by_upgrade), all(&held.by_restart))
 }
 
 #[test]
@@ -88,7 +92,11 @@ fn a_handler_is_changed_only_for_another_that_is_data() {
         if expected.is_empty() {
             assert_eq!((&held.applied, &now.live), (&Vec::new(), &before.live));
             let differs = before.live != after.live;
-            assert_eq!(held.by_upgrade.contains(&"auto_reload_handler"), differs, "{held:?}");
+            assert_eq!(
+                held.by_upgrade.contains(&"auto_reload_handler".into()),
+                differs,
+                "{held:?}"
+            );
         } else {
             assert_eq!((held.applied, held.by_upgrade), (vec![applied], vec![]));
         }
@@ -104,7 +112,7 @@ fn a_parent_that_has_become_its_children_has_no_other_means_for_them() {
     };
     let mut settings = dropped(Args::new());
     let held = settings.change(dropped(Args::new().umask(0o77).no_new_privs(true)));
-    assert_eq!(by_name(&held), (vec![], &[][..], &["umask", "no_new_privs"][..]));
+    assert_eq!(by_name(&held), (vec![], vec![], vec!["umask", "no_new_privs"]));
     assert_eq!(settings, dropped(Args::new()));
 }
 
@@ -176,7 +184,7 @@ fn another_value_of_each_setting_is_in_force_or_named() {
         }
         let (data, hooks) = (&args.data, &args.parent_hooks);
         let live = crate::args::check::live_of(data, hooks);
-        InForce { live, fixed: Fixed::of(data), files: Vec::new() }
+        InForce { live, fixed: Fixed::of(data), files: Vec::new(), own: Vec::new() }
     };
     let keys = Settings::default().keys();
     assert_eq!(
@@ -193,6 +201,6 @@ fn another_value_of_each_setting_is_in_force_or_named() {
             Applied::Restart => (vec![], vec![], vec![name]),
         };
         let (applied, by_upgrade, by_restart) = by_name(&held);
-        assert_eq!((applied, by_upgrade.to_vec(), by_restart.to_vec()), expected, "{name}");
+        assert_eq!((applied, by_upgrade, by_restart), expected, "{name}");
     }
 }
