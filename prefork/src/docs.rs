@@ -18,6 +18,9 @@ pub mod operating {}
 #[doc = include_str!("../docs/command.md")]
 pub mod command {}
 
+#[doc = include_str!("../docs/run.md")]
+pub mod run {}
+
 #[doc = include_str!("../docs/logs.md")]
 pub mod logs {}
 

@@ -80,14 +80,14 @@ mod tests {
 
     #[test]
     fn each_kind_of_line_is_read() {
-        let text = "# comment\n\nA=1\nexport B = two words # comment\nC='$x # \"y\"' # comment\nD=\"a\\n\\\"b\\\\\\$\\q\"\n\
+        let text = "# comment\n\nA=1\nexport B = two words # comment\nC='$x # \"y\"' # comment\nDQ=\"a\\n\\\"b\\\\\\$\\q\"\n\
                     E=\nF=a#b\n  G=x=y\r\nH=#none\nI-j.k=1\n";
         let (variables, faults) = read(text);
         let expected = [
             ("A", "1"),
             ("B", "two words"),
             ("C", "$x # \"y\""),
-            ("D", "a\n\"b\\$\\q"),
+            ("DQ", "a\n\"b\\$\\q"),
             ("E", ""),
             ("F", "a#b"),
             ("G", "x=y"),
@@ -100,7 +100,7 @@ mod tests {
 
     #[test]
     fn each_wrong_line_is_named() {
-        let (variables, faults) = read("A\nB=1\n=x\n1C=x\nD='x\nE=\"x\" y\n");
+        let (variables, faults) = read("A\nB=1\n=x\n1C=x\nDQ='x\nE=\"x\" y\n");
         assert_eq!(variables, [("B".to_owned(), "1".to_owned())]);
         let faults: Vec<_> = faults.iter().map(|(line, problem)| (*line, &**problem)).collect();
         let expected = [

@@ -193,7 +193,7 @@ mod tests {
             ("max-childern", Some("max_children")),
             ("Env-File", Some("env_file")),
             ("cmd", None),
-            ("comand", Some("command")),
+            ("commando", Some("command")),
             ("netwatch_intervall", None),
             ("zzz", None),
         ] {
