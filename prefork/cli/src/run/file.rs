@@ -52,7 +52,7 @@ fn parse(path: &Path, text: &str) -> Result<FileSettings, toml::de::Error> {
                 of_daemon.insert(key, value);
             }
             None => {
-                let problem = unknown(&key);
+                let problem = unknown(&key, &value);
                 read.refused.push(Refused { what: format!("{origin}: {key}"), problem });
             }
         }
@@ -71,12 +71,21 @@ fn places(text: &str) -> Result<BTreeMap<String, (usize, usize)>, toml::de::Erro
     Ok(places.collect())
 }
 
-fn unknown(key: &str) -> String {
+fn unknown(key: &str, value: &Value) -> String {
     match (why_unfit(key), nearest(key)) {
+        (_, meant) if value.is_table() && !meant.is_some_and(is_table) => {
+            "unknown table; all settings stand in one, above [env] and [limits]: move them there"
+                .to_owned()
+        }
         (Some(why), _) => format!("is no setting of a program that is run: {why}"),
         (None, Some(meant)) => format!("unknown key; did you mean `{meant}`?"),
         (None, None) => "unknown key; `prefork run --help` lists all".to_owned(),
     }
+}
+
+/// Whether a setting can be a table.
+fn is_table(name: &str) -> bool {
+    ["env", "limits", "listen"].contains(&name)
 }
 
 /// Makes of a value what a flag would be given.
@@ -93,10 +102,11 @@ fn texts(own: &Own, value: &Value) -> Result<Vec<OsString>, String> {
         (Kind::Pairs, Value::Array(values)) => values.iter().map(scalar).collect(),
         (Kind::Pairs, Value::Table(table)) => pairs(table),
         (Kind::List, Value::Table(table)) if own.name == "listen" => pairs(table),
+        (Kind::Command, value) => Err(format!("must be a list or a text, not {}", shown(value))),
         (Kind::Switch, Value::Boolean(is_on)) => Ok(vec![is_on.to_string().into()]),
         (Kind::Switch, value) => Err(format!("must be true or false, not {}", shown(value))),
         (Kind::Pairs, value) => Err(format!("must be a table, not {}", shown(value))),
-        (Kind::One | Kind::List | Kind::Command, value) => Ok(vec![scalar(value)?]),
+        (Kind::One | Kind::List, value) => Ok(vec![scalar(value)?]),
     }
 }
 
@@ -189,7 +199,7 @@ mod tests {
     fn all_that_is_wrong_is_named_with_its_line_and_the_right_key() {
         let read = parsed(
             "listne = \":80\"\nnetwatch_interval = 1\nlisten_mode = 432\nstdin_socket = 1\ncommand = \"a | b\"\n\
-             env = 3\nready = []\nzzz = 1\nlimits = {nofile = [1]}\n",
+             env = 3\nready = []\nzzz = 1\nlimits = {nofile = [1]}\nstop_command = 3\nlimit = {x = 1}\n",
         );
         let refused: Vec<_> =
             read.refused.iter().map(|it| format!("{}: {}", it.what, it.problem)).collect();
@@ -205,6 +215,8 @@ mod tests {
             "/a.toml:7:1: ready: must be a text, not a list",
             "/a.toml:8:1: zzz: unknown key; `prefork run --help` lists all",
             "/a.toml:9:1: limits: nofile: must be a text, not a list",
+            "/a.toml:10:1: stop_command: must be a list or a text, not 3",
+            "/a.toml:11:1: limit: unknown key; did you mean `limits`?",
         ];
         assert_eq!(refused, expected);
     }

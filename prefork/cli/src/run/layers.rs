@@ -1,6 +1,6 @@
 //! The settings of the daemon: those of a file, of variables and of flags, and what is another default here.
 
-use std::{ffi::OsString, time::Duration};
+use std::{env, ffi::OsString, path::PathBuf, time::Duration};
 
 use prefork::{Args, OnChange, Settings, WatchList};
 
@@ -41,7 +41,7 @@ impl Layers {
         let own = [&COMMAND].into_iter().chain(&OWN).filter_map(super::own::Own::variable);
         let unfit = UNFIT.iter().map(|(name, _)| format!("{VARIABLES}_{}", name.to_uppercase()));
         for (name, (_, why)) in unfit.zip(UNFIT) {
-            if std::env::var_os(&name).is_some() {
+            if env::var_os(&name).is_some() {
                 let problem = format!("is no setting of a program that is run: {why}");
                 refused.push(Refused { what: name, problem });
             }
@@ -71,6 +71,13 @@ impl Layers {
         }
         let name = self.last(|it| it.name.clone());
         Place::of(name.as_deref().unwrap_or(default_name))
+    }
+
+    /// Returns where the program runs if nothing else was said: a daemon in the background is elsewhere than where it was
+    /// started. In the foreground it just stays, as its user may be one who could not come back.
+    pub(super) fn directory(&self) -> Option<PathBuf> {
+        let is_in_background = self.last(|it| it.daemonize) == Some(true);
+        is_in_background.then(|| env::current_dir().ok()).flatten()
     }
 
     /// Makes the arguments.

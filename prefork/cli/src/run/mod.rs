@@ -109,7 +109,8 @@ fn attempt(args: RunArgs) -> Result<Exit, Failure> {
     if !given.iter().any(|given| given.own == &COMMAND) && refused.is_empty() && file.is_none() {
         return Err(Failure::Nothing);
     }
-    let Made { mut program, watch, from_files } = program::make(&given, &mut refused)?;
+    let Made { mut program, watch, from_files } =
+        program::make(&given, layers.directory(), &mut refused)?;
     program.max_memory = layers.last(|settings| settings.max_memory);
     let default_name = program.command.first().map(|program| name_of(program.as_ref()));
     let default_name = default_name.unwrap_or_else(|| "prefork".to_owned());

@@ -1,7 +1,6 @@
 //! What is to be run, made of what was given.
 
 use std::{
-    env,
     ffi::{OsStr, OsString},
     fs,
     os::unix::ffi::{OsStrExt, OsStringExt},
@@ -30,12 +29,15 @@ pub(super) struct Made {
     pub(super) from_files: Vec<String>,
 }
 
-/// Makes it; notes what is wrong.
-pub(super) fn make(given: &[Given], refused: &mut Vec<Refused>) -> Result<Made, SettingsError> {
+/// Makes it, to run in this directory if none was given; notes what is wrong.
+pub(super) fn make(
+    given: &[Given],
+    directory: Option<PathBuf>,
+    refused: &mut Vec<Refused>,
+) -> Result<Made, SettingsError> {
     let mut made =
         Made { program: Program::new(Vec::<OsString>::new()), watch: None, from_files: Vec::new() };
-    // A daemon in the background is in another directory than the one in which it was started.
-    made.program.directory = env::current_dir().ok();
+    made.program.directory = directory;
     let mut mode = None;
     // Files of variables first, so that others go before them.
     let (files, others): (Vec<_>, Vec<_>) =
@@ -249,7 +251,7 @@ mod tests {
             Given { own, texts, origin: Origin::Flag(own.flag) }
         });
         let mut refused = Vec::new();
-        let made = make(&given.collect::<Vec<_>>(), &mut refused).expect("files can be read");
+        let made = make(&given.collect::<Vec<_>>(), None, &mut refused).expect("files can be read");
         (made, refused.iter().map(|it| format!("{}: {}", it.what, it.problem)).collect())
     }
 

@@ -114,7 +114,7 @@ impl Program {
         for (index, word) in command.iter().enumerate() {
             let of = match index {
                 0 => "the program".to_owned(),
-                index => format!("argument {index}, \"{}\"", one_line(word)),
+                index => format!("argument {index} ({})", one_line(word)),
             };
             if word.as_bytes().contains(&0) {
                 faults.add(argument, format!("{of}: holds a NUL byte, which no argument can"));

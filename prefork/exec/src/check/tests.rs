@@ -34,11 +34,11 @@ fn each_fault_is_named_with_its_argument() {
         (|it| it.command.clear(), "command: is empty; give a program, as `-- uvicorn app:app`"),
         (
             |it| it.command.push("--fd={fdd}".into()),
-            "command: argument 1, \"--fd={fdd}\": {fdd} stands for nothing; did you mean {fd}? write {{fdd}} if it is to stay as it is",
+            "command: argument 1 (--fd={fdd}): {fdd} stands for nothing; did you mean {fd}? write {{fdd}} if it is to stay as it is",
         ),
         (
             |it| it.command.push("a\0b".into()),
-            "command: argument 1, \"a\\u{0}b\": holds a NUL byte, which no argument can",
+            "command: argument 1 (a\\u{0}b): holds a NUL byte, which no argument can",
         ),
         (|it| it.command = vec!["/no/such".into()], "command: there is no file /no/such"),
         (

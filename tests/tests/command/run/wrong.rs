@@ -108,7 +108,7 @@ fn wrong_usage_has_its_own_status_and_says_where_a_program_stands() {
 fn all_that_is_wrong_is_named_at_once_wherever_it_was_said() {
     let scene = scene!();
     let file = "command = \"python3 app.py {fdd}\"\nlistne = \":80\"\nmax_childern = 3\nprefork = \"many\"\n\
-                netwatch_interval = 1\n[env]\nA = [1]\n[limits]\nnofiles = 3\n";
+                netwatch_interval = 1\n[env]\nA = [1]\n[limits]\nnofiles = 3\n[daemon]\nuser = \"x\"\n";
     fs::write(scene.path("app.toml"), file).expect("written");
     fs::write(scene.path("env"), "A=1\nB\n").expect("written");
     let launch = prefork(&scene)
@@ -143,6 +143,9 @@ fn all_that_is_wrong_is_named_at_once_wherever_it_was_said() {
             "{path}:8:2: limits: \"nofiles\" is no limit; there are as, core, cpu, data, fsize, memlock, msgqueue, nofile, \
              nproc, rtprio, stack"
         ),
+        format!(
+            "{path}:10:2: daemon: unknown table; all settings stand in one, above [env] and [limits]: move them there"
+        ),
         "env:2: is not NAME=VALUE".to_owned(),
         "--ready: must be auto, notify, accept, tcp:ADDR, http://ADDR/PATH or after:TIME, not \"soon\"".to_owned(),
         "--listen: cannot listen on \"99\": it is no address; write 127.0.0.1:8080, localhost:8080, :8080, [::1]:8080 or \
@@ -152,7 +155,7 @@ fn all_that_is_wrong_is_named_at_once_wherever_it_was_said() {
         "PREFORK_RUN_MAX_REQUESTS: must be a whole number from 0 to 18446744073709551615, not \"few\"".to_owned(),
         "PREFORK_RUN_OUTPUT: must be log, inherit or discard, not \"file\"".to_owned(),
         format!(
-            "{path}:1:1: command: argument 2, \"{{fdd}}\": {{fdd}} stands for nothing; did you mean {{fd}}? write {{{{fdd}}}} \
+            "{path}:1:1: command: argument 2 ({{fdd}}): {{fdd}} stands for nothing; did you mean {{fd}}? write {{{{fdd}}}} \
              if it is to stay as it is"
         ),
     ];
