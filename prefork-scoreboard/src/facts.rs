@@ -146,6 +146,8 @@ pub mod names {
     pub const MAX_CHILDREN: &str = "max_children";
     /// An address at which it listens, and the queue there: any number of them.
     pub const LISTEN: &str = "listen";
+    /// How many jobs wait elsewhere than at those addresses, as the program has last reported.
+    pub const JOBS_WAITING: &str = "jobs_waiting";
     /// Path of the pid file.
     pub const PID_FILE: &str = "pid_file";
     /// Path of a file of settings that was read: any number of them.

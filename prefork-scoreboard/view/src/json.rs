@@ -80,6 +80,7 @@ struct ShownOwner<'a> {
     pid_file: Option<&'a str>,
     settings: &'a [String],
     listeners: Vec<ShownListener<'a>>,
+    jobs_waiting: Option<u32>,
     reload: Option<ShownChange<'a>>,
     upgrade: Option<ShownChange<'a>>,
     reopening: Option<ShownChange<'a>>,
@@ -205,6 +206,7 @@ impl<'a> ShownOwner<'a> {
             pid_file: owner.pid_file.as_deref(),
             settings: &owner.settings,
             listeners: owner.listeners.iter().map(listener).collect(),
+            jobs_waiting: owner.jobs_waiting,
             reload: owner.reload.as_ref().map(change),
             upgrade: owner.upgrade.as_ref().map(change),
             reopening: owner.reopening.as_ref().map(change),
@@ -314,6 +316,7 @@ mod tests {
                 "pid_file": "/run/hello/pid",
                 "settings": ["/etc/hello.toml"],
                 "listeners": [{ "address": "127.0.0.1:8080", "waiting": 0, "limit": 4096 }],
+                "jobs_waiting": null,
                 "reload": null,
                 "upgrade": {
                     "outcome": "refused",

@@ -25,6 +25,8 @@ pub struct Owner {
     pub max_children: Option<u32>,
     /// Where it listens.
     pub listeners: Vec<Listener>,
+    /// How many jobs wait elsewhere than there, as the program has last reported; `None` where that is not known.
+    pub jobs_waiting: Option<u32>,
     /// The pid file.
     pub pid_file: Option<String>,
     /// The files of settings that were read.
@@ -114,6 +116,7 @@ impl Owner {
             min_children: number(names::MIN_CHILDREN),
             max_children: number(names::MAX_CHILDREN),
             listeners: facts.all(names::LISTEN).map(Listener::new).collect(),
+            jobs_waiting: number(names::JOBS_WAITING),
             pid_file: text(names::PID_FILE),
             settings: facts.all(names::SETTINGS).map(str::to_owned).collect(),
             reload: Change::new(facts, names::RELOAD),
@@ -212,6 +215,7 @@ mod tests {
         facts.add(names::NAME, "hello").add(names::VERSION, "").add(names::MAX_CHILDREN, 150);
         facts.add(names::MIN_CHILDREN, "three").add(names::LISTEN, "127.0.0.1:80 3/4096");
         facts.add(names::LISTEN, "/run/a b/x.sock").add(names::LISTEN, "/run/a b/y.sock 1/7");
+        facts.add(names::JOBS_WAITING, 12);
         facts.add("upgrade", "refused").add("upgrade_reason", "port in use");
         facts.add("upgrade_began", 12).add("reload", "postponed");
         let owner = Owner::new(&facts);
@@ -225,6 +229,7 @@ mod tests {
                 listener("/run/a b/x.sock", None),
                 listener("/run/a b/y.sock", queue(1, 7)),
             ],
+            jobs_waiting: Some(12),
             upgrade: Some(Change {
                 outcome: Outcome::Refused,
                 reason: Some("port in use".into()),

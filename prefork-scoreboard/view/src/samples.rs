@@ -109,6 +109,7 @@ pub fn owner() -> Owner {
         reload: None,
         upgrade: None,
         reopening: None,
+        jobs_waiting: None,
         cannot_fork: None,
     }
 }

@@ -54,12 +54,18 @@ impl View {
             .owner
             .queue()
             .map(|Queue { waiting, limit }| format!(", queue {waiting} of {limit}"));
+        let jobs = self
+            .owner
+            .jobs_waiting
+            .map(|jobs| format!(", {} waiting", plural(jobs as usize, "job", "jobs")));
+        let is_there = !self.is_left_behind();
         format!(
-            "{children} {of}, {}{}{leaving}{}{}",
+            "{children} {of}, {}{}{leaving}{}{}{}",
             words::tally(&self.tally),
             gone.unwrap_or_default(),
             hands.unwrap_or_default(),
-            queue.filter(|_| !self.is_left_behind()).unwrap_or_default()
+            queue.filter(|_| is_there).unwrap_or_default(),
+            jobs.filter(|_| is_there).unwrap_or_default()
         )
     }
 
@@ -151,7 +157,7 @@ mod tests {
     #[test]
     fn a_daemon_is_summed_up_in_a_line() {
         type Change = fn(&mut View);
-        let table: [(Change, &str); 10] = [
+        let table: [(Change, &str); 12] = [
             (
                 |_| {},
                 "hello 0.1.0, pid 3999, up 3h05m: 3 children of 3 to 150, 1 idle, 2 busy, queue 0 of 4096",
@@ -159,6 +165,14 @@ mod tests {
             (
                 |view| view.owner.max_children = Some(3),
                 "hello 0.1.0, pid 3999, up 3h05m: 3 children of 3, 1 idle, 2 busy, queue 0 of 4096",
+            ),
+            (
+                |view| view.owner.jobs_waiting = Some(12),
+                "hello 0.1.0, pid 3999, up 3h05m: 3 children of 3 to 150, 1 idle, 2 busy, queue 0 of 4096, 12 jobs waiting",
+            ),
+            (
+                |view| (view.owner.listeners, view.owner.jobs_waiting) = (Vec::new(), Some(1)),
+                "hello 0.1.0, pid 3999, up 3h05m: 3 children of 3 to 150, 1 idle, 2 busy, 1 job waiting",
             ),
             (
                 |view| view.owner.phase = Some("stopping".into()),

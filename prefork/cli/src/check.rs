@@ -221,7 +221,9 @@ fn full(view: &View) -> Option<String> {
         Some(max) if max > 0 => max as usize,
         Some(_) | None => view.slots(),
     };
-    let waiting = view.owner.queue().map(|queue| queue.waiting).filter(|waiting| *waiting > 0);
+    let jobs = view.owner.jobs_waiting.unwrap_or(0);
+    let waiting = view.owner.queue().map_or(jobs, |queue| queue.waiting.saturating_add(jobs));
+    let waiting = Some(waiting).filter(|waiting| *waiting > 0);
     let waiting = waiting.map(|waiting| format!(", {waiting} waiting")).unwrap_or_default();
     let busy = view.tally.busy;
     let is_full = most > 0 && busy >= most && !view.has_room();
