@@ -78,6 +78,13 @@ pub enum Action {
         /// How long it has been at its request.
         busy: Duration,
     },
+    /// Have the program report how many jobs wait elsewhere than at a socket, by [`Hook::Demand`]. Answer with
+    /// [`Event::HookEnded`](crate::Event::HookEnded) and
+    /// [`Event::DemandReported`](crate::Event::DemandReported). Not asked again before that.
+    AskDemand {
+        /// Whether the last answer was none, so that another failure is no news.
+        is_failing: bool,
+    },
     /// End the call of a hook that is being run, if it has not ended meanwhile: nothing waits for it any more. If further
     /// calls of it wait, answer with
     /// [`Event::HookBegun`](crate::Event::HookBegun) for the next one.
@@ -128,17 +135,20 @@ pub enum Hook {
     AutoReloadHandler,
     /// When the client of a child at work has gone.
     OnClientDisconnect,
+    /// When it is to be known how many jobs wait. Its process outlives the call, and ends with [`Action::EndHook`].
+    Demand,
 }
 
 impl Hook {
     /// All of them.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Ready,
         Self::BeforeShutdown,
         Self::OnChildExit,
         Self::OnTimeout,
         Self::AutoReloadHandler,
         Self::OnClientDisconnect,
+        Self::Demand,
     ];
 
     /// Returns the name under which programs set it.
@@ -151,6 +161,7 @@ impl Hook {
             Self::OnTimeout => "on_timeout",
             Self::AutoReloadHandler => "auto_reload_handler",
             Self::OnClientDisconnect => "on_client_disconnect",
+            Self::Demand => "demand",
         }
     }
 }

@@ -81,6 +81,9 @@ pub struct Config {
     pub hooks: Vec<Hook>,
     /// How long a call of a hook may take; see [`Hook`](crate::Hook). Default 30 s.
     pub hook_timeout: Duration,
+    /// How long after one question how many jobs wait ([`Hook::Demand`]) the next one comes. Default 1 s. Needs
+    /// [`Pool::ByLoad`].
+    pub demand_every: Duration,
     /// Whether a reload reads settings again. Default [`Reread::Never`].
     pub reread: Reread,
     /// How long a child may take to leave by itself after
@@ -162,6 +165,7 @@ impl Config {
             descendants: Descendants::Keep,
             hooks: Vec::new(),
             hook_timeout: Duration::from_secs(30),
+            demand_every: Duration::from_secs(1),
             reread: Reread::Never,
             cancel_timeout: Duration::from_millis(200),
         })

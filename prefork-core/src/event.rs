@@ -204,6 +204,13 @@ pub enum Event {
     HookBegun(Hook),
     /// The call of a hook has ended, however it went, and no other waits.
     HookEnded(Hook),
+    /// The program has reported how many jobs wait elsewhere than at a socket, and that nobody has taken yet; `None` if it
+    /// could not, or the call was ended. In answer to [`Action::AskDemand`](crate::Action::AskDemand), after
+    /// [`HookEnded`](Self::HookEnded).
+    DemandReported {
+        /// How many.
+        jobs: Option<u32>,
+    },
     /// The program has looked at a child that is about to be ended.
     Examined {
         /// The child's slot.

@@ -133,6 +133,8 @@ pub enum PoolNotice {
         busy: u32,
         /// How many connections wait, if that is known.
         waiting: Option<u32>,
+        /// How many jobs wait, if the program reports that.
+        jobs: Option<u32>,
     },
     /// Connections have waited for a second at least while children count as idle, which have done nothing meanwhile. They
     /// count as busy from now on, until they do. Reported once, until no connection waits.
@@ -142,6 +144,14 @@ pub enum PoolNotice {
         /// How many connections wait.
         waiting: u32,
     },
+    /// Jobs have waited for 10 s at least while children count as idle, which have done nothing meanwhile. They count as
+    /// busy from now on, until they do. Reported once, until no job waits.
+    JobsUnserved {
+        /// How many children do nothing.
+        idle: u32,
+        /// How many jobs wait.
+        jobs: u32,
+    },
     /// Children that report that they are idle have taken nothing for a second in which all others were at work at each look,
     /// while it is not known how many connections wait. They count as busy from now on, until one is free. Reported once,
     /// until then.
@@ -149,7 +159,7 @@ pub enum PoolNotice {
         /// How many children do nothing.
         idle: u32,
     },
-    /// The pool grows, as connections wait, though no child has ever reported that it is at work. Reported once.
+    /// The pool grows, as connections or jobs wait, though no child has ever reported that it is at work. Reported once.
     Silent,
     /// It was logged that more children are wanted than there may be, and that has not been so for 10 s.
     BelowMaximum {
@@ -262,4 +272,6 @@ pub enum HookNotice {
     },
     /// A call of a hook is ended, as an operator does not want to wait.
     CutShort,
+    /// It was logged that a hook fails, and it works again.
+    Recovered,
 }

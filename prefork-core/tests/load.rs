@@ -254,3 +254,67 @@ fn a_fault_in_one_of_many_loses_what_that_one_had() {
         assert!(ours.largest <= 10, "{fault:?}: {ours}");
     }
 }
+
+/// Jobs in a queue of which only the program knows, and a child that counts as idle and takes none: the pool has what the jobs
+/// need with the next report.
+#[test]
+fn jobs_find_their_children_by_what_the_program_reports() {
+    let policy = ScalingPolicy::new(3, 150);
+    let crowd = Traffic::burst(40, 5 * SECOND).later(ms(5350));
+    let mut world = World::new(&crowd);
+    world.fault(ms(500), Fault::Lie(1));
+    let known = world.run(&policy);
+    for every in [ms(100), SECOND, 10 * SECOND] {
+        let reported = world.reported_queue(every).run(&policy);
+        println!("40 jobs, reported every {every:?}: {reported}\n    known: {known}");
+        assert_eq!((reported.served, reported.at_end), (40, 3), "{reported}");
+        assert!(reported.largest <= known.largest + 1, "{reported} and {known}");
+        assert!(reported.waits.longest() <= every + ms(20), "{reported}");
+    }
+}
+
+/// What was reported is not counted again while children take it: with quick jobs the pool stays small, however seldom the
+/// program is asked.
+#[test]
+fn a_report_is_not_counted_once_more_when_its_jobs_are_done() {
+    let crowds = (1..60).map(|at| Traffic::burst(6, ms(40)).later(at * SECOND + ms(13) * at));
+    let traffic = crowds.fold(Traffic::default(), Traffic::and).until(200 * SECOND);
+    let policy = ScalingPolicy::new(2, 150);
+    let known = World::new(&traffic).run(&policy);
+    for every in [ms(50), SECOND, 7 * SECOND] {
+        let reported = World::new(&traffic).reported_queue(every).run(&policy);
+        println!("6 jobs a second, reported every {every:?}: {reported}\n    known: {known}");
+        assert_eq!((reported.lost, reported.at_end), (0, 2), "{reported}");
+        assert!(reported.largest <= known.largest + 2, "{reported} and {known}");
+    }
+}
+
+/// A load that lasts finds its size by reports too, and keeps it.
+#[test]
+fn a_constant_load_of_jobs_finds_its_size_and_keeps_it() {
+    let traffic = Traffic::constant(ms(50), ms(480), HOUR);
+    for every in [ms(100), SECOND] {
+        let reported = World::new(&traffic).reported_queue(every).run(&ScalingPolicy::new(3, 150));
+        println!("an hour of about 10 jobs at a time, reported every {every:?}: {reported}");
+        assert!(reported.largest <= 16, "{reported}");
+        assert!(reported.forks <= 16, "no flapping: {reported}");
+    }
+}
+
+/// Chance makes a queue long or empty at the moment of a report.
+#[test]
+fn reports_of_a_queue_that_moves_make_no_pool_grow_for_long() {
+    for percent in [50u32, 80, 95] {
+        let rate = 0.2 * f64::from(percent);
+        let traffic = Traffic::random(rate, ms(200), HOUR, 3);
+        let policy = ScalingPolicy::new(5, 50);
+        let known = World::new(&traffic).run(&policy);
+        for every in [ms(200), SECOND, 5 * SECOND] {
+            let reported = World::new(&traffic).reported_queue(every).run(&policy);
+            println!("{percent} %: known {known}\n every {every:?} {reported}");
+            assert!(reported.largest <= known.largest + 4, "{reported} and {known}");
+            assert!(reported.forks <= known.forks * 5 / 4, "{reported} and {known}");
+            assert!(reported.spare <= known.spare * 5 / 4, "{reported} and {known}");
+        }
+    }
+}

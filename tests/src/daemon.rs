@@ -68,7 +68,8 @@ impl<'a> Daemon<'a> {
     pub fn children(&self) -> Vec<Process> {
         let mut children = children(self.pid);
         // One that still shows the title of its parent has just been forked, and may be either.
-        let is_child = |title: &str| !title.contains("[hook]") && !title.contains("[parent]");
+        let others = ["[hook]", "[demand]", "[parent]"];
+        let is_child = |title: &str| !others.iter().any(|other| title.contains(other));
         // One that ends has no title any more.
         let is_child = |title: &str| !title.is_empty() && is_child(title);
         children.retain(|child| {

@@ -99,7 +99,9 @@ impl<'a, M: Manager> Course<'a, M> {
     fn look(&mut self) {
         self.report.wakeups += 1;
         let waiting = match self.world.queue {
-            Queue::Known => Some(u32::try_from(self.queue.len()).unwrap_or(u32::MAX)),
+            Queue::Known | Queue::Reported(_) => {
+                Some(u32::try_from(self.queue.len()).unwrap_or(u32::MAX))
+            }
             Queue::Unknown => None,
         };
         let mut orders = Vec::new();

@@ -1,11 +1,14 @@
 //! The supervisor, in the place of the world's manager.
 
+use std::time::Duration;
+
 use super::{
     children::Children,
     world::{Happening, Manager, Order},
 };
 use crate::{
-    Action, Activity, Config, Event, Observation, Pool, ScalingPolicy, SlotId, Supervisor, Time,
+    Action, Activity, Config, Event, Hook, Observation, Pool, ScalingPolicy, SlotId, Supervisor,
+    Time,
 };
 
 /// A supervisor, and what it has asked for.
@@ -14,17 +17,36 @@ pub(super) struct Supervised {
     /// Whether the next child that turns busy is to nudge.
     armed: bool,
     look: bool,
+    /// Whether it is not seen how many connections wait, but asked for.
+    is_reported: bool,
+    /// Whether that was asked for.
+    asks: bool,
     /// How many requests a child can have in hand.
     at_once: u32,
     activities: Vec<(SlotId, Activity)>,
 }
 
 impl Supervised {
-    pub(super) fn new(policy: &ScalingPolicy, at_once: u32) -> Self {
+    pub(super) fn new(
+        policy: &ScalingPolicy,
+        at_once: u32,
+        demand_every: Option<Duration>,
+    ) -> Self {
         let mut config = Config::new(policy.min, policy.max).unwrap_or_else(|e| panic!("{e}"));
         config.pool = Pool::ByLoad(policy.tuning());
-        let supervisor = Supervisor::new(config);
-        Self { supervisor, armed: false, look: false, at_once, activities: Vec::new() }
+        if let Some(every) = demand_every {
+            config.hooks.push(Hook::Demand);
+            config.demand_every = every;
+        }
+        Self {
+            supervisor: Supervisor::new(config),
+            armed: false,
+            look: false,
+            is_reported: demand_every.is_some(),
+            asks: false,
+            at_once,
+            activities: Vec::new(),
+        }
     }
 
     fn obey(&mut self, orders: &mut Vec<Order>) {
@@ -34,6 +56,7 @@ impl Supervised {
                 Action::Retire { slot } => orders.push(Order::Retire(slot)),
                 Action::ArmNudge => self.armed = true,
                 Action::Observe => self.look = true,
+                Action::AskDemand { .. } => self.asks = true,
                 Action::AnnounceReady | Action::Show(_) | Action::Log(_) => {}
                 Action::Interrupt { .. }
                 | Action::Abort { .. }
@@ -65,7 +88,7 @@ impl Manager for Supervised {
     }
 
     fn due(&self) -> Option<Time> {
-        if self.look { Some(Time::ZERO) } else { self.supervisor.deadline() }
+        if self.look || self.asks { Some(Time::ZERO) } else { self.supervisor.deadline() }
     }
 
     fn look(
@@ -77,6 +100,12 @@ impl Manager for Supervised {
     ) {
         self.supervisor.advance(now);
         self.obey(orders);
+        if std::mem::take(&mut self.asks) {
+            self.supervisor.handle(now, Event::HookEnded(Hook::Demand));
+            self.supervisor.handle(now, Event::DemandReported { jobs: waiting });
+            self.obey(orders);
+        }
+        let waiting = waiting.filter(|_| !self.is_reported);
         if std::mem::take(&mut self.look) {
             self.activities.clear();
             self.activities.extend(children.activities(self.at_once));

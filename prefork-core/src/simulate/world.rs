@@ -55,6 +55,8 @@ pub struct World<'a> {
 pub(super) enum Queue {
     Known,
     Unknown,
+    /// The program reports it so often.
+    Reported(Duration),
 }
 
 impl<'a> World<'a> {
@@ -105,6 +107,28 @@ impl<'a> World<'a> {
         self
     }
 
+    /// Hides how many connections wait, and has the program report it so often, as it is where children fetch jobs from a
+    /// queue that can be asked for its length.
+    ///
+    /// # Examples
+    ///
+    /// 40 jobs of a second each find a child within the time between two reports:
+    ///
+    /// ```
+    /// use prefork_core::{ScalingPolicy, simulate::{Traffic, World}};
+    /// use std::time::Duration;
+    ///
+    /// let second = Duration::from_secs(1);
+    /// let traffic = Traffic::burst(40, second).later(5 * second);
+    /// let report = World::new(&traffic).reported_queue(second).run(&ScalingPolicy::new(1, 150));
+    /// assert_eq!((report.lost, report.at_end), (0, 1), "{report}");
+    /// assert!(report.waits.longest() <= second + Duration::from_millis(20), "{report}");
+    /// ```
+    pub const fn reported_queue(&mut self, every: Duration) -> &mut Self {
+        self.queue = Queue::Reported(every);
+        self
+    }
+
     /// Has a pool that follows this policy serve the traffic, looked after by the [`Supervisor`](crate::Supervisor).
     ///
     /// # Panics
@@ -112,7 +136,11 @@ impl<'a> World<'a> {
     /// Panics if `policy.min` is 0 or above `policy.max`, or that is above [`LARGEST_POOL`](crate::LARGEST_POOL).
     #[must_use]
     pub fn run(&self, policy: &ScalingPolicy) -> Report {
-        Course::new(self, Supervised::new(policy, self.at_once)).run()
+        let demand_every = match self.queue {
+            Queue::Reported(every) => Some(every),
+            Queue::Known | Queue::Unknown => None,
+        };
+        Course::new(self, Supervised::new(policy, self.at_once, demand_every)).run()
     }
 
     /// Has a pool that is looked after by another algorithm serve the traffic.

@@ -24,6 +24,7 @@ impl Supervisor {
         self.decide_climb(now);
         self.decide_rollout(now);
         self.decide_replace(now);
+        self.decide_demand(now);
         self.decide_observation(now);
         self.decide_connections(now);
         self.decide_surplus(now);
@@ -273,6 +274,7 @@ impl Supervisor {
     pub(super) fn stop(&mut self, now: Time, rung: Rung, verdict: Verdict) {
         self.forgo_upgrade();
         self.forgo_settings();
+        self.forgo_demand();
         self.departure = Some(Departure { began: now, forced: None });
         self.phase = Phase::Stopping { stop: Stop::Hook { rung }, verdict, wished: now };
         self.run_hook(now, Hook::BeforeShutdown);

@@ -137,6 +137,7 @@ impl Supervisor {
         }
         if let Some(watch) = &mut supervisor.watch {
             watch.queue.spoken = !handover.silent;
+            watch.queue.reports_work = handover.children.iter().any(|child| child.worked);
             watch.begin(now);
         }
         // Of those that were left behind until now nothing is handed over but what the system knows.

@@ -53,7 +53,9 @@ const fn is_about_the_past(hook: Hook) -> bool {
     match hook {
         Hook::Ready | Hook::BeforeShutdown | Hook::OnChildExit => true,
         // Children that still hang, files that have changed and clients that have gone are found again, or do not matter.
-        Hook::OnTimeout | Hook::AutoReloadHandler | Hook::OnClientDisconnect => false,
+        Hook::OnTimeout | Hook::AutoReloadHandler | Hook::OnClientDisconnect | Hook::Demand => {
+            false
+        }
     }
 }
 
@@ -81,7 +83,8 @@ impl Supervisor {
             Hook::OnChildExit
             | Hook::OnTimeout
             | Hook::AutoReloadHandler
-            | Hook::OnClientDisconnect => {}
+            | Hook::OnClientDisconnect
+            | Hook::Demand => {}
         }
     }
 
@@ -139,12 +142,24 @@ impl Supervisor {
 
     fn note_hook_timeout(&mut self, hook: Hook) {
         self.stats.hook_timeouts += 1;
+        if hook == Hook::Demand && self.demand.is_failing() {
+            return;
+        }
         self.log(Notice::Hook(hook, HookNotice::TimedOut { limit: self.config.hook_timeout }));
     }
 
     fn end_hook(&mut self, now: Time, hook: Hook) {
         self.actions.push_back(Action::EndHook(hook));
         self.hook_ended(now, hook);
+        if hook == Hook::Demand {
+            self.demand_reported(now, None);
+        }
+    }
+
+    /// Ends the process of a hook that outlives its calls, with the call that it is at.
+    pub(super) fn end_lasting_hook(&mut self, hook: Hook) {
+        self.hooks.end(hook);
+        self.actions.push_back(Action::EndHook(hook));
     }
 
     /// Goes on once no hook is being run, or has been for too long.

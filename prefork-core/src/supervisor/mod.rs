@@ -11,6 +11,7 @@ mod clients;
 mod core_dumps;
 mod death_lines;
 mod decide;
+mod demand;
 mod descendants;
 mod distrust;
 mod hand_over;
@@ -34,6 +35,7 @@ use crate::{
 };
 
 use death_lines::DeathLines;
+use demand::Demand;
 use descendants::Descendants;
 pub use hand_over::{AdoptedAs, Handover, HandoverChild, HandoverStage};
 use hooks::Hooks;
@@ -67,6 +69,12 @@ use watch::Watch;
 /// [`observe`](Self::observe). Looks are asked for when a child that had nothing to do nudges
 /// ([`Event::Nudged`]), soon after growing, and when something may be too much; under any load at
 /// most 20 times a second but for those after growing, and never while nobody has anything to do.
+///
+/// # Demand
+///
+/// With [`Hook::Demand`](crate::Hook::Demand) among [`Config::hooks`] and a pool that follows its load, [`Action::AskDemand`] asks every
+/// [`Config::demand_every`] how many jobs wait elsewhere than at a socket. They count as connections that wait. What was
+/// reported holds until the next answer, less what children have taken since, and for three times that long at the most.
 ///
 /// # Settings
 ///
@@ -167,6 +175,7 @@ pub struct Supervisor {
     upgrade: Upgrade,
     descendants: Descendants,
     hooks: Hooks,
+    demand: Demand,
     /// Since the daemon has begun to stop.
     departure: Option<Departure>,
     spawned: u64,
@@ -230,6 +239,7 @@ impl Supervisor {
             upgrade: Upgrade::No,
             descendants: Descendants::new(config.descendants),
             hooks: Hooks::default(),
+            demand: Demand::default(),
             departure: None,
             spawned: 0,
             stats: Stats::default(),
@@ -365,6 +375,13 @@ impl Supervisor {
         self.stats
     }
 
+    /// Returns how many jobs wait elsewhere than at a socket, as the program has last reported it; `None` if it does not,
+    /// or that was too long ago.
+    #[must_use]
+    pub const fn jobs_waiting(&self) -> Option<u32> {
+        self.demand.reported()
+    }
+
     /// Returns the slots of the children that were spawned and have not been reported as ended,
     /// lowest first: those whose activity [`Action::Observe`] asks for.
     pub fn slots(&self) -> impl Iterator<Item = crate::SlotId> {
@@ -390,6 +407,7 @@ impl Supervisor {
             self.reading_due(),
             self.upgrade_due(),
             self.connections_due(),
+            self.demand_due(),
             self.death_lines.due(),
         ]
         .into_iter()

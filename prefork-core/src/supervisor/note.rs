@@ -48,7 +48,7 @@ impl Supervisor {
             Event::OrphanEnded => self.descendants.stir(),
             Event::DescendantsEnded { left, took } => self.descendants.looked(now, left, took),
             Event::Nudged => {
-                self.note_word();
+                self.note_work();
                 self.nudged(now);
             }
             Event::Queued => self.nudged(now),
@@ -64,6 +64,7 @@ impl Supervisor {
                 self.wait_for_hooks_before_upgrade(now);
             }
             Event::HookEnded(hook) => self.hook_ended(now, hook),
+            Event::DemandReported { jobs } => self.demand_reported(now, jobs),
             Event::Examined { slot } => self.examined(now, slot),
             Event::Requested(request) => self.requested(now, request),
             Event::SettingsRefused => self.settings_refused(Refusal::Reported),
@@ -118,7 +119,7 @@ impl Supervisor {
     }
 
     fn worked(&mut self, slot: SlotId) {
-        self.note_word();
+        self.note_work();
         self.slots.update(slot, |child| child.worked = true);
         self.slots.serve(slot);
         let spawned = self.slots.get(slot).map(|child| child.spawned);

@@ -41,18 +41,19 @@ struct Watched {
 }
 
 impl Overlooked {
-    /// Counts as busy who rests while all others work; returns what is to be logged of them.
+    /// Counts as busy who rests while all others work; returns what is to be logged of them. What the children do is given
+    /// where it is not known what waits.
     pub(super) fn doubt(
         &mut self,
         now: Time,
         tally: &mut Tally,
-        observation: &Observation<'_>,
+        unknown: Option<&Observation<'_>>,
         serves: impl Fn(SlotId) -> bool,
     ) -> Option<Notice> {
-        if observation.waiting.is_some() || tally.idle == 0 || tally.busy == 0 {
+        let Some(observation) = unknown.filter(|_| tally.idle > 0 && tally.busy > 0) else {
             self.watched = None;
             return None;
-        }
+        };
         let serving = || observation.activities.iter().filter(|(slot, _)| serves(*slot));
         let taken = serving().filter_map(|(_, activity)| activity.taken_at());
         let taken = taken.max().unwrap_or(Time::ZERO);

@@ -181,13 +181,20 @@ impl Supervisor {
         // Those that are missing will start as soon as they may: to want them once more would help nobody.
         tally.starting += self.target.saturating_sub(tally.staying());
         if observation.activities.iter().any(|(_, activity)| has_spoken(activity)) {
-            watch.queue.spoken = true;
+            (watch.queue.spoken, watch.queue.reports_work) = (true, true);
         }
         let mut policy = watch.policy.clone();
-        let (notice, look) =
-            watch.queue.doubt(now, &mut tally, observation, |slot| self.is_serving(slot));
-        let overlooked =
-            watch.overlooked.doubt(now, &mut tally, observation, |slot| self.is_serving(slot));
+        let jobs = self.jobs_left(observation, !watch.queue.reports_work);
+        let waiting = match (observation.waiting, jobs) {
+            (Some(connections), jobs) => Some(connections.saturating_add(jobs.unwrap_or(0))),
+            (None, jobs) => jobs,
+        };
+        let serves = |slot| self.is_serving(slot);
+        let (notice, look) = watch.queue.doubt(now, &mut tally, (observation, jobs), serves);
+        // Where jobs are reported, some wait or none does, and nobody need be doubted for not knowing.
+        let is_known = observation.waiting.is_some() || self.jobs_waiting().is_some();
+        let seen = (!is_known).then_some(observation);
+        let overlooked = watch.overlooked.doubt(now, &mut tally, seen, serves);
         notice.into_iter().chain(overlooked).for_each(|notice| self.log(notice));
         if !watch.queue.spoken {
             policy.min = tally.staying().clamp(policy.min, policy.max);
@@ -198,8 +205,7 @@ impl Supervisor {
             policy.note(&mut watch.ramp, load, then);
         }
         let at_once = self.at_once(observation);
-        let waiting = observation.waiting.map(|waiting| waiting.div_ceil(at_once));
-        let load = Load { tally, waiting };
+        let load = Load { tally, waiting: waiting.map(|waiting| waiting.div_ceil(at_once)) };
         match policy.decide(&mut watch.ramp, load, now) {
             Scaling::Spawn(more) => {
                 watch.queue.silent().into_iter().for_each(|notice| self.log(notice));
@@ -217,8 +223,8 @@ impl Supervisor {
             watch.observe_at = Some(now + GROWING);
         }
         look.into_iter().for_each(|by| watch.observe_by(by));
-        let is_short = watch.ramp.short() > 0 && !self.has_room(observation);
-        let short = is_short.then_some(Load { waiting: observation.waiting, ..load });
+        let is_short = watch.ramp.short() > 0 && !self.has_room(observation, waiting);
+        let short = is_short.then_some((tally, observation.waiting, jobs));
         self.log_at_maximum(now, &mut watch, short);
         self.end_hung(now, &mut watch, observation);
         self.end_cancelled(now, &mut watch.clients, observation);
@@ -301,23 +307,28 @@ impl Supervisor {
     }
 
     /// Says that more children are wanted than there may be, once until that has not been so for a
-    /// while, and then that it is over: a child that is seen between two requests does not end it. `short` is the load, if
-    /// they are wanted now.
-    fn log_at_maximum(&mut self, now: Time, watch: &mut Watch, short: Option<Load>) {
+    /// while, and then that it is over: a child that is seen between two requests does not end it. `short` is what the
+    /// children do, and how many connections and jobs wait, if more are wanted now.
+    fn log_at_maximum(
+        &mut self,
+        now: Time,
+        watch: &mut Watch,
+        short: Option<(Tally, Option<u32>, Option<u32>)>,
+    ) {
         if let Some(Full { since, seen }) = watch.full
             && now.since(seen) >= EPISODE
         {
             watch.full = None;
             self.log(Notice::Pool(PoolNotice::BelowMaximum { lasted: seen.since(since) }));
         }
-        let Some(load) = short else { return };
+        let Some((tally, waiting, jobs)) = short else { return };
         match &mut watch.full {
             Some(full) => full.seen = now,
             None => {
                 watch.full = Some(Full { since: now, seen: now });
-                let (busy, waiting) = (load.tally.busy + load.tally.starting, load.waiting);
+                let busy = tally.busy + tally.starting;
                 let max_children = self.config.max_children();
-                self.log(Notice::Pool(PoolNotice::AtMaximum { max_children, busy, waiting }));
+                self.log(Notice::Pool(PoolNotice::AtMaximum { max_children, busy, waiting, jobs }));
             }
         }
     }

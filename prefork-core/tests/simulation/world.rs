@@ -673,6 +673,7 @@ impl World {
                 self.hooks += usize::from(hook == Hook::BeforeShutdown);
                 self.call(hook);
             }
+            Action::AskDemand { .. } => self.call(Hook::Demand),
             Action::EndHook(hook) => {
                 assert!(self.is_calling(hook), "{hook:?} is not being called");
                 self.calls.retain(|(other, _)| *other != hook);

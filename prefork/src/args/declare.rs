@@ -30,6 +30,8 @@ pub(crate) enum Need {
     RequestTimeout,
     /// A hook that is called while there are children.
     Hook,
+    /// `demand`.
+    Demand,
     /// `on_client_disconnect`.
     OnClientDisconnect,
     /// Another user or group for the children.

@@ -13,5 +13,6 @@ pub(crate) const CALM_TIME: Duration = Tuning::DEFAULT.calm;
 pub(crate) const RETIRE_PACE: Duration = Tuning::DEFAULT.pace;
 pub(crate) const START_TIMEOUT: Duration = Duration::from_secs(60);
 pub(crate) const GRACEFUL_TIMEOUT: Duration = Duration::from_secs(30);
+pub(crate) const DEMAND_EVERY: Duration = Duration::from_secs(1);
 pub(crate) const HOOK_TIMEOUT: Duration = Duration::from_secs(30);
 pub(crate) const NETWATCH_INTERVAL: Duration = Duration::from_secs(2);

@@ -255,6 +255,47 @@ impl<S> Args<S> {
         self
     }
 
+    /// Has `hook` report how many jobs wait elsewhere than at a socket, and that no child has taken yet: the length of a
+    /// queue. Default none. Needs a scoreboard.
+    ///
+    /// The pool grows for jobs that wait as it does for connections ([`max_children`](Self::max_children)), together with
+    /// those: by as many as are missing, divided by [`concurrency`](Self::concurrency). It shrinks as always, when children
+    /// were not needed for the [`calm_time`](Self::calm_time). So it is for workers that fetch their jobs from a database or
+    /// a broker, where it is not known otherwise what waits. Jobs in hand are not to be counted.
+    ///
+    /// It is asked every [`demand_every`](Self::demand_every) while the daemon serves. In between, jobs that children have
+    /// taken since count as taken, as they report it ([`Child::busy`](crate::Child::busy)). Where no child reports what it
+    /// does, all count as busy while jobs wait, and the pool shrinks only if they look whether they are to leave
+    /// ([`Child::should_stop`](crate::Child::should_stop)).
+    ///
+    /// An error or a panic is logged, once until it works again, as is a call that takes longer than
+    /// [`hook_timeout`](Self::hook_timeout) or ends its process. The last number counts for three intervals, and then it is
+    /// not known how many jobs wait. The number is on the scoreboard and on the page of
+    /// [`status_listen`](Self::status_listen).
+    ///
+    /// # Fork
+    ///
+    /// It runs in a process of its own, forked from the parent and with the rights of a child, for all calls: connections
+    /// that it opens and keeps stay open from call to call. What was opened before the fork is shared with the parent and
+    /// all children. A process that has ended, or was ended for taking too long, is forked again with the next call, and so
+    /// it is when logs are opened again or a reload has read settings. What it has started is killed with it.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use prefork::Args;
+    ///
+    /// let args = Args::new()
+    ///     .scoreboard_in_memory(true)
+    ///     .max_children(20)
+    ///     .demand(|| Ok(u32::try_from(std::fs::read_dir("/var/spool/jobs")?.count())?));
+    /// # drop(args);
+    /// ```
+    pub fn demand(mut self, hook: impl FnMut() -> Result<u32> + 'static) -> Self {
+        self.parent_hooks.demand = Some(Box::new(hook));
+        self
+    }
+
     /// Sets what each child does. Required.
     ///
     /// It runs once in each child, at its beginning; when it returns, the child ends, and another

@@ -14,8 +14,8 @@ use super::{
         Applied, Argument, Need, Positive, arguments, default, fingerprint, problem, setter,
     },
     defaults::{
-        CALM_TIME, CONCURRENCY, GRACEFUL_TIMEOUT, HOOK_TIMEOUT, MAX_CHILDREN, MIN_SPARE, PREFORK,
-        RETIRE_PACE, SPAWN_STEP, START_TIMEOUT,
+        CALM_TIME, CONCURRENCY, DEMAND_EVERY, GRACEFUL_TIMEOUT, HOOK_TIMEOUT, MAX_CHILDREN,
+        MIN_SPARE, PREFORK, RETIRE_PACE, SPAWN_STEP, START_TIMEOUT,
     },
 };
 use crate::{Fault, LogLevel, OnChange, OnDisconnect, StatusAddress, error::Origin};
@@ -112,14 +112,15 @@ arguments! {
     /// names those that do not only repeat their default: the other numbers of children, the limits for a child,
     /// [`request_timeout`](Self::request_timeout) with [`on_timeout`](Self::on_timeout),
     /// [`on_child_exit`](Self::on_child_exit), [`on_client_disconnect`](Self::on_client_disconnect),
-    /// [`auto_reload_check_every`](Self::auto_reload_check_every) and `status_listen`.
+    /// [`demand`](Self::demand), [`auto_reload_check_every`](Self::auto_reload_check_every) and `status_listen`.
     prefork: u32, by Reload, default PREFORK;
 
     /// Sets the number of children that is never exceeded, up to 65,536, but for those that stand in
     /// for others that are being replaced ([`max_surge`](Self::max_surge)). Default 150.
     ///
     /// With a scoreboard the pool grows towards it when all children are busy, at once by as many as
-    /// connections wait at the sockets of [`Init::listen`](crate::Init::listen), and by doubling where that is not known.
+    /// connections wait at the sockets of [`Init::listen`](crate::Init::listen), or jobs by what [`demand`](Self::demand)
+    /// reports, and by doubling where neither is known.
     /// Children that were not needed for 10 s ([`calm_time`](Self::calm_time)) are retired, idle ones only, in growing steps a
     /// second ([`retire_pace`](Self::retire_pace)) apart, until there are [`prefork`](Self::prefork) again: from 150 to 3 in at most 20 s.
     /// Children say what they do by [`Child::accept`](crate::Child::accept), or by
@@ -233,11 +234,18 @@ arguments! {
     ///
     /// It is about [`ready`](Self::ready), [`on_child_exit`](Self::on_child_exit),
     /// [`on_timeout`](Self::on_timeout), [`auto_reload_handler`](Self::auto_reload_handler),
-    /// [`on_client_disconnect`](Self::on_client_disconnect) and [`before_shutdown`](Self::before_shutdown). A call
+    /// [`on_client_disconnect`](Self::on_client_disconnect), [`demand`](Self::demand) and
+    /// [`before_shutdown`](Self::before_shutdown). A call
     /// that takes longer is ended by `SIGKILL`, that is logged, and the daemon goes on as if it had returned. A stop
     /// takes up to this time longer for `before_shutdown`, and as much for `on_child_exit` after the last child.
     hook_timeout: Duration,
         by Reload, default HOOK_TIMEOUT, needs Hook, positive ", or no hook would ever return in time";
+
+    /// Has [`demand`](Self::demand) report so often how many jobs wait, at least 50 ms. Default 1 s.
+    ///
+    /// A question costs the parent two wake-ups and the hook one. It is not asked again while it has not answered, and an
+    /// answer counts for three times this long at the most.
+    demand_every: Duration, by Reload, default DEMAND_EVERY, needs Demand, positive ", or it would be asked without end";
 
     /// Looks so often whether watched files have changed, and has
     /// [`auto_reload_handler`](Self::auto_reload_handler) see to it when they have. Default never.

@@ -63,6 +63,7 @@ pub(crate) struct About {
     prefork: u32,
     max_children: u32,
     places: Vec<Place>,
+    jobs_waiting: Option<u32>,
     reload: Option<Change>,
     upgrade: Option<Change>,
     reopening: Option<Change>,
@@ -91,6 +92,12 @@ impl About {
         if self.places != places {
             (self.places, self.is_new) = (places, true);
         }
+    }
+
+    /// Takes down how many jobs wait, as the program has reported.
+    pub(crate) fn jobs_waiting(&mut self, jobs: Option<u32>) {
+        self.is_new |= self.jobs_waiting != jobs;
+        self.jobs_waiting = jobs;
     }
 
     /// Takes down that settings are about to be read again, for a reload.
@@ -181,6 +188,9 @@ impl About {
         );
         facts.add(names::MIN_CHILDREN, self.prefork);
         facts.add(names::MAX_CHILDREN, self.max_children);
+        if let Some(jobs) = self.jobs_waiting {
+            facts.add(names::JOBS_WAITING, jobs);
+        }
         if let Some(why) = &self.cannot_fork {
             facts.add(names::CANNOT_FORK, fitting(why));
         }
@@ -269,6 +279,12 @@ mod tests {
         about.phase(Phase::Serving);
         about.places(Vec::new());
         assert_eq!(about.take_news(), None);
+        for (jobs, shown) in [(Some(12), Some("12")), (Some(12), None), (None, None)] {
+            about.jobs_waiting(jobs);
+            let news = about.take_news();
+            let jobs = news.as_ref().and_then(|facts| facts.get(names::JOBS_WAITING));
+            assert_eq!(jobs, shown);
+        }
     }
 
     #[test]

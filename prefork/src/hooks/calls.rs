@@ -7,7 +7,7 @@ use rustix::process::Pid;
 
 use super::{
     Answer, Call,
-    lane::{Lane, Queued},
+    lane::{Finished, Lane, Queued},
     process::{Duty, HookProcess},
 };
 use crate::{logs::HookMessage, logs::log::Log, system::helper::Helper, system::os::Shortage};
@@ -18,6 +18,8 @@ pub(crate) struct HookCalls {
     lanes: [Lane; Hook::ALL.len()],
     /// Why no process could be forked the last time, so that it is logged once.
     trouble: Option<String>,
+    /// Whether it was logged that a process answers to no question.
+    logged_unasked: bool,
 }
 
 /// What has become of a call that was to be added.
@@ -96,9 +98,28 @@ impl HookCalls {
         Some(Made { call, answer, event: self.follows(hook, log) })
     }
 
-    /// Returns the processes that have made all their calls, and end by themselves.
-    pub(crate) fn take_finished(&mut self) -> impl Iterator<Item = Helper> {
-        self.lanes.iter_mut().filter_map(Lane::take_finished).map(HookProcess::let_go)
+    /// Returns the processes that have made all their calls and end by themselves, and those that were ended as they answer
+    /// unasked.
+    pub(crate) fn take_finished(&mut self, log: &Log) -> Vec<Helper> {
+        let lanes = Hook::ALL.into_iter().zip(&mut self.lanes);
+        let finished = lanes.filter_map(|(hook, lane)| Some((hook, lane.take_finished()?)));
+        let logged = &mut self.logged_unasked;
+        let helpers = finished.map(|(hook, finished)| match finished {
+            Finished::InOrder(helper) => helper,
+            Finished::Unasked(helper) => {
+                if !std::mem::replace(logged, true) {
+                    log.write(&HookMessage::AnsweredUnasked { hook });
+                }
+                helper
+            }
+        });
+        helpers.collect()
+    }
+
+    /// Ends the process of a hook that outlives its calls, for one that begins with what is there now. A call that it has not
+    /// finished waits.
+    pub(crate) fn renew(&mut self, hook: Hook) -> Option<Helper> {
+        self.lane(hook).interrupt().map(HookProcess::kill)
     }
 
     /// Notes that a process is about to be reaped, which may be one of these.
@@ -113,7 +134,9 @@ impl HookCalls {
             .into_iter()
             .zip(&mut self.lanes)
             .find_map(|(hook, lane)| Some((hook, lane.reaped(pid)?)))?;
-        log.write(&HookMessage::EndedItsProcess { hook });
+        if !call.is_failing() {
+            log.write(&HookMessage::EndedItsProcess { hook });
+        }
         Some(Made { call, answer: Answer::Done, event: self.follows(hook, log) })
     }
 

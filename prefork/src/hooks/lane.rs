@@ -30,6 +30,17 @@ pub(super) struct Lane {
     left_out: u64,
     /// When forking is tried again after it has failed.
     not_before: Option<Time>,
+    /// Whether an answer has come to no question.
+    answers_unasked: bool,
+}
+
+/// A process that was given up.
+#[derive(Debug)]
+pub(super) enum Finished {
+    /// It has made all its calls, and ends by itself.
+    InOrder(Helper),
+    /// It has answered to no question, and was killed.
+    Unasked(Helper),
 }
 
 /// What follows from a call that was to be added.
@@ -71,12 +82,21 @@ impl Lane {
         self.not_before.filter(|_| self.process.is_none() && !self.waiting.is_empty())
     }
 
-    /// Forks a process if calls wait and none is at work. In the new process, its duty is returned.
+    /// Forks a process if calls wait and none is at work, or asks the one that outlives its calls. In the new process, its duty is returned.
     ///
     /// # Errors
     ///
     /// Fails as a fork does. The calls wait on.
     pub(super) fn start(&mut self, now: Time) -> io::Result<Option<Duty>> {
+        if let Some(process) = self.process.as_ref().filter(|it| it.is_lasting()) {
+            if self.at_work.is_empty()
+                && let Some(call) = self.waiting.pop_front()
+            {
+                process.ask(&call);
+                self.at_work.push_back(call);
+            }
+            return Ok(None);
+        }
         let is_due = self.not_before.is_none_or(|at| now >= at);
         if self.process.is_some() || self.waiting.is_empty() || !is_due {
             return Ok(None);
@@ -97,13 +117,25 @@ impl Lane {
 
     /// Takes the answer to the call that is being made, if it is there.
     pub(super) fn next(&mut self) -> Option<(Call, Answer)> {
-        let answer = self.process.as_mut()?.answer()?;
-        Some((self.at_work.pop_front()?, answer))
+        let process = self.process.as_mut()?;
+        let answer = process.answer()?;
+        let call = self.at_work.pop_front();
+        self.answers_unasked |= call.is_none();
+        Some((call?, answer))
     }
 
-    /// Gives up the process once it has made all its calls.
-    pub(super) fn take_finished(&mut self) -> Option<HookProcess> {
-        self.process.take_if(|_| self.at_work.is_empty())
+    /// Gives up the process once it has made all its calls; one that outlives these is ended if it answers when it is not
+    /// asked, as it could do without end.
+    pub(super) fn take_finished(&mut self) -> Option<Finished> {
+        let unasked = std::mem::take(&mut self.answers_unasked);
+        let is_idle = self.at_work.is_empty();
+        let process =
+            self.process.take_if(|process| unasked || is_idle && !process.is_lasting())?;
+        Some(if process.is_lasting() {
+            Finished::Unasked(process.kill())
+        } else {
+            Finished::InOrder(process.let_go())
+        })
     }
 
     /// Notes that a process has ended and was reaped. If it is this one, the call at which it has ended is returned,
@@ -141,7 +173,53 @@ impl Lane {
 
 #[cfg(test)]
 mod tests {
+    use std::process::Command;
+
     use super::*;
+
+    /// A process that goes on when it has answered, and the other ends of its pipes: what it is asked, and what it answers.
+    fn lasting() -> (Lane, std::process::Child, [std::os::fd::OwnedFd; 2]) {
+        let child = Command::new("sleep").arg("1000").spawn().expect("started");
+        let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw).expect("a pid");
+        let (process, ends) = HookProcess::of_test(pid);
+        (Lane { process: Some(process), ..Lane::default() }, child, ends)
+    }
+
+    #[test]
+    fn a_process_that_goes_on_is_asked_for_one_answer_after_the_other() {
+        let (mut lane, mut child, [questions, answers]) = lasting();
+        for (jobs, is_failing) in [(3, false), (0, true), (u32::MAX, false)] {
+            assert!(matches!(lane.add(Call::Demand { is_failing }), Queued::Begins));
+            assert!(lane.start(Time::ZERO).expect("asked").is_none());
+            let mut question = [0; 2];
+            assert_eq!(rustix::io::read(&questions, &mut question), Ok(1));
+            assert_eq!(question[0] == b'.', is_failing);
+            assert!(lane.next().is_none() && lane.take_finished().is_none(), "no answer yet");
+            let (bytes, length) = Answer::Jobs(jobs).to_bytes();
+            rustix::io::write(&answers, &bytes[..length]).expect("written");
+            let (_, answer) = lane.next().expect("the answer");
+            assert_eq!(answer, Answer::Jobs(jobs));
+            assert!(lane.next().is_none() && lane.take_finished().is_none(), "it goes on");
+            assert_eq!(lane.len(), 0);
+        }
+        let helper = lane.interrupt().expect("it is there").kill();
+        assert!(helper.is_ours() && !child.wait().expect("reaped").success());
+    }
+
+    /// It could keep the parent awake for as long as it likes.
+    #[test]
+    fn a_process_that_answers_unasked_is_ended() {
+        let (mut lane, mut child, [_questions, answers]) = lasting();
+        lane.add(Call::Demand { is_failing: false });
+        assert!(lane.start(Time::ZERO).expect("asked").is_none());
+        rustix::io::write(&answers, &[b'j'; 4096]).expect("written");
+        let (_, answer) = lane.next().expect("the answer");
+        assert_eq!(answer, Answer::Jobs(u32::from_le_bytes([b'j'; 4])));
+        assert!(lane.next().is_none());
+        assert!(matches!(lane.take_finished(), Some(Finished::Unasked(_))));
+        assert!(!child.wait().expect("reaped").success());
+        assert!(lane.fd().is_none(), "nobody listens to it any more");
+    }
 
     #[test]
     fn calls_beyond_what_may_wait_are_left_out_and_counted() {

@@ -7,6 +7,7 @@ use crate::{Result, disconnect, program};
 
 pub(crate) type Ready = Box<dyn FnOnce() -> Result>;
 pub(crate) type Observer<T> = Box<dyn FnMut(&T) -> Result>;
+pub(crate) type Demand = Box<dyn FnMut() -> Result<u32>>;
 pub(crate) type BeforeShutdown = Box<dyn FnOnce() -> Result + Send>;
 
 /// The hooks that the parent runs while there are children.
@@ -18,6 +19,7 @@ pub(crate) struct ParentHooks {
     pub(crate) before_shutdown: Option<BeforeShutdown>,
     pub(crate) auto_reload_handler: Option<program::Handler>,
     pub(crate) on_client_disconnect: Option<disconnect::Handler>,
+    pub(crate) demand: Option<Demand>,
 }
 
 impl ParentHooks {
@@ -30,6 +32,7 @@ impl ParentHooks {
             Hook::OnTimeout => self.on_timeout.is_some(),
             Hook::AutoReloadHandler => self.auto_reload_handler.is_some(),
             Hook::OnClientDisconnect => self.on_client_disconnect.is_some(),
+            Hook::Demand => self.demand.is_some(),
         };
         Hook::ALL.into_iter().filter(is_set).collect()
     }

@@ -16,7 +16,7 @@ use super::{
     PoolMessage as Pool,
     describe::{Children, Span, WithoutHint, taken},
     log::Log,
-    message::{Answered, Old, Waiting},
+    message::{Answered, Old, Waiting, WaitingJobs},
 };
 use crate::system::os::Shortage;
 
@@ -130,9 +130,11 @@ fn of_pool(log: &Log, notice: PoolNotice, about: &About) {
         },
         PoolNotice::SpawnRecovered { failures } => Pool::SpawnRecovered { failures },
         PoolNotice::Crowded { alive } => Pool::Crowded { children: Children(alive) },
-        PoolNotice::AtMaximum { max_children, busy, waiting } => {
-            Pool::AtMaximum { max_children, busy, waiting: Waiting(waiting) }
+        PoolNotice::AtMaximum { max_children, busy, waiting, jobs } => {
+            let (waiting, jobs) = (Waiting(waiting), WaitingJobs(jobs));
+            Pool::AtMaximum { max_children, busy, waiting, jobs }
         }
+        PoolNotice::JobsUnserved { idle, jobs } => Pool::JobsUnserved { idle, jobs },
         PoolNotice::Unserved { idle, waiting } => Pool::Unserved { idle, waiting },
         PoolNotice::Overlooked { idle } => Pool::Overlooked { idle },
         PoolNotice::Silent => Pool::Silent,
@@ -187,6 +189,7 @@ fn of_hook(log: &Log, hook: prefork_core::Hook, notice: HookNotice) {
         HookNotice::Waiting { left } => Hook::Waiting { hook, duration: Span(left) },
         HookNotice::TimedOut { limit } => Hook::TimedOut { hook, duration: Span(limit) },
         HookNotice::CutShort => Hook::CutShort { hook },
+        HookNotice::Recovered => Hook::Recovered { hook },
     });
 }
 

@@ -76,7 +76,11 @@ fn longest_stop(config: &Config) -> Duration {
     // Each of them is waited for once.
     let hooks = config.hooks.iter().filter(|hook| match hook {
         Hook::BeforeShutdown | Hook::OnChildExit => true,
-        Hook::Ready | Hook::OnTimeout | Hook::AutoReloadHandler | Hook::OnClientDisconnect => false,
+        Hook::Ready
+        | Hook::OnTimeout
+        | Hook::AutoReloadHandler
+        | Hook::OnClientDisconnect
+        | Hook::Demand => false,
     });
     let measures = [config.graceful_timeout, config.interrupt_timeout, config.kill_timeout];
     let parts = measures.into_iter().chain(hooks.map(|_| config.hook_timeout));

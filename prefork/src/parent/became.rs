@@ -95,10 +95,13 @@ impl Parent<'_> {
     pub(super) fn into_hook_context(self: Box<Self>, duty: Duty) -> HookContext {
         drop(self.readiness.take());
         let streams = Streams::of(&self.settings);
-        let Self { settings, title, signals, hooks, channels, .. } = *self;
+        let Self { settings, title, signals, hooks, channels, privileges, .. } = *self;
         // Left alone, their memory stays shared with the parent.
         let _shared = ManuallyDrop::new((self.supervisor, self.counters, self.descendants));
         let Channels { handout, .. } = channels;
-        HookContext { duty, name: settings.name, title, signals, hooks, handout, streams }
+        // For one call it has the rights of the parent; what outlives its calls is no safer than a child.
+        let privileges = duty.is_lasting().then_some(privileges);
+        let name = settings.name;
+        HookContext { duty, name, title, signals, privileges, hooks, handout, streams }
     }
 }

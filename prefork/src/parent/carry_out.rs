@@ -65,6 +65,9 @@ impl Parent<'_> {
             Action::Upgrade => self.upgrade(),
             Action::RunHook(hook) => self.run_hook(hook),
             Action::Examine { slot, busy } => self.examine(slot, busy),
+            Action::AskDemand { is_failing } => {
+                self.call_hook(clock::now(), Call::Demand { is_failing });
+            }
             Action::EndHook(hook) => self.end_hook(hook),
             Action::CheckRuntimeFiles => self.check_runtime_files(),
             Action::Show(progress) => self.show(progress),

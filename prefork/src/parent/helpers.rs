@@ -115,8 +115,15 @@ impl Helpers {
     }
 
     /// Lets the processes end that have made all their calls.
-    pub(super) fn dismiss_finished(&mut self) {
-        for helper in self.calls.take_finished() {
+    pub(super) fn dismiss_finished(&mut self, log: &Log) {
+        for helper in self.calls.take_finished(log) {
+            self.leftovers.take_over(&helper);
+        }
+    }
+
+    /// Has the process of a hook begin again that outlives its calls.
+    pub(super) fn renew_call(&mut self, hook: Hook) {
+        if let Some(helper) = self.calls.renew(hook) {
             self.leftovers.take_over(&helper);
         }
     }

@@ -28,7 +28,8 @@ impl Parent<'_> {
             Hook::OnChildExit
             | Hook::OnTimeout
             | Hook::AutoReloadHandler
-            | Hook::OnClientDisconnect => return,
+            | Hook::OnClientDisconnect
+            | Hook::Demand => return,
         };
         self.call_hook(clock::now(), call);
     }
@@ -43,7 +44,12 @@ impl Parent<'_> {
         while let Some(made) = self.helpers.calls.next(&self.log) {
             self.note_made(now, &made);
         }
-        self.helpers.dismiss_finished();
+        self.helpers.dismiss_finished(&self.log);
+    }
+
+    /// Has the process that is asked how many jobs wait begin again, with what is there now.
+    pub(super) fn renew_demand(&mut self) {
+        self.helpers.renew_call(Hook::Demand);
     }
 
     /// Ends the call of a hook, for which nobody waits any more.
@@ -61,7 +67,8 @@ impl Parent<'_> {
             Call::Ready
             | Call::BeforeShutdown
             | Call::AutoReloadHandler(_)
-            | Call::OnClientDisconnect(_) => return,
+            | Call::OnClientDisconnect(_)
+            | Call::Demand { .. } => return,
         };
         self.supervisor.handle(now, event);
     }
@@ -74,6 +81,13 @@ impl Parent<'_> {
             (Call::AutoReloadHandler(_), Answer::Upgrade) => self.react(now, OnChange::Upgrade),
             (Call::AutoReloadHandler(_), Answer::Reload) => self.react(now, OnChange::Reload),
             (Call::OnClientDisconnect(gone), Answer::Cancel) => self.cancel(now, gone),
+            (Call::Demand { .. }, answer) => {
+                let jobs = match answer {
+                    Answer::Jobs(jobs) => Some(jobs),
+                    Answer::Done | Answer::Cancel | Answer::Upgrade | Answer::Reload => None,
+                };
+                self.supervisor.handle(now, Event::DemandReported { jobs });
+            }
             (
                 Call::Ready
                 | Call::BeforeShutdown

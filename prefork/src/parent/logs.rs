@@ -66,6 +66,7 @@ impl Parent<'_> {
             return;
         }
         self.handover_of_logs.begin(now);
+        self.renew_demand();
         // What these print themselves goes to the error log, and they may never look.
         let unseeing = self.supervisor.slots().filter(|slot| self.table.never_looks(*slot));
         let unseeing: Vec<SlotId> =

@@ -214,6 +214,7 @@ impl Parent<'_> {
         let now = clock::now();
         let due = self.due(now);
         if let Some(board) = &mut self.runtime_files.board {
+            board.about.jobs_waiting(self.supervisor.jobs_waiting());
             board.rest(due, &self.log);
         }
         // That may have shown that there is something to mend.

@@ -82,6 +82,7 @@ impl Parent<'_> {
         self.report_settings(&held);
         logs::set_level(after);
         self.reporting.reconfigure(&config);
+        self.renew_demand();
         self.supervisor.reconfigure(now, config);
     }
 
@@ -164,6 +165,7 @@ fn configured(config: &Config, before: &Live, live: &Live) -> io::Result<Config>
         graceful_timeout,
         reload_timeout,
         hook_timeout,
+        demand_every,
         netwatch_interval,
         // What children and hooks are given.
         concurrency: _,
@@ -197,6 +199,7 @@ fn configured(config: &Config, before: &Live, live: &Live) -> io::Result<Config>
     config.graceful_timeout = *graceful_timeout;
     config.reload_timeout = *reload_timeout;
     config.hook_timeout = *hook_timeout;
+    config.demand_every = *demand_every;
     config.netwatch_interval = *netwatch_interval;
     Ok(config)
 }

@@ -106,6 +106,8 @@ pub(crate) struct Counters {
     pub(crate) prefork: u32,
     pub(crate) max_children: u32,
     pub(crate) generation: u32,
+    /// How many jobs wait, as the program has reported.
+    pub(crate) jobs_waiting: Option<u32>,
     /// For how long there were as many children as there may be, until [`at_maximum_since`].
     ///
     /// [`at_maximum_since`]: Self::at_maximum_since
@@ -127,6 +129,7 @@ impl Counters {
             prefork,
             max_children,
             generation: 1,
+            jobs_waiting: None,
             at_maximum: Duration::ZERO,
             at_maximum_since: None,
             last_failure: None,
@@ -184,6 +187,7 @@ impl Counters {
     pub(crate) fn observe(&mut self, now: Time, supervisor: &Supervisor) {
         self.count_done(supervisor.stats());
         self.generation = supervisor.generation().0;
+        self.jobs_waiting = supervisor.jobs_waiting();
         let config = supervisor.config();
         (self.prefork, self.max_children) = (config.prefork(), config.max_children());
         self.note_size(now, supervisor.alive());

@@ -28,8 +28,12 @@ const GENERATION: usize = FIRST_OTHER + 4;
 const ALIVE: usize = FIRST_OTHER + 5;
 const AT_MAXIMUM: usize = FIRST_OTHER + 6;
 const AT_MAXIMUM_SINCE: usize = FIRST_OTHER + 7;
-const LAST_FAILURE: usize = FIRST_OTHER + 8;
+const JOBS_WAITING: usize = FIRST_OTHER + 8;
+const LAST_FAILURE: usize = FIRST_OTHER + 9;
 const WORDS: usize = LAST_FAILURE + failure::WORDS;
+
+/// What stands for a number of jobs that is not known: no number is as large.
+const UNKNOWN: u64 = u64::MAX;
 
 /// How often, and how long apart, the status process looks again while the parent is at it. The parent is quick, but
 /// may have been stopped: then its figures are as good as they get.
@@ -74,6 +78,7 @@ pub(super) struct Figures {
     pub(super) generation: u64,
     pub(super) alive: u64,
     pub(super) at_maximum: Duration,
+    pub(super) jobs_waiting: Option<u64>,
     pub(super) last_failure: Option<Failure>,
 }
 
@@ -117,6 +122,7 @@ impl Page {
             alive as u64,
             nanos(counters.at_maximum),
             counters.at_maximum_since.map_or(0, |since| nanos(since.since(Time::ZERO))),
+            counters.jobs_waiting.map_or(UNKNOWN, u64::from),
         ];
         let failure = Failure::words(counters.last_failure);
         self.change().write(counts.chain(others).chain(failure));
@@ -183,6 +189,7 @@ fn figures(words: &[AtomicU64], now: Time) -> Figures {
         generation: load(GENERATION),
         alive: load(ALIVE),
         at_maximum: duration(AT_MAXIMUM) + running,
+        jobs_waiting: Some(load(JOBS_WAITING)).filter(|jobs| *jobs != UNKNOWN),
         last_failure: Failure::of_words(std::array::from_fn(|index| load(LAST_FAILURE + index))),
     }
 }
@@ -219,6 +226,7 @@ pub(super) mod tests {
         let exit = Exit::Signal { number: 9, core_dumped: false };
         counters.died(ChildId { slot, pid }, exit, None);
         counters.at_maximum_since = Some(at(140));
+        counters.jobs_waiting = Some(12);
         let mut page = Page::new().expect("made");
         page.publish(&counters, 6);
         let reader = Reader::new(page.memory()).expect("mapped");
@@ -239,6 +247,7 @@ pub(super) mod tests {
         assert_eq!((figures.prefork, figures.max_children, figures.alive), (3, 10, 6));
         assert_eq!((figures.started, figures.generation), (at(100), 1));
         assert_eq!(figures.at_maximum, Duration::from_secs(10));
+        assert_eq!((figures.jobs_waiting, no_trouble().jobs_waiting), (Some(12), None));
         assert_eq!(figures.last_failure.map(|failure| failure.pid), Some(4007));
     }
 

@@ -237,7 +237,7 @@ fn everything<'a>(launch: Launch<'a>, scene: &Scene) -> Launch<'a> {
     let launch = launch.board().args(["--status-listen", &status(scene).to_string()]);
     let launch = launch.args(["--prefork", "2", "--max-children", "5"]);
     fs::write(scene.path("settings"), "").expect("written");
-    let launch = launch.path("--settings", "settings");
+    let launch = launch.path("--settings", "settings").args(["--jobs", "0"]);
     launch.args(["--on-client-disconnect", "slow", "--netwatch-interval", "50"])
 }
 
@@ -263,6 +263,7 @@ fn assert_all(mut of: Daemonlike<'_>, program: &Program<'_>, daemon: &Daemon<'_>
     of.compare(Kind::Parent, parent);
     of.compare(Kind::Child, find(parent, "[child]"));
     of.compare(Kind::Status, find(parent, "[status]"));
+    of.compare(Kind::Demand, find(parent, "[demand]"));
 
     let mut client = TcpStream::connect(of.scene.address()).expect("connected");
     client.write_all(b"GET /sleep/60000 HTTP/1.1\r\n\r\n").expect("sent");

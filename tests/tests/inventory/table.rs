@@ -14,17 +14,19 @@ pub(crate) enum Kind {
     Child,
     Status,
     Hook,
+    Demand,
     Settings,
     Probe,
     Alone,
 }
 
 impl Kind {
-    const ALL: [(Self, &str); 7] = [
+    const ALL: [(Self, &str); 8] = [
         (Self::Parent, "parent"),
         (Self::Child, "child"),
         (Self::Status, "status process"),
         (Self::Hook, "hook process"),
+        (Self::Demand, "demand process"),
         (Self::Settings, "settings process"),
         (Self::Probe, "upgrade probe"),
         (Self::Alone, "`prefork = 0`"),

@@ -71,7 +71,7 @@ fn a_pool_grows_whose_children_say_nothing() {
     });
     let tally = load.stop();
     assert!(tally.answered > 0 && tally.failures.is_empty(), "{tally:?}");
-    let warned = scene.lines_with("error.log", "connections wait while every child counts as idle");
+    let warned = scene.lines_with("error.log", "work waits while every child counts as idle");
     assert_eq!(warned.len(), 1, "{warned:?}");
     daemon.wait_for_rest();
     assert_eq!(daemon.living().len(), 6);

@@ -29,6 +29,7 @@ use files::Files;
 pub(crate) use settings::{AccessTarget, ErrorLog, Pool, Settings, Users};
 
 const SHORTEST_NETWATCH_INTERVAL: Duration = Duration::from_millis(50);
+const SHORTEST_DEMAND_EVERY: Duration = Duration::from_millis(50);
 
 /// What the arguments amount to: all of it makes sense together, and what is required is there.
 ///
@@ -81,6 +82,7 @@ pub(crate) fn check<S>(
     if let (Some(handler), Some(invocation)) = (&parent_hooks.auto_reload_handler, invocation) {
         distrust_program(handler, invocation, &mut faults);
     }
+    demand_every(&data, &mut faults);
     if parent_hooks.on_client_disconnect.is_some() {
         netwatch_interval(&mut data, &mut faults);
     }
@@ -190,6 +192,7 @@ fn live(data: &Data, hooks: &ParentHooks, pool: &Pool) -> Live {
         graceful_timeout: data.settings.graceful_timeout.unwrap_or(defaults::GRACEFUL_TIMEOUT),
         reload_timeout: data.settings.reload_timeout,
         hook_timeout: data.settings.hook_timeout.unwrap_or(defaults::HOOK_TIMEOUT),
+        demand_every: data.settings.demand_every.unwrap_or(defaults::DEMAND_EVERY),
         auto_reload_check_every: data.settings.auto_reload_check_every,
         auto_reload_handler: Reaction::to_changes(hooks.auto_reload_handler.as_ref()),
         on_client_disconnect: Reaction::to_disconnects(hooks.on_client_disconnect.as_ref()),
@@ -257,6 +260,14 @@ fn distrust_program(handler: &Handler, invocation: &Invocation, faults: &mut Fau
 fn concurrency(data: &Data, faults: &mut Faults) {
     if let Some(value) = data.settings.concurrency.filter(|n| !(1..=MOST_AT_ONCE).contains(n)) {
         faults.add("concurrency", format!("must be 1 to {MOST_AT_ONCE}, but is {value}"));
+    }
+}
+
+fn demand_every(data: &Data, faults: &mut Faults) {
+    let given = data.settings.demand_every.filter(|every| !every.is_zero());
+    if given.is_some_and(|every| every < SHORTEST_DEMAND_EVERY) {
+        let shortest = SHORTEST_DEMAND_EVERY.as_millis();
+        faults.add("demand_every", format!("must be at least {shortest} ms"));
     }
 }
 

@@ -45,6 +45,7 @@ pub(super) fn check(data: &Data, hooks: &ParentHooks, faults: &mut Faults) -> Po
     config.start_timeout = settings.start_timeout.unwrap_or(defaults::START_TIMEOUT);
     config.hooks = hooks.set();
     config.hook_timeout = settings.hook_timeout.unwrap_or(defaults::HOOK_TIMEOUT);
+    config.demand_every = settings.demand_every.unwrap_or(defaults::DEMAND_EVERY);
     config.graceful_timeout = settings.graceful_timeout.unwrap_or(defaults::GRACEFUL_TIMEOUT);
     config.reload_timeout = settings.reload_timeout;
     config.max_surge = settings.max_surge.unwrap_or(config.max_surge);

@@ -171,6 +171,7 @@ fn what_has_no_effect_without_children_is_taken_and_named() {
     assert_eq!(without_effect(alone().keep_descendants(true)), ["keep_descendants"]);
     assert_eq!(without_effect(alone().on_timeout(|_| Ok(()))), ["on_timeout"]);
     assert_eq!(without_effect(alone().on_child_exit(|_| Ok(()))), ["on_child_exit"]);
+    assert_eq!(without_effect(alone().demand(|| Ok(0))), ["demand"]);
     let cancel = alone().on_client_disconnect(OnDisconnect::Cancel);
     assert_eq!(without_effect(cancel), ["on_client_disconnect"]);
     let reload = alone().auto_reload_check_every(second).auto_reload_handler(OnChange::Reload);
@@ -211,6 +212,24 @@ fn what_does_nothing_without_another_is_refused() {
     let group = rustix::process::getegid().as_raw().to_string();
     assert_eq!(faults(complete().drop_parent(true).user(me).group(&group)), []);
     assert_eq!(faults(complete().drop_parent(true).group(group)), []);
+}
+
+#[test]
+fn what_waits_is_asked_for_where_a_pool_can_follow_it_and_not_without_a_pause() {
+    let asked = || complete().demand(|| Ok(3));
+    assert_eq!(names(asked()), ["demand"], "there is no scoreboard");
+    let asked = || asked().scoreboard_in_memory(true);
+    assert_eq!(faults(asked()), []);
+    let pauses = [(0, true), (49, true), (50, false), (2000, false)];
+    for (pause, is_wrong) in pauses {
+        let args = asked().demand_every(Duration::from_millis(pause));
+        assert_eq!(!names(args).is_empty(), is_wrong, "{pause} ms");
+    }
+    let (argument, problem) = &faults(complete().demand_every(Duration::from_secs(2)))[0];
+    assert_eq!(
+        (&**argument, &**problem),
+        ("demand_every", "does nothing without demand; set that too")
+    );
 }
 
 #[test]

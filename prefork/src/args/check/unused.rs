@@ -35,10 +35,11 @@ enum Lack {
 
 /// Those that were given of the arguments that are no plain data.
 fn not_plain(data: &Data, hooks: &ParentHooks) -> impl Iterator<Item = Argument> {
-    let table: [(_, _, &[Need]); 5] = [
+    let table: [(_, _, &[Need]); 6] = [
         ("auto_reload_watch", data.auto_reload_watch.is_some(), &[Need::AutoReloadCheckEvery]),
         ("auto_reload_handler", hooks.auto_reload_handler.is_some(), &[Need::AutoReloadCheckEvery]),
         ("on_timeout", hooks.on_timeout.is_some(), &[Need::Children, Need::RequestTimeout]),
+        ("demand", hooks.demand.is_some(), &[Need::Children, Need::Scoreboard]),
         ("on_child_exit", hooks.on_child_exit.is_some(), &[Need::Children]),
         (
             "on_client_disconnect",
@@ -58,6 +59,7 @@ fn is_met(need: Need, data: &Data, hooks: &ParentHooks) -> bool {
         Need::AutoReloadCheckEvery => settings.auto_reload_check_every.is_some(),
         Need::RequestTimeout => settings.request_timeout.is_some(),
         Need::Hook => !hooks.set().is_empty(),
+        Need::Demand => hooks.demand.is_some(),
         Need::OnClientDisconnect => hooks.on_client_disconnect.is_some(),
         Need::User => {
             settings.user.is_some()
@@ -76,6 +78,7 @@ fn lack(need: Need) -> Lack {
         Need::AutoReloadCheckEvery => without("auto_reload_check_every"),
         Need::RequestTimeout => without("request_timeout"),
         Need::Hook => without("a hook that it limits"),
+        Need::Demand => without("demand"),
         Need::OnClientDisconnect => without("on_client_disconnect"),
         Need::User => without("user (or group, or supplementary_groups)"),
     })

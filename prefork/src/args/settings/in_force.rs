@@ -159,6 +159,7 @@ live! {
     graceful_timeout: Duration,
     reload_timeout: Option<Duration>,
     hook_timeout: Duration,
+    demand_every: Duration,
     auto_reload_check_every: Option<Duration>,
     auto_reload_handler: Reaction,
     on_client_disconnect: Reaction,

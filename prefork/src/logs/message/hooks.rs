@@ -20,6 +20,8 @@ messages! {
         "{hook} has not returned in {duration}; not waiting any longer";
     Warn Waiting { hook: Hook, duration: Span } => "waiting for {hook}, up to {duration}; SIGINT ends it";
     Warn CutShort { hook: Hook } => "{hook} is cut short, as a signal asks to stop now";
+    Info Recovered { hook: Hook } => "{hook} works again";
+    Error AnsweredUnasked { hook: Hook } => "{hook} has answered without having been asked; its process is ended";
     Error TooSlow { hook: Hook } => "{hook} is too slow: further calls of it are left out";
     Error LeftOut { hook: Hook, calls: u64 } => "{calls} calls of {hook} were left out";
     Error CallsLost { calls: usize } =>

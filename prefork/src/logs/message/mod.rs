@@ -22,7 +22,7 @@ pub(crate) use clients::ClientMessage;
 pub(crate) use files::FileMessage;
 pub(crate) use fork::ForkMessage;
 pub(crate) use hooks::HookMessage;
-pub(crate) use pool::{Answered, PoolMessage, Waiting};
+pub(crate) use pool::{Answered, PoolMessage, Waiting, WaitingJobs};
 pub(crate) use process::ProcessMessage;
 
 use super::LogLevel;

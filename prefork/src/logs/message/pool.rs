@@ -67,8 +67,11 @@ messages! {
     Info SpawnRecovered { failures: u32 } => "children can be started again, after {failures} failures";
     Warn Crowded { children: Children } =>
         "no further process can be started beside {children}: an old child leaves before a new one is started";
-    Warn AtMaximum { max_children: u32, busy: u32, waiting: Waiting } =>
-        "max_children ({max_children}) reached: {busy} busy{waiting}; raise it if this lasts";
+    Warn AtMaximum { max_children: u32, busy: u32, waiting: Waiting, jobs: WaitingJobs } =>
+        "max_children ({max_children}) reached: {busy} busy{waiting}{jobs}; raise it if this lasts";
+    Warn JobsUnserved { idle: u32, jobs: u32 } =>
+        "{jobs} jobs wait, and {idle} children that count as idle have taken none for 10 s, as those that are stopped or hang: \
+         they count as busy";
     Warn Unserved { idle: u32, waiting: u32 } =>
         "{waiting} connections wait, and {idle} children that count as idle have taken none for a second, as those that are \
          stopped or hang: they count as busy";
@@ -76,8 +79,8 @@ messages! {
         "{idle} children that count as idle have taken nothing for a second in which all others went from one piece of work to \
          the next: they count as busy; look for a Child::idle that is called too early";
     Warn Silent =>
-        "connections wait while every child counts as idle, as none has ever said that it is at work: the pool grows for \
-         them, and will not shrink; accept by Child::accept, or call Child::busy and Child::idle";
+        "work waits while every child counts as idle, as none has ever said that it is at work: the pool grows for it, \
+         and will not shrink; accept by Child::accept, or call Child::busy and Child::idle";
     Info BelowMaximum { duration: Span } => "no longer full: max_children is enough again, after {duration}";
     Info Resized { prefork: u32, max_children: u32 } => "prefork is now {prefork}, of at most {max_children}";
     Warn WithoutEffect { arguments: &'a str } => "prefork is 0, so there are no children: {arguments} have no effect";
@@ -161,6 +164,26 @@ impl Display for Waiting {
         match self.0 {
             Some(1) => f.write_str(", 1 connection waiting"),
             Some(waiting) => write!(f, ", {waiting} connections waiting"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// `, 5 jobs waiting`, if that is known.
+pub(crate) struct WaitingJobs(pub(crate) Option<u32>);
+
+#[cfg(feature = "tracing")]
+impl super::Field for WaitingJobs {
+    fn value(&self) -> impl tracing::Value + '_ {
+        self.0
+    }
+}
+
+impl Display for WaitingJobs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(1) => f.write_str(", 1 job waiting"),
+            Some(jobs) => write!(f, ", {jobs} jobs waiting"),
             None => Ok(()),
         }
     }

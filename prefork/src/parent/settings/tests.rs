@@ -28,6 +28,7 @@ fn live(prefork: u32, max_children: u32) -> Live {
         graceful_timeout: Duration::from_secs(30),
         reload_timeout: None,
         hook_timeout: Duration::from_secs(30),
+        demand_every: Duration::from_secs(1),
         auto_reload_check_every: None,
         auto_reload_handler: Reaction::Unset,
         on_client_disconnect: Reaction::Unset,

@@ -196,6 +196,7 @@ impl Watcher {
                 Action::ArmNudge
                 | Action::Examine { .. }
                 | Action::Observe
+                | Action::AskDemand { .. }
                 | Action::LookForCoreDump { .. }
                 | Action::CheckConnections
                 | Action::EndDescendants
@@ -257,7 +258,8 @@ impl Watcher {
             Hook::OnChildExit
             | Hook::OnTimeout
             | Hook::AutoReloadHandler
-            | Hook::OnClientDisconnect => {}
+            | Hook::OnClientDisconnect
+            | Hook::Demand => {}
         }
     }
 

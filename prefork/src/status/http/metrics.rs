@@ -90,6 +90,8 @@ fn gauges(to: &mut Exposition, report: &Report) {
     let (waiting, limit) = (report.queue.map(|it| it.waiting), report.queue.map(|it| it.limit));
     to.gauge("queue_connections", "Connections that wait to be accepted", waiting);
     to.gauge("queue_limit_connections", "Connections that may wait", limit);
+    let help = "Jobs that wait elsewhere, as the program reports it";
+    to.gauge("waiting_jobs", help, figures.jobs_waiting);
     to.gauge(
         "start_time_seconds",
         "When the daemon was started, since the epoch",
@@ -134,6 +136,7 @@ mod tests {
             "prefork_queue_connections{name=\"hello\"} 2",
             "prefork_queue_limit_connections{name=\"hello\"} 4096",
             "prefork_queue_drops_total{name=\"hello\"} 5",
+            "prefork_waiting_jobs{name=\"hello\"} 12",
             "prefork_start_time_seconds{name=\"hello\"} 1700000000",
             "prefork_children{name=\"hello\",state=\"writing\"} 1",
             "# TYPE prefork_requests counter",

@@ -95,6 +95,7 @@ struct Daemon<'a> {
     queue: Option<u32>,
     queue_limit: Option<u32>,
     queue_dropped: Option<u64>,
+    jobs_waiting: Option<u64>,
     last_failure: Option<LastFailure>,
     counters: serde_json::Map<String, serde_json::Value>,
 }
@@ -148,6 +149,7 @@ impl Report {
                 queue: self.queue.map(|queue| queue.waiting),
                 queue_limit: self.queue.map(|queue| queue.limit),
                 queue_dropped: self.dropped,
+                jobs_waiting: figures.jobs_waiting,
                 last_failure: figures.last_failure.map(LastFailure::new),
                 counters,
             },
@@ -220,7 +222,7 @@ pub(super) mod tests {
         let failure = &daemon["last_failure"];
         assert_eq!((&failure["pid"], &failure["cause"]), (&json!(4007), &json!("killed")));
         assert_eq!((&failure["status"], &failure["signal"]), (&Value::Null, &json!(9)));
-        assert_eq!(daemon["queue_dropped"], 5);
+        assert_eq!((&daemon["queue_dropped"], &daemon["jobs_waiting"]), (&json!(5), &json!(12)));
         assert_eq!((&daemon["pid"], &daemon["uptime_seconds"]), (&json!(3999), &json!(50.0)));
     }
 

@@ -51,6 +51,11 @@ impl Title {
         self.show("hook");
     }
 
+    /// Shows `NAME [demand]` instead, in a forked process.
+    pub(crate) fn become_demand_process(&mut self) {
+        self.show("demand");
+    }
+
     /// Shows `NAME [status]` instead, in a forked process.
     pub(crate) fn become_status_process(&mut self) {
         self.show("status");

@@ -158,6 +158,7 @@ fn another_value_of_each_setting_is_in_force_or_named() {
         ("graceful_timeout", "10", "11"),
         ("reload_timeout", "10", "11"),
         ("hook_timeout", "10", "11"),
+        ("demand_every", "1", "2"),
         ("auto_reload_check_every", "1", "2"),
         ("auto_reload_handler", "\"upgrade\"", "\"reload\""),
         ("on_client_disconnect", "\"cancel\"", "\"nothing\""),

@@ -40,6 +40,9 @@ fn write_figures(to: &mut String, report: &Report) -> fmt::Result {
         let room = format!("of {} in the queue", grouped(queue.limit.into()));
         figure(to, "clients waiting", queue.waiting, &room)?;
     }
+    if let Some(jobs) = figures.jobs_waiting {
+        figure(to, "jobs waiting", grouped(jobs), "as the program reports")?;
+    }
     let rows = report.view.iter().flat_map(|view| &view.rows);
     if let Some(memory) = rows.filter_map(|row| row.memory).reduce(u64::saturating_add) {
         figure(to, "memory", bytes(memory), "of all children")?;
