@@ -55,13 +55,15 @@ fn serve() -> Result<(), BoxError> {
     let server = arguments.next().unwrap_or_else(|| "redis://127.0.0.1/".to_owned());
     let name = arguments.next().unwrap_or_else(|| "jobs".to_owned());
     let queue = Queue::new(&server, name)?;
+    let (asked, mut redis) = (queue.clone(), None);
     let args = Args::new()
         .name("jobs")
         .daemonize(false)
         .scoreboard_in_memory(true)
         .max_children(20)
-        // The pool does not know how many jobs wait. Growing by one, it has one child too many at most.
+        // Between two reports the pool does not know how many jobs wait. Growing by one, it has one child too many at most.
         .spawn_step(1)
+        .demand(move || Ok(asked.waiting(&mut redis)?))
         // What jobs leave in memory is gone with the process.
         .max_requests(1000)
         .after_init(move |init| {

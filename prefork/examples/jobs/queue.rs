@@ -70,6 +70,18 @@ impl Queue {
         Ok(redis)
     }
 
+    /// Returns how many jobs nobody has taken, by a connection that is kept for the next time.
+    pub(crate) fn waiting(&self, kept: &mut Option<Connection>) -> RedisResult<u32> {
+        // One that has failed is not used again.
+        let mut redis = match kept.take() {
+            Some(redis) => redis,
+            None => self.connect()?,
+        };
+        let jobs = redis.llen(&self.name)?;
+        *kept = Some(redis);
+        Ok(jobs)
+    }
+
     /// The key of something that belongs to the queue.
     fn key(&self, what: &str) -> String {
         format!("{}:{what}", self.name)

@@ -212,3 +212,23 @@ fn disconnects_are_counted() {
     wait_for_count(&scene, "deaths_signalled", 1);
     daemon.stop_in_order();
 }
+
+/// The reports of the program, and that there are none.
+#[test]
+fn how_many_jobs_wait_is_shown_as_the_program_reports_it() {
+    let scene = scene!();
+    let page = scene.page().to_string();
+    let probe = scene.probe().board().args(["--status-listen", &page, "--jobs", "12"]);
+    let daemon = probe.args(["--prefork", "1", "--max-children", "2"]).daemon();
+    wait_until(PATIENCE, "it was reported", || json(&scene)["daemon"]["jobs_waiting"] == 12);
+    assert_eq!(json(&scene)["owner"]["jobs_waiting"], 12);
+    assert!(get(&scene, "/metrics").body.contains("prefork_waiting_jobs{name=\"probe\"} 12\n"));
+    assert!(get(&scene, "/status").body.contains("<dt>jobs waiting</dt><dd>12<"));
+    daemon.stop_in_order();
+    let daemon = scene.probe().board().args(["--status-listen", &page]).daemon();
+    let found = json(&scene);
+    assert!(found["daemon"]["jobs_waiting"].is_null() && found["owner"]["jobs_waiting"].is_null());
+    assert!(!get(&scene, "/metrics").body.contains("waiting_jobs"));
+    assert!(!get(&scene, "/status").body.contains("jobs waiting"));
+    daemon.stop_in_order();
+}

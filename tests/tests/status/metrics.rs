@@ -62,7 +62,15 @@ fn every_metric_is_in_the_manual() {
     let daemon = with_a_failed_child(&scene);
     let command = scene.tool(env!("CARGO_BIN_EXE_prefork-command")).args(["metrics"]);
     let command = command.args([scene.path("scoreboard")]).finish().stdout;
-    let text = get(&scene, "/metrics").body + &command;
+    let mut text = get(&scene, "/metrics").body + &command;
+    daemon.stop_in_order();
+    // One that reports jobs.
+    let page = scene.page().to_string();
+    let probe = scene.probe().board().args(["--status-listen", &page, "--jobs", "3"]);
+    let daemon = probe.args(["--prefork", "1", "--max-children", "2"]).daemon();
+    let name = "prefork_waiting_jobs{name=\"probe\"}";
+    wait_until(PATIENCE, "they are reported", || value(&scene, name) == Some(3.0));
+    text += &get(&scene, "/metrics").body;
     let written: BTreeSet<&str> =
         text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()).collect();
     let (_, section) = MANUAL.split_once("\n# Metrics\n").expect("a section");
