@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use crate::children;
+use crate::{Process, children};
 
 /// How long between two looks.
 const PAUSE: Duration = Duration::from_millis(10);
@@ -79,6 +79,7 @@ fn count(parent: u32, stop: &AtomicBool) -> Population {
 }
 
 fn living(parent: u32) -> BTreeSet<u32> {
-    let alive = children(parent).into_iter().filter(|child| !child.is_zombie());
+    let is_child = |child: &Process| !child.is_zombie() && !child.is_demand_process();
+    let alive = children(parent).into_iter().filter(is_child);
     alive.map(|child| child.pid).collect()
 }

@@ -11,7 +11,7 @@ use std::{
 
 use rustix::process::{Pid, Signal, kill_process_group};
 
-use crate::{Daemon, End, PATIENCE, Scene, Terminal, children, reaper, wait_until};
+use crate::{Daemon, End, PATIENCE, Process, Scene, Terminal, children, reaper, wait_until};
 
 /// A program about to be started.
 #[derive(Clone, Debug)]
@@ -245,10 +245,11 @@ impl<'a> Running<'a> {
         reaper::end_of(self.pid)
     }
 
-    /// Returns the pids of its children that are alive.
+    /// Returns the pids of its children that are alive, but not of the process that is asked how many jobs wait.
     #[must_use]
     pub fn living(&self) -> Vec<u32> {
-        let alive = children(self.pid).into_iter().filter(|child| !child.is_zombie());
+        let is_child = |child: &Process| !child.is_zombie() && !child.is_demand_process();
+        let alive = children(self.pid).into_iter().filter(is_child);
         alive.map(|child| child.pid).collect()
     }
 

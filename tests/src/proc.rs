@@ -32,6 +32,12 @@ pub struct Process {
 }
 
 impl Process {
+    /// Returns whether it is the process of a daemon that is asked how many jobs wait.
+    #[must_use]
+    pub fn is_demand_process(&self) -> bool {
+        self.command_line().ends_with("[demand]")
+    }
+
     /// Returns whether it has ended and waits to be reaped.
     #[must_use]
     pub fn is_zombie(&self) -> bool {
