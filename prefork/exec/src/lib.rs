@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod check;
+mod demand;
 mod door;
 mod environment;
 mod handed;
@@ -22,6 +23,7 @@ mod template;
 mod testing;
 
 pub use check::{Identity, LIMITS, ProgramFault, limit_name};
+pub use demand::Demand;
 pub use program::{Listen, Output, Program, Ready, Stdin};
 pub use run::attach;
 pub use sockets::Sockets;

@@ -4,6 +4,8 @@ use std::{collections::BTreeMap, ffi::OsString, path::PathBuf, time::Duration};
 
 use nix::sys::{resource::Resource, signal::Signal};
 
+use crate::Demand;
+
 /// A program that each child runs, as it is to be run.
 ///
 /// In arguments, in values of the environment, in [`directory`](Self::directory), and in addresses of [`Ready`], `{fd}`, `{path}`,
@@ -31,6 +33,8 @@ pub struct Program {
     pub stop_signal: Signal,
     /// What is run, with the same placeholders, instead of sending that signal.
     pub stop_command: Option<Vec<OsString>>,
+    /// What reports how many jobs wait for it elsewhere than at its sockets; see [`Args::demand`](prefork::Args::demand).
+    pub demand: Option<Demand>,
     /// Memory, of all its processes together, above which it is replaced, in bytes.
     pub max_memory: Option<u64>,
     /// Limits for its resources, soft and hard alike.
@@ -110,6 +114,7 @@ impl Program {
             output: Output::default(),
             stop_signal: Signal::SIGTERM,
             stop_command: None,
+            demand: None,
             max_memory: None,
             limits: Vec::new(),
             origins: BTreeMap::new(),

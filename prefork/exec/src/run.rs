@@ -16,7 +16,7 @@ use rustix::{
 };
 
 use crate::{
-    Identity, Program, ProgramFault, Sockets,
+    Identity, Program, ProgramFault, Sockets, demand,
     leave::Leaving,
     look::Tree,
     notify::NotifySocket,
@@ -50,7 +50,7 @@ pub fn attach(program: Program, mut args: Args) -> Args<Sockets> {
         let place = program.origins.get(argument).cloned();
         args = args.refuse(place.unwrap_or_else(|| argument.to_owned()), problem);
     }
-    args = program.declare(args);
+    args = demand::attach(&program, program.declare(args));
     let given = args.given();
     let graceful = given.graceful_timeout.unwrap_or(GRACEFUL_TIMEOUT);
     let limit = given.reload_timeout.map_or(graceful, |limit| limit.min(graceful));

@@ -18,7 +18,7 @@ use prefork::Init;
 use prefork_core::one_line;
 
 use crate::{
-    Listen, Program, Ready, Stdin,
+    Demand, Listen, Program, Ready, Stdin,
     template::{Template, TemplateError},
 };
 pub(crate) use executable::find;
@@ -62,6 +62,7 @@ impl Program {
             let Some(command) = command else { continue };
             self.check_command(argument, command, directory.as_deref(), identity, &mut faults);
         }
+        self.check_demand(directory.as_deref(), identity, &mut faults);
         self.check_stop_signal(&mut faults);
         self.check_limits(&mut faults);
         if self.max_memory == Some(0) {
@@ -125,6 +126,16 @@ impl Program {
         let Ok(program) = self.first(&command[0]) else { return };
         if let Err(problem) = find(&program, self.search_path().as_deref(), directory, identity) {
             faults.add(argument, problem);
+        }
+    }
+
+    fn check_demand(&self, directory: Option<&Path>, identity: &Identity, faults: &mut Faults) {
+        let Some(Demand::Command(words)) = &self.demand else { return };
+        let Some(program) = words.first().filter(|program| !program.is_empty()) else {
+            return faults.add("demand", "is empty; give a command that prints how many jobs wait");
+        };
+        if let Err(problem) = find(program, self.search_path().as_deref(), directory, identity) {
+            faults.add("demand", problem);
         }
     }
 

@@ -30,7 +30,7 @@ fn nothing_is_wrong_with_a_program_that_can_be_run() {
 #[test]
 fn each_fault_is_named_with_its_argument() {
     type Change = fn(&mut Program);
-    let table: [(Change, &str); 19] = [
+    let table: [(Change, &str); 21] = [
         (|it| it.command.clear(), "command: is empty; give a program, as `-- uvicorn app:app`"),
         (
             |it| it.command.push("--fd={fdd}".into()),
@@ -96,6 +96,14 @@ fn each_fault_is_named_with_its_argument() {
         (
             |it| it.stop_signal = Signal::SIGSTOP,
             "stop_signal: SIGSTOP ends no program; give SIGTERM, SIGINT or SIGQUIT",
+        ),
+        (
+            |it| it.demand = Some(Demand::Command(Vec::new())),
+            "demand: is empty; give a command that prints how many jobs wait",
+        ),
+        (
+            |it| it.demand = Some(Demand::Command(vec!["/no/such/program".into()])),
+            "demand: there is no file /no/such/program",
         ),
         (|it| it.max_memory = Some(0), "max_memory: must be at least 1; leave it out for no limit"),
     ];
