@@ -1,7 +1,7 @@
 //! What is to be run, as settings that a reload hands to children.
 //!
 //! A reload executes `prefork` once more to read the settings, and what that process makes of them has to reach children
-//! that the old parent forks: as texts. The sockets stay those of the parent, so where to listen takes an upgrade.
+//! that the old parent forks: as texts. The sockets stay those of the parent, so where to listen takes an upgrade, and so does whom the parent asks for jobs.
 
 use std::{
     ffi::{OsStr, OsString},
@@ -23,7 +23,7 @@ impl Program {
         for (name, text) in self.texts() {
             args = args.own_setting(name, text);
         }
-        args.own_fixed_setting("listen", &self.listen)
+        args.own_fixed_setting("listen", &self.listen).own_fixed_setting("demand", &self.demand)
     }
 
     /// Returns what this child is to run: what was declared when it was started.
@@ -206,8 +206,9 @@ mod tests {
             stop_command: _,
             max_memory: _,
             limits: _,
-            // Takes an upgrade.
+            // Take an upgrade.
             listen: _,
+            demand: _,
             // For messages at the start.
             origins: _,
         } = program();

@@ -94,7 +94,7 @@ fn switch(flag: Arg) -> Arg {
 
 fn hint(value: &str) -> ValueHint {
     match value {
-        "FILE" | "GLOB" => ValueHint::FilePath,
+        "FILE" | "GLOB" | "PATH" => ValueHint::FilePath,
         "DIR" => ValueHint::DirPath,
         "USER" => ValueHint::Username,
         _ => ValueHint::Unknown,

@@ -38,7 +38,7 @@ pub(super) const COMMAND: Own =
     Own { name: "command", flag: "", value: "PROGRAM", help: "", kind: Kind::Command };
 
 /// The settings that have flags, in the order of the help.
-pub(super) const OWN: [Own; 12] = [
+pub(super) const OWN: [Own; 15] = [
     Own {
         name: "listen",
         flag: "listen",
@@ -111,6 +111,27 @@ pub(super) const OWN: [Own; 12] = [
         value: "COMMAND",
         help: "What is run to have the program finish and end, in the place of that signal, as 'kill -QUIT {pid}'",
         kind: Kind::Command,
+    },
+    Own {
+        name: "demand_command",
+        flag: "demand-command",
+        value: "COMMAND",
+        help: "What prints how many jobs wait elsewhere than at a socket, as 'redis-cli llen jobs'; the pool follows that",
+        kind: Kind::Command,
+    },
+    Own {
+        name: "demand_file",
+        flag: "demand-file",
+        value: "FILE",
+        help: "File that begins with how many jobs wait",
+        kind: Kind::One,
+    },
+    Own {
+        name: "demand_socket",
+        flag: "demand-socket",
+        value: "PATH",
+        help: "UNIX socket at which whoever connects reads how many jobs wait",
+        kind: Kind::One,
     },
     Own {
         name: "limits",

@@ -12,7 +12,7 @@ use std::{
 use nix::sys::signal::Signal;
 use prefork::{Settings, SettingsError, WatchList, read_settings};
 use prefork_core::one_line;
-use prefork_exec::{LIMITS, Listen, Output, Program, Ready, Stdin, literal};
+use prefork_exec::{Demand, LIMITS, Listen, Output, Program, Ready, Stdin, literal};
 
 use super::{
     env_file,
@@ -44,6 +44,9 @@ pub(super) fn make(
         given.iter().partition(|given| given.own.name == "env_file");
     for given in files.into_iter().chain(others) {
         let label = given.origin.label(given.own);
+        if given.own.name.starts_with("demand_") {
+            made.program.origins.insert("demand", label.clone());
+        }
         made.program.origins.insert(given.own.name, label);
         let result = match given.own.name {
             "env_file" => made.read_env_files(given, refused)?,
@@ -76,6 +79,9 @@ impl Made {
             "command" => program.command.clone_from(&given.texts),
             "stop_command" => program.stop_command = Some(given.texts.clone()),
             "listen" => program.listen = each(given, parse_listen)?,
+            "demand_command" => self.ask(Demand::Command(given.texts.clone()))?,
+            "demand_file" => self.ask(Demand::File(path(given)?))?,
+            "demand_socket" => self.ask(Demand::Socket(path(given)?))?,
             "stdin_socket" => {
                 let is_on = one(given).and_then(parse_switch)?;
                 program.stdin = if is_on { Stdin::Socket } else { Stdin::Null };
@@ -89,10 +95,7 @@ impl Made {
                 }
             }
             "directory" => {
-                let directory = PathBuf::from(&given.texts[0]);
-                let directory = std::path::absolute(&directory)
-                    .map_err(|error| format!("cannot be made absolute: {error}"))?;
-                program.directory = Some(directory);
+                program.directory = Some(path(given)?);
             }
             "stop_signal" => program.stop_signal = one(given).and_then(parse_signal)?,
             "limits" => {
@@ -105,6 +108,17 @@ impl Made {
             other => return Err(format!("nothing is made of {other}")),
         }
         Ok(())
+    }
+
+    /// Has it asked how many jobs wait.
+    fn ask(&mut self, demand: Demand) -> Result<(), String> {
+        match self.program.demand.replace(demand) {
+            None => Ok(()),
+            Some(_) => {
+                Err("is one way too many: a command, a file or a socket says how many jobs wait"
+                    .to_owned())
+            }
+        }
     }
 
     /// Reads files of variables. That one cannot be read is an error, as of a file of settings: it decides as much.
@@ -131,6 +145,12 @@ impl Made {
 
 fn one(given: &Given) -> Result<&str, String> {
     given.texts.first().and_then(|text| text.to_str()).ok_or_else(|| "must be UTF-8".to_owned())
+}
+
+/// A path, taken from the directory in which this process was started.
+fn path(given: &Given) -> Result<PathBuf, String> {
+    let path = given.texts.first().map(Path::new).unwrap_or(Path::new(""));
+    std::path::absolute(path).map_err(|error| format!("cannot be made absolute: {error}"))
 }
 
 fn each<T>(given: &Given, parse: impl Fn(&str) -> Result<T, String>) -> Result<Vec<T>, String> {
@@ -268,6 +288,7 @@ mod tests {
             ("directory", &["/srv"]),
             ("stop_signal", &["sigquit"]),
             ("stop_command", &["kill", "{pid}"]),
+            ("demand_file", &["/run/jobs"]),
             ("limits", &["nofile=64", "as=2G", "core=unlimited", "nofile=65"]),
             ("watch", &["/etc/*.conf"]),
         ]);
@@ -287,6 +308,8 @@ mod tests {
         assert_eq!(program.directory.as_deref(), Some(Path::new("/srv")));
         assert_eq!(program.stop_signal, Signal::SIGQUIT);
         assert_eq!(program.stop_command, Some(vec!["kill".into(), "{pid}".into()]));
+        assert_eq!(program.demand, Some(Demand::File("/run/jobs".into())));
+        assert_eq!(program.origins["demand"], "--demand-file");
         let limits: Vec<_> =
             program.limits.iter().map(|(it, n)| (prefork_exec::limit_name(*it), *n)).collect();
         assert_eq!(limits, [("as", 2 << 30), ("core", u64::MAX), ("nofile", 65)]);
@@ -353,6 +376,15 @@ mod tests {
         ] {
             assert_eq!(made(&[(name, &[text])]).1, [expected]);
         }
+    }
+
+    #[test]
+    fn one_way_says_how_many_jobs_wait() {
+        let (made, refused) =
+            made(&[("demand_command", &["redis-cli", "llen", "x"]), ("demand_socket", &["/x"])]);
+        let expected = "--demand-socket: is one way too many: a command, a file or a socket says how many jobs wait";
+        assert_eq!(refused, [expected]);
+        assert_eq!(made.program.demand, Some(Demand::Socket("/x".into())));
     }
 
     #[test]

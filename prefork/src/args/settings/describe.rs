@@ -111,6 +111,7 @@ const LIST: &[Setting] = &[
         "Time that a child may take to finish its request when it is replaced [default: as long as it takes]",
     ),
     with("hook_timeout", "TIME", "Time that one call of a hook may take [default: 30s]"),
+    with("demand_every", "TIME", "Time between two questions how many jobs wait [default: 1s]"),
     with(
         "auto_reload_check_every",
         "TIME",

@@ -133,3 +133,28 @@ fn a_reload_runs_what_the_file_says_by_then() {
     scene.wait_for_line("settings that have changed and take an upgrade (SIGUSR2): listen; what was set before stays in force");
     running.stop_in_order();
 }
+
+/// Workers that listen nowhere are as many as the jobs that wait ask for.
+#[test]
+fn workers_follow_what_a_file_says_of_jobs() {
+    let scene = scene!();
+    fs::write(scene.path("waiting"), "20\n").expect("written");
+    let flags =
+        ["--name", "workers", "--prefork", "1", "--max-children", "4", "--demand-every", "0.1"];
+    let running = prefork(&scene)
+        .args(flags)
+        .args(["--calm-time", "0.3", "--retire-pace", "0.1", "--demand-file", "waiting"])
+        .path("--error-log-path", "error.log")
+        .args(["--", "/bin/sh", "-c", "while :; do sleep 0.1; done"])
+        .start();
+    let status = || {
+        let status = command(&scene, "status workers").variable("PREFORK_PATH", scene.path("run"));
+        status.finish().stdout
+    };
+    wait_until(PATIENCE, "there are as many workers as may be", || {
+        status().contains(": 4 children of 1 to 4")
+    });
+    fs::write(scene.path("waiting"), "0\n").expect("written");
+    wait_until(PATIENCE, "there is one again", || status().contains(": 1 child of 1 to 4"));
+    running.stop_in_order();
+}
