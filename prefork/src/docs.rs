@@ -56,3 +56,9 @@ pub mod python {}
 
 #[doc = include_str!("../docs/perl.md")]
 pub mod perl {}
+
+#[doc = include_str!("../docs/recipes.md")]
+pub mod recipes {}
+
+#[doc = include_str!("../docs/coming_from.md")]
+pub mod coming_from {}

@@ -1,13 +1,16 @@
-//! What runs each of the programs, and how.
+//! What runs each of the programs, and how: by the file of settings that the page of recipes shows.
 
-use std::{net::SocketAddr, path::Path, process::Command};
+use std::{fs, net::SocketAddr, path::Path, process::Command};
 
 use prefork_tests::{
     Daemon, Lack, Launch, PATIENCE, Running, Scene, output, require_tool, skip, wait_until,
 };
 
+/// What is tested.
+const PAGE: &str = include_str!("../../../prefork/docs/recipes.md");
+
 /// Where the programs are.
-const PROGRAMS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/programs");
+pub(crate) const PROGRAMS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/programs");
 
 /// Python of the system, which has the modules that the system's packages bring.
 const PYTHON: &str = "/usr/bin/python3";
@@ -38,7 +41,7 @@ impl Runtime {
     #[track_caller]
     fn is_there(self) -> bool {
         match self {
-            Self::Uvicorn => require_module("uvicorn") && require_module("starlette"),
+            Self::Uvicorn => require_tool("uvicorn") && require_module("starlette"),
             Self::Gunicorn => require_tool("gunicorn"),
             Self::Node => require_tool("node"),
             Self::Php => require_tool("php-cgi") && require_tool("nginx"),
@@ -57,31 +60,18 @@ impl Runtime {
         }
     }
 
-    /// The flags of `prefork run` that it needs, and the command.
-    fn words(self, scene: &Scene) -> (Vec<String>, Vec<String>) {
-        let file = |name: &str| format!("{PROGRAMS}/{name}");
-        let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
-        let app = ["--app-dir", PROGRAMS, "--log-level", "warning", "asgi:app"];
-        let flags: Vec<String> = match self {
-            Self::Starman => words(&["--stop-signal", "QUIT"]),
-            Self::Php => words(&["--stdin-socket"]),
-            _ => Vec::new(),
-        };
-        let command: Vec<String> = match self {
-            Self::Uvicorn => {
-                words(&[&[PYTHON, "-m", "uvicorn", "--fd", "{fd}"], &app[..]].concat())
-            }
-            Self::Gunicorn => {
-                words(&["gunicorn", "--workers", "1", "--chdir", PROGRAMS, "wsgi:app"])
-            }
-            Self::Node => words(&["node", &file("server.mjs")]),
-            Self::Php => words(&["php-cgi"]),
-            Self::Perl => words(&["perl", &file("daemon.pl")]),
-            Self::Starman => words(&["starman", "--workers", "1", &file("app.psgi")]),
-            Self::Go => vec![compiled(scene)],
-            Self::Puma => words(&["puma", "-q", "-b", "tcp://{path}", &file("config.ru")]),
-        };
-        (flags, command)
+    /// The heading of its section in the page.
+    fn heading(self) -> &'static str {
+        match self {
+            Self::Uvicorn => "uvicorn",
+            Self::Gunicorn => "gunicorn",
+            Self::Node => "Node",
+            Self::Php => "PHP",
+            Self::Perl => "Perl",
+            Self::Starman => "Starman",
+            Self::Go => "Go",
+            Self::Puma => "Ruby",
+        }
     }
 
     /// Starts two of them, and what clients reach them through; says that the test is skipped if it is not here.
@@ -92,9 +82,10 @@ impl Runtime {
         }
         let front = (self == Self::Php).then(|| nginx(scene));
         let address = if front.is_some() { scene.other_address() } else { scene.address() };
-        let (own, command) = self.words(scene);
-        let command_line = prefork(scene, address).args(own).args(flags).args(["--"]).args(command);
-        let daemon = command_line.start().ready();
+        let folder = if self == Self::Go { compiled(scene) } else { PROGRAMS.to_owned() };
+        write_recipe(scene, self.heading(), &folder);
+        let prefork = prefork(scene).args(["--listen", &address.to_string()]).args(flags);
+        let daemon = prefork.args(["app.toml"]).start().ready();
         Some(Served { scene, daemon, front })
     }
 }
@@ -130,26 +121,34 @@ impl Served<'_> {
     }
 }
 
-/// `prefork run` as all these tests start it.
-pub(crate) fn prefork(scene: &Scene, address: SocketAddr) -> Launch<'_> {
-    let bare = scene.tool(env!("CARGO_BIN_EXE_prefork-command")).args(["run"]);
-    bare.args(["--listen", &address.to_string(), "--prefork", "2"]).paths().board()
+/// `prefork run` as all these tests start it, which goes on with flags and the file.
+pub(crate) fn prefork(scene: &Scene) -> Launch<'_> {
+    scene
+        .tool(env!("CARGO_BIN_EXE_prefork-command"))
+        .args(["run", "--prefork", "2"])
+        .paths()
+        .board()
 }
 
-/// Compiles the server of Go, and returns where it is.
+/// Writes the file of settings that a section of the page shows into `app.toml`, for programs in `folder`.
+#[track_caller]
+pub(crate) fn write_recipe(scene: &Scene, heading: &str, folder: &str) {
+    let (_, section) = PAGE.split_once(&format!("\n# {heading}\n")).expect("a section");
+    let (_, block) = section.split_once("```toml\n").expect("it shows a file of settings");
+    let (file, _) = block.split_once("```").expect("the block has an end");
+    fs::write(scene.path("app.toml"), file.replace("/srv/app", folder)).expect("written");
+}
+
+/// Compiles the server of Go, and returns the folder in which it is.
 #[track_caller]
 fn compiled(scene: &Scene) -> String {
-    let program = scene.path("server").to_string_lossy().into_owned();
-    let build =
-        scene.tool("go").variable("GOCACHE", scene.path("cache")).variable("GOFLAGS", "-p=1");
-    let build = build.args(["build", "-o", &program, &format!("{PROGRAMS}/server.go")]).start();
+    let folder = scene.path("").to_string_lossy().into_owned();
+    let go = scene.tool("go").variable("GOCACHE", scene.path("cache")).variable("GOFLAGS", "-p=1");
+    let build = go.args(["build", "-o", "server", &format!("{PROGRAMS}/server.go")]).start();
     wait_until(PATIENCE * 6, "Go has compiled it", || build.end().is_some());
-    assert!(
-        build.end().is_some_and(prefork_tests::End::is_success),
-        "Go: {}",
-        scene.read("1.stderr")
-    );
-    program
+    let end = build.end().expect("it has ended");
+    assert!(end.is_success(), "Go {end}");
+    folder
 }
 
 /// Starts nginx as a single process in front of FastCGI programs.
@@ -172,7 +171,7 @@ fn nginx(scene: &Scene) -> Running<'_> {
          fastcgi_param REDIRECT_STATUS 200;\n\
          }}\n}}\n}}\n"
     );
-    std::fs::write(scene.path("nginx.conf"), settings).expect("written");
+    fs::write(scene.path("nginx.conf"), settings).expect("written");
     let prefix = scene.path("").to_string_lossy().into_owned();
     scene.tool("nginx").args(["-p", &prefix, "-e", "stderr", "-c", "nginx.conf"]).start()
 }

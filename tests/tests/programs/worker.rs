@@ -4,7 +4,7 @@ use prefork_tests::{Daemon, PATIENCE, Scene, require_tool, scene, wait_until};
 use redis::{Commands, Connection};
 use rustix::process::Signal;
 
-use crate::runtime::require_module;
+use crate::runtime::{PROGRAMS, prefork, require_module, write_recipe};
 
 /// A list of jobs is worked off by programs that finish the job in hand when they are sent `SIGTERM`: no reload and no stop
 /// loses a job, or does one twice.
@@ -15,13 +15,14 @@ fn workers_of_a_queue_lose_no_job() {
     }
     let scene = scene!();
     let (mut redis, server) = start_redis(&scene);
-    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/programs/worker.py");
-    let command = scene.tool(env!("CARGO_BIN_EXE_prefork-command")).args(["run", "--prefork", "2"]);
+    write_recipe(&scene, "A worker of a queue", PROGRAMS);
     let address = scene.other_address();
     let variables =
         [format!("REDIS_HOST={}", address.ip()), format!("REDIS_PORT={}", address.port())];
-    let command = command.args(variables.iter().flat_map(|it| ["--env", it])).paths().board();
-    let running = command.args(["--", "/usr/bin/python3", script]).start();
+    let prefork = prefork(&scene).args(variables.iter().flat_map(|it| ["--env", it]));
+    // The system's Python, which has the module.
+    let prefork = prefork.variable("PATH", "/usr/bin:/bin");
+    let running = prefork.args(["app.toml"]).start();
     let daemon: Daemon<'_> = running.ready();
     for _ in 0..40 {
         let () = redis.lpush("jobs", "50").expect("pushed");
