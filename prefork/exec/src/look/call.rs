@@ -39,8 +39,10 @@ impl Process {
         let mut buffer = [0; 256];
         let name = format!("task/{}/syscall", thread.as_raw_nonzero());
         let text = match self.read(&name, &mut buffer) {
-            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => return Err(error),
-            // The thread has ended.
+            // One that ends belongs to nobody any more.
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied && !self.ends(thread) => {
+                return Err(error);
+            }
             Err(_) => return Ok(Call::None),
             Ok(text) => text,
         };

@@ -179,7 +179,8 @@ fn each_socket(
             }
         });
         match read.and(done) {
-            Err(_) if !process.exists() => {}
+            // What ends belongs to nobody any more.
+            Err(_) if process.is_ending() => {}
             other => other?,
         }
     }

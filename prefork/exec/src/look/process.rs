@@ -53,8 +53,16 @@ impl Process {
     }
 
     /// Returns whether it is ending, or has: its memory is given back before its descriptors are closed.
+    ///
+    /// What is in its directory belongs to root from then on, so that to read it is forbidden to others.
     pub(crate) fn is_ending(&self) -> bool {
         self.resident().is_none_or(|bytes| bytes == 0)
+    }
+
+    /// Returns whether one of its threads is ending, or has.
+    pub(super) fn ends(&self, thread: Pid) -> bool {
+        let name = format!("task/{}/statm", thread.as_raw_nonzero());
+        self.pages(&name).is_none_or(|pages| pages == 0)
     }
 
     /// Returns whether it was not reaped yet.
@@ -95,10 +103,14 @@ impl Process {
 
     /// Returns the memory that is resident, in bytes.
     pub(crate) fn resident(&self) -> Option<u64> {
+        self.pages("statm").map(|pages| pages * rustix::param::page_size() as u64)
+    }
+
+    /// Returns how many pages are resident, see `proc_pid_statm(5)`.
+    fn pages(&self, name: &str) -> Option<u64> {
         let mut buffer = [0; 128];
-        let text = self.read("statm", &mut buffer).ok()?;
-        let pages: u64 = std::str::from_utf8(text).ok()?.split(' ').nth(1)?.parse().ok()?;
-        Some(pages * rustix::param::page_size() as u64)
+        let text = self.read(name, &mut buffer).ok()?;
+        std::str::from_utf8(text).ok()?.split(' ').nth(1)?.parse().ok()
     }
 
     /// Reads a file of its directory into `buffer`, as much of it as there is room.

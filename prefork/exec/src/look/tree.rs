@@ -91,7 +91,7 @@ impl Tree {
         self.processes.iter().all(|process| {
             let mut all = true;
             let read = process.states(|state| all &= states.contains(&state));
-            all && (read.is_ok() || !process.exists())
+            all && (read.is_ok() || process.is_ending())
         })
     }
 

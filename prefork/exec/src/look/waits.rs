@@ -38,7 +38,7 @@ impl Tree {
         let mut waiting = Vec::new();
         for process in self.processes() {
             match process.waits_at(listeners, &mut waiting) {
-                Err(_) if !process.exists() => {}
+                Err(_) if process.is_ending() => {}
                 other => other?,
             }
         }
