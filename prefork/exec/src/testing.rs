@@ -107,6 +107,16 @@ impl Drop for Fixture {
     }
 }
 
+/// Returns whether a program is installed, and prints that a test is skipped if it is not.
+pub(crate) fn is_installed(program: &str) -> bool {
+    let found = Command::new(program).arg("--version").stdout(Stdio::null()).status().is_ok();
+    assert!(found || std::env::var_os("PREFORK_NO_SKIP").is_none(), "{program} is not installed");
+    if !found {
+        println!("SKIPPED: {program} is not installed");
+    }
+    found
+}
+
 /// Waits until something holds, for at most 20 s.
 pub(crate) fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
     let begun = Instant::now();

@@ -11,7 +11,7 @@ use std::{
 use nix::sys::signal;
 
 use super::*;
-use crate::testing::{ECHO, Fixture, ask, wait_until};
+use crate::testing::{ECHO, Fixture, ask, is_installed, wait_until};
 
 /// Each serves requests of 5 ms, and has no handler of the signal to stop.
 const ACCEPTS: &str = "
@@ -124,6 +124,11 @@ while (my $connection = $listener->accept()) {
     close $connection;
 }
 ";
+
+const NODE: &str = "
+require('net').createServer(connection =>
+    connection.once('data', () => setTimeout(() => connection.end('ok'), 5)).on('error', () => {})
+).listen({fd: 0})";
 
 /// Stops a program as the main loop does, and returns what is known of that and how it has ended.
 fn stop(fixture: &mut Fixture, treatment: Treatment, patience: Duration) -> (Stopped, ExitStatus) {
@@ -265,6 +270,13 @@ fn a_program_behind_a_shell_loses_no_request() {
 #[test]
 fn a_perl_program_loses_no_request() {
     loses_nothing(&["perl", "-e", PERL]);
+}
+
+#[test]
+fn a_node_program_loses_no_request() {
+    if is_installed("node") {
+        loses_nothing(&["node", "-e", NODE]);
+    }
 }
 
 #[test]
