@@ -1,8 +1,15 @@
 use std::{
+    fs,
     io::{Read, Write},
     net::{SocketAddr, TcpListener, TcpStream},
-    os::{fd::AsFd, unix::process::ExitStatusExt},
-    process::ExitStatus,
+    os::{
+        fd::AsFd,
+        unix::{
+            fs::PermissionsExt,
+            process::{CommandExt, ExitStatusExt},
+        },
+    },
+    process::{Command, ExitStatus},
     sync::atomic::{AtomicBool, AtomicU64, Ordering},
     thread,
     time::Instant,
@@ -277,6 +284,34 @@ fn a_node_program_loses_no_request() {
     if is_installed("node") {
         loses_nothing(&["node", "-e", NODE]);
     }
+}
+
+/// Children run as another user than root, which is not allowed to read of processes that end.
+#[test]
+fn a_program_of_another_user_loses_no_request() {
+    if !rustix::process::geteuid().is_root() {
+        println!("SKIPPED: only root can become another user");
+        return;
+    }
+    let folder = tempfile::tempdir().expect("a directory");
+    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).expect("set");
+    let program = folder.path().join("tests");
+    fs::copy(std::env::current_exe().expect("this one"), &program).expect("copied");
+    let tests = [
+        "a_program_that_forks_loses_no_request",
+        "an_event_loop_loses_no_request",
+        "a_program_behind_a_shell_loses_no_request",
+    ];
+    let output = Command::new(program)
+        .args(["--exact", "--test-threads=1", "--nocapture"])
+        .args(tests.map(|test| format!("stop::tests::{test}")))
+        .current_dir("/")
+        .uid(65534)
+        .gid(65534)
+        .output()
+        .expect("started");
+    let printed = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(printed.contains("3 passed"), "{printed}{}", String::from_utf8_lossy(&output.stderr));
 }
 
 #[test]
