@@ -152,10 +152,10 @@ mod tests {
 
     use super::*;
 
-    fn ask(demand: Demand) -> Result<u32, String> {
+    fn ask(demand: &Demand) -> Result<u32, String> {
         let mut program = Program::new(["true"]);
         program.env.push(("JOBS".into(), "7".into()));
-        let asked = Asked::new(&demand, &program);
+        let asked = Asked::new(demand, &program);
         asked.ask().map_err(|error| ErrorChain(&error).to_string())
     }
 
@@ -173,7 +173,7 @@ mod tests {
             ("echo 99999999999", u32::MAX),
             ("echo 4; head -c 300000 /dev/zero", 4),
         ] {
-            assert_eq!(ask(command(&["sh", "-c", script])), Ok(jobs), "{script}");
+            assert_eq!(ask(&command(&["sh", "-c", script])), Ok(jobs), "{script}");
         }
     }
 
@@ -188,7 +188,7 @@ mod tests {
             (&["/no/such/program"], "cannot run \"/no/such/program\": No such file or directory"),
         ];
         for (words, expected) in table {
-            let error = ask(command(words)).expect_err("no number");
+            let error = ask(&command(words)).expect_err("no number");
             assert!(error.starts_with(expected), "{error}");
         }
     }
@@ -197,14 +197,14 @@ mod tests {
     fn a_file_begins_with_how_many_wait() {
         let folder = tempfile::tempdir().expect("made");
         let path = folder.path().join("jobs");
-        let error = ask(Demand::File(path.clone())).expect_err("it is not there");
+        let error = ask(&Demand::File(path.clone())).expect_err("it is not there");
         assert!(error.starts_with(&format!("cannot read {}: No such file", path.display())));
         for (text, jobs) in [("20\n", Ok(20)), (" 0", Ok(0)), ("1 2 3", Ok(1))] {
             fs::write(&path, text).expect("written");
-            assert_eq!(ask(Demand::File(path.clone())), jobs);
+            assert_eq!(ask(&Demand::File(path.clone())), jobs);
         }
         fs::write(&path, "none\x1b[2J").expect("written");
-        let error = ask(Demand::File(path.clone())).expect_err("no number");
+        let error = ask(&Demand::File(path.clone())).expect_err("no number");
         assert!(
             error.ends_with("which is no number of jobs") && !error.contains('\x1b'),
             "{error}"
@@ -215,7 +215,7 @@ mod tests {
     fn who_connects_to_a_socket_is_told_how_many_wait() {
         let folder = tempfile::tempdir().expect("made");
         let path = folder.path().join("jobs");
-        let error = ask(Demand::Socket(path.clone())).expect_err("it is not there");
+        let error = ask(&Demand::Socket(path.clone())).expect_err("it is not there");
         assert!(error.starts_with(&format!("cannot ask at {}: ", path.display())), "{error}");
         let listener = UnixListener::bind(&path).expect("bound");
         let tells = thread::spawn(move || {
@@ -227,9 +227,9 @@ mod tests {
                 }
             }
         });
-        assert!(ask(Demand::Socket(path.clone())).is_err(), "it has said nothing");
+        assert!(ask(&Demand::Socket(path.clone())).is_err(), "it has said nothing");
         for jobs in [3, 1, 7] {
-            assert_eq!(ask(Demand::Socket(path.clone())), Ok(jobs));
+            assert_eq!(ask(&Demand::Socket(path.clone())), Ok(jobs));
         }
         tells.join().expect("told");
     }

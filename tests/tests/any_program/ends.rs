@@ -1,11 +1,11 @@
 //! How a program ends, and what ends with it.
 
-use std::{fs, time::Duration};
+use std::{fs, io::Write, net::TcpStream, time::Duration};
 
 use prefork_tests::{PATIENCE, Scene, get, kill, scene, wait_until};
 use rustix::process::Signal;
 
-use super::{run, wait_until_gone};
+use super::{run, wait_for_in_hand, wait_until_gone};
 
 fn number(scene: &Scene, path: &str) -> u32 {
     get(scene.address(), path).expect("answered").number()
@@ -90,6 +90,38 @@ fn a_program_that_never_serves_makes_the_start_fail() {
         scene.read("error.log")
     );
     scene.assert_nothing_is_left();
+}
+
+#[test]
+fn a_command_has_it_end_in_the_place_of_a_signal() {
+    let scene = scene!();
+    let settings = format!(
+        "stop_command = [\"sh\", \"-c\", \"echo {{pid}} >> {}; kill -QUIT {{pid}}\"]\n",
+        scene.path("asked").display()
+    );
+    let daemon = run(&scene, &["--fd", "{fd}", "--on-term", "ignore"], &settings).daemon();
+    let program = number(&scene, "/pid");
+    daemon.stop_in_order();
+    let asked = scene.read("asked");
+    assert_eq!(asked.lines().count(), 2, "once for each: {asked}");
+    assert!(asked.lines().any(|pid| pid == program.to_string()), "{program} among {asked}");
+}
+
+/// What was cut off is named with its client. A program that answers ten seconds after it was asked is longer in it than it may.
+#[test]
+fn a_program_that_cuts_a_request_off_is_named_with_the_client() {
+    let scene = scene!();
+    let settings = "graceful_timeout = \"2s\"\n";
+    let arguments = ["--fd", "{fd}", "--waits", "epoll", "--on-term", "exit"];
+    let daemon = run(&scene, &arguments, settings).daemon();
+    let mut client = TcpStream::connect(scene.address()).expect("connected");
+    client.write_all(b"GET /late?ms=20000 HTTP/1.0\r\n\r\n").expect("sent");
+    wait_for_in_hand(&scene, 1);
+    daemon.signal(Signal::TERM);
+    daemon.wait_for_end(PATIENCE);
+    let address = client.local_addr().expect("it is bound");
+    let line = format!("has ended on SIGTERM with 1 request in hand, of {address}");
+    assert_eq!(scene.logged(&line), 1, "{}", scene.read("error.log"));
 }
 
 /// Whether anything keeps a program in hand that is asked to leave and does not.
