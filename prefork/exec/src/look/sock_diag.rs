@@ -1,7 +1,7 @@
 //! What the kernel reports of connections by `sock_diag(7)`, where the program's descriptors cannot be duplicated: as in
 //! containers whose seccomp profile knows no `pidfd_getfd(2)`.
 //!
-//! It reports the same, but for how data is acknowledged: see `prefork_core::program`.
+//! It reports the same, but for how data is acknowledged, which has to be read of all connections: only where it matters.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -20,7 +20,7 @@ use rustix::{
     },
 };
 
-use super::{Listeners, held::Client, listeners::Place, tcp::TcpInfo};
+use super::{Listeners, acknowledging, held::Client, listeners::Place, tcp::TcpInfo};
 
 /// Connections by the inodes of their sockets.
 pub(super) type Table = HashMap<u64, (Client, Facts)>;
@@ -110,6 +110,14 @@ impl SockDiag {
         for &inode in inodes.iter().filter(|inode| !table.contains_key(inode)) {
             if !self.known.get(&inode).is_some_and(Option::is_some) {
                 known.insert(inode, None);
+            }
+        }
+        if table.values().any(|(_, facts)| facts.exchange.is_some_and(|it| it.is_unclear())) {
+            let acked = acknowledging::of_all()?;
+            for (inode, (_, facts)) in &mut table {
+                if let (Some(exchange), Some(&acked)) = (&mut facts.exchange, acked.get(inode)) {
+                    exchange.acked = acked;
+                }
             }
         }
         let held: HashSet<u64> = inodes.iter().copied().collect();

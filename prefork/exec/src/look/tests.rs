@@ -36,14 +36,13 @@ fn how(fixture: &Fixture) -> How {
     how
 }
 
-fn facts(fixture: &Fixture) -> Vec<Facts> {
-    let mut held = Held::default();
+fn facts_by(mut held: Held, fixture: &Fixture) -> Vec<Facts> {
     let connections = held.look(&fixture.tree(), &fixture.listeners).expect("allowed");
     connections.iter().map(|connection| connection.facts).collect()
 }
 
-fn judgements(fixture: &Fixture) -> Vec<Judgement> {
-    facts(fixture).iter().map(|facts| facts.judge(Duration::ZERO)).collect()
+fn facts(fixture: &Fixture) -> Vec<Facts> {
+    facts_by(Held::default(), fixture)
 }
 
 #[test]
@@ -171,7 +170,15 @@ fn connections_of_the_program_to_others_are_not_held() {
 
 #[test]
 fn a_request_in_hand_is_told_from_one_that_was_answered() {
-    for script in [ECHO, EVENT_LOOP] {
+    for (script, held) in [
+        (ECHO, Held::default as fn() -> Held),
+        (EVENT_LOOP, Held::default),
+        (EVENT_LOOP, Held::by_sock_diag),
+    ] {
+        let judgements = |fixture: &Fixture| {
+            let facts = facts_by(held(), fixture);
+            facts.iter().map(|facts| facts.judge(Duration::ZERO)).collect::<Vec<_>>()
+        };
         let fixture = Fixture::python(script).serving();
         let mut client = fixture.connect();
         wait_until("it is silent", || judgements(&fixture) == [Judgement::Silent]);
