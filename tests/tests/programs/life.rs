@@ -19,7 +19,7 @@ pub(crate) fn rollout(scene: &Scene, runtime: Runtime) {
     for _ in 0..3 {
         let old = daemon.living();
         daemon.signal(Signal::HUP);
-        wait_until(PATIENCE, "all children are new", || {
+        wait_until(PATIENCE * 3, "all children are new", || {
             let living = daemon.living();
             living.len() >= 2 && old.iter().all(|pid| !living.contains(pid))
         });

@@ -8,7 +8,7 @@
 //!
 //! Names of measurements and of runtimes leave the others out. The programs are those of `tests/fixtures/programs`. What is not
 //! installed is listed as that; `README.md` beside this file says how to install it, and how each is set up. Loopback only, and
-//! bounded; everything that is started is ended.
+//! bounded; everything that is started is ended, unless the measuring itself is interrupted: then what runs just now is left.
 
 mod case;
 mod clients;
