@@ -5,7 +5,10 @@
 //! connections. A look begins with the question whether the program has run at all, which costs one call; only if it has are its
 //! descriptors read. Where others of the pool take all that comes, a program does not run, and is asked ever less often.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    time::Duration,
+};
 
 use super::{Facts, Judgement, budget::Budget};
 use crate::Time;
@@ -85,7 +88,7 @@ pub struct Observer {
     /// How many the program says it has in hand.
     reported: Option<u32>,
     accepted: u64,
-    changes: Vec<Change>,
+    changes: VecDeque<Change>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -127,7 +130,7 @@ impl Observer {
             known: BTreeMap::new(),
             reported: None,
             accepted: 0,
-            changes: Vec::new(),
+            changes: VecDeque::new(),
         }
     }
 
@@ -170,7 +173,7 @@ impl Observer {
 
     /// Returns the next of what has begun or ended, in the order in which to report it.
     pub fn next_change(&mut self) -> Option<Change> {
-        (!self.changes.is_empty()).then(|| self.changes.remove(0))
+        self.changes.pop_front()
     }
 
     /// Notes that the listening socket has become readable: somebody of the pool will accept.
@@ -301,13 +304,13 @@ impl Observer {
                 || another_request(&old.facts, &facts, since_last)
         });
         if was_in_hand && (!is_in_hand || is_another) {
-            self.changes.push(Change::Ended(inode));
+            self.changes.push_back(Change::Ended(inode));
         }
         if is_in_hand && (!was_in_hand || is_another) {
-            self.changes.push(Change::Begun(inode));
+            self.changes.push_back(Change::Begun(inode));
         }
         if waits && (is_another || old.is_none_or(|old| !old.waits)) {
-            self.changes.push(Change::Waits(inode));
+            self.changes.push_back(Change::Waits(inode));
         }
     }
 
@@ -316,7 +319,7 @@ impl Observer {
         self.known.retain(|inode, known| {
             let stays = is_there(inode);
             if !stays && known.is_in_hand {
-                self.changes.push(Change::Ended(*inode));
+                self.changes.push_back(Change::Ended(*inode));
             }
             stays
         });

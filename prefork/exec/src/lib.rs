@@ -6,6 +6,7 @@ mod door;
 mod environment;
 mod handed;
 mod leave;
+mod lifeline;
 mod look;
 mod notify;
 mod observe;

@@ -12,12 +12,13 @@ use prefork::{Args, Child, EndAs, Exit, LogLevel, Result};
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
     io::Errno,
-    process::{WaitOptions, waitpid},
+    process::{Signal, WaitOptions, waitpid},
 };
 
 use crate::{
     Identity, Program, ProgramFault, Sockets, demand,
     leave::Leaving,
+    lifeline::Lifeline,
     look::Tree,
     notify::NotifySocket,
     observe::Observation,
@@ -107,6 +108,7 @@ struct Run {
     pid: u32,
     /// Its processes.
     tree: Tree,
+    lifeline: Lifeline,
     relay: Relay,
     notify: NotifySocket,
     said: Said,
@@ -116,6 +118,7 @@ struct Run {
 
 impl Run {
     fn start(shared: Rc<Shared>, child: &Child, sockets: &Sockets) -> Result<Self> {
+        let lifeline = Lifeline::tie()?;
         let notify = NotifySocket::open()?;
         let (relay, ends) = Relay::open(&shared.program.output)?;
         let handed = Handed {
@@ -136,6 +139,7 @@ impl Run {
             process,
             pid,
             tree,
+            lifeline,
             relay,
             notify,
             said: Said::default(),
@@ -223,7 +227,7 @@ impl Run {
         others: impl Iterator<Item = BorrowedFd<'a>>,
     ) -> io::Result<()> {
         let now = Instant::now();
-        let fds = [self.process.fd(), self.notify.fd()].into_iter();
+        let fds = [self.process.fd(), self.lifeline.fd(), self.notify.fd()].into_iter();
         let fds = fds.chain(self.relay.fds(now)).chain(others);
         let mut fds: Vec<_> = fds.map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)).collect();
         let timeout = due.map(|due| round_up(due.saturating_duration_since(now)));
@@ -234,8 +238,14 @@ impl Run {
     }
 
     /// Takes in what has happened.
-    fn take_in(&mut self, child: &mut Child) -> io::Result<()> {
+    fn take_in(&mut self, child: &mut Child) -> Result {
         let now = Instant::now();
+        if self.lifeline.is_cut() {
+            self.tree.refresh();
+            self.tree.signal(Signal::KILL)?;
+            let killed = Exit::Signal { number: Signal::KILL.as_raw(), core_dumped: false };
+            return Err(self.ended(killed, " with the daemon, which has ended").into());
+        }
         self.relay.pass_on(child, self.pid, now);
         while let Some(report) = self.notify.read()? {
             self.said.ready |= report.ready;

@@ -86,7 +86,8 @@ impl Trace {
         held: &mut Held,
     ) -> io::Result<Holding> {
         tree.refresh();
-        if self.seize(tree).is_err() {
+        // Elsewhere it is not known whether a thread enters a call or leaves it.
+        if cfg!(not(target_env = "gnu")) || self.seize(tree).is_err() {
             // Too many, or not allowed.
             self.let_go();
             return Ok(Holding::Refused);
@@ -300,6 +301,11 @@ impl Thread {
     fn is_entry(&self) -> bool {
         let info = ptrace::syscall_info(nix_pid(self.id));
         info.is_ok_and(|info| info.op == nix::libc::PTRACE_SYSCALL_INFO_ENTRY)
+    }
+
+    #[cfg(not(target_env = "gnu"))]
+    const fn is_entry(&self) -> bool {
+        false
     }
 
     /// Whether it would accept with its next step, and can be kept from it without harm to what is in hand.
