@@ -2,8 +2,6 @@
 
 use std::{
     ffi::OsString,
-    fs,
-    os::unix::ffi::OsStrExt,
     path::{Path, PathBuf},
     thread,
     time::Duration,
@@ -44,11 +42,10 @@ struct Finding {
 pub(crate) fn run(daemons: &[OsString]) -> Result<Exit, Failure> {
     let mut paths = Vec::new();
     for daemon in daemons {
-        paths.push(match Path::new(daemon) {
-            path if daemon.as_bytes().contains(&b'/') || fs::symlink_metadata(path).is_ok() => {
-                path.to_owned()
-            }
-            _ => any_of(find::find(Some(daemon))?),
+        paths.push(if find::is_path(daemon) {
+            daemon.into()
+        } else {
+            any_of(find::find(Some(daemon))?)
         });
     }
     if daemons.is_empty() {

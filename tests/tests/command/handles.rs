@@ -20,6 +20,8 @@ fn run_here(scene: &Scene, words: &str, status: i32) -> Finished {
 #[test]
 fn every_command_takes_any_handle() {
     let scene = scene!();
+    // As in the directory of many a program, which has one of its name.
+    fs::create_dir(scene.path("hello")).expect("made");
     let daemon = scene.hello().board().daemon();
     let pid = daemon.pid();
     wait_until(PATIENCE, "all children wait", || {

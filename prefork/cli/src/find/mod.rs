@@ -7,7 +7,7 @@ use std::{
     ffi::OsStr,
     fs,
     io::ErrorKind,
-    os::unix::fs::MetadataExt,
+    os::unix::{ffi::OsStrExt, fs::MetadataExt},
     path::{Path, PathBuf},
 };
 
@@ -80,9 +80,15 @@ pub(crate) fn find(handle: Option<&OsStr>) -> Result<Found, Failure> {
     let Some(handle) = handle else { return only() };
     let path = Path::new(handle);
     match handle.to_str() {
-        Some(name) if !name.contains('/') && fs::symlink_metadata(path).is_err() => by_name(name),
+        Some(name) if !is_path(handle) => by_name(name),
         Some(_) | None => Ok(by_path(path)),
     }
+}
+
+/// Returns whether this is a path and no name. A folder of the name of its daemon stands in the directory of many a program.
+pub(crate) fn is_path(handle: &OsStr) -> bool {
+    let path = Path::new(handle);
+    handle.as_bytes().contains(&b'/') || (fs::symlink_metadata(path).is_ok() && !path.is_dir())
 }
 
 /// That none is found.
