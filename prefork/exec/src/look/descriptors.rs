@@ -11,7 +11,7 @@ use super::{Process, process::numbers};
 
 /// What a descriptor leads to, if that is of interest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Target {
+pub(crate) enum Target {
     /// A socket with this inode.
     Socket(u64),
     Epoll,
@@ -31,7 +31,7 @@ impl Process {
     }
 
     /// Returns what one descriptor leads to; `None` if it is not open.
-    pub(super) fn descriptor(&self, fd: i32) -> Option<Target> {
+    pub(crate) fn descriptor(&self, fd: i32) -> Option<Target> {
         let directory = self.open_at("fd", OFlags::PATH | OFlags::DIRECTORY).ok()?;
         target(directory, u32::try_from(fd).ok()?)
     }

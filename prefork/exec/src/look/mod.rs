@@ -17,6 +17,7 @@ mod tree;
 mod waits;
 
 pub(crate) use call::Call;
+pub(crate) use descriptors::Target;
 pub(crate) use held::{Client, Connection, Held};
 pub(crate) use listeners::Listeners;
 pub(crate) use process::Process;

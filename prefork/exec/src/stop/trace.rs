@@ -20,7 +20,7 @@ use nix::{
 use prefork_core::program::{Holding, Judgement};
 use rustix::process::Pid;
 
-use crate::look::{Call, Connection, Held, Listeners, Process, Tree};
+use crate::look::{Call, Connection, Held, Listeners, Process, Target, Tree};
 
 /// The threads of a program that are traced. Those that are held go on when it is dropped.
 #[derive(Debug, Default)]
@@ -323,8 +323,14 @@ impl Thread {
             // One that waits for something else may work for another process of the program, which has the connection.
             Call::Poll(_) | Call::Epoll(_) if is_alone => true,
             Call::Poll(fds) if is_single => fds.iter().any(listens),
-            // What is polled beside the socket may be connections in hand.
-            Call::Poll(fds) => !fds.is_empty() && fds.iter().all(listens),
+            // What is polled beside the socket may be connections in hand, unless it is no socket: a pipe that wakes.
+            Call::Poll(fds) => {
+                let may_be = |fd: &i32| match process.descriptor(*fd) {
+                    Some(Target::Socket(_)) => listens(fd),
+                    Some(Target::Epoll | Target::Other) | None => true,
+                };
+                fds.iter().any(listens) && fds.iter().all(may_be)
+            }
             Call::Epoll(fd) if is_single => {
                 process.registered(scene.listeners)?.iter().any(|(epoll, ..)| epoll == fd)
             }
