@@ -176,7 +176,12 @@ impl Run {
             self.wait(due, [stop.as_fd()].into_iter().chain(readiness.fd()))?;
             self.take_in(child)?;
             if let Some(exit) = self.exit {
-                return Err(self.ended(exit, " before it was ready").into());
+                // One that goes to the background by itself ends so.
+                let when = match exit {
+                    Exit::Code(0) => " before it was ready: is it to stay in the foreground?",
+                    Exit::Code(_) | Exit::Signal { .. } => " before it was ready",
+                };
+                return Err(self.ended(exit, when).into());
             }
         }
     }

@@ -16,21 +16,21 @@ macro_rules! runtimes {
         mod $name {
             use super::{Runtime, burst, death, rollout};
 
-            /// Rolling reloads under load lose no request, and neither does a stop with requests in hand. (L1, H1)
+            /// L1, H1: rolling reloads under load lose no request, and neither does a stop with requests in hand.
             #[test]
             fn neither_a_reload_nor_a_stop_loses_a_request() {
                 let scene = prefork_tests::scene!();
                 rollout(&scene, $runtime);
             }
 
-            /// More requests at once than there are programs bring more programs, which leave again. (F4)
+            /// F4: more requests at once than there are programs bring more programs, which leave again.
             #[test]
             fn a_burst_is_followed_up_and_down() {
                 let scene = prefork_tests::scene!();
                 burst(&scene, $runtime);
             }
 
-            /// A program that is killed is replaced. (R1)
+            /// R1: a program that is killed is replaced.
             #[test]
             fn one_that_is_killed_is_replaced() {
                 let scene = prefork_tests::scene!();
