@@ -56,6 +56,14 @@ struct Arm {
     is_armed: bool,
 }
 
+/// What has ended a wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Woken {
+    /// A connection has come to a socket.
+    ByConnection,
+    ByOther,
+}
+
 /// Since when a connection is waited for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Waits {
@@ -132,9 +140,10 @@ impl Observation {
 
     /// Looks, if it is time to.
     ///
-    /// Where it is forbidden to look at the program that is logged, once, and nobody looks again.
-    pub(crate) fn see(&mut self, now: Instant, child: &mut Child, tree: &mut Tree) {
-        if let Err(error) = self.try_see(now, child, tree) {
+    /// `woken` is whether [`fd`](Self::fd) was readable. Where it is forbidden to look at the program that is logged, once, and
+    /// nobody looks again.
+    pub(crate) fn see(&mut self, now: Instant, woken: Woken, child: &mut Child, tree: &mut Tree) {
+        if let Err(error) = self.try_see(now, woken, child, tree) {
             child.log(
                 LogLevel::Warn,
                 format_args!(
@@ -152,10 +161,17 @@ impl Observation {
         }
     }
 
-    fn try_see(&mut self, now: Instant, child: &mut Child, tree: &mut Tree) -> io::Result<()> {
+    fn try_see(
+        &mut self,
+        now: Instant,
+        woken: Woken,
+        child: &mut Child,
+        tree: &mut Tree,
+    ) -> io::Result<()> {
         let time = self.time(now);
         let Some(eyes) = &mut self.eyes else { return Ok(()) };
-        if self.observer.is_armed() && eyes.arm.has_stirred()? {
+        if self.observer.is_armed() && woken == Woken::ByConnection {
+            eyes.arm.stop_waiting()?;
             self.observer.stirred(time);
         }
         let mut has_looked = false;
@@ -278,17 +294,14 @@ impl Arm {
         Ok(Waits::Since)
     }
 
-    /// Returns whether a connection has come, and waits for none from then on.
-    fn has_stirred(&mut self) -> io::Result<bool> {
-        let mut events = Vec::with_capacity(self.sockets.len());
-        let now = rustix::event::Timespec { tv_sec: 0, tv_nsec: 0 };
-        let count =
-            match epoll::wait(&self.epoll, rustix::buffer::spare_capacity(&mut events), Some(&now))
-            {
-                Err(rustix::io::Errno::INTR) => 0,
-                other => other?,
-            };
-        self.is_armed &= count == 0;
-        Ok(count > 0)
+    /// Waits for none from then on. The one that has come may be accepted already: then the event is not there any more to be
+    /// taken, and each further connection would wake this process.
+    fn stop_waiting(&mut self) -> io::Result<()> {
+        self.is_armed = false;
+        for socket in &self.sockets {
+            let none = epoll::EventFlags::empty();
+            epoll::modify(&self.epoll, socket, epoll::EventData::new_u64(0), none)?;
+        }
+        Ok(())
     }
 }

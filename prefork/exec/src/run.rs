@@ -21,7 +21,7 @@ use crate::{
     lifeline::Lifeline,
     look::Tree,
     notify::NotifySocket,
-    observe::Observation,
+    observe::{Observation, Woken},
     output::Relay,
     ready::Readiness,
     spawn::{Handed, Running, name_of},
@@ -195,6 +195,7 @@ impl Run {
             Observation::new(child, sockets, shared.programs, program.max_memory, label)?;
         let stop = child.stop_fd().try_clone_to_owned()?;
         let mut leaving: Option<Leaving> = None;
+        let mut woken = Woken::ByOther;
         loop {
             if leaving.is_none() && child.should_stop() {
                 let patience = self.shared.patience;
@@ -204,7 +205,7 @@ impl Run {
                 leaving.step(child, program, &self.process, sockets, seen.in_hand())?;
             }
             let now = Instant::now();
-            seen.see(now, child, &mut self.tree);
+            seen.see(now, woken, child, &mut self.tree);
             if let Some(status) = self.said.status.take() {
                 seen.set_label(&status);
             }
@@ -214,7 +215,12 @@ impl Run {
             let leaves = leaving.as_ref().and_then(Leaving::due);
             let due = [self.relay.due(), seen.due(), leaves].into_iter().flatten().min();
             let asks = leaving.is_none().then(|| stop.as_fd());
-            self.wait(due, asks.into_iter().chain(seen.fd()))?;
+            let connections = seen.fd();
+            let is_last_ready = self.wait(due, asks.into_iter().chain(connections))?;
+            woken = match connections {
+                Some(_) if is_last_ready => Woken::ByConnection,
+                Some(_) | None => Woken::ByOther,
+            };
             self.take_in(child)?;
             let Some(exit) = self.exit else { continue };
             let is_expected = leaving.as_ref().is_some_and(Leaving::is_ending);
@@ -225,19 +231,21 @@ impl Run {
         }
     }
 
-    /// Waits for the program, what it prints and reports, other descriptors, or until then.
+    /// Waits for the program, what it prints and reports, other descriptors, or until then. Returns whether the last of the
+    /// others was ready.
     fn wait<'a>(
         &'a self,
         due: Option<Instant>,
         others: impl Iterator<Item = BorrowedFd<'a>>,
-    ) -> io::Result<()> {
+    ) -> io::Result<bool> {
         let now = Instant::now();
         let fds = [self.process.fd(), self.lifeline.fd(), self.notify.fd()].into_iter();
         let fds = fds.chain(self.relay.fds(now)).chain(others);
         let mut fds: Vec<_> = fds.map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)).collect();
         let timeout = due.map(|due| round_up(due.saturating_duration_since(now)));
         match poll(&mut fds, timeout.as_ref()) {
-            Ok(_) | Err(Errno::INTR) => Ok(()),
+            Ok(_) => Ok(fds.last().is_some_and(|fd| !fd.revents().is_empty())),
+            Err(Errno::INTR) => Ok(false),
             Err(errno) => Err(errno.into()),
         }
     }
