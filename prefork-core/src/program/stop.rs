@@ -133,7 +133,7 @@ const LONGEST_SIGNALLED: Duration = Duration::from_millis(250);
 /// How long a program stays stopped until all that it holds can be judged.
 const FROZEN: Duration = Duration::from_millis(80);
 /// A connection that is silent for longer is not waited for.
-const SILENT: Duration = Duration::from_secs(1);
+const SILENT: Duration = Duration::from_secs(3);
 /// In so many looks without a request in hand a program that always runs counts as calm.
 const CALM: u32 = 25;
 

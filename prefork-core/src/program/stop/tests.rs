@@ -235,11 +235,11 @@ fn a_program_of_which_nothing_can_be_seen_is_signalled_and_does_not_stand() {
 }
 
 #[test]
-fn who_is_silent_is_waited_for_for_a_second() {
+fn who_is_silent_is_waited_for_for_three_seconds() {
     let (mut stop, mut now) = with_door(Treatment::Default, Door::Closed);
     let silent = |ago| tcp(0, 0, ago, ago);
-    assert_eq!(after_looks(&mut stop, &mut now, &[silent(999)], 20), StopAction::Look);
-    assert_eq!(after_looks(&mut stop, &mut now, &[silent(1000)], 3), StopAction::Signal);
+    assert_eq!(after_looks(&mut stop, &mut now, &[silent(2999)], 20), StopAction::Look);
+    assert_eq!(after_looks(&mut stop, &mut now, &[silent(3000)], 3), StopAction::Signal);
 }
 
 /// What a driver may report to any action.
