@@ -18,6 +18,7 @@
 //!   and pass; with `PREFORK_NO_SKIP=1` they fail, unless the system cannot do what they need.
 //! - A test program that is itself killed leaves its daemons behind.
 
+mod board;
 mod census;
 mod control_group;
 mod daemon;
@@ -40,6 +41,7 @@ mod sockets;
 mod terminal;
 mod virtual_machine;
 
+pub use board::{in_hand, records, wait_for_in_hand};
 pub use census::{Census, Population};
 pub use control_group::{ControlGroup, Controller};
 pub use daemon::Daemon;

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use prefork::scoreboard::{Board, Record, Status};
+use prefork::scoreboard::Record;
 use prefork_tests::{
-    Census, Daemon, InHand, Launch, Load, PATIENCE, Scene, get, holds_for, scene, wait_until,
+    Census, Daemon, InHand, Launch, Load, PATIENCE, Scene, get, holds_for, records, scene,
+    wait_for_in_hand, wait_until,
 };
 use rustix::process::Signal;
 
@@ -15,23 +16,6 @@ fn crowd<'a>(scene: &'a Scene, concurrency: u32) -> Launch<'a> {
     let listen = scene.address().to_string();
     let program = scene.tool(env!("CARGO_BIN_EXE_crowd")).board();
     program.args(["--listen", &listen, "--concurrency", &concurrency.to_string()])
-}
-
-fn records(scene: &Scene) -> Vec<Record> {
-    let board = Board::open(scene.path("scoreboard")).expect("a board");
-    let snapshot = board.snapshot().expect("whole");
-    let taken = snapshot.records().iter().filter(|record| record.status() != Status::Empty);
-    taken.cloned().collect()
-}
-
-/// How many requests all children have in hand, as the board shows it.
-fn in_hand(scene: &Scene) -> u32 {
-    records(scene).iter().map(Record::in_hand).sum()
-}
-
-#[track_caller]
-fn wait_for_in_hand(scene: &Scene, count: u32) {
-    wait_until(PATIENCE, &format!("{count} are in hand"), || in_hand(scene) == count);
 }
 
 fn release_all(requests: Vec<InHand>) {

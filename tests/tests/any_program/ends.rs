@@ -2,10 +2,10 @@
 
 use std::{fs, io::Write, net::TcpStream, time::Duration};
 
-use prefork_tests::{PATIENCE, Scene, get, kill, scene, wait_until};
+use prefork_tests::{PATIENCE, Scene, get, kill, scene, wait_for_in_hand, wait_until};
 use rustix::process::Signal;
 
-use super::{run, wait_for_in_hand, wait_until_gone};
+use super::{run, wait_until_gone};
 
 fn number(scene: &Scene, path: &str) -> u32 {
     get(scene.address(), path).expect("answered").number()

@@ -5,9 +5,9 @@ use std::{
     net::TcpStream,
 };
 
-use prefork_tests::{PATIENCE, get, scene, wait_until};
+use prefork_tests::{PATIENCE, get, records, scene, wait_for_in_hand, wait_until};
 
-use super::{run, wait_for_in_hand};
+use super::run;
 
 #[test]
 fn one_that_hangs_is_ended_with_the_name_of_its_client() {
@@ -53,7 +53,7 @@ fn what_it_says_that_it_has_in_hand_is_believed() {
     wait_for_in_hand(&scene, 3);
     get(scene.address(), "/notify?STATUS=three-of-four").expect("answered");
     wait_until(PATIENCE, "its words are shown", || {
-        super::records(&scene).iter().any(|record| record.label() == "three-of-four")
+        records(&scene).iter().any(|record| record.label() == "three-of-four")
     });
     get(scene.address(), "/notify?X_PREFORK_IN_HAND=0").expect("answered");
     wait_for_in_hand(&scene, 0);

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use prefork_tests::{InHand, Load, PATIENCE, Sent, scene, wait_until};
+use prefork_tests::{InHand, Load, PATIENCE, Sent, in_hand, scene, wait_for_in_hand, wait_until};
 use rustix::process::Signal;
 
-use super::{in_hand, run, wait_for_in_hand};
+use super::run;
 
 /// How long a pool may take to be back at `prefork`, as the documentation says.
 const CALM: Duration = Duration::from_secs(25);

@@ -8,7 +8,6 @@ mod ready;
 
 use std::fs;
 
-use prefork::scoreboard::{Board, Record, Status};
 use prefork_tests::{Launch, PATIENCE, Scene, wait_until};
 
 /// Prepares to run the plain server with these arguments, two children of it, with further settings as they stand in a file.
@@ -24,24 +23,6 @@ fn run<'a>(scene: &'a Scene, arguments: &[&str], settings: &str) -> Launch<'a> {
     // Variables stand between the file and flags that a test adds.
     let launch = launch.variable("PREFORK_RUN_LISTEN", scene.address().to_string());
     launch.args(["--name", "app"]).variable("PREFORK_RUN_PREFORK", "2").board()
-}
-
-/// What the board shows of the children.
-fn records(scene: &Scene) -> Vec<Record> {
-    let board = Board::open(scene.path("scoreboard")).expect("a board");
-    let snapshot = board.snapshot().expect("whole");
-    let taken = snapshot.records().iter().filter(|record| record.status() != Status::Empty);
-    taken.cloned().collect()
-}
-
-/// How many requests all children have in hand, as the board shows it.
-fn in_hand(scene: &Scene) -> u32 {
-    records(scene).iter().map(Record::in_hand).sum()
-}
-
-#[track_caller]
-fn wait_for_in_hand(scene: &Scene, count: u32) {
-    wait_until(PATIENCE, &format!("{count} are in hand"), || in_hand(scene) == count);
 }
 
 /// Waits until no process of this number is there.
