@@ -1,8 +1,10 @@
 //! Programs under load: the pool follows it, and nothing is lost by replacements.
 
-use std::time::Duration;
+use std::{mem, thread, time::Duration};
 
-use prefork_tests::{InHand, Load, PATIENCE, Sent, in_hand, scene, wait_for_in_hand, wait_until};
+use prefork_tests::{
+    InHand, Load, PATIENCE, Sent, in_hand, scene, turns, wait_for_in_hand, wait_until,
+};
 use rustix::process::Signal;
 
 use super::run;
@@ -23,6 +25,24 @@ fn a_pool_grows_for_clients_that_wait_and_shrinks_afterwards() {
     }
     wait_until(PATIENCE, "none is in hand", || in_hand(&scene) == 0);
     daemon.wait_for_children(CALM, 2, &[]);
+    daemon.stop_in_order();
+}
+
+/// What comes after a rest is seen as what comes first.
+#[test]
+fn a_program_that_rests_wakes_nobody_and_is_seen_at_work_again() {
+    let scene = scene!();
+    let daemon = run(&scene, &["--fd", "{fd}"], "").daemon();
+    let children = daemon.living();
+    let turns_of = || children.iter().map(|child| turns(*child)).sum::<u64>();
+    let mut last = turns_of();
+    wait_until(PATIENCE, "nobody wakes for longer than two looks are apart", || {
+        thread::sleep(Duration::from_millis(2500));
+        mem::replace(&mut last, turns_of()) == last
+    });
+    let slow = Sent::to(scene.address(), "/late?ms=3000").expect("sent");
+    wait_for_in_hand(&scene, 1);
+    slow.answer().expect("answered");
     daemon.stop_in_order();
 }
 
