@@ -157,12 +157,13 @@ fn a_time_limit_has_one_line() {
 #[test]
 fn a_child_that_is_large_from_the_start_serves_on() {
     let scene = scene!();
-    let daemon = scene.probe().args(["--prefork", "1", "--max-memory", "200"]).daemon();
+    // More than what a child touches for the first time as it serves, and less than it has from the start.
+    let daemon = scene.probe().args(["--prefork", "1", "--max-memory", "2048"]).daemon();
     let child = daemon.living()[0];
     for _ in 0..50 {
         assert_eq!(daemon.get("/pid").expect("answered").worker().pid, child);
     }
-    daemon.get("/leak/1").expect("answered");
+    daemon.get("/leak/4").expect("answered");
     daemon.wait_for_children(PATIENCE, 1, &[child]);
     daemon.stop_in_order();
     let lines = scene.lines_with("error.log", &format!("[{child}] child "));
@@ -171,12 +172,12 @@ fn a_child_that_is_large_from_the_start_serves_on() {
     let shape = |line: &str| line.replace(|it: char| it.is_ascii_digit() || it == '.', "");
     assert_eq!(
         shape(warning),
-        "warning:  MiB of memory in use after the first request, more than max_memory ( bytes), as any child would have: \
+        "warning:  MiB of memory in use after the first request, more than max_memory ( MiB), as any child would have: \
          this one is replaced when it has more than  MiB; set max_memory above  MiB"
     );
     assert_eq!(
         shape(replaced),
-        "info:  MiB of memory in use, more than max_memory ( bytes); this child is to be replaced"
+        "info:  MiB of memory in use, more than max_memory ( MiB); this child is to be replaced"
     );
 }
 
