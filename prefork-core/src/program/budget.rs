@@ -13,12 +13,10 @@ pub(super) struct Budget {
     earned: Time,
 }
 
-/// What it costs to wake up and ask whether a program has run.
-const ASKING: Duration = Duration::from_micros(10);
 /// For how long what is not spent is saved up.
 const SAVED: Duration = Duration::from_secs(10);
 /// However much a look costs, the next one is not later than that.
-const LATEST: Duration = Duration::from_secs(2);
+pub(super) const LATEST: Duration = Duration::from_secs(10);
 
 impl Budget {
     pub(super) const fn new(now: Time, per_second: Duration) -> Self {
@@ -34,11 +32,6 @@ impl Budget {
             }
         };
         Self { per_second, earned: now }
-    }
-
-    /// Notes that somebody woke up and asked.
-    pub(super) fn spend_on_asking(&mut self, now: Time) {
-        self.spend(now, ASKING);
     }
 
     /// Notes what a look has cost.
@@ -74,7 +67,7 @@ mod tests {
         budget.spend(now, Duration::from_secs(1));
         assert_eq!(budget.earliest(now, now), now + LATEST);
         // What is wanted later is not made sooner.
-        let later = now + Duration::from_secs(7);
+        let later = now + LATEST * 2;
         assert_eq!(budget.earliest(now, later), later);
     }
 

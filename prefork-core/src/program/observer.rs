@@ -104,7 +104,7 @@ struct Known {
 
 /// How long after the first sign of a connection the first look is.
 const FIRST: Duration = Duration::from_millis(50);
-/// The longest distance of two looks; those that cost too much may be twice as far apart.
+/// The longest distance of two looks; those that cost too much may be further apart, as the budget says.
 const LONGEST: Duration = Duration::from_secs(1);
 /// For how long a program without connections is looked at.
 const EMPTY: Duration = Duration::from_secs(2);
@@ -176,13 +176,17 @@ impl Observer {
         self.changes.pop_front()
     }
 
+    /// Notes how much of a processor was used for waking up, asking and all else but [looks](Self::found).
+    pub fn spent(&mut self, now: Time, cost: Duration) {
+        self.budget.spend(now, cost);
+    }
+
     /// Notes that the listening socket has become readable: somebody of the pool will accept.
     pub fn stirred(&mut self, now: Time) {
         if !self.is_armed {
             return;
         }
         self.is_armed = false;
-        self.budget.spend_on_asking(now);
         // After a pause this may be the first of many.
         if now.since(self.resting_since) >= EMPTY {
             self.patience = FIRST;
@@ -213,7 +217,6 @@ impl Observer {
 
     /// Takes in, when a look is due, whether the program has run since the last one.
     pub fn look(&mut self, now: Time, ran: bool) -> Look {
-        self.budget.spend_on_asking(now);
         if ran {
             self.ran_at = now;
             self.patience = FIRST;
@@ -248,7 +251,7 @@ impl Observer {
         self.stance = stance;
     }
 
-    /// Takes in which connections the program holds, and how long it took to read that.
+    /// Takes in which connections the program holds, and how much of a processor was used to read that.
     pub fn found(&mut self, now: Time, cost: Duration, connections: &[Found]) {
         self.budget.spend(now, cost);
         if self.reported.is_some() {

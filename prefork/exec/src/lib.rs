@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod arm;
 mod check;
 mod demand;
 mod door;

@@ -3,7 +3,7 @@
 use std::{
     collections::HashMap,
     io,
-    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    os::fd::{AsFd, BorrowedFd},
     time::{Duration, Instant},
 };
 
@@ -12,15 +12,19 @@ use prefork_core::{
     MemoryFinding, MemoryLimit, Time,
     program::{AtOnce, Change, Found, Look, Observer},
 };
-use rustix::event::epoll;
+use rustix::time::{ClockId, clock_gettime};
 
 use crate::{
     Sockets,
+    arm::{Arm, Waits},
     look::{Client, Held, Listeners, Tree},
 };
 
 /// How often to look at the memory of a program that listens nowhere.
 const MEMORY_EVERY: Duration = Duration::from_secs(10);
+
+/// A wake-up uses no more of a processor: beyond it, what the program prints was passed on.
+const MOST_FOR_A_WAKE: Duration = Duration::from_micros(200);
 
 const FOREVER: Duration = Duration::from_secs(100 * 365 * 86_400);
 
@@ -29,6 +33,8 @@ pub(crate) struct Observation {
     /// The origin of times.
     origin: Instant,
     observer: Observer,
+    /// How much of a processor this child had used when that was reported last.
+    used: Duration,
     eyes: Option<Eyes>,
     in_flight: InFlight,
     in_hand: HashMap<u64, InHand>,
@@ -45,15 +51,8 @@ pub(crate) struct Observation {
 struct Eyes {
     listeners: Listeners,
     held: Held,
-    /// Becomes readable, once, when a connection waits at one of the sockets.
+    /// Waits for the next connection.
     arm: Arm,
-}
-
-/// Waits for the next connection without taking the wake-up of whoever is to accept it.
-struct Arm {
-    epoll: OwnedFd,
-    sockets: Vec<OwnedFd>,
-    is_armed: bool,
 }
 
 /// What has ended a wait.
@@ -62,14 +61,6 @@ pub(crate) enum Woken {
     /// A connection has come to a socket.
     ByConnection,
     ByOther,
-}
-
-/// Since when a connection is waited for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Waits {
-    Already,
-    /// This moment.
-    Since,
 }
 
 impl Observation {
@@ -94,6 +85,7 @@ impl Observation {
         Ok(Self {
             origin: Instant::now(),
             observer,
+            used: cpu(),
             eyes,
             in_flight: child.in_flight(),
             in_hand: HashMap::new(),
@@ -118,7 +110,7 @@ impl Observation {
     /// What becomes readable when there is something to [`see`](Self::see).
     pub(crate) fn fd(&self) -> Option<BorrowedFd<'_>> {
         let eyes = self.eyes.as_ref()?;
-        self.observer.is_armed().then(|| eyes.arm.epoll.as_fd())
+        self.observer.is_armed().then(|| eyes.arm.fd())
     }
 
     /// Returns how many requests are in hand.
@@ -169,6 +161,9 @@ impl Observation {
         tree: &mut Tree,
     ) -> io::Result<()> {
         let time = self.time(now);
+        let used = cpu();
+        self.observer.spent(time, used.saturating_sub(self.used).min(MOST_FOR_A_WAKE));
+        self.used = used;
         let Some(eyes) = &mut self.eyes else { return Ok(()) };
         if self.observer.is_armed() && woken == Woken::ByConnection {
             eyes.arm.stop_waiting()?;
@@ -187,7 +182,8 @@ impl Observation {
                     }
                     let found: Vec<Found> =
                         held.iter().map(|it| Found { inode: it.inode, facts: it.facts }).collect();
-                    self.observer.found(time, now.elapsed(), &found);
+                    self.used = cpu();
+                    self.observer.found(time, self.used.saturating_sub(used), &found);
                 }
             }
         }
@@ -263,45 +259,16 @@ impl Observation {
     }
 }
 
-impl Eyes {
-    fn open(sockets: &Sockets) -> io::Result<Self> {
-        Ok(Self { listeners: sockets.listeners()?, held: Held::default(), arm: Arm::new(sockets)? })
-    }
+/// Returns how much of a processor this child has used.
+fn cpu() -> Duration {
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    Duration::try_from(time).unwrap_or_default()
 }
 
-impl Arm {
-    fn new(sockets: &Sockets) -> io::Result<Self> {
-        let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
+impl Eyes {
+    fn open(sockets: &Sockets) -> io::Result<Self> {
         let own = |socket: &crate::sockets::Socket| socket.listener.as_fd().try_clone_to_owned();
-        let sockets: Vec<OwnedFd> = sockets.0.iter().map(own).collect::<io::Result<_>>()?;
-        for socket in &sockets {
-            epoll::add(&epoll, socket, epoll::EventData::new_u64(0), Self::EVENTS)?;
-        }
-        Ok(Self { epoll, sockets, is_armed: true })
-    }
-
-    /// Not exclusive: that could take the wake-up of the program.
-    const EVENTS: epoll::EventFlags = epoll::EventFlags::IN.union(epoll::EventFlags::ONESHOT);
-
-    /// Waits for the next connection, if it does not already.
-    fn wait(&mut self) -> io::Result<Waits> {
-        if std::mem::replace(&mut self.is_armed, true) {
-            return Ok(Waits::Already);
-        }
-        for socket in &self.sockets {
-            epoll::modify(&self.epoll, socket, epoll::EventData::new_u64(0), Self::EVENTS)?;
-        }
-        Ok(Waits::Since)
-    }
-
-    /// Waits for none from then on. The one that has come may be accepted already: then the event is not there any more to be
-    /// taken, and each further connection would wake this process.
-    fn stop_waiting(&mut self) -> io::Result<()> {
-        self.is_armed = false;
-        for socket in &self.sockets {
-            let none = epoll::EventFlags::empty();
-            epoll::modify(&self.epoll, socket, epoll::EventData::new_u64(0), none)?;
-        }
-        Ok(())
+        let arm = Arm::new(sockets.0.iter().map(own).collect::<io::Result<_>>()?)?;
+        Ok(Self { listeners: sockets.listeners()?, held: Held::default(), arm })
     }
 }

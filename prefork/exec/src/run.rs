@@ -90,6 +90,21 @@ struct Said {
     in_hand: Option<u32>,
 }
 
+/// What has come while it was waited for.
+#[derive(Debug, Default)]
+struct Came {
+    /// The end of the program.
+    end: bool,
+    /// That of the daemon.
+    cut: bool,
+    /// What the program reports.
+    report: bool,
+    /// What it prints.
+    output: bool,
+    /// The last of the other descriptors.
+    last: bool,
+}
+
 /// What all children know.
 #[derive(Debug)]
 struct Shared {
@@ -173,8 +188,8 @@ impl Run {
                 return Ok(self);
             }
             let due = [readiness.due(), self.relay.due(), late].into_iter().flatten().min();
-            self.wait(due, [stop.as_fd()].into_iter().chain(readiness.fd()))?;
-            self.take_in(child)?;
+            let came = self.wait(due, [stop.as_fd()].into_iter().chain(readiness.fd()))?;
+            self.take_in(child, &came)?;
             if let Some(exit) = self.exit {
                 // One that goes to the background by itself ends so.
                 let when = match exit {
@@ -216,12 +231,12 @@ impl Run {
             let due = [self.relay.due(), seen.due(), leaves].into_iter().flatten().min();
             let asks = leaving.is_none().then(|| stop.as_fd());
             let connections = seen.fd();
-            let is_last_ready = self.wait(due, asks.into_iter().chain(connections))?;
+            let came = self.wait(due, asks.into_iter().chain(connections))?;
             woken = match connections {
-                Some(_) if is_last_ready => Woken::ByConnection,
+                Some(_) if came.last => Woken::ByConnection,
                 Some(_) | None => Woken::ByOther,
             };
-            self.take_in(child)?;
+            self.take_in(child, &came)?;
             let Some(exit) = self.exit else { continue };
             let is_expected = leaving.as_ref().is_some_and(Leaving::is_ending);
             if let Some(leaving) = leaving.take() {
@@ -231,42 +246,56 @@ impl Run {
         }
     }
 
-    /// Waits for the program, what it prints and reports, other descriptors, or until then. Returns whether the last of the
-    /// others was ready.
+    /// Waits for the program, what it prints and reports, other descriptors, or until then.
     fn wait<'a>(
         &'a self,
         due: Option<Instant>,
         others: impl Iterator<Item = BorrowedFd<'a>>,
-    ) -> io::Result<bool> {
+    ) -> io::Result<Came> {
         let now = Instant::now();
-        let fds = [self.process.fd(), self.lifeline.fd(), self.notify.fd()].into_iter();
-        let fds = fds.chain(self.relay.fds(now)).chain(others);
-        let mut fds: Vec<_> = fds.map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)).collect();
+        let own = [self.process.fd(), self.lifeline.fd(), self.notify.fd()];
+        let mut fds: Vec<_> = own.into_iter().chain(self.relay.fds(now)).collect();
+        let before_others = fds.len();
+        fds.extend(others);
+        let mut fds: Vec<_> =
+            fds.iter().map(|fd| PollFd::from_borrowed_fd(*fd, PollFlags::IN)).collect();
         let timeout = due.map(|due| round_up(due.saturating_duration_since(now)));
         match poll(&mut fds, timeout.as_ref()) {
-            Ok(_) => Ok(fds.last().is_some_and(|fd| !fd.revents().is_empty())),
-            Err(Errno::INTR) => Ok(false),
-            Err(errno) => Err(errno.into()),
+            Ok(_) => {}
+            Err(Errno::INTR) => return Ok(Came::default()),
+            Err(errno) => return Err(errno.into()),
         }
+        let has_come = |fd: &PollFd<'_>| !fd.revents().is_empty();
+        Ok(Came {
+            end: has_come(&fds[0]),
+            cut: has_come(&fds[1]),
+            report: has_come(&fds[2]),
+            output: fds[own.len()..before_others].iter().any(has_come),
+            last: fds.last().is_some_and(has_come),
+        })
     }
 
-    /// Takes in what has happened.
-    fn take_in(&mut self, child: &mut Child) -> Result {
-        let now = Instant::now();
-        if self.lifeline.is_cut() {
+    /// Takes in what has happened. Asks nothing of what is known to be as it was, as this child wakes for little else.
+    fn take_in(&mut self, child: &mut Child, came: &Came) -> Result {
+        if came.cut && self.lifeline.is_cut() {
             self.tree.refresh();
             self.tree.signal(Signal::KILL)?;
             let killed = Exit::Signal { number: Signal::KILL.as_raw(), core_dumped: false };
             return Err(self.ended(killed, " with the daemon, which has ended").into());
         }
-        self.relay.pass_on(child, self.pid, now);
-        while let Some(report) = self.notify.read()? {
+        let now = Instant::now();
+        if came.output {
+            self.relay.pass_on(child, self.pid, now);
+        }
+        while came.report
+            && let Some(report) = self.notify.read()?
+        {
             self.said.ready |= report.ready;
             self.said.status = report.status.or(self.said.status.take());
             self.said.in_hand = report.in_hand.or(self.said.in_hand);
         }
         // One that is traced is waited for by others too.
-        if self.process.has_ended()?
+        if came.end
             && let Some((_, status)) = waitpid(Some(self.process.pid), WaitOptions::NOHANG)?
         {
             self.relay.finish(child, self.pid, now);

@@ -15,8 +15,6 @@ use std::{
 
 use nix::sys::resource::setrlimit;
 use rustix::{
-    event::{PollFd, PollFlags, Timespec, poll},
-    io::Errno,
     pipe::{PipeFlags, pipe_with},
     process::{
         Pid, PidfdFlags, Signal, getpid, getppid, pidfd_open, pidfd_send_signal,
@@ -111,16 +109,6 @@ impl Running {
     /// Sends it a signal, if it has not ended.
     pub(crate) fn signal(&self, signal: Signal) -> io::Result<()> {
         Ok(pidfd_send_signal(&self.pidfd, signal)?)
-    }
-
-    /// Returns whether it has ended, and waits to be reaped.
-    pub(crate) fn has_ended(&self) -> io::Result<bool> {
-        let mut fds = [PollFd::new(&self.pidfd, PollFlags::IN)];
-        match poll(&mut fds, Some(&Timespec::default())) {
-            Ok(count) => Ok(count > 0),
-            Err(Errno::INTR) => Ok(false),
-            Err(errno) => Err(errno.into()),
-        }
     }
 
     pub(crate) fn fd(&self) -> BorrowedFd<'_> {

@@ -1,6 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::program::budget::LATEST;
 use crate::program::{Acked, Exchange};
 
 const BUDGET: Duration = Duration::from_micros(50);
@@ -290,7 +291,7 @@ proptest! {
                     }
                     // Whatever was found, the next look is in time, and never at once.
                     if let Some(due) = observer.due() {
-                        prop_assert!(due.since(now) >= FIRST && due.since(now) <= Duration::from_secs(2));
+                        prop_assert!(due.since(now) >= FIRST && due.since(now) <= LATEST);
                     }
                 },
                 Step::Report(in_hand) => {
@@ -311,6 +312,9 @@ proptest! {
         }
     }
 }
+
+/// What a wake-up was measured to cost, on a machine with more to do; so was what a look costs.
+const WAKE: Duration = Duration::from_micros(40);
 
 /// A pool of programs that share a socket, under traffic, in ticks of a millisecond.
 struct Pool {
@@ -348,6 +352,7 @@ impl Pool {
     fn arrive(&mut self, now: u64, warm: u64, takes: u64, stays: u64) {
         for (observer, ..) in &mut self.programs {
             if observer.is_armed() {
+                observer.spent(at(now), WAKE);
                 observer.stirred(at(now));
                 self.wakes += 1;
             }
@@ -369,8 +374,7 @@ impl Pool {
                 continue;
             }
             self.asks += 1;
-            // What a wake-up and a look were measured to cost.
-            self.cost += Duration::from_micros(10);
+            observer.spent(at(now), WAKE);
             if observer.look(at(now), std::mem::take(ran)) == Look::AtConnections {
                 let found: Vec<_> = serving
                     .iter()
@@ -380,7 +384,7 @@ impl Pool {
                         tcp(it.inode, 1, u32::from(is_answered), now - it.begun, sent_ago)
                     })
                     .collect();
-                let cost = Duration::from_micros(50 + 4 * found.len() as u64);
+                let cost = Duration::from_micros(100 + 15 * found.len() as u64);
                 observer.found(at(now), cost, &found);
                 self.looks += 1;
                 self.cost += cost;
@@ -391,8 +395,7 @@ impl Pool {
 
     /// Of a second, in parts of a thousand.
     fn share(&self, seconds: u64) -> f64 {
-        (self.cost + Duration::from_micros(10) * u32::try_from(self.wakes).expect("few"))
-            .as_secs_f64()
+        (self.cost + WAKE * u32::try_from(self.asks + self.wakes).expect("few")).as_secs_f64()
             * 1000.0
             / Duration::from_secs(seconds).as_secs_f64()
     }
@@ -422,7 +425,7 @@ fn observers_of_a_hundred_programs_cost_half_a_percent_under_any_traffic() {
         let share = pool.share(seconds);
         println!("every {every} ms: {share:.2} of 1000, {} looks, {} asked", pool.looks, pool.asks);
         // What was saved up is spent once, in the beginning.
-        assert!(share <= 5.2, "every {every} ms: {share:.2} of 1000");
+        assert!(share <= 5.3, "every {every} ms: {share:.2} of 1000");
         // And after it, nothing.
         let mut now = seconds * 1000;
         while pool.programs.iter().any(|(observer, ..)| observer.due().is_some()) {

@@ -22,6 +22,8 @@ pub(crate) struct Process {
     pid: Pid,
     pidfd: OwnedFd,
     directory: OwnedFd,
+    /// Says how long it has run.
+    clock: Option<ClockId>,
     /// How long it has run, when that was read last.
     cpu: Option<Duration>,
 }
@@ -39,7 +41,8 @@ impl Process {
         let pidfd = pidfd_open(pid, PidfdFlags::empty())?;
         // Both are of one process if the directory, opened first, is still of a living one.
         statat(&directory, "stat", AtFlags::empty())?;
-        Ok(Self { pid, pidfd, directory, cpu: None })
+        let clock = ClockId::pid_cpu_clock_id(unistd::Pid::from_raw(pid.as_raw_nonzero().get()));
+        Ok(Self { pid, pidfd, directory, clock: clock.ok(), cpu: None })
     }
 
     /// Returns its pid.
@@ -78,11 +81,9 @@ impl Process {
         ran
     }
 
-    /// Returns for how long all its threads have run, in ns: one call, that of `clock_getcpuclockid(3)`.
+    /// Returns for how long all its threads have run, in ns.
     fn cpu(&self) -> Option<Duration> {
-        let pid = unistd::Pid::from_raw(self.pid.as_raw_nonzero().get());
-        let clock = ClockId::pid_cpu_clock_id(pid).ok()?;
-        clock_gettime(clock).ok().map(Duration::from)
+        clock_gettime(self.clock?).ok().map(Duration::from)
     }
 
     /// Hands out the state of each of its threads, by its letter in `proc_pid_stat(5)`; those that have ended meanwhile have none.

@@ -3,7 +3,9 @@
 #![expect(unsafe_code, reason = "what the operating system offers in no safe form")]
 
 mod fork;
+mod poll_once;
 pub(crate) mod private_table;
 pub(crate) mod sockets;
 
 pub(crate) use fork::{Forked, exit_now, fork, keep_for_program};
+pub(crate) use poll_once::PollOnce;
