@@ -77,6 +77,8 @@ pub struct Stop {
     distance: Duration,
     /// Origin when on it is not waited for connections that are always at work.
     impatient_at: Time,
+    /// When its connections were seen last.
+    seen_at: Time,
     /// Since when nothing of it has run.
     rested_since: Option<Time>,
     /// In how many looks in a row nothing was in hand.
@@ -150,6 +152,7 @@ impl Stop {
             due: Some(now),
             distance: SHORTEST,
             impatient_at: now + patience,
+            seen_at: now,
             rested_since: None,
             calm: 0,
             in_hand: 0,
@@ -233,6 +236,10 @@ impl Stop {
     /// Notes how far those are that are traced.
     pub fn held(&mut self, now: Time, holding: Holding) {
         match holding {
+            // One that always moves, as it asks for connections again and again, is looked at nevertheless.
+            Holding::Moving if now.since(self.seen_at) >= LONGEST => {
+                self.go_to(Phase::Waiting, now);
+            }
             Holding::Moving => {
                 self.distance = SHORTEST;
                 self.due = Some(now);
@@ -268,6 +275,7 @@ impl Stop {
     /// Notes what was seen: its connections, whether it has run since the last look, and whether all its threads sleep, or
     /// are stopped.
     pub fn seen(&mut self, now: Time, connections: &[Facts], ran: bool, asleep: bool) {
+        self.seen_at = now;
         if ran {
             self.rested_since = None;
         }

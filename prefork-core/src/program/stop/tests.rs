@@ -148,6 +148,33 @@ fn a_program_that_waits_for_the_next_request_of_a_connection_is_not_waited_for()
     assert_eq!(next(&mut stop, &mut now), StopAction::Hold);
 }
 
+/// It asks for connections again and again, and is answered that there is none.
+#[test]
+fn a_program_that_never_waits_is_looked_at_and_ends_when_nothing_is_in_hand() {
+    for (treatment, expected) in
+        [(Treatment::Handled, StopAction::Signal), (Treatment::Default, StopAction::Freeze)]
+    {
+        let (mut stop, mut now) = with_door(treatment, Door::Open);
+        let mut looks = 0;
+        let action = loop {
+            match next(&mut stop, &mut now) {
+                StopAction::Hold => {
+                    now = now + Duration::from_millis(3);
+                    stop.held(now, Holding::Moving);
+                }
+                StopAction::Look => {
+                    looks += 1;
+                    let in_hand = if looks < 10 { vec![at_work()] } else { Vec::new() };
+                    stop.seen(now, &in_hand, true, false);
+                }
+                other => break other,
+            }
+            assert!(now < at(2500), "it is not left: {stop:?}");
+        };
+        assert_eq!((action, looks), (expected, 9 + CALM));
+    }
+}
+
 #[test]
 fn of_a_program_of_many_threads_those_are_waited_for_that_do_not_accept() {
     let (mut stop, mut now) = with_door(Treatment::Default, Door::Open);

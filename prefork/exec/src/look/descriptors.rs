@@ -36,6 +36,12 @@ impl Process {
         target(directory, u32::try_from(fd).ok()?)
     }
 
+    /// Returns whether calls at one of its descriptors do not wait, see `O_NONBLOCK` in `open(2)`.
+    pub(crate) fn is_nonblocking(&self, fd: i32) -> bool {
+        let mut buffer = [0; 512];
+        self.read(&format!("fdinfo/{fd}"), &mut buffer).is_ok_and(has_nonblock)
+    }
+
     /// Makes a duplicate of one of its descriptors, see `pidfd_getfd(2)`.
     ///
     /// What it leads to stays open until the duplicate is dropped: a connection of which the program has closed its own
@@ -64,9 +70,31 @@ fn parse(text: &[u8]) -> Target {
     inode.map_or(Target::Other, Target::Socket)
 }
 
+/// Reads the flags in `proc_pid_fdinfo(5)`, which are octal.
+fn has_nonblock(text: &[u8]) -> bool {
+    let flags = std::str::from_utf8(text).unwrap_or_default().lines();
+    let flags = flags.filter_map(|line| line.strip_prefix("flags:")).next();
+    flags
+        .and_then(|flags| u32::from_str_radix(flags.trim(), 8).ok())
+        .is_some_and(|flags| flags & OFlags::NONBLOCK.bits() != 0)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn whether_calls_wait_is_read() {
+        for (text, expected) in [
+            (&b"pos:\t0\nflags:\t02004002\nmnt_id:\t10\nino:\t4711\n"[..], true),
+            (b"pos:\t0\nflags:\t02000002\nmnt_id:\t10\n", false),
+            (b"flags:\t9\n", false),
+            (b"", false),
+            (b"\xff", false),
+        ] {
+            assert_eq!(has_nonblock(text), expected, "{text:?}");
+        }
+    }
 
     #[test]
     fn what_a_link_says_is_read() {

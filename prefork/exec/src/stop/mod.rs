@@ -30,8 +30,8 @@ pub(crate) struct Stopping {
     /// When traced threads are to be attended to.
     attend_at: Option<Time>,
     stands: bool,
-    /// Until when those that are held wait for a signal.
-    signal_by: Option<Time>,
+    /// When the signal was sent, for which those that are held wait.
+    signalled_at: Option<Time>,
     door: Door,
     /// What it did when it was not stopped last.
     stance: Stance,
@@ -65,6 +65,10 @@ pub(crate) struct Stopped {
 /// the program.
 const SIGNALLED: Duration = Duration::from_secs(2);
 
+/// After so long a process of several threads counts as having got the signal: one of the others takes it at once, and nothing
+/// shows that.
+const TAKEN: Duration = Duration::from_millis(50);
+
 /// How soon traced threads are attended to again.
 const ATTEND: Duration = Duration::from_millis(1);
 
@@ -88,7 +92,7 @@ impl Stopping {
             trace: None,
             attend_at: None,
             stands: false,
-            signal_by: None,
+            signalled_at: None,
             door: Door::Open,
             stance: Stance::Accepts,
             unseen: None,
@@ -118,12 +122,12 @@ impl Stopping {
             StopAction::Hold => self.hold(now),
             StopAction::Look => self.look(now, sockets),
             StopAction::Freeze => self.freeze(),
-            StopAction::Thaw => self.thaw(),
+            StopAction::Thaw => self.thaw().map(|()| self.attend_later(now)),
             StopAction::Kill => self.kill(now),
             StopAction::Signal => {
                 if let Some(trace) = &mut self.trace {
                     trace.let_running_go();
-                    self.signal_by = Some(now + SIGNALLED);
+                    self.signalled_at = Some(now);
                     self.attend_at = Some(now);
                 }
                 // How it ends is seen by what it has in hand now.
@@ -166,38 +170,39 @@ impl Stopping {
         Ok(())
     }
 
-    /// Has traced threads go on that are not to be held, while others are.
+    /// Has traced threads go on that are not to be held.
     fn attend(&mut self, now: Time) {
         self.attend_at = None;
-        if let (Some(by), Some(trace)) = (self.signal_by, &mut self.trace) {
+        let Some(trace) = &mut self.trace else { return };
+        if self.was_killed {
+            if !trace.reap() {
+                self.attend_at = Some(now + ATTEND);
+            }
+        } else if let Some(at) = self.signalled_at {
             self.tree.refresh();
-            if trace.interrupt(&self.tree) || now >= by {
-                (self.signal_by, self.trace) = (None, None);
+            if now.since(at) >= SIGNALLED {
+                trace.let_go();
+            }
+            if trace.interrupt(&self.tree, now.since(at) >= TAKEN) {
+                (self.signalled_at, self.trace) = (None, None);
             } else {
                 self.attend_at = Some(now + ATTEND);
             }
-            return;
-        }
-        if self.was_killed {
-            if let Some(trace) = &mut self.trace
-                && !trace.reap()
-            {
-                self.attend_at = Some(now + ATTEND);
+        } else {
+            if self.stands {
+                trace.see_off();
+            } else {
+                // What cannot be seen now is seen to by the next look.
+                let _ = trace.step(&mut self.tree, &self.listeners, &mut self.held);
             }
-            return;
-        }
-        if let Some(trace) = &mut self.trace
-            && !self.stands
-        {
-            // What cannot be seen now is seen to by the next look.
-            let _ = trace.step(&mut self.tree, &self.listeners, &mut self.held);
             self.attend_later(now);
         }
     }
 
     fn attend_later(&mut self, now: Time) {
-        let is_needed = self.trace.as_ref().is_some_and(Trace::has_running);
-        self.attend_at = is_needed.then(|| now + ATTEND);
+        let is_needed =
+            |trace: &Trace| (trace.has_running() && !self.stands) || trace.has_leaving();
+        self.attend_at = self.trace.as_ref().is_some_and(is_needed).then(|| now + ATTEND);
     }
 
     fn look(&mut self, now: Time, sockets: &[BorrowedFd<'_>]) -> io::Result<()> {

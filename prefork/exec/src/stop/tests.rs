@@ -106,6 +106,27 @@ def serve():
 for _ in range(3): threading.Thread(target=serve).start()
 ";
 
+/// As runtimes do in which one thread runs at a time, and which accept without letting others run.
+const ACCEPTS_UNDER_A_LOCK: &str = "
+import select, socket, threading, time
+listener = socket.socket(fileno=0)
+listener.setblocking(False)
+lock = threading.Lock()
+def serve(connection):
+    connection.setblocking(True)
+    if connection.recv(100):
+        for _ in range(5):
+            with lock: time.sleep(.001)
+        connection.sendall(b'ok')
+    connection.close()
+while True:
+    select.select([listener], [], [])
+    with lock:
+        try: connection, _ = listener.accept()
+        except BlockingIOError: continue
+    threading.Thread(target=serve, args=(connection,)).start()
+";
+
 const FORKS: &str = "
 import os, signal, socket, time
 signal.signal(signal.SIGCHLD, signal.SIG_IGN)
@@ -265,6 +286,11 @@ fn a_program_with_threads_that_accept_loses_no_request() {
 }
 
 #[test]
+fn a_program_that_accepts_under_a_lock_leaves_soon_and_loses_no_request() {
+    python_loses_nothing(ACCEPTS_UNDER_A_LOCK);
+}
+
+#[test]
 fn a_program_that_forks_loses_no_request() {
     python_loses_nothing(FORKS);
 }
@@ -360,6 +386,33 @@ fn who_was_cut_off_is_known() {
     assert_eq!(stopped.cut_off, [Client::Ip(address)]);
 }
 
+fn is_traced(pid: rustix::process::Pid) -> bool {
+    let mut buffer = [0; 4096];
+    let tree = Tree::of(pid).expect("it runs");
+    let status = tree.first().read("status", &mut buffer).expect("it runs");
+    !status.windows(13).any(|text| text == b"TracerPid:\t0\n")
+}
+
+/// Of these, too, there are handlers that others wait for: those of libraries, for all threads at once.
+#[test]
+fn a_traced_program_is_delivered_its_real_time_signals() {
+    let handler = "import signal; signal.signal(signal.SIGRTMIN, lambda *_: None)\n";
+    let mut fixture = Fixture::python(&[handler, ECHO].concat()).serving();
+    let mut client = fixture.connect();
+    client.write_all(b"s").expect("sent");
+    let pid = fixture.pid();
+    let sender = thread::spawn(move || {
+        wait_until("it is traced", || is_traced(pid));
+        let kill = format!("kill -{} {}", nix::libc::SIGRTMIN(), pid.as_raw_nonzero());
+        assert!(Command::new("sh").args(["-c", &kill]).status().expect("started").success());
+        let mut answer = [0];
+        client.read_exact(&mut answer).map(|()| answer)
+    });
+    let (stopped, _) = stop(&mut fixture, Treatment::Default, Duration::from_secs(10));
+    assert_eq!(stopped.cut_off, []);
+    assert_eq!(sender.join().expect("sent").expect("answered"), *b"s");
+}
+
 #[test]
 fn a_program_is_left_neither_standing_nor_traced() {
     let fixture = Fixture::python(ECHO).serving();
@@ -370,17 +423,11 @@ fn a_program_is_left_neither_standing_nor_traced() {
     let listeners = Listeners::of([fixture.listener.as_fd()]).expect("a socket");
     let (tree, patience) = (fixture.tree(), Duration::from_secs(3));
     let mut stopping = Stopping::begin(now(), tree, listeners, Treatment::Default, patience);
-    let is_traced = || {
-        let mut buffer = [0; 4096];
-        let tree = fixture.tree();
-        let status = tree.first().read("status", &mut buffer).expect("it runs");
-        !status.windows(13).any(|text| text == b"TracerPid:\t0\n")
-    };
     wait_until("it is traced", || {
         stopping.step(now(), &[fixture.listener.as_fd()]);
-        is_traced()
+        is_traced(fixture.pid())
     });
     drop(stopping);
-    assert!(!is_traced());
+    assert!(!is_traced(fixture.pid()));
     ask(&mut client, b"a", b"a");
 }

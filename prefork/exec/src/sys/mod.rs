@@ -6,6 +6,7 @@ mod fork;
 mod poll_once;
 pub(crate) mod private_table;
 pub(crate) mod sockets;
+pub(crate) mod tracing;
 
 pub(crate) use fork::{Forked, exit_now, fork, keep_for_program};
 pub(crate) use poll_once::PollOnce;
