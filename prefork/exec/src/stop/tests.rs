@@ -10,7 +10,10 @@ use std::{
         },
     },
     process::{Command, ExitStatus},
-    sync::atomic::{AtomicBool, AtomicU64, Ordering},
+    sync::{
+        Mutex,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
     thread,
     time::Instant,
 };
@@ -182,21 +185,25 @@ fn stop(fixture: &mut Fixture, treatment: Treatment, patience: Duration) -> (Sto
 struct Clients {
     stop: AtomicBool,
     answered: AtomicU64,
-    lost: AtomicU64,
+    /// What has become of those that were not.
+    lost: Mutex<Vec<String>>,
 }
 
 impl Clients {
     fn run(&self, address: SocketAddr) {
         while !self.stop.load(Ordering::Relaxed) {
-            let mut answer = Vec::new();
+            let (mut answer, begun) = (Vec::new(), Instant::now());
             let asked = TcpStream::connect(address).and_then(|mut connection| {
                 connection.set_read_timeout(Some(Duration::from_secs(20)))?;
                 connection.write_all(b"?")?;
                 connection.read_to_end(&mut answer)
             });
-            let counter =
-                if asked.is_ok() && answer == b"ok" { &self.answered } else { &self.lost };
-            counter.fetch_add(1, Ordering::Relaxed);
+            if asked.is_ok() && answer == b"ok" {
+                self.answered.fetch_add(1, Ordering::Relaxed);
+            } else {
+                let lost = format!("{asked:?} with {answer:?} after {:?}", begun.elapsed());
+                self.lost.lock().expect("no panic").push(lost);
+            }
         }
     }
 }
@@ -215,7 +222,7 @@ fn replace_under_load(command: &[&str], rounds: u32) -> u64 {
     let address = listener.local_addr().expect("bound");
     let start = || Fixture::at(listener.try_clone().expect("a descriptor"), command);
     let (stop_asking, answered) = (AtomicBool::new(false), AtomicU64::new(0));
-    let clients = Clients { stop: stop_asking, answered, lost: AtomicU64::new(0) };
+    let clients = Clients { stop: stop_asking, answered, lost: Mutex::default() };
     let mut outgoing = start();
     thread::scope(|scope| {
         for _ in 0..8 {
@@ -235,8 +242,8 @@ fn replace_under_load(command: &[&str], rounds: u32) -> u64 {
             outgoing = next;
         }
     });
-    let lost = clients.lost.load(Ordering::Relaxed);
-    assert_eq!(lost, 0, "of {:?}", clients.answered);
+    let lost = clients.lost.into_inner().expect("no panic");
+    assert_eq!(lost, [""; 0], "of {:?}", clients.answered);
     clients.answered.load(Ordering::Relaxed)
 }
 
@@ -370,6 +377,43 @@ fn a_request_in_hand_is_waited_for() {
     assert_eq!(stopped.cut_off, []);
     let (answer, after) = client.join().expect("asked");
     assert_eq!((answer, after.expect("closed")), (*b"s", 0));
+}
+
+/// A thread or process that is started while its program is on its way to where it is held.
+#[test]
+fn a_request_that_was_just_handed_on_is_waited_for() {
+    let thread = "_thread.start_new_thread(serve, (connection,))";
+    let process = "serve(connection) or os._exit(0) if os.fork() == 0 else connection.close()";
+    // Whether the new one is traced in time is chance.
+    for hands_on in [thread, process, thread, thread] {
+        let script = "
+import _thread, os, signal, socket, time
+signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+listener = socket.socket(fileno=0)
+def serve(connection):
+    request = connection.recv(1)
+    time.sleep(.1)
+    connection.sendall(request)
+    connection.close()
+while True:
+    connection, _ = listener.accept()
+    # It is traced from one of these to the next.
+    until = time.monotonic() + .1
+    while time.monotonic() < until: os.getppid()
+    HANDS_ON
+"
+        .replace("HANDS_ON", hands_on);
+        let mut fixture = Fixture::python(&script).serving();
+        let mut client = fixture.connect();
+        client.write_all(b"a").expect("sent");
+        wait_until("it has accepted", || {
+            fixture.tree().waits_at(&fixture.listeners).expect("allowed").is_empty()
+        });
+        let (stopped, _) = stop(&mut fixture, Treatment::Default, Duration::from_secs(10));
+        assert_eq!(stopped.cut_off, []);
+        let mut answer = [0];
+        assert!(client.read_exact(&mut answer).is_ok(), "no answer: {hands_on}");
+    }
 }
 
 #[test]

@@ -91,9 +91,9 @@ impl Trace {
         Ok(self.holding(tree, has_moved))
     }
 
-    fn holding(&self, tree: &Tree, has_moved: bool) -> Holding {
+    fn holding(&self, tree: &mut Tree, has_moved: bool) -> Holding {
         let held = self.threads.iter().filter(|thread| thread.state == State::Held).count();
-        if held > 0 && held == self.threads.len() && tree.processes().len() == 1 && held == 1 {
+        if held == 1 && self.threads.len() == 1 && is_single(tree) {
             Holding::Everything
         } else if held > 0 {
             Holding::Acceptors
@@ -205,6 +205,14 @@ impl Drop for Trace {
             std::thread::sleep(PAUSE);
         }
     }
+}
+
+/// Returns whether the program is one thread now. It may have started others on its way to where it is held, with what it has
+/// accepted; from there it starts none.
+fn is_single(tree: &mut Tree) -> bool {
+    tree.refresh();
+    let is_single = |process: &Process| process.threads().is_ok_and(|threads| threads.len() == 1);
+    tree.processes().len() == 1 && is_single(tree.first())
 }
 
 fn is_dead(process: &Process) -> bool {
