@@ -32,9 +32,11 @@ const BETWEEN: Duration = Duration::from_millis(50);
 /// How long one attempt may take.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// How long after the first look the next one follows, and how long at most: the program is starting, which takes a processor.
+/// How long after its start the first look is, and how far two of them are apart at most. In between they are further apart the
+/// longer it takes: the program is starting, which takes a processor, and it is seen late by a part of that.
 const FIRST_LOOK: Duration = Duration::from_millis(5);
-const LAST_LOOK: Duration = Duration::from_millis(50);
+const LAST_LOOK: Duration = Duration::from_millis(500);
+const PART: u32 = 16;
 
 /// What is waited for.
 pub(crate) struct Readiness {
@@ -49,8 +51,8 @@ pub(crate) struct Readiness {
 struct Looks {
     listeners: Listeners,
     held: Held,
+    since: Instant,
     next: Instant,
-    pause: Duration,
 }
 
 /// A thread that asks until it is answered.
@@ -85,8 +87,8 @@ impl Readiness {
             Ready::Auto | Ready::Accept if !sockets.0.is_empty() => Some(Looks {
                 listeners: sockets.listeners()?,
                 held: Held::default(),
+                since,
                 next: since + FIRST_LOOK,
-                pause: FIRST_LOOK,
             }),
             _ => None,
         };
@@ -173,8 +175,7 @@ impl Looks {
         // One that has accepted already may be busy with that for long.
         let serves = !tree.waits_at(&self.listeners)?.is_empty()
             || !self.held.look(tree, &self.listeners)?.is_empty();
-        self.pause = (self.pause * 2).min(LAST_LOOK);
-        self.next = now + self.pause;
+        self.next = now + ((now - self.since) / PART).clamp(FIRST_LOOK, LAST_LOOK);
         Ok(serves)
     }
 }
