@@ -42,6 +42,9 @@ pub mod fork_safety {}
 #[doc = include_str!("../docs/security.md")]
 pub mod security {}
 
+#[doc = include_str!("../docs/isolation.md")]
+pub mod isolation {}
+
 #[doc = include_str!("../docs/scoreboard.md")]
 pub mod scoreboard {}
 

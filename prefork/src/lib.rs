@@ -55,6 +55,7 @@ pub use hooks::{ChildExit, EndAs, HungChild};
 pub use logs::{AccessLog, LogLevel, LogLevelError};
 pub use prefork_core::{ErrorChain, Exit};
 pub use prefork_daemonize as daemonize;
+pub use prefork_isolate::{self as isolate, Isolation, Layer};
 pub use prefork_netwatch::{self as netwatch, Proto, Seen};
 pub use prefork_reload::{self as reload, Changes, WatchList};
 pub use prefork_scoreboard::{self as scoreboard, Slot};

@@ -28,6 +28,12 @@ pub struct Missing {
 }
 
 impl Report {
+    /// Returns whether nothing was asked for.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.on.is_empty() && self.missing.is_empty()
+    }
+
     /// Returns the layers that are on, each with its value.
     #[must_use]
     pub fn on(&self) -> &[String] {

@@ -18,7 +18,7 @@ use super::{
         MIN_SPARE, PREFORK, RETIRE_PACE, SPAWN_STEP, START_TIMEOUT,
     },
 };
-use crate::{Fault, LogLevel, OnChange, OnDisconnect, StatusAddress, error::Origin};
+use crate::{Fault, Isolation, LogLevel, OnChange, OnDisconnect, StatusAddress, error::Origin};
 
 arguments! {
     /// Sets the name of the daemon, shown in `ps` and in its log. Default: the file name of the
@@ -359,6 +359,28 @@ arguments! {
     /// fails if it is above the hard limit of this process, unless that is root with the capability
     /// `CAP_SYS_RESOURCE`. Code that uses `select(2)` breaks with descriptors above 1,023.
     rlimit_nofile: u64, by Reload;
+
+    /// Keeps children from harming one another, though they are of one user, and limits what each uses of the machine.
+    /// Default nothing.
+    ///
+    /// Of each layer it is found out at the start, by trying it, whether it is possible here; the first line of the log
+    /// reports which are on, and which are not possible and why. [`Prefork::new`](crate::Prefork::new) fails where one is not
+    /// possible that is [required](crate::Isolation::require). Children take them when they have changed
+    /// [`user`](Self::user), before code of the program runs in them, and all that they start has them too. In files and
+    /// flags it is a list: see [isolation](crate::docs::isolation), and what each layer holds off.
+    ///
+    /// The features `landlock` and `seccomp` of this crate, both on by default, are behind most of it.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use prefork::{Args, Isolation, Layer};
+    ///
+    /// let isolation = Isolation::new().siblings_apart().require(Layer::Signals).max_file_size(64 << 20);
+    /// let args = Args::new().user("www-data").isolate(isolation);
+    /// # drop(args);
+    /// ```
+    isolate: Isolation, by Upgrade, needs Children;
 
     /// Sets which of the daemon's own messages are logged: those that matter as much as `level`, or more. Default
     /// [`LogLevel::Info`].

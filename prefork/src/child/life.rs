@@ -13,6 +13,7 @@ use std::{
 
 use prefork_core::{Generation, SlotId};
 use prefork_daemonize::Privileges;
+use prefork_isolate::Layers;
 use rustix::process::setsid;
 
 use super::{Body, By, Child, ChildParts, Limits, OwnSetting, Stop, Work, stops};
@@ -50,6 +51,8 @@ pub(crate) struct ChildContext {
     /// Settings of the program's own.
     pub(crate) own: Vec<OwnSetting>,
     pub(crate) privileges: Rc<Privileges>,
+    /// What holds it apart from its siblings.
+    pub(crate) layers: Rc<Layers>,
     pub(crate) access_log: AccessLog,
     pub(crate) streams: Streams,
 }
@@ -89,7 +92,7 @@ fn settle(context: ChildContext, log: &Log) -> Result<Option<Child>, BoxError> {
     let ChildContext { slot, generation, mut title, signals, channels, bell, privileges, .. } =
         context;
     let ChildContext { tag, has_board, outliving, limits, concurrency, own, .. } = context;
-    let ChildContext { mut access_log, streams, .. } = context;
+    let ChildContext { mut access_log, streams, layers, .. } = context;
     // Before anything else: no terminal reaches it from here on, Ctrl-C and a closed window neither, and a
     // signal to its own group only what it has started itself.
     setsid().of_call("setsid(2)")?;
@@ -101,6 +104,8 @@ fn settle(context: ChildContext, log: &Log) -> Result<Option<Child>, BoxError> {
     stderr::open_own()?;
     access_log.make_own(log)?;
     title.become_child();
+    // Some of it takes the rights that go with the user.
+    layers.begin()?;
     // Before the tie to the parent, which the kernel cuts when the user changes.
     privileges.apply()?;
     let poller = Poller::new(std::iter::empty())?;
@@ -111,6 +116,8 @@ fn settle(context: ChildContext, log: &Log) -> Result<Option<Child>, BoxError> {
     let work = Work::new(has_board.then(|| page.enter()), Some(reporter.clone()), limits);
     let stop = Stop::new(By::Signal, Some(page))?;
     poller.add_stops(stops(&stop, Some(&tether)))?;
+    // The last that is done with what is not its own.
+    layers.finish()?;
     set_signal_mask(&mask)?;
     let parts = ChildParts {
         slot,

@@ -45,7 +45,7 @@ impl Parent<'_> {
         // The child's copy of the way to the launcher; the word is the parent's to say.
         drop(self.readiness.take());
         let streams = Streams::of(&self.settings);
-        let Self { mut settings, title, signals, access_log, privileges, .. } = *self;
+        let Self { mut settings, title, signals, access_log, privileges, layers, .. } = *self;
         let Self { channels, runtime_files, hooks, listeners, invocation, .. } = *self;
         let tag = self.descendants.tag(slot);
         let (name, limits) = (std::mem::take(&mut settings.name), settings.limits);
@@ -86,6 +86,7 @@ impl Parent<'_> {
             concurrency,
             own,
             privileges,
+            layers,
             access_log,
             streams,
         }

@@ -94,6 +94,7 @@ impl<'a> Parent<'a> {
         let mut parent = Box::new(Self {
             settings,
             privileges: users.children.clone(),
+            layers: users.layers.clone(),
             supervisor,
             table,
             signals,

@@ -34,6 +34,7 @@ use std::{collections::BTreeSet, io, os::fd::AsFd, rc::Rc};
 
 use prefork_core::{Allowance, Event, Hangups, SlotId, Supervisor, Time, Verdict};
 use prefork_daemonize::{Privileges, Readiness};
+use prefork_isolate::Layers;
 use rustix::event::{PollFd, PollFlags};
 
 use crate::{
@@ -73,6 +74,8 @@ const MOST_ACTIONS: usize = 32;
 pub(crate) struct Parent<'a> {
     settings: Settings,
     privileges: Rc<Privileges>,
+    /// What holds children apart.
+    layers: Rc<Layers>,
     supervisor: Supervisor,
     table: Table,
     signals: Signals,

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use prefork_core::one_line;
 
 use super::Prefork;
-use crate::{Args, ArgsError};
+use crate::{Args, ArgsError, args::check::Plan};
 
 /// What is to be seen of arguments, in the place of a daemon.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,8 +45,12 @@ impl<S> Args<S> {
         }
         match what {
             Inspect::Check => {
-                let checked = Prefork::new(self)?;
-                print(&format!("{}: the settings are right\n", checked.plan.settings.name));
+                let Plan { settings, users, .. } = Prefork::new(self)?.plan;
+                print(&format!("{}: the settings are right\n", settings.name));
+                let layers = users.layers.report();
+                if !layers.is_empty() {
+                    print(&format!("isolation: {layers}\n"));
+                }
             }
             Inspect::Quiet => drop(Prefork::new(self)?),
             Inspect::Print => {

@@ -42,7 +42,9 @@ impl Display for Introduction<'_> {
             self.listeners.iter().map(|listening| prefork_sockets::name(&listening.socket));
         list(f, "listening on ", &sockets.collect::<Vec<_>>())?;
         write!(f, "; {}{}", self.size(), self.user())?;
-        list(f, "", &self.limits())
+        list(f, "", &self.limits())?;
+        let layers = self.users.layers.report();
+        if layers.is_empty() { Ok(()) } else { write!(f, "; isolation: {layers}") }
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod faults;
 mod files;
+mod isolation;
 mod pool;
 mod settings;
 mod unused;
@@ -10,6 +11,7 @@ use std::{env, path::Path, rc::Rc, time::Duration};
 
 use prefork_core::{MOST_AT_ONCE, one_line};
 use prefork_daemonize::{Privileges, PrivilegesFault, WantedPrivileges};
+use prefork_isolate::Layers;
 use prefork_reload::WatchList;
 
 use crate::{
@@ -86,8 +88,13 @@ pub(crate) fn check<S>(
     if parent_hooks.on_client_disconnect.is_some() {
         netwatch_interval(&mut data, &mut faults);
     }
-    let (mut settings, users, error_log, access_log) =
+    let layers = match when {
+        When::AtStart => isolation::check(&data.settings, &mut faults),
+        When::AtReload => Layers::default(),
+    };
+    let (mut settings, mut users, error_log, access_log) =
         check_data(data, fixed, &parent_hooks, &mut faults);
+    users.layers = Rc::new(layers);
     (settings.without_effect, settings.warnings) = (without_effect, warnings);
 
     if !faults.0.is_empty() {
@@ -315,7 +322,7 @@ fn users(settings: &args::Settings, faults: &mut Faults) -> Users {
         (user, Some(group)) => Some(format!("{}:{group}", user.as_deref().unwrap_or_default())),
     };
     let drop_parent = settings.drop_parent == Some(true);
-    Users { children: Rc::new(privileges), named, drop_parent }
+    Users { children: Rc::new(privileges), layers: Rc::default(), named, drop_parent }
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ use std::{io::Write, os::fd::OwnedFd, path::PathBuf, rc::Rc, time::Duration};
 
 use prefork_core::Config;
 use prefork_daemonize::Privileges;
+use prefork_isolate::Layers;
 
 use crate::{args::settings::InForce, board::Place, child::Limits, manager::Manager};
 
@@ -53,6 +54,8 @@ impl Settings {
 #[derive(Clone, Debug)]
 pub(crate) struct Users {
     pub(crate) children: Rc<Privileges>,
+    /// What holds children apart.
+    pub(crate) layers: Rc<Layers>,
     /// What children run as, as it was given: `www-data`, `www-data:adm`; `None` if that is what the parent runs as.
     pub(crate) named: Option<String>,
     /// Whether the parent becomes what its children are.

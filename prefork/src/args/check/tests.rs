@@ -1,7 +1,7 @@
 //! Every fault, and that it is named.
 
 use super::*;
-use crate::{OnChange, OnDisconnect};
+use crate::{Isolation, Layer, OnChange, OnDisconnect};
 
 fn faults<S>(args: Args<S>) -> Vec<(String, String)> {
     let error = check(args, None, When::AtStart)
@@ -287,4 +287,30 @@ fn a_pool_of_no_sense_hides_no_other_fault() {
             "max_spare: must be at least min_spare (1, the default), but is 0",
         ]
     );
+}
+
+#[test]
+fn a_layer_that_must_be_possible_and_is_not_is_named_with_all_else() {
+    // A processor that no machine of today has.
+    let wanted = || Isolation::new().no_new_privileges().cpu(1023);
+    let args = complete().isolate(wanted().require_all()).max_requests(0);
+    let [(_, requests), (name, problem)] = &faults(args)[..] else { panic!("two faults") };
+    assert_eq!((name.as_str(), requests.starts_with("must be at least 1")), ("isolate", true));
+    assert!(problem.starts_with("cpus is required, but not possible here: "), "{problem}");
+    assert_eq!(faults(complete().isolate(wanted())), [], "where it is possible");
+    let checked = check(complete().isolate(wanted()), None, When::AtStart);
+    let layers = checked.map_err(|error| error.to_string()).expect("taken").users.layers;
+    assert_eq!(layers.report().on(), ["no-new-privileges"]);
+    assert_eq!(layers.report().missing().len(), 1);
+}
+
+#[test]
+fn isolation_that_contradicts_other_arguments_is_refused() {
+    let twice = complete().isolate(Isolation::new().max_open_files(64)).rlimit_nofile(64);
+    assert_eq!(names(twice), ["isolate"]);
+    let alone = complete().prefork(0).isolate(Isolation::new().siblings_apart());
+    assert_eq!(without_effect(alone), ["isolate"]);
+    // Nothing is found out that a reload would not apply.
+    let args = complete().isolate(Isolation::new().require(Layer::PrivateTmp));
+    assert!(check(args, None, When::AtReload).is_ok());
 }

@@ -139,6 +139,11 @@ const LIST: &[Setting] = &[
     switch("no_new_privs", "Keep the children from gaining privileges by executing programs"),
     with("rlimit_nofile", "N", "Number of descriptors that a child may have"),
     with(
+        "isolate",
+        "LAYERS",
+        "What keeps children from harming one another, separated by commas: siblings, and others",
+    ),
+    with(
         "log_level",
         "LEVEL",
         "Which of the daemon's own messages are logged: error, warn, info or debug [default: info]",

@@ -3,7 +3,7 @@
 use std::{path::PathBuf, time::Duration};
 
 use super::{units, value::Value};
-use crate::{LogLevel, OnChange, OnDisconnect, StatusAddress};
+use crate::{Isolation, LogLevel, OnChange, OnDisconnect, StatusAddress};
 
 /// What a setting can be made of.
 pub(crate) trait Field: Sized {
@@ -172,6 +172,30 @@ impl Field for Vec<String> {
             let with = wrong.map(|wrong| format!(" with {wrong} in it")).unwrap_or_default();
             format!("must be {}, not {value}{with}", Self::WANTED)
         })
+    }
+}
+
+impl Field for Isolation {
+    const WANTED: &str = "a list of layers such as [\"siblings\", \"open-files=256\"]";
+
+    fn read(value: &Value) -> Option<Self> {
+        Self::parse(Vec::<String>::read(value)?).ok()
+    }
+
+    fn from_value(value: &Value) -> Result<Self, String> {
+        let Some(texts) = Vec::<String>::read(value) else {
+            return Err(format!("must be {}, not {value}", Self::WANTED));
+        };
+        Self::parse(texts).map_err(|fault| fault.to_string())
+    }
+
+    fn from_text(text: &str) -> Result<Self, String> {
+        let texts = <Vec<String> as Field>::parse(text).unwrap_or_default();
+        Self::parse(texts).map_err(|fault| fault.to_string())
+    }
+
+    fn shown(&self) -> String {
+        self.texts().shown()
     }
 }
 

@@ -169,6 +169,7 @@ fn another_value_of_each_setting_is_in_force_or_named() {
         ("umask", "\"022\"", "\"027\""),
         ("no_new_privs", "false", "true"),
         ("rlimit_nofile", "100", "200"),
+        ("isolate", "[\"siblings\"]", "[\"require siblings\"]"),
         ("log_level", "\"warn\"", "\"debug\""),
         ("drop_parent", "false", "true"),
         ("keep_descendants", "false", "true"),
