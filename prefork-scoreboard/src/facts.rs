@@ -152,6 +152,10 @@ pub mod names {
     pub const PID_FILE: &str = "pid_file";
     /// Path of a file of settings that was read: any number of them.
     pub const SETTINGS: &str = "settings";
+    /// A layer that holds children apart, as it is named in settings, with its value: any number of them.
+    pub const ISOLATION: &str = "isolation";
+    /// A layer that was asked for and is not possible here, with the reason: any number of them.
+    pub const NOT_ISOLATED: &str = "not_isolated";
     /// The last reload: what has become of it (`running`, `done`, `refused`, `failed`), why, and when it began and ended,
     /// in nanoseconds of `CLOCK_MONOTONIC`.
     pub const RELOAD: [&str; 4] = ["reload", "reload_reason", "reload_began", "reload_ended"];

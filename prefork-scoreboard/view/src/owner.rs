@@ -31,6 +31,10 @@ pub struct Owner {
     pub pid_file: Option<String>,
     /// The files of settings that were read.
     pub settings: Vec<String>,
+    /// The layers that hold its children apart.
+    pub isolation: Vec<String>,
+    /// The layers that were asked for and are not possible there, each with the reason.
+    pub not_isolated: Vec<String>,
     /// The last reload.
     pub reload: Option<Change>,
     /// The last upgrade.
@@ -119,6 +123,8 @@ impl Owner {
             jobs_waiting: number(names::JOBS_WAITING),
             pid_file: text(names::PID_FILE),
             settings: facts.all(names::SETTINGS).map(str::to_owned).collect(),
+            isolation: facts.all(names::ISOLATION).map(str::to_owned).collect(),
+            not_isolated: facts.all(names::NOT_ISOLATED).map(str::to_owned).collect(),
             reload: Change::new(facts, names::RELOAD),
             upgrade: Change::new(facts, names::UPGRADE),
             reopening: Change::new(facts, names::REOPENING),

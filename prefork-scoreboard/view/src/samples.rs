@@ -106,6 +106,8 @@ pub fn owner() -> Owner {
         }],
         pid_file: Some("/run/hello/pid".into()),
         settings: vec!["/etc/hello.toml".into()],
+        isolation: vec!["signals".into()],
+        not_isolated: Vec::new(),
         reload: None,
         upgrade: None,
         reopening: None,

@@ -14,6 +14,24 @@ impl Owner {
     }
 }
 
+impl Owner {
+    /// Returns what holds its children apart, and what could not: `isolation: signals; not possible there: private-tmp
+    /// (needs root)`; `None` if nothing was asked for.
+    #[must_use]
+    pub fn isolation_in_words(&self) -> Option<String> {
+        let Self { isolation, not_isolated, .. } = self;
+        let list = |texts: &[String]| (!texts.is_empty()).then(|| texts.join(", "));
+        match (list(isolation), list(not_isolated)) {
+            (None, None) => None,
+            (Some(on), None) => Some(format!("isolation: {on}")),
+            (on, Some(missing)) => {
+                let on = on.as_deref().unwrap_or("nothing");
+                Some(format!("isolation: {on}; not possible there: {missing}"))
+            }
+        }
+    }
+}
+
 impl View {
     /// Returns whose board it is: `hello 0.1.0, pid 28424`.
     #[must_use]

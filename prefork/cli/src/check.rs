@@ -146,7 +146,9 @@ fn judge(view: &View, stuck: Option<Standing>) -> Finding {
     if view.is_left_behind() {
         return Finding { exit: Exit::NotRunning, text: view.summary() };
     }
-    let (summary, full) = (view.summary(), full(view));
+    let isolation = view.owner.isolation_in_words().map(|words| format!("; {words}"));
+    let summary = format!("{}{}", view.summary(), isolation.unwrap_or_default());
+    let full = full(view);
     let text = match (troubles.is_empty(), full) {
         (true, None) => format!("all is well: {summary}"),
         (true, Some(full)) => format!("WARNING: {full}: {summary}"),

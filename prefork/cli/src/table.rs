@@ -98,6 +98,7 @@ fn details(view: &View) -> String {
         owner.program.as_ref().map(|path| format!("program {path}")),
         all("settings ", &owner.settings),
         owner.library.clone(),
+        owner.isolation_in_words(),
     ];
     details.into_iter().flatten().collect::<Vec<_>>().join("; ")
 }

@@ -19,6 +19,8 @@ pub(crate) struct Identity {
     pub(crate) program: Option<String>,
     pub(crate) pid_file: Option<String>,
     pub(crate) settings: Vec<String>,
+    /// What holds its children apart.
+    pub(crate) isolation: prefork_isolate::Report,
 }
 
 /// How far the daemon is.
@@ -168,7 +170,7 @@ impl About {
     /// The most important first: what has no room is left out.
     fn facts(&self) -> Facts {
         let mut facts = Facts::new();
-        let Identity { name, version, program, pid_file, settings } = &self.identity;
+        let Identity { name, version, program, pid_file, settings, isolation } = &self.identity;
         facts.add(names::NAME, name);
         let seldom =
             [(names::VERSION, version), (names::PID_FILE, pid_file), (names::PROGRAM, program)];
@@ -209,6 +211,12 @@ impl About {
         for Place { address, queue } in &self.places {
             let queue = queue.map(|it| format!(" {}/{}", it.waiting, it.limit)).unwrap_or_default();
             facts.add(names::LISTEN, format_args!("{address}{queue}"));
+        }
+        for layer in isolation.on() {
+            facts.add(names::ISOLATION, layer);
+        }
+        for missing in isolation.missing() {
+            facts.add(names::NOT_ISOLATED, fitting(&missing.to_string()));
         }
         facts
     }

@@ -17,7 +17,7 @@ use crate::{
 impl Parent<'_> {
     /// Shows whose scoreboard it is: of a new daemon, or of one that goes on with the children of another program.
     pub(super) fn introduce(&mut self, adopted_as: Option<AdoptedAs>) {
-        let identity = identity(&self.settings, self.invocation.as_ref().ok());
+        let identity = identity(&self.settings, &self.layers, self.invocation.as_ref().ok());
         let size = self.supervisor.config();
         let (prefork, max_children) = (size.prefork(), size.max_children());
         let Some(board) = &mut self.runtime_files.board else { return };

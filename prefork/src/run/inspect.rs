@@ -3,6 +3,7 @@
 use std::io::{self, Write};
 
 use prefork_core::one_line;
+use prefork_isolate::Report;
 
 use super::Prefork;
 use crate::{Args, ArgsError, args::check::Plan};
@@ -25,6 +26,8 @@ impl<S> Args<S> {
     ///
     /// What is checked depends on who asks: whether files are root's alone, for example, only where root does.
     ///
+    /// Returns which layers of [`isolate`](Self::isolate) are on, and which are not possible here.
+    ///
     /// # Errors
     ///
     /// Fails with every fault found, as [`Prefork::new`] does. The settings are printed all the same.
@@ -39,26 +42,22 @@ impl<S> Args<S> {
     /// args.inspect(Inspect::Print)?;
     /// # Ok::<(), prefork::ArgsError>(())
     /// ```
-    pub fn inspect(self, what: Inspect) -> Result<(), ArgsError> {
+    pub fn inspect(self, what: Inspect) -> Result<Report, ArgsError> {
         for warning in &self.data.settings.warnings {
             let _ = writeln!(io::stderr(), "warning: {}", one_line(warning));
         }
-        match what {
-            Inspect::Check => {
-                let Plan { settings, users, .. } = Prefork::new(self)?.plan;
-                print(&format!("{}: the settings are right\n", settings.name));
-                let layers = users.layers.report();
-                if !layers.is_empty() {
-                    print(&format!("isolation: {layers}\n"));
-                }
-            }
-            Inspect::Quiet => drop(Prefork::new(self)?),
-            Inspect::Print => {
-                print(&self.list_settings());
-                Prefork::new(self)?;
+        if what == Inspect::Print {
+            print(&self.list_settings());
+        }
+        let Plan { settings, users, .. } = Prefork::new(self)?.plan;
+        let isolation = users.layers.report();
+        if what == Inspect::Check {
+            print(&format!("{}: the settings are right\n", settings.name));
+            if !isolation.is_empty() {
+                print(&format!("isolation: {isolation}\n"));
             }
         }
-        Ok(())
+        Ok(isolation.clone())
     }
 }
 

@@ -14,6 +14,7 @@ pub(crate) use introduction::Introduction;
 pub(crate) use opened::Opened;
 use prefork_core::one_line;
 use prefork_daemonize::{PidFile, Privileges, SocketFile};
+use prefork_isolate::Layers;
 
 use crate::{
     Init, RunError,
@@ -112,13 +113,18 @@ pub(crate) fn create_board(settings: &Settings) -> Result<Option<ParentBoard>, R
 }
 
 /// Returns what a daemon with these settings publishes about itself on its scoreboard.
-pub(crate) fn identity(settings: &Settings, invocation: Option<&Invocation>) -> Identity {
+pub(crate) fn identity(
+    settings: &Settings,
+    layers: &Layers,
+    invocation: Option<&Invocation>,
+) -> Identity {
     Identity {
         name: settings.name.clone(),
         version: settings.version.clone(),
         program: invocation.map(|it| one_line(it.running()).to_string()),
         pid_file: settings.pid_path.as_ref().map(|path| one_line(path).to_string()),
         settings: settings.in_force.paths(),
+        isolation: layers.report().clone(),
     }
 }
 

@@ -21,8 +21,8 @@ fn assert_found(change: fn(&mut View), stuck: Option<Standing>, exit: Exit, text
 
 #[test]
 fn every_trouble_of_the_daemon_is_named_with_what_to_do() {
-    let rest =
-        "hello 0.1.0, pid 3999, up 3h05m: 1 child of 3 to 150, 1 idle, 0 busy, queue 0 of 4096";
+    let rest = "hello 0.1.0, pid 3999, up 3h05m: 1 child of 3 to 150, 1 idle, 0 busy, queue 0 of 4096; \
+         isolation: signals";
     let found = |change, stuck, exit, text: &str| {
         assert_found(change, stuck, exit, &text.replace("REST", rest));
     };

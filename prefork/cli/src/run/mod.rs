@@ -131,8 +131,11 @@ fn attempt(args: RunArgs) -> Result<Exit, Failure> {
         };
         let _ = output::print(&shown.text());
         let name = args.given().name.clone().unwrap_or_default();
-        prefork_exec::attach(program, args).inspect(Inspect::Quiet)?;
+        let isolation = prefork_exec::attach(program, args).inspect(Inspect::Quiet)?;
         let _ = output::print(&format!("# {}: the settings are right\n", one_line(&name)));
+        if !isolation.is_empty() {
+            let _ = output::print(&format!("# isolation: {isolation}\n"));
+        }
         return Ok(Exit::Done);
     }
     serve(Prefork::new(prefork_exec::attach(program, args))?, place.as_ref())

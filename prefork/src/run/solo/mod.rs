@@ -135,7 +135,7 @@ fn introduce(
     log: &Log,
 ) {
     if let Some(board) = board {
-        board.about.introduce(identity(settings, invocation));
+        board.about.introduce(identity(settings, &users.layers, invocation));
         board.about.places(listeners.places());
         board.about.phase(Phase::Serving);
         // Who reads it as soon as the launcher has returned is to find it.

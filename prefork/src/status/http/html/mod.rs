@@ -87,9 +87,11 @@ fn write_header(to: &mut String, report: &Report, refreshes: bool) -> fmt::Resul
     let owner = report.view.as_ref().map(|view| &view.owner);
     let version = owner.and_then(|owner| owner.version.as_deref());
     let version = version.map(|version| format!("version {version}, ")).unwrap_or_default();
+    let isolation = owner.and_then(|owner| owner.isolation_in_words()).unwrap_or_default();
+    let isolation_begins = if isolation.is_empty() { "" } else { "<br>" };
     writeln!(
         to,
-        "<header><h1>{}</h1><p class=\"soft\">{}process {}, up {}, generation {}<br>as of {}</p>\
+        "<header><h1>{}</h1><p class=\"soft\">{}process {}, up {}, generation {}<br>as of {}{isolation_begins}{}</p>\
          <nav><a href=\"{other}\">{word}</a><a href=\"/status.json\">JSON</a>\
          <a href=\"/metrics\">metrics</a></nav></header>",
         Escaped(&report.name),
@@ -98,6 +100,7 @@ fn write_header(to: &mut String, report: &Report, refreshes: bool) -> fmt::Resul
         duration(report.uptime),
         report.figures.generation,
         as_of(report),
+        Escaped(&isolation),
     )
 }
 
