@@ -70,10 +70,10 @@ pub struct Config {
     /// age do not all go at once. Default none.
     pub max_lifetime: Option<Duration>,
     /// How long a child may be at work on one request. It is then ended, by a signal that leaves a
-    /// trace at first. Default none. Needs [`Pool::ByLoad`], as it is read from what children report.
+    /// trace at first. Default none. Needs a pool other than [`Pool::Fixed`], as it is read from what children report.
     pub request_timeout: Option<Duration>,
-    /// Within what time it is to be noticed that the client of a child at work has gone. Default never. Needs
-    /// [`Pool::ByLoad`], as it takes knowing which children are at work.
+    /// Within what time it is to be noticed that the client of a child at work has gone. Default never. Needs a pool other
+    /// than [`Pool::Fixed`], as it takes knowing which children are at work.
     pub netwatch_interval: Option<Duration>,
     /// What becomes of what children have started, once they have ended. Default [`Descendants::Keep`].
     pub descendants: Descendants,
@@ -81,8 +81,8 @@ pub struct Config {
     pub hooks: Vec<Hook>,
     /// How long a call of a hook may take; see [`Hook`](crate::Hook). Default 30 s.
     pub hook_timeout: Duration,
-    /// How long after one question how many jobs wait ([`Hook::Demand`]) the next one comes. Default 1 s. Needs
-    /// [`Pool::ByLoad`].
+    /// How long after one question how many jobs wait ([`Hook::Demand`]) the next one comes. Default 1 s. Needs a pool
+    /// other than [`Pool::Fixed`].
     pub demand_every: Duration,
     /// Whether a reload reads settings again. Default [`Reread::Never`].
     pub reread: Reread,
@@ -118,6 +118,11 @@ pub enum Pool {
     /// It has `prefork` children.
     #[default]
     Fixed,
+    /// Each child serves one client, says so by [`Event::Worked`](crate::Event::Worked), and ends. As many children wait as
+    /// clients come while one child starts, at least `prefork`, or [`Tuning::min_spare`] if that is more, and at most
+    /// [`Tuning::max_spare`]; with those at work there are never more than `max_children`. Somebody must be able to answer
+    /// [`Action::Observe`](crate::Action::Observe).
+    OneShot(Tuning),
     /// It has from `prefork` up to `max_children`, as [`ScalingPolicy`] decides. Somebody must be
     /// able to answer [`Action::Observe`](crate::Action::Observe).
     ByLoad(Tuning),
@@ -211,7 +216,7 @@ impl Config {
     pub(crate) fn scaling_policy(&self) -> Option<ScalingPolicy> {
         match self.pool {
             Pool::Fixed => None,
-            Pool::ByLoad(tuning) => {
+            Pool::ByLoad(tuning) | Pool::OneShot(tuning) => {
                 Some(ScalingPolicy::tuned(self.prefork, self.max_children, tuning))
             }
         }

@@ -66,6 +66,7 @@ mod config;
 mod error_chain;
 mod event;
 mod hangups;
+mod highest;
 mod jitter;
 mod ladder;
 mod memory_limit;
@@ -79,6 +80,7 @@ mod share;
 #[cfg_attr(docsrs, doc(cfg(feature = "simulate")))]
 pub mod simulate;
 mod slots;
+mod spares;
 mod supervisor;
 mod tags;
 mod throttle;

@@ -11,9 +11,9 @@
 //!
 //! Assumptions: the caller does what [`ScalingPolicy::decide`] lists as its duties.
 
-use std::{collections::VecDeque, time::Duration};
+use std::time::Duration;
 
-use crate::Time;
+use crate::{Time, highest::Highest};
 
 /// What the children of a pool are doing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -162,8 +162,8 @@ const MOST_PATIENCE: u32 = 8;
 /// What a [`ScalingPolicy`] remembers from one decision to the next.
 #[derive(Clone, Debug)]
 pub struct Ramp {
-    /// The needs of the longest calm time that no later one has exceeded: falling, oldest first.
-    needs: VecDeque<(Time, u32)>,
+    /// The needs of the longest calm time.
+    needs: Highest,
     /// What has been needed since it was last looked; none if nothing was decided yet.
     need: Option<u32>,
     /// How many were spawned last, while all children have been busy ever since.
@@ -187,7 +187,7 @@ impl Ramp {
     #[must_use]
     pub const fn new() -> Self {
         Self {
-            needs: VecDeque::new(),
+            needs: Highest::new(),
             need: None,
             growth: 0,
             shrink: 0,
@@ -210,28 +210,12 @@ impl Ramp {
         self.short
     }
 
-    /// Notes a need; what was needed `longest` ago is forgotten.
-    fn note_need(&mut self, now: Time, need: u32, longest: Duration) {
-        while self.needs.front().is_some_and(|(at, _)| now.since(*at) >= longest) {
-            self.needs.pop_front();
-        }
-        while self.needs.back().is_some_and(|(_, earlier)| *earlier <= need) {
-            self.needs.pop_back();
-        }
-        self.needs.push_back((now, need));
-    }
-
     /// Notes what is needed from now on; what was needed before was so until now.
     fn change_need(&mut self, now: Time, need: u32, longest: Duration) {
         if let Some(before) = self.need.replace(need) {
-            self.note_need(now, before, longest);
+            self.needs.note(now, before, longest);
         }
-        self.note_need(now, need, longest);
-    }
-
-    /// Returns the highest need of the last `window`, with its time.
-    fn highest_need(&self, now: Time, window: Duration) -> Option<(Time, u32)> {
-        self.needs.iter().find(|(at, _)| now.since(*at) < window).copied()
+        self.needs.note(now, need, longest);
     }
 }
 
@@ -354,7 +338,7 @@ impl ScalingPolicy {
         let window = self.calm.saturating_mul(ramp.patience.max(1));
         if ramp.need.is_none() {
             // What was before is not known: all that are there may have been needed.
-            ramp.note_need(now, tally.staying().min(self.max), self.longest());
+            ramp.needs.note(now, tally.staying().min(self.max), self.longest());
         }
         self.note(ramp, load, now);
         let grow = self.grow(ramp, load);
@@ -367,7 +351,7 @@ impl ScalingPolicy {
             ramp.due = Some(now + window);
             // What is spawned now was needed now, even where doubling goes beyond the need.
             let size = tally.staying().saturating_add(grow).min(self.max);
-            ramp.note_need(now, size, self.longest());
+            ramp.needs.note(now, size, self.longest());
             return Scaling::Spawn(grow);
         }
         self.shrink(ramp, load, window, now)
@@ -423,7 +407,7 @@ impl ScalingPolicy {
         window: Duration,
         now: Time,
     ) -> Scaling {
-        let (needed_at, mut keep) = ramp.highest_need(now, window).unwrap_or((now, self.max));
+        let (needed_at, mut keep) = ramp.needs.of(now, window).unwrap_or((now, self.max));
         if let Some(spare) = self.max_spare {
             let enough = tally.busy.saturating_add(spare.max(self.min_spare));
             keep = keep.min(enough.max(self.min));

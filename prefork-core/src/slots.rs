@@ -16,6 +16,8 @@ pub(crate) enum Stage {
     Entered { since: Time },
     /// In its main loop, at work or waiting for it.
     Serving,
+    /// In a pool of children that serve one client each: it has taken that, and ends by itself.
+    Spent,
     /// Retired: it is to leave.
     Leaving { ladder: Ladder },
 }
@@ -81,7 +83,7 @@ impl Child {
     pub(crate) const fn has_not_served(&self) -> bool {
         match self.stage {
             Stage::Starting | Stage::Entered { .. } => true,
-            Stage::Serving | Stage::Leaving { .. } => false,
+            Stage::Serving | Stage::Spent | Stage::Leaving { .. } => false,
         }
     }
 }
@@ -100,6 +102,7 @@ pub(crate) struct Slots {
     starting: usize,
     entered: usize,
     serving: usize,
+    spent: usize,
     leaving: usize,
     /// How many would like to be replaced.
     recycling: usize,
@@ -116,6 +119,7 @@ impl Slots {
             starting: 0,
             entered: 0,
             serving: 0,
+            spent: 0,
             leaving: 0,
             recycling: 0,
         }
@@ -212,7 +216,18 @@ impl Slots {
     pub(crate) fn serve(&mut self, slot: SlotId) {
         match self.get(slot).map(|child| child.stage) {
             Some(Stage::Starting | Stage::Entered { .. }) => self.set_stage(slot, Stage::Serving),
-            Some(Stage::Serving | Stage::Leaving { .. }) | None => {}
+            Some(Stage::Serving | Stage::Spent | Stage::Leaving { .. }) | None => {}
+        }
+    }
+
+    /// Notes that a child has taken its only client; returns whether it was to stay until then.
+    pub(crate) fn spend(&mut self, slot: SlotId) -> bool {
+        match self.get(slot).map(|child| child.stage) {
+            Some(Stage::Starting | Stage::Entered { .. } | Stage::Serving) => {
+                self.set_stage(slot, Stage::Spent);
+                true
+            }
+            Some(Stage::Spent | Stage::Leaving { .. }) | None => false,
         }
     }
 
@@ -246,9 +261,14 @@ impl Slots {
         self.starting
     }
 
-    /// How many are there and are not to leave.
+    /// How many are there, and neither spent nor to leave.
     pub(crate) const fn staying(&self) -> usize {
-        self.alive - self.leaving
+        self.alive - self.leaving - self.spent
+    }
+
+    /// How many have taken their only client.
+    pub(crate) const fn spent(&self) -> usize {
+        self.spent
     }
 
     pub(crate) const fn leaving(&self) -> usize {
@@ -281,6 +301,7 @@ impl Slots {
             Stage::Starting => &mut self.starting,
             Stage::Entered { .. } => &mut self.entered,
             Stage::Serving => &mut self.serving,
+            Stage::Spent => &mut self.spent,
             Stage::Leaving { .. } => &mut self.leaving,
         }
     }

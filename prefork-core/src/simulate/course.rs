@@ -148,6 +148,10 @@ impl<'a, M: Manager> Course<'a, M> {
                         self.note(Happening::Worked(slot));
                     }
                     let in_hand = self.children.in_hand(slot).saturating_sub(1);
+                    if self.world.one_shot {
+                        self.bury(slot, Exit::Code(0));
+                        return;
+                    }
                     let since = self.now;
                     self.children.at(slot).doing = match in_hand {
                         0 => Doing::Idle { since },
@@ -207,6 +211,9 @@ impl<'a, M: Manager> Course<'a, M> {
     }
 
     fn has_room(&self, slot: SlotId) -> bool {
+        if self.world.one_shot && self.children.get(slot).is_none_or(|child| child.worked) {
+            return false;
+        }
         self.children.in_hand(slot) < self.world.at_once
     }
 
@@ -229,6 +236,10 @@ impl<'a, M: Manager> Course<'a, M> {
         } else {
             self.busy_time += work / self.world.at_once;
             self.agenda.push(Reverse((self.now + work, What::Finishes(slot, child.serial))));
+        }
+        if self.world.one_shot {
+            self.children.at(slot).worked = true;
+            self.note(Happening::Worked(slot));
         }
         // Who goes on with the next request has said in between that it is idle.
         if self.manager.nudge(self.now) {

@@ -31,9 +31,11 @@ impl Supervised {
         policy: &ScalingPolicy,
         at_once: u32,
         demand_every: Option<Duration>,
+        one_shot: bool,
     ) -> Self {
         let mut config = Config::new(policy.min, policy.max).unwrap_or_else(|e| panic!("{e}"));
-        config.pool = Pool::ByLoad(policy.tuning());
+        config.pool =
+            if one_shot { Pool::OneShot(policy.tuning()) } else { Pool::ByLoad(policy.tuning()) };
         if let Some(every) = demand_every {
             config.hooks.push(Hook::Demand);
             config.demand_every = every;

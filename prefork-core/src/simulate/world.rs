@@ -48,6 +48,8 @@ pub struct World<'a> {
     pub(super) queue: Queue,
     /// How many requests a child can have in hand.
     pub(super) at_once: u32,
+    /// Whether each child serves one request, and ends.
+    pub(super) one_shot: bool,
 }
 
 /// Whether it is known how many connections wait.
@@ -64,7 +66,14 @@ impl<'a> World<'a> {
     #[must_use]
     pub const fn new(traffic: &'a Traffic) -> Self {
         let start_time = Duration::from_millis(1);
-        Self { traffic, start_time, faults: Vec::new(), queue: Queue::Known, at_once: 1 }
+        Self {
+            traffic,
+            start_time,
+            faults: Vec::new(),
+            queue: Queue::Known,
+            at_once: 1,
+            one_shot: false,
+        }
     }
 
     /// Sets how long after its fork a child can take requests. Default 1 ms.
@@ -92,6 +101,30 @@ impl<'a> World<'a> {
     /// ```
     pub const fn concurrency(&mut self, requests: u32) -> &mut Self {
         self.at_once = if requests == 0 { 1 } else { requests };
+        self
+    }
+
+    /// Has each child serve one request and end, as with [`Pool::OneShot`](crate::Pool::OneShot). Not for a
+    /// [`run_model`](Self::run_model), whose algorithms know nothing of that.
+    ///
+    /// # Examples
+    ///
+    /// 1,000 clients a second, and children that take 5 ms to start: nobody waits, once it is known how many come.
+    ///
+    /// ```
+    /// use prefork_core::{ScalingPolicy, simulate::{Traffic, World}};
+    /// use std::time::Duration;
+    ///
+    /// let (ms, second) = (Duration::from_millis, Duration::from_secs(1));
+    /// let traffic = Traffic::random(1000.0, ms(1), 60 * second, 7).later(second);
+    /// let mut world = World::new(&traffic);
+    /// let report = world.start_time(ms(5)).one_shot().run(&ScalingPolicy::new(4, 100));
+    /// assert_eq!((report.lost, report.at_end), (0, 4), "{report}");
+    /// assert_eq!(report.waits.quantile(0.99), Duration::ZERO, "{report}");
+    /// assert!(report.largest < 40, "{report}");
+    /// ```
+    pub const fn one_shot(&mut self) -> &mut Self {
+        self.one_shot = true;
         self
     }
 
@@ -140,7 +173,9 @@ impl<'a> World<'a> {
             Queue::Reported(every) => Some(every),
             Queue::Known | Queue::Unknown => None,
         };
-        Course::new(self, Supervised::new(policy, self.at_once, demand_every)).run()
+        let at_once = self.at_once;
+        let supervised = Supervised::new(policy, at_once, demand_every, self.one_shot);
+        Course::new(self, supervised).run()
     }
 
     /// Has a pool that is looked after by another algorithm serve the traffic.

@@ -131,7 +131,7 @@ impl Supervisor {
             // A child that is being ended by harder measures is not let off.
             let is_asked = self.slots.get(slot).is_some_and(|child| match child.stage {
                 Stage::Leaving { ladder } => ladder.rung() == Rung::Retire,
-                Stage::Starting | Stage::Entered { .. } | Stage::Serving => true,
+                Stage::Starting | Stage::Entered { .. } | Stage::Serving | Stage::Spent => true,
             });
             if is_asked && observation.activities.contains(&still) {
                 self.end(now, slot, Rung::Interrupt);

@@ -36,7 +36,7 @@ impl Supervisor {
     fn has_put_off_kill(&self, slot: SlotId) -> bool {
         self.slots.get(slot).is_some_and(|child| match child.stage {
             Stage::Leaving { ladder } => ladder.is_put_off(),
-            Stage::Starting | Stage::Entered { .. } | Stage::Serving => false,
+            Stage::Starting | Stage::Entered { .. } | Stage::Serving | Stage::Spent => false,
         })
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{cmp::Reverse, time::Duration};
 
-use super::{Phase, Stop, Supervisor, distrust::RINGS};
+use super::{OneShot, Phase, Stop, Supervisor, distrust::RINGS};
 use crate::{
     Action, ChangeNotice, ChildNotice, Departure, Hook, Limit, Notice, PoolNotice, Progress, Rung,
     SlotId, StartFailure, Time, Verdict,
@@ -28,6 +28,7 @@ impl Supervisor {
         self.decide_observation(now);
         self.decide_connections(now);
         self.decide_surplus(now);
+        self.decide_spares(now);
         self.decide_top_up(now);
         self.decide_descendants(now);
         self.decide_settings(now);
@@ -40,6 +41,7 @@ impl Supervisor {
         let settled: Vec<_> =
             self.settling().filter(|(due, _)| now >= *due).map(|(_, slot)| slot).collect();
         for slot in settled {
+            self.spare_came_up(now, slot);
             self.slots.serve(slot);
         }
     }
@@ -47,7 +49,8 @@ impl Supervisor {
     /// Announces readiness when all of the first children serve, or fails the start.
     fn decide_start(&mut self, now: Time) {
         let Phase::Starting { deadline, .. } = self.phase else { return };
-        let (ready, wanted) = (self.slots.serving(), self.target as usize);
+        let taken = self.one_shot.as_ref().map_or(0, OneShot::taken_at_start);
+        let (ready, wanted) = (self.slots.serving() + taken, self.target as usize);
         if ready >= wanted {
             self.phase = Phase::Serving;
             self.run_hook(now, Hook::Ready);
@@ -224,7 +227,7 @@ impl Supervisor {
         let children = (self.slots.entered() > 0).then(|| self.slots.iter());
         children.into_iter().flatten().filter_map(|(slot, child)| match child.stage {
             Stage::Entered { since } => Some((since + self.config.settle, slot)),
-            Stage::Starting | Stage::Serving | Stage::Leaving { .. } => None,
+            Stage::Starting | Stage::Serving | Stage::Spent | Stage::Leaving { .. } => None,
         })
     }
 
@@ -233,7 +236,7 @@ impl Supervisor {
         let children = (self.slots.leaving() > 0).then(|| self.slots.iter());
         children.into_iter().flatten().filter_map(|(slot, child)| match child.stage {
             Stage::Leaving { ladder } => Some((ladder.deadline()?, slot)),
-            Stage::Starting | Stage::Entered { .. } | Stage::Serving => None,
+            Stage::Starting | Stage::Entered { .. } | Stage::Serving | Stage::Spent => None,
         })
     }
 

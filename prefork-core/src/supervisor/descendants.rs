@@ -7,7 +7,9 @@
 use std::time::Duration;
 
 use super::Supervisor;
-use crate::{Action, Descendants as Policy, Notice, PoolNotice, Time, backoff::Backoff};
+use crate::{
+    Action, Config, Descendants as Policy, Notice, Pool, PoolNotice, Time, backoff::Backoff,
+};
 
 /// A look takes at most one part in so many of the time, and one more;
 const COST: u32 = 4;
@@ -33,6 +35,8 @@ pub(super) struct Descendants {
     look: Look,
     /// Whether something has ended since the last look.
     stirred: bool,
+    /// Whether children end all the time, and one look is to serve as many ends as may be.
+    in_heaps: bool,
     /// When the next look may be.
     not_before: Time,
     /// How many were there at the last look, ended and not reaped.
@@ -55,9 +59,14 @@ enum Look {
 }
 
 impl Descendants {
-    pub(super) const fn new(policy: Policy) -> Self {
+    pub(super) const fn new(config: &Config) -> Self {
+        let in_heaps = match config.pool {
+            Pool::OneShot(_) => true,
+            Pool::Fixed | Pool::ByLoad(_) => false,
+        };
         Self {
-            policy,
+            policy: config.descendants,
+            in_heaps,
             look: Look::No,
             stirred: false,
             not_before: Time::ZERO,
@@ -79,7 +88,8 @@ impl Descendants {
     pub(super) fn looked(&mut self, now: Time, left: usize, took: Duration) {
         self.look = Look::No;
         self.left = left;
-        self.not_before = now + (took * COST).min(LONGEST_PAUSE);
+        let pause = if self.in_heaps { LONGEST_PAUSE } else { (took * COST).min(LONGEST_PAUSE) };
+        self.not_before = now + pause;
         if left > 0 {
             self.retry.fail(now);
         } else {

@@ -43,7 +43,7 @@ impl Supervisor {
             Stage::Leaving { ladder } if ladder.deadline().is_some() => return,
             // It was asked, and is in no hurry.
             Stage::Leaving { .. } => {}
-            Stage::Starting | Stage::Entered { .. } | Stage::Serving => {
+            Stage::Starting | Stage::Entered { .. } | Stage::Serving | Stage::Spent => {
                 self.retire(now, slot);
             }
         }

@@ -70,6 +70,8 @@ pub enum HandoverStage {
     },
     /// At work or waiting for it.
     Serving,
+    /// It has taken its only client, and ends by itself.
+    Spent,
     /// Retired: it is to leave.
     Leaving {
         /// The measure that was taken last.
@@ -120,6 +122,9 @@ impl Supervisor {
             let most = supervisor.config.max_children();
             supervisor.target = handover.target.clamp(supervisor.target, most);
         }
+        if let Some(one_shot) = &mut supervisor.one_shot {
+            one_shot.resume(now, handover.target);
+        }
         for child in &handover.children {
             supervisor.spawned += 1;
             let (slot, serial) = (child.slot, supervisor.spawned);
@@ -153,6 +158,7 @@ fn hand_over_child((slot, child): (SlotId, &Child)) -> HandoverChild {
         Stage::Starting => HandoverStage::Starting,
         Stage::Entered { since } => HandoverStage::Entered { since },
         Stage::Serving => HandoverStage::Serving,
+        Stage::Spent => HandoverStage::Spent,
         Stage::Leaving { ladder } => {
             HandoverStage::Leaving { rung: ladder.rung(), deadline: ladder.deadline() }
         }
@@ -166,6 +172,7 @@ fn adopt_child(child: &HandoverChild, serial: u64, now: Time, config: &Config) -
         HandoverStage::Starting => Stage::Starting,
         HandoverStage::Entered { since } => Stage::Entered { since },
         HandoverStage::Serving => Stage::Serving,
+        HandoverStage::Spent => Stage::Spent,
         HandoverStage::Leaving { rung, deadline } => {
             let own = match rung {
                 Rung::Retire => Ladder::of_one(now, rung, config).deadline(),

@@ -17,6 +17,7 @@ mod distrust;
 mod hand_over;
 mod hooks;
 mod note;
+mod one_shot;
 mod overlooked;
 mod queue;
 mod replace;
@@ -39,6 +40,7 @@ use demand::Demand;
 use descendants::Descendants;
 pub use hand_over::{AdoptedAs, Handover, HandoverChild, HandoverStage};
 use hooks::Hooks;
+use one_shot::OneShot;
 use rollout::Rollout;
 use settings::Reading;
 pub use stats::Stats;
@@ -69,6 +71,13 @@ use watch::Watch;
 /// [`observe`](Self::observe). Looks are asked for when a child that had nothing to do nudges
 /// ([`Event::Nudged`]), soon after growing, and when something may be too much; under any load at
 /// most 20 times a second but for those after growing, and never while nobody has anything to do.
+///
+/// # One client a child
+///
+/// With [`Config::pool`] set to [`Pool::OneShot`](crate::Pool::OneShot), a child that has taken work
+/// ([`Event::Worked`]) is spent: another one is spawned that waits in its place, and its end is in order. How many wait
+/// follows from how many clients come in the time that a child takes to start, and from how many connections wait. Those
+/// that were not needed at any time in the last [`Tuning::calm`](crate::Tuning::calm) are retired.
 ///
 /// # Demand
 ///
@@ -162,6 +171,7 @@ pub struct Supervisor {
     /// Whether that was logged since they could be the last time.
     logged_delay: bool,
     watch: Option<Watch>,
+    one_shot: Option<OneShot>,
     rollout: Option<Rollout>,
     /// Whether another rollout was asked for that has not begun.
     rollout_again: bool,
@@ -230,6 +240,7 @@ impl Supervisor {
             spawn_lines: note::SPAWN_LINES,
             logged_delay: false,
             watch: config.scaling_policy().map(Watch::new),
+            one_shot: OneShot::of(&config),
             rollout: None,
             rollout_again: false,
             old_since: None,
@@ -237,7 +248,7 @@ impl Supervisor {
             replace_at: None,
             reading: Reading::No,
             upgrade: Upgrade::No,
-            descendants: Descendants::new(config.descendants),
+            descendants: Descendants::new(&config),
             hooks: Hooks::default(),
             demand: Demand::default(),
             departure: None,
@@ -400,6 +411,7 @@ impl Supervisor {
             settle,
             climb,
             watch,
+            self.spares_due(),
             stuck,
             old,
             self.proof_due(),

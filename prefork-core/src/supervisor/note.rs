@@ -34,9 +34,10 @@ impl Supervisor {
             Event::Entered { slot } => self.slots.enter(slot, now),
             Event::Ready { slot } => {
                 self.note_word();
+                self.spare_came_up(now, slot);
                 self.slots.serve(slot);
             }
-            Event::Worked { slot } => self.worked(slot),
+            Event::Worked { slot } => self.worked(now, slot),
             Event::Recycle { slot } => self.slots.update(slot, |child| child.recycle = true),
             Event::Extended { slot, by } => {
                 let extension = Extension { asked: now, until: now + by };
@@ -118,10 +119,12 @@ impl Supervisor {
         });
     }
 
-    fn worked(&mut self, slot: SlotId) {
+    fn worked(&mut self, now: Time, slot: SlotId) {
         self.note_work();
         self.slots.update(slot, |child| child.worked = true);
+        self.spare_came_up(now, slot);
         self.slots.serve(slot);
+        self.client_taken(now, slot);
         let spawned = self.slots.get(slot).map(|child| child.spawned);
         if spawned.is_some_and(|spawned| self.throttle.is_evidence(spawned)) {
             self.lift_throttle();
@@ -140,9 +143,13 @@ impl Supervisor {
                 matches!(child.stage, Stage::Leaving { .. }) && !child.stuck
             }
         };
+        let is_spent = child.stage == Stage::Spent;
         let lived = now.since(child.spawned);
         if exit.is_crash() || (!expected && exit != Exit::Code(0)) {
             self.log_death(now, ChildId { slot, pid: child.pid }, exit, lived);
+        }
+        if is_spent {
+            return;
         }
         if expected {
             // What does nothing but flood must not be forked as fast as it is ended.
@@ -242,6 +249,7 @@ impl Supervisor {
         let prefork = before.saturating_add_signed(by).clamp(1, self.config.max_children());
         self.config.set_prefork(prefork);
         self.note_size();
+        self.change_one_shot();
         if let Some(watch) = &mut self.watch {
             watch.resize(prefork, now);
             self.target = self.target.max(prefork);

@@ -43,6 +43,7 @@ impl Supervisor {
                 self.log(Notice::Child(self.id(slot), ChildNotice::TooOld { lived, limit }));
             }
         }
+        self.retire_spent(now);
         let is_short_of_room =
             self.awaited().is_some() || self.stand_ins() > 0 && self.slots.alive() >= self.room();
         let soon = self.leaving_soon(now).map(|(soon, _)| soon);
@@ -105,7 +106,7 @@ impl Supervisor {
         let children = (self.slots.leaving() > 0).then(|| self.slots.iter());
         let soon = children.into_iter().flatten().filter_map(|(_, child)| match child.stage {
             Stage::Leaving { ladder } => Some((ladder.since() + SOON, child)),
-            Stage::Starting | Stage::Entered { .. } | Stage::Serving => None,
+            Stage::Starting | Stage::Entered { .. } | Stage::Serving | Stage::Spent => None,
         });
         soon.filter(move |(soon, _)| *soon > now)
     }
@@ -227,7 +228,8 @@ impl Supervisor {
     }
 
     pub(super) fn staying(&self) -> impl Iterator<Item = (SlotId, &Child)> {
-        self.slots.iter().filter(|(_, child)| !matches!(child.stage, Stage::Leaving { .. }))
+        let goes = |child: &Child| matches!(child.stage, Stage::Spent | Stage::Leaving { .. });
+        self.slots.iter().filter(move |(_, child)| !goes(child))
     }
 }
 

@@ -45,9 +45,7 @@ impl Supervisor {
         if let Some(rollout) = self.rollout
             && self.slots.serving() >= self.achievable(now).max(1)
             && !self.is_old_leaving_soon(now)
-            && !self
-                .staying()
-                .any(|(_, child)| child.generation < generation || child.stage != Stage::Serving)
+            && !self.staying().any(|(_, child)| child.generation < generation || self.comes(child))
         {
             self.rollout = None;
             let old = self.old_at_work();
@@ -99,8 +97,17 @@ impl Supervisor {
     /// How many new children there can be now: not all that there should be, where old ones that are at work take up
     /// the room.
     fn achievable(&self, now: Time) -> usize {
+        if self.one_shot.is_some() {
+            // As fast as they come up they may be taken.
+            return 1;
+        }
         let at_work = self.slots.leaving() - self.leaving_soon(now).count();
         (self.target as usize).min(self.room().saturating_sub(at_work))
+    }
+
+    /// Whether a child does not serve yet, and is waited for. Where each serves one client, some always start.
+    fn comes(&self, child: &Child) -> bool {
+        self.one_shot.is_none() && child.stage != Stage::Serving
     }
 
     /// The generation that is to be the only one, while there are others.

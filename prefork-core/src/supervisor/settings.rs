@@ -39,6 +39,7 @@ impl Supervisor {
         let before = size(&std::mem::replace(&mut self.config, config));
         let (prefork, max_children) = size(&self.config);
         self.slots.grow(self.config.slots());
+        self.change_one_shot();
         match (&mut self.watch, self.config.scaling_policy()) {
             (Some(watch), Some(policy)) => {
                 watch.change(policy, now);

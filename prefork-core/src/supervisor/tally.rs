@@ -39,6 +39,7 @@ impl Supervisor {
                 Stage::Leaving { .. } => tally.leaving += 1,
                 Stage::Starting | Stage::Entered { .. } => tally.starting += 1,
                 // What cannot be understood is not free to take work.
+                Stage::Spent => shares.add(Share::WHOLE),
                 Stage::Serving => shares.add(activity.map_or(Share::WHOLE, |it| it.share())),
             }
         }

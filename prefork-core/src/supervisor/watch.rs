@@ -190,12 +190,25 @@ impl Supervisor {
             (None, jobs) => jobs,
         };
         let serves = |slot| self.is_serving(slot);
+        let seems_idle = tally.idle;
         let (notice, look) = watch.queue.doubt(now, &mut tally, (observation, jobs), serves);
         // Where jobs are reported, some wait or none does, and nobody need be doubted for not knowing.
         let is_known = observation.waiting.is_some() || self.jobs_waiting().is_some();
-        let seen = (!is_known).then_some(observation);
+        let seen = (!is_known && self.one_shot.is_none()).then_some(observation);
         let overlooked = watch.overlooked.doubt(now, &mut tally, seen, serves);
         notice.into_iter().chain(overlooked).for_each(|notice| self.log(notice));
+        if let Some(one_shot) = &mut self.one_shot {
+            let waiting = waiting.unwrap_or(0);
+            if waiting > 0 {
+                // Those who let somebody wait take the place of others.
+                one_shot.waiting(now, waiting.saturating_add(seems_idle - tally.idle));
+            }
+            let is_full = tally.alive() >= self.config.max_children();
+            let short = (waiting > 0 && is_full).then_some((tally, observation.waiting, jobs));
+            look.into_iter().for_each(|by| watch.observe_by(by));
+            self.finish_look(now, watch, observation, short);
+            return;
+        }
         if !watch.queue.spoken {
             policy.min = tally.staying().clamp(policy.min, policy.max);
         }
@@ -225,6 +238,17 @@ impl Supervisor {
         look.into_iter().for_each(|by| watch.observe_by(by));
         let is_short = watch.ramp.short() > 0 && !self.has_room(observation, waiting);
         let short = is_short.then_some((tally, observation.waiting, jobs));
+        self.finish_look(now, watch, observation, short);
+    }
+
+    /// Does what a look is for besides the size of the pool. `short` is what [`log_at_maximum`](Self::log_at_maximum) takes.
+    fn finish_look(
+        &mut self,
+        now: Time,
+        mut watch: Watch,
+        observation: &Observation<'_>,
+        short: Option<(Tally, Option<u32>, Option<u32>)>,
+    ) {
         self.log_at_maximum(now, &mut watch, short);
         self.end_hung(now, &mut watch, observation);
         self.end_cancelled(now, &mut watch.clients, observation);
@@ -337,7 +361,7 @@ impl Supervisor {
 /// Whether a child may be at work, and nobody has ended it by harder measures.
 fn may_work(child: &Child) -> bool {
     match child.stage {
-        Stage::Serving => true,
+        Stage::Serving | Stage::Spent => true,
         Stage::Leaving { ladder } => ladder.rung() == Rung::Retire,
         Stage::Starting | Stage::Entered { .. } => false,
     }

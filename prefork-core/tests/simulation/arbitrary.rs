@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use prefork_core::{Config, Hook, Request, Reread};
+use prefork_core::{Config, Hook, Pool, Request, Reread, Tuning};
 use proptest::prelude::*;
 
 use crate::{
@@ -45,6 +45,7 @@ pub(crate) fn arb_step() -> impl Strategy<Value = Step> {
         3 => prop::collection::vec(arb_life(), 1..5).prop_map(Step::Lives),
         2 => (0u32..30).prop_map(Step::FailForks),
         3 => (1usize..20).prop_map(Step::Kill),
+        3 => (1usize..60, 0u64..3000).prop_map(|(count, takes)| Step::Occupy(count, ms(takes))),
         6 => (0u64..20_000).prop_map(|t| Step::Run(ms(t))),
         1 => (0u64..100_000_000).prop_map(|t| Step::Sleep(ms(t))),
         1 => any::<u32>().prop_map(Step::Gossip),
@@ -93,10 +94,13 @@ pub(crate) fn arb_program() -> impl Strategy<Value = Program> {
 
 pub(crate) fn arb_pool() -> impl Strategy<Value = Config> {
     let reread = prop_oneof![Just(Reread::Never), Just(Reread::AtReload)];
-    (1u32..40, 0u32..40, arb_hooks(), reread).prop_map(|(prefork, more, hooks, reread)| {
-        let mut config =
-            Config::new(prefork, prefork + more).expect("prefork is within max_children");
-        (config.hooks, config.reread) = (hooks, reread);
-        config
-    })
+    let pool = prop_oneof![2 => Just(Pool::Fixed), 1 => Just(Pool::OneShot(Tuning::DEFAULT))];
+    (1u32..40, 0u32..40, arb_hooks(), reread, pool).prop_map(
+        |(prefork, more, hooks, reread, pool)| {
+            let mut config =
+                Config::new(prefork, prefork + more).expect("prefork is within max_children");
+            (config.hooks, config.reread, config.pool) = (hooks, reread, pool);
+            config
+        },
+    )
 }

@@ -93,6 +93,8 @@ pub(crate) struct Child {
     pub(crate) immortal: bool,
     /// Since when it has a request in hand.
     pub(crate) busy: Option<Time>,
+    /// Whether it has ever had one.
+    pub(crate) has_worked: bool,
     pub(crate) generation: u32,
 }
 

@@ -11,7 +11,7 @@ use std::{
 };
 
 use prefork_core::{
-    Action, Activity, AdoptedAs, Config, Descendants, Event, Exit, Hook, Notice, Observation,
+    Action, Activity, AdoptedAs, Config, Descendants, Event, Exit, Hook, Notice, Observation, Pool,
     Progress, Request, Share, SlotId, Stats, Supervisor, Time, Verdict,
 };
 
@@ -238,13 +238,28 @@ impl World {
     /// Has children take a request each.
     fn occupy(&mut self, count: usize, time: Duration) {
         let now = self.now;
-        let idle = |child: &Child| child.serves && !child.retired && child.busy.is_none();
+        let is_one_shot = self.is_one_shot();
+        let idle = |child: &Child| {
+            let is_spent = is_one_shot && child.has_worked;
+            child.serves && !child.retired && child.busy.is_none() && !is_spent
+        };
         let chosen = self.children.iter_mut().filter(|(_, child)| idle(child)).take(count);
+        let mut taken = Vec::new();
         for (slot, child) in chosen {
-            child.busy = Some(now);
+            (child.busy, child.has_worked) = (Some(now), true);
             self.agenda.push(Reverse((now + time, child.serial, *slot, Milestone::Finishes)));
+            taken.push(*slot);
+        }
+        // Each of the others has reported that once, when it was young.
+        if self.is_one_shot() {
+            taken.into_iter().for_each(|slot| self.handle(Event::Worked { slot }));
         }
         self.nudge();
+    }
+
+    /// Whether each child serves one client, and ends.
+    const fn is_one_shot(&self) -> bool {
+        matches!(self.config.pool, Pool::OneShot(_))
     }
 
     fn nudge(&mut self) {
@@ -430,11 +445,14 @@ impl World {
     /// Lets the next item of the agenda come true.
     fn happen(&mut self) {
         let Some(Reverse((_, serial, slot, what))) = self.agenda.pop() else { return };
+        let is_one_shot = self.is_one_shot();
         let Some(child) = self.children.get_mut(&slot).filter(|child| child.serial == serial)
         else {
             return;
         };
         match what {
+            // It works when a client comes.
+            Milestone::Works if is_one_shot => {}
             Milestone::Enters => self.handle(Event::Entered { slot }),
             Milestone::Ready => {
                 child.serves = true;
@@ -446,7 +464,7 @@ impl World {
             }
             Milestone::Finishes => {
                 child.busy = None;
-                if child.retired && child.life.heeds_ask {
+                if is_one_shot || child.retired && child.life.heeds_ask {
                     self.leave(slot);
                 }
                 self.nudge();
@@ -627,7 +645,8 @@ impl World {
                     !self.is_calling(Hook::Ready),
                     "ready was announced before its hook had ended"
                 );
-                if !self.config.hooks.contains(&Hook::Ready) {
+                // Where each serves one client, some may have gone already.
+                if !self.config.hooks.contains(&Hook::Ready) && !self.is_one_shot() {
                     assert_eq!(self.alive(), self.config.prefork() as usize);
                 }
                 self.announced = true;
@@ -724,6 +743,7 @@ impl World {
             retired: false,
             immortal: false,
             busy: None,
+            has_worked: false,
             generation,
         };
         self.children.insert(slot, child);
@@ -754,6 +774,10 @@ impl World {
     fn check_replaced(&self, slot: SlotId) {
         let serves = self.children.get(&slot).is_some_and(|child| child.serves);
         if self.supervisor.is_stopping() || self.resized || !serves {
+            return;
+        }
+        // One that has its client is of no use to others.
+        if self.is_one_shot() && self.children.get(&slot).is_some_and(|child| child.has_worked) {
             return;
         }
         let others = self

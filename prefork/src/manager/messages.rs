@@ -35,7 +35,7 @@ impl Size {
         let (prefork, max_children) = (config.prefork(), config.max_children());
         match config.pool {
             Pool::Fixed => Self::Fixed { prefork },
-            Pool::ByLoad(_) => Self::ByLoad { prefork, max_children },
+            Pool::ByLoad(_) | Pool::OneShot(_) => Self::ByLoad { prefork, max_children },
         }
     }
 

@@ -182,15 +182,17 @@ fn configured(config: &Config, before: &Live, live: &Live) -> io::Result<Config>
     let mut config = config.clone();
     let prefork = if *prefork == before.prefork { config.prefork() } else { *prefork };
     config.resize(prefork.min(*max_children), *max_children).map_err(io::Error::other)?;
+    let tuning = Tuning {
+        min_spare: *min_spare,
+        max_spare: *max_spare,
+        step: *spawn_step,
+        calm: *calm_time,
+        pace: *retire_pace,
+    };
     config.pool = match config.pool {
         Pool::Fixed => Pool::Fixed,
-        Pool::ByLoad(_) => Pool::ByLoad(Tuning {
-            min_spare: *min_spare,
-            max_spare: *max_spare,
-            step: *spawn_step,
-            calm: *calm_time,
-            pace: *retire_pace,
-        }),
+        Pool::ByLoad(_) => Pool::ByLoad(tuning),
+        Pool::OneShot(_) => Pool::OneShot(tuning),
     };
     config.max_surge = *max_surge;
     config.max_lifetime = *max_lifetime;
