@@ -87,7 +87,7 @@ fn write_header(to: &mut String, report: &Report, refreshes: bool) -> fmt::Resul
     let owner = report.view.as_ref().map(|view| &view.owner);
     let version = owner.and_then(|owner| owner.version.as_deref());
     let version = version.map(|version| format!("version {version}, ")).unwrap_or_default();
-    let isolation = owner.and_then(|owner| owner.isolation_in_words()).unwrap_or_default();
+    let isolation = owner.and_then(prefork_view::Owner::isolation_in_words).unwrap_or_default();
     let isolation_begins = if isolation.is_empty() { "" } else { "<br>" };
     writeln!(
         to,
