@@ -56,6 +56,12 @@ pub enum Action {
     /// [`Supervisor::observe`](crate::Supervisor::observe) or
     /// [`Supervisor::observation_failed`](crate::Supervisor::observation_failed). Asked again every 150 ms until then.
     Observe,
+    /// Measure how much memory is in use: of the pool, and of each child if that is wanted. Answer with
+    /// [`Supervisor::measured`](crate::Supervisor::measured). Not asked again before that.
+    Measure {
+        /// Whether each child is to be measured.
+        children: bool,
+    },
     /// See whether clients of children at work have gone, and answer with
     /// [`Event::ConnectionsChecked`](crate::Event::ConnectionsChecked). Not asked again before that.
     CheckConnections,

@@ -86,9 +86,24 @@ pub struct Config {
     pub demand_every: Duration,
     /// Whether a reload reads settings again. Default [`Reread::Never`].
     pub reread: Reread,
+    /// What is known of the memory of children. Default [`Measuring::Nothing`].
+    pub measuring: Measuring,
     /// How long a child may take to leave by itself after
     /// [`Event::Cancelled`](crate::Event::Cancelled). Default 200 ms.
     pub cancel_timeout: Duration,
+}
+
+/// What is known of the memory of children. With more than nothing, somebody must be able to carry out
+/// [`Action::Measure`](crate::Action::Measure).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Measuring {
+    /// Nothing.
+    #[default]
+    Nothing,
+    /// How much each has: the largest one is retired first.
+    Children,
+    /// How much all have together, too, and how much that may be: the pool is kept below.
+    Guard,
 }
 
 /// Whether a reload reads settings again, before children are replaced.
@@ -172,6 +187,7 @@ impl Config {
             hook_timeout: Duration::from_secs(30),
             demand_every: Duration::from_secs(1),
             reread: Reread::Never,
+            measuring: Measuring::Nothing,
             cancel_timeout: Duration::from_millis(200),
         })
     }

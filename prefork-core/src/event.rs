@@ -2,7 +2,7 @@
 
 use std::{fmt, time::Duration};
 
-use crate::{Claim, Hook, Share, Time};
+use crate::{Claim, Hook, PoolMemory, Share, Time};
 
 /// The place of a child in the pool.
 ///
@@ -166,6 +166,8 @@ pub enum Event {
     Nudged,
     /// A connection waits to be accepted, while the nudge was armed, which it is no more.
     Queued,
+    /// The kernel reports that the memory of the pool is short.
+    MemoryShort,
     /// A child has woken the parent, whatever for.
     Rang {
         /// The child's slot.
@@ -297,6 +299,15 @@ impl Activity {
             Self::Idle { .. } | Self::Busy { since: None } | Self::Many { since: None, .. } => None,
         }
     }
+}
+
+/// How much memory is in use at one moment.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Measured<'a> {
+    /// Of the whole pool; `None` if it has no limit, or that cannot be read.
+    pub pool: Option<PoolMemory>,
+    /// Of each child, in bytes, with all that it has started, if that was asked for. Who is missing is left alone.
+    pub children: Option<&'a [(SlotId, u64)]>,
 }
 
 /// What is to be seen of a pool at one moment.

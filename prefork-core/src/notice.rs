@@ -76,6 +76,28 @@ pub enum ChildNotice {
         /// How long, since it was to leave by the last signal.
         limit: Duration,
     },
+    /// A child has nothing to do, is the largest of those, and is retired as the pool has little memory left.
+    RetiredForMemory {
+        /// How much it has, in bytes.
+        bytes: u64,
+        /// How much the pool has in use, in bytes.
+        used: u64,
+        /// How much it may have.
+        limit: u64,
+    },
+    /// A child has grown more than any other while the pool has hardly any memory left, and is killed for it.
+    EndedForMemory {
+        /// How much it has, in bytes.
+        bytes: u64,
+        /// How much of that it has taken of late.
+        grew: u64,
+        /// In how long; in none if it was not measured before.
+        over: Duration,
+        /// How much the pool has in use, in bytes.
+        used: u64,
+        /// How much it may have.
+        limit: u64,
+    },
     /// A child does little but wake the parent, and is ended for it.
     Flooding,
     /// A child claims what cannot be. It is not believed, and retired.
@@ -106,6 +128,22 @@ pub enum PoolNotice {
     },
     /// A child works again; spawns are no longer delayed.
     ThrottleLifted,
+    /// Less than an eighth of the memory that the pool may have is free. No more children are started for the load.
+    MemoryShort {
+        /// How much is in use, in bytes.
+        used: u64,
+        /// How much may be.
+        limit: u64,
+    },
+    /// There is more again: a sixth.
+    MemoryEased {
+        /// How much is in use, in bytes.
+        used: u64,
+        /// How much may be.
+        limit: u64,
+        /// For how long there was little.
+        lasted: Duration,
+    },
     /// A child could not be started; the next attempt is delayed. Of attempts that fail in a row the first, the eighth,
     /// the 64th and so on are logged; where it comes and goes, 8 of them at once and then one in 10 minutes.
     SpawnDelayed {

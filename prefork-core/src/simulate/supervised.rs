@@ -70,6 +70,7 @@ impl Supervised {
                 | Action::Examine { .. }
                 | Action::EndHook(_)
                 | Action::CheckConnections
+                | Action::Measure { .. }
                 | Action::EndDescendants
                 | Action::CheckRuntimeFiles
                 | Action::ReadSettings

@@ -16,6 +16,7 @@ mod descendants;
 mod distrust;
 mod hand_over;
 mod hooks;
+mod memory;
 mod note;
 mod one_shot;
 mod overlooked;
@@ -40,6 +41,7 @@ use demand::Demand;
 use descendants::Descendants;
 pub use hand_over::{AdoptedAs, Handover, HandoverChild, HandoverStage};
 use hooks::Hooks;
+use memory::Memory;
 use one_shot::OneShot;
 use rollout::Rollout;
 use settings::Reading;
@@ -84,6 +86,14 @@ use watch::Watch;
 /// With [`Hook::Demand`](crate::Hook::Demand) among [`Config::hooks`] and a pool that follows its load, [`Action::AskDemand`] asks every
 /// [`Config::demand_every`] how many jobs wait elsewhere than at a socket. They count as connections that wait. What was
 /// reported holds until the next answer, less what children have taken since, and for three times that long at the most.
+///
+/// # Memory
+///
+/// With [`Config::measuring`], of children that are too many or to be replaced, and have nothing to do, the largest one goes
+/// first. With [`Measuring::Guard`](crate::Measuring::Guard) the memory of the whole pool is looked at while children are at
+/// work, as often as what is free could be used up, up to 200 times a second and at least once a second. With less than an
+/// eighth of the limit free, no more children are started for the load, and the largest idle child is retired, one at a time.
+/// When what is free would last for less than 100 ms, or is less than a 32nd, the child that has grown most is killed.
 ///
 /// # Settings
 ///
@@ -186,6 +196,7 @@ pub struct Supervisor {
     descendants: Descendants,
     hooks: Hooks,
     demand: Demand,
+    memory: Memory,
     /// Since the daemon has begun to stop.
     departure: Option<Departure>,
     spawned: u64,
@@ -251,6 +262,7 @@ impl Supervisor {
             descendants: Descendants::new(&config),
             hooks: Hooks::default(),
             demand: Demand::default(),
+            memory: Memory::default(),
             departure: None,
             spawned: 0,
             stats: Stats::default(),
@@ -420,6 +432,7 @@ impl Supervisor {
             self.upgrade_due(),
             self.connections_due(),
             self.demand_due(),
+            self.memory_due(),
             self.death_lines.due(),
         ]
         .into_iter()

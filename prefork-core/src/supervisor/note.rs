@@ -53,6 +53,7 @@ impl Supervisor {
                 self.nudged(now);
             }
             Event::Queued => self.nudged(now),
+            Event::MemoryShort => self.note_memory_short(now),
             Event::Rang { slot } => self.rang(now, slot),
             Event::Lied { slot, claim } => self.lied(now, slot, claim),
             Event::Cancelled { slot, since } => self.cancelled(now, slot, since),

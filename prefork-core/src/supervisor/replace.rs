@@ -31,7 +31,7 @@ const REFUSALS: u32 = 8;
 
 impl Supervisor {
     /// Asks outgoing children to leave, as far as others serve in their place: those that have nothing to do first, or least,
-    /// and among equals those that have been there for longest.
+    /// of these the largest, where that is measured, and among equals those that have been there for longest.
     pub(super) fn decide_replace(&mut self, now: Time) {
         if !matches!(self.phase, Phase::Serving) {
             return;
@@ -55,7 +55,7 @@ impl Supervisor {
         let mut outgoing: Vec<_> = self
             .outgoing()
             .filter(|(_, child)| child.stage == Stage::Serving)
-            .map(|(slot, child)| (child.eighths, child.serial, slot))
+            .map(|(slot, child)| (child.serial, slot))
             .collect();
         if outgoing.is_empty() {
             return;
@@ -65,11 +65,14 @@ impl Supervisor {
             spare => spare,
         };
         // Where there is a choice, it is made by what they are doing now.
-        if spare == 0 || outgoing.len() > spare && !self.knows_idle(now) {
+        let has_choice = outgoing.len() > spare;
+        if spare == 0 || has_choice && !(self.knows_idle(now) && self.knows_sizes(now)) {
             return;
         }
-        outgoing.sort_unstable();
-        for (_, _, slot) in outgoing.into_iter().take(spare) {
+        let slots: Vec<_> = outgoing.iter().map(|(_, slot)| *slot).collect();
+        let largest = self.largest(&slots);
+        outgoing.sort_unstable_by_key(|(serial, slot)| (self.rank(*slot, largest), *serial));
+        for (_, slot) in outgoing.into_iter().take(spare) {
             self.count_replacement(now, slot);
             self.retire(now, slot);
         }

@@ -23,6 +23,10 @@ pub struct Stats {
     pub cut_short: u64,
     /// Children that did not reach their main loop in time.
     pub stuck_starts: u64,
+    /// Children that were asked to leave because the pool had little memory left.
+    pub retired_for_memory: u64,
+    /// Children that were killed because the pool had hardly any memory left, and they grew.
+    pub ended_for_memory: u64,
     /// Calls of hooks that took longer than [`Config::hook_timeout`](crate::Config::hook_timeout).
     pub hook_timeouts: u64,
     /// Reloads that have replaced all children.

@@ -74,8 +74,8 @@ impl Supervisor {
         waiting.unwrap_or(0) == 0 && observation.activities.iter().any(has_room)
     }
 
-    /// Asks the children that have least in hand to leave, which finish that; of those that have nothing in hand the ones
-    /// first that have been idle for longest.
+    /// Asks the children that have least in hand to leave, which finish that; of those that have nothing in hand the
+    /// largest ones first, where that is measured, and then those that have been idle for longest.
     pub(super) fn shrink(&mut self, now: Time, observation: &Observation<'_>, fewer: u32) {
         let mut free: Vec<(Share, Time, SlotId)> = observation
             .activities
@@ -84,12 +84,8 @@ impl Supervisor {
             .filter(|(_, _, slot)| self.is_serving(*slot))
             .collect();
         free.sort_unstable();
-        let retired = free.into_iter().take(fewer as usize).map(|(_, _, slot)| slot);
-        for slot in retired.collect::<Vec<_>>() {
-            self.target = self.target.saturating_sub(1);
-            self.stats.retired += 1;
-            self.retire(now, slot);
-        }
+        let free = free.into_iter().map(|(_, _, slot)| slot).collect();
+        self.retire_free(now, free, fewer as usize);
     }
 
     pub(super) fn is_serving(&self, slot: SlotId) -> bool {

@@ -217,9 +217,12 @@ impl Supervisor {
             let load = Load { tally: Tally { busy, ..tally }, waiting: None };
             policy.note(&mut watch.ramp, load, then);
         }
+        self.note_work_of(tally.busy);
         let at_once = self.at_once(observation);
         let load = Load { tally, waiting: waiting.map(|waiting| waiting.div_ceil(at_once)) };
         match policy.decide(&mut watch.ramp, load, now) {
+            // They would be what it lacks.
+            Scaling::Spawn(_) if self.is_memory_short() => {}
             Scaling::Spawn(more) => {
                 watch.queue.silent().into_iter().for_each(|notice| self.log(notice));
                 let target = tally.staying().saturating_add(more);

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use prefork_core::{Config, Hook, Pool, Request, Reread, Tuning};
+use prefork_core::{Config, Hook, Measuring, Pool, Request, Reread, Tuning};
 use proptest::prelude::*;
 
 use crate::{
@@ -94,12 +94,14 @@ pub(crate) fn arb_program() -> impl Strategy<Value = Program> {
 
 pub(crate) fn arb_pool() -> impl Strategy<Value = Config> {
     let reread = prop_oneof![Just(Reread::Never), Just(Reread::AtReload)];
+    let measuring = prop_oneof![Just(Measuring::Nothing), Just(Measuring::Children)];
     let pool = prop_oneof![2 => Just(Pool::Fixed), 1 => Just(Pool::OneShot(Tuning::DEFAULT))];
-    (1u32..40, 0u32..40, arb_hooks(), reread, pool).prop_map(
-        |(prefork, more, hooks, reread, pool)| {
+    (1u32..40, 0u32..40, arb_hooks(), reread, measuring, pool).prop_map(
+        |(prefork, more, hooks, reread, measuring, pool)| {
             let mut config =
                 Config::new(prefork, prefork + more).expect("prefork is within max_children");
-            (config.hooks, config.reread, config.pool) = (hooks, reread, pool);
+            (config.hooks, config.reread) = (hooks, reread);
+            (config.measuring, config.pool) = (measuring, pool);
             config
         },
     )

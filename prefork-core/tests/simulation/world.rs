@@ -11,8 +11,8 @@ use std::{
 };
 
 use prefork_core::{
-    Action, Activity, AdoptedAs, Config, Descendants, Event, Exit, Hook, Notice, Observation, Pool,
-    Progress, Request, Share, SlotId, Stats, Supervisor, Time, Verdict,
+    Action, Activity, AdoptedAs, Config, Descendants, Event, Exit, Hook, Measured, Measuring,
+    Notice, Observation, Pool, Progress, Request, Share, SlotId, Stats, Supervisor, Time, Verdict,
 };
 
 use crate::{
@@ -497,6 +497,15 @@ impl World {
         self.supervisor.observe(self.now, &Observation { activities: &activities, waiting: None });
     }
 
+    /// Each child has another size.
+    fn weigh(&mut self, children: bool) {
+        assert!(self.config.measuring >= Measuring::Children, "nobody measures");
+        let sizes: Vec<_> =
+            self.children.iter().map(|(slot, child)| (*slot, child.serial * 7919 % 100)).collect();
+        let children = children.then_some(sizes.as_slice());
+        self.supervisor.measured(self.now, &Measured { pool: None, children });
+    }
+
     fn answer_probe(&mut self) {
         let Some((_, event)) = self.probe else { return };
         // One that works stays until it is not needed any more.
@@ -663,6 +672,7 @@ impl World {
             Action::ReopenLogs => self.reopened += 1,
             Action::ArmNudge => self.armed = true,
             Action::Observe => self.look(),
+            Action::Measure { children } => self.weigh(children),
             Action::CheckConnections => panic!("nobody watches clients"),
             Action::ReadSettings => {
                 assert_eq!(self.reading, None, "settings are read once at a time");
