@@ -53,6 +53,20 @@ impl PoolMemory {
         self.limit.saturating_sub(self.used)
     }
 
+    /// Returns that of two limits of which less is free.
+    #[must_use]
+    pub const fn tighter(self, other: Self) -> Self {
+        if other.free() < self.free() { other } else { self }
+    }
+
+    /// Returns about how much a pool uses whose parent has so many bytes resident and its children so many each. What the
+    /// parent has its children share, as far as nobody has written to it since they were forked.
+    #[must_use]
+    pub fn estimate(limit: u64, parent: u64, children: impl IntoIterator<Item = u64>) -> Self {
+        let more = children.into_iter().map(|bytes| bytes.saturating_sub(parent));
+        Self { used: more.fold(parent, u64::saturating_add), limit }
+    }
+
     /// Whether there is so little left that it matters who has how much.
     const fn is_worth_a_look(self) -> bool {
         self.free() < self.limit / 4
@@ -273,6 +287,20 @@ mod tests {
 
     const NONE: [bool; 3] = [false; 3];
     const ALL: [bool; 3] = [true; 3];
+
+    #[test]
+    fn what_children_share_with_their_parent_counts_once() {
+        let of = |children: &[u64]| PoolMemory::estimate(1000, 100, children.iter().copied()).used;
+        assert_eq!([of(&[]), of(&[100, 100, 90]), of(&[150, 100, 300])], [100, 100, 350]);
+    }
+
+    #[test]
+    fn the_limit_counts_of_which_less_is_free() {
+        let (wide, narrow) =
+            (PoolMemory { used: 90, limit: 200 }, PoolMemory { used: 1, limit: 100 });
+        assert_eq!(wide.tighter(narrow), narrow);
+        assert_eq!(narrow.tighter(wide), narrow);
+    }
 
     #[test]
     fn nobody_is_weighed_while_there_is_enough() {

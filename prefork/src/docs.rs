@@ -27,6 +27,9 @@ pub mod logs {}
 #[doc = include_str!("../docs/tuning.md")]
 pub mod tuning {}
 
+#[doc = include_str!("../docs/memory.md")]
+pub mod memory {}
+
 #[doc = include_str!("../docs/signals.md")]
 pub mod signals {}
 

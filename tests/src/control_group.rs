@@ -85,6 +85,21 @@ impl ControlGroup {
         text.trim().parse().expect("a number")
     }
 
+    /// Returns how many of its processes the kernel has killed for want of memory.
+    ///
+    /// # Panics
+    ///
+    /// Panics if the kernel does not report it.
+    #[must_use]
+    #[track_caller]
+    pub fn kills(&self) -> u64 {
+        let files = ["memory.events", "memory.oom_control"].map(|file| self.group.join(file));
+        let text =
+            files.iter().find_map(|file| fs::read_to_string(file).ok()).expect("one is there");
+        let line = text.lines().find_map(|line| line.strip_prefix("oom_kill "));
+        line.expect("it counts").parse().expect("a number")
+    }
+
     /// Sets how much may be used.
     ///
     /// # Panics

@@ -210,6 +210,10 @@ macro_rules! arguments {
                         let memory = given.make();
                         return Some(memory.map(|Memory(bytes)| self.max_memory = Some(bytes)));
                     }
+                    "memory_limit" => {
+                        let memory = given.make();
+                        return Some(memory.map(|Memory(bytes)| self.memory_limit = Some(bytes)));
+                    }
                     _ => {}
                 }
                 match key {
@@ -227,6 +231,7 @@ macro_rules! arguments {
                     match stringify!($name) {
                         "umask" => self.umask.map(|mask| OctalMask(mask).shown()),
                         "max_memory" => self.max_memory.map(|bytes| Memory(bytes).shown()),
+                        "memory_limit" => self.memory_limit.map(|bytes| Memory(bytes).shown()),
                         _ => {
                             let value = self.$name.as_ref().or(defaults.$name.as_ref());
                             value.map(Field::shown)

@@ -196,6 +196,15 @@ arguments! {
     /// A child of many requests looks at the end of one, every 100 ms at most. See `resident` in `proc_pid_statm(5)`.
     max_memory: u64, by Reload, needs Children, positive "; leave it out for no limit";
 
+    /// Keeps the pool below so many bytes of memory, or below the lowest limit of its control groups, whichever is nearer.
+    /// Default: the limit of the control groups, where there is any. Needs a scoreboard.
+    ///
+    /// With less than an eighth of it free, the largest child that has nothing to do is replaced, and no more are started for
+    /// the load. Shortly before nothing is left the child that grows fastest is killed, so that not all are: see
+    /// [memory](crate::docs::memory). What counts here is what the parent has resident, and of each child, with all that it has
+    /// started, what it has more than the parent.
+    memory_limit: u64, by Reload, needs Children Scoreboard, positive "; leave it out for the limit of the control groups";
+
     /// Ends a child that is at work on one request for longer than this. Default never. Needs a
     /// scoreboard.
     ///

@@ -3,6 +3,7 @@
 use std::{
     fmt::{self, Display},
     io,
+    time::Duration,
 };
 
 use nix::sys::signal::Signal;
@@ -14,7 +15,7 @@ use prefork_core::{
 use super::{
     ChangeMessage as Change, ClientMessage as Client, HookMessage as Hook, InHand,
     PoolMessage as Pool,
-    describe::{Children, Span, WithoutHint, taken},
+    describe::{Bytes, Children, Span, WithoutHint, taken},
     log::Log,
     message::{Answered, Old, Waiting, WaitingJobs},
 };
@@ -93,6 +94,9 @@ fn of_child(log: &Log, child: ChildId, notice: ChildNotice, about: &About) {
         ChildNotice::TooOld { lived, limit } => {
             Pool::TooOld { child_pid, slot, age: Span(lived), max_lifetime: Span(limit) }
         }
+        ChildNotice::RetiredForMemory { .. } | ChildNotice::EndedForMemory { .. } => {
+            return of_memory(log, child, notice, in_hand);
+        }
         ChildNotice::StuckStarting { limit } => {
             Pool::StuckStarting { child_pid, slot, duration: Span(limit) }
         }
@@ -104,6 +108,31 @@ fn of_child(log: &Log, child: ChildId, notice: ChildNotice, about: &About) {
             Pool::Implausible { child_pid, slot, claim: &claimed }
         }
     });
+}
+
+fn of_memory(log: &Log, child: ChildId, notice: ChildNotice, in_hand: &InHand) {
+    let ChildId { slot, pid: child_pid } = child;
+    match notice {
+        ChildNotice::RetiredForMemory { bytes, used, limit } => {
+            let (memory, used, limit) = (Bytes(bytes), Bytes(used), Bytes(limit));
+            log.write(&Pool::RetiredForMemory { child_pid, slot, memory, used, limit });
+        }
+        ChildNotice::EndedForMemory { bytes, grew, over, used, limit } => {
+            log.write(&Pool::EndedForMemory {
+                child_pid,
+                slot,
+                memory: Bytes(bytes),
+                growth: &Growth { grew: Bytes(grew), over },
+                used: Bytes(used),
+                limit: Bytes(limit),
+                label: in_hand.label(),
+                client: in_hand.client(),
+                busy: in_hand.time().map(Span),
+                in_hand,
+            });
+        }
+        _ => {}
+    }
 }
 
 fn of_pool(log: &Log, notice: PoolNotice, about: &About) {
@@ -120,6 +149,12 @@ fn of_pool(log: &Log, notice: PoolNotice, about: &About) {
             Pool::Throttled { event, duration: Span(delay) }
         }
         PoolNotice::ThrottleLifted => Pool::ThrottleLifted,
+        PoolNotice::MemoryShort { used, limit } => {
+            Pool::MemoryShort { used: Bytes(used), limit: Bytes(limit) }
+        }
+        PoolNotice::MemoryEased { used, limit, lasted } => {
+            Pool::MemoryEased { used: Bytes(used), limit: Bytes(limit), duration: Span(lasted) }
+        }
         PoolNotice::SpawnDelayed { delay, failures } => match fork_error {
             Some(error) => {
                 shortage = Shortage::behind(error);
@@ -226,6 +261,22 @@ impl Display for ByLimit {
             Limit::Reload => "reload_timeout",
             Limit::Distrust => "as it is not trusted",
         })
+    }
+}
+
+/// By how much a child has grown, if that is known.
+struct Growth {
+    grew: Bytes,
+    over: Duration,
+}
+
+impl Display for Growth {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { grew, over } = self;
+        if over.is_zero() {
+            return f.write_str("is the largest");
+        }
+        write!(f, "has grown by {grew} in {}", Span(*over))
     }
 }
 

@@ -54,7 +54,7 @@ impl Parent<'_> {
         // Left alone, their memory stays shared with the parent; freeing it would make copies of it.
         let _shared = ManuallyDrop::new((
             (self.supervisor, self.counters, self.descendants, settings),
-            (self.deaths, self.log),
+            (self.deaths, self.memory, self.log),
         ));
         self.table.close();
         // Its copies: what is in the file system is the parent's, and so is the lock of the pid file,

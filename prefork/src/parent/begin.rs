@@ -13,6 +13,7 @@ use super::{
     descendants::Descendants,
     helpers::Helpers,
     logs::HandoverOfLogs,
+    memory::Memory,
     table::{Table, number},
     take_in,
 };
@@ -79,11 +80,11 @@ impl<'a> Parent<'a> {
     pub(crate) fn new(parts: Parts<'a>) -> Result<Box<Self>, RunError> {
         let Parts { basis, pool, title, listeners, readiness, .. } = parts;
         let Basis { settings, users, access_log, invocation, hooks, auto_reload } = basis;
-        let Pool { config, signals, hangups, mut channels, adopted } = pool;
+        let Pool { mut config, signals, hangups, mut channels, adopted } = pool;
+        let memory = Memory::begin(&mut config, settings.in_force.live.memory_limit);
         let mut counters = Counters::new(clock::now(), config.prefork(), config.max_children());
         let log = Log::new(&settings.name, Role::Parent);
         let watches = hooks.on_client_disconnect.is_some();
-        let client_watch = watches.then(|| ClientWatch::new(&listeners, &log));
         let mut table = Table::new().map_err(RunError::system("keep a descriptor in reserve"))?;
         let handed = adopted.as_ref().map(|adopted| &adopted.tags);
         let descendants = Descendants::begin(config.descendants, handed, &log);
@@ -92,6 +93,7 @@ impl<'a> Parent<'a> {
         let supervisor = begin(adopted, config, &mut table, &mut counters);
         instruct(&mut channels.pages, watches, &supervisor);
         let mut parent = Box::new(Self {
+            client_watch: watches.then(|| ClientWatch::new(&listeners, &log)),
             settings,
             privileges: users.children.clone(),
             layers: users.layers.clone(),
@@ -110,7 +112,6 @@ impl<'a> Parent<'a> {
             hangups,
             auto_reload,
             file_watch: None,
-            client_watch,
             helpers: Helpers::new(parts.status),
             descendants,
             counters,
@@ -124,6 +125,7 @@ impl<'a> Parent<'a> {
             cut_off: 0,
             cut_short: Default::default(),
             deaths: Deaths::new(),
+            memory,
             watches_queue: false,
             too_many: None,
             reporting,
@@ -167,6 +169,7 @@ impl<'a> Parent<'a> {
                 }
             }
         }
+        self.log_memory_limit();
         self.introduce(origin.adopted_as());
     }
 }

@@ -56,6 +56,7 @@ impl Parent<'_> {
             Action::ReopenLogs => self.reopen_logs(),
             Action::ArmNudge => self.arm(),
             Action::Observe => self.look(),
+            Action::Measure { children } => self.measure(children),
             Action::CheckConnections => self.check_connections(),
             Action::EndDescendants => self.end_descendants(),
             Action::ReadSettings => self.read_settings(),
@@ -185,7 +186,7 @@ impl Parent<'_> {
                 self.cut_short.insert(child.slot);
                 About { in_hand: self.in_hand(child.slot), ..About::default() }
             }
-            Notice::Child(child, ChildNotice::Hung { .. }) => {
+            Notice::Child(child, ChildNotice::Hung { .. } | ChildNotice::EndedForMemory { .. }) => {
                 About { in_hand: self.in_hand(child.slot), ..About::default() }
             }
             Notice::Pool(PoolNotice::SpawnDelayed { .. }) => {

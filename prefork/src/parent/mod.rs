@@ -22,6 +22,7 @@ mod gossip;
 mod helpers;
 mod hooks;
 mod logs;
+mod memory;
 pub(crate) mod ready;
 mod reap;
 mod settings;
@@ -64,6 +65,7 @@ use deaths::Deaths;
 use descendants::Descendants;
 use helpers::Helpers;
 use logs::HandoverOfLogs;
+use memory::Memory;
 use table::Table;
 
 /// How many actions are carried out before events are taken in again: what a thousand replacements take is too
@@ -116,6 +118,7 @@ pub(crate) struct Parent<'a> {
     cut_short: BTreeSet<SlotId>,
     /// Why children are killed, as far as control groups count that.
     deaths: Deaths,
+    memory: Memory,
     /// Whether the first connection that waits is to be noticed.
     watches_queue: bool,
     /// How many descriptors it was to wait for when these were more than it may.

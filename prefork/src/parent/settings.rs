@@ -2,7 +2,7 @@
 
 use std::{io, rc::Rc};
 
-use prefork_core::{Config, Event, Pool, Time, Tuning, one_line};
+use prefork_core::{Config, Event, Measuring, Pool, Time, Tuning, one_line};
 use prefork_daemonize::WantedPrivileges;
 
 use super::Parent;
@@ -171,6 +171,7 @@ fn configured(config: &Config, before: &Live, live: &Live) -> io::Result<Config>
         concurrency: _,
         max_requests: _,
         max_memory: _,
+        memory_limit,
         umask: _,
         no_new_privs: _,
         rlimit_nofile: _,
@@ -203,6 +204,9 @@ fn configured(config: &Config, before: &Live, live: &Live) -> io::Result<Config>
     config.hook_timeout = *hook_timeout;
     config.demand_every = *demand_every;
     config.netwatch_interval = *netwatch_interval;
+    if memory_limit.is_some() {
+        config.measuring = Measuring::Guard;
+    }
     Ok(config)
 }
 

@@ -95,7 +95,10 @@ impl Introduction<'_> {
         let counts = counts
             .into_iter()
             .filter_map(|(name, count)| count.map(|count| format!("{name} {count}")));
-        let memory = live.max_memory.map(|memory| format!("max_memory {}", Bytes(memory)));
+        let memory = [("max_memory", live.max_memory), ("memory_limit", live.memory_limit)];
+        let memory = memory
+            .into_iter()
+            .filter_map(|(name, memory)| memory.map(|memory| format!("{name} {}", Bytes(memory))));
         times.chain(requests).chain(memory).chain(counts).collect()
     }
 }

@@ -64,6 +64,10 @@ counters! {
     /// Children that were asked to leave, have not, and were interrupted.
     CutShort = "cut_short",
     StuckStarts = "stuck_starts",
+    /// Children that were asked to leave as the pool had little memory left.
+    RetiredForMemory = "retired_for_memory",
+    /// Children that were killed as the pool had hardly any memory left.
+    EndedForMemory = "ended_for_memory",
     Disconnects = "disconnects",
     Cancelled = "cancelled",
     Reloads = "reloads",
@@ -208,6 +212,8 @@ impl Counters {
             (Counter::Timeouts, stats.timeouts, before.timeouts),
             (Counter::CutShort, stats.cut_short, before.cut_short),
             (Counter::StuckStarts, stats.stuck_starts, before.stuck_starts),
+            (Counter::RetiredForMemory, stats.retired_for_memory, before.retired_for_memory),
+            (Counter::EndedForMemory, stats.ended_for_memory, before.ended_for_memory),
             (Counter::HookTimeouts, stats.hook_timeouts, before.hook_timeouts),
             (Counter::Reloads, stats.reloads, before.reloads),
             (Counter::ReloadsFailed, stats.reloads_failed, before.reloads_failed),

@@ -194,6 +194,7 @@ fn live(data: &Data, hooks: &ParentHooks, pool: &Pool) -> Live {
         max_requests: data.settings.max_requests,
         max_lifetime: data.settings.max_lifetime,
         max_memory: data.settings.max_memory,
+        memory_limit: data.settings.memory_limit,
         request_timeout: data.settings.request_timeout,
         start_timeout: data.settings.start_timeout.unwrap_or(defaults::START_TIMEOUT),
         graceful_timeout: data.settings.graceful_timeout.unwrap_or(defaults::GRACEFUL_TIMEOUT),

@@ -95,6 +95,11 @@ const LIST: &[Setting] = &[
     with("max_lifetime", "TIME", "Time after which a child is replaced, about"),
     with("max_memory", "BYTES", "Resident memory above which a child is replaced"),
     with(
+        "memory_limit",
+        "BYTES",
+        "Memory below which the pool is kept [default: the limit of its control groups]; needs a scoreboard",
+    ),
+    with(
         "request_timeout",
         "TIME",
         "Time after which a child that is at one request is ended; needs a scoreboard",

@@ -154,6 +154,7 @@ live! {
     max_requests: Option<u64>,
     max_lifetime: Option<Duration>,
     max_memory: Option<u64>,
+    memory_limit: Option<u64>,
     request_timeout: Option<Duration>,
     start_timeout: Duration,
     graceful_timeout: Duration,

@@ -56,6 +56,7 @@ fn default_in_words(name: &str) -> Option<&'static str> {
         "name" => "the file name of the program",
         "max_surge" => "a quarter of prefork, at least 1",
         "netwatch_interval" => "2s",
+        "memory_limit" => "that of the control groups",
         "user" | "umask" | "rlimit_nofile" => "as the parent has it",
         "group" | "supplementary_groups" => "as user has it",
         _ => return None,

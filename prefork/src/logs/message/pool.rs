@@ -106,6 +106,28 @@ messages! {
     Warn LargeFromStart { memory: Bytes, max_memory: Bytes, most: Bytes } =>
         "{memory} of memory in use after the first request, more than max_memory ({max_memory}), as any child would have: \
          this one is replaced when it has more than {most}; set max_memory above {memory}";
+    Info MemoryLimit { limit: Bytes, place: &'a str } => "the pool is kept below {limit} of memory ({place})";
+    Warn MemoryShort { used: Bytes, limit: Bytes } =>
+        "memory is short, with {used} of {limit} in use: no more children are started for the load, and large idle ones are \
+         replaced";
+    Info MemoryEased { used: Bytes, limit: Bytes, duration: Span } =>
+        "memory is no longer short, with {used} of {limit} in use, after {duration}";
+    Info RetiredForMemory { child_pid: u32, slot: SlotId, memory: Bytes, used: Bytes, limit: Bytes } =>
+        "child {child_pid} (slot {slot}) is the largest idle one, with {memory} of memory, and is replaced: {used} of {limit} in \
+         use";
+    Error EndedForMemory {
+        child_pid: u32,
+        slot: SlotId,
+        memory: Bytes,
+        growth: &'a dyn Display,
+        used: Bytes,
+        limit: Bytes,
+        label: Option<&'a str>,
+        client: Option<&'a str>,
+        busy: Option<Span>,
+        in_hand: &'a dyn Display,
+    } => "child {child_pid} (slot {slot}) {growth} and has {memory} of memory; killed, before {used} in use become {limit} and \
+          the kernel ends more than one{in_hand}";
     Error StuckStarting { child_pid: u32, slot: SlotId, duration: Span } =>
         "child {child_pid} (slot {slot}) has not come up in {duration} (start_timeout); killed";
     Error CannotBeKilled { child_pid: u32, slot: SlotId } =>

@@ -23,6 +23,7 @@ fn live(prefork: u32, max_children: u32) -> Live {
         max_requests: None,
         max_lifetime: None,
         max_memory: None,
+        memory_limit: None,
         request_timeout: None,
         start_timeout: Duration::from_secs(60),
         graceful_timeout: Duration::from_secs(30),

@@ -199,6 +199,7 @@ impl Watcher {
                 | Action::AskDemand { .. }
                 | Action::LookForCoreDump { .. }
                 | Action::CheckConnections
+                | Action::Measure { .. }
                 | Action::EndDescendants
                 | Action::ReopenLogs
                 | Action::ReadSettings

@@ -47,6 +47,12 @@ fn counters(to: &mut Exposition, report: &Report) {
         ("timeouts_total", "Children ended for being at one request too long", C::Timeouts),
         ("cut_short_total", "Children ended as they had not left in time", C::CutShort),
         ("stuck_starts_total", "Children ended for not starting in time", C::StuckStarts),
+        (
+            "retired_for_memory_total",
+            "Idle children asked to leave for memory",
+            C::RetiredForMemory,
+        ),
+        ("ended_for_memory_total", "Children killed before memory ran out", C::EndedForMemory),
         ("disconnects_total", "Clients that hung up during their requests", C::Disconnects),
         ("cancellations_total", "Requests given up as their clients had gone", C::Cancelled),
         ("hook_timeouts_total", "Calls of hooks that have not returned in time", C::HookTimeouts),

@@ -40,6 +40,14 @@ impl ControlGroup {
         lines.find(|(found, _)| *found == key).and_then(|(_, number)| u64::from_str(number).ok())
     }
 
+    /// Reads the numbers behind some keys in a file of such lines, and returns their sum; a key that is not there counts as 0.
+    pub(super) fn sum_of(&self, file: &str, keys: &[&str], files: &mut Files) -> Option<u64> {
+        let text = files.read(&self.path, file)?;
+        let lines = text.lines().filter_map(|line| line.split_once(' '));
+        let numbers = lines.filter(|(key, _)| keys.contains(key));
+        Some(numbers.filter_map(|(_, number)| u64::from_str(number).ok()).sum())
+    }
+
     /// How a file of it is named in the log.
     pub(super) fn name_of(&self, file: &str) -> String {
         format!("{file} of control group {}", prefork_core::one_line(&self.path))
@@ -170,6 +178,8 @@ mod tests {
         let numbers = ["long", "short", "max", "none"].map(|file| group.number(file, files));
         assert_eq!(numbers, [Some(123), Some(4), None, None]);
         assert_eq!(group.number_of("events", "oom", files), Some(2));
+        assert_eq!(group.sum_of("events", &["oom", "low", "high"], files), Some(3));
+        assert_eq!(group.sum_of("none", &["oom"], files), None);
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! What the control groups of this process count of memory.
 
-use prefork_core::{MemoryCounts, MemoryGroup};
+use prefork_core::{MemoryCounts, MemoryGroup, PoolMemory};
 
-use super::control_groups::{self, Files, Version};
+use super::control_groups::{self, ControlGroup, Files, Version};
 
 /// What version 1 has for no limit, and a little less: whole pages.
 const UNLIMITED: u64 = 1 << 62;
@@ -27,4 +27,76 @@ pub(crate) fn memory_counts() -> Option<MemoryCounts> {
         Some(MemoryGroup { name: group.name_of(file), limit, refusals })
     });
     Some(MemoryCounts { kills, groups: groups.collect() })
+}
+
+/// The control groups whose limits of memory hold for this process.
+#[derive(Debug)]
+pub(crate) struct MemoryLimits {
+    groups: Vec<ControlGroup>,
+    files: Files,
+}
+
+impl MemoryLimits {
+    /// Finds them. Whether they have a limit may change while the daemon serves.
+    pub(crate) fn find() -> Self {
+        let mut files = Files::default();
+        let mut groups = control_groups::of_this_process("memory");
+        groups.retain(|group| group.number(used_in(group), &mut files).is_some());
+        Self { groups, files }
+    }
+
+    /// Whether there is none that could have a limit.
+    pub(crate) const fn is_empty(&self) -> bool {
+        self.groups.is_empty()
+    }
+
+    /// Returns the lowest limit, in bytes, and how it is named in the log.
+    pub(crate) fn lowest(&mut self) -> Option<(u64, String)> {
+        let Self { groups, files } = self;
+        let limits = groups.iter().filter_map(|group| {
+            limit_of(group, files).map(|limit| (limit, group.name_of(limit_in(group))))
+        });
+        limits.min_by_key(|(limit, _)| *limit)
+    }
+
+    /// Reads what is in use where the least is free.
+    pub(crate) fn read(&mut self) -> Option<PoolMemory> {
+        let Self { groups, files } = self;
+        let read = groups.iter().filter_map(|group| {
+            let limit = limit_of(group, files)?;
+            let used = group.number(used_in(group), files)?;
+            // Files that are cached count, and do not matter. To read how much they are costs more, and they can be no reason
+            // where there is enough with them.
+            let cached = if used > limit / 4 * 3 { cached_in(group, files) } else { 0 };
+            Some(PoolMemory { used: used.saturating_sub(cached), limit })
+        });
+        read.reduce(PoolMemory::tighter)
+    }
+}
+
+fn limit_of(group: &ControlGroup, files: &mut Files) -> Option<u64> {
+    group.number(limit_in(group), files).filter(|limit| *limit < UNLIMITED)
+}
+
+const fn limit_in(group: &ControlGroup) -> &'static str {
+    match group.version() {
+        Version::One => "memory.limit_in_bytes",
+        Version::Two => "memory.max",
+    }
+}
+
+const fn used_in(group: &ControlGroup) -> &'static str {
+    match group.version() {
+        Version::One => "memory.usage_in_bytes",
+        Version::Two => "memory.current",
+    }
+}
+
+/// Returns how much the kernel would take back before it ends anybody.
+fn cached_in(group: &ControlGroup, files: &mut Files) -> u64 {
+    let keys: &[&str] = match group.version() {
+        Version::One => &["total_inactive_file", "total_active_file"],
+        Version::Two => &["inactive_file", "active_file", "slab_reclaimable"],
+    };
+    group.sum_of("memory.stat", keys, files).unwrap_or(0)
 }

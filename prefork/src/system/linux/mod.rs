@@ -14,6 +14,7 @@ mod poller;
 mod process;
 mod shortage;
 mod signals;
+mod sizes;
 pub(crate) mod terminal;
 mod title;
 mod write_signals;
@@ -22,7 +23,7 @@ pub(crate) use core_dump::dumps_core;
 pub(crate) use file_hints::FileHints;
 pub(crate) use fork::fork;
 pub(crate) use lifeline::{Lifeline, Tether, end_with};
-pub(crate) use memory::memory_counts;
+pub(crate) use memory::{MemoryLimits, memory_counts};
 pub(crate) use open_files::{OpenFile, open_files, open_numbers};
 pub(crate) use orphans::Reaper;
 pub(crate) use poller::Visit;
@@ -33,5 +34,6 @@ pub(crate) use signals::{
     Sender, SendingProcess, Signals, hangups_now, requesting_signals, set_signal_mask,
     unblock_answered_signals,
 };
+pub(crate) use sizes::Sizes;
 pub(crate) use title::Title;
 pub(crate) use write_signals::outlive_failed_writes;

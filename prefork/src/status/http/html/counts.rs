@@ -153,6 +153,8 @@ const fn words(counter: Counter) -> Words {
         Counter::Timeouts => Wrong("requests that took too long"),
         Counter::CutShort => Wrong("children that left too late"),
         Counter::StuckStarts => Wrong("children that did not start"),
+        Counter::RetiredForMemory => Wrong("children retired for want of memory"),
+        Counter::EndedForMemory => Wrong("children killed for want of memory"),
         Counter::Disconnects => Orderly("clients hung up"),
         Counter::Cancelled => Orderly("requests cancelled"),
         Counter::Reloads => Orderly("reloads"),

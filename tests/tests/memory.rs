@@ -1,0 +1,118 @@
+//! Memory that runs short: what one child takes costs one request, and large idle children go before anybody is ended.
+
+use std::time::Duration;
+
+use prefork_tests::{
+    ControlGroup, Controller, Daemon, InHand, Load, PATIENCE, Scene, holds_for, scene, wait_until,
+};
+
+const CHILDREN: usize = 10;
+
+/// So much memory may there be for these children.
+const ROOM: u64 = 160 << 20;
+
+/// A pool of which each child has worked.
+fn pool<'a>(scene: &'a Scene, args: &[&str], prelude: &str) -> Daemon<'a> {
+    let count = CHILDREN.to_string();
+    let launch = scene.probe().board().args(["--prefork", &count, "--max-children", &count]);
+    let daemon = launch.args(args).after_shell(prelude).daemon();
+    let all: Vec<_> = (0..CHILDREN).map(|_| InHand::at(scene.address(), "/hold")).collect();
+    for request in all {
+        let _ = request.release();
+    }
+    daemon
+}
+
+/// One request eats everything while others are answered: it alone is lost, with its child, and the parent says which.
+fn assert_it_costs_one_request(scene: &Scene, daemon: &Daemon<'_>) {
+    let before = daemon.living();
+    let load = Load::start(4, scene.address(), "/sleep/5");
+    for round in 1..=3 {
+        let request = InHand::at(scene.address(), "/devour");
+        let victim = request.worker().pid;
+        request.answer().expect_err("nobody can answer it");
+        let text = format!("child {victim} (slot ");
+        wait_until(PATIENCE, "a line names it", || {
+            scene
+                .lines_with("error.log", &text)
+                .iter()
+                .any(|line| line.contains("; killed, before"))
+        });
+        daemon.wait_for_children(PATIENCE, CHILDREN, &[victim]);
+        assert_eq!(scene.logged("; killed, before"), round, "{}", scene.read("error.log"));
+    }
+    let tally = load.stop();
+    assert_eq!(tally.failures, [""; 0], "of {} answered", tally.answered);
+    assert!(tally.answered > 100, "{}", tally.answered);
+    let line = scene.lines_with("error.log", "; killed, before").remove(0);
+    assert!(line.contains("has grown by") && line.contains("a request of 127.0.0.1:"), "{line}");
+    let stay = daemon.living().iter().filter(|pid| before.contains(pid)).count();
+    assert!(stay >= CHILDREN - 3, "{stay} of {CHILDREN} are still there");
+}
+
+#[test]
+fn a_request_that_eats_all_memory_of_the_control_group_costs_one_request() {
+    let scene = scene!();
+    let Some(group) = ControlGroup::make(&scene, Controller::Memory) else { return };
+    group.set(ROOM);
+    let daemon = pool(&scene, &[], &group.entrance());
+    assert!(scene.logged(&format!("of memory ({})", group.name())) == 1);
+    assert_it_costs_one_request(&scene, &daemon);
+    assert_eq!(group.kills(), 0, "the kernel has had no reason to end anybody");
+    daemon.stop_in_order();
+}
+
+/// No root is needed, nor a control group.
+#[test]
+fn a_request_that_eats_all_of_memory_limit_costs_one_request() {
+    let scene = scene!();
+    let limit = (ROOM >> 10).to_string();
+    let daemon = pool(&scene, &["--memory-limit", &limit], "true");
+    assert!(scene.logged("the pool is kept below 160 MiB of memory (memory_limit)") == 1);
+    assert_it_costs_one_request(&scene, &daemon);
+    daemon.stop_in_order();
+}
+
+#[test]
+fn the_largest_idle_children_are_replaced_when_memory_is_short() {
+    let scene = scene!();
+    let daemon = pool(&scene, &["--memory-limit", &(ROOM >> 10).to_string()], "true");
+    let request = InHand::at(scene.address(), "/leak/60");
+    let large = request.worker().pid;
+    request.answer().expect("answered");
+    // While it has something else in hand, another one takes as much, slowly.
+    let mut held = Vec::new();
+    while !held.iter().any(|request: &InHand| request.worker().pid == large) {
+        held.push(InHand::at(scene.address(), "/hold"));
+    }
+    // There is one for the next request.
+    let (of_large, others): (Vec<_>, Vec<_>) =
+        held.into_iter().partition(|request| request.worker().pid == large);
+    for request in others {
+        request.release().expect("answered");
+    }
+    let slow = InHand::at(scene.address(), "/seep/80");
+    for request in of_large {
+        request.release().expect("answered");
+    }
+    scene.wait_for_line("is the largest idle one");
+    let line = scene.lines_with("error.log", "is the largest idle one").remove(0);
+    assert!(line.contains(&format!("child {large} ")), "{line}");
+    daemon.wait_for_children(PATIENCE, CHILDREN, &[large]);
+    slow.answer().expect("it was left alone");
+    assert_eq!(scene.logged("; killed, before"), 0);
+    daemon.stop_in_order();
+}
+
+/// A pool that has nothing to do is not looked at, however little memory is left.
+#[test]
+fn at_rest_nobody_is_measured() {
+    let scene = scene!();
+    let daemon = pool(&scene, &["--memory-limit", &(ROOM >> 10).to_string()], "true");
+    daemon.wait_for_rest();
+    let used = daemon.cpu();
+    holds_for(Duration::from_secs(2), "at rest", || {
+        daemon.cpu() - used < Duration::from_millis(20)
+    });
+    daemon.stop_in_order();
+}
