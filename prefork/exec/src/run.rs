@@ -51,6 +51,10 @@ pub fn attach(program: Program, mut args: Args) -> Args<Sockets> {
         let place = program.origins.get(argument).cloned();
         args = args.refuse(place.unwrap_or_else(|| argument.to_owned()), problem);
     }
+    if args.given().one_shot == Some(true) {
+        let problem = "cannot be kept by a program that accepts its clients itself";
+        args = args.refuse("one_shot", problem);
+    }
     args = demand::attach(&program, program.declare(args));
     let given = args.given();
     let graceful = given.graceful_timeout.unwrap_or(GRACEFUL_TIMEOUT);

@@ -177,6 +177,25 @@ arguments! {
     /// suits a program: see [tuning](crate::docs::tuning#many-requests-at-once).
     concurrency: u32, by Reload, default CONCURRENCY;
 
+    /// Has each child serve one client and end, with all that it has started, so that nobody meets a process that has served
+    /// somebody else. Default off.
+    ///
+    /// A client is a connection that is [accepted](crate::Child::accept), with all requests on it, or where nothing is
+    /// accepted what is between [`busy`](crate::Child::busy) and [`idle`](crate::Child::idle). After it `accept` returns
+    /// `None`, [`try_accept`](crate::Child::try_accept) [`Stop`](crate::TryAccept::Stop), and
+    /// [`replaced_after`](crate::Child::replaced_after) and [`should_stop`](crate::Child::should_stop) end their loops.
+    /// The sockets that were accepted from are gone from the child before its client's connection is returned.
+    ///
+    /// Children are forked before clients come. As many wait as clients come while one child starts, counted over the last
+    /// [`calm_time`](Self::calm_time), at least [`prefork`](Self::prefork) and at most
+    /// [`max_spare`](Self::max_spare); with those at work there are never more than [`max_children`](Self::max_children).
+    /// Who comes when none waits is queued, and served in order. A scoreboard is kept in memory where none is given. What a
+    /// child costs, and how to make it cheaper: see [tuning](crate::docs::tuning#one-client-a-child).
+    ///
+    /// [`concurrency`](Self::concurrency), [`max_requests`](Self::max_requests) and [`max_memory`](Self::max_memory) contradict
+    /// it and are refused, and so is `prefork` 0. [`Child::lend`](crate::Child::lend) fails.
+    one_shot: bool, by Upgrade, default false;
+
     /// Replaces a child once it has served about so many requests, at least 1, give or take a
     /// tenth so that children of one age do not all go at once. Default none.
     ///

@@ -38,6 +38,9 @@ impl Child {
     /// made non-blocking, for every process that holds them; accepted connections are blocking. They
     /// must stay open as long as the child accepts from them.
     ///
+    /// With [`one_shot`](crate::Args::one_shot) there is one connection, and `None` after it. By then `listener` has no sockets that listen any
+    /// more.
+    ///
     /// # Errors
     ///
     /// Fails if `listener` is not a listening socket or an empty list of them, or the child cannot set up
@@ -71,6 +74,10 @@ impl Child {
     ) -> io::Result<Option<L::Connection>> {
         self.require_here()?;
         self.stop.attend();
+        if self.is_spent() {
+            self.work.end();
+            return Ok(None);
+        }
         self.poller(listener)?;
         self.wait_for_work();
         self.starvation.begin();
@@ -88,7 +95,7 @@ impl Child {
                 }
             };
             match self.accept_at(listener, socket)? {
-                Ok(connection) => return Ok(Some(self.take::<L>(connection))),
+                Ok(connection) => return self.take(listener, connection).map(Some),
                 Err(HeldUp::Again) => {}
                 Err(HeldUp::Pause) => {
                     if pause(self.stops())? {
@@ -141,15 +148,17 @@ impl Child {
     /// Takes a connection in hand.
     pub(super) fn take<L: Listener + ?Sized>(
         &mut self,
+        listener: &L,
         connection: L::Connection,
-    ) -> L::Connection {
+    ) -> io::Result<L::Connection> {
         self.starvation.end();
         self.work.accepted(L::peer(INSIDE, &connection), || {
             let (socket, client) = L::socket(INSIDE, &connection);
             Accepted::new(socket, client).ok()
         });
         self.say_worked();
-        connection
+        self.note_client(listener)?;
+        Ok(connection)
     }
 
     pub(super) fn say_starved(&mut self, error: &io::Error) {

@@ -93,7 +93,9 @@ impl Child {
     ) -> io::Result<Option<L::Connection>> {
         loop {
             match self.try_drain(listener)? {
-                Drained::Connection(connection) => return Ok(Some(self.take::<L>(connection))),
+                Drained::Connection(connection) => {
+                    return self.take(listener, connection).map(Some);
+                }
                 Drained::Nothing => return Ok(None),
                 Drained::Starved(error) => {
                     self.say_starved(&error);

@@ -102,7 +102,7 @@ impl Child {
     /// # Errors
     ///
     /// Fails if no socket of this process listens at `server`, or another process has that socket too; if `listener` is none of
-    /// TCP, or no thread can be started; and in a copy of the child.
+    /// TCP, or no thread can be started; with [`one_shot`](crate::Args::one_shot); and in a copy of the child.
     ///
     /// # Signals
     ///
@@ -135,6 +135,11 @@ impl Child {
     /// ```
     pub fn lend(&mut self, listener: &impl AsFd, server: SocketAddr) -> io::Result<Lent> {
         self.require_here()?;
+        if self.serves_one_client() {
+            return Err(io::Error::other(
+                "with one_shot no socket can be lent: a server that accepts by itself takes more than one client",
+            ));
+        }
         let listener = listener.as_fd();
         let address = Endpoint::of_socket(listener)?;
         if !matches!(address, Endpoint::Ip(_)) || accept_queue(listener).is_none() {

@@ -16,7 +16,7 @@ use prefork_daemonize::Privileges;
 use prefork_isolate::Layers;
 use rustix::process::setsid;
 
-use super::{Body, By, Child, ChildParts, Limits, OwnSetting, Stop, Work, stops};
+use super::{Body, By, Child, ChildParts, Clients, Limits, OwnSetting, Stop, Work, stops};
 use crate::{
     AccessLog, BoxError, ErrorChain,
     channels::{Bell, Channels, ChildChannels, Reporter},
@@ -48,6 +48,8 @@ pub(crate) struct ChildContext {
     pub(crate) limits: Limits,
     /// How many requests the child can have in hand at once.
     pub(crate) concurrency: u32,
+    /// How many clients it serves.
+    pub(crate) clients: Clients,
     /// Settings of the program's own.
     pub(crate) own: Vec<OwnSetting>,
     pub(crate) privileges: Rc<Privileges>,
@@ -91,7 +93,7 @@ fn run<S>(body: &mut Body<S>, child: &mut Child, state: &S, log: &Log) -> Result
 fn settle(context: ChildContext, log: &Log) -> Result<Option<Child>, BoxError> {
     let ChildContext { slot, generation, mut title, signals, channels, bell, privileges, .. } =
         context;
-    let ChildContext { tag, has_board, outliving, limits, concurrency, own, .. } = context;
+    let ChildContext { tag, has_board, outliving, limits, concurrency, clients, own, .. } = context;
     let ChildContext { mut access_log, streams, layers, .. } = context;
     // Before anything else: no terminal reaches it from here on, Ctrl-C and a closed window neither, and a
     // signal to its own group only what it has started itself.
@@ -129,6 +131,7 @@ fn settle(context: ChildContext, log: &Log) -> Result<Option<Child>, BoxError> {
         poller,
         outliving,
         concurrency,
+        clients,
         own,
         access_log,
         log: log.clone(),

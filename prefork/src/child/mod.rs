@@ -10,6 +10,7 @@ mod lend;
 mod life;
 mod limits;
 mod listener;
+mod one_client;
 mod own_setting;
 mod own_words;
 mod parts;
@@ -33,6 +34,7 @@ pub(crate) use life::{ChildContext, live};
 pub(crate) use limits::Limits;
 pub(crate) use listener::INSIDE;
 pub use listener::Listener;
+pub(crate) use one_client::Clients;
 pub(crate) use own_setting::{OwnSetting, OwnValue, handed};
 pub(crate) use parts::ChildParts;
 pub use requests::Requests;
@@ -82,6 +84,7 @@ pub struct Child {
     /// How often in a row a socket did not listen.
     deaf: u32,
     concurrency: u32,
+    clients: Clients,
     /// Settings of the program's own.
     own: Vec<OwnSetting>,
     /// Whether it is in its main loop.
@@ -178,6 +181,7 @@ impl Child {
         if self.is_copy() {
             return;
         }
+        self.note_reported_client();
         self.work.begin(label, Accepted::held);
         self.say_worked();
     }
@@ -235,6 +239,7 @@ impl Child {
     fn wait_for_work(&mut self) {
         self.access_log.follow();
         self.work.end();
+        self.note_reported_end();
         self.say_ready();
         self.say_if_tired();
     }
@@ -260,7 +265,8 @@ impl Child {
     /// loop of a main loop.
     ///
     /// After so many `requests` the child asks to be replaced, and goes on until its successor serves and it is asked to leave,
-    /// for as many requests again at most. What must not be more is counted by the program itself.
+    /// for as many requests again at most. What must not be more is counted by the program itself. With
+    /// [`one_shot`](crate::Args::one_shot) it is one request, whatever is given here.
     ///
     /// # Examples
     ///
@@ -283,13 +289,12 @@ impl Child {
             self.stop.attend();
             self.say_ready();
         }
-        Requests::new(
-            self.pid,
-            self.stop.clone(),
-            self.reporter.clone(),
-            requests,
-            self.log.clone(),
-        )
+        // Without anybody who could be asked for a successor, there are no more than that.
+        let (reporter, requests) = match self.serves_one_client() {
+            true => (None, 1),
+            false => (self.reporter.clone(), requests),
+        };
+        Requests::new(self.pid, self.stop.clone(), reporter, requests, self.log.clone())
     }
 
     /// Returns this child's slot of the scoreboard, for reporting more than

@@ -2,7 +2,7 @@
 
 use prefork_core::{Generation, SlotId};
 
-use super::{Child, OwnSetting, Stop, Work, drain::Drain, starvation::Starvation};
+use super::{Child, Clients, OwnSetting, Stop, Work, drain::Drain, starvation::Starvation};
 use crate::{
     AccessLog,
     channels::Reporter,
@@ -25,6 +25,8 @@ pub(crate) struct ChildParts {
     pub(crate) outliving: Vec<u64>,
     /// How many requests it can have in hand at once.
     pub(crate) concurrency: u32,
+    /// How many clients it serves.
+    pub(crate) clients: Clients,
     /// Settings of the program's own.
     pub(crate) own: Vec<OwnSetting>,
     pub(crate) access_log: AccessLog,
@@ -48,6 +50,7 @@ impl Child {
             starvation: Starvation::default(),
             deaf: 0,
             concurrency: seat.concurrency,
+            clients: seat.clients,
             own: seat.own,
             has_entered: false,
             said_ready: false,

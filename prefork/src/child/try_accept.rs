@@ -58,7 +58,8 @@ impl Child {
     /// Takes a connection that waits at `listener`, without waiting for one.
     ///
     /// Where the child has been asked to leave because the daemon stops, it takes those that wait already, as
-    /// [`accept`](Self::accept) does, and then returns [`TryAccept::Stop`].
+    /// [`accept`](Self::accept) does, and then returns [`TryAccept::Stop`]. With [`one_shot`](crate::Args::one_shot) that is
+    /// what comes after the first connection.
     ///
     /// Unlike `accept` it reports nothing of what the child has in hand, as that may be much at once.
     ///
@@ -101,6 +102,9 @@ impl Child {
     ) -> io::Result<TryAccept<L::Connection>> {
         self.require_here()?;
         self.stop.attend();
+        if self.is_spent() {
+            return Ok(TryAccept::Stop);
+        }
         self.poller(listener)?;
         self.say_ready();
         self.access_log.follow();
@@ -117,7 +121,7 @@ impl Child {
                 None => return Ok(TryAccept::Nothing),
             };
             match self.accept_at(listener, socket)? {
-                Ok(connection) => return Ok(self.taken(connection)),
+                Ok(connection) => return self.taken(listener, connection),
                 Err(HeldUp::Again) => {}
                 Err(HeldUp::Pause) => return self.try_later(),
             }
@@ -142,11 +146,16 @@ impl Child {
         Ok(())
     }
 
-    fn taken<C>(&mut self, connection: C) -> TryAccept<C> {
+    fn taken<L: Listener + ?Sized>(
+        &mut self,
+        listener: &L,
+        connection: L::Connection,
+    ) -> io::Result<TryAccept<L::Connection>> {
         self.starvation.end();
         self.deaf = 0;
         self.say_worked();
-        TryAccept::Connection(connection)
+        self.note_client(listener)?;
+        Ok(TryAccept::Connection(connection))
     }
 
     /// Takes what waits when the daemon stops.
@@ -155,7 +164,7 @@ impl Child {
         listener: &L,
     ) -> io::Result<TryAccept<L::Connection>> {
         match self.try_drain(listener)? {
-            Drained::Connection(connection) => Ok(self.taken(connection)),
+            Drained::Connection(connection) => self.taken(listener, connection),
             Drained::Nothing => Ok(TryAccept::Stop),
             Drained::Starved(error) => {
                 self.say_starved(&error);

@@ -7,7 +7,7 @@ use prefork_core::{Generation, SlotId, Verdict};
 use super::Parent;
 use crate::{
     channels::{Bell, Channels},
-    child::ChildContext,
+    child::{ChildContext, Clients},
     hooks::{Duty, HookContext},
     logs::Streams,
     program::Invocation,
@@ -50,6 +50,7 @@ impl Parent<'_> {
         let tag = self.descendants.tag(slot);
         let (name, limits) = (std::mem::take(&mut settings.name), settings.limits);
         let concurrency = settings.in_force.live.concurrency;
+        let clients = Clients::of(settings.in_force.is_one_shot);
         let own = std::mem::take(&mut settings.in_force.own);
         // Left alone, their memory stays shared with the parent; freeing it would make copies of it.
         let _shared = ManuallyDrop::new((
@@ -84,6 +85,7 @@ impl Parent<'_> {
             outliving,
             limits,
             concurrency,
+            clients,
             own,
             privileges,
             layers,

@@ -33,7 +33,7 @@ use crate::{
     status::Service,
     status::counters::{Counter, Counters},
     system::clock,
-    system::os::{Signals, Title},
+    system::os::{Signals, Title, know_processor},
     upgrade::Adopted,
 };
 
@@ -141,6 +141,7 @@ impl<'a> Parent<'a> {
 
     /// Takes everything for granted that it has begun with, and announces it.
     fn settle(&mut self, users: &Users, origin: Origin) {
+        know_processor();
         // What the program has set up is how it is to stay.
         self.listeners.settle_terms();
         self.announce(users, origin);

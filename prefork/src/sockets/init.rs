@@ -1,5 +1,7 @@
 //! What `after_init` can ask and have.
 
+mod huge_pages;
+
 use std::{
     io,
     net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, ToSocketAddrs},

@@ -196,6 +196,19 @@ pub(crate) fn replace_descriptor(number: RawFd, with: BorrowedFd<'_>) -> io::Res
     if result == -1 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
+/// Moves memory of this process into a huge page, if there is one.
+pub(crate) fn move_to_huge_page(start: usize, size: usize) -> Result<(), rustix::io::Errno> {
+    /// As in `asm-generic/mman-common.h`.
+    const COLLAPSE: libc::c_int = 25;
+    // SAFETY: what is in the memory stays, wherever it is, and memory that is not there any more is an error.
+    let result = unsafe { libc::madvise(std::ptr::without_provenance_mut(start), size, COLLAPSE) };
+    if result == 0 {
+        return Ok(());
+    }
+    let error = io::Error::last_os_error();
+    Err(rustix::io::Errno::from_io_error(&error).unwrap_or(rustix::io::Errno::INVAL))
+}
+
 /// Takes what was left open under this number for this program, and keeps it from the programs that this
 /// one starts; `None` if nothing is open there.
 ///

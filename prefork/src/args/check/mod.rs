@@ -3,6 +3,7 @@
 mod faults;
 mod files;
 mod isolation;
+mod one_shot;
 mod pool;
 mod settings;
 mod unused;
@@ -70,6 +71,7 @@ pub(crate) fn check<S>(
     let given = std::mem::take(&mut data.settings.faults);
     faults.0.extend(given.into_iter().filter(|fault| !faults_read().contains(fault)));
     let origins = data.settings.origins.clone();
+    one_shot::imply_scoreboard(&mut data);
     let warnings = std::mem::take(&mut data.settings.warnings);
     if body.main_loop.is_none() {
         faults.required("main_loop", "");
@@ -133,6 +135,7 @@ fn check_data(
         faults.add("version", "must be a visible text on one line");
     }
     concurrency(&data, faults);
+    let is_one_shot = one_shot::check(&data, faults);
     let pool = pool::check(&data, hooks, faults);
     let users = users(&data.settings, faults);
     let limits =
@@ -145,7 +148,7 @@ fn check_data(
     }
     let own = std::mem::take(&mut data.own);
     let live = live(&data, hooks, &pool);
-    let in_force = InForce { live, fixed, files: files_read().clone(), own };
+    let in_force = InForce { live, fixed, is_one_shot, files: files_read().clone(), own };
     let Files { pid_path, error_log_path, error_log, access_log, scoreboard } = files;
     let settings = Settings {
         name,

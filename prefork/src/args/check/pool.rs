@@ -40,7 +40,10 @@ pub(super) fn check(data: &Data, hooks: &ParentHooks, faults: &mut Faults) -> Po
             let shortest = SHORTEST_PACE.as_millis();
             faults.add("retire_pace", format!("must be at least {shortest} ms"));
         }
-        config.pool = prefork_core::Pool::ByLoad(tuning(settings));
+        config.pool = match settings.one_shot {
+            Some(true) => prefork_core::Pool::OneShot(tuning(settings)),
+            Some(false) | None => prefork_core::Pool::ByLoad(tuning(settings)),
+        };
     }
     config.start_timeout = settings.start_timeout.unwrap_or(defaults::START_TIMEOUT);
     config.hooks = hooks.set();

@@ -100,6 +100,7 @@ fn each_wrong_argument_is_named() {
     assert_eq!(names(board().memory_limit(0)), ["memory_limit"]);
     assert_eq!(names(complete().max_surge(0)), ["max_surge"]);
     assert_eq!(names(complete().max_surge(151)), ["max_surge"]);
+    let second = Duration::from_secs(1);
     for (concurrency, fault) in
         [(0, "must be 1 to 65536, but is 0"), (65_537, "must be 1 to 65536, but is 65537")]
     {
@@ -108,7 +109,13 @@ fn each_wrong_argument_is_named() {
     }
     assert_eq!(faults(complete().concurrency(1)), []);
     assert_eq!(faults(complete().concurrency(65_536)), []);
-    let second = Duration::from_secs(1);
+    let one_shot = || complete().one_shot(true);
+    assert_eq!(faults(one_shot().concurrency(1).min_spare(2).request_timeout(second)), []);
+    let contradicted = one_shot().concurrency(8).max_requests(1).max_memory(1 << 30);
+    assert_eq!(names(contradicted), ["one_shot", "one_shot", "one_shot"]);
+    let fault = "contradicts concurrency (8): a child has one client; leave one of them out";
+    assert_eq!(faults(one_shot().concurrency(8)), [("one_shot".to_owned(), fault.to_owned())]);
+    assert_eq!(names(one_shot().prefork(0)), ["one_shot"]);
     assert_eq!(names(complete().auto_reload_check_every(second)), ["auto_reload_handler"]);
     assert_eq!(names(complete().auto_reload_handler(OnChange::Reload)), ["auto_reload_handler"]);
     assert_eq!(names(complete().auto_reload_watch(WatchList::new())), ["auto_reload_watch"]);

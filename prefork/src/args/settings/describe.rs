@@ -91,6 +91,7 @@ const LIST: &[Setting] = &[
         "N",
         "Number of requests that one child can have in hand at once [default: 1]",
     ),
+    switch("one_shot", "Have each child serve one client and end"),
     with("max_requests", "N", "Number of requests after which a child is replaced, about"),
     with("max_lifetime", "TIME", "Time after which a child is replaced, about"),
     with("max_memory", "BYTES", "Resident memory above which a child is replaced"),

@@ -34,6 +34,8 @@ use crate::{
 pub(crate) struct InForce {
     pub(crate) live: Live,
     pub(crate) fixed: Fixed,
+    /// Whether each child serves one client.
+    pub(crate) is_one_shot: bool,
     pub(crate) files: Vec<ReadFile>,
     /// Those of the program's own.
     pub(crate) own: Vec<OwnSetting>,

@@ -15,6 +15,7 @@ use prefork_sockets::close_to_newcomers;
 use rustix::net::sockopt;
 
 use super::*;
+use crate::child::Clients;
 use crate::{
     AccessLog, AnyListener, AnyStream,
     child::{
@@ -48,6 +49,7 @@ pub(in crate::child) fn child_beside(outliving: &[&TcpListener]) -> (Child, Stop
         poller: Poller::new(stops(&stop, None)).expect("an epoll descriptor"),
         outliving: outliving.iter().map(cookie).collect(),
         concurrency: 1,
+        clients: Clients::Any,
         own: Vec::new(),
         access_log: AccessLog::nowhere(),
         log: Log::new("test", Role::Child),

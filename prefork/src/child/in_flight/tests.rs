@@ -6,6 +6,7 @@ use prefork_core::{Generation, SlotId, Time};
 use prefork_scoreboard::{State, Status};
 
 use super::*;
+use crate::child::Clients;
 use crate::{
     AccessLog,
     channels::{Pages, both_sides},
@@ -38,6 +39,7 @@ fn subject(limits: Limits) -> Subject {
         poller,
         outliving: Vec::new(),
         concurrency: CONCURRENCY,
+        clients: Clients::Any,
         own: Vec::new(),
         access_log: AccessLog::nowhere(),
         log,

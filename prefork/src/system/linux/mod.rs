@@ -6,6 +6,7 @@ mod control_groups;
 mod core_dump;
 mod file_hints;
 mod fork;
+mod huge_pages;
 mod lifeline;
 mod memory;
 mod open_files;
@@ -21,7 +22,8 @@ mod write_signals;
 
 pub(crate) use core_dump::dumps_core;
 pub(crate) use file_hints::FileHints;
-pub(crate) use fork::fork;
+pub(crate) use fork::{fork, know_processor};
+pub(crate) use huge_pages::use_huge_pages;
 pub(crate) use lifeline::{Lifeline, Tether, end_with};
 pub(crate) use memory::{MemoryLimits, memory_counts};
 pub(crate) use open_files::{OpenFile, open_files, open_numbers};

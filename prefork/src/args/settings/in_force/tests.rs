@@ -150,6 +150,7 @@ fn another_value_of_each_setting_is_in_force_or_named() {
         ("retire_pace", "1", "0.5"),
         ("max_surge", "2", "3"),
         ("concurrency", "1", "64"),
+        ("one_shot", "false", "true"),
         ("max_requests", "10", "11"),
         ("max_lifetime", "10", "\"1m\""),
         ("max_memory", "1000000", "2000000"),
@@ -187,7 +188,8 @@ fn another_value_of_each_setting_is_in_force_or_named() {
         }
         let (data, hooks) = (&args.data, &args.parent_hooks);
         let live = crate::args::check::live_of(data, hooks);
-        InForce { live, fixed: Fixed::of(data), files: Vec::new(), own: Vec::new() }
+        let (fixed, is_one_shot) = (Fixed::of(data), false);
+        InForce { live, fixed, is_one_shot, files: Vec::new(), own: Vec::new() }
     };
     let keys = Settings::default().keys();
     assert_eq!(
