@@ -8,10 +8,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use prefork::Settings;
 use prefork_core::one_line;
 
 use super::{
-    own::{COMMAND, Kind, OWN, Own},
+    own::{COMMAND, Kind, OWN, Own, VARIABLES, nearest},
     split::split,
 };
 
@@ -89,7 +90,27 @@ pub(super) fn of_environment(refused: &mut Vec<Refused>) -> Vec<Given> {
         }
         all.push(given);
     }
+    let names = env::vars_os().filter_map(|(name, _)| name.into_string().ok());
+    refused.extend(names.filter_map(|name| misspelt(&name)));
     all
+}
+
+/// Refuses a variable that is no setting, if it was probably meant to be one: others of that prefix are somebody else's, as
+/// those that Kubernetes makes of the name of a service.
+fn misspelt(name: &str) -> Option<Refused> {
+    let key = name.strip_prefix(VARIABLES)?.strip_prefix('_')?.to_lowercase();
+    if Own::of(&key).is_some() || Settings::list().iter().any(|setting| setting.name == key) {
+        return None;
+    }
+    let meant = Own::of(nearest(&key)?);
+    let meant = match meant {
+        Some(own) => own.variable()?,
+        None => format!("{VARIABLES}_{}", nearest(&key)?.to_uppercase()),
+    };
+    Some(Refused {
+        what: name.to_owned(),
+        problem: format!("is no setting; did you mean {meant}?"),
+    })
 }
 
 /// Takes one text apart that stands for all that a setting is.
@@ -162,6 +183,31 @@ mod tests {
         assert_eq!(parts(Kind::List, "a, b,,"), Ok(vec!["a".into(), "b".into()]));
         assert_eq!(parts(Kind::Command, "a 'b c'"), Ok(vec!["a".into(), "b c".into()]));
         assert!(parts(Kind::Command, "a | b").is_err());
+    }
+
+    #[test]
+    fn a_variable_that_was_meant_to_be_a_setting_is_refused() {
+        for (name, meant) in [
+            ("PREFORK_RUN_LISTNE", Some("PREFORK_RUN_LISTEN")),
+            ("PREFORK_RUN_MAX_CHILDERN", Some("PREFORK_RUN_MAX_CHILDREN")),
+            ("PREFORK_RUN_DEMAND_COMAND", Some("PREFORK_RUN_DEMAND_COMMAND")),
+            ("PREFORK_RUN_LISTEN", None),
+            ("PREFORK_RUN_MAX_CHILDREN", None),
+            // It has no meaning here, which is refused elsewhere.
+            ("PREFORK_RUN_NETWATCH_INTERVAL", None),
+            // Of a service that is called so.
+            ("PREFORK_RUN_SERVICE_HOST", None),
+            ("PREFORK_RUN_PORT_80_TCP", None),
+            ("PREFORK_RUNNER", None),
+            ("LISTNE", None),
+        ] {
+            let problem = misspelt(name).map(|refused| {
+                assert_eq!(refused.what, name);
+                refused.problem
+            });
+            let expected = meant.map(|meant| format!("is no setting; did you mean {meant}?"));
+            assert_eq!(problem, expected, "{name}");
+        }
     }
 
     #[test]

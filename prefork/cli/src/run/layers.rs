@@ -6,7 +6,7 @@ use prefork::{Args, OnChange, Settings, WatchList};
 
 use super::{
     given::Refused,
-    own::{COMMAND, OWN, UNFIT, VARIABLES},
+    own::{UNFIT, VARIABLES},
     place::Place,
 };
 
@@ -38,7 +38,6 @@ impl Layers {
         flags: Vec<(String, OsString)>,
         refused: &mut Vec<Refused>,
     ) -> Self {
-        let own = [&COMMAND].into_iter().chain(&OWN).filter_map(super::own::Own::variable);
         let unfit = UNFIT.iter().map(|(name, _)| format!("{VARIABLES}_{}", name.to_uppercase()));
         for (name, (_, why)) in unfit.zip(UNFIT) {
             if env::var_os(&name).is_some() {
@@ -46,7 +45,9 @@ impl Layers {
                 refused.push(Refused { what: name, problem });
             }
         }
-        let mut variables = Settings::from_environment(VARIABLES).own_variables(own);
+        // What is misspelt is refused with what is the program's.
+        let all = env::vars_os().filter_map(|(name, _)| name.into_string().ok());
+        let mut variables = Settings::from_environment(VARIABLES).own_variables(all);
         (variables.on_client_disconnect, variables.netwatch_interval) = (None, None);
         let mut flags = Settings::from_flags(flags);
         for settings in [&mut variables, &mut flags] {

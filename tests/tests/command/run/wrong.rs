@@ -115,7 +115,9 @@ fn all_that_is_wrong_is_named_at_once_wherever_it_was_said() {
             "env",
         ])
         .variable("PREFORK_RUN_MAX_REQUESTS", "few")
-        .variable("PREFORK_RUN_OUTPUT", "file");
+        .variable("PREFORK_RUN_OUTPUT", "file")
+        .variable("PREFORK_RUN_LISTNE", ":80")
+        .variable("PREFORK_RUN_MAX_CHILDERN", "5");
     let finished = launch.finish();
     assert_eq!(finished.end, End::Exited(78), "{finished:?}");
     let path = scene.path("app.toml").display().to_string();
@@ -145,6 +147,8 @@ fn all_that_is_wrong_is_named_at_once_wherever_it_was_said() {
         "--min-spare: must be a whole number from 0 to 4294967295, not \"x\"".to_owned(),
         "PREFORK_RUN_MAX_REQUESTS: must be a whole number from 0 to 18446744073709551615, not \"few\"".to_owned(),
         "PREFORK_RUN_OUTPUT: must be log, inherit or discard, not \"file\"".to_owned(),
+        "PREFORK_RUN_LISTNE: is no setting; did you mean PREFORK_RUN_LISTEN?".to_owned(),
+        "PREFORK_RUN_MAX_CHILDERN: is no setting; did you mean PREFORK_RUN_MAX_CHILDREN?".to_owned(),
         format!(
             "{path}:1:1: command: argument 2 ({{fdd}}): {{fdd}} stands for nothing; did you mean {{fd}}? write {{{{fdd}}}} \
              if it is to stay as it is"
