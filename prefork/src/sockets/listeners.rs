@@ -81,9 +81,14 @@ impl Listeners {
                 Ok(damages) => {
                     self.beyond_repair = None;
                     if self.complaints.take(now) {
+                        let is_usual = damages == [Damage::Limit];
                         let words: Vec<_> = damages.into_iter().map(Damage::words).collect();
-                        let (name, words) = (name(socket), words.join(" and "));
-                        log.write(&ClientMessage::ListenerMended { socket: &name, damage: &words });
+                        let (socket, damage) = (&name(socket), &*words.join(" and "));
+                        log.write(&if is_usual {
+                            ClientMessage::ListenerLengthened { socket, damage }
+                        } else {
+                            ClientMessage::ListenerMended { socket, damage }
+                        });
                     }
                 }
                 Err(error) => {

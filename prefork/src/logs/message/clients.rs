@@ -20,6 +20,9 @@ messages! {
          {asked}";
     Error ListenerMended { socket: &'a dyn Display, damage: &'a str } =>
         "listening socket {socket} {damage}, by another process; it is as before again";
+    // As many programs do with a socket that they find: they call listen(2) again.
+    Info ListenerLengthened { socket: &'a dyn Display, damage: &'a str } =>
+        "listening socket {socket} {damage}; it is as before again";
     Error ListenerDamaged { socket: &'a dyn Display, error: &'a dyn Display } =>
         "listening socket {socket}: {error}; another process has changed it, restart the daemon";
     Warn ListenerNotClosed { socket: &'a dyn Display, error: &'a dyn Display } =>
