@@ -136,6 +136,8 @@ pub mod names {
     pub const VERSION: &str = "version";
     /// Path of the file that runs.
     pub const PROGRAM: &str = "program";
+    /// Path of what its children run, where that is another program.
+    pub const RUNS: &str = "runs";
     /// What supervises the children, with its version.
     pub const LIBRARY: &str = "library";
     /// How far the daemon is: `starting`, `serving`, `stopping`.

@@ -15,6 +15,8 @@ pub struct Owner {
     pub version: Option<String>,
     /// The file that runs.
     pub program: Option<String>,
+    /// The file that its children run, where that is another program.
+    pub runs: Option<String>,
     /// What supervises the children, with its version: `prefork 0.1.0`.
     pub library: Option<String>,
     /// How far the daemon is: `starting`, `serving`, `stopping`.
@@ -115,6 +117,7 @@ impl Owner {
             name: text(names::NAME),
             version: text(names::VERSION),
             program: text(names::PROGRAM),
+            runs: text(names::RUNS),
             library: text(names::LIBRARY),
             phase: text(names::PHASE),
             min_children: number(names::MIN_CHILDREN),
@@ -221,7 +224,7 @@ mod tests {
         facts.add(names::NAME, "hello").add(names::VERSION, "").add(names::MAX_CHILDREN, 150);
         facts.add(names::MIN_CHILDREN, "three").add(names::LISTEN, "127.0.0.1:80 3/4096");
         facts.add(names::LISTEN, "/run/a b/x.sock").add(names::LISTEN, "/run/a b/y.sock 1/7");
-        facts.add(names::JOBS_WAITING, 12);
+        facts.add(names::JOBS_WAITING, 12).add(names::RUNS, "/usr/bin/uvicorn");
         facts.add("upgrade", "refused").add("upgrade_reason", "port in use");
         facts.add("upgrade_began", 12).add("reload", "postponed");
         let owner = Owner::new(&facts);
@@ -235,6 +238,7 @@ mod tests {
                 listener("/run/a b/x.sock", None),
                 listener("/run/a b/y.sock", queue(1, 7)),
             ],
+            runs: Some("/usr/bin/uvicorn".into()),
             jobs_waiting: Some(12),
             upgrade: Some(Change {
                 outcome: Outcome::Refused,

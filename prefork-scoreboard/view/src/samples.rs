@@ -96,6 +96,7 @@ pub fn owner() -> Owner {
         name: Some("hello".into()),
         version: Some("0.1.0".into()),
         program: Some("/usr/bin/hello".into()),
+        runs: None,
         library: Some("prefork 0.1.0".into()),
         phase: Some("serving".into()),
         min_children: Some(3),

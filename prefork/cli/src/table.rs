@@ -4,7 +4,7 @@ use anstyle::{AnsiColor, Style};
 use prefork_scoreboard::{Class, ColumnKind, Life};
 use unicode_width::UnicodeWidthStr;
 
-use prefork_view::{Row, Slots, View, bytes, duration, figure};
+use prefork_view::{Owner, Row, Slots, View, bytes, duration, figure};
 
 /// How many letters of the summary stand in a line, as in Apache's server status.
 const LETTERS: usize = 64;
@@ -95,12 +95,24 @@ fn details(view: &View) -> String {
     let details = [
         Some(format!("board {}", view.path)),
         all("listening at ", &addresses),
-        owner.program.as_ref().map(|path| format!("program {path}")),
+        program(owner),
         all("settings ", &owner.settings),
         owner.library.clone(),
         owner.isolation_in_words(),
     ];
     details.into_iter().flatten().collect::<Vec<_>>().join("; ")
+}
+
+/// Which program runs, and by which it is run, if that is another.
+fn program(owner: &Owner) -> Option<String> {
+    let by = owner.program.as_ref().map(|path| format!("run by {path}"));
+    match (&owner.runs, &owner.program) {
+        (Some(runs), _) => {
+            let parts = [Some(format!("program {runs}")), by];
+            Some(parts.into_iter().flatten().collect::<Vec<_>>().join(", "))
+        }
+        (None, program) => program.as_ref().map(|path| format!("program {path}")),
+    }
 }
 
 /// One letter a slot, without the empty ones at the end; an `x` for a process that is gone.

@@ -55,7 +55,8 @@ pub fn attach(program: Program, mut args: Args) -> Args<Sockets> {
         let problem = "cannot be kept by a program that accepts its clients itself";
         args = args.refuse("one_shot", problem);
     }
-    args = demand::attach(&program, program.declare(args));
+    let (file, _) = program.preview(&Identity::of(args.given()));
+    args = demand::attach(&program, program.declare(args.runs(file)));
     let given = args.given();
     let graceful = given.graceful_timeout.unwrap_or(GRACEFUL_TIMEOUT);
     let limit = given.reload_timeout.map_or(graceful, |limit| limit.min(graceful));

@@ -1,9 +1,9 @@
 //! The arguments that are data which no file can hold: open files, a list that can be wrong in itself, and what the program
 //! knows of itself.
 
-use std::{fmt::Debug, io::Write, os::fd::OwnedFd};
+use std::{fmt::Debug, io::Write, os::fd::OwnedFd, path::Path};
 
-use prefork_core::Tuning;
+use prefork_core::{Tuning, one_line};
 use prefork_reload::WatchList;
 
 use super::{Args, Settings, fingerprint};
@@ -17,6 +17,13 @@ impl<S> Args<S> {
     /// Sets the version of the program, as `env!("CARGO_PKG_VERSION")`, shown in the first line of its log. Default none.
     pub fn version(mut self, version: impl Into<String>) -> Self {
         self.data.version = Some(version.into());
+        self
+    }
+
+    /// Sets what the children run, where that is another program than this one: shown in the first line of the log, and on the
+    /// scoreboard. A reload that reads another one shows that. Default none.
+    pub fn runs(mut self, program: impl AsRef<Path>) -> Self {
+        self.data.runs = Some(one_line(program.as_ref()).to_string());
         self
     }
 

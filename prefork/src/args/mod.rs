@@ -68,6 +68,8 @@ pub(crate) struct Data {
     pub(crate) settings: Settings,
     /// Of the program.
     pub(crate) version: Option<String>,
+    /// What the children run, where that is another program.
+    pub(crate) runs: Option<String>,
     /// Whether any of them was set by [`Args::settings`], and so may be of a file.
     pub(crate) has_settings: bool,
     pub(crate) error_log_handle: Option<OwnedFd>,

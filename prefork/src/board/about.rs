@@ -17,6 +17,8 @@ pub(crate) struct Identity {
     pub(crate) version: Option<String>,
     /// Shown as paths are, safe for a terminal.
     pub(crate) program: Option<String>,
+    /// What the children run, where that is another program.
+    pub(crate) runs: Option<String>,
     pub(crate) pid_file: Option<String>,
     pub(crate) settings: Vec<String>,
     /// What holds its children apart.
@@ -170,10 +172,15 @@ impl About {
     /// The most important first: what has no room is left out.
     fn facts(&self) -> Facts {
         let mut facts = Facts::new();
-        let Identity { name, version, program, pid_file, settings, isolation } = &self.identity;
+        let Identity { name, version, program, runs, pid_file, settings, isolation } =
+            &self.identity;
         facts.add(names::NAME, name);
-        let seldom =
-            [(names::VERSION, version), (names::PID_FILE, pid_file), (names::PROGRAM, program)];
+        let seldom = [
+            (names::VERSION, version),
+            (names::RUNS, runs),
+            (names::PID_FILE, pid_file),
+            (names::PROGRAM, program),
+        ];
         for (name, value) in seldom {
             if let Some(value) = value {
                 facts.add(name, value);

@@ -15,14 +15,21 @@ use crate::{
 };
 
 impl Parent<'_> {
+    /// Shows what has been started, by its settings in force.
+    pub(super) fn show_identity(&mut self) {
+        let identity = identity(&self.settings, &self.layers, self.invocation.as_ref().ok());
+        if let Some(board) = &mut self.runtime_files.board {
+            board.about.introduce(identity);
+        }
+    }
+
     /// Shows whose scoreboard it is: of a new daemon, or of one that goes on with the children of another program.
     pub(super) fn introduce(&mut self, adopted_as: Option<AdoptedAs>) {
-        let identity = identity(&self.settings, &self.layers, self.invocation.as_ref().ok());
+        self.show_identity();
         let size = self.supervisor.config();
         let (prefork, max_children) = (size.prefork(), size.max_children());
         let Some(board) = &mut self.runtime_files.board else { return };
         let (about, now) = (&mut board.about, clock::now());
-        about.introduce(identity);
         about.size(prefork, max_children);
         about.places(self.listeners.places());
         match adopted_as {

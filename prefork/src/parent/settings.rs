@@ -77,6 +77,7 @@ impl Parent<'_> {
         self.hand_out_settings(&in_force.live);
         let (before, after) = (self.settings.in_force.live.log_level, in_force.live.log_level);
         self.settings.in_force = in_force;
+        self.show_identity();
         // What has changed is logged, if it is wanted by one of both.
         logs::set_level(before.max(after));
         self.report_settings(&held);

@@ -33,8 +33,12 @@ impl Display for Introduction<'_> {
             write!(f, " {version}")?;
         }
         write!(f, " on prefork {}", env!("CARGO_PKG_VERSION"))?;
-        if let Some(invocation) = self.invocation {
-            write!(f, ": program {}", one_line(invocation.running()))?;
+        let running = self.invocation.map(|invocation| one_line(invocation.running()));
+        match (&settings.in_force.runs, running) {
+            (Some(runs), Some(running)) => write!(f, ": program {runs}, run by {running}")?,
+            (Some(runs), None) => write!(f, ": program {runs}")?,
+            (None, Some(running)) => write!(f, ": program {running}")?,
+            (None, None) => {}
         }
         let files = settings.in_force.files.iter().map(|file| self.absolute(&file.path));
         list(f, "settings ", &files.collect::<Vec<_>>())?;

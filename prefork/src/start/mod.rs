@@ -122,6 +122,7 @@ pub(crate) fn identity(
         name: settings.name.clone(),
         version: settings.version.clone(),
         program: invocation.map(|it| one_line(it.running()).to_string()),
+        runs: settings.in_force.runs.clone(),
         pid_file: settings.pid_path.as_ref().map(|path| one_line(path).to_string()),
         settings: settings.in_force.paths(),
         isolation: layers.report().clone(),

@@ -35,6 +35,7 @@ pub fn text(view: &View, format: Format) -> String {
     );
     to.gauge("min_children", "Children that there are at rest", owner.min_children);
     to.gauge("max_children", "Children that there may be", owner.max_children);
+    to.gauge("waiting_jobs", WAITING_JOBS, owner.jobs_waiting);
     let generation = view.taken().map(|row| row.generation).max();
     to.gauge("generation", "Generation of the newest children", generation);
     let requests = view.rows.iter().map(|row| row.requests);
@@ -46,6 +47,9 @@ pub fn text(view: &View, format: Format) -> String {
     children(&mut to, view);
     to.finish()
 }
+
+/// What `waiting_jobs` means.
+pub const WAITING_JOBS: &str = "Jobs that wait elsewhere, as the program reports it";
 
 /// Writes which program runs, as far as that is known, and what supervises its children.
 pub fn build(to: &mut Exposition, version: Option<&str>, library: Option<&str>) {

@@ -148,7 +148,14 @@ fn check_data(
     }
     let own = std::mem::take(&mut data.own);
     let live = live(&data, hooks, &pool);
-    let in_force = InForce { live, fixed, is_one_shot, files: files_read().clone(), own };
+    let in_force = InForce {
+        live,
+        fixed,
+        is_one_shot,
+        files: files_read().clone(),
+        own,
+        runs: data.runs.take(),
+    };
     let Files { pid_path, error_log_path, error_log, access_log, scoreboard } = files;
     let settings = Settings {
         name,

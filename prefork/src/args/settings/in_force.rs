@@ -39,6 +39,9 @@ pub(crate) struct InForce {
     pub(crate) files: Vec<ReadFile>,
     /// Those of the program's own.
     pub(crate) own: Vec<OwnSetting>,
+    /// What the children run, where that is another program; safe for a terminal.
+    #[serde(default)]
+    pub(crate) runs: Option<String>,
 }
 
 /// The settings that no reload changes.
@@ -112,6 +115,7 @@ impl InForce {
             held.files = other.cloned().collect();
         }
         own::change(&mut self.own, &read.own, &mut held);
+        self.runs = read.runs;
         held
     }
 }

@@ -96,8 +96,7 @@ fn gauges(to: &mut Exposition, report: &Report) {
     let (waiting, limit) = (report.queue.map(|it| it.waiting), report.queue.map(|it| it.limit));
     to.gauge("queue_connections", "Connections that wait to be accepted", waiting);
     to.gauge("queue_limit_connections", "Connections that may wait", limit);
-    let help = "Jobs that wait elsewhere, as the program reports it";
-    to.gauge("waiting_jobs", help, figures.jobs_waiting);
+    to.gauge("waiting_jobs", metrics::WAITING_JOBS, figures.jobs_waiting);
     to.gauge(
         "start_time_seconds",
         "When the daemon was started, since the epoch",

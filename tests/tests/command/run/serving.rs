@@ -4,7 +4,7 @@ use std::fs;
 
 use prefork_tests::{End, PATIENCE, Scene, get, require_tool, scene, wait_until};
 
-use super::prefork;
+use super::{prefork, script};
 use crate::command;
 
 /// Asks the program, which is there.
@@ -47,6 +47,41 @@ fn a_daemon_is_found_by_its_name_and_leaves_nothing() {
     assert_eq!(named("stop my-app").end, End::Exited(0));
     running.assert_ends_in_order();
     assert!(!places.exists(), "its directory is left");
+}
+
+/// What runs is named with what runs it, in the first line of the log and by `status`: after a reload, what runs by then.
+#[test]
+fn the_program_is_named_where_operators_look() {
+    if !require_tool("python3") {
+        return;
+    }
+    let scene = scene!();
+    for name in ["first", "second"] {
+        script(&scene, name, "#!/bin/sh\nexec python3 app.py \"$1\"\n", 0o755);
+    }
+    let path = |name: &str| scene.path(name).display().to_string();
+    let set = |name: &str| {
+        settings(&scene, "prefork = 1\nerror_log_path = \"error.log\"\n");
+        let text =
+            scene.read("app.toml").replace("\"python3\", \"app.py\"", &format!("{:?}", path(name)));
+        fs::write(scene.path("app.toml"), text).expect("written");
+    };
+    let named =
+        |words: &str| command(&scene, words).variable("PREFORK_PATH", scene.path("run")).finish();
+    set("first");
+    let running = prefork(&scene).args(["app.toml"]).start();
+    scene.wait_for_line("parent info: ready, with 1 child");
+    let run_by = env!("CARGO_BIN_EXE_prefork-command");
+    let expected = format!(": program {}, run by {run_by}; settings ", path("first"));
+    assert_eq!(scene.logged(&expected), 1);
+    let line = |name: &str| format!("; program {}, run by {run_by}; settings ", path(name));
+    let status = named("status my-app");
+    assert!(status.stdout.contains(&line("first")), "{status:?}");
+    set("second");
+    assert_eq!(named("reload my-app --wait").end, End::Exited(0));
+    let status = named("status my-app");
+    assert!(status.stdout.contains(&line("second")), "{status:?}");
+    running.stop_in_order();
 }
 
 /// In the background the launcher returns when the program serves, and one log is enough.

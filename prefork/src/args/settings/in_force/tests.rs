@@ -189,7 +189,7 @@ fn another_value_of_each_setting_is_in_force_or_named() {
         let (data, hooks) = (&args.data, &args.parent_hooks);
         let live = crate::args::check::live_of(data, hooks);
         let (fixed, is_one_shot) = (Fixed::of(data), false);
-        InForce { live, fixed, is_one_shot, files: Vec::new(), own: Vec::new() }
+        InForce { live, fixed, is_one_shot, files: Vec::new(), own: Vec::new(), runs: None }
     };
     let keys = Settings::default().keys();
     assert_eq!(
