@@ -1,7 +1,8 @@
 //! What is to be run, as settings that a reload hands to children.
 //!
 //! A reload executes `prefork` once more to read the settings, and what that process makes of them has to reach children
-//! that the old parent forks: as texts. The sockets stay those of the parent, so where to listen takes an upgrade, and so does whom the parent asks for jobs.
+//! that the old parent forks: as texts. The sockets stay those of the parent, so where to listen takes an upgrade, and so do whom the parent asks for jobs, and whether a program
+//! is started for each client.
 
 use std::{
     ffi::{OsStr, OsString},
@@ -23,7 +24,9 @@ impl Program {
         for (name, text) in self.texts() {
             args = args.own_setting(name, text);
         }
-        args.own_fixed_setting("listen", &self.listen).own_fixed_setting("demand", &self.demand)
+        args.own_fixed_setting("listen", &self.listen)
+            .own_fixed_setting("demand", &self.demand)
+            .own_fixed_setting("inetd", &(self.stdin == Stdin::Connection))
     }
 
     /// Returns what this child is to run: what was declared when it was started.
@@ -50,6 +53,7 @@ impl Program {
         let stdin = match self.stdin {
             Stdin::Null => "",
             Stdin::Socket => "socket",
+            Stdin::Connection => "connection",
         };
         let output = match self.output {
             Output::Log => "log",
@@ -86,7 +90,11 @@ impl Program {
             "env" => self.env = split(text).iter().filter_map(|pair| pair_of(pair)).collect(),
             "directory" => self.directory = split(text).pop().map(Into::into),
             "stdin_socket" => {
-                self.stdin = if text.is_empty() { Stdin::Null } else { Stdin::Socket };
+                self.stdin = match text {
+                    "socket" => Stdin::Socket,
+                    "connection" => Stdin::Connection,
+                    _ => Stdin::Null,
+                };
             }
             "ready" => self.ready = ready_of(text).unwrap_or_else(|| self.ready.clone()),
             "output" => {
@@ -180,7 +188,10 @@ mod tests {
             Ready::Tcp("127.0.0.1:1".to_owned()),
             Ready::Http("http://x/{slot}".to_owned()),
         ];
-        let others = readies.map(|ready| Program { ready, output: Output::Inherit, ..program() });
+        let others = readies.map(|ready| {
+            let (output, stdin) = (Output::Inherit, Stdin::Connection);
+            Program { ready, output, stdin, ..program() }
+        });
         let programs = [program(), Program::new(["x"])].into_iter().chain(others);
         for sent in programs {
             for mut arrived in [Program::new(["old"]), program()] {

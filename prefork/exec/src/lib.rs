@@ -6,6 +6,7 @@ mod demand;
 mod door;
 mod environment;
 mod handed;
+mod inetd;
 mod leave;
 mod lifeline;
 mod look;

@@ -64,6 +64,9 @@ pub enum Stdin {
     Null,
     /// The first listening socket, as FastCGI programs have it.
     Socket,
+    /// A connection, which is its standard output as well: the program is started for each client, as `inetd(8)` does, and ends
+    /// when it has served it. It has no listening socket, and who its client is in `REMOTE_ADDR` and `REMOTE_PORT`, over TCP.
+    Connection,
 }
 
 /// How the program shows that it is ready to serve.
@@ -121,8 +124,11 @@ impl Program {
         }
     }
 
-    /// Returns the names of its sockets, in their order.
+    /// Returns the names of the sockets that it has, in their order.
     pub(crate) fn socket_names(&self) -> Vec<String> {
+        if self.stdin == Stdin::Connection {
+            return Vec::new();
+        }
         self.listen.iter().enumerate().map(|(index, listen)| listen.name_at(index)).collect()
     }
 }

@@ -16,7 +16,7 @@ use rustix::{
 };
 
 use crate::{
-    Identity, Program, ProgramFault, Sockets, demand,
+    Identity, Program, ProgramFault, Sockets, Stdin, demand, inetd,
     leave::Leaving,
     lifeline::Lifeline,
     look::Tree,
@@ -51,9 +51,14 @@ pub fn attach(program: Program, mut args: Args) -> Args<Sockets> {
         let place = program.origins.get(argument).cloned();
         args = args.refuse(place.unwrap_or_else(|| argument.to_owned()), problem);
     }
-    if args.given().one_shot == Some(true) {
-        let problem = "cannot be kept by a program that accepts its clients itself";
+    let is_inetd = program.stdin == Stdin::Connection;
+    let given = args.given();
+    if given.one_shot == Some(true) && !is_inetd {
+        let problem = "cannot be kept by a program that accepts its clients itself; with inetd it is started for each";
         args = args.refuse("one_shot", problem);
+    } else if is_inetd && given.concurrency.is_some_and(|many| many > 1) {
+        let problem = "must be 1 with inetd: a child has one client at a time";
+        args = args.refuse("concurrency", problem);
     }
     let (file, _) = program.preview(&Identity::of(args.given()));
     args = demand::attach(&program, program.declare(args.runs(file)));
@@ -62,22 +67,27 @@ pub fn attach(program: Program, mut args: Args) -> Args<Sockets> {
     let limit = given.reload_timeout.map_or(graceful, |limit| limit.min(graceful));
     let programs = given.max_children.unwrap_or(MAX_CHILDREN);
     let listen = program.listen.clone();
+    let args = args.after_init(move |init| Ok(Sockets::open(init, &listen)?));
+    if is_inetd {
+        return args.main_loop(move |child, sockets| {
+            inetd::serve(&program.of_child(child), child, sockets)
+        });
+    }
     let shared = Rc::new(Shared { program, programs, patience: limit / 2 });
     let run: Rc<RefCell<Option<Run>>> = Rc::default();
     let started = Rc::clone(&run);
-    args.after_init(move |init| Ok(Sockets::open(init, &listen)?))
-        .child_init(move |child, sockets| {
-            // As the last reload has read it.
-            let program = shared.program.of_child(child);
-            let shared = Rc::new(Shared { program, ..*shared });
-            let run = Run::start(shared, child, sockets)?;
-            *started.borrow_mut() = Some(run.until_ready(child, sockets)?);
-            Ok(())
-        })
-        .main_loop(move |child, sockets| match run.borrow_mut().take() {
-            Some(run) => run.watch(child, sockets),
-            None => Ok(()),
-        })
+    args.child_init(move |child, sockets| {
+        // As the last reload has read it.
+        let program = shared.program.of_child(child);
+        let shared = Rc::new(Shared { program, ..*shared });
+        let run = Run::start(shared, child, sockets)?;
+        *started.borrow_mut() = Some(run.until_ready(child, sockets)?);
+        Ok(())
+    })
+    .main_loop(move |child, sockets| match run.borrow_mut().take() {
+        Some(run) => run.watch(child, sockets),
+        None => Ok(()),
+    })
 }
 
 /// The defaults of the library.
@@ -142,11 +152,13 @@ impl Run {
         let notify = NotifySocket::open()?;
         let (relay, ends) = Relay::open(&shared.program.output)?;
         let handed = Handed {
+            stdin: None,
             stdout: ends.stdout.as_fd(),
             stderr: ends.stderr.as_fd(),
-            notify_socket: notify.name(),
+            notify_socket: Some(notify.name()),
             slot: child.slot(),
             generation: child.generation(),
+            client: None,
         };
         let process = Running::start(&shared.program, sockets, &handed)?;
         drop(ends);

@@ -5,6 +5,7 @@ use std::{
     ffi::{OsStr, OsString},
     fs::File,
     io::{self, Read, Write},
+    net::SocketAddr,
     os::{
         fd::{AsFd, BorrowedFd, OwnedFd},
         unix::process::CommandExt,
@@ -42,11 +43,15 @@ pub(crate) struct Running {
 /// What the program prints into, and where it reports.
 #[derive(Debug)]
 pub(crate) struct Handed<'a> {
+    /// Its standard input, where that is none of [`Stdin`].
+    pub(crate) stdin: Option<BorrowedFd<'a>>,
     pub(crate) stdout: BorrowedFd<'a>,
     pub(crate) stderr: BorrowedFd<'a>,
-    pub(crate) notify_socket: &'a str,
+    pub(crate) notify_socket: Option<&'a str>,
     pub(crate) slot: u32,
     pub(crate) generation: u32,
+    /// Whose connection it has, where it has one and that has an address.
+    pub(crate) client: Option<SocketAddr>,
 }
 
 /// Why a program could not be started.
@@ -191,9 +196,10 @@ fn prepare(
         })?;
     }
     let null = File::open("/dev/null").map_err(|error| ("open /dev/null".to_owned(), error))?;
-    let stdin = match (program.stdin, sockets.0.first()) {
-        (Stdin::Socket, Some(socket)) => socket.listener.as_fd(),
-        (Stdin::Socket | Stdin::Null, _) => null.as_fd(),
+    let stdin = match (handed.stdin, program.stdin, sockets.0.first()) {
+        (Some(stdin), ..) => stdin,
+        (None, Stdin::Socket, Some(socket)) => socket.listener.as_fd(),
+        (None, Stdin::Socket | Stdin::Null | Stdin::Connection, _) => null.as_fd(),
     };
     let standard = [stdin, handed.stdout, handed.stderr];
     let listeners = sockets.0.iter().map(|socket| socket.listener.as_fd());
@@ -208,7 +214,7 @@ fn prepare(
     for name in REMOVED {
         command.env_remove(name);
     }
-    command.envs(variables(sockets, pid, handed.notify_socket, handed.slot, handed.generation));
+    command.envs(variables(sockets, pid, handed));
     command.envs(program.env.iter().map(|(name, value)| (name, values.fill_in(value))));
     if let Some(directory) = &program.directory {
         let directory = PathBuf::from(values.fill_in(directory.as_os_str()));

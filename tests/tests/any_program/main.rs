@@ -2,6 +2,7 @@
 
 mod ends;
 mod handed;
+mod inetd;
 mod limits;
 mod load;
 mod ready;

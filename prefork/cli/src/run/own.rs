@@ -38,7 +38,7 @@ pub(super) const COMMAND: Own =
     Own { name: "command", flag: "", value: "PROGRAM", help: "", kind: Kind::Command };
 
 /// The settings that have flags, in the order of the help.
-pub(super) const OWN: [Own; 15] = [
+pub(super) const OWN: [Own; 16] = [
     Own {
         name: "listen",
         flag: "listen",
@@ -59,6 +59,14 @@ pub(super) const OWN: [Own; 15] = [
         flag: "stdin-socket",
         value: "",
         help: "Give the program its first socket as standard input too, as FastCGI has it",
+        kind: Kind::Switch,
+    },
+    Own {
+        name: "inetd",
+        flag: "inetd",
+        value: "",
+        help: "Start the program for each client, with the connection as standard input and output; with --one-shot each \
+               client has a child of its own",
         kind: Kind::Switch,
     },
     Own {

@@ -84,7 +84,11 @@ impl Made {
             "demand_socket" => self.ask(Demand::Socket(path(given)?))?,
             "stdin_socket" => {
                 let is_on = one(given).and_then(parse_switch)?;
-                program.stdin = if is_on { Stdin::Socket } else { Stdin::Null };
+                self.take_stdin(is_on, Stdin::Socket)?;
+            }
+            "inetd" => {
+                let is_on = one(given).and_then(parse_switch)?;
+                self.take_stdin(is_on, Stdin::Connection)?;
             }
             "ready" => program.ready = one(given).and_then(parse_ready)?,
             "output" => program.output = one(given).and_then(parse_output)?,
@@ -108,6 +112,20 @@ impl Made {
             other => return Err(format!("nothing is made of {other}")),
         }
         Ok(())
+    }
+
+    /// Has it this as its standard input, if that is switched on.
+    fn take_stdin(&mut self, is_on: bool, stdin: Stdin) -> Result<(), String> {
+        match self.program.stdin {
+            _ if !is_on => Ok(()),
+            Stdin::Null => {
+                self.program.stdin = stdin;
+                Ok(())
+            }
+            _ => Err("is one too many: standard input is the listening socket by stdin_socket, or the connection \
+                      by inetd"
+                .to_owned()),
+        }
     }
 
     /// Has it asked how many jobs wait.
@@ -385,6 +403,19 @@ mod tests {
         let expected = "--demand-socket: is one way too many: a command, a file or a socket says how many jobs wait";
         assert_eq!(refused, [expected]);
         assert_eq!(made.program.demand, Some(Demand::Socket("/x".into())));
+    }
+
+    #[test]
+    fn standard_input_is_one_thing() {
+        for (texts, stdin, is_refused) in [
+            (["true", "false"], Stdin::Socket, false),
+            (["false", "true"], Stdin::Connection, false),
+            (["false", "false"], Stdin::Null, false),
+            (["true", "true"], Stdin::Socket, true),
+        ] {
+            let (made, refused) = made(&[("stdin_socket", &texts[..1]), ("inetd", &texts[1..])]);
+            assert_eq!((made.program.stdin, refused.len()), (stdin, usize::from(is_refused)));
+        }
     }
 
     #[test]

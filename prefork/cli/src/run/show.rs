@@ -90,6 +90,7 @@ impl Shown<'_> {
                     "output" => "output = \"log\"",
                     "stop_signal" => "stop_signal = \"TERM\"",
                     "stdin_socket" => "stdin_socket = false",
+                    "inetd" => "inetd = false",
                     name => &format!("# {name}"),
                 };
                 row(default, &"default")

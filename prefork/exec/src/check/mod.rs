@@ -65,6 +65,7 @@ impl Program {
         self.check_demand(directory.as_deref(), identity, &mut faults);
         self.check_stop_signal(&mut faults);
         self.check_limits(&mut faults);
+        self.check_inetd(&mut faults);
         if self.max_memory == Some(0) {
             faults.add("max_memory", "must be at least 1; leave it out for no limit");
         }
@@ -190,6 +191,29 @@ impl Program {
         }
         if self.listen.is_empty() && self.stdin == Stdin::Socket {
             faults.add("stdin_socket", "needs a listening socket; give one by listen");
+        }
+    }
+
+    /// Names what means nothing of a program that is started for a client and ends by itself.
+    fn check_inetd(&self, faults: &mut Faults) {
+        if self.stdin != Stdin::Connection {
+            return;
+        }
+        if self.listen.is_empty() {
+            faults.add("inetd", "needs a listening socket; give one by listen");
+        }
+        let rest = "with inetd: the program is started for a client, and ends by itself";
+        let given = [
+            ("ready", self.ready != Ready::Auto),
+            ("stop_signal", self.stop_signal != Signal::SIGTERM),
+            ("stop_command", self.stop_command.is_some()),
+        ];
+        for (argument, _) in given.into_iter().filter(|(_, is_given)| *is_given) {
+            faults.add(argument, format!("has no effect {rest}"));
+        }
+        if self.max_memory.is_some() {
+            let problem = "has no effect with inetd; give the program limits, as data=200M";
+            faults.add("max_memory", problem);
         }
     }
 

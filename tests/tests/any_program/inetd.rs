@@ -1,0 +1,165 @@
+//! Programs that are started for a client, with the connection as their standard input and output.
+
+use std::{
+    fs,
+    io::{BufRead, BufReader, Read, Write},
+    net::{SocketAddr, TcpStream},
+};
+
+use prefork_tests::{Launch, PATIENCE, Scene, find_process, scene, wait_until};
+use rustix::process::Signal;
+
+use super::wait_until_gone;
+
+/// Prepares to run what a shell makes of this, a word for each client.
+fn run<'a>(scene: &'a Scene, script: &str, settings: &str) -> Launch<'a> {
+    let file = format!(
+        "command = [\"sh\", \"-c\", {script:?}]\ninetd = true\nprefork = 2\nlisten = {:?}\n{settings}",
+        scene.address().to_string()
+    );
+    fs::write(scene.path("app.toml"), file).expect("written");
+    let launch = scene.tool(env!("CARGO_BIN_EXE_prefork-command")).args(["run", "--name", "app"]);
+    launch.args([scene.path("app.toml")]).board()
+}
+
+/// A client that has said a line.
+struct Client(BufReader<TcpStream>);
+
+impl Client {
+    fn says(to: SocketAddr, line: &str) -> Self {
+        let mut stream = TcpStream::connect(to).expect("connected");
+        stream.set_read_timeout(Some(PATIENCE)).expect("set");
+        writeln!(stream, "{line}").expect("written");
+        Self(BufReader::new(stream))
+    }
+
+    fn line(&mut self) -> String {
+        let mut line = String::new();
+        self.0.read_line(&mut line).expect("answered");
+        line.trim_end().to_owned()
+    }
+
+    /// All until the end.
+    fn answer(mut self) -> String {
+        let mut text = String::new();
+        self.0.read_to_string(&mut text).expect("answered");
+        text.trim_end().to_owned()
+    }
+}
+
+fn ask(scene: &Scene, line: &str) -> String {
+    Client::says(scene.address(), line).answer()
+}
+
+#[test]
+fn a_program_has_its_client_as_standard_input_and_output_and_no_socket_besides() {
+    let scene = scene!();
+    let script = "read line; echo \"$line of $REMOTE_ADDR:$REMOTE_PORT\"; \
+                  for fd in /proc/self/fd/*; do [ -S $fd ] && echo ${fd##*/}; done; exit 0";
+    let daemon = run(&scene, script, "").daemon();
+    let mut client = Client::says(scene.address(), "hello");
+    let own = client.0.get_ref().local_addr().expect("it is connected");
+    assert_eq!(client.line(), format!("hello of {own}"));
+    assert_eq!(client.answer(), "0\n1");
+    daemon.stop_in_order();
+}
+
+/// R1, and how a program that crashes is reported: what one does, costs one request.
+#[test]
+fn a_program_that_crashes_costs_its_own_client_and_is_named_with_him() {
+    let scene = scene!();
+    let script = "read line; echo $$; [ $line = crash ] && kill -SEGV $$; [ $line = fail ] && exit 3; exit 0";
+    let daemon = run(&scene, script, "").daemon();
+    let children = daemon.living();
+    let client = Client::says(scene.address(), "crash");
+    let own = client.0.get_ref().local_addr().expect("it is connected");
+    let pid = client.answer();
+    scene.wait_for_line(&format!("sh (pid {pid}) was ended by SIGSEGV (a crash), serving {own}"));
+    let pid = ask(&scene, "fail");
+    scene.wait_for_line(&format!("info: sh (pid {pid}) has ended with status 3, serving"));
+    ask(&scene, "go on");
+    assert_eq!(daemon.living(), children, "no child has ended for it");
+    daemon.stop_in_order();
+}
+
+/// Each client has a process that was there before it came, and nobody else's.
+#[test]
+fn with_one_shot_every_client_has_a_child_of_its_own() {
+    let scene = scene!();
+    let script = "read line; echo $PPID; sleep 1000 <&- >&- 2>&- & echo $!";
+    let daemon = run(&scene, script, "one_shot = true\nmax_children = 8\n").daemon();
+    let mut seen = Vec::new();
+    for _ in 0..20 {
+        let answer = ask(&scene, "hello");
+        let (child, left) = answer.split_once('\n').expect("two lines");
+        assert!(!seen.contains(&child.to_owned()), "{child} serves again");
+        seen.push(child.to_owned());
+        for pid in [child, left] {
+            wait_until_gone(pid.parse().expect("a pid"));
+        }
+    }
+    daemon.stop_in_order();
+}
+
+#[test]
+fn a_stop_leaves_a_program_the_time_it_has_and_a_reload_loses_nobody() {
+    let scene = scene!();
+    let daemon = run(&scene, "read line; sleep $line; echo done", "").daemon();
+    let slow = Client::says(scene.address(), "1.5");
+    let (load, old) = (clients(scene.address()), daemon.living());
+    daemon.signal(Signal::HUP);
+    wait_until(PATIENCE, "all children are new", || {
+        let living = daemon.living();
+        living.len() >= 2 && old.iter().all(|pid| !living.contains(pid))
+    });
+    assert_eq!(load.join().expect("nobody was lost"), 50);
+    assert_eq!(slow.answer(), "done");
+    let slow = Client::says(scene.address(), "1");
+    wait_until(PATIENCE, "it is served", || {
+        daemon.living().iter().any(|child| !children_of(*child).is_empty())
+    });
+    daemon.signal(Signal::TERM);
+    assert_eq!(slow.answer(), "done");
+    let end = daemon.wait_for_end(PATIENCE);
+    assert!(end.is_success(), "{end}");
+}
+
+/// As many as come one after the other; returns how many were answered.
+fn clients(address: SocketAddr) -> std::thread::JoinHandle<usize> {
+    std::thread::spawn(move || {
+        (0..50).filter(|_| Client::says(address, "0.01").answer() == "done").count()
+    })
+}
+
+fn children_of(pid: u32) -> String {
+    fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default()
+}
+
+#[test]
+fn a_program_that_takes_too_long_is_ended_with_its_child() {
+    let scene = scene!();
+    let script = "read line; echo $$; [ $line = hang ] && sleep 1000; exit 0";
+    let daemon = run(&scene, script, "request_timeout = \"1s\"\n").daemon();
+    let mut client = Client::says(scene.address(), "hang");
+    let pid: u32 = client.line().parse().expect("a pid");
+    assert!(find_process(pid).is_some());
+    assert_eq!(client.answer(), "");
+    wait_until_gone(pid);
+    ask(&scene, "go on");
+    daemon.stop_in_order();
+}
+
+#[test]
+fn what_means_nothing_of_such_a_program_is_refused() {
+    for (settings, expected) in [
+        ("ready = \"notify\"\n", "ready: has no effect with inetd"),
+        ("stop_signal = \"INT\"\n", "stop_signal: has no effect with inetd"),
+        ("stop_command = [\"true\"]\n", "stop_command: has no effect with inetd"),
+        ("max_memory = \"1M\"\n", "max_memory: has no effect with inetd"),
+        ("concurrency = 2\n", "concurrency: must be 1 with inetd"),
+        ("stdin_socket = true\n", "is one too many"),
+    ] {
+        let scene = scene!();
+        run(&scene, "cat", settings).finish().assert_refused(expected);
+    }
+}
