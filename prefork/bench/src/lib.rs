@@ -3,3 +3,5 @@
 pub mod bare;
 pub mod proc;
 mod sys;
+
+pub use sys::live;

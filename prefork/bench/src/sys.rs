@@ -1,6 +1,6 @@
-//! The fork of the bare loop.
+//! The fork of the bare loop, and lives of children.
 
-#![expect(unsafe_code, reason = "fork")]
+#![expect(unsafe_code, reason = "fork, and the end of what is forked")]
 
 use rustix::process::{Signal, getpid, getppid, set_parent_process_death_signal};
 
@@ -15,4 +15,24 @@ pub(crate) fn fork_tied_to_parent() -> bool {
         assert_eq!(getppid(), Some(parent));
     }
     forked.is_child()
+}
+
+/// Has a child run this and end, and waits for that.
+///
+/// # Panics
+///
+/// Where it cannot be forked, or does not end by itself.
+pub fn live(work: impl FnOnce()) {
+    // SAFETY: the process has no other thread.
+    match unsafe { nix::unistd::fork() }.expect("fork") {
+        nix::unistd::ForkResult::Child => {
+            work();
+            // SAFETY: it ends the process, whatever that is in the middle of.
+            unsafe { nix::libc::_exit(0) }
+        }
+        nix::unistd::ForkResult::Parent { child } => {
+            let end = nix::sys::wait::waitpid(child, None).expect("waited");
+            assert_eq!(end, nix::sys::wait::WaitStatus::Exited(child, 0));
+        }
+    }
 }

@@ -40,7 +40,7 @@ mod with {
         SeccompFilter, SeccompRule, apply_filter,
     };
 
-    use crate::{Isolation, Layer, value::Value};
+    use crate::{Isolation, Layer, sys, value::Value};
 
     /// In `linux/resource.h`; C libraries have it of different types.
     const PRIO_USER: u64 = 2;
@@ -141,9 +141,10 @@ mod with {
     }
 
     /// The numbers of a call: kernels with the x32 interface have another one for each, of the same architecture.
+    ///
+    /// Each takes the kernel time at every fork, as it goes through the filter for every call that there is.
     fn numbers(call: libc::c_long) -> impl Iterator<Item = i64> {
-        const X32: i64 = 0x4000_0000;
-        let of_x32 = cfg!(target_arch = "x86_64").then_some(call | X32);
+        let of_x32 = sys::has_x32().then_some(call | sys::X32);
         [call].into_iter().chain(of_x32)
     }
 }

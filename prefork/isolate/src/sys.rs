@@ -1,4 +1,4 @@
-//! Every `unsafe` of this crate: two system calls that no other crate has.
+//! Every `unsafe` of this crate: system calls that no other crate has.
 
 #![expect(unsafe_code, reason = "system calls that no other crate has")]
 
@@ -34,4 +34,18 @@ pub(crate) fn set_io_priority(priority: IoPriority) -> io::Result<()> {
     // SAFETY: the call takes three numbers (see `ioprio_set(2)`), of which 0 is this thread.
     let result = unsafe { libc::syscall(libc::SYS_ioprio_set, WHO_PROCESS, 0, priority) };
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// What the numbers of calls by the x32 interface have besides.
+#[cfg(feature = "seccomp")]
+pub(crate) const X32: libc::c_long = 0x4000_0000;
+
+/// Returns whether the kernel has the x32 interface, which few are built with.
+#[cfg(feature = "seccomp")]
+pub(crate) fn has_x32() -> bool {
+    static HAS_X32: std::sync::OnceLock<bool> = std::sync::OnceLock::new();
+    *HAS_X32.get_or_init(|| {
+        // SAFETY: a call without arguments that changes nothing, or none at all.
+        cfg!(target_arch = "x86_64") && unsafe { libc::syscall(libc::SYS_getpid | X32) } > 0
+    })
 }

@@ -7,6 +7,7 @@
 mod channels;
 mod figures;
 mod floods;
+mod isolation;
 mod listener;
 mod mappings;
 mod neighbours;

@@ -12,6 +12,7 @@
 //! bounded. The program starts itself again for each role but that of `hello`.
 
 mod clients;
+mod isolation;
 mod load;
 mod measure;
 mod process;

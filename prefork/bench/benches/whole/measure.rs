@@ -10,16 +10,16 @@ use std::{
 use prefork_bench::proc::{children, private_kb, schedstat};
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::{clients, process::Started, upgrade};
+use crate::{clients, isolation, process::Started, upgrade};
 
-const ROUNDS: usize = 9;
-const REQUESTS: usize = 10_000;
+pub(crate) const ROUNDS: usize = 9;
+pub(crate) const REQUESTS: usize = 10_000;
 
 /// The pause between two looks at the children: spinning instead would keep a processor from them.
 pub(crate) const GLANCE: Duration = Duration::from_micros(50);
 
 pub(crate) fn main() -> ExitCode {
-    let all: [(&str, fn()); 9] = [
+    let all: [(&str, fn()); 10] = [
         ("cpu", cpu),
         ("scaling", cost_of_scaling),
         ("burst", burst),
@@ -29,6 +29,7 @@ pub(crate) fn main() -> ExitCode {
         ("respawn", respawn),
         ("stop", stops),
         ("rest", at_rest),
+        ("isolation", isolation::measure),
     ];
     let wanted: Vec<String> = env::args().skip(1).filter(|arg| !arg.starts_with('-')).collect();
     for (name, measure) in all {
@@ -158,7 +159,7 @@ pub(crate) fn scratch(name: &str) -> String {
     path.to_string_lossy().into_owned()
 }
 
-fn ask(server: &Started, clients: usize, requests: usize) {
+pub(crate) fn ask(server: &Started, clients: usize, requests: usize) {
     let each = (requests / clients).to_string();
     let mut load = Started::new("load", &[&server.address, &clients.to_string(), &each, "/"]);
     assert!(load.process.wait().expect("waited").success(), "requests failed");
@@ -252,7 +253,7 @@ pub(crate) fn signal(pid: u32, signal: Signal) {
     kill_process(pid, signal).expect("a process of ours");
 }
 
-fn median(values: &mut [f64]) -> f64 {
+pub(crate) fn median(values: &mut [f64]) -> f64 {
     values.sort_by(f64::total_cmp);
     values[values.len() / 2]
 }

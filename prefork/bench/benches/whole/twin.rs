@@ -4,7 +4,7 @@
 
 use std::{env, process::ExitCode};
 
-use prefork::{Args, Prefork};
+use prefork::{Args, Isolation, Prefork};
 use prefork_bench::bare;
 
 /// Serves at the address in the first argument with as many children as the second one says.
@@ -12,7 +12,9 @@ pub(crate) fn main() -> ExitCode {
     let mut args = env::args().skip(1);
     let address = args.next().expect("an address");
     let children: u32 = args.next().and_then(|n| n.parse().ok()).expect("a number of children");
+    let isolation = Isolation::parse(args.next()).expect("layers");
     let args = Args::new()
+        .isolate(isolation)
         .daemonize(false)
         .prefork(children)
         .after_init(move |init| Ok(init.listen(&*address)?))
