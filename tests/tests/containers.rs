@@ -76,11 +76,16 @@ fn wait_until_served(container: &Container<'_>, address: SocketAddr) {
 }
 
 /// Clients that ask until they are refused; returns how many requests were lost.
-fn ask_until_refused(clients: usize, address: SocketAddr, served: &AtomicUsize) -> usize {
+fn ask_until_refused(
+    clients: usize,
+    address: SocketAddr,
+    path: &str,
+    served: &AtomicUsize,
+) -> usize {
     let client = || {
         let mut lost = 0;
         loop {
-            match get(address, "/sleep?ms=300") {
+            match get(address, path) {
                 Ok(reply) => {
                     assert_eq!(reply.status, 200);
                     served.fetch_add(1, Ordering::Relaxed);
@@ -112,7 +117,8 @@ fn the_image_serves_and_stops_without_loss() {
         assert_eq!(first.trim(), "hello");
         let served = AtomicUsize::new(0);
         let lost = thread::scope(|scope| {
-            let clients = scope.spawn(|| ask_until_refused(16, scene.address(), &served));
+            let clients =
+                scope.spawn(|| ask_until_refused(16, scene.address(), "/sleep?ms=300", &served));
             wait_until(PATIENCE, "all are served", || served.load(Ordering::Relaxed) >= 16);
             let begun = Instant::now();
             container.stop(20);
@@ -123,6 +129,57 @@ fn the_image_serves_and_stops_without_loss() {
         let finished = container.running().finish();
         assert_eq!(finished.end, End::Exited(0), "{options:?}");
         assert!(finished.stderr.contains("SIGTERM from outside"), "{}", finished.stderr);
+    }
+}
+
+/// The image of a program that knows nothing of prefork, which is run by it.
+const OTHER_IMAGE: &str = "localhost/plain";
+
+/// Builds that once, upon the other; `None`, said, where there are no containers.
+fn podman_for_any_program() -> Option<&'static Podman> {
+    static BUILT: OnceLock<()> = OnceLock::new();
+    let podman = podman()?;
+    BUILT.get_or_init(|| {
+        let context = tempfile::tempdir().expect("a folder");
+        let file = format!("FROM {IMAGE}\nCOPY prefork plain /usr/local/bin/\nENTRYPOINT [\"prefork\", \"run\"]\nCMD []\n");
+        fs::write(context.path().join("Dockerfile"), file).expect("written");
+        for (from, to) in [
+            (env!("CARGO_BIN_EXE_prefork-command"), "prefork"),
+            (env!("CARGO_BIN_EXE_plain"), "plain"),
+        ] {
+            fs::copy(from, context.path().join(to)).expect("copied");
+        }
+        podman.build(context.path(), OTHER_IMAGE);
+    });
+    Some(podman)
+}
+
+/// V2: a program that knows nothing of prefork, as root of the container and as confined as can be; however it waits, it is
+/// stopped without loss.
+#[test]
+fn any_program_in_a_container_stops_without_loss() {
+    let Some(podman) = podman_for_any_program() else { return };
+    for (options, waits) in [(&[][..], "epoll"), (&CONFINED, "epoll"), (&CONFINED, "accept")] {
+        let scene = scene!();
+        let address = scene.address().to_string();
+        let args = ["--listen", &address, "--prefork", "4", "--max-children", "8", "--"];
+        let args = args.into_iter().chain(["plain", "--fd", "{fd}", "--waits", waits]);
+        let args: Vec<String> = args.map(str::to_owned).collect();
+        let container = podman.start(&scene, (OTHER_IMAGE, "any"), options, &args);
+        wait_until_served(&container, scene.address());
+        assert_eq!(container.execute(&["cat", "/proc/1/comm"]).trim(), "prefork");
+        let served = AtomicUsize::new(0);
+        let lost = thread::scope(|scope| {
+            let clients =
+                scope.spawn(|| ask_until_refused(8, scene.address(), "/late?ms=300", &served));
+            wait_until(PATIENCE, "all are served", || served.load(Ordering::Relaxed) >= 16);
+            container.stop(20);
+            clients.join().expect("no client panics")
+        });
+        assert_eq!(lost, 0, "of {}, {options:?}, {waits}", served.load(Ordering::Relaxed));
+        let finished = container.running().finish();
+        assert_eq!(finished.end, End::Exited(0), "{options:?}: {finished:?}");
+        assert!(finished.stderr.contains("run by /usr/local/bin/prefork"), "{}", finished.stderr);
     }
 }
 
@@ -189,7 +246,8 @@ fn a_limit_of_processes_below_the_pool_is_lived_with() {
     wait_until_served(&container, scene.address());
     let served = AtomicUsize::new(0);
     let lost = thread::scope(|scope| {
-        let clients = scope.spawn(|| ask_until_refused(16, scene.address(), &served));
+        let clients =
+            scope.spawn(|| ask_until_refused(16, scene.address(), "/sleep?ms=300", &served));
         wait_until(PATIENCE, "the clients are served", || served.load(Ordering::Relaxed) >= 48);
         container.stop(20);
         clients.join().expect("no client panics")

@@ -254,6 +254,97 @@ fn assert_watchdog_ends_a_daemon_that_hangs(machine: &Machine) {
     machine.must("rm -r /etc/systemd/system/hello.service.d; systemctl daemon-reload; systemctl restart hello");
 }
 
+/// The unit that the page of recipes has for all, word by word.
+fn unit_of_the_recipes() -> String {
+    let page = include_str!("../../prefork/docs/recipes.md");
+    let (_, rest) = page.split_once("```ini\n").expect("there is a unit");
+    let (unit, _) = rest.split_once("```").expect("it has an end");
+    unit.replace("/etc/app/app.toml", "/etc/hello/app.toml")
+}
+
+/// V1: a program that knows nothing of prefork, with the unit of the recipes and a socket of systemd's.
+#[track_caller]
+fn assert_unit_of_the_recipes_works(suite: Suite) {
+    let Some(machine) = boot(suite) else { return };
+    let mut unit = unit_of_the_recipes();
+    if suite == Suite::Bookworm {
+        // As the unit says of older ones.
+        unit = unit.replace("Type=notify-reload", "Type=notify\nExecReload=kill -HUP $MAINPID");
+    }
+    machine.install(env!("CARGO_BIN_EXE_prefork-command"), "/usr/local/bin/prefork");
+    machine.install(env!("CARGO_BIN_EXE_plain"), "/usr/local/bin/plain");
+    let socket = "[Socket]\nListenStream=127.0.0.1:8080\n";
+    let settings = "listen = \"127.0.0.1:8080\"\nprefork = 2\nmax_children = 8\n\
+                    command = [\"/usr/local/bin/plain\", \"--fd\", \"{fd}\", \"--waits\", \"epoll\"]\n";
+    for (path, text) in [
+        ("/etc/systemd/system/app.service", &*unit),
+        ("/etc/systemd/system/app.socket", socket),
+        ("/etc/hello/app.toml", settings),
+    ] {
+        let quoted = text.replace('\'', "'\\''");
+        machine.must(&format!("mkdir -p $(dirname {path}); printf '%s' '{quoted}' > {path}"));
+    }
+    machine.must("systemctl daemon-reload; systemctl start app.socket");
+    let assert_answers = || {
+        wait_until(PATIENCE, "it is active", || {
+            machine.run("systemctl is-active app").1 == "active\n"
+        });
+        machine.must("curl -s -f -m 10 http://127.0.0.1:8080/");
+    };
+    // The first client has it started.
+    machine.must("curl -s -f -m 10 http://127.0.0.1:8080/");
+    assert_answers();
+    assert_eq!(show(&machine, "app", "StatusText"), "serving, 2 to 8 children");
+    let pid = show(&machine, "app", "MainPID");
+    let upgrade = "systemctl kill -s USR2 --kill-who=main app; sleep 1";
+    for script in ["systemctl reload app; sleep 0.5", upgrade] {
+        assert_eq!(under_load(&machine, script), [""; 0], "{script}");
+        assert_answers();
+        assert_eq!(show(&machine, "app", "MainPID"), pid, "{script}");
+    }
+    for script in ["systemctl restart app", "systemctl stop app; sleep 0.3; systemctl start app"] {
+        assert_eq!(under_load(&machine, script), [""; 0], "{script}");
+        assert_answers();
+    }
+    assert_eq!(show(&machine, "app", "Result"), "success");
+    assert_comes_back_answering(&machine, &assert_answers);
+    let lines = machine.must("journalctl -u app -o cat");
+    assert!(
+        lines.contains("program /usr/local/bin/plain, run by /usr/local/bin/prefork;"),
+        "{lines}"
+    );
+    assert!(!lines.contains("has ended on SIGTERM with"), "requests were cut off: {lines}");
+    let before = restarts(&machine, "app");
+    machine
+        .must("echo 'max_childern = 3' >> /etc/hello/app.toml; ! systemctl restart app; sleep 3");
+    assert_eq!(show(&machine, "app", "ExecMainStatus"), "78");
+    assert!(restarts(&machine, "app") <= before, "a storm of restarts");
+    machine.must("systemctl stop app.socket app");
+    assert_eq!(machine.run("pgrep -x plain").1, "", "programs are left");
+}
+
+#[track_caller]
+fn assert_comes_back_answering(machine: &Machine, assert_answers: &dyn Fn()) {
+    let pid = show(machine, "app", "MainPID");
+    machine.must(&format!("kill -9 {pid}"));
+    wait_until(PATIENCE, "it is started again", || {
+        ![&*pid, "0"].contains(&&*show(machine, "app", "MainPID"))
+    });
+    assert_answers();
+}
+
+/// V1, V4: any program, in the foreground, with a socket of systemd's.
+#[test]
+fn the_unit_of_the_recipes_loses_no_request_under_systemd_257() {
+    assert_unit_of_the_recipes_works(Suite::Trixie);
+}
+
+/// V1, V4: any program, in the foreground, with a socket of systemd's.
+#[test]
+fn the_unit_of_the_recipes_loses_no_request_under_systemd_252() {
+    assert_unit_of_the_recipes_works(Suite::Bookworm);
+}
+
 /// V1, V4, L10: in the foreground, with a socket of systemd's, a watchdog, and a user who has nothing.
 #[test]
 fn the_unit_with_a_socket_loses_no_request_under_systemd_257() {
