@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! cargo bench -p prefork-bench --bench programs
-//! cargo bench -p prefork-bench --bench programs -- reload burst cpu rest
+//! cargo bench -p prefork-bench --bench programs -- reload burst retire cpu rest
 //! cargo bench -p prefork-bench --bench programs -- reload uvicorn
 //! ```
 //!

@@ -1,7 +1,7 @@
 //! What is measured, each as a table.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{Barrier, atomic::Ordering},
     thread,
     time::{Duration, Instant},
@@ -30,9 +30,12 @@ const BURST: usize = 32;
 
 const TWO: Pool = Pool { least: 2, most: 2 };
 
+/// Requests while programs are replaced all the time.
+const RETIRED: usize = 100_000;
+
 /// Measures what is named, or everything.
 pub(crate) fn all(words: &[String]) {
-    let measurements = ["reload", "burst", "cpu", "rest"];
+    let measurements = ["reload", "burst", "retire", "cpu", "rest"];
     let chosen = |name: &str| words.iter().any(|word| word == name);
     let some = measurements.iter().any(|name| chosen(name));
     let runtimes: Vec<Runtime> = Runtime::ALL.into_iter().filter(|it| chosen(it.name())).collect();
@@ -44,6 +47,7 @@ pub(crate) fn all(words: &[String]) {
         match name {
             "reload" => reloads(&runtimes),
             "burst" => bursts(&runtimes),
+            "retire" => retirements(&runtimes),
             "cpu" => cpu(&runtimes),
             _ => rest(&runtimes),
         }
@@ -105,10 +109,7 @@ fn reload(case: Case) -> Result<String, String> {
         return Err(format!("{problem}; {} of {asked} lost", failures.len()));
     }
     let seconds = began.elapsed().as_secs();
-    let mut kinds: BTreeMap<&str, usize> = BTreeMap::new();
-    failures.iter().for_each(|failure| *kinds.entry(failure).or_default() += 1);
-    let kinds: Vec<String> = kinds.iter().map(|(kind, count)| format!("{kind}: {count}")).collect();
-    Ok(format!("{} | {asked} | {seconds} | {}", failures.len(), kinds.join("; ")))
+    Ok(format!("{} | {asked} | {seconds} | {}", failures.len(), kinds(&failures)))
 }
 
 /// 32 requests of a second on two programs.
@@ -156,6 +157,45 @@ fn burst(runtime: Runtime, path: &str) -> Result<String, String> {
     }
     let back = began.elapsed().as_secs_f64();
     Ok(format!("{answered:.2} s | {most} | {back:.1} s"))
+}
+
+/// Requests that are lost while programs are asked to leave all the time.
+fn retirements(runtimes: &[Runtime]) {
+    println!(
+        "\n| one reload after the other | programs that left | lost | of requests | seconds | how |\n\
+         | --- | ---: | ---: | ---: | ---: | --- |"
+    );
+    for runtime in [Runtime::Node, Runtime::Perl, Runtime::Go] {
+        if runtimes.contains(&runtime) {
+            row(runtime.name(), retirement(runtime));
+        }
+    }
+}
+
+fn retirement(runtime: Runtime) -> Result<String, String> {
+    let server = start(Case { manager: Manager::Run, runtime }, TWO)?;
+    let began = Instant::now();
+    let (mut seen, mut problem) = (BTreeSet::new(), None);
+    let (asked, failures) = server.door.meanwhile(CLIENTS, |asked| {
+        while asked.load(Ordering::Relaxed) < RETIRED && problem.is_none() {
+            seen.extend(server.children());
+            problem = server.reload().err();
+        }
+    });
+    if let Some(problem) = problem {
+        return Err(format!("{problem}; {} of {asked} lost", failures.len()));
+    }
+    // Those of the last reload have not left.
+    let (seconds, left) = (began.elapsed().as_secs(), seen.len());
+    Ok(format!("{left} | {} | {asked} | {seconds} | {}", failures.len(), kinds(&failures)))
+}
+
+/// What has gone wrong, and how often each.
+fn kinds(failures: &[String]) -> String {
+    let mut kinds: BTreeMap<&str, usize> = BTreeMap::new();
+    failures.iter().for_each(|failure| *kinds.entry(failure).or_default() += 1);
+    let kinds: Vec<String> = kinds.iter().map(|(kind, count)| format!("{kind}: {count}")).collect();
+    kinds.join("; ")
 }
 
 /// CPU time per request, of all processes, to that of the same programs alone.

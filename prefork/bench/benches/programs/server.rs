@@ -40,8 +40,7 @@ impl Server {
     /// Why there is no figure of it.
     pub(crate) fn start(case: Case, pool: Pool) -> Result<Self, String> {
         let dir = tempfile::Builder::new().prefix("prefork-programs-").tempdir().expect("made");
-        let ip = Ipv4Addr::new(127, 0, 21, SERVERS.fetch_add(1, Ordering::Relaxed));
-        let address = SocketAddr::from((ip, 18090));
+        let address = free_address();
         let log = File::create(dir.path().join("log")).expect("made");
         let (count, socket) = match case.manager {
             Manager::Alone => {
@@ -156,6 +155,17 @@ impl Drop for Server {
     }
 }
 
+/// An address whose port nobody has, whatever an earlier run has left behind: pm2 takes it for all addresses.
+fn free_address() -> SocketAddr {
+    loop {
+        let number = SERVERS.fetch_add(1, Ordering::Relaxed);
+        let port = 18090 + u16::from(number);
+        if TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)).is_ok() {
+            return SocketAddr::from((Ipv4Addr::new(127, 0, 21, number), port));
+        }
+    }
+}
+
 /// These processes and all their descendants.
 pub(crate) fn tree(pids: &[u32]) -> Vec<u32> {
     let mut all = pids.to_vec();
@@ -172,7 +182,7 @@ pub(crate) fn tree(pids: &[u32]) -> Vec<u32> {
     all
 }
 
-pub(crate) fn signal(pid: u32, signal: Signal) {
+fn signal(pid: u32, signal: Signal) {
     if let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) {
         let _ = kill_process(pid, signal);
     }
