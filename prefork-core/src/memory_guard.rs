@@ -226,9 +226,11 @@ impl MemoryGuard {
                 over: Duration::ZERO,
             });
         };
+        // One that has come since has what it has begun with, which is no growth: about as much as the smallest one has.
+        let least = children.iter().map(|child| child.bytes).min().unwrap_or(0);
         let grew = may_end.map(|child| {
-            // One that has come since has all of it since.
-            (child.bytes.saturating_sub(sizes.get(&child.serial).copied().unwrap_or(0)), child)
+            let before = sizes.get(&child.serial).copied().unwrap_or(least);
+            (child.bytes.saturating_sub(before), child)
         });
         let (grew, child) = grew.max_by_key(|(grew, child)| (*grew, child.serial))?;
         let &Weighed { serial, bytes, .. } = child;
@@ -379,6 +381,17 @@ mod tests {
             let found = guard.look(at(ms), pool(980), Some(&same));
             assert_eq!(found, Finding::Enough, "after {ms} ms");
         }
+    }
+
+    /// Seen when a child was replaced while another one ate everything.
+    #[test]
+    fn a_child_that_has_just_come_has_not_grown_by_what_it_has_begun_with() {
+        let mut guard = MemoryGuard::default();
+        let before = children([700, 50, 50], NONE);
+        assert_eq!(guard.look(at(0), pool(800), Some(&before[..2])), Finding::Enough);
+        let after = children([740, 50, 52], NONE);
+        let found = guard.look(at(20), pool(842), Some(&after));
+        assert!(matches!(found, Finding::End { serial: 1, .. }), "{found:?}");
     }
 
     #[test]

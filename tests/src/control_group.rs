@@ -100,6 +100,29 @@ impl ControlGroup {
         line.expect("it counts").parse().expect("a number")
     }
 
+    /// Returns the names of the groups that were made in it, in order.
+    ///
+    /// # Panics
+    ///
+    /// Panics if it is gone.
+    #[must_use]
+    #[track_caller]
+    pub fn groups(&self) -> Vec<String> {
+        let entries =
+            fs::read_dir(&self.group).expect("it is there").map(|entry| entry.expect("one"));
+        let groups = entries.filter(|entry| entry.path().is_dir());
+        let mut names: Vec<_> =
+            groups.map(|group| group.file_name().to_string_lossy().into_owned()).collect();
+        names.sort_unstable();
+        names
+    }
+
+    /// Returns where it is.
+    #[must_use]
+    pub fn place(&self) -> &Path {
+        &self.group
+    }
+
     /// Sets how much may be used.
     ///
     /// # Panics

@@ -5,6 +5,7 @@ use std::time::Duration;
 use prefork_tests::{
     ControlGroup, Controller, Daemon, InHand, Load, PATIENCE, Scene, holds_for, scene, wait_until,
 };
+use rustix::process::Signal;
 
 const CHILDREN: usize = 10;
 
@@ -46,8 +47,10 @@ fn assert_it_costs_one_request(scene: &Scene, daemon: &Daemon<'_>) {
     assert!(tally.answered > 100, "{}", tally.answered);
     let line = scene.lines_with("error.log", "; killed, before").remove(0);
     assert!(line.contains("has grown by") && line.contains("a request of 127.0.0.1:"), "{line}");
+    // Idle ones may have gone before, which loses nothing.
+    let retired = scene.logged("is the largest idle one");
     let stay = daemon.living().iter().filter(|pid| before.contains(pid)).count();
-    assert!(stay >= CHILDREN - 3, "{stay} of {CHILDREN} are still there");
+    assert!(stay + retired + 3 >= CHILDREN, "{stay} of {CHILDREN} are still there");
 }
 
 #[test]
@@ -115,4 +118,84 @@ fn at_rest_nobody_is_measured() {
         daemon.cpu() - used < Duration::from_millis(20)
     });
     daemon.stop_in_order();
+}
+
+const CHILD_LIMIT: [&str; 2] = ["--child-memory-limit", "65536"];
+
+/// One child after the other uses up what it may have, while others are answered: it alone ends, and its line says this.
+fn assert_each_costs_one_request(scene: &Scene, daemon: &Daemon<'_>, line: &str) {
+    let load = Load::start(4, scene.address(), "/sleep/5");
+    for _ in 0..3 {
+        let request = InHand::at(scene.address(), "/devour");
+        let victim = request.worker().pid;
+        request.answer().expect_err("nobody can answer it");
+        scene.wait_for_line(&format!("child {victim} (slot "));
+        let lines = scene.lines_with("error.log", &format!("child {victim} (slot "));
+        assert!(lines.iter().any(|it| it.contains(line)), "{lines:?}");
+        daemon.wait_for_children(PATIENCE, CHILDREN, &[victim]);
+    }
+    let tally = load.stop();
+    assert_eq!(tally.failures, [""; 0], "of {} answered", tally.answered);
+    assert!(tally.answered > 100, "{}", tally.answered);
+}
+
+#[test]
+fn a_child_in_a_control_group_of_its_own_is_ended_alone_when_that_is_full() {
+    let scene = scene!();
+    let Some(group) = ControlGroup::make(&scene, Controller::Memory) else { return };
+    let daemon = pool(&scene, &CHILD_LIMIT, &group.entrance());
+    let line =
+        format!("below 64 MiB of memory (a control group for each in {})", group.place().display());
+    assert_eq!(scene.logged(&line), 1, "{}", scene.read("error.log"));
+    let parent = daemon.pid();
+    let named = |slot: usize| format!("prefork-{parent}-{slot}");
+    for slot in 0..CHILDREN {
+        assert!(group.groups().contains(&named(slot)), "{slot}: {:?}", group.groups());
+    }
+    assert_each_costs_one_request(&scene, &daemon, "; out of memory: child_memory_limit is 64 MiB");
+    assert_eq!(
+        group.groups().iter().filter(|name| **name == named(0)).count(),
+        1,
+        "it is used again"
+    );
+    daemon.stop_in_order();
+    assert_eq!(group.groups(), [""; 0], "they are removed at the end");
+}
+
+#[test]
+fn groups_of_a_daemon_that_was_killed_are_removed_by_the_next() {
+    let scene = scene!();
+    let Some(group) = ControlGroup::make(&scene, Controller::Memory) else { return };
+    let daemon = pool(&scene, &CHILD_LIMIT, &group.entrance());
+    let killed = format!("prefork-{}", daemon.pid());
+    daemon.signal(Signal::KILL);
+    daemon.wait_for_end(PATIENCE);
+    scene.wait_until_deserted(PATIENCE);
+    assert!(group.groups().iter().any(|name| name.starts_with(&killed)), "{:?}", group.groups());
+    let daemon = pool(&scene, &CHILD_LIMIT, &group.entrance());
+    let left = group.groups();
+    assert!(!left.iter().any(|name| name.starts_with(&killed)), "{left:?}");
+    daemon.stop_in_order();
+    assert_eq!(group.groups(), [""; 0]);
+}
+
+/// Where no group can be made, as by nobody.
+#[test]
+fn a_child_without_a_group_has_a_limit_of_its_own_memory() {
+    let scene = scene!();
+    let mut args = CHILD_LIMIT.to_vec();
+    if rustix::process::geteuid().is_root() {
+        args.extend(["--user", "nobody", "--drop-parent"]);
+    }
+    let daemon = pool(&scene, &args, "true");
+    assert_eq!(
+        scene.logged("below 64 MiB of memory (RLIMIT_DATA, as "),
+        1,
+        "{}",
+        scene.read("error.log")
+    );
+    assert_each_costs_one_request(&scene, &daemon, "was ended by SIGABRT");
+    // A parent that is nobody by then cannot remove root's pid file.
+    daemon.signal(Signal::TERM);
+    daemon.wait_for_end(PATIENCE);
 }

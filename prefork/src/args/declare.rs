@@ -210,6 +210,12 @@ macro_rules! arguments {
                         let memory = given.make();
                         return Some(memory.map(|Memory(bytes)| self.max_memory = Some(bytes)));
                     }
+                    "child_memory_limit" => {
+                        let memory = given.make();
+                        return Some(
+                            memory.map(|Memory(bytes)| self.child_memory_limit = Some(bytes)),
+                        );
+                    }
                     "memory_limit" => {
                         let memory = given.make();
                         return Some(memory.map(|Memory(bytes)| self.memory_limit = Some(bytes)));
@@ -231,6 +237,9 @@ macro_rules! arguments {
                     match stringify!($name) {
                         "umask" => self.umask.map(|mask| OctalMask(mask).shown()),
                         "max_memory" => self.max_memory.map(|bytes| Memory(bytes).shown()),
+                        "child_memory_limit" => {
+                            self.child_memory_limit.map(|bytes| Memory(bytes).shown())
+                        }
                         "memory_limit" => self.memory_limit.map(|bytes| Memory(bytes).shown()),
                         _ => {
                             let value = self.$name.as_ref().or(defaults.$name.as_ref());

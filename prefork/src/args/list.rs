@@ -215,6 +215,15 @@ arguments! {
     /// A child of many requests looks at the end of one, every 100 ms at most. See `resident` in `proc_pid_statm(5)`.
     max_memory: u64, by Reload, needs Children, positive "; leave it out for no limit";
 
+    /// Keeps each child below so many bytes of memory, with all that it starts. Default none.
+    ///
+    /// Where the daemon can make control groups, each child has one of its own with this limit: the kernel ends that child, and
+    /// what it has started, when it is used up, and nobody else. That takes root and a group that is the daemon's own, as in a
+    /// container whose groups can be written to, or a unit with `Delegate=yes`. Elsewhere each process has it as
+    /// `RLIMIT_DATA` (see `getrlimit(2)`): then allocations fail. A line at the start says which it is, and why. See
+    /// [memory](crate::docs::memory#a-limit-for-each-child).
+    child_memory_limit: u64, by Upgrade, needs Children, positive "; leave it out for no limit";
+
     /// Keeps the pool below so many bytes of memory, or below the lowest limit of its control groups, whichever is nearer.
     /// Default: the limit of the control groups, where there is any. Needs a scoreboard.
     ///

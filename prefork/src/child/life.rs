@@ -26,7 +26,7 @@ use crate::{
     logs::{Streams, follow, stderr},
     sys,
     sys::refused::Refusable,
-    system::os::{Poller, Signals, Title, orphans, set_signal_mask},
+    system::os::{Leaf, Poller, Signals, Title, orphans, set_signal_mask},
 };
 
 /// What a child takes with it from the parent.
@@ -55,6 +55,8 @@ pub(crate) struct ChildContext {
     pub(crate) privileges: Rc<Privileges>,
     /// What holds it apart from its siblings.
     pub(crate) layers: Rc<Layers>,
+    /// What keeps its memory below a limit.
+    pub(crate) leaf: Option<Leaf>,
     pub(crate) access_log: AccessLog,
     pub(crate) streams: Streams,
 }
@@ -94,7 +96,7 @@ fn settle(context: ChildContext, log: &Log) -> Result<Option<Child>, BoxError> {
     let ChildContext { slot, generation, mut title, signals, channels, bell, privileges, .. } =
         context;
     let ChildContext { tag, has_board, outliving, limits, concurrency, clients, own, .. } = context;
-    let ChildContext { mut access_log, streams, layers, .. } = context;
+    let ChildContext { mut access_log, streams, layers, leaf, .. } = context;
     // Before anything else: no terminal reaches it from here on, Ctrl-C and a closed window neither, and a
     // signal to its own group only what it has started itself.
     setsid().of_call("setsid(2)")?;
@@ -102,6 +104,8 @@ fn settle(context: ChildContext, log: &Log) -> Result<Option<Child>, BoxError> {
     if let Some(Err(error)) = tag.map(orphans::set_tag) {
         log.write(&PoolMessage::CannotTag { error: &error });
     }
+    // As early as that what it takes counts there, and with the rights of the parent.
+    leaf.map(|leaf| leaf.enter()).transpose().of_call("a limit of memory")?;
     // Before the change of user, as the new one may not open the logs.
     stderr::open_own()?;
     access_log.make_own(log)?;

@@ -53,9 +53,11 @@ impl Parent<'_> {
         let clients = Clients::of(settings.in_force.is_one_shot);
         let own = std::mem::take(&mut settings.in_force.own);
         // Left alone, their memory stays shared with the parent; freeing it would make copies of it.
+        let mut memory = self.memory;
+        let leaf = memory.take_leaf();
         let _shared = ManuallyDrop::new((
             (self.supervisor, self.counters, self.descendants, settings),
-            (self.deaths, self.memory, self.log),
+            (self.deaths, memory, self.log),
         ));
         self.table.close();
         // Its copies: what is in the file system is the parent's, and so is the lock of the pid file,
@@ -89,6 +91,7 @@ impl Parent<'_> {
             own,
             privileges,
             layers,
+            leaf,
             access_log,
             streams,
         }

@@ -80,8 +80,8 @@ impl<'a> Parent<'a> {
     pub(crate) fn new(parts: Parts<'a>) -> Result<Box<Self>, RunError> {
         let Parts { basis, pool, title, listeners, readiness, .. } = parts;
         let Basis { settings, users, access_log, invocation, hooks, auto_reload } = basis;
-        let Pool { mut config, signals, hangups, mut channels, adopted } = pool;
-        let memory = Memory::begin(&mut config, settings.in_force.live.memory_limit);
+        let Pool { mut config, signals, hangups, channels, adopted } = pool;
+        let memory = Memory::begin(&mut config, &settings);
         let mut counters = Counters::new(clock::now(), config.prefork(), config.max_children());
         let log = Log::new(&settings.name, Role::Parent);
         let watches = hooks.on_client_disconnect.is_some();
@@ -91,7 +91,6 @@ impl<'a> Parent<'a> {
         let origin = adopted.as_ref().map_or(Origin::Start, Origin::of);
         let reporting = settings.manager.report(&config, origin.begun(), &log);
         let supervisor = begin(adopted, config, &mut table, &mut counters);
-        instruct(&mut channels.pages, watches, &supervisor);
         let mut parent = Box::new(Self {
             client_watch: watches.then(|| ClientWatch::new(&listeners, &log)),
             settings,
@@ -142,6 +141,7 @@ impl<'a> Parent<'a> {
     /// Takes everything for granted that it has begun with, and announces it.
     fn settle(&mut self, users: &Users, origin: Origin) {
         know_processor();
+        instruct(&mut self.channels.pages, self.client_watch.is_some(), &self.supervisor);
         // What the program has set up is how it is to stay.
         self.listeners.settle_terms();
         self.announce(users, origin);
@@ -171,6 +171,7 @@ impl<'a> Parent<'a> {
             }
         }
         self.log_memory_limit();
+        self.log_child_limit();
         self.introduce(origin.adopted_as());
     }
 }

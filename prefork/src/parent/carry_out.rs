@@ -92,6 +92,7 @@ impl Parent<'_> {
         let edition = self.channels.handout.edition();
         let assigned = self.channels.pages.assign(slot, generation, edition);
         self.descendants.assign(slot);
+        self.prepare_leaf(slot);
         let id = self.table.next_bell(slot);
         let forked = self.channels.bells.make(id).and_then(|bell| Ok((fork()?, bell)));
         match forked {

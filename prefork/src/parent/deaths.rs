@@ -70,14 +70,15 @@ impl Parent<'_> {
     pub(super) fn log_deaths(&mut self) {
         let mut counts = None;
         for notice in std::mem::take(&mut self.deaths.held_back) {
+            let about = self.deaths.take(notice).map_or_else(About::default, |dead| dead.about);
             let reason = match how(notice) {
+                _ if !about.reason.is_empty() => about.reason,
                 Some(exit) if exit == SIGKILL => {
                     let counts = counts.get_or_insert_with(memory_counts).clone();
                     Killed(self.deaths.memory.explain(clock::now(), counts)).to_string()
                 }
                 Some(_) | None => String::new(),
             };
-            let about = self.deaths.take(notice).map_or_else(About::default, |dead| dead.about);
             notices::log(&self.log, notice, &About { reason, ..about });
         }
     }

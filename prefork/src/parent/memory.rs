@@ -1,28 +1,68 @@
 //! How much memory the pool and its children have, measured when the supervisor wants to know.
 
-use prefork_core::{Config, Measured, Measuring, PoolMemory, SlotId};
+use prefork_core::{Config, Descendants, Measured, Measuring, PoolMemory, SlotId};
 
 use super::Parent;
 use crate::{
+    args::check::Settings,
     logs::{PoolMessage, describe::Bytes},
     system::clock,
-    system::os::{MemoryLimits, Sizes},
+    system::os::{Leaf, Leaves, MemoryLimits, Sizes},
 };
 
-/// What it takes to measure.
+/// What it takes to measure, and to keep each child below a limit of its own.
 #[derive(Debug)]
 pub(super) struct Memory {
     limits: MemoryLimits,
     sizes: Sizes,
+    /// What each child may have, in bytes.
+    child_limit: Option<u64>,
+    /// The groups of children, or why there are none.
+    leaves: Result<Option<Leaves>, String>,
+    /// For the child that is about to be forked.
+    leaf: Option<Leaf>,
+    /// Whether what a child has started ends with it.
+    ends_descendants: bool,
+    /// Whether it was logged that there is none for a child.
+    logged: bool,
 }
 
 impl Memory {
     /// Finds out what can be measured, and sets for what the supervisor may ask.
-    pub(super) fn begin(config: &mut Config, memory_limit: Option<u64>) -> Self {
+    pub(super) fn begin(config: &mut Config, settings: &Settings) -> Self {
+        let (memory_limit, child_limit) =
+            (settings.in_force.live.memory_limit, settings.child_memory_limit);
+        // Whoever counts sees the groups in which this process is by then.
+        let leaves = Leaves::begin(child_limit);
         let limits = MemoryLimits::find();
         let has_limit = memory_limit.is_some() || !limits.is_empty();
         config.measuring = if has_limit { Measuring::Guard } else { Measuring::Children };
-        Self { limits, sizes: Sizes::default() }
+        let (sizes, leaf, logged) = (Sizes::default(), None, false);
+        let ends_descendants = config.descendants == Descendants::End;
+        Self { limits, sizes, child_limit, leaves, leaf, ends_descendants, logged }
+    }
+
+    /// Takes what keeps the child that was just forked below its limit.
+    pub(super) const fn take_leaf(&mut self) -> Option<Leaf> {
+        self.leaf.take()
+    }
+
+    /// Ends what is left in the group of a child that has ended. Returns what is to be logged if it has used up its memory.
+    pub(super) fn clear_leaf(&self, slot: SlotId) -> String {
+        let Ok(Some(leaves)) = &self.leaves else { return String::new() };
+        if self.ends_descendants {
+            leaves.end(slot);
+        }
+        leaves.used_up(slot).map_or_else(String::new, |limit| {
+            format!("; out of memory: child_memory_limit is {}", Bytes(limit))
+        })
+    }
+
+    /// Removes the groups of children, once there are none.
+    pub(super) fn remove_leaves(&self) {
+        if let Ok(Some(leaves)) = &self.leaves {
+            leaves.remove();
+        }
     }
 }
 
@@ -35,6 +75,34 @@ impl Parent<'_> {
         if let Some((limit, place)) = lowest.min_by_key(|(limit, _)| *limit) {
             self.log.write(&PoolMessage::MemoryLimit { limit: Bytes(limit), place: &place });
         }
+    }
+
+    /// Logs how each child is kept below its limit, if it has one.
+    pub(super) fn log_child_limit(&self) {
+        let Some(limit) = self.memory.child_limit.map(Bytes) else { return };
+        let place = match &self.memory.leaves {
+            Ok(Some(leaves)) => format!("a control group for each in {}", leaves.place()),
+            Ok(None) => "RLIMIT_DATA".to_owned(),
+            Err(why) => format!("RLIMIT_DATA, as {why}"),
+        };
+        self.log.write(&PoolMessage::ChildMemoryLimit { limit, place: &place });
+    }
+
+    /// Makes ready what is to keep the next child in a slot below its limit.
+    pub(super) fn prepare_leaf(&mut self, slot: SlotId) {
+        let Memory { child_limit, leaves, leaf, logged, .. } = &mut self.memory;
+        let Some(limit) = *child_limit else { return };
+        let prepared = match leaves {
+            Ok(Some(leaves)) => leaves.prepare(slot),
+            Ok(None) | Err(_) => Ok(None),
+        };
+        let prepared = prepared.unwrap_or_else(|error| {
+            if !std::mem::replace(logged, true) {
+                self.log.write(&PoolMessage::NoGroupForChild { slot, error: &error });
+            }
+            None
+        });
+        *leaf = Some(prepared.unwrap_or(Leaf::Data(limit)));
     }
 
     /// Measures how much memory is in use, and of each child if that is wanted.

@@ -166,6 +166,7 @@ impl Parent<'_> {
                         }
                         // Its children, which shared them, are gone.
                         self.listeners.disarm();
+                        self.memory.remove_leaves();
                         let Self { runtime_files, cannot_fork, .. } = *self;
                         let over = Over { verdict, runtime_files, cannot_fork };
                         return Ok(Became::Over(Box::new(over)));

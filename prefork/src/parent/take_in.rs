@@ -173,7 +173,8 @@ impl Parent<'_> {
             // Before the supervisor knows, which might see nothing left to wait for.
             self.call_hook(now, Call::OnChildExit(ended));
         }
-        let about = About { in_hand, requests, ..About::default() };
+        let reason = self.memory.clear_leaf(slot);
+        let about = About { in_hand, requests, reason, ..About::default() };
         self.deaths.add(Dead { child, exit, lived, about });
         self.supervisor.handle(now, Event::Exited { slot, exit });
     }

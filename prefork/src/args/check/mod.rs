@@ -166,13 +166,10 @@ fn check_data(
         error_log_path,
         wants_scoreboard: matches!((&scoreboard, &pool), (None, Pool::Children(config))
             if data.settings.max_children.is_some() && config.max_children() > config.prefork()),
-        scoreboard: scoreboard.map(|place| match (place, &pool) {
-            // Read by the status page, or written by the main loop; else by nobody.
-            (Place::Memory, Pool::Children(_)) if status.is_none() => Place::Nowhere,
-            (place, _) => place,
-        }),
+        scoreboard: scoreboard.map(|place| needed_place(place, &pool, status.as_ref())),
         pool,
         limits,
+        child_memory_limit: data.settings.child_memory_limit,
         start_timeout: data.settings.start_timeout.unwrap_or(defaults::START_TIMEOUT),
         graceful_timeout: data.settings.graceful_timeout.unwrap_or(defaults::GRACEFUL_TIMEOUT),
         hook_timeout: data.settings.hook_timeout.unwrap_or(defaults::HOOK_TIMEOUT),
@@ -183,6 +180,15 @@ fn check_data(
         in_force: Box::new(in_force),
     };
     (settings, users, error_log, access_log)
+}
+
+/// Returns where the scoreboard is, of which one in memory may be read by nobody.
+fn needed_place(place: Place, pool: &Pool, status: Option<&crate::status::Address>) -> Place {
+    match (place, pool) {
+        // Read by the status page, or written by the main loop; else by nobody.
+        (Place::Memory, Pool::Children(_)) if status.is_none() => Place::Nowhere,
+        (place, _) => place,
+    }
 }
 
 /// What the arguments amount to of which a reload may change something.

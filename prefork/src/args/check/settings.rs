@@ -25,6 +25,8 @@ pub(crate) struct Settings {
     /// Whether more children were asked for than a pool without a scoreboard can ever have.
     pub(crate) wants_scoreboard: bool,
     pub(crate) limits: Limits,
+    /// How many bytes of memory each child may have.
+    pub(crate) child_memory_limit: Option<u64>,
     pub(crate) start_timeout: Duration,
     pub(crate) graceful_timeout: Duration,
     pub(crate) hook_timeout: Duration,

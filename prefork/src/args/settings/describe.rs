@@ -96,6 +96,11 @@ const LIST: &[Setting] = &[
     with("max_lifetime", "TIME", "Time after which a child is replaced, about"),
     with("max_memory", "BYTES", "Resident memory above which a child is replaced"),
     with(
+        "child_memory_limit",
+        "BYTES",
+        "Memory that one child may have with all that it starts, by a control group or RLIMIT_DATA",
+    ),
+    with(
         "memory_limit",
         "BYTES",
         "Memory below which the pool is kept [default: the limit of its control groups]; needs a scoreboard",

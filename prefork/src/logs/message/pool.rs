@@ -107,6 +107,10 @@ messages! {
         "{memory} of memory in use after the first request, more than max_memory ({max_memory}), as any child would have: \
          this one is replaced when it has more than {most}; set max_memory above {memory}";
     Info MemoryLimit { limit: Bytes, place: &'a str } => "the pool is kept below {limit} of memory ({place})";
+    Info ChildMemoryLimit { limit: Bytes, place: &'a str } => "each child is kept below {limit} of memory ({place})";
+    Warn NoGroupForChild { slot: SlotId, error: &'a dyn Display } =>
+        "no control group for a child in slot {slot}: {error}; it has RLIMIT_DATA instead, and so will others where none can be \
+         made";
     Warn MemoryShort { used: Bytes, limit: Bytes } =>
         "memory is short, with {used} of {limit} in use: no more children are started for the load, and large idle ones are \
          replaced";

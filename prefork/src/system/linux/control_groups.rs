@@ -7,6 +7,8 @@ use std::{
     str::FromStr,
 };
 
+use super::leaves;
+
 /// A group whose limits hold for this process.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct ControlGroup {
@@ -26,6 +28,10 @@ pub(super) enum Version {
 impl ControlGroup {
     pub(super) const fn version(&self) -> Version {
         self.version
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
     }
 
     /// Reads a file of one number. `max` is no number, and no limit.
@@ -73,9 +79,17 @@ impl Files {
     }
 }
 
-/// Finds the groups that limit this process by a controller, the innermost first. Of those that are not mounted here nothing
-/// is to be seen.
+/// Finds the groups that limit this process by a controller and its children too, the innermost first. Of those that are not
+/// mounted here nothing is to be seen.
 pub(super) fn of_this_process(controller: &str) -> Vec<ControlGroup> {
+    let mut groups = of_this_process_with_own(controller);
+    let own = leaves::own_name();
+    groups.retain(|group| group.path.file_name().is_none_or(|name| name != &*own));
+    groups
+}
+
+/// The same, with the one that this process has made for itself alone.
+pub(super) fn of_this_process_with_own(controller: &str) -> Vec<ControlGroup> {
     let cgroup = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
     let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
     groups(&cgroup, &mounts, controller)
