@@ -12,7 +12,7 @@ use std::{
 use crate::sys::fork_tied_to_parent;
 
 /// The bytes that `hello` answers with, so that both send as much.
-const RESPONSE: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n\
+pub const RESPONSE: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n\
     Content-Length: 6\r\nConnection: close\r\n\r\nhello\n";
 
 /// Serves at the address in the first argument with as many children as the second one says.

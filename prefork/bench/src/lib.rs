@@ -4,4 +4,4 @@ pub mod bare;
 pub mod proc;
 mod sys;
 
-pub use sys::live;
+pub use sys::{exit_now, fork, live};

@@ -1,6 +1,6 @@
-//! The fork of the bare loop, and lives of children.
+//! The forks of the bare loops, and lives of children.
 
-#![expect(unsafe_code, reason = "fork, and the end of what is forked")]
+#![expect(unsafe_code, reason = "what processes do to processes")]
 
 use rustix::process::{Signal, getpid, getppid, set_parent_process_death_signal};
 
@@ -35,4 +35,20 @@ pub fn live(work: impl FnOnce()) {
             assert_eq!(end, nix::sys::wait::WaitStatus::Exited(child, 0));
         }
     }
+}
+
+/// Forks; returns whether this is the child.
+///
+/// # Panics
+///
+/// Where no process can be had.
+pub fn fork() -> bool {
+    // SAFETY: the process has no other thread.
+    unsafe { nix::unistd::fork() }.expect("fork").is_child()
+}
+
+/// Ends this process, and leaves alone what it has of its parent's.
+pub fn exit_now() -> ! {
+    // SAFETY: it does not return, and runs no code.
+    unsafe { nix::libc::_exit(0) }
 }
