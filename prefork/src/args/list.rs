@@ -184,7 +184,8 @@ arguments! {
     /// accepted what is between [`busy`](crate::Child::busy) and [`idle`](crate::Child::idle). After it `accept` returns
     /// `None`, [`try_accept`](crate::Child::try_accept) [`Stop`](crate::TryAccept::Stop), and
     /// [`replaced_after`](crate::Child::replaced_after) and [`should_stop`](crate::Child::should_stop) end their loops.
-    /// The sockets that were accepted from are gone from the child before its client's connection is returned.
+    /// The sockets that were accepted from are gone from the child before its client's connection is returned. Requests that
+    /// are begun by [`in_flight`](crate::Child::in_flight) alone are not kept to one.
     ///
     /// Children are forked before clients come. As many wait as clients come while one child starts, counted over the last
     /// [`calm_time`](Self::calm_time), at least [`prefork`](Self::prefork) and at most

@@ -50,7 +50,10 @@ impl Child {
     pub fn accept_fd<L: Listener + ?Sized>(&mut self, listener: &L) -> io::Result<BorrowedFd<'_>> {
         self.require_here()?;
         self.stop.attend();
-        self.poller(listener)?;
+        // One that has had its only client waits at no listener any more.
+        if !self.is_spent() {
+            self.poller(listener)?;
+        }
         self.say_ready();
         self.poller.descriptor()
     }
