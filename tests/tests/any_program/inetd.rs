@@ -76,7 +76,7 @@ fn a_program_that_crashes_costs_its_own_client_and_is_named_with_him() {
     let pid = client.answer();
     scene.wait_for_line(&format!("sh (pid {pid}) was ended by SIGSEGV (a crash), serving {own}"));
     let pid = ask(&scene, "fail");
-    scene.wait_for_line(&format!("info: sh (pid {pid}) has ended with status 3, serving"));
+    scene.wait_for_line(&format!("info: sh (pid {pid}) exited with status 3, serving"));
     ask(&scene, "go on");
     assert_eq!(daemon.living(), children, "no child has ended for it");
     daemon.stop_in_order();
