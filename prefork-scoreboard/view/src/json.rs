@@ -322,7 +322,7 @@ mod tests {
                 "max_children": 150,
                 "pid_file": "/run/hello/pid",
                 "settings": ["/etc/hello.toml"],
-                "isolation": ["signals"],
+                "isolation": [],
                 "not_isolated": [],
                 "listeners": [{ "address": "127.0.0.1:8080", "waiting": 0, "limit": 4096 }],
                 "jobs_waiting": null,

@@ -107,7 +107,7 @@ pub fn owner() -> Owner {
         }],
         pid_file: Some("/run/hello/pid".into()),
         settings: vec!["/etc/hello.toml".into()],
-        isolation: vec!["signals".into()],
+        isolation: Vec::new(),
         not_isolated: Vec::new(),
         reload: None,
         upgrade: None,

@@ -21,12 +21,21 @@ fn assert_found(change: fn(&mut View), stuck: Option<Standing>, exit: Exit, text
 
 #[test]
 fn every_trouble_of_the_daemon_is_named_with_what_to_do() {
-    let rest = "hello 0.1.0, pid 3999, up 3h05m: 1 child of 3 to 150, 1 idle, 0 busy, queue 0 of 4096; \
-         isolation: signals";
+    let rest =
+        "hello 0.1.0, pid 3999, up 3h05m: 1 child of 3 to 150, 1 idle, 0 busy, queue 0 of 4096";
     let found = |change, stuck, exit, text: &str| {
         assert_found(change, stuck, exit, &text.replace("REST", rest));
     };
     found(|_| {}, None, Exit::Done, "all is well: REST");
+    found(
+        |view| {
+            view.owner.isolation = vec!["signals".into(), "open-files 256".into()];
+            view.owner.not_isolated = vec!["private-tmp (needs root)".into()];
+        },
+        None,
+        Exit::Done,
+        "all is well: REST; isolation: signals, open-files 256; not possible there: private-tmp (needs root)",
+    );
     found(
         |view| view.creator_life = Life::Unknown,
         None,
