@@ -241,7 +241,10 @@ impl Stopping {
     fn freeze(&mut self) -> io::Result<()> {
         self.tree.refresh();
         self.stands = true;
-        self.tree.signal(Signal::STOP)
+        self.tree.signal(Signal::STOP)?;
+        // Of a traced process the signal stops only the thread that takes it.
+        self.trace.iter().for_each(Trace::stop_running);
+        Ok(())
     }
 
     fn thaw(&mut self) -> io::Result<()> {

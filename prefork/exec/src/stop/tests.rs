@@ -359,6 +359,30 @@ fn an_idle_program_ends_at_once() {
     }
 }
 
+/// It never waits at its socket, so it is never held.
+#[test]
+fn a_program_that_asks_for_connections_now_and_then_is_ended() {
+    let script = "
+import socket, threading, time
+listener = socket.socket(fileno=0)
+listener.setblocking(False)
+def sleeps():
+    while True: time.sleep(.003)
+threading.Thread(target=sleeps).start()
+while True:
+    try: listener.accept()
+    except BlockingIOError: time.sleep(.003)
+";
+    let mut fixture = Fixture::python(script);
+    wait_until("it has begun", || {
+        fixture.tree().first().threads().is_ok_and(|threads| threads.len() == 2)
+    });
+    let begun = Instant::now();
+    let (stopped, _) = stop(&mut fixture, Treatment::Default, Duration::from_secs(10));
+    assert!(stopped.was_killed && stopped.cut_off.is_empty(), "{stopped:?}");
+    assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
+}
+
 #[test]
 fn a_request_in_hand_is_waited_for() {
     let mut fixture = Fixture::python(ECHO).serving();

@@ -150,6 +150,12 @@ impl Trace {
         self.each(Thread::reap)
     }
 
+    /// Has those stop that run, until the next [`step`](Self::step).
+    pub(super) fn stop_running(&self) {
+        let running = self.threads.iter().filter(|thread| thread.state == State::Running);
+        running.for_each(Thread::stop);
+    }
+
     /// Traces none any more that are not held, from their next stop on.
     pub(super) fn let_running_go(&mut self) {
         let running = self.threads.iter_mut().filter(|thread| thread.state == State::Running);

@@ -7,7 +7,7 @@ use std::io;
 #[cfg(target_env = "gnu")]
 use nix::libc;
 use nix::{errno::Errno, sys::ptrace, unistd};
-use rustix::process::Pid;
+use rustix::process::{Pid, Signal};
 
 use super::next::{Next, Scene};
 use crate::{
@@ -37,6 +37,8 @@ pub(super) enum State {
     /// It is not traced any more, or has ended.
     Gone,
 }
+
+const STOP: i32 = Signal::STOP.as_raw();
 
 impl Thread {
     /// Begins to trace a thread, and stops it for a moment.
@@ -69,7 +71,8 @@ impl Thread {
                     None => {}
                 }
             }
-            Event::Stop => {}
+            // It is of a freeze, which is over.
+            Event::Stop | Event::Signal(STOP) => {}
             Event::Signal(number) => signal = number,
             Event::End => {
                 self.state = State::Gone;
@@ -81,6 +84,11 @@ impl Thread {
             self.state = State::Gone;
         }
         problem.map_or(Ok(true), Err)
+    }
+
+    /// Has it stop, if it runs.
+    pub(super) fn stop(&self) {
+        let _ = ptrace::interrupt(nix_pid(self.id));
     }
 
     /// Has it go on untraced, as soon as it has stopped.
@@ -105,8 +113,8 @@ impl Thread {
             && let Some(event) = self.event()
         {
             let signal = match event {
+                Event::Call | Event::Stop | Event::Signal(STOP) => 0,
                 Event::Signal(number) => number,
-                Event::Call | Event::Stop => 0,
                 Event::End => {
                     self.state = State::Gone;
                     return;
