@@ -58,7 +58,7 @@ fn runner(scene: &Scene) -> Running<'_> {
 fn stop(running: &Running<'_>) {
     running.signal(Signal::TERM);
     wait_until(PATIENCE, "it has ended", || running.end().is_some());
-    assert!(running.end().is_some_and(|end| end.is_success()));
+    assert!(running.end().is_some_and(prefork_tests::End::is_success));
 }
 
 /// Whether a process with this in its arguments is there.
