@@ -12,7 +12,8 @@
 //! Children wait for clients before these come, serve one and end, with all that the program has started
 //! (`one_shot`). What a program may do is decided by `isolate`: no signal to a sibling, no network, a `/tmp` of its own, so much
 //! memory, so many processes. What is possible here stands in the first line of the log. That is no wall against a fault in
-//! the kernel, and the files that the user can read can be read. All programs are of one user, and share the number of its
+//! the kernel, and the files that the user can read can be read. One that signals all that it can ends the child that has started
+//! it, and has no answer. All programs are of one user, and share the number of its
 //! processes: while one of them uses that up, for as long as it may run, others cannot start any.
 
 mod http;
