@@ -117,7 +117,7 @@ impl Serving {
             [self.process.fd(), lifeline.fd()].into_iter().chain(self.relay.fds(now)).collect();
         let mut fds: Vec<_> =
             fds.iter().map(|fd| PollFd::from_borrowed_fd(*fd, PollFlags::IN)).collect();
-        let timeout = self.relay.due().map(|due| {
+        let timeout = self.relay.due(now).map(|due| {
             let left = due.saturating_duration_since(now);
             Timespec::try_from(left).unwrap_or(Timespec { tv_sec: 1, tv_nsec: 0 })
         });

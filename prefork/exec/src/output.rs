@@ -96,9 +96,13 @@ impl Relay {
         self.streams.iter().filter(move |stream| !rests(stream)).map(|stream| stream.pipe.as_fd())
     }
 
-    /// When a pipe is to be waited for again.
-    pub(crate) fn due(&self) -> Option<Instant> {
-        self.streams.iter().filter_map(|stream| stream.rests_until).min()
+    /// When a pipe is to be waited for again that is left alone at this time.
+    pub(crate) fn due(&self, now: Instant) -> Option<Instant> {
+        self.streams
+            .iter()
+            .filter_map(|stream| stream.rests_until)
+            .filter(|until| now < *until)
+            .min()
     }
 
     /// Passes on what there is, of pipes that were left alone for long enough.

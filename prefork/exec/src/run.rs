@@ -204,7 +204,7 @@ impl Run {
             {
                 return Ok(self);
             }
-            let due = [readiness.due(), self.relay.due(), late].into_iter().flatten().min();
+            let due = [readiness.due(), self.relay.due(now), late].into_iter().flatten().min();
             let came = self.wait(due, [stop.as_fd()].into_iter().chain(readiness.fd()))?;
             self.take_in(child, &came)?;
             if let Some(exit) = self.exit {
@@ -245,7 +245,7 @@ impl Run {
                 seen.reported(now, Some(in_hand));
             }
             let leaves = leaving.as_ref().and_then(Leaving::due);
-            let due = [self.relay.due(), seen.due(), leaves].into_iter().flatten().min();
+            let due = [self.relay.due(now), seen.due(), leaves].into_iter().flatten().min();
             let asks = leaving.is_none().then(|| stop.as_fd());
             let connections = seen.fd();
             let came = self.wait(due, asks.into_iter().chain(connections))?;

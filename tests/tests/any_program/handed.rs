@@ -94,8 +94,9 @@ fn what_it_prints_is_in_the_logs_with_its_last_words() {
     assert_eq!(pid, "words");
     // Standard output goes to the access log, as it is, and standard error to the error log, with the pid.
     wait_until(PATIENCE, "it is there", || !scene.lines_with("access.log", "words").is_empty());
-    assert!(!scene.lines_with("access.log", "hello").is_empty());
-    assert_eq!(scene.logged("] program: hello (error)"), 2);
+    let printed = || scene.lines_with("access.log", "hello").len();
+    let logged = || scene.logged("] program: hello (error)");
+    wait_until(PATIENCE, "both have said so", || (printed(), logged()) == (2, 2));
     for number in 0..5 {
         // The last line before the end is not lost with the process.
         let _ = get(scene.address(), &format!("/print?last-{number}"));

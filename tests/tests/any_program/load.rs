@@ -28,11 +28,11 @@ fn a_pool_grows_for_clients_that_wait_and_shrinks_afterwards() {
     daemon.stop_in_order();
 }
 
-/// What comes after a rest is seen as what comes first.
+/// What comes after a rest is seen as what comes first. What it has printed before wakes nobody either.
 #[test]
 fn a_program_that_rests_wakes_nobody_and_is_seen_at_work_again() {
     let scene = scene!();
-    let daemon = run(&scene, &["--fd", "{fd}"], "").daemon();
+    let daemon = run(&scene, &["--fd", "{fd}", "--print", "a line"], "").daemon();
     let children = daemon.living();
     let turns_of = || children.iter().map(|child| turns(*child)).sum::<u64>();
     let mut last = turns_of();
