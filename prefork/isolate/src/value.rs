@@ -2,6 +2,8 @@
 
 use std::{collections::BTreeSet, fmt};
 
+use prefork_core::{in_memory_units, memory_unit};
+
 use crate::{call::Call, layer::Kind};
 
 /// The value of a layer, of the kind that the layer has.
@@ -72,7 +74,7 @@ impl Value {
         let some = |text: String| vec![Some(text)];
         match self {
             Self::Nothing => vec![None],
-            Self::Size(bytes) => some(show_size(*bytes)),
+            Self::Size(bytes) => some(in_memory_units(*bytes)),
             Self::Count(count) => some(count.to_string()),
             Self::Ports(ports) => ports.iter().map(|port| Some(port.to_string())).collect(),
             Self::Calls(calls) => calls.iter().map(|call| Some(call.name().to_owned())).collect(),
@@ -106,21 +108,7 @@ impl fmt::Display for Value {
 fn size(text: &str) -> Option<u64> {
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
     let (number, unit) = text.split_at(digits);
-    let power = match unit.trim_start() {
-        "" | "B" => 0,
-        "K" | "KiB" => 10,
-        "M" | "MiB" => 20,
-        "G" | "GiB" => 30,
-        "T" | "TiB" => 40,
-        _ => return None,
-    };
-    number.parse::<u64>().ok()?.checked_mul(1 << power)
-}
-
-fn show_size(bytes: u64) -> String {
-    let units = [("T", 40), ("G", 30), ("M", 20), ("K", 10)];
-    let unit = units.into_iter().find(|(_, power)| bytes > 0 && bytes.is_multiple_of(1 << power));
-    unit.map_or(bytes.to_string(), |(unit, power)| format!("{}{unit}", bytes >> power))
+    number.parse::<u64>().ok()?.checked_mul(1 << memory_unit(unit)?)
 }
 
 fn io_priority(text: &str) -> Option<IoPriority> {

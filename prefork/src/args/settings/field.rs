@@ -2,6 +2,8 @@
 
 use std::{path::PathBuf, time::Duration};
 
+use prefork_core::in_memory_units;
+
 use super::{units, value::Value};
 use crate::{Isolation, LogLevel, OnChange, OnDisconnect, StatusAddress};
 
@@ -281,7 +283,7 @@ impl Field for Memory {
     }
 
     fn shown(&self) -> String {
-        let shown = units::show_bytes(self.0);
+        let shown = in_memory_units(self.0);
         if shown.ends_with(|last: char| last.is_ascii_digit()) { shown } else { quoted(&shown) }
     }
 }

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use prefork_core::memory_unit;
+
 /// Reads a time: a number of seconds (`30`, `0.5`), or numbers with units from `ns` to `y` (`5s`, `5 min`, `1.5h`,
 /// `1h 30m`, `1d`).
 pub(crate) fn duration(text: &str) -> Option<Duration> {
@@ -18,14 +20,7 @@ pub(crate) fn bytes(text: &str) -> Option<u64> {
     let text = text.trim();
     let end = text.find(|letter: char| !letter.is_ascii_digit() && letter != '.');
     let (number, unit) = text.split_at(end.unwrap_or(text.len()));
-    let power = match unit.trim_start() {
-        "" | "B" => 0,
-        "K" | "KiB" => 10,
-        "M" | "MiB" => 20,
-        "G" | "GiB" => 30,
-        "T" | "TiB" => 40,
-        _ => return None,
-    };
+    let power = memory_unit(unit)?;
     let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
     // Of a byte there is no part; 12 digits are enough for any number of them.
     if fraction.len() > 12 || (power == 0 && number.contains('.')) {
@@ -36,15 +31,10 @@ pub(crate) fn bytes(text: &str) -> Option<u64> {
     u64::try_from(digits.checked_mul(1 << power)? / scale).ok()
 }
 
-/// An amount of memory as [`bytes`] reads it, in the largest unit of which it is a whole number.
-pub(crate) fn show_bytes(bytes: u64) -> String {
-    let units = [("T", 40), ("G", 30), ("M", 20), ("K", 10)];
-    let unit = units.into_iter().find(|(_, power)| bytes > 0 && bytes.is_multiple_of(1 << power));
-    unit.map_or(bytes.to_string(), |(unit, power)| format!("{}{unit}", bytes >> power))
-}
-
 #[cfg(test)]
 mod tests {
+    use prefork_core::in_memory_units;
+
     use super::*;
 
     #[test]
@@ -109,7 +99,7 @@ mod tests {
         for (shown, amount) in
             [("200M", 200 << 20), ("1536M", 3 << 29), ("1000", 1000), ("0", 0), ("1T", 1 << 40)]
         {
-            assert_eq!(show_bytes(amount), shown);
+            assert_eq!(in_memory_units(amount), shown);
             assert_eq!(bytes(shown), Some(amount));
         }
     }
