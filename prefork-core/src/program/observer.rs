@@ -177,7 +177,7 @@ impl Observer {
         self.changes.pop_front()
     }
 
-    /// Notes how much of a processor was used for waking up, asking and all else but [looks](Self::found).
+    /// Notes how much of a processor was used since that was noted last: before anything else that happens.
     pub fn spent(&mut self, now: Time, cost: Duration) {
         self.budget.spend(now, cost);
     }
@@ -252,9 +252,8 @@ impl Observer {
         self.stance = stance;
     }
 
-    /// Takes in which connections the program holds, and how much of a processor was used to read that.
-    pub fn found(&mut self, now: Time, cost: Duration, connections: &[Found]) {
-        self.budget.spend(now, cost);
+    /// Takes in which connections the program holds.
+    pub fn found(&mut self, now: Time, connections: &[Found]) {
         if self.reported.is_some() {
             return;
         }

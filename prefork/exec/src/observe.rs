@@ -183,7 +183,8 @@ impl Observation {
                     let found: Vec<Found> =
                         held.iter().map(|it| Found { inode: it.inode, facts: it.facts }).collect();
                     self.used = cpu();
-                    self.observer.found(time, self.used.saturating_sub(used), &found);
+                    self.observer.spent(time, self.used.saturating_sub(used));
+                    self.observer.found(time, &found);
                 }
             }
         }

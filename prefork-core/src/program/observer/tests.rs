@@ -41,7 +41,7 @@ fn woken(at_once: AtOnce, found: &[Found]) -> Observer {
     let mut observer = Observer::new(Time::ZERO, at_once, Duration::from_millis(5));
     observer.stirred(at(0));
     assert_eq!(observer.look(at(50), true), Look::AtConnections);
-    observer.found(at(50), Duration::ZERO, found);
+    observer.found(at(50), found);
     observer
 }
 
@@ -65,7 +65,7 @@ fn one_of_one_connection_is_occupied_unless_it_accepts() {
             observer.stirred(at(0));
             assert_eq!(observer.look(at(50), true), Look::AtConnections);
             observer.in_stance(stance);
-            observer.found(at(50), Duration::ZERO, &[found]);
+            observer.found(at(50), &[found]);
             let expected = match at_once {
                 AtOnce::One => expected,
                 AtOnce::Many if found == at_work(1) => begun,
@@ -92,7 +92,7 @@ fn a_request_that_follows_a_wait_is_another() {
         let now = at(number * 1000);
         assert_eq!(observer.look(now, true), Look::AtConnections);
         observer.in_stance(stance);
-        observer.found(now, Duration::ZERO, &[found]);
+        observer.found(now, &[found]);
         seen.push(changes(&mut observer));
     }
     let (begun, waits, ended) = (Change::Begun(1), Change::Waits(1), Change::Ended(1));
@@ -150,7 +150,7 @@ fn it_rests_when_nothing_was_held_for_two_seconds() {
     while let Some(due) = observer.due() {
         now = due;
         assert_eq!(observer.look(now, true), Look::AtConnections);
-        observer.found(now, Duration::ZERO, &[]);
+        observer.found(now, &[]);
     }
     assert!(observer.is_armed());
     assert!((at(2050)..at(3100)).contains(&now), "{now:?}");
@@ -176,12 +176,12 @@ fn what_is_silent_keeps_only_a_program_of_one_busy() {
 fn every_connection_counts_as_accepted_once() {
     let mut observer = woken(AtOnce::Many, &[at_work(1), kept_alive(2)]);
     assert_eq!((observer.accepted(), observer.connections(), observer.in_hand()), (2, 2, 1));
-    observer.found(at(100), Duration::ZERO, &[kept_alive(1), at_work(3)]);
+    observer.found(at(100), &[kept_alive(1), at_work(3)]);
     assert_eq!((observer.accepted(), observer.connections(), observer.in_hand()), (3, 2, 1));
     assert_eq!(changes(&mut observer), [Change::Begun(1), Change::Ended(1), Change::Begun(3)]);
     // A number that comes again is another connection.
-    observer.found(at(150), Duration::ZERO, &[]);
-    observer.found(at(200), Duration::ZERO, &[at_work(3)]);
+    observer.found(at(150), &[]);
+    observer.found(at(200), &[at_work(3)]);
     assert_eq!(observer.accepted(), 4);
 }
 
@@ -201,7 +201,7 @@ fn a_request_that_follows_another_is_another_one() {
     ] {
         let mut observer = woken(AtOnce::One, &[first]);
         assert_eq!(changes(&mut observer), [Change::Begun(1)]);
-        observer.found(at(100), Duration::ZERO, &[second]);
+        observer.found(at(100), &[second]);
         let expected = [Change::Ended(1), Change::Begun(1)];
         let expected = if is_another { &expected[..] } else { &[] };
         assert_eq!(changes(&mut observer), expected, "{second:?}");
@@ -216,13 +216,13 @@ fn a_client_that_takes_nothing_of_its_answer_is_let_go() {
     let mut observer = woken(AtOnce::Many, &[stuck]);
     assert_eq!(observer.in_hand(), 1);
     assert_eq!(observer.look(at(10_000), false), Look::AtConnections);
-    observer.found(at(10_000), Duration::ZERO, &[stuck]);
+    observer.found(at(10_000), &[stuck]);
     assert_eq!(observer.in_hand(), 1);
-    observer.found(at(10_050), Duration::ZERO, &[stuck]);
+    observer.found(at(10_050), &[stuck]);
     assert_eq!(observer.in_hand(), 0);
     // It takes some: it is served again.
     stuck.facts.unsent = 4000;
-    observer.found(at(11_000), Duration::ZERO, &[stuck]);
+    observer.found(at(11_000), &[stuck]);
     assert_eq!(observer.in_hand(), 1);
 }
 
@@ -287,7 +287,8 @@ proptest! {
                     if observer.look(now, ran) == Look::AtConnections {
                         let stances = [Stance::Accepts, Stance::Reads, Stance::Works];
                         observer.in_stance(stances[usize::try_from(cost % 3).expect("small")]);
-                        observer.found(now, Duration::from_micros(cost), &found);
+                        observer.spent(now, Duration::from_micros(cost));
+                        observer.found(now, &found);
                     }
                     // Whatever was found, the next look is in time, and never at once.
                     if let Some(due) = observer.due() {
@@ -385,7 +386,8 @@ impl Pool {
                     })
                     .collect();
                 let cost = Duration::from_micros(100 + 15 * found.len() as u64);
-                observer.found(at(now), cost, &found);
+                observer.spent(at(now), cost);
+                observer.found(at(now), &found);
                 self.looks += 1;
                 self.cost += cost;
             }
