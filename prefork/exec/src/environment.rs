@@ -22,8 +22,8 @@ pub(crate) const REMOVED: [&str; 10] = [
 ];
 
 /// Returns the variables of each way in which programs are handed sockets: systemd's, that of `Server::Starter` and that of
-/// einhorn; with how the program reports, which child it is of, and
-/// whose connection it has, as services of systemd with `Accept=yes` are told.
+/// einhorn; with how the program reports, which child it is of, and whose connection it has, as services of systemd with
+/// `Accept=yes` are told.
 pub(crate) fn variables(
     sockets: &Sockets,
     pid: u32,

@@ -1,8 +1,8 @@
 //! What is to be run, as settings that a reload hands to children.
 //!
 //! A reload executes `prefork` once more to read the settings, and what that process makes of them has to reach children
-//! that the old parent forks: as texts. The sockets stay those of the parent, so where to listen takes an upgrade, and so do whom the parent asks for jobs, and whether a program
-//! is started for each client.
+//! that the old parent forks: as texts. The sockets stay those of the parent, so where to listen takes an upgrade, and so do
+//! whom the parent asks for jobs, and whether a program is started for each client.
 
 use std::{
     ffi::{OsStr, OsString},

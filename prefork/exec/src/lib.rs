@@ -18,6 +18,7 @@ mod ready;
 mod run;
 mod sockets;
 mod spawn;
+mod started;
 mod stop;
 mod sys;
 mod template;

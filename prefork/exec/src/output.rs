@@ -70,24 +70,16 @@ enum Left {
 impl Relay {
     /// Makes what the program prints into.
     pub(crate) fn open(output: &Output) -> io::Result<(Self, Ends)> {
-        match output {
-            Output::Log => {
-                let (stdout, far_stdout) = Stream::open(Which::Stdout)?;
-                let (stderr, far_stderr) = Stream::open(Which::Stderr)?;
-                let ends = Ends { stdout: far_stdout, stderr: far_stderr };
-                Ok((Self { streams: vec![stdout, stderr] }, ends))
-            }
-            Output::Inherit => {
-                let own = || rustix::stdio::stderr().try_clone_to_owned();
-                let stdout = rustix::stdio::stdout().try_clone_to_owned()?;
-                Ok((Self::default(), Ends { stdout, stderr: own()? }))
-            }
-            Output::Discard => {
-                let null = || std::fs::OpenOptions::new().write(true).open("/dev/null");
-                let ends = Ends { stdout: null()?.into(), stderr: null()?.into() };
-                Ok((Self::default(), ends))
-            }
-        }
+        let (near_stdout, stdout) = Stream::to(output, Which::Stdout)?;
+        let (near_stderr, stderr) = Stream::to(output, Which::Stderr)?;
+        let streams = near_stdout.into_iter().chain(near_stderr).collect();
+        Ok((Self { streams }, Ends { stdout, stderr }))
+    }
+
+    /// The same for its standard error alone.
+    pub(crate) fn open_stderr(output: &Output) -> io::Result<(Self, OwnedFd)> {
+        let (near, stderr) = Stream::to(output, Which::Stderr)?;
+        Ok((Self { streams: near.into_iter().collect() }, stderr))
     }
 
     /// What to wait for, at this time.
@@ -132,6 +124,23 @@ impl Relay {
 }
 
 impl Stream {
+    /// Makes what the program has for one of its streams, and what is read of that, if it is to be.
+    fn to(output: &Output, which: Which) -> io::Result<(Option<Self>, OwnedFd)> {
+        match (output, which) {
+            (Output::Log, _) => Self::open(which).map(|(near, far)| (Some(near), far)),
+            (Output::Inherit, Which::Stdout) => {
+                Ok((None, rustix::stdio::stdout().try_clone_to_owned()?))
+            }
+            (Output::Inherit, Which::Stderr) => {
+                Ok((None, rustix::stdio::stderr().try_clone_to_owned()?))
+            }
+            (Output::Discard, _) => {
+                let null = std::fs::OpenOptions::new().write(true).open("/dev/null");
+                Ok((None, null?.into()))
+            }
+        }
+    }
+
     fn open(which: Which) -> io::Result<(Self, OwnedFd)> {
         let (pipe, far) = pipe_with(PipeFlags::CLOEXEC)?;
         // The program's end blocks, as programs expect.

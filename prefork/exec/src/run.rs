@@ -2,18 +2,12 @@
 
 use std::{
     cell::RefCell,
-    io,
     os::fd::{AsFd, BorrowedFd},
     rc::Rc,
     time::{Duration, Instant},
 };
 
-use prefork::{Args, Child, EndAs, Exit, LogLevel, Result};
-use rustix::{
-    event::{PollFd, PollFlags, Timespec, poll},
-    io::Errno,
-    process::{Signal, WaitOptions, waitpid},
-};
+use prefork::{Args, Child, Exit, LogLevel, Result};
 
 use crate::{
     Identity, Program, ProgramFault, Sockets, Stdin, demand, inetd,
@@ -24,7 +18,8 @@ use crate::{
     observe::{Observation, Woken},
     output::Relay,
     ready::Readiness,
-    spawn::{Handed, Running, name_of},
+    spawn::Handed,
+    started::Started,
 };
 
 /// Has each child run `program`: sets [`after_init`](Args::after_init), [`child_init`](Args::child_init) and
@@ -105,21 +100,6 @@ struct Said {
     in_hand: Option<u32>,
 }
 
-/// What has come while it was waited for.
-#[derive(Debug, Default)]
-struct Came {
-    /// The end of the program.
-    end: bool,
-    /// That of the daemon.
-    cut: bool,
-    /// What the program reports.
-    report: bool,
-    /// What it prints.
-    output: bool,
-    /// The last of the other descriptors.
-    last: bool,
-}
-
 /// What all children know.
 #[derive(Debug)]
 struct Shared {
@@ -133,17 +113,12 @@ struct Shared {
 /// A program that runs, and all that the child knows of it.
 struct Run {
     shared: Rc<Shared>,
-    name: String,
-    process: Running,
-    pid: u32,
+    started: Started,
     /// Its processes.
     tree: Tree,
     lifeline: Lifeline,
-    relay: Relay,
     notify: NotifySocket,
     said: Said,
-    /// How it has ended, once it has.
-    exit: Option<Exit>,
 }
 
 impl Run {
@@ -160,28 +135,16 @@ impl Run {
             generation: child.generation(),
             client: None,
         };
-        let process = Running::start(&shared.program, sockets, &handed)?;
+        let started = Started::start(&shared.program, sockets, &handed, relay)?;
         drop(ends);
-        let pid = process.pid.as_raw_nonzero().get().unsigned_abs();
-        let name = name_of(&shared.program);
-        let tree = Tree::of(process.pid)?;
-        Ok(Self {
-            shared,
-            name,
-            process,
-            pid,
-            tree,
-            lifeline,
-            relay,
-            notify,
-            said: Said::default(),
-            exit: None,
-        })
+        let tree = Tree::of(started.process.pid)?;
+        Ok(Self { shared, started, tree, lifeline, notify, said: Said::default() })
     }
 
     /// Waits until it is ready to serve.
     fn until_ready(mut self, child: &mut Child, sockets: &Sockets) -> Result<Self> {
-        let mut readiness = Readiness::new(&self.shared.program, sockets, child.slot(), self.pid)?;
+        let pid = self.started.pid;
+        let mut readiness = Readiness::new(&self.shared.program, sockets, child.slot(), pid)?;
         let stop = child.stop_fd().try_clone_to_owned()?;
         let mut late = Some(Instant::now() + LATE);
         loop {
@@ -191,9 +154,8 @@ impl Run {
                 child.log(
                     LogLevel::Warn,
                     format_args!(
-                        "{} (pid {}) is not ready after {} s: {waits_for}",
-                        self.name,
-                        self.pid,
+                        "{} (pid {pid}) is not ready after {} s: {waits_for}",
+                        self.started.name,
                         LATE.as_secs(),
                     ),
                 );
@@ -204,23 +166,23 @@ impl Run {
             {
                 return Ok(self);
             }
-            let due = [readiness.due(), self.relay.due(now), late].into_iter().flatten().min();
-            let came = self.wait(due, [stop.as_fd()].into_iter().chain(readiness.fd()))?;
-            self.take_in(child, &came)?;
-            if let Some(exit) = self.exit {
+            let due = readiness.due().into_iter().chain(late).min();
+            let others: Vec<_> = [stop.as_fd()].into_iter().chain(readiness.fd()).collect();
+            let (_, ended) = self.wait(child, due, &others)?;
+            if let Some(exit) = ended {
                 // One that goes to the background by itself ends so.
                 let when = match exit {
                     Exit::Code(0) => " before it was ready: is it to stay in the foreground?",
                     Exit::Code(_) | Exit::Signal { .. } => " before it was ready",
                 };
-                return Err(self.ended(exit, when).into());
+                return Err(self.started.ended(exit).when(when).into());
             }
         }
     }
 
     /// Reports for it until it ends, or the child is asked to leave.
     fn watch(mut self, child: &mut Child, sockets: &Sockets) -> Result {
-        let label = format!("{}[{}]", self.name, self.pid);
+        let label = format!("{}[{}]", self.started.name, self.started.pid);
         let shared = Rc::clone(&self.shared);
         let program = &shared.program;
         let mut seen =
@@ -231,10 +193,10 @@ impl Run {
         loop {
             if leaving.is_none() && child.should_stop() {
                 let patience = self.shared.patience;
-                leaving = Some(Leaving::begin(program, &self.process, sockets, patience)?);
+                leaving = Some(Leaving::begin(program, &self.started.process, sockets, patience)?);
             }
             if let Some(leaving) = &mut leaving {
-                leaving.step(child, program, &self.process, sockets, seen.in_hand())?;
+                leaving.step(child, program, &self.started.process, sockets, seen.in_hand())?;
             }
             let now = Instant::now();
             seen.see(now, woken, child, &mut self.tree);
@@ -244,93 +206,41 @@ impl Run {
             if let Some(in_hand) = self.said.in_hand.take() {
                 seen.reported(now, Some(in_hand));
             }
-            let leaves = leaving.as_ref().and_then(Leaving::due);
-            let due = [self.relay.due(now), seen.due(), leaves].into_iter().flatten().min();
-            let asks = leaving.is_none().then(|| stop.as_fd());
-            let connections = seen.fd();
-            let came = self.wait(due, asks.into_iter().chain(connections))?;
+            let due = seen.due().into_iter().chain(leaving.as_ref().and_then(Leaving::due)).min();
+            let (asks, connections) = (leaving.is_none().then(|| stop.as_fd()), seen.fd());
+            let others: Vec<_> = asks.into_iter().chain(connections).collect();
+            let (is_last_ready, ended) = self.wait(child, due, &others)?;
             woken = match connections {
-                Some(_) if came.last => Woken::ByConnection,
+                Some(_) if is_last_ready => Woken::ByConnection,
                 Some(_) | None => Woken::ByOther,
             };
-            self.take_in(child, &came)?;
-            let Some(exit) = self.exit else { continue };
+            let Some(exit) = ended else { continue };
             let is_expected = leaving.as_ref().is_some_and(Leaving::is_ending);
             if let Some(leaving) = leaving.take() {
-                leaving.finish(child, program, &format!("{} (pid {})", self.name, self.pid));
+                leaving.finish(child, program, &self.started.to_string());
             }
-            return if is_expected { Ok(()) } else { Err(self.ended(exit, "").into()) };
+            return if is_expected { Ok(()) } else { Err(self.started.ended(exit).into()) };
         }
     }
 
-    /// Waits for the program, what it prints and reports, other descriptors, or until then.
-    fn wait<'a>(
-        &'a self,
+    /// Waits for the program, what it prints and reports, other descriptors, or until then, and takes in what has come.
+    /// Returns whether the last of the others is readable, and how the program has ended, if it has.
+    fn wait(
+        &mut self,
+        child: &mut Child,
         due: Option<Instant>,
-        others: impl Iterator<Item = BorrowedFd<'a>>,
-    ) -> io::Result<Came> {
-        let now = Instant::now();
-        let own = [self.process.fd(), self.lifeline.fd(), self.notify.fd()];
-        let mut fds: Vec<_> = own.into_iter().chain(self.relay.fds(now)).collect();
-        let before_others = fds.len();
-        fds.extend(others);
-        let mut fds: Vec<_> =
-            fds.iter().map(|fd| PollFd::from_borrowed_fd(*fd, PollFlags::IN)).collect();
-        let timeout = due.map(|due| round_up(due.saturating_duration_since(now)));
-        match poll(&mut fds, timeout.as_ref()) {
-            Ok(_) => {}
-            Err(Errno::INTR) => return Ok(Came::default()),
-            Err(errno) => return Err(errno.into()),
-        }
-        let has_come = |fd: &PollFd<'_>| !fd.revents().is_empty();
-        Ok(Came {
-            end: has_come(&fds[0]),
-            cut: has_come(&fds[1]),
-            report: has_come(&fds[2]),
-            output: fds[own.len()..before_others].iter().any(has_come),
-            last: fds.last().is_some_and(has_come),
-        })
-    }
-
-    /// Takes in what has happened. Asks nothing of what is known to be as it was, as this child wakes for little else.
-    fn take_in(&mut self, child: &mut Child, came: &Came) -> Result {
-        if came.cut && self.lifeline.is_cut() {
-            self.tree.refresh();
-            self.tree.signal(Signal::KILL)?;
-            let killed = Exit::Signal { number: Signal::KILL.as_raw(), core_dumped: false };
-            return Err(self.ended(killed, " with the daemon, which has ended").into());
-        }
-        let now = Instant::now();
-        if came.output {
-            self.relay.pass_on(child, self.pid, now);
-        }
-        while came.report
-            && let Some(report) = self.notify.read()?
-        {
+        others: &[BorrowedFd<'_>],
+    ) -> Result<(bool, Option<Exit>)> {
+        let others = [&[self.notify.fd()], others].concat();
+        let came = self.started.wait(&self.lifeline, due, &others)?;
+        let (has_report, is_last_ready) =
+            (came.others.first() == Some(&true), came.others.last() == Some(&true));
+        while has_report && let Some(report) = self.notify.read()? {
             self.said.ready |= report.ready;
             self.said.status = report.status.or(self.said.status.take());
             self.said.in_hand = report.in_hand.or(self.said.in_hand);
         }
-        // One that is traced is waited for by others too.
-        if came.end
-            && let Some((_, status)) = waitpid(Some(self.process.pid), WaitOptions::NOHANG)?
-        {
-            self.relay.finish(child, self.pid, now);
-            let number = status.terminating_signal();
-            self.exit = Some(match number {
-                Some(number) => Exit::Signal { number, core_dumped: false },
-                None => Exit::Code(status.exit_status().unwrap_or(1)),
-            });
-        }
-        Ok(())
+        let ended = self.started.take_in(child, &self.lifeline, &came)?;
+        Ok((is_last_ready, ended))
     }
-
-    fn ended(&self, exit: Exit, when: &str) -> EndAs {
-        EndAs::new(exit, format!("{} (pid {})", self.name, self.pid)).when(when)
-    }
-}
-
-/// As a timeout, which is not to end before the time has come.
-fn round_up(time: Duration) -> Timespec {
-    Timespec::try_from(time).unwrap_or(Timespec { tv_sec: 3600, tv_nsec: 0 })
 }
