@@ -71,7 +71,7 @@ impl Parent<'_> {
 
     /// Shows how far what was asked for has come.
     pub(super) fn show_on_board(&mut self, progress: Progress) {
-        let (now, reported) = (clock::now(), self.refusal.take());
+        let now = clock::now();
         if progress == Progress::Stopping {
             self.title.show_ending();
         }
@@ -80,7 +80,7 @@ impl Parent<'_> {
         match progress {
             Progress::SettingsRefused { by } => {
                 board.mark_refused_settings(pages, log);
-                board.about.reload_ended(now, refused(by, reported));
+                board.about.reload_ended(now, refused(by, &mut self.reported.settings));
             }
             Progress::ReloadFailed { generation } => {
                 board.mark_failed_rollout(generation, pages, log);
@@ -91,7 +91,7 @@ impl Parent<'_> {
             Progress::Reloaded => board.about.reload_ended(now, Outcome::Done),
             Progress::Probing => board.about.upgrading(now),
             Progress::UpgradeRefused { by } => {
-                board.about.upgrade_ended(now, refused(by, reported));
+                board.about.upgrade_ended(now, refused(by, &mut self.reported.program));
             }
             Progress::Resized { prefork, max_children } => board.about.size(prefork, max_children),
             Progress::Stopping => board.about.phase(Phase::Stopping),
@@ -103,10 +103,18 @@ impl Parent<'_> {
     }
 }
 
+/// Why settings, or a program, are about to be refused, for those who read the scoreboard. What ends beside a refusal takes
+/// nothing of it.
+#[derive(Debug, Default)]
+pub(super) struct Reported {
+    pub(super) settings: String,
+    pub(super) program: String,
+}
+
 /// Says why something was refused.
-fn refused(by: Refusal, reported: Option<String>) -> Outcome {
+fn refused(by: Refusal, reported: &mut String) -> Outcome {
     Outcome::Refused(match by {
-        Refusal::Reported => reported.unwrap_or_default(),
+        Refusal::Reported => std::mem::take(reported),
         Refusal::TimedOut { limit } => format!("it was not ready in {}", Span(limit)),
         Refusal::Busy { tried } => format!("the file has been written to for {}", Span(tried)),
     })

@@ -7,6 +7,7 @@ use prefork_daemonize::Readiness;
 
 use super::{
     Parent,
+    about::Reported,
     bare::Bare,
     bells,
     deaths::Deaths,
@@ -131,7 +132,7 @@ impl<'a> Parent<'a> {
             reopen_reason: String::new(),
             handover_of_logs: HandoverOfLogs::default(),
             log,
-            refusal: None,
+            reported: Reported::default(),
             runtime_files: parts.runtime_files,
         });
         parent.settle(&users, origin);

@@ -57,6 +57,7 @@ use crate::{
     system::clock::{self, Slept},
     system::os::{Shortage, Signals, Title, allowed_descriptors},
 };
+use about::Reported;
 use bare::Bare;
 pub(crate) use became::{Became, Over};
 pub(crate) use begin::{Basis, Parts, Pool};
@@ -130,8 +131,7 @@ pub(crate) struct Parent<'a> {
     /// Whether all children have gone over to the logs that were opened again.
     handover_of_logs: HandoverOfLogs,
     log: Log,
-    /// Why what was asked for is about to be refused, for those who read the scoreboard.
-    refusal: Option<String>,
+    reported: Reported,
     /// The last to go: sockets are closed before the pid file is removed.
     runtime_files: RuntimeFiles,
 }

@@ -55,7 +55,7 @@ impl Parent<'_> {
 
     fn refuse_settings(&mut self, now: Time, why: &str) {
         self.log.write(&ChangeMessage::ReloadRefused { reason: &why });
-        self.refusal = Some(why.to_owned());
+        why.clone_into(&mut self.reported.settings);
         self.supervisor.handle(now, Event::SettingsRefused);
     }
 

@@ -138,7 +138,7 @@ impl Parent<'_> {
 
     fn say_refused(&mut self, why: &str) {
         self.log.write(&ChangeMessage::UpgradeRefused { reason: &why });
-        self.refusal = Some(why.to_owned());
+        why.clone_into(&mut self.reported.program);
     }
 }
 

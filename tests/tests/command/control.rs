@@ -2,12 +2,15 @@
 
 use std::{
     fs,
+    io::Write,
     time::{Duration, Instant},
 };
 
 use nix::{
     fcntl::{FcntlArg, fcntl},
     libc,
+    sys::stat::Mode,
+    unistd::mkfifo,
 };
 use prefork::daemonize::PidFile;
 use prefork_tests::{
@@ -337,6 +340,34 @@ fn a_daemon_that_cannot_fork_says_so_everywhere() {
     allow(1024);
     wait_until(PATIENCE, "it is well again", || {
         !run(&scene, "status @pid", 0).stdout.contains("NOT WELL")
+    });
+    daemon.stop_in_order();
+}
+
+/// Why settings were refused is kept until it is shown, whatever is shown before it in the same moment.
+#[test]
+fn the_reason_of_a_refusal_outlives_what_is_shown_before_it() {
+    let scene = scene!();
+    let file = scene.path("hello.toml");
+    fs::write(&file, "[daemon]\nprefork = 2\n").expect("written");
+    let daemon = scene.hello().board().path("--config", "hello.toml").daemon();
+    fs::remove_file(&file).expect("removed");
+    mkfifo(&file, Mode::S_IRUSR | Mode::S_IWUSR).expect("made");
+    daemon.signal(Signal::HUP);
+    scene.wait_for_line("reading the settings again");
+    // Nobody opens it for writing before it is read, so the reader has begun.
+    let mut fifo = fs::OpenOptions::new().write(true).open(&file).expect("somebody reads");
+    daemon.signal(Signal::STOP);
+    daemon.signal(Signal::USR2);
+    fifo.write_all(b"[daemon]\nprefork = [\n").expect("written");
+    drop(fifo);
+    wait_until(PATIENCE, "it has read", || {
+        daemon.children().iter().any(prefork_tests::Process::is_zombie)
+    });
+    daemon.signal(Signal::CONT);
+    scene.wait_for_line("reload refused");
+    wait_until(PATIENCE, "the reason is shown", || {
+        run(&scene, "status --json @pid", 0).stdout.contains("\"reason\": \"settings ")
     });
     daemon.stop_in_order();
 }
