@@ -1,7 +1,9 @@
 //! The measurements, and the table.
 
 use std::{
-    env, fs,
+    env,
+    fs::{self, Permissions},
+    os::unix::{fs::PermissionsExt, process::CommandExt},
     path::Path,
     process::{Child, Command, ExitCode, Stdio},
     thread,
@@ -9,36 +11,33 @@ use std::{
 };
 
 use prefork_bench::proc::{children, schedstat};
+use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempDir;
 
 use crate::{load, server::LEFTOVER};
 
 const CLIENTS: usize = 16;
 const ACTIVATE: &str = "/usr/bin/systemd-socket-activate";
+const APACHE: &str = "/usr/sbin/apache2";
 
-/// A server, ended when dropped with all that it has started.
+/// A server, asked to end when dropped.
 struct Server {
     process: Child,
     address: String,
+    /// What Apache is configured by, and serves.
+    _files: Option<TempDir>,
 }
 
 impl Server {
     fn start(role: &str) -> Self {
         let number = role.bytes().fold(0_u32, |sum, byte| (sum * 31 + u32::from(byte)) % 250) + 1;
         let address = format!("127.0.19.{number}:18090");
-        let program = env::current_exe().expect("the path of this program");
-        let mut command = if role == "inetd" {
-            let mut command = Command::new(ACTIVATE);
-            command.args(["--listen", &address, "--accept", "--inetd", "-E"]);
-            command.arg("PREFORK_BENCH_ROLE=answer").arg(program);
-            command
-        } else {
-            let mut command = Command::new(program);
-            command.arg(&address).env("PREFORK_BENCH_ROLE", role);
-            command
-        };
-        let process =
-            command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("it starts");
-        let server = Self { process, address };
+        let files = (role == "apache").then(|| apache_files(&address));
+        let mut command = command(role, &address, files.as_ref().map(TempDir::path));
+        // Apache ends its whole group.
+        command.stdout(Stdio::null()).stderr(Stdio::null()).process_group(0);
+        let process = command.spawn().expect("it starts");
+        let server = Self { process, address, _files: files };
         let deadline = Instant::now() + Duration::from_secs(20);
         while load::ask(&server.address, "/").is_err() {
             assert!(Instant::now() < deadline, "{role} does not serve");
@@ -64,9 +63,56 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
+        let pid = Pid::from_child(&self.process);
+        let _ = kill_process(pid, Signal::TERM);
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while matches!(self.process.try_wait(), Ok(None)) {
+            if Instant::now() >= deadline {
+                let _ = self.process.kill();
+            }
+            thread::sleep(Duration::from_millis(1));
+        }
     }
+}
+
+fn command(role: &str, address: &str, files: Option<&Path>) -> Command {
+    let program = env::current_exe().expect("the path of this program");
+    if let Some(files) = files {
+        let mut command = Command::new(APACHE);
+        command.args(["-D", "FOREGROUND", "-f"]).arg(files.join("apache.conf"));
+        return command;
+    }
+    if role == "inetd" {
+        let mut command = Command::new(ACTIVATE);
+        command.args(["--listen", address, "--accept", "--inetd", "-E"]);
+        command.arg("PREFORK_BENCH_ROLE=answer").arg(program);
+        return command;
+    }
+    let mut command = Command::new(program);
+    command.arg(address).env("PREFORK_BENCH_ROLE", role);
+    command
+}
+
+/// Apache with a process for each connection, and spare ones as it has them unless told otherwise.
+fn apache_files(address: &str) -> TempDir {
+    let files = TempDir::new().expect("a directory");
+    let dir = files.path().display();
+    let modules = ["mpm_prefork", "authz_core", "mime", "dir"]
+        .map(|name| format!("LoadModule {name}_module /usr/lib/apache2/modules/mod_{name}.so\n"));
+    let user =
+        if rustix::process::geteuid().is_root() { "User www-data\nGroup www-data\n" } else { "" };
+    let conf = format!(
+        "{}{user}ServerName localhost\nListen {address}\nPidFile {dir}/pid\nErrorLog {dir}/errors\n\
+         DefaultRuntimeDir {dir}\nDocumentRoot {dir}\nDirectoryIndex index.txt\nKeepAlive Off\n\
+         TypesConfig /dev/null\nAddType text/plain .txt\nServerLimit 60\nMaxRequestWorkers 60\n\
+         MaxConnectionsPerChild 1\n",
+        modules.concat()
+    );
+    fs::write(files.path().join("apache.conf"), conf).expect("written");
+    fs::write(files.path().join("index.txt"), "hello\n").expect("written");
+    // Its children are another user.
+    fs::set_permissions(files.path(), Permissions::from_mode(0o755)).expect("it is ours");
+    files
 }
 
 pub(crate) fn main() -> ExitCode {
@@ -100,8 +146,13 @@ struct Row {
 fn rates(is_bench: bool) {
     let (rounds, time) = if is_bench { (3, 4.0) } else { (1, 0.2) };
     let time = Duration::from_secs_f64(time);
-    let roles = ["one-shot", "one-shot 200 huge", "one-shot 200", "pool", "forking", "inetd"];
-    let is_there = |role: &&str| *role != "inetd" || Path::new(ACTIVATE).exists();
+    let roles =
+        ["one-shot", "one-shot 200 huge", "one-shot 200", "pool", "forking", "inetd", "apache"];
+    let is_there = |role: &&str| match *role {
+        "inetd" => Path::new(ACTIVATE).exists(),
+        "apache" => Path::new(APACHE).exists(),
+        _ => true,
+    };
     let row = |role| Row { role, rates: Vec::new(), cpu: Vec::new(), waits: Vec::new(), failed: 0 };
     let mut rows: Vec<Row> = roles.into_iter().filter(is_there).map(row).collect();
     for round in 0..rounds {
