@@ -304,10 +304,22 @@ impl Activity {
 /// How much memory is in use at one moment.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Measured<'a> {
-    /// Of the whole pool; `None` if it has no limit, or that cannot be read.
+    /// Of the whole pool, as somebody counts it; `None` if nobody does, or it has no limit.
     pub pool: Option<PoolMemory>,
-    /// Of each child, in bytes, with all that it has started, if that was asked for. Who is missing is left alone.
+    /// Of each child in [`Supervisor::slots_to_weigh`](crate::Supervisor::slots_to_weigh), in bytes, with all that it has
+    /// started, if that was asked for or there is a limit that nobody else counts by. Who is missing is left alone.
     pub children: Option<&'a [(SlotId, u64)]>,
+    /// A limit by which nobody counts: what is in use is estimated from the children.
+    pub own: Option<OwnLimit>,
+}
+
+/// How much memory the pool may have, where nobody counts how much it has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OwnLimit {
+    /// That much, in bytes.
+    pub limit: u64,
+    /// How much of it the parent has resident, in bytes. Each child counts with what it has more than that.
+    pub parent: u64,
 }
 
 /// What is to be seen of a pool at one moment.

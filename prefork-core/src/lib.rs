@@ -96,7 +96,9 @@ pub use allowance::Allowance;
 pub use claims::{Claim, Implausible, RequestCount, Unclear, are_possible};
 pub use config::{Config, ConfigError, Descendants, LARGEST_POOL, Measuring, Pool, Reread};
 pub use error_chain::ErrorChain;
-pub use event::{Activity, Event, Exit, Generation, Measured, Observation, Request, SlotId};
+pub use event::{
+    Activity, Event, Exit, Generation, Measured, Observation, OwnLimit, Request, SlotId,
+};
 pub use hangups::{Hangup, HangupSender, Hangups, HangupsAtStart};
 pub(crate) use jitter::jittered;
 pub use jitter::jittered_count;

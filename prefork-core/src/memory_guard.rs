@@ -3,7 +3,8 @@
 //! Where the limit of a control group is reached, the kernel ends one of its processes, or all of them
 //! (`memory.oom.group`, which container platforms set). So the pool looks after itself: of children that have nothing to do
 //! the largest one is retired first, which loses nothing. If the pool grows all the same, the child that has grown
-//! most is ended, which loses what it has in hand, and nothing else.
+//! most is ended, which loses what it has in hand, and nothing else. Its memory counts as given back from then on, however
+//! long that takes on a busy machine: another one is ended only if that would not be enough.
 //!
 //! Looks come as often as the memory that is free could be used up at the most, and whoever grows slowly is given time.
 
@@ -30,8 +31,9 @@ const STALE: Duration = Duration::from_secs(2);
 /// Room is kept for what is added in so long: in which a look comes late, and a child ends.
 const REACTION: Duration = Duration::from_millis(100);
 
-/// For so long after one child was ended for it no other one is, unless it has gone.
-const ENDING: Duration = Duration::from_millis(200);
+/// Nobody is ended while what is free lasts for longer than that as fast as the children grow: a page that a child happens
+/// to use is no reason.
+const LASTS: Duration = Duration::from_secs(1);
 
 /// For so long after one child was retired for it no other one is, unless it has gone; and that is no sooner than this.
 const RETIRING: Duration = Duration::from_secs(1);
@@ -61,10 +63,18 @@ impl PoolMemory {
 
     /// Returns about how much a pool uses whose parent has so many bytes resident and its children so many each. What the
     /// parent has its children share, as far as nobody has written to it since they were forked.
-    #[must_use]
-    pub fn estimate(limit: u64, parent: u64, children: impl IntoIterator<Item = u64>) -> Self {
+    pub(crate) fn estimate(
+        limit: u64,
+        parent: u64,
+        children: impl IntoIterator<Item = u64>,
+    ) -> Self {
         let more = children.into_iter().map(|bytes| bytes.saturating_sub(parent));
         Self { used: more.fold(parent, u64::saturating_add), limit }
+    }
+
+    /// Returns the same with so much less in use.
+    const fn without(self, bytes: u64) -> Self {
+        Self { used: self.used.saturating_sub(bytes), ..self }
     }
 
     /// Whether there is so little left that it matters who has how much.
@@ -80,10 +90,29 @@ pub(crate) struct Weighed {
     pub(crate) serial: u64,
     /// In bytes.
     pub(crate) bytes: u64,
-    /// Whether it has worked and has nothing to do.
-    pub(crate) may_retire: bool,
-    /// Whether nobody has ended it by harder measures already.
-    pub(crate) may_end: bool,
+    pub(crate) standing: Standing,
+}
+
+/// What may be done with a child.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Standing {
+    /// It has worked and has nothing to do: it may be retired, or ended.
+    Idle,
+    /// It may be ended.
+    Busy,
+    /// It was killed, and its memory is on the way back.
+    Killed,
+    /// It was killed long ago, and is still there.
+    Unkillable,
+}
+
+impl Weighed {
+    const fn may_end(&self) -> bool {
+        match self.standing {
+            Standing::Idle | Standing::Busy => true,
+            Standing::Killed | Standing::Unkillable => false,
+        }
+    }
 }
 
 /// What follows from a look.
@@ -103,7 +132,8 @@ pub(crate) enum Finding {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct MemoryGuard {
     looks: VecDeque<Look>,
-    ended: Option<(u64, Time)>,
+    /// How little each child that is there was ever seen to have.
+    lowest: BTreeMap<u64, u64>,
     retired: Option<(u64, Time)>,
     /// Since when there is little left.
     short_since: Option<Time>,
@@ -116,6 +146,48 @@ struct Look {
     used: u64,
     /// What each child has had, if that was looked at.
     sizes: Option<BTreeMap<u64, u64>>,
+}
+
+impl Look {
+    /// Returns what was in use without what those who were killed since had of it.
+    fn used_by_others(&self, children: &[Weighed], least: u64) -> u64 {
+        let sizes = self.sizes.as_ref();
+        let size = |child: &Weighed| sizes?.get(&child.serial).copied();
+        let killed = children.iter().filter(|child| child.standing == Standing::Killed);
+        let theirs = killed.filter_map(size).map(|bytes| bytes.saturating_sub(least));
+        self.used.saturating_sub(sum(theirs))
+    }
+}
+
+/// What is to be known of children before one of them is chosen.
+#[derive(Clone, Copy, Debug)]
+struct Scene<'a> {
+    now: Time,
+    /// Without what is on the way back.
+    pool: PoolMemory,
+    children: &'a [Weighed],
+    /// What the smallest one has, which a new one will have too.
+    least: u64,
+}
+
+impl<'a> Scene<'a> {
+    fn of(now: Time, pool: PoolMemory, children: &'a [Weighed]) -> Self {
+        let stay = children.iter().filter(|child| child.may_end());
+        let least = stay.map(|child| child.bytes).min().unwrap_or(0);
+        let killed = children.iter().filter(|child| child.standing == Standing::Killed);
+        let returns = sum(killed.map(|child| child.bytes.saturating_sub(least)));
+        Self { now, pool: pool.without(returns), children, least }
+    }
+
+    /// Whether something would be won if this child went: one that has hardly more than its successor will have, which is
+    /// so much, gives nothing back.
+    const fn gives_back(&self, child: &Weighed, successor: u64) -> bool {
+        child.bytes >= successor.saturating_add(self.pool.limit / 256)
+    }
+}
+
+fn sum(bytes: impl Iterator<Item = u64>) -> u64 {
+    bytes.fold(0, u64::saturating_add)
 }
 
 impl MemoryGuard {
@@ -151,9 +223,10 @@ impl MemoryGuard {
             return Finding::Weigh;
         }
         self.looks.retain(|look| now.since(look.at) < STALE);
-        let growth = self.growth(now, pool.used);
         let finding = match children {
-            Some(children) if pool.is_worth_a_look() => self.choose(now, pool, growth, children),
+            Some(children) if pool.is_worth_a_look() => {
+                self.choose(&Scene::of(now, pool, children))
+            }
             Some(_) | None => Finding::Enough,
         };
         let is_short = pool.free() < near(pool, 0)
@@ -162,6 +235,12 @@ impl MemoryGuard {
         let sizes = children.map(|children| {
             children.iter().map(|child| (child.serial, child.bytes)).collect::<BTreeMap<_, _>>()
         });
+        if let Some(sizes) = &sizes {
+            let lowest = |(serial, bytes): (&u64, &u64)| {
+                (*serial, self.lowest.get(serial).map_or(*bytes, |lowest| *lowest.min(bytes)))
+            };
+            self.lowest = sizes.iter().map(lowest).collect();
+        }
         self.looks.push_back(Look { at: now, used: pool.used, sizes });
         // What is older than the window is needed once.
         while self.looks.get(1).is_some_and(|second| now.since(second.at) >= WINDOW) {
@@ -170,36 +249,24 @@ impl MemoryGuard {
         finding
     }
 
-    fn choose(
-        &mut self,
-        now: Time,
-        pool: PoolMemory,
-        growth: u64,
-        children: &[Weighed],
-    ) -> Finding {
-        let is_there = |serial| children.iter().any(|child| child.serial == serial);
-        let waits = |done: Option<(u64, Time)>, most| {
-            done.is_some_and(|(serial, at)| now.since(at) < most && is_there(serial))
-        };
-        if waits(self.ended, ENDING) {
-            return Finding::Enough;
-        }
+    fn choose(&mut self, scene: &Scene<'_>) -> Finding {
+        let &Scene { now, pool, children, least } = scene;
+        let growth = self.growth(scene);
         if pool.free() <= urgent(pool, growth)
-            && let Some(finding) = self.fastest(now, pool, children)
+            && let Some(finding) = self.fastest(scene, growth)
         {
-            if let Finding::End { serial, .. } = finding {
-                self.ended = Some((serial, now));
-            }
             return finding;
         }
-        let paced = self.retired.is_some_and(|(_, at)| now.since(at) < PACE);
-        if pool.free() > near(pool, growth) || paced || waits(self.retired, RETIRING) {
+        let is_there = |serial| children.iter().any(|child| child.serial == serial);
+        let waits = self.retired.is_some_and(|(serial, at)| {
+            now.since(at) < PACE || now.since(at) < RETIRING && is_there(serial)
+        });
+        if waits || pool.free() > near(pool, growth) {
             return Finding::Enough;
         }
-        // One that has hardly more than its successor will have gives nothing back.
-        let least = children.iter().map(|child| child.bytes).min().unwrap_or(0);
-        let gain = least.saturating_add(pool.limit / 256);
-        let idle = children.iter().filter(|child| child.may_retire && child.bytes >= gain);
+        let idle = children
+            .iter()
+            .filter(|child| child.standing == Standing::Idle && scene.gives_back(child, least));
         match idle.max_by_key(|child| (child.bytes, child.serial)) {
             Some(&Weighed { serial, bytes, .. }) => {
                 self.retired = Some((serial, now));
@@ -211,14 +278,16 @@ impl MemoryGuard {
 
     /// Finds the child that has grown most, or, where nobody has been weighed before, the largest one. None if
     /// the pool does not grow, or not by its children.
-    fn fastest(&self, now: Time, pool: PoolMemory, children: &[Weighed]) -> Option<Finding> {
+    fn fastest(&self, scene: &Scene<'_>, growth: u64) -> Option<Finding> {
+        let &Scene { now, pool, children, least } = scene;
         let before = self.looks.iter().find_map(|look| Some((look, look.sizes.as_ref()?)));
-        let may_end = children.iter().filter(|child| child.may_end);
+        let may_end = children.iter().filter(|child| child.may_end());
         let Some((look, sizes)) = before else {
             let largest = may_end.max_by_key(|child| (child.bytes, child.serial))?;
             let &Weighed { serial, bytes, .. } = largest;
             // With only a moment left there is none to see who grows.
-            let is_last = pool.free() <= pool.limit / 32;
+            let lasts = growth == 0 || pool.free() > in_time(growth, LASTS);
+            let is_last = pool.free() <= pool.limit / 32 && !lasts;
             return is_last.then_some(Finding::End {
                 serial,
                 bytes,
@@ -227,24 +296,39 @@ impl MemoryGuard {
             });
         };
         // One that has come since has what it has begun with, which is no growth: about as much as the smallest one has.
-        let least = children.iter().map(|child| child.bytes).min().unwrap_or(0);
-        let grew = may_end.map(|child| {
-            let before = sizes.get(&child.serial).copied().unwrap_or(least);
-            (child.bytes.saturating_sub(before), child)
-        });
-        let (grew, child) = grew.max_by_key(|(grew, child)| (*grew, child.serial))?;
+        let grew = |child: &Weighed| {
+            child.bytes.saturating_sub(sizes.get(&child.serial).copied().unwrap_or(least))
+        };
+        let all = sum(may_end.clone().map(grew));
+        let over = now.since(look.at);
+        // The pool may have grown by somebody who stands still right now, and is seen at one of the next looks.
+        let theirs = rate(all, over);
+        let is_theirs = look.used_by_others(children, least) < pool.used
+            && pool.free() <= urgent(pool, growth.min(theirs))
+            && pool.free() <= in_time(theirs, LASTS);
+        // In a pool of one, or where all grow alike, the smallest one says nothing of what a successor will have.
+        let begun =
+            |child: &Weighed| self.lowest.get(&child.serial).map_or(least, |it| *it.min(&least));
+        let worth_it =
+            may_end.filter(|child| grew(child) > 0 && scene.gives_back(child, begun(child)));
+        let child = worth_it.max_by_key(|child| (grew(child), child.serial))?;
         let &Weighed { serial, bytes, .. } = child;
-        let grows = pool.used > look.used && grew > 0;
-        grows.then(|| Finding::End { serial, bytes, grew, over: now.since(look.at) })
+        is_theirs.then(|| Finding::End { serial, bytes, grew: grew(child), over })
     }
 
     /// Returns by how many bytes a second the pool has grown of late.
-    fn growth(&self, now: Time, used: u64) -> u64 {
+    fn growth(&self, scene: &Scene<'_>) -> u64 {
+        let &Scene { now, pool, children, least } = scene;
         let Some(look) = self.looks.front() else { return 0 };
-        let over = now.since(look.at).max(SHORTEST).as_nanos();
-        let grew = u128::from(used.saturating_sub(look.used));
-        u64::try_from(grew * 1_000_000_000 / over).unwrap_or(u64::MAX)
+        let grew = pool.used.saturating_sub(look.used_by_others(children, least));
+        rate(grew, now.since(look.at))
     }
+}
+
+/// Returns how many bytes a second that is.
+fn rate(bytes: u64, over: Duration) -> u64 {
+    let rate = u128::from(bytes) * 1_000_000_000 / over.max(SHORTEST).as_nanos();
+    u64::try_from(rate).unwrap_or(u64::MAX)
 }
 
 /// How little may be free before a child is ended: no more than a quarter, whatever is foreseen.
@@ -258,7 +342,12 @@ fn near(pool: PoolMemory, growth: u64) -> u64 {
 }
 
 fn foreseen(growth: u64) -> u64 {
-    let bytes = u128::from(growth) * REACTION.as_nanos() / 1_000_000_000;
+    in_time(growth, REACTION)
+}
+
+/// Returns how many bytes so many a second are in that time.
+fn in_time(rate: u64, time: Duration) -> u64 {
+    let bytes = u128::from(rate) * time.as_nanos() / 1_000_000_000;
     u64::try_from(bytes).unwrap_or(u64::MAX)
 }
 
@@ -282,8 +371,8 @@ mod tests {
         let mut serial = 0;
         std::array::from_fn(|place| {
             serial += 1;
-            let (bytes, may_retire) = (sizes[place] * MB, idle[place]);
-            Weighed { serial, bytes, may_retire, may_end: true }
+            let standing = if idle[place] { Standing::Idle } else { Standing::Busy };
+            Weighed { serial, bytes: sizes[place] * MB, standing }
         })
     }
 
@@ -360,8 +449,95 @@ mod tests {
         let found = guard.look(at(20), pool(840), Some(&after));
         let over = Duration::from_millis(20);
         assert_eq!(found, Finding::End { serial: 3, bytes: 138 * MB, grew: 38 * MB, over });
-        // It is on its way.
-        assert_eq!(guard.look(at(40), pool(870), Some(&after)), Finding::Enough);
+    }
+
+    /// Seen on a busy machine, where an end took longer than any time that was set for it.
+    #[test]
+    fn nobody_else_is_ended_while_the_memory_of_one_that_was_killed_is_on_the_way_back() {
+        let mut guard = MemoryGuard::default();
+        let mut sizes = [700, 50, 50];
+        let _ = guard.look(at(0), pool(800), Some(&children(sizes, NONE)));
+        sizes[0] = 740;
+        let found = guard.look(at(20), pool(840), Some(&children(sizes, NONE)));
+        assert!(matches!(found, Finding::End { serial: 1, .. }), "{found:?}");
+        for ms in (25..5000).step_by(5) {
+            // The others use their memory, as they do.
+            let other = if ms % 10 == 0 { 1 } else { 2 };
+            sizes[other] += ms % 2;
+            let mut children = children(sizes, NONE);
+            children[0].standing = Standing::Killed;
+            let found = guard.look(at(ms), pool(1000), Some(&children));
+            assert_eq!(found, Finding::Enough, "after {ms} ms, with {sizes:?}");
+        }
+    }
+
+    #[test]
+    fn a_second_one_is_ended_at_once_if_the_end_of_the_first_is_not_enough() {
+        let mut guard = MemoryGuard::default();
+        let mut last = None;
+        for (ms, sizes) in [(0, [500, 300, 50]), (20, [520, 320, 50]), (25, [520, 330, 50])] {
+            let mut children = children(sizes, NONE);
+            if last.is_some() {
+                children[0].standing = Standing::Killed;
+            }
+            let used = sizes.iter().sum();
+            last = match guard.look(at(ms), pool(used), Some(&children)) {
+                Finding::End { serial, .. } => Some(serial),
+                Finding::Enough | Finding::Weigh | Finding::Retire { .. } => None,
+            };
+        }
+        assert_eq!(last, None, "520 MB of 900 are on the way back");
+        // They have been used up since.
+        for (ms, size) in [(250, 650), (270, 750), (275, 770)] {
+            let mut children = children([200, size, 50], NONE);
+            children[0].standing = Standing::Killed;
+            let found = guard.look(at(ms), pool(250 + size), Some(&children));
+            let is_ended = matches!(found, Finding::End { serial: 2, .. });
+            assert_eq!(is_ended, size >= 750, "{found:?} with {size}");
+        }
+    }
+
+    /// Seen on a busy machine: the one that ate everything was not running.
+    #[test]
+    fn a_page_that_somebody_uses_is_no_reason_while_the_one_that_grows_stands_still() {
+        let mut guard = MemoryGuard::default();
+        // By what was in use before anybody was weighed the pool grows fast.
+        assert_eq!(guard.look(at(0), pool(400), None), Finding::Enough);
+        let before = children([700, 60, 50], NONE);
+        assert_eq!(guard.look(at(15), pool(820), Some(&before)), Finding::Enough);
+        let page = 4096;
+        let mut after = before;
+        after[1].bytes += page;
+        let used = PoolMemory { used: 820 * MB + page, limit: LIMIT };
+        assert_eq!(guard.look(at(24), used, Some(&after)), Finding::Enough);
+        after[0].bytes += 40 * MB;
+        let found = guard.look(at(30), pool(861), Some(&after));
+        assert!(matches!(found, Finding::End { serial: 1, .. }), "{found:?}");
+    }
+
+    #[test]
+    fn a_pool_that_has_more_than_it_may_loses_nobody_for_a_page() {
+        let mut guard = MemoryGuard::default();
+        let mut children = children([500, 400, 300], NONE);
+        let mut used = 1300 * MB;
+        for ms in (0..2000).step_by(10) {
+            let found = guard.look(at(ms), PoolMemory { used, limit: LIMIT }, Some(&children));
+            assert_eq!(found, Finding::Enough, "after {ms} ms");
+            if ms % 100 == 0 {
+                children[2].bytes += 4096;
+                used += 4096;
+            }
+        }
+    }
+
+    #[test]
+    fn a_child_that_is_alone_is_ended_when_it_grows() {
+        let mut guard = MemoryGuard::default();
+        let found = [700, 780, 860, 940].map(|megabytes| {
+            let child = Weighed { serial: 1, bytes: megabytes * MB, standing: Standing::Busy };
+            guard.look(at(megabytes), pool(megabytes + 20), Some(&[child]))
+        });
+        assert!(matches!(found, [_, _, _, Finding::End { serial: 1, .. }]), "{found:?}");
     }
 
     #[test]
@@ -396,10 +572,16 @@ mod tests {
 
     #[test]
     fn with_only_a_moment_left_the_largest_is_ended_unseen() {
-        let mut guard = MemoryGuard::default();
         let same = children([100, 800, 100], NONE);
-        let found = guard.look(at(0), pool(1000), Some(&same));
-        assert!(matches!(found, Finding::End { serial: 2, grew: 0, .. }), "{found:?}");
+        for (before, is_ended) in [(Some(700), true), (None, false)] {
+            let mut guard = MemoryGuard::default();
+            if let Some(before) = before {
+                let _ = guard.look(at(0), pool(before), None);
+            }
+            let found = guard.look(at(80), pool(1000), Some(&same));
+            let found = matches!(found, Finding::End { serial: 2, grew: 0, .. });
+            assert_eq!(found, is_ended, "{before:?} before");
+        }
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, iter, time::Duration};
 
 use prefork_core::{
     Action, Activity, ChildNotice, Config, Event, Exit, Measured, Measuring, Notice, Observation,
-    Pool, PoolMemory, PoolNotice, Request, SlotId, Supervisor, Time, Verdict,
+    OwnLimit, Pool, PoolMemory, PoolNotice, Request, SlotId, Supervisor, Time, Verdict,
 };
 use proptest::prelude::*;
 
@@ -15,12 +15,18 @@ const fn ms(ms: u64) -> Duration {
     Duration::from_millis(ms)
 }
 
+fn now_in_ms(now: Time) -> u128 {
+    now.since(Time::ZERO).as_millis()
+}
+
 /// A child of the world.
 #[derive(Clone, Copy, Debug)]
 struct Child {
     bytes: u64,
     /// How many bytes it takes in a millisecond while it is at work.
     grows: u64,
+    /// How much it has for a while.
+    breath: u64,
     busy: Option<Time>,
     idle: Time,
     /// Whether it is to leave, and when it will have gone.
@@ -34,12 +40,18 @@ struct World {
     now: Time,
     children: BTreeMap<SlotId, Child>,
     limit: Option<u64>,
+    /// Whether somebody counts what is in use.
+    is_counted: bool,
     /// What the parent and others have of it.
     others: u64,
     /// What a new child has.
     fresh: u64,
     /// How long after they are due looks come, and how long a killed child takes to go.
     late: Duration,
+    /// How much longer a killed child takes to give its memory back.
+    lingers: Duration,
+    /// How many bytes each child at work uses in a millisecond for a while, and then gives back.
+    breathes: u64,
     armed: bool,
     notices: Vec<Notice>,
     retired: Vec<u32>,
@@ -57,9 +69,12 @@ impl World {
             now: Time::after_origin(Duration::from_secs(1000)),
             children: BTreeMap::new(),
             limit: Some(1024 * MB),
+            is_counted: true,
             others: 20 * MB,
             fresh: 5 * MB,
             late: Duration::ZERO,
+            lingers: Duration::ZERO,
+            breathes: 0,
             armed: false,
             notices: Vec::new(),
             retired: Vec::new(),
@@ -112,8 +127,16 @@ impl World {
         let end = self.now + time;
         while self.now < end {
             self.now = self.now + ms(1);
-            for child in self.children.values_mut() {
-                child.bytes += if child.goes.is_none() { child.grows } else { 0 };
+            // All breathe alike, which is the worst.
+            let is_in = now_in_ms(self.now) % 128 < 64;
+            for child in self.children.values_mut().filter(|child| child.goes.is_none()) {
+                child.bytes += child.grows;
+                if child.busy.is_some() && is_in {
+                    child.bytes += self.breathes;
+                    child.breath += self.breathes;
+                } else {
+                    child.bytes -= std::mem::take(&mut child.breath);
+                }
             }
             self.most = self.most.max(self.used());
             let now = self.now;
@@ -141,8 +164,8 @@ impl World {
         match action {
             Action::Spawn { slot, .. } => {
                 let (bytes, idle) = (self.fresh, now);
-                let child =
-                    Child { bytes, grows: 0, busy: None, idle, goes: None, is_asked: false };
+                let (busy, goes, is_asked) = (None, None, false);
+                let child = Child { bytes, grows: 0, breath: 0, busy, idle, goes, is_asked };
                 self.children.insert(slot, child);
                 self.supervisor.handle(now, Event::Spawned { slot, pid: 100 + slot.0 });
                 self.supervisor.handle(now, Event::Ready { slot });
@@ -158,7 +181,7 @@ impl World {
             Action::Kill { slot } => {
                 self.killed.push(slot.0);
                 let child = self.children.get_mut(&slot).expect("a child");
-                child.goes = child.goes.or(Some(now + self.late + ms(1)));
+                child.goes = child.goes.or(Some(now + self.late + self.lingers + ms(1)));
             }
             Action::Observe => {
                 let activity = |child: &Child| match child.busy {
@@ -171,11 +194,14 @@ impl World {
             }
             Action::Measure { children } => {
                 self.measures.push(children);
-                let sizes: Vec<_> =
-                    self.children.iter().map(|(slot, child)| (*slot, child.bytes)).collect();
-                let pool = self.limit.map(|limit| PoolMemory { used: self.used(), limit });
-                let children = children.then_some(sizes.as_slice());
-                self.supervisor.measured(now, &Measured { pool, children });
+                let slots = self.supervisor.slots_to_weigh();
+                let bytes = |slot: SlotId| Some((slot, self.children.get(&slot)?.bytes));
+                let sizes: Vec<_> = slots.filter_map(bytes).collect();
+                let limit = |counted| self.limit.filter(|_| self.is_counted == counted);
+                let pool = limit(true).map(|limit| PoolMemory { used: self.used(), limit });
+                let own = limit(false).map(|limit| OwnLimit { limit, parent: self.others });
+                let children = (children || own.is_some()).then_some(sizes.as_slice());
+                self.supervisor.measured(now, &Measured { pool, children, own });
             }
             Action::ArmNudge => self.armed = true,
             Action::Log(notice) => self.notices.push(notice),
@@ -370,20 +396,23 @@ proptest! {
         children in 2u32..40,
         rate in 1u64..1500,
         late in 0u64..8,
+        lingers in 0u64..4000,
+        breathes in 0u64..512,
         begins in 0u64..2000,
+        is_counted in any::<bool>(),
     ) {
         let mut world = World::new(children, children, Measuring::Guard);
-        world.limit = Some(limit * MB);
+        (world.limit, world.is_counted) = (Some(limit * MB), is_counted);
         let each = limit * full / 100 / u64::from(children);
         (world.others, world.fresh) = (0, each * MB);
         world.have(iter::repeat_n(each, children as usize));
-        world.late = ms(late);
+        (world.late, world.lingers, world.breathes) = (ms(late), ms(lingers), breathes);
         for slot in 1..children {
             world.begin(slot, 0);
         }
         world.run(ms(begins));
         world.begin(0, rate * MB / 1000);
-        let all = Duration::from_millis(limit * 1000 / rate + 3000);
+        let all = Duration::from_millis(limit * 1000 / rate + 3000 + lingers);
         world.run(all);
         prop_assert_eq!(&world.killed, &[0], "{:?}", world.notices);
         prop_assert!(world.most < limit * MB, "{} of {} MB", world.most / MB, limit);

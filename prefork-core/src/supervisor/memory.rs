@@ -11,9 +11,10 @@ use std::{collections::BTreeMap, time::Duration};
 
 use super::{Phase, Supervisor};
 use crate::{
-    Action, ChildNotice, Measured, Measuring, Notice, PoolMemory, PoolNotice, Rung, SlotId, Time,
-    memory_guard::{Finding, MemoryGuard, Weighed},
-    slots::Stage,
+    Action, ChildNotice, Measured, Measuring, Notice, OwnLimit, PoolMemory, PoolNotice, Rung,
+    SlotId, Time,
+    memory_guard::{Finding, MemoryGuard, Standing, Weighed},
+    slots::{Child, Stage},
 };
 
 /// For so long the sizes of children that have nothing to do are good enough to choose by.
@@ -63,19 +64,39 @@ impl Supervisor {
         }
         self.memory.asked = false;
         if let Some(children) = measured.children {
-            let serial = |slot: SlotId| self.slots.get(slot).map(|child| child.serial);
-            let sizes = children.iter().filter_map(|(slot, bytes)| Some((serial(*slot)?, *bytes)));
-            self.memory.sizes = sizes.collect();
+            self.note_sizes(children);
             self.memory.weighed = Some(now);
         }
+        let own = measured.own.map(|OwnLimit { limit, parent }| {
+            PoolMemory::estimate(limit, parent, self.memory.sizes.values().copied())
+        });
         if matches!(self.phase, Phase::Serving) {
-            match measured.pool {
+            match measured.pool.into_iter().chain(own).reduce(PoolMemory::tighter) {
                 Some(pool) => self.guard(now, pool, measured.children.is_some()),
                 None => self.memory.look_at = None,
             }
             self.shrink_weighed(now);
         }
         self.decide(now);
+    }
+
+    /// Returns the slots of the children that an [`Action::Measure`] with children asks for, lowest first. Those that were
+    /// killed are left alone: whoever looks at the last moment of one may have to give its memory back.
+    pub fn slots_to_weigh(&self) -> impl Iterator<Item = SlotId> {
+        let weighed =
+            self.slots.iter().filter(|(_, child)| standing(child, false) != Standing::Killed);
+        weighed.map(|(slot, _)| slot)
+    }
+
+    /// Takes in how much each child has. Who was killed has what it had at last, until it has gone.
+    fn note_sizes(&mut self, children: &[(SlotId, u64)]) {
+        let killed =
+            self.slots.iter().filter(|(_, child)| standing(child, false) == Standing::Killed);
+        let killed = killed
+            .filter_map(|(_, child)| Some((child.serial, *self.memory.sizes.get(&child.serial)?)));
+        let serial = |slot: SlotId| self.slots.get(slot).map(|child| child.serial);
+        let sizes = children.iter().filter_map(|(slot, bytes)| Some((serial(*slot)?, *bytes)));
+        self.memory.sizes = sizes.chain(killed).collect();
     }
 
     /// Takes in that memory is short, as the kernel says.
@@ -184,12 +205,7 @@ impl Supervisor {
         let knows_idle = self.watch.is_some();
         let weighed = self.slots.iter().filter_map(|(_, child)| {
             let bytes = *self.memory.sizes.get(&child.serial)?;
-            let (may_retire, may_end) = match child.stage {
-                Stage::Serving => (knows_idle && child.worked && child.eighths == 0, true),
-                Stage::Starting | Stage::Entered { .. } | Stage::Spent => (false, true),
-                Stage::Leaving { ladder } => (false, ladder.rung() < Rung::Kill),
-            };
-            Some(Weighed { serial: child.serial, bytes, may_retire, may_end })
+            Some(Weighed { serial: child.serial, bytes, standing: standing(child, knows_idle) })
         });
         weighed.collect()
     }
@@ -262,5 +278,18 @@ impl Supervisor {
             self.measure(true);
         }
         known
+    }
+}
+
+/// What may be done with a child, where it is known who has nothing to do or not.
+const fn standing(child: &Child, knows_idle: bool) -> Standing {
+    match child.stage {
+        Stage::Serving if knows_idle && child.worked && child.eighths == 0 => Standing::Idle,
+        Stage::Serving | Stage::Starting | Stage::Entered { .. } | Stage::Spent => Standing::Busy,
+        Stage::Leaving { .. } if child.unkillable => Standing::Unkillable,
+        Stage::Leaving { ladder } => match ladder.rung() {
+            Rung::Retire | Rung::Interrupt | Rung::Abort => Standing::Busy,
+            Rung::Kill => Standing::Killed,
+        },
     }
 }

@@ -503,7 +503,7 @@ impl World {
         let sizes: Vec<_> =
             self.children.iter().map(|(slot, child)| (*slot, child.serial * 7919 % 100)).collect();
         let children = children.then_some(sizes.as_slice());
-        self.supervisor.measured(self.now, &Measured { pool: None, children });
+        self.supervisor.measured(self.now, &Measured { children, ..Measured::default() });
     }
 
     fn answer_probe(&mut self) {

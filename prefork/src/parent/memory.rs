@@ -1,6 +1,6 @@
 //! How much memory the pool and its children have, measured when the supervisor wants to know.
 
-use prefork_core::{Config, Descendants, Measured, Measuring, PoolMemory, SlotId};
+use prefork_core::{Config, Descendants, Measured, Measuring, OwnLimit, SlotId};
 
 use super::Parent;
 use crate::{
@@ -105,22 +105,22 @@ impl Parent<'_> {
         *leaf = Some(prepared.unwrap_or(Leaf::Data(limit)));
     }
 
-    /// Measures how much memory is in use, and of each child if that is wanted.
+    /// Measures how much memory is in use, and of each child if that is wanted or nobody else counts it.
     pub(super) fn measure(&mut self, children: bool) {
-        let own = self.settings.in_force.live.memory_limit;
-        let sizes = (children || own.is_some()).then(|| self.weigh());
-        let own = own.zip(sizes.as_deref()).and_then(|(limit, sizes)| {
-            let parent = self.memory.sizes.resident(std::process::id())?;
-            Some(PoolMemory::estimate(limit, parent, sizes.iter().map(|(_, bytes)| *bytes)))
+        let limit = self.settings.in_force.live.memory_limit;
+        let sizes = (children || limit.is_some()).then(|| self.weigh());
+        let own = limit.and_then(|limit| {
+            Some(OwnLimit { limit, parent: self.memory.sizes.resident(std::process::id())? })
         });
-        let pool = self.memory.limits.read().into_iter().chain(own).reduce(PoolMemory::tighter);
-        let measured = Measured { pool, children: sizes.as_deref().filter(|_| children) };
+        let measured =
+            Measured { pool: self.memory.limits.read(), children: sizes.as_deref(), own };
         self.supervisor.measured(clock::now(), &measured);
     }
 
     fn weigh(&mut self) -> Vec<(SlotId, u64)> {
         let (table, sizes) = (&self.table, &mut self.memory.sizes);
-        let pids = self.supervisor.slots().filter_map(|slot| Some((slot, table.pid(slot)?)));
+        let pids =
+            self.supervisor.slots_to_weigh().filter_map(|slot| Some((slot, table.pid(slot)?)));
         pids.filter_map(|(slot, pid)| Some((slot, sizes.of_tree(pid)?))).collect()
     }
 }
