@@ -4,7 +4,7 @@ use std::{
     net::SocketAddr,
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     thread::{self, JoinHandle},
 };
@@ -15,6 +15,7 @@ use crate::get;
 #[derive(Debug)]
 pub struct Load {
     stop: Arc<AtomicBool>,
+    answered: Arc<AtomicUsize>,
     clients: Vec<JoinHandle<Tally>>,
 }
 
@@ -76,12 +77,19 @@ impl Load {
 
     fn ask(clients: usize, requests: usize, address: SocketAddr, question: &Question) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
+        let answered = Arc::new(AtomicUsize::new(0));
         let client = |client| {
-            let (stop, question) = (stop.clone(), question.clone());
-            thread::spawn(move || question.ask(client, requests, address, &stop))
+            let (stop, answered, question) = (stop.clone(), answered.clone(), question.clone());
+            thread::spawn(move || question.ask(client, requests, address, &stop, &answered))
         };
         let clients = (0..clients).map(client).collect();
-        Self { stop, clients }
+        Self { stop, answered, clients }
+    }
+
+    /// Returns how many requests were answered so far, by all clients.
+    #[must_use]
+    pub fn answered(&self) -> usize {
+        self.answered.load(Ordering::Relaxed)
     }
 
     /// Lets every client finish the request in hand, and returns what they have seen.
@@ -122,7 +130,14 @@ impl Drop for Load {
 }
 
 impl Question {
-    fn ask(&self, client: usize, requests: usize, address: SocketAddr, stop: &AtomicBool) -> Tally {
+    fn ask(
+        &self,
+        client: usize,
+        requests: usize,
+        address: SocketAddr,
+        stop: &AtomicBool,
+        answered: &AtomicUsize,
+    ) -> Tally {
         let mut tally = Tally::default();
         for number in 0..requests {
             if stop.load(Ordering::Relaxed) {
@@ -135,6 +150,7 @@ impl Question {
             match get(address, &path) {
                 Ok(reply) if reply.status == 200 && self.is_right(&reply.body) => {
                     tally.answered += 1;
+                    answered.fetch_add(1, Ordering::Relaxed);
                 }
                 Ok(reply) => tally.failures.push(format!("{reply:?}")),
                 Err(error) => tally.failures.push(error.to_string()),

@@ -24,11 +24,18 @@ fn pool<'a>(scene: &'a Scene, args: &[&str], prelude: &str) -> Daemon<'a> {
     daemon
 }
 
+/// Others are answered from now on, too.
+fn wait_for_answers(load: &Load) {
+    let before = load.answered();
+    wait_until(PATIENCE, "requests are answered", || load.answered() >= before + 25);
+}
+
 /// One request eats everything while others are answered: it alone is lost, with its child, and the parent says which.
 fn assert_it_costs_one_request(scene: &Scene, daemon: &Daemon<'_>) {
     let before = daemon.living();
     let load = Load::start(4, scene.address(), "/sleep/5");
     for round in 1..=3 {
+        wait_for_answers(&load);
         let request = InHand::at(scene.address(), "/devour");
         let victim = request.worker().pid;
         request.answer().expect_err("nobody can answer it");
@@ -42,11 +49,14 @@ fn assert_it_costs_one_request(scene: &Scene, daemon: &Daemon<'_>) {
         daemon.wait_for_children(PATIENCE, CHILDREN, &[victim]);
         assert_eq!(scene.logged("; killed, before"), round, "{}", scene.read("error.log"));
     }
+    wait_for_answers(&load);
     let tally = load.stop();
     assert_eq!(tally.failures, [""; 0], "of {} answered", tally.answered);
-    assert!(tally.answered > 100, "{}", tally.answered);
     let line = scene.lines_with("error.log", "; killed, before").remove(0);
-    assert!(line.contains("has grown by") && line.contains("a request of 127.0.0.1:"), "{line}");
+    // Where the parent was late, it has never been measured before.
+    let why = ["has grown by", "is the largest"];
+    assert!(why.iter().any(|why| line.contains(why)), "{line}");
+    assert!(line.contains("a request of 127.0.0.1:"), "{line}");
     // Idle ones may have gone before, which loses nothing.
     let retired = scene.logged("is the largest idle one");
     let stay = daemon.living().iter().filter(|pid| before.contains(pid)).count();
@@ -126,6 +136,7 @@ const CHILD_LIMIT: [&str; 2] = ["--child-memory-limit", "65536"];
 fn assert_each_costs_one_request(scene: &Scene, daemon: &Daemon<'_>, line: &str) {
     let load = Load::start(4, scene.address(), "/sleep/5");
     for _ in 0..3 {
+        wait_for_answers(&load);
         let request = InHand::at(scene.address(), "/devour");
         let victim = request.worker().pid;
         request.answer().expect_err("nobody can answer it");
@@ -134,9 +145,9 @@ fn assert_each_costs_one_request(scene: &Scene, daemon: &Daemon<'_>, line: &str)
         assert!(lines.iter().any(|it| it.contains(line)), "{lines:?}");
         daemon.wait_for_children(PATIENCE, CHILDREN, &[victim]);
     }
+    wait_for_answers(&load);
     let tally = load.stop();
     assert_eq!(tally.failures, [""; 0], "of {} answered", tally.answered);
-    assert!(tally.answered > 100, "{}", tally.answered);
 }
 
 #[test]
