@@ -47,7 +47,8 @@ impl IsolationFault {
 }
 
 fn names() -> String {
-    Layer::ALL.map(Layer::name).join(", ")
+    // Not as an array: for one of so many constants LLVM takes minutes to work out the joined text.
+    Layer::ALL.iter().map(|layer| layer.name()).collect::<Vec<_>>().join(", ")
 }
 
 impl Isolation {
