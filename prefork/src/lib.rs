@@ -48,7 +48,7 @@ pub mod docs;
 #[cfg(feature = "serde")]
 pub use args::Setting;
 pub use args::{Args, Settings, SettingsError};
-pub use child::{Child, InFlight, InHand, Lent, Listener, Requests, TryAccept};
+pub use child::{Child, InFlight, InHand, Lent, Listener, Requests, TryAccept, Waited};
 pub use disconnect::{Disconnect, DisconnectHandler, OnDisconnect};
 pub use error::{ArgsError, BoxError, Fault, Lines, Result, RunError, exit_code};
 pub use hooks::{ChildExit, EndAs, HungChild};

@@ -241,6 +241,7 @@ fn a_copy_of_a_child_takes_no_work_and_leaves() {
         ("stop_fd", &["stop_fd: 1"]),
         ("reports", &["extend_deadline: Err(", "scoreboard: false"]),
         ("in_flight", &["in hand: 0", "still in hand: 0"]),
+        ("wait_readable", &["wait_readable: Err("]),
     ] {
         let scene = scene!();
         let copied = family(&scene).args(["--prefork", "1", "--copy-uses", uses]);

@@ -20,6 +20,7 @@ mod single;
 mod starvation;
 mod stop;
 mod try_accept;
+mod wait_readable;
 mod work;
 
 use std::{io, os::fd::BorrowedFd, time::Duration};
@@ -41,6 +42,7 @@ pub use requests::Requests;
 use starvation::Starvation;
 pub(crate) use stop::{By, Stop, stops};
 pub use try_accept::TryAccept;
+pub use wait_readable::Waited;
 pub(crate) use work::Work;
 
 use crate::{
@@ -55,7 +57,8 @@ use crate::{
 /// What a main loop knows of the process it runs in, and how it takes work.
 ///
 /// Using any of [`accept`](Self::accept), [`accept_fd`](Self::accept_fd), [`try_accept`](Self::try_accept), [`lend`](Self::lend),
-/// [`replaced_after`](Self::replaced_after), [`should_stop`](Self::should_stop) and [`stop_fd`](Self::stop_fd) promises that the loop leaves when it is asked to: from then on
+/// [`replaced_after`](Self::replaced_after), [`should_stop`](Self::should_stop), [`stop_fd`](Self::stop_fd) and
+/// [`wait_readable`](Self::wait_readable) promises that the loop leaves when it is asked to: from then on
 /// `SIGTERM` asks, and no longer ends the process. A loop that breaks the promise is ended after
 /// [`graceful_timeout`](crate::Args::graceful_timeout).
 ///
@@ -192,32 +195,8 @@ impl Child {
     /// next one comes, which is then counted and has all its time (see
     /// [`request_timeout`](crate::Args::request_timeout)); or go back to [`accept`](Self::accept) to close.
     /// Meanwhile the child can take no other connection, so for the size of the pool it counts as busy.
-    /// Limit how long that lasts, and leave soon when [`should_stop`](Self::should_stop).
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # use prefork::Args;
-    /// # use std::{io, net::TcpStream};
-    /// # fn read_request(_: &mut TcpStream) -> io::Result<Option<String>> { Ok(None) }
-    /// # fn answer(_: &mut TcpStream, _: &str) -> io::Result<()> { Ok(()) }
-    /// let args = Args::new()
-    ///     .after_init(|init| Ok(init.listen("127.0.0.1:0")?))
-    ///     .main_loop(|child, listener| {
-    ///         while let Some((mut connection, _peer)) = child.accept(listener)? {
-    ///             // With a time limit for reading, so that silent clients do not keep children.
-    ///             while let Ok(Some(request)) = read_request(&mut connection) {
-    ///                 child.busy(&request);
-    ///                 if answer(&mut connection, &request).is_err() || child.should_stop() {
-    ///                     break;
-    ///                 }
-    ///                 child.keep_alive();
-    ///             }
-    ///         }
-    ///         Ok(())
-    ///     });
-    /// # drop(args);
-    /// ```
+    /// Wait for the next request by [`wait_readable`](Self::wait_readable), which limits how long that lasts, and leaves at once
+    /// when the child is asked to: there is an example.
     pub fn keep_alive(&mut self) {
         if self.is_copy() {
             return;

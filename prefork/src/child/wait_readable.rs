@@ -1,0 +1,140 @@
+//! Waiting for the next request on a connection that is kept, or for the request to leave.
+
+use std::{
+    io,
+    os::fd::{AsFd, BorrowedFd},
+    time::Duration,
+};
+
+use rustix::{
+    event::{PollFd, PollFlags, Timespec, poll},
+    io::Errno,
+};
+
+use super::Child;
+use crate::{
+    sys::refused::Refusable,
+    system::clock,
+    system::os::{Source, Stale},
+};
+
+/// What [`Child::wait_readable`] has waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[must_use = "what is to be done depends on it"]
+pub enum Waited {
+    /// Something can be read, be it the end of the connection or its failure.
+    Readable,
+    /// The child has been asked to leave, and nothing can be read.
+    Stop,
+    /// The time is over, and nothing can be read.
+    TimedOut,
+}
+
+impl Child {
+    /// Waits until something can be read from `connection`, the child is asked to leave, or so much time has passed.
+    ///
+    /// For connections that are kept between two requests, after [`keep_alive`](Self::keep_alive): a child that waits in
+    /// `read(2)` leaves when the client sends something or a time limit for reading is over, and so long a reload takes. Here it
+    /// leaves at once. What the client has sent by then can be read first: it is answered, with word that the connection
+    /// will be closed (`Connection: close`).
+    ///
+    /// The kernel is asked. So look first into what was read ahead, as by a `BufReader`, or decrypted. A client that sends
+    /// slowly still takes a time limit for reading.
+    ///
+    /// # Errors
+    ///
+    /// Fails if `connection` cannot be waited for (see `poll(2)`), or the child cannot set up its own waiting; and in a copy
+    /// of the child.
+    ///
+    /// # Signals
+    ///
+    /// As with [`accept`](Self::accept). Other signals that are handled do not end it.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use prefork::{Args, Waited};
+    /// # use std::{io, net::TcpStream, time::Duration};
+    /// # fn read_request(_: &mut TcpStream) -> io::Result<Option<String>> { Ok(None) }
+    /// # fn answer(_: &mut TcpStream, _: &str, _is_last: bool) -> io::Result<()> { Ok(()) }
+    /// const KEPT_FOR: Duration = Duration::from_secs(60);
+    ///
+    /// let args = Args::new()
+    ///     .after_init(|init| Ok(init.listen("127.0.0.1:0")?))
+    ///     .main_loop(|child, listener| {
+    ///         while let Some((mut connection, _peer)) = child.accept(listener)? {
+    ///             while child.wait_readable(&connection, KEPT_FOR)? == Waited::Readable {
+    ///                 let Ok(Some(request)) = read_request(&mut connection) else { break };
+    ///                 child.busy(&request);
+    ///                 let is_last = child.should_stop();
+    ///                 if answer(&mut connection, &request, is_last).is_err() || is_last {
+    ///                     break;
+    ///                 }
+    ///                 child.keep_alive();
+    ///             }
+    ///         }
+    ///         Ok(())
+    ///     });
+    /// # drop(args);
+    /// ```
+    pub fn wait_readable(
+        &mut self,
+        connection: impl AsFd,
+        timeout: Duration,
+    ) -> io::Result<Waited> {
+        self.require_here()?;
+        self.stop.attend();
+        self.say_ready();
+        // A connection that comes meanwhile is for another child to take.
+        if let Err(Stale) = self.poller.leave()? {
+            self.replace_poller()?;
+        }
+        let deadline = clock::now() + timeout;
+        let mut leaves = false;
+        loop {
+            self.access_log.follow();
+            leaves |= self.stop.is_asked();
+            let left = if leaves { Duration::ZERO } else { deadline.since(clock::now()) };
+            match poll_both(connection.as_fd(), self.poller.descriptor()?, left)? {
+                Some(Came::Connection) => return Ok(Waited::Readable),
+                _ if leaves => return Ok(Waited::Stop),
+                // Who calls may mean others, and a parent that has gone says so without a word.
+                Some(Came::Word) => leaves |= self.poller.look()? == Some(Source::Stop),
+                None if left.is_zero() => return Ok(Waited::TimedOut),
+                None => {}
+            }
+        }
+    }
+}
+
+/// What came first, the connection before all else.
+#[derive(Clone, Copy, Debug)]
+enum Came {
+    Connection,
+    Word,
+}
+
+/// Returns what is there within that time; nothing either if a signal comes.
+fn poll_both(
+    connection: BorrowedFd<'_>,
+    words: BorrowedFd<'_>,
+    within: Duration,
+) -> io::Result<Option<Came>> {
+    let both = [connection, words];
+    let mut both = both.map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN));
+    // Longer than the kernel can count is without end.
+    let within = Timespec::try_from(within).ok();
+    match poll(&mut both, within.as_ref()) {
+        Ok(_) | Err(Errno::INTR) => {}
+        Err(error) => return Err(error).of_call("poll(2)"),
+    }
+    let [connection, words] = both.map(|fd| fd.revents());
+    if connection.contains(PollFlags::NVAL) {
+        return Err(Errno::BADF.into());
+    }
+    Ok(match (connection.is_empty(), words.is_empty()) {
+        (false, _) => Some(Came::Connection),
+        (true, false) => Some(Came::Word),
+        (true, true) => None,
+    })
+}
