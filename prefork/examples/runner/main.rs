@@ -1,7 +1,7 @@
 //! Runs what strangers send, each in a process that has served nobody before and can harm nobody else.
 //!
 //! ```text
-//! cargo run --release --example runner --features landlock,seccomp
+//! cargo run --release --example runner --features landlock
 //! curl --data 'print(6 * 7)' http://127.0.0.1:8080/python
 //! curl -i --data 'echo $HOME; while :; do :; done' http://127.0.0.1:8080/sh
 //! ```

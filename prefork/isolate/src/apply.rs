@@ -12,7 +12,7 @@ use rustix::{
 };
 
 use crate::{
-    Isolation, Layer, Report, domain, domain::Domain, filter, limit, private_tmp, share,
+    Isolation, Layer, Report, domain, domain::Domain, filter::Filter, limit, private_tmp, share,
     value::Value,
 };
 
@@ -40,6 +40,7 @@ impl IsolateError {
 pub struct Layers {
     pub(crate) on: Isolation,
     pub(crate) domain: Domain,
+    pub(crate) filter: Option<Filter>,
     pub(crate) report: Report,
 }
 
@@ -78,8 +79,7 @@ impl Layers {
     /// reaches others. It holds for what the process starts.
     pub fn finish(&self) -> Result<(), IsolateError> {
         let on = &self.on;
-        let is_by_filter = filter::is_wanted(on);
-        if on.wants(Layer::NoNewPrivileges) || is_by_filter || !self.domain.is_empty() {
+        if on.wants(Layer::NoNewPrivileges) || self.filter.is_some() || !self.domain.is_empty() {
             let layer = Layer::NoNewPrivileges;
             set_no_new_privs(true).map_err(io::Error::from).map_err(IsolateError::of(layer))?;
         }
@@ -92,9 +92,9 @@ impl Layers {
             let error = |source| IsolateError { layer: "Landlock", source };
             domain::apply(&self.domain).map_err(error)?;
         }
-        if is_by_filter {
+        if let Some(filter) = &self.filter {
             let error = |source| IsolateError { layer: "seccomp", source };
-            filter::apply(on).map_err(error)?;
+            filter.apply().map_err(error)?;
         }
         Ok(())
     }

@@ -74,7 +74,6 @@ impl Call {
         CALLS[self.0].0
     }
 
-    #[cfg(feature = "seccomp")]
     pub(crate) fn number(self) -> libc::c_long {
         CALLS[self.0].1
     }

@@ -24,6 +24,7 @@
 compile_error!("prefork-isolate needs Linux");
 
 mod apply;
+mod bpf;
 mod call;
 mod domain;
 mod filter;

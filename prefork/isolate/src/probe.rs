@@ -8,8 +8,8 @@ use std::{io, thread};
 use rustix::thread::set_no_new_privs;
 
 use crate::{
-    Isolation, Layer, Layers, Report, domain, domain::Domain, filter, isolation::Wanted, limit,
-    private_tmp, share, value::Value,
+    Isolation, Layer, Layers, Report, domain, domain::Domain, filter, filter::Filter,
+    isolation::Wanted, limit, private_tmp, share, value::Value,
 };
 
 impl Layers {
@@ -30,8 +30,8 @@ impl Layers {
                 Some(why) => report.add_missing(*layer, why, *is_required),
             }
         }
-        let domain = Domain::of(&on);
-        Self { on, domain, report }
+        let (domain, filter) = (Domain::of(&on), Filter::of(&on));
+        Self { on, domain, filter, report }
     }
 }
 
@@ -56,7 +56,7 @@ fn obstacle(layer: Layer, value: &Value) -> Option<String> {
         }
         match value_of(&only, layer) {
             _ if domain::has(layer) => domain::apply(&Domain::of(&only)),
-            _ if filter::has(layer) => filter::apply(&only),
+            _ if filter::has(layer) => Filter::of(&only).map_or(Ok(()), |filter| filter.apply()),
             Some(Value::Size(bytes)) if layer == Layer::PrivateTmp => private_tmp::enter(*bytes),
             Some(value) => share::apply(layer, value).unwrap_or(Ok(())),
             None => Ok(()),

@@ -36,13 +36,31 @@ pub(crate) fn set_io_priority(priority: IoPriority) -> io::Result<()> {
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
-/// What the numbers of calls by the x32 interface have besides.
-#[cfg(feature = "seccomp")]
-pub(crate) const X32: libc::c_long = 0x4000_0000;
+/// Has the kernel ask this program about each call of this thread, and of what it starts, for good.
+///
+/// # Errors
+///
+/// Fails with `EACCES` in a thread that may gain rights by executing files, and has none (see `seccomp(2)`).
+pub(crate) fn filter_calls(program: &[libc::sock_filter]) -> io::Result<()> {
+    let len = program.len().try_into().map_err(|_long| io::ErrorKind::InvalidInput)?;
+    let program = libc::sock_fprog { len, filter: program.as_ptr().cast_mut() };
+    const NO_FLAGS: libc::c_ulong = 0;
+    // SAFETY: the kernel reads as many instructions as there are, copies them, and checks what they do.
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_seccomp,
+            libc::SECCOMP_SET_MODE_FILTER,
+            NO_FLAGS,
+            &raw const program,
+        )
+    };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
 
 /// Returns whether the kernel has the x32 interface, which few are built with.
-#[cfg(feature = "seccomp")]
 pub(crate) fn has_x32() -> bool {
+    /// What the numbers of its calls have besides.
+    const X32: libc::c_long = 0x4000_0000;
     static HAS_X32: std::sync::OnceLock<bool> = std::sync::OnceLock::new();
     *HAS_X32.get_or_init(|| {
         // SAFETY: a call without arguments that changes nothing, or none at all.

@@ -407,8 +407,8 @@ arguments! {
     /// [`user`](Self::user), before code of the program runs in them, and all that they start has them too. In files and
     /// flags it is a list: see [isolation](crate::docs::isolation), and what each layer holds off.
     ///
-    /// Most of it is behind the features `landlock` and `seccomp` of this crate, neither of which is on by default. What
-    /// is missing for want of them is reported like any layer that is not possible. `prefork run` has both.
+    /// Some layers are behind the feature `landlock` of this crate, which is not on by default. What is missing for want of
+    /// it is reported like any layer that is not possible. `prefork run` has it.
     ///
     /// # Examples
     ///
