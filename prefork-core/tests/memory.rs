@@ -52,6 +52,8 @@ struct World {
     lingers: Duration,
     /// How many bytes each child at work uses in a millisecond for a while, and then gives back.
     breathes: u64,
+    /// How many of 32 parts of the limit are used where the kernel reports that, and when it was last looked.
+    alarm: Option<u64>,
     armed: bool,
     notices: Vec<Notice>,
     retired: Vec<u32>,
@@ -62,8 +64,12 @@ struct World {
 
 impl World {
     fn new(prefork: u32, max_children: u32, measuring: Measuring) -> Self {
+        Self::with(Pool::BY_LOAD, prefork, max_children, measuring)
+    }
+
+    fn with(pool: Pool, prefork: u32, max_children: u32, measuring: Measuring) -> Self {
         let mut config = Config::new(prefork, max_children).expect("valid");
-        (config.pool, config.measuring) = (Pool::BY_LOAD, measuring);
+        (config.pool, config.measuring) = (pool, measuring);
         let mut world = Self {
             supervisor: Supervisor::new(config),
             now: Time::after_origin(Duration::from_secs(1000)),
@@ -75,6 +81,7 @@ impl World {
             late: Duration::ZERO,
             lingers: Duration::ZERO,
             breathes: 0,
+            alarm: None,
             armed: false,
             notices: Vec::new(),
             retired: Vec::new(),
@@ -139,6 +146,7 @@ impl World {
                 }
             }
             self.most = self.most.max(self.used());
+            self.ring();
             let now = self.now;
             let gone =
                 self.children.iter().filter(|(_, child)| child.goes.is_some_and(|at| at <= now));
@@ -150,6 +158,18 @@ impl World {
                 self.supervisor.advance(now);
             }
             self.obey();
+        }
+    }
+
+    /// The kernel reports that a threshold was passed, in whichever direction.
+    fn ring(&mut self) {
+        let (Some(before), Some(limit)) = (self.alarm, self.limit) else { return };
+        let parts = (self.used() * 32 / limit).min(32);
+        let passed = |parts: u64| [24, 28, 30, 31].map(|threshold| parts >= threshold);
+        // It waits until somebody wants to know.
+        if passed(parts) != passed(before) && self.supervisor.awaits_memory_alarm() {
+            self.alarm = Some(parts);
+            self.supervisor.handle(self.now, Event::MemoryShort);
         }
     }
 
@@ -363,6 +383,64 @@ fn the_kernel_wakes_a_guard_that_rests() {
     assert_eq!(world.retired, [0]);
     world.run(10 * SECOND);
     assert_eq!(world.supervisor.deadline(), None, "it rests again");
+}
+
+/// Of a pool of which nobody knows who is at work.
+#[test]
+fn the_kernel_wakes_a_guard_that_knows_of_no_work() {
+    for (grows, lingers) in [(MB, 0), (MB, 1000), (MB / 50, 0)] {
+        let mut world = World::with(Pool::Fixed, 3, 3, Measuring::Guard);
+        (world.alarm, world.lingers) = (Some(0), ms(lingers));
+        world.run(60 * SECOND);
+        assert_eq!(world.measures, [], "there was no reason");
+        world.children.get_mut(&SlotId(1)).expect("a child").grows = grows;
+        world.run(60 * SECOND);
+        assert_eq!(world.killed, [1], "{:?}", world.notices);
+        assert_eq!(world.retired, [], "who is idle is not known");
+        assert!(world.most < 1024 * MB, "{}", world.most);
+        assert_eq!(world.supervisor.deadline(), None, "it rests again");
+        let looks = world.measures.len();
+        world.run(600 * SECOND);
+        assert_eq!(world.measures.len(), looks);
+    }
+}
+
+/// As one does that has threads of its own.
+#[test]
+fn a_child_that_grows_while_it_has_nothing_in_hand_is_ended() {
+    let mut world = World::new(3, 3, Measuring::Guard);
+    world.alarm = Some(0);
+    world.have([50, 50, 50]);
+    world.run(60 * SECOND);
+    let looks = world.measures.len();
+    world.children.get_mut(&SlotId(1)).expect("a child").grows = MB;
+    world.run(10 * SECOND);
+    assert!(world.killed == [1] || world.retired == [1], "{:?}", world.notices);
+    assert!(world.measures.len() > looks && world.most < 1024 * MB, "{}", world.most);
+}
+
+#[test]
+fn an_alarm_is_news_only_while_nobody_looks() {
+    let mut world = World::new(3, 3, Measuring::Guard);
+    world.run(SECOND);
+    assert!(world.supervisor.awaits_memory_alarm());
+    world.begin(0, 0);
+    world.run(SECOND);
+    assert!(!world.supervisor.awaits_memory_alarm(), "it looks");
+    world.end(0);
+    world.run(60 * SECOND);
+    assert!(world.supervisor.awaits_memory_alarm());
+    // Somebody who uses a little and gives it back, over and over, does not keep the parent awake.
+    let looks = world.measures.len();
+    for _ in 0..1000 {
+        world.supervisor.handle(world.now, Event::MemoryShort);
+        world.obey();
+    }
+    assert!(world.measures.len() - looks <= 1, "{}", world.measures.len() - looks);
+    world.request(Request::StopGracefully);
+    assert!(!world.supervisor.awaits_memory_alarm());
+    let unmeasured = World::new(3, 3, Measuring::Children);
+    assert!(!unmeasured.supervisor.awaits_memory_alarm());
 }
 
 #[test]

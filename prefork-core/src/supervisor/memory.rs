@@ -29,6 +29,9 @@ const LEAST: Duration = Duration::from_millis(5);
 /// Without knowing who works, the guard stops looking after so many looks without growth.
 const CALM: u32 = 3;
 
+/// While memory is short it looks on for so long without growth.
+const QUIET: Duration = Duration::from_millis(500);
+
 /// What is known of memory.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Memory {
@@ -41,6 +44,8 @@ pub(super) struct Memory {
     asked: bool,
     /// How many looks in a row have seen no growth.
     calm: u32,
+    /// When there was growth, or the kernel reported that memory is short.
+    stirred: Option<Time>,
     /// What each child has had, by its serial number, and when.
     sizes: BTreeMap<u64, u64>,
     weighed: Option<Time>,
@@ -99,10 +104,29 @@ impl Supervisor {
         self.memory.sizes = sizes.chain(killed).collect();
     }
 
+    /// Returns whether nobody looks at the memory of the pool, so that [`Event::MemoryShort`] is news.
+    ///
+    /// [`Event::MemoryShort`]: crate::Event::MemoryShort
+    #[must_use]
+    pub fn awaits_memory_alarm(&self) -> bool {
+        matches!(self.phase, Phase::Serving)
+            && self.measures(Measuring::Guard)
+            && self.memory.look_at.is_none()
+            && !self.memory.asked
+    }
+
     /// Takes in that memory is short, as the kernel says.
-    pub(super) const fn note_memory_short(&mut self, now: Time) {
-        self.memory.calm = 0;
-        self.memory.look_at = Some(now);
+    pub(super) fn note_memory_short(&mut self, now: Time) {
+        if self.awaits_memory_alarm() {
+            self.memory.calm = 0;
+            self.memory.stirred = Some(now);
+            self.memory.look_at = Some(self.next_look_after(now));
+        }
+    }
+
+    /// When the guard may look: soon after it last did, or at once.
+    fn next_look_after(&self, now: Time) -> Time {
+        self.memory.looked.map_or(now, |looked| now.max(looked + LEAST))
     }
 
     /// Has the guard look while children are at work.
@@ -182,10 +206,17 @@ impl Supervisor {
 
     /// Whether the memory of the pool may grow: somebody is at work, as far as that is known.
     fn keeps_looking(&mut self, now: Time) -> bool {
-        let calm = if self.memory.guard.grows() { 0 } else { self.memory.calm.saturating_add(1) };
-        self.memory.calm = calm;
+        if self.memory.guard.grows() {
+            (self.memory.calm, self.memory.stirred) = (0, Some(now));
+        } else {
+            self.memory.calm = self.memory.calm.saturating_add(1);
+        }
+        // Where little is left, looks come so often that who grows may just not have run meanwhile.
+        let stirs = self.is_memory_short()
+            && self.memory.stirred.is_some_and(|stirred| now.since(stirred) < QUIET);
+        let may_grow = self.memory.calm < CALM || stirs;
         let leaving = self.slots.leaving() > 0;
-        let Some(watch) = &mut self.watch else { return leaving || calm < CALM };
+        let Some(watch) = &mut self.watch else { return leaving || may_grow };
         let works = self.slots.iter().any(|(_, child)| {
             child.eighths > 0 && matches!(child.stage, Stage::Serving | Stage::Leaving { .. })
         });
@@ -193,7 +224,7 @@ impl Supervisor {
         if works && watch.seen.is_none_or(|seen| now.since(seen) >= FRESH) {
             watch.observe_soon(now);
         }
-        works || leaving || calm < CALM
+        works || leaving || may_grow
     }
 
     fn slot_of(&self, serial: u64) -> Option<SlotId> {
