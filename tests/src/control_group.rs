@@ -123,6 +123,17 @@ impl ControlGroup {
         &self.group
     }
 
+    /// Whether the kernel reports when what is used passes a threshold; a note where it does not, as in version 2.
+    #[must_use]
+    #[track_caller]
+    pub fn has_thresholds(&self) -> bool {
+        let has = self.group.join("cgroup.event_control").exists();
+        if !has {
+            skip(Lack::Platform("control groups of version 2 have no thresholds"));
+        }
+        has
+    }
+
     /// Sets how much may be used.
     ///
     /// # Panics

@@ -75,6 +75,94 @@ fn a_request_that_eats_all_memory_of_the_control_group_costs_one_request() {
     daemon.stop_in_order();
 }
 
+/// Nobody knows who is at work, and the kernel says when memory runs short.
+#[test]
+fn without_a_scoreboard_a_child_that_eats_everything_is_ended_before_the_kernel_ends_any() {
+    let scene = scene!();
+    let Some(group) = ControlGroup::make(&scene, Controller::Memory) else { return };
+    if !group.has_thresholds() {
+        return;
+    }
+    group.set(ROOM);
+    let count = CHILDREN.to_string();
+    let launch = scene.probe().args(["--prefork", &count, "--max-children", &count]);
+    let daemon = launch.after_shell(&group.entrance()).daemon();
+    assert_eq!(scene.logged("no alarm"), 0, "{}", scene.read("error.log"));
+    // The bell and that of the handler of SIGTERM: what wakes the parent for memory is not theirs.
+    for child in daemon.living() {
+        assert_eq!(eventfds(child), 2, "child {child}");
+    }
+    for round in 1..=3 {
+        daemon.wait_for_rest();
+        let request = InHand::at(scene.address(), "/devour");
+        let victim = request.worker().pid;
+        request.answer().expect_err("nobody can answer it");
+        scene.wait_for_line(&format!("child {victim} (slot "));
+        daemon.wait_for_children(PATIENCE, CHILDREN, &[victim]);
+        assert_eq!(scene.logged("; killed, before"), round, "{}", scene.read("error.log"));
+    }
+    assert_eq!(group.kills(), 0, "the kernel has had no reason to end anybody");
+    daemon.stop_in_order();
+}
+
+fn eventfds(pid: u32) -> usize {
+    let open = std::fs::read_dir(format!("/proc/{pid}/fd")).expect("it is there");
+    let targets = open.filter_map(|entry| std::fs::read_link(entry.ok()?.path()).ok());
+    targets.filter(|target| target.as_os_str() == "anon_inode:[eventfd]").count()
+}
+
+/// As a thread does that a request has left behind.
+#[test]
+fn a_child_that_grows_while_it_counts_as_idle_is_ended_too() {
+    let scene = scene!();
+    let Some(group) = ControlGroup::make(&scene, Controller::Memory) else { return };
+    if !group.has_thresholds() {
+        return;
+    }
+    group.set(ROOM);
+    let daemon = pool(&scene, &[], &group.entrance());
+    let request = InHand::at(scene.address(), "/fester/3000");
+    let victim = request.worker().pid;
+    request.answer().expect("answered");
+    daemon.wait_for_rest();
+    daemon.wait_for_children(PATIENCE, CHILDREN, &[victim]);
+    let lines = scene.lines_with("error.log", &format!("child {victim} (slot "));
+    let because = ["; killed, before", "is the largest idle one"];
+    assert!(
+        lines.iter().any(|line| because.iter().any(|because| line.contains(because))),
+        "{lines:?}"
+    );
+    assert_eq!(group.kills(), 0, "the kernel has had no reason to end anybody");
+    daemon.stop_in_order();
+}
+
+/// Where a parent may not set one.
+#[test]
+fn an_alarm_that_is_refused_is_logged_at_the_start() {
+    let scene = scene!();
+    let Some(group) = ControlGroup::make(&scene, Controller::Memory) else { return };
+    if !group.has_thresholds() {
+        return;
+    }
+    group.set(ROOM);
+    let nobody = ["--user", "nobody", "--drop-parent"];
+    let end = |daemon: Daemon<'_>| {
+        daemon.signal(Signal::TERM);
+        daemon.wait_for_end(PATIENCE);
+    };
+    end(pool(&scene, &nobody, &group.entrance()));
+    let kept = format!("the pool is kept below 160 MiB of memory ({})", group.name());
+    assert_eq!(scene.logged(&kept), 1, "{}", scene.read("error.log"));
+    let why =
+        "no alarm when memory runs short: Permission denied (os error 13); it is looked at while";
+    assert_eq!(scene.logged(why), 1, "{}", scene.read("error.log"));
+    // A parent that is nobody by then cannot remove root's pid file.
+    end(scene.probe().args(nobody).after_shell(&group.entrance()).daemon());
+    let unguarded = format!("the pool is not kept below 160 MiB of memory ({})", group.name());
+    assert_eq!(scene.logged(&unguarded), 1, "{}", scene.read("error.log"));
+    assert_eq!(scene.logged(&kept), 1, "{}", scene.read("error.log"));
+}
+
 /// No root is needed, nor a control group.
 #[test]
 fn a_request_that_eats_all_of_memory_limit_costs_one_request() {
@@ -122,6 +210,23 @@ fn the_largest_idle_children_are_replaced_when_memory_is_short() {
 fn at_rest_nobody_is_measured() {
     let scene = scene!();
     let daemon = pool(&scene, &["--memory-limit", &(ROOM >> 10).to_string()], "true");
+    daemon.wait_for_rest();
+    let used = daemon.cpu();
+    holds_for(Duration::from_secs(2), "at rest", || {
+        daemon.cpu() - used < Duration::from_millis(20)
+    });
+    daemon.stop_in_order();
+}
+
+/// The kernel reports what changes, and nothing does.
+#[test]
+fn a_pool_that_rests_with_little_memory_left_is_left_alone_by_the_kernel_too() {
+    let scene = scene!();
+    let Some(group) = ControlGroup::make(&scene, Controller::Memory) else { return };
+    group.set(ROOM);
+    let daemon = pool(&scene, &[], &group.entrance());
+    InHand::at(scene.address(), "/seep/120").answer().expect("answered");
+    assert!(group.current() > ROOM / 4 * 3, "{} of {ROOM}", group.current());
     daemon.wait_for_rest();
     let used = daemon.cpu();
     holds_for(Duration::from_secs(2), "at rest", || {

@@ -54,7 +54,7 @@ impl Parent<'_> {
         let own = std::mem::take(&mut settings.in_force.own);
         // Left alone, their memory stays shared with the parent; freeing it would make copies of it.
         let mut memory = self.memory;
-        let leaf = memory.take_leaf();
+        let leaf = memory.leave_to_child();
         let _shared = ManuallyDrop::new((
             (self.supervisor, self.counters, self.descendants, settings),
             (self.deaths, memory, self.log),

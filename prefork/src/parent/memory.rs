@@ -2,6 +2,8 @@
 
 use prefork_core::{Config, Descendants, Measured, Measuring, OwnLimit, SlotId};
 
+use rustix::event::PollFd;
+
 use super::Parent;
 use crate::{
     args::check::Settings,
@@ -42,8 +44,9 @@ impl Memory {
         Self { limits, sizes, child_limit, leaves, leaf, ends_descendants, logged }
     }
 
-    /// Takes what keeps the child that was just forked below its limit.
-    pub(super) const fn take_leaf(&mut self) -> Option<Leaf> {
+    /// Takes what keeps the child that was just forked below its limit, and closes what is the parent's.
+    pub(super) fn leave_to_child(&mut self) -> Option<Leaf> {
+        self.limits.close();
         self.leaf.take()
     }
 
@@ -66,14 +69,36 @@ impl Memory {
     }
 }
 
+impl Memory {
+    /// Returns what is ready when memory runs short.
+    pub(super) fn alarms(&self) -> impl Iterator<Item = PollFd<'_>> {
+        self.limits.alarms()
+    }
+
+    /// Takes in that it has been ready.
+    pub(super) fn silence(&self) {
+        self.limits.silence();
+    }
+}
+
 impl Parent<'_> {
     /// Logs by which limit the pool is guarded, if there is one.
     pub(super) fn log_memory_limit(&mut self) {
         let own = self.settings.in_force.live.memory_limit;
         let own = own.map(|limit| (limit, "memory_limit".to_owned()));
         let lowest = self.memory.limits.lowest().into_iter().chain(own);
-        if let Some((limit, place)) = lowest.min_by_key(|(limit, _)| *limit) {
-            self.log.write(&PoolMessage::MemoryLimit { limit: Bytes(limit), place: &place });
+        let Some((limit, place)) = lowest.min_by_key(|(limit, _)| *limit) else { return };
+        let (limit, place) = (Bytes(limit), &*place);
+        let refused = self.memory.limits.refused_alarm();
+        match (refused, &self.runtime_files.board) {
+            (Some(error), None) => {
+                self.log.write(&PoolMessage::MemoryUnguarded { limit, place, error });
+            }
+            (Some(error), Some(_)) => {
+                self.log.write(&PoolMessage::MemoryLimit { limit, place });
+                self.log.write(&PoolMessage::NoMemoryAlarm { error });
+            }
+            (None, _) => self.log.write(&PoolMessage::MemoryLimit { limit, place }),
         }
     }
 

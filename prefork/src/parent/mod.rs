@@ -243,6 +243,10 @@ impl Parent<'_> {
             fds.push(PollFd::from_borrowed_fd(fd, PollFlags::IN));
             fds.len() - 1
         });
+        let alarms = fds.len();
+        if self.supervisor.awaits_memory_alarm() {
+            fds.extend(self.memory.alarms());
+        }
         let queues = fds.len();
         if self.watches_queue {
             let sockets = self.listeners.queues();
@@ -250,11 +254,17 @@ impl Parent<'_> {
         }
         let slept = clock::sleep(&mut fds, due)?;
         let stirred = files.is_some_and(|files| !fds[files].revents().is_empty());
-        let queued = fds[queues..].iter().any(|fd| !fd.revents().is_empty());
+        let is_ready = |fd: &PollFd<'_>| !fd.revents().is_empty();
+        let (alarmed, queued) =
+            (fds[alarms..queues].iter().any(is_ready), fds[queues..].iter().any(is_ready));
         let (descriptors, all) = (queues as u64, fds.len());
         if queued {
             self.disarm();
             self.supervisor.handle(clock::now(), Event::Queued);
+        }
+        if alarmed {
+            self.memory.silence();
+            self.supervisor.handle(clock::now(), Event::MemoryShort);
         }
         if slept == Slept::Blindly && all > queues {
             // It can do without these.

@@ -107,6 +107,11 @@ messages! {
         "{memory} of memory in use after the first request, more than max_memory ({max_memory}), as any child would have: \
          this one is replaced when it has more than {most}; set max_memory above {memory}";
     Info MemoryLimit { limit: Bytes, place: &'a str } => "the pool is kept below {limit} of memory ({place})";
+    Info NoMemoryAlarm { error: &'a dyn Display } =>
+        "no alarm when memory runs short: {error}; it is looked at while children are at work";
+    Warn MemoryUnguarded { limit: Bytes, place: &'a str, error: &'a dyn Display } =>
+        "the pool is not kept below {limit} of memory ({place}): there is no alarm when it runs short: {error}; with a \
+         scoreboard it is looked at while children are at work";
     Info ChildMemoryLimit { limit: Bytes, place: &'a str } => "each child is kept below {limit} of memory ({place})";
     Warn NoGroupForChild { slot: SlotId, error: &'a dyn Display } =>
         "no control group for a child in slot {slot}: {error}; it has RLIMIT_DATA instead, and so will others where none can be \

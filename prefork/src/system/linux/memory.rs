@@ -1,8 +1,14 @@
 //! What the control groups of this process count of memory.
 
-use prefork_core::{MemoryCounts, MemoryGroup, PoolMemory};
+use std::io;
 
-use super::control_groups::{self, ControlGroup, Files, Version};
+use prefork_core::{MemoryCounts, MemoryGroup, PoolMemory};
+use rustix::event::PollFd;
+
+use super::{
+    control_groups::{self, ControlGroup, Files, Version},
+    memory_alarm::Alarm,
+};
 
 /// What version 1 has for no limit, and a little less: whole pages.
 const UNLIMITED: u64 = 1 << 62;
@@ -32,7 +38,7 @@ pub(crate) fn memory_counts() -> Option<MemoryCounts> {
 /// The control groups whose limits of memory hold for this process.
 #[derive(Debug)]
 pub(crate) struct MemoryLimits {
-    groups: Vec<ControlGroup>,
+    groups: Vec<(ControlGroup, Alarm)>,
     files: Files,
 }
 
@@ -42,7 +48,12 @@ impl MemoryLimits {
         let mut files = Files::default();
         let mut groups = control_groups::of_this_process("memory");
         groups.retain(|group| group.number(used_in(group), &mut files).is_some());
-        Self { groups, files }
+        let groups = groups.into_iter().map(|group| {
+            let mut alarm = Alarm::default();
+            alarm.keep(&group, limit_of(&group, &mut files));
+            (group, alarm)
+        });
+        Self { groups: groups.collect(), files }
     }
 
     /// Whether there is none that could have a limit.
@@ -53,17 +64,39 @@ impl MemoryLimits {
     /// Returns the lowest limit, in bytes, and how it is named in the log.
     pub(crate) fn lowest(&mut self) -> Option<(u64, String)> {
         let Self { groups, files } = self;
-        let limits = groups.iter().filter_map(|group| {
+        let limits = groups.iter().filter_map(|(group, _)| {
             limit_of(group, files).map(|limit| (limit, group.name_of(limit_in(group))))
         });
         limits.min_by_key(|(limit, _)| *limit)
     }
 
-    /// Reads what is in use where the least is free.
+    /// Returns what is ready to be waited for when memory runs short, of each group that has a limit and allows it.
+    pub(crate) fn alarms(&self) -> impl Iterator<Item = PollFd<'_>> {
+        self.groups.iter().flat_map(|(_, alarm)| alarm.descriptors())
+    }
+
+    /// Returns why there is no alarm, of the first group that has a limit and refuses one.
+    pub(crate) fn refused_alarm(&self) -> Option<&io::Error> {
+        self.groups.iter().find_map(|(_, alarm)| alarm.refused())
+    }
+
+    /// Takes in that memory runs short: the alarms are ready when something new happens.
+    pub(crate) fn silence(&self) {
+        self.groups.iter().for_each(|(_, alarm)| alarm.silence());
+    }
+
+    /// Closes what belongs to another process.
+    pub(crate) fn close(&mut self) {
+        self.groups.iter_mut().for_each(|(_, alarm)| *alarm = Alarm::default());
+    }
+
+    /// Reads what is in use where the least is free. Alarms are set again where a limit has changed.
     pub(crate) fn read(&mut self) -> Option<PoolMemory> {
         let Self { groups, files } = self;
-        let read = groups.iter().filter_map(|group| {
-            let limit = limit_of(group, files)?;
+        let read = groups.iter_mut().filter_map(|(group, alarm)| {
+            let limit = limit_of(group, files);
+            alarm.keep(group, limit);
+            let limit = limit?;
             let used = group.number(used_in(group), files)?;
             // Files that are cached count, and do not matter. To read how much they are costs more, and they can be no reason
             // where there is enough with them.

@@ -10,6 +10,7 @@ mod huge_pages;
 mod leaves;
 mod lifeline;
 mod memory;
+mod memory_alarm;
 mod open_files;
 pub(crate) mod orphans;
 mod poller;
