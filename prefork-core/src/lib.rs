@@ -104,7 +104,7 @@ pub(crate) use jitter::jittered;
 pub use jitter::jittered_count;
 pub use memory_guard::PoolMemory;
 pub use memory_limit::{MemoryFinding, MemoryLimit};
-pub use memory_units::{in_memory_units, memory_unit};
+pub use memory_units::{in_memory_units, memory_unit, too_little_memory};
 pub use notice::{ChangeNotice, ChildNotice, HookNotice, Notice, PoolNotice};
 pub use one_line::{OneLine, one_line};
 pub use out_of_memory::{KillReason, MemoryCounts, MemoryGroup, OutOfMemory};

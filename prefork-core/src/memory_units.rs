@@ -23,6 +23,29 @@ pub fn memory_unit(unit: &str) -> Option<u32> {
     UNITS.into_iter().find(|(known, _)| *known == letter).map(|(_, power)| power)
 }
 
+/// Returns what is wrong with a limit of so many bytes for processes, if it is less than any process takes: then a unit was
+/// probably left out. 0 is not looked at.
+///
+/// # Examples
+///
+/// ```
+/// use prefork_core::too_little_memory;
+///
+/// let problem = too_little_memory(512).expect("no process has so little");
+/// assert_eq!(problem, "512 bytes are less than any process takes; write 512M for MiB");
+/// assert_eq!([0, 1 << 20].map(too_little_memory), [None, None]);
+/// ```
+#[must_use]
+pub fn too_little_memory(bytes: u64) -> Option<String> {
+    const LEAST: u64 = 1 << 20;
+    (1..LEAST).contains(&bytes).then(|| {
+        let is_in_mib = bytes < 1 << 16;
+        let advice =
+            if is_in_mib { format!("write {bytes}M for MiB") } else { "1M is the least".into() };
+        format!("{bytes} bytes are less than any process takes; {advice}")
+    })
+}
+
 /// Returns a number of bytes in the largest unit of which it is a whole number.
 ///
 /// # Examples

@@ -15,7 +15,7 @@ use nix::sys::{
     signal::Signal,
 };
 use prefork::Init;
-use prefork_core::one_line;
+use prefork_core::{one_line, too_little_memory};
 
 use crate::{
     Demand, Listen, Program, Ready, Stdin,
@@ -68,6 +68,9 @@ impl Program {
         self.check_inetd(&mut faults);
         if self.max_memory == Some(0) {
             faults.add("max_memory", "must be at least 1; leave it out for no limit");
+        }
+        if let Some(problem) = self.max_memory.and_then(too_little_memory) {
+            faults.add("max_memory", problem);
         }
         faults.0
     }

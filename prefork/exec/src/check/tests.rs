@@ -30,7 +30,7 @@ fn nothing_is_wrong_with_a_program_that_can_be_run() {
 #[test]
 fn each_fault_is_named_with_its_argument() {
     type Change = fn(&mut Program);
-    let table: [(Change, &str); 21] = [
+    let table: [(Change, &str); 22] = [
         (|it| it.command.clear(), "command: is empty; give a program, as `-- uvicorn app:app`"),
         (
             |it| it.command.push("--fd={fdd}".into()),
@@ -106,6 +106,10 @@ fn each_fault_is_named_with_its_argument() {
             "demand: there is no file /no/such/program",
         ),
         (|it| it.max_memory = Some(0), "max_memory: must be at least 1; leave it out for no limit"),
+        (
+            |it| it.max_memory = Some(200),
+            "max_memory: 200 bytes are less than any process takes; write 200M for MiB",
+        ),
     ];
     for (change, expected) in table {
         assert_eq!(problems(change), [expected]);

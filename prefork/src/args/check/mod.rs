@@ -3,6 +3,7 @@
 mod faults;
 mod files;
 mod isolation;
+mod memory;
 mod one_shot;
 mod pool;
 mod settings;
@@ -87,6 +88,7 @@ pub(crate) fn check<S>(
         distrust_program(handler, invocation, &mut faults);
     }
     demand_every(&data, &mut faults);
+    memory::check(&data.settings, &mut faults);
     if parent_hooks.on_client_disconnect.is_some() {
         netwatch_interval(&mut data, &mut faults);
     }
