@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use crate::{Lack, Scene, require_root, skip};
+use crate::{Lack, PATIENCE, Scene, require_root, skip, wait_until};
 
 /// What a group limits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -121,6 +121,30 @@ impl ControlGroup {
     #[must_use]
     pub fn place(&self) -> &Path {
         &self.group
+    }
+
+    /// Has the kernel report that memory is short while `act` takes some, and returns whether that takes asking, as in
+    /// version 2: in version 1 it reports that from thresholds on.
+    ///
+    /// # Panics
+    ///
+    /// Panics if it reports nothing.
+    #[track_caller]
+    pub fn call_short(&self, act: impl FnOnce()) -> bool {
+        let high = self.group.join("memory.high");
+        if !high.exists() {
+            act();
+            return false;
+        }
+        // The kernel also holds up whoever takes memory meanwhile.
+        fs::write(&high, (self.current() / 2).to_string()).expect("it can be set");
+        act();
+        wait_until(PATIENCE, "the kernel reports that", || {
+            let events = fs::read_to_string(self.group.join("memory.events")).expect("it is there");
+            events.lines().any(|line| line.starts_with("high ") && line != "high 0")
+        });
+        fs::write(&high, "max").expect("it can be set");
+        true
     }
 
     /// Whether the kernel reports when what is used passes a threshold; a note where it does not, as in version 2.

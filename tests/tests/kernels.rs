@@ -141,6 +141,52 @@ fn a_child_that_runs_out_of_memory_is_logged_with_the_limit() {
     daemon.stop_in_order();
 }
 
+/// The kernel wakes the parent of a pool without a scoreboard when memory runs short, in either version.
+#[test]
+fn a_parent_that_rests_is_woken_when_memory_runs_short() {
+    const ROOM: u64 = 128 << 20;
+    let scene = scene!();
+    let Some(group) = ControlGroup::make(&scene, Controller::Memory) else { return };
+    group.set(ROOM);
+    let launch = scene.probe().args(["--prefork", "2", "--max-children", "2"]);
+    let daemon = launch.after_shell(&group.entrance()).daemon();
+    InHand::at(scene.address(), "/seep/110").answer().expect("answered");
+    let (mut request, logged) = (None, scene.logged("memory is short, with"));
+    let had_to_ask = group.call_short(|| request = Some(InHand::at(scene.address(), "/eat/1")));
+    assert_eq!(logged, usize::from(!had_to_ask), "{}", scene.read("error.log"));
+    scene.wait_for_line("memory is short, with");
+    assert_eq!(request.expect("it is in hand").answer().expect("answered").status, 200);
+    daemon.stop_in_order();
+}
+
+/// A child in a control group of its own, of either version, is ended alone when that is full, and no group is left.
+#[test]
+fn a_child_that_uses_up_its_own_group_is_ended_alone() {
+    let scene = scene!();
+    let Some(group) = ControlGroup::make(&scene, Controller::Memory) else { return };
+    let launch = scene.probe().paths().args(["--prefork", "3", "--max-children", "3"]);
+    let launch = launch.args(["--child-memory-limit", "32768"]);
+    // In the foreground: a launcher that waits for its daemon is in the group too.
+    let running = launch.after_shell(&group.entrance()).start();
+    let daemon = running.ready();
+    let place = format!("a control group for each in {}", group.place().display());
+    assert_eq!(scene.logged(&place), 1, "{}", scene.read("error.log"));
+    let before = daemon.living();
+    let request = InHand::at(scene.address(), "/seep/100");
+    let victim = request.worker().pid;
+    request.answer().expect_err("nobody can answer it");
+    let text = format!("child {victim} (slot ");
+    scene.wait_for_line(&text);
+    let line = scene.lines_with("error.log", &text).remove(0);
+    assert!(line.contains("; out of memory: child_memory_limit is 32 MiB"), "{line}");
+    daemon.wait_for_children(PATIENCE, 3, &[victim]);
+    let stay = daemon.living().iter().filter(|pid| before.contains(pid)).count();
+    assert_eq!(stay, 2);
+    daemon.signal(Signal::TERM);
+    assert!(running.finish().end.is_success());
+    assert_eq!(group.groups(), [""; 0], "they are removed at the end");
+}
+
 /// A8: a child that has the listening socket keep everybody out, where the kernel allows that, does not succeed for long.
 #[test]
 fn a_filter_on_the_listener_is_removed() {
