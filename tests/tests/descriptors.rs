@@ -406,3 +406,26 @@ fn what_is_lost_is_an_error_for_the_program_too() -> io::Result<()> {
     stop(&scene, &daemon, &running);
     Ok(())
 }
+
+/// What whoever starts a daemon has left open may be for the program, but is for nobody that its children execute.
+#[test]
+fn what_the_starter_has_left_open_is_not_for_programs_of_children() {
+    let scene = scene!();
+    let program = scene.tool(env!("CARGO_BIN_EXE_loner"));
+    let listen = scene.address().to_string();
+    let started = program.args(["--listen", &listen]).after_shell("exec 9>>left-open");
+    let daemon = started.foreground();
+    let answer = daemon.get("/start").expect("answered").body;
+    let mut pids = answer.split(' ').map(|pid| pid.parse::<u32>().expect("a pid"));
+    let child = pids.next().expect("the child");
+    let has = |pid: u32| {
+        let open = fs::read_link(format!("/proc/{pid}/fd/9"));
+        open.is_ok_and(|path| path == scene.path("left-open"))
+    };
+    assert!(has(daemon.pid()) && has(child), "the program may use it");
+    for pid in pids {
+        assert!(fs::read_dir(format!("/proc/{pid}/fd")).is_ok(), "it runs");
+        assert!(!has(pid), "{pid} has it");
+    }
+    daemon.stop_in_order();
+}

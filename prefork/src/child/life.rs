@@ -26,7 +26,7 @@ use crate::{
     logs::{Streams, follow, stderr},
     sys,
     sys::refused::Refusable,
-    system::os::{Leaf, Poller, Signals, Title, orphans, set_signal_mask},
+    system::os::{Leaf, LeftOpen, Poller, Signals, Title, orphans, set_signal_mask},
 };
 
 /// What a child takes with it from the parent.
@@ -57,6 +57,8 @@ pub(crate) struct ChildContext {
     pub(crate) layers: Rc<Layers>,
     /// What keeps its memory below a limit.
     pub(crate) leaf: Option<Leaf>,
+    /// What is not for anybody whom it executes.
+    pub(crate) left_open: LeftOpen,
     pub(crate) access_log: AccessLog,
     pub(crate) streams: Streams,
 }
@@ -96,11 +98,12 @@ fn settle(context: ChildContext, log: &Log) -> Result<Option<Child>, BoxError> {
     let ChildContext { slot, generation, mut title, signals, channels, bell, privileges, .. } =
         context;
     let ChildContext { tag, has_board, outliving, limits, concurrency, clients, own, .. } = context;
-    let ChildContext { mut access_log, streams, layers, leaf, .. } = context;
+    let ChildContext { mut access_log, streams, layers, leaf, left_open, .. } = context;
     // Before anything else: no terminal reaches it from here on, Ctrl-C and a closed window neither, and a
     // signal to its own group only what it has started itself.
     setsid().of_call("setsid(2)")?;
     let mask = signals.leave_to_child()?;
+    left_open.close_on_exec();
     if let Some(Err(error)) = tag.map(orphans::set_tag) {
         log.write(&PoolMessage::CannotTag { error: &error });
     }

@@ -38,7 +38,7 @@ use crate::{
     sys::refused::Refusable,
     sys::{self, Forked},
     system::helper::Helper,
-    system::os::{Signals, Title, end_with, fork, set_signal_mask},
+    system::os::{LeftOpen, Signals, Title, end_with, fork, set_signal_mask},
 };
 
 /// What a hook process takes with it from the parent. All else of the parent's is closed before code of the
@@ -50,6 +50,7 @@ pub(crate) struct HookContext {
     pub(crate) signals: Signals,
     /// What it becomes, if it does not keep the parent's rights.
     pub(crate) privileges: Option<Rc<Privileges>>,
+    pub(crate) left_open: LeftOpen,
     pub(crate) hooks: ParentHooks,
     pub(crate) handout: Handout,
     pub(crate) streams: Streams,
@@ -198,7 +199,8 @@ pub(crate) fn live(
     note_fork: impl FnOnce() -> std::result::Result<(), Failed>,
 ) -> ! {
     let HookContext { duty, name, mut title, signals, privileges, mut hooks, .. } = context;
-    let HookContext { handout, streams, .. } = context;
+    let HookContext { handout, streams, left_open, .. } = context;
+    left_open.close_on_exec();
     let is_failing = duty.is_failing();
     if duty.is_lasting() {
         title.become_demand_process();

@@ -46,7 +46,7 @@ impl Parent<'_> {
         drop(self.readiness.take());
         let streams = Streams::of(&self.settings);
         let Self { mut settings, title, signals, access_log, privileges, layers, .. } = *self;
-        let Self { channels, runtime_files, hooks, listeners, invocation, .. } = *self;
+        let Self { channels, runtime_files, hooks, listeners, invocation, left_open, .. } = *self;
         let tag = self.descendants.tag(slot);
         let (name, limits) = (std::mem::take(&mut settings.name), settings.limits);
         let concurrency = settings.in_force.live.concurrency;
@@ -92,6 +92,7 @@ impl Parent<'_> {
             privileges,
             layers,
             leaf,
+            left_open,
             access_log,
             streams,
         }
@@ -101,13 +102,13 @@ impl Parent<'_> {
     pub(super) fn into_hook_context(self: Box<Self>, duty: Duty) -> HookContext {
         drop(self.readiness.take());
         let streams = Streams::of(&self.settings);
-        let Self { settings, title, signals, hooks, channels, privileges, .. } = *self;
+        let Self { settings, title, signals, hooks, channels, privileges, left_open, .. } = *self;
         // Left alone, their memory stays shared with the parent.
         let _shared = ManuallyDrop::new((self.supervisor, self.counters, self.descendants));
         let Channels { handout, .. } = channels;
         // For one call it has the rights of the parent; what outlives its calls is no safer than a child.
         let privileges = duty.is_lasting().then_some(privileges);
         let name = settings.name;
-        HookContext { duty, name, title, signals, privileges, hooks, handout, streams }
+        HookContext { duty, name, title, signals, privileges, left_open, hooks, handout, streams }
     }
 }

@@ -34,7 +34,7 @@ use crate::{
     status::Service,
     status::counters::{Counter, Counters},
     system::clock,
-    system::os::{Signals, Title, know_processor},
+    system::os::{LeftOpen, Signals, Title, know_processor},
     upgrade::Adopted,
 };
 
@@ -65,6 +65,7 @@ pub(crate) struct Parts<'a> {
     pub(crate) pool: Pool,
     pub(crate) title: Title,
     pub(crate) listeners: Listeners,
+    pub(crate) left_open: LeftOpen,
     pub(crate) status: Option<Service>,
     /// Whether there is nothing that children could begin with.
     pub(crate) is_bare: bool,
@@ -79,7 +80,7 @@ impl<'a> Parent<'a> {
     /// pages between two forks, and those are what each fork has copied.
     #[inline(never)]
     pub(crate) fn new(parts: Parts<'a>) -> Result<Box<Self>, RunError> {
-        let Parts { basis, pool, title, listeners, readiness, .. } = parts;
+        let Parts { basis, pool, title, listeners, left_open, readiness, .. } = parts;
         let Basis { settings, users, access_log, invocation, hooks, auto_reload } = basis;
         let Pool { mut config, signals, hangups, channels, adopted } = pool;
         let memory = Memory::begin(&mut config, &settings);
@@ -106,6 +107,7 @@ impl<'a> Parent<'a> {
             title,
             access_log,
             listeners,
+            left_open,
             hooks,
             readiness,
             invocation,

@@ -55,7 +55,7 @@ use crate::{
     start::pid_file::KeptPidFile,
     status::counters::Counters,
     system::clock::{self, Slept},
-    system::os::{Shortage, Signals, Title, allowed_descriptors},
+    system::os::{LeftOpen, Shortage, Signals, Title, allowed_descriptors},
 };
 use about::Reported;
 use bare::Bare;
@@ -90,6 +90,8 @@ pub(crate) struct Parent<'a> {
     title: Title,
     access_log: AccessLog,
     listeners: Listeners,
+    /// What is not for anybody whom children and hooks execute.
+    left_open: LeftOpen,
     hooks: ParentHooks,
     readiness: &'a mut Option<Readiness>,
     /// How this program was started, or why that is not known.

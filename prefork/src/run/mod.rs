@@ -262,7 +262,7 @@ fn supervise<S>(
     readiness: &mut Option<Readiness>,
 ) -> Result<Returned, RunError> {
     let log = Log::new(&basis.settings.name, Role::Parent);
-    let Initialized { state, listeners, title, mut runtime_files } = initialized;
+    let Initialized { state, listeners, title, left_open, mut runtime_files } = initialized;
     let status = runtime_files.status.take();
     let status = status.and_then(|socket| open_status(socket, runtime_files.board.as_ref(), &log));
     if basis.users.drop_parent {
@@ -270,7 +270,17 @@ fn supervise<S>(
     }
     let is_bare = state.is_none();
     let error_log = basis.settings.error_log_path.clone();
-    let parts = Parts { basis, pool, title, listeners, status, is_bare, readiness, runtime_files };
+    let parts = Parts {
+        basis,
+        pool,
+        title,
+        listeners,
+        left_open,
+        status,
+        is_bare,
+        readiness,
+        runtime_files,
+    };
     let Over { verdict, runtime_files, cannot_fork } = match Parent::new(parts)?.run()? {
         Became::Child(context) => match &state {
             Some(state) => child::live(*context, &mut body, state),

@@ -30,7 +30,7 @@ use crate::{
     sockets::predecessor::Predecessor,
     start::pid_file::KeptPidFile,
     status::StatusSocket,
-    system::os::Title,
+    system::os::{LeftOpen, Title},
 };
 
 /// What a daemon has before it starts children.
@@ -38,14 +38,15 @@ pub(crate) struct Initialized<S> {
     pub(crate) state: S,
     pub(crate) listeners: Listeners,
     pub(crate) title: Title,
+    pub(crate) left_open: LeftOpen,
     pub(crate) runtime_files: RuntimeFiles,
 }
 
 impl<S> Initialized<S> {
     /// Makes what `after_init` has returned optional, as a pool that was taken over may be without.
     pub(crate) fn for_pool(self) -> Initialized<Option<S>> {
-        let Self { state, listeners, title, runtime_files } = self;
-        Initialized { state: Some(state), listeners, title, runtime_files }
+        let Self { state, listeners, title, left_open, runtime_files } = self;
+        Initialized { state: Some(state), listeners, title, left_open, runtime_files }
     }
 }
 
@@ -97,13 +98,14 @@ pub(crate) fn initialize<S>(
     init.follow(predecessor);
     let opened = opened.before_after_init();
     let state = call_after_init(settings, &mut init, after_init)?;
+    let left_open = opened.left_open();
     if let Pool::Children(_) = settings.pool {
         opened.warn(&log);
     }
     init.report_unclaimed(&log);
     let (listeners, sockets) = init.into_listeners();
     let runtime_files = RuntimeFiles { sockets, status, board, pid_file };
-    Ok(Initialized { state, listeners, title, runtime_files })
+    Ok(Initialized { state, listeners, title, left_open, runtime_files })
 }
 
 /// Makes the scoreboard that the settings ask for, if they ask for one.

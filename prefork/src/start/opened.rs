@@ -6,7 +6,8 @@
 //!
 //! Which descriptors are the program's is known by when they came: those that were open before the daemon opened
 //! anything, and those that came while `after_init` ran. Of the former a process was started with some, which are not
-//! close-on-exec.
+//! close-on-exec. In the background these are closed; in the foreground the program may want them, but nobody else:
+//! what children execute does not get them ([`LeftOpen`]).
 
 use std::{
     fmt::{self, Display},
@@ -17,7 +18,7 @@ use std::{
 use super::harm;
 use crate::{
     logs::{ForkMessage, log::Log},
-    system::os::{OpenFile, open_files},
+    system::os::{LeftOpen, OpenFile, open_files},
 };
 
 /// How many warnings there are at most.
@@ -33,6 +34,8 @@ pub(crate) struct Opened(io::Result<Before>);
 #[derive(Debug)]
 struct Before {
     of_program: Vec<OpenFile>,
+    /// What the process was started with.
+    of_starter: Vec<OpenFile>,
     all: Vec<OpenFile>,
 }
 
@@ -40,14 +43,21 @@ impl Opened {
     /// Looks before the daemon opens anything. What an old program has handed over is not this one's.
     pub(crate) fn before_daemon(is_handed_over: impl Fn(RawFd) -> bool) -> Self {
         Self(open_files().map(|mut open| {
-            open.retain(|file| file.closes_on_exec() && !is_handed_over(file.number));
-            Before { of_program: open, all: Vec::new() }
+            open.retain(|file| !is_handed_over(file.number));
+            let (of_program, of_starter) = open.into_iter().partition(OpenFile::closes_on_exec);
+            Before { of_program, of_starter, all: Vec::new() }
         }))
     }
 
     /// Looks before `after_init` opens anything.
     pub(crate) fn before_after_init(self) -> Self {
         Self(self.0.and_then(|before| Ok(Before { all: open_files()?, ..before })))
+    }
+
+    /// Returns what the process was started with and still has, for nobody else.
+    pub(crate) fn left_open(&self) -> LeftOpen {
+        let of_starter = self.0.as_ref().map_or(&[][..], |before| &before.of_starter);
+        LeftOpen::of(of_starter)
     }
 
     /// Warns, before there is a child, of what all of them would share and should not: once each.
@@ -124,8 +134,8 @@ mod tests {
             is_regular: false,
         };
         let (mine, gone, log) = (file(3, "mine"), file(4, "gone"), file(4, "log"));
-        let before =
-            Before { of_program: vec![mine.clone(), gone], all: vec![mine.clone(), log.clone()] };
+        let (of_program, of_starter) = (vec![mine.clone(), gone], Vec::new());
+        let before = Before { of_program, of_starter, all: vec![mine.clone(), log.clone()] };
         let listener = file(5, "listener");
         let now = [mine.clone(), log, listener.clone()];
         assert_eq!(before.of_program(&now), [&mine, &listener]);

@@ -62,8 +62,10 @@ pub(crate) struct Takeover<S> {
 impl<S> Takeover<S> {
     /// Removes what a probe has put into the file system. The rest is the daemon's, and never dropped here.
     pub(crate) fn leave(self, log: &Log) {
-        let Self { initialized: Initialized { state, listeners, title, runtime_files }, channels } =
-            self;
+        let Self {
+            initialized: Initialized { state, listeners, title, left_open: _, runtime_files },
+            channels,
+        } = self;
         let _kept = ManuallyDrop::new((state, listeners, title, channels));
         runtime_files.remove(log);
     }
@@ -95,6 +97,7 @@ impl Inherited {
         let status = self.status_socket(settings);
         let status = status.map_err(RunError::system("open the status page"))?;
         let title = Title::parent(&settings.name);
+        let left_open = opened.left_open();
         let (state, listeners, sockets) = self.make_state(settings, after_init, opened, &log)?;
         let channels = self.handover.pool.as_ref().map(|pool| {
             Channels::adopt(pool.channels, settings.slots(), |number| self.copy(number))
@@ -102,7 +105,7 @@ impl Inherited {
         let channels = channels.transpose();
         let channels = channels.map_err(RunError::system("take over the ways to the children"))?;
         let runtime_files = RuntimeFiles { sockets, status, board, pid_file };
-        let initialized = Initialized { state, listeners, title, runtime_files };
+        let initialized = Initialized { state, listeners, title, left_open, runtime_files };
         Ok(Takeover { initialized, channels })
     }
 

@@ -68,6 +68,11 @@ impl OpenFile {
         borrow_descriptor(self.number)
     }
 
+    /// Returns whether the same is open under its number.
+    pub(crate) fn is_still_there(&self) -> bool {
+        Self::find(self.number).is_ok_and(|found| found.as_ref() == Some(self))
+    }
+
     /// Returns whether a program that is executed does not get it. What a process was started with is never so.
     pub(crate) fn closes_on_exec(&self) -> bool {
         let flags = self.descriptor().and_then(|fd| fcntl_getfd(fd).ok());
