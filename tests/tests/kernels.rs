@@ -159,18 +159,41 @@ fn a_parent_that_rests_is_woken_when_memory_runs_short() {
     daemon.stop_in_order();
 }
 
-/// A child in a control group of its own, of either version, is ended alone when that is full, and no group is left.
+const LITTLE: [&str; 6] =
+    ["--prefork", "3", "--max-children", "3", "--child-memory-limit", "32768"];
+
+/// A child in a control group of its own, of either version, is ended alone when that is full, and no group is left. The
+/// launcher, which waits for its daemon, is in the group at first too.
 #[test]
-fn a_child_that_uses_up_its_own_group_is_ended_alone() {
+fn a_child_that_uses_up_its_own_group_is_ended_alone_in_the_background() {
     let scene = scene!();
     let Some(group) = ControlGroup::make(&scene, Controller::Memory) else { return };
-    let launch = scene.probe().paths().args(["--prefork", "3", "--max-children", "3"]);
-    let launch = launch.args(["--child-memory-limit", "32768"]);
-    // In the foreground: a launcher that waits for its daemon is in the group too.
-    let running = launch.after_shell(&group.entrance()).start();
+    let daemon = scene.probe().args(LITTLE).after_shell(&group.entrance()).daemon();
+    assert_ends_alone(&scene, &group, &daemon);
+    daemon.stop_in_order();
+    assert_eq!(group.groups(), [""; 0], "they are removed at the end");
+}
+
+/// The same without a launcher.
+#[test]
+fn a_child_that_uses_up_its_own_group_is_ended_alone_in_the_foreground() {
+    let scene = scene!();
+    let Some(group) = ControlGroup::make(&scene, Controller::Memory) else { return };
+    let running = scene.probe().paths().args(LITTLE).after_shell(&group.entrance()).start();
     let daemon = running.ready();
+    assert_ends_alone(&scene, &group, &daemon);
+    daemon.signal(Signal::TERM);
+    assert!(running.finish().end.is_success());
+    assert_eq!(group.groups(), [""; 0], "they are removed at the end");
+}
+
+#[track_caller]
+fn assert_ends_alone(scene: &Scene, group: &ControlGroup, daemon: &Daemon<'_>) {
+    let pid = daemon.pid();
+    let of_parent = format!("probe[{pid}] parent info: each child is kept below 32 MiB");
     let place = format!("a control group for each in {}", group.place().display());
-    assert_eq!(scene.logged(&place), 1, "{}", scene.read("error.log"));
+    let lines = scene.lines_with("error.log", &of_parent);
+    assert!(lines.len() == 1 && lines[0].contains(&place), "{lines:?}");
     let before = daemon.living();
     let request = InHand::at(scene.address(), "/seep/100");
     let victim = request.worker().pid;
@@ -182,9 +205,6 @@ fn a_child_that_uses_up_its_own_group_is_ended_alone() {
     daemon.wait_for_children(PATIENCE, 3, &[victim]);
     let stay = daemon.living().iter().filter(|pid| before.contains(pid)).count();
     assert_eq!(stay, 2);
-    daemon.signal(Signal::TERM);
-    assert!(running.finish().end.is_success());
-    assert_eq!(group.groups(), [""; 0], "they are removed at the end");
 }
 
 /// A8: a child that has the listening socket keep everybody out, where the kernel allows that, does not succeed for long.

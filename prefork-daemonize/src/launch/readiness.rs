@@ -68,6 +68,19 @@ impl Readiness {
         Self { channel, owner: Pid::current(), said: Said::Nothing }
     }
 
+    /// Returns the processes that wait for this report and then end: the launcher, and the parent of the daemon. Those of them
+    /// that were killed are missing or, as any number, another process by now.
+    #[cfg(target_os = "linux")]
+    #[must_use]
+    pub fn waiting(&self) -> Vec<Pid> {
+        // Who has made both ends is the peer of either: see unix(7).
+        let launcher = rustix::net::sockopt::socket_peercred(&self.channel).ok();
+        let launcher = launcher.map(|launcher| launcher.pid);
+        let parent = rustix::process::getppid().filter(|parent| !parent.is_init());
+        let waiting = launcher.into_iter().chain(parent);
+        waiting.filter_map(|pid| Pid::from_raw(pid.as_raw_nonzero().get())).collect()
+    }
+
     /// Reports to the launcher that the daemon serves, and waits until it has taken note.
     ///
     /// The launcher's `start` then returns [`Outcome::Launcher`](crate::Outcome::Launcher).

@@ -83,7 +83,7 @@ impl<'a> Parent<'a> {
         let Parts { basis, pool, title, listeners, left_open, readiness, .. } = parts;
         let Basis { settings, users, access_log, invocation, hooks, auto_reload } = basis;
         let Pool { mut config, signals, hangups, channels, adopted } = pool;
-        let memory = Memory::begin(&mut config, &settings);
+        let memory = Memory::begin(&mut config, &settings, readiness.as_ref());
         let mut counters = Counters::new(clock::now(), config.prefork(), config.max_children());
         let log = Log::new(&settings.name, Role::Parent);
         let watches = hooks.on_client_disconnect.is_some();

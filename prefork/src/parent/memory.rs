@@ -2,6 +2,7 @@
 
 use prefork_core::{Config, Descendants, Measured, Measuring, OwnLimit, SlotId};
 
+use prefork_daemonize::Readiness;
 use rustix::event::PollFd;
 
 use super::Parent;
@@ -31,11 +32,17 @@ pub(super) struct Memory {
 
 impl Memory {
     /// Finds out what can be measured, and sets for what the supervisor may ask.
-    pub(super) fn begin(config: &mut Config, settings: &Settings) -> Self {
+    pub(super) fn begin(
+        config: &mut Config,
+        settings: &Settings,
+        readiness: Option<&Readiness>,
+    ) -> Self {
         let (memory_limit, child_limit) =
             (settings.in_force.live.memory_limit, settings.child_memory_limit);
         // Whoever counts sees the groups in which this process is by then.
-        let leaves = Leaves::begin(child_limit);
+        let waiting = readiness.map(Readiness::waiting).unwrap_or_default();
+        let waiting: Vec<_> = waiting.iter().map(|pid| pid.as_raw().unsigned_abs()).collect();
+        let leaves = Leaves::begin(child_limit, &waiting);
         let limits = MemoryLimits::find();
         let has_limit = memory_limit.is_some() || !limits.is_empty();
         config.measuring = if has_limit { Measuring::Guard } else { Measuring::Children };

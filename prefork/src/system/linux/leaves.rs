@@ -64,8 +64,10 @@ impl Leaf {
 impl Leaves {
     /// Makes ready that children have groups of their own with this limit; says why not, where that is not possible.
     ///
+    /// Those who wait for the daemon to be ready, and end then, are no reason: they go with the parent.
+    ///
     /// Without a limit nothing is done, unless an old program in this process has made groups: these are to be removed.
-    pub(crate) fn begin(limit: Option<u64>) -> Result<Option<Self>, String> {
+    pub(crate) fn begin(limit: Option<u64>, waiting: &[u32]) -> Result<Option<Self>, String> {
         let groups = control_groups::of_this_process_with_own("memory");
         let Some((version, own)) = groups.first().map(|group| (group.version(), group.path()))
         else {
@@ -82,12 +84,12 @@ impl Leaves {
             (Some(_), false) => {}
         }
         leaves.remove_those_of_the_dead();
-        leaves.settle()?;
+        leaves.settle(waiting)?;
         Ok(Some(leaves))
     }
 
     /// Makes the base ready for groups in it.
-    fn settle(&self) -> Result<(), String> {
+    fn settle(&self, waiting: &[u32]) -> Result<(), String> {
         let Self { version, base, .. } = self;
         let shown = prefork_core::one_line(base);
         if access(base, Access::WRITE_OK).is_err() {
@@ -111,9 +113,12 @@ impl Leaves {
         }
         let own = base.join(own_name());
         let moved = make(&own).and_then(|()| write(&own.join("cgroup.procs"), "0"));
+        for pid in members(base).filter(|pid| waiting.contains(pid)) {
+            let _ = write(&own.join("cgroup.procs"), &pid.to_string());
+        }
         let enabled = moved.and_then(|()| write(&base.join("cgroup.subtree_control"), "+memory"));
         enabled.map_err(|error| {
-            let _ = write(&base.join("cgroup.procs"), "0").and_then(|()| fs::remove_dir(&own));
+            self.bring_back(&own);
             let why = match Errno::from_raw(error.raw_os_error().unwrap_or(0)) {
                 Errno::EBUSY => "others than this daemon are in it".to_owned(),
                 _ => error.to_string(),
@@ -176,12 +181,16 @@ impl Leaves {
         if self.version == Version::Two && own.exists() {
             // Processes can be in it again once it divides nothing.
             let _ = write(&self.base.join("cgroup.subtree_control"), "-memory");
-            let there = fs::read_to_string(own.join("cgroup.procs")).unwrap_or_default();
-            for pid in there.lines() {
-                let _ = write(&self.base.join("cgroup.procs"), pid);
-            }
-            let _ = fs::remove_dir(own);
+            self.bring_back(&own);
         }
+    }
+
+    /// Has all processes of a group where they were, and removes it.
+    fn bring_back(&self, group: &Path) {
+        for pid in members(group) {
+            let _ = write(&self.base.join("cgroup.procs"), &pid.to_string());
+        }
+        let _ = fs::remove_dir(group);
     }
 
     /// Those of daemons that are no more go, and those that are not in use of one that is makes again itself.
@@ -228,6 +237,13 @@ pub(super) fn own_name() -> String {
 
 fn is_number(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+/// The processes of a group.
+fn members(group: &Path) -> impl Iterator<Item = u32> {
+    let there = fs::read_to_string(group.join("cgroup.procs")).unwrap_or_default();
+    let pids: Vec<_> = there.lines().filter_map(|pid| pid.parse().ok()).collect();
+    pids.into_iter()
 }
 
 /// Whether systemd manages the groups of this machine: see `sd_booted(3)`.
