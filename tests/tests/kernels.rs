@@ -207,6 +207,42 @@ fn assert_ends_alone(scene: &Scene, group: &ControlGroup, daemon: &Daemon<'_>) {
     assert_eq!(stay, 2);
 }
 
+/// A child that meets its limits of processes and of memory is named with both, and its successor has its own.
+#[test]
+fn each_child_has_limits_of_its_own() {
+    let scene = scene!();
+    let Some(group) = ControlGroup::make(&scene, Controller::Pids) else { return };
+    let limits = ["--child-process-limit", "8", "--child-memory-limit", "65536"];
+    let launch = scene.probe().args(["--prefork", "1", "--max-children", "1"]).args(limits);
+    // In the background, who has started it waits in the same group, which cannot be divided then by version 2.
+    let running = launch.after_shell(&group.entrance()).paths().start();
+    let daemon = running.ready();
+    let own = format!("(a control group for each in {})", group.place().display());
+    for line in [
+        &format!("each child may have 8 processes and threads with all that it starts {own}"),
+        "each child is kept below 64 MiB of memory (a control group for each in ",
+    ] {
+        assert_eq!(scene.logged(line), 1, "{}", scene.read("error.log"));
+    }
+    let mut before = Vec::new();
+    for _ in 0..2 {
+        // Itself is one of the eight.
+        let count = daemon.get("/multiply/60").expect("it is answered").body;
+        assert_eq!(count, "7", "{}", scene.read("error.log"));
+        let request = InHand::at(scene.address(), "/devour");
+        let victim = request.worker().pid;
+        request.answer().expect_err("nobody can answer it");
+        before.push(victim);
+        daemon.wait_for_children(PATIENCE, 1, &before);
+        let line = scene.lines_with("error.log", &format!("child {victim} (slot ")).remove(0);
+        let met = "; out of memory: child_memory_limit is 64 MiB; out of processes: child_process_limit is 8";
+        assert!(line.contains(met), "{line}");
+    }
+    daemon.signal(Signal::TERM);
+    assert!(running.finish().end.is_success());
+    assert_eq!(group.groups(), [""; 0], "they are removed at the end");
+}
+
 /// A8: a child that has the listening socket keep everybody out, where the kernel allows that, does not succeed for long.
 #[test]
 fn a_filter_on_the_listener_is_removed() {

@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use prefork_tests::{PATIENCE, Running, Scene, require_tool, scene, wait_until};
+use prefork_tests::{Lack, PATIENCE, Running, Scene, require_tool, scene, skip, wait_until};
 use rustix::process::Signal;
 
 /// An answer.
@@ -136,6 +136,27 @@ fn all_that_a_program_has_started_is_gone_with_it() {
         let read = send(scene.address(), "sh", "echo again").read_to_string(&mut text);
         read.is_ok() && text.ends_with("again\n")
     });
+    stop(&running);
+}
+
+/// Where the kernel can count each child's processes.
+#[test]
+fn a_program_that_starts_all_it_can_keeps_no_other_from_starting_any() {
+    let scene = scene!();
+    let running = runner(&scene);
+    if scene.read("1.stderr").contains("child_process_limit is not possible here") {
+        return skip(Lack::Platform("no control group for each child"));
+    }
+    let time = 200_000 + running.pid();
+    let bomb = format!("while :; do setsid sleep {time} & done; echo");
+    let bombs: Vec<_> = (0..8).map(|_| send(scene.address(), "sh", &bomb)).collect();
+    wait_until(PATIENCE, "they have begun", || is_there(&format!("sleep\0{time}")));
+    for _ in 0..20 {
+        let answer = run(&scene, "sh", "for i in 1 2 3; do sh -c 'echo started'; done");
+        assert_eq!(answer.body, "started\nstarted\nstarted\n", "{answer:?}");
+    }
+    drop(bombs);
+    wait_until(PATIENCE, "all of it is gone", || !is_there(&format!("{time}")));
     stop(&running);
 }
 

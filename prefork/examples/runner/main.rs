@@ -13,8 +13,9 @@
 //! (`one_shot`). What a program may do is decided by `isolate`: no signal to a sibling, no network, a `/tmp` of its own, so much
 //! memory, so many processes. What is possible here stands in the first line of the log. That is no wall against a fault in
 //! the kernel, and the files that the user can read can be read. One that signals all that it can ends the child that has started
-//! it, and has no answer. All programs are of one user, and share the number of its
-//! processes: while one of them uses that up, for as long as it may run, others cannot start any.
+//! it, and has no answer. Where each child can have a control group of its own, as root, a program that starts processes
+//! without end takes them from nobody else; elsewhere all share the number of their user's, and while one uses that up, for as
+//! long as it may run, others cannot start any.
 
 mod http;
 mod snippet;
@@ -33,6 +34,12 @@ use snippet::{Language, Limits};
 
 /// What each program may use.
 const LIMITS: Limits = Limits { time: Duration::from_secs(3), output: 64 << 10 };
+
+/// How many programs may run at a time.
+const CHILDREN: u32 = 32;
+
+/// How many processes each may have.
+const PROCESSES: u64 = 32;
 
 /// How long a client may take to send its program.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -53,7 +60,8 @@ fn serve() -> Result<(), BoxError> {
         .siblings_apart()
         .no_network()
         .private_tmp(64 << 20)
-        .max_processes(256)
+        // Of the user: all that the children may have together, and a few.
+        .max_processes(u64::from(CHILDREN) * PROCESSES + 64)
         .max_open_files(64)
         .max_file_size(16 << 20)
         .max_core_size(0)
@@ -70,7 +78,8 @@ fn serve() -> Result<(), BoxError> {
         .scoreboard_in_memory(true)
         .one_shot(true)
         .prefork(4)
-        .max_children(32)
+        .max_children(CHILDREN)
+        .child_process_limit(PROCESSES)
         .isolate(isolation)
         // Whatever happens to the limits below.
         .request_timeout(PATIENCE + LIMITS.time + Duration::from_secs(2))

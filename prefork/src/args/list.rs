@@ -225,6 +225,15 @@ arguments! {
     /// [memory](crate::docs::memory#a-limit-for-each-child).
     child_memory_limit: u64, by Upgrade, needs Children, positive "; leave it out for no limit";
 
+    /// Lets each child have no more than so many processes and threads, itself and all that it starts included: a further one
+    /// is refused (`EAGAIN`). Default none.
+    ///
+    /// By a control group for each child, under the conditions of [`child_memory_limit`](Self::child_memory_limit). There is
+    /// nothing instead, as `RLIMIT_NPROC` (the layer `processes` of [`isolate`](Self::isolate)) counts all processes of the
+    /// user, those of siblings too: where it is not possible, a warning at the start says so, and why. See
+    /// [isolation](crate::docs::isolation#processes).
+    child_process_limit: u64, by Upgrade, needs Children, positive "; leave it out for no limit";
+
     /// Keeps the pool below so many bytes of memory, or below the lowest limit of its control groups, whichever is nearer.
     /// Default: the limit of the control groups, where there is any. Needs a scoreboard.
     ///

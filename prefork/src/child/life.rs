@@ -55,7 +55,7 @@ pub(crate) struct ChildContext {
     pub(crate) privileges: Rc<Privileges>,
     /// What holds it apart from its siblings.
     pub(crate) layers: Rc<Layers>,
-    /// What keeps its memory below a limit.
+    /// What keeps it below limits of its own.
     pub(crate) leaf: Option<Leaf>,
     /// What is not for anybody whom it executes.
     pub(crate) left_open: LeftOpen,
@@ -108,7 +108,7 @@ fn settle(context: ChildContext, log: &Log) -> Result<Option<Child>, BoxError> {
         log.write(&PoolMessage::CannotTag { error: &error });
     }
     // As early as that what it takes counts there, and with the rights of the parent.
-    leaf.map(|leaf| leaf.enter()).transpose().of_call("a limit of memory")?;
+    leaf.map(|leaf| leaf.enter()).transpose().of_call("a limit of its own")?;
     // Before the change of user, as the new one may not open the logs.
     stderr::open_own()?;
     access_log.make_own(log)?;

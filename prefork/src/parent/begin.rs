@@ -174,7 +174,7 @@ impl<'a> Parent<'a> {
             }
         }
         self.log_memory_limit();
-        self.log_child_limit();
+        self.log_child_limits();
         self.introduce(origin.adopted_as());
     }
 }

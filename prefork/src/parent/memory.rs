@@ -10,7 +10,7 @@ use crate::{
     args::check::Settings,
     logs::{PoolMessage, describe::Bytes},
     system::clock,
-    system::os::{Leaf, Leaves, MemoryLimits, Sizes},
+    system::os::{ChildLimits, Controller, Leaf, Leaves, MemoryLimits, NoGroup, Sizes},
 };
 
 /// What it takes to measure, and to keep each child below a limit of its own.
@@ -18,10 +18,10 @@ use crate::{
 pub(super) struct Memory {
     limits: MemoryLimits,
     sizes: Sizes,
-    /// What each child may have, in bytes.
-    child_limit: Option<u64>,
-    /// The groups of children, or why there are none.
-    leaves: Result<Option<Leaves>, String>,
+    /// What each child may have.
+    child_limits: ChildLimits,
+    /// The groups of children.
+    leaves: Leaves,
     /// For the child that is about to be forked.
     leaf: Option<Leaf>,
     /// Whether what a child has started ends with it.
@@ -37,42 +37,45 @@ impl Memory {
         settings: &Settings,
         readiness: Option<&Readiness>,
     ) -> Self {
-        let (memory_limit, child_limit) =
-            (settings.in_force.live.memory_limit, settings.child_memory_limit);
+        let (memory_limit, child_limits) =
+            (settings.in_force.live.memory_limit, settings.child_limits);
         // Whoever counts sees the groups in which this process is by then.
         let waiting = readiness.map(Readiness::waiting).unwrap_or_default();
         let waiting: Vec<_> = waiting.iter().map(|pid| pid.as_raw().unsigned_abs()).collect();
-        let leaves = Leaves::begin(child_limit, &waiting);
+        let leaves = Leaves::begin(child_limits, &waiting);
         let limits = MemoryLimits::find();
         let has_limit = memory_limit.is_some() || !limits.is_empty();
         config.measuring = if has_limit { Measuring::Guard } else { Measuring::Children };
         let (sizes, leaf, logged) = (Sizes::default(), None, false);
         let ends_descendants = config.descendants == Descendants::End;
-        Self { limits, sizes, child_limit, leaves, leaf, ends_descendants, logged }
+        Self { limits, sizes, child_limits, leaves, leaf, ends_descendants, logged }
     }
 
-    /// Takes what keeps the child that was just forked below its limit, and closes what is the parent's.
+    /// Takes what keeps the child that was just forked below its limits, and closes what is the parent's.
     pub(super) fn leave_to_child(&mut self) -> Option<Leaf> {
         self.limits.close();
         self.leaf.take()
     }
 
-    /// Ends what is left in the group of a child that has ended. Returns what is to be logged if it has used up its memory.
+    /// Ends what is left in the groups of a child that has ended. Returns what is to be logged if it has met its limits.
     pub(super) fn clear_leaf(&self, slot: SlotId) -> String {
-        let Ok(Some(leaves)) = &self.leaves else { return String::new() };
         if self.ends_descendants {
-            leaves.end(slot);
+            self.leaves.end(slot);
         }
-        leaves.used_up(slot).map_or_else(String::new, |limit| {
-            format!("; out of memory: child_memory_limit is {}", Bytes(limit))
-        })
+        let met = self.leaves.met(slot).into_iter().map(|(controller, limit)| match controller {
+            Controller::Memory => {
+                format!("; out of memory: child_memory_limit is {}", Bytes(limit))
+            }
+            Controller::Processes => {
+                format!("; out of processes: child_process_limit is {limit}")
+            }
+        });
+        met.collect()
     }
 
     /// Removes the groups of children, once there are none.
     pub(super) fn remove_leaves(&self) {
-        if let Ok(Some(leaves)) = &self.leaves {
-            leaves.remove();
-        }
+        self.leaves.remove();
     }
 }
 
@@ -109,32 +112,35 @@ impl Parent<'_> {
         }
     }
 
-    /// Logs how each child is kept below its limit, if it has one.
-    pub(super) fn log_child_limit(&self) {
-        let Some(limit) = self.memory.child_limit.map(Bytes) else { return };
-        let place = match &self.memory.leaves {
-            Ok(Some(leaves)) => format!("a control group for each in {}", leaves.place()),
-            Ok(None) => "RLIMIT_DATA".to_owned(),
-            Err(why) => format!("RLIMIT_DATA, as {why}"),
+    /// Logs how each child is kept below its limits, if it has any.
+    pub(super) fn log_child_limits(&self) {
+        let Memory { child_limits: ChildLimits { memory, processes }, leaves, .. } = &self.memory;
+        let place = |controller| {
+            leaves.place(controller).map(|place| format!("a control group for each in {place}"))
         };
-        self.log.write(&PoolMessage::ChildMemoryLimit { limit, place: &place });
+        if let Some(limit) = memory.map(Bytes) {
+            let place = place(Controller::Memory);
+            let place = place.unwrap_or_else(|why| format!("RLIMIT_DATA, as {why}"));
+            self.log.write(&PoolMessage::ChildMemoryLimit { limit, place: &place });
+        }
+        if let Some(limit) = *processes {
+            self.log.write(&match &place(Controller::Processes) {
+                Ok(place) => PoolMessage::ChildProcessLimit { limit, place },
+                Err(why) => PoolMessage::NoChildProcessLimit { limit, why },
+            });
+        }
     }
 
-    /// Makes ready what is to keep the next child in a slot below its limit.
+    /// Makes ready what is to keep the next child in a slot below its limits.
     pub(super) fn prepare_leaf(&mut self, slot: SlotId) {
-        let Memory { child_limit, leaves, leaf, logged, .. } = &mut self.memory;
-        let Some(limit) = *child_limit else { return };
-        let prepared = match leaves {
-            Ok(Some(leaves)) => leaves.prepare(slot),
-            Ok(None) | Err(_) => Ok(None),
-        };
-        let prepared = prepared.unwrap_or_else(|error| {
-            if !std::mem::replace(logged, true) {
-                self.log.write(&PoolMessage::NoGroupForChild { slot, error: &error });
-            }
-            None
-        });
-        *leaf = Some(prepared.unwrap_or(Leaf::Data(limit)));
+        let Memory { leaves, leaf, logged, .. } = &mut self.memory;
+        let (prepared, failed) = leaves.prepare(slot);
+        if let Some(NoGroup { error, instead }) = &failed
+            && !std::mem::replace(logged, true)
+        {
+            self.log.write(&PoolMessage::NoGroupForChild { slot, error, instead });
+        }
+        *leaf = prepared;
     }
 
     /// Measures how much memory is in use, and of each child if that is wanted or nobody else counts it.

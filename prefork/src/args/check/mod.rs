@@ -26,6 +26,7 @@ use crate::{
     manager::Manager,
     program::Invocation,
     program::{AutoReload, Handler},
+    system::os::ChildLimits,
 };
 
 use faults::Faults;
@@ -142,6 +143,7 @@ fn check_data(
     let users = users(&data.settings, faults);
     let limits =
         Limits { max_requests: data.settings.max_requests, max_memory: data.settings.max_memory };
+    let (memory, processes) = (data.settings.child_memory_limit, data.settings.child_process_limit);
     let daemonize = data.settings.daemonize.unwrap_or(true);
     let status = status(&mut data, faults);
     let files = Files::check(&mut data, status.as_ref(), faults);
@@ -171,7 +173,7 @@ fn check_data(
         scoreboard: scoreboard.map(|place| needed_place(place, &pool, status.as_ref())),
         pool,
         limits,
-        child_memory_limit: data.settings.child_memory_limit,
+        child_limits: ChildLimits { memory, processes },
         start_timeout: data.settings.start_timeout.unwrap_or(defaults::START_TIMEOUT),
         graceful_timeout: data.settings.graceful_timeout.unwrap_or(defaults::GRACEFUL_TIMEOUT),
         hook_timeout: data.settings.hook_timeout.unwrap_or(defaults::HOOK_TIMEOUT),

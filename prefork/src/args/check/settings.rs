@@ -6,7 +6,9 @@ use prefork_core::Config;
 use prefork_daemonize::Privileges;
 use prefork_isolate::Layers;
 
-use crate::{args::settings::InForce, board::Place, child::Limits, manager::Manager};
+use crate::{
+    args::settings::InForce, board::Place, child::Limits, manager::Manager, system::os::ChildLimits,
+};
 
 /// The plain data among the arguments.
 #[derive(Clone, Debug)]
@@ -25,8 +27,8 @@ pub(crate) struct Settings {
     /// Whether more children were asked for than a pool without a scoreboard can ever have.
     pub(crate) wants_scoreboard: bool,
     pub(crate) limits: Limits,
-    /// How many bytes of memory each child may have.
-    pub(crate) child_memory_limit: Option<u64>,
+    /// What each child may have.
+    pub(crate) child_limits: ChildLimits,
     pub(crate) start_timeout: Duration,
     pub(crate) graceful_timeout: Duration,
     pub(crate) hook_timeout: Duration,

@@ -104,6 +104,7 @@ fn each_wrong_argument_is_named() {
         let expected = "200 bytes are less than any process takes; write 200M for MiB";
         assert_eq!(faults(args)[0].1, expected);
     }
+    assert_eq!(names(complete().child_process_limit(0)), ["child_process_limit"]);
     assert_eq!(names(board().memory_limit(0)), ["memory_limit"]);
     assert_eq!(names(complete().max_surge(0)), ["max_surge"]);
     assert_eq!(names(complete().max_surge(151)), ["max_surge"]);
@@ -184,6 +185,7 @@ fn what_has_no_effect_without_children_is_taken_and_named() {
     assert_eq!(without_effect(alone().max_memory(2 << 20)), ["max_memory"]);
     assert_eq!(without_effect(alone().child_memory_limit(2 << 20)), ["child_memory_limit"]);
     assert_eq!(without_effect(alone().memory_limit(2 << 20)), ["memory_limit"]);
+    assert_eq!(without_effect(alone().child_process_limit(2)), ["child_process_limit"]);
     assert_eq!(without_effect(alone().max_lifetime(second)), ["max_lifetime"]);
     assert_eq!(without_effect(alone().request_timeout(second)), ["request_timeout"]);
     assert_eq!(without_effect(alone().keep_descendants(true)), ["keep_descendants"]);

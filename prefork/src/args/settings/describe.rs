@@ -101,6 +101,11 @@ const LIST: &[Setting] = &[
         "Memory that one child may have with all that it starts, by a control group or RLIMIT_DATA",
     ),
     with(
+        "child_process_limit",
+        "N",
+        "Processes and threads that one child may have with all that it starts, by a control group",
+    ),
+    with(
         "memory_limit",
         "BYTES",
         "Memory below which the pool is kept [default: the limit of its control groups]; needs a scoreboard",

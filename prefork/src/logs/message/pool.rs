@@ -113,9 +113,12 @@ messages! {
         "the pool is not kept below {limit} of memory ({place}): there is no alarm when it runs short: {error}; with a \
          scoreboard it is looked at while children are at work";
     Info ChildMemoryLimit { limit: Bytes, place: &'a str } => "each child is kept below {limit} of memory ({place})";
-    Warn NoGroupForChild { slot: SlotId, error: &'a dyn Display } =>
-        "no control group for a child in slot {slot}: {error}; it has RLIMIT_DATA instead, and so will others where none can be \
-         made";
+    Info ChildProcessLimit { limit: u64, place: &'a str } =>
+        "each child may have {limit} processes and threads with all that it starts ({place})";
+    Warn NoChildProcessLimit { limit: u64, why: &'a str } =>
+        "child_process_limit is not possible here: {why}; a child may have more than {limit} processes and threads";
+    Warn NoGroupForChild { slot: SlotId, error: &'a dyn Display, instead: &'a str } =>
+        "no control group for a child in slot {slot}: {error}; it has {instead}, and so will others where none can be made";
     Warn MemoryShort { used: Bytes, limit: Bytes } =>
         "memory is short, with {used} of {limit} in use: no more children are started for the load, and large idle ones are \
          replaced";

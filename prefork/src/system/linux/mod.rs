@@ -27,7 +27,7 @@ pub(crate) use core_dump::dumps_core;
 pub(crate) use file_hints::FileHints;
 pub(crate) use fork::{fork, know_processor};
 pub(crate) use huge_pages::use_huge_pages;
-pub(crate) use leaves::{Leaf, Leaves};
+pub(crate) use leaves::{ChildLimits, Controller, Leaf, Leaves, NoGroup};
 pub(crate) use left_open::LeftOpen;
 pub(crate) use lifeline::{Lifeline, Tether, end_with};
 pub(crate) use memory::{MemoryLimits, memory_counts};

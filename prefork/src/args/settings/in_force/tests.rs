@@ -155,6 +155,7 @@ fn another_value_of_each_setting_is_in_force_or_named() {
         ("max_lifetime", "10", "\"1m\""),
         ("max_memory", "1000000", "2000000"),
         ("child_memory_limit", "1000000", "2000000"),
+        ("child_process_limit", "10", "20"),
         ("memory_limit", "1000000", "2000000"),
         ("request_timeout", "1", "2.5"),
         ("start_timeout", "10", "11"),
