@@ -66,7 +66,7 @@ mod tests {
             hand_on(fd);
         }
         let mine = [&file.as_fd(), &own.as_fd(), &listener.as_fd(), &gone.as_fd()];
-        let mine = mine.map(|fd| fd.as_raw_fd());
+        let mine = mine.map(AsRawFd::as_raw_fd);
         let mut of_starter = open_files().expect("it can be read");
         of_starter.retain(|it| mine.contains(&it.number));
         // The program has made it its own, and closed another one.
