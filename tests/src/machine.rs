@@ -9,7 +9,7 @@ use std::{
 use crate::{Lack, PATIENCE, debian, reaper, require_root, require_tool, skip, wait_until};
 
 /// Packages without which systemd does not come up, and what tests use.
-const PACKAGES: &str = "systemd,systemd-sysv,dbus,procps,iproute2,curl,logrotate";
+pub(crate) const PACKAGES: &str = "systemd,systemd-sysv,dbus,procps,iproute2,curl,logrotate";
 
 /// Goes over to the machine: `$1` is a tree of Debian's, which stays as it is, `$2` an empty folder for what changes.
 const BOOT: &str = r#"

@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use crate::{Lack, Scene, debian, require_root, require_tool, skip, wait_until};
+use crate::{Lack, Scene, debian, machine::PACKAGES, require_root, require_tool, skip, wait_until};
 
 /// What qemu is given: no hardware is needed for it, and none is used that some machines have and others have not.
 const HARDWARE: &[&str] = &[
@@ -52,6 +52,32 @@ echo "script ended with status $?"
 poweroff -f
 "#;
 
+/// Runs the script where systemd is the first process, and ends the machine.
+const SERVICE: &str = r#"
+[Unit]
+After=basic.target
+[Service]
+Type=oneshot
+ExecStart=/bin/bash -c 'sh /script 2>&1; echo "script ended with status $?"; systemctl poweroff --force --force'
+StandardOutput=tty
+TTYPath=/dev/ttyS0
+TimeoutStartSec=infinity
+"#;
+
+/// What the kernel is told, and systemd, if there is one.
+const BOOT: &str = "console=ttyS0 loglevel=2 panic=-1 systemd.show_status=0 \
+                    systemd.unified_cgroup_hierarchy=1 systemd.mask=systemd-udevd.service";
+
+/// Makes an archive of a tree, `$1`, if there is one, without what nobody reads, and of what was installed: the kernel
+/// unpacks one over the other.
+const PACK: &str = r#"
+pack() { busybox cpio -o -H newc 2> /dev/null; }
+{
+    [ -z "$1" ] || (cd "$1" && find . \( -path './usr/share/[dlmz]*' -o -path './var/*/apt' \) -prune -o -print | pack)
+    cd machine && find . | pack
+} > archive
+"#;
+
 /// One that boots whenever a script is to run in it.
 ///
 /// It has a control group hierarchy of the second version alone, with limits of memory and processes; root and nobody, in
@@ -60,6 +86,8 @@ poweroff -f
 pub struct VirtualMachine<'a> {
     scene: &'a Scene,
     kernel: debian::Kernel,
+    /// What it has beside what is installed.
+    tree: Option<PathBuf>,
 }
 
 impl<'a> VirtualMachine<'a> {
@@ -77,13 +105,63 @@ impl<'a> VirtualMachine<'a> {
             return None;
         }
         let kernel = debian::kernel(scene, &Path::new(folder).join("kernels"), suite)?;
-        let machine = Self { scene, kernel };
+        let machine = Self { scene, kernel, tree: None };
         if !machine.libraries(&find("busybox")).is_empty() {
             skip(Lack::Missing("busybox needs libraries: busybox-static is not installed"));
             return None;
         }
         machine.install_base();
         Some(machine)
+    }
+
+    /// Makes one ready in which a release's systemd is the first process, and scripts are run by a service of it. It has no
+    /// busybox, and the libraries of that release.
+    ///
+    /// # Panics
+    ///
+    /// Panics if what should work does not.
+    #[must_use]
+    pub fn with_systemd_of(
+        release: &str,
+        suite: &str,
+        scene: &'a Scene,
+        folder: &str,
+    ) -> Option<Self> {
+        let tools = ["qemu-system-x86_64", "busybox", "apt-get", "dpkg-deb", "debootstrap"];
+        if !require_root() || !tools.into_iter().all(require_tool) {
+            return None;
+        }
+        let folder = Path::new(folder);
+        let kernel = debian::kernel(scene, &folder.join("kernels"), suite)?;
+        let tree = debian::tree(&folder.join("systemd"), release, PACKAGES)?;
+        let machine = Self { scene, kernel, tree: Some(tree) };
+        let wants = Path::new("/etc/systemd/system/multi-user.target.wants");
+        machine.make_folder(wants);
+        machine.write("/etc/systemd/system/script.service", SERVICE);
+        symlink("../script.service", machine.place(wants.join("script.service"))).expect("made");
+        symlink("lib/systemd/systemd", machine.place("/init")).expect("made");
+        machine.write("/etc/machine-id", "");
+        Some(machine)
+    }
+
+    /// Writes a file.
+    ///
+    /// # Panics
+    ///
+    /// Panics if it cannot be written.
+    pub fn write(&self, path: &str, text: &str) {
+        self.make_folder(Path::new(path).parent().expect("it has one"));
+        fs::write(self.place(path), text).expect("written");
+    }
+
+    /// Copies a program alone to a path in it.
+    ///
+    /// # Panics
+    ///
+    /// Panics if it cannot be copied.
+    pub fn install_at(&self, path: &str, program: &Path) {
+        self.make_folder(Path::new(path).parent().expect("it has one"));
+        fs::copy(program, self.place(path)).expect("copied");
     }
 
     /// What every script has.
@@ -144,14 +222,13 @@ impl<'a> VirtualMachine<'a> {
     pub fn run(&self, script: &str, limit: Duration) -> String {
         fs::write(self.place("/script"), script).expect("written");
         let (archive, console) = (self.scene.path("archive"), self.scene.path("console"));
-        let pack = "cd machine && find . | busybox cpio -o -H newc > ../archive 2> /dev/null";
-        let packed = self.scene.tool("sh").args(["-c", pack]).finish();
+        let packed = self.scene.tool("sh").args(["-c", PACK, "sh"]).args(&self.tree).finish();
         assert!(packed.end.is_success(), "the files cannot be packed: {packed:?}");
         let qemu = self.scene.tool("qemu-system-x86_64").args(HARDWARE);
         let qemu = qemu.args([OsStr::new("-kernel"), self.kernel.image.as_os_str()]);
         let qemu = qemu.args([OsStr::new("-initrd"), archive.as_os_str()]);
         let serial = format!("file:{}", console.display());
-        let qemu = qemu.args(["-append", "console=ttyS0 loglevel=2 panic=-1", "-serial", &serial]);
+        let qemu = qemu.args(["-append", BOOT, "-serial", &serial]);
         let running = qemu.start();
         wait_until(limit, "the script has ended", || running.end().is_some());
         let finished = running.finish();
