@@ -6,8 +6,10 @@
 mod budget;
 mod connection;
 mod observer;
+mod output_limit;
 mod stop;
 
 pub use connection::{Acked, Exchange, Facts, Judgement};
 pub use observer::{AtOnce, Change, Found, Look, Observer, Stance};
+pub use output_limit::OutputLimit;
 pub use stop::{Door, Holding, Stop, StopAction, Treatment};

@@ -40,7 +40,7 @@ impl Program {
         program
     }
 
-    fn texts(&self) -> [(&'static str, String); 10] {
+    fn texts(&self) -> [(&'static str, String); 11] {
         let pair = |(name, value): &(OsString, OsString)| {
             let mut pair = name.clone();
             pair.push("=");
@@ -79,6 +79,7 @@ impl Program {
             ("stop_signal", (self.stop_signal as i32).to_string()),
             ("stop_command", joined(self.stop_command.as_deref().unwrap_or_default())),
             ("max_memory", self.max_memory.map(|bytes| bytes.to_string()).unwrap_or_default()),
+            ("max_output", self.max_output.map(|bytes| bytes.to_string()).unwrap_or_default()),
             ("limits", joined(&limits)),
         ]
     }
@@ -113,6 +114,7 @@ impl Program {
                 self.stop_command = Some(split(text)).filter(|words| !words.is_empty());
             }
             "max_memory" => self.max_memory = text.parse().ok(),
+            "max_output" => self.max_output = text.parse().ok(),
             "limits" => {
                 let limit = |pair: OsString| {
                     let (name, value) = pair_of(&pair)?;
@@ -175,6 +177,7 @@ mod tests {
         program.stop_signal = Signal::SIGQUIT;
         program.stop_command = Some(vec!["kill".into(), "".into(), "{pid}".into()]);
         program.max_memory = Some(5);
+        program.max_output = Some(6);
         program.limits = vec![(Resource::RLIMIT_NOFILE, 7), (Resource::RLIMIT_CORE, u64::MAX)];
         program
     }
@@ -216,6 +219,7 @@ mod tests {
             stop_signal: _,
             stop_command: _,
             max_memory: _,
+            max_output: _,
             limits: _,
             // Take an upgrade.
             listen: _,

@@ -4,7 +4,10 @@ use std::os::fd::AsFd;
 
 use prefork::{AnyAddr, AnyListener, AnyStream, Child, Exit, LogLevel, Result};
 
-use crate::{Program, Sockets, lifeline::Lifeline, output::Relay, spawn::Handed, started::Started};
+use crate::{
+    Program, Sockets, lifeline::Lifeline, output::Relay, spawn::Handed, started::Started,
+    written::Written,
+};
 
 /// Starts the program for one client after the other, until the child is asked to leave.
 pub(crate) fn serve(program: &Program, child: &mut Child, sockets: &Sockets) -> Result {
@@ -12,23 +15,44 @@ pub(crate) fn serve(program: &Program, child: &mut Child, sockets: &Sockets) -> 
     let listeners: Vec<&AnyListener> = sockets.0.iter().map(|socket| &socket.listener).collect();
     while let Some((connection, client)) = child.accept(&listeners[..])? {
         let mut started = start(program, child, &connection, &client)?;
-        // It is the program's alone, and ends with that.
-        drop(connection);
+        // It is the program's alone, and ends with that; unless somebody has to count.
+        let mut written = program.max_output.map(|most| Written::new(connection, most));
+        let mut is_too_much = false;
         // A stop does not disturb it.
         let exit = loop {
-            let came = started.wait(&lifeline, None, &[])?;
-            if let Some(exit) = started.take_in(child, &lifeline, &came)? {
+            let due = written.as_ref().filter(|_| !is_too_much).map(Written::due);
+            let came = started.wait(&lifeline, due, &[])?;
+            let exit = started.take_in(child, &lifeline, &came)?;
+            if let Some(written) = written.as_mut().filter(|_| !is_too_much)
+                && written.is_too_much(exit.is_some())?
+            {
+                is_too_much = true;
+                written.cut()?;
+                // Its number is nobody's once it was waited for.
+                if exit.is_none() {
+                    started.kill_all()?;
+                }
+            }
+            if let Some(exit) = exit {
                 break exit;
             }
         };
+        drop(written);
+        let when = match client.as_tcp() {
+            Some(client) => format!(", serving {client}"),
+            None => ", serving a client of a UNIX socket".to_owned(),
+        };
+        if let Some(most) = program.max_output.filter(|_| is_too_much) {
+            let text = format!(
+                "{started} was ended: it has written more than max_output, {most} bytes{when}"
+            );
+            child.log(LogLevel::Warn, text);
+            continue;
+        }
         let level = match exit {
             Exit::Code(0) => continue,
             Exit::Code(_) => LogLevel::Info,
             Exit::Signal { .. } => LogLevel::Error,
-        };
-        let when = match client.as_tcp() {
-            Some(client) => format!(", serving {client}"),
-            None => ", serving a client of a UNIX socket".to_owned(),
         };
         child.log(level, started.ended(exit).when(when));
     }

@@ -25,6 +25,7 @@ mod template;
 #[cfg(test)]
 #[expect(dead_code, reason = "tests of the main loop are to use all of it")]
 mod testing;
+mod written;
 
 pub use check::{Identity, LIMITS, ProgramFault, limit_name};
 pub use demand::Demand;

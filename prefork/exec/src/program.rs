@@ -37,6 +37,10 @@ pub struct Program {
     pub demand: Option<Demand>,
     /// Memory, of all its processes together, above which it is replaced, in bytes.
     pub max_memory: Option<u64>,
+    /// How much it may write to its client, in bytes, where it is started for each ([`Stdin::Connection`]), over TCP. It is
+    /// ended when it has written more, and the connection reset. What it has written between two looks, 5 to 160 ms apart, is
+    /// beyond that. Default: any amount.
+    pub max_output: Option<u64>,
     /// Limits for its resources, soft and hard alike.
     pub limits: Vec<(Resource, u64)>,
     /// Where the fields come from, by their names, for messages: `--listen`, `/etc/app.toml:3:1: listen`. A field of which
@@ -119,6 +123,7 @@ impl Program {
             stop_command: None,
             demand: None,
             max_memory: None,
+            max_output: None,
             limits: Vec::new(),
             origins: BTreeMap::new(),
         }

@@ -62,7 +62,14 @@ pub fn attach(program: Program, mut args: Args) -> Args<Sockets> {
     let limit = given.reload_timeout.map_or(graceful, |limit| limit.min(graceful));
     let programs = given.max_children.unwrap_or(MAX_CHILDREN);
     let listen = program.listen.clone();
-    let args = args.after_init(move |init| Ok(Sockets::open(init, &listen)?));
+    let is_counted = program.max_output.is_some();
+    let args = args.after_init(move |init| {
+        let sockets = Sockets::open(init, &listen)?;
+        if is_counted {
+            sockets.require_tcp()?;
+        }
+        Ok(sockets)
+    });
     if is_inetd {
         return args.main_loop(move |child, sockets| {
             inetd::serve(&program.of_child(child), child, sockets)

@@ -45,6 +45,17 @@ impl Sockets {
         wanted.iter().enumerate().map(open).collect::<io::Result<_>>().map(Self)
     }
 
+    /// Refuses sockets at which nobody counts what is written: a service manager may hand over any.
+    pub(crate) fn require_tcp(&self) -> Result<(), String> {
+        let unix = self.0.iter().find(|socket| matches!(socket.address, AnyAddr::Unix(_)));
+        unix.map_or(Ok(()), |socket| {
+            let name = prefork_core::one_line(&socket.name);
+            Err(format!(
+                "max_output is counted on TCP connections alone, and socket {name} is of UNIX"
+            ))
+        })
+    }
+
     /// Returns what to look for in a program's descriptors.
     pub(crate) fn listeners(&self) -> io::Result<Listeners> {
         Listeners::of(self.0.iter().map(|socket| socket.listener.as_fd()))

@@ -98,9 +98,7 @@ impl Started {
         came: &Came,
     ) -> Result<Option<Exit>> {
         if came.cut && lifeline.is_cut() {
-            let mut tree = Tree::of(self.process.pid)?;
-            tree.refresh();
-            tree.signal(Signal::KILL)?;
+            self.kill_all()?;
             let killed = Exit::Signal { number: Signal::KILL.as_raw(), core_dumped: false };
             return Err(self.ended(killed).when(" with the daemon, which has ended").into());
         }
@@ -119,6 +117,17 @@ impl Started {
             Some(number) => Exit::Signal { number, core_dumped: false },
             None => Exit::Code(status.exit_status().unwrap_or(1)),
         }))
+    }
+
+    /// Kills it with all that it has started, as far as that is known.
+    ///
+    /// # Errors
+    ///
+    /// Fails if it has ended, and nobody is left to ask what it had started.
+    pub(crate) fn kill_all(&self) -> io::Result<()> {
+        let mut tree = Tree::of(self.process.pid)?;
+        tree.refresh();
+        tree.signal(Signal::KILL)
     }
 
     /// Returns how its child ends with it.

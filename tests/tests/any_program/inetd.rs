@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    io::{BufRead, BufReader, Read, Write},
+    io::{self, BufRead, BufReader, Read, Write},
     net::{SocketAddr, TcpStream},
 };
 
@@ -149,9 +149,70 @@ fn a_program_that_takes_too_long_is_ended_with_its_child() {
     daemon.stop_in_order();
 }
 
+/// Reads until the end or a reset; returns how much came, and whether it was reset.
+fn drain(client: &mut Client) -> (u64, bool) {
+    let (mut buffer, mut count) = (vec![0; 64 << 10], 0);
+    loop {
+        match client.0.read(&mut buffer) {
+            Ok(0) => return (count, false),
+            Ok(read) => count += read as u64,
+            Err(error) => {
+                assert_eq!(error.kind(), io::ErrorKind::ConnectionReset, "{error}");
+                return (count, true);
+            }
+        }
+    }
+}
+
+/// What comes between two looks is beyond the limit.
+#[test]
+fn a_program_that_writes_more_than_it_may_is_ended_and_its_client_is_cut_off() {
+    let scene = scene!();
+    let script = "read line; case $line in flood) echo $$; sleep 1000 & echo $!; exec yes;; \
+                  short) head -c 3000000 /dev/zero;; much) head -c 900000 /dev/zero;; esac";
+    let daemon = run(&scene, script, "max_output = \"1M\"\n").daemon();
+    let children = daemon.living();
+
+    let mut client = Client::says(scene.address(), "flood");
+    let own = client.0.get_ref().local_addr().expect("it is connected");
+    let pids = [(); 2].map(|()| client.line().parse().expect("a pid"));
+    let (count, was_reset) = drain(&mut client);
+    println!("of a flood, {count} bytes came");
+    assert!(was_reset && count < 500 << 20, "{count} bytes came, reset: {was_reset}");
+    pids.into_iter().for_each(wait_until_gone);
+    let text = "was ended: it has written more than max_output, 1048576 bytes, serving";
+    scene.wait_for_line(&format!("sh (pid {}) {text} {own}", pids[0]));
+
+    // One that has ended by the time of the first look.
+    let (_, was_reset) = drain(&mut Client::says(scene.address(), "short"));
+    assert!(was_reset);
+    wait_until(PATIENCE, "it is logged", || scene.logged(text) == 2);
+    assert_eq!(drain(&mut Client::says(scene.address(), "much")), (900_000, false));
+    assert_eq!(drain(&mut Client::says(scene.address(), "nothing")), (0, false));
+    assert_eq!(scene.logged(text), 2);
+    assert_eq!(daemon.living(), children, "no child has ended for it");
+    daemon.stop_in_order();
+}
+
+#[test]
+fn what_is_written_to_a_unix_socket_is_not_counted_and_the_limit_is_refused() {
+    let scene = scene!();
+    let settings = "max_output = \"1M\"\n";
+    let file = "command = [\"cat\"]\ninetd = true\nlisten = \"./app.sock\"\n";
+    fs::write(scene.path("app.toml"), format!("{file}{settings}")).expect("written");
+    let launch = scene.tool(env!("CARGO_BIN_EXE_prefork-command")).args(["run", "--name", "app"]);
+    let finished = launch.args([scene.path("app.toml")]).finish();
+    finished.assert_refused("max_output: is counted on TCP connections alone, and ");
+}
+
 #[test]
 fn what_means_nothing_of_such_a_program_is_refused() {
     for (settings, expected) in [
+        ("max_output = 0\n", "max_output: must be at least 1; leave it out for any amount"),
+        (
+            "max_output = \"much\"\n",
+            "max_output: must be a number of bytes such as 64K, not \"much\"",
+        ),
         ("ready = \"notify\"\n", "ready: has no effect with inetd"),
         ("stop_signal = \"INT\"\n", "stop_signal: has no effect with inetd"),
         ("stop_command = [\"true\"]\n", "stop_command: has no effect with inetd"),

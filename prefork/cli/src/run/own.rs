@@ -38,7 +38,7 @@ pub(super) const COMMAND: Own =
     Own { name: "command", flag: "", value: "PROGRAM", help: "", kind: Kind::Command };
 
 /// The settings that have flags, in the order of the help.
-pub(super) const OWN: [Own; 16] = [
+pub(super) const OWN: [Own; 17] = [
     Own {
         name: "listen",
         flag: "listen",
@@ -68,6 +68,13 @@ pub(super) const OWN: [Own; 16] = [
         help: "Start the program for each client, with the connection as standard input and output; with --one-shot each \
                client has a child of its own",
         kind: Kind::Switch,
+    },
+    Own {
+        name: "max_output",
+        flag: "max-output",
+        value: "BYTES",
+        help: "With --inetd over TCP: what the program may write to its client; it is ended when it has written more",
+        kind: Kind::One,
     },
     Own {
         name: "ready",

@@ -90,6 +90,7 @@ impl Made {
                 let is_on = one(given).and_then(parse_switch)?;
                 self.take_stdin(is_on, Stdin::Connection)?;
             }
+            "max_output" => program.max_output = Some(one(given).and_then(parse_amount)?),
             "ready" => program.ready = one(given).and_then(parse_ready)?,
             "output" => program.output = one(given).and_then(parse_output)?,
             "env" => {
@@ -255,14 +256,21 @@ fn parse_limit(text: &str) -> Result<(nix::sys::resource::Resource, u64), String
     if matches!(value, "unlimited" | "infinity") {
         return Ok((*resource, nix::libc::RLIM_INFINITY));
     }
-    // Numbers, and units as the library reads them.
-    let amount = Settings::from_flags([("max_memory", value)]).max_memory;
-    let amount = amount.ok_or_else(|| {
+    let amount = amount(value).ok_or_else(|| {
         format!(
             "{name}: must be a number, an amount of memory such as 2G, or unlimited, not {value:?}"
         )
     })?;
     Ok((*resource, amount))
+}
+
+/// Reads a number of bytes, with units as the library reads them.
+fn amount(text: &str) -> Option<u64> {
+    Settings::from_flags([("max_memory", text)]).max_memory
+}
+
+fn parse_amount(text: &str) -> Result<u64, String> {
+    amount(text).ok_or_else(|| format!("must be a number of bytes such as 64K, not {text:?}"))
 }
 
 fn watch_list(patterns: &[String]) -> Result<WatchList, String> {

@@ -200,7 +200,22 @@ impl Program {
     /// Names what means nothing of a program that is started for a client and ends by itself.
     fn check_inetd(&self, faults: &mut Faults) {
         if self.stdin != Stdin::Connection {
+            if self.max_output.is_some() {
+                faults.add("max_output", "has no effect without inetd");
+            }
             return;
+        }
+        if self.max_output == Some(0) {
+            faults.add("max_output", "must be at least 1; leave it out for any amount");
+        }
+        if let Some(listen) =
+            self.listen.iter().find(|it| it.is_unix() && self.max_output.is_some())
+        {
+            let address = one_line(&listen.address);
+            faults.add(
+                "max_output",
+                format!("is counted on TCP connections alone, and {address} is a UNIX socket"),
+            );
         }
         if self.listen.is_empty() {
             faults.add("inetd", "needs a listening socket; give one by listen");

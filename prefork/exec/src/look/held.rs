@@ -208,6 +208,20 @@ fn client(socket: BorrowedFd<'_>, listeners: &Listeners) -> Option<Client> {
     }
 }
 
+/// Returns how many bytes were written to a connection since it was made: what the other side has acknowledged, and what it has
+/// not.
+///
+/// # Errors
+///
+/// Fails of a connection that is none of TCP.
+pub(crate) fn written(socket: BorrowedFd<'_>) -> io::Result<u64> {
+    let mut info = [0; TCP_INFO];
+    let length = tcp_info(socket, &mut info)?;
+    let acknowledged = TcpInfo(&info[..length]).acknowledged().ok_or(io::ErrorKind::Unsupported)?;
+    // Of one that was reset nothing waits any more.
+    Ok(acknowledged + u64::from(unsent(socket).unwrap_or(0)))
+}
+
 /// Returns what the kernel reports of a connection; `None` if it is none.
 fn facts(socket: BorrowedFd<'_>, client: &Client) -> Option<Facts> {
     // What was reset has neither bytes to read nor to send.

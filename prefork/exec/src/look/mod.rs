@@ -18,7 +18,7 @@ mod waits;
 
 pub(crate) use call::Call;
 pub(crate) use descriptors::Target;
-pub(crate) use held::{Client, Connection, Held};
+pub(crate) use held::{Client, Connection, Held, written};
 pub(crate) use listeners::Listeners;
 pub(crate) use process::Process;
 pub(crate) use tree::Tree;

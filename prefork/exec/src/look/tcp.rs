@@ -43,6 +43,11 @@ impl TcpInfo<'_> {
         })
     }
 
+    /// Returns how many bytes were sent and acknowledged; `None` of kernels before 4.1.
+    pub(super) fn acknowledged(self) -> Option<u64> {
+        self.0.get(120..)?.first_chunk().copied().map(u64::from_ne_bytes)
+    }
+
     fn state(self) -> u8 {
         self.0.first().copied().unwrap_or(0)
     }
