@@ -214,7 +214,6 @@ fn each_child_has_limits_of_its_own() {
     let Some(group) = ControlGroup::make(&scene, Controller::Pids) else { return };
     let limits = ["--child-process-limit", "8", "--child-memory-limit", "65536"];
     let launch = scene.probe().args(["--prefork", "1", "--max-children", "1"]).args(limits);
-    // In the background, who has started it waits in the same group, which cannot be divided then by version 2.
     let running = launch.after_shell(&group.entrance()).paths().start();
     let daemon = running.ready();
     let own = format!("(a control group for each in {})", group.place().display());

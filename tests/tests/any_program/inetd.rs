@@ -6,7 +6,9 @@ use std::{
     net::{SocketAddr, TcpStream},
 };
 
-use prefork_tests::{Launch, PATIENCE, Scene, find_process, scene, wait_until};
+use prefork_tests::{
+    Lack, Launch, PATIENCE, Scene, find_process, require_tool, scene, skip, wait_until,
+};
 use rustix::process::Signal;
 
 use super::wait_until_gone;
@@ -146,6 +148,42 @@ fn a_program_that_takes_too_long_is_ended_with_its_child() {
     assert_eq!(client.answer(), "");
     wait_until_gone(pid);
     ask(&scene, "go on");
+    daemon.stop_in_order();
+}
+
+/// What one program does to another that serves somebody else: each word is its status, 0 where it succeeds.
+fn attack(scene: &Scene) -> (String, u32) {
+    let mut victim = Client::says(scene.address(), "wait");
+    let pid: u32 = victim.line().parse().expect("a pid");
+    (ask(scene, &pid.to_string()), pid)
+}
+
+/// The programs know nothing of it: what holds their children apart holds them apart. Root has rights besides.
+#[test]
+fn a_program_that_is_isolated_does_nothing_to_another() {
+    let script = "read line; case $line in wait) echo $$; read line; exit;; esac; \
+                  try() { \"$@\" > /dev/null 2>&1; echo \"$1 $?\"; }; \
+                  try cat /proc/$line/environ; try renice -n 5 -p $line; kill -KILL $line 2> /dev/null; echo kill $?";
+    let scene = scene!();
+    if !require_tool("renice") {
+        return;
+    }
+    let user = if rustix::process::geteuid().is_root() { "user = \"nobody\"\n" } else { "" };
+    let daemon = run(&scene, script, user).daemon();
+    let (outcome, pid) = attack(&scene);
+    assert_eq!(outcome, "cat 0\nrenice 0\nkill 0", "without it, all of it succeeds");
+    wait_until_gone(pid);
+    daemon.stop_in_order();
+
+    let scene = scene!();
+    let daemon = run(&scene, script, &format!("{user}isolate = [\"siblings\"]\n")).daemon();
+    let line = scene.lines_with("error.log", "isolation: ").remove(0);
+    if line.contains("not possible here") {
+        return skip(Lack::Platform(&line));
+    }
+    let (outcome, pid) = attack(&scene);
+    assert_eq!(outcome, "cat 1\nrenice 1\nkill 1");
+    assert!(find_process(pid).is_some(), "{pid} is gone");
     daemon.stop_in_order();
 }
 

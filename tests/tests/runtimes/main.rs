@@ -5,6 +5,7 @@ mod kept;
 mod load;
 
 use std::{
+    collections::BTreeSet,
     io::{Read, Write},
     net::{SocketAddr, TcpStream},
     os::unix::net::UnixStream,
@@ -68,6 +69,31 @@ fn hello() -> Answer {
 /// The same where it does.
 fn last_hello() -> Answer {
     Answer { is_last: true, ..hello() }
+}
+
+/// A client's connection may stay for a while and ask for more, of a child that has no other and is gone after it.
+#[test]
+fn with_one_shot_every_client_has_a_child_of_its_own() {
+    let scene = scene!();
+    let daemon = start(&scene, &["--one-shot", "--children", "4"]);
+    let mut children = BTreeSet::new();
+    for round in 0..40 {
+        let mut client = kept(scene.address());
+        let Answer { body: child, is_last, .. } = client.ask("/pid").expect("it is answered");
+        if round % 4 == 0 && !is_last {
+            assert_eq!(client.ask("/pid").expect("it is answered").body, child);
+        }
+        assert!(children.insert(child.parse::<u32>().expect("a pid")), "{child} serves again");
+    }
+    // One that stays and says nothing more is not waited for.
+    let mut silent = kept(scene.address());
+    let child = silent.ask("/pid").expect("it is answered").body;
+    children.insert(child.parse().expect("a pid"));
+    wait_until(PATIENCE, "those who have served are gone", || {
+        daemon.living().iter().all(|pid| !children.contains(pid))
+    });
+    assert_eq!(silent.rest().expect("it ends in order"), b"");
+    daemon.stop_in_order();
 }
 
 /// L1, R1: whatever replaces children, connections that stay lose no request but those in hand of a child that is killed.
