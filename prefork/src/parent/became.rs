@@ -64,8 +64,7 @@ impl Parent<'_> {
         // which a holder of the descriptor could release, and the pid in it, by which scripts of
         // root's may kill.
         let RuntimeFiles { board, sockets: _, status: _, pid_file: _ } = runtime_files;
-        let has_board = board.is_some();
-        let outliving = listeners.outliving();
+        let (has_board, outliving) = (board.is_some(), listeners.outliving());
         let _ = invocation.map(Invocation::close);
         if let Some(board) = board {
             board.close();

@@ -80,13 +80,12 @@ impl<'a> Parent<'a> {
     /// pages between two forks, and those are what each fork has copied.
     #[inline(never)]
     pub(crate) fn new(parts: Parts<'a>) -> Result<Box<Self>, RunError> {
-        let Parts { basis, pool, title, listeners, left_open, readiness, .. } = parts;
+        let Parts { basis, pool, title, listeners, readiness, .. } = parts;
         let Basis { settings, users, access_log, invocation, hooks, auto_reload } = basis;
         let Pool { mut config, signals, hangups, channels, adopted } = pool;
         let memory = Memory::begin(&mut config, &settings, readiness.as_ref());
         let mut counters = Counters::new(clock::now(), config.prefork(), config.max_children());
         let log = Log::new(&settings.name, Role::Parent);
-        let watches = hooks.on_client_disconnect.is_some();
         let mut table = Table::new().map_err(RunError::system("keep a descriptor in reserve"))?;
         let handed = adopted.as_ref().map(|adopted| &adopted.tags);
         let descendants = Descendants::begin(config.descendants, handed, &log);
@@ -94,7 +93,7 @@ impl<'a> Parent<'a> {
         let reporting = settings.manager.report(&config, origin.begun(), &log);
         let supervisor = begin(adopted, config, &mut table, &mut counters);
         let mut parent = Box::new(Self {
-            client_watch: watches.then(|| ClientWatch::new(&listeners, &log)),
+            client_watch: client_watch(&hooks, &listeners, &log),
             settings,
             privileges: users.children.clone(),
             layers: users.layers.clone(),
@@ -107,7 +106,7 @@ impl<'a> Parent<'a> {
             title,
             access_log,
             listeners,
-            left_open,
+            left_open: parts.left_open,
             hooks,
             readiness,
             invocation,
@@ -238,6 +237,11 @@ fn adopt(
         AdoptedAs::SameProgram => Counter::UpgradesRefused,
     });
     Supervisor::adopt(config, clock::now(), &supervisor, adopted_as)
+}
+
+/// Watches the clients, if somebody wants to know of those that hang up.
+fn client_watch(hooks: &ParentHooks, listeners: &Listeners, log: &Log) -> Option<ClientWatch> {
+    hooks.on_client_disconnect.as_ref().map(|_handler| ClientWatch::new(listeners, log))
 }
 
 /// Lets children know what the parent looks at, those that are there and those to come.
