@@ -51,6 +51,20 @@ impl Layers {
         &self.report
     }
 
+    /// Returns those of them that hold siblings apart: for a process beside them, which has other limits.
+    #[must_use]
+    pub fn siblings_apart(&self) -> Self {
+        let (mut on, mut report) = (Isolation::new(), Report::default());
+        for (layer, wanted) in &self.on.wanted {
+            if Layer::SIBLINGS.contains(layer) {
+                report.add_on(*layer, &wanted.value);
+                on.wanted.insert(*layer, wanted.clone());
+            }
+        }
+        let (domain, filter) = (Domain::of(&on), Filter::of(&on));
+        Self { on, domain, filter, report }
+    }
+
     /// Applies what takes the rights that a process is about to give up: limits, priorities, a `/tmp` of its own.
     ///
     /// # Errors

@@ -25,6 +25,7 @@ impl Parent<'_> {
             streams: Streams::of(&self.settings),
             listeners: &self.listeners,
             privileges: &self.privileges,
+            layers: &self.layers,
             title: &mut self.title,
             mask: self.signals.before(),
             log: &self.log,

@@ -9,6 +9,7 @@ use std::{
 
 use nix::sys::signal::SigSet;
 use prefork_daemonize::Privileges;
+use prefork_isolate::Layers;
 use prefork_scoreboard::Board;
 use rustix::process::{Pid, setsid};
 
@@ -58,9 +59,9 @@ pub(super) struct Source<'a> {
 }
 
 /// Lives the life of a status process, in a process just forked, with all signals blocked.
-pub(super) fn live(desk: &Desk<'_>, privileges: &Privileges, mask: &SigSet) -> ! {
+pub(super) fn live(desk: &Desk<'_>, privileges: &Privileges, layers: &Layers, mask: &SigSet) -> ! {
     let log = Log::new(desk.name, Role::Status);
-    let status = match settle(desk, privileges, mask, &log) {
+    let status = match settle(desk, privileges, layers, mask, &log) {
         Ok(Some(source)) => {
             serve(desk, &source);
             0
@@ -90,6 +91,7 @@ const fn serve(_: &Desk<'_>, _: &Source<'_>) {}
 fn settle<'a>(
     desk: &Desk<'a>,
     privileges: &Privileges,
+    layers: &Layers,
     mask: &SigSet,
     log: &Log,
 ) -> Result<Option<Source<'a>>, BoxError> {
@@ -117,6 +119,8 @@ fn settle<'a>(
     let board = board.transpose()?;
     follow::begin((taker, desk.handout.edition()), desk.streams, None, log);
     let reader = Reader::new(desk.memory)?;
+    // Whoever gets hold of it by a request is no nearer to the children than one of them is to another.
+    layers.siblings_apart().finish()?;
     set_signal_mask(mask)?;
     let (name, parent, listeners) = (desk.name, desk.parent, desk.listeners);
     let (requests, looks) = Default::default();

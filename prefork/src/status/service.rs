@@ -9,6 +9,7 @@ use std::{
 use nix::sys::signal::SigSet;
 use prefork_core::Time;
 use prefork_daemonize::Privileges;
+use prefork_isolate::Layers;
 use rustix::{
     fs::{Mode, OFlags, open},
     pipe::{PipeFlags, pipe_with},
@@ -44,6 +45,8 @@ pub(crate) struct World<'a> {
     pub(crate) streams: Streams,
     pub(crate) listeners: &'a Listeners,
     pub(crate) privileges: &'a Privileges,
+    /// What holds children apart from their siblings, of which it is none.
+    pub(crate) layers: &'a Layers,
     pub(crate) title: &'a mut Title,
     pub(crate) mask: &'a SigSet,
     pub(crate) log: &'a Log,
@@ -155,7 +158,8 @@ impl Service {
     }
 
     fn fork(&self, world: World<'_>) -> io::Result<StatusProcess> {
-        let World { name, handout, streams, listeners, privileges, title, mask, .. } = world;
+        let World { name, handout, streams, listeners, privileges, layers, title, mask, .. } =
+            world;
         let (leave, stay) = pipe_with(PipeFlags::CLOEXEC).of_call("pipe2(2)")?;
         let parent = getpid();
         match fork()? {
@@ -172,7 +176,7 @@ impl Service {
                     listeners,
                     leave: &leave,
                 };
-                process::live(&desk, privileges, mask)
+                process::live(&desk, privileges, layers, mask)
             }
             Forked::Parent { child } => {
                 Ok(StatusProcess { helper: Helper::new(child), _stay: stay })

@@ -34,6 +34,34 @@ fn a_status_process_that_is_killed_is_replaced() {
     daemon.stop_in_order();
 }
 
+/// With isolation it is held apart from the children as they are from one another, and has none of their limits.
+#[test]
+fn a_status_process_is_held_apart_from_isolated_children() {
+    let held = |pid: u32| {
+        let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("it is there");
+        let value = |name: &str| {
+            let line = status.lines().find_map(|line| line.strip_prefix(name));
+            line.expect("the kernel says so").trim().to_owned()
+        };
+        [value("NoNewPrivs:"), value("Seccomp:")]
+    };
+    for (layers, expected) in [("nice=0", "0"), ("siblings,cpu-time=1000", "2")] {
+        let scene = scene!();
+        let page = scene.page().to_string();
+        let launch = scene.hello().board().args(["--status-listen", &page]);
+        let daemon = launch.args(["--isolate", layers]).daemon();
+        for path in ["/status", "/metrics", "/"] {
+            assert_eq!(get(&scene, path).status, 200, "{path}");
+        }
+        let process = status_process(&daemon).pid;
+        assert_eq!(held(process), held(workers(&daemon)[0]), "{layers}");
+        assert_eq!(held(process)[1], expected, "{layers}");
+        let limits = fs::read_to_string(format!("/proc/{process}/limits")).expect("it is there");
+        assert!(!limits.contains(" 1000 "), "{limits}");
+        daemon.stop_in_order();
+    }
+}
+
 /// It has the user of the children, their board to read, and nothing else of the parent's.
 #[test]
 fn a_status_process_has_the_rights_of_a_child_and_less() {

@@ -245,6 +245,18 @@ fn what_is_not_possible_is_reported_and_left_out() {
 }
 
 #[test]
+fn what_is_beside_siblings_has_none_of_their_limits() {
+    let isolation = Isolation::new().siblings_apart().max_file_size(0).nice(19).no_network();
+    let layers = Layers::probe(&isolation).siblings_apart();
+    assert_eq!(layers, Layers::probe(&Isolation::new().siblings_apart()).siblings_apart());
+    let names = Layer::SIBLINGS.map(Layer::name);
+    assert!(layers.report().on().iter().all(|layer| names.contains(&layer.as_str())));
+    assert!(layers.report().missing().is_empty());
+    assert!(layers.report().on().iter().any(|layer| layer == "not-dumpable"));
+    assert_eq!(Layers::probe(&Isolation::new().nice(19)).siblings_apart(), Layers::default());
+}
+
+#[test]
 fn looking_changes_nothing_for_this_process() {
     let all = Isolation::new().siblings_apart().no_network().private_tmp(1 << 20).nice(19);
     let status = || fs::read_to_string("/proc/thread-self/status").expect("read");
