@@ -221,12 +221,13 @@ fn it_is_as_nice_as_it_was_told_on_the_processors_that_it_was_told() {
         (0..CpuSet::MAX_CPU).find(|cpu| sched_getaffinity(None).expect("read").is_set(*cpu));
     let first = u16::try_from(first.expect("one at least")).expect("a small number");
     let isolation = Isolation::new().nice(19).cpu(first).io_priority(crate::IoPriority::Idle);
+    let before = getpriority_process(None);
     isolated(&isolation, move || {
         assert_eq!(getpriority_process(None), Ok(19));
         let cpus = sched_getaffinity(None).expect("read");
         assert!(cpus.count() == 1 && cpus.is_set(first.into()));
     });
-    assert_ne!(getpriority_process(None), Ok(19));
+    assert_eq!(getpriority_process(None), before, "it was that process alone");
 }
 
 #[test]
