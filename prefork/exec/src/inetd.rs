@@ -20,14 +20,14 @@ pub(crate) fn serve(program: &Program, child: &mut Child, sockets: &Sockets) -> 
         let mut is_too_much = false;
         // A stop does not disturb it.
         let exit = loop {
-            let due = written.as_ref().filter(|_| !is_too_much).map(Written::due);
+            let due = written.as_ref().map(Written::due);
             let came = started.wait(&lifeline, due, &[])?;
             let exit = started.take_in(child, &lifeline, &came)?;
-            if let Some(written) = written.as_mut().filter(|_| !is_too_much)
-                && written.is_too_much(exit.is_some())?
+            if let Some(counted) = &mut written
+                && counted.is_too_much(exit.is_some())?
             {
-                is_too_much = true;
-                written.cut()?;
+                counted.cut()?;
+                (written, is_too_much) = (None, true);
                 // Its number is nobody's once it was waited for.
                 if exit.is_none() {
                     started.kill_all()?;

@@ -61,6 +61,11 @@ impl Layers {
                 on.wanted.insert(*layer, wanted.clone());
             }
         }
+        Self::made(on, report)
+    }
+
+    /// Makes all ready that processes need not make for themselves.
+    pub(crate) fn made(on: Isolation, report: Report) -> Self {
         let (domain, filter) = (Domain::of(&on), Filter::of(&on));
         Self { on, domain, filter, report }
     }

@@ -30,8 +30,7 @@ impl Layers {
                 Some(why) => report.add_missing(*layer, why, *is_required),
             }
         }
-        let (domain, filter) = (Domain::of(&on), Filter::of(&on));
-        Self { on, domain, filter, report }
+        Self::made(on, report)
     }
 }
 

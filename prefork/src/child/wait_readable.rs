@@ -1,20 +1,15 @@
 //! Waiting for the next request on a connection that is kept, or for the request to leave.
 
-use std::{
-    io,
-    os::fd::{AsFd, BorrowedFd},
-    time::Duration,
-};
+use std::{io, os::fd::AsFd, time::Duration};
 
 use rustix::{
-    event::{PollFd, PollFlags, Timespec, poll},
+    event::{PollFd, PollFlags},
     io::Errno,
 };
 
 use super::Child;
 use crate::{
-    sys::refused::Refusable,
-    system::clock,
+    system::clock::{self, Slept},
     system::os::{Source, Stale},
 };
 
@@ -94,47 +89,28 @@ impl Child {
         loop {
             self.access_log.follow();
             leaves |= self.stop.is_asked();
-            let left = if leaves { Duration::ZERO } else { deadline.since(clock::now()) };
-            match poll_both(connection.as_fd(), self.poller.descriptor()?, left)? {
-                Some(Came::Connection) => return Ok(Waited::Readable),
-                _ if leaves => return Ok(Waited::Stop),
-                // Who calls may mean others, and a parent that has gone says so without a word.
-                Some(Came::Word) => leaves |= self.poller.look()? == Some(Source::Stop),
-                None if left.is_zero() => return Ok(Waited::TimedOut),
-                None => {}
+            let now = clock::now();
+            let is_last_look = leaves || now >= deadline;
+            let until = if leaves { now } else { deadline };
+            let both = [connection.as_fd(), self.poller.descriptor()?];
+            let mut both = both.map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN));
+            match clock::sleep(&mut both, Some(until))? {
+                Slept::Watching => {}
+                // Two descriptors are more than it may have by now.
+                Slept::Blindly => return Err(Errno::INVAL.into()),
             }
+            let [connection, words] = both.map(|fd| fd.revents());
+            if connection.contains(PollFlags::NVAL) {
+                return Err(Errno::BADF.into());
+            }
+            if !connection.is_empty() {
+                return Ok(Waited::Readable);
+            }
+            if is_last_look {
+                return Ok(if leaves { Waited::Stop } else { Waited::TimedOut });
+            }
+            // Who calls may mean others, and a parent that has gone says so without a word.
+            leaves = !words.is_empty() && self.poller.look()? == Some(Source::Stop);
         }
     }
-}
-
-/// What came first, the connection before all else.
-#[derive(Clone, Copy, Debug)]
-enum Came {
-    Connection,
-    Word,
-}
-
-/// Returns what is there within that time; nothing either if a signal comes.
-fn poll_both(
-    connection: BorrowedFd<'_>,
-    words: BorrowedFd<'_>,
-    within: Duration,
-) -> io::Result<Option<Came>> {
-    let both = [connection, words];
-    let mut both = both.map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN));
-    // Longer than the kernel can count is without end.
-    let within = Timespec::try_from(within).ok();
-    match poll(&mut both, within.as_ref()) {
-        Ok(_) | Err(Errno::INTR) => {}
-        Err(error) => return Err(error).of_call("poll(2)"),
-    }
-    let [connection, words] = both.map(|fd| fd.revents());
-    if connection.contains(PollFlags::NVAL) {
-        return Err(Errno::BADF.into());
-    }
-    Ok(match (connection.is_empty(), words.is_empty()) {
-        (false, _) => Some(Came::Connection),
-        (true, false) => Some(Came::Word),
-        (true, true) => None,
-    })
 }

@@ -77,9 +77,7 @@ impl Memory {
     pub(super) fn remove_leaves(&self) {
         self.leaves.remove();
     }
-}
 
-impl Memory {
     /// Returns what is ready when memory runs short.
     pub(super) fn alarms(&self) -> impl Iterator<Item = PollFd<'_>> {
         self.limits.alarms()
