@@ -429,3 +429,22 @@ fn what_the_starter_has_left_open_is_not_for_programs_of_children() {
     assert!(!has(program));
     daemon.stop_in_order();
 }
+
+/// Nor for programs of hooks.
+#[test]
+fn what_the_starter_has_left_open_is_not_for_programs_of_hooks() {
+    let scene = scene!();
+    let (script, found) = (scene.path("demand.sh"), scene.path("found"));
+    let look = format!("ls -l /proc/self/fd >{0}.new && mv {0}.new {0}\necho 0\n", found.display());
+    fs::write(&script, look).expect("written");
+    let demand = format!("sh {}", script.display());
+    let args = ["run", "--prefork", "1", "--demand-command", &demand, "--", "sleep", "1000"];
+    let program = scene.tool(env!("CARGO_BIN_EXE_prefork-command")).args(args);
+    let running = program.after_shell("exec 9>>left-open").start();
+    let open = || fs::read_link(format!("/proc/{}/fd/9", running.pid()));
+    wait_until(PATIENCE, "the hook has looked", || found.exists());
+    assert!(open().is_ok_and(|path| path == scene.path("left-open")), "the parent has it");
+    let found = fs::read_to_string(found).expect("read");
+    assert!(found.contains(" 1 -> ") && !found.contains("left-open"), "{found}");
+    running.stop_in_order();
+}
