@@ -8,24 +8,19 @@ use rustix::process::Signal;
 use super::Parent;
 use crate::channels::Report;
 
-/// How often bells are read, all together: with up to 64 bells each time that is more than any pool needs,
-/// and it bounds what children that only ring cost the parent. Where a child has ended they are read as well, as that costs
-/// more, and the child as much: in a pool of children that serve one client each, what is rung is news that cannot wait.
+/// How often bells wake the parent, all together: with up to 64 bells each time that is more than most pools need,
+/// and it bounds what children that only ring cost the parent. While it is awake anyway they are read as well: in a pool of
+/// children that serve one client each it is awake for each that ends, and what is rung is news that cannot wait.
 pub(super) const ALLOWANCE: Allowance = Allowance::new(256, Duration::from_millis(4));
 
 impl Parent<'_> {
-    /// Takes in which children have rung, and what they report, as far as they may wake the parent or a child has ended.
-    pub(super) fn take_bells(&mut self, now: Time, child_ended: bool) -> io::Result<()> {
-        if !child_ended && self.wakes.due(now).is_some() {
-            return Ok(());
-        }
+    /// Takes in which children have rung, and what they report.
+    pub(super) fn take_bells(&mut self, now: Time) -> io::Result<()> {
         let rung = self.channels.bells.rung()?;
         if rung.is_empty() {
             return Ok(());
         }
-        if !child_ended {
-            self.wakes.take(now);
-        }
+        self.wakes.take(now);
         // One that finds its listening socket shut down rings.
         self.mend_listeners(now);
         let mut has_changed = false;

@@ -229,7 +229,7 @@ impl Parent<'_> {
         // That may have shown that there is something to mend.
         let due = due.into_iter().chain(self.board_due()).min();
         let files = self.watch().and_then(FileWatch::fd);
-        // Bells that ring without end are read no more often than that.
+        // Bells that ring without end wake it no more often than that.
         let bells = self.wakes.due(now).is_none().then(|| self.channels.bells.descriptor().as_fd());
         // Nor are signals, where all that they report is orphans without end.
         let signals = self.orphan_wakes.due(now).is_none().then(|| self.signals.as_fd());

@@ -37,15 +37,13 @@ impl Parent<'_> {
         let Collected { requests, ended } = self.collect()?;
         let now = clock::now();
         self.have_ended |= !ended.is_empty();
-        let mut child_ended = false;
         for (pid, _) in &ended {
             // What the dead have reported, they have while they lived.
             if let Some(slot) = self.table.slot(*pid) {
-                child_ended = true;
                 self.take_reports(now, slot);
             }
         }
-        self.take_bells(now, child_ended)?;
+        self.take_bells(now)?;
         self.read_probe(now);
         self.read_reading(now);
         self.read_answers(now);
