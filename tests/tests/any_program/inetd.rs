@@ -151,11 +151,12 @@ fn a_program_that_takes_too_long_is_ended_with_its_child() {
     daemon.stop_in_order();
 }
 
-/// What one program does to another that serves somebody else: each word is its status, 0 where it succeeds.
-fn attack(scene: &Scene) -> (String, u32) {
+/// What one program does to another that serves somebody else, who is still there: each word is its status, 0 where it
+/// succeeds.
+fn attack(scene: &Scene) -> (String, u32, Client) {
     let mut victim = Client::says(scene.address(), "wait");
     let pid: u32 = victim.line().parse().expect("a pid");
-    (ask(scene, &pid.to_string()), pid)
+    (ask(scene, &pid.to_string()), pid, victim)
 }
 
 /// The programs know nothing of it: what holds their children apart holds them apart. Root has rights besides.
@@ -170,7 +171,7 @@ fn a_program_that_is_isolated_does_nothing_to_another() {
     }
     let user = if rustix::process::geteuid().is_root() { "user = \"nobody\"\n" } else { "" };
     let daemon = run(&scene, script, user).daemon();
-    let (outcome, pid) = attack(&scene);
+    let (outcome, pid, _) = attack(&scene);
     assert_eq!(outcome, "cat 0\nrenice 0\nkill 0", "without it, all of it succeeds");
     wait_until_gone(pid);
     daemon.stop_in_order();
@@ -181,9 +182,11 @@ fn a_program_that_is_isolated_does_nothing_to_another() {
     if line.contains("not possible here") {
         return skip(Lack::Platform(&line));
     }
-    let (outcome, pid) = attack(&scene);
+    let (outcome, pid, victim) = attack(&scene);
     assert_eq!(outcome, "cat 1\nrenice 1\nkill 1");
     assert!(find_process(pid).is_some(), "{pid} is gone");
+    // Without its client it ends.
+    drop(victim);
     daemon.stop_in_order();
 }
 

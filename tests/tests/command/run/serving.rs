@@ -136,10 +136,18 @@ fn a_reload_runs_what_the_file_says_by_then() {
         settings(&scene, rest);
         command(&scene, words).variable("PREFORK_PATH", scene.path("run")).finish()
     };
+    // What is waited for is that the old ones were asked to leave, and their programs may have taken one client more.
+    let wait_until_gone = |old: &[u32]| {
+        wait_until(PATIENCE, "the old ones are gone", || {
+            running.living().iter().all(|child| !old.contains(child))
+        });
+    };
 
     fs::copy(scene.path("app.py"), scene.path("other.py")).expect("copied");
     let other = rest.replace("one", "two").replace("max_children = 4", "max_children = 5");
+    let old = running.living();
     assert_eq!(reload("reload my-app --wait", &other).end, End::Exited(0));
+    wait_until_gone(&old);
     assert_eq!(body(&scene), "two");
     scene.wait_for_line("settings read again: max_children 5, was 4; another env");
     assert_eq!(scene.logged("takes an upgrade"), 0);
@@ -156,8 +164,10 @@ fn a_reload_runs_what_the_file_says_by_then() {
     fs::write(scene.path("app.toml"), &more).expect("written");
     let named =
         |words: &str| command(&scene, words).variable("PREFORK_PATH", scene.path("run")).finish();
+    let old = running.living();
     let upgraded = named("upgrade my-app --wait");
     assert_eq!(upgraded.end, End::Exited(0), "{upgraded:?}");
+    wait_until_gone(&old);
     assert_eq!(body(&scene), "three");
     let pid = running.pid().to_string();
     assert_eq!(named("running my-app").stdout.trim(), pid, "it is the same process");
