@@ -75,6 +75,7 @@ mod memory_units;
 mod notice;
 mod one_line;
 mod out_of_memory;
+pub mod pools;
 pub mod program;
 mod scaling;
 mod share;

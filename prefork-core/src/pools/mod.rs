@@ -1,0 +1,412 @@
+//! Several pools in one daemon: what is decided above them.
+//!
+//! Each pool that is awake has a process of its own, which supervises that pool and no other. [`Pools`] decides which of these
+//! processes there are: it starts them, starts them again, wakes those that are needed and lets the others sleep, and
+//! ends all of them. How many children each pool has is its own supervisor's to decide.
+//!
+//! As everywhere in this crate there is no clock here and no system call: events go in with their time, actions come out.
+
+mod stage;
+
+use std::{collections::VecDeque, time::Duration};
+
+use crate::{Exit, Request, Rung, Time};
+use stage::{Pool, Stage};
+
+/// The number of a pool, from 0 on in the order in which pools were added.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PoolId(pub u32);
+
+/// When a pool has a process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Presence {
+    /// Always.
+    Always,
+    /// While there is something for it to do: it is started for the first client that waits, and ends by itself.
+    OnDemand,
+}
+
+/// The time limits of [`Pools`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct PoolsConfig {
+    /// How long a pool may take to be ready. Default 60 s.
+    pub start_timeout: Duration,
+    /// How long all pools together may take to end, before they are killed. Default 45 s.
+    pub stop_timeout: Duration,
+    /// A pool that ends sooner than this is started again after a pause. Default 1 s.
+    pub early: Duration,
+    /// The first such pause; it doubles with every further one. At least 1 ms. Default 10 ms.
+    pub throttle_first: Duration,
+    /// The longest such pause. Default 10 s.
+    pub throttle_cap: Duration,
+}
+
+impl Default for PoolsConfig {
+    fn default() -> Self {
+        Self {
+            start_timeout: Duration::from_secs(60),
+            stop_timeout: Duration::from_secs(45),
+            early: Duration::from_secs(1),
+            throttle_first: Duration::from_millis(10),
+            throttle_cap: Duration::from_secs(10),
+        }
+    }
+}
+
+/// What has happened to pools.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PoolsEvent {
+    /// The daemon is to begin.
+    Start,
+    /// The process of a pool was started, as [`PoolsAction::Start`] said.
+    Started(PoolId),
+    /// It could not be started.
+    StartFailed(PoolId),
+    /// All children of a pool are in their main loops.
+    Ready(PoolId),
+    /// A client waits at a socket of a pool that sleeps.
+    Queued(PoolId),
+    /// The process of a pool has ended, and was reaped.
+    Ended(PoolId, Exit),
+    /// Somebody has asked for something. Only stops are decided here; all else is passed on to the pools as it is.
+    Requested(Request),
+}
+
+/// What is to be done about pools.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PoolsAction {
+    /// Start the process of a pool, and report [`PoolsEvent::Started`] or [`PoolsEvent::StartFailed`].
+    Start(PoolId),
+    /// Have the process of a pool stop: by its own order ([`Rung::Retire`]), now ([`Rung::Interrupt`]), or by killing it.
+    Stop(PoolId, Rung),
+    /// All pools that are to be there serve: say so.
+    Ready,
+    /// Write a line.
+    Log(PoolsNotice),
+    /// All is over.
+    Exit(PoolsVerdict),
+}
+
+/// What is worth a line in the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PoolsNotice {
+    /// A client waits at a pool that sleeps, which is started.
+    Woken(PoolId),
+    /// A pool had nothing to do any more, and has ended.
+    Asleep(PoolId),
+    /// A pool has ended that should be there; it is started again, after this pause if there is one.
+    Lost {
+        /// The pool.
+        pool: PoolId,
+        /// How its process has ended.
+        exit: Exit,
+        /// How long after its start.
+        lived: Duration,
+        /// The pause.
+        pause: Option<Duration>,
+    },
+    /// The process of a pool could not be started; it is tried again after this pause.
+    NotStarted {
+        /// The pool.
+        pool: PoolId,
+        /// The pause.
+        pause: Duration,
+    },
+    /// A pool was not ready within [`PoolsConfig::start_timeout`], and is killed.
+    Stuck(PoolId),
+    /// Pools have not ended within [`PoolsConfig::stop_timeout`], and are killed.
+    Killed {
+        /// How many.
+        pools: usize,
+    },
+}
+
+/// How it has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PoolsVerdict {
+    /// By an orderly stop.
+    Stopped,
+    /// A pool has ended before the daemon was ready.
+    PoolDied(PoolId, Exit),
+    /// A pool was not ready in time.
+    StartTimedOut(PoolId),
+}
+
+/// Decides which pools of a daemon have a process.
+///
+/// # Examples
+///
+/// ```
+/// use prefork_core::{Time, pools::{PoolId, Pools, PoolsAction, PoolsConfig, PoolsEvent, Presence}};
+///
+/// let mut pools = Pools::new(PoolsConfig::default());
+/// let web = pools.add(Presence::Always);
+/// let reports = pools.add(Presence::OnDemand);
+/// pools.handle(Time::ZERO, PoolsEvent::Start);
+/// assert_eq!(pools.next_action(), Some(PoolsAction::Start(web)));
+/// assert_eq!(pools.next_action(), None);
+/// assert_eq!(pools.sleeping(Time::ZERO).collect::<Vec<_>>(), [reports]);
+/// ```
+#[derive(Clone, Debug)]
+pub struct Pools {
+    config: PoolsConfig,
+    pools: Vec<Pool>,
+    phase: Phase,
+    actions: VecDeque<PoolsAction>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    New,
+    Starting { began: Time },
+    Serving,
+    Stopping { began: Time, rung: Rung, verdict: PoolsVerdict },
+    Over,
+}
+
+/// For so long after a request to stop, another one is the same wish, as with a single pool.
+const SAME_WISH: Duration = Duration::from_secs(1);
+
+impl Pools {
+    /// Makes one without pools.
+    #[must_use]
+    pub const fn new(config: PoolsConfig) -> Self {
+        Self { config, pools: Vec::new(), phase: Phase::New, actions: VecDeque::new() }
+    }
+
+    /// Adds a pool, before [`PoolsEvent::Start`].
+    ///
+    /// # Panics
+    ///
+    /// Panics if there are 2^32 pools.
+    pub fn add(&mut self, presence: Presence) -> PoolId {
+        let id = PoolId(u32::try_from(self.pools.len()).expect("fewer pools than that"));
+        self.pools.push(Pool::new(presence, &self.config));
+        id
+    }
+
+    /// Takes in what has happened. What concerns no pool that was added changes nothing.
+    pub fn handle(&mut self, now: Time, event: PoolsEvent) {
+        match event {
+            PoolsEvent::Start => {
+                if self.phase == Phase::New {
+                    self.phase = Phase::Starting { began: now };
+                }
+            }
+            PoolsEvent::Started(pool) => {
+                self.with(pool, |pool| pool.stage = Stage::Starting { since: now });
+            }
+            PoolsEvent::StartFailed(id) => {
+                if let Some(pool) = self.pools.get_mut(id.0 as usize) {
+                    pool.stage = Stage::Down;
+                    let pause = pool.fail(now);
+                    self.log(PoolsNotice::NotStarted { pool: id, pause });
+                }
+            }
+            PoolsEvent::Ready(pool) => self.with(pool, |pool| {
+                if let Stage::Starting { since } = pool.stage {
+                    pool.stage = Stage::Serving { since };
+                    pool.was_ready = true;
+                }
+            }),
+            PoolsEvent::Queued(id) => {
+                let is_asleep = self.sleeping(now).any(|sleeping| sleeping == id);
+                if is_asleep {
+                    self.with(id, |pool| pool.is_wanted = true);
+                    self.log(PoolsNotice::Woken(id));
+                }
+            }
+            PoolsEvent::Ended(pool, exit) => self.ended(now, pool, exit),
+            PoolsEvent::Requested(Request::StopGracefully) => match self.phase {
+                Phase::Stopping { began, .. } if now.since(began) < SAME_WISH => {}
+                Phase::Stopping { .. } => self.stop(now, Rung::Interrupt, PoolsVerdict::Stopped),
+                _ => self.stop(now, Rung::Retire, PoolsVerdict::Stopped),
+            },
+            PoolsEvent::Requested(Request::StopNow) => {
+                self.stop(now, Rung::Interrupt, PoolsVerdict::Stopped);
+            }
+            PoolsEvent::Requested(_) => {}
+        }
+        self.advance(now);
+    }
+
+    /// Takes in that time has passed.
+    pub fn advance(&mut self, now: Time) {
+        for pool in self.pools.iter_mut().filter(|pool| pool.may_start(now)) {
+            pool.pause = None;
+        }
+        self.decide_stuck(now);
+        self.decide_start(now);
+        self.decide_ready();
+        self.decide_over();
+    }
+
+    /// Returns what is to be done next.
+    pub fn next_action(&mut self) -> Option<PoolsAction> {
+        self.actions.pop_front()
+    }
+
+    /// Returns when [`advance`](Self::advance) is to be called if nothing happens before.
+    #[must_use]
+    pub fn deadline(&self) -> Option<Time> {
+        let own = match self.phase {
+            Phase::New | Phase::Over | Phase::Serving => None,
+            Phase::Starting { began } => Some(began + self.config.start_timeout),
+            Phase::Stopping { rung: Rung::Kill, .. } => None,
+            Phase::Stopping { began, .. } => Some(began + self.config.stop_timeout),
+        };
+        let of_pools =
+            self.pools.iter().filter(|_| !self.is_stopping()).filter_map(|pool| match pool.stage {
+                Stage::Down => pool.pause,
+                Stage::Starting { since } => Some(since + self.config.start_timeout),
+                Stage::Asked | Stage::Serving { .. } | Stage::Stuck => None,
+            });
+        own.into_iter().chain(of_pools).min()
+    }
+
+    /// Returns the pools that have no process, and are started as soon as a client waits at one of their sockets.
+    pub fn sleeping(&self, now: Time) -> impl Iterator<Item = PoolId> {
+        let serves = matches!(self.phase, Phase::Starting { .. } | Phase::Serving);
+        let pools = self.ids().filter(move |_| serves);
+        pools.filter(move |(_, pool)| pool.is_asleep() && pool.may_start(now)).map(|(id, _)| id)
+    }
+
+    /// Whether it is about to end.
+    #[must_use]
+    pub const fn is_stopping(&self) -> bool {
+        matches!(self.phase, Phase::Stopping { .. } | Phase::Over)
+    }
+
+    /// Returns how many pools have a process.
+    #[must_use]
+    pub fn awake(&self) -> usize {
+        self.pools.iter().filter(|pool| pool.has_process()).count()
+    }
+
+    fn ids(&self) -> impl Iterator<Item = (PoolId, &Pool)> {
+        (0..).map(PoolId).zip(&self.pools)
+    }
+
+    fn with(&mut self, id: PoolId, change: impl FnOnce(&mut Pool)) {
+        if let Some(pool) = self.pools.get_mut(id.0 as usize) {
+            change(pool);
+        }
+    }
+
+    fn log(&mut self, notice: PoolsNotice) {
+        self.actions.push_back(PoolsAction::Log(notice));
+    }
+
+    /// A pool that ends by itself, in order, has nothing to do; all others are to be there.
+    fn ended(&mut self, now: Time, id: PoolId, exit: Exit) {
+        let Some(pool) = self.pools.get_mut(id.0 as usize) else { return };
+        let (lived, was_serving) = (pool.lived(now), matches!(pool.stage, Stage::Serving { .. }));
+        pool.stage = Stage::Down;
+        match self.phase {
+            Phase::New | Phase::Stopping { .. } | Phase::Over => return,
+            Phase::Starting { .. } if !was_serving => {
+                self.stop(now, Rung::Interrupt, PoolsVerdict::PoolDied(id, exit));
+                return;
+            }
+            Phase::Starting { .. } | Phase::Serving => {}
+        }
+        if pool.presence == Presence::OnDemand && was_serving && exit == Exit::Code(0) {
+            pool.backoff.succeed();
+            pool.is_wanted = false;
+            self.log(PoolsNotice::Asleep(id));
+            return;
+        }
+        // Its clients are still there, or come again: one that sleeps is started for the next.
+        pool.is_wanted = false;
+        let pause = if was_serving && lived >= self.config.early {
+            pool.backoff.succeed();
+            None
+        } else {
+            Some(pool.fail(now))
+        };
+        self.log(PoolsNotice::Lost { pool: id, exit, lived, pause });
+    }
+
+    fn stop(&mut self, now: Time, rung: Rung, verdict: PoolsVerdict) {
+        let (rung, verdict) = match self.phase {
+            Phase::Over => return,
+            // Harder than before, or nothing new; why it ends stays.
+            Phase::Stopping { rung: before, .. } if rung <= before => return,
+            Phase::Stopping { verdict, .. } => (rung, verdict),
+            Phase::New | Phase::Starting { .. } | Phase::Serving => (rung, verdict),
+        };
+        let began = match self.phase {
+            Phase::Stopping { began, .. } => began,
+            Phase::New | Phase::Starting { .. } | Phase::Serving | Phase::Over => now,
+        };
+        self.phase = Phase::Stopping { began, rung, verdict };
+        let alive: Vec<_> =
+            self.ids().filter(|(_, pool)| pool.has_process()).map(|(id, _)| id).collect();
+        self.actions.extend(alive.into_iter().map(|id| PoolsAction::Stop(id, rung)));
+    }
+
+    fn decide_stuck(&mut self, now: Time) {
+        match self.phase {
+            Phase::Starting { began } if now.since(began) >= self.config.start_timeout => {
+                let late = self.ids().find(|(_, pool)| pool.is_missed()).map(|(id, _)| id);
+                if let Some(late) = late {
+                    self.stop(now, Rung::Interrupt, PoolsVerdict::StartTimedOut(late));
+                }
+            }
+            Phase::Serving => {
+                let limit = self.config.start_timeout;
+                let is_stuck = |pool: &Pool| matches!(pool.stage, Stage::Starting { since } if now.since(since) >= limit);
+                let stuck: Vec<_> =
+                    self.ids().filter(|(_, pool)| is_stuck(pool)).map(|(id, _)| id).collect();
+                for id in stuck {
+                    self.with(id, |pool| pool.stage = Stage::Stuck);
+                    self.log(PoolsNotice::Stuck(id));
+                    self.actions.push_back(PoolsAction::Stop(id, Rung::Kill));
+                }
+            }
+            Phase::Stopping { began, rung, verdict } => {
+                if rung < Rung::Kill
+                    && now.since(began) >= self.config.stop_timeout
+                    && self.awake() > 0
+                {
+                    self.log(PoolsNotice::Killed { pools: self.awake() });
+                    self.stop(now, Rung::Kill, verdict);
+                }
+            }
+            Phase::New | Phase::Starting { .. } | Phase::Over => {}
+        }
+    }
+
+    fn decide_start(&mut self, now: Time) {
+        if !matches!(self.phase, Phase::Starting { .. } | Phase::Serving) {
+            return;
+        }
+        let due =
+            |pool: &Pool| pool.stage == Stage::Down && !pool.is_asleep() && pool.may_start(now);
+        let due: Vec<_> = self.ids().filter(|(_, pool)| due(pool)).map(|(id, _)| id).collect();
+        for id in due {
+            self.with(id, |pool| pool.stage = Stage::Asked);
+            self.actions.push_back(PoolsAction::Start(id));
+        }
+    }
+
+    fn decide_ready(&mut self) {
+        if matches!(self.phase, Phase::Starting { .. }) && !self.pools.iter().any(Pool::is_missed) {
+            self.phase = Phase::Serving;
+            self.actions.push_back(PoolsAction::Ready);
+        }
+    }
+
+    fn decide_over(&mut self) {
+        if let Phase::Stopping { verdict, .. } = self.phase
+            && self.awake() == 0
+        {
+            self.phase = Phase::Over;
+            self.actions.push_back(PoolsAction::Exit(verdict));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,81 @@
+//! One pool, as seen from above.
+
+use std::time::Duration;
+
+use super::{PoolsConfig, Presence};
+use crate::{Time, backoff::Backoff};
+
+#[derive(Clone, Debug)]
+pub(super) struct Pool {
+    pub(super) presence: Presence,
+    pub(super) stage: Stage,
+    /// Whether a client waits for it.
+    pub(super) is_wanted: bool,
+    /// Whether it was ever ready.
+    pub(super) was_ready: bool,
+    pub(super) backoff: Backoff,
+    /// Until when it is not started, however much it is wanted.
+    pub(super) pause: Option<Time>,
+}
+
+/// How far its process is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stage {
+    /// There is none.
+    Down,
+    /// It is about to be started.
+    Asked,
+    Starting {
+        since: Time,
+    },
+    Serving {
+        since: Time,
+    },
+    /// It has taken too long to be ready, and was killed.
+    Stuck,
+}
+
+impl Pool {
+    pub(super) const fn new(presence: Presence, config: &PoolsConfig) -> Self {
+        Self {
+            presence,
+            stage: Stage::Down,
+            is_wanted: false,
+            was_ready: false,
+            backoff: Backoff::new(config.throttle_first, config.throttle_cap),
+            pause: None,
+        }
+    }
+
+    pub(super) fn is_asleep(&self) -> bool {
+        self.stage == Stage::Down && self.presence == Presence::OnDemand && !self.is_wanted
+    }
+
+    /// Whether the daemon is not ready without it, and it is not.
+    pub(super) fn is_missed(&self) -> bool {
+        self.presence == Presence::Always && !self.was_ready
+    }
+
+    pub(super) fn may_start(&self, now: Time) -> bool {
+        self.pause.is_none_or(|due| now >= due)
+    }
+
+    /// Notes that it has failed; returns for how long it is not started.
+    pub(super) fn fail(&mut self, now: Time) -> Duration {
+        let pause = self.backoff.fail(now);
+        self.pause = Some(now + pause);
+        pause
+    }
+
+    pub(super) const fn has_process(&self) -> bool {
+        matches!(self.stage, Stage::Starting { .. } | Stage::Serving { .. } | Stage::Stuck)
+    }
+
+    /// How long its process has been there.
+    pub(super) fn lived(&self, now: Time) -> Duration {
+        match self.stage {
+            Stage::Starting { since } | Stage::Serving { since } => now.since(since),
+            Stage::Down | Stage::Asked | Stage::Stuck => Duration::ZERO,
+        }
+    }
+}
