@@ -112,6 +112,20 @@ impl<'a> Daemon<'a> {
         find_process(self.pid).expect("the parent is there").cpu
     }
 
+    /// Waits until the parent is stopped, as after a `SIGSTOP`.
+    ///
+    /// # Panics
+    ///
+    /// Panics if it is not within [`PATIENCE`].
+    #[track_caller]
+    pub fn wait_until_stopped(&self) {
+        // A small letter where somebody traces it.
+        let is_stopped = |process: Process| matches!(process.state, 'T' | 't');
+        wait_until(PATIENCE, "the parent is stopped", || {
+            find_process(self.pid).is_some_and(is_stopped)
+        });
+    }
+
     /// Waits until the parent sleeps: until it has, for half a second.
     ///
     /// # Panics

@@ -42,6 +42,11 @@ impl<'a> Launch<'a> {
         }
     }
 
+    /// Returns the scene in which it is started.
+    pub fn scene(&self) -> &'a Scene {
+        self.scene
+    }
+
     /// Adds arguments.
     pub fn args<A: AsRef<OsStr>>(mut self, args: impl IntoIterator<Item = A>) -> Self {
         self.args.extend(args.into_iter().map(|arg| arg.as_ref().to_owned()));

@@ -286,9 +286,7 @@ fn process_1_of_a_container_stops_and_reaps() {
     });
     // They wait for a writer, and for its end: now all of them end at once.
     drop(fs::File::options().write(true).open(gate).expect("opened"));
-    wait_until(Duration::from_secs(1), "all orphans are reaped", || {
-        children(daemon.pid()).len() == 3
-    });
+    wait_until(PATIENCE, "all orphans are reaped", || children(daemon.pid()).len() == 3);
 
     stop_from_inside(&scene, &pid);
     assert!(running.finish().end.is_success());

@@ -1,6 +1,7 @@
 //! Servers that listen by themselves, in children: `tiny_http`.
 
 use std::{
+    fmt,
     io::{Read, Write},
     net::TcpStream,
     thread,
@@ -33,16 +34,29 @@ fn stop(running: &Running<'_>, scene: &Scene) -> Duration {
     took
 }
 
+/// Asserts that a stop waits for no time limit, of which none is shorter than a second; it takes 15 ms, on a busy machine
+/// longer now and then.
+#[track_caller]
+fn assert_at_once(way: impl fmt::Debug, stop: impl Fn() -> Duration) {
+    let mut took = Vec::new();
+    let is_quick = (0..5).any(|_| {
+        took.push(stop());
+        took.last() < Some(&Duration::from_secs(1))
+    });
+    assert!(is_quick, "{way:?}: {took:?}");
+}
+
 /// H1: a server that has nothing to do leaves at once, and not after a time limit.
 #[test]
 fn a_server_that_accepts_by_itself_stops_at_once() {
     for way in WAYS {
-        let scene = scene!();
-        let running = start(&scene, way);
-        let took = stop(&running, &scene);
-        // 15 ms here; no time limit of a stop is shorter than a second.
-        assert!(took < Duration::from_secs(1), "{way:?}: {took:?}");
-        scene.wait_until_deserted(PATIENCE);
+        assert_at_once(way, || {
+            let scene = scene!();
+            let running = start(&scene, way);
+            let took = stop(&running, &scene);
+            scene.wait_until_deserted(PATIENCE);
+            took
+        });
     }
 }
 
@@ -111,19 +125,21 @@ fn a_client_that_asks_late_is_answered() {
 #[test]
 fn a_connection_that_is_kept_holds_up_no_stop() {
     for way in WAYS {
-        let scene = scene!();
-        let running = start(&scene, way);
-        let mut kept = TcpStream::connect(scene.address()).expect("it listens");
-        kept.write_all(b"GET / HTTP/1.1\r\nHost: test\r\n\r\n").expect("sent");
-        kept.set_read_timeout(Some(PATIENCE)).expect("set");
-        let mut answer = Vec::new();
-        while !answer.ends_with(b"hello") {
-            let mut byte = [0];
-            kept.read_exact(&mut byte).expect("it is answered");
-            answer.extend(byte);
-        }
-        let took = stop(&running, &scene);
-        assert!(took < Duration::from_secs(1), "{way:?}: {took:?}");
-        assert_eq!(kept.read(&mut [0]).expect("closed in order"), 0);
+        assert_at_once(way, || {
+            let scene = scene!();
+            let running = start(&scene, way);
+            let mut kept = TcpStream::connect(scene.address()).expect("it listens");
+            kept.write_all(b"GET / HTTP/1.1\r\nHost: test\r\n\r\n").expect("sent");
+            kept.set_read_timeout(Some(PATIENCE)).expect("set");
+            let mut answer = Vec::new();
+            while !answer.ends_with(b"hello") {
+                let mut byte = [0];
+                kept.read_exact(&mut byte).expect("it is answered");
+                answer.extend(byte);
+            }
+            let took = stop(&running, &scene);
+            assert_eq!(kept.read(&mut [0]).expect("closed in order"), 0);
+            took
+        });
     }
 }

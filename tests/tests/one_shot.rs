@@ -79,7 +79,7 @@ fn what_a_client_has_started_ends_with_its_child() {
     }
     assert_eq!(started.len(), 100);
     let is_alive = |pid: u32| find_process(pid).is_some_and(|process| !process.is_zombie());
-    wait_until(Duration::from_secs(1), "all that was started is gone", || {
+    wait_until(PATIENCE, "all that was started is gone", || {
         !started.iter().any(|pid| is_alive(*pid))
     });
     daemon.stop_in_order();

@@ -131,16 +131,25 @@ fn a_parent_that_was_stopped_catches_up() {
     for request in requests {
         request.release().expect("it is answered");
     }
+    // The answers are whole before the children report that they have worked; then they sleep.
+    wait_until(PATIENCE, "all of them sleep", || {
+        daemon.children().iter().all(|child| child.state == 'S')
+    });
     daemon.signal(Signal::STOP);
+    daemon.wait_until_stopped();
     for child in &before {
         assert!(kill(*child, Signal::KILL), "child {child} was there");
     }
-    wait_until(PATIENCE, "all are dead", || daemon.living().is_empty());
-    assert_eq!(daemon.children().len(), 8, "a stopped parent reaps nobody");
+    // One that is on its way out shows no title, and is nobody's child by that.
+    wait_until(PATIENCE, "all are dead, and a stopped parent reaps nobody", || {
+        let children = daemon.children();
+        children.len() == 8 && children.iter().all(Process::is_zombie)
+    });
     let begun = Instant::now();
     daemon.signal(Signal::CONT);
-    daemon.wait_for_children(Duration::from_secs(1), 8, &before);
+    daemon.wait_for_children(PATIENCE, 8, &before);
     println!("caught up in {:?}", begun.elapsed());
+    assert_eq!(scene.logged("before they have worked"), 0, "nobody had to wait for a replacement");
     daemon.get("/").expect("it serves");
     daemon.stop_in_order();
 }
