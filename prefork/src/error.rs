@@ -58,7 +58,8 @@ pub fn exit_code(error: &(dyn StdError + 'static)) -> ExitCode {
     const EX_CONFIG: u8 = 78;
     let mut next = Some(error);
     while let Some(error) = next {
-        if error.is::<ArgsError>() || error.is::<SettingsError>() {
+        let of_pools = matches!(error.downcast_ref(), Some(RunError::Args(_)));
+        if of_pools || error.is::<ArgsError>() || error.is::<SettingsError>() {
             return ExitCode::from(EX_CONFIG);
         }
         next = error.source();
@@ -147,6 +148,36 @@ pub enum RunError {
         limit: Duration,
         /// Why none could be forked, if that was it, and the limit that is likely to be reached.
         cannot_fork: Option<String>,
+    },
+    /// The arguments of one of several pools are wrong.
+    #[error(transparent)]
+    Args(#[from] ArgsError),
+    /// One of several pools has ended before the daemon was ready.
+    #[error("the pool {pool} {last} before the daemon was ready{}", SeeLog(error_log.as_deref()))]
+    #[non_exhaustive]
+    PoolDied {
+        /// Its name.
+        pool: String,
+        /// How its parent has ended, in words.
+        last: String,
+        /// Where it has logged why, if that is a file of its own.
+        error_log: Option<PathBuf>,
+    },
+    /// One of several pools was not ready in time.
+    #[error("the pool {pool} was not ready within {}", Span(*limit))]
+    #[non_exhaustive]
+    PoolNotReady {
+        /// Its name.
+        pool: String,
+        /// The time limit.
+        limit: Duration,
+    },
+    /// This program was executed for a pool that it does not have.
+    #[error("there is no pool {:?} in this program", one_line(pool).to_string())]
+    #[non_exhaustive]
+    NoSuchPool {
+        /// Its name.
+        pool: String,
     },
     /// A limit of the system is reached.
     #[error("a limit is reached ({})", one_line(limit))]

@@ -6,6 +6,8 @@ compile_error!("prefork needs Linux");
 
 // The rooms, in the order in which to read them. None uses one above it: `.ci/check-arrows` sees to that.
 
+// Several pools in one daemon: the arguments, and the arbiter above them.
+mod pools;
 // `new` and `run`: coming up and going down, with children and without.
 mod run;
 // The loop: wait, take in what has happened, carry out what was decided.
@@ -26,6 +28,8 @@ mod child;
 mod hooks;
 // Clients that hang up.
 mod disconnect;
+// What a pool has of the arbiter above it, where there is one.
+mod seat;
 // The service manager.
 mod manager;
 // Listening sockets: made, found, inherited; the files of UNIX sockets.
@@ -53,6 +57,7 @@ pub use disconnect::{Disconnect, DisconnectHandler, OnDisconnect};
 pub use error::{ArgsError, BoxError, Fault, Lines, Result, RunError, exit_code};
 pub use hooks::{ChildExit, EndAs, HungChild};
 pub use logs::{AccessLog, LogLevel, LogLevelError};
+pub use pools::Pools;
 pub use prefork_core::{ErrorChain, Exit};
 pub use prefork_daemonize as daemonize;
 pub use prefork_isolate::{self as isolate, Isolation, Layer};

@@ -173,6 +173,13 @@ macro_rules! arguments {
                 Self { $($name: self.$name.or(Self::DEFAULTS.$name),)* ..self }
             }
 
+            /// Takes from others what is not set here, with where it comes from.
+            pub(crate) fn or(self, others: &Self) -> Self {
+                let mut origins = others.origins.clone();
+                origins.extend(self.origins);
+                Self { $($name: self.$name.or_else(|| others.$name.clone()),)* origins, ..self }
+            }
+
             /// Those that were given another value than their default.
             pub(crate) fn given(&self) -> Vec<Argument> {
                 let mut given = Vec::new();

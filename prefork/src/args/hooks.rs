@@ -1,7 +1,11 @@
 //! The arguments that are code.
 
+use std::io;
+
 use super::Args;
-use crate::{AutoReloadHandler, Child, ChildExit, DisconnectHandler, HungChild, Init, Result};
+use crate::{
+    AnyListener, AutoReloadHandler, Child, ChildExit, DisconnectHandler, HungChild, Init, Result,
+};
 
 impl Args {
     /// Runs `hook` in the parent, after the daemon has initialized itself (gone to the background,
@@ -27,7 +31,8 @@ impl Args {
     ///     .main_loop(|child, listener: &Listener| Ok(()))
     ///     .after_init(|init| Ok(init.listen("127.0.0.1:0")?));
     /// ```
-    pub fn after_init<T>(self, hook: impl FnOnce(&mut Init) -> Result<T> + 'static) -> Args<T> {
+    pub fn after_init<T>(mut self, hook: impl FnOnce(&mut Init) -> Result<T> + 'static) -> Args<T> {
+        self.data.has_after_init = true;
         Args {
             data: self.data,
             before_daemonize: self.before_daemonize,
@@ -35,6 +40,46 @@ impl Args {
             parent_hooks: self.parent_hooks,
             body: self.body.whatever_is_returned(),
         }
+    }
+
+    /// Listens at this address, a TCP address or the path of a UNIX socket as
+    /// [`Init::listen_any`](crate::Init::listen_any) takes it, and hands the socket to the [`main_loop`](Self::main_loop).
+    /// Default: nowhere.
+    ///
+    /// It is [`after_init`](Self::after_init) with that call and nothing else, for programs that need no more there; and it is how
+    /// one of several [`Pools`](crate::Pools) says where it listens, so that the socket can be open before
+    /// the pool has a process.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use prefork::Args;
+    ///
+    /// let args = Args::new().listen("127.0.0.1:8000").main_loop(|child, listener| {
+    ///     while let Some((_connection, _peer)) = child.accept(listener)? {
+    ///         // serve it
+    ///     }
+    ///     Ok(())
+    /// });
+    /// # drop(args);
+    /// ```
+    pub fn listen(mut self, address: impl Into<String>) -> Args<AnyListener> {
+        let address = address.into();
+        self.data.listen.push(address.clone());
+        self.after_init(move |init| Ok(init.listen_any(&address)?))
+    }
+
+    /// Listens at several addresses, in the same way.
+    pub fn listen_all<T: Into<String>>(
+        mut self,
+        addresses: impl IntoIterator<Item = T>,
+    ) -> Args<Vec<AnyListener>> {
+        let addresses: Vec<String> = addresses.into_iter().map(Into::into).collect();
+        self.data.listen.extend(addresses.iter().cloned());
+        self.after_init(move |init| {
+            let sockets = addresses.iter().map(|address| init.listen_any(address));
+            Ok(sockets.collect::<io::Result<_>>()?)
+        })
     }
 }
 

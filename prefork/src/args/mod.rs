@@ -12,7 +12,7 @@ pub use list::Settings;
 #[cfg(feature = "serde")]
 pub use settings::Setting;
 pub use settings::SettingsError;
-use std::{fmt, io::Write, os::fd::OwnedFd};
+use std::{fmt, io::Write, os::fd::OwnedFd, path::PathBuf};
 
 use prefork_reload::WatchList;
 
@@ -77,6 +77,27 @@ pub(crate) struct Data {
     pub(crate) auto_reload_watch: Option<WatchList>,
     /// Settings of the program's own.
     pub(crate) own: Vec<OwnSetting>,
+    /// The addresses of `listen`.
+    pub(crate) listen: Vec<String>,
+    /// Whether the program has set that, or `listen`, which is one.
+    pub(crate) has_after_init: bool,
+    pub(crate) pool: PoolKind,
+}
+
+/// What these are the arguments of.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) enum PoolKind {
+    /// A daemon of one pool.
+    #[default]
+    Daemon,
+    /// The arbiter of several.
+    Arbiter,
+    /// One of several.
+    Member,
+    /// One of several that sleeps while there is nothing to do.
+    OnDemand,
+    /// A role, with the file of its lock.
+    Role { lock: Option<PathBuf> },
 }
 
 impl Args {

@@ -1,6 +1,10 @@
 //! Waiting for the next request on a connection that is kept, or for the request to leave.
 
-use std::{io, os::fd::AsFd, time::Duration};
+use std::{
+    io, iter,
+    os::fd::{AsFd, BorrowedFd},
+    time::Duration,
+};
 
 use rustix::{
     event::{PollFd, PollFlags},
@@ -77,6 +81,44 @@ impl Child {
         connection: impl AsFd,
         timeout: Duration,
     ) -> io::Result<Waited> {
+        self.wait_for(Some(connection.as_fd()), timeout)
+    }
+
+    /// Waits until the child is asked to leave ([`Waited::Stop`]), or so much time has passed ([`Waited::TimedOut`]).
+    ///
+    /// For loops that do something from time to time, as a scheduler does.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the child cannot set up its own waiting; and in a copy of the child.
+    ///
+    /// # Signals
+    ///
+    /// As with [`accept`](Self::accept). Other signals that are handled do not end it.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use prefork::{Args, Waited};
+    /// use std::time::Duration;
+    ///
+    /// let args = Args::new().main_loop(|child, ()| {
+    ///     while child.wait(Duration::from_secs(60))? == Waited::TimedOut {
+    ///         // what is due every minute
+    ///     }
+    ///     Ok(())
+    /// });
+    /// # drop(args);
+    /// ```
+    pub fn wait(&mut self, time: Duration) -> io::Result<Waited> {
+        self.wait_for(None, time)
+    }
+
+    fn wait_for(
+        &mut self,
+        connection: Option<BorrowedFd<'_>>,
+        timeout: Duration,
+    ) -> io::Result<Waited> {
         self.require_here()?;
         self.stop.attend();
         self.say_ready();
@@ -92,14 +134,16 @@ impl Child {
             let now = clock::now();
             let is_last_look = leaves || now >= deadline;
             let until = if leaves { now } else { deadline };
-            let both = [connection.as_fd(), self.poller.descriptor()?];
-            let mut both = both.map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN));
-            match clock::sleep(&mut both, Some(until))? {
+            let fds = iter::once(self.poller.descriptor()?).chain(connection);
+            let mut fds: Vec<_> =
+                fds.map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)).collect();
+            match clock::sleep(&mut fds, Some(until))? {
                 Slept::Watching => {}
                 // Two descriptors are more than it may have by now.
                 Slept::Blindly => return Err(Errno::INVAL.into()),
             }
-            let [connection, words] = both.map(|fd| fd.revents());
+            let words = fds[0].revents();
+            let connection = fds.get(1).map_or(PollFlags::empty(), PollFd::revents);
             if connection.contains(PollFlags::NVAL) {
                 return Err(Errno::BADF.into());
             }

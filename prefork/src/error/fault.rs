@@ -20,6 +20,10 @@ impl ArgsError {
         Self { faults }
     }
 
+    pub(crate) fn into_faults(self) -> Vec<Fault> {
+        self.faults
+    }
+
     /// Returns every fault that was found; there is at least one.
     #[must_use]
     pub fn faults(&self) -> &[Fault] {
@@ -53,6 +57,17 @@ pub struct Fault {
 }
 
 impl Fault {
+    /// Makes one of what the program itself has said.
+    pub(crate) fn of_program(argument: &str, problem: &str) -> Self {
+        Self { argument: argument.to_owned(), problem: problem.to_owned(), origin: Origin::Program }
+    }
+
+    /// Makes it one of the arguments of a pool among several.
+    pub(crate) fn of_pool(mut self, pool: &str) -> Self {
+        self.argument = format!("{pool}.{}", self.argument);
+        self
+    }
+
     /// Returns the name of the argument, or what was written in its place.
     #[must_use]
     pub fn argument(&self) -> &str {

@@ -24,7 +24,7 @@ pub(crate) use in_hand::InHand;
 pub use level::{LogLevel, LogLevelError};
 pub(crate) use level::{is_wanted, set_level};
 pub(crate) use message::{
-    Answered, ChangeMessage, ClientMessage, FileMessage, ForkMessage, HookMessage, Message,
-    PoolMessage, ProcessMessage,
+    Answered, ArbiterMessage, ChangeMessage, ClientMessage, FileMessage, ForkMessage, HookMessage,
+    Message, PoolMessage, ProcessMessage,
 };
 pub(crate) use said::Said;

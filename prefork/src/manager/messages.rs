@@ -26,8 +26,17 @@ pub(crate) enum Occasion {
 /// How many children there may be, which stays true while the pool follows its load.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Size {
-    Fixed { prefork: u32 },
-    ByLoad { prefork: u32, max_children: u32 },
+    Fixed {
+        prefork: u32,
+    },
+    ByLoad {
+        prefork: u32,
+        max_children: u32,
+    },
+    /// Of several pools, so many.
+    Pools {
+        pools: usize,
+    },
 }
 
 impl Size {
@@ -43,6 +52,7 @@ impl Size {
         match self {
             Self::Fixed { .. } => Self::Fixed { prefork },
             Self::ByLoad { .. } => Self::ByLoad { prefork, max_children },
+            Self::Pools { .. } => self,
         }
     }
 }
@@ -57,6 +67,8 @@ impl fmt::Display for Size {
             Self::ByLoad { prefork, max_children } => {
                 write!(f, "{prefork} to {max_children} children")
             }
+            Self::Pools { pools: 1 } => f.write_str("1 pool"),
+            Self::Pools { pools } => write!(f, "{pools} pools"),
         }
     }
 }

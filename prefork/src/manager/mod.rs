@@ -58,7 +58,15 @@ impl Manager {
             Begun::InPlace => Conversation::in_place(Size::of(config)),
             Begun::Alone => Conversation::new(Size::Fixed { prefork: 0 }),
         };
-        let stop = longest_stop(config);
+        self.say(conversation, longest_stop(config), log)
+    }
+
+    /// Begins to report on several pools, which take so long to stop at most.
+    pub(crate) fn report_pools(&self, pools: usize, stop: Duration, log: &Log) -> Reporting {
+        self.say(Conversation::new(Size::Pools { pools }), stop, log)
+    }
+
+    fn say(&self, conversation: Conversation, stop: Duration, log: &Log) -> Reporting {
         Reporting {
             line: self.line.clone(),
             conversation: conversation.with_main_pid(self.main_pid).with_stop(stop),
@@ -72,7 +80,7 @@ impl Manager {
 }
 
 /// Returns how long a stop may take at most.
-fn longest_stop(config: &Config) -> Duration {
+pub(crate) fn longest_stop(config: &Config) -> Duration {
     // Each of them is waited for once.
     let hooks = config.hooks.iter().filter(|hook| match hook {
         Hook::BeforeShutdown | Hook::OnChildExit => true,

@@ -29,6 +29,7 @@ use crate::{
     logs::log::{Log, Role},
     manager::{Begun, Occasion},
     program::{AutoReload, Invocation},
+    seat::Seat,
     sockets::listeners::Listeners,
     start::{Introduction, RuntimeFiles},
     status::Service,
@@ -47,6 +48,8 @@ pub(crate) struct Basis {
     pub(crate) invocation: io::Result<Invocation>,
     pub(crate) hooks: ParentHooks,
     pub(crate) auto_reload: Option<AutoReload>,
+    /// The pool's place under an arbiter, if there is one.
+    pub(crate) seat: Option<Seat>,
 }
 
 /// A pool that is to be supervised.
@@ -81,7 +84,7 @@ impl<'a> Parent<'a> {
     #[inline(never)]
     pub(crate) fn new(parts: Parts<'a>) -> Result<Box<Self>, RunError> {
         let Parts { basis, pool, title, listeners, readiness, .. } = parts;
-        let Basis { settings, users, access_log, invocation, hooks, auto_reload } = basis;
+        let Basis { settings, users, access_log, invocation, hooks, auto_reload, seat } = basis;
         let Pool { mut config, signals, hangups, channels, adopted } = pool;
         let memory = Memory::begin(&mut config, &settings, readiness.as_ref());
         let mut counters = Counters::new(clock::now(), config.prefork(), config.max_children());
@@ -134,8 +137,12 @@ impl<'a> Parent<'a> {
             handover_of_logs: HandoverOfLogs::default(),
             log,
             reported: Reported::default(),
+            link: seat.as_ref().and_then(Seat::link),
             runtime_files: parts.runtime_files,
         });
+        if parent.link.is_some() {
+            parent.listeners.belong_to_arbiter();
+        }
         parent.settle(&users, origin);
         Ok(parent)
     }

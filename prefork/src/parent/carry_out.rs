@@ -51,6 +51,9 @@ impl Parent<'_> {
                 ready::announce(self.readiness, &mut self.supervisor, children, &self.log);
                 self.reporting.on(Occasion::Ready);
                 self.show_phase(Phase::Serving);
+                if let Some(link) = &self.link {
+                    link.ready();
+                }
             }
             Action::Drain => self.drain(),
             Action::ReopenLogs => self.reopen_logs(),
@@ -159,7 +162,12 @@ impl Parent<'_> {
     }
 
     /// Closes the doors; children that leave take what is already inside.
+    ///
+    /// Where this pool alone ends, they stay open: its next parent serves those who wait.
     fn drain(&mut self) {
+        if self.link.as_ref().is_some_and(|link| !link.is_daemon_ending()) {
+            return;
+        }
         self.channels.pages.drain(self.supervisor.slots());
         self.listeners.close_doors(&self.log);
     }

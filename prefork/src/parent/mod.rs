@@ -24,7 +24,7 @@ mod hooks;
 mod logs;
 mod memory;
 pub(crate) mod ready;
-mod reap;
+pub(crate) mod reap;
 mod settings;
 mod status;
 mod table;
@@ -50,6 +50,7 @@ use crate::{
     manager::Reporting,
     program::Invocation,
     program::{AutoReload, FileWatch},
+    seat::Link,
     sockets::listeners::Listeners,
     start::RuntimeFiles,
     start::pid_file::KeptPidFile,
@@ -134,6 +135,8 @@ pub(crate) struct Parent<'a> {
     handover_of_logs: HandoverOfLogs,
     log: Log,
     reported: Reported,
+    /// The way to the arbiter, if there is one above this pool.
+    link: Option<Link>,
     /// The last to go: sockets are closed before the pid file is removed.
     runtime_files: RuntimeFiles,
 }
@@ -239,6 +242,7 @@ impl Parent<'_> {
             .chain(self.helpers.descriptors())
             .chain(self.runtime_files.pid_file.as_ref().and_then(KeptPidFile::fd))
             .chain(self.runtime_files.board.as_ref().and_then(|board| board.public().fd()))
+            .chain(self.link.as_ref().map(Link::fd))
             .map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN))
             .collect();
         let files = files.map(|fd| {

@@ -127,6 +127,7 @@ impl Parent<'_> {
             supervisor: self.supervisor.hand_over(),
             counters: self.counters.hand_over(clock::now()),
             status: self.helpers.status.as_ref().map(Service::socket),
+            link: self.link.as_ref(),
         }
     }
 

@@ -26,8 +26,10 @@ use crate::{
     logs::log::{Log, Role},
     logs::stderr,
     logs::{FileMessage, ProcessMessage, set_level},
+    manager::longest_stop,
     parent::{self, Basis, Became, Over, Parent, Parts},
     program::Invocation,
+    seat::Seat,
     start::logs::{redirect, redirect_at_start},
     start::{Initialized, drop_privileges, failure, initialize},
     status::{Service, StatusSocket},
@@ -36,7 +38,8 @@ use crate::{
     system::os::{Shortage, Signals, outlive_failed_writes, terminal},
     upgrade::{Inherited, inherited},
 };
-use prepared::{Prepared, prepare};
+pub(crate) use prepared::Prepared;
+use prepared::prepare;
 
 /// A daemon whose arguments make sense, ready to be run.
 pub struct Prefork<S = ()> {
@@ -115,6 +118,15 @@ impl<S> Prefork<S> {
     /// parent reaps every child of the process, also those that code of the program has started and
     /// not waited for.
     pub fn run(self) -> Result<Returned, RunError> {
+        self.run_as(None, serve)
+    }
+
+    /// The same, in a seat under an arbiter, or with something else to serve when it has come up than the pool.
+    pub(crate) fn run_as(
+        self,
+        seat: Option<Seat>,
+        serve: impl FnOnce(Prepared<S>, &mut Option<Readiness>) -> Result<Returned, RunError>,
+    ) -> Result<Returned, RunError> {
         let Self { plan, invocation } = self;
         if let Some(inherited) = &*inherited() {
             inherited.report_settings(&plan.settings.in_force);
@@ -122,7 +134,7 @@ impl<S> Prefork<S> {
         set_level(plan.settings.in_force.live.log_level);
         outlive_failed_writes().map_err(RunError::system("set up signals"))?;
         let inherited = inherited().take();
-        let prepared = prepare(plan, invocation, inherited.as_ref());
+        let prepared = prepare(plan, invocation, inherited.as_ref(), seat);
         let (mut prepared, error_log) = match prepared.map_err(RunError::name_limit) {
             Ok(prepared) => prepared,
             Err(error) => {
@@ -170,6 +182,26 @@ impl<S> Prefork<S> {
     }
 }
 
+impl<S> Prefork<S> {
+    /// Returns how long a stop may take at most.
+    pub(crate) fn longest_stop(&self) -> Duration {
+        let solo =
+            self.plan.settings.graceful_timeout.saturating_add(self.plan.settings.hook_timeout);
+        match &self.plan.settings.pool {
+            Pool::Solo => solo,
+            Pool::Children(config) => longest_stop(config),
+        }
+    }
+}
+
+/// Lets the program that has executed this one know why it does not come so far, if there is one.
+pub(crate) fn refuse_inherited(error: RunError) -> RunError {
+    if let Some(inherited) = &*inherited() {
+        inherited.refuse(None, &error);
+    }
+    error
+}
+
 impl<S> fmt::Debug for Prefork<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Prefork").field("settings", &self.plan.settings).finish_non_exhaustive()
@@ -177,7 +209,7 @@ impl<S> fmt::Debug for Prefork<S> {
 }
 
 /// Brings the daemon up, lets it serve, and takes it down again.
-fn serve<S>(
+pub(crate) fn serve<S>(
     prepared: Prepared<S>,
     readiness: &mut Option<Readiness>,
 ) -> Result<Returned, RunError> {
@@ -317,10 +349,10 @@ fn open_status(socket: StatusSocket, board: Option<&ParentBoard>, log: &Log) -> 
 }
 
 /// From here on no process that shares standard error makes this one wait.
-fn own_stderr() -> Result<(), RunError> {
+pub(crate) fn own_stderr() -> Result<(), RunError> {
     stderr::open_own().map_err(RunError::system("open standard error once more"))
 }
 
-fn open_signals() -> Result<Signals, RunError> {
+pub(crate) fn open_signals() -> Result<Signals, RunError> {
     Signals::open().map_err(RunError::system("open the signal descriptor"))
 }

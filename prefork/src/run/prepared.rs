@@ -14,6 +14,7 @@ use crate::{
     manager::{MainPid, Manager},
     parent::Basis,
     program::Invocation,
+    seat::Seat,
     sockets::activation::{self, Activated},
     start::{Opened, call},
     sys::threads::Others,
@@ -35,6 +36,7 @@ pub(super) fn prepare<S>(
     plan: Plan<S>,
     invocation: io::Result<Invocation>,
     inherited: Option<&Inherited>,
+    seat: Option<Seat>,
 ) -> Result<(Prepared<S>, Option<OwnedFd>), RunError> {
     let Plan { mut settings, users, error_log, access_log, before_daemonize, .. } = plan;
     refuse_threads(&settings)?;
@@ -43,12 +45,14 @@ pub(super) fn prepare<S>(
     let in_background = inherited.map_or(settings.daemonize, Inherited::is_in_background);
     let main_pid = if in_background { MainPid::Found } else { MainPid::Reported };
     settings.manager = Manager::from_environment(in_place, main_pid);
-    let activated = take_activated(&settings, inherited);
+    let activated = take_activated(&settings, inherited, seat.as_ref());
     if let Some(hook) = before_daemonize {
         call("before_daemonize", hook)?;
     }
-    let opened =
-        Opened::before_daemon(|number| inherited.is_some_and(|it| it.is_handed_over(number)));
+    let opened = Opened::before_daemon(|number| {
+        inherited.is_some_and(|it| it.is_handed_over(number))
+            || seat.as_ref().is_some_and(|seat| seat.has(number))
+    });
     let error_log = open_error_log(error_log, inherited)?;
     let basis = Basis {
         settings,
@@ -57,6 +61,7 @@ pub(super) fn prepare<S>(
         invocation,
         hooks: plan.parent_hooks,
         auto_reload: plan.auto_reload,
+        seat,
     };
     let (after_init, body) = (plan.after_init, plan.body);
     let prepared = Prepared { basis, activated, after_init, opened, body };
@@ -64,11 +69,18 @@ pub(super) fn prepare<S>(
 }
 
 /// Takes over the sockets of the service manager, before anybody can inherit or close them.
-fn take_activated(settings: &Settings, inherited: Option<&Inherited>) -> Vec<Activated> {
+fn take_activated(
+    settings: &Settings,
+    inherited: Option<&Inherited>,
+    seat: Option<&Seat>,
+) -> Vec<Activated> {
     if inherited.is_some() {
         // They are among what was inherited, and the numbers mean something else by now.
         activation::forget();
         return Vec::new();
+    }
+    if let Some(seat) = seat {
+        return seat.sockets();
     }
     activation::take(&Log::new(&settings.name, Role::Parent))
 }

@@ -28,6 +28,8 @@ pub(crate) struct Listeners {
     complaints: Allowance,
     /// Why one could not be mended the last time.
     beyond_repair: Option<String>,
+    /// Whether those that were passed are an arbiter's, whose daemon ends with its pools.
+    are_arbiters: bool,
 }
 
 /// A socket, and by what it is known again.
@@ -63,7 +65,19 @@ pub(crate) enum KnownBy {
 
 impl Listeners {
     pub(crate) const fn new(sockets: Vec<Listening>) -> Self {
-        Self { sockets, terms: Vec::new(), complaints: COMPLAINTS, beyond_repair: None }
+        Self {
+            sockets,
+            terms: Vec::new(),
+            complaints: COMPLAINTS,
+            beyond_repair: None,
+            are_arbiters: false,
+        }
+    }
+
+    /// Notes that those that were passed are an arbiter's: when doors are closed, theirs are too, and children that leave
+    /// serve those who wait there.
+    pub(crate) const fn belong_to_arbiter(&mut self) {
+        self.are_arbiters = true;
     }
 
     /// Takes the terms on which all of them listen for those on which they are to.
@@ -128,7 +142,9 @@ impl Listeners {
     /// Sockets of the service manager stay as they are: newcomers wait for the next start, and nobody could
     /// open them again.
     pub(crate) fn close_doors(&self, log: &Log) {
-        for Listening { socket, .. } in self.sockets.iter().filter(|it| it.activated.is_none()) {
+        let are_arbiters = self.are_arbiters;
+        let closed = |it: &&Listening| are_arbiters || it.activated.is_none();
+        for Listening { socket, .. } in self.sockets.iter().filter(closed) {
             if let Err(error) = close_to_newcomers(socket) {
                 let name = name(socket);
                 log.write(&ClientMessage::ListenerNotClosed {
@@ -144,13 +160,16 @@ impl Listeners {
     /// Returns the cookies (`SO_COOKIE` in `socket(7)`) of the sockets that the service manager has:
     /// clients that wait there are served by its next start, and not by children that leave.
     pub(crate) fn outliving(&self) -> Vec<u64> {
+        if self.are_arbiters {
+            return Vec::new();
+        }
         let managers = self.sockets.iter().filter(|listening| listening.activated.is_some());
         managers.filter_map(|it| sockopt::socket_cookie(&it.socket).ok()).collect()
     }
 
     /// Closes them in a process just forked, whose memory stays as it is.
     pub(crate) fn close(self) {
-        let Self { mut sockets, terms, complaints: _, beyond_repair } = self;
+        let Self { mut sockets, terms, complaints: _, beyond_repair, are_arbiters: _ } = self;
         for Listening { known_by, activated, file, socket } in sockets.drain(..) {
             let _shared = ManuallyDrop::new((known_by, activated, file));
             drop(socket);

@@ -30,13 +30,36 @@ impl SharedFigures {
         Ok((figures, memory))
     }
 
+    /// Makes so many figures that others who have the file can write to too. Processes forked from here do not have the
+    /// memory.
+    pub(crate) fn for_both(count: usize) -> io::Result<(Self, OwnedFd)> {
+        let memory = super::memory_file::create("prefork-pool")?;
+        ftruncate(&memory, (count.max(1) * size_of::<AtomicU64>()) as u64)?;
+        fcntl_add_seals(&memory, SealFlags::SEAL | SealFlags::SHRINK | SealFlags::GROW)?;
+        Ok((Self::of_both(&memory)?, memory))
+    }
+
+    /// Maps the figures in such a file, to be read and written. Processes forked from here do not have the memory.
+    pub(crate) fn of_both(memory: &OwnedFd) -> io::Result<Self> {
+        let figures = Self::open(memory, ProtFlags::READ | ProtFlags::WRITE)?;
+        let start = figures.figures.as_ptr().cast_mut().cast();
+        let size = size_of_val(figures.figures);
+        // SAFETY: the range is exactly the mapping just made; only this process goes on using it.
+        unsafe { madvise(start, size, Advice::LinuxDontFork) }?;
+        Ok(figures)
+    }
+
     /// Maps the figures in such a file, to be read alone.
     pub(crate) fn of_memory_file(memory: &OwnedFd) -> io::Result<Self> {
+        Self::open(memory, ProtFlags::READ)
+    }
+
+    fn open(memory: &OwnedFd, protection: ProtFlags) -> io::Result<Self> {
         if !fcntl_get_seals(memory)?.contains(SealFlags::SHRINK) {
             return Err(io::ErrorKind::InvalidInput.into());
         }
         let size = usize::try_from(rustix::fs::fstat(memory)?.st_size).map_err(io::Error::other)?;
-        Self::map(memory, size, ProtFlags::READ)
+        Self::map(memory, size, protection)
     }
 
     fn map(memory: &OwnedFd, size: usize, protection: ProtFlags) -> io::Result<Self> {

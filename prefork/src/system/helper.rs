@@ -33,6 +33,15 @@ impl Helper {
         !self.reaped && getpid() == self.maker
     }
 
+    /// Sends it a signal, if it is ours. Where no descriptor can be had for the moment, it is not sent.
+    pub(crate) fn signal(&self, signal: Signal) {
+        if self.is_ours()
+            && let Ok(process) = pidfd_open(self.pid, PidfdFlags::empty())
+        {
+            let _ = pidfd_send_signal(process, signal);
+        }
+    }
+
     /// Kills it, if it is ours; reaping it is left to the parent's loop.
     pub(crate) fn kill(&self) {
         if self.is_ours() {

@@ -22,16 +22,16 @@ use crate::{program::HANDOVER_VARIABLE, system::KeptDescriptors};
 
 /// A program about to be executed.
 #[derive(Debug)]
-pub(super) struct Start<'a> {
-    pub(super) program: Executable<'a>,
-    pub(super) arguments: &'a [CString],
-    pub(super) environment: &'a [CString],
-    pub(super) directory: BorrowedFd<'a>,
+pub(crate) struct Start<'a> {
+    pub(crate) program: Executable<'a>,
+    pub(crate) arguments: &'a [CString],
+    pub(crate) environment: &'a [CString],
+    pub(crate) directory: BorrowedFd<'a>,
 }
 
 /// The way in which a program is executed.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Executable<'a> {
+pub(crate) enum Executable<'a> {
     /// By its path, as a script must be, which its interpreter opens.
     Path(&'a CStr),
     /// By its file, whatever stands at its path.
@@ -47,6 +47,17 @@ impl KeptDescriptors<'_> {
         start: &Start<'_>,
         message: &str,
     ) -> io::Error {
+        self.become_helper_with(parent, mask, start, handover_variable(message))
+    }
+
+    /// The same, with another variable for the program to find what it is to do.
+    pub(crate) fn become_helper_with(
+        &self,
+        parent: Pid,
+        mask: &SigSet,
+        start: &Start<'_>,
+        variable: String,
+    ) -> io::Error {
         let settle = || {
             if !end_with(parent)? {
                 return Err(io::Error::other("the parent has gone"));
@@ -56,7 +67,7 @@ impl KeptDescriptors<'_> {
             set_signal_mask(mask)
         };
         match settle() {
-            Ok(()) => self.become_program(start, message),
+            Ok(()) => self.execute(start, variable),
             Err(error) => error,
         }
     }
@@ -65,12 +76,16 @@ impl KeptDescriptors<'_> {
     ///
     /// Returns only if that is refused; all is as before then.
     pub(super) fn become_program(&self, start: &Start<'_>, message: &str) -> io::Error {
+        self.execute(start, handover_variable(message))
+    }
+
+    fn execute(&self, start: &Start<'_>, variable: String) -> io::Error {
         let before = open(".", OFlags::PATH | OFlags::CLOEXEC, Mode::empty());
         let refused = || -> io::Result<Infallible> {
             self.keep_on_exec(true)?;
             fchdir(start.directory)?;
             let mut environment = start.environment.to_vec();
-            environment.push(CString::new(format!("{HANDOVER_VARIABLE}={message}"))?);
+            environment.push(CString::new(variable.as_str())?);
             Ok(match start.program {
                 Executable::Path(path) => execve(path, start.arguments, &environment)?,
                 Executable::File(file) => {
@@ -90,4 +105,8 @@ impl KeptDescriptors<'_> {
         }
         error
     }
+}
+
+fn handover_variable(message: &str) -> String {
+    format!("{HANDOVER_VARIABLE}={message}")
 }

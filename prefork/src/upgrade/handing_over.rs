@@ -27,6 +27,7 @@ use crate::{
     board::{ParentBoard, Place},
     channels::Channels,
     program::{self, Image, Invocation, NoProbe},
+    seat::Link,
     sockets::listeners::Listeners,
     status::StatusSocket,
     status::counters::HandedCounters,
@@ -60,6 +61,7 @@ pub(crate) struct HandingOver<'a> {
     pub(crate) supervisor: prefork_core::Handover,
     pub(crate) counters: HandedCounters,
     pub(crate) status: Option<&'a StatusSocket>,
+    pub(crate) link: Option<&'a Link>,
 }
 
 impl HandingOver<'_> {
@@ -100,6 +102,9 @@ impl HandingOver<'_> {
             let mut handover = self.handover(invocation, &mut passed);
             if let Some(command) = &mut handover.command {
                 command.is_direct = probe.is_direct();
+            }
+            if let Some(link) = self.link {
+                link.pass(&mut passed);
             }
             handover.pool = Some(self.pool(&mut passed, invocation, &own, probe));
             let memory = handover.write()?;

@@ -49,6 +49,7 @@ mod subject;
 mod takeover;
 mod way_back;
 
+pub(crate) use exec::{Executable, Start};
 pub(crate) use handing_over::{HandingOver, Which};
 pub(crate) use handover::HandedChild;
 pub(crate) use inherited::{Inherited, inherited};

@@ -17,7 +17,7 @@ use prefork_isolate::Layers;
 use prefork_reload::WatchList;
 
 use crate::{
-    Args, ArgsError, ErrorChain,
+    Args, ArgsError, ErrorChain, Init,
     args::settings::{Fixed, InForce, Live, Mask, Reaction, faults_read, files_read},
     args::{self, AfterInit, BeforeDaemonize, Data, defaults},
     board::Place,
@@ -77,6 +77,11 @@ pub(crate) fn check<S>(
     let warnings = std::mem::take(&mut data.settings.warnings);
     if body.main_loop.is_none() {
         faults.required("main_loop", "");
+    }
+    for address in &data.listen {
+        if let Err(error) = Init::check_address(address) {
+            faults.add("listen", error.to_string());
+        }
     }
     match when {
         When::AtStart => require_root(&data, &mut faults),
@@ -241,18 +246,23 @@ pub(crate) fn live_of(data: &Data, hooks: &ParentHooks) -> Live {
 
 /// Returns the name given, or that of the program.
 fn name(given: Option<String>, faults: &mut Faults) -> String {
-    let name = given.unwrap_or_else(|| {
+    let name = name_of(given.as_deref());
+    if !is_visible(&name) {
+        faults.add("name", "must be a visible text on one line");
+    }
+    name
+}
+
+/// Returns what the daemon is called that was given this name, or none.
+pub(crate) fn name_of(given: Option<&str>) -> String {
+    given.map(str::to_owned).unwrap_or_else(|| {
         let program = env::args_os().next().unwrap_or_default();
         let file = Path::new(&program).file_name().unwrap_or_default();
         match file.to_string_lossy() {
             file if file.is_empty() => "prefork".to_owned(),
             file => one_line(&*file).to_string(),
         }
-    });
-    if !is_visible(&name) {
-        faults.add("name", "must be a visible text on one line");
-    }
-    name
+    })
 }
 
 fn is_visible(text: &str) -> bool {

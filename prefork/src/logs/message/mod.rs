@@ -7,6 +7,7 @@
 //!
 //! A text says what happened, to what, and what follows from it, and is understood without the source.
 
+mod arbiter;
 mod change;
 mod clients;
 mod files;
@@ -17,6 +18,7 @@ mod process;
 
 use std::fmt::Display;
 
+pub(crate) use arbiter::ArbiterMessage;
 pub(crate) use change::{ChangeMessage, Old};
 pub(crate) use clients::ClientMessage;
 pub(crate) use files::FileMessage;

@@ -3,7 +3,8 @@ use std::collections::BTreeSet;
 use super::*;
 
 /// The messages of all areas.
-const AREAS: [&[Declared]; 7] = [
+const AREAS: [&[Declared]; 8] = [
+    ArbiterMessage::ALL,
     PoolMessage::ALL,
     ChangeMessage::ALL,
     ClientMessage::ALL,

@@ -1,0 +1,34 @@
+//! Messages about the pools of a daemon that has several.
+
+use std::fmt::Display;
+
+use rustix::process::Pid;
+
+use super::messages;
+use crate::logs::describe::Span;
+
+messages! {
+    /// About the pools of a daemon that has several.
+    ArbiterMessage<'a>
+
+    Info Starting { name: &'a str, pools: &'a str } => "starting {name}, with the pools {pools}";
+    Info PoolStarted { pool: &'a str, pool_pid: Pid } => "pool {pool}: its parent is process {pool_pid}";
+    Info AllReady { awake: usize } => "ready; pools with processes: {awake}";
+    Info PoolWoken { pool: &'a str } => "pool {pool}: a client waits; waking it";
+    Info PoolAsleep { pool: &'a str } => "pool {pool}: nothing to do any more; it sleeps until a client comes";
+    Error PoolLost { pool: &'a str, how: &'a dyn Display, lived: Span, next: &'a dyn Display } =>
+        "pool {pool}: its parent {how} after {lived}; {next}";
+    Error CannotFork { pool: &'a str, error: &'a dyn Display } => "pool {pool}: cannot start its parent: {error}";
+    Warn PoolNotStarted { pool: &'a str, pause: Span } => "pool {pool}: trying again in {pause}";
+    Error NotExecuted { pool: &'a str, error: &'a dyn Display } =>
+        "pool {pool}: cannot execute the program again: {error}";
+    Error PoolStuck { pool: &'a str } => "pool {pool}: not ready within start_timeout; killing its parent";
+    Warn PoolsKilled { pools: usize } => "pools that have not stopped in time are killed: {pools}";
+    Info NoUpgrade =>
+        "SIGUSR2: a daemon of several pools does not upgrade as a whole; send it to the parent of a pool, or restart";
+    Info NoResize =>
+        "SIGTTIN, SIGTTOU: it is not said which pool is to have more or fewer children; send it to the parent of one";
+    Info Stopping { awake: usize } => "stopping; pools with processes: {awake}";
+    Info Stopped { duration: Span, uptime: Span } =>
+        "stopped, {duration} after it was asked; it has run for {uptime}";
+}

@@ -1,0 +1,196 @@
+//! What is wrong with pools that may each be right on its own.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use super::member::{Facts, Kind, Member};
+use crate::{Args, ArgsError, Fault, Init, args::Data};
+
+/// What the arbiter is made of.
+pub(super) struct Daemon {
+    /// The arbiter's own arguments.
+    pub(super) args: Args,
+    pub(super) members: Vec<Seated>,
+    /// How long all pools together may take to stop.
+    pub(super) stop_timeout: Duration,
+}
+
+/// A pool as the arbiter knows it.
+#[derive(Clone, Debug)]
+pub(super) struct Seated {
+    pub(super) name: String,
+    pub(super) is_on_demand: bool,
+    /// Where it listens.
+    pub(super) addresses: Vec<String>,
+}
+
+/// How much longer than the pool that takes longest a stop of all may take, before what is left is killed.
+const MARGIN: Duration = Duration::from_secs(5);
+
+/// Checks all of it.
+pub(super) fn all(common: Args, members: Vec<Member>) -> Result<Daemon, ArgsError> {
+    let mut faults = Vec::new();
+    if members.is_empty() {
+        faults.push(Fault::of_program("pools", "there is none; add one with Pools::pool"));
+    }
+    refuse_code(&common, &mut faults);
+    check_names(&members, &mut faults);
+    check_addresses(&members, &mut faults);
+    let has_pid_path = common.data.settings.pid_path.is_some();
+    let (mut seated, mut longest) = (Vec::new(), Duration::ZERO);
+    for member in members {
+        let name = member.name.clone();
+        check_own(&member, has_pid_path, &mut faults);
+        seated.push(Seated {
+            name: name.clone(),
+            is_on_demand: member.is_on_demand(),
+            addresses: member.args.data().listen.clone(),
+        });
+        match member.adjusted(&common).check() {
+            Ok(Facts { stop }) => longest = longest.max(stop),
+            Err(error) => {
+                faults.extend(error.into_faults().into_iter().map(|fault| fault.of_pool(&name)))
+            }
+        }
+    }
+    if faults.is_empty() {
+        let stop_timeout = longest.saturating_add(MARGIN);
+        Ok(Daemon { args: of_the_arbiter(common), members: seated, stop_timeout })
+    } else {
+        Err(ArgsError::new(faults))
+    }
+}
+
+/// What of the common arguments is the arbiter's.
+fn of_the_arbiter(common: Args) -> Args {
+    let mut args = Args::new();
+    let settings = common.data.settings;
+    let own = &mut args.data.settings;
+    (own.name, own.require_root, own.daemonize) =
+        (settings.name, settings.require_root, settings.daemonize);
+    (own.pid_path, own.error_log_path) = (settings.pid_path, settings.error_log_path);
+    (own.access_log_path, own.log_level) = (settings.access_log_path, settings.log_level);
+    (own.start_timeout, own.graceful_timeout) = (settings.start_timeout, settings.graceful_timeout);
+    (own.prefork, own.max_children) = (Some(1), Some(1));
+    args.data.version = common.data.version;
+    args.data.pool = crate::args::PoolKind::Arbiter;
+    args.before_daemonize = common.before_daemonize;
+    args
+}
+
+/// Code belongs to a pool.
+fn refuse_code(common: &Args, faults: &mut Vec<Fault>) {
+    let Args { data, parent_hooks, body, .. } = common;
+    let mut refuse = |name: &str| {
+        faults.push(Fault::of_program(name, "belongs to a pool; set it in the arguments of one"));
+    };
+    if body.main_loop.is_some() {
+        refuse("main_loop");
+    }
+    for (name, is_set) in [
+        ("after_init", data.has_after_init),
+        ("child_init", body.child_init.is_some()),
+        ("child_exit", body.child_exit.is_some()),
+        ("after_fork_in_child", body.after_fork.is_some()),
+        ("listen", !data.listen.is_empty()),
+        ("error_log_handle", data.error_log_handle.is_some()),
+        ("access_log_handle", data.access_log_handle.is_some()),
+        ("status_listen", data.settings.status_listen.is_some()),
+    ] {
+        if is_set {
+            refuse(name);
+        }
+    }
+    for hook in parent_hooks.set() {
+        refuse(hook.name());
+    }
+}
+
+fn check_names(members: &[Member], faults: &mut Vec<Fault>) {
+    let mut seen = BTreeMap::new();
+    for Member { name, .. } in members {
+        let is_name = (1..=32).contains(&name.len())
+            && name.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_'));
+        if !is_name {
+            let problem = "is no name for a pool: 1 to 32 of a to z, 0 to 9, - and _";
+            faults.push(Fault::of_program(&format!("pool {name:?}"), problem));
+        }
+        let count = seen.entry(name).or_insert(0_u32);
+        *count += 1;
+        if *count == 2 {
+            faults.push(Fault::of_program(name, "is the name of two pools; give each its own"));
+        }
+    }
+}
+
+/// An address belongs to one pool. What is no address is named where the pool itself is checked.
+fn check_addresses(members: &[Member], faults: &mut Vec<Fault>) {
+    let mut seen = BTreeMap::new();
+    for Member { name, args, .. } in members {
+        for address in &args.data().listen {
+            let Ok(key) = Init::key_of_address(address) else { continue };
+            // Port 0 is another one each time.
+            let Some(key) = key else { continue };
+            if let Some(first) = seen.insert(key, name) {
+                let problem = format!(
+                    "{address} is where the pool {first} listens; an address belongs to one pool"
+                );
+                faults.push(Fault::of_program(&format!("{name}.listen"), &problem));
+            }
+        }
+    }
+}
+
+/// What a pool may not set, or lacks.
+fn check_own(member: &Member, has_pid_path: bool, faults: &mut Vec<Fault>) {
+    let Member { name, kind, args } = member;
+    let Data { settings, listen, .. } = args.data();
+    let mut fault = |argument: &str, problem: &str| {
+        faults.push(Fault::of_program(&format!("{name}.{argument}"), problem));
+    };
+    for (argument, is_set) in [
+        ("daemonize", settings.daemonize.is_some()),
+        ("require_root", settings.require_root.is_some()),
+        ("name", settings.name.is_some()),
+    ] {
+        if is_set {
+            fault(
+                argument,
+                "is the whole daemon's; set it in the arguments that all pools have in common",
+            );
+        }
+    }
+    match kind {
+        Kind::Pool => {
+            if member.is_on_demand() && listen.is_empty() {
+                let problem = "is 0, but nobody would ever wake the pool: set listen, or have 1 child at least";
+                fault("prefork", problem);
+            }
+        }
+        Kind::Role => {
+            for (argument, is_set) in [
+                ("prefork", settings.prefork.is_some()),
+                ("max_children", settings.max_children.is_some()),
+                ("one_shot", settings.one_shot.is_some()),
+                ("concurrency", settings.concurrency.is_some()),
+            ] {
+                if is_set {
+                    fault(
+                        argument,
+                        "is about many children, but a role has exactly one process; leave it out",
+                    );
+                }
+            }
+            if !listen.is_empty() {
+                fault(
+                    "listen",
+                    "is for pools; a role has exactly one process, and none while that is started again",
+                );
+            }
+            if !has_pid_path {
+                let problem = "needs pid_path in the arguments that all pools have in common: the lock that keeps \
+                               another daemon from having the same role lies beside that file";
+                fault("role", problem);
+            }
+        }
+    }
+}

@@ -1,0 +1,144 @@
+//! One of several pools: what of its arguments is its own, and what it has from the daemon.
+
+use std::path::{Path, PathBuf};
+
+use crate::{
+    Args, ArgsError, Prefork, Returned, RunError,
+    args::{Data, PoolKind},
+    run,
+    seat::Seat,
+};
+
+/// A pool, or a role.
+pub(super) struct Member {
+    pub(super) name: String,
+    pub(super) kind: Kind,
+    pub(super) args: Box<dyn AnyArgs>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Pool,
+    Role,
+}
+
+impl Member {
+    pub(super) fn new<S: 'static>(name: String, kind: Kind, args: Args<S>) -> Self {
+        Self { name, kind, args: Box::new(args) }
+    }
+
+    /// Whether it has no process while there is nothing to do.
+    pub(super) fn is_on_demand(&self) -> bool {
+        self.kind == Kind::Pool && self.args.data().settings.prefork == Some(0)
+    }
+
+    /// Adds what it has from the daemon.
+    pub(super) fn adjusted(mut self, common: &Args) -> Box<dyn AnyArgs> {
+        let is_on_demand = self.is_on_demand();
+        let (name, common) = (&self.name, &common.data);
+        let data = self.args.data_mut();
+        let own = std::mem::take(&mut data.settings);
+        let mut common_settings = common.settings.clone();
+        // Of the daemon, or found beside what the daemon has.
+        (common_settings.daemonize, common_settings.require_root) = (Some(false), None);
+        let daemon = crate::args::check::name_of(common.settings.name.as_deref());
+        common_settings.name = Some(format!("{daemon}/{name}"));
+        for path in [&mut common_settings.pid_path, &mut common_settings.scoreboard_path] {
+            *path = path.as_deref().map(|path| beside(path, name));
+        }
+        if own.scoreboard_path.is_some() || own.scoreboard_in_memory.is_some() {
+            (common_settings.scoreboard_path, common_settings.scoreboard_in_memory) = (None, None);
+        }
+        let lock = common.settings.pid_path.as_deref().map(|path| {
+            let folder = beside(path, name);
+            folder.with_extension("lock")
+        });
+        data.settings = own.or(&common_settings);
+        data.has_settings |= common.has_settings;
+        data.version = data.version.take().or_else(|| common.version.clone());
+        match (self.kind, is_on_demand) {
+            (Kind::Role, _) => {
+                let settings = &mut data.settings;
+                (settings.prefork, settings.max_children) = (Some(1), Some(1));
+                data.pool = PoolKind::Role { lock };
+            }
+            (Kind::Pool, true) => {
+                data.settings.prefork = Some(1);
+                if data.settings.scoreboard_path.is_none() {
+                    data.settings.scoreboard_in_memory = Some(true);
+                }
+                data.pool = PoolKind::OnDemand;
+            }
+            (Kind::Pool, false) => data.pool = PoolKind::Member,
+        }
+        self.args
+    }
+}
+
+/// The path of a pool's file, where the daemon's is that: `/run/app.web.pid` beside `/run/app.pid`.
+fn beside(path: &Path, pool: &str) -> PathBuf {
+    let (stem, extension) = (path.file_stem().unwrap_or_default(), path.extension());
+    let mut name = stem.to_os_string();
+    name.push(".");
+    name.push(pool);
+    if let Some(extension) = extension {
+        name.push(".");
+        name.push(extension);
+    }
+    path.with_file_name(name)
+}
+
+/// The arguments of a pool, whatever its `after_init` returns.
+pub(super) trait AnyArgs {
+    fn data(&self) -> &Data;
+
+    fn data_mut(&mut self) -> &mut Data;
+
+    /// Checks them.
+    fn check(self: Box<Self>) -> Result<Facts, ArgsError>;
+
+    /// Runs them as a pool.
+    fn run(self: Box<Self>, seat: Seat) -> Result<Returned, RunError>;
+}
+
+/// What the arbiter has to know of a pool.
+pub(super) struct Facts {
+    /// How long it may take to stop.
+    pub(super) stop: std::time::Duration,
+}
+
+impl<S: 'static> AnyArgs for Args<S> {
+    fn data(&self) -> &Data {
+        &self.data
+    }
+
+    fn data_mut(&mut self) -> &mut Data {
+        &mut self.data
+    }
+
+    fn check(self: Box<Self>) -> Result<Facts, ArgsError> {
+        let stop = Prefork::new(*self)?.longest_stop();
+        Ok(Facts { stop })
+    }
+
+    fn run(self: Box<Self>, seat: Seat) -> Result<Returned, RunError> {
+        Prefork::new(*self)?.run_as(Some(seat), run::serve)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_files_of_a_pool_are_beside_those_of_the_daemon() {
+        for (path, expected) in [
+            ("/run/app.pid", "/run/app.web.pid"),
+            ("/run/app", "/run/app.web"),
+            ("app.v2.pid", "app.v2.web.pid"),
+            ("/run/app.d/.hidden", "/run/app.d/.hidden.web"),
+        ] {
+            assert_eq!(beside(Path::new(path), "web"), Path::new(expected), "{path}");
+        }
+    }
+}

@@ -1,0 +1,175 @@
+//! Several pools in one daemon.
+//!
+//! The process that is started is the *arbiter*. It loads nothing of the program's: it holds the pid file and the sockets, starts
+//! the parent of each pool by executing the program once more, and ends them again. A pool's parent is that of
+//! a daemon of one pool in all else. *Which* pools have a process is decided by `prefork_core::pools`.
+//!
+//! Why a process for each pool and not one parent for all: what `after_init` of one pool has loaded, secrets among it, would
+//! be in the memory of all other pools' children, and make each of their forks slower; and whatever ended that one parent
+//! would end all pools.
+//!
+//! - `member.rs`: what of a pool's arguments is the pool's own, and what it has from the daemon.
+//! - `check.rs`: what is wrong with pools that are right each on its own.
+//! - `arbiter.rs`: the arbiter's loop; `start.rs`: executing the program as a pool's parent.
+
+mod arbiter;
+mod check;
+mod member;
+mod start;
+
+use std::fmt;
+
+use crate::{
+    Args, ArgsError, Child, Prefork, Result, Returned, RunError,
+    run::refuse_inherited,
+    seat::{Order, Seat},
+};
+use member::{Kind, Member};
+
+/// Several pools in one daemon: each with its own listeners, user, limits, hooks and main loop, all with one pid file, one
+/// start and one stop.
+///
+/// A daemon of several pools has a process that holds its pid file and the sockets, the *arbiter*, and below it a parent for
+/// each pool, which is the parent of a daemon of that pool alone. So whatever one pool's [`after_init`](Args::after_init)
+/// has loaded is in the memory of no other pool. The parent of a pool is started by executing the program once more, with the same
+/// arguments: it comes to [`run`](Self::run) again, and that becomes the pool. What the program does before is done for
+/// each pool.
+///
+/// # What is shared
+///
+/// Arguments that are set in `common` are those of every pool that does not set them itself. Those of the whole daemon are set
+/// there alone: [`daemonize`](Args::daemonize), [`require_root`](Args::require_root), and
+/// [`pid_path`](Args::pid_path). From `/run/app.pid` follows `/run/app.web.pid` for the pool `web`, and likewise from
+/// [`scoreboard_path`](Args::scoreboard_path), so that the command `prefork` finds each pool by its own files. A pool is called
+/// `app/web` in its log lines, where the daemon is called `app`.
+///
+/// # Pools that sleep
+///
+/// A pool with [`prefork`](Args::prefork) 0 has no process at all until a client waits at one of its
+/// [`listen`](Args::listen) addresses. Then it is started, and once it has had nothing to do for
+/// [`sleep_after`](Args::sleep_after), it ends again. Its sockets are open all the time, so that no client is refused.
+///
+/// # Signals
+///
+/// `SIGTERM`, `SIGINT` and `SIGQUIT` stop all pools, `SIGHUP` reloads all that are awake, `SIGUSR1` has all of them open their logs
+/// again. One pool alone is reloaded, stopped or resized by the same signals to its own parent. A pool that was stopped so is
+/// started again.
+///
+/// # Examples
+///
+/// ```no_run
+/// use prefork::{AnyListener, Args, Child, Pools, Waited};
+///
+/// fn web(child: &mut Child, listener: &AnyListener) -> prefork::Result {
+///     while let Some((_connection, _peer)) = child.accept(listener)? {
+///         // serve it
+///     }
+///     Ok(())
+/// }
+///
+/// fn scheduler(child: &mut Child) -> prefork::Result {
+///     while child.wait(std::time::Duration::from_secs(60))? == Waited::TimedOut {
+///         // what is due every minute
+///     }
+///     Ok(())
+/// }
+///
+/// let common = Args::new().name("app").daemonize(false).pid_path("/run/app.pid");
+/// let returned = Pools::new(common)
+///     .pool("web", Args::new().listen("127.0.0.1:8000").prefork(4).main_loop(web))
+///     .pool("reports", Args::new().listen("127.0.0.1:8001").prefork(0).main_loop(web))
+///     .role("scheduler", scheduler)
+///     .run()?;
+/// # drop(returned);
+/// # Ok::<(), prefork::RunError>(())
+/// ```
+#[must_use]
+pub struct Pools {
+    common: Args,
+    members: Vec<Member>,
+}
+
+impl Pools {
+    /// Begins with what all pools have in common.
+    pub const fn new(common: Args) -> Self {
+        Self { common, members: Vec::new() }
+    }
+
+    /// Adds a pool.
+    ///
+    /// The name is 1 to 32 of the characters `a` to `z`, `0` to `9`, `-` and `_`: it stands in the names of files.
+    pub fn pool<S: 'static>(mut self, name: impl Into<String>, args: Args<S>) -> Self {
+        self.members.push(Member::new(name.into(), Kind::Pool, args));
+        self
+    }
+
+    /// Adds a role: a main loop that is run by exactly one process at any time, as for a scheduler or a leader.
+    ///
+    /// It is started again whenever it ends, after a pause if it ends early, as children are. There are never two at once: at a
+    /// reload the old one ends before the next is started, and each holds a lock on a file beside the pid file
+    /// (`/run/app.scheduler.lock`, see `flock(2)`) that the kernel gives up with the process, so that another
+    /// daemon's waits. That needs a [`pid_path`](Args::pid_path) in `common`.
+    pub fn role(
+        self,
+        name: impl Into<String>,
+        mut main_loop: impl FnMut(&mut Child) -> Result + 'static,
+    ) -> Self {
+        self.role_with(name, Args::new().main_loop(move |child, ()| main_loop(child)))
+    }
+
+    /// Adds a role with arguments of its own, as a user. Sizes and listeners are not among them.
+    pub fn role_with<S: 'static>(mut self, name: impl Into<String>, args: Args<S>) -> Self {
+        self.members.push(Member::new(name.into(), Kind::Role, args));
+        self
+    }
+
+    /// Checks the arguments of all pools; nothing is opened or started.
+    ///
+    /// # Errors
+    ///
+    /// Fails with every fault found. An argument of a pool is named with the pool: `web.max_children`.
+    pub fn check(self) -> Result<(), ArgsError> {
+        check::all(self.common, self.members).map(drop)
+    }
+
+    /// Runs the daemon, as [`Prefork::run`] does for one of a single pool.
+    ///
+    /// It also returns in the parent of each pool, when that has ended.
+    ///
+    /// # Errors
+    ///
+    /// Fails with [`RunError::Args`] if arguments are wrong, with [`RunError::PoolDied`] or
+    /// [`RunError::PoolNotReady`] if one of the pools does not come up, in which case all others are ended, and as
+    /// [`Prefork::run`] does.
+    pub fn run(self) -> Result<Returned, RunError> {
+        match Order::take() {
+            Some(order) => self.run_pool(order),
+            None => {
+                let daemon = check::all(self.common, self.members)?;
+                let check::Daemon { args, members, stop_timeout } = daemon;
+                let listens = members.clone();
+                let args = args.after_init(move |init| arbiter::listen(init, &listens));
+                let daemon = Prefork::new(args.main_loop(|_child, _sockets| Ok(())))?;
+                daemon.run_as(None, |prepared, readiness| {
+                    arbiter::serve(prepared, &members, stop_timeout, readiness)
+                })
+            }
+        }
+    }
+
+    /// Becomes one of the pools.
+    fn run_pool(self, order: Order) -> Result<Returned, RunError> {
+        let Self { common, members } = self;
+        let Some(member) = members.into_iter().find(|member| member.name == order.pool) else {
+            return Err(refuse_inherited(RunError::NoSuchPool { pool: order.pool }));
+        };
+        member.adjusted(&common).run(Seat::new(order))
+    }
+}
+
+impl fmt::Debug for Pools {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: Vec<_> = self.members.iter().map(|member| &member.name).collect();
+        f.debug_struct("Pools").field("common", &self.common).field("pools", &names).finish()
+    }
+}

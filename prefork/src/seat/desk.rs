@@ -1,0 +1,69 @@
+//! The arbiter's end of the way to the parent of a pool.
+
+use std::{
+    io,
+    os::fd::{BorrowedFd, OwnedFd},
+    sync::atomic::Ordering::{Acquire, Release},
+};
+
+use rustix::event::{EventfdFlags, eventfd};
+
+use super::{Order, PassedSocket, word};
+use crate::{sys::SharedFigures, system::KeptDescriptors};
+
+/// It, made for one process.
+#[derive(Debug)]
+pub(crate) struct Desk {
+    page: SharedFigures,
+    memory: OwnedFd,
+    call: OwnedFd,
+}
+
+impl Desk {
+    pub(crate) fn new() -> io::Result<Self> {
+        let (page, memory) = SharedFigures::for_both(word::COUNT)?;
+        let call = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
+        Ok(Self { page, memory, call })
+    }
+
+    /// Makes the order for a program that gets these sockets, and this end's counterpart.
+    pub(crate) fn order<'a>(
+        &'a self,
+        pool: &str,
+        bell: &'a OwnedFd,
+        sockets: impl Iterator<Item = (BorrowedFd<'a>, String)>,
+        passed: &mut KeptDescriptors<'a>,
+    ) -> Order {
+        let sockets = sockets.map(|(socket, name)| {
+            let fd = passed.pass_borrowed(socket);
+            PassedSocket { fd, name }
+        });
+        let sockets = sockets.collect();
+        let [page, bell, call] = [&self.memory, bell, &self.call].map(|fd| passed.pass(fd));
+        Order { pool: pool.to_owned(), page, bell, call, sockets }
+    }
+
+    /// Whether all children of the pool are in their main loops.
+    pub(crate) fn is_ready(&self) -> bool {
+        self.page.get()[word::READY].load(Acquire) == 1
+    }
+
+    /// Returns what the pool has, how much of that is at work, and what it would have. It is its parent's word.
+    pub(crate) fn figures(&self) -> (u32, u32, u32) {
+        let read =
+            |place: usize| u32::try_from(self.page.get()[place].load(Acquire)).unwrap_or(u32::MAX);
+        (read(word::ALIVE), read(word::BUSY), read(word::WANTED))
+    }
+
+    /// Says that the whole daemon ends.
+    pub(crate) fn say_ending(&self) {
+        self.page.get()[word::ENDING].store(1, Release);
+    }
+
+    /// Says how many processes the pool may have.
+    pub(crate) fn say_ceiling(&self, ceiling: u32) {
+        if self.page.get()[word::CEILING].swap(ceiling.into(), Release) != u64::from(ceiling) {
+            let _ = rustix::io::write(&self.call, &1u64.to_ne_bytes());
+        }
+    }
+}

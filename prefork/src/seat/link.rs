@@ -1,0 +1,79 @@
+//! The way from the parent of a pool to its arbiter, and back.
+
+use std::{
+    io,
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    sync::atomic::Ordering::{Acquire, Release},
+};
+
+use super::word;
+use crate::{sys::SharedFigures, system::KeptDescriptors};
+
+/// It, as the parent has it.
+#[derive(Debug)]
+pub(crate) struct Link {
+    page: SharedFigures,
+    memory: OwnedFd,
+    /// Wakes the arbiter.
+    bell: OwnedFd,
+    /// Wakes this parent.
+    call: OwnedFd,
+}
+
+impl Link {
+    pub(super) fn new(memory: OwnedFd, bell: OwnedFd, call: OwnedFd) -> io::Result<Self> {
+        let page = SharedFigures::of_both(&memory)?;
+        if page.get().len() < word::COUNT {
+            return Err(io::ErrorKind::InvalidData.into());
+        }
+        Ok(Self { page, memory, bell, call })
+    }
+
+    /// Becomes readable when there is something to [`take`](Self::take).
+    pub(crate) fn fd(&self) -> BorrowedFd<'_> {
+        self.call.as_fd()
+    }
+
+    /// Returns how many processes the pool may have; `None` if the arbiter has not said.
+    pub(crate) fn take(&self) -> Option<u32> {
+        // Nothing to read is no error: it is looked at after every wake-up.
+        let _ = rustix::io::read(&self.call, &mut [0; 8]);
+        let ceiling = self.page.get()[word::CEILING].load(Acquire);
+        u32::try_from(ceiling).ok().filter(|ceiling| *ceiling > 0)
+    }
+
+    /// Whether the whole daemon ends, and not this pool alone.
+    pub(crate) fn is_daemon_ending(&self) -> bool {
+        self.page.get()[word::ENDING].load(Acquire) == 1
+    }
+
+    /// Says that all children are in their main loops.
+    pub(crate) fn ready(&self) {
+        self.page.get()[word::READY].store(1, Release);
+        self.ring();
+    }
+
+    /// Says what the pool has and would have, if that is something else than before.
+    pub(crate) fn report(&self, alive: u32, busy: u32, wanted: u32) {
+        let figures = [(word::ALIVE, alive), (word::BUSY, busy), (word::WANTED, wanted)];
+        let mut is_news = false;
+        for (place, figure) in figures {
+            is_news |= self.page.get()[place].swap(figure.into(), Release) != u64::from(figure);
+        }
+        if is_news {
+            self.ring();
+        }
+    }
+
+    fn ring(&self) {
+        // Where it is rung already, it is readable.
+        let _ = rustix::io::write(&self.bell, &1u64.to_ne_bytes());
+    }
+
+    /// Leaves it open for the next program, which finds it by the same numbers.
+    pub(crate) fn pass<'a>(&'a self, passed: &mut KeptDescriptors<'a>) {
+        for fd in [&self.memory, &self.bell, &self.call] {
+            passed.pass(fd);
+        }
+    }
+}

@@ -1,0 +1,38 @@
+//! What lies between an arbiter and the parent of one of its pools.
+//!
+//! An arbiter starts each pool's parent by executing the program once more, and hands it a *seat*: the sockets of that
+//! pool, and a page of memory with two eventfds, by which the two tell each other what they have to. What is told is in
+//! the page, and the newest counts; the eventfds only wake. Neither end ever waits for the other.
+//!
+//! - `order.rs`: the variable of the environment by which the program knows which pool it is to be.
+//! - `link.rs`: the page and the eventfds, as the parent of a pool has them.
+//! - `desk.rs`: the same, as the arbiter has them, one for each pool that is awake.
+//!
+//! After an upgrade of a pool the variable is still there, and the numbers in it still mean the page and the eventfds. The
+//! sockets are in the handover then.
+
+mod desk;
+mod link;
+mod order;
+
+pub(crate) use desk::Desk;
+pub(crate) use link::Link;
+pub(crate) use order::{Order, POOL_VARIABLE, PassedSocket, Seat};
+
+/// What stands where in the page.
+mod word {
+    /// How many processes the pool may have; 0 while nothing was said.
+    pub(super) const CEILING: usize = 0;
+    /// Whether all children are in their main loops.
+    pub(super) const READY: usize = 1;
+    /// How many processes the pool has.
+    pub(super) const ALIVE: usize = 2;
+    /// How many of them are at work.
+    pub(super) const BUSY: usize = 3;
+    /// How many it would have if it could have any number.
+    pub(super) const WANTED: usize = 4;
+    /// Whether the whole daemon ends, so that nobody else serves those who wait at the sockets.
+    pub(super) const ENDING: usize = 5;
+    /// How many words there are.
+    pub(super) const COUNT: usize = 8;
+}

@@ -1,0 +1,81 @@
+//! Which pool a program is to be, and what it is handed for that.
+
+use std::{
+    env,
+    os::fd::{OwnedFd, RawFd},
+};
+
+use serde::{Deserialize, Serialize};
+
+use super::Link;
+use crate::{sockets::activation::Activated, sys};
+
+/// The variable that says it.
+pub(crate) const POOL_VARIABLE: &str = "PREFORK_POOL";
+
+/// What an arbiter writes there.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Order {
+    /// The name of the pool.
+    pub(crate) pool: String,
+    /// The descriptors of the link.
+    pub(crate) page: RawFd,
+    pub(crate) bell: RawFd,
+    pub(crate) call: RawFd,
+    /// The sockets, as a service manager passes them.
+    pub(crate) sockets: Vec<PassedSocket>,
+}
+
+/// A socket, and the name that it has among the others.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct PassedSocket {
+    pub(crate) fd: RawFd,
+    pub(crate) name: String,
+}
+
+impl Order {
+    /// Takes it out of the environment, so that nothing that is started from here takes itself for a pool.
+    ///
+    /// Without one, or with one that nobody has written for this process, the program is no pool.
+    pub(crate) fn take() -> Option<Self> {
+        let text = env::var(POOL_VARIABLE).ok()?;
+        sys::forget_variable(POOL_VARIABLE);
+        if sys::is_privileged_by_file() {
+            return None;
+        }
+        serde_json::from_str(&text).ok()
+    }
+}
+
+/// The place of a pool under its arbiter.
+#[derive(Debug)]
+pub(crate) struct Seat(Order);
+
+impl Seat {
+    pub(crate) const fn new(order: Order) -> Self {
+        Self(order)
+    }
+
+    /// Takes the sockets that were passed. To be called once, in a program that the arbiter has started.
+    pub(crate) fn sockets(&self) -> Vec<Activated> {
+        let passed = self.0.sockets.iter().filter_map(|PassedSocket { fd, name }| {
+            let socket: OwnedFd = sys::adopt_descriptor(*fd)?;
+            Some(Activated { name: name.clone(), socket })
+        });
+        passed.collect()
+    }
+
+    /// Takes the link. To be called once, in a process that is the pool's parent for good.
+    ///
+    /// `None` if it is not there, as when somebody has set the variable by hand: the pool then has no arbiter.
+    pub(crate) fn link(&self) -> Option<Link> {
+        let Order { page, bell, call, .. } = self.0;
+        let [page, bell, call] = [page, bell, call].map(sys::adopt_descriptor);
+        Link::new(page?, bell?, call?).ok()
+    }
+
+    /// Returns whether a descriptor belongs to it.
+    pub(crate) fn has(&self, number: RawFd) -> bool {
+        [self.0.page, self.0.bell, self.0.call].contains(&number)
+    }
+}
