@@ -84,6 +84,16 @@ impl Args {
 }
 
 impl<S> Args<S> {
+    /// Says at which addresses [`after_init`](Self::after_init) will listen, so that these are open before the pool has a process:
+    /// for one of several [`Pools`](crate::Pools) that has more to do there than [`listen`](Self::listen) does. Default: at none.
+    ///
+    /// The addresses are written as [`Init::listen_any`](crate::Init::listen_any) takes them. A daemon of one pool binds them
+    /// in `after_init` alone.
+    pub fn listens_at<T: Into<String>>(mut self, addresses: impl IntoIterator<Item = T>) -> Self {
+        self.data.listen.extend(addresses.into_iter().map(Into::into));
+        self
+    }
+
     /// Runs `hook` in the caller, before anything is opened or forked. Default none.
     ///
     /// If it fails, [`run`](crate::Prefork::run) fails.

@@ -7,7 +7,9 @@
 //! and only then runs code of the program. It never returns: what lies above it on the stack is the parent's.
 
 use std::{
+    fs::File,
     io::{self, Write},
+    path::PathBuf,
     rc::Rc,
 };
 
@@ -16,7 +18,10 @@ use prefork_daemonize::Privileges;
 use prefork_isolate::Layers;
 use rustix::process::setsid;
 
-use super::{Body, By, Child, ChildParts, Clients, Limits, OwnSetting, Stop, Work, stops};
+use super::{
+    Body, By, Child, ChildParts, Clients, Limits, OwnSetting, Stop, Work, role_lock::RoleLock,
+    stops,
+};
 use crate::{
     AccessLog, BoxError, ErrorChain,
     channels::{Bell, Channels, ChildChannels, Reporter},
@@ -52,6 +57,8 @@ pub(crate) struct ChildContext {
     pub(crate) clients: Clients,
     /// Settings of the program's own.
     pub(crate) own: Vec<OwnSetting>,
+    /// The file of the lock that it is to have, if it has a role.
+    pub(crate) role_lock: Option<PathBuf>,
     pub(crate) privileges: Rc<Privileges>,
     /// What holds it apart from its siblings.
     pub(crate) layers: Rc<Layers>,
@@ -67,7 +74,8 @@ pub(crate) struct ChildContext {
 pub(crate) fn live<S>(context: ChildContext, body: &mut Body<S>, state: &S) -> ! {
     let log = Log::new(&context.name, Role::Child);
     let status = match settle(context, &log) {
-        Ok(Some(mut child)) => match run(body, &mut child, state, &log) {
+        // A role is this process's until that has ended.
+        Ok(Some((mut child, _role))) => match run(body, &mut child, state, &log) {
             Ok(()) => {
                 child.leave();
                 0
@@ -94,11 +102,11 @@ fn run<S>(body: &mut Body<S>, child: &mut Child, state: &S, log: &Log) -> Result
 }
 
 /// Parts with the parent's side of everything; `None` if the parent has gone meanwhile.
-fn settle(context: ChildContext, log: &Log) -> Result<Option<Child>, BoxError> {
+fn settle(context: ChildContext, log: &Log) -> Result<Option<(Child, Option<File>)>, BoxError> {
     let ChildContext { slot, generation, mut title, signals, channels, bell, privileges, .. } =
         context;
     let ChildContext { tag, has_board, outliving, limits, concurrency, clients, own, .. } = context;
-    let ChildContext { mut access_log, streams, layers, leaf, left_open, .. } = context;
+    let ChildContext { mut access_log, streams, layers, leaf, left_open, role_lock, .. } = context;
     // Before anything else: no terminal reaches it from here on, Ctrl-C and a closed window neither, and a
     // signal to its own group only what it has started itself.
     setsid().of_call("setsid(2)")?;
@@ -113,6 +121,7 @@ fn settle(context: ChildContext, log: &Log) -> Result<Option<Child>, BoxError> {
     stderr::open_own()?;
     access_log.make_own(log)?;
     title.become_child();
+    let role = role_lock.map(RoleLock::open).transpose()?;
     // Some of it takes the rights that go with the user.
     layers.begin()?;
     // Before the tie to the parent, which the kernel cuts when the user changes.
@@ -128,6 +137,7 @@ fn settle(context: ChildContext, log: &Log) -> Result<Option<Child>, BoxError> {
     // The last that is done with what is not its own.
     layers.finish()?;
     set_signal_mask(&mask)?;
+    let role = role.map(|role| role.wait(log)).transpose()?;
     let parts = ChildParts {
         slot,
         generation,
@@ -143,7 +153,7 @@ fn settle(context: ChildContext, log: &Log) -> Result<Option<Child>, BoxError> {
         access_log,
         log: log.clone(),
     };
-    Ok(Some(Child::new(parts)))
+    Ok(Some((Child::new(parts), role)))
 }
 
 /// Ends the process: what it has buffered is written, what is the parent's is left alone.

@@ -16,6 +16,7 @@ mod own_words;
 mod parts;
 mod reporting;
 mod requests;
+mod role_lock;
 mod single;
 mod starvation;
 mod stop;

@@ -52,6 +52,7 @@ impl Parent<'_> {
         let concurrency = settings.in_force.live.concurrency;
         let clients = Clients::of(settings.in_force.is_one_shot);
         let own = std::mem::take(&mut settings.in_force.own);
+        let role_lock = settings.role_lock.take();
         // Left alone, their memory stays shared with the parent; freeing it would make copies of it.
         let mut memory = self.memory;
         let leaf = memory.leave_to_child();
@@ -88,6 +89,7 @@ impl Parent<'_> {
             concurrency,
             clients,
             own,
+            role_lock,
             privileges,
             layers,
             leaf,

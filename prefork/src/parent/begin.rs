@@ -140,9 +140,6 @@ impl<'a> Parent<'a> {
             link: seat.as_ref().and_then(Seat::link),
             runtime_files: parts.runtime_files,
         });
-        if parent.link.is_some() {
-            parent.listeners.belong_to_arbiter();
-        }
         parent.settle(&users, origin);
         Ok(parent)
     }

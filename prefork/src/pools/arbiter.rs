@@ -201,7 +201,7 @@ impl Arbiter<'_> {
         let starting = Starting { image, mask: signals.before(), bell, left_open, log };
         let seat = &mut self.seats[id.0 as usize];
         let sockets = listeners.iter().skip(seat.sockets.start).take(seat.sockets.len());
-        let sockets: Vec<_> = sockets.map(|listening| listening.socket.as_fd()).collect();
+        let sockets: Vec<_> = sockets.collect();
         let started =
             Desk::new().and_then(|desk| Ok((starting.start(&seat.name, &desk, &sockets)?, desk)));
         match started {
@@ -276,7 +276,7 @@ impl Arbiter<'_> {
             match asked(signal, sender, &mut self.hangups, &self.log) {
                 Asked::For { request, reason } => self.requested(request, &reason),
                 Asked::ByTerminal(Some(request)) => {
-                    self.requested(request, "the terminal has gone")
+                    self.requested(request, "the terminal has gone");
                 }
                 Asked::ByTerminal(None) | Asked::Nothing => {}
                 Asked::ChildrenEnded => has_ended = true,
@@ -326,6 +326,8 @@ impl Arbiter<'_> {
                     self.stop_began = Some(now);
                     self.log.write(&ArbiterMessage::Stopping { awake: self.pools.awake() });
                     self.reporting.on(Occasion::Progress(prefork_core::Progress::Stopping));
+                    // Also of those that sleep.
+                    self.listeners.close_doors(&self.log);
                 }
                 self.pools.handle(now, PoolsEvent::Requested(request));
             }

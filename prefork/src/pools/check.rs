@@ -48,7 +48,7 @@ pub(super) fn all(common: Args, members: Vec<Member>) -> Result<Daemon, ArgsErro
         match member.adjusted(&common).check() {
             Ok(Facts { stop }) => longest = longest.max(stop),
             Err(error) => {
-                faults.extend(error.into_faults().into_iter().map(|fault| fault.of_pool(&name)))
+                faults.extend(error.into_faults().into_iter().map(|fault| fault.of_pool(&name)));
             }
         }
     }

@@ -49,10 +49,7 @@ impl Member {
         if own.scoreboard_path.is_some() || own.scoreboard_in_memory.is_some() {
             (common_settings.scoreboard_path, common_settings.scoreboard_in_memory) = (None, None);
         }
-        let lock = common.settings.pid_path.as_deref().map(|path| {
-            let folder = beside(path, name);
-            folder.with_extension("lock")
-        });
+        let lock = common.settings.pid_path.as_deref().map(|path| lock_beside(path, name));
         data.settings = own.or(&common_settings);
         data.has_settings |= common.has_settings;
         data.version = data.version.take().or_else(|| common.version.clone());
@@ -85,6 +82,13 @@ fn beside(path: &Path, pool: &str) -> PathBuf {
         name.push(".");
         name.push(extension);
     }
+    path.with_file_name(name)
+}
+
+/// The path of a role's lock: `/run/app.scheduler.lock` beside `/run/app.pid`.
+fn lock_beside(path: &Path, role: &str) -> PathBuf {
+    let mut name = path.file_stem().unwrap_or_default().to_os_string();
+    name.push(format!(".{role}.lock"));
     path.with_file_name(name)
 }
 
@@ -139,6 +143,9 @@ mod tests {
             ("/run/app.d/.hidden", "/run/app.d/.hidden.web"),
         ] {
             assert_eq!(beside(Path::new(path), "web"), Path::new(expected), "{path}");
+        }
+        for (path, expected) in [("/run/app.pid", "/run/app.cron.lock"), ("pid", "pid.cron.lock")] {
+            assert_eq!(lock_beside(Path::new(path), "cron"), Path::new(expected), "{path}");
         }
     }
 }

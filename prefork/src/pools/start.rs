@@ -3,7 +3,7 @@
 use std::{
     ffi::CString,
     io,
-    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    os::fd::{AsFd, OwnedFd},
 };
 
 use nix::sys::signal::SigSet;
@@ -14,6 +14,7 @@ use crate::{
     logs::log::Log,
     program::{Image, open_own},
     seat::{Desk, POOL_VARIABLE},
+    sockets::listeners::{ARBITERS, Listening},
     sys::{self, Forked},
     system::{KeptDescriptors, helper::Helper, os::LeftOpen, os::fork},
     upgrade::{Executable, Start},
@@ -39,13 +40,16 @@ impl Starting<'_> {
         &self,
         pool: &str,
         desk: &Desk,
-        sockets: &[BorrowedFd<'_>],
+        sockets: &[&Listening],
     ) -> io::Result<Helper> {
         let program = open_own()?;
         let (arguments, loaded) = self.image.arguments_to_return();
         let mut passed = KeptDescriptors::default();
-        // They are known by their addresses.
-        let sockets = sockets.iter().map(|socket| (*socket, "pool".to_owned()));
+        // They are found by their addresses. Those of a service manager outlive the daemon.
+        let sockets = sockets.iter().map(|Listening { socket, activated, .. }| {
+            let name = activated.clone().unwrap_or_else(|| ARBITERS.to_owned());
+            (socket.as_fd(), name)
+        });
         let order = desk.order(pool, self.bell, sockets, &mut passed);
         loaded.map(|file| passed.pass_borrowed(file));
         let variable = format!("{POOL_VARIABLE}={}", serde_json::to_string(&order)?);
@@ -59,7 +63,7 @@ impl Starting<'_> {
                     environment: &environment(&self.image.environment),
                     directory: self.image.directory.as_fd(),
                 };
-                let error = passed.become_helper_with(arbiter, self.mask, &start, variable);
+                let error = passed.become_helper_with(arbiter, self.mask, &start, &variable);
                 report_not_executed(pool, &error, self.log);
                 sys::exit_now(127)
             }

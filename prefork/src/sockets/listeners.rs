@@ -19,6 +19,9 @@ use crate::{ErrorChain, logs::ClientMessage, logs::log::Log};
 /// How often it is logged that a socket was mended: one that spoils it again and again fills no log.
 const COMPLAINTS: Allowance = Allowance::new(3, Duration::from_secs(60));
 
+/// The name under which an arbiter passes a socket that ends with the daemon.
+pub(crate) const ARBITERS: &str = "prefork-arbiter";
+
 /// The parent's copies of the sockets that it listens on.
 #[derive(Debug)]
 pub(crate) struct Listeners {
@@ -28,8 +31,8 @@ pub(crate) struct Listeners {
     complaints: Allowance,
     /// Why one could not be mended the last time.
     beyond_repair: Option<String>,
-    /// Whether those that were passed are an arbiter's, whose daemon ends with its pools.
-    are_arbiters: bool,
+    /// Whether the doors were closed.
+    are_closed: bool,
 }
 
 /// A socket, and by what it is known again.
@@ -70,14 +73,8 @@ impl Listeners {
             terms: Vec::new(),
             complaints: COMPLAINTS,
             beyond_repair: None,
-            are_arbiters: false,
+            are_closed: false,
         }
-    }
-
-    /// Notes that those that were passed are an arbiter's: when doors are closed, theirs are too, and children that leave
-    /// serve those who wait there.
-    pub(crate) const fn belong_to_arbiter(&mut self) {
-        self.are_arbiters = true;
     }
 
     /// Takes the terms on which all of them listen for those on which they are to.
@@ -121,9 +118,12 @@ impl Listeners {
     /// Sees to it that closing them waits for nothing, whatever others have made of them, when no child is left. Those
     /// of the service manager are not closed with this process, and set back instead.
     pub(crate) fn disarm(&self) {
-        for (Listening { socket, activated, .. }, terms) in self.sockets.iter().zip(&self.terms) {
+        for (listening, terms) in self.sockets.iter().zip(&self.terms) {
+            let Listening { socket, activated, .. } = listening;
             match (activated, terms) {
                 (None, _) => disarm(socket),
+                // Its door stays closed until the arbiter has closed it too.
+                (Some(_), _) if self.are_closed && listening.ends_with_daemon() => {}
                 (Some(_), Some(terms)) => {
                     // Nobody is left who could do anything about it.
                     let _ = terms.mend(socket);
@@ -141,10 +141,9 @@ impl Listeners {
     ///
     /// Sockets of the service manager stay as they are: newcomers wait for the next start, and nobody could
     /// open them again.
-    pub(crate) fn close_doors(&self, log: &Log) {
-        let are_arbiters = self.are_arbiters;
-        let closed = |it: &&Listening| are_arbiters || it.activated.is_none();
-        for Listening { socket, .. } in self.sockets.iter().filter(closed) {
+    pub(crate) fn close_doors(&mut self, log: &Log) {
+        self.are_closed = true;
+        for Listening { socket, .. } in self.sockets.iter().filter(|it| it.ends_with_daemon()) {
             if let Err(error) = close_to_newcomers(socket) {
                 let name = name(socket);
                 log.write(&ClientMessage::ListenerNotClosed {
@@ -160,16 +159,13 @@ impl Listeners {
     /// Returns the cookies (`SO_COOKIE` in `socket(7)`) of the sockets that the service manager has:
     /// clients that wait there are served by its next start, and not by children that leave.
     pub(crate) fn outliving(&self) -> Vec<u64> {
-        if self.are_arbiters {
-            return Vec::new();
-        }
-        let managers = self.sockets.iter().filter(|listening| listening.activated.is_some());
+        let managers = self.sockets.iter().filter(|listening| !listening.ends_with_daemon());
         managers.filter_map(|it| sockopt::socket_cookie(&it.socket).ok()).collect()
     }
 
     /// Closes them in a process just forked, whose memory stays as it is.
     pub(crate) fn close(self) {
-        let Self { mut sockets, terms, complaints: _, beyond_repair, are_arbiters: _ } = self;
+        let Self { mut sockets, terms, complaints: _, beyond_repair, are_closed: _ } = self;
         for Listening { known_by, activated, file, socket } in sockets.drain(..) {
             let _shared = ManuallyDrop::new((known_by, activated, file));
             drop(socket);
@@ -226,6 +222,11 @@ fn in_all(queues: impl Iterator<Item = Option<Queue>>) -> Option<Queue> {
 }
 
 impl Listening {
+    /// Whether it is closed when the daemon ends, and not left to the next start of a service manager.
+    fn ends_with_daemon(&self) -> bool {
+        self.activated.as_deref().is_none_or(|name| name == ARBITERS)
+    }
+
     /// Whether connections can wait there, and not only datagrams or bytes.
     fn can_queue(&self) -> bool {
         self.activated.is_none() || sockopt::socket_acceptconn(&self.socket) == Ok(true)

@@ -47,7 +47,7 @@ impl KeptDescriptors<'_> {
         start: &Start<'_>,
         message: &str,
     ) -> io::Error {
-        self.become_helper_with(parent, mask, start, handover_variable(message))
+        self.become_helper_with(parent, mask, start, &handover_variable(message))
     }
 
     /// The same, with another variable for the program to find what it is to do.
@@ -56,7 +56,7 @@ impl KeptDescriptors<'_> {
         parent: Pid,
         mask: &SigSet,
         start: &Start<'_>,
-        variable: String,
+        variable: &str,
     ) -> io::Error {
         let settle = || {
             if !end_with(parent)? {
@@ -76,16 +76,16 @@ impl KeptDescriptors<'_> {
     ///
     /// Returns only if that is refused; all is as before then.
     pub(super) fn become_program(&self, start: &Start<'_>, message: &str) -> io::Error {
-        self.execute(start, handover_variable(message))
+        self.execute(start, &handover_variable(message))
     }
 
-    fn execute(&self, start: &Start<'_>, variable: String) -> io::Error {
+    fn execute(&self, start: &Start<'_>, variable: &str) -> io::Error {
         let before = open(".", OFlags::PATH | OFlags::CLOEXEC, Mode::empty());
         let refused = || -> io::Result<Infallible> {
             self.keep_on_exec(true)?;
             fchdir(start.directory)?;
             let mut environment = start.environment.to_vec();
-            environment.push(CString::new(variable.as_str())?);
+            environment.push(CString::new(variable)?);
             Ok(match start.program {
                 Executable::Path(path) => execve(path, start.arguments, &environment)?,
                 Executable::File(file) => {

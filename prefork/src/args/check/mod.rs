@@ -19,7 +19,7 @@ use prefork_reload::WatchList;
 use crate::{
     Args, ArgsError, ErrorChain, Init,
     args::settings::{Fixed, InForce, Live, Mask, Reaction, faults_read, files_read},
-    args::{self, AfterInit, BeforeDaemonize, Data, defaults},
+    args::{self, AfterInit, BeforeDaemonize, Data, PoolKind, defaults},
     board::Place,
     child::{Body, Limits},
     hooks::ParentHooks,
@@ -165,6 +165,10 @@ fn check_data(
         own,
         runs: data.runs.take(),
     };
+    let role_lock = match std::mem::take(&mut data.pool) {
+        PoolKind::Role { lock } => lock.and_then(|lock| faults.path("pid_path", &lock)),
+        PoolKind::Daemon | PoolKind::Arbiter | PoolKind::Member | PoolKind::OnDemand => None,
+    };
     let Files { pid_path, error_log_path, error_log, access_log, scoreboard } = files;
     let settings = Settings {
         name,
@@ -177,6 +181,7 @@ fn check_data(
             if data.settings.max_children.is_some() && config.max_children() > config.prefork()),
         scoreboard: scoreboard.map(|place| needed_place(place, &pool, status.as_ref())),
         pool,
+        role_lock,
         limits,
         child_limits: ChildLimits { memory, processes },
         start_timeout: data.settings.start_timeout.unwrap_or(defaults::START_TIMEOUT),

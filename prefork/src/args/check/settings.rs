@@ -24,6 +24,8 @@ pub(crate) struct Settings {
     /// The place of the scoreboard; `None` for none.
     pub(crate) scoreboard: Option<Place>,
     pub(crate) pool: Pool,
+    /// The file of the lock that a role's process has.
+    pub(crate) role_lock: Option<PathBuf>,
     /// Whether more children were asked for than a pool without a scoreboard can ever have.
     pub(crate) wants_scoreboard: bool,
     pub(crate) limits: Limits,

@@ -171,6 +171,8 @@ messages! {
     Warn MoreCutOff { named: u32 } => "more requests than these {named} are cut off by the stop";
     Error CannotSignal { child_pid: Pid, slot: SlotId, signal: &'a dyn Display, error: &'a dyn Display } =>
         "cannot send {signal} to child {child_pid} (slot {slot}): {error}";
+    Warn RoleTaken { path: &'a dyn Display } =>
+        "another process has this role, by the lock of {path}: waiting until it has ended";
     Error CannotStart { error: &'a dyn Display } => "cannot start: {error}; this process ends, and is replaced";
     Error Copied { error: &'a dyn Display } => "{error}";
     Error CannotTag { error: &'a dyn Display } => "what this child starts will not be ended with it: {error}";

@@ -1,0 +1,202 @@
+//! Several pools in one daemon.
+
+use std::{net::SocketAddr, thread, time::Duration};
+
+use prefork_tests::{
+    Daemon, Launch, Load, PATIENCE, Process, Scene, children, find_process, get, holds_for, kill,
+    scene, turns, wait_until,
+};
+use rustix::process::Signal;
+
+/// The addresses of so many pools.
+fn addresses(scene: &Scene, count: u16) -> Vec<SocketAddr> {
+    let first = scene.address();
+    (0..count).map(|number| SocketAddr::new(first.ip(), first.port() + number)).collect()
+}
+
+fn pools(scene: &Scene) -> Launch<'_> {
+    scene.tool(env!("CARGO_BIN_EXE_pools"))
+}
+
+/// Adds a pool.
+fn with<'a>(launch: Launch<'a>, name: &str, at: SocketAddr, sizes: [u32; 2]) -> Launch<'a> {
+    let [prefork, max_children] = sizes;
+    launch.args(["--pool", &format!("{name}={at}={prefork}={max_children}")])
+}
+
+/// The process of a pool, as the title says.
+fn parent_of(daemon: &Daemon<'_>, pool: &str) -> Option<Process> {
+    let title = format!("pools/{pool} [parent]");
+    children(daemon.pid()).into_iter().find(|child| child.command_line().contains(&title))
+}
+
+#[track_caller]
+fn wait_for_pool(daemon: &Daemon<'_>, pool: &str) -> u32 {
+    let mut found = None;
+    wait_until(PATIENCE, &format!("pool {pool} has a parent"), || {
+        found = parent_of(daemon, pool).map(|process| process.pid);
+        found.is_some()
+    });
+    found.expect("just found")
+}
+
+/// Who has answered: the pool and the child.
+fn ask(address: SocketAddr, path: &str) -> (String, u32) {
+    let body = get(address, path).expect("it is answered").body;
+    let (pool, pid) = body.split_once(' ').expect("two words");
+    (pool.to_owned(), pid.parse().expect("a pid"))
+}
+
+/// Each has its own sockets, children, and what it has loaded; one pid file, one stop.
+#[test]
+fn each_pool_serves_at_its_address_with_what_it_has_loaded() {
+    let scene = scene!();
+    let at = addresses(&scene, 2);
+    let daemon = with(with(pools(&scene), "web", at[0], [2, 4]), "jobs", at[1], [1, 2]).daemon();
+    let [web, jobs] = ["web", "jobs"].map(|pool| wait_for_pool(&daemon, pool));
+    for (address, name, parent) in [(at[0], "web", web), (at[1], "jobs", jobs)] {
+        let (pool, child) = ask(address, "/");
+        assert_eq!(pool, name);
+        assert_eq!(find_process(child).expect("it is there").parent, parent);
+        let state = get(address, "/state").expect("answered").body;
+        assert_eq!(state, format!("what {name} has loaded"));
+    }
+    assert_eq!(children(web).len(), 2);
+    assert_eq!(children(jobs).len(), 1);
+    daemon.stop_in_order();
+    scene.wait_until_deserted(PATIENCE);
+    assert!(!scene.path("pid").exists() && !scene.path("pid.web").exists());
+}
+
+/// A stop answers all that have connected, at every pool.
+#[test]
+fn a_stop_loses_no_request_of_any_pool() {
+    for round in 0..5 {
+        let scene = scene!();
+        let at = addresses(&scene, 2);
+        let launch = with(with(pools(&scene), "web", at[0], [2, 4]), "jobs", at[1], [2, 4]);
+        let daemon = launch.daemon();
+        let load: Vec<_> = at.iter().map(|at| Load::start(8, *at, "/sleep/2")).collect();
+        wait_until(PATIENCE, "both serve", || load.iter().all(|load| load.answered() > 50 * round));
+        daemon.stop_in_order();
+        for load in load {
+            let tally = load.stop();
+            // Who comes after the stop is refused.
+            let lost: Vec<_> = tally.failures.iter().filter(|it| !it.contains("refused")).collect();
+            assert!(lost.is_empty(), "{lost:?}");
+        }
+    }
+}
+
+/// D: a pool without work has no process, its first client is served, and the arbiter does not wake meanwhile.
+#[test]
+fn a_pool_that_sleeps_is_woken_by_its_first_client() {
+    let scene = scene!();
+    let at = addresses(&scene, 3);
+    let launch = with(with(pools(&scene), "a", at[0], [0, 4]), "b", at[1], [0, 4]);
+    let daemon = with(launch, "c", at[2], [0, 4]).daemon();
+    assert_eq!(children(daemon.pid()).len(), 0, "nobody is there");
+    let before = turns(daemon.pid());
+    holds_for(Duration::from_secs(2), "nobody wakes", || turns(daemon.pid()) == before);
+    assert_eq!(ask(at[1], "/").0, "b");
+    assert!(parent_of(&daemon, "a").is_none() && parent_of(&daemon, "c").is_none());
+    wait_for_pool(&daemon, "b");
+    daemon.stop_in_order();
+}
+
+/// Twenty clients at once wake it once, and all are served.
+#[test]
+fn many_first_clients_wake_a_pool_once() {
+    let scene = scene!();
+    let at = addresses(&scene, 1);
+    let daemon = with(pools(&scene), "a", at[0], [0, 4]).daemon();
+    let tally = Load::bounded(20, 1, at[0], "/sleep/5").finish();
+    assert_eq!((tally.answered, tally.failures), (20, vec![]));
+    assert_eq!(scene.logged("a client waits"), 1);
+    daemon.stop_in_order();
+}
+
+/// The other pools do not notice.
+#[test]
+fn a_pool_whose_parent_is_killed_is_back_and_the_others_serve_on() {
+    let scene = scene!();
+    let at = addresses(&scene, 2);
+    let daemon = with(with(pools(&scene), "web", at[0], [2, 4]), "jobs", at[1], [1, 2]).daemon();
+    let load = Load::start(4, at[0], "/sleep/1");
+    // Long enough that it is no early end.
+    wait_until(PATIENCE, "both serve", || load.answered() > 100);
+    let (_, old) = ask(at[1], "/");
+    assert!(kill(wait_for_pool(&daemon, "jobs"), Signal::KILL));
+    wait_until(PATIENCE, "its children have gone", || find_process(old).is_none());
+    let (pool, new) = ask(at[1], "/");
+    assert!(pool == "jobs" && new != old);
+    let tally = load.stop();
+    assert_eq!(tally.failures, [""; 0]);
+    assert_eq!(scene.logged("pool jobs: its parent was ended by SIGKILL"), 1);
+    daemon.stop_in_order();
+}
+
+/// What is started is ended, whatever happens to the arbiter.
+#[test]
+fn all_pools_end_with_the_arbiter() {
+    let scene = scene!();
+    let at = addresses(&scene, 2);
+    let launch = with(with(pools(&scene), "web", at[0], [2, 4]), "jobs", at[1], [1, 2]);
+    let daemon = launch.args(["--role", "cron"]).path("--witness", "witness").daemon();
+    daemon.signal(Signal::KILL);
+    scene.wait_until_deserted(PATIENCE);
+}
+
+/// A pool that does not come up ends the start, with its own words and its name.
+#[test]
+fn a_pool_that_does_not_come_up_is_named() {
+    let scene = scene!();
+    let at = addresses(&scene, 2);
+    let launch = with(with(pools(&scene), "web", at[0], [2, 4]), "jobs", at[1], [1, 2]);
+    let end = launch.args(["--failing", "jobs", "--daemonize"]).paths().finish();
+    end.assert_refused("the pool jobs exited with status 1 before the daemon was ready");
+    assert!(scene.logged("after_init failed: it is to fail") > 0);
+    scene.wait_until_deserted(PATIENCE);
+}
+
+/// A reload of one pool replaces its children, and those of no other.
+#[test]
+fn one_pool_is_reloaded_without_the_others_and_all_by_the_daemon() {
+    let scene = scene!();
+    let at = addresses(&scene, 2);
+    let daemon = with(with(pools(&scene), "web", at[0], [1, 1]), "jobs", at[1], [1, 1]).daemon();
+    let [web, jobs] = ["web", "jobs"].map(|pool| wait_for_pool(&daemon, pool));
+    let pids = |parent: u32| children(parent).into_iter().map(|it| it.pid).collect::<Vec<_>>();
+    let before = [pids(web), pids(jobs)];
+    assert!(kill(web, Signal::HUP));
+    wait_until(PATIENCE, "web is replaced", || {
+        scene.logged("pools/web[") > 0 && {
+            let now = pids(web);
+            now.len() == 1 && now != before[0]
+        }
+    });
+    assert_eq!(pids(jobs), before[1]);
+    daemon.signal(Signal::HUP);
+    wait_until(PATIENCE, "jobs is replaced", || {
+        let now = pids(jobs);
+        now.len() == 1 && now != before[1]
+    });
+    daemon.stop_in_order();
+}
+
+/// All processes go over to new logs.
+#[test]
+fn logs_of_all_pools_are_opened_again() {
+    let scene = scene!();
+    let at = addresses(&scene, 1);
+    let daemon = with(pools(&scene), "web", at[0], [1, 1]).daemon();
+    wait_for_pool(&daemon, "web");
+    std::fs::rename(scene.path("error.log"), scene.path("error.log.1")).expect("renamed");
+    daemon.signal(Signal::USR1);
+    wait_until(PATIENCE, "both write to the new one", || {
+        scene.logged("pools[") > 0 && scene.logged("pools/web[") > 0
+    });
+    daemon.stop_in_order();
+    thread::sleep(Duration::ZERO);
+    assert_eq!(scene.lines_with("error.log.1", "stopped").len(), 0);
+}
