@@ -174,6 +174,18 @@ pub enum PoolNotice {
         /// How many jobs wait, if the program reports that.
         jobs: Option<u32>,
     },
+    /// More children are wanted than the ceiling leaves that the pool shares with others, and were a second ago or more.
+    /// Reported once, until it has not been so for 10 s.
+    AtCeiling {
+        /// How many the pool may have now.
+        ceiling: u32,
+        /// How many are at work, or about to be.
+        busy: u32,
+        /// How many connections wait, if that is known.
+        waiting: Option<u32>,
+        /// How many jobs wait, if the program reports that.
+        jobs: Option<u32>,
+    },
     /// Connections have waited for a second at least while children count as idle, which have done nothing meanwhile. They
     /// count as busy from now on, until they do. Reported once, until no connection waits.
     Unserved {
@@ -201,6 +213,11 @@ pub enum PoolNotice {
     Silent,
     /// It was logged that more children are wanted than there may be, and that has not been so for 10 s.
     BelowMaximum {
+        /// From when on it was so until it was seen for the last time.
+        lasted: Duration,
+    },
+    /// It was logged that more children are wanted than the ceiling leaves, and that has not been so for 10 s.
+    BelowCeiling {
         /// From when on it was so until it was seen for the last time.
         lasted: Duration,
     },

@@ -28,6 +28,7 @@ fn pool(children: Vec<HandoverChild>) -> Handover {
     Handover {
         generation: Generation(3),
         target: u32::try_from(children.len()).expect("few"),
+        ceiling: None,
         reloading: false,
         upgrade_again: false,
         silent: false,

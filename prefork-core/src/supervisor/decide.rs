@@ -24,6 +24,7 @@ impl Supervisor {
         self.decide_climb(now);
         self.decide_rollout(now);
         self.decide_replace(now);
+        self.decide_ceiling(now);
         self.decide_demand(now);
         self.decide_observation(now);
         self.decide_connections(now);
@@ -51,7 +52,7 @@ impl Supervisor {
     fn decide_start(&mut self, now: Time) {
         let Phase::Starting { deadline, .. } = self.phase else { return };
         let taken = self.one_shot.as_ref().map_or(0, OneShot::taken_at_start);
-        let (ready, wanted) = (self.slots.serving() + taken, self.target as usize);
+        let (ready, wanted) = (self.slots.serving() + taken, self.goal());
         if ready >= wanted {
             self.phase = Phase::Serving;
             self.run_hook(now, Hook::Ready);
@@ -122,14 +123,14 @@ impl Supervisor {
         {
             return;
         }
-        let surplus = self.slots.staying().saturating_sub(self.target as usize);
+        let surplus = self.slots.staying().saturating_sub(self.goal());
         if surplus == 0 {
             return;
         }
         // A child that does not serve yet is missed least; of the others, only as many as others serve besides.
         let (serving, starting): (Vec<_>, Vec<_>) =
             self.staying().partition(|(_, child)| child.stage == Stage::Serving);
-        let spare = serving.len().saturating_sub(self.target as usize);
+        let spare = serving.len().saturating_sub(self.goal());
         let newest = |mut children: Vec<(SlotId, &Child)>| {
             children.sort_unstable_by_key(|(_, child)| Reverse(child.serial));
             children.into_iter().map(|(slot, _)| slot).collect::<Vec<_>>()
@@ -209,7 +210,7 @@ impl Supervisor {
 
     /// Whether a child is missing and there is room for one.
     pub(super) fn is_short(&self) -> bool {
-        self.slots.staying() < self.target as usize + self.stand_ins()
+        self.slots.staying() < self.goal() + self.stand_ins()
             && self.slots.alive() < self.room()
             && self.slots.has_free()
     }
@@ -272,6 +273,7 @@ impl Supervisor {
     /// Begins to end one child by harder means.
     pub(super) fn end(&mut self, now: Time, slot: SlotId, rung: Rung) {
         self.push_rung(slot, rung);
+        self.note_gone(slot);
         self.slots.leave(slot, Ladder::of_one(now, rung, &self.config));
     }
 

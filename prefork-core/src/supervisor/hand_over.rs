@@ -20,6 +20,9 @@ pub struct Handover {
     pub generation: Generation,
     /// How many children there should be, not counting those that are leaving.
     pub target: u32,
+    /// How many processes there may be, whatever the settings say; `None` for no such ceiling.
+    #[cfg_attr(feature = "serde", serde(default))]
+    pub ceiling: Option<u32>,
     /// Whether older children were being replaced.
     pub reloading: bool,
     /// Whether one more upgrade was asked for meanwhile.
@@ -99,6 +102,7 @@ impl Supervisor {
         Handover {
             generation: self.generation,
             target: self.target,
+            ceiling: self.ceiling.children,
             reloading: self.rollout.is_some() || self.rollout_again || self.reading != Reading::No,
             upgrade_again: matches!(self.upgrade, Upgrade::Due { again: true, .. }),
             silent: self.watch.as_ref().is_some_and(|watch| !watch.queue.spoken),
@@ -118,6 +122,7 @@ impl Supervisor {
         let mut supervisor = Self::new(config);
         supervisor.phase = Phase::Serving;
         supervisor.generation = handover.generation;
+        supervisor.ceiling.children = handover.ceiling;
         if let Pool::ByLoad(_) = supervisor.config.pool {
             let most = supervisor.config.max_children();
             supervisor.target = handover.target.clamp(supervisor.target, most);

@@ -264,6 +264,11 @@ impl Supervisor {
         }
     }
 
+    /// Leaves the choice to others.
+    pub(super) fn forget_shrink(&mut self) {
+        self.memory.shrink = None;
+    }
+
     fn retire_first(&mut self, now: Time, mut free: Vec<SlotId>, fewer: usize) {
         // A stable sort: the order that there is counts among equals.
         let largest = self.largest(&free);

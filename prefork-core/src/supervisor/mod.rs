@@ -7,6 +7,7 @@
 //! only at the state and the time, so that they do not depend on the order in which the events of one
 //! moment arrive.
 
+mod ceiling;
 mod clients;
 mod core_dumps;
 mod death_lines;
@@ -14,6 +15,7 @@ mod decide;
 mod demand;
 mod descendants;
 mod distrust;
+mod full;
 mod hand_over;
 mod hooks;
 mod memory;
@@ -36,6 +38,7 @@ use crate::{
     backoff::Backoff, ladder::Ladder, slots::Slots, throttle::Throttle,
 };
 
+use ceiling::Ceiling;
 use death_lines::DeathLines;
 use demand::Demand;
 use descendants::Descendants;
@@ -172,6 +175,7 @@ pub struct Supervisor {
     generation: Generation,
     /// How many children there should be, not counting those that are leaving.
     target: u32,
+    ceiling: Ceiling,
     slots: Slots,
     throttle: Throttle,
     death_lines: DeathLines,
@@ -244,6 +248,7 @@ impl Supervisor {
             phase: Phase::New,
             generation: Generation(1),
             target: config.prefork(),
+            ceiling: Ceiling::default(),
             slots: Slots::new(config.slots()),
             throttle: Throttle::new(&config),
             death_lines: DeathLines::new(),

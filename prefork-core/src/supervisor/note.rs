@@ -53,6 +53,7 @@ impl Supervisor {
                 self.nudged(now);
             }
             Event::Queued => self.nudged(now),
+            Event::Ceiling { children } => self.ceiling_changed(now, children),
             Event::MemoryShort => self.note_memory_short(now),
             Event::Rang { slot } => self.rang(now, slot),
             Event::Lied { slot, claim } => self.lied(now, slot, claim),
@@ -133,6 +134,7 @@ impl Supervisor {
     }
 
     fn exited(&mut self, now: Time, slot: SlotId, exit: Exit) {
+        self.note_gone(slot);
         let Some(child) = self.slots.release(slot) else { return };
         self.descendants.stir();
         // There may be room for another process now.

@@ -51,6 +51,7 @@ impl Supervisor {
         // Those that were replaced are still in the way.
         if self.awaited().is_none() && self.slots.leaving() == 0 && self.stand_ins() == 0 {
             self.crowd = None;
+            self.forget_pressure();
         }
         let mut outgoing: Vec<_> = self
             .outgoing()
@@ -60,7 +61,7 @@ impl Supervisor {
         if outgoing.is_empty() {
             return;
         }
-        let spare = match self.slots.serving().saturating_sub(self.target as usize) {
+        let spare = match self.slots.serving().saturating_sub(self.goal()) {
             0 => self.make_room(now),
             spare => spare,
         };
@@ -93,12 +94,16 @@ impl Supervisor {
     /// Returns how many outgoing children have to leave before others can come, where there is no room for
     /// stand-ins: some at a time, of which those do not count that have been asked and are at work. None while
     /// stand-ins that hang have to go first, in whose place the next are started.
-    fn make_room(&self, now: Time) -> usize {
+    fn make_room(&mut self, now: Time) -> usize {
         if self.stand_ins() == 0 {
             return 0;
         }
         let is_full = self.slots.alive() >= self.room();
         if !is_full || self.slots.starting() + self.slots.entered() > 0 {
+            return 0;
+        }
+        if let Some(until) = self.awaits_room(now) {
+            self.replace_at = Some(self.replace_at.map_or(until, |at| at.min(until)));
             return 0;
         }
         (self.config.stand_ins() as usize).saturating_sub(self.leaving_soon(now).count())
@@ -115,7 +120,7 @@ impl Supervisor {
     }
 
     /// Whether it is known who has nothing to do, as far as that can be known; asks for an observation if it is not.
-    fn knows_idle(&mut self, now: Time) -> bool {
+    pub(super) fn knows_idle(&mut self, now: Time) -> bool {
         let Some(watch) = &mut self.watch else { return true };
         let is_known = watch.seen.is_some_and(|seen| now.since(seen) <= FRESH);
         if !is_known {
@@ -172,6 +177,11 @@ impl Supervisor {
 
     /// How many children there may be, those included that leave.
     pub(super) fn room(&self) -> usize {
+        self.own_room().min(self.most())
+    }
+
+    /// How many there may be by the pool's own settings.
+    pub(super) fn own_room(&self) -> usize {
         let most = self.config.stand_ins() as usize;
         let beyond = match self.stand_ins() {
             0 if self.slots.leaving() == 0 => 0,

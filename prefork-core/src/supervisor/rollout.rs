@@ -102,7 +102,7 @@ impl Supervisor {
             return 1;
         }
         let at_work = self.slots.leaving() - self.leaving_soon(now).count();
-        (self.target as usize).min(self.room().saturating_sub(at_work))
+        self.goal().min(self.room().saturating_sub(at_work))
     }
 
     /// Whether a child does not serve yet, and is waited for. Where each serves one client, some always start.

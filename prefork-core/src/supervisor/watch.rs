@@ -10,11 +10,12 @@
 use std::time::Duration;
 
 use super::{
-    Phase, Supervisor, clients::Clients, overlooked::Overlooked, queue::Queue, tally::has_spoken,
+    Phase, Supervisor, clients::Clients, full::Full, overlooked::Overlooked, queue::Queue,
+    tally::has_spoken,
 };
 use crate::{
-    Action, AtTimeout, ChildNotice, Hook, Load, Notice, Observation, PoolNotice, Ramp, Rung,
-    Scaling, ScalingPolicy, SlotId, Tally, Time,
+    Action, AtTimeout, ChildNotice, Hook, Load, Notice, Observation, Ramp, Rung, Scaling,
+    ScalingPolicy, SlotId, Tally, Time,
     slots::{Child, Hung, Stage},
 };
 
@@ -27,9 +28,6 @@ const PAUSE: Duration = Duration::from_millis(150);
 /// How long after growing the parent looks again, and for how long it does so while children start.
 const GROWING: Duration = Duration::from_millis(10);
 const GROWING_FOR: Duration = Duration::from_secs(1);
-
-/// After so long without it, being at the maximum is news again.
-const EPISODE: Duration = Duration::from_secs(10);
 
 /// A look that comes so much later than it was due finds a parent that was stopped.
 const LATE: Duration = Duration::from_secs(1);
@@ -51,18 +49,10 @@ pub(super) struct Watch {
     /// Until when nobody is ended for being at work for too long.
     pardoned: Time,
     /// While the pool is as large as it may be, and was not large enough a moment ago.
-    full: Option<Full>,
+    pub(super) full: Option<Full>,
     pub(super) clients: Clients,
     pub(super) queue: Queue,
     overlooked: Overlooked,
-}
-
-/// When the pool was as large as it may be, and not large enough.
-#[derive(Clone, Copy, Debug)]
-struct Full {
-    since: Time,
-    /// When that was last seen.
-    seen: Time,
 }
 
 impl Watch {
@@ -113,11 +103,17 @@ impl Watch {
         }
     }
 
+    /// Notes that the pool grows by what it has wanted before.
+    pub(super) fn grew(&mut self, now: Time) {
+        self.grew_at = Some(now);
+        self.observe_by(now + GROWING);
+    }
+
     fn due(&self) -> Option<Time> {
         if self.observing {
             return self.observe_at;
         }
-        let full = self.full.map(|full| full.seen + EPISODE);
+        let full = self.full.map(Full::ends);
         [self.observe_at, self.arm_at, self.hung_at, self.clients.judged_at(), self.ramp.due()]
             .into_iter()
             .chain([full])
@@ -167,6 +163,7 @@ impl Supervisor {
             watch.full = None;
             watch.clients.forget_cancelled();
             watch.ramp = Ramp::new();
+            self.note_idle(0);
         }
     }
 
@@ -178,12 +175,20 @@ impl Supervisor {
         let ended = self.ended(watch.seen.replace(now), observation);
         self.note_shares(observation);
         let mut tally = self.tally(observation);
+        let goal = u32::try_from(self.goal()).unwrap_or(u32::MAX);
         // Those that are missing will start as soon as they may: to want them once more would help nobody.
-        tally.starting += self.target.saturating_sub(tally.staying());
+        tally.starting += goal.saturating_sub(tally.staying());
+        if self.one_shot.is_none() {
+            // What was wanted beyond the ceiling is found out again.
+            let most = goal.max(tally.staying()).max(self.config.prefork());
+            self.target = self.target.min(most);
+        }
         if observation.activities.iter().any(|(_, activity)| has_spoken(activity)) {
             (watch.queue.spoken, watch.queue.reports_work) = (true, true);
         }
         let mut policy = watch.policy.clone();
+        policy.max = self.most_children();
+        policy.min = policy.min.min(policy.max);
         let jobs = self.jobs_left(observation, !watch.queue.reports_work);
         let waiting = match (observation.waiting, jobs) {
             (Some(connections), jobs) => Some(connections.saturating_add(jobs.unwrap_or(0))),
@@ -203,7 +208,8 @@ impl Supervisor {
                 // Those who let somebody wait take the place of others.
                 one_shot.waiting(now, waiting.saturating_add(seems_idle - tally.idle));
             }
-            let is_full = tally.alive() >= self.config.max_children();
+            self.note_idle(tally.idle);
+            let is_full = tally.alive() >= self.most_children();
             let short = (waiting > 0 && is_full).then_some((tally, observation.waiting, jobs));
             look.into_iter().for_each(|by| watch.observe_by(by));
             self.finish_look(now, watch, observation, short);
@@ -220,18 +226,22 @@ impl Supervisor {
         self.note_work_of(tally.busy);
         let at_once = self.at_once(observation);
         let load = Load { tally, waiting: waiting.map(|waiting| waiting.div_ceil(at_once)) };
-        match policy.decide(&mut watch.ramp, load, now) {
+        self.note_idle(tally.idle);
+        let decision = policy.decide(&mut watch.ramp, load, now);
+        let beyond = if self.is_capped() { watch.ramp.short() } else { 0 };
+        match decision {
             // They would be what it lacks.
-            Scaling::Spawn(_) if self.is_memory_short() => {}
+            Scaling::Spawn(_) | Scaling::Hold if self.is_memory_short() => {}
             Scaling::Spawn(more) => {
                 watch.queue.silent().into_iter().for_each(|notice| self.log(notice));
-                let target = tally.staying().saturating_add(more);
-                self.target = self.target.max(target).min(self.config.max_children());
+                self.want(tally.staying().saturating_add(more).saturating_add(beyond));
                 watch.grew_at = Some(now);
             }
             // Those that stand in for others are not too many.
             Scaling::Retire(_) if self.outgoing().next().is_some() => {}
+            Scaling::Retire(_) if self.over_ceiling() > 0 => {}
             Scaling::Retire(fewer) => self.shrink(now, observation, fewer),
+            Scaling::Hold if beyond > 0 => self.want(tally.staying().saturating_add(beyond)),
             Scaling::Hold => {}
         }
         let growing = watch.grew_at.is_some_and(|at| now.since(at) < GROWING_FOR);
@@ -242,6 +252,17 @@ impl Supervisor {
         let is_short = watch.ramp.short() > 0 && !self.has_room(observation, waiting);
         let short = is_short.then_some((tally, observation.waiting, jobs));
         self.finish_look(now, watch, observation, short);
+    }
+
+    /// Raises the target to so many.
+    fn want(&mut self, children: u32) {
+        self.target = self.target.max(children).min(self.config.max_children());
+    }
+
+    /// How many children there may be but for stand-ins, by the settings and the ceiling.
+    pub(super) fn most_children(&self) -> u32 {
+        let most = u32::try_from(self.most()).unwrap_or(u32::MAX);
+        self.config.max_children().min(most)
     }
 
     /// Does what a look is for besides the size of the pool. `short` is what [`log_at_maximum`](Self::log_at_maximum) takes.
@@ -330,33 +351,6 @@ impl Supervisor {
             watch.observe_at = Some(now);
             // An answer that is still to come is to an earlier question, or good enough.
             watch.observing = false;
-        }
-    }
-
-    /// Says that more children are wanted than there may be, once until that has not been so for a
-    /// while, and then that it is over: a child that is seen between two requests does not end it. `short` is what the
-    /// children do, and how many connections and jobs wait, if more are wanted now.
-    fn log_at_maximum(
-        &mut self,
-        now: Time,
-        watch: &mut Watch,
-        short: Option<(Tally, Option<u32>, Option<u32>)>,
-    ) {
-        if let Some(Full { since, seen }) = watch.full
-            && now.since(seen) >= EPISODE
-        {
-            watch.full = None;
-            self.log(Notice::Pool(PoolNotice::BelowMaximum { lasted: seen.since(since) }));
-        }
-        let Some((tally, waiting, jobs)) = short else { return };
-        match &mut watch.full {
-            Some(full) => full.seen = now,
-            None => {
-                watch.full = Some(Full { since: now, seen: now });
-                let busy = tally.busy + tally.starting;
-                let max_children = self.config.max_children();
-                self.log(Notice::Pool(PoolNotice::AtMaximum { max_children, busy, waiting, jobs }));
-            }
         }
     }
 }

@@ -53,6 +53,7 @@ pub(crate) fn arb_step() -> impl Strategy<Value = Step> {
             .prop_map(Step::Request),
         1 => arb_program().prop_map(Step::Program),
         1 => arb_settings().prop_map(Step::Settings),
+        2 => prop_oneof![0u32..10, 10u32..90].prop_map(Step::Ceiling),
         1 => (1usize..10).prop_map(Step::Tire),
         1 => Just(Step::Stick),
         2 => arb_hook_time().prop_map(Step::Hooks),

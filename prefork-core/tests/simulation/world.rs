@@ -36,6 +36,8 @@ pub(crate) enum Step {
     Occupy(usize, Duration),
     /// No more processes than that can be had.
     Processes(usize),
+    /// The pool may have so many processes.
+    Ceiling(u32),
     /// Time passes.
     Run(Duration),
     /// The parent is stopped while time passes, and then learns everything at once.
@@ -74,6 +76,8 @@ pub(crate) struct World {
     serial: u64,
     failing_forks: u32,
     processes: usize,
+    /// How many processes there may be.
+    ceiling: usize,
     /// How many requests were in hand of children that were ended.
     cut: usize,
     /// Whether so many forks in a row have failed that no more processes can be had.
@@ -126,6 +130,7 @@ impl World {
             serial: 0,
             failing_forks: 0,
             processes: usize::MAX,
+            ceiling: usize::MAX,
             cut: 0,
             crowded: false,
             refused_forks: 0,
@@ -203,6 +208,11 @@ impl World {
             }
             Step::Occupy(count, time) => self.occupy(count, time),
             Step::Processes(most) => self.processes = most,
+            Step::Ceiling(children) => {
+                self.resized = true;
+                self.ceiling = children.max(1) as usize;
+                self.handle(Event::Ceiling { children });
+            }
             Step::Run(time) => self.run(time, false),
             Step::Sleep(time) => self.run(time, true),
             Step::Gossip(word) => self.gossip(word),
@@ -226,6 +236,7 @@ impl World {
     pub(crate) fn heal(&mut self) {
         self.failing_forks = 0;
         self.processes = usize::MAX;
+        self.step(Step::Ceiling(u32::MAX));
         self.program = Program::Good;
         self.settings = Settings::Good;
         // A file that had no end has one now.
@@ -655,7 +666,8 @@ impl World {
                     "ready was announced before its hook had ended"
                 );
                 // Where each serves one client, some may have gone already.
-                if !self.config.hooks.contains(&Hook::Ready) && !self.is_one_shot() {
+                if !self.config.hooks.contains(&Hook::Ready) && !self.is_one_shot() && !self.resized
+                {
                     assert_eq!(self.alive(), self.config.prefork() as usize);
                 }
                 self.announced = true;
@@ -722,6 +734,8 @@ impl World {
     fn fork(&mut self, slot: SlotId, generation: u32) {
         self.forks += 1;
         assert!(!self.children.contains_key(&slot), "{slot} is taken");
+        let (there, ceiling) = (self.children.len(), self.ceiling);
+        assert!(there < ceiling, "one more beside {there}, of {ceiling} that there may be");
         if self.failing_forks > 0 || self.children.len() >= self.processes {
             self.failing_forks = self.failing_forks.saturating_sub(1);
             self.refused_forks += 1;

@@ -169,11 +169,16 @@ fn of_pool(log: &Log, notice: PoolNotice, about: &About) {
             let (waiting, jobs) = (Waiting(waiting), WaitingJobs(jobs));
             Pool::AtMaximum { max_children, busy, waiting, jobs }
         }
+        PoolNotice::AtCeiling { ceiling, busy, waiting, jobs } => {
+            let (waiting, jobs) = (Waiting(waiting), WaitingJobs(jobs));
+            Pool::AtCeiling { ceiling, busy, waiting, jobs }
+        }
         PoolNotice::JobsUnserved { idle, jobs } => Pool::JobsUnserved { idle, jobs },
         PoolNotice::Unserved { idle, waiting } => Pool::Unserved { idle, waiting },
         PoolNotice::Overlooked { idle } => Pool::Overlooked { idle },
         PoolNotice::Silent => Pool::Silent,
         PoolNotice::BelowMaximum { lasted } => Pool::BelowMaximum { duration: Span(lasted) },
+        PoolNotice::BelowCeiling { lasted } => Pool::BelowCeiling { duration: Span(lasted) },
         PoolNotice::ClientsNoticedLate { interval, took, within } => {
             let (interval, duration, within) = (Span(interval), Span(took), Span(within));
             return log.write(&Client::NoticedLate { interval, duration, within });

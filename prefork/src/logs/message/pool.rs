@@ -69,6 +69,9 @@ messages! {
         "no further process can be started beside {children}: an old child leaves before a new one is started";
     Warn AtMaximum { max_children: u32, busy: u32, waiting: Waiting, jobs: WaitingJobs } =>
         "max_children ({max_children}) reached: {busy} busy{waiting}{jobs}; raise it if this lasts";
+    Warn AtCeiling { ceiling: u32, busy: u32, waiting: Waiting, jobs: WaitingJobs } =>
+        "the ceiling leaves this pool {ceiling} children: {busy} busy{waiting}{jobs}; raise it, or the weight of this pool, if \
+         this lasts";
     Warn JobsUnserved { idle: u32, jobs: u32 } =>
         "{jobs} jobs wait, and {idle} children that count as idle have taken none for 10 s, as those that are stopped or hang: \
          they count as busy";
@@ -82,6 +85,8 @@ messages! {
         "work waits while every child counts as idle, as none has ever said that it is at work: the pool grows for it, \
          and will not shrink; accept by Child::accept, or call Child::busy and Child::idle";
     Info BelowMaximum { duration: Span } => "no longer full: max_children is enough again, after {duration}";
+    Info BelowCeiling { duration: Span } =>
+        "no longer full: the ceiling leaves this pool enough children again, after {duration}";
     Info Resized { prefork: u32, max_children: u32 } => "prefork is now {prefork}, of at most {max_children}";
     Warn WithoutEffect { arguments: &'a str } => "prefork is 0, so there are no children: {arguments} have no effect";
     Warn StaysSmall =>
