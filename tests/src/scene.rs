@@ -174,7 +174,13 @@ impl Scene {
     /// Makes a program file of the scene's own, the daemon that misbehaves on request.
     #[must_use]
     pub fn program(&self) -> Program<'_> {
-        Program::new(self, self.programs.probe)
+        self.program_of(self.programs.probe)
+    }
+
+    /// Makes a program file of the scene's own of another program, which is to read arguments at the end of its file.
+    #[must_use]
+    pub fn program_of(&self, original: &str) -> Program<'_> {
+        Program::new(self, original)
     }
 
     /// Prepares to start any other program.
