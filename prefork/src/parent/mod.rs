@@ -8,6 +8,7 @@
 //! of ours meanwhile, since only this loop forks.
 
 mod about;
+mod arbiter;
 pub(crate) mod asked;
 mod bare;
 mod became;
@@ -192,6 +193,7 @@ impl Parent<'_> {
             if let Some(duty) = self.start_hooks() {
                 return Ok(Became::Hook(Box::new(self.into_hook_context(duty))));
             }
+            self.report_need();
             self.keep_status();
             let stirred = self.wait().map_err(RunError::system("wait for events"))?;
             if stirred && let Some(watch) = &mut self.file_watch {

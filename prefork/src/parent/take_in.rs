@@ -47,6 +47,7 @@ impl Parent<'_> {
         self.read_probe(now);
         self.read_reading(now);
         self.read_answers(now);
+        self.take_ceiling(now);
         for request in requests {
             self.supervisor.handle(now, Event::Requested(request));
         }

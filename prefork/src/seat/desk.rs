@@ -6,6 +6,7 @@ use std::{
     sync::atomic::Ordering::{Acquire, Release},
 };
 
+use prefork_core::Need;
 use rustix::event::{EventfdFlags, eventfd};
 
 use super::{Order, PassedSocket, word};
@@ -49,10 +50,13 @@ impl Desk {
     }
 
     /// Returns what the pool has, how much of that is at work, and what it would have. It is its parent's word.
-    pub(crate) fn figures(&self) -> (u32, u32, u32) {
+    pub(crate) fn need(&self) -> Need {
         let read =
             |place: usize| u32::try_from(self.page.get()[place].load(Acquire)).unwrap_or(u32::MAX);
-        (read(word::ALIVE), read(word::BUSY), read(word::WANTED))
+        // In this order: see where they are written.
+        let [ceiling, alive, busy, wanted] =
+            [word::KNOWN, word::ALIVE, word::BUSY, word::WANTED].map(read);
+        Need { alive, busy, wanted, ceiling: Some(ceiling).filter(|ceiling| *ceiling > 0) }
     }
 
     /// Says that the whole daemon ends.
@@ -60,7 +64,7 @@ impl Desk {
         self.page.get()[word::ENDING].store(1, Release);
     }
 
-    /// Says how many processes the pool may have.
+    /// Says how many processes the pool may have, at least 1.
     pub(crate) fn say_ceiling(&self, ceiling: u32) {
         if self.page.get()[word::CEILING].swap(ceiling.into(), Release) != u64::from(ceiling) {
             let _ = rustix::io::write(&self.call, &1u64.to_ne_bytes());

@@ -6,6 +6,8 @@ use std::{
     sync::atomic::Ordering::{Acquire, Release},
 };
 
+use prefork_core::Need;
+
 use super::word;
 use crate::{sys::SharedFigures, system::KeptDescriptors};
 
@@ -34,10 +36,10 @@ impl Link {
         self.call.as_fd()
     }
 
-    /// Returns how many processes the pool may have; `None` if the arbiter has not said.
+    /// Returns how many processes the pool may have, if the arbiter has said something else since this was asked last.
     pub(crate) fn take(&self) -> Option<u32> {
-        // Nothing to read is no error: it is looked at after every wake-up.
-        let _ = rustix::io::read(&self.call, &mut [0; 8]);
+        // After the number was written: who reads this sees that.
+        rustix::io::read(&self.call, &mut [0; 8]).ok()?;
         let ceiling = self.page.get()[word::CEILING].load(Acquire);
         u32::try_from(ceiling).ok().filter(|ceiling| *ceiling > 0)
     }
@@ -54,8 +56,15 @@ impl Link {
     }
 
     /// Says what the pool has and would have, if that is something else than before.
-    pub(crate) fn report(&self, alive: u32, busy: u32, wanted: u32) {
-        let figures = [(word::ALIVE, alive), (word::BUSY, busy), (word::WANTED, wanted)];
+    pub(crate) fn report(&self, need: Need) {
+        let Need { alive, busy, wanted, ceiling } = need;
+        let figures = [
+            (word::ALIVE, alive),
+            (word::BUSY, busy),
+            (word::WANTED, wanted),
+            // The last: who reads it first knows that the others are of a time in which it held.
+            (word::KNOWN, ceiling.unwrap_or(0)),
+        ];
         let mut is_news = false;
         for (place, figure) in figures {
             is_news |= self.page.get()[place].swap(figure.into(), Release) != u64::from(figure);

@@ -33,6 +33,8 @@ mod word {
     pub(super) const WANTED: usize = 4;
     /// Whether the whole daemon ends, so that nobody else serves those who wait at the sockets.
     pub(super) const ENDING: usize = 5;
+    /// Which ceiling the pool keeps to; 0 for none.
+    pub(super) const KNOWN: usize = 6;
     /// How many words there are.
     pub(super) const COUNT: usize = 8;
 }
