@@ -66,6 +66,10 @@ pub struct Config {
     /// (what is beyond is taken as the nearest): so many more than the maximum there can be meanwhile. Default: a
     /// quarter of `prefork`, at least 1.
     pub max_surge: u32,
+    /// Whether there is never more than one process: the pool has a role that only one may have, as a scheduler. The old one
+    /// leaves before the next is started, in a reload too, which is then started at once. What the settings say of more
+    /// children does not count. Default no.
+    pub exclusive: bool,
     /// How old a child may get before it is replaced, give or take a tenth, so that children of one
     /// age do not all go at once. Default none.
     pub max_lifetime: Option<Duration>,
@@ -179,6 +183,7 @@ impl Config {
             spawn_retry_cap: Duration::from_secs(1),
             pool: Pool::Fixed,
             max_surge: if prefork < 8 { 1 } else { prefork / 4 },
+            exclusive: false,
             max_lifetime: None,
             request_timeout: None,
             netwatch_interval: None,

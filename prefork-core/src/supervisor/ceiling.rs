@@ -42,7 +42,8 @@ impl Supervisor {
         let wanted = if self.is_stopping() {
             0
         } else {
-            self.wanted().saturating_add(count(self.stand_ins()))
+            let wanted = self.wanted().saturating_add(count(self.stand_ins()));
+            wanted.min(count(self.own_most()))
         };
         Need {
             alive: count(alive),
@@ -60,7 +61,13 @@ impl Supervisor {
 
     /// How many processes there may be, whatever else is wanted.
     pub(super) fn most(&self) -> usize {
-        self.ceiling.children.map_or(usize::MAX, |children| children as usize)
+        let ceiling = self.ceiling.children.map_or(usize::MAX, |children| children as usize);
+        ceiling.min(self.own_most())
+    }
+
+    /// How many there may be by the pool's own settings, those that stand in for others included.
+    const fn own_most(&self) -> usize {
+        if self.config.exclusive { 1 } else { usize::MAX }
     }
 
     /// How many children there should be now, not counting those that are leaving.
@@ -70,7 +77,8 @@ impl Supervisor {
 
     /// Whether there may be fewer than the settings say.
     pub(super) fn is_capped(&self) -> bool {
-        self.most() < self.config.max_children() as usize
+        let own = self.own_most().min(self.config.max_children() as usize);
+        self.most() < own
     }
 
     /// Takes in how many there may be from now on.
@@ -159,7 +167,7 @@ impl Supervisor {
     /// Until when those that are to be replaced wait, as there may be room for others in their place in a moment: the pool is
     /// full, but only by its ceiling.
     pub(super) fn awaits_room(&mut self, now: Time) -> Option<Time> {
-        if self.slots.alive() >= self.own_room() {
+        if self.slots.alive() >= self.own_room().min(self.own_most()) {
             return None;
         }
         let until = *self.ceiling.pressed.get_or_insert(now) + PATIENCE;

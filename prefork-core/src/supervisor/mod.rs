@@ -90,6 +90,16 @@ use watch::Watch;
 /// [`Config::demand_every`] how many jobs wait elsewhere than at a socket. They count as connections that wait. What was
 /// reported holds until the next answer, less what children have taken since, and for three times that long at the most.
 ///
+/// # Sharing
+///
+/// A pool that shares a number of children with others is told by [`Event::Ceiling`] how many it may have, and reports by
+/// [`need`](Self::need) what it has and would have. It starts no child beyond. When there are more, those that start and
+/// those that are idle are asked to leave at once, and then some that are at work, which finish that. A reload that finds no
+/// room waits 100 ms for it, and then has old children leave first.
+///
+/// With [`Config::exclusive`] there is never more than one process: the next is started in the moment in which the old one
+/// has gone.
+///
 /// # Memory
 ///
 /// With [`Config::measuring`], of children that are too many or to be replaced, and have nothing to do, the largest one goes

@@ -97,12 +97,15 @@ pub(crate) fn arb_pool() -> impl Strategy<Value = Config> {
     let reread = prop_oneof![Just(Reread::Never), Just(Reread::AtReload)];
     let measuring = prop_oneof![Just(Measuring::Nothing), Just(Measuring::Children)];
     let pool = prop_oneof![2 => Just(Pool::Fixed), 1 => Just(Pool::OneShot(Tuning::DEFAULT))];
-    (1u32..40, 0u32..40, arb_hooks(), reread, measuring, pool).prop_map(
-        |(prefork, more, hooks, reread, measuring, pool)| {
+    let exclusive = prop::bool::weighted(0.15);
+    (1u32..40, 0u32..40, arb_hooks(), reread, measuring, pool, exclusive).prop_map(
+        |(prefork, more, hooks, reread, measuring, pool, exclusive)| {
+            let (prefork, more) = if exclusive { (1, 0) } else { (prefork, more) };
             let mut config =
                 Config::new(prefork, prefork + more).expect("prefork is within max_children");
             (config.hooks, config.reread) = (hooks, reread);
             (config.measuring, config.pool) = (measuring, pool);
+            config.exclusive = exclusive;
             config
         },
     )

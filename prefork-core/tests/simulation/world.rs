@@ -735,6 +735,7 @@ impl World {
         self.forks += 1;
         assert!(!self.children.contains_key(&slot), "{slot} is taken");
         let (there, ceiling) = (self.children.len(), self.ceiling);
+        assert!(!self.config.exclusive || there == 0, "two at once");
         assert!(there < ceiling, "one more beside {there}, of {ceiling} that there may be");
         if self.failing_forks > 0 || self.children.len() >= self.processes {
             self.failing_forks = self.failing_forks.saturating_sub(1);
@@ -809,7 +810,9 @@ impl World {
             .iter()
             .filter(|(other, child)| **other != slot && child.serves_visibly() && !child.retired);
         let (others, wanted) = (others.count(), self.config.prefork() as usize);
-        let is_full = self.crowded || self.children.len() >= self.config.slots() as usize;
+        let is_full = self.config.exclusive
+            || self.crowded
+            || self.children.len() >= self.config.slots() as usize;
         if is_full {
             return;
         }
