@@ -1,6 +1,10 @@
 //! Several pools in one daemon.
 
-use std::{net::SocketAddr, thread, time::Duration};
+use std::{
+    fs::{self, File},
+    net::SocketAddr,
+    time::Duration,
+};
 
 use prefork_tests::{
     Daemon, Launch, Load, PATIENCE, Process, Scene, children, find_process, get, holds_for, kill,
@@ -191,12 +195,95 @@ fn logs_of_all_pools_are_opened_again() {
     let at = addresses(&scene, 1);
     let daemon = with(pools(&scene), "web", at[0], [1, 1]).daemon();
     wait_for_pool(&daemon, "web");
-    std::fs::rename(scene.path("error.log"), scene.path("error.log.1")).expect("renamed");
+    fs::rename(scene.path("error.log"), scene.path("error.log.1")).expect("renamed");
     daemon.signal(Signal::USR1);
     wait_until(PATIENCE, "both write to the new one", || {
         scene.logged("pools[") > 0 && scene.logged("pools/web[") > 0
     });
     daemon.stop_in_order();
-    thread::sleep(Duration::ZERO);
     assert_eq!(scene.lines_with("error.log.1", "stopped").len(), 0);
+}
+
+/// What the witness of a role says, with the processes that had it in order; never two at once.
+#[track_caller]
+fn holders(scene: &Scene) -> Vec<u32> {
+    let mut holders = Vec::new();
+    for line in scene.read("witness").lines() {
+        let (what, pid) = line.split_once(' ').expect("two words");
+        let pid: u32 = pid.parse().expect("a pid");
+        match what {
+            "begins" => holders.push(pid),
+            "ends" => assert_eq!(holders.last(), Some(&pid), "two at once"),
+            other => panic!("{other}"),
+        }
+    }
+    holders
+}
+
+/// Those of these processes that are there and can do something: one that ends has given its lock away already.
+fn living(pids: Vec<u32>) -> Vec<u32> {
+    /// `PF_EXITING` among the flags of a process (see `proc_pid_stat(5)`).
+    const EXITING: u64 = 0x4;
+    let is_living = |pid: &u32| {
+        let Ok(stat) = fs::read_to_string(format!("/proc/{pid}/stat")) else { return false };
+        let (_, rest) = stat.rsplit_once(") ").expect("as the kernel writes it");
+        let flags: u64 = rest.split(' ').nth(6).and_then(|it| it.parse().ok()).expect("flags");
+        flags & EXITING == 0
+    };
+    pids.into_iter().filter(is_living).collect()
+}
+
+fn with_role(scene: &Scene) -> Launch<'_> {
+    pools(scene).args(["--role", "cron"]).path("--witness", "witness")
+}
+
+/// R: exactly one process, through reloads, and kills of it and of its parent.
+#[test]
+fn a_role_is_of_one_process_at_a_time() {
+    let scene = scene!();
+    let daemon = with_role(&scene).daemon();
+    for round in 0..30 {
+        let parent = wait_for_pool(&daemon, "cron");
+        let old = holders(&scene).last().copied().expect("somebody has it");
+        match round % 3 {
+            0 => assert!(kill(parent, Signal::HUP)),
+            1 => assert!(kill(old, Signal::KILL)),
+            _ => assert!(kill(parent, Signal::KILL)),
+        }
+        wait_until(PATIENCE, "another one has it", || {
+            let living = living(holders(&scene));
+            assert!(living.len() <= 1, "{living:?} at once");
+            living.first().is_some_and(|pid| *pid != old)
+        });
+    }
+    daemon.stop_in_order();
+}
+
+/// R: nor where another daemon, or what a killed one has left, still has it.
+#[test]
+fn a_role_that_another_process_has_is_waited_for() {
+    let scene = scene!();
+    let lock = File::create(scene.path("pid.cron.lock")).expect("made");
+    lock.lock().expect("nobody else has it");
+    let running = with_role(&scene).paths().start();
+    scene.wait_for_line("another process has this role");
+    assert_eq!(holders(&scene), [0; 0]);
+    drop(lock);
+    let daemon = running.ready();
+    wait_until(PATIENCE, "it has begun", || holders(&scene).len() == 1);
+    daemon.stop_in_order();
+}
+
+/// R: a daemon that is killed at any moment, and started again at once.
+#[test]
+fn daemons_that_follow_each_other_never_have_a_role_twice() {
+    let scene = scene!();
+    for round in 0..10 {
+        let daemon = with_role(&scene).daemon();
+        wait_until(PATIENCE, "it has begun", || holders(&scene).len() == round + 1);
+        daemon.signal(Signal::KILL);
+        assert!(living(holders(&scene)).len() <= 1);
+        wait_until(PATIENCE, "the arbiter has gone", || living(vec![daemon.pid()]).is_empty());
+    }
+    scene.wait_until_deserted(PATIENCE);
 }

@@ -24,6 +24,8 @@ pub(crate) enum Need {
     Children,
     /// A scoreboard.
     Scoreboard,
+    /// To be one of several pools, with `prefork` 0.
+    OnDemand,
     /// `auto_reload_check_every`.
     AutoReloadCheckEvery,
     /// `request_timeout`.

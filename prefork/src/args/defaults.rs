@@ -16,3 +16,4 @@ pub(crate) const GRACEFUL_TIMEOUT: Duration = Duration::from_secs(30);
 pub(crate) const DEMAND_EVERY: Duration = Duration::from_secs(1);
 pub(crate) const HOOK_TIMEOUT: Duration = Duration::from_secs(30);
 pub(crate) const NETWATCH_INTERVAL: Duration = Duration::from_secs(2);
+pub(crate) const SLEEP_AFTER: Duration = Duration::from_secs(10);

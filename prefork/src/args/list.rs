@@ -15,7 +15,7 @@ use super::{
     },
     defaults::{
         CALM_TIME, CONCURRENCY, DEMAND_EVERY, GRACEFUL_TIMEOUT, HOOK_TIMEOUT, MAX_CHILDREN,
-        MIN_SPARE, PREFORK, RETIRE_PACE, SPAWN_STEP, START_TIMEOUT,
+        MIN_SPARE, PREFORK, RETIRE_PACE, SLEEP_AFTER, SPAWN_STEP, START_TIMEOUT,
     },
 };
 use crate::{Fault, Isolation, LogLevel, OnChange, OnDisconnect, StatusAddress, error::Origin};
@@ -156,6 +156,11 @@ arguments! {
     ///
     /// In the first one 1 child is retired, then 2, 4 and so on.
     retire_pace: Duration, by Reload, default RETIRE_PACE, needs Children Scoreboard, positive "";
+
+    /// Sets how long a pool may have had nothing to do until it ends and sleeps, longer than 0. Default 10 s.
+    ///
+    /// For one of several [`Pools`](crate::Pools) with [`prefork`](Self::prefork) 0 alone.
+    sleep_after: Duration, by Upgrade, default SLEEP_AFTER, needs OnDemand, positive "";
 
     /// Sets how many successors may be started at a time for children that are to be replaced, 1 to
     /// [`max_children`](Self::max_children): so many more than that there can be meanwhile. Default: a

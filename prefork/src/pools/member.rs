@@ -49,6 +49,9 @@ impl Member {
         if own.scoreboard_path.is_some() || own.scoreboard_in_memory.is_some() {
             (common_settings.scoreboard_path, common_settings.scoreboard_in_memory) = (None, None);
         }
+        if !is_on_demand {
+            common_settings.sleep_after = None;
+        }
         let lock = common.settings.pid_path.as_deref().map(|path| lock_beside(path, name));
         data.settings = own.or(&common_settings);
         data.has_settings |= common.has_settings;

@@ -7,7 +7,7 @@ use prefork_core::{Config, ConfigError, Descendants, LARGEST_POOL, Reread, Tunin
 use super::{Faults, Pool, defaults, has_scoreboard};
 use crate::{
     args::settings::files_read,
-    args::{Data, Settings},
+    args::{Data, PoolKind, Settings},
     hooks::ParentHooks,
 };
 
@@ -53,6 +53,7 @@ pub(super) fn check(data: &Data, hooks: &ParentHooks, faults: &mut Faults) -> Po
     config.reload_timeout = settings.reload_timeout;
     config.max_surge = settings.max_surge.unwrap_or(config.max_surge);
     config.max_lifetime = settings.max_lifetime;
+    config.exclusive = matches!(data.pool, PoolKind::Role { .. });
     config.request_timeout = settings.request_timeout;
     config.netwatch_interval = settings.netwatch_interval;
     let is_read = data.has_settings || !files_read().is_empty();

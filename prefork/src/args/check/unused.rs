@@ -6,7 +6,7 @@
 
 use super::{Faults, has_scoreboard};
 use crate::{
-    args::{Argument, Data, Need},
+    args::{Argument, Data, Need, PoolKind},
     hooks::ParentHooks,
 };
 
@@ -56,6 +56,7 @@ fn is_met(need: Need, data: &Data, hooks: &ParentHooks) -> bool {
     match need {
         Need::Children => settings.prefork != Some(0),
         Need::Scoreboard => has_scoreboard(data),
+        Need::OnDemand => data.pool == PoolKind::OnDemand,
         Need::AutoReloadCheckEvery => settings.auto_reload_check_every.is_some(),
         Need::RequestTimeout => settings.request_timeout.is_some(),
         Need::Hook => !hooks.set().is_empty(),
@@ -74,6 +75,9 @@ fn lack(need: Need) -> Lack {
         Need::Children => return Lack::Children,
         Need::Scoreboard => {
             "needs a scoreboard; set scoreboard_path or scoreboard_in_memory".to_owned()
+        }
+        Need::OnDemand => {
+            "is for one of several pools with prefork 0 alone; leave it out".to_owned()
         }
         Need::AutoReloadCheckEvery => without("auto_reload_check_every"),
         Need::RequestTimeout => without("request_timeout"),
