@@ -24,6 +24,9 @@ pub mod run {}
 #[doc = include_str!("../docs/logs.md")]
 pub mod logs {}
 
+#[doc = include_str!("../docs/pools.md")]
+pub mod pools {}
+
 #[doc = include_str!("../docs/tuning.md")]
 pub mod tuning {}
 

@@ -194,3 +194,6 @@ fn check_own(member: &Member, has_pid_path: bool, faults: &mut Vec<Fault>) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -31,7 +31,7 @@ fn waiting_connections_are_counted() {
 fn closed_doors_keep_those_who_are_inside() {
     let mut init = init();
     let listener = init.listen("127.0.0.1:0").expect("bound");
-    let listeners = init.into_listeners().0;
+    let mut listeners = init.into_listeners().0;
     let address = listener.local_addr().expect("bound");
     let client = TcpStream::connect(address).expect("connected");
     listeners.close_doors(&log());
@@ -238,9 +238,32 @@ fn doors_of_the_service_manager_stay_open() {
     let mut init = init();
     init.activate(vec![activated("tcp", tcp.try_clone().expect("duplicated"))]);
     drop(init.activated("tcp").expect("asked"));
-    let listeners = init.into_listeners().0;
+    let mut listeners = init.into_listeners().0;
     assert_eq!(listeners.outliving().len(), 1);
     listeners.close_doors(&log());
     TcpStream::connect_timeout(&address, std::time::Duration::from_secs(5)).expect("let in");
     assert_eq!(waiting_at(&listeners.places()), Some(1));
+}
+
+/// An arbiter's sockets end with its daemon: the door stays closed when the pool's parent has gone, so that nobody comes in
+/// between that and the end of the arbiter.
+#[test]
+fn doors_of_an_arbiter_are_closed_and_stay_so() {
+    let tcp = TcpListener::bind("127.0.0.1:0").expect("bound");
+    let address = tcp.local_addr().expect("bound");
+    let mut init = init();
+    let name = crate::sockets::listeners::ARBITERS;
+    init.activate(vec![activated(name, tcp.try_clone().expect("duplicated"))]);
+    drop(init.activated(name).expect("asked"));
+    let mut listeners = init.into_listeners().0;
+    listeners.settle_terms();
+    // One pool alone has ended: its next parent serves.
+    listeners.disarm();
+    drop(TcpStream::connect(address).expect("it is open"));
+    assert_eq!(listeners.outliving().len(), 0);
+    listeners.close_doors(&log());
+    listeners.disarm();
+    drop(listeners);
+    let late = TcpStream::connect(address).expect_err("it is closed");
+    assert_eq!(late.kind(), io::ErrorKind::ConnectionRefused);
 }

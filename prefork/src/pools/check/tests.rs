@@ -1,0 +1,110 @@
+use crate::{Args, Pools};
+
+fn pool() -> Args {
+    Args::new().prefork(1).max_children(1).main_loop(|_child, ()| Ok(()))
+}
+
+fn listening(address: &str) -> Args<crate::AnyListener> {
+    Args::new().scoreboard_in_memory(true).listen(address).main_loop(|_child, _listener| Ok(()))
+}
+
+fn common() -> Args {
+    Args::new().name("app").daemonize(false).pid_path("/run/app.pid")
+}
+
+/// All faults, in their order.
+#[track_caller]
+fn faults(pools: Pools) -> Vec<String> {
+    match pools.check() {
+        Ok(()) => Vec::new(),
+        Err(error) => error.faults().iter().map(ToString::to_string).collect(),
+    }
+}
+
+#[test]
+fn what_is_right_has_no_faults() {
+    let pools = Pools::new(common().user("nobody").sleep_after(std::time::Duration::from_secs(1)))
+        .pool("web", listening("127.0.0.1:8000"))
+        .pool("reports", listening("unix:/run/reports").prefork(0))
+        .pool("jobs", pool())
+        .pool("any", listening("127.0.0.1:0"))
+        .pool("other", listening("127.0.0.1:0"))
+        .role("cron", |_child| Ok(()))
+        .role_with("leader", Args::new().user("daemon").main_loop(|_child, ()| Ok(())));
+    assert_eq!(faults(pools), [""; 0]);
+}
+
+#[test]
+fn each_wrong_thing_is_named_with_its_pool_before_anything_is_started() {
+    let table = [
+        (Pools::new(common()), "pools: there is none; add one with Pools::pool"),
+        (
+            Pools::new(common()).pool("web", pool()).pool("web", pool()),
+            "web: is the name of two pools; give each its own",
+        ),
+        (
+            Pools::new(common()).pool("../web", pool()),
+            "pool \"../web\": is no name for a pool: 1 to 32 of a to z, 0 to 9, - and _",
+        ),
+        (
+            Pools::new(common())
+                .pool("a", listening("127.0.0.1:80"))
+                .pool("b", listening("127.0.0.1:80")),
+            "b.listen: 127.0.0.1:80 is where the pool a listens; an address belongs to one pool",
+        ),
+        (
+            Pools::new(common()).pool("a", listening("unix:/x")).pool("b", listening("/x")),
+            "b.listen: /x is where the pool a listens; an address belongs to one pool",
+        ),
+        (
+            Pools::new(common()).pool("a", pool().prefork(0)),
+            "a.prefork: is 0, but nobody would ever wake the pool: set listen, or have 1 child at least",
+        ),
+        (
+            Pools::new(common()).pool("a", pool().daemonize(true)),
+            "a.daemonize: is the whole daemon's; set it in the arguments that all pools have in common",
+        ),
+        (Pools::new(common()).pool("a", pool().max_requests(0)), "a.max_requests: must be at least 1"),
+        (
+            Pools::new(common()).pool("a", Args::new().prefork(1).max_children(1)),
+            "a.main_loop: is required",
+        ),
+        (
+            Pools::new(common()).pool("a", listening("nowhere")),
+            "a.listen: cannot listen on \"nowhere\": it is no address",
+        ),
+        (
+            Pools::new(common().main_loop(|_child, ()| Ok(()))).pool("a", pool()),
+            "main_loop: belongs to a pool; set it in the arguments of one",
+        ),
+        (
+            Pools::new(common().after_init(|_| Ok(()))).pool("a", pool()),
+            "after_init: belongs to a pool; set it in the arguments of one",
+        ),
+        (
+            Pools::new(common().status_listen("127.0.0.1:9000")).pool("a", pool()),
+            "status_listen: belongs to a pool; set it in the arguments of one",
+        ),
+        (
+            Pools::new(common()).pool("a", pool().sleep_after(std::time::Duration::from_secs(1))),
+            "a.sleep_after: is for one of several pools with prefork 0 alone; leave it out",
+        ),
+        (
+            Pools::new(common()).role_with("a", listening("127.0.0.1:80")),
+            "a.listen: is for pools; a role has exactly one process",
+        ),
+        (
+            Pools::new(common()).role_with("a", pool()),
+            "a.prefork: is about many children, but a role has exactly one process; leave it out",
+        ),
+        (
+            Pools::new(Args::new().daemonize(false)).role("a", |_child| Ok(())),
+            "a.role: needs pid_path in the arguments that all pools have in common",
+        ),
+    ];
+    for (pools, expected) in table {
+        let shown = format!("{pools:?}");
+        let faults = faults(pools);
+        assert!(faults.iter().any(|fault| fault.starts_with(expected)), "{shown}: {faults:?}");
+    }
+}
