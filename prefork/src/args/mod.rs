@@ -6,6 +6,7 @@ mod declare;
 pub(crate) mod defaults;
 mod hooks;
 mod list;
+mod listen;
 pub(crate) mod settings;
 
 pub use list::Settings;

@@ -1,11 +1,12 @@
 //! What a parent ends as, and what of it goes on in the processes that are forked from it.
 
-use std::mem::ManuallyDrop;
+use std::mem::{ManuallyDrop, take};
 
 use prefork_core::{Generation, SlotId, Verdict};
 
 use super::Parent;
 use crate::{
+    board::ParentBoard,
     channels::{Bell, Channels},
     child::{ChildContext, Clients},
     hooks::{Duty, HookContext},
@@ -48,11 +49,10 @@ impl Parent<'_> {
         let Self { mut settings, title, signals, access_log, privileges, layers, .. } = *self;
         let Self { channels, runtime_files, hooks, listeners, invocation, left_open, .. } = *self;
         let tag = self.descendants.tag(slot);
-        let (name, limits) = (std::mem::take(&mut settings.name), settings.limits);
+        let (name, limits) = (take(&mut settings.name), settings.limits);
         let concurrency = settings.in_force.live.concurrency;
         let clients = Clients::of(settings.in_force.is_one_shot);
-        let own = std::mem::take(&mut settings.in_force.own);
-        let role_lock = settings.role_lock.take();
+        let (own, role_lock) = (take(&mut settings.in_force.own), settings.role_lock.take());
         // Left alone, their memory stays shared with the parent; freeing it would make copies of it.
         let mut memory = self.memory;
         let leaf = memory.leave_to_child();
@@ -67,9 +67,7 @@ impl Parent<'_> {
         let RuntimeFiles { board, sockets: _, status: _, pid_file: _ } = runtime_files;
         let (has_board, outliving) = (board.is_some(), listeners.outliving());
         let _ = invocation.map(Invocation::close);
-        if let Some(board) = board {
-            board.close();
-        }
+        let _ = board.map(ParentBoard::close);
         listeners.close();
         // What the hooks of the parent have captured is not the child's to drop: it would undo, with the
         // parent's rights and once in each child, what the parent has done once.

@@ -95,7 +95,7 @@ impl<'a> Parent<'a> {
         let origin = adopted.as_ref().map_or(Origin::Start, Origin::of);
         let reporting = settings.manager.report(&config, origin.begun(), &log);
         let supervisor = begin(adopted, config, &mut table, &mut counters);
-        let mut parent = Box::new(Self {
+        let parent = Box::new(Self {
             client_watch: client_watch(&hooks, &listeners, &log),
             settings,
             privileges: users.children.clone(),
@@ -140,18 +140,18 @@ impl<'a> Parent<'a> {
             link: seat.as_ref().and_then(Seat::link),
             runtime_files: parts.runtime_files,
         });
-        parent.settle(&users, origin);
-        Ok(parent)
+        Ok(parent.settled(&users, origin))
     }
 
     /// Takes everything for granted that it has begun with, and announces it.
-    fn settle(&mut self, users: &Users, origin: Origin) {
+    fn settled(mut self: Box<Self>, users: &Users, origin: Origin) -> Box<Self> {
         know_processor();
         instruct(&mut self.channels.pages, self.client_watch.is_some(), &self.supervisor);
         // What the program has set up is how it is to stay.
         self.listeners.settle_terms();
         self.announce(users, origin);
         self.adopt_gossip();
+        self
     }
 
     /// Logs whose daemon begins or goes on, reports it to the service manager, and shows it on the scoreboard.

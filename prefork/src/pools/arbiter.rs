@@ -1,169 +1,74 @@
 //! The arbiter: it waits, reports what has happened to the pools, and does what is decided.
 
 use std::{
-    fmt::Display,
     io,
     os::fd::{AsFd, OwnedFd},
-    time::Duration,
 };
 
 use prefork_core::{
     Exit, Hangups, Request, Rung, Time,
-    pools::{
-        PoolId, Pools, PoolsAction, PoolsConfig, PoolsEvent, PoolsNotice, PoolsVerdict, Presence,
-    },
+    pools::{PoolId, Pools, PoolsAction, PoolsEvent, PoolsVerdict},
 };
 use prefork_daemonize::Readiness;
 use rustix::{
-    event::{EventfdFlags, PollFd, PollFlags, eventfd},
+    event::{PollFd, PollFlags},
     process::{Pid, Signal},
 };
 
-use super::{check::Seated, start::Starting};
+use super::start::Starting;
 use crate::{
-    AnyListener, ErrorChain, Init, Returned, RunError,
+    ErrorChain,
     args::check::Settings,
-    logs::describe::{Ended, Span},
-    logs::log::{Log, Role},
+    logs::log::Log,
     logs::{ArbiterMessage, ChangeMessage},
     manager::{Occasion, Reporting},
     parent::asked::{Asked, asked},
     parent::reap,
     program::Image,
-    run::{Prepared, open_signals, own_stderr},
     seat::Desk,
     sockets::listeners::Listeners,
+    start::RuntimeFiles,
     start::logs::reopen_error_log,
     start::pid_file::KeptPidFile,
-    start::{Initialized, RuntimeFiles, initialize},
     system::clock,
     system::helper::Helper,
-    system::os::{LeftOpen, Signals, terminal},
+    system::os::{LeftOpen, Signals},
 };
 
-/// Makes the sockets of all pools, in their order.
-pub(super) fn listen(init: &mut Init, members: &[Seated]) -> crate::Result<Vec<AnyListener>> {
-    let addresses = members.iter().flat_map(|member| &member.addresses);
-    let sockets = addresses.map(|address| init.listen_any(address));
-    Ok(sockets.collect::<io::Result<_>>()?)
-}
-
-/// Lets the pools serve until all is over.
-pub(super) fn serve(
-    prepared: Prepared<Vec<AnyListener>>,
-    members: &[Seated],
-    stop_timeout: Duration,
-    readiness: &mut Option<Readiness>,
-) -> Result<Returned, RunError> {
-    own_stderr()?;
-    let Prepared { basis, activated, after_init, opened, .. } = prepared;
-    let settings = &basis.settings;
-    let invocation = basis.invocation.map_err(RunError::system("find the program that runs"))?;
-    let signals = open_signals()?;
-    let hangups = terminal::hangups(signals.hangups());
-    let log = Log::new(&settings.name, Role::Parent);
-    let pools = seat_all(members, settings.start_timeout, stop_timeout);
-    let initialized = initialize(settings, activated, after_init, opened)?;
-    let Initialized { state, mut listeners, left_open, runtime_files, .. } = initialized;
-    // The arbiter keeps one copy of each.
-    drop(state);
-    listeners.settle_terms();
-    let flags = EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK;
-    let bell = eventfd(0, flags).map_err(|error| RunError::system("open a bell")(error.into()))?;
-    let mut next_socket = 0;
-    let seats = members.iter().map(|member| {
-        let first = next_socket;
-        next_socket += member.addresses.len();
-        PoolProcess {
-            name: member.name.clone(),
-            sockets: first..next_socket,
-            helper: None,
-            desk: None,
-        }
-    });
-    let mut arbiter = Arbiter {
-        settings: settings.clone(),
-        pools,
-        seats: seats.collect(),
-        began: clock::now(),
-        stop_began: None,
-        must_reap: true,
-        image: invocation.image,
-        signals,
-        hangups,
-        bell,
-        listeners,
-        left_open,
-        reporting: settings.manager.report_pools(members.len(), stop_timeout, &log),
-        readiness,
-        runtime_files,
-        log,
-    };
-    let names: Vec<_> = members.iter().map(|member| &*member.name).collect();
-    arbiter.log.write(&ArbiterMessage::Starting { name: &settings.name, pools: &names.join(", ") });
-    arbiter.reporting.on(Occasion::Starting);
-    let verdict = arbiter.run().map_err(RunError::system("wait for events"))?;
-    let Arbiter { listeners, runtime_files, log, .. } = arbiter;
-    listeners.disarm();
-    drop(listeners);
-    runtime_files.remove(&log);
-    let name = |PoolId(number): PoolId| members[number as usize].name.clone();
-    match verdict {
-        PoolsVerdict::Stopped => Ok(Returned::Stopped),
-        PoolsVerdict::PoolDied(pool, exit) => Err(RunError::PoolDied {
-            pool: name(pool),
-            last: Ended(exit).to_string(),
-            error_log: settings.error_log_path.clone(),
-        }),
-        PoolsVerdict::StartTimedOut(pool) => {
-            Err(RunError::PoolNotReady { pool: name(pool), limit: settings.start_timeout })
-        }
-    }
-}
-
-fn seat_all(members: &[Seated], start_timeout: Duration, stop_timeout: Duration) -> Pools {
-    let mut config = PoolsConfig::default();
-    (config.start_timeout, config.stop_timeout) = (start_timeout, stop_timeout);
-    let mut pools = Pools::new(config);
-    for member in members {
-        pools.add(if member.is_on_demand { Presence::OnDemand } else { Presence::Always });
-    }
-    pools
-}
-
 /// A pool, with its process if it has one.
-struct PoolProcess {
-    name: String,
+pub(super) struct PoolProcess {
+    pub(super) name: String,
     /// Which of the sockets are its own.
-    sockets: std::ops::Range<usize>,
-    helper: Option<Helper>,
-    desk: Option<Desk>,
+    pub(super) sockets: std::ops::Range<usize>,
+    pub(super) helper: Option<Helper>,
+    pub(super) desk: Option<Desk>,
 }
 
-struct Arbiter<'a> {
-    settings: Settings,
-    pools: Pools,
+/// It.
+pub(super) struct Arbiter<'a> {
+    pub(super) settings: Settings,
+    pub(super) pools: Pools,
     /// By the numbers of the pools.
-    seats: Vec<PoolProcess>,
-    began: Time,
-    stop_began: Option<Time>,
+    pub(super) seats: Vec<PoolProcess>,
+    pub(super) began: Time,
+    pub(super) stop_began: Option<Time>,
     /// Whether a process may have ended without a signal.
-    must_reap: bool,
-    image: Image,
-    signals: Signals,
-    hangups: Hangups,
+    pub(super) must_reap: bool,
+    pub(super) image: Image,
+    pub(super) signals: Signals,
+    pub(super) hangups: Hangups,
     /// Rung by the parents of pools.
-    bell: OwnedFd,
-    listeners: Listeners,
-    left_open: LeftOpen,
-    reporting: Reporting,
-    readiness: &'a mut Option<Readiness>,
-    runtime_files: RuntimeFiles,
-    log: Log,
+    pub(super) bell: OwnedFd,
+    pub(super) listeners: Listeners,
+    pub(super) left_open: LeftOpen,
+    pub(super) reporting: Reporting,
+    pub(super) readiness: &'a mut Option<Readiness>,
+    pub(super) runtime_files: RuntimeFiles,
+    pub(super) log: Log,
 }
 
 impl Arbiter<'_> {
-    fn run(&mut self) -> io::Result<PoolsVerdict> {
+    pub(super) fn run(&mut self) -> io::Result<PoolsVerdict> {
         self.pools.handle(clock::now(), PoolsEvent::Start);
         loop {
             while let Some(action) = self.pools.next_action() {
@@ -183,7 +88,7 @@ impl Arbiter<'_> {
             PoolsAction::Start(pool) => self.start(pool),
             PoolsAction::Stop(pool, rung) => self.stop(pool, rung),
             PoolsAction::Ready => {
-                self.log.write(&ArbiterMessage::AllReady { awake: self.pools.awake() });
+                self.log.write(&ArbiterMessage::PoolsReady { awake: self.pools.awake() });
                 if let Some(Err(error)) = self.readiness.take().map(Readiness::ready) {
                     self.log.write(&ChangeMessage::NotAnnounced { error: &ErrorChain(&error) });
                     self.pools.handle(clock::now(), PoolsEvent::Requested(Request::StopNow));
@@ -341,50 +246,9 @@ impl Arbiter<'_> {
             Request::More | Request::Fewer => self.log.write(&ArbiterMessage::NoResize),
         }
     }
-
-    fn log_notice(&self, notice: PoolsNotice) {
-        let name = |PoolId(number): PoolId| &*self.seats[number as usize].name;
-        self.log.write(&match notice {
-            PoolsNotice::Woken(pool) => ArbiterMessage::PoolWoken { pool: name(pool) },
-            PoolsNotice::Asleep(pool) => ArbiterMessage::PoolAsleep { pool: name(pool) },
-            PoolsNotice::Lost { pool, exit, lived, pause } => {
-                let next: &dyn Display = match &pause {
-                    Some(pause) => &format!("starting it again in {}", Span(*pause)),
-                    None => &"starting it again",
-                };
-                let (pool, how, lived) = (name(pool), &Ended(exit), Span(lived));
-                self.log.write(&ArbiterMessage::PoolLost { pool, how, lived, next });
-                return;
-            }
-            PoolsNotice::NotStarted { pool, pause } => {
-                ArbiterMessage::PoolNotStarted { pool: name(pool), pause: Span(pause) }
-            }
-            PoolsNotice::Stuck(pool) => ArbiterMessage::PoolStuck { pool: name(pool) },
-            PoolsNotice::Killed { pools } => ArbiterMessage::PoolsKilled { pools },
-        });
-    }
-
-    fn log_end(&self, verdict: PoolsVerdict) {
-        match verdict {
-            PoolsVerdict::Stopped => {
-                let now = clock::now();
-                let duration =
-                    Span(self.stop_began.map_or(Duration::ZERO, |began| now.since(began)));
-                let uptime = Span(now.since(self.began));
-                self.log.write(&ArbiterMessage::Stopped { duration, uptime });
-            }
-            // By what is returned.
-            PoolsVerdict::PoolDied(..) | PoolsVerdict::StartTimedOut(_) => {}
-        }
-    }
 }
 
 /// Lets go of a pid that is about to be nobody's any more.
 fn note_reaped(seats: &mut [PoolProcess], pid: Pid) {
     seats.iter_mut().filter_map(|seat| seat.helper.as_mut()).for_each(|it| it.note_reaped(pid));
-}
-
-/// Logs, in a process that was forked to be the parent of a pool, why it cannot be.
-pub(super) fn report_not_executed(pool: &str, error: &io::Error, log: &Log) {
-    log.write(&ArbiterMessage::NotExecuted { pool, error });
 }

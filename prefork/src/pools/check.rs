@@ -1,9 +1,11 @@
 //! What is wrong with pools that may each be right on its own.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
+
+use prefork_sockets::Written;
 
 use super::member::{Facts, Kind, Member};
-use crate::{Args, ArgsError, Fault, Init, args::Data};
+use crate::{Args, ArgsError, Fault, args::Data};
 
 /// What the arbiter is made of.
 pub(super) struct Daemon {
@@ -127,9 +129,7 @@ fn check_addresses(members: &[Member], faults: &mut Vec<Fault>) {
     let mut seen = BTreeMap::new();
     for Member { name, args, .. } in members {
         for address in &args.data().listen {
-            let Ok(key) = Init::key_of_address(address) else { continue };
-            // Port 0 is another one each time.
-            let Some(key) = key else { continue };
+            let Some(key) = key_of(address) else { continue };
             if let Some(first) = seen.insert(key, name) {
                 let problem = format!(
                     "{address} is where the pool {first} listens; an address belongs to one pool"
@@ -137,6 +137,20 @@ fn check_addresses(members: &[Member], faults: &mut Vec<Fault>) {
                 faults.push(Fault::of_program(&format!("{name}.listen"), &problem));
             }
         }
+    }
+}
+
+/// By what an address can be told from others, whatever way it is written; none for a port that the system chooses.
+fn key_of(address: &str) -> Option<String> {
+    match Written::read(address)? {
+        Written::Tcp(text) => match text.parse::<SocketAddr>() {
+            Ok(address) if address.port() == 0 => None,
+            Ok(address) => Some(address.to_string()),
+            Err(_) => Some(text.to_owned()).filter(|text| !text.ends_with(":0")),
+        },
+        Written::Port(0) => None,
+        Written::Port(port) => Some(format!(":{port}")),
+        Written::Unix(path) => Some(std::path::absolute(path).ok()?.to_string_lossy().into_owned()),
     }
 }
 

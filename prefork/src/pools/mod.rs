@@ -10,19 +10,22 @@
 //!
 //! - `member.rs`: what of a pool's arguments is the pool's own, and what it has from the daemon.
 //! - `check.rs`: what is wrong with pools that are right each on its own.
-//! - `arbiter.rs`: the arbiter's loop; `start.rs`: executing the program as a pool's parent.
+//! - `begin.rs`: coming up as an arbiter; `arbiter.rs`: its loop; `start.rs`: executing the program as a pool's parent;
+//!   `words.rs`: what is logged.
 
 mod arbiter;
+mod begin;
 mod check;
 mod member;
 mod start;
+mod words;
 
 use std::fmt;
 
 use crate::{
     Args, ArgsError, Child, Prefork, Result, Returned, RunError,
-    run::refuse_inherited,
     seat::{Order, Seat},
+    upgrade::inherited,
 };
 use member::{Kind, Member};
 
@@ -148,10 +151,10 @@ impl Pools {
                 let daemon = check::all(self.common, self.members)?;
                 let check::Daemon { args, members, stop_timeout } = daemon;
                 let listens = members.clone();
-                let args = args.after_init(move |init| arbiter::listen(init, &listens));
+                let args = args.after_init(move |init| begin::listen(init, &listens));
                 let daemon = Prefork::new(args.main_loop(|_child, _sockets| Ok(())))?;
                 daemon.run_as(None, |prepared, readiness| {
-                    arbiter::serve(prepared, &members, stop_timeout, readiness)
+                    begin::serve(prepared, &members, stop_timeout, readiness)
                 })
             }
         }
@@ -161,7 +164,12 @@ impl Pools {
     fn run_pool(self, order: Order) -> Result<Returned, RunError> {
         let Self { common, members } = self;
         let Some(member) = members.into_iter().find(|member| member.name == order.pool) else {
-            return Err(refuse_inherited(RunError::NoSuchPool { pool: order.pool }));
+            let error = RunError::NoSuchPool { pool: order.pool };
+            // To the program that has executed this one, if that is to take its place.
+            if let Some(inherited) = &*inherited() {
+                inherited.refuse(None, &error);
+            }
+            return Err(error);
         };
         member.adjusted(&common).run(Seat::new(order))
     }

@@ -9,7 +9,7 @@ use std::{
 use nix::sys::signal::SigSet;
 use rustix::process::getpid;
 
-use super::arbiter::report_not_executed;
+use super::words::report_not_executed;
 use crate::{
     logs::log::Log,
     program::{Image, open_own},

@@ -26,7 +26,6 @@ use crate::{
     logs::log::{Log, Role},
     logs::stderr,
     logs::{FileMessage, ProcessMessage, set_level},
-    manager::longest_stop,
     parent::{self, Basis, Became, Over, Parent, Parts},
     program::Invocation,
     seat::Seat,
@@ -180,26 +179,6 @@ impl<S> Prefork<S> {
             }
         }
     }
-}
-
-impl<S> Prefork<S> {
-    /// Returns how long a stop may take at most.
-    pub(crate) fn longest_stop(&self) -> Duration {
-        let solo =
-            self.plan.settings.graceful_timeout.saturating_add(self.plan.settings.hook_timeout);
-        match &self.plan.settings.pool {
-            Pool::Solo => solo,
-            Pool::Children(config) => longest_stop(config),
-        }
-    }
-}
-
-/// Lets the program that has executed this one know why it does not come so far, if there is one.
-pub(crate) fn refuse_inherited(error: RunError) -> RunError {
-    if let Some(inherited) = &*inherited() {
-        inherited.refuse(None, &error);
-    }
-    error
 }
 
 impl<S> fmt::Debug for Prefork<S> {

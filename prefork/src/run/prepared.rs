@@ -1,8 +1,11 @@
 //! What comes before the daemon goes to the background, and what it is made of then.
 
-use std::{io, os::fd::OwnedFd};
+use std::{io, os::fd::OwnedFd, time::Duration};
 
-use super::open_logs::{open_access_log, open_error_log};
+use super::{
+    Prefork,
+    open_logs::{open_access_log, open_error_log},
+};
 use crate::{
     RunError,
     args::{
@@ -11,7 +14,7 @@ use crate::{
     },
     child::Body,
     logs::log::{Log, Role},
-    manager::{MainPid, Manager},
+    manager::{MainPid, Manager, longest_stop},
     parent::Basis,
     program::Invocation,
     seat::Seat,
@@ -102,4 +105,16 @@ fn refuse_threads(settings: &Settings) -> Result<(), RunError> {
         return Err(RunError::Threads { count: others.count() + 1, names: others.to_string() });
     }
     Ok(())
+}
+
+impl<S> Prefork<S> {
+    /// Returns how long a stop may take at most.
+    pub(crate) fn longest_stop(&self) -> Duration {
+        let solo =
+            self.plan.settings.graceful_timeout.saturating_add(self.plan.settings.hook_timeout);
+        match &self.plan.settings.pool {
+            Pool::Solo => solo,
+            Pool::Children(config) => longest_stop(config),
+        }
+    }
 }

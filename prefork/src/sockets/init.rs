@@ -255,24 +255,6 @@ impl Init {
         written(address.as_ref()).map(drop)
     }
 
-    /// Returns by what an address of [`listen_any`](Self::listen_any) can be told from others, whatever way it is written; `None`
-    /// for a port that the system chooses.
-    pub(crate) fn key_of_address(address: &str) -> io::Result<Option<String>> {
-        Ok(match written(address)? {
-            Written::Tcp(text) => match text.parse::<SocketAddr>() {
-                Ok(address) if address.port() == 0 => None,
-                Ok(address) => Some(address.to_string()),
-                Err(_) => Some(text.to_owned()).filter(|text| !text.ends_with(":0")),
-            },
-            Written::Port(0) => None,
-            Written::Port(port) => Some(format!(":{port}")),
-            Written::Unix(path) => {
-                let path = std::path::absolute(path)?;
-                Some(path.to_string_lossy().into_owned())
-            }
-        })
-    }
-
     fn listen_at(&mut self, path: &Path, mode: Option<u32>) -> io::Result<UnixListener> {
         let wanted = unix_socket::absolute(path, self.directory.as_deref());
         let wanted = wanted.map_err(|error| named(path, error))?;

@@ -3,21 +3,23 @@
 mod faults;
 mod files;
 mod isolation;
+mod listen;
 mod memory;
+mod name;
 mod one_shot;
 mod pool;
 mod settings;
 mod unused;
 
-use std::{env, path::Path, rc::Rc, time::Duration};
+use std::{env, path::PathBuf, rc::Rc, time::Duration};
 
-use prefork_core::{MOST_AT_ONCE, one_line};
+use prefork_core::MOST_AT_ONCE;
 use prefork_daemonize::{Privileges, PrivilegesFault, WantedPrivileges};
 use prefork_isolate::Layers;
 use prefork_reload::WatchList;
 
 use crate::{
-    Args, ArgsError, ErrorChain, Init,
+    Args, ArgsError, ErrorChain,
     args::settings::{Fixed, InForce, Live, Mask, Reaction, faults_read, files_read},
     args::{self, AfterInit, BeforeDaemonize, Data, PoolKind, defaults},
     board::Place,
@@ -31,6 +33,7 @@ use crate::{
 
 use faults::Faults;
 use files::Files;
+pub(crate) use name::name_of;
 pub(crate) use settings::{AccessTarget, ErrorLog, Pool, Settings, Users};
 
 const SHORTEST_NETWATCH_INTERVAL: Duration = Duration::from_millis(50);
@@ -78,11 +81,7 @@ pub(crate) fn check<S>(
     if body.main_loop.is_none() {
         faults.required("main_loop", "");
     }
-    for address in &data.listen {
-        if let Err(error) = Init::check_address(address) {
-            faults.add("listen", error.to_string());
-        }
-    }
+    listen::check(&data, &mut faults);
     match when {
         When::AtStart => require_root(&data, &mut faults),
         When::AtReload => {}
@@ -137,9 +136,9 @@ fn check_data(
     hooks: &ParentHooks,
     faults: &mut Faults,
 ) -> (Settings, Users, Option<ErrorLog>, Option<AccessTarget>) {
-    let name = name(data.settings.name.take(), faults);
+    let name = name::check(data.settings.name.as_deref(), faults);
     let version = data.version.take();
-    if version.as_ref().is_some_and(|version| !is_visible(version)) {
+    if version.as_ref().is_some_and(|version| !name::is_visible(version)) {
         faults.add("version", "must be a visible text on one line");
     }
     concurrency(&data, faults);
@@ -165,10 +164,6 @@ fn check_data(
         own,
         runs: data.runs.take(),
     };
-    let role_lock = match std::mem::take(&mut data.pool) {
-        PoolKind::Role { lock } => lock.and_then(|lock| faults.path("pid_path", &lock)),
-        PoolKind::Daemon | PoolKind::Arbiter | PoolKind::Member | PoolKind::OnDemand => None,
-    };
     let Files { pid_path, error_log_path, error_log, access_log, scoreboard } = files;
     let settings = Settings {
         name,
@@ -181,7 +176,7 @@ fn check_data(
             if data.settings.max_children.is_some() && config.max_children() > config.prefork()),
         scoreboard: scoreboard.map(|place| needed_place(place, &pool, status.as_ref())),
         pool,
-        role_lock,
+        role_lock: role_lock(&mut data, faults),
         limits,
         child_limits: ChildLimits { memory, processes },
         start_timeout: data.settings.start_timeout.unwrap_or(defaults::START_TIMEOUT),
@@ -194,6 +189,14 @@ fn check_data(
         in_force: Box::new(in_force),
     };
     (settings, users, error_log, access_log)
+}
+
+/// Returns the file of the lock of a role.
+fn role_lock(data: &mut Data, faults: &mut Faults) -> Option<PathBuf> {
+    match std::mem::take(&mut data.pool) {
+        PoolKind::Role { lock } => lock.and_then(|lock| faults.path("pid_path", &lock)),
+        PoolKind::Daemon | PoolKind::Arbiter | PoolKind::Member | PoolKind::OnDemand => None,
+    }
 }
 
 /// Returns where the scoreboard is, of which one in memory may be read by nobody.
@@ -247,31 +250,6 @@ fn live(data: &Data, hooks: &ParentHooks, pool: &Pool) -> Live {
 pub(crate) fn live_of(data: &Data, hooks: &ParentHooks) -> Live {
     let pool = pool::check(data, hooks, &mut Faults::default());
     live(data, hooks, &pool)
-}
-
-/// Returns the name given, or that of the program.
-fn name(given: Option<String>, faults: &mut Faults) -> String {
-    let name = name_of(given.as_deref());
-    if !is_visible(&name) {
-        faults.add("name", "must be a visible text on one line");
-    }
-    name
-}
-
-/// Returns what the daemon is called that was given this name, or none.
-pub(crate) fn name_of(given: Option<&str>) -> String {
-    given.map(str::to_owned).unwrap_or_else(|| {
-        let program = env::args_os().next().unwrap_or_default();
-        let file = Path::new(&program).file_name().unwrap_or_default();
-        match file.to_string_lossy() {
-            file if file.is_empty() => "prefork".to_owned(),
-            file => one_line(&*file).to_string(),
-        }
-    })
-}
-
-fn is_visible(text: &str) -> bool {
-    !text.is_empty() && one_line(text).to_string() == text
 }
 
 fn auto_reload(data: &mut Data, hooks: &ParentHooks, faults: &mut Faults) -> Option<AutoReload> {

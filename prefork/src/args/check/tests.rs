@@ -1,5 +1,7 @@
 //! Every fault, and that it is named.
 
+use std::path::Path;
+
 use super::*;
 use crate::{Isolation, Layer, OnChange, OnDisconnect};
 

@@ -13,7 +13,7 @@ messages! {
 
     Info Starting { name: &'a str, pools: &'a str } => "starting {name}, with the pools {pools}";
     Info PoolStarted { pool: &'a str, pool_pid: Pid } => "pool {pool}: its parent is process {pool_pid}";
-    Info AllReady { awake: usize } => "ready; pools with processes: {awake}";
+    Info PoolsReady { awake: usize } => "ready; pools with processes: {awake}";
     Info PoolWoken { pool: &'a str } => "pool {pool}: a client waits; waking it";
     Info PoolAsleep { pool: &'a str } => "pool {pool}: nothing to do any more; it sleeps until a client comes";
     Error PoolLost { pool: &'a str, how: &'a dyn Display, lived: Span, next: &'a dyn Display } =>

@@ -64,7 +64,10 @@ fn each_wrong_thing_is_named_with_its_pool_before_anything_is_started() {
             Pools::new(common()).pool("a", pool().daemonize(true)),
             "a.daemonize: is the whole daemon's; set it in the arguments that all pools have in common",
         ),
-        (Pools::new(common()).pool("a", pool().max_requests(0)), "a.max_requests: must be at least 1"),
+        (
+            Pools::new(common()).pool("a", pool().max_requests(0)),
+            "a.max_requests: must be at least 1",
+        ),
         (
             Pools::new(common()).pool("a", Args::new().prefork(1).max_children(1)),
             "a.main_loop: is required",

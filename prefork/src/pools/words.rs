@@ -1,0 +1,56 @@
+//! What the arbiter logs of what was decided.
+
+use std::{fmt::Display, io, time::Duration};
+
+use prefork_core::pools::{PoolId, PoolsNotice, PoolsVerdict};
+
+use super::arbiter::Arbiter;
+use crate::{
+    logs::ArbiterMessage,
+    logs::describe::{Ended, Span},
+    logs::log::Log,
+    system::clock,
+};
+
+impl Arbiter<'_> {
+    pub(super) fn log_notice(&self, notice: PoolsNotice) {
+        let name = |PoolId(number): PoolId| &*self.seats[number as usize].name;
+        self.log.write(&match notice {
+            PoolsNotice::Woken(pool) => ArbiterMessage::PoolWoken { pool: name(pool) },
+            PoolsNotice::Asleep(pool) => ArbiterMessage::PoolAsleep { pool: name(pool) },
+            PoolsNotice::Lost { pool, exit, lived, pause } => {
+                let next: &dyn Display = match &pause {
+                    Some(pause) => &format!("starting it again in {}", Span(*pause)),
+                    None => &"starting it again",
+                };
+                let (pool, how, lived) = (name(pool), &Ended(exit), Span(lived));
+                self.log.write(&ArbiterMessage::PoolLost { pool, how, lived, next });
+                return;
+            }
+            PoolsNotice::NotStarted { pool, pause } => {
+                ArbiterMessage::PoolNotStarted { pool: name(pool), pause: Span(pause) }
+            }
+            PoolsNotice::Stuck(pool) => ArbiterMessage::PoolStuck { pool: name(pool) },
+            PoolsNotice::Killed { pools } => ArbiterMessage::PoolsKilled { pools },
+        });
+    }
+
+    pub(super) fn log_end(&self, verdict: PoolsVerdict) {
+        match verdict {
+            PoolsVerdict::Stopped => {
+                let now = clock::now();
+                let duration =
+                    Span(self.stop_began.map_or(Duration::ZERO, |began| now.since(began)));
+                let uptime = Span(now.since(self.began));
+                self.log.write(&ArbiterMessage::Stopped { duration, uptime });
+            }
+            // By what is returned.
+            PoolsVerdict::PoolDied(..) | PoolsVerdict::StartTimedOut(_) => {}
+        }
+    }
+}
+
+/// Logs, in a process that was forked to be the parent of a pool, why it cannot be.
+pub(super) fn report_not_executed(pool: &str, error: &io::Error, log: &Log) {
+    log.write(&ArbiterMessage::NotExecuted { pool, error });
+}
