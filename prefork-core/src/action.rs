@@ -320,6 +320,8 @@ pub struct Departure {
 pub enum Verdict {
     /// It was asked to stop, and no child is left.
     Stopped,
+    /// Nobody has needed it for [`Config::sleep_after`](crate::Config::sleep_after), or there may be no child; no child is left.
+    Asleep,
     /// It never came up; no child is left.
     StartFailed(StartFailure),
     /// Children are left that nothing could end.

@@ -70,6 +70,13 @@ pub struct Config {
     /// leaves before the next is started, in a reload too, which is then started at once. What the settings say of more
     /// children does not count. Default no.
     pub exclusive: bool,
+    /// After how long without work the pool ends by itself, with [`Verdict::Asleep`](crate::Verdict::Asleep), for somebody who
+    /// keeps its sockets and starts it again: its children leave, and then the daemon stops as it always does, but that the
+    /// sockets stay open to newcomers. At rest that costs one look each time. Never while a child is at work, a connection or
+    /// a job is known to wait, children have never said what they do, or anything is being replaced. With
+    /// [`Event::Ceiling`](crate::Event::Ceiling) of 0 it ends as soon as what is in hand is finished. Default never. Needs a
+    /// pool other than [`Pool::Fixed`].
+    pub sleep_after: Option<Duration>,
     /// How old a child may get before it is replaced, give or take a tenth, so that children of one
     /// age do not all go at once. Default none.
     pub max_lifetime: Option<Duration>,
@@ -184,6 +191,7 @@ impl Config {
             pool: Pool::Fixed,
             max_surge: if prefork < 8 { 1 } else { prefork / 4 },
             exclusive: false,
+            sleep_after: None,
             max_lifetime: None,
             request_timeout: None,
             netwatch_interval: None,

@@ -166,7 +166,8 @@ pub enum Event {
     Nudged,
     /// A connection waits to be accepted, while the nudge was armed, which it is no more.
     Queued,
-    /// The pool may have so many processes from now on, at least 1: fewer than
+    /// The pool may have so many processes from now on, at least 1 (but see
+    /// [`Config::sleep_after`](crate::Config::sleep_after)): fewer than
     /// [`Config::max_children`](crate::Config::max_children), as others share them with it. It comes at any time, also
     /// before [`Start`](Self::Start). Those that leave count, and so do those that stand in for others; if there are more,
     /// idle ones are asked to leave at once, and others as far as that is not enough, which finish what they have in hand.

@@ -303,6 +303,11 @@ pub enum ChangeNotice {
         /// How many children are alive.
         alive: usize,
     },
+    /// The pool ends by itself, until somebody starts it again.
+    Asleep {
+        /// For how long nothing was done; `None` if the ceiling leaves it no children.
+        idle: Option<Duration>,
+    },
     /// Some children have not left; a harder measure is taken.
     Escalated {
         /// The measure.

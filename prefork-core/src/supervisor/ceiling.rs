@@ -72,7 +72,7 @@ impl Supervisor {
 
     /// How many children there should be now, not counting those that are leaving.
     pub(super) fn goal(&self) -> usize {
-        self.most().min(self.target as usize)
+        if self.is_dozing() { 0 } else { self.most().min(self.target as usize) }
     }
 
     /// Whether there may be fewer than the settings say.
@@ -84,7 +84,8 @@ impl Supervisor {
     /// Takes in how many there may be from now on.
     pub(super) fn ceiling_changed(&mut self, now: Time, children: u32) {
         let before = self.goal();
-        self.ceiling.children = Some(children.max(1));
+        // Of none at all a pool is left only if it can sleep.
+        self.ceiling.children = Some(if self.can_sleep() { children } else { children.max(1) });
         if self.goal() > before
             && let Some(watch) = &mut self.watch
         {

@@ -25,6 +25,7 @@ impl Supervisor {
         self.decide_rollout(now);
         self.decide_replace(now);
         self.decide_ceiling(now);
+        self.decide_sleep(now);
         self.decide_demand(now);
         self.decide_observation(now);
         self.decide_connections(now);
@@ -55,6 +56,7 @@ impl Supervisor {
         let (ready, wanted) = (self.slots.serving() + taken, self.goal());
         if ready >= wanted {
             self.phase = Phase::Serving;
+            self.stir(now);
             self.run_hook(now, Hook::Ready);
             if let Some(watch) = &mut self.watch {
                 watch.begin(now);
@@ -291,7 +293,8 @@ impl Supervisor {
         let Phase::Stopping { stop: Stop::Hook { rung }, verdict, wished } = self.phase else {
             return;
         };
-        if rung == Rung::Retire {
+        // The sockets of a pool that sleeps are open to newcomers.
+        if rung == Rung::Retire && verdict != Verdict::Asleep {
             self.actions.push_back(Action::Drain);
         }
         let stop = Stop::Ladder(Ladder::of_all(now, rung, &self.config));

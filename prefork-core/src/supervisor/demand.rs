@@ -78,7 +78,7 @@ impl Supervisor {
         }
         if self.report_ends().is_some_and(|end| now >= end) {
             self.demand.report = None;
-            self.look_for_demand(now);
+            self.look_soon(now);
         }
         if self.next_question().is_some_and(|due| now >= due) {
             self.demand.asked = Some(now);
@@ -99,13 +99,7 @@ impl Supervisor {
         let before = self.demand.report.replace(Report { at: now, jobs });
         // As long as none waits the pool has nothing to learn from that.
         if jobs > 0 || before.is_none_or(|before| before.jobs > 0) {
-            self.look_for_demand(now);
-        }
-    }
-
-    fn look_for_demand(&mut self, now: Time) {
-        if let Some(watch) = &mut self.watch {
-            watch.observe_soon(now);
+            self.look_soon(now);
         }
     }
 

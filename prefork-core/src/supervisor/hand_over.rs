@@ -150,6 +150,7 @@ impl Supervisor {
             watch.queue.reports_work = handover.children.iter().any(|child| child.worked);
             watch.begin(now);
         }
+        supervisor.stir(now);
         // Of those that were left behind until now nothing is handed over but what the system knows.
         supervisor.descendants.stir();
         supervisor.decide(now);

@@ -26,6 +26,7 @@ mod queue;
 mod replace;
 mod rollout;
 mod settings;
+mod sleep;
 mod stats;
 mod tally;
 mod upgrade;
@@ -48,6 +49,7 @@ use memory::Memory;
 use one_shot::OneShot;
 use rollout::Rollout;
 use settings::Reading;
+use sleep::Sleep;
 pub use stats::Stats;
 use upgrade::Upgrade;
 use watch::Watch;
@@ -211,6 +213,7 @@ pub struct Supervisor {
     hooks: Hooks,
     demand: Demand,
     memory: Memory,
+    sleep: Sleep,
     /// Since the daemon has begun to stop.
     departure: Option<Departure>,
     spawned: u64,
@@ -278,6 +281,7 @@ impl Supervisor {
             hooks: Hooks::default(),
             demand: Demand::default(),
             memory: Memory::default(),
+            sleep: Sleep::default(),
             departure: None,
             spawned: 0,
             stats: Stats::default(),
@@ -448,6 +452,7 @@ impl Supervisor {
             self.connections_due(),
             self.demand_due(),
             self.memory_due(),
+            self.sleep_due(),
             self.death_lines.due(),
         ]
         .into_iter()

@@ -122,6 +122,7 @@ impl Supervisor {
     }
 
     fn worked(&mut self, now: Time, slot: SlotId) {
+        self.stir(now);
         self.note_work();
         self.slots.update(slot, |child| child.worked = true);
         self.spare_came_up(now, slot);
@@ -221,6 +222,10 @@ impl Supervisor {
                 }));
                 self.show(Progress::Stopping);
                 self.stop(now, rung, Verdict::Stopped);
+            }
+            Phase::Stopping { stop, verdict: Verdict::Asleep, .. } if rung == Rung::Retire => {
+                let verdict = Verdict::Stopped;
+                self.phase = Phase::Stopping { stop, verdict, wished: now };
             }
             Phase::Stopping { wished, .. }
                 if rung == Rung::Retire && now.since(wished) < SAME_WISH => {}

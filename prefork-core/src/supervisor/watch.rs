@@ -131,6 +131,7 @@ impl Supervisor {
     }
 
     pub(super) fn nudged(&mut self, now: Time) {
+        self.stir(now);
         let pause = self.pause_for_clients().map_or(PAUSE, |pause| pause.min(PAUSE));
         if let Some(watch) = &mut self.watch {
             watch.observe_by(now + GATHER);
@@ -164,7 +165,19 @@ impl Supervisor {
             watch.clients.forget_cancelled();
             watch.ramp = Ramp::new();
             self.note_idle(0);
+            self.stir(now);
         }
+    }
+
+    /// Has the children looked at now, if that is not being done.
+    pub(super) const fn look_soon(&mut self, now: Time) {
+        if let Some(watch) = &mut self.watch {
+            watch.observe_soon(now);
+        }
+    }
+
+    pub(super) fn is_observing(&self) -> bool {
+        self.watch.as_ref().is_some_and(|watch| watch.observing)
     }
 
     /// Takes in what the children are doing, and follows the policy.
@@ -194,6 +207,8 @@ impl Supervisor {
             (Some(connections), jobs) => Some(connections.saturating_add(jobs.unwrap_or(0))),
             (None, jobs) => jobs,
         };
+        let waits = waiting.is_some_and(|waiting| waiting > 0) || !watch.queue.spoken;
+        self.note_quiet(now, observation, waits);
         let serves = |slot| self.is_serving(slot);
         let seems_idle = tally.idle;
         let (notice, look) = watch.queue.doubt(now, &mut tally, (observation, jobs), serves);

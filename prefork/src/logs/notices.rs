@@ -218,6 +218,8 @@ fn of_change(log: &Log, notice: ChangeNotice) {
             let how = if request == Request::StopNow { "now" } else { "gracefully" };
             Change::Stopping { how, children: Children(alive) }
         }
+        ChangeNotice::Asleep { idle: Some(idle) } => Change::Asleep { duration: Span(idle) },
+        ChangeNotice::Asleep { idle: None } => Change::LeftNoChildren,
         ChangeNotice::Escalated { rung, alive } => {
             Change::Escalated { children: Children(alive), how: taken(rung) }
         }

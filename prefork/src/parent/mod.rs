@@ -167,8 +167,8 @@ impl Parent<'_> {
                         self.helpers.end_all(&self.log);
                         match verdict {
                             Verdict::Stopped => self.log_stopped(),
-                            // By what is returned.
-                            Verdict::StartFailed(_) | Verdict::GaveUp { .. } => {}
+                            // By what is returned, or was logged when it began.
+                            Verdict::Asleep | Verdict::StartFailed(_) | Verdict::GaveUp { .. } => {}
                         }
                         // Its children, which shared them, are gone.
                         self.listeners.disarm();

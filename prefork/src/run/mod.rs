@@ -310,7 +310,7 @@ fn supervise<S>(
     drop(body);
     runtime_files.remove(&log);
     match verdict {
-        Verdict::Stopped => Ok(Returned::Stopped),
+        Verdict::Stopped | Verdict::Asleep => Ok(Returned::Stopped),
         Verdict::StartFailed(failure) => {
             Err(RunError::start_failed(failure, cannot_fork, error_log))
         }

@@ -82,6 +82,8 @@ messages! {
         "the program file is not watched: {error}; send SIGUSR2 to upgrade";
 
     Info Stopping { how: &'a str, children: Children } => "stopping {how}, with {children}";
+    Info Asleep { duration: Span } => "nothing to do for {duration}: this pool sleeps until a connection comes";
+    Info LeftNoChildren => "the ceiling leaves this pool no children: it sleeps until others make room";
     Warn Escalated { children: Children, how: &'a str } => "not gone yet: {children}, now {how}";
     Warn LoopStays => "not gone yet: the main loop; the daemon is about to end around it";
     Info Stopped { duration: Span, how: &'a dyn Display, uptime: &'a dyn Display } =>
