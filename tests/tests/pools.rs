@@ -120,6 +120,28 @@ fn many_first_clients_wake_a_pool_once() {
     daemon.stop_in_order();
 }
 
+/// It sleeps again, and nobody is lost who comes while it falls asleep, however often.
+#[test]
+fn a_pool_falls_asleep_and_loses_nobody_who_comes_meanwhile() {
+    let scene = scene!();
+    let at = addresses(&scene, 1);
+    let launch = with(pools(&scene), "a", at[0], [0, 4]).args(["--sleep-after", "200"]);
+    let daemon = launch.daemon();
+    assert_eq!(ask(at[0], "/").0, "a");
+    wait_until(PATIENCE, "it sleeps", || children(daemon.pid()).is_empty());
+    // A little more and a little less than it takes to fall asleep.
+    for ms in (190..230).chain(190..230) {
+        assert_eq!(ask(at[0], "/sleep/1").0, "a", "after {ms} ms");
+        std::thread::sleep(Duration::from_millis(ms));
+    }
+    let before = scene.logged("sleeps until a connection comes");
+    assert!(before > 5, "it has slept {before} times");
+    // With a request in hand for longer than that it stays.
+    assert_eq!(ask(at[0], "/sleep/700").0, "a");
+    wait_until(PATIENCE, "it sleeps", || children(daemon.pid()).is_empty());
+    daemon.stop_in_order();
+}
+
 /// The other pools do not notice.
 #[test]
 fn a_pool_whose_parent_is_killed_is_back_and_the_others_serve_on() {

@@ -53,6 +53,8 @@ pub(super) fn check(data: &Data, hooks: &ParentHooks, faults: &mut Faults) -> Po
     config.reload_timeout = settings.reload_timeout;
     config.max_surge = settings.max_surge.unwrap_or(config.max_surge);
     config.max_lifetime = settings.max_lifetime;
+    config.sleep_after = (data.pool == PoolKind::OnDemand)
+        .then(|| settings.sleep_after.unwrap_or(defaults::SLEEP_AFTER));
     config.exclusive = matches!(data.pool, PoolKind::Role { .. });
     config.request_timeout = settings.request_timeout;
     config.netwatch_interval = settings.netwatch_interval;

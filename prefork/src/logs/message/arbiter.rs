@@ -15,7 +15,7 @@ messages! {
     Info PoolStarted { pool: &'a str, pool_pid: Pid } => "pool {pool}: its parent is process {pool_pid}";
     Info PoolsReady { awake: usize } => "ready; pools with processes: {awake}";
     Info PoolWoken { pool: &'a str } => "pool {pool}: a client waits; waking it";
-    Info PoolAsleep { pool: &'a str } => "pool {pool}: nothing to do any more; it sleeps until a client comes";
+    Debug PoolAsleep { pool: &'a str } => "pool {pool}: nothing to do any more; it sleeps until a client comes";
     Error PoolLost { pool: &'a str, how: &'a dyn Display, lived: Span, next: &'a dyn Display } =>
         "pool {pool}: its parent {how} after {lived}; {next}";
     Error CannotFork { pool: &'a str, error: &'a dyn Display } => "pool {pool}: cannot start its parent: {error}";
