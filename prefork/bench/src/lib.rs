@@ -1,6 +1,7 @@
 //! What both measurements need: the yardstick, and looking at processes.
 
 pub mod bare;
+pub mod load;
 pub mod proc;
 mod sys;
 

@@ -83,6 +83,7 @@ fn take_activated(
         return Vec::new();
     }
     if let Some(seat) = seat {
+        seat.close_link_on_exec();
         return seat.sockets();
     }
     activation::take(&Log::new(&settings.name, Role::Parent))

@@ -5,6 +5,7 @@ use std::{
     os::fd::{OwnedFd, RawFd},
 };
 
+use rustix::io::{FdFlags, fcntl_setfd};
 use serde::{Deserialize, Serialize};
 
 use super::Link;
@@ -54,6 +55,16 @@ pub(crate) struct Seat(Order);
 impl Seat {
     pub(crate) const fn new(order: Order) -> Self {
         Self(order)
+    }
+
+    /// Keeps the link from what code of the program may execute. In a program that takes over this is left until nothing can
+    /// fail any more: the old one, executed again, is to find it open.
+    pub(crate) fn close_link_on_exec(&self) {
+        let Order { page, bell, call, .. } = self.0;
+        for fd in [page, bell, call].into_iter().filter_map(sys::borrow_descriptor) {
+            // One that is open takes it: see `fcntl(2)`.
+            let _ = fcntl_setfd(fd, FdFlags::CLOEXEC);
+        }
     }
 
     /// Takes the sockets that were passed. To be called once, in a program that the arbiter has started.

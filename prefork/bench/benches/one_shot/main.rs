@@ -16,7 +16,6 @@
 //! Loopback only. Clients and servers share the processors, so what is measured is all that they do together. The program starts
 //! itself again for each role.
 
-mod load;
 mod measure;
 mod server;
 

@@ -10,11 +10,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-use prefork_bench::proc::{children, schedstat};
+use prefork_bench::{
+    load,
+    proc::{children, schedstat},
+};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
-use crate::{load, server::LEFTOVER};
+use crate::server::LEFTOVER;
 
 const CLIENTS: usize = 16;
 const ACTIVATE: &str = "/usr/bin/systemd-socket-activate";

@@ -1,4 +1,6 @@
 //! Clients: some that come again at once, and some that come when it is time.
+//!
+//! Each closes its connection after the answer. Loopback only.
 
 use std::{
     io::{self, Read, Write},
@@ -8,7 +10,7 @@ use std::{
 };
 
 /// Asks for `path`, and returns the answer.
-pub(crate) fn ask(address: &str, path: &str) -> io::Result<Vec<u8>> {
+pub fn ask(address: &str, path: &str) -> io::Result<Vec<u8>> {
     let mut connection = TcpStream::connect(address)?;
     connection.set_read_timeout(Some(Duration::from_secs(20)))?;
     // In one write: the bare loop reads but once.
@@ -19,7 +21,7 @@ pub(crate) fn ask(address: &str, path: &str) -> io::Result<Vec<u8>> {
 }
 
 /// So many clients ask as often as they can, for so long; returns how many a second were answered, and how many not.
-pub(crate) fn as_fast_as_can_be(address: &str, clients: usize, time: Duration) -> (f64, usize) {
+pub fn as_fast_as_can_be(address: &str, clients: usize, time: Duration) -> (f64, usize) {
     let begun = Instant::now();
     let counts = each(clients, |_| {
         let (mut answered, mut failed) = (0, 0);
@@ -37,7 +39,7 @@ pub(crate) fn as_fast_as_can_be(address: &str, clients: usize, time: Duration) -
 }
 
 /// So many clients ask `times` times each, one after the other; returns the answers.
-pub(crate) fn in_turn(address: &str, clients: usize, times: usize, path: &str) -> Vec<Vec<u8>> {
+pub fn in_turn(address: &str, clients: usize, times: usize, path: &str) -> Vec<Vec<u8>> {
     let answers = each(clients, |_| {
         (0..times).map(|_| ask(address, path).unwrap_or_default()).collect::<Vec<_>>()
     });
@@ -46,7 +48,7 @@ pub(crate) fn in_turn(address: &str, clients: usize, times: usize, path: &str) -
 
 /// `rate` clients a second come for so long, at times of chance; returns how long each has waited for its answer since
 /// it was to come, the shortest first, and how many were not answered.
-pub(crate) fn at_times(address: &str, rate: f64, time: Duration) -> (Vec<Duration>, usize) {
+pub fn at_times(address: &str, rate: f64, time: Duration) -> (Vec<Duration>, usize) {
     const SENDERS: usize = 64;
     let begun = Instant::now();
     let waits = each(SENDERS, |sender| {
@@ -72,7 +74,8 @@ pub(crate) fn at_times(address: &str, rate: f64, time: Duration) -> (Vec<Duratio
     (waits, failed)
 }
 
-fn each<T: Send>(clients: usize, client: impl Fn(usize) -> T + Sync) -> Vec<T> {
+/// Lets so many clients do something at once, and returns what has come of each.
+pub fn each<T: Send>(clients: usize, client: impl Fn(usize) -> T + Sync) -> Vec<T> {
     thread::scope(|scope| {
         let client = &client;
         let threads: Vec<_> = (0..clients).map(|n| scope.spawn(move || client(n))).collect();
