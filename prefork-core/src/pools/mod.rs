@@ -6,11 +6,13 @@
 //!
 //! As everywhere in this crate there is no clock here and no system call: events go in with their time, actions come out.
 
+mod roster;
 mod stage;
 
 use std::{collections::VecDeque, time::Duration};
 
 use crate::{Exit, Request, Rung, Time};
+pub use roster::{LONGEST_ROSTER, Listed, NoRoster, PoolKind, Roster, file_of_pool, is_pool_name};
 use stage::{Pool, Stage};
 
 /// The number of a pool, from 0 on in the order in which pools were added.

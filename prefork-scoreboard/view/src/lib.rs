@@ -10,6 +10,7 @@ mod json;
 mod memory;
 pub mod metrics;
 mod owner;
+mod pools;
 #[cfg(any(test, feature = "samples"))]
 pub mod samples;
 mod summary;
@@ -27,6 +28,7 @@ pub use human::{bytes, duration, plural};
 pub use json::{Shown, pretty};
 pub use metrics::{Exposition, Format};
 pub use owner::{Change, Listener, Outcome, Owner, Queue, Sign};
+pub use pools::{PoolView, PoolsView, ShownPools, up_of_process};
 pub use words::state;
 
 /// Which slots are shown.

@@ -52,6 +52,12 @@ pub(crate) enum Failure {
         one_line(path)
     )]
     Boardless { path: PathBuf },
+    #[error(
+        "{} is a daemon of several pools; name one of them, as `{}/NAME`",
+        one_line(daemon),
+        one_line(daemon)
+    )]
+    SeveralPools { daemon: String },
     #[error("{summary}")]
     LeftBehind { summary: String },
     #[error("not running: no daemon holds pid file {}", one_line(path))]
@@ -153,6 +159,7 @@ impl Failure {
             Self::SettingsRefused { .. } => Exit::WrongSettings,
             Self::Unproven { .. } => Exit::Unproven,
             Self::SeveralFound { .. }
+            | Self::SeveralPools { .. }
             | Self::NoTerminal
             | Self::DumbTerminal
             | Self::NoSuchCommand { .. } => Exit::Usage,

@@ -17,6 +17,7 @@ mod look;
 mod manual;
 mod output;
 mod pages;
+mod pools;
 mod run;
 mod table;
 mod top;
@@ -58,8 +59,15 @@ fn perform(command: Command, voice: Voice) -> Result<Exit, Failure> {
     match command {
         Command::Run(args) => Ok(run::run(*args)),
         Command::Status { daemon, json, all } => {
-            let view = read(&board(&daemon)?)?;
             let slots = if all { Slots::All } else { Slots::Taken };
+            let found = find(&daemon)?;
+            if let Some(daemon) = found.pooled() {
+                return pools::status(&daemon, json, slots);
+            }
+            if let Some((daemon, pool)) = found.sleeping_pool() {
+                return pools::status_of_one(&daemon, &pool, json, slots);
+            }
+            let view = read(&found.into_board()?)?;
             output::print(&match json {
                 true => pretty(&Shown::new(&view, slots)),
                 false => table::table(&view, slots),
@@ -69,7 +77,11 @@ fn perform(command: Command, voice: Voice) -> Result<Exit, Failure> {
         Command::Top { daemon, interval } => top::run(&board(&daemon)?, interval),
         Command::Metrics { daemon, openmetrics } => {
             let format = if openmetrics { Format::OpenMetrics } else { Format::Classic };
-            let view = read(&board(&daemon)?)?;
+            let found = find(&daemon)?;
+            if let Some(daemon) = found.pooled() {
+                return pools::metrics(&daemon, format);
+            }
+            let view = read(&found.into_board()?)?;
             output::print(&metrics::text(&view, format))?;
             if view.is_left_behind() {
                 return Err(Failure::LeftBehind { summary: view.summary() });

@@ -8,7 +8,7 @@ use crate::{
     exit::Exit,
     failure::Failure,
     find::{self, Found},
-    output,
+    output, pools,
 };
 
 const HEADINGS: [&str; 7] = ["NAME", "PID", "STATE", "UP", "CHILDREN", "BUSY", "FILE"];
@@ -19,7 +19,7 @@ pub(crate) fn run() -> Result<Exit, Failure> {
     if found.is_empty() {
         return Err(find::none());
     }
-    let rows: Vec<_> = found.iter().map(row).collect();
+    let rows: Vec<_> = found.iter().flat_map(rows).collect();
     let widths: [usize; 7] = std::array::from_fn(|column| {
         let cells = rows.iter().map(|row| row[column].chars().count());
         cells.chain([HEADINGS[column].len()]).max().unwrap_or(0)
@@ -36,6 +36,14 @@ fn line(cells: &[String; 7], widths: &[usize; 7]) -> String {
     format!("{}\n", cells.collect::<Vec<_>>().join("  ").trim_end())
 }
 
+/// A daemon of several pools has a line for itself and one for each.
+fn rows(found: &Found) -> Vec<[String; 7]> {
+    match found.pooled() {
+        Some(daemon) => pools::listed(&daemon),
+        None => vec![row(found)],
+    }
+}
+
 fn row(found: &Found) -> [String; 7] {
     let dash = || "-".to_owned();
     let file = found.board.as_ref().or(found.pid_file.as_ref());
@@ -48,11 +56,7 @@ fn row(found: &Found) -> [String; 7] {
         let state = if pid.is_some() { "running" } else { "unknown" };
         return [dash(), pid.unwrap_or_else(dash), state.into(), dash(), dash(), dash(), file];
     };
-    let max = view.owner.max_children.filter(|max| *max > 0);
-    let children = match max {
-        Some(max) => format!("{} of {max}", view.tally.taken()),
-        None => view.tally.taken().to_string(),
-    };
+    let children = pools::children(&view);
     let up = view.up.filter(|_| !view.is_left_behind());
     [
         view.name().map_or_else(dash, str::to_owned),

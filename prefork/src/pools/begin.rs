@@ -9,6 +9,7 @@ use rustix::event::{EventfdFlags, eventfd};
 use super::{
     arbiter::{Arbiter, PoolProcess},
     check::Seated,
+    roster::RosterFile,
 };
 use crate::{
     AnyListener, Init, Returned, RunError,
@@ -38,6 +39,7 @@ pub(super) fn serve(
 ) -> Result<Returned, RunError> {
     own_stderr()?;
     let mut arbiter = make(prepared, members, stop_timeout, readiness)?;
+    let roster = RosterFile::of_daemon(&arbiter.settings, members)?;
     let names: Vec<_> = members.iter().map(|member| &*member.name).collect();
     let (name, pools) = (&*arbiter.settings.name, &*names.join(", "));
     arbiter.log.write(&ArbiterMessage::Starting { name, pools });
@@ -46,7 +48,7 @@ pub(super) fn serve(
     let Arbiter { settings, listeners, runtime_files, log, .. } = arbiter;
     listeners.disarm();
     // Before the pid file goes: a process that waits for that can bind at once.
-    drop(listeners);
+    drop((listeners, roster));
     runtime_files.remove(&log);
     let name = |PoolId(number): PoolId| members[number as usize].name.clone();
     match verdict {

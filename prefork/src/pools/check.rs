@@ -4,6 +4,8 @@ use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 
 use prefork_sockets::Written;
 
+use prefork_core::pools::{PoolKind, is_pool_name};
+
 use super::member::{Facts, Kind, Member};
 use crate::{Args, ArgsError, Fault, args::Data};
 
@@ -20,6 +22,7 @@ pub(super) struct Daemon {
 #[derive(Clone, Debug)]
 pub(super) struct Seated {
     pub(super) name: String,
+    pub(super) kind: PoolKind,
     pub(super) is_on_demand: bool,
     /// Where it listens.
     pub(super) addresses: Vec<String>,
@@ -44,6 +47,7 @@ pub(super) fn all(common: Args, members: Vec<Member>) -> Result<Daemon, ArgsErro
         check_own(&member, has_pid_path, &mut faults);
         seated.push(Seated {
             name: name.clone(),
+            kind: member.listed_kind(),
             is_on_demand: member.is_on_demand(),
             addresses: member.args.data().listen.clone(),
         });
@@ -110,9 +114,7 @@ fn refuse_code(common: &Args, faults: &mut Vec<Fault>) {
 fn check_names(members: &[Member], faults: &mut Vec<Fault>) {
     let mut seen = BTreeMap::new();
     for Member { name, .. } in members {
-        let is_name = (1..=32).contains(&name.len())
-            && name.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_'));
-        if !is_name {
+        if !is_pool_name(name) {
             let problem = "is no name for a pool: 1 to 32 of a to z, 0 to 9, - and _";
             faults.push(Fault::of_program(&format!("pool {name:?}"), problem));
         }
@@ -165,6 +167,7 @@ fn check_own(member: &Member, has_pid_path: bool, faults: &mut Vec<Fault>) {
         ("daemonize", settings.daemonize.is_some()),
         ("require_root", settings.require_root.is_some()),
         ("name", settings.name.is_some()),
+        ("pid_path", settings.pid_path.is_some()),
     ] {
         if is_set {
             fault(

@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use prefork_core::pools::{PoolKind as ListedKind, file_of_pool};
+
 use crate::{
     Args, ArgsError, Prefork, Returned, RunError,
     args::{Data, PoolKind},
@@ -32,6 +34,15 @@ impl Member {
         self.kind == Kind::Pool && self.args.data().settings.prefork == Some(0)
     }
 
+    /// What it is to those who look.
+    pub(super) fn listed_kind(&self) -> ListedKind {
+        match self.kind {
+            Kind::Role => ListedKind::Role,
+            Kind::Pool if self.is_on_demand() => ListedKind::OnDemand,
+            Kind::Pool => ListedKind::Pool,
+        }
+    }
+
     /// Adds what it has from the daemon.
     pub(super) fn adjusted(mut self, common: &Args) -> Box<dyn AnyArgs> {
         let is_on_demand = self.is_on_demand();
@@ -44,7 +55,7 @@ impl Member {
         let daemon = crate::args::check::name_of(common.settings.name.as_deref());
         common_settings.name = Some(format!("{daemon}/{name}"));
         for path in [&mut common_settings.pid_path, &mut common_settings.scoreboard_path] {
-            *path = path.as_deref().map(|path| beside(path, name));
+            *path = path.as_deref().map(|path| file_of_pool(path, name));
         }
         if own.scoreboard_path.is_some() || own.scoreboard_in_memory.is_some() {
             (common_settings.scoreboard_path, common_settings.scoreboard_in_memory) = (None, None);
@@ -73,19 +84,6 @@ impl Member {
         }
         self.args
     }
-}
-
-/// The path of a pool's file, where the daemon's is that: `/run/app.web.pid` beside `/run/app.pid`.
-fn beside(path: &Path, pool: &str) -> PathBuf {
-    let (stem, extension) = (path.file_stem().unwrap_or_default(), path.extension());
-    let mut name = stem.to_os_string();
-    name.push(".");
-    name.push(pool);
-    if let Some(extension) = extension {
-        name.push(".");
-        name.push(extension);
-    }
-    path.with_file_name(name)
 }
 
 /// The path of a role's lock: `/run/app.scheduler.lock` beside `/run/app.pid`.
@@ -138,15 +136,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_files_of_a_pool_are_beside_those_of_the_daemon() {
-        for (path, expected) in [
-            ("/run/app.pid", "/run/app.web.pid"),
-            ("/run/app", "/run/app.web"),
-            ("app.v2.pid", "app.v2.web.pid"),
-            ("/run/app.d/.hidden", "/run/app.d/.hidden.web"),
-        ] {
-            assert_eq!(beside(Path::new(path), "web"), Path::new(expected), "{path}");
-        }
+    fn the_lock_of_a_role_is_beside_the_pid_file() {
         for (path, expected) in [("/run/app.pid", "/run/app.cron.lock"), ("pid", "pid.cron.lock")] {
             assert_eq!(lock_beside(Path::new(path), "cron"), Path::new(expected), "{path}");
         }

@@ -10,6 +10,7 @@
 //!
 //! - `member.rs`: what of a pool's arguments is the pool's own, and what it has from the daemon.
 //! - `check.rs`: what is wrong with pools that are right each on its own.
+//! - `roster.rs`: the list of pools beside the pid file, by which the command finds them.
 //! - `begin.rs`: coming up as an arbiter; `arbiter.rs`: its loop; `start.rs`: executing the program as a pool's parent;
 //!   `words.rs`: what is logged.
 
@@ -17,6 +18,7 @@ mod arbiter;
 mod begin;
 mod check;
 mod member;
+mod roster;
 mod start;
 mod words;
 

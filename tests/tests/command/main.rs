@@ -4,6 +4,7 @@ mod control;
 mod describing;
 mod glance;
 mod handles;
+mod pools;
 mod reading;
 mod run;
 mod strangers;

@@ -95,6 +95,15 @@ pub struct Exposition {
     prefix: &'static str,
     /// The label that all samples have.
     name: Option<String>,
+    /// The label of those that are of one pool of several.
+    pool: Option<String>,
+    families: Vec<Family>,
+}
+
+/// All samples of one name, which the formats want side by side.
+#[derive(Debug)]
+struct Family {
+    name: String,
     text: String,
 }
 
@@ -103,13 +112,19 @@ impl Exposition {
     /// several daemons can be put together.
     #[must_use]
     pub fn new(format: Format, name: Option<&str>) -> Self {
-        Self { format, prefix: DAEMON, name: name.map(str::to_owned), text: String::new() }
+        let name = name.map(str::to_owned);
+        Self { format, prefix: DAEMON, name, pool: None, families: Vec::new() }
     }
 
     /// Begins a text about a board of this title, whose processes are no daemon's.
     #[must_use]
     pub fn of_board(format: Format, title: Option<&str>) -> Self {
         Self { prefix: BOARD, ..Self::new(format, title) }
+    }
+
+    /// Gives the label `pool` of this value to all samples that are written from now on.
+    pub fn of_pool(&mut self, pool: &str) {
+        self.pool = Some(pool.to_owned());
     }
 
     /// Writes a figure that rises and falls; nothing if it is not known.
@@ -146,12 +161,13 @@ impl Exposition {
 
     /// Returns the text.
     #[must_use]
-    pub fn finish(mut self) -> String {
+    pub fn finish(self) -> String {
+        let mut text: String = self.families.into_iter().map(|family| family.text).collect();
         match self.format {
             Format::Classic => {}
-            Format::OpenMetrics => self.text.push_str("# EOF\n"),
+            Format::OpenMetrics => text.push_str("# EOF\n"),
         }
-        self.text
+        text
     }
 
     fn family(
@@ -178,27 +194,34 @@ impl Exposition {
             (Format::OpenMetrics, Kind::Counter) => (name.trim_end_matches("_total"), "counter"),
             (Format::OpenMetrics, Kind::Info) => (name.trim_end_matches("_info"), "info"),
         };
+        if self.families.iter().any(|known| known.name == name) {
+            return;
+        }
         let has = |unit: &&str| family.strip_suffix(*unit).is_some_and(|rest| rest.ends_with('_'));
         let unit = ["seconds", "bytes"].into_iter().find(has);
         let prefix = self.prefix;
-        // A string takes any text.
-        let _ = writeln!(self.text, "# HELP {prefix}{family} {help}");
-        let _ = writeln!(self.text, "# TYPE {prefix}{family} {kind}");
+        let mut text = format!("# HELP {prefix}{family} {help}\n# TYPE {prefix}{family} {kind}\n");
         if let (Format::OpenMetrics, Some(unit)) = (self.format, unit) {
-            let _ = writeln!(self.text, "# UNIT {prefix}{family} {unit}");
+            // A string takes any text.
+            let _ = writeln!(text, "# UNIT {prefix}{family} {unit}");
         }
+        self.families.push(Family { name: name.to_owned(), text });
     }
 
     fn sample(&mut self, name: &str, labels: &[(&str, &str)], value: Value) {
         let own = self.name.as_deref().map(|name| ("name", name));
-        let labels = own.iter().chain(labels);
+        let pool = self.pool.as_deref().map(|pool| ("pool", pool));
+        let labels = own.iter().chain(&pool).chain(labels);
         let labels: Vec<_> =
             labels.map(|(label, value)| format!("{label}=\"{}\"", Escaped(value))).collect();
         let labels =
             if labels.is_empty() { String::new() } else { format!("{{{}}}", labels.join(",")) };
         let prefix = self.prefix;
-        // A string takes any text.
-        let _ = writeln!(self.text, "{prefix}{name}{labels} {value}");
+        let family = self.families.iter_mut().find(|family| family.name == name);
+        if let Some(Family { text, .. }) = family {
+            // A string takes any text.
+            let _ = writeln!(text, "{prefix}{name}{labels} {value}");
+        }
     }
 }
 
@@ -267,6 +290,26 @@ prefork_build_info{name="a \"b\" \\\n",version="1.2"} 1
 # EOF
 "#;
         assert_eq!(written(Format::OpenMetrics), expected);
+    }
+
+    #[test]
+    fn the_samples_of_several_pools_stand_side_by_side_under_one_head() {
+        let mut to = Exposition::new(Format::Classic, Some("app"));
+        for (pool, children) in [("web", 3_usize), ("jobs", 1)] {
+            to.of_pool(pool);
+            to.gauge("children", "Children", Some(children));
+            to.gauge("leaving", "Those that leave", Some(0_usize));
+        }
+        let expected = r#"# HELP prefork_children Children
+# TYPE prefork_children gauge
+prefork_children{name="app",pool="web"} 3
+prefork_children{name="app",pool="jobs"} 1
+# HELP prefork_leaving Those that leave
+# TYPE prefork_leaving gauge
+prefork_leaving{name="app",pool="web"} 0
+prefork_leaving{name="app",pool="jobs"} 0
+"#;
+        assert_eq!(to.finish(), expected);
     }
 
     #[test]

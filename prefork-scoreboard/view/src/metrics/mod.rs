@@ -7,7 +7,7 @@ use prefork_scoreboard::{Life, Stall, State, Status};
 
 pub use exposition::{Exposition, Format, Value};
 
-use crate::{DaemonState, View, words};
+use crate::{DaemonState, PoolView, PoolsView, View, words};
 
 /// Renders what a board says.
 ///
@@ -17,16 +17,44 @@ pub fn text(view: &View, format: Format) -> String {
     if !view.is_of_daemon() {
         return strangers::text(view, format);
     }
+    let mut to = Exposition::new(format, view.owner.name.as_deref());
+    of_daemon(&mut to, view);
+    to.finish()
+}
+
+/// Renders what is known of a daemon of several pools, on one page: all that is a pool's has the label `pool`.
+#[must_use]
+pub fn of_pools(daemon: &PoolsView, format: Format) -> String {
+    let mut to = Exposition::new(format, Some(&daemon.name));
+    let flag = |is_so: bool| Value::from(u64::from(is_so));
+    to.gauge("pools", "Pools that the daemon has", Some(daemon.pools.len()));
+    let awake: Vec<_> = daemon.pools.iter().map(|it| (&*it.name, flag(it.pid.is_some()))).collect();
+    to.gauges("pool_awake", "Whether the pool has a process", "pool", &awake);
+    let pid = daemon.pid;
+    to.gauge(
+        "arbiter_running",
+        "Whether the process runs that starts the pools",
+        Some(flag(pid.is_some())),
+    );
+    for PoolView { name, view, .. } in &daemon.pools {
+        if let Some(view) = view {
+            to.of_pool(name);
+            of_daemon(&mut to, view);
+        }
+    }
+    to.finish()
+}
+
+fn of_daemon(to: &mut Exposition, view: &View) {
     let owner = &view.owner;
-    let mut to = Exposition::new(format, owner.name.as_deref());
-    build(&mut to, owner.version.as_deref(), owner.library.as_deref());
+    build(to, owner.version.as_deref(), owner.library.as_deref());
     let running = match view.creator_life {
         Life::Running => Some(1_u64),
         Life::Gone => Some(0),
         Life::Unknown => None,
     };
     to.gauge("daemon_running", "Whether the process runs that has made the scoreboard", running);
-    daemon_state(&mut to, view.state());
+    daemon_state(to, view.state());
     let created = view.created.duration_since(std::time::SystemTime::UNIX_EPOCH).ok();
     to.gauge(
         "scoreboard_created_time_seconds",
@@ -44,8 +72,7 @@ pub fn text(view: &View, format: Format) -> String {
         "Requests served by the children that live now, falls when a child is replaced",
         Some(requests.fold(0, u64::saturating_add)),
     );
-    children(&mut to, view);
-    to.finish()
+    children(to, view);
 }
 
 /// What `waiting_jobs` means.
@@ -186,6 +213,45 @@ pub(crate) mod tests {
         let children = samples.keys().filter(|name| name.starts_with("prefork_children{")).count();
         assert_eq!(samples.len(), children + DaemonState::ALL.len() + 13);
         assert_eq!(children, State::ALL.len() + 2);
+    }
+
+    #[test]
+    fn several_pools_have_one_page_and_a_label_each() {
+        let pool = |name: &str, view| PoolView {
+            name: name.to_owned(),
+            kind: "pool",
+            presence: "awake",
+            pid: Some(7).filter(|_| name == "web"),
+            addresses: Vec::new(),
+            view,
+        };
+        let daemon = PoolsView {
+            name: "app".to_owned(),
+            pid: Some(4),
+            pid_file: "/run/app.pid".to_owned(),
+            standing: None,
+            up: None,
+            pools: vec![
+                pool("web", Some(view())),
+                pool("mail", Some(view())),
+                pool("reports", None),
+            ],
+        };
+        for format in [Format::Classic, Format::OpenMetrics] {
+            let text = of_pools(&daemon, format);
+            let samples = parsed(&text);
+            for (name, value) in [
+                ("prefork_pools{name=\"app\"}", 3.0),
+                ("prefork_arbiter_running{name=\"app\"}", 1.0),
+                ("prefork_pool_awake{name=\"app\",pool=\"reports\"}", 0.0),
+                ("prefork_max_children{name=\"app\",pool=\"web\"}", 150.0),
+                ("prefork_children{name=\"app\",pool=\"mail\",state=\"idle\"}", 1.0),
+            ] {
+                assert_eq!(samples.get(name), Some(&value), "{name} in {text}");
+            }
+            let heads = text.lines().filter(|line| line.starts_with("# TYPE prefork_children "));
+            assert_eq!(heads.count(), 1, "{text}");
+        }
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 mod held;
 mod places;
+mod pools;
 
 use std::{
     ffi::OsStr,
@@ -11,22 +12,51 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use prefork_core::one_line;
+use prefork_core::{
+    one_line,
+    pools::{Roster, is_pool_name},
+};
 use prefork_daemonize::{self as daemonize, Holder};
 use prefork_scoreboard::{Board, Kind};
 use prefork_view::View;
 
 use crate::{failure::Failure, look};
 use places::Places;
+pub(crate) use pools::{Member, Pooled, full_name};
 
 /// The files of a daemon.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Found {
     pub(crate) board: Option<PathBuf>,
     pub(crate) pid_file: Option<PathBuf>,
+    /// Its pools, of a daemon that has several.
+    pub(crate) roster: Option<Roster>,
 }
 
 impl Found {
+    /// Looks at its pools, if it has several.
+    pub(crate) fn pooled(&self) -> Option<Pooled> {
+        Some(Pooled::look(self.pid_file.as_deref()?, self.roster.clone()?))
+    }
+
+    /// Returns the daemon of a pool that has no board, and the name of the pool.
+    pub(crate) fn sleeping_pool(&self) -> Option<(Pooled, String)> {
+        let Self { board, pid_file: Some(pid_file), roster: None } = self else { return None };
+        let is_boardless =
+            board.as_ref().is_none_or(|board| board == pid_file && is_missing(board));
+        let daemon = pools::daemon_of(pid_file).filter(|_| is_boardless)?;
+        let is_it = |pool: &&Member| pool.found.pid_file.as_ref() == Some(pid_file);
+        let name = daemon.pools.iter().find(is_it)?.name.clone();
+        Some((daemon, name))
+    }
+
+    fn name(&self) -> Option<String> {
+        match &self.roster {
+            Some(roster) => Some(roster.daemon.clone()),
+            None => self.view().and_then(|view| view.name().map(str::to_owned)),
+        }
+    }
+
     /// Reads its board.
     pub(crate) fn view(&self) -> Option<View> {
         look::read(self.board.as_deref()?).ok()
@@ -36,12 +66,11 @@ impl Found {
     fn words(&self) -> String {
         let path = self.board.as_ref().or(self.pid_file.as_ref());
         let path = path.map(|path| one_line(path).to_string()).unwrap_or_default();
-        let name = self.view().and_then(|view| view.name().map(str::to_owned));
-        name.map_or_else(|| path.clone(), |name| format!("{name} ({path})"))
+        self.name().map_or_else(|| path.clone(), |name| format!("{name} ({path})"))
     }
 
     fn is_called(&self, name: &str) -> bool {
-        self.view().is_some_and(|view| view.name() == Some(name))
+        self.name().as_deref() == Some(name)
     }
 
     fn is_daemon(&self) -> bool {
@@ -49,12 +78,15 @@ impl Found {
     }
 
     fn is_running(&self) -> bool {
-        self.view().is_none_or(|view| !view.is_left_behind())
+        match &self.roster {
+            Some(_) => self.pooled().is_some_and(|daemon| daemon.pid.is_some()),
+            None => self.view().is_none_or(|view| !view.is_left_behind()),
+        }
     }
 }
 
 /// Returns all daemons that are found, those that have left a board behind among them, and boards of other processes that
-/// have a title.
+/// have a title. A daemon of several pools is one of them, and its pools are none.
 pub(crate) fn all() -> Vec<Found> {
     let places = Places::of_environment();
     let mut all: Vec<Found> = match places {
@@ -71,8 +103,32 @@ pub(crate) fn all() -> Vec<Found> {
             all.push(found);
         }
     }
+    for pid_file in places.daemons_of_pools() {
+        let is_known = |found: &Found| {
+            found.pid_file.as_ref().is_some_and(|known| is_same_file(known, &pid_file))
+        };
+        if !all.iter().any(is_known) {
+            all.push(of_pid_file(&pid_file, None));
+        }
+    }
+    let of_pools: Vec<Found> =
+        all.iter().filter_map(Found::pooled).flat_map(files_of_pools).collect();
+    all.retain(|found| !of_pools.iter().any(|known| is_same(known, found)));
     all.sort_by(|a, b| (&a.board, &a.pid_file).cmp(&(&b.board, &b.pid_file)));
     all
+}
+
+fn files_of_pools(daemon: Pooled) -> impl Iterator<Item = Found> {
+    daemon.pools.into_iter().map(|pool| pool.found)
+}
+
+/// Whether two have a file in common.
+fn is_same(one: &Found, other: &Found) -> bool {
+    let is_common = |one: &Option<PathBuf>, other: &Option<PathBuf>| match (one, other) {
+        (Some(one), Some(other)) => one == other || is_same_file(one, other),
+        (None, _) | (_, None) => false,
+    };
+    is_common(&one.board, &other.board) || is_common(&one.pid_file, &other.pid_file)
 }
 
 /// Returns the daemon that a path or a name leads to, or the only one that runs.
@@ -88,7 +144,16 @@ pub(crate) fn find(handle: Option<&OsStr>) -> Result<Found, Failure> {
 /// Returns whether this is a path and no name. A folder of the name of its daemon stands in the directory of many a program.
 pub(crate) fn is_path(handle: &OsStr) -> bool {
     let path = Path::new(handle);
-    handle.as_bytes().contains(&b'/') || (fs::symlink_metadata(path).is_ok() && !path.is_dir())
+    let is_there = fs::symlink_metadata(path).is_ok();
+    let is_of_pool = handle.to_str().and_then(pool_of).is_some();
+    (handle.as_bytes().contains(&b'/') && (is_there || !is_of_pool)) || (is_there && !path.is_dir())
+}
+
+/// Takes apart the name of a pool: `app/web`.
+fn pool_of(handle: &str) -> Option<(&str, &str)> {
+    let (daemon, pool) = handle.split_once('/')?;
+    let is_name = !daemon.is_empty() && !daemon.starts_with('.') && is_pool_name(pool);
+    is_name.then_some((daemon, pool))
 }
 
 /// That none is found.
@@ -120,6 +185,9 @@ fn by_name(name: &str) -> Result<Found, Failure> {
     if called.iter().any(Found::is_running) {
         called.retain(Found::is_running);
     }
+    if called.is_empty() {
+        called = pools_called(name, &all);
+    }
     match called.len() {
         0 => Err(Failure::NoSuchDaemon {
             name: name.to_owned(),
@@ -128,6 +196,20 @@ fn by_name(name: &str) -> Result<Found, Failure> {
         1 => Ok(called.remove(0)),
         _ => Err(Failure::SeveralFound { found: words(&called) }),
     }
+}
+
+/// Returns the pools that are called so: `app/web`, or `web` of whatever daemon that runs.
+fn pools_called(name: &str, all: &[Found]) -> Vec<Found> {
+    let (daemon, pool) = match pool_of(name) {
+        Some((daemon, pool)) => (Some(daemon), pool),
+        None => (None, name),
+    };
+    let mut daemons: Vec<_> = all.iter().filter_map(Found::pooled).collect();
+    daemons.retain(|it| daemon.is_none_or(|name| it.name == name));
+    if daemons.iter().any(|it| it.pid.is_some()) {
+        daemons.retain(|it| it.pid.is_some());
+    }
+    daemons.into_iter().filter_map(|it| it.into_pool(pool)).map(|pool| pool.found).collect()
 }
 
 fn words(found: &[Found]) -> String {
@@ -147,6 +229,9 @@ fn boardless(path: PathBuf) -> Failure {
 impl Found {
     /// Returns its board.
     pub(crate) fn into_board(self) -> Result<PathBuf, Failure> {
+        if let Some(daemon) = self.pooled() {
+            return Err(Failure::SeveralPools { daemon: daemon.name });
+        }
         match (self.board, self.pid_file) {
             (Some(board), Some(pid_file)) if board == pid_file && is_missing(&board) => {
                 Err(Failure::NoFile { path: board })
@@ -183,10 +268,27 @@ fn by_path(path: &Path) -> Found {
         Ok(Holder::Owner { pid }) => board_of(pid.as_raw().unsigned_abs()),
         Ok(Holder::Nobody | Holder::Unproven) | Err(_) => None,
     };
+    if !path.exists()
+        && let Some(pid_file) = pools::pid_file_beside(path)
+    {
+        // The board that all pools were given lies beside, and none is there itself.
+        return of_pid_file(&pid_file, None);
+    }
+    if Roster::is_path(path)
+        && let Some(pid_file) = pools::pid_file_beside(path)
+    {
+        return of_pid_file(&pid_file, None);
+    }
     let is_pid_file = fs::symlink_metadata(path).is_ok_and(|found| found.is_file())
         && look::beginning(path).is_ok_and(|bytes| look::is_pid(&bytes));
     let board = board.or_else(|| (!is_pid_file).then(|| path.to_owned()));
-    Found { board, pid_file: Some(path.to_owned()) }
+    of_pid_file(path, board)
+}
+
+fn of_pid_file(path: &Path, board: Option<PathBuf>) -> Found {
+    let roster = pools::roster_beside(path);
+    let board = board.filter(|_| roster.is_none());
+    Found { board, pid_file: Some(path.to_owned()), roster }
 }
 
 /// The pid file that a board names is believed if both belong to the same user: whose it is, the kernel says.
@@ -195,7 +297,7 @@ fn of_board(path: &Path) -> Found {
     let view = look::read(path).ok();
     let named = view.and_then(|view| view.owner.pid_file).map(PathBuf::from);
     let pid_file = named.filter(|named| owner(named).is_some() && owner(named) == owner(path));
-    Found { board: Some(path.to_owned()), pid_file }
+    Found { board: Some(path.to_owned()), pid_file, roster: None }
 }
 
 /// Returns the files of a process, if it is a daemon.
@@ -205,7 +307,8 @@ fn of_process(pid: u32) -> Option<Found> {
     let pid_file = files.into_iter().find(|path| is_pid_file_of(path, pid));
     match (&board, &pid_file) {
         (None, None) => None,
-        (Some(_), _) | (_, Some(_)) => Some(Found { board, pid_file }),
+        (None, Some(pid_file)) => Some(of_pid_file(pid_file, None)),
+        (Some(_), _) => Some(Found { board, pid_file, roster: None }),
     }
 }
 

@@ -7,8 +7,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use prefork_core::one_line;
+use prefork_core::{one_line, pools::Roster};
 
+use super::pools::pid_file_beside;
 use crate::look;
 
 /// The variable that names other directories, with colons between them.
@@ -41,22 +42,32 @@ impl Places {
 
     /// Returns the boards there: in the directories themselves, and in those in them.
     pub(super) fn boards(&self) -> Vec<PathBuf> {
+        self.files(is_board)
+    }
+
+    /// Returns the pid files of daemons of several pools there, which have a list of these beside them.
+    pub(super) fn daemons_of_pools(&self) -> Vec<PathBuf> {
+        let lists = self.files(Roster::is_path);
+        lists.iter().filter_map(|list| pid_file_beside(list)).collect()
+    }
+
+    fn files(&self, is_meant: impl Fn(&Path) -> bool) -> Vec<PathBuf> {
         let (Self::Named(places) | Self::Usual(places)) = self;
-        let mut boards = Vec::new();
+        let mut files = Vec::new();
         for place in places {
             for path in entries(place) {
                 match fs::symlink_metadata(&path).map(|found| found.file_type()) {
                     Ok(kind) if kind.is_dir() => {
-                        boards.extend(entries(&path).into_iter().filter(|path| is_board(path)));
+                        files.extend(entries(&path).into_iter().filter(|path| is_meant(path)));
                     }
-                    Ok(kind) if kind.is_file() && is_board(&path) => boards.push(path),
+                    Ok(kind) if kind.is_file() && is_meant(&path) => files.push(path),
                     Ok(_) | Err(_) => {}
                 }
             }
         }
-        boards.sort();
-        boards.dedup();
-        boards
+        files.sort();
+        files.dedup();
+        files
     }
 
     /// Returns them in words, for a sentence that says "in".

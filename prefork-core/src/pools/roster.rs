@@ -1,0 +1,204 @@
+//! The list of a daemon's pools that lies beside its pid file, for those who look for them.
+//!
+//! It says only what does not change while nobody changes the daemon: which pools there are. Whether the daemon
+//! lives, and which pool has a process, the kernel says of whoever holds the pid files. So a list that a killed daemon has
+//! left says nothing wrong.
+
+use std::{
+    ffi::OsString,
+    fmt::{self, Display},
+    path::{Path, PathBuf},
+    str::FromStr,
+};
+
+use crate::one_line;
+
+/// The pools of a daemon, by their names.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Roster {
+    /// What the daemon is called.
+    pub daemon: String,
+    /// Its pools, in their order.
+    pub pools: Vec<Listed>,
+}
+
+/// A pool, as the list has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listed {
+    /// Its name.
+    pub name: String,
+    /// What it is.
+    pub kind: PoolKind,
+    /// Where it listens, as far as that was said before it was started.
+    pub addresses: Vec<String>,
+}
+
+/// What a pool is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PoolKind {
+    /// One that always has a process.
+    Pool,
+    /// One that has a process while there is something for it to do.
+    OnDemand,
+    /// One that is exactly one process.
+    Role,
+}
+
+impl PoolKind {
+    /// All of them.
+    const ALL: [Self; 3] = [Self::Pool, Self::OnDemand, Self::Role];
+
+    /// Returns the word for it: part of the list, and of what the command prints.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Pool => "pool",
+            Self::OnDemand => "on-demand",
+            Self::Role => "role",
+        }
+    }
+}
+
+/// The first line; what is added behind a pool does not change it.
+const FIRST: &str = "prefork pools 1";
+
+/// How the name of the list ends.
+const EXTENSION: &str = "pools";
+
+/// No list is longer, in bytes: what is, is none.
+pub const LONGEST_ROSTER: u64 = 4 << 20;
+
+impl Roster {
+    /// Returns where the list of the daemon with this pid file is: `/run/app.pools` beside `/run/app.pid`.
+    #[must_use]
+    pub fn beside(pid_file: &Path) -> PathBuf {
+        pid_file.with_extension(EXTENSION)
+    }
+
+    /// Returns whether a path is that of a list, by its name.
+    #[must_use]
+    pub fn is_path(path: &Path) -> bool {
+        path.extension().is_some_and(|extension| extension == EXTENSION)
+    }
+}
+
+/// Returns the path of a pool's file, where the daemon's is `path`: `/run/app.web.pid` beside `/run/app.pid`.
+#[must_use]
+pub fn file_of_pool(path: &Path, pool: &str) -> PathBuf {
+    let (stem, extension) = (path.file_stem().unwrap_or_default(), path.extension());
+    let mut name: OsString = stem.to_os_string();
+    name.push(".");
+    name.push(pool);
+    if let Some(extension) = extension {
+        name.push(".");
+        name.push(extension);
+    }
+    path.with_file_name(name)
+}
+
+/// Returns whether a text can be the name of a pool: 1 to 32 of `a` to `z`, `0` to `9`, `-` and `_`.
+#[must_use]
+pub fn is_pool_name(name: &str) -> bool {
+    (1..=32).contains(&name.len())
+        && name.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_'))
+}
+
+impl Display for Roster {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{FIRST}\n{}", one_line(&self.daemon))?;
+        for Listed { name, kind, addresses } in &self.pools {
+            write!(f, "{name}\t{}", kind.word())?;
+            for address in addresses {
+                write!(f, "\t{}", one_line(address))?;
+            }
+            writeln!(f)?;
+        }
+        Ok(())
+    }
+}
+
+/// That a file is no list of pools.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("no list of pools")]
+pub struct NoRoster;
+
+impl FromStr for Roster {
+    type Err = NoRoster;
+
+    /// Reads one. What is no pool in it is left out, as a later version may have other kinds; what has no end was cut short.
+    fn from_str(text: &str) -> Result<Self, NoRoster> {
+        let mut lines = text.strip_suffix('\n').ok_or(NoRoster)?.split('\n');
+        let (first, daemon) = (lines.next(), lines.next());
+        let daemon = daemon.filter(|_| first == Some(FIRST)).ok_or(NoRoster)?;
+        let pool = |line: &str| {
+            let mut fields = line.split('\t');
+            let (name, word) = (fields.next()?, fields.next()?);
+            let kind = PoolKind::ALL.into_iter().find(|kind| kind.word() == word)?;
+            let addresses = fields.map(|field| one_line(field).to_string()).collect();
+            is_pool_name(name).then(|| Listed { name: name.to_owned(), kind, addresses })
+        };
+        Ok(Self { daemon: one_line(daemon).to_string(), pools: lines.filter_map(pool).collect() })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn listed(name: &str, kind: PoolKind, addresses: &[&str]) -> Listed {
+        let addresses = addresses.iter().map(|&it| it.to_owned()).collect();
+        Listed { name: name.to_owned(), kind, addresses }
+    }
+
+    #[test]
+    fn a_list_is_read_as_it_was_written() {
+        let roster = Roster {
+            daemon: "app v2".to_owned(),
+            pools: vec![
+                listed("web", PoolKind::Pool, &["127.0.0.1:8000", "/run/a b.sock"]),
+                listed("reports", PoolKind::OnDemand, &[":80"]),
+                listed("scheduler", PoolKind::Role, &[]),
+            ],
+        };
+        let text = roster.to_string();
+        let expected = "prefork pools 1\napp v2\nweb\tpool\t127.0.0.1:8000\t/run/a b.sock\nreports\ton-demand\t:80\n\
+                        scheduler\trole\n";
+        assert_eq!(text, expected);
+        assert_eq!(text.parse(), Ok(roster));
+    }
+
+    #[test]
+    fn what_is_no_list_or_was_cut_short_is_none() {
+        for text in ["", "\n", "4711\n", "prefork pools 1\n", "prefork pools 2\napp\n"] {
+            assert_eq!(text.parse::<Roster>(), Err(NoRoster), "{text:?}");
+        }
+        assert_eq!("prefork pools 1\napp\nweb\tpo".parse::<Roster>(), Err(NoRoster));
+        let odd = "prefork pools 1\napp\nweb\tpool\n../x\tpool\nnew\tkind\nalone\n\n";
+        let roster: Roster = odd.parse().expect("it is one");
+        assert_eq!(roster.pools, [listed("web", PoolKind::Pool, &[])]);
+    }
+
+    #[test]
+    fn the_files_of_a_pool_are_beside_those_of_the_daemon() {
+        for (path, expected) in [
+            ("/run/app.pid", "/run/app.web.pid"),
+            ("/run/app", "/run/app.web"),
+            ("app.v2.pid", "app.v2.web.pid"),
+            ("/run/app.d/.hidden", "/run/app.d/.hidden.web"),
+        ] {
+            assert_eq!(file_of_pool(Path::new(path), "web"), Path::new(expected), "{path}");
+        }
+        assert_eq!(Roster::beside(Path::new("/run/app.pid")), Path::new("/run/app.pools"));
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_is_too_much(text in "(prefork pools 1\n)?[\\PC\t\n]{0,200}") {
+            if let Ok(roster) = text.parse::<Roster>() {
+                prop_assert_eq!(roster.to_string().parse::<Roster>(), Ok(roster));
+            }
+        }
+    }
+}

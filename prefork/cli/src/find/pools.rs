@@ -1,0 +1,174 @@
+//! The pools of a daemon that has several: which there are stands in a list beside its pid file, and which of them have a
+//! process the kernel shows, as the parent of each holds a pid file of its own.
+
+use std::{
+    fs::{self, File},
+    io::Read,
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
+};
+
+use prefork_core::{
+    one_line,
+    pools::{LONGEST_ROSTER, Listed, PoolKind, Roster, file_of_pool},
+};
+use prefork_daemonize::{self as daemonize, Holder, Pid};
+use rustix::fs::{Mode, OFlags};
+
+use super::{Found, board_of};
+use crate::look;
+
+/// A daemon of several pools, at one moment.
+#[derive(Debug)]
+pub(crate) struct Pooled {
+    /// What it is called.
+    pub(crate) name: String,
+    pub(crate) pid_file: PathBuf,
+    /// Its own process, if that lives.
+    pub(crate) pid: Option<Pid>,
+    pub(crate) pools: Vec<Member>,
+}
+
+/// One of its pools.
+#[derive(Debug)]
+pub(crate) struct Member {
+    pub(crate) name: String,
+    pub(crate) kind: PoolKind,
+    pub(crate) addresses: Vec<String>,
+    pub(crate) presence: Presence,
+    /// Its files.
+    pub(crate) found: Found,
+}
+
+/// Whether a pool has a process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Presence {
+    Awake(Pid),
+    /// None, as there is nothing to do.
+    Asleep,
+    /// None, although it should have one.
+    Down,
+}
+
+impl Presence {
+    /// Returns the word for it: part of the JSON.
+    pub(crate) const fn word(self) -> &'static str {
+        match self {
+            Self::Awake(_) => "awake",
+            Self::Asleep => "asleep",
+            Self::Down => "down",
+        }
+    }
+}
+
+impl Member {
+    /// Returns its parent, if it has one.
+    pub(crate) const fn pid(&self) -> Option<Pid> {
+        match self.presence {
+            Presence::Awake(pid) => Some(pid),
+            Presence::Asleep | Presence::Down => None,
+        }
+    }
+}
+
+impl Pooled {
+    /// Looks at the pools of a daemon.
+    pub(crate) fn look(pid_file: &Path, roster: Roster) -> Self {
+        let pid = holder(pid_file);
+        let pools = roster.pools.into_iter().map(|listed| member(pid_file, listed, pid.is_some()));
+        let pools = pools.collect();
+        Self { name: roster.daemon, pid_file: pid_file.to_owned(), pid, pools }
+    }
+
+    /// Takes one of its pools.
+    pub(crate) fn into_pool(self, name: &str) -> Option<Member> {
+        self.pools.into_iter().find(|pool| pool.name == name)
+    }
+}
+
+fn member(daemon: &Path, listed: Listed, is_running: bool) -> Member {
+    let Listed { name, kind, addresses } = listed;
+    let pid_file = file_of_pool(daemon, &name);
+    let presence = match (holder(&pid_file), kind) {
+        (Some(pid), _) => Presence::Awake(pid),
+        (None, PoolKind::OnDemand) if is_running => Presence::Asleep,
+        (None, PoolKind::Pool | PoolKind::OnDemand | PoolKind::Role) => Presence::Down,
+    };
+    let board = match presence {
+        Presence::Awake(pid) => board_of(pid.as_raw().unsigned_abs()),
+        Presence::Asleep | Presence::Down => None,
+    };
+    let found = Found { board, pid_file: Some(pid_file), roster: None };
+    Member { name, kind, addresses, presence, found }
+}
+
+fn holder(pid_file: &Path) -> Option<Pid> {
+    match daemonize::running(pid_file) {
+        Ok(Holder::Owner { pid }) => Some(pid),
+        Ok(Holder::Nobody | Holder::Unproven) | Err(_) => None,
+    }
+}
+
+/// Reads the list beside a pid file; `None` if that is of a daemon of one pool. It is believed if both files belong to the
+/// same user.
+pub(super) fn roster_beside(pid_file: &Path) -> Option<Roster> {
+    let path = Roster::beside(pid_file);
+    let owner = |path: &Path| fs::symlink_metadata(path).map(|found| found.uid()).ok();
+    let is_its = owner(&path).is_some() && owner(&path) == owner(pid_file);
+    is_its.then(|| read(&path)).flatten()
+}
+
+fn read(path: &Path) -> Option<Roster> {
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
+    let file = File::from(rustix::fs::open(path, flags, Mode::empty()).ok()?);
+    file.metadata().ok().filter(fs::Metadata::is_file)?;
+    let mut text = String::new();
+    file.take(LONGEST_ROSTER).read_to_string(&mut text).ok()?;
+    text.parse().ok()
+}
+
+/// Returns the pid file beside a list, or beside where one would be: whatever its ending is, it is the only such file there
+/// that leads to the list.
+pub(super) fn pid_file_beside(path: &Path) -> Option<PathBuf> {
+    let list = Roster::beside(path);
+    let roster = read(&list)?;
+    let stem = list.file_stem()?;
+    let is_of_pool = |path: &Path| {
+        let extension = path.extension().unwrap_or_default();
+        roster.pools.iter().any(|pool| extension == pool.name.as_str())
+    };
+    let is_it = |path: &PathBuf| {
+        path.file_stem() == Some(stem)
+            && *path != list
+            && !is_of_pool(path)
+            && look::beginning(path)
+                .is_ok_and(|bytes| !bytes.trim_ascii().is_empty() && look::is_pid(&bytes))
+    };
+    let entries = fs::read_dir(list.parent()?).ok()?;
+    let mut found: Vec<_> =
+        entries.filter_map(|entry| Some(entry.ok()?.path())).filter(is_it).collect();
+    found.sort();
+    found.into_iter().next()
+}
+
+/// Finds the daemon of the pool with this pid file: that of `/run/app.web.pid`, or `/run/app.web`, beside `/run/app.pools`.
+pub(super) fn daemon_of(pool: &Path) -> Option<Pooled> {
+    let (stem, extension) = (pool.file_stem()?, pool.extension()?.to_str()?);
+    let with_extension = stem.to_str()?.rsplit_once('.');
+    let with_extension = with_extension.map(|(daemon, _)| format!("{daemon}.{extension}"));
+    let names = [with_extension.map(Into::into), Some(stem.to_owned())];
+    let daemons = names.into_iter().flatten().filter_map(|name| {
+        let pid_file = pool.with_file_name(name);
+        Some(Pooled::look(&pid_file, roster_beside(&pid_file)?))
+    });
+    let is_its = |daemon: &Pooled| {
+        daemon.pools.iter().any(|member| member.found.pid_file.as_deref() == Some(pool))
+    };
+    let mut daemons = daemons.filter(is_its);
+    daemons.next()
+}
+
+/// Names a pool for a message: `app/web`.
+pub(crate) fn full_name(daemon: &str, pool: &str) -> String {
+    format!("{}/{}", one_line(daemon), one_line(pool))
+}

@@ -1,0 +1,99 @@
+//! The list of pools beside the pid file, by which the command finds them: `prefork_core::pools::Roster` as a file.
+
+use std::{
+    fs::{self, File},
+    io::{self, Write},
+    path::{Path, PathBuf},
+};
+
+use prefork_core::{
+    one_line,
+    pools::{Listed, Roster},
+};
+use rustix::{
+    fs::{Mode, OFlags},
+    process::{Pid, getpid},
+};
+
+use super::check::Seated;
+use crate::{RunError, args::check::Settings};
+
+/// It, removed when it is dropped by the process that has made it.
+#[derive(Debug)]
+pub(super) struct RosterFile {
+    path: PathBuf,
+    maker: Pid,
+}
+
+impl RosterFile {
+    /// Writes the list of a daemon with a pid file; one without is found by nobody anyway.
+    pub(super) fn of_daemon(
+        settings: &Settings,
+        members: &[Seated],
+    ) -> Result<Option<Self>, RunError> {
+        let Some(pid_path) = settings.pid_path.as_deref() else { return Ok(None) };
+        let path = Roster::beside(pid_path);
+        let pools = members.iter().map(|member| Listed {
+            name: member.name.clone(),
+            kind: member.kind,
+            addresses: member.addresses.clone(),
+        });
+        let roster = Roster { daemon: settings.name.clone(), pools: pools.collect() };
+        let written = write(&path, &roster.to_string());
+        written.map_err(|error| {
+            let problem = format!("{}: {error}", one_line(&path));
+            RunError::system("write the list of pools")(io::Error::new(error.kind(), problem))
+        })?;
+        Ok(Some(Self { path, maker: getpid() }))
+    }
+}
+
+impl Drop for RosterFile {
+    fn drop(&mut self) {
+        if self.maker == getpid() {
+            // What stays there says nothing about a daemon that is gone.
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}
+
+/// Puts a file of this text at a path, whole or not at all. Whoever holds the pid file beside it is the only one to write it.
+fn write(path: &Path, text: &str) -> io::Result<()> {
+    let mut draft = path.to_owned().into_os_string();
+    draft.push(".new");
+    let draft = PathBuf::from(draft);
+    // One that a killed daemon has left.
+    let _ = fs::remove_file(&draft);
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let mode = Mode::from_raw_mode(0o644);
+    let mut file = File::from(rustix::fs::open(&draft, flags, mode)?);
+    let written = rustix::fs::fchmod(&file, mode).map_err(io::Error::from);
+    let written = written.and_then(|()| file.write_all(text.as_bytes()));
+    let written = written.and_then(|()| fs::rename(&draft, path));
+    written.inspect_err(|_| drop(fs::remove_file(&draft)))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::{MetadataExt, symlink};
+
+    use super::*;
+
+    #[test]
+    fn a_list_is_readable_by_all_and_follows_no_link() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("app.pools");
+        let victim = directory.path().join("victim");
+        fs::write(&victim, "kept").expect("a file");
+        symlink(&victim, &path).expect("a link");
+        symlink(&victim, directory.path().join("app.pools.new")).expect("a link");
+        write(&path, "text\n").expect("written");
+        assert_eq!(fs::read_to_string(&path).expect("readable"), "text\n");
+        assert_eq!(fs::read_to_string(&victim).expect("readable"), "kept");
+        let found = fs::symlink_metadata(&path).expect("there");
+        assert!(found.is_file() && found.mode() & 0o777 == 0o644, "{:o}", found.mode());
+        assert!(!directory.path().join("app.pools.new").exists());
+        drop(RosterFile { path: path.clone(), maker: getpid() });
+        assert!(!path.exists());
+    }
+}
