@@ -13,7 +13,7 @@ use crate::{daemon::Wait, exit::Exit, run::RunArgs};
 /// A DAEMON is named by its board, the file that it was given as `scoreboard_path`; by its pid file, given as `pid_path`; by
 /// its name, if it is found in /run, in $XDG_RUNTIME_DIR or among the files that processes hold; or not at all, where only
 /// one is found. The process to signal is the one that holds the pid file, as the kernel reports it, and never a number read
-/// from a file.
+/// from a file. One of several pools is named as app/web, or web where no other is called so.
 #[derive(Debug, Parser)]
 #[command(name = "prefork", version, after_help = Exit::HELP, arg_required_else_help = true)]
 pub(crate) struct Cli {
@@ -113,6 +113,17 @@ pub(crate) enum Command {
         daemon: Handle,
         #[command(flatten)]
         wait: WaitArgs,
+    },
+    /// Give a daemon, or one of its pools, another number of children at rest (SIGTTIN, SIGTTOU)
+    ///
+    /// So many there are while there is little to do, 1 to max_children. That stays until the next start, or until a reload
+    /// reads another number from its settings.
+    Scale {
+        /// Board, pid file or name of the daemon; app/web for one of several pools
+        #[arg(value_hint = ValueHint::FilePath)]
+        daemon: OsString,
+        /// How many children
+        children: u32,
     },
     /// Send the daemon a signal
     Signal {

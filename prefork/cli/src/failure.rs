@@ -58,6 +58,10 @@ pub(crate) enum Failure {
         one_line(daemon)
     )]
     SeveralPools { daemon: String },
+    #[error("no pool of {} has a process and a board now", one_line(daemon))]
+    NoPoolAwake { daemon: String },
+    #[error("pool {} has no process now", one_line(pool))]
+    PoolHasNoProcess { pool: String },
     #[error("{summary}")]
     LeftBehind { summary: String },
     #[error("not running: no daemon holds pid file {}", one_line(path))]
@@ -105,6 +109,16 @@ pub(crate) enum Failure {
          instead"
     )]
     Childless { pid: Pid },
+    #[error("pool {pool}")]
+    OfPool { pool: String, source: Box<Failure> },
+    #[error(
+        "process {pid} cannot have {children} children at rest: 1 to {most}, its max_children; nothing was sent"
+    )]
+    NoSuchSize { children: u32, most: u32, pid: Pid },
+    #[error(
+        "process {pid} has {children} children at rest after {waited:?}, and not {wanted}; see its error log"
+    )]
+    NotResized { pid: Pid, children: u32, wanted: u32, waited: Duration },
     #[error("process {pid} has not opened all its logs again{reason}")]
     LogsStay { pid: Pid, reason: String },
     #[error("children still write to old logs after {waited:?}; {why}")]
@@ -152,15 +166,21 @@ impl Failure {
             | Self::AllEnded { .. }
             | Self::Ended { .. }
             | Self::LeftBehind { .. }
+            | Self::NoPoolAwake { .. }
+            | Self::PoolHasNoProcess { .. }
             | Self::NoneFound { .. }
             | Self::NoSuchDaemon { .. } => Exit::NotRunning,
-            Self::NotReplaced { .. } | Self::NotReopened { .. } => Exit::TimedOut,
+            Self::OfPool { source, .. } => source.exit(),
+            Self::NotReplaced { .. } | Self::NotReopened { .. } | Self::NotResized { .. } => {
+                Exit::TimedOut
+            }
             Self::Killed { .. } => Exit::Killed,
             Self::SettingsRefused { .. } => Exit::WrongSettings,
             Self::Unproven { .. } => Exit::Unproven,
             Self::SeveralFound { .. }
             | Self::SeveralPools { .. }
             | Self::NoTerminal
+            | Self::NoSuchSize { .. }
             | Self::DumbTerminal
             | Self::NoSuchCommand { .. } => Exit::Usage,
             Self::Daemon(error) => of_daemon(error),

@@ -64,8 +64,8 @@ fn perform(command: Command, voice: Voice) -> Result<Exit, Failure> {
             if let Some(daemon) = found.pooled() {
                 return pools::status(&daemon, json, slots);
             }
-            if let Some((daemon, pool)) = found.sleeping_pool() {
-                return pools::status_of_one(&daemon, &pool, json, slots);
+            if let Some(daemon) = found.sleeping_pool() {
+                return pools::status_of_one(&daemon, json, slots);
             }
             let view = read(&found.into_board()?)?;
             output::print(&match json {
@@ -74,7 +74,7 @@ fn perform(command: Command, voice: Voice) -> Result<Exit, Failure> {
             })?;
             Ok(look::exit(&view))
         }
-        Command::Top { daemon, interval } => top::run(&board(&daemon)?, interval),
+        Command::Top { daemon, interval } => top::run(find(&daemon)?, interval),
         Command::Metrics { daemon, openmetrics } => {
             let format = if openmetrics { Format::OpenMetrics } else { Format::Classic };
             let found = find(&daemon)?;
@@ -95,6 +95,9 @@ fn perform(command: Command, voice: Voice) -> Result<Exit, Failure> {
         Command::Reload { daemon, wait } => daemon::reload(find(&daemon)?, wait.into(), voice),
         Command::Upgrade { daemon, wait } => daemon::upgrade(find(&daemon)?, wait.into(), voice),
         Command::Reopen { daemon, wait } => daemon::reopen(find(&daemon)?, wait.into(), voice),
+        Command::Scale { daemon, children } => {
+            daemon::scale(find::find(Some(&daemon))?, children, voice)
+        }
         Command::Signal { signal, daemon } => daemon::signal(&pid_file(&daemon)?, signal, voice),
         Command::Completions { shell } => output::print(&pages::completions(shell)),
         Command::Man { install: Some(directory), .. } => pages::install(&directory, voice),
@@ -104,10 +107,6 @@ fn perform(command: Command, voice: Voice) -> Result<Exit, Failure> {
 
 fn find(daemon: &Handle) -> Result<Found, Failure> {
     find::find(daemon.daemon.as_deref())
-}
-
-fn board(daemon: &Handle) -> Result<PathBuf, Failure> {
-    find(daemon)?.into_board()
 }
 
 fn pid_file(daemon: &Handle) -> Result<PathBuf, Failure> {

@@ -69,14 +69,8 @@ pub(crate) fn metrics(daemon: &Pooled, format: Format) -> Result<Exit, Failure> 
 }
 
 /// Prints one pool that has no board now: it sleeps, say.
-pub(crate) fn status_of_one(
-    daemon: &Pooled,
-    name: &str,
-    json: bool,
-    slots: Slots,
-) -> Result<Exit, Failure> {
-    let mut view = view(daemon);
-    view.pools.retain(|pool| pool.name == name);
+pub(crate) fn status_of_one(daemon: &Pooled, json: bool, slots: Slots) -> Result<Exit, Failure> {
+    let view = view(daemon);
     output::print(&match json {
         true => pretty(&ShownPools::new(&view, slots)),
         false => overview(&view),

@@ -2,7 +2,9 @@
 
 use std::net::SocketAddr;
 
-use prefork_tests::{Daemon, Load, PATIENCE, Scene, children, get, kill, scene, wait_until};
+use prefork_tests::{
+    Daemon, End, Load, PATIENCE, Scene, Terminal, children, get, kill, scene, wait_until,
+};
 use rustix::process::Signal;
 use serde_json::Value;
 
@@ -96,7 +98,7 @@ fn one_pool_is_shown_by_its_name() {
     let daemon = daemon(&scene);
     let in_scene = |words: &str, status: i32| {
         let finished = command(&scene, words).variable("PREFORK_PATH", scene.path("")).finish();
-        assert_eq!(finished.end, prefork_tests::End::Exited(status), "{words}: {finished:?}");
+        assert_eq!(finished.end, End::Exited(status), "{words}: {finished:?}");
         finished
     };
     for name in ["web", "pools/web"] {
@@ -108,7 +110,9 @@ fn one_pool_is_shown_by_its_name() {
         assert!(!text.contains("cron"), "{text}");
     }
     let text = in_scene("status reports", 0).stdout;
-    assert!(text.contains("asleep") && !text.contains("web"), "{text}");
+    assert!(text.contains("reports  on-demand  asleep") && !text.contains("web"), "{text}");
+    let text = in_scene("status --json pools/reports", 0).stdout;
+    assert!(text.contains("\"presence\": \"asleep\"") && !text.contains("cron"), "{text}");
     let refused = in_scene("status pools/mail", 3);
     refused.assert_refused("pools/mail is no file here, and no daemon is found that is called so");
     let refused = in_scene("status mail", 3);
@@ -142,10 +146,10 @@ fn the_list_has_a_daemon_with_its_pools_below() {
 fn a_killed_daemon_of_several_pools_is_not_shown_as_running() {
     let scene = scene!();
     let daemon = daemon(&scene);
-    let stopped = command(&scene, "status @pid");
     assert!(kill(daemon.pid(), Signal::STOP));
-    let text = stopped.finish().stdout;
-    assert!(text.starts_with("STOPPED: pools"), "{text}");
+    wait_until(PATIENCE, "it is shown as stopped", || {
+        run(&scene, "status @pid", 0).stdout.starts_with("STOPPED: pools, pid ")
+    });
     assert!(kill(daemon.pid(), Signal::KILL));
     scene.wait_until_deserted(PATIENCE);
     let gone = expected([
@@ -177,5 +181,154 @@ fn metrics_of_all_pools_are_on_one_page() {
     assert_eq!(page.matches("# TYPE prefork_children gauge").count(), 1, "{page}");
     let page = run(&scene, "metrics --openmetrics @pid", 0).stdout;
     assert!(page.ends_with("# EOF\n") && page.matches("# EOF").count() == 1, "{page}");
+    daemon.stop_in_order();
+}
+
+/// The number in `generation N` of each pool of a daemon, by what the command reports.
+fn generations(text: &str) -> Vec<&str> {
+    text.lines()
+        .filter_map(|line| line.split_once("of generation "))
+        .map(|(_, rest)| rest)
+        .collect()
+}
+
+/// A reload of the whole is over when all pools that have a process have replaced their children; one that sleeps stays asleep.
+#[test]
+fn a_reload_waits_for_all_pools_that_have_a_process() {
+    let scene = scene!();
+    let daemon = daemon(&scene);
+    let [web, _] = addresses(&scene);
+    let parents = ["web", "cron"].map(|pool| parent(&scene, pool).expect("it has one"));
+    let before: Vec<_> = parents.iter().flat_map(|pid| children(*pid)).collect();
+    let load = Load::start(4, web, "/sleep/5");
+    let reloaded = run(&scene, "reload -v --wait @pid", 0).stdout;
+    let tally = load.stop();
+    assert!(tally.answered > 0 && tally.failures.is_empty(), "{tally:?}");
+    assert_eq!(generations(&reloaded).len(), 2, "{reloaded}");
+    assert!(reloaded.starts_with("pool pools/web has replaced its children: "), "{reloaded}");
+    assert!(reloaded.contains("pool pools/cron has replaced its children: "), "{reloaded}");
+    for (pid, pool) in parents.iter().zip(["web", "cron"]) {
+        assert_eq!(parent(&scene, pool), Some(*pid), "it is the same parent");
+    }
+    wait_until(PATIENCE, "all children are new", || {
+        let now: Vec<_> = parents.iter().flat_map(|pid| children(*pid)).collect();
+        !before.iter().any(|old| now.iter().any(|it| it.pid == old.pid))
+    });
+    assert_eq!(parent(&scene, "reports"), None, "nobody has woken it");
+    let asked = run(&scene, "reload -v @pid", 0).stdout;
+    let line = format!("asked process {} to replace its children, in 2 pools\n", daemon.pid());
+    assert_eq!(asked, line);
+    daemon.stop_in_order();
+}
+
+/// A reload of one pool leaves the others alone.
+#[test]
+fn one_pool_is_reloaded_and_the_others_are_not() {
+    let scene = scene!();
+    let daemon = daemon(&scene);
+    let cron = parent(&scene, "cron").expect("it has one");
+    let before: Vec<_> = children(cron).iter().map(|child| child.pid).collect();
+    let words = "reload -v --wait pools/web";
+    let reloaded = command(&scene, words).variable("PREFORK_PATH", scene.path("")).finish();
+    assert!(reloaded.end.is_success(), "{reloaded:?}");
+    let web = parent(&scene, "web").expect("it has one");
+    let line = format!("process {web} has replaced its children: 2 children of generation ");
+    assert!(reloaded.stdout.starts_with(&line), "{reloaded:?}");
+    let after: Vec<_> = children(cron).iter().map(|child| child.pid).collect();
+    assert_eq!(before, after);
+    daemon.stop_in_order();
+}
+
+/// After a rotation, all write to the new logs.
+#[test]
+fn reopened_logs_are_those_of_all_pools() {
+    let scene = scene!();
+    let daemon = daemon(&scene);
+    std::fs::rename(scene.path("error.log"), scene.path("error.log.1")).expect("rotated");
+    let reopened = run(&scene, "reopen -v --wait @pid", 0).stdout;
+    assert!(reopened.contains("pool pools/web has opened its logs again"), "{reopened}");
+    assert!(reopened.contains("pool pools/cron has opened its logs again"), "{reopened}");
+    let old = scene.read("error.log.1");
+    daemon.stop_in_order();
+    assert_eq!(scene.read("error.log.1"), old, "nobody writes there any more");
+    assert!(scene.logged("pools/web[") > 0 && scene.logged("stopped, ") > 0);
+}
+
+/// A stop of the whole ends it; a stop of one pool has that started again.
+#[test]
+fn a_stop_is_of_the_daemon_or_of_one_pool() {
+    let scene = scene!();
+    let daemon = daemon(&scene);
+    let web = parent(&scene, "web").expect("it has one");
+    let words = "stop -v pools/web";
+    let stopped = command(&scene, words).variable("PREFORK_PATH", scene.path("")).finish();
+    let line = format!(
+        "stopped process {web}; process {} starts pools/web again: a pool ends with its daemon alone\n",
+        daemon.pid()
+    );
+    assert_eq!(stopped.stdout, line, "{stopped:?}");
+    wait_until(PATIENCE, "it is started again", || {
+        parent(&scene, "web").is_some_and(|pid| pid != web)
+    });
+    get(scene.address(), "/").expect("it serves");
+    let stopped = run(&scene, "stop -v @pid", 0).stdout;
+    assert_eq!(stopped, format!("stopped process {}\n", daemon.pid()));
+    scene.wait_until_deserted(PATIENCE);
+}
+
+/// So many children at rest, one signal after the other, and no more than there may be.
+#[test]
+fn a_pool_is_scaled_within_what_it_may_have() {
+    let scene = scene!();
+    let daemon = daemon(&scene);
+    let in_scene =
+        |words: &str| command(&scene, words).variable("PREFORK_PATH", scene.path("")).finish();
+    let web = parent(&scene, "web").expect("it has one");
+    for (size, text) in [("4", "4 children at rest; it had 2"), ("1", "1 child at rest; it had 4")]
+    {
+        let scaled = in_scene(&format!("scale -v pools/web {size}"));
+        assert_eq!(scaled.stdout, format!("process {web} has {text}\n"), "{scaled:?}");
+    }
+    // It shrinks when it has had little to do for a while, but grows at once.
+    assert!(in_scene("scale web 3").end.is_success());
+    wait_until(PATIENCE, "there are so many", || children(web).len() >= 3);
+    for size in ["5", "0"] {
+        let refused = in_scene(&format!("scale web {size}"));
+        refused.assert_refused(&format!(
+            "cannot have {size} children at rest: 1 to 4, its max_children"
+        ));
+    }
+    in_scene("scale cron 2").assert_refused("1 to 1, its max_children");
+    in_scene("scale reports 2").assert_refused("not running");
+    run(&scene, "scale @pid 2", 2)
+        .assert_refused("pools is a daemon of several pools; name one of them");
+    daemon.stop_in_order();
+}
+
+/// All pools in one line, the children of one of them below, and the next one by a key.
+#[test]
+fn top_shows_all_pools_and_the_children_of_one() {
+    let scene = scene!();
+    let daemon = daemon(&scene);
+    let terminal = Terminal::new(80, 24);
+    let top = command(&scene, "top -i 0.1 @pid").variable("TERM", "xterm").on(&terminal).start();
+    terminal.wait_for(PATIENCE, "[web 2 of 4, 0 busy]   reports asleep    cron 1 of 1, 0 busy");
+    terminal.wait_for(PATIENCE, "pools/web, pid ");
+    terminal.press("\t");
+    terminal.wait_for(PATIENCE, "reports asleep   [cron 1 of 1, 0 busy]");
+    terminal.wait_for(PATIENCE, "pools/cron, pid ");
+    // It wakes, and can be gone to.
+    get(addresses(&scene)[1], "/").expect("it wakes");
+    terminal.wait_for(PATIENCE, "reports 1 of 2, 0 busy");
+    terminal.press("\x1b[Z");
+    terminal.wait_for(PATIENCE, "[reports 1 of 2, 0 busy]");
+    terminal.press("\t\t");
+    terminal.wait_for(PATIENCE, "[web 2 of 4, 0 busy]");
+    terminal.press("q");
+    wait_until(PATIENCE, "it ends", || {
+        let _ = terminal.text();
+        top.end().is_some()
+    });
+    assert_eq!(top.finish().end, End::Exited(0));
     daemon.stop_in_order();
 }

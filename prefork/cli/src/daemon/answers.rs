@@ -20,6 +20,8 @@ fn number(signal: Signal) -> io::Result<i32> {
         Signal::Hup => Ok(Number::HUP.as_raw()),
         Signal::Usr1 => Ok(Number::USR1.as_raw()),
         Signal::Usr2 => Ok(Number::USR2.as_raw()),
+        Signal::Ttin => Ok(Number::TTIN.as_raw()),
+        Signal::Ttou => Ok(Number::TTOU.as_raw()),
         _ => Err(io::Error::other("no signal that asks for something")),
     }
 }

@@ -3,7 +3,9 @@
 mod answers;
 mod descent;
 mod lateness;
+mod pools;
 mod rollout;
+mod scale;
 
 use std::{
     fs,
@@ -23,6 +25,7 @@ use crate::{
 };
 use descent::Descent;
 use rollout::{Goal, Rollout};
+pub(crate) use scale::scale;
 
 /// Whether to wait until all children have done what is asked for.
 #[derive(Debug)]
@@ -55,9 +58,13 @@ pub(crate) fn running(path: &Path) -> Result<Exit, Failure> {
 /// Stops the daemon; done exactly when it is gone.
 pub(crate) fn stop(found: Found, patience: PatienceArgs, voice: Voice) -> Result<Exit, Failure> {
     let board = found.board.clone();
+    let (pooled, one) = (found.pooled(), found.one_of_several());
     let path = &found.into_pid_file()?;
     let options = match patience.hurries() {
-        false if is_stopping(path, board.as_deref()) => {
+        false
+            if is_stopping(path, board.as_deref())
+                || pooled.as_ref().is_some_and(pools::are_stopping) =>
+        {
             voice.report("it stops already; waiting for that\n")?;
             StopOptions::from(patience).asked_before()
         }
@@ -66,7 +73,10 @@ pub(crate) fn stop(found: Found, patience: PatienceArgs, voice: Voice) -> Result
     let stopped = daemonize::stop(path, &options);
     match stopped.map_err(|error| explain(path, Failure::Daemon(error)))? {
         Stopped::NotRunning => Err(not_running(path)),
-        Stopped::Terminated { pid } => voice.report(&format!("stopped process {pid}\n")),
+        Stopped::Terminated { pid } => {
+            let then = one.map(|(daemon, pool)| pools::after_stop(&daemon, &pool));
+            voice.report(&format!("stopped process {pid}{}\n", then.unwrap_or_default()))
+        }
         Stopped::Killed { pid } => Err(Failure::Killed { pid }),
     }
 }
@@ -138,6 +148,9 @@ pub(crate) fn signal(
 
 /// Sends a signal that would end a daemon that does not answer to it, if it does.
 fn ask(found: Found, request: &Request, wait: Wait, voice: Voice) -> Result<Exit, Failure> {
+    if let Some(daemon) = found.pooled() {
+        return pools::ask(&daemon, request, &wait, voice);
+    }
     let board = found.board.clone();
     let path = &found.into_pid_file()?;
     let pid = find(path)?;

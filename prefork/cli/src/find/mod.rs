@@ -39,15 +39,23 @@ impl Found {
         Some(Pooled::look(self.pid_file.as_deref()?, self.roster.clone()?))
     }
 
-    /// Returns the daemon of a pool that has no board, and the name of the pool.
-    pub(crate) fn sleeping_pool(&self) -> Option<(Pooled, String)> {
-        let Self { board, pid_file: Some(pid_file), roster: None } = self else { return None };
+    /// Returns the daemon of a pool that has no board, with that pool alone.
+    pub(crate) fn sleeping_pool(&self) -> Option<Pooled> {
+        let Self { board, pid_file: Some(pid_file), .. } = self else { return None };
         let is_boardless =
             board.as_ref().is_none_or(|board| board == pid_file && is_missing(board));
-        let daemon = pools::daemon_of(pid_file).filter(|_| is_boardless)?;
-        let is_it = |pool: &&Member| pool.found.pid_file.as_ref() == Some(pid_file);
-        let name = daemon.pools.iter().find(is_it)?.name.clone();
-        Some((daemon, name))
+        let (daemon, pool) = self.one_of_several().filter(|_| is_boardless)?;
+        Some(Pooled { pools: vec![pool], ..daemon })
+    }
+
+    /// Returns the daemon of which this is one of several pools, and that pool.
+    pub(crate) fn one_of_several(&self) -> Option<(Pooled, Member)> {
+        let Self { pid_file: Some(pid_file), roster: None, .. } = self else { return None };
+        let mut daemon = pools::daemon_of(pid_file)?;
+        let is_it = |pool: &Member| pool.found.pid_file.as_ref() == Some(pid_file);
+        let place = daemon.pools.iter().position(is_it)?;
+        let pool = daemon.pools.swap_remove(place);
+        Some((daemon, pool))
     }
 
     fn name(&self) -> Option<String> {

@@ -10,6 +10,7 @@ use super::{
     history::{History, Sample},
     kill::{OFFERED, Target},
     sort::Sort,
+    watched::{Step, Tab},
 };
 use prefork_view::{Row, View};
 
@@ -22,6 +23,8 @@ pub(super) enum Verdict {
     Stay,
     Quit,
     Suspend,
+    /// Another pool is to be shown.
+    Pool(Step),
     /// A child is to be sent the signal of this name.
     Send(Target, (&'static str, Signal)),
 }
@@ -51,6 +54,8 @@ pub(super) struct Shown<'a> {
 pub(super) struct App {
     interval: Duration,
     view: View,
+    /// All pools, of a daemon that has several.
+    tabs: Vec<Tab>,
     /// Why there is no newer view.
     trouble: Option<String>,
     /// For how many looks there has been none.
@@ -79,6 +84,7 @@ impl App {
         Self {
             interval,
             view,
+            tabs: Vec::new(),
             trouble,
             lost_for: 0,
             news: None,
@@ -92,6 +98,18 @@ impl App {
             place: 0,
             chosen: None,
         }
+    }
+
+    /// Takes in how all pools are.
+    pub(super) fn take_tabs(&mut self, tabs: Vec<Tab>) {
+        self.tabs = tabs;
+    }
+
+    /// Goes on with another pool; how they are shown stays as it was chosen.
+    pub(super) fn go_to(&mut self, view: View, tabs: Vec<Tab>) {
+        let Self { sort, filter, paused, .. } = self;
+        let (sort, filter, paused) = (*sort, std::mem::take(filter), *paused);
+        *self = Self { sort, filter, paused, tabs, ..Self::new(self.interval, view) };
     }
 
     /// Takes in what the next look found: a board, or why there is none.
@@ -159,6 +177,8 @@ impl App {
                     self.mode = Mode::Ask(target);
                 }
             }
+            KeyCode::Tab if !self.tabs.is_empty() => return Verdict::Pool(Step::Next),
+            KeyCode::BackTab if !self.tabs.is_empty() => return Verdict::Pool(Step::Previous),
             KeyCode::Down => self.choose(self.place.saturating_add(1)),
             KeyCode::Up => self.choose(self.place.saturating_sub(1)),
             KeyCode::PageDown => self.choose(self.place.saturating_add(10)),
@@ -216,6 +236,10 @@ impl App {
     /// Shows for a while what has come of something that was asked for.
     pub(super) fn report(&mut self, text: String) {
         self.news = Some((text, NEWS));
+    }
+
+    pub(super) fn tabs(&self) -> &[Tab] {
+        &self.tabs
     }
 
     pub(super) fn filter(&self) -> &Filter {

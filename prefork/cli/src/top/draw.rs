@@ -21,6 +21,7 @@ use super::{
     kill::{OFFERED, Target},
     palette::Palette,
     sort::{Key, OWN},
+    watched::Tab,
 };
 use prefork_view::{Row, View, duration};
 
@@ -36,8 +37,9 @@ const SHORTEST_PATH: usize = 12;
 /// Draws everything.
 pub(super) fn draw(frame: &mut Frame<'_>, app: &mut App, palette: &Palette) {
     let tall = frame.area().height >= TALL;
-    let [title, summary, pool, busy, table, footer] = Layout::vertical([
+    let [title, pools, summary, pool, busy, table, footer] = Layout::vertical([
         Constraint::Length(1),
+        Constraint::Length(if app.tabs().is_empty() { 0 } else { 1 }),
         Constraint::Length(1),
         Constraint::Length(if tall { 2 } else { 0 }),
         Constraint::Length(if tall { 2 } else { 0 }),
@@ -46,6 +48,7 @@ pub(super) fn draw(frame: &mut Frame<'_>, app: &mut App, palette: &Palette) {
     ])
     .areas(frame.area());
     draw_title(frame, title, app, palette);
+    draw_pools(frame, pools, app, palette);
     draw_summary(frame, summary, app, palette);
     if tall {
         let tally = app.view().tally;
@@ -87,6 +90,24 @@ fn draw_title(frame: &mut Frame<'_>, area: Rect, app: &App, palette: &Palette) {
     let room = usize::from(area.width).saturating_sub(daemon.width() + paused.width() + 3);
     let path = if room < SHORTEST_PATH { String::new() } else { tail(&view.path, room) };
     sides(frame, area, daemon, [format!("{paused}{path} "), paused.into()], palette.bar());
+}
+
+/// All pools in one line, that which is shown marked; it begins where that can be seen.
+fn draw_pools(frame: &mut Frame<'_>, area: Rect, app: &App, palette: &Palette) {
+    let width = |tab: &Tab| tab.words.width() + 4;
+    let tabs = app.tabs();
+    let chosen = tabs.iter().position(|tab| tab.is_chosen).unwrap_or(0);
+    let mut first = 0;
+    while first < chosen
+        && tabs[first..=chosen].iter().map(width).sum::<usize>() > usize::from(area.width)
+    {
+        first += 1;
+    }
+    let spans = tabs[first..].iter().map(|tab| match tab.is_chosen {
+        true => Span::styled(format!(" [{}] ", tab.words), palette.bar()),
+        false => Span::raw(format!("  {}  ", tab.words)),
+    });
+    frame.render_widget(Paragraph::new(Line::from_iter(spans)), area);
 }
 
 fn draw_summary(frame: &mut Frame<'_>, area: Rect, app: &App, palette: &Palette) {

@@ -5,13 +5,14 @@ use prefork_view::View;
 use super::sort::{Key, OWN};
 
 /// One for each line.
-const KEYS: [(&str, &str); 9] = [
+const KEYS: [(&str, &str); 10] = [
     ("q  Esc", "quit; Esc ends a filter first"),
     ("space", "pause, go on"),
     ("/", "show those with this text in any column or as a pid"),
     ("i", "hide those that are idle, show them again"),
     ("k", "send the chosen child a signal, which is asked for"),
     ("\u{2191} \u{2193}", "choose a child; also Page Up, Page Down, Home, End"),
+    ("Tab", "go to the next pool, where there are several; back: Shift-Tab"),
     ("r", "reverse the order"),
     ("Ctrl-Z", "suspend"),
     ("?", "this"),

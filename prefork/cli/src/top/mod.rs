@@ -11,11 +11,11 @@ mod kill;
 mod palette;
 mod screen;
 mod sort;
+mod watched;
 
 use std::{
     env,
     io::{self, IsTerminal},
-    path::Path,
     sync::mpsc::{self, Receiver, Sender},
     thread,
     time::{Duration, Instant},
@@ -29,11 +29,12 @@ use signal_hook::{
     low_level::emulate_default_handler,
 };
 
-use crate::{exit::Exit, failure::Failure, look::read};
+use crate::{exit::Exit, failure::Failure, find::Found};
 use app::{App, Verdict};
 use keys::Keys;
 use palette::Palette;
 use screen::Screen;
+use watched::Watched;
 
 /// What the view waits for besides the next look.
 #[derive(Debug)]
@@ -50,8 +51,8 @@ enum End {
     Signal(i32),
 }
 
-/// Shows the board at `path` until asked to quit.
-pub(crate) fn run(path: &Path, interval: Duration) -> Result<Exit, Failure> {
+/// Shows the board of a daemon, or those of its pools, until asked to quit.
+pub(crate) fn run(found: Found, interval: Duration) -> Result<Exit, Failure> {
     if !io::stdout().is_terminal() {
         return Err(Failure::NoTerminal);
     }
@@ -59,14 +60,17 @@ pub(crate) fn run(path: &Path, interval: Duration) -> Result<Exit, Failure> {
         return Err(Failure::DumbTerminal);
     }
     // A wrong path is said at once; one that vanishes later is waited for.
-    let view = read(path)?;
+    let mut watched = Watched::new(found)?;
+    let (view, tabs) = watched.look();
+    let view = view?;
     let terminal = |source| Failure::Terminal { source };
     let (sender, receiver) = mpsc::channel();
     watch_signals(sender.clone()).map_err(terminal)?;
     let mut screen = Screen::enter().map_err(terminal)?;
     watch_keys(sender).map_err(terminal)?;
-    let app = App::new(interval, view);
-    let end = show(path, app, &mut screen, &receiver);
+    let mut app = App::new(interval, view);
+    app.take_tabs(tabs);
+    let end = show(watched, app, &mut screen, &receiver);
     drop(screen);
     match end.map_err(terminal)? {
         End::Quit => Ok(Exit::Done),
@@ -78,7 +82,7 @@ pub(crate) fn run(path: &Path, interval: Duration) -> Result<Exit, Failure> {
 }
 
 fn show(
-    path: &Path,
+    mut watched: Watched,
     mut app: App,
     screen: &mut Screen,
     happenings: &Receiver<Happening>,
@@ -99,8 +103,15 @@ fn show(
                     Verdict::Stay => {}
                     Verdict::Quit => return Ok(End::Quit),
                     Verdict::Suspend => screen.suspend()?,
+                    Verdict::Pool(step) => {
+                        if watched.step(step)
+                            && let (Ok(view), tabs) = watched.look()
+                        {
+                            app.go_to(view, tabs);
+                        }
+                    }
                     Verdict::Send(target, signal) => {
-                        app.report(kill::send(path, &target, signal));
+                        app.report(kill::send(watched.board(), &target, signal));
                     }
                 },
                 // Drawing looks at the size each time.
@@ -114,7 +125,8 @@ fn show(
         }
         let now = Instant::now();
         if now >= due && !app.is_paused() {
-            let found = read(path);
+            let (found, tabs) = watched.look();
+            app.take_tabs(tabs);
             app.take(found.map_err(|failure| ErrorChain(&failure).to_string()));
             due = now + app.interval();
         }
