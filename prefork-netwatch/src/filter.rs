@@ -46,19 +46,23 @@ impl Filter {
     /// `0.0.0.0` stands for every address of IPv4 sockets, `::` for every address of IPv6 sockets,
     /// IPv4-mapped ones included. Unnamed addresses let nothing pass.
     pub fn listening<E: Into<Endpoint>>(addresses: impl IntoIterator<Item = E>) -> Self {
-        let mut listeners = Listeners::default();
-        for address in addresses {
-            match address.into() {
-                Endpoint::Ip(address) if !listeners.ip.contains(&address) => {
-                    listeners.ip.push(address);
-                }
-                Endpoint::Unix(name) if !listeners.unix.contains(&name) => {
-                    listeners.unix.push(name);
-                }
-                Endpoint::Ip(_) | Endpoint::Unix(_) | Endpoint::Unnamed => {}
+        let mut filter = Self { only: Some(Listeners::default()) };
+        addresses.into_iter().for_each(|address| filter.add(address));
+        filter
+    }
+
+    /// Lets those pass too that are at this address; one that lets everything pass goes on doing so.
+    pub fn add(&mut self, address: impl Into<Endpoint>) {
+        let Some(listeners) = &mut self.only else { return };
+        match address.into() {
+            Endpoint::Ip(address) if !listeners.ip.contains(&address) => {
+                listeners.ip.push(address);
             }
+            Endpoint::Unix(name) if !listeners.unix.contains(&name) => {
+                listeners.unix.push(name);
+            }
+            Endpoint::Ip(_) | Endpoint::Unix(_) | Endpoint::Unnamed => {}
         }
-        Self { only: Some(listeners) }
     }
 
     /// Returns the part of it that is about UNIX sockets; `None` if it lets everything pass.

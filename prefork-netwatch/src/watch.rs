@@ -2,8 +2,8 @@
 
 use crate::holders::Holders;
 use crate::{
-    Connection, Event, Filter, History, Proto, SockDiag, Source, SourceError, State, Tables,
-    Unreadable,
+    Connection, Endpoint, Event, Filter, History, Proto, SockDiag, Source, SourceError, State,
+    Tables, Unreadable,
 };
 use std::collections::{HashMap, HashSet};
 
@@ -117,6 +117,12 @@ impl<S: Source> Watch<S> {
             self.history.expect(pid, connection);
         }
         self.expected.insert(pid, connection.clone());
+    }
+
+    /// Lets connections at one more address pass from now on, as that of a listening socket which another program has: a
+    /// connection that it has accepted may be handed to one of these processes.
+    pub fn listen_also(&mut self, address: impl Into<Endpoint>) {
+        self.filter.add(address);
     }
 
     /// Reads the connections, and returns those that have ended since earlier checks while one of

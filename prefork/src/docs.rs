@@ -12,6 +12,9 @@ pub mod async_children {}
 #[doc = include_str!("../docs/jobs.md")]
 pub mod jobs {}
 
+#[doc = include_str!("../docs/hand_over.md")]
+pub mod hand_over {}
+
 #[doc = include_str!("../docs/operating.md")]
 pub mod operating {}
 

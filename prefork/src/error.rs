@@ -115,6 +115,19 @@ pub enum RunError {
         /// What the system reported.
         source: io::Error,
     },
+    /// The way to a pool named in [`Args::hands_to`](crate::Args::hands_to) is not there.
+    #[error(
+        "cannot hand connections to pool {}: no SOCK_SEQPACKET socket named {} was passed (LISTEN_FDS)",
+        one_line(pool),
+        one_line(name)
+    )]
+    #[non_exhaustive]
+    NoWayToPool {
+        /// The name of the pool.
+        pool: String,
+        /// The name that the descriptor should have.
+        name: String,
+    },
     /// A daemon without children cannot take over one that has some.
     #[error("prefork is 0, but the daemon has children; restart it instead of upgrading")]
     NoPool,

@@ -69,7 +69,7 @@ pub use program::{AutoReloadHandler, OnChange};
 #[cfg(feature = "serde")]
 pub use run::Inspect;
 pub use run::{Prefork, Returned, read_settings};
-pub use sockets::Init;
+pub use sockets::{Came, HandOverError, HandOvers, Handed, Init, NotHanded};
 pub use status::StatusAddress;
 
 /// How the pool follows its load, to be tried on figures of one's own. What else the parent decides is in the crate

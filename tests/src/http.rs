@@ -87,6 +87,30 @@ impl Sent {
     }
 }
 
+impl Sent {
+    /// Returns the first line of the answer, if that begins within this time; the answer is not whole any more then.
+    ///
+    /// # Panics
+    ///
+    /// Panics if the connection is reset.
+    #[must_use]
+    #[track_caller]
+    pub fn answered_within(&mut self, limit: Duration) -> Option<String> {
+        self.connection.set_read_timeout(Some(limit)).expect("it is a socket");
+        let mut bytes = [0; 1024];
+        let read = self.connection.read(&mut bytes);
+        self.connection.set_read_timeout(Some(PATIENCE)).expect("it is a socket");
+        match read {
+            Ok(count) => {
+                let text = String::from_utf8_lossy(&bytes[..count]);
+                Some(text.lines().next().unwrap_or_default().to_owned())
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => None,
+            Err(error) => panic!("the request is not answered: {error}"),
+        }
+    }
+}
+
 impl<S: Read + Write> Sent<S> {
     /// Asks for `path` over a connection.
     ///

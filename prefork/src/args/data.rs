@@ -27,6 +27,15 @@ impl<S> Args<S> {
         self
     }
 
+    /// Lets children hand connections to these other pools, by [`Child::hand_to`](crate::Child::hand_to). Default none.
+    ///
+    /// The ways to them are passed to the daemon at its start; one that is not there fails the start, with its name. A name has
+    /// no colon: see [pools](crate::docs::hand_over).
+    pub fn hands_to<N: Into<String>>(mut self, pools: impl IntoIterator<Item = N>) -> Self {
+        self.data.hands_to = pools.into_iter().map(Into::into).collect();
+        self
+    }
+
     /// Returns the settings that were given so far, for code that completes arguments.
     #[must_use]
     pub const fn given(&self) -> &Settings {

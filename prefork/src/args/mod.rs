@@ -69,6 +69,8 @@ pub(crate) struct Data {
     pub(crate) settings: Settings,
     /// Of the program.
     pub(crate) version: Option<String>,
+    /// The pools to which children hand connections.
+    pub(crate) hands_to: Vec<String>,
     /// What the children run, where that is another program.
     pub(crate) runs: Option<String>,
     /// Whether any of them was set by [`Args::settings`], and so may be of a file.

@@ -10,12 +10,14 @@ use prefork_sockets::is_deaf;
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
     io::Errno,
+    net::{SocketType, sockopt},
 };
 
 use super::{Child, INSIDE, Listener};
 use crate::{
     disconnect::Accepted,
     logs::ClientMessage,
+    sockets::hand_over::{Ended, Unfit},
     sys::refused::Refusable,
     system::os::{Shortage, Source},
 };
@@ -115,6 +117,10 @@ impl Child {
     ) -> io::Result<Result<L::Connection, HeldUp>> {
         match listener.accept_from(INSIDE, socket) {
             Some(Ok(connection)) => Ok(Ok(connection)),
+            Some(Err(error)) if Ended::is_behind(&error) && has_any(listener)? => {
+                self.log.write(&ClientMessage::HandOversEnded { error: &error });
+                Ok(Err(HeldUp::Again))
+            }
             Some(Err(error)) => self.held_up(error).map(Err),
             // It is one of these: the poller waits at no other.
             None => self.held_up(Errno::BADF.into()).map(Err),
@@ -123,6 +129,10 @@ impl Child {
 
     /// Decides what follows from a failed accept, where the child can go on.
     fn held_up(&mut self, error: io::Error) -> io::Result<HeldUp> {
+        if let Some(unfit) = Unfit::behind(&error) {
+            self.complain(unfit);
+            return Ok(HeldUp::Again);
+        }
         match accept_failure(&error) {
             AcceptFailure::Again => Ok(HeldUp::Again),
             AcceptFailure::Pause => {
@@ -130,7 +140,9 @@ impl Child {
                 Ok(HeldUp::Pause)
             }
             // Another child has shut it down. If the parent knows the socket, it has it listen again.
-            AcceptFailure::Deaf if self.deaf < MOST_DEAF && self.ring() => {
+            AcceptFailure::Deaf
+                if self.deaf < MOST_DEAF && !Ended::is_behind(&error) && self.ring() =>
+            {
                 self.deaf += 1;
                 Ok(HeldUp::Pause)
             }
@@ -169,14 +181,31 @@ impl Child {
     }
 }
 
+/// Whether there is any socket left to accept from.
+fn has_any<L: Listener + ?Sized>(listener: &L) -> io::Result<bool> {
+    let mut has_any = false;
+    listener.each(INSIDE, &mut |_| {
+        has_any = true;
+        Ok(())
+    })?;
+    Ok(has_any)
+}
+
 /// Returns whether all of these sockets listen.
 fn all_listen<L: Listener + ?Sized>(listener: &L) -> bool {
     let all = listener.each(INSIDE, &mut |socket| match is_deaf(socket) {
+        // What other pools hand over comes by a socket that never listens.
+        _ if is_seqpacket(socket) => Ok(()),
         Ok(false) => Ok(()),
         Ok(true) => Err(io::ErrorKind::NotConnected.into()),
         Err(error) => Err(error),
     });
     all.is_ok()
+}
+
+/// Whether it is one by which other pools hand connections over.
+pub(super) fn is_seqpacket(socket: BorrowedFd<'_>) -> bool {
+    sockopt::socket_type(socket) == Ok(SocketType::SEQPACKET)
 }
 
 /// Waits a moment, or until one of these becomes readable or hangs up; returns whether one has.
@@ -229,6 +258,9 @@ pub(super) fn accept_failure(error: &io::Error) -> AcceptFailure {
             | Errno::NETUNREACH
             | Errno::TIMEDOUT,
         ) => AcceptFailure::Again,
+        None if Ended::is_behind(error) => AcceptFailure::Deaf,
+        // It was no connection.
+        None if Unfit::behind(error).is_some() => AcceptFailure::Again,
         Some(Errno::INVAL) => AcceptFailure::Deaf,
         Some(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM | Errno::PERM) => {
             AcceptFailure::Pause

@@ -14,11 +14,15 @@ use rustix::{
 
 use super::{
     Child, INSIDE, Listener,
-    accept::{AcceptFailure, accept_failure, pause},
+    accept::{AcceptFailure, accept_failure, is_seqpacket, pause},
 };
 
 /// How many connections are taken from a socket that still lets newcomers in, where the kernel does not say how many wait.
 const MOST_UNKNOWN: u32 = 64;
+
+/// How many connections are taken that other pools have handed over, of which the kernel does not say how many wait either:
+/// more than its default has room for.
+const MOST_HANDED: u32 = 1024;
 
 /// How often a child without free descriptors tries again, 5 s in all, while somebody may still wait.
 const MOST_PAUSES: u32 = 50;
@@ -58,6 +62,8 @@ impl Drain {
             && sockopt::socket_cookie(socket).is_ok_and(|cookie| self.outliving.contains(&cookie));
         if outlives {
             0
+        } else if is_seqpacket(socket) {
+            MOST_HANDED
         } else if is_closed(socket) {
             u32::MAX
         } else {

@@ -29,6 +29,7 @@ use crate::{
     logs::PoolMessage,
     logs::log::{Log, Role},
     logs::{Streams, follow, stderr},
+    sockets::hand_over::Outlets,
     sys,
     sys::refused::Refusable,
     system::os::{Leaf, LeftOpen, Poller, Signals, Title, orphans, set_signal_mask},
@@ -50,6 +51,8 @@ pub(crate) struct ChildContext {
     pub(crate) has_board: bool,
     /// The listening sockets that outlive the daemon, by their cookies.
     pub(crate) outliving: Vec<u64>,
+    /// The ways to other pools.
+    pub(crate) outlets: Outlets,
     pub(crate) limits: Limits,
     /// How many requests the child can have in hand at once.
     pub(crate) concurrency: u32,
@@ -107,6 +110,7 @@ fn settle(context: ChildContext, log: &Log) -> Result<Option<(Child, Option<File
         context;
     let ChildContext { tag, has_board, outliving, limits, concurrency, clients, own, .. } = context;
     let ChildContext { mut access_log, streams, layers, leaf, left_open, role_lock, .. } = context;
+    let ChildContext { outlets, .. } = context;
     // Before anything else: no terminal reaches it from here on, Ctrl-C and a closed window neither, and a
     // signal to its own group only what it has started itself.
     setsid().of_call("setsid(2)")?;
@@ -147,6 +151,7 @@ fn settle(context: ChildContext, log: &Log) -> Result<Option<(Child, Option<File
         reporter: Some(reporter),
         poller,
         outliving,
+        outlets,
         concurrency,
         clients,
         own,

@@ -1,6 +1,7 @@
 //! What a child can accept connections from.
 
 use std::{
+    borrow::Borrow,
     convert::identity,
     fmt::Display,
     io,
@@ -15,10 +16,12 @@ use std::{
 
 use prefork_sockets::{AnyAddr, AnyListener, AnyStream, UnixPeer};
 
+use crate::sockets::hand_over::{Came, Either, HandOvers, Handed};
+
 /// One or several listening sockets, for [`Child::accept`](crate::Child::accept).
 ///
 /// Implemented for the listeners of the standard library, and for [`AnyListener`], which may be either; for
-/// slices, arrays and vectors of them; and for references, `Box`, `Rc` and `Arc` of all these. It cannot be
+/// slices, arrays and vectors of them; for [`HandOvers`], alone and beside one of these; and for references, `Box`, `Rc` and `Arc` of all these. It cannot be
 /// implemented elsewhere.
 #[diagnostic::on_unimplemented(
     message = "a child cannot accept connections from `{Self}`",
@@ -26,6 +29,7 @@ use prefork_sockets::{AnyAddr, AnyListener, AnyStream, UnixPeer};
     note = "the main loop is handed what `after_init` returns: end that with `Ok(init.listen(...)?)`",
     note = "it can from a `TcpListener`, a `UnixListener` or an `AnyListener`, and from slices, arrays and \
             vectors of one of these",
+    note = "for what other pools hand over, take `Init::hand_overs`, alone or as `(listener, hand_overs)`",
     note = "for TCP and UNIX sockets at once, make each an `AnyListener`, as `Init::listen_any` does",
     note = "for the listener of an async runtime, wait for `Child::stop_fd` besides"
 )]
@@ -110,6 +114,66 @@ macro_rules! one_socket {
 one_socket!(TcpListener, TcpStream, net::SocketAddr, identity, |address| Some(*address));
 one_socket!(UnixListener, UnixStream, unix::SocketAddr, UnixPeer, |_| None);
 one_socket!(AnyListener, AnyStream, AnyAddr, identity, AnyAddr::as_tcp);
+
+impl Listener for HandOvers {
+    type Connection = Handed;
+}
+
+impl Sockets for HandOvers {
+    type Accepted = Handed;
+
+    fn peer(_: Inside, handed: &Handed) -> impl Display {
+        handed.peer()
+    }
+
+    fn socket(_: Inside, handed: &Handed) -> (BorrowedFd<'_>, Option<net::SocketAddr>) {
+        (handed.as_fd(), handed.peer().as_tcp())
+    }
+
+    /// It is none any more when nothing can come.
+    fn each(&self, _: Inside, visit: Visit<'_>) -> io::Result<()> {
+        self.socket().map_or(Ok(()), visit)
+    }
+
+    fn accept_from(&self, _: Inside, fd: RawFd) -> Option<io::Result<Handed>> {
+        self.has(fd).then(|| self.take())
+    }
+}
+
+/// What listens, and what other pools hand over.
+impl<L: Listener, H: Borrow<HandOvers>> Listener for (L, H) {
+    type Connection = Came<L::Connection>;
+}
+
+impl<L: Listener, H: Borrow<HandOvers>> Sockets for (L, H) {
+    type Accepted = Came<L::Connection>;
+
+    fn peer(_: Inside, came: &Self::Accepted) -> impl Display {
+        match came {
+            Came::Accepted(accepted) => Either::One(L::peer(INSIDE, accepted)),
+            Came::Handed(handed) => Either::Other(handed.peer()),
+        }
+    }
+
+    fn socket(_: Inside, came: &Self::Accepted) -> (BorrowedFd<'_>, Option<net::SocketAddr>) {
+        match came {
+            Came::Accepted(accepted) => L::socket(INSIDE, accepted),
+            Came::Handed(handed) => <HandOvers as Sockets>::socket(INSIDE, handed),
+        }
+    }
+
+    fn each(&self, _: Inside, visit: Visit<'_>) -> io::Result<()> {
+        self.0.each(INSIDE, visit)?;
+        self.1.borrow().each(INSIDE, visit)
+    }
+
+    fn accept_from(&self, _: Inside, fd: RawFd) -> Option<io::Result<Self::Accepted>> {
+        match self.1.borrow().accept_from(INSIDE, fd) {
+            Some(handed) => Some(handed.map(Came::Handed)),
+            None => Some(self.0.accept_from(INSIDE, fd)?.map(Came::Accepted)),
+        }
+    }
+}
 
 impl<L: Listener> Listener for [L] {
     type Connection = L::Connection;

@@ -5,6 +5,7 @@ mod body;
 mod copy;
 mod desk;
 mod drain;
+mod hand_to;
 mod in_flight;
 mod lend;
 mod life;
@@ -26,7 +27,7 @@ mod work;
 
 use std::{io, os::fd::BorrowedFd, time::Duration};
 
-use prefork_core::{Generation, SlotId};
+use prefork_core::{Allowance, Generation, SlotId};
 
 pub(crate) use body::Body;
 use drain::Drain;
@@ -51,6 +52,7 @@ use crate::{
     channels::{Report, Reporter},
     disconnect::Accepted,
     logs::log::Log,
+    sockets::hand_over::Outlets,
     system::clock,
     system::os::{Poller, Stale, Tether},
 };
@@ -84,6 +86,10 @@ pub struct Child {
     /// The way to the parent; none where there is no parent.
     reporter: Option<Reporter>,
     drain: Drain,
+    /// The ways to other pools.
+    outlets: Outlets,
+    /// How often it is logged that something else than a connection was handed over.
+    complaints: Allowance,
     starvation: Starvation,
     /// How often in a row a socket did not listen.
     deaf: u32,

@@ -2,11 +2,14 @@
 
 use prefork_core::{Generation, SlotId};
 
-use super::{Child, Clients, OwnSetting, Stop, Work, drain::Drain, starvation::Starvation};
+use super::{
+    Child, Clients, OwnSetting, Stop, Work, drain::Drain, hand_to, starvation::Starvation,
+};
 use crate::{
     AccessLog,
     channels::Reporter,
     logs::log::Log,
+    sockets::hand_over::Outlets,
     system::os::{Poller, Tether},
 };
 
@@ -23,6 +26,8 @@ pub(crate) struct ChildParts {
     pub(crate) poller: Poller,
     /// The listening sockets that outlive the daemon, by their cookies.
     pub(crate) outliving: Vec<u64>,
+    /// The ways to other pools.
+    pub(crate) outlets: Outlets,
     /// How many requests it can have in hand at once.
     pub(crate) concurrency: u32,
     /// How many clients it serves.
@@ -47,6 +52,8 @@ impl Child {
             tether,
             reporter,
             drain: Drain::new(seat.outliving),
+            outlets: seat.outlets,
+            complaints: hand_to::COMPLAINTS,
             starvation: Starvation::default(),
             deaf: 0,
             concurrency: seat.concurrency,

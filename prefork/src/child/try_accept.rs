@@ -117,7 +117,7 @@ impl Child {
             if self.stop.is_asked() {
                 return self.try_leave(listener);
             }
-            let socket = match self.poller.look()? {
+            let socket = match self.poller(listener)?.look()? {
                 Some(Source::Listener(socket)) => socket,
                 Some(Source::Stop) => return self.try_leave(listener),
                 Some(Source::Call) => continue,

@@ -6,7 +6,8 @@ use prefork_core::{SlotId, Time};
 use prefork_netwatch::{Connection, Endpoint, Filter, Tables, Watch};
 
 use super::Disconnect;
-use crate::{ErrorChain, logs::ClientMessage, logs::log::Log, sockets::listeners::Listeners};
+use crate::sockets::listeners::{Listeners, Listening};
+use crate::{ErrorChain, logs::ClientMessage, logs::log::Log};
 
 /// A child at work.
 #[derive(Clone, Debug)]
@@ -27,9 +28,14 @@ pub(crate) struct Gone {
     pub(crate) since: Time,
 }
 
+/// At how many addresses of other pools connections are watched that these have handed over.
+const MOST_HANDED: usize = 64;
+
 /// The watch over the clients of children at work.
 pub(crate) struct ClientWatch {
     watch: Watch<Tables>,
+    /// At which addresses of other pools connections were accepted that children have; `None` if none is handed over.
+    handed: Option<Vec<Endpoint>>,
     /// Why connections could not be read the last time, so that it is logged once.
     trouble: Option<String>,
     /// The children of which it was said that they cannot be looked at.
@@ -39,14 +45,16 @@ pub(crate) struct ClientWatch {
 impl ClientWatch {
     /// Watches what is accepted from these sockets; outgoing connections are nobody's clients.
     pub(crate) fn new(listeners: &Listeners, log: &Log) -> Self {
-        let sockets = listeners.iter().map(|listening| &listening.socket);
+        let takes = listeners.iter().any(Listening::takes);
+        let sockets = listeners.iter().filter(|listening| !listening.is_between_pools());
+        let sockets = sockets.map(|listening| &listening.socket);
         let endpoints: Vec<_> =
             sockets.filter_map(|socket| Endpoint::of_socket(socket).ok()).collect();
-        if endpoints.is_empty() {
+        if endpoints.is_empty() && !takes {
             log.write(&ClientMessage::NoneWatched);
         }
         let watch = Watch::of_tables(Filter::listening(endpoints));
-        Self { watch, trouble: None, unreadable: HashSet::new() }
+        Self { watch, handed: takes.then(Vec::new), trouble: None, unreadable: HashSet::new() }
     }
 
     /// Looks at the clients of these children; `label` says what a child is doing, and `was_reused` whether its client's
@@ -61,6 +69,7 @@ impl ClientWatch {
     ) -> Vec<Gone> {
         for child in busy {
             if let Some(connection) = &child.connection {
+                self.watch_handed(&connection.local);
                 self.watch.expect(child.pid, connection);
             }
         }
@@ -104,5 +113,15 @@ impl ClientWatch {
             Some(Gone { disconnect, slot: child.slot, since: child.since })
         });
         gone.collect()
+    }
+
+    /// Watches what was accepted at an address of another pool, and may have been handed over. A child that says what is not
+    /// so has nobody but itself watched there.
+    fn watch_handed(&mut self, local: &Endpoint) {
+        let Some(handed) = &mut self.handed else { return };
+        if handed.len() < MOST_HANDED && !handed.contains(local) {
+            handed.push(local.clone());
+            self.watch.listen_also(local.clone());
+        }
     }
 }

@@ -68,7 +68,6 @@ impl Parent<'_> {
         let (has_board, outliving) = (board.is_some(), listeners.outliving());
         let _ = invocation.map(Invocation::close);
         let _ = board.map(ParentBoard::close);
-        listeners.close();
         // What the hooks of the parent have captured is not the child's to drop: it would undo, with the
         // parent's rights and once in each child, what the parent has done once.
         let _hooks = ManuallyDrop::new(hooks);
@@ -83,6 +82,7 @@ impl Parent<'_> {
             bell,
             has_board,
             outliving,
+            outlets: listeners.close(),
             limits,
             concurrency,
             clients,

@@ -3,7 +3,7 @@
 use prefork_core::{Activity, Event, Observation, RequestCount, SlotId, Time};
 
 use super::Parent;
-use crate::{board::Look, logs::InHand, sockets::listeners::waiting_at, system::clock};
+use crate::{board::Look, logs::InHand, system::clock};
 
 impl Parent<'_> {
     /// Goes on with the children of the old program.
@@ -34,7 +34,7 @@ impl Parent<'_> {
         match self.activities() {
             Some(activities) => {
                 let places = self.listeners.places();
-                let waiting = waiting_at(&places);
+                let waiting = self.listeners.waiting(&places);
                 self.show_places(places);
                 let observation = Observation { activities: &activities, waiting };
                 self.supervisor.observe(clock::now(), &observation);

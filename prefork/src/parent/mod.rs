@@ -257,7 +257,7 @@ impl Parent<'_> {
         }
         let queues = fds.len();
         if self.watches_queue {
-            let sockets = self.listeners.queues();
+            let sockets = self.listeners.watched();
             fds.extend(sockets.map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)));
         }
         let slept = clock::sleep(&mut fds, due)?;

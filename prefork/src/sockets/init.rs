@@ -1,5 +1,6 @@
 //! What `after_init` can ask and have.
 
+mod hand_overs;
 mod huge_pages;
 
 use std::{

@@ -14,6 +14,7 @@ use prefork_sockets::{Damage, Queue, Terms, accept_queue, close_to_newcomers, di
 use rustix::net::sockopt;
 use serde::{Deserialize, Serialize};
 
+use super::hand_over::{End, Outlet, Outlets, has_hung_up};
 use crate::{ErrorChain, logs::ClientMessage, logs::log::Log};
 
 /// How often it is logged that a socket was mended: one that spoils it again and again fills no log.
@@ -33,6 +34,8 @@ pub(crate) struct Listeners {
     beyond_repair: Option<String>,
     /// Whether the doors were closed.
     are_closed: bool,
+    /// Whether no connection can be handed over any more, as far as anybody has looked.
+    hand_overs_ended: bool,
 }
 
 /// A socket, and by what it is known again.
@@ -74,6 +77,7 @@ impl Listeners {
             complaints: COMPLAINTS,
             beyond_repair: None,
             are_closed: false,
+            hand_overs_ended: false,
         }
     }
 
@@ -159,18 +163,21 @@ impl Listeners {
     /// Returns the cookies (`SO_COOKIE` in `socket(7)`) of the sockets that the service manager has:
     /// clients that wait there are served by its next start, and not by children that leave.
     pub(crate) fn outliving(&self) -> Vec<u64> {
-        let managers = self.sockets.iter().filter(|listening| !listening.ends_with_daemon());
+        // What was handed over before the stop is answered: by then those who hand over have stopped too.
+        let managers = self.sockets.iter().filter(|it| !it.ends_with_daemon() && !it.takes());
         managers.filter_map(|it| sockopt::socket_cookie(&it.socket).ok()).collect()
     }
 
-    /// Closes them in a process just forked, whose memory stays as it is.
-    pub(crate) fn close(self) {
-        let Self { mut sockets, terms, complaints: _, beyond_repair, are_closed: _ } = self;
+    /// Closes them in a process just forked, whose memory stays as it is; what leads to other pools is the child's.
+    pub(crate) fn close(mut self) -> Outlets {
+        let outlets = self.take_outlets();
+        let Self { mut sockets, terms, beyond_repair, complaints: _, .. } = self;
         for Listening { known_by, activated, file, socket } in sockets.drain(..) {
             let _shared = ManuallyDrop::new((known_by, activated, file));
             drop(socket);
         }
         let _shared = ManuallyDrop::new((sockets, terms, beyond_repair));
+        outlets
     }
 
     /// Returns how many connections wait at all of them, and may; `None` if that is not known of one, or no
@@ -184,6 +191,51 @@ impl Listeners {
     pub(crate) fn queues(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
         let queues = self.sockets.iter().filter(|listening| listening.can_queue());
         queues.map(|listening| listening.socket.as_fd())
+    }
+
+    /// Takes out the ends that lead to other pools, which children send by.
+    pub(crate) fn take_outlets(&mut self) -> Outlets {
+        let mut outlets = Vec::new();
+        for place in (0..self.sockets.len()).rev() {
+            let Some(End::LeadsTo(pool)) = self.sockets[place].end() else { continue };
+            let pool = pool.to_owned();
+            if place < self.terms.len() {
+                self.terms.remove(place);
+            }
+            outlets.push(Outlet { pool, socket: self.sockets.remove(place).socket });
+        }
+        outlets.into_iter().collect()
+    }
+
+    /// Those at which connections can wait, also such that other pools hand over.
+    pub(crate) fn watched(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+        let takers = self.sockets.iter().filter(|it| !self.hand_overs_ended && it.takes());
+        self.queues().chain(takers.map(|listening| listening.socket.as_fd()))
+    }
+
+    /// Returns how many connections wait at these places and are handed over; `None` if that is not known, as the kernel
+    /// reports whether any was handed over and not how many.
+    pub(crate) fn waiting(&mut self, places: &[Place]) -> Option<u32> {
+        let mut waiting = waiting_at(places);
+        for listening in self.sockets.iter().filter(|listening| listening.takes()) {
+            // Each message has bytes.
+            if rustix::io::ioctl_fionread(&listening.socket) != Ok(0) {
+                return None;
+            }
+            // Children log it. That nothing comes is not to wake this process.
+            self.hand_overs_ended = has_hung_up(listening.socket.as_fd());
+            if places.is_empty() {
+                waiting = Some(0);
+            }
+        }
+        waiting
+    }
+
+    /// The identities of those that look like connections, and that children share on purpose.
+    pub(crate) fn shared_on_purpose(listeners: &[Listening]) -> Vec<(u64, u64)> {
+        let between_pools = listeners.iter().filter(|listening| listening.is_between_pools());
+        let stats = between_pools.filter_map(|it| rustix::fs::fstat(&it.socket).ok());
+        stats.map(|stat| (stat.st_dev, stat.st_ino)).collect()
     }
 
     /// Returns how many connection attempts were dropped at all of them, as there was no room in the queue; `None` if
@@ -225,6 +277,21 @@ impl Listening {
     /// Whether it is closed when the daemon ends, and not left to the next start of a service manager.
     fn ends_with_daemon(&self) -> bool {
         self.activated.as_deref().is_none_or(|name| name == ARBITERS)
+    }
+
+    /// Which end it is of a way between pools, if it is one.
+    fn end(&self) -> Option<End<'_>> {
+        End::of(self.activated.as_deref(), &self.socket)
+    }
+
+    /// Whether other pools hand connections over there.
+    pub(crate) fn takes(&self) -> bool {
+        self.end() == Some(End::Takes)
+    }
+
+    /// Whether it is an end of a way between pools.
+    pub(crate) fn is_between_pools(&self) -> bool {
+        self.end().is_some()
     }
 
     /// Whether connections can wait there, and not only datagrams or bytes.

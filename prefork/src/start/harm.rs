@@ -49,9 +49,10 @@ pub(super) enum Harm {
     },
 }
 
-/// Finds what does harm, each with its descriptors. What standard input, output or error is too, leads to a log.
-pub(super) fn find(of_program: &[&OpenFile], standard: &[(u64, u64)]) -> Vec<(Harm, Vec<RawFd>)> {
-    let others = of_program.iter().filter(|file| !standard.contains(&file.identity));
+/// Finds what does harm, each with its descriptors. What is among `harmless` does none: what standard input, output or error
+/// is too, which leads to a log.
+pub(super) fn find(of_program: &[&OpenFile], harmless: &[(u64, u64)]) -> Vec<(Harm, Vec<RawFd>)> {
+    let others = of_program.iter().filter(|file| !harmless.contains(&file.identity));
     let (files, others): (Vec<&OpenFile>, Vec<_>) = others.partition(|file| file.is_regular);
     let files = &files[..files.len().min(MOST_FILES)];
     let databases: Vec<_> = files.iter().filter(|it| is_database(it)).map(|it| path(it)).collect();

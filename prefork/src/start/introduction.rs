@@ -42,9 +42,11 @@ impl Display for Introduction<'_> {
         }
         let files = settings.in_force.files.iter().map(|file| self.absolute(&file.path));
         list(f, "settings ", &files.collect::<Vec<_>>())?;
-        let sockets =
-            self.listeners.iter().map(|listening| prefork_sockets::name(&listening.socket));
-        list(f, "listening on ", &sockets.collect::<Vec<_>>())?;
+        let sockets = self.listeners.iter().filter(|listening| !listening.is_between_pools());
+        let names = sockets.map(|listening| prefork_sockets::name(&listening.socket));
+        list(f, "listening on ", &names.collect::<Vec<_>>())?;
+        let pools = settings.hands_to.iter().map(|pool| one_line(pool).to_string());
+        list(f, "handing connections to ", &pools.collect::<Vec<_>>())?;
         write!(f, "; {}{}", self.size(), self.user())?;
         list(f, "", &self.limits())?;
         let layers = self.users.layers.report();

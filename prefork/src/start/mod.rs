@@ -100,7 +100,7 @@ pub(crate) fn initialize<S>(
     let state = call_after_init(settings, &mut init, after_init)?;
     let left_open = opened.left_open();
     if let Pool::Children(_) = settings.pool {
-        opened.warn(&log);
+        opened.warn(&init.shared_on_purpose(), &log);
     }
     init.report_unclaimed(&log);
     let (listeners, sockets) = init.into_listeners();
@@ -137,6 +137,7 @@ pub(crate) fn call_after_init<S>(
     init: &mut Init,
     after_init: AfterInit<S>,
 ) -> Result<S, RunError> {
+    init.take_outlets(&settings.hands_to)?;
     call("after_init", || match &settings.pool {
         Pool::Solo => after_init(init),
         Pool::Children(_) => after_init::guarded(|| after_init(init)),

@@ -60,12 +60,14 @@ impl Opened {
         LeftOpen::of(of_starter)
     }
 
-    /// Warns, before there is a child, of what all of them would share and should not: once each.
-    pub(crate) fn warn(self, log: &Log) {
+    /// Warns, before there is a child, of what all of them would share and should not: once each. `on_purpose` is shared and
+    /// does no harm.
+    pub(crate) fn warn(self, on_purpose: &[(u64, u64)], log: &Log) {
         let found = self.0.and_then(|before| {
             let now = open_files()?;
             let standard = now.iter().filter(|file| file.number <= 2).map(|file| file.identity);
-            Ok(harm::find(&before.of_program(&now), &standard.collect::<Vec<_>>()))
+            let harmless: Vec<_> = standard.chain(on_purpose.iter().copied()).collect();
+            Ok(harm::find(&before.of_program(&now), &harmless))
         });
         let found = match found {
             Ok(found) => found,

@@ -136,7 +136,7 @@ impl Inherited {
                 if made.is_ok() {
                     // Of others the log has the same already, or soon.
                     if let Purpose::Successor = self.purpose {
-                        opened.warn(log);
+                        opened.warn(&init.shared_on_purpose(), log);
                     }
                     init.report_unclaimed(log);
                 }

@@ -2,6 +2,7 @@
 
 mod faults;
 mod files;
+mod hands_to;
 mod isolation;
 mod listen;
 mod memory;
@@ -137,10 +138,7 @@ fn check_data(
     faults: &mut Faults,
 ) -> (Settings, Users, Option<ErrorLog>, Option<AccessTarget>) {
     let name = name::check(data.settings.name.as_deref(), faults);
-    let version = data.version.take();
-    if version.as_ref().is_some_and(|version| !name::is_visible(version)) {
-        faults.add("version", "must be a visible text on one line");
-    }
+    let version = name::check_version(data.version.take(), faults);
     concurrency(&data, faults);
     let is_one_shot = one_shot::check(&data, faults);
     let pool = pool::check(&data, hooks, faults);
@@ -168,6 +166,7 @@ fn check_data(
     let settings = Settings {
         name,
         version,
+        hands_to: hands_to::check(&mut data, faults),
         daemonize,
         directory: env::current_dir().ok(),
         pid_path,

@@ -27,6 +27,14 @@ pub(crate) fn name_of(given: Option<&str>) -> String {
     })
 }
 
+/// Returns the version of the program.
+pub(super) fn check_version(given: Option<String>, faults: &mut Faults) -> Option<String> {
+    if given.as_deref().is_some_and(|version| !is_visible(version)) {
+        faults.add("version", "must be a visible text on one line");
+    }
+    given
+}
+
 pub(super) fn is_visible(text: &str) -> bool {
     !text.is_empty() && one_line(text).to_string() == text
 }

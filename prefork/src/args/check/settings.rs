@@ -16,6 +16,8 @@ pub(crate) struct Settings {
     pub(crate) name: String,
     /// Of the program.
     pub(crate) version: Option<String>,
+    /// The pools to which children hand connections.
+    pub(crate) hands_to: Vec<String>,
     pub(crate) daemonize: bool,
     /// The directory in which the program was started, from which relative paths are taken; none if that is gone.
     pub(crate) directory: Option<PathBuf>,

@@ -24,6 +24,7 @@ use crate::{
         stops,
     },
     logs::log::{Log, Role},
+    sockets::hand_over::Outlets,
     system::os::Poller,
 };
 
@@ -48,6 +49,7 @@ pub(in crate::child) fn child_beside(outliving: &[&TcpListener]) -> (Child, Stop
         reporter: None,
         poller: Poller::new(stops(&stop, None)).expect("an epoll descriptor"),
         outliving: outliving.iter().map(cookie).collect(),
+        outlets: Outlets::default(),
         concurrency: 1,
         clients: Clients::Any,
         own: Vec::new(),

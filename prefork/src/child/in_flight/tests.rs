@@ -12,6 +12,7 @@ use crate::{
     channels::{Pages, both_sides},
     child::{By, ChildParts, Limits, Stop, Work, stops},
     logs::log::Role,
+    sockets::hand_over::Outlets,
     system::os::Poller,
 };
 
@@ -38,6 +39,7 @@ fn subject(limits: Limits) -> Subject {
         reporter: Some(reporter),
         poller,
         outliving: Vec::new(),
+        outlets: Outlets::default(),
         concurrency: CONCURRENCY,
         clients: Clients::Any,
         own: Vec::new(),

@@ -18,6 +18,9 @@ messages! {
     Warn SocketUnused { socket: &'a dyn Display, asked: &'a dyn Display } =>
         "socket {socket} of the service manager is not used, and its clients get no answer: the program has asked for \
          {asked}";
+    Warn BadHandOver { error: &'a dyn Display } =>
+        "what was handed over is no connection, and was dropped: {error}; a child of another pool may be taken over";
+    Error HandOversEnded { error: &'a dyn Display } => "{error}";
     Error ListenerMended { socket: &'a dyn Display, damage: &'a str } =>
         "listening socket {socket} {damage}, by another process; it is as before again";
     // As many programs do with a socket that they find: they call listen(2) again.

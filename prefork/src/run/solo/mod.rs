@@ -27,6 +27,7 @@ use crate::{
     manager::Begun,
     parent::Basis,
     program::Invocation,
+    sockets::hand_over::Outlets,
     sockets::listeners::Listeners,
     start::{Initialized, Introduction, drop_privileges, identity, initialize},
     system::clock,
@@ -50,7 +51,7 @@ pub(crate) fn serve<S>(
     let settings = &settings;
     let hangups = terminal::hangups(hangups_now());
     let bell = Arc::new(Bell::new().map_err(RunError::system("set up signals"))?);
-    let Initialized { state, mut runtime_files, listeners, .. } =
+    let Initialized { state, mut runtime_files, mut listeners, .. } =
         initialize(settings, activated, after_init, opened)?;
     let log = Log::new(&settings.name, Role::Parent);
     let invocation = invocation.as_ref().ok();
@@ -63,7 +64,7 @@ pub(crate) fn serve<S>(
     drop_privileges(&users.children)?;
     let config = pool_of_one(settings, hooks.set());
     let ParentHooks { ready, before_shutdown, .. } = hooks;
-    let outliving = listeners.outliving();
+    let (outliving, outlets) = (listeners.outliving(), listeners.take_outlets());
     let mut watcher = Watcher {
         settings: settings.clone(),
         reporting: settings.manager.report(&config, Begun::Alone, &log),
@@ -88,7 +89,7 @@ pub(crate) fn serve<S>(
         .name("signals".to_owned())
         .spawn(move || watcher.watch())
         .map_err(RunError::system("start a thread"))?;
-    let mut child = only_child(stop, slot, outliving, settings, access_log, &log)?;
+    let mut child = only_child((stop, slot), (outliving, outlets), settings, access_log, &log)?;
     let outcome = body.run(&mut child, &state, &log).map_err(Failed::into_error);
     bell.ring_for_end();
     let runtime_files = watcher.join().unwrap_or_default();
@@ -101,9 +102,8 @@ pub(crate) fn serve<S>(
 
 /// What the main loop is handed: a child without a parent.
 fn only_child(
-    stop: Stop,
-    slot: Option<Slot>,
-    outliving: Vec<u64>,
+    (stop, slot): (Stop, Option<Slot>),
+    (outliving, outlets): (Vec<u64>, Outlets),
     settings: &Settings,
     access_log: AccessLog,
     log: &Log,
@@ -118,6 +118,7 @@ fn only_child(
         reporter: None,
         poller,
         outliving,
+        outlets,
         clients: Clients::Any,
         concurrency: settings.in_force.live.concurrency,
         own: settings.in_force.own.clone(),
