@@ -188,6 +188,12 @@ impl Pools {
         id
     }
 
+    /// Notes that one pool hands work to another: where all stop, the other one is asked when the first has ended, unless
+    /// it hands work back.
+    pub fn hands_to(&mut self, from: PoolId, to: PoolId) {
+        self.with(to, |pool| pool.comes_from.push(from));
+    }
+
     /// Takes in what has happened. What concerns no pool that was added changes nothing.
     pub fn handle(&mut self, now: Time, event: PoolsEvent) {
         match event {
@@ -241,6 +247,7 @@ impl Pools {
         self.decide_stuck(now);
         self.decide_start(now);
         self.decide_ready();
+        self.decide_asked();
         self.decide_over();
     }
 
@@ -343,9 +350,28 @@ impl Pools {
             Phase::New | Phase::Starting { .. } | Phase::Serving | Phase::Over => now,
         };
         self.phase = Phase::Stopping { began, rung, verdict };
-        let alive: Vec<_> =
-            self.ids().filter(|(_, pool)| pool.has_process()).map(|(id, _)| id).collect();
-        self.actions.extend(alive.into_iter().map(|id| PoolsAction::Stop(id, rung)));
+        self.pools.iter_mut().for_each(|pool| pool.is_asked = false);
+    }
+
+    /// Asks those that are to go: all, or in a graceful stop those to whom nobody hands anything any more.
+    fn decide_asked(&mut self) {
+        let Phase::Stopping { rung, .. } = self.phase else { return };
+        let has_process = |id: PoolId| self.pools.get(id.0 as usize).is_some_and(Pool::has_process);
+        let hands = |from: PoolId, to: PoolId| {
+            self.pools.get(to.0 as usize).is_some_and(|pool| pool.comes_from.contains(&from))
+        };
+        let waits = |id: PoolId, pool: &Pool| {
+            let mut senders = pool.comes_from.iter().copied();
+            senders.any(|from| from != id && has_process(from) && !hands(id, from))
+        };
+        let due = self.ids().filter(|(id, pool)| {
+            let is_due = rung > Rung::Retire || !waits(*id, pool);
+            pool.has_process() && !pool.is_asked && is_due
+        });
+        for id in due.map(|(id, _)| id).collect::<Vec<_>>() {
+            self.with(id, |pool| pool.is_asked = true);
+            self.actions.push_back(PoolsAction::Stop(id, rung));
+        }
     }
 
     fn decide_stuck(&mut self, now: Time) {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{PoolsConfig, Presence};
+use super::{PoolId, PoolsConfig, Presence};
 use crate::{Time, backoff::Backoff};
 
 #[derive(Clone, Debug)]
@@ -13,6 +13,10 @@ pub(super) struct Pool {
     pub(super) is_wanted: bool,
     /// Whether it was ever ready.
     pub(super) was_ready: bool,
+    /// The pools that hand work to it.
+    pub(super) comes_from: Vec<PoolId>,
+    /// Whether it was asked to end, by the measure of this moment.
+    pub(super) is_asked: bool,
     pub(super) backoff: Backoff,
     /// Until when it is not started, however much it is wanted.
     pub(super) pause: Option<Time>,
@@ -42,6 +46,8 @@ impl Pool {
             stage: Stage::Down,
             is_wanted: false,
             was_ready: false,
+            comes_from: Vec::new(),
+            is_asked: false,
             backoff: Backoff::new(config.throttle_first, config.throttle_cap),
             pause: None,
         }

@@ -178,6 +178,26 @@ fn a_stop_asks_every_pool_and_is_over_with_the_last_one() {
 }
 
 #[test]
+fn who_hands_work_on_stops_before_those_who_take_it() {
+    let mut pools = serving(&[Presence::Always; 4]);
+    let [web, heavy, a, b] = [0, 1, 2, 3].map(PoolId);
+    pools.hands_to(web, heavy);
+    // These two hand to each other, so that neither can be last.
+    pools.hands_to(a, b);
+    pools.hands_to(b, a);
+    pools.handle(at(100), PoolsEvent::Requested(Request::StopGracefully));
+    let first = [web, a, b].map(|id| PoolsAction::Stop(id, Rung::Retire));
+    assert_eq!(actions(&mut pools), first);
+    pools.handle(at(200), PoolsEvent::Ended(a, Exit::Code(0)));
+    assert_eq!(actions(&mut pools), []);
+    pools.handle(at(200), PoolsEvent::Ended(web, Exit::Code(0)));
+    assert_eq!(actions(&mut pools), [PoolsAction::Stop(heavy, Rung::Retire)]);
+    pools.handle(at(300), PoolsEvent::Requested(Request::StopNow));
+    let now = [heavy, b].map(|id| PoolsAction::Stop(id, Rung::Interrupt));
+    assert_eq!(actions(&mut pools), now);
+}
+
+#[test]
 fn a_stop_without_any_process_is_over_at_once() {
     let mut pools = serving(&[Presence::OnDemand]);
     pools.handle(at(100), PoolsEvent::Requested(Request::StopNow));

@@ -15,7 +15,10 @@ use rustix::{
     process::{Pid, Signal},
 };
 
-use super::start::Starting;
+use super::{
+    start::Starting,
+    ways::{self, Way},
+};
 use crate::{
     ErrorChain,
     args::check::Settings,
@@ -26,7 +29,7 @@ use crate::{
     parent::reap,
     program::Image,
     seat::Desk,
-    sockets::listeners::Listeners,
+    sockets::listeners::{ARBITERS, Listeners},
     start::RuntimeFiles,
     start::logs::reopen_error_log,
     start::pid_file::KeptPidFile,
@@ -38,6 +41,10 @@ use crate::{
 /// A pool, with its process if it has one.
 pub(super) struct PoolProcess {
     pub(super) name: String,
+    /// The pools to which it hands connections.
+    pub(super) hands_to: Vec<String>,
+    /// The way on which it takes connections of others, if any hands it some.
+    pub(super) way: Option<Way>,
     /// Which of the sockets are its own.
     pub(super) sockets: std::ops::Range<usize>,
     pub(super) helper: Option<Helper>,
@@ -104,11 +111,17 @@ impl Arbiter<'_> {
     fn start(&mut self, id: PoolId) {
         let Self { image, signals, bell, left_open, log, listeners, .. } = self;
         let starting = Starting { image, mask: signals.before(), bell, left_open, log };
-        let seat = &mut self.seats[id.0 as usize];
-        let sockets = listeners.iter().skip(seat.sockets.start).take(seat.sockets.len());
-        let sockets: Vec<_> = sockets.collect();
+        let number = id.0 as usize;
+        let seat = &self.seats[number];
+        let own = listeners.iter().skip(seat.sockets.start).take(seat.sockets.len());
+        let own = own.map(|listening| {
+            let name = listening.activated.clone().unwrap_or_else(|| ARBITERS.to_owned());
+            (listening.socket.as_fd(), name)
+        });
+        let sockets: Vec<_> = own.chain(ways::of(&self.seats, seat)).collect();
         let started =
             Desk::new().and_then(|desk| Ok((starting.start(&seat.name, &desk, &sockets)?, desk)));
+        let seat = &mut self.seats[number];
         match started {
             Ok((helper, desk)) => {
                 let pool_pid = helper.pid();
@@ -157,8 +170,10 @@ impl Arbiter<'_> {
         let sockets: Vec<_> = self.listeners.iter().map(|listening| &listening.socket).collect();
         let mut waiting = Vec::new();
         for id in self.pools.sleeping(now) {
-            for socket in &sockets[self.seats[id.0 as usize].sockets.clone()] {
-                fds.push(PollFd::from_borrowed_fd(socket.as_fd(), PollFlags::IN));
+            let seat = &self.seats[id.0 as usize];
+            let own = sockets[seat.sockets.clone()].iter().map(AsFd::as_fd);
+            for fd in own.chain(seat.way.as_ref().map(Way::taking)) {
+                fds.push(PollFd::from_borrowed_fd(fd, PollFlags::IN));
                 waiting.push(id);
             }
         }

@@ -10,6 +10,7 @@ use super::{
     arbiter::{Arbiter, PoolProcess},
     check::Seated,
     roster::RosterFile,
+    ways::Way,
 };
 use crate::{
     AnyListener, Init, Returned, RunError,
@@ -87,7 +88,7 @@ fn make<'a>(
     let bell = eventfd(0, flags).map_err(|error| RunError::system("open a bell")(error.into()))?;
     Ok(Arbiter {
         pools,
-        seats: seats(members),
+        seats: seats(members).map_err(RunError::system("make the ways between pools"))?,
         began: clock::now(),
         stop_began: None,
         must_reap: true,
@@ -105,13 +106,21 @@ fn make<'a>(
     })
 }
 
-/// Gives each pool its sockets, which were made in their order.
-fn seats(members: &[Seated]) -> Vec<PoolProcess> {
+/// Gives each pool its sockets, which were made in their order, and the ways between pools.
+fn seats(members: &[Seated]) -> io::Result<Vec<PoolProcess>> {
     let mut next = 0;
-    let seats = members.iter().map(|Seated { name, addresses, .. }| {
+    let takes = |name: &String| members.iter().any(|other| other.hands_to.contains(name));
+    let seats = members.iter().map(|Seated { name, addresses, hands_to, .. }| {
         let first = next;
         next += addresses.len();
-        PoolProcess { name: name.clone(), sockets: first..next, helper: None, desk: None }
+        Ok(PoolProcess {
+            name: name.clone(),
+            hands_to: hands_to.clone(),
+            way: takes(name).then(Way::new).transpose()?,
+            sockets: first..next,
+            helper: None,
+            desk: None,
+        })
     });
     seats.collect()
 }
@@ -122,6 +131,12 @@ fn seat_all(members: &[Seated], start_timeout: Duration, stop_timeout: Duration)
     let mut pools = Pools::new(config);
     for member in members {
         pools.add(if member.is_on_demand { Presence::OnDemand } else { Presence::Always });
+    }
+    let ids = || (0..).map(PoolId).zip(members);
+    for (from, member) in ids() {
+        for (to, _) in ids().filter(|(_, other)| member.hands_to.contains(&other.name)) {
+            pools.hands_to(from, to);
+        }
     }
     pools
 }

@@ -1,6 +1,10 @@
 //! What is wrong with pools that may each be right on its own.
 
-use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::SocketAddr,
+    time::Duration,
+};
 
 use prefork_sockets::Written;
 
@@ -26,6 +30,8 @@ pub(super) struct Seated {
     pub(super) is_on_demand: bool,
     /// Where it listens.
     pub(super) addresses: Vec<String>,
+    /// The pools to which it hands connections.
+    pub(super) hands_to: Vec<String>,
 }
 
 /// How much longer than the pool that takes longest a stop of all may take, before what is left is killed.
@@ -40,16 +46,18 @@ pub(super) fn all(common: Args, members: Vec<Member>) -> Result<Daemon, ArgsErro
     refuse_code(&common, &mut faults);
     check_names(&members, &mut faults);
     check_addresses(&members, &mut faults);
+    let takers = check_hand_overs(&members, &mut faults);
     let has_pid_path = common.data.settings.pid_path.is_some();
     let (mut seated, mut longest) = (Vec::new(), Duration::ZERO);
     for member in members {
         let name = member.name.clone();
-        check_own(&member, has_pid_path, &mut faults);
+        check_own(&member, has_pid_path, takers.contains(&name), &mut faults);
         seated.push(Seated {
             name: name.clone(),
             kind: member.listed_kind(),
             is_on_demand: member.is_on_demand(),
             addresses: member.args.data().listen.clone(),
+            hands_to: member.args.data().hands_to.clone(),
         });
         match member.adjusted(&common).check() {
             Ok(Facts { stop }) => longest = longest.max(stop),
@@ -142,6 +150,25 @@ fn check_addresses(members: &[Member], faults: &mut Vec<Fault>) {
     }
 }
 
+/// A pool hands connections to others that there are. Returns those that take them.
+fn check_hand_overs(members: &[Member], faults: &mut Vec<Fault>) -> BTreeSet<String> {
+    let mut takers = BTreeSet::new();
+    for Member { name, args, .. } in members {
+        for to in &args.data().hands_to {
+            let mut fault = |problem: &str| {
+                faults.push(Fault::of_program(&format!("{name}.hands_to"), problem));
+            };
+            if to == name {
+                fault("names the pool itself; its own children accept by themselves");
+            } else if !members.iter().any(|other| other.name == *to) {
+                fault(&format!("there is no pool {to:?}"));
+            }
+            takers.insert(to.clone());
+        }
+    }
+    takers
+}
+
 /// By what an address can be told from others, whatever way it is written; none for a port that the system chooses.
 fn key_of(address: &str) -> Option<String> {
     match Written::read(address)? {
@@ -157,7 +184,7 @@ fn key_of(address: &str) -> Option<String> {
 }
 
 /// What a pool may not set, or lacks.
-fn check_own(member: &Member, has_pid_path: bool, faults: &mut Vec<Fault>) {
+fn check_own(member: &Member, has_pid_path: bool, takes: bool, faults: &mut Vec<Fault>) {
     let Member { name, kind, args } = member;
     let Data { settings, listen, .. } = args.data();
     let mut fault = |argument: &str, problem: &str| {
@@ -178,7 +205,7 @@ fn check_own(member: &Member, has_pid_path: bool, faults: &mut Vec<Fault>) {
     }
     match kind {
         Kind::Pool => {
-            if member.is_on_demand() && listen.is_empty() {
+            if member.is_on_demand() && listen.is_empty() && !takes {
                 let problem = "is 0, but nobody would ever wake the pool: set listen, or have 1 child at least";
                 fault("prefork", problem);
             }
@@ -196,6 +223,10 @@ fn check_own(member: &Member, has_pid_path: bool, faults: &mut Vec<Fault>) {
                         "is about many children, but a role has exactly one process; leave it out",
                     );
                 }
+            }
+            if takes {
+                let problem = "is for pools; a role takes no connections, as there is no process while it is started again";
+                fault("hands_to", problem);
             }
             if !listen.is_empty() {
                 fault(

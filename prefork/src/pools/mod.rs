@@ -12,7 +12,7 @@
 //! - `check.rs`: what is wrong with pools that are right each on its own.
 //! - `roster.rs`: the list of pools beside the pid file, by which the command finds them.
 //! - `begin.rs`: coming up as an arbiter; `arbiter.rs`: its loop; `start.rs`: executing the program as a pool's parent;
-//!   `words.rs`: what is logged.
+//!   `ways.rs`: what pools hand connections to each other by; `words.rs`: what is logged.
 
 mod arbiter;
 mod begin;
@@ -20,6 +20,7 @@ mod check;
 mod member;
 mod roster;
 mod start;
+mod ways;
 mod words;
 
 use std::fmt;

@@ -3,7 +3,7 @@
 use std::{
     ffi::CString,
     io,
-    os::fd::{AsFd, OwnedFd},
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
 };
 
 use nix::sys::signal::SigSet;
@@ -14,7 +14,6 @@ use crate::{
     logs::log::Log,
     program::{Image, open_own},
     seat::{Desk, POOL_VARIABLE},
-    sockets::listeners::{ARBITERS, Listening},
     sys::{self, Forked},
     system::{KeptDescriptors, helper::Helper, os::LeftOpen, os::fork},
     upgrade::{Executable, Start},
@@ -35,21 +34,17 @@ pub(super) struct Starting<'a> {
 const MANAGERS: [&str; 3] = ["NOTIFY_SOCKET=", "WATCHDOG_PID=", "WATCHDOG_USEC="];
 
 impl Starting<'_> {
-    /// Starts the parent of a pool, with the very program that runs here, whatever stands at its path by now.
+    /// Starts the parent of a pool, which gets these sockets under these names, with the very program that runs here, whatever stands at its path by now.
     pub(super) fn start(
         &self,
         pool: &str,
         desk: &Desk,
-        sockets: &[&Listening],
+        sockets: &[(BorrowedFd<'_>, String)],
     ) -> io::Result<Helper> {
         let program = open_own()?;
         let (arguments, loaded) = self.image.arguments_to_return();
         let mut passed = KeptDescriptors::default();
-        // They are found by their addresses. Those of a service manager outlive the daemon.
-        let sockets = sockets.iter().map(|Listening { socket, activated, .. }| {
-            let name = activated.clone().unwrap_or_else(|| ARBITERS.to_owned());
-            (socket.as_fd(), name)
-        });
+        let sockets = sockets.iter().map(|(socket, name)| (*socket, name.clone()));
         let order = desk.order(pool, self.bell, sockets, &mut passed);
         loaded.map(|file| passed.pass_borrowed(file));
         let variable = format!("{POOL_VARIABLE}={}", serde_json::to_string(&order)?);

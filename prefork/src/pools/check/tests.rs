@@ -26,7 +26,8 @@ fn what_is_right_has_no_faults() {
     let pools = Pools::new(common().user("nobody").sleep_after(std::time::Duration::from_secs(1)))
         .pool("web", listening("127.0.0.1:8000"))
         .pool("reports", listening("unix:/run/reports").prefork(0))
-        .pool("jobs", pool())
+        .pool("jobs", pool().hands_to(["heavy"]))
+        .pool("heavy", Args::new().prefork(0).max_children(2).main_loop(|_child, ()| Ok(())))
         .pool("any", listening("127.0.0.1:0"))
         .pool("other", listening("127.0.0.1:0"))
         .role("cron", |_child| Ok(()))
@@ -95,6 +96,18 @@ fn each_wrong_thing_is_named_with_its_pool_before_anything_is_started() {
         (
             Pools::new(common()).role_with("a", listening("127.0.0.1:80")),
             "a.listen: is for pools; a role has exactly one process",
+        ),
+        (
+            Pools::new(common()).pool("a", pool().hands_to(["b"])),
+            "a.hands_to: there is no pool \"b\"",
+        ),
+        (
+            Pools::new(common()).pool("a", pool().hands_to(["a"])),
+            "a.hands_to: names the pool itself; its own children accept by themselves",
+        ),
+        (
+            Pools::new(common()).pool("a", pool().hands_to(["b"])).role("b", |_child| Ok(())),
+            "b.hands_to: is for pools; a role takes no connections",
         ),
         (
             Pools::new(common()).role_with("a", pool()),

@@ -1,0 +1,45 @@
+//! The ways on which pools hand connections to each other: made and kept here, so that a way outlives the parents of both, and
+//! passed to them as sockets are.
+
+use std::{
+    io,
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
+};
+
+use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
+
+use super::arbiter::PoolProcess;
+use crate::sockets::hand_over::{TAKES, name_of_outlet};
+
+/// Both ends of the way to a pool.
+#[derive(Debug)]
+pub(super) struct Way {
+    taking: OwnedFd,
+    leading: OwnedFd,
+}
+
+impl Way {
+    pub(super) fn new() -> io::Result<Self> {
+        let (kind, flags) = (SocketType::SEQPACKET, SocketFlags::CLOEXEC);
+        let (taking, leading) = socketpair(AddressFamily::UNIX, kind, flags, None)?;
+        Ok(Self { taking, leading })
+    }
+
+    /// The end at which the pool takes connections.
+    pub(super) fn taking(&self) -> BorrowedFd<'_> {
+        self.taking.as_fd()
+    }
+}
+
+/// Returns the ends that belong to a pool, with the names by which it finds them.
+pub(super) fn of<'a>(
+    all: &'a [PoolProcess],
+    pool: &'a PoolProcess,
+) -> impl Iterator<Item = (BorrowedFd<'a>, String)> {
+    let taking = pool.way.iter().map(|way| (way.taking(), TAKES.to_owned()));
+    let leading = pool.hands_to.iter().filter_map(|name| {
+        let to = all.iter().find(|other| other.name == *name)?;
+        Some((to.way.as_ref()?.leading.as_fd(), name_of_outlet(name)))
+    });
+    taking.chain(leading)
+}
