@@ -226,6 +226,27 @@ fn logs_of_all_pools_are_opened_again() {
     assert_eq!(scene.lines_with("error.log.1", "stopped").len(), 0);
 }
 
+/// H: a pool that takes nothing but what others hand to it sleeps until then, and nothing is lost at a stop, though those who take
+/// it have more in hand than those who hand it on.
+#[test]
+fn what_is_handed_to_a_pool_wakes_it_and_a_stop_loses_nothing() {
+    for _ in 0..3 {
+        let scene = scene!();
+        let at = addresses(&scene, 1)[0];
+        let launch = with(pools(&scene), "web", at, [2, 4]).args(["--pool", "slow=handed=0=4"]);
+        let daemon = launch.args(["--heavy", "slow"]).daemon();
+        assert_eq!(children(daemon.pid()).len(), 1, "the other one sleeps");
+        assert_eq!(ask(at, "/").0, "web");
+        assert_eq!(ask(at, "/heavy").0, "slow");
+        let load = Load::start(8, at, "/heavy/sleep/5");
+        wait_until(PATIENCE, "it serves", || load.answered() > 100);
+        daemon.stop_in_order();
+        let tally = load.stop();
+        let lost: Vec<_> = tally.failures.iter().filter(|it| !it.contains("refused")).collect();
+        assert!(lost.is_empty(), "{lost:?}");
+    }
+}
+
 /// What the witness of a role says, with the processes that had it in order; never two at once.
 #[track_caller]
 fn holders(scene: &Scene) -> Vec<u32> {
