@@ -60,6 +60,7 @@
 
 mod action;
 mod allowance;
+mod arbiter;
 mod backoff;
 mod claims;
 mod config;
@@ -95,6 +96,7 @@ pub use action::{
     Verdict,
 };
 pub use allowance::Allowance;
+pub use arbiter::{Arbiter, ArbiterError, Quota};
 pub use claims::{Claim, Implausible, RequestCount, Unclear, are_possible};
 pub use config::{Config, ConfigError, Descendants, LARGEST_POOL, Measuring, Pool, Reread};
 pub use error_chain::ErrorChain;

@@ -2,7 +2,7 @@
 
 /// How many children a pool has, and how many it would like to have.
 ///
-/// [`Supervisor::need`](crate::Supervisor::need) answers with it.
+/// [`Supervisor::need`](crate::Supervisor::need) answers with it, and [`Arbiter::report`](crate::Arbiter::report) takes it.
 /// Where it goes from one process to another, through memory that both have, `ceiling` must be written last and read first:
 /// else `alive` may be of a time before that ceiling held.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

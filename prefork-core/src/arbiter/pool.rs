@@ -1,0 +1,143 @@
+//! What is known of one pool.
+
+use super::TAKE_BACK;
+use crate::{LARGEST_POOL, Need, Time, highest::Highest};
+
+/// What a pool may have of the ceiling.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Quota {
+    /// It may always have so many. A pool with 0 may be left none at times.
+    pub minimum: u32,
+    /// It may never have more, those included that leave or stand in for others; at least 1.
+    pub maximum: u32,
+    /// Where all want more than there is, pools have children in proportion to this: 1 to 10,000.
+    pub weight: u32,
+}
+
+/// A pool with what it needs and what it may have.
+#[derive(Clone, Debug)]
+pub(super) struct Pool {
+    pub(super) quota: Quota,
+    /// It is only waited for.
+    pub(super) is_removed: bool,
+    /// Whether it has a process.
+    pub(super) is_running: bool,
+    /// Whether that has reported anything.
+    pub(super) has_reported: bool,
+    pub(super) need: Need,
+    /// How many children it may have.
+    pub(super) cap: u32,
+    /// How many it could have before, until it reports that it knows.
+    before: Option<u32>,
+    /// How many were busy.
+    busy: Highest,
+    /// Since when it may have any children, or waits for that.
+    pub(super) since: Time,
+}
+
+impl Pool {
+    pub(super) const fn new(quota: Quota) -> Self {
+        Self {
+            quota,
+            is_removed: false,
+            is_running: false,
+            has_reported: false,
+            need: Need { alive: 0, busy: 0, wanted: 0, ceiling: None },
+            cap: 0,
+            before: None,
+            busy: Highest::new(),
+            since: Time::ZERO,
+        }
+    }
+
+    pub(super) const fn begin_with(&mut self, cap: u32) {
+        self.cap = cap;
+    }
+
+    pub(super) const fn start(&mut self) {
+        (self.is_running, self.has_reported, self.before) = (true, false, None);
+    }
+
+    pub(super) fn end(&mut self, now: Time) {
+        (self.is_running, self.has_reported, self.before) = (false, false, None);
+        self.busy = Highest::new();
+        self.need = Need::default();
+        self.since = now;
+    }
+
+    pub(super) fn note(&mut self, now: Time, need: Need) {
+        if self.cap == 0 && self.wanted() == 0 {
+            self.since = now;
+        }
+        // What was so before was so until now.
+        self.busy.note(now, self.need.busy, TAKE_BACK);
+        self.busy.note(now, need.busy, TAKE_BACK);
+        let alive = need.alive.min(LARGEST_POOL * 2);
+        self.need = Need { alive, ..need };
+        self.has_reported = self.is_running;
+        if need.ceiling == Some(self.cap) {
+            self.before = None;
+        }
+    }
+
+    /// Whether no change is under way of which it is not known if the pool has heard of it.
+    pub(super) const fn may_change(&self) -> bool {
+        self.before.is_none()
+    }
+
+    pub(super) fn allow(&mut self, now: Time, cap: u32) {
+        if (self.cap == 0) != (cap == 0) {
+            self.since = now;
+        }
+        // Whoever has no process starts with what it may have then.
+        self.before = self.is_running.then_some(self.cap);
+        self.cap = cap;
+    }
+
+    /// How many children it may have at any moment until it reports again.
+    pub(super) fn bound(&self) -> u32 {
+        self.need.alive.max(self.cap).max(self.before.unwrap_or(0))
+    }
+
+    pub(super) const fn minimum(&self) -> u32 {
+        if self.is_removed { 0 } else { self.quota.minimum }
+    }
+
+    /// How many it would have.
+    pub(super) fn wanted(&self) -> u32 {
+        if self.is_removed {
+            return 0;
+        }
+        self.need.wanted.clamp(self.quota.minimum, self.quota.maximum)
+    }
+
+    /// How many have been busy of late.
+    pub(super) fn recently_busy(&self, now: Time) -> u32 {
+        let recently = self.busy.of(now, TAKE_BACK).map_or(0, |(_, busy)| busy);
+        self.need.busy.max(recently)
+    }
+
+    /// Whether so many are idle that this is no chance of a moment.
+    const fn is_half_idle(&self) -> bool {
+        self.need.busy <= self.need.alive / 2
+    }
+
+    /// How many it needs for work.
+    pub(super) fn working(&self, now: Time) -> u32 {
+        let wanted = self.wanted();
+        let is_growing = self.need.wanted > self.need.alive;
+        let busy = if self.is_half_idle() { self.need.busy } else { self.recently_busy(now) };
+        if is_growing { wanted } else { wanted.min(busy.saturating_add(1)) }
+    }
+
+    /// How many it keeps if nobody else wants them.
+    pub(super) fn kept(&self) -> u32 {
+        if self.is_running && !self.is_removed { self.cap.min(self.quota.maximum) } else { 0 }
+    }
+
+    /// When it will be known to need fewer for work, if it is.
+    pub(super) fn calms_at(&self, now: Time) -> Option<Time> {
+        let (at, busy) = self.busy.of(now, TAKE_BACK)?;
+        (busy > self.need.busy).then(|| at + TAKE_BACK)
+    }
+}
