@@ -11,7 +11,7 @@ mod stage;
 
 use std::{collections::VecDeque, time::Duration};
 
-use crate::{Exit, Request, Rung, Time};
+use crate::{Arbiter, ArbiterError, Exit, Need, Quota, Request, Rung, Time};
 pub use roster::{LONGEST_ROSTER, Listed, NoRoster, PoolKind, Roster, file_of_pool, is_pool_name};
 use stage::{Pool, Stage};
 
@@ -67,6 +67,8 @@ pub enum PoolsEvent {
     StartFailed(PoolId),
     /// All children of a pool are in their main loops.
     Ready(PoolId),
+    /// What a pool has, and what it would have. Only where there is a ceiling ([`Pools::share`]).
+    Need(PoolId, Need),
     /// A client waits at a socket of a pool that sleeps.
     Queued(PoolId),
     /// The process of a pool has ended, and was reaped.
@@ -78,8 +80,11 @@ pub enum PoolsEvent {
 /// What is to be done about pools.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PoolsAction {
-    /// Start the process of a pool, and report [`PoolsEvent::Started`] or [`PoolsEvent::StartFailed`].
-    Start(PoolId),
+    /// Start the process of a pool, which may have so many children if that is said, and report [`PoolsEvent::Started`] or
+    /// [`PoolsEvent::StartFailed`].
+    Start(PoolId, Option<u32>),
+    /// Tell the process of a pool how many children it may have from now on.
+    Ceiling(PoolId, u32),
     /// Have the process of a pool stop: by its own order ([`Rung::Retire`]), now ([`Rung::Interrupt`]), or by killing it.
     Stop(PoolId, Rung),
     /// All pools that are to be there serve: say so.
@@ -146,7 +151,7 @@ pub enum PoolsVerdict {
 /// let web = pools.add(Presence::Always);
 /// let reports = pools.add(Presence::OnDemand);
 /// pools.handle(Time::ZERO, PoolsEvent::Start);
-/// assert_eq!(pools.next_action(), Some(PoolsAction::Start(web)));
+/// assert_eq!(pools.next_action(), Some(PoolsAction::Start(web, None)));
 /// assert_eq!(pools.next_action(), None);
 /// assert_eq!(pools.sleeping(Time::ZERO).collect::<Vec<_>>(), [reports]);
 /// ```
@@ -154,6 +159,8 @@ pub enum PoolsVerdict {
 pub struct Pools {
     config: PoolsConfig,
     pools: Vec<Pool>,
+    /// Shares one ceiling out, if there is one.
+    arbiter: Option<Arbiter>,
     phase: Phase,
     actions: VecDeque<PoolsAction>,
 }
@@ -174,7 +181,24 @@ impl Pools {
     /// Makes one without pools.
     #[must_use]
     pub const fn new(config: PoolsConfig) -> Self {
-        Self { config, pools: Vec::new(), phase: Phase::New, actions: VecDeque::new() }
+        Self {
+            config,
+            pools: Vec::new(),
+            arbiter: None,
+            phase: Phase::New,
+            actions: VecDeque::new(),
+        }
+    }
+
+    /// Has all pools share so many children, each by its quota, in the order of the pools. Before [`PoolsEvent::Start`].
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Arbiter::new`].
+    pub fn share(&mut self, ceiling: u32, quotas: &[Quota]) -> Result<(), ArbiterError> {
+        let quotas = (0..).map(PoolId).zip(quotas.iter().copied());
+        self.arbiter = Some(Arbiter::new(ceiling, quotas)?);
+        Ok(())
     }
 
     /// Adds a pool, before [`PoolsEvent::Start`].
@@ -202,8 +226,16 @@ impl Pools {
                     self.phase = Phase::Starting { began: now };
                 }
             }
-            PoolsEvent::Started(pool) => {
-                self.with(pool, |pool| pool.stage = Stage::Starting { since: now });
+            PoolsEvent::Started(id) => {
+                self.with(id, |pool| pool.stage = Stage::Starting { since: now });
+                if let Some(arbiter) = &mut self.arbiter {
+                    arbiter.started(id);
+                }
+            }
+            PoolsEvent::Need(id, need) => {
+                if let Some(arbiter) = &mut self.arbiter {
+                    arbiter.report(now, id, need);
+                }
             }
             PoolsEvent::StartFailed(id) => {
                 if let Some(pool) = self.pools.get_mut(id.0 as usize) {
@@ -222,6 +254,9 @@ impl Pools {
                 let is_asleep = self.sleeping(now).any(|sleeping| sleeping == id);
                 if is_asleep {
                     self.with(id, |pool| pool.is_wanted = true);
+                    if let Some(arbiter) = &mut self.arbiter {
+                        arbiter.wants(now, id, 1);
+                    }
                     self.log(PoolsNotice::Woken(id));
                 }
             }
@@ -245,6 +280,7 @@ impl Pools {
             pool.pause = None;
         }
         self.decide_stuck(now);
+        self.decide_ceilings(now);
         self.decide_start(now);
         self.decide_ready();
         self.decide_asked();
@@ -271,7 +307,9 @@ impl Pools {
                 Stage::Starting { since } => Some(since + self.config.start_timeout),
                 Stage::Asked | Stage::Serving { .. } | Stage::Stuck => None,
             });
-        own.into_iter().chain(of_pools).min()
+        let shared =
+            self.arbiter.as_ref().filter(|_| !self.is_stopping()).and_then(Arbiter::deadline);
+        own.into_iter().chain(of_pools).chain(shared).min()
     }
 
     /// Returns the pools that have no process, and are started as soon as a client waits at one of their sockets.
@@ -312,6 +350,9 @@ impl Pools {
         let Some(pool) = self.pools.get_mut(id.0 as usize) else { return };
         let (lived, was_serving) = (pool.lived(now), matches!(pool.stage, Stage::Serving { .. }));
         pool.stage = Stage::Down;
+        if let Some(arbiter) = &mut self.arbiter {
+            arbiter.ended(now, id);
+        }
         match self.phase {
             Phase::New | Phase::Stopping { .. } | Phase::Over => return,
             Phase::Starting { .. } if !was_serving => {
@@ -406,6 +447,20 @@ impl Pools {
         }
     }
 
+    /// Shares the ceiling out anew.
+    fn decide_ceilings(&mut self, now: Time) {
+        if self.is_stopping() {
+            return;
+        }
+        let Some(arbiter) = &mut self.arbiter else { return };
+        for (id, ceiling) in arbiter.decide(now) {
+            let is_awake = self.pools.get(id.0 as usize).is_some_and(Pool::has_process);
+            if is_awake {
+                self.actions.push_back(PoolsAction::Ceiling(id, ceiling));
+            }
+        }
+    }
+
     fn decide_start(&mut self, now: Time) {
         if !matches!(self.phase, Phase::Starting { .. } | Phase::Serving) {
             return;
@@ -414,8 +469,13 @@ impl Pools {
             |pool: &Pool| pool.stage == Stage::Down && !pool.is_asleep() && pool.may_start(now);
         let due: Vec<_> = self.ids().filter(|(_, pool)| due(pool)).map(|(id, _)| id).collect();
         for id in due {
+            let ceiling = self.arbiter.as_ref().map(|arbiter| arbiter.cap(id));
+            // Its client waits until others have given something back.
+            if ceiling == Some(0) {
+                continue;
+            }
             self.with(id, |pool| pool.stage = Stage::Asked);
-            self.actions.push_back(PoolsAction::Start(id));
+            self.actions.push_back(PoolsAction::Start(id, ceiling));
         }
     }
 

@@ -34,7 +34,7 @@ fn the_daemon_is_ready_when_all_pools_are_that_are_always_there() {
     let (a, b) = (pools.add(Presence::Always), pools.add(Presence::Always));
     pools.add(Presence::OnDemand);
     pools.handle(at(0), PoolsEvent::Start);
-    assert_eq!(actions(&mut pools), [PoolsAction::Start(a), PoolsAction::Start(b)]);
+    assert_eq!(actions(&mut pools), [PoolsAction::Start(a, None), PoolsAction::Start(b, None)]);
     for (id, expected) in [(a, vec![]), (b, vec![PoolsAction::Ready])] {
         pools.handle(at(5), PoolsEvent::Started(id));
         pools.handle(at(6), PoolsEvent::Ready(id));
@@ -58,7 +58,7 @@ fn a_pool_that_sleeps_is_started_once_for_its_first_client_and_sleeps_again() {
         pools.handle(at(round), PoolsEvent::Queued(pool));
         pools.handle(at(round), PoolsEvent::Queued(pool));
         let woken = PoolsAction::Log(PoolsNotice::Woken(pool));
-        assert_eq!(actions(&mut pools), [woken, PoolsAction::Start(pool)]);
+        assert_eq!(actions(&mut pools), [woken, PoolsAction::Start(pool, None)]);
         assert_eq!(pools.sleeping(at(round)).count(), 0, "nobody waits at its sockets twice");
         pools.handle(at(round), PoolsEvent::Started(pool));
         pools.handle(at(round + 1), PoolsEvent::Ready(pool));
@@ -101,20 +101,20 @@ fn a_pool_that_was_killed_is_back_at_once_and_one_that_dies_early_after_a_pause(
     let killed = Exit::Signal { number: 9, core_dumped: false };
     pools.handle(at(5_000), PoolsEvent::Ended(pool, killed));
     let done = actions(&mut pools);
-    assert_eq!(done[1..], [PoolsAction::Start(pool)], "{done:?}");
+    assert_eq!(done[1..], [PoolsAction::Start(pool, None)], "{done:?}");
     pools.handle(at(5_000), PoolsEvent::Started(pool));
     pools.handle(at(5_001), PoolsEvent::Ready(pool));
     pools.handle(at(5_100), PoolsEvent::Ended(pool, killed));
     assert!(matches!(actions(&mut pools)[..], [PoolsAction::Log(_)]));
     pools.advance(at(5_110));
-    assert_eq!(actions(&mut pools), [PoolsAction::Start(pool)]);
+    assert_eq!(actions(&mut pools), [PoolsAction::Start(pool, None)]);
 }
 
 #[test]
 fn a_pool_that_ends_by_itself_and_is_to_be_there_is_started_again() {
     let mut pools = serving(&[Presence::Always]);
     pools.handle(at(9_000), PoolsEvent::Ended(PoolId(0), Exit::Code(0)));
-    assert_eq!(actions(&mut pools)[1..], [PoolsAction::Start(PoolId(0))]);
+    assert_eq!(actions(&mut pools)[1..], [PoolsAction::Start(PoolId(0), None)]);
 }
 
 #[test]
@@ -235,7 +235,7 @@ proptest! {
             while let Some(action) = pools.next_action() {
                 prop_assert!(!over, "{action:?} after the end");
                 match action {
-                    PoolsAction::Start(id) => {
+                    PoolsAction::Start(id, _) => {
                         prop_assert!(!pools.is_stopping());
                         prop_assert!(alive.insert(id), "{id:?} twice");
                         pools.handle(now, PoolsEvent::Started(id));
@@ -245,7 +245,7 @@ proptest! {
                         prop_assert!(alive.is_empty());
                         over = true;
                     }
-                    PoolsAction::Ready | PoolsAction::Log(_) => {}
+                    PoolsAction::Ready | PoolsAction::Log(_) | PoolsAction::Ceiling(..) => {}
                 }
             }
             prop_assert_eq!(pools.awake(), alive.len());

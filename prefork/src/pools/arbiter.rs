@@ -92,7 +92,12 @@ impl Arbiter<'_> {
 
     fn carry_out(&mut self, action: PoolsAction) {
         match action {
-            PoolsAction::Start(pool) => self.start(pool),
+            PoolsAction::Start(pool, ceiling) => self.start(pool, ceiling),
+            PoolsAction::Ceiling(PoolId(number), ceiling) => {
+                if let Some(desk) = &self.seats[number as usize].desk {
+                    desk.say_ceiling(ceiling);
+                }
+            }
             PoolsAction::Stop(pool, rung) => self.stop(pool, rung),
             PoolsAction::Ready => {
                 self.log.write(&ArbiterMessage::PoolsReady { awake: self.pools.awake() });
@@ -108,7 +113,7 @@ impl Arbiter<'_> {
         }
     }
 
-    fn start(&mut self, id: PoolId) {
+    fn start(&mut self, id: PoolId, ceiling: Option<u32>) {
         let Self { image, signals, bell, left_open, log, listeners, .. } = self;
         let starting = Starting { image, mask: signals.before(), bell, left_open, log };
         let number = id.0 as usize;
@@ -119,8 +124,12 @@ impl Arbiter<'_> {
             (listening.socket.as_fd(), name)
         });
         let sockets: Vec<_> = own.chain(ways::of(&self.seats, seat)).collect();
-        let started =
-            Desk::new().and_then(|desk| Ok((starting.start(&seat.name, &desk, &sockets)?, desk)));
+        let started = Desk::new().and_then(|desk| {
+            if let Some(ceiling) = ceiling {
+                desk.say_ceiling(ceiling);
+            }
+            Ok((starting.start(&seat.name, &desk, &sockets)?, desk))
+        });
         let seat = &mut self.seats[number];
         match started {
             Ok((helper, desk)) => {
@@ -230,11 +239,14 @@ impl Arbiter<'_> {
         if rustix::io::read(&self.bell, &mut [0; 8]).is_err() {
             return;
         }
-        let ready = (0..)
-            .zip(&self.seats)
-            .filter(|(_, seat)| seat.desk.as_ref().is_some_and(Desk::is_ready));
-        for id in ready.map(|(number, _)| PoolId(number)).collect::<Vec<_>>() {
-            self.pools.handle(now, PoolsEvent::Ready(id));
+        let desks = (0..).zip(&self.seats).filter_map(|(number, seat)| {
+            seat.desk.as_ref().map(|desk| (PoolId(number), desk.is_ready(), desk.need()))
+        });
+        for (id, is_ready, need) in desks.collect::<Vec<_>>() {
+            if is_ready {
+                self.pools.handle(now, PoolsEvent::Ready(id));
+            }
+            self.pools.handle(now, PoolsEvent::Need(id, need));
         }
     }
 

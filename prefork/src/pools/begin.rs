@@ -8,7 +8,7 @@ use rustix::event::{EventfdFlags, eventfd};
 
 use super::{
     arbiter::{Arbiter, PoolProcess},
-    check::Seated,
+    check::{Limits, Seated},
     roster::RosterFile,
     ways::Way,
 };
@@ -35,11 +35,11 @@ pub(super) fn listen(init: &mut Init, members: &[Seated]) -> crate::Result<Vec<A
 pub(super) fn serve(
     prepared: Prepared<Vec<AnyListener>>,
     members: &[Seated],
-    stop_timeout: Duration,
+    limits: Limits,
     readiness: &mut Option<Readiness>,
 ) -> Result<Returned, RunError> {
     own_stderr()?;
-    let mut arbiter = make(prepared, members, stop_timeout, readiness)?;
+    let mut arbiter = make(prepared, members, limits, readiness)?;
     let roster = RosterFile::of_daemon(&arbiter.settings, members)?;
     let names: Vec<_> = members.iter().map(|member| &*member.name).collect();
     let (name, pools) = (&*arbiter.settings.name, &*names.join(", "));
@@ -69,7 +69,7 @@ pub(super) fn serve(
 fn make<'a>(
     prepared: Prepared<Vec<AnyListener>>,
     members: &[Seated],
-    stop_timeout: Duration,
+    limits: Limits,
     readiness: &'a mut Option<Readiness>,
 ) -> Result<Arbiter<'a>, RunError> {
     let Prepared { basis, activated, after_init, opened, .. } = prepared;
@@ -78,7 +78,7 @@ fn make<'a>(
     let signals = open_signals()?;
     let hangups = terminal::hangups(signals.hangups());
     let log = Log::new(&settings.name, Role::Parent);
-    let pools = seat_all(members, settings.start_timeout, stop_timeout);
+    let pools = seat_all(members, settings.start_timeout, limits);
     let initialized = initialize(&settings, activated, after_init, opened)?;
     let Initialized { state, mut listeners, left_open, runtime_files, .. } = initialized;
     // The arbiter keeps one copy of each.
@@ -98,7 +98,7 @@ fn make<'a>(
         bell,
         listeners,
         left_open,
-        reporting: settings.manager.report_pools(members.len(), stop_timeout, &log),
+        reporting: settings.manager.report_pools(members.len(), limits.stop_timeout, &log),
         readiness,
         runtime_files,
         log,
@@ -125,9 +125,9 @@ fn seats(members: &[Seated]) -> io::Result<Vec<PoolProcess>> {
     seats.collect()
 }
 
-fn seat_all(members: &[Seated], start_timeout: Duration, stop_timeout: Duration) -> Pools {
+fn seat_all(members: &[Seated], start_timeout: Duration, limits: Limits) -> Pools {
     let mut config = PoolsConfig::default();
-    (config.start_timeout, config.stop_timeout) = (start_timeout, stop_timeout);
+    (config.start_timeout, config.stop_timeout) = (start_timeout, limits.stop_timeout);
     let mut pools = Pools::new(config);
     for member in members {
         pools.add(if member.is_on_demand { Presence::OnDemand } else { Presence::Always });
@@ -137,6 +137,11 @@ fn seat_all(members: &[Seated], start_timeout: Duration, stop_timeout: Duration)
         for (to, _) in ids().filter(|(_, other)| member.hands_to.contains(&other.name)) {
             pools.hands_to(from, to);
         }
+    }
+    if let Some(ceiling) = limits.ceiling {
+        let quotas: Vec<_> = members.iter().map(|member| member.quota).collect();
+        // What could be wrong with them was found when the arguments were checked.
+        let _ = pools.share(ceiling, &quotas);
     }
     pools
 }

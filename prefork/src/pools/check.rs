@@ -6,9 +6,11 @@ use std::{
     time::Duration,
 };
 
+use prefork_core::{
+    Arbiter, Quota,
+    pools::{PoolId, PoolKind, is_pool_name},
+};
 use prefork_sockets::Written;
-
-use prefork_core::pools::{PoolKind, is_pool_name};
 
 use super::member::{Facts, Kind, Member};
 use crate::{Args, ArgsError, Fault, args::Data};
@@ -18,8 +20,16 @@ pub(super) struct Daemon {
     /// The arbiter's own arguments.
     pub(super) args: Args,
     pub(super) members: Vec<Seated>,
-    /// How long all pools together may take to stop.
+    pub(super) limits: Limits,
+}
+
+/// What holds for all pools together.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Limits {
+    /// How long they may take to stop.
     pub(super) stop_timeout: Duration,
+    /// How many children they may have.
+    pub(super) ceiling: Option<u32>,
 }
 
 /// A pool as the arbiter knows it.
@@ -32,13 +42,19 @@ pub(super) struct Seated {
     pub(super) addresses: Vec<String>,
     /// The pools to which it hands connections.
     pub(super) hands_to: Vec<String>,
+    /// What it may have of the ceiling.
+    pub(super) quota: Quota,
 }
 
 /// How much longer than the pool that takes longest a stop of all may take, before what is left is killed.
 const MARGIN: Duration = Duration::from_secs(5);
 
 /// Checks all of it.
-pub(super) fn all(common: Args, members: Vec<Member>) -> Result<Daemon, ArgsError> {
+pub(super) fn all(
+    common: Args,
+    members: Vec<Member>,
+    ceiling: Option<u32>,
+) -> Result<Daemon, ArgsError> {
     let mut faults = Vec::new();
     if members.is_empty() {
         faults.push(Fault::of_program("pools", "there is none; add one with Pools::pool"));
@@ -52,25 +68,48 @@ pub(super) fn all(common: Args, members: Vec<Member>) -> Result<Daemon, ArgsErro
     for member in members {
         let name = member.name.clone();
         check_own(&member, has_pid_path, takers.contains(&name), &mut faults);
-        seated.push(Seated {
-            name: name.clone(),
-            kind: member.listed_kind(),
-            is_on_demand: member.is_on_demand(),
-            addresses: member.args.data().listen.clone(),
-            hands_to: member.args.data().hands_to.clone(),
-        });
+        if member.weight.is_some() && ceiling.is_none() {
+            let problem = "does nothing without a ceiling; set Pools::ceiling too";
+            faults.push(Fault::of_program(&format!("{name}.weight"), problem));
+        }
+        let (kind, is_on_demand) = (member.listed_kind(), member.is_on_demand());
+        let Data { listen, hands_to, .. } = member.args.data();
+        let (addresses, hands_to) = (listen.clone(), hands_to.clone());
+        let weight = member.weight.unwrap_or(1);
         match member.adjusted(&common).check() {
-            Ok(Facts { stop }) => longest = longest.max(stop),
+            Ok(Facts { stop, sizes: [prefork, maximum] }) => {
+                longest = longest.max(stop);
+                let minimum = if is_on_demand { 0 } else { prefork };
+                let quota = Quota { minimum, maximum, weight };
+                seated.push(Seated { name, kind, is_on_demand, addresses, hands_to, quota });
+            }
             Err(error) => {
                 faults.extend(error.into_faults().into_iter().map(|fault| fault.of_pool(&name)));
             }
         }
     }
+    if let Some(ceiling) = ceiling {
+        check_ceiling(ceiling, &seated, &mut faults);
+    }
     if faults.is_empty() {
-        let stop_timeout = longest.saturating_add(MARGIN);
-        Ok(Daemon { args: of_the_arbiter(common), members: seated, stop_timeout })
+        // Those who take what others hand to them stop after these.
+        let longest = if takers.is_empty() { longest } else { longest.saturating_mul(2) };
+        let limits = Limits { stop_timeout: longest.saturating_add(MARGIN), ceiling };
+        Ok(Daemon { args: of_the_arbiter(common), members: seated, limits })
     } else {
         Err(ArgsError::new(faults))
+    }
+}
+
+/// A ceiling must have room for all that is always there.
+fn check_ceiling(ceiling: u32, members: &[Seated], faults: &mut Vec<Fault>) {
+    let quotas = (0..).map(PoolId).zip(members.iter().map(|member| member.quota));
+    if let Err(error) = Arbiter::new(ceiling, quotas) {
+        let argument = match error.pool() {
+            Some(PoolId(number)) => format!("{}.weight", members[number as usize].name),
+            None => "ceiling".to_owned(),
+        };
+        faults.push(Fault::of_program(&argument, &error.to_string()));
     }
 }
 
@@ -185,7 +224,7 @@ fn key_of(address: &str) -> Option<String> {
 
 /// What a pool may not set, or lacks.
 fn check_own(member: &Member, has_pid_path: bool, takes: bool, faults: &mut Vec<Fault>) {
-    let Member { name, kind, args } = member;
+    let Member { name, kind, args, weight: _ } = member;
     let Data { settings, listen, .. } = args.data();
     let mut fault = |argument: &str, problem: &str| {
         faults.push(Fault::of_program(&format!("{name}.{argument}"), problem));

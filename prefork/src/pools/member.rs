@@ -1,6 +1,9 @@
 //! One of several pools: what of its arguments is its own, and what it has from the daemon.
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use prefork_core::pools::{PoolKind as ListedKind, file_of_pool};
 
@@ -16,6 +19,7 @@ pub(super) struct Member {
     pub(super) name: String,
     pub(super) kind: Kind,
     pub(super) args: Box<dyn AnyArgs>,
+    pub(super) weight: Option<u32>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,7 +30,7 @@ pub(super) enum Kind {
 
 impl Member {
     pub(super) fn new<S: 'static>(name: String, kind: Kind, args: Args<S>) -> Self {
-        Self { name, kind, args: Box::new(args) }
+        Self { name, kind, args: Box::new(args), weight: None }
     }
 
     /// Whether it has no process while there is nothing to do.
@@ -109,7 +113,9 @@ pub(super) trait AnyArgs {
 /// What the arbiter has to know of a pool.
 pub(super) struct Facts {
     /// How long it may take to stop.
-    pub(super) stop: std::time::Duration,
+    pub(super) stop: Duration,
+    /// How many children it has at rest, and at most.
+    pub(super) sizes: [u32; 2],
 }
 
 impl<S: 'static> AnyArgs for Args<S> {
@@ -122,8 +128,8 @@ impl<S: 'static> AnyArgs for Args<S> {
     }
 
     fn check(self: Box<Self>) -> Result<Facts, ArgsError> {
-        let stop = Prefork::new(*self)?.longest_stop();
-        Ok(Facts { stop })
+        let daemon = Prefork::new(*self)?;
+        Ok(Facts { stop: daemon.longest_stop(), sizes: daemon.sizes() })
     }
 
     fn run(self: Box<Self>, seat: Seat) -> Result<Returned, RunError> {

@@ -93,12 +93,13 @@ use member::{Kind, Member};
 pub struct Pools {
     common: Args,
     members: Vec<Member>,
+    ceiling: Option<u32>,
 }
 
 impl Pools {
     /// Begins with what all pools have in common.
     pub const fn new(common: Args) -> Self {
-        Self { common, members: Vec::new() }
+        Self { common, members: Vec::new(), ceiling: None }
     }
 
     /// Adds a pool.
@@ -129,13 +130,34 @@ impl Pools {
         self
     }
 
+    /// Sets how many children all pools together never exceed, those included that stand in for others. Default: as many as
+    /// the pools have each on its own.
+    ///
+    /// Each pool is sure of its [`prefork`](Args::prefork), and a role of its process, so the ceiling is at least as many. What
+    /// is left goes where clients wait, up to [`max_children`](Args::max_children) of each pool, by
+    /// [`weight`](Self::weight) where there is not enough. What has nothing to do elsewhere is taken back for it, at once;
+    /// who is at work finishes that first, and is not replaced.
+    pub const fn ceiling(mut self, children: u32) -> Self {
+        self.ceiling = Some(children);
+        self
+    }
+
+    /// Sets the weight of the pool that was added last, 1 to 10,000: with 2 it has twice as much of what is to be shared as a pool
+    /// with 1, while both want more. Default 1. Needs a [`ceiling`](Self::ceiling).
+    pub fn weight(mut self, weight: u32) -> Self {
+        if let Some(member) = self.members.last_mut() {
+            member.weight = Some(weight);
+        }
+        self
+    }
+
     /// Checks the arguments of all pools; nothing is opened or started.
     ///
     /// # Errors
     ///
     /// Fails with every fault found. An argument of a pool is named with the pool: `web.max_children`.
     pub fn check(self) -> Result<(), ArgsError> {
-        check::all(self.common, self.members).map(drop)
+        check::all(self.common, self.members, self.ceiling).map(drop)
     }
 
     /// Runs the daemon, as [`Prefork::run`] does for one of a single pool.
@@ -151,13 +173,13 @@ impl Pools {
         match Order::take() {
             Some(order) => self.run_pool(order),
             None => {
-                let daemon = check::all(self.common, self.members)?;
-                let check::Daemon { args, members, stop_timeout } = daemon;
+                let daemon = check::all(self.common, self.members, self.ceiling)?;
+                let check::Daemon { args, members, limits } = daemon;
                 let listens = members.clone();
                 let args = args.after_init(move |init| begin::listen(init, &listens));
                 let daemon = Prefork::new(args.main_loop(|_child, _sockets| Ok(())))?;
                 daemon.run_as(None, |prepared, readiness| {
-                    begin::serve(prepared, &members, stop_timeout, readiness)
+                    begin::serve(prepared, &members, limits, readiness)
                 })
             }
         }
@@ -165,7 +187,7 @@ impl Pools {
 
     /// Becomes one of the pools.
     fn run_pool(self, order: Order) -> Result<Returned, RunError> {
-        let Self { common, members } = self;
+        let Self { common, members, ceiling: _ } = self;
         let Some(member) = members.into_iter().find(|member| member.name == order.pool) else {
             let error = RunError::NoSuchPool { pool: order.pool };
             // To the program that has executed this one, if that is to take its place.

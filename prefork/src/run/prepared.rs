@@ -118,4 +118,13 @@ impl<S> Prefork<S> {
             Pool::Children(config) => longest_stop(config),
         }
     }
+
+    /// Returns how many children there are at rest, and at most, those included that stand in for others.
+    pub(crate) fn sizes(&self) -> [u32; 2] {
+        match &self.plan.settings.pool {
+            Pool::Solo => [0, 0],
+            Pool::Children(config) if config.exclusive => [1, 1],
+            Pool::Children(config) => [config.prefork(), config.slots()],
+        }
+    }
 }

@@ -56,7 +56,7 @@ impl Desk {
         // In this order: see where they are written.
         let [ceiling, alive, busy, wanted] =
             [word::KNOWN, word::ALIVE, word::BUSY, word::WANTED].map(read);
-        Need { alive, busy, wanted, ceiling: Some(ceiling).filter(|ceiling| *ceiling > 0) }
+        Need { alive, busy, wanted, ceiling: ceiling.checked_sub(1) }
     }
 
     /// Says that the whole daemon ends.
@@ -64,9 +64,10 @@ impl Desk {
         self.page.get()[word::ENDING].store(1, Release);
     }
 
-    /// Says how many processes the pool may have, at least 1.
+    /// Says how many processes the pool may have; with 0 it is to end.
     pub(crate) fn say_ceiling(&self, ceiling: u32) {
-        if self.page.get()[word::CEILING].swap(ceiling.into(), Release) != u64::from(ceiling) {
+        let said = u64::from(ceiling) + 1;
+        if self.page.get()[word::CEILING].swap(said, Release) != said {
             let _ = rustix::io::write(&self.call, &1u64.to_ne_bytes());
         }
     }

@@ -41,7 +41,7 @@ impl Link {
         // After the number was written: who reads this sees that.
         rustix::io::read(&self.call, &mut [0; 8]).ok()?;
         let ceiling = self.page.get()[word::CEILING].load(Acquire);
-        u32::try_from(ceiling).ok().filter(|ceiling| *ceiling > 0)
+        u32::try_from(ceiling.checked_sub(1)?).ok()
     }
 
     /// Whether the whole daemon ends, and not this pool alone.
@@ -63,7 +63,7 @@ impl Link {
             (word::BUSY, busy),
             (word::WANTED, wanted),
             // The last: who reads it first knows that the others are of a time in which it held.
-            (word::KNOWN, ceiling.unwrap_or(0)),
+            (word::KNOWN, ceiling.map_or(0, |ceiling| ceiling.saturating_add(1))),
         ];
         let mut is_news = false;
         for (place, figure) in figures {

@@ -21,7 +21,7 @@ pub(crate) use order::{Order, POOL_VARIABLE, PassedSocket, Seat};
 
 /// What stands where in the page.
 mod word {
-    /// How many processes the pool may have; 0 while nothing was said.
+    /// How many processes the pool may have, and 1; 0 while nothing was said.
     pub(super) const CEILING: usize = 0;
     /// Whether all children are in their main loops.
     pub(super) const READY: usize = 1;
@@ -33,7 +33,7 @@ mod word {
     pub(super) const WANTED: usize = 4;
     /// Whether the whole daemon ends, so that nobody else serves those who wait at the sockets.
     pub(super) const ENDING: usize = 5;
-    /// Which ceiling the pool keeps to; 0 for none.
+    /// Which ceiling the pool keeps to, and 1; 0 for none.
     pub(super) const KNOWN: usize = 6;
     /// How many words there are.
     pub(super) const COUNT: usize = 8;

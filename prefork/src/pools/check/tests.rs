@@ -30,6 +30,8 @@ fn what_is_right_has_no_faults() {
         .pool("heavy", Args::new().prefork(0).max_children(2).main_loop(|_child, ()| Ok(())))
         .pool("any", listening("127.0.0.1:0"))
         .pool("other", listening("127.0.0.1:0"))
+        .weight(3)
+        .ceiling(100)
         .role("cron", |_child| Ok(()))
         .role_with("leader", Args::new().user("daemon").main_loop(|_child, ()| Ok(())));
     assert_eq!(faults(pools), [""; 0]);
@@ -108,6 +110,18 @@ fn each_wrong_thing_is_named_with_its_pool_before_anything_is_started() {
         (
             Pools::new(common()).pool("a", pool().hands_to(["b"])).role("b", |_child| Ok(())),
             "b.hands_to: is for pools; a role takes no connections",
+        ),
+        (
+            Pools::new(common()).pool("a", pool().prefork(3).max_children(9)).ceiling(2),
+            "ceiling: the ceiling (2) is less than the minimums of all pools together (3)",
+        ),
+        (
+            Pools::new(common()).pool("a", pool()).weight(0).ceiling(2),
+            "a.weight: weight is 0, not 1 to 10000",
+        ),
+        (
+            Pools::new(common()).pool("a", pool()).weight(2),
+            "a.weight: does nothing without a ceiling; set Pools::ceiling too",
         ),
         (
             Pools::new(common()).role_with("a", pool()),
