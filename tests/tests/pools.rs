@@ -247,6 +247,61 @@ fn what_is_handed_to_a_pool_wakes_it_and_a_stop_loses_nothing() {
     }
 }
 
+/// How many children each of these pools has.
+fn sizes(parents: [u32; 2]) -> [usize; 2] {
+    parents.map(|parent| {
+        let of_it = children(parent).into_iter();
+        of_it.filter(|it| !it.is_zombie()).count()
+    })
+}
+
+/// C: all children together are never more than the ceiling; what is idle in one pool goes to the other, and each keeps its
+/// minimum and has its share under load.
+#[test]
+fn capacity_goes_where_clients_wait_and_never_above_the_ceiling() {
+    let scene = scene!();
+    let at = addresses(&scene, 2);
+    let launch = with(with(pools(&scene), "a", at[0], [1, 20]), "b", at[1], [1, 20]);
+    let daemon = launch.args(["--ceiling", "8"]).daemon();
+    let parents = ["a", "b"].map(|pool| wait_for_pool(&daemon, pool));
+    let look = |what: &str, is_so: &dyn Fn([usize; 2]) -> bool| {
+        wait_until(PATIENCE, what, || {
+            let [a, b] = sizes(parents);
+            assert!(a + b <= 8, "{a} and {b}");
+            assert!(a >= 1 && b >= 1, "{a} and {b}");
+            is_so([a, b])
+        });
+    };
+    for _ in 0..3 {
+        let first = Load::start(16, at[0], "/sleep/20");
+        look("a has all but the other's minimum", &|[a, b]| a == 7 && b == 1);
+        let second = Load::start(16, at[1], "/sleep/20");
+        look("both have as much", &|[a, b]| a == 4 && b == 4);
+        let tally = first.stop();
+        assert_eq!(tally.failures, [""; 0]);
+        look("b has what a does not need", &|[a, b]| a == 1 && b == 7);
+        let tally = second.stop();
+        assert_eq!(tally.failures, [""; 0]);
+    }
+    daemon.stop_in_order();
+}
+
+/// C: a pool that sleeps is started when there is room for it.
+#[test]
+fn a_pool_that_sleeps_has_room_made_for_it() {
+    let scene = scene!();
+    let at = addresses(&scene, 2);
+    let launch = with(with(pools(&scene), "a", at[0], [1, 20]), "b", at[1], [0, 20]);
+    let daemon = launch.args(["--ceiling", "4"]).daemon();
+    let load = Load::start(16, at[0], "/sleep/20");
+    let parent = wait_for_pool(&daemon, "a");
+    wait_until(PATIENCE, "a has all", || children(parent).len() == 4);
+    assert_eq!(ask(at[1], "/").0, "b");
+    let tally = load.stop();
+    assert_eq!(tally.failures, [""; 0]);
+    daemon.stop_in_order();
+}
+
 /// What the witness of a role says, with the processes that had it in order; never two at once.
 #[track_caller]
 fn holders(scene: &Scene) -> Vec<u32> {
