@@ -15,8 +15,9 @@
 //! 1. its minimum, whether it needs that or not: lent to others it would come back when their requests end, which may be
 //!    never;
 //! 2. one child, if it needs any: where there is not even room for that, pools take turns (`turns.rs`);
-//! 3. what it needs for work: if it wants more than it has, all that; else as many as are busy and one to spare, or, if
-//!    fewer than half are idle, which may be for a moment, as many as have been busy in the last [`TAKE_BACK`];
+//! 3. what it needs for work: if it wants more than it has, all that; else as many as have been busy in the last
+//!    [`TAKE_BACK`] and one to spare, as others are idle for a moment now and then; or, where three quarters are idle, which
+//!    is no chance, as many as are busy and one to spare;
 //! 4. what it would keep for a while though it is idle;
 //! 5. what it may have already.
 
@@ -34,8 +35,8 @@ use self::{
 };
 use crate::{Need, Time, pools::PoolId};
 
-/// Idle children are left to their pool for so long after they were busy when others need them, unless half of it is idle.
-const TAKE_BACK: Duration = Duration::from_millis(200);
+/// Idle children are left to their pool for so long after they were busy when others need them, unless nearly all of it is.
+const TAKE_BACK: Duration = Duration::from_millis(500);
 
 /// Shares one ceiling among pools: decides how many children each may have at the moment.
 ///
@@ -49,8 +50,8 @@ const TAKE_BACK: Duration = Duration::from_millis(200);
 ///
 /// - All pools together never have more children than the ceiling, however late each of them hears of a change.
 /// - A pool may always have its minimum. (One that was added gets it as room becomes free.)
-/// - Children that are idle in one pool and needed by another are taken back when the pool has reported that half of it or
-///   more is idle, else after they have been idle for 200 ms. The pool has to hear of it, and they to leave.
+/// - Children that are idle in one pool and needed by another are taken back when the pool has reported that three quarters
+///   of it or more are idle, else after they have been idle for 0.5 s. The pool has to hear of it, and they to leave.
 /// - Where all want more than there is, each has a share by its weight as requests end. If there is not even one child for
 ///   each, pools without a minimum take turns of 2 s, those first that have waited for longest.
 /// - Equal needs have equal answers: if nothing changes nothing is changed, but for such turns.
@@ -260,7 +261,7 @@ impl Arbiter {
         if !is_short {
             return None;
         }
-        let calms = self.pools.values().filter_map(|pool| pool.calms_at(now));
+        let calms = self.pools.values().filter_map(|pool| pool.calms_at(now, TAKE_BACK));
         let turns = turns::next(&self.pools, now);
         calms.chain(turns).filter(|at| *at > now).min()
     }

@@ -1,5 +1,7 @@
 //! What is known of one pool.
 
+use std::time::Duration;
+
 use super::TAKE_BACK;
 use crate::{LARGEST_POOL, Need, Time, highest::Highest};
 
@@ -111,22 +113,23 @@ impl Pool {
         self.need.wanted.clamp(self.quota.minimum, self.quota.maximum)
     }
 
-    /// How many have been busy of late.
-    pub(super) fn recently_busy(&self, now: Time) -> u32 {
-        let recently = self.busy.of(now, TAKE_BACK).map_or(0, |(_, busy)| busy);
+    /// How many have been busy within so long.
+    pub(super) fn busy_within(&self, now: Time, window: Duration) -> u32 {
+        let recently = self.busy.of(now, window).map_or(0, |(_, busy)| busy);
         self.need.busy.max(recently)
     }
 
     /// Whether so many are idle that this is no chance of a moment.
-    const fn is_half_idle(&self) -> bool {
-        self.need.busy <= self.need.alive / 2
+    const fn is_mostly_idle(&self) -> bool {
+        self.need.busy <= self.need.alive / 4
     }
 
     /// How many it needs for work.
     pub(super) fn working(&self, now: Time) -> u32 {
         let wanted = self.wanted();
         let is_growing = self.need.wanted > self.need.alive;
-        let busy = if self.is_half_idle() { self.need.busy } else { self.recently_busy(now) };
+        let busy =
+            if self.is_mostly_idle() { self.need.busy } else { self.busy_within(now, TAKE_BACK) };
         if is_growing { wanted } else { wanted.min(busy.saturating_add(1)) }
     }
 
@@ -135,9 +138,9 @@ impl Pool {
         if self.is_running && !self.is_removed { self.cap.min(self.quota.maximum) } else { 0 }
     }
 
-    /// When it will be known to need fewer for work, if it is.
-    pub(super) fn calms_at(&self, now: Time) -> Option<Time> {
-        let (at, busy) = self.busy.of(now, TAKE_BACK)?;
-        (busy > self.need.busy).then(|| at + TAKE_BACK)
+    /// When more were busy than now for the last time within so long, seen from its end.
+    pub(super) fn calms_at(&self, now: Time, window: Duration) -> Option<Time> {
+        let (at, busy) = self.busy.of(now, window)?;
+        (busy > self.need.busy).then(|| at + window)
     }
 }

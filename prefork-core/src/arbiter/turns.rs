@@ -11,6 +11,9 @@ use crate::{Time, pools::PoolId};
 /// How long a pool has its only child while others have none.
 const TURN: Duration = Duration::from_secs(2);
 
+/// One that has done nothing for so long gives it up before.
+const REST: Duration = Duration::from_millis(200);
+
 /// Who is first, lowest first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Place {
@@ -27,7 +30,7 @@ enum Place {
 }
 
 fn place(pool: &Pool, now: Time) -> Place {
-    let is_idle = pool.has_reported && pool.recently_busy(now) == 0;
+    let is_idle = pool.has_reported && pool.busy_within(now, REST) == 0;
     match pool.cap {
         0 if pool.bound() > 0 => Place::Leaves,
         0 => Place::Waits(pool.since),
@@ -64,6 +67,8 @@ pub(super) fn next(pools: &BTreeMap<PoolId, Pool>, now: Time) -> Option<Time> {
     if competing().all(|pool| pool.cap > 0) {
         return None;
     }
-    let holding = competing().filter(|pool| place(pool, now) == Place::Holds);
-    holding.map(|pool| pool.since + TURN).min()
+    let holding = || competing().filter(|pool| place(pool, now) == Place::Holds);
+    let over = holding().map(|pool| pool.since + TURN);
+    let idle = holding().filter(|pool| pool.need.busy == 0);
+    over.chain(idle.filter_map(|pool| pool.calms_at(now, REST))).min()
 }
