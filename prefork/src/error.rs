@@ -192,6 +192,17 @@ pub enum RunError {
         /// Its name.
         pool: String,
     },
+    /// This program is another kind of daemon than that which it was to take over.
+    #[error(
+        "this program is {is}, and what runs is {was}; restart the daemon instead of upgrading"
+    )]
+    #[non_exhaustive]
+    OtherKind {
+        /// What this program is, in words.
+        is: String,
+        /// What it was to go on with.
+        was: String,
+    },
     /// A limit of the system is reached.
     #[error("a limit is reached ({})", one_line(limit))]
     #[non_exhaustive]

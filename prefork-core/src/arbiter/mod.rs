@@ -162,6 +162,14 @@ impl Arbiter {
         }
     }
 
+    /// Takes in that a pool has a process already, which another arbiter has told how many children it may have, and what it
+    /// needs: it goes on with as many. Before the first [`decide`](Self::decide).
+    pub fn adopt(&mut self, now: Time, pool: PoolId, need: Need) {
+        if let Some(pool) = self.pools.get_mut(&pool) {
+            pool.adopt(now, need);
+        }
+    }
+
     /// Takes in that a pool without a process is to be started, and how many children it would have.
     pub fn wants(&mut self, now: Time, pool: PoolId, children: u32) {
         if let Some(pool) = self.pools.get_mut(&pool).filter(|pool| !pool.is_running) {

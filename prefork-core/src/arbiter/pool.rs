@@ -60,6 +60,16 @@ impl Pool {
         (self.is_running, self.has_reported, self.before) = (true, false, None);
     }
 
+    /// Goes on with what it may have by what it was told before; one that was told nothing may have any number.
+    pub(super) fn adopt(&mut self, now: Time, need: Need) {
+        self.start();
+        match need.ceiling {
+            Some(ceiling) => self.cap = ceiling,
+            None => self.before = Some(self.quota.maximum),
+        }
+        self.note(now, need);
+    }
+
     pub(super) fn end(&mut self, now: Time) {
         (self.is_running, self.has_reported, self.before) = (false, false, None);
         self.busy = Highest::new();

@@ -4,16 +4,26 @@
 //! processes there are: it starts them, starts them again, wakes those that are needed and lets the others sleep, and
 //! ends all of them. How many children each pool has is its own supervisor's to decide.
 //!
+//! - `stage.rs`: one pool, as seen from above.
+//! - `upgrade.rs`: becoming a new program, first here, then pool after pool.
+//! - `hand_over.rs`: what the new program goes on with.
+//!
 //! As everywhere in this crate there is no clock here and no system call: events go in with their time, actions come out.
 
+mod hand_over;
 mod roster;
 mod stage;
+mod upgrade;
 
 use std::{collections::VecDeque, time::Duration};
 
-use crate::{Arbiter, ArbiterError, Exit, Need, Quota, Request, Rung, Time};
+use crate::{
+    Arbiter, ArbiterError, ChangeNotice, Exit, Need, Progress, Quota, Request, Rung, Time,
+};
+pub use hand_over::{AdoptedPools, HandedPool, HandedStage, PoolIdentity};
 pub use roster::{LONGEST_ROSTER, Listed, NoRoster, PoolKind, Roster, file_of_pool, is_pool_name};
 use stage::{Pool, Stage};
+use upgrade::Upgrade;
 
 /// The number of a pool, from 0 on in the order in which pools were added.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -26,6 +36,8 @@ pub enum Presence {
     Always,
     /// While there is something for it to do: it is started for the first client that waits, and ends by itself.
     OnDemand,
+    /// Not any more: it is on its way out, and is not started again.
+    Gone,
 }
 
 /// The time limits of [`Pools`].
@@ -73,8 +85,20 @@ pub enum PoolsEvent {
     Queued(PoolId),
     /// The process of a pool has ended, and was reaped.
     Ended(PoolId, Exit),
-    /// Somebody has asked for something. Only stops are decided here; all else is passed on to the pools as it is.
+    /// Somebody has asked for something. Stops and upgrades are decided here; all else is passed on to the pools as it is.
     Requested(Request),
+    /// The program as its file is now would work, as its probe has reported.
+    ProbeReady,
+    /// It would not, or could not be tried, which was logged.
+    ProbeFailed,
+    /// Its file is being written.
+    ProgramBusy,
+    /// This process could not become the new program, which was logged.
+    UpgradeFailed,
+    /// The parent of a pool has become another program.
+    PoolUpgraded(PoolId),
+    /// The parent of a pool has refused to, and goes on with the program that it runs.
+    PoolNotUpgraded(PoolId),
 }
 
 /// What is to be done about pools.
@@ -87,8 +111,22 @@ pub enum PoolsAction {
     Ceiling(PoolId, u32),
     /// Have the process of a pool stop: by its own order ([`Rung::Retire`]), now ([`Rung::Interrupt`]), or by killing it.
     Stop(PoolId, Rung),
+    /// Have the process of a pool end by its own order, while who waits at its sockets is left to others.
+    Replace(PoolId),
     /// All pools that are to be there serve: say so.
     Ready,
+    /// Start the program as its file is now as a probe, and report [`PoolsEvent::ProbeReady`],
+    /// [`PoolsEvent::ProbeFailed`] or [`PoolsEvent::ProgramBusy`].
+    Probe,
+    /// End the probe.
+    EndProbe,
+    /// Become the program that the probe runs; report [`PoolsEvent::UpgradeFailed`] if that does not succeed.
+    Upgrade,
+    /// Ask the parent of a pool to become the new program too, and report [`PoolsEvent::PoolUpgraded`] or
+    /// [`PoolsEvent::PoolNotUpgraded`].
+    UpgradePool(PoolId),
+    /// Show how far the daemon has come.
+    Show(Progress),
     /// Write a line.
     Log(PoolsNotice),
     /// All is over.
@@ -122,6 +160,30 @@ pub enum PoolsNotice {
     },
     /// A pool was not ready within [`PoolsConfig::start_timeout`], and is killed.
     Stuck(PoolId),
+    /// Something about an upgrade of the arbiter itself.
+    Change(ChangeNotice),
+    /// All pools that were awake were asked to become the new program.
+    Upgraded {
+        /// How many are it now.
+        upgraded: usize,
+        /// How many go on with what they run.
+        refused: usize,
+    },
+    /// A pool has refused to become the new program.
+    NotUpgraded(PoolId),
+    /// A pool has not said what has become of its upgrade, and the next one is asked.
+    UpgradeUnanswered {
+        /// The pool.
+        pool: PoolId,
+        /// How long it was waited for.
+        limit: Duration,
+    },
+    /// A pool is not one of the new program's, and is asked to leave.
+    Gone(PoolId),
+    /// A pool listens elsewhere in the new program, or is a role or none any more: it is to end, and is started again then.
+    Changed(PoolId),
+    /// A pool has ended that was asked to leave.
+    Left(PoolId),
     /// Pools have not ended within [`PoolsConfig::stop_timeout`], and are killed.
     Killed {
         /// How many.
@@ -162,6 +224,7 @@ pub struct Pools {
     /// Shares one ceiling out, if there is one.
     arbiter: Option<Arbiter>,
     phase: Phase,
+    upgrade: Upgrade,
     actions: VecDeque<PoolsAction>,
 }
 
@@ -186,18 +249,31 @@ impl Pools {
             pools: Vec::new(),
             arbiter: None,
             phase: Phase::New,
+            upgrade: Upgrade::No,
             actions: VecDeque::new(),
         }
     }
 
-    /// Has all pools share so many children, each by its quota, in the order of the pools. Before [`PoolsEvent::Start`].
+    /// Has all pools share so many children, each by its quota, in the order of the pools. Before [`PoolsEvent::Start`], or
+    /// for pools that were [adopted](Self::adopt), with what those that are awake have said last.
     ///
     /// # Errors
     ///
     /// Those of [`Arbiter::new`].
-    pub fn share(&mut self, ceiling: u32, quotas: &[Quota]) -> Result<(), ArbiterError> {
+    pub fn share(
+        &mut self,
+        now: Time,
+        ceiling: u32,
+        quotas: &[Quota],
+        needs: &[(PoolId, Need)],
+    ) -> Result<(), ArbiterError> {
         let quotas = (0..).map(PoolId).zip(quotas.iter().copied());
-        self.arbiter = Some(Arbiter::new(ceiling, quotas)?);
+        let mut arbiter = Arbiter::new(ceiling, quotas)?;
+        for (id, need) in needs {
+            arbiter.adopt(now, *id, *need);
+            self.actions.push_back(PoolsAction::Ceiling(*id, arbiter.cap(*id)));
+        }
+        self.arbiter = Some(arbiter);
         Ok(())
     }
 
@@ -269,7 +345,14 @@ impl Pools {
             PoolsEvent::Requested(Request::StopNow) => {
                 self.stop(now, Rung::Interrupt, PoolsVerdict::Stopped);
             }
+            PoolsEvent::Requested(Request::Upgrade) => self.want_upgrade(),
             PoolsEvent::Requested(_) => {}
+            PoolsEvent::ProbeReady => self.probe_ready(),
+            PoolsEvent::ProbeFailed => self.probe_failed(),
+            PoolsEvent::ProgramBusy => self.program_busy(now),
+            PoolsEvent::UpgradeFailed => self.upgrade_failed(),
+            PoolsEvent::PoolUpgraded(id) => self.pool_answered(id, true),
+            PoolsEvent::PoolNotUpgraded(id) => self.pool_answered(id, false),
         }
         self.advance(now);
     }
@@ -280,16 +363,18 @@ impl Pools {
             pool.pause = None;
         }
         self.decide_stuck(now);
+        self.decide_leaving(now);
         self.decide_ceilings(now);
         self.decide_start(now);
         self.decide_ready();
+        self.decide_upgrade(now);
         self.decide_asked();
         self.decide_over();
     }
 
     /// Returns what is to be done next.
     pub fn next_action(&mut self) -> Option<PoolsAction> {
-        self.actions.pop_front()
+        self.actions.pop_front().or_else(|| self.last_action())
     }
 
     /// Returns when [`advance`](Self::advance) is to be called if nothing happens before.
@@ -305,11 +390,12 @@ impl Pools {
             self.pools.iter().filter(|_| !self.is_stopping()).filter_map(|pool| match pool.stage {
                 Stage::Down => pool.pause,
                 Stage::Starting { since } => Some(since + self.config.start_timeout),
+                Stage::Leaving { since } => Some(since + self.config.stop_timeout),
                 Stage::Asked | Stage::Serving { .. } | Stage::Stuck => None,
             });
         let shared =
             self.arbiter.as_ref().filter(|_| !self.is_stopping()).and_then(Arbiter::deadline);
-        own.into_iter().chain(of_pools).chain(shared).min()
+        own.into_iter().chain(of_pools).chain(shared).chain(self.upgrade_due()).min()
     }
 
     /// Returns the pools that have no process, and are started as soon as a client waits at one of their sockets.
@@ -349,10 +435,12 @@ impl Pools {
     fn ended(&mut self, now: Time, id: PoolId, exit: Exit) {
         let Some(pool) = self.pools.get_mut(id.0 as usize) else { return };
         let (lived, was_serving) = (pool.lived(now), matches!(pool.stage, Stage::Serving { .. }));
+        let was_to_leave = matches!(pool.stage, Stage::Leaving { .. }) || pool.is_gone();
         pool.stage = Stage::Down;
         if let Some(arbiter) = &mut self.arbiter {
             arbiter.ended(now, id);
         }
+        self.forget_upgrade_of(id);
         match self.phase {
             Phase::New | Phase::Stopping { .. } | Phase::Over => return,
             Phase::Starting { .. } if !was_serving => {
@@ -361,6 +449,11 @@ impl Pools {
             }
             Phase::Starting { .. } | Phase::Serving => {}
         }
+        if was_to_leave {
+            self.log(PoolsNotice::Left(id));
+            return;
+        }
+        let Some(pool) = self.pools.get_mut(id.0 as usize) else { return };
         if pool.presence == Presence::OnDemand && was_serving && exit == Exit::Code(0) {
             pool.backoff.succeed();
             pool.is_wanted = false;
@@ -391,6 +484,7 @@ impl Pools {
             Phase::New | Phase::Starting { .. } | Phase::Serving | Phase::Over => now,
         };
         self.phase = Phase::Stopping { began, rung, verdict };
+        self.forgo_upgrade();
         self.pools.iter_mut().for_each(|pool| pool.is_asked = false);
     }
 
@@ -406,7 +500,9 @@ impl Pools {
             senders.any(|from| from != id && has_process(from) && !hands(id, from))
         };
         let due = self.ids().filter(|(id, pool)| {
-            let is_due = rung > Rung::Retire || !waits(*id, pool);
+            // One that is leaving was asked already.
+            let is_leaving = matches!(pool.stage, Stage::Leaving { .. });
+            let is_due = rung > Rung::Retire || !(is_leaving || waits(*id, pool));
             pool.has_process() && !pool.is_asked && is_due
         });
         for id in due.map(|(id, _)| id).collect::<Vec<_>>() {
@@ -465,8 +561,7 @@ impl Pools {
         if !matches!(self.phase, Phase::Starting { .. } | Phase::Serving) {
             return;
         }
-        let due =
-            |pool: &Pool| pool.stage == Stage::Down && !pool.is_asleep() && pool.may_start(now);
+        let due = |pool: &Pool| pool.is_missing() && pool.may_start(now);
         let due: Vec<_> = self.ids().filter(|(_, pool)| due(pool)).map(|(id, _)| id).collect();
         for id in due {
             let ceiling = self.arbiter.as_ref().map(|arbiter| arbiter.cap(id));

@@ -35,8 +35,12 @@ pub(super) enum Stage {
     Serving {
         since: Time,
     },
-    /// It has taken too long to be ready, and was killed.
+    /// It has taken too long to be ready or to leave, and was killed.
     Stuck,
+    /// It was asked to end, as the daemon goes on without it.
+    Leaving {
+        since: Time,
+    },
 }
 
 impl Pool {
@@ -57,6 +61,16 @@ impl Pool {
         self.stage == Stage::Down && self.presence == Presence::OnDemand && !self.is_wanted
     }
 
+    /// Whether it is on its way out for good.
+    pub(super) const fn is_gone(&self) -> bool {
+        matches!(self.presence, Presence::Gone)
+    }
+
+    /// Whether it is to have a process, and has none.
+    pub(super) fn is_missing(&self) -> bool {
+        self.stage == Stage::Down && !self.is_asleep() && !self.is_gone()
+    }
+
     /// Whether the daemon is not ready without it, and it is not.
     pub(super) fn is_missed(&self) -> bool {
         self.presence == Presence::Always && !self.was_ready
@@ -74,14 +88,20 @@ impl Pool {
     }
 
     pub(super) const fn has_process(&self) -> bool {
-        matches!(self.stage, Stage::Starting { .. } | Stage::Serving { .. } | Stage::Stuck)
+        match self.stage {
+            Stage::Down | Stage::Asked => false,
+            Stage::Starting { .. }
+            | Stage::Serving { .. }
+            | Stage::Stuck
+            | Stage::Leaving { .. } => true,
+        }
     }
 
     /// How long its process has been there.
     pub(super) fn lived(&self, now: Time) -> Duration {
         match self.stage {
             Stage::Starting { since } | Stage::Serving { since } => now.since(since),
-            Stage::Down | Stage::Asked | Stage::Stuck => Duration::ZERO,
+            Stage::Down | Stage::Asked | Stage::Stuck | Stage::Leaving { .. } => Duration::ZERO,
         }
     }
 }

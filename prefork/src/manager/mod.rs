@@ -62,8 +62,19 @@ impl Manager {
     }
 
     /// Begins to report on several pools, which take so long to stop at most.
-    pub(crate) fn report_pools(&self, pools: usize, stop: Duration, log: &Log) -> Reporting {
-        self.say(Conversation::new(Size::Pools { pools }), stop, log)
+    pub(crate) fn report_pools(
+        &self,
+        pools: usize,
+        stop: Duration,
+        begun: Begun,
+        log: &Log,
+    ) -> Reporting {
+        let size = Size::Pools { pools };
+        let conversation = match begun {
+            Begun::Fresh | Begun::Alone => Conversation::new(size),
+            Begun::InPlace => Conversation::in_place(size),
+        };
+        self.say(conversation, stop, log)
     }
 
     fn say(&self, conversation: Conversation, stop: Duration, log: &Log) -> Reporting {

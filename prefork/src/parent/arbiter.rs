@@ -1,6 +1,6 @@
 //! The arbiter above this pool, where there is one: what it says, and what it is told.
 
-use prefork_core::{Event, Time};
+use prefork_core::{AdoptedAs, Event, Progress, Time};
 
 use super::Parent;
 use crate::seat::Link;
@@ -10,6 +10,22 @@ impl Parent<'_> {
     pub(super) fn take_ceiling(&mut self, now: Time) {
         if let Some(children) = self.link.as_ref().and_then(Link::take) {
             self.supervisor.handle(now, Event::Ceiling { children });
+        }
+    }
+
+    /// Tells the arbiter as what this program goes on with the pool.
+    pub(super) fn report_takeover(&self, adopted_as: AdoptedAs) {
+        match (&self.link, adopted_as) {
+            (Some(link), AdoptedAs::NewProgram) => link.upgraded(),
+            (Some(link), AdoptedAs::SameProgram) => link.not_upgraded(),
+            (None, _) => {}
+        }
+    }
+
+    /// Tells the arbiter that an upgrade has come to nothing, if it is that.
+    pub(super) fn report_refusal(&self, progress: Progress) {
+        if let (Some(link), Progress::UpgradeRefused { .. }) = (&self.link, progress) {
+            link.not_upgraded();
         }
     }
 

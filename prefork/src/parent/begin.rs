@@ -170,6 +170,7 @@ impl<'a> Parent<'a> {
             Origin::Takeover { adopted_as, children } => {
                 let children = Children(children);
                 self.log.write(&ChangeMessage::TookOver { children, daemon });
+                self.report_takeover(adopted_as);
                 match adopted_as {
                     AdoptedAs::SameProgram => self.reporting.on(Occasion::Back),
                     AdoptedAs::NewProgram => {}

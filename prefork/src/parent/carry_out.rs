@@ -175,6 +175,7 @@ impl Parent<'_> {
     /// Shows how far the daemon has come: to the service manager, and on the scoreboard.
     fn show(&mut self, progress: Progress) {
         self.reporting.on(Occasion::Progress(progress));
+        self.report_refusal(progress);
         self.show_on_board(progress);
     }
 

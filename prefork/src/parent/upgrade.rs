@@ -1,10 +1,5 @@
 //! Trying a new program, and becoming it.
 
-use std::{
-    fmt::Display,
-    io::{self, Write},
-};
-
 use prefork_core::{ChangeNotice, Event, Hook, Notice, Time, one_line};
 
 use super::Parent;
@@ -13,9 +8,8 @@ use crate::{
     logs::{ChangeMessage, HookMessage},
     start::pid_file::KeptPidFile,
     status::Service,
-    sys,
     system::clock,
-    upgrade::{HandingOver, Probe, Tried, Which, Word},
+    upgrade::{HandingOver, Probe, Processes, Which, Word},
 };
 
 impl Parent<'_> {
@@ -49,21 +43,10 @@ impl Parent<'_> {
                 self.log.write(&ChangeMessage::ProbingAgain { path: &path });
             }
             (Notice::Change(ChangeNotice::Probing), _) => {
-                let program = invocation.program();
-                self.log.write(&ChangeMessage::ProbingProgram { path: &one_line(&program) });
+                Probe::announce(invocation, &self.log);
             }
             (Notice::Change(ChangeNotice::Upgrading), Some(probe)) => {
-                let Tried { path, is_running } = probe.tried(invocation);
-                let (path, running) =
-                    (one_line(&path).to_string(), one_line(invocation.running()).to_string());
-                let path: &dyn Display = &path;
-                self.log.write(&if is_running {
-                    ChangeMessage::UpgradingAgain { path }
-                } else if path.to_string() == running {
-                    ChangeMessage::UpgradingInPlace { path }
-                } else {
-                    ChangeMessage::UpgradingFrom { path, running: &running }
-                });
+                probe.announce_works(invocation, &self.log);
             }
             _ => return false,
         }
@@ -92,10 +75,7 @@ impl Parent<'_> {
         self.counters.observe(clock::now(), &self.supervisor);
         self.mend_listeners(clock::now());
         let refused = match (&self.helpers.probe, &self.invocation) {
-            (Some(probe), Ok(invocation)) => {
-                flush();
-                Some(self.handing_over().hand_over(invocation, probe))
-            }
+            (Some(probe), Ok(invocation)) => Some(self.handing_over().hand_over(invocation, probe)),
             (None, _) | (_, Err(_)) => None,
         };
         if let Some(error) = refused {
@@ -121,13 +101,15 @@ impl Parent<'_> {
             access_log: &self.access_log,
             board: self.runtime_files.board.as_ref(),
             pid_file: self.runtime_files.pid_file.as_ref().map(KeptPidFile::file),
-            channels: &self.channels,
-            children: self.table.hand_over(),
-            tags: self.descendants.hand_over(),
-            supervisor: self.supervisor.hand_over(),
-            counters: self.counters.hand_over(clock::now()),
             status: self.helpers.status.as_ref().map(Service::socket),
-            link: self.link.as_ref(),
+            of: Processes::Children {
+                channels: &self.channels,
+                children: self.table.hand_over(),
+                tags: self.descendants.hand_over(),
+                supervisor: self.supervisor.hand_over(),
+                counters: self.counters.hand_over(clock::now()),
+                link: self.link.as_ref(),
+            },
         }
     }
 
@@ -141,10 +123,4 @@ impl Parent<'_> {
         self.log.write(&ChangeMessage::UpgradeRefused { reason: &why });
         why.clone_into(&mut self.reported.program);
     }
-}
-
-/// Writes out what is buffered, of which the next program knows nothing.
-fn flush() {
-    let _ = io::stdout().flush();
-    sys::flush_c_streams();
 }

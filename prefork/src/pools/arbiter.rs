@@ -7,7 +7,7 @@ use std::{
 
 use prefork_core::{
     Exit, Hangups, Request, Rung, Time,
-    pools::{PoolId, Pools, PoolsAction, PoolsEvent, PoolsVerdict},
+    pools::{PoolId, PoolIdentity, Pools, PoolsAction, PoolsEvent, PoolsVerdict},
 };
 use prefork_daemonize::Readiness;
 use rustix::{
@@ -27,8 +27,8 @@ use crate::{
     manager::{Occasion, Reporting},
     parent::asked::{Asked, asked},
     parent::reap,
-    program::Image,
-    seat::Desk,
+    program::Invocation,
+    seat::{Desk, Upgrades},
     sockets::listeners::{ARBITERS, Listeners},
     start::RuntimeFiles,
     start::logs::reopen_error_log,
@@ -36,19 +36,30 @@ use crate::{
     system::clock,
     system::helper::Helper,
     system::os::{LeftOpen, Signals},
+    upgrade::{Leftovers, Probe},
 };
 
 /// A pool, with its process if it has one.
 pub(super) struct PoolProcess {
-    pub(super) name: String,
-    /// The pools to which it hands connections.
-    pub(super) hands_to: Vec<String>,
+    pub(super) identity: PoolIdentity,
     /// The way on which it takes connections of others, if any hands it some.
     pub(super) way: Option<Way>,
     /// Which of the sockets are its own.
     pub(super) sockets: std::ops::Range<usize>,
     pub(super) helper: Option<Helper>,
     pub(super) desk: Option<Desk>,
+    /// What had become of its upgrades when it was asked for one.
+    pub(super) asked: Option<Upgrades>,
+}
+
+impl PoolProcess {
+    pub(super) const fn new(
+        identity: PoolIdentity,
+        way: Option<Way>,
+        sockets: std::ops::Range<usize>,
+    ) -> Self {
+        Self { identity, way, sockets, helper: None, desk: None, asked: None }
+    }
 }
 
 /// It.
@@ -61,7 +72,11 @@ pub(super) struct Arbiter<'a> {
     pub(super) stop_began: Option<Time>,
     /// Whether a process may have ended without a signal.
     pub(super) must_reap: bool,
-    pub(super) image: Image,
+    pub(super) invocation: Invocation,
+    /// Tries the program that this process may become.
+    pub(super) probe: Option<Probe>,
+    /// Were killed, and are not reaped.
+    pub(super) leftovers: Leftovers,
     pub(super) signals: Signals,
     pub(super) hangups: Hangups,
     /// Rung by the parents of pools.
@@ -99,6 +114,12 @@ impl Arbiter<'_> {
                 }
             }
             PoolsAction::Stop(pool, rung) => self.stop(pool, rung),
+            PoolsAction::Replace(pool) => self.signal(pool, Signal::TERM),
+            PoolsAction::Probe => self.start_probe(),
+            PoolsAction::EndProbe => self.end_probe(),
+            PoolsAction::Upgrade => self.upgrade(),
+            PoolsAction::UpgradePool(pool) => self.upgrade_pool(pool),
+            PoolsAction::Show(progress) => self.reporting.on(Occasion::Progress(progress)),
             PoolsAction::Ready => {
                 self.log.write(&ArbiterMessage::PoolsReady { awake: self.pools.awake() });
                 if let Some(Err(error)) = self.readiness.take().map(Readiness::ready) {
@@ -114,7 +135,8 @@ impl Arbiter<'_> {
     }
 
     fn start(&mut self, id: PoolId, ceiling: Option<u32>) {
-        let Self { image, signals, bell, left_open, log, listeners, .. } = self;
+        let Self { invocation, signals, bell, left_open, log, listeners, .. } = self;
+        let image = &invocation.image;
         let starting = Starting { image, mask: signals.before(), bell, left_open, log };
         let number = id.0 as usize;
         let seat = &self.seats[number];
@@ -124,22 +146,24 @@ impl Arbiter<'_> {
             (listening.socket.as_fd(), name)
         });
         let sockets: Vec<_> = own.chain(ways::of(&self.seats, seat)).collect();
+        let pool = &*seat.identity.name;
         let started = Desk::new().and_then(|desk| {
             if let Some(ceiling) = ceiling {
                 desk.say_ceiling(ceiling);
             }
-            Ok((starting.start(&seat.name, &desk, &sockets)?, desk))
+            Ok((starting.start(pool, &desk, &sockets)?, desk))
         });
         let seat = &mut self.seats[number];
+        let pool = &*seat.identity.name;
         match started {
             Ok((helper, desk)) => {
                 let pool_pid = helper.pid();
-                self.log.write(&ArbiterMessage::PoolStarted { pool: &seat.name, pool_pid });
-                (seat.helper, seat.desk) = (Some(helper), Some(desk));
+                self.log.write(&ArbiterMessage::PoolStarted { pool, pool_pid });
+                (seat.helper, seat.desk, seat.asked) = (Some(helper), Some(desk), None);
                 self.pools.handle(clock::now(), PoolsEvent::Started(id));
             }
             Err(error) => {
-                self.log.write(&ArbiterMessage::CannotFork { pool: &seat.name, error: &error });
+                self.log.write(&ArbiterMessage::CannotFork { pool, error: &error });
                 self.pools.handle(clock::now(), PoolsEvent::StartFailed(id));
             }
         }
@@ -159,6 +183,11 @@ impl Arbiter<'_> {
         }
     }
 
+    /// Sends a signal to the parent of a pool.
+    pub(super) fn signal(&self, PoolId(number): PoolId, signal: Signal) {
+        self.seats[number as usize].helper.iter().for_each(|helper| helper.signal(signal));
+    }
+
     /// Passes a signal on to the parents of all pools.
     fn pass_on(&self, signal: Signal) {
         self.seats.iter().filter_map(|seat| seat.helper.as_ref()).for_each(|it| it.signal(signal));
@@ -173,6 +202,7 @@ impl Arbiter<'_> {
         let mut fds: Vec<_> = [self.signals.as_fd(), self.bell.as_fd()]
             .into_iter()
             .chain(kept.and_then(KeptPidFile::fd))
+            .chain(self.probe.iter().flat_map(Probe::fds))
             .map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN))
             .collect();
         let first = fds.len();
@@ -213,16 +243,20 @@ impl Arbiter<'_> {
         }
         let now = clock::now();
         let mut ended: Vec<(Pid, Exit)> = Vec::new();
-        while has_ended && let Some(end) = reap::next(|pid| note_reaped(&mut self.seats, pid))? {
+        while has_ended && let Some(end) = reap::next(|pid| self.note_reaped(pid))? {
             ended.push(end);
         }
+        self.read_probe(now);
         self.take_bell(now);
         for (pid, exit) in ended {
             let is_its =
                 |seat: &&mut PoolProcess| seat.helper.as_ref().is_some_and(|it| it.pid() == pid);
             let place = (0..).zip(&mut self.seats).find(|(_, seat)| is_its(seat));
-            // Others are orphans.
-            let Some((number, seat)) = place else { continue };
+            let Some((number, seat)) = place else {
+                // Others are orphans.
+                self.probe_ended(now, pid, exit);
+                continue;
+            };
             (seat.helper, seat.desk) = (None, None);
             self.pools.handle(now, PoolsEvent::Ended(PoolId(number), exit));
         }
@@ -248,6 +282,15 @@ impl Arbiter<'_> {
             }
             self.pools.handle(now, PoolsEvent::Need(id, need));
         }
+        self.take_answers(now);
+    }
+
+    /// Lets go of a pid that is about to be nobody's any more.
+    fn note_reaped(&mut self, pid: Pid) {
+        self.leftovers.forget(pid);
+        let probe = self.probe.as_mut().map(Probe::helper_mut);
+        let parents = self.seats.iter_mut().filter_map(|seat| seat.helper.as_mut());
+        parents.chain(probe).for_each(|it| it.note_reaped(pid));
     }
 
     fn requested(&mut self, request: Request, reason: &str) {
@@ -269,13 +312,10 @@ impl Arbiter<'_> {
                 let _ = reopen_error_log(&self.settings, &reason, &self.log);
                 self.pass_on(Signal::USR1);
             }
-            Request::Upgrade => self.log.write(&ArbiterMessage::NoUpgrade),
+            Request::Upgrade => {
+                self.pools.handle(clock::now(), PoolsEvent::Requested(request));
+            }
             Request::More | Request::Fewer => self.log.write(&ArbiterMessage::NoResize),
         }
     }
-}
-
-/// Lets go of a pid that is about to be nobody's any more.
-fn note_reaped(seats: &mut [PoolProcess], pid: Pid) {
-    seats.iter_mut().filter_map(|seat| seat.helper.as_mut()).for_each(|it| it.note_reaped(pid));
 }

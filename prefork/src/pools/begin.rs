@@ -2,13 +2,14 @@
 
 use std::{io, time::Duration};
 
-use prefork_core::pools::{PoolId, Pools, PoolsConfig, PoolsVerdict, Presence};
+use prefork_core::Need;
+use prefork_core::pools::{PoolId, Pools, PoolsConfig, PoolsVerdict};
 use prefork_daemonize::Readiness;
 use rustix::event::{EventfdFlags, eventfd};
 
 use super::{
     arbiter::{Arbiter, PoolProcess},
-    check::{Limits, Seated},
+    check::{Limits, Seated, identities},
     roster::RosterFile,
     ways::Way,
 };
@@ -17,11 +18,12 @@ use crate::{
     logs::ArbiterMessage,
     logs::describe::Ended,
     logs::log::{Log, Role},
-    manager::Occasion,
+    manager::{Begun, Occasion},
     run::{Prepared, open_signals, own_stderr},
     start::{Initialized, initialize},
     system::clock,
     system::os::terminal,
+    upgrade::Leftovers,
 };
 
 /// Makes the sockets of all pools, in their order.
@@ -45,13 +47,24 @@ pub(super) fn serve(
     let (name, pools) = (&*arbiter.settings.name, &*names.join(", "));
     arbiter.log.write(&ArbiterMessage::Starting { name, pools });
     arbiter.reporting.on(Occasion::Starting);
+    conclude(arbiter, roster)
+}
+
+/// Lets the pools serve until all is over, and takes away what is left.
+pub(super) fn conclude(
+    mut arbiter: Arbiter<'_>,
+    roster: Option<RosterFile>,
+) -> Result<Returned, RunError> {
     let verdict = arbiter.run().map_err(RunError::system("wait for events"))?;
-    let Arbiter { settings, listeners, runtime_files, log, .. } = arbiter;
+    arbiter.end_probe();
+    let Arbiter { settings, seats, mut leftovers, listeners, runtime_files, log, .. } = arbiter;
+    // They have the sockets too.
+    leftovers.end(&log);
     listeners.disarm();
     // Before the pid file goes: a process that waits for that can bind at once.
     drop((listeners, roster));
     runtime_files.remove(&log);
-    let name = |PoolId(number): PoolId| members[number as usize].name.clone();
+    let name = |PoolId(number): PoolId| seats[number as usize].identity.name.clone();
     match verdict {
         PoolsVerdict::Stopped => Ok(Returned::Stopped),
         PoolsVerdict::PoolDied(pool, exit) => Err(RunError::PoolDied {
@@ -88,17 +101,24 @@ fn make<'a>(
     let bell = eventfd(0, flags).map_err(|error| RunError::system("open a bell")(error.into()))?;
     Ok(Arbiter {
         pools,
-        seats: seats(members).map_err(RunError::system("make the ways between pools"))?,
+        seats: seats(members)?,
         began: clock::now(),
         stop_began: None,
         must_reap: true,
-        image: invocation.image,
+        invocation,
+        probe: None,
+        leftovers: Leftovers::default(),
         signals,
         hangups,
         bell,
         listeners,
         left_open,
-        reporting: settings.manager.report_pools(members.len(), limits.stop_timeout, &log),
+        reporting: settings.manager.report_pools(
+            members.len(),
+            limits.stop_timeout,
+            Begun::Fresh,
+            &log,
+        ),
         readiness,
         runtime_files,
         log,
@@ -107,41 +127,54 @@ fn make<'a>(
 }
 
 /// Gives each pool its sockets, which were made in their order, and the ways between pools.
-fn seats(members: &[Seated]) -> io::Result<Vec<PoolProcess>> {
+pub(super) fn seats(members: &[Seated]) -> Result<Vec<PoolProcess>, RunError> {
     let mut next = 0;
-    let takes = |name: &String| members.iter().any(|other| other.hands_to.contains(name));
-    let seats = members.iter().map(|Seated { name, addresses, hands_to, .. }| {
+    let seats = identities(members).zip(members).map(|(identity, member)| {
         let first = next;
-        next += addresses.len();
-        Ok(PoolProcess {
-            name: name.clone(),
-            hands_to: hands_to.clone(),
-            way: takes(name).then(Way::new).transpose()?,
-            sockets: first..next,
-            helper: None,
-            desk: None,
-        })
+        next += member.addresses.len();
+        let way = identity.takes.then(Way::new).transpose()?;
+        Ok(PoolProcess::new(identity, way, first..next))
     });
-    seats.collect()
+    let seats = seats.collect::<io::Result<_>>();
+    seats.map_err(RunError::system("make the ways between pools"))
 }
 
 fn seat_all(members: &[Seated], start_timeout: Duration, limits: Limits) -> Pools {
-    let mut config = PoolsConfig::default();
-    (config.start_timeout, config.stop_timeout) = (start_timeout, limits.stop_timeout);
-    let mut pools = Pools::new(config);
+    let mut pools = Pools::new(config(start_timeout, limits.stop_timeout));
     for member in members {
-        pools.add(if member.is_on_demand { Presence::OnDemand } else { Presence::Always });
+        pools.add(member.presence());
     }
+    note_hand_overs(&mut pools, members);
+    share(&mut pools, members, limits, &[]);
+    pools
+}
+
+/// Notes who hands connections to whom.
+pub(super) fn note_hand_overs(pools: &mut Pools, members: &[Seated]) {
     let ids = || (0..).map(PoolId).zip(members);
     for (from, member) in ids() {
         for (to, _) in ids().filter(|(_, other)| member.hands_to.contains(&other.name)) {
             pools.hands_to(from, to);
         }
     }
+}
+
+/// Has the pools share a ceiling, if there is one, with what those that are awake have said.
+pub(super) fn share(
+    pools: &mut Pools,
+    members: &[Seated],
+    limits: Limits,
+    needs: &[(PoolId, Need)],
+) {
     if let Some(ceiling) = limits.ceiling {
         let quotas: Vec<_> = members.iter().map(|member| member.quota).collect();
         // What could be wrong with them was found when the arguments were checked.
-        let _ = pools.share(ceiling, &quotas);
+        let _ = pools.share(clock::now(), ceiling, &quotas, needs);
     }
-    pools
+}
+
+pub(super) fn config(start_timeout: Duration, stop_timeout: Duration) -> PoolsConfig {
+    let mut config = PoolsConfig::default();
+    (config.start_timeout, config.stop_timeout) = (start_timeout, stop_timeout);
+    config
 }

@@ -8,7 +8,7 @@ use std::{
 
 use prefork_core::{
     Arbiter, Quota,
-    pools::{PoolId, PoolKind, is_pool_name},
+    pools::{PoolId, PoolIdentity, PoolKind, Presence, is_pool_name},
 };
 use prefork_sockets::Written;
 
@@ -44,6 +44,23 @@ pub(super) struct Seated {
     pub(super) hands_to: Vec<String>,
     /// What it may have of the ceiling.
     pub(super) quota: Quota,
+}
+
+impl Seated {
+    pub(super) const fn presence(&self) -> Presence {
+        if self.is_on_demand { Presence::OnDemand } else { Presence::Always }
+    }
+}
+
+/// By what pools are known again in another program.
+pub(super) fn identities(members: &[Seated]) -> impl Iterator<Item = PoolIdentity> {
+    members.iter().map(|Seated { name, kind, addresses, hands_to, .. }| PoolIdentity {
+        name: name.clone(),
+        is_role: *kind == PoolKind::Role,
+        addresses: addresses.clone(),
+        hands_to: hands_to.clone(),
+        takes: members.iter().any(|other| other.hands_to.contains(name)),
+    })
 }
 
 /// How much longer than the pool that takes longest a stop of all may take, before what is left is killed.

@@ -10,7 +10,6 @@ use prefork_core::pools::{PoolKind as ListedKind, file_of_pool};
 use crate::{
     Args, ArgsError, Prefork, Returned, RunError,
     args::{Data, PoolKind},
-    run,
     seat::Seat,
 };
 
@@ -128,12 +127,12 @@ impl<S: 'static> AnyArgs for Args<S> {
     }
 
     fn check(self: Box<Self>) -> Result<Facts, ArgsError> {
-        let daemon = Prefork::new(*self)?;
+        let daemon = Prefork::check(*self)?;
         Ok(Facts { stop: daemon.longest_stop(), sizes: daemon.sizes() })
     }
 
     fn run(self: Box<Self>, seat: Seat) -> Result<Returned, RunError> {
-        Prefork::new(*self)?.run_as(Some(seat), run::serve)
+        Prefork::new(*self)?.run_in(Some(seat))
     }
 }
 

@@ -13,6 +13,7 @@
 //! - `roster.rs`: the list of pools beside the pid file, by which the command finds them.
 //! - `begin.rs`: coming up as an arbiter; `arbiter.rs`: its loop; `start.rs`: executing the program as a pool's parent;
 //!   `ways.rs`: what pools hand connections to each other by; `words.rs`: what is logged.
+//! - `upgrade.rs`: becoming another program with all pools; `takeover.rs`: going on with those of the old one.
 
 mod arbiter;
 mod begin;
@@ -20,6 +21,8 @@ mod check;
 mod member;
 mod roster;
 mod start;
+mod takeover;
+mod upgrade;
 mod ways;
 mod words;
 
@@ -58,7 +61,7 @@ use member::{Kind, Member};
 /// # Signals
 ///
 /// `SIGTERM`, `SIGINT` and `SIGQUIT` stop all pools, `SIGHUP` reloads all that are awake, `SIGUSR1` has all of them open their logs
-/// again. One pool alone is reloaded, stopped or resized by the same signals to its own parent. A pool that was stopped so is
+/// again, and `SIGUSR2` upgrades the daemon with all of them ([how](crate::docs::pools#upgrades)). One pool alone is reloaded, upgraded, stopped or resized by the same signals to its own parent. A pool that was stopped so is
 /// started again.
 ///
 /// # Examples
@@ -173,14 +176,17 @@ impl Pools {
         match Order::take() {
             Some(order) => self.run_pool(order),
             None => {
-                let daemon = check::all(self.common, self.members, self.ceiling)?;
+                let daemon = check::all(self.common, self.members, self.ceiling);
+                let daemon = daemon.map_err(|error| refuse(error.into()))?;
                 let check::Daemon { args, members, limits } = daemon;
                 let listens = members.clone();
                 let args = args.after_init(move |init| begin::listen(init, &listens));
                 let daemon = Prefork::new(args.main_loop(|_child, _sockets| Ok(())))?;
-                daemon.run_as(None, |prepared, readiness| {
-                    begin::serve(prepared, &members, limits, readiness)
-                })
+                daemon.run_as(
+                    None,
+                    |prepared, readiness| begin::serve(prepared, &members, limits, readiness),
+                    |prepared, log, old| takeover::take_over(prepared, log, old, &members, limits),
+                )
             }
         }
     }
@@ -189,15 +195,18 @@ impl Pools {
     fn run_pool(self, order: Order) -> Result<Returned, RunError> {
         let Self { common, members, ceiling: _ } = self;
         let Some(member) = members.into_iter().find(|member| member.name == order.pool) else {
-            let error = RunError::NoSuchPool { pool: order.pool };
-            // To the program that has executed this one, if that is to take its place.
-            if let Some(inherited) = &*inherited() {
-                inherited.refuse(None, &error);
-            }
-            return Err(error);
+            return Err(refuse(RunError::NoSuchPool { pool: order.pool }));
         };
         member.adjusted(&common).run(Seat::new(order))
     }
+}
+
+/// Passes an error on to the program that has executed this one to take its place, if one has.
+fn refuse(error: RunError) -> RunError {
+    if let Some(inherited) = &*inherited() {
+        inherited.refuse(None, &error);
+    }
+    error
 }
 
 impl fmt::Debug for Pools {

@@ -25,6 +25,16 @@ impl Way {
         Ok(Self { taking, leading })
     }
 
+    /// Goes on with one that an old program has left.
+    pub(super) fn adopt((taking, leading): (OwnedFd, OwnedFd)) -> Self {
+        Self { taking, leading }
+    }
+
+    /// Both ends, for the next program.
+    pub(super) const fn ends(&self) -> (&OwnedFd, &OwnedFd) {
+        (&self.taking, &self.leading)
+    }
+
     /// The end at which the pool takes connections.
     pub(super) fn taking(&self) -> BorrowedFd<'_> {
         self.taking.as_fd()
@@ -37,8 +47,8 @@ pub(super) fn of<'a>(
     pool: &'a PoolProcess,
 ) -> impl Iterator<Item = (BorrowedFd<'a>, String)> {
     let taking = pool.way.iter().map(|way| (way.taking(), TAKES.to_owned()));
-    let leading = pool.hands_to.iter().filter_map(|name| {
-        let to = all.iter().find(|other| other.name == *name)?;
+    let leading = pool.identity.hands_to.iter().filter_map(|name| {
+        let to = all.iter().find(|other| other.identity.name == *name)?;
         Some((to.way.as_ref()?.leading.as_fd(), name_of_outlet(name)))
     });
     taking.chain(leading)

@@ -14,7 +14,10 @@ use crate::{
 
 impl Arbiter<'_> {
     pub(super) fn log_notice(&self, notice: PoolsNotice) {
-        let name = |PoolId(number): PoolId| &*self.seats[number as usize].name;
+        if self.log_upgrade(notice) {
+            return;
+        }
+        let name = |id: PoolId| self.name(id);
         self.log.write(&match notice {
             PoolsNotice::Woken(pool) => ArbiterMessage::PoolWoken { pool: name(pool) },
             PoolsNotice::Asleep(pool) => ArbiterMessage::PoolAsleep { pool: name(pool) },
@@ -32,7 +35,19 @@ impl Arbiter<'_> {
             }
             PoolsNotice::Stuck(pool) => ArbiterMessage::PoolStuck { pool: name(pool) },
             PoolsNotice::Killed { pools } => ArbiterMessage::PoolsKilled { pools },
+            // Logged already.
+            PoolsNotice::Change(_)
+            | PoolsNotice::Upgraded { .. }
+            | PoolsNotice::NotUpgraded(_)
+            | PoolsNotice::UpgradeUnanswered { .. }
+            | PoolsNotice::Gone(_)
+            | PoolsNotice::Changed(_)
+            | PoolsNotice::Left(_) => return,
         });
+    }
+
+    pub(super) fn name(&self, PoolId(number): PoolId) -> &str {
+        &self.seats[number as usize].identity.name
     }
 
     pub(super) fn log_end(&self, verdict: PoolsVerdict) {

@@ -6,6 +6,7 @@ mod open_logs;
 mod prepared;
 mod read_settings;
 mod solo;
+mod take_over;
 
 #[cfg(feature = "serde")]
 pub use inspect::Inspect;
@@ -29,7 +30,7 @@ use crate::{
     parent::{self, Basis, Became, Over, Parent, Parts},
     program::Invocation,
     seat::Seat,
-    start::logs::{redirect, redirect_at_start},
+    start::logs::redirect_at_start,
     start::{Initialized, drop_privileges, failure, initialize},
     status::{Service, StatusSocket},
     sys,
@@ -39,6 +40,8 @@ use crate::{
 };
 pub(crate) use prepared::Prepared;
 use prepared::prepare;
+use take_over::take_over;
+pub(crate) use take_over::{Successor, come_up};
 
 /// A daemon whose arguments make sense, ready to be run.
 pub struct Prefork<S = ()> {
@@ -70,21 +73,22 @@ impl<S> Prefork<S> {
     ///
     /// Fails with every fault found, each naming its argument.
     pub fn new(args: Args<S>) -> Result<Self, ArgsError> {
+        Self::check(args).inspect_err(|error| {
+            if let Some(inherited) = &*inherited() {
+                inherited.refuse(None, error);
+            }
+        })
+    }
+
+    /// The same, for one of several whose faults are reported together.
+    pub(crate) fn check(args: Args<S>) -> Result<Self, ArgsError> {
         let inherited = inherited();
         let invocation =
             Invocation::of_this_process(inherited.as_ref().and_then(Inherited::command));
         let reads = inherited.as_ref().is_some_and(Inherited::reads_settings);
         let when = if reads { When::AtReload } else { When::AtStart };
         let plan = check(args, invocation.as_ref().ok(), when);
-        match plan {
-            Ok(plan) => Ok(Self { plan, invocation }),
-            Err(error) => {
-                if let Some(inherited) = &*inherited {
-                    inherited.refuse(None, &error);
-                }
-                Err(error)
-            }
-        }
+        Ok(Self { plan: plan?, invocation })
     }
 
     /// Runs the daemon.
@@ -117,14 +121,20 @@ impl<S> Prefork<S> {
     /// parent reaps every child of the process, also those that code of the program has started and
     /// not waited for.
     pub fn run(self) -> Result<Returned, RunError> {
-        self.run_as(None, serve)
+        self.run_in(None)
     }
 
-    /// The same, in a seat under an arbiter, or with something else to serve when it has come up than the pool.
+    /// The same, in a seat under an arbiter if there is one.
+    pub(crate) fn run_in(self, seat: Option<Seat>) -> Result<Returned, RunError> {
+        self.run_as(seat, serve, take_over)
+    }
+
+    /// The same, with something else to serve, or to take over, when it has come up than the pool.
     pub(crate) fn run_as(
         self,
         seat: Option<Seat>,
         serve: impl FnOnce(Prepared<S>, &mut Option<Readiness>) -> Result<Returned, RunError>,
+        take_over: impl FnOnce(Prepared<S>, Option<OwnedFd>, Inherited) -> Result<Returned, RunError>,
     ) -> Result<Returned, RunError> {
         let Self { plan, invocation } = self;
         if let Some(inherited) = &*inherited() {
@@ -212,56 +222,6 @@ pub(crate) fn serve<S>(
     config.start_used = clock::now().since(began);
     let pool = parent::Pool { config: *config, signals, hangups, channels, adopted: None };
     supervise(basis, pool, initialized, body, readiness)
-}
-
-/// Takes over the daemon that the old program has run in this process; or, as a probe, finds out
-/// whether that would work, and never returns if it would.
-fn take_over<S>(
-    prepared: Prepared<S>,
-    error_log: Option<OwnedFd>,
-    inherited: Inherited,
-) -> Result<Returned, RunError> {
-    let Prepared { basis, after_init, opened, body, .. } = prepared;
-    let settings = &basis.settings;
-    let attempt = || {
-        let Pool::Children(config) = &settings.pool else { return Err(RunError::NoPool) };
-        // A probe ends by any signal, as it has nothing to put in order.
-        let signals = if inherited.is_probe() { None } else { Some(open_signals()?) };
-        let takeover = inherited.initialize(settings, after_init, opened)?;
-        if !inherited.is_probe() {
-            error_log.map(|log| redirect(settings, log)).transpose()?;
-            own_stderr()?;
-        }
-        Ok((config.clone(), signals, takeover))
-    };
-    let (config, signals, takeover) = match attempt().map_err(RunError::name_limit) {
-        Ok(ready) => ready,
-        Err(error) => {
-            inherited.refuse(Some(&settings.name), &error);
-            return Err(error);
-        }
-    };
-    let log = Log::new(&settings.name, Role::Parent);
-    let Some(mut signals) = signals else {
-        takeover.leave(&log);
-        inherited.report(basis.invocation.as_ref().ok());
-        // The last that can fail of what is to come, tried here by a process that is thrown away.
-        if let Err(error) = drop_privileges(&basis.users.children) {
-            inherited.refuse(None, &error);
-            return Err(error);
-        }
-        inherited.pass()
-    };
-    inherited.log_return(&log);
-    let hangups = inherited.hangups().unwrap_or_else(|| terminal::hangups(signals.hangups()));
-    signals.take_over(hangups.at_start());
-    let Some((initialized, channels, adopted)) = inherited.claim(settings, takeover, &log) else {
-        return Err(RunError::NoPool);
-    };
-    sys::way_back::close();
-    let adopted = Some(adopted);
-    let pool = parent::Pool { config: *config, signals, hangups, channels, adopted };
-    supervise(basis, pool, initialized, body, &mut None)
 }
 
 /// Runs the pool until it is over, and takes away what is left.

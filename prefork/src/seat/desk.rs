@@ -2,7 +2,7 @@
 
 use std::{
     io,
-    os::fd::{BorrowedFd, OwnedFd},
+    os::fd::{BorrowedFd, OwnedFd, RawFd},
     sync::atomic::Ordering::{Acquire, Release},
 };
 
@@ -11,6 +11,13 @@ use rustix::event::{EventfdFlags, eventfd};
 
 use super::{Order, PassedSocket, word};
 use crate::{sys::SharedFigures, system::KeptDescriptors};
+
+/// How often a pool's parent has become another program, and how often it has refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Upgrades {
+    pub(crate) done: u64,
+    pub(crate) refused: u64,
+}
 
 /// It, made for one process.
 #[derive(Debug)]
@@ -25,6 +32,31 @@ impl Desk {
         let (page, memory) = SharedFigures::for_both(word::COUNT)?;
         let call = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
         Ok(Self { page, memory, call })
+    }
+
+    /// Looks at what an old program has left; that can fail, and takes nothing.
+    pub(crate) fn look(memory: &OwnedFd) -> io::Result<SharedFigures> {
+        let page = SharedFigures::of_both(memory)?;
+        if page.get().len() < word::COUNT {
+            return Err(io::ErrorKind::InvalidData.into());
+        }
+        Ok(page)
+    }
+
+    /// Goes on with what an old program has left.
+    pub(crate) const fn adopt(page: SharedFigures, memory: OwnedFd, call: OwnedFd) -> Self {
+        Self { page, memory, call }
+    }
+
+    /// Leaves it open for the next program, and returns the numbers of the page and of what wakes the pool's parent.
+    pub(crate) fn pass<'a>(&'a self, passed: &mut KeptDescriptors<'a>) -> (RawFd, RawFd) {
+        (passed.pass(&self.memory), passed.pass(&self.call))
+    }
+
+    /// Returns what has become of the upgrades of the pool's parent.
+    pub(crate) fn upgrades(&self) -> Upgrades {
+        let read = |place: usize| self.page.get()[place].load(Acquire);
+        Upgrades { done: read(word::UPGRADES), refused: read(word::REFUSALS) }
     }
 
     /// Makes the order for a program that gets these sockets, and this end's counterpart.

@@ -14,6 +14,8 @@ use crate::{sys::SharedFigures, system::KeptDescriptors};
 /// It, as the parent has it.
 #[derive(Debug)]
 pub(crate) struct Link {
+    /// The name of the pool.
+    pool: String,
     page: SharedFigures,
     memory: OwnedFd,
     /// Wakes the arbiter.
@@ -23,12 +25,22 @@ pub(crate) struct Link {
 }
 
 impl Link {
-    pub(super) fn new(memory: OwnedFd, bell: OwnedFd, call: OwnedFd) -> io::Result<Self> {
+    pub(super) fn new(
+        pool: &str,
+        memory: OwnedFd,
+        bell: OwnedFd,
+        call: OwnedFd,
+    ) -> io::Result<Self> {
         let page = SharedFigures::of_both(&memory)?;
         if page.get().len() < word::COUNT {
             return Err(io::ErrorKind::InvalidData.into());
         }
-        Ok(Self { page, memory, bell, call })
+        Ok(Self { pool: pool.to_owned(), page, memory, bell, call })
+    }
+
+    /// The name of the pool.
+    pub(crate) fn pool(&self) -> &str {
+        &self.pool
     }
 
     /// Becomes readable when there is something to [`take`](Self::take).
@@ -72,6 +84,18 @@ impl Link {
         if is_news {
             self.ring();
         }
+    }
+
+    /// Says that this process has become another program.
+    pub(crate) fn upgraded(&self) {
+        self.page.get()[word::UPGRADES].fetch_add(1, Release);
+        self.ring();
+    }
+
+    /// Says that it was to become another program, and goes on with this one.
+    pub(crate) fn not_upgraded(&self) {
+        self.page.get()[word::REFUSALS].fetch_add(1, Release);
+        self.ring();
     }
 
     fn ring(&self) {

@@ -15,7 +15,7 @@ mod desk;
 mod link;
 mod order;
 
-pub(crate) use desk::Desk;
+pub(crate) use desk::{Desk, Upgrades};
 pub(crate) use link::Link;
 pub(crate) use order::{Order, POOL_VARIABLE, PassedSocket, Seat};
 
@@ -35,6 +35,10 @@ mod word {
     pub(super) const ENDING: usize = 5;
     /// Which ceiling the pool keeps to, and 1; 0 for none.
     pub(super) const KNOWN: usize = 6;
-    /// How many words there are.
-    pub(super) const COUNT: usize = 8;
+    /// How often the pool's parent has become another program.
+    pub(super) const UPGRADES: usize = 7;
+    /// How often it was to, and has refused.
+    pub(super) const REFUSALS: usize = 8;
+    /// How many words there are, with some to spare.
+    pub(super) const COUNT: usize = 16;
 }

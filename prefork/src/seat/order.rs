@@ -80,9 +80,14 @@ impl Seat {
     ///
     /// `None` if it is not there, as when somebody has set the variable by hand: the pool then has no arbiter.
     pub(crate) fn link(&self) -> Option<Link> {
-        let Order { page, bell, call, .. } = self.0;
-        let [page, bell, call] = [page, bell, call].map(sys::adopt_descriptor);
-        Link::new(page?, bell?, call?).ok()
+        let Order { pool, page, bell, call, .. } = &self.0;
+        let [page, bell, call] = [*page, *bell, *call].map(sys::adopt_descriptor);
+        Link::new(pool, page?, bell?, call?).ok()
+    }
+
+    /// The name of the pool.
+    pub(crate) fn pool(&self) -> &str {
+        &self.0.pool
     }
 
     /// Returns whether a descriptor belongs to it.

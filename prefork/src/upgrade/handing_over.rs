@@ -2,7 +2,7 @@
 
 use std::{
     ffi::{CString, OsStr, OsString},
-    io,
+    io::{self, Write},
     os::{
         fd::{AsRawFd, OwnedFd},
         unix::ffi::OsStrExt,
@@ -15,9 +15,10 @@ use prefork_core::{HandedTags, Hangups};
 use prefork_daemonize::PidFile;
 
 use super::{
-    Probe, Reading,
+    Probe, Reading, Station,
     handover::{
-        HandedBoard, HandedChild, HandedImage, HandedListener, HandedLog, HandedPool, Handover,
+        HandedArbiter, HandedBoard, HandedChild, HandedImage, HandedListener, HandedLog,
+        HandedMember, HandedParent, HandedPool, HandedProcess, Handover,
     },
     subject::Subject,
 };
@@ -27,11 +28,13 @@ use crate::{
     board::{ParentBoard, Place},
     channels::Channels,
     program::{self, Image, Invocation, NoProbe},
-    seat::Link,
+    seat::{Desk, Link},
     sockets::listeners::Listeners,
     status::StatusSocket,
     status::counters::HandedCounters,
+    sys,
     system::KeptDescriptors,
+    system::helper::Helper,
 };
 
 /// How many descriptors a program opens that takes over, sockets aside: the ways to the children once more,
@@ -55,13 +58,31 @@ pub(crate) struct HandingOver<'a> {
     pub(crate) access_log: &'a AccessLog,
     pub(crate) board: Option<&'a ParentBoard>,
     pub(crate) pid_file: Option<&'a PidFile>,
-    pub(crate) channels: &'a Channels,
-    pub(crate) children: Vec<HandedChild>,
-    pub(crate) tags: HandedTags,
-    pub(crate) supervisor: prefork_core::Handover,
-    pub(crate) counters: HandedCounters,
     pub(crate) status: Option<&'a StatusSocket>,
-    pub(crate) link: Option<&'a Link>,
+    pub(crate) of: Processes<'a>,
+}
+
+/// The processes of who hands over, and the ways to them.
+pub(crate) enum Processes<'a> {
+    /// The children of a parent.
+    Children {
+        channels: &'a Channels,
+        children: Vec<HandedChild>,
+        tags: HandedTags,
+        supervisor: prefork_core::Handover,
+        counters: HandedCounters,
+        link: Option<&'a Link>,
+    },
+    /// The parents of several pools.
+    Pools { pools: Vec<Member<'a>>, bell: &'a OwnedFd, again: bool },
+}
+
+/// A pool, and its parent if it has one.
+pub(crate) struct Member<'a> {
+    pub(crate) pool: prefork_core::pools::HandedPool,
+    pub(crate) parent: Option<(&'a Helper, &'a Desk)>,
+    /// Both ends of the way by which it takes connections of other pools.
+    pub(crate) way: Option<(&'a OwnedFd, &'a OwnedFd)>,
 }
 
 impl HandingOver<'_> {
@@ -103,13 +124,14 @@ impl HandingOver<'_> {
             if let Some(command) = &mut handover.command {
                 command.is_direct = probe.is_direct();
             }
-            if let Some(link) = self.link {
-                link.pass(&mut passed);
-            }
-            handover.pool = Some(self.pool(&mut passed, invocation, &own, probe));
+            let process = self.process(&mut passed, invocation, &own, probe);
+            self.leave(&mut handover, process, &mut passed);
             let memory = handover.write()?;
             self.require_spare_descriptors(&own)?;
             let message = format!("successor:{}:{}", passed.pass(&memory), own.as_raw_fd());
+            // What is buffered, of which the next program knows nothing.
+            let _ = io::stdout().flush();
+            sys::flush_c_streams();
             Ok(passed.become_program(&probe.start_again(), &message))
         };
         refused().unwrap_or_else(|error| error)
@@ -157,36 +179,81 @@ impl HandingOver<'_> {
                 activated: None,
                 file: status.file(),
             }),
+            station: self.station(),
             pool: None,
+            arbiter: None,
         }
     }
 
-    fn pool<'a>(
+    fn station(&self) -> Station {
+        match &self.of {
+            Processes::Children { link: None, .. } => Station::Alone,
+            Processes::Children { link: Some(link), .. } => Station::Pool(link.pool().to_owned()),
+            Processes::Pools { .. } => Station::Arbiter,
+        }
+    }
+
+    fn process<'a>(
         &'a self,
         passed: &mut KeptDescriptors<'a>,
         invocation: &'a Invocation,
         own: &'a OwnedFd,
         probe: &Probe,
-    ) -> HandedPool {
-        let board = self.board.and_then(|board| board.public().descriptors());
-        let board = board.map(|(file, lock)| HandedBoard {
-            file: passed.pass_borrowed(file),
-            lock: lock.map(|lock| passed.pass_borrowed(lock)),
-        });
-        let pid_file = self.pid_file.map(|pid_file| passed.pass(pid_file));
-        HandedPool {
-            supervisor: self.supervisor.clone(),
-            children: self.children.clone(),
-            tags: self.tags.clone(),
-            channels: self.channels.pass(passed),
-            board,
-            pid_file,
-            counters: self.counters.clone(),
+    ) -> HandedProcess {
+        HandedProcess {
+            pid_file: self.pid_file.map(|pid_file| passed.pass(pid_file)),
             program: passed.pass(own),
             image: Some(invocation.image.hand_over(passed)),
-            probe: Some(probe.helper().pid().as_raw_nonzero().get()),
+            probe: Some(number(probe.helper())),
         }
     }
+
+    /// Adds what a probe does not get.
+    fn leave<'a>(
+        &'a self,
+        handover: &mut Handover,
+        process: HandedProcess,
+        passed: &mut KeptDescriptors<'a>,
+    ) {
+        match &self.of {
+            Processes::Children { channels, children, tags, supervisor, counters, link } => {
+                let board = self.board.and_then(|board| board.public().descriptors());
+                let board = board.map(|(file, lock)| HandedBoard {
+                    file: passed.pass_borrowed(file),
+                    lock: lock.map(|lock| passed.pass_borrowed(lock)),
+                });
+                if let Some(link) = link {
+                    link.pass(passed);
+                }
+                handover.pool = Some(HandedPool {
+                    supervisor: supervisor.clone(),
+                    children: children.clone(),
+                    tags: tags.clone(),
+                    channels: channels.pass(passed),
+                    board,
+                    counters: counters.clone(),
+                    process,
+                });
+            }
+            Processes::Pools { pools, bell, again } => {
+                let members = pools.iter().map(|Member { pool, parent, way }| HandedMember {
+                    pool: pool.clone(),
+                    parent: parent.map(|(helper, desk)| {
+                        let (page, call) = desk.pass(passed);
+                        HandedParent { pid: number(helper), page, call }
+                    }),
+                    way: way.map(|(taking, leading)| (passed.pass(taking), passed.pass(leading))),
+                });
+                let pools = members.collect();
+                let bell = passed.pass(*bell);
+                handover.arbiter = Some(HandedArbiter { pools, bell, again: *again, process });
+            }
+        }
+    }
+}
+
+fn number(helper: &Helper) -> i32 {
+    helper.pid().as_raw_nonzero().get()
 }
 
 impl Image {

@@ -3,7 +3,8 @@
 //! A text in JSON, in a sealed memory file: its reader can be sure that nobody changes it
 //! meanwhile. Fields that are added need a default, so that programs built with an older or newer
 //! library understand each other. A change that cannot be understood so gets a new [`FORMAT`]; then the
-//! probe of a program that does not know it says so, and the old program stays.
+//! probe of a program that does not know it says so, and the old program stays. So does one built with a library that knows
+//! of no pools, where it is to be one or their arbiter: see [`OF_POOLS`].
 
 use std::{
     ffi::OsString,
@@ -16,6 +17,7 @@ use prefork_daemonize::SocketFileId;
 use rustix::fs::{SealFlags, fcntl_add_seals, fcntl_get_seals};
 use serde::{Deserialize, Serialize};
 
+use super::Station;
 use crate::{channels::HandedChannels, program::Command};
 use crate::{
     channels::Reports, sockets::listeners::KnownBy, status::counters::HandedCounters,
@@ -24,6 +26,9 @@ use crate::{
 
 /// The version of the format.
 const FORMAT: u32 = 5;
+
+/// The same, for the arbiter of several pools, and for a pool that has one.
+const OF_POOLS: u32 = 6;
 
 /// More than the largest pool needs.
 const LONGEST: u64 = 256 << 20;
@@ -58,8 +63,14 @@ pub(super) struct Handover {
     /// The socket of the status page.
     #[serde(default)]
     pub(super) status: Option<HandedListener>,
-    /// What only the successor gets.
+    /// What the next program is to be.
+    #[serde(default)]
+    pub(super) station: Station,
+    /// What only the successor gets, of a process with children.
     pub(super) pool: Option<HandedPool>,
+    /// What only the successor gets, of an arbiter.
+    #[serde(default)]
+    pub(super) arbiter: Option<HandedArbiter>,
 }
 
 /// What [`Args::start_timeout`](crate::Args::start_timeout) is by default, of which earlier libraries say nothing.
@@ -97,9 +108,45 @@ pub(super) struct HandedPool {
     pub(super) tags: HandedTags,
     pub(super) channels: HandedChannels,
     pub(super) board: Option<HandedBoard>,
-    pub(super) pid_file: Option<RawFd>,
     #[serde(default)]
     pub(super) counters: HandedCounters,
+    #[serde(flatten)]
+    pub(super) process: HandedProcess,
+}
+
+/// What an arbiter knows of its pools, and the ways between it and their parents.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct HandedArbiter {
+    pub(super) pools: Vec<HandedMember>,
+    /// Rung by the parents of pools.
+    pub(super) bell: RawFd,
+    /// Whether one more upgrade was asked for meanwhile.
+    pub(super) again: bool,
+    #[serde(flatten)]
+    pub(super) process: HandedProcess,
+}
+
+/// One of its pools.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct HandedMember {
+    pub(super) pool: prefork_core::pools::HandedPool,
+    pub(super) parent: Option<HandedParent>,
+    /// Both ends of the way by which it takes connections of other pools.
+    pub(super) way: Option<(RawFd, RawFd)>,
+}
+
+/// The parent of a pool, and the way to it.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub(super) struct HandedParent {
+    pub(super) pid: i32,
+    pub(super) page: RawFd,
+    pub(super) call: RawFd,
+}
+
+/// What any process has that becomes another program.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct HandedProcess {
+    pub(super) pid_file: Option<RawFd>,
     /// The file of the program that hands over, to go back to.
     pub(super) program: RawFd,
     /// The way in which it was executed; earlier libraries execute all programs alike.
@@ -153,7 +200,9 @@ pub(super) enum Unreadable {
     #[error("it is not for this process")]
     NotForUs,
     /// It was written by a library of another time.
-    #[error("it is of format {found}, and this program reads {FORMAT}; restart the daemon instead")]
+    #[error(
+        "it is of format {found}, and this program reads {FORMAT} and {OF_POOLS}; restart the daemon instead"
+    )]
     Format {
         /// The version found.
         found: u32,
@@ -176,7 +225,8 @@ pub(super) enum Unreadable {
 impl Handover {
     /// Writes it down.
     pub(super) fn write(&self) -> io::Result<OwnedFd> {
-        let envelope = Envelope { format: FORMAT, parent: self.parent, content: self };
+        let format = if self.station == Station::Alone { FORMAT } else { OF_POOLS };
+        let envelope = Envelope { format, parent: self.parent, content: self };
         write(&serde_json::to_vec(&envelope)?)
     }
 
@@ -193,11 +243,24 @@ impl Handover {
         if envelope.parent != parent {
             return Err(Unreadable::NotForUs);
         }
-        if envelope.format != FORMAT {
+        if ![FORMAT, OF_POOLS].contains(&envelope.format) {
             return Err(Unreadable::Format { found: envelope.format });
         }
         let envelope: Envelope<Self> = serde_json::from_slice(&text).map_err(unclear)?;
         Ok(envelope.content)
+    }
+
+    /// What any process has that becomes another program; a probe is not told.
+    pub(super) fn process(&self) -> Option<&HandedProcess> {
+        let of_pool = self.pool.as_ref().map(|pool| &pool.process);
+        of_pool.or_else(|| self.arbiter.as_ref().map(|arbiter| &arbiter.process))
+    }
+
+    /// The pids of its children, or of the parents of its pools.
+    pub(super) fn children(&self) -> Vec<i32> {
+        let of_pool = self.pool.iter().flat_map(|pool| &pool.children).map(|child| child.pid);
+        let parents = self.arbiter.iter().flat_map(HandedArbiter::parents);
+        of_pool.chain(parents.map(|parent| parent.pid)).collect()
     }
 
     /// All descriptors that it speaks of.
@@ -211,12 +274,26 @@ impl Handover {
             all.extend(handout.into_iter().flatten());
             all.extend(pool.board.map(|board| board.file));
             all.extend(pool.board.and_then(|board| board.lock));
-            all.extend(pool.pid_file);
-            all.push(pool.program);
-            all.extend(pool.image.as_ref().map(|image| image.directory));
-            all.extend(pool.image.as_ref().and_then(|image| image.loaded));
+        }
+        if let Some(arbiter) = &self.arbiter {
+            all.push(arbiter.bell);
+            all.extend(arbiter.parents().flat_map(|parent| [parent.page, parent.call]));
+            let ways = arbiter.pools.iter().filter_map(|member| member.way);
+            all.extend(ways.flat_map(|(taking, leading)| [taking, leading]));
+        }
+        if let Some(process) = self.process() {
+            all.extend(process.pid_file);
+            all.push(process.program);
+            all.extend(process.image.as_ref().map(|image| image.directory));
+            all.extend(process.image.as_ref().and_then(|image| image.loaded));
         }
         all
+    }
+}
+
+impl HandedArbiter {
+    fn parents(&self) -> impl Iterator<Item = &HandedParent> {
+        self.pools.iter().filter_map(|member| member.parent.as_ref())
     }
 }
 
@@ -280,8 +357,34 @@ pub(super) mod tests {
             has_board: false,
             limit_ms: 60_000,
             status: None,
+            station: Station::Alone,
             pool: None,
+            arbiter: None,
         }
+    }
+
+    #[test]
+    fn libraries_that_know_of_no_pools_cannot_read_what_is_for_one() {
+        for station in [Station::Arbiter, Station::Pool("web".to_owned())] {
+            let fd = Handover { station: station.clone(), ..handover() }.write().expect("written");
+            let text = super::read(fd.as_fd()).expect("read");
+            let envelope: Envelope<serde::de::IgnoredAny> =
+                serde_json::from_slice(&text).expect("understood");
+            assert_ne!(envelope.format, FORMAT);
+            assert_eq!(Handover::read(fd.as_fd(), 42).expect("read").station, station);
+        }
+        let process = r#""pid_file":3,"program":4,"image":null,"probe":5"#;
+        let parent = r#"{"pid":12,"page":8,"call":9}"#;
+        let pool = r#"{"identity":{"name":"web","is_role":false,"addresses":[":1"],"hands_to":[],"takes":true},"stage":"Down"}"#;
+        let text = format!(
+            r#"{{"pools":[{{"pool":{pool},"parent":{parent},"way":[10,11]}}],"bell":7,"again":false,{process}}}"#
+        );
+        let arbiter: HandedArbiter = serde_json::from_str(&text).expect("understood");
+        let handover = Handover { arbiter: Some(arbiter), listeners: Vec::new(), ..handover() };
+        assert_eq!(
+            (handover.descriptors(), handover.children()),
+            (vec![7, 8, 9, 10, 11, 3, 4], vec![12])
+        );
     }
 
     #[test]

@@ -31,12 +31,15 @@
 //! - `handing_over.rs`, `subject.rs`, `probe.rs`, `exec.rs`: the parent, before; how it was started, and what a fresh start would run,
 //!   is known by `program/`.
 //! - `inherited.rs`: the new program, as probe and as successor; `probe_reply.rs`: as probe alone;
-//!   `takeover.rs`: as successor alone.
+//!   `takeover.rs`, `takeover_of_pools.rs`: as successor alone.
 //! - `reading.rs`: the parent, whose program reads its settings again in a process that goes the way of a probe, but only
 //!   as far as to the daemon's arguments.
+//! - `station.rs`: what a program is to be among the processes of a daemon: the arbiter of several pools becomes a new
+//!   program as the parent of one does, and what it hands over is the parents of its pools.
 //! - `way_back.rs`, and `sys/way_back.rs`: the new program, before it has taken over, and what it leaves to the old one.
 //! - `handover.rs`: what the one hands to the other.
 
+mod announce;
 mod exec;
 mod handing_over;
 mod handover;
@@ -45,16 +48,20 @@ mod leftovers;
 mod probe;
 mod probe_reply;
 mod reading;
+mod station;
 mod subject;
 mod takeover;
+mod takeover_of_pools;
 mod way_back;
 
 pub(crate) use exec::{Executable, Start};
-pub(crate) use handing_over::{HandingOver, Which};
+pub(crate) use handing_over::{HandingOver, Member, Processes, Which};
 pub(crate) use handover::HandedChild;
 pub(crate) use inherited::{Inherited, inherited};
 pub(crate) use leftovers::Leftovers;
 pub(crate) use probe::{Probe, Tried, Word};
 pub(crate) use reading::{Read, Reading};
-pub(crate) use takeover::Adopted;
+pub(crate) use station::Station;
+pub(crate) use takeover::{Adopted, Takeover};
+pub(crate) use takeover_of_pools::{AdoptedArbiter, AdoptedMember};
 pub(crate) use way_back::way_back;

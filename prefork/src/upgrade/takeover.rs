@@ -22,7 +22,7 @@ use rustix::{
     process::{Pid, chdir, umask},
 };
 
-use super::{HandedChild, Inherited, Leftovers, inherited::Purpose};
+use super::{HandedChild, Inherited, Leftovers, handover::HandedProcess, inherited::Purpose};
 use crate::{
     ErrorChain, RunError,
     args::AfterInit,
@@ -55,7 +55,7 @@ pub(crate) struct Adopted {
 
 /// A daemon that can be taken over: nothing can fail any more.
 pub(crate) struct Takeover<S> {
-    initialized: Initialized<Option<S>>,
+    pub(super) initialized: Initialized<Option<S>>,
     channels: Option<Channels>,
 }
 
@@ -179,15 +179,7 @@ impl Inherited {
         let Takeover { mut initialized, channels } = takeover;
         let (pool, channels) = (self.handover.pool.take()?, channels?);
         self.settle();
-        if let Some(file) = pool.pid_file {
-            let keeps = initialized.runtime_files.pid_file.is_none() && settings.pid_path.is_some();
-            let pid_file = self.claim_pid_file(file, log);
-            if keeps {
-                initialized.runtime_files.pid_file = pid_file;
-            } else {
-                RuntimeFiles { pid_file, ..RuntimeFiles::default() }.remove(log);
-            }
-        }
+        self.claim_pid_file(&pool.process, settings, &mut initialized.runtime_files, log);
         let board = pool.board.and_then(|board| {
             Some((self.take(board.file)?, board.lock.and_then(|lock| self.take(lock))))
         });
@@ -200,19 +192,23 @@ impl Inherited {
         }
         self.claim_status(&mut initialized.runtime_files);
         self.claim_socket_files(&mut initialized);
-        let adopted_as = match self.purpose {
-            // The others end before.
-            Purpose::Probe(_) | Purpose::Settings(_) | Purpose::Successor => AdoptedAs::NewProgram,
-            Purpose::Returned(_) => AdoptedAs::SameProgram,
-        };
+        let adopted_as = self.adopted_as();
         let (supervisor, children, tags) = (pool.supervisor, pool.children, pool.tags);
         let counters = pool.counters;
         Some((initialized, channels, Adopted { adopted_as, supervisor, children, tags, counters }))
     }
 
+    pub(super) const fn adopted_as(&self) -> AdoptedAs {
+        match self.purpose {
+            // The others end before.
+            Purpose::Probe(_) | Purpose::Settings(_) | Purpose::Successor => AdoptedAs::NewProgram,
+            Purpose::Returned(_) => AdoptedAs::SameProgram,
+        }
+    }
+
     /// Ends the probe of this program: it has bound what is to be bound here.
     fn end_probe(&self, log: &Log) {
-        let probe = self.handover.pool.as_ref().and_then(|pool| Pid::from_raw(pool.probe?));
+        let probe = self.handover.process().and_then(|process| Pid::from_raw(process.probe?));
         let mut leftovers = Leftovers::default();
         probe.into_iter().for_each(|probe| leftovers.note(probe));
         leftovers.end(log);
@@ -252,7 +248,7 @@ impl Inherited {
 
     /// Takes charge of the UNIX sockets that this program goes on with, and removes the others: a client that
     /// connected there now would find nobody for long.
-    fn claim_socket_files<S>(&self, initialized: &mut Initialized<S>) {
+    pub(super) fn claim_socket_files<S>(&self, initialized: &mut Initialized<S>) {
         for handed in &self.handover.listeners {
             let (KnownBy::Unix(path), Some(identity)) = (&handed.known_by, handed.file) else {
                 continue;
@@ -264,7 +260,25 @@ impl Inherited {
         }
     }
 
-    fn claim_pid_file(&mut self, file: RawFd, log: &Log) -> Option<KeptPidFile> {
+    /// Goes on with the old pid file, or removes it if this program wants none there.
+    pub(super) fn claim_pid_file(
+        &mut self,
+        process: &HandedProcess,
+        settings: &Settings,
+        runtime_files: &mut RuntimeFiles,
+        log: &Log,
+    ) {
+        let Some(file) = process.pid_file else { return };
+        let keeps = runtime_files.pid_file.is_none() && settings.pid_path.is_some();
+        let pid_file = self.adopt_pid_file(file, log);
+        if keeps {
+            runtime_files.pid_file = pid_file;
+        } else {
+            RuntimeFiles { pid_file, ..RuntimeFiles::default() }.remove(log);
+        }
+    }
+
+    fn adopt_pid_file(&mut self, file: RawFd, log: &Log) -> Option<KeptPidFile> {
         let path = self.handover.pid_path.clone()?;
         let adopted = PidFile::adopt(path, self.take(file)?);
         let adopted = adopted.inspect_err(|error| {

@@ -66,22 +66,22 @@ pub(crate) fn way_back() -> Option<Route> {
         _ => return None,
     };
     let handover = Handover::read(sys::borrow_descriptor(memory)?, process::id()).ok()?;
-    let pool = handover.pool.as_ref()?;
+    let process = handover.process()?;
     let mut left = handover.descriptors();
     left.push(memory);
     // Earlier libraries execute all programs alike.
-    let (arguments, environment) = match &pool.image {
+    let (arguments, environment) = match &process.image {
         Some(image) => (c_strings(&image.arguments), c_strings(&image.environment)),
         None => (arguments().ok()?, environment().ok()?),
     };
     Some(Route {
-        program: pool.program,
-        directory: pool.image.as_ref().map(|image| image.directory),
+        program: process.program,
+        directory: process.image.as_ref().map(|image| image.directory),
         arguments,
         environment,
         variable: format!("{HANDOVER_VARIABLE}=returned:{memory}:{attempt}:"),
         left,
-        children: pool.children.iter().map(|child| child.pid).collect(),
+        children: handover.children(),
         pause,
         limit: Duration::from_millis(handover.limit_ms),
     })

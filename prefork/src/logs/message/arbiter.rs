@@ -24,8 +24,19 @@ messages! {
         "pool {pool}: cannot execute the program again: {error}";
     Error PoolStuck { pool: &'a str } => "pool {pool}: not ready within start_timeout; killing its parent";
     Warn PoolsKilled { pools: usize } => "pools that have not stopped in time are killed: {pools}";
-    Info NoUpgrade =>
-        "SIGUSR2: a daemon of several pools does not upgrade as a whole; send it to the parent of a pool, or restart";
+    Info TookOver { pools: &'a str, awake: usize } =>
+        "this program goes on with the pools {pools}; with processes: {awake}";
+    Error NoRoster { error: &'a dyn Display } => "the command does not find the pools of this program: {error}";
+    Info PoolsUpgraded { upgraded: usize, refused: usize } =>
+        "upgraded; pools that run the new program now: {upgraded}, pools that go on with the old one: {refused}";
+    Error PoolNotUpgraded { pool: &'a str } =>
+        "pool {pool}: has refused the new program, and goes on with the old one";
+    Warn PoolUpgradeUnanswered { pool: &'a str, limit: Span } =>
+        "pool {pool}: has not reported on its upgrade within {limit}; asking the next pool";
+    Info PoolGone { pool: &'a str } => "pool {pool}: this program does not have it; stopping it";
+    Info PoolChanged { pool: &'a str } =>
+        "pool {pool}: listens elsewhere or is of another kind in this program; stopping it, to be started again then";
+    Info PoolLeft { pool: &'a str } => "pool {pool}: has stopped";
     Info NoResize =>
         "SIGTTIN, SIGTTOU: it is not said which pool is to have more or fewer children; send it to the parent of one";
     Info Stopping { awake: usize } => "stopping; pools with processes: {awake}";

@@ -1,3 +1,5 @@
+mod upgrade;
+
 use std::collections::BTreeSet;
 
 use proptest::prelude::*;
@@ -240,12 +242,20 @@ proptest! {
                         prop_assert!(alive.insert(id), "{id:?} twice");
                         pools.handle(now, PoolsEvent::Started(id));
                     }
-                    PoolsAction::Stop(id, _) => prop_assert!(alive.contains(&id)),
+                    PoolsAction::Stop(id, _) | PoolsAction::Replace(id) | PoolsAction::UpgradePool(id) => {
+                        prop_assert!(alive.contains(&id));
+                    }
                     PoolsAction::Exit(_) => {
                         prop_assert!(alive.is_empty());
                         over = true;
                     }
-                    PoolsAction::Ready | PoolsAction::Log(_) | PoolsAction::Ceiling(..) => {}
+                    PoolsAction::Ready
+                    | PoolsAction::Ceiling(..)
+                    | PoolsAction::Probe
+                    | PoolsAction::EndProbe
+                    | PoolsAction::Upgrade
+                    | PoolsAction::Show(_)
+                    | PoolsAction::Log(_) => {}
                 }
             }
             prop_assert_eq!(pools.awake(), alive.len());

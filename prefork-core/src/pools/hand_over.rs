@@ -1,0 +1,195 @@
+//! Handing the pools over to a new program in the arbiter's process.
+//!
+//! Pools are known again by their names. What has become of one is seen by comparing what was with what is to be: it
+//! stays, and becomes the new program by its own upgrade; it is new, and is started; it is not there any more, and is asked
+//! to leave; or it is another one under the same name, which listens elsewhere, hands connections to others or is a role now,
+//! and so ends before it is started again, as its parent cannot be given other sockets.
+
+use super::{
+    Phase, PoolId, Pools, PoolsAction, PoolsConfig, PoolsNotice, Presence,
+    stage::{Pool, Stage},
+    upgrade::{OfPools, Upgrade},
+};
+use crate::{AdoptedAs, Progress, Rung, Time};
+
+/// By what a pool is known again in another program.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct PoolIdentity {
+    /// Its name, which no other pool of the daemon has.
+    pub name: String,
+    /// Whether there is never more than one process of it.
+    pub is_role: bool,
+    /// Where it listens.
+    pub addresses: Vec<String>,
+    /// The pools to which it hands connections.
+    pub hands_to: Vec<String>,
+    /// Whether others hand it connections.
+    pub takes: bool,
+}
+
+/// How far the process of a pool has come, for who takes it over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub enum HandedStage {
+    /// There is none.
+    Down,
+    /// It is not ready yet.
+    Starting {
+        /// Since when.
+        since: Time,
+    },
+    /// It serves.
+    Serving {
+        /// Since when it is there.
+        since: Time,
+    },
+    /// It was killed.
+    Stuck,
+    /// It was asked to end, as the daemon goes on without it.
+    Leaving {
+        /// When.
+        since: Time,
+    },
+}
+
+/// What is handed over of a pool.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct HandedPool {
+    /// Which one it is.
+    pub identity: PoolIdentity,
+    /// How far its process has come.
+    pub stage: HandedStage,
+}
+
+/// Pools that were taken over.
+#[derive(Clone, Debug)]
+pub struct AdoptedPools {
+    /// Those of the new program, in its order, and after them those that are leaving.
+    pub pools: Pools,
+    /// For each of them, which one it was among those that were handed over.
+    pub were: Vec<Option<usize>>,
+}
+
+impl Pools {
+    /// Returns how far the process of a pool has come; [`HandedStage::Down`] for one that is not there.
+    #[must_use]
+    pub fn stage(&self, id: PoolId) -> HandedStage {
+        match self.pools.get(id.0 as usize).map(|pool| pool.stage) {
+            Some(Stage::Starting { since }) => HandedStage::Starting { since },
+            Some(Stage::Serving { since }) => HandedStage::Serving { since },
+            Some(Stage::Leaving { since }) => HandedStage::Leaving { since },
+            Some(Stage::Stuck) => HandedStage::Stuck,
+            Some(Stage::Down | Stage::Asked) | None => HandedStage::Down,
+        }
+    }
+
+    /// Goes on with pools that another program has had.
+    ///
+    /// It serves from the first moment: there is no [`PoolsEvent::Start`](super::PoolsEvent::Start) to wait for. Pools that
+    /// sleep go on to sleep. A new program asks those that are awake to become it too, one after the other; `again` says
+    /// whether one more upgrade was asked for meanwhile, which begins after that.
+    #[must_use]
+    pub fn adopt(
+        config: PoolsConfig,
+        now: Time,
+        wanted: &[(PoolIdentity, Presence)],
+        handed: &[HandedPool],
+        adopted_as: AdoptedAs,
+        again: bool,
+    ) -> AdoptedPools {
+        let mut pools = Self::new(config);
+        pools.phase = Phase::Serving;
+        let mut were: Vec<Option<usize>> = Vec::new();
+        // Whether somebody goes on with a socket of a pool, and serves those who wait there.
+        let is_shared = |was: &PoolIdentity| {
+            wanted.iter().any(|(identity, _)| {
+                let takes = was.takes && identity.takes && was.name == identity.name;
+                takes || was.addresses.iter().any(|address| identity.addresses.contains(address))
+            })
+        };
+        let mut to_follow = Vec::new();
+        for (identity, presence) in wanted {
+            let id = pools.add(*presence);
+            let was = handed.iter().position(|handed| handed.identity.name == identity.name);
+            were.push(was);
+            let Some(was) = was.map(|was| &handed[was]) else { continue };
+            let is_same = was.identity == *identity;
+            pools.with(id, |pool| pool.adopt(was.stage));
+            match was.stage {
+                HandedStage::Down | HandedStage::Stuck | HandedStage::Leaving { .. } => {}
+                HandedStage::Starting { .. } | HandedStage::Serving { .. } if is_same => {
+                    to_follow.push(id);
+                }
+                HandedStage::Starting { .. } | HandedStage::Serving { .. } => {
+                    let is_shared = is_shared(&was.identity);
+                    pools.have_leave(now, id, is_shared, PoolsNotice::Changed(id));
+                }
+            }
+        }
+        for (number, gone) in handed.iter().enumerate() {
+            if gone.stage == HandedStage::Down || were.contains(&Some(number)) {
+                continue;
+            }
+            let id = pools.add(Presence::Gone);
+            were.push(Some(number));
+            pools.with(id, |pool| pool.adopt(gone.stage));
+            if let HandedStage::Starting { .. } | HandedStage::Serving { .. } = gone.stage {
+                let is_shared = is_shared(&gone.identity);
+                pools.have_leave(now, id, is_shared, PoolsNotice::Gone(id));
+            }
+        }
+        match adopted_as {
+            AdoptedAs::NewProgram => {
+                pools.actions.push_back(PoolsAction::Show(Progress::Reloading));
+                pools.upgrade = Upgrade::OfPools(OfPools::new(to_follow.into(), again));
+            }
+            AdoptedAs::SameProgram if again => pools.upgrade = Upgrade::Wanted,
+            AdoptedAs::SameProgram => {}
+        }
+        pools.advance(now);
+        AdoptedPools { pools, were }
+    }
+
+    fn have_leave(&mut self, now: Time, id: PoolId, is_shared: bool, notice: PoolsNotice) {
+        self.with(id, |pool| pool.stage = Stage::Leaving { since: now });
+        self.log(notice);
+        // Who waits at a socket that others go on with is theirs.
+        self.actions.push_back(if is_shared {
+            PoolsAction::Replace(id)
+        } else {
+            PoolsAction::Stop(id, Rung::Retire)
+        });
+    }
+
+    /// Kills pools that were asked to leave and have not; a stop of all has a limit of its own.
+    pub(super) fn decide_leaving(&mut self, now: Time) {
+        if !matches!(self.phase, Phase::Serving) {
+            return;
+        }
+        let limit = self.config.stop_timeout;
+        let is_late = |pool: &Pool| matches!(pool.stage, Stage::Leaving { since } if now.since(since) >= limit);
+        let late: Vec<_> = self.ids().filter(|(_, it)| is_late(it)).map(|(id, _)| id).collect();
+        if !late.is_empty() {
+            self.log(PoolsNotice::Killed { pools: late.len() });
+        }
+        for id in late {
+            self.with(id, |pool| pool.stage = Stage::Stuck);
+            self.actions.push_back(PoolsAction::Stop(id, Rung::Kill));
+        }
+    }
+}
+
+impl Pool {
+    fn adopt(&mut self, stage: HandedStage) {
+        self.was_ready = matches!(stage, HandedStage::Serving { .. });
+        self.stage = match stage {
+            HandedStage::Down => Stage::Down,
+            HandedStage::Starting { since } => Stage::Starting { since },
+            HandedStage::Serving { since } => Stage::Serving { since },
+            HandedStage::Stuck => Stage::Stuck,
+            HandedStage::Leaving { since } => Stage::Leaving { since },
+        };
+    }
+}

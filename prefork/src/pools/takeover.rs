@@ -1,0 +1,152 @@
+//! Going on with the pools that an old program has had in this process.
+
+use std::{
+    fs,
+    os::fd::OwnedFd,
+    path::{Path, PathBuf},
+};
+
+use prefork_core::{
+    AdoptedAs,
+    pools::{AdoptedPools, PoolId, Pools, Roster},
+};
+use prefork_daemonize::Readiness;
+
+use super::{
+    arbiter::{Arbiter, PoolProcess},
+    begin::{conclude, config, note_hand_overs, seats, share},
+    check::{Limits, Seated, identities},
+    roster::RosterFile,
+    ways::Way,
+};
+use crate::{
+    AnyListener, ErrorChain, Returned, RunError,
+    logs::ArbiterMessage,
+    manager::{Begun, Occasion},
+    run::{Prepared, Successor, come_up},
+    start::Initialized,
+    sys,
+    system::clock,
+    system::helper::Helper,
+    upgrade::{AdoptedArbiter, AdoptedMember, Inherited, Leftovers, Station},
+};
+
+/// Takes over the arbiter that the old program has been in this process; or, as a probe, finds out whether that would
+/// work, and never returns if it would.
+pub(super) fn take_over(
+    prepared: Prepared<Vec<AnyListener>>,
+    error_log: Option<OwnedFd>,
+    inherited: Inherited,
+    members: &[Seated],
+    limits: Limits,
+) -> Result<Returned, RunError> {
+    let successor = come_up(prepared, error_log, inherited, &Station::Arbiter)?;
+    let mut readiness = None;
+    let (mut arbiter, adopted_as, old_pid_path) =
+        adopt(successor, members, limits, &mut readiness)?;
+    let roster = renew_roster(&arbiter, members, old_pid_path.as_deref());
+    let names: Vec<_> = members.iter().map(|member| &*member.name).collect();
+    let (names, awake) = (names.join(", "), arbiter.pools.awake());
+    arbiter.log.write(&ArbiterMessage::TookOver { pools: &names, awake });
+    match adopted_as {
+        AdoptedAs::SameProgram => arbiter.reporting.on(Occasion::Back),
+        AdoptedAs::NewProgram => {}
+    }
+    conclude(arbiter, roster)
+}
+
+/// Claims what was left, and makes an arbiter of it.
+fn adopt<'a>(
+    successor: Successor<Vec<AnyListener>>,
+    members: &[Seated],
+    limits: Limits,
+    readiness: &'a mut Option<Readiness>,
+) -> Result<(Arbiter<'a>, AdoptedAs, Option<PathBuf>), RunError> {
+    let Successor { basis, inherited, takeover, signals, hangups, log, .. } = successor;
+    let settings = basis.settings;
+    let refuse = |error| {
+        inherited.refuse(Some(&settings.name), &error);
+        error
+    };
+    let mut seats = seats(members).map_err(refuse)?;
+    let find = RunError::system("find the program that runs");
+    let invocation = basis.invocation.map_err(|error| refuse(find(error)))?;
+    let (initialized, adopted) = inherited.claim_arbiter(&settings, takeover, &log)?;
+    sys::way_back::close();
+    let Initialized { state, mut listeners, left_open, runtime_files, .. } = initialized;
+    // The arbiter keeps one copy of each.
+    drop(state);
+    listeners.settle_terms();
+    let AdoptedArbiter { adopted_as, pools: left, bell, again, pid_path } = adopted;
+    let presences = members.iter().map(Seated::presence);
+    let wanted: Vec<_> = identities(members).zip(presences).collect();
+    let handed: Vec<_> = left.iter().map(|member| member.pool.clone()).collect();
+    let config = config(settings.start_timeout, limits.stop_timeout);
+    let AdoptedPools { mut pools, were } =
+        Pools::adopt(config, clock::now(), &wanted, &handed, adopted_as, again);
+    note_hand_overs(&mut pools, members);
+    fill(&mut seats, left, &were);
+    let desks = (0..).map(PoolId).zip(&seats).take(members.len());
+    let needs = desks.filter_map(|(id, seat)| Some((id, seat.desk.as_ref()?.need())));
+    share(&mut pools, members, limits, &needs.collect::<Vec<_>>());
+    let begun = Begun::InPlace;
+    let arbiter = Arbiter {
+        pools,
+        seats,
+        began: clock::now(),
+        stop_began: None,
+        // They may have ended while a program took over from another.
+        must_reap: true,
+        invocation,
+        probe: None,
+        leftovers: Leftovers::default(),
+        signals,
+        hangups,
+        bell,
+        listeners,
+        left_open,
+        reporting: settings.manager.report_pools(members.len(), limits.stop_timeout, begun, &log),
+        readiness,
+        runtime_files,
+        log,
+        settings,
+    };
+    Ok((arbiter, adopted_as, pid_path))
+}
+
+/// Writes the list of pools as this program has them, and removes it from where it was. That it cannot be written is no reason
+/// not to serve.
+fn renew_roster(
+    arbiter: &Arbiter<'_>,
+    members: &[Seated],
+    old_pid_path: Option<&Path>,
+) -> Option<RosterFile> {
+    if let Some(path) =
+        old_pid_path.filter(|path| Some(*path) != arbiter.settings.pid_path.as_deref())
+    {
+        let _ = fs::remove_file(Roster::beside(path));
+    }
+    let roster = RosterFile::of_daemon(&arbiter.settings, members);
+    let roster = roster.inspect_err(|error| {
+        arbiter.log.write(&ArbiterMessage::NoRoster { error: &ErrorChain(error) });
+    });
+    roster.ok().flatten()
+}
+
+/// Puts what was left in the places of its pools; those that are leaving have none of the sockets.
+fn fill(seats: &mut Vec<PoolProcess>, mut left: Vec<AdoptedMember>, were: &[Option<usize>]) {
+    for (number, was) in were.iter().enumerate() {
+        let Some(was) = was.and_then(|was| left.get_mut(was)) else { continue };
+        if number >= seats.len() {
+            seats.push(PoolProcess::new(was.pool.identity.clone(), None, 0..0));
+        }
+        let seat = &mut seats[number];
+        if let (Some(way), Some(left)) = (&mut seat.way, was.way.take()) {
+            // Those who hand on have this one.
+            *way = Way::adopt(left);
+        }
+        if let Some((pid, desk)) = was.parent.take() {
+            (seat.helper, seat.desk) = (Some(Helper::new(pid)), Some(desk));
+        }
+    }
+}

@@ -1,0 +1,169 @@
+//! Trying a new program, becoming it, and having the pools become it too.
+
+use prefork_core::{
+    ChangeNotice, Exit, Notice, Time,
+    pools::{HandedPool, HandedStage, PoolId, PoolsEvent, PoolsNotice},
+};
+use rustix::process::{Pid, Signal};
+
+use super::{
+    arbiter::{Arbiter, PoolProcess},
+    ways::Way,
+};
+use crate::{
+    AccessLog, ErrorChain,
+    logs::describe::Span,
+    logs::notices::{self, About},
+    logs::{ArbiterMessage, ChangeMessage},
+    seat::Desk,
+    start::pid_file::KeptPidFile,
+    system::clock,
+    upgrade::{HandingOver, Member, Probe, Processes, Which, Word},
+};
+
+impl Arbiter<'_> {
+    /// Starts the program as its file is now, as a probe.
+    pub(super) fn start_probe(&mut self) {
+        let nowhere = AccessLog::nowhere();
+        let handing_over = self.handing_over(&nowhere);
+        let probed = handing_over.probe(&self.invocation, Which::Installed, self.signals.before());
+        match probed {
+            Ok(probe) => self.probe = Some(probe),
+            Err(error) => {
+                self.refuse(clock::now(), &format!("{}{}", ErrorChain(&error), error.shortage()));
+            }
+        }
+    }
+
+    /// Ends the probe, if there is one.
+    pub(super) fn end_probe(&mut self) {
+        if let Some(probe) = self.probe.take() {
+            // Dropping it kills it.
+            self.leftovers.take_over(probe.helper());
+        }
+    }
+
+    /// Passes on what the probe reports.
+    pub(super) fn read_probe(&mut self, now: Time) {
+        match self.probe.as_mut().and_then(Probe::read) {
+            None => {}
+            Some(Word::Ready) => self.pools.handle(now, PoolsEvent::ProbeReady),
+            Some(Word::Busy) => {
+                self.end_probe();
+                self.pools.handle(now, PoolsEvent::ProgramBusy);
+            }
+        }
+    }
+
+    /// Takes in that a process has ended, if that was the probe.
+    pub(super) fn probe_ended(&mut self, now: Time, pid: Pid, exit: Exit) {
+        if let Some(probe) = self.probe.take_if(|probe| probe.helper().pid() == pid) {
+            self.refuse(now, &probe.why(exit));
+        }
+    }
+
+    fn refuse(&mut self, now: Time, why: &str) {
+        self.log.write(&ChangeMessage::UpgradeRefused { reason: &why });
+        self.pools.handle(now, PoolsEvent::ProbeFailed);
+    }
+
+    /// Becomes the program that the probe runs. If this returns, that was refused.
+    pub(super) fn upgrade(&mut self) {
+        // The next program reaps them.
+        self.leftovers.kill();
+        if let Some(probe) = &self.probe {
+            let nowhere = AccessLog::nowhere();
+            let error = self.handing_over(&nowhere).hand_over(&self.invocation, probe);
+            let why = format!("the new program cannot be executed in place: {error}");
+            self.log.write(&ChangeMessage::UpgradeRefused { reason: &why });
+        }
+        self.end_probe();
+        self.pools.handle(clock::now(), PoolsEvent::UpgradeFailed);
+    }
+
+    fn handing_over<'a>(&'a self, access_log: &'a AccessLog) -> HandingOver<'a> {
+        let members = (0..).map(PoolId).zip(&self.seats).map(|(id, seat)| {
+            let PoolProcess { identity, way, helper, desk, .. } = seat;
+            Member {
+                pool: HandedPool { identity: identity.clone(), stage: self.pools.stage(id) },
+                parent: helper.as_ref().zip(desk.as_ref()),
+                way: way.as_ref().map(Way::ends),
+            }
+        });
+        // One that has gone for good is nothing to go on with.
+        let pools = members.filter(|it| it.parent.is_some() || it.pool.stage == HandedStage::Down);
+        HandingOver {
+            settings: &self.settings,
+            hangups: &self.hangups,
+            listeners: &self.listeners,
+            access_log,
+            board: None,
+            pid_file: self.runtime_files.pid_file.as_ref().map(KeptPidFile::file),
+            status: None,
+            of: Processes::Pools {
+                pools: pools.collect(),
+                bell: &self.bell,
+                again: self.pools.wants_another_upgrade(),
+            },
+        }
+    }
+
+    /// Asks the parent of a pool to become the new program.
+    pub(super) fn upgrade_pool(&mut self, id: PoolId) {
+        let seat = &mut self.seats[id.0 as usize];
+        seat.asked = seat.desk.as_ref().map(Desk::upgrades);
+        self.signal(id, Signal::USR2);
+    }
+
+    /// Takes in what has become of the pools that were asked.
+    pub(super) fn take_answers(&mut self, now: Time) {
+        for (id, seat) in (0..).map(PoolId).zip(&mut self.seats) {
+            let (Some(before), Some(desk)) = (seat.asked, &seat.desk) else { continue };
+            let upgrades = desk.upgrades();
+            if upgrades == before {
+                continue;
+            }
+            seat.asked = None;
+            self.pools.handle(
+                now,
+                if upgrades.done == before.done {
+                    PoolsEvent::PoolNotUpgraded(id)
+                } else {
+                    PoolsEvent::PoolUpgraded(id)
+                },
+            );
+        }
+    }
+
+    /// Logs what is about an upgrade; returns whether the notice is.
+    pub(super) fn log_upgrade(&self, notice: PoolsNotice) -> bool {
+        let Self { invocation, log, .. } = self;
+        let name = |id| self.name(id);
+        match (notice, &self.probe) {
+            (PoolsNotice::Change(ChangeNotice::Probing), _) => Probe::announce(invocation, log),
+            (PoolsNotice::Change(ChangeNotice::Upgrading), Some(probe)) => {
+                probe.announce_works(invocation, log);
+            }
+            (PoolsNotice::Change(notice), _) => {
+                notices::log(log, Notice::Change(notice), &About::default());
+            }
+            (PoolsNotice::Upgraded { upgraded, refused }, _) => {
+                log.write(&ArbiterMessage::PoolsUpgraded { upgraded, refused });
+            }
+            (PoolsNotice::NotUpgraded(id), _) => {
+                log.write(&ArbiterMessage::PoolNotUpgraded { pool: name(id) });
+            }
+            (PoolsNotice::UpgradeUnanswered { pool, limit }, _) => {
+                let limit = Span(limit);
+                log.write(&ArbiterMessage::PoolUpgradeUnanswered { pool: name(pool), limit });
+            }
+            (PoolsNotice::Gone(id), _) => log.write(&ArbiterMessage::PoolGone { pool: name(id) }),
+            (PoolsNotice::Changed(id), _) => {
+                log.write(&ArbiterMessage::PoolChanged { pool: name(id) });
+            }
+            (PoolsNotice::Left(id), _) => log.write(&ArbiterMessage::PoolLeft { pool: name(id) }),
+            _ => return false,
+        }
+        true
+    }
+}

@@ -1,0 +1,88 @@
+//! Taking the arbiter of several pools over from the old program: the parents of the pools, and the ways to them.
+
+use std::{io, os::fd::OwnedFd, path::PathBuf};
+
+use prefork_core::AdoptedAs;
+use rustix::process::Pid;
+
+use super::{Inherited, handover::HandedParent, takeover::Takeover};
+use crate::{RunError, args::check::Settings, logs::log::Log, seat::Desk, start::Initialized};
+
+/// The parents of several pools, and how they can be reached.
+#[derive(Debug)]
+pub(crate) struct AdoptedArbiter {
+    pub(crate) adopted_as: AdoptedAs,
+    pub(crate) pools: Vec<AdoptedMember>,
+    /// Rung by the parents of pools.
+    pub(crate) bell: OwnedFd,
+    /// Whether one more upgrade was asked for meanwhile.
+    pub(crate) again: bool,
+    /// Where the pid file of the old program was.
+    pub(crate) pid_path: Option<PathBuf>,
+}
+
+/// One of several pools.
+#[derive(Debug)]
+pub(crate) struct AdoptedMember {
+    pub(crate) pool: prefork_core::pools::HandedPool,
+    /// The pid of its parent and the way to it, if it has one.
+    pub(crate) parent: Option<(Pid, Desk)>,
+    /// Both ends of the way by which it takes connections of other pools.
+    pub(crate) way: Option<(OwnedFd, OwnedFd)>,
+}
+
+impl Inherited {
+    /// Claims all that an arbiter has left.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the pages of the pools cannot be had, with nothing claimed.
+    pub(crate) fn claim_arbiter<S>(
+        mut self,
+        settings: &Settings,
+        takeover: Takeover<S>,
+        log: &Log,
+    ) -> Result<(Initialized<Option<S>>, AdoptedArbiter), RunError> {
+        let mut initialized = takeover.initialized;
+        let missing = || io::Error::other("a descriptor is missing");
+        let look = || {
+            let arbiter = self.handover.arbiter.as_ref().ok_or_else(missing)?;
+            self.descriptor(arbiter.bell).ok_or_else(missing)?;
+            let look = |parent: HandedParent| {
+                Pid::from_raw(parent.pid).ok_or_else(missing)?;
+                self.descriptor(parent.call).ok_or_else(missing)?;
+                Desk::look(self.descriptor(parent.page).ok_or_else(missing)?)
+            };
+            let pages = arbiter.pools.iter().map(|member| member.parent.map(look).transpose());
+            pages.collect::<io::Result<Vec<_>>>()
+        };
+        let pages = look().map_err(RunError::system("take over the ways to the pools"));
+        let pages = match pages {
+            Ok(pages) => pages,
+            Err(error) => {
+                self.refuse(Some(&settings.name), &error);
+                return Err(error);
+            }
+        };
+        let Some(arbiter) = self.handover.arbiter.take() else { return Err(RunError::NoPool) };
+        self.settle();
+        self.claim_pid_file(&arbiter.process, settings, &mut initialized.runtime_files, log);
+        self.claim_socket_files(&mut initialized);
+        let Some(bell) = self.take(arbiter.bell) else { return Err(RunError::NoPool) };
+        let members = arbiter.pools.into_iter().zip(pages).map(|(member, page)| {
+            let parent = member.parent.zip(page).and_then(|(parent, page)| {
+                let desk = Desk::adopt(page, self.take(parent.page)?, self.take(parent.call)?);
+                Some((Pid::from_raw(parent.pid)?, desk))
+            });
+            let way = member.way;
+            let way =
+                way.and_then(|(taking, leading)| Some((self.take(taking)?, self.take(leading)?)));
+            AdoptedMember { pool: member.pool, parent, way }
+        });
+        let pools = members.collect();
+        let adopted_as = self.adopted_as();
+        let pid_path = self.handover.pid_path.as_ref().map(PathBuf::from);
+        let again = arbiter.again;
+        Ok((initialized, AdoptedArbiter { adopted_as, pools, bell, again, pid_path }))
+    }
+}
