@@ -29,8 +29,9 @@ impl<S> Args<S> {
 
     /// Lets children hand connections to these other pools, by [`Child::hand_to`](crate::Child::hand_to). Default none.
     ///
-    /// The ways to them are passed to the daemon at its start; one that is not there fails the start, with its name. A name has
-    /// no colon: see [pools](crate::docs::hand_over).
+    /// They are others of the same [`Pools`](crate::Pools), which refuses one that there is not. Without those, the ways to them
+    /// are passed to the daemon at its start; one that is not there fails the start, with its name. A name has no colon. See
+    /// [hand-over](crate::docs::hand_over).
     pub fn hands_to<N: Into<String>>(mut self, pools: impl IntoIterator<Item = N>) -> Self {
         self.data.hands_to = pools.into_iter().map(Into::into).collect();
         self

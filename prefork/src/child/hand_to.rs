@@ -17,7 +17,7 @@ pub(super) const COMPLAINTS: Allowance = Allowance::new(3, Duration::from_secs(6
 impl Child {
     /// Hands a connection to a child of another pool, with what was read of it, and is done with it.
     ///
-    /// The pool is one of [`Args::hands_to`](crate::Args::hands_to). One of its children gets the connection by
+    /// The pool is one of [`Args::hands_to`](crate::Args::hands_to): see [hand-over](crate::docs::hand_over). One of its children gets the connection by
     /// [`accept`](Self::accept) from what [`Init::hand_overs`](crate::Init::hand_overs) returns, and reads `bytes_read` first;
     /// 64 KiB can go with a connection. It waits there until a child is free. This one counts as idle from then on, as after
     /// [`idle`](Self::idle), and what it has read and not passed on is lost.

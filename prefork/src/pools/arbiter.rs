@@ -211,8 +211,8 @@ impl Arbiter<'_> {
         for id in self.pools.sleeping(now) {
             let seat = &self.seats[id.0 as usize];
             let own = sockets[seat.sockets.clone()].iter().map(AsFd::as_fd);
-            for fd in own.chain(seat.way.as_ref().map(Way::taking)) {
-                fds.push(PollFd::from_borrowed_fd(fd, PollFlags::IN));
+            for fd in own.chain(seat.way.as_ref().and_then(Way::waiting)) {
+                fds.push(PollFd::from_borrowed_fd(fd, PollFlags::IN | PollFlags::RDHUP));
                 waiting.push(id);
             }
         }
@@ -220,7 +220,8 @@ impl Arbiter<'_> {
         let queued: Vec<_> = fds[first..]
             .iter()
             .zip(waiting)
-            .filter(|(fd, _)| !fd.revents().is_empty())
+            // One that has been shut down meanwhile brings nobody.
+            .filter(|(fd, _)| !fd.revents().is_empty() && !fd.revents().contains(PollFlags::RDHUP))
             .map(|(_, id)| id)
             .collect();
         for id in queued {

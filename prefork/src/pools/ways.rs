@@ -9,7 +9,7 @@ use std::{
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 
 use super::arbiter::PoolProcess;
-use crate::sockets::hand_over::{TAKES, name_of_outlet};
+use crate::sockets::hand_over::{TAKES, has_hung_up, name_of_outlet};
 
 /// Both ends of the way to a pool.
 #[derive(Debug)]
@@ -35,8 +35,14 @@ impl Way {
         (&self.taking, &self.leading)
     }
 
+    /// The end at which connections can wait for a pool that sleeps. One that a child has shut down for good would be readable
+    /// for ever, and wake the pool for nothing.
+    pub(super) fn waiting(&self) -> Option<BorrowedFd<'_>> {
+        Some(self.taking()).filter(|end| !has_hung_up(*end))
+    }
+
     /// The end at which the pool takes connections.
-    pub(super) fn taking(&self) -> BorrowedFd<'_> {
+    fn taking(&self) -> BorrowedFd<'_> {
         self.taking.as_fd()
     }
 }

@@ -5,6 +5,7 @@
 
 mod hostile;
 mod life;
+mod pools;
 
 use std::{
     io::{Read, Write},

@@ -62,7 +62,7 @@ fn the_program_is_tried_before_it_is_become_and_that_comes_after_all_else() {
     pools.handle(at(3_000), PoolsEvent::Ended(PoolId(0), Exit::Code(1)));
     let done = actions(&mut pools);
     assert_eq!(done.last(), Some(&PoolsAction::Upgrade), "{done:?}");
-    assert!(done.contains(&PoolsAction::Start(PoolId(0))), "{done:?}");
+    assert!(done.contains(&PoolsAction::Start(PoolId(0), None)), "{done:?}");
     assert_eq!(actions(&mut pools), [], "it is asked for once");
     // It was refused, as by the kernel.
     pools.handle(at(3_001), PoolsEvent::UpgradeFailed);
@@ -132,7 +132,7 @@ fn an_upgrade_begins_when_the_daemon_is_ready_and_ends_with_a_stop() {
     pools.handle(at(0), PoolsEvent::Start);
     pools.handle(at(0), PoolsEvent::Started(pool));
     pools.handle(at(1), USR2);
-    assert_eq!(actions(&mut pools), [PoolsAction::Start(pool)]);
+    assert_eq!(actions(&mut pools), [PoolsAction::Start(pool, None)]);
     pools.handle(at(2), PoolsEvent::Ready(pool));
     let done = actions(&mut pools);
     assert_eq!((done[0], done[done.len() - 1]), (PoolsAction::Ready, PoolsAction::Probe));
@@ -234,7 +234,7 @@ fn pools_are_known_again_by_name_whatever_their_order() {
     let expected = [
         PoolsAction::Log(PoolsNotice::Gone(PoolId(3))),
         PoolsAction::Stop(PoolId(3), Rung::Retire),
-        PoolsAction::Start(PoolId(0)),
+        PoolsAction::Start(PoolId(0), None),
         PoolsAction::UpgradePool(PoolId(2)),
     ];
     assert_eq!(first, expected);
@@ -242,7 +242,7 @@ fn pools_are_known_again_by_name_whatever_their_order() {
     pools.handle(at(5_100), PoolsEvent::Ended(PoolId(3), Exit::Code(0)));
     assert_eq!(actions(&mut pools), [PoolsAction::Log(PoolsNotice::Left(PoolId(3)))]);
     pools.advance(at(500_000));
-    let started = |action: &PoolsAction| *action == PoolsAction::Start(PoolId(3));
+    let started = |action: &PoolsAction| *action == PoolsAction::Start(PoolId(3), None);
     assert!(!actions(&mut pools).iter().any(started), "it is not started again");
 }
 
@@ -270,7 +270,7 @@ fn a_pool_that_listens_elsewhere_ends_before_it_is_started_again() {
     assert_eq!(first, expected);
     pools.handle(at(5_100), PoolsEvent::Ended(PoolId(0), Exit::Code(0)));
     let left = PoolsAction::Log(PoolsNotice::Left(PoolId(0)));
-    assert_eq!(actions(&mut pools), [left, PoolsAction::Start(PoolId(0))]);
+    assert_eq!(actions(&mut pools), [left, PoolsAction::Start(PoolId(0), None)]);
     // A stop asks those that were not asked before, once more only if it is to be now.
     let mut stopped = pools.clone();
     stopped.handle(at(7_000), PoolsEvent::Requested(Request::StopGracefully));
@@ -358,7 +358,7 @@ proptest! {
                 prop_assert!(!over, "{action:?} after the end");
                 let of = |id: PoolId| named[id.0 as usize].name.clone();
                 match action {
-                    PoolsAction::Start(id) => {
+                    PoolsAction::Start(id, _) => {
                         prop_assert!(alive.insert(of(id)), "{} twice", of(id));
                         ready.remove(&of(id));
                         pools.handle(now, PoolsEvent::Started(id));
@@ -405,7 +405,7 @@ proptest! {
                     | PoolsAction::Probe
                     | PoolsAction::EndProbe
                     | PoolsAction::Show(_)
-                    | PoolsAction::Log(_) => {}
+                    | PoolsAction::Ceiling(..) | PoolsAction::Log(_) => {}
                 }
             }
             prop_assert_eq!(pools.awake(), alive.len());
