@@ -484,6 +484,11 @@ impl Pools {
             Phase::New | Phase::Starting { .. } | Phase::Serving | Phase::Over => now,
         };
         self.phase = Phase::Stopping { began, rung, verdict };
+        // What was not started yet is not.
+        self.actions.retain(|action| !matches!(action, PoolsAction::Start(..)));
+        for pool in self.pools.iter_mut().filter(|pool| pool.stage == Stage::Asked) {
+            pool.stage = Stage::Down;
+        }
         self.forgo_upgrade();
         self.pools.iter_mut().for_each(|pool| pool.is_asked = false);
     }
