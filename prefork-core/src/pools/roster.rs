@@ -69,16 +69,21 @@ const EXTENSION: &str = "pools";
 pub const LONGEST_ROSTER: u64 = 4 << 20;
 
 impl Roster {
-    /// Returns where the list of the daemon with this pid file is: `/run/app.pools` beside `/run/app.pid`.
+    /// Returns where the list of the daemon with this pid file is: `/run/app.pid.pools` beside `/run/app.pid`.
     #[must_use]
     pub fn beside(pid_file: &Path) -> PathBuf {
-        pid_file.with_extension(EXTENSION)
+        let mut name = pid_file.file_name().unwrap_or_default().to_os_string();
+        name.push(".");
+        name.push(EXTENSION);
+        pid_file.with_file_name(name)
     }
 
-    /// Returns whether a path is that of a list, by its name.
+    /// Returns the pid file beside a list; `None` if by its name the path is none of a list.
     #[must_use]
-    pub fn is_path(path: &Path) -> bool {
-        path.extension().is_some_and(|extension| extension == EXTENSION)
+    pub fn pid_file_of(path: &Path) -> Option<PathBuf> {
+        let is_list = path.extension().is_some_and(|extension| extension == EXTENSION);
+        let stem = path.file_stem().filter(|_| is_list)?;
+        Some(path.with_file_name(stem))
     }
 }
 
@@ -190,7 +195,11 @@ mod tests {
         ] {
             assert_eq!(file_of_pool(Path::new(path), "web"), Path::new(expected), "{path}");
         }
-        assert_eq!(Roster::beside(Path::new("/run/app.pid")), Path::new("/run/app.pools"));
+        for (pid_file, list) in [("/run/app.pid", "/run/app.pid.pools"), ("pid", "pid.pools")] {
+            assert_eq!(Roster::beside(Path::new(pid_file)), Path::new(list));
+            assert_eq!(Roster::pid_file_of(Path::new(list)).as_deref(), Some(Path::new(pid_file)));
+        }
+        assert_eq!(Roster::pid_file_of(Path::new("/run/app.pid")), None);
     }
 
     proptest! {

@@ -15,7 +15,7 @@ use prefork_view::{Condition, View, duration, plural};
 use crate::{
     exit::Exit,
     failure::Failure,
-    find::{self, Found},
+    find::{self, Found, Presence},
     look::{self, read},
     output,
 };
@@ -40,30 +40,59 @@ struct Finding {
 ///
 /// Where none is named, the only daemon that is found, by its board if it has one.
 pub(crate) fn run(daemons: &[OsString]) -> Result<Exit, Failure> {
-    let mut paths = Vec::new();
+    let mut checked = Vec::new();
     for daemon in daemons {
-        paths.push(if find::is_path(daemon) {
-            daemon.into()
-        } else {
-            any_of(find::find(Some(daemon))?)
-        });
+        let found = find::find(Some(daemon))?;
+        let path = if find::is_path(daemon) { daemon.into() } else { any_of(&found) };
+        add(&found, path, &mut checked);
     }
     if daemons.is_empty() {
-        paths.push(any_of(find::find(None)?));
+        let found = find::find(None)?;
+        let path = any_of(&found);
+        add(&found, path, &mut checked);
     }
     let mut worst = Exit::Done;
     let mut text = String::new();
-    for path in &paths {
-        let Finding { exit, text: found } = check(path);
+    for (path, finding) in &checked {
+        let Finding { exit, text: found } = finding;
         text.push_str(&format!("{}: {}\n", one_line(path), one_line(&found)));
-        worst = worst.max(exit);
+        worst = worst.max(*exit);
     }
     output::print(&text)?;
     Ok(worst)
 }
 
-fn any_of(found: Found) -> PathBuf {
-    found.board.or(found.pid_file).unwrap_or_default()
+fn any_of(found: &Found) -> PathBuf {
+    found.board.clone().or_else(|| found.pid_file.clone()).unwrap_or_default()
+}
+
+/// Checks a file; of a daemon of several pools the pid file, and what each pool has.
+fn add(found: &Found, path: PathBuf, checked: &mut Vec<(PathBuf, Finding)>) {
+    let Some(daemon) = found.pooled() else {
+        let finding = check(&path);
+        checked.push((path, finding));
+        return;
+    };
+    checked.push((daemon.pid_file.clone(), check(&daemon.pid_file)));
+    for pool in daemon.pools {
+        let name = find::full_name(&daemon.name, &pool.name);
+        let file = any_of(&pool.found);
+        let finding = match pool.presence {
+            Presence::Awake(_) => check(&file),
+            Presence::Asleep => {
+                let text = format!("all is well: {name} sleeps until a client comes");
+                Finding { exit: Exit::Done, text }
+            }
+            Presence::Down if daemon.pid.is_none() => {
+                Finding { exit: Exit::NotRunning, text: format!("{name} does not run") }
+            }
+            Presence::Down => {
+                let text = format!("NOT WELL: {name} has no process; see the daemon's error log");
+                Finding { exit: Exit::Failed, text }
+            }
+        };
+        checked.push((file, finding));
+    }
 }
 
 fn check(path: &Path) -> Finding {

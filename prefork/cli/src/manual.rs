@@ -3,7 +3,7 @@
 /// Something with what it is for.
 pub(crate) type Entry = (&'static str, &'static str);
 
-pub(crate) const FILES: [Entry; 4] = [
+pub(crate) const FILES: [Entry; 5] = [
     (
         "/run/NAME/, $XDG_RUNTIME_DIR/NAME/",
         "Where the files of a daemon are looked for that is named by its name, or not at all.",
@@ -16,6 +16,10 @@ pub(crate) const FILES: [Entry; 4] = [
         "pid file",
         "Given to the daemon as pid_path. The daemon holds a lock on it: who holds that is the daemon, whatever number is \
          in the file.",
+    ),
+    (
+        "PIDFILE.pools",
+        "Beside the pid file of a daemon of several pools: what pools it has. Whether it runs, the lock of the pid file says.",
     ),
     ("error log", "Given as error_log_path: why something that was asked for has not come about."),
 ];
@@ -60,6 +64,10 @@ pub(crate) fn examples(command: Option<&str>) -> &'static [Entry] {
                 "prefork run /etc/app.toml",
                 "As a file says, that has the same names and command = ...",
             ),
+            (
+                "prefork run /etc/app/conf.d --common /etc/app/common.toml",
+                "A pool for each NAME.toml there, in one daemon.",
+            ),
             ("prefork run /etc/app.toml --check", "Would it? All that is wrong is named."),
             (
                 "prefork run --listen :8000 --check -- php-cgi > app.toml",
@@ -68,6 +76,7 @@ pub(crate) fn examples(command: Option<&str>) -> &'static [Entry] {
         ],
         Some("status") => &[
             ("prefork status", "The only daemon that runs here."),
+            ("prefork status app/web", "One of several pools."),
             (
                 "prefork status --json hello | jq '.children[] | select(.request_seconds > 10)'",
                 "Children that have been at a request for more than 10 seconds.",
@@ -106,6 +115,10 @@ pub(crate) fn examples(command: Option<&str>) -> &'static [Entry] {
             "mv access.log access.log.1; prefork reopen hello --wait && gzip access.log.1",
             "Nobody writes to the old file any more when it is compressed.",
         )],
+        Some("scale") => &[
+            ("prefork scale hello 8", "8 children while there is little to do."),
+            ("prefork scale app/mail 2", "2 in one of several pools."),
+        ],
         Some("signal") => &[("prefork signal TTIN hello", "One child more.")],
         Some("completions") => &[(
             "prefork completions bash > /etc/bash_completion.d/prefork",

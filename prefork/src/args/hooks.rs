@@ -40,6 +40,13 @@ impl Args {
 }
 
 impl<S> Args<S> {
+    /// Says which permissions the files of UNIX sockets among the addresses of [`listens_at`](Self::listens_at) are to have, as
+    /// [`Init::listen_unix_with_mode`](crate::Init::listen_unix_with_mode) takes them. Default: those that the mask of the process leaves.
+    pub const fn listens_with_mode(mut self, mode: u32) -> Self {
+        self.data.listen_mode = Some(mode);
+        self
+    }
+
     /// Runs `hook` in the caller, before anything is opened or forked. Default none.
     ///
     /// If it fails, [`run`](crate::Prefork::run) fails.

@@ -82,6 +82,8 @@ pub(crate) struct Data {
     pub(crate) own: Vec<OwnSetting>,
     /// The addresses of `listen`.
     pub(crate) listen: Vec<String>,
+    /// The permissions of the files of those that are UNIX sockets.
+    pub(crate) listen_mode: Option<u32>,
     /// Whether the program has set that, or `listen`, which is one.
     pub(crate) has_after_init: bool,
     pub(crate) pool: PoolKind,

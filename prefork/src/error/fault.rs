@@ -62,9 +62,12 @@ impl Fault {
         Self { argument: argument.to_owned(), problem: problem.to_owned(), origin: Origin::Program }
     }
 
-    /// Makes it one of the arguments of a pool among several.
+    /// Makes it one of the arguments of a pool among several. Where the place is named at which it was said, that says of which.
     pub(crate) fn of_pool(mut self, pool: &str) -> Self {
-        self.argument = format!("{pool}.{}", self.argument);
+        let has_place = matches!(self.origin, Origin::File { .. }) || self.argument.contains(": ");
+        if !has_place {
+            self.argument = format!("{pool}.{}", self.argument);
+        }
         self
     }
 

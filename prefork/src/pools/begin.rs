@@ -28,8 +28,11 @@ use crate::{
 
 /// Makes the sockets of all pools, in their order.
 pub(super) fn listen(init: &mut Init, members: &[Seated]) -> crate::Result<Vec<AnyListener>> {
-    let addresses = members.iter().flat_map(|member| &member.addresses);
-    let sockets = addresses.map(|address| init.listen_any(address));
+    let mut wanted = Vec::new();
+    for Seated { addresses, mode, .. } in members {
+        wanted.extend(addresses.iter().map(|address| (address, *mode)));
+    }
+    let sockets = wanted.into_iter().map(|(address, mode)| init.listen_with_mode(address, mode));
     Ok(sockets.collect::<io::Result<_>>()?)
 }
 

@@ -44,6 +44,8 @@ pub(super) struct Seated {
     pub(super) hands_to: Vec<String>,
     /// What it may have of the ceiling.
     pub(super) quota: Quota,
+    /// With which permissions, if these are UNIX sockets.
+    pub(super) mode: Option<u32>,
 }
 
 impl Seated {
@@ -72,7 +74,8 @@ pub(super) fn all(
     members: Vec<Member>,
     ceiling: Option<u32>,
 ) -> Result<Daemon, ArgsError> {
-    let mut faults = Vec::new();
+    // What was wrong with them where they were read.
+    let mut faults = common.data.settings.faults.clone();
     if members.is_empty() {
         faults.push(Fault::of_program("pools", "there is none; add one with Pools::pool"));
     }
@@ -92,13 +95,14 @@ pub(super) fn all(
         let (kind, is_on_demand) = (member.listed_kind(), member.is_on_demand());
         let Data { listen, hands_to, .. } = member.args.data();
         let (addresses, hands_to) = (listen.clone(), hands_to.clone());
+        let mode = member.args.data().listen_mode;
         let weight = member.weight.unwrap_or(1);
         match member.adjusted(&common).check() {
             Ok(Facts { stop, sizes: [prefork, maximum] }) => {
                 longest = longest.max(stop);
                 let minimum = if is_on_demand { 0 } else { prefork };
                 let quota = Quota { minimum, maximum, weight };
-                seated.push(Seated { name, kind, is_on_demand, addresses, hands_to, quota });
+                seated.push(Seated { name, kind, is_on_demand, addresses, hands_to, quota, mode });
             }
             Err(error) => {
                 faults.extend(error.into_faults().into_iter().map(|fault| fault.of_pool(&name)));
@@ -244,7 +248,11 @@ fn check_own(member: &Member, has_pid_path: bool, takes: bool, faults: &mut Vec<
     let Member { name, kind, args, weight: _ } = member;
     let Data { settings, listen, .. } = args.data();
     let mut fault = |argument: &str, problem: &str| {
-        faults.push(Fault::of_program(&format!("{name}.{argument}"), problem));
+        let mut fault = Fault::of_program(argument, problem);
+        if let Some(origin) = settings.origins.get(argument) {
+            fault.origin = origin.clone();
+        }
+        faults.push(fault.of_pool(name));
     };
     for (argument, is_set) in [
         ("daemonize", settings.daemonize.is_some()),

@@ -154,6 +154,13 @@ impl Pools {
         self
     }
 
+    /// Returns the name of the pool that this process is to be, if an arbiter has started it for that: so a program with many
+    /// pools need not make the arguments of all others. To be asked before [`run`](Self::run), which makes it that pool.
+    #[must_use]
+    pub fn name_of_own() -> Option<String> {
+        Order::peek().map(|order| order.pool)
+    }
+
     /// Checks the arguments of all pools; nothing is opened or started.
     ///
     /// # Errors

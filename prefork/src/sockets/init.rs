@@ -245,6 +245,20 @@ impl Init {
         }
     }
 
+    /// Listens as [`listen_any`](Self::listen_any) does; the file of a UNIX socket has these permissions, if any are given.
+    pub(crate) fn listen_with_mode(
+        &mut self,
+        address: &str,
+        mode: Option<u32>,
+    ) -> io::Result<AnyListener> {
+        match (written(address)?, mode) {
+            (Written::Unix(path), Some(mode)) => {
+                self.listen_unix_with_mode(path, mode).map(AnyListener::from)
+            }
+            (Written::Unix(_) | Written::Tcp(_) | Written::Port(_), _) => self.listen_any(address),
+        }
+    }
+
     /// Finds out whether a text is an address for [`listen_any`](Self::listen_any), and opens nothing: for programs that
     /// check their settings.
     ///

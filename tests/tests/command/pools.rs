@@ -18,7 +18,7 @@ fn addresses(scene: &Scene) -> [SocketAddr; 2] {
 /// A daemon with a pool that is always there, one that sleeps, and a role.
 fn daemon(scene: &Scene) -> Daemon<'_> {
     let [web, reports] = addresses(scene);
-    let pools = [format!("web={web}=2=4"), format!("reports={reports}=0=2")];
+    let pools = [format!("web={web}=2=4"), format!("reports={reports}=0=1")];
     let launch = scene.tool(env!("CARGO_BIN_EXE_pools")).board().path("--witness", "witness");
     let launch = pools.iter().fold(launch, |launch, pool| launch.args(["--pool", pool]));
     launch.args(["--role", "cron"]).daemon()
@@ -60,7 +60,7 @@ fn a_daemon_of_several_pools_is_shown_as_one_thing() {
         ["cron", "role", "awake"],
     ]);
     assert_eq!(presences(&scene, 0), asleep);
-    for handle in ["@pid", "@pid.pools"] {
+    for handle in ["@pid", "@pid.pools", "@scoreboard"] {
         let text = run(&scene, &format!("status {handle}"), 0).stdout;
         let first = format!("pools, pid {}, up ", daemon.pid());
         assert!(text.starts_with(&first), "{text}");
@@ -75,6 +75,12 @@ fn a_daemon_of_several_pools_is_shown_as_one_thing() {
             "{text}"
         );
     }
+    let checked = run(&scene, "check @pid", 0).stdout;
+    assert_eq!(checked.lines().count(), 4, "{checked}");
+    assert!(
+        checked.contains(": all is well: pools/reports sleeps until a client comes\n"),
+        "{checked}"
+    );
     let named = command(&scene, "status pools").variable("PREFORK_PATH", scene.path(""));
     let named = named.finish();
     assert!(named.end.is_success() && named.stdout.contains("3 pools, 2 awake"), "{named:?}");
@@ -160,8 +166,10 @@ fn a_killed_daemon_of_several_pools_is_not_shown_as_running() {
     assert_eq!(presences(&scene, 3), gone);
     let text = run(&scene, "status @pid", 3).stdout;
     assert!(text.starts_with("NOT RUNNING: pools: 3 pools, 0 awake"), "{text}");
-    run(&scene, "reload @pid", 3);
-    run(&scene, "metrics @pid", 3);
+    for words in ["reload @pid", "metrics @pid", "check @pid", "top @pid"] {
+        let status = if words == "top @pid" { 2 } else { 3 };
+        run(&scene, words, status);
+    }
 }
 
 /// One page for all, which a reader of metrics understands.
@@ -319,9 +327,9 @@ fn top_shows_all_pools_and_the_children_of_one() {
     terminal.wait_for(PATIENCE, "pools/cron, pid ");
     // It wakes, and can be gone to.
     get(addresses(&scene)[1], "/").expect("it wakes");
-    terminal.wait_for(PATIENCE, "reports 1 of 2, 0 busy");
+    terminal.wait_for(PATIENCE, "reports 1 of 1, 0 busy");
     terminal.press("\x1b[Z");
-    terminal.wait_for(PATIENCE, "[reports 1 of 2, 0 busy]");
+    terminal.wait_for(PATIENCE, "[reports 1 of 1, 0 busy]");
     terminal.press("\t\t");
     terminal.wait_for(PATIENCE, "[web 2 of 4, 0 busy]");
     terminal.press("q");

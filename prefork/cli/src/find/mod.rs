@@ -22,7 +22,7 @@ use prefork_view::View;
 
 use crate::{failure::Failure, look};
 use places::Places;
-pub(crate) use pools::{Member, Pooled, full_name};
+pub(crate) use pools::{Member, Pooled, Presence, full_name};
 
 /// The files of a daemon.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -276,15 +276,10 @@ fn by_path(path: &Path) -> Found {
         Ok(Holder::Owner { pid }) => board_of(pid.as_raw().unsigned_abs()),
         Ok(Holder::Nobody | Holder::Unproven) | Err(_) => None,
     };
-    if !path.exists()
-        && let Some(pid_file) = pools::pid_file_beside(path)
-    {
-        // The board that all pools were given lies beside, and none is there itself.
-        return of_pid_file(&pid_file, None);
-    }
-    if Roster::is_path(path)
-        && let Some(pid_file) = pools::pid_file_beside(path)
-    {
+    let list = pools::pid_file_beside(path);
+    // At the path itself that all pools were given there is no board.
+    let by_board = || pools::pid_file_by_board(path).filter(|_| !path.exists());
+    if let Some(pid_file) = list.or_else(by_board) {
         return of_pid_file(&pid_file, None);
     }
     let is_pid_file = fs::symlink_metadata(path).is_ok_and(|found| found.is_file())

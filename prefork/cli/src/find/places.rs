@@ -47,7 +47,7 @@ impl Places {
 
     /// Returns the pid files of daemons of several pools there, which have a list of these beside them.
     pub(super) fn daemons_of_pools(&self) -> Vec<PathBuf> {
-        let lists = self.files(Roster::is_path);
+        let lists = self.files(|path| Roster::pid_file_of(path).is_some());
         lists.iter().filter_map(|list| pid_file_beside(list)).collect()
     }
 

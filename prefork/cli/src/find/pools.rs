@@ -16,7 +16,6 @@ use prefork_daemonize::{self as daemonize, Holder, Pid};
 use rustix::fs::{Mode, OFlags};
 
 use super::{Found, board_of};
-use crate::look;
 
 /// A daemon of several pools, at one moment.
 #[derive(Debug)]
@@ -127,31 +126,30 @@ fn read(path: &Path) -> Option<Roster> {
     text.parse().ok()
 }
 
-/// Returns the pid file beside a list, or beside where one would be: whatever its ending is, it is the only such file there
-/// that leads to the list.
-pub(super) fn pid_file_beside(path: &Path) -> Option<PathBuf> {
-    let list = Roster::beside(path);
-    let roster = read(&list)?;
-    let stem = list.file_stem()?;
-    let is_of_pool = |path: &Path| {
-        let extension = path.extension().unwrap_or_default();
-        roster.pools.iter().any(|pool| extension == pool.name.as_str())
-    };
-    let is_it = |path: &PathBuf| {
-        path.file_stem() == Some(stem)
-            && *path != list
-            && !is_of_pool(path)
-            && look::beginning(path)
-                .is_ok_and(|bytes| !bytes.trim_ascii().is_empty() && look::is_pid(&bytes))
-    };
-    let entries = fs::read_dir(list.parent()?).ok()?;
-    let mut found: Vec<_> =
-        entries.filter_map(|entry| Some(entry.ok()?.path())).filter(is_it).collect();
-    found.sort();
-    found.into_iter().next()
+/// Returns the pid file beside a list.
+pub(super) fn pid_file_beside(list: &Path) -> Option<PathBuf> {
+    let pid_file = Roster::pid_file_of(list)?;
+    read(list).map(|_| pid_file)
 }
 
-/// Finds the daemon of the pool with this pid file: that of `/run/app.web.pid`, or `/run/app.web`, beside `/run/app.pools`.
+/// Returns the pid file of the daemon whose pools have their boards beside this path, which all of them were given.
+pub(super) fn pid_file_by_board(path: &Path) -> Option<PathBuf> {
+    let entries = fs::read_dir(path.parent()?).ok()?;
+    let is_its = |pid_file: &PathBuf| {
+        let roster = roster_beside(pid_file);
+        let daemon = roster.map(|roster| Pooled::look(pid_file, roster));
+        daemon.is_some_and(|daemon| {
+            daemon.pools.iter().any(|pool| {
+                let board = pool.found.board.as_deref().and_then(Path::file_name);
+                board.is_some() && board == file_of_pool(path, &pool.name).file_name()
+            })
+        })
+    };
+    let lists = entries.filter_map(|entry| Roster::pid_file_of(&entry.ok()?.path()));
+    lists.into_iter().find(is_its)
+}
+
+/// Finds the daemon of the pool with this pid file: `/run/app.pid` for `/run/app.web.pid`, `/run/app` for `/run/app.web`.
 pub(super) fn daemon_of(pool: &Path) -> Option<Pooled> {
     let (stem, extension) = (pool.file_stem()?, pool.extension()?.to_str()?);
     let with_extension = stem.to_str()?.rsplit_once('.');

@@ -81,6 +81,36 @@ impl Layers {
         is_in_background.then(|| env::current_dir().ok()).flatten()
     }
 
+    /// Returns what is the daemon's, of several pools, or all pools have in common.
+    pub(super) fn common(&self, name: &str, place: Option<&Place>) -> Settings {
+        let mut defaults = self.defaults(name, place, false);
+        // Of each pool.
+        (defaults.max_children, defaults.auto_reload_check_every) = (None, None);
+        defaults.auto_reload_handler = None;
+        let args = Args::new().settings(defaults).settings(self.file.clone());
+        let args = args.settings(self.variables.clone()).settings(self.flags.clone());
+        let mut common = args.given().clone();
+        // It is about the memory of the programs, and not of what starts them.
+        common.max_memory = None;
+        common
+    }
+
+    /// Adds to the settings of one of several pools what has another default here.
+    pub(super) fn complete(&self, settings: &mut Settings, watches: bool) {
+        let prefork = settings.prefork.or_else(|| self.last(|it| it.prefork)).unwrap_or(PREFORK);
+        settings.prefork = Some(prefork);
+        if settings.max_children.or_else(|| self.last(|it| it.max_children)).is_none() {
+            settings.max_children = Some(if prefork == 0 { PREFORK } else { prefork });
+        }
+        let every = settings.auto_reload_check_every;
+        let every = every.or_else(|| self.last(|it| it.auto_reload_check_every));
+        if watches || every.is_some() {
+            settings.auto_reload_check_every = Some(every.unwrap_or(WATCH_EVERY));
+            let on_change = if watches { OnChange::Reload } else { OnChange::Upgrade };
+            settings.auto_reload_handler.get_or_insert(on_change);
+        }
+    }
+
     /// Makes the arguments.
     pub(super) fn arrange(
         mut self,

@@ -12,6 +12,7 @@ mod given;
 mod layers;
 mod own;
 mod place;
+mod pools;
 mod program;
 mod show;
 mod split;
@@ -41,9 +42,19 @@ use show::Shown;
 /// The arguments of `run`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct RunArgs {
-    /// File of settings, in TOML: keys are the names of the flags with underscores; command, [env] and [limits]
-    #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
+    /// File of settings, in TOML: keys are the names of the flags with underscores; command, [env] and [limits]. Or a directory
+    /// with such files, conf.d/NAME.toml: a daemon of several pools, one for each
+    #[arg(value_name = "FILE", value_hint = ValueHint::AnyPath)]
     file: Option<PathBuf>,
+    /// With a directory: a file of settings that are the daemon's, or of all pools that do not say otherwise
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    common: Option<PathBuf>,
+    /// With a directory: leave out files that are wrong, with a warning, rather than refuse all
+    #[arg(long)]
+    skip_bad: bool,
+    /// With a directory: how many children all pools together never exceed; what is idle in one goes where clients wait
+    #[arg(long, value_name = "N")]
+    ceiling: Option<u32>,
     /// Print what would be run, and every setting with where it comes from; check all of it, and start nothing
     #[arg(long)]
     check: bool,
@@ -75,6 +86,16 @@ enum Failure {
     Run(#[from] RunError),
     #[error("a daemon of this name runs already; give this one another by --name")]
     Taken { source: RunError },
+    #[error("{}", problems.join("\n"))]
+    BadPools { problems: Vec<String> },
+    #[error("there is no file of settings, NAME.toml, in {}", one_line(directory))]
+    NoPools { directory: PathBuf },
+    #[error("cannot read the directory {}", one_line(path))]
+    NoDirectory { path: PathBuf, source: io::Error },
+    #[error(
+        "{flag} is for a directory with the files of several pools; give one in the place of the file"
+    )]
+    NoPoolsMeant { flag: &'static str },
     #[error("cannot make the program's sockets")]
     Sockets { source: BoxError },
 }
@@ -82,8 +103,12 @@ enum Failure {
 impl Failure {
     const fn exit(&self) -> Exit {
         match self {
-            Self::Nothing | Self::NoFile { .. } => Exit::Usage,
-            Self::Settings(_) | Self::Args(_) => Exit::WrongSettings,
+            Self::Nothing | Self::NoFile { .. } | Self::NoPoolsMeant { .. } => Exit::Usage,
+            Self::Settings(_)
+            | Self::Args(_)
+            | Self::BadPools { .. }
+            | Self::NoPools { .. }
+            | Self::NoDirectory { .. } => Exit::WrongSettings,
             Self::Run(_) | Self::Taken { .. } | Self::Sockets { .. } => Exit::Failed,
         }
     }
@@ -99,7 +124,17 @@ pub(crate) fn run(args: RunArgs) -> Exit {
 }
 
 fn attempt(args: RunArgs) -> Result<Exit, Failure> {
-    let RunArgs { file, check, flags, command } = args;
+    if let Some(path) = args.file.as_ref().filter(|path| path.is_dir()) {
+        return pools::attempt(&file::absolute(path), args);
+    }
+    let RunArgs { file, check, flags, command, common, skip_bad, ceiling } = args;
+    for (flag, is_given) in
+        [("--common", common.is_some()), ("--skip-bad", skip_bad), ("--ceiling", ceiling.is_some())]
+    {
+        if is_given {
+            return Err(Failure::NoPoolsMeant { flag });
+        }
+    }
     if let Some(path) = file.as_ref().filter(|path| file::is_probably_a_command(path)) {
         return Err(Failure::NoFile { path: path.clone() });
     }
@@ -138,14 +173,18 @@ fn attempt(args: RunArgs) -> Result<Exit, Failure> {
         }
         return Ok(Exit::Done);
     }
-    serve(Prefork::new(prefork_exec::attach(program, args))?, place.as_ref())
+    let daemon = Prefork::new(prefork_exec::attach(program, args))?;
+    serve(|| daemon.run(), place.as_ref())
 }
 
-fn serve<S>(daemon: Prefork<S>, place: Option<&Place>) -> Result<Exit, Failure> {
+fn serve(
+    run: impl FnOnce() -> Result<Returned, RunError>,
+    place: Option<&Place>,
+) -> Result<Exit, Failure> {
     if let Some(place) = place {
         place.make();
     }
-    let result = daemon.run();
+    let result = run();
     match (&result, place) {
         // The daemon has its files there.
         (Ok(Returned::Launched { .. }), _) | (_, None) => {}
@@ -153,6 +192,7 @@ fn serve<S>(daemon: Prefork<S>, place: Option<&Place>) -> Result<Exit, Failure> 
     }
     match result {
         Ok(_) => Ok(Exit::Done),
+        Err(RunError::Args(error)) => Err(Failure::Args(error)),
         Err(RunError::Hook { hook: "after_init", source, .. }) => Err(Failure::Sockets { source }),
         Err(error) => {
             let own = place.map(Place::pid_file);

@@ -12,7 +12,7 @@ const KEYS: [(&str, &str); 10] = [
     ("i", "hide those that are idle, show them again"),
     ("k", "send the chosen child a signal, which is asked for"),
     ("\u{2191} \u{2193}", "choose a child; also Page Up, Page Down, Home, End"),
-    ("Tab", "go to the next pool, where there are several; back: Shift-Tab"),
+    ("Tab", "go to the next pool of several; Shift-Tab back"),
     ("r", "reverse the order"),
     ("Ctrl-Z", "suspend"),
     ("?", "this"),

@@ -82,6 +82,11 @@ const LIST: &[Setting] = &[
     ),
     with("retire_pace", "TIME", "Time between two steps of a pool that shrinks [default: 1s]"),
     with(
+        "sleep_after",
+        "TIME",
+        "Time without work after which one of several pools, with prefork 0, ends until a client comes [default: 10s]",
+    ),
+    with(
         "max_surge",
         "N",
         "Number of children that may be replaced at a time [default: a quarter of --prefork]",

@@ -2,6 +2,7 @@
 
 mod check;
 mod page;
+mod pools;
 mod serving;
 mod wrong;
 
