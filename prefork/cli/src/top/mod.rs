@@ -53,6 +53,7 @@ enum End {
 
 /// Shows the board of a daemon, or those of its pools, until asked to quit.
 pub(crate) fn run(found: Found, interval: Duration) -> Result<Exit, Failure> {
+    let mut watched = Watched::new(found)?;
     if !io::stdout().is_terminal() {
         return Err(Failure::NoTerminal);
     }
@@ -60,7 +61,6 @@ pub(crate) fn run(found: Found, interval: Duration) -> Result<Exit, Failure> {
         return Err(Failure::DumbTerminal);
     }
     // A wrong path is said at once; one that vanishes later is waited for.
-    let mut watched = Watched::new(found)?;
     let (view, tabs) = watched.look();
     let view = view?;
     let terminal = |source| Failure::Terminal { source };
