@@ -196,6 +196,31 @@ fn the_socket_of_a_pool_that_sleeps_has_its_permissions() {
     assert!(!socket.exists());
 }
 
+/// An upgrade of the daemon, be it to the same program, takes in files that are new and leaves those that are gone.
+#[test]
+fn an_upgrade_takes_in_new_files_and_leaves_those_that_are_gone() {
+    let scene = scene!();
+    let (web, mail) = (scene.address(), scene.other_address());
+    let text = |name: &str| format!("prefork = 1\n[env]\nGREETING = \"{name}\"\n");
+    pool(&scene, "web", web, &text("web"));
+    pool(&scene, "old", scene.page(), &text("old"));
+    let daemon = daemon(&scene);
+    pool(&scene, "mail", mail, &text("mail"));
+    fs::remove_file(scene.path("conf.d/old.toml")).expect("it was there");
+    let load = Load::start(2, web, "/");
+    run(&scene, "upgrade @pid", 0);
+    let both = [["mail", "awake"], ["web", "awake"]].map(|it| it.map(str::to_owned));
+    let both = both.map(|[name, presence]| (name, presence));
+    wait_until(PATIENCE, "there are the new pools", || presences(&scene) == both);
+    wait_until(PATIENCE, "it answers", || get(mail, "/").is_ok_and(|reply| reply.body == "mail"));
+    let tally = load.stop();
+    assert!(tally.failures.is_empty() && tally.answered > 0, "{tally:?}");
+    wait_until(PATIENCE, "nobody is at the old address", || get(scene.page(), "/").is_err());
+    assert_eq!(Daemon::of_pid_file(&scene).pid(), daemon.pid(), "it is the same process");
+    daemon.stop_in_order();
+    assert!(!scene.path("pid.pools").exists());
+}
+
 /// At rest a daemon of a hundred pools is one process that is never woken, and has little memory of its own.
 #[test]
 fn a_hundred_pools_at_rest_are_one_process_that_sleeps() {
