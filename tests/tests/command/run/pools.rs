@@ -3,8 +3,8 @@
 use std::{fs, net::SocketAddr, time::Duration};
 
 use prefork_tests::{
-    Daemon, End, Launch, Load, PATIENCE, Scene, children, get, holds_for, scene, status_of, turns,
-    wait_until,
+    Daemon, End, Launch, Load, PATIENCE, Scene, children, get, holds_for, require_tool, scene,
+    status_of, turns, wait_until,
 };
 use rustix::process::Signal;
 use serde_json::Value;
@@ -45,6 +45,9 @@ fn body(at: SocketAddr) -> String {
 /// sleeps until a client comes.
 #[test]
 fn each_file_of_a_directory_is_a_pool() {
+    if !require_tool("python3") {
+        return;
+    }
     let scene = scene!();
     let (web, reports) = (scene.address(), scene.other_address());
     pool(&scene, "web", web, "prefork = 1\n[env]\nGREETING = \"web\"\n");
@@ -71,6 +74,9 @@ fn each_file_of_a_directory_is_a_pool() {
 /// A pool reads its own file again, and no other pool is touched.
 #[test]
 fn a_reload_of_a_pool_reads_its_file_again() {
+    if !require_tool("python3") {
+        return;
+    }
     let scene = scene!();
     let (web, mail) = (scene.address(), scene.other_address());
     pool(&scene, "web", web, "prefork = 1\n[env]\nGREETING = \"old\"\n");
@@ -94,6 +100,9 @@ fn a_reload_of_a_pool_reads_its_file_again() {
 /// All that is wrong is named with file, line and key, and nothing starts; or it is left out, as chosen.
 #[test]
 fn one_bad_file_is_refused_or_left_out() {
+    if !require_tool("python3") {
+        return;
+    }
     let scene = scene!();
     let (web, other) = (scene.address(), scene.other_address());
     pool(&scene, "web", web, "prefork = 1\n[env]\nGREETING = \"web\"\n");
@@ -132,6 +141,9 @@ fn one_bad_file_is_refused_or_left_out() {
 /// What pools can be wrong about together is found before anything starts.
 #[test]
 fn two_files_cannot_have_one_address() {
+    if !require_tool("python3") {
+        return;
+    }
     let scene = scene!();
     pool(&scene, "a", scene.address(), "");
     pool(&scene, "b", scene.address(), "");
@@ -157,6 +169,9 @@ fn two_files_cannot_have_one_address() {
 /// What all have in common goes behind what a file says.
 #[test]
 fn what_pools_have_in_common_stands_in_a_file_of_its_own() {
+    if !require_tool("python3") {
+        return;
+    }
     let scene = scene!();
     let (web, mail) = (scene.address(), scene.other_address());
     pool(&scene, "web", web, "");
@@ -181,6 +196,9 @@ fn what_pools_have_in_common_stands_in_a_file_of_its_own() {
 /// The file of a UNIX socket has the permissions that its pool's file says, before the pool has a process.
 #[test]
 fn the_socket_of_a_pool_that_sleeps_has_its_permissions() {
+    if !require_tool("python3") {
+        return;
+    }
     use std::os::unix::fs::PermissionsExt;
     let scene = scene!();
     let socket = scene.socket("app");
@@ -199,6 +217,9 @@ fn the_socket_of_a_pool_that_sleeps_has_its_permissions() {
 /// An upgrade of the daemon, be it to the same program, takes in files that are new and leaves those that are gone.
 #[test]
 fn an_upgrade_takes_in_new_files_and_leaves_those_that_are_gone() {
+    if !require_tool("python3") {
+        return;
+    }
     let scene = scene!();
     let (web, mail) = (scene.address(), scene.other_address());
     let text = |name: &str| format!("prefork = 1\n[env]\nGREETING = \"{name}\"\n");
@@ -224,6 +245,9 @@ fn an_upgrade_takes_in_new_files_and_leaves_those_that_are_gone() {
 /// At rest a daemon of a hundred pools is one process that is never woken, and has little memory of its own.
 #[test]
 fn a_hundred_pools_at_rest_are_one_process_that_sleeps() {
+    if !require_tool("python3") {
+        return;
+    }
     let scene = scene!();
     for number in 0..100 {
         let at = SocketAddr::new(scene.address().ip(), 20_000 + number);
