@@ -33,7 +33,10 @@ use self::{
     fill::{Claimant, MOST_WEIGHT, fill},
     pool::Pool,
 };
-use crate::{Need, Time, pools::PoolId};
+use crate::{
+    Need, Time,
+    pools::{Held, PoolId},
+};
 
 /// Idle children are left to their pool for so long after they were busy when others need them, unless nearly all of it is.
 const TAKE_BACK: Duration = Duration::from_millis(500);
@@ -123,6 +126,25 @@ impl Arbiter {
         Ok(arbiter)
     }
 
+    /// Makes an arbiter for pools that have had another one, or none: those that have a process, with what they have of a
+    /// ceiling. As with [`reconfigure`](Self::reconfigure), nobody gets more until there is room for it.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`new`](Self::new).
+    pub fn adopt(
+        now: Time,
+        ceiling: u32,
+        quotas: impl IntoIterator<Item = (PoolId, Quota)>,
+        held: impl IntoIterator<Item = (PoolId, Held)>,
+    ) -> Result<Self, ArbiterError> {
+        let quotas = error::checked(ceiling, quotas)?;
+        let held = held.into_iter().map(|(id, held)| (id, Pool::of(held, quotas.get(&id), now)));
+        let mut arbiter = Self { ceiling, pools: held.collect(), due: None };
+        arbiter.reconfigure(ceiling, quotas)?;
+        Ok(arbiter)
+    }
+
     /// Shares another ceiling, among other pools or by other quotas. What pools have that are not among these counts until
     /// they have [`ended`](Self::ended); they may have no children any more.
     ///
@@ -159,14 +181,6 @@ impl Arbiter {
     pub fn started(&mut self, pool: PoolId) {
         if let Some(pool) = self.pools.get_mut(&pool) {
             pool.start();
-        }
-    }
-
-    /// Takes in that a pool has a process already, which another arbiter has told how many children it may have, and what it
-    /// needs: it goes on with as many. Before the first [`decide`](Self::decide).
-    pub fn adopt(&mut self, now: Time, pool: PoolId, need: Need) {
-        if let Some(pool) = self.pools.get_mut(&pool) {
-            pool.adopt(now, need);
         }
     }
 

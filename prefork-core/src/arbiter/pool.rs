@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::TAKE_BACK;
-use crate::{LARGEST_POOL, Need, Time, highest::Highest};
+use crate::{LARGEST_POOL, Need, Time, highest::Highest, pools::Held};
 
 /// What a pool may have of the ceiling.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,22 +52,28 @@ impl Pool {
         }
     }
 
+    /// One that has a process, which was told by another arbiter what it may have, or by none.
+    pub(super) fn of(held: Held, quota: Option<&Quota>, now: Time) -> Self {
+        let Held { said, need } = held;
+        let quota = quota.copied();
+        let own = quota.map_or(0, |quota| quota.maximum);
+        // One that was told nothing goes by its own size, of which only that of this program is known.
+        let cap = said.unwrap_or_else(|| own.max(need.alive));
+        let mut pool = Self::new(quota.unwrap_or(Quota { minimum: 0, maximum: 1, weight: 1 }));
+        pool.cap = cap;
+        pool.start();
+        // What it still goes by, if it has not heard of the last.
+        pool.before = said.and(need.ceiling).filter(|ceiling| *ceiling != cap);
+        pool.note(now, need);
+        pool
+    }
+
     pub(super) const fn begin_with(&mut self, cap: u32) {
         self.cap = cap;
     }
 
     pub(super) const fn start(&mut self) {
         (self.is_running, self.has_reported, self.before) = (true, false, None);
-    }
-
-    /// Goes on with what it may have by what it was told before; one that was told nothing may have any number.
-    pub(super) fn adopt(&mut self, now: Time, need: Need) {
-        self.start();
-        match need.ceiling {
-            Some(ceiling) => self.cap = ceiling,
-            None => self.before = Some(self.quota.maximum),
-        }
-        self.note(now, need);
     }
 
     pub(super) fn end(&mut self, now: Time) {

@@ -10,7 +10,7 @@ use super::{
     stage::{Pool, Stage},
     upgrade::{OfPools, Upgrade},
 };
-use crate::{AdoptedAs, Progress, Rung, Time};
+use crate::{AdoptedAs, Arbiter, Need, Progress, Quota, Rung, Time};
 
 /// By what a pool is known again in another program.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,6 +61,35 @@ pub struct HandedPool {
     pub identity: PoolIdentity,
     /// How far its process has come.
     pub stage: HandedStage,
+    /// What it has of a ceiling. It is not written down with the rest, as it is found where the pool reports it.
+    #[cfg_attr(feature = "serde", serde(skip))]
+    pub held: Held,
+}
+
+/// What a pool has of a ceiling.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Held {
+    /// How many children it may have, as it was told last; none if it was not told.
+    pub said: Option<u32>,
+    /// What it has reported.
+    pub need: Need,
+}
+
+/// What a program goes on with, and as what.
+#[derive(Clone, Copy, Debug)]
+pub struct Adoption<'a> {
+    /// The time limits.
+    pub config: PoolsConfig,
+    /// The pools of this program.
+    pub wanted: &'a [(PoolIdentity, Presence)],
+    /// How many children they may have together, if that is limited, and what of that each of them may.
+    pub shared: Option<(u32, &'a [Quota])>,
+    /// What was handed over.
+    pub handed: &'a [HandedPool],
+    /// Whether this is another program.
+    pub adopted_as: AdoptedAs,
+    /// Whether one more upgrade was asked for meanwhile, which begins after this one.
+    pub again: bool,
 }
 
 /// Pools that were taken over.
@@ -88,17 +117,11 @@ impl Pools {
     /// Goes on with pools that another program has had.
     ///
     /// It serves from the first moment: there is no [`PoolsEvent::Start`](super::PoolsEvent::Start) to wait for. Pools that
-    /// sleep go on to sleep. A new program asks those that are awake to become it too, one after the other; `again` says
-    /// whether one more upgrade was asked for meanwhile, which begins after that.
+    /// sleep go on to sleep. A new program asks those that are awake to become it too, one after the other. Under a ceiling
+    /// each has what it has had, until that is shared out anew.
     #[must_use]
-    pub fn adopt(
-        config: PoolsConfig,
-        now: Time,
-        wanted: &[(PoolIdentity, Presence)],
-        handed: &[HandedPool],
-        adopted_as: AdoptedAs,
-        again: bool,
-    ) -> AdoptedPools {
+    pub fn adopt(now: Time, adoption: Adoption<'_>) -> AdoptedPools {
+        let Adoption { config, wanted, shared, handed, adopted_as, again } = adoption;
         let mut pools = Self::new(config);
         pools.phase = Phase::Serving;
         let mut were: Vec<Option<usize>> = Vec::new();
@@ -148,8 +171,33 @@ impl Pools {
             AdoptedAs::SameProgram if again => pools.upgrade = Upgrade::Wanted,
             AdoptedAs::SameProgram => {}
         }
+        pools.adopt_ceiling(now, shared, handed, &were);
         pools.advance(now);
         AdoptedPools { pools, were }
+    }
+
+    /// Goes on to share a ceiling, or begins to, or ends it.
+    fn adopt_ceiling(
+        &mut self,
+        now: Time,
+        shared: Option<(u32, &[Quota])>,
+        handed: &[HandedPool],
+        were: &[Option<usize>],
+    ) {
+        let awake = self.ids().zip(were).filter(|((_, pool), _)| pool.has_process());
+        let held = awake.filter_map(|((id, _), was)| Some((id, handed.get((*was)?)?.held)));
+        let held: Vec<_> = held.collect();
+        if let Some((ceiling, quotas)) = shared {
+            let quotas = (0..).map(PoolId).zip(quotas.iter().copied());
+            // What could be wrong with them was found when the arguments were checked.
+            self.arbiter = Arbiter::adopt(now, ceiling, quotas, held).ok();
+        } else {
+            for (id, _) in held.into_iter().filter(|(_, held)| held.said.is_some()) {
+                if self.pools.get(id.0 as usize).is_some_and(Pool::goes_by_ceiling) {
+                    self.actions.push_back(PoolsAction::Ceiling(id, u32::MAX));
+                }
+            }
+        }
     }
 
     fn have_leave(&mut self, now: Time, id: PoolId, is_shared: bool, notice: PoolsNotice) {

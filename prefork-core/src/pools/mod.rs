@@ -20,7 +20,7 @@ use std::{collections::VecDeque, time::Duration};
 use crate::{
     Arbiter, ArbiterError, ChangeNotice, Exit, Need, Progress, Quota, Request, Rung, Time,
 };
-pub use hand_over::{AdoptedPools, HandedPool, HandedStage, PoolIdentity};
+pub use hand_over::{AdoptedPools, Adoption, HandedPool, HandedStage, Held, PoolIdentity};
 pub use roster::{LONGEST_ROSTER, Listed, NoRoster, PoolKind, Roster, file_of_pool, is_pool_name};
 use stage::{Pool, Stage};
 use upgrade::Upgrade;
@@ -254,26 +254,14 @@ impl Pools {
         }
     }
 
-    /// Has all pools share so many children, each by its quota, in the order of the pools. Before [`PoolsEvent::Start`], or
-    /// for pools that were [adopted](Self::adopt), with what those that are awake have said last.
+    /// Has all pools share so many children, each by its quota, in the order of the pools. Before [`PoolsEvent::Start`].
     ///
     /// # Errors
     ///
     /// Those of [`Arbiter::new`].
-    pub fn share(
-        &mut self,
-        now: Time,
-        ceiling: u32,
-        quotas: &[Quota],
-        needs: &[(PoolId, Need)],
-    ) -> Result<(), ArbiterError> {
+    pub fn share(&mut self, ceiling: u32, quotas: &[Quota]) -> Result<(), ArbiterError> {
         let quotas = (0..).map(PoolId).zip(quotas.iter().copied());
-        let mut arbiter = Arbiter::new(ceiling, quotas)?;
-        for (id, need) in needs {
-            arbiter.adopt(now, *id, *need);
-            self.actions.push_back(PoolsAction::Ceiling(*id, arbiter.cap(*id)));
-        }
-        self.arbiter = Some(arbiter);
+        self.arbiter = Some(Arbiter::new(ceiling, quotas)?);
         Ok(())
     }
 
@@ -555,8 +543,7 @@ impl Pools {
         }
         let Some(arbiter) = &mut self.arbiter else { return };
         for (id, ceiling) in arbiter.decide(now) {
-            let is_awake = self.pools.get(id.0 as usize).is_some_and(Pool::has_process);
-            if is_awake {
+            if self.pools.get(id.0 as usize).is_some_and(Pool::goes_by_ceiling) {
                 self.actions.push_back(PoolsAction::Ceiling(id, ceiling));
             }
         }

@@ -66,6 +66,11 @@ impl Pool {
         matches!(self.presence, Presence::Gone)
     }
 
+    /// Whether it has a process that is to know how many children it may have. One that leaves has them to the end.
+    pub(super) const fn goes_by_ceiling(&self) -> bool {
+        self.has_process() && !matches!(self.stage, Stage::Leaving { .. })
+    }
+
     /// Whether it is to have a process, and has none.
     pub(super) fn is_missing(&self) -> bool {
         self.stage == Stage::Down && !self.is_asleep() && !self.is_gone()

@@ -2,7 +2,6 @@
 
 use std::{io, time::Duration};
 
-use prefork_core::Need;
 use prefork_core::pools::{PoolId, Pools, PoolsConfig, PoolsVerdict};
 use prefork_daemonize::Readiness;
 use rustix::event::{EventfdFlags, eventfd};
@@ -143,12 +142,16 @@ pub(super) fn seats(members: &[Seated]) -> Result<Vec<PoolProcess>, RunError> {
 }
 
 fn seat_all(members: &[Seated], start_timeout: Duration, limits: Limits) -> Pools {
-    let mut pools = Pools::new(config(start_timeout, limits.stop_timeout));
+    let mut pools = Pools::new(config(start_timeout, limits));
     for member in members {
         pools.add(member.presence());
     }
     note_hand_overs(&mut pools, members);
-    share(&mut pools, members, limits, &[]);
+    if let Some(ceiling) = limits.ceiling {
+        let quotas: Vec<_> = members.iter().map(|member| member.quota).collect();
+        // What could be wrong with them was found when the arguments were checked.
+        let _ = pools.share(ceiling, &quotas);
+    }
     pools
 }
 
@@ -162,22 +165,8 @@ pub(super) fn note_hand_overs(pools: &mut Pools, members: &[Seated]) {
     }
 }
 
-/// Has the pools share a ceiling, if there is one, with what those that are awake have said.
-pub(super) fn share(
-    pools: &mut Pools,
-    members: &[Seated],
-    limits: Limits,
-    needs: &[(PoolId, Need)],
-) {
-    if let Some(ceiling) = limits.ceiling {
-        let quotas: Vec<_> = members.iter().map(|member| member.quota).collect();
-        // What could be wrong with them was found when the arguments were checked.
-        let _ = pools.share(clock::now(), ceiling, &quotas, needs);
-    }
-}
-
-pub(super) fn config(start_timeout: Duration, stop_timeout: Duration) -> PoolsConfig {
+pub(super) fn config(start_timeout: Duration, limits: Limits) -> PoolsConfig {
     let mut config = PoolsConfig::default();
-    (config.start_timeout, config.stop_timeout) = (start_timeout, stop_timeout);
+    (config.start_timeout, config.stop_timeout) = (start_timeout, limits.stop_timeout);
     config
 }

@@ -8,13 +8,13 @@ use std::{
 
 use prefork_core::{
     AdoptedAs,
-    pools::{AdoptedPools, PoolId, Pools, Roster},
+    pools::{AdoptedPools, Adoption, HandedPool, Pools, PoolsConfig, Roster},
 };
 use prefork_daemonize::Readiness;
 
 use super::{
     arbiter::{Arbiter, PoolProcess},
-    begin::{conclude, config, note_hand_overs, seats, share},
+    begin::{conclude, config, note_hand_overs, seats},
     check::{Limits, Seated, identities},
     roster::RosterFile,
     ways::Way,
@@ -78,17 +78,12 @@ fn adopt<'a>(
     drop(state);
     listeners.settle_terms();
     let AdoptedArbiter { adopted_as, pools: left, bell, again, pid_path } = adopted;
-    let presences = members.iter().map(Seated::presence);
-    let wanted: Vec<_> = identities(members).zip(presences).collect();
-    let handed: Vec<_> = left.iter().map(|member| member.pool.clone()).collect();
-    let config = config(settings.start_timeout, limits.stop_timeout);
+    let handed: Vec<_> = left.iter().map(AdoptedMember::as_it_is).collect();
+    let config = config(settings.start_timeout, limits);
     let AdoptedPools { mut pools, were } =
-        Pools::adopt(config, clock::now(), &wanted, &handed, adopted_as, again);
+        adopt_pools(config, members, limits, &handed, (adopted_as, again));
     note_hand_overs(&mut pools, members);
     fill(&mut seats, left, &were);
-    let desks = (0..).map(PoolId).zip(&seats).take(members.len());
-    let needs = desks.filter_map(|(id, seat)| Some((id, seat.desk.as_ref()?.need())));
-    share(&mut pools, members, limits, &needs.collect::<Vec<_>>());
     let begun = Begun::InPlace;
     let arbiter = Arbiter {
         pools,
@@ -112,6 +107,21 @@ fn adopt<'a>(
         settings,
     };
     Ok((arbiter, adopted_as, pid_path))
+}
+
+fn adopt_pools(
+    config: PoolsConfig,
+    members: &[Seated],
+    limits: Limits,
+    handed: &[HandedPool],
+    (adopted_as, again): (AdoptedAs, bool),
+) -> AdoptedPools {
+    let presences = members.iter().map(Seated::presence);
+    let wanted: Vec<_> = identities(members).zip(presences).collect();
+    let quotas: Vec<_> = members.iter().map(|member| member.quota).collect();
+    let shared = limits.ceiling.map(|ceiling| (ceiling, &*quotas));
+    let adoption = Adoption { config, wanted: &wanted, shared, handed, adopted_as, again };
+    Pools::adopt(clock::now(), adoption)
 }
 
 /// Writes the list of pools as this program has them, and removes it from where it was. That it cannot be written is no reason

@@ -2,7 +2,7 @@
 
 use prefork_core::{
     ChangeNotice, Exit, Notice, Time,
-    pools::{HandedPool, HandedStage, PoolId, PoolsEvent, PoolsNotice},
+    pools::{HandedPool, HandedStage, Held, PoolId, PoolsEvent, PoolsNotice},
 };
 use rustix::process::{Pid, Signal};
 
@@ -85,7 +85,11 @@ impl Arbiter<'_> {
         let members = (0..).map(PoolId).zip(&self.seats).map(|(id, seat)| {
             let PoolProcess { identity, way, helper, desk, .. } = seat;
             Member {
-                pool: HandedPool { identity: identity.clone(), stage: self.pools.stage(id) },
+                pool: HandedPool {
+                    identity: identity.clone(),
+                    stage: self.pools.stage(id),
+                    held: Held::default(),
+                },
                 parent: helper.as_ref().zip(desk.as_ref()),
                 way: way.as_ref().map(Way::ends),
             }

@@ -91,6 +91,12 @@ impl Desk {
         Need { alive, busy, wanted, ceiling: ceiling.checked_sub(1) }
     }
 
+    /// Returns how many processes the pool was told last that it may have.
+    pub(crate) fn said(&self) -> Option<u32> {
+        let said = self.page.get()[word::CEILING].load(Acquire);
+        u32::try_from(said.checked_sub(1)?).ok()
+    }
+
     /// Says that the whole daemon ends.
     pub(crate) fn say_ending(&self) {
         self.page.get()[word::ENDING].store(1, Release);

@@ -2,7 +2,10 @@
 
 use std::{io, os::fd::OwnedFd, path::PathBuf};
 
-use prefork_core::AdoptedAs;
+use prefork_core::{
+    AdoptedAs,
+    pools::{HandedPool, Held},
+};
 use rustix::process::Pid;
 
 use super::{Inherited, handover::HandedParent, takeover::Takeover};
@@ -24,11 +27,22 @@ pub(crate) struct AdoptedArbiter {
 /// One of several pools.
 #[derive(Debug)]
 pub(crate) struct AdoptedMember {
-    pub(crate) pool: prefork_core::pools::HandedPool,
+    pub(crate) pool: HandedPool,
     /// The pid of its parent and the way to it, if it has one.
     pub(crate) parent: Option<(Pid, Desk)>,
     /// Both ends of the way by which it takes connections of other pools.
     pub(crate) way: Option<(OwnedFd, OwnedFd)>,
+}
+
+impl AdoptedMember {
+    /// Returns what was handed over of it, with what it has of a ceiling, as its parent has reported that by now.
+    pub(crate) fn as_it_is(&self) -> HandedPool {
+        let mut pool = self.pool.clone();
+        if let Some((_, desk)) = &self.parent {
+            pool.held = Held { said: desk.said(), need: desk.need() };
+        }
+        pool
+    }
 }
 
 impl Inherited {

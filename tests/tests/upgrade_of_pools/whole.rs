@@ -100,6 +100,35 @@ fn what_is_handed_from_pool_to_pool_comes_there_after_an_upgrade() {
     daemon.stop_in_order();
 }
 
+/// A ceiling holds for all pools together, also those that an earlier program has started under another one or none.
+#[test]
+fn another_ceiling_holds_after_an_upgrade() {
+    let scene = scene!();
+    let program = program(&scene);
+    let daemon = daemon(&program, &[]);
+    let [web, jobs, asleep] = addresses(&scene);
+    let all = || {
+        let of = |(_, parent): (&str, u32)| {
+            children(parent).into_iter().filter(|child| !child.is_zombie()).count()
+        };
+        parents(&scene).into_iter().map(of).sum::<usize>()
+    };
+    let loads = [web, jobs, asleep].map(|address| Load::start(4, address, "/sleep/20"));
+    wait_until(PATIENCE, "all have as many as they may", || all() == 7);
+    for (version, ceiling) in [(2, 5), (3, 6)] {
+        upgrade(&scene, &daemon, &program, &format!("--version {version} --ceiling {ceiling}"));
+        for address in [web, jobs, asleep] {
+            wait_for_version(address, version);
+        }
+        wait_until(PATIENCE, "there are as many as it says", || all() == ceiling);
+        holds_for(Duration::from_secs(1), "no more than the ceiling", || all() <= ceiling);
+    }
+    upgrade(&scene, &daemon, &program, "--version 4");
+    wait_until(PATIENCE, "there is none any more", || all() == 7);
+    loads.into_iter().for_each(assert_none_lost);
+    daemon.stop_in_order();
+}
+
 /// Nothing is left behind by an upgrade in the arbiter: no descriptor, no process, no variable.
 #[test]
 fn an_arbiter_is_after_many_upgrades_as_it_was() {

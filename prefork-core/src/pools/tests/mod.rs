@@ -231,7 +231,8 @@ proptest! {
         let (mut now, mut alive) = (at(0), BTreeSet::new());
         let mut over = false;
         pools.handle(now, PoolsEvent::Start);
-        for (pause, what, pool) in happenings {
+        // What was decided at the start is carried out before anything happens.
+        for (pause, what, pool) in std::iter::once((0, 6, 0)).chain(happenings) {
             now = now + Duration::from_millis(pause);
             let id = PoolId(pool);
             match what {
@@ -259,11 +260,11 @@ proptest! {
                         over = true;
                     }
                     PoolsAction::Ready
-                    | PoolsAction::Ceiling(..)
                     | PoolsAction::Probe
                     | PoolsAction::EndProbe
                     | PoolsAction::Upgrade
                     | PoolsAction::Show(_)
+                    | PoolsAction::Ceiling(..)
                     | PoolsAction::Log(_) => {}
                 }
             }

@@ -12,11 +12,20 @@ fn identity(name: &str, addresses: &[&str]) -> PoolIdentity {
 }
 
 fn handed(name: &str, addresses: &[&str], stage: HandedStage) -> HandedPool {
-    HandedPool { identity: identity(name, addresses), stage }
+    HandedPool { identity: identity(name, addresses), stage, held: Held::default() }
 }
 
 fn serves() -> HandedStage {
     HandedStage::Serving { since: at(1) }
+}
+
+fn adoption<'a>(
+    wanted: &'a [(PoolIdentity, Presence)],
+    handed: &'a [HandedPool],
+    adopted_as: AdoptedAs,
+) -> Adoption<'a> {
+    let config = PoolsConfig::default();
+    Adoption { config, wanted, shared: None, handed, adopted_as, again: false }
 }
 
 /// What a new program goes on with, and what it does first.
@@ -24,9 +33,8 @@ fn adopt(
     wanted: &[(PoolIdentity, Presence)],
     handed: &[HandedPool],
 ) -> (Pools, Vec<Option<usize>>, Vec<PoolsAction>) {
-    let config = PoolsConfig::default();
-    let AdoptedPools { mut pools, were } =
-        Pools::adopt(config, at(5_000), wanted, handed, AdoptedAs::NewProgram, false);
+    let adoption = adoption(wanted, handed, AdoptedAs::NewProgram);
+    let AdoptedPools { mut pools, were } = Pools::adopt(at(5_000), adoption);
     let done = actions(&mut pools);
     assert_eq!(
         done.iter().filter(|it| **it == PoolsAction::Show(Progress::Reloading)).count(),
@@ -211,7 +219,8 @@ fn another_upgrade_that_was_asked_for_meanwhile_comes_after_all_pools() {
     assert_eq!(actions(&mut pools).last(), Some(&PoolsAction::Upgrade));
     assert!(pools.wants_another_upgrade());
     let same = AdoptedAs::SameProgram;
-    let mut pools = Pools::adopt(PoolsConfig::default(), at(1), &[], &[], same, true).pools;
+    let adoption = Adoption { again: true, ..adoption(&[], &[], same) };
+    let mut pools = Pools::adopt(at(1), adoption).pools;
     assert_eq!(actions(&mut pools).last(), Some(&PoolsAction::Probe));
 }
 
@@ -292,10 +301,53 @@ fn an_old_program_that_is_back_asks_no_pool_for_anything() {
     let wanted = [(identity("a", &[":1"]), Presence::Always)];
     let left = [handed("a", &[":1"], serves())];
     let same = AdoptedAs::SameProgram;
-    let AdoptedPools { mut pools, were } =
-        Pools::adopt(PoolsConfig::default(), at(5_000), &wanted, &left, same, false);
+    let AdoptedPools { mut pools, were } = Pools::adopt(at(5_000), adoption(&wanted, &left, same));
     assert_eq!((actions(&mut pools), were), (vec![], vec![Some(0)]));
     assert_eq!((pools.awake(), pools.deadline()), (1, None));
+}
+
+/// A pool that has so many children, and was told that it may.
+fn with_ceiling(name: &str, ceiling: u32) -> HandedPool {
+    let need = Need { alive: ceiling, busy: ceiling, wanted: 20, ceiling: Some(ceiling) };
+    HandedPool { held: Held { said: Some(ceiling), need }, ..handed(name, &[], serves()) }
+}
+
+fn ceilings(pools: &mut Pools) -> Vec<(u32, u32)> {
+    let done = actions(pools).into_iter();
+    let told = done.filter_map(|action| match action {
+        PoolsAction::Ceiling(PoolId(id), ceiling) => Some((id, ceiling)),
+        _ => None,
+    });
+    told.collect()
+}
+
+#[test]
+fn a_ceiling_goes_over_with_what_each_pool_has_of_it() {
+    let wanted = ["a", "b"].map(|name| (identity(name, &[]), Presence::Always));
+    let left = [with_ceiling("a", 5), with_ceiling("b", 5), with_ceiling("gone", 2)];
+    let quotas = [Quota { minimum: 1, maximum: 20, weight: 1 }; 2];
+    let shared = |ceiling| {
+        let new = adoption(&wanted, &left, AdoptedAs::NewProgram);
+        Pools::adopt(at(5_000), Adoption { shared: Some((ceiling, &quotas)), ..new }).pools
+    };
+    // The one that leaves still has two.
+    let mut pools = shared(12);
+    assert_eq!(ceilings(&mut pools), [], "as it was, and nobody gets more before");
+    pools.handle(at(6_000), PoolsEvent::Ended(PoolId(2), Exit::Code(0)));
+    assert_eq!(ceilings(&mut pools), [(0, 6), (1, 6)]);
+    // Of a lower one, all give something back first.
+    assert_eq!(ceilings(&mut shared(6)), [(0, 3), (1, 3)]);
+    // Of none, they are told that there is none.
+    let mut pools = Pools::adopt(at(5_000), adoption(&wanted, &left, AdoptedAs::NewProgram)).pools;
+    assert_eq!(ceilings(&mut pools), [(0, u32::MAX), (1, u32::MAX)]);
+    // Those that had none are told of it.
+    let left = ["a", "b"].map(|name| {
+        let need = Need { alive: 10, busy: 10, wanted: 20, ceiling: None };
+        HandedPool { held: Held { said: None, need }, ..handed(name, &[], serves()) }
+    });
+    let new = adoption(&wanted, &left, AdoptedAs::NewProgram);
+    let mut pools = Pools::adopt(at(5_000), Adoption { shared: Some((12, &quotas)), ..new }).pools;
+    assert_eq!(ceilings(&mut pools), [(0, 6), (1, 6)]);
 }
 
 /// What happens to a pool, or to all: which, what, and to which one.
@@ -377,7 +429,8 @@ proptest! {
                     PoolsAction::Upgrade => {
                         let wanted = identities(programs.next().expect("it goes round"));
                         let left: Vec<_> = (0..).map(PoolId).zip(&named).map(|(id, identity)| {
-                            HandedPool { identity: identity.clone(), stage: pools.stage(id) }
+                            let (stage, held) = (pools.stage(id), Held::default());
+                            HandedPool { identity: identity.clone(), stage, held }
                         }).collect();
                         let as_new = if pause % 4 == 0 { AdoptedAs::SameProgram } else { AdoptedAs::NewProgram };
                         let wanted = if as_new == AdoptedAs::SameProgram {
@@ -387,9 +440,8 @@ proptest! {
                             wanted
                         };
                         let again = pools.wants_another_upgrade();
-                        let adopted = Pools::adopt(
-                            PoolsConfig::default(), now, &wanted, &left, as_new, again,
-                        );
+                        let adoption = Adoption { again, ..adoption(&wanted, &left, as_new) };
+                        let adopted = Pools::adopt(now, adoption);
                         let wanted = wanted.into_iter().map(|(identity, _)| identity);
                         let gone = adopted.were[wanted.len()..].iter();
                         let gone = gone.map(|was| left[was.expect("it was there")].identity.clone());
@@ -405,7 +457,8 @@ proptest! {
                     | PoolsAction::Probe
                     | PoolsAction::EndProbe
                     | PoolsAction::Show(_)
-                    | PoolsAction::Ceiling(..) | PoolsAction::Log(_) => {}
+                    | PoolsAction::Ceiling(..)
+                    | PoolsAction::Log(_) => {}
                 }
             }
             prop_assert_eq!(pools.awake(), alive.len());
