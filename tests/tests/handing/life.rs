@@ -1,7 +1,9 @@
 //! What comes and goes while connections are handed over: reloads, upgrades, deaths, stops.
 
+use std::fs;
+
 use prefork_tests::{InHand, Load, PATIENCE, Sent, require_tool, scene, wait_until};
-use rustix::process::Signal;
+use rustix::{fs::fstat, process::Signal};
 
 use super::{Way, answered_by, heavy, kill_each, light};
 
@@ -73,6 +75,33 @@ fn upgrades_of_both_lose_nothing() {
     back.stop_in_order();
 }
 
+/// And in the old program again, when the next one has failed.
+#[test]
+fn a_return_from_an_upgrade_keeps_both_ends() {
+    let (scenes, way) = ((scene!(), scene!()), Way::new());
+    let front = light(&scenes.0, &way).path("--spoil", "spoil").daemon();
+    let back = heavy(&scenes.1, &way).path("--spoil", "spoil").daemon();
+    let load = Load::start(2, scenes.0.address(), "/to-heavy/sleep/1");
+    for (daemon, scene) in [(&front, &scenes.0), (&back, &scenes.1)] {
+        fs::write(scene.path("spoil"), "").expect("written");
+        daemon.signal(Signal::USR2);
+        wait_until(PATIENCE, "the next program has failed", || !scene.path("spoil").exists());
+        wait_until(PATIENCE, "the old one is back", || scene.logged("as asked") > 0);
+        // Children that this one forks.
+        let before = daemon.living();
+        daemon.signal(Signal::HUP);
+        wait_until(PATIENCE, "all are replaced", || {
+            let now = daemon.living();
+            now.len() == 2 && !now.iter().any(|pid| before.contains(pid))
+        });
+        assert!(back.living().contains(&answered_by(&scenes.0)));
+    }
+    let tally = load.stop();
+    assert!(tally.answered > 20 && tally.failures.is_empty(), "{tally:?}");
+    front.stop_in_order();
+    back.stop_in_order();
+}
+
 /// What was handed over before a stop is answered, and what comes after it by the next start.
 #[test]
 fn what_waits_is_answered_at_a_stop_and_after_it() {
@@ -136,8 +165,12 @@ fn the_parents_have_no_part_in_it() {
             .iter()
             .any(|call| line.starts_with(call))
     };
-    let touched: Vec<&str> =
-        served.filter(receives).filter(|line| line.contains("SEQPACKET")).collect();
+    // As strace shows what a descriptor leads to.
+    let end = format!("<socket:[{}]>", fstat(&way.takes).expect("a socket").st_ino);
+    let touched: Vec<&str> = served.filter(receives).filter(|line| line.contains(&end)).collect();
     assert_eq!(touched, [""; 0]);
-    assert!(trace.contains("clone("), "the parent was seen");
+    assert!(
+        trace.contains(&format!("{end}, FIONREAD")),
+        "the parent only looks whether something waits"
+    );
 }
