@@ -7,13 +7,13 @@ use std::{
 };
 
 use prefork_core::{
-    Arbiter, Quota,
+    Arbiter, ArbiterError, Quota,
     pools::{PoolId, PoolIdentity, PoolKind, Presence, is_pool_name},
 };
 use prefork_sockets::Written;
 
 use super::member::{Facts, Kind, Member};
-use crate::{Args, ArgsError, Fault, args::Data};
+use crate::{Args, ArgsError, Fault, Settings, args::Data};
 
 /// What the arbiter is made of.
 pub(super) struct Daemon {
@@ -126,9 +126,12 @@ pub(super) fn all(
 fn check_ceiling(ceiling: u32, members: &[Seated], faults: &mut Vec<Fault>) {
     let quotas = (0..).map(PoolId).zip(members.iter().map(|member| member.quota));
     if let Err(error) = Arbiter::new(ceiling, quotas) {
-        let argument = match error.pool() {
-            Some(PoolId(number)) => format!("{}.weight", members[number as usize].name),
-            None => "ceiling".to_owned(),
+        let argument = match error {
+            ArbiterError::Weight { pool: PoolId(number), .. } => {
+                format!("{}.weight", members[number as usize].name)
+            }
+            // Each pool's sizes were checked before.
+            _ => "ceiling".to_owned(),
         };
         faults.push(Fault::of_program(&argument, &error.to_string()));
     }
@@ -270,39 +273,43 @@ fn check_own(member: &Member, has_pid_path: bool, takes: bool, faults: &mut Vec<
     match kind {
         Kind::Pool => {
             if member.is_on_demand() && listen.is_empty() && !takes {
-                let problem = "is 0, but nobody would ever wake the pool: set listen, or have 1 child at least";
+                let problem = "is 0, but nobody would ever wake the pool: set listen, have another pool hand \
+                               connections to it, or have 1 child at least";
                 fault("prefork", problem);
             }
         }
         Kind::Role => {
-            for (argument, is_set) in [
-                ("prefork", settings.prefork.is_some()),
-                ("max_children", settings.max_children.is_some()),
-                ("one_shot", settings.one_shot.is_some()),
-                ("concurrency", settings.concurrency.is_some()),
-            ] {
-                if is_set {
-                    fault(
-                        argument,
-                        "is about many children, but a role has exactly one process; leave it out",
-                    );
-                }
-            }
+            refuse_sizes(settings, &mut fault);
             if takes {
                 let problem = "is for pools; a role takes no connections, as there is no process while it is started again";
                 fault("hands_to", problem);
             }
             if !listen.is_empty() {
-                fault(
-                    "listen",
-                    "is for pools; a role has exactly one process, and none while that is started again",
-                );
+                let problem = "is for pools; a role has exactly one process, and none while that is started again";
+                fault("listen", problem);
             }
             if !has_pid_path {
                 let problem = "needs pid_path in the arguments that all pools have in common: the lock that keeps \
                                another daemon from having the same role lies beside that file";
                 fault("role", problem);
             }
+        }
+    }
+}
+
+/// A role has no size.
+fn refuse_sizes(settings: &Settings, fault: &mut impl FnMut(&'static str, &str)) {
+    for (argument, is_set) in [
+        ("prefork", settings.prefork.is_some()),
+        ("max_children", settings.max_children.is_some()),
+        ("one_shot", settings.one_shot.is_some()),
+        ("concurrency", settings.concurrency.is_some()),
+    ] {
+        if is_set {
+            fault(
+                argument,
+                "is about many children, but a role has exactly one process; leave it out",
+            );
         }
     }
 }

@@ -1,5 +1,6 @@
 //! What `after_init` can ask and have.
 
+mod address;
 mod hand_overs;
 mod huge_pages;
 
@@ -10,8 +11,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use address::written;
 use prefork_daemonize::SocketFile;
-use prefork_sockets::{AnyListener, EXAMPLES, Written};
+use prefork_sockets::{AnyListener, Written};
 
 use super::{
     InheritedListener,
@@ -259,17 +261,6 @@ impl Init {
         }
     }
 
-    /// Finds out whether a text is an address for [`listen_any`](Self::listen_any), and opens nothing: for programs that
-    /// check their settings.
-    ///
-    /// # Errors
-    ///
-    /// Fails as that would where the text is neither an address nor a path. Whether a name can be resolved, or somebody else
-    /// listens there already, is found out by listening alone.
-    pub fn check_address(address: impl AsRef<str>) -> io::Result<()> {
-        written(address.as_ref()).map(drop)
-    }
-
     fn listen_at(&mut self, path: &Path, mode: Option<u32>) -> io::Result<UnixListener> {
         let wanted = unix_socket::absolute(path, self.directory.as_deref());
         let wanted = wanted.map_err(|error| named(path, error))?;
@@ -345,13 +336,6 @@ impl Init {
 /// The same error, naming the address.
 fn named(address: impl std::fmt::Debug, error: io::Error) -> io::Error {
     refused::named(format!("cannot listen on {address:?}"), error)
-}
-
-fn written(text: &str) -> io::Result<Written<'_>> {
-    Written::read(text).ok_or_else(|| {
-        let problem = format!("cannot listen on {text:?}: it is no address; {EXAMPLES}");
-        io::Error::new(io::ErrorKind::InvalidInput, problem)
-    })
 }
 
 #[cfg(test)]

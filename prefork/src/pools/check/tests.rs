@@ -61,7 +61,7 @@ fn each_wrong_thing_is_named_with_its_pool_before_anything_is_started() {
         ),
         (
             Pools::new(common()).pool("a", pool().prefork(0)),
-            "a.prefork: is 0, but nobody would ever wake the pool: set listen, or have 1 child at least",
+            "a.prefork: is 0, but nobody would ever wake the pool: set listen, have another pool hand connections to it",
         ),
         (
             Pools::new(common()).pool("a", pool().daemonize(true)),

@@ -148,6 +148,7 @@ fn another_value_of_each_setting_is_in_force_or_named() {
         ("spawn_step", "8", "16"),
         ("calm_time", "10", "\"1m\""),
         ("retire_pace", "1", "0.5"),
+        ("sleep_after", "10", "20"),
         ("max_surge", "2", "3"),
         ("concurrency", "1", "64"),
         ("one_shot", "false", "true"),
