@@ -166,7 +166,7 @@ pub enum RunError {
     #[error(transparent)]
     Args(#[from] ArgsError),
     /// One of several pools has ended before the daemon was ready.
-    #[error("the pool {pool} {last} before the daemon was ready{}", SeeLog(error_log.as_deref()))]
+    #[error("the pool {} {last} before the daemon was ready{}", one_line(pool), SeeLog(error_log.as_deref()))]
     #[non_exhaustive]
     PoolDied {
         /// Its name.
@@ -177,7 +177,7 @@ pub enum RunError {
         error_log: Option<PathBuf>,
     },
     /// One of several pools was not ready in time.
-    #[error("the pool {pool} was not ready within {}", Span(*limit))]
+    #[error("the pool {} was not ready within {}", one_line(pool), Span(*limit))]
     #[non_exhaustive]
     PoolNotReady {
         /// Its name.
@@ -194,7 +194,9 @@ pub enum RunError {
     },
     /// This program is another kind of daemon than that which it was to take over.
     #[error(
-        "this program is {is}, and what runs is {was}; restart the daemon instead of upgrading"
+        "this program is {}, and what runs is {}; restart the daemon instead of upgrading",
+        one_line(is),
+        one_line(was)
     )]
     #[non_exhaustive]
     OtherKind {
