@@ -100,6 +100,7 @@ fn a_pool_that_sleeps_is_woken_by_its_first_client() {
     let launch = with(with(pools(&scene), "a", at[0], [0, 4]), "b", at[1], [0, 4]);
     let daemon = with(launch, "c", at[2], [0, 4]).daemon();
     assert_eq!(children(daemon.pid()).len(), 0, "nobody is there");
+    daemon.wait_for_rest();
     let before = turns(daemon.pid());
     holds_for(Duration::from_secs(2), "nobody wakes", || turns(daemon.pid()) == before);
     assert_eq!(ask(at[1], "/").0, "b");
