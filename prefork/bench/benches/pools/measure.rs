@@ -85,6 +85,12 @@ pub(crate) fn main() -> ExitCode {
     if wanted("fair") {
         fair(if is_bench { 3 } else { 1 }, Duration::from_secs(if is_bench { 10 } else { 1 }));
     }
+    if wanted("bursts") {
+        bursts(if is_bench { 5 } else { 1 }, Duration::from_secs(1));
+    }
+    if wanted("role") {
+        role(if is_bench { 300 } else { 3 });
+    }
     ExitCode::SUCCESS
 }
 
@@ -192,4 +198,73 @@ fn fair(rounds: usize, time: Duration) {
     }
     ratios.sort_unstable_by(f64::total_cmp);
     println!("ratio, median of {rounds}: {:.2}", ratios[rounds / 2]);
+}
+
+/// How many requests a second two pools with alternating bursts answer under one ceiling of 32, and one pool of 32 with the
+/// same bursts.
+fn bursts(rounds: usize, burst: Duration) {
+    const CLIENTS: usize = 64;
+    println!("bursts of {burst:?}, {CLIENTS} clients, 20 ms a request | requests/s");
+    let measure = |name: &str, pools: &str, ports: [u16; 2]| {
+        let server = Server::start(pools);
+        server.settle("bench.pid");
+        let (mut sum, mut bursts) = (0.0, 0.0);
+        for _ in 0..rounds {
+            for port in ports {
+                let address = format!("{HOST}:{port}");
+                let (rate, failed) = load::as_fast_as_can_be(&address, CLIENTS, burst);
+                assert_eq!(failed, 0, "a client failed");
+                (sum, bursts) = (sum + rate, bursts + 1.0);
+            }
+        }
+        println!("{name} | {:.0}", sum / bursts);
+        sum / bursts
+    };
+    let one = measure("one pool", "a=32=32=20", [18100, 18100]);
+    let two = measure("two pools", "ceiling=32 a=1=32=20 b=1=32=20", [18100, 18101]);
+    println!("ratio: {:.3}", two / one);
+}
+
+/// How long nobody has a role when its process is reloaded or killed, and when its parent is killed.
+fn role(times: usize) {
+    let server = Server::start("role");
+    server.settle("bench.pid");
+    let path = server.folder.path().join("witness");
+    let read = || -> Vec<(u32, i64)> {
+        let text = fs::read_to_string(&path).unwrap_or_default();
+        let lines = text.lines().filter_map(|line| line.split_once(' '));
+        lines.filter_map(|(pid, time)| Some((pid.parse().ok()?, time.parse().ok()?))).collect()
+    };
+    let parent = || children(server.process.id()).first().copied().expect("it has a parent");
+    println!("without a role | median ms | most ms");
+    for (name, pause) in [("reload", 2), ("child killed", 1_100), ("parent killed", 1_100)] {
+        // What ends again sooner than in a second is started after a pause.
+        let times = if pause > 100 { times.min(20) } else { times };
+        let mut gaps = Vec::new();
+        for _ in 0..times {
+            thread::sleep(Duration::from_millis(pause));
+            let before = read();
+            let (pid, signal) = match name {
+                "child killed" => (before.last().expect("somebody has it").0, Signal::KILL),
+                "reload" => (parent(), Signal::HUP),
+                _ => (parent(), Signal::KILL),
+            };
+            let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+            let now = now.tv_sec * 1_000_000 + now.tv_nsec / 1000;
+            let pid = Pid::from_raw(i32::try_from(pid).expect("a pid")).expect("not 0");
+            kill_process(pid, signal).expect("it is there");
+            let deadline = Instant::now() + Duration::from_secs(20);
+            let after = loop {
+                let after = read();
+                if after.len() > before.len() {
+                    break after;
+                }
+                assert!(Instant::now() < deadline, "nobody has the role any more");
+                thread::sleep(Duration::from_micros(200));
+            };
+            gaps.push((after[before.len()].1 - now) as f64 / 1000.0);
+        }
+        gaps.sort_unstable_by(f64::total_cmp);
+        println!("{name} | {:.2} | {:.2}", gaps[times / 2], gaps[times - 1]);
+    }
 }
