@@ -143,6 +143,27 @@ fn a_pool_falls_asleep_and_loses_nobody_who_comes_meanwhile() {
     daemon.stop_in_order();
 }
 
+/// A signal for all pools that comes while one of them starts waits until that has come up.
+#[test]
+fn a_reload_in_the_middle_of_a_start_ends_no_pool() {
+    let scene = scene!();
+    let at = addresses(&scene, 1)[0];
+    let launch = with(pools(&scene), "a", at, [0, 2]).args(["--sleep-after", "50"]);
+    let daemon = launch.daemon();
+    for _ in 0..20 {
+        wait_until(PATIENCE, "it sleeps", || children(daemon.pid()).is_empty());
+        let client = std::thread::spawn(move || ask(at, "/").0);
+        while children(daemon.pid()).is_empty() {
+            std::thread::yield_now();
+        }
+        daemon.signal(Signal::HUP);
+        daemon.signal(Signal::USR1);
+        assert_eq!(client.join().expect("it is answered"), "a");
+    }
+    assert_eq!(scene.logged("its parent was ended"), 0);
+    daemon.stop_in_order();
+}
+
 /// The other pools do not notice.
 #[test]
 fn a_pool_whose_parent_is_killed_is_back_and_the_others_serve_on() {

@@ -137,7 +137,8 @@ impl Arbiter<'_> {
     fn start(&mut self, id: PoolId, ceiling: Option<u32>) {
         let Self { invocation, signals, bell, left_open, log, listeners, .. } = self;
         let image = &invocation.image;
-        let starting = Starting { image, mask: signals.before(), bell, left_open, log };
+        let mask = &signals.held_back();
+        let starting = Starting { image, mask, bell, left_open, log };
         let number = id.0 as usize;
         let seat = &self.seats[number];
         let own = listeners.iter().skip(seat.sockets.start).take(seat.sockets.len());
@@ -259,6 +260,10 @@ impl Arbiter<'_> {
                 continue;
             };
             (seat.helper, seat.desk) = (None, None);
+            // A child of it may have left them so that nobody can come in, or it is woken without end.
+            if !self.pools.is_stopping() {
+                self.listeners.mend(now, &self.log);
+            }
             self.pools.handle(now, PoolsEvent::Ended(PoolId(number), exit));
         }
         if let Some(pid_file) = &mut self.runtime_files.pid_file {

@@ -22,7 +22,7 @@ use crate::{
 /// What all pools are started with.
 pub(super) struct Starting<'a> {
     pub(super) image: &'a Image,
-    /// The signal mask that the program was started with.
+    /// The signal mask: what is sent to a parent that has not come up yet waits until it has.
     pub(super) mask: &'a SigSet,
     /// Wakes the arbiter.
     pub(super) bell: &'a OwnedFd,

@@ -133,6 +133,14 @@ impl Signals {
         &self.before
     }
 
+    /// The old mask, and the signals that somebody sends because something is to be done: for a program that will answer them
+    /// as soon as it can, and is not to be ended by one that comes before.
+    pub(crate) fn held_back(&self) -> SigSet {
+        let mut mask = self.before;
+        requesting_signals().for_each(|signal| mask.add(signal));
+        mask
+    }
+
     /// Restores in a child what `SIGCHLD` did before, ignores `SIGHUP` if it was ignored then, and closes the
     /// child's copy of the descriptor; returns the old mask, to be set when the child is ready for signals.
     pub(crate) fn leave_to_child(self) -> io::Result<SigSet> {
