@@ -184,6 +184,21 @@ fn a_pool_whose_parent_is_killed_is_back_and_the_others_serve_on() {
     daemon.stop_in_order();
 }
 
+/// A child can shut down the socket that the arbiter keeps, and have its parent have no time to mend it.
+#[test]
+fn a_socket_that_was_shut_down_is_mended_when_its_pool_has_ended() {
+    let scene = scene!();
+    let at = addresses(&scene, 1)[0];
+    let daemon = with(pools(&scene), "web", at, [1, 2]).daemon();
+    let old = wait_for_pool(&daemon, "web");
+    assert!(kill(old, Signal::STOP));
+    assert_eq!(ask(at, "/spoil").0, "web");
+    get(at, "/").expect_err("nobody can come in");
+    assert!(kill(old, Signal::KILL));
+    wait_until(PATIENCE, "it serves again", || get(at, "/").is_ok());
+    daemon.stop_in_order();
+}
+
 /// What is started is ended, whatever happens to the arbiter.
 #[test]
 fn all_pools_end_with_the_arbiter() {
