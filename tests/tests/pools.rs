@@ -196,6 +196,9 @@ fn a_socket_that_was_shut_down_is_mended_when_its_pool_has_ended() {
     get(at, "/").expect_err("nobody can come in");
     assert!(kill(old, Signal::KILL));
     wait_until(PATIENCE, "it serves again", || get(at, "/").is_ok());
+    assert_eq!(scene.logged("it is as before again"), 1);
+    // By the very socket that the arbiter keeps, and wakes the pool by when it sleeps.
+    assert_eq!(scene.logged("of the service manager is not used"), 0);
     daemon.stop_in_order();
 }
 
