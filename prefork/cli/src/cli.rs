@@ -114,7 +114,7 @@ pub(crate) enum Command {
         #[command(flatten)]
         wait: WaitArgs,
     },
-    /// Give a daemon, or one of its pools, another number of children at rest (SIGTTIN, SIGTTOU)
+    /// Set how many children there are at rest (SIGTTIN, SIGTTOU)
     ///
     /// So many there are while there is little to do, 1 to max_children. That stays until the next start, or until a reload
     /// reads another number from its settings.
