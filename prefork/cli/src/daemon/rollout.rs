@@ -293,7 +293,15 @@ impl<'a> Rollout<'a> {
 
 /// Puts together what is seen of the children and what the daemon has published.
 fn conclusion(goal: Goal, seen: Progress, ended: Option<&Change>) -> Progress {
-    let Some(change) = ended else { return seen };
+    let Some(change) = ended else {
+        return match (seen, goal) {
+            // Whether all logs could be opened, the daemon alone says; that may not have been read yet.
+            (Progress::Done(done), Goal::WritesToNewLogs) => {
+                Progress::Waiting { old: 0, all: done.children }
+            }
+            (seen, _) => seen,
+        };
+    };
     let given_up = Progress::GivenUp { outcome: change.outcome, reason: why(change) };
     match (seen, change.outcome, goal) {
         // Children that have gone over to one log do not show that another could not be opened.
