@@ -460,16 +460,12 @@ impl Pools {
     }
 
     fn stop(&mut self, now: Time, rung: Rung, verdict: PoolsVerdict) {
-        let (rung, verdict) = match self.phase {
+        let (began, verdict) = match self.phase {
             Phase::Over => return,
             // Harder than before, or nothing new; why it ends stays.
             Phase::Stopping { rung: before, .. } if rung <= before => return,
-            Phase::Stopping { verdict, .. } => (rung, verdict),
-            Phase::New | Phase::Starting { .. } | Phase::Serving => (rung, verdict),
-        };
-        let began = match self.phase {
-            Phase::Stopping { began, .. } => began,
-            Phase::New | Phase::Starting { .. } | Phase::Serving | Phase::Over => now,
+            Phase::Stopping { began, verdict, .. } => (began, verdict),
+            Phase::New | Phase::Starting { .. } | Phase::Serving => (now, verdict),
         };
         self.phase = Phase::Stopping { began, rung, verdict };
         // What was not started yet is not.

@@ -6,7 +6,7 @@ use std::{
 };
 
 use prefork_core::{
-    Exit, Hangups, Request, Rung, Time,
+    Exit, Hangups, Need, Request, Rung, Time,
     pools::{PoolId, PoolIdentity, Pools, PoolsAction, PoolsEvent, PoolsVerdict},
 };
 use prefork_daemonize::Readiness;
@@ -48,6 +48,8 @@ pub(super) struct PoolProcess {
     pub(super) sockets: std::ops::Range<usize>,
     pub(super) helper: Option<Helper>,
     pub(super) desk: Option<Desk>,
+    /// What was heard of it last.
+    heard: Option<(bool, Need)>,
     /// What had become of its upgrades when it was asked for one.
     pub(super) asked: Option<Upgrades>,
 }
@@ -58,11 +60,11 @@ impl PoolProcess {
         way: Option<Way>,
         sockets: std::ops::Range<usize>,
     ) -> Self {
-        Self { identity, way, sockets, helper: None, desk: None, asked: None }
+        Self { identity, way, sockets, helper: None, desk: None, heard: None, asked: None }
     }
 }
 
-/// It.
+/// The process above the pools.
 pub(super) struct Arbiter<'a> {
     pub(super) settings: Settings,
     pub(super) pools: Pools,
@@ -259,7 +261,7 @@ impl Arbiter<'_> {
                 self.probe_ended(now, pid, exit);
                 continue;
             };
-            (seat.helper, seat.desk) = (None, None);
+            (seat.helper, seat.desk, seat.heard) = (None, None, None);
             // A child of it may have left them so that nobody can come in, or it is woken without end.
             if !self.pools.is_stopping() {
                 self.listeners.mend(now, &self.log);
@@ -279,14 +281,17 @@ impl Arbiter<'_> {
         if rustix::io::read(&self.bell, &mut [0; 8]).is_err() {
             return;
         }
-        let desks = (0..).zip(&self.seats).filter_map(|(number, seat)| {
-            seat.desk.as_ref().map(|desk| (PoolId(number), desk.is_ready(), desk.need()))
-        });
-        for (id, is_ready, need) in desks.collect::<Vec<_>>() {
-            if is_ready {
+        // All ring the same bell: what is no news is not decided upon once more for each of them.
+        for (id, seat) in (0..).map(PoolId).zip(&mut self.seats) {
+            let Some(desk) = &seat.desk else { continue };
+            let (is_ready, need) = (desk.is_ready(), desk.need());
+            let before = seat.heard.replace((is_ready, need));
+            if is_ready && before.is_none_or(|(was_ready, _)| !was_ready) {
                 self.pools.handle(now, PoolsEvent::Ready(id));
             }
-            self.pools.handle(now, PoolsEvent::Need(id, need));
+            if before.is_none_or(|(_, before)| before != need) {
+                self.pools.handle(now, PoolsEvent::Need(id, need));
+            }
         }
         self.take_answers(now);
     }

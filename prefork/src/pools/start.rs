@@ -34,7 +34,8 @@ pub(super) struct Starting<'a> {
 const MANAGERS: [&str; 3] = ["NOTIFY_SOCKET=", "WATCHDOG_PID=", "WATCHDOG_USEC="];
 
 impl Starting<'_> {
-    /// Starts the parent of a pool, which gets these sockets under these names, with the very program that runs here, whatever stands at its path by now.
+    /// Starts the parent of a pool, which gets these sockets under these names, with the very program that runs here, whatever
+    /// stands at its path by now.
     pub(super) fn start(
         &self,
         pool: &str,

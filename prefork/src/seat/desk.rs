@@ -9,7 +9,7 @@ use std::{
 use prefork_core::Need;
 use rustix::event::{EventfdFlags, eventfd};
 
-use super::{Order, PassedSocket, word};
+use super::{Order, PassedSocket, open_page, word};
 use crate::{sys::SharedFigures, system::KeptDescriptors};
 
 /// How often a pool's parent has become another program, and how often it has refused.
@@ -36,11 +36,7 @@ impl Desk {
 
     /// Looks at what an old program has left; that can fail, and takes nothing.
     pub(crate) fn look(memory: &OwnedFd) -> io::Result<SharedFigures> {
-        let page = SharedFigures::of_both(memory)?;
-        if page.get().len() < word::COUNT {
-            return Err(io::ErrorKind::InvalidData.into());
-        }
-        Ok(page)
+        open_page(memory)
     }
 
     /// Goes on with what an old program has left.

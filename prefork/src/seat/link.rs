@@ -8,7 +8,7 @@ use std::{
 
 use prefork_core::Need;
 
-use super::word;
+use super::{open_page, word};
 use crate::{sys::SharedFigures, system::KeptDescriptors};
 
 /// It, as the parent has it.
@@ -31,10 +31,7 @@ impl Link {
         bell: OwnedFd,
         call: OwnedFd,
     ) -> io::Result<Self> {
-        let page = SharedFigures::of_both(&memory)?;
-        if page.get().len() < word::COUNT {
-            return Err(io::ErrorKind::InvalidData.into());
-        }
+        let page = open_page(&memory)?;
         Ok(Self { pool: pool.to_owned(), page, memory, bell, call })
     }
 

@@ -15,9 +15,21 @@ mod desk;
 mod link;
 mod order;
 
+use std::{io, os::fd::OwnedFd};
+
+use crate::sys::SharedFigures;
 pub(crate) use desk::{Desk, Upgrades};
 pub(crate) use link::Link;
 pub(crate) use order::{Order, POOL_VARIABLE, PassedSocket, Seat};
+
+/// Maps a page that this process, or an old program in it, was handed.
+fn open_page(memory: &OwnedFd) -> io::Result<SharedFigures> {
+    let page = SharedFigures::of_both(memory)?;
+    if page.get().len() < word::COUNT {
+        return Err(io::ErrorKind::InvalidData.into());
+    }
+    Ok(page)
+}
 
 /// What stands where in the page.
 mod word {
