@@ -8,7 +8,7 @@ use std::{
 
 use prefork_tests::{
     Daemon, Launch, Load, PATIENCE, Process, Scene, children, find_process, get, holds_for, kill,
-    scene, turns, wait_until,
+    require_root, scene, turns, wait_until,
 };
 use rustix::process::Signal;
 
@@ -209,6 +209,21 @@ fn all_pools_end_with_the_arbiter() {
     let at = addresses(&scene, 2);
     let launch = with(with(pools(&scene), "web", at[0], [2, 4]), "jobs", at[1], [1, 2]);
     let daemon = launch.args(["--role", "cron"]).path("--witness", "witness").daemon();
+    daemon.signal(Signal::KILL);
+    scene.wait_until_deserted(PATIENCE);
+}
+
+/// Nor does a parent outlive the arbiter that has become another user, which unties it (see `PR_SET_PDEATHSIG(2const)`).
+#[test]
+fn parents_of_another_user_end_with_the_arbiter() {
+    if !require_root() {
+        return;
+    }
+    let scene = scene!();
+    let at = addresses(&scene, 1)[0];
+    let launch = with(pools(&scene), "web", at, [2, 4]);
+    let daemon = launch.args(["--user", "nobody", "--drop-parent"]).daemon();
+    wait_for_pool(&daemon, "web");
     daemon.signal(Signal::KILL);
     scene.wait_until_deserted(PATIENCE);
 }

@@ -238,6 +238,9 @@ fn supervise<S>(
     let status = status.and_then(|socket| open_status(socket, runtime_files.board.as_ref(), &log));
     if basis.users.drop_parent {
         drop_privileges(&basis.users.children)?;
+        // The kernel has cut that with the change of user.
+        let tied = basis.seat.as_ref().map_or(Ok(()), Seat::tie);
+        tied.map_err(RunError::system("end with the arbiter"))?;
     }
     let is_bare = state.is_none();
     let error_log = basis.settings.error_log_path.clone();

@@ -1,15 +1,18 @@
 //! Which pool a program is to be, and what it is handed for that.
 
 use std::{
-    env,
+    env, io,
     os::fd::{OwnedFd, RawFd},
 };
 
-use rustix::io::{FdFlags, fcntl_setfd};
+use rustix::{
+    io::{FdFlags, fcntl_setfd},
+    process::{Pid, getppid},
+};
 use serde::{Deserialize, Serialize};
 
 use super::Link;
-use crate::{sockets::activation::Activated, sys};
+use crate::{sockets::activation::Activated, sys, system::os::end_with};
 
 /// The variable that says it.
 pub(crate) const POOL_VARIABLE: &str = "PREFORK_POOL";
@@ -56,17 +59,29 @@ impl Order {
 
 /// The place of a pool under its arbiter.
 #[derive(Debug)]
-pub(crate) struct Seat(Order);
+pub(crate) struct Seat {
+    order: Order,
+    /// The arbiter, which has started this process and ends it with itself.
+    arbiter: Option<Pid>,
+}
 
 impl Seat {
-    pub(crate) const fn new(order: Order) -> Self {
-        Self(order)
+    pub(crate) fn new(order: Order) -> Self {
+        Self { order, arbiter: getppid() }
+    }
+
+    /// Has the kernel end this process with the arbiter once more, after a change of user.
+    pub(crate) fn tie(&self) -> io::Result<()> {
+        match self.arbiter {
+            Some(arbiter) if end_with(arbiter)? => Ok(()),
+            Some(_) | None => Err(io::Error::other("it has ended")),
+        }
     }
 
     /// Keeps the link from what code of the program may execute. In a program that takes over this is left until nothing can
     /// fail any more: the old one, executed again, is to find it open.
     pub(crate) fn close_link_on_exec(&self) {
-        let Order { page, bell, call, .. } = self.0;
+        let Order { page, bell, call, .. } = self.order;
         for fd in [page, bell, call].into_iter().filter_map(sys::borrow_descriptor) {
             // One that is open takes it: see `fcntl(2)`.
             let _ = fcntl_setfd(fd, FdFlags::CLOEXEC);
@@ -75,7 +90,7 @@ impl Seat {
 
     /// Takes the sockets that were passed. To be called once, in a program that the arbiter has started.
     pub(crate) fn sockets(&self) -> Vec<Activated> {
-        let passed = self.0.sockets.iter().filter_map(|PassedSocket { fd, name }| {
+        let passed = self.order.sockets.iter().filter_map(|PassedSocket { fd, name }| {
             let socket: OwnedFd = sys::adopt_descriptor(*fd)?;
             Some(Activated { name: name.clone(), socket })
         });
@@ -86,18 +101,18 @@ impl Seat {
     ///
     /// `None` if it is not there, as when somebody has set the variable by hand: the pool then has no arbiter.
     pub(crate) fn link(&self) -> Option<Link> {
-        let Order { pool, page, bell, call, .. } = &self.0;
+        let Order { pool, page, bell, call, .. } = &self.order;
         let [page, bell, call] = [*page, *bell, *call].map(sys::adopt_descriptor);
         Link::new(pool, page?, bell?, call?).ok()
     }
 
     /// The name of the pool.
     pub(crate) fn pool(&self) -> &str {
-        &self.0.pool
+        &self.order.pool
     }
 
     /// Returns whether a descriptor belongs to it.
     pub(crate) fn has(&self, number: RawFd) -> bool {
-        [self.0.page, self.0.bell, self.0.call].contains(&number)
+        [self.order.page, self.order.bell, self.order.call].contains(&number)
     }
 }
