@@ -12,6 +12,8 @@
 //! The letters and numbers in the doc lines of tests are the faults that the daemon has to live through;
 //! `README.md` beside this crate says what they are, and where each is tested.
 //!
+//! A scene may last 300 s, unless somebody has asked for more ([`asked`]); then the test program ends, and says so.
+//!
 //! # Limitations
 //!
 //! - Linux with `/proc`. Tests that need root or a program that is not there say so on the standard error
@@ -26,6 +28,7 @@ mod debian;
 mod fixture;
 mod http;
 mod launch;
+mod limit;
 mod load;
 mod machine;
 mod mailbox;
@@ -48,6 +51,7 @@ pub use daemon::Daemon;
 pub use fixture::{Files, exit};
 pub use http::{InHand, Reply, Sent, Worker, get, get_patiently};
 pub use launch::{Finished, Launch, Running};
+pub use limit::asked;
 pub use load::{Load, Tally};
 pub use machine::Machine;
 pub use mailbox::Mailbox;

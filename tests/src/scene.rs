@@ -16,7 +16,7 @@ use std::{
 use rustix::process::Signal;
 use tempfile::TempDir;
 
-use crate::{Launch, PATIENCE, Process, Program, proc, reaper, wait_until};
+use crate::{Launch, PATIENCE, Process, Program, limit::Limit, proc, reaper, wait_until};
 
 /// The variable that holds the pid of the test program, in every process of every scene.
 pub(crate) const MARK: &str = "PREFORK_TESTS";
@@ -71,6 +71,8 @@ pub struct Scene {
     address: SocketAddr,
     sockets: OnceLock<TempDir>,
     commands: Mutex<Vec<String>>,
+    /// Holds until everything has been cleared away.
+    _limit: Limit,
 }
 
 impl Scene {
@@ -93,6 +95,7 @@ impl Scene {
             address: address(process::id(), number),
             sockets: OnceLock::new(),
             commands: Mutex::default(),
+            _limit: Limit::start(&name),
         }
     }
 

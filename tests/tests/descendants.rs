@@ -9,7 +9,7 @@ use std::{
 };
 
 use prefork_tests::{
-    Daemon, Launch, PATIENCE, Scene, find_process, get, holds_for, kill, require_root,
+    Daemon, Launch, PATIENCE, Scene, asked, find_process, get, holds_for, kill, require_root,
     require_tool, scene, wait_until,
 };
 use rustix::{fs::OFlags, process::Signal};
@@ -184,8 +184,7 @@ fn descendants_end_without_the_right_to_change_limits() {
 /// K1: many at once, each with three. `PREFORK_DESCENDANTS=1000` has as many children, instead of 60.
 #[test]
 fn a_pool_that_dies_at_once_leaves_nothing_behind() {
-    let children = std::env::var("PREFORK_DESCENDANTS").unwrap_or_else(|_| "60".to_owned());
-    let count: usize = children.parse().expect("PREFORK_DESCENDANTS is a number");
+    let count = asked("PREFORK_DESCENDANTS").unwrap_or(60_usize);
     let scene = scene!();
     let fifo = scene.path("fifo");
     nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).expect("made");
@@ -198,7 +197,7 @@ fn a_pool_that_dies_at_once_leaves_nothing_behind() {
         other => panic!("the FIFO: {other:?}"),
     };
     let daemon = family(&scene)
-        .args(["--prefork", &children])
+        .args(["--prefork", &count.to_string()])
         .path("--start-unless", "enough")
         .path("--fifo", "fifo")
         .daemon();

@@ -153,9 +153,10 @@ fn a_reload_in_the_middle_of_a_start_ends_no_pool() {
     for _ in 0..20 {
         wait_until(PATIENCE, "it sleeps", || children(daemon.pid()).is_empty());
         let client = std::thread::spawn(move || ask(at, "/").0);
-        while children(daemon.pid()).is_empty() {
-            std::thread::yield_now();
-        }
+        // It may have woken and be asleep again before this is seen.
+        wait_until(PATIENCE, "it wakes", || {
+            !children(daemon.pid()).is_empty() || client.is_finished()
+        });
         daemon.signal(Signal::HUP);
         daemon.signal(Signal::USR1);
         assert_eq!(client.join().expect("it is answered"), "a");

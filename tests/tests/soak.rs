@@ -7,11 +7,11 @@
 //! as processes can be repeated.
 
 use std::{
-    env, fs,
+    fs,
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
-use prefork_tests::{Daemon, Load, PATIENCE, Program, Scene, kill, scene, wait_until};
+use prefork_tests::{Daemon, Load, PATIENCE, Program, Scene, asked, kill, scene, wait_until};
 use rustix::process::Signal;
 
 /// How long between two looks at what the parent uses.
@@ -64,8 +64,7 @@ impl Footprint {
 fn reloads_leave_nothing_behind() {
     // By then everything has been done once.
     const SETTLED: u32 = 5;
-    let asked = env::var("PREFORK_RELOADS").ok().and_then(|text| text.parse::<u32>().ok());
-    let reloads = asked.unwrap_or(200).max(SETTLED + 1);
+    let reloads = asked("PREFORK_RELOADS").unwrap_or(200).max(SETTLED + 1);
     let scene = scene!();
     let daemon = scene.probe().board().daemon();
     // What a child has is what the parent has.
@@ -96,11 +95,11 @@ fn reloads_leave_nothing_behind() {
 /// R1, R3, L1, L2, L5: children killed, signals of all kinds, good programs and bad ones, under load.
 #[test]
 fn everything_at_once_for_as_long_as_is_asked_for() {
-    let minutes = env::var("PREFORK_SOAK").ok().and_then(|text| text.parse::<f64>().ok());
+    let minutes: Option<f64> = asked("PREFORK_SOAK");
     let time =
         minutes.map_or(Duration::from_secs(10), |minutes| Duration::from_secs_f64(minutes * 60.0));
     let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs();
-    let seed = env::var("PREFORK_SOAK_SEED").ok().and_then(|text| text.parse().ok()).unwrap_or(now);
+    let seed = asked("PREFORK_SOAK_SEED").unwrap_or(now);
     println!("PREFORK_SOAK_SEED={seed}");
     let scene = scene!();
     let program = scene.program();

@@ -4,7 +4,6 @@
 //! be promised on a quiet machine, and prints how soon it was noticed. With `--test-threads 1`.
 
 use std::{
-    env,
     io::Write,
     net::{SocketAddr, TcpListener, TcpStream},
     os::unix::net::UnixStream,
@@ -13,7 +12,7 @@ use std::{
 };
 
 use prefork_tests::{
-    Daemon, InHand, Lack, Load, PATIENCE, Scene, Sent, Worker, scene, skip, wait_until,
+    Daemon, InHand, Lack, Load, PATIENCE, Scene, Sent, Worker, asked, scene, skip, wait_until,
 };
 use rustix::net::sockopt::set_socket_linger;
 
@@ -21,7 +20,7 @@ use super::Strangers;
 
 /// How often each is to be done, if that is asked for.
 fn rounds() -> Option<usize> {
-    env::var("PREFORK_HANGUPS").ok().map(|rounds| rounds.parse().expect("a number"))
+    asked("PREFORK_HANGUPS")
 }
 
 /// Within what time it must be noticed. A machine that does other things as well may have its processes wait for a tenth

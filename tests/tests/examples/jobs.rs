@@ -1,8 +1,8 @@
 //! Jobs from a real Redis.
 
-use std::{collections::BTreeMap, env, os::unix::net::UnixStream, path::PathBuf};
+use std::{collections::BTreeMap, os::unix::net::UnixStream, path::PathBuf};
 
-use prefork_tests::{Census, PATIENCE, Running, Scene, require_tool, scene, wait_until};
+use prefork_tests::{Census, PATIENCE, Running, Scene, asked, require_tool, scene, wait_until};
 use redis::{Commands, Connection};
 use rustix::process::Signal;
 use tempfile::TempDir;
@@ -300,8 +300,7 @@ fn no_restart_costs_a_job() {
     if !require_tool("redis-server") {
         return;
     }
-    let asked = env::var("PREFORK_RESTARTS").ok().map(|text| text.parse().expect("a number"));
-    let restarts = asked.unwrap_or(RESTARTS.len());
+    let restarts = asked("PREFORK_RESTARTS").unwrap_or(RESTARTS.len());
     let scene = scene!();
     let mut redis = Redis::start(&scene, Keeps::All);
     let mut workers = redis.start_jobs(&scene);

@@ -9,7 +9,7 @@ use std::{
 };
 
 use prefork_tests::{
-    Daemon, Launch, Load, PATIENCE, Running, Scene, holds_for, output, require_tool, scene,
+    Daemon, Launch, Load, PATIENCE, Running, Scene, asked, holds_for, output, require_tool, scene,
     wait_until,
 };
 use rustix::process::Signal;
@@ -244,8 +244,7 @@ fn an_upgrade_runs_what_a_fresh_start_would() {
     if !require_tool("bash") || !require_tool("ldd") {
         return;
     }
-    let rounds = std::env::var("PREFORK_UPGRADES").ok().and_then(|text| text.parse().ok());
-    let rounds: u32 = rounds.unwrap_or(54);
+    let rounds: u32 = asked("PREFORK_UPGRADES").unwrap_or(54);
     let each = rounds.div_ceil(u32::try_from(WAYS.len()).expect("a few"));
     for way in &WAYS {
         let scene = scene!();
