@@ -23,7 +23,8 @@ fn each_hook_runs_in_its_process_and_in_its_order() {
     let children = daemon.living();
     daemon.stop_in_order();
     for child in &children {
-        let order = ["after_fork_in_child", "child_init", "main_loop", "child_exit"];
+        let order =
+            ["after_fork_in_child", "child_init", "made", "main_loop", "dropped", "child_exit"];
         assert_eq!(seen(&scene, *child), order);
     }
     // Nothing of it in the parent, which is not for waiting.
@@ -49,18 +50,23 @@ fn each_hook_runs_in_its_process_and_in_its_order() {
     );
 }
 
+/// What the main loop takes is made as a part of it.
 #[test]
 fn a_child_init_that_fails_makes_the_start_fail() {
-    let scene = scene!();
-    let finished = steward(&scene, "fail-init").args(["--daemonize"]).paths().finish();
-    let log = scene.path("error.log");
-    finished.assert_refused(&format!(
-        "children ended before the daemon was ready; the last one exited with status 1; see {}",
-        log.display()
-    ));
-    assert!(!scene.lines_with("error.log", "child_init failed: nothing to serve with").is_empty());
-    assert!(scene.lines_with("witness", "main_loop").is_empty());
-    scene.assert_nothing_is_left();
+    for (does, reason) in
+        [("fail-init", "nothing to serve with"), ("fail-make", "nothing to serve by")]
+    {
+        let scene = scene!();
+        let finished = steward(&scene, does).args(["--daemonize"]).paths().finish();
+        let log = scene.path("error.log");
+        finished.assert_refused(&format!(
+            "children ended before the daemon was ready; the last one exited with status 1; see {}",
+            log.display()
+        ));
+        assert!(!scene.lines_with("error.log", &format!("child_init failed: {reason}")).is_empty());
+        assert!(scene.lines_with("witness", "main_loop").is_empty());
+        scene.assert_nothing_is_left();
+    }
 }
 
 /// Nothing of the program may run in a process where what it has made does not know of the fork.

@@ -1,6 +1,7 @@
 //! The arguments of `new`, as documented.
 
 pub(crate) mod check;
+mod child_hooks;
 mod data;
 mod declare;
 pub(crate) mod defaults;

@@ -1,6 +1,10 @@
 //! The code of the program that a child runs.
 
-use super::{Child, life::end};
+use super::{
+    Child,
+    life::end,
+    main_loop::{MainLoop, Stateless},
+};
 use crate::{
     Result,
     hooks::{self, Failed},
@@ -16,7 +20,7 @@ pub(crate) struct Body<S> {
     /// rest of this is, and in hook processes.
     pub(crate) after_fork: Option<ForkHook<S>>,
     pub(crate) child_init: Option<ChildHook<S>>,
-    pub(crate) main_loop: Option<ChildHook<S>>,
+    pub(crate) main_loop: Option<Box<dyn MainLoop<S>>>,
     pub(crate) child_exit: Option<ChildHook<S>>,
 }
 
@@ -38,7 +42,7 @@ impl Body<()> {
         Body {
             after_fork,
             child_init: hook(child_init),
-            main_loop: hook(main_loop),
+            main_loop: main_loop.map(|it| -> Box<dyn MainLoop<S>> { Box::new(Stateless(it)) }),
             child_exit: hook(child_exit),
         }
     }
@@ -48,11 +52,10 @@ impl<S> Body<S> {
     /// Lets what the program has made before the fork know of it.
     pub(crate) fn note_fork(&mut self, state: &S) -> std::result::Result<(), Failed> {
         let Some(hook) = &mut self.after_fork else { return Ok(()) };
-        let called = hooks::call(|| hook(state));
-        called.map_err(|failure| Failed { hook: "after_fork_in_child", failure })
+        call("after_fork_in_child", || hook(state))
     }
 
-    /// Runs it all, but for what is due after a fork. The main loop is set: the arguments have been checked.
+    /// Runs it all, but for what is due after a fork.
     pub(crate) fn run(
         &mut self,
         child: &mut Child,
@@ -60,8 +63,10 @@ impl<S> Body<S> {
         log: &Log,
     ) -> std::result::Result<(), Failed> {
         run("child_init", &mut self.child_init, child, state)?;
+        let main_loop = self.main_loop.as_mut().expect("the arguments have been checked");
+        let main_loop = call("child_init", || main_loop.begin(child, state))?;
         child.say_entered();
-        let outcome = run("main_loop", &mut self.main_loop, child, state);
+        let outcome = call("main_loop", || main_loop(child));
         if !child.is_here() {
             leave_copy(outcome, log);
         }
@@ -90,5 +95,9 @@ fn run<S>(
     state: &S,
 ) -> std::result::Result<(), Failed> {
     let Some(hook) = hook else { return Ok(()) };
-    hooks::call(|| hook(child, state)).map_err(|failure| Failed { hook: name, failure })
+    call(name, || hook(child, state))
+}
+
+fn call<T>(name: &'static str, hook: impl FnOnce() -> Result<T>) -> std::result::Result<T, Failed> {
+    hooks::call(hook).map_err(|failure| Failed { hook: name, failure })
 }
