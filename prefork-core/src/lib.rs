@@ -79,6 +79,7 @@ mod one_line;
 mod out_of_memory;
 pub mod pools;
 pub mod program;
+mod queue_limit;
 mod scaling;
 mod share;
 #[cfg(feature = "simulate")]
@@ -113,6 +114,7 @@ pub use need::Need;
 pub use notice::{ChangeNotice, ChildNotice, HookNotice, Notice, PoolNotice};
 pub use one_line::{OneLine, one_line};
 pub use out_of_memory::{KillReason, MemoryCounts, MemoryGroup, OutOfMemory};
+pub use queue_limit::{Admission, ClientSide, QueueGate, QueueLimit, Waited};
 pub use scaling::{Load, Ramp, Scaling, ScalingPolicy, Tally, Tuning};
 pub use share::{MOST_AT_ONCE, Share};
 pub use slots::Extension;
