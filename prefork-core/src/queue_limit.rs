@@ -100,7 +100,7 @@ pub enum Admission {
 }
 
 /// Decides in one child which clients are served.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct QueueGate {
     limit: QueueLimit,
     /// Since when everybody has waited longer than the target.

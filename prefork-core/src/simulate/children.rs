@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::{Activity, Share, SlotId, Tally, Time};
+use crate::{Activity, QueueGate, Share, SlotId, Tally, Time};
 
 /// What a child is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,6 +30,8 @@ pub(super) struct Child {
     pub(super) worked: bool,
     pub(super) retired: bool,
     pub(super) born: Time,
+    /// What decides whom it refuses, if anything does.
+    pub(super) gate: Option<QueueGate>,
 }
 
 /// All that live, each in its slot.

@@ -11,7 +11,7 @@ use super::{
     report::{Report, Retirements},
     world::{Fault, Happening, Manager, Order, Queue, World},
 };
-use crate::{Exit, SlotId, Time};
+use crate::{Admission, ClientSide, Exit, QueueGate, SlotId, Time, Waited};
 
 /// What is on the agenda. A child is named with its serial number, as it may be gone by then.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -19,7 +19,8 @@ enum What {
     Fails(usize),
     Arrives(usize),
     Ready(SlotId, u32),
-    Finishes(SlotId, u32),
+    /// Whether somebody still waits for it.
+    Finishes(SlotId, u32, bool),
 }
 
 /// A world that takes its course.
@@ -91,7 +92,8 @@ impl<'a, M: Manager> Course<'a, M> {
             .saturating_sub(self.busy_time)
             .saturating_sub(length.saturating_mul(base));
         report.at_end = self.children.alive();
-        report.lost = self.world.traffic.requests() - report.served;
+        let Report { served, refused, abandoned, .. } = report;
+        report.lost = self.world.traffic.requests() - served - refused - abandoned;
         report.waits.sort();
         report
     }
@@ -141,9 +143,10 @@ impl<'a, M: Manager> Course<'a, M> {
                     self.go_on(slot);
                 }
             }
-            What::Finishes(slot, serial) => {
+            What::Finishes(slot, serial, is_in_time) => {
                 if self.lives(slot, serial) {
                     self.report.served += 1;
+                    self.report.in_time += usize::from(is_in_time);
                     if !std::mem::replace(&mut self.children.at(slot).worked, true) {
                         self.note(Happening::Worked(slot));
                     }
@@ -225,9 +228,8 @@ impl<'a, M: Manager> Course<'a, M> {
     }
 
     fn take_work(&mut self, slot: SlotId) {
-        let Some(request) = self.queue.pop_front() else { return };
-        let (arrived, work) = self.world.traffic.arrivals()[request];
-        self.report.waits.add(self.now.since(Time::after_origin(arrived)));
+        let Some((waited, work)) = self.admit(slot) else { return };
+        self.report.waits.add(waited);
         let in_hand = self.children.in_hand(slot) + 1;
         let child = self.children.at(slot);
         child.doing = Doing::Busy { since: self.now, in_hand };
@@ -235,7 +237,9 @@ impl<'a, M: Manager> Course<'a, M> {
             self.hanging -= 1;
         } else {
             self.busy_time += work / self.world.at_once;
-            self.agenda.push(Reverse((self.now + work, What::Finishes(slot, child.serial))));
+            let is_in_time = self.world.patience.is_none_or(|patience| waited + work <= patience);
+            let finishes = What::Finishes(slot, child.serial, is_in_time);
+            self.agenda.push(Reverse((self.now + work, finishes)));
         }
         if self.world.one_shot {
             self.children.at(slot).worked = true;
@@ -244,6 +248,24 @@ impl<'a, M: Manager> Course<'a, M> {
         // Who goes on with the next request has said in between that it is idle.
         if self.manager.nudge(self.now) {
             self.report.wakeups += 1;
+        }
+    }
+
+    /// Has a child accept connections until there is one that it serves; returns how long that has waited, and how much
+    /// work it is.
+    fn admit(&mut self, slot: SlotId) -> Option<(Duration, Duration)> {
+        loop {
+            let (arrived, work) = self.world.traffic.arrivals()[self.queue.pop_front()?];
+            let time = self.now.since(Time::after_origin(arrived));
+            let has_given_up = self.world.patience.is_some_and(|patience| time > patience);
+            let side = if has_given_up { ClientSide::Finished } else { ClientSide::Open };
+            let waited = Waited { time: Some(time), side };
+            let gate = self.children.at(slot).gate.as_mut();
+            match gate.map_or(Admission::Serve, |gate| gate.admit(self.now, waited)) {
+                Admission::Serve => return Some((time, work)),
+                Admission::Refuse => self.report.refused += 1,
+                Admission::Abandoned => self.report.abandoned += 1,
+            }
         }
     }
 
@@ -272,8 +294,10 @@ impl<'a, M: Manager> Course<'a, M> {
             return;
         }
         let (serial, born) = (self.report.forks, self.now);
-        let doing = Doing::Starting;
-        self.children.insert(slot, Child { serial, doing, worked: false, retired: false, born });
+        let gate = self.world.queue_limit.map(QueueGate::new);
+        let child =
+            Child { serial, doing: Doing::Starting, worked: false, retired: false, born, gate };
+        self.children.insert(slot, child);
         self.report.forks += 1;
         self.report.regrets += u32::from(self.retirements.regret(self.now));
         self.report.largest = self.report.largest.max(self.children.alive());

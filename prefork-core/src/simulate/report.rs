@@ -15,6 +15,12 @@ pub struct Report {
     pub waits: Waits,
     /// How many requests were answered.
     pub served: usize,
+    /// How many of them before their client had given up; all, where clients have all the time.
+    pub in_time: usize,
+    /// How many requests were refused, as their client had waited too long.
+    pub refused: usize,
+    /// How many requests nobody was there for any more when a child took them.
+    pub abandoned: usize,
     /// How many requests were not answered by the end: their child was killed, or hung, or none took them.
     pub lost: usize,
     /// How many children were forked, those of the start included.
@@ -36,9 +42,12 @@ impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{} served, {} lost; waits: {:.3} s at most, {:.3} s for one in a hundred, {:.1} s in all; {} forks, {} \
+            "{} served, {} of them in time, {} refused, {} abandoned, {} lost; waits: {:.3} s at most, {:.3} s for one in a hundred, {:.1} s in all; {} forks, {} \
              regretted, at most {} children, {:.0} child-seconds spare; {} wake-ups",
             self.served,
+            self.in_time,
+            self.refused,
+            self.abandoned,
             self.lost,
             self.waits.longest().as_secs_f64(),
             self.waits.quantile(0.99).as_secs_f64(),

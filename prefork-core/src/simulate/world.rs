@@ -6,7 +6,7 @@ use super::{
     Model, Traffic, children::Children, course::Course, periodic::Periodic, report::Report,
     supervised::Supervised,
 };
-use crate::{Exit, ScalingPolicy, SlotId, Time};
+use crate::{Exit, QueueLimit, ScalingPolicy, SlotId, Time};
 
 /// What goes wrong in a [`World`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,6 +50,10 @@ pub struct World<'a> {
     pub(super) at_once: u32,
     /// Whether each child serves one request, and ends.
     pub(super) one_shot: bool,
+    /// How long clients wait for their answer; for ever if there is none.
+    pub(super) patience: Option<Duration>,
+    /// How long they may wait for a child while the queue stays.
+    pub(super) queue_limit: Option<QueueLimit>,
 }
 
 /// Whether it is known how many connections wait.
@@ -73,6 +77,8 @@ impl<'a> World<'a> {
             queue: Queue::Known,
             at_once: 1,
             one_shot: false,
+            patience: None,
+            queue_limit: None,
         }
     }
 
@@ -125,6 +131,40 @@ impl<'a> World<'a> {
     /// ```
     pub const fn one_shot(&mut self) -> &mut Self {
         self.one_shot = true;
+        self
+    }
+
+    /// Sets how long clients wait for their answer before they give up and close the connection. Default for ever.
+    ///
+    /// A child that takes the connection of one that has given up works for nobody, unless there is a
+    /// [`queue_limit`](Self::queue_limit). [`Report::in_time`] counts the others.
+    pub const fn patience(&mut self, time: Duration) -> &mut Self {
+        self.patience = Some(time);
+        self
+    }
+
+    /// Has each child refuse clients that have waited too long, by a [`QueueGate`](crate::QueueGate). Default none.
+    ///
+    /// # Examples
+    ///
+    /// Four children of 100 ms, twice as many clients as they can serve, which give up after a second:
+    ///
+    /// ```
+    /// use prefork_core::{QueueLimit, ScalingPolicy, simulate::{Traffic, World}};
+    /// use std::time::Duration;
+    ///
+    /// let (ms, second) = (Duration::from_millis, Duration::from_secs(1));
+    /// let traffic = Traffic::constant(ms(100) / 8, ms(100), 30 * second).later(second);
+    /// let mut world = World::new(&traffic);
+    /// let without = world.patience(second).run(&ScalingPolicy::new(4, 4));
+    /// assert!(without.in_time < 120, "{without}");
+    ///
+    /// let limit = QueueLimit { target: ms(500), interval: second };
+    /// let with = world.queue_limit(limit).run(&ScalingPolicy::new(4, 4));
+    /// assert!(with.in_time > 1140, "of 1,200 that could be: {with}");
+    /// ```
+    pub const fn queue_limit(&mut self, limit: QueueLimit) -> &mut Self {
+        self.queue_limit = Some(limit);
         self
     }
 
