@@ -61,6 +61,7 @@
 mod action;
 mod allowance;
 mod arbiter;
+mod availability;
 mod backoff;
 mod claims;
 mod config;
@@ -98,6 +99,7 @@ pub use action::{
 };
 pub use allowance::Allowance;
 pub use arbiter::{Arbiter, ArbiterError, Quota};
+pub use availability::{Availability, PoolUse, Stage};
 pub use claims::{Claim, Implausible, RequestCount, Unclear, are_possible};
 pub use config::{Config, ConfigError, Descendants, LARGEST_POOL, Measuring, Pool, Reread};
 pub use error_chain::ErrorChain;

@@ -164,6 +164,12 @@ impl Scene {
         SocketAddr::new(self.address.ip(), self.address.port() + 2)
     }
 
+    /// Returns a fourth address like that, for what everybody may ask.
+    #[must_use]
+    pub fn public(&self) -> SocketAddr {
+        SocketAddr::new(self.address.ip(), self.address.port() + 3)
+    }
+
     /// Prepares to start the example.
     pub fn hello(&self) -> Launch<'_> {
         Launch::new(self, self.programs.hello).args(["--listen", &self.address().to_string()])
@@ -331,8 +337,8 @@ fn address(process: u32, scene: u32) -> SocketAddr {
     let ip = Ipv4Addr::new(127, network, high, low);
     // A pid has 22 bits (see `proc_sys_kernel(5)`), of which this is the rest.
     let first = 10_000 + 10 * (u16::from(highest) % 64);
-    let is_free = |port: &u16| (*port..port + 3).all(|port| TcpListener::bind((ip, port)).is_ok());
-    let port = (first..first + 8).find(is_free).unwrap_or(first);
+    let is_free = |port: &u16| (*port..port + 4).all(|port| TcpListener::bind((ip, port)).is_ok());
+    let port = (first..first + 7).find(is_free).unwrap_or(first);
     SocketAddr::from((ip, port))
 }
 

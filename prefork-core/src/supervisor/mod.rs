@@ -35,8 +35,8 @@ mod watch;
 use std::collections::VecDeque;
 
 use crate::{
-    Action, Allowance, Config, Departure, Event, Generation, Observation, Rung, Time, Verdict,
-    backoff::Backoff, ladder::Ladder, slots::Slots, throttle::Throttle,
+    Action, Allowance, Config, Departure, Event, Generation, Observation, Rung, Stage, Time,
+    Verdict, backoff::Backoff, ladder::Ladder, slots::Slots, throttle::Throttle,
 };
 
 use ceiling::Ceiling;
@@ -386,6 +386,16 @@ impl Supervisor {
     #[must_use]
     pub const fn is_stopping(&self) -> bool {
         matches!(self.phase, Phase::Stopping { .. } | Phase::Over)
+    }
+
+    /// Returns how far the daemon is.
+    #[must_use]
+    pub const fn stage(&self) -> Stage {
+        match self.phase {
+            Phase::New | Phase::Starting { .. } => Stage::Starting,
+            Phase::Serving => Stage::Serving,
+            Phase::Stopping { .. } | Phase::Over => Stage::Stopping,
+        }
     }
 
     /// Returns how the stop goes, or has gone; `None` before it has begun.

@@ -67,6 +67,12 @@ impl View {
         self.serving().map(Row::at_work).sum()
     }
 
+    /// Returns how many processes can have requests in hand, whether they have or not.
+    #[must_use]
+    pub fn count_serving(&self) -> u32 {
+        u32::try_from(self.serving().count()).unwrap_or(u32::MAX)
+    }
+
     fn serving(&self) -> impl Iterator<Item = &Row> {
         self.rows.iter().filter(|row| row.serves())
     }
@@ -86,6 +92,7 @@ mod tests {
         assert!((view.at_work() - 1.25).abs() < 1e-9, "{}", view.at_work());
         view.rows[0].life = Life::Gone;
         assert_eq!((view.in_hand(), view.concurrency()), (1, 65), "it serves nobody");
+        assert_eq!(view.count_serving(), 2);
     }
 
     #[test]

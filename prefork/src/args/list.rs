@@ -104,6 +104,21 @@ arguments! {
     /// [`StatusAddress::mode`]: crate::StatusAddress::mode
     status_listen: StatusAddress as into, by Upgrade, needs Children;
 
+    /// Serves what everybody may ask for at this address: `0.0.0.0:9100`, `127.0.0.1:9100`, or the path of a UNIX socket.
+    /// Default none.
+    ///
+    /// `/metrics` is for a Prometheus on another machine; `/ready` and `/live` answer probes and load balancers by 200 or
+    /// 503; the line `agent` is answered as HAProxy's `agent-check` wants it. See [status](crate::docs::status). There are no
+    /// pages, and nothing that names a client or quotes what one has sent. There is neither encryption nor a password: a
+    /// firewall, or an address that only the right machines reach, says who can ask.
+    ///
+    /// All else is as with [`status_listen`](Self::status_listen), which serves these too: `:9100` is that of `127.0.0.1`, a
+    /// UNIX socket has mode 0600 unless [`StatusAddress::mode`] says otherwise, the same process answers, there is none with
+    /// [`prefork`](Self::prefork) 0, and it takes the feature `status` of this crate.
+    ///
+    /// [`StatusAddress::mode`]: crate::StatusAddress::mode
+    metrics_listen: StatusAddress as into, by Upgrade, needs Children;
+
     /// Sets the number of children that the pool starts with and comes back to, 0 to
     /// [`max_children`](Self::max_children). Default 3.
     ///
@@ -112,7 +127,7 @@ arguments! {
     /// names those that do not only repeat their default: the other numbers of children, the limits for a child,
     /// [`request_timeout`](Self::request_timeout) with [`on_timeout`](Self::on_timeout),
     /// [`on_child_exit`](Self::on_child_exit), [`on_client_disconnect`](Self::on_client_disconnect),
-    /// [`demand`](Self::demand), [`auto_reload_check_every`](Self::auto_reload_check_every) and `status_listen`.
+    /// [`demand`](Self::demand), [`auto_reload_check_every`](Self::auto_reload_check_every), `status_listen` and `metrics_listen`.
     prefork: u32, by Reload, default PREFORK;
 
     /// Sets the number of children that is never exceeded, up to 65,536, but for those that stand in

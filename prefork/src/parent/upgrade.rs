@@ -101,7 +101,7 @@ impl Parent<'_> {
             access_log: &self.access_log,
             board: self.runtime_files.board.as_ref(),
             pid_file: self.runtime_files.pid_file.as_ref().map(KeptPidFile::file),
-            status: self.helpers.status.as_ref().map(Service::socket),
+            status: self.helpers.status.as_ref().map(Service::sockets),
             of: Processes::Children {
                 channels: &self.channels,
                 children: self.table.hand_over(),

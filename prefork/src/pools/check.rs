@@ -172,6 +172,7 @@ fn refuse_code(common: &Args, faults: &mut Vec<Fault>) {
         ("error_log_handle", data.error_log_handle.is_some()),
         ("access_log_handle", data.access_log_handle.is_some()),
         ("status_listen", data.settings.status_listen.is_some()),
+        ("metrics_listen", data.settings.metrics_listen.is_some()),
     ] {
         if is_set {
             refuse(name);

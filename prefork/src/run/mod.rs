@@ -32,7 +32,7 @@ use crate::{
     seat::Seat,
     start::logs::redirect_at_start,
     start::{Initialized, drop_privileges, failure, initialize},
-    status::{Service, StatusSocket},
+    status::{Service, StatusSockets},
     sys,
     system::clock,
     system::os::{Shortage, Signals, outlive_failed_writes, terminal},
@@ -234,8 +234,8 @@ fn supervise<S>(
 ) -> Result<Returned, RunError> {
     let log = Log::new(&basis.settings.name, Role::Parent);
     let Initialized { state, listeners, title, left_open, mut runtime_files } = initialized;
-    let status = runtime_files.status.take();
-    let status = status.and_then(|socket| open_status(socket, runtime_files.board.as_ref(), &log));
+    let status = std::mem::take(&mut runtime_files.status);
+    let status = open_status(status, runtime_files.board.as_ref(), &log);
     if basis.users.drop_parent {
         drop_privileges(&basis.users.children)?;
         // The kernel has cut that with the change of user.
@@ -282,8 +282,11 @@ fn supervise<S>(
 }
 
 /// Makes the status page ready, while the board can be opened. A daemon that serves does not end for it.
-fn open_status(socket: StatusSocket, board: Option<&ParentBoard>, log: &Log) -> Option<Service> {
-    let service = Service::new(socket, board, log);
+fn open_status(sockets: StatusSockets, board: Option<&ParentBoard>, log: &Log) -> Option<Service> {
+    if sockets.is_empty() {
+        return None;
+    }
+    let service = Service::new(sockets, board, log);
     let no_page = |error: &io::Error| {
         log.write(&FileMessage::NoStatusPage { error, shortage: &Shortage::behind(error) });
     };

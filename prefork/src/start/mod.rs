@@ -29,7 +29,7 @@ use crate::{
     sockets::listeners::Listeners,
     sockets::predecessor::Predecessor,
     start::pid_file::KeptPidFile,
-    status::StatusSocket,
+    status::{Audiences, StatusSocket, StatusSockets},
     system::os::{LeftOpen, Title},
 };
 
@@ -56,7 +56,7 @@ impl<S> Initialized<S> {
 pub(crate) struct RuntimeFiles {
     /// The UNIX sockets on which it listens.
     pub(crate) sockets: Vec<SocketFile>,
-    pub(crate) status: Option<StatusSocket>,
+    pub(crate) status: StatusSockets,
     pub(crate) board: Option<ParentBoard>,
     pub(crate) pid_file: Option<KeptPidFile>,
 }
@@ -89,8 +89,10 @@ pub(crate) fn initialize<S>(
     for warning in &settings.warnings {
         log.write(&ChangeMessage::Misspelt { warning: &one_line(warning) });
     }
-    let bind = |address| predecessor.outlast(|| StatusSocket::bind(address));
-    let status = settings.status.as_ref().map(bind).transpose();
+    let status = Audiences::try_make(|audience| {
+        let bind = |address| predecessor.outlast(|| StatusSocket::bind(address, audience));
+        settings.status.get(audience).map(bind).transpose()
+    });
     let status = status.map_err(RunError::system("open the status page"))?;
     let title = Title::parent(&settings.name);
     let mut init = Init::new(settings.name.clone(), settings.daemonize, settings.directory.clone());

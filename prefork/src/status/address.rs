@@ -9,8 +9,11 @@ use std::{
 use prefork_core::one_line;
 use prefork_sockets::{EXAMPLES, Written};
 
-/// The address at which [`Args::status_listen`](crate::Args::status_listen) listens: a TCP address of loopback, or the path
-/// of a UNIX socket.
+use super::Audience;
+
+/// The address at which [`Args::status_listen`](crate::Args::status_listen) or
+/// [`Args::metrics_listen`](crate::Args::metrics_listen) listens: a TCP address, of loopback for the former, or the path of a
+/// UNIX socket.
 ///
 /// # Examples
 ///
@@ -44,7 +47,7 @@ pub(crate) enum Address {
 }
 
 impl StatusAddress {
-    /// Makes a TCP address. It must be one of loopback; port 0 lets the system choose.
+    /// Makes a TCP address. For the status page it must be one of loopback; port 0 lets the system choose.
     #[must_use]
     pub const fn tcp(address: SocketAddr) -> Self {
         Self(Place::Tcp(address))
@@ -134,20 +137,21 @@ impl Display for StatusAddress {
 impl Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Tcp(address) => write!(f, "http://{address}/status"),
+            Self::Tcp(address) => address.fmt(f),
             Self::Unix { path, .. } => one_line(path).fmt(f),
         }
     }
 }
 
-/// Checks an address; fails with what is wrong with it.
-pub(crate) fn check(address: StatusAddress) -> Result<Address, String> {
+/// Checks an address for this audience; fails with what is wrong with it.
+pub(crate) fn check(address: StatusAddress, audience: Audience) -> Result<Address, String> {
     match address.0 {
-        Place::Tcp(address) if address.ip().to_canonical().is_loopback() => {
+        Place::Tcp(address) if audience == Audience::Everybody || is_loopback(address) => {
             Ok(Address::Tcp(address))
         }
         Place::Tcp(address) => Err(format!(
-            "{address} is not an address of loopback; what the page shows is not for strangers"
+            "{address} is not an address of loopback; what the page shows is not for strangers, and \
+             metrics_listen serves what is"
         )),
         Place::Unix { mode, .. } if mode > 0o777 => {
             Err(format!("mode {mode:o} has more than the bits 777"))
@@ -155,6 +159,10 @@ pub(crate) fn check(address: StatusAddress) -> Result<Address, String> {
         Place::Unix { path, mode } => check_path(&path).map(|path| Address::Unix { path, mode }),
         Place::Neither(text) => Err(format!("{text:?} is no address; {EXAMPLES}")),
     }
+}
+
+fn is_loopback(address: SocketAddr) -> bool {
+    address.ip().to_canonical().is_loopback()
 }
 
 fn check_path(path: &Path) -> Result<PathBuf, String> {
@@ -176,6 +184,23 @@ fn check_path(path: &Path) -> Result<PathBuf, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn check(address: StatusAddress) -> Result<Address, String> {
+        super::check(address, Audience::Operators)
+    }
+
+    #[test]
+    fn what_is_for_everybody_may_be_at_any_address() {
+        for text in ["0.0.0.0:9100", "192.0.2.1:80", "[::]:9100", "127.0.0.1:1", "/run/x"] {
+            let found = super::check(text.into(), Audience::Everybody);
+            assert!(found.is_ok(), "{text}: {found:?}");
+        }
+        let local = super::check(":9100".into(), Audience::Everybody);
+        assert_eq!(local.map(|it| it.to_string()), Ok("127.0.0.1:9100".to_owned()));
+        for text in ["elsewhere:80", "9100", "", "/run/"] {
+            assert!(super::check(text.into(), Audience::Everybody).is_err(), "{text}");
+        }
+    }
 
     #[test]
     fn only_loopback_and_paths_are_taken() {

@@ -8,7 +8,7 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use prefork_core::{ChildId, Exit, Stats, Supervisor, Time};
+use prefork_core::{ChildId, Exit, Stage, Stats, Supervisor, Time};
 use serde::{Deserialize, Serialize};
 
 use super::failure::Failure;
@@ -110,6 +110,8 @@ pub(crate) struct Counters {
     pub(crate) prefork: u32,
     pub(crate) max_children: u32,
     pub(crate) generation: u32,
+    /// How far the daemon is.
+    pub(crate) stage: Stage,
     /// How many jobs wait, as the program has reported.
     pub(crate) jobs_waiting: Option<u32>,
     /// For how long there were as many children as there may be, until [`at_maximum_since`].
@@ -133,6 +135,7 @@ impl Counters {
             prefork,
             max_children,
             generation: 1,
+            stage: Stage::Starting,
             jobs_waiting: None,
             at_maximum: Duration::ZERO,
             at_maximum_since: None,
@@ -191,6 +194,7 @@ impl Counters {
     pub(crate) fn observe(&mut self, now: Time, supervisor: &Supervisor) {
         self.count_done(supervisor.stats());
         self.generation = supervisor.generation().0;
+        self.stage = supervisor.stage();
         self.jobs_waiting = supervisor.jobs_waiting();
         let config = supervisor.config();
         (self.prefork, self.max_children) = (config.prefork(), config.max_children());

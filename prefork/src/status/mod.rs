@@ -18,7 +18,7 @@
 //!
 //! # Files
 //!
-//! - `address.rs`, `socket.rs`, `service.rs`: the parent.
+//! - `audience.rs`, `address.rs`, `socket.rs`, `service.rs`: the parent.
 //! - `page.rs`, with `counters.rs` and `failure.rs`: both sides.
 //! - `process.rs`: the process; `server.rs`, `connection.rs`, `request.rs`: talking HTTP; `answer.rs`,
 //!   `report.rs`, `html/`, `metrics.rs`: what is said.
@@ -29,6 +29,7 @@
 )]
 
 mod address;
+mod audience;
 pub(crate) mod counters;
 mod failure;
 #[cfg(feature = "status")]
@@ -41,5 +42,6 @@ mod socket;
 
 pub use address::StatusAddress;
 pub(crate) use address::{Address, check};
+pub(crate) use audience::{Audience, Audiences};
 pub(crate) use service::{Service, World};
-pub(crate) use socket::StatusSocket;
+pub(crate) use socket::{StatusSocket, StatusSockets};

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use prefork_core::Time;
+use prefork_core::{Stage, Time};
 
 use crate::{
     status::counters::{Counter, Counters},
@@ -29,7 +29,8 @@ const ALIVE: usize = FIRST_OTHER + 5;
 const AT_MAXIMUM: usize = FIRST_OTHER + 6;
 const AT_MAXIMUM_SINCE: usize = FIRST_OTHER + 7;
 const JOBS_WAITING: usize = FIRST_OTHER + 8;
-const LAST_FAILURE: usize = FIRST_OTHER + 9;
+const STAGE: usize = FIRST_OTHER + 9;
+const LAST_FAILURE: usize = FIRST_OTHER + 10;
 const WORDS: usize = LAST_FAILURE + failure::WORDS;
 
 /// What stands for a number of jobs that is not known: no number is as large.
@@ -79,6 +80,7 @@ pub(super) struct Figures {
     pub(super) alive: u64,
     pub(super) at_maximum: Duration,
     pub(super) jobs_waiting: Option<u64>,
+    pub(super) stage: Stage,
     pub(super) last_failure: Option<Failure>,
 }
 
@@ -123,6 +125,7 @@ impl Page {
             nanos(counters.at_maximum),
             counters.at_maximum_since.map_or(0, |since| nanos(since.since(Time::ZERO))),
             counters.jobs_waiting.map_or(UNKNOWN, u64::from),
+            number_of(counters.stage),
         ];
         let failure = Failure::words(counters.last_failure);
         self.change().write(counts.chain(others).chain(failure));
@@ -190,7 +193,25 @@ fn figures(words: &[AtomicU64], now: Time) -> Figures {
         alive: load(ALIVE),
         at_maximum: duration(AT_MAXIMUM) + running,
         jobs_waiting: Some(load(JOBS_WAITING)).filter(|jobs| *jobs != UNKNOWN),
+        stage: stage(load(STAGE)),
         last_failure: Failure::of_words(std::array::from_fn(|index| load(LAST_FAILURE + index))),
+    }
+}
+
+/// What stands in the page for a stage. Before anything is written it is zero: then the daemon starts.
+const fn number_of(stage: Stage) -> u64 {
+    match stage {
+        Stage::Starting => 0,
+        Stage::Serving => 1,
+        Stage::Stopping => 2,
+    }
+}
+
+const fn stage(number: u64) -> Stage {
+    match number {
+        0 => Stage::Starting,
+        1 => Stage::Serving,
+        _ => Stage::Stopping,
     }
 }
 
@@ -227,6 +248,7 @@ pub(super) mod tests {
         counters.died(ChildId { slot, pid }, exit, None);
         counters.at_maximum_since = Some(at(140));
         counters.jobs_waiting = Some(12);
+        counters.stage = Stage::Serving;
         let mut page = Page::new().expect("made");
         page.publish(&counters, 6);
         let reader = Reader::new(page.memory()).expect("mapped");
@@ -249,6 +271,18 @@ pub(super) mod tests {
         assert_eq!(figures.at_maximum, Duration::from_secs(10));
         assert_eq!((figures.jobs_waiting, no_trouble().jobs_waiting), (Some(12), None));
         assert_eq!(figures.last_failure.map(|failure| failure.pid), Some(4007));
+    }
+
+    #[test]
+    fn every_stage_is_read_back() {
+        let mut page = Page::new().expect("made");
+        let reader = Reader::new(page.memory()).expect("mapped");
+        let mut counters = Counters::new(at(1), 3, 5);
+        for wanted in [Stage::Starting, Stage::Serving, Stage::Stopping] {
+            counters.stage = wanted;
+            page.publish(&counters, 0);
+            assert_eq!(reader.read(|| at(1), || ()).0.stage, wanted);
+        }
     }
 
     #[test]

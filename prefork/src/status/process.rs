@@ -13,7 +13,7 @@ use prefork_isolate::Layers;
 use prefork_scoreboard::Board;
 use rustix::process::{Pid, setsid};
 
-use super::{page::Reader, rate::Looks, service::Reopened};
+use super::{StatusSocket, StatusSockets, page::Reader, rate::Looks, service::Reopened};
 use crate::{
     BoxError, ErrorChain,
     channels::Handout,
@@ -34,7 +34,7 @@ pub(super) struct Desk<'a> {
     pub(super) handout: &'a Handout,
     pub(super) streams: Streams,
     pub(super) parent: Pid,
-    pub(super) socket: &'a OwnedFd,
+    pub(super) sockets: &'a StatusSockets,
     pub(super) memory: &'a OwnedFd,
     pub(super) board: Option<&'a Reopened>,
     /// The sockets whose queues are looked at.
@@ -80,7 +80,10 @@ pub(super) fn live(desk: &Desk<'_>, privileges: &Privileges, layers: &Layers, ma
 fn serve(desk: &Desk<'_>, source: &Source<'_>) {
     let news = follow::wakes();
     let news = news.as_ref().map(AsFd::as_fd);
-    super::http::serve(desk.socket.as_fd(), desk.leave.as_fd(), news, source);
+    let sockets = desk.sockets.iter();
+    let sockets: Vec<_> =
+        sockets.map(|(audience, socket)| (audience, socket.descriptor().as_fd())).collect();
+    super::http::serve(&sockets, desk.leave.as_fd(), news, source);
 }
 
 /// No address can be given without the feature, so that there is no such process.
@@ -96,8 +99,9 @@ fn settle<'a>(
     log: &Log,
 ) -> Result<Option<Source<'a>>, BoxError> {
     let taker = desk.handout.taker().again()?;
-    let kept =
-        [desk.socket, desk.memory, desk.leave].into_iter().chain(desk.board.map(|it| &it.file));
+    let sockets = desk.sockets.iter().map(|(_, socket)| StatusSocket::descriptor(socket));
+    let kept = [desk.memory, desk.leave].into_iter().chain(desk.board.map(|it| &it.file));
+    let kept = kept.chain(sockets);
     let listening = desk.listeners.iter().map(|listening| &listening.socket);
     let kept: Vec<_> = kept.chain(listening).map(AsFd::as_fd).chain([taker.as_fd()]).collect();
     // No terminal reaches it.

@@ -17,7 +17,7 @@ use rustix::{
 };
 
 use super::{
-    StatusSocket,
+    StatusSockets,
     page::Page,
     process::{self, Desk},
 };
@@ -55,7 +55,7 @@ pub(crate) struct World<'a> {
 /// The status page as the parent keeps it up.
 #[derive(Debug)]
 pub(crate) struct Service {
-    socket: StatusSocket,
+    sockets: StatusSockets,
     page: Page,
     /// The board, open for reading alone; none if there is none, or it cannot be had.
     board: Option<Reopened>,
@@ -85,18 +85,20 @@ struct StatusProcess {
 impl Service {
     /// Makes it ready, in a process that may still open the board.
     pub(crate) fn new(
-        socket: StatusSocket,
+        sockets: StatusSockets,
         board: Option<&ParentBoard>,
         log: &Log,
     ) -> io::Result<Self> {
-        rustix::net::listen(socket.descriptor(), i32::from(i16::MAX))?;
+        for (_, socket) in sockets.iter() {
+            rustix::net::listen(socket.descriptor(), i32::from(i16::MAX))?;
+        }
         let (page, board) = (Page::new()?, reopen(board, log));
-        Ok(Self { socket, page, board, process: None, not_before: Time::ZERO, trouble: None })
+        Ok(Self { sockets, page, board, process: None, not_before: Time::ZERO, trouble: None })
     }
 
-    /// What the next program needs to go on with the socket.
-    pub(crate) const fn socket(&self) -> &StatusSocket {
-        &self.socket
+    /// What the next program needs to go on with the sockets.
+    pub(crate) const fn sockets(&self) -> &StatusSockets {
+        &self.sockets
     }
 
     /// When a status process is to be forked, if nothing happens; `None` while there is one.
@@ -170,7 +172,7 @@ impl Service {
                     handout,
                     streams,
                     parent,
-                    socket: self.socket.descriptor(),
+                    sockets: &self.sockets,
                     memory: self.page.memory(),
                     board: self.board.as_ref(),
                     listeners,

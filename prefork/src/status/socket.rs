@@ -5,7 +5,7 @@ use std::{io, net::TcpListener, os::fd::OwnedFd, path::Path};
 use prefork_daemonize::{SocketFile, SocketFileId};
 use prefork_sockets::tcp_address;
 
-use super::address::Address;
+use super::{Audience, Audiences, address::Address};
 use crate::{
     sockets::listeners::KnownBy,
     sockets::unix_socket::{self, LISTENING},
@@ -23,11 +23,15 @@ pub(crate) struct StatusSocket {
     known_by: KnownBy,
 }
 
+/// The sockets at which the status process answers.
+pub(crate) type StatusSockets = Audiences<StatusSocket>;
+
 impl StatusSocket {
-    /// Listens.
-    pub(crate) fn bind(address: &Address) -> io::Result<Self> {
+    /// Listens, for this audience.
+    pub(crate) fn bind(address: &Address, audience: Audience) -> io::Result<Self> {
         let named = |error: io::Error| {
-            io::Error::new(error.kind(), format!("status_listen: {address}: {error}"))
+            let argument = audience.argument();
+            io::Error::new(error.kind(), format!("{argument}: {address}: {error}"))
         };
         let mut file = None;
         let socket: OwnedFd = match address {
@@ -48,12 +52,13 @@ impl StatusSocket {
     /// program's until [`own`](Self::own).
     pub(crate) fn obtain(
         address: &Address,
+        audience: Audience,
         inherited: Option<(OwnedFd, KnownBy)>,
     ) -> io::Result<Self> {
         let inherited = inherited.map(|(socket, known_by)| Self { file: None, socket, known_by });
         match inherited.filter(|inherited| inherited.is_at(address)) {
             Some(inherited) => Ok(inherited),
-            None => Self::bind(address),
+            None => Self::bind(address, audience),
         }
     }
 
@@ -126,13 +131,13 @@ mod tests {
         let path = folder.path().join("status");
         let address = Address::Unix { path: path.clone(), mode: 0o640 };
         let alive = UnixListener::bind(&path).expect("bound");
-        let error = StatusSocket::bind(&address).expect_err("taken");
+        let error = StatusSocket::bind(&address, Audience::Operators).expect_err("taken");
         assert!(error.to_string().starts_with("status_listen: "), "{error}");
         drop(alive);
         // A process that another test is just starting has all that is open here, until it executes something.
         let begun = Instant::now();
         let socket = loop {
-            match StatusSocket::bind(&address) {
+            match StatusSocket::bind(&address, Audience::Operators) {
                 Ok(socket) => break socket,
                 Err(error) => assert!(begun.elapsed().as_secs() < 10, "not replaced: {error}"),
             }
@@ -153,7 +158,8 @@ mod tests {
         let before = UnixListener::bind(&path).expect("bound");
         let obtain = || {
             let socket = before.try_clone().expect("duplicated").into();
-            StatusSocket::obtain(&address, Some((socket, known_by(&address)))).expect("obtained")
+            let inherited = Some((socket, known_by(&address)));
+            StatusSocket::obtain(&address, Audience::Operators, inherited).expect("obtained")
         };
         drop(obtain());
         assert!(path.exists());

@@ -30,8 +30,8 @@ use crate::{
     program::{self, Image, Invocation, NoProbe},
     seat::{Desk, Link},
     sockets::listeners::Listeners,
-    status::StatusSocket,
     status::counters::HandedCounters,
+    status::{StatusSocket, StatusSockets},
     sys,
     system::KeptDescriptors,
     system::helper::Helper,
@@ -58,7 +58,7 @@ pub(crate) struct HandingOver<'a> {
     pub(crate) access_log: &'a AccessLog,
     pub(crate) board: Option<&'a ParentBoard>,
     pub(crate) pid_file: Option<&'a PidFile>,
-    pub(crate) status: Option<&'a StatusSocket>,
+    pub(crate) status: Option<&'a StatusSockets>,
     pub(crate) of: Processes<'a>,
 }
 
@@ -109,8 +109,13 @@ impl HandingOver<'_> {
         mask: &SigSet,
     ) -> io::Result<Reading> {
         let handover = self.handover(invocation, &mut KeptDescriptors::default());
-        let knows_nothing =
-            Handover { listeners: Vec::new(), access_log: None, status: None, ..handover };
+        let knows_nothing = Handover {
+            listeners: Vec::new(),
+            access_log: None,
+            status: None,
+            metrics: None,
+            ..handover
+        };
         Reading::start(&invocation.image, &knows_nothing.write()?, mask)
     }
 
@@ -157,6 +162,8 @@ impl HandingOver<'_> {
             activated: listener.activated.clone(),
             file: listener.file,
         });
+        let operators = self.status.and_then(|status| status.operators.as_ref());
+        let everybody = self.status.and_then(|status| status.everybody.as_ref());
         Handover {
             parent: process::id(),
             program: invocation.command.program(&invocation.image).into(),
@@ -173,12 +180,8 @@ impl HandingOver<'_> {
             scoreboard_path: self.settings.scoreboard_path().map(OsString::from),
             has_board: self.board.is_some(),
             limit_ms: u64::try_from(self.settings.start_timeout.as_millis()).unwrap_or(u64::MAX),
-            status: self.status.map(|status| HandedListener {
-                fd: passed.pass(status.descriptor()),
-                known_by: status.known_by().clone(),
-                activated: None,
-                file: status.file(),
-            }),
+            status: operators.map(|socket| handed(passed, socket)),
+            metrics: everybody.map(|socket| handed(passed, socket)),
             station: self.station(),
             pool: None,
             arbiter: None,
@@ -278,5 +281,15 @@ impl Settings {
             Some(Place::File(path)) => Some(path),
             Some(Place::Memory | Place::Nowhere) | None => None,
         }
+    }
+}
+
+/// A socket of the status process, for the next program.
+fn handed<'a>(passed: &mut KeptDescriptors<'a>, socket: &'a StatusSocket) -> HandedListener {
+    HandedListener {
+        fd: passed.pass(socket.descriptor()),
+        known_by: socket.known_by().clone(),
+        activated: None,
+        file: socket.file(),
     }
 }

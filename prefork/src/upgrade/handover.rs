@@ -20,8 +20,8 @@ use serde::{Deserialize, Serialize};
 use super::Station;
 use crate::{channels::HandedChannels, program::Command};
 use crate::{
-    channels::Reports, sockets::listeners::KnownBy, status::counters::HandedCounters,
-    sys::memory_file,
+    channels::Reports, sockets::listeners::KnownBy, status::Audience,
+    status::counters::HandedCounters, sys::memory_file,
 };
 
 /// The version of the format.
@@ -63,6 +63,9 @@ pub(super) struct Handover {
     /// The socket of the status page.
     #[serde(default)]
     pub(super) status: Option<HandedListener>,
+    /// The socket at which everybody is answered.
+    #[serde(default)]
+    pub(super) metrics: Option<HandedListener>,
     /// What the next program is to be.
     #[serde(default)]
     pub(super) station: Station,
@@ -263,11 +266,19 @@ impl Handover {
         of_pool.chain(parents.map(|parent| parent.pid)).collect()
     }
 
+    /// The socket at which an audience is answered.
+    pub(super) const fn answering(&self, audience: Audience) -> Option<&HandedListener> {
+        match audience {
+            Audience::Operators => self.status.as_ref(),
+            Audience::Everybody => self.metrics.as_ref(),
+        }
+    }
+
     /// All descriptors that it speaks of.
     pub(super) fn descriptors(&self) -> Vec<RawFd> {
         let mut all: Vec<RawFd> = self.listeners.iter().map(|listener| listener.fd).collect();
         all.extend(self.access_log.as_ref().map(|log| log.fd));
-        all.extend(self.status.as_ref().map(|status| status.fd));
+        all.extend(self.status.iter().chain(&self.metrics).map(|socket| socket.fd));
         if let Some(pool) = &self.pool {
             let HandedChannels { pages, bells, call, handout, edition: _ } = pool.channels;
             all.extend([pages, bells, call]);
@@ -357,6 +368,7 @@ pub(super) mod tests {
             has_board: false,
             limit_ms: 60_000,
             status: None,
+            metrics: None,
             station: Station::Alone,
             pool: None,
             arbiter: None,
@@ -427,10 +439,11 @@ pub(super) mod tests {
     fn a_handover_of_an_earlier_library_has_no_status_page() {
         let text =
             serde_json::to_string(&Envelope { format: FORMAT, parent: 42, content: handover() });
-        let text = text.expect("written").replacen("\"status\":null,", "", 1);
-        assert!(!text.contains("status"), "{text}");
+        let text = text.expect("written").replacen("\"status\":null,\"metrics\":null,", "", 1);
+        assert!(!text.contains("status") && !text.contains("metrics"), "{text}");
         let fd = write(text.as_bytes()).expect("written");
-        assert!(Handover::read(fd.as_fd(), 42).expect("read").status.is_none());
+        let read = Handover::read(fd.as_fd(), 42).expect("read");
+        assert!(read.status.is_none() && read.metrics.is_none());
     }
 
     #[test]

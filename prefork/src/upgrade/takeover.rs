@@ -37,8 +37,8 @@ use crate::{
     sockets::listeners::{KnownBy, Listeners, Listening},
     start::pid_file::KeptPidFile,
     start::{Initialized, Opened, RuntimeFiles, call_after_init, create_board},
-    status::StatusSocket,
     status::counters::HandedCounters,
+    status::{Audience, Audiences, StatusSocket, StatusSockets},
     system::clock,
     system::os::Title,
 };
@@ -94,7 +94,7 @@ impl Inherited {
         let log = Log::new(&settings.name, Speaker::Parent);
         let pid_file = pid_file.map(|file| KeptPidFile::begin(file, &log));
         let board = if self.keeps_board(settings) { None } else { create_board(settings)? };
-        let status = self.status_socket(settings);
+        let status = Audiences::try_make(|audience| self.status_socket(settings, audience));
         let status = status.map_err(RunError::system("open the status page"))?;
         let title = Title::parent(&settings.name);
         let left_open = opened.left_open();
@@ -190,7 +190,9 @@ impl Inherited {
             // Dropped at once, as this program wants none there.
             drop(OwnedBoard::adopt(Some(Path::new(path)), file, lock));
         }
-        self.claim_status(&mut initialized.runtime_files);
+        for audience in Audience::ALL {
+            self.claim_status(&mut initialized.runtime_files.status, audience);
+        }
         self.claim_socket_files(&mut initialized);
         let adopted_as = self.adopted_as();
         let (supervisor, children, tags) = (pool.supervisor, pool.children, pool.tags);
@@ -224,19 +226,23 @@ impl Inherited {
         }
     }
 
-    /// Listens where the status page is to be, by the old socket if that is there.
-    fn status_socket(&self, settings: &Settings) -> io::Result<Option<StatusSocket>> {
-        let Some(address) = &settings.status else { return Ok(None) };
-        let handed = self.handover.status.as_ref();
+    /// Listens where an audience is to be answered, by the old socket if that is there.
+    fn status_socket(
+        &self,
+        settings: &Settings,
+        audience: Audience,
+    ) -> io::Result<Option<StatusSocket>> {
+        let Some(address) = settings.status.get(audience) else { return Ok(None) };
+        let handed = self.handover.answering(audience);
         let inherited = handed
             .map(|handed| Ok::<_, io::Error>((self.copy(handed.fd)?, handed.known_by.clone())));
-        StatusSocket::obtain(address, inherited.transpose()?).map(Some)
+        StatusSocket::obtain(address, audience, inherited.transpose()?).map(Some)
     }
 
-    /// Takes charge of the socket of the status page, or gives up the old one.
-    fn claim_status(&self, runtime_files: &mut RuntimeFiles) {
-        let Some(handed) = &self.handover.status else { return };
-        match &mut runtime_files.status {
+    /// Takes charge of the socket at which an audience is answered, or gives up the old one.
+    fn claim_status(&self, sockets: &mut StatusSockets, audience: Audience) {
+        let Some(handed) = self.handover.answering(audience) else { return };
+        match sockets.get_mut(audience) {
             Some(status) if *status.known_by() == handed.known_by => status.own(handed.file),
             Some(_) | None => {
                 if let Some(socket) = self.descriptor(handed.fd) {

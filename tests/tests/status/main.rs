@@ -4,7 +4,9 @@ mod counting;
 mod hostile;
 mod metrics;
 mod page;
+mod probes;
 mod process;
+mod public;
 
 use std::{
     io::{self, Read, Write},

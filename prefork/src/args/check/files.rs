@@ -3,7 +3,11 @@
 use std::path::PathBuf;
 
 use super::{AccessTarget, ErrorLog, Faults};
-use crate::{args::Data, board::Place, status::Address};
+use crate::{
+    args::Data,
+    board::Place,
+    status::{Address, Audiences},
+};
 
 /// What the arguments say of files, each with a place of its own.
 pub(super) struct Files {
@@ -15,7 +19,7 @@ pub(super) struct Files {
 }
 
 impl Files {
-    pub(super) fn check(data: &mut Data, status: Option<&Address>, faults: &mut Faults) -> Self {
+    pub(super) fn check(data: &mut Data, status: &Audiences<Address>, faults: &mut Faults) -> Self {
         let mut path = |name, path: Option<_>| path.and_then(|path| faults.path(name, path));
         let pid_path = path("pid_path", data.settings.pid_path.as_deref());
         let error_log_path = path("error_log_path", data.settings.error_log_path.as_deref());
@@ -26,7 +30,8 @@ impl Files {
             ("scoreboard_path", scoreboard_path.as_deref()),
             ("error_log_path", error_log_path.as_deref()),
             ("access_log_path", access_log_path.as_deref()),
-            ("status_listen", status.and_then(Address::path)),
+            ("status_listen", status.operators.as_ref().and_then(Address::path)),
+            ("metrics_listen", status.everybody.as_ref().and_then(Address::path)),
         ];
         faults.distinct(&all);
         for (name, path) in all {

@@ -10,6 +10,7 @@ mod name;
 mod one_shot;
 mod pool;
 mod settings;
+mod status;
 mod unused;
 
 use std::{env, path::PathBuf, rc::Rc, time::Duration};
@@ -29,6 +30,7 @@ use crate::{
     manager::Manager,
     program::Invocation,
     program::{AutoReload, Handler},
+    status::{Address, Audiences},
     system::os::ChildLimits,
 };
 
@@ -147,8 +149,8 @@ fn check_data(
         Limits { max_requests: data.settings.max_requests, max_memory: data.settings.max_memory };
     let (memory, processes) = (data.settings.child_memory_limit, data.settings.child_process_limit);
     let daemonize = data.settings.daemonize.unwrap_or(true);
-    let status = status(&mut data, faults);
-    let files = Files::check(&mut data, status.as_ref(), faults);
+    let status = status::check(&mut data, faults);
+    let files = Files::check(&mut data, &status, faults);
     if daemonize {
         files.require_all(faults);
     }
@@ -173,7 +175,7 @@ fn check_data(
         error_log_path,
         wants_scoreboard: matches!((&scoreboard, &pool), (None, Pool::Children(config))
             if data.settings.max_children.is_some() && config.max_children() > config.prefork()),
-        scoreboard: scoreboard.map(|place| needed_place(place, &pool, status.as_ref())),
+        scoreboard: scoreboard.map(|place| needed_place(place, &pool, &status)),
         pool,
         role_lock: role_lock(&mut data, faults),
         limits,
@@ -199,10 +201,10 @@ fn role_lock(data: &mut Data, faults: &mut Faults) -> Option<PathBuf> {
 }
 
 /// Returns where the scoreboard is, of which one in memory may be read by nobody.
-fn needed_place(place: Place, pool: &Pool, status: Option<&crate::status::Address>) -> Place {
+fn needed_place(place: Place, pool: &Pool, status: &Audiences<Address>) -> Place {
     match (place, pool) {
         // Read by the status page, or written by the main loop; else by nobody.
-        (Place::Memory, Pool::Children(_)) if status.is_none() => Place::Nowhere,
+        (Place::Memory, Pool::Children(_)) if status.is_empty() => Place::Nowhere,
         (place, _) => place,
     }
 }
@@ -297,17 +299,6 @@ fn netwatch_interval(data: &mut Data, faults: &mut Faults) {
         let shortest = SHORTEST_NETWATCH_INTERVAL.as_millis();
         faults.add("netwatch_interval", format!("must be at least {shortest} ms"));
     }
-}
-
-fn status(data: &mut Data, faults: &mut Faults) -> Option<crate::status::Address> {
-    let address = data.settings.status_listen.take()?;
-    if cfg!(not(feature = "status")) {
-        faults.add("status_listen", "needs the feature `status` of the crate `prefork`");
-    }
-    let checked =
-        crate::status::check(address).map_err(|problem| faults.add("status_listen", problem)).ok();
-    // It takes a process of its own.
-    checked.filter(|_| data.settings.prefork != Some(0))
 }
 
 const fn has_scoreboard(data: &Data) -> bool {

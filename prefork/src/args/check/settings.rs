@@ -7,7 +7,12 @@ use prefork_daemonize::Privileges;
 use prefork_isolate::Layers;
 
 use crate::{
-    args::settings::InForce, board::Place, child::Limits, manager::Manager, system::os::ChildLimits,
+    args::settings::InForce,
+    board::Place,
+    child::Limits,
+    manager::Manager,
+    status::{Address, Audiences},
+    system::os::ChildLimits,
 };
 
 /// The plain data among the arguments.
@@ -38,8 +43,8 @@ pub(crate) struct Settings {
     pub(crate) hook_timeout: Duration,
     /// The service manager; known once the daemon is run.
     pub(crate) manager: Manager,
-    /// The address of the status page.
-    pub(crate) status: Option<crate::status::Address>,
+    /// The addresses of the status page, and of what of it is for everybody.
+    pub(crate) status: Audiences<Address>,
     /// The arguments that have no effect, as there are no children.
     pub(crate) without_effect: Vec<&'static str>,
     /// What has no effect, and was probably meant to have one.

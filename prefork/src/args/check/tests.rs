@@ -155,6 +155,7 @@ fn each_wrong_argument_is_named() {
 #[test]
 fn a_status_page_without_the_feature_is_refused() {
     assert_eq!(names(complete().status_listen("127.0.0.1:0")), ["status_listen"]);
+    assert_eq!(names(complete().metrics_listen("127.0.0.1:0")), ["metrics_listen"]);
 }
 
 #[cfg(feature = "status")]
@@ -167,6 +168,20 @@ fn a_status_page_is_for_this_machine_and_a_pool() {
     assert_eq!(names(complete().status_listen("nonsense").prefork(0)), ["status_listen"]);
     let alone = complete().status_listen("127.0.0.1:0").prefork(0);
     assert_eq!(without_effect(alone), ["status_listen"]);
+}
+
+#[cfg(feature = "status")]
+#[test]
+fn what_is_for_everybody_has_an_address_of_its_own() {
+    let both = |page, metrics| complete().status_listen(page).metrics_listen(metrics);
+    assert_eq!(faults(complete().metrics_listen("0.0.0.0:9100")), []);
+    assert_eq!(faults(both("127.0.0.1:0", "127.0.0.1:0")), []);
+    assert_eq!(faults(both("127.0.0.1:9000", "[::]:9000")), []);
+    assert_eq!(names(both("127.0.0.1:9000", "127.0.0.1:9000")), ["metrics_listen"]);
+    assert_eq!(names(both("/tmp/x.status", "/tmp/x.status")), ["metrics_listen"]);
+    assert_eq!(names(complete().metrics_listen("nonsense")), ["metrics_listen"]);
+    let alone = complete().metrics_listen("0.0.0.0:9100").prefork(0);
+    assert_eq!(without_effect(alone), ["metrics_listen"]);
 }
 
 #[test]

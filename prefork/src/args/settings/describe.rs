@@ -62,6 +62,11 @@ const LIST: &[Setting] = &[
         "ADDR",
         "Where to show what the daemon does: a loopback ADDR:PORT, or the path of a socket",
     ),
+    with(
+        "metrics_listen",
+        "ADDR",
+        "Where everybody may ask for /metrics, /ready and /live: any ADDR:PORT, or the path of a socket",
+    ),
     with("prefork", "N", "Number of children to start with and come back to [default: 3]"),
     with(
         "max_children",

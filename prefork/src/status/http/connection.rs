@@ -13,10 +13,10 @@ use rustix::{
 };
 
 use super::{
-    answer::{answer, refusal},
-    request::{LONGEST, Parsed, Way, parse},
+    answer::{agent, answer, refusal},
+    request::{Hosts, LONGEST, Parsed, parse},
 };
-use crate::status::process::Source;
+use crate::status::{Audience, process::Source};
 
 /// How long a client may take for everything.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -24,11 +24,18 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// The most bytes that are read for nothing, behind what was refused.
 const MOST_IGNORED: usize = 1 << 20;
 
+/// Who comes by a socket, and for which hosts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Door {
+    pub(super) audience: Audience,
+    pub(super) hosts: Hosts,
+}
+
 /// A client.
 #[derive(Debug)]
 pub(super) struct Connection {
     socket: OwnedFd,
-    way: Way,
+    door: Door,
     stage: Stage,
     due: Time,
 }
@@ -66,8 +73,13 @@ pub(super) enum Next {
 }
 
 impl Connection {
-    pub(super) fn new(socket: OwnedFd, way: Way, now: Time) -> Self {
-        Self { socket, way, stage: Stage::Reading { read: Vec::new() }, due: now + PATIENCE }
+    pub(super) fn new(socket: OwnedFd, door: Door, now: Time) -> Self {
+        Self { socket, door, stage: Stage::Reading { read: Vec::new() }, due: now + PATIENCE }
+    }
+
+    /// By which door it has come.
+    pub(super) const fn door(&self) -> Door {
+        self.door
     }
 
     pub(super) fn fd(&self) -> BorrowedFd<'_> {
@@ -93,7 +105,7 @@ impl Connection {
             let step = match &mut self.stage {
                 Stage::Reading { read } => match self.socket.as_fd().read_into(read) {
                     Ok(0) => return Next::Over,
-                    Ok(_) => respond(read, self.way, source),
+                    Ok(_) => respond(read, self.door, source),
                     Err(error) => return if_wait(error),
                 },
                 Stage::Writing { answer, sent, end } => {
@@ -144,10 +156,13 @@ enum Step {
     Close,
 }
 
-fn respond(read: &[u8], way: Way, source: &Source<'_>) -> Option<Step> {
-    match parse(read, way) {
+fn respond(read: &[u8], door: Door, source: &Source<'_>) -> Option<Step> {
+    match parse(read, door.hosts) {
         Parsed::Partial => None,
-        Parsed::Request(request) => Some(Step::Write(answer(&request, source), End::Close)),
+        Parsed::Request(request) => {
+            Some(Step::Write(answer(&request, door.audience, source), End::Close))
+        }
+        Parsed::Agent => Some(Step::Write(agent(&source.report()), End::Close)),
         Parsed::Refused(reason) => Some(Step::Write(refusal(reason), End::Linger)),
     }
 }

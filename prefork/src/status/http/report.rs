@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use prefork_core::Exit;
+use prefork_core::{Availability, Exit, PoolUse};
 use prefork_scoreboard::Standing;
 use prefork_sockets::Queue;
 use prefork_view::{Condition, DaemonState, Shown, Slots, View, pretty};
@@ -171,6 +171,17 @@ impl Report {
     pub(super) fn condition(&self) -> Condition {
         let unseen = || Condition::of_process(self.standing);
         self.view.as_ref().map_or_else(unseen, View::condition)
+    }
+
+    /// Returns whether it wants clients; without a board nothing says what is free.
+    pub(super) fn availability(&self) -> Availability {
+        let count = |number: u64| u32::try_from(number).unwrap_or(u32::MAX);
+        let pool = self.view.as_ref().map(|view| PoolUse {
+            serving: view.count_serving(),
+            at_work: view.at_work(),
+            max_children: count(self.figures.max_children),
+        });
+        Availability::judge(self.figures.stage, pool)
     }
 
     /// Returns the part of the possible children that is at work, 0 to about 1; those with many requests in hand in part.

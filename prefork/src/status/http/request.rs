@@ -14,6 +14,8 @@ pub(super) enum Parsed {
     /// It goes on.
     Partial,
     Request(Request),
+    /// The word by which a load balancer asks how much is free: `agent-send "agent\n"` of HAProxy.
+    Agent,
     Refused(Refusal),
 }
 
@@ -49,13 +51,17 @@ pub(super) enum Refusal {
     OtherHost,
 }
 
-/// How a request has come.
+/// For which hosts requests may be that come by a socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Way {
-    Tcp,
-    /// Nobody comes that way by mistake.
-    Unix,
+pub(super) enum Hosts {
+    /// This machine, by number or as `localhost`.
+    Here,
+    /// Any: nobody comes that way by mistake, or everybody may.
+    Any,
 }
+
+/// What a load balancer sends that asks by the protocol of HAProxy's agents.
+const AGENT: &[u8] = b"agent";
 
 impl Request {
     /// Whether the query has this word, alone or with a value.
@@ -65,11 +71,16 @@ impl Request {
 }
 
 /// Reads a request.
-pub(super) fn parse(bytes: &[u8], way: Way) -> Parsed {
+pub(super) fn parse(bytes: &[u8], hosts: Hosts) -> Parsed {
+    match bytes.strip_prefix(AGENT) {
+        Some(b"\n" | b"\r\n") => return Parsed::Agent,
+        Some(b"\r") => return Parsed::Partial,
+        Some(_) | None => {}
+    }
     let mut fields = [httparse::EMPTY_HEADER; MOST_FIELDS];
     let mut request = httparse::Request::new(&mut fields);
     match request.parse(bytes) {
-        Ok(httparse::Status::Complete(_)) => judge(&request, way),
+        Ok(httparse::Status::Complete(_)) => judge(&request, hosts),
         Ok(httparse::Status::Partial) if bytes.len() < LONGEST => Parsed::Partial,
         Ok(httparse::Status::Partial) | Err(httparse::Error::TooManyHeaders) => {
             Parsed::Refused(Refusal::TooLong)
@@ -78,13 +89,13 @@ pub(super) fn parse(bytes: &[u8], way: Way) -> Parsed {
     }
 }
 
-fn judge(request: &httparse::Request<'_, '_>, way: Way) -> Parsed {
+fn judge(request: &httparse::Request<'_, '_>, hosts: Hosts) -> Parsed {
     let field = |name: &str| {
         let found = request.headers.iter().find(|field| field.name.eq_ignore_ascii_case(name));
         found.map(|field| String::from_utf8_lossy(field.value))
     };
     let host = field("host");
-    if way == Way::Tcp && !host.as_deref().is_none_or(is_here) {
+    if hosts == Hosts::Here && !host.as_deref().is_none_or(is_here) {
         return Parsed::Refused(Refusal::OtherHost);
     }
     if host.is_none() && request.version == Some(1) {
@@ -144,9 +155,9 @@ mod tests {
     use super::*;
 
     fn refused(text: &str) -> Option<Refusal> {
-        match parse(text.as_bytes(), Way::Tcp) {
+        match parse(text.as_bytes(), Hosts::Here) {
             Parsed::Refused(refusal) => Some(refusal),
-            Parsed::Partial | Parsed::Request(_) => None,
+            Parsed::Partial | Parsed::Request(_) | Parsed::Agent => None,
         }
     }
 
@@ -160,9 +171,22 @@ mod tests {
             wants_json: true,
             metrics: Format::Classic,
         };
-        assert_eq!(parse(text.as_bytes(), Way::Tcp), Parsed::Request(expected));
+        assert_eq!(parse(text.as_bytes(), Hosts::Here), Parsed::Request(expected));
         for length in 0..text.len() {
-            assert_eq!(parse(&text.as_bytes()[..length], Way::Tcp), Parsed::Partial, "{length}");
+            assert_eq!(parse(&text.as_bytes()[..length], Hosts::Here), Parsed::Partial, "{length}");
+        }
+    }
+
+    #[test]
+    fn an_agent_is_asked_by_a_word_on_a_line() {
+        for (text, parsed) in [
+            ("agent\n", Parsed::Agent),
+            ("agent\r\n", Parsed::Agent),
+            ("agent", Parsed::Partial),
+            ("agent\r", Parsed::Partial),
+            ("agents\n", Parsed::Refused(Refusal::Nonsense)),
+        ] {
+            assert_eq!(parse(text.as_bytes(), Hosts::Here), parsed, "{text:?}");
         }
     }
 
@@ -194,7 +218,7 @@ mod tests {
             assert!(!is_here(host), "{host}");
         }
         let request = b"GET / HTTP/1.1\r\nHost: anything\r\n\r\n";
-        assert!(matches!(parse(request, Way::Unix), Parsed::Request(_)));
+        assert!(matches!(parse(request, Hosts::Any), Parsed::Request(_)));
     }
 
     #[test]

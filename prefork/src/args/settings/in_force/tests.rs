@@ -141,6 +141,8 @@ fn another_value_of_each_setting_is_in_force_or_named() {
         ("scoreboard_in_memory", "false", "true"),
         #[cfg(feature = "status")]
         ("status_listen", "\"127.0.0.1:9000\"", "\"127.0.0.1:9001\""),
+        #[cfg(feature = "status")]
+        ("metrics_listen", "\"0.0.0.0:9100\"", "\"0.0.0.0:9101\""),
         ("prefork", "4", "5"),
         ("max_children", "10", "20"),
         ("min_spare", "2", "3"),

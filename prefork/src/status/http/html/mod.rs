@@ -47,7 +47,9 @@ pub(super) fn index() -> String {
          <li><a href=\"/status\">/status</a>: what each child does\
          <li><a href=\"/status?refresh\">/status?refresh</a>: the same, every 5 seconds\
          <li><a href=\"/status.json\">/status.json</a>: for programs\
-         <li><a href=\"/metrics\">/metrics</a>: for Prometheus</ul>\n</body></html>\n"
+         <li><a href=\"/metrics\">/metrics</a>: for Prometheus\
+         <li><a href=\"/ready\">/ready</a>: whether new clients are wanted\
+         <li><a href=\"/live\">/live</a>: whether the parent decides anything</ul>\n</body></html>\n"
     )
 }
 
