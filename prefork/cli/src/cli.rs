@@ -6,7 +6,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 use clap_complete::Shell;
 use prefork_daemonize::{self as daemonize, StopOptions};
 
-use crate::{daemon::Wait, exit::Exit, run::RunArgs};
+use crate::{daemon::Wait, exit::Exit, init::InitArgs, run::RunArgs};
 
 /// Shows what a preforking daemon does, and steers it
 ///
@@ -34,6 +34,11 @@ pub(crate) enum Command {
     /// variables, and those before the file. Times are written as 5s, 0.5, 5 min or 1d, amounts of memory as 200M or 1.5GiB.
     #[command(override_usage = "prefork run [OPTIONS] [FILE] [-- PROGRAM [ARGUMENT]...]")]
     Run(Box<RunArgs>),
+    /// Print a file that others need for a daemon of `prefork run`, with its paths and times
+    ///
+    /// A unit for systemd, a Dockerfile, a manifest for Kubernetes, what logrotate and systemd-tmpfiles read. It begins with
+    /// where it belongs. The settings are checked first, as by `prefork run --check`.
+    Init(InitArgs),
     /// Show what each child is doing
     Status {
         #[command(flatten)]

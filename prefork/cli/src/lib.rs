@@ -12,6 +12,7 @@ mod daemon;
 mod exit;
 mod failure;
 mod find;
+mod init;
 mod list;
 mod look;
 mod manual;
@@ -58,6 +59,7 @@ fn refuse(error: &clap::Error) -> ! {
 fn perform(command: Command, voice: Voice) -> Result<Exit, Failure> {
     match command {
         Command::Run(args) => Ok(run::run(*args)),
+        Command::Init(args) => init::run(args),
         Command::Status { daemon, json, all } => {
             let slots = if all { Slots::All } else { Slots::Taken };
             let found = find(&daemon)?;

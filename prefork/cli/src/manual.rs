@@ -124,6 +124,16 @@ pub(crate) fn examples(command: Option<&str>) -> &'static [Entry] {
             "prefork completions bash > /etc/bash_completion.d/prefork",
             "For all users of bash.",
         )],
+        Some("init") => &[
+            (
+                "prefork init systemd /etc/app.toml > /etc/systemd/system/app.service",
+                "A unit with the paths and times of these settings.",
+            ),
+            (
+                "prefork init logrotate /etc/app.toml > /etc/logrotate.d/app",
+                "Its logs are rotated, and no line is lost.",
+            ),
+        ],
         Some("man") => &[
             ("prefork man stop | man -l -", "Show the page of one command."),
             (

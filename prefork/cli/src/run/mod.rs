@@ -18,13 +18,17 @@ mod show;
 mod split;
 
 use std::{
+    env,
     ffi::OsString,
+    fs,
     io::{self, Write},
     path::{Path, PathBuf},
 };
 
 use clap::ValueHint;
-use prefork::{ArgsError, BoxError, Inspect, Lines, Prefork, Returned, RunError, SettingsError};
+use prefork::{
+    Args, ArgsError, BoxError, Inspect, Lines, Prefork, Returned, RunError, Settings, SettingsError,
+};
 use prefork_core::one_line;
 use prefork_daemonize::PidFileError;
 use prefork_exec::Identity;
@@ -96,6 +100,8 @@ enum Failure {
         "{flag} is for a directory with the files of several pools; give one in the place of the file"
     )]
     NoPoolsMeant { flag: &'static str },
+    #[error("{} is a directory; give the file of settings of one daemon", one_line(directory))]
+    OneFileMeant { directory: PathBuf },
     #[error("cannot make the program's sockets")]
     Sockets { source: BoxError },
 }
@@ -103,7 +109,10 @@ enum Failure {
 impl Failure {
     const fn exit(&self) -> Exit {
         match self {
-            Self::Nothing | Self::NoFile { .. } | Self::NoPoolsMeant { .. } => Exit::Usage,
+            Self::Nothing
+            | Self::NoFile { .. }
+            | Self::NoPoolsMeant { .. }
+            | Self::OneFileMeant { .. } => Exit::Usage,
             Self::Settings(_)
             | Self::Args(_)
             | Self::BadPools { .. }
@@ -114,13 +123,33 @@ impl Failure {
     }
 }
 
+/// What is in force where a file of settings is all that is given.
+#[derive(Debug)]
+pub(crate) struct Settled {
+    /// This command.
+    pub(crate) prefork: PathBuf,
+    /// The file, and what stands in it.
+    pub(crate) file: PathBuf,
+    pub(crate) text: String,
+    /// Where the program listens over TCP, as it is written.
+    pub(crate) addresses: Vec<String>,
+    pub(crate) settings: Settings,
+}
+
 /// Runs it, or says why not.
 pub(crate) fn run(args: RunArgs) -> Exit {
-    attempt(args).unwrap_or_else(|failure| {
-        // Each fault has a line of its own.
-        let _ = writeln!(io::stderr(), "prefork: {}", Lines(&failure));
-        failure.exit()
-    })
+    attempt(args).unwrap_or_else(|failure| complain(&failure))
+}
+
+/// Reads a file of settings and checks all of it, or says what is wrong.
+pub(crate) fn settle(file: &Path) -> Result<Settled, Exit> {
+    try_to_settle(file).map_err(|failure| complain(&failure))
+}
+
+fn complain(failure: &Failure) -> Exit {
+    // Each fault has a line of its own.
+    let _ = writeln!(io::stderr(), "prefork: {}", Lines(failure));
+    failure.exit()
 }
 
 fn attempt(args: RunArgs) -> Result<Exit, Failure> {
@@ -140,41 +169,74 @@ fn attempt(args: RunArgs) -> Result<Exit, Failure> {
     }
     let file = file.map(|path| file::absolute(&path));
     let read = file.as_deref().map(file::read).transpose()?;
-    let (layers, given, mut refused) = gather(read, flags, command);
+    let (layers, given, refused) = gather(read, flags, command);
     if !given.iter().any(|given| given.own == &COMMAND) && refused.is_empty() && file.is_none() {
         return Err(Failure::Nothing);
     }
-    let Made { mut program, watch, from_files } =
-        program::make(&given, layers.directory(), &mut refused)?;
-    program.max_memory = layers.last(|settings| settings.max_memory);
-    let default_name = program.command.first().map(|program| name_of(program.as_ref()));
-    let default_name = default_name.unwrap_or_else(|| "prefork".to_owned());
-    let place = layers.place(&default_name);
-    let arranged = layers.arrange(&default_name, place.as_ref(), watch, &mut refused);
-    let (of_daemon, mut args) = (arranged.list, arranged.args);
-    for Refused { what, problem } in refused {
-        args = args.refuse(what, problem);
-    }
+    let Prepared { made, args, of_daemon, place } = prepare(layers, &given, refused)?;
     let identity = Identity::of(args.given());
     if check {
         let shown = Shown {
-            program: &program,
+            program: &made.program,
             identity: &identity,
             given: &given,
-            from_files: &from_files,
+            from_files: &made.from_files,
             of_daemon: &of_daemon,
         };
         let _ = output::print(&shown.text());
         let name = args.given().name.clone().unwrap_or_default();
-        let isolation = prefork_exec::attach(program, args).inspect(Inspect::Quiet)?;
+        let isolation = prefork_exec::attach(made.program, args).inspect(Inspect::Quiet)?;
         let _ = output::print(&format!("# {}: the settings are right\n", one_line(&name)));
         if !isolation.is_empty() {
             let _ = output::print(&format!("# isolation: {isolation}\n"));
         }
         return Ok(Exit::Done);
     }
-    let daemon = Prefork::new(prefork_exec::attach(program, args))?;
+    let daemon = Prefork::new(prefork_exec::attach(made.program, args))?;
     serve(|| daemon.run(), place.as_ref())
+}
+
+fn try_to_settle(file: &Path) -> Result<Settled, Failure> {
+    let file = file::absolute(file);
+    if file.is_dir() {
+        return Err(Failure::OneFileMeant { directory: file });
+    }
+    let read = file::read(&file)?;
+    let (layers, given, refused) = gather(Some(read), Flags::default(), Vec::new());
+    let Prepared { made, args, .. } = prepare(layers, &given, refused)?;
+    let addresses = made.program.listen.iter().map(|listen| listen.address.clone());
+    let addresses = addresses.filter(|address| !address.contains('/')).collect();
+    let settings = args.given().clone();
+    prefork_exec::attach(made.program, args).inspect(Inspect::Quiet)?;
+    let prefork = env::current_exe().unwrap_or_else(|_| "/usr/local/bin/prefork".into());
+    let text = fs::read_to_string(&file).unwrap_or_default();
+    Ok(Settled { prefork, file, text, addresses, settings })
+}
+
+/// What is to be run, with what is wrong with it in `args`.
+struct Prepared {
+    made: Made,
+    args: Args,
+    of_daemon: String,
+    place: Option<Place>,
+}
+
+fn prepare(
+    layers: Layers,
+    given: &[Given],
+    mut refused: Vec<Refused>,
+) -> Result<Prepared, Failure> {
+    let mut made = program::make(given, layers.directory(), &mut refused)?;
+    made.program.max_memory = layers.last(|settings| settings.max_memory);
+    let default_name = made.program.command.first().map(|program| name_of(program.as_ref()));
+    let default_name = default_name.unwrap_or_else(|| "prefork".to_owned());
+    let place = layers.place(&default_name);
+    let arranged = layers.arrange(&default_name, place.as_ref(), made.watch.take(), &mut refused);
+    let (of_daemon, mut args) = (arranged.list, arranged.args);
+    for Refused { what, problem } in refused {
+        args = args.refuse(what, problem);
+    }
+    Ok(Prepared { made, args, of_daemon, place })
 }
 
 fn serve(
