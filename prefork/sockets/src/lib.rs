@@ -5,6 +5,7 @@
 //! And a stop that closes it resets the clients that wait. This crate has what the standard library does not offer for that:
 //!
 //! - [`accept_queue`] and [`dropped`] return how many clients wait, and for how many there was no room;
+//! - [`waited`] and [`side`] return how long a client has waited for its connection to be accepted, and whether it still does;
 //! - [`close_to_newcomers`] refuses those who come, and leaves those who wait;
 //! - [`Terms`] remembers how a socket listens, and sets back what somebody has changed;
 //! - [`AnyListener`], [`AnyStream`] and [`AnyAddr`] are of TCP or UNIX, and [`Written`] is an address as people write it;
@@ -30,6 +31,7 @@ mod door;
 mod queue;
 mod sys;
 mod terms;
+mod waited;
 mod written;
 
 pub use any::{AnyAddr, AnyListener, AnyStream};
@@ -38,6 +40,7 @@ pub use door::{close_to_newcomers, is_closed};
 pub use queue::{Queue, accept_queue};
 pub use sys::{Exchange, dropped, exchange};
 pub use terms::{Damage, Terms, disarm, is_deaf};
+pub use waited::{side, waited};
 pub use written::{EXAMPLES, UnixPeer, Written};
 
 /// Compiles the examples of the README.

@@ -75,6 +75,14 @@ pub fn exchange(connection: impl AsFd) -> Option<Exchange> {
     })
 }
 
+/// Returns in which state a TCP connection is, and how many ms ago data came last, or the connection was made if none has;
+/// `None` of other sockets.
+pub(crate) fn tcp_arrival(connection: BorrowedFd<'_>) -> Option<(u8, u32)> {
+    const RECEIVED_AGO: usize = 52;
+    let info = TcpInfo::<{ RECEIVED_AGO + 4 }>::of(connection)?;
+    Some((info.0[0], info.word(RECEIVED_AGO)?))
+}
+
 /// Returns how many connection attempts the kernel has dropped at a listening socket since it was made: of TCP, those
 /// for which its queue had no room (see `SO_MEMINFO` in `asm-generic/socket.h`). `None` if the kernel does not say.
 #[must_use]
