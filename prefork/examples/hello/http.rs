@@ -9,7 +9,13 @@ use std::{
 };
 
 use prefork::{AnyListener, AnyStream, Child};
-use rustix::net::sockopt::{Timeout, set_socket_timeout};
+use rustix::{
+    io::Errno,
+    net::{
+        RecvFlags, recv,
+        sockopt::{Timeout, set_socket_timeout},
+    },
+};
 
 /// How long a client may be silent.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -145,6 +151,23 @@ pub(crate) fn respond(request: &Request, pid: u32) -> Response {
 /// Reads `ms=N`; a second if there is no query.
 fn milliseconds(query: &str) -> Option<u64> {
     if query.is_empty() { Some(1000) } else { query.strip_prefix("ms=")?.parse().ok() }
+}
+
+/// What is answered to a client that has waited too long.
+const BUSY: &str = "HTTP/1.1 503 Service Unavailable\r\nContent-Type: text/plain\r\nContent-Length: 20\r\n\
+    Retry-After: 1\r\nConnection: close\r\n\r\ntoo busy, try later\n";
+
+/// Refuses a client, without waiting for it, and returns for the access log what was answered.
+pub(crate) fn refuse(mut connection: AnyStream) -> io::Result<&'static str> {
+    // Closing a socket with unread input resets the connection, and the client may lose the answer.
+    let mut request = [0; LONGEST_REQUEST];
+    match recv(&connection, &mut request, RecvFlags::DONTWAIT) {
+        Ok(_) | Err(Errno::AGAIN | Errno::INTR) => {}
+        Err(error) => return Err(error.into()),
+    }
+    connection.write_all(BUSY.as_bytes())?;
+    connection.shutdown(Shutdown::Write)?;
+    Ok("\"-\" 503 20")
 }
 
 /// Works, sends the answer, which names the child, and closes the connection.

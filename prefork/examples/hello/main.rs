@@ -14,7 +14,9 @@ use std::{
     time::SystemTime,
 };
 
-use prefork::{AnyStream, Args, BoxError, Child, Inspect, Lines, Prefork, Returned, exit_code};
+use prefork::{
+    AnyAddr, AnyStream, Args, BoxError, Child, Inspect, Lines, Prefork, Returned, exit_code,
+};
 
 use access::Line;
 use cli::Cli;
@@ -63,13 +65,16 @@ fn serve(cli: Cli) -> Result<Option<Returned>, BoxError> {
         })
         // In each child: one connection at a time, until asked to leave.
         .main_loop(|child, listeners| {
-            while let Some((connection, peer)) = child.accept(listeners)? {
+            // With a limit of the queue, clients that have waited too long are told so.
+            while let Some((connection, peer)) =
+                child.accept_or_refuse(listeners, |child, (connection, peer)| {
+                    log(child, &peer, http::refuse(connection).map(str::to_owned), "503");
+                })?
+            {
                 // A client that misbehaves or has gone is no reason to end the child, and neither is
                 // a full disk.
-                let exchange = answer(child, connection)
-                    .unwrap_or_else(|error| format!("\"-\" 408 0 \"{error}\""));
-                let line = Line { client: &peer, ended: SystemTime::now(), exchange: &exchange };
-                let _ = child.access_log().line(format_args!("{line}"));
+                let exchange = answer(child, connection);
+                log(child, &peer, exchange, "408");
             }
             Ok(())
         });
@@ -80,6 +85,13 @@ fn serve(cli: Cli) -> Result<Option<Returned>, BoxError> {
         }
         None => Ok(Some(Prefork::new(args)?.run()?)),
     }
+}
+
+/// Writes to the access log what was asked for and answered, or why nothing could be.
+fn log(child: &mut Child, client: &AnyAddr, exchange: io::Result<String>, failed: &str) {
+    let exchange = exchange.unwrap_or_else(|error| format!("\"-\" {failed} 0 \"{error}\""));
+    let line = Line { client, ended: SystemTime::now(), exchange: &exchange };
+    let _ = child.access_log().line(format_args!("{line}"));
 }
 
 /// Serves one connection, and returns for the access log what was asked for and answered.

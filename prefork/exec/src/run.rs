@@ -55,6 +55,16 @@ pub fn attach(program: Program, mut args: Args) -> Args<Sockets> {
         let problem = "must be 1 with inetd: a child has one client at a time";
         args = args.refuse("concurrency", problem);
     }
+    let given = args.given();
+    let about_queue = [
+        ("queue_limit", given.queue_limit.is_some()),
+        ("queue_time", given.queue_time == Some(true)),
+    ];
+    for (name, _) in about_queue.into_iter().filter(|(_, is_given)| *is_given && !is_inetd) {
+        let problem =
+            "cannot be kept by a program that accepts its clients itself; with inetd it can";
+        args = args.refuse(name, problem);
+    }
     let (file, _) = program.preview(&Identity::of(args.given()));
     args = demand::attach(&program, program.declare(args.runs(file)));
     let given = args.given();

@@ -30,6 +30,8 @@ pub(crate) enum Need {
     AutoReloadCheckEvery,
     /// `request_timeout`.
     RequestTimeout,
+    /// `queue_limit`.
+    QueueLimit,
     /// A hook that is called while there are children.
     Hook,
     /// `demand`.

@@ -217,6 +217,35 @@ arguments! {
     /// it and are refused, and so is `prefork` 0. [`Child::lend`](crate::Child::lend) fails.
     one_shot: bool, by Upgrade, default false;
 
+    /// Measures how long each client has waited when its connection is accepted, for
+    /// [`Child::queued`](crate::Child::queued). Default off.
+    ///
+    /// It costs one system call, less than a microsecond, for each connection of [`accept`](crate::Child::accept) and its like.
+    /// With [`queue_limit`](Self::queue_limit) it is measured anyway.
+    queue_time: bool, by Reload, default false;
+
+    /// Refuses clients that have waited longer than this before their connection was accepted, while the queue stays that
+    /// long; longer than 0. Default none: everybody is served in the end, in whatever order it came.
+    ///
+    /// For pools that more clients may come to than they can serve: then all wait, until each gives up before its turn, and
+    /// the children work for nobody. Set it to about half of the time after which clients give up. As long as the queue becomes
+    /// shorter now and then, at least once within [`queue_interval`](Self::queue_interval), nobody is refused.
+    ///
+    /// [`accept`](crate::Child::accept), [`try_accept`](crate::Child::try_accept) and all that is built on them close the
+    /// connections of those who are refused; [`accept_or_refuse`](crate::Child::accept_or_refuse) lets the program answer
+    /// them. Connections of clients that have gone are closed too: those that were reset, and those whose client has closed
+    /// its side and waited longer than this. Each child decides by what it sees itself. At UNIX sockets nobody is refused,
+    /// as the kernel does not know for how long a client has waited there, but those who have gone are passed over. See
+    /// [tuning](crate::docs::tuning#more-clients-than-can-be-served).
+    queue_limit: Duration, by Reload, positive "; leave it out for no limit";
+
+    /// Sets for how long all clients must have waited longer than [`queue_limit`](Self::queue_limit) before any is refused;
+    /// longer than 0. Default: as long as that.
+    ///
+    /// A burst that the pool works off within this time is served as a whole. Nobody is served who has waited for longer than
+    /// both together.
+    queue_interval: Duration, by Reload, needs QueueLimit, positive "";
+
     /// Replaces a child once it has served about so many requests, at least 1, give or take a
     /// tenth so that children of one age do not all go at once. Default none.
     ///

@@ -74,6 +74,56 @@ impl Child {
         &mut self,
         listener: &L,
     ) -> io::Result<Option<L::Connection>> {
+        self.accept_or_refuse(listener, |_, connection| drop(connection))
+    }
+
+    /// Waits for the next connection, as [`accept`](Self::accept) does, and calls `refuse` with each whose client has waited
+    /// longer than [`queue_limit`](crate::Args::queue_limit) allows. Without that nobody is refused.
+    ///
+    /// `refuse` is to answer at once and close, in microseconds: others wait meanwhile. It is not a request of the child's: the
+    /// board does not show it, and no limit counts it. Where the client has sent something that is not read, closing
+    /// resets the connection, and the client may not see the answer: read what is there, without waiting.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`accept`](Self::accept).
+    ///
+    /// # Signals
+    ///
+    /// As with [`accept`](Self::accept).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use prefork::Args;
+    /// use std::{io::{Read, Write}, time::Duration};
+    ///
+    /// const BUSY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nContent-Length: 0\r\n\
+    ///     Connection: close\r\n\r\n";
+    ///
+    /// let args = Args::new()
+    ///     .queue_limit(Duration::from_millis(500))
+    ///     .after_init(|init| Ok(init.listen("127.0.0.1:0")?))
+    ///     .main_loop(|child, listener| {
+    ///         while let Some((mut connection, _peer)) = child.accept_or_refuse(listener, |_, (mut late, _)| {
+    ///             // What has come of the request, and no more.
+    ///             if late.set_nonblocking(true).is_ok() {
+    ///                 let _ = late.read(&mut [0; 8192]);
+    ///                 let _ = late.write_all(BUSY);
+    ///             }
+    ///         })? {
+    ///             let _ = connection.write_all(b"hello\n");
+    ///         }
+    ///         Ok(())
+    ///     });
+    /// # drop(args);
+    /// ```
+    pub fn accept_or_refuse<L: Listener + ?Sized>(
+        &mut self,
+        listener: &L,
+        mut refuse: impl FnMut(&mut Self, L::Connection),
+    ) -> io::Result<Option<L::Connection>> {
+        let refuse = &mut refuse;
         self.require_here()?;
         self.stop.attend();
         if self.is_spent() {
@@ -86,22 +136,26 @@ impl Child {
         self.deaf = 0;
         loop {
             if self.stop.is_asked() {
-                return self.drain(listener);
+                return self.drain(listener, refuse);
             }
             let socket = match self.poller(listener)?.wait()? {
                 Source::Listener(socket) => socket,
-                Source::Stop => return self.drain(listener),
+                Source::Stop => return self.drain(listener, refuse),
                 Source::Call => {
                     self.access_log.follow();
                     continue;
                 }
             };
             match self.accept_at(listener, socket)? {
-                Ok(connection) => return self.take(listener, connection).map(Some),
+                Ok(connection) => {
+                    if let Some(connection) = self.admit::<L>(connection, refuse) {
+                        return self.take(listener, connection).map(Some);
+                    }
+                }
                 Err(HeldUp::Again) => {}
                 Err(HeldUp::Pause) => {
                     if pause(self.stops())? {
-                        return self.drain(listener);
+                        return self.drain(listener, refuse);
                     }
                     self.listen_again(listener);
                 }

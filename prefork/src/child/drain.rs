@@ -96,11 +96,14 @@ impl Child {
     pub(super) fn drain<L: Listener + ?Sized>(
         &mut self,
         listener: &L,
+        refuse: &mut dyn FnMut(&mut Self, L::Connection),
     ) -> io::Result<Option<L::Connection>> {
         loop {
             match self.try_drain(listener)? {
                 Drained::Connection(connection) => {
-                    return self.take(listener, connection).map(Some);
+                    if let Some(connection) = self.admit::<L>(connection, refuse) {
+                        return self.take(listener, connection).map(Some);
+                    }
                 }
                 Drained::Nothing => return Ok(None),
                 Drained::Starved(error) => {

@@ -19,8 +19,8 @@ use prefork_isolate::Layers;
 use rustix::process::setsid;
 
 use super::{
-    Body, By, Child, ChildParts, Clients, Limits, OwnSetting, Stop, Work, role_lock::RoleLock,
-    stops,
+    Body, By, Child, ChildParts, Clients, Limits, OwnSetting, Queueing, Stop, Work,
+    role_lock::RoleLock, stops,
 };
 use crate::{
     AccessLog, BoxError, ErrorChain,
@@ -58,6 +58,8 @@ pub(crate) struct ChildContext {
     pub(crate) concurrency: u32,
     /// How many clients it serves.
     pub(crate) clients: Clients,
+    /// What it does about how long clients have waited.
+    pub(crate) queueing: Queueing,
     /// Settings of the program's own.
     pub(crate) own: Vec<OwnSetting>,
     /// The file of the lock that it is to have, if it has a role.
@@ -110,7 +112,7 @@ fn settle(context: ChildContext, log: &Log) -> Result<Option<(Child, Option<File
         context;
     let ChildContext { tag, has_board, outliving, limits, concurrency, clients, own, .. } = context;
     let ChildContext { mut access_log, streams, layers, leaf, left_open, role_lock, .. } = context;
-    let ChildContext { outlets, .. } = context;
+    let ChildContext { outlets, queueing, .. } = context;
     // Before anything else: no terminal reaches it from here on, Ctrl-C and a closed window neither, and a
     // signal to its own group only what it has started itself.
     setsid().of_call("setsid(2)")?;
@@ -154,6 +156,7 @@ fn settle(context: ChildContext, log: &Log) -> Result<Option<(Child, Option<File
         outlets,
         concurrency,
         clients,
+        queueing,
         own,
         access_log,
         log: log.clone(),

@@ -16,6 +16,7 @@ mod one_client;
 mod own_setting;
 mod own_words;
 mod parts;
+mod queueing;
 mod reporting;
 mod requests;
 mod role_lock;
@@ -42,6 +43,7 @@ pub(crate) use main_loop::{Plain, With};
 pub(crate) use one_client::Clients;
 pub(crate) use own_setting::{OwnSetting, OwnValue, handed};
 pub(crate) use parts::ChildParts;
+pub(crate) use queueing::Queueing;
 pub use requests::Requests;
 use starvation::Starvation;
 pub(crate) use stop::{By, Stop, stops};
@@ -97,6 +99,7 @@ pub struct Child {
     deaf: u32,
     concurrency: u32,
     clients: Clients,
+    queueing: Queueing,
     /// Settings of the program's own.
     own: Vec<OwnSetting>,
     /// Whether it is in its main loop.

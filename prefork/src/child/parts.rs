@@ -3,7 +3,7 @@
 use prefork_core::{Generation, SlotId};
 
 use super::{
-    Child, Clients, OwnSetting, Stop, Work, drain::Drain, hand_to, starvation::Starvation,
+    Child, Clients, OwnSetting, Queueing, Stop, Work, drain::Drain, hand_to, starvation::Starvation,
 };
 use crate::{
     AccessLog,
@@ -32,6 +32,8 @@ pub(crate) struct ChildParts {
     pub(crate) concurrency: u32,
     /// How many clients it serves.
     pub(crate) clients: Clients,
+    /// What it does about how long clients have waited.
+    pub(crate) queueing: Queueing,
     /// Settings of the program's own.
     pub(crate) own: Vec<OwnSetting>,
     pub(crate) access_log: AccessLog,
@@ -58,6 +60,7 @@ impl Child {
             deaf: 0,
             concurrency: seat.concurrency,
             clients: seat.clients,
+            queueing: seat.queueing,
             own: seat.own,
             has_entered: false,
             said_ready: false,

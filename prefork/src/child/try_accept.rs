@@ -64,7 +64,8 @@ impl Child {
     /// [`accept`](Self::accept) does, and then returns [`TryAccept::Stop`]. With [`one_shot`](crate::Args::one_shot) that is
     /// what comes after the first connection.
     ///
-    /// Unlike `accept` it reports nothing of what the child has in hand, as that may be much at once.
+    /// Unlike `accept` it reports nothing of what the child has in hand, as that may be much at once. Of clients that have waited
+    /// longer than [`queue_limit`](crate::Args::queue_limit) allows it closes the connections, and goes on with the next.
     ///
     /// # Errors
     ///
@@ -124,7 +125,11 @@ impl Child {
                 None => return Ok(TryAccept::Nothing),
             };
             match self.accept_at(listener, socket)? {
-                Ok(connection) => return self.taken(listener, connection),
+                Ok(connection) => {
+                    if let Some(connection) = self.admit::<L>(connection, &mut close) {
+                        return self.taken(listener, connection);
+                    }
+                }
                 Err(HeldUp::Again) => {}
                 Err(HeldUp::Pause) => return self.try_later(),
             }
@@ -166,12 +171,18 @@ impl Child {
         &mut self,
         listener: &L,
     ) -> io::Result<TryAccept<L::Connection>> {
-        match self.try_drain(listener)? {
-            Drained::Connection(connection) => self.taken(listener, connection),
-            Drained::Nothing => Ok(TryAccept::Stop),
-            Drained::Starved(error) => {
-                self.say_starved(&error);
-                self.try_later()
+        loop {
+            match self.try_drain(listener)? {
+                Drained::Connection(connection) => {
+                    if let Some(connection) = self.admit::<L>(connection, &mut close) {
+                        return self.taken(listener, connection);
+                    }
+                }
+                Drained::Nothing => return Ok(TryAccept::Stop),
+                Drained::Starved(error) => {
+                    self.say_starved(&error);
+                    return self.try_later();
+                }
             }
         }
     }
@@ -180,6 +191,11 @@ impl Child {
         self.pause_accepting()?;
         Ok(TryAccept::Pause(PAUSE))
     }
+}
+
+/// Refuses a client without a word.
+fn close<C>(_: &mut Child, connection: C) {
+    drop(connection);
 }
 
 #[cfg(test)]

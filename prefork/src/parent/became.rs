@@ -50,7 +50,7 @@ impl Parent<'_> {
         let Self { channels, runtime_files, hooks, listeners, invocation, left_open, .. } = *self;
         let tag = self.descendants.tag(slot);
         let (name, limits) = (take(&mut settings.name), settings.limits);
-        let concurrency = settings.in_force.live.concurrency;
+        let (concurrency, queueing) = settings.in_force.live.for_child();
         let clients = Clients::of(settings.in_force.is_one_shot);
         let (own, role_lock) = (take(&mut settings.in_force.own), settings.role_lock.take());
         // Left alone, their memory stays shared with the parent; freeing it would make copies of it.
@@ -86,6 +86,7 @@ impl Parent<'_> {
             limits,
             concurrency,
             clients,
+            queueing,
             own,
             role_lock,
             privileges,

@@ -154,11 +154,12 @@ fn configured(config: &Config, before: &Live, live: &Live) -> io::Result<Config>
     let Live {
         prefork,
         max_children,
-        min_spare,
-        max_spare,
-        spawn_step,
-        calm_time,
-        retire_pace,
+        // See `tuning`.
+        min_spare: _,
+        max_spare: _,
+        spawn_step: _,
+        calm_time: _,
+        retire_pace: _,
         max_surge,
         max_lifetime,
         request_timeout,
@@ -170,6 +171,9 @@ fn configured(config: &Config, before: &Live, live: &Live) -> io::Result<Config>
         netwatch_interval,
         // What children and hooks are given.
         concurrency: _,
+        queue_time: _,
+        queue_limit: _,
+        queue_interval: _,
         max_requests: _,
         max_memory: _,
         memory_limit,
@@ -184,13 +188,7 @@ fn configured(config: &Config, before: &Live, live: &Live) -> io::Result<Config>
     let mut config = config.clone();
     let prefork = if *prefork == before.prefork { config.prefork() } else { *prefork };
     config.resize(prefork.min(*max_children), *max_children).map_err(io::Error::other)?;
-    let tuning = Tuning {
-        min_spare: *min_spare,
-        max_spare: *max_spare,
-        step: *spawn_step,
-        calm: *calm_time,
-        pace: *retire_pace,
-    };
+    let tuning = tuning(live);
     config.pool = match config.pool {
         Pool::Fixed => Pool::Fixed,
         Pool::ByLoad(_) => Pool::ByLoad(tuning),
@@ -209,6 +207,17 @@ fn configured(config: &Config, before: &Live, live: &Live) -> io::Result<Config>
         config.measuring = Measuring::Guard;
     }
     Ok(config)
+}
+
+/// By what the pool follows its load.
+const fn tuning(live: &Live) -> Tuning {
+    Tuning {
+        min_spare: live.min_spare,
+        max_spare: live.max_spare,
+        step: live.spawn_step,
+        calm: live.calm_time,
+        pace: live.retire_pace,
+    }
 }
 
 #[cfg(test)]

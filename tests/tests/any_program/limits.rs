@@ -61,6 +61,18 @@ fn what_it_says_that_it_has_in_hand_is_believed() {
 }
 
 #[test]
+fn what_takes_children_that_accept_by_the_library_is_refused() {
+    for (settings, name) in
+        [("queue_limit = \"1s\"\n", "queue_limit"), ("queue_time = true\n", "queue_time")]
+    {
+        let scene = scene!();
+        let expected =
+            format!("{name}: cannot be kept by a program that accepts its clients itself");
+        run(&scene, &["--fd", "{fd}"], settings).finish().assert_refused(&expected);
+    }
+}
+
+#[test]
 fn its_resources_are_limited() {
     let scene = scene!();
     let settings = "[limits]\nnofile = 77\ncore = 0\n";

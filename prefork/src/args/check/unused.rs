@@ -59,6 +59,7 @@ fn is_met(need: Need, data: &Data, hooks: &ParentHooks) -> bool {
         Need::OnDemand => data.pool == PoolKind::OnDemand,
         Need::AutoReloadCheckEvery => settings.auto_reload_check_every.is_some(),
         Need::RequestTimeout => settings.request_timeout.is_some(),
+        Need::QueueLimit => settings.queue_limit.is_some(),
         Need::Hook => !hooks.set().is_empty(),
         Need::Demand => hooks.demand.is_some(),
         Need::OnClientDisconnect => hooks.on_client_disconnect.is_some(),
@@ -81,6 +82,7 @@ fn lack(need: Need) -> Lack {
         }
         Need::AutoReloadCheckEvery => without("auto_reload_check_every"),
         Need::RequestTimeout => without("request_timeout"),
+        Need::QueueLimit => without("queue_limit"),
         Need::Hook => without("a hook that it limits"),
         Need::Demand => without("demand"),
         Need::OnClientDisconnect => without("on_client_disconnect"),

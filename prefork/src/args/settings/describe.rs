@@ -102,6 +102,20 @@ const LIST: &[Setting] = &[
         "Number of requests that one child can have in hand at once [default: 1]",
     ),
     switch("one_shot", "Have each child serve one client and end"),
+    switch(
+        "queue_time",
+        "Measure how long clients have waited when their connections are accepted",
+    ),
+    with(
+        "queue_limit",
+        "TIME",
+        "Time that a client may have waited while the queue stays; others are refused [default: any]",
+    ),
+    with(
+        "queue_interval",
+        "TIME",
+        "Time for which all must have waited longer than --queue-limit before any is refused [default: the same]",
+    ),
     with("max_requests", "N", "Number of requests after which a child is replaced, about"),
     with("max_lifetime", "TIME", "Time after which a child is replaced, about"),
     with("max_memory", "BYTES", "Resident memory above which a child is replaced"),

@@ -5,6 +5,7 @@ mod describe;
 #[cfg(feature = "serde")]
 mod field;
 mod file;
+mod for_children;
 mod in_force;
 #[cfg(feature = "serde")]
 mod layers;

@@ -19,7 +19,7 @@ use crate::child::Clients;
 use crate::{
     AccessLog, AnyListener, AnyStream,
     child::{
-        By, ChildParts, Limits, Stop, Work,
+        By, ChildParts, Limits, Queueing, Stop, Work,
         listener::sealed::{Inside, Sockets},
         stops,
     },
@@ -52,6 +52,7 @@ pub(in crate::child) fn child_beside(outliving: &[&TcpListener]) -> (Child, Stop
         outlets: Outlets::default(),
         concurrency: 1,
         clients: Clients::Any,
+        queueing: Queueing::new(false, None),
         own: Vec::new(),
         access_log: AccessLog::nowhere(),
         log: Log::new("test", Role::Child),

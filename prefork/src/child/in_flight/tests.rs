@@ -6,7 +6,7 @@ use prefork_core::{Generation, SlotId, Time};
 use prefork_scoreboard::{State, Status};
 
 use super::*;
-use crate::child::Clients;
+use crate::child::{Clients, Queueing};
 use crate::{
     AccessLog,
     channels::{Pages, both_sides},
@@ -42,6 +42,7 @@ fn subject(limits: Limits) -> Subject {
         outlets: Outlets::default(),
         concurrency: CONCURRENCY,
         clients: Clients::Any,
+        queueing: Queueing::new(false, None),
         own: Vec::new(),
         access_log: AccessLog::nowhere(),
         log,

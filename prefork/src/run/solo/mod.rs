@@ -120,6 +120,7 @@ fn only_child(
         outliving,
         outlets,
         clients: Clients::Any,
+        queueing: settings.in_force.live.queueing(),
         concurrency: settings.in_force.live.concurrency,
         own: settings.in_force.own.clone(),
         access_log,

@@ -1,0 +1,21 @@
+//! What children are handed of the settings in force.
+
+use prefork_core::QueueLimit;
+
+use super::Live;
+use crate::child::Queueing;
+
+impl Live {
+    /// How many requests a child can have in hand at once, and what it does about how long clients have waited.
+    pub(crate) fn for_child(&self) -> (u32, Queueing) {
+        (self.concurrency, self.queueing())
+    }
+
+    /// What children do about how long clients have waited.
+    pub(crate) fn queueing(&self) -> Queueing {
+        let limit = self
+            .queue_limit
+            .map(|target| QueueLimit { target, interval: self.queue_interval.unwrap_or(target) });
+        Queueing::new(self.queue_time, limit)
+    }
+}

@@ -1,0 +1,92 @@
+//! How long clients have waited before this child has accepted them, and which of them it refuses for that.
+//!
+//! Nothing is asked of the kernel where nobody has asked for it: see `prefork_core::QueueGate` for what is decided.
+
+use std::{os::fd::BorrowedFd, time::Duration};
+
+use prefork_core::{Admission, QueueGate, QueueLimit, Waited};
+use prefork_sockets::{side, waited};
+
+use super::{Child, INSIDE, Listener};
+use crate::system::clock;
+
+/// What a child does about how long clients have waited.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Queueing {
+    /// Whether it finds out, though it refuses nobody.
+    measures: bool,
+    gate: Option<QueueGate>,
+    /// How long the client had waited that was accepted last.
+    last: Option<Duration>,
+}
+
+impl Queueing {
+    pub(crate) fn new(measures: bool, limit: Option<QueueLimit>) -> Self {
+        Self { measures, gate: limit.map(QueueGate::new), last: None }
+    }
+
+    /// Decides what becomes of the client of a connection that was accepted this moment.
+    fn admit(&mut self, connection: BorrowedFd<'_>) -> Admission {
+        if !self.measures && self.gate.is_none() {
+            return Admission::Serve;
+        }
+        let found = waited(connection);
+        self.last = found.and_then(|found| found.time);
+        let Some(gate) = &mut self.gate else { return Admission::Serve };
+        let found = found.unwrap_or_else(|| Waited { time: None, side: side(connection) });
+        gate.admit(clock::now(), found)
+    }
+}
+
+impl Child {
+    /// Returns how long the client had waited whose connection was accepted last: from its last data, or where none had
+    /// come from when it had connected, until the child has accepted it.
+    ///
+    /// `None` unless [`queue_time`](crate::Args::queue_time) or [`queue_limit`](crate::Args::queue_limit) is set, and of a
+    /// UNIX socket, for which the kernel keeps no time. It is counted in units of the kernel's clock, 1 to 10 ms. Further
+    /// requests on a connection do not change it.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use prefork::Args;
+    /// use std::{io::Write, time::Duration};
+    ///
+    /// let args = Args::new()
+    ///     .queue_time(true)
+    ///     .after_init(|init| Ok(init.listen("127.0.0.1:0")?))
+    ///     .main_loop(|child, listener| {
+    ///         while let Some((mut connection, _peer)) = child.accept(listener)? {
+    ///             let queued = child.queued().unwrap_or_default();
+    ///             let is_hurried = queued > Duration::from_millis(100);
+    ///             let _ = connection.write_all(if is_hurried { b"in short\n" } else { b"at length\n" });
+    ///         }
+    ///         Ok(())
+    ///     });
+    /// # drop(args);
+    /// ```
+    #[must_use]
+    pub const fn queued(&self) -> Option<Duration> {
+        self.queueing.last
+    }
+
+    /// Returns a connection to be served, of one that was accepted this moment. One that has waited too long is left to
+    /// `refuse`, one of a client that has gone is closed.
+    pub(super) fn admit<L: Listener + ?Sized>(
+        &mut self,
+        connection: L::Connection,
+        refuse: &mut dyn FnMut(&mut Self, L::Connection),
+    ) -> Option<L::Connection> {
+        match self.queueing.admit(L::socket(INSIDE, &connection).0) {
+            Admission::Serve => Some(connection),
+            Admission::Refuse => {
+                refuse(self, connection);
+                None
+            }
+            Admission::Abandoned => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,136 @@
+//! More clients than a pool can serve, who give up after a second.
+
+use std::{
+    io::{self, Read, Write},
+    net::{SocketAddr, TcpStream},
+    thread::{self, JoinHandle},
+    time::{Duration, Instant},
+};
+
+use prefork_tests::{PATIENCE, Scene, scene};
+
+const CHILDREN: usize = 4;
+const WORK_MS: u64 = 100;
+const GIVE_UP: Duration = Duration::from_secs(1);
+const CAPACITY_PER_SECOND: usize = CHILDREN * 1000 / 100;
+/// For how long they come.
+const SECONDS: usize = 8;
+
+/// What a client has had within its time.
+#[derive(Debug, PartialEq, Eq)]
+enum End {
+    Served,
+    /// 503, with a time to come again.
+    Refused,
+    GivenUp,
+    Other(String),
+}
+
+fn ask(address: SocketAddr) -> End {
+    match answer(address, Instant::now() + GIVE_UP) {
+        Ok(text) if text.starts_with("HTTP/1.1 200 ") && text.ends_with("hello\n") => End::Served,
+        Ok(text) if text.starts_with("HTTP/1.1 503 ") && text.contains("\r\nRetry-After: ") => {
+            End::Refused
+        }
+        Ok(text) => End::Other(text),
+        Err(error)
+            if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) =>
+        {
+            End::GivenUp
+        }
+        Err(error) => End::Other(error.to_string()),
+    }
+}
+
+fn answer(address: SocketAddr, end: Instant) -> io::Result<String> {
+    let left = || match end.saturating_duration_since(Instant::now()) {
+        Duration::ZERO => Err(io::Error::from(io::ErrorKind::TimedOut)),
+        left => Ok(left),
+    };
+    let mut connection = TcpStream::connect_timeout(&address, left()?)?;
+    write!(connection, "GET /sleep?ms={WORK_MS} HTTP/1.1\r\nHost: localhost\r\n\r\n")?;
+    let (mut answer, mut part) = (Vec::new(), [0; 1024]);
+    loop {
+        connection.set_read_timeout(Some(left()?))?;
+        match connection.read(&mut part)? {
+            0 => return Ok(String::from_utf8_lossy(&answer).into_owned()),
+            length => answer.extend(&part[..length]),
+        }
+    }
+}
+
+/// Twice as many clients as can be served, at times that do not depend on the answers.
+fn come(address: SocketAddr) -> Vec<End> {
+    let every = Duration::from_secs(1) / u32::try_from(2 * CAPACITY_PER_SECOND).expect("few");
+    let begun = Instant::now();
+    let clients: Vec<JoinHandle<End>> = (0..2 * CAPACITY_PER_SECOND * SECONDS)
+        .map(|client| {
+            let due = every * u32::try_from(client).expect("few");
+            thread::sleep(due.saturating_sub(begun.elapsed()));
+            thread::spawn(move || ask(address))
+        })
+        .collect();
+    clients.into_iter().map(|client| client.join().expect("it ends")).collect()
+}
+
+fn count(ends: &[End], wanted: &End) -> usize {
+    ends.iter().filter(|end| *end == wanted).count()
+}
+
+/// Returns what has become of the clients of a pool of a fixed size.
+fn overloaded(scene: &Scene, args: &[&str]) -> Vec<End> {
+    let size = CHILDREN.to_string();
+    let daemon =
+        scene.hello().args(["--prefork", &size, "--max-children", &size]).args(args).daemon();
+    let ends = come(scene.address());
+    daemon.stop_in_order();
+    ends
+}
+
+/// Without the limit of the queue the children work for those who have gone, and hardly anybody is answered.
+#[test]
+fn a_pool_that_refuses_those_who_have_waited_too_long_answers_as_many_as_it_can() {
+    let scene = scene!();
+    let ends = overloaded(&scene, &["--queue-limit", "500ms"]);
+    let (served, refused) = (count(&ends, &End::Served), count(&ends, &End::Refused));
+    let capacity = CAPACITY_PER_SECOND * SECONDS;
+    println!("{served} served of {capacity}, {refused} refused");
+    // Where the machine is at work, children sleep longer than they are to.
+    assert!(served * 10 >= capacity * 8, "{served} served of {capacity}, {refused} refused");
+    let rest: Vec<_> = ends.iter().filter(|end| matches!(end, End::Other(_))).collect();
+    assert!(rest.is_empty() && refused > capacity / 2, "{refused} refused; {rest:?}");
+    let log = scene.read("access.log");
+    let busy = log.lines().filter(|line| line.ends_with("\"-\" 503 20")).count();
+    assert!(busy >= refused, "{busy} of {refused} in {log}");
+}
+
+#[test]
+fn without_a_limit_nobody_is_refused() {
+    let scene = scene!();
+    let ends = overloaded(&scene, &[]);
+    assert_eq!(count(&ends, &End::Refused), 0);
+    let (served, capacity) = (count(&ends, &End::Served), CAPACITY_PER_SECOND * SECONDS);
+    assert!(served * 2 < capacity, "the limit would not be worth it: {served} of {capacity}");
+}
+
+/// What waits longer than target and interval in a queue that is over at once is served.
+#[test]
+fn a_burst_that_is_worked_off_in_time_is_served_as_a_whole() {
+    let scene = scene!();
+    let args = ["--prefork", "4", "--max-children", "4", "--queue-limit", "2s"];
+    let daemon = scene.hello().args(args).daemon();
+    // 5 rounds of the 4 children.
+    let clients: Vec<_> = (0..20)
+        .map(|_| {
+            thread::spawn({
+                let at = scene.address();
+                move || answer(at, Instant::now() + PATIENCE)
+            })
+        })
+        .collect();
+    for client in clients {
+        let text = client.join().expect("it ends").expect("answered");
+        assert!(text.starts_with("HTTP/1.1 200 "), "{text}");
+    }
+    daemon.stop_in_order();
+}
