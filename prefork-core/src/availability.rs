@@ -2,6 +2,9 @@
 
 use std::fmt::{self, Display};
 
+/// The least weight of a daemon that serves, in percent.
+const LEAST_WEIGHT: u8 = 5;
+
 /// How far a daemon is in its life.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Stage {
@@ -89,19 +92,22 @@ impl Availability {
 
     /// Returns what part of its usual share of clients a balancer is to send, in percent: what is free.
     ///
-    /// That is 0 for a daemon that starts or stops, and never for one that is full: where all are, somebody has to have those
-    /// who come. It is 100 where nothing says what is free.
+    /// That is 0 for a daemon that starts or stops, and 5 at least for one that serves: where all are full, somebody has to have
+    /// those who come, and HAProxy, whose weights are 256 at most, makes nothing of 1 % of most of them. It is 100 where
+    /// nothing says what is free.
     #[must_use]
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
-        reason = "it is within 1 and 100"
+        reason = "it is within 5 and 100"
     )]
     pub fn weight(self) -> u8 {
         match self {
             Self::Open { free: None } => 100,
-            Self::Open { free: Some(free) } => (free * 100.0).round().clamp(1.0, 100.0) as u8,
-            Self::Full { .. } => 1,
+            Self::Open { free: Some(free) } => {
+                (free * 100.0).round().clamp(f64::from(LEAST_WEIGHT), 100.0) as u8
+            }
+            Self::Full { .. } => LEAST_WEIGHT,
             Self::Unserved | Self::Starting | Self::Stopping => 0,
         }
     }
@@ -112,7 +118,7 @@ impl Display for Availability {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Open { free: None } => f.write_str("ready"),
-            Self::Open { free: Some(_) } => write!(f, "ready: {} % is free", self.weight()),
+            Self::Open { free: Some(free) } => write!(f, "ready: {:.0} % is free", free * 100.0),
             Self::Full { max_children } => {
                 write!(f, "full: all {max_children} children that there may be are at work")
             }
@@ -139,12 +145,12 @@ mod tests {
             (Stage::Serving, pool(2, 2.0, 8), true, 75, "ready: 75 % is free"),
             // A quarter of a child that can have many requests.
             (Stage::Serving, pool(1, 0.25, 1), true, 75, "ready: 75 % is free"),
-            (Stage::Serving, pool(999, 998.9, 999), true, 1, "ready: 1 % is free"),
+            (Stage::Serving, pool(100, 98.0, 100), true, 5, "ready: 2 % is free"),
             (
                 Stage::Serving,
                 pool(8, 8.0, 8),
                 false,
-                1,
+                5,
                 "full: all 8 children that there may be are at work",
             ),
             // Stand-ins of a reload, above the maximum.
@@ -152,7 +158,7 @@ mod tests {
                 Stage::Serving,
                 pool(9, 9.0, 8),
                 false,
-                1,
+                5,
                 "full: all 8 children that there may be are at work",
             ),
             (Stage::Serving, pool(0, 0.0, 8), false, 0, "no child serves"),
@@ -178,7 +184,7 @@ mod tests {
     fn nonsense_about_a_pool_stays_within_what_is_possible() {
         for pool in [pool(1, -5.0, 8), pool(1, f64::NAN, 8), pool(1, f64::INFINITY, 0)] {
             let found = Availability::judge(Stage::Serving, pool);
-            assert!((1..=100).contains(&found.weight()), "{pool:?}: {found:?}");
+            assert!((5..=100).contains(&found.weight()), "{pool:?}: {found:?}");
         }
     }
 }

@@ -56,7 +56,7 @@ fn a_full_daemon_is_not_ready_and_its_balancer_sends_it_least() {
     let first = InHand::at(scene.address(), "/hold");
     wait_for_state(&scene, 200, "ready: 50 % is free\n", "up 50%\n");
     let second = InHand::at(scene.address(), "/hold");
-    wait_for_state(&scene, 503, "full: all 2 children", "up 1%\n");
+    wait_for_state(&scene, 503, "full: all 2 children", "up 5%\n");
     assert_eq!(get(&scene, "/live").status, 200, "full is not broken");
     for request in [first, second] {
         assert_eq!(request.release().expect("it is answered").status, 200);

@@ -152,7 +152,7 @@ mod tests {
         report.figures.max_children = 2;
         let full = "full: all 2 children that there may be are at work";
         assert_eq!(ready(&report), Err(full.to_owned()));
-        assert_eq!(line(&report), "up 1%\n");
+        assert_eq!(line(&report), "up 5%\n");
         report.figures.stage = Stage::Stopping;
         assert_eq!((ready(&report), line(&report)), (Err("stopping".into()), "up 0%\n".into()));
         assert!(live(&report).is_ok(), "nobody is to kill it for that");
