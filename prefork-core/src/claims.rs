@@ -100,7 +100,7 @@ impl Unclear {
 /// assert!(count.claim(later, u64::MAX).is_err());
 /// assert_eq!(count.believed(), 1000);
 /// ```
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RequestCount {
     believed: u64,
     read: Time,

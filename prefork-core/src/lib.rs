@@ -81,6 +81,7 @@ mod out_of_memory;
 pub mod pools;
 pub mod program;
 mod queue_limit;
+mod queue_times;
 mod scaling;
 mod share;
 #[cfg(feature = "simulate")]
@@ -117,6 +118,7 @@ pub use notice::{ChangeNotice, ChildNotice, HookNotice, Notice, PoolNotice};
 pub use one_line::{OneLine, one_line};
 pub use out_of_memory::{KillReason, MemoryCounts, MemoryGroup, OutOfMemory};
 pub use queue_limit::{Admission, ClientSide, QueueGate, QueueLimit, Waited};
+pub use queue_times::{QueueClaim, QueueTimes};
 pub use scaling::{Load, Ramp, Scaling, ScalingPolicy, Tally, Tuning};
 pub use share::{MOST_AT_ONCE, Share};
 pub use slots::Extension;

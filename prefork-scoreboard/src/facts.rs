@@ -150,6 +150,14 @@ pub mod names {
     pub const LISTEN: &str = "listen";
     /// How many jobs wait elsewhere than at those addresses, as the program has last reported.
     pub const JOBS_WAITING: &str = "jobs_waiting";
+    /// How many clients were served by how long they have waited: `BOUND:COUNT` in ms, and at last `more:COUNT`.
+    pub const QUEUE_CLASSES: &str = "queue_classes";
+    /// How long these have waited together, in ms.
+    pub const QUEUE_WAITED: &str = "queue_waited_ms";
+    /// How many clients were refused as they have waited too long.
+    pub const QUEUE_REFUSED: &str = "queue_refused";
+    /// How many clients had gone before their connections were accepted.
+    pub const QUEUE_ABANDONED: &str = "queue_abandoned";
     /// Path of the pid file.
     pub const PID_FILE: &str = "pid_file";
     /// Path of a file of settings that was read: any number of them.

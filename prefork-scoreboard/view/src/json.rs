@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 use prefork_scoreboard::{Class, Column, Kind, Monotonic, Value};
 use serde::Serialize;
 
-use crate::{Change, Listener, Owner, Row, Slots, View, words};
+use crate::{Change, Listener, Owner, QueueTimes, Row, Slots, View, words};
 
 /// Raised when something is removed or changes its meaning; what is added does not raise it.
 const SCHEMA: u32 = 1;
@@ -84,6 +84,7 @@ struct ShownOwner<'a> {
     not_isolated: &'a [String],
     listeners: Vec<ShownListener<'a>>,
     jobs_waiting: Option<u32>,
+    queue_times: Option<ShownQueueTimes>,
     reload: Option<ShownChange<'a>>,
     upgrade: Option<ShownChange<'a>>,
     reopening: Option<ShownChange<'a>>,
@@ -95,6 +96,37 @@ struct ShownListener<'a> {
     address: &'a str,
     waiting: Option<u32>,
     limit: Option<u32>,
+}
+
+/// How long clients have waited.
+#[derive(Debug, Serialize)]
+struct ShownQueueTimes {
+    classes: Vec<QueueClass>,
+    waited_seconds: f64,
+    refused: u64,
+    abandoned: u64,
+}
+
+/// How many have waited for so long, and longer than the class before.
+#[derive(Debug, Serialize)]
+struct QueueClass {
+    within_seconds: Option<f64>,
+    clients: u64,
+}
+
+impl ShownQueueTimes {
+    fn new(times: &QueueTimes) -> Self {
+        let classes = times.classes.iter().map(|(bound, clients)| QueueClass {
+            within_seconds: seconds(*bound),
+            clients: *clients,
+        });
+        Self {
+            classes: classes.collect(),
+            waited_seconds: times.waited.as_secs_f64(),
+            refused: times.refused,
+            abandoned: times.abandoned,
+        }
+    }
 }
 
 #[derive(Debug, Serialize)]
@@ -213,6 +245,7 @@ impl<'a> ShownOwner<'a> {
             not_isolated: &owner.not_isolated,
             listeners: owner.listeners.iter().map(listener).collect(),
             jobs_waiting: owner.jobs_waiting,
+            queue_times: owner.queue_times.as_ref().map(ShownQueueTimes::new),
             reload: owner.reload.as_ref().map(change),
             upgrade: owner.upgrade.as_ref().map(change),
             reopening: owner.reopening.as_ref().map(change),
@@ -326,6 +359,7 @@ mod tests {
                 "not_isolated": [],
                 "listeners": [{ "address": "127.0.0.1:8080", "waiting": 0, "limit": 4096 }],
                 "jobs_waiting": null,
+                "queue_times": null,
                 "reload": null,
                 "upgrade": {
                     "outcome": "refused",

@@ -11,6 +11,7 @@ mod memory;
 pub mod metrics;
 mod owner;
 mod pools;
+mod queue_times;
 #[cfg(any(test, feature = "samples"))]
 pub mod samples;
 mod summary;
@@ -29,6 +30,7 @@ pub use json::{Shown, pretty};
 pub use metrics::{Exposition, Format};
 pub use owner::{Change, Listener, Outcome, Owner, Queue, Sign};
 pub use pools::{PoolView, PoolsView, ShownPools, up_of_process};
+pub use queue_times::QueueTimes;
 pub use words::state;
 
 /// Which slots are shown.

@@ -4,6 +4,8 @@ use std::time::{Duration, SystemTime};
 
 use prefork_scoreboard::{Board, Facts, Fault, Monotonic, Pulse, Standing, names};
 
+use crate::QueueTimes;
+
 /// What the owner of a board publishes about itself, as far as it does.
 ///
 /// Texts are safe for a terminal; all of it is for people, as a process that can write the board can forge it.
@@ -29,6 +31,8 @@ pub struct Owner {
     pub listeners: Vec<Listener>,
     /// How many jobs wait elsewhere than there, as the program has last reported; `None` where that is not known.
     pub jobs_waiting: Option<u32>,
+    /// How long clients have waited there, where that is measured.
+    pub queue_times: Option<QueueTimes>,
     /// The pid file.
     pub pid_file: Option<String>,
     /// The files of settings that were read.
@@ -124,6 +128,7 @@ impl Owner {
             max_children: number(names::MAX_CHILDREN),
             listeners: facts.all(names::LISTEN).map(Listener::new).collect(),
             jobs_waiting: number(names::JOBS_WAITING),
+            queue_times: QueueTimes::new(facts),
             pid_file: text(names::PID_FILE),
             settings: facts.all(names::SETTINGS).map(str::to_owned).collect(),
             isolation: facts.all(names::ISOLATION).map(str::to_owned).collect(),

@@ -113,6 +113,7 @@ pub fn owner() -> Owner {
         upgrade: None,
         reopening: None,
         jobs_waiting: None,
+        queue_times: None,
         cannot_fork: None,
     }
 }

@@ -5,7 +5,7 @@
 
 use std::borrow::Cow;
 
-use prefork_core::{Generation, Time};
+use prefork_core::{Generation, QueueTimes, Time};
 use prefork_scoreboard::{Facts, format::VALUE_SIZE, names};
 
 use crate::sockets::listeners::Place;
@@ -68,6 +68,7 @@ pub(crate) struct About {
     max_children: u32,
     places: Vec<Place>,
     jobs_waiting: Option<u32>,
+    queue_times: Option<QueueTimes>,
     reload: Option<Change>,
     upgrade: Option<Change>,
     reopening: Option<Change>,
@@ -102,6 +103,12 @@ impl About {
     pub(crate) fn jobs_waiting(&mut self, jobs: Option<u32>) {
         self.is_new |= self.jobs_waiting != jobs;
         self.jobs_waiting = jobs;
+    }
+
+    /// Takes down how long clients have waited.
+    pub(crate) fn queue_times(&mut self, times: Option<QueueTimes>) {
+        self.is_new |= self.queue_times != times;
+        self.queue_times = times;
     }
 
     /// Takes down that settings are about to be read again, for a reload.
@@ -200,6 +207,9 @@ impl About {
         if let Some(jobs) = self.jobs_waiting {
             facts.add(names::JOBS_WAITING, jobs);
         }
+        if let Some(times) = &self.queue_times {
+            add_queue_times(times, &mut facts);
+        }
         if let Some(why) = &self.cannot_fork {
             facts.add(names::CANNOT_FORK, fitting(why));
         }
@@ -251,6 +261,17 @@ impl Change {
             facts.add(reason, fitting(why));
         }
     }
+}
+
+/// Adds how many clients have waited for how long.
+fn add_queue_times(times: &QueueTimes, facts: &mut Facts) {
+    let bounds = QueueTimes::BOUNDS.iter().map(|bound| bound.as_millis().to_string());
+    let bounds = bounds.chain(["more".to_owned()]);
+    let classes = bounds.zip(times.within).map(|(bound, count)| format!("{bound}:{count}"));
+    facts.add(names::QUEUE_CLASSES, classes.collect::<Vec<_>>().join(" "));
+    facts.add(names::QUEUE_WAITED, times.waited_ms);
+    facts.add(names::QUEUE_REFUSED, times.refused);
+    facts.add(names::QUEUE_ABANDONED, times.abandoned);
 }
 
 /// Marks a text that is too long for a value, so that nobody takes what is left of it for a sentence.

@@ -8,6 +8,7 @@
 mod connections;
 mod in_hand;
 mod logs;
+mod queue;
 
 pub(crate) use connections::Words;
 pub(crate) use logs::WhichLog;
@@ -49,7 +50,7 @@ const ARMED: usize = 74;
 const WATCHED: usize = 76;
 
 const _: () = assert!(SlotMemory::WORDS <= REPORTS && in_hand::LIMIT < connections::WORDS.start);
-const _: () = assert!(connections::WORDS.end <= WORDS);
+const _: () = assert!(connections::WORDS.end <= queue::WORDS.start && queue::WORDS.end <= WORDS);
 
 /// The parent's side: all pages.
 #[derive(Debug)]

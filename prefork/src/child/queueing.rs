@@ -4,11 +4,14 @@
 
 use std::{os::fd::BorrowedFd, time::Duration};
 
-use prefork_core::{Admission, QueueGate, QueueLimit, Waited};
+use prefork_core::{Admission, QueueGate, QueueLimit, QueueTimes, Waited};
 use prefork_sockets::{side, waited};
 
 use super::{Child, INSIDE, Listener};
-use crate::system::clock;
+use crate::{
+    channels::{OwnPage, Reporter},
+    system::clock,
+};
 
 /// What a child does about how long clients have waited.
 #[derive(Clone, Copy, Debug)]
@@ -18,23 +21,35 @@ pub(crate) struct Queueing {
     gate: Option<QueueGate>,
     /// How long the client had waited that was accepted last.
     last: Option<Duration>,
+    /// What has become of all whose time was known.
+    times: QueueTimes,
 }
 
 impl Queueing {
     pub(crate) fn new(measures: bool, limit: Option<QueueLimit>) -> Self {
-        Self { measures, gate: limit.map(QueueGate::new), last: None }
+        Self { measures, gate: limit.map(QueueGate::new), last: None, times: QueueTimes::default() }
     }
 
     /// Decides what becomes of the client of a connection that was accepted this moment.
-    fn admit(&mut self, connection: BorrowedFd<'_>) -> Admission {
+    fn admit(&mut self, connection: BorrowedFd<'_>, page: Option<OwnPage>) -> Admission {
         if !self.measures && self.gate.is_none() {
             return Admission::Serve;
         }
         let found = waited(connection);
         self.last = found.and_then(|found| found.time);
-        let Some(gate) = &mut self.gate else { return Admission::Serve };
-        let found = found.unwrap_or_else(|| Waited { time: None, side: side(connection) });
-        gate.admit(clock::now(), found)
+        let admission = match &mut self.gate {
+            None => Admission::Serve,
+            Some(gate) => {
+                let unknown = || Waited { time: None, side: side(connection) };
+                gate.admit(clock::now(), found.unwrap_or_else(unknown))
+            }
+        };
+        if let Some(page) = page
+            && self.times.count(self.last, admission)
+        {
+            page.show_queue_times(&self.times);
+        }
+        admission
     }
 }
 
@@ -77,7 +92,8 @@ impl Child {
         connection: L::Connection,
         refuse: &mut dyn FnMut(&mut Self, L::Connection),
     ) -> Option<L::Connection> {
-        match self.queueing.admit(L::socket(INSIDE, &connection).0) {
+        let page = self.reporter.as_ref().map(Reporter::page);
+        match self.queueing.admit(L::socket(INSIDE, &connection).0, page) {
             Admission::Serve => Some(connection),
             Admission::Refuse => {
                 refuse(self, connection);

@@ -57,7 +57,20 @@ impl Parent<'_> {
         for (slot, claim) in implausible {
             self.supervisor.handle(now, Event::Lied { slot, claim });
         }
+        self.read_queue_times(now);
         Some(activities)
+    }
+
+    /// Reads how long clients have waited, where children find out.
+    fn read_queue_times(&mut self, now: Time) {
+        if !self.settings.in_force.live.measures_queue() {
+            return;
+        }
+        for slot in self.supervisor.slots() {
+            if let Some(times) = self.channels.pages.queue_times(slot) {
+                self.counters.queue.read(now, slot, &times);
+            }
+        }
     }
 
     /// Looks at the scoreboard if something may have happened to it.

@@ -229,6 +229,7 @@ impl Parent<'_> {
         let due = self.due(now);
         if let Some(board) = &mut self.runtime_files.board {
             board.about.jobs_waiting(self.supervisor.jobs_waiting());
+            board.about.queue_times(self.counters.queue.total());
             board.rest(due, &self.log);
         }
         // That may have shown that there is something to mend.

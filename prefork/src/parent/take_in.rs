@@ -156,6 +156,9 @@ impl Parent<'_> {
         let pages = &self.channels.pages;
         let requests =
             self.runtime_files.board.as_mut().map(|board| board.clear(slot, now, pages, &self.log));
+        if let Some(times) = pages.queue_times(slot) {
+            self.counters.queue.end(now, slot, &times);
+        }
         pages.clear(slot);
         let child = ChildId { slot, pid: number(pid) };
         self.counters.died(child, exit, requests);

@@ -8,10 +8,10 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use prefork_core::{ChildId, Exit, Stage, Stats, Supervisor, Time};
+use prefork_core::{ChildId, Exit, QueueTimes, Stage, Stats, Supervisor, Time};
 use serde::{Deserialize, Serialize};
 
-use super::failure::Failure;
+use super::{failure::Failure, queue::QueueTotals};
 
 /// Declares the counters, each with its name for the handover and for programs.
 macro_rules! counters {
@@ -122,6 +122,8 @@ pub(crate) struct Counters {
     pub(crate) at_maximum_since: Option<Time>,
     /// The last child that did not end in order.
     pub(crate) last_failure: Option<Failure>,
+    /// How long clients have waited.
+    pub(crate) queue: QueueTotals,
 }
 
 impl Counters {
@@ -140,12 +142,15 @@ impl Counters {
             at_maximum: Duration::ZERO,
             at_maximum_since: None,
             last_failure: None,
+            queue: QueueTotals::default(),
         }
     }
 
     /// Goes on where the old program was.
     pub(crate) fn adopt(&mut self, handed: &HandedCounters) {
-        let HandedCounters { counts, started, started_unix, at_maximum, last_failure } = handed;
+        let HandedCounters { counts, started, started_unix, at_maximum, last_failure, queue } =
+            handed;
+        self.queue.adopt(QueueTimes::of_words(queue.unwrap_or_default()));
         for counter in Counter::ALL {
             self.add(*counter, counts.get(counter.name()).copied().unwrap_or(0));
         }
@@ -165,6 +170,7 @@ impl Counters {
             started_unix: Some(self.started_unix),
             at_maximum: self.at_maximum + running,
             last_failure: self.last_failure,
+            queue: Some(self.queue.of_ended().words()),
         }
     }
 
@@ -251,6 +257,7 @@ pub(crate) struct HandedCounters {
     started_unix: Option<Duration>,
     at_maximum: Duration,
     last_failure: Option<Failure>,
+    queue: Option<[u64; QueueTimes::WORDS]>,
 }
 
 #[cfg(test)]

@@ -36,6 +36,7 @@ mod failure;
 mod http;
 mod page;
 mod process;
+pub(crate) mod queue;
 mod rate;
 mod service;
 mod socket;

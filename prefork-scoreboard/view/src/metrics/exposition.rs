@@ -80,12 +80,22 @@ impl Display for Value {
     }
 }
 
+/// So many were no more than a bound, and more than that of the class before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HistogramClass {
+    /// The bound; `None` for all the others.
+    pub bound: Option<Duration>,
+    /// How many.
+    pub count: u64,
+}
+
 /// What a metric is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Gauge,
     Counter,
     Info,
+    Histogram,
 }
 
 /// A text that grows by a metric at a time.
@@ -159,6 +169,26 @@ impl Exposition {
         self.sample(name, labels, Value::Whole(1));
     }
 
+    /// Writes how many were counted in each class, the last of which has no bound, and what they are together.
+    pub fn histogram(
+        &mut self,
+        name: &str,
+        help: &str,
+        classes: &[HistogramClass],
+        sum: impl Into<Value>,
+    ) {
+        self.head(Kind::Histogram, name, help);
+        let mut count: u64 = 0;
+        for class in classes {
+            count = count.saturating_add(class.count);
+            let bound = class.bound.map(|bound| Value::from(bound).to_string());
+            let bound = bound.as_deref().unwrap_or("+Inf");
+            self.sample_of(name, "_bucket", &[("le", bound)], count.into());
+        }
+        self.sample_of(name, "_sum", &[], sum.into());
+        self.sample_of(name, "_count", &[], count.into());
+    }
+
     /// Returns the text.
     #[must_use]
     pub fn finish(self) -> String {
@@ -189,6 +219,7 @@ impl Exposition {
     fn head(&mut self, kind: Kind, name: &str, help: &str) {
         let (family, kind) = match (self.format, kind) {
             (_, Kind::Gauge) => (name, "gauge"),
+            (_, Kind::Histogram) => (name, "histogram"),
             (Format::Classic, Kind::Counter) => (name, "counter"),
             (Format::Classic, Kind::Info) => (name, "gauge"),
             (Format::OpenMetrics, Kind::Counter) => (name.trim_end_matches("_total"), "counter"),
@@ -209,6 +240,11 @@ impl Exposition {
     }
 
     fn sample(&mut self, name: &str, labels: &[(&str, &str)], value: Value) {
+        self.sample_of(name, "", labels, value);
+    }
+
+    /// Writes a sample of the family of this name, with an ending of its own.
+    fn sample_of(&mut self, name: &str, ending: &str, labels: &[(&str, &str)], value: Value) {
         let own = self.name.as_deref().map(|name| ("name", name));
         let pool = self.pool.as_deref().map(|pool| ("pool", pool));
         let labels = own.iter().chain(&pool).chain(labels);
@@ -220,7 +256,7 @@ impl Exposition {
         let family = self.families.iter_mut().find(|family| family.name == name);
         if let Some(Family { text, .. }) = family {
             // A string takes any text.
-            let _ = writeln!(text, "{prefix}{name}{labels} {value}");
+            let _ = writeln!(text, "{prefix}{name}{ending}{labels} {value}");
         }
     }
 }

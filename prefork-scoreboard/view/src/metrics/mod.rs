@@ -5,7 +5,7 @@ mod strangers;
 
 use prefork_scoreboard::{Life, Stall, State, Status};
 
-pub use exposition::{Exposition, Format, Value};
+pub use exposition::{Exposition, Format, HistogramClass, Value};
 
 use crate::{DaemonState, PoolView, PoolsView, View, words};
 
@@ -120,6 +120,9 @@ pub fn children(to: &mut Exposition, view: &View) {
         "Time in the oldest request in hand",
         Some(view.longest_request().unwrap_or_default()),
     );
+    if let Some(times) = &view.owner.queue_times {
+        times.write(to);
+    }
     let oldest = view.rows.iter().filter_map(|row| row.age).max();
     to.gauge("oldest_child_age_seconds", "Age of the oldest child", oldest);
 }

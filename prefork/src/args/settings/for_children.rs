@@ -11,6 +11,11 @@ impl Live {
         (self.concurrency, self.queueing())
     }
 
+    /// Whether children find out how long clients have waited.
+    pub(crate) const fn measures_queue(&self) -> bool {
+        self.queue_time || self.queue_limit.is_some()
+    }
+
     /// What children do about how long clients have waited.
     pub(crate) fn queueing(&self) -> Queueing {
         let limit = self

@@ -9,6 +9,7 @@ use std::{
 use super::*;
 use crate::{
     TryAccept,
+    channels::both_sides,
     child::accept::tests::{bound, child, connect},
 };
 
@@ -44,6 +45,24 @@ fn a_child_knows_how_long_the_client_in_hand_has_waited() {
     let most = before.elapsed();
     let queued = child.queued().expect("it was measured");
     assert!(queued + JIFFY >= least && queued <= most + JIFFY, "{queued:?}");
+}
+
+/// What the parent reads is what has become of the clients, and at a UNIX socket only of those who have gone.
+#[test]
+fn what_has_become_of_clients_is_counted_for_the_parent() {
+    let listener = bound();
+    let (pages, slot, own, reporter) = both_sides();
+    drop(own.enter());
+    let mut child = looking(false, Some(LIMIT));
+    child.reporter = Some(reporter);
+    let _late = connect(&listener);
+    drop(connect(&listener));
+    wait_too_long();
+    let _in_time = connect(&listener);
+    child.accept(&listener).expect("accepted").expect("one is in time");
+    let times = pages.queue_times(slot).expect("there is such a slot");
+    assert_eq!((times.served(), times.refused, times.abandoned), (1, 1, 1), "{times:?}");
+    assert!(times.waited_ms <= 250, "{times:?}");
 }
 
 #[test]
