@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use prefork_tests::{PATIENCE, Scene, scene};
+use prefork_tests::{Daemon, PATIENCE, Scene, scene, wait_until};
 
 const CHILDREN: usize = 4;
 const WORK_MS: u64 = 100;
@@ -77,21 +77,29 @@ fn count(ends: &[End], wanted: &End) -> usize {
     ends.iter().filter(|end| *end == wanted).count()
 }
 
-/// Returns what has become of the clients of a pool of a fixed size.
-fn overloaded(scene: &Scene, args: &[&str]) -> Vec<End> {
+/// A pool of a fixed size.
+fn pool<'a>(scene: &'a Scene, args: &[&str]) -> Daemon<'a> {
     let size = CHILDREN.to_string();
-    let daemon =
-        scene.hello().args(["--prefork", &size, "--max-children", &size]).args(args).daemon();
-    let ends = come(scene.address());
-    daemon.stop_in_order();
-    ends
+    scene.hello().board().args(["--prefork", &size, "--max-children", &size]).args(args).daemon()
+}
+
+/// Returns what the command shows of the queue: served, refused, and gone.
+fn counted(scene: &Scene) -> [usize; 3] {
+    let command = scene.tool(env!("CARGO_BIN_EXE_prefork-command")).args(["metrics"]);
+    let text = command.args([scene.path("scoreboard")]).finish().stdout;
+    ["seconds_count", "refused_total", "abandoned_total"].map(|name| {
+        let start = format!("prefork_queue_{name}{{");
+        let line = text.lines().find(|line| line.starts_with(&start));
+        line.and_then(|line| line.rsplit_once(' ')?.1.parse().ok()).unwrap_or(0)
+    })
 }
 
 /// Without the limit of the queue the children work for those who have gone, and hardly anybody is answered.
 #[test]
 fn a_pool_that_refuses_those_who_have_waited_too_long_answers_as_many_as_it_can() {
     let scene = scene!();
-    let ends = overloaded(&scene, &["--queue-limit", "500ms"]);
+    let daemon = pool(&scene, &["--queue-limit", "500ms"]);
+    let ends = come(scene.address());
     let (served, refused) = (count(&ends, &End::Served), count(&ends, &End::Refused));
     let capacity = CAPACITY_PER_SECOND * SECONDS;
     println!("{served} served of {capacity}, {refused} refused");
@@ -99,6 +107,13 @@ fn a_pool_that_refuses_those_who_have_waited_too_long_answers_as_many_as_it_can(
     assert!(served * 10 >= capacity * 8, "{served} served of {capacity}, {refused} refused");
     let rest: Vec<_> = ends.iter().filter(|end| matches!(end, End::Other(_))).collect();
     assert!(rest.is_empty() && refused > capacity / 2, "{refused} refused; {rest:?}");
+    wait_until(PATIENCE, "all clients are counted", || {
+        counted(&scene).iter().sum::<usize>() == ends.len()
+    });
+    let [counted_served, counted_refused, _gone] = counted(&scene);
+    // Some have given up while they were served.
+    assert!(counted_served >= served && counted_refused >= refused, "{:?}", counted(&scene));
+    daemon.stop_in_order();
     let log = scene.read("access.log");
     let busy = log.lines().filter(|line| line.ends_with("\"-\" 503 20")).count();
     assert!(busy >= refused, "{busy} of {refused} in {log}");
@@ -107,7 +122,9 @@ fn a_pool_that_refuses_those_who_have_waited_too_long_answers_as_many_as_it_can(
 #[test]
 fn without_a_limit_nobody_is_refused() {
     let scene = scene!();
-    let ends = overloaded(&scene, &[]);
+    let daemon = pool(&scene, &[]);
+    let ends = come(scene.address());
+    daemon.stop_in_order();
     assert_eq!(count(&ends, &End::Refused), 0);
     let (served, capacity) = (count(&ends, &End::Served), CAPACITY_PER_SECOND * SECONDS);
     assert!(served * 2 < capacity, "the limit would not be worth it: {served} of {capacity}");

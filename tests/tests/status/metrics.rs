@@ -71,6 +71,13 @@ fn every_metric_is_in_the_manual() {
     let name = "prefork_waiting_jobs{name=\"probe\"}";
     wait_until(PATIENCE, "they are reported", || value(&scene, name) == Some(3.0));
     text += &get(&scene, "/metrics").body;
+    daemon.stop_in_order();
+    // One that finds out how long clients have waited.
+    let hello = scene.hello().board().args(["--status-listen", &page, "--queue-time"]).daemon();
+    hello.get("/").expect("answered");
+    let name = "prefork_queue_seconds_count{name=\"hello\"}";
+    wait_until(PATIENCE, "it is counted", || value(&scene, name) == Some(1.0));
+    text += &get(&scene, "/metrics").body;
     let written: BTreeSet<&str> =
         text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()).collect();
     let (_, section) = MANUAL.split_once("\n# Metrics\n").expect("a section");
@@ -81,7 +88,7 @@ fn every_metric_is_in_the_manual() {
         .filter_map(|word| word.starts_with("prefork_").then(|| word.split('{').next())?)
         .collect();
     assert_eq!(listed, written);
-    daemon.stop_in_order();
+    hello.stop_in_order();
 }
 
 /// Why children were replaced, and when one last failed, is there to be alerted on.
