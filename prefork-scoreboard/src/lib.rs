@@ -109,6 +109,7 @@ mod index;
 mod life;
 mod memfd;
 mod memory;
+pub mod metrics;
 mod occupant;
 mod open;
 mod options;

@@ -19,7 +19,8 @@ pub(crate) const NAME: &str = "[anonymous]";
 pub(crate) fn create(header: &Header, description: &Description) -> Result<File, CreateError> {
     let io_error =
         |action| move |source| CreateError::Io { action, path: PathBuf::from(NAME), source };
-    let file = File::from(descriptor().map_err(|errno| io_error("create")(errno.into()))?);
+    let file =
+        File::from(descriptor("scoreboard").map_err(|errno| io_error("create")(errno.into()))?);
     let bytes = header.file_size();
     reserve(&file, bytes).map_err(|source| CreateError::Space {
         path: NAME.into(),
@@ -32,11 +33,12 @@ pub(crate) fn create(header: &Header, description: &Description) -> Result<File,
     Ok(file)
 }
 
-fn descriptor() -> Result<OwnedFd, Errno> {
+/// Makes an empty file in memory that can be sealed.
+pub(crate) fn descriptor(name: &str) -> Result<OwnedFd, Errno> {
     let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
     // A system may insist on memory that cannot be executed; kernels before 6.3 do not know it.
-    match rustix::fs::memfd_create("scoreboard", flags | MemfdFlags::NOEXEC_SEAL) {
-        Err(Errno::INVAL) => rustix::fs::memfd_create("scoreboard", flags),
+    match rustix::fs::memfd_create(name, flags | MemfdFlags::NOEXEC_SEAL) {
+        Err(Errno::INVAL) => rustix::fs::memfd_create(name, flags),
         result => result,
     }
 }

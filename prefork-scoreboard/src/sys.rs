@@ -3,9 +3,11 @@
 
 use crate::format::{MIN_STRIDE, RECORD_SIZE, VALUES_SIZE, WORDS};
 use memmap2::{MmapMut, MmapOptions, MmapRaw};
+use nix::libc;
 use rustix::mm::{Advice, madvise};
 use std::fs::File;
 use std::io;
+use std::mem::ManuallyDrop;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// The page of one slot, mapped for reading and writing, shared with all who map or read the file.
@@ -52,8 +54,16 @@ impl SlotPage {
 
 /// Whole pages of words, mapped as a [`SlotPage`] is.
 #[derive(Debug)]
-pub(crate) struct WordPages {
-    map: MmapRaw,
+pub(crate) struct WordPages(Pages);
+
+#[derive(Debug)]
+enum Pages {
+    /// None at all.
+    None,
+    /// As long as the value lives.
+    Mapped(MmapRaw),
+    /// As long as the process lives.
+    ForLife(ManuallyDrop<MmapRaw>),
 }
 
 impl WordPages {
@@ -62,15 +72,55 @@ impl WordPages {
         // `words` relies on it.
         assert!(offset.is_multiple_of(MIN_STRIDE as u64), "words do not begin at a page");
         let map = MmapOptions::new().offset(offset).len(length).map_raw(file)?;
-        Ok(Self { map })
+        Ok(Self(Pages::Mapped(map)))
     }
 
+    /// Maps them for as long as the process lives, and seals that where the kernel can: then no call of the process makes the
+    /// mapping reach further (see `mseal(2)`).
+    pub(crate) fn map_for_life(file: &File, offset: u64, length: usize) -> io::Result<Self> {
+        match Self::map(file, offset, length)?.0 {
+            Pages::Mapped(map) => {
+                seal(&map)?;
+                Ok(Self(Pages::ForLife(ManuallyDrop::new(map))))
+            }
+            other @ (Pages::None | Pages::ForLife(_)) => Ok(Self(other)),
+        }
+    }
+
+    /// No words.
+    pub(crate) const fn none() -> Self {
+        Self(Pages::None)
+    }
+
+    #[inline]
     pub(crate) fn words(&self) -> &[AtomicU64] {
-        let first = self.map.as_mut_ptr().cast::<AtomicU64>();
+        let map: &MmapRaw = match &self.0 {
+            Pages::None => return &[],
+            Pages::Mapped(map) => map,
+            Pages::ForLife(map) => map,
+        };
+        let first = map.as_mut_ptr().cast::<AtomicU64>();
         // SAFETY: the mapping is writable, lives as long as `self`, begins at a multiple of 4096 (asserted in `map`) and
         // is no shorter than the slice, whose length is rounded down. Any bits are a valid AtomicU64, and within this
         // process the memory is reached through such references alone.
-        unsafe { std::slice::from_raw_parts(first, self.map.len() / size_of::<AtomicU64>()) }
+        unsafe { std::slice::from_raw_parts(first, map.len() / size_of::<AtomicU64>()) }
+    }
+}
+
+/// `mseal(2)`, which came with Linux 6.10: the same number on every architecture, as of all calls that were added since Linux 5.1.
+const MSEAL: libc::c_long = 462;
+
+/// Seals a mapping that is never unmapped, where the kernel can.
+fn seal(map: &MmapRaw) -> io::Result<()> {
+    // SAFETY: sealing changes nothing in the range, a mapping of ours that is never unmapped or changed.
+    if unsafe { libc::syscall(MSEAL, map.as_mut_ptr(), map.len(), 0) } == 0 {
+        return Ok(());
+    }
+    let error = io::Error::last_os_error();
+    match error.raw_os_error() {
+        // Some sandboxes answer EPERM to what they do not know.
+        Some(libc::ENOSYS | libc::EPERM) => Ok(()),
+        _ => Err(error),
     }
 }
 
