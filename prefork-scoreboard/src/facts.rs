@@ -158,6 +158,8 @@ pub mod names {
     pub const QUEUE_REFUSED: &str = "queue_refused";
     /// How many clients had gone before their connections were accepted.
     pub const QUEUE_ABANDONED: &str = "queue_abandoned";
+    /// The number of the descriptor of the owner by which there is what its processes count: see [`crate::metrics`].
+    pub const METRICS: &str = "metrics";
     /// Path of the pid file.
     pub const PID_FILE: &str = "pid_file";
     /// Path of a file of settings that was read: any number of them.

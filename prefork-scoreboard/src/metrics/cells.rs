@@ -33,7 +33,8 @@ struct Inner {
     pages: Arc<WordPages>,
     schema: Schema,
     slot: usize,
-    maker: Maker,
+    /// None where there is no region.
+    maker: Option<Maker>,
     index: Mutex<Index>,
 }
 
@@ -55,18 +56,19 @@ impl fmt::Debug for Cells {
 impl Cells {
     /// Takes a region over, from whichever process has had it before: what that has counted stays, its gauges go.
     pub(super) fn enter(pages: WordPages, schema: Schema, slot: usize) -> Self {
-        let copy: Vec<_> =
-            pages.words().iter().map(|word| word.load(Ordering::Relaxed).to_le_bytes()).collect();
         let (mut series, mut end) = (HashMap::new(), region::FIRST);
-        for place in record::walk(&copy) {
+        let words = pages.words();
+        // What is behind the last series is not looked at: it has no memory until somebody does.
+        for place in record::walk_by(words.len(), |at| words[at].load(Ordering::Relaxed)) {
             end = place.at + place.head.words();
             if matches!(place.head.kind, MetricKind::Gauge(_)) {
-                for cell in &pages.words()[place.cells()] {
-                    cell.store(UNSET, Ordering::Relaxed);
-                }
+                words[place.cells()].iter().for_each(|it| it.store(UNSET, Ordering::Relaxed));
             }
             if is_as_declared(&schema, place.head) {
-                let key = key(place.head, &copy.as_flattened()[place.text()]);
+                let text = words[place.cells().end..end].iter();
+                let text: Vec<_> =
+                    text.flat_map(|it| it.load(Ordering::Relaxed).to_le_bytes()).collect();
+                let key = key(place.head, &text[..usize::from(place.head.text)]);
                 series.entry(key).or_insert(place);
             }
         }
@@ -76,7 +78,7 @@ impl Cells {
         occupant.store(std::process::id().into(), Ordering::Release);
         let index = Mutex::new(Index { series, end, on_refused: None });
         let pages = Arc::new(pages);
-        Self(Arc::new(Inner { pages, schema, slot, maker: Maker::new(), index }))
+        Self(Arc::new(Inner { pages, schema, slot, maker: Some(Maker::new()), index }))
     }
 
     /// Makes a region in which nothing can be counted, for a process that has no store: each series is refused.
@@ -84,7 +86,7 @@ impl Cells {
     pub fn nowhere() -> Self {
         let pages = Arc::new(WordPages::none());
         let index = Mutex::new(Index { series: HashMap::new(), end: 0, on_refused: None });
-        Self(Arc::new(Inner { pages, schema: Schema::new(), slot: 0, maker: Maker::new(), index }))
+        Self(Arc::new(Inner { pages, schema: Schema::new(), slot: 0, maker: None, index }))
     }
 
     /// Calls `report` with the error when a series cannot be made for the first time in this process.
@@ -160,7 +162,7 @@ impl Cells {
         if let Some(place) = index.series.get::<[u8]>(key.borrow()) {
             return Ok(figures(place));
         }
-        if !self.0.maker.is_here() {
+        if !self.0.maker.as_ref().is_some_and(Maker::is_here) {
             return Err(SeriesError::Copy { pid: std::process::id(), slot: self.0.slot });
         }
         let place = Place { head, at: index.end };

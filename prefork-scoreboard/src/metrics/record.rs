@@ -105,10 +105,15 @@ impl Place {
 
 /// Returns where all series are of a copy of a region, up to the first word that is none.
 pub(super) fn walk(words: &[[u8; 8]]) -> impl Iterator<Item = Place> {
+    walk_by(words.len(), |at| u64::from_le_bytes(words[at]))
+}
+
+/// Returns the same of a region of so many words, of which this returns one.
+pub(super) fn walk_by(length: usize, word: impl Fn(usize) -> u64) -> impl Iterator<Item = Place> {
     let mut at = region::FIRST;
     std::iter::from_fn(move || {
-        let head = Head::decode(u64::from_le_bytes(*words.get(at)?))?;
-        let end = at.checked_add(head.words()).filter(|end| *end <= words.len())?;
+        let head = (at < length).then(|| Head::decode(word(at)))??;
+        let end = at.checked_add(head.words()).filter(|end| *end <= length)?;
         Some(Place { head, at: std::mem::replace(&mut at, end) })
     })
 }

@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 use prefork_scoreboard::{Class, Column, Kind, Monotonic, Value};
 use serde::Serialize;
 
-use crate::{Change, Listener, Owner, QueueTimes, Row, Slots, View, words};
+use crate::{Change, Listener, Owner, QueueTimes, Row, ShownMetrics, Slots, View, words};
 
 /// Raised when something is removed or changes its meaning; what is added does not raise it.
 const SCHEMA: u32 = 1;
@@ -33,6 +33,8 @@ pub struct Shown<'a> {
     in_hand: u64,
     concurrency: u64,
     children: Vec<Child<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    metrics: Option<ShownMetrics<'a>>,
 }
 
 #[derive(Debug, Serialize)]
@@ -213,6 +215,7 @@ impl<'a> Shown<'a> {
                 .filter(|row| slots.show(row))
                 .map(|row| Child::new(row, &view.columns))
                 .collect(),
+            metrics: view.metrics.as_ref().and_then(|it| it.as_ref().ok()).map(ShownMetrics::new),
         }
     }
 }

@@ -7,6 +7,7 @@ mod condition;
 mod hands;
 mod human;
 mod json;
+mod json_metrics;
 mod memory;
 pub mod metrics;
 mod owner;
@@ -17,16 +18,21 @@ pub mod samples;
 mod summary;
 pub mod words;
 
-use std::time::{Duration, SystemTime};
+use std::{
+    error::Error,
+    time::{Duration, SystemTime},
+};
 
 use prefork_scoreboard::{
     Board, Class, Column, Fault, Kind, Life, Record, SlotError, Status, Tally, Value,
+    metrics::{Reading, Store},
 };
 
 pub use columns::figure;
 pub use condition::{Condition, DaemonState};
 pub use human::{bytes, duration, plural};
 pub use json::{Shown, pretty};
+pub use json_metrics::ShownMetrics;
 pub use metrics::{Exposition, Format};
 pub use owner::{Change, Listener, Outcome, Owner, Queue, Sign};
 pub use pools::{PoolView, PoolsView, ShownPools, up_of_process};
@@ -82,6 +88,8 @@ pub struct View {
     pub tally: Tally,
     /// One for each slot, in order.
     pub rows: Vec<Row>,
+    /// What the program counts itself, or why that could not be read: see [`View::read_metrics`].
+    pub metrics: Option<Result<Reading, String>>,
 }
 
 /// A slot.
@@ -160,7 +168,22 @@ impl View {
             age: board.age(),
             tally,
             rows,
+            metrics: None,
         })
+    }
+
+    /// Reads what the program counts itself, if it has declared anything and runs.
+    ///
+    /// Only its user and root may; then, too, nothing that is read is trusted.
+    pub fn read_metrics(&mut self) {
+        let (Some(descriptor), Some(pid)) = (self.owner.metrics, self.creator) else { return };
+        if self.creator_life == Life::Running {
+            let read = Store::of_process(pid, descriptor).and_then(|store| store.read(|_| true));
+            self.metrics = Some(read.map_err(|error| match error.source() {
+                Some(cause) => format!("{error}: {cause}"),
+                None => error.to_string(),
+            }));
+        }
     }
 
     /// Returns whether the board is what a daemon has left behind that does not run any more.

@@ -47,6 +47,8 @@ pub struct Owner {
     pub upgrade: Option<Change>,
     /// The last time that the logs were opened again.
     pub reopening: Option<Change>,
+    /// The number of its descriptor for what its processes count.
+    pub metrics: Option<i32>,
     /// Why it cannot fork a child, while it cannot.
     pub cannot_fork: Option<String>,
 }
@@ -111,6 +113,11 @@ impl Outcome {
     }
 }
 
+/// Returns the number of the descriptor for what processes count.
+fn number_of_descriptor(facts: &Facts) -> Option<i32> {
+    facts.get(names::METRICS)?.parse().ok().filter(|number| *number >= 0)
+}
+
 impl Owner {
     /// Takes from facts those that are known here.
     #[must_use]
@@ -136,6 +143,7 @@ impl Owner {
             reload: Change::new(facts, names::RELOAD),
             upgrade: Change::new(facts, names::UPGRADE),
             reopening: Change::new(facts, names::REOPENING),
+            metrics: number_of_descriptor(facts),
             cannot_fork: text(names::CANNOT_FORK),
         }
     }

@@ -2,7 +2,10 @@
 
 use std::time::{Duration, SystemTime};
 
-use prefork_scoreboard::{Class, Column, Kind, Life, Stall, Standing, State, Status, Value};
+use prefork_scoreboard::{
+    Class, Column, Kind, Life, Stall, Standing, State, Status, Value,
+    metrics::{Metrics, Reading, Store},
+};
 
 use crate::{Listener, Owner, Queue, Row, Sign, View, count};
 
@@ -89,6 +92,31 @@ pub fn jobs() -> View {
     view
 }
 
+/// What a shop counts.
+///
+/// # Panics
+///
+/// Panics if there is no memory for it.
+#[must_use]
+pub fn metrics() -> Reading {
+    let mut metrics = Metrics::new();
+    let orders = metrics.counter("shop_orders_total", "Orders taken, \"paid\" or not \\");
+    let orders = orders.labels(["kind"]).declare().expect("declared");
+    let carts = metrics.gauge("shop_carts_bytes", "Size of carts").unit("bytes");
+    let carts = carts.declare().expect("declared");
+    let waits = metrics.histogram("shop_wait_seconds", "Waits").bounds([0.5, 1.0]);
+    let waits = waits.declare().expect("declared");
+    let store = Store::in_memory(&metrics, 1).expect("memory");
+    let cells = store.enter(0).expect("a slot");
+    cells.series(&orders, &["book"]).add(4);
+    cells.series(&orders, &["a \"b\" \\ \n"]).add(3);
+    cells.series(&carts, &[]).set(2.5);
+    let waits = cells.series(&waits, &[]);
+    waits.record(0.25);
+    waits.record(3.0);
+    store.read(|_| true).expect("read")
+}
+
 /// What a daemon publishes about itself.
 #[must_use]
 pub fn owner() -> Owner {
@@ -114,6 +142,7 @@ pub fn owner() -> Owner {
         reopening: None,
         jobs_waiting: None,
         queue_times: None,
+        metrics: None,
         cannot_fork: None,
     }
 }
@@ -136,5 +165,6 @@ pub fn of_rows(rows: Vec<Row>) -> View {
         age: Some(Duration::from_secs(3723)),
         tally,
         rows,
+        metrics: None,
     }
 }

@@ -179,6 +179,44 @@ fn the_largest_figures_are_no_harm() {
     assert_eq!(shop.store.read(|_| true).expect("read").unreadable(), 4, "infinite");
 }
 
+#[test]
+fn memory_is_taken_where_something_is_counted_and_never_grows() {
+    use std::os::unix::fs::MetadataExt;
+    let shop = shop(64 * 1024);
+    let taken = || shop.store.file.metadata().expect("examined").blocks() * 512;
+    let before = taken();
+    for _ in 0..10_000 {
+        let cells = shop.enter(0);
+        cells.series(&shop.orders, &["book"]).increment();
+        cells.series(&shop.carts, &[]).set(1.0);
+    }
+    assert_eq!(taken() - before, 4096, "one page");
+    assert_eq!(shop.figure("orders_total"), Some(Figure::Counter(10_000)));
+}
+
+#[test]
+fn what_is_in_one_place_ends_where_the_other_begins() {
+    let shop = shop(4096);
+    let cells = shop.enter(0);
+    let all: Vec<_> = (0..20).map(|kind| kind.to_string().repeat(kind % 7 + 1)).collect();
+    for (count, kind) in (1..).zip(&all) {
+        cells.series(&shop.orders, &[kind]).add(count);
+    }
+    let again = shop.enter(0);
+    for kind in &all {
+        again.series(&shop.orders, &[kind]).add(100);
+    }
+    let reading = shop.store.read(|_| true).expect("read");
+    let found = |kind: &str| {
+        let series = reading.families()[0].series();
+        let of = series.iter().find(|it| it.labels()[0].1 == kind).expect("there");
+        of.figure().clone()
+    };
+    for (count, kind) in (1..).zip(&all) {
+        assert_eq!(found(kind), Figure::Counter(100 + count), "{kind}");
+    }
+}
+
 /// A region that a hostile process has written, some of it nearly right.
 fn arb_region() -> impl Strategy<Value = Vec<u8>> {
     let series = (

@@ -189,6 +189,48 @@ impl Exposition {
         self.sample_of(name, "_count", &[], count.into());
     }
 
+    /// Returns the labels that every sample has, as text.
+    pub(super) fn labels_of_all(&self) -> String {
+        let own = self.name.as_deref().map(|name| ("name", name));
+        let pool = self.pool.as_deref().map(|pool| ("pool", pool));
+        let labels = own.into_iter().chain(pool);
+        labels
+            .map(|(label, value)| format!("{label}=\"{}\"", Escaped(value)))
+            .collect::<Vec<_>>()
+            .join(",")
+    }
+
+    /// Returns the text to which the samples of a metric of the program's own are added.
+    pub(super) fn text_of(&mut self, of: &Described<'_>) -> &mut String {
+        // No name of ours begins so: what a program counts may have any other.
+        let key = format!("/{}", of.name);
+        let found = self.families.iter().position(|known| known.name == key);
+        let place = found.unwrap_or_else(|| {
+            let text = self.head_of(of);
+            self.families.push(Family { name: key, text });
+            self.families.len() - 1
+        });
+        &mut self.families[place].text
+    }
+
+    fn head_of(&self, of: &Described<'_>) -> String {
+        let Described { name, kind, help, unit } = of;
+        let mut text = String::new();
+        let (family, help) = match self.format {
+            Format::Classic => (*name, help.replace('\\', "\\\\")),
+            Format::OpenMetrics => (name.trim_end_matches("_total"), Escaped(help).to_string()),
+        };
+        // A string takes any text.
+        if !help.is_empty() {
+            let _ = writeln!(text, "# HELP {family} {help}");
+        }
+        let _ = writeln!(text, "# TYPE {family} {kind}");
+        if let (Format::OpenMetrics, Some(unit)) = (self.format, unit) {
+            let _ = writeln!(text, "# UNIT {family} {unit}");
+        }
+        text
+    }
+
     /// Returns the text.
     #[must_use]
     pub fn finish(self) -> String {
@@ -261,8 +303,16 @@ impl Exposition {
     }
 }
 
+/// What stands in the head of a metric that has no prefix of ours.
+pub(super) struct Described<'a> {
+    pub(super) name: &'a str,
+    pub(super) kind: &'static str,
+    pub(super) help: &'a str,
+    pub(super) unit: Option<&'a str>,
+}
+
 /// The value of a label, as both formats have it between quotes.
-struct Escaped<'a>(&'a str);
+pub(super) struct Escaped<'a>(pub(super) &'a str);
 
 impl Display for Escaped<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

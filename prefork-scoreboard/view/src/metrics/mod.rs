@@ -1,10 +1,12 @@
 //! A board as figures for Prometheus.
 
+mod application;
 mod exposition;
 mod strangers;
 
 use prefork_scoreboard::{Life, Stall, State, Status};
 
+pub use application::application;
 pub use exposition::{Exposition, Format, HistogramClass, Value};
 
 use crate::{DaemonState, PoolView, PoolsView, View, words};
@@ -73,6 +75,9 @@ fn of_daemon(to: &mut Exposition, view: &View) {
         Some(requests.fold(0, u64::saturating_add)),
     );
     children(to, view);
+    if let Some(Ok(reading)) = &view.metrics {
+        application(to, reading);
+    }
 }
 
 /// What `waiting_jobs` means.
