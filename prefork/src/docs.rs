@@ -45,6 +45,9 @@ pub mod upgrading {}
 #[doc = include_str!("../docs/status.md")]
 pub mod status {}
 
+#[doc = include_str!("../docs/metrics.md")]
+pub mod metrics {}
+
 #[doc = include_str!("../docs/fork_safety.md")]
 pub mod fork_safety {}
 

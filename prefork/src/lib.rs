@@ -63,7 +63,7 @@ pub use prefork_daemonize as daemonize;
 pub use prefork_isolate::{self as isolate, Isolation, Layer};
 pub use prefork_netwatch::{self as netwatch, Proto, Seen};
 pub use prefork_reload::{self as reload, Changes, WatchList};
-pub use prefork_scoreboard::{self as scoreboard, Slot};
+pub use prefork_scoreboard::{self as scoreboard, Slot, metrics::Metrics};
 pub use prefork_sockets::{AnyAddr, AnyListener, AnyStream};
 pub use program::{AutoReloadHandler, OnChange};
 #[cfg(feature = "serde")]

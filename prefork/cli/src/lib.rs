@@ -33,7 +33,7 @@ use cli::{Cli, Command, Handle};
 use exit::Exit;
 use failure::Failure;
 use find::Found;
-use look::read;
+use look::{read, read_all, warn_of_missing};
 use output::Voice;
 
 /// Does what the arguments of this process ask for; returns how it is to exit.
@@ -69,7 +69,8 @@ fn perform(command: Command, voice: Voice) -> Result<Exit, Failure> {
             if let Some(daemon) = found.sleeping_pool() {
                 return pools::status_of_one(&daemon, json, slots);
             }
-            let view = read(&found.into_board()?)?;
+            let path = found.into_board()?;
+            let view = if json { read_all(&path)? } else { read(&path)? };
             output::print(&match json {
                 true => pretty(&Shown::new(&view, slots)),
                 false => table::table(&view, slots),
@@ -83,7 +84,8 @@ fn perform(command: Command, voice: Voice) -> Result<Exit, Failure> {
             if let Some(daemon) = found.pooled() {
                 return pools::metrics(&daemon, format);
             }
-            let view = read(&found.into_board()?)?;
+            let view = read_all(&found.into_board()?)?;
+            warn_of_missing(&view);
             output::print(&metrics::text(&view, format))?;
             if view.is_left_behind() {
                 return Err(Failure::LeftBehind { summary: view.summary() });

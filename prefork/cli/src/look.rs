@@ -12,7 +12,7 @@ use prefork_scoreboard::{Board, Standing, format::MAGIC};
 use prefork_view::{Condition, View};
 use rustix::fs::{Mode, OFlags};
 
-use crate::{exit::Exit, failure::Failure};
+use crate::{exit::Exit, failure::Failure, output};
 
 /// More than any pid file has to say.
 const BEGINNING: u64 = 32;
@@ -21,6 +21,22 @@ const BEGINNING: u64 = 32;
 pub(crate) fn read(path: &Path) -> Result<View, Failure> {
     let board = Board::open(path)?;
     Ok(View::read(&board, &one_line(path).to_string())?)
+}
+
+/// Reads the board at a path, and what the program counts itself, which its user and root alone may.
+pub(crate) fn read_all(path: &Path) -> Result<View, Failure> {
+    let mut view = read(path)?;
+    view.read_metrics();
+    Ok(view)
+}
+
+/// Says that what the program counts could not be read, which is no failure of what could.
+pub(crate) fn warn_of_missing(view: &View) {
+    if let Some(Err(error)) = &view.metrics {
+        output::warn(&format!(
+            "what the program counts itself is missing: {error}; only its user and root can read that"
+        ));
+    }
 }
 
 /// Returns how to exit after a board was shown.

@@ -12,7 +12,7 @@ use crate::{
     exit::Exit,
     failure::Failure,
     find::{Member, Pooled},
-    output, table,
+    look, output, table,
 };
 
 /// Reads the boards of all its pools.
@@ -60,7 +60,11 @@ pub(crate) fn status(daemon: &Pooled, json: bool, slots: Slots) -> Result<Exit, 
 
 /// Prints the metrics of all pools, on one page.
 pub(crate) fn metrics(daemon: &Pooled, format: Format) -> Result<Exit, Failure> {
-    let view = view(daemon);
+    let mut view = view(daemon);
+    for view in view.pools.iter_mut().filter_map(|pool| pool.view.as_mut()) {
+        view.read_metrics();
+        look::warn_of_missing(view);
+    }
     output::print(&metrics::of_pools(&view, format))?;
     match exit(&view) {
         Exit::Done => Ok(Exit::Done),

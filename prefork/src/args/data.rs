@@ -5,6 +5,7 @@ use std::{fmt::Debug, io::Write, os::fd::OwnedFd, path::Path};
 
 use prefork_core::{Tuning, one_line};
 use prefork_reload::WatchList;
+use prefork_scoreboard::metrics::Metrics;
 
 use super::{Args, Settings, fingerprint};
 use crate::{
@@ -24,6 +25,34 @@ impl<S> Args<S> {
     /// scoreboard. A reload that reads another one shows that. Default none.
     pub fn runs(mut self, program: impl AsRef<Path>) -> Self {
         self.data.runs = Some(one_line(program.as_ref()).to_string());
+        self
+    }
+
+    /// Declares what children count themselves, by [`Child::metrics`](crate::Child::metrics); shown with what the daemon counts, by
+    /// `prefork metrics`, and the status page. Default nothing.
+    ///
+    /// See [metrics](crate::docs::metrics).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use prefork::{Args, Metrics};
+    ///
+    /// let mut metrics = Metrics::new();
+    /// let orders = metrics.counter("shop_orders_total", "Orders taken").labels(["kind"]).declare()?;
+    /// let args = Args::new().metrics(metrics).main_loop(move |child, ()| {
+    ///     let books = child.metrics().series(&orders, &["book"]);
+    ///     while !child.should_stop() {
+    ///         // take an order, then
+    ///         books.increment();
+    ///     }
+    ///     Ok(())
+    /// });
+    /// # drop(args);
+    /// # Ok::<(), prefork::BoxError>(())
+    /// ```
+    pub fn metrics(mut self, metrics: Metrics) -> Self {
+        self.data.metrics = Some(metrics);
         self
     }
 

@@ -17,6 +17,7 @@ pub use settings::SettingsError;
 use std::{fmt, io::Write, os::fd::OwnedFd, path::PathBuf};
 
 use prefork_reload::WatchList;
+use prefork_scoreboard::metrics::Metrics;
 
 use crate::{
     Init, Result,
@@ -70,6 +71,8 @@ pub(crate) struct Data {
     pub(crate) settings: Settings,
     /// Of the program.
     pub(crate) version: Option<String>,
+    /// What children count.
+    pub(crate) metrics: Option<Metrics>,
     /// The pools to which children hand connections.
     pub(crate) hands_to: Vec<String>,
     /// What the children run, where that is another program.

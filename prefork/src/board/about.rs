@@ -3,7 +3,7 @@
 //!
 //! It changes seldom, so it is made text only when it has changed.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, os::fd::RawFd};
 
 use prefork_core::{Generation, QueueTimes, Time};
 use prefork_scoreboard::{Facts, format::VALUE_SIZE, names};
@@ -69,6 +69,8 @@ pub(crate) struct About {
     places: Vec<Place>,
     jobs_waiting: Option<u32>,
     queue_times: Option<QueueTimes>,
+    /// The descriptor of the memory in which children count.
+    metrics: Option<RawFd>,
     reload: Option<Change>,
     upgrade: Option<Change>,
     reopening: Option<Change>,
@@ -97,6 +99,11 @@ impl About {
         if self.places != places {
             (self.places, self.is_new) = (places, true);
         }
+    }
+
+    /// Takes down by which descriptor the memory can be found in which children count.
+    pub(crate) fn metrics(&mut self, descriptor: RawFd) {
+        (self.metrics, self.is_new) = (Some(descriptor), true);
     }
 
     /// Takes down how many jobs wait, as the program has reported.
@@ -209,6 +216,9 @@ impl About {
         }
         if let Some(times) = &self.queue_times {
             add_queue_times(times, &mut facts);
+        }
+        if let Some(metrics) = self.metrics {
+            facts.add(names::METRICS, metrics);
         }
         if let Some(why) = &self.cannot_fork {
             facts.add(names::CANNOT_FORK, fitting(why));

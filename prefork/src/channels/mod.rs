@@ -22,9 +22,11 @@
 //!   it, and can do nothing to it.
 //! - **The handout** (`handout.rs`), from the parent to all others: the logs that it has opened again, as descriptors,
 //!   over a socket in which nothing can go the other way.
+//! - **What the program counts** (`prefork_scoreboard::metrics`), where it counts anything: a second such file, of which the parent
+//!   maps nothing. It writes there alone that a slot is nobody's.
 //! - **The lifeline** (`os::Lifeline`): a pidfd of the parent, readable when that has ended.
 //!
-//! The parent has six descriptors for all of this, however many children there are, and forking copies no
+//! The parent has six descriptors for all of this, or seven, however many children there are, and forking copies no
 //! more. What children hold is what they could have made themselves.
 //!
 //! # Why no signal asks a child to leave
@@ -49,6 +51,7 @@ use std::{
 };
 
 use prefork_core::SlotId;
+use prefork_scoreboard::metrics::{Cells, Metrics, Store};
 use serde::{Deserialize, Serialize};
 
 pub(crate) use bells::{Bell, BellId, Bells};
@@ -71,17 +74,20 @@ pub(crate) struct Channels {
     pub(crate) call: Call,
     pub(crate) handout: Handout,
     pub(crate) lifeline: Lifeline,
+    /// What children count, if the program has declared anything.
+    pub(crate) metrics: Option<Store>,
 }
 
 impl Channels {
-    /// Opens them for a pool of so many slots.
-    pub(crate) fn open(slots: u32) -> io::Result<Self> {
+    /// Opens them for a pool of so many slots, in which this is counted.
+    pub(crate) fn open(slots: u32, metrics: Option<&Metrics>) -> io::Result<Self> {
         Ok(Self {
             pages: Pages::new(slots)?,
             bells: Bells::new()?,
             call: Call::new()?,
             handout: Handout::new()?,
             lifeline: Lifeline::new()?,
+            metrics: metrics.map(|metrics| make_store(metrics, slots)).transpose()?,
         })
     }
 
@@ -93,14 +99,16 @@ impl Channels {
             call: passed.pass(self.call.descriptor()),
             handout: Some(self.handout.descriptors().map(|descriptor| passed.pass(descriptor))),
             edition: self.handout.edition(),
+            metrics: self.metrics.as_ref().map(|store| passed.pass(store)),
         }
     }
 
     /// Goes on with what the old program has left, in a pool of so many slots; `get` finds a descriptor by
-    /// its number.
+    /// its number. What is counted there is declared in [`publish`](Self::publish).
     pub(crate) fn adopt(
         handed: HandedChannels,
         slots: u32,
+        metrics: Option<&Metrics>,
         mut get: impl FnMut(RawFd) -> io::Result<OwnedFd>,
     ) -> io::Result<Self> {
         let handout = match handed.handout {
@@ -108,13 +116,27 @@ impl Channels {
             // An older program's, whose children are replaced.
             None => Handout::new()?,
         };
+        let metrics = match (metrics, handed.metrics) {
+            (Some(metrics), Some(store)) => {
+                let store = Store::adopt(get(store)?, metrics, slots as usize);
+                Some(store.map_err(io::Error::other)?)
+            }
+            (Some(metrics), None) => Some(make_store(metrics, slots)?),
+            (None, _) => None,
+        };
         Ok(Self {
             pages: Pages::adopt(get(handed.pages)?, slots)?,
             bells: Bells::adopt(get(handed.bells)?),
             call: Call::adopt(get(handed.call)?),
             handout,
             lifeline: Lifeline::new()?,
+            metrics,
         })
+    }
+
+    /// Lets readers have what this program declares, when it has taken over.
+    pub(crate) fn publish(&mut self) -> io::Result<()> {
+        self.metrics.as_mut().map_or(Ok(()), Store::publish).map_err(io::Error::other)
     }
 
     /// Has room for so many slots at the least.
@@ -123,7 +145,19 @@ impl Channels {
     ///
     /// Fails if there is no memory for more; then it has as many as before.
     pub(crate) fn grow(&mut self, slots: u32) -> io::Result<()> {
+        if let Some(store) = &mut self.metrics {
+            store.grow(slots as usize).map_err(io::Error::other)?;
+        }
         self.pages.grow(slots)
+    }
+
+    /// Empties the slot of a child that was reaped. What it has counted stays.
+    pub(crate) fn clear(&self, slot: SlotId) {
+        self.pages.clear(slot);
+        if let Some(store) = &self.metrics {
+            // It cannot fail on memory that is there, and else there is no gauge to be taken away.
+            let _ = store.clear(slot.index());
+        }
     }
 
     /// Asks the child in a slot to leave, as soon as [`wake_children`](Self::wake_children) is called.
@@ -163,13 +197,15 @@ impl Channels {
         bell: Bell,
         poller: &Poller,
     ) -> io::Result<Option<ChildChannels>> {
-        let Self { pages, bells, call, handout, lifeline } = self;
+        let Self { pages, bells, call, handout, lifeline, metrics } = self;
         // The parent's: a child could have it ring, or silence others there.
         drop(bells);
         let Some(tether) = lifeline.tether()? else { return Ok(None) };
         let page = pages.into_own(slot)?;
         call.into_called(poller)?;
-        Ok(Some(ChildChannels { page, bell, logs: handout.into_taker(), tether }))
+        let cells = metrics.map(|store| store.enter_for_life(slot.index()));
+        let cells = cells.transpose().map_err(io::Error::other)?;
+        Ok(Some(ChildChannels { page, bell, logs: handout.into_taker(), tether, cells }))
     }
 }
 
@@ -185,6 +221,14 @@ pub(crate) struct HandedChannels {
     /// The newest edition of the logs.
     #[serde(default)]
     pub(crate) edition: u64,
+    /// Where children count.
+    #[serde(default)]
+    pub(crate) metrics: Option<RawFd>,
+}
+
+/// Makes the memory in which children count.
+fn make_store(metrics: &Metrics, slots: u32) -> io::Result<Store> {
+    Store::in_memory(metrics, slots as usize).map_err(io::Error::other)
 }
 
 /// Both sides of a child, in one process.
@@ -203,4 +247,6 @@ pub(crate) struct ChildChannels {
     /// Where it finds logs that were opened again, and which it has.
     pub(crate) logs: (Taker, u64),
     pub(crate) tether: Tether,
+    /// Where it counts.
+    pub(crate) cells: Option<Cells>,
 }

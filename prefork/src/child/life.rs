@@ -134,7 +134,7 @@ fn settle(context: ChildContext, log: &Log) -> Result<Option<(Child, Option<File
     privileges.apply()?;
     let poller = Poller::new(std::iter::empty())?;
     let Some(channels) = channels.into_child(slot, bell, &poller)? else { return Ok(None) };
-    let ChildChannels { page, bell, logs, tether } = channels;
+    let ChildChannels { page, bell, logs, tether, cells } = channels;
     let reporter = Reporter::new(page, bell);
     follow::begin(logs, streams, Some(reporter.clone()), log);
     let work = Work::new(has_board.then(|| page.enter()), Some(reporter.clone()), limits);
@@ -159,6 +159,7 @@ fn settle(context: ChildContext, log: &Log) -> Result<Option<(Child, Option<File
         queueing,
         own,
         access_log,
+        cells,
         log: log.clone(),
     };
     Ok(Some((Child::new(parts), role)))

@@ -3,6 +3,7 @@
 mod accept;
 mod body;
 mod copy;
+mod counting;
 mod desk;
 mod drain;
 mod hand_to;
@@ -30,6 +31,7 @@ mod work;
 use std::{io, os::fd::BorrowedFd, time::Duration};
 
 use prefork_core::{Allowance, Generation, SlotId};
+use prefork_scoreboard::metrics::Cells;
 
 pub(crate) use body::Body;
 use drain::Drain;
@@ -107,6 +109,7 @@ pub struct Child {
     said_ready: bool,
     said_worked: bool,
     poller: Poller,
+    cells: Cells,
     access_log: AccessLog,
     log: Log,
 }

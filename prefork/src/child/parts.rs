@@ -1,9 +1,11 @@
 //! What a child is made of.
 
 use prefork_core::{Generation, SlotId};
+use prefork_scoreboard::metrics::Cells;
 
 use super::{
-    Child, Clients, OwnSetting, Queueing, Stop, Work, drain::Drain, hand_to, starvation::Starvation,
+    Child, Clients, OwnSetting, Queueing, Stop, Work, counting, drain::Drain, hand_to,
+    starvation::Starvation,
 };
 use crate::{
     AccessLog,
@@ -37,13 +39,15 @@ pub(crate) struct ChildParts {
     /// Settings of the program's own.
     pub(crate) own: Vec<OwnSetting>,
     pub(crate) access_log: AccessLog,
+    /// Where it counts what the program has declared.
+    pub(crate) cells: Option<Cells>,
     pub(crate) log: Log,
 }
 
 impl Child {
     pub(crate) fn new(seat: ChildParts) -> Self {
         let ChildParts { slot, generation, stop, work, tether, reporter, poller, .. } = seat;
-        let ChildParts { access_log, log, .. } = seat;
+        let ChildParts { access_log, log, cells, .. } = seat;
         Self {
             pid: std::process::id(),
             is_cut_off: false,
@@ -66,6 +70,7 @@ impl Child {
             said_ready: false,
             said_worked: false,
             poller,
+            cells: counting::begin(cells, &log),
             access_log,
             log,
         }

@@ -1,6 +1,9 @@
 //! What the daemon shows of itself on the scoreboard.
 
-use std::io;
+use std::{
+    io,
+    os::fd::{AsFd, AsRawFd},
+};
 
 use prefork_core::{AdoptedAs, Progress, Refusal};
 
@@ -32,6 +35,9 @@ impl Parent<'_> {
         let (about, now) = (&mut board.about, clock::now());
         about.size(prefork, max_children);
         about.places(self.listeners.places());
+        if let Some(store) = &self.channels.metrics {
+            about.metrics(store.as_fd().as_raw_fd());
+        }
         match adopted_as {
             None => {}
             Some(AdoptedAs::NewProgram) => {

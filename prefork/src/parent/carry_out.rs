@@ -117,7 +117,7 @@ impl Parent<'_> {
                 self.log.write(&started);
             }
             Err(error) => {
-                self.channels.pages.clear(slot);
+                self.channels.clear(slot);
                 self.descendants.release(slot);
                 self.counters.count(Counter::SpawnFailures);
                 self.fork_error = Some(error);

@@ -159,7 +159,7 @@ impl Parent<'_> {
         if let Some(times) = pages.queue_times(slot) {
             self.counters.queue.end(now, slot, &times);
         }
-        pages.clear(slot);
+        self.channels.clear(slot);
         let child = ChildId { slot, pid: number(pid) };
         self.counters.died(child, exit, requests);
         if self.hooks.on_child_exit.is_some() {

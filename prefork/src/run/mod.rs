@@ -16,6 +16,7 @@ use std::{fmt, io, os::fd::OwnedFd, time::Duration};
 
 use prefork_core::Verdict;
 use prefork_daemonize::{Daemonize, Outcome, Readiness};
+use prefork_scoreboard::metrics::Store;
 
 use crate::{
     Args, ArgsError, RunError,
@@ -216,7 +217,7 @@ pub(crate) fn serve<S>(
     if !sys::pages::can_seal() {
         Log::new(&basis.settings.name, Role::Parent).write(&ProcessMessage::CannotSeal);
     }
-    let channels = Channels::open(basis.settings.slots())
+    let channels = Channels::open(basis.settings.slots(), basis.settings.metrics.as_ref())
         .map_err(RunError::system("open the channels to the children"))?;
     // The launcher's time runs already.
     config.start_used = clock::now().since(began);
@@ -235,7 +236,8 @@ fn supervise<S>(
     let log = Log::new(&basis.settings.name, Role::Parent);
     let Initialized { state, listeners, title, left_open, mut runtime_files } = initialized;
     let status = std::mem::take(&mut runtime_files.status);
-    let status = open_status(status, runtime_files.board.as_ref(), &log);
+    let metrics = pool.channels.metrics.as_ref();
+    let status = open_status(status, runtime_files.board.as_ref(), metrics, &log);
     if basis.users.drop_parent {
         drop_privileges(&basis.users.children)?;
         // The kernel has cut that with the change of user.
@@ -282,11 +284,16 @@ fn supervise<S>(
 }
 
 /// Makes the status page ready, while the board can be opened. A daemon that serves does not end for it.
-fn open_status(sockets: StatusSockets, board: Option<&ParentBoard>, log: &Log) -> Option<Service> {
+fn open_status(
+    sockets: StatusSockets,
+    board: Option<&ParentBoard>,
+    metrics: Option<&Store>,
+    log: &Log,
+) -> Option<Service> {
     if sockets.is_empty() {
         return None;
     }
-    let service = Service::new(sockets, board, log);
+    let service = Service::new(sockets, board, metrics, log);
     let no_page = |error: &io::Error| {
         log.write(&FileMessage::NoStatusPage { error, shortage: &Shortage::behind(error) });
     };

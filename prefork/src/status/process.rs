@@ -10,7 +10,7 @@ use std::{
 use nix::sys::signal::SigSet;
 use prefork_daemonize::Privileges;
 use prefork_isolate::Layers;
-use prefork_scoreboard::Board;
+use prefork_scoreboard::{Board, metrics::Store};
 use rustix::process::{Pid, setsid};
 
 use super::{StatusSocket, StatusSockets, page::Reader, rate::Looks, service::Reopened};
@@ -37,6 +37,7 @@ pub(super) struct Desk<'a> {
     pub(super) sockets: &'a StatusSockets,
     pub(super) memory: &'a OwnedFd,
     pub(super) board: Option<&'a Reopened>,
+    pub(super) metrics: Option<&'a Store>,
     /// The sockets whose queues are looked at.
     pub(super) listeners: &'a Listeners,
     /// Hangs up when the status process is to leave.
@@ -51,6 +52,8 @@ pub(super) struct Source<'a> {
     pub(super) reader: Reader,
     /// With its path.
     pub(super) board: Option<(Board, &'a str)>,
+    /// What children count.
+    pub(super) metrics: Option<&'a Store>,
     pub(super) listeners: &'a Listeners,
     /// The most requests that were ever reported.
     pub(super) requests: Cell<u64>,
@@ -103,7 +106,9 @@ fn settle<'a>(
     let kept = [desk.memory, desk.leave].into_iter().chain(desk.board.map(|it| &it.file));
     let kept = kept.chain(sockets);
     let listening = desk.listeners.iter().map(|listening| &listening.socket);
-    let kept: Vec<_> = kept.chain(listening).map(AsFd::as_fd).chain([taker.as_fd()]).collect();
+    let metrics = desk.metrics.map(AsFd::as_fd);
+    let kept: Vec<_> =
+        kept.chain(listening).map(AsFd::as_fd).chain([taker.as_fd()]).chain(metrics).collect();
     // No terminal reaches it.
     setsid().of_call("setsid(2)")?;
     stderr::close_own();
@@ -128,5 +133,6 @@ fn settle<'a>(
     set_signal_mask(mask)?;
     let (name, parent, listeners) = (desk.name, desk.parent, desk.listeners);
     let (requests, looks) = Default::default();
-    Ok(Some(Source { name, parent, reader, board, listeners, requests, looks }))
+    let metrics = desk.metrics;
+    Ok(Some(Source { name, parent, reader, board, metrics, listeners, requests, looks }))
 }

@@ -10,6 +10,7 @@ use nix::sys::signal::SigSet;
 use prefork_core::Time;
 use prefork_daemonize::Privileges;
 use prefork_isolate::Layers;
+use prefork_scoreboard::metrics::{Store, StoreError};
 use rustix::{
     fs::{Mode, OFlags, open},
     pipe::{PipeFlags, pipe_with},
@@ -22,6 +23,7 @@ use super::{
     process::{self, Desk},
 };
 use crate::{
+    ErrorChain,
     board::ParentBoard,
     channels::Handout,
     logs::FileMessage,
@@ -59,6 +61,8 @@ pub(crate) struct Service {
     page: Page,
     /// The board, open for reading alone; none if there is none, or it cannot be had.
     board: Option<Reopened>,
+    /// What children count, open for reading alone.
+    metrics: Option<Store>,
     process: Option<StatusProcess>,
     /// When the next status process may be forked.
     not_before: Time,
@@ -87,13 +91,22 @@ impl Service {
     pub(crate) fn new(
         sockets: StatusSockets,
         board: Option<&ParentBoard>,
+        metrics: Option<&Store>,
         log: &Log,
     ) -> io::Result<Self> {
         for (_, socket) in sockets.iter() {
             rustix::net::listen(socket.descriptor(), i32::from(i16::MAX))?;
         }
         let (page, board) = (Page::new()?, reopen(board, log));
-        Ok(Self { sockets, page, board, process: None, not_before: Time::ZERO, trouble: None })
+        let metrics = metrics.and_then(|store| {
+            let opened = store.reader();
+            let failed = |error: &StoreError| {
+                log.write(&FileMessage::StatusWithoutMetrics { error: &ErrorChain(error) });
+            };
+            opened.inspect_err(failed).ok()
+        });
+        let (process, not_before, trouble) = (None, Time::ZERO, None);
+        Ok(Self { sockets, page, board, metrics, process, not_before, trouble })
     }
 
     /// What the next program needs to go on with the sockets.
@@ -175,6 +188,7 @@ impl Service {
                     sockets: &self.sockets,
                     memory: self.page.memory(),
                     board: self.board.as_ref(),
+                    metrics: self.metrics.as_ref(),
                     listeners,
                     leave: &leave,
                 };

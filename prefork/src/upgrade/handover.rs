@@ -280,9 +280,10 @@ impl Handover {
         all.extend(self.access_log.as_ref().map(|log| log.fd));
         all.extend(self.status.iter().chain(&self.metrics).map(|socket| socket.fd));
         if let Some(pool) = &self.pool {
-            let HandedChannels { pages, bells, call, handout, edition: _ } = pool.channels;
+            let HandedChannels { pages, bells, call, handout, edition: _, metrics } = pool.channels;
             all.extend([pages, bells, call]);
             all.extend(handout.into_iter().flatten());
+            all.extend(metrics);
             all.extend(pool.board.map(|board| board.file));
             all.extend(pool.board.and_then(|board| board.lock));
         }

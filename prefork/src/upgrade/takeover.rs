@@ -100,7 +100,8 @@ impl Inherited {
         let left_open = opened.left_open();
         let (state, listeners, sockets) = self.make_state(settings, after_init, opened, &log)?;
         let channels = self.handover.pool.as_ref().map(|pool| {
-            Channels::adopt(pool.channels, settings.slots(), |number| self.copy(number))
+            let (slots, metrics) = (settings.slots(), settings.metrics.as_ref());
+            Channels::adopt(pool.channels, slots, metrics, |number| self.copy(number))
         });
         let channels = channels.transpose();
         let channels = channels.map_err(RunError::system("take over the ways to the children"))?;
@@ -177,8 +178,11 @@ impl Inherited {
         log: &Log,
     ) -> Option<(Initialized<Option<S>>, Channels, Adopted)> {
         let Takeover { mut initialized, channels } = takeover;
-        let (pool, channels) = (self.handover.pool.take()?, channels?);
+        let (pool, mut channels) = (self.handover.pool.take()?, channels?);
         self.settle();
+        if let Err(error) = channels.publish() {
+            log.write(&FileMessage::MetricsNotDeclared { error: &ErrorChain(&error) });
+        }
         self.claim_pid_file(&pool.process, settings, &mut initialized.runtime_files, log);
         let board = pool.board.and_then(|board| {
             Some((self.take(board.file)?, board.lock.and_then(|lock| self.take(lock))))

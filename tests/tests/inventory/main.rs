@@ -237,7 +237,7 @@ fn everything<'a>(launch: Launch<'a>, scene: &Scene) -> Launch<'a> {
     let launch = launch.board().args(["--status-listen", &status(scene).to_string()]);
     let launch = launch.args(["--prefork", "2", "--max-children", "5"]);
     fs::write(scene.path("settings"), "").expect("written");
-    let launch = launch.path("--settings", "settings").args(["--jobs", "0"]);
+    let launch = launch.path("--settings", "settings").args(["--jobs", "0", "--figures"]);
     launch.args(["--on-client-disconnect", "slow", "--netwatch-interval", "50"])
 }
 
@@ -372,7 +372,7 @@ fn a_daemon_without_children_holds_what_is_listed() {
     for mode in [Mode::Background, Mode::Foreground] {
         let scene = scene!();
         let (program, owner) = (scene.program(), Owner::of_this_test());
-        let launch = owner.apply(program.launch().args(["--prefork", "0"]));
+        let launch = owner.apply(program.launch().args(["--prefork", "0", "--figures"]));
         let daemon = if mode == Mode::Background { launch.daemon() } else { launch.foreground() };
         daemon.get("/").expect("it serves");
         let mut of = Daemonlike::new(owner, &program, &scene, daemon.pid(), &[mode]);

@@ -1,5 +1,6 @@
 //! The status page: what it says, and that it never harms the daemon.
 
+mod application;
 mod counting;
 mod hostile;
 mod metrics;

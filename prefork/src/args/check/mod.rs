@@ -168,6 +168,7 @@ fn check_data(
     let settings = Settings {
         name,
         version,
+        metrics: data.metrics.take(),
         hands_to: hands_to::check(&mut data, faults),
         daemonize,
         directory: env::current_dir().ok(),

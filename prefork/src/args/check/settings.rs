@@ -5,6 +5,7 @@ use std::{io::Write, os::fd::OwnedFd, path::PathBuf, rc::Rc, time::Duration};
 use prefork_core::Config;
 use prefork_daemonize::Privileges;
 use prefork_isolate::Layers;
+use prefork_scoreboard::metrics::Metrics;
 
 use crate::{
     args::settings::InForce,
@@ -21,6 +22,8 @@ pub(crate) struct Settings {
     pub(crate) name: String,
     /// Of the program.
     pub(crate) version: Option<String>,
+    /// What children count.
+    pub(crate) metrics: Option<Metrics>,
     /// The pools to which children hand connections.
     pub(crate) hands_to: Vec<String>,
     pub(crate) daemonize: bool,

@@ -54,6 +54,7 @@ pub(in crate::child) fn child_beside(outliving: &[&TcpListener]) -> (Child, Stop
         clients: Clients::Any,
         queueing: Queueing::new(false, None),
         own: Vec::new(),
+        cells: None,
         access_log: AccessLog::nowhere(),
         log: Log::new("test", Role::Child),
     });

@@ -44,6 +44,7 @@ fn subject(limits: Limits) -> Subject {
         clients: Clients::Any,
         queueing: Queueing::new(false, None),
         own: Vec::new(),
+        cells: None,
         access_log: AccessLog::nowhere(),
         log,
     });

@@ -41,6 +41,10 @@ messages! {
 
     Error NoStatusPage { error: &'a dyn Display, shortage: &'a dyn Display } =>
         "no status page: {error}{shortage}; serving without it";
+    Error MetricsNotDeclared { error: &'a dyn Display } =>
+        "what this program counts otherwise than the old one is not shown: {error}";
+    Error StatusWithoutMetrics { error: &'a dyn Display } =>
+        "the status page does not show what the program counts: {error}";
     Error StatusWithoutBoard { error: &'a dyn Display } =>
         "the status page shows no children, as it has no scoreboard to read: {error}";
 }

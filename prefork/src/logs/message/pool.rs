@@ -181,6 +181,7 @@ messages! {
     Error CannotStart { error: &'a dyn Display } => "cannot start: {error}; this process ends, and is replaced";
     Error Copied { error: &'a dyn Display } => "{error}";
     Error CannotTag { error: &'a dyn Display } => "what this child starts will not be ended with it: {error}";
+    Warn SeriesRefused { error: &'a dyn Display } => "{error}; what would be counted there is dropped";
     Warn KeepsDescendants { error: &'a dyn Display } => "what children start is not ended with them: {error}";
     Error CannotEndDescendants { error: &'a dyn Display } =>
         "processes that ended children had started are still there: {error}";

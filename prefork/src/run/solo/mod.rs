@@ -9,11 +9,19 @@
 mod bell;
 mod watcher;
 
-use std::{sync::Arc, thread};
+use std::{
+    io,
+    os::fd::{AsFd, AsRawFd},
+    sync::Arc,
+    thread,
+};
 
 use prefork_core::{Config, Generation, Hook, SlotId, Supervisor, Verdict};
 use prefork_daemonize::Readiness;
-use prefork_scoreboard::Slot;
+use prefork_scoreboard::{
+    Slot,
+    metrics::{Cells, Store},
+};
 
 use super::prepared::Prepared;
 use crate::{
@@ -57,6 +65,7 @@ pub(crate) fn serve<S>(
     let invocation = invocation.as_ref().ok();
     introduce(settings, &users, invocation, &listeners, runtime_files.board.as_mut(), &log);
     let slot = runtime_files.board.as_ref().and_then(|board| board.public().enter(SLOT, &log));
+    let (_store, cells) = count_alone(settings, runtime_files.board.as_mut())?.unzip();
     let stop = Stop::new(By::Thread, None).map_err(RunError::system("open an event descriptor"))?;
     // Before the change of user, as the new one may not open it.
     access_log.make_own(&log).map_err(RunError::system("open the access log once more"))?;
@@ -89,7 +98,8 @@ pub(crate) fn serve<S>(
         .name("signals".to_owned())
         .spawn(move || watcher.watch())
         .map_err(RunError::system("start a thread"))?;
-    let mut child = only_child((stop, slot), (outliving, outlets), settings, access_log, &log)?;
+    let mut child =
+        only_child((stop, slot), (outliving, outlets), cells, settings, access_log, &log)?;
     let outcome = body.run(&mut child, &state, &log).map_err(Failed::into_error);
     bell.ring_for_end();
     let runtime_files = watcher.join().unwrap_or_default();
@@ -100,10 +110,27 @@ pub(crate) fn serve<S>(
     outcome.map(|()| Returned::Stopped)
 }
 
+/// Makes the memory in which the loop counts, if it is to count anything, and shows where that is.
+fn count_alone(
+    settings: &Settings,
+    board: Option<&mut ParentBoard>,
+) -> Result<Option<(Store, Cells)>, RunError> {
+    let Some(metrics) = &settings.metrics else { return Ok(None) };
+    let store = Store::in_memory(metrics, 1);
+    let counting = store.and_then(|store| store.enter(SLOT.index()).map(|cells| (store, cells)));
+    let counting = counting.map_err(io::Error::other).map_err(RunError::system("count"))?;
+    if let Some(board) = board {
+        board.about.metrics(counting.0.as_fd().as_raw_fd());
+        board.rest(None, &Log::new(&settings.name, Role::Parent));
+    }
+    Ok(Some(counting))
+}
+
 /// What the main loop is handed: a child without a parent.
 fn only_child(
     (stop, slot): (Stop, Option<Slot>),
     (outliving, outlets): (Vec<u64>, Outlets),
+    cells: Option<Cells>,
     settings: &Settings,
     access_log: AccessLog,
     log: &Log,
@@ -124,6 +151,7 @@ fn only_child(
         concurrency: settings.in_force.live.concurrency,
         own: settings.in_force.own.clone(),
         access_log,
+        cells,
         log: log.clone(),
     }))
 }

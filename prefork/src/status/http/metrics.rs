@@ -19,6 +19,9 @@ pub(super) fn text(report: &Report, format: Format) -> String {
     if let Some(view) = &report.view {
         metrics::children(&mut to, view);
     }
+    if let Some(reading) = &report.metrics {
+        metrics::application(&mut to, reading);
+    }
     to.finish()
 }
 

@@ -3,9 +3,9 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use prefork_core::{Availability, Exit, PoolUse};
-use prefork_scoreboard::Standing;
+use prefork_scoreboard::{Standing, metrics::Reading};
 use prefork_sockets::Queue;
-use prefork_view::{Condition, DaemonState, Shown, Slots, View, pretty};
+use prefork_view::{Condition, DaemonState, Shown, ShownMetrics, Slots, View, pretty};
 use serde::Serialize;
 
 use crate::{
@@ -21,6 +21,8 @@ pub(super) struct Report {
     pub(super) figures: Figures,
     pub(super) uptime: Duration,
     pub(super) view: Option<View>,
+    /// What the program counts itself, if it has declared anything.
+    pub(super) metrics: Option<Reading>,
     /// What the kernel says that the parent is doing.
     pub(super) standing: Option<Standing>,
     /// When that was, since the epoch.
@@ -54,6 +56,7 @@ impl<'a> Source<'a> {
             figures,
             standing: Standing::of(self.parent.as_raw_nonzero().get().unsigned_abs()),
             view,
+            metrics: self.metrics.and_then(|store| store.read(|_| true).ok()),
             requests,
             queue: self.listeners.queue(),
             dropped: self.listeners.dropped(),
@@ -76,6 +79,8 @@ struct Whole<'a> {
     #[serde(flatten)]
     board: Option<Shown<'a>>,
     daemon: Daemon<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    metrics: Option<ShownMetrics<'a>>,
 }
 
 #[derive(Serialize)]
@@ -133,6 +138,7 @@ impl Report {
         }
         pretty(&Whole {
             board: self.view.as_ref().map(|view| Shown::new(view, slots)),
+            metrics: self.metrics.as_ref().map(ShownMetrics::new),
             daemon: Daemon {
                 name: &self.name,
                 pid: self.pid,
@@ -206,6 +212,7 @@ pub(super) mod tests {
             figures: some_figures(),
             uptime: Duration::from_secs(50),
             view: Some(prefork_view::samples::view()),
+            metrics: Some(prefork_view::samples::metrics()),
             standing: Some(Standing::Sleeps),
             taken_unix: Duration::from_secs(1_700_000_050),
             requests: Some(26_000),
@@ -220,6 +227,10 @@ pub(super) mod tests {
         let report = report();
         let mut found: Value = serde_json::from_str(&report.json(Slots::Taken)).expect("JSON");
         let daemon = found.as_object_mut().and_then(|found| found.remove("daemon"));
+        let metrics = found.as_object_mut().and_then(|found| found.remove("metrics"));
+        let reading = report.metrics.as_ref().expect("there");
+        let shown = serde_json::to_value(ShownMetrics::new(reading)).expect("JSON");
+        assert_eq!(metrics, Some(shown));
         let view = report.view.as_ref().expect("there");
         let command = serde_json::to_value(Shown::new(view, Slots::Taken)).expect("JSON");
         assert_eq!(found, command);
