@@ -10,6 +10,7 @@
 //!   are busy.
 //! - Other tables, or tables of other machines: a [`Source`] of your own, or a [`History`], which is
 //!   the same without a single system call.
+//! - What a single socket is connected to, by its inode: [`inet_sockets`], [`unix_socket`].
 //!
 //! A process that can poll its own sockets needs nothing of this: `POLLRDHUP` in `poll(2)`.
 //!
@@ -74,6 +75,7 @@ mod filter;
 pub mod fuzzing;
 mod history;
 mod holders;
+mod lookup;
 mod source;
 mod watch;
 
@@ -83,6 +85,10 @@ pub use error::{SourceError, Unreadable};
 pub use event::{Event, Seen};
 pub use filter::Filter;
 pub use history::{History, Suspect};
+pub use lookup::{
+    InetSocket, Transport, UnixSocket, inet_sockets, inet_sockets_are_shown, shares_network,
+    unix_backlog_of, unix_socket,
+};
 pub use source::Source;
 pub use source::netstat::Netstat;
 pub use source::proc_net::ProcNet;

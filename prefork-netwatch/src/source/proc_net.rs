@@ -74,7 +74,7 @@ pub(crate) fn parse(proto: Proto, text: &[u8]) -> impl Iterator<Item = Connectio
     text.split(|&byte| byte == b'\n').filter_map(move |line| row(proto, line))
 }
 
-fn row(proto: Proto, line: &[u8]) -> Option<Connection> {
+pub(crate) fn row(proto: Proto, line: &[u8]) -> Option<Connection> {
     let line = std::str::from_utf8(line).ok()?;
     let mut fields = line.split_ascii_whitespace().skip(1);
     let (local, foreign) = (address(proto, fields.next()?)?, address(proto, fields.next()?)?);

@@ -154,6 +154,35 @@ impl<'a> Exchange<'a> {
         Err(SourceError::BrokenOff { proto: self.proto, tries: TRIES })
     }
 
+    /// Asks for rows, and hands their payloads out; what is broken off is not asked for again, and nothing that is there is no
+    /// error.
+    pub(super) fn ask(
+        &mut self,
+        request: &[u8],
+        sequence: u32,
+        mut each: impl FnMut(&[u8]) -> Result<wire::Part, wire::Malformed>,
+    ) -> Result<(), SourceError> {
+        self.send(request)?;
+        loop {
+            let Some(length) = self.receive()? else {
+                return Err(SourceError::BrokenOff { proto: self.proto, tries: 1 });
+            };
+            match wire::each_row(&self.buffer[..length], sequence, &mut each)
+                .map_err(|wire::Malformed(what)| malformed(self.proto, what))?
+            {
+                wire::Part::More => {}
+                wire::Part::Last | wire::Part::Error(0) => return Ok(()),
+                wire::Part::Error(error) if self.is_of_one(error) => return Ok(()),
+                wire::Part::Error(error) => return self.refused(error),
+            }
+        }
+    }
+
+    /// Whether an error says that one UNIX socket is not there. Of others it says that no module answers.
+    fn is_of_one(&self, error: i32) -> bool {
+        self.proto == Proto::Unix && is(error, Errno::NOENT)
+    }
+
     /// What an error number in an answer means; `Ok` if trying again may help.
     fn refused(&self, error: i32) -> Result<(), SourceError> {
         let errno = Errno::from_raw_os_error(error.saturating_neg());

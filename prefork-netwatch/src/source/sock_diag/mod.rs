@@ -1,6 +1,7 @@
 //! Connections as sock_diag(7) shows them.
 
 mod exchange;
+pub(crate) mod lookup;
 mod wire;
 
 use crate::{Connection, Filter, Proto, Source, SourceError};

@@ -3,7 +3,7 @@
 //! All numbers are in the order of the machine, ports and addresses in that of the network.
 //! Whatever the bytes, decoding neither panics nor reads beyond them.
 
-use crate::{Connection, Endpoint, Proto, State, UnixName};
+use crate::{Connection, Endpoint, InetSocket, Proto, State, Transport, UnixName};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
 
 const NLMSG_HEADER: usize = 16;
@@ -18,6 +18,7 @@ const AF_UNIX: u8 = 1;
 const AF_INET: u8 = 2;
 const AF_INET6: u8 = 10;
 const IPPROTO_TCP: u8 = 6;
+const IPPROTO_UDP: u8 = 17;
 const SOCK_STREAM: u8 = 1;
 
 /// "Whatever the cookie", twice.
@@ -29,8 +30,10 @@ const INET_DIAG_BC_S_EQ: u8 = 11;
 
 const UDIAG_SHOW_NAME: u32 = 0x1;
 const UDIAG_SHOW_PEER: u32 = 0x4;
+const UDIAG_SHOW_ICONS: u32 = 0x8;
 const UNIX_DIAG_NAME: u16 = 0;
 const UNIX_DIAG_PEER: u16 = 2;
+const UNIX_DIAG_ICONS: u16 = 3;
 const UNIX_DIAG_SHUTDOWN: u16 = 6;
 const RCV_SHUTDOWN: u8 = 1;
 const SEND_SHUTDOWN: u8 = 2;
@@ -95,6 +98,41 @@ pub(super) fn find_request(connection: &Connection, sequence: u32) -> Option<Vec
     message.extend(connection.interface.to_ne_bytes());
     message.extend(NO_COOKIE);
     Some(finish(message))
+}
+
+/// Asks for all sockets of TCP or UDP of one kind, but for those that no process can hold any more.
+pub(super) fn inet_request(transport: Transport, proto: Proto, sequence: u32) -> Vec<u8> {
+    let mut message = header(NLM_F_REQUEST | NLM_F_DUMP, sequence);
+    let protocol = match transport {
+        Transport::Tcp => IPPROTO_TCP,
+        Transport::Udp => IPPROTO_UDP,
+    };
+    message.extend([family(proto), protocol, 0, 0]);
+    message.extend((!State::TimeWait.bit()).to_ne_bytes());
+    message.extend([0; 2 + 2 + 16 + 16 + 4]);
+    message.extend(NO_COOKIE);
+    finish(message)
+}
+
+/// Asks for one UNIX socket, in whatever state.
+pub(super) fn unix_request(inode: u32, sequence: u32) -> Vec<u8> {
+    unix(NLM_F_REQUEST, sequence, u32::MAX, inode, UDIAG_SHOW_NAME | UDIAG_SHOW_PEER)
+}
+
+/// Asks for all UNIX sockets that listen, with those who wait.
+pub(super) fn backlogs_request(sequence: u32) -> Vec<u8> {
+    let states = State::Listen.bit();
+    unix(NLM_F_REQUEST | NLM_F_DUMP, sequence, states, 0, UDIAG_SHOW_NAME | UDIAG_SHOW_ICONS)
+}
+
+fn unix(flags: u16, sequence: u32, states: u32, inode: u32, show: u32) -> Vec<u8> {
+    let mut message = header(flags, sequence);
+    message.extend([AF_UNIX, 0, 0, 0]);
+    message.extend(states.to_ne_bytes());
+    message.extend(inode.to_ne_bytes());
+    message.extend(show.to_ne_bytes());
+    message.extend(NO_COOKIE);
+    finish(message)
 }
 
 /// A program for `inet_diag_bc_run` in the kernel: does the local port equal one of these?
@@ -169,6 +207,100 @@ fn address_bytes(proto: Proto, ip: IpAddr) -> [u8; 16] {
     }
 }
 
+/// What an answer consists of, beside the payloads of rows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Part {
+    /// There may be more.
+    More,
+    /// That was all.
+    Last,
+    /// It ends with an error of this number, or 0.
+    Error(i32),
+}
+
+/// Hands the payloads of rows out; what belongs to other questions is left out.
+pub(super) fn each_row(
+    bytes: &[u8],
+    sequence: u32,
+    each: &mut impl FnMut(&[u8]) -> Result<Part, Malformed>,
+) -> Result<Part, Malformed> {
+    let mut rest = bytes;
+    while !rest.is_empty() {
+        let (header, payload) = split(&mut rest)?;
+        if header.u32(8) != sequence {
+            continue;
+        }
+        let part = match header.u16(4) {
+            NLMSG_DONE | NLMSG_ERROR => Part::Error(Fields(payload).i32_or_zero(0)),
+            SOCK_DIAG_BY_FAMILY => each(payload)?,
+            _ => Part::More,
+        };
+        if part != Part::More {
+            return Ok(part);
+        }
+    }
+    Ok(Part::More)
+}
+
+/// Decodes a `struct inet_diag_msg` with its queues.
+pub(super) fn inet_socket(
+    transport: Transport,
+    proto: Proto,
+    payload: &[u8],
+) -> Result<Option<InetSocket>, Malformed> {
+    let Message::Row(row) = inet_row(proto, payload)? else { return Ok(None) };
+    let (Endpoint::Ip(local), Endpoint::Ip(foreign)) = (row.local, row.foreign) else {
+        return Ok(None);
+    };
+    let fields = Fields(payload);
+    Ok(Some(InetSocket {
+        transport,
+        local,
+        foreign,
+        state: row.state,
+        // Of a socket that listens it is how many may wait, which the tables do not show.
+        unsent: if row.state == State::Listen { 0 } else { fields.u32(60).into() },
+        unread: fields.u32(56).into(),
+        resent: fields.0[3].into(),
+        inode: row.inode,
+    }))
+}
+
+type UnixParts = (u32, Option<State>, Endpoint, Option<u32>);
+
+/// Decodes a `struct unix_diag_msg` of whatever kind: inode, state, name and peer.
+pub(super) fn unix_socket(payload: &[u8]) -> Result<UnixParts, Malformed> {
+    let fields = Fields(payload.get(..16).ok_or(Malformed("a row of UNIX is cut off"))?);
+    let (mut name, mut peer) = (Endpoint::Unnamed, None);
+    for attribute in attributes(&payload[16..]) {
+        match attribute? {
+            (UNIX_DIAG_NAME, value) => {
+                name = UnixName::new(value).map_or(Endpoint::Unnamed, Endpoint::Unix);
+            }
+            (UNIX_DIAG_PEER, &[a, b, c, d]) => peer = Some(u32::from_ne_bytes([a, b, c, d])),
+            _ => {}
+        }
+    }
+    Ok((fields.u32(4), State::from_number(fields.0[2]), name, peer))
+}
+
+/// Decodes the same of a socket that listens: its name, and the inodes of those who wait.
+pub(super) fn backlog(payload: &[u8]) -> Result<(Option<UnixName>, Vec<u32>), Malformed> {
+    let rest = payload.get(16..).ok_or(Malformed("a row of UNIX is cut off"))?;
+    let (mut name, mut waiting) = (None, Vec::new());
+    for attribute in attributes(rest) {
+        match attribute? {
+            (UNIX_DIAG_NAME, value) => name = UnixName::new(value),
+            (UNIX_DIAG_ICONS, value) => {
+                let (words, _) = value.as_chunks::<4>();
+                waiting = words.iter().map(|word| u32::from_ne_bytes(*word)).collect();
+            }
+            _ => {}
+        }
+    }
+    Ok((name, waiting))
+}
+
 /// One message of an answer.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Message {
@@ -210,7 +342,8 @@ pub(super) fn messages(bytes: &[u8]) -> impl Iterator<Item = Result<Framed, Malf
     })
 }
 
-fn first_message(rest: &mut &[u8]) -> Result<Framed, Malformed> {
+/// Takes the first message off.
+fn split<'a>(rest: &mut &'a [u8]) -> Result<(Fields<'a>, &'a [u8]), Malformed> {
     let header = Fields(rest.get(..NLMSG_HEADER).ok_or(Malformed("a header is cut off"))?);
     let length = usize::try_from(header.u32(0)).unwrap_or(usize::MAX);
     if length < NLMSG_HEADER {
@@ -218,6 +351,11 @@ fn first_message(rest: &mut &[u8]) -> Result<Framed, Malformed> {
     }
     let payload = rest.get(NLMSG_HEADER..length).ok_or(Malformed("a message is cut off"))?;
     *rest = rest.get(length.next_multiple_of(4)..).unwrap_or_default();
+    Ok((header, payload))
+}
+
+fn first_message(rest: &mut &[u8]) -> Result<Framed, Malformed> {
+    let (header, payload) = split(rest)?;
     let message = match header.u16(4) {
         NLMSG_DONE => Message::Done(Fields(payload).i32_or_zero(0)),
         NLMSG_ERROR => Message::Refused(Fields(payload).i32_or_zero(0)),

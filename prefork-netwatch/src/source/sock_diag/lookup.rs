@@ -1,0 +1,58 @@
+//! Looking up what single sockets are connected to.
+
+use super::exchange::Exchange;
+use super::wire::{self, Malformed, Part};
+use crate::{Endpoint, InetSocket, Proto, SourceError, State, Transport, UnixName, UnixSocket};
+
+/// Hands out all sockets of TCP or UDP of one kind, but for those that no process can hold any more.
+pub(crate) fn each_inet(
+    transport: Transport,
+    proto: Proto,
+    buffer: &mut Vec<u8>,
+    mut each: impl FnMut(InetSocket),
+) -> Result<(), SourceError> {
+    let mut exchange = Exchange::open(proto, buffer)?;
+    exchange.ask(&wire::inet_request(transport, proto, 1), 1, |payload| {
+        if let Some(socket) = wire::inet_socket(transport, proto, payload)? {
+            each(socket);
+        }
+        Ok(Part::More)
+    })
+}
+
+/// Looks up a UNIX socket by its inode.
+pub(crate) fn find_unix(inode: u64) -> Result<Option<UnixSocket>, SourceError> {
+    // As in `struct unix_diag_req`, where an inode has 32 bits.
+    let Ok(inode) = u32::try_from(inode) else { return Ok(None) };
+    let (mut buffer, mut found) = (Vec::new(), None);
+    let mut exchange = Exchange::open(Proto::Unix, &mut buffer)?;
+    exchange.ask(&wire::unix_request(inode, 1), 1, |payload| {
+        found = Some(unix(payload)?);
+        Ok(Part::Last)
+    })?;
+    Ok(found)
+}
+
+/// Finds the name of the socket that listens, at which a connection waits to be accepted.
+pub(crate) fn find_backlog(client: u64) -> Result<Option<UnixName>, SourceError> {
+    let (mut buffer, mut found) = (Vec::new(), None);
+    let mut exchange = Exchange::open(Proto::Unix, &mut buffer)?;
+    exchange.ask(&wire::backlogs_request(1), 1, |payload| {
+        let (name, waiting) = wire::backlog(payload)?;
+        if waiting.into_iter().any(|inode| u64::from(inode) == client) {
+            found = name;
+        }
+        Ok(Part::More)
+    })?;
+    Ok(found)
+}
+
+fn unix(payload: &[u8]) -> Result<UnixSocket, Malformed> {
+    let (inode, state, name, peer) = wire::unix_socket(payload)?;
+    let name = match name {
+        Endpoint::Unix(name) => Some(name),
+        Endpoint::Ip(_) | Endpoint::Unnamed => None,
+    };
+    let listens = state == Some(State::Listen);
+    Ok(UnixSocket { inode: inode.into(), name, listens, peer: peer.map(u64::from) })
+}
