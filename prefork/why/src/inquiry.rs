@@ -1,0 +1,203 @@
+//! The whole of it: all threads of a process, looked at twice.
+
+use std::{
+    fmt, thread,
+    time::{Duration, Instant},
+};
+
+use rustix::io::Errno;
+
+use crate::{
+    Cause, Hidden, Other, State, Thread, WhyError,
+    call::{Call, InCall, parse},
+    memory::Memory,
+    proc::Proc,
+    resolve::Resolver,
+    thread::{Ran, state, wchan},
+    wait::Waits,
+};
+
+/// Between the two looks, by which it is seen who runs.
+const SAMPLE: Duration = Duration::from_millis(100);
+
+/// So many threads are looked at.
+const MOST_THREADS: usize = 64;
+/// So many are counted.
+const MOST_COUNTED: usize = 100_000;
+
+/// From this share of a CPU on a thread spins, or lacks a CPU.
+const SPINS: f64 = 0.5;
+
+/// What a process was found doing.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Inquiry {
+    /// Its pid.
+    pub pid: u32,
+    /// The name of its program, safe to be shown.
+    pub name: String,
+    /// Its threads, the main thread first, at most 64.
+    pub threads: Vec<Thread>,
+    /// How many more threads it has.
+    pub more_threads: usize,
+    /// How long it was looked at.
+    pub took: Duration,
+}
+
+impl Inquiry {
+    /// How long an inquiry takes at the most, by default.
+    pub const LIMIT: Duration = Duration::from_secs(1);
+
+    /// Looks at a process for 0.1 s, and finds out what its threads wait for; within 1 s in all.
+    ///
+    /// # Errors
+    ///
+    /// [`WhyError::NoProcess`] if there is none or `/proc` does not show it. What is not shown of it is no error: it is said
+    /// with what is missing.
+    pub fn of(pid: u32) -> Result<Self, WhyError> {
+        Self::within(pid, Self::LIMIT)
+    }
+
+    /// Does the same within another limit. Where that is short, it is looked at for a quarter of it.
+    ///
+    /// # Errors
+    ///
+    /// As of [`of`](Self::of).
+    pub fn within(pid: u32, limit: Duration) -> Result<Self, WhyError> {
+        let begun = Instant::now();
+        let until = begun + limit;
+        let failed = |errno| match errno {
+            Errno::NOENT | Errno::SRCH => WhyError::NoProcess { pid },
+            errno => WhyError::Proc { pid, source: errno.into() },
+        };
+        let process = Proc::open(pid).map_err(failed)?;
+        let mut tids = process.numbers("task", MOST_COUNTED).map_err(failed)?;
+        let more_threads = tids.len().saturating_sub(MOST_THREADS);
+        tids.truncate(MOST_THREADS);
+        let before: Vec<_> = tids.iter().map(|tid| Ran::of(&process, *tid)).collect();
+        let since = Instant::now();
+        thread::sleep(SAMPLE.min(limit / 4));
+        let sampled = since.elapsed();
+        let after: Vec<_> = tids.iter().map(|tid| Ran::of(&process, *tid)).collect();
+        let memory = Memory::of(&process, until);
+        let resolver = Resolver::new(&process, until);
+        let waits = Waits { process: &process, memory: &memory, resolver: &resolver };
+        let shares = before.iter().zip(&after).map(|(before, after)| {
+            let (before, after) = (before.as_ref()?, after.as_ref()?);
+            let share = |from: u64, to: u64| {
+                Duration::from_nanos(to.saturating_sub(from)).div_duration_f64(sampled).min(1.0)
+            };
+            Some((share(before.ran, after.ran), share(before.wanted, after.wanted)))
+        });
+        let threads =
+            tids.iter().zip(shares).filter_map(|(tid, shares)| look(&waits, *tid, shares));
+        let threads: Vec<_> = threads.collect();
+        if threads.is_empty() {
+            return Err(WhyError::NoProcess { pid });
+        }
+        let name = process.name("comm");
+        Ok(Self { pid, name, threads, more_threads, took: begun.elapsed() })
+    }
+
+    /// Returns the thread that is most likely what the process waits for.
+    ///
+    /// One that spins, or waits for a disk; else the main thread, unless that waits for its other threads only, and another one
+    /// for something that can be named.
+    #[must_use]
+    pub fn main(&self) -> Option<&Thread> {
+        let is_hard = |thread: &&Thread| {
+            matches!(thread.cause, Cause::Spins { .. }) || thread.state == State::Disk
+        };
+        let first = self.threads.first()?;
+        let waits_inside = matches!(first.cause, Cause::Futex(_));
+        let is_named = |thread: &&Thread| {
+            matches!(
+                thread.cause,
+                Cause::Descriptors { .. }
+                    | Cause::Connect { .. }
+                    | Cause::Lock { .. }
+                    | Cause::Path(_)
+                    | Cause::Child(_)
+            )
+        };
+        let hard = self.threads.iter().find(is_hard);
+        let named = || self.threads.iter().find(is_named).filter(|_| waits_inside);
+        Some(hard.or_else(named).unwrap_or(first))
+    }
+
+    /// Returns the lines of the block: one for each thread, but for those that do the same, of which the first is shown.
+    #[must_use]
+    pub fn lines(&self) -> Vec<String> {
+        let mut lines: Vec<(String, &Thread, usize)> = Vec::new();
+        for thread in &self.threads {
+            let like = (thread.call, thread.cause.to_string());
+            let same = lines.iter_mut().find(|(_, first, _)| {
+                first.tid != self.pid && (first.call, first.cause.to_string()) == like
+            });
+            match same {
+                Some((_, _, more)) => *more += 1,
+                None => lines.push((thread.to_string(), thread, 0)),
+            }
+        }
+        let mut lines: Vec<String> = lines
+            .into_iter()
+            .map(|(line, _, more)| match more {
+                0 => line,
+                more => format!("{line}; and {more} more threads do the same"),
+            })
+            .collect();
+        if self.more_threads > 0 {
+            lines.push(format!("{} more threads were not looked at", self.more_threads));
+        }
+        lines
+    }
+}
+
+/// Shows the block, a line for each thread.
+impl fmt::Display for Inquiry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.lines().join("\n"))
+    }
+}
+
+/// Looks at one thread; `None` if it has ended.
+fn look(waits: &Waits<'_>, tid: u32, shares: Option<(f64, f64)>) -> Option<Thread> {
+    let process = waits.process;
+    let state = state(process, tid)?;
+    let call = process.read(&format!("task/{tid}/syscall"), 256).map(|text| parse(&text));
+    let cause = match state {
+        State::Stopped => Cause::Stopped { tracer: tracer(process, tid) },
+        State::Ended => Cause::Ended,
+        _ => match shares {
+            Some((ran, _)) if ran >= SPINS => {
+                let on = match &call {
+                    Ok(InCall::Call(call)) => waits.descriptor(call),
+                    Ok(InCall::None) | Err(_) => None,
+                };
+                Cause::Spins { on }
+            }
+            Some((_, wanted)) if wanted >= SPINS => Cause::WantsCpu,
+            _ => match &call {
+                Ok(InCall::Call(call)) => waits.cause(tid, call),
+                Ok(InCall::None) => Cause::Runs,
+                Err(errno) => Cause::Hidden(Hidden::from(*errno)),
+            },
+        },
+    };
+    let call = match (call, state) {
+        (_, State::Ended) => None,
+        (Ok(InCall::Call(Call { name, .. })), _) => Some(name),
+        (Ok(InCall::None) | Err(_), _) => None,
+    };
+    let name = process.name(&format!("task/{tid}/comm"));
+    let wchan = wchan(process, tid).filter(|_| state != State::Running);
+    Some(Thread { tid, name, state, call, cause, cpu: shares.map(|(ran, _)| ran), wchan })
+}
+
+/// Returns who traces a thread: see `proc_pid_status(5)`.
+fn tracer(process: &Proc, tid: u32) -> Option<Other> {
+    let status = process.text(&format!("task/{tid}/status")).ok()?;
+    let pid =
+        status.lines().find_map(|line| line.strip_prefix("TracerPid:"))?.trim().parse().ok()?;
+    (pid != 0).then(|| Other::of(pid))
+}
