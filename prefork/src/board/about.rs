@@ -209,20 +209,7 @@ impl About {
                 Phase::Stopping => "stopping",
             },
         );
-        facts.add(names::MIN_CHILDREN, self.prefork);
-        facts.add(names::MAX_CHILDREN, self.max_children);
-        if let Some(jobs) = self.jobs_waiting {
-            facts.add(names::JOBS_WAITING, jobs);
-        }
-        if let Some(times) = &self.queue_times {
-            add_queue_times(times, &mut facts);
-        }
-        if let Some(metrics) = self.metrics {
-            facts.add(names::METRICS, metrics);
-        }
-        if let Some(why) = &self.cannot_fork {
-            facts.add(names::CANNOT_FORK, fitting(why));
-        }
+        self.add_pool(&mut facts);
         for (change, names) in [
             (&self.reload, names::RELOAD),
             (&self.upgrade, names::UPGRADE),
@@ -246,6 +233,24 @@ impl About {
             facts.add(names::NOT_ISOLATED, fitting(&missing.to_string()));
         }
         facts
+    }
+
+    /// What may change at any time.
+    fn add_pool(&self, facts: &mut Facts) {
+        facts.add(names::MIN_CHILDREN, self.prefork);
+        facts.add(names::MAX_CHILDREN, self.max_children);
+        if let Some(jobs) = self.jobs_waiting {
+            facts.add(names::JOBS_WAITING, jobs);
+        }
+        if let Some(times) = &self.queue_times {
+            add_queue_times(times, facts);
+        }
+        if let Some(metrics) = self.metrics {
+            facts.add(names::METRICS, metrics);
+        }
+        if let Some(why) = &self.cannot_fork {
+            facts.add(names::CANNOT_FORK, fitting(why));
+        }
     }
 }
 

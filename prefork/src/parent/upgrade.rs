@@ -107,7 +107,7 @@ impl Parent<'_> {
                 children: self.table.hand_over(),
                 tags: self.descendants.hand_over(),
                 supervisor: self.supervisor.hand_over(),
-                counters: self.counters.hand_over(clock::now()),
+                counters: Box::new(self.counters.hand_over(clock::now())),
                 link: self.link.as_ref(),
             },
         }

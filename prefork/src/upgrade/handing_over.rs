@@ -70,7 +70,7 @@ pub(crate) enum Processes<'a> {
         children: Vec<HandedChild>,
         tags: HandedTags,
         supervisor: prefork_core::Handover,
-        counters: HandedCounters,
+        counters: Box<HandedCounters>,
         link: Option<&'a Link>,
     },
     /// The parents of several pools.
@@ -234,7 +234,7 @@ impl HandingOver<'_> {
                     tags: tags.clone(),
                     channels: channels.pass(passed),
                     board,
-                    counters: counters.clone(),
+                    counters: (**counters).clone(),
                     process,
                 });
             }

@@ -34,7 +34,7 @@ mod tests {
     fn what_is_gone_after_a_boot_is_made() {
         let mut daemon = daemon();
         let made = text(&daemon).expect("one");
-        assert!(made.ends_with("\nd \"/run/app\" 0755 root root -\n"), "{made}");
+        assert_eq!(made.lines().last(), Some("d \"/run/app\" 0755 root root -"));
         (daemon.settings.pid_path, daemon.settings.scoreboard_path) = (None, None);
         let refused = text(&daemon).expect_err("nothing to make");
         assert!(refused.starts_with("/etc/app/app.toml needs no directory"), "{refused}");
