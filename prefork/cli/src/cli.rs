@@ -61,6 +61,22 @@ pub(crate) enum Command {
         )]
         interval: Duration,
     },
+    /// Show what children that are at work wait for
+    ///
+    /// Of each child that has a request in hand, the one that has had it longest first: what it is doing and for whom, and for
+    /// each of its threads the system call in which it is, with what that waits for: the peer of a connection, a file, who has
+    /// its lock, who has the other end of a pipe. Nothing is stopped, traced or signalled for that. Of another user's
+    /// processes the kernel shows it to root alone.
+    Why {
+        /// Board, pid file or name of the daemon; not needed where only one is found
+        #[arg(value_hint = ValueHint::FilePath)]
+        daemon: Option<OsString>,
+        /// Look at this child alone, at work or not
+        pid: Option<u32>,
+        /// Print JSON, for programs
+        #[arg(long)]
+        json: bool,
+    },
     /// Print metrics, for Prometheus
     ///
     /// These are gauges, of what the board says. What is counted since the start (requests, deaths, reloads) is not on the

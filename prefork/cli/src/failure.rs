@@ -62,6 +62,10 @@ pub(crate) enum Failure {
     NoPoolAwake { daemon: String },
     #[error("pool {} has no process now", one_line(pool))]
     PoolHasNoProcess { pool: String },
+    #[error("process {pid} has no slot on board {board}; `prefork status` shows which have")]
+    NoSuchChild { pid: u32, board: String },
+    #[error(transparent)]
+    Why(#[from] prefork_why::WhyError),
     #[error("{summary}")]
     LeftBehind { summary: String },
     #[error("not running: no daemon holds pid file {}", one_line(path))]
@@ -182,6 +186,7 @@ impl Failure {
             | Self::NoTerminal
             | Self::NoSuchSize { .. }
             | Self::DumbTerminal
+            | Self::NoSuchChild { .. }
             | Self::NoSuchCommand { .. } => Exit::Usage,
             Self::Daemon(error) => of_daemon(error),
             Self::NoBoard { .. }
@@ -191,6 +196,7 @@ impl Failure {
             | Self::NoLogsToSee { .. }
             | Self::NoPidFile { .. }
             | Self::Boardless { .. }
+            | Self::Why(_)
             | Self::BoardForbidden { .. }
             | Self::Board(_)
             | Self::Slot(_)

@@ -1,6 +1,6 @@
 //! The command `prefork`, for those who run a daemon rather than write one.
 //!
-//! It reads a daemon's scoreboard (`status`, `top`, `metrics`), and steers the daemon by its pid
+//! It reads a daemon's scoreboard (`status`, `top`, `why`, `metrics`), and steers the daemon by its pid
 //! file (`stop`, `reload` and the like). What it reads is believed only as far as it is shown; whom
 //! it signals, the kernel says. `docs/command.md` is its manual.
 
@@ -22,6 +22,7 @@ mod pools;
 mod run;
 mod table;
 mod top;
+mod why;
 
 use std::{env, path::PathBuf, process::ExitCode};
 
@@ -78,6 +79,7 @@ fn perform(command: Command, voice: Voice) -> Result<Exit, Failure> {
             Ok(look::exit(&view))
         }
         Command::Top { daemon, interval } => top::run(find(&daemon)?, interval),
+        Command::Why { daemon, pid, json } => why::run(&find::find(daemon.as_deref())?, pid, json),
         Command::Metrics { daemon, openmetrics } => {
             let format = if openmetrics { Format::OpenMetrics } else { Format::Classic };
             let found = find(&daemon)?;

@@ -86,6 +86,14 @@ pub(crate) fn examples(command: Option<&str>) -> &'static [Entry] {
             ("prefork top hello", "Longest at work first; ? lists the keys."),
             ("prefork top --interval 0.2 /run/hello/board", "Five looks a second."),
         ],
+        Some("why") => &[
+            ("prefork why hello", "What do all children wait for that are at work?"),
+            ("prefork why hello 4711", "What does this child wait for?"),
+            (
+                "prefork why --json hello | jq -r '.children[].processes[].threads[].cause'",
+                "In a word each: tcp, unix, lock, cpu and the like.",
+            ),
+        ],
         Some("metrics") => &[(
             "prefork metrics hello > /var/lib/node_exporter/hello.prom.new && mv \
              /var/lib/node_exporter/hello.prom.new /var/lib/node_exporter/hello.prom",

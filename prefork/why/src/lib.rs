@@ -9,6 +9,7 @@ mod call;
 mod cause;
 mod descriptor;
 mod error;
+mod family;
 mod futex;
 mod inquiry;
 mod lock;

@@ -9,6 +9,7 @@ mod reading;
 mod run;
 mod strangers;
 mod top;
+mod why;
 mod wrong;
 
 use prefork_tests::{End, Finished, Launch, Scene};
