@@ -8,7 +8,7 @@ use std::{
 
 use super::{
     children::{Child, Children, Doing},
-    report::{Report, Retirements},
+    report::{PoolSample, Report, Retirements},
     world::{Fault, Happening, Manager, Order, Queue, World},
 };
 use crate::{Admission, ClientSide, Exit, QueueGate, SlotId, Time, Waited};
@@ -79,6 +79,7 @@ impl<'a, M: Manager> Course<'a, M> {
             if next > end {
                 break;
             }
+            self.sample_until(next);
             self.now = next;
             if happens == Some(next) {
                 self.happen();
@@ -86,6 +87,7 @@ impl<'a, M: Manager> Course<'a, M> {
                 self.look();
             }
         }
+        self.sample_until(end);
         let alive: Duration = self.children.iter().map(|(_, child)| end.since(child.born)).sum();
         let mut report = self.report;
         report.spare = (self.alive_time + alive)
@@ -96,6 +98,22 @@ impl<'a, M: Manager> Course<'a, M> {
         report.lost = self.world.traffic.requests() - served - refused - abandoned;
         report.waits.sort();
         report
+    }
+
+    /// Writes down what the pool is like at each moment for that before this one.
+    fn sample_until(&mut self, next: Time) {
+        let Some(every) = self.world.sample_every else { return };
+        loop {
+            let at = self.report.samples.last().map_or(Duration::ZERO, |last| last.at + every);
+            if Time::after_origin(at) >= next {
+                return;
+            }
+            let at_work = self.children.iter().filter(|(slot, _)| self.children.in_hand(*slot) > 0);
+            let count = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
+            let (at_work, waiting) = (count(at_work.count()), count(self.queue.len()));
+            let children = self.children.alive();
+            self.report.samples.push(PoolSample { at, children, at_work, waiting });
+        }
     }
 
     fn look(&mut self) {

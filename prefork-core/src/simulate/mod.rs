@@ -60,19 +60,22 @@
 
 mod children;
 mod course;
+mod dice;
 mod models;
 mod periodic;
 mod report;
 mod supervised;
 mod traffic;
+mod work;
 mod world;
 
 use std::time::Duration;
 
 pub use self::{
     models::{Apache, Cheaper},
-    report::{Report, Waits},
+    report::{PoolSample, Report, Waits},
     traffic::Traffic,
+    work::Work,
     world::{Fault, World},
 };
 use crate::{Load, Scaling, ScalingPolicy, Time};

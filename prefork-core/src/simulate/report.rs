@@ -36,6 +36,22 @@ pub struct Report {
     pub spare: Duration,
     /// How often the parent was awake: looks, and whatever made it look.
     pub wakeups: u64,
+    /// What the pool was like from time to time, if that was [asked for](super::World::sample_every).
+    pub samples: Vec<PoolSample>,
+}
+
+/// What a pool was like at a moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct PoolSample {
+    /// How long after the start that was.
+    pub at: Duration,
+    /// How many children there were.
+    pub children: u32,
+    /// How many of them had something in hand.
+    pub at_work: u32,
+    /// How many requests waited for one.
+    pub waiting: u32,
 }
 
 impl fmt::Display for Report {

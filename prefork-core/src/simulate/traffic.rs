@@ -2,6 +2,8 @@
 
 use std::{fmt, time::Duration};
 
+use super::{dice::Dice, work::Work};
+
 /// After its last request a simulation goes on for so long, unless [`Traffic::until`] says otherwise.
 const TAIL: Duration = Duration::from_secs(60);
 
@@ -79,32 +81,32 @@ impl Traffic {
         (0..requests).map(|_| (Duration::ZERO, work)).collect()
     }
 
-    /// Makes requests that come and take as long as chance has it, for so long: `rate` a second, with `work` each on an
-    /// average (a Poisson process, with exponentially distributed work).
+    /// Makes requests that come as chance has it, `rate` a second (a Poisson process), for so long. A time for the work on each
+    /// is the average of an exponential distribution; see [`Work`] for others.
     #[must_use]
-    pub fn random(rate: f64, work: Duration, length: Duration, seed: u64) -> Self {
-        Self::varying(|_| rate, work, length, seed)
+    pub fn random(rate: f64, work: impl Into<Work>, length: Duration, seed: u64) -> Self {
+        Self::varying(|_| rate, work.into(), length, seed)
     }
 
     /// Makes days that are quiet at midnight and busiest at noon: `peak` a second then, a fiftieth of it at night, all as
     /// random as [`random`](Self::random) is. A day has 0.4 as many requests as if it were noon all day.
     #[must_use]
-    pub fn diurnal(days: u32, peak: f64, work: Duration, seed: u64) -> Self {
+    pub fn diurnal(days: u32, peak: f64, work: impl Into<Work>, seed: u64) -> Self {
         const DAY: Duration = Duration::from_secs(86_400);
         let rate = |at: f64| {
             let of_day = (at / DAY.as_secs_f64()).fract();
             peak * (0.02 + 0.98 * (std::f64::consts::PI * of_day).sin().powi(4))
         };
-        Self::varying(rate, work, DAY * days, seed)
+        Self::varying(rate, work.into(), DAY * days, seed)
     }
 
     /// Makes random requests whose rate depends on how many seconds have passed.
-    fn varying(rate: impl Fn(f64) -> f64, work: Duration, length: Duration, seed: u64) -> Self {
+    fn varying(rate: impl Fn(f64) -> f64, work: Work, length: Duration, seed: u64) -> Self {
         let (mut dice, mut now) = (Dice::new(seed), 0.0);
-        let (work, length) = (work.as_secs_f64(), length.as_secs_f64());
+        let length = length.as_secs_f64();
         let arrivals = std::iter::from_fn(|| {
             now += dice.exponential() / rate(now).max(0.0);
-            (now < length).then(|| (now, work * dice.exponential()))
+            (now < length).then(|| (now, work.draw(&mut dice)))
         });
         let time = |seconds| Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX);
         arrivals.map(|(at, work)| (time(at), time(work))).collect()
@@ -157,29 +159,5 @@ impl FromIterator<(Duration, Duration)> for Traffic {
         arrivals.sort_by_key(|(at, _)| *at);
         let end = arrivals.last().map_or(TAIL, |(at, _)| at.saturating_add(TAIL));
         Self { arrivals, end }
-    }
-}
-
-/// A small generator (xorshift64*), so that equal seeds make equal runs.
-struct Dice(u64);
-
-impl Dice {
-    fn new(seed: u64) -> Self {
-        // Neighbouring seeds are to differ, and 0 would give nothing but 0.
-        Self(seed.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
-    }
-
-    fn uniform(&mut self) -> f64 {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        let bits = self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 40;
-        #[expect(clippy::cast_precision_loss, reason = "24 bits fit")]
-        let fraction = bits as f64 / f64::from(1 << 24);
-        fraction
-    }
-
-    fn exponential(&mut self) -> f64 {
-        -(1.0 - self.uniform()).ln()
     }
 }

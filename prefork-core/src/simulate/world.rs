@@ -54,6 +54,8 @@ pub struct World<'a> {
     pub(super) patience: Option<Duration>,
     /// How long they may wait for a child while the queue stays.
     pub(super) queue_limit: Option<QueueLimit>,
+    /// How often it is written down what the pool is like.
+    pub(super) sample_every: Option<Duration>,
 }
 
 /// Whether it is known how many connections wait.
@@ -79,6 +81,7 @@ impl<'a> World<'a> {
             one_shot: false,
             patience: None,
             queue_limit: None,
+            sample_every: None,
         }
     }
 
@@ -165,6 +168,12 @@ impl<'a> World<'a> {
     /// ```
     pub const fn queue_limit(&mut self, limit: QueueLimit) -> &mut Self {
         self.queue_limit = Some(limit);
+        self
+    }
+
+    /// Writes down so often what the pool is like, for [`Report::samples`]. Default never, as for a time of 0.
+    pub const fn sample_every(&mut self, time: Duration) -> &mut Self {
+        self.sample_every = if time.is_zero() { None } else { Some(time) };
         self
     }
 

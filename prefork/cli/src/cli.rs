@@ -6,7 +6,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 use clap_complete::Shell;
 use prefork_daemonize::{self as daemonize, StopOptions};
 
-use crate::{daemon::Wait, exit::Exit, init::InitArgs, run::RunArgs};
+use crate::{daemon::Wait, exit::Exit, init::InitArgs, plan::PlanArgs, run::RunArgs};
 
 /// Shows what a preforking daemon does, and steers it
 ///
@@ -39,6 +39,12 @@ pub(crate) enum Command {
     /// A unit for systemd, a Dockerfile, a manifest for Kubernetes, what logrotate and systemd-tmpfiles read. It begins with
     /// where it belongs. The settings are checked first, as by `prefork run --check`.
     Init(InitArgs),
+    /// Find out how many children a load takes
+    ///
+    /// A pool serves the load in a simulation, looked after by the code that does so in a daemon: how long requests wait, how
+    /// many children and how much memory that takes, what is lost in an overload. What forks, the scheduler and too few
+    /// processors add is not in it.
+    Plan(Box<PlanArgs>),
     /// Show what each child is doing
     Status {
         #[command(flatten)]

@@ -18,6 +18,7 @@ mod look;
 mod manual;
 mod output;
 mod pages;
+mod plan;
 mod pools;
 mod run;
 mod table;
@@ -61,6 +62,7 @@ fn perform(command: Command, voice: Voice) -> Result<Exit, Failure> {
     match command {
         Command::Run(args) => Ok(run::run(*args)),
         Command::Init(args) => init::run(args),
+        Command::Plan(args) => plan::run(&args),
         Command::Status { daemon, json, all } => {
             let slots = if all { Slots::All } else { Slots::Taken };
             let found = find(&daemon)?;

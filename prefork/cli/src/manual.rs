@@ -142,6 +142,20 @@ pub(crate) fn examples(command: Option<&str>) -> &'static [Entry] {
                 "Its logs are rotated, and no line is lost.",
             ),
         ],
+        Some("plan") => &[
+            (
+                "prefork plan --rate 200/s --time p50=20ms,p99=900ms --max-children 64 --memory-per-child 40M",
+                "An hour of 200 requests a second.",
+            ),
+            (
+                "prefork plan --rate 200/s --time 300ms --max-children 32 --client-timeout 2s --queue-limit 1s",
+                "More than can be served, with a limit of the queue.",
+            ),
+            (
+                "prefork plan --access-log times.log --max-children 64 --svg children.svg",
+                "What has really come.",
+            ),
+        ],
         Some("man") => &[
             ("prefork man stop | man -l -", "Show the page of one command."),
             (
