@@ -82,6 +82,7 @@ pub mod pools;
 pub mod program;
 mod queue_limit;
 mod queue_times;
+mod reloads;
 mod scaling;
 mod share;
 #[cfg(feature = "simulate")]
@@ -119,6 +120,7 @@ pub use one_line::{OneLine, one_line};
 pub use out_of_memory::{KillReason, MemoryCounts, MemoryGroup, OutOfMemory};
 pub use queue_limit::{Admission, ClientSide, QueueGate, QueueLimit, Waited};
 pub use queue_times::{QueueClaim, QueueTimes};
+pub use reloads::{ReloadEnd, Reloads};
 pub use scaling::{Load, Ramp, Scaling, ScalingPolicy, Tally, Tuning};
 pub use share::{MOST_AT_ONCE, Share};
 pub use slots::Extension;

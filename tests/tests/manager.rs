@@ -242,6 +242,110 @@ fn a_manager_that_is_not_there_is_no_trouble() {
     }
 }
 
+/// Starts a daemon of two pools, one of which sleeps, and a role.
+fn pools<'a>(scene: &'a Scene, mailbox: &Mailbox) -> Daemon<'a> {
+    fs::write(scene.path("settings"), "request_timeout = 30\n").expect("written");
+    let [at, other] = [scene.address(), scene.other_address()];
+    let launch = scene.tool(env!("CARGO_BIN_EXE_pools"));
+    let launch = launch.args(["--pool", &format!("web={at}=2=4")]);
+    let launch = launch.args(["--pool", &format!("asleep={other}=0=4"), "--role", "cron"]);
+    let launch = launch.path("--witness", "witness").path("--settings", "settings");
+    start(launch, mailbox, "3 pools")
+}
+
+/// The parents of pools say nothing; the arbiter does for all of them.
+#[test]
+fn a_whole_life_of_several_pools_is_reported() {
+    let scene = scene!();
+    let mailbox = Mailbox::new();
+    let daemon = pools(&scene, &mailbox);
+    for text in ["request_timeout = 31\n", "request_timeout = \"nonsense\"\n"] {
+        fs::write(scene.path("settings"), text).expect("written");
+        let before = now();
+        daemon.signal(Signal::HUP);
+        let reloading = mailbox.next();
+        assert!(reloading.starts_with("RELOADING=1 MONOTONIC_USEC="), "{reloading:?}");
+        assert!((before..=now()).contains(&time(&reloading)), "{reloading:?} at {before}");
+        let ready = format!("READY=1 MAINPID={} STATUS=serving, 3 pools", daemon.pid());
+        let refused = "the settings were refused, the old ones stay in force (and 1 other pool)";
+        let expected = match text.contains("nonsense") {
+            true => format!("{ready}; pool web: {refused}"),
+            false => ready,
+        };
+        assert_eq!(mailbox.next(), expected);
+    }
+    // Once more with what is good.
+    fs::write(scene.path("settings"), "").expect("written");
+    daemon.signal(Signal::HUP);
+    mailbox.expect(&["RELOADING=1"]);
+    assert!(mailbox.next().ends_with("STATUS=serving, 3 pools"));
+    // What happens within a pool is no news, nor that one wakes.
+    daemon.signal(Signal::USR1);
+    daemon.get("/").expect("it serves");
+    prefork_tests::get(scene.other_address(), "/").expect("it is woken");
+    assert_eq!(mailbox.drain(), [""; 0]);
+    stop(&daemon, &mailbox, (30 + 1 + 5 + 5 + 5) * 1_000_000);
+}
+
+/// A reload is over when the children of all pools have been replaced, not when pools have begun to.
+#[test]
+fn a_reload_of_several_pools_is_over_when_new_children_serve() {
+    let scene = scene!();
+    let mailbox = Mailbox::new();
+    let daemon = pools(&scene, &mailbox);
+    for _ in 0..5 {
+        let web = prefork_tests::children(daemon.pid());
+        let old: Vec<_> = web.iter().flat_map(|it| prefork_tests::children(it.pid)).collect();
+        assert_eq!(old.len(), 3, "{old:?}");
+        daemon.signal(Signal::HUP);
+        mailbox.expect(&["RELOADING=1", "READY=1"]);
+        for _ in 0..4 {
+            let body = daemon.get("/").expect("it serves").body;
+            let is_old = old.iter().any(|old| body == format!("web {}", old.pid));
+            assert!(!is_old, "an old child has answered: {body}");
+        }
+    }
+    daemon.stop_in_order();
+}
+
+/// That a pool is not there stands in the status until it is back.
+#[test]
+fn a_pool_whose_parent_has_ended_stands_in_the_status() {
+    let scene = scene!();
+    let mailbox = Mailbox::new();
+    let daemon = pools(&scene, &mailbox);
+    let title = "pools/web [parent]";
+    let parents = prefork_tests::children(daemon.pid());
+    let web = parents.iter().find(|it| it.command_line().contains(title)).expect("it is there");
+    assert!(prefork_tests::kill(web.pid, Signal::KILL));
+    mailbox
+        .expect(&["STATUS=serving, 3 pools; pool web: its parent has ended and is started again"]);
+    assert_eq!(mailbox.next(), "STATUS=serving, 3 pools");
+    daemon.stop_in_order();
+}
+
+/// A sign of life is the arbiter's, and goes on through an upgrade of all pools, which is over when their children are replaced.
+#[test]
+fn an_upgrade_of_several_pools_is_a_reload_to_the_manager() {
+    let scene = scene!();
+    let mailbox = Mailbox::new();
+    let program = scene.program_of(env!("CARGO_BIN_EXE_several"));
+    let [jobs, asleep] = [scene.other_address(), scene.page()].map(|it| it.to_string());
+    let launch = program.launch().args(["--jobs", &jobs, "--asleep", &asleep]);
+    let daemon = start(launch, &mailbox, "5 pools");
+    for version in ["2", "3"] {
+        program.install(&format!("--version {version}"));
+        daemon.signal(Signal::USR2);
+        let ready = format!("READY=1 MAINPID={} STATUS=serving, 5 pools", daemon.pid());
+        mailbox.expect(&["RELOADING=1", "STATUS=becoming the new program", "RELOADING=1", &ready]);
+        for address in [scene.address(), scene.other_address()] {
+            let reply = prefork_tests::get(address, "/").expect("it serves");
+            assert_eq!(reply.body, version, "an old child has answered");
+        }
+    }
+    daemon.stop_in_order();
+}
+
 fn reloaded(scene: &Scene) -> bool {
     !scene.lines_with("error.log", "all children are of generation 2").is_empty()
 }

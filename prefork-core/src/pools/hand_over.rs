@@ -6,7 +6,7 @@
 //! and so ends before it is started again, as its parent cannot be given other sockets.
 
 use super::{
-    Phase, PoolId, Pools, PoolsAction, PoolsConfig, PoolsNotice, Presence,
+    Phase, PoolId, PoolReloads, Pools, PoolsAction, PoolsConfig, PoolsNotice, Presence,
     stage::{Pool, Stage},
     upgrade::{OfPools, Upgrade},
 };
@@ -64,6 +64,9 @@ pub struct HandedPool {
     /// What it has of a ceiling. It is not written down with the rest, as it is found where the pool reports it.
     #[cfg_attr(feature = "serde", serde(skip))]
     pub held: Held,
+    /// How far its reloads have come. As with what it has of a ceiling.
+    #[cfg_attr(feature = "serde", serde(skip))]
+    pub reloads: PoolReloads,
 }
 
 /// What a pool has of a ceiling.
@@ -139,7 +142,7 @@ impl Pools {
             were.push(was);
             let Some(was) = was.map(|was| &handed[was]) else { continue };
             let is_same = was.identity == *identity;
-            pools.with(id, |pool| pool.adopt(was.stage));
+            pools.with(id, |pool| pool.adopt(was));
             match was.stage {
                 HandedStage::Down | HandedStage::Stuck | HandedStage::Leaving { .. } => {}
                 HandedStage::Starting { .. } | HandedStage::Serving { .. } if is_same => {
@@ -157,7 +160,7 @@ impl Pools {
             }
             let id = pools.add(Presence::Gone);
             were.push(Some(number));
-            pools.with(id, |pool| pool.adopt(gone.stage));
+            pools.with(id, |pool| pool.adopt(gone));
             if let HandedStage::Starting { .. } | HandedStage::Serving { .. } = gone.stage {
                 let is_shared = is_shared(&gone.identity);
                 pools.have_leave(now, id, is_shared, PoolsNotice::Gone(id));
@@ -230,9 +233,11 @@ impl Pools {
 }
 
 impl Pool {
-    fn adopt(&mut self, stage: HandedStage) {
+    fn adopt(&mut self, handed: &HandedPool) {
+        let HandedPool { stage, reloads, .. } = handed;
+        self.reloads = *reloads;
         self.was_ready = matches!(stage, HandedStage::Serving { .. });
-        self.stage = match stage {
+        self.stage = match *stage {
             HandedStage::Down => Stage::Down,
             HandedStage::Starting { since } => Stage::Starting { since },
             HandedStage::Serving { since } => Stage::Serving { since },

@@ -5,14 +5,17 @@
 //! ends all of them. How many children each pool has is its own supervisor's to decide.
 //!
 //! - `stage.rs`: one pool, as seen from above.
+//! - `reload.rs`: reloading all of them; `trouble.rs`: what is wrong with some.
 //! - `upgrade.rs`: becoming a new program, first here, then pool after pool.
 //! - `hand_over.rs`: what the new program goes on with.
 //!
 //! As everywhere in this crate there is no clock here and no system call: events go in with their time, actions come out.
 
 mod hand_over;
+mod reload;
 mod roster;
 mod stage;
+mod trouble;
 mod upgrade;
 
 use std::{collections::VecDeque, time::Duration};
@@ -21,8 +24,11 @@ use crate::{
     Arbiter, ArbiterError, ChangeNotice, Exit, Need, Progress, Quota, Request, Rung, Time,
 };
 pub use hand_over::{AdoptedPools, Adoption, HandedPool, HandedStage, Held, PoolIdentity};
+pub use reload::PoolReloads;
+use reload::Reload;
 pub use roster::{LONGEST_ROSTER, Listed, NoRoster, PoolKind, Roster, file_of_pool, is_pool_name};
 use stage::{Pool, Stage};
+pub use trouble::{PoolsTrouble, TroubleKind};
 use upgrade::Upgrade;
 
 /// The number of a pool, from 0 on in the order in which pools were added.
@@ -85,7 +91,10 @@ pub enum PoolsEvent {
     Queued(PoolId),
     /// The process of a pool has ended, and was reaped.
     Ended(PoolId, Exit),
-    /// Somebody has asked for something. Stops and upgrades are decided here; all else is passed on to the pools as it is.
+    /// How far the reloads of a pool have come.
+    Reloads(PoolId, PoolReloads),
+    /// Somebody has asked for something. Stops, reloads and upgrades are decided here; all else is passed on to the pools as
+    /// it is.
     Requested(Request),
     /// The program as its file is now would work, as its probe has reported.
     ProbeReady,
@@ -125,8 +134,12 @@ pub enum PoolsAction {
     /// Ask the parent of a pool to become the new program too, and report [`PoolsEvent::PoolUpgraded`] or
     /// [`PoolsEvent::PoolNotUpgraded`].
     UpgradePool(PoolId),
+    /// Ask the parent of a pool to reload, and report [`PoolsEvent::Reloads`].
+    ReloadPool(PoolId),
     /// Show how far the daemon has come.
     Show(Progress),
+    /// Show what is wrong with pools from now on, if anything.
+    Trouble(Option<PoolsTrouble>),
     /// Write a line.
     Log(PoolsNotice),
     /// All is over.
@@ -160,6 +173,20 @@ pub enum PoolsNotice {
     },
     /// A pool was not ready within [`PoolsConfig::start_timeout`], and is killed.
     Stuck(PoolId),
+    /// All pools that are awake are asked to reload.
+    Reloading {
+        /// How many.
+        pools: usize,
+    },
+    /// They have done that, or have ended.
+    Reloaded {
+        /// How many were asked.
+        pools: usize,
+        /// How many go on with old settings or old children.
+        refused: usize,
+        /// How long it took.
+        took: Duration,
+    },
     /// Something about an upgrade of the arbiter itself.
     Change(ChangeNotice),
     /// All pools that were awake were asked to become the new program.
@@ -224,7 +251,10 @@ pub struct Pools {
     /// Shares one ceiling out, if there is one.
     arbiter: Option<Arbiter>,
     phase: Phase,
+    reload: Reload,
     upgrade: Upgrade,
+    /// What is shown to be wrong.
+    shown: Option<PoolsTrouble>,
     actions: VecDeque<PoolsAction>,
 }
 
@@ -249,7 +279,9 @@ impl Pools {
             pools: Vec::new(),
             arbiter: None,
             phase: Phase::New,
+            reload: Reload::No,
             upgrade: Upgrade::No,
+            shown: None,
             actions: VecDeque::new(),
         }
     }
@@ -304,6 +336,7 @@ impl Pools {
             PoolsEvent::StartFailed(id) => {
                 if let Some(pool) = self.pools.get_mut(id.0 as usize) {
                     pool.stage = Stage::Down;
+                    pool.is_lost = true;
                     let pause = pool.fail(now);
                     self.log(PoolsNotice::NotStarted { pool: id, pause });
                 }
@@ -312,6 +345,7 @@ impl Pools {
                 if let Stage::Starting { since } = pool.stage {
                     pool.stage = Stage::Serving { since };
                     pool.was_ready = true;
+                    pool.is_lost = false;
                 }
             }),
             PoolsEvent::Queued(id) => {
@@ -333,6 +367,8 @@ impl Pools {
             PoolsEvent::Requested(Request::StopNow) => {
                 self.stop(now, Rung::Interrupt, PoolsVerdict::Stopped);
             }
+            PoolsEvent::Reloads(id, reloads) => self.note_reloads(id, reloads),
+            PoolsEvent::Requested(Request::Reload) => self.want_reload(),
             PoolsEvent::Requested(Request::Upgrade) => self.want_upgrade(),
             PoolsEvent::Requested(_) => {}
             PoolsEvent::ProbeReady => self.probe_ready(),
@@ -356,6 +392,8 @@ impl Pools {
         self.decide_start(now);
         self.decide_ready();
         self.decide_upgrade(now);
+        self.decide_reload(now);
+        self.decide_trouble();
         self.decide_asked();
         self.decide_over();
     }
@@ -425,6 +463,7 @@ impl Pools {
         let (lived, was_serving) = (pool.lived(now), matches!(pool.stage, Stage::Serving { .. }));
         let was_to_leave = matches!(pool.stage, Stage::Leaving { .. }) || pool.is_gone();
         pool.stage = Stage::Down;
+        pool.forget_process();
         if let Some(arbiter) = &mut self.arbiter {
             arbiter.ended(now, id);
         }
@@ -448,6 +487,7 @@ impl Pools {
             self.log(PoolsNotice::Asleep(id));
             return;
         }
+        pool.is_lost = true;
         // Its clients are still there, or come again: one that sleeps is started for the next.
         pool.is_wanted = false;
         let pause = if was_serving && lived >= self.config.early {
@@ -474,6 +514,7 @@ impl Pools {
             pool.stage = Stage::Down;
         }
         self.forgo_upgrade();
+        self.reload = Reload::No;
         self.pools.iter_mut().for_each(|pool| pool.is_asked = false);
     }
 

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use super::{PoolId, PoolsConfig, Presence};
-use crate::{Time, backoff::Backoff};
+use super::{PoolId, PoolReloads, PoolsConfig, Presence};
+use crate::{ReloadEnd, Reloads, Time, backoff::Backoff};
 
 #[derive(Clone, Debug)]
 pub(super) struct Pool {
@@ -17,6 +17,13 @@ pub(super) struct Pool {
     pub(super) comes_from: Vec<PoolId>,
     /// Whether it was asked to end, by the measure of this moment.
     pub(super) is_asked: bool,
+    pub(super) reloads: PoolReloads,
+    /// How many requests to reload it had taken in when it was asked for one that it has not taken in yet.
+    pub(super) asked_at: Option<u64>,
+    /// Whether it has refused the program that the others have become.
+    pub(super) has_refused: bool,
+    /// Whether its process has ended without being asked, and none has been ready since.
+    pub(super) is_lost: bool,
     pub(super) backoff: Backoff,
     /// Until when it is not started, however much it is wanted.
     pub(super) pause: Option<Time>,
@@ -52,6 +59,13 @@ impl Pool {
             was_ready: false,
             comes_from: Vec::new(),
             is_asked: false,
+            reloads: PoolReloads {
+                taken: 0,
+                state: Reloads { goes_on: false, last: ReloadEnd::Done },
+            },
+            asked_at: None,
+            has_refused: false,
+            is_lost: false,
             backoff: Backoff::new(config.throttle_first, config.throttle_cap),
             pause: None,
         }
@@ -83,6 +97,11 @@ impl Pool {
 
     pub(super) fn may_start(&self, now: Time) -> bool {
         self.pause.is_none_or(|due| now >= due)
+    }
+
+    /// Forgets what was true of a process that has ended.
+    pub(super) fn forget_process(&mut self) {
+        (self.reloads, self.asked_at, self.has_refused) = (PoolReloads::default(), None, false);
     }
 
     /// Notes that it has failed; returns for how long it is not started.

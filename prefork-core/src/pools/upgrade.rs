@@ -8,7 +8,7 @@
 
 use std::{collections::VecDeque, time::Duration};
 
-use super::{Phase, PoolId, Pools, PoolsAction, PoolsNotice, stage::Stage};
+use super::{Phase, PoolId, Pools, PoolsAction, PoolsNotice, Reload, stage::Stage};
 use crate::{ChangeNotice, Progress, Refusal, Time};
 
 /// How long after it was found busy a program file is tried again, and for how long that goes on.
@@ -144,6 +144,7 @@ impl Pools {
             pools.upgraded += 1;
         } else {
             pools.refused += 1;
+            self.with(id, |pool| pool.has_refused = true);
             self.log(PoolsNotice::NotUpgraded(id));
         }
     }
@@ -213,7 +214,11 @@ impl Pools {
             let OfPools { upgraded, refused, again, .. } = *of_pools;
             self.upgrade = if again { Upgrade::Wanted } else { Upgrade::No };
             self.log(PoolsNotice::Upgraded { upgraded, refused });
-            self.show(Progress::Reloaded);
+            // It is over when the pools have replaced their children.
+            if self.reload == Reload::No {
+                self.reload = Reload::OfUpgrade;
+            }
+            self.decide_reload(now);
             self.decide_upgrade(now);
         }
     }

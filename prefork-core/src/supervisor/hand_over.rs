@@ -3,7 +3,7 @@
 //! What goes over is what the children cannot be asked again: who is where, how far each has come, and
 //! how large the pool had grown. Everything else the new program decides by settings of its own.
 
-use super::{Phase, Reading, Rollout, Supervisor, Upgrade, distrust::RINGS};
+use super::{Phase, Rollout, Supervisor, Upgrade, distrust::RINGS};
 use crate::{
     Config, Generation, Pool, Rung, SlotId, Time,
     ladder::Ladder,
@@ -103,7 +103,7 @@ impl Supervisor {
             generation: self.generation,
             target: self.target,
             ceiling: self.ceiling.children,
-            reloading: self.rollout.is_some() || self.rollout_again || self.reading != Reading::No,
+            reloading: self.reloads().goes_on,
             upgrade_again: matches!(self.upgrade, Upgrade::Due { again: true, .. }),
             silent: self.watch.as_ref().is_some_and(|watch| !watch.queue.spoken),
             children: children.into_iter().map(hand_over_child).collect(),

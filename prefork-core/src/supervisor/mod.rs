@@ -35,8 +35,8 @@ mod watch;
 use std::collections::VecDeque;
 
 use crate::{
-    Action, Allowance, Config, Departure, Event, Generation, Observation, Rung, Stage, Time,
-    Verdict, backoff::Backoff, ladder::Ladder, slots::Slots, throttle::Throttle,
+    Action, Allowance, Config, Departure, Event, Generation, Observation, ReloadEnd, Rung, Stage,
+    Time, Verdict, backoff::Backoff, ladder::Ladder, slots::Slots, throttle::Throttle,
 };
 
 use ceiling::Ceiling;
@@ -201,6 +201,7 @@ pub struct Supervisor {
     rollout: Option<Rollout>,
     /// Whether another rollout was asked for that has not begun.
     rollout_again: bool,
+    last_reload: ReloadEnd,
     /// Since when children of older generations may be at work that were replaced.
     old_since: Option<Time>,
     /// With how many children no further process could be had, while children are to be replaced.
@@ -272,6 +273,7 @@ impl Supervisor {
             one_shot: OneShot::of(&config),
             rollout: None,
             rollout_again: false,
+            last_reload: ReloadEnd::Done,
             old_since: None,
             crowd: None,
             replace_at: None,

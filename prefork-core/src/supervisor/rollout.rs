@@ -5,9 +5,9 @@
 //! of memory. So deaths of new children before they have worked are weighed, as long as no other one comes up in
 //! between: see [`weight`].
 
-use super::{Phase, Supervisor};
+use super::{Phase, Supervisor, settings::Reading};
 use crate::{
-    Action, ChangeNotice, Exit, Generation, Notice, Progress, Time,
+    Action, ChangeNotice, Exit, Generation, Notice, Progress, ReloadEnd, Reloads, Time,
     slots::{Child, Stage},
 };
 
@@ -56,6 +56,7 @@ impl Supervisor {
                 old,
             }));
             self.stats.reloads += 1;
+            self.last_reload = ReloadEnd::Done;
             self.show(Progress::Reloaded);
         }
         if self.rollout.is_none() && std::mem::take(&mut self.rollout_again) {
@@ -67,6 +68,13 @@ impl Supervisor {
             self.show(Progress::Reloading);
             self.actions.push_back(Action::CheckRuntimeFiles);
         }
+    }
+
+    /// Returns how far reloads have come.
+    #[must_use]
+    pub fn reloads(&self) -> Reloads {
+        let goes_on = self.rollout.is_some() || self.rollout_again || self.reading != Reading::No;
+        Reloads { goes_on: goes_on && !self.is_stopping(), last: self.last_reload }
     }
 
     /// Takes in that a child has died early, and ends the rollout if that proves that the new ones do not work.
@@ -84,6 +92,7 @@ impl Supervisor {
         let old = self.staying().filter(|(_, child)| child.generation < generation).count();
         self.log(Notice::Change(ChangeNotice::ReloadFailed { generation, old }));
         self.stats.reloads_failed += 1;
+        self.last_reload = ReloadEnd::Failed;
         self.show(Progress::ReloadFailed { generation });
     }
 

@@ -1,7 +1,7 @@
 //! Reading settings again, before children are replaced.
 
 use super::{Phase, Supervisor};
-use crate::{Action, ChangeNotice, Config, Notice, Progress, Refusal, Reread, Time};
+use crate::{Action, ChangeNotice, Config, Notice, Progress, Refusal, ReloadEnd, Reread, Time};
 
 /// How far the reading of settings has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,6 +57,7 @@ impl Supervisor {
     pub(super) fn settings_refused(&mut self, by: Refusal) {
         if self.end_reading() {
             self.stats.reloads_failed += 1;
+            self.last_reload = ReloadEnd::SettingsRefused;
             self.show(Progress::SettingsRefused { by });
         }
     }

@@ -86,9 +86,11 @@ pub(crate) enum MainPid {
 }
 
 /// What was sent so far, as far as it matters for what is to be sent.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Conversation {
     size: Size,
+    /// What is wrong with pools, if anything.
+    trouble: Option<String>,
     main_pid: MainPid,
     /// How long a stop may take.
     stop: Duration,
@@ -109,6 +111,7 @@ impl Conversation {
         let stop = Duration::ZERO;
         Self {
             size,
+            trouble: None,
             main_pid: MainPid::Reported,
             stop,
             is_serving: false,
@@ -138,6 +141,17 @@ impl Conversation {
     pub(super) const fn with_stop(mut self, stop: Duration) -> Self {
         self.stop = stop;
         self
+    }
+
+    /// Notes how long a stop may take from now on.
+    pub(super) const fn stop_takes(&mut self, stop: Duration) {
+        self.stop = stop;
+    }
+
+    /// Notes what is wrong from now on; returns the message that follows from that, if any.
+    pub(super) fn trouble(&mut self, text: Option<String>) -> Option<String> {
+        self.trouble = text;
+        (self.is_at_rest() && !self.is_stopping).then(|| status(&self.serving()))
     }
 
     /// Returns the message that follows from an occasion at `now`, if any.
@@ -186,7 +200,10 @@ impl Conversation {
                     // The rollout of a new program is the end of its upgrade.
                     self.is_upgrading = false;
                 }
-                let text = "replacing all children";
+                let text = match self.size {
+                    Size::Pools { .. } => "reloading all pools",
+                    Size::Fixed { .. } | Size::ByLoad { .. } => "replacing all children",
+                };
                 Some(if is_said { status(text) } else { reloading(now, text) })
             }
             Progress::Reloaded => {
@@ -224,29 +241,33 @@ impl Conversation {
         self.ended(pid, "serving; the last upgrade was refused")
     }
 
-    const fn is_at_rest(self) -> bool {
+    const fn is_at_rest(&self) -> bool {
         let is_busy = self.is_reading || self.is_due || self.is_rolling || self.is_upgrading;
         self.is_serving && !is_busy
     }
 
-    fn ended(self, pid: u32, status: &str) -> Option<String> {
+    fn ended(&self, pid: u32, status: &str) -> Option<String> {
         self.is_at_rest().then(|| self.ready(pid, status))
     }
 
-    fn ready(self, pid: u32, text: &str) -> String {
+    fn ready(&self, pid: u32, text: &str) -> String {
         format!("READY=1\n{}{}", self.main_pid(pid), status(text))
     }
 
     /// Names the main process, where that is to be reported.
-    fn main_pid(self, pid: u32) -> String {
+    fn main_pid(&self, pid: u32) -> String {
         match self.main_pid {
             MainPid::Reported => format!("MAINPID={pid}\n"),
             MainPid::Found => String::new(),
         }
     }
 
-    fn serving(self) -> String {
-        format!("serving, {}", self.size)
+    fn serving(&self) -> String {
+        let Self { size, trouble, .. } = self;
+        match trouble {
+            Some(trouble) => format!("serving, {size}; {trouble}"),
+            None => format!("serving, {size}"),
+        }
     }
 }
 

@@ -143,7 +143,7 @@ pub(crate) struct Reporting {
 impl Reporting {
     /// Goes on with other time limits for a stop.
     pub(crate) fn reconfigure(&mut self, config: &Config) {
-        self.conversation = self.conversation.with_stop(longest_stop(config));
+        self.conversation.stop_takes(longest_stop(config));
     }
 
     /// Sends the message that follows from an occasion, if any.
@@ -156,6 +156,15 @@ impl Reporting {
         if self.line.is_some()
             && let Some(message) =
                 self.conversation.answer(occasion, clock::now(), std::process::id())
+        {
+            self.say(message);
+        }
+    }
+
+    /// Shows from now on that something is wrong, or that nothing is.
+    pub(crate) fn trouble(&mut self, text: Option<String>) {
+        if let Some(message) = self.conversation.trouble(text)
+            && self.line.is_some()
         {
             self.say(message);
         }

@@ -1,6 +1,6 @@
 //! The arbiter above this pool, where there is one: what it says, and what it is told.
 
-use prefork_core::{AdoptedAs, Event, Progress, Time};
+use prefork_core::{AdoptedAs, Event, Progress, Request, Time};
 
 use super::Parent;
 use crate::seat::Link;
@@ -15,6 +15,8 @@ impl Parent<'_> {
 
     /// Tells the arbiter as what this program goes on with the pool.
     pub(super) fn report_takeover(&self, adopted_as: AdoptedAs) {
+        // Before: an upgrade is over when the reload is that follows it.
+        self.report_reloads();
         match (&self.link, adopted_as) {
             (Some(link), AdoptedAs::NewProgram) => link.upgraded(),
             (Some(link), AdoptedAs::SameProgram) => link.not_upgraded(),
@@ -26,6 +28,20 @@ impl Parent<'_> {
     pub(super) fn report_refusal(&self, progress: Progress) {
         if let (Some(link), Progress::UpgradeRefused { .. }) = (&self.link, progress) {
             link.not_upgraded();
+        }
+    }
+
+    /// Tells the arbiter how far reloads have come.
+    pub(super) fn report_reloads(&self) {
+        if let Some(link) = &self.link {
+            link.report_reloads(self.supervisor.reloads());
+        }
+    }
+
+    /// Tells the arbiter that a request was taken in, if it may have come from there.
+    pub(super) fn report_taken(&self, request: Request) {
+        if let (Some(link), Request::Reload) = (&self.link, request) {
+            link.took_reload(self.supervisor.reloads());
         }
     }
 

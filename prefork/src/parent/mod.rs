@@ -194,6 +194,7 @@ impl Parent<'_> {
                 return Ok(Became::Hook(Box::new(self.into_hook_context(duty))));
             }
             self.report_need();
+            self.report_reloads();
             self.keep_status();
             let stirred = self.wait().map_err(RunError::system("wait for events"))?;
             if stirred && let Some(watch) = &mut self.file_watch {

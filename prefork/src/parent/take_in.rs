@@ -50,6 +50,7 @@ impl Parent<'_> {
         self.take_ceiling(now);
         for request in requests {
             self.supervisor.handle(now, Event::Requested(request));
+            self.report_taken(request);
         }
         for (pid, exit) in ended {
             self.reaped(now, pid, exit);

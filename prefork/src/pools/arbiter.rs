@@ -6,7 +6,7 @@ use std::{
 };
 
 use prefork_core::{
-    Exit, Hangups, Need, Request, Rung, Time,
+    Exit, Hangups, Request, Rung, Time,
     pools::{PoolId, PoolIdentity, Pools, PoolsAction, PoolsEvent, PoolsVerdict},
 };
 use prefork_daemonize::Readiness;
@@ -16,6 +16,7 @@ use rustix::{
 };
 
 use super::{
+    heard::Heard,
     start::Starting,
     ways::{self, Way},
 };
@@ -48,8 +49,7 @@ pub(super) struct PoolProcess {
     pub(super) sockets: std::ops::Range<usize>,
     pub(super) helper: Option<Helper>,
     pub(super) desk: Option<Desk>,
-    /// What was heard of it last.
-    heard: Option<(bool, Need)>,
+    pub(super) heard: Option<Heard>,
     /// What had become of its upgrades when it was asked for one.
     pub(super) asked: Option<Upgrades>,
 }
@@ -121,6 +121,8 @@ impl Arbiter<'_> {
             PoolsAction::EndProbe => self.end_probe(),
             PoolsAction::Upgrade => self.upgrade(),
             PoolsAction::UpgradePool(pool) => self.upgrade_pool(pool),
+            PoolsAction::ReloadPool(pool) => self.signal(pool, Signal::HUP),
+            PoolsAction::Trouble(trouble) => self.show_trouble(trouble),
             PoolsAction::Show(progress) => self.reporting.on(Occasion::Progress(progress)),
             PoolsAction::Ready => {
                 self.log.write(&ArbiterMessage::PoolsReady { awake: self.pools.awake() });
@@ -276,26 +278,6 @@ impl Arbiter<'_> {
         Ok(())
     }
 
-    /// Takes in what the parents of pools have said.
-    fn take_bell(&mut self, now: Time) {
-        if rustix::io::read(&self.bell, &mut [0; 8]).is_err() {
-            return;
-        }
-        // All ring the same bell: what is no news is not decided upon once more for each of them.
-        for (id, seat) in (0..).map(PoolId).zip(&mut self.seats) {
-            let Some(desk) = &seat.desk else { continue };
-            let (is_ready, need) = (desk.is_ready(), desk.need());
-            let before = seat.heard.replace((is_ready, need));
-            if is_ready && before.is_none_or(|(was_ready, _)| !was_ready) {
-                self.pools.handle(now, PoolsEvent::Ready(id));
-            }
-            if before.is_none_or(|(_, before)| before != need) {
-                self.pools.handle(now, PoolsEvent::Need(id, need));
-            }
-        }
-        self.take_answers(now);
-    }
-
     /// Lets go of a pid that is about to be nobody's any more.
     fn note_reaped(&mut self, pid: Pid) {
         self.leftovers.forget(pid);
@@ -317,13 +299,12 @@ impl Arbiter<'_> {
                 }
                 self.pools.handle(now, PoolsEvent::Requested(request));
             }
-            Request::Reload => self.pass_on(Signal::HUP),
             Request::Reopen => {
                 // A failure is logged.
                 let _ = reopen_error_log(&self.settings, &reason, &self.log);
                 self.pass_on(Signal::USR1);
             }
-            Request::Upgrade => {
+            Request::Reload | Request::Upgrade => {
                 self.pools.handle(clock::now(), PoolsEvent::Requested(request));
             }
             Request::More | Request::Fewer => self.log.write(&ArbiterMessage::NoResize),

@@ -12,12 +12,13 @@
 //! - `check.rs`: what is wrong with pools that are right each on its own.
 //! - `roster.rs`: the list of pools beside the pid file, by which the command finds them.
 //! - `begin.rs`: coming up as an arbiter; `arbiter.rs`: its loop; `start.rs`: executing the program as a pool's parent;
-//!   `ways.rs`: what pools hand connections to each other by; `words.rs`: what is logged.
+//!   `heard.rs`: what these say; `ways.rs`: what pools hand connections to each other by; `words.rs`: what is logged.
 //! - `upgrade.rs`: becoming another program with all pools; `takeover.rs`: going on with those of the old one.
 
 mod arbiter;
 mod begin;
 mod check;
+mod heard;
 mod member;
 mod roster;
 mod start;

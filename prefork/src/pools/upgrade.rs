@@ -2,7 +2,7 @@
 
 use prefork_core::{
     ChangeNotice, Exit, Notice, Time,
-    pools::{HandedPool, HandedStage, Held, PoolId, PoolsEvent, PoolsNotice},
+    pools::{HandedPool, HandedStage, Held, PoolId, PoolReloads, PoolsEvent, PoolsNotice},
 };
 use rustix::process::{Pid, Signal};
 
@@ -89,6 +89,7 @@ impl Arbiter<'_> {
                     identity: identity.clone(),
                     stage: self.pools.stage(id),
                     held: Held::default(),
+                    reloads: PoolReloads::default(),
                 },
                 parent: helper.as_ref().zip(desk.as_ref()),
                 way: way.as_ref().map(Way::ends),
@@ -117,26 +118,6 @@ impl Arbiter<'_> {
         let seat = &mut self.seats[id.0 as usize];
         seat.asked = seat.desk.as_ref().map(Desk::upgrades);
         self.signal(id, Signal::USR2);
-    }
-
-    /// Takes in what has become of the pools that were asked.
-    pub(super) fn take_answers(&mut self, now: Time) {
-        for (id, seat) in (0..).map(PoolId).zip(&mut self.seats) {
-            let (Some(before), Some(desk)) = (seat.asked, &seat.desk) else { continue };
-            let upgrades = desk.upgrades();
-            if upgrades == before {
-                continue;
-            }
-            seat.asked = None;
-            self.pools.handle(
-                now,
-                if upgrades.done == before.done {
-                    PoolsEvent::PoolNotUpgraded(id)
-                } else {
-                    PoolsEvent::PoolUpgraded(id)
-                },
-            );
-        }
     }
 
     /// Logs what is about an upgrade; returns whether the notice is.

@@ -2,7 +2,7 @@
 
 use std::{fmt::Display, io, time::Duration};
 
-use prefork_core::pools::{PoolId, PoolsNotice, PoolsVerdict};
+use prefork_core::pools::{PoolId, PoolsNotice, PoolsTrouble, PoolsVerdict, TroubleKind};
 
 use super::arbiter::Arbiter;
 use crate::{
@@ -34,6 +34,15 @@ impl Arbiter<'_> {
                 ArbiterMessage::PoolNotStarted { pool: name(pool), pause: Span(pause) }
             }
             PoolsNotice::Stuck(pool) => ArbiterMessage::PoolStuck { pool: name(pool) },
+            PoolsNotice::Reloading { pools } => ArbiterMessage::Reloading { pools },
+            PoolsNotice::Reloaded { pools, refused, took } => {
+                let took = Span(took);
+                self.log.write(&match refused {
+                    0 => ArbiterMessage::PoolsReloaded { pools, took },
+                    _ => ArbiterMessage::PoolsNotReloaded { pools, refused, took },
+                });
+                return;
+            }
             PoolsNotice::Killed { pools } => ArbiterMessage::PoolsKilled { pools },
             // Logged already.
             PoolsNotice::Change(_)
@@ -44,6 +53,27 @@ impl Arbiter<'_> {
             | PoolsNotice::Changed(_)
             | PoolsNotice::Left(_) => return,
         });
+    }
+
+    /// Shows the service manager what is wrong with pools.
+    pub(super) fn show_trouble(&mut self, trouble: Option<PoolsTrouble>) {
+        let text = trouble.map(|PoolsTrouble { kind, pool, others }| {
+            let what = match kind {
+                TroubleKind::Lost => "its parent has ended and is started again",
+                TroubleKind::SettingsRefused => {
+                    "the settings were refused, the old ones stay in force"
+                }
+                TroubleKind::ReloadFailed => "new children did not work, old children stay",
+                TroubleKind::NotUpgraded => "has refused the new program, the old one goes on",
+            };
+            let and_others = match others {
+                0 => String::new(),
+                1 => " (and 1 other pool)".to_owned(),
+                others => format!(" (and {others} other pools)"),
+            };
+            format!("pool {}: {what}{and_others}", self.name(pool))
+        });
+        self.reporting.trouble(text);
     }
 
     pub(super) fn name(&self, PoolId(number): PoolId) -> &str {

@@ -6,10 +6,10 @@ use std::{
     sync::atomic::Ordering::{Acquire, Release},
 };
 
-use prefork_core::Need;
+use prefork_core::{Need, Reloads, pools::PoolReloads};
 use rustix::event::{EventfdFlags, eventfd};
 
-use super::{Order, PassedSocket, open_page, word};
+use super::{Order, PassedSocket, RELOAD_ENDS, open_page, word};
 use crate::{sys::SharedFigures, system::KeptDescriptors};
 
 /// How often a pool's parent has become another program, and how often it has refused.
@@ -85,6 +85,16 @@ impl Desk {
         let [ceiling, alive, busy, wanted] =
             [word::KNOWN, word::ALIVE, word::BUSY, word::WANTED].map(read);
         Need { alive, busy, wanted, ceiling: ceiling.checked_sub(1) }
+    }
+
+    /// Returns how far the reloads of the pool have come. It is its parent's word.
+    pub(crate) fn reloads(&self) -> PoolReloads {
+        let read = |place: usize| self.page.get()[place].load(Acquire);
+        // In this order: see where they are written.
+        let (taken, goes_on) = (read(word::RELOADS_TAKEN), read(word::RELOADING) == 1);
+        let end = usize::try_from(read(word::RELOAD_END)).ok();
+        let last = end.and_then(|end| RELOAD_ENDS.get(end)).copied().unwrap_or_default();
+        PoolReloads { taken, state: Reloads { goes_on, last } }
     }
 
     /// Returns how many processes the pool was told last that it may have.

@@ -6,9 +6,9 @@ use std::{
     sync::atomic::Ordering::{Acquire, Release},
 };
 
-use prefork_core::Need;
+use prefork_core::{Need, Reloads};
 
-use super::{open_page, word};
+use super::{RELOAD_ENDS, open_page, word};
 use crate::{sys::SharedFigures, system::KeptDescriptors};
 
 /// It, as the parent has it.
@@ -81,6 +81,31 @@ impl Link {
         if is_news {
             self.ring();
         }
+    }
+
+    /// Says how far reloads have come, if that is something else than before.
+    pub(crate) fn report_reloads(&self, reloads: Reloads) {
+        if self.note_reloads(reloads) {
+            self.ring();
+        }
+    }
+
+    /// Says that one more request to reload was taken in, of which this is what has become.
+    pub(crate) fn took_reload(&self, reloads: Reloads) {
+        self.note_reloads(reloads);
+        // After that: who sees that it was taken in sees whether it goes on.
+        self.page.get()[word::RELOADS_TAKEN].fetch_add(1, Release);
+        self.ring();
+    }
+
+    /// Returns whether it is news.
+    fn note_reloads(&self, Reloads { goes_on, last }: Reloads) -> bool {
+        let end = RELOAD_ENDS.iter().position(|end| *end == last).unwrap_or_default();
+        // The end before: who sees that none goes on any more sees how it has ended.
+        let swap =
+            |place: usize, figure: u64| self.page.get()[place].swap(figure, Release) != figure;
+        let is_other_end = swap(word::RELOAD_END, end as u64);
+        swap(word::RELOADING, goes_on.into()) || is_other_end
     }
 
     /// Says that this process has become another program.

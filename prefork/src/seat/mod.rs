@@ -17,6 +17,8 @@ mod order;
 
 use std::{io, os::fd::OwnedFd};
 
+use prefork_core::ReloadEnd;
+
 use crate::sys::SharedFigures;
 pub(crate) use desk::{Desk, Upgrades};
 pub(crate) use link::Link;
@@ -30,6 +32,10 @@ fn open_page(memory: &OwnedFd) -> io::Result<SharedFigures> {
     }
     Ok(page)
 }
+
+/// As what the end of a reload stands in the page.
+const RELOAD_ENDS: [ReloadEnd; 3] =
+    [ReloadEnd::Done, ReloadEnd::SettingsRefused, ReloadEnd::Failed];
 
 /// What stands where in the page.
 mod word {
@@ -51,6 +57,12 @@ mod word {
     pub(super) const UPGRADES: usize = 7;
     /// How often it was to, and has refused.
     pub(super) const REFUSALS: usize = 8;
+    /// How many requests to reload the pool's parent has taken in.
+    pub(super) const RELOADS_TAKEN: usize = 9;
+    /// Whether a reload goes on.
+    pub(super) const RELOADING: usize = 10;
+    /// How the last one has ended: its place among `RELOAD_ENDS`.
+    pub(super) const RELOAD_END: usize = 11;
     /// How many words there are, with some to spare.
     pub(super) const COUNT: usize = 16;
 }

@@ -35,11 +35,13 @@ pub(crate) struct AdoptedMember {
 }
 
 impl AdoptedMember {
-    /// Returns what was handed over of it, with what it has of a ceiling, as its parent has reported that by now.
+    /// Returns what was handed over of it, with what it has of a ceiling and how far its reloads have come, as its parent has
+    /// reported that by now.
     pub(crate) fn as_it_is(&self) -> HandedPool {
         let mut pool = self.pool.clone();
         if let Some((_, desk)) = &self.parent {
             pool.held = Held { said: desk.said(), need: desk.need() };
+            pool.reloads = desk.reloads();
         }
         pool
     }

@@ -1,3 +1,4 @@
+mod reload;
 mod upgrade;
 
 use std::collections::BTreeSet;
@@ -12,6 +13,12 @@ const fn at(ms: u64) -> Time {
 
 fn actions(pools: &mut Pools) -> Vec<PoolsAction> {
     std::iter::from_fn(|| pools.next_action()).collect()
+}
+
+/// What is shown when the parent of a pool has ended.
+const fn lost(pool: PoolId) -> PoolsAction {
+    let kind = TroubleKind::Lost;
+    PoolsAction::Trouble(Some(PoolsTrouble { kind, pool, others: 0 }))
 }
 
 /// One that serves with these pools, of which those that are always there are pools 0 and up.
@@ -103,11 +110,13 @@ fn a_pool_that_was_killed_is_back_at_once_and_one_that_dies_early_after_a_pause(
     let killed = Exit::Signal { number: 9, core_dumped: false };
     pools.handle(at(5_000), PoolsEvent::Ended(pool, killed));
     let done = actions(&mut pools);
-    assert_eq!(done[1..], [PoolsAction::Start(pool, None)], "{done:?}");
+    assert_eq!(done[1..], [PoolsAction::Start(pool, None), lost(pool)], "{done:?}");
     pools.handle(at(5_000), PoolsEvent::Started(pool));
     pools.handle(at(5_001), PoolsEvent::Ready(pool));
+    assert_eq!(actions(&mut pools), [PoolsAction::Trouble(None)]);
     pools.handle(at(5_100), PoolsEvent::Ended(pool, killed));
-    assert!(matches!(actions(&mut pools)[..], [PoolsAction::Log(_)]));
+    let done = actions(&mut pools);
+    assert!(matches!(done[..], [PoolsAction::Log(_), shown] if shown == lost(pool)), "{done:?}");
     pools.advance(at(5_110));
     assert_eq!(actions(&mut pools), [PoolsAction::Start(pool, None)]);
 }
@@ -116,7 +125,8 @@ fn a_pool_that_was_killed_is_back_at_once_and_one_that_dies_early_after_a_pause(
 fn a_pool_that_ends_by_itself_and_is_to_be_there_is_started_again() {
     let mut pools = serving(&[Presence::Always]);
     pools.handle(at(9_000), PoolsEvent::Ended(PoolId(0), Exit::Code(0)));
-    assert_eq!(actions(&mut pools)[1..], [PoolsAction::Start(PoolId(0), None)]);
+    let pool = PoolId(0);
+    assert_eq!(actions(&mut pools)[1..], [PoolsAction::Start(pool, None), lost(pool)]);
 }
 
 #[test]
@@ -252,7 +262,8 @@ proptest! {
                         prop_assert!(alive.insert(id), "{id:?} twice");
                         pools.handle(now, PoolsEvent::Started(id));
                     }
-                    PoolsAction::Stop(id, _) | PoolsAction::Replace(id) | PoolsAction::UpgradePool(id) => {
+                    PoolsAction::Stop(id, _) | PoolsAction::Replace(id) | PoolsAction::UpgradePool(id)
+                    | PoolsAction::ReloadPool(id) => {
                         prop_assert!(alive.contains(&id));
                     }
                     PoolsAction::Exit(_) => {
@@ -264,6 +275,7 @@ proptest! {
                     | PoolsAction::EndProbe
                     | PoolsAction::Upgrade
                     | PoolsAction::Show(_)
+                    | PoolsAction::Trouble(_)
                     | PoolsAction::Ceiling(..)
                     | PoolsAction::Log(_) => {}
                 }

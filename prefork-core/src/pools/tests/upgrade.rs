@@ -5,21 +5,26 @@ use crate::{AdoptedAs, ChangeNotice, Progress, Refusal};
 
 const USR2: PoolsEvent = PoolsEvent::Requested(Request::Upgrade);
 
-fn identity(name: &str, addresses: &[&str]) -> PoolIdentity {
+pub(super) fn identity(name: &str, addresses: &[&str]) -> PoolIdentity {
     let addresses = addresses.iter().map(|&address| address.to_owned()).collect();
     let (name, hands_to) = (name.to_owned(), Vec::new());
     PoolIdentity { name, is_role: false, addresses, hands_to, takes: false }
 }
 
 fn handed(name: &str, addresses: &[&str], stage: HandedStage) -> HandedPool {
-    HandedPool { identity: identity(name, addresses), stage, held: Held::default() }
+    HandedPool {
+        identity: identity(name, addresses),
+        stage,
+        held: Held::default(),
+        reloads: PoolReloads::default(),
+    }
 }
 
 fn serves() -> HandedStage {
     HandedStage::Serving { since: at(1) }
 }
 
-fn adoption<'a>(
+pub(super) fn adoption<'a>(
     wanted: &'a [(PoolIdentity, Presence)],
     handed: &'a [HandedPool],
     adopted_as: AdoptedAs,
@@ -46,7 +51,7 @@ fn adopt(
 }
 
 /// A new program that goes on with so many pools, all of which serve.
-fn following(count: usize) -> Pools {
+pub(super) fn following(count: usize) -> Pools {
     let names: Vec<_> = (0..count).map(|number| format!("pool{number}")).collect();
     let wanted: Vec<_> = names.iter().map(|name| (identity(name, &[]), Presence::Always)).collect();
     let left: Vec<_> = names.iter().map(|name| handed(name, &[], serves())).collect();
@@ -162,7 +167,9 @@ fn pools_follow_one_after_the_other_and_one_that_refuses_keeps_no_other() {
     assert_eq!(actions(&mut pools), [PoolsAction::UpgradePool(PoolId(1))]);
     pools.handle(at(5_030), PoolsEvent::PoolNotUpgraded(PoolId(1)));
     let refused = PoolsAction::Log(PoolsNotice::NotUpgraded(PoolId(1)));
-    assert_eq!(actions(&mut pools), [refused, PoolsAction::UpgradePool(PoolId(2))]);
+    let (pool, kind) = (PoolId(1), TroubleKind::NotUpgraded);
+    let trouble = PoolsAction::Trouble(Some(PoolsTrouble { kind, pool, others: 0 }));
+    assert_eq!(actions(&mut pools), [refused, PoolsAction::UpgradePool(PoolId(2)), trouble]);
     pools.handle(at(5_040), PoolsEvent::PoolUpgraded(PoolId(2)));
     let all = PoolsAction::Log(PoolsNotice::Upgraded { upgraded: 2, refused: 1 });
     assert_eq!(actions(&mut pools), [all, PoolsAction::Show(Progress::Reloaded)]);
@@ -423,14 +430,15 @@ proptest! {
                     PoolsAction::Stop(id, _) | PoolsAction::Replace(id) => {
                         prop_assert!(alive.contains(&of(id)));
                     }
-                    PoolsAction::UpgradePool(id) => {
+                    PoolsAction::UpgradePool(id) | PoolsAction::ReloadPool(id) => {
                         prop_assert!(alive.contains(&of(id)) && ready.contains(&of(id)));
                     }
                     PoolsAction::Upgrade => {
                         let wanted = identities(programs.next().expect("it goes round"));
                         let left: Vec<_> = (0..).map(PoolId).zip(&named).map(|(id, identity)| {
                             let (stage, held) = (pools.stage(id), Held::default());
-                            HandedPool { identity: identity.clone(), stage, held }
+                            let reloads = PoolReloads::default();
+                            HandedPool { identity: identity.clone(), stage, held, reloads }
                         }).collect();
                         let as_new = if pause % 4 == 0 { AdoptedAs::SameProgram } else { AdoptedAs::NewProgram };
                         let wanted = if as_new == AdoptedAs::SameProgram {
@@ -457,6 +465,7 @@ proptest! {
                     | PoolsAction::Probe
                     | PoolsAction::EndProbe
                     | PoolsAction::Show(_)
+                    | PoolsAction::Trouble(_)
                     | PoolsAction::Ceiling(..)
                     | PoolsAction::Log(_) => {}
                 }

@@ -24,6 +24,11 @@ messages! {
         "pool {pool}: cannot execute the program again: {error}";
     Error PoolStuck { pool: &'a str } => "pool {pool}: not ready within start_timeout; killing its parent";
     Warn PoolsKilled { pools: usize } => "pools that have not stopped in time are killed: {pools}";
+    Info Reloading { pools: usize } => "reloading; pools that are asked: {pools}";
+    Info PoolsReloaded { pools: usize, took: Span } => "reloaded; pools: {pools}; it has taken {took}";
+    Error PoolsNotReloaded { pools: usize, refused: usize, took: Span } =>
+        "reloaded, but not all; pools that were asked: {pools}, that go on with old settings or old children: {refused}; \
+         it has taken {took}";
     Info TookOver { pools: &'a str, awake: usize } =>
         "this program goes on with the pools {pools}; with processes: {awake}";
     Error NoRoster { error: &'a dyn Display } => "the command does not find the pools of this program: {error}";
