@@ -183,6 +183,86 @@ fn any_program_in_a_container_stops_without_loss() {
     }
 }
 
+/// The image of a program of several pools.
+const POOLS_IMAGE: &str = "localhost/pools";
+
+/// Builds that once, upon the other; `None`, said, where there are no containers.
+fn podman_for_pools() -> Option<&'static Podman> {
+    static BUILT: OnceLock<()> = OnceLock::new();
+    let podman = podman()?;
+    BUILT.get_or_init(|| {
+        let context = tempfile::tempdir().expect("a folder");
+        let file =
+            format!("FROM {IMAGE}\nCOPY pools /usr/local/bin/\nENTRYPOINT [\"pools\"]\nCMD []\n");
+        fs::write(context.path().join("Dockerfile"), file).expect("written");
+        fs::copy(env!("CARGO_BIN_EXE_pools"), context.path().join("pools")).expect("copied");
+        podman.build(context.path(), POOLS_IMAGE);
+    });
+    Some(podman)
+}
+
+/// The arguments of one with a pool that is always there, one that sleeps, and a role.
+fn args_of_pools(scene: &Scene) -> Vec<String> {
+    let pool = |name: &str, at: SocketAddr, sizes: &str| format!("--pool={name}={at}={sizes}");
+    let mut args =
+        vec![pool("web", scene.address(), "4=8"), pool("asleep", scene.other_address(), "0=4")];
+    let further = "--role cron --witness /tmp/witness --pid-path /tmp/pid --error-log-path /tmp/log \
+                   --access-log-path /dev/null";
+    args.extend(further.split_ascii_whitespace().map(str::to_owned));
+    args
+}
+
+/// V2: several pools, whose arbiter is process 1, as root of the container and as confined as can be: a stop loses no request of
+/// any, and each pool finds the container's limit of memory.
+#[test]
+fn several_pools_in_a_container_stop_without_loss() {
+    let Some(podman) = podman_for_pools() else { return };
+    for options in [&["--memory=256m"][..], &CONFINED] {
+        let scene = scene!();
+        let container =
+            podman.start(&scene, (POOLS_IMAGE, "pools"), options, &args_of_pools(&scene));
+        wait_until_served(&container, scene.address());
+        assert_eq!(container.execute(&["cat", "/proc/1/comm"]).trim(), "pools");
+        let served = [AtomicUsize::new(0), AtomicUsize::new(0)];
+        let lost: usize = thread::scope(|scope| {
+            let clients = [scene.address(), scene.other_address()].into_iter().zip(&served);
+            let clients: Vec<_> = clients
+                .map(|(at, served)| {
+                    scope.spawn(move || ask_until_refused(8, at, "/sleep/300", served))
+                })
+                .collect();
+            wait_until(PATIENCE, "both pools serve", || {
+                served.iter().all(|served| served.load(Ordering::Relaxed) >= 16)
+            });
+            let log = container.execute(&["cat", "/tmp/log"]);
+            for pool in ["web", "asleep", "cron"] {
+                let line = format!("pools/{pool}[");
+                let limit = "the pool is kept below 256 MiB of memory";
+                let found = log.lines().any(|it| it.contains(&line) && it.contains(limit));
+                assert!(found, "{pool}: {log}");
+            }
+            container.stop(20);
+            clients.into_iter().map(|client| client.join().expect("it does not panic")).sum()
+        });
+        assert_eq!(lost, 0, "of {served:?}, {options:?}");
+        let finished = container.running().finish();
+        assert_eq!(finished.end, End::Exited(0), "{options:?}: {finished:?}");
+    }
+}
+
+/// D9: an arbiter that is process 1 reaps what others leave to it.
+#[test]
+fn orphans_of_a_container_of_several_pools_are_reaped() {
+    let Some(podman) = podman_for_pools() else { return };
+    let scene = scene!();
+    let container =
+        podman.start(&scene, (POOLS_IMAGE, "pools-orphans"), &CONFINED, &args_of_pools(&scene));
+    wait_until_served(&container, scene.address());
+    assert_orphans_are_reaped(&container);
+    container.stop(20);
+    assert_eq!(container.running().finish().end, End::Exited(0));
+}
+
 /// D9: process 1 reaps what others leave to it.
 #[test]
 fn orphans_of_the_container_are_reaped() {
@@ -191,6 +271,13 @@ fn orphans_of_the_container_are_reaped() {
     let args = shipped_args(&scene);
     let container = podman.start(&scene, (IMAGE, "orphans"), &CONFINED, &args);
     wait_until_served(&container, scene.address());
+    assert_orphans_are_reaped(&container);
+    container.stop(20);
+    assert_eq!(container.running().finish().end, End::Exited(0));
+}
+
+#[track_caller]
+fn assert_orphans_are_reaped(container: &Container<'_>) {
     let _ = container.execute(&["sh", "-c", "for i in 1 2 3 4 5; do (sleep 0.1 &) ; done"]);
     let zombies =
         || container.execute(&["sh", "-c", "grep -l '^State:.Z' /proc/[0-9]*/status || :"]);
@@ -198,8 +285,6 @@ fn orphans_of_the_container_are_reaped() {
         || container.execute(&["sh", "-c", "grep -l '^Name:.sleep' /proc/[0-9]*/status || :"]);
     wait_until(PATIENCE, "the orphans have ended", || sleeping().is_empty());
     wait_until(PATIENCE, "they are reaped", || zombies().is_empty());
-    container.stop(20);
-    assert_eq!(container.running().finish().end, End::Exited(0));
 }
 
 /// V2: two containers share a volume with the pid file, in each of which the daemon is process 1.

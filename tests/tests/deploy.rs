@@ -49,8 +49,18 @@ fn systemd_accepts_the_units() {
         let what = format!("Type=notify-reload, which systemd {version:?} does not know");
         skip(Lack::Platform(&what));
     }
-    let units = ["hello.service", "hello.socket", "hello-forking.service"].map(|name| {
-        let mut text = read(name).replace("/usr/local/bin/hello", env!("CARGO_BIN_EXE_hello"));
+    let units = [
+        "hello.service",
+        "hello.socket",
+        "hello-forking.service",
+        "pools.service",
+        "pools-web.socket",
+        "pools-reports.socket",
+    ]
+    .map(|name| {
+        let mut text = read(name)
+            .replace("/usr/local/bin/hello", env!("CARGO_BIN_EXE_hello"))
+            .replace("/usr/local/bin/pools", env!("CARGO_BIN_EXE_pools"));
         if !knows_reload {
             text = text.replace("Type=notify-reload", "Type=notify").replace("ReloadSignal=", "#");
         }
@@ -59,7 +69,8 @@ fn systemd_accepts_the_units() {
     });
     let verify = scene.tool("systemd-analyze").args(["--man=no", "verify"]);
     let checked = verify.args(&units).finish();
-    let of_ours: Vec<_> = checked.stderr.lines().filter(|line| line.contains("hello")).collect();
+    let is_ours = |line: &&str| line.contains("hello") || line.contains("pools");
+    let of_ours: Vec<_> = checked.stderr.lines().filter(is_ours).collect();
     assert!(checked.end.is_success() && of_ours.is_empty(), "{checked:?}");
 }
 

@@ -6,7 +6,9 @@
 //! `ps f` shows the arbiter and, below it, a parent for each pool that is awake.
 
 use std::{
+    env,
     io::{Read, Write},
+    path::PathBuf,
     process::ExitCode,
     time::Duration,
 };
@@ -39,10 +41,12 @@ fn schedule(child: &mut Child) -> prefork::Result {
 fn main() -> ExitCode {
     let web = Args::new().listen("127.0.0.1:8000").prefork(2).max_children(16);
     let reports = Args::new().listen("127.0.0.1:8001").prefork(0).max_children(4);
+    // That of systemd, where it runs under systemd.
+    let folder = env::var_os("RUNTIME_DIRECTORY").map_or_else(env::temp_dir, PathBuf::from);
     let common = Args::new()
         .name("app")
         .daemonize(false)
-        .pid_path(std::env::temp_dir().join("prefork-example-pools.pid"))
+        .pid_path(folder.join("prefork-example-pools.pid"))
         .scoreboard_in_memory(true);
     let pools = Pools::new(common)
         .pool("web", web.main_loop(|child, listener| serve(child, listener, "web")))

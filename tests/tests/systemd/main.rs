@@ -1,4 +1,8 @@
 //! V1 and V4: the shipped units under a live systemd, of Debian 13 and 12.
+//!
+//! - `pools.rs`: a daemon of several pools.
+
+mod pools;
 
 use std::path::Path;
 
@@ -17,11 +21,11 @@ enum Suite {
 
 /// Four clients, one request after the other; what curl says of each stands in `/tmp/codes`. Goes on once some were
 /// answered.
-const LOAD: &str = r"
+const LOAD: &str = r#"
 rm -f /tmp/stop /tmp/codes
 for client in 1 2 3 4; do
     (while [ ! -e /tmp/stop ]; do
-        curl -s -m 30 -o /dev/null 'http://127.0.0.1:8080/sleep?ms=30'
+        curl -s -m 30 -o /dev/null "URL"
         echo $? >> /tmp/codes
     done) &
 done
@@ -29,13 +33,20 @@ for step in $(seq 600); do
     [ $(grep -c '^0$' /tmp/codes) -gt 10 ] && break
     sleep 0.1
 done 2> /dev/null
-";
+"#;
 
 /// Lets clients ask while `script` runs; returns what curl says of those that were not answered, each once.
 #[track_caller]
 fn under_load(machine: &Machine, script: &str) -> Vec<String> {
+    under_load_at(machine, "http://127.0.0.1:8080/sleep?ms=30", script)
+}
+
+/// The same for clients that ask for `url`, in which `$client` is the number of each.
+#[track_caller]
+fn under_load_at(machine: &Machine, url: &str, script: &str) -> Vec<String> {
+    let load = LOAD.replace("URL", url);
     let all =
-        format!("{LOAD}\n({script})\nstatus=$?\nsleep 0.3\ntouch /tmp/stop\nwait\nexit $status");
+        format!("{load}\n({script})\nstatus=$?\nsleep 0.3\ntouch /tmp/stop\nwait\nexit $status");
     machine.must(&all);
     let answered = machine.must("grep -c '^0$' /tmp/codes");
     assert!(answered.trim().parse::<u32>().is_ok_and(|count| count > 10), "{answered}");
@@ -256,7 +267,7 @@ fn assert_watchdog_ends_a_daemon_that_hangs(machine: &Machine) {
 
 /// The unit that the page of recipes has for all, word by word.
 fn unit_of_the_recipes() -> String {
-    let page = include_str!("../../prefork/docs/recipes.md");
+    let page = include_str!("../../../prefork/docs/recipes.md");
     let (_, rest) = page.split_once("```ini\n").expect("there is a unit");
     let (unit, _) = rest.split_once("```").expect("it has an end");
     unit.replace("/etc/app/app.toml", "/etc/hello/app.toml")
