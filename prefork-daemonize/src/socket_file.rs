@@ -271,6 +271,31 @@ impl Drop for SocketFile {
 }
 
 impl SocketFileId {
+    /// Makes that of a file whose device and number another program has noted, as [`device`](Self::device) and
+    /// [`inode`](Self::inode) return them.
+    #[must_use]
+    pub const fn new(device: u64, inode: u64) -> Self {
+        Self { device, inode }
+    }
+
+    /// Returns the device that the file is on (`st_dev` in `stat(3type)`).
+    #[must_use]
+    pub const fn device(self) -> u64 {
+        self.device
+    }
+
+    /// Returns the number of the file there (`st_ino`).
+    #[must_use]
+    pub const fn inode(self) -> u64 {
+        self.inode
+    }
+
+    /// Returns whether the file stands at `path`.
+    #[must_use]
+    pub fn is_at(self, path: impl AsRef<Path>) -> bool {
+        Entry::at(path.as_ref()).is_some_and(|entry| entry.is(self))
+    }
+
     fn of(found: &Metadata) -> Self {
         Self { device: found.dev(), inode: found.ino() }
     }

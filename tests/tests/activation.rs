@@ -5,7 +5,7 @@ use std::{
     net::{SocketAddr, TcpListener, TcpStream},
 };
 
-use prefork_tests::{Daemon, Launch, Load, PATIENCE, get, scene, wait_until};
+use prefork_tests::{Daemon, Launch, Load, Mailbox, PATIENCE, get, scene, wait_until};
 use rustix::process::Signal;
 
 /// Starts it with sockets, by name.
@@ -180,4 +180,50 @@ fn variables_that_make_no_sense_are_no_trouble() {
         daemon.get("/").expect("it serves");
         daemon.stop_in_order();
     }
+}
+
+/// The socket that a killed daemon has had kept is the daemon's own again, and one at which it does not listen any more is
+/// given up.
+#[test]
+fn a_socket_that_was_kept_is_the_daemons_own_again() {
+    let scene = scene!();
+    let other = scene.other_address();
+    let mailbox = Mailbox::new();
+    let sockets = [("web", scene.address()), ("old", other)];
+    let launch = with_sockets(scene.probe(), &["--kept"], &sockets);
+    let launch = launch.variable("NOTIFY_SOCKET", mailbox.path()).variable("FDSTORE", "8");
+    let daemon = launch.foreground();
+    let names = daemon.get("/environment").expect("it serves").body;
+    assert!(!names.contains("LISTEN_") && !names.contains("FDSTORE"), "{names}");
+    mailbox.expect(&[
+        "MAINPID=",
+        "FDSTOREREMOVE=1 FDNAME=prefork-listener-",
+        "FDSTORE=1 FDNAME=prefork-listener-",
+        "READY=1",
+    ]);
+    TcpStream::connect(other).expect_err("nobody listens there any more");
+    assert_eq!((scene.logged("ready"), scene.logged("not used")), (1, 0), "it is no socket unit's");
+    daemon.stop_in_order();
+    let said = mailbox.drain();
+    assert!(said[0].starts_with("STOPPING=1"), "{said:?}");
+    assert!(said[1].starts_with("FDSTOREREMOVE=1 FDNAME=prefork-listener-"), "{said:?}");
+}
+
+/// What comes under such a name and is none, or was spoilt, is given up, and the start goes on.
+#[test]
+fn a_kept_descriptor_that_is_no_good_breaks_no_start() {
+    let scene = scene!();
+    let mailbox = Mailbox::new();
+    // As after a loss of the store's order: the name is another socket's.
+    let sockets = [("prefork-listener-1", scene.other_address())];
+    let launch = with_sockets(scene.probe(), &[], &sockets);
+    let launch = launch.variable("NOTIFY_SOCKET", mailbox.path()).variable("FDSTORE", "8");
+    let daemon = launch.foreground();
+    mailbox.expect(&["FDSTOREREMOVE=1 FDNAME=prefork-listener-1", "BARRIER=1", "MAINPID="]);
+    daemon.get("/").expect("it serves");
+    // The error log was not open yet.
+    let said = scene.read("1.stderr");
+    let line = "prefork-listener-1, kept by the service manager, cannot be listened at again";
+    assert!(said.contains(line), "{said}");
+    daemon.stop_in_order();
 }

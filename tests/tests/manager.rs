@@ -363,3 +363,51 @@ fn a_manager_that_does_not_listen_holds_nobody_up() {
     daemon.stop_in_order();
     assert_eq!(scene.lines_with("error.log", "cannot notify the service manager").len(), 1);
 }
+
+/// A manager that has room keeps the listening sockets for the next start: from the first moment to the last, over upgrades
+/// those at which the program listens, and not one that the daemon has ended with.
+#[test]
+fn listening_sockets_are_kept_while_the_daemon_listens_there() {
+    let scene = scene!();
+    let mailbox = Mailbox::new();
+    let program = scene.program();
+    let launch = program.launch().path("--error-log-path", "error.log");
+    let daemon =
+        launch.variable("FDSTORE", "2").variable("NOTIFY_SOCKET", mailbox.path()).foreground();
+    mailbox.expect(&["MAINPID="]);
+    let kept = mailbox.next();
+    let name =
+        kept.strip_prefix("FDSTORE=1 FDNAME=").and_then(|rest| rest.strip_suffix(" FDPOLL=0"));
+    let name = name.unwrap_or_else(|| panic!("{kept:?}")).to_owned();
+    mailbox.expect(&["READY=1"]);
+    // The same socket.
+    program.install("--version 2");
+    daemon.signal(Signal::USR2);
+    mailbox.expect(&["RELOADING=1", "STATUS=becoming"]);
+    assert_eq!(mailbox.next(), kept);
+    mailbox.expect(&["RELOADING=1", "READY=1"]);
+    // Another.
+    program.install(&format!("--listen {}", scene.other_address()));
+    daemon.signal(Signal::USR2);
+    mailbox.expect(&["RELOADING=1", "STATUS=becoming"]);
+    assert_eq!(mailbox.next(), format!("FDSTOREREMOVE=1 FDNAME={name}"));
+    let other = mailbox.next();
+    assert!(other.starts_with("FDSTORE=1 FDNAME=prefork-listener-") && other != kept, "{other:?}");
+    mailbox.expect(&["RELOADING=1", "READY=1"]);
+    daemon.stop_in_order();
+    let said = mailbox.drain();
+    let removed = other.replace("FDSTORE=1", "FDSTOREREMOVE=1").replace(" FDPOLL=0", "");
+    assert_eq!(said.len(), 2, "{said:?}");
+    assert!(said[0].starts_with("STOPPING=1") && said[1] == removed, "{said:?}");
+}
+
+/// Without room nothing is sent: the manager would say so at every start.
+#[test]
+fn a_manager_without_room_is_sent_no_sockets() {
+    for room in ["0", "none"] {
+        let scene = scene!();
+        let mailbox = Mailbox::new();
+        let daemon = start(scene.hello().variable("FDSTORE", room), &mailbox, "3 children");
+        stop(&daemon, &mailbox, 41_000_000);
+    }
+}

@@ -102,6 +102,15 @@ impl Terms {
         }))
     }
 
+    /// Returns those of a socket that was just made: bound to no interface, closed as usual, with no filter, and whatever
+    /// queue.
+    ///
+    /// For one that comes from elsewhere and is to be as good: [`mend`](Self::mend) has it listen, too.
+    #[must_use]
+    pub const fn fresh() -> Self {
+        Self { limit: None, linger: None, interface: 0, is_filtered: false }
+    }
+
     /// Finds what is not as it was.
     fn damage(self, socket: BorrowedFd<'_>) -> io::Result<Vec<Damage>> {
         if is_deaf(socket)? {
@@ -293,5 +302,18 @@ mod tests {
     fn what_does_not_listen_has_no_terms() {
         let socket = std::net::UdpSocket::bind("127.0.0.1:0").expect("bound");
         assert_eq!(Terms::of(socket.as_fd()).expect("read"), None);
+    }
+
+    #[test]
+    fn a_socket_from_elsewhere_is_made_as_good_as_new() {
+        let (listener, _) = bound();
+        assert_eq!(Terms::fresh().mend(&listener).expect("mended"), []);
+        sockopt::set_socket_linger(&listener, Some(Duration::from_secs(7))).expect("set");
+        rustix::net::shutdown(&listener, rustix::net::Shutdown::Both).expect("everybody may");
+        let mended = Terms::fresh().mend(&listener).expect("mended");
+        assert!(mended.contains(&Damage::Deaf), "{mended:?}");
+        let terms = Terms::of(&listener).expect("read").expect("it listens");
+        assert_eq!((terms.linger, terms.interface, terms.is_filtered), (None, 0, false));
+        TcpStream::connect(listener.local_addr().expect("bound")).expect("it listens");
     }
 }

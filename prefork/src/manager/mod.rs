@@ -3,6 +3,7 @@
 //! - `messages.rs`: what is sent when, decided from what the supervisor reports and does.
 //! - `notify_socket.rs`: the way to the manager, found in the environment.
 //! - `outbox.rs`: what waits for a manager that is behind.
+//! - `store.rs`: the listening sockets that it keeps for the next start.
 //!
 //! The variables that lead to the manager are taken out of the environment, so that no program started by
 //! the daemon speaks in its name. The next program in this process has them again, as it is started with
@@ -11,17 +12,25 @@
 mod messages;
 mod notify_socket;
 mod outbox;
+mod store;
 
 use std::{io, time::Duration};
 
 use prefork_core::{Config, Hook, Progress, Time};
 
-use crate::{logs::ProcessMessage, logs::log::Log, sys, system::clock};
+use crate::{
+    logs::log::Log,
+    logs::{ClientMessage, ProcessMessage},
+    sockets::{activation::Activated, kept, listeners::Listeners},
+    sys,
+    system::clock,
+};
 
 use messages::{Conversation, Size};
 pub(crate) use messages::{MainPid, Occasion};
 use notify_socket::NotifySocket;
-use outbox::{ALIVE, Outbox};
+use outbox::{ALIVE, Message, Outbox};
+use store::Store;
 
 /// What the environment says about the service manager.
 #[derive(Clone, Debug, Default)]
@@ -30,6 +39,8 @@ pub(crate) struct Manager {
     /// How often a sign of life is due.
     interval: Option<Duration>,
     main_pid: MainPid,
+    /// How many descriptors it keeps for the next start.
+    room: usize,
 }
 
 impl Manager {
@@ -43,12 +54,30 @@ impl Manager {
         let pid = read("WATCHDOG_PID").filter(|_| !in_place);
         let is_ours = pid.is_none_or(|pid| pid == std::process::id().to_string());
         let limit = read("WATCHDOG_USEC").filter(|_| is_ours).and_then(|limit| limit.parse().ok());
-        for name in ["NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC"] {
+        let room = read("FDSTORE").filter(|_| line.is_some()).and_then(|room| room.parse().ok());
+        for name in ["NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC", "FDSTORE"] {
             if std::env::var_os(name).is_some() {
                 sys::forget_variable(name);
             }
         }
-        Self { interval: line.as_ref().and(limit).and_then(beat), line, main_pid }
+        let interval = line.as_ref().and(limit).and_then(beat);
+        Self { interval, line, main_pid, room: room.unwrap_or(0) }
+    }
+
+    /// Takes out of what the manager has passed those listening sockets that it has kept of an earlier daemon and that are of
+    /// no use, and has it close them: their addresses are to be bound again.
+    pub(crate) fn sort_kept(&self, passed: Vec<Activated>, log: &Log) -> Vec<Activated> {
+        let (good, useless) = kept::sort(passed);
+        for kept::Useless { name, why } in &useless {
+            log.write(&ClientMessage::KeptUseless { name, why });
+        }
+        if let (Some(line), false) = (&self.line, useless.is_empty()) {
+            let removed = useless.iter().map(|useless| line.deliver(&store::remove(&useless.name)));
+            if let Err(error) = removed.collect::<io::Result<()>>().and_then(|()| line.wait()) {
+                log.write(&ProcessMessage::ManagerNotNotified { error: &error, yet: "" });
+            }
+        }
+        good
     }
 
     /// Begins to report on a pool.
@@ -82,6 +111,7 @@ impl Manager {
             line: self.line.clone(),
             conversation: conversation.with_main_pid(self.main_pid).with_stop(stop),
             interval: self.interval,
+            store: Store::new(self.room),
             next_beat: clock::now(),
             outbox: Outbox::default(),
             was_deaf: false,
@@ -132,6 +162,7 @@ pub(crate) struct Reporting {
     line: Option<NotifySocket>,
     conversation: Conversation,
     interval: Option<Duration>,
+    store: Store,
     next_beat: Time,
     /// What the manager had no room for yet.
     outbox: Outbox,
@@ -157,7 +188,21 @@ impl Reporting {
             && let Some(message) =
                 self.conversation.answer(occasion, clock::now(), std::process::id())
         {
-            self.say(message);
+            self.say(message.into());
+        }
+        if occasion == Occasion::Progress(Progress::Stopping) {
+            for message in self.store.empty() {
+                self.say(message);
+            }
+        }
+    }
+
+    /// Has the manager keep the listening sockets for the next start, should this process be killed, and others no more.
+    pub(crate) fn keep(&mut self, listeners: &Listeners) {
+        if self.line.is_some() {
+            for message in self.store.keep(listeners) {
+                self.say(message);
+            }
         }
     }
 
@@ -181,20 +226,20 @@ impl Reporting {
             && now >= self.next_beat
         {
             self.next_beat = now + interval;
-            self.say(ALIVE.to_owned());
+            self.say(ALIVE.to_owned().into());
         } else if self.outbox.due().is_some_and(|due| now >= due) {
             self.send(now);
         }
     }
 
-    fn say(&mut self, message: String) {
+    fn say(&mut self, message: Message) {
         self.outbox.push(message);
         self.send(clock::now());
     }
 
     fn send(&mut self, now: Time) {
         let Some(line) = &self.line else { return };
-        match self.outbox.send(now, |message| line.send(message)) {
+        match self.outbox.send(now, |message| line.deliver(message)) {
             Ok(()) => self.was_deaf = false,
             Err(error) => {
                 if !std::mem::replace(&mut self.was_deaf, true) {

@@ -3,7 +3,9 @@
 use std::{
     ffi::OsStr,
     io,
+    mem::MaybeUninit,
     os::{
+        fd::{AsFd, BorrowedFd},
         linux::net::SocketAddrExt,
         unix::{
             ffi::OsStrExt,
@@ -11,6 +13,17 @@ use std::{
         },
     },
 };
+
+use super::outbox::Message;
+use rustix::{
+    event::{PollFd, PollFlags, Timespec, poll},
+    io::retry_on_intr,
+    net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketAddrUnix, sendmsg_addr},
+    pipe::{PipeFlags, pipe_with},
+};
+
+/// How long the manager may take to come to the end of what it was sent before.
+const PATIENCE: Timespec = Timespec { tv_sec: 2, tv_nsec: 0 };
 
 /// The address of the manager.
 ///
@@ -38,6 +51,45 @@ impl NotifySocket {
         let socket = UnixDatagram::unbound()?;
         socket.set_nonblocking(true)?;
         socket.send_to_addr(message.as_bytes(), &self.address).map(drop)
+    }
+
+    /// Sends a message, with its descriptor if it has one.
+    pub(super) fn deliver(&self, message: &Message) -> io::Result<()> {
+        match &message.descriptor {
+            None => self.send(&message.text),
+            Some(descriptor) => self.send_with(&message.text, descriptor.as_fd()),
+        }
+    }
+
+    /// Sends a message with a descriptor in the same way.
+    pub(super) fn send_with(&self, message: &str, fd: BorrowedFd<'_>) -> io::Result<()> {
+        let address = match (self.address.as_pathname(), self.address.as_abstract_name()) {
+            (Some(path), _) => SocketAddrUnix::new(path)?,
+            (None, Some(name)) => SocketAddrUnix::new_abstract_name(name)?,
+            (None, None) => return Err(io::ErrorKind::InvalidInput.into()),
+        };
+        let socket = UnixDatagram::unbound()?;
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+        let mut control = SendAncillaryBuffer::new(&mut space);
+        let descriptors = [fd];
+        // There is room for one.
+        control.push(SendAncillaryMessage::ScmRights(&descriptors));
+        let text = [io::IoSlice::new(message.as_bytes())];
+        let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
+        retry_on_intr(|| sendmsg_addr(&socket, &address, &text, &mut control, flags))?;
+        Ok(())
+    }
+
+    /// Waits until the manager has done what it was sent before, if it does that soon (`sd_notify_barrier(3)`).
+    ///
+    /// For a start alone: the parent of children waits for nobody.
+    pub(super) fn wait(&self) -> io::Result<()> {
+        let (read, write) = pipe_with(PipeFlags::CLOEXEC)?;
+        self.send_with("BARRIER=1", write.as_fd())?;
+        drop(write);
+        let mut fds = [PollFd::new(&read, PollFlags::empty())];
+        retry_on_intr(|| poll(&mut fds, Some(&PATIENCE)))?;
+        Ok(())
     }
 }
 

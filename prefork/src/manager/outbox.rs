@@ -4,7 +4,7 @@
 //! messages keep their order, as a reload begins before it ends, and those that only describe are replaced by the
 //! next one.
 
-use std::{collections::VecDeque, io, time::Duration};
+use std::{collections::VecDeque, io, os::fd::OwnedFd, time::Duration};
 
 use prefork_core::Time;
 
@@ -18,21 +18,35 @@ const PAUSE: Duration = Duration::from_millis(50);
 /// A sign of life.
 pub(super) const ALIVE: &str = "WATCHDOG=1";
 
+/// A message, with a descriptor that the manager is to have.
+#[derive(Debug)]
+pub(super) struct Message {
+    pub(super) text: String,
+    pub(super) descriptor: Option<OwnedFd>,
+}
+
+impl From<String> for Message {
+    fn from(text: String) -> Self {
+        Self { text, descriptor: None }
+    }
+}
+
 /// The messages, in the order in which they are to be sent.
 #[derive(Debug, Default)]
 pub(super) struct Outbox {
-    waiting: VecDeque<String>,
+    waiting: VecDeque<Message>,
     /// When it is tried again, after the manager had no room.
     retry_at: Option<Time>,
 }
 
 impl Outbox {
     /// Adds a message.
-    pub(super) fn push(&mut self, message: String) {
-        if message == ALIVE && self.waiting.iter().any(|other| other == ALIVE) {
+    pub(super) fn push(&mut self, message: Message) {
+        let text = &message.text;
+        if text == ALIVE && self.waiting.iter().any(|other| other.text == ALIVE) {
             return;
         }
-        if is_status(&message) && self.waiting.back().is_some_and(|last| is_status(last)) {
+        if is_status(text) && self.waiting.back().is_some_and(|last| is_status(&last.text)) {
             self.waiting.pop_back();
         }
         if self.waiting.len() >= MOST {
@@ -54,7 +68,7 @@ impl Outbox {
     pub(super) fn send(
         &mut self,
         now: Time,
-        mut send: impl FnMut(&str) -> io::Result<()>,
+        mut send: impl FnMut(&Message) -> io::Result<()>,
     ) -> io::Result<()> {
         self.retry_at = None;
         let mut result = Ok(());
@@ -85,14 +99,14 @@ mod tests {
         Time::after_origin(Duration::from_millis(ms))
     }
 
-    fn full(_: &str) -> io::Result<()> {
+    fn full(_: &Message) -> io::Result<()> {
         Err(io::ErrorKind::WouldBlock.into())
     }
 
     fn sent(outbox: &mut Outbox) -> Vec<String> {
         let mut sent = Vec::new();
         let took = outbox.send(at(0), |message| {
-            sent.push(message.to_owned());
+            sent.push(message.text.clone());
             Ok(())
         });
         took.expect("sent");
@@ -103,7 +117,7 @@ mod tests {
     fn a_full_manager_gets_everything_later_in_order() {
         let mut outbox = Outbox::default();
         for message in ["RELOADING=1", "STATUS=a", "STATUS=b", ALIVE, "READY=1", ALIVE] {
-            outbox.push(message.to_owned());
+            outbox.push(message.to_owned().into());
             let error = outbox.send(at(7), full).expect_err("there is no room");
             assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
             assert_eq!(outbox.due(), Some(at(57)));
@@ -115,8 +129,8 @@ mod tests {
     #[test]
     fn what_is_refused_is_given_up() {
         let mut outbox = Outbox::default();
-        outbox.push("READY=1".to_owned());
-        let refuse = |_: &str| Err(io::ErrorKind::NotFound.into());
+        outbox.push("READY=1".to_owned().into());
+        let refuse = |_: &Message| Err(io::ErrorKind::NotFound.into());
         assert_eq!(outbox.send(at(0), refuse).expect_err("said").kind(), io::ErrorKind::NotFound);
         assert_eq!((sent(&mut outbox), outbox.due()), (vec![], None));
     }
@@ -124,7 +138,7 @@ mod tests {
     #[test]
     fn no_more_wait_than_may() {
         let mut outbox = Outbox::default();
-        (0..100).for_each(|number| outbox.push(format!("MAINPID={number}")));
+        (0..100).for_each(|number| outbox.push(format!("MAINPID={number}").into()));
         let sent = sent(&mut outbox);
         assert_eq!((sent.len(), sent.last().map(String::as_str)), (MOST, Some("MAINPID=99")));
     }

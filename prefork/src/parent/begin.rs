@@ -177,6 +177,7 @@ impl<'a> Parent<'a> {
                 }
             }
         }
+        self.reporting.keep(&self.listeners);
         self.log_memory_limit();
         self.log_child_limits();
         self.introduce(origin.adopted_as());

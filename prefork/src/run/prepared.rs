@@ -49,6 +49,8 @@ pub(super) fn prepare<S>(
     let main_pid = if in_background { MainPid::Found } else { MainPid::Reported };
     settings.manager = Manager::from_environment(in_place, main_pid);
     let activated = take_activated(&settings, inherited, seat.as_ref());
+    let log = Log::new(&settings.name, Role::Parent);
+    let activated = settings.manager.sort_kept(activated, &log);
     if let Some(hook) = before_daemonize {
         call("before_daemonize", hook)?;
     }

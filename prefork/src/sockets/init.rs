@@ -265,7 +265,11 @@ impl Init {
         let wanted = unix_socket::absolute(path, self.directory.as_deref());
         let wanted = wanted.map_err(|error| named(path, error))?;
         let found = match self.offered.take_unix(&wanted) {
-            Some(found) => found,
+            Some(found) => {
+                let owned = found.file.filter(|_| found.owns_file);
+                self.files.extend(owned.map(|file| SocketFile::known(wanted.clone(), file)));
+                found
+            }
             None => {
                 let bound = self.predecessor.outlast(|| unix_socket::bind(&wanted, mode));
                 let (listener, file) =
@@ -312,7 +316,7 @@ impl Init {
 
     fn watch<L: From<OwnedFd>>(&mut self, found: Found, known_by: KnownBy) -> io::Result<L> {
         found.let_many_wait()?;
-        let Found { socket: listener, activated, file } = found;
+        let Found { socket: listener, activated, file, owns_file: _ } = found;
         let socket = listener.try_clone()?;
         self.listeners.push(Listening { known_by, activated, file, socket });
         Ok(listener.into())
@@ -328,8 +332,9 @@ impl Init {
     }
 
     /// The sockets, and the files of those that this program has made.
-    pub(crate) fn into_listeners(self) -> (Listeners, Vec<SocketFile>) {
-        (Listeners::new(self.listeners), self.files)
+    pub(crate) fn into_listeners(mut self) -> (Listeners, Vec<SocketFile>) {
+        let not_wanted = self.offered.give_up_kept();
+        (Listeners::new(self.listeners).without(not_wanted), self.files)
     }
 }
 

@@ -36,6 +36,8 @@ pub(crate) struct Listeners {
     are_closed: bool,
     /// Whether no connection can be handed over any more, as far as anybody has looked.
     hand_overs_ended: bool,
+    /// The names under which the service manager has kept others, and is to keep them no more.
+    not_wanted: Vec<String>,
 }
 
 /// A socket, and by what it is known again.
@@ -78,7 +80,19 @@ impl Listeners {
             beyond_repair: None,
             are_closed: false,
             hand_overs_ended: false,
+            not_wanted: Vec::new(),
         }
+    }
+
+    /// Notes which the service manager is to keep no more.
+    pub(crate) fn without(mut self, names: Vec<String>) -> Self {
+        self.not_wanted.extend(names);
+        self
+    }
+
+    /// The names under which the service manager has kept others, and is to keep them no more.
+    pub(crate) fn not_wanted(&self) -> &[String] {
+        &self.not_wanted
     }
 
     /// Takes the terms on which all of them listen for those on which they are to.
@@ -171,12 +185,12 @@ impl Listeners {
     /// Closes them in a process just forked, whose memory stays as it is; what leads to other pools is the child's.
     pub(crate) fn close(mut self) -> Outlets {
         let outlets = self.take_outlets();
-        let Self { mut sockets, terms, beyond_repair, complaints: _, .. } = self;
+        let Self { mut sockets, terms, beyond_repair, not_wanted, complaints: _, .. } = self;
         for Listening { known_by, activated, file, socket } in sockets.drain(..) {
             let _shared = ManuallyDrop::new((known_by, activated, file));
             drop(socket);
         }
-        let _shared = ManuallyDrop::new((sockets, terms, beyond_repair));
+        let _shared = ManuallyDrop::new((sockets, terms, beyond_repair, not_wanted));
         outlets
     }
 

@@ -4,6 +4,7 @@ pub(crate) mod activation;
 pub(crate) mod hand_over;
 mod inherited;
 mod init;
+pub(crate) mod kept;
 pub(crate) mod listeners;
 mod offered;
 pub(crate) mod predecessor;

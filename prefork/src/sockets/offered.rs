@@ -8,6 +8,7 @@ use prefork_sockets::{listens, tcp_address, unix_address};
 use super::{
     InheritedListener,
     activation::{self, Activated},
+    kept,
     listeners::{KnownBy, Listening},
 };
 use crate::logs::{ClientMessage, log::Log};
@@ -31,12 +32,14 @@ pub(super) struct Found {
     pub(super) activated: Option<String>,
     /// The file of a UNIX socket that the daemon has made.
     pub(super) file: Option<SocketFileId>,
+    /// Whether that file is this program's to remove from now on, though another has made it.
+    pub(super) owns_file: bool,
 }
 
 impl Found {
     /// One that was just made.
     pub(super) fn new(listener: impl Into<OwnedFd>) -> Self {
-        Self { socket: listener.into(), activated: None, file: None }
+        Self { socket: listener.into(), activated: None, file: None, owns_file: false }
     }
 
     /// One that was just made, with the file that it has.
@@ -83,7 +86,8 @@ impl Offered {
 
     /// Takes the next one to which the service manager has given this name.
     pub(super) fn take_named(&mut self, name: &str) -> Option<Found> {
-        self.take(|left| left.activated.as_deref() == Some(name), |passed| passed.name == name)
+        let is_passed = |passed: &Activated| passed.name == name && !kept::is_kept(name);
+        self.take(|left| left.activated.as_deref() == Some(name), is_passed)
     }
 
     /// Takes the first of those that were left that is the one, or of those that were passed.
@@ -94,17 +98,40 @@ impl Offered {
     ) -> Option<Found> {
         if let Some(place) = self.inherited.iter().position(is_it) {
             let InheritedListener { socket, activated, file, .. } = self.inherited.remove(place);
-            return Some(Found { socket, activated, file });
+            return Some(Found { socket, activated, file, owns_file: false });
         }
         let place = self.activated.iter().position(is_passed)?;
         let Activated { name, socket } = self.activated.remove(place);
-        Some(Found { socket, activated: Some(name), file: None })
+        if kept::is_kept(&name) {
+            // It is the daemon's own again.
+            let file = kept::file_of(&name);
+            return Some(Found { socket, activated: None, file, owns_file: true });
+        }
+        Some(Found { socket, activated: Some(name), file: None, owns_file: false })
+    }
+
+    /// Gives up those that the manager has kept and nobody has asked for, with their files; returns their names, as the
+    /// manager is to keep them no more.
+    pub(super) fn give_up_kept(&mut self) -> Vec<String> {
+        let given_up = self.activated.extract_if(.., |passed| kept::is_kept(&passed.name));
+        given_up
+            .map(|Activated { name, socket }| {
+                let address = unix_address(&socket);
+                let path = address.as_ref().and_then(|address| address.as_pathname());
+                if let (Some(path), Some(file)) = (path, kept::file_of(&name)) {
+                    // Removed while the socket is open: no other file has its number.
+                    drop(SocketFile::known(path.to_owned(), file));
+                }
+                name
+            })
+            .collect()
     }
 
     /// Adds to an error that the service manager has passed other addresses, if it has: a typing error there or here is
     /// the likely reason.
     pub(super) fn explain(&self, error: io::Error) -> io::Error {
-        let passed = self.activated.iter().filter(|passed| listens(&passed.socket));
+        let passed = self.activated.iter().filter(|passed| !kept::is_kept(&passed.name));
+        let passed = passed.filter(|passed| listens(&passed.socket));
         let passed: Vec<_> =
             passed.map(|passed| activation::describe(&passed.socket, &passed.name)).collect();
         if passed.is_empty() {
@@ -120,7 +147,8 @@ impl Offered {
     /// Logs what the service manager has passed and is still there: it goes on holding that. `taken` is what the program
     /// listens on.
     pub(super) fn report_unclaimed(&self, taken: &[Listening], log: &Log) {
-        let passed = self.activated.iter().map(|passed| (&passed.socket, Some(&passed.name)));
+        let passed = self.activated.iter().filter(|passed| !kept::is_kept(&passed.name));
+        let passed = passed.map(|passed| (&passed.socket, Some(&passed.name)));
         let left = self.inherited.iter().map(|left| (&left.socket, left.activated.as_ref()));
         for (socket, name) in passed.chain(left) {
             let Some(name) = name else { continue };

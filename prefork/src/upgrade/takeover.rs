@@ -34,6 +34,7 @@ use crate::{
     program::Role,
     sockets::InheritedListener,
     sockets::Init,
+    sockets::kept,
     sockets::listeners::{KnownBy, Listeners, Listening},
     start::pid_file::KeptPidFile,
     start::{Initialized, Opened, RuntimeFiles, call_after_init, create_board},
@@ -198,6 +199,7 @@ impl Inherited {
             self.claim_status(&mut initialized.runtime_files.status, audience);
         }
         self.claim_socket_files(&mut initialized);
+        initialized.listeners = self.give_up_kept(initialized.listeners);
         let adopted_as = self.adopted_as();
         let (supervisor, children, tags) = (pool.supervisor, pool.children, pool.tags);
         let counters = pool.counters;
@@ -268,6 +270,15 @@ impl Inherited {
                 initialized.runtime_files.sockets.push(file);
             }
         }
+    }
+
+    /// Notes which sockets of the old program the service manager is to keep no more: those that this one does not want.
+    fn give_up_kept(&self, listeners: Listeners) -> Listeners {
+        let own = self.handover.listeners.iter().filter(|handed| handed.activated.is_none());
+        let left = own.filter_map(|handed| kept::name(self.descriptor(handed.fd)?, handed.file));
+        let wanted: Vec<_> = kept::names(listeners.iter()).map(|(name, _)| name).collect();
+        let not_wanted = left.filter(|name| !wanted.contains(name)).collect();
+        listeners.without(not_wanted)
     }
 
     /// Goes on with the old pid file, or removes it if this program wants none there.

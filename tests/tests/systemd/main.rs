@@ -93,6 +93,26 @@ fn assert_comes_back(machine: &Machine, unit: &str) {
     assert_serves(machine, unit);
 }
 
+/// Kills the parent again and again while clients come: requests that children have in hand are lost with these, and nobody is
+/// refused, as systemd has the socket.
+#[track_caller]
+fn assert_death_refuses_nobody(machine: &Machine, unit: &str) {
+    for _ in 0..3 {
+        assert_eq!(show(machine, unit, "NFileDescriptorStore"), "1");
+        let before = restarts(machine, unit);
+        let pid = show(machine, unit, "MainPID");
+        // Until it has been started again, and some more.
+        let kill = format!(
+            "kill -9 {pid}; for step in $(seq 200); do sleep 0.1; \
+             [ $(systemctl show -P NRestarts {unit}) -gt {before} ] && systemctl -q is-active {unit} && break; done"
+        );
+        let failed = under_load(machine, &kill);
+        assert!(!failed.contains(&"7".to_owned()), "refused: {failed:?}");
+        assert!(restarts(machine, unit) > before);
+        assert_serves(machine, unit);
+    }
+}
+
 fn install(machine: &Machine, units: &[&str]) {
     for unit in units {
         machine.install(Path::new(DEPLOY).join(unit), &format!("/etc/systemd/system/{unit}"));
@@ -131,8 +151,12 @@ fn assert_forking_unit_works(suite: Suite) {
     // Newcomers are refused, and nobody is cut off.
     machine.must(&format!("systemctl start {unit}"));
     assert_eq!(under_load(&machine, &format!("systemctl stop {unit}")), ["7"]);
+    assert_eq!(show(&machine, unit, "NFileDescriptorStore"), "0", "all are given up");
     machine.must(&format!("systemctl start {unit}"));
     assert_comes_back(&machine, unit);
+    assert_death_refuses_nobody(&machine, unit);
+    // So many starts in so short a time are refused.
+    machine.must(&format!("systemctl reset-failed {unit}"));
     // V4
     let before = restarts(&machine, unit);
     machine.must("mkdir -p /etc/systemd/system/hello-forking.service.d");

@@ -18,6 +18,9 @@ messages! {
     Warn SocketUnused { socket: &'a dyn Display, asked: &'a dyn Display } =>
         "socket {socket} of the service manager is not used, and its clients get no answer: the program has asked for \
          {asked}";
+    Warn KeptUseless { name: &'a str, why: &'a str } =>
+        "listening socket {name}, kept by the service manager, cannot be listened at again: {why}; its address is bound \
+         again";
     Warn BadHandOver { error: &'a dyn Display } =>
         "what was handed over is no connection, and was dropped: {error}; a child of another pool may be taken over";
     Error HandOversEnded { error: &'a dyn Display } => "{error}";

@@ -67,6 +67,7 @@ pub(super) struct Watcher {
 impl Watcher {
     /// Starts the pool of one; returns the verdict if the stop came before the loop.
     pub(super) fn begin(&mut self, launch: &mut Launch<'_>) -> Option<Verdict> {
+        self.reporting.keep(&self.listeners);
         self.take_in();
         let spawned = Event::Spawned { slot: SLOT, pid: process::id() };
         for event in [Event::Start, spawned, Event::Ready { slot: SLOT }] {

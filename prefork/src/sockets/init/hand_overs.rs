@@ -57,7 +57,7 @@ impl Init {
             let Some(found) = found.filter(is_end) else {
                 return Err(RunError::NoWayToPool { pool: pool.clone(), name });
             };
-            let Found { socket, activated, file } = found;
+            let Found { socket, activated, file, owns_file: _ } = found;
             Outlet::close_for_reading(&socket)
                 .map_err(RunError::system("close the way from another pool for reading"))?;
             self.listeners.push(Listening { known_by: KnownBy::Name, activated, file, socket });
