@@ -5,7 +5,9 @@ use common::{
     Forked, Numbers, alone, calls_between_marks, endurance, given_directory, own_role, role,
     wait_for,
 };
-use prefork_scoreboard::metrics::{Counter, Family, Figure, Gauge, Histogram, Metrics, Store};
+use prefork_scoreboard::metrics::{
+    Counter, Family, Figure, Gauge, Histogram, Metrics, Series, Store,
+};
 use std::fs::{self, File};
 use std::os::fd::AsFd;
 use std::os::unix::fs::MetadataExt;
@@ -42,7 +44,7 @@ fn total(store: &Store, of: &str) -> u64 {
     let reading = store.read(|_| true).expect("read");
     let steps = reading.families().iter().find(|family| family.name() == "steps_total");
     let series = steps.and_then(|it| it.series().iter().find(|it| it.labels()[0].1 == of));
-    match series.map(|it| it.figure()) {
+    match series.map(Series::figure) {
         Some(Figure::Counter(total)) => *total,
         Some(other) => panic!("{other:?}"),
         None => 0,

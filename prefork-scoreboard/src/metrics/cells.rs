@@ -121,9 +121,7 @@ impl Cells {
 
     fn find_fixed(&self, family: &Declaration, values: &[&str]) -> Result<Figures, SeriesError> {
         let name = || family.name.clone();
-        let number = self.0.schema.iter().position(|it| it.as_deref() == Some(family));
-        let number = number.and_then(|number| u16::try_from(number).ok());
-        let number = number.ok_or_else(|| SeriesError::Undeclared { name: name() })?;
+        let number = self.number(family)?;
         let expected = match &family.labels {
             Labels::Fixed(labels) => labels.len(),
             Labels::Any => return Err(SeriesError::Undeclared { name: name() }),
@@ -132,6 +130,67 @@ impl Cells {
             return Err(SeriesError::Labels { name: name(), expected, given: values.len() });
         }
         self.find(family.kind, &family.bounds, number, &family.name, values)
+    }
+
+    /// Finds the series that a macro of the crate `metrics` is given, or makes it; `None` if that cannot be, which is reported.
+    #[cfg(feature = "metrics")]
+    pub(super) fn spoken<K: Instrument>(
+        &self,
+        kind: MetricKind,
+        key: &::metrics::Key,
+    ) -> Option<K> {
+        let found = self.find_spoken(kind, key).inspect_err(|error| self.refuse(error));
+        found.ok().map(instrument::make)
+    }
+
+    #[cfg(feature = "metrics")]
+    fn find_spoken(&self, kind: MetricKind, key: &::metrics::Key) -> Result<Figures, SeriesError> {
+        let name = super::spoken::name(key.name(), kind);
+        let labels = super::spoken::labels(key.labels().map(|it| (it.key(), it.value())));
+        let names = labels.iter().map(|(label, _)| label.as_str());
+        names::check_labels(&name, &names).map_err(SeriesError::Name)?;
+        let pairs = labels.iter().flat_map(|(label, value)| [label.as_str(), *value]);
+        let declared = self.0.schema.iter().flatten().find(|it| it.name == name);
+        let Some(declared) = declared else {
+            names::check_name(&name, kind).map_err(SeriesError::Name)?;
+            let claimed = names::claimed(&name, kind);
+            let has_same = |it: &&Arc<Declaration>| {
+                names::claimed(&it.name, it.kind).iter().any(|name| claimed.contains(name))
+            };
+            if let Some(other) = self.0.schema.iter().flatten().find(has_same) {
+                let clash = super::DeclareError::Clash { name, other: other.name.clone() };
+                return Err(SeriesError::Name(clash));
+            }
+            let texts: Vec<_> = std::iter::once(name.as_str()).chain(pairs).collect();
+            return self.find(kind, bounds_of_undeclared(kind), ANY, &name, &texts);
+        };
+        if std::mem::discriminant(&declared.kind) != std::mem::discriminant(&kind) {
+            let clash = super::DeclareError::Clash { other: name.clone(), name };
+            return Err(SeriesError::Name(clash));
+        }
+        let texts: Option<Vec<_>> = match &declared.labels {
+            Labels::Any => Some(pairs.collect()),
+            Labels::Fixed(wanted) if wanted.len() != labels.len() => None,
+            Labels::Fixed(wanted) => {
+                let value = |wanted: &String| labels.iter().find(|(label, _)| label == wanted);
+                wanted.iter().map(|wanted| Some(value(wanted)?.1)).collect()
+            }
+        };
+        let expected = match &declared.labels {
+            Labels::Any => 0,
+            Labels::Fixed(wanted) => wanted.len(),
+        };
+        let given = labels.len();
+        let texts = texts.ok_or(SeriesError::Labels { name, expected, given })?;
+        let number = self.number(declared)?;
+        self.find(declared.kind, &declared.bounds, number, &declared.name, &texts)
+    }
+
+    /// Returns the number of a family.
+    fn number(&self, family: &Declaration) -> Result<u16, SeriesError> {
+        let number = self.0.schema.iter().position(|it| it.as_deref() == Some(family));
+        let number = number.and_then(|number| u16::try_from(number).ok());
+        number.ok_or_else(|| SeriesError::Undeclared { name: family.name.clone() })
     }
 
     /// Finds a series, or makes it; its texts are as the format has them.

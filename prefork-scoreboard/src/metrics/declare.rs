@@ -95,6 +95,8 @@ impl Declaration {
 pub struct Metrics {
     pub(super) declared: Vec<Arc<Declaration>>,
     pub(super) memory: usize,
+    #[cfg(feature = "metrics")]
+    pub(super) recorder: Option<super::Recorder>,
 }
 
 impl Default for Metrics {
@@ -107,7 +109,12 @@ impl Metrics {
     /// Begins with no family.
     #[must_use]
     pub const fn new() -> Self {
-        Self { declared: Vec::new(), memory: MEMORY }
+        Self {
+            declared: Vec::new(),
+            memory: MEMORY,
+            #[cfg(feature = "metrics")]
+            recorder: None,
+        }
     }
 
     /// Sets how much memory each slot has for its series, in bytes, rounded up to whole pages; 4 KiB to 16 MiB. Default 64 KiB.
@@ -135,6 +142,24 @@ impl Metrics {
     /// [`bounds`](Declaring::bounds) are declared.
     pub fn histogram(&mut self, name: &str, help: &str) -> Declaring<'_, Histogram> {
         Declaring::new(self, MetricKind::Histogram, name, help)
+    }
+
+    /// Returns all families, those among them that were described to a recorder.
+    ///
+    /// What cannot be so is left out: it is a library's, and counted all the same, without a help.
+    #[cfg(feature = "metrics")]
+    pub(super) fn all(&self) -> Vec<Arc<Declaration>> {
+        let mut all = self.clone();
+        for described in self.recorder.iter().flat_map(super::Recorder::described) {
+            let _ = all.add(described);
+        }
+        all.declared
+    }
+
+    /// Returns all families.
+    #[cfg(not(feature = "metrics"))]
+    pub(super) fn all(&self) -> Vec<Arc<Declaration>> {
+        self.declared.clone()
     }
 
     fn add(&mut self, declaration: Declaration) -> Result<Arc<Declaration>, DeclareError> {

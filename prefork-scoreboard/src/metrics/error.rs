@@ -122,7 +122,7 @@ pub enum SeriesError {
         name: String,
     },
     /// The number of label values is not that of the labels.
-    #[error("metric {name} has {expected} labels, {given} values were given")]
+    #[error("metric {name} has {expected} labels, {given} values were given, or other names")]
     Labels {
         /// The name of the metric.
         name: String,

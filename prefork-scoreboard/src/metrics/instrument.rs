@@ -120,6 +120,20 @@ impl Counter {
             cell.fetch_add(more, Ordering::Relaxed);
         }
     }
+
+    /// Returns what was counted in this slot, by this process and those that had it before.
+    #[cfg(feature = "metrics")]
+    pub(super) fn get(&self) -> u64 {
+        self.0.cells().and_then(|cells| cells.first()).map_or(0, |it| it.load(Ordering::Relaxed))
+    }
+
+    /// Counts as many as are missing to so many.
+    #[cfg(feature = "metrics")]
+    pub(super) fn raise_to(&self, value: u64) {
+        if let Some([cell, ..]) = self.0.cells() {
+            cell.fetch_max(value, Ordering::Relaxed);
+        }
+    }
 }
 
 impl Gauge {

@@ -17,6 +17,9 @@
 //! of label values, are made by the processes when they need them, by [`Cells::series`], until the region is full. An update
 //! of a [`Counter`], a [`Gauge`] or a [`Histogram`] is one or two atomic instructions: no lock, no allocation, no system call.
 //!
+//! With the feature `metrics`, `Metrics::install_recorder` has the macros of the crate `metrics` count here, with names and labels that
+//! nobody has declared.
+//!
 //! # What is promised
 //!
 //! - A reader ([`Store::read`]) trusts nothing that is in a region: it may say anything that a child could have counted, and
@@ -58,7 +61,11 @@ mod layout;
 mod names;
 mod reading;
 mod record;
+#[cfg(feature = "metrics")]
+mod recorder;
 mod schema;
+#[cfg(feature = "metrics")]
+mod spoken;
 mod store;
 
 pub use cells::Cells;
@@ -66,4 +73,6 @@ pub use declare::{Declaring, Family, Join, MetricKind, Metrics};
 pub use error::{DeclareError, SeriesError, StoreError};
 pub use instrument::{Counter, Gauge, Histogram, Instrument};
 pub use reading::{FamilyReading, Figure, Reading, Series};
+#[cfg(feature = "metrics")]
+pub use recorder::{Recorder, RecorderInstalled};
 pub use store::Store;

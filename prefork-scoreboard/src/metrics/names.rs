@@ -17,6 +17,16 @@ const RESERVED: [&str; 2] = ["prefork_", "scoreboard_"];
 /// What the samples of a histogram have behind its name.
 const OF_HISTOGRAMS: [&str; 3] = ["_bucket", "_sum", "_count"];
 
+/// What other kinds of metrics end with.
+const OF_OTHERS: [&str; 2] = ["_info", "_created"];
+
+/// Whether a name ends as metrics of other kinds do, or samples.
+#[cfg(feature = "metrics")]
+pub(super) fn has_taken_end(name: &str) -> bool {
+    let ends = OF_HISTOGRAMS.into_iter().chain(OF_OTHERS).chain(["_total"]);
+    ends.into_iter().any(|end| name.ends_with(end))
+}
+
 /// Checks what a metric is called.
 pub(super) fn check_name(name: &str, kind: MetricKind) -> Result<(), DeclareError> {
     if !is_word(name) || name.len() > NAME_SIZE {
@@ -39,7 +49,7 @@ pub(super) fn check_name(name: &str, kind: MetricKind) -> Result<(), DeclareErro
             "must not end with `_bucket`, `_sum` or `_count`, as samples of histograms do",
         );
     }
-    if ["_info", "_created"].iter().any(|suffix| name.ends_with(suffix)) {
+    if OF_OTHERS.iter().any(|suffix| name.ends_with(suffix)) {
         return suffix("must not end with `_info` or `_created`, which mean something else");
     }
     Ok(())

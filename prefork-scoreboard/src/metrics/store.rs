@@ -27,6 +27,9 @@ pub struct Store {
     pub(super) schema: Schema,
     /// What is declared and not published yet.
     unpublished: Option<Vec<u8>>,
+    /// Counts where a slot is entered.
+    #[cfg(feature = "metrics")]
+    recorder: Option<super::Recorder>,
 }
 
 impl Store {
@@ -44,8 +47,7 @@ impl Store {
         fchmod(&file, Mode::RUSR | Mode::WUSR)
             .map_err(|errno| StoreError::io("prepare")(errno.into()))?;
         let layout = Layout::new(metrics.memory, MAX_SCHEMA);
-        let mut store =
-            Self { file: file.into(), layout, schema: Schema::new(), unpublished: None };
+        let mut store = Self::new(file.into(), layout, Schema::new());
         store.grow(slots)?;
         layout.write(&store.file).map_err(StoreError::io("write"))?;
         store.declare(metrics)?;
@@ -81,7 +83,18 @@ impl Store {
         }
         let layout = Layout::read(&file)?;
         let schema = schema::read(&read_schema(&file, layout).map_err(StoreError::io("read"))?);
-        Ok(Self { file, layout, schema, unpublished: None })
+        Ok(Self::new(file, layout, schema))
+    }
+
+    const fn new(file: File, layout: Layout, schema: Schema) -> Self {
+        Self {
+            file,
+            layout,
+            schema,
+            unpublished: None,
+            #[cfg(feature = "metrics")]
+            recorder: None,
+        }
     }
 
     /// Makes sure that there are so many slots at the least.
@@ -131,7 +144,11 @@ impl Store {
         }
         let length = usize::try_from(self.layout.region).unwrap_or(usize::MAX);
         let pages = map(&self.file, self.layout.offset(slot), length);
-        Ok(Cells::enter(pages.map_err(StoreError::io("map"))?, self.schema.clone(), slot))
+        let pages = pages.map_err(StoreError::io("map"))?;
+        let cells = Cells::enter(pages, self.schema.clone(), slot);
+        #[cfg(feature = "metrics")]
+        self.recorder.iter().for_each(|recorder| recorder.attach(&cells));
+        Ok(cells)
     }
 
     /// Notes that a slot is nobody's, after its process has been reaped: what it has counted stays, its gauges are gone.
@@ -162,7 +179,7 @@ impl Store {
     /// Adds the families that are not there yet.
     fn declare(&mut self, metrics: &Metrics) -> Result<(), StoreError> {
         let mut text = read_schema(&self.file, self.layout).map_err(StoreError::io("read"))?;
-        for family in &metrics.declared {
+        for family in &metrics.all() {
             if !self.schema.iter().flatten().any(|known| known == family) {
                 text.extend(schema::line(family).into_bytes());
             }
@@ -174,6 +191,8 @@ impl Store {
         }
         self.schema = schema::read(&text);
         self.unpublished = Some(text);
+        #[cfg(feature = "metrics")]
+        self.recorder.clone_from(&metrics.recorder);
         Ok(())
     }
 

@@ -6,7 +6,7 @@ mod load;
 
 use std::{
     collections::BTreeSet,
-    io::{Read, Write},
+    io::{self, Read, Write},
     net::{SocketAddr, TcpStream},
     os::unix::net::UnixStream,
     thread,
@@ -402,4 +402,48 @@ fn the_example_serves_reloads_and_stops() {
     }
     assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
     daemon.stop_in_order();
+}
+
+/// What it counts with the crate `metrics` is one figure for all children, those that were killed too.
+#[test]
+fn the_example_counts_in_all_children() {
+    let scene = scene!();
+    let address = scene.address();
+    let daemon = scene
+        .tool(env!("CARGO_BIN_EXE_axum_example"))
+        .args([address.to_string(), scene.page().to_string()])
+        .start_ready(&scene);
+    let mut greetings = 0;
+    for _ in 0..3 {
+        for _ in 0..10 {
+            assert_eq!(kept(address).ask("/").expect("answered"), hello());
+            greetings += 1;
+        }
+        assert_eq!(kept(address).ask("/sleep?ms=1").expect("answered"), hello());
+        let child: u32 = kept(address).ask("/pid").expect("answered").body.parse().expect("a pid");
+        assert!(kill(child, Signal::KILL));
+        wait_until(PATIENCE, "another child serves", || {
+            !daemon.living().contains(&child) && kept(address).ask("/pid").is_ok()
+        });
+    }
+    let text = metrics(&scene).expect("the page answers");
+    for line in [
+        "# HELP example_greetings_total Greetings, by who was greeted".to_owned(),
+        format!("example_greetings_total{{name=\"axum\",whom=\"world\"}} {greetings}"),
+        "example_sleep_seconds_count{name=\"axum\"} 3".to_owned(),
+    ] {
+        assert!(text.lines().any(|found| found == line), "{line} in {text}");
+    }
+    daemon.stop_in_order();
+}
+
+/// What the page says for Prometheus.
+fn metrics(scene: &Scene) -> io::Result<String> {
+    let mut connection = TcpStream::connect(scene.page())?;
+    connection.set_read_timeout(Some(PATIENCE))?;
+    connection
+        .write_all(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")?;
+    let mut text = String::new();
+    connection.read_to_string(&mut text)?;
+    Ok(text)
 }
