@@ -198,8 +198,10 @@ pub enum Rung {
 pub enum AtTimeout {
     /// [`Action::Abort`].
     Abort,
-    /// [`Action::Examine`], and after that the abort.
+    /// [`Action::Examine`], by the program too, and after that the abort.
     Examine,
+    /// [`Action::Examine`], as [`Config::look_into`](crate::Config::look_into) says, and after that the abort.
+    LookInto,
 }
 
 /// What limits the time in which a child that was asked to leave finishes what it has in hand.

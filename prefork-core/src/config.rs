@@ -92,6 +92,9 @@ pub struct Config {
     pub hooks: Vec<Hook>,
     /// How long a call of a hook may take; see [`Hook`](crate::Hook). Default 30 s.
     pub hook_timeout: Duration,
+    /// For how long at the most a child that has been at one request for too long is looked into before it is ended, where the
+    /// program has no [`Hook::OnTimeout`] that may take longer. Default `None`: it is not looked into.
+    pub look_into: Option<Duration>,
     /// How long after one question how many jobs wait ([`Hook::Demand`]) the next one comes. Default 1 s. Needs a pool
     /// other than [`Pool::Fixed`].
     pub demand_every: Duration,
@@ -198,6 +201,7 @@ impl Config {
             descendants: Descendants::Keep,
             hooks: Vec::new(),
             hook_timeout: Duration::from_secs(30),
+            look_into: None,
             demand_every: Duration::from_secs(1),
             reread: Reread::Never,
             measuring: Measuring::Nothing,

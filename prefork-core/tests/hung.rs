@@ -30,6 +30,10 @@ fn pool_with(hooks: Vec<Hook>) -> Supervisor {
     config.hooks = hooks;
     config.pool = Pool::BY_LOAD;
     config.request_timeout = Some(LIMIT);
+    supervisor_of(config)
+}
+
+fn supervisor_of(config: Config) -> Supervisor {
     let mut supervisor = Supervisor::new(config);
     supervisor.handle(at(0), Event::Start);
     for slot in [0, 1].map(SlotId) {
@@ -242,6 +246,29 @@ fn lives_no_longer_than_the_program_may_look() {
     let mut supervisor = pool_with(vec![Hook::OnTimeout]);
     let done = run(&mut supervisor, Some(at(1)), at(41_000));
     assert_eq!(done[2], (at(40_001), Action::Abort { slot: SLOT }), "{done:?}");
+}
+
+/// Where the program has no hook, the daemon itself looks, for a shorter time, whatever becomes of that.
+#[test]
+fn lives_no_longer_than_it_is_looked_into() {
+    let looked_into = || {
+        let mut config = Config::new(2, 4).expect("valid");
+        (config.pool, config.request_timeout) = (Pool::BY_LOAD, Some(LIMIT));
+        config.look_into = Some(Duration::from_secs(2));
+        supervisor_of(config)
+    };
+    let (mut silent, mut answered) = (looked_into(), looked_into());
+    let begun = [
+        (at(10_001), Action::Log(hung(AtTimeout::LookInto))),
+        (at(10_001), Action::Examine { slot: SLOT, busy: LIMIT }),
+    ];
+    let done = run(&mut silent, Some(at(1)), at(12_500));
+    assert_eq!(done[..2], begun);
+    assert_eq!(done[2..], [(at(12_001), Action::Abort { slot: SLOT })]);
+    assert_eq!(run(&mut answered, Some(at(1)), at(10_100)), begun);
+    answered.handle(at(10_101), Event::Examined { slot: SLOT });
+    let done = run(&mut answered, Some(at(1)), at(10_300));
+    assert!(matches!(done[..], [(_, Action::Abort { slot: SLOT })]), "{done:?}");
 }
 
 #[test]

@@ -54,6 +54,9 @@ pub mod fork_safety {}
 #[doc = include_str!("../docs/security.md")]
 pub mod security {}
 
+#[doc = include_str!("../docs/hanging.md")]
+pub mod hanging {}
+
 #[doc = include_str!("../docs/isolation.md")]
 pub mod isolation {}
 

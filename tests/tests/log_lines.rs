@@ -1,6 +1,9 @@
 //! A day's lines of the error log, read whole as an operator reads them.
 
-use std::{fs, process};
+use std::{
+    fs, process,
+    time::{Duration, Instant},
+};
 
 use prefork_tests::{
     InHand, Load, PATIENCE, Scene, find_process, get, kill, require_root, scene, wait_until,
@@ -125,9 +128,10 @@ fn a_daemon_without_children_has_a_first_and_a_last_line() {
     assert!(last.starts_with(expected), "{last}");
 }
 
-/// A request that takes too long has one line: the limit, the child, what it was at, for whom, and what was done.
+/// A request that takes too long has one line (the limit, the child, what it was at, for whom, and what was done), and behind
+/// it one for each thread of the child: what that waits for.
 #[test]
-fn a_time_limit_has_one_line() {
+fn a_time_limit_has_one_line_and_the_reason_another() {
     let scene = scene!();
     let daemon = scene.hello().board().args(["--request-timeout", "1"]).daemon();
     let request = InHand::at(scene.address(), "/sleep?ms=60000");
@@ -135,21 +139,48 @@ fn a_time_limit_has_one_line() {
     request.answer().expect_err("it was ended");
     daemon.wait_for_children(PATIENCE, 3, &[worker.pid]);
     daemon.stop_in_order();
-    let child = format!("child {} ", worker.pid);
-    let lines: Vec<_> = said(&scene, "error.log");
-    let lines: Vec<_> = lines.iter().filter(|line| line.contains(&child)).collect();
-    assert_eq!(lines.len(), 1, "{lines:#?}");
-    let (before, rest) = lines[0].split_once(" (slot ").expect("it has its slot");
+    let lines = scene.lines_with("error.log", &format!(" error: child {} ", worker.pid));
+    let of_line = |line: &str| line.split_once(" error: ").map(|(_, said)| said.to_owned());
+    let lines: Vec<_> = lines.iter().filter_map(|line| of_line(line)).collect();
+    let [hung, reason] = &lines[..] else { panic!("{lines:#?}") };
+    let (before, rest) = hung.split_once(" (slot ").expect("it has its slot");
     let (_, rest) = rest.split_once(") ").expect("it has its slot");
-    assert_eq!(before, format!("error: child {}", worker.pid));
+    assert_eq!(before, format!("child {}", worker.pid));
     assert_eq!(
         without_times(rest),
         format!(
             "has been at one request for TIME with a request_timeout of 1 s: GET /sleep?ms=60000, of {client}; \
-             aborted (SIGABRT)"
+             it is looked into, and aborted (SIGABRT) then"
         )
         .replace("of 1 s:", "of TIME")
     );
+    let thread = format!("): thread {} (", worker.pid);
+    assert!(reason.starts_with(before) && reason.contains(&thread), "{reason}");
+    assert!(reason.contains(" sleeps in clock_nanosleep for "), "{reason}");
+}
+
+/// Where many hang at once the first are looked into, and nobody is ended later for that.
+#[test]
+fn many_that_hang_at_once_are_ended_together() {
+    const MANY: usize = 24;
+    let scene = scene!();
+    let many = MANY.to_string();
+    let limits = ["--prefork", &many, "--max-children", &many, "--request-timeout", "2"];
+    let daemon = scene.hello().board().args(limits).daemon();
+    let first = daemon.living();
+    let requests: Vec<_> =
+        (0..MANY).map(|_| InHand::at(scene.address(), "/sleep?ms=60000")).collect();
+    let begun = Instant::now();
+    requests.into_iter().for_each(|request| drop(request.answer().expect_err("it was ended")));
+    // Without a bound, 24 looks would take 2.4 s and a hundred 10: see LOOK_INTO. The rest is for a machine that is busy.
+    let most = Duration::from_secs(2 + 2 + 4);
+    assert!(begun.elapsed() < most, "{:?}", begun.elapsed());
+    daemon.wait_for_children(PATIENCE, MANY, &first);
+    daemon.stop_in_order();
+    let reasons = scene.logged("): thread ");
+    let left_out = scene.logged(" was not looked into: ");
+    assert!(reasons > 0 && reasons + left_out <= MANY, "{reasons} and {left_out}");
+    assert_eq!(scene.logged("it is looked into, and aborted (SIGABRT) then"), MANY);
 }
 
 /// A child that has more memory than max_memory from its first request on, as its successors would, is not replaced for ever:

@@ -316,14 +316,16 @@ impl Supervisor {
                 (since + grace + limit).max(watch.pardoned).max(extended.unwrap_or(Time::ZERO));
             let due = match child.hung.filter(|hung| hung.since == since) {
                 _ if now < due => due,
-                None if self.config.hooks.contains(&Hook::OnTimeout) => {
-                    self.examine(now, *slot, since, limit)
-                }
-                None => {
-                    self.note_hung(now, *slot, since, limit, AtTimeout::Abort);
-                    self.end(now, *slot, Rung::Abort);
-                    continue;
-                }
+                None => match self.looks() {
+                    Some((time, measure)) => {
+                        self.examine(now, *slot, since, (limit, time), measure)
+                    }
+                    None => {
+                        self.note_hung(now, *slot, since, limit, AtTimeout::Abort);
+                        self.end(now, *slot, Rung::Abort);
+                        continue;
+                    }
+                },
                 Some(hung) if now < hung.until => hung.until,
                 Some(_) => {
                     self.end(now, *slot, Rung::Abort);
@@ -332,6 +334,14 @@ impl Supervisor {
             };
             watch.hung_at = Some(watch.hung_at.map_or(due, |at| at.min(due)));
         }
+    }
+
+    /// For how long a child may be looked at before it is ended, and by whom.
+    fn looks(&self) -> Option<(Duration, AtTimeout)> {
+        if self.config.hooks.contains(&Hook::OnTimeout) {
+            return Some((self.config.hook_timeout, AtTimeout::Examine));
+        }
+        self.config.look_into.map(|time| (time, AtTimeout::LookInto))
     }
 
     fn note_hung(
@@ -347,10 +357,18 @@ impl Supervisor {
         self.log(Notice::Child(child, ChildNotice::Hung { busy, limit, measure }));
     }
 
-    /// Lets the program look at a child that has been at one request for too long; returns until when it may.
-    fn examine(&mut self, now: Time, slot: SlotId, since: Time, limit: Duration) -> Time {
-        let (busy, until) = (now.since(since), now + self.config.hook_timeout);
-        self.note_hung(now, slot, since, limit, AtTimeout::Examine);
+    /// Has a child looked at that has been at one request for longer than a limit, for some time at the most; returns until
+    /// when.
+    fn examine(
+        &mut self,
+        now: Time,
+        slot: SlotId,
+        since: Time,
+        (limit, time): (Duration, Duration),
+        measure: AtTimeout,
+    ) -> Time {
+        let (busy, until) = (now.since(since), now + time);
+        self.note_hung(now, slot, since, limit, measure);
         self.actions.push_back(Action::Examine { slot, busy });
         self.slots.update(slot, |child| child.hung = Some(Hung { since, until }));
         until

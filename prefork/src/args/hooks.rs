@@ -90,7 +90,7 @@ impl<S> Args<S> {
     /// Runs `hook` when a child was at work on one request for longer than
     /// [`request_timeout`](Self::request_timeout), before the child is ended. Default none. Needs that limit.
     ///
-    /// The child still lives and can be examined. It is ended when the hook has returned, failed or panicked, or after
+    /// What the child waits for was logged before, as without a hook. It still lives and can be examined. It is ended when the hook has returned, failed or panicked, or after
     /// [`hook_timeout`](Self::hook_timeout), if it is still at the same request.
     ///
     /// # Fork

@@ -295,7 +295,10 @@ arguments! {
     /// Ends a child that is at work on one request for longer than this. Default never. Needs a
     /// scoreboard.
     ///
-    /// What it was doing is logged, [`on_timeout`](Self::on_timeout) is run, the child is sent
+    /// What it was doing is logged, and what each of its threads waits for: the system call with the peer, the file or the lock
+    /// behind it, as far as the kernel shows that to the parent's user (see [hanging](crate::docs::hanging)). A process is forked
+    /// for that, and it takes 0.1 s, or up to 2 s where many hang at once; a child that has finished meanwhile is left alone. Then
+    /// [`on_timeout`](Self::on_timeout) is run, the child is sent
     /// `SIGABRT`, which leaves a core dump where those are enabled, and a second later `SIGKILL`, unless the dump is still
     /// being written: that may take 60 s. Its successor is started at once.
     /// [`Child::extend_deadline`](crate::Child::extend_deadline) asks for more time. A child that has

@@ -114,7 +114,10 @@ impl Call {
             Self::Ready => done(hooks.ready.take().map(|hook| hook())),
             Self::BeforeShutdown => done(hooks.before_shutdown.take().map(|hook| hook())),
             Self::OnChildExit(child) => done(hooks.on_child_exit.as_mut().map(|hook| hook(child))),
-            Self::OnTimeout(_, hung) => done(hooks.on_timeout.as_mut().map(|hook| hook(hung))),
+            Self::OnTimeout(_, hung) => {
+                hooks.look_into.look(hung, log);
+                done(hooks.on_timeout.as_mut().map(|hook| hook(hung)))
+            }
             Self::AutoReloadHandler(changes) => {
                 let handler = hooks.auto_reload_handler.as_mut();
                 handler.map_or(Ok(Answer::Done), |handler| match &mut handler.0 {

@@ -10,6 +10,7 @@ mod end_as;
 mod events;
 mod failed;
 mod lane;
+mod look_into;
 mod parent_hooks;
 mod process;
 

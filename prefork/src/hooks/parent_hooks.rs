@@ -2,7 +2,7 @@
 
 use prefork_core::Hook;
 
-use super::{ChildExit, HungChild};
+use super::{ChildExit, HungChild, look_into::LookInto};
 use crate::{Result, disconnect, program};
 
 pub(crate) type Ready = Box<dyn FnOnce() -> Result>;
@@ -13,6 +13,8 @@ pub(crate) type BeforeShutdown = Box<dyn FnOnce() -> Result + Send>;
 /// The hooks that the parent runs while there are children.
 #[derive(Default)]
 pub(crate) struct ParentHooks {
+    /// Which comes before `on_timeout`, whether there is one or not.
+    pub(super) look_into: LookInto,
     pub(crate) ready: Option<Ready>,
     pub(crate) on_child_exit: Option<Observer<ChildExit>>,
     pub(crate) on_timeout: Option<Observer<HungChild>>,

@@ -239,6 +239,7 @@ fn of_hook(log: &Log, hook: prefork_core::Hook, notice: HookNotice) {
 const fn taken_at_timeout(measure: AtTimeout) -> &'static str {
     match measure {
         AtTimeout::Abort => "aborted (SIGABRT)",
+        AtTimeout::LookInto => "it is looked into, and aborted (SIGABRT) then",
         AtTimeout::Examine => "on_timeout is called, and it is aborted (SIGABRT) then",
     }
 }

@@ -12,6 +12,9 @@ use crate::{
 };
 
 /// A pool that is too large, and all at work, is looked at so often.
+/// For how long a child that hangs may be looked into. That takes a tenth of it, where not many hang at once.
+const LOOK_INTO: Duration = Duration::from_secs(2);
+
 const SHORTEST_PACE: Duration = Duration::from_millis(10);
 
 /// Checks the size of the pool, and what depends on it.
@@ -48,6 +51,7 @@ pub(super) fn check(data: &Data, hooks: &ParentHooks, faults: &mut Faults) -> Po
     config.start_timeout = settings.start_timeout.unwrap_or(defaults::START_TIMEOUT);
     config.hooks = hooks.set();
     config.hook_timeout = settings.hook_timeout.unwrap_or(defaults::HOOK_TIMEOUT);
+    config.look_into = Some(LOOK_INTO);
     config.demand_every = settings.demand_every.unwrap_or(defaults::DEMAND_EVERY);
     config.graceful_timeout = settings.graceful_timeout.unwrap_or(defaults::GRACEFUL_TIMEOUT);
     config.reload_timeout = settings.reload_timeout;

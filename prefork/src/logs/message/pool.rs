@@ -102,6 +102,9 @@ messages! {
         measure: &'a str,
     } => "child {child_pid} (slot {slot}) has been at one request for {duration}, with a request_timeout of \
           {request_timeout}{what}; {measure}";
+    Error WaitsFor { child_pid: u32, slot: u32, doing: &'a str } => "child {child_pid} (slot {slot}): {doing}";
+    Warn NotLookedInto { child_pid: u32, slot: u32, why: &'a dyn Display } =>
+        "child {child_pid} (slot {slot}) was not looked into: {why}";
     Debug TooOld { child_pid: u32, slot: SlotId, age: Span, max_lifetime: Span } =>
         "child {child_pid} (slot {slot}) is {age} old, and max_lifetime is about {max_lifetime}; it is to be replaced";
     Debug RequestsUsedUp { requests: u64, max_requests: u64 } =>
