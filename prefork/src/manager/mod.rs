@@ -211,7 +211,7 @@ impl Reporting {
         if let Some(message) = self.conversation.trouble(text)
             && self.line.is_some()
         {
-            self.say(message);
+            self.say(message.into());
         }
     }
 
