@@ -279,6 +279,16 @@ fn logs_of_all_pools_are_opened_again() {
     wait_until(PATIENCE, "both write to the new one", || {
         scene.logged("pools[") > 0 && scene.logged("pools/web[") > 0
     });
+    // Standard output too, which is the log in the background.
+    let leads_to_the_old = |pid: u32| {
+        let files = fs::read_dir(format!("/proc/{pid}/fd")).expect("it is there").flatten();
+        let targets = files.filter_map(|file| fs::read_link(file.path()).ok());
+        targets.filter(|target| target.ends_with("error.log.1")).count()
+    };
+    let parents = [daemon.pid(), wait_for_pool(&daemon, "web")];
+    wait_until(PATIENCE, "nobody has the old one", || {
+        parents.into_iter().all(|parent| leads_to_the_old(parent) == 0)
+    });
     daemon.stop_in_order();
     assert_eq!(scene.lines_with("error.log.1", "stopped").len(), 0);
 }

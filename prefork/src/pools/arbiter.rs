@@ -23,8 +23,8 @@ use super::{
 use crate::{
     ErrorChain,
     args::check::Settings,
-    logs::log::Log,
     logs::{ArbiterMessage, ChangeMessage},
+    logs::{log::Log, stderr},
     manager::{Occasion, Reporting},
     parent::asked::{Asked, asked},
     parent::reap,
@@ -125,6 +125,8 @@ impl Arbiter<'_> {
             PoolsAction::Trouble(trouble) => self.show_trouble(trouble),
             PoolsAction::Show(progress) => self.reporting.on(Occasion::Progress(progress)),
             PoolsAction::Ready => {
+                // From here on errors are in the log alone.
+                drop(stderr::take_original());
                 self.log.write(&ArbiterMessage::PoolsReady { awake: self.pools.awake() });
                 if let Some(Err(error)) = self.readiness.take().map(Readiness::ready) {
                     self.log.write(&ChangeMessage::NotAnnounced { error: &ErrorChain(&error) });
@@ -139,10 +141,11 @@ impl Arbiter<'_> {
     }
 
     fn start(&mut self, id: PoolId, ceiling: Option<u32>) {
-        let Self { invocation, signals, bell, left_open, log, listeners, .. } = self;
+        let Self { invocation, settings, signals, bell, left_open, log, listeners, .. } = self;
+        let in_background = settings.daemonize;
         let image = &invocation.image;
         let mask = &signals.held_back();
-        let starting = Starting { image, mask, bell, left_open, log };
+        let starting = Starting { image, in_background, mask, bell, left_open, log };
         let number = id.0 as usize;
         let seat = &self.seats[number];
         let own = listeners.iter().skip(seat.sockets.start).take(seat.sockets.len());

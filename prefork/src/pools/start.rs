@@ -22,6 +22,7 @@ use crate::{
 /// What all pools are started with.
 pub(super) struct Starting<'a> {
     pub(super) image: &'a Image,
+    pub(super) in_background: bool,
     /// The signal mask: what is sent to a parent that has not come up yet waits until it has.
     pub(super) mask: &'a SigSet,
     /// Wakes the arbiter.
@@ -46,7 +47,7 @@ impl Starting<'_> {
         let (arguments, loaded) = self.image.arguments_to_return();
         let mut passed = KeptDescriptors::default();
         let sockets = sockets.iter().map(|(socket, name)| (*socket, name.clone()));
-        let order = desk.order(pool, self.bell, sockets, &mut passed);
+        let order = desk.order((pool, self.in_background), self.bell, sockets, &mut passed);
         loaded.map(|file| passed.pass_borrowed(file));
         let variable = format!("{POOL_VARIABLE}={}", serde_json::to_string(&order)?);
         let arbiter = getpid();

@@ -17,6 +17,7 @@ use std::{fmt, io, os::fd::OwnedFd, time::Duration};
 use prefork_core::Verdict;
 use prefork_daemonize::{Daemonize, Outcome, Readiness};
 use prefork_scoreboard::metrics::Store;
+use rustix::process::chdir;
 
 use crate::{
     Args, ArgsError, RunError,
@@ -163,6 +164,7 @@ impl<S> Prefork<S> {
         let log = |settings: &Settings| Log::new(&settings.name, Role::Parent);
         if !prepared.basis.settings.daemonize {
             error_log.map(redirect_at_start).transpose()?;
+            follow_to_background(&mut prepared.basis)?;
             let log = log(&prepared.basis.settings);
             return serve(prepared, &mut None)
                 .map_err(RunError::name_limit)
@@ -281,6 +283,16 @@ fn supervise<S>(
         }
         Verdict::GaveUp { alive } => Err(RunError::ChildrenLeft { alive }),
     }
+}
+
+/// Does what is left to do in a pool of a daemon that has gone to the background with all that it starts.
+fn follow_to_background(basis: &mut Basis) -> Result<(), RunError> {
+    if !basis.seat.as_ref().is_some_and(Seat::is_in_background) {
+        return Ok(());
+    }
+    basis.settings.daemonize = true;
+    // It was started where the daemon was, for what is relative to that; see `daemon(7)` for why it does not stay.
+    chdir("/").map_err(|error| RunError::system("enter the directory /")(error.into()))
 }
 
 /// Makes the status page ready, while the board can be opened. A daemon that serves does not end for it.

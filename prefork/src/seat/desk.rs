@@ -58,7 +58,7 @@ impl Desk {
     /// Makes the order for a program that gets these sockets, and this end's counterpart.
     pub(crate) fn order<'a>(
         &'a self,
-        pool: &str,
+        (pool, in_background): (&str, bool),
         bell: &'a OwnedFd,
         sockets: impl Iterator<Item = (BorrowedFd<'a>, String)>,
         passed: &mut KeptDescriptors<'a>,
@@ -69,7 +69,7 @@ impl Desk {
         });
         let sockets = sockets.collect();
         let [page, bell, call] = [&self.memory, bell, &self.call].map(|fd| passed.pass(fd));
-        Order { pool: pool.to_owned(), page, bell, call, sockets }
+        Order { pool: pool.to_owned(), in_background, page, bell, call, sockets }
     }
 
     /// Whether all children of the pool are in their main loops.

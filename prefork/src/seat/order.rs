@@ -22,6 +22,9 @@ pub(crate) const POOL_VARIABLE: &str = "PREFORK_POOL";
 pub(crate) struct Order {
     /// The name of the pool.
     pub(crate) pool: String,
+    /// Whether the daemon is in the background.
+    #[serde(default)]
+    pub(crate) in_background: bool,
     /// The descriptors of the link.
     pub(crate) page: RawFd,
     pub(crate) bell: RawFd,
@@ -86,6 +89,11 @@ impl Seat {
             // One that is open takes it: see `fcntl(2)`.
             let _ = fcntl_setfd(fd, FdFlags::CLOEXEC);
         }
+    }
+
+    /// Whether the daemon is in the background, and so is this process.
+    pub(crate) const fn is_in_background(&self) -> bool {
+        self.order.in_background
     }
 
     /// Takes the sockets that were passed. To be called once, in a program that the arbiter has started.

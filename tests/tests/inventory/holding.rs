@@ -71,6 +71,9 @@ fn name(target: &Path, access: &str, of: &Daemonlike<'_>) -> String {
         Ok(file) if file.as_os_str().is_empty() => "directory of the daemon's files".to_owned(),
         Ok(file) => match (file.to_string_lossy().as_ref(), access) {
             ("pid", _) => "pid file".to_owned(),
+            (file, _) if file.ends_with(".lock") => "lock of the role".to_owned(),
+            (file, _) if file.starts_with("pid.") => "pid file of the pool".to_owned(),
+            ("witness.alone", _) => "what the role has opened itself".to_owned(),
             ("scoreboard", "r") => "scoreboard, to read".to_owned(),
             ("scoreboard", _) => "scoreboard".to_owned(),
             ("error.log", _) => "error log".to_owned(),

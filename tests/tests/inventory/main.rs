@@ -1,6 +1,7 @@
-//! What each process of a daemon holds, and may do: just what two tables of ARCHITECTURE.md say.
+//! What each process of a daemon holds, and may do: just what the tables of ARCHITECTURE.md say.
 
 mod holding;
+mod pools;
 mod table;
 
 use std::{
@@ -21,7 +22,7 @@ use prefork_tests::{
 };
 use rustix::process::{Signal, geteuid};
 
-use table::{Kind, Tables};
+use table::{Kind, ONE_POOL, Section, Tables};
 
 /// How long a difference may last: a copy that is about to be closed, a process that is coming up.
 const PATIENCE_WITH_EACH: Duration = PATIENCE;
@@ -142,14 +143,24 @@ impl<'a> Daemonlike<'a> {
         started: u32,
         modes: &[Mode],
     ) -> Self {
+        Self::of(ONE_POOL, (owner, program.path()), scene, started, modes)
+    }
+
+    fn of(
+        section: Section,
+        (owner, program): (Owner, &Path),
+        scene: &'a Scene,
+        started: u32,
+        modes: &[Mode],
+    ) -> Self {
         Self {
             scene,
-            program: program.path().to_owned(),
+            program: program.to_owned(),
             started,
             owner,
             status_port: status(scene).port(),
             modes: modes.iter().copied().collect(),
-            tables: Tables::read(),
+            tables: Tables::read(section),
             differences: Vec::new(),
         }
     }
@@ -182,7 +193,7 @@ impl<'a> Daemonlike<'a> {
     /// Looks at a parent while it stands still: what it opens and closes in passing would be another thing at each
     /// look, where the machine is busy and looks take long.
     fn faults_at_once(&self, kind: Kind, pid: u32) -> Vec<String> {
-        let stands = kind == Kind::Parent && kill(pid, Signal::STOP);
+        let stands = kind.is_parent() && kill(pid, Signal::STOP);
         let has_stopped = || find_process(pid).is_none_or(|process| process.state == 'T');
         if stands {
             wait_until(PATIENCE, "the parent stands still", has_stopped);

@@ -1,11 +1,27 @@
-//! The tables of ARCHITECTURE.md, "What each process holds".
+//! The tables of ARCHITECTURE.md, "What each process holds", and "What each process of several pools holds".
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::Mode;
 
 const TEXT: &str = include_str!("../../../ARCHITECTURE.md");
-const HEADING: &str = "## What each process holds";
+
+/// A section with two tables.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Section {
+    heading: &'static str,
+    kinds: &'static [(Kind, &'static str)],
+}
+
+/// Of a daemon of one pool.
+pub(crate) const ONE_POOL: Section =
+    Section { heading: "## What each process holds", kinds: Kind::OF_ONE_POOL };
+
+/// Of a daemon of several.
+pub(crate) const SEVERAL_POOLS: Section = Section {
+    heading: "## What each process of several pools holds",
+    kinds: Kind::OF_SEVERAL_POOLS,
+};
 
 /// A kind of process: the heading of its column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -18,10 +34,19 @@ pub(crate) enum Kind {
     Settings,
     Probe,
     Alone,
+    Arbiter,
+    /// Of a pool that hands connections to another.
+    PoolParent,
+    PoolChild,
+    /// Of a pool that takes what others hand to it.
+    TakingParent,
+    TakingChild,
+    RoleParent,
+    RoleChild,
 }
 
 impl Kind {
-    const ALL: [(Self, &str); 8] = [
+    const OF_ONE_POOL: &'static [(Self, &'static str)] = &[
         (Self::Parent, "parent"),
         (Self::Child, "child"),
         (Self::Status, "status process"),
@@ -32,8 +57,27 @@ impl Kind {
         (Self::Alone, "`prefork = 0`"),
     ];
 
+    const OF_SEVERAL_POOLS: &'static [(Self, &'static str)] = &[
+        (Self::Arbiter, "arbiter"),
+        (Self::PoolParent, "parent"),
+        (Self::PoolChild, "child"),
+        (Self::TakingParent, "parent that takes"),
+        (Self::TakingChild, "child that takes"),
+        (Self::RoleParent, "parent of a role"),
+        (Self::RoleChild, "role"),
+    ];
+
     pub(crate) fn name(self) -> &'static str {
-        Self::ALL.iter().find(|(kind, _)| *kind == self).map_or("", |(_, name)| name)
+        let all = Self::OF_ONE_POOL.iter().chain(Self::OF_SEVERAL_POOLS);
+        all.into_iter().find(|(kind, _)| *kind == self).map_or("", |(_, name)| name)
+    }
+
+    /// Whether it has children, and opens and closes files in passing.
+    pub(crate) const fn is_parent(self) -> bool {
+        matches!(
+            self,
+            Self::Parent | Self::Arbiter | Self::PoolParent | Self::TakingParent | Self::RoleParent
+        )
     }
 }
 
@@ -63,11 +107,13 @@ impl Row {
 }
 
 impl Tables {
-    pub(crate) fn read() -> Self {
-        let (_, section) = TEXT.split_once(HEADING).expect("ARCHITECTURE.md has the section");
+    pub(crate) fn read(Section { heading, kinds }: Section) -> Self {
+        let (_, section) =
+            TEXT.split_once(&format!("{heading}\n")).expect("ARCHITECTURE.md has the section");
         let section = section.split_once("\n## ").map_or(section, |(section, _)| section);
         let mut tables = section.split("\n\n").map(str::trim).filter(|part| part.starts_with('|'));
-        let mut next = || tables.next().map(rows).expect("the section has two tables");
+        let mut next =
+            || tables.next().map(|table| rows(table, kinds)).expect("the section has two tables");
         let (things, properties) = (next(), next());
         assert!(tables.next().is_none(), "the section has a third table, which nobody reads");
         Self { things, properties }
@@ -93,7 +139,7 @@ fn range(cell: &str) -> (usize, usize) {
 }
 
 /// Takes a table apart: what, when, and a column for each kind of process.
-fn rows(table: &str) -> Vec<Row> {
+fn rows(table: &str, known: &[(Kind, &str)]) -> Vec<Row> {
     let mut lines = table.lines().map(|line| {
         let inner = line.trim().trim_start_matches('|').trim_end_matches('|');
         inner.split(" | ").map(|cell| cell.trim().to_owned()).collect::<Vec<_>>()
@@ -102,11 +148,11 @@ fn rows(table: &str) -> Vec<Row> {
     let kinds: Vec<Kind> = head[2..]
         .iter()
         .map(|name| {
-            let found = Kind::ALL.iter().find(|(_, known)| known == name);
+            let found = known.iter().find(|(_, known)| known == name);
             found.unwrap_or_else(|| panic!("{name:?} is no kind of process")).0
         })
         .collect();
-    assert_eq!(kinds.len(), Kind::ALL.len(), "a column for each kind of process");
+    assert_eq!(kinds.len(), known.len(), "a column for each kind of process");
     let rows = lines.skip(1).map(|cells| {
         assert_eq!(cells.len(), head.len(), "cells of {cells:?}");
         Row {
