@@ -91,6 +91,9 @@ pub enum Action {
         /// Whether the last answer was none, so that another failure is no news.
         is_failing: bool,
     },
+    /// See of each child in [`Supervisor::slots_at_work`](crate::Supervisor::slots_at_work) whether it computes, which is that
+    /// it runs or waits for a processor, and answer with [`Event::WorkSeen`](crate::Event::WorkSeen).
+    LookAtWork,
     /// End the call of a hook that is being run, if it has not ended meanwhile: nothing waits for it any more. If further
     /// calls of it wait, answer with
     /// [`Event::HookBegun`](crate::Event::HookBegun) for the next one.

@@ -98,6 +98,10 @@ pub struct Config {
     /// How long after one question how many jobs wait ([`Hook::Demand`]) the next one comes. Default 1 s. Needs a pool
     /// other than [`Pool::Fixed`].
     pub demand_every: Duration,
+    /// How many processors there are, if the pool is not to grow beyond that for children that compute. Default none: it grows
+    /// as clients wait. Needs [`Pool::ByLoad`]. Somebody must be able to carry out
+    /// [`Action::LookAtWork`](crate::Action::LookAtWork).
+    pub processors: Option<u32>,
     /// Whether a reload reads settings again. Default [`Reread::Never`].
     pub reread: Reread,
     /// What is known of the memory of children. Default [`Measuring::Nothing`].
@@ -200,6 +204,7 @@ impl Config {
             netwatch_interval: None,
             descendants: Descendants::Keep,
             hooks: Vec::new(),
+            processors: None,
             hook_timeout: Duration::from_secs(30),
             look_into: None,
             demand_every: Duration::from_secs(1),

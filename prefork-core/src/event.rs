@@ -222,6 +222,8 @@ pub enum Event {
         /// How many.
         jobs: Option<u32>,
     },
+    /// What children at work do, in answer to [`Action::LookAtWork`](crate::Action::LookAtWork).
+    WorkSeen(WorkSeen),
     /// The program has looked at a child that is about to be ended.
     Examined {
         /// The child's slot.
@@ -243,6 +245,15 @@ pub enum Event {
     ProgramBusy,
     /// An [`Action::Upgrade`](crate::Action::Upgrade) could not be carried out: this program goes on.
     UpgradeFailed,
+}
+
+/// What children at work were doing at one moment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct WorkSeen {
+    /// How many were looked at. Who has ended meanwhile is none of them.
+    pub looked_at: u32,
+    /// How many of these ran or waited for a processor.
+    pub computing: u32,
 }
 
 /// What a child is doing, as it says itself.

@@ -106,7 +106,7 @@ pub use claims::{Claim, Implausible, RequestCount, Unclear, are_possible};
 pub use config::{Config, ConfigError, Descendants, LARGEST_POOL, Measuring, Pool, Reread};
 pub use error_chain::ErrorChain;
 pub use event::{
-    Activity, Event, Exit, Generation, Measured, Observation, OwnLimit, Request, SlotId,
+    Activity, Event, Exit, Generation, Measured, Observation, OwnLimit, Request, SlotId, WorkSeen,
 };
 pub use hangups::{Hangup, HangupSender, Hangups, HangupsAtStart};
 pub(crate) use jitter::jittered;

@@ -70,6 +70,7 @@ impl Supervised {
                 | Action::Examine { .. }
                 | Action::EndHook(_)
                 | Action::CheckConnections
+                | Action::LookAtWork
                 | Action::Measure { .. }
                 | Action::EndDescendants
                 | Action::CheckRuntimeFiles

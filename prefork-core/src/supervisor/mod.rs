@@ -22,6 +22,7 @@ mod memory;
 mod note;
 mod one_shot;
 mod overlooked;
+mod processors;
 mod queue;
 mod replace;
 mod rollout;
@@ -47,6 +48,7 @@ pub use hand_over::{AdoptedAs, Handover, HandoverChild, HandoverStage};
 use hooks::Hooks;
 use memory::Memory;
 use one_shot::OneShot;
+use processors::Processors;
 use rollout::Rollout;
 use settings::Reading;
 use sleep::Sleep;
@@ -91,6 +93,12 @@ use watch::Watch;
 /// With [`Hook::Demand`](crate::Hook::Demand) among [`Config::hooks`] and a pool that follows its load, [`Action::AskDemand`] asks every
 /// [`Config::demand_every`] how many jobs wait elsewhere than at a socket. They count as connections that wait. What was
 /// reported holds until the next answer, less what children have taken since, and for three times that long at the most.
+///
+/// # Processors
+///
+/// With [`Config::processors`], before there are more children than that, [`Action::LookAtWork`] asks what some of those at work
+/// do. More are started only while these sleep often enough that all processors would not be at work without; and one
+/// when nobody has taken anything for a second.
 ///
 /// # Sharing
 ///
@@ -213,6 +221,7 @@ pub struct Supervisor {
     descendants: Descendants,
     hooks: Hooks,
     demand: Demand,
+    processors: Processors,
     memory: Memory,
     sleep: Sleep,
     /// Since the daemon has begun to stop.
@@ -282,6 +291,7 @@ impl Supervisor {
             descendants: Descendants::new(&config),
             hooks: Hooks::default(),
             demand: Demand::default(),
+            processors: Processors::new(),
             memory: Memory::default(),
             sleep: Sleep::default(),
             departure: None,

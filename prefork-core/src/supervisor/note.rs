@@ -68,6 +68,7 @@ impl Supervisor {
             }
             Event::HookEnded(hook) => self.hook_ended(now, hook),
             Event::DemandReported { jobs } => self.demand_reported(now, jobs),
+            Event::WorkSeen(seen) => self.work_seen(now, seen),
             Event::Examined { slot } => self.examined(now, slot),
             Event::Requested(request) => self.requested(now, request),
             Event::SettingsRefused => self.settings_refused(Refusal::Reported),

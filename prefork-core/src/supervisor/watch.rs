@@ -14,7 +14,7 @@ use super::{
     tally::has_spoken,
 };
 use crate::{
-    Action, AtTimeout, ChildNotice, Hook, Load, Notice, Observation, Ramp, Rung, Scaling,
+    Action, AtTimeout, ChildNotice, Hook, Load, Notice, Observation, Pool, Ramp, Rung, Scaling,
     ScalingPolicy, SlotId, Tally, Time,
     slots::{Child, Hung, Stage},
 };
@@ -249,8 +249,12 @@ impl Supervisor {
             Scaling::Spawn(_) | Scaling::Hold if self.is_memory_short() => {}
             Scaling::Spawn(more) => {
                 watch.queue.silent().into_iter().for_each(|notice| self.log(notice));
-                self.want(tally.staying().saturating_add(more).saturating_add(beyond));
-                watch.grew_at = Some(now);
+                let wanted = more.saturating_add(beyond);
+                let at_once = self.heed_processors(now, wanted, &tally, observation);
+                if at_once > 0 {
+                    self.want(tally.staying().saturating_add(at_once));
+                    watch.grew_at = Some(now);
+                }
             }
             // Those that stand in for others are not too many.
             Scaling::Retire(_) if self.outgoing().next().is_some() => {}
@@ -269,8 +273,16 @@ impl Supervisor {
         self.finish_look(now, watch, observation, short);
     }
 
+    /// How many children are to be free.
+    pub(super) fn policy_spares(&self) -> u32 {
+        match self.config.pool {
+            Pool::ByLoad(tuning) | Pool::OneShot(tuning) => tuning.min_spare,
+            Pool::Fixed => 0,
+        }
+    }
+
     /// Raises the target to so many.
-    fn want(&mut self, children: u32) {
+    pub(super) fn want(&mut self, children: u32) {
         self.target = self.target.max(children).min(self.config.max_children());
     }
 

@@ -686,6 +686,7 @@ impl World {
             Action::Observe => self.look(),
             Action::Measure { children } => self.weigh(children),
             Action::CheckConnections => panic!("nobody watches clients"),
+            Action::LookAtWork => panic!("nobody heeds processors"),
             Action::ReadSettings => {
                 assert_eq!(self.reading, None, "settings are read once at a time");
                 let soon = self.now + Duration::from_millis(10);
