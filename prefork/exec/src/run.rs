@@ -55,6 +55,10 @@ pub fn attach(program: Program, mut args: Args) -> Args<Sockets> {
         let problem = "must be 1 with inetd: a child has one client at a time";
         args = args.refuse("concurrency", problem);
     }
+    if args.given().watch_processors == Some(true) {
+        let problem = "is for children that do the work themselves; here programs do it that they have started";
+        args = args.refuse("watch_processors", problem);
+    }
     let given = args.given();
     let about_queue = [
         ("queue_limit", given.queue_limit.is_some()),

@@ -161,6 +161,19 @@ arguments! {
     /// connects to a database.
     spawn_step: u32, by Reload, default SPAWN_STEP, needs Children Scoreboard, positive ", or no pool would grow";
 
+    /// Looks, before there are more children than processors, whether those at work compute, and starts no more than are useful.
+    /// Default off: the pool grows as clients wait, whatever children do. Needs a scoreboard.
+    ///
+    /// For pools whose requests compute, some of them at least, with a [`max_children`](Self::max_children) that is for
+    /// others. More children than processors make such requests no quicker, and take memory. It does not hold up children that wait:
+    /// where one in ten of those at work computes at a time, ten for each processor are useful, and where none does, any number. When no child has
+    /// taken anything for a second, one more is started all the same. Processors are those that the daemon may use, by
+    /// `sched_setaffinity(2)` and the limits of its control groups.
+    ///
+    /// A child computes in its first thread, and has one request at a time: [`concurrency`](Self::concurrency) and
+    /// [`one_shot`](Self::one_shot) contradict it.
+    watch_processors: bool, by Reload, default false, needs Children Scoreboard;
+
     /// Sets for how long children must not have been needed before they are retired, longer than 0. Default 10 s. Needs a
     /// scoreboard.
     ///

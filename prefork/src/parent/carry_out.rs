@@ -61,6 +61,7 @@ impl Parent<'_> {
             Action::Observe => self.look(),
             Action::Measure { children } => self.measure(children),
             Action::CheckConnections => self.check_connections(),
+            Action::LookAtWork => self.look_at_work(),
             Action::EndDescendants => self.end_descendants(),
             Action::ReadSettings => self.read_settings(),
             Action::EndReading => self.helpers.end_reading(),

@@ -10,6 +10,7 @@
 mod about;
 mod arbiter;
 pub(crate) mod asked;
+mod at_work;
 mod bare;
 mod became;
 mod begin;

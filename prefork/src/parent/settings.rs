@@ -13,7 +13,7 @@ use crate::{
     logs::{self, ChangeMessage},
     program,
     system::clock,
-    system::os::Shortage,
+    system::os::{Shortage, processors},
     upgrade::{Read, Reading},
 };
 
@@ -171,6 +171,7 @@ fn configured(config: &Config, before: &Live, live: &Live) -> io::Result<Config>
         netwatch_interval,
         // What children and hooks are given.
         concurrency: _,
+        watch_processors,
         queue_time: _,
         queue_limit: _,
         queue_interval: _,
@@ -194,6 +195,7 @@ fn configured(config: &Config, before: &Live, live: &Live) -> io::Result<Config>
         Pool::ByLoad(_) => Pool::ByLoad(tuning),
         Pool::OneShot(_) => Pool::OneShot(tuning),
     };
+    config.processors = watch_processors.then(processors).flatten();
     config.max_surge = *max_surge;
     config.max_lifetime = *max_lifetime;
     config.request_timeout = *request_timeout;

@@ -226,6 +226,7 @@ fn live(data: &Data, hooks: &ParentHooks, pool: &Pool) -> Live {
         retire_pace: data.settings.retire_pace.unwrap_or(defaults::RETIRE_PACE),
         max_surge,
         concurrency: data.settings.concurrency.unwrap_or(defaults::CONCURRENCY),
+        watch_processors: data.settings.watch_processors == Some(true),
         queue_time: data.settings.queue_time == Some(true),
         queue_limit: data.settings.queue_limit,
         queue_interval: data.settings.queue_interval,

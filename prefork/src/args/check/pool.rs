@@ -9,6 +9,7 @@ use crate::{
     args::settings::files_read,
     args::{Data, PoolKind, Settings},
     hooks::ParentHooks,
+    system::os::processors,
 };
 
 /// A pool that is too large, and all at work, is looked at so often.
@@ -43,6 +44,10 @@ pub(super) fn check(data: &Data, hooks: &ParentHooks, faults: &mut Faults) -> Po
             let shortest = SHORTEST_PACE.as_millis();
             faults.add("retire_pace", format!("must be at least {shortest} ms"));
         }
+        if settings.watch_processors == Some(true) {
+            refuse_to_watch_processors(settings, faults);
+            config.processors = processors();
+        }
         config.pool = match settings.one_shot {
             Some(true) => prefork_core::Pool::OneShot(tuning(settings)),
             Some(false) | None => prefork_core::Pool::ByLoad(tuning(settings)),
@@ -67,6 +72,20 @@ pub(super) fn check(data: &Data, hooks: &ParentHooks, faults: &mut Faults) -> Po
     config.descendants =
         if settings.keep_descendants == Some(true) { Descendants::Keep } else { Descendants::End };
     Pool::Children(Box::new(config))
+}
+
+/// Children of one client each are there before clients come, and of one with threads it is not seen what it does.
+fn refuse_to_watch_processors(settings: &Settings, faults: &mut Faults) {
+    let contradicted = [
+        ("one_shot", settings.one_shot == Some(true)),
+        ("concurrency", settings.concurrency.is_some_and(|many| many > 1)),
+    ];
+    for (name, _) in contradicted.into_iter().filter(|(_, is_given)| *is_given) {
+        let problem = format!(
+            "contradicts {name}: it is for children with one request at a time, which serve on; leave one of them out"
+        );
+        faults.add("watch_processors", problem);
+    }
 }
 
 /// What the pool follows its load by. The compiler asks for all that the policy can be given.

@@ -118,6 +118,10 @@ fn each_wrong_argument_is_named() {
         assert_eq!(faults(complete().concurrency(concurrency)), [expected]);
     }
     assert_eq!(faults(complete().concurrency(1)), []);
+    let watching = || board().watch_processors(true);
+    assert_eq!(names(watching().concurrency(2)), ["watch_processors"]);
+    assert_eq!(names(complete().watch_processors(true)), ["watch_processors"]);
+    assert_eq!(faults(watching()), []);
     assert_eq!(faults(complete().concurrency(65_536)), []);
     let one_shot = || complete().one_shot(true);
     assert_eq!(faults(one_shot().concurrency(1).min_spare(2).request_timeout(second)), []);

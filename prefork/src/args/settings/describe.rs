@@ -80,6 +80,10 @@ const LIST: &[Setting] = &[
         "Number of waiting children that are not too many [default: any, for --calm-time]",
     ),
     with("spawn_step", "N", "Number of children that may be started at once [default: 64]"),
+    switch(
+        "watch_processors",
+        "Start no more children than processors while those at work compute; needs a scoreboard",
+    ),
     with(
         "calm_time",
         "TIME",

@@ -157,6 +157,7 @@ live! {
     retire_pace: Duration,
     max_surge: u32,
     concurrency: u32,
+    watch_processors: bool,
     queue_time: bool,
     queue_limit: Option<Duration>,
     queue_interval: Option<Duration>,

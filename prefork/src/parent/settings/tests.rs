@@ -20,6 +20,7 @@ fn live(prefork: u32, max_children: u32) -> Live {
         retire_pace: Duration::from_secs(1),
         max_surge: 1,
         concurrency: 1,
+        watch_processors: false,
         queue_time: false,
         queue_limit: None,
         queue_interval: None,

@@ -200,6 +200,7 @@ impl Watcher {
                 | Action::AskDemand { .. }
                 | Action::LookForCoreDump { .. }
                 | Action::CheckConnections
+                | Action::LookAtWork
                 | Action::Measure { .. }
                 | Action::EndDescendants
                 | Action::ReopenLogs

@@ -2,6 +2,7 @@
 //!
 //! A port is a sibling of this folder with the same names in it, chosen in `system/mod.rs`.
 
+mod at_work;
 mod control_groups;
 mod core_dump;
 mod file_hints;
@@ -23,6 +24,7 @@ pub(crate) mod terminal;
 mod title;
 mod write_signals;
 
+pub(crate) use at_work::{computes, processors};
 pub(crate) use core_dump::dumps_core;
 pub(crate) use file_hints::FileHints;
 pub(crate) use fork::{fork, know_processor};

@@ -148,6 +148,7 @@ fn another_value_of_each_setting_is_in_force_or_named() {
         ("min_spare", "2", "3"),
         ("max_spare", "5", "6"),
         ("spawn_step", "8", "16"),
+        ("watch_processors", "false", "true"),
         ("calm_time", "10", "\"1m\""),
         ("retire_pace", "1", "0.5"),
         ("sleep_after", "10", "20"),
