@@ -5,7 +5,7 @@
 //! cargo bench -p prefork-bench --bench computing -- 11
 //! ```
 //!
-//! 64 clients come at once and ask for the same amount of computing each, of about 50 ms. How long until all are answered, and how
+//! 64 clients come at once and ask for the same amount of computing each, of about 20 ms. How long until all are answered, and how
 //! many children there were at the most: of a pool that has as many children as there are processors and no more; of one that
 //! may have 64; and of one that may have 64 and looks at what those at work do
 //! ([`Args::watch_processors`](prefork::Args::watch_processors)). Then the same with requests that sleep, for which children are to
@@ -30,8 +30,8 @@ use rustix::process::{Pid, Signal, kill_process};
 const CLIENTS: usize = 64;
 const ROUNDS: usize = 5;
 
-/// About 50 ms of a processor.
-const STEPS: u64 = 25_000_000;
+/// About 20 ms of a processor.
+const STEPS: u64 = 10_000_000;
 const SLEEP: Duration = Duration::from_millis(500);
 
 const POOLS: [(&str, usize, bool); 3] =
