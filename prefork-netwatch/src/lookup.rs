@@ -147,6 +147,8 @@ pub struct UnixSocket {
     pub name: Option<UnixName>,
     /// Whether it listens.
     pub listens: bool,
+    /// Whether it is one of datagrams, rather than of a stream or of packets in their order.
+    pub is_datagram: bool,
     /// The inode of the socket to which it is connected; 0 while that was not accepted. `None` without a peer.
     pub peer: Option<u64>,
 }
@@ -272,6 +274,7 @@ mod tests {
         assert_eq!((found.listens, found.peer), (true, None));
         let (one, other) = UnixDatagram::pair().expect("a pair");
         assert_eq!(find(inode(&one)).peer, Some(inode(&other)));
+        assert!(find(inode(&one)).is_datagram && !accepted.is_datagram);
         let gone = inode(&client);
         drop(client);
         assert_eq!(unix_socket(gone).expect("asked"), None);

@@ -4,13 +4,14 @@ use std::{
     ffi::OsString,
     path::{Path, PathBuf},
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use prefork_core::{ErrorChain, one_line};
 use prefork_daemonize::{self as daemonize, Holder};
-use prefork_scoreboard::{HeaderFault, Kind, OpenError, Standing};
+use prefork_scoreboard::{HeaderFault, Kind, Life, OpenError, Standing};
 use prefork_view::{Condition, View, duration, plural};
+use prefork_why::{SharedConnection, shared_connections};
 
 use crate::{
     exit::Exit,
@@ -25,6 +26,9 @@ const AGAIN: Duration = Duration::from_millis(100);
 
 /// So many times an owner is looked at that seems to be at work and to get nowhere.
 const LOOKS: usize = 15;
+
+/// For so long at the most it is looked which connections children share.
+const SHARED: Duration = Duration::from_secs(1);
 
 /// After so long without a decision a running owner is looked at more closely.
 const SLOW: Duration = Duration::from_secs(1);
@@ -98,10 +102,12 @@ fn add(found: &Found, path: PathBuf, checked: &mut Vec<(PathBuf, Finding)>) {
 fn check(path: &Path) -> Finding {
     match read(path) {
         Ok(first) => {
-            if judge(&first, seems_stuck(&first)).exit == Exit::Done {
-                return judge(&first, None);
-            }
-            look_again(path, first)
+            let shared = shared(&first);
+            let finding = match judge(&first, seems_stuck(&first)).exit {
+                Exit::Done => judge(&first, None),
+                _ => look_again(path, first),
+            };
+            warn_of(&shared, finding)
         }
         Err(Failure::NoBoard { .. }) => Finding {
             exit: Exit::NotRunning,
@@ -114,6 +120,34 @@ fn check(path: &Path) -> Finding {
         })) if !look::begins_like_a_board(path) => pid_file(path),
         Err(failure) => Finding { exit: Exit::Failed, text: ErrorChain(&failure).to_string() },
     }
+}
+
+/// Finds the connections that several children have from the one that has opened them.
+fn shared(view: &View) -> Vec<SharedConnection> {
+    if !view.is_of_daemon() || view.is_left_behind() {
+        return Vec::new();
+    }
+    let living = view.taken().filter(|row| row.life != Life::Gone);
+    let pids: Vec<_> = living.filter_map(|row| row.pid).collect();
+    shared_connections(&pids, Instant::now() + SHARED)
+}
+
+/// Puts a warning of them before what was found, as it is a fault of the program and not of the daemon.
+fn warn_of(shared: &[SharedConnection], finding: Finding) -> Finding {
+    let (Some(first), Exit::Done) = (shared.first(), finding.exit) else { return finding };
+    let more = match shared.len() - 1 {
+        0 => String::new(),
+        more => format!(" (and {} more)", plural(more, "connection", "connections")),
+    };
+    let warning = format!(
+        "a connection that was opened before the fork is shared by children, who get each other's answers: {first}{more}; \
+         open it in main_loop"
+    );
+    let text = match finding.text.strip_prefix("all is well: ") {
+        Some(rest) => format!("WARNING: {warning}: {rest}"),
+        None => format!("WARNING: {warning}; {}", finding.text),
+    };
+    Finding { text, ..finding }
 }
 
 /// Looks again at what seemed wrong: a child may have been at its record, or between its end and its successor, and an

@@ -18,6 +18,7 @@ mod other;
 mod proc;
 mod resolve;
 mod services;
+mod shared;
 mod thread;
 mod wait;
 
@@ -28,4 +29,5 @@ pub use futex::{Futex, FutexKind, Owner};
 pub use inquiry::Inquiry;
 pub use lock::Lock;
 pub use other::{Other, Others};
+pub use shared::{SharedConnection, shared_connections};
 pub use thread::{State, Thread};

@@ -1,6 +1,8 @@
 //! What the command shows of a daemon.
 
-use prefork_tests::{InHand, PATIENCE, Scene, Terminal, scene, wait_until};
+use std::os::unix::net::UnixListener;
+
+use prefork_tests::{InHand, Launch, PATIENCE, Scene, Terminal, scene, wait_until};
 use rustix::process::Signal;
 use serde_json::Value;
 
@@ -173,5 +175,37 @@ fn colours_are_for_terminals() {
         terminal.wait_for(PATIENCE, "SLOT");
         assert_eq!(terminal.is_coloured(), coloured, "NO_COLOR={no_color:?}");
     }
+    daemon.stop_in_order();
+}
+
+fn sharer(scene: &Scene) -> Launch<'_> {
+    let launch = scene.tool(env!("CARGO_BIN_EXE_sharer"));
+    launch.path("--folder", "").socket("--peer", "peer").board()
+}
+
+/// What was opened before the fork is found while it does harm.
+#[test]
+fn check_names_connections_that_children_share() {
+    let scene = scene!();
+    let _peer = UnixListener::bind(scene.socket("peer")).expect("bound");
+    let daemon = sharer(&scene).daemon();
+    let text = run(&scene, "check @scoreboard", 0).stdout;
+    let pids = daemon.living();
+    let by =
+        format!(" by {}, {} (and 1 connection more); open it in main_loop: ", pids[0], pids[1]);
+    let (before, rest) = text.split_once(&by).unwrap_or_else(|| panic!("{text}"));
+    let tcp = format!("tcp {}", scene.read("address"));
+    assert!(
+        before.contains(
+            "WARNING: a connection that was opened before the fork is shared by children"
+        ),
+        "{text}"
+    );
+    assert!(before.contains(&tcp) && rest.starts_with("sharer, pid "), "{text}");
+    daemon.stop_in_order();
+    let scene = scene!();
+    let daemon = sharer(&scene).args(["--harmless"]).daemon();
+    let text = run(&scene, "check @scoreboard", 0).stdout;
+    assert!(text.contains("scoreboard: all is well: sharer, pid "), "{text}");
     daemon.stop_in_order();
 }

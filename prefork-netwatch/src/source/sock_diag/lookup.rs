@@ -1,8 +1,8 @@
 //! Looking up what single sockets are connected to.
 
 use super::exchange::Exchange;
-use super::wire::{self, Malformed, Part};
-use crate::{Endpoint, InetSocket, Proto, SourceError, State, Transport, UnixName, UnixSocket};
+use super::wire::{self, Part};
+use crate::{InetSocket, Proto, SourceError, Transport, UnixName, UnixSocket};
 
 /// Hands out all sockets of TCP or UDP of one kind, but for those that no process can hold any more.
 pub(crate) fn each_inet(
@@ -27,7 +27,7 @@ pub(crate) fn find_unix(inode: u64) -> Result<Option<UnixSocket>, SourceError> {
     let (mut buffer, mut found) = (Vec::new(), None);
     let mut exchange = Exchange::open(Proto::Unix, &mut buffer)?;
     exchange.ask(&wire::unix_request(inode, 1), 1, |payload| {
-        found = Some(unix(payload)?);
+        found = Some(wire::unix_socket(payload)?);
         Ok(Part::Last)
     })?;
     Ok(found)
@@ -45,14 +45,4 @@ pub(crate) fn find_backlog(client: u64) -> Result<Option<UnixName>, SourceError>
         Ok(Part::More)
     })?;
     Ok(found)
-}
-
-fn unix(payload: &[u8]) -> Result<UnixSocket, Malformed> {
-    let (inode, state, name, peer) = wire::unix_socket(payload)?;
-    let name = match name {
-        Endpoint::Unix(name) => Some(name),
-        Endpoint::Ip(_) | Endpoint::Unnamed => None,
-    };
-    let listens = state == Some(State::Listen);
-    Ok(UnixSocket { inode: inode.into(), name, listens, peer: peer.map(u64::from) })
 }

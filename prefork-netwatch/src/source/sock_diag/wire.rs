@@ -3,7 +3,7 @@
 //! All numbers are in the order of the machine, ports and addresses in that of the network.
 //! Whatever the bytes, decoding neither panics nor reads beyond them.
 
-use crate::{Connection, Endpoint, InetSocket, Proto, State, Transport, UnixName};
+use crate::{Connection, Endpoint, InetSocket, Proto, State, Transport, UnixName, UnixSocket};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
 
 const NLMSG_HEADER: usize = 16;
@@ -20,6 +20,7 @@ const AF_INET6: u8 = 10;
 const IPPROTO_TCP: u8 = 6;
 const IPPROTO_UDP: u8 = 17;
 const SOCK_STREAM: u8 = 1;
+const SOCK_DGRAM: u8 = 2;
 
 /// "Whatever the cookie", twice.
 const NO_COOKIE: [u8; 8] = [0xff; 8];
@@ -266,22 +267,26 @@ pub(super) fn inet_socket(
     }))
 }
 
-type UnixParts = (u32, Option<State>, Endpoint, Option<u32>);
-
-/// Decodes a `struct unix_diag_msg` of whatever kind: inode, state, name and peer.
-pub(super) fn unix_socket(payload: &[u8]) -> Result<UnixParts, Malformed> {
+/// Decodes a `struct unix_diag_msg` of whatever kind, with name and peer.
+pub(super) fn unix_socket(payload: &[u8]) -> Result<UnixSocket, Malformed> {
     let fields = Fields(payload.get(..16).ok_or(Malformed("a row of UNIX is cut off"))?);
-    let (mut name, mut peer) = (Endpoint::Unnamed, None);
+    let (mut name, mut peer) = (None, None);
     for attribute in attributes(&payload[16..]) {
         match attribute? {
-            (UNIX_DIAG_NAME, value) => {
-                name = UnixName::new(value).map_or(Endpoint::Unnamed, Endpoint::Unix);
+            (UNIX_DIAG_NAME, value) => name = UnixName::new(value),
+            (UNIX_DIAG_PEER, &[a, b, c, d]) => {
+                peer = Some(u32::from_ne_bytes([a, b, c, d]).into());
             }
-            (UNIX_DIAG_PEER, &[a, b, c, d]) => peer = Some(u32::from_ne_bytes([a, b, c, d])),
             _ => {}
         }
     }
-    Ok((fields.u32(4), State::from_number(fields.0[2]), name, peer))
+    Ok(UnixSocket {
+        inode: fields.u32(4).into(),
+        name,
+        listens: State::from_number(fields.0[2]) == Some(State::Listen),
+        is_datagram: fields.0[1] == SOCK_DGRAM,
+        peer,
+    })
 }
 
 /// Decodes the same of a socket that listens: its name, and the inodes of those who wait.
