@@ -150,7 +150,9 @@ impl Counters {
     pub(crate) fn adopt(&mut self, handed: &HandedCounters) {
         let HandedCounters { counts, started, started_unix, at_maximum, last_failure, queue } =
             handed;
-        self.queue.adopt(QueueTimes::of_words(queue.unwrap_or_default()));
+        if let Some(words) = queue {
+            self.queue.adopt(QueueTimes::of_words(**words));
+        }
         for counter in Counter::ALL {
             self.add(*counter, counts.get(counter.name()).copied().unwrap_or(0));
         }
@@ -170,7 +172,7 @@ impl Counters {
             started_unix: Some(self.started_unix),
             at_maximum: self.at_maximum + running,
             last_failure: self.last_failure,
-            queue: Some(self.queue.of_ended().words()),
+            queue: Some(Box::new(self.queue.of_ended().words())),
         }
     }
 
@@ -257,7 +259,7 @@ pub(crate) struct HandedCounters {
     started_unix: Option<Duration>,
     at_maximum: Duration,
     last_failure: Option<Failure>,
-    queue: Option<[u64; QueueTimes::WORDS]>,
+    queue: Option<Box<[u64; QueueTimes::WORDS]>>,
 }
 
 #[cfg(test)]
