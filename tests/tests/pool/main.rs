@@ -1,5 +1,6 @@
 //! A pool that follows its load.
 
+mod processors;
 mod trouble;
 
 use std::{
