@@ -25,8 +25,30 @@ const MOST_THREADS: usize = 64;
 /// So many are counted.
 const MOST_COUNTED: usize = 100_000;
 
-/// From this share of a CPU on a thread spins, or lacks a CPU.
+/// From this share of the time on in which it could run, a thread spins or lacks a CPU.
 const SPINS: f64 = 0.5;
+/// One that spins gets as much of a CPU at least, where many want it.
+const LEAST: f64 = 0.1;
+
+/// What is seen of how much a thread runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Pace {
+    Spins,
+    WantsCpu,
+    Waits,
+}
+
+/// Judges by the shares of the time in which it ran, and in which it could have run.
+fn pace(ran: f64, wanted: f64, state: State) -> Pace {
+    let shares_its_cpu = state == State::Running && ran >= LEAST && ran + wanted >= SPINS;
+    if ran >= SPINS || shares_its_cpu {
+        Pace::Spins
+    } else if wanted >= SPINS {
+        Pace::WantsCpu
+    } else {
+        Pace::Waits
+    }
+}
 
 /// What a process was found doing.
 #[derive(Clone, Debug, PartialEq)]
@@ -168,16 +190,16 @@ fn look(waits: &Waits<'_>, tid: u32, shares: Option<(f64, f64)>) -> Option<Threa
     let cause = match state {
         State::Stopped => Cause::Stopped { tracer: tracer(process, tid) },
         State::Ended => Cause::Ended,
-        _ => match shares {
-            Some((ran, _)) if ran >= SPINS => {
+        _ => match shares.map_or(Pace::Waits, |(ran, wanted)| pace(ran, wanted, state)) {
+            Pace::Spins => {
                 let on = match &call {
                     Ok(InCall::Call(call)) => waits.descriptor(call),
                     Ok(InCall::None) | Err(_) => None,
                 };
                 Cause::Spins { on }
             }
-            Some((_, wanted)) if wanted >= SPINS => Cause::WantsCpu,
-            _ => match &call {
+            Pace::WantsCpu => Cause::WantsCpu,
+            Pace::Waits => match &call {
                 Ok(InCall::Call(call)) => waits.cause(tid, call),
                 Ok(InCall::None) => Cause::Runs,
                 Err(errno) => Cause::Hidden(Hidden::from(*errno)),
@@ -200,4 +222,24 @@ fn tracer(process: &Proc, tid: u32) -> Option<Other> {
     let pid =
         status.lines().find_map(|line| line.strip_prefix("TracerPid:"))?.trim().parse().ok()?;
     (pid != 0).then(|| Other::of(pid))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_spins_does_so_too_where_others_want_the_cpu() {
+        for (ran, wanted, state, expected) in [
+            (0.99, 0.0, State::Running, Pace::Spins),
+            (0.6, 0.3, State::Sleeping, Pace::Spins),
+            (0.24, 0.6, State::Running, Pace::Spins),
+            (0.24, 0.6, State::Sleeping, Pace::WantsCpu),
+            (0.02, 0.9, State::Running, Pace::WantsCpu),
+            (0.24, 0.1, State::Running, Pace::Waits),
+            (0.0, 0.0, State::Sleeping, Pace::Waits),
+        ] {
+            assert_eq!(pace(ran, wanted, state), expected, "{ran} {wanted} {state:?}");
+        }
+    }
 }

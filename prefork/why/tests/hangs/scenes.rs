@@ -132,6 +132,7 @@ fn play(scene: &str, argument: &str) {
             about_to_hang();
             all.into_iter().for_each(|it| drop(it.join()));
         }
+        "page" => open_what_never_comes(),
         "pthread itself" | "pthread thread" | "pthread fork" => lock_of_glibc(scene),
         other => panic!("no scene {other}"),
     }
@@ -170,6 +171,31 @@ fn fill_a_backlog() {
     let _first = UnixStream::connect(&path).expect("there is room for one");
     about_to_hang();
     let _ = UnixStream::connect(&path);
+}
+
+/// Opens a file whose name is in a page that nobody fills: see `userfaultfd(2)`.
+fn open_what_never_comes() {
+    const PAGE: usize = 4096;
+    const UFFDIO_API: libc::Ioctl = 0xc018_aa3f_u32 as libc::Ioctl;
+    const UFFDIO_REGISTER: libc::Ioctl = 0xc020_aa00_u32 as libc::Ioctl;
+    // SAFETY: it makes a descriptor.
+    let made = unsafe { libc::syscall(libc::SYS_userfaultfd, libc::O_CLOEXEC) };
+    let uffd = i32::try_from(made).ok().filter(|fd| *fd >= 0).expect("made");
+    let (protection, flags) = (libc::PROT_READ, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
+    // SAFETY: it maps memory that nothing else uses.
+    let page = unsafe { libc::mmap(std::ptr::null_mut(), PAGE, protection, flags, -1, 0) };
+    assert_ne!(page, libc::MAP_FAILED);
+    // The version and what it is to have; the range, and that pages that are missing are waited for.
+    let mut version = [0xaa_u64, 0, 0];
+    let mut range = [u64::try_from(page.addr()).expect("64 bits"), 4096, 1, 0];
+    // SAFETY: the structure is as long as the request says.
+    let asked = unsafe { libc::ioctl(uffd, UFFDIO_API, version.as_mut_ptr()) };
+    // SAFETY: likewise.
+    let registered = unsafe { libc::ioctl(uffd, UFFDIO_REGISTER, range.as_mut_ptr()) };
+    assert_eq!((asked, registered), (0, 0));
+    about_to_hang();
+    // SAFETY: the kernel reads a path there, or waits for it.
+    unsafe { libc::open(page.cast(), libc::O_RDONLY) };
 }
 
 /// Waits for a lock of the whole file, as `lockf(3)` does.
