@@ -1,8 +1,13 @@
 //! The files in `prefork/deploy`: what reads them accepts them, and what they start serves.
 
-use std::{fs, path::Path};
+use std::{
+    fs,
+    io::{Read, Write},
+    net::{SocketAddr, TcpStream},
+    path::Path,
+};
 
-use prefork_tests::{Lack, Scene, require_tool, scene, skip};
+use prefork_tests::{Daemon, Lack, PATIENCE, Scene, require_tool, scene, skip, wait_until};
 
 const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../prefork/deploy");
 
@@ -16,15 +21,30 @@ fn read(name: &str) -> String {
 /// Starts hello as a file says, at the address and with the files of the scene, and stops it.
 #[track_caller]
 fn assert_serves(scene: &Scene, args: &[String]) {
+    serve(scene, args).stop_in_order();
+}
+
+/// Starts it, and leaves it running.
+#[track_caller]
+fn serve<'a>(scene: &'a Scene, args: &[String]) -> Daemon<'a> {
     let here = |arg: &String| {
         let arg = arg.replace("0.0.0.0:8080", &scene.address().to_string());
-        let arg = arg.replace("127.0.0.1:9000", &scene.page().to_string());
+        let arg = arg.replace("0.0.0.0:9100", &scene.public().to_string());
         let board = scene.path("scoreboard").display().to_string();
         arg.replace("/dev/shm/hello.scoreboard", &board).replace("/run/hello/scoreboard", &board)
     };
     let daemon = scene.tool(env!("CARGO_BIN_EXE_hello")).args(args.iter().map(here)).foreground();
     daemon.get("/").expect("it serves");
-    daemon.stop_in_order();
+    daemon
+}
+
+/// The status by which a path is answered, if it is.
+fn get_status(address: SocketAddr, path: &str) -> Option<u16> {
+    let mut connection = TcpStream::connect(address).ok()?;
+    write!(connection, "GET {path} HTTP/1.1\r\nHost: {address}\r\n\r\n").ok()?;
+    let mut text = String::new();
+    connection.read_to_string(&mut text).ok()?;
+    text.strip_prefix("HTTP/1.1 ")?.get(..3)?.parse().ok()
 }
 
 /// The numbers of seconds after every `name` in a text.
@@ -138,8 +158,13 @@ scaled = parts["HorizontalPodAutoscaler"]["spec"]
 assert scaled["scaleTargetRef"]["name"] == parts["Deployment"]["metadata"]["name"]
 assert scaled["metrics"][0]["pods"]["metric"]["name"] == "prefork_busy_ratio"
 container = pod["spec"]["containers"][0]
+ports = {port["name"]: port["containerPort"] for port in container["ports"]}
+assert ports["metrics"] == 9100 == int(pod["metadata"]["annotations"]["prometheus.io/port"])
+assert "preStop" in container["lifecycle"]
 for probe in "startupProbe", "readinessProbe", "livenessProbe":
-    assert probe in container, probe
+    get = container[probe]["httpGet"]
+    assert get["port"] == "metrics", probe
+    print("probe", get["path"])
 print("\n".join(container["args"]))
 "#;
     if !require_tool("python3") {
@@ -153,6 +178,15 @@ print("\n".join(container["args"]))
     let file = Path::new(FOLDER).join("kubernetes.yaml");
     let parsed = scene.tool("python3").args(["-c", SCRIPT]).args([file]).finish();
     assert!(parsed.end.is_success(), "{parsed:?}");
-    let args: Vec<_> = parsed.stdout.lines().map(str::to_owned).collect();
-    assert_serves(&scene, &args);
+    let (probes, args): (Vec<_>, Vec<_>) =
+        parsed.stdout.lines().map(str::to_owned).partition(|line| line.starts_with("probe "));
+    let daemon = serve(&scene, &args);
+    assert_eq!(probes.len(), 3);
+    for probe in &probes {
+        let path = probe.trim_start_matches("probe ");
+        // As the kubelet asks: by the address of the pod.
+        let ok = || get_status(scene.public(), path) == Some(200);
+        wait_until(PATIENCE, &format!("{path} is answered by 200"), ok);
+    }
+    daemon.stop_in_order();
 }

@@ -58,6 +58,9 @@ fn a_full_daemon_is_not_ready_and_its_balancer_sends_it_least() {
     let second = InHand::at(scene.address(), "/hold");
     wait_for_state(&scene, 503, "full: all 2 children", "up 5%\n");
     assert_eq!(get(&scene, "/live").status, 200, "full is not broken");
+    let even_full = get(&scene, "/ready?full");
+    assert_eq!(even_full.status, 200, "{even_full:?}");
+    assert!(even_full.body.starts_with("full: "), "{even_full:?}");
     for request in [first, second] {
         assert_eq!(request.release().expect("it is answered").status, 200);
     }

@@ -8,6 +8,7 @@ use super::{
     request::{Method, Refusal, Request},
 };
 use crate::status::{Audience, process::Source};
+use prefork_core::Availability;
 use prefork_view::{Condition, Slots};
 
 const TEXT: &str = "text/plain; charset=utf-8";
@@ -36,7 +37,7 @@ fn page(
             let format = request.metrics;
             ok(format.content_type(), metrics::text(&source.report(), format))
         }
-        ("/ready", _) => probe(ready(&source.report())),
+        ("/ready", _) => probe(ready(&source.report(), full(request))),
         ("/live", _) => probe(live(&source.report())),
         ("/", Audience::Operators) => ok(HTML, html::index()),
         ("/status", Audience::Operators) if request.wants_json => {
@@ -63,10 +64,25 @@ fn probe(found: Result<String, String>) -> (&'static str, &'static str, String) 
     (status, TEXT, format!("{line}\n"))
 }
 
+/// What a daemon is to a probe that is full.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Full {
+    Ready,
+    NotReady,
+}
+
+/// Full is ready for those who ask so, as where a daemon that is not would have nobody in its place.
+fn full(request: &Request) -> Full {
+    if request.asks("full") { Full::Ready } else { Full::NotReady }
+}
+
 /// Whether new clients are wanted: by a daemon that decides nothing, none.
-fn ready(report: &Report) -> Result<String, String> {
+fn ready(report: &Report, full: Full) -> Result<String, String> {
     live(report)?;
     let availability = report.availability();
+    if let (Availability::Full { .. }, Full::Ready) = (availability, full) {
+        return Ok(availability.to_string());
+    }
     if availability.is_ready() {
         Ok(availability.to_string())
     } else {
@@ -147,14 +163,18 @@ mod tests {
     #[test]
     fn probes_and_agents_hear_whether_clients_are_wanted() {
         let mut report = report();
-        assert_eq!(ready(&report), Ok("ready: 80 % is free".to_owned()));
+        assert_eq!(ready(&report, Full::NotReady), Ok("ready: 80 % is free".to_owned()));
         assert_eq!((live(&report), line(&report)), (Ok("live".to_owned()), "up 80%\n".to_owned()));
         report.figures.max_children = 2;
         let full = "full: all 2 children that there may be are at work";
-        assert_eq!(ready(&report), Err(full.to_owned()));
+        assert_eq!(ready(&report, Full::NotReady), Err(full.to_owned()));
+        assert_eq!(ready(&report, Full::Ready), Ok(full.to_owned()));
         assert_eq!(line(&report), "up 5%\n");
         report.figures.stage = Stage::Stopping;
-        assert_eq!((ready(&report), line(&report)), (Err("stopping".into()), "up 0%\n".into()));
+        assert_eq!(
+            (ready(&report, Full::NotReady), line(&report)),
+            (Err("stopping".into()), "up 0%\n".into())
+        );
         assert!(live(&report).is_ok(), "nobody is to kill it for that");
     }
 
@@ -165,7 +185,7 @@ mod tests {
         view.sign.standing = Some(Standing::Stopped);
         let trouble = live(&report).expect_err("it was stopped");
         assert!(trouble.contains("was stopped by a signal"), "{trouble}");
-        assert_eq!(ready(&report), Err(trouble.clone()));
+        assert_eq!(ready(&report, Full::NotReady), Err(trouble.clone()));
         assert_eq!(line(&report), format!("down #{trouble}\n"));
         let view = report.view.as_mut().expect("there");
         view.sign.standing = Some(Standing::Sleeps);
@@ -175,7 +195,7 @@ mod tests {
         (report.view, report.standing) = (None, Some(Standing::Stopped));
         assert!(live(&report).is_err());
         report.standing = Some(Standing::Sleeps);
-        assert_eq!(ready(&report), Ok("ready".to_owned()));
+        assert_eq!(ready(&report, Full::NotReady), Ok("ready".to_owned()));
     }
 
     #[test]
