@@ -89,12 +89,12 @@ spec:
             - {{name: metrics, containerPort: {metrics}}}
 {ports}          # Until it is ready for the first time: no other probe looks.
           startupProbe:
-            httpGet: {{path: /ready, port: metrics}}
+            httpGet: {{path: \"/ready?full\", port: metrics}}
             periodSeconds: 1
             failureThreshold: {starts}
-          # While all its children are at work it is full, not broken: no new clients, but no restart.
+          # Not while it starts or stops. A full pod stays in the service: where all are full, none would be left.
           readinessProbe:
-            httpGet: {{path: /ready, port: metrics}}
+            httpGet: {{path: \"/ready?full\", port: metrics}}
             periodSeconds: 5
             timeoutSeconds: 2
             failureThreshold: 2
