@@ -1,9 +1,12 @@
 //! What can go wrong with metrics.
 
 use std::io;
+use std::path::{Path, PathBuf};
 
 use prefork_core::one_line;
 use thiserror::Error;
+
+use crate::error::Foreign;
 
 /// Why a family of metrics could not be declared.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -168,6 +171,24 @@ pub enum StoreError {
         /// What the kernel said.
         source: io::Error,
     },
+    /// The kernel has refused something with a file.
+    #[error("cannot {action} metrics {path}", path = one_line(path))]
+    File {
+        /// What was attempted.
+        action: &'static str,
+        /// The path of the file.
+        path: PathBuf,
+        /// What the kernel said.
+        source: io::Error,
+    },
+    /// What is there must not be used.
+    #[error("{path} cannot be the file of metrics: it {reason}", path = one_line(path))]
+    Place {
+        /// The path of the file.
+        path: PathBuf,
+        /// What it is.
+        reason: Foreign,
+    },
     /// It is no such memory, or it is damaged.
     #[error("what should be the memory of metrics is not: {reason}")]
     Foreign {
@@ -197,5 +218,10 @@ pub enum StoreError {
 impl StoreError {
     pub(super) fn io(action: &'static str) -> impl FnOnce(io::Error) -> Self {
         move |source| Self::Io { action, source }
+    }
+
+    pub(super) fn file(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
+        let path = path.to_owned();
+        move |source| Self::File { action, path, source }
     }
 }

@@ -54,10 +54,12 @@
 //! ```
 
 mod cells;
+mod copy;
 mod declare;
 mod error;
 mod instrument;
 mod layout;
+mod named;
 mod names;
 mod reading;
 mod record;

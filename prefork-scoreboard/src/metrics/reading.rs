@@ -4,11 +4,9 @@
 //! at the least, so a figure is one that was there; two figures may be of different moments.
 
 use std::collections::{HashMap, HashSet};
-use std::fs::File;
-use std::io;
-use std::os::unix::fs::FileExt;
 
 use super::cells::{bounds_of_undeclared, is_as_declared};
+use super::copy::{Copied, Copies, MOST_READ};
 use super::declare::{Declaration, Labels};
 use super::instrument::number;
 use super::layout::region;
@@ -20,8 +18,6 @@ use super::{Join, MetricKind, Store, StoreError, names};
 const MAX_SERIES: usize = 50_000;
 /// The most families that a reading has of those that were not declared.
 const MAX_OTHERS: usize = 1000;
-/// How much of a region is read at first: most have no more.
-const FIRST_READ: usize = 16 * 1024;
 
 /// All metrics at about one moment.
 #[derive(Debug, Clone, PartialEq)]
@@ -148,30 +144,15 @@ impl Store {
     /// [`StoreError`] if the kernel refuses.
     pub fn read(&self, mut lives: impl FnMut(u32) -> bool) -> Result<Reading, StoreError> {
         let mut sum = Sum::new(&self.schema);
-        let mut copy = Vec::new();
+        let mut copies = Copies::new(&self.file, MOST_READ);
         for slot in 0..self.slots()? {
-            copy_region(&self.file, self.layout.offset(slot), self.layout.region, &mut copy)
-                .map_err(StoreError::io("read"))?;
-            sum.add(&copy, &mut lives);
+            let (at, size) = (self.layout.offset(slot), self.layout.region);
+            let copied = copies.next(at, size).map_err(StoreError::io("read"))?;
+            sum.unreadable += u64::from(copied == Copied::Beginning);
+            sum.add(copies.words(), &mut lives);
         }
         Ok(sum.finish())
     }
-}
-
-/// Copies as much of a region as is used, as it says itself.
-fn copy_region(file: &File, at: u64, size: u64, copy: &mut Vec<[u8; 8]>) -> io::Result<()> {
-    let size = usize::try_from(size).map_err(io::Error::other)?;
-    let first = size.min(FIRST_READ);
-    copy.resize(first / 8, [0; 8]);
-    file.read_exact_at(copy.as_flattened_mut(), at)?;
-    let used = u64::from_le_bytes(copy[region::USED]).saturating_mul(8).saturating_add(8);
-    let used = usize::try_from(used).unwrap_or(size).min(size) / 8 * 8;
-    if used > first {
-        copy.resize(used / 8, [0; 8]);
-        let rest = &mut copy[first / 8..];
-        file.read_exact_at(rest.as_flattened_mut(), at + first as u64)?;
-    }
-    Ok(())
 }
 
 /// What is summed up, a region at a time.

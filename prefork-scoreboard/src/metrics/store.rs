@@ -177,7 +177,7 @@ impl Store {
     }
 
     /// Adds the families that are not there yet.
-    fn declare(&mut self, metrics: &Metrics) -> Result<(), StoreError> {
+    pub(super) fn declare(&mut self, metrics: &Metrics) -> Result<(), StoreError> {
         let mut text = read_schema(&self.file, self.layout).map_err(StoreError::io("read"))?;
         for family in &metrics.all() {
             if !self.schema.iter().flatten().any(|known| known == family) {

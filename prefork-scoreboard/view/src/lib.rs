@@ -20,6 +20,8 @@ pub mod words;
 
 use std::{
     error::Error,
+    fs,
+    path::Path,
     time::{Duration, SystemTime},
 };
 
@@ -172,6 +174,20 @@ impl View {
         })
     }
 
+    /// Reads what the processes count that share the board at this path, if there is a file for it beside the board.
+    pub fn read_metrics_beside(&mut self, board: &Path) {
+        let mut beside = board.as_os_str().to_owned();
+        beside.push(".metrics");
+        if fs::symlink_metadata(&beside).is_ok() {
+            let lives = |pid| {
+                let has_slot = |row: &Row| row.pid == Some(pid) && row.life != Life::Gone;
+                self.rows.iter().any(has_slot)
+            };
+            let read = Store::at(&beside).and_then(|store| store.read(lives));
+            self.metrics = Some(read.map_err(|error| with_cause(&error)));
+        }
+    }
+
     /// Reads what the program counts itself, if it has declared anything and runs.
     ///
     /// Only its user and root may; then, too, nothing that is read is trusted.
@@ -179,10 +195,7 @@ impl View {
         let (Some(descriptor), Some(pid)) = (self.owner.metrics, self.creator) else { return };
         if self.creator_life == Life::Running {
             let read = Store::of_process(pid, descriptor).and_then(|store| store.read(|_| true));
-            self.metrics = Some(read.map_err(|error| match error.source() {
-                Some(cause) => format!("{error}: {cause}"),
-                None => error.to_string(),
-            }));
+            self.metrics = Some(read.map_err(|error| with_cause(&error)));
         }
     }
 
@@ -242,6 +255,14 @@ impl View {
     #[must_use]
     pub fn longest_request(&self) -> Option<Duration> {
         self.rows.iter().filter_map(|row| row.request_time).max()
+    }
+}
+
+/// Renders an error with its cause.
+fn with_cause(error: &dyn Error) -> String {
+    match error.source() {
+        Some(cause) => format!("{error}: {cause}"),
+        None => error.to_string(),
     }
 }
 

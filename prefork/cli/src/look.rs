@@ -8,11 +8,14 @@ use std::{
 
 use prefork_core::one_line;
 use prefork_daemonize::Pid;
-use prefork_scoreboard::{Board, Standing, format::MAGIC};
+use prefork_scoreboard::{Board, Kind, Standing, format::MAGIC};
 use prefork_view::{Condition, View};
 use rustix::fs::{Mode, OFlags};
 
 use crate::{exit::Exit, failure::Failure, output};
+
+/// What the kernel says where somebody may not: see `errno(3)`.
+const EACCES: i32 = rustix::io::Errno::ACCESS.raw_os_error();
 
 /// More than any pid file has to say.
 const BEGINNING: u64 = 32;
@@ -26,16 +29,19 @@ pub(crate) fn read(path: &Path) -> Result<View, Failure> {
 /// Reads the board at a path, and what the program counts itself, which its user and root alone may.
 pub(crate) fn read_all(path: &Path) -> Result<View, Failure> {
     let mut view = read(path)?;
-    view.read_metrics();
+    match view.kind {
+        Kind::Owned => view.read_metrics(),
+        Kind::Shared => view.read_metrics_beside(path),
+    }
     Ok(view)
 }
 
 /// Says that what the program counts could not be read, which is no failure of what could.
 pub(crate) fn warn_of_missing(view: &View) {
     if let Some(Err(error)) = &view.metrics {
-        output::warn(&format!(
-            "what the program counts itself is missing: {error}; only its user and root can read that"
-        ));
+        let is_refused = error.ends_with(&io::Error::from_raw_os_error(EACCES).to_string());
+        let hint = if is_refused { "; only its user and root can read that" } else { "" };
+        output::warn(&format!("what the program counts itself is missing: {error}{hint}"));
     }
 }
 

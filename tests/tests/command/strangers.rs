@@ -1,6 +1,11 @@
 //! Boards of processes that are no daemon's: in their own words.
 
-use prefork::scoreboard::{Board, BoardOptions, Column, Slot};
+use std::fs;
+
+use prefork::scoreboard::{
+    Board, BoardOptions, Column, Slot,
+    metrics::{Metrics, Store},
+};
 use prefork_tests::{PATIENCE, Scene, Terminal, scene};
 use serde_json::{Value, json};
 
@@ -151,4 +156,33 @@ fn a_supervisor_may_have_nothing_to_do() {
     owner.assign(1, 1).expect("a slot");
     let metrics = run(&scene, "metrics @jobs", 0).stdout;
     assert!(metrics.contains("scoreboard_owner_running{name=\"thumbnails\"} 1\n"), "{metrics}");
+}
+
+/// What processes count that share a board is shown with it, that of those which have ended too.
+#[test]
+fn what_processes_of_a_shared_board_count_is_shown() {
+    let scene = scene!();
+    let board = Board::open_or_create(scene.path("jobs"), 4).expect("a board");
+    let mut metrics = Metrics::new();
+    let done = metrics.counter("jobs_done_total", "Jobs done").labels(["kind"]).declare();
+    let done = done.expect("declared");
+    let store = Store::open_or_create(scene.path("jobs.metrics"), &metrics, 4).expect("a store");
+    for _ in 0..2 {
+        let slot = board.claim().expect("a slot");
+        store.enter(slot.index()).expect("entered").series(&done, &["mail"]).increment();
+    }
+    let text = run(&scene, "metrics @jobs", 0).stdout;
+    for line in ["jobs_done_total{kind=\"mail\"} 2", "scoreboard_refused_series_total 0"] {
+        assert!(text.lines().any(|found| found == line), "{line:?} is not in {text}");
+    }
+    let open = run(&scene, "metrics --openmetrics @jobs", 0).stdout;
+    prefork_tests::check_metrics(&scene, &text, &open);
+    let shown = run(&scene, "status --json @jobs", 0).stdout;
+    let shown: Value = serde_json::from_str(&shown).expect("JSON");
+    assert_eq!(shown["metrics"]["families"][0]["series"][0]["value"], 2);
+    // Nonsense in its place is no reason to show nothing.
+    fs::write(scene.path("jobs.metrics"), "nonsense").expect("written");
+    let finished = run(&scene, "metrics @jobs", 0);
+    assert!(finished.stdout.contains("scoreboard_slots 4"), "{finished:?}");
+    assert!(finished.stderr.contains("what the program counts itself is missing"), "{finished:?}");
 }

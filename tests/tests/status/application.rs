@@ -98,6 +98,7 @@ fn others_are_told_that_they_cannot_read_them() {
     assert!(!printed.stdout.contains("probe_units"), "{printed:?}");
     let expected = "what the program counts itself is missing: cannot open the memory of metrics";
     assert!(printed.stderr.contains(expected), "{printed:?}");
+    assert!(printed.stderr.contains("; only its user and root can read that"), "{printed:?}");
     daemon.stop_in_order();
 }
 

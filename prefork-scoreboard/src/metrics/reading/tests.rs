@@ -1,6 +1,7 @@
 use super::*;
 use crate::metrics::{Cells, Counter, Family, Gauge, Histogram, Metrics};
 use proptest::prelude::*;
+use std::os::unix::fs::FileExt;
 
 /// A store of two slots, and what is declared there.
 struct Shop {

@@ -4,7 +4,7 @@ use std::time::SystemTime;
 
 use prefork_scoreboard::{Column, Kind, Life};
 
-use super::{Exposition, Format, by_state, memory};
+use super::{Exposition, Format, application, by_state, memory};
 use crate::View;
 
 /// Renders what such a board says: what all boards say, and its columns of numbers, each as a sum.
@@ -38,6 +38,9 @@ pub(super) fn text(view: &View, format: Format) -> String {
     for (column, sum) in &sums {
         let help = format!("{column}, of the processes that live now together");
         to.gauge(&name(column, &view.columns), &help, Some(*sum));
+    }
+    if let Some(Ok(reading)) = &view.metrics {
+        application(&mut to, reading);
     }
     to.finish()
 }
