@@ -20,6 +20,14 @@ const CONFIGURATION: &str = include_str!("../../prefork/deploy/haproxy.cfg");
 const SIZES: [u32; 3] = [8, 16, 32];
 const WEIGHTS: [u32; 3] = [64, 128, 256];
 
+/// How often HAProxy asks the agents.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Pace {
+    AsInTheExample,
+    /// So that a test need not wait long.
+    Often,
+}
+
 /// The pools, and HAProxy in front of them.
 struct Farm<'a> {
     pools: Vec<Pool<'a>>,
@@ -53,18 +61,23 @@ impl<'a> Pool<'a> {
 }
 
 impl<'a> Farm<'a> {
-    fn start(scenes: &'a [Scene; 3], front: &'a Scene) -> Self {
+    fn start(scenes: &'a [Scene; 3], front: &'a Scene, pace: Pace) -> Self {
         let pool = |(scene, size): (&'a Scene, u32)| Pool {
             scene,
             size,
             daemon: Pool::start(scene, size),
         };
         let pools: Vec<Pool<'a>> = scenes.iter().zip(SIZES).map(pool).collect();
-        fs::write(front.path("haproxy.cfg"), configuration(scenes, front)).expect("written");
+        fs::write(front.path("haproxy.cfg"), configuration(scenes, front, pace)).expect("written");
         let haproxy = front.tool("haproxy").args(["-db", "-f"]).args([front.path("haproxy.cfg")]);
         let farm = Self { pools, front, haproxy: haproxy.start() };
         wait_until(PATIENCE, "HAProxy serves", || get(front.address(), "/").is_ok());
         farm
+    }
+
+    /// How many requests each server has had in the whole.
+    fn served(&self) -> [f64; 3] {
+        ["a", "b", "c"].map(|server| self.shown(server, "stot").parse().expect("a number"))
     }
 
     fn address(&self) -> SocketAddr {
@@ -107,15 +120,17 @@ impl<'a> Farm<'a> {
     }
 }
 
-/// The example, at the addresses of the scenes, asked more often so that nobody has to wait.
-fn configuration(scenes: &[Scene; 3], front: &Scene) -> String {
+/// The example, at the addresses of the scenes.
+fn configuration(scenes: &[Scene; 3], front: &Scene, pace: Pace) -> String {
     let mut text = CONFIGURATION.replace("0.0.0.0:80", &front.address().to_string());
     let socket = front.socket("stats").display().to_string();
     text = text.replace(
         "    maxconn 4096",
         &format!("    maxconn 4096\n    stats socket {socket} mode 600 level admin"),
     );
-    text = text.replace("agent-inter 1s", "agent-inter 200ms");
+    if pace == Pace::Often {
+        text = text.replace("agent-inter 1s", "agent-inter 200ms");
+    }
     for (number, (scene, weight)) in scenes.iter().zip(WEIGHTS).enumerate() {
         let example = format!("192.0.2.{}:8080 weight {weight}", number + 1);
         assert!(text.contains(&example), "{example} in the example");
@@ -141,27 +156,28 @@ fn haproxy_accepts_the_example() {
 /// With weights that are their sizes, all are equally busy; one that is busy with others is sent less.
 #[test]
 fn pools_of_different_sizes_are_equally_busy() {
-    const LOOKS: u32 = 60;
+    /// Seconds that a request takes, and for how long they are counted.
+    const TAKES: f64 = 0.15;
+    const SPAN: Duration = Duration::from_secs(12);
     if !require_tool("haproxy") {
         return;
     }
     let (scenes, front) = ([scene!(), scene!(), scene!()], scene!());
-    let farm = Farm::start(&scenes, &front);
+    let farm = Farm::start(&scenes, &front, Pace::AsInTheExample);
     let load = Load::start(34, farm.address(), "/sleep?ms=150");
     wait_until(PATIENCE, "all are at work", || farm.pools.iter().all(|pool| pool.busy() > 0.3));
-    let mut sums = [0.0; 3];
-    for _ in 0..LOOKS {
-        // A sample a tenth of a second: what is measured is a mean over time.
-        thread::sleep(Duration::from_millis(100));
-        for (sum, pool) in sums.iter_mut().zip(&farm.pools) {
-            *sum += pool.busy();
-        }
-    }
-    let means = sums.map(|sum| sum / f64::from(LOOKS));
+    let begun = Instant::now();
+    let before = farm.served();
+    wait_until(PATIENCE, "enough are served", || begun.elapsed() > SPAN);
+    let (served, span) = (farm.served(), begun.elapsed().as_secs_f64());
+    // As each request has a child for that long.
+    let shares: Vec<f64> = (0..SIZES.len())
+        .map(|it| (served[it] - before[it]) * TAKES / (span * f64::from(SIZES[it])))
+        .collect();
     let [least, most] =
-        [f64::min, f64::max].map(|pick| means.into_iter().reduce(pick).expect("three"));
-    assert!(most - least < 0.05, "{means:?}");
-    assert!(least > 0.4, "they are hardly used: {means:?}");
+        [f64::min, f64::max].map(|pick| shares.iter().copied().reduce(pick).expect("three"));
+    assert!(most - least < 0.05, "{shares:?}");
+    assert!(least > 0.3, "they are hardly used: {shares:?}");
     let tally = load.stop();
     assert_eq!(tally.failures, Vec::<String>::new());
     // Half of the smallest one is taken by those who come past HAProxy.
@@ -184,7 +200,7 @@ fn a_rolling_restart_of_all_pools_loses_nobody() {
         return;
     }
     let (scenes, front) = ([scene!(), scene!(), scene!()], scene!());
-    let mut farm = Farm::start(&scenes, &front);
+    let mut farm = Farm::start(&scenes, &front, Pace::Often);
     let begun = Instant::now();
     let load = Load::start(16, farm.address(), "/sleep?ms=10");
     let slow = Load::start(8, farm.address(), "/sleep?ms=300");
@@ -226,7 +242,7 @@ fn what_operators_set_at_haproxy_stays() {
         return;
     }
     let (scenes, front) = ([scene!(), scene!(), scene!()], scene!());
-    let farm = Farm::start(&scenes, &front);
+    let farm = Farm::start(&scenes, &front, Pace::Often);
     for (state, shown) in [("maint", "MAINT"), ("drain", "DRAIN")] {
         let mut connection = UnixStream::connect(front.socket("stats")).expect("it listens");
         let command = format!("set server hello/b state {state}\n");
