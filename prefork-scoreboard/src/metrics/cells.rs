@@ -14,6 +14,7 @@ use super::schema::Schema;
 use super::{Family, MetricKind, SeriesError, names};
 use crate::guard::Maker;
 use crate::sys::WordPages;
+use crate::text::is_printable;
 
 /// What is called about the first series that cannot be made.
 type OnRefused = Box<dyn Fn(&SeriesError) + Send>;
@@ -206,7 +207,10 @@ impl Cells {
             let (name, length) = (name.to_owned(), long.len());
             return Err(SeriesError::Long { name, length, max: names::VALUE_SIZE });
         }
-        let text: Vec<u8> = texts.iter().flat_map(|text| text.bytes().chain([END])).collect();
+        let text: Vec<u8> = texts
+            .iter()
+            .flat_map(|text| shown(text).into_bytes().into_iter().chain([END]))
+            .collect();
         let pages = &self.0.pages;
         let full = || SeriesError::Full {
             name: name.to_owned(),
@@ -265,6 +269,11 @@ impl Cells {
         // Each change of it is one insertion, made last: it is whole though a thread have panicked.
         self.0.index.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Returns a text of which a terminal shows what it is.
+fn shown(text: &str) -> String {
+    text.chars().map(|it| if is_printable(it) { it } else { '?' }).collect()
 }
 
 /// What tells a series from all others of a region.

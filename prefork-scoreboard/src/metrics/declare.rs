@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::instrument::{Counter, Gauge, Histogram, Instrument};
 use super::{DeclareError, names};
+use crate::text::is_printable;
 
 /// The most families that a program may declare.
 const MAX_FAMILIES: usize = 1000;
@@ -71,7 +72,7 @@ impl Declaration {
                 return Err(DeclareError::Unit { name: name(), unit: unit.clone() });
             }
         }
-        let is_one_line = !self.help.chars().any(char::is_control);
+        let is_one_line = self.help.chars().all(is_printable);
         if !is_one_line || !(1..=names::HELP_SIZE).contains(&self.help.len()) {
             return Err(DeclareError::Help { name: name(), max: names::HELP_SIZE });
         }
@@ -90,7 +91,7 @@ impl Declaration {
 
 /// What a program counts: the families of its metrics, and how much memory each process has for them.
 ///
-/// Declare all of them before the first fork. See the [module](self) for an example.
+/// Declare all of them before the first fork. See the [module](crate::metrics) for an example.
 #[derive(Debug, Clone)]
 pub struct Metrics {
     pub(super) declared: Vec<Arc<Declaration>>,

@@ -6,6 +6,7 @@
 use std::ops::Range;
 
 use super::{Join, MetricKind, layout::region};
+use crate::text::is_printable;
 
 /// The number of the family of a series whose text begins with its name, as it was never declared.
 pub(super) const ANY: u16 = u16::MAX;
@@ -118,10 +119,14 @@ pub(super) fn walk_by(length: usize, word: impl Fn(usize) -> u64) -> impl Iterat
     })
 }
 
-/// Returns the texts of a series; `None` unless each of them is UTF-8 and has its end.
+fn printable(text: &[u8]) -> Option<&str> {
+    str::from_utf8(text).ok().filter(|text| text.chars().all(is_printable))
+}
+
+/// Returns the texts of a series; `None` unless each of them is printable UTF-8 and has its end.
 pub(super) fn texts(text: &[u8]) -> Option<Vec<&str>> {
     match text.strip_suffix(&[END]) {
-        Some(text) => text.split(|byte| *byte == END).map(|it| str::from_utf8(it).ok()).collect(),
+        Some(text) => text.split(|byte| *byte == END).map(printable).collect(),
         None => text.is_empty().then(Vec::new),
     }
 }
@@ -152,6 +157,8 @@ mod tests {
             (b"a", None),
             (b"a\xffb", None),
             (b"\x80\xff", None),
+            (b"\x1b[2J\xff", None),
+            (b"a\nb\xff", None),
         ] {
             assert_eq!(texts(bytes), found, "{bytes:?}");
         }

@@ -17,6 +17,7 @@ use super::declare::{BOUNDS, Declaration, Labels};
 use super::{
     Cells, Counter, Gauge, Histogram, Instrument, Join, MetricKind, Metrics, names, spoken,
 };
+use crate::text::is_printable;
 
 /// Why the macros cannot be had count here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
@@ -115,7 +116,7 @@ impl Recorder {
 
     fn describe(&self, kind: MetricKind, name: &KeyName, help: &SharedString) {
         let mut help: String =
-            help.chars().map(|it| if it.is_control() { ' ' } else { it }).collect();
+            help.chars().map(|it| if is_printable(it) { it } else { ' ' }).collect();
         let end =
             (0..=help.len().min(names::HELP_SIZE)).rev().find(|end| help.is_char_boundary(*end));
         help.truncate(end.unwrap_or(0));

@@ -124,6 +124,18 @@ fn wrong_labels_are_refused_and_counted() {
 }
 
 #[test]
+fn what_a_terminal_would_obey_is_shown_as_a_question_mark() {
+    let shop = shop(4096);
+    let cells = shop.enter(0);
+    cells.series(&shop.orders, &["a\x1b[2J\n"]).increment();
+    cells.series(&shop.orders, &["a\x1b[2J\u{202E}"]).increment();
+    let reading = shop.store.read(|_| true).expect("read");
+    let series = reading.families()[0].series();
+    assert_eq!((series.len(), series[0].labels()[0].1.as_str()), (1, "a?[2J?"));
+    assert_eq!(series[0].figure(), &Figure::Counter(2));
+}
+
+#[test]
 fn another_program_goes_on_with_what_it_declares_as_before() {
     let shop = shop(4096);
     let cells = shop.enter(0);

@@ -94,7 +94,7 @@ prefork_refused_series_total{name="shop"} 0
 prefork_unreadable_series{name="shop"} 0
 # HELP shop_orders_total Orders taken, "paid" or not \\
 # TYPE shop_orders_total counter
-shop_orders_total{name="shop",kind="a \"b\" \\ \n"} 3
+shop_orders_total{name="shop",kind="a \"b\" \\ ?"} 3
 shop_orders_total{name="shop",kind="book"} 4
 # HELP shop_carts_bytes Size of carts
 # TYPE shop_carts_bytes gauge
