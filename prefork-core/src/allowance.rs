@@ -20,7 +20,7 @@ use crate::Time;
 /// assert_eq!(taken, [true, true, false]);
 /// assert_eq!(allowance.due(Time::ZERO), Some(Time::after_origin(Duration::from_millis(10))));
 /// ```
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Allowance {
     most: u32,
     pause: Duration,

@@ -114,6 +114,8 @@ fn a_pool_that_refuses_those_who_have_waited_too_long_answers_as_many_as_it_can(
     // Some have given up while they were served.
     assert!(counted_served >= served && counted_refused >= refused, "{:?}", counted(&scene));
     daemon.stop_in_order();
+    let said = scene.logged("more clients come than can be served: ");
+    assert!(said >= 1, "nobody is told");
     let log = scene.read("access.log");
     let busy = log.lines().filter(|line| line.ends_with("\"-\" 503 20")).count();
     assert!(busy >= refused, "{busy} of {refused} in {log}");

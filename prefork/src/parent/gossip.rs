@@ -3,7 +3,11 @@
 use prefork_core::{Activity, Event, Observation, RequestCount, SlotId, Time};
 
 use super::Parent;
-use crate::{board::Look, logs::InHand, system::clock};
+use crate::{
+    board::Look,
+    logs::{InHand, PoolMessage, describe::Span},
+    system::clock,
+};
 
 impl Parent<'_> {
     /// Goes on with the children of the old program.
@@ -70,6 +74,12 @@ impl Parent<'_> {
             if let Some(times) = self.channels.pages.queue_times(slot) {
                 self.counters.queue.read(now, slot, &times);
             }
+        }
+        if let Some(queue_limit) = self.settings.in_force.live.queue_limit
+            && let Some(refused) = self.counters.queue.refused(now)
+        {
+            let queue_limit = Span(queue_limit);
+            self.log.write(&PoolMessage::ClientsRefused { refused, queue_limit });
         }
     }
 

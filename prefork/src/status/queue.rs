@@ -1,15 +1,25 @@
 //! How long the clients of all children have waited, those of children that have ended among them.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
-use prefork_core::{QueueClaim, QueueTimes, SlotId, Time};
+use prefork_core::{Allowance, QueueClaim, QueueTimes, SlotId, Time};
 
 /// What children have counted.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct QueueTotals {
     /// Of those that live and have counted anything.
     living: BTreeMap<SlotId, QueueClaim>,
     total: QueueTimes,
+    /// How many were refused when that was last logged, and how often it is.
+    logged: u64,
+    lines: Allowance,
+}
+
+impl Default for QueueTotals {
+    fn default() -> Self {
+        let lines = Allowance::new(1, Duration::from_secs(60));
+        Self { living: BTreeMap::new(), total: QueueTimes::default(), logged: 0, lines }
+    }
 }
 
 impl QueueTotals {
@@ -36,6 +46,16 @@ impl QueueTotals {
         (self.total.clients() > 0).then_some(self.total)
     }
 
+    /// Returns how many were refused since this was last the answer, if there is anything to log; once a minute.
+    pub(crate) fn refused(&mut self, now: Time) -> Option<u64> {
+        let more = self.total.refused.saturating_sub(self.logged);
+        if more == 0 || !self.lines.take(now) {
+            return None;
+        }
+        self.logged = self.total.refused;
+        Some(more)
+    }
+
     /// Returns what the next program needs to go on: what living children have counted, it reads again.
     pub(super) fn of_ended(&self) -> QueueTimes {
         let mut words = self.total.words();
@@ -50,13 +70,12 @@ impl QueueTotals {
     /// Goes on with what the old program has counted.
     pub(super) fn adopt(&mut self, of_ended: QueueTimes) {
         self.total.add(&of_ended);
+        self.logged = self.total.refused;
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use prefork_core::Admission;
 
     use super::*;
@@ -88,6 +107,22 @@ mod tests {
         assert_eq!(new.total(), Some(times(6)));
         new.read(at(5), SlotId(0), &times(4));
         assert_eq!(new.total(), Some(times(10)));
+    }
+
+    #[test]
+    fn refusals_are_logged_once_a_minute_and_none_twice() {
+        let mut totals = QueueTotals::default();
+        let mut refused = times(1);
+        let mut refuse = |totals: &mut QueueTotals, second| {
+            refused.count(None, Admission::Refuse);
+            totals.read(at(second), SlotId(0), &refused);
+            totals.refused(at(second))
+        };
+        assert_eq!(refuse(&mut totals, 1), Some(1));
+        assert_eq!(refuse(&mut totals, 2), None);
+        assert_eq!(refuse(&mut totals, 30), None);
+        assert_eq!(refuse(&mut totals, 62), Some(3));
+        assert_eq!(totals.refused(at(500)), None, "there is nothing new");
     }
 
     #[test]

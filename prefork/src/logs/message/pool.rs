@@ -69,6 +69,8 @@ messages! {
         "no further process can be started beside {children}: an old child leaves before a new one is started";
     Warn AtMaximum { max_children: u32, busy: u32, waiting: Waiting, jobs: WaitingJobs } =>
         "max_children ({max_children}) reached: {busy} busy{waiting}{jobs}; raise it if this lasts";
+    Warn ClientsRefused { refused: u64, queue_limit: Span } =>
+        "more clients come than can be served: {refused} were refused that had waited longer than {queue_limit} (queue_limit)";
     Warn AtCeiling { ceiling: u32, busy: u32, waiting: Waiting, jobs: WaitingJobs } =>
         "the ceiling leaves this pool {ceiling} children: {busy} busy{waiting}{jobs}; raise it, or the weight of this pool, if \
          this lasts";
