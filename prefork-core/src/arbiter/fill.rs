@@ -78,7 +78,7 @@ mod tests {
         assert_eq!(divide(7, &[(1, 0, 9), (1, 0, 9), (1, 0, 9)]), [3, 2, 2]);
         assert_eq!(divide(99, &[(1, 0, 9), (10_000, 0, 9)]), [9, 9]);
         assert_eq!(divide(u64::MAX, &[(1, 0, u32::MAX), (1, 0, 1)]), [u32::MAX, 1]);
-        assert_eq!(divide(3, &[]), []);
+        assert_eq!(divide(3, &[]), [0_u32; 0]);
     }
 
     proptest! {

@@ -7,6 +7,7 @@ use crate::{LARGEST_POOL, Need, Time, highest::Highest, pools::Held};
 
 /// What a pool may have of the ceiling.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Quota {
     /// It may always have so many. A pool with 0 may be left none at times.
     pub minimum: u32,

@@ -5,8 +5,11 @@
 //! to leave; or it is another one under the same name, which listens elsewhere, hands connections to others or is a role now,
 //! and so ends before it is started again, as its parent cannot be given other sockets.
 
+use std::collections::BTreeSet;
+
 use super::{
-    Phase, PoolId, PoolReloads, Pools, PoolsAction, PoolsConfig, PoolsNotice, Presence,
+    ChangeState, MadeOf, Phase, PoolId, PoolReloads, Pools, PoolsAction, PoolsChange, PoolsConfig,
+    PoolsNotice, Presence, Wishes,
     stage::{Pool, Stage},
     upgrade::{OfPools, Upgrade},
 };
@@ -26,6 +29,20 @@ pub struct PoolIdentity {
     pub hands_to: Vec<String>,
     /// Whether others hand it connections.
     pub takes: bool,
+    /// Whether it has no process while there is nothing to do; earlier libraries do not say.
+    #[cfg_attr(feature = "serde", serde(default))]
+    pub sleeps: Option<bool>,
+}
+
+impl PoolIdentity {
+    /// Whether it is the same pool, so that its process can go on.
+    fn is_same(&self, other: &Self) -> bool {
+        let sleeps = self.sleeps.is_none() || other.sleeps.is_none() || self.sleeps == other.sleeps;
+        let Self { name, is_role, addresses, hands_to, takes, sleeps: _ } = self;
+        (name, is_role, addresses, hands_to, takes)
+            == (&other.name, &other.is_role, &other.addresses, &other.hands_to, &other.takes)
+            && sleeps
+    }
 }
 
 /// How far the process of a pool has come, for who takes it over.
@@ -61,6 +78,15 @@ pub struct HandedPool {
     pub identity: PoolIdentity,
     /// How far its process has come.
     pub stage: HandedStage,
+    /// What its process is made of, if that is known.
+    #[cfg_attr(feature = "serde", serde(default))]
+    pub runs: Option<u64>,
+    /// Whether it has refused the program that the others have become.
+    #[cfg_attr(feature = "serde", serde(default))]
+    pub not_upgraded: bool,
+    /// Whether its process has ended without being asked, and none has been ready since.
+    #[cfg_attr(feature = "serde", serde(default))]
+    pub lost: bool,
     /// What it has of a ceiling. It is not written down with the rest, as it is found where the pool reports it.
     #[cfg_attr(feature = "serde", serde(skip))]
     pub held: Held,
@@ -85,14 +111,18 @@ pub struct Adoption<'a> {
     pub config: PoolsConfig,
     /// The pools of this program.
     pub wanted: &'a [(PoolIdentity, Presence)],
+    /// What they are made of, in the same order; of those that are missing here nothing was said.
+    pub made_of: &'a [MadeOf],
     /// How many children they may have together, if that is limited, and what of that each of them may.
     pub shared: Option<(u32, &'a [Quota])>,
     /// What was handed over.
     pub handed: &'a [HandedPool],
     /// Whether this is another program.
     pub adopted_as: AdoptedAs,
-    /// Whether one more upgrade was asked for meanwhile, which begins after this one.
-    pub again: bool,
+    /// What it was executed for.
+    pub change: PoolsChange,
+    /// What was asked for meanwhile, which begins after this.
+    pub again: Wishes,
 }
 
 /// Pools that were taken over.
@@ -117,14 +147,37 @@ impl Pools {
         }
     }
 
+    /// Returns what the process of a pool is made of, if that is known.
+    #[must_use]
+    pub fn runs(&self, id: PoolId) -> Option<u64> {
+        self.pools.get(id.0 as usize)?.runs
+    }
+
+    /// Returns what is handed over of a pool that is known again by this, but for what is found where the pool reports it.
+    #[must_use]
+    pub fn hand_over(&self, id: PoolId, identity: PoolIdentity) -> HandedPool {
+        let pool = self.pools.get(id.0 as usize);
+        HandedPool {
+            identity,
+            stage: self.stage(id),
+            runs: self.runs(id),
+            not_upgraded: pool.is_some_and(|pool| pool.has_refused),
+            lost: pool.is_some_and(|pool| pool.is_lost),
+            held: Held::default(),
+            reloads: PoolReloads::default(),
+        }
+    }
+
     /// Goes on with pools that another program has had.
     ///
     /// It serves from the first moment: there is no [`PoolsEvent::Start`](super::PoolsEvent::Start) to wait for. Pools that
-    /// sleep go on to sleep. A new program asks those that are awake to become it too, one after the other. Under a ceiling
+    /// sleep go on to sleep. A new program asks those that are awake to become it too, one after the other; the same program that
+    /// has read its settings again has those reloaded whose settings are others, all at once. Under a ceiling
     /// each has what it has had, until that is shared out anew.
     #[must_use]
     pub fn adopt(now: Time, adoption: Adoption<'_>) -> AdoptedPools {
-        let Adoption { config, wanted, shared, handed, adopted_as, again } = adoption;
+        let Adoption { config, wanted, made_of, shared, handed, adopted_as, change, again } =
+            adoption;
         let mut pools = Self::new(config);
         pools.phase = Phase::Serving;
         let mut were: Vec<Option<usize>> = Vec::new();
@@ -135,14 +188,24 @@ impl Pools {
                 takes || was.addresses.iter().any(|address| identity.addresses.contains(address))
             })
         };
-        let mut to_follow = Vec::new();
+        let (mut to_follow, mut coming) = (Vec::new(), BTreeSet::new());
+        let mut made_of = made_of.iter().copied();
+        let is_upgrade = (adopted_as, change) == (AdoptedAs::NewProgram, PoolsChange::Upgrade);
         for (identity, presence) in wanted {
             let id = pools.add(*presence);
+            pools.made_of(id, made_of.next().unwrap_or(MadeOf::Unsaid));
             let was = handed.iter().position(|handed| handed.identity.name == identity.name);
             were.push(was);
-            let Some(was) = was.map(|was| &handed[was]) else { continue };
-            let is_same = was.identity == *identity;
-            pools.with(id, |pool| pool.adopt(was));
+            let Some(was) = was.map(|was| &handed[was]) else {
+                coming.insert(id);
+                continue;
+            };
+            let is_same = was.identity.is_same(identity);
+            pools.with(id, |pool| {
+                pool.adopt(was);
+                // It is asked to become this program.
+                pool.has_refused &= !is_upgrade;
+            });
             match was.stage {
                 HandedStage::Down | HandedStage::Stuck | HandedStage::Leaving { .. } => {}
                 HandedStage::Starting { .. } | HandedStage::Serving { .. } if is_same => {
@@ -151,6 +214,7 @@ impl Pools {
                 HandedStage::Starting { .. } | HandedStage::Serving { .. } => {
                     let is_shared = is_shared(&was.identity);
                     pools.have_leave(now, id, is_shared, PoolsNotice::Changed(id));
+                    coming.insert(id);
                 }
             }
         }
@@ -166,13 +230,19 @@ impl Pools {
                 pools.have_leave(now, id, is_shared, PoolsNotice::Gone(id));
             }
         }
-        match adopted_as {
-            AdoptedAs::NewProgram => {
-                pools.actions.push_back(PoolsAction::Show(Progress::Reloading));
+        match (adopted_as, change) {
+            (AdoptedAs::NewProgram, PoolsChange::Upgrade) => {
+                pools.show(Progress::Reloading);
                 pools.upgrade = Upgrade::OfPools(OfPools::new(to_follow.into(), again));
             }
-            AdoptedAs::SameProgram if again => pools.upgrade = Upgrade::Wanted,
-            AdoptedAs::SameProgram => {}
+            (AdoptedAs::NewProgram, PoolsChange::Reload) => {
+                pools.upgrade = Upgrade::next(again);
+                pools.reload(now, to_follow, coming);
+            }
+            (AdoptedAs::SameProgram, _) => {
+                pools.report(change, ChangeState::NotTaken);
+                pools.upgrade = Upgrade::next(again);
+            }
         }
         pools.adopt_ceiling(now, shared, handed, &were);
         pools.advance(now);
@@ -234,8 +304,9 @@ impl Pools {
 
 impl Pool {
     fn adopt(&mut self, handed: &HandedPool) {
-        let HandedPool { stage, reloads, .. } = handed;
-        self.reloads = *reloads;
+        let HandedPool { stage, runs, not_upgraded, lost, reloads, identity: _, held: _ } = handed;
+        (self.runs, self.reloads) = (*runs, *reloads);
+        (self.has_refused, self.is_lost) = (*not_upgraded, *lost);
         self.was_ready = matches!(stage, HandedStage::Serving { .. });
         self.stage = match *stage {
             HandedStage::Down => Stage::Down,

@@ -4,14 +4,17 @@
 //! processes there are: it starts them, starts them again, wakes those that are needed and lets the others sleep, and
 //! ends all of them. How many children each pool has is its own supervisor's to decide.
 //!
+//! - `messages.rs`: what goes in and comes out.
 //! - `stage.rs`: one pool, as seen from above.
-//! - `reload.rs`: reloading all of them; `trouble.rs`: what is wrong with some.
 //! - `upgrade.rs`: becoming a new program, first here, then pool after pool.
+//! - `reload.rs`: going on with other settings, or without some pools and with others.
 //! - `hand_over.rs`: what the new program goes on with.
+//! - `trouble.rs`: what is wrong with some of them.
 //!
 //! As everywhere in this crate there is no clock here and no system call: events go in with their time, actions come out.
 
 mod hand_over;
+mod messages;
 mod reload;
 mod roster;
 mod stage;
@@ -20,16 +23,19 @@ mod upgrade;
 
 use std::{collections::VecDeque, time::Duration};
 
-use crate::{
-    Arbiter, ArbiterError, ChangeNotice, Exit, Need, Progress, Quota, Request, Rung, Time,
-};
+use crate::{Arbiter, ArbiterError, Exit, Quota, Request, Reread, Rung, Time};
 pub use hand_over::{AdoptedPools, Adoption, HandedPool, HandedStage, Held, PoolIdentity};
-pub use reload::PoolReloads;
+pub use messages::{PoolsAction, PoolsEvent, PoolsNotice, PoolsVerdict};
 use reload::Reload;
-pub use roster::{LONGEST_ROSTER, Listed, NoRoster, PoolKind, Roster, file_of_pool, is_pool_name};
+pub use reload::{ChangeState, MadeOf, PoolReloads, PoolsChange};
+pub use roster::{
+    LONGEST_ROSTER, Listed, ListedChange, ListedOutcome, NoRoster, PoolKind, Roster, file_of_pool,
+    is_pool_name,
+};
 use stage::{Pool, Stage};
 pub use trouble::{PoolsTrouble, TroubleKind};
 use upgrade::Upgrade;
+pub use upgrade::Wishes;
 
 /// The number of a pool, from 0 on in the order in which pools were added.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -60,6 +66,9 @@ pub struct PoolsConfig {
     pub throttle_first: Duration,
     /// The longest such pause. Default 10 s.
     pub throttle_cap: Duration,
+    /// Whether a reload reads the settings again, by the program that runs. Default [`Reread::Never`]: all pools that have a
+    /// process are reloaded then.
+    pub reread: Reread,
 }
 
 impl Default for PoolsConfig {
@@ -70,163 +79,9 @@ impl Default for PoolsConfig {
             early: Duration::from_secs(1),
             throttle_first: Duration::from_millis(10),
             throttle_cap: Duration::from_secs(10),
+            reread: Reread::Never,
         }
     }
-}
-
-/// What has happened to pools.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PoolsEvent {
-    /// The daemon is to begin.
-    Start,
-    /// The process of a pool was started, as [`PoolsAction::Start`] said.
-    Started(PoolId),
-    /// It could not be started.
-    StartFailed(PoolId),
-    /// All children of a pool are in their main loops.
-    Ready(PoolId),
-    /// What a pool has, and what it would have. Only where there is a ceiling ([`Pools::share`]).
-    Need(PoolId, Need),
-    /// A client waits at a socket of a pool that sleeps.
-    Queued(PoolId),
-    /// The process of a pool has ended, and was reaped.
-    Ended(PoolId, Exit),
-    /// How far the reloads of a pool have come.
-    Reloads(PoolId, PoolReloads),
-    /// Somebody has asked for something. Stops, reloads and upgrades are decided here; all else is passed on to the pools as
-    /// it is.
-    Requested(Request),
-    /// The program as its file is now would work, as its probe has reported.
-    ProbeReady,
-    /// It would not, or could not be tried, which was logged.
-    ProbeFailed,
-    /// Its file is being written.
-    ProgramBusy,
-    /// This process could not become the new program, which was logged.
-    UpgradeFailed,
-    /// The parent of a pool has become another program.
-    PoolUpgraded(PoolId),
-    /// The parent of a pool has refused to, and goes on with the program that it runs.
-    PoolNotUpgraded(PoolId),
-}
-
-/// What is to be done about pools.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PoolsAction {
-    /// Start the process of a pool, which may have so many children if that is said, and report [`PoolsEvent::Started`] or
-    /// [`PoolsEvent::StartFailed`].
-    Start(PoolId, Option<u32>),
-    /// Tell the process of a pool how many children it may have from now on.
-    Ceiling(PoolId, u32),
-    /// Have the process of a pool stop: by its own order ([`Rung::Retire`]), now ([`Rung::Interrupt`]), or by killing it.
-    Stop(PoolId, Rung),
-    /// Have the process of a pool end by its own order, while who waits at its sockets is left to others.
-    Replace(PoolId),
-    /// All pools that are to be there serve: say so.
-    Ready,
-    /// Start the program as its file is now as a probe, and report [`PoolsEvent::ProbeReady`],
-    /// [`PoolsEvent::ProbeFailed`] or [`PoolsEvent::ProgramBusy`].
-    Probe,
-    /// End the probe.
-    EndProbe,
-    /// Become the program that the probe runs; report [`PoolsEvent::UpgradeFailed`] if that does not succeed.
-    Upgrade,
-    /// Ask the parent of a pool to become the new program too, and report [`PoolsEvent::PoolUpgraded`] or
-    /// [`PoolsEvent::PoolNotUpgraded`].
-    UpgradePool(PoolId),
-    /// Ask the parent of a pool to reload, and report [`PoolsEvent::Reloads`].
-    ReloadPool(PoolId),
-    /// Show how far the daemon has come.
-    Show(Progress),
-    /// Show what is wrong with pools from now on, if anything.
-    Trouble(Option<PoolsTrouble>),
-    /// Write a line.
-    Log(PoolsNotice),
-    /// All is over.
-    Exit(PoolsVerdict),
-}
-
-/// What is worth a line in the log.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PoolsNotice {
-    /// A client waits at a pool that sleeps, which is started.
-    Woken(PoolId),
-    /// A pool had nothing to do any more, and has ended.
-    Asleep(PoolId),
-    /// A pool has ended that should be there; it is started again, after this pause if there is one.
-    Lost {
-        /// The pool.
-        pool: PoolId,
-        /// How its process has ended.
-        exit: Exit,
-        /// How long after its start.
-        lived: Duration,
-        /// The pause.
-        pause: Option<Duration>,
-    },
-    /// The process of a pool could not be started; it is tried again after this pause.
-    NotStarted {
-        /// The pool.
-        pool: PoolId,
-        /// The pause.
-        pause: Duration,
-    },
-    /// A pool was not ready within [`PoolsConfig::start_timeout`], and is killed.
-    Stuck(PoolId),
-    /// All pools that are awake are asked to reload.
-    Reloading {
-        /// How many.
-        pools: usize,
-    },
-    /// They have done that, or have ended.
-    Reloaded {
-        /// How many were asked.
-        pools: usize,
-        /// How many go on with old settings or old children.
-        refused: usize,
-        /// How long it took.
-        took: Duration,
-    },
-    /// Something about an upgrade of the arbiter itself.
-    Change(ChangeNotice),
-    /// All pools that were awake were asked to become the new program.
-    Upgraded {
-        /// How many are it now.
-        upgraded: usize,
-        /// How many go on with what they run.
-        refused: usize,
-    },
-    /// A pool has refused to become the new program.
-    NotUpgraded(PoolId),
-    /// A pool has not said what has become of its upgrade, and the next one is asked.
-    UpgradeUnanswered {
-        /// The pool.
-        pool: PoolId,
-        /// How long it was waited for.
-        limit: Duration,
-    },
-    /// A pool is not one of the new program's, and is asked to leave.
-    Gone(PoolId),
-    /// A pool listens elsewhere in the new program, or is a role or none any more: it is to end, and is started again then.
-    Changed(PoolId),
-    /// A pool has ended that was asked to leave.
-    Left(PoolId),
-    /// Pools have not ended within [`PoolsConfig::stop_timeout`], and are killed.
-    Killed {
-        /// How many.
-        pools: usize,
-    },
-}
-
-/// How it has ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PoolsVerdict {
-    /// By an orderly stop.
-    Stopped,
-    /// A pool has ended before the daemon was ready.
-    PoolDied(PoolId, Exit),
-    /// A pool was not ready in time.
-    StartTimedOut(PoolId),
 }
 
 /// Decides which pools of a daemon have a process.
@@ -251,8 +106,9 @@ pub struct Pools {
     /// Shares one ceiling out, if there is one.
     arbiter: Option<Arbiter>,
     phase: Phase,
-    reload: Reload,
     upgrade: Upgrade,
+    /// How far the pools have come with the last reload.
+    reload: Option<Reload>,
     /// What is shown to be wrong.
     shown: Option<PoolsTrouble>,
     actions: VecDeque<PoolsAction>,
@@ -279,8 +135,8 @@ impl Pools {
             pools: Vec::new(),
             arbiter: None,
             phase: Phase::New,
-            reload: Reload::No,
             upgrade: Upgrade::No,
+            reload: None,
             shown: None,
             actions: VecDeque::new(),
         }
@@ -308,6 +164,11 @@ impl Pools {
         id
     }
 
+    /// Says what a pool is made of, when it has been added: of others it is reloaded.
+    pub fn made_of(&mut self, id: PoolId, made_of: MadeOf) {
+        self.with(id, |pool| pool.made_of = made_of);
+    }
+
     /// Notes that one pool hands work to another: where all stop, the other one is asked when the first has ended, unless
     /// it hands work back.
     pub fn hands_to(&mut self, from: PoolId, to: PoolId) {
@@ -323,7 +184,10 @@ impl Pools {
                 }
             }
             PoolsEvent::Started(id) => {
-                self.with(id, |pool| pool.stage = Stage::Starting { since: now });
+                self.with(id, |pool| {
+                    pool.stage = Stage::Starting { since: now };
+                    pool.note_renewed();
+                });
                 if let Some(arbiter) = &mut self.arbiter {
                     arbiter.started(id);
                 }
@@ -339,15 +203,19 @@ impl Pools {
                     pool.is_lost = true;
                     let pause = pool.fail(now);
                     self.log(PoolsNotice::NotStarted { pool: id, pause });
+                    self.reload_not_started(id);
                 }
             }
-            PoolsEvent::Ready(pool) => self.with(pool, |pool| {
-                if let Stage::Starting { since } = pool.stage {
-                    pool.stage = Stage::Serving { since };
-                    pool.was_ready = true;
-                    pool.is_lost = false;
-                }
-            }),
+            PoolsEvent::Ready(id) => {
+                self.with(id, |pool| {
+                    if let Stage::Starting { since } = pool.stage {
+                        pool.stage = Stage::Serving { since };
+                        pool.was_ready = true;
+                        pool.is_lost = false;
+                    }
+                });
+                self.reload_started(id);
+            }
             PoolsEvent::Queued(id) => {
                 let is_asleep = self.sleeping(now).any(|sleeping| sleeping == id);
                 if is_asleep {
@@ -368,8 +236,8 @@ impl Pools {
                 self.stop(now, Rung::Interrupt, PoolsVerdict::Stopped);
             }
             PoolsEvent::Reloads(id, reloads) => self.note_reloads(id, reloads),
-            PoolsEvent::Requested(Request::Reload) => self.want_reload(),
-            PoolsEvent::Requested(Request::Upgrade) => self.want_upgrade(),
+            PoolsEvent::Requested(Request::Upgrade) => self.want(PoolsChange::Upgrade),
+            PoolsEvent::Requested(Request::Reload) => self.want(PoolsChange::Reload),
             PoolsEvent::Requested(_) => {}
             PoolsEvent::ProbeReady => self.probe_ready(),
             PoolsEvent::ProbeFailed => self.probe_failed(),
@@ -421,7 +289,8 @@ impl Pools {
             });
         let shared =
             self.arbiter.as_ref().filter(|_| !self.is_stopping()).and_then(Arbiter::deadline);
-        own.into_iter().chain(of_pools).chain(shared).chain(self.upgrade_due()).min()
+        let changes = self.upgrade_due().into_iter().chain(self.reload_due());
+        own.into_iter().chain(of_pools).chain(shared).chain(changes).min()
     }
 
     /// Returns the pools that have no process, and are started as soon as a client waits at one of their sockets.
@@ -468,6 +337,7 @@ impl Pools {
             arbiter.ended(now, id);
         }
         self.forget_upgrade_of(id);
+        self.reload_ended(id, was_serving, was_to_leave);
         match self.phase {
             Phase::New | Phase::Stopping { .. } | Phase::Over => return,
             Phase::Starting { .. } if !was_serving => {
@@ -514,7 +384,7 @@ impl Pools {
             pool.stage = Stage::Down;
         }
         self.forgo_upgrade();
-        self.reload = Reload::No;
+        self.reload = None;
         self.pools.iter_mut().for_each(|pool| pool.is_asked = false);
     }
 

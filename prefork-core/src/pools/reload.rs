@@ -1,26 +1,69 @@
-//! Reloading all pools, and when that is over.
+//! Going on with settings that were read again.
 //!
-//! All pools that have a process are asked at once: each reads its settings again and replaces its children by itself, as many
-//! at a time as its own limits say. Seen from above the reload goes on until each of them has taken the request in and has no
-//! reload under way any more, or has ended: one that is started again has what is newest. The end of an upgrade is such a
-//! reload too, as pools replace their children after it.
+//! What becomes of the daemon's pools is found by comparison (`hand_over.rs`): those that are new are started, those that are
+//! gone are asked to leave, and those that listen elsewhere do both. Here it is about the others: a pool is reloaded only if it
+//! is to be made of something else than its process is, or nothing is known of that. So who changes one of a hundred files
+//! touches one of a hundred pools.
+//!
+//! All are asked at once, and none is waited for before the next reload may begin: a pool that takes its time, or whose new
+//! children do not work, is its own affair. What it runs counts as unknown until it is done, so the next reload
+//! asks it again. A pool is done when it has taken the request in and has no reload under way any more, or has ended: one that
+//! is started again has what is newest. The end of an upgrade is such a reload too, as pools replace their children after it.
 
-use super::{Phase, PoolId, Pools, PoolsAction, PoolsNotice, stage::Stage, upgrade::Upgrade};
-use crate::{Progress, ReloadEnd, Reloads, Time};
+use std::{collections::BTreeSet, time::Duration};
 
-/// How far a reload of all pools has come.
+use super::{
+    Phase, PoolId, Pools, PoolsAction, PoolsNotice, Presence,
+    stage::{Pool, Stage},
+};
+use crate::{Progress, Refusal, ReloadEnd, Reloads, Time};
+
+/// A change of the whole daemon.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub enum PoolsChange {
+    /// The program that runs reads its settings again.
+    Reload,
+    /// Another program takes its place.
+    #[default]
+    Upgrade,
+}
+
+/// How far a change of the whole has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Reload {
-    No,
-    /// It begins as soon as the daemon serves.
-    Wanted,
-    /// Pools have been asked.
-    Begun {
-        since: Time,
-        pools: usize,
+pub enum ChangeState {
+    /// It has begun.
+    Begun,
+    /// It was refused before anything has changed.
+    Refused(Refusal),
+    /// The program could not take over, and the old one is back.
+    NotTaken,
+    /// All is done.
+    Done,
+    /// It is done, but for so many pools.
+    InPart {
+        /// How many.
+        refused: usize,
     },
-    /// Pools replace their children after an upgrade.
-    OfUpgrade,
+}
+
+impl ChangeState {
+    /// That of one that has come to its end, but for so many pools.
+    pub(super) const fn of(refused: usize) -> Self {
+        if refused == 0 { Self::Done } else { Self::InPart { refused } }
+    }
+}
+
+/// What is known of what a pool is to be made of.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum MadeOf {
+    /// Nothing: every reload is one of this pool.
+    #[default]
+    Unsaid,
+    /// A number that stands for its settings, and is another one for others.
+    Settings(u64),
+    /// They are wrong now, so that a pool that runs goes on as it is.
+    Unreadable,
 }
 
 /// The reloads of one pool, as its parent reports.
@@ -32,68 +75,207 @@ pub struct PoolReloads {
     pub state: Reloads,
 }
 
+/// How far the pools have come.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Reload {
+    /// What it belongs to: after an upgrade the pools replace their children without being asked.
+    change: PoolsChange,
+    since: Time,
+    /// Those that are not done.
+    asked: BTreeSet<PoolId>,
+    /// Those that are to be there, and are not yet.
+    coming: BTreeSet<PoolId>,
+    reloaded: usize,
+    started: usize,
+    refused: usize,
+}
+
+impl Reload {
+    const fn new(
+        change: PoolsChange,
+        since: Time,
+        asked: BTreeSet<PoolId>,
+        coming: BTreeSet<PoolId>,
+    ) -> Self {
+        Self { change, since, asked, coming, reloaded: 0, started: 0, refused: 0 }
+    }
+}
+
 impl Pools {
-    pub(super) fn want_reload(&mut self) {
-        if !self.is_stopping() {
-            self.reload = Reload::Wanted;
+    /// Reloads all pools that have a process.
+    pub(super) fn reload_all(&mut self, now: Time) {
+        let awake = self.ids().filter(|(_, pool)| match pool.stage {
+            Stage::Starting { .. } | Stage::Serving { .. } => true,
+            Stage::Down | Stage::Asked | Stage::Stuck | Stage::Leaving { .. } => false,
+        });
+        let awake = awake.map(|(id, _)| id).collect();
+        self.reload(now, awake, BTreeSet::new());
+    }
+
+    /// Reloads those of these pools that are made of something else than they are to be, and waits for those that are coming.
+    pub(super) fn reload(&mut self, now: Time, awake: Vec<PoolId>, coming: BTreeSet<PoolId>) {
+        let is_other = |id: &PoolId| {
+            self.pools.get(id.0 as usize).is_some_and(|pool| match pool.made_of {
+                MadeOf::Unsaid => true,
+                MadeOf::Settings(settings) => pool.runs != Some(settings),
+                MadeOf::Unreadable => false,
+            })
+        };
+        let asked: BTreeSet<_> = awake.into_iter().filter(is_other).collect();
+        let is_always = |id: &PoolId| {
+            self.pools.get(id.0 as usize).is_some_and(|pool| pool.presence == Presence::Always)
+        };
+        let mut coming: BTreeSet<_> = coming.into_iter().filter(is_always).collect();
+        self.log(PoolsNotice::Reloading { pools: asked.len() });
+        self.show(Progress::Reloading);
+        for id in asked.iter().copied() {
+            self.with(id, |pool| (pool.runs, pool.asked_at) = (None, Some(pool.reloads.taken)));
+            self.actions.push_back(PoolsAction::ReloadPool(id));
         }
+        // Nothing is over before what began earlier is.
+        coming.extend(self.reload.take().into_iter().flat_map(|earlier| earlier.coming));
+        let asked = &asked | &self.at_it();
+        self.reload = Some(Reload::new(PoolsChange::Reload, now, asked, coming));
+    }
+
+    /// Waits for the pools that replace their children after an upgrade.
+    pub(super) fn await_rollouts(&mut self, now: Time) {
+        let asked = self.at_it();
+        self.reload = Some(Reload::new(PoolsChange::Upgrade, now, asked, BTreeSet::new()));
+    }
+
+    /// The pools that have a reload under way.
+    fn at_it(&self) -> BTreeSet<PoolId> {
+        let stays =
+            |pool: &Pool| matches!(pool.stage, Stage::Starting { .. } | Stage::Serving { .. });
+        let at_it = self.ids().filter(|(_, pool)| stays(pool) && pool.reloads.state.goes_on);
+        at_it.map(|(id, _)| id).collect()
     }
 
     /// Takes in how far the reloads of a pool have come.
     pub(super) fn note_reloads(&mut self, id: PoolId, reloads: PoolReloads) {
-        self.with(id, |pool| {
-            pool.asked_at = pool.asked_at.filter(|taken| *taken == reloads.taken);
-            pool.reloads = reloads;
-        });
+        let Some(pool) = self.pools.get_mut(id.0 as usize) else { return };
+        let before = std::mem::replace(&mut pool.reloads, reloads);
+        let Reloads { goes_on, last } = reloads.state;
+        match pool.asked_at {
+            // What it reports is not about the last request.
+            Some(taken) if taken == reloads.taken => return,
+            Some(_) => pool.asked_at = None,
+            // Somebody else has asked it: it may have read what nobody here has.
+            None if reloads.taken != before.taken || (goes_on && !before.state.goes_on) => {
+                pool.runs = None;
+            }
+            None => {}
+        }
+        if !goes_on {
+            let is_done = last == ReloadEnd::Done;
+            if !is_done {
+                pool.runs = None;
+            }
+            self.reload_answered(id, is_done);
+        }
     }
 
-    /// Asks all pools that are there, and notes when they are done.
+    /// Notes what has become of a pool that was asked.
+    fn reload_answered(&mut self, id: PoolId, is_done: bool) {
+        let Some(reload) = &mut self.reload else { return };
+        if !reload.asked.remove(&id) {
+            return;
+        }
+        match (reload.change, is_done) {
+            (PoolsChange::Reload, true) => {
+                reload.reloaded += 1;
+                self.with(id, Pool::note_renewed);
+            }
+            (PoolsChange::Reload, false) => {
+                reload.refused += 1;
+                self.log(PoolsNotice::NotReloaded(id));
+            }
+            (PoolsChange::Upgrade, _) => {}
+        }
+    }
+
+    /// Notes that a pool serves.
+    pub(super) fn reload_started(&mut self, id: PoolId) {
+        if let Some(reload) = &mut self.reload
+            && reload.coming.remove(&id)
+        {
+            reload.started += 1;
+        }
+    }
+
+    /// Notes that a pool could not be started.
+    pub(super) fn reload_not_started(&mut self, id: PoolId) {
+        if let Some(reload) = &mut self.reload
+            && reload.coming.remove(&id)
+        {
+            reload.refused += 1;
+        }
+    }
+
+    /// Notes that the process of a pool has ended: one that was asked begins with what is new when it is started again.
+    pub(super) fn reload_ended(&mut self, id: PoolId, was_serving: bool, was_to_leave: bool) {
+        let is_always =
+            self.pools.get(id.0 as usize).map(|it| it.presence) == Some(Presence::Always);
+        let Some(reload) = &mut self.reload else { return };
+        if reload.asked.remove(&id) && is_always {
+            reload.coming.insert(id);
+        } else if !was_serving && !was_to_leave {
+            self.reload_not_started(id);
+        }
+    }
+
+    /// Publishes what has become of a reload when nothing more is waited for.
     pub(super) fn decide_reload(&mut self, now: Time) {
-        if !matches!(self.phase, Phase::Serving) {
+        let limit = self.patience_with_reload();
+        let Some(mut reload) = self.reload.take() else { return };
+        if now.since(reload.since) >= limit {
+            // One that is at it takes as long as its own limits say.
+            let (late, at_it) = reload.asked.iter().partition(|id| self.has_not_taken(**id));
+            let late: BTreeSet<_> = late;
+            reload.asked = at_it;
+            for pool in &late | &std::mem::take(&mut reload.coming) {
+                reload.refused += 1;
+                self.log(PoolsNotice::ReloadUnanswered { pool, limit });
+            }
+        }
+        if !reload.asked.is_empty() || !reload.coming.is_empty() {
+            self.reload = Some(reload);
             return;
         }
-        if self.reload == Reload::Wanted {
-            self.begin_reload(now);
-        }
-        // In the middle of an upgrade some pools are still to be asked for that.
-        if self.reload == Reload::No || matches!(self.upgrade, Upgrade::OfPools(_)) {
-            return;
-        }
-        let is_at_it = |id: PoolId| {
-            let pool = self.pools.get(id.0 as usize);
-            pool.is_some_and(|pool| pool.asked_at.is_some() || pool.reloads.state.goes_on)
-        };
-        if self.reloadable().any(is_at_it) {
-            return;
-        }
-        if let Reload::Begun { since, pools } = std::mem::replace(&mut self.reload, Reload::No) {
-            let is_refused = |pool: &super::Pool| pool.reloads.state.last != ReloadEnd::Done;
-            let refused = self.pools.iter().filter(|pool| is_refused(pool)).count();
-            self.log(PoolsNotice::Reloaded { pools, refused, took: now.since(since) });
+        let Reload { change, since, reloaded, started, refused, .. } = reload;
+        if change == PoolsChange::Reload {
+            let took = now.since(since);
+            self.log(PoolsNotice::Reloaded { reloaded, started, refused, took });
         }
         // What is wrong stands in what is shown next.
         self.decide_trouble();
-        self.actions.push_back(PoolsAction::Show(Progress::Reloaded));
-    }
-
-    fn begin_reload(&mut self, now: Time) {
-        let asked: Vec<_> = self.reloadable().collect();
-        let pools = asked.len();
-        self.reload = Reload::Begun { since: now, pools };
-        self.log(PoolsNotice::Reloading { pools });
-        self.actions.push_back(PoolsAction::Show(Progress::Reloading));
-        for id in asked {
-            self.with(id, |pool| pool.asked_at = Some(pool.reloads.taken));
-            self.actions.push_back(PoolsAction::ReloadPool(id));
+        self.show(Progress::Reloaded);
+        if change == PoolsChange::Reload {
+            self.report(change, ChangeState::of(refused));
         }
     }
 
-    /// The pools that can replace their children, now or as soon as they have come up.
-    fn reloadable(&self) -> impl Iterator<Item = PoolId> {
-        self.ids()
-            .filter(|(_, pool)| {
-                matches!(pool.stage, Stage::Starting { .. } | Stage::Serving { .. })
-            })
-            .map(|(id, _)| id)
+    /// Whether a pool was asked for a reload, and has not taken that in.
+    fn has_not_taken(&self, id: PoolId) -> bool {
+        self.pools.get(id.0 as usize).is_some_and(|pool| pool.asked_at.is_some())
+    }
+
+    /// When a reload will have taken too long.
+    pub(super) fn reload_due(&self) -> Option<Time> {
+        let serves = matches!(self.phase, Phase::Serving);
+        let reload = self.reload.as_ref().filter(|_| serves)?;
+        let is_bounded =
+            !reload.coming.is_empty() || reload.asked.iter().any(|id| self.has_not_taken(*id));
+        is_bounded.then(|| reload.since + self.patience_with_reload())
+    }
+
+    /// How long it may take: a pool that listens elsewhere now ends before it is started again.
+    fn patience_with_reload(&self) -> Duration {
+        self.config.stop_timeout.saturating_add(self.patience_with_pool())
+    }
+
+    pub(super) fn report(&mut self, change: PoolsChange, state: ChangeState) {
+        self.actions.push_back(PoolsAction::Report(change, state));
     }
 }

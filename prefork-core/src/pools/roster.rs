@@ -1,17 +1,19 @@
 //! The list of a daemon's pools that lies beside its pid file, for those who look for them.
 //!
-//! It says only what does not change while nobody changes the daemon: which pools there are. Whether the daemon
-//! lives, and which pool has a process, the kernel says of whoever holds the pid files. So a list that a killed daemon has
-//! left says nothing wrong.
+//! It says what does not change while nobody changes the daemon, which pools there are, and what has become of the last change
+//! of the whole. Whether the daemon lives, and which pool has a process, the kernel says of whoever holds the pid files. So a
+//! list that a killed daemon has left says nothing wrong.
 
 use std::{
     ffi::OsString,
     fmt::{self, Display},
     path::{Path, PathBuf},
     str::FromStr,
+    time::Duration,
 };
 
-use crate::one_line;
+use super::PoolsChange;
+use crate::{Time, one_line};
 
 /// The pools of a daemon, by their names.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -20,6 +22,82 @@ pub struct Roster {
     pub daemon: String,
     /// Its pools, in their order.
     pub pools: Vec<Listed>,
+    /// What has become of the last reload, and of the last upgrade.
+    pub changes: Vec<ListedChange>,
+}
+
+/// A change of the whole daemon, as the list has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListedChange {
+    /// Which.
+    pub change: PoolsChange,
+    /// What has become of it.
+    pub outcome: ListedOutcome,
+    /// When it began, on the kernel's monotonic clock (`CLOCK_MONOTONIC` in `clock_gettime(2)`).
+    pub began: Time,
+    /// Why it was refused, or has failed.
+    pub reason: String,
+    /// The pools that were asked to follow, so far.
+    pub asked: Vec<String>,
+}
+
+/// What has become of a change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ListedOutcome {
+    /// It has not ended.
+    Running,
+    /// All is done.
+    Done,
+    /// Nothing has changed.
+    Refused,
+    /// It has ended otherwise.
+    Failed,
+}
+
+impl ListedOutcome {
+    const ALL: [Self; 4] = [Self::Running, Self::Done, Self::Refused, Self::Failed];
+
+    const fn word(self) -> &'static str {
+        match self {
+            Self::Running => "running",
+            Self::Done => "done",
+            Self::Refused => "refused",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+/// The first field of such lines: no name of a pool, so that earlier versions pass them over.
+const fn word_of(change: PoolsChange) -> &'static str {
+    match change {
+        PoolsChange::Reload => "=reload",
+        PoolsChange::Upgrade => "=upgrade",
+    }
+}
+
+impl ListedChange {
+    fn read(line: &str) -> Option<Self> {
+        let mut fields = line.split('\t');
+        let word = fields.next()?;
+        let all = [PoolsChange::Reload, PoolsChange::Upgrade];
+        let change = all.into_iter().find(|change| word_of(*change) == word)?;
+        let word = fields.next()?;
+        let outcome = ListedOutcome::ALL.into_iter().find(|outcome| outcome.word() == word)?;
+        let began = Time::after_origin(Duration::from_nanos(fields.next()?.parse().ok()?));
+        let reason = one_line(fields.next()?).to_string();
+        let asked = fields.filter(|name| is_pool_name(name)).map(str::to_owned).collect();
+        Some(Self { change, outcome, began, reason, asked })
+    }
+}
+
+impl Display for ListedChange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { change, outcome, began, reason, asked } = self;
+        let began = began.since_origin().as_nanos();
+        let reason = one_line(reason);
+        write!(f, "{}\t{}\t{began}\t{reason}", word_of(*change), outcome.word())?;
+        asked.iter().try_for_each(|name| write!(f, "\t{name}"))
+    }
 }
 
 /// A pool, as the list has it.
@@ -35,6 +113,7 @@ pub struct Listed {
 
 /// What a pool is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum PoolKind {
     /// One that always has a process.
     Pool,
@@ -118,7 +197,7 @@ impl Display for Roster {
             }
             writeln!(f)?;
         }
-        Ok(())
+        self.changes.iter().try_for_each(|change| writeln!(f, "{change}"))
     }
 }
 
@@ -142,7 +221,9 @@ impl FromStr for Roster {
             let addresses = fields.map(|field| one_line(field).to_string()).collect();
             is_pool_name(name).then(|| Listed { name: name.to_owned(), kind, addresses })
         };
-        Ok(Self { daemon: one_line(daemon).to_string(), pools: lines.filter_map(pool).collect() })
+        let pools = lines.clone().filter_map(pool).collect();
+        let changes = lines.filter_map(ListedChange::read).collect();
+        Ok(Self { daemon: one_line(daemon).to_string(), pools, changes })
     }
 }
 
@@ -166,10 +247,27 @@ mod tests {
                 listed("reports", PoolKind::OnDemand, &[":80"]),
                 listed("scheduler", PoolKind::Role, &[]),
             ],
+            changes: vec![
+                ListedChange {
+                    change: PoolsChange::Reload,
+                    outcome: ListedOutcome::Refused,
+                    began: Time::after_origin(Duration::from_nanos(1_234_567_890)),
+                    reason: "web.toml:3: no".to_owned(),
+                    asked: Vec::new(),
+                },
+                ListedChange {
+                    change: PoolsChange::Upgrade,
+                    outcome: ListedOutcome::Done,
+                    began: Time::ZERO,
+                    reason: String::new(),
+                    asked: vec!["web".to_owned(), "scheduler".to_owned()],
+                },
+            ],
         };
         let text = roster.to_string();
         let expected = "prefork pools 1\napp v2\nweb\tpool\t127.0.0.1:8000\t/run/a b.sock\nreports\ton-demand\t:80\n\
-                        scheduler\trole\n";
+                        scheduler\trole\n=reload\trefused\t1234567890\tweb.toml:3: no\n\
+                        =upgrade\tdone\t0\t\tweb\tscheduler\n";
         assert_eq!(text, expected);
         assert_eq!(text.parse(), Ok(roster));
     }
@@ -180,9 +278,10 @@ mod tests {
             assert_eq!(text.parse::<Roster>(), Err(NoRoster), "{text:?}");
         }
         assert_eq!("prefork pools 1\napp\nweb\tpo".parse::<Roster>(), Err(NoRoster));
-        let odd = "prefork pools 1\napp\nweb\tpool\n../x\tpool\nnew\tkind\nalone\n\n";
+        let odd = "prefork pools 1\napp\nweb\tpool\n../x\tpool\nnew\tkind\nalone\n=reload\n=reload\tdone\tx\t\n=x\tdone\t1\t\n\n";
         let roster: Roster = odd.parse().expect("it is one");
         assert_eq!(roster.pools, [listed("web", PoolKind::Pool, &[])]);
+        assert_eq!(roster.changes, []);
     }
 
     #[test]
@@ -204,7 +303,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_text_is_too_much(text in "(prefork pools 1\n)?[\\PC\t\n]{0,200}") {
+        fn no_text_is_too_much(text in "(prefork pools 1\n(a\n=reload\tdone\t7\t)?)?[\\PC\t\n]{0,200}") {
             if let Ok(roster) = text.parse::<Roster>() {
                 prop_assert_eq!(roster.to_string().parse::<Roster>(), Ok(roster));
             }

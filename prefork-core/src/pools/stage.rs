@@ -2,13 +2,17 @@
 
 use std::time::Duration;
 
-use super::{PoolId, PoolReloads, PoolsConfig, Presence};
+use super::{MadeOf, PoolId, PoolReloads, PoolsConfig, Presence};
 use crate::{ReloadEnd, Reloads, Time, backoff::Backoff};
 
 #[derive(Clone, Debug)]
 pub(super) struct Pool {
     pub(super) presence: Presence,
     pub(super) stage: Stage,
+    /// What it is to be made of.
+    pub(super) made_of: MadeOf,
+    /// What its process is made of, if that is known for certain.
+    pub(super) runs: Option<u64>,
     /// Whether a client waits for it.
     pub(super) is_wanted: bool,
     /// Whether it was ever ready.
@@ -55,6 +59,8 @@ impl Pool {
         Self {
             presence,
             stage: Stage::Down,
+            made_of: MadeOf::Unsaid,
+            runs: None,
             is_wanted: false,
             was_ready: false,
             comes_from: Vec::new(),
@@ -73,6 +79,14 @@ impl Pool {
 
     pub(super) fn is_asleep(&self) -> bool {
         self.stage == Stage::Down && self.presence == Presence::OnDemand && !self.is_wanted
+    }
+
+    /// Notes that its process has begun with what it is to be made of, or has gone over to that.
+    pub(super) const fn note_renewed(&mut self) {
+        self.runs = match self.made_of {
+            MadeOf::Settings(settings) => Some(settings),
+            MadeOf::Unsaid | MadeOf::Unreadable => None,
+        };
     }
 
     /// Whether it is on its way out for good.
@@ -101,7 +115,8 @@ impl Pool {
 
     /// Forgets what was true of a process that has ended.
     pub(super) fn forget_process(&mut self) {
-        (self.reloads, self.asked_at, self.has_refused) = (PoolReloads::default(), None, false);
+        (self.runs, self.asked_at, self.has_refused) = (None, None, false);
+        self.reloads = PoolReloads::default();
     }
 
     /// Notes that it has failed; returns for how long it is not started.

@@ -1,41 +1,85 @@
-//! Becoming a new program with all pools.
+//! Becoming a new program with all pools; or the same program once more, which reads the settings again.
 //!
 //! The arbiter goes first, as its probe alone sees the arguments of all pools and binds what is new among their addresses:
-//! what is wrong with any of them is found before anything has changed. Once it runs the new program, it asks the parents
+//! what is wrong with any of them is found before anything has changed. A reload ends with that: `reload.rs` says what becomes
+//! of the pools then. After an upgrade, once it runs the new program, it asks the parents
 //! of the pools that are awake to become that too, one after the other, so that the machine never has two programs of all
 //! pools at once. Each of them tries the program itself before. One that refuses it goes on with what it
 //! runs, and the others are asked all the same: what is good for them is no worse for that, and the next upgrade asks it again.
 
 use std::{collections::VecDeque, time::Duration};
 
-use super::{Phase, PoolId, Pools, PoolsAction, PoolsNotice, Reload, stage::Stage};
-use crate::{ChangeNotice, Progress, Refusal, Time};
+use super::{
+    ChangeState, Phase, PoolId, Pools, PoolsAction, PoolsChange, PoolsNotice,
+    stage::{Pool, Stage},
+};
+use crate::{ChangeNotice, Progress, Refusal, Reread, Time};
 
 /// How long after it was found busy a program file is tried again, and for how long that goes on.
 const BUSY_PAUSE: Duration = Duration::from_millis(500);
 const BUSY_PATIENCE: Duration = Duration::from_secs(60);
 
-/// How far an upgrade has come.
+/// Changes of the whole that were asked for, and have not begun.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct Wishes {
+    /// A reload.
+    pub reload: bool,
+    /// An upgrade.
+    pub upgrade: bool,
+}
+
+impl Wishes {
+    /// Adds one.
+    const fn add(&mut self, change: PoolsChange) {
+        match change {
+            PoolsChange::Reload => self.reload = true,
+            PoolsChange::Upgrade => self.upgrade = true,
+        }
+    }
+
+    /// Takes the one that comes first, as a program that was just installed reads the settings too.
+    const fn take(&mut self) -> Option<PoolsChange> {
+        if std::mem::replace(&mut self.upgrade, false) {
+            Some(PoolsChange::Upgrade)
+        } else if std::mem::replace(&mut self.reload, false) {
+            Some(PoolsChange::Reload)
+        } else {
+            None
+        }
+    }
+
+    /// Whether there is any.
+    const fn is_any(self) -> bool {
+        self.reload || self.upgrade
+    }
+}
+
+/// How far an upgrade has come, or a reload up to where pools are asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Upgrade {
     No,
-    /// It begins as soon as the daemon serves.
-    Wanted,
+    /// The first of these begins as soon as the daemon serves.
+    Wanted(Wishes),
     /// The program file was being written when it was last tried.
     Busy {
+        change: PoolsChange,
         since: Time,
         retry: Time,
+        again: Wishes,
     },
     /// A probe is at work.
     Probing {
+        change: PoolsChange,
         since: Time,
-        again: bool,
+        again: Wishes,
         /// Since when the file was found busy, if the probe is not the first.
         busy_since: Option<Time>,
     },
     /// The process is to become the new program, once everything else is done.
     Due {
-        again: bool,
+        change: PoolsChange,
+        again: Wishes,
         /// Whether it was asked for.
         asked: bool,
     },
@@ -52,41 +96,76 @@ pub(super) struct OfPools {
     pub(super) upgraded: usize,
     /// How many go on with what they run.
     pub(super) refused: usize,
-    pub(super) again: bool,
+    pub(super) again: Wishes,
 }
 
 impl OfPools {
-    pub(super) const fn new(left: VecDeque<PoolId>, again: bool) -> Self {
+    pub(super) const fn new(left: VecDeque<PoolId>, again: Wishes) -> Self {
         Self { left, asked: None, upgraded: 0, refused: 0, again }
     }
 }
 
+impl Upgrade {
+    /// What comes next, if anything was asked for.
+    pub(super) const fn next(again: Wishes) -> Self {
+        if again.is_any() { Self::Wanted(again) } else { Self::No }
+    }
+}
+
 impl Pools {
-    pub(super) fn want_upgrade(&mut self) {
+    /// Takes in that somebody wants a change of the whole.
+    pub(super) fn want(&mut self, change: PoolsChange) {
         match &mut self.upgrade {
-            Upgrade::No | Upgrade::Wanted | Upgrade::Busy { .. } => self.upgrade = Upgrade::Wanted,
-            Upgrade::Probing { again, .. }
+            Upgrade::No => {
+                let mut wishes = Wishes::default();
+                wishes.add(change);
+                self.upgrade = Upgrade::Wanted(wishes);
+            }
+            // The file may be another one by now.
+            Upgrade::Busy { change: busy, again, .. } if *busy == change => {
+                let mut wishes = *again;
+                wishes.add(change);
+                self.upgrade = Upgrade::Wanted(wishes);
+            }
+            Upgrade::Wanted(again)
+            | Upgrade::Busy { again, .. }
+            | Upgrade::Probing { again, .. }
             | Upgrade::Due { again, .. }
-            | Upgrade::OfPools(OfPools { again, .. }) => *again = true,
+            | Upgrade::OfPools(OfPools { again, .. }) => again.add(change),
         }
     }
 
-    /// Whether another upgrade was asked for while one was at work.
+    /// Returns the changes that were asked for and have not begun.
     #[must_use]
-    pub fn wants_another_upgrade(&self) -> bool {
-        match self.upgrade {
-            Upgrade::Wanted => true,
-            Upgrade::Probing { again, .. } | Upgrade::Due { again, .. } => again,
-            Upgrade::OfPools(OfPools { again, .. }) => again,
-            Upgrade::No | Upgrade::Busy { .. } => false,
+    pub const fn wishes(&self) -> Wishes {
+        match &self.upgrade {
+            Upgrade::No => Wishes { reload: false, upgrade: false },
+            Upgrade::Wanted(again)
+            | Upgrade::Busy { again, .. }
+            | Upgrade::Probing { again, .. }
+            | Upgrade::Due { again, .. }
+            | Upgrade::OfPools(OfPools { again, .. }) => *again,
+        }
+    }
+
+    /// Returns the change that is being tried, or about to be made.
+    #[must_use]
+    pub const fn change(&self) -> Option<PoolsChange> {
+        match &self.upgrade {
+            Upgrade::No | Upgrade::Wanted(_) | Upgrade::OfPools(_) => None,
+            Upgrade::Busy { change, .. }
+            | Upgrade::Probing { change, .. }
+            | Upgrade::Due { change, .. } => Some(*change),
         }
     }
 
     pub(super) fn probe_ready(&mut self) {
-        let Upgrade::Probing { again, .. } = self.upgrade else { return };
-        self.log(PoolsNotice::Change(ChangeNotice::Upgrading));
-        self.show(Progress::Upgrading);
-        self.upgrade = Upgrade::Due { again, asked: false };
+        let Upgrade::Probing { change, again, .. } = self.upgrade else { return };
+        if change == PoolsChange::Upgrade {
+            self.log(PoolsNotice::Change(ChangeNotice::Upgrading));
+            self.show(Progress::Upgrading);
+        }
+        self.upgrade = Upgrade::Due { change, again, asked: false };
     }
 
     /// Returns what comes after all other actions: what is handed over is there, and all was carried out that was
@@ -102,35 +181,41 @@ impl Pools {
     }
 
     pub(super) fn probe_failed(&mut self) {
-        if let Upgrade::Probing { again, .. } = self.upgrade {
-            self.refuse_upgrade(again, Refusal::Reported);
+        if let Upgrade::Probing { change, again, .. } = self.upgrade {
+            self.refuse(change, again, Refusal::Reported);
         }
     }
 
     pub(super) fn program_busy(&mut self, now: Time) {
-        let Upgrade::Probing { again, busy_since, .. } = self.upgrade else { return };
+        let Upgrade::Probing { change, again, busy_since, .. } = self.upgrade else { return };
         let since = busy_since.unwrap_or(now);
         let tried = now.since(since);
-        self.upgrade = if again {
-            Upgrade::Wanted
+        self.upgrade = if again.is_any() {
+            let mut again = again;
+            again.add(change);
+            Upgrade::Wanted(again)
         } else if tried < BUSY_PATIENCE {
-            Upgrade::Busy { since, retry: now + BUSY_PAUSE }
+            Upgrade::Busy { change, since, retry: now + BUSY_PAUSE, again }
         } else {
             self.log(PoolsNotice::Change(ChangeNotice::ProgramBusy { tried }));
-            return self.refuse_upgrade(again, Refusal::Busy { tried });
+            return self.refuse(change, again, Refusal::Busy { tried });
         };
     }
 
     pub(super) fn upgrade_failed(&mut self) {
-        if let Upgrade::Due { again, .. } = self.upgrade {
-            self.refuse_upgrade(again, Refusal::Reported);
+        if let Upgrade::Due { change, again, .. } = self.upgrade {
+            self.refuse(change, again, Refusal::Reported);
         }
     }
 
-    /// Gives an upgrade up. Another one that was asked for meanwhile may find a better file.
-    fn refuse_upgrade(&mut self, again: bool, by: Refusal) {
-        self.show(Progress::UpgradeRefused { by });
-        self.upgrade = if again { Upgrade::Wanted } else { Upgrade::No };
+    /// Gives a change up. Another one that was asked for meanwhile may find a better file.
+    fn refuse(&mut self, change: PoolsChange, again: Wishes, by: Refusal) {
+        self.show(match change {
+            PoolsChange::Reload => Progress::SettingsRefused { by },
+            PoolsChange::Upgrade => Progress::UpgradeRefused { by },
+        });
+        self.report(change, ChangeState::Refused(by));
+        self.upgrade = Upgrade::next(again);
     }
 
     /// Notes what has become of the pool that was asked; what others report of themselves is their own affair.
@@ -142,6 +227,7 @@ impl Pools {
         pools.asked = None;
         if is_upgraded {
             pools.upgraded += 1;
+            self.with(id, Pool::note_renewed);
         } else {
             pools.refused += 1;
             self.with(id, |pool| pool.has_refused = true);
@@ -162,19 +248,20 @@ impl Pools {
             return;
         }
         match self.upgrade {
-            Upgrade::Wanted => {
-                self.log(PoolsNotice::Change(ChangeNotice::Probing));
-                self.show(Progress::Probing);
-                self.probe(now, None);
+            Upgrade::Wanted(wishes) => self.begin(now, wishes),
+            Upgrade::Busy { change, since, retry, again } if now >= retry => {
+                self.probe(now, change, Some(since), again);
             }
-            Upgrade::Busy { since, retry } if now >= retry => self.probe(now, Some(since)),
-            Upgrade::Probing { since, again, .. }
+            Upgrade::Probing { change, since, again, .. }
                 if now.since(since) >= self.config.start_timeout =>
             {
                 self.actions.push_back(PoolsAction::EndProbe);
                 let limit = self.config.start_timeout;
-                self.log(PoolsNotice::Change(ChangeNotice::ProbeTimedOut { limit }));
-                self.refuse_upgrade(again, Refusal::TimedOut { limit });
+                self.log(PoolsNotice::Change(match change {
+                    PoolsChange::Reload => ChangeNotice::SettingsTimedOut { limit },
+                    PoolsChange::Upgrade => ChangeNotice::ProbeTimedOut { limit },
+                }));
+                self.refuse(change, again, Refusal::TimedOut { limit });
                 self.decide_upgrade(now);
             }
             Upgrade::OfPools(_) => self.decide_next_pool(now),
@@ -182,8 +269,34 @@ impl Pools {
         }
     }
 
+    /// Begins with the first of what was asked for.
+    fn begin(&mut self, now: Time, mut wishes: Wishes) {
+        let Some(change) = wishes.take() else {
+            self.upgrade = Upgrade::No;
+            return;
+        };
+        self.report(change, ChangeState::Begun);
+        match (change, self.config.reread) {
+            (PoolsChange::Reload, Reread::Never) => {
+                self.upgrade = Upgrade::next(wishes);
+                self.reload_all(now);
+                self.decide_upgrade(now);
+            }
+            (PoolsChange::Reload, Reread::AtReload) => {
+                self.log(PoolsNotice::Change(ChangeNotice::ReadingSettings));
+                self.show(Progress::ReadingSettings);
+                self.probe(now, change, None, wishes);
+            }
+            (PoolsChange::Upgrade, _) => {
+                self.log(PoolsNotice::Change(ChangeNotice::Probing));
+                self.show(Progress::Probing);
+                self.probe(now, change, None, wishes);
+            }
+        }
+    }
+
     /// How long a pool may take until it has become the new program or has refused it.
-    fn patience_with_pool(&self) -> Duration {
+    pub(super) fn patience_with_pool(&self) -> Duration {
         // It waits for its file as long, tries it, and becomes it.
         self.config.start_timeout.saturating_mul(2).saturating_add(BUSY_PATIENCE)
     }
@@ -212,23 +325,21 @@ impl Pools {
             self.actions.push_back(PoolsAction::UpgradePool(id));
         } else if of_pools.left.is_empty() {
             let OfPools { upgraded, refused, again, .. } = *of_pools;
-            self.upgrade = if again { Upgrade::Wanted } else { Upgrade::No };
+            self.upgrade = Upgrade::next(again);
             self.log(PoolsNotice::Upgraded { upgraded, refused });
-            // It is over when the pools have replaced their children.
-            if self.reload == Reload::No {
-                self.reload = Reload::OfUpgrade;
-            }
+            self.report(PoolsChange::Upgrade, ChangeState::of(refused));
+            self.await_rollouts(now);
             self.decide_reload(now);
             self.decide_upgrade(now);
         }
     }
 
-    fn probe(&mut self, now: Time, busy_since: Option<Time>) {
-        self.upgrade = Upgrade::Probing { since: now, again: false, busy_since };
+    fn probe(&mut self, now: Time, change: PoolsChange, busy_since: Option<Time>, again: Wishes) {
+        self.upgrade = Upgrade::Probing { change, since: now, again, busy_since };
         self.actions.push_back(PoolsAction::Probe);
     }
 
-    fn show(&mut self, progress: Progress) {
+    pub(super) fn show(&mut self, progress: Progress) {
         self.actions.push_back(PoolsAction::Show(progress));
     }
 
@@ -238,7 +349,7 @@ impl Pools {
             return None;
         }
         match &self.upgrade {
-            Upgrade::No | Upgrade::Wanted | Upgrade::Due { .. } => None,
+            Upgrade::No | Upgrade::Wanted(_) | Upgrade::Due { .. } => None,
             Upgrade::Busy { retry, .. } => Some(*retry),
             Upgrade::Probing { since, .. } => Some(*since + self.config.start_timeout),
             Upgrade::OfPools(pools) => {
@@ -250,7 +361,7 @@ impl Pools {
     /// Gives an upgrade up, as the daemon stops.
     pub(super) fn forgo_upgrade(&mut self) {
         match std::mem::replace(&mut self.upgrade, Upgrade::No) {
-            Upgrade::No | Upgrade::Wanted | Upgrade::Busy { .. } | Upgrade::OfPools(_) => {}
+            Upgrade::No | Upgrade::Wanted(_) | Upgrade::Busy { .. } | Upgrade::OfPools(_) => {}
             Upgrade::Probing { .. } | Upgrade::Due { .. } => {
                 self.actions.push_back(PoolsAction::EndProbe);
             }

@@ -137,6 +137,10 @@ pub(crate) enum Failure {
         "process {pid} has refused its settings{reason}; those in force stay, and its children were not replaced"
     )]
     SettingsRefused { pid: Pid, reason: String },
+    #[error("process {pid} is still at the {what} after {waited:?}; see its error log")]
+    StillChanging { pid: Pid, what: &'static str, waited: Duration },
+    #[error("process {pid} has not done all of the {what}{reason}")]
+    InPart { pid: Pid, what: &'static str, reason: String },
     #[error("process {pid} goes on as it was; {what} {outcome}{reason}")]
     GivenUp { what: &'static str, outcome: &'static str, pid: Pid, reason: String },
     #[error(
@@ -175,9 +179,10 @@ impl Failure {
             | Self::NoneFound { .. }
             | Self::NoSuchDaemon { .. } => Exit::NotRunning,
             Self::OfPool { source, .. } => source.exit(),
-            Self::NotReplaced { .. } | Self::NotReopened { .. } | Self::NotResized { .. } => {
-                Exit::TimedOut
-            }
+            Self::NotReplaced { .. }
+            | Self::StillChanging { .. }
+            | Self::NotReopened { .. }
+            | Self::NotResized { .. } => Exit::TimedOut,
             Self::Killed { .. } => Exit::Killed,
             Self::SettingsRefused { .. } => Exit::WrongSettings,
             Self::Unproven { .. } => Exit::Unproven,
@@ -191,6 +196,7 @@ impl Failure {
             Self::Daemon(error) => of_daemon(error),
             Self::NoBoard { .. }
             | Self::GivenUp { .. }
+            | Self::InPart { .. }
             | Self::Childless { .. }
             | Self::LogsStay { .. }
             | Self::NoLogsToSee { .. }

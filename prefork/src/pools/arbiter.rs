@@ -7,7 +7,7 @@ use std::{
 
 use prefork_core::{
     Exit, Hangups, Request, Rung, Time,
-    pools::{PoolId, PoolIdentity, Pools, PoolsAction, PoolsEvent, PoolsVerdict},
+    pools::{PoolId, Pools, PoolsAction, PoolsChange, PoolsEvent, PoolsVerdict},
 };
 use prefork_daemonize::Readiness;
 use rustix::{
@@ -16,8 +16,10 @@ use rustix::{
 };
 
 use super::{
-    heard::Heard,
+    pool_process::PoolProcess,
+    roster::RosterFile,
     start::Starting,
+    watch::Watching,
     ways::{self, Way},
 };
 use crate::{
@@ -29,40 +31,15 @@ use crate::{
     parent::asked::{Asked, asked},
     parent::reap,
     program::Invocation,
-    seat::{Desk, Upgrades},
+    seat::{Desk, Seated},
     sockets::listeners::{ARBITERS, Listeners},
     start::RuntimeFiles,
     start::logs::reopen_error_log,
     start::pid_file::KeptPidFile,
     system::clock,
-    system::helper::Helper,
     system::os::{LeftOpen, Signals},
     upgrade::{Leftovers, Probe},
 };
-
-/// A pool, with its process if it has one.
-pub(super) struct PoolProcess {
-    pub(super) identity: PoolIdentity,
-    /// The way on which it takes connections of others, if any hands it some.
-    pub(super) way: Option<Way>,
-    /// Which of the sockets are its own.
-    pub(super) sockets: std::ops::Range<usize>,
-    pub(super) helper: Option<Helper>,
-    pub(super) desk: Option<Desk>,
-    pub(super) heard: Option<Heard>,
-    /// What had become of its upgrades when it was asked for one.
-    pub(super) asked: Option<Upgrades>,
-}
-
-impl PoolProcess {
-    pub(super) const fn new(
-        identity: PoolIdentity,
-        way: Option<Way>,
-        sockets: std::ops::Range<usize>,
-    ) -> Self {
-        Self { identity, way, sockets, helper: None, desk: None, heard: None, asked: None }
-    }
-}
 
 /// The process above the pools.
 pub(super) struct Arbiter<'a> {
@@ -70,6 +47,13 @@ pub(super) struct Arbiter<'a> {
     pub(super) pools: Pools,
     /// By the numbers of the pools.
     pub(super) seats: Vec<PoolProcess>,
+    /// What there is to know of those that are to stay.
+    pub(super) members: Vec<Seated>,
+    /// Where the command finds all of it.
+    pub(super) roster: Option<RosterFile>,
+    /// When the last change of the whole began, and why it was refused.
+    pub(super) change_began: Time,
+    pub(super) reason: String,
     pub(super) began: Time,
     pub(super) stop_began: Option<Time>,
     /// Whether a process may have ended without a signal.
@@ -85,6 +69,7 @@ pub(super) struct Arbiter<'a> {
     pub(super) bell: OwnedFd,
     pub(super) listeners: Listeners,
     pub(super) left_open: LeftOpen,
+    pub(super) watching: Watching,
     pub(super) reporting: Reporting,
     pub(super) readiness: &'a mut Option<Readiness>,
     pub(super) runtime_files: RuntimeFiles,
@@ -120,8 +105,9 @@ impl Arbiter<'_> {
             PoolsAction::Probe => self.start_probe(),
             PoolsAction::EndProbe => self.end_probe(),
             PoolsAction::Upgrade => self.upgrade(),
-            PoolsAction::UpgradePool(pool) => self.upgrade_pool(pool),
-            PoolsAction::ReloadPool(pool) => self.signal(pool, Signal::HUP),
+            PoolsAction::UpgradePool(pool) => self.ask(pool, PoolsChange::Upgrade),
+            PoolsAction::ReloadPool(pool) => self.ask(pool, PoolsChange::Reload),
+            PoolsAction::Report(change, state) => self.report(change, state),
             PoolsAction::Trouble(trouble) => self.show_trouble(trouble),
             PoolsAction::Show(progress) => self.reporting.on(Occasion::Progress(progress)),
             PoolsAction::Ready => {
@@ -133,6 +119,7 @@ impl Arbiter<'_> {
                     self.pools.handle(clock::now(), PoolsEvent::Requested(Request::StopNow));
                 }
                 self.reporting.on(Occasion::Ready);
+                self.watching.begin(&self.invocation, false, &self.log);
             }
             PoolsAction::Log(notice) => self.log_notice(notice),
             // By who has asked for actions.
@@ -205,7 +192,12 @@ impl Arbiter<'_> {
     fn wait(&mut self) -> io::Result<()> {
         let now = clock::now();
         let kept = self.runtime_files.pid_file.as_ref();
-        let due = [self.pools.deadline(), self.reporting.due(), kept.and_then(KeptPidFile::due)];
+        let due = [
+            self.pools.deadline(),
+            self.reporting.due(),
+            kept.and_then(KeptPidFile::due),
+            self.watching.due(),
+        ];
         let due = due.into_iter().flatten().min();
         let mut fds: Vec<_> = [self.signals.as_fd(), self.bell.as_fd()]
             .into_iter()
@@ -213,6 +205,10 @@ impl Arbiter<'_> {
             .chain(self.probe.iter().flat_map(Probe::fds))
             .map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN))
             .collect();
+        let files = self.watching.fd().map(|fd| {
+            fds.push(PollFd::from_borrowed_fd(fd, PollFlags::IN));
+            fds.len() - 1
+        });
         let first = fds.len();
         let sockets: Vec<_> = self.listeners.iter().map(|listening| &listening.socket).collect();
         let mut waiting = Vec::new();
@@ -232,6 +228,9 @@ impl Arbiter<'_> {
             .filter(|(fd, _)| !fd.revents().is_empty() && !fd.revents().contains(PollFlags::RDHUP))
             .map(|(_, id)| id)
             .collect();
+        if files.is_some_and(|files| !fds[files].revents().is_empty()) {
+            self.watching.stirred(clock::now());
+        }
         for id in queued {
             self.pools.handle(clock::now(), PoolsEvent::Queued(id));
         }
@@ -276,6 +275,7 @@ impl Arbiter<'_> {
         if let Some(pid_file) = &mut self.runtime_files.pid_file {
             pid_file.check(now, &self.log);
         }
+        self.check_files(now);
         self.reporting.advance(now);
         self.pools.advance(now);
         Ok(())
@@ -295,6 +295,7 @@ impl Arbiter<'_> {
                 let now = clock::now();
                 if self.stop_began.is_none() {
                     self.stop_began = Some(now);
+                    self.watching.end();
                     self.log.write(&ArbiterMessage::Stopping { awake: self.pools.awake() });
                     self.reporting.on(Occasion::Progress(prefork_core::Progress::Stopping));
                     // Also of those that sleep.

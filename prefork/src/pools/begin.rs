@@ -7,9 +7,11 @@ use prefork_daemonize::Readiness;
 use rustix::event::{EventfdFlags, eventfd};
 
 use super::{
-    arbiter::{Arbiter, PoolProcess},
-    check::{Limits, Seated, identities},
+    arbiter::Arbiter,
+    check::{Limits, identities},
+    pool_process::PoolProcess,
     roster::RosterFile,
+    watch::Watching,
     ways::Way,
 };
 use crate::{
@@ -19,6 +21,7 @@ use crate::{
     logs::log::{Log, Role},
     manager::{Begun, Occasion},
     run::{Prepared, open_signals, own_stderr},
+    seat::Seated,
     start::{Initialized, initialize},
     system::clock,
     system::os::terminal,
@@ -44,22 +47,20 @@ pub(super) fn serve(
 ) -> Result<Returned, RunError> {
     own_stderr()?;
     let mut arbiter = make(prepared, members, limits, readiness)?;
-    let roster = RosterFile::of_daemon(&arbiter.settings, members)?;
+    arbiter.roster = RosterFile::of_daemon(&arbiter.settings, members, Vec::new())?;
     let names: Vec<_> = members.iter().map(|member| &*member.name).collect();
     let (name, pools) = (&*arbiter.settings.name, &*names.join(", "));
     arbiter.log.write(&ArbiterMessage::Starting { name, pools });
     arbiter.reporting.on(Occasion::Starting);
-    conclude(arbiter, roster)
+    conclude(arbiter)
 }
 
 /// Lets the pools serve until all is over, and takes away what is left.
-pub(super) fn conclude(
-    mut arbiter: Arbiter<'_>,
-    roster: Option<RosterFile>,
-) -> Result<Returned, RunError> {
+pub(super) fn conclude(mut arbiter: Arbiter<'_>) -> Result<Returned, RunError> {
     let verdict = arbiter.run().map_err(RunError::system("wait for events"))?;
     arbiter.end_probe();
-    let Arbiter { settings, seats, mut leftovers, listeners, runtime_files, log, .. } = arbiter;
+    let Arbiter { settings, seats, mut leftovers, listeners, roster, runtime_files, log, .. } =
+        arbiter;
     // They have the sockets too.
     leftovers.end(&log);
     listeners.disarm();
@@ -104,6 +105,10 @@ fn make<'a>(
     Ok(Arbiter {
         pools,
         seats: seats(members)?,
+        members: members.to_vec(),
+        roster: None,
+        change_began: clock::now(),
+        reason: String::new(),
         began: clock::now(),
         stop_began: None,
         must_reap: true,
@@ -115,6 +120,7 @@ fn make<'a>(
         bell,
         listeners,
         left_open,
+        watching: Watching::new(basis.auto_reload, &basis.hooks),
         reporting: settings.manager.report_pools(
             members.len(),
             limits.stop_timeout,
@@ -144,7 +150,8 @@ pub(super) fn seats(members: &[Seated]) -> Result<Vec<PoolProcess>, RunError> {
 fn seat_all(members: &[Seated], start_timeout: Duration, limits: Limits) -> Pools {
     let mut pools = Pools::new(config(start_timeout, limits));
     for member in members {
-        pools.add(member.presence());
+        let id = pools.add(member.presence());
+        pools.made_of(id, member.made_of);
     }
     note_hand_overs(&mut pools, members);
     if let Some(ceiling) = limits.ceiling {
@@ -168,5 +175,6 @@ pub(super) fn note_hand_overs(pools: &mut Pools, members: &[Seated]) {
 pub(super) fn config(start_timeout: Duration, limits: Limits) -> PoolsConfig {
     let mut config = PoolsConfig::default();
     (config.start_timeout, config.stop_timeout) = (start_timeout, limits.stop_timeout);
+    config.reread = limits.reread;
     config
 }

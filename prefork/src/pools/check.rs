@@ -7,13 +7,18 @@ use std::{
 };
 
 use prefork_core::{
-    Arbiter, ArbiterError, Quota,
-    pools::{PoolId, PoolIdentity, PoolKind, Presence, is_pool_name},
+    Arbiter, ArbiterError, Hook, Quota, Reread,
+    pools::{PoolId, PoolIdentity, is_pool_name},
 };
 use prefork_sockets::Written;
 
 use super::member::{Facts, Kind, Member};
-use crate::{Args, ArgsError, Fault, Settings, args::Data};
+use crate::{
+    Args, ArgsError, Fault, Settings,
+    args::{Data, settings::files_read},
+    program,
+    seat::Seated,
+};
 
 /// What the arbiter is made of.
 pub(super) struct Daemon {
@@ -30,61 +35,37 @@ pub(super) struct Limits {
     pub(super) stop_timeout: Duration,
     /// How many children they may have.
     pub(super) ceiling: Option<u32>,
-}
-
-/// A pool as the arbiter knows it.
-#[derive(Clone, Debug)]
-pub(super) struct Seated {
-    pub(super) name: String,
-    pub(super) kind: PoolKind,
-    pub(super) is_on_demand: bool,
-    /// Where it listens.
-    pub(super) addresses: Vec<String>,
-    /// The pools to which it hands connections.
-    pub(super) hands_to: Vec<String>,
-    /// What it may have of the ceiling.
-    pub(super) quota: Quota,
-    /// With which permissions, if these are UNIX sockets.
-    pub(super) mode: Option<u32>,
-}
-
-impl Seated {
-    pub(super) const fn presence(&self) -> Presence {
-        if self.is_on_demand { Presence::OnDemand } else { Presence::Always }
-    }
+    /// Whether a reload reads the settings again.
+    pub(super) reread: Reread,
 }
 
 /// By what pools are known again in another program.
 pub(super) fn identities(members: &[Seated]) -> impl Iterator<Item = PoolIdentity> {
-    members.iter().map(|Seated { name, kind, addresses, hands_to, .. }| PoolIdentity {
-        name: name.clone(),
-        is_role: *kind == PoolKind::Role,
-        addresses: addresses.clone(),
-        hands_to: hands_to.clone(),
-        takes: members.iter().any(|other| other.hands_to.contains(name)),
-    })
+    members.iter().map(|member| member.identity(members))
 }
 
 /// How much longer than the pool that takes longest a stop of all may take, before what is left is killed.
 const MARGIN: Duration = Duration::from_secs(5);
 
-/// Checks all of it.
+/// Checks all of it. Those that are kept go on as they are.
 pub(super) fn all(
     common: Args,
     members: Vec<Member>,
+    mut kept: Vec<Seated>,
     ceiling: Option<u32>,
 ) -> Result<Daemon, ArgsError> {
     // What was wrong with them where they were read.
     let mut faults = common.data.settings.faults.clone();
-    if members.is_empty() {
+    kept.retain(|kept| members.iter().all(|member| member.name != kept.name));
+    if members.is_empty() && kept.is_empty() {
         faults.push(Fault::of_program("pools", "there is none; add one with Pools::pool"));
     }
     refuse_code(&common, &mut faults);
     check_names(&members, &mut faults);
-    check_addresses(&members, &mut faults);
-    let takers = check_hand_overs(&members, &mut faults);
+    check_addresses(&members, &kept, &mut faults);
+    let takers = check_hand_overs(&members, &kept, &mut faults);
     let has_pid_path = common.data.settings.pid_path.is_some();
-    let (mut seated, mut longest) = (Vec::new(), Duration::ZERO);
+    let mut seated = Vec::new();
     for member in members {
         let name = member.name.clone();
         check_own(&member, has_pid_path, takers.contains(&name), &mut faults);
@@ -92,30 +73,35 @@ pub(super) fn all(
             let problem = "does nothing without a ceiling; set Pools::ceiling too";
             faults.push(Fault::of_program(&format!("{name}.weight"), problem));
         }
-        let (kind, is_on_demand) = (member.listed_kind(), member.is_on_demand());
+        let (kind, made_of) = (member.listed_kind(), member.made_of);
+        let is_on_demand = member.is_on_demand();
         let Data { listen, hands_to, .. } = member.args.data();
         let (addresses, hands_to) = (listen.clone(), hands_to.clone());
         let mode = member.args.data().listen_mode;
         let weight = member.weight.unwrap_or(1);
         match member.adjusted(&common).check() {
             Ok(Facts { stop, sizes: [prefork, maximum] }) => {
-                longest = longest.max(stop);
                 let minimum = if is_on_demand { 0 } else { prefork };
                 let quota = Quota { minimum, maximum, weight };
-                seated.push(Seated { name, kind, is_on_demand, addresses, hands_to, quota, mode });
+                let member = Seated { name, kind, addresses, mode, hands_to, quota, stop, made_of };
+                seated.push(member);
             }
             Err(error) => {
                 faults.extend(error.into_faults().into_iter().map(|fault| fault.of_pool(&name)));
             }
         }
     }
+    seated.append(&mut kept);
     if let Some(ceiling) = ceiling {
         check_ceiling(ceiling, &seated, &mut faults);
     }
     if faults.is_empty() {
+        let longest = seated.iter().map(|member| member.stop).max().unwrap_or_default();
+        let is_read = common.data.has_settings || !files_read().is_empty();
+        let reread = if is_read { Reread::AtReload } else { Reread::Never };
         // Those who take what others hand to them stop after these.
         let longest = if takers.is_empty() { longest } else { longest.saturating_mul(2) };
-        let limits = Limits { stop_timeout: longest.saturating_add(MARGIN), ceiling };
+        let limits = Limits { stop_timeout: longest.saturating_add(MARGIN), ceiling, reread };
         Ok(Daemon { args: of_the_arbiter(common), members: seated, limits })
     } else {
         Err(ArgsError::new(faults))
@@ -148,6 +134,15 @@ fn of_the_arbiter(common: Args) -> Args {
     (own.access_log_path, own.log_level) = (settings.access_log_path, settings.log_level);
     (own.start_timeout, own.graceful_timeout) = (settings.start_timeout, settings.graceful_timeout);
     (own.prefork, own.max_children) = (Some(1), Some(1));
+    (own.auto_reload_check_every, own.auto_reload_handler) =
+        (settings.auto_reload_check_every, settings.auto_reload_handler);
+    for name in ["auto_reload_check_every", "auto_reload_handler"] {
+        if let Some(origin) = settings.origins.get(name) {
+            own.origins.insert(name, origin.clone());
+        }
+    }
+    args.parent_hooks.auto_reload_handler = common.parent_hooks.auto_reload_handler;
+    args.data.auto_reload_watch = common.data.auto_reload_watch;
     args.data.version = common.data.version;
     args.data.pool = crate::args::PoolKind::Arbiter;
     args.before_daemonize = common.before_daemonize;
@@ -178,8 +173,13 @@ fn refuse_code(common: &Args, faults: &mut Vec<Fault>) {
             refuse(name);
         }
     }
+    let handler = parent_hooks.auto_reload_handler.as_ref().map(|handler| &handler.0);
     for hook in parent_hooks.set() {
-        refuse(hook.name());
+        // What is to be done is the arbiter's to decide, unless code does.
+        let is_plain = matches!(handler, Some(program::Kind::Always(_)));
+        if hook != Hook::AutoReloadHandler || !is_plain {
+            refuse(hook.name());
+        }
     }
 }
 
@@ -199,8 +199,11 @@ fn check_names(members: &[Member], faults: &mut Vec<Fault>) {
 }
 
 /// An address belongs to one pool. What is no address is named where the pool itself is checked.
-fn check_addresses(members: &[Member], faults: &mut Vec<Fault>) {
+fn check_addresses(members: &[Member], kept: &[Seated], faults: &mut Vec<Fault>) {
     let mut seen = BTreeMap::new();
+    for Seated { name, addresses, .. } in kept {
+        seen.extend(addresses.iter().filter_map(|address| Some((key_of(address)?, name))));
+    }
     for Member { name, args, .. } in members {
         for address in &args.data().listen {
             let Some(key) = key_of(address) else { continue };
@@ -215,8 +218,14 @@ fn check_addresses(members: &[Member], faults: &mut Vec<Fault>) {
 }
 
 /// A pool hands connections to others that there are. Returns those that take them.
-fn check_hand_overs(members: &[Member], faults: &mut Vec<Fault>) -> BTreeSet<String> {
-    let mut takers = BTreeSet::new();
+fn check_hand_overs(
+    members: &[Member],
+    kept: &[Seated],
+    faults: &mut Vec<Fault>,
+) -> BTreeSet<String> {
+    let mut takers: BTreeSet<_> = kept.iter().flat_map(|kept| kept.hands_to.clone()).collect();
+    let names: BTreeSet<_> =
+        members.iter().map(|it| &it.name).chain(kept.iter().map(|it| &it.name)).collect();
     for Member { name, args, .. } in members {
         for to in &args.data().hands_to {
             let mut fault = |problem: &str| {
@@ -224,7 +233,7 @@ fn check_hand_overs(members: &[Member], faults: &mut Vec<Fault>) -> BTreeSet<Str
             };
             if to == name {
                 fault("names the pool itself; its own children accept by themselves");
-            } else if !members.iter().any(|other| other.name == *to) {
+            } else if !names.contains(to) {
                 fault(&format!("there is no pool {to:?}"));
             }
             takers.insert(to.clone());
@@ -249,7 +258,7 @@ fn key_of(address: &str) -> Option<String> {
 
 /// What a pool may not set, or lacks.
 fn check_own(member: &Member, has_pid_path: bool, takes: bool, faults: &mut Vec<Fault>) {
-    let Member { name, kind, args, weight: _ } = member;
+    let Member { name, kind, args, .. } = member;
     let Data { settings, listen, .. } = args.data();
     let mut fault = |argument: &str, problem: &str| {
         let mut fault = Fault::of_program(argument, problem);

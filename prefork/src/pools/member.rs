@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use prefork_core::pools::{PoolKind as ListedKind, file_of_pool};
+use prefork_core::pools::{MadeOf, PoolKind as ListedKind, file_of_pool};
 
 use crate::{
     Args, ArgsError, Prefork, Returned, RunError,
@@ -19,6 +19,7 @@ pub(super) struct Member {
     pub(super) kind: Kind,
     pub(super) args: Box<dyn AnyArgs>,
     pub(super) weight: Option<u32>,
+    pub(super) made_of: MadeOf,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,7 +30,7 @@ pub(super) enum Kind {
 
 impl Member {
     pub(super) fn new<S: 'static>(name: String, kind: Kind, args: Args<S>) -> Self {
-        Self { name, kind, args: Box::new(args), weight: None }
+        Self { name, kind, args: Box::new(args), weight: None, made_of: MadeOf::Unsaid }
     }
 
     /// Whether it has no process while there is nothing to do.
@@ -50,6 +51,7 @@ impl Member {
     pub(super) fn adjusted(mut self, common: &Args) -> Box<dyn AnyArgs> {
         let is_on_demand = self.is_on_demand();
         let (name, common) = (&self.name, &common.data);
+        let has_handler = self.args.has_auto_reload_handler();
         let data = self.args.data_mut();
         let own = std::mem::take(&mut data.settings);
         let mut common_settings = common.settings.clone();
@@ -63,6 +65,14 @@ impl Member {
         if own.scoreboard_path.is_some() || own.scoreboard_in_memory.is_some() {
             (common_settings.scoreboard_path, common_settings.scoreboard_in_memory) = (None, None);
         }
+        let watches = has_handler
+            || data.auto_reload_watch.is_some()
+            || own.auto_reload_check_every.is_some();
+        if !watches {
+            // The arbiter does, for all that do not.
+            common_settings.auto_reload_check_every = None;
+        }
+        common_settings.auto_reload_handler = None;
         if !is_on_demand {
             common_settings.sleep_after = None;
         }
@@ -102,6 +112,9 @@ pub(super) trait AnyArgs {
 
     fn data_mut(&mut self) -> &mut Data;
 
+    /// Whether it says what to do when files have changed.
+    fn has_auto_reload_handler(&self) -> bool;
+
     /// Checks them.
     fn check(self: Box<Self>) -> Result<Facts, ArgsError>;
 
@@ -124,6 +137,10 @@ impl<S: 'static> AnyArgs for Args<S> {
 
     fn data_mut(&mut self) -> &mut Data {
         &mut self.data
+    }
+
+    fn has_auto_reload_handler(&self) -> bool {
+        self.parent_hooks.auto_reload_handler.is_some()
     }
 
     fn check(self: Box<Self>) -> Result<Facts, ArgsError> {

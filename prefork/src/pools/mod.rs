@@ -10,29 +10,38 @@
 //!
 //! - `member.rs`: what of a pool's arguments is the pool's own, and what it has from the daemon.
 //! - `check.rs`: what is wrong with pools that are right each on its own.
-//! - `roster.rs`: the list of pools beside the pid file, by which the command finds them.
+//! - `roster.rs`: the list of pools, and what has become of changes, beside the pid file, by which the command finds them.
 //! - `begin.rs`: coming up as an arbiter; `arbiter.rs`: its loop; `start.rs`: executing the program as a pool's parent;
-//!   `heard.rs`: what these say; `ways.rs`: what pools hand connections to each other by; `words.rs`: what is logged.
-//! - `upgrade.rs`: becoming another program with all pools; `takeover.rs`: going on with those of the old one.
+//!   `heard.rs`: what these report; `watch.rs`: files that it watches for all pools; `ways.rs`: what pools hand connections to each other by; `words.rs`: what is logged.
+//! - `upgrade.rs`: becoming another program with all pools, or this one again to read its settings; `takeover.rs`: going on with
+//!   those of the old one; `follow.rs`: having the pools follow, each by its own parent.
 
 mod arbiter;
 mod begin;
 mod check;
+mod follow;
 mod heard;
 mod member;
+mod pool_process;
 mod roster;
 mod start;
 mod takeover;
 mod upgrade;
+mod watch;
 mod ways;
 mod words;
 
-use std::fmt;
+use std::{
+    fmt,
+    hash::{DefaultHasher, Hash, Hasher},
+};
+
+use prefork_core::pools::MadeOf;
 
 use crate::{
     Args, ArgsError, Child, Prefork, Result, Returned, RunError,
-    seat::{Order, Seat},
-    upgrade::inherited,
+    seat::{Order, Seat, Seated},
+    upgrade::{Inherited, inherited},
 };
 use member::{Kind, Member};
 
@@ -49,7 +58,8 @@ use member::{Kind, Member};
 ///
 /// Arguments that are set in `common` are those of every pool that does not set them itself. Those of the whole daemon are set
 /// there alone: [`daemonize`](Args::daemonize), [`require_root`](Args::require_root), and
-/// [`pid_path`](Args::pid_path). From `/run/app.pid` follows `/run/app.web.pid` for the pool `web`, and likewise from
+/// [`pid_path`](Args::pid_path). What is watched by [`auto_reload_check_every`](Args::auto_reload_check_every) there is watched once, and
+/// a change is one upgrade or reload of the whole; a pool that sets one of the arguments about that watches for itself. From `/run/app.pid` follows `/run/app.web.pid` for the pool `web`, and likewise from
 /// [`scoreboard_path`](Args::scoreboard_path), so that the command `prefork` finds each pool by its own files. A pool is called
 /// `app/web` in its log lines, where the daemon is called `app`.
 ///
@@ -98,12 +108,14 @@ pub struct Pools {
     common: Args,
     members: Vec<Member>,
     ceiling: Option<u32>,
+    /// The names of those whose arguments cannot be had now.
+    unreadable: Vec<String>,
 }
 
 impl Pools {
     /// Begins with what all pools have in common.
     pub const fn new(common: Args) -> Self {
-        Self { common, members: Vec::new(), ceiling: None }
+        Self { common, members: Vec::new(), ceiling: None, unreadable: Vec::new() }
     }
 
     /// Adds a pool.
@@ -155,6 +167,44 @@ impl Pools {
         self
     }
 
+    /// Says what the pool that was added last is made of: all that, if it is another one, is to have the pool reloaded, as the text of its
+    /// settings. A reload of the daemon then leaves this pool alone where that is as it was. Default: a reload of the daemon
+    /// is one of each pool.
+    ///
+    /// Only a number made of it is kept. Does nothing where the daemon does not read its settings again, which it does if those
+    /// in `common` were set by [`Args::settings`].
+    pub fn made_of(mut self, settings: impl AsRef<[u8]>) -> Self {
+        if let Some(member) = self.members.last_mut() {
+            let mut hasher = DefaultHasher::new();
+            settings.as_ref().hash(&mut hasher);
+            member.made_of = MadeOf::Settings(hasher.finish());
+        }
+        self
+    }
+
+    /// Says that there is to be a pool of this name, but its arguments cannot be had now, as the file in which they stand is wrong. At
+    /// a start it is left out. At a reload or an upgrade one that the daemon has goes on as it is, with its addresses and its
+    /// processes, until its arguments can be had again.
+    pub fn unreadable(mut self, name: impl Into<String>) -> Self {
+        self.unreadable.push(name.into());
+        self
+    }
+
+    /// Returns whether this process is to go on with the pools of a daemon that runs already, or to try whether it could: after
+    /// a reload or an upgrade of the whole.
+    #[must_use]
+    pub fn goes_on() -> bool {
+        inherited().is_some()
+    }
+
+    /// Reports, in a process that [`goes_on`](Self::goes_on), why it cannot, before it ends without having come to
+    /// [`run`](Self::run): the daemon logs that, and goes on as it was. Does nothing in others.
+    pub fn refuse(error: &(dyn std::error::Error + 'static)) {
+        if let Some(inherited) = &*inherited() {
+            inherited.refuse(None, error);
+        }
+    }
+
     /// Returns the name of the pool that this process is to be, if an arbiter has started it for that: so a program with many
     /// pools need not make the arguments of all others. To be asked before [`run`](Self::run), which makes it that pool.
     #[must_use]
@@ -168,7 +218,7 @@ impl Pools {
     ///
     /// Fails with every fault found. An argument of a pool is named with the pool: `web.max_children`.
     pub fn check(self) -> Result<(), ArgsError> {
-        check::all(self.common, self.members, self.ceiling).map(drop)
+        check::all(self.common, self.members, Vec::new(), self.ceiling).map(drop)
     }
 
     /// Runs the daemon, as [`Prefork::run`] does for one of a single pool.
@@ -184,7 +234,8 @@ impl Pools {
         match Order::take() {
             Some(order) => self.run_pool(order),
             None => {
-                let daemon = check::all(self.common, self.members, self.ceiling);
+                let kept = kept(&self.unreadable);
+                let daemon = check::all(self.common, self.members, kept, self.ceiling);
                 let daemon = daemon.map_err(|error| refuse(error.into()))?;
                 let check::Daemon { args, members, limits } = daemon;
                 let listens = members.clone();
@@ -201,12 +252,20 @@ impl Pools {
 
     /// Becomes one of the pools.
     fn run_pool(self, order: Order) -> Result<Returned, RunError> {
-        let Self { common, members, ceiling: _ } = self;
+        let Self { common, members, .. } = self;
         let Some(member) = members.into_iter().find(|member| member.name == order.pool) else {
             return Err(refuse(RunError::NoSuchPool { pool: order.pool }));
         };
         member.adjusted(&common).run(Seat::new(order))
     }
+}
+
+/// Returns those of these pools that the daemon has which goes on here.
+fn kept(names: &[String]) -> Vec<Seated> {
+    let inherited = inherited();
+    let seats = inherited.iter().flat_map(Inherited::seats);
+    let kept = seats.filter(|seated| names.contains(&seated.name)).cloned();
+    kept.map(|seated| Seated { made_of: MadeOf::Unreadable, ..seated }).collect()
 }
 
 /// Passes an error on to the program that has executed this one to take its place, if one has.

@@ -1,4 +1,5 @@
-//! The list of pools beside the pid file, by which the command finds them: `prefork_core::pools::Roster` as a file.
+//! The list of pools beside the pid file, by which the command finds them, and what has become of changes of the whole:
+//! `prefork_core::pools::Roster` as a file.
 
 use std::{
     fs::{self, File},
@@ -7,22 +8,22 @@ use std::{
 };
 
 use prefork_core::{
-    one_line,
-    pools::{Listed, Roster},
+    Time, one_line,
+    pools::{Listed, ListedChange, ListedOutcome, PoolsChange, Roster},
 };
 use rustix::{
     fs::{Mode, OFlags},
     process::{Pid, getpid},
 };
 
-use super::check::Seated;
-use crate::{RunError, args::check::Settings};
+use crate::{RunError, args::check::Settings, seat::Seated};
 
 /// It, removed when it is dropped by the process that has made it.
 #[derive(Debug)]
 pub(super) struct RosterFile {
     path: PathBuf,
     maker: Pid,
+    roster: Roster,
 }
 
 impl RosterFile {
@@ -30,6 +31,7 @@ impl RosterFile {
     pub(super) fn of_daemon(
         settings: &Settings,
         members: &[Seated],
+        changes: Vec<ListedChange>,
     ) -> Result<Option<Self>, RunError> {
         let Some(pid_path) = settings.pid_path.as_deref() else { return Ok(None) };
         let path = Roster::beside(pid_path);
@@ -38,14 +40,51 @@ impl RosterFile {
             kind: member.kind,
             addresses: member.addresses.clone(),
         });
-        let roster = Roster { daemon: settings.name.clone(), pools: pools.collect() };
-        let written = write(&path, &roster.to_string());
-        written.map_err(|error| {
-            let problem = format!("{}: {error}", one_line(&path));
-            RunError::system("write the list of pools")(io::Error::new(error.kind(), problem))
-        })?;
-        Ok(Some(Self { path, maker: getpid() }))
+        let roster = Roster { daemon: settings.name.clone(), pools: pools.collect(), changes };
+        let file = Self { path, maker: getpid(), roster };
+        file.write().map_err(RunError::system("write the list of pools"))?;
+        Ok(Some(file))
     }
+
+    fn write(&self) -> io::Result<()> {
+        write(&self.path, &self.roster.to_string()).map_err(|error| {
+            io::Error::new(error.kind(), format!("{}: {error}", one_line(&self.path)))
+        })
+    }
+
+    /// Writes down that a change has begun.
+    pub(super) fn note_begun(&mut self, change: PoolsChange, began: Time) -> io::Result<()> {
+        self.roster.changes.retain(|known| known.change != change);
+        self.roster.changes.push(begun(change, began));
+        self.write()
+    }
+
+    /// Takes down, for when the outcome is written, that a pool was asked to follow.
+    pub(super) fn note_asked(&mut self, change: PoolsChange, pool: &str) {
+        for known in self.roster.changes.iter_mut().filter(|known| known.change == change) {
+            known.asked.push(pool.to_owned());
+        }
+    }
+
+    /// Writes down what has become of a change.
+    pub(super) fn note_ended(
+        &mut self,
+        change: PoolsChange,
+        outcome: ListedOutcome,
+        reason: &str,
+    ) -> io::Result<()> {
+        for known in self.roster.changes.iter_mut().filter(|known| known.change == change) {
+            known.outcome = outcome;
+            reason.clone_into(&mut known.reason);
+        }
+        self.write()
+    }
+}
+
+/// A change that goes on.
+pub(super) fn begun(change: PoolsChange, began: Time) -> ListedChange {
+    let (outcome, reason, asked) = (ListedOutcome::Running, String::new(), Vec::new());
+    ListedChange { change, outcome, began, reason, asked }
 }
 
 impl Drop for RosterFile {
@@ -93,7 +132,8 @@ mod tests {
         let found = fs::symlink_metadata(&path).expect("there");
         assert!(found.is_file() && found.mode() & 0o777 == 0o644, "{:o}", found.mode());
         assert!(!directory.path().join("app.pools.new").exists());
-        drop(RosterFile { path: path.clone(), maker: getpid() });
+        let roster = Roster::default();
+        drop(RosterFile { path: path.clone(), maker: getpid(), roster });
         assert!(!path.exists());
     }
 }

@@ -8,15 +8,17 @@ use std::{
 
 use prefork_core::{
     AdoptedAs,
-    pools::{AdoptedPools, Adoption, HandedPool, Pools, PoolsConfig, Roster},
+    pools::{AdoptedPools, Adoption, HandedPool, Pools, PoolsChange, PoolsConfig, Roster, Wishes},
 };
 use prefork_daemonize::Readiness;
 
 use super::{
-    arbiter::{Arbiter, PoolProcess},
+    arbiter::Arbiter,
     begin::{conclude, config, note_hand_overs, seats},
-    check::{Limits, Seated, identities},
-    roster::RosterFile,
+    check::{Limits, identities},
+    pool_process::PoolProcess,
+    roster::{RosterFile, begun},
+    watch::Watching,
     ways::Way,
 };
 use crate::{
@@ -24,6 +26,7 @@ use crate::{
     logs::ArbiterMessage,
     manager::{Begun, Occasion},
     run::{Prepared, Successor, come_up},
+    seat::Seated,
     start::Initialized,
     sys,
     system::clock,
@@ -42,9 +45,9 @@ pub(super) fn take_over(
 ) -> Result<Returned, RunError> {
     let successor = come_up(prepared, error_log, inherited, &Station::Arbiter)?;
     let mut readiness = None;
-    let (mut arbiter, adopted_as, old_pid_path) =
+    let TakenOver { mut arbiter, adopted_as, change, old_pid_path } =
         adopt(successor, members, limits, &mut readiness)?;
-    let roster = renew_roster(&arbiter, members, old_pid_path.as_deref());
+    arbiter.roster = renew_roster(&arbiter, change, old_pid_path.as_deref());
     let names: Vec<_> = members.iter().map(|member| &*member.name).collect();
     let (names, awake) = (names.join(", "), arbiter.pools.awake());
     arbiter.log.write(&ArbiterMessage::TookOver { pools: &names, awake });
@@ -52,7 +55,17 @@ pub(super) fn take_over(
         AdoptedAs::SameProgram => arbiter.reporting.on(Occasion::Back),
         AdoptedAs::NewProgram => {}
     }
-    conclude(arbiter, roster)
+    conclude(arbiter)
+}
+
+/// An arbiter that goes on.
+struct TakenOver<'a> {
+    arbiter: Arbiter<'a>,
+    adopted_as: AdoptedAs,
+    /// What this program was executed for.
+    change: PoolsChange,
+    /// Where the pid file of the old program was.
+    old_pid_path: Option<PathBuf>,
 }
 
 /// Claims what was left, and makes an arbiter of it.
@@ -61,7 +74,7 @@ fn adopt<'a>(
     members: &[Seated],
     limits: Limits,
     readiness: &'a mut Option<Readiness>,
-) -> Result<(Arbiter<'a>, AdoptedAs, Option<PathBuf>), RunError> {
+) -> Result<TakenOver<'a>, RunError> {
     let Successor { basis, inherited, takeover, signals, hangups, log, .. } = successor;
     let settings = basis.settings;
     let refuse = |error| {
@@ -77,17 +90,23 @@ fn adopt<'a>(
     // The arbiter keeps one copy of each.
     drop(state);
     listeners.settle_terms();
-    let AdoptedArbiter { adopted_as, pools: left, bell, again, pid_path } = adopted;
+    let AdoptedArbiter { adopted_as, pools: left, bell, change, began, again, pid_path } = adopted;
     let handed: Vec<_> = left.iter().map(AdoptedMember::as_it_is).collect();
     let config = config(settings.start_timeout, limits);
     let AdoptedPools { mut pools, were } =
-        adopt_pools(config, members, limits, &handed, (adopted_as, again));
+        adopt_pools(config, members, limits, &handed, (adopted_as, change, again));
     note_hand_overs(&mut pools, members);
     fill(&mut seats, left, &were);
     let begun = Begun::InPlace;
+    let mut watching = Watching::new(basis.auto_reload, &basis.hooks);
+    watching.begin(&invocation, adopted_as == AdoptedAs::SameProgram, &log);
     let arbiter = Arbiter {
         pools,
         seats,
+        members: members.to_vec(),
+        roster: None,
+        change_began: began.unwrap_or_else(clock::now),
+        reason: String::new(),
         began: clock::now(),
         stop_began: None,
         // They may have ended while a program took over from another.
@@ -100,13 +119,14 @@ fn adopt<'a>(
         bell,
         listeners,
         left_open,
+        watching,
         reporting: settings.manager.report_pools(members.len(), limits.stop_timeout, begun, &log),
         readiness,
         runtime_files,
         log,
         settings,
     };
-    Ok((arbiter, adopted_as, pid_path))
+    Ok(TakenOver { arbiter, adopted_as, change, old_pid_path: pid_path })
 }
 
 fn adopt_pools(
@@ -114,13 +134,15 @@ fn adopt_pools(
     members: &[Seated],
     limits: Limits,
     handed: &[HandedPool],
-    (adopted_as, again): (AdoptedAs, bool),
+    (adopted_as, change, again): (AdoptedAs, PoolsChange, Wishes),
 ) -> AdoptedPools {
     let presences = members.iter().map(Seated::presence);
     let wanted: Vec<_> = identities(members).zip(presences).collect();
+    let made_of: Vec<_> = members.iter().map(|member| member.made_of).collect();
     let quotas: Vec<_> = members.iter().map(|member| member.quota).collect();
     let shared = limits.ceiling.map(|ceiling| (ceiling, &*quotas));
-    let adoption = Adoption { config, wanted: &wanted, shared, handed, adopted_as, again };
+    let (wanted, made_of) = (&*wanted, &*made_of);
+    let adoption = Adoption { config, wanted, made_of, shared, handed, adopted_as, change, again };
     Pools::adopt(clock::now(), adoption)
 }
 
@@ -128,7 +150,7 @@ fn adopt_pools(
 /// not to serve.
 fn renew_roster(
     arbiter: &Arbiter<'_>,
-    members: &[Seated],
+    change: PoolsChange,
     old_pid_path: Option<&Path>,
 ) -> Option<RosterFile> {
     if let Some(path) =
@@ -136,7 +158,8 @@ fn renew_roster(
     {
         let _ = fs::remove_file(Roster::beside(path));
     }
-    let roster = RosterFile::of_daemon(&arbiter.settings, members);
+    let changes = vec![begun(change, arbiter.change_began)];
+    let roster = RosterFile::of_daemon(&arbiter.settings, &arbiter.members, changes);
     let roster = roster.inspect_err(|error| {
         arbiter.log.write(&ArbiterMessage::NoRoster { error: &ErrorChain(error) });
     });

@@ -1,32 +1,34 @@
-//! Trying a new program, becoming it, and having the pools become it too.
+//! Trying a program, which is another one or the same with its settings read again, and becoming it.
 
 use prefork_core::{
-    ChangeNotice, Exit, Notice, Time,
-    pools::{HandedPool, HandedStage, Held, PoolId, PoolReloads, PoolsEvent, PoolsNotice},
+    ChangeNotice, Exit, Notice, Refusal, Time,
+    pools::{
+        ChangeState, HandedStage, ListedOutcome, PoolId, PoolsChange, PoolsEvent, PoolsNotice,
+    },
 };
-use rustix::process::{Pid, Signal};
+use rustix::process::Pid;
 
-use super::{
-    arbiter::{Arbiter, PoolProcess},
-    ways::Way,
-};
+use super::{arbiter::Arbiter, pool_process::PoolProcess, ways::Way};
 use crate::{
     AccessLog, ErrorChain,
     logs::describe::Span,
     logs::notices::{self, About},
     logs::{ArbiterMessage, ChangeMessage},
-    seat::Desk,
     start::pid_file::KeptPidFile,
     system::clock,
     upgrade::{HandingOver, Member, Probe, Processes, Which, Word},
 };
 
 impl Arbiter<'_> {
-    /// Starts the program as its file is now, as a probe.
+    /// Starts a program as a probe: as its file is now, or for a reload the one that runs.
     pub(super) fn start_probe(&mut self) {
+        let which = match self.change() {
+            PoolsChange::Reload => Which::Running,
+            PoolsChange::Upgrade => Which::Installed,
+        };
         let nowhere = AccessLog::nowhere();
         let handing_over = self.handing_over(&nowhere);
-        let probed = handing_over.probe(&self.invocation, Which::Installed, self.signals.before());
+        let probed = handing_over.probe(&self.invocation, which, self.signals.before());
         match probed {
             Ok(probe) => self.probe = Some(probe),
             Err(error) => {
@@ -63,8 +65,55 @@ impl Arbiter<'_> {
     }
 
     fn refuse(&mut self, now: Time, why: &str) {
-        self.log.write(&ChangeMessage::UpgradeRefused { reason: &why });
+        self.log_refused(why);
         self.pools.handle(now, PoolsEvent::ProbeFailed);
+    }
+
+    fn log_refused(&mut self, why: &str) {
+        self.log.write(&match self.change() {
+            PoolsChange::Reload => ChangeMessage::ReloadRefused { reason: &why },
+            PoolsChange::Upgrade => ChangeMessage::UpgradeRefused { reason: &why },
+        });
+        why.clone_into(&mut self.reason);
+    }
+
+    fn change(&self) -> PoolsChange {
+        self.pools.change().unwrap_or_default()
+    }
+
+    /// Writes down, for who has asked for it, how far a change of the whole has come.
+    pub(super) fn report(&mut self, change: PoolsChange, state: ChangeState) {
+        let reason = std::mem::take(&mut self.reason);
+        if state == ChangeState::Begun {
+            self.change_began = clock::now();
+        }
+        let Some(roster) = &mut self.roster else { return };
+        let written = match state {
+            ChangeState::Begun => roster.note_begun(change, self.change_began),
+            ChangeState::Refused(by) => {
+                let reason = match by {
+                    Refusal::Reported => reason,
+                    Refusal::TimedOut { limit } => format!("it was not ready in {}", Span(limit)),
+                    Refusal::Busy { tried } => {
+                        format!("the file has been written to for {}", Span(tried))
+                    }
+                };
+                roster.note_ended(change, ListedOutcome::Refused, &reason)
+            }
+            ChangeState::NotTaken => {
+                let reason = "the new program has failed to take over; the error log says why";
+                roster.note_ended(change, ListedOutcome::Failed, reason)
+            }
+            ChangeState::Done => roster.note_ended(change, ListedOutcome::Done, ""),
+            ChangeState::InPart { refused } => {
+                let reason =
+                    format!("pools that have not followed: {refused}; the error log says why");
+                roster.note_ended(change, ListedOutcome::Failed, &reason)
+            }
+        };
+        if let Err(error) = written {
+            self.log.write(&ArbiterMessage::NoRoster { error: &error });
+        }
     }
 
     /// Becomes the program that the probe runs. If this returns, that was refused.
@@ -75,7 +124,7 @@ impl Arbiter<'_> {
             let nowhere = AccessLog::nowhere();
             let error = self.handing_over(&nowhere).hand_over(&self.invocation, probe);
             let why = format!("the new program cannot be executed in place: {error}");
-            self.log.write(&ChangeMessage::UpgradeRefused { reason: &why });
+            self.log_refused(&why);
         }
         self.end_probe();
         self.pools.handle(clock::now(), PoolsEvent::UpgradeFailed);
@@ -85,12 +134,7 @@ impl Arbiter<'_> {
         let members = (0..).map(PoolId).zip(&self.seats).map(|(id, seat)| {
             let PoolProcess { identity, way, helper, desk, .. } = seat;
             Member {
-                pool: HandedPool {
-                    identity: identity.clone(),
-                    stage: self.pools.stage(id),
-                    held: Held::default(),
-                    reloads: PoolReloads::default(),
-                },
+                pool: self.pools.hand_over(id, identity.clone()),
                 parent: helper.as_ref().zip(desk.as_ref()),
                 way: way.as_ref().map(Way::ends),
             }
@@ -107,17 +151,13 @@ impl Arbiter<'_> {
             status: None,
             of: Processes::Pools {
                 pools: pools.collect(),
+                seats: &self.members,
                 bell: &self.bell,
-                again: self.pools.wants_another_upgrade(),
+                change: self.change(),
+                began: self.change_began,
+                again: self.pools.wishes(),
             },
         }
-    }
-
-    /// Asks the parent of a pool to become the new program.
-    pub(super) fn upgrade_pool(&mut self, id: PoolId) {
-        let seat = &mut self.seats[id.0 as usize];
-        seat.asked = seat.desk.as_ref().map(Desk::upgrades);
-        self.signal(id, Signal::USR2);
     }
 
     /// Logs what is about an upgrade; returns whether the notice is.

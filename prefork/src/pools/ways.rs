@@ -8,7 +8,7 @@ use std::{
 
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 
-use super::arbiter::PoolProcess;
+use super::pool_process::PoolProcess;
 use crate::sockets::hand_over::{TAKES, has_hung_up, name_of_outlet};
 
 /// Both ends of the way to a pool.

@@ -35,13 +35,17 @@ impl Arbiter<'_> {
             }
             PoolsNotice::Stuck(pool) => ArbiterMessage::PoolStuck { pool: name(pool) },
             PoolsNotice::Reloading { pools } => ArbiterMessage::Reloading { pools },
-            PoolsNotice::Reloaded { pools, refused, took } => {
+            PoolsNotice::Reloaded { reloaded, started, refused, took } => {
                 let took = Span(took);
                 self.log.write(&match refused {
-                    0 => ArbiterMessage::PoolsReloaded { pools, took },
-                    _ => ArbiterMessage::PoolsNotReloaded { pools, refused, took },
+                    0 => ArbiterMessage::PoolsReloaded { reloaded, started, refused, took },
+                    _ => ArbiterMessage::PoolsNotReloaded { reloaded, started, refused, took },
                 });
                 return;
+            }
+            PoolsNotice::NotReloaded(id) => ArbiterMessage::PoolNotReloaded { pool: name(id) },
+            PoolsNotice::ReloadUnanswered { pool, limit } => {
+                ArbiterMessage::PoolReloadUnanswered { pool: name(pool), limit: Span(limit) }
             }
             PoolsNotice::Killed { pools } => ArbiterMessage::PoolsKilled { pools },
             // Logged already.

@@ -7,6 +7,7 @@
 //! - `order.rs`: the variable of the environment by which the program knows which pool it is to be.
 //! - `link.rs`: the page and the eventfds, as the parent of a pool has them.
 //! - `desk.rs`: the same, as the arbiter has them, one for each pool that is awake.
+//! - `seated.rs`: what an arbiter knows of a pool, awake or not.
 //!
 //! After an upgrade of a pool the variable is still there, and the numbers in it still mean the page and the eventfds. The
 //! sockets are in the handover then.
@@ -14,6 +15,7 @@
 mod desk;
 mod link;
 mod order;
+mod seated;
 
 use std::{io, os::fd::OwnedFd};
 
@@ -23,6 +25,7 @@ use crate::sys::SharedFigures;
 pub(crate) use desk::{Desk, Upgrades};
 pub(crate) use link::Link;
 pub(crate) use order::{Order, POOL_VARIABLE, PassedSocket, Seat};
+pub(crate) use seated::Seated;
 
 /// Maps a page that this process, or an old program in it, was handed.
 fn open_page(memory: &OwnedFd) -> io::Result<SharedFigures> {

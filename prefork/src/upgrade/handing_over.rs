@@ -11,7 +11,10 @@ use std::{
 };
 
 use nix::sys::signal::SigSet;
-use prefork_core::{HandedTags, Hangups};
+use prefork_core::{
+    HandedTags, Hangups, Time,
+    pools::{PoolsChange, Wishes},
+};
 use prefork_daemonize::PidFile;
 
 use super::{
@@ -28,7 +31,7 @@ use crate::{
     board::{ParentBoard, Place},
     channels::Channels,
     program::{self, Image, Invocation, NoProbe},
-    seat::{Desk, Link},
+    seat::{Desk, Link, Seated},
     sockets::listeners::Listeners,
     status::counters::HandedCounters,
     status::{StatusSocket, StatusSockets},
@@ -74,7 +77,18 @@ pub(crate) enum Processes<'a> {
         link: Option<&'a Link>,
     },
     /// The parents of several pools.
-    Pools { pools: Vec<Member<'a>>, bell: &'a OwnedFd, again: bool },
+    Pools {
+        pools: Vec<Member<'a>>,
+        /// What there is to know of each, of those that are to stay.
+        seats: &'a [Seated],
+        bell: &'a OwnedFd,
+        /// What this is for.
+        change: PoolsChange,
+        /// When that began.
+        began: Time,
+        /// What was asked for meanwhile.
+        again: Wishes,
+    },
 }
 
 /// A pool, and its parent if it has one.
@@ -126,7 +140,8 @@ impl HandingOver<'_> {
             let own = program::open_own()?;
             let mut passed = KeptDescriptors::default();
             let mut handover = self.handover(invocation, &mut passed);
-            if let Some(command) = &mut handover.command {
+            // The program that reads its settings again is the very one that runs.
+            if let Some(command) = handover.command.as_mut().filter(|_| !self.is_reload()) {
                 command.is_direct = probe.is_direct();
             }
             let process = self.process(&mut passed, invocation, &own, probe);
@@ -183,9 +198,17 @@ impl HandingOver<'_> {
             status: operators.map(|socket| handed(passed, socket)),
             metrics: everybody.map(|socket| handed(passed, socket)),
             station: self.station(),
+            seats: match self.of {
+                Processes::Pools { seats, .. } => seats.to_vec(),
+                Processes::Children { .. } => Vec::new(),
+            },
             pool: None,
             arbiter: None,
         }
+    }
+
+    const fn is_reload(&self) -> bool {
+        matches!(self.of, Processes::Pools { change: PoolsChange::Reload, .. })
     }
 
     fn station(&self) -> Station {
@@ -238,7 +261,7 @@ impl HandingOver<'_> {
                     process,
                 });
             }
-            Processes::Pools { pools, bell, again } => {
+            Processes::Pools { pools, seats: _, bell, change, began, again } => {
                 let members = pools.iter().map(|Member { pool, parent, way }| HandedMember {
                     pool: pool.clone(),
                     parent: parent.map(|(helper, desk)| {
@@ -249,7 +272,17 @@ impl HandingOver<'_> {
                 });
                 let pools = members.collect();
                 let bell = passed.pass(*bell);
-                handover.arbiter = Some(HandedArbiter { pools, bell, again: *again, process });
+                let (again, reload_again) = (again.upgrade, again.reload);
+                let (change, began) = (*change, Some(*began));
+                handover.arbiter = Some(HandedArbiter {
+                    pools,
+                    bell,
+                    again,
+                    reload_again,
+                    change,
+                    began,
+                    process,
+                });
             }
         }
     }

@@ -12,13 +12,16 @@ use std::{
     os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd},
 };
 
-use prefork_core::{HandedTags, Hangups, SlotId};
+use prefork_core::{
+    HandedTags, Hangups, SlotId, Time,
+    pools::{PoolsChange, Wishes},
+};
 use prefork_daemonize::SocketFileId;
 use rustix::fs::{SealFlags, fcntl_add_seals, fcntl_get_seals};
 use serde::{Deserialize, Serialize};
 
 use super::Station;
-use crate::{channels::HandedChannels, program::Command};
+use crate::{channels::HandedChannels, program::Command, seat::Seated};
 use crate::{
     channels::Reports, sockets::listeners::KnownBy, status::Audience,
     status::counters::HandedCounters, sys::memory_file,
@@ -69,6 +72,9 @@ pub(super) struct Handover {
     /// What the next program is to be.
     #[serde(default)]
     pub(super) station: Station,
+    /// The pools of an arbiter; earlier libraries do not say.
+    #[serde(default)]
+    pub(super) seats: Vec<Seated>,
     /// What only the successor gets, of a process with children.
     pub(super) pool: Option<HandedPool>,
     /// What only the successor gets, of an arbiter.
@@ -125,6 +131,15 @@ pub(super) struct HandedArbiter {
     pub(super) bell: RawFd,
     /// Whether one more upgrade was asked for meanwhile.
     pub(super) again: bool,
+    /// Whether one more reload was; earlier libraries pass these on.
+    #[serde(default)]
+    pub(super) reload_again: bool,
+    /// What this is for; earlier libraries upgrade alone.
+    #[serde(default)]
+    pub(super) change: PoolsChange,
+    /// When that began.
+    #[serde(default)]
+    pub(super) began: Option<Time>,
     #[serde(flatten)]
     pub(super) process: HandedProcess,
 }
@@ -304,6 +319,11 @@ impl Handover {
 }
 
 impl HandedArbiter {
+    /// What was asked for meanwhile.
+    pub(super) const fn wishes(&self) -> Wishes {
+        Wishes { reload: self.reload_again, upgrade: self.again }
+    }
+
     fn parents(&self) -> impl Iterator<Item = &HandedParent> {
         self.pools.iter().filter_map(|member| member.parent.as_ref())
     }
@@ -371,6 +391,7 @@ pub(super) mod tests {
             status: None,
             metrics: None,
             station: Station::Alone,
+            seats: Vec::new(),
             pool: None,
             arbiter: None,
         }

@@ -3,13 +3,15 @@
 use std::{io, os::fd::OwnedFd, path::PathBuf};
 
 use prefork_core::{
-    AdoptedAs,
-    pools::{HandedPool, Held},
+    AdoptedAs, Time,
+    pools::{HandedPool, Held, PoolsChange, Wishes},
 };
 use rustix::process::Pid;
 
 use super::{Inherited, handover::HandedParent, takeover::Takeover};
-use crate::{RunError, args::check::Settings, logs::log::Log, seat::Desk, start::Initialized};
+use crate::{
+    RunError, args::check::Settings, logs::log::Log, seat::Desk, seat::Seated, start::Initialized,
+};
 
 /// The parents of several pools, and how they can be reached.
 #[derive(Debug)]
@@ -18,8 +20,11 @@ pub(crate) struct AdoptedArbiter {
     pub(crate) pools: Vec<AdoptedMember>,
     /// Rung by the parents of pools.
     pub(crate) bell: OwnedFd,
-    /// Whether one more upgrade was asked for meanwhile.
-    pub(crate) again: bool,
+    /// What this program was executed for, and when that began.
+    pub(crate) change: PoolsChange,
+    pub(crate) began: Option<Time>,
+    /// What was asked for meanwhile.
+    pub(crate) again: Wishes,
     /// Where the pid file of the old program was.
     pub(crate) pid_path: Option<PathBuf>,
 }
@@ -48,6 +53,11 @@ impl AdoptedMember {
 }
 
 impl Inherited {
+    /// Returns what the old program has known of its pools.
+    pub(crate) fn seats(&self) -> &[Seated] {
+        &self.handover.seats
+    }
+
     /// Claims all that an arbiter has left.
     ///
     /// # Errors
@@ -84,6 +94,7 @@ impl Inherited {
         self.settle();
         self.claim_pid_file(&arbiter.process, settings, &mut initialized.runtime_files, log);
         self.claim_socket_files(&mut initialized);
+        let (change, began, again) = (arbiter.change, arbiter.began, arbiter.wishes());
         let Some(bell) = self.take(arbiter.bell) else { return Err(RunError::NoPool) };
         let members = arbiter.pools.into_iter().zip(pages).map(|(member, page)| {
             let parent = member.parent.zip(page).and_then(|(parent, page)| {
@@ -98,7 +109,7 @@ impl Inherited {
         let pools = members.collect();
         let adopted_as = self.adopted_as();
         let pid_path = self.handover.pid_path.as_ref().map(PathBuf::from);
-        let again = arbiter.again;
-        Ok((initialized, AdoptedArbiter { adopted_as, pools, bell, again, pid_path }))
+        let adopted = AdoptedArbiter { adopted_as, pools, bell, change, began, again, pid_path };
+        Ok((initialized, adopted))
     }
 }

@@ -293,7 +293,7 @@ fn pools_come_and_go_with_the_program() {
         let reply = client.and_then(Sent::answer).expect("it is answered");
         assert_eq!(reply.body, "2");
     }
-    scene.wait_for_line("pool jobs: this program does not have it; stopping it");
+    scene.wait_for_line("pool jobs: the daemon does not have it any more; stopping it");
     scene.wait_for_line("pool jobs: has stopped");
     assert_eq!((pool(&scene, "jobs"), find_process(parent).map(|it| it.pid)), (None, None));
     wait_until(PATIENCE, "nobody listens there", || TcpStream::connect(jobs).is_err());

@@ -1,4 +1,5 @@
 mod reload;
+mod reload_end;
 mod upgrade;
 
 use std::collections::BTreeSet;
@@ -6,12 +7,20 @@ use std::collections::BTreeSet;
 use proptest::prelude::*;
 
 use super::*;
+use crate::{ReloadEnd, Reloads};
 
 const fn at(ms: u64) -> Time {
     Time::after_origin(Duration::from_millis(ms))
 }
 
+/// What is done, but for what is published of it.
 fn actions(pools: &mut Pools) -> Vec<PoolsAction> {
+    let mut done = all_actions(pools);
+    done.retain(|action| !matches!(action, PoolsAction::Report(..)));
+    done
+}
+
+fn all_actions(pools: &mut Pools) -> Vec<PoolsAction> {
     std::iter::from_fn(|| pools.next_action()).collect()
 }
 
@@ -19,6 +28,11 @@ fn actions(pools: &mut Pools) -> Vec<PoolsAction> {
 const fn lost(pool: PoolId) -> PoolsAction {
     let kind = TroubleKind::Lost;
     PoolsAction::Trouble(Some(PoolsTrouble { kind, pool, others: 0 }))
+}
+
+/// What a pool reports that has taken in so many requests to reload.
+const fn reports(pool: PoolId, taken: u64, goes_on: bool, last: ReloadEnd) -> PoolsEvent {
+    PoolsEvent::Reloads(pool, PoolReloads { taken, state: Reloads { goes_on, last } })
 }
 
 /// One that serves with these pools, of which those that are always there are pools 0 and up.
@@ -262,7 +276,9 @@ proptest! {
                         prop_assert!(alive.insert(id), "{id:?} twice");
                         pools.handle(now, PoolsEvent::Started(id));
                     }
-                    PoolsAction::Stop(id, _) | PoolsAction::Replace(id) | PoolsAction::UpgradePool(id)
+                    PoolsAction::Stop(id, _)
+                    | PoolsAction::Replace(id)
+                    | PoolsAction::UpgradePool(id)
                     | PoolsAction::ReloadPool(id) => {
                         prop_assert!(alive.contains(&id));
                     }
@@ -274,6 +290,7 @@ proptest! {
                     | PoolsAction::Probe
                     | PoolsAction::EndProbe
                     | PoolsAction::Upgrade
+                    | PoolsAction::Report(..)
                     | PoolsAction::Show(_)
                     | PoolsAction::Trouble(_)
                     | PoolsAction::Ceiling(..)

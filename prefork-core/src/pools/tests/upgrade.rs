@@ -1,20 +1,24 @@
 //! Upgrades: first of the arbiter, then of pool after pool.
 
 use super::*;
-use crate::{AdoptedAs, ChangeNotice, Progress, Refusal};
+use crate::{AdoptedAs, ChangeNotice, Need, Progress, Refusal};
 
+const HUP: PoolsEvent = PoolsEvent::Requested(Request::Reload);
 const USR2: PoolsEvent = PoolsEvent::Requested(Request::Upgrade);
 
 pub(super) fn identity(name: &str, addresses: &[&str]) -> PoolIdentity {
     let addresses = addresses.iter().map(|&address| address.to_owned()).collect();
     let (name, hands_to) = (name.to_owned(), Vec::new());
-    PoolIdentity { name, is_role: false, addresses, hands_to, takes: false }
+    PoolIdentity { name, is_role: false, addresses, hands_to, takes: false, sleeps: None }
 }
 
-fn handed(name: &str, addresses: &[&str], stage: HandedStage) -> HandedPool {
+pub(super) fn handed(name: &str, addresses: &[&str], stage: HandedStage) -> HandedPool {
     HandedPool {
         identity: identity(name, addresses),
         stage,
+        runs: None,
+        not_upgraded: false,
+        lost: false,
         held: Held::default(),
         reloads: PoolReloads::default(),
     }
@@ -29,8 +33,8 @@ pub(super) fn adoption<'a>(
     handed: &'a [HandedPool],
     adopted_as: AdoptedAs,
 ) -> Adoption<'a> {
-    let config = PoolsConfig::default();
-    Adoption { config, wanted, shared: None, handed, adopted_as, again: false }
+    let (config, change, again) = (PoolsConfig::default(), PoolsChange::Upgrade, Wishes::default());
+    Adoption { config, wanted, made_of: &[], shared: None, handed, adopted_as, change, again }
 }
 
 /// What a new program goes on with, and what it does first.
@@ -217,16 +221,19 @@ fn another_upgrade_that_was_asked_for_meanwhile_comes_after_all_pools() {
     let mut pools = following(1);
     pools.handle(at(5_001), USR2);
     assert_eq!(actions(&mut pools), []);
-    assert!(pools.wants_another_upgrade());
+    assert!(pools.wishes().upgrade);
     pools.handle(at(5_002), PoolsEvent::PoolUpgraded(PoolId(0)));
     assert_eq!(actions(&mut pools).last(), Some(&PoolsAction::Probe));
     // And one that was asked for before the process became the new program.
     pools.handle(at(5_003), USR2);
     pools.handle(at(5_004), PoolsEvent::ProbeReady);
     assert_eq!(actions(&mut pools).last(), Some(&PoolsAction::Upgrade));
-    assert!(pools.wants_another_upgrade());
+    assert!(pools.wishes().upgrade);
     let same = AdoptedAs::SameProgram;
-    let adoption = Adoption { again: true, ..adoption(&[], &[], same) };
+    let adoption = Adoption {
+        again: Wishes { upgrade: true, ..Wishes::default() },
+        ..adoption(&[], &[], same)
+    };
     let mut pools = Pools::adopt(at(1), adoption).pools;
     assert_eq!(actions(&mut pools).last(), Some(&PoolsAction::Probe));
 }
@@ -381,7 +388,8 @@ proptest! {
         };
         let mut programs = programs.iter().cycle();
         let first = identities(&[1; 6]);
-        let mut pools = Pools::new(PoolsConfig::default());
+        let config = PoolsConfig { reread: crate::Reread::AtReload, ..PoolsConfig::default() };
+        let mut pools = Pools::new(config);
         first.iter().for_each(|(_, presence)| { pools.add(*presence); });
         let mut named: Vec<_> = first.into_iter().map(|(identity, _)| identity).collect();
         let (mut now, mut alive) = (at(0), BTreeSet::<String>::new());
@@ -406,9 +414,10 @@ proptest! {
                     pools.handle(now, PoolsEvent::Ended(id, Exit::Code(i32::from(what - 1))));
                 }
                 3 => pools.handle(now, PoolsEvent::Queued(id)),
-                4 => pools.handle(now, USR2),
+                4 => pools.handle(now, if pause % 2 == 0 { USR2 } else { HUP }),
                 5 => pools.handle(now, PoolsEvent::ProbeReady),
-                6 => pools.handle(now, PoolsEvent::PoolUpgraded(id)),
+                6 if pause % 2 == 0 => pools.handle(now, PoolsEvent::PoolUpgraded(id)),
+                6 => pools.handle(now, reports(id, u64::from(pause), pause % 3 == 0, ReloadEnd::Done)),
                 7 if pause == 0 => pools.handle(now, PoolsEvent::Requested(Request::StopNow)),
                 8 => pools.handle(now, PoolsEvent::PoolNotUpgraded(id)),
                 _ => pools.advance(now),
@@ -430,15 +439,13 @@ proptest! {
                     PoolsAction::Stop(id, _) | PoolsAction::Replace(id) => {
                         prop_assert!(alive.contains(&of(id)));
                     }
-                    PoolsAction::UpgradePool(id) | PoolsAction::ReloadPool(id) => {
+                    PoolsAction::UpgradePool(id) => {
                         prop_assert!(alive.contains(&of(id)) && ready.contains(&of(id)));
                     }
                     PoolsAction::Upgrade => {
                         let wanted = identities(programs.next().expect("it goes round"));
                         let left: Vec<_> = (0..).map(PoolId).zip(&named).map(|(id, identity)| {
-                            let (stage, held) = (pools.stage(id), Held::default());
-                            let reloads = PoolReloads::default();
-                            HandedPool { identity: identity.clone(), stage, held, reloads }
+                            pools.hand_over(id, identity.clone())
                         }).collect();
                         let as_new = if pause % 4 == 0 { AdoptedAs::SameProgram } else { AdoptedAs::NewProgram };
                         let wanted = if as_new == AdoptedAs::SameProgram {
@@ -447,8 +454,8 @@ proptest! {
                         } else {
                             wanted
                         };
-                        let again = pools.wants_another_upgrade();
-                        let adoption = Adoption { again, ..adoption(&wanted, &left, as_new) };
+                        let (again, change) = (pools.wishes(), pools.change().expect("one is made"));
+                        let adoption = Adoption { again, change, ..adoption(&wanted, &left, as_new) };
                         let adopted = Pools::adopt(now, adoption);
                         let wanted = wanted.into_iter().map(|(identity, _)| identity);
                         let gone = adopted.were[wanted.len()..].iter();
@@ -461,7 +468,9 @@ proptest! {
                         prop_assert!(alive.is_empty());
                         over = true;
                     }
+                    PoolsAction::ReloadPool(id) => prop_assert!(alive.contains(&of(id))),
                     PoolsAction::Ready
+                    | PoolsAction::Report(..)
                     | PoolsAction::Probe
                     | PoolsAction::EndProbe
                     | PoolsAction::Show(_)

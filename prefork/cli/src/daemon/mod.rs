@@ -1,6 +1,7 @@
 //! Steering a daemon by its pid file.
 
 mod answers;
+mod change;
 mod descent;
 mod lateness;
 mod pools;

@@ -5,11 +5,15 @@ use std::{
     time::{Duration, Instant},
 };
 
-use prefork_core::pools::PoolKind;
+use prefork_core::pools::{PoolKind, PoolsChange};
 use prefork_daemonize::Pid;
 use prefork_view::plural;
 
-use super::{Descent, Goal, Request, Rollout, Wait, answers, not_running, send};
+use super::{
+    Descent, Goal, Request, Rollout, Wait, answers,
+    change::{Change, Changed},
+    not_running, send,
+};
 use crate::{
     exit::Exit,
     failure::Failure,
@@ -18,7 +22,7 @@ use crate::{
     output::Voice,
 };
 
-/// Sends the daemon a signal that it passes on, and waits until all pools that have a process have done what it means.
+/// Sends the daemon a signal, and waits until it has done what that means, with all pools that are to follow.
 pub(super) fn ask(
     daemon: &Pooled,
     request: &Request,
@@ -44,10 +48,22 @@ pub(super) fn ask(
     let watched: Vec<_> = awake
         .map(|(pool, pid)| Ok((pool, Watch::begin(pool, pid, request.goal)?)))
         .collect::<Result<_, Failure>>()?;
+    let change = match request.goal {
+        Goal::Replaced => Some(PoolsChange::Reload),
+        Goal::Upgraded => Some(PoolsChange::Upgrade),
+        Goal::WritesToNewLogs => None,
+    };
+    let change = change.map(|change| Change::begin(daemon, pid, change));
     send(path, request.signal)?;
     let begun = Instant::now();
+    let changed = change.as_ref().map(|change| change.wait(*timeout)).transpose()?;
     let mut first = Ok(Exit::Done);
     for (pool, watch) in watched {
+        if let Some(left_alone) = changed.as_ref().and_then(|it| left_alone(it, &pool.name)) {
+            let name = full_name(&daemon.name, &pool.name);
+            voice.report(&format!("pool {name} {left_alone}\n"))?;
+            continue;
+        }
         let left = timeout.saturating_sub(begun.elapsed());
         let name = full_name(&daemon.name, &pool.name);
         match (watch.wait(left), pool.kind) {
@@ -64,7 +80,23 @@ pub(super) fn ask(
             }
         }
     }
-    first
+    for name in changed.iter().flat_map(|changed| &changed.pools) {
+        if !daemon.pools.iter().any(|pool| pool.name == *name) {
+            voice.report(&format!("pool {} is new\n", full_name(&daemon.name, name)))?;
+        }
+    }
+    let failure = change.zip(changed).and_then(|(change, it)| change.failure(&it.change));
+    first.and(failure.map_or(Ok(Exit::Done), Err))
+}
+
+/// Says of a pool that had a process what has become of it, if it was not asked to follow.
+fn left_alone(changed: &Changed, pool: &str) -> Option<&'static str> {
+    let has = |names: &[String]| names.iter().any(|name| name == pool);
+    match (has(&changed.change.asked), has(&changed.pools)) {
+        (true, _) => None,
+        (false, true) => Some("is as it was, or was started again"),
+        (false, false) => Some("is not one of the daemon's any more"),
+    }
 }
 
 /// Waiting for one pool.

@@ -22,7 +22,7 @@ use prefork_view::View;
 
 use crate::{failure::Failure, look};
 use places::Places;
-pub(crate) use pools::{Member, Pooled, Presence, full_name};
+pub(crate) use pools::{Member, Pooled, Presence, full_name, roster_beside};
 
 /// The files of a daemon.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

@@ -110,7 +110,7 @@ fn holder(pid_file: &Path) -> Option<Pid> {
 
 /// Reads the list beside a pid file; `None` if that is of a daemon of one pool. It is believed if both files belong to the
 /// same user.
-pub(super) fn roster_beside(pid_file: &Path) -> Option<Roster> {
+pub(crate) fn roster_beside(pid_file: &Path) -> Option<Roster> {
     let path = Roster::beside(pid_file);
     let owner = |path: &Path| fs::symlink_metadata(path).map(|found| found.uid()).ok();
     let is_its = owner(&path).is_some() && owner(&path) == owner(pid_file);

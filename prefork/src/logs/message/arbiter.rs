@@ -25,10 +25,12 @@ messages! {
     Error PoolStuck { pool: &'a str } => "pool {pool}: not ready within start_timeout; killing its parent";
     Warn PoolsKilled { pools: usize } => "pools that have not stopped in time are killed: {pools}";
     Info Reloading { pools: usize } => "reloading; pools that are asked: {pools}";
-    Info PoolsReloaded { pools: usize, took: Span } => "reloaded; pools: {pools}; it has taken {took}";
-    Error PoolsNotReloaded { pools: usize, refused: usize, took: Span } =>
-        "reloaded, but not all; pools that were asked: {pools}, that go on with old settings or old children: {refused}; \
-         it has taken {took}";
+    Info PoolsReloaded { reloaded: usize, started: usize, refused: usize, took: Span } =>
+        "reloaded; pools that have replaced their children: {reloaded}, that were started: {started}, that have not followed: \
+         {refused}; it has taken {took}";
+    Error PoolsNotReloaded { reloaded: usize, started: usize, refused: usize, took: Span } =>
+        "reloaded, but not all; pools that have replaced their children: {reloaded}, that were started: {started}, that have not \
+         followed: {refused}; it has taken {took}";
     Info TookOver { pools: &'a str, awake: usize } =>
         "this program goes on with the pools {pools}; with processes: {awake}";
     Error NoRoster { error: &'a dyn Display } => "the command does not find the pools of this program: {error}";
@@ -38,9 +40,12 @@ messages! {
         "pool {pool}: has refused the new program, and goes on with the old one";
     Warn PoolUpgradeUnanswered { pool: &'a str, limit: Span } =>
         "pool {pool}: has not reported on its upgrade within {limit}; asking the next pool";
-    Info PoolGone { pool: &'a str } => "pool {pool}: this program does not have it; stopping it";
+    Error PoolNotReloaded { pool: &'a str } => "pool {pool}: has not reloaded, and goes on as it was";
+    Warn PoolReloadUnanswered { pool: &'a str, limit: Span } =>
+        "pool {pool}: has not reported on its reload within {limit}";
+    Info PoolGone { pool: &'a str } => "pool {pool}: the daemon does not have it any more; stopping it";
     Info PoolChanged { pool: &'a str } =>
-        "pool {pool}: listens elsewhere or is of another kind in this program; stopping it, to be started again then";
+        "pool {pool}: listens elsewhere or is of another kind now; stopping it, to be started again then";
     Info PoolLeft { pool: &'a str } => "pool {pool}: has stopped";
     Info NoResize =>
         "SIGTTIN, SIGTTOU: it is not said which pool is to have more or fewer children; send it to the parent of one";
