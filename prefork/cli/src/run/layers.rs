@@ -85,8 +85,7 @@ impl Layers {
     pub(super) fn common(&self, name: &str, place: Option<&Place>) -> Settings {
         let mut defaults = self.defaults(name, place, false);
         // Of each pool.
-        (defaults.max_children, defaults.auto_reload_check_every) = (None, None);
-        defaults.auto_reload_handler = None;
+        defaults.max_children = None;
         let args = Args::new().settings(defaults).settings(self.file.clone());
         let args = args.settings(self.variables.clone()).settings(self.flags.clone());
         let mut common = args.given().clone();
@@ -95,16 +94,21 @@ impl Layers {
         common
     }
 
-    /// Adds to the settings of one of several pools what has another default here.
-    pub(super) fn complete(&self, settings: &mut Settings, watches: bool) {
+    /// Adds to the settings of one of several pools the sizes that have other defaults here.
+    pub(super) fn complete_sizes(&self, settings: &mut Settings) {
         let prefork = settings.prefork.or_else(|| self.last(|it| it.prefork)).unwrap_or(PREFORK);
         settings.prefork = Some(prefork);
         if settings.max_children.or_else(|| self.last(|it| it.max_children)).is_none() {
             settings.max_children = Some(if prefork == 0 { PREFORK } else { prefork });
         }
+    }
+
+    /// Adds what else has another default here.
+    pub(super) fn complete(&self, settings: &mut Settings, watches: bool) {
         let every = settings.auto_reload_check_every;
-        let every = every.or_else(|| self.last(|it| it.auto_reload_check_every));
+        // Without files of its own it watches nothing: whoever starts all pools watches the program.
         if watches || every.is_some() {
+            let every = every.or_else(|| self.last(|it| it.auto_reload_check_every));
             settings.auto_reload_check_every = Some(every.unwrap_or(WATCH_EVERY));
             let on_change = if watches { OnChange::Reload } else { OnChange::Upgrade };
             settings.auto_reload_handler.get_or_insert(on_change);

@@ -10,6 +10,7 @@ mod file;
 mod flags;
 mod given;
 mod layers;
+mod membership;
 mod own;
 mod place;
 mod pools;
@@ -27,7 +28,8 @@ use std::{
 
 use clap::ValueHint;
 use prefork::{
-    Args, ArgsError, BoxError, Inspect, Lines, Prefork, Returned, RunError, Settings, SettingsError,
+    Args, ArgsError, BoxError, Inspect, Lines, Pools, Prefork, Returned, RunError, Settings,
+    SettingsError,
 };
 use prefork_core::one_line;
 use prefork_daemonize::PidFileError;
@@ -38,6 +40,7 @@ use file::FileSettings;
 use flags::Flags;
 use given::{Given, Origin, Refused};
 use layers::Layers;
+use membership::Membership;
 use own::COMMAND;
 use place::Place;
 use program::Made;
@@ -138,7 +141,11 @@ pub(crate) struct Settled {
 
 /// Runs it, or says why not.
 pub(crate) fn run(args: RunArgs) -> Exit {
-    attempt(args).unwrap_or_else(|failure| complain(&failure))
+    attempt(args).unwrap_or_else(|failure| {
+        // A daemon that has executed this to go on is to know why that does not.
+        Pools::refuse(&failure);
+        complain(&failure)
+    })
 }
 
 /// Reads a file of settings and checks all of it, or says what is wrong.
@@ -182,6 +189,7 @@ fn attempt(args: RunArgs) -> Result<Exit, Failure> {
             given: &given,
             from_files: &made.from_files,
             of_daemon: &of_daemon,
+            membership: &Membership::default(),
         };
         let _ = output::print(&shown.text());
         let name = args.given().name.clone().unwrap_or_default();
@@ -278,6 +286,7 @@ fn gather(
         given.push(Given { own: &COMMAND, texts: command, origin: Origin::CommandLine });
     }
     refused.extend(flags.refused);
+    Membership::refuse(&mut given, &mut refused);
     let layers = Layers::new(file, flags.of_daemon, &mut refused);
     (layers, given::in_force(&given), refused)
 }

@@ -165,10 +165,21 @@ pub(super) const OWN: [Own; 17] = [
     },
 ];
 
+/// The keys that only the file of one of several pools has.
+pub(super) const OF_POOLS: [Own; 2] = [
+    Own { name: "role", flag: "", value: "", help: "", kind: Kind::Switch },
+    Own { name: "weight", flag: "", value: "N", help: "", kind: Kind::One },
+];
+
 impl Own {
     /// Finds one by its key.
     pub(super) fn of(name: &str) -> Option<&'static Self> {
-        [&COMMAND].into_iter().chain(&OWN).find(|own| own.name == name)
+        [&COMMAND].into_iter().chain(&OWN).chain(&OF_POOLS).find(|own| own.name == name)
+    }
+
+    /// Whether only the file of one of several pools has it.
+    pub(super) fn is_of_pools(&self) -> bool {
+        OF_POOLS.contains(self)
     }
 
     /// Its variable; none for variables, as the program has those of prefork anyway.
@@ -200,7 +211,7 @@ pub(super) fn why_unfit(name: &str) -> Option<&'static str> {
 pub(super) fn nearest(key: &str) -> Option<&'static str> {
     const ALIKE: f64 = 0.8;
     let key = key.to_lowercase().replace('-', "_");
-    let own = [&COMMAND].into_iter().chain(&OWN).map(|own| own.name);
+    let own = [&COMMAND].into_iter().chain(&OWN).chain(&OF_POOLS).map(|own| own.name);
     let likeness = |name: &&str| strsim::jaro_winkler(&key, name);
     let all = own.chain(of_daemons().map(|setting| setting.name));
     let best = all.max_by(|a, b| likeness(a).total_cmp(&likeness(b)))?;
@@ -213,7 +224,7 @@ mod tests {
 
     #[test]
     fn no_setting_has_two_meanings() {
-        for own in &OWN {
+        for own in OWN.iter().chain(&OF_POOLS) {
             assert!(of_daemons().all(|it| it.name != own.name), "{}", own.name);
             assert!(of_daemons().all(|it| it.flag() != own.flag), "{}", own.name);
         }

@@ -2,7 +2,8 @@
 //!
 //! What is given by flags, variables and `--common` is the daemon's, or what all pools have that do not say otherwise: here a
 //! file goes before a flag. Each pool is executed by the arbiter as this very command, and then reads its own file alone:
-//! so what becomes of others' files does not matter to it, and a reload of it reads its file again.
+//! so what becomes of others' files does not matter to it, and a reload of it reads its file again. A reload of the whole reads the
+//! directory again: the arbiter is executed once more, and says of each file what is made of it.
 
 use std::{
     fs,
@@ -19,6 +20,7 @@ use super::{
     gather,
     given::{Given, Refused, in_force},
     layers::Layers,
+    membership::Membership,
     program::{self, Made},
     serve,
     show::Shown,
@@ -41,16 +43,20 @@ struct Common {
     given: Vec<Given>,
     args: Settings,
     directory: Option<PathBuf>,
+    has_ceiling: bool,
 }
 
 /// What is made of one file.
 struct Pool {
     args: Args<Sockets>,
+    membership: Membership,
     /// The pool in words, for `--check`.
     text: String,
+    /// All that it is, so that it can be seen when that has changed.
+    made_of: String,
 }
 
-/// Runs the daemon, or becomes one of its pools.
+/// Runs the daemon, goes on with it, or becomes one of its pools.
 pub(super) fn attempt(directory: &Path, args: RunArgs) -> Result<Exit, Failure> {
     let RunArgs { check, flags, command, common, skip_bad, ceiling, .. } = args;
     let common_file = common.map(|path| file::absolute(&path));
@@ -64,7 +70,13 @@ pub(super) fn attempt(directory: &Path, args: RunArgs) -> Result<Exit, Failure> 
     let place = layers.place(&name);
     let directory_of_programs = layers.directory();
     let settings = layers.common(&name, place.as_ref());
-    let common = Common { layers, given, args: settings, directory: directory_of_programs };
+    let common = Common {
+        layers,
+        given,
+        args: settings,
+        directory: directory_of_programs,
+        has_ceiling: ceiling.is_some(),
+    };
     let mut daemon = Args::new().settings(common.args.clone());
     for Refused { what, problem } in refused {
         daemon = daemon.refuse(what, problem);
@@ -73,7 +85,7 @@ pub(super) fn attempt(directory: &Path, args: RunArgs) -> Result<Exit, Failure> 
     if let Some(name) = own {
         let file = PoolFile { path: directory.join(format!("{name}.toml")), name };
         let pool = common.make(&file)?;
-        return serve(|| Pools::new(daemon).pool(file.name, pool.args).run(), None);
+        return serve(|| pool.join(Pools::new(daemon), file.name).run(), None);
     }
     let (files, mut problems) = files(directory)?;
     let mut good = Vec::new();
@@ -83,9 +95,13 @@ pub(super) fn attempt(directory: &Path, args: RunArgs) -> Result<Exit, Failure> 
             Err(error) => problems.push(Problem { name: file.name, text: error }),
         }
     }
+    let mut bad = Vec::new();
     if skip_bad {
         for Problem { name, text } in problems.drain(..) {
-            output::warn(&format!("pool {name} is left out: {text}"));
+            let what =
+                if Pools::goes_on() { "is left out, or goes on as it is" } else { "is left out" };
+            output::warn(&format!("pool {name} {what}: {text}"));
+            bad.push(name);
         }
     }
     if !problems.is_empty() {
@@ -93,7 +109,8 @@ pub(super) fn attempt(directory: &Path, args: RunArgs) -> Result<Exit, Failure> 
             problems: problems.into_iter().map(|problem| problem.text).collect(),
         });
     }
-    if good.is_empty() {
+    let keeps = Pools::goes_on() && !bad.is_empty();
+    if good.is_empty() && !keeps {
         return Err(Failure::NoPools { directory: directory.to_owned() });
     }
     let mut pools = Pools::new(daemon);
@@ -106,7 +123,10 @@ pub(super) fn attempt(directory: &Path, args: RunArgs) -> Result<Exit, Failure> 
             one_line(&file.path),
             pool.text
         ));
-        pools = pools.pool(file.name, pool.args);
+        pools = pool.join(pools, file.name);
+    }
+    for name in bad {
+        pools = pools.unreadable(name);
     }
     if let Some(children) = ceiling {
         pools = pools.ceiling(children);
@@ -158,6 +178,20 @@ fn files(directory: &Path) -> Result<(Vec<PoolFile>, Vec<Problem>), Failure> {
     Ok((files, problems))
 }
 
+impl Pool {
+    /// Adds it to the others.
+    fn join(self, pools: Pools, name: String) -> Pools {
+        let Membership { weight, is_role, .. } = self.membership;
+        let pools =
+            if is_role { pools.role_with(name, self.args) } else { pools.pool(name, self.args) };
+        let pools = pools.made_of(&self.made_of);
+        match weight {
+            Some(weight) => pools.weight(weight),
+            None => pools,
+        }
+    }
+}
+
 impl Common {
     /// Finds out what is wrong with one file, whatever the others are.
     fn check(&self, file: &PoolFile) -> Result<(), String> {
@@ -166,7 +200,8 @@ impl Common {
         };
         let pool = self.make(file).map_err(|error| ErrorChain(&error).to_string())?;
         let alone = Pools::new(Args::new().settings(self.args.clone()));
-        alone.pool(file.name.clone(), pool.args).check().map_err(|error| lines(&error))
+        let pool = Pool { membership: Membership { weight: None, ..pool.membership }, ..pool };
+        pool.join(alone, file.name.clone()).check().map_err(|error| lines(&error))
     }
 
     /// Makes the arguments of a pool.
@@ -175,12 +210,16 @@ impl Common {
         // A file says more of its pool than what all have in common.
         let mut given = self.given.clone();
         given.extend(own);
-        let given = in_force(&given);
+        let mut given = in_force(&given);
+        let membership = Membership::take(&mut given, self.has_ceiling, &mut refused);
         let Made { mut program, watch, from_files } =
             program::make(&given, self.directory.clone(), &mut refused)?;
         let mut settings = of_daemon;
         program.max_memory =
             settings.max_memory.take().or_else(|| self.layers.last(|it| it.max_memory));
+        if !membership.is_role {
+            self.layers.complete_sizes(&mut settings);
+        }
         self.layers.complete(&mut settings, watch.is_some());
         let of_daemon = Args::new().settings(self.args.clone()).settings(settings.clone());
         let of_daemon = of_daemon.list_settings();
@@ -202,9 +241,12 @@ impl Common {
             given: &given,
             from_files: &from_files,
             of_daemon: &of_daemon,
+            membership: &membership,
         }
         .text();
+        // What is not shown, as it may be secret, is part of it.
+        let made_of = format!("{text}{:?}", program.env);
         let args = prefork_exec::attach(program, args).listens_at(addresses);
-        Ok(Pool { args, text })
+        Ok(Pool { args, membership, text, made_of })
     }
 }

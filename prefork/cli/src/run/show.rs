@@ -8,12 +8,16 @@ use toml::Value;
 
 use super::{
     given::Given,
+    membership::Membership,
     own::{COMMAND, Kind, OWN, Own, why_unfit},
     split::joined,
 };
 
 /// Where the second column begins, as in the list of the library.
 const WIDTH: usize = 48;
+
+/// Settings that a role does not have.
+const SIZES: [&str; 4] = ["prefork", "max_children", "one_shot", "concurrency"];
 
 /// All that is shown.
 pub(super) struct Shown<'a> {
@@ -25,6 +29,8 @@ pub(super) struct Shown<'a> {
     pub(super) from_files: &'a [String],
     /// The settings of the daemon, as the library lists them.
     pub(super) of_daemon: &'a str,
+    /// What was given of a pool among others.
+    pub(super) membership: &'a Membership,
 }
 
 impl Shown<'_> {
@@ -38,10 +44,18 @@ impl Shown<'_> {
         }
         for line in self.of_daemon.lines() {
             let name = line.trim_start_matches("# ").split(' ').next().unwrap_or_default();
-            if why_unfit(name).is_none() {
+            let is_of_others = self.membership.is_role && SIZES.contains(&name);
+            if why_unfit(name).is_none() && !is_of_others {
                 text.push_str(line);
                 text.push('\n');
             }
+        }
+        let Membership { weight, is_role, origins } = self.membership;
+        if *is_role {
+            text.push_str(&row("role = true", &origins.role));
+        }
+        if let Some(weight) = weight {
+            text.push_str(&row(&format!("weight = {weight}"), &origins.weight));
         }
         for own in OWN.iter().filter(|own| own.kind == Kind::Pairs) {
             text.push_str(&self.table(own));

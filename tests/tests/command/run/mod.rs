@@ -1,6 +1,7 @@
 //! `prefork run`: its flags, its file, its variables, and what it says of wrong ones.
 
 mod check;
+mod directory;
 mod init;
 mod page;
 mod pools;

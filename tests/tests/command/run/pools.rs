@@ -13,23 +13,23 @@ use super::prefork;
 use crate::run;
 
 /// Writes the file of a pool that runs the program of these tests.
-fn pool(scene: &Scene, name: &str, at: SocketAddr, more: &str) {
+pub(super) fn pool(scene: &Scene, name: &str, at: SocketAddr, more: &str) {
     let app = scene.path("app.py");
     let text = format!("command = [\"python3\", {app:?}, \"{{fd}}\"]\nlisten = \"{at}\"\n{more}");
     fs::create_dir_all(scene.path("conf.d")).expect("made");
     fs::write(scene.path("conf.d").join(format!("{name}.toml")), text).expect("written");
 }
 
-fn directory(scene: &Scene) -> Launch<'_> {
+pub(super) fn directory(scene: &Scene) -> Launch<'_> {
     prefork(scene).args([scene.path("conf.d")])
 }
 
-fn daemon(scene: &Scene) -> Daemon<'_> {
+pub(super) fn daemon(scene: &Scene) -> Daemon<'_> {
     directory(scene).args(["--name", "app"]).daemon()
 }
 
 /// The pools of the daemon, each with whether it has a process.
-fn presences(scene: &Scene) -> Vec<(String, String)> {
+pub(super) fn presences(scene: &Scene) -> Vec<(String, String)> {
     let shown: Value =
         serde_json::from_str(&run(scene, "status --json @pid", 0).stdout).expect("JSON");
     let text = |value: &Value| value.as_str().expect("a text").to_owned();
@@ -37,7 +37,7 @@ fn presences(scene: &Scene) -> Vec<(String, String)> {
     pools.iter().map(|pool| (text(&pool["name"]), text(&pool["presence"]))).collect()
 }
 
-fn body(at: SocketAddr) -> String {
+pub(super) fn body(at: SocketAddr) -> String {
     get(at, "/").expect("it is answered").body
 }
 
