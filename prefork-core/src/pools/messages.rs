@@ -16,7 +16,7 @@ pub enum PoolsEvent {
     StartFailed(PoolId),
     /// All children of a pool are in their main loops.
     Ready(PoolId),
-    /// What a pool has, and what it would have. Only where there is a ceiling ([`Pools::share`]).
+    /// What a pool has, and what it would have. Only where there is a ceiling ([`Pools::share`](super::Pools::share)).
     Need(PoolId, Need),
     /// A client waits at a socket of a pool that sleeps.
     Queued(PoolId),
@@ -55,7 +55,7 @@ pub enum PoolsAction {
     /// All pools that are to be there serve: say so.
     Ready,
     /// Start a program as a probe, and report [`PoolsEvent::ProbeReady`], [`PoolsEvent::ProbeFailed`] or
-    /// [`PoolsEvent::ProgramBusy`]: for an upgrade ([`Pools::change`]) the one that its file is now, for a reload the one that
+    /// [`PoolsEvent::ProgramBusy`]: for an upgrade ([`Pools::change`](super::Pools::change)) the one that its file is now, for a reload the one that
     /// runs.
     Probe,
     /// End the probe.
@@ -104,7 +104,7 @@ pub enum PoolsNotice {
         /// The pause.
         pause: Duration,
     },
-    /// A pool was not ready within [`PoolsConfig::start_timeout`], and is killed.
+    /// A pool was not ready within [`PoolsConfig::start_timeout`](super::PoolsConfig::start_timeout), and is killed.
     Stuck(PoolId),
     /// Something about an upgrade of the arbiter itself.
     Change(ChangeNotice),
@@ -155,7 +155,7 @@ pub enum PoolsNotice {
     Changed(PoolId),
     /// A pool has ended that was asked to leave.
     Left(PoolId),
-    /// Pools have not ended within [`PoolsConfig::stop_timeout`], and are killed.
+    /// Pools have not ended within [`PoolsConfig::stop_timeout`](super::PoolsConfig::stop_timeout), and are killed.
     Killed {
         /// How many.
         pools: usize,

@@ -71,7 +71,7 @@ use member::{Kind, Member};
 ///
 /// # Signals
 ///
-/// `SIGTERM`, `SIGINT` and `SIGQUIT` stop all pools, `SIGHUP` reloads all that are awake, `SIGUSR1` has all of them open their logs
+/// `SIGTERM`, `SIGINT` and `SIGQUIT` stop all pools, `SIGHUP` reloads the daemon ([how](crate::docs::pools#reloads)), `SIGUSR1` has all of them open their logs
 /// again, and `SIGUSR2` upgrades the daemon with all of them ([how](crate::docs::pools#upgrades)). One pool alone is reloaded, upgraded, stopped or resized by the same signals to its own parent. A pool that was stopped so is
 /// started again.
 ///

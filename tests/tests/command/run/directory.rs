@@ -13,6 +13,7 @@ use prefork_tests::{
 };
 
 use super::{
+    APP,
     pools::{body, daemon, directory, pool, presences},
     prefork,
 };
@@ -321,5 +322,44 @@ fn an_upgrade_that_is_refused_says_why_at_once() {
         "{said}"
     );
     assert_eq!(body(web), "new");
+    daemon.stop_in_order();
+}
+
+/// The program that runs all pools is watched once, and files of a pool by that pool.
+#[test]
+fn the_command_is_watched_for_all_pools_and_files_by_their_own() {
+    if !require_tool("python3") {
+        return;
+    }
+    let scene = scene!();
+    let [web, mail] = [0, 1].map(|number| further(&scene, number));
+    fs::write(scene.path("data"), "1").expect("written");
+    let watch = format!("watch = [{:?}]\n{}", scene.path("data"), greeting("web"));
+    pool(&scene, "web", web, &watch);
+    pool(&scene, "mail", mail, &greeting("mail"));
+    let program = scene.program_of(env!("CARGO_BIN_EXE_prefork-command"));
+    fs::write(scene.path("app.py"), APP).expect("written");
+    let command = program.path();
+    let daemon =
+        scene.tool(command.to_str().expect("UTF-8")).args(["run"]).args([scene.path("conf.d")]);
+    let daemon = daemon.args(["--name", "app", "--auto-reload-check-every", "0.1"]).daemon();
+    let (web_before, mail_before) = (family(&scene, "web"), family(&scene, "mail"));
+    fs::write(scene.path("data"), "another").expect("written");
+    wait_until(PATIENCE, "the pool replaces its children", || {
+        let (parent, children) = family(&scene, "web");
+        parent == web_before.0 && !children.contains(&web_before.1[0])
+    });
+    assert_eq!(family(&scene, "mail"), mail_before, "it is none of its files");
+    assert_eq!(scene.logged("trying the program"), 0);
+    program.install("another");
+    scene.wait_for_line(
+        "upgraded; pools that run the new program now: 2, pools that go on with the old one: 0",
+    );
+    assert_eq!(
+        scene.logged("trying the program"),
+        3,
+        "by the arbiter, and by each pool that it has asked"
+    );
+    assert_eq!([family(&scene, "web").0, family(&scene, "mail").0], [web_before.0, mail_before.0]);
     daemon.stop_in_order();
 }
