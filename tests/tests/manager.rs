@@ -411,3 +411,43 @@ fn a_manager_without_room_is_sent_no_sockets() {
         stop(&daemon, &mailbox, 41_000_000);
     }
 }
+
+/// A reload of several pools is one to the manager, whether settings are read for it or not, and so is one that is refused.
+#[test]
+fn a_reload_of_several_pools_is_reported_as_one() {
+    let scene = scene!();
+    let mailbox = Mailbox::new();
+    let pool = format!("web={}=1=1", scene.address());
+    let launch = scene.tool(env!("CARGO_BIN_EXE_pools")).path("--witness", "witness");
+    let daemon = start(launch.args(["--pool", &pool]), &mailbox, "1 pool");
+    daemon.signal(Signal::HUP);
+    mailbox.expect(&["RELOADING=1 MONOTONIC_USEC=", "READY=1 MAINPID="]);
+    daemon.stop_in_order();
+
+    let scene = scene!();
+    let mailbox = Mailbox::new();
+    let write = |name: &str, text: &str| {
+        fs::create_dir_all(scene.path("conf.d")).expect("made");
+        let text = format!("command = [\"sleep\", \"600\"]\nready = \"after:1ms\"\n{text}");
+        fs::write(scene.path("conf.d").join(name), text).expect("written");
+    };
+    write("a.toml", "prefork = 1\n");
+    let launch = scene.tool(env!("CARGO_BIN_EXE_prefork-command")).args(["run"]);
+    let launch = launch.args([scene.path("conf.d")]).args(["--name", "app"]);
+    let daemon = start(launch, &mailbox, "1 pool");
+    write("b.toml", "prefork = 1\n");
+    let reading = |mailbox: &Mailbox| {
+        let message = mailbox.next();
+        assert!(message.starts_with("RELOADING=1 "), "{message}");
+        assert!(message.ends_with("STATUS=reading the settings again"), "{message}");
+    };
+    daemon.signal(Signal::HUP);
+    reading(&mailbox);
+    let ready = |rest: &str| format!("READY=1 MAINPID={} STATUS=serving{rest}", daemon.pid());
+    mailbox.expect(&["RELOADING=1 ", &ready(", 2 pools")]);
+    write("b.toml", "max_childern = 1\n");
+    daemon.signal(Signal::HUP);
+    reading(&mailbox);
+    mailbox.expect(&[&ready("; the settings were refused, the old ones stay in force")]);
+    daemon.stop_in_order();
+}

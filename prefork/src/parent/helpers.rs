@@ -77,7 +77,7 @@ impl Helpers {
     /// Takes out the process that has had this pid, if it is one of these.
     pub(super) fn claim(&mut self, pid: Pid, exit: Exit, log: &Log) -> Ended {
         if let Some(probe) = self.probe.take_if(|probe| probe.helper().pid() == pid) {
-            return Ended::Probe(probe.why(exit));
+            return Ended::Probe(probe.why("the new program", exit));
         }
         if let Some(reading) = self.reading.take_if(|reading| reading.helper().pid() == pid) {
             return Ended::Reading(reading.end(exit));

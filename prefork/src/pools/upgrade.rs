@@ -60,7 +60,11 @@ impl Arbiter<'_> {
     /// Takes in that a process has ended, if that was the probe.
     pub(super) fn probe_ended(&mut self, now: Time, pid: Pid, exit: Exit) {
         if let Some(probe) = self.probe.take_if(|probe| probe.helper().pid() == pid) {
-            self.refuse(now, &probe.why(exit));
+            let what = match self.change() {
+                PoolsChange::Reload => "the program that was to read the settings",
+                PoolsChange::Upgrade => "the new program",
+            };
+            self.refuse(now, &probe.why(what, exit));
         }
     }
 
@@ -101,8 +105,14 @@ impl Arbiter<'_> {
                 roster.note_ended(change, ListedOutcome::Refused, &reason)
             }
             ChangeState::NotTaken => {
-                let reason = "the new program has failed to take over; the error log says why";
-                roster.note_ended(change, ListedOutcome::Failed, reason)
+                let reason = match change {
+                    PoolsChange::Reload => {
+                        "the program that has read the settings has failed to go on"
+                    }
+                    PoolsChange::Upgrade => "the new program has failed to take over",
+                };
+                let reason = format!("{reason}; the error log says why");
+                roster.note_ended(change, ListedOutcome::Failed, &reason)
             }
             ChangeState::Done => roster.note_ended(change, ListedOutcome::Done, ""),
             ChangeState::InPart { refused } => {

@@ -238,15 +238,15 @@ impl Probe {
         None
     }
 
-    /// Returns why it does not work, once it has ended and was reaped.
-    pub(crate) fn why(mut self, exit: Exit) -> String {
+    /// Returns why it does not work, once it has ended and was reaped; `what` is what it is called.
+    pub(crate) fn why(mut self, what: &str, exit: Exit) -> String {
         self.helper.note_reaped(self.helper.pid());
         // The last it reported is read after its end, so that nothing is missed.
         let _ = self.read();
         if let Some(reason) = self.reason.take() {
             return reason;
         }
-        format!("the new program {}", Ended(exit))
+        format!("{what} {}", Ended(exit))
     }
 }
 

@@ -1,6 +1,7 @@
 //! Upgrades of a daemon of several pools: of one pool by its own parent, and of all of it.
 
 mod pool;
+mod reload;
 mod watching;
 mod whole;
 
