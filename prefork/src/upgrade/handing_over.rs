@@ -19,9 +19,10 @@ use prefork_daemonize::PidFile;
 
 use super::{
     Probe, Reading, Station,
+    handed_arbiter::{HandedArbiter, HandedMember, HandedParent},
     handover::{
-        HandedArbiter, HandedBoard, HandedChild, HandedImage, HandedListener, HandedLog,
-        HandedMember, HandedParent, HandedPool, HandedProcess, Handover,
+        HandedBoard, HandedChild, HandedImage, HandedListener, HandedLog, HandedPool,
+        HandedProcess, Handover,
     },
     subject::Subject,
 };

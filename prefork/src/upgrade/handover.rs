@@ -12,15 +12,12 @@ use std::{
     os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd},
 };
 
-use prefork_core::{
-    HandedTags, Hangups, SlotId, Time,
-    pools::{PoolsChange, Wishes},
-};
+use prefork_core::{HandedTags, Hangups, SlotId};
 use prefork_daemonize::SocketFileId;
 use rustix::fs::{SealFlags, fcntl_add_seals, fcntl_get_seals};
 use serde::{Deserialize, Serialize};
 
-use super::Station;
+use super::{Station, handed_arbiter::HandedArbiter};
 use crate::{channels::HandedChannels, program::Command, seat::Seated};
 use crate::{
     channels::Reports, sockets::listeners::KnownBy, status::Audience,
@@ -121,44 +118,6 @@ pub(super) struct HandedPool {
     pub(super) counters: HandedCounters,
     #[serde(flatten)]
     pub(super) process: HandedProcess,
-}
-
-/// What an arbiter knows of its pools, and the ways between it and their parents.
-#[derive(Debug, Serialize, Deserialize)]
-pub(super) struct HandedArbiter {
-    pub(super) pools: Vec<HandedMember>,
-    /// Rung by the parents of pools.
-    pub(super) bell: RawFd,
-    /// Whether one more upgrade was asked for meanwhile.
-    pub(super) again: bool,
-    /// Whether one more reload was; earlier libraries pass these on.
-    #[serde(default)]
-    pub(super) reload_again: bool,
-    /// What this is for; earlier libraries upgrade alone.
-    #[serde(default)]
-    pub(super) change: PoolsChange,
-    /// When that began.
-    #[serde(default)]
-    pub(super) began: Option<Time>,
-    #[serde(flatten)]
-    pub(super) process: HandedProcess,
-}
-
-/// One of its pools.
-#[derive(Debug, Serialize, Deserialize)]
-pub(super) struct HandedMember {
-    pub(super) pool: prefork_core::pools::HandedPool,
-    pub(super) parent: Option<HandedParent>,
-    /// Both ends of the way by which it takes connections of other pools.
-    pub(super) way: Option<(RawFd, RawFd)>,
-}
-
-/// The parent of a pool, and the way to it.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
-pub(super) struct HandedParent {
-    pub(super) pid: i32,
-    pub(super) page: RawFd,
-    pub(super) call: RawFd,
 }
 
 /// What any process has that becomes another program.
@@ -303,10 +262,7 @@ impl Handover {
             all.extend(pool.board.and_then(|board| board.lock));
         }
         if let Some(arbiter) = &self.arbiter {
-            all.push(arbiter.bell);
-            all.extend(arbiter.parents().flat_map(|parent| [parent.page, parent.call]));
-            let ways = arbiter.pools.iter().filter_map(|member| member.way);
-            all.extend(ways.flat_map(|(taking, leading)| [taking, leading]));
+            all.extend(arbiter.ways());
         }
         if let Some(process) = self.process() {
             all.extend(process.pid_file);
@@ -315,17 +271,6 @@ impl Handover {
             all.extend(process.image.as_ref().and_then(|image| image.loaded));
         }
         all
-    }
-}
-
-impl HandedArbiter {
-    /// What was asked for meanwhile.
-    pub(super) const fn wishes(&self) -> Wishes {
-        Wishes { reload: self.reload_again, upgrade: self.again }
-    }
-
-    fn parents(&self) -> impl Iterator<Item = &HandedParent> {
-        self.pools.iter().filter_map(|member| member.parent.as_ref())
     }
 }
 

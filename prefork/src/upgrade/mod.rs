@@ -37,10 +37,11 @@
 //! - `station.rs`: what a program is to be among the processes of a daemon: the arbiter of several pools becomes a new
 //!   program as the parent of one does, and what it hands over is the parents of its pools.
 //! - `way_back.rs`, and `sys/way_back.rs`: the new program, before it has taken over, and what it leaves to the old one.
-//! - `handover.rs`: what the one hands to the other.
+//! - `handover.rs`: what the one hands to the other; `handed_arbiter.rs`: of several pools.
 
 mod announce;
 mod exec;
+mod handed_arbiter;
 mod handing_over;
 mod handover;
 mod inherited;

@@ -8,7 +8,7 @@ use prefork_core::{
 };
 use rustix::process::Pid;
 
-use super::{Inherited, handover::HandedParent, takeover::Takeover};
+use super::{Inherited, handed_arbiter::HandedParent, takeover::Takeover};
 use crate::{
     RunError, args::check::Settings, logs::log::Log, seat::Desk, seat::Seated, start::Initialized,
 };
