@@ -173,6 +173,10 @@ impl Conversation {
                 let ready = self.ready(pid, &self.serving());
                 Some(format!("{}\n{ready}", reloading(now, "reloading")))
             }
+            Occasion::Back if std::mem::take(&mut self.is_due) => {
+                self.is_upgrading = false;
+                self.ended(pid, &self.kept("the program that has read the settings did not work, the old ones stay in force"))
+            }
             Occasion::Back => self.upgrade_refused(pid),
             Occasion::Progress(progress) => self.progress(progress, now, pid),
         }
@@ -191,7 +195,7 @@ impl Conversation {
             }
             Progress::SettingsRefused { .. } => {
                 self.is_reading = false;
-                self.ended(pid, "serving; the settings were refused, the old ones stay in force")
+                self.ended(pid, &self.kept("the settings were refused, the old ones stay in force"))
             }
             Progress::Reloading => {
                 let is_said = std::mem::take(&mut self.is_due);
@@ -238,7 +242,7 @@ impl Conversation {
 
     fn upgrade_refused(&mut self, pid: u32) -> Option<String> {
         self.is_upgrading = false;
-        self.ended(pid, "serving; the last upgrade was refused")
+        self.ended(pid, &self.kept("the last upgrade was refused"))
     }
 
     const fn is_at_rest(&self) -> bool {
@@ -263,10 +267,18 @@ impl Conversation {
     }
 
     fn serving(&self) -> String {
-        let Self { size, trouble, .. } = self;
-        match trouble {
-            Some(trouble) => format!("serving, {size}; {trouble}"),
-            None => format!("serving, {size}"),
+        self.with_trouble(format!("serving, {}", self.size))
+    }
+
+    /// That it serves as before, and why.
+    fn kept(&self, why: &str) -> String {
+        self.with_trouble(format!("serving; {why}"))
+    }
+
+    fn with_trouble(&self, text: String) -> String {
+        match &self.trouble {
+            Some(trouble) => format!("{text}; {trouble}"),
+            None => text,
         }
     }
 }

@@ -7,7 +7,7 @@ use std::{
 };
 
 use prefork_core::{
-    AdoptedAs,
+    AdoptedAs, Progress,
     pools::{AdoptedPools, Adoption, HandedPool, Pools, PoolsChange, PoolsConfig, Roster, Wishes},
 };
 use prefork_daemonize::Readiness;
@@ -51,6 +51,13 @@ pub(super) fn take_over(
     let names: Vec<_> = members.iter().map(|member| &*member.name).collect();
     let (names, awake) = (names.join(", "), arbiter.pools.awake());
     arbiter.log.write(&ArbiterMessage::TookOver { pools: &names, awake });
+    match change {
+        // The old program has reported that a reload has begun, and this one ends it.
+        PoolsChange::Reload => {
+            arbiter.reporting.on(Occasion::Progress(Progress::Reconfigured));
+        }
+        PoolsChange::Upgrade => {}
+    }
     match adopted_as {
         AdoptedAs::SameProgram => arbiter.reporting.on(Occasion::Back),
         AdoptedAs::NewProgram => {}

@@ -93,6 +93,37 @@ fn a_program_that_goes_on_in_place_ends_the_upgrade() {
     assert!(back.starts_with("READY=1"), "{back}");
 }
 
+/// What has begun as a reload is not reported to begin once more by the program that has read the settings.
+#[test]
+fn a_reload_that_goes_on_in_place_is_one_whatever_becomes_of_it() {
+    let in_place = || Conversation::in_place(Size::Pools { pools: 2 });
+    let read = Occasion::Progress(Progress::Reconfigured);
+    let [nothing, reloading, reloaded] = said(
+        in_place(),
+        [read, Occasion::Progress(Progress::Reloading), Occasion::Progress(Progress::Reloaded)],
+    );
+    assert_eq!((&*nothing, &*reloading), ("", "STATUS=reloading all pools"));
+    assert_eq!(reloaded, "READY=1 MAINPID=7 STATUS=serving, 2 pools");
+    let [_, back] = said(in_place(), [read, Occasion::Back]);
+    let why = "the program that has read the settings did not work, the old ones stay in force";
+    assert_eq!(back, format!("READY=1 MAINPID=7 STATUS=serving; {why}"));
+}
+
+#[test]
+fn what_is_wrong_with_a_pool_stands_in_the_status_after_a_refusal_too() {
+    let mut conversation = serving();
+    conversation.trouble(Some("pool a: it is ill".to_owned()));
+    let by = Refusal::Reported;
+    let [_, refused] = said(
+        conversation,
+        [
+            Occasion::Progress(Progress::ReadingSettings),
+            Occasion::Progress(Progress::SettingsRefused { by }),
+        ],
+    );
+    assert!(refused.ends_with("the old ones stay in force; pool a: it is ill"), "{refused}");
+}
+
 #[test]
 fn a_failed_reload_is_over_too() {
     let [_, failed] = said(
