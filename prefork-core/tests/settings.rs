@@ -175,6 +175,19 @@ fn a_reload_that_comes_while_settings_are_read_has_them_read_once_more() {
 }
 
 #[test]
+fn a_reload_is_over_when_nothing_more_of_it_is_wanted() {
+    let mut world = World::serving(config(2, 4));
+    assert!(!world.supervisor.reloads().goes_on);
+    world.reload();
+    assert!(world.supervisor.reloads().goes_on, "settings are read");
+    world.reload();
+    world.handle(Event::SettingsRefused);
+    assert!(world.supervisor.reloads().goes_on, "once more");
+    world.reconfigure(config(2, 4));
+    assert!(!world.supervisor.reloads().goes_on, "all children are new");
+}
+
+#[test]
 fn a_stop_ends_the_reading() {
     let mut world = World::serving(config(3, 5));
     world.reload();

@@ -69,10 +69,19 @@ pub enum MadeOf {
 /// The reloads of one pool, as its parent reports.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct PoolReloads {
-    /// How many requests to reload its process has taken in since it was started.
+    /// How many requests of the arbiter its process was sent since it was started.
+    pub asked: u64,
+    /// How many of them it has taken in.
     pub taken: u64,
-    /// What has become of them.
+    /// What has become of these, and of requests of others.
     pub state: Reloads,
+}
+
+impl PoolReloads {
+    /// Whether what it reports is about the last request.
+    const fn is_taken(&self) -> bool {
+        self.taken >= self.asked
+    }
 }
 
 /// How far the pools have come.
@@ -129,7 +138,10 @@ impl Pools {
         self.log(PoolsNotice::Reloading { pools: asked.len() });
         self.show(Progress::Reloading);
         for id in asked.iter().copied() {
-            self.with(id, |pool| (pool.runs, pool.asked_at) = (None, Some(pool.reloads.taken)));
+            self.with(id, |pool| {
+                pool.runs = None;
+                pool.reloads.asked += 1;
+            });
             self.actions.push_back(PoolsAction::ReloadPool(id));
         }
         // Nothing is over before what began earlier is.
@@ -155,17 +167,16 @@ impl Pools {
     /// Takes in how far the reloads of a pool have come.
     pub(super) fn note_reloads(&mut self, id: PoolId, reloads: PoolReloads) {
         let Some(pool) = self.pools.get_mut(id.0 as usize) else { return };
-        let before = std::mem::replace(&mut pool.reloads, reloads);
+        let before = pool.reloads;
+        // What it was sent is known best here.
+        pool.reloads = PoolReloads { asked: before.asked, ..reloads };
+        if !pool.reloads.is_taken() {
+            return;
+        }
         let Reloads { goes_on, last } = reloads.state;
-        match pool.asked_at {
-            // What it reports is not about the last request.
-            Some(taken) if taken == reloads.taken => return,
-            Some(_) => pool.asked_at = None,
+        if before.is_taken() && goes_on && !before.state.goes_on {
             // Somebody else has asked it: it may have read what nobody here has.
-            None if reloads.taken != before.taken || (goes_on && !before.state.goes_on) => {
-                pool.runs = None;
-            }
-            None => {}
+            pool.runs = None;
         }
         if !goes_on {
             let is_done = last == ReloadEnd::Done;
@@ -258,7 +269,7 @@ impl Pools {
 
     /// Whether a pool was asked for a reload, and has not taken that in.
     fn has_not_taken(&self, id: PoolId) -> bool {
-        self.pools.get(id.0 as usize).is_some_and(|pool| pool.asked_at.is_some())
+        self.pools.get(id.0 as usize).is_some_and(|pool| !pool.reloads.is_taken())
     }
 
     /// When a reload will have taken too long.

@@ -22,8 +22,6 @@ pub(super) struct Pool {
     /// Whether it was asked to end, by the measure of this moment.
     pub(super) is_asked: bool,
     pub(super) reloads: PoolReloads,
-    /// How many requests to reload it had taken in when it was asked for one that it has not taken in yet.
-    pub(super) asked_at: Option<u64>,
     /// Whether it has refused the program that the others have become.
     pub(super) has_refused: bool,
     /// Whether its process has ended without being asked, and none has been ready since.
@@ -66,10 +64,10 @@ impl Pool {
             comes_from: Vec::new(),
             is_asked: false,
             reloads: PoolReloads {
+                asked: 0,
                 taken: 0,
                 state: Reloads { goes_on: false, last: ReloadEnd::Done },
             },
-            asked_at: None,
             has_refused: false,
             is_lost: false,
             backoff: Backoff::new(config.throttle_first, config.throttle_cap),
@@ -115,8 +113,8 @@ impl Pool {
 
     /// Forgets what was true of a process that has ended.
     pub(super) fn forget_process(&mut self) {
-        (self.runs, self.asked_at, self.has_refused) = (None, None, false);
-        self.reloads = PoolReloads::default();
+        (self.runs, self.reloads) = (None, PoolReloads::default());
+        self.has_refused = false;
     }
 
     /// Notes that it has failed; returns for how long it is not started.

@@ -38,10 +38,13 @@ impl Parent<'_> {
         }
     }
 
-    /// Tells the arbiter that a request was taken in, if it may have come from there.
-    pub(super) fn report_taken(&self, request: Request) {
-        if let (Some(link), Request::Reload) = (&self.link, request) {
-            link.took_reload(self.supervisor.reloads());
+    /// Takes in a request, and reports that to the arbiter if it may have come from there.
+    pub(super) fn take_request(&mut self, now: Time, request: Request) {
+        // Before: what the arbiter asks for from here on is not what this answers.
+        let asked = self.link.as_ref().map(Link::reloads_asked);
+        self.supervisor.handle(now, Event::Requested(request));
+        if let (Some(link), Some(asked), Request::Reload) = (&self.link, asked, request) {
+            link.took_reloads(asked, self.supervisor.reloads());
         }
     }
 

@@ -49,8 +49,7 @@ impl Parent<'_> {
         self.read_answers(now);
         self.take_ceiling(now);
         for request in requests {
-            self.supervisor.handle(now, Event::Requested(request));
-            self.report_taken(request);
+            self.take_request(now, request);
         }
         for (pid, exit) in ended {
             self.reaped(now, pid, exit);

@@ -14,7 +14,10 @@ impl Arbiter<'_> {
             roster.note_asked(change, &seat.identity.name);
         }
         let signal = match change {
-            PoolsChange::Reload => Signal::HUP,
+            PoolsChange::Reload => {
+                seat.desk.iter().for_each(Desk::ask_reload);
+                Signal::HUP
+            }
             PoolsChange::Upgrade => {
                 seat.asked = seat.desk.as_ref().map(Desk::upgrades);
                 Signal::USR2

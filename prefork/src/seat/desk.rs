@@ -94,7 +94,13 @@ impl Desk {
         let (taken, goes_on) = (read(word::RELOADS_TAKEN), read(word::RELOADING) == 1);
         let end = usize::try_from(read(word::RELOAD_END)).ok();
         let last = end.and_then(|end| RELOAD_ENDS.get(end)).copied().unwrap_or_default();
-        PoolReloads { taken, state: Reloads { goes_on, last } }
+        let asked = read(word::RELOADS_ASKED);
+        PoolReloads { asked, taken, state: Reloads { goes_on, last } }
+    }
+
+    /// Notes that the pool is to reload, before its parent is sent a signal for that.
+    pub(crate) fn ask_reload(&self) {
+        self.page.get()[word::RELOADS_ASKED].fetch_add(1, Release);
     }
 
     /// Returns how many processes the pool was told last that it may have.

@@ -90,11 +90,16 @@ impl Link {
         }
     }
 
-    /// Says that one more request to reload was taken in, of which this is what has become.
-    pub(crate) fn took_reload(&self, reloads: Reloads) {
+    /// Returns how many requests to reload the arbiter has sent. A reload that begins after this answers all of them.
+    pub(crate) fn reloads_asked(&self) -> u64 {
+        self.page.get()[word::RELOADS_ASKED].load(Acquire)
+    }
+
+    /// Says that so many requests to reload were taken in, of which this is what has become.
+    pub(crate) fn took_reloads(&self, asked: u64, reloads: Reloads) {
         self.note_reloads(reloads);
-        // After that: who sees that it was taken in sees whether it goes on.
-        self.page.get()[word::RELOADS_TAKEN].fetch_add(1, Release);
+        // After that: who sees that they were taken in sees whether one goes on.
+        self.page.get()[word::RELOADS_TAKEN].store(asked, Release);
         self.ring();
     }
 

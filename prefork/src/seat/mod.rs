@@ -60,12 +60,14 @@ mod word {
     pub(super) const UPGRADES: usize = 7;
     /// How often it was to, and has refused.
     pub(super) const REFUSALS: usize = 8;
-    /// How many requests to reload the pool's parent has taken in.
+    /// How many requests to reload the pool's parent has taken in, of those of the arbiter.
     pub(super) const RELOADS_TAKEN: usize = 9;
     /// Whether a reload goes on.
     pub(super) const RELOADING: usize = 10;
     /// How the last one has ended: its place among `RELOAD_ENDS`.
     pub(super) const RELOAD_END: usize = 11;
+    /// How many requests to reload the arbiter has sent.
+    pub(super) const RELOADS_ASKED: usize = 12;
     /// How many words there are, with some to spare.
     pub(super) const COUNT: usize = 16;
 }

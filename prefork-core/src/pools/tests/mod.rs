@@ -30,9 +30,9 @@ const fn lost(pool: PoolId) -> PoolsAction {
     PoolsAction::Trouble(Some(PoolsTrouble { kind, pool, others: 0 }))
 }
 
-/// What a pool reports that has taken in so many requests to reload.
+/// What a pool reports that has taken in so many of the requests to reload that it was sent.
 const fn reports(pool: PoolId, taken: u64, goes_on: bool, last: ReloadEnd) -> PoolsEvent {
-    PoolsEvent::Reloads(pool, PoolReloads { taken, state: Reloads { goes_on, last } })
+    PoolsEvent::Reloads(pool, PoolReloads { asked: 0, taken, state: Reloads { goes_on, last } })
 }
 
 /// One that serves with these pools, of which those that are always there are pools 0 and up.

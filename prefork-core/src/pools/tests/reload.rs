@@ -308,11 +308,13 @@ fn a_reload_begins_while_pools_are_at_the_last_one() {
         pools.handle(at(time), HUP);
         assert_eq!(all_actions(&mut pools).last(), Some(&PoolsAction::ReloadPool(PoolId(0))));
     }
-    pools.handle(at(30), reports(PoolId(0), 1, false, ReloadEnd::Done));
+    pools.handle(at(29), reports(PoolId(0), 1, false, ReloadEnd::Done));
+    assert_eq!(all_actions(&mut pools), [], "it is not about the second one");
+    pools.handle(at(30), reports(PoolId(0), 2, false, ReloadEnd::Done));
     assert_eq!(all_actions(&mut pools), end([1, 0, 0], 10));
     pools.handle(at(40), HUP);
     pools.handle(at(50), PoolsEvent::Requested(Request::StopGracefully));
-    pools.handle(at(60), reports(PoolId(0), 2, false, ReloadEnd::Done));
+    pools.handle(at(60), reports(PoolId(0), 3, false, ReloadEnd::Done));
     let done = all_actions(&mut pools);
     assert!(!done.contains(&report(ChangeState::Done)), "{done:?}");
 }
@@ -343,7 +345,7 @@ fn a_pool_that_somebody_else_has_reloaded_is_asked_again() {
     let (mut pools, _) = adopt(&cases);
     let a = PoolId(0);
     assert_eq!(pools.runs(a), Some(7));
-    pools.handle(at(6_000), reports(a, 1, true, ReloadEnd::Done));
-    pools.handle(at(6_010), reports(a, 1, false, ReloadEnd::Done));
+    pools.handle(at(6_000), reports(a, 0, true, ReloadEnd::Done));
+    pools.handle(at(6_010), reports(a, 0, false, ReloadEnd::Done));
     assert_eq!(pools.runs(a), None);
 }

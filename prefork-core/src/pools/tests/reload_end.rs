@@ -185,7 +185,7 @@ fn a_reload_while_children_are_replaced_after_an_upgrade_is_over_when_these_are(
 #[test]
 fn one_that_goes_on_in_another_program_is_known_by_what_it_has_reported() {
     let state = Reloads { goes_on: true, last: ReloadEnd::Done };
-    let reloads = PoolReloads { taken: 7, state };
+    let reloads = PoolReloads { asked: 7, taken: 7, state };
     let serves = HandedStage::Serving { since: at(1) };
     let handed = [HandedPool { reloads, ..super::upgrade::handed("a", &[], serves) }];
     let wanted = [(handed[0].identity.clone(), Presence::Always)];

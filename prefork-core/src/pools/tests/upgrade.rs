@@ -417,7 +417,7 @@ proptest! {
                 4 => pools.handle(now, if pause % 2 == 0 { USR2 } else { HUP }),
                 5 => pools.handle(now, PoolsEvent::ProbeReady),
                 6 if pause % 2 == 0 => pools.handle(now, PoolsEvent::PoolUpgraded(id)),
-                6 => pools.handle(now, reports(id, u64::from(pause), pause % 3 == 0, ReloadEnd::Done)),
+                6 => pools.handle(now, reports(id, pause, pause % 3 == 0, ReloadEnd::Done)),
                 7 if pause == 0 => pools.handle(now, PoolsEvent::Requested(Request::StopNow)),
                 8 => pools.handle(now, PoolsEvent::PoolNotUpgraded(id)),
                 _ => pools.advance(now),

@@ -9,8 +9,9 @@ use std::{
 };
 
 use prefork_tests::{
-    Daemon, End, Load, PATIENCE, Scene, children, require_tool, scene, wait_until,
+    Daemon, End, Load, PATIENCE, Scene, children, holds_for, kill, require_tool, scene, wait_until,
 };
+use rustix::process::Signal;
 
 use super::{
     APP,
@@ -295,6 +296,32 @@ fn a_file_says_that_its_pool_is_a_role_and_what_weight_it_has() {
         alone.stderr.contains("web.toml:3:1: weight: is for one of several pools"),
         "{alone:?}"
     );
+}
+
+/// Who waits for a reload waits for one that has begun after it was asked for, however many others there are at the time.
+#[test]
+fn a_reload_that_is_waited_for_is_not_mistaken_for_another() {
+    if !require_tool("python3") {
+        return;
+    }
+    let scene = scene!();
+    let web = further(&scene, 0);
+    pool(&scene, "web", web, &greeting("web"));
+    let daemon = daemon(&scene);
+    for round in 0..10 {
+        // One that reads the file as it was, or as it will be, and one of the pool by itself.
+        daemon.signal(Signal::HUP);
+        if round % 2 == 0 {
+            assert!(kill(family(&scene, "web").0, Signal::HUP), "it lives");
+        }
+        // Sooner and later.
+        holds_for(Duration::from_millis(10 * round), "it serves", || body(web).starts_with("web"));
+        let text = format!("web {round}");
+        pool(&scene, "web", web, &greeting(&text));
+        run(&scene, "reload --wait @pid", 0);
+        assert_eq!(body(web), text, "the old children were asked to leave");
+    }
+    daemon.stop_in_order();
 }
 
 /// What the whole refuses is reported at once, with its reason, to who waits for it.
