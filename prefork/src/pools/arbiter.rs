@@ -113,13 +113,14 @@ impl Arbiter<'_> {
             PoolsAction::Ready => {
                 // From here on errors are in the log alone.
                 drop(stderr::take_original());
+                // Before: who sees that it is ready may change files at once.
+                self.watching.begin(&self.invocation, false, &self.log);
                 self.log.write(&ArbiterMessage::PoolsReady { awake: self.pools.awake() });
                 if let Some(Err(error)) = self.readiness.take().map(Readiness::ready) {
                     self.log.write(&ChangeMessage::NotAnnounced { error: &ErrorChain(&error) });
                     self.pools.handle(clock::now(), PoolsEvent::Requested(Request::StopNow));
                 }
                 self.reporting.on(Occasion::Ready);
-                self.watching.begin(&self.invocation, false, &self.log);
             }
             PoolsAction::Log(notice) => self.log_notice(notice),
             // By who has asked for actions.
