@@ -13,7 +13,7 @@ use crate::error::Foreign;
 #[non_exhaustive]
 pub enum DeclareError {
     /// The name is none that Prometheus takes.
-    #[error("{name} cannot be the name of a metric: use up to {max} letters, digits and `_`, no digit first", name = one_line(name))]
+    #[error("{name} cannot be the name of a metric; use up to {max} letters, digits and `_`, no digit first", name = one_line(name))]
     Name {
         /// The name.
         name: String,
@@ -22,7 +22,7 @@ pub enum DeclareError {
     },
     /// The beginning of the name is that of metrics which are not the program's.
     #[error(
-        "metric {name} cannot begin with {prefix}, as the metrics of the daemon do; choose another name"
+        "metric {name} cannot begin with {prefix}, as the metrics of the daemon do; choose another name", name = one_line(name)
     )]
     Reserved {
         /// The name.
@@ -31,7 +31,7 @@ pub enum DeclareError {
         prefix: &'static str,
     },
     /// A counter must end in `_total`, all others must not, nor with what histograms have.
-    #[error("metric {name} {must}; call it otherwise")]
+    #[error("metric {name} {must}; call it otherwise", name = one_line(name))]
     Suffix {
         /// The name.
         name: String,
@@ -39,7 +39,7 @@ pub enum DeclareError {
         must: &'static str,
     },
     /// Another metric has the name, or one that comes of it.
-    #[error("metric {name} would have the samples of {other}; choose another name")]
+    #[error("metric {name} would have the samples of {other}; choose another name", name = one_line(name), other = one_line(other))]
     Clash {
         /// The name.
         name: String,
@@ -47,7 +47,7 @@ pub enum DeclareError {
         other: String,
     },
     /// The unit does not stand in the name.
-    #[error("metric {name} counts {unit}, which its name must end with, before any `_total`", unit = one_line(unit))]
+    #[error("metric {name} counts {unit}, which its name must end with, before any `_total`", unit = one_line(unit), name = one_line(name))]
     Unit {
         /// The name.
         name: String,
@@ -55,7 +55,7 @@ pub enum DeclareError {
         unit: String,
     },
     /// The help is empty, too long, or more than a line.
-    #[error("the help of metric {name} must be one line of 1 to {max} bytes")]
+    #[error("the help of metric {name} must be one line of 1 to {max} bytes", name = one_line(name))]
     Help {
         /// The name of the metric.
         name: String,
@@ -63,7 +63,7 @@ pub enum DeclareError {
         max: usize,
     },
     /// A label cannot have this name.
-    #[error("metric {name} cannot have a label {label}: {reason}", label = one_line(label))]
+    #[error("metric {name} cannot have a label {label}: {reason}", label = one_line(label), name = one_line(name))]
     Label {
         /// The name of the metric.
         name: String,
@@ -73,7 +73,7 @@ pub enum DeclareError {
         reason: &'static str,
     },
     /// There are too many labels.
-    #[error("metric {name} has {labels} labels, {max} are possible")]
+    #[error("metric {name} has {labels} labels, {max} are possible", name = one_line(name))]
     Labels {
         /// The name of the metric.
         name: String,
@@ -84,7 +84,7 @@ pub enum DeclareError {
     },
     /// The bounds of a histogram are not 1 to 40 finite numbers, each larger than the one before.
     #[error(
-        "the bounds of histogram {name} must be 1 to {max} finite numbers, each larger than the one before"
+        "the bounds of histogram {name} must be 1 to {max} finite numbers, each larger than the one before", name = one_line(name)
     )]
     Bounds {
         /// The name of the metric.
@@ -93,7 +93,7 @@ pub enum DeclareError {
         max: usize,
     },
     /// There are too many families.
-    #[error("metric {name} is one too many: {max} families are possible")]
+    #[error("metric {name} is one too many: {max} families are possible", name = one_line(name))]
     Families {
         /// The name of the metric.
         name: String,
@@ -108,7 +108,7 @@ pub enum DeclareError {
 pub enum SeriesError {
     /// The memory of the slot is full.
     #[error(
-        "no room for another series of metric {name}: all {memory} bytes of slot {slot} are used; use fewer label values, or give more memory"
+        "no room for another series of metric {name}: all {memory} bytes of slot {slot} are used; use fewer label values, or give more memory", name = one_line(name)
     )]
     Full {
         /// The name of the metric.
@@ -119,13 +119,13 @@ pub enum SeriesError {
         memory: usize,
     },
     /// The family was not declared for this store.
-    #[error("metric {name} was not declared for this store: declare it before the first fork")]
+    #[error("metric {name} was not declared for this store: declare it before the first fork", name = one_line(name))]
     Undeclared {
         /// The name of the metric.
         name: String,
     },
     /// The number of label values is not that of the labels.
-    #[error("metric {name} has {expected} labels, {given} values were given, or other names")]
+    #[error("metric {name} has {expected} labels, {given} values were given, or other names", name = one_line(name))]
     Labels {
         /// The name of the metric.
         name: String,
@@ -135,7 +135,7 @@ pub enum SeriesError {
         given: usize,
     },
     /// A label value is too long.
-    #[error("a label value of metric {name} has {length} bytes, {max} are possible")]
+    #[error("a label value of metric {name} has {length} bytes, {max} are possible", name = one_line(name))]
     Long {
         /// The name of the metric.
         name: String,

@@ -21,7 +21,7 @@ use crate::text::is_printable;
 
 /// Why the macros cannot be had count here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
-#[error("the macros of the crate `metrics` count elsewhere already: install one recorder only")]
+#[error("the macros of the crate `metrics` count elsewhere already; install one recorder only")]
 pub struct RecorderInstalled;
 
 /// Counts what the macros of the crate [`metrics`](::metrics) say, where the process that runs has a slot.

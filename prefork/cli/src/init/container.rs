@@ -2,6 +2,8 @@
 
 use std::fmt::Write;
 
+use prefork_core::one_line;
+
 use super::Daemon;
 
 /// Makes a `Dockerfile`.
@@ -10,7 +12,7 @@ pub(super) fn text(daemon: &Daemon) -> String {
     let file = daemon.file_name();
     let mut image = format!(
         "# In a directory with {file}, a copy of {} and the program:\n#   docker build -t {name} . && docker run {name}\n",
-        prefork.display()
+        one_line(prefork)
     );
     if let Some(address) = daemon.hidden_address() {
         let _ = writeln!(

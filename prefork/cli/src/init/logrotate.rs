@@ -2,6 +2,8 @@
 
 use std::fmt::Write;
 
+use prefork_core::one_line;
+
 use super::Daemon;
 
 /// Makes a file for `/etc/logrotate.d`, see `logrotate(8)`.
@@ -9,22 +11,22 @@ pub(super) fn text(daemon: &Daemon) -> Result<String, String> {
     let Daemon { name, prefork, file, settings, .. } = daemon;
     let mut logs = String::new();
     for log in daemon.logs() {
-        let _ = writeln!(logs, "{}", quoted(&log.display()));
+        let _ = writeln!(logs, "{}", quoted(&one_line(log)));
     }
     if logs.is_empty() {
         return Err(format!(
             "{} names no error_log_path and no access_log_path: there is nothing to rotate, as what is logged goes where {name} \
              was started, to the journal or a container's log",
-            file.display()
+            one_line(file)
         ));
     }
     let Some(pid) = &settings.pid_path else {
         return Err(format!(
             "{} names no pid_path, by which {name} is asked to open its logs again",
-            file.display()
+            one_line(file)
         ));
     };
-    let (pid, prefork) = (shell_word(&pid.display()), shell_word(&prefork.display()));
+    let (pid, prefork) = (shell_word(&one_line(pid)), shell_word(&one_line(prefork)));
     Ok(format!(
         "# /etc/logrotate.d/{name}\n{logs}{{\n    daily\n    rotate 14\n    missingok\n    notifempty\n    \
          # Without delaycompress: the command below returns when no process writes to an old log any more.\n    compress\n    \

@@ -17,6 +17,7 @@ use std::{
 
 use clap::{ValueEnum, ValueHint};
 use prefork::Settings;
+use prefork_core::one_line;
 
 use crate::{
     exit::Exit,
@@ -127,7 +128,7 @@ impl Daemon {
         let files = [pid_path, scoreboard_path].into_iter().flatten().map(PathBuf::as_path);
         let below = files.chain(self.logs()).filter_map(|file| {
             let directory = file.parent()?.strip_prefix(base).ok()?;
-            (directory != Path::new("")).then(|| directory.display().to_string())
+            (directory != Path::new("")).then(|| one_line(directory).to_string())
         });
         below.collect()
     }

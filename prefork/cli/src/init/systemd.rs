@@ -2,6 +2,8 @@
 
 use std::fmt::Write;
 
+use prefork_core::one_line;
+
 use super::{Daemon, seconds};
 
 /// What systemd takes on top of the daemon's own time, so that it is not the one who ends it.
@@ -10,7 +12,7 @@ const MARGIN: u64 = 4;
 /// Makes `NAME.service`, see `systemd.service(5)`.
 pub(super) fn text(daemon: &Daemon) -> String {
     let Daemon { name, prefork, file, .. } = daemon;
-    let start = format!("{} run {}", quoted(&prefork.display()), quoted(&file.display()));
+    let start = format!("{} run {}", quoted(&one_line(prefork)), quoted(&one_line(file)));
     let mut unit = format!(
         "# /etc/systemd/system/{name}.service\n[Unit]\nDescription={}\nAfter=network.target\n\n[Service]\n",
         escaped(name)
@@ -21,7 +23,7 @@ pub(super) fn text(daemon: &Daemon) -> String {
             unit,
             "Type=forking\nPIDFile={}\n# The text in `systemctl status`, and more time to stop.\nNotifyAccess=all\n\
              ExecStart={start}\nExecReload=/bin/kill -HUP $MAINPID\n",
-            escaped(&pid.display())
+            escaped(&one_line(pid))
         );
     } else {
         let _ = write!(

@@ -2,6 +2,8 @@
 
 use std::fmt::Write;
 
+use prefork_core::one_line;
+
 use super::Daemon;
 
 /// Makes a file for `/etc/tmpfiles.d`, see `tmpfiles.d(5)`.
@@ -17,7 +19,7 @@ pub(super) fn text(daemon: &Daemon) -> Result<String, String> {
     if lines.is_empty() {
         return Err(format!(
             "{} needs no directory below /run or /var/log: nothing is to be made for {name}",
-            file.display()
+            one_line(file)
         ));
     }
     Ok(format!(
