@@ -142,7 +142,16 @@ fn an_arbiter_is_after_many_upgrades_as_it_was() {
         (fds, names, children(daemon.pid()).len())
     };
     upgrade(&scene, &daemon, &program, "--version 2");
-    let first = look();
+    // What it has written is closed soon after it can be read.
+    let is_done = || scene.read("pid.pools").contains("=upgrade\tdone");
+    wait_until(PATIENCE, "it has written what became of it", is_done);
+    let mut first = look();
+    let mut seen = 0;
+    wait_until(PATIENCE, "nothing changes any more", || {
+        let before = std::mem::replace(&mut first, look());
+        seen = if first == before { seen + 1 } else { 0 };
+        seen > 10
+    });
     for version in 3..8 {
         upgrade(&scene, &daemon, &program, &format!("--version {version}"));
     }
