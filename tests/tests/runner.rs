@@ -47,11 +47,11 @@ fn run(scene: &Scene, language: &str, code: &str) -> Answer {
     receive(send(scene.address(), language, code))
 }
 
-/// Starts it, and waits until it answers.
+/// Starts it, and waits until it has said which limits there are, and answers.
 fn runner(scene: &Scene) -> Running<'_> {
     let program = env!("CARGO_BIN_EXE_runner");
     let running = scene.tool(program).args([scene.address().to_string()]).start();
-    wait_until(PATIENCE, "it listens", || TcpStream::connect(scene.address()).is_ok());
+    wait_until(PATIENCE, "it is ready", || scene.read("1.stderr").contains("info: ready, with"));
     running
 }
 
