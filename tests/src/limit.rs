@@ -16,9 +16,7 @@ use std::{
     time::Duration,
 };
 
-use rustix::process::Signal;
-
-use crate::{Process, proc, reaper, scene};
+use crate::{Process, scene};
 
 /// How long a scene may last. The longest takes less than a minute, and three times as long on a machine with all cores
 /// busy.
@@ -73,23 +71,10 @@ fn end_all(test: &str) -> ! {
         "{test} has taken {LIMIT:?}: its test program ends, with all that it has started:"
     );
     let mark = format!("{}={}", scene::MARK, process::id());
-    for process in ours(&mark) {
+    for process in scene::marked(&mark) {
         let Process { pid, parent, state, .. } = process;
         let _ = writeln!(stderr, "  {pid} {parent} {state} {}", process.command_line());
     }
-    // Some that are ended have others take their place.
-    while !ours(&mark).is_empty() {
-        for Process { pid, .. } in ours(&mark) {
-            let is_ours =
-                || proc::find(pid).is_some_and(|process| process.has_in_environment(&mark));
-            reaper::signal_if(pid, Signal::KILL, is_ours);
-        }
-    }
+    scene::kill_marked(&mark);
     process::exit(101);
-}
-
-fn ours(mark: &str) -> Vec<Process> {
-    let mut all = proc::all();
-    all.retain(|process| !process.is_zombie() && process.has_in_environment(mark));
-    all
 }

@@ -202,9 +202,7 @@ impl Scene {
     /// A process that has ended has no environment any more, so no zombie is among them.
     #[must_use]
     pub fn processes(&self) -> Vec<Process> {
-        let mut all = proc::all();
-        all.retain(|process| !process.is_zombie() && process.has_in_environment(&self.mark));
-        all
+        marked(&self.mark)
     }
 
     /// Waits until no process of this scene is alive, and what they held is given back.
@@ -296,21 +294,32 @@ impl Scene {
 
     /// Kills and reaps all processes.
     fn clear(&self) {
-        let begun = Instant::now();
-        loop {
-            let processes = self.processes();
-            if processes.is_empty() || begun.elapsed() > PATIENCE {
-                break;
-            }
-            for Process { pid, .. } in processes {
-                let is_meant = || {
-                    proc::find(pid).is_some_and(|process| process.has_in_environment(&self.mark))
-                };
-                reaper::signal_if(pid, Signal::KILL, is_meant);
-            }
-            thread::sleep(Duration::from_millis(2));
-        }
+        kill_marked(&self.mark);
         reaper::collect_all();
+    }
+}
+
+/// Returns the processes that are alive and have this in their environment.
+pub(crate) fn marked(mark: &str) -> Vec<Process> {
+    let mut all = proc::all();
+    all.retain(|process| !process.is_zombie() && process.has_in_environment(mark));
+    all
+}
+
+/// Kills them all, and what they start meanwhile.
+pub(crate) fn kill_marked(mark: &str) {
+    let begun = Instant::now();
+    loop {
+        let processes = marked(mark);
+        if processes.is_empty() || begun.elapsed() > PATIENCE {
+            break;
+        }
+        for Process { pid, .. } in processes {
+            let is_meant =
+                || proc::find(pid).is_some_and(|process| process.has_in_environment(mark));
+            reaper::signal_if(pid, Signal::KILL, is_meant);
+        }
+        thread::sleep(Duration::from_millis(2));
     }
 }
 
@@ -329,7 +338,7 @@ fn folder(programs: Programs) -> PathBuf {
 /// Chooses the address of a scene: no two have the same IP address in one test program, nor the same address
 /// and port in any two.
 ///
-/// The port and the two after it are below those that the kernel gives to clients, and free.
+/// The port and the three after it are below those that the kernel gives to clients, and free.
 fn address(process: u32, scene: u32) -> SocketAddr {
     let [_, highest, high, low] = process.to_be_bytes();
     // 127.0.0.1 is for the services of the machine.

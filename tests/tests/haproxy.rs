@@ -3,14 +3,14 @@
 use std::{
     fs,
     io::{Read, Write},
-    net::{SocketAddr, TcpStream},
+    net::SocketAddr,
     os::unix::net::UnixStream,
     thread,
     time::{Duration, Instant},
 };
 
 use prefork_tests::{
-    Daemon, InHand, Load, PATIENCE, Running, Scene, get, require_tool, scene, wait_until,
+    Daemon, InHand, Load, PATIENCE, Running, Scene, asked, get, require_tool, scene, wait_until,
 };
 use rustix::process::Signal;
 
@@ -50,10 +50,7 @@ impl<'a> Pool<'a> {
 
     /// The part of its children that is at work, as Prometheus would read it.
     fn busy(&self) -> f64 {
-        let mut connection = TcpStream::connect(self.scene.public()).expect("it listens");
-        connection.write_all(b"GET /metrics HTTP/1.0\r\n\r\n").expect("sent");
-        let mut text = String::new();
-        connection.read_to_string(&mut text).expect("answered");
+        let text = get(self.scene.public(), "/metrics").expect("answered").body;
         let line =
             text.lines().find_map(|line| line.strip_prefix("prefork_busy_ratio{name=\"hello\"} "));
         line.and_then(|value| value.parse().ok()).unwrap_or_else(|| panic!("no share in {text}"))
@@ -232,7 +229,7 @@ fn a_rolling_restart_of_all_pools_loses_nobody() {
 
 /// How many requests a restart is tried with: more by hand.
 fn requests() -> usize {
-    std::env::var("PREFORK_TESTS_REQUESTS").ok().and_then(|text| text.parse().ok()).unwrap_or(500)
+    asked("PREFORK_TESTS_REQUESTS").unwrap_or(500)
 }
 
 /// What an operator has set at HAProxy by hand stays, whatever the agent is answered.

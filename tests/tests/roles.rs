@@ -1,14 +1,13 @@
-//! R: exactly one process has a role, whatever is killed, reloaded or upgraded, and for how long nobody has.
+//! R9: exactly one process has a role, whatever is killed, reloaded or upgraded, and for how long nobody has.
 
 use std::{
-    env,
     fs::File,
     io::{Read, Seek, SeekFrom},
     time::{Duration, Instant},
 };
 
 use prefork_tests::{
-    Daemon, Launch, PATIENCE, Scene, children, find_process, kill, scene, wait_until,
+    Daemon, Launch, PATIENCE, Scene, asked, children, find_process, kill, scene, wait_until,
 };
 use rustix::process::Signal;
 
@@ -115,11 +114,10 @@ fn do_it(daemon: &Daemon<'_>, deed: Deed, holder: u32) {
     };
 }
 
-/// R: each process that has the role takes a lock of the test's own, and reports whoever has that and can do anything.
+/// R9: each process that has the role takes a lock of the test's own, and reports whoever has that and can do anything.
 #[test]
 fn a_role_is_never_had_twice_whatever_is_killed_reloaded_or_upgraded() {
-    let asked = env::var("PREFORK_ROLES").ok().and_then(|text| text.parse().ok());
-    let (scene, rounds) = (scene!(), asked.unwrap_or(ROUNDS));
+    let (scene, rounds) = (scene!(), asked("PREFORK_ROLES").unwrap_or(ROUNDS));
     let mut witness = Witness::new(&scene);
     let mut times: Vec<(Deed, Duration)> = Vec::new();
     let mut daemon = launch(&scene).daemon();
