@@ -5,7 +5,7 @@
 
 use std::{borrow::Cow, os::fd::RawFd};
 
-use prefork_core::{Generation, QueueTimes, Time};
+use prefork_core::{Generation, QueueTimes, Stage, Time};
 use prefork_scoreboard::{Facts, format::VALUE_SIZE, names};
 
 use crate::sockets::listeners::Place;
@@ -23,15 +23,6 @@ pub(crate) struct Identity {
     pub(crate) settings: Vec<String>,
     /// What holds its children apart.
     pub(crate) isolation: prefork_isolate::Report,
-}
-
-/// How far the daemon is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Phase {
-    #[default]
-    Starting,
-    Serving,
-    Stopping,
 }
 
 /// A reload, an upgrade, or an opening of the logs.
@@ -63,7 +54,7 @@ impl Outcome {
 #[derive(Debug, Default)]
 pub(crate) struct About {
     identity: Identity,
-    phase: Phase,
+    phase: Stage,
     prefork: u32,
     max_children: u32,
     places: Vec<Place>,
@@ -85,7 +76,7 @@ impl About {
         (self.identity, self.is_new) = (identity, true);
     }
 
-    pub(crate) fn phase(&mut self, phase: Phase) {
+    pub(crate) fn phase(&mut self, phase: Stage) {
         self.is_new |= self.phase != phase;
         self.phase = phase;
     }
@@ -204,9 +195,9 @@ impl About {
         facts.add(
             names::PHASE,
             match self.phase {
-                Phase::Starting => "starting",
-                Phase::Serving => "serving",
-                Phase::Stopping => "stopping",
+                Stage::Starting => "starting",
+                Stage::Serving => "serving",
+                Stage::Stopping => "stopping",
             },
         );
         self.add_pool(&mut facts);
@@ -324,10 +315,10 @@ mod tests {
         assert!(about.take_news().is_some_and(|facts| facts.get(names::NAME) == Some("hello")));
         assert_eq!(about.take_news(), None);
         about.size(3, 150);
-        about.phase(Phase::Serving);
+        about.phase(Stage::Serving);
         assert!(about.take_news().is_some_and(|facts| facts.get(names::PHASE) == Some("serving")));
         about.size(3, 150);
-        about.phase(Phase::Serving);
+        about.phase(Stage::Serving);
         about.places(Vec::new());
         assert_eq!(about.take_news(), None);
         for (jobs, shown) in [(Some(12), Some("12")), (Some(12), None), (None, None)] {

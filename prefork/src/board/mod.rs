@@ -16,7 +16,7 @@ use prefork_core::{Activity, Claim, Generation, RequestCount, SlotId, Time};
 use prefork_scoreboard::{Monotonic, Record, Stamp};
 use rustix::process::Pid;
 
-pub(crate) use about::{About, Identity, Outcome, Phase};
+pub(crate) use about::{About, Identity, Outcome};
 pub(crate) use public::{Place, Public};
 use reading::Reading;
 pub(crate) use reading::is_at;

@@ -5,16 +5,12 @@ use std::{
     os::fd::{AsFd, AsRawFd},
 };
 
-use prefork_core::{AdoptedAs, Progress, Refusal};
+use prefork_core::{AdoptedAs, Progress, Refusal, Stage};
 
 use super::Parent;
 use crate::{
-    board::{Outcome, Phase},
-    logs::describe::Span,
-    sockets::listeners::Place,
-    start::identity,
-    system::clock,
-    system::os::Shortage,
+    board::Outcome, logs::describe::Span, sockets::listeners::Place, start::identity,
+    system::clock, system::os::Shortage,
 };
 
 impl Parent<'_> {
@@ -41,11 +37,11 @@ impl Parent<'_> {
         match adopted_as {
             None => {}
             Some(AdoptedAs::NewProgram) => {
-                about.phase(Phase::Serving);
+                about.phase(Stage::Serving);
                 about.taken_over(now);
             }
             Some(AdoptedAs::SameProgram) => {
-                about.phase(Phase::Serving);
+                about.phase(Stage::Serving);
                 about.upgrading(now);
                 let why = "the new program has failed to take over; the error log says why";
                 about.upgrade_ended(now, Outcome::Failed(why.to_owned()));
@@ -54,7 +50,7 @@ impl Parent<'_> {
     }
 
     /// Shows how far it is.
-    pub(super) fn show_phase(&mut self, phase: Phase) {
+    pub(super) fn show_phase(&mut self, phase: Stage) {
         if let Some(board) = &mut self.runtime_files.board {
             board.about.phase(phase);
         }
@@ -100,7 +96,7 @@ impl Parent<'_> {
                 board.about.upgrade_ended(now, refused(by, &mut self.reported.program));
             }
             Progress::Resized { prefork, max_children } => board.about.size(prefork, max_children),
-            Progress::Stopping => board.about.phase(Phase::Stopping),
+            Progress::Stopping => board.about.phase(Stage::Stopping),
             Progress::Reconfigured
             | Progress::Upgrading
             | Progress::Throttled

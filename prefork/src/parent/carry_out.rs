@@ -5,14 +5,13 @@ use std::time::Duration;
 use nix::sys::signal::Signal as Name;
 use prefork_core::{
     Action, ChildNotice, Event, Generation, Notice, PoolNotice, Progress, RequestCount, SlotId,
-    Verdict,
+    Stage, Verdict,
 };
 use rustix::process::Signal;
 
 use super::{Parent, deaths, table::number};
 use crate::{
     HungChild, RunError,
-    board::Phase,
     channels::Bell,
     hooks::Call,
     logs::notices::{self, About},
@@ -50,7 +49,7 @@ impl Parent<'_> {
                 let children = self.supervisor.alive();
                 ready::announce(self.readiness, &mut self.supervisor, children, &self.log);
                 self.reporting.on(Occasion::Ready);
-                self.show_phase(Phase::Serving);
+                self.show_phase(Stage::Serving);
                 if let Some(link) = &self.link {
                     link.ready();
                 }

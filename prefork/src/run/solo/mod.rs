@@ -16,7 +16,7 @@ use std::{
     thread,
 };
 
-use prefork_core::{Config, Generation, Hook, SlotId, Supervisor, Verdict};
+use prefork_core::{Config, Generation, Hook, SlotId, Stage, Supervisor, Verdict};
 use prefork_daemonize::Readiness;
 use prefork_scoreboard::{
     Slot,
@@ -27,7 +27,7 @@ use super::prepared::Prepared;
 use crate::{
     AccessLog, Returned, RunError,
     args::check::{Settings, Users},
-    board::{ParentBoard, Phase},
+    board::ParentBoard,
     child::{By, Child, ChildParts, Clients, Stop, Work, stops},
     hooks::{Failed, ParentHooks},
     logs::log::{Log, Role},
@@ -168,7 +168,7 @@ fn introduce(
     if let Some(board) = board {
         board.about.introduce(identity(settings, &users.layers, invocation));
         board.about.places(listeners.places());
-        board.about.phase(Phase::Serving);
+        board.about.phase(Stage::Serving);
         // Who reads it as soon as the launcher has returned is to find it.
         board.rest(None, log);
     }

@@ -13,8 +13,8 @@ use std::{
 };
 
 use prefork_core::{
-    Action, ChangeNotice, ChildNotice, Event, Hangups, Hook, Notice, Request, Supervisor, Time,
-    Verdict,
+    Action, ChangeNotice, ChildNotice, Event, Hangups, Hook, Notice, Request, Stage, Supervisor,
+    Time, Verdict,
 };
 use prefork_daemonize::Readiness;
 use rustix::event::{PollFd, PollFlags};
@@ -23,7 +23,7 @@ use super::{SLOT, bell::Bell};
 use crate::{
     ErrorChain,
     args::check::Settings,
-    board::{Outcome, Phase},
+    board::Outcome,
     child::Stop,
     hooks::{self, BeforeShutdown, Ready},
     logs::log::Log,
@@ -106,7 +106,7 @@ impl Watcher {
         let due = deadlines.into_iter().flatten().min();
         if let Some(board) = &mut self.runtime_files.board {
             if self.supervisor.is_stopping() {
-                board.about.phase(Phase::Stopping);
+                board.about.phase(Stage::Stopping);
             }
             board.rest(due, &self.log);
         }
