@@ -9,6 +9,7 @@ use std::{
         linux::net::SocketAddrExt,
         unix::{ffi::OsStrExt, net},
     },
+    path::{Path, PathBuf},
 };
 
 use prefork_core::one_line;
@@ -66,6 +67,12 @@ pub fn unix_address(socket: impl AsFd) -> Option<net::SocketAddr> {
         (None, None) => return None,
     };
     made.ok()
+}
+
+/// Returns the path that a socket is bound to, if it has a file.
+#[must_use]
+pub fn unix_path(socket: impl AsFd) -> Option<PathBuf> {
+    unix_address(socket)?.as_pathname().map(Path::to_owned)
 }
 
 #[cfg(test)]

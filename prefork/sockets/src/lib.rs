@@ -35,7 +35,7 @@ mod waited;
 mod written;
 
 pub use any::{AnyAddr, AnyListener, AnyStream};
-pub use bound::{listens, name, peer_name, tcp_address, unix_address};
+pub use bound::{listens, name, peer_name, tcp_address, unix_address, unix_path};
 pub use door::{close_to_newcomers, is_closed};
 pub use queue::{Queue, accept_queue};
 pub use sys::{Exchange, dropped, exchange};

@@ -16,6 +16,9 @@ use crate::Queue;
 /// The first bytes of what the kernel reports of a TCP socket: see `struct tcp_info` in `linux/tcp.h`.
 struct TcpInfo<const SIZE: usize>([u8; SIZE]);
 
+/// Where in that is how many ms ago data came last.
+const RECEIVED_AGO: usize = 52;
+
 impl<const SIZE: usize> TcpInfo<SIZE> {
     /// Asks the kernel; `None` of other sockets, and where it has fewer bytes.
     fn of(socket: BorrowedFd<'_>) -> Option<Self> {
@@ -63,7 +66,6 @@ pub struct Exchange {
 #[must_use]
 pub fn exchange(connection: impl AsFd) -> Option<Exchange> {
     const SENT_AGO: usize = 44;
-    const RECEIVED_AGO: usize = 52;
     const RECEIVED: usize = 152;
     const SENT: usize = RECEIVED + 4;
     let info = TcpInfo::<{ SENT + 4 }>::of(connection.as_fd())?;
@@ -75,12 +77,11 @@ pub fn exchange(connection: impl AsFd) -> Option<Exchange> {
     })
 }
 
-/// Returns in which state a TCP connection is, and how many ms ago data came last, or the connection was made if none has;
+/// Returns in which state a TCP connection is, and how long ago data came last, or the connection was made if none has;
 /// `None` of other sockets.
-pub(crate) fn tcp_arrival(connection: BorrowedFd<'_>) -> Option<(u8, u32)> {
-    const RECEIVED_AGO: usize = 52;
+pub(crate) fn tcp_arrival(connection: BorrowedFd<'_>) -> Option<(u8, Duration)> {
     let info = TcpInfo::<{ RECEIVED_AGO + 4 }>::of(connection)?;
-    Some((info.0[0], info.word(RECEIVED_AGO)?))
+    Some((info.0[0], Duration::from_millis(info.word(RECEIVED_AGO)?.into())))
 }
 
 /// Returns how many connection attempts the kernel has dropped at a listening socket since it was made: of TCP, those

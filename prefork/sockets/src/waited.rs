@@ -4,7 +4,7 @@
 //! (a jiffy, 1 to 10 ms). So it is asked right after `accept(2)`, in one call, before anything else can come. Of a UNIX socket
 //! it keeps no time.
 
-use std::{os::fd::AsFd, time::Duration};
+use std::os::fd::AsFd;
 
 use prefork_core::{ClientSide, Waited};
 use rustix::{
@@ -23,13 +23,13 @@ pub fn waited(connection: impl AsFd) -> Option<Waited> {
     /// States of `include/net/tcp_states.h`, in which a connection can be before its server has done anything with it.
     const CLOSE: u8 = 7;
     const CLOSE_WAIT: u8 = 8;
-    let (state, ms) = sys::tcp_arrival(connection.as_fd())?;
+    let (state, time) = sys::tcp_arrival(connection.as_fd())?;
     let side = match state {
         CLOSE => ClientSide::Gone,
         CLOSE_WAIT => ClientSide::Finished,
         _ => ClientSide::Open,
     };
-    Some(Waited { time: Some(Duration::from_millis(ms.into())), side })
+    Some(Waited { time: Some(time), side })
 }
 
 /// Returns what the peer of any connection has done with its side.
@@ -55,7 +55,7 @@ mod tests {
         net::{Shutdown, TcpListener, TcpStream},
         os::unix::net::{UnixListener, UnixStream},
         thread,
-        time::Instant,
+        time::{Duration, Instant},
     };
 
     use rustix::net::sockopt::set_socket_linger;

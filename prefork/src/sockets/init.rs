@@ -18,6 +18,7 @@ use prefork_sockets::{AnyListener, Written};
 use super::{
     InheritedListener,
     activation::Activated,
+    kept,
     listeners::{KnownBy, Listeners, Listening},
     offered::{Found, Offered},
     predecessor::Predecessor,
@@ -71,7 +72,8 @@ impl Init {
 
     /// Goes on with the sockets that the service manager has passed.
     pub(crate) fn activate(&mut self, activated: Vec<Activated>) {
-        self.offered.activated = activated;
+        let (kept, activated) = activated.into_iter().partition(|it| kept::is_kept(&it.name));
+        (self.offered.kept, self.offered.activated) = (kept, activated);
     }
 
     /// Returns the name of the daemon.

@@ -8,7 +8,7 @@
 use std::{collections::BTreeSet, os::fd::OwnedFd};
 
 use prefork_daemonize::SocketFileId;
-use prefork_sockets::{Terms, unix_address};
+use prefork_sockets::{Terms, listens, unix_path};
 use rustix::{
     fs::fstat,
     net::{AddressFamily, SocketType, getsockname, sockopt},
@@ -46,7 +46,7 @@ pub(crate) fn names<'a>(
     listeners: impl Iterator<Item = &'a Listening>,
 ) -> impl Iterator<Item = (String, &'a OwnedFd)> {
     let own = listeners.filter(|it| it.activated.is_none());
-    let own = own.filter(|it| sockopt::socket_acceptconn(&it.socket) == Ok(true));
+    let own = own.filter(|it| listens(&it.socket));
     own.filter_map(|it| Some((name(&it.socket, it.file)?, &it.socket)))
 }
 
@@ -89,9 +89,8 @@ fn mend(Activated { name: kept_as, socket }: &Activated) -> Result<(), String> {
         return Err("it takes no connections".to_owned());
     }
     if sockopt::socket_domain(socket).map_err(|error| text(&error))? == AddressFamily::UNIX {
-        let address = unix_address(socket);
-        let path = address.as_ref().and_then(|address| address.as_pathname());
-        if !path.zip(file).is_some_and(|(path, file)| file.is_at(path)) {
+        let path = unix_path(socket);
+        if !path.zip(file).is_some_and(|(path, file)| file.is_at(&path)) {
             return Err("its file is gone".to_owned());
         }
     }

@@ -3,7 +3,7 @@
 use std::{io, net::SocketAddr, os::fd::OwnedFd, path::Path};
 
 use prefork_daemonize::{SocketFile, SocketFileId};
-use prefork_sockets::{listens, tcp_address, unix_address};
+use prefork_sockets::{listens, tcp_address, unix_path};
 
 use super::{
     InheritedListener,
@@ -23,6 +23,8 @@ pub(super) struct Offered {
     pub(super) inherited: Vec<InheritedListener>,
     /// What the service manager has passed.
     pub(super) activated: Vec<Activated>,
+    /// What it has kept of an earlier daemon.
+    pub(super) kept: Vec<Activated>,
 }
 
 /// A socket to listen on.
@@ -63,31 +65,30 @@ impl Found {
         if let Some(address) = tcp_address(&self.socket) {
             return KnownBy::Tcp(vec![address]);
         }
-        let address = unix_address(&self.socket);
-        let path = address.as_ref().and_then(|address| address.as_pathname());
-        path.map_or(KnownBy::Name, |path| KnownBy::Unix(path.into()))
+        unix_path(&self.socket).map_or(KnownBy::Name, |path| KnownBy::Unix(path.into()))
     }
 }
 
 impl Offered {
     pub(super) const fn nothing() -> Self {
-        Self { inherited: Vec::new(), activated: Vec::new() }
+        Self { inherited: Vec::new(), activated: Vec::new(), kept: Vec::new() }
     }
 
     /// Takes the one that listens on one of these addresses.
     pub(super) fn take_tcp(&mut self, asked: &[SocketAddr]) -> Option<Found> {
-        self.take(|left| left.is_tcp(asked), |passed| passed.is_tcp(asked))
+        let is_passed = |passed: &Activated| passed.is_tcp(asked);
+        self.take(|left| left.is_tcp(asked), is_passed).or_else(|| self.take_kept(is_passed))
     }
 
     /// Takes the one that listens at this path.
     pub(super) fn take_unix(&mut self, path: &Path) -> Option<Found> {
-        self.take(|left| left.is_unix(path), |passed| passed.is_unix(path))
+        let is_passed = |passed: &Activated| passed.is_unix(path);
+        self.take(|left| left.is_unix(path), is_passed).or_else(|| self.take_kept(is_passed))
     }
 
     /// Takes the next one to which the service manager has given this name.
     pub(super) fn take_named(&mut self, name: &str) -> Option<Found> {
-        let is_passed = |passed: &Activated| passed.name == name && !kept::is_kept(name);
-        self.take(|left| left.activated.as_deref() == Some(name), is_passed)
+        self.take(|left| left.activated.as_deref() == Some(name), |passed| passed.name == name)
     }
 
     /// Takes the first of those that were left that is the one, or of those that were passed.
@@ -102,25 +103,25 @@ impl Offered {
         }
         let place = self.activated.iter().position(is_passed)?;
         let Activated { name, socket } = self.activated.remove(place);
-        if kept::is_kept(&name) {
-            // It is the daemon's own again.
-            let file = kept::file_of(&name);
-            return Some(Found { socket, activated: None, file, owns_file: true });
-        }
         Some(Found { socket, activated: Some(name), file: None, owns_file: false })
+    }
+
+    /// Takes the first of those that were kept that is the one: it is the daemon's own again.
+    fn take_kept(&mut self, is_it: impl Fn(&Activated) -> bool) -> Option<Found> {
+        let place = self.kept.iter().position(is_it)?;
+        let Activated { name, socket } = self.kept.remove(place);
+        Some(Found { socket, activated: None, file: kept::file_of(&name), owns_file: true })
     }
 
     /// Gives up those that the manager has kept and nobody has asked for, with their files; returns their names, as the
     /// manager is to keep them no more.
     pub(super) fn give_up_kept(&mut self) -> Vec<String> {
-        let given_up = self.activated.extract_if(.., |passed| kept::is_kept(&passed.name));
+        let given_up = self.kept.drain(..);
         given_up
             .map(|Activated { name, socket }| {
-                let address = unix_address(&socket);
-                let path = address.as_ref().and_then(|address| address.as_pathname());
-                if let (Some(path), Some(file)) = (path, kept::file_of(&name)) {
+                if let Some((path, file)) = unix_path(&socket).zip(kept::file_of(&name)) {
                     // Removed while the socket is open: no other file has its number.
-                    drop(SocketFile::known(path.to_owned(), file));
+                    drop(SocketFile::known(path, file));
                 }
                 name
             })
@@ -130,8 +131,7 @@ impl Offered {
     /// Adds to an error that the service manager has passed other addresses, if it has: a typing error there or here is
     /// the likely reason.
     pub(super) fn explain(&self, error: io::Error) -> io::Error {
-        let passed = self.activated.iter().filter(|passed| !kept::is_kept(&passed.name));
-        let passed = passed.filter(|passed| listens(&passed.socket));
+        let passed = self.activated.iter().filter(|passed| listens(&passed.socket));
         let passed: Vec<_> =
             passed.map(|passed| activation::describe(&passed.socket, &passed.name)).collect();
         if passed.is_empty() {
@@ -147,8 +147,7 @@ impl Offered {
     /// Logs what the service manager has passed and is still there: it goes on holding that. `taken` is what the program
     /// listens on.
     pub(super) fn report_unclaimed(&self, taken: &[Listening], log: &Log) {
-        let passed = self.activated.iter().filter(|passed| !kept::is_kept(&passed.name));
-        let passed = passed.map(|passed| (&passed.socket, Some(&passed.name)));
+        let passed = self.activated.iter().map(|passed| (&passed.socket, Some(&passed.name)));
         let left = self.inherited.iter().map(|left| (&left.socket, left.activated.as_ref()));
         for (socket, name) in passed.chain(left) {
             let Some(name) = name else { continue };
