@@ -5,12 +5,8 @@ use std::{
     io,
     mem::MaybeUninit,
     os::{
-        fd::{AsFd, BorrowedFd},
-        linux::net::SocketAddrExt,
-        unix::{
-            ffi::OsStrExt,
-            net::{SocketAddr, UnixDatagram},
-        },
+        fd::AsFd,
+        unix::{ffi::OsStrExt, net::UnixDatagram},
     },
 };
 
@@ -31,7 +27,7 @@ const PATIENCE: Timespec = Timespec { tv_sec: 2, tv_nsec: 0 };
 /// been restarted is found again.
 #[derive(Clone, Debug)]
 pub(super) struct NotifySocket {
-    address: SocketAddr,
+    address: SocketAddrUnix,
 }
 
 impl NotifySocket {
@@ -39,44 +35,27 @@ impl NotifySocket {
     /// behind an `@`. What begins otherwise is not for us, as addresses of virtual machines are.
     pub(super) fn to(address: &OsStr) -> Option<Self> {
         let address = match address.as_bytes() {
-            [b'@', name @ ..] if !name.is_empty() => SocketAddr::from_abstract_name(name),
-            [b'/', ..] => SocketAddr::from_pathname(address),
+            [b'@', name @ ..] if !name.is_empty() => SocketAddrUnix::new_abstract_name(name),
+            [b'/', ..] => SocketAddrUnix::new(address.as_bytes()),
             _ => return None,
         };
         Some(Self { address: address.ok()? })
     }
 
-    /// Sends a message without waiting for room; [`io::ErrorKind::WouldBlock`] says that there is none.
-    pub(super) fn send(&self, message: &str) -> io::Result<()> {
-        let socket = UnixDatagram::unbound()?;
-        socket.set_nonblocking(true)?;
-        socket.send_to_addr(message.as_bytes(), &self.address).map(drop)
-    }
-
-    /// Sends a message, with its descriptor if it has one.
+    /// Sends a message, with its descriptor if it has one, without waiting for room; [`io::ErrorKind::WouldBlock`] says that
+    /// there is none.
     pub(super) fn deliver(&self, message: &Message) -> io::Result<()> {
-        match &message.descriptor {
-            None => self.send(&message.text),
-            Some(descriptor) => self.send_with(&message.text, descriptor.as_fd()),
-        }
-    }
-
-    /// Sends a message with a descriptor in the same way.
-    pub(super) fn send_with(&self, message: &str, fd: BorrowedFd<'_>) -> io::Result<()> {
-        let address = match (self.address.as_pathname(), self.address.as_abstract_name()) {
-            (Some(path), _) => SocketAddrUnix::new(path)?,
-            (None, Some(name)) => SocketAddrUnix::new_abstract_name(name)?,
-            (None, None) => return Err(io::ErrorKind::InvalidInput.into()),
-        };
         let socket = UnixDatagram::unbound()?;
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
         let mut control = SendAncillaryBuffer::new(&mut space);
-        let descriptors = [fd];
-        // There is room for one.
-        control.push(SendAncillaryMessage::ScmRights(&descriptors));
-        let text = [io::IoSlice::new(message.as_bytes())];
+        let descriptor = message.descriptor.as_ref().map(AsFd::as_fd);
+        if let Some(descriptor) = &descriptor {
+            // There is room for one.
+            control.push(SendAncillaryMessage::ScmRights(std::slice::from_ref(descriptor)));
+        }
+        let text = [io::IoSlice::new(message.text.as_bytes())];
         let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
-        retry_on_intr(|| sendmsg_addr(&socket, &address, &text, &mut control, flags))?;
+        retry_on_intr(|| sendmsg_addr(&socket, &self.address, &text, &mut control, flags))?;
         Ok(())
     }
 
@@ -85,8 +64,9 @@ impl NotifySocket {
     /// For a start alone: the parent of children waits for nobody.
     pub(super) fn wait(&self) -> io::Result<()> {
         let (read, write) = pipe_with(PipeFlags::CLOEXEC)?;
-        self.send_with("BARRIER=1", write.as_fd())?;
-        drop(write);
+        let barrier = Message { text: "BARRIER=1".to_owned(), descriptor: Some(write) };
+        self.deliver(&barrier)?;
+        drop(barrier);
         let mut fds = [PollFd::new(&read, PollFlags::empty())];
         retry_on_intr(|| poll(&mut fds, Some(&PATIENCE)))?;
         Ok(())
@@ -95,6 +75,8 @@ impl NotifySocket {
 
 #[cfg(test)]
 mod tests {
+    use std::os::{linux::net::SocketAddrExt, unix::net::SocketAddr};
+
     use super::*;
 
     #[test]
@@ -118,7 +100,7 @@ mod tests {
         let address = SocketAddr::from_abstract_name(&name).expect("a name");
         let manager = UnixDatagram::bind_addr(&address).expect("bound");
         let line = NotifySocket::to(OsStr::new(&format!("@{name}"))).expect("an address");
-        line.send("READY=1").expect("sent");
+        line.deliver(&"READY=1".to_owned().into()).expect("sent");
         let mut buffer = [0; 64];
         let length = manager.recv(&mut buffer).expect("received");
         assert_eq!(&buffer[..length], b"READY=1");
@@ -130,7 +112,7 @@ mod tests {
         let path = folder.path().join("notify");
         let _manager = UnixDatagram::bind(&path).expect("bound");
         let line = NotifySocket::to(path.as_os_str()).expect("an address");
-        let results: Vec<_> = (0..10_000).map(|_| line.send("x")).collect();
+        let results: Vec<_> = (0..10_000).map(|_| line.deliver(&"x".to_owned().into())).collect();
         let error = results.into_iter().find_map(Result::err).expect("it is full");
         assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
     }
@@ -138,6 +120,9 @@ mod tests {
     #[test]
     fn nobody_there_is_an_error() {
         let line = NotifySocket::to(OsStr::new("/no-such-folder/notify")).expect("an address");
-        assert_eq!(line.send("x").expect_err("nobody").kind(), io::ErrorKind::NotFound);
+        assert_eq!(
+            line.deliver(&"x".to_owned().into()).expect_err("nobody").kind(),
+            io::ErrorKind::NotFound
+        );
     }
 }
