@@ -16,7 +16,7 @@ use crate::{
 /// What a child does about how long clients have waited.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Queueing {
-    /// Whether it finds out, though it refuses nobody.
+    /// Whether it finds out.
     measures: bool,
     gate: Option<QueueGate>,
     /// How long the client had waited that was accepted last.
@@ -32,7 +32,7 @@ impl Queueing {
 
     /// Decides what becomes of the client of a connection that was accepted this moment.
     fn admit(&mut self, connection: BorrowedFd<'_>, page: Option<OwnPage>) -> Admission {
-        if !self.measures && self.gate.is_none() {
+        if !self.measures {
             return Admission::Serve;
         }
         let found = waited(connection);

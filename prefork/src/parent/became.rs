@@ -50,7 +50,8 @@ impl Parent<'_> {
         let Self { channels, runtime_files, hooks, listeners, invocation, left_open, .. } = *self;
         let tag = self.descendants.tag(slot);
         let (name, limits) = (take(&mut settings.name), settings.limits);
-        let (concurrency, queueing) = settings.in_force.live.for_child();
+        let live = &settings.in_force.live;
+        let (concurrency, queueing) = (live.concurrency, live.queueing());
         let clients = Clients::of(settings.in_force.is_one_shot);
         let (own, role_lock) = (take(&mut settings.in_force.own), settings.role_lock.take());
         // Left alone, their memory stays shared with the parent; freeing it would make copies of it.

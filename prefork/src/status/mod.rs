@@ -13,12 +13,12 @@
 //! ends, another one is forked, at most once a second.
 //!
 //! The status process holds one end of a pipe, and leaves when the other end is closed: by the parent, or by the
-//! kernel when the parent executes another program, which then has a status process of its own. The listening socket
-//! is handed over, so nobody is refused meanwhile.
+//! kernel when the parent executes another program, which then has a status process of its own. The listening sockets
+//! are handed over, so nobody is refused meanwhile.
 //!
 //! # Files
 //!
-//! - `audience.rs`, `address.rs`, `socket.rs`, `service.rs`: the parent.
+//! - `audience.rs`, `address.rs`, `socket.rs`, `service.rs`, `queue.rs`: the parent.
 //! - `page.rs`, with `counters.rs` and `failure.rs`: both sides.
 //! - `process.rs`: the process; `server.rs`, `connection.rs`, `request.rs`: talking HTTP; `answer.rs`,
 //!   `report.rs`, `html/`, `metrics.rs`: what is said.

@@ -12,10 +12,10 @@ use crate::{
     system::os::processors,
 };
 
-/// A pool that is too large, and all at work, is looked at so often.
 /// For how long a child that hangs may be looked into. That takes a tenth of it, where not many hang at once.
 const LOOK_INTO: Duration = Duration::from_secs(2);
 
+/// A pool that is too large, and all at work, is looked at so often.
 const SHORTEST_PACE: Duration = Duration::from_millis(10);
 
 /// Checks the size of the pool, and what depends on it.

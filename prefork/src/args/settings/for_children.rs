@@ -6,11 +6,6 @@ use super::Live;
 use crate::child::Queueing;
 
 impl Live {
-    /// How many requests a child can have in hand at once, and what it does about how long clients have waited.
-    pub(crate) fn for_child(&self) -> (u32, Queueing) {
-        (self.concurrency, self.queueing())
-    }
-
     /// Whether children find out how long clients have waited.
     pub(crate) const fn measures_queue(&self) -> bool {
         self.queue_time || self.queue_limit.is_some()
@@ -21,6 +16,6 @@ impl Live {
         let limit = self
             .queue_limit
             .map(|target| QueueLimit { target, interval: self.queue_interval.unwrap_or(target) });
-        Queueing::new(self.queue_time, limit)
+        Queueing::new(self.measures_queue(), limit)
     }
 }

@@ -53,7 +53,7 @@ fn what_has_become_of_clients_is_counted_for_the_parent() {
     let listener = bound();
     let (pages, slot, own, reporter) = both_sides();
     drop(own.enter());
-    let mut child = looking(false, Some(LIMIT));
+    let mut child = looking(true, Some(LIMIT));
     child.reporter = Some(reporter);
     let _late = connect(&listener);
     drop(connect(&listener));
@@ -77,7 +77,7 @@ fn nothing_is_measured_unless_that_was_asked_for() {
 #[test]
 fn clients_that_have_waited_too_long_are_left_to_the_program() {
     let listener = bound();
-    let mut child = looking(false, Some(LIMIT));
+    let mut child = looking(true, Some(LIMIT));
     let mut late: Vec<TcpStream> = (0..3).map(|_| connect(&listener)).collect();
     wait_too_long();
     let in_time = connect(&listener);
@@ -99,7 +99,7 @@ fn clients_that_have_waited_too_long_are_left_to_the_program() {
 #[test]
 fn who_says_nothing_to_them_closes_their_connections() {
     let listener = bound();
-    let mut child = looking(false, Some(LIMIT));
+    let mut child = looking(true, Some(LIMIT));
     let mut late = [connect(&listener), connect(&listener)];
     wait_too_long();
     // Of these the one that has waited is closed, whichever way connections are accepted.
@@ -118,7 +118,7 @@ fn who_says_nothing_to_them_closes_their_connections() {
 #[test]
 fn clients_that_have_gone_are_nobodys() {
     let listener = bound();
-    let mut child = looking(false, Some(LIMIT));
+    let mut child = looking(true, Some(LIMIT));
     drop(connect(&listener));
     thread::sleep(LIMIT.target + JIFFY);
     let client = connect(&listener);
