@@ -77,6 +77,8 @@ impl NotifySocket {
 mod tests {
     use std::os::{linux::net::SocketAddrExt, unix::net::SocketAddr};
 
+    use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
+
     use super::*;
 
     #[test]
@@ -104,6 +106,31 @@ mod tests {
         let mut buffer = [0; 64];
         let length = manager.recv(&mut buffer).expect("received");
         assert_eq!(&buffer[..length], b"READY=1");
+    }
+
+    #[test]
+    fn a_descriptor_goes_with_its_message() {
+        let folder = tempfile::tempdir().expect("made");
+        let path = folder.path().join("notify");
+        let manager = UnixDatagram::bind(&path).expect("bound");
+        let line = NotifySocket::to(path.as_os_str()).expect("an address");
+        let (read, write) = pipe_with(PipeFlags::CLOEXEC).expect("made");
+        let message = Message { text: "FDSTORE=1".to_owned(), descriptor: Some(write) };
+        line.deliver(&message).expect("sent");
+        drop(message);
+        let mut text = [0; 64];
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+        let mut control = RecvAncillaryBuffer::new(&mut space);
+        let mut parts = [io::IoSliceMut::new(&mut text)];
+        let flags = RecvFlags::CMSG_CLOEXEC | RecvFlags::DONTWAIT;
+        let received = recvmsg(&manager, &mut parts, &mut control, flags).expect("received");
+        assert_eq!(&text[..received.bytes], b"FDSTORE=1");
+        let rights = control.drain().find_map(|message| match message {
+            RecvAncillaryMessage::ScmRights(rights) => rights.last(),
+            _ => None,
+        });
+        rustix::io::write(rights.expect("it came along"), b"!").expect("it is open");
+        assert_eq!(rustix::io::read(&read, &mut [0; 2]), Ok(1));
     }
 
     #[test]
