@@ -50,10 +50,10 @@ impl Parent<'_> {
         let Self { channels, runtime_files, hooks, listeners, invocation, left_open, .. } = *self;
         let tag = self.descendants.tag(slot);
         let (name, limits) = (take(&mut settings.name), settings.limits);
-        let live = &settings.in_force.live;
-        let (concurrency, queueing) = (live.concurrency, live.queueing());
-        let clients = Clients::of(settings.in_force.is_one_shot);
-        let (own, role_lock) = (take(&mut settings.in_force.own), settings.role_lock.take());
+        let in_force = &mut settings.in_force;
+        let (concurrency, queueing) = (in_force.live.concurrency, in_force.live.queueing());
+        let (clients, own) = (Clients::of(in_force.is_one_shot), take(&mut in_force.own));
+        let role_lock = settings.role_lock.take();
         // Left alone, their memory stays shared with the parent; freeing it would make copies of it.
         let mut memory = self.memory;
         let leaf = memory.leave_to_child();
@@ -69,8 +69,7 @@ impl Parent<'_> {
         let (has_board, outliving) = (board.is_some(), listeners.outliving());
         let _ = invocation.map(Invocation::close);
         let _ = board.map(ParentBoard::close);
-        // What the hooks of the parent have captured is not the child's to drop: it would undo, with the
-        // parent's rights and once in each child, what the parent has done once.
+        // Not the child's to drop: it would undo, with the parent's rights, what the parent has done once.
         let _hooks = ManuallyDrop::new(hooks);
         ChildContext {
             slot,
