@@ -173,7 +173,10 @@ impl<'a> Exchange<'a> {
                 wire::Part::More => {}
                 wire::Part::Last | wire::Part::Error(0) => return Ok(()),
                 wire::Part::Error(error) if self.is_of_one(error) => return Ok(()),
-                wire::Part::Error(error) => return self.refused(error),
+                wire::Part::Error(error) => {
+                    self.refused(error)?;
+                    return Err(SourceError::BrokenOff { proto: self.proto, tries: 1 });
+                }
             }
         }
     }
