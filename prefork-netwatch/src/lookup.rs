@@ -5,6 +5,7 @@ use crate::{Connection, Endpoint, Proto, SourceError, State, UnixName};
 use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
+use std::ops::ControlFlow;
 use std::time::Instant;
 
 /// The protocol of an [`InetSocket`].
@@ -67,8 +68,10 @@ pub fn inet_sockets(
         let before = found.len();
         let asked = is_own
             && lookup::each_inet(transport, proto, &mut buffer, |socket| {
-                if found.len() < most && is_wanted(&socket) {
-                    found.push(socket);
+                found.extend(Some(socket).filter(&mut is_wanted));
+                match found.len() >= most || Instant::now() >= until {
+                    true => ControlFlow::Break(()),
+                    false => ControlFlow::Continue(()),
                 }
             })
             .is_ok();
@@ -238,10 +241,24 @@ mod tests {
                 if row.inode == socket {
                     of_netlink = Some(row);
                 }
+                ControlFlow::Continue(())
             })
             .expect("asked");
             assert!(of_table.is_some() && of_table == of_netlink, "{of_table:?} {of_netlink:?}");
         }
+    }
+
+    #[test]
+    fn the_answer_of_the_kernel_is_not_read_on_when_the_time_is_over() {
+        let _sockets = [(); 3].map(|()| UdpSocket::bind("127.0.0.1:0").expect("bound"));
+        let until = Instant::now() + Duration::from_millis(200);
+        let mut looks = 0;
+        let found = inet_sockets(std::process::id(), 1, until, |_| {
+            looks += 1;
+            std::thread::sleep(until.saturating_duration_since(Instant::now()));
+            false
+        });
+        assert!(found.is_empty() && looks <= 1, "{looks}");
     }
 
     #[test]

@@ -3,20 +3,22 @@
 use super::exchange::Exchange;
 use super::wire::{self, Part};
 use crate::{InetSocket, Proto, SourceError, Transport, UnixName, UnixSocket};
+use std::ops::ControlFlow;
 
-/// Hands out all sockets of TCP or UDP of one kind, but for those that no process can hold any more.
+/// Hands out the sockets of TCP or UDP of one kind until `each` breaks off, but for those that no process can hold any more.
 pub(crate) fn each_inet(
     transport: Transport,
     proto: Proto,
     buffer: &mut Vec<u8>,
-    mut each: impl FnMut(InetSocket),
+    mut each: impl FnMut(InetSocket) -> ControlFlow<()>,
 ) -> Result<(), SourceError> {
     let mut exchange = Exchange::open(proto, buffer)?;
     exchange.ask(&wire::inet_request(transport, proto, 1), 1, |payload| {
-        if let Some(socket) = wire::inet_socket(transport, proto, payload)? {
-            each(socket);
-        }
-        Ok(Part::More)
+        let socket = wire::inet_socket(transport, proto, payload)?;
+        Ok(match socket.map_or(ControlFlow::Continue(()), &mut each) {
+            ControlFlow::Continue(()) => Part::More,
+            ControlFlow::Break(()) => Part::Last,
+        })
     })
 }
 
@@ -41,6 +43,7 @@ pub(crate) fn find_backlog(client: u64) -> Result<Option<UnixName>, SourceError>
         let (name, waiting) = wire::backlog(payload)?;
         if waiting.into_iter().any(|inode| u64::from(inode) == client) {
             found = name;
+            return Ok(Part::Last);
         }
         Ok(Part::More)
     })?;
