@@ -21,12 +21,11 @@ pub(crate) enum InCall {
 /// In which arguments a call names what it waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Shape {
-    /// The first one is a descriptor, of which this is done.
-    Descriptor(Deed),
+    /// The first one is a descriptor.
+    Descriptor,
     /// This one is the address of a path.
     Path(usize),
     Connect,
-    Accept,
     Poll,
     Select,
     Epoll,
@@ -41,15 +40,6 @@ pub(crate) enum Shape {
     Restart,
     /// What it waits for is not in its arguments.
     Other,
-}
-
-/// What is done with a descriptor.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Deed {
-    Reads,
-    Writes,
-    /// Neither, as `fsync(2)` does.
-    Uses,
 }
 
 /// Parses `/proc/PID/task/TID/syscall`.
@@ -72,14 +62,12 @@ impl Call {
     pub(crate) fn shape(&self) -> Shape {
         match self.name {
             "read" | "readv" | "pread64" | "preadv" | "preadv2" | "recvfrom" | "recvmsg"
-            | "recvmmsg" | "getdents" | "getdents64" | "splice" | "tee" => {
-                Shape::Descriptor(Deed::Reads)
-            }
-            "write" | "writev" | "pwrite64" | "pwritev" | "pwritev2" | "sendto" | "sendmsg"
-            | "sendmmsg" | "sendfile" | "vmsplice" => Shape::Descriptor(Deed::Writes),
-            "fsync" | "fdatasync" | "syncfs" | "sync_file_range" | "ftruncate" | "fallocate"
-            | "fstat" | "fstatfs" | "fchmod" | "fchown" | "ioctl" | "close" | "shutdown"
-            | "lseek" | "io_uring_enter" | "copy_file_range" => Shape::Descriptor(Deed::Uses),
+            | "recvmmsg" | "accept" | "accept4" | "getdents" | "getdents64" | "splice" | "tee"
+            | "write" | "writev" | "pwrite64" | "pwritev" | "pwritev2" | "sendto" | "sendmsg"
+            | "sendmmsg" | "sendfile" | "vmsplice" | "fsync" | "fdatasync" | "syncfs"
+            | "sync_file_range" | "ftruncate" | "fallocate" | "fstat" | "fstatfs" | "fchmod"
+            | "fchown" | "ioctl" | "close" | "shutdown" | "lseek" | "io_uring_enter"
+            | "copy_file_range" => Shape::Descriptor,
             "open" | "creat" | "stat" | "lstat" | "access" | "readlink" | "unlink" | "mkdir"
             | "rmdir" | "rename" | "chdir" | "execve" | "truncate" | "statfs" | "chmod"
             | "chown" | "link" | "symlink" | "umount2" => Shape::Path(0),
@@ -89,7 +77,6 @@ impl Call {
                 Shape::Path(1)
             }
             "connect" => Shape::Connect,
-            "accept" | "accept4" => Shape::Accept,
             "poll" | "ppoll" => Shape::Poll,
             "select" | "pselect6" | "_newselect" => Shape::Select,
             "epoll_wait" | "epoll_pwait" | "epoll_pwait2" => Shape::Epoll,
@@ -132,7 +119,7 @@ mod tests {
     #[test]
     fn what_the_kernel_writes_is_read() {
         let accept = call("288 0x3 0x7ffd 0x7ffe 0x80000 0x0 0x0 0x7ffd2 0x7f81\n");
-        assert_eq!((accept.name, accept.shape(), accept.int(0)), ("accept4", Shape::Accept, 3));
+        assert_eq!((accept.name, accept.shape(), accept.int(0)), ("accept4", Shape::Descriptor, 3));
         let unknown = call("99999 0x0 0x0 0x0 0x0 0x0 0x0 0x0 0x0\n");
         assert_eq!((unknown.name, unknown.shape()), ("a system call without a name", Shape::Other));
     }
@@ -161,7 +148,7 @@ mod tests {
             let call = Call { name: call.name(), arguments: [0; 6] };
             let shape = call.shape();
             match call.name {
-                "recvfrom" => assert_eq!(shape, Shape::Descriptor(Deed::Reads)),
+                "recvfrom" => assert_eq!(shape, Shape::Descriptor),
                 "futex" => assert_eq!(shape, Shape::Futex),
                 "newfstatat" => assert_eq!(shape, Shape::Path(1)),
                 "pselect6" => assert_eq!(shape, Shape::Select),

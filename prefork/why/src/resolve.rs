@@ -10,9 +10,8 @@ use rustix::io::Errno;
 
 use crate::{
     Descriptor, Hidden, Inet, Other, Others, Target, Unix, UnixEnd,
-    call::Deed,
     other::holders,
-    proc::{Proc, shown},
+    proc::{Access, Proc, shown},
     services::service,
 };
 
@@ -29,17 +28,17 @@ impl<'a> Resolver<'a> {
         Self { process, until, known: RefCell::default() }
     }
 
-    /// Finds out what a descriptor leads to, of which this is done.
-    pub(crate) fn resolve(&self, number: i32, deed: Deed) -> Descriptor {
+    /// Finds out what a descriptor leads to.
+    pub(crate) fn resolve(&self, number: i32) -> Descriptor {
         if let Some(target) = self.known.borrow().get(&number) {
             return Descriptor { number, target: target.clone() };
         }
-        let target = self.target(number, deed);
+        let target = self.target(number);
         self.known.borrow_mut().insert(number, target.clone());
         Descriptor { number, target }
     }
 
-    fn target(&self, number: i32, deed: Deed) -> Target {
+    fn target(&self, number: i32) -> Target {
         let link = match self.process.link(number) {
             Ok(link) => link,
             Err(Errno::NOENT) => return Target::Closed,
@@ -49,7 +48,7 @@ impl<'a> Resolver<'a> {
             return self.socket(inode);
         }
         if let Some(inode) = inode(&link, b"pipe:[") {
-            return Target::Pipe { inode, others: self.other_end(&link, deed) };
+            return Target::Pipe { inode, others: self.other_end(number, &link) };
         }
         if let Some(kind) = link.strip_prefix(b"anon_inode:") {
             let kind = shown(kind.trim_ascii()).trim_matches(['[', ']']).to_owned();
@@ -59,14 +58,18 @@ impl<'a> Resolver<'a> {
         Target::File { path: shown(&link) }
     }
 
-    /// Finds who can do the opposite.
-    fn other_end(&self, link: &[u8], deed: Deed) -> Others {
+    /// Finds who has the other end of a pipe. One that is open for both, or of which that is not shown, has no end of its own.
+    fn other_end(&self, number: i32, link: &[u8]) -> Others {
         let link = String::from_utf8_lossy(link);
         let itself = self.process.pid;
-        match deed {
-            Deed::Reads => holders(itself, &link, self.until, |it| it.writes),
-            Deed::Writes => holders(itself, &link, self.until, |it| it.reads),
-            Deed::Uses => holders(itself, &link, self.until, |_| true),
+        match self.process.access(number) {
+            Ok(Access { reads: true, writes: false }) => {
+                holders(itself, &link, self.until, |it| it.writes)
+            }
+            Ok(Access { reads: false, writes: true }) => {
+                holders(itself, &link, self.until, |it| it.reads)
+            }
+            Ok(Access { .. }) | Err(_) => holders(itself, &link, self.until, |_| true),
         }
     }
 
@@ -196,4 +199,35 @@ fn bounded(text: &str) -> String {
 fn inode(link: &[u8], before: &[u8]) -> Option<u64> {
     let digits = link.strip_prefix(before)?.strip_suffix(b"]")?;
     std::str::from_utf8(digits).ok()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        os::fd::{AsRawFd, OwnedFd},
+        process::Command,
+        time::Duration,
+    };
+
+    use super::*;
+
+    /// Whatever the call: `epoll_wait(2)` names none of the two.
+    #[test]
+    fn the_other_end_of_a_pipe_is_that_which_the_descriptor_is_not() {
+        let (reader, writer) = std::io::pipe().expect("a pipe");
+        let copy = OwnedFd::from(reader.try_clone().expect("copied"));
+        let mut child = Command::new("sleep").arg("1000").stdin(copy).spawn().expect("started");
+        let me = Proc::open(std::process::id()).expect("it is there");
+        let resolver = Resolver::new(&me, Instant::now() + Duration::from_secs(60));
+        let has_it = |end: &dyn AsRawFd| match resolver.resolve(end.as_raw_fd()).target {
+            Target::Pipe { others: Others::These(all, _), .. } => {
+                all.iter().any(|other| other.pid == child.id())
+            }
+            Target::Pipe { .. } => false,
+            other => panic!("{other}"),
+        };
+        assert_eq!((has_it(&reader), has_it(&writer)), (false, true));
+        child.kill().expect("its own");
+        child.wait().expect("reaped");
+    }
 }

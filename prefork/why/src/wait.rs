@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::{
     Cause, Descriptor, Hidden, Other, Target,
-    call::{Call, Deed, Shape},
+    call::{Call, Shape},
     futex::{futex, timespec},
     lock::lock,
     memory::Memory,
@@ -30,10 +30,9 @@ pub(crate) struct Waits<'a> {
 impl Waits<'_> {
     /// Finds out what a thread waits for.
     pub(crate) fn cause(&self, tid: u32, call: &Call) -> Cause {
-        let one = |deed| only(self.resolver.resolve(call.int(0), deed));
+        let one = || only(self.resolver.resolve(call.int(0)));
         match call.shape() {
-            Shape::Descriptor(deed) => one(deed),
-            Shape::Accept => one(Deed::Reads),
+            Shape::Descriptor => one(),
             Shape::Path(index) => match self.memory.text(call.arguments[index], LONGEST_PATH) {
                 Ok(path) if path.is_empty() => Cause::Unnamed,
                 Ok(path) => Cause::Path(shown(&path)),
@@ -47,11 +46,11 @@ impl Waits<'_> {
             Shape::Flock => self.lock(call),
             // `F_SETLKW` and `F_OFD_SETLKW`.
             Shape::Fcntl if matches!(call.int(1), 7 | 38) => self.lock(call),
-            Shape::Fcntl => one(Deed::Uses),
+            Shape::Fcntl => one(),
             Shape::Wait4 => self.child(i64::from(call.int(0))),
             Shape::WaitId => match call.int(0) {
                 1 => self.child(i64::from(call.int(1))),
-                3 => only(self.resolver.resolve(call.int(1), Deed::Uses)),
+                3 => only(self.resolver.resolve(call.int(1))),
                 _ => self.child(-1),
             },
             Shape::Sleep => Cause::Sleep(self.sleep(call)),
@@ -63,21 +62,20 @@ impl Waits<'_> {
     /// The descriptor of a call in which a thread is that spins.
     pub(crate) fn descriptor(&self, call: &Call) -> Option<Descriptor> {
         match call.shape() {
-            Shape::Descriptor(deed) => Some(self.resolver.resolve(call.int(0), deed)),
-            Shape::Accept | Shape::Connect => Some(self.resolver.resolve(call.int(0), Deed::Reads)),
+            Shape::Descriptor | Shape::Connect => Some(self.resolver.resolve(call.int(0))),
             _ => None,
         }
     }
 
     fn lock(&self, call: &Call) -> Cause {
         let number = call.int(0);
-        let file = self.resolver.resolve(number, Deed::Uses);
+        let file = self.resolver.resolve(number);
         Cause::Lock { file, lock: lock(self.process.pid, self.resolver.inode(number)) }
     }
 
     /// A socket that connects has its peer once the first packet was sent; before, it is in the argument.
     fn connect(&self, call: &Call) -> Cause {
-        let socket = self.resolver.resolve(call.int(0), Deed::Uses);
+        let socket = self.resolver.resolve(call.int(0));
         match &socket.target {
             Target::Inet(inet) if inet.peer.is_some() => return only(socket),
             _ => {}
@@ -94,11 +92,8 @@ impl Waits<'_> {
         let count = call.length(1, MOST_POLLED);
         let bytes = self.memory.read(call.arguments[0], count * 8)?;
         let (entries, _) = bytes.as_chunks::<8>();
-        let all = entries.iter().filter_map(|&[a, b, c, d, e, f, ..]| {
-            let (number, events) = (i32::from_ne_bytes([a, b, c, d]), i16::from_ne_bytes([e, f]));
-            (number >= 0)
-                .then_some((number, if events & POLLOUT != 0 { Deed::Writes } else { Deed::Reads }))
-        });
+        let all = entries.iter().map(|&[a, b, c, d, ..]| i32::from_ne_bytes([a, b, c, d]));
+        let all = all.filter(|number| *number >= 0);
         let limit = match (call.name, call.int(2)) {
             ("poll", limit) => u64::try_from(limit).ok().map(Duration::from_millis),
             _ => self.time(call.arguments[2]),
@@ -109,8 +104,7 @@ impl Waits<'_> {
     fn select(&self, call: &Call) -> Result<Cause, Hidden> {
         let count = call.length(0, 1024);
         let mut all = Vec::new();
-        for (index, deed) in [(1, Deed::Reads), (2, Deed::Writes)] {
-            let address = call.arguments[index];
+        for address in [call.arguments[1], call.arguments[2]] {
             if address == 0 {
                 continue;
             }
@@ -120,7 +114,7 @@ impl Waits<'_> {
             let bits = (0..words.len() * 64)
                 .filter(|bit| u64::from_ne_bytes(words[bit / 64]) >> (bit % 64) & 1 == 1);
             let bits = bits.take_while(|bit| *bit < count);
-            all.extend(bits.filter_map(|bit| i32::try_from(bit).ok()).map(|fd| (fd, deed)));
+            all.extend(bits.filter_map(|bit| i32::try_from(bit).ok()));
         }
         let limit = match call.name {
             "pselect6" => self.time(call.arguments[4]),
@@ -136,19 +130,18 @@ impl Waits<'_> {
             "epoll_pwait2" => self.time(call.arguments[3]),
             _ => u64::try_from(call.int(3)).ok().map(Duration::from_millis),
         };
-        let all: Vec<_> = all.into_iter().map(|fd| (fd, Deed::Reads)).collect();
         if all.is_empty() {
-            return Ok(only(self.resolver.resolve(number, Deed::Reads)));
+            return Ok(only(self.resolver.resolve(number)));
         }
         Ok(self.some(all, more, limit))
     }
 
-    /// Resolves several: of many those first that lead somewhere.
-    fn some(&self, mut all: Vec<(i32, Deed)>, more: usize, limit: Option<Duration>) -> Cause {
+    /// Resolves several: of many the first.
+    fn some(&self, mut all: Vec<i32>, more: usize, limit: Option<Duration>) -> Cause {
         let before = all.len();
         all.truncate(MOST);
         let more = more + before - all.len();
-        let all = all.into_iter().map(|(fd, deed)| self.resolver.resolve(fd, deed)).collect();
+        let all = all.into_iter().map(|fd| self.resolver.resolve(fd)).collect();
         Cause::Descriptors { all, more, limit }
     }
 
@@ -182,7 +175,6 @@ impl Waits<'_> {
     }
 }
 
-const POLLOUT: i16 = 4;
 const TIMER_ABSTIME: i32 = 1;
 
 fn only(descriptor: Descriptor) -> Cause {
