@@ -6,8 +6,6 @@ use crate::{Inquiry, WhyError, proc::Proc};
 
 /// So many processes are looked at.
 const MOST: usize = 8;
-/// So many threads are asked which processes they have started.
-const MOST_THREADS: usize = 64;
 
 impl Inquiry {
     /// Looks at a process and at those that it has started, and these: 8 at most, all at the same time, within 1 s in all.
@@ -47,12 +45,7 @@ fn family(pid: u32) -> Vec<u32> {
     while next < family.len() {
         let Ok(process) = Proc::open(family[next]) else { break };
         next += 1;
-        for tid in process.numbers("task", MOST_THREADS).unwrap_or_default() {
-            let text = process.text(&format!("task/{tid}/children")).unwrap_or_default();
-            let children = text.split_ascii_whitespace().filter_map(|it| it.parse::<u32>().ok());
-            let room = MOST - family.len();
-            family.extend(children.take(room));
-        }
+        family.extend(process.children(MOST - family.len()));
     }
     family
 }

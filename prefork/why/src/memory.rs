@@ -29,7 +29,7 @@ pub(crate) struct Memory {
 impl Memory {
     /// Opens it; that this is forbidden is found out with the first reading.
     pub(crate) fn of(process: &Proc, until: Instant) -> Self {
-        let file = process.memory().map(Arc::new).map_err(Hidden::from);
+        let file = process.open_file("mem").map(Arc::new).map_err(Hidden::from);
         Self { file, until, hangs: Cell::new(false) }
     }
 

@@ -17,6 +17,8 @@ use rustix::{
 
 /// No name of a process or path is shown longer.
 const LONGEST: usize = 200;
+/// So many threads are asked which processes they have started.
+const MOST_THREADS: usize = 64;
 
 /// A process, by its directory.
 #[derive(Debug)]
@@ -83,9 +85,18 @@ impl Proc {
         shown(name.trim_ascii_end())
     }
 
-    /// Returns the directory itself, for a thread to read from.
-    pub(crate) fn memory(&self) -> Result<OwnedFd, Errno> {
-        self.open_file("mem")
+    /// Returns what its threads have started, at most so many: the kernel lists the children of each thread.
+    pub(crate) fn children(&self, most: usize) -> Vec<u32> {
+        let mut children = Vec::new();
+        for tid in self.numbers("task", MOST_THREADS).unwrap_or_default() {
+            let text = self.text(&format!("task/{tid}/children")).unwrap_or_default();
+            children.extend(text.split_ascii_whitespace().filter_map(|it| it.parse::<u32>().ok()));
+            if children.len() >= most {
+                break;
+            }
+        }
+        children.truncate(most);
+        children
     }
 }
 

@@ -14,6 +14,8 @@ use crate::{
 
 /// How many descriptors of one call are resolved.
 const MOST: usize = 16;
+/// How many children are named for any of which a thread waits.
+const MOST_CHILDREN: usize = 4;
 /// No more of an array of `poll(2)` is read.
 const MOST_POLLED: usize = 4096;
 /// How long a path may be: `PATH_MAX`.
@@ -149,11 +151,7 @@ impl Waits<'_> {
         let children = match u32::try_from(pid) {
             Ok(pid) if pid > 0 => vec![pid],
             // Any, or any of a group.
-            _ => {
-                let file = format!("task/{0}/children", self.process.pid);
-                let text = self.process.text(&file).unwrap_or_default();
-                text.split_ascii_whitespace().filter_map(|it| it.parse().ok()).take(4).collect()
-            }
+            _ => self.process.children(MOST_CHILDREN),
         };
         Cause::Child(children.into_iter().map(Other::of).collect())
     }

@@ -224,6 +224,7 @@ fn other_things_for_which_a_process_waits() {
     for (scene, argument, word, parts) in [
         ("sleep", "", "time", &["nanosleep"][..]),
         ("child", "", "child", &["for the end of process", "(sleep)"]),
+        ("any child", "", "child", &["for the end of process", "(sleep)"]),
         ("listen", "", "connections", &["accept", "listening at tcp 127.0.0.1:"]),
         ("epoll", &port, "udp", &["epoll", "udp 127.0.0.1:"]),
         ("select", &port, "udp", &["select", "udp 127.0.0.1:"]),

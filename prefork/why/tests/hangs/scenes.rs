@@ -28,6 +28,7 @@ use nix::{
     sys::{
         epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout},
         select::{FdSet, select},
+        wait::wait,
     },
 };
 
@@ -103,6 +104,15 @@ fn play(scene: &str, argument: &str) {
             let mut child = Command::new("sleep").arg("3600").spawn().expect("started");
             about_to_hang();
             let _ = child.wait();
+        }
+        "any child" => {
+            let waits = || {
+                let mut sleeper = Command::new("sleep").arg("3600").spawn().expect("started");
+                about_to_hang();
+                let _ = wait();
+                let _ = sleeper.wait();
+            };
+            let _ = thread::spawn(waits).join();
         }
         "listen" => {
             let listener = TcpListener::bind("127.0.0.1:0").expect("bound");
