@@ -1,6 +1,11 @@
 //! Finding out what a descriptor leads to.
 
-use std::{cell::RefCell, collections::HashMap, net::SocketAddr, time::Instant};
+use std::{
+    cell::{OnceCell, RefCell},
+    collections::HashMap,
+    net::SocketAddr,
+    time::Instant,
+};
 
 use prefork_netwatch::{
     InetSocket, State, UnixSocket, inet_sockets, inet_sockets_are_shown, shares_network,
@@ -21,11 +26,12 @@ pub(crate) struct Resolver<'a> {
     process: &'a Proc,
     until: Instant,
     known: RefCell<HashMap<i32, Target>>,
+    is_elsewhere: OnceCell<bool>,
 }
 
 impl<'a> Resolver<'a> {
     pub(crate) fn new(process: &'a Proc, until: Instant) -> Self {
-        Self { process, until, known: RefCell::default() }
+        Self { process, until, known: RefCell::default(), is_elsewhere: OnceCell::new() }
     }
 
     /// Finds out what a descriptor leads to.
@@ -83,30 +89,37 @@ impl<'a> Resolver<'a> {
         }
     }
 
+    /// Asks for a UNIX socket first, which the kernel finds by its inode: those of TCP and UDP are listed, all of them.
     fn socket(&self, inode: u64) -> Target {
         let pid = self.process.pid;
+        let is_in_time = || Instant::now() < self.until;
+        let unix = (!self.is_elsewhere() && is_in_time()).then(|| unix_socket(inode));
+        if let Some(Ok(Some(socket))) = &unix {
+            return Target::Unix(self.unix(socket));
+        }
         let found = inet_sockets(pid, 1, self.until, |socket| socket.inode == inode);
         if let [socket] = &found[..] {
             return Target::Inet(self.inet(socket));
         }
-        // Of another user's process it is not shown; then the look-up by inode is tried.
-        let is_elsewhere =
-            std::fs::read_link(format!("/proc/{pid}/ns/net")).is_ok() && !shares_network(pid);
-        let reason = if is_elsewhere {
-            "in another network namespace, where UNIX sockets cannot be looked up from here"
-        } else if Instant::now() >= self.until {
-            "it was not found in time"
-        } else {
-            match unix_socket(inode) {
-                Ok(Some(socket)) => return Target::Unix(self.unix(&socket)),
-                Ok(None) if inet_sockets_are_shown(pid) => {
-                    "not of TCP, UDP or UNIX, or not connected"
-                }
-                Ok(None) => "the kernel does not show the sockets of its network namespace",
-                Err(_) => "the kernel does not show UNIX sockets here",
+        let reason = match unix {
+            _ if self.is_elsewhere() => {
+                "in another network namespace, where UNIX sockets cannot be looked up from here"
             }
+            _ if !is_in_time() => "it was not found in time",
+            Some(Err(_)) => "the kernel does not show UNIX sockets here",
+            _ if inet_sockets_are_shown(pid) => "not of TCP, UDP or UNIX, or not connected",
+            _ => "the kernel does not show the sockets of its network namespace",
         };
         Target::Socket { inode, reason }
+    }
+
+    /// Returns whether its network namespace is another one. Of another user's process that is not shown; then it counts as
+    /// this one, and a look-up by inode is tried.
+    fn is_elsewhere(&self) -> bool {
+        let pid = self.process.pid;
+        *self.is_elsewhere.get_or_init(|| {
+            std::fs::read_link(format!("/proc/{pid}/ns/net")).is_ok() && !shares_network(pid)
+        })
     }
 
     fn inet(&self, socket: &InetSocket) -> Inet {
