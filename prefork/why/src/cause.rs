@@ -2,7 +2,7 @@
 
 use std::{fmt, time::Duration};
 
-use crate::{Descriptor, Futex, Hidden, Lock, Other, Target};
+use crate::{Descriptor, Futex, Hidden, Lock, Other};
 
 /// What a thread is found doing, or waiting for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -67,7 +67,8 @@ impl Cause {
     /// Returns one word for it, for programs.
     ///
     /// `cpu` (it spins), `no cpu`, `runs`, `stopped`, `ended`, `connections` (it waits at a listening socket, as one that is
-    /// idle), what [`Target::word`] returns, `several`, `lock`, `futex`, `path`, `child`, `time`, `signal`, `unnamed` or `hidden`.
+    /// idle), what [`Target::word`](crate::Target::word) returns, `several`, `lock`, `futex`, `path`, `child`, `time`, `signal`,
+    /// `unnamed` or `hidden`.
     #[must_use]
     pub fn word(&self) -> &'static str {
         match self {
@@ -77,9 +78,7 @@ impl Cause {
             Self::Stopped { .. } => "stopped",
             Self::Ended => "ended",
             Self::Descriptors { all, .. } => one_word(all),
-            Self::Connect { socket, to } if is_dns(to) => {
-                if matches!(socket.target, Target::Unix(_)) { "unix" } else { "name resolution" }
-            }
+            Self::Connect { to, .. } if is_dns(to) => "name resolution",
             Self::Connect { socket, .. } => socket.target.word(),
             Self::Lock { .. } => "lock",
             Self::Futex(_) => "futex",
@@ -93,9 +92,9 @@ impl Cause {
     }
 }
 
-/// Port 53 at the end of an address.
+/// Port 53 at the end of an address, which the path of a UNIX socket may have there too.
 fn is_dns(address: &str) -> bool {
-    address.ends_with(":53")
+    address.ends_with(":53") && !address.starts_with("unix ")
 }
 
 /// The word of those that all have it. What may wake any thread at any time does not count beside others: first those of the
@@ -162,4 +161,25 @@ impl fmt::Display for Cause {
 
 fn seconds(time: Duration) -> String {
     format!("{:.3} s", time.as_secs_f64())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Target;
+
+    #[test]
+    fn a_port_is_no_part_of_a_path() {
+        for (to, is_dns) in [
+            ("tcp 10.0.0.1:53", true),
+            ("tcp [::1]:53", true),
+            ("tcp 10.0.0.1:5353", false),
+            ("unix /run/cache:53", false),
+        ] {
+            let socket = Descriptor { number: 3, target: Target::Closed };
+            let cause = Cause::Connect { socket, to: to.to_owned() };
+            assert_eq!(cause.word() == "name resolution", is_dns, "{to}");
+            assert_eq!(cause.to_string().contains("DNS"), is_dns, "{to}");
+        }
+    }
 }
