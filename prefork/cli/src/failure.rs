@@ -64,8 +64,6 @@ pub(crate) enum Failure {
     PoolHasNoProcess { pool: String },
     #[error("process {pid} has no slot on board {board}; `prefork status` shows which have")]
     NoSuchChild { pid: u32, board: String },
-    #[error(transparent)]
-    Why(#[from] prefork_why::WhyError),
     #[error("{summary}")]
     LeftBehind { summary: String },
     #[error("not running: no daemon holds pid file {}", one_line(path))]
@@ -202,7 +200,6 @@ impl Failure {
             | Self::NoLogsToSee { .. }
             | Self::NoPidFile { .. }
             | Self::Boardless { .. }
-            | Self::Why(_)
             | Self::BoardForbidden { .. }
             | Self::Board(_)
             | Self::Slot(_)

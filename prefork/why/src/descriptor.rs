@@ -157,7 +157,8 @@ impl Target {
     }
 }
 
-const fn transport(transport: Transport) -> &'static str {
+/// Returns its name, in lower case as `/etc/services` has it.
+pub(crate) const fn transport(transport: Transport) -> &'static str {
     match transport {
         Transport::Tcp => "tcp",
         Transport::Udp => "udp",

@@ -41,19 +41,6 @@ pub enum Hidden {
     Error(i32),
 }
 
-impl Hidden {
-    /// Returns it as one word: `forbidden`, `gone`, `too slow` or `error`.
-    #[must_use]
-    pub const fn word(self) -> &'static str {
-        match self {
-            Self::Forbidden => "forbidden",
-            Self::Gone => "gone",
-            Self::TooSlow => "too slow",
-            Self::Error(_) => "error",
-        }
-    }
-}
-
 impl From<Errno> for Hidden {
     fn from(errno: Errno) -> Self {
         match errno {

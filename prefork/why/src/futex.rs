@@ -110,7 +110,7 @@ pub(crate) fn futex(process: &Proc, memory: &Memory, tid: u32, call: &Call) -> F
             Err(hidden) => FutexKind::Hidden(hidden),
         },
         WAIT | WAIT_BITSET => match memory.exactly::<20>(address) {
-            Ok(words) => waited(&words, expected, |owner| is_thread(process, owner), thread),
+            Ok(words) => waited(&words, expected, thread),
             Err(hidden) => match memory.exactly::<4>(address) {
                 Ok(_) => FutexKind::Condition,
                 Err(_) => FutexKind::Hidden(hidden),
@@ -126,12 +126,8 @@ pub(crate) fn futex(process: &Proc, memory: &Memory, tid: u32, call: &Call) -> F
 }
 
 /// What the words there look like, of which the thread waits until the first is not `expected` any more.
-fn waited(
-    bytes: &[u8; 20],
-    expected: u32,
-    is_thread: impl Fn(u32) -> bool,
-    thread: impl Fn(u32) -> Owner,
-) -> FutexKind {
+fn waited(bytes: &[u8; 20], expected: u32, thread: impl Fn(u32) -> Owner) -> FutexKind {
+    let is_thread = |tid| !matches!(thread(tid), Owner::NoThread(_));
     let word =
         |index: usize| u32::from_ne_bytes(std::array::from_fn(|byte| bytes[index * 4 + byte]));
     // `struct __pthread_mutex_s` of glibc: the lock, how often its owner has it, the owner, its users, the kind.
@@ -141,7 +137,7 @@ fn waited(
         return FutexKind::Owned(thread(expected & TID));
     }
     // `pthread_join` waits until the kernel clears the number of the thread.
-    if expected == lock && is_thread(expected) && expected > 2 {
+    if expected == lock && expected > 2 && is_thread(expected) {
         return FutexKind::Join(expected);
     }
     if expected != 2 {
@@ -153,10 +149,6 @@ fn waited(
         && kind & !0x383 == 0
         && count < 1 << 16;
     if looks_like_glibc { FutexKind::Owned(thread(owner)) } else { FutexKind::Lock }
-}
-
-fn is_thread(process: &Proc, tid: u32) -> bool {
-    tid > 0 && process.open_file(&format!("task/{tid}/comm")).is_ok()
 }
 
 fn owner_of(process: &Proc, tid: u32, owner: u32) -> Owner {
@@ -190,7 +182,7 @@ mod tests {
             4711 => Owner::Thread { tid, name: "it".into() },
             tid => Owner::NoThread(tid),
         };
-        waited(&bytes, expected, |tid| tid == 4711, thread)
+        waited(&bytes, expected, thread)
     }
 
     #[test]

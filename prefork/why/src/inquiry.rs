@@ -9,7 +9,7 @@ use rustix::io::Errno;
 
 use crate::{
     Cause, Hidden, Other, State, Thread, WhyError,
-    call::{Call, InCall, parse},
+    call::parse,
     memory::Memory,
     proc::Proc,
     resolve::Resolver,
@@ -62,8 +62,6 @@ pub struct Inquiry {
     pub threads: Vec<Thread>,
     /// How many more threads it has.
     pub more_threads: usize,
-    /// How long it was looked at.
-    pub took: Duration,
 }
 
 impl Inquiry {
@@ -86,8 +84,7 @@ impl Inquiry {
     ///
     /// As of [`of`](Self::of).
     pub fn within(pid: u32, limit: Duration) -> Result<Self, WhyError> {
-        let begun = Instant::now();
-        let until = begun + limit;
+        let until = Instant::now() + limit;
         let failed = |errno| match errno {
             Errno::NOENT | Errno::SRCH => WhyError::NoProcess { pid },
             errno => WhyError::Proc { pid, source: errno.into() },
@@ -118,33 +115,7 @@ impl Inquiry {
             return Err(WhyError::NoProcess { pid });
         }
         let name = process.name("comm");
-        Ok(Self { pid, name, threads, more_threads, took: begun.elapsed() })
-    }
-
-    /// Returns the thread that is most likely what the process waits for.
-    ///
-    /// One that spins, or waits for a disk; else the main thread, unless that waits for its other threads only, and another one
-    /// for something that can be named.
-    #[must_use]
-    pub fn main(&self) -> Option<&Thread> {
-        let is_hard = |thread: &&Thread| {
-            matches!(thread.cause, Cause::Spins { .. }) || thread.state == State::Disk
-        };
-        let first = self.threads.first()?;
-        let waits_inside = matches!(first.cause, Cause::Futex(_));
-        let is_named = |thread: &&Thread| {
-            matches!(
-                thread.cause,
-                Cause::Descriptors { .. }
-                    | Cause::Connect { .. }
-                    | Cause::Lock { .. }
-                    | Cause::Path(_)
-                    | Cause::Child(_)
-            )
-        };
-        let hard = self.threads.iter().find(is_hard);
-        let named = || self.threads.iter().find(is_named).filter(|_| waits_inside);
-        Some(hard.or_else(named).unwrap_or(first))
+        Ok(Self { pid, name, threads, more_threads })
     }
 
     /// Returns the lines of the block: one for each thread, but for those that do the same, of which the first is shown.
@@ -192,25 +163,18 @@ fn look(waits: &Waits<'_>, tid: u32, shares: Option<(f64, f64)>) -> Option<Threa
         State::Ended => Cause::Ended,
         _ => match shares.map_or(Pace::Waits, |(ran, wanted)| pace(ran, wanted, state)) {
             Pace::Spins => {
-                let on = match &call {
-                    Ok(InCall::Call(call)) => waits.descriptor(call),
-                    Ok(InCall::None) | Err(_) => None,
-                };
-                Cause::Spins { on }
+                let call = call.as_ref().ok().and_then(Option::as_ref);
+                Cause::Spins { on: call.and_then(|call| waits.descriptor(call)) }
             }
             Pace::WantsCpu => Cause::WantsCpu,
             Pace::Waits => match &call {
-                Ok(InCall::Call(call)) => waits.cause(tid, call),
-                Ok(InCall::None) => Cause::Runs,
+                Ok(Some(call)) => waits.cause(tid, call),
+                Ok(None) => Cause::Runs,
                 Err(errno) => Cause::Hidden(Hidden::from(*errno)),
             },
         },
     };
-    let call = match (call, state) {
-        (_, State::Ended) => None,
-        (Ok(InCall::Call(Call { name, .. })), _) => Some(name),
-        (Ok(InCall::None) | Err(_), _) => None,
-    };
+    let call = call.ok().flatten().filter(|_| state != State::Ended).map(|call| call.name);
     let name = process.name(&format!("task/{tid}/comm"));
     let wchan = wchan(process, tid).filter(|_| state != State::Running);
     Some(Thread { tid, name, state, call, cause, cpu: shares.map(|(ran, _)| ran), wchan })

@@ -192,16 +192,12 @@ impl<'a> Resolver<'a> {
         text.lines().find_map(|line| line.strip_prefix("ino:"))?.trim().parse().ok()
     }
 
-    /// Returns what is registered at an epoll descriptor, at most so many, and how many more there are.
-    pub(crate) fn registered(&self, number: i32, most: usize) -> Result<(Vec<i32>, usize), Hidden> {
+    /// Returns what is registered at an epoll descriptor.
+    pub(crate) fn registered(&self, number: i32) -> Result<Vec<i32>, Hidden> {
         let text = self.process.read(&format!("fdinfo/{number}"), 256 * 1024)?;
         let text = String::from_utf8_lossy(&text);
         let all = text.lines().filter_map(|line| line.strip_prefix("tfd:"));
-        let mut all: Vec<i32> =
-            all.filter_map(|it| it.split_ascii_whitespace().next()?.parse().ok()).collect();
-        let more = all.len().saturating_sub(most);
-        all.truncate(most);
-        Ok((all, more))
+        Ok(all.filter_map(|it| it.split_ascii_whitespace().next()?.parse().ok()).collect())
     }
 }
 
@@ -209,7 +205,8 @@ fn bounded(text: &str) -> String {
     shown(text.as_bytes())
 }
 
-fn inode(link: &[u8], before: &[u8]) -> Option<u64> {
+/// Returns the inode in what a descriptor leads to, which begins so: `socket:[`.
+pub(crate) fn inode(link: &[u8], before: &[u8]) -> Option<u64> {
     let digits = link.strip_prefix(before)?.strip_suffix(b"]")?;
     std::str::from_utf8(digits).ok()?.parse().ok()
 }

@@ -7,7 +7,7 @@ use std::{
 
 use prefork_netwatch::Transport;
 
-use crate::proc::shown;
+use crate::{descriptor::transport as word, proc::shown};
 
 /// No more of the file is read.
 const MOST: u64 = 1024 * 1024;
@@ -23,11 +23,7 @@ fn parse(line: &[u8], port: u16, transport: Transport) -> Option<String> {
     let mut words = line.split_ascii_whitespace();
     let name = words.next()?;
     let (number, protocol) = words.next()?.split_once('/')?;
-    let wanted = match transport {
-        Transport::Tcp => "tcp",
-        Transport::Udp => "udp",
-    };
-    (number.parse() == Ok(port) && protocol == wanted).then(|| shown(name.as_bytes()))
+    (number.parse() == Ok(port) && protocol == word(transport)).then(|| shown(name.as_bytes()))
 }
 
 #[cfg(test)]

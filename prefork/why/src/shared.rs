@@ -13,6 +13,7 @@ use prefork_netwatch::{State, Transport, inet_sockets, unix_backlog_of, unix_soc
 
 use crate::{
     proc::{Proc, shown},
+    resolve::inode,
     services::service,
 };
 
@@ -51,9 +52,8 @@ pub fn shared_connections(pids: &[u32], until: Instant) -> Vec<SharedConnection>
         let Ok(process) = Proc::open(pid) else { continue };
         let numbers = process.numbers("fd", MOST_DESCRIPTORS).unwrap_or_default();
         for number in numbers.into_iter().filter_map(|it| i32::try_from(it).ok()) {
-            let Some(inode) = process.link(number).ok().and_then(|link| socket(&link)) else {
-                continue;
-            };
+            let Ok(link) = process.link(number) else { continue };
+            let Some(inode) = inode(&link, b"socket:[") else { continue };
             if number <= 2 {
                 standard.insert(inode);
             }
@@ -112,11 +112,6 @@ fn unix_peer(inode: u64) -> Option<String> {
     let name = name?.to_string();
     let is_harmless = HARMLESS.iter().any(|place| name.starts_with(place));
     (!is_harmless).then(|| format!("unix {}", shown(name.as_bytes())))
-}
-
-fn socket(link: &[u8]) -> Option<u64> {
-    let digits = link.strip_prefix(b"socket:[")?.strip_suffix(b"]")?;
-    std::str::from_utf8(digits).ok()?.parse().ok()
 }
 
 /// Shows `tcp 10.0.0.5:3306 (mysql) by 4711, 4712`.

@@ -124,10 +124,7 @@ impl Thread {
             (_, State::Ended) => "has ended",
             (_, State::Other(_)) => "is in a state of its own",
         };
-        let call = match (self.call, &self.cause) {
-            (Some(call), _) => format!(" in {call}"),
-            (None, _) => String::new(),
-        };
+        let call = self.call.map(|call| format!(" in {call}")).unwrap_or_default();
         let mut text = format!("{verb}{call}{}", self.cause);
         if let Some(cpu) = self.cpu {
             text.push_str(&format!("; {:.0} % of a CPU", cpu * 100.0));

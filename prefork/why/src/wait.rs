@@ -57,7 +57,7 @@ impl Waits<'_> {
             },
             Shape::Sleep => Cause::Sleep(self.sleep(call)),
             Shape::Signal => Cause::Signal,
-            Shape::Restart | Shape::Other => Cause::Unnamed,
+            Shape::Other => Cause::Unnamed,
         }
     }
 
@@ -100,7 +100,7 @@ impl Waits<'_> {
             ("poll", limit) => u64::try_from(limit).ok().map(Duration::from_millis),
             _ => self.time(call.arguments[2]),
         };
-        Ok(self.some(all.collect(), 0, limit))
+        Ok(self.some(all.collect(), limit))
     }
 
     fn select(&self, call: &Call) -> Result<Cause, Hidden> {
@@ -122,12 +122,12 @@ impl Waits<'_> {
             "pselect6" => self.time(call.arguments[4]),
             _ => None,
         };
-        Ok(self.some(all, 0, limit))
+        Ok(self.some(all, limit))
     }
 
     fn epoll(&self, call: &Call) -> Result<Cause, Hidden> {
         let number = call.int(0);
-        let (all, more) = self.resolver.registered(number, 4 * MOST)?;
+        let all = self.resolver.registered(number)?;
         let limit = match call.name {
             "epoll_pwait2" => self.time(call.arguments[3]),
             _ => u64::try_from(call.int(3)).ok().map(Duration::from_millis),
@@ -135,15 +135,13 @@ impl Waits<'_> {
         if all.is_empty() {
             return Ok(only(self.resolver.resolve(number)));
         }
-        Ok(self.some(all, more, limit))
+        Ok(self.some(all, limit))
     }
 
     /// Resolves several: of many the first.
-    fn some(&self, mut all: Vec<i32>, more: usize, limit: Option<Duration>) -> Cause {
-        let before = all.len();
-        all.truncate(MOST);
-        let more = more + before - all.len();
-        let all = all.into_iter().map(|fd| self.resolver.resolve(fd)).collect();
+    fn some(&self, all: Vec<i32>, limit: Option<Duration>) -> Cause {
+        let more = all.len().saturating_sub(MOST);
+        let all = all.into_iter().take(MOST).map(|fd| self.resolver.resolve(fd)).collect();
         Cause::Descriptors { all, more, limit }
     }
 

@@ -72,7 +72,7 @@ fn look(pid: u32, is_it: impl Fn(&Thread) -> bool) -> Inquiry {
         let begun = Instant::now();
         let inquiry = Inquiry::of(pid).expect("it is there");
         let took = begun.elapsed();
-        if inquiry.main().is_some_and(&is_it) {
+        if is_it(decisive(&inquiry)) {
             eprintln!("{took:?}: {inquiry}");
             // A second, and what a machine takes that does not let it run.
             assert!(took < Duration::from_millis(1500), "{took:?}");
@@ -80,6 +80,31 @@ fn look(pid: u32, is_it: impl Fn(&Thread) -> bool) -> Inquiry {
         }
         assert!(Instant::now() < deadline, "not named rightly: {inquiry}");
     }
+}
+
+/// Returns the thread that is most likely what the process waits for.
+///
+/// One that spins, or waits for a disk; else the main thread, unless that waits for its other threads only, and another one for
+/// something that can be named.
+fn decisive(inquiry: &Inquiry) -> &Thread {
+    let is_hard = |thread: &&Thread| {
+        matches!(thread.cause, Cause::Spins { .. }) || thread.state == State::Disk
+    };
+    let first = inquiry.threads.first().expect("it has one");
+    let waits_inside = matches!(first.cause, Cause::Futex(_));
+    let is_named = |thread: &&Thread| {
+        matches!(
+            thread.cause,
+            Cause::Descriptors { .. }
+                | Cause::Connect { .. }
+                | Cause::Lock { .. }
+                | Cause::Path(_)
+                | Cause::Child(_)
+        )
+    };
+    let hard = inquiry.threads.iter().find(is_hard);
+    let named = || inquiry.threads.iter().find(is_named).filter(|_| waits_inside);
+    hard.or_else(named).unwrap_or(first)
 }
 
 fn is(word: &'static str) -> impl Fn(&Thread) -> bool {
