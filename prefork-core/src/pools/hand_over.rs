@@ -237,7 +237,10 @@ impl Pools {
             }
             (AdoptedAs::NewProgram, PoolsChange::Reload) => {
                 pools.upgrade = Upgrade::next(again);
-                pools.reload(now, to_follow, coming);
+                let is_other =
+                    |id: &PoolId| pools.pools.get(id.0 as usize).is_some_and(Pool::is_to_reload);
+                let asked = to_follow.into_iter().filter(is_other).collect();
+                pools.reload(now, asked, coming);
             }
             (AdoptedAs::SameProgram, _) => {
                 pools.report(change, ChangeState::NotTaken);

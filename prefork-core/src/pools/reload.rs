@@ -1,9 +1,9 @@
 //! Going on with settings that were read again.
 //!
 //! What becomes of the daemon's pools is found by comparison (`hand_over.rs`): those that are new are started, those that are
-//! gone are asked to leave, and those that listen elsewhere do both. Here it is about the others: a pool is reloaded only if it
-//! is to be made of something else than its process is, or nothing is known of that. So who changes one of a hundred files
-//! touches one of a hundred pools.
+//! gone are asked to leave, and those that listen elsewhere do both. The others are reloaded only if they
+//! are to be made of something else than their processes are, or nothing is known of that. So who changes one of a hundred files
+//! touches one of a hundred pools. Where nothing is read again, all that are up are reloaded.
 //!
 //! All are asked at once, and none is waited for before the next reload may begin: a pool that takes its time, or whose new
 //! children do not work, is its own affair. What it runs counts as unknown until it is done, so the next reload
@@ -12,10 +12,7 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use super::{
-    Phase, PoolId, Pools, PoolsAction, PoolsNotice, Presence,
-    stage::{Pool, Stage},
-};
+use super::{Phase, PoolId, Pools, PoolsAction, PoolsNotice, Presence, stage::Pool};
 use crate::{Progress, Refusal, ReloadEnd, Reloads, Time};
 
 /// A change of the whole daemon.
@@ -111,26 +108,20 @@ impl Reload {
 }
 
 impl Pools {
-    /// Reloads all pools that have a process.
+    /// Reloads all pools that are up, whatever they are made of.
     pub(super) fn reload_all(&mut self, now: Time) {
-        let awake = self.ids().filter(|(_, pool)| match pool.stage {
-            Stage::Starting { .. } | Stage::Serving { .. } => true,
-            Stage::Down | Stage::Asked | Stage::Stuck | Stage::Leaving { .. } => false,
-        });
-        let awake = awake.map(|(id, _)| id).collect();
-        self.reload(now, awake, BTreeSet::new());
+        let up = self.ids().filter(|(_, pool)| pool.is_up());
+        let up = up.map(|(id, _)| id).collect();
+        self.reload(now, up, BTreeSet::new());
     }
 
-    /// Reloads those of these pools that are made of something else than they are to be, and waits for those that are coming.
-    pub(super) fn reload(&mut self, now: Time, awake: Vec<PoolId>, coming: BTreeSet<PoolId>) {
-        let is_other = |id: &PoolId| {
-            self.pools.get(id.0 as usize).is_some_and(|pool| match pool.made_of {
-                MadeOf::Unsaid => true,
-                MadeOf::Settings(settings) => pool.runs != Some(settings),
-                MadeOf::Unreadable => false,
-            })
-        };
-        let asked: BTreeSet<_> = awake.into_iter().filter(is_other).collect();
+    /// Reloads these pools, and waits for those that are coming.
+    pub(super) fn reload(
+        &mut self,
+        now: Time,
+        mut asked: BTreeSet<PoolId>,
+        coming: BTreeSet<PoolId>,
+    ) {
         let is_always = |id: &PoolId| {
             self.pools.get(id.0 as usize).is_some_and(|pool| pool.presence == Presence::Always)
         };
@@ -146,7 +137,7 @@ impl Pools {
         }
         // Nothing is over before what began earlier is.
         coming.extend(self.reload.take().into_iter().flat_map(|earlier| earlier.coming));
-        let asked = &asked | &self.at_it();
+        asked.extend(self.at_it());
         self.reload = Some(Reload::new(PoolsChange::Reload, now, asked, coming));
     }
 
@@ -158,9 +149,7 @@ impl Pools {
 
     /// The pools that have a reload under way.
     fn at_it(&self) -> BTreeSet<PoolId> {
-        let stays =
-            |pool: &Pool| matches!(pool.stage, Stage::Starting { .. } | Stage::Serving { .. });
-        let at_it = self.ids().filter(|(_, pool)| stays(pool) && pool.reloads.state.goes_on);
+        let at_it = self.ids().filter(|(_, pool)| pool.is_up() && pool.reloads.state.goes_on);
         at_it.map(|(id, _)| id).collect()
     }
 

@@ -87,6 +87,15 @@ impl Pool {
         };
     }
 
+    /// Whether it is to be made of something else than its process is, as far as that is known.
+    pub(super) fn is_to_reload(&self) -> bool {
+        match self.made_of {
+            MadeOf::Unsaid => true,
+            MadeOf::Settings(settings) => self.runs != Some(settings),
+            MadeOf::Unreadable => false,
+        }
+    }
+
     /// Whether it is on its way out for good.
     pub(super) const fn is_gone(&self) -> bool {
         matches!(self.presence, Presence::Gone)
@@ -131,6 +140,14 @@ impl Pool {
             | Stage::Serving { .. }
             | Stage::Stuck
             | Stage::Leaving { .. } => true,
+        }
+    }
+
+    /// Whether it has a process that is to stay.
+    pub(super) const fn is_up(&self) -> bool {
+        match self.stage {
+            Stage::Starting { .. } | Stage::Serving { .. } => true,
+            Stage::Down | Stage::Asked | Stage::Stuck | Stage::Leaving { .. } => false,
         }
     }
 

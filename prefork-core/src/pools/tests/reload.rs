@@ -95,6 +95,23 @@ fn without_settings_to_read_all_that_are_awake_are_reloaded_at_once() {
     assert_eq!(pools.deadline(), None, "at rest nobody is to wake");
 }
 
+/// Nothing is compared there: a reload is one of each pool, as its own parent's is.
+#[test]
+fn without_settings_to_read_it_does_not_matter_what_a_pool_is_made_of() {
+    for made_of in [MadeOf::Settings(1), MadeOf::Unreadable] {
+        let mut pools = Pools::new(PoolsConfig::default());
+        let a = pools.add(Presence::Always);
+        pools.made_of(a, made_of);
+        pools.handle(at(0), PoolsEvent::Start);
+        pools.handle(at(1), PoolsEvent::Started(a));
+        pools.handle(at(2), PoolsEvent::Ready(a));
+        all_actions(&mut pools);
+        pools.handle(at(10), HUP);
+        let actions = all_actions(&mut pools);
+        assert!(actions.contains(&PoolsAction::ReloadPool(a)), "{made_of:?}: {actions:?}");
+    }
+}
+
 #[test]
 fn settings_are_read_by_the_running_program_before_anything_changes() {
     let mut pools = reading(&[Presence::Always]);
