@@ -135,32 +135,14 @@ pub struct AdoptedPools {
 }
 
 impl Pools {
-    /// Returns how far the process of a pool has come; [`HandedStage::Down`] for one that is not there.
-    #[must_use]
-    pub fn stage(&self, id: PoolId) -> HandedStage {
-        match self.pools.get(id.0 as usize).map(|pool| pool.stage) {
-            Some(Stage::Starting { since }) => HandedStage::Starting { since },
-            Some(Stage::Serving { since }) => HandedStage::Serving { since },
-            Some(Stage::Leaving { since }) => HandedStage::Leaving { since },
-            Some(Stage::Stuck) => HandedStage::Stuck,
-            Some(Stage::Down | Stage::Asked) | None => HandedStage::Down,
-        }
-    }
-
-    /// Returns what the process of a pool is made of, if that is known.
-    #[must_use]
-    pub fn runs(&self, id: PoolId) -> Option<u64> {
-        self.pools.get(id.0 as usize)?.runs
-    }
-
     /// Returns what is handed over of a pool that is known again by this, but for what is found where the pool reports it.
     #[must_use]
     pub fn hand_over(&self, id: PoolId, identity: PoolIdentity) -> HandedPool {
         let pool = self.pools.get(id.0 as usize);
         HandedPool {
             identity,
-            stage: self.stage(id),
-            runs: self.runs(id),
+            stage: pool.map_or(HandedStage::Down, Pool::handed_stage),
+            runs: pool.and_then(|pool| pool.runs),
             not_upgraded: pool.is_some_and(|pool| pool.has_refused),
             lost: pool.is_some_and(|pool| pool.is_lost),
             held: Held::default(),
@@ -306,6 +288,17 @@ impl Pools {
 }
 
 impl Pool {
+    /// How far its process has come; one that is about to be started is the next program's to start.
+    const fn handed_stage(&self) -> HandedStage {
+        match self.stage {
+            Stage::Down | Stage::Asked => HandedStage::Down,
+            Stage::Starting { since } => HandedStage::Starting { since },
+            Stage::Serving { since } => HandedStage::Serving { since },
+            Stage::Stuck => HandedStage::Stuck,
+            Stage::Leaving { since } => HandedStage::Leaving { since },
+        }
+    }
+
     fn adopt(&mut self, handed: &HandedPool) {
         let HandedPool { stage, runs, not_upgraded, lost, reloads, identity: _, held: _ } = handed;
         (self.runs, self.reloads) = (*runs, *reloads);

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{MadeOf, PoolId, PoolReloads, PoolsConfig, Presence};
-use crate::{ReloadEnd, Reloads, Time, backoff::Backoff};
+use crate::{Time, backoff::Backoff};
 
 #[derive(Clone, Debug)]
 pub(super) struct Pool {
@@ -53,7 +53,7 @@ pub(super) enum Stage {
 }
 
 impl Pool {
-    pub(super) const fn new(presence: Presence, config: &PoolsConfig) -> Self {
+    pub(super) fn new(presence: Presence, config: &PoolsConfig) -> Self {
         Self {
             presence,
             stage: Stage::Down,
@@ -63,11 +63,7 @@ impl Pool {
             was_ready: false,
             comes_from: Vec::new(),
             is_asked: false,
-            reloads: PoolReloads {
-                asked: 0,
-                taken: 0,
-                state: Reloads { goes_on: false, last: ReloadEnd::Done },
-            },
+            reloads: PoolReloads::default(),
             has_refused: false,
             is_lost: false,
             backoff: Backoff::new(config.throttle_first, config.throttle_cap),

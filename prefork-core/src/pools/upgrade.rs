@@ -21,7 +21,6 @@ const BUSY_PATIENCE: Duration = Duration::from_secs(60);
 
 /// Changes of the whole that were asked for, and have not begun.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Wishes {
     /// A reload.
     pub reload: bool,
@@ -30,11 +29,11 @@ pub struct Wishes {
 }
 
 impl Wishes {
-    /// Adds one.
-    const fn add(&mut self, change: PoolsChange) {
+    /// Returns them with one more.
+    const fn with(self, change: PoolsChange) -> Self {
         match change {
-            PoolsChange::Reload => self.reload = true,
-            PoolsChange::Upgrade => self.upgrade = true,
+            PoolsChange::Reload => Self { reload: true, ..self },
+            PoolsChange::Upgrade => Self { upgrade: true, ..self },
         }
     }
 
@@ -116,22 +115,16 @@ impl Pools {
     /// Takes in that somebody wants a change of the whole.
     pub(super) fn want(&mut self, change: PoolsChange) {
         match &mut self.upgrade {
-            Upgrade::No => {
-                let mut wishes = Wishes::default();
-                wishes.add(change);
-                self.upgrade = Upgrade::Wanted(wishes);
-            }
+            Upgrade::No => self.upgrade = Upgrade::Wanted(Wishes::default().with(change)),
             // The file may be another one by now.
             Upgrade::Busy { change: busy, again, .. } if *busy == change => {
-                let mut wishes = *again;
-                wishes.add(change);
-                self.upgrade = Upgrade::Wanted(wishes);
+                self.upgrade = Upgrade::Wanted(again.with(change));
             }
             Upgrade::Wanted(again)
             | Upgrade::Busy { again, .. }
             | Upgrade::Probing { again, .. }
             | Upgrade::Due { again, .. }
-            | Upgrade::OfPools(OfPools { again, .. }) => again.add(change),
+            | Upgrade::OfPools(OfPools { again, .. }) => *again = again.with(change),
         }
     }
 
@@ -191,9 +184,7 @@ impl Pools {
         let since = busy_since.unwrap_or(now);
         let tried = now.since(since);
         self.upgrade = if again.is_any() {
-            let mut again = again;
-            again.add(change);
-            Upgrade::Wanted(again)
+            Upgrade::Wanted(again.with(change))
         } else if tried < BUSY_PATIENCE {
             Upgrade::Busy { change, since, retry: now + BUSY_PAUSE, again }
         } else {
