@@ -328,16 +328,16 @@ impl Supervisor {
                 (since + grace + limit).max(watch.pardoned).max(extended.unwrap_or(Time::ZERO));
             let due = match child.hung.filter(|hung| hung.since == since) {
                 _ if now < due => due,
-                None => match self.looks() {
-                    Some((time, measure)) => {
-                        self.examine(now, *slot, since, (limit, time), measure)
-                    }
-                    None => {
-                        self.note_hung(now, *slot, since, limit, AtTimeout::Abort);
+                None => {
+                    let looks = self.looks();
+                    let measure = looks.map_or(AtTimeout::Abort, |(_, measure)| measure);
+                    self.note_hung(now, *slot, since, limit, measure);
+                    let Some((time, _)) = looks else {
                         self.end(now, *slot, Rung::Abort);
                         continue;
-                    }
-                },
+                    };
+                    self.examine(now, *slot, since, time)
+                }
                 Some(hung) if now < hung.until => hung.until,
                 Some(_) => {
                     self.end(now, *slot, Rung::Abort);
@@ -371,16 +371,8 @@ impl Supervisor {
 
     /// Has a child looked at that has been at one request for longer than a limit, for some time at the most; returns until
     /// when.
-    fn examine(
-        &mut self,
-        now: Time,
-        slot: SlotId,
-        since: Time,
-        (limit, time): (Duration, Duration),
-        measure: AtTimeout,
-    ) -> Time {
+    fn examine(&mut self, now: Time, slot: SlotId, since: Time, time: Duration) -> Time {
         let (busy, until) = (now.since(since), now + time);
-        self.note_hung(now, slot, since, limit, measure);
         self.actions.push_back(Action::Examine { slot, busy });
         self.slots.update(slot, |child| child.hung = Some(Hung { since, until }));
         until

@@ -76,9 +76,13 @@ impl Positive for Duration {
 
 /// Stands for a value that is to be compared alone: every process that is forked has a copy of what the parent keeps.
 pub(super) fn fingerprint(value: &impl Debug) -> u64 {
-    // With the same keys in every process that runs this program.
+    number_of(&format!("{value:?}"))
+}
+
+/// A number that is the same in every process that runs this program, and another one for other values.
+pub(crate) fn number_of(value: &(impl Hash + ?Sized)) -> u64 {
     let mut hasher = DefaultHasher::new();
-    format!("{value:?}").hash(&mut hasher);
+    value.hash(&mut hasher);
     hasher.finish()
 }
 

@@ -6,7 +6,7 @@ use std::{
 };
 
 use nix::sys::signal::Signal;
-use prefork_core::{Exit, KillReason, MemoryGroup, Rung};
+use prefork_core::{Exit, KillReason, MemoryGroup, Refusal, Rung};
 
 use crate::system::os::SendingProcess;
 
@@ -98,6 +98,15 @@ impl Display for Span {
             }
             _ => write!(f, "{} s", ms / 1000),
         }
+    }
+}
+
+/// Why something was refused, where what was reported of it is only for [`Refusal::Reported`].
+pub(crate) fn why_refused(by: Refusal, reported: impl FnOnce() -> String) -> String {
+    match by {
+        Refusal::Reported => reported(),
+        Refusal::TimedOut { limit } => format!("it was not ready in {}", Span(limit)),
+        Refusal::Busy { tried } => format!("the file has been written to for {}", Span(tried)),
     }
 }
 

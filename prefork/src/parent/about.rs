@@ -9,7 +9,7 @@ use prefork_core::{AdoptedAs, Progress, Refusal, Stage};
 
 use super::Parent;
 use crate::{
-    board::Outcome, logs::describe::Span, sockets::listeners::Place, start::identity,
+    board::Outcome, logs::describe::why_refused, sockets::listeners::Place, start::identity,
     system::clock, system::os::Shortage,
 };
 
@@ -115,9 +115,5 @@ pub(super) struct Reported {
 
 /// Says why something was refused.
 fn refused(by: Refusal, reported: &mut String) -> Outcome {
-    Outcome::Refused(match by {
-        Refusal::Reported => std::mem::take(reported),
-        Refusal::TimedOut { limit } => format!("it was not ready in {}", Span(limit)),
-        Refusal::Busy { tried } => format!("the file has been written to for {}", Span(tried)),
-    })
+    Outcome::Refused(why_refused(by, || std::mem::take(reported)))
 }

@@ -108,12 +108,9 @@ impl Parent<'_> {
 
     /// Does what is to be done when files have changed.
     pub(super) fn react(&mut self, now: Time, reaction: OnChange) {
-        let request = match reaction {
-            OnChange::Upgrade => Request::Upgrade,
-            OnChange::Reload => Request::Reload,
-            OnChange::Nothing => return,
-        };
-        self.supervisor.handle(now, Event::Requested(request));
+        if let Some(request) = reaction.request() {
+            self.supervisor.handle(now, Event::Requested(request));
+        }
     }
 
     /// Sets back what others have done to the listening sockets, as long as these are to let somebody in.

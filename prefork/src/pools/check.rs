@@ -97,8 +97,7 @@ pub(super) fn all(
     }
     if faults.is_empty() {
         let longest = seated.iter().map(|member| member.stop).max().unwrap_or_default();
-        let is_read = common.data.has_settings || !files_read().is_empty();
-        let reread = if is_read { Reread::AtReload } else { Reread::Never };
+        let reread = common.data.reread();
         // Those who take what others hand to them stop after these.
         let longest = if takers.is_empty() { longest } else { longest.saturating_mul(2) };
         let limits = Limits { stop_timeout: longest.saturating_add(MARGIN), ceiling, reread };

@@ -11,7 +11,7 @@
 //! - `member.rs`: what of a pool's arguments is the pool's own, and what it has from the daemon.
 //! - `check.rs`: what is wrong with pools that are right each on its own.
 //! - `roster.rs`: the list of pools, and what has become of changes, beside the pid file, by which the command finds them.
-//! - `begin.rs`: coming up as an arbiter; `arbiter.rs`: its loop; `start.rs`: executing the program as a pool's parent;
+//! - `begin.rs`: coming up as an arbiter; `arbiter.rs`: its loop; `start.rs`: executing the program as a pool's parent; `pool_process.rs`: that one, as the arbiter has it;
 //!   `heard.rs`: what these report; `watch.rs`: files that it watches for all pools; `ways.rs`: what pools hand connections to each other by; `words.rs`: what is logged.
 //! - `upgrade.rs`: becoming another program with all pools, or this one again to read its settings; `takeover.rs`: going on with
 //!   those of the old one; `follow.rs`: having the pools follow, each by its own parent.
@@ -31,15 +31,13 @@ mod watch;
 mod ways;
 mod words;
 
-use std::{
-    fmt,
-    hash::{DefaultHasher, Hash, Hasher},
-};
+use std::fmt;
 
 use prefork_core::pools::MadeOf;
 
 use crate::{
     Args, ArgsError, Child, Prefork, Result, Returned, RunError,
+    args::number_of,
     seat::{Order, Seat, Seated},
     upgrade::{Inherited, inherited},
 };
@@ -175,9 +173,7 @@ impl Pools {
     /// in `common` were set by [`Args::settings`].
     pub fn made_of(mut self, settings: impl AsRef<[u8]>) -> Self {
         if let Some(member) = self.members.last_mut() {
-            let mut hasher = DefaultHasher::new();
-            settings.as_ref().hash(&mut hasher);
-            member.made_of = MadeOf::Settings(hasher.finish());
+            member.made_of = MadeOf::Settings(number_of(settings.as_ref()));
         }
         self
     }

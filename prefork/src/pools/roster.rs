@@ -3,13 +3,13 @@
 
 use std::{
     fs::{self, File},
-    io::{self, Write},
+    io::{self, Read, Write},
     path::{Path, PathBuf},
 };
 
 use prefork_core::{
     Time, one_line,
-    pools::{Listed, ListedChange, ListedOutcome, PoolsChange, Roster},
+    pools::{LONGEST_ROSTER, Listed, ListedChange, ListedOutcome, PoolsChange, Roster},
 };
 use rustix::{
     fs::{Mode, OFlags},
@@ -87,6 +87,32 @@ pub(super) fn begun(change: PoolsChange, began: Time) -> ListedChange {
     ListedChange { change, outcome, began, reason, asked }
 }
 
+/// Returns what the list beside this pid file says of other changes than one for which a program has taken over. Of one that
+/// went on nobody sees the end any more. A list that cannot be read says nothing.
+pub(super) fn changes_before(pid_path: &Path, change: PoolsChange) -> Vec<ListedChange> {
+    let mut changes =
+        read(&Roster::beside(pid_path)).map(|roster| roster.changes).unwrap_or_default();
+    changes.retain(|known| known.change != change);
+    for known in changes.iter_mut().filter(|known| known.outcome == ListedOutcome::Running) {
+        known.outcome = ListedOutcome::Failed;
+        let begun = match change {
+            PoolsChange::Reload => "a reload",
+            PoolsChange::Upgrade => "an upgrade",
+        };
+        known.reason = format!("{begun} has begun before all pools had followed");
+    }
+    changes
+}
+
+fn read(path: &Path) -> Option<Roster> {
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
+    let file = File::from(rustix::fs::open(path, flags, Mode::empty()).ok()?);
+    file.metadata().ok().filter(fs::Metadata::is_file)?;
+    let mut text = String::new();
+    file.take(LONGEST_ROSTER).read_to_string(&mut text).ok()?;
+    text.parse().ok()
+}
+
 impl Drop for RosterFile {
     fn drop(&mut self) {
         if self.maker == getpid() {
@@ -135,5 +161,28 @@ mod tests {
         let roster = Roster::default();
         drop(RosterFile { path: path.clone(), maker: getpid(), roster });
         assert!(!path.exists());
+    }
+
+    #[test]
+    fn a_reload_that_an_upgrade_overtakes_has_an_end() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let pid_path = directory.path().join("app.pid");
+        assert_eq!(changes_before(&pid_path, PoolsChange::Upgrade), []);
+        let reload = begun(PoolsChange::Reload, Time::ZERO);
+        let upgrade = begun(PoolsChange::Upgrade, Time::ZERO);
+        for (reload, expected, reason) in [
+            (
+                reload.clone(),
+                ListedOutcome::Failed,
+                "an upgrade has begun before all pools had followed",
+            ),
+            (ListedChange { outcome: ListedOutcome::Done, ..reload }, ListedOutcome::Done, ""),
+        ] {
+            let changes = vec![reload.clone(), upgrade.clone()];
+            let roster = Roster { changes, ..Roster::default() };
+            write(&Roster::beside(&pid_path), &roster.to_string()).expect("written");
+            let ended = ListedChange { outcome: expected, reason: reason.to_owned(), ..reload };
+            assert_eq!(changes_before(&pid_path, PoolsChange::Upgrade), [ended]);
+        }
     }
 }

@@ -17,7 +17,7 @@ use super::{
     begin::{conclude, config, note_hand_overs, seats},
     check::{Limits, identities},
     pool_process::PoolProcess,
-    roster::{RosterFile, begun},
+    roster::{RosterFile, begun, changes_before},
     watch::Watching,
     ways::Way,
 };
@@ -154,18 +154,19 @@ fn adopt_pools(
 }
 
 /// Writes the list of pools as this program has them, and removes it from where it was. That it cannot be written is no reason
-/// not to serve.
+/// not to serve. What has become of the other change stays in it, for who waits for that.
 fn renew_roster(
     arbiter: &Arbiter<'_>,
     change: PoolsChange,
     old_pid_path: Option<&Path>,
 ) -> Option<RosterFile> {
+    let mut changes = old_pid_path.map(|path| changes_before(path, change)).unwrap_or_default();
     if let Some(path) =
         old_pid_path.filter(|path| Some(*path) != arbiter.settings.pid_path.as_deref())
     {
         let _ = fs::remove_file(Roster::beside(path));
     }
-    let changes = vec![begun(change, arbiter.change_began)];
+    changes.push(begun(change, arbiter.change_began));
     let roster = RosterFile::of_daemon(&arbiter.settings, &arbiter.members, changes);
     let roster = roster.inspect_err(|error| {
         arbiter.log.write(&ArbiterMessage::NoRoster { error: &ErrorChain(error) });

@@ -1,7 +1,7 @@
 //! Trying a program, which is another one or the same with its settings read again, and becoming it.
 
 use prefork_core::{
-    ChangeNotice, Exit, Notice, Refusal, Time,
+    ChangeNotice, Exit, Notice, Time,
     pools::{
         ChangeState, HandedStage, ListedOutcome, PoolId, PoolsChange, PoolsEvent, PoolsNotice,
     },
@@ -11,7 +11,7 @@ use rustix::process::Pid;
 use super::{arbiter::Arbiter, pool_process::PoolProcess, ways::Way};
 use crate::{
     AccessLog, ErrorChain,
-    logs::describe::Span,
+    logs::describe::{Span, why_refused},
     logs::notices::{self, About},
     logs::{ArbiterMessage, ChangeMessage},
     start::pid_file::KeptPidFile,
@@ -60,11 +60,7 @@ impl Arbiter<'_> {
     /// Takes in that a process has ended, if that was the probe.
     pub(super) fn probe_ended(&mut self, now: Time, pid: Pid, exit: Exit) {
         if let Some(probe) = self.probe.take_if(|probe| probe.helper().pid() == pid) {
-            let what = match self.change() {
-                PoolsChange::Reload => "the program that was to read the settings",
-                PoolsChange::Upgrade => "the new program",
-            };
-            self.refuse(now, &probe.why(what, exit));
+            self.refuse(now, &probe.why(self.what(), exit));
         }
     }
 
@@ -81,6 +77,14 @@ impl Arbiter<'_> {
         why.clone_into(&mut self.reason);
     }
 
+    /// What is tried.
+    fn what(&self) -> &'static str {
+        match self.change() {
+            PoolsChange::Reload => "the program that was to read the settings",
+            PoolsChange::Upgrade => "the new program",
+        }
+    }
+
     fn change(&self) -> PoolsChange {
         self.pools.change().unwrap_or_default()
     }
@@ -95,13 +99,7 @@ impl Arbiter<'_> {
         let written = match state {
             ChangeState::Begun => roster.note_begun(change, self.change_began),
             ChangeState::Refused(by) => {
-                let reason = match by {
-                    Refusal::Reported => reason,
-                    Refusal::TimedOut { limit } => format!("it was not ready in {}", Span(limit)),
-                    Refusal::Busy { tried } => {
-                        format!("the file has been written to for {}", Span(tried))
-                    }
-                };
+                let reason = why_refused(by, || reason);
                 roster.note_ended(change, ListedOutcome::Refused, &reason)
             }
             ChangeState::NotTaken => {
@@ -133,7 +131,7 @@ impl Arbiter<'_> {
         if let Some(probe) = &self.probe {
             let nowhere = AccessLog::nowhere();
             let error = self.handing_over(&nowhere).hand_over(&self.invocation, probe);
-            let why = format!("the new program cannot be executed in place: {error}");
+            let why = format!("{} cannot be executed in place: {error}", self.what());
             self.log_refused(&why);
         }
         self.end_probe();

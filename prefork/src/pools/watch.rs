@@ -3,7 +3,7 @@
 
 use std::os::fd::BorrowedFd;
 
-use prefork_core::{Request, Time, pools::PoolsEvent};
+use prefork_core::{Time, pools::PoolsEvent};
 
 use super::arbiter::Arbiter;
 use crate::{
@@ -69,11 +69,8 @@ impl Arbiter<'_> {
         let changes = self.watching.watch.as_mut().and_then(|watch| watch.check(now, &self.log));
         let Some(changes) = changes else { return };
         self.log.write(&ChangeMessage::FilesChanged { changes: &changes });
-        let request = match self.watching.reaction {
-            OnChange::Upgrade => Request::Upgrade,
-            OnChange::Reload => Request::Reload,
-            OnChange::Nothing => return,
-        };
-        self.pools.handle(now, PoolsEvent::Requested(request));
+        if let Some(request) = self.watching.reaction.request() {
+            self.pools.handle(now, PoolsEvent::Requested(request));
+        }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, fmt, fs, os::fd::BorrowedFd, path::PathBuf, time::Duration};
 
-use prefork_core::{Time, one_line};
+use prefork_core::{Request, Time, one_line};
 use prefork_reload::{Changes, Stamp, Unknown, WatchList, Watcher};
 
 use crate::{
@@ -23,6 +23,17 @@ pub enum OnChange {
     Reload,
     /// Nothing more: all has been done.
     Nothing,
+}
+
+impl OnChange {
+    /// What is to be asked for.
+    pub(crate) const fn request(self) -> Option<Request> {
+        match self {
+            Self::Upgrade => Some(Request::Upgrade),
+            Self::Reload => Some(Request::Reload),
+            Self::Nothing => None,
+        }
+    }
 }
 
 /// What [`Args::auto_reload_handler`](crate::Args::auto_reload_handler) takes: an [`OnChange`], or a

@@ -2,11 +2,10 @@
 
 use std::time::Duration;
 
-use prefork_core::{Config, ConfigError, Descendants, LARGEST_POOL, Reread, Tuning};
+use prefork_core::{Config, ConfigError, Descendants, LARGEST_POOL, Tuning};
 
 use super::{Faults, Pool, defaults, has_scoreboard};
 use crate::{
-    args::settings::files_read,
     args::{Data, PoolKind, Settings},
     hooks::ParentHooks,
     system::os::processors,
@@ -67,8 +66,7 @@ pub(super) fn check(data: &Data, hooks: &ParentHooks, faults: &mut Faults) -> Po
     config.exclusive = matches!(data.pool, PoolKind::Role { .. });
     config.request_timeout = settings.request_timeout;
     config.netwatch_interval = settings.netwatch_interval;
-    let is_read = data.has_settings || !files_read().is_empty();
-    config.reread = if is_read { Reread::AtReload } else { Reread::Never };
+    config.reread = data.reread();
     config.descendants =
         if settings.keep_descendants == Some(true) { Descendants::Keep } else { Descendants::End };
     Pool::Children(Box::new(config))

@@ -63,9 +63,9 @@ pub(crate) fn serve<S>(
         initialize(settings, activated, after_init, opened)?;
     let log = Log::new(&settings.name, Role::Parent);
     let invocation = invocation.as_ref().ok();
+    let (_store, cells) = count_alone(settings, runtime_files.board.as_mut())?.unzip();
     introduce(settings, &users, invocation, &listeners, runtime_files.board.as_mut(), &log);
     let slot = runtime_files.board.as_ref().and_then(|board| board.public().enter(SLOT, &log));
-    let (_store, cells) = count_alone(settings, runtime_files.board.as_mut())?.unzip();
     let stop = Stop::new(By::Thread, None).map_err(RunError::system("open an event descriptor"))?;
     // Before the change of user, as the new one may not open it.
     access_log.make_own(&log).map_err(RunError::system("open the access log once more"))?;
@@ -121,7 +121,6 @@ fn count_alone(
     let counting = counting.map_err(io::Error::other).map_err(RunError::system("count"))?;
     if let Some(board) = board {
         board.about.metrics(counting.0.as_fd().as_raw_fd());
-        board.rest(None, &Log::new(&settings.name, Role::Parent));
     }
     Ok(Some(counting))
 }
