@@ -71,7 +71,7 @@ pub(crate) fn create(
     let header = plan.header();
     let bytes = header.file_size();
     let file = temporary.open_again(&lock)?;
-    reserve(&file, bytes).map_err(|source| CreateError::Space {
+    reserve(&file, 0, bytes).map_err(|source| CreateError::Space {
         path: path.into(),
         bytes,
         source,
@@ -239,15 +239,17 @@ fn open_temporary(path: &Path, board: &Path) -> Result<File, CreateError> {
     Ok(file)
 }
 
-/// Gives the file all its space now: see `fallocate(2)`.
-pub(crate) fn reserve(file: &File, bytes: u64) -> io::Result<()> {
+/// Gives the file all its space up to `to` now, as zeros: see `fallocate(2)`. What it has before `from`, where it ends, stays.
+pub(crate) fn reserve(file: &File, from: u64, to: u64) -> io::Result<()> {
     for _ in 0..ATTEMPTS {
-        match rustix::fs::fallocate(file, FallocateFlags::empty(), 0, bytes) {
+        match rustix::fs::fallocate(file, FallocateFlags::empty(), from, to - from) {
             Ok(()) => return Ok(()),
             // tmpfs gives up at a signal, and gives back what it had.
             Err(Errno::INTR) => {}
             // Not of this file system, of this kernel, or in this sandbox.
-            Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::PERM) => return write_zeros(file, bytes),
+            Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::PERM) => {
+                return write_zeros(file, from, to);
+            }
             Err(errno) => return Err(errno.into()),
         }
     }
@@ -255,10 +257,10 @@ pub(crate) fn reserve(file: &File, bytes: u64) -> io::Result<()> {
 }
 
 /// What is left on file systems that cannot reserve.
-fn write_zeros(file: &File, bytes: u64) -> io::Result<()> {
+fn write_zeros(file: &File, from: u64, to: u64) -> io::Result<()> {
     const CHUNK: usize = 64 * 1024;
-    for offset in (0..bytes).step_by(CHUNK) {
-        let rest = usize::try_from(bytes - offset).unwrap_or(CHUNK).min(CHUNK);
+    for offset in (from..to).step_by(CHUNK) {
+        let rest = usize::try_from(to - offset).unwrap_or(CHUNK).min(CHUNK);
         file.write_all_at(&[0; CHUNK][..rest], offset)?;
     }
     Ok(())
@@ -271,8 +273,21 @@ mod tests {
     #[test]
     fn zeros_fill_the_whole_file() {
         let file = tempfile::tempfile().expect("a temporary file");
-        write_zeros(&file, 200_000).expect("room for 200 kB");
+        write_zeros(&file, 0, 200_000).expect("room for 200 kB");
         assert_eq!(file.metadata().expect("its size").len(), 200_000);
+    }
+
+    #[test]
+    fn what_a_file_has_stays_when_it_grows() {
+        for grow in [reserve, write_zeros] {
+            let file = tempfile::tempfile().expect("a temporary file");
+            file.write_all_at(&[7; 5000], 0).expect("written");
+            grow(&file, 5000, 200_000).expect("room for 200 kB");
+            let mut bytes = vec![1; 200_000];
+            file.read_exact_at(&mut bytes, 0).expect("so long");
+            assert!(bytes[..5000].iter().all(|it| *it == 7), "overwritten");
+            assert!(bytes[5000..].iter().all(|it| *it == 0), "no zeros");
+        }
     }
 
     #[test]

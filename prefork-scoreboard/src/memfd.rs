@@ -22,7 +22,7 @@ pub(crate) fn create(header: &Header, description: &Description) -> Result<File,
     let file =
         File::from(descriptor("scoreboard").map_err(|errno| io_error("create")(errno.into()))?);
     let bytes = header.file_size();
-    reserve(&file, bytes).map_err(|source| CreateError::Space {
+    reserve(&file, 0, bytes).map_err(|source| CreateError::Space {
         path: NAME.into(),
         bytes,
         source,

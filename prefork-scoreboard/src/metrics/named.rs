@@ -90,8 +90,10 @@ impl Store {
         let lock = Locked::new(file);
         let mut store = Self::open(lock.try_clone().map_err(StoreError::file("open", path))?)?;
         let wanted = store.layout.offset(slots);
-        if metadata.len() < wanted {
-            reserve(&store.file, wanted).map_err(StoreError::file("extend", path))?;
+        // Not before the lock: another process may have made it longer meanwhile, and count there.
+        let found = store.size().map_err(StoreError::file("examine", path))?;
+        if found < wanted {
+            reserve(&store.file, found, wanted).map_err(StoreError::file("extend", path))?;
         }
         store.declare(metrics)?;
         store.publish()?;
@@ -135,7 +137,7 @@ fn create(path: &Path, metrics: &Metrics, slots: usize) -> Result<(), StoreError
         .map_err(StoreError::file("create", path))?;
     let layout = Layout::new(metrics.memory, SCHEMA);
     let made =
-        reserve(&file, layout.offset(slots)).and_then(|()| layout.write(&file)).and_then(|()| {
+        reserve(&file, 0, layout.offset(slots)).and_then(|()| layout.write(&file)).and_then(|()| {
             match fs::hard_link(&temporary, path) {
                 Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
                 linked => linked,

@@ -172,7 +172,7 @@ impl Store {
         Ok(usize::try_from(regions).unwrap_or(usize::MAX).min(crate::format::MAX_SLOTS))
     }
 
-    fn size(&self) -> io::Result<u64> {
+    pub(super) fn size(&self) -> io::Result<u64> {
         Ok(self.file.metadata()?.len())
     }
 
