@@ -138,24 +138,26 @@ pub(crate) fn io_error(action: &'static str, path: &Path) -> impl FnOnce(io::Err
     move |source| CreateError::Io { action, path, source }
 }
 
-/// The name of the file that becomes the board; removed on drop unless it did.
+/// The name of the file that becomes the board, or a store of metrics; removed on drop unless it did.
 ///
 /// To be dropped before the file, whose lock says that the name is ours to remove. Errors name the board, which is what
 /// the caller has asked for, unless something is wrong with what has the temporary name.
-struct Temporary<'a> {
+#[derive(Debug)]
+pub(crate) struct Temporary<'a> {
     board: &'a Path,
     path: PathBuf,
     fate: Fate,
 }
 
-#[derive(PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq)]
 enum Fate {
     Temporary,
     Renamed,
 }
 
 impl<'a> Temporary<'a> {
-    fn take(board: &'a Path) -> Result<(File, Self), CreateError> {
+    /// Takes the name, in an empty file of mode 0600 that has a lock.
+    pub(crate) fn take(board: &'a Path) -> Result<(File, Self), CreateError> {
         let path = temporary_path(board)?;
         for _ in 0..ATTEMPTS {
             let file = match open_temporary(&path, board) {
@@ -189,7 +191,7 @@ impl<'a> Temporary<'a> {
         }
     }
 
-    fn rename(&mut self) -> Result<(), CreateError> {
+    pub(crate) fn rename(&mut self) -> Result<(), CreateError> {
         fs::rename(&self.path, self.board).map_err(io_error("rename", self.board))?;
         self.fate = Fate::Renamed;
         Ok(())

@@ -1,17 +1,15 @@
 //! A store in a file that has a name, for processes without a common parent.
 
-use std::ffi::OsString;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io::ErrorKind;
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use rustix::fs::OFlags;
 
 use super::layout::Layout;
 use super::{Metrics, Store, StoreError};
-use crate::create::{ATTEMPTS, reserve};
-use crate::error::OpenError;
+use crate::create::{ATTEMPTS, Temporary, io_error, reserve};
+use crate::error::{CreateError, OpenError};
 use crate::file::{Lock, Locked, refuse_foreign, try_lock};
 use crate::open::open_file;
 use crate::pauses::Pauses;
@@ -56,10 +54,15 @@ impl Store {
         slots: usize,
     ) -> Result<Self, StoreError> {
         let path = path.as_ref();
+        let mut pauses = Pauses::begin();
         for _ in 0..ATTEMPTS {
-            match open(path, OFlags::RDWR)? {
-                Some(file) => return Self::share(file, path, metrics, slots),
-                None => create(path, metrics, slots)?,
+            if let Some(file) = open(path, OFlags::RDWR)? {
+                return Self::share(file, path, metrics, slots);
+            }
+            match create(path, metrics, slots) {
+                Ok(()) => {}
+                Err(CreateError::Creating { .. }) if pauses.pause() => {}
+                Err(error) => return Err(not_created(error, path)),
             }
         }
         Err(StoreError::Foreign { reason: "it comes and goes" })
@@ -103,11 +106,9 @@ impl Store {
 
 /// Opens a file of ours; `None` if there is none.
 fn open(path: &Path, access: OFlags) -> Result<Option<File>, StoreError> {
-    match fs::symlink_metadata(path) {
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-        Ok(_) | Err(_) => {
-            open_file(path, access).map(Some).map_err(|error| in_our_words(error, path))
-        }
+    match open_file(path, access) {
+        Err(OpenError::Io { source, .. }) if source.kind() == ErrorKind::NotFound => Ok(None),
+        opened => opened.map(Some).map_err(|error| in_our_words(error, path)),
     }
 }
 
@@ -122,37 +123,40 @@ fn in_our_words(error: OpenError, path: &Path) -> StoreError {
     }
 }
 
-/// Creates an empty store at the path, whole or not at all; one that has come to be there meanwhile stays.
-fn create(path: &Path, metrics: &Metrics, slots: usize) -> Result<(), StoreError> {
-    let temporary = temporary_path(path);
-    let flags = OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let flags = i32::try_from(flags.bits()).unwrap_or(0);
-    let file = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .custom_flags(flags)
-        .open(&temporary)
-        .map_err(StoreError::file("create", path))?;
+/// Creates an empty store at the path, whole or not at all; one that another process has made meanwhile stays.
+fn create(path: &Path, metrics: &Metrics, slots: usize) -> Result<(), CreateError> {
+    let (file, temporary) = Temporary::take(path)?;
+    // The name goes before the lock.
+    let (file, mut temporary) = (Locked::new(file), temporary);
+    if fs::symlink_metadata(path).is_ok() {
+        return Ok(());
+    }
     let layout = Layout::new(metrics.memory, SCHEMA);
-    let made =
-        reserve(&file, 0, layout.offset(slots)).and_then(|()| layout.write(&file)).and_then(|()| {
-            match fs::hard_link(&temporary, path) {
-                Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
-                linked => linked,
-            }
-        });
-    // It has its name, or is not to have one.
-    let removed = fs::remove_file(&temporary);
-    made.and(removed).map_err(StoreError::file("create", path))
+    reserve(&file, 0, layout.offset(slots))
+        .and_then(|()| layout.write(&file))
+        .map_err(io_error("create", path))?;
+    temporary.rename()
 }
 
-fn temporary_path(path: &Path) -> PathBuf {
-    let mut name = OsString::from(".");
-    name.push(path.file_name().unwrap_or_default());
-    name.push(format!(".new.{}", std::process::id()));
-    path.with_file_name(name)
+fn not_created(error: CreateError, path: &Path) -> StoreError {
+    let failed = StoreError::file("create", path);
+    match error {
+        CreateError::Io { action, path, source } => StoreError::File { action, path, source },
+        CreateError::Foreign { path, reason } => StoreError::Place { path, reason },
+        CreateError::NoFileName { .. } => failed(ErrorKind::InvalidInput.into()),
+        CreateError::NoDirectory { .. } => failed(ErrorKind::NotFound.into()),
+        CreateError::Creating { .. } => failed(ErrorKind::WouldBlock.into()),
+        // Of boards alone.
+        CreateError::Slots { .. }
+        | CreateError::Held { .. }
+        | CreateError::Shared { .. }
+        | CreateError::Version { .. }
+        | CreateError::Damaged { .. }
+        | CreateError::Columns { .. }
+        | CreateError::Mode { .. }
+        | CreateError::Description { .. }
+        | CreateError::Space { .. } => failed(ErrorKind::InvalidData.into()),
+    }
 }
 
 #[cfg(test)]
@@ -175,6 +179,29 @@ mod tests {
             reading.families().iter().map(|it| (it.name(), it.series()[0].figure())).collect();
         let expected = [("one_total", &Figure::Counter(2)), ("two_total", &Figure::Counter(1))];
         assert_eq!(figures, expected);
+        let left = fs::read_dir(directory.path()).expect("listed").count();
+        assert_eq!(left, 1, "temporary files are gone");
+    }
+
+    #[test]
+    fn many_that_begin_at_once_share_one_store() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("jobs.metrics");
+        // A creator was killed over it.
+        fs::write(directory.path().join(".jobs.metrics.new"), "half").expect("written");
+        let mut metrics = Metrics::new();
+        let family = metrics.counter("jobs_total", "Jobs").declare().expect("declared");
+        std::thread::scope(|scope| {
+            for slot in 0..8 {
+                let (path, metrics, family) = (&path, &metrics, &family);
+                scope.spawn(move || {
+                    let store = Store::open_or_create(path, metrics, 8).expect("opened");
+                    store.enter(slot).expect("a slot").series(family, &[]).increment();
+                });
+            }
+        });
+        let reading = Store::at(&path).expect("opened").read(|_| true).expect("read");
+        assert_eq!(reading.families()[0].series()[0].figure(), &Figure::Counter(8));
         let left = fs::read_dir(directory.path()).expect("listed").count();
         assert_eq!(left, 1, "temporary files are gone");
     }
