@@ -107,7 +107,7 @@ impl WordPages {
     }
 }
 
-/// `mseal(2)`, which came with Linux 6.10: the same number on every architecture, as of all calls that were added since Linux 5.1.
+/// `mseal(2)`, which came with Linux 6.10: the same number on all architectures but alpha, MIPS and x32.
 const MSEAL: libc::c_long = 462;
 
 /// Seals a mapping that is never unmapped, where the kernel can.

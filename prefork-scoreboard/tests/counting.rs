@@ -30,7 +30,7 @@ impl Counting {
         Some(Self { program, printed })
     }
 
-    /// Has it count a line; returns the next three lines that it prints.
+    /// Has it count a line; returns the next `lines` that it prints.
     fn count(&mut self, line: &str, lines: usize) -> Vec<String> {
         let input = self.program.stdin.as_mut().expect("piped");
         writeln!(input, "{line}").expect("it reads");

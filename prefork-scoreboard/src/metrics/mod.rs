@@ -24,7 +24,8 @@
 //!
 //! - A reader ([`Store::read`]) trusts nothing that is in a region: it may say anything that a child could have counted, and
 //!   harms nobody. What makes no sense is left out and counted.
-//! - A process can write to its own region alone.
+//! - A process that has entered its slot and dropped its [`Store`] can write to its own region alone. Where processes share a store in
+//!   a named file, each can open that again, and write to all of it.
 //! - Memory is taken from the system where it is written to, a page at a time.
 //! - A series that cannot be made is an error once, and counted; what would be counted in it is dropped.
 //!

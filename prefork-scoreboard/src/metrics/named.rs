@@ -40,7 +40,9 @@ impl Store {
     /// let board = Board::open_or_create(&path, 16)?;
     /// let mut metrics = Metrics::new();
     /// let done = metrics.counter("jobs_done_total", "Jobs done").declare()?;
-    /// let store = Store::open_or_create(path.with_extension("metrics"), &metrics, board.slots())?;
+    /// let mut beside = path.into_os_string();
+    /// beside.push(".metrics");
+    /// let store = Store::open_or_create(beside, &metrics, board.slots())?;
     ///
     /// let slot = board.claim()?;
     /// let done = store.enter(slot.index())?.series(&done, &[]);
