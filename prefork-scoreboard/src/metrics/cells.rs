@@ -11,6 +11,8 @@ use super::instrument::{self, Figures, Instrument, UNSET};
 use super::layout::region;
 use super::record::{self, ANY, END, Head, Place};
 use super::schema::Schema;
+#[cfg(feature = "metrics")]
+use super::{DeclareError, declare::clashing};
 use super::{Family, MetricKind, SeriesError, names};
 use crate::guard::Maker;
 use crate::sys::WordPages;
@@ -151,39 +153,32 @@ impl Cells {
         let names = labels.iter().map(|(label, _)| label.as_str());
         names::check_labels(&name, &names).map_err(SeriesError::Name)?;
         let pairs = labels.iter().flat_map(|(label, value)| [label.as_str(), *value]);
-        let declared = self.0.schema.iter().flatten().find(|it| it.name == name);
-        let Some(declared) = declared else {
+        let clash = |name: String, other: &str| {
+            SeriesError::Name(DeclareError::Clash { name, other: other.to_owned() })
+        };
+        let mut declared =
+            self.0.schema.iter().zip(0..).filter_map(|(it, at)| Some((it.as_ref()?, at)));
+        let Some((declared, number)) = declared.find(|(it, _)| it.name == name) else {
             names::check_name(&name, kind).map_err(SeriesError::Name)?;
-            let claimed = names::claimed(&name, kind);
-            let has_same = |it: &&Arc<Declaration>| {
-                names::claimed(&it.name, it.kind).iter().any(|name| claimed.contains(name))
-            };
-            if let Some(other) = self.0.schema.iter().flatten().find(has_same) {
-                let clash = super::DeclareError::Clash { name, other: other.name.clone() };
-                return Err(SeriesError::Name(clash));
+            if let Some(other) = clashing(self.0.schema.iter().flatten(), &name, kind) {
+                return Err(clash(name, &other.name));
             }
             let texts: Vec<_> = std::iter::once(name.as_str()).chain(pairs).collect();
             return self.find(kind, bounds_of_undeclared(kind), ANY, &name, &texts);
         };
         if std::mem::discriminant(&declared.kind) != std::mem::discriminant(&kind) {
-            let clash = super::DeclareError::Clash { other: name.clone(), name };
-            return Err(SeriesError::Name(clash));
+            return Err(clash(name, &declared.name));
         }
-        let texts: Option<Vec<_>> = match &declared.labels {
-            Labels::Any => Some(pairs.collect()),
-            Labels::Fixed(wanted) if wanted.len() != labels.len() => None,
+        let texts: Vec<_> = match &declared.labels {
+            Labels::Any => pairs.collect(),
             Labels::Fixed(wanted) => {
-                let value = |wanted: &String| labels.iter().find(|(label, _)| label == wanted);
-                wanted.iter().map(|wanted| Some(value(wanted)?.1)).collect()
+                let (expected, given) = (wanted.len(), labels.len());
+                let value = |wanted: &String| Some(labels.iter().find(|it| it.0 == *wanted)?.1);
+                let values = wanted.iter().map(value).collect::<Option<_>>();
+                let values = values.filter(|_| expected == given);
+                values.ok_or(SeriesError::Labels { name, expected, given })?
             }
         };
-        let expected = match &declared.labels {
-            Labels::Any => 0,
-            Labels::Fixed(wanted) => wanted.len(),
-        };
-        let given = labels.len();
-        let texts = texts.ok_or(SeriesError::Labels { name, expected, given })?;
-        let number = self.number(declared)?;
         self.find(declared.kind, &declared.bounds, number, &declared.name, &texts)
     }
 

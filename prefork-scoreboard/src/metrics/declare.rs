@@ -89,6 +89,19 @@ impl Declaration {
     }
 }
 
+/// Returns the family among these that would have samples in common with one of this name.
+pub(super) fn clashing<'a>(
+    among: impl IntoIterator<Item = &'a Arc<Declaration>>,
+    name: &str,
+    kind: MetricKind,
+) -> Option<&'a Declaration> {
+    let claimed = names::claimed(name, kind);
+    among
+        .into_iter()
+        .find(|it| names::claimed(&it.name, it.kind).iter().any(|name| claimed.contains(name)))
+        .map(Arc::as_ref)
+}
+
 /// What a program counts: the families of its metrics, and how much memory each process has for them.
 ///
 /// Declare all of them before the first fork. See the [module](crate::metrics) for an example.
@@ -169,11 +182,8 @@ impl Metrics {
         if self.declared.len() >= MAX_FAMILIES {
             return Err(DeclareError::Families { name, max: MAX_FAMILIES });
         }
-        let claimed = names::claimed(&name, declaration.kind);
-        for other in &self.declared {
-            if names::claimed(&other.name, other.kind).iter().any(|it| claimed.contains(it)) {
-                return Err(DeclareError::Clash { name, other: other.name.clone() });
-            }
+        if let Some(other) = clashing(&self.declared, &name, declaration.kind) {
+            return Err(DeclareError::Clash { name, other: other.name.clone() });
         }
         let declaration = Arc::new(declaration);
         self.declared.push(Arc::clone(&declaration));

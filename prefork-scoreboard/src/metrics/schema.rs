@@ -3,6 +3,7 @@
 //! `KIND`, `NAME`, `UNIT`, `LABELS`, `BOUNDS`, `HELP`, with a tab between two of them. Series refer to a family by the number of
 //! its line. A program that takes the memory over from another one adds the lines that are new.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::declare::{Declaration, Labels};
@@ -36,30 +37,23 @@ pub(super) fn line(of: &Declaration) -> String {
 /// Reads all lines, believing nothing.
 pub(super) fn read(text: &[u8]) -> Schema {
     let mut schema = Schema::new();
-    let lines = || text.split_inclusive(|byte| *byte == b'\n');
-    for (number, line) in lines().take(usize::from(super::record::ANY)).enumerate() {
+    // Where each line was first, and who has each name last.
+    let (mut first, mut owners) = (HashMap::new(), HashMap::new());
+    let lines = text.split_inclusive(|byte| *byte == b'\n').take(usize::from(super::record::ANY));
+    for (number, line) in lines.enumerate() {
         let declaration = line.strip_suffix(b"\n").and_then(read_line).map(Arc::new);
-        // The newest of a name counts, as it is the program's that runs.
-        if let Some(new) = &declaration {
-            schema.iter_mut().filter(|it| clash(it.as_deref(), new)).for_each(|it| *it = None);
-        }
+        schema.push(None);
         // A program that has come back declares what it has declared before, under the old number.
-        match lines().take(number).position(|before| before == line) {
-            Some(before) => {
-                schema[before] = declaration;
-                schema.push(None);
+        let place = *first.entry(line).or_insert(number);
+        // The newest of a name counts, as it is the program's that runs.
+        for name in declaration.iter().flat_map(|new| names::claimed(&new.name, new.kind)) {
+            if let Some(old) = owners.insert(name, place) {
+                schema[old] = None;
             }
-            None => schema.push(declaration),
         }
+        schema[place] = declaration;
     }
     schema
-}
-
-fn clash(old: Option<&Declaration>, new: &Declaration) -> bool {
-    old.is_some_and(|old| {
-        let claimed = names::claimed(&old.name, old.kind);
-        names::claimed(&new.name, new.kind).iter().any(|name| claimed.contains(name))
-    })
 }
 
 fn read_line(line: &[u8]) -> Option<Declaration> {
