@@ -16,6 +16,7 @@ pub use settings::Setting;
 pub use settings::SettingsError;
 use std::{fmt, io::Write, os::fd::OwnedFd, path::PathBuf};
 
+use prefork_core::Reread;
 use prefork_reload::WatchList;
 use prefork_scoreboard::metrics::Metrics;
 
@@ -25,7 +26,7 @@ use crate::{
     hooks::ParentHooks,
 };
 use declare::fingerprint;
-pub(crate) use declare::{Applied, Argument, Need};
+pub(crate) use declare::{Applied, Argument, Need, number_of};
 
 pub(crate) type BeforeDaemonize = Box<dyn FnOnce() -> Result>;
 pub(crate) type AfterInit<S> = Box<dyn FnOnce(&mut Init) -> Result<S>>;
@@ -91,6 +92,14 @@ pub(crate) struct Data {
     /// Whether the program has set that, or `listen`, which is one.
     pub(crate) has_after_init: bool,
     pub(crate) pool: PoolKind,
+}
+
+impl Data {
+    /// Whether there is anything that a reload could read again.
+    pub(crate) fn reread(&self) -> Reread {
+        let is_read = self.has_settings || !settings::files_read().is_empty();
+        if is_read { Reread::AtReload } else { Reread::Never }
+    }
 }
 
 /// What these are the arguments of.

@@ -13,12 +13,7 @@ use prefork_core::{
 use prefork_sockets::Written;
 
 use super::member::{Facts, Kind, Member};
-use crate::{
-    Args, ArgsError, Fault, Settings,
-    args::{Data, settings::files_read},
-    program,
-    seat::Seated,
-};
+use crate::{Args, ArgsError, Fault, Settings, args::Data, program, seat::Seated};
 
 /// What the arbiter is made of.
 pub(super) struct Daemon {

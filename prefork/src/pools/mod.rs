@@ -11,8 +11,10 @@
 //! - `member.rs`: what of a pool's arguments is the pool's own, and what it has from the daemon.
 //! - `check.rs`: what is wrong with pools that are right each on its own.
 //! - `roster.rs`: the list of pools, and what has become of changes, beside the pid file, by which the command finds them.
-//! - `begin.rs`: coming up as an arbiter; `arbiter.rs`: its loop; `start.rs`: executing the program as a pool's parent; `pool_process.rs`: that one, as the arbiter has it;
-//!   `heard.rs`: what these report; `watch.rs`: files that it watches for all pools; `ways.rs`: what pools hand connections to each other by; `words.rs`: what is logged.
+//! - `begin.rs`: coming up as an arbiter; `arbiter.rs`: its loop; `start.rs`: executing the program as a pool's parent;
+//!   `pool_process.rs`: that parent, as the arbiter has it; `heard.rs`: what it reports.
+//! - `watch.rs`: files that the arbiter watches for all pools; `ways.rs`: what pools hand connections to each other by; `words.rs`:
+//!   what is logged.
 //! - `upgrade.rs`: becoming another program with all pools, or this one again to read its settings; `takeover.rs`: going on with
 //!   those of the old one; `follow.rs`: having the pools follow, each by its own parent.
 
