@@ -101,14 +101,10 @@ fn add(found: &Found, path: PathBuf, checked: &mut Vec<(PathBuf, Finding)>) {
 
 fn check(path: &Path) -> Finding {
     match read(path) {
-        Ok(first) => {
-            let shared = shared(&first);
-            let finding = match judge(&first, seems_stuck(&first)).exit {
-                Exit::Done => judge(&first, None),
-                _ => look_again(path, first),
-            };
-            warn_of(&shared, finding)
-        }
+        Ok(first) => match judge(&first, seems_stuck(&first)).exit {
+            Exit::Done => warn_of(&shared(&first), judge(&first, None)),
+            _ => look_again(path, first),
+        },
         Err(Failure::NoBoard { .. }) => Finding {
             exit: Exit::NotRunning,
             text: "there is no such file; no daemon runs with it".into(),
@@ -134,7 +130,7 @@ fn shared(view: &View) -> Vec<SharedConnection> {
 
 /// Puts a warning of them before what was found, as it is a fault of the program and not of the daemon.
 fn warn_of(shared: &[SharedConnection], finding: Finding) -> Finding {
-    let (Some(first), Exit::Done) = (shared.first(), finding.exit) else { return finding };
+    let Some(first) = shared.first() else { return finding };
     let more = match shared.len() - 1 {
         0 => String::new(),
         more => format!(" (and {} more)", plural(more, "connection", "connections")),

@@ -50,21 +50,31 @@ fn exit(view: &PoolsView) -> Exit {
 
 /// Prints what each pool is doing.
 pub(crate) fn status(daemon: &Pooled, json: bool, slots: Slots) -> Result<Exit, Failure> {
-    let view = view(daemon);
+    let mut view = view(daemon);
     output::print(&match json {
-        true => pretty(&ShownPools::new(&view, slots)),
+        true => as_json(&mut view, slots),
         false => text(&view, slots),
     })?;
     Ok(exit(&view))
 }
 
-/// Prints the metrics of all pools, on one page.
-pub(crate) fn metrics(daemon: &Pooled, format: Format) -> Result<Exit, Failure> {
-    let mut view = view(daemon);
+fn as_json(view: &mut PoolsView, slots: Slots) -> String {
+    read_metrics(view);
+    pretty(&ShownPools::new(view, slots))
+}
+
+/// Reads what the children of each pool have counted.
+fn read_metrics(view: &mut PoolsView) {
     for view in view.pools.iter_mut().filter_map(|pool| pool.view.as_mut()) {
         view.read_metrics();
         look::warn_of_missing(view);
     }
+}
+
+/// Prints the metrics of all pools, on one page.
+pub(crate) fn metrics(daemon: &Pooled, format: Format) -> Result<Exit, Failure> {
+    let mut view = view(daemon);
+    read_metrics(&mut view);
     output::print(&metrics::of_pools(&view, format))?;
     match exit(&view) {
         Exit::Done => Ok(Exit::Done),
@@ -74,9 +84,9 @@ pub(crate) fn metrics(daemon: &Pooled, format: Format) -> Result<Exit, Failure> 
 
 /// Prints one pool that has no board now: it sleeps, say.
 pub(crate) fn status_of_one(daemon: &Pooled, json: bool, slots: Slots) -> Result<Exit, Failure> {
-    let view = view(daemon);
+    let mut view = view(daemon);
     output::print(&match json {
-        true => pretty(&ShownPools::new(&view, slots)),
+        true => as_json(&mut view, slots),
         false => overview(&view),
     })?;
     Ok(exit(&view))

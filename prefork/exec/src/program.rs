@@ -151,7 +151,8 @@ impl Listen {
     }
 
     /// Returns whether it is a UNIX socket.
-    pub(crate) fn is_unix(&self) -> bool {
+    #[must_use]
+    pub fn is_unix(&self) -> bool {
         self.address.starts_with("unix:") || self.address.contains('/')
     }
 

@@ -21,7 +21,7 @@ fn daemon(scene: &Scene) -> Daemon<'_> {
     let pools = [format!("web={web}=2=4"), format!("reports={reports}=0=1")];
     let launch = scene.tool(env!("CARGO_BIN_EXE_pools")).board().path("--witness", "witness");
     let launch = pools.iter().fold(launch, |launch, pool| launch.args(["--pool", pool]));
-    launch.args(["--role", "cron"]).daemon()
+    launch.args(["--role", "cron", "--figures"]).daemon()
 }
 
 fn json(scene: &Scene, words: &str, status: i32) -> Value {
@@ -46,6 +46,26 @@ fn presences(scene: &Scene, status: i32) -> Vec<(String, String, String)> {
 
 fn expected(states: [[&str; 3]; 3]) -> Vec<(String, String, String)> {
     states.map(|[name, kind, presence]| (name.into(), kind.into(), presence.into())).to_vec()
+}
+
+/// In the metrics and as JSON alike.
+#[test]
+fn what_each_pool_counts_itself_is_shown() {
+    let scene = scene!();
+    let daemon = daemon(&scene);
+    let [web, _] = addresses(&scene);
+    for _ in 0..3 {
+        get(web, "/").expect("it is answered");
+    }
+    let shown = json(&scene, "status --json @pid", 0);
+    let pools = shown["pools"].as_array().expect("a list");
+    let pool = pools.iter().find(|it| it["name"] == "web").expect("it is listed");
+    let text = pool.to_string();
+    assert!(text.contains("pools_answers_total"), "{text}");
+    let metrics = run(&scene, "metrics @pid", 0).stdout;
+    let line = "pools_answers_total{name=\"pools\",pool=\"web\"} 3";
+    assert!(metrics.lines().any(|found| found == line), "{metrics}");
+    daemon.stop_in_order();
 }
 
 /// By its pid file, its name, or the board that its pools have beside that.

@@ -24,6 +24,7 @@ const SOCK_DGRAM: u8 = 2;
 
 /// "Whatever the cookie", twice.
 const NO_COOKIE: [u8; 8] = [0xff; 8];
+const ANY_INODE: u32 = 0;
 
 const INET_DIAG_REQ_BYTECODE: u16 = 1;
 const INET_DIAG_BC_JMP: u8 = 1;
@@ -57,29 +58,22 @@ const fn held_states() -> u32 {
 /// `ports` are the local ones that are of interest, `None` if all are; the kernel leaves out the
 /// others.
 pub(super) fn dump_request(proto: Proto, ports: Option<&[u16]>, sequence: u32) -> Vec<u8> {
-    let mut message = header(NLM_F_REQUEST | NLM_F_DUMP, sequence);
+    const DUMP: u16 = NLM_F_REQUEST | NLM_F_DUMP;
     match proto {
         Proto::Unix => {
-            message.extend([AF_UNIX, 0, 0, 0]);
-            message.extend(State::Established.bit().to_ne_bytes());
-            message.extend(0_u32.to_ne_bytes()); // no inode
-            message.extend((UDIAG_SHOW_NAME | UDIAG_SHOW_PEER).to_ne_bytes());
-            message.extend(NO_COOKIE);
+            let states = State::Established.bit();
+            unix(DUMP, sequence, states, ANY_INODE, UDIAG_SHOW_NAME | UDIAG_SHOW_PEER)
         }
         Proto::Tcp | Proto::Tcp6 => {
-            message.extend([family(proto), IPPROTO_TCP, 0, 0]);
-            message.extend(held_states().to_ne_bytes());
             // One port has a place of its own in the request, which costs the kernel less.
             let port = if let Some([port]) = ports { *port } else { 0 };
-            message.extend(port.to_be_bytes());
-            message.extend([0; 2 + 16 + 16 + 4]);
-            message.extend(NO_COOKIE);
+            let mut message = inet(sequence, proto, IPPROTO_TCP, held_states(), port);
             if let Some(ports @ [_, _, ..]) = ports {
                 attribute(&mut message, INET_DIAG_REQ_BYTECODE, &any_of(ports));
             }
+            finish(message)
         }
     }
-    finish(message)
 }
 
 /// Asks for one connection of TCP; `None` for anything else.
@@ -103,16 +97,22 @@ pub(super) fn find_request(connection: &Connection, sequence: u32) -> Option<Vec
 
 /// Asks for all sockets of TCP or UDP of one kind, but for those that no process can hold any more.
 pub(super) fn inet_request(transport: Transport, proto: Proto, sequence: u32) -> Vec<u8> {
-    let mut message = header(NLM_F_REQUEST | NLM_F_DUMP, sequence);
     let protocol = match transport {
         Transport::Tcp => IPPROTO_TCP,
         Transport::Udp => IPPROTO_UDP,
     };
+    finish(inet(sequence, proto, protocol, !State::TimeWait.bit(), 0))
+}
+
+/// Asks for all of a protocol in these states, at this local port if it is not 0; attributes may follow.
+fn inet(sequence: u32, proto: Proto, protocol: u8, states: u32, port: u16) -> Vec<u8> {
+    let mut message = header(NLM_F_REQUEST | NLM_F_DUMP, sequence);
     message.extend([family(proto), protocol, 0, 0]);
-    message.extend((!State::TimeWait.bit()).to_ne_bytes());
-    message.extend([0; 2 + 2 + 16 + 16 + 4]);
+    message.extend(states.to_ne_bytes());
+    message.extend(port.to_be_bytes());
+    message.extend([0; 2 + 16 + 16 + 4]);
     message.extend(NO_COOKIE);
-    finish(message)
+    message
 }
 
 /// Asks for one UNIX socket, in whatever state.
@@ -123,7 +123,13 @@ pub(super) fn unix_request(inode: u32, sequence: u32) -> Vec<u8> {
 /// Asks for all UNIX sockets that listen, with those who wait.
 pub(super) fn backlogs_request(sequence: u32) -> Vec<u8> {
     let states = State::Listen.bit();
-    unix(NLM_F_REQUEST | NLM_F_DUMP, sequence, states, 0, UDIAG_SHOW_NAME | UDIAG_SHOW_ICONS)
+    unix(
+        NLM_F_REQUEST | NLM_F_DUMP,
+        sequence,
+        states,
+        ANY_INODE,
+        UDIAG_SHOW_NAME | UDIAG_SHOW_ICONS,
+    )
 }
 
 fn unix(flags: u16, sequence: u32, states: u32, inode: u32, show: u32) -> Vec<u8> {

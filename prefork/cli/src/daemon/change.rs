@@ -11,9 +11,10 @@ use prefork_core::{
     Time,
     pools::{ListedChange, ListedOutcome, PoolsChange, Roster},
 };
-use prefork_daemonize::{self as daemonize, Holder, Pid};
+use prefork_daemonize::Pid;
 use prefork_scoreboard::Monotonic;
 
+use super::still_runs;
 use crate::{
     failure::Failure,
     find::{Pooled, roster_beside},
@@ -57,12 +58,7 @@ impl<'a> Change<'a> {
                     _ => Ok(changed),
                 };
             }
-            match daemonize::running(&self.daemon.pid_file).map_err(Failure::Daemon)? {
-                Holder::Owner { pid } if pid == self.pid => {}
-                Holder::Owner { .. } | Holder::Nobody | Holder::Unproven => {
-                    return Err(Failure::Ended { pid: self.pid });
-                }
-            }
+            still_runs(&self.daemon.pid_file, self.pid)?;
             let left = timeout.saturating_sub(begun.elapsed());
             if left.is_zero() {
                 let (pid, what) = (self.pid, self.what());

@@ -10,10 +10,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use prefork_daemonize::{self as daemonize, Holder, Pid};
+use prefork_daemonize::Pid;
 use prefork_view::plural;
 
-use super::lateness;
+use super::{lateness, still_runs};
 use crate::failure::Failure;
 
 /// The pause between two looks.
@@ -44,12 +44,7 @@ impl<'a> Descent<'a> {
                 let before = plural(self.before.len(), "child is", "children are");
                 return Ok(format!("none of the {before} left that there were"));
             }
-            match daemonize::running(self.pid_file).map_err(Failure::Daemon)? {
-                Holder::Owner { pid } if pid == self.pid => {}
-                Holder::Owner { .. } | Holder::Nobody | Holder::Unproven => {
-                    return Err(Failure::Ended { pid: self.pid });
-                }
-            }
+            still_runs(self.pid_file, self.pid)?;
             let left = timeout.saturating_sub(begun.elapsed());
             if left.is_zero() {
                 let all = now.len();

@@ -51,6 +51,14 @@ struct Request {
     goal: Goal,
 }
 
+/// Fails if the process that was asked is not the daemon any more.
+fn still_runs(pid_file: &Path, pid: Pid) -> Result<(), Failure> {
+    match daemonize::running(pid_file).map_err(Failure::Daemon)? {
+        Holder::Owner { pid: running } if running == pid => Ok(()),
+        Holder::Owner { .. } | Holder::Nobody | Holder::Unproven => Err(Failure::Ended { pid }),
+    }
+}
+
 /// Prints the pid of the daemon if it runs.
 pub(crate) fn running(path: &Path) -> Result<Exit, Failure> {
     output::print(&format!("{}\n", find(path)?))

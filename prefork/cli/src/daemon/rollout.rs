@@ -16,11 +16,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use prefork_daemonize::{self as daemonize, Holder, Pid};
+use prefork_daemonize::Pid;
 use prefork_scoreboard::{Board, Kind, Life, Monotonic, Record, Status};
 use prefork_view::{Change, Outcome, Owner, plural};
 
-use super::lateness;
+use super::{lateness, still_runs};
 use crate::{failure::Failure, look};
 
 /// The pause between two looks, and that in the first second: what is refused at once is to be reported at once.
@@ -207,12 +207,7 @@ impl<'a> Rollout<'a> {
                 Ok(Progress::Waiting { .. }) | Err(_) => {}
                 Ok(progress) => return self.conclude(progress, timeout),
             }
-            match daemonize::running(self.pid_file).map_err(Failure::Daemon)? {
-                Holder::Owner { pid } if pid == self.pid => {}
-                Holder::Owner { .. } | Holder::Nobody | Holder::Unproven => {
-                    return Err(Failure::Ended { pid: self.pid });
-                }
-            }
+            still_runs(self.pid_file, self.pid)?;
             let waited = begun.elapsed();
             let left = timeout.saturating_sub(waited);
             if left.is_zero() {

@@ -35,7 +35,7 @@ pub(super) fn text(daemon: &Daemon) -> String {
          # alone, lets its children finish. `docker stop -t {}` gives it the time.\nSTOPSIGNAL SIGTERM\n\
          HEALTHCHECK --interval=10s --timeout=3s --start-period={}s CMD [\"/usr/local/bin/prefork\", \"status\"]\n\
          ENTRYPOINT [\"/usr/local/bin/prefork\", \"run\", \"/etc/{name}/{file}\"]\n",
-        super::seconds(daemon.stop_time()) + 4,
+        daemon.stop_seconds(),
         super::seconds(daemon.start_time()),
     );
     image

@@ -19,14 +19,14 @@ pub(super) fn text(daemon: &Daemon) -> String {
     if let Some(port) = daemon.ports().first() {
         let _ = write!(
             all,
-            "---\napiVersion: v1\nkind: Service\nmetadata:\n  name: {name}\nspec:\n  selector: {{app: {name}}}\n  ports:\n    \
+            "---\napiVersion: v1\nkind: Service\nmetadata:\n  name: \"{name}\"\nspec:\n  selector: {{app: \"{name}\"}}\n  ports:\n    \
              - {{name: http, port: 80, targetPort: {port}}}\n"
         );
     }
     let _ = write!(
         all,
-        "---\napiVersion: autoscaling/v2\nkind: HorizontalPodAutoscaler\nmetadata:\n  name: {name}\nspec:\n  \
-         scaleTargetRef: {{apiVersion: apps/v1, kind: Deployment, name: {name}}}\n  minReplicas: 2\n  maxReplicas: 20\n  \
+        "---\napiVersion: autoscaling/v2\nkind: HorizontalPodAutoscaler\nmetadata:\n  name: \"{name}\"\nspec:\n  \
+         scaleTargetRef: {{apiVersion: apps/v1, kind: Deployment, name: \"{name}\"}}\n  minReplicas: 2\n  maxReplicas: 20\n  \
          metrics:\n    # Children at work by max_children, 0 to 1, of /metrics; a metrics adapter brings it to Kubernetes.\n    \
          - type: Pods\n      pods:\n        metric: {{name: prefork_busy_ratio}}\n        \
          target: {{type: AverageValue, averageValue: 700m}}\n"
@@ -38,7 +38,7 @@ pub(super) fn text(daemon: &Daemon) -> String {
 fn config_map(daemon: &Daemon, name: &str, file: &str) -> String {
     let mut map = format!(
         "# One pod is one pool. The image is one with prefork and the program, as `prefork init container` describes.\n\
-         apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: {name}\ndata:\n  \"{file}\": |2\n"
+         apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: \"{name}\"\ndata:\n  \"{file}\": |2\n"
     );
     for line in daemon.text.lines() {
         let indent = if line.is_empty() { "" } else { "    " };
@@ -62,26 +62,26 @@ fn deployment(daemon: &Daemon, name: &str, file: &str) -> String {
         all + &format!("            - {{containerPort: {port}}}\n")
     });
     let starts = seconds(daemon.start_time());
-    let grace = PRE_STOP + seconds(daemon.stop_time()) + 4;
+    let grace = PRE_STOP + daemon.stop_seconds();
     format!(
         "apiVersion: apps/v1
 kind: Deployment
 metadata:
-  name: {name}
-  labels: {{app: {name}}}
+  name: \"{name}\"
+  labels: {{app: \"{name}\"}}
 spec:
   selector:
-    matchLabels: {{app: {name}}}
+    matchLabels: {{app: \"{name}\"}}
   strategy:
     rollingUpdate: {{maxUnavailable: 0, maxSurge: 25%}}
   template:
     metadata:
-      labels: {{app: {name}}}
+      labels: {{app: \"{name}\"}}
     spec:
       # preStop, graceful_timeout, the 6 s that harder measures take, and a margin.
       terminationGracePeriodSeconds: {grace}
       containers:
-        - name: {name}
+        - name: \"{name}\"
           image: {name}:latest
           command: [/usr/local/bin/prefork]
           args:
@@ -112,7 +112,7 @@ spec:
             - {{name: run, mountPath: /run}}
       volumes:
         - name: settings
-          configMap: {{name: {name}}}
+          configMap: {{name: \"{name}\"}}
         - name: run
           emptyDir: {{medium: Memory, sizeLimit: 16Mi}}
 "
@@ -125,15 +125,19 @@ fn metrics_port(settings: &Settings) -> Option<u16> {
     (!address.ip().is_loopback()).then_some(address.port())
 }
 
-/// A name as Kubernetes takes it.
+/// A name as Kubernetes takes it, of a service too, which begins with a letter. To YAML, `on` is no name: quote it.
 fn label(name: &str) -> String {
     let plain = |character: char| {
         let lower = character.to_ascii_lowercase();
         if lower.is_ascii_alphanumeric() { lower } else { '-' }
     };
-    let label: String = name.chars().map(plain).take(63).collect();
+    let label: String = name.chars().map(plain).take(59).collect();
     let label = label.trim_matches('-');
-    if label.is_empty() { "prefork".to_owned() } else { label.to_owned() }
+    match label.chars().next() {
+        None => "prefork".to_owned(),
+        Some(first) if first.is_ascii_digit() => format!("app-{label}"),
+        Some(_) => label.to_owned(),
+    }
 }
 
 #[cfg(test)]
@@ -161,8 +165,11 @@ mod tests {
 
     #[test]
     fn names_are_such_as_kubernetes_takes() {
-        for (name, expected) in [("My App_2", "my-app-2"), ("-x-", "x"), ("..", "prefork")] {
+        for (name, expected) in
+            [("My App_2", "my-app-2"), ("-x-", "x"), ("..", "prefork"), ("2024", "app-2024")]
+        {
             assert_eq!(label(name), expected);
         }
+        assert_eq!(label(&"1".repeat(100)).len(), 63);
     }
 }

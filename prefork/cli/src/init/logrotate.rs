@@ -5,6 +5,7 @@ use std::fmt::Write;
 use prefork_core::one_line;
 
 use super::Daemon;
+use crate::run::split;
 
 /// Makes a file for `/etc/logrotate.d`, see `logrotate(8)`.
 pub(super) fn text(daemon: &Daemon) -> Result<String, String> {
@@ -26,7 +27,8 @@ pub(super) fn text(daemon: &Daemon) -> Result<String, String> {
             one_line(file)
         ));
     };
-    let (pid, prefork) = (shell_word(&one_line(pid)), shell_word(&one_line(prefork)));
+    let as_word = |path: &dyn ToString| split::shell_word(&path.to_string());
+    let (pid, prefork) = (as_word(&one_line(pid)), as_word(&one_line(prefork)));
     Ok(format!(
         "# /etc/logrotate.d/{name}\n{logs}{{\n    daily\n    rotate 14\n    missingok\n    notifempty\n    \
          # Without delaycompress: the command below returns when no process writes to an old log any more.\n    compress\n    \
@@ -45,14 +47,6 @@ fn quoted(path: &impl ToString) -> String {
     format!("\"{escaped}\"")
 }
 
-/// A word of the shell.
-fn shell_word(word: &impl ToString) -> String {
-    let word = word.to_string();
-    let is_plain =
-        |character: char| character.is_ascii_alphanumeric() || "/._-+:@".contains(character);
-    if word.chars().all(is_plain) { word } else { format!("'{}'", word.replace('\'', r"'\''")) }
-}
-
 #[cfg(test)]
 mod tests {
     use super::{super::tests::daemon, *};
@@ -68,11 +62,5 @@ mod tests {
         assert!(rotated.contains("/usr/local/bin/prefork reopen --wait --timeout 20 /run/app/pid"));
         daemon.settings.pid_path = None;
         assert!(text(&daemon).expect_err("no pid file").contains("pid_path"));
-    }
-
-    #[test]
-    fn words_are_those_of_the_shell() {
-        assert_eq!(shell_word(&"/run/app/pid"), "/run/app/pid");
-        assert_eq!(shell_word(&"/run/it's $x"), r"'/run/it'\''s $x'");
     }
 }

@@ -102,9 +102,10 @@ impl Daemon {
         Self { name, prefork, file, text, addresses, settings }
     }
 
-    /// How long it may take to stop.
-    fn stop_time(&self) -> Duration {
-        self.settings.graceful_timeout.unwrap_or(Duration::from_secs(30)) + HARDER_MEASURES
+    /// How many seconds whoever stops it gives it: as long as it may take, and more.
+    fn stop_seconds(&self) -> u64 {
+        let graceful = self.settings.graceful_timeout.unwrap_or(Duration::from_secs(30));
+        seconds(graceful + HARDER_MEASURES) + MARGIN
     }
 
     /// How long it may take until it serves.
@@ -151,6 +152,9 @@ impl Daemon {
         self.file.file_name().unwrap_or(OsStr::new("app.toml")).to_string_lossy().into_owned()
     }
 }
+
+/// What is given to the daemon on top of its own time, so that it is not ended from outside.
+const MARGIN: u64 = 4;
 
 /// Whole seconds, and one more for a part of one.
 fn seconds(time: Duration) -> u64 {

@@ -4,10 +4,7 @@ use std::fmt::Write;
 
 use prefork_core::one_line;
 
-use super::{Daemon, seconds};
-
-/// What systemd takes on top of the daemon's own time, so that it is not the one who ends it.
-const MARGIN: u64 = 4;
+use super::{Daemon, MARGIN, seconds};
 
 /// Makes `NAME.service`, see `systemd.service(5)`.
 pub(super) fn text(daemon: &Daemon) -> String {
@@ -40,7 +37,7 @@ pub(super) fn text(daemon: &Daemon) -> String {
          TimeoutStopSec={}s\nRestart=on-failure\n# Settings that are wrong are not mended by starting again.\n\
          RestartPreventExitStatus=2 78\n",
         seconds(daemon.start_time()) + MARGIN,
-        seconds(daemon.stop_time()) + MARGIN,
+        daemon.stop_seconds(),
     );
     for (key, base) in [("RuntimeDirectory", "/run"), ("LogsDirectory", "/var/log")] {
         for directory in daemon.directories_below(base) {

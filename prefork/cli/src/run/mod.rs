@@ -16,7 +16,7 @@ mod place;
 mod pools;
 mod program;
 mod show;
-mod split;
+pub(crate) mod split;
 
 use std::{
     env,
@@ -212,8 +212,8 @@ fn try_to_settle(file: &Path) -> Result<Settled, Failure> {
     let read = file::read(&file)?;
     let (layers, given, refused) = gather(Some(read), Flags::default(), Vec::new());
     let Prepared { made, args, .. } = prepare(layers, &given, refused)?;
-    let addresses = made.program.listen.iter().map(|listen| listen.address.clone());
-    let addresses = addresses.filter(|address| !address.contains('/')).collect();
+    let of_ports = made.program.listen.iter().filter(|listen| !listen.is_unix());
+    let addresses = of_ports.map(|listen| listen.address.clone()).collect();
     let settings = args.given().clone();
     prefork_exec::attach(made.program, args).inspect(Inspect::Quiet)?;
     let prefork = env::current_exe().unwrap_or_else(|_| "/usr/local/bin/prefork".into());

@@ -58,7 +58,7 @@ pub(super) fn make(
         }
     }
     if let Some((mode, given)) = mode {
-        let is_unix = |listen: &&mut Listen| listen.address.contains('/');
+        let is_unix = |listen: &&mut Listen| listen.is_unix();
         let mut count = 0;
         for listen in made.program.listen.iter_mut().filter(is_unix) {
             listen.mode = Some(mode);

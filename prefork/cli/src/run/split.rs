@@ -72,20 +72,37 @@ fn of_shell(letter: char) -> String {
 
 /// Writes words as they can be typed in a shell.
 pub(super) fn joined<'a>(words: impl IntoIterator<Item = &'a str>) -> String {
-    let is_plain = |word: &str| {
-        !word.is_empty()
-            && word.chars().all(|it| it.is_alphanumeric() || "_-+=./:,@%{}".contains(it))
-    };
-    let quote = |word: &str| match is_plain(word) {
+    words.into_iter().map(shell_word).collect::<Vec<_>>().join(" ")
+}
+
+/// Writes a word as it can be typed in a shell, one that makes several words of `{a,b}` and `{1..3}` too.
+pub(crate) fn shell_word(word: &str) -> String {
+    let is_plain = !word.is_empty()
+        && word.chars().all(|it| it.is_alphanumeric() || "_-+=./:,@%{}".contains(it));
+    let is_expanded = word.contains('{') && (word.contains(',') || word.contains(".."));
+    match is_plain && !is_expanded {
         true => word.to_owned(),
-        false => format!("'{}'", word.replace('\'', "'\\''")),
-    };
-    words.into_iter().map(quote).collect::<Vec<_>>().join(" ")
+        false => format!("'{}'", word.replace('\'', r"'\''")),
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_word_is_typed_as_a_shell_reads_it() {
+        for (word, typed) in [
+            ("/run/app/pid", "/run/app/pid"),
+            ("{fd}", "{fd}"),
+            ("/run/{a,b}", "'/run/{a,b}'"),
+            ("/run/{1..3}", "'/run/{1..3}'"),
+            ("/run/it's $x", r"'/run/it'\''s $x'"),
+            ("", "''"),
+        ] {
+            assert_eq!(shell_word(word), typed);
+        }
+    }
 
     #[test]
     fn words_are_those_of_a_shell() {
