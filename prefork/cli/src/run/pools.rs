@@ -165,15 +165,22 @@ fn files(directory: &Path) -> Result<(Vec<PoolFile>, Vec<Problem>), Failure> {
             continue;
         }
         let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-        if is_pool_name(&name) {
-            files.push(PoolFile { name, path });
-        } else {
-            let text = format!(
-                "{}: the file's name is that of the pool: 1 to 32 of a to z, 0 to 9, - and _",
-                one_line(&path)
-            );
-            problems.push(Problem { name: one_line(&name).to_string(), text });
-        }
+        let problem = match fs::metadata(&path) {
+            _ if !is_pool_name(&name) => {
+                "the file's name is that of the pool: 1 to 32 of a to z, 0 to 9, - and _".to_owned()
+            }
+            // To open a pipe is to wait for who writes to it.
+            Ok(metadata) if !metadata.is_file() => {
+                "is no file; only files end in .toml here".to_owned()
+            }
+            Ok(_) => {
+                files.push(PoolFile { name, path });
+                continue;
+            }
+            Err(error) => format!("cannot be read: {error}"),
+        };
+        let text = format!("{}: {problem}", one_line(&path));
+        problems.push(Problem { name: one_line(&name).to_string(), text });
     }
     Ok((files, problems))
 }

@@ -15,6 +15,9 @@ use serde::{Deserialize, Serialize};
 use super::places;
 use crate::{Fault, args::fingerprint};
 
+/// Far more than settings have to say: a wrong path may lead to anything, and all of it would be in memory.
+const LONGEST: u64 = 1 << 20;
+
 /// Why settings cannot be had from a file.
 #[derive(thiserror::Error)]
 #[non_exhaustive]
@@ -27,6 +30,13 @@ pub enum SettingsError {
         path: PathBuf,
         /// What the system reported.
         source: io::Error,
+    },
+    /// It is longer than 1 MiB, which settings are not; the rest was not read.
+    #[error("settings {} are longer than {LONGEST} bytes; is that the right file?", one_line(path))]
+    #[non_exhaustive]
+    TooLong {
+        /// The file.
+        path: PathBuf,
     },
     /// It decides what root runs, and others can change it.
     #[error("settings {} are not root's alone", one_line(path))]
@@ -59,13 +69,16 @@ pub(crate) fn read<T, E: Display>(
     parse: impl FnOnce(&str) -> Result<T, E>,
 ) -> Result<T, SettingsError> {
     let read = |source| SettingsError::Read { path: path.to_owned(), source };
-    let mut file = File::open(path).map_err(read)?;
+    let file = File::open(path).map_err(read)?;
     if rustix::process::geteuid().is_root() {
         trusted_file(&file, path, 0)
             .map_err(|source| SettingsError::Untrusted { path: path.to_owned(), source })?;
     }
     let mut text = String::new();
-    file.read_to_string(&mut text).map_err(read)?;
+    (&file).take(LONGEST + 1).read_to_string(&mut text).map_err(read)?;
+    if text.len() as u64 > LONGEST {
+        return Err(SettingsError::TooLong { path: path.to_owned() });
+    }
     #[cfg(feature = "serde")]
     let own = places::own_part(&text, crate::Settings::KEYS);
     // Without serde, none of it is the daemon's.
@@ -130,6 +143,23 @@ fn lines(faults: &[Fault]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Nor is memory taken for what has no end.
+    #[test]
+    fn what_is_too_long_is_not_read() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("x.toml");
+        let length = usize::try_from(LONGEST).expect("a length");
+        std::fs::write(&path, "#".repeat(length)).expect("written");
+        let read = |path| read(path, |text| Ok::<_, String>(text.len()));
+        assert_eq!(read(&path).expect("read"), length);
+        let file = File::options().write(true).open(&path).expect("opened");
+        for length in [LONGEST + 1, 1 << 40] {
+            file.set_len(length).expect("sparse");
+            let refused = read(&path).expect_err("too long");
+            assert!(matches!(refused, SettingsError::TooLong { .. }), "{refused}");
+        }
+    }
 
     #[test]
     fn what_a_parser_shows_of_a_file_commands_no_terminal() {

@@ -1,7 +1,8 @@
 //! `prefork run` of a directory: a pool for each file in it.
 
-use std::{fs, net::SocketAddr, time::Duration};
+use std::{fs, net::SocketAddr, os::unix::fs::symlink, time::Duration};
 
+use nix::{sys::stat::Mode, unistd::mkfifo};
 use prefork_tests::{
     Daemon, End, Launch, Load, PATIENCE, Scene, children, get, holds_for, require_tool, scene,
     status_of, turns, wait_until,
@@ -110,6 +111,8 @@ fn one_bad_file_is_refused_or_left_out() {
     pool(&scene, "worse", other, "max_requests = 0\nname = \"x\"\n");
     fs::write(scene.path("conf.d/worst.toml"), "command = [\n").expect("written");
     fs::write(scene.path("conf.d/No Name.toml"), "").expect("written");
+    mkfifo(&scene.path("conf.d/pipe.toml"), Mode::S_IRWXU).expect("made");
+    symlink("nothing", scene.path("conf.d/gone.toml")).expect("made");
     let refused = directory(&scene).args(["--check"]).finish();
     assert_eq!(refused.end, End::Exited(78), "{refused:?}");
     for text in [
@@ -118,6 +121,8 @@ fn one_bad_file_is_refused_or_left_out() {
         "conf.d/worse.toml:4:1: name: is the whole daemon's; set it in the arguments that all pools have in common",
         "conf.d/worst.toml",
         "conf.d/No Name.toml: the file's name is that of the pool",
+        "conf.d/pipe.toml: is no file",
+        "conf.d/gone.toml: cannot be read: No such file or directory",
     ] {
         assert!(refused.stderr.contains(text), "{text:?} in {}", refused.stderr);
     }
@@ -132,7 +137,7 @@ fn one_bad_file_is_refused_or_left_out() {
     assert_eq!(running.wait_for_end(PATIENCE), End::Exited(0));
     let checked = directory(&scene).args(["--check", "--skip-bad"]).finish();
     assert_eq!(checked.end, End::Exited(0), "{checked:?}");
-    for name in ["bad", "worse", "worst", "No Name"] {
+    for name in ["bad", "worse", "worst", "No Name", "pipe", "gone"] {
         let line = format!("prefork: pool {name} is left out: ");
         assert!(checked.stderr.contains(&line), "{line} in {}", checked.stderr);
     }
