@@ -136,7 +136,8 @@ impl fmt::Display for Load {
                 let when = if *is_day { "at noon of a day" } else { "on the average" };
                 write!(
                     f,
-                    "{requests} requests, {rate} a second {when}, in {:.0} s",
+                    "{requests} requests, {} a second {when}, in {:.0} s",
+                    rounded(*rate),
                     self.length.as_secs_f64()
                 )?;
                 match work {
@@ -156,9 +157,21 @@ impl fmt::Display for Load {
     }
 }
 
+/// To three digits, as `200 requests an hour` is no short number a second.
+fn rounded(number: f64) -> f64 {
+    format!("{number:.2e}").parse().unwrap_or(number)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_rate_is_shown_in_few_digits() {
+        for (rate, shown) in [(200.0 / 3600.0, "0.0556"), (200.0, "200"), (1.5, "1.5")] {
+            assert_eq!(rounded(rate).to_string(), shown);
+        }
+    }
 
     #[test]
     fn a_log_is_read_line_by_line() {
