@@ -130,7 +130,7 @@ def slot(board, fd, number):
     state, label, client, _ = struct.unpack_from("<4B", raw, 16)
     if state == 0:
         return None
-    pid, _, generation, requests, _, _, start, begun, changed = struct.unpack_from("<2I7Q", raw, 24)
+    pid, _, generation, queued, requests, _, _, start, begun, changed = struct.unpack_from("<4I6Q", raw, 24)
     in_hand, more = struct.unpack_from("<2H", raw, 92)
     # Of one that has one at a time, the state says it.
     in_hand = min(in_hand, more + 1) if more else int(state in b"RWDL")
@@ -145,6 +145,7 @@ def slot(board, fd, number):
         "requests": requests,
         "in_hand": in_hand,
         "concurrency": more + 1,
+        "queued": (queued - 1) / 1e3 if queued else None,
         "since": (now - changed) / 1e9 if board["is_of_this_boot"] and changed <= now + 10**9 else None,
         "label": printable(raw[96:96 + min(label, 96)]),
         "client": printable(raw[192:192 + min(client, 64)]),

@@ -244,7 +244,7 @@ pub(crate) fn first_living(file: &File, header: &Header) -> Option<u32> {
 /// The same for a board of an unknown kind: only records that were claimed count, which have no generation. What an owner
 /// has assigned is known by its lock.
 pub(crate) fn first_living_claimer(file: &File, header: &Header) -> Option<u32> {
-    let claimed = |copy: &[u64; WORDS]| copy[word(record::GENERATION)] == 0;
+    let claimed = |copy: &[u64; WORDS]| copy[word(record::GENERATION)] & u64::from(u32::MAX) == 0;
     living(file, header).find_map(|(copy, pid)| claimed(&copy).then_some(pid))
 }
 

@@ -168,8 +168,11 @@ pub mod record {
     /// `u32`: how many reloads the parent had refused for wrong settings when it did so the last time since this process
     /// was there; 0 where it has not.
     pub const REFUSED_SETTINGS: usize = 28;
-    /// `u64`: generation of the process.
+    /// `u32`: generation of the process.
     pub const GENERATION: usize = 32;
+    /// `u32`: how long the client had waited whose connection the process has accepted last, in ms, plus one; 0 where
+    /// unknown.
+    pub const QUEUED: usize = 36;
     /// `u64`: requests served.
     pub const REQUESTS: usize = 40;
     /// `u64`: `CLOCK_MONOTONIC` when the slot was assigned or claimed, in nanoseconds.
@@ -246,6 +249,7 @@ const _: () = {
             && record::CLIENT.is_multiple_of(8)
     );
     assert!(record::REFUSED_SETTINGS == record::PID + 4);
+    assert!(record::GENERATION.is_multiple_of(8) && record::QUEUED == record::GENERATION + 4);
     assert!(record::IN_HAND == record::FAILED_ROLLOUT + 4);
     assert!(record::CONCURRENCY == record::IN_HAND + 2);
     assert!(record::LABEL == record::CONCURRENCY + 2);

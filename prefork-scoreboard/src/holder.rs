@@ -12,7 +12,7 @@ use std::time::SystemTime;
 pub struct Holder {
     pub(crate) slot: usize,
     pub(crate) pid: Option<u32>,
-    pub(crate) generation: u64,
+    pub(crate) generation: u32,
     pub(crate) started: Option<Monotonic>,
     pub(crate) started_wall: Option<SystemTime>,
     pub(crate) process_start: u64,
@@ -23,7 +23,11 @@ impl Holder {
     /// Returns the same slot, of the process with this pid and of this generation.
     #[must_use]
     pub fn of_process(self, pid: u32, generation: u64) -> Self {
-        Self { pid: plausible_pid(u64::from(pid)), generation, ..self }
+        Self {
+            pid: plausible_pid(u64::from(pid)),
+            generation: shown_generation(generation),
+            ..self
+        }
     }
 
     /// Returns the same process, of which it is known that it writes to no older logs than those of this edition:
@@ -36,7 +40,7 @@ impl Holder {
     /// Returns of which generation the process is; 0 for a claimed slot.
     #[must_use]
     pub const fn generation(&self) -> u64 {
-        self.generation
+        self.generation as u64
     }
 
     /// Returns when the slot was assigned, if that was of this boot.
@@ -54,4 +58,9 @@ impl Holder {
     pub fn doing(&self, report: &Record) -> Record {
         report.clone().of(self)
     }
+}
+
+/// A generation as a record has it: one beyond 4294967295 as that.
+pub(crate) fn shown_generation(generation: u64) -> u32 {
+    u32::try_from(generation).unwrap_or(u32::MAX)
 }

@@ -7,6 +7,7 @@
 
 use crate::clock::{Monotonic, wall_now};
 use crate::format::{WORDS, record, word};
+use crate::holder::shown_generation;
 use crate::protocol::{SEQUENCE, Shadow, Wholeness, judge};
 use crate::record::{Record, Times};
 use crate::slot::Slot;
@@ -54,7 +55,7 @@ impl SlotMemory {
     }
 
     /// Gives the slot to a child about to be forked: state `S`, this generation, started now, pid not
-    /// known yet.
+    /// known yet. A generation beyond 4294967295 counts as that.
     ///
     /// It works whatever was there before, a half-written record included.
     pub fn assign(self, generation: u64) {
@@ -119,7 +120,7 @@ impl SlotMemory {
 pub(crate) fn begin(shadow: &mut Shadow, generation: u64) {
     let now = Monotonic::now().as_nanos();
     shadow.set(word(record::STATE), u64::from(State::Starting.byte()));
-    shadow.set(word(record::GENERATION), generation);
+    shadow.set(word(record::GENERATION), u64::from(shown_generation(generation)));
     shadow.set(word(record::STARTED_MONOTONIC), now);
     shadow.set(word(record::STARTED_WALL), wall_now());
     shadow.set(word(record::UPDATED), now);
@@ -130,6 +131,7 @@ mod tests {
     use super::*;
     use crate::stamp::Stamp;
     use crate::state::Status;
+    use std::time::Duration;
 
     fn memory() -> SlotMemory {
         SlotMemory::new(Box::leak(Box::new([const { AtomicU64::new(0) }; WORDS])))
@@ -202,6 +204,35 @@ mod tests {
             assert_eq!((record.in_hand(), record.concurrency()), shown, "{reported:?}");
             assert_eq!(record.status(), Status::Live(state), "{reported:?}");
         }
+    }
+
+    #[test]
+    fn a_process_shows_how_long_its_client_has_waited() {
+        let memory = memory();
+        memory.assign(7);
+        let mut slot = memory.enter(0);
+        assert_eq!(memory.record(0).queued(), None);
+        let ms = Duration::from_millis;
+        for (reported, shown) in [
+            (Some(ms(0)), Some(ms(0))),
+            (Some(Duration::from_micros(40_900)), Some(ms(40))),
+            (Some(Duration::MAX), Some(ms(u64::from(u32::MAX) - 1))),
+            (None, None),
+        ] {
+            slot.update(|report| {
+                report.queued(reported);
+            });
+            let record = memory.record(0);
+            assert_eq!((record.queued(), record.generation()), (shown, 7), "{reported:?}");
+            assert_eq!(slot.generation(), 7);
+        }
+        memory.assign(u64::MAX);
+        assert_eq!(
+            memory.record(0).generation(),
+            u64::from(u32::MAX),
+            "as much as there is room for"
+        );
+        assert_eq!(memory.record(0).queued(), None, "the next process has accepted nothing");
     }
 
     #[test]

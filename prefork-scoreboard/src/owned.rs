@@ -268,7 +268,7 @@ impl OwnedBoard {
     /// It works whatever was in the slot before, a half-written record included. Call it only when
     /// the slot's former child has been reaped: a record has one writer at a time. What that one has had in its columns is
     /// lost: read it before, for totals that are to outlive it. The generation is the program's own to count, 1 where nothing
-    /// is replaced. If the child cannot be started after all, [`clear`](Self::clear) the slot.
+    /// is replaced; one beyond 4294967295 counts as that. If the child cannot be started after all, [`clear`](Self::clear) the slot.
     ///
     /// # Errors
     ///

@@ -25,7 +25,8 @@ pub struct Record {
     slot: usize,
     status: Status,
     pid: Option<u32>,
-    generation: u64,
+    generation: u32,
+    queued: Option<Duration>,
     requests: u64,
     started: Option<Monotonic>,
     started_wall: Option<SystemTime>,
@@ -65,7 +66,9 @@ impl Record {
             Times::OtherBoot => None,
         };
         found.pid = plausible_pid(field(record::PID) & u64::from(u32::MAX));
-        found.generation = field(record::GENERATION);
+        let [generation, queued] = halves(field(record::GENERATION));
+        found.generation = generation;
+        found.queued = queued.checked_sub(1).map(|ms| Duration::from_millis(u64::from(ms)));
         found.requests = field(record::REQUESTS);
         found.started = moment(record::STARTED_MONOTONIC);
         found.started_wall = wall(field(record::STARTED_WALL));
@@ -90,6 +93,7 @@ impl Record {
             status,
             pid: None,
             generation: 0,
+            queued: None,
             requests: 0,
             started: None,
             started_wall: None,
@@ -131,7 +135,7 @@ impl Record {
     /// Returns the generation the slot was assigned to; 0 for a claimed slot.
     #[must_use]
     pub const fn generation(&self) -> u64 {
-        self.generation
+        self.generation as u64
     }
 
     /// Returns whether the parent has asked the process to leave, which finishes what it has in hand.
@@ -168,6 +172,13 @@ impl Record {
     #[must_use]
     pub const fn refused_settings(&self) -> u32 {
         self.refused_settings
+    }
+
+    /// Returns how long the client had waited until the process has accepted its connection, of the one that it has
+    /// accepted last; `None` if it has not said.
+    #[must_use]
+    pub const fn queued(&self) -> Option<Duration> {
+        self.queued
     }
 
     /// Returns the number of requests served.
@@ -309,7 +320,7 @@ impl Record {
         let mut set = |offset, value| shadow.set(word(offset), value);
         set(record::STATE, u64::from_le_bytes(lengths));
         set(record::PID, self.pid.map_or(0, u64::from) | u64::from(self.refused_settings) << 32);
-        set(record::GENERATION, self.generation);
+        set(record::GENERATION, u64::from(self.generation) | queued(self.queued));
         set(record::REQUESTS, self.requests);
         set(record::STARTED_MONOTONIC, moment(self.started));
         set(record::STARTED_WALL, wall.unwrap_or(0));
@@ -390,6 +401,14 @@ pub(crate) fn hands(in_hand: u32, concurrency: u32) -> u64 {
     let concurrency = concurrency.clamp(1, MAX_CONCURRENCY);
     let in_hand = in_hand.min(concurrency).min(0xffff);
     u64::from(in_hand) << 32 | u64::from(concurrency - 1) << 48
+}
+
+/// How long a client has waited, in the word that it shares with the generation.
+pub(crate) fn queued(time: Option<Duration>) -> u64 {
+    let plus_one = |time: Duration| {
+        u32::try_from(time.as_millis()).map_or(u32::MAX, |ms| ms.saturating_add(1))
+    };
+    u64::from(time.map_or(0, plus_one)) << 32
 }
 
 fn text<const N: usize>(copy: &[u64; WORDS], offset: usize, len: u8) -> Text<N> {

@@ -168,7 +168,7 @@ impl Slot {
     /// Returns the generation that the slot was assigned to; 0 for a claimed slot.
     #[must_use]
     pub const fn generation(&self) -> u64 {
-        self.shadow.get(word(record::GENERATION))
+        self.shadow.get(word(record::GENERATION)) & u32::MAX as u64
     }
 
     /// Returns how many requests this process has counted.

@@ -4,10 +4,11 @@ use crate::clock::Monotonic;
 use crate::column::{NumberColumn, TextColumn};
 use crate::format::{CLIENT_SIZE, COLUMN_TEXT_SIZE, LABEL_SIZE, record, word};
 use crate::protocol::Shadow;
-use crate::record::hands;
+use crate::record::{hands, queued};
 use crate::state::State;
 use crate::text::{Clipped, head};
 use std::fmt::Display;
+use std::time::Duration;
 
 /// The parts of one change: see [`Slot::update`](crate::Slot::update).
 #[derive(Debug)]
@@ -65,6 +66,16 @@ impl Update<'_> {
     pub fn count_requests(&mut self, more: u64) -> &mut Self {
         let count = self.shadow.get(word(record::REQUESTS)).wrapping_add(more);
         self.shadow.set(word(record::REQUESTS), count);
+        self
+    }
+
+    /// Reports how long the client had waited whose connection was accepted last, in whole milliseconds; `None` if that is
+    /// not known.
+    #[inline]
+    pub fn queued(&mut self, time: Option<Duration>) -> &mut Self {
+        let index = word(record::QUEUED);
+        let generation = self.shadow.get(index) & u64::from(u32::MAX);
+        self.shadow.set(index, generation | queued(time));
         self
     }
 

@@ -17,6 +17,12 @@ pub fn duration(time: Duration) -> String {
     }
 }
 
+/// `7ms`, `999ms`, and from a second on as [`duration`]: for times that are short where all is well.
+#[must_use]
+pub fn fine_duration(time: Duration) -> String {
+    if time < Duration::from_secs(1) { format!("{}ms", time.as_millis()) } else { duration(time) }
+}
+
 /// `512B`, `3.4K`, `812K`, `1.2G`: powers of 1024.
 #[must_use]
 pub fn bytes(bytes: u64) -> String {
@@ -65,6 +71,15 @@ mod tests {
             assert_eq!(duration(Duration::from_millis(milliseconds)), expected);
         }
         assert!(duration(Duration::MAX).ends_with('d'));
+    }
+
+    #[test]
+    fn short_durations_are_in_milliseconds() {
+        for (milliseconds, expected) in
+            [(0, "0ms"), (7, "7ms"), (999, "999ms"), (1000, "1.0s"), (60_000, "1m00s")]
+        {
+            assert_eq!(fine_duration(Duration::from_millis(milliseconds)), expected);
+        }
     }
 
     #[test]

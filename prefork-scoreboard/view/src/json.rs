@@ -153,6 +153,7 @@ struct Child<'a> {
     in_hand: u32,
     concurrency: u32,
     age_seconds: Option<f64>,
+    queued_seconds: Option<f64>,
     request_seconds: Option<f64>,
     since_update_seconds: Option<f64>,
     resident_bytes: Option<u64>,
@@ -274,6 +275,7 @@ impl<'a> Child<'a> {
             in_hand: row.in_hand,
             concurrency: row.concurrency,
             age_seconds: seconds(row.age),
+            queued_seconds: seconds(row.queued),
             request_seconds: seconds(row.request_time),
             since_update_seconds: seconds(row.since_update),
             resident_bytes: row.memory,
@@ -329,6 +331,7 @@ mod tests {
     fn parsed(slots: Slots) -> Value {
         let mut view = view();
         let reason = Some("port in use".to_owned());
+        view.rows[1].queued = Some(std::time::Duration::from_millis(40));
         view.owner.upgrade =
             Some(Change { outcome: Outcome::Refused, reason, began: None, ended: None });
         serde_json::from_str(&pretty(&Shown::new(&view, slots))).expect("JSON")
@@ -400,6 +403,7 @@ mod tests {
             "in_hand": 1,
             "concurrency": 1,
             "age_seconds": 200.0,
+            "queued_seconds": 0.04,
             "request_seconds": 2.5,
             "since_update_seconds": 0.5,
             "resident_bytes": 2 << 20,

@@ -32,7 +32,7 @@ use prefork_scoreboard::{
 
 pub use columns::figure;
 pub use condition::{Condition, DaemonState};
-pub use human::{bytes, duration, plural};
+pub use human::{bytes, duration, fine_duration, plural};
 pub use json::{Shown, pretty};
 pub use json_metrics::ShownMetrics;
 pub use metrics::{Exposition, Format};
@@ -117,6 +117,9 @@ pub struct Row {
     pub in_hand: u32,
     /// How many it can have at once.
     pub concurrency: u32,
+    /// How long the client had waited until its connection was accepted, of the connection that was accepted last; `None` where
+    /// that is not known.
+    pub queued: Option<Duration>,
     /// For how long it has had a request in hand; of several the one that is shown.
     pub request_time: Option<Duration>,
     /// How long ago it reported last.
@@ -306,6 +309,7 @@ impl Row {
             age: record.started().map(|started| record.read_at().since(started)),
             in_hand: record.in_hand(),
             concurrency: record.concurrency(),
+            queued: record.queued(),
             request_time: record.request_time(),
             since_update: record.since_update(),
             memory,

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use prefork_scoreboard::{Facts, names};
 
-use crate::{Exposition, metrics::HistogramClass};
+use crate::{Exposition, View, metrics::HistogramClass};
 
 /// The most classes that are read.
 const MOST: usize = 32;
@@ -66,6 +66,14 @@ impl QueueTimes {
         to.counter("queue_refused_total", help, Some(self.refused));
         let help = "Clients that had gone before their connections were accepted";
         to.counter("queue_abandoned_total", help, Some(self.abandoned));
+    }
+}
+
+impl View {
+    /// Returns whether it is known of any process how long its clients have waited.
+    #[must_use]
+    pub fn has_queue_times(&self) -> bool {
+        self.rows.iter().any(|row| row.queued.is_some())
     }
 }
 

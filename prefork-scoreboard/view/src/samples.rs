@@ -30,6 +30,7 @@ pub fn row(slot: usize, status: Status) -> Row {
         age: (!empty).then(|| Duration::from_secs(100 * number)),
         in_hand: u32::from(status.class() == Class::Busy),
         concurrency: 1,
+        queued: None,
         request_time: (status.class() == Class::Busy).then(|| Duration::from_millis(1250 * number)),
         since_update: (!empty).then(|| Duration::from_millis(500)),
         memory: (!empty).then_some(number << 20),

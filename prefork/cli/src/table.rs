@@ -4,7 +4,7 @@ use anstyle::{AnsiColor, Style};
 use prefork_scoreboard::{Class, ColumnKind, Life};
 use unicode_width::UnicodeWidthStr;
 
-use prefork_view::{Owner, Row, Slots, View, bytes, duration, figure};
+use prefork_view::{Owner, Row, Slots, View, bytes, duration, figure, fine_duration};
 
 /// How many letters of the summary stand in a line, as in Apache's server status.
 const LETTERS: usize = 64;
@@ -16,6 +16,7 @@ enum Column<'a> {
     State,
     Generation,
     InHand,
+    Queued,
     Requests,
     Age,
     Time,
@@ -38,7 +39,9 @@ fn columns<'a>(view: &'a View, rows: &[&Row]) -> Vec<Column<'a>> {
     let mut columns = vec![Column::Slot, Column::Pid, Column::State];
     columns.extend(generation);
     columns.extend(view.has_many().then_some(Column::InHand));
-    columns.extend([Column::Requests, Column::Age, Column::Time, Column::Idle, Column::Memory]);
+    columns.extend([Column::Requests, Column::Age]);
+    columns.extend(view.has_queue_times().then_some(Column::Queued));
+    columns.extend([Column::Time, Column::Idle, Column::Memory]);
     columns.extend(figures);
     columns.extend(client);
     columns.extend(words);
@@ -138,6 +141,7 @@ impl Column<'_> {
             Self::State => "STATE",
             Self::Generation => "GEN",
             Self::InHand => "IN HAND",
+            Self::Queued => "QUEUED",
             Self::Requests => "REQUESTS",
             Self::Age => "AGE",
             Self::Time => "TIME",
@@ -153,7 +157,7 @@ impl Column<'_> {
     /// Whether it has figures, which stand to the right.
     fn is_figure(&self) -> bool {
         match self {
-            Self::Slot | Self::Pid | Self::Generation | Self::InHand => true,
+            Self::Slot | Self::Pid | Self::Generation | Self::InHand | Self::Queued => true,
             Self::Requests | Self::Age | Self::Time | Self::Idle | Self::Memory => true,
             Self::State | Self::Client | Self::Label => false,
             Self::Own(_, column) => match column.kind() {
@@ -176,6 +180,7 @@ impl Column<'_> {
             Self::State => format!("{} {}", row.status.letter(), row.doing()),
             Self::Generation => row.generation.to_string(),
             Self::InHand => row.hands().unwrap_or_else(dash),
+            Self::Queued => row.queued.map_or_else(dash, fine_duration),
             Self::Requests => row.requests.to_string(),
             Self::Age => row.age.map_or_else(dash, duration),
             Self::Time => row.request_time.map_or_else(dash, duration),
@@ -290,6 +295,21 @@ SLOT   PID  STATE      REQUESTS    AGE  TIME  IDLE  MEMORY  WRITTEN  ERRORS  QUE
             "   0  4000  W writing    1  16 of 64      1000  1m40s  1.2s     -    1.0M  192.0.2.1:4711  GET /page/0",
             "   1  4001  _ idle       1   0 of 64      2000  3m20s     -  0.5s    2.0M  192.0.2.1:4711  GET /page/1",
             "   2  4002  W writing    1         -      3000  5m00s  3.7s     -    3.0M  192.0.2.1:4711  GET /page/2",
+        ];
+        assert_eq!(table, expected, "\n{found}");
+    }
+
+    #[test]
+    fn how_long_clients_have_waited_has_a_column_where_that_is_known() {
+        let mut view = view();
+        assert!(!plain(&view, Slots::Taken).contains("QUEUED"));
+        view.rows[1].queued = Some(std::time::Duration::from_millis(40));
+        let found = plain(&view, Slots::Taken);
+        let table: Vec<&str> = found.lines().skip(4).take(3).collect();
+        let expected = [
+            "SLOT   PID  STATE       GEN  REQUESTS     AGE  QUEUED  TIME  IDLE  MEMORY  CLIENT          LABEL",
+            "   0  4000  _ idle        1      1000   1m40s       -     -  0.5s    1.0M  192.0.2.1:4711  GET /page/0",
+            "   1  4001  W writing     1      2000   3m20s    40ms  2.5s     -    2.0M  192.0.2.1:4711  GET /page/1",
         ];
         assert_eq!(table, expected, "\n{found}");
     }

@@ -218,7 +218,8 @@ impl Child {
         connection: L::Connection,
     ) -> io::Result<L::Connection> {
         self.starvation.end();
-        self.work.accepted(L::peer(INSIDE, &connection), || {
+        let queued = self.queueing.last();
+        self.work.accepted(L::peer(INSIDE, &connection), queued, || {
             let (socket, client) = L::socket(INSIDE, &connection);
             Accepted::new(socket, client).ok()
         });

@@ -42,6 +42,8 @@ pub(super) struct Desk {
     limit: Option<Duration>,
     /// The place of the request that the board shows.
     shown: Option<u32>,
+    /// How long the client had waited whose connection was accepted last.
+    queued: Option<Duration>,
     usage: Usage,
     /// When to look at the memory in use again.
     look_at: Time,
@@ -74,8 +76,19 @@ impl Desk {
     ) -> Self {
         let (places, free, order) = (Vec::new(), Vec::new(), BTreeSet::new());
         let (limit, shown, look_at) = (None, None, Time::ZERO);
-        let mut desk =
-            Self { slot, page, concurrency, places, free, order, limit, shown, usage, look_at };
+        let mut desk = Self {
+            slot,
+            page,
+            concurrency,
+            places,
+            free,
+            order,
+            limit,
+            shown,
+            queued: None,
+            usage,
+            look_at,
+        };
         desk.publish(0);
         desk
     }
@@ -115,6 +128,11 @@ impl Desk {
             }
             found => found,
         }
+    }
+
+    /// Notes how long the client has waited of a connection that was accepted, to be shown with what changes next.
+    pub(super) const fn note_queued(&mut self, queued: Option<Duration>) {
+        self.queued = queued;
     }
 
     pub(super) fn set_label(&mut self, place: u32, label: &str) {
@@ -175,9 +193,10 @@ impl Desk {
         let place = first.map(|(_, place)| place);
         let news = place.filter(|_| self.shown != place).map(|place| &self.places[place as usize]);
         self.shown = place;
+        let queued = self.queued;
         let Some(slot) = &mut self.slot else { return };
         slot.update(|report| {
-            report.in_hand(count, concurrency).count_requests(finished);
+            report.in_hand(count, concurrency).count_requests(finished).queued(queued);
             if let Some(Request { begun, label, client, .. }) = news {
                 let nanos = u64::try_from(begun.since_origin().as_nanos()).unwrap_or(u64::MAX);
                 report.request_began(Monotonic::from_nanos(nanos)).label(label).client(client);

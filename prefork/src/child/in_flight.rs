@@ -184,6 +184,15 @@ impl InFlight {
         self.here().map_or(0, |shared| shared.desk().count())
     }
 
+    /// Notes how long the client has waited of a connection that was accepted, to be shown with the next request.
+    pub(super) fn note_queued(&self, queued: Option<Duration>) {
+        if queued.is_some()
+            && let Some(shared) = self.here()
+        {
+            shared.desk().note_queued(queued);
+        }
+    }
+
     /// Returns how many requests were finished.
     pub(super) fn finished(&self) -> u64 {
         self.here().map_or(0, |shared| shared.desk().finished())

@@ -30,6 +30,11 @@ impl Queueing {
         Self { measures, gate: limit.map(QueueGate::new), last: None, times: QueueTimes::default() }
     }
 
+    /// Returns how long the client had waited that was accepted last.
+    pub(super) const fn last(&self) -> Option<Duration> {
+        self.last
+    }
+
     /// Decides what becomes of the client of a connection that was accepted this moment.
     fn admit(&mut self, connection: BorrowedFd<'_>, page: Option<OwnPage>) -> Admission {
         if !self.measures {
@@ -82,7 +87,7 @@ impl Child {
     /// ```
     #[must_use]
     pub const fn queued(&self) -> Option<Duration> {
-        self.queueing.last
+        self.queueing.last()
     }
 
     /// Returns a connection to be served, of one that was accepted this moment. One that has waited too long is left to

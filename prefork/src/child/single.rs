@@ -92,10 +92,11 @@ impl Single {
         }
     }
 
-    /// A connection was accepted; `describe` says which, if it is one that can be watched.
+    /// A connection was accepted, whose client has waited for so long; `describe` says which, if it is one that can be watched.
     pub(super) fn accepted(
         &mut self,
         client: impl Display,
+        queued: Option<Duration>,
         describe: impl FnOnce() -> Option<Accepted>,
     ) {
         self.usage.count_request();
@@ -103,12 +104,28 @@ impl Single {
         self.forget_connection();
         if let Some(slot) = &mut self.slot {
             slot.update(|report| {
-                report.state(State::Reading).begin_request().label("").client(client);
+                report
+                    .state(State::Reading)
+                    .begin_request()
+                    .label("")
+                    .client(client)
+                    .queued(queued);
             });
         }
         self.hand = Hand::Connection;
         self.show(Shown::Accepted, describe);
         self.changed();
+    }
+
+    /// Shows how long the client has waited of a connection that is no request by itself.
+    pub(super) fn note_queued(&mut self, queued: Option<Duration>) {
+        if queued.is_some()
+            && let Some(slot) = &mut self.slot
+        {
+            slot.update(|report| {
+                report.queued(queued);
+            });
+        }
     }
 
     /// Makes the parent read which connection is in hand, if it wants to know.
@@ -223,7 +240,7 @@ mod tests {
             pages.arm(Time::after_origin(Duration::from_secs(seconds)), [slot].into_iter());
         };
         look(&mut pages);
-        work.accepted("somebody", || None);
+        work.accepted("somebody", None, || None);
         assert!(pages.has_changed(slot));
         look(&mut pages);
         work.begin("GET /", || None);
@@ -253,7 +270,7 @@ mod tests {
         assert_eq!(until(&mut work, 601, less), at(602));
         work.keep_alive();
         assert!(!work.is_in_hand());
-        work.accepted("somebody", || None);
+        work.accepted("somebody", None, || None);
         assert_eq!(until(&mut work, 602, less), at(603));
     }
 }

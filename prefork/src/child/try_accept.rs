@@ -161,6 +161,7 @@ impl Child {
     ) -> io::Result<TryAccept<L::Connection>> {
         self.starvation.end();
         self.deaf = 0;
+        self.work.note_queued(self.queueing.last());
         self.say_worked();
         self.note_client(listener)?;
         Ok(TryAccept::Connection(connection))

@@ -58,16 +58,25 @@ impl Work {
         }
     }
 
-    /// A connection was accepted; `describe` says which, if it is one that can be watched. Among many requests it is none
-    /// by itself.
+    /// A connection was accepted, whose client has waited for so long; `describe` says which, if it is one that can be watched.
+    /// Among many requests it is none by itself.
     pub(super) fn accepted(
         &mut self,
         client: impl Display,
+        queued: Option<Duration>,
         describe: impl FnOnce() -> Option<Accepted>,
     ) {
         match self {
-            Self::One(single) => single.accepted(client, describe),
-            Self::Many(_) => {}
+            Self::One(single) => single.accepted(client, queued, describe),
+            Self::Many(_) => self.note_queued(queued),
+        }
+    }
+
+    /// Notes how long the client has waited of a connection that was accepted, where that by itself is no request.
+    pub(super) fn note_queued(&mut self, queued: Option<Duration>) {
+        match self {
+            Self::One(single) => single.note_queued(queued),
+            Self::Many(many) => many.in_flight.note_queued(queued),
         }
     }
 

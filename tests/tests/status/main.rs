@@ -8,6 +8,7 @@ mod page;
 mod probes;
 mod process;
 mod public;
+mod queued;
 
 use std::{
     io::{self, Read, Write},

@@ -3,7 +3,7 @@
 use prefork_scoreboard::{Column as Declared, ColumnKind, Life, Value};
 
 use super::sort::Key;
-use prefork_view::{Row, View, bytes, duration, figure, state};
+use prefork_view::{Row, View, bytes, duration, figure, fine_duration, state};
 use unicode_width::UnicodeWidthStr;
 
 /// A column: what it is sorted by says what it shows.
@@ -42,9 +42,10 @@ impl Common {
 }
 
 /// What is asked for most comes first, as on the status page.
-const ALL: [Common; 11] = [
+const ALL: [Common; 12] = [
     Common(Key::State, "STATE", 9, Align::Left),
     Common(Key::InHand, "IN HAND", 7, Align::Right),
+    Common(Key::Queued, "QUEUED", 6, Align::Right),
     Common(Key::Time, "TIME", 6, Align::Right),
     Common(Key::Label, "LABEL", LABEL, Align::Left),
     Common(Key::Client, "CLIENT", 15, Align::Left),
@@ -61,11 +62,14 @@ const DISPENSABLE: [Key; 6] =
     [Key::Age, Key::Generation, Key::Slot, Key::Client, Key::Requests, Key::Memory];
 
 /// Which go where it is cut to its shortest and there is still no room.
-const LAST: [Key; 2] = [Key::Label, Key::Time];
+const LAST: [Key; 3] = [Key::Queued, Key::Label, Key::Time];
 
 /// Chooses the columns for a terminal; what is left over, client and label have.
 pub(super) fn columns(width: u16, view: &View) -> Vec<Column> {
     let mut columns: Vec<_> = ALL.iter().map(Common::column).collect();
+    if !view.has_queue_times() {
+        columns.retain(|column| column.key != Key::Queued);
+    }
     if !view.is_of_daemon() {
         columns.retain(|column| column.key != Key::Generation);
     }
@@ -166,6 +170,7 @@ impl Column {
             Key::State => state(row.status).to_owned(),
             Key::Generation => row.generation.to_string(),
             Key::InHand => row.hands().map_or_else(dash, |hands| hands.replace(" of ", "/")),
+            Key::Queued => row.queued.map_or_else(dash, fine_duration),
             Key::Requests => count(row.requests),
             Key::Age => row.age.map_or_else(dash, duration),
             Key::Time => row.request_time.map_or_else(dash, duration),
@@ -238,7 +243,11 @@ mod tests {
         assert_eq!(keys(66), [State, Time, Label, Pid, Requests, Memory], "no client");
         assert_eq!(keys(40), [State, Time, Label, Pid]);
         assert_eq!(label(40), Some((2, 15)));
-        assert_eq!(keys(100).len(), ALL.len() - 1, "nobody has many in hand");
+        assert_eq!(
+            keys(100).len(),
+            ALL.len() - 2,
+            "nobody has many in hand, nor is it known who has waited"
+        );
         // Nothing but the label is left to be cut once it is shorter than 25.
         for width in 0..400 {
             if label(width).is_some_and(|(_, label)| label < LABEL) {
@@ -261,6 +270,22 @@ mod tests {
         assert_eq!(shown(&view, 80), Some((11, "65535/65536".to_owned(), "-".to_owned())));
         for width in 30..200 {
             assert!(shown(&view, width).is_some(), "{width}: what is asked for most stays");
+        }
+    }
+
+    #[test]
+    fn how_long_clients_have_waited_has_a_column_where_that_is_known() {
+        let mut view = view();
+        view.rows[1].queued = Some(std::time::Duration::from_millis(40));
+        let shown = |width| {
+            let columns = super::columns(width, &view);
+            let queued = columns.iter().find(|column| column.key == Key::Queued)?;
+            assert!(needed(&columns) <= width, "{width}: {columns:?}");
+            Some((queued.text(&view.rows[0]), queued.text(&view.rows[1])))
+        };
+        assert_eq!(shown(80), Some(("-".to_owned(), "40ms".to_owned())));
+        for width in 18..200 {
+            assert_eq!(shown(width).is_some(), width >= 42, "{width}");
         }
     }
 

@@ -233,6 +233,7 @@ fn draw_row<'a>(row: &Row, columns: &[Column], palette: &Palette) -> TableRow<'a
             | Key::Pid
             | Key::Generation
             | Key::InHand
+            | Key::Queued
             | Key::Requests
             | Key::Age
             | Key::Time

@@ -15,6 +15,8 @@ pub(super) enum Key {
     Generation,
     /// How many requests are in hand, of children that can have several.
     InHand,
+    /// How long the client had waited whose connection was accepted last.
+    Queued,
     Requests,
     Age,
     Time,
@@ -27,12 +29,13 @@ pub(super) enum Key {
 
 impl Key {
     /// All keys of every board, in the order of the footer.
-    pub(super) const ALL: [Self; 11] = [
+    pub(super) const ALL: [Self; 12] = [
         Self::Slot,
         Self::Pid,
         Self::State,
         Self::Generation,
         Self::InHand,
+        Self::Queued,
         Self::Requests,
         Self::Age,
         Self::Time,
@@ -50,6 +53,7 @@ impl Key {
             Self::State => ('t', "state"),
             Self::Generation => ('g', "gen"),
             Self::InHand => ('h', "in hand"),
+            Self::Queued => ('w', "queued"),
             Self::Requests => ('n', "reqs"),
             Self::Age => ('a', "age"),
             Self::Time => ('d', "time"),
@@ -65,6 +69,7 @@ impl Key {
         match self {
             Self::Generation => view.is_of_daemon(),
             Self::InHand => view.has_many(),
+            Self::Queued => view.has_queue_times(),
             Self::Slot | Self::Pid | Self::State | Self::Requests | Self::Age | Self::Time => true,
             Self::Memory | Self::Client | Self::Label | Self::Own(_) => true,
         }
@@ -83,6 +88,7 @@ impl Key {
             Self::State => rank(a.class()).cmp(&rank(b.class())),
             Self::Generation => b.generation.cmp(&a.generation),
             Self::InHand => b.in_hand.cmp(&a.in_hand),
+            Self::Queued => b.queued.cmp(&a.queued),
             Self::Requests => b.requests.cmp(&a.requests),
             Self::Age => b.age.cmp(&a.age),
             Self::Time => b.request_time.cmp(&a.request_time),
@@ -170,6 +176,8 @@ mod tests {
                 Key::Slot | Key::Pid | Key::Client | Key::Label | Key::Generation => {
                     &[0, 1, 3, 4, 5, 6]
                 }
+                // It is known of nobody.
+                Key::Queued => &[0, 1, 3, 4, 5, 6],
                 Key::Requests | Key::Age | Key::Memory => &[6, 5, 4, 3, 1, 0],
                 Key::Time => &[6, 1, 0, 3, 4, 5],
                 Key::InHand => &[1, 6, 0, 3, 4, 5],
@@ -178,6 +186,20 @@ mod tests {
             };
             assert_eq!(slots(Sort { key, reversed: false }), expected, "{key:?}");
         }
+    }
+
+    #[test]
+    fn who_has_waited_longest_comes_first() {
+        let mut view = view();
+        for (slot, ms) in [(1, 40), (3, 0), (4, 900)] {
+            view.rows[slot].queued = Some(std::time::Duration::from_millis(ms));
+        }
+        let mut rows: Vec<&Row> = view.taken().collect();
+        let mut sort = Sort::DEFAULT;
+        sort.choose('w');
+        sort.apply(&mut rows);
+        let slots: Vec<usize> = rows.iter().map(|row| row.slot).collect();
+        assert_eq!(slots, [4, 1, 3, 0, 5, 6]);
     }
 
     #[test]

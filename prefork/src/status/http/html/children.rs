@@ -6,7 +6,7 @@ use std::{
 };
 
 use prefork_scoreboard::{Class, Life};
-use prefork_view::{Row, Slots, bytes, duration, plural};
+use prefork_view::{Row, Slots, bytes, duration, fine_duration, plural};
 
 use super::{Escaped, grouped};
 use crate::status::http::report::Report;
@@ -14,10 +14,14 @@ use crate::status::http::report::Report;
 /// Of children that can have many requests in hand.
 const IN_HAND: &str = "in hand";
 
+/// Where it is known how long clients have waited.
+const QUEUED: &str = "queued";
+
 /// What is asked for most comes first, as narrow windows show no more.
-const HEADINGS: [(&str, &str); 11] = [
+const HEADINGS: [(&str, &str); 12] = [
     ("left", "state"),
     ("", IN_HAND),
+    ("", QUEUED),
     ("", "time"),
     ("left", "doing"),
     ("left", "client"),
@@ -31,13 +35,14 @@ const HEADINGS: [(&str, &str); 11] = [
 
 pub(super) fn write(to: &mut String, report: &Report, slots: Slots) -> fmt::Result {
     let Some(view) = &report.view else { return Ok(()) };
-    let hands = if view.has_many() { Hands::Shown } else { Hands::LeftOut };
+    let columns =
+        Columns { in_hand: shown_if(view.has_many()), queued: shown_if(view.has_queue_times()) };
     let shown = view.rows.iter().filter(|row| slots.show(row));
     let (resting, mut others): (Vec<&Row>, Vec<&Row>) = shown.partition(|row| is_resting(row));
     others.sort_by_key(|row| (Reverse(row.request_time), row.slot));
     writeln!(to, "<h2>{}</h2>", plural(view.tally.taken(), "child", "children"))?;
     if !others.is_empty() {
-        write_table(to, &others, hands)?;
+        write_table(to, &others, columns)?;
     }
     if !resting.is_empty() {
         let open = match slots {
@@ -49,17 +54,40 @@ pub(super) fn write(to: &mut String, report: &Report, slots: Slots) -> fmt::Resu
             Slots::All => "idle children and empty slots".to_owned(),
         };
         writeln!(to, "<details{open}><summary>{words}</summary>")?;
-        write_table(to, &resting, hands)?;
+        write_table(to, &resting, columns)?;
         writeln!(to, "</details>")?;
     }
     Ok(())
 }
 
-/// Whether requests in hand have a column: where any child can have several.
+/// The columns that are shown where there is anything in them.
+#[derive(Clone, Copy)]
+struct Columns {
+    /// Where any child can have several requests in hand.
+    in_hand: Shown,
+    /// Where it is known of any child how long clients have waited.
+    queued: Shown,
+}
+
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Hands {
-    Shown,
-    LeftOut,
+enum Shown {
+    Yes,
+    No,
+}
+
+const fn shown_if(condition: bool) -> Shown {
+    if condition { Shown::Yes } else { Shown::No }
+}
+
+impl Columns {
+    fn has(self, heading: &str) -> bool {
+        let shown = match heading {
+            IN_HAND => self.in_hand,
+            QUEUED => self.queued,
+            _ => Shown::Yes,
+        };
+        shown == Shown::Yes
+    }
 }
 
 /// Whether there is nothing to see: it waits, or nobody is there.
@@ -67,35 +95,35 @@ fn is_resting(row: &Row) -> bool {
     matches!(row.class(), Class::Idle | Class::Empty) && row.life != Life::Gone && !row.is_leaving
 }
 
-fn write_table(to: &mut String, rows: &[&Row], hands: Hands) -> fmt::Result {
+fn write_table(to: &mut String, rows: &[&Row], columns: Columns) -> fmt::Result {
     write!(to, "<div class=\"card wide\" tabindex=\"0\"><table><tr>")?;
-    for (class, heading) in
-        HEADINGS.into_iter().filter(|it| it.1 != IN_HAND || hands == Hands::Shown)
-    {
+    for (class, heading) in HEADINGS.into_iter().filter(|it| columns.has(it.1)) {
         let class = if class.is_empty() { String::new() } else { format!(" class=\"{class}\"") };
         write!(to, "<th scope=\"col\"{class}>{heading}")?;
     }
     writeln!(to)?;
     for row in rows {
-        write_child(to, row, hands)?;
+        write_child(to, row, columns)?;
     }
     writeln!(to, "</table></div>")
 }
 
-fn write_child(to: &mut String, row: &Row, hands: Hands) -> fmt::Result {
+fn write_child(to: &mut String, row: &Row, columns: Columns) -> fmt::Result {
     let or_dash = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
     let (gone, note) = match row.life {
         Life::Gone => (" class=\"gone\"", " gone"),
         Life::Running | Life::Unknown => ("", ""),
     };
     let label = Escaped(&row.label);
-    let hands = match hands {
-        Hands::Shown => format!("<td>{}", or_dash(row.hands())),
-        Hands::LeftOut => String::new(),
+    let cell = |shown, text| match shown {
+        Shown::Yes => format!("<td>{}", or_dash(text)),
+        Shown::No => String::new(),
     };
+    let hands = cell(columns.in_hand, row.hands());
+    let queued = cell(columns.queued, row.queued.map(fine_duration));
     writeln!(
         to,
-        "<tr{gone}><td class=\"left\"><i class=\"{}\"></i>{}{hands}<td>{}\
+        "<tr{gone}><td class=\"left\"><i class=\"{}\"></i>{}{hands}{queued}<td>{}\
          <td class=\"label\" title=\"{label}\"><bdi>{label}</bdi>\
          <td class=\"left\"><bdi>{}</bdi><td>{}{note}<td>{}<td>{}<td>{}<td>{}<td>{}",
         class(row.class()),
