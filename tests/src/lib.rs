@@ -65,7 +65,7 @@ pub use program::Program;
 pub use promtool::check_metrics;
 pub use reaper::{End, kill, output};
 pub use scene::{Programs, Scene};
-pub use skip::{Lack, require_hangups, require_root, require_tool, skip};
+pub use skip::{Lack, require_hangups, require_open_to_others, require_root, require_tool, skip};
 pub use sockets::{listening_ports, sockets, waiting_at};
 pub use terminal::Terminal;
 pub use virtual_machine::VirtualMachine;

@@ -6,14 +6,17 @@ use std::{
     path::{Path, PathBuf},
     process,
     sync::{
-        Mutex, OnceLock,
+        Mutex, Once, OnceLock,
         atomic::{AtomicU32, Ordering},
     },
     thread,
     time::{Duration, Instant},
 };
 
-use rustix::process::Signal;
+use rustix::{
+    fs::Mode,
+    process::{Signal, umask},
+};
 use tempfile::TempDir;
 
 use crate::{Launch, PATIENCE, Process, Program, limit::Limit, proc, reaper, wait_until};
@@ -83,6 +86,9 @@ impl Scene {
     /// Panics if the directory cannot be made.
     #[must_use]
     pub fn new(test: &str, programs: Programs) -> Self {
+        // So that others can come where a test is about them, whoever runs it.
+        static UMASK: Once = Once::new();
+        UMASK.call_once(|| _ = umask(Mode::from_raw_mode(0o022)));
         let number = SCENES.fetch_add(1, Ordering::Relaxed);
         let name = test.trim_end_matches("::here").replace("::", ".");
         let name = format!("{name}.{}.{number}", process::id());

@@ -3,6 +3,7 @@
 use std::{
     env,
     io::{self, Write},
+    os::unix::fs::PermissionsExt,
     path::Path,
     process, thread,
 };
@@ -75,6 +76,26 @@ pub fn require_tool(name: &str) -> bool {
         skip(Lack::Missing(&format!("{name} is not installed")));
     }
     is_there
+}
+
+/// Returns whether other users can come to a file, and prints that the test is skipped if not: a clone in `/root`, say, is
+/// root's alone.
+///
+/// # Panics
+///
+/// Panics if it is not there.
+#[must_use]
+#[track_caller]
+pub fn require_open_to_others(path: &Path) -> bool {
+    let real = path.canonicalize().expect("it is there");
+    let closed = real.ancestors().find(|place| {
+        let mode = place.metadata().expect("it is there").permissions().mode();
+        mode & 0o001 == 0 && (place.is_dir() || mode & 0o004 == 0)
+    });
+    if let Some(closed) = closed {
+        skip(Lack::Platform(&format!("other users cannot come to {}", closed.display())));
+    }
+    closed.is_none()
 }
 
 /// Returns whether `SIGHUP` ends processes that tests start, and prints that the test is skipped if not: it stays ignored

@@ -4,8 +4,8 @@ use std::{fs::File, io::Write, time::Duration};
 
 use prefork::scoreboard::{Board, names};
 use prefork_tests::{
-    Daemon, Launch, PATIENCE, Scene, find_process, holds_for, kill, require_root, require_tool,
-    scene, wait_until,
+    Daemon, Launch, PATIENCE, Scene, find_process, holds_for, kill, require_open_to_others,
+    require_root, require_tool, scene, wait_until,
 };
 use rustix::process::Signal;
 
@@ -109,9 +109,7 @@ fn a_daemon_of_nobody_asks_too() {
     let scene = scene!();
     let nobody =
         ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--bounding-set=-all"];
-    let reach = scene.tool("test").args(["-x", env!("CARGO_BIN_EXE_demanding")]).under(nobody);
-    if !reach.finish().end.is_success() {
-        prefork_tests::skip(prefork_tests::Lack::Platform("other users cannot come here"));
+    if !require_open_to_others(env!("CARGO_BIN_EXE_demanding").as_ref()) {
         return;
     }
     std::os::unix::fs::chown(scene.path(""), Some(65534), Some(65534)).expect("root may");

@@ -5,7 +5,7 @@
 //! ```
 //!
 //! starts a Redis of its own beside it and says what to try. With a Redis that is there already, and that keeps
-//! what it has acknowledged (`appendonly yes`):
+//! what it has acknowledged (`appendonly yes`, `appendfsync always`):
 //!
 //! ```text
 //! cargo run --example jobs -- redis://127.0.0.1/ jobs

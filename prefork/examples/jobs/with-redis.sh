@@ -10,7 +10,7 @@ directory=$(mktemp -d)
 socket="$directory/redis.socket"
 # In a session of its own: Ctrl-C is for the daemon, which may still need its Redis to stop.
 setsid redis-server --port 0 --unixsocket "$socket" --dir "$directory" --save '' --appendonly yes \
-    >"$directory/log" &
+    --appendfsync always >"$directory/log" &
 redis=$!
 trap 'kill "$redis" || true; wait "$redis" || true; rm -r "$directory"' EXIT
 # The daemon stops in order on these, and then this script does.

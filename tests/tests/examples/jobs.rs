@@ -45,6 +45,8 @@ impl<'a> Redis<'a> {
         };
         let server = scene
             .tool("redis-server")
+            // With `everysec` a write waits for a disk that is busy, after its answer. The machine goes on: `no` is enough.
+            .args(["--appendfsync", "no"])
             .args(["--port", "0", "--save", "", "--appendonly", appends, "--dir"])
             .args([directory.path()])
             .args(["--unixsocket"])

@@ -3,7 +3,8 @@
 use std::{collections::BTreeSet, fs, os::unix::fs::chown, time::Duration};
 
 use prefork_tests::{
-    End, Lack, Launch, PATIENCE, Scene, holds_for, require_tool, scene, skip, wait_until,
+    End, Lack, Launch, PATIENCE, Scene, holds_for, require_open_to_others, require_tool, scene,
+    skip, wait_until,
 };
 use rustix::process::geteuid;
 
@@ -54,9 +55,7 @@ fn of_one_user<'a>(scene: &'a Scene, layers: Option<&str>) -> Option<Launch<'a>>
     }
     let nobody =
         ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--bounding-set=-all"];
-    let reach = scene.tool("test").args(["-x", env!("CARGO_BIN_EXE_hostile")]).under(nobody);
-    if !reach.finish().end.is_success() {
-        skip(Lack::Platform("other users cannot come here"));
+    if !require_open_to_others(env!("CARGO_BIN_EXE_hostile").as_ref()) {
         return None;
     }
     chown(scene.path(""), Some(65534), Some(65534)).expect("root may");

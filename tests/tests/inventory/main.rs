@@ -17,8 +17,8 @@ use std::{
 
 use nix::{sys::stat::Mode as FileMode, unistd::mkfifo};
 use prefork_tests::{
-    Daemon, Lack, Launch, PATIENCE, Process, Program, Scene, all_processes, find_process, kill,
-    require_root, require_tool, scene, skip, wait_until,
+    Daemon, Launch, PATIENCE, Process, Program, Scene, all_processes, find_process, kill,
+    require_open_to_others, require_root, require_tool, scene, wait_until,
 };
 use rustix::process::{Signal, geteuid};
 
@@ -340,9 +340,7 @@ fn a_daemon_of_nobody_holds_what_is_listed() {
     }
     let scene = scene!();
     let (program, owner) = (scene.program(), Owner::Nobody);
-    let reach = scene.tool("test").args(["-x".as_ref(), program.path()]).under(SETPRIV).finish();
-    if !reach.end.is_success() {
-        skip(Lack::Platform("other users cannot come here"));
+    if !require_open_to_others(program.path()) {
         return;
     }
     chown(scene.path(""), Some(65534), Some(65534)).expect("root may");

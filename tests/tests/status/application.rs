@@ -3,7 +3,8 @@
 use std::{fs, os::unix::fs::PermissionsExt};
 
 use prefork_tests::{
-    Daemon, PATIENCE, Scene, check_metrics, kill, require_root, scene, wait_until,
+    Daemon, PATIENCE, Scene, check_metrics, kill, require_open_to_others, require_root, scene,
+    wait_until,
 };
 use rustix::process::Signal;
 
@@ -86,6 +87,9 @@ fn others_are_told_that_they_cannot_read_them() {
         return;
     }
     let scene = scene!();
+    if !require_open_to_others(env!("CARGO_BIN_EXE_prefork-command").as_ref()) {
+        return;
+    }
     let daemon = counting(&scene);
     daemon.get("/count/3").expect("it serves");
     let command = scene.tool("setpriv").args(["--reuid", "65534", "--regid", "65534"]);
