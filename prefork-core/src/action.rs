@@ -2,7 +2,7 @@
 
 use std::{fmt, time::Duration};
 
-use crate::{Exit, Generation, Notice, SlotId, Time};
+use crate::{Exit, Generation, Notice, Pressure, SlotId, Time};
 
 /// Something to be done, in the order in which it comes out of
 /// [`Supervisor::next_action`](crate::Supervisor::next_action).
@@ -62,6 +62,9 @@ pub enum Action {
         /// Whether each child is to be measured.
         children: bool,
     },
+    /// Let all children know, those to come too, whether the pool has more to do than it can: they need not do anything about it,
+    /// and nobody is to be woken for it. Before the first time it keeps up.
+    Press(Pressure),
     /// See whether clients of children at work have gone, and answer with
     /// [`Event::ConnectionsChecked`](crate::Event::ConnectionsChecked). Not asked again before that.
     CheckConnections,

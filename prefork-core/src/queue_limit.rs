@@ -138,6 +138,12 @@ impl QueueGate {
         }
     }
 
+    /// Returns whether clients are being refused, as far as what was asked last still counts.
+    #[must_use]
+    pub fn is_refusing(&self, now: Time) -> bool {
+        self.is_refusing && now.since(self.asked) <= self.limit.interval
+    }
+
     /// Takes in how long somebody has waited; returns whether that is too long.
     fn note(&mut self, now: Time, time: Duration) -> bool {
         let QueueLimit { target, interval } = self.limit;
@@ -225,6 +231,17 @@ mod tests {
         for now in (0..3510).step_by(351) {
             assert_eq!(gate.at(now, 600), Admission::Serve, "{now}");
         }
+    }
+
+    #[test]
+    fn it_is_known_whether_it_refuses() {
+        let mut gate = Asked::new();
+        let at = |now: u64| Time::after_origin(ms(1_000_000 + now));
+        assert!(!gate.0.is_refusing(at(0)));
+        assert_eq!(gate.at(0, 1500), Admission::Refuse);
+        assert!(gate.0.is_refusing(at(1000)) && !gate.0.is_refusing(at(1001)), "for one interval");
+        assert_eq!(gate.at(1000, 250), Admission::Serve);
+        assert!(!gate.0.is_refusing(at(1000)));
     }
 
     #[test]

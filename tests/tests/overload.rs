@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use prefork_tests::{Daemon, PATIENCE, Scene, scene, wait_until};
+use prefork_tests::{Daemon, Load, PATIENCE, Scene, get, scene, wait_until};
 
 const CHILDREN: usize = 4;
 const WORK_MS: u64 = 100;
@@ -151,5 +151,39 @@ fn a_burst_that_is_worked_off_in_time_is_served_as_a_whole() {
         let text = client.join().expect("it ends").expect("answered");
         assert!(text.starts_with("HTTP/1.1 200 "), "{text}");
     }
+    daemon.stop_in_order();
+}
+
+/// Twice as many clients as children, each with its next request at once, until they go.
+#[test]
+fn children_know_while_more_comes_than_they_can_serve() {
+    let scene = scene!();
+    let daemon = scene.probe().board().args(["--prefork", "2", "--max-children", "2"]).daemon();
+    let is_overloaded = || get(scene.address(), "/overloaded").expect("answered").body == "true";
+    assert!(!is_overloaded(), "nobody is there");
+    let begun = Instant::now();
+    let load = Load::start(8, scene.address(), "/sleep/50");
+    wait_until(PATIENCE, "the queue stays", is_overloaded);
+    assert!(begun.elapsed() >= Duration::from_secs(1), "a queue of a moment is none");
+    assert!(is_overloaded() && is_overloaded(), "it lasts");
+    assert_eq!(load.stop().failures, Vec::<String>::new());
+    let ended = Instant::now();
+    wait_until(PATIENCE, "it is over", || !is_overloaded());
+    assert!(ended.elapsed() < Duration::from_secs(5), "{:?}", ended.elapsed());
+    daemon.stop_in_order();
+}
+
+/// Without it, those who say nothing have all children for 10 s each.
+#[test]
+fn clients_that_say_nothing_are_waited_for_less_long_while_others_wait() {
+    let scene = scene!();
+    let daemon = scene.hello().board().args(["--prefork", "2", "--max-children", "2"]).daemon();
+    let silent: Vec<_> = (0..8)
+        .map(|_| TcpStream::connect_timeout(&scene.address(), PATIENCE).expect("connected"))
+        .collect();
+    let begun = Instant::now();
+    get(scene.address(), "/").expect("answered");
+    println!("answered after {:?}", begun.elapsed());
+    drop(silent);
     daemon.stop_in_order();
 }

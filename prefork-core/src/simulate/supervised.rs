@@ -59,7 +59,7 @@ impl Supervised {
                 Action::ArmNudge => self.armed = true,
                 Action::Observe => self.look = true,
                 Action::AskDemand { .. } => self.asks = true,
-                Action::AnnounceReady | Action::Show(_) | Action::Log(_) => {}
+                Action::AnnounceReady | Action::Press(_) | Action::Show(_) | Action::Log(_) => {}
                 Action::Interrupt { .. }
                 | Action::Abort { .. }
                 | Action::LookForCoreDump { .. }

@@ -100,6 +100,11 @@ use watch::Watch;
 /// do. More are started only while these sleep often enough that all processors would not be at work without; and one
 /// when nobody has taken anything for a second.
 ///
+/// # Pressure
+///
+/// While connections wait and no child is free, it is looked at every 250 ms at the least. When that has been so for a second,
+/// [`Action::Press`] lets all children know, and again when a second has gone by without.
+///
 /// # Sharing
 ///
 /// A pool that shares a number of children with others is told by [`Event::Ceiling`] how many it may have, and reports by

@@ -67,11 +67,16 @@ impl Supervisor {
     /// Returns whether nothing waits and a child that can have many requests in hand has room: then more children would be
     /// good to have, and nobody misses them.
     pub(super) fn has_room(&self, observation: &Observation<'_>, waiting: Option<u32>) -> bool {
+        waiting.unwrap_or(0) == 0 && self.has_free_hands(observation)
+    }
+
+    /// Returns whether a child that can have many requests in hand has room.
+    pub(super) fn has_free_hands(&self, observation: &Observation<'_>) -> bool {
         let has_room = |(slot, activity): &(SlotId, Activity)| match activity {
             Activity::Many { share, .. } => !share.is_full() && self.is_serving(*slot),
             Activity::Idle { .. } | Activity::Busy { .. } => false,
         };
-        waiting.unwrap_or(0) == 0 && observation.activities.iter().any(has_room)
+        observation.activities.iter().any(has_room)
     }
 
     /// Asks the children that have least in hand to leave, which finish that; of those that have nothing in hand the

@@ -16,6 +16,7 @@ use super::{
 use crate::{
     Action, AtTimeout, ChildNotice, Hook, Load, Notice, Observation, Pool, Ramp, Rung, Scaling,
     ScalingPolicy, SlotId, Tally, Time,
+    pressure::Gauge,
     slots::{Child, Hung, Stage},
 };
 
@@ -53,6 +54,7 @@ pub(super) struct Watch {
     pub(super) clients: Clients,
     pub(super) queue: Queue,
     overlooked: Overlooked,
+    pressure: Gauge,
 }
 
 impl Watch {
@@ -71,6 +73,7 @@ impl Watch {
             clients: Clients::new(),
             queue: Queue::new(),
             overlooked: Overlooked::default(),
+            pressure: Gauge::default(),
         }
     }
 
@@ -164,6 +167,8 @@ impl Supervisor {
             watch.full = None;
             watch.clients.forget_cancelled();
             watch.ramp = Ramp::new();
+            let relieved = watch.pressure.forget();
+            self.actions.extend(relieved.map(Action::Press));
             self.note_idle(0);
             self.stir(now);
         }
@@ -217,6 +222,10 @@ impl Supervisor {
         let seen = (!is_known && self.one_shot.is_none()).then_some(observation);
         let overlooked = watch.overlooked.doubt(now, &mut tally, seen, serves);
         notice.into_iter().chain(overlooked).for_each(|notice| self.log(notice));
+        let is_behind = tally.idle == 0 && !self.has_free_hands(observation);
+        let is_behind = is_behind && observation.waiting.is_some_and(|waiting| waiting > 0);
+        let pressed = watch.pressure.look(now, is_behind);
+        self.actions.extend(pressed.map(Action::Press));
         if let Some(one_shot) = &mut self.one_shot {
             let waiting = waiting.unwrap_or(0);
             if waiting > 0 {
@@ -300,6 +309,7 @@ impl Supervisor {
         observation: &Observation<'_>,
         short: Option<(Tally, Option<u32>, Option<u32>)>,
     ) {
+        watch.pressure.due(now).into_iter().for_each(|by| watch.observe_by(by));
         self.log_at_maximum(now, &mut watch, short);
         self.end_hung(now, &mut watch, observation);
         self.end_cancelled(now, &mut watch.clients, observation);

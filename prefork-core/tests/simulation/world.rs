@@ -12,7 +12,8 @@ use std::{
 
 use prefork_core::{
     Action, Activity, AdoptedAs, Config, Descendants, Event, Exit, Hook, Measured, Measuring,
-    Notice, Observation, Pool, Progress, Request, Share, SlotId, Stats, Supervisor, Time, Verdict,
+    Notice, Observation, Pool, Pressure, Progress, Request, Share, SlotId, Stats, Supervisor, Time,
+    Verdict,
 };
 
 use crate::{
@@ -95,6 +96,7 @@ pub(crate) struct World {
     /// How far the daemon has come, as it was shown.
     shown: Vec<Progress>,
     checked_files: usize,
+    pressure: Pressure,
     announced: bool,
     /// How long each call of a hook takes, if it ends at all.
     hook_takes: Option<Duration>,
@@ -135,6 +137,7 @@ impl World {
             crowded: false,
             refused_forks: 0,
             armed: false,
+            pressure: Pressure::Normal,
             forks: 0,
             events: 0,
             log: Log::Kept,
@@ -598,6 +601,7 @@ impl World {
         assert_eq!(known, there, "the children are handed over");
         let (config, adopted_as) = (self.config.clone(), AdoptedAs::NewProgram);
         self.supervisor = Supervisor::adopt(config, self.now, &handover, adopted_as);
+        self.pressure = Pressure::Normal;
     }
 
     fn bury(&mut self, slot: SlotId, exit: Exit) {
@@ -685,6 +689,10 @@ impl World {
             Action::ArmNudge => self.armed = true,
             Action::Observe => self.look(),
             Action::Measure { children } => self.weigh(children),
+            Action::Press(pressure) => {
+                assert_ne!(pressure, self.pressure, "it is so already");
+                self.pressure = pressure;
+            }
             Action::CheckConnections => panic!("nobody watches clients"),
             Action::LookAtWork => panic!("nobody heeds processors"),
             Action::ReadSettings => {

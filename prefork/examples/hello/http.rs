@@ -20,6 +20,9 @@ use rustix::{
 /// How long a client may be silent.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// How long while others wait and no child is free.
+const SHORT_PATIENCE: Duration = Duration::from_secs(1);
+
 /// The most bytes a request may have, and the most header fields.
 const LONGEST_REQUEST: usize = 8192;
 const MOST_HEADERS: usize = 64;
@@ -76,6 +79,14 @@ impl Display for Request {
 pub(crate) fn limit_patience(listener: &AnyListener) -> io::Result<()> {
     for direction in [Timeout::Recv, Timeout::Send] {
         set_socket_timeout(listener, direction, Some(PATIENCE))?;
+    }
+    Ok(())
+}
+
+/// Limits more narrowly how long the client of this connection may be silent.
+pub(crate) fn shorten_patience(connection: &AnyStream) -> io::Result<()> {
+    for direction in [Timeout::Recv, Timeout::Send] {
+        set_socket_timeout(connection, direction, Some(SHORT_PATIENCE))?;
     }
     Ok(())
 }

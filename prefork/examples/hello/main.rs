@@ -96,6 +96,9 @@ fn log(child: &mut Child, client: &AnyAddr, exchange: io::Result<String>, failed
 
 /// Serves one connection, and returns for the access log what was asked for and answered.
 fn answer(child: &mut Child, mut connection: AnyStream) -> io::Result<String> {
+    if child.is_overloaded() {
+        http::shorten_patience(&connection)?;
+    }
     let request = http::read(&mut connection)?;
     child.busy(request.line());
     let response = http::respond(&request, child.pid());

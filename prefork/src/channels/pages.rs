@@ -20,7 +20,7 @@ use std::{
     time::Duration,
 };
 
-use prefork_core::{Generation, SlotId, Time};
+use prefork_core::{Generation, Pressure, SlotId, Time};
 use prefork_scoreboard::{Record, Slot, SlotMemory};
 use rustix::fs::{FallocateFlags, Mode, SealFlags, fallocate, fchmod, fcntl_add_seals, ftruncate};
 
@@ -48,6 +48,8 @@ const ARMED: usize = 74;
 /// Written by the parent: 0 if it does not want to know which connection the child has in hand, else within what time it
 /// is to notice that the client has gone, in milliseconds.
 const WATCHED: usize = 76;
+/// Written by the parent: 1 while the pool has more to do than it can.
+const PRESSED: usize = 78;
 
 const _: () = assert!(SlotMemory::WORDS <= REPORTS && in_hand::LIMIT < connections::WORDS.start);
 const _: () = assert!(connections::WORDS.end <= queue::WORDS.start && queue::WORDS.end <= WORDS);
@@ -64,6 +66,7 @@ pub(crate) struct Pages {
     watched: u64,
     /// How long a request may take, in nanoseconds; 0 for as long as it likes.
     limit: u64,
+    pressure: Pressure,
 }
 
 impl Pages {
@@ -74,14 +77,30 @@ impl Pages {
         let pages = Self::reserve(&memory, slots)?;
         // Nobody can cut it, so that no access ends in SIGBUS. A later program may make it larger.
         fcntl_add_seals(&memory, SealFlags::SHRINK | SealFlags::SEAL).of_call("fcntl(2)")?;
-        Ok(Self { pages, memory, round: 0, is_armed: false, watched: 0, limit: 0 })
+        Ok(Self {
+            pages,
+            memory,
+            round: 0,
+            is_armed: false,
+            watched: 0,
+            limit: 0,
+            pressure: Pressure::Normal,
+        })
     }
 
     /// Goes on with the pages that the old program in this process has left, and its children report in.
     pub(super) fn adopt(memory: OwnedFd, slots: u32) -> io::Result<Self> {
         let pages = Self::reserve(&memory, slots)?;
         // Rounds count from the clock's time, so that none comes twice: see `arm`.
-        Ok(Self { pages, memory, round: 0, is_armed: false, watched: 0, limit: 0 })
+        Ok(Self {
+            pages,
+            memory,
+            round: 0,
+            is_armed: false,
+            watched: 0,
+            limit: 0,
+            pressure: Pressure::Normal,
+        })
     }
 
     /// Makes sure that there are pages for so many slots at the least.
@@ -130,6 +149,7 @@ impl Pages {
         self.store(slot, logs::NEWEST, edition);
         self.store(slot, WATCHED, self.watched);
         self.store(slot, in_hand::LIMIT, self.limit);
+        self.store(slot, PRESSED, pressed(self.pressure));
         self.record(slot)
     }
 
@@ -190,6 +210,12 @@ impl Pages {
         slots.for_each(|slot| self.store(slot, WATCHED, self.watched));
     }
 
+    /// Lets these children know, and those that are assigned from now on, whether the pool has more to do than it can.
+    pub(crate) fn press(&mut self, pressure: Pressure, slots: impl Iterator<Item = SlotId>) {
+        self.pressure = pressure;
+        slots.for_each(|slot| self.store(slot, PRESSED, pressed(pressure)));
+    }
+
     /// Makes the first change of each of these records, and of those that are assigned meanwhile, ring the
     /// child's bell, once.
     pub(crate) fn arm(&mut self, now: Time, slots: impl Iterator<Item = SlotId>) {
@@ -233,6 +259,13 @@ impl Pages {
     pub(super) fn into_own(self, slot: SlotId) -> io::Result<OwnPage> {
         let page = pages::Pages::map_own(&self.memory, slot.index())?;
         Ok(OwnPage { page, slot })
+    }
+}
+
+const fn pressed(pressure: Pressure) -> u64 {
+    match pressure {
+        Pressure::Normal => 0,
+        Pressure::Overloaded => 1,
     }
 }
 
@@ -281,6 +314,11 @@ impl OwnPage {
 
     pub(crate) fn is_watched(self) -> bool {
         self.page[WATCHED].load(Ordering::Relaxed) != 0
+    }
+
+    /// Whether the pool has more to do than it can.
+    pub(crate) fn is_pressed(self) -> bool {
+        self.page[PRESSED].load(Ordering::Relaxed) != 0
     }
 
     /// Returns whether the parent is to be woken, after the record has changed: once in each round.

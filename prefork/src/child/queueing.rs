@@ -35,6 +35,11 @@ impl Queueing {
         self.last
     }
 
+    /// Whether clients are being refused.
+    fn is_refusing(&self) -> bool {
+        self.gate.is_some_and(|gate| gate.is_refusing(clock::now()))
+    }
+
     /// Decides what becomes of the client of a connection that was accepted this moment.
     fn admit(&mut self, connection: BorrowedFd<'_>, page: Option<OwnPage>) -> Admission {
         if !self.measures {
@@ -88,6 +93,45 @@ impl Child {
     #[must_use]
     pub const fn queued(&self) -> Option<Duration> {
         self.queueing.last()
+    }
+
+    /// Returns whether the pool has more to do than it can, so that the program had better shorten what can be shortened:
+    /// close connections after the answer that it would keep, wait for slow clients for a shorter time, leave out what costs much.
+    ///
+    /// That is so once connections have waited and no child was free for a second, whatever keeps the pool from growing, and until
+    /// a second has gone by without; and while this child [refuses](crate::Args::queue_limit) clients. The parent decides it where
+    /// it follows the load, for which it has to have a scoreboard: elsewhere only the latter counts. Asking costs
+    /// a few nanoseconds and no system call, and no child is woken for it.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use prefork::{Args, Waited};
+    /// # use std::{io, net::TcpStream, time::Duration};
+    /// # fn serve(_: &mut TcpStream, _is_last: bool) -> io::Result<()> { Ok(()) }
+    /// const KEPT_FOR: Duration = Duration::from_secs(60);
+    ///
+    /// let args = Args::new()
+    ///     .after_init(|init| Ok(init.listen("127.0.0.1:0")?))
+    ///     .main_loop(|child, listener| {
+    ///         while let Some((mut connection, _peer)) = child.accept(listener)? {
+    ///             while child.wait_readable(&connection, KEPT_FOR)? == Waited::Readable {
+    ///                 // Others wait for this child: the answer says that the connection is closed after it.
+    ///                 let is_last = child.should_stop() || child.is_overloaded();
+    ///                 if serve(&mut connection, is_last).is_err() || is_last {
+    ///                     break;
+    ///                 }
+    ///                 child.keep_alive();
+    ///             }
+    ///         }
+    ///         Ok(())
+    ///     });
+    /// # drop(args);
+    /// ```
+    #[must_use]
+    pub fn is_overloaded(&self) -> bool {
+        let is_pressed = self.reporter.as_ref().is_some_and(|it| it.page().is_pressed());
+        is_pressed || self.queueing.is_refusing()
     }
 
     /// Returns a connection to be served, of one that was accepted this moment. One that has waited too long is left to

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use prefork_core::{AdoptedAs, Config, Hangups, Supervisor};
+use prefork_core::{AdoptedAs, Config, Hangups, Pressure, Supervisor};
 use prefork_daemonize::Readiness;
 
 use super::{
@@ -255,4 +255,6 @@ fn instruct(pages: &mut Pages, watches: bool, supervisor: &Supervisor) {
     let config = supervisor.config();
     pages.watch_clients(config.netwatch_interval.filter(|_| watches), supervisor.slots());
     pages.limit_requests(config.request_timeout, supervisor.slots());
+    // Those that another program has left may have been told otherwise.
+    pages.press(Pressure::Normal, supervisor.slots());
 }

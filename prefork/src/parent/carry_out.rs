@@ -59,6 +59,9 @@ impl Parent<'_> {
             Action::ArmNudge => self.arm(),
             Action::Observe => self.look(),
             Action::Measure { children } => self.measure(children),
+            Action::Press(pressure) => {
+                self.channels.pages.press(pressure, self.supervisor.slots());
+            }
             Action::CheckConnections => self.check_connections(),
             Action::LookAtWork => self.look_at_work(),
             Action::EndDescendants => self.end_descendants(),

@@ -1,5 +1,6 @@
 //! What parent and child read of each other.
 
+use prefork_core::Pressure;
 use prefork_scoreboard::State;
 
 use super::*;
@@ -161,4 +162,16 @@ fn who_writes_to_an_older_log_is_known_until_the_line_is_written() {
 fn nobody_can_cut_the_pages() {
     let (pages, _own) = both();
     assert!(ftruncate(&pages.memory, 4096).is_err());
+}
+
+#[test]
+fn children_know_whether_the_pool_is_overloaded() {
+    let (mut pages, own) = both();
+    assert!(!own.is_pressed());
+    pages.press(Pressure::Overloaded, [SLOT].into_iter());
+    assert!(own.is_pressed());
+    pages.assign(SLOT, Generation(5), 1);
+    assert!(own.is_pressed(), "a child that comes meanwhile knows it too");
+    pages.press(Pressure::Normal, [SLOT].into_iter());
+    assert!(!own.is_pressed());
 }

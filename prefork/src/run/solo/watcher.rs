@@ -197,6 +197,7 @@ impl Watcher {
                 Action::ArmNudge
                 | Action::Examine { .. }
                 | Action::Observe
+                | Action::Press(_)
                 | Action::AskDemand { .. }
                 | Action::LookForCoreDump { .. }
                 | Action::CheckConnections
