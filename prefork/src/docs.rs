@@ -48,6 +48,10 @@ pub mod status {}
 #[doc = include_str!("../docs/metrics.md")]
 pub mod metrics {}
 
+#[cfg(feature = "testing")]
+#[doc = include_str!("../docs/testing.md")]
+pub mod testing {}
+
 #[doc = include_str!("../docs/fork_safety.md")]
 pub mod fork_safety {}
 

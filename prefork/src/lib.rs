@@ -65,6 +65,9 @@ pub use prefork_netwatch::{self as netwatch, Proto, Seen};
 pub use prefork_reload::{self as reload, Changes, WatchList};
 pub use prefork_scoreboard::{self as scoreboard, Slot, metrics::Metrics};
 pub use prefork_sockets::{AnyAddr, AnyListener, AnyStream};
+#[cfg(feature = "testing")]
+#[cfg_attr(docsrs, doc(cfg(feature = "testing")))]
+pub use prefork_testing as testing;
 pub use program::{AutoReloadHandler, OnChange};
 #[cfg(feature = "serde")]
 pub use run::Inspect;

@@ -34,7 +34,6 @@ mod machine;
 mod mailbox;
 mod pause;
 mod podman;
-mod proc;
 mod program;
 mod promtool;
 mod reaper;
@@ -57,9 +56,9 @@ pub use machine::Machine;
 pub use mailbox::Mailbox;
 pub use pause::{PATIENCE, holds_for, wait_until};
 pub use podman::{Container, Podman};
-pub use proc::{
-    Process, all as all_processes, children, find as find_process, status as status_of, ticks,
-    turns,
+pub use prefork_testing::proc::{
+    self, Process, all as all_processes, children, find as find_process, status as status_of,
+    ticks, turns,
 };
 pub use program::Program;
 pub use promtool::check_metrics;

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-/// More than the programs of tests have.
+/// More than programs have as a rule.
 const LONGEST_ENVIRONMENT: usize = 1 << 17;
 
 /// `PF_EXITING` of the kernel's flags of a process: set before anything of it is given back.
@@ -21,6 +21,8 @@ pub struct Process {
     pub state: char,
     /// The pid of its parent.
     pub parent: u32,
+    /// The pid of the leader of its process group.
+    pub group: u32,
     /// The pid of the leader of its session.
     pub session: u32,
     /// The number of its terminal, 0 for none.
@@ -46,7 +48,8 @@ impl Process {
 
     /// Returns whether it is on its way out: it may still hold files and their locks, but shows no environment
     /// any more.
-    pub(crate) fn is_leaving(&self) -> bool {
+    #[must_use]
+    pub fn is_leaving(&self) -> bool {
         self.is_ending && !self.is_zombie()
     }
 
@@ -64,12 +67,14 @@ impl Process {
     }
 
     /// The same; `None` if it shows no environment.
-    pub(crate) fn is_marked(&self, entry: &str) -> Option<bool> {
+    #[must_use]
+    pub fn is_marked(&self, entry: &str) -> Option<bool> {
         self.has_entry(|found| found == entry.as_bytes())
     }
 
     /// Returns whether the daemon has executed its program once more in this process, to read its settings.
-    pub(crate) fn reads_settings(&self) -> bool {
+    #[must_use]
+    pub fn reads_settings(&self) -> bool {
         let marks = |entry: &[u8]| entry.starts_with(b"PREFORK_HANDOVER=settings:");
         self.has_entry(marks) == Some(true)
     }
@@ -144,6 +149,7 @@ fn parse(pid: u32, stat: &str) -> Option<Process> {
         pid,
         state: field(3)?.chars().next()?,
         parent: field(4)?.parse().ok()?,
+        group: field(5)?.parse().ok()?,
         session: field(6)?.parse().ok()?,
         terminal: field(7)?.parse().ok()?,
         cpu: ticks(used),
@@ -160,6 +166,7 @@ mod tests {
         let line = "7 (a) b) S 3 7 5 0 -1 4194304 1 0 0 0 12 30 0 0 20 0 1 0 99 1 1";
         let process = parse(7, line).expect("parsed");
         assert_eq!((process.state, process.parent, process.session), ('S', 3, 5));
+        assert_eq!(process.group, 7);
         assert_eq!((process.terminal, process.cpu), (0, Duration::from_millis(420)));
         assert!(!process.is_leaving());
     }

@@ -1,0 +1,105 @@
+//! The children of a daemon, as its scoreboard or `/proc` shows them.
+
+use std::path::Path;
+
+use prefork_scoreboard::{Board, Class, Record, Status};
+
+use crate::proc;
+
+/// A child of a daemon, at the moment in which it was looked at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Child {
+    /// Its pid.
+    pub pid: u32,
+    /// What it does; [`ChildStatus::Unknown`] without a board.
+    pub status: ChildStatus,
+    /// Its slot, where there is a board.
+    pub slot: Option<usize>,
+    /// Its generation, where there is a board: reloads and upgrades have counted.
+    pub generation: Option<u64>,
+    /// How many requests it has in hand, where there is a board.
+    pub in_hand: Option<u32>,
+    /// How many it can have in hand, where there is a board.
+    pub concurrency: Option<u32>,
+    /// How many children there were when it was looked at.
+    pub(crate) among: usize,
+}
+
+/// What a child does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ChildStatus {
+    /// It has not begun to serve.
+    Starting,
+    /// It waits for a request.
+    Idle,
+    /// It works on a request, or on several.
+    Busy,
+    /// It was asked to leave, and finishes what it has in hand.
+    Leaving,
+    /// There is no board, or it does not say.
+    Unknown,
+}
+
+/// Returns the children of a daemon that are alive, by slot, or by pid where there is no board.
+pub(crate) fn children(daemon: u32, board: &Path) -> Vec<Child> {
+    let mut living: Vec<proc::Process> = proc::children(daemon);
+    living.retain(|process| !process.is_zombie());
+    let Some(records) = records(board) else {
+        living.retain(|process| process.command_line().ends_with("[child]"));
+        let mut children: Vec<Child> =
+            living.iter().map(|process| Child::of_proc(process.pid)).collect();
+        children.sort_unstable_by_key(|child| child.pid);
+        return counted(children);
+    };
+    // A board is what processes say: the kernel knows whose child one is.
+    let is_there = |pid| living.iter().any(|process| process.pid == pid);
+    let children = records.iter().filter_map(Child::of_record);
+    counted(children.filter(|child| is_there(child.pid)).collect())
+}
+
+fn counted(mut children: Vec<Child>) -> Vec<Child> {
+    let among = children.len();
+    children.iter_mut().for_each(|child| child.among = among);
+    children
+}
+
+fn records(board: &Path) -> Option<Vec<Record>> {
+    Some(Board::open(board).ok()?.snapshot().ok()?.records().to_vec())
+}
+
+impl Child {
+    const fn of_proc(pid: u32) -> Self {
+        let status = ChildStatus::Unknown;
+        let (slot, generation, in_hand, concurrency) = (None, None, None, None);
+        Self { pid, status, slot, generation, in_hand, concurrency, among: 0 }
+    }
+
+    fn of_record(record: &Record) -> Option<Self> {
+        if record.status() == Status::Empty {
+            return None;
+        }
+        Some(Self {
+            pid: record.pid()?,
+            status: status(record),
+            slot: Some(record.slot()),
+            generation: Some(record.generation()),
+            in_hand: Some(record.in_hand()),
+            concurrency: Some(record.concurrency()),
+            among: 0,
+        })
+    }
+}
+
+fn status(record: &Record) -> ChildStatus {
+    if record.is_leaving() {
+        return ChildStatus::Leaving;
+    }
+    match record.status().class() {
+        Class::Starting => ChildStatus::Starting,
+        Class::Idle => ChildStatus::Idle,
+        Class::Busy => ChildStatus::Busy,
+        Class::Draining => ChildStatus::Leaving,
+        Class::Empty | Class::Stalled => ChildStatus::Unknown,
+    }
+}
