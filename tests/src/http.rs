@@ -248,7 +248,9 @@ impl<S: Read + Write> InHand<S> {
 ///
 /// Fails if the connection is refused or reset, or the answer is not whole, or to another request.
 pub fn get(address: SocketAddr, path: &str) -> io::Result<Reply> {
-    Sent::to(address, path)?.answer()
+    let reply = prefork_testing::get(address, path, PATIENCE)?;
+    let worker = reply.field(WORKER).and_then(worker);
+    Ok(Reply { status: reply.status, body: reply.body.trim().to_owned(), worker })
 }
 
 /// Asks until there is an answer, for a daemon that may just be starting.

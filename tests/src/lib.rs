@@ -9,6 +9,8 @@
 //! A test that kills, stops or looks at a child takes the one that has its own request in hand, or any one
 //! where all are alike; never the one that the scoreboard or `/proc` happens to show at work.
 //!
+//! Processes, clients and waiting are those of the harness for programs of users, [`prefork_testing`].
+//!
 //! The letters and numbers in the doc lines of tests are the faults that the daemon has to live through;
 //! `README.md` beside this crate says what they are, and where each is tested.
 //!
@@ -54,15 +56,19 @@ pub use limit::asked;
 pub use load::{Load, Tally};
 pub use machine::Machine;
 pub use mailbox::Mailbox;
-pub use pause::{PATIENCE, holds_for, wait_until};
+pub use pause::holds_for;
 pub use podman::{Container, Podman};
-pub use prefork_testing::proc::{
-    self, Process, all as all_processes, children, find as find_process, status as status_of,
-    ticks, turns,
+pub use prefork_testing::{
+    End, PATIENCE,
+    proc::{
+        self, Process, all as all_processes, children, find as find_process, status as status_of,
+        ticks, turns,
+    },
+    wait_until,
 };
 pub use program::Program;
 pub use promtool::check_metrics;
-pub use reaper::{End, kill, output};
+pub use reaper::{kill, output};
 pub use scene::{Programs, Scene};
 pub use skip::{Lack, require_hangups, require_open_to_others, require_root, require_tool, skip};
 pub use sockets::{listening_ports, sockets, waiting_at};

@@ -1,23 +1,14 @@
 //! Clients that ask without end.
 
-use std::{
-    net::SocketAddr,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
-    },
-    thread::{self, JoinHandle},
-};
+use std::{net::SocketAddr, time::Duration};
 
-use crate::get;
+use prefork_testing::Clients;
 
 /// Clients at work, each on a thread of its own, one request after the other.
+///
+/// Those of [`prefork_testing`], of which nothing is late: what a test of this harness waits for has limits of its own.
 #[derive(Debug)]
-pub struct Load {
-    stop: Arc<AtomicBool>,
-    answered: Arc<AtomicUsize>,
-    clients: Vec<JoinHandle<Tally>>,
-}
+pub struct Load(prefork_testing::Load);
 
 /// What clients have seen.
 #[derive(Clone, Debug, Default)]
@@ -28,147 +19,70 @@ pub struct Tally {
     pub failures: Vec<String>,
 }
 
-/// What clients ask for, and what is right.
-#[derive(Clone, Debug)]
-struct Question {
-    path: String,
-    /// What is appended to the path.
-    numbering: Numbering,
-    /// The body of a right answer, where only one is.
-    body: Option<String>,
-}
-
-#[derive(Clone, Copy, Debug)]
-enum Numbering {
-    None,
-    /// `?n=CLIENT-NUMBER`, both from 0 on.
-    Query,
-}
-
 impl Load {
     /// Starts `clients` clients that ask for `path`.
     #[must_use]
     pub fn start(clients: usize, address: SocketAddr, path: &str) -> Self {
-        Self::bounded(clients, usize::MAX, address, path)
+        Self(of(clients, address).ask(path))
     }
 
     /// Starts `clients` clients that ask for `path`, each no more than `requests` times.
     #[must_use]
     pub fn bounded(clients: usize, requests: usize, address: SocketAddr, path: &str) -> Self {
-        let question = Question { path: path.into(), numbering: Numbering::None, body: None };
-        Self::ask(clients, requests, address, &question)
+        Self(of(clients, address).requests(requests).ask(path))
     }
 
     /// Starts `clients` clients that ask for `path`; any other answer than `body` is a failure.
     #[must_use]
     pub fn expecting(clients: usize, address: SocketAddr, path: &str, body: &str) -> Self {
-        let question =
-            Question { path: path.into(), numbering: Numbering::None, body: Some(body.into()) };
-        Self::ask(clients, usize::MAX, address, &question)
+        Self(of(clients, address).expecting(body).ask(path))
     }
 
     /// Starts `clients` clients that ask for `path?n=CLIENT-NUMBER`, no two requests the same. Each
     /// counts from 0, failures too.
     #[must_use]
     pub fn numbered(clients: usize, address: SocketAddr, path: &str) -> Self {
-        let question = Question { path: path.into(), numbering: Numbering::Query, body: None };
-        Self::ask(clients, usize::MAX, address, &question)
-    }
-
-    fn ask(clients: usize, requests: usize, address: SocketAddr, question: &Question) -> Self {
-        let stop = Arc::new(AtomicBool::new(false));
-        let answered = Arc::new(AtomicUsize::new(0));
-        let client = |client| {
-            let (stop, answered, question) = (stop.clone(), answered.clone(), question.clone());
-            thread::spawn(move || question.ask(client, requests, address, &stop, &answered))
-        };
-        let clients = (0..clients).map(client).collect();
-        Self { stop, answered, clients }
+        Self(of(clients, address).numbered().ask(path))
     }
 
     /// Returns how many requests were answered so far, by all clients.
     #[must_use]
     pub fn answered(&self) -> usize {
-        self.answered.load(Ordering::Relaxed)
+        self.0.answered()
     }
 
     /// Lets every client finish the request in hand, and returns what they have seen.
     #[must_use]
     pub fn stop(self) -> Tally {
-        sum(self.stop_each())
+        self.0.stop().into()
     }
 
     /// The same, for each client.
     #[must_use]
-    pub fn stop_each(mut self) -> Vec<Tally> {
-        self.stop.store(true, Ordering::Relaxed);
-        self.join()
+    pub fn stop_each(self) -> Vec<Tally> {
+        self.0.stop_each().into_iter().map(Tally::from).collect()
     }
 
     /// Whether every client has asked as often as it may.
     #[must_use]
     pub fn is_finished(&self) -> bool {
-        self.clients.iter().all(JoinHandle::is_finished)
+        self.0.is_finished()
     }
 
     /// Waits until every client has asked as often as it may, and returns what they have seen.
     #[must_use]
-    pub fn finish(mut self) -> Tally {
-        sum(self.join())
-    }
-
-    fn join(&mut self) -> Vec<Tally> {
-        let join = |client: JoinHandle<Tally>| client.join().expect("a client does not panic");
-        self.clients.drain(..).map(join).collect()
+    pub fn finish(self) -> Tally {
+        self.0.finish().into()
     }
 }
 
-impl Drop for Load {
-    fn drop(&mut self) {
-        self.stop.store(true, Ordering::Relaxed);
-    }
+fn of(clients: usize, address: SocketAddr) -> Clients {
+    Clients::of(address, clients).late_after(Duration::MAX)
 }
 
-impl Question {
-    fn ask(
-        &self,
-        client: usize,
-        requests: usize,
-        address: SocketAddr,
-        stop: &AtomicBool,
-        answered: &AtomicUsize,
-    ) -> Tally {
-        let mut tally = Tally::default();
-        for number in 0..requests {
-            if stop.load(Ordering::Relaxed) {
-                break;
-            }
-            let path = match self.numbering {
-                Numbering::None => self.path.clone(),
-                Numbering::Query => format!("{}?n={client}-{number}", self.path),
-            };
-            match get(address, &path) {
-                Ok(reply) if reply.status == 200 && self.is_right(&reply.body) => {
-                    tally.answered += 1;
-                    answered.fetch_add(1, Ordering::Relaxed);
-                }
-                Ok(reply) => tally.failures.push(format!("{reply:?}")),
-                Err(error) => tally.failures.push(error.to_string()),
-            }
-        }
-        tally
+impl From<prefork_testing::Tally> for Tally {
+    fn from(tally: prefork_testing::Tally) -> Self {
+        let failures = tally.failures.into_iter().map(|failure| failure.text).collect();
+        Self { answered: tally.answered, failures }
     }
-
-    fn is_right(&self, body: &str) -> bool {
-        self.body.as_ref().is_none_or(|right| right == body)
-    }
-}
-
-fn sum(tallies: Vec<Tally>) -> Tally {
-    let mut sum = Tally::default();
-    for tally in tallies {
-        sum.answered += tally.answered;
-        sum.failures.extend(tally.failures);
-    }
-    sum
 }

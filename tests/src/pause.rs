@@ -5,23 +5,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// How long any condition may take that has no limit of its own, on a machine with all cores busy.
-pub const PATIENCE: Duration = Duration::from_secs(20);
-
-/// Waits until the condition holds, and fails the test with `what` if it does not within `limit`.
-///
-/// # Panics
-///
-/// Panics after `limit`.
-#[track_caller]
-pub fn wait_until(limit: Duration, what: &str, mut condition: impl FnMut() -> bool) {
-    let begun = Instant::now();
-    while !condition() {
-        assert!(begun.elapsed() < limit, "waited {limit:?} in vain until {what}");
-        sleep(Duration::from_millis(2));
-    }
-}
-
 /// Looks for `time` whether the condition ever fails, and fails the test with `what` if it does.
 ///
 /// # Panics

@@ -6,7 +6,6 @@
 
 use std::{
     collections::HashMap,
-    fmt,
     io::{self, Read, Write},
     os::unix::process::ExitStatusExt,
     process::{Command, ExitStatus, Output, Stdio},
@@ -20,33 +19,7 @@ use rustix::process::{
     set_child_subreaper, wait,
 };
 
-use crate::{PATIENCE, proc};
-
-/// How a process ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum End {
-    /// It exited with this status.
-    Exited(i32),
-    /// This signal killed it.
-    Killed(i32),
-}
-
-impl End {
-    /// Returns whether it exited with status 0.
-    #[must_use]
-    pub fn is_success(self) -> bool {
-        self == Self::Exited(0)
-    }
-}
-
-impl fmt::Display for End {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Exited(status) => write!(f, "exited with status {status}"),
-            Self::Killed(signal) => write!(f, "was killed by signal {signal}"),
-        }
-    }
-}
+use crate::{End, PATIENCE, proc};
 
 /// How the processes ended that have been reaped; locked while one is spawned, so that it cannot
 /// be reaped before an older end under the same pid has been forgotten.

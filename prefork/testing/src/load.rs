@@ -68,7 +68,7 @@ impl Clients {
         self
     }
 
-    /// Takes every answer for wrong that has another body; any body is right by default. A status of less than 200, or of 400
+    /// Takes every answer for wrong that has another body, apart from white space around it; any body is right by default. A status of less than 200, or of 400
     /// and more, is always wrong.
     pub fn expecting(mut self, body: impl Into<String>) -> Self {
         self.terms.body = Some(body.into());

@@ -7,8 +7,9 @@ use std::{
 
 use crate::Reply;
 
-/// How many failures are described.
-const DESCRIBED: usize = 100;
+/// How many failures are described, and how many of them are printed.
+const DESCRIBED: usize = 10_000;
+const PRINTED: usize = 20;
 
 /// What clients have seen.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -29,7 +30,7 @@ pub struct Tally {
     pub wrong: usize,
     /// The longest time that an answer has taken.
     pub slowest: Duration,
-    /// What has failed, at most 100.
+    /// What has failed, at most 10,000, by the time at which it was asked for.
     pub failures: Vec<Failure>,
 }
 
@@ -149,7 +150,7 @@ pub(crate) struct Terms {
 
 impl Terms {
     fn is_right(&self, reply: &Reply) -> bool {
-        let is_body = self.body.as_ref().is_none_or(|body| *body == reply.body);
+        let is_body = self.body.as_ref().is_none_or(|body| body.trim() == reply.body.trim());
         (200..400).contains(&reply.status) && is_body
     }
 }
@@ -172,8 +173,12 @@ impl fmt::Display for Tally {
             "{answered} answered, {late} late, {refused} refused, {reset} reset, {lost} lost, {wrong} wrong; \
              the slowest answer took {slowest:.3?}"
         )?;
-        for Failure { kind, asked, took, text } in failures {
+        for Failure { kind, asked, took, text } in failures.iter().take(PRINTED) {
             write!(f, "\n  {kind:?} {asked:.3?} after the start, in {took:.3?}: {text}")?;
+        }
+        match failures.len().saturating_sub(PRINTED) {
+            0 => {}
+            more => write!(f, "\n  and {more} more")?,
         }
         Ok(())
     }
