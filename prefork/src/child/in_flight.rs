@@ -208,7 +208,8 @@ impl InHand {
     /// Changes the label, as when the first line of the request was read.
     pub fn set_label(&self, label: &str) {
         if let Some(shared) = self.here() {
-            shared.desk().set_label(self.place, label);
+            let is_shown = shared.desk().set_label(self.place, label);
+            shared.shows_anew(is_shown);
         }
     }
 
@@ -218,7 +219,8 @@ impl InHand {
     pub fn set_client(&self, client: impl Display) {
         if let Some(shared) = self.here() {
             let client = client.to_string();
-            shared.desk().set_client(self.place, &client);
+            let is_shown = shared.desk().set_client(self.place, &client);
+            shared.shows_anew(is_shown);
         }
     }
 
@@ -271,6 +273,13 @@ impl Shared {
                 reporter.report(Report::Worked);
             }
             drop(stderr::take_original());
+        }
+    }
+
+    /// A text was changed, which may be that which is shown: nothing else may change for long.
+    fn shows_anew(&self, is_shown: bool) {
+        if is_shown {
+            self.changed();
         }
     }
 
