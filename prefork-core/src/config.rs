@@ -102,6 +102,10 @@ pub struct Config {
     /// as clients wait. Needs [`Pool::ByLoad`]. Somebody must be able to carry out
     /// [`Action::LookAtWork`](crate::Action::LookAtWork).
     pub processors: Option<u32>,
+    /// How long clients may wait for a child before there are to be more. Default none: there are more as soon as nobody is free, by
+    /// [`Tuning::min_spare`], which counts for nothing then where it is known how many connections wait. Needs [`Pool::ByLoad`], and
+    /// [`Supervisor::accepted`](crate::Supervisor::accepted) at each look.
+    pub queue_target: Option<Duration>,
     /// Whether a reload reads settings again. Default [`Reread::Never`].
     pub reread: Reread,
     /// What is known of the memory of children. Default [`Measuring::Nothing`].
@@ -205,6 +209,7 @@ impl Config {
             descendants: Descendants::Keep,
             hooks: Vec::new(),
             processors: None,
+            queue_target: None,
             hook_timeout: Duration::from_secs(30),
             look_into: None,
             demand_every: Duration::from_secs(1),

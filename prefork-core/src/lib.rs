@@ -82,6 +82,7 @@ pub mod pools;
 mod pressure;
 pub mod program;
 mod queue_limit;
+mod queue_target;
 mod queue_times;
 mod reloads;
 mod scaling;

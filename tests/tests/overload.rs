@@ -3,11 +3,12 @@
 use std::{
     io::{self, Read, Write},
     net::{SocketAddr, TcpStream},
+    os::unix::net::UnixStream,
     thread::{self, JoinHandle},
     time::{Duration, Instant},
 };
 
-use prefork_tests::{Daemon, Load, PATIENCE, Scene, get, scene, wait_until};
+use prefork_tests::{Daemon, Load, PATIENCE, Scene, Sent, get, scene, wait_until};
 
 const CHILDREN: usize = 4;
 const WORK_MS: u64 = 100;
@@ -185,5 +186,51 @@ fn clients_that_say_nothing_are_waited_for_less_long_while_others_wait() {
     get(scene.address(), "/").expect("answered");
     println!("answered after {:?}", begun.elapsed());
     drop(silent);
+    daemon.stop_in_order();
+}
+
+/// Asks so many times at once for a request of so many ms; returns how long it took until all were answered.
+fn burst(clients: usize, ms: u64, connect: impl Fn() -> Box<dyn Stream> + Copy + Send) -> Duration {
+    let begun = Instant::now();
+    thread::scope(|scope| {
+        for _ in 0..clients {
+            scope.spawn(move || {
+                let sent = Sent::over(connect(), &format!("/sleep?ms={ms}")).expect("connected");
+                sent.answer().expect("answered");
+            });
+        }
+    });
+    begun.elapsed()
+}
+
+trait Stream: Read + Write + Send {}
+
+impl<S: Read + Write + Send> Stream for S {}
+
+/// The same over TCP and over a UNIX socket, of which the kernel keeps no time.
+#[test]
+fn a_pool_with_a_target_for_waiting_grows_for_long_requests_and_not_for_short_ones() {
+    let scene = scene!();
+    let size = ["--prefork", "2", "--max-children", "20", "--queue-target", "400ms"];
+    let hello = scene.hello().board().args(size).socket("--listen", "http");
+    let daemon = hello.daemon();
+    let (address, path) = (scene.address(), scene.socket("http"));
+    let (path, tcp) = (path.as_path(), move || -> Box<dyn Stream> {
+        Box::new(TcpStream::connect_timeout(&address, PATIENCE).expect("connected"))
+    });
+    let unix =
+        move || -> Box<dyn Stream> { Box::new(UnixStream::connect(path).expect("connected")) };
+    for connect in [&tcp as &(dyn Fn() -> Box<dyn Stream> + Sync), &unix] {
+        burst(40, 5, connect);
+        let few = daemon.children().len();
+        assert!(few <= 6, "{few} children for 200 ms of work");
+    }
+    for connect in [&unix as &(dyn Fn() -> Box<dyn Stream> + Sync), &tcp] {
+        let took = burst(20, 2000, connect);
+        // Two children would take 20 s.
+        assert!(took < Duration::from_millis(5000), "{took:?}");
+    }
+    let many = daemon.children().len();
+    assert!(many >= 18, "{many} children for 20 clients");
     daemon.stop_in_order();
 }

@@ -39,6 +39,8 @@ pub(super) struct Child {
 pub(super) struct Children {
     slots: Vec<Option<Child>>,
     alive: u32,
+    /// How many requests they have taken, all together.
+    pub(super) taken: u64,
 }
 
 impl Children {

@@ -249,6 +249,7 @@ impl<'a, M: Manager> Course<'a, M> {
         let Some((waited, work)) = self.admit(slot) else { return };
         self.report.waits.add(waited);
         let in_hand = self.children.in_hand(slot) + 1;
+        self.children.taken += 1;
         let child = self.children.at(slot);
         child.doing = Doing::Busy { since: self.now, in_hand };
         if self.hanging > 0 {

@@ -23,6 +23,8 @@ pub(super) struct Supervised {
     asks: bool,
     /// How many requests a child can have in hand.
     at_once: u32,
+    /// How many requests were taken, as it has been reported.
+    taken: u64,
     activities: Vec<(SlotId, Activity)>,
 }
 
@@ -32,10 +34,12 @@ impl Supervised {
         at_once: u32,
         demand_every: Option<Duration>,
         one_shot: bool,
+        queue_target: Option<Duration>,
     ) -> Self {
         let mut config = Config::new(policy.min, policy.max).unwrap_or_else(|e| panic!("{e}"));
         config.pool =
             if one_shot { Pool::OneShot(policy.tuning()) } else { Pool::ByLoad(policy.tuning()) };
+        config.queue_target = queue_target;
         if let Some(every) = demand_every {
             config.hooks.push(Hook::Demand);
             config.demand_every = every;
@@ -47,6 +51,7 @@ impl Supervised {
             is_reported: demand_every.is_some(),
             asks: false,
             at_once,
+            taken: 0,
             activities: Vec::new(),
         }
     }
@@ -113,6 +118,8 @@ impl Manager for Supervised {
         if std::mem::take(&mut self.look) {
             self.activities.clear();
             self.activities.extend(children.activities(self.at_once));
+            let taken = std::mem::replace(&mut self.taken, children.taken);
+            self.supervisor.accepted(children.taken - taken);
             self.supervisor.observe(now, &Observation { activities: &self.activities, waiting });
             self.obey(orders);
         }

@@ -54,6 +54,8 @@ pub struct World<'a> {
     pub(super) patience: Option<Duration>,
     /// How long they may wait for a child while the queue stays.
     pub(super) queue_limit: Option<QueueLimit>,
+    /// How long they may wait before there are to be more children.
+    pub(super) queue_target: Option<Duration>,
     /// How often it is written down what the pool is like.
     pub(super) sample_every: Option<Duration>,
 }
@@ -81,6 +83,7 @@ impl<'a> World<'a> {
             one_shot: false,
             patience: None,
             queue_limit: None,
+            queue_target: None,
             sample_every: None,
         }
     }
@@ -171,6 +174,28 @@ impl<'a> World<'a> {
         self
     }
 
+    /// Has the pool grow only where clients wait longer than this: see [`Config::queue_target`](crate::Config::queue_target).
+    /// Default none.
+    ///
+    /// # Examples
+    ///
+    /// A hundred requests of a millisecond at once need no more than two children for 100 ms:
+    ///
+    /// ```
+    /// use prefork_core::{ScalingPolicy, simulate::{Traffic, World}};
+    /// use std::time::Duration;
+    ///
+    /// let ms = Duration::from_millis;
+    /// let traffic = Traffic::burst(100, ms(1)).later(ms(1000));
+    /// let report = World::new(&traffic).queue_target(ms(100)).run(&ScalingPolicy::new(2, 64));
+    /// assert_eq!((report.served, report.largest), (100, 2), "{report}");
+    /// assert!(report.waits.longest() < ms(100), "{report}");
+    /// ```
+    pub const fn queue_target(&mut self, target: Duration) -> &mut Self {
+        self.queue_target = Some(target);
+        self
+    }
+
     /// Writes down so often what the pool is like, for [`Report::samples`]. Default never, as for a time of 0.
     pub const fn sample_every(&mut self, time: Duration) -> &mut Self {
         self.sample_every = if time.is_zero() { None } else { Some(time) };
@@ -223,7 +248,8 @@ impl<'a> World<'a> {
             Queue::Known | Queue::Unknown => None,
         };
         let at_once = self.at_once;
-        let supervised = Supervised::new(policy, at_once, demand_every, self.one_shot);
+        let supervised =
+            Supervised::new(policy, at_once, demand_every, self.one_shot, self.queue_target);
         Course::new(self, supervised).run()
     }
 

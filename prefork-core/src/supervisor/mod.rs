@@ -100,6 +100,12 @@ use watch::Watch;
 /// do. More are started only while these sleep often enough that all processors would not be at work without; and one
 /// when nobody has taken anything for a second.
 ///
+/// # Waiting
+///
+/// With [`Config::queue_target`] there are more children only once those there are would let connections wait for longer. How long
+/// that is follows from how many wait, how many were [`accepted`](Self::accepted), and how many were at work meanwhile. The pool
+/// shrinks to as many as were at work on average over that time.
+///
 /// # Pressure
 ///
 /// While connections wait and no child is free, it is looked at every 250 ms at the least. When that has been so for a second,
@@ -312,6 +318,14 @@ impl Supervisor {
         if !self.is_over() {
             self.note(now, event);
             self.decide(now);
+        }
+    }
+
+    /// Takes in that so many more connections were accepted since the last time, before [`observe`](Self::observe). Only
+    /// [`Config::queue_target`] needs it.
+    pub const fn accepted(&mut self, connections: u64) {
+        if let Some(watch) = &mut self.watch {
+            watch.queue_target.accepted(connections);
         }
     }
 

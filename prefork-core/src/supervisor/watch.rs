@@ -17,6 +17,7 @@ use crate::{
     Action, AtTimeout, ChildNotice, Hook, Load, Notice, Observation, Pool, Ramp, Rung, Scaling,
     ScalingPolicy, SlotId, Tally, Time,
     pressure::Gauge,
+    queue_target::QueueTarget,
     slots::{Child, Hung, Stage},
 };
 
@@ -55,6 +56,7 @@ pub(super) struct Watch {
     pub(super) queue: Queue,
     overlooked: Overlooked,
     pressure: Gauge,
+    pub(super) queue_target: QueueTarget,
 }
 
 impl Watch {
@@ -74,6 +76,7 @@ impl Watch {
             queue: Queue::new(),
             overlooked: Overlooked::default(),
             pressure: Gauge::default(),
+            queue_target: QueueTarget::default(),
         }
     }
 
@@ -167,6 +170,7 @@ impl Supervisor {
             watch.full = None;
             watch.clients.forget_cancelled();
             watch.ramp = Ramp::new();
+            watch.queue_target = QueueTarget::default();
             let relieved = watch.pressure.forget();
             self.actions.extend(relieved.map(Action::Press));
             self.note_idle(0);
@@ -216,7 +220,7 @@ impl Supervisor {
         self.note_quiet(now, observation, waits);
         let serves = |slot| self.is_serving(slot);
         let seems_idle = tally.idle;
-        let (notice, look) = watch.queue.doubt(now, &mut tally, (observation, jobs), serves);
+        let (notice, mut look) = watch.queue.doubt(now, &mut tally, (observation, jobs), serves);
         // Where jobs are reported, some wait or none does, and nobody need be doubted for not knowing.
         let is_known = observation.waiting.is_some() || self.jobs_waiting().is_some();
         let seen = (!is_known && self.one_shot.is_none()).then_some(observation);
@@ -242,14 +246,27 @@ impl Supervisor {
         if !watch.queue.spoken {
             policy.min = tally.staying().clamp(policy.min, policy.max);
         }
+        let target = self.config.queue_target.filter(|_| observation.waiting.is_some());
         for (later, then) in (0..ended.len()).rev().zip(ended) {
             let busy = tally.busy.saturating_add(u32::try_from(later).unwrap_or(u32::MAX));
+            if let Some(target) = target {
+                watch.queue_target.note_busy(then, busy, target);
+                continue;
+            }
             let load = Load { tally: Tally { busy, ..tally }, waiting: None };
             policy.note(&mut watch.ramp, load, then);
         }
         self.note_work_of(tally.busy);
         let at_once = self.at_once(observation);
-        let load = Load { tally, waiting: waiting.map(|waiting| waiting.div_ceil(at_once)) };
+        let mut load = Load { tally, waiting: waiting.map(|waiting| waiting.div_ceil(at_once)) };
+        if let Some(target) = target {
+            policy.min_spare = 0;
+            let connections = observation.waiting.unwrap_or(0).div_ceil(at_once);
+            let needed = watch.queue_target.look(now, tally, connections, target);
+            let needed = needed.saturating_add(jobs.unwrap_or(0).div_ceil(at_once));
+            load = as_needed(tally, needed);
+            look = look.into_iter().chain(watch.queue_target.due(now, target)).min();
+        }
         self.note_idle(tally.idle);
         let decision = policy.decide(&mut watch.ramp, load, now);
         let beyond = if self.is_capped() { watch.ramp.short() } else { 0 };
@@ -283,8 +300,9 @@ impl Supervisor {
     }
 
     /// How many children are to be free.
-    pub(super) fn policy_spares(&self) -> u32 {
+    pub(super) const fn policy_spares(&self) -> u32 {
         match self.config.pool {
+            Pool::ByLoad(_) if self.config.queue_target.is_some() => 0,
             Pool::ByLoad(tuning) | Pool::OneShot(tuning) => tuning.min_spare,
             Pool::Fixed => 0,
         }
@@ -400,6 +418,13 @@ impl Supervisor {
             watch.observing = false;
         }
     }
+}
+
+/// A load by which the policy finds that so many children are needed, of those that there are.
+fn as_needed(tally: Tally, needed: u32) -> Load {
+    let serving = tally.busy.saturating_add(tally.idle);
+    let busy = needed.min(serving);
+    Load { tally: Tally { busy, idle: serving - busy, ..tally }, waiting: Some(needed - busy) }
 }
 
 /// Whether a child may be at work, and nobody has ended it by harder measures.

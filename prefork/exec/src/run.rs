@@ -63,6 +63,7 @@ pub fn attach(program: Program, mut args: Args) -> Args<Sockets> {
     let about_queue = [
         ("queue_limit", given.queue_limit.is_some()),
         ("queue_time", given.queue_time == Some(true)),
+        ("queue_target", given.queue_target.is_some()),
     ];
     for (name, _) in about_queue.into_iter().filter(|(_, is_given)| *is_given && !is_inetd) {
         let problem =

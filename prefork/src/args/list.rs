@@ -149,6 +149,20 @@ arguments! {
     /// grows when all are busy. Needs a scoreboard.
     min_spare: u32, by Reload, default MIN_SPARE, needs Children Scoreboard;
 
+    /// Has the pool grow where clients would wait longer than this for a child, and not as soon as none is free; longer than 0.
+    /// Default none: [`min_spare`](Self::min_spare). Needs a scoreboard.
+    ///
+    /// Connections wait in the kernel, and how long follows from how many there are and how long children take: a hundred requests
+    /// of a millisecond wait for two children for 50 ms, which need no third one. So such a pool has fewer children, and none to
+    /// spare, and shrinks to as many as were at work on average over this time. How long a request takes is known after some
+    /// of those that wait were accepted, or at the latest once somebody has waited for so long: so it may take as long again
+    /// until children are there.
+    ///
+    /// It counts what [`accept`](crate::Child::accept) and its like take from sockets of [`Init::listen`](crate::Init::listen), TCP
+    /// and UNIX. Where it is not known how many wait, the pool grows by `min_spare`, which contradicts it else, as
+    /// [`one_shot`](Self::one_shot) does.
+    queue_target: Duration, by Reload, needs Children Scoreboard, positive "; leave it out to grow as soon as no child is free";
+
     /// Sets how many waiting children are not too many, at least [`min_spare`](Self::min_spare), as
     /// `MaxSpareServers` does in Apache. More are retired without waiting for calm, but never below
     /// [`prefork`](Self::prefork). Default none. Needs a scoreboard.

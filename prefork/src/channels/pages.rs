@@ -38,6 +38,8 @@ const REPORTS: usize = 64;
 const EXTENDED: usize = 65;
 /// Written by the child: the last round in which it has woken the parent for a change of its record.
 const RUNG: usize = 66;
+/// Written by the child: how many connections it has accepted.
+const ACCEPTED: usize = 71;
 /// Written by the parent: whether the child is asked to leave.
 const ASKED: usize = 72;
 /// Written by the parent: whether connections that wait are to be taken before leaving.
@@ -172,6 +174,11 @@ impl Pages {
         (nanos != 0).then(|| Time::after_origin(Duration::from_nanos(nanos)))
     }
 
+    /// Reads how many connections a child says that it has accepted.
+    pub(crate) fn accepted(&self, slot: SlotId) -> u64 {
+        self.word(slot, ACCEPTED).map_or(0, |word| word.load(Ordering::Relaxed))
+    }
+
     /// Returns a number that is another after each change of a record.
     pub(crate) fn version(&self, slot: SlotId) -> u64 {
         self.page(slot).map_or(0, |page| record(page).version())
@@ -302,6 +309,13 @@ impl OwnPage {
     pub(crate) fn extend(self, until: Time) {
         let nanos = u64::try_from(until.since(Time::ZERO).as_nanos()).unwrap_or(u64::MAX);
         self.page[EXTENDED].store(nanos, Ordering::Release);
+    }
+
+    /// Counts a connection that was accepted.
+    pub(crate) fn count_accepted(self) {
+        // A child accepts in one thread, and nobody else writes there.
+        let word = &self.page[ACCEPTED];
+        word.store(word.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
     }
 
     pub(crate) fn is_asked(self) -> bool {

@@ -142,6 +142,7 @@ impl Child {
         refuse: &mut dyn FnMut(&mut Self, L::Connection),
     ) -> Option<L::Connection> {
         let page = self.reporter.as_ref().map(Reporter::page);
+        page.into_iter().for_each(OwnPage::count_accepted);
         match self.queueing.admit(L::socket(INSIDE, &connection).0, page) {
             Admission::Serve => Some(connection),
             Admission::Refuse => {

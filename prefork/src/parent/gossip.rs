@@ -38,12 +38,25 @@ impl Parent<'_> {
         match self.activities() {
             Some(activities) => {
                 let places = self.listeners.places();
+                // Before it is seen how many wait, so that these are not among them.
+                self.count_accepted(clock::now());
                 let waiting = self.listeners.waiting(&places);
                 self.show_places(places);
                 let observation = Observation { activities: &activities, waiting };
                 self.supervisor.observe(clock::now(), &observation);
             }
             None => self.supervisor.observation_failed(clock::now()),
+        }
+    }
+
+    /// Passes on how many connections were accepted since the last look, where that matters.
+    fn count_accepted(&mut self, now: Time) {
+        if self.supervisor.config().queue_target.is_some() {
+            let (pages, accepted) = (&self.channels.pages, &mut self.table.accepted);
+            let slots = self.supervisor.slots();
+            let new = slots.map(|slot| accepted.read(now, slot, pages.accepted(slot)));
+            let new = new.fold(0, u64::saturating_add);
+            self.supervisor.accepted(new);
         }
     }
 

@@ -8,6 +8,7 @@
 //! of ours meanwhile, since only this loop forks.
 
 mod about;
+mod accepted;
 mod arbiter;
 pub(crate) mod asked;
 mod at_work;

@@ -154,8 +154,9 @@ fn configured(config: &Config, before: &Live, live: &Live) -> io::Result<Config>
     let Live {
         prefork,
         max_children,
-        // See `tuning`.
+        // See `follow_load`.
         min_spare: _,
+        queue_target: _,
         max_spare: _,
         spawn_step: _,
         calm_time: _,
@@ -171,7 +172,7 @@ fn configured(config: &Config, before: &Live, live: &Live) -> io::Result<Config>
         netwatch_interval,
         // What children and hooks are given.
         concurrency: _,
-        watch_processors,
+        watch_processors: _,
         queue_time: _,
         queue_limit: _,
         queue_interval: _,
@@ -189,13 +190,7 @@ fn configured(config: &Config, before: &Live, live: &Live) -> io::Result<Config>
     let mut config = config.clone();
     let prefork = if *prefork == before.prefork { config.prefork() } else { *prefork };
     config.resize(prefork.min(*max_children), *max_children).map_err(io::Error::other)?;
-    let tuning = tuning(live);
-    config.pool = match config.pool {
-        Pool::Fixed => Pool::Fixed,
-        Pool::ByLoad(_) => Pool::ByLoad(tuning),
-        Pool::OneShot(_) => Pool::OneShot(tuning),
-    };
-    config.processors = watch_processors.then(processors).flatten();
+    follow_load(&mut config, live);
     config.max_surge = *max_surge;
     config.max_lifetime = *max_lifetime;
     config.request_timeout = *request_timeout;
@@ -209,6 +204,18 @@ fn configured(config: &Config, before: &Live, live: &Live) -> io::Result<Config>
         config.measuring = Measuring::Guard;
     }
     Ok(config)
+}
+
+/// Has the pool follow its load as the settings say.
+fn follow_load(config: &mut Config, live: &Live) {
+    let tuning = tuning(live);
+    config.pool = match config.pool {
+        Pool::Fixed => Pool::Fixed,
+        Pool::ByLoad(_) => Pool::ByLoad(tuning),
+        Pool::OneShot(_) => Pool::OneShot(tuning),
+    };
+    config.processors = live.watch_processors.then(processors).flatten();
+    config.queue_target = live.queue_target;
 }
 
 /// By what the pool follows its load.

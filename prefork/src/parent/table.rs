@@ -5,6 +5,7 @@ use std::{collections::HashMap, io, mem::ManuallyDrop};
 use prefork_core::{Generation, RequestCount, SlotId, Time};
 use rustix::process::{Pid, Signal};
 
+use super::accepted::Accepted;
 use crate::{
     channels::{BellId, Report, Reports},
     system::clock,
@@ -20,6 +21,8 @@ pub(crate) struct Table {
     slots: HashMap<Pid, SlotId>,
     /// Distinguishes the bells of one child from those of the slot's other children.
     serial: u32,
+    /// How many connections they have accepted.
+    pub(super) accepted: Accepted,
     reserve: Reserve,
 }
 
@@ -40,14 +43,14 @@ struct Child {
 
 impl Table {
     pub(crate) fn new() -> io::Result<Self> {
-        let (children, slots) = Default::default();
-        Ok(Self { children, slots, serial: 0, reserve: Reserve::new()? })
+        let (children, slots, accepted) = Default::default();
+        Ok(Self { children, slots, serial: 0, accepted, reserve: Reserve::new()? })
     }
 
     /// Closes what it holds in a process just forked, whose memory stays as it is.
     pub(crate) fn close(self) {
-        let Self { children, slots, serial: _, reserve } = self;
-        let _shared = ManuallyDrop::new((children, slots));
+        let Self { children, slots, serial: _, accepted, reserve } = self;
+        let _shared = ManuallyDrop::new((children, slots, accepted));
         drop(reserve);
     }
 

@@ -156,6 +156,8 @@ impl Parent<'_> {
         if let Some(times) = pages.queue_times(slot) {
             self.counters.queue.end(now, slot, &times);
         }
+        let new = self.table.accepted.end(now, slot, pages.accepted(slot));
+        self.supervisor.accepted(new);
         self.channels.clear(slot);
         let child = ChildId { slot, pid: number(pid) };
         self.counters.died(child, exit, requests);

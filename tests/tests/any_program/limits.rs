@@ -62,9 +62,11 @@ fn what_it_says_that_it_has_in_hand_is_believed() {
 
 #[test]
 fn what_takes_children_that_accept_by_the_library_is_refused() {
-    for (settings, name) in
-        [("queue_limit = \"1s\"\n", "queue_limit"), ("queue_time = true\n", "queue_time")]
-    {
+    for (settings, name) in [
+        ("queue_limit = \"1s\"\n", "queue_limit"),
+        ("queue_time = true\n", "queue_time"),
+        ("queue_target = \"1s\"\n", "queue_target"),
+    ] {
         let scene = scene!();
         let expected =
             format!("{name}: cannot be kept by a program that accepts its clients itself");

@@ -220,6 +220,7 @@ fn live(data: &Data, hooks: &ParentHooks, pool: &Pool) -> Live {
         prefork,
         max_children,
         min_spare: data.settings.min_spare.unwrap_or(defaults::MIN_SPARE),
+        queue_target: data.settings.queue_target,
         max_spare: data.settings.max_spare,
         spawn_step: data.settings.spawn_step.unwrap_or(defaults::SPAWN_STEP),
         calm_time: data.settings.calm_time.unwrap_or(defaults::CALM_TIME),

@@ -47,6 +47,10 @@ pub(super) fn check(data: &Data, hooks: &ParentHooks, faults: &mut Faults) -> Po
             refuse_to_watch_processors(settings, faults);
             config.processors = processors();
         }
+        if settings.queue_target.is_some() {
+            refuse_to_wait(settings, faults);
+            config.queue_target = settings.queue_target;
+        }
         config.pool = match settings.one_shot {
             Some(true) => prefork_core::Pool::OneShot(tuning(settings)),
             Some(false) | None => prefork_core::Pool::ByLoad(tuning(settings)),
@@ -70,6 +74,20 @@ pub(super) fn check(data: &Data, hooks: &ParentHooks, faults: &mut Faults) -> Po
     config.descendants =
         if settings.keep_descendants == Some(true) { Descendants::Keep } else { Descendants::End };
     Pool::Children(Box::new(config))
+}
+
+/// What says how many are to be free contradicts a target for how long clients wait for one.
+fn refuse_to_wait(settings: &Settings, faults: &mut Faults) {
+    let contradicted = [
+        ("one_shot", settings.one_shot == Some(true)),
+        ("min_spare", settings.min_spare.is_some_and(|spare| spare > defaults::MIN_SPARE)),
+    ];
+    for (name, _) in contradicted.into_iter().filter(|(_, is_given)| *is_given) {
+        let problem = format!(
+            "contradicts {name}, by which children are there before clients come; leave one of them out"
+        );
+        faults.add("queue_target", problem);
+    }
 }
 
 /// Children of one client each are there before clients come, and of one with threads it is not seen what it does.

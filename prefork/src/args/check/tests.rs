@@ -122,6 +122,12 @@ fn each_wrong_argument_is_named() {
     assert_eq!(names(watching().concurrency(2)), ["watch_processors"]);
     assert_eq!(names(complete().watch_processors(true)), ["watch_processors"]);
     assert_eq!(faults(watching()), []);
+    let waiting = || board().queue_target(second);
+    assert_eq!(faults(waiting().min_spare(1).concurrency(2)), []);
+    assert_eq!(names(waiting().min_spare(2)), ["queue_target"]);
+    assert_eq!(names(waiting().one_shot(true)), ["queue_target"]);
+    assert_eq!(names(complete().queue_target(second)), ["queue_target"]);
+    assert_eq!(names(board().queue_target(Duration::ZERO)), ["queue_target"]);
     assert_eq!(faults(complete().concurrency(65_536)), []);
     let one_shot = || complete().one_shot(true);
     assert_eq!(faults(one_shot().concurrency(1).min_spare(2).request_timeout(second)), []);

@@ -75,6 +75,11 @@ const LIST: &[Setting] = &[
     ),
     with("min_spare", "N", "Number of children that should be waiting for work [default: 1]"),
     with(
+        "queue_target",
+        "TIME",
+        "Time that clients may wait before there are more children [default: none, by --min-spare]",
+    ),
+    with(
         "max_spare",
         "N",
         "Number of waiting children that are not too many [default: any, for --calm-time]",

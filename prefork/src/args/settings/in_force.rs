@@ -151,6 +151,7 @@ live! {
     prefork: u32,
     max_children: u32,
     min_spare: u32,
+    queue_target: Option<Duration>,
     max_spare: Option<u32>,
     spawn_step: u32,
     calm_time: Duration,

@@ -14,6 +14,7 @@ fn live(prefork: u32, max_children: u32) -> Live {
         prefork,
         max_children,
         min_spare: 1,
+        queue_target: None,
         max_spare: None,
         spawn_step: 64,
         calm_time: Duration::from_secs(10),

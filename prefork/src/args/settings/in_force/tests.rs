@@ -146,6 +146,7 @@ fn another_value_of_each_setting_is_in_force_or_named() {
         ("prefork", "4", "5"),
         ("max_children", "10", "20"),
         ("min_spare", "2", "3"),
+        ("queue_target", "1", "0.5"),
         ("max_spare", "5", "6"),
         ("spawn_step", "8", "16"),
         ("watch_processors", "false", "true"),
