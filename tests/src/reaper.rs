@@ -2,7 +2,8 @@
 //!
 //! The test program makes itself a child subreaper (see `prctl(2)`): daemons whose launcher has
 //! gone, and orphans, become its children. So it can reap them all and learn how they ended. For
-//! that, nothing in the program may wait for children but this module.
+//! that, nothing in the program may wait for children but this module, and [`prefork_testing`], which waits for its own
+//! daemons: each reports to the other what it has reaped.
 
 use std::{
     collections::HashMap,
@@ -25,6 +26,9 @@ use crate::{End, PATIENCE, proc};
 /// be reaped before an older end under the same pid has been forgotten.
 static ENDS: LazyLock<Mutex<HashMap<u32, End>>> = LazyLock::new(|| {
     set_child_subreaper(Some(getpid())).expect("this process can become a subreaper");
+    prefork_testing::beside::report_ends_to(|pid, end| {
+        ends().insert(pid, end);
+    });
     Mutex::default()
 });
 
@@ -91,24 +95,37 @@ pub(crate) fn between_spawns<T>(work: impl FnOnce() -> T) -> T {
 /// Returns how a child ended, adopted or not; `None` if it has not.
 pub(crate) fn end_of(pid: u32) -> Option<End> {
     let mut ends = ends();
-    collect(&mut ends);
-    ends.get(&pid).copied()
+    let found = collect(&mut ends);
+    let end = ends.get(&pid).copied();
+    drop(ends);
+    report(&found);
+    end
 }
 
 /// Reaps every child that has ended.
 pub(crate) fn collect_all() {
-    collect(&mut ends());
+    let found = collect(&mut ends());
+    report(&found);
 }
 
-fn collect(ends: &mut HashMap<u32, End>) {
+/// Not under the lock, as the other harness has one of its own.
+fn report(found: &[(u32, End)]) {
+    found.iter().for_each(|(pid, end)| prefork_testing::beside::note_end(*pid, *end));
+}
+
+fn collect(ends: &mut HashMap<u32, End>) -> Vec<(u32, End)> {
+    let mut found = Vec::new();
     while let Ok(Some((pid, status))) = wait(WaitOptions::NOHANG) {
         let end = match (status.exit_status(), status.terminating_signal()) {
             (Some(status), _) => End::Exited(status),
             (None, Some(signal)) => End::Killed(signal),
             (None, None) => continue,
         };
-        ends.insert(pid.as_raw_nonzero().get().unsigned_abs(), end);
+        let pid = pid.as_raw_nonzero().get().unsigned_abs();
+        ends.insert(pid, end);
+        found.push((pid, end));
     }
+    found
 }
 
 /// Sends a signal to a process if it is there and, once that is certain, `is_meant`.

@@ -8,6 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use prefork_testing::Launch;
 use prefork_tests::{
     Daemon, PATIENCE, Scene, children, find_process, get_patiently, kill, require_root,
     require_tool, scene, wait_until,
@@ -25,17 +26,20 @@ fn assert_ready(scene: &Scene) {
 /// D1: the launcher returns only when the daemon serves.
 #[test]
 fn a_launcher_that_returns_has_a_daemon_that_answers() {
-    let scene = scene!();
+    let launch = Launch::new(env!("CARGO_BIN_EXE_probe"))
+        .args(["--listen", "{address}", "--daemonize", "--witness", "{path:witness}"])
+        .args(["--pid-path", "{pid_file}", "--error-log-path", "{error_log}"])
+        .args(["--access-log-path", "{access_log}"]);
     for _ in 0..50 {
-        let daemon = scene.probe().path("--witness", "witness").daemon();
-        assert_ready(&scene);
+        let daemon = launch.clone().start();
+        let is_ready = |line: &&prefork_testing::LogLine| line.text.starts_with("ready");
+        assert_eq!(daemon.logs().iter().filter(is_ready).count(), 1);
+        let witness = fs::read_to_string(daemon.path("witness")).expect("it was written");
+        assert_eq!(witness.lines().filter(|line| line.contains("main_loop")).count(), 3);
         let reply = daemon.get("/version").expect("the daemon answers at once");
-        assert_eq!(reply.body, "1");
-        assert_eq!(daemon.living().len(), 3, "every child is there");
-        daemon.stop_in_order();
-        for file in ["error.log", "witness"] {
-            fs::remove_file(scene.path(file)).expect("it is there");
-        }
+        assert_eq!(reply.body.trim(), "1");
+        assert_eq!(daemon.children().len(), 3, "every child is there");
+        daemon.stop();
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::{fs, thread, time::Duration};
 
+use prefork_testing::Daemon as Testing;
 use prefork_tests::{
     Census, Daemon, InHand, Lack, Load, PATIENCE, Scene, Sent, find_process, kill, scene, skip,
     wait_until,
@@ -16,26 +17,23 @@ fn wait_for_generation(scene: &Scene, generation: u32) {
 /// L1: any number of reloads loses no request.
 #[test]
 fn reloads_under_load_lose_no_request() {
-    let scene = scene!();
-    let daemon = scene.hello().args(["--prefork", "4"]).daemon();
-    let first = daemon.living();
-    let load = Load::expecting(6, scene.address(), "/", "hello");
-    for generation in 2..22 {
-        daemon.signal(Signal::HUP);
-        wait_for_generation(&scene, generation);
+    let hello = env!("CARGO_BIN_EXE_hello");
+    let daemon = Testing::start(hello, ["--listen", "{address}", "--prefork", "4"]);
+    let first = daemon.children();
+    let load = daemon.clients(6).late_after(PATIENCE).expecting("hello").ask("/");
+    for _ in 0..20 {
+        daemon.reload().wait();
     }
     // And so many that they coalesce.
     for _ in 0..30 {
-        daemon.signal(Signal::HUP);
+        daemon.signal(prefork_testing::Signal::Hup);
         thread::sleep(Duration::from_millis(10));
     }
     wait_until(PATIENCE, "no first child is left", || {
-        !first.iter().any(|pid| daemon.living().contains(pid))
+        !daemon.children().iter().any(|child| first.iter().any(|old| old.pid == child.pid))
     });
-    let tally = load.stop();
-    assert_eq!(tally.failures, [""; 0], "of {} requests", tally.answered);
-    assert!(tally.answered > 0);
-    daemon.stop_in_order();
+    load.stop().assert_all_answered();
+    daemon.stop();
 }
 
 /// L1: a request in hand is finished by the old child, and the pool is whole all the time.

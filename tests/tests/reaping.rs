@@ -7,8 +7,9 @@ use std::{
     time::{Duration, Instant},
 };
 
+use prefork_testing::Daemon as Testing;
 use prefork_tests::{
-    InHand, Lack, Load, PATIENCE, Process, Scene, find_process, get, holds_for, kill, require_root,
+    InHand, Lack, PATIENCE, Process, Scene, find_process, get, holds_for, kill, require_root,
     require_tool, scene, skip, wait_until,
 };
 use rustix::process::Signal;
@@ -20,26 +21,19 @@ const ORPHAN: Duration = Duration::from_secs(5);
 /// R1: a child that is killed costs the request that it had in hand, and nothing else.
 #[test]
 fn killed_children_cost_no_more_than_the_requests_in_hand() {
-    let scene = scene!();
-    let daemon = scene.hello().args(["--prefork", "4"]).daemon();
-    let load = Load::start(8, scene.address(), "/sleep?ms=3");
-    let mut kills = 0;
-    for round in 0..60 {
-        let living = daemon.living();
-        if let Some(victim) = living.get(round % 4)
-            && kill(*victim, Signal::KILL)
-        {
-            kills += 1;
-        }
+    let hello = env!("CARGO_BIN_EXE_hello");
+    let daemon = Testing::start(hello, ["--listen", "{address}", "--prefork", "4"]);
+    let load = daemon.load(8, "/sleep?ms=3");
+    for round in 0..40 {
+        let killed = daemon.kill(round % daemon.children().len());
         thread::sleep(Duration::from_millis(25));
+        daemon.wait_for_replacement(&killed);
     }
     let tally = load.stop();
-    assert!(kills >= 20, "only {kills} children were killed");
-    assert!(tally.answered > 100, "{tally:?}");
-    let failures = tally.failures.len();
-    assert!(failures <= kills, "{kills} kills cost {failures} requests: {tally:?}");
-    daemon.wait_for_children(PATIENCE, 4, &[]);
-    daemon.stop_in_order();
+    assert!(tally.answered > 100, "{tally}");
+    assert!(tally.failed() <= 40 && tally.refused + tally.wrong == 0, "{tally}");
+    daemon.wait_for_children(4);
+    daemon.stop();
 }
 
 /// A death is logged with what the child was doing, for whom and for how long, and how much it had done before. What it

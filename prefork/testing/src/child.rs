@@ -43,8 +43,9 @@ pub enum ChildStatus {
 
 /// Returns the children of a daemon that are alive, by slot, or by pid where there is no board.
 pub(crate) fn children(daemon: u32, board: &Path) -> Vec<Child> {
-    let mut living: Vec<proc::Process> = proc::children(daemon);
-    living.retain(|process| !process.is_zombie());
+    let parents = parents(daemon);
+    let mut living = proc::all();
+    living.retain(|process| parents.contains(&process.parent) && !process.is_zombie());
     let Some(records) = records(board) else {
         living.retain(|process| process.command_line().ends_with("[child]"));
         let mut children: Vec<Child> =
@@ -62,6 +63,13 @@ fn counted(mut children: Vec<Child>) -> Vec<Child> {
     let among = children.len();
     children.iter_mut().for_each(|child| child.among = among);
     children
+}
+
+/// Returns the processes of which children are a daemon's: its own, and the parents of its pools, where it has several.
+pub(crate) fn parents(daemon: u32) -> Vec<u32> {
+    let mut pools = proc::children(daemon);
+    pools.retain(|process| !process.is_zombie() && process.command_line().ends_with("[parent]"));
+    pools.iter().map(|process| process.pid).chain([daemon]).collect()
 }
 
 fn records(board: &Path) -> Option<Vec<Record>> {

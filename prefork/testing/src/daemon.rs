@@ -98,8 +98,8 @@ impl Daemon {
 
     /// Returns its children that are alive, by slot; by pid where `{board}` was not used.
     ///
-    /// The processes of hooks and of the status page are none. A daemon of several pools has its children below
-    /// the parents of these, and none of its own.
+    /// The processes of hooks and of the status page are none. Of a daemon of several pools, all are listed that its pools
+    /// have, by pid.
     #[must_use]
     pub fn children(&self) -> Vec<Child> {
         child::children(self.pid(), &self.places.path("board"))
@@ -165,8 +165,11 @@ impl Daemon {
 
     /// Sends a signal to a child; returns whether it is still a child of this daemon.
     pub fn signal_child(&self, child: &Child, signal: Signal) -> bool {
-        let is_ours =
-            || proc::find(child.pid).is_some_and(|it| it.parent == self.pid() && !it.is_zombie());
+        let is_ours = || {
+            proc::find(child.pid).is_some_and(|process| {
+                !process.is_zombie() && child::parents(self.pid()).contains(&process.parent)
+            })
+        };
         reaper::signal_if(child.pid, signal.for_kernel(), is_ours)
     }
 

@@ -57,9 +57,20 @@ impl Reply {
 /// assert_eq!(error.kind(), ErrorKind::ConnectionRefused);
 /// ```
 pub fn get(address: SocketAddr, path: &str, limit: Duration) -> io::Result<Reply> {
+    get_and_report(address, path, limit, || ())
+}
+
+/// The same, and calls `sent` once the request was sent.
+pub(crate) fn get_and_report(
+    address: SocketAddr,
+    path: &str,
+    limit: Duration,
+    sent: impl FnOnce(),
+) -> io::Result<Reply> {
     let begun = Instant::now();
     let connection = TcpStream::connect_timeout(&address, limit).map_err(timed_out)?;
     let id = send(&connection, address, path)?;
+    sent();
     let mut answer = Vec::new();
     let mut buffer = [0; 16 * 1024];
     loop {

@@ -24,6 +24,12 @@ mod sys;
 mod tally;
 mod wait;
 
+/// For another harness in the same program.
+#[doc(hidden)]
+pub mod beside {
+    pub use crate::reaper::{note_end, report_ends_to};
+}
+
 pub use change::{Change, ChangeError};
 pub use chaos::{Chaos, Fault, Survived, plan};
 pub use child::{Child, ChildStatus};

@@ -5,6 +5,7 @@ use std::{
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicUsize, Ordering},
+        mpsc::{self, Sender},
     },
     thread::{self, JoinHandle},
     time::{Duration, Instant},
@@ -12,12 +13,15 @@ use std::{
 
 use crate::{
     PATIENCE, Tally,
-    http::get,
+    http::get_and_report,
     tally::{Asked, Terms},
 };
 
 /// How long an answer may take before it is late, unless somebody says otherwise.
 const LATE_AFTER: Duration = Duration::from_secs(1);
+
+/// How long the first requests are waited for: a server that takes none is tested, too.
+const UNTIL_SENT: Duration = Duration::from_secs(1);
 
 /// How long a client waits after a failure: one that is refused is told so at once.
 const AFTER_FAILURE: Duration = Duration::from_millis(1);
@@ -82,12 +86,15 @@ impl Clients {
     }
 
     /// Starts them, each on a thread of its own, to ask for `path` by `GET`, one request after the other and each over a
-    /// connection of its own.
+    /// connection of its own. Returns once each has sent its first request, so that what comes next comes under load; or after
+    /// a second, if they cannot.
     #[must_use]
     pub fn ask(self, path: &str) -> Load {
         let (stop, answered) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
         let start = Instant::now();
+        let (sent, all_sent) = mpsc::channel();
         let client = |number| {
+            let sent = sent.clone();
             let client = Client {
                 number,
                 path: path.to_owned(),
@@ -95,9 +102,12 @@ impl Clients {
                 answered: answered.clone(),
                 clients: self.clone(),
             };
-            thread::spawn(move || client.ask(start))
+            thread::spawn(move || client.ask(start, sent))
         };
         let clients = (0..self.count).map(client).collect();
+        drop(sent);
+        // Nothing is ever sent: each gives its end up.
+        let _ = all_sent.recv_timeout(UNTIL_SENT);
         Load { stop, answered, clients }
     }
 }
@@ -179,8 +189,9 @@ struct Client {
 }
 
 impl Client {
-    fn ask(&self, start: Instant) -> Tally {
+    fn ask(&self, start: Instant, sent: Sender<()>) -> Tally {
         let mut tally = Tally::default();
+        let mut sent = Some(sent);
         let Clients { address, requests, numbering, give_up_after, terms, .. } = &self.clients;
         for request in 0..*requests {
             if self.stop.load(Ordering::Relaxed) {
@@ -191,7 +202,8 @@ impl Client {
                 Numbering::Query => format!("{}?n={}-{request}", self.path, self.number),
             };
             let begun = Instant::now();
-            let came = get(*address, &path, *give_up_after);
+            let came = get_and_report(*address, &path, *give_up_after, || drop(sent.take()));
+            sent = None;
             if tally.note(Asked { start, begun }, came, terms) {
                 self.answered.fetch_add(1, Ordering::Relaxed);
             } else {

@@ -14,7 +14,7 @@ use std::{
     fs, io,
     process::{self, Command},
     sync::{
-        LazyLock, Mutex, MutexGuard, PoisonError,
+        LazyLock, Mutex, MutexGuard, OnceLock, PoisonError,
         mpsc::{self, Sender},
     },
     thread,
@@ -54,6 +54,21 @@ static STARTER: LazyLock<Sender<Order>> = LazyLock::new(|| {
     });
     orders
 });
+
+/// Who else in this program is to be told of the ends that are taken here.
+static OTHER: OnceLock<fn(u32, End)> = OnceLock::new();
+
+/// Has another reaper of this program, that waits for any child, learn of the ends that are taken here.
+pub fn report_ends_to(other: fn(u32, End)) {
+    let _ = OTHER.set(other);
+}
+
+/// Notes an end that another reaper of this program has taken.
+pub fn note_end(pid: u32, end: End) {
+    if let Some(noted) = family().ends.get_mut(&pid) {
+        *noted = Some(end);
+    }
+}
 
 struct Order {
     command: Command,
@@ -121,7 +136,7 @@ fn end(status: WaitStatus) -> Option<End> {
 fn reap_orphans() -> bool {
     let family = family();
     let own = file_locks("self");
-    let mut all_ended = true;
+    let (mut all_ended, mut ends) = (true, Vec::new());
     for orphan in proc::children(process::id()) {
         let is_ending = orphan.is_zombie() || orphan.is_leaving();
         let is_known = family.ends.contains_key(&orphan.pid);
@@ -129,8 +144,13 @@ fn reap_orphans() -> bool {
         let has_mark = || file_locks(orphan.pid).is_some_and(|limit| Some(limit) != own);
         if is_ending && !is_known && (family.groups.contains(&orphan.group) || has_mark()) {
             all_ended &= orphan.is_zombie();
-            reap(orphan.pid);
+            ends.extend(reap(orphan.pid).map(|end| (orphan.pid, end)));
         }
+    }
+    // The other one has a lock of its own.
+    drop(family);
+    if let Some(report) = OTHER.get() {
+        ends.into_iter().for_each(|(pid, end)| report(pid, end));
     }
     all_ended
 }

@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use prefork_testing::{ChildStatus, Clients, Daemon, PATIENCE, proc, wait_until};
+use prefork_testing::{ChildStatus, Clients, Daemon, Launch, PATIENCE, proc, wait_until};
 
 use crate::hello;
 
@@ -30,6 +30,19 @@ fn a_child_that_hangs_does_nothing_until_it_may_go_on() {
     assert_eq!(state(hung.pid), Some('T'));
     assert!(daemon.resume(&hung));
     wait_until(PATIENCE, "it goes on", || state(hung.pid) == Some('S'));
+    daemon.stop();
+}
+
+#[test]
+fn the_children_of_all_pools_are_children() {
+    let daemon = Launch::new(env!("CARGO_BIN_EXE_pools"))
+        .args(["--pool", "a={address}=2=2", "--pool", "b={address:b}=1=1"])
+        .args(["--pid-path", "{pid_file}", "--error-log-path", "{error_log}"])
+        .args(["--access-log-path", "{access_log}"])
+        .start();
+    daemon.wait_for_children(3);
+    let killed = daemon.kill(2);
+    daemon.wait_for_replacement(&killed);
     daemon.stop();
 }
 
