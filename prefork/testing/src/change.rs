@@ -12,6 +12,8 @@ pub struct Change<'a> {
     pub(crate) what: &'static str,
     /// How many notices there were before.
     pub(crate) before: usize,
+    /// The children that are to be replaced.
+    pub(crate) outgoing: Vec<u32>,
 }
 
 /// What has become of a reload or an upgrade that does not work.
@@ -70,7 +72,7 @@ impl Change<'_> {
     ///
     /// [`ChangeError`] if it does not work, or is not over in time.
     pub fn outcome(self, limit: Duration) -> Result<(), ChangeError> {
-        let Self { daemon, what, before } = self;
+        let Self { daemon, what, before, outgoing } = self;
         let log = || daemon.last_lines();
         let mut status = None;
         let is_over = holds_within(limit, || match daemon.notices().change_since(before) {
@@ -82,7 +84,10 @@ impl Change<'_> {
         });
         match (status, daemon.end()) {
             // As it says of itself when all is as it should be.
-            (Some(status), _) if status.starts_with("serving, ") => Ok(()),
+            (Some(status), _) if status.starts_with("serving, ") => {
+                daemon.have_left(outgoing);
+                Ok(())
+            }
             (Some(status), _) => Err(ChangeError::Refused { what, status, log: log() }),
             (None, Some(end)) => Err(ChangeError::Ended { what, end, log: log() }),
             (None, None) if is_over => unreachable!("one of them has ended the wait"),

@@ -22,7 +22,7 @@ pub struct Child {
     pub in_hand: Option<u32>,
     /// How many it can have in hand, where there is a board.
     pub concurrency: Option<u32>,
-    /// How many children there were when it was looked at.
+    /// How many children there were when it was looked at, but for those that leave.
     pub(crate) among: usize,
 }
 
@@ -35,14 +35,28 @@ pub enum ChildStatus {
     Idle,
     /// It works on a request, or on several.
     Busy,
-    /// It was asked to leave, and finishes what it has in hand.
+    /// It was asked to leave, and finishes what it has in hand. Of a reload and an upgrade that was waited for, that is known
+    /// without a board, too.
     Leaving,
     /// There is no board, or it does not say.
     Unknown,
 }
 
-/// Returns the children of a daemon that are alive, by slot, or by pid where there is no board.
-pub(crate) fn children(daemon: u32, board: &Path) -> Vec<Child> {
+/// Returns the children of a daemon that are alive, by slot, or by pid where there is no board, and last those that leave. Of
+/// `outgoing` that is known, board or not; who of them has left is taken out.
+pub(crate) fn children(daemon: u32, board: &Path, outgoing: &mut Vec<u32>) -> Vec<Child> {
+    let mut children = living(daemon, board);
+    outgoing.retain(|pid| children.iter().any(|child| child.pid == *pid));
+    for child in children.iter_mut().filter(|child| outgoing.contains(&child.pid)) {
+        child.status = ChildStatus::Leaving;
+    }
+    children.sort_by_key(Child::is_leaving);
+    let among = children.iter().filter(|child| !child.is_leaving()).count();
+    children.iter_mut().for_each(|child| child.among = among);
+    children
+}
+
+fn living(daemon: u32, board: &Path) -> Vec<Child> {
     let parents = parents(daemon);
     let mut living = proc::all();
     living.retain(|process| parents.contains(&process.parent) && !process.is_zombie());
@@ -51,18 +65,11 @@ pub(crate) fn children(daemon: u32, board: &Path) -> Vec<Child> {
         let mut children: Vec<Child> =
             living.iter().map(|process| Child::of_proc(process.pid)).collect();
         children.sort_unstable_by_key(|child| child.pid);
-        return counted(children);
+        return children;
     };
     // A board is what processes say: the kernel knows whose child one is.
     let is_there = |pid| living.iter().any(|process| process.pid == pid);
-    let children = records.iter().filter_map(Child::of_record);
-    counted(children.filter(|child| is_there(child.pid)).collect())
-}
-
-fn counted(mut children: Vec<Child>) -> Vec<Child> {
-    let among = children.len();
-    children.iter_mut().for_each(|child| child.among = among);
-    children
+    records.iter().filter_map(Child::of_record).filter(|child| is_there(child.pid)).collect()
 }
 
 /// Returns the processes of which children are a daemon's: its own, and the parents of its pools, where it has several.
@@ -77,6 +84,12 @@ fn records(board: &Path) -> Option<Vec<Record>> {
 }
 
 impl Child {
+    /// Returns whether it is known to leave.
+    #[must_use]
+    pub fn is_leaving(&self) -> bool {
+        self.status == ChildStatus::Leaving
+    }
+
     const fn of_proc(pid: u32) -> Self {
         let status = ChildStatus::Unknown;
         let (slot, generation, in_hand, concurrency) = (None, None, None, None);

@@ -5,6 +5,7 @@ use std::{
     fs, io,
     net::SocketAddr,
     path::{Path, PathBuf},
+    sync::{Mutex, MutexGuard, PoisonError},
     thread,
     time::Duration,
 };
@@ -29,6 +30,8 @@ pub struct Daemon {
     command: String,
     /// The processes that are to be reaped; the last one is the daemon.
     pids: Vec<u32>,
+    /// Children that a reload or an upgrade has replaced, as long as they are there.
+    outgoing: Mutex<Vec<u32>>,
 }
 
 impl Daemon {
@@ -47,7 +50,7 @@ impl Daemon {
     }
 
     pub(crate) fn new(places: Places, notices: Notices, mark: String, command: String) -> Self {
-        Self { places, notices, mark, command, pids: Vec::new() }
+        Self { places, notices, mark, command, pids: Vec::new(), outgoing: Mutex::default() }
     }
 
     pub(crate) fn set_pid(&mut self, pid: u32) {
@@ -96,13 +99,22 @@ impl Daemon {
         self.places.path(name)
     }
 
-    /// Returns its children that are alive, by slot; by pid where `{board}` was not used.
+    /// Returns its children that are alive, by slot; by pid where `{board}` was not used. Those that leave come last.
     ///
     /// The processes of hooks and of the status page are none. Of a daemon of several pools, all are listed that its pools
     /// have, by pid.
     #[must_use]
     pub fn children(&self) -> Vec<Child> {
-        child::children(self.pid(), &self.places.path("board"))
+        child::children(self.pid(), &self.places.path("board"), &mut self.outgoing())
+    }
+
+    fn outgoing(&self) -> MutexGuard<'_, Vec<u32>> {
+        self.outgoing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Notes which children a change has replaced.
+    pub(crate) fn have_left(&self, children: Vec<u32>) {
+        self.outgoing().extend(children);
     }
 
     /// Waits until it has exactly so many children.
@@ -117,7 +129,8 @@ impl Daemon {
         });
     }
 
-    /// Waits until a child has gone, and there are as many children as when it was looked at, or more.
+    /// Waits until a child has gone, and there are as many children as when it was looked at, or more. Children that leave
+    /// do not count.
     ///
     /// # Panics
     ///
@@ -126,7 +139,8 @@ impl Daemon {
     pub fn wait_for_replacement(&self, child: &Child) {
         wait_until(PATIENCE, &format!("child {} is replaced", child.pid), || {
             let children = self.children();
-            children.len() >= child.among && children.iter().all(|other| other.pid != child.pid)
+            let staying = children.iter().filter(|other| !other.is_leaving()).count();
+            staying >= child.among && children.iter().all(|other| other.pid != child.pid)
         });
     }
 
@@ -235,8 +249,9 @@ impl Daemon {
         // The answer to one that goes on already would be taken for the answer to this one.
         assert!(!self.notices.is_changing(), "{what} is asked for while another change goes on");
         let before = self.notices.count();
+        let outgoing = self.children().iter().map(|child| child.pid).collect();
         self.signal(signal);
-        Change { daemon: self, what, before }
+        Change { daemon: self, what, before, outgoing }
     }
 
     /// Stops it, as `SIGTERM` does, and asserts that it ends with status 0, and that no process, board or pid

@@ -100,6 +100,25 @@ impl Launch {
         }
     }
 
+    /// Prepares to start an example of the package under test, which `cargo test` builds before its tests.
+    ///
+    /// With `--test NAME`, cargo builds no examples: then `--examples` has to be given as well.
+    ///
+    /// # Panics
+    ///
+    /// Panics if it is not there.
+    #[track_caller]
+    pub fn example(name: &str) -> Self {
+        let test = env::current_exe().expect("the path of the test program is known");
+        let program = example_beside(&test, name);
+        assert!(
+            program.exists(),
+            "there is no example {}; `cargo build --example {name}` makes it",
+            program.display()
+        );
+        Self::new(program)
+    }
+
     /// Adds arguments.
     pub fn args<A: AsRef<OsStr>>(mut self, args: impl IntoIterator<Item = A>) -> Self {
         self.args.extend(args.into_iter().map(|arg| arg.as_ref().to_owned()));
@@ -220,6 +239,12 @@ impl Launch {
     }
 }
 
+/// Returns where cargo has put an example, seen from a test program: that is in `deps/` beside `examples/`.
+fn example_beside(test: &Path, name: &str) -> PathBuf {
+    let folder = test.ancestors().nth(2).unwrap_or(Path::new("."));
+    folder.join("examples").join(name)
+}
+
 /// What has become of a start.
 #[derive(Clone, Copy, Debug)]
 enum Begun {
@@ -255,4 +280,21 @@ pub(crate) fn link(program: &Path, places: &Places) -> io::Result<PathBuf> {
     symlink(&target, &new)?;
     fs::rename(&new, &link)?;
     Ok(link)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_example_is_beside_the_tests() {
+        let test = Path::new("/a/target/debug/deps/deploy-0123");
+        assert_eq!(example_beside(test, "axum"), Path::new("/a/target/debug/examples/axum"));
+    }
+
+    #[test]
+    #[should_panic(expected = "`cargo build --example none-of-that-name` makes it")]
+    fn an_example_that_is_not_there_is_named() {
+        let _ = Launch::example("none-of-that-name");
+    }
 }

@@ -5,7 +5,7 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
 };
 
-use prefork_testing::Daemon;
+use prefork::testing::Daemon;
 
 const EXAMPLE: &str = env!("CARGO_BIN_EXE_axum_example");
 const BROKEN: &str = env!("CARGO_BIN_EXE_axum_broken");

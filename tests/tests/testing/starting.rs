@@ -17,6 +17,18 @@ fn a_daemon_is_started_with_two_words_and_stopped() {
     assert_eq!(error.kind(), ErrorKind::ConnectionRefused);
 }
 
+/// The example of the documentation, in ten lines.
+#[test]
+fn a_reload_and_a_crash_cost_nobody_a_request() {
+    let daemon = Daemon::start(HELLO, ["--listen", "{address}"]);
+    let load = daemon.load(4, "/");
+    daemon.reload().wait();
+    load.stop().assert_all_answered();
+    let killed = daemon.kill(0);
+    daemon.wait_for_replacement(&killed);
+    daemon.stop();
+}
+
 #[test]
 fn settings_come_by_the_environment_and_by_a_file() {
     let daemon = Launch::new(HELLO)
