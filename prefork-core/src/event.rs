@@ -175,6 +175,10 @@ pub enum Event {
         /// How many.
         children: u32,
     },
+    /// The memory that children take counts for others, so that it is reported with
+    /// [`Supervisor::need`](crate::Supervisor::need): children are weighed once a second at the most while they work, come or
+    /// go, and ever less often, down to once in 64 s, while they do not. It comes at any time.
+    MemoryShared,
     /// The kernel reports that the memory of the pool is short.
     MemoryShort,
     /// A child has woken the parent, whatever for.
@@ -331,6 +335,8 @@ pub struct Measured<'a> {
     pub children: Option<&'a [(SlotId, u64)]>,
     /// A limit by which nobody counts: what is in use is estimated from the children.
     pub own: Option<OwnLimit>,
+    /// How many bytes each child shares with the parent since it was forked, about: they are not the child's.
+    pub preloaded: u64,
 }
 
 /// How much memory the pool may have, where nobody counts how much it has.

@@ -102,7 +102,7 @@ pub use action::{
     Verdict,
 };
 pub use allowance::Allowance;
-pub use arbiter::{Arbiter, ArbiterError, Quota};
+pub use arbiter::{Arbiter, ArbiterError, Ceiling, Quota};
 pub use availability::{Availability, PoolUse, Stage};
 pub use claims::{Claim, Implausible, RequestCount, Unclear, are_possible};
 pub use config::{Config, ConfigError, Descendants, LARGEST_POOL, Measuring, Pool, Reread};

@@ -15,4 +15,6 @@ pub struct Need {
     pub wanted: u32,
     /// The ceiling that holds for the pool: more are not started than that. `None` if it knows of none.
     pub ceiling: Option<u32>,
+    /// How many bytes a child takes on average, rounded up; 0 where that is not measured.
+    pub child_memory: u64,
 }

@@ -221,7 +221,8 @@ impl World {
                 let pool = limit(true).map(|limit| PoolMemory { used: self.used(), limit });
                 let own = limit(false).map(|limit| OwnLimit { limit, parent: self.others });
                 let children = (children || own.is_some()).then_some(sizes.as_slice());
-                self.supervisor.measured(now, &Measured { pool, children, own });
+                let measured = Measured { pool, children, own, preloaded: 0 };
+                self.supervisor.measured(now, &measured);
             }
             Action::ArmNudge => self.armed = true,
             Action::Log(notice) => self.notices.push(notice),

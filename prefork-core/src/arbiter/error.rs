@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::{MOST_WEIGHT, Quota};
-use crate::pools::PoolId;
+use super::{Ceiling, MOST_WEIGHT, Quota};
+use crate::{in_memory_units, pools::PoolId};
 
 /// Why a ceiling cannot be shared by such quotas.
 #[derive(Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -29,6 +29,41 @@ pub enum ArbiterError {
         pool: PoolId,
         /// The ceiling.
         ceiling: u32,
+    },
+    /// The children of all minimums take more than there is.
+    #[error(
+        "the memory ceiling ({}) is less than the minimums of all pools take together ({})",
+        in_memory_units(*.ceiling),
+        in_memory_units(*.minimums)
+    )]
+    MemoryBelowMinimums {
+        /// The ceiling, in bytes.
+        ceiling: u64,
+        /// What the minimums take, in bytes.
+        minimums: u64,
+    },
+    /// There is no room for a child of a pool without a minimum.
+    #[error(
+        "a child takes {}, but the minimums of all pools leave {} of the memory ceiling ({})",
+        in_memory_units(*.child_memory),
+        in_memory_units(*.left),
+        in_memory_units(*.ceiling)
+    )]
+    ChildTooLarge {
+        /// The pool, or the first of them.
+        pool: PoolId,
+        /// What a child takes, in bytes.
+        child_memory: u64,
+        /// What the minimums leave, in bytes.
+        left: u64,
+        /// The ceiling, in bytes.
+        ceiling: u64,
+    },
+    /// Nobody knows how much memory a child takes.
+    #[error("it is not said how much memory a child takes, which a memory ceiling needs")]
+    NoChildMemory {
+        /// The pool.
+        pool: PoolId,
     },
     /// A pool would have more at rest than at the most.
     #[error("minimum ({minimum}) is greater than maximum ({maximum})")]
@@ -69,8 +104,12 @@ impl ArbiterError {
     #[must_use]
     pub const fn pool(&self) -> Option<PoolId> {
         match self {
-            Self::NoCeiling | Self::CeilingBelowMinimums { .. } => None,
+            Self::NoCeiling
+            | Self::CeilingBelowMinimums { .. }
+            | Self::MemoryBelowMinimums { .. } => None,
             Self::NothingLeft { pool, .. }
+            | Self::ChildTooLarge { pool, .. }
+            | Self::NoChildMemory { pool }
             | Self::MinimumAboveMaximum { pool, .. }
             | Self::NoMaximum { pool }
             | Self::Weight { pool, .. }
@@ -81,12 +120,12 @@ impl ArbiterError {
 
 /// Returns quotas by pool, if they can be kept.
 pub(super) fn checked(
-    ceiling: u32,
+    ceiling: Ceiling,
     quotas: impl IntoIterator<Item = (PoolId, Quota)>,
 ) -> Result<BTreeMap<PoolId, Quota>, ArbiterError> {
     let mut checked = BTreeMap::new();
     for (pool, quota) in quotas {
-        let Quota { minimum, maximum, weight } = quota;
+        let Quota { minimum, maximum, weight, child_memory: _ } = quota;
         if maximum == 0 {
             return Err(ArbiterError::NoMaximum { pool });
         }
@@ -100,8 +139,18 @@ pub(super) fn checked(
             return Err(ArbiterError::Twice { pool });
         }
     }
-    let minimums = checked.values().map(|quota| u64::from(quota.minimum)).sum();
-    let without = checked.iter().find(|(_, quota)| quota.minimum == 0).map(|(pool, _)| *pool);
+    if let Some(children) = ceiling.children() {
+        check_children(children, &checked)?;
+    }
+    if let Some(memory) = ceiling.memory() {
+        check_memory(memory, &checked)?;
+    }
+    Ok(checked)
+}
+
+fn check_children(ceiling: u32, quotas: &BTreeMap<PoolId, Quota>) -> Result<(), ArbiterError> {
+    let minimums = quotas.values().map(|quota| u64::from(quota.minimum)).sum();
+    let without = quotas.iter().find(|(_, quota)| quota.minimum == 0).map(|(pool, _)| *pool);
     match ceiling {
         0 => Err(ArbiterError::NoCeiling),
         _ if minimums > u64::from(ceiling) => {
@@ -112,6 +161,27 @@ pub(super) fn checked(
         {
             Err(ArbiterError::NothingLeft { pool, ceiling })
         }
-        _ => Ok(checked),
+        _ => Ok(()),
+    }
+}
+
+fn check_memory(ceiling: u64, quotas: &BTreeMap<PoolId, Quota>) -> Result<(), ArbiterError> {
+    if let Some((pool, _)) = quotas.iter().find(|(_, quota)| quota.child_memory == 0) {
+        return Err(ArbiterError::NoChildMemory { pool: *pool });
+    }
+    let minimum = |quota: &Quota| quota.child_memory.saturating_mul(quota.minimum.into());
+    let minimums = quotas.values().map(minimum).fold(0, u64::saturating_add);
+    let Some(left) = ceiling.checked_sub(minimums) else {
+        return Err(ArbiterError::MemoryBelowMinimums { ceiling, minimums });
+    };
+    let mut without = quotas.iter().filter(|(_, quota)| quota.minimum == 0);
+    match without.find(|(_, quota)| quota.child_memory > left) {
+        Some((pool, Quota { child_memory, .. })) => Err(ArbiterError::ChildTooLarge {
+            pool: *pool,
+            child_memory: *child_memory,
+            left,
+            ceiling,
+        }),
+        None => Ok(()),
     }
 }

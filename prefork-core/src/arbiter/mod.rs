@@ -20,7 +20,12 @@
 //!    is no chance, as many as are busy and one to spare;
 //! 4. what it would keep for a while though it is idle;
 //! 5. what it may have already.
+//!
+//! Where it is memory that is shared, a child counts with what it takes: what is declared of its pool, or what children of
+//! that take on average if that is more, as its process reports it (`pool.rs`). So what pools have can become more than
+//! there is though nobody has got more: then they are to have fewer, down to their minimums.
 
+mod ceiling;
 mod error;
 mod fill;
 mod pool;
@@ -28,11 +33,12 @@ mod turns;
 
 use std::{collections::BTreeMap, time::Duration};
 
-pub use self::{error::ArbiterError, pool::Quota};
 use self::{
+    ceiling::Amount,
     fill::{Claimant, MOST_WEIGHT, fill},
     pool::Pool,
 };
+pub use self::{ceiling::Ceiling, error::ArbiterError, pool::Quota};
 use crate::{
     Need, Time,
     pools::{Held, PoolId},
@@ -59,6 +65,20 @@ const TAKE_BACK: Duration = Duration::from_millis(500);
 ///   each, pools without a minimum take turns of 2 s, those first that have waited for longest.
 /// - Equal needs have equal answers: if nothing changes nothing is changed, but for such turns.
 ///
+/// # Memory
+///
+/// With [`Ceiling::Memory`] or [`Ceiling::Both`] each child counts with [`Quota::child_memory`], or with what children of its
+/// pool take on average ([`Need::child_memory`]) if that is more: from then on, and until they have taken less for 10 s. What is
+/// known of it counts while the pool has no process too.
+/// It is then memory that pools share by their weights. As long as no child takes more than is declared of it, all of the
+/// above holds for memory as for children. Where some do:
+///
+/// - No pool gets more before there is room for it, by what children take then.
+/// - While children take more than the ceiling, pools may have fewer: those first that have more than
+///   their share by what their children take. None may have less than its minimum for it, whatever that takes.
+/// - While minimums alone take more than the ceiling, pools without one may have none.
+/// - A pool counts with no more than would leave all others their minimums as declared, whatever is reported of it.
+///
 /// # Pools that sleep
 ///
 /// A pool with a minimum of 0 may have 0 children: then it should have no process. Before one is started,
@@ -75,8 +95,8 @@ const TAKE_BACK: Duration = Duration::from_millis(500);
 /// let mut arbiter = Arbiter::new(
 ///     10,
 ///     [
-///         (web, Quota { minimum: 4, maximum: 10, weight: 2 }),
-///         (jobs, Quota { minimum: 0, maximum: 10, weight: 1 }),
+///         (web, Quota { minimum: 4, maximum: 10, weight: 2, child_memory: 0 }),
+///         (jobs, Quota { minimum: 0, maximum: 10, weight: 1, child_memory: 0 }),
 ///     ],
 /// )?;
 /// assert_eq!(arbiter.cap(web), 4);
@@ -86,23 +106,23 @@ const TAKE_BACK: Duration = Duration::from_millis(500);
 /// arbiter.wants(Time::ZERO, jobs, 20);
 /// assert_eq!(arbiter.decide(Time::ZERO), [(jobs, 6)]);
 /// arbiter.started(jobs);
-/// let need = Need { alive: 6, busy: 6, wanted: 20, ceiling: Some(6) };
+/// let need = Need { alive: 6, busy: 6, wanted: 20, ceiling: Some(6), child_memory: 0 };
 /// arbiter.report(Time::ZERO, jobs, need);
 ///
 /// // The web wants its share: twice as much. First the other pool is to have fewer.
-/// let need = Need { alive: 4, busy: 4, wanted: 20, ceiling: Some(4) };
+/// let need = Need { alive: 4, busy: 4, wanted: 20, ceiling: Some(4), child_memory: 0 };
 /// arbiter.report(Time::ZERO, web, need);
 /// assert_eq!(arbiter.decide(Time::ZERO), [(jobs, 3)]);
 ///
 /// // It keeps to that, but only two requests have ended: there is room for two.
-/// let need = Need { alive: 4, busy: 3, wanted: 20, ceiling: Some(3) };
+/// let need = Need { alive: 4, busy: 3, wanted: 20, ceiling: Some(3), child_memory: 0 };
 /// arbiter.report(Time::ZERO, jobs, need);
 /// assert_eq!(arbiter.decide(Time::ZERO), [(web, 6)]);
 /// # Ok::<(), prefork_core::ArbiterError>(())
 /// ```
 #[derive(Clone, Debug)]
 pub struct Arbiter {
-    ceiling: u32,
+    ceiling: Ceiling,
     pools: BTreeMap<PoolId, Pool>,
     due: Option<Time>,
 }
@@ -113,12 +133,15 @@ impl Arbiter {
     /// # Errors
     ///
     /// Fails if the ceiling is 0, below the sum of all minimums, or not above it though there are pools without a minimum; if
-    /// a minimum is above its maximum, a maximum is 0, a weight is not from 1 to 10,000, or a pool is there twice.
+    /// a minimum is above its maximum, a maximum is 0, a weight is not from 1 to 10,000, or a pool is there twice. Where memory
+    /// is shared, fails if the children of all minimums take more than there is, those of a pool without a minimum
+    /// more than that leaves, or if it is not said what they take.
     pub fn new(
-        ceiling: u32,
+        ceiling: impl Into<Ceiling>,
         quotas: impl IntoIterator<Item = (PoolId, Quota)>,
     ) -> Result<Self, ArbiterError> {
-        let mut arbiter = Self { ceiling: 0, pools: BTreeMap::new(), due: None };
+        let ceiling = ceiling.into();
+        let mut arbiter = Self { ceiling, pools: BTreeMap::new(), due: None };
         arbiter.reconfigure(ceiling, quotas)?;
         for pool in arbiter.pools.values_mut() {
             pool.begin_with(pool.quota.minimum);
@@ -134,10 +157,11 @@ impl Arbiter {
     /// Those of [`new`](Self::new).
     pub fn adopt(
         now: Time,
-        ceiling: u32,
+        ceiling: impl Into<Ceiling>,
         quotas: impl IntoIterator<Item = (PoolId, Quota)>,
         held: impl IntoIterator<Item = (PoolId, Held)>,
     ) -> Result<Self, ArbiterError> {
+        let ceiling = ceiling.into();
         let quotas = error::checked(ceiling, quotas)?;
         let held = held.into_iter().map(|(id, held)| (id, Pool::of(held, quotas.get(&id), now)));
         let mut arbiter = Self { ceiling, pools: held.collect(), due: None };
@@ -156,9 +180,10 @@ impl Arbiter {
     /// Those of [`new`](Self::new); nothing is changed then.
     pub fn reconfigure(
         &mut self,
-        ceiling: u32,
+        ceiling: impl Into<Ceiling>,
         quotas: impl IntoIterator<Item = (PoolId, Quota)>,
     ) -> Result<(), ArbiterError> {
+        let ceiling = ceiling.into();
         let quotas = error::checked(ceiling, quotas)?;
         self.ceiling = ceiling;
         for (id, pool) in &mut self.pools {
@@ -168,6 +193,7 @@ impl Arbiter {
         for (id, quota) in quotas {
             self.pools.entry(id).or_insert_with(|| Pool::new(quota)).quota = quota;
         }
+        self.bound_sizes();
         Ok(())
     }
 
@@ -210,13 +236,14 @@ impl Arbiter {
     /// Decides how many children each pool may have from now on; returns those for which that has changed.
     pub fn decide(&mut self, now: Time) -> Vec<(PoolId, u32)> {
         let before: Vec<u32> = self.pools.values().map(|pool| pool.cap).collect();
-        let shares = self.shares(now);
+        let sizes = self.sizes(now);
+        let shares = self.shares(now, &sizes);
         for (pool, share) in self.pools.values_mut().zip(&shares) {
             if *share < pool.cap && pool.may_change() {
                 pool.allow(now, *share);
             }
         }
-        self.raise(now, &shares);
+        self.raise(now, &sizes, &shares);
         self.due = self.next_change(now);
         let changed = self.pools.iter().zip(before);
         changed
@@ -232,43 +259,63 @@ impl Arbiter {
         self.due
     }
 
+    /// Sees to it that no pool counts with more than one child of it for each of its minimum can take beside the minimums of
+    /// all others.
+    fn bound_sizes(&mut self) {
+        let Some(memory) = self.ceiling.memory() else { return };
+        let minimums = self.pools.values().map(Pool::declared_minimum).fold(0, u64::saturating_add);
+        for pool in self.pools.values_mut() {
+            let others = minimums.saturating_sub(pool.declared_minimum());
+            pool.largest = memory.saturating_sub(others) / u64::from(pool.minimum().max(1));
+        }
+    }
+
+    /// Returns how much memory a child of each pool takes, in the unit in which it is shared.
+    fn sizes(&self, now: Time) -> Vec<u64> {
+        self.pools.values().map(|pool| self.ceiling.size(pool.child_memory(now))).collect()
+    }
+
     /// Returns what each pool should have.
-    fn shares(&self, now: Time) -> Vec<u32> {
-        let ceiling = u64::from(self.ceiling);
+    fn shares(&self, now: Time, sizes: &[u64]) -> Vec<u32> {
+        let capacity = self.ceiling.capacity();
         let divide = |floors: Vec<u32>, demand: fn(&Pool, Time) -> u32| {
             let claimants: Vec<_> = self
                 .pools
                 .values()
+                .zip(sizes)
                 .zip(floors)
-                .map(|(pool, floor)| Claimant {
+                .map(|((pool, size), floor)| Claimant {
                     weight: pool.quota.weight,
+                    size: *size,
                     floor,
                     demand: demand(pool, now),
                 })
                 .collect();
-            fill(&claimants, ceiling)
+            fill(&claimants, capacity)
         };
-        let shares = turns::first_children(&self.pools, self.ceiling, now);
+        let shares = turns::first_children(&self.pools, sizes, capacity, now);
         let shares = divide(shares, Pool::working);
         let shares = divide(shares, |pool, _| pool.wanted());
         divide(shares, |pool, _| pool.kept())
     }
 
     /// Lets pools have more, as far as there is room for certain.
-    fn raise(&mut self, now: Time, shares: &[u32]) {
-        let bounds: u64 = self.pools.values().map(|pool| u64::from(pool.bound())).sum();
-        let free = u64::from(self.ceiling).saturating_sub(bounds);
+    fn raise(&mut self, now: Time, sizes: &[u64], shares: &[u32]) {
+        let bounds = self.pools.values().zip(sizes);
+        let bounds: Amount = bounds.map(|(pool, size)| Amount::of(pool.bound(), *size)).sum();
+        let free = self.ceiling.capacity().without(bounds);
         let claimants: Vec<_> = self
             .pools
             .values()
+            .zip(sizes)
             .zip(shares)
-            .map(|(pool, share)| {
-                let (weight, floor) = (pool.quota.weight, pool.bound());
+            .map(|((pool, size), share)| {
+                let (weight, size, floor) = (pool.quota.weight, *size, pool.bound());
                 let rises = *share > pool.cap && pool.may_change();
-                Claimant { weight, floor, demand: if rises { *share } else { 0 } }
+                Claimant { weight, size, floor, demand: if rises { *share } else { 0 } }
             })
             .collect();
-        let room = fill(&claimants, bounds + free);
+        let room = fill(&claimants, bounds.and(free));
         for ((pool, share), room) in self.pools.values_mut().zip(shares).zip(room) {
             let cap = room.min(*share);
             if cap > pool.cap && pool.may_change() {
@@ -285,6 +332,7 @@ impl Arbiter {
         }
         let calms = self.pools.values().filter_map(|pool| pool.calms_at(now, TAKE_BACK));
         let turns = turns::next(&self.pools, now);
-        calms.chain(turns).filter(|at| *at > now).min()
+        let shrink = self.pools.values().filter_map(|pool| pool.shrinks_at(now));
+        calms.chain(turns).chain(shrink).filter(|at| *at > now).min()
     }
 }

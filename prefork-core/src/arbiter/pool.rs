@@ -13,9 +13,17 @@ pub struct Quota {
     pub minimum: u32,
     /// It may never have more, those included that leave or stand in for others; at least 1.
     pub maximum: u32,
-    /// Where all want more than there is, pools have children in proportion to this: 1 to 10,000.
+    /// Where all want more than there is, pools have children in proportion to this, or memory where that is shared: 1 to
+    /// 10,000.
     pub weight: u32,
+    /// How many bytes a child takes, as it is declared. At least 1 where memory is shared; not looked at where it is not.
+    #[cfg_attr(feature = "serde", serde(default))]
+    pub child_memory: u64,
 }
+
+/// What children have taken counts for so long when they take less: else every moment of that would start children for which
+/// there is no room in the next.
+const SETTLED: Duration = Duration::from_secs(10);
 
 /// A pool with what it needs and what it may have.
 #[derive(Clone, Debug)]
@@ -34,6 +42,10 @@ pub(super) struct Pool {
     before: Option<u32>,
     /// How many were busy.
     busy: Highest,
+    /// How many KiB a child has taken.
+    sizes: Highest,
+    /// How many bytes a child can count with at the most, whatever is reported.
+    pub(super) largest: u64,
     /// Since when it may have any children, or waits for that.
     pub(super) since: Time,
 }
@@ -45,10 +57,12 @@ impl Pool {
             is_removed: false,
             is_running: false,
             has_reported: false,
-            need: Need { alive: 0, busy: 0, wanted: 0, ceiling: None },
+            need: Need { alive: 0, busy: 0, wanted: 0, ceiling: None, child_memory: 0 },
             cap: 0,
             before: None,
             busy: Highest::new(),
+            sizes: Highest::new(),
+            largest: u64::MAX,
             since: Time::ZERO,
         }
     }
@@ -60,7 +74,8 @@ impl Pool {
         let own = quota.map_or(0, |quota| quota.maximum);
         // One that was told nothing goes by its own size, of which only that of this program is known.
         let cap = said.unwrap_or_else(|| own.max(need.alive));
-        let mut pool = Self::new(quota.unwrap_or(Quota { minimum: 0, maximum: 1, weight: 1 }));
+        let none = Quota { minimum: 0, maximum: 1, weight: 1, child_memory: 0 };
+        let mut pool = Self::new(quota.unwrap_or(none));
         pool.cap = cap;
         pool.start();
         // What it still goes by, if it has not heard of the last.
@@ -80,7 +95,8 @@ impl Pool {
     pub(super) fn end(&mut self, now: Time) {
         (self.is_running, self.has_reported, self.before) = (false, false, None);
         self.busy = Highest::new();
-        self.need = Need::default();
+        // The next ones will take as much as these did.
+        self.need = Need { child_memory: self.need.child_memory, ..Need::default() };
         self.since = now;
     }
 
@@ -91,8 +107,12 @@ impl Pool {
         // What was so before was so until now.
         self.busy.note(now, self.need.busy, TAKE_BACK);
         self.busy.note(now, need.busy, TAKE_BACK);
+        self.sizes.note(now, self.measured(), SETTLED);
         let alive = need.alive.min(LARGEST_POOL * 2);
-        self.need = Need { alive, ..need };
+        let is_measured = need.child_memory > 0;
+        let child_memory = if is_measured { need.child_memory } else { self.need.child_memory };
+        self.need = Need { alive, child_memory, ..need };
+        self.sizes.note(now, self.measured(), SETTLED);
         self.has_reported = self.is_running;
         if need.ceiling == Some(self.cap) {
             self.before = None;
@@ -116,6 +136,29 @@ impl Pool {
     /// How many children it may have at any moment until it reports again.
     pub(super) fn bound(&self) -> u32 {
         self.need.alive.max(self.cap).max(self.before.unwrap_or(0))
+    }
+
+    /// How many KiB a child takes, as it was reported last, by an earlier process too; 0 if it was not.
+    fn measured(&self) -> u32 {
+        in_kib(self.need.child_memory)
+    }
+
+    /// How many bytes a child counts with.
+    pub(super) fn child_memory(&self, now: Time) -> u64 {
+        let recently = self.sizes.of(now, SETTLED).map_or(0, |(_, size)| size);
+        let measured = u64::from(self.measured().max(recently)) << 10;
+        self.quota.child_memory.max(measured.min(self.largest))
+    }
+
+    /// When children that take less than they did count with that.
+    pub(super) fn shrinks_at(&self, now: Time) -> Option<Time> {
+        let (at, size) = self.sizes.of(now, SETTLED)?;
+        (size > self.measured()).then(|| at + SETTLED)
+    }
+
+    /// How many bytes its minimum takes, as it is declared.
+    pub(super) const fn declared_minimum(&self) -> u64 {
+        self.quota.child_memory.saturating_mul(self.minimum() as u64)
     }
 
     pub(super) const fn minimum(&self) -> u32 {
@@ -160,4 +203,9 @@ impl Pool {
         let (at, busy) = self.busy.of(now, window)?;
         (busy > self.need.busy).then(|| at + window)
     }
+}
+
+/// Returns so many bytes in KiB, rounded up.
+fn in_kib(bytes: u64) -> u32 {
+    u32::try_from(bytes.div_ceil(1 << 10)).unwrap_or(u32::MAX)
 }

@@ -1,11 +1,12 @@
 //! Whose turn it is where there is not one child for each pool that needs any.
 //!
 //! A pool that has one keeps it for a turn, at least while it does something; then it goes to the one that has waited for
-//! longest. It takes a program's start each time, so turns are long; but nobody waits for ever.
+//! longest, once there is room for a child of that. It takes a program's start each time, so turns are long; but nobody waits
+//! for ever.
 
 use std::{collections::BTreeMap, time::Duration};
 
-use super::pool::Pool;
+use super::{ceiling::Amount, pool::Pool};
 use crate::{Time, pools::PoolId};
 
 /// How long a pool has its only child while others have none.
@@ -46,17 +47,29 @@ fn competes(pool: &Pool) -> bool {
 }
 
 /// Returns what each pool has before any has more than it must: its minimum, or one child if it wants any and it is its turn.
-pub(super) fn first_children(pools: &BTreeMap<PoolId, Pool>, ceiling: u32, now: Time) -> Vec<u32> {
+pub(super) fn first_children(
+    pools: &BTreeMap<PoolId, Pool>,
+    sizes: &[u64],
+    capacity: Amount,
+    now: Time,
+) -> Vec<u32> {
     let mut shares: Vec<u32> = pools.values().map(Pool::minimum).collect();
-    let minimums: u64 = shares.iter().map(|share| u64::from(*share)).sum();
-    let left = usize::try_from(u64::from(ceiling).saturating_sub(minimums)).unwrap_or(usize::MAX);
+    let minimums = shares.iter().zip(sizes).map(|(share, size)| Amount::of(*share, *size));
+    let mut left = capacity.without(minimums.sum());
+    let one = |index: usize| Amount::of(1, sizes[index]);
     let competing = pools.values().enumerate().filter(|(_, pool)| competes(pool));
+    // One for which there would be no room if it were alone holds up nobody.
+    let competing = competing.filter(|(index, _)| left.holds(one(*index)));
     let mut order: Vec<_> = competing.map(|(index, pool)| (place(pool, now), index)).collect();
-    if order.len() > left {
+    if !left.holds(order.iter().map(|(_, index)| one(*index)).sum()) {
         order.sort_unstable();
     }
-    for (_, index) in order.into_iter().take(left) {
-        shares[index] = 1;
+    for (_, index) in order {
+        // Those after it have smaller children, and would go before it for ever.
+        if !left.holds(one(index)) {
+            break;
+        }
+        (shares[index], left) = (1, left.without(one(index)));
     }
     shares
 }

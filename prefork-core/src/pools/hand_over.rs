@@ -13,7 +13,7 @@ use super::{
     stage::{Pool, Stage},
     upgrade::{OfPools, Upgrade},
 };
-use crate::{AdoptedAs, Arbiter, Need, Progress, Quota, Rung, Time};
+use crate::{AdoptedAs, Arbiter, Ceiling, Need, Progress, Quota, Rung, Time};
 
 /// By what a pool is known again in another program.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -113,8 +113,8 @@ pub struct Adoption<'a> {
     pub wanted: &'a [(PoolIdentity, Presence)],
     /// What they are made of, in the same order; of those that are missing here nothing was said.
     pub made_of: &'a [MadeOf],
-    /// How many children they may have together, if that is limited, and what of that each of them may.
-    pub shared: Option<(u32, &'a [Quota])>,
+    /// What they may have together, if that is limited, and what of that each of them may.
+    pub shared: Option<(Ceiling, &'a [Quota])>,
     /// What was handed over.
     pub handed: &'a [HandedPool],
     /// Whether this is another program.
@@ -238,7 +238,7 @@ impl Pools {
     fn adopt_ceiling(
         &mut self,
         now: Time,
-        shared: Option<(u32, &[Quota])>,
+        shared: Option<(Ceiling, &[Quota])>,
         handed: &[HandedPool],
         were: &[Option<usize>],
     ) {

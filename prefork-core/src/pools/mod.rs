@@ -23,7 +23,7 @@ mod upgrade;
 
 use std::{collections::VecDeque, time::Duration};
 
-use crate::{Arbiter, ArbiterError, Exit, Quota, Request, Reread, Rung, Time};
+use crate::{Arbiter, ArbiterError, Ceiling, Exit, Quota, Request, Reread, Rung, Time};
 pub use hand_over::{AdoptedPools, Adoption, HandedPool, HandedStage, Held, PoolIdentity};
 pub use messages::{PoolsAction, PoolsEvent, PoolsNotice, PoolsVerdict};
 use reload::Reload;
@@ -142,12 +142,16 @@ impl Pools {
         }
     }
 
-    /// Has all pools share so many children, each by its quota, in the order of the pools. Before [`PoolsEvent::Start`].
+    /// Has all pools share a ceiling, each by its quota, in the order of the pools. Before [`PoolsEvent::Start`].
     ///
     /// # Errors
     ///
     /// Those of [`Arbiter::new`].
-    pub fn share(&mut self, ceiling: u32, quotas: &[Quota]) -> Result<(), ArbiterError> {
+    pub fn share(
+        &mut self,
+        ceiling: impl Into<Ceiling>,
+        quotas: &[Quota],
+    ) -> Result<(), ArbiterError> {
         let quotas = (0..).map(PoolId).zip(quotas.iter().copied());
         self.arbiter = Some(Arbiter::new(ceiling, quotas)?);
         Ok(())

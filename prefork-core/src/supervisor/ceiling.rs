@@ -50,6 +50,7 @@ impl Supervisor {
             busy: count(there).saturating_sub(self.ceiling.idle),
             wanted,
             ceiling: self.ceiling.children,
+            child_memory: self.child_memory.reported(),
         }
     }
 

@@ -30,6 +30,7 @@ impl Supervisor {
         self.decide_observation(now);
         self.decide_connections(now);
         self.decide_memory(now);
+        self.decide_child_memory(now);
         self.decide_surplus(now);
         self.decide_spares(now);
         self.decide_top_up(now);

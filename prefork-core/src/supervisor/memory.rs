@@ -71,10 +71,11 @@ impl Supervisor {
         if let Some(children) = measured.children {
             self.note_sizes(children);
             self.memory.weighed = Some(now);
+            self.note_weighed(now, measured.preloaded);
         }
-        let own = measured.own.map(|OwnLimit { limit, parent }| {
-            PoolMemory::estimate(limit, parent, self.memory.sizes.values().copied())
-        });
+        let own = measured
+            .own
+            .map(|OwnLimit { limit, parent }| PoolMemory::estimate(limit, parent, self.sizes()));
         if matches!(self.phase, Phase::Serving) {
             match measured.pool.into_iter().chain(own).reduce(PoolMemory::tighter) {
                 Some(pool) => self.guard(now, pool, measured.children.is_some()),
@@ -158,7 +159,17 @@ impl Supervisor {
         self.config.measuring >= least
     }
 
-    fn measure(&mut self, children: bool) {
+    /// Whether a measure was asked for and has not come.
+    pub(super) const fn is_measuring(&self) -> bool {
+        self.memory.asked
+    }
+
+    /// Returns what each child has had when it was weighed last, in bytes.
+    pub(super) fn sizes(&self) -> impl Iterator<Item = u64> {
+        self.memory.sizes.values().copied()
+    }
+
+    pub(super) fn measure(&mut self, children: bool) {
         self.memory.asked = true;
         self.actions.push_back(Action::Measure { children });
     }

@@ -8,6 +8,7 @@
 //! moment arrive.
 
 mod ceiling;
+mod child_memory;
 mod clients;
 mod core_dumps;
 mod death_lines;
@@ -41,6 +42,7 @@ use crate::{
 };
 
 use ceiling::Ceiling;
+use child_memory::ChildMemory;
 use death_lines::DeathLines;
 use demand::Demand;
 use descendants::Descendants;
@@ -234,6 +236,7 @@ pub struct Supervisor {
     demand: Demand,
     processors: Processors,
     memory: Memory,
+    child_memory: ChildMemory,
     sleep: Sleep,
     /// Since the daemon has begun to stop.
     departure: Option<Departure>,
@@ -304,6 +307,7 @@ impl Supervisor {
             demand: Demand::default(),
             processors: Processors::new(),
             memory: Memory::default(),
+            child_memory: ChildMemory::default(),
             sleep: Sleep::default(),
             departure: None,
             spawned: 0,
@@ -493,6 +497,7 @@ impl Supervisor {
             self.connections_due(),
             self.demand_due(),
             self.memory_due(),
+            self.child_memory_due(),
             self.sleep_due(),
             self.death_lines.due(),
         ]

@@ -54,6 +54,7 @@ impl Supervisor {
             }
             Event::Queued => self.nudged(now),
             Event::Ceiling { children } => self.ceiling_changed(now, children),
+            Event::MemoryShared => self.note_memory_shared(now),
             Event::MemoryShort => self.note_memory_short(now),
             Event::Rang { slot } => self.rang(now, slot),
             Event::Lied { slot, claim } => self.lied(now, slot, claim),

@@ -257,6 +257,7 @@ impl Supervisor {
             policy.note(&mut watch.ramp, load, then);
         }
         self.note_work_of(tally.busy);
+        self.note_taking(now, tally.busy);
         let at_once = self.at_once(observation);
         let mut load = Load { tally, waiting: waiting.map(|waiting| waiting.div_ceil(at_once)) };
         if let Some(target) = target {

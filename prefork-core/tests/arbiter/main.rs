@@ -1,6 +1,7 @@
 //! One ceiling over many pools, in a simulated world: each pool hears of what it may have some time later, and is heard of
 //! some time after that; its requests take as long as they take.
 
+mod memory;
 mod properties;
 mod rules;
 mod world;

@@ -25,6 +25,7 @@ fn arb_quota() -> impl Strategy<Value = Quota> {
         minimum,
         maximum: minimum + more,
         weight,
+        child_memory: 0,
     })
 }
 

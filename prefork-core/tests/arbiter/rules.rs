@@ -14,7 +14,7 @@ const SOON: Delay = Delay { caps: ms(5), reports: ms(5) };
 const LATE: Delay = Delay { caps: ms(50), reports: ms(150) };
 
 const fn quota(minimum: u32, maximum: u32, weight: u32) -> Quota {
-    Quota { minimum, maximum, weight }
+    Quota { minimum, maximum, weight, child_memory: 0 }
 }
 
 #[test]
@@ -215,7 +215,13 @@ fn pools_come_and_go_and_others_get_what_they_had() {
 #[test]
 fn reports_of_pools_that_nobody_knows_change_nothing() {
     let mut arbiter = Arbiter::new(4, [(PoolId(1), quota(1, 4, 1))]).expect("valid");
-    let need = Need { alive: u32::MAX, busy: u32::MAX, wanted: u32::MAX, ceiling: Some(0) };
+    let need = Need {
+        alive: u32::MAX,
+        busy: u32::MAX,
+        wanted: u32::MAX,
+        ceiling: Some(0),
+        child_memory: 0,
+    };
     for id in [0, 2, u32::MAX].map(PoolId) {
         arbiter.report(Time::ZERO, id, need);
         arbiter.wants(Time::ZERO, id, u32::MAX);

@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use prefork_core::{Arbiter, Need, Quota, Time, pools::PoolId};
+use prefork_core::{Arbiter, Ceiling, Need, Quota, Time, pools::PoolId};
 
 use crate::ms;
 
@@ -38,6 +38,10 @@ pub(crate) struct Pool {
     caps: VecDeque<(Time, u32)>,
     reports: VecDeque<(Time, Need)>,
     reported: Need,
+    /// What a child takes, in bytes.
+    pub(crate) takes: u64,
+    /// What the arbiter has heard of it last.
+    heard: Need,
     pub(crate) served: usize,
     pub(crate) starts: usize,
 }
@@ -55,7 +59,9 @@ impl Pool {
             needed: VecDeque::new(),
             caps: VecDeque::new(),
             reports: VecDeque::new(),
-            reported: Need { alive: 0, busy: 0, wanted: 0, ceiling: None },
+            reported: Need { alive: 0, busy: 0, wanted: 0, ceiling: None, child_memory: 0 },
+            takes: quota.child_memory,
+            heard: Need { alive: 0, busy: 0, wanted: 0, ceiling: None, child_memory: 0 },
             served: 0,
             starts: 0,
         }
@@ -117,7 +123,7 @@ impl Pool {
             }
         }
         let (alive, busy, ceiling) = (self.alive, self.count(), Some(self.ceiling));
-        let need = Need { alive, busy, wanted, ceiling };
+        let need = Need { alive, busy, wanted, ceiling, child_memory: self.takes };
         if need != self.reported {
             self.reported = need;
             self.reports.push_back((now + delay.reports, need));
@@ -131,6 +137,10 @@ fn pop_due<T>(messages: &mut VecDeque<(Time, T)>, now: Time) -> Option<(Time, T)
     if is_due { messages.pop_front() } else { None }
 }
 
+fn most(ceiling: Ceiling) -> u32 {
+    ceiling.children().unwrap_or(u32::MAX)
+}
+
 pub(crate) struct World {
     pub(crate) arbiter: Arbiter,
     pub(crate) pools: BTreeMap<PoolId, Pool>,
@@ -138,13 +148,14 @@ pub(crate) struct World {
     pub(crate) delay: Delay,
     /// There may be so many until then, as pools have to hear of a lower ceiling, and requests to end.
     lowered: (Time, u32),
-    pub(crate) ceiling: u32,
+    pub(crate) ceiling: Ceiling,
     pub(crate) changes: usize,
     pub(crate) decisions: usize,
 }
 
 impl World {
-    pub(crate) fn new(ceiling: u32, quotas: &[Quota], delay: Delay) -> Self {
+    pub(crate) fn new(ceiling: impl Into<Ceiling>, quotas: &[Quota], delay: Delay) -> Self {
+        let ceiling = ceiling.into();
         let quotas: Vec<_> = (0..).map(PoolId).zip(quotas.iter().copied()).collect();
         let mut world = Self {
             arbiter: Arbiter::new(ceiling, quotas.iter().copied()).expect("valid"),
@@ -182,18 +193,19 @@ impl World {
 
     /// Shares another ceiling among others; pools that are not among them end when they have finished.
     pub(crate) fn reconfigure(&mut self, ceiling: u32, quotas: &[(PoolId, Quota)]) -> bool {
+        let ceiling = Ceiling::Children(ceiling);
         if self.arbiter.reconfigure(ceiling, quotas.iter().copied()).is_err() {
             return false;
         }
         let (until, before) = self.lowered;
         let before = if self.now < until { before } else { 0 };
-        self.lowered = (self.now + ms(15_000), self.ceiling.max(before));
+        self.lowered = (self.now + ms(15_000), most(self.ceiling).max(before));
         self.ceiling = ceiling;
         let now = self.now;
         for (id, pool) in &mut self.pools {
             if !quotas.iter().any(|(other, _)| other == id) {
                 pool.queue.clear();
-                pool.quota = Quota { minimum: 0, maximum: 0, weight: 1 };
+                pool.quota = Quota { minimum: 0, maximum: 0, weight: 1, child_memory: 0 };
                 pool.caps.push_back((now, 0));
             }
         }
@@ -219,11 +231,14 @@ impl World {
             let was_running = pool.is_running;
             pool.act(now, delay);
             if was_running && !pool.is_running {
+                let child_memory = pool.heard.child_memory;
+                pool.heard = Need { child_memory, ..Need::default() };
                 self.arbiter.ended(now, *id);
                 is_news = true;
             }
             while let Some((_, need)) = pop_due(&mut pool.reports, now) {
                 self.arbiter.report(now, *id, need);
+                pool.heard = need;
                 is_news = true;
             }
             if !pool.is_running && !pool.queue.is_empty() {
@@ -234,8 +249,9 @@ impl World {
         }
         let alive: u32 = self.pools.values().map(|pool| pool.alive).sum();
         let (until, before) = self.lowered;
-        let most = if now < until { self.ceiling.max(before) } else { self.ceiling };
-        assert!(alive <= most, "{alive} of {}", self.ceiling);
+        let most = most(self.ceiling);
+        let most = if now < until { most.max(before) } else { most };
+        assert!(alive <= most, "{alive} of {:?}", self.ceiling);
         if is_news {
             self.decide();
         }
@@ -245,7 +261,17 @@ impl World {
 
     fn decide(&mut self) {
         self.decisions += 1;
-        for (id, cap) in self.arbiter.decide(self.now) {
+        let before: BTreeMap<_, _> =
+            self.pools.keys().map(|id| (*id, self.arbiter.cap(*id))).collect();
+        let changed = self.arbiter.decide(self.now);
+        let has = |id: &PoolId| self.pools.get(id).map_or(0, |pool| pool.heard.alive);
+        if changed
+            .iter()
+            .any(|(id, cap)| *cap > has(id) && before.get(id).is_none_or(|it| cap > it))
+        {
+            self.assert_room();
+        }
+        for (id, cap) in changed {
             self.changes += 1;
             if let Some(pool) = self.pools.get_mut(&id).filter(|pool| pool.is_running) {
                 pool.caps.push_back((self.now + self.delay.caps, cap));
@@ -254,6 +280,33 @@ impl World {
         let deadline = self.arbiter.deadline();
         assert!(deadline.is_none_or(|due| due > self.now), "{deadline:?} at {:?}", self.now);
         assert_eq!(self.arbiter.clone().decide(self.now), [], "one decision is enough");
+    }
+
+    /// When a pool gets more than it has there is room for that, by what children are known to take.
+    fn assert_room(&self) {
+        let Some(memory) = self.ceiling.memory() else { return };
+        let sum: u64 = self
+            .pools
+            .iter()
+            .map(|(id, pool)| u64::from(pool.alive.max(self.arbiter.cap(*id))) * self.known(*id))
+            .sum();
+        assert!(sum <= memory, "{sum} of {memory}");
+    }
+
+    /// What a child of a pool is known to take, as far as the other pools leave room for it.
+    pub(crate) fn known(&self, id: PoolId) -> u64 {
+        let minimum = |pool: &Pool| u64::from(pool.quota.minimum) * pool.quota.child_memory;
+        let others = self.pools.iter().filter(|(other, _)| **other != id);
+        let others: u64 = others.map(|(_, pool)| minimum(pool)).sum();
+        let memory = self.ceiling.memory().unwrap_or(u64::MAX);
+        let Pool { quota, heard, .. } = &self.pools[&id];
+        let most = (memory - others) / u64::from(quota.minimum.max(1));
+        quota.child_memory.max(heard.child_memory.min(most))
+    }
+
+    /// How much all children take.
+    pub(crate) fn taken(&self) -> u64 {
+        self.pools.values().map(|pool| u64::from(pool.alive) * pool.takes).sum()
     }
 
     /// Starts pools that need to run and may.

@@ -36,6 +36,10 @@ pub(crate) struct Crowd {
     pub(crate) is_one_shot: bool,
     /// Whether it was asked how large each is.
     pub(crate) weighs: bool,
+    /// How many bytes the smallest child has, and how many of them it shares with its parent.
+    pub(crate) takes: [u64; 2],
+    /// How often they were weighed.
+    pub(crate) weighed: usize,
     pub(crate) armed: bool,
     pub(crate) looks: usize,
     pub(crate) served: usize,
@@ -63,6 +67,8 @@ impl Crowd {
             ceiling: u32::MAX,
             is_one_shot,
             weighs: false,
+            takes: [0, 0],
+            weighed: 0,
             armed: false,
             looks: 0,
             served: 0,
@@ -125,9 +131,11 @@ impl Crowd {
 
     /// Each child has another size.
     fn weigh(&mut self) {
-        let sizes: Vec<_> =
-            self.children.keys().map(|slot| (*slot, u64::from(slot.0) * 7919 % 100)).collect();
-        let measured = Measured { children: Some(&sizes), ..Measured::default() };
+        self.weighed += 1;
+        let [least, preloaded] = self.takes;
+        let size = |slot: &SlotId| least + u64::from(slot.0) * 7919 % 100;
+        let sizes: Vec<_> = self.children.keys().map(|slot| (*slot, size(slot))).collect();
+        let measured = Measured { children: Some(&sizes), preloaded, ..Measured::default() };
         self.supervisor.measured(self.now, &measured);
         self.obey();
     }

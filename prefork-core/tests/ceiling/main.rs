@@ -2,6 +2,7 @@
 //! takes what it is given for what it wants already.
 
 mod crowd;
+mod memory;
 mod properties;
 mod rules;
 mod shared;

@@ -115,7 +115,7 @@ fn a_pool_starts_with_as_many_as_it_may() {
 #[test]
 fn where_nobody_knows_who_is_idle_all_count_as_busy_and_the_newest_go() {
     let mut crowd = Crowd::new(Config::new(6, 6).expect("valid"), None);
-    assert_eq!(crowd.need(), Need { alive: 6, busy: 6, wanted: 6, ceiling: None });
+    assert_eq!(crowd.need(), Need { alive: 6, busy: 6, wanted: 6, ceiling: None, child_memory: 0 });
     crowd.allow(2);
     crowd.run(10);
     assert_eq!(crowd.children.keys().copied().collect::<Vec<_>>(), [SlotId(0), SlotId(1)]);

@@ -15,7 +15,7 @@ struct House {
 
 impl House {
     fn new(ceiling: u32, minimums: &[u32]) -> Self {
-        let quota = |minimum| Quota { minimum, maximum: ceiling, weight: 1 };
+        let quota = |minimum| Quota { minimum, maximum: ceiling, weight: 1, child_memory: 0 };
         let quotas: Vec<_> =
             (0..).map(PoolId).zip(minimums).map(|(id, least)| (id, quota(*least))).collect();
         let mut arbiter = Arbiter::new(ceiling, quotas).expect("valid");

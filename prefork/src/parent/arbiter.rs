@@ -6,10 +6,18 @@ use super::Parent;
 use crate::seat::Link;
 
 impl Parent<'_> {
-    /// Takes in how many processes the pool may have.
+    /// Takes in how many processes the pool may have, and whether what they take counts.
     pub(super) fn take_ceiling(&mut self, now: Time) {
         if let Some(children) = self.link.as_ref().and_then(Link::take) {
+            self.take_memory_shared(now);
             self.supervisor.handle(now, Event::Ceiling { children });
+        }
+    }
+
+    /// Takes in whether what children take counts, which an earlier program may have been told.
+    pub(super) fn take_memory_shared(&mut self, now: Time) {
+        if self.link.as_ref().is_some_and(Link::shares_memory) {
+            self.supervisor.handle(now, Event::MemoryShared);
         }
     }
 

@@ -171,6 +171,7 @@ impl<'a> Parent<'a> {
                 let children = Children(children);
                 self.log.write(&ChangeMessage::TookOver { children, daemon });
                 self.report_takeover(adopted_as);
+                self.take_memory_shared(clock::now());
                 match adopted_as {
                     AdoptedAs::SameProgram => self.reporting.on(Occasion::Back),
                     AdoptedAs::NewProgram => {}

@@ -9,6 +9,7 @@ use super::Parent;
 use crate::{
     args::check::Settings,
     logs::{PoolMessage, describe::Bytes},
+    seat::Link,
     system::clock,
     system::os::{ChildLimits, Controller, Leaf, Leaves, MemoryLimits, NoGroup, Sizes},
 };
@@ -148,8 +149,14 @@ impl Parent<'_> {
         let own = limit.and_then(|limit| {
             Some(OwnLimit { limit, parent: self.memory.sizes.resident(std::process::id())? })
         });
-        let measured =
-            Measured { pool: self.memory.limits.read(), children: sizes.as_deref(), own };
+        let counts = self.link.as_ref().is_some_and(Link::shares_memory);
+        let preloaded = counts.then(|| self.memory.sizes.own(std::process::id())).flatten();
+        let measured = Measured {
+            pool: self.memory.limits.read(),
+            children: sizes.as_deref(),
+            own,
+            preloaded: preloaded.unwrap_or(0),
+        };
         self.supervisor.measured(clock::now(), &measured);
     }
 

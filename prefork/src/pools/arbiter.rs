@@ -51,6 +51,8 @@ pub(super) struct Arbiter<'a> {
     pub(super) members: Vec<Seated>,
     /// Where the command finds all of it.
     pub(super) roster: Option<RosterFile>,
+    /// Whether they share memory.
+    pub(super) shares_memory: bool,
     /// When the last change of the whole began, and why it was refused.
     pub(super) change_began: Time,
     pub(super) reason: String,
@@ -130,6 +132,7 @@ impl Arbiter<'_> {
 
     fn start(&mut self, id: PoolId, ceiling: Option<u32>) {
         let Self { invocation, settings, signals, bell, left_open, log, listeners, .. } = self;
+        let shares_memory = &self.shares_memory;
         let in_background = settings.daemonize;
         let image = &invocation.image;
         let mask = &signals.held_back();
@@ -144,6 +147,7 @@ impl Arbiter<'_> {
         let sockets: Vec<_> = own.chain(ways::of(&self.seats, seat)).collect();
         let pool = &*seat.identity.name;
         let started = Desk::new().and_then(|desk| {
+            desk.say_memory_shared(*shares_memory);
             if let Some(ceiling) = ceiling {
                 desk.say_ceiling(ceiling);
             }

@@ -106,6 +106,7 @@ fn make<'a>(
         pools,
         seats: seats(members)?,
         members: members.to_vec(),
+        shares_memory: limits.shares_memory(),
         roster: None,
         change_began: clock::now(),
         reason: String::new(),

@@ -7,11 +7,12 @@ use std::{
 };
 
 use prefork_core::{
-    Arbiter, ArbiterError, Hook, Quota, Reread,
-    pools::{PoolId, PoolIdentity, is_pool_name},
+    Ceiling, Hook, Quota, Reread,
+    pools::{PoolIdentity, is_pool_name},
 };
 use prefork_sockets::Written;
 
+pub(super) use self::ceiling::Ceilings;
 use super::member::{Facts, Kind, Member};
 use crate::{Args, ArgsError, Fault, Settings, args::Data, program, seat::Seated};
 
@@ -28,10 +29,17 @@ pub(super) struct Daemon {
 pub(super) struct Limits {
     /// How long they may take to stop.
     pub(super) stop_timeout: Duration,
-    /// How many children they may have.
-    pub(super) ceiling: Option<u32>,
+    /// What they may have.
+    pub(super) ceiling: Option<Ceiling>,
     /// Whether a reload reads the settings again.
     pub(super) reread: Reread,
+}
+
+impl Limits {
+    /// Whether what children take counts.
+    pub(super) fn shares_memory(&self) -> bool {
+        self.ceiling.and_then(Ceiling::memory).is_some()
+    }
 }
 
 /// By what pools are known again in another program.
@@ -47,7 +55,7 @@ pub(super) fn all(
     common: Args,
     members: Vec<Member>,
     mut kept: Vec<Seated>,
-    ceiling: Option<u32>,
+    ceilings: Ceilings,
 ) -> Result<Daemon, ArgsError> {
     // What was wrong with them where they were read.
     let mut faults = common.data.settings.faults.clone();
@@ -64,20 +72,18 @@ pub(super) fn all(
     for member in members {
         let name = member.name.clone();
         check_own(&member, has_pid_path, takers.contains(&name), &mut faults);
-        if member.weight.is_some() && ceiling.is_none() {
-            let problem = "does nothing without a ceiling; set Pools::ceiling too";
-            faults.push(Fault::of_program(&format!("{name}.weight"), problem));
-        }
+        ceilings.check_member(&member, &mut faults);
         let (kind, made_of) = (member.listed_kind(), member.made_of);
         let is_on_demand = member.is_on_demand();
         let Data { listen, hands_to, .. } = member.args.data();
         let (addresses, hands_to) = (listen.clone(), hands_to.clone());
         let mode = member.args.data().listen_mode;
-        let weight = member.weight.unwrap_or(1);
+        let (weight, child_memory) = (member.weight.unwrap_or(1), member.child_memory);
         match member.adjusted(&common).check() {
-            Ok(Facts { stop, sizes: [prefork, maximum] }) => {
+            Ok(Facts { stop, sizes: [prefork, maximum], child_memory_limit }) => {
                 let minimum = if is_on_demand { 0 } else { prefork };
-                let quota = Quota { minimum, maximum, weight };
+                let child_memory = child_memory.or(child_memory_limit).unwrap_or(0);
+                let quota = Quota { minimum, maximum, weight, child_memory };
                 let member = Seated { name, kind, addresses, mode, hands_to, quota, stop, made_of };
                 seated.push(member);
             }
@@ -87,33 +93,17 @@ pub(super) fn all(
         }
     }
     seated.append(&mut kept);
-    if let Some(ceiling) = ceiling {
-        check_ceiling(ceiling, &seated, &mut faults);
-    }
+    ceilings.check(&seated, &mut faults);
     if faults.is_empty() {
         let longest = seated.iter().map(|member| member.stop).max().unwrap_or_default();
         let reread = common.data.reread();
         // Those who take what others hand to them stop after these.
         let longest = if takers.is_empty() { longest } else { longest.saturating_mul(2) };
-        let limits = Limits { stop_timeout: longest.saturating_add(MARGIN), ceiling, reread };
+        let (stop_timeout, ceiling) = (longest.saturating_add(MARGIN), ceilings.in_force());
+        let limits = Limits { stop_timeout, ceiling, reread };
         Ok(Daemon { args: of_the_arbiter(common), members: seated, limits })
     } else {
         Err(ArgsError::new(faults))
-    }
-}
-
-/// A ceiling must have room for all that is always there.
-fn check_ceiling(ceiling: u32, members: &[Seated], faults: &mut Vec<Fault>) {
-    let quotas = (0..).map(PoolId).zip(members.iter().map(|member| member.quota));
-    if let Err(error) = Arbiter::new(ceiling, quotas) {
-        let argument = match error {
-            ArbiterError::Weight { pool: PoolId(number), .. } => {
-                format!("{}.weight", members[number as usize].name)
-            }
-            // Each pool's sizes were checked before.
-            _ => "ceiling".to_owned(),
-        };
-        faults.push(Fault::of_program(&argument, &error.to_string()));
     }
 }
 
@@ -318,5 +308,6 @@ fn refuse_sizes(settings: &Settings, fault: &mut impl FnMut(&'static str, &str))
     }
 }
 
+mod ceiling;
 #[cfg(test)]
 mod tests;

@@ -19,6 +19,8 @@ pub(super) struct Member {
     pub(super) kind: Kind,
     pub(super) args: Box<dyn AnyArgs>,
     pub(super) weight: Option<u32>,
+    /// How many bytes a child takes.
+    pub(super) child_memory: Option<u64>,
     pub(super) made_of: MadeOf,
 }
 
@@ -30,7 +32,8 @@ pub(super) enum Kind {
 
 impl Member {
     pub(super) fn new<S: 'static>(name: String, kind: Kind, args: Args<S>) -> Self {
-        Self { name, kind, args: Box::new(args), weight: None, made_of: MadeOf::Unsaid }
+        let (args, weight, child_memory) = (Box::new(args), None, None);
+        Self { name, kind, args, weight, child_memory, made_of: MadeOf::Unsaid }
     }
 
     /// Whether it has no process while there is nothing to do.
@@ -128,6 +131,8 @@ pub(super) struct Facts {
     pub(super) stop: Duration,
     /// How many children it has at rest, and at most.
     pub(super) sizes: [u32; 2],
+    /// How many bytes each may have, if that is limited.
+    pub(super) child_memory_limit: Option<u64>,
 }
 
 impl<S: 'static> AnyArgs for Args<S> {
@@ -144,8 +149,9 @@ impl<S: 'static> AnyArgs for Args<S> {
     }
 
     fn check(self: Box<Self>) -> Result<Facts, ArgsError> {
+        let child_memory_limit = self.data.settings.child_memory_limit;
         let daemon = Prefork::check(*self)?;
-        Ok(Facts { stop: daemon.longest_stop(), sizes: daemon.sizes() })
+        Ok(Facts { stop: daemon.longest_stop(), sizes: daemon.sizes(), child_memory_limit })
     }
 
     fn run(self: Box<Self>, seat: Seat) -> Result<Returned, RunError> {

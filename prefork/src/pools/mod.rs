@@ -107,7 +107,7 @@ use member::{Kind, Member};
 pub struct Pools {
     common: Args,
     members: Vec<Member>,
-    ceiling: Option<u32>,
+    ceilings: check::Ceilings,
     /// The names of those whose arguments cannot be had now.
     unreadable: Vec<String>,
 }
@@ -115,7 +115,8 @@ pub struct Pools {
 impl Pools {
     /// Begins with what all pools have in common.
     pub const fn new(common: Args) -> Self {
-        Self { common, members: Vec::new(), ceiling: None, unreadable: Vec::new() }
+        let ceilings = check::Ceilings { children: None, memory: None };
+        Self { common, members: Vec::new(), ceilings, unreadable: Vec::new() }
     }
 
     /// Adds a pool.
@@ -154,12 +155,40 @@ impl Pools {
     /// [`weight`](Self::weight) where there is not enough. What has nothing to do elsewhere is taken back for it, at once;
     /// who is at work finishes that first, and is not replaced.
     pub const fn ceiling(mut self, children: u32) -> Self {
-        self.ceiling = Some(children);
+        self.ceilings.children = Some(children);
+        self
+    }
+
+    /// Sets how much memory the children of all pools together take at most, in bytes, 1 MiB or more; alone, or beside
+    /// [`ceiling`](Self::ceiling), so that neither is exceeded. Default: no limit.
+    ///
+    /// Each child counts with the [`child_memory`](Self::child_memory) of its pool, or with what its children are found to take on
+    /// average, if that is more ([how](crate::docs::pools#one-ceiling)). As long as none takes more than is declared, all
+    /// together never do. Where children take more, nobody is ended for it: no pool gets further children until there is room, and those
+    /// that have more than their share by [`weight`](Self::weight) give them up, as requests end, down to their
+    /// [`prefork`](Args::prefork). What is to hold whatever happens is the kernel's to keep: set a limit for each child by
+    /// [`child_memory_limit`](Args::child_memory_limit), or one for all in the control group of the daemon.
+    ///
+    /// The parents of the pools, and what they share with their children, do not count: leave room for these.
+    pub const fn memory_ceiling(mut self, bytes: u64) -> Self {
+        self.ceilings.memory = Some(bytes);
+        self
+    }
+
+    /// Sets how much memory a child of the pool that was added last takes, in bytes, 1 MiB or more: what it has grown to when it
+    /// has worked for a while, less what it shares with its parent. Default: its
+    /// [`child_memory_limit`](Args::child_memory_limit). Needs a [`memory_ceiling`](Self::memory_ceiling), which needs it for each
+    /// pool and role.
+    pub fn child_memory(mut self, bytes: u64) -> Self {
+        if let Some(member) = self.members.last_mut() {
+            member.child_memory = Some(bytes);
+        }
         self
     }
 
     /// Sets the weight of the pool that was added last, 1 to 10,000: with 2 it has twice as much of what is to be shared as a pool
-    /// with 1, while both want more. Default 1. Needs a [`ceiling`](Self::ceiling).
+    /// with 1, while both want more. Default 1. Needs a [`ceiling`](Self::ceiling) or a
+    /// [`memory_ceiling`](Self::memory_ceiling), of which it is memory that is shared by weight.
     pub fn weight(mut self, weight: u32) -> Self {
         if let Some(member) = self.members.last_mut() {
             member.weight = Some(weight);
@@ -216,7 +245,7 @@ impl Pools {
     ///
     /// Fails with every fault found. An argument of a pool is named with the pool: `web.max_children`.
     pub fn check(self) -> Result<(), ArgsError> {
-        check::all(self.common, self.members, Vec::new(), self.ceiling).map(drop)
+        check::all(self.common, self.members, Vec::new(), self.ceilings).map(drop)
     }
 
     /// Runs the daemon, as [`Prefork::run`] does for one of a single pool.
@@ -233,7 +262,7 @@ impl Pools {
             Some(order) => self.run_pool(order),
             None => {
                 let kept = kept(&self.unreadable);
-                let daemon = check::all(self.common, self.members, kept, self.ceiling);
+                let daemon = check::all(self.common, self.members, kept, self.ceilings);
                 let daemon = daemon.map_err(|error| refuse(error.into()))?;
                 let check::Daemon { args, members, limits } = daemon;
                 let listens = members.clone();

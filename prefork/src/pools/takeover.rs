@@ -47,6 +47,8 @@ pub(super) fn take_over(
     let mut readiness = None;
     let TakenOver { mut arbiter, adopted_as, change, old_pid_path } =
         adopt(successor, members, limits, &mut readiness)?;
+    let desks = arbiter.seats.iter().filter_map(|seat| seat.desk.as_ref());
+    desks.for_each(|desk| desk.say_memory_shared(limits.shares_memory()));
     arbiter.roster = renew_roster(&arbiter, change, old_pid_path.as_deref());
     let names: Vec<_> = members.iter().map(|member| &*member.name).collect();
     let (names, awake) = (names.join(", "), arbiter.pools.awake());
@@ -111,6 +113,7 @@ fn adopt<'a>(
         pools,
         seats,
         members: members.to_vec(),
+        shares_memory: limits.shares_memory(),
         roster: None,
         change_began: began.unwrap_or_else(clock::now),
         reason: String::new(),

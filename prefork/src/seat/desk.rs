@@ -79,12 +79,12 @@ impl Desk {
 
     /// Returns what the pool has, how much of that is at work, and what it would have. It is its parent's word.
     pub(crate) fn need(&self) -> Need {
-        let read =
-            |place: usize| u32::try_from(self.page.get()[place].load(Acquire)).unwrap_or(u32::MAX);
+        let read = |place: usize| self.page.get()[place].load(Acquire);
         // In this order: see where they are written.
-        let [ceiling, alive, busy, wanted] =
-            [word::KNOWN, word::ALIVE, word::BUSY, word::WANTED].map(read);
-        Need { alive, busy, wanted, ceiling: ceiling.checked_sub(1) }
+        let [ceiling, alive, busy, wanted] = [word::KNOWN, word::ALIVE, word::BUSY, word::WANTED]
+            .map(|place| u32::try_from(read(place)).unwrap_or(u32::MAX));
+        let child_memory = read(word::CHILD_MEMORY);
+        Need { alive, busy, wanted, ceiling: ceiling.checked_sub(1), child_memory }
     }
 
     /// Returns how far the reloads of the pool have come. It is its parent's word.
@@ -114,11 +114,23 @@ impl Desk {
         self.page.get()[word::ENDING].store(1, Release);
     }
 
+    /// Says whether pools share memory, before [`say_ceiling`](Self::say_ceiling).
+    pub(crate) fn say_memory_shared(&self, is_shared: bool) {
+        let said = u64::from(is_shared);
+        if self.page.get()[word::SHARES_MEMORY].swap(said, Release) != said {
+            self.ring();
+        }
+    }
+
     /// Says how many processes the pool may have; with 0 it is to end.
     pub(crate) fn say_ceiling(&self, ceiling: u32) {
         let said = u64::from(ceiling) + 1;
         if self.page.get()[word::CEILING].swap(said, Release) != said {
-            let _ = rustix::io::write(&self.call, &1u64.to_ne_bytes());
+            self.ring();
         }
+    }
+
+    fn ring(&self) {
+        let _ = rustix::io::write(&self.call, &1u64.to_ne_bytes());
     }
 }

@@ -53,6 +53,11 @@ impl Link {
         u32::try_from(ceiling.checked_sub(1)?).ok()
     }
 
+    /// Whether pools share memory, so that the arbiter wants to know how much a child takes.
+    pub(crate) fn shares_memory(&self) -> bool {
+        self.page.get()[word::SHARES_MEMORY].load(Acquire) == 1
+    }
+
     /// Whether the whole daemon ends, and not this pool alone.
     pub(crate) fn is_daemon_ending(&self) -> bool {
         self.page.get()[word::ENDING].load(Acquire) == 1
@@ -66,17 +71,18 @@ impl Link {
 
     /// Says what the pool has and would have, if that is something else than before.
     pub(crate) fn report(&self, need: Need) {
-        let Need { alive, busy, wanted, ceiling } = need;
+        let Need { alive, busy, wanted, ceiling, child_memory } = need;
         let figures = [
-            (word::ALIVE, alive),
-            (word::BUSY, busy),
-            (word::WANTED, wanted),
+            (word::ALIVE, alive.into()),
+            (word::BUSY, busy.into()),
+            (word::WANTED, wanted.into()),
+            (word::CHILD_MEMORY, child_memory),
             // The last: who reads it first knows that the others are of a time in which it held.
-            (word::KNOWN, ceiling.map_or(0, |ceiling| ceiling.saturating_add(1))),
+            (word::KNOWN, ceiling.map_or(0, |ceiling| ceiling.saturating_add(1).into())),
         ];
         let mut is_news = false;
         for (place, figure) in figures {
-            is_news |= self.page.get()[place].swap(figure.into(), Release) != u64::from(figure);
+            is_news |= self.page.get()[place].swap(figure, Release) != figure;
         }
         if is_news {
             self.ring();

@@ -68,6 +68,10 @@ mod word {
     pub(super) const RELOAD_END: usize = 11;
     /// How many requests to reload the arbiter has sent.
     pub(super) const RELOADS_ASKED: usize = 12;
+    /// How many bytes a child takes.
+    pub(super) const CHILD_MEMORY: usize = 13;
+    /// Whether the arbiter wants to know that.
+    pub(super) const SHARES_MEMORY: usize = 14;
     /// How many words there are, with some to spare.
     pub(super) const COUNT: usize = 16;
 }

@@ -1,7 +1,7 @@
 //! Upgrades: first of the arbiter, then of pool after pool.
 
 use super::*;
-use crate::{AdoptedAs, ChangeNotice, Need, Progress, Refusal};
+use crate::{AdoptedAs, Ceiling, ChangeNotice, Need, Progress, Refusal};
 
 const HUP: PoolsEvent = PoolsEvent::Requested(Request::Reload);
 const USR2: PoolsEvent = PoolsEvent::Requested(Request::Upgrade);
@@ -322,7 +322,8 @@ fn an_old_program_that_is_back_asks_no_pool_for_anything() {
 
 /// A pool that has so many children, and was told that it may.
 fn with_ceiling(name: &str, ceiling: u32) -> HandedPool {
-    let need = Need { alive: ceiling, busy: ceiling, wanted: 20, ceiling: Some(ceiling) };
+    let need =
+        Need { alive: ceiling, busy: ceiling, wanted: 20, ceiling: Some(ceiling), child_memory: 0 };
     HandedPool { held: Held { said: Some(ceiling), need }, ..handed(name, &[], serves()) }
 }
 
@@ -339,10 +340,14 @@ fn ceilings(pools: &mut Pools) -> Vec<(u32, u32)> {
 fn a_ceiling_goes_over_with_what_each_pool_has_of_it() {
     let wanted = ["a", "b"].map(|name| (identity(name, &[]), Presence::Always));
     let left = [with_ceiling("a", 5), with_ceiling("b", 5), with_ceiling("gone", 2)];
-    let quotas = [Quota { minimum: 1, maximum: 20, weight: 1 }; 2];
+    let quotas = [Quota { minimum: 1, maximum: 20, weight: 1, child_memory: 0 }; 2];
     let shared = |ceiling| {
         let new = adoption(&wanted, &left, AdoptedAs::NewProgram);
-        Pools::adopt(at(5_000), Adoption { shared: Some((ceiling, &quotas)), ..new }).pools
+        Pools::adopt(
+            at(5_000),
+            Adoption { shared: Some((Ceiling::Children(ceiling), &quotas)), ..new },
+        )
+        .pools
     };
     // The one that leaves still has two.
     let mut pools = shared(12);
@@ -356,11 +361,13 @@ fn a_ceiling_goes_over_with_what_each_pool_has_of_it() {
     assert_eq!(ceilings(&mut pools), [(0, u32::MAX), (1, u32::MAX)]);
     // Those that had none are told of it.
     let left = ["a", "b"].map(|name| {
-        let need = Need { alive: 10, busy: 10, wanted: 20, ceiling: None };
+        let need = Need { alive: 10, busy: 10, wanted: 20, ceiling: None, child_memory: 0 };
         HandedPool { held: Held { said: None, need }, ..handed(name, &[], serves()) }
     });
     let new = adoption(&wanted, &left, AdoptedAs::NewProgram);
-    let mut pools = Pools::adopt(at(5_000), Adoption { shared: Some((12, &quotas)), ..new }).pools;
+    let mut pools =
+        Pools::adopt(at(5_000), Adoption { shared: Some((Ceiling::Children(12), &quotas)), ..new })
+            .pools;
     assert_eq!(ceilings(&mut pools), [(0, 6), (1, 6)]);
 }
 

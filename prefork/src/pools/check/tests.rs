@@ -42,6 +42,20 @@ fn what_is_right_has_no_faults() {
 }
 
 #[test]
+fn what_a_child_takes_is_its_limit_where_nothing_else_is_said() {
+    let limited = |limit: u64| Args::new().prefork(2).child_memory_limit(limit).max_children(3);
+    let daemon = |limit| {
+        let args = limited(limit).main_loop(|_child, ()| Ok(()));
+        Pools::new(common()).pool("a", args).memory_ceiling(8 << 20)
+    };
+    assert_eq!(faults(daemon(4 << 20)), [""; 0]);
+    let less = "memory_ceiling: the memory ceiling (8M) is less than the minimums of all pools take together (10M)";
+    assert_eq!(faults(daemon(5 << 20)), [less]);
+    assert_eq!(faults(daemon(5 << 20).child_memory(4 << 20)), [""; 0]);
+    assert_eq!(faults(daemon(4 << 20).ceiling(2)), [""; 0], "both");
+}
+
+#[test]
 fn each_wrong_thing_is_named_with_its_pool_before_anything_is_started() {
     let table = [
         (Pools::new(common()), "pools: there is none; add one with Pools::pool"),
@@ -125,7 +139,44 @@ fn each_wrong_thing_is_named_with_its_pool_before_anything_is_started() {
         ),
         (
             Pools::new(common()).pool("a", pool()).weight(2),
-            "a.weight: does nothing without a ceiling; set Pools::ceiling too",
+            "a.weight: does nothing without a ceiling; set Pools::ceiling or Pools::memory_ceiling too",
+        ),
+        (
+            Pools::new(common()).pool("a", pool()).child_memory(4 << 20),
+            "a.child_memory: does nothing without a memory ceiling; set Pools::memory_ceiling too",
+        ),
+        (
+            Pools::new(common()).pool("a", pool()).memory_ceiling(8 << 20),
+            "a.child_memory: is not set, which a memory ceiling needs: set it to what a child takes, or set \
+             child_memory_limit",
+        ),
+        (
+            Pools::new(common()).pool("a", pool()).child_memory(512).memory_ceiling(8 << 20),
+            "a.child_memory: 512 bytes are less than any process takes; write 512M for MiB",
+        ),
+        (
+            Pools::new(common()).pool("a", pool()).child_memory(0).memory_ceiling(8 << 20),
+            "a.child_memory: is 0, but any process takes memory; 1M is the least",
+        ),
+        (
+            Pools::new(common()).pool("a", pool()).child_memory(8 << 20).memory_ceiling(8),
+            "memory_ceiling: 8 bytes are less than any process takes; write 8M for MiB",
+        ),
+        (
+            Pools::new(common())
+                .pool("a", pool().prefork(3).max_children(9))
+                .child_memory(3 << 20)
+                .memory_ceiling(8 << 20),
+            "memory_ceiling: the memory ceiling (8M) is less than the minimums of all pools take together (9M)",
+        ),
+        (
+            Pools::new(common())
+                .pool("a", pool())
+                .child_memory(6 << 20)
+                .pool("b", listening("127.0.0.1:80").prefork(0))
+                .child_memory(3 << 20)
+                .memory_ceiling(8 << 20),
+            "b.child_memory: a child takes 3M, but the minimums of all pools leave 2M of the memory ceiling (8M)",
         ),
         (
             Pools::new(common()).role_with("a", pool()),

@@ -51,6 +51,13 @@ impl Sizes {
         statm::resident(from_utf8(&self.text).ok()?)
     }
 
+    /// Returns how many bytes one process has resident that are no file's and no shared memory's: those that its children have
+    /// with it until one of them writes there.
+    pub(crate) fn own(&mut self, pid: u32) -> Option<u64> {
+        self.read(format_args!("/proc/{pid}/statm")).ok()?;
+        statm::own(from_utf8(&self.text).ok()?)
+    }
+
     fn add_children(&mut self, pid: u32) {
         let read = self.read(format_args!("/proc/{pid}/task/{pid}/children"));
         let Some(text) = read.ok().and_then(|()| from_utf8(&self.text).ok()) else { return };
