@@ -163,7 +163,7 @@ impl Pools {
     /// [`ceiling`](Self::ceiling), so that neither is exceeded. Default: no limit.
     ///
     /// Each child counts with the [`child_memory`](Self::child_memory) of its pool, or with what its children are found to take on
-    /// average, if that is more ([how](crate::docs::pools#one-ceiling)). As long as none takes more than is declared, all
+    /// average, if that is more ([how](crate::docs::pools#of-memory)). As long as none takes more than is declared, all
     /// together never do. Where children take more, nobody is ended for it: no pool gets further children until there is room, and those
     /// that have more than their share by [`weight`](Self::weight) give them up, as requests end, down to their
     /// [`prefork`](Args::prefork). What is to hold whatever happens is the kernel's to keep: set a limit for each child by

@@ -13,7 +13,7 @@ use prefork_core::{
     simulate::{Report, World},
 };
 
-use crate::{exit::Exit, failure::Failure, output};
+use crate::{amounts::bytes, exit::Exit, failure::Failure, output};
 use erlang::Erlang;
 use traffic::{Load, ServiceTime};
 
@@ -191,11 +191,6 @@ fn time(text: &str) -> Result<Duration, String> {
     let read = Settings::from_flags([("max_lifetime", text)]).max_lifetime;
     let read = read.filter(|time| !time.is_zero());
     read.ok_or_else(|| "must be a time longer than 0, such as 20ms, 5s or 1h".to_owned())
-}
-
-fn bytes(text: &str) -> Result<u64, String> {
-    let read = Settings::from_flags([("max_memory", text)]).max_memory;
-    read.ok_or_else(|| "must be an amount of memory, such as 40M or 1.5G".to_owned())
 }
 
 #[cfg(test)]

@@ -35,7 +35,7 @@ use prefork_core::one_line;
 use prefork_daemonize::PidFileError;
 use prefork_exec::Identity;
 
-use crate::{exit::Exit, output};
+use crate::{amounts::bytes, exit::Exit, output};
 use file::FileSettings;
 use flags::Flags;
 use given::{Given, Origin, Refused};
@@ -62,6 +62,10 @@ pub(crate) struct RunArgs {
     /// With a directory: how many children all pools together never exceed; what is idle in one goes where clients wait
     #[arg(long, value_name = "N")]
     ceiling: Option<u32>,
+    /// With a directory: how much memory the children of all pools take at most, as 4G, by what each pool's file says of a child
+    /// (child_memory) and by what is found
+    #[arg(long, value_name = "BYTES", value_parser = bytes)]
+    memory_ceiling: Option<u64>,
     /// Print what would be run, and every setting with where it comes from; check all of it, and start nothing
     #[arg(long)]
     check: bool,
@@ -163,10 +167,13 @@ fn attempt(args: RunArgs) -> Result<Exit, Failure> {
     if let Some(path) = args.file.as_ref().filter(|path| path.is_dir()) {
         return pools::attempt(&file::absolute(path), args);
     }
-    let RunArgs { file, check, flags, command, common, skip_bad, ceiling } = args;
-    for (flag, is_given) in
-        [("--common", common.is_some()), ("--skip-bad", skip_bad), ("--ceiling", ceiling.is_some())]
-    {
+    let RunArgs { file, check, flags, command, common, skip_bad, ceiling, memory_ceiling } = args;
+    for (flag, is_given) in [
+        ("--common", common.is_some()),
+        ("--skip-bad", skip_bad),
+        ("--ceiling", ceiling.is_some()),
+        ("--memory-ceiling", memory_ceiling.is_some()),
+    ] {
         if is_given {
             return Err(Failure::NoPoolsMeant { flag });
         }

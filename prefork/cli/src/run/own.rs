@@ -166,9 +166,10 @@ pub(super) const OWN: [Own; 17] = [
 ];
 
 /// The keys that only the file of one of several pools has.
-pub(super) const OF_POOLS: [Own; 2] = [
+pub(super) const OF_POOLS: [Own; 3] = [
     Own { name: "role", flag: "", value: "", help: "", kind: Kind::Switch },
     Own { name: "weight", flag: "", value: "N", help: "", kind: Kind::One },
+    Own { name: "child_memory", flag: "", value: "BYTES", help: "", kind: Kind::One },
 ];
 
 impl Own {

@@ -20,7 +20,7 @@ use super::{
     gather,
     given::{Given, Refused, in_force},
     layers::Layers,
-    membership::Membership,
+    membership::{Membership, Shared},
     program::{self, Made},
     serve,
     show::Shown,
@@ -43,7 +43,7 @@ struct Common {
     given: Vec<Given>,
     args: Settings,
     directory: Option<PathBuf>,
-    has_ceiling: bool,
+    shared: Shared,
 }
 
 /// What is made of one file.
@@ -58,10 +58,12 @@ struct Pool {
 
 /// Runs the daemon, goes on with it, or becomes one of its pools.
 pub(super) fn attempt(directory: &Path, args: RunArgs) -> Result<Exit, Failure> {
-    let RunArgs { check, flags, command, common, skip_bad, ceiling, .. } = args;
+    let RunArgs { check, flags, command, common, skip_bad, ceiling, memory_ceiling, .. } = args;
     let common_file = common.map(|path| file::absolute(&path));
-    let read = common_file.as_deref().map(file::read).transpose()?;
-    let (layers, given, mut refused) = gather(read, flags, command);
+    let mut read = common_file.as_deref().map(file::read).transpose()?;
+    let for_each = Membership::take_for_each(read.as_mut());
+    let (layers, mut given, mut refused) = gather(read, flags, command);
+    given.extend(for_each);
     for given in given.iter().filter(|given| ["listen", "command"].contains(&given.own.name)) {
         let problem = "belongs to one pool; set it in the file of that";
         refused.push(Refused::of(given, problem));
@@ -75,7 +77,7 @@ pub(super) fn attempt(directory: &Path, args: RunArgs) -> Result<Exit, Failure> 
         given,
         args: settings,
         directory: directory_of_programs,
-        has_ceiling: ceiling.is_some(),
+        shared: Shared { children: ceiling.is_some(), memory: memory_ceiling.is_some() },
     };
     let mut daemon = Args::new().settings(common.args.clone());
     for Refused { what, problem } in refused {
@@ -130,6 +132,9 @@ pub(super) fn attempt(directory: &Path, args: RunArgs) -> Result<Exit, Failure> 
     }
     if let Some(children) = ceiling {
         pools = pools.ceiling(children);
+    }
+    if let Some(bytes) = memory_ceiling {
+        pools = pools.memory_ceiling(bytes);
     }
     if check {
         let _ = output::print(&text);
@@ -188,14 +193,17 @@ fn files(directory: &Path) -> Result<(Vec<PoolFile>, Vec<Problem>), Failure> {
 impl Pool {
     /// Adds it to the others.
     fn join(self, pools: Pools, name: String) -> Pools {
-        let Membership { weight, is_role, .. } = self.membership;
+        let Membership { weight, child_memory, is_role, .. } = self.membership;
         let pools =
             if is_role { pools.role_with(name, self.args) } else { pools.pool(name, self.args) };
-        let pools = pools.made_of(&self.made_of);
-        match weight {
-            Some(weight) => pools.weight(weight),
-            None => pools,
+        let mut pools = pools.made_of(&self.made_of);
+        if let Some(weight) = weight {
+            pools = pools.weight(weight);
         }
+        if let Some(bytes) = child_memory {
+            pools = pools.child_memory(bytes);
+        }
+        pools
     }
 }
 
@@ -207,7 +215,10 @@ impl Common {
         };
         let pool = self.make(file).map_err(|error| ErrorChain(&error).to_string())?;
         let alone = Pools::new(Args::new().settings(self.args.clone()));
-        let pool = Pool { membership: Membership { weight: None, ..pool.membership }, ..pool };
+        // Alone it shares nothing.
+        let (weight, child_memory) = (None, None);
+        let membership = Membership { weight, child_memory, ..pool.membership };
+        let pool = Pool { membership, ..pool };
         pool.join(alone, file.name.clone()).check().map_err(|error| lines(&error))
     }
 
@@ -218,7 +229,7 @@ impl Common {
         let mut given = self.given.clone();
         given.extend(own);
         let mut given = in_force(&given);
-        let membership = Membership::take(&mut given, self.has_ceiling, &mut refused);
+        let membership = Membership::take(&mut given, self.shared, &mut refused);
         let Made { mut program, watch, from_files } =
             program::make(&given, self.directory.clone(), &mut refused)?;
         let mut settings = of_daemon;

@@ -2,7 +2,7 @@
 
 use std::{ffi::OsString, fmt::Write, path::Path};
 
-use prefork_core::one_line;
+use prefork_core::{in_memory_units, one_line};
 use prefork_exec::{Identity, Program};
 use toml::Value;
 
@@ -50,12 +50,16 @@ impl Shown<'_> {
                 text.push('\n');
             }
         }
-        let Membership { weight, is_role, origins } = self.membership;
+        let Membership { weight, child_memory, is_role, origins } = self.membership;
         if *is_role {
             text.push_str(&row("role = true", &origins.role));
         }
         if let Some(weight) = weight {
             text.push_str(&row(&format!("weight = {weight}"), &origins.weight));
+        }
+        if let Some(bytes) = child_memory {
+            let setting = format!("child_memory = \"{}\"", in_memory_units(*bytes));
+            text.push_str(&row(&setting, &origins.child_memory));
         }
         for own in OWN.iter().filter(|own| own.kind == Kind::Pairs) {
             text.push_str(&self.table(own));

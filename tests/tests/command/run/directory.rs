@@ -277,7 +277,7 @@ fn a_file_says_that_its_pool_is_a_role_and_what_weight_it_has() {
     for text in [
         "conf.d/cron.toml:3:1: listen: is for pools; a role is exactly one process",
         "conf.d/cron.toml:4:1: prefork: is about many children, but a role has exactly one process",
-        "conf.d/web.toml:3:1: weight: does nothing without a ceiling; give --ceiling too",
+        "conf.d/web.toml:3:1: weight: does nothing without a ceiling; give --ceiling or --memory-ceiling too",
     ] {
         assert!(refused.stderr.contains(text), "{text:?} in {}", refused.stderr);
     }

@@ -161,6 +161,27 @@ fn two_files_cannot_have_one_address() {
     assert_eq!(refused.end, End::Exited(78), "{refused:?}");
     assert!(refused.stderr.contains("ceiling"), "{refused:?}");
     assert_eq!(directory(&scene).args(["--ceiling", "6", "--check"]).finish().end, End::Exited(0));
+    let needs = directory(&scene).args(["--memory-ceiling", "60M", "--check"]).finish();
+    assert!(needs.stderr.contains("a.child_memory: is not set"), "{needs:?}");
+    for (name, address) in [("a", scene.address()), ("b", scene.other_address())] {
+        pool(&scene, name, address, "child_memory = \"10M\"\n");
+    }
+    let refused = directory(&scene).args(["--memory-ceiling", "59M", "--check"]).finish();
+    assert_eq!(refused.end, End::Exited(78), "{refused:?}");
+    let below = "memory_ceiling: the memory ceiling (59M) is less than the minimums of all pools take together (60M)";
+    assert!(refused.stderr.contains(below), "{refused:?}");
+    let right = directory(&scene).args(["--memory-ceiling", "60M", "--check"]).finish();
+    assert_eq!(right.end, End::Exited(0), "{right:?}");
+    let row = right.stdout.lines().find(|line| line.starts_with("child_memory = \"10M\" "));
+    assert!(row.is_some_and(|row| row.ends_with("conf.d/a.toml:3:1")), "{row:?}");
+    // Or in the file of all.
+    fs::write(scene.path("common.toml"), "child_memory = \"10M\"\n").expect("written");
+    for (name, address) in [("a", scene.address()), ("b", scene.other_address())] {
+        pool(&scene, name, address, "");
+    }
+    let common = directory(&scene).path("--common", "common.toml");
+    let refused = common.args(["--memory-ceiling", "59M", "--check"]).finish();
+    assert!(refused.stderr.contains(below), "{refused:?}");
     let refused = directory(&scene).args(["--listen", ":1"]).finish();
     assert!(refused.stderr.contains("--listen: belongs to one pool"), "{refused:?}");
     fs::remove_dir_all(scene.path("conf.d")).expect("removed");
