@@ -21,7 +21,7 @@
 
 use std::time::Duration;
 
-use super::Supervisor;
+use super::{Supervisor, watch::Watch};
 use crate::{Action, Activity, Observation, SlotId, Tally, Time, WorkSeen};
 
 /// How many children at work are looked at, at most.
@@ -41,6 +41,8 @@ pub(super) struct Processors {
     /// Children at work that are to be looked at.
     sample: Vec<SlotId>,
     pause: Duration,
+    /// When they are looked at again, if more were wanted than are useful.
+    look_at: Option<Time>,
 }
 
 /// Children that are started if they are useful.
@@ -54,7 +56,7 @@ struct Wanted {
 
 impl Processors {
     pub(super) const fn new() -> Self {
-        Self { wanted: None, sample: Vec::new(), pause: FIRST_PAUSE }
+        Self { wanted: None, sample: Vec::new(), pause: FIRST_PAUSE, look_at: None }
     }
 }
 
@@ -81,6 +83,7 @@ impl Supervisor {
         more: u32,
         tally: &Tally,
         observation: &Observation<'_>,
+        watch: &mut Watch,
     ) -> u32 {
         self.processors.wanted = None;
         let Some(processors) = self.config.processors else { return more };
@@ -93,6 +96,11 @@ impl Supervisor {
         let at_work: Vec<_> = at_work.collect();
         if at_once == more || at_work.is_empty() {
             return more;
+        }
+        // Whoever has just taken something computes, and that is when children are observed.
+        if let Some(at) = self.processors.look_at.filter(|at| now < *at) {
+            watch.observe_by(at);
+            return at_once;
         }
         let last_taken = at_work.iter().filter_map(|(_, since)| *since).max();
         let is_stuck = last_taken.is_some_and(|at| now.since(at) >= STUCK);
@@ -118,6 +126,7 @@ impl Supervisor {
         let granted = more.min(useful.max(u32::from(is_stuck)));
         let is_enough = granted == more;
         let pause = if is_enough { FIRST_PAUSE } else { self.processors.pause };
+        self.processors.look_at = (!is_enough).then(|| now + pause);
         self.processors.pause =
             if is_enough { FIRST_PAUSE } else { (pause * 2).min(LONGEST_PAUSE) };
         if granted > 0 {

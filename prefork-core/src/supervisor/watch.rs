@@ -277,7 +277,7 @@ impl Supervisor {
             Scaling::Spawn(more) => {
                 watch.queue.silent().into_iter().for_each(|notice| self.log(notice));
                 let wanted = more.saturating_add(beyond);
-                let at_once = self.heed_processors(now, wanted, &tally, observation);
+                let at_once = self.heed_processors(now, wanted, &tally, observation, &mut watch);
                 if at_once > 0 {
                     self.want(tally.staying().saturating_add(at_once));
                     watch.grew_at = Some(now);
