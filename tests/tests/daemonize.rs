@@ -328,6 +328,9 @@ fn a_program_with_threads_is_refused() {
 /// What each process is can be seen in `ps`.
 #[test]
 fn each_process_has_its_own_title_in_ps() {
+    if !require_tool("ps") {
+        return;
+    }
     let scene = scene!();
     let daemon = scene.hello().daemon();
     let ps = |pid: u32| {

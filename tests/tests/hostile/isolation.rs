@@ -69,15 +69,19 @@ fn attack(siege: &Siege<'_>) -> BTreeSet<&'static str> {
     assert_eq!(sibling.order(&format!("listen/{name}")).of("listen"), ["0"]);
     assert_eq!(sibling.order("block").of("block"), ["0"]);
     let signalled = format!("signalled/{}", attacker.pid);
-    // It says nothing of whom it has reached; and another one that signals everybody may be first.
-    let reached = (0..5).map(|_| {
+    // It says nothing of whom it has reached; and another one that signals everybody may be first, again and again.
+    let mut tries = 0;
+    let reached = loop {
         attacker.order("everybody");
-        sibling.order(&signalled)
-    });
-    let reached = reached.reduce(|last, next| if has_come(&last) { last } else { next });
+        let reached = sibling.order(&signalled);
+        tries += 1;
+        if has_come(&reached) || tries == 50 {
+            break reached;
+        }
+    };
     let outcomes = [
         attacker.order(&format!("neighbour/{}", sibling.pid)),
-        reached.expect("it was tried"),
+        reached,
         attacker.order(&format!("connect/{name}")),
     ];
     let all: Vec<(&str, &str)> = outcomes.iter().flat_map(Outcome::iter).collect();

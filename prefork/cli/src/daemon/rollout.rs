@@ -28,6 +28,9 @@ const PAUSE: Duration = Duration::from_millis(50);
 const FIRST_PAUSE: Duration = Duration::from_millis(5);
 const FIRST: Duration = Duration::from_secs(1);
 
+/// How long old children that were asked to leave stay as many until they count as being at work.
+const ASKED: Duration = Duration::from_millis(200);
+
 /// How long a reason is waited for; a daemon of before this version publishes none.
 const UNTIL_PUBLISHED: Duration = Duration::from_millis(200);
 
@@ -195,15 +198,21 @@ impl<'a> Rollout<'a> {
     /// A board that cannot be read now may be about to be replaced by a new one.
     pub(super) fn wait(&self, timeout: Duration) -> Result<Done, Failure> {
         let begun = Instant::now();
-        let mut seen_before = None;
+        let mut seen_before: Option<(Done, Instant)> = None;
         loop {
             let found = self.look();
             match found {
+                Ok(Progress::Done(done)) if done.leaving == 0 => return Ok(done),
                 // A child that was asked a moment ago may be about to leave.
-                Ok(Progress::Done(done)) if done.leaving == 0 || seen_before == Some(done) => {
-                    return Ok(done);
+                Ok(Progress::Done(done)) => {
+                    let (before, since) =
+                        *seen_before.get_or_insert_with(|| (done, Instant::now()));
+                    if before != done {
+                        seen_before = Some((done, Instant::now()));
+                    } else if since.elapsed() >= ASKED {
+                        return Ok(done);
+                    }
                 }
-                Ok(Progress::Done(done)) => seen_before = Some(done),
                 Ok(Progress::Waiting { .. }) | Err(_) => {}
                 Ok(progress) => return self.conclude(progress, timeout),
             }

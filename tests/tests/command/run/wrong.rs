@@ -98,7 +98,7 @@ fn wrong_usage_has_its_own_status_and_says_where_a_program_stands() {
 #[test]
 fn all_that_is_wrong_is_named_at_once_wherever_it_was_said() {
     let scene = scene!();
-    let file = "command = \"python3 app.py {fdd}\"\nlistne = \":80\"\nmax_childern = 3\nprefork = \"many\"\n\
+    let file = "command = \"sh app.sh {fdd}\"\nlistne = \":80\"\nmax_childern = 3\nprefork = \"many\"\n\
                 netwatch_interval = 1\n[env]\nA = [1]\n[limits]\nnofiles = 3\n[daemon]\nuser = \"x\"\n";
     fs::write(scene.path("app.toml"), file).expect("written");
     fs::write(scene.path("env"), "A=1\nB\n").expect("written");
