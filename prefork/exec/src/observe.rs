@@ -122,6 +122,7 @@ impl Observation {
     pub(crate) fn set_label(&mut self, label: &str) {
         label.clone_into(&mut self.label);
         self.in_hand.values().for_each(|in_hand| in_hand.set_label(label));
+        self.in_flight.publish();
     }
 
     /// Takes in how many requests the program says it has in hand.

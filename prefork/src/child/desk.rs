@@ -135,16 +135,14 @@ impl Desk {
         self.queued = queued;
     }
 
-    /// Returns whether that is shown.
-    pub(super) fn set_label(&mut self, place: u32, label: &str) -> bool {
+    pub(super) fn set_label(&mut self, place: u32, label: &str) {
         keep(&mut self.places[place as usize].label, label, LABEL_SIZE);
-        self.rewrite(place)
+        self.rewrite(place);
     }
 
-    /// Returns whether that is shown.
-    pub(super) fn set_client(&mut self, place: u32, client: &str) -> bool {
+    pub(super) fn set_client(&mut self, place: u32, client: &str) {
         keep(&mut self.places[place as usize].client, client, CLIENT_SIZE);
-        self.rewrite(place)
+        self.rewrite(place);
     }
 
     /// Gives a request time until then, and no less than it was given before.
@@ -177,14 +175,12 @@ impl Desk {
         }
     }
 
-    /// Shows a text that was changed, if it is of the request that is shown, and returns whether it is.
-    fn rewrite(&mut self, place: u32) -> bool {
-        let is_shown = self.shown == Some(place);
-        if is_shown {
+    /// Shows a text that was changed, if it is of the request that is shown.
+    fn rewrite(&mut self, place: u32) {
+        if self.shown == Some(place) {
             self.shown = None;
             self.publish(0);
         }
-        is_shown
     }
 
     /// Shows how many are in hand, and the first of them; `finished` more are done.

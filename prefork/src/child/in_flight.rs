@@ -178,6 +178,14 @@ impl InFlight {
         InHand { shared: Some(shared.clone()), place }
     }
 
+    /// Has others see the texts of requests in hand that were changed: a text by itself wakes nobody, so that else it is seen when a
+    /// request begins or ends. It costs the parent a wake-up.
+    pub fn publish(&self) {
+        if let Some(shared) = self.here() {
+            shared.changed();
+        }
+    }
+
     /// Returns how many requests are in hand; 0 in a copy of the child.
     #[must_use]
     pub fn count(&self) -> u32 {
@@ -208,8 +216,7 @@ impl InHand {
     /// Changes the label, as when the first line of the request was read.
     pub fn set_label(&self, label: &str) {
         if let Some(shared) = self.here() {
-            let is_shown = shared.desk().set_label(self.place, label);
-            shared.shows_anew(is_shown);
+            shared.desk().set_label(self.place, label);
         }
     }
 
@@ -219,8 +226,7 @@ impl InHand {
     pub fn set_client(&self, client: impl Display) {
         if let Some(shared) = self.here() {
             let client = client.to_string();
-            let is_shown = shared.desk().set_client(self.place, &client);
-            shared.shows_anew(is_shown);
+            shared.desk().set_client(self.place, &client);
         }
     }
 
@@ -273,13 +279,6 @@ impl Shared {
                 reporter.report(Report::Worked);
             }
             drop(stderr::take_original());
-        }
-    }
-
-    /// A text was changed, which may be that which is shown: nothing else may change for long.
-    fn shows_anew(&self, is_shown: bool) {
-        if is_shown {
-            self.changed();
         }
     }
 

@@ -131,6 +131,9 @@ fn the_first_change_rings_and_the_others_do_not() {
     assert!(!subject.pages.has_changed(subject.slot));
     first.set_label("GET /");
     assert!(!subject.pages.has_changed(subject.slot), "it is at work already");
+    in_flight.publish();
+    assert!(subject.pages.has_changed(subject.slot));
+    subject.arm(3);
     drop(first);
     assert!(subject.pages.has_changed(subject.slot));
 }
