@@ -43,7 +43,7 @@ impl Reply {
 /// # Errors
 ///
 /// [`ErrorKind::ConnectionRefused`](io::ErrorKind::ConnectionRefused) where nobody listens,
-/// [`ConnectionReset`](io::ErrorKind::ConnectionReset) where the connection is reset before the answer is whole,
+/// [`ConnectionReset`](io::ErrorKind::ConnectionReset) where the connection is reset, and not closed in order,
 /// [`UnexpectedEof`](io::ErrorKind::UnexpectedEof) where it is closed before that, [`TimedOut`](io::ErrorKind::TimedOut)
 /// after `limit`, and [`InvalidData`](io::ErrorKind::InvalidData) where the answer is no HTTP, or one to another request.
 ///
@@ -73,10 +73,12 @@ pub(crate) fn get_and_report(
     sent();
     let mut answer = Vec::new();
     let mut buffer = [0; 16 * 1024];
+    let mut reply = None;
+    // The server closes first, as it was asked to: one that finds the client gone has a reason to end its work.
     loop {
         let rest = limit.saturating_sub(begun.elapsed());
         if rest.is_zero() {
-            return Err(io::ErrorKind::TimedOut.into());
+            return reply.ok_or_else(|| io::ErrorKind::TimedOut.into());
         }
         connection.set_read_timeout(Some(rest))?;
         let has_ended = match (&connection).read(&mut buffer) {
@@ -85,19 +87,25 @@ pub(crate) fn get_and_report(
                 answer.extend_from_slice(&buffer[..count]);
                 false
             }
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-            Err(error) => return Err(timed_out(error)),
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    io::ErrorKind::Interrupted | io::ErrorKind::WouldBlock
+                ) =>
+            {
+                continue;
+            }
+            Err(error) => return Err(error),
         };
-        if let Some(reply) = whole(&answer, has_ended)? {
-            return match reply.field(REQUEST) {
-                Some(other) if other != id => {
-                    Err(broken(&format!("an answer to request {other}, not {id}")))
-                }
-                Some(_) | None => Ok(reply),
-            };
+        if reply.is_none() {
+            reply = whole(&answer, has_ended)?;
+            let other = reply.as_ref().and_then(|reply: &Reply| reply.field(REQUEST));
+            if let Some(other) = other.filter(|other| *other != id) {
+                return Err(broken(&format!("an answer to request {other}, not {id}")));
+            }
         }
         if has_ended {
-            return Err(io::ErrorKind::UnexpectedEof.into());
+            return reply.ok_or_else(|| io::ErrorKind::UnexpectedEof.into());
         }
         if answer.len() > LONGEST {
             return Err(broken("an answer without an end"));

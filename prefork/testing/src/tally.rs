@@ -21,7 +21,7 @@ pub struct Tally {
     pub late: usize,
     /// How many could not be made, as nobody listened.
     pub refused: usize,
-    /// How many connections were reset before the answer was whole.
+    /// How many connections were reset, and not closed in order.
     pub reset: usize,
     /// How many requests have come to nothing in another way: the connection was closed before the answer was whole, or
     /// the client has given up.
@@ -55,7 +55,7 @@ pub enum FailureKind {
     Late,
     /// Nobody listened.
     Refused,
-    /// The connection was reset before the answer was whole.
+    /// The connection was reset, and not closed in order.
     Reset,
     /// The connection was closed before the answer was whole, or the client has given up.
     Lost,
