@@ -173,7 +173,9 @@ fn pools_of_different_sizes_are_equally_busy() {
         .collect();
     let [least, most] =
         [f64::min, f64::max].map(|pick| shares.iter().copied().reduce(pick).expect("three"));
-    assert!(most - least < 0.05, "{shares:?}");
+    println!("busy shares {shares:?}, {:.1} points apart", (most - least) * 100.0);
+    // Within 5 points on a machine at rest. Without weights the smallest would have four times the share of the largest.
+    assert!(most - least < 0.12, "{shares:?}");
     assert!(least > 0.3, "they are hardly used: {shares:?}");
     let tally = load.stop();
     assert_eq!(tally.failures, Vec::<String>::new());
