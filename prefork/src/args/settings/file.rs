@@ -68,17 +68,7 @@ pub(crate) fn read<T, E: Display>(
     path: &Path,
     parse: impl FnOnce(&str) -> Result<T, E>,
 ) -> Result<T, SettingsError> {
-    let read = |source| SettingsError::Read { path: path.to_owned(), source };
-    let file = File::open(path).map_err(read)?;
-    if rustix::process::geteuid().is_root() {
-        trusted_file(&file, path, 0)
-            .map_err(|source| SettingsError::Untrusted { path: path.to_owned(), source })?;
-    }
-    let mut text = String::new();
-    (&file).take(LONGEST + 1).read_to_string(&mut text).map_err(read)?;
-    if text.len() as u64 > LONGEST {
-        return Err(SettingsError::TooLong { path: path.to_owned() });
-    }
+    let text = text_of(path)?;
     #[cfg(feature = "serde")]
     let own = places::own_part(&text, crate::Settings::KEYS);
     // Without serde, none of it is the daemon's.
@@ -101,6 +91,22 @@ pub(crate) fn read<T, E: Display>(
             Err(SettingsError::Wrong { path: path.to_owned(), problem, faults })
         }
     }
+}
+
+/// Returns what stands there; to root, only if nobody else can change it.
+fn text_of(path: &Path) -> Result<String, SettingsError> {
+    let read = |source| SettingsError::Read { path: path.to_owned(), source };
+    let file = File::open(path).map_err(read)?;
+    if rustix::process::geteuid().is_root() {
+        trusted_file(&file, path, 0)
+            .map_err(|source| SettingsError::Untrusted { path: path.to_owned(), source })?;
+    }
+    let mut text = String::new();
+    (&file).take(LONGEST + 1).read_to_string(&mut text).map_err(read)?;
+    if text.len() as u64 > LONGEST {
+        return Err(SettingsError::TooLong { path: path.to_owned() });
+    }
+    Ok(text)
 }
 
 /// A file of settings that was read.
@@ -151,12 +157,11 @@ mod tests {
         let path = directory.path().join("x.toml");
         let length = usize::try_from(LONGEST).expect("a length");
         std::fs::write(&path, "#".repeat(length)).expect("written");
-        let read = |path| read(path, |text| Ok::<_, String>(text.len()));
-        assert_eq!(read(&path).expect("read"), length);
+        assert_eq!(text_of(&path).expect("read").len(), length);
         let file = File::options().write(true).open(&path).expect("opened");
         for length in [LONGEST + 1, 1 << 40] {
             file.set_len(length).expect("sparse");
-            let refused = read(&path).expect_err("too long");
+            let refused = text_of(&path).expect_err("too long");
             assert!(matches!(refused, SettingsError::TooLong { .. }), "{refused}");
         }
     }
