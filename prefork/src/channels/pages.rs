@@ -79,30 +79,19 @@ impl Pages {
         let pages = Self::reserve(&memory, slots)?;
         // Nobody can cut it, so that no access ends in SIGBUS. A later program may make it larger.
         fcntl_add_seals(&memory, SealFlags::SHRINK | SealFlags::SEAL).of_call("fcntl(2)")?;
-        Ok(Self {
-            pages,
-            memory,
-            round: 0,
-            is_armed: false,
-            watched: 0,
-            limit: 0,
-            pressure: Pressure::Normal,
-        })
+        Ok(Self::at(pages, memory))
     }
 
     /// Goes on with the pages that the old program in this process has left, and its children report in.
     pub(super) fn adopt(memory: OwnedFd, slots: u32) -> io::Result<Self> {
         let pages = Self::reserve(&memory, slots)?;
         // Rounds count from the clock's time, so that none comes twice: see `arm`.
-        Ok(Self {
-            pages,
-            memory,
-            round: 0,
-            is_armed: false,
-            watched: 0,
-            limit: 0,
-            pressure: Pressure::Normal,
-        })
+        Ok(Self::at(pages, memory))
+    }
+
+    const fn at(pages: pages::Pages, memory: OwnedFd) -> Self {
+        let (round, is_armed, watched, limit) = (0, false, 0, 0);
+        Self { pages, memory, round, is_armed, watched, limit, pressure: Pressure::Normal }
     }
 
     /// Makes sure that there are pages for so many slots at the least.
