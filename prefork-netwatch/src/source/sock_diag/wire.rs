@@ -25,6 +25,8 @@ const SOCK_DGRAM: u8 = 2;
 /// "Whatever the cookie", twice.
 const NO_COOKIE: [u8; 8] = [0xff; 8];
 const ANY_INODE: u32 = 0;
+/// All that there are.
+const DUMP: u16 = NLM_F_REQUEST | NLM_F_DUMP;
 
 const INET_DIAG_REQ_BYTECODE: u16 = 1;
 const INET_DIAG_BC_JMP: u8 = 1;
@@ -58,7 +60,6 @@ const fn held_states() -> u32 {
 /// `ports` are the local ones that are of interest, `None` if all are; the kernel leaves out the
 /// others.
 pub(super) fn dump_request(proto: Proto, ports: Option<&[u16]>, sequence: u32) -> Vec<u8> {
-    const DUMP: u16 = NLM_F_REQUEST | NLM_F_DUMP;
     match proto {
         Proto::Unix => {
             let states = State::Established.bit();
@@ -106,7 +107,7 @@ pub(super) fn inet_request(transport: Transport, proto: Proto, sequence: u32) ->
 
 /// Asks for all of a protocol in these states, at this local port if it is not 0; attributes may follow.
 fn inet(sequence: u32, proto: Proto, protocol: u8, states: u32, port: u16) -> Vec<u8> {
-    let mut message = header(NLM_F_REQUEST | NLM_F_DUMP, sequence);
+    let mut message = header(DUMP, sequence);
     message.extend([family(proto), protocol, 0, 0]);
     message.extend(states.to_ne_bytes());
     message.extend(port.to_be_bytes());
@@ -123,13 +124,7 @@ pub(super) fn unix_request(inode: u32, sequence: u32) -> Vec<u8> {
 /// Asks for all UNIX sockets that listen, with those who wait.
 pub(super) fn backlogs_request(sequence: u32) -> Vec<u8> {
     let states = State::Listen.bit();
-    unix(
-        NLM_F_REQUEST | NLM_F_DUMP,
-        sequence,
-        states,
-        ANY_INODE,
-        UDIAG_SHOW_NAME | UDIAG_SHOW_ICONS,
-    )
+    unix(DUMP, sequence, states, ANY_INODE, UDIAG_SHOW_NAME | UDIAG_SHOW_ICONS)
 }
 
 fn unix(flags: u16, sequence: u32, states: u32, inode: u32, show: u32) -> Vec<u8> {
