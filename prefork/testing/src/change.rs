@@ -75,7 +75,7 @@ impl Change<'_> {
         let Self { daemon, what, before, outgoing } = self;
         let log = || daemon.last_lines();
         let mut status = None;
-        let is_over = holds_within(limit, || match daemon.notices().change_since(before) {
+        holds_within(limit, || match daemon.notices().change_since(before) {
             notices::Change::Ended(text) => {
                 status = Some(text);
                 true
@@ -90,7 +90,6 @@ impl Change<'_> {
             }
             (Some(status), _) => Err(ChangeError::Refused { what, status, log: log() }),
             (None, Some(end)) => Err(ChangeError::Ended { what, end, log: log() }),
-            (None, None) if is_over => unreachable!("one of them has ended the wait"),
             (None, None) => Err(ChangeError::NotOver { what, limit, log: log() }),
         }
     }
