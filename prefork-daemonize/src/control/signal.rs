@@ -31,6 +31,8 @@ pub enum Signal {
     Ttou,
     /// SIGWINCH.
     Winch,
+    /// SIGSTOP: do nothing until SIGCONT.
+    Stop,
     /// SIGCONT: go on after a stop.
     Cont,
     /// SIGKILL: end at once, without a chance to clear up.
@@ -38,6 +40,12 @@ pub enum Signal {
 }
 
 impl Signal {
+    /// Returns its number on this machine, see signal(7).
+    #[must_use]
+    pub fn number(self) -> i32 {
+        self.for_rustix().as_raw()
+    }
+
     fn for_rustix(self) -> rustix::process::Signal {
         use rustix::process::Signal as Kernel;
         match self {
@@ -50,6 +58,7 @@ impl Signal {
             Self::Ttin => Kernel::TTIN,
             Self::Ttou => Kernel::TTOU,
             Self::Winch => Kernel::WINCH,
+            Self::Stop => Kernel::STOP,
             Self::Cont => Kernel::CONT,
             Self::Kill => Kernel::KILL,
         }

@@ -13,7 +13,7 @@ use std::{
 use crate::{
     Change, Chaos, Child, Clients, End, Launch, Load, LogLine, PATIENCE, Reply, Signal,
     SilentClients, child, http, launch, notices::Notices, places::Places, proc, reaper, report,
-    wait::holds_within, wait_until,
+    signal::for_kernel, wait::holds_within, wait_until,
 };
 
 /// A daemon that was started, a process of its own.
@@ -184,7 +184,7 @@ impl Daemon {
                 !process.is_zombie() && child::parents(self.pid()).contains(&process.parent)
             })
         };
-        reaper::signal_if(child.pid, signal.for_kernel(), is_ours)
+        reaper::signal_if(child.pid, for_kernel(signal), is_ours)
     }
 
     #[track_caller]
@@ -217,7 +217,7 @@ impl Daemon {
 
     /// Our own child, not reaped by anybody else: nobody can have its pid.
     fn try_signal(&self, signal: Signal) -> bool {
-        self.end().is_none() && reaper::signal_if(self.pid(), signal.for_kernel(), || true)
+        self.end().is_none() && reaper::signal_if(self.pid(), for_kernel(signal), || true)
     }
 
     /// Asks it to reload, as `SIGHUP` does: to read its settings again, and to replace all children.
@@ -371,7 +371,7 @@ impl Drop for Daemon {
             && reaper::end_of(*pid).is_none()
         {
             // Its children end with it, those too whose environment this user may not read.
-            reaper::signal_if(*pid, Signal::Kill.for_kernel(), || true);
+            reaper::signal_if(*pid, for_kernel(Signal::Kill), || true);
         }
         let all_ended = reaper::end_all(&self.mark, &self.pids);
         self.pids.iter().for_each(|pid| reaper::forget(*pid));

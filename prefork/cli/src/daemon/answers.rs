@@ -6,24 +6,11 @@
 use std::{fs, io};
 
 use prefork_daemonize::{Pid, Signal};
-use rustix::process::Signal as Number;
 
 /// Returns whether a process handles, blocks (for a `signalfd(2)`) or ignores a signal.
 pub(super) fn to(pid: Pid, signal: Signal) -> io::Result<bool> {
     let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
-    Ok(answers(&status, number(signal)?))
-}
-
-/// The signals that are sent only to those that answer to them.
-fn number(signal: Signal) -> io::Result<i32> {
-    match signal {
-        Signal::Hup => Ok(Number::HUP.as_raw()),
-        Signal::Usr1 => Ok(Number::USR1.as_raw()),
-        Signal::Usr2 => Ok(Number::USR2.as_raw()),
-        Signal::Ttin => Ok(Number::TTIN.as_raw()),
-        Signal::Ttou => Ok(Number::TTOU.as_raw()),
-        _ => Err(io::Error::other("no signal that asks for something")),
-    }
+    Ok(answers(&status, signal.number()))
 }
 
 /// Reads the masks of `proc_pid_status(5)`, hexadecimal, signal 1 in the lowest bit.
@@ -53,7 +40,7 @@ mod tests {
             ("", false),
         ];
         for (status, expected) in table {
-            assert_eq!(answers(status, Number::USR1.as_raw()), expected, "{status:?}");
+            assert_eq!(answers(status, Signal::Usr1.number()), expected, "{status:?}");
         }
     }
 }
