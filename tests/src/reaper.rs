@@ -15,10 +15,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rustix::process::{
-    Pid, PidfdFlags, Signal, WaitOptions, getpid, pidfd_open, pidfd_send_signal,
-    set_child_subreaper, wait,
-};
+use rustix::process::{Signal, WaitOptions, getpid, set_child_subreaper, wait};
+
+pub(crate) use prefork_testing::beside::signal_if;
 
 use crate::{End, PATIENCE, proc};
 
@@ -126,16 +125,6 @@ fn collect(ends: &mut HashMap<u32, End>) -> Vec<(u32, End)> {
         found.push((pid, end));
     }
     found
-}
-
-/// Sends a signal to a process if it is there and, once that is certain, `is_meant`.
-///
-/// Through a pidfd, which goes on meaning the same process when the number has been given to
-/// another.
-pub(crate) fn signal_if(pid: u32, signal: Signal, is_meant: impl FnOnce() -> bool) -> bool {
-    let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) else { return false };
-    let Ok(process) = pidfd_open(pid, PidfdFlags::empty()) else { return false };
-    is_meant() && pidfd_send_signal(&process, signal).is_ok()
 }
 
 /// Sends a signal to a process that this program has started, or that such a one has; returns whether

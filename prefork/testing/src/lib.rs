@@ -27,7 +27,7 @@ mod wait;
 /// For another harness in the same program.
 #[doc(hidden)]
 pub mod beside {
-    pub use crate::reaper::{note_end, report_ends_to};
+    pub use crate::reaper::{note_end, report_ends_to, signal_if};
 }
 
 pub use change::{Change, ChangeError};

@@ -164,7 +164,7 @@ fn file_locks(pid: impl std::fmt::Display) -> Option<String> {
 /// Sends a signal to a process if it is there and, once that is certain, `is_meant`.
 ///
 /// Through a pidfd, which goes on meaning the same process when the number has been given to another.
-pub(crate) fn signal_if(pid: u32, signal: Signal, is_meant: impl FnOnce() -> bool) -> bool {
+pub fn signal_if(pid: u32, signal: Signal, is_meant: impl FnOnce() -> bool) -> bool {
     let Some(pid) = pid_of(pid) else { return false };
     let Ok(process) = pidfd_open(pid, PidfdFlags::empty()) else { return false };
     is_meant() && pidfd_send_signal(&process, signal).is_ok()
