@@ -58,6 +58,9 @@ pub use error::{ArgsError, BoxError, Fault, Lines, Result, RunError, exit_code};
 pub use hooks::{ChildExit, EndAs, HungChild};
 pub use logs::{AccessLog, LogLevel, LogLevelError};
 pub use pools::Pools;
+// For the command, which finds pools by what the daemon has written.
+#[doc(hidden)]
+pub use pools::read_roster;
 pub use prefork_core::{ErrorChain, Exit};
 pub use prefork_daemonize as daemonize;
 pub use prefork_isolate::{self as isolate, Isolation, Layer};

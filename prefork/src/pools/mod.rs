@@ -33,6 +33,8 @@ mod watch;
 mod ways;
 mod words;
 
+pub use roster::read_roster;
+
 use std::fmt;
 
 use prefork_core::pools::MadeOf;

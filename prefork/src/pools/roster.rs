@@ -91,7 +91,7 @@ pub(super) fn begun(change: PoolsChange, began: Time) -> ListedChange {
 /// went on nobody sees the end any more. A list that cannot be read says nothing.
 pub(super) fn changes_before(pid_path: &Path, change: PoolsChange) -> Vec<ListedChange> {
     let mut changes =
-        read(&Roster::beside(pid_path)).map(|roster| roster.changes).unwrap_or_default();
+        read_roster(&Roster::beside(pid_path)).map(|roster| roster.changes).unwrap_or_default();
     changes.retain(|known| known.change != change);
     for known in changes.iter_mut().filter(|known| known.outcome == ListedOutcome::Running) {
         known.outcome = ListedOutcome::Failed;
@@ -104,7 +104,9 @@ pub(super) fn changes_before(pid_path: &Path, change: PoolsChange) -> Vec<Listed
     changes
 }
 
-fn read(path: &Path) -> Option<Roster> {
+/// Reads a list of pools, whoever has written it; `None` if it is none.
+#[must_use]
+pub fn read_roster(path: &Path) -> Option<Roster> {
     let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
     let file = File::from(rustix::fs::open(path, flags, Mode::empty()).ok()?);
     file.metadata().ok().filter(fs::Metadata::is_file)?;

@@ -2,18 +2,17 @@
 //! process the kernel shows, as the parent of each holds a pid file of its own.
 
 use std::{
-    fs::{self, File},
-    io::Read,
+    fs,
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
 };
 
+use prefork::read_roster;
 use prefork_core::{
     one_line,
-    pools::{LONGEST_ROSTER, Listed, PoolKind, Roster, file_of_pool},
+    pools::{Listed, PoolKind, Roster, file_of_pool},
 };
 use prefork_daemonize::{self as daemonize, Holder, Pid};
-use rustix::fs::{Mode, OFlags};
 
 use super::{Found, board_of};
 
@@ -114,22 +113,13 @@ pub(crate) fn roster_beside(pid_file: &Path) -> Option<Roster> {
     let path = Roster::beside(pid_file);
     let owner = |path: &Path| fs::symlink_metadata(path).map(|found| found.uid()).ok();
     let is_its = owner(&path).is_some() && owner(&path) == owner(pid_file);
-    is_its.then(|| read(&path)).flatten()
-}
-
-fn read(path: &Path) -> Option<Roster> {
-    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
-    let file = File::from(rustix::fs::open(path, flags, Mode::empty()).ok()?);
-    file.metadata().ok().filter(fs::Metadata::is_file)?;
-    let mut text = String::new();
-    file.take(LONGEST_ROSTER).read_to_string(&mut text).ok()?;
-    text.parse().ok()
+    is_its.then(|| read_roster(&path)).flatten()
 }
 
 /// Returns the pid file beside a list.
 pub(super) fn pid_file_beside(list: &Path) -> Option<PathBuf> {
     let pid_file = Roster::pid_file_of(list)?;
-    read(list).map(|_| pid_file)
+    read_roster(list).map(|_| pid_file)
 }
 
 /// Returns the pid file of the daemon whose pools have their boards beside this path, which all of them were given.
