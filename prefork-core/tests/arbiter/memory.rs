@@ -345,13 +345,8 @@ proptest! {
         for (id, quota) in (0..).zip(&quotas) {
             world.pool(id).takes = quota.child_memory;
         }
-        let mut left = 400;
-        while left > 0 && world.pools.values().any(|pool| !pool.queue.is_empty()) {
-            world.run(Duration::from_secs(5));
-            left -= 1;
-        }
-        let waits: Vec<_> = world.pools.iter().map(|(id, it)| (id, it.queue.len())).collect();
-        prop_assert!(left > 0, "somebody starves: {:?}", waits);
+        let waits = world.serve_all();
+        prop_assert!(waits.is_empty(), "somebody starves: {:?}", waits);
         world.run(Duration::from_secs(20));
         prop_assert_eq!(world.arbiter.deadline(), None, "at rest it needs no timer");
     }

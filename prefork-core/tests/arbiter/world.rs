@@ -224,6 +224,18 @@ impl World {
         }
     }
 
+    /// Lets time pass until every client is served, 1,995 s at the most; returns those pools in which some still wait, and how many.
+    pub(crate) fn serve_all(&mut self) -> Vec<(PoolId, usize)> {
+        for _ in 0..399 {
+            if self.pools.values().all(|pool| pool.queue.is_empty()) {
+                break;
+            }
+            self.run(Duration::from_secs(5));
+        }
+        let waits = self.pools.iter().map(|(id, pool)| (*id, pool.queue.len()));
+        waits.filter(|(_, waiting)| *waiting > 0).collect()
+    }
+
     fn step(&mut self) {
         let (now, delay) = (self.now, self.delay);
         let mut is_news = self.arbiter.deadline().is_some_and(|due| now >= due);
