@@ -73,6 +73,8 @@ proptest! {
         (rate, work, target) in (5u32..300, 1u64..200, 20u64..1000), seed: u64,
     ) {
         let traffic = Traffic::random(f64::from(rate), ms(work), 120 * SECOND, seed).later(SECOND);
+        // With the time that it takes to come back to rest.
+        let traffic = traffic.until(300 * SECOND);
         let report = World::new(&traffic).queue_target(ms(target)).run(&ScalingPolicy::new(1, 300));
         prop_assert_eq!((report.lost, report.at_end), (0, 1), "{}", report);
         // To find out how long a request takes, some are needed; then it takes a look.
