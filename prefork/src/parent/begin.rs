@@ -259,3 +259,28 @@ fn instruct(pages: &mut Pages, watches: bool, supervisor: &Supervisor) {
     // Those that another program has left may have been told otherwise.
     pages.press(Pressure::Normal, supervisor.slots());
 }
+
+#[cfg(test)]
+mod tests {
+    use prefork_core::{Action, Event};
+
+    use super::*;
+    use crate::channels::both_sides;
+
+    /// Nobody would tell them: to this program the pool keeps up from the beginning.
+    #[test]
+    fn what_another_program_has_told_its_children_of_pressure_does_not_last() {
+        let (mut pages, slot, own, _reporter) = both_sides();
+        pages.press(Pressure::Overloaded, [slot].into_iter());
+        let mut supervisor = Supervisor::new(Config::new(2, 2).expect("valid"));
+        supervisor.handle(clock::now(), Event::Start);
+        while let Some(action) = supervisor.next_action() {
+            if let Action::Spawn { slot, .. } = action {
+                supervisor.handle(clock::now(), Event::Spawned { slot, pid: 1 });
+            }
+        }
+        assert!(own.is_pressed() && supervisor.slots().any(|it| it == slot));
+        instruct(&mut pages, false, &supervisor);
+        assert!(!own.is_pressed());
+    }
+}
