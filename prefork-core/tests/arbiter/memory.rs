@@ -159,6 +159,23 @@ fn one_that_has_become_too_large_for_any_room_holds_up_nobody() {
     assert_eq!(world.served() - world.pool(0).served, 20);
 }
 
+/// It has waited for longest, all the time.
+#[test]
+fn beside_one_that_has_become_too_large_the_others_take_turns() {
+    let quotas = [quota(2, 9, 1, 20), quota(0, 1, 1, 50), quota(0, 1, 1, 15), quota(0, 1, 1, 15)];
+    let mut world = World::new(memory(100), &quotas, SOON);
+    world.pool(0).takes = 40 * MIB;
+    world.come(0, 100_000, ms(50));
+    world.run(SECOND);
+    for id in 1..4 {
+        world.come(id, 10_000, ms(50));
+    }
+    world.run(60 * SECOND);
+    let [two, three] = [2, 3].map(|id| world.pool(id).served);
+    assert!(two.min(three) > 300, "{two} and {three}: only one has room at a time");
+    assert_eq!(world.pool(1).served, 0);
+}
+
 #[test]
 fn sizes_that_change_all_the_time_below_what_they_were_change_nothing() {
     let mut world = World::new(memory(400), &[quota(2, 50, 1, 10), quota(2, 50, 2, 10)], SOON);
