@@ -253,6 +253,32 @@ fn a_call_that_hangs_is_ended_and_logged_once_until_one_works() {
     assert_eq!(jobs.count(timed_out), 2, "the next episode is news");
 }
 
+/// A call has taken so long that the next one is due at once, and is decided upon between its end and what it has brought.
+#[test]
+fn a_failure_is_no_news_to_the_call_that_follows_at_once() {
+    let mut supervisor = Supervisor::new(config(1, 4));
+    let mut asked = |now, events: &[Event]| {
+        events.iter().for_each(|event| supervisor.handle(now, *event));
+        let mut asked = Vec::new();
+        while let Some(action) = supervisor.next_action() {
+            match action {
+                Action::Spawn { slot, .. } => {
+                    supervisor.handle(now, Event::Spawned { slot, pid: 1 });
+                    supervisor.handle(now, Event::Ready { slot });
+                }
+                Action::AskDemand { is_failing } => asked.push(is_failing),
+                _ => {}
+            }
+        }
+        asked
+    };
+    assert_eq!(asked(at(0), &[Event::Start]), [false]);
+    let failed = [Event::HookEnded(Hook::Demand), Event::DemandReported { jobs: None }];
+    assert_eq!(asked(at(60_000), &failed), [true]);
+    let works = [Event::HookEnded(Hook::Demand), Event::DemandReported { jobs: Some(0) }];
+    assert_eq!(asked(at(120_000), &works), [false]);
+}
+
 #[test]
 fn what_was_reported_holds_for_three_intervals() {
     let mut jobs = Jobs::new(config(1, 8), Children::Work);

@@ -44,6 +44,10 @@ impl Demand {
     pub(super) const fn is_failing(&self) -> bool {
         self.is_failing
     }
+
+    pub(super) const fn question(&self) -> Action {
+        Action::AskDemand { is_failing: self.is_failing }
+    }
 }
 
 impl Supervisor {
@@ -83,7 +87,7 @@ impl Supervisor {
         if self.next_question().is_some_and(|due| now >= due) {
             self.demand.asked = Some(now);
             self.hooks.begin(now, Hook::Demand);
-            self.actions.push_back(Action::AskDemand { is_failing: self.demand.is_failing });
+            self.actions.push_back(self.demand.question());
         }
     }
 

@@ -390,9 +390,15 @@ impl Supervisor {
 
     /// Returns the next thing to do, in order.
     pub fn next_action(&mut self) -> Option<Action> {
-        self.look_for_descendants()
+        let action = self
+            .look_for_descendants()
             .or_else(|| self.actions.pop_front())
-            .or_else(|| self.last_action())
+            .or_else(|| self.last_action());
+        match action {
+            // What has become of the last call may have been reported after it was decided to make the next.
+            Some(Action::AskDemand { .. }) => Some(self.demand.question()),
+            other => other,
+        }
     }
 
     /// Returns the time at which [`advance`](Self::advance) is to be called if nothing happens
